@@ -1,0 +1,89 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// For targets that touch bytes somebody else wrote: every unsafe expression must be marked.
+let guarded: [SwiftSetting] = [.strictMemorySafety()]
+
+let package = Package(
+  name: "sextant",
+  products: [
+    .executable(name: "sextant", targets: ["sextant"]),
+    .executable(name: "sextant-hdf5", targets: ["sextant-hdf5"]),
+    .library(
+      name: "Sextant",
+      targets: [
+        "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantTokenizers",
+        "SextantModels", "SextantConversion", "SextantArtifacts", "SextantAnalysis",
+        "SextantGeneration", "SextantEvaluation",
+      ]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    // MARK: C kernels and system libraries
+    .target(name: "CSextantKernels"),
+    .systemLibrary(
+      name: "CHDF5", pkgConfig: "hdf5-serial", providers: [.apt(["libhdf5-dev"])]),
+    .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+
+    // MARK: Foundations
+    .target(name: "SextantTensor", dependencies: ["CSextantKernels", "CBLAS"]),
+    .target(name: "SextantBytes", dependencies: ["CCrypto"], swiftSettings: guarded),
+
+    // MARK: Files and text
+    .target(
+      name: "SextantCheckpoints", dependencies: ["SextantTensor", "SextantBytes"],
+      swiftSettings: guarded),
+    .target(
+      name: "SextantStore", dependencies: ["SextantTensor", "SextantBytes"],
+      swiftSettings: guarded),
+    .target(name: "SextantTokenizers", dependencies: ["SextantBytes"]),
+
+    // MARK: Models
+    .target(
+      name: "SextantModels", dependencies: ["SextantTensor", "SextantBytes", "SextantStore"]),
+    .target(
+      name: "SextantConversion",
+      dependencies: [
+        "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantModels",
+        "SextantTokenizers",
+      ]),
+
+    // MARK: Artifacts, and the two sides that meet in them
+    .target(
+      name: "SextantArtifacts",
+      dependencies: ["SextantTensor", "SextantBytes", "SextantCheckpoints"],
+      swiftSettings: guarded),
+    .target(
+      name: "SextantAnalysis",
+      dependencies: [
+        "SextantTensor", "SextantBytes", "SextantModels", "SextantTokenizers", "SextantArtifacts",
+      ]),
+    .target(
+      name: "SextantGeneration",
+      dependencies: [
+        "SextantTensor", "SextantBytes", "SextantModels", "SextantTokenizers", "SextantArtifacts",
+      ]),
+    .target(
+      name: "SextantEvaluation",
+      dependencies: ["SextantBytes", "SextantArtifacts", "SextantGeneration"]),
+
+    // MARK: Executables
+    .executableTarget(
+      name: "sextant",
+      dependencies: [
+        "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantTokenizers",
+        "SextantModels", "SextantConversion", "SextantArtifacts", "SextantAnalysis",
+        "SextantGeneration", "SextantEvaluation",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .executableTarget(
+      name: "sextant-hdf5", dependencies: ["CHDF5", "SextantBytes"], swiftSettings: guarded),
+
+    // MARK: Tests
+    .testTarget(name: "SextantTensorTests", dependencies: ["SextantTensor", "CSextantKernels"]),
+    .testTarget(name: "SextantBytesTests", dependencies: ["SextantBytes"]),
+  ]
+)

@@ -1,0 +1,149 @@
+/// An n-dimensional array in row-major order: a value with copy-on-write storage.
+///
+/// Memory is either owned or borrowed from a mapped file. Copying a tensor costs a reference
+/// count; writing to a copy, or to a tensor whose memory is borrowed, first copies the elements.
+/// Activations are always `f32`; weights keep the type in which they are stored.
+public struct Tensor: Sendable {
+  /// The type of the elements.
+  public let dataType: DataType
+  /// The dimensions, outermost first. `[]` is a scalar.
+  public private(set) var shape: [Int]
+  private var storage: TensorStorage
+
+  /// The number of elements.
+  public var count: Int { storage.byteCount / dataType.byteWidth }
+
+  // MARK: Creation
+
+  /// A tensor of zeros.
+  public init(zeros shape: [Int], dataType: DataType = .f32) {
+    guard let byteCount = dataType.byteCount(shape: shape) else {
+      preconditionFailure("shape \(shape) is negative or overflows")
+    }
+    self.dataType = dataType
+    self.shape = shape
+    storage = TensorStorage(zeroedByteCount: byteCount)
+  }
+
+  /// An f32 tensor of the given values; `values.count` must equal the product of `shape`.
+  public init(_ values: [Float], shape: [Int]) {
+    precondition(Shape.elementCount(shape) == values.count, "\(values.count) values for \(shape)")
+    dataType = .f32
+    self.shape = shape
+    storage = values.withUnsafeBytes { TensorStorage(copying: $0) }
+  }
+
+  /// A tensor whose little-endian elements are copied from `bytes`.
+  ///
+  /// - Returns: nil when the byte count does not fit the type and shape.
+  public init?(copying bytes: UnsafeRawBufferPointer, dataType: DataType, shape: [Int]) {
+    guard dataType.byteCount(shape: shape) == bytes.count else { return nil }
+    self.dataType = dataType
+    self.shape = shape
+    storage = TensorStorage(copying: bytes)
+  }
+
+  /// A read-only tensor over memory that `owner` keeps alive, such as a mapped file.
+  ///
+  /// - Returns: nil when the byte count does not fit the type and shape.
+  public init?(
+    borrowing bytes: UnsafeRawBufferPointer, owner: AnyObject, dataType: DataType, shape: [Int]
+  ) {
+    guard dataType.byteCount(shape: shape) == bytes.count else { return nil }
+    self.dataType = dataType
+    self.shape = shape
+    storage = TensorStorage(borrowing: bytes, owner: owner)
+  }
+
+  // MARK: Access
+
+  /// The bytes of the elements, little-endian, row-major.
+  public func withUnsafeBytes<R, E>(
+    _ body: (UnsafeRawBufferPointer) throws(E) -> R
+  ) throws(E) -> R {
+    defer { withExtendedLifetime(storage) {} }
+    return try body(storage.bytes)
+  }
+
+  /// The elements of an f32 tensor.
+  public func withFloats<R, E>(
+    _ body: (UnsafeBufferPointer<Float>) throws(E) -> R
+  ) throws(E) -> R {
+    precondition(dataType == .f32, "withFloats on \(dataType.rawValue)")
+    defer { withExtendedLifetime(storage) {} }
+    return try body(
+      UnsafeBufferPointer(start: storage.base.assumingMemoryBound(to: Float.self), count: count))
+  }
+
+  /// The elements of an f32 tensor, for writing. Copies first when the memory is shared.
+  public mutating func withMutableFloats<R, E>(
+    _ body: (UnsafeMutableBufferPointer<Float>) throws(E) -> R
+  ) throws(E) -> R {
+    precondition(dataType == .f32, "withMutableFloats on \(dataType.rawValue)")
+    makeUnique()
+    defer { withExtendedLifetime(storage) {} }
+    return try body(
+      UnsafeMutableBufferPointer(
+        start: storage.base.assumingMemoryBound(to: Float.self), count: count))
+  }
+
+  private mutating func makeUnique() {
+    if storage.isBorrowed || !isKnownUniquelyReferenced(&storage) {
+      storage = TensorStorage(copying: storage.bytes)
+    }
+  }
+
+  /// The elements of an f32 tensor as an array.
+  public var values: [Float] { withFloats { Array($0) } }
+
+  // MARK: Shape
+
+  /// The same elements in another shape with the same count.
+  public func reshaped(_ shape: [Int]) -> Tensor {
+    precondition(Shape.elementCount(shape) == count, "\(self.shape) does not reshape to \(shape)")
+    var result = self
+    result.shape = shape
+    return result
+  }
+
+  /// The sub-tensors `range` along the first axis, copied.
+  public func rows(_ range: Range<Int>) -> Tensor {
+    precondition(!shape.isEmpty && range.lowerBound >= 0 && range.upperBound <= shape[0])
+    let rowBytes = shape[0] == 0 ? 0 : storage.byteCount / shape[0]
+    let slice = UnsafeRawBufferPointer(
+      rebasing: storage.bytes[range.lowerBound * rowBytes..<range.upperBound * rowBytes])
+    var result = Tensor(zeros: [0], dataType: dataType)
+    result.shape = [range.count] + shape.dropFirst()
+    result.storage = TensorStorage(copying: slice)
+    return result
+  }
+
+  /// The tensors joined along the first axis; all other dimensions and types must be equal.
+  public static func concatenated(_ parts: [Tensor]) -> Tensor {
+    guard let first = parts.first else { return Tensor(zeros: [0]) }
+    precondition(
+      parts.allSatisfy {
+        $0.dataType == first.dataType && $0.shape.dropFirst() == first.shape.dropFirst()
+      })
+    let rowCount = parts.reduce(0) { $0 + $1.shape[0] }
+    let result = Tensor(zeros: [rowCount] + first.shape.dropFirst(), dataType: first.dataType)
+    var offset = 0
+    for part in parts {
+      part.withUnsafeBytes { bytes in
+        if let source = bytes.baseAddress {
+          (result.storage.base + offset).copyMemory(from: source, byteCount: bytes.count)
+        }
+        offset += bytes.count
+      }
+    }
+    return result
+  }
+}
+
+extension Tensor: Equatable {
+  /// Equal type, shape and bytes; NaN equals the same NaN, and 0 differs from -0.
+  public static func == (a: Tensor, b: Tensor) -> Bool {
+    a.dataType == b.dataType && a.shape == b.shape
+      && a.withUnsafeBytes { left in b.withUnsafeBytes { left.elementsEqual($0) } }
+  }
+}
