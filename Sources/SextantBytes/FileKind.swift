@@ -1,0 +1,64 @@
+/// What a file is, told by its first bytes and never by its name.
+public enum FileKind: String, Sendable {
+  /// Sextant's native model.
+  case store = "Sextant model"
+  /// A safetensors file: a checkpoint or an artifact.
+  case safetensors
+  /// HDF5.
+  case hdf5 = "HDF5"
+  /// GGUF.
+  case gguf = "GGUF"
+  /// A zip archive, as PyTorch and Keras write.
+  case zip = "zip archive"
+  /// JSON text.
+  case json = "JSON"
+  /// A pointer that Git LFS leaves in place of a file.
+  case gitLFSPointer = "Git LFS pointer"
+  /// An HTML page saved under the file's name.
+  case html = "HTML page"
+  /// Anything else.
+  case unknown
+
+  /// Bytes that `init(firstBytes:)` wants to see, where the file has them.
+  public static let sniffedByteCount = 64
+
+  /// Recognises a file by its first bytes.
+  public init(firstBytes bytes: [UInt8]) {
+    func starts(_ prefix: [UInt8], at offset: Int = 0) -> Bool {
+      bytes.count >= offset + prefix.count
+        && bytes[offset..<offset + prefix.count].elementsEqual(prefix)
+    }
+    let text = String(decoding: bytes, as: UTF8.self).lowercased()
+    let trimmed = text.drop { $0.isWhitespace }
+    if starts(Array("SEXTANT\0".utf8)) {
+      self = .store
+    } else if starts([0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A]) {
+      self = .hdf5
+    } else if starts(Array("GGUF".utf8)) {
+      self = .gguf
+    } else if starts([0x50, 0x4B, 0x03, 0x04]) || starts([0x50, 0x4B, 0x05, 0x06]) {
+      self = .zip
+    } else if text.hasPrefix("version https://git-lfs") {
+      self = .gitLFSPointer
+    } else if trimmed.hasPrefix("<!doctype") || trimmed.hasPrefix("<html") {
+      self = .html
+    } else if starts([UInt8(ascii: "{")], at: 8) {
+      self = .safetensors
+    } else if trimmed.hasPrefix("{") {
+      self = .json
+    } else {
+      self = .unknown
+    }
+  }
+
+  /// Recognises an open file.
+  ///
+  /// - Throws: `file.html` when it is a page or pointer in place of the file, which no reader wants.
+  public init(of file: InputFile) throws(FormatError) {
+    self.init(firstBytes: try file.read(at: 0, count: min(Self.sniffedByteCount, file.byteCount)))
+    if self == .gitLFSPointer || self == .html {
+      throw FormatError(
+        .fileHTML, file: file.path, found: "a \(rawValue)", expected: "the file itself")
+    }
+  }
+}

@@ -1,0 +1,181 @@
+import Glibc
+
+/// `O_TMPFILE` of <fcntl.h>, a macro that the importer does not see.
+private let temporaryFile: Int32 = 0o20_000_000 | O_DIRECTORY
+
+/// Writes a file that is absent or complete: nothing appears under its name before `publish`.
+///
+/// The bytes go to a temporary file in the destination's folder that has no name (`O_TMPFILE`), so
+/// that even a killed process leaves nothing behind. Where the file system cannot do that, the file
+/// is named `.<name>.<process>.partial` until it is published. Publishing is: fsync of the file,
+/// link or rename to the destination, fsync of the folder.
+public final class FilePublisher {
+  /// The path that will appear.
+  public let destination: String
+  /// Whether an existing destination is replaced.
+  public let replaces: Bool
+  private let folder: String
+  private let partialPath: String
+  private var descriptor: Int32
+  /// Whether the bytes stand under `partialPath` now.
+  private var isNamed = false
+  private var position = 0
+
+  /// Starts a file.
+  ///
+  /// - Parameters:
+  ///   - destination: the path to publish.
+  ///   - replacing: replace an existing file; otherwise an existing destination is refused, both
+  ///     now and when publishing.
+  /// - Throws: `file.exists`, `file.create`.
+  public init(_ destination: String, replacing: Bool = false) throws(FormatError) {
+    self.destination = destination
+    self.replaces = replacing
+    let slash = destination.utf8.lastIndex(of: UInt8(ascii: "/"))
+    if let slash {
+      folder = slash == destination.startIndex ? "/" : String(destination[..<slash])
+    } else {
+      folder = "."
+    }
+    let name = slash.map { String(destination[destination.utf8.index(after: $0)...]) }
+    partialPath = "\(folder)/.\(name ?? destination).\(getpid()).partial"
+    descriptor = -1
+
+    var status = stat()
+    if unsafe stat(destination, &status) == 0 {
+      guard status.st_mode & S_IFMT == S_IFREG else {
+        throw FormatError(
+          .fileCreate, file: destination, found: "a folder or device of that name",
+          expected: "a path for a new file")
+      }
+      if !replacing { throw existing() }
+    }
+    descriptor = unsafe open(folder, temporaryFile | O_RDWR | O_CLOEXEC, 0o666)
+    if descriptor < 0 {
+      descriptor = unsafe open(partialPath, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o666)
+      isNamed = descriptor >= 0
+    }
+    guard descriptor >= 0 else {
+      throw FormatError(
+        .fileCreate, file: destination, found: systemReason(),
+        expected: "a folder that exists and can be written")
+    }
+  }
+
+  deinit {
+    if descriptor >= 0 { close(descriptor) }
+    if isNamed { unsafe unlink(partialPath) }
+  }
+
+  private func existing() -> FormatError {
+    FormatError(.fileExists, file: destination, found: "a file", expected: "no file of that name")
+  }
+
+  /// Bytes written so far by `append`.
+  public var byteCount: Int { position }
+
+  /// Adds bytes at the end.
+  ///
+  /// - Throws: `disk.full`, `file.write`.
+  public func append(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+    unsafe try write(bytes, at: position)
+    position += bytes.count
+  }
+
+  /// Adds bytes at the end.
+  public func append(_ bytes: [UInt8]) throws(FormatError) {
+    try write(bytes, at: position)
+    position += bytes.count
+  }
+
+  /// Adds zeros until the length is a multiple of `alignment`.
+  public func pad(to alignment: Int) throws(FormatError) {
+    let rest = position % alignment
+    if rest != 0 { try append([UInt8](repeating: 0, count: alignment - rest)) }
+  }
+
+  /// Overwrites bytes that were already written, such as a header reserved earlier.
+  public func write(_ bytes: [UInt8], at offset: Int) throws(FormatError) {
+    var failure: FormatError?
+    unsafe bytes.withUnsafeBytes { buffer in
+      do throws(FormatError) { unsafe try write(buffer, at: offset) } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+
+  private func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FormatError) {
+    var done = 0
+    while done < bytes.count {
+      let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[done...])
+      let count = unsafe pwrite(descriptor, rest.baseAddress, rest.count, off_t(offset + done))
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else { throw writeFailure(destination, count == 0 ? ENOSPC : errno) }
+      done += count
+    }
+  }
+
+  /// Makes the file appear under its name, complete and synchronised.
+  ///
+  /// - Throws: `disk.fsync`, `disk.full`, `file.exists` when somebody else published the name
+  ///   meanwhile, `file.create`.
+  public func publish() throws(FormatError) {
+    guard fsync(descriptor) == 0 else {
+      let number = errno
+      throw FormatError(
+        number == ENOSPC || number == EDQUOT ? .diskFull : .diskSync, file: destination,
+        found: systemReason(number), expected: "data on the disk")
+    }
+    if replaces {
+      if !isNamed {
+        try link(to: partialPath)
+        isNamed = true
+      }
+      guard unsafe rename(partialPath, destination) == 0 else { throw publishFailure() }
+      isNamed = false
+    } else if isNamed {
+      // `link` fails where the destination exists; `rename` would replace it.
+      guard unsafe Glibc.link(partialPath, destination) == 0 else { throw publishFailure() }
+      unsafe unlink(partialPath)
+      isNamed = false
+    } else {
+      try link(to: destination)
+    }
+    try syncFolder()
+    close(descriptor)
+    descriptor = -1
+  }
+
+  /// Gives the nameless file a name.
+  private func link(to path: String) throws(FormatError) {
+    let source = "/proc/self/fd/\(descriptor)"
+    guard unsafe linkat(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 else {
+      throw publishFailure()
+    }
+  }
+
+  private func publishFailure() -> FormatError {
+    let number = errno
+    if number == EEXIST { return existing() }
+    return FormatError(
+      .fileCreate, file: destination, found: systemReason(number), expected: "a published file")
+  }
+
+  private func syncFolder() throws(FormatError) {
+    let handle = unsafe open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard handle >= 0 else { return }
+    defer { close(handle) }
+    guard fsync(handle) == 0 || errno == EINVAL else {
+      throw FormatError(
+        .diskSync, file: destination, found: systemReason(), expected: "the name on the disk")
+    }
+  }
+
+  /// Writes and publishes a whole file.
+  public static func publish(
+    _ bytes: [UInt8], to destination: String, replacing: Bool = false
+  ) throws(FormatError) {
+    let file = try FilePublisher(destination, replacing: replacing)
+    try file.append(bytes)
+    try file.publish()
+  }
+}

@@ -1,0 +1,166 @@
+extension FormatError {
+  /// The stable names of all refusals. A published name never changes its meaning.
+  public enum Code: String, Sendable, CaseIterable {
+    // MARK: Any file
+    case fileMissing = "file.missing"
+    case fileNotRegular = "file.not-regular"
+    case filePermission = "file.permission"
+    case fileEmpty = "file.empty"
+    case fileTooShort = "file.too-short"
+    case fileChanged = "file.changed"
+    case fileHTML = "file.html"
+    case fileExtensionMismatch = "file.extension-mismatch"
+    case fileSymlinkEscape = "file.symlink-escape"
+    case fileSame = "file.same"
+    case fileExists = "file.exists"
+    case fileRead = "file.read"
+    case fileCreate = "file.create"
+    case fileWrite = "file.write"
+    case fileUnknown = "file.unknown"
+    case diskFull = "disk.full"
+    case diskSync = "disk.fsync"
+    case limitFile = "limit.file"
+
+    // MARK: JSON
+    case jsonInvalid = "json.invalid"
+    case jsonNotObject = "json.not-object"
+    case jsonDuplicateKey = "json.duplicate-key"
+    case jsonDepth = "json.depth"
+    case jsonEncoding = "json.encoding"
+    case jsonTrailing = "json.trailing"
+    case jsonNumber = "json.number"
+    case jsonTooLong = "json.too-long"
+
+    // MARK: safetensors
+    case safetensorsHeaderLength = "st.header-length"
+    case safetensorsHeaderStart = "st.header-start"
+    case safetensorsUnknownField = "st.unknown-field"
+    case safetensorsDataType = "st.dtype"
+    case safetensorsUnsupportedDataType = "st.dtype-unsupported"
+    case safetensorsShape = "st.shape"
+    case safetensorsOverflow = "st.overflow"
+    case safetensorsOffsets = "st.offsets"
+    case safetensorsSizeMismatch = "st.size-mismatch"
+    case safetensorsHole = "st.hole"
+    case safetensorsOverlap = "st.overlap"
+    case safetensorsTrailingBytes = "st.trailing-bytes"
+    case safetensorsTruncated = "st.truncated"
+    case safetensorsMisaligned = "st.misaligned"
+    case safetensorsMetadataType = "st.metadata-type"
+    case safetensorsReservedName = "st.reserved-name"
+    case safetensorsName = "st.name"
+    case safetensorsCount = "st.count"
+    case safetensorsNone = "st.none"
+
+    // MARK: Sharded index
+    case indexMissingShard = "index.missing-shard"
+    case indexPath = "index.path"
+    case indexValue = "index.value"
+    case indexTensorMissing = "index.tensor-missing"
+    case indexTensorExtra = "index.tensor-extra"
+    case indexTensorTwice = "index.tensor-twice"
+    case indexAmbiguous = "index.ambiguous"
+    case indexIncompleteDownload = "index.incomplete-download"
+
+    // MARK: HDF5
+    case hdf5Signature = "h5.signature"
+    case hdf5Invalid = "h5.invalid"
+    case hdf5Depth = "h5.depth"
+    case hdf5Objects = "h5.objects"
+    case hdf5Cycle = "h5.cycle"
+    case hdf5LinkExternal = "h5.link.external"
+    case hdf5LinkSoft = "h5.link.soft"
+    case hdf5LinkUserDefined = "h5.link.user-defined"
+    case hdf5StorageExternal = "h5.storage.external"
+    case hdf5StorageVirtual = "h5.storage.virtual"
+    case hdf5StorageUnallocated = "h5.storage.unallocated"
+    case hdf5Filter = "h5.filter"
+    case hdf5Bomb = "h5.bomb"
+    case hdf5Chunk = "h5.chunk"
+    case hdf5DataType = "h5.datatype"
+    case hdf5FloatType = "h5.datatype.float"
+    case hdf5UnmarkedBFloat16 = "h5.bfloat16-unmarked"
+    case hdf5Dataspace = "h5.dataspace"
+    case hdf5Name = "h5.name"
+    case hdf5DialectUnknown = "h5.dialect.unknown"
+    case hdf5ReaderMissing = "h5.reader.missing"
+    case hdf5ReaderCrashed = "h5.reader.crashed"
+    case hdf5ReaderTimeout = "h5.reader.timeout"
+    case hdf5ReaderProtocol = "h5.reader.protocol"
+
+    // MARK: Model match
+    case modelArchitecture = "model.architecture"
+    case modelConfiguration = "model.config"
+    case modelTensorMissing = "model.tensor-missing"
+    case modelTensorUnexpected = "model.tensor-unexpected"
+    case modelShape = "model.shape"
+    case modelDataType = "model.dtype"
+    case modelDialectUnknown = "model.dialect-unknown"
+    case modelDialectAmbiguous = "model.dialect-ambiguous"
+    case modelTied = "model.tied"
+    case modelTokenizer = "model.tokenizer"
+    case modelToken = "model.token"
+    case modelState = "model.state"
+    case modelNonfinite = "model.nonfinite"
+
+    // MARK: Tokenizer
+    case tokenizerUnsupported = "tokenizer.unsupported"
+    case tokenizerInvalid = "tokenizer.invalid"
+
+    // MARK: Native store
+    case storeMagic = "store.magic"
+    case storeVersion = "store.version"
+    case storeEndianness = "store.endianness"
+    case storeHeader = "store.header"
+    case storeHeaderDigest = "store.header-digest"
+    case storeTable = "store.table"
+    case storePadding = "store.padding"
+    case storeSize = "store.size"
+    case storeTensorDigest = "store.tensor-digest"
+    case storePartial = "store.partial"
+    case storeRequiredFeature = "store.required-feature"
+    case storeArchitecture = "store.architecture"
+    case storeIdentity = "store.identity"
+
+    // MARK: Artifacts
+    case artifactFormat = "artifact.format"
+    case artifactKind = "artifact.kind"
+    case artifactVersion = "artifact.version"
+    case artifactRequiredFeature = "artifact.required-feature"
+    case artifactSchema = "artifact.schema"
+    case artifactModelDigest = "artifact.model-digest"
+    case artifactWidth = "artifact.width"
+    case artifactSite = "artifact.site"
+    case artifactNonfinite = "artifact.nonfinite"
+    case artifactScale = "artifact.scale"
+    case artifactTensorMissing = "artifact.tensor-missing"
+    case artifactTensorExtra = "artifact.tensor-extra"
+    case artifactDigest = "artifact.digest"
+    case artifactEmpty = "artifact.empty"
+    case artifactTokenizerDigest = "artifact.tokenizer-digest"
+    case artifactRetrain = "artifact.retrain"
+
+    // MARK: Training data
+    case dataRecord = "data.record"
+    case dataEmpty = "data.empty"
+    case dataTokenization = "data.tokenization"
+
+    // MARK: Usage
+    case usageOption = "usage.option"
+    case usageNothingSteered = "usage.nothing-steered"
+  }
+}
+
+extension FormatError.Code {
+  /// The exit status of a command that ends with this code (sysexits.h): 64 usage, 65 data,
+  /// 66 no input, 73 cannot create, 74 input or output error.
+  public var exitStatus: Int32 {
+    switch self {
+    case .usageOption, .usageNothingSteered: 64
+    case .fileMissing, .filePermission: 66
+    case .fileExists, .fileCreate, .fileSame: 73
+    case .fileRead, .fileWrite, .diskFull, .diskSync, .hdf5ReaderMissing: 74
+    default: 65
+    }
+  }
+}

@@ -1,0 +1,56 @@
+/// A refusal: what is wrong with an input, where, and what to do about it.
+///
+/// Every reader, writer and loader of the project refuses with this one type, so that programs can
+/// rely on `code` (stable for ever, listed in `formats/refusal-codes.md`) and people can rely on
+/// the message naming the file first and the remedy last.
+public struct FormatError: Error, Sendable, Equatable {
+  /// A position inside a file, in the terms of its format.
+  public enum Place: Sendable, Equatable {
+    /// A byte offset from the file's start.
+    case offset(Int)
+    /// A tensor's name.
+    case tensor(String)
+    /// A JSON pointer (RFC 6901) into a JSON header or document.
+    case pointer(String)
+    /// A line of a text file, counted from 1.
+    case line(Int)
+    /// A command-line option.
+    case option(String)
+  }
+
+  /// What kind of refusal this is.
+  public var code: Code
+  /// The file that was refused, as the user named it.
+  public var file: String?
+  /// Where in the file.
+  public var place: Place?
+  /// What was found there.
+  public var found: String
+  /// What would have been accepted.
+  public var expected: String
+  /// What the user can do.
+  public var remedy: String
+
+  /// Creates a refusal; without a `remedy` the code's general one is used.
+  public init(
+    _ code: Code, file: String? = nil, at place: Place? = nil, found: String, expected: String,
+    remedy: String? = nil
+  ) {
+    self.code = code
+    self.file = file
+    self.place = place
+    self.found = found
+    self.expected = expected
+    self.remedy = remedy ?? code.remedy
+  }
+
+  /// The exit status of a command that ends with this refusal (sysexits.h).
+  public var exitStatus: Int32 { code.exitStatus }
+
+  /// The same refusal, with the file filled in where it was not known.
+  public func inFile(_ path: String) -> FormatError {
+    var copy = self
+    if copy.file == nil { copy.file = path }
+    return copy
+  }
+}

@@ -1,0 +1,151 @@
+import Glibc
+
+/// A regular file opened for reading with `pread`: never mapped, so that a file that shrinks while
+/// it is read is a refusal and not a signal.
+///
+/// Size and modification time are taken at opening; `checkUnchanged` compares them at the end.
+public final class InputFile: Sendable {
+  /// The path as the user gave it.
+  public let path: String
+  /// The size at opening, in bytes.
+  public let byteCount: Int
+  private let descriptor: Int32
+  private let identity: Identity
+
+  /// What tells one state of a file from another.
+  struct Identity: Sendable, Equatable {
+    var device: UInt
+    var inode: UInt
+    var size: Int
+    var modifiedSeconds: Int
+    var modifiedNanoseconds: Int
+
+    init(_ status: stat) {
+      device = UInt(status.st_dev)
+      inode = UInt(status.st_ino)
+      size = Int(status.st_size)
+      modifiedSeconds = Int(status.st_mtim.tv_sec)
+      modifiedNanoseconds = Int(status.st_mtim.tv_nsec)
+    }
+  }
+
+  /// Opens a file.
+  ///
+  /// - Throws: `file.missing`, `file.permission`, `file.not-regular`, `file.empty`, `file.read`.
+  public init(_ path: String) throws(FormatError) {
+    // O_NONBLOCK: opening a FIFO must not wait for a writer; it changes nothing on regular files.
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else { throw openFailure(path) }
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0 else {
+      let failure = openFailure(path)
+      close(descriptor)
+      throw failure
+    }
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      close(descriptor)
+      throw FormatError(
+        .fileNotRegular, file: path, found: Self.kind(of: status), expected: "a regular file")
+    }
+    guard status.st_size > 0 else {
+      close(descriptor)
+      throw FormatError(.fileEmpty, file: path, found: "0 bytes", expected: "a non-empty file")
+    }
+    self.path = path
+    self.descriptor = descriptor
+    byteCount = Int(status.st_size)
+    identity = Identity(status)
+  }
+
+  deinit { close(descriptor) }
+
+  private static func kind(of status: stat) -> String {
+    switch status.st_mode & S_IFMT {
+    case S_IFDIR: "a folder"
+    case S_IFIFO: "a pipe"
+    case S_IFSOCK: "a socket"
+    case S_IFCHR, S_IFBLK: "a device"
+    default: "something else"
+    }
+  }
+
+  /// Fills `buffer` with the bytes from `offset` on.
+  ///
+  /// - Throws: `file.too-short` when the file ends before, `file.read`.
+  public func read(
+    at offset: Int, into buffer: UnsafeMutableRawBufferPointer
+  ) throws(FormatError) {
+    var done = 0
+    while done < buffer.count {
+      let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
+      let count = unsafe pread(descriptor, rest.baseAddress, rest.count, off_t(offset + done))
+      if count < 0 && errno == EINTR { continue }
+      guard count >= 0 else {
+        throw FormatError(
+          .fileRead, file: path, at: .offset(offset + done), found: systemReason(),
+          expected: "readable data")
+      }
+      guard count > 0 else {
+        throw FormatError(
+          .fileTooShort, file: path, at: .offset(offset + done),
+          found: "the end of the file", expected: "\(buffer.count - done) more bytes")
+      }
+      done += count
+    }
+  }
+
+  /// The bytes `offset ..< offset + count`.
+  ///
+  /// - Throws: `file.too-short` before anything is allocated when the file is not that long.
+  public func read(at offset: Int, count: Int) throws(FormatError) -> [UInt8] {
+    let (end, overflow) = offset.addingReportingOverflow(count)
+    guard offset >= 0, count >= 0, !overflow, end <= byteCount else {
+      throw FormatError(
+        .fileTooShort, file: path, at: .offset(offset), found: "a file of \(byteCount) bytes",
+        expected: "\(count) bytes from here")
+    }
+    var bytes = [UInt8](repeating: 0, count: count)
+    // A closure cannot carry a typed error out of `withUnsafeMutableBytes` in all toolchains.
+    var failure: FormatError?
+    unsafe bytes.withUnsafeMutableBytes { buffer in
+      do throws(FormatError) { unsafe try read(at: offset, into: buffer) } catch { failure = error }
+    }
+    if let failure { throw failure }
+    return bytes
+  }
+
+  /// The whole file, when it is no longer than `limit` bytes.
+  public func readAll(limit: Int) throws(FormatError) -> [UInt8] {
+    guard byteCount <= limit else {
+      throw FormatError(
+        .limitFile, file: path, found: "\(byteCount) bytes", expected: "at most \(limit) bytes")
+    }
+    return try read(at: 0, count: byteCount)
+  }
+
+  /// Refuses when the file was changed since it was opened.
+  ///
+  /// - Throws: `file.changed`.
+  public func checkUnchanged() throws(FormatError) {
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0, Identity(status) == identity else {
+      throw FormatError(
+        .fileChanged, file: path, found: "another size or modification time",
+        expected: "the file as it was opened (\(byteCount) bytes)")
+    }
+  }
+
+  /// Whether `path` names this very file.
+  public func isSameFile(as path: String) -> Bool {
+    var status = stat()
+    guard unsafe stat(path, &status) == 0 else { return false }
+    return UInt(status.st_dev) == identity.device && UInt(status.st_ino) == identity.inode
+  }
+
+  /// Maps the file read-only.
+  ///
+  /// - Throws: `file.read`.
+  public func map() throws(FormatError) -> MappedFile {
+    try MappedFile(path: path, descriptor: descriptor, byteCount: byteCount)
+  }
+}

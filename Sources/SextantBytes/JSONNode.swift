@@ -1,0 +1,148 @@
+/// A place in a JSON document that knows its pointer, so that every wrong type or value is refused
+/// with file, JSON pointer, what was found and what was expected.
+public struct JSONNode: Sendable {
+  /// The value at this place.
+  public let value: JSONValue
+  /// The JSON pointer (RFC 6901) of this place.
+  public let pointer: String
+  /// The file of the document, for refusals.
+  public let file: String?
+  /// The code of refusals about types and values.
+  public let code: FormatError.Code
+
+  /// The root of a document whose wrong values are refused with `code`.
+  public init(_ value: JSONValue, code: FormatError.Code, file: String?, pointer: String = "") {
+    self.value = value
+    self.code = code
+    self.file = file
+    self.pointer = pointer
+  }
+
+  /// Reads a document and returns its root, which must be an object.
+  ///
+  /// - Throws: `json.*`, `json.not-object`.
+  public init(
+    parsing text: [UInt8], limits: JSONLimits = JSONLimits(), code: FormatError.Code,
+    baseOffset: Int = 0, file: String?
+  ) throws(FormatError) {
+    let value = try JSONValue(parsing: text, limits: limits, baseOffset: baseOffset, file: file)
+    guard case .object = value else {
+      throw FormatError(
+        .jsonNotObject, file: file, at: .offset(baseOffset), found: Self.kind(of: value),
+        expected: "an object")
+    }
+    self.init(value, code: code, file: file)
+  }
+
+  /// A refusal at this place.
+  public func refusal(found: String? = nil, expected: String) -> FormatError {
+    FormatError(
+      code, file: file, at: .pointer(pointer), found: found ?? Self.describe(value),
+      expected: expected)
+  }
+
+  // MARK: Members and elements
+
+  /// The member `key`.
+  public func member(_ key: String) throws(FormatError) -> JSONNode {
+    guard let node = try optionalMember(key) else {
+      throw refusal(found: "no member \"\(key)\"", expected: "a member \"\(key)\"")
+    }
+    return node
+  }
+
+  /// The member `key`, or nil where it is absent or null.
+  public func optionalMember(_ key: String) throws(FormatError) -> JSONNode? {
+    guard let value = try object()[key], value != .null else { return nil }
+    return child(key, value)
+  }
+
+  /// All members, in their order.
+  public func members() throws(FormatError) -> [(key: String, node: JSONNode)] {
+    try object().members.map { ($0.key, child($0.key, $0.value)) }
+  }
+
+  /// Refuses members other than these.
+  public func allowOnly(_ keys: Set<String>) throws(FormatError) {
+    for (key, _) in try object().members where !keys.contains(key) {
+      throw refusal(
+        found: "a member \"\(key)\"", expected: "only \(keys.sorted().joined(separator: ", "))")
+    }
+  }
+
+  /// The elements of an array.
+  public func elements() throws(FormatError) -> [JSONNode] {
+    guard case .array(let elements) = value else { throw refusal(expected: "an array") }
+    return elements.enumerated().map { child(String($0.offset), $0.element) }
+  }
+
+  private func child(_ key: String, _ value: JSONValue) -> JSONNode {
+    var token = ""
+    for character in key.unicodeScalars {
+      switch character {
+      case "~": token += "~0"
+      case "/": token += "~1"
+      default: token.unicodeScalars.append(character)
+      }
+    }
+    return JSONNode(value, code: code, file: file, pointer: "\(pointer)/\(token)")
+  }
+
+  // MARK: Values
+
+  /// The value as an object.
+  public func object() throws(FormatError) -> JSONObject {
+    guard case .object(let object) = value else { throw refusal(expected: "an object") }
+    return object
+  }
+
+  /// The value as a string.
+  public func string() throws(FormatError) -> String {
+    guard case .string(let string) = value else { throw refusal(expected: "a string") }
+    return string
+  }
+
+  /// The value as a boolean.
+  public func boolean() throws(FormatError) -> Bool {
+    guard case .boolean(let boolean) = value else { throw refusal(expected: "true or false") }
+    return boolean
+  }
+
+  /// The value as an integer in `range`.
+  public func integer(in range: ClosedRange<Int> = 0...Int.max) throws(FormatError) -> Int {
+    guard case .integer(let integer) = value, range.contains(Int(integer)) else {
+      let limits = "between \(range.lowerBound) and \(range.upperBound)"
+      throw refusal(expected: range == 0...Int.max ? "a non-negative integer" : "an integer \(limits)")
+    }
+    return Int(integer)
+  }
+
+  /// The value as a finite number.
+  public func number() throws(FormatError) -> Double {
+    switch value {
+    case .integer(let integer): return Double(integer)
+    case .number(let number): return number
+    default: throw refusal(expected: "a number")
+    }
+  }
+
+  private static func kind(of value: JSONValue) -> String {
+    switch value {
+    case .null: "null"
+    case .boolean: "a boolean"
+    case .integer, .number: "a number"
+    case .string: "a string"
+    case .array: "an array"
+    case .object: "an object"
+    }
+  }
+
+  private static func describe(_ value: JSONValue) -> String {
+    switch value {
+    case .array(let elements): "an array of \(elements.count)"
+    case .object: "an object"
+    case .string(let string): "\"\(string.prefix(100))\""
+    default: value.canonicalText
+    }
+  }
+}

@@ -1,0 +1,317 @@
+/// What a JSON text may hold at most.
+public struct JSONLimits: Sendable {
+  /// Bytes of the text.
+  public var byteCount: Int
+  /// Nested arrays and objects.
+  public var depth: Int
+  /// Bytes of one string.
+  public var stringByteCount: Int
+
+  /// Limits for headers and small documents.
+  public init(
+    byteCount: Int = 100_000_000, depth: Int = 32, stringByteCount: Int = 65_536
+  ) {
+    self.byteCount = byteCount
+    self.depth = depth
+    self.stringByteCount = stringByteCount
+  }
+}
+
+extension JSONValue {
+  /// Reads a JSON text strictly (RFC 8259), as `formats/json.md` says.
+  ///
+  /// Refused besides syntax errors: duplicate keys, a byte-order mark, invalid UTF-8, lone
+  /// surrogates, `-0`, numbers beyond Int64 or Double, trailing commas and trailing bytes. All
+  /// of them pass in some parser of the field, so that two tools would read different data.
+  ///
+  /// - Parameters:
+  ///   - baseOffset: where the text starts in its file, for refusals.
+  ///   - file: the file's path, for refusals.
+  /// - Throws: `json.*`.
+  public init(
+    parsing text: [UInt8], limits: JSONLimits = JSONLimits(), baseOffset: Int = 0,
+    file: String? = nil
+  ) throws(FormatError) {
+    var parser = JSONParser(text: text, limits: limits, baseOffset: baseOffset, file: file)
+    self = try parser.document()
+  }
+}
+
+private struct JSONParser {
+  let text: [UInt8]
+  let limits: JSONLimits
+  let baseOffset: Int
+  let file: String?
+  var position = 0
+
+  init(text: [UInt8], limits: JSONLimits, baseOffset: Int, file: String?) {
+    self.text = text
+    self.limits = limits
+    self.baseOffset = baseOffset
+    self.file = file
+  }
+
+  // MARK: Refusals
+
+  func refusal(
+    _ code: FormatError.Code, found: String, expected: String, at offset: Int? = nil
+  ) -> FormatError {
+    FormatError(
+      code, file: file, at: .offset(baseOffset + (offset ?? position)), found: found,
+      expected: expected)
+  }
+
+  func unexpected(_ expected: String) -> FormatError {
+    guard position < text.count else {
+      return refusal(.jsonInvalid, found: "the end of the text", expected: expected)
+    }
+    let scalar = Unicode.Scalar(text[position])
+    return refusal(
+      .jsonInvalid,
+      found: scalar.isASCII ? "\"\(scalar)\"" : "byte 0x\(String(text[position], radix: 16))",
+      expected: expected)
+  }
+
+  // MARK: Document
+
+  mutating func document() throws(FormatError) -> JSONValue {
+    guard text.count <= limits.byteCount else {
+      throw refusal(
+        .jsonTooLong, found: "\(text.count) bytes", expected: "at most \(limits.byteCount)")
+    }
+    if text.starts(with: [0xEF, 0xBB, 0xBF]) || text.starts(with: [0xFE, 0xFF])
+      || text.starts(with: [0xFF, 0xFE])
+    {
+      throw refusal(.jsonEncoding, found: "a byte-order mark", expected: "UTF-8 without one")
+    }
+    skipSpaces()
+    let value = try self.value(depth: 1)
+    skipSpaces()
+    guard position == text.count else {
+      throw refusal(
+        .jsonTrailing, found: "\(text.count - position) bytes after the value",
+        expected: "the end of the text")
+    }
+    return value
+  }
+
+  mutating func skipSpaces() {
+    while position < text.count {
+      switch text[position] {
+      case 0x20, 0x09, 0x0A, 0x0D: position += 1
+      default: return
+      }
+    }
+  }
+
+  mutating func value(depth: Int) throws(FormatError) -> JSONValue {
+    guard position < text.count else { throw unexpected("a value") }
+    switch text[position] {
+    case UInt8(ascii: "{"): return try object(depth: depth)
+    case UInt8(ascii: "["): return try array(depth: depth)
+    case UInt8(ascii: "\""): return .string(try string())
+    case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try number()
+    default:
+      for (word, value) in [("true", JSONValue.boolean(true)), ("false", false), ("null", .null)]
+      where text[position...].starts(with: word.utf8) {
+        position += word.utf8.count
+        return value
+      }
+      throw unexpected("a value")
+    }
+  }
+
+  // MARK: Containers
+
+  mutating func object(depth: Int) throws(FormatError) -> JSONValue {
+    try enter(depth)
+    var object = JSONObject()
+    if consume(UInt8(ascii: "}")) { return .object(object) }
+    while true {
+      guard position < text.count, text[position] == UInt8(ascii: "\"") else {
+        throw unexpected("a key in quotes")
+      }
+      let start = position
+      let key = try string()
+      skipSpaces()
+      guard consume(UInt8(ascii: ":")) else { throw unexpected("\":\"") }
+      let value = try self.value(depth: depth + 1)
+      guard object.insert(key, value) else {
+        throw refusal(
+          .jsonDuplicateKey, found: "\"\(key)\" again", expected: "each key once", at: start)
+      }
+      if try !next(closing: UInt8(ascii: "}")) { return .object(object) }
+    }
+  }
+
+  mutating func array(depth: Int) throws(FormatError) -> JSONValue {
+    try enter(depth)
+    var elements: [JSONValue] = []
+    if consume(UInt8(ascii: "]")) { return .array(elements) }
+    while true {
+      elements.append(try value(depth: depth + 1))
+      if try !next(closing: UInt8(ascii: "]")) { return .array(elements) }
+    }
+  }
+
+  mutating func enter(_ depth: Int) throws(FormatError) {
+    guard depth <= limits.depth else {
+      throw refusal(
+        .jsonDepth, found: "nesting deeper than \(limits.depth)",
+        expected: "at most \(limits.depth)")
+    }
+    position += 1
+    skipSpaces()
+  }
+
+  /// Consumes a byte and the spaces after it, if it is the next one.
+  mutating func consume(_ byte: UInt8) -> Bool {
+    guard position < text.count, text[position] == byte else { return false }
+    position += 1
+    skipSpaces()
+    return true
+  }
+
+  /// After an element: true when another follows, false after the closing bracket.
+  mutating func next(closing: UInt8) throws(FormatError) -> Bool {
+    skipSpaces()
+    guard position < text.count else { throw unexpected("\",\" or a closing bracket") }
+    if text[position] == closing {
+      position += 1
+      return false
+    }
+    guard consume(UInt8(ascii: ",")) else { throw unexpected("\",\" or a closing bracket") }
+    guard position < text.count, text[position] != closing else {
+      throw refusal(.jsonTrailing, found: "a trailing comma", expected: "another element")
+    }
+    return true
+  }
+
+  // MARK: Numbers
+
+  mutating func number() throws(FormatError) -> JSONValue {
+    let start = position
+    let isNegative = text[position] == UInt8(ascii: "-")
+    if isNegative { position += 1 }
+    let digits = try digitRun()
+    if digits.count > 1 && digits.first == UInt8(ascii: "0") {
+      throw refusal(
+        .jsonNumber, found: "a leading zero", expected: "a plain number", at: start)
+    }
+    var isInteger = true
+    if position < text.count, text[position] == UInt8(ascii: ".") {
+      isInteger = false
+      position += 1
+      _ = try digitRun()
+    }
+    if position < text.count, text[position] | 0x20 == UInt8(ascii: "e") {
+      isInteger = false
+      position += 1
+      if position < text.count, text[position] == UInt8(ascii: "+") || text[position] == UInt8(ascii: "-") {
+        position += 1
+      }
+      _ = try digitRun()
+    }
+    let spelling = String(decoding: text[start..<position], as: UTF8.self)
+    if isInteger {
+      guard let value = Int64(spelling), !(isNegative && value == 0) else {
+        throw refusal(
+          .jsonNumber, found: spelling, expected: "an integer between -2^63 and 2^63-1", at: start)
+      }
+      return .integer(value)
+    }
+    guard let value = Double(spelling), value.isFinite else {
+      throw refusal(.jsonNumber, found: spelling, expected: "a finite number", at: start)
+    }
+    return .number(value)
+  }
+
+  mutating func digitRun() throws(FormatError) -> ArraySlice<UInt8> {
+    let start = position
+    while position < text.count, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(text[position]) {
+      position += 1
+    }
+    guard position > start else { throw unexpected("a digit") }
+    return text[start..<position]
+  }
+
+  // MARK: Strings
+
+  mutating func string() throws(FormatError) -> String {
+    let start = position
+    position += 1
+    var runStart = position
+    var decoded: [UInt8] = []
+    while true {
+      guard position < text.count else { throw unexpected("a closing quote") }
+      guard position - start <= limits.stringByteCount else {
+        throw refusal(
+          .jsonTooLong, found: "a string over \(limits.stringByteCount) bytes",
+          expected: "at most that", at: start)
+      }
+      let byte = text[position]
+      if byte == UInt8(ascii: "\"") { break }
+      if byte < 0x20 { throw unexpected("an escape instead of a control character") }
+      if byte == UInt8(ascii: "\\") {
+        decoded += text[runStart..<position]
+        try escape(into: &decoded)
+        runStart = position
+      } else {
+        position += 1
+      }
+    }
+    decoded += text[runStart..<position]
+    position += 1
+    guard let string = String(validating: decoded, as: UTF8.self) else {
+      throw refusal(
+        .jsonEncoding, found: "a string that is not UTF-8", expected: "UTF-8", at: start)
+    }
+    return string
+  }
+
+  /// Consumes one escape sequence, or two that form a surrogate pair.
+  mutating func escape(into decoded: inout [UInt8]) throws(FormatError) {
+    let start = position
+    position += 1
+    guard position < text.count else { throw unexpected("an escape") }
+    let letter = text[position]
+    position += 1
+    switch letter {
+    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): decoded.append(letter)
+    case UInt8(ascii: "b"): decoded.append(0x08)
+    case UInt8(ascii: "f"): decoded.append(0x0C)
+    case UInt8(ascii: "n"): decoded.append(0x0A)
+    case UInt8(ascii: "r"): decoded.append(0x0D)
+    case UInt8(ascii: "t"): decoded.append(0x09)
+    case UInt8(ascii: "u"):
+      var value = try hexadecimal4()
+      if (0xD800..<0xDC00).contains(value), text[position...].starts(with: [0x5C, 0x75]) {
+        position += 2
+        let low = try hexadecimal4()
+        if (0xDC00..<0xE000).contains(low) {
+          value = 0x10000 + (value - 0xD800) << 10 + (low - 0xDC00)
+        }
+      }
+      guard let scalar = Unicode.Scalar(value) else {
+        throw refusal(
+          .jsonEncoding, found: "a lone surrogate", expected: "a surrogate pair", at: start)
+      }
+      decoded += Array(String(Character(scalar)).utf8)
+    default:
+      position -= 1
+      throw unexpected("an escape of JSON")
+    }
+  }
+
+  mutating func hexadecimal4() throws(FormatError) -> UInt32 {
+    var value: UInt32 = 0
+    for _ in 0..<4 {
+      guard position < text.count, let digit = Character(Unicode.Scalar(text[position])).hexDigitValue,
+        text[position] < 0x80
+      else { throw unexpected("four hexadecimal digits") }
+      value = value << 4 | UInt32(digit)
+      position += 1
+    }
+    return value
+  }
+}

@@ -1,0 +1,86 @@
+/// A JSON value as the strict reader yields it.
+///
+/// Integers and other numbers are kept apart: a tensor's shape may not be `2.0`.
+public enum JSONValue: Sendable, Equatable {
+  case null
+  case boolean(Bool)
+  /// A number written without fraction and exponent.
+  case integer(Int64)
+  /// Any other finite number.
+  case number(Double)
+  case string(String)
+  case array([JSONValue])
+  case object(JSONObject)
+}
+
+/// The members of a JSON object, in their order; keys are unique and compared byte by byte.
+public struct JSONObject: Sendable, Equatable {
+  /// The members, in the order in which they stand in the text.
+  public private(set) var members: [(key: String, value: JSONValue)] = []
+  private var index: [ExactString: Int] = [:]
+
+  /// An object without members.
+  public init() {}
+
+  /// An object of these members; of equal keys the last one wins.
+  public init(_ members: [(String, JSONValue)]) {
+    for (key, value) in members { self[key] = value }
+  }
+
+  /// The value of a key; setting nil removes the member.
+  public subscript(key: String) -> JSONValue? {
+    get { index[ExactString(key)].map { members[$0].value } }
+    set {
+      let exact = ExactString(key)
+      switch (index[exact], newValue) {
+      case (let position?, let value?):
+        members[position].value = value
+      case (let position?, nil):
+        members.remove(at: position)
+        index = [:]
+        for (place, member) in members.enumerated() { index[ExactString(member.key)] = place }
+      case (nil, let value?):
+        index[exact] = members.count
+        members.append((key, value))
+      case (nil, nil):
+        break
+      }
+    }
+  }
+
+  /// Adds a member; false when the key is there already.
+  mutating func insert(_ key: String, _ value: JSONValue) -> Bool {
+    let exact = ExactString(key)
+    guard index[exact] == nil else { return false }
+    index[exact] = members.count
+    members.append((key, value))
+    return true
+  }
+
+  /// Equal members, whatever their order.
+  public static func == (a: JSONObject, b: JSONObject) -> Bool {
+    a.members.count == b.members.count && a.members.allSatisfy { b[$0.key] == $0.value }
+  }
+}
+
+extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
+  ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral,
+  ExpressibleByFloatLiteral, ExpressibleByNilLiteral
+{
+  /// A string.
+  public init(stringLiteral value: String) { self = .string(value) }
+  /// An integer.
+  public init(integerLiteral value: Int64) { self = .integer(value) }
+  /// A boolean.
+  public init(booleanLiteral value: Bool) { self = .boolean(value) }
+  /// A number.
+  public init(floatLiteral value: Double) { self = .number(value) }
+  /// The null value.
+  public init(nilLiteral: ()) { self = .null }
+  /// An array.
+  public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+  /// An object.
+  public init(dictionaryLiteral elements: (String, JSONValue)...) {
+    self = .object(JSONObject(elements.map { ($0.0, $0.1) }))
+  }
+}

@@ -1,0 +1,49 @@
+import Glibc
+
+/// A file mapped read-only into memory.
+///
+/// Only for files that are never written in place: published stores are immutable, because a file
+/// that somebody truncates while it is mapped ends the process with SIGBUS. Slices are checked;
+/// memory from a slice may be used as long as this object lives.
+@safe
+public final class MappedFile: @unchecked Sendable {
+  /// The path as the user gave it.
+  public let path: String
+  /// Bytes mapped.
+  public let byteCount: Int
+  private let base: UnsafeMutableRawPointer
+
+  init(path: String, descriptor: Int32, byteCount: Int) throws(FormatError) {
+    let base = unsafe mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0)
+    guard let base = unsafe base, unsafe base != MAP_FAILED else {
+      throw FormatError(
+        .fileRead, file: path, found: systemReason(), expected: "a file that can be mapped")
+    }
+    self.path = path
+    self.byteCount = byteCount
+    unsafe self.base = base
+  }
+
+  deinit { unsafe munmap(base, byteCount) }
+
+  /// The bytes `offset ..< offset + count`, in place.
+  ///
+  /// - Throws: `file.too-short` when the file is not that long.
+  public func slice(at offset: Int, count: Int) throws(FormatError) -> UnsafeRawBufferPointer {
+    let (end, overflow) = offset.addingReportingOverflow(count)
+    guard offset >= 0, count >= 0, !overflow, end <= byteCount else {
+      throw FormatError(
+        .fileTooShort, file: path, at: .offset(offset), found: "a file of \(byteCount) bytes",
+        expected: "\(count) bytes from here")
+    }
+    return unsafe UnsafeRawBufferPointer(start: base + offset, count: count)
+  }
+
+  /// Asks the kernel to read these bytes ahead.
+  public func prefetch(at offset: Int, count: Int) {
+    let page = Int(getpagesize())
+    let start = offset / page * page
+    guard start >= 0, offset + count <= byteCount else { return }
+    unsafe _ = madvise(base + start, offset + count - start, MADV_WILLNEED)
+  }
+}

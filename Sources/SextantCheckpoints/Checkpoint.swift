@@ -1,0 +1,68 @@
+import SextantBytes
+import SextantTensor
+
+/// One tensor of a checkpoint: what its file says of it.
+public struct CheckpointTensor: Sendable, Equatable {
+  /// The name as the file spells it.
+  public let name: String
+  /// The type of the stored elements.
+  public let dataType: DataType
+  /// The dimensions, outermost first.
+  public let shape: [Int]
+  /// Bytes of the elements.
+  public let byteCount: Int
+
+  /// A tensor of `byteCount` bytes.
+  public init(name: String, dataType: DataType, shape: [Int], byteCount: Int) {
+    self.name = name
+    self.dataType = dataType
+    self.shape = shape
+    self.byteCount = byteCount
+  }
+}
+
+/// A file, or a set of files, that holds named tensors in a foreign format.
+///
+/// Readers of foreign formats know no model: they yield names, types, shapes and bytes, checked
+/// against the file before anything is allocated.
+public protocol Checkpoint: AnyObject, Sendable {
+  /// The path as the user gave it.
+  var path: String { get }
+  /// The container format, such as `safetensors`.
+  var format: String { get }
+  /// All tensors, ordered by the UTF-8 bytes of their names.
+  var tensors: [CheckpointTensor] { get }
+  /// Free text that the files carry.
+  var metadata: [String: String] { get }
+
+  /// Hands over the elements of one tensor, row-major and little-endian, in consecutive pieces.
+  ///
+  /// Memory stays bounded by the piece, whatever the tensor's size. Every piece but the last holds
+  /// a whole number of elements.
+  ///
+  /// - Parameter body: receives each piece; the memory is valid during the call only.
+  /// - Throws: `file.*` or the format's codes; whatever `body` throws.
+  func read(
+    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  ) throws(FormatError)
+
+  /// Refuses when a file was changed since it was opened.
+  ///
+  /// - Throws: `file.changed`.
+  func checkUnchanged() throws(FormatError)
+
+  /// Whether `path` names one of the files that are being read.
+  func reads(path: String) -> Bool
+}
+
+extension Checkpoint {
+  /// All elements of one tensor.
+  public func bytes(of tensor: CheckpointTensor) throws(FormatError) -> [UInt8] {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(tensor.byteCount)
+    try unsafe read(tensor) { piece throws(FormatError) in
+      unsafe bytes.append(contentsOf: piece)
+    }
+    return bytes
+  }
+}
