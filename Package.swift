@@ -83,7 +83,13 @@ let package = Package(
       name: "sextant-hdf5", dependencies: ["CHDF5", "SextantBytes"], swiftSettings: guarded),
 
     // MARK: Tests
+    .target(
+      name: "SextantTestSupport", dependencies: ["SextantBytes"], path: "Tests/SextantTestSupport"),
     .testTarget(name: "SextantTensorTests", dependencies: ["SextantTensor", "CSextantKernels"]),
-    .testTarget(name: "SextantBytesTests", dependencies: ["SextantBytes"]),
+    .testTarget(
+      name: "SextantBytesTests", dependencies: ["SextantBytes", "SextantTestSupport"]),
+    .testTarget(
+      name: "SextantCheckpointsTests",
+      dependencies: ["SextantCheckpoints", "SextantTensor", "SextantBytes", "SextantTestSupport"]),
   ]
 )

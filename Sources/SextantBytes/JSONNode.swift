@@ -111,8 +111,8 @@ public struct JSONNode: Sendable {
   /// The value as an integer in `range`.
   public func integer(in range: ClosedRange<Int> = 0...Int.max) throws(FormatError) -> Int {
     guard case .integer(let integer) = value, range.contains(Int(integer)) else {
-      let limits = "between \(range.lowerBound) and \(range.upperBound)"
-      throw refusal(expected: range == 0...Int.max ? "a non-negative integer" : "an integer \(limits)")
+      let limits = "an integer between \(range.lowerBound) and \(range.upperBound)"
+      throw refusal(expected: range == 0...Int.max ? "a non-negative integer" : limits)
     }
     return Int(integer)
   }

@@ -207,9 +207,7 @@ private struct JSONParser {
     if position < text.count, text[position] | 0x20 == UInt8(ascii: "e") {
       isInteger = false
       position += 1
-      if position < text.count, text[position] == UInt8(ascii: "+") || text[position] == UInt8(ascii: "-") {
-        position += 1
-      }
+      if position < text.count, [0x2B, 0x2D].contains(text[position]) { position += 1 }  // + or -
       _ = try digitRun()
     }
     let spelling = String(decoding: text[start..<position], as: UTF8.self)
@@ -306,8 +304,8 @@ private struct JSONParser {
   mutating func hexadecimal4() throws(FormatError) -> UInt32 {
     var value: UInt32 = 0
     for _ in 0..<4 {
-      guard position < text.count, let digit = Character(Unicode.Scalar(text[position])).hexDigitValue,
-        text[position] < 0x80
+      guard position < text.count, text[position] < 0x80,
+        let digit = Character(Unicode.Scalar(text[position])).hexDigitValue
       else { throw unexpected("four hexadecimal digits") }
       value = value << 4 | UInt32(digit)
       position += 1

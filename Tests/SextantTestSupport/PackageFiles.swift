@@ -1,0 +1,15 @@
+/// Paths inside the package's own checkout.
+public enum PackageFiles {
+  /// The folder of `Package.swift`, without a trailing slash.
+  public static let root: String = {
+    // …/Tests/SextantTestSupport/PackageFiles.swift
+    let parts = #filePath.split(separator: "/", omittingEmptySubsequences: false)
+    return parts.dropLast(3).joined(separator: "/")
+  }()
+
+  /// A file or folder of `fixtures/`.
+  public static func fixture(_ path: String) -> String { "\(root)/fixtures/\(path)" }
+
+  /// A file or folder of `formats/`.
+  public static func format(_ path: String) -> String { "\(root)/formats/\(path)" }
+}
