@@ -91,5 +91,8 @@ let package = Package(
     .testTarget(
       name: "SextantCheckpointsTests",
       dependencies: ["SextantCheckpoints", "SextantTensor", "SextantBytes", "SextantTestSupport"]),
+    .testTarget(
+      name: "SextantStoreTests",
+      dependencies: ["SextantStore", "SextantTensor", "SextantBytes", "SextantTestSupport"]),
   ]
 )

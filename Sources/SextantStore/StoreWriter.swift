@@ -1,0 +1,143 @@
+import SextantBytes
+import SextantTensor
+
+/// A tensor that is going to be written to a store.
+public struct PlannedTensor: Sendable, Equatable {
+  /// The canonical name.
+  public var name: String
+  /// The type in which the elements will be stored.
+  public var dataType: DataType
+  /// The dimensions, outermost first.
+  public var shape: [Int]
+  /// The type in which the checkpoint holds the elements.
+  public var sourceDataType: DataType
+
+  /// Plans a tensor; without `sourceDataType` its elements are stored as they are.
+  public init(name: String, dataType: DataType, shape: [Int], sourceDataType: DataType? = nil) {
+    self.name = name
+    self.dataType = dataType
+    self.shape = shape
+    self.sourceDataType = sourceDataType ?? dataType
+  }
+}
+
+/// Writes a store, tensor by tensor and piece by piece.
+///
+/// Everything but digests is known in advance, so that the file is written front to back in one
+/// pass and memory is bounded by the pieces that the caller hands over. Nothing appears at the
+/// destination before `finish` has succeeded, and dropping the writer leaves nothing behind. The
+/// same input gives the same bytes. Writing tensors of model size costs one SHA-256 per byte,
+/// two where the stored type differs from the source's.
+public final class StoreWriter {
+  /// The tensors in the order in which they have to be written: by the bytes of their names.
+  public let tensors: [PlannedTensor]
+  /// The length that the file will have, in bytes.
+  public let fileByteCount: Int
+
+  private let destination: String
+  private let file: FilePublisher
+  private let preamble: StorePreamble
+  private var header: StoreHeader
+  private let attachments: [(name: String, bytes: [UInt8])]
+  /// Tensors written so far.
+  private var writtenCount = 0
+
+  /// Plans the whole file and starts it.
+  ///
+  /// - Parameters:
+  ///   - destination: the path that will appear.
+  ///   - replacing: replace an existing file instead of refusing.
+  ///   - architecture: the canonical name of the architecture.
+  ///   - configuration: its canonical configuration.
+  ///   - variant: `"source"` when every tensor keeps its type, else a word such as `"bf16"`.
+  ///   - tensors: every tensor of the model, in any order.
+  ///   - attachments: small files that travel with the model, in any order.
+  /// - Throws: `file.exists`, `file.create`, `file.write`, `disk.full`; `store.table`,
+  ///   `store.header` and `json.*` when no reader would accept the plan (names given twice, shapes
+  ///   that overflow, a configuration nested too deeply).
+  public init(
+    destination: String, replacing: Bool = false, architecture: String,
+    configuration: JSONObject, variant: String = StoreFormat.sourceVariant,
+    tensors: [PlannedTensor], attachments: [(name: String, bytes: [UInt8])] = []
+  ) throws(FormatError) {
+    self.destination = destination
+    self.tensors = tensors.sorted { ExactString($0.name) < ExactString($1.name) }
+    self.attachments = attachments.sorted { ExactString($0.name) < ExactString($1.name) }
+    let plan = StorePlan(
+      architecture: architecture, configuration: configuration, variant: variant,
+      tensors: self.tensors, attachments: self.attachments)
+    (preamble, header) = try plan.layOut(for: destination)
+    fileByteCount = preamble.fileByteCount
+    file = try FilePublisher(destination, replacing: replacing)
+    // The JSON text stays zero until `finish`: that is how a reader knows an unfinished file.
+    try file.append(preamble.bytes)
+    try file.append([UInt8](repeating: 0, count: preamble.headerByteCount))
+    try file.pad(to: StoreFormat.alignment)
+  }
+
+  /// Writes the next tensor, whose name must be that of the first of `tensors` not yet written.
+  ///
+  /// - Parameter body: hands over the elements, in order, in pieces of any size.
+  /// - Throws: what `body` throws; `store.table` when it is another tensor's turn or the pieces do
+  ///   not add up to the tensor's size; `file.write`, `disk.full`.
+  public func write(
+    _ name: String, _ body: (inout TensorSink) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    guard writtenCount < tensors.count else {
+      throw refusal(name, found: "one tensor more", expected: "\(tensors.count) tensors")
+    }
+    let plan = tensors[writtenCount]
+    guard ExactString(plan.name) == ExactString(name) else {
+      throw refusal(name, found: "this tensor now", expected: "tensor \"\(plan.name)\"")
+    }
+    var sink = TensorSink(plan, to: file, destination: destination)
+    try body(&sink)
+    let (digest, sourceDigest) = try sink.finish()
+    header.tensors[writtenCount].digest = digest
+    header.tensors[writtenCount].sourceDigest = sourceDigest
+    try file.pad(to: StoreFormat.alignment)
+    writtenCount += 1
+  }
+
+  /// Writes the next tensor, stored as it is.
+  public func write(_ name: String, _ tensor: Tensor) throws(FormatError) {
+    try write(name) { sink throws(FormatError) in
+      unsafe try tensor.withUnsafeBytes { bytes throws(FormatError) in
+        unsafe try sink.append(bytes)
+      }
+    }
+  }
+
+  /// Completes the file and publishes it.
+  ///
+  /// - Returns: the model's identity.
+  /// - Throws: `store.table` when tensors are missing; `disk.fsync`, `disk.full`, `file.write`,
+  ///   `file.exists`, `file.create`. Nothing is published then.
+  public func finish() throws(FormatError) -> Digest {
+    guard writtenCount == tensors.count else {
+      throw refusal(
+        tensors[writtenCount].name, found: "\(writtenCount) tensors",
+        expected: "\(tensors.count) tensors")
+    }
+    for attachment in attachments {
+      try file.append(attachment.bytes)
+      try file.pad(to: StoreFormat.alignment)
+    }
+    header.identity = header.computedIdentity
+    let text = header.bytes
+    guard text.count == preamble.headerByteCount,
+      file.byteCount + StoreFooter.byteCount == fileByteCount
+    else { preconditionFailure("digests changed the size of the header") }
+    try file.write(text, at: StorePreamble.byteCount)
+    let head = preamble.bytes + text
+    let padding = (preamble.dataStart ?? 0) - head.count
+    let digest = SHA256.digest(head + [UInt8](repeating: 0, count: padding))
+    try file.append(StoreFooter(headerDigest: digest, fileByteCount: fileByteCount).bytes)
+    try file.publish()
+    return header.identity
+  }
+
+  private func refusal(_ name: String, found: String, expected: String) -> FormatError {
+    FormatError(.storeTable, file: destination, at: .tensor(name), found: found, expected: expected)
+  }
+}

@@ -1,0 +1,80 @@
+import SextantBytes
+import SextantTensor
+
+/// Takes the elements of one tensor, piece by piece, on their way into a store.
+///
+/// Pieces may be cut anywhere, even within an element. The sink counts and digests them.
+public struct TensorSink: ~Copyable {
+  /// The tensor being written.
+  public let tensor: PlannedTensor
+
+  private let file: FilePublisher
+  private let destination: String
+  private let expected: Expected
+  private var storedCount = 0
+  private var sourceCount = 0
+  private var hash = SHA256()
+  private var sourceHash = SHA256()
+
+  /// The byte counts that the plan asks for.
+  private struct Expected {
+    var stored: Int
+    var source: Int
+  }
+
+  init(_ tensor: PlannedTensor, to file: FilePublisher, destination: String) {
+    self.tensor = tensor
+    self.file = file
+    self.destination = destination
+    // The plan was checked: neither size overflows.
+    expected = Expected(stored: tensor.byteCount ?? 0, source: tensor.sourceByteCount ?? 0)
+  }
+
+  /// Adds elements that are stored as the source holds them.
+  ///
+  /// - Throws: `store.table` beyond the tensor's size; `file.write`, `disk.full`.
+  public mutating func append(_ piece: UnsafeRawBufferPointer) throws(FormatError) {
+    unsafe try append(piece, source: piece)
+  }
+
+  /// Adds elements that were converted.
+  ///
+  /// - Parameters:
+  ///   - piece: elements in the stored type, little-endian, row-major.
+  ///   - source: elements in the source's type, the same ones or others: the two streams are
+  ///     counted apart. Ignored for a tensor that keeps its type.
+  /// - Throws: `store.table` beyond the tensor's size; `file.write`, `disk.full`.
+  public mutating func append(
+    _ piece: UnsafeRawBufferPointer, source: UnsafeRawBufferPointer
+  ) throws(FormatError) {
+    storedCount += piece.count
+    sourceCount += keepsType ? piece.count : source.count
+    guard storedCount <= expected.stored, sourceCount <= expected.source else {
+      throw refusal()
+    }
+    unsafe try file.append(piece)
+    unsafe hash.update(piece)
+    if !keepsType { unsafe sourceHash.update(source) }
+  }
+
+  private var keepsType: Bool { tensor.dataType == tensor.sourceDataType }
+
+  /// The digests of the stored and of the source elements.
+  ///
+  /// - Throws: `store.table` when bytes are missing.
+  consuming func finish() throws(FormatError) -> (stored: Digest, source: Digest) {
+    guard storedCount == expected.stored, sourceCount == expected.source else { throw refusal() }
+    let keepsType = keepsType
+    let digest = hash.finalize()
+    return (digest, keepsType ? digest : sourceHash.finalize())
+  }
+
+  private func refusal() -> FormatError {
+    func text(_ stored: Int, _ source: Int) -> String {
+      "\(stored) bytes" + (keepsType ? "" : " made from \(source) bytes")
+    }
+    return FormatError(
+      .storeTable, file: destination, at: .tensor(tensor.name),
+      found: text(storedCount, sourceCount), expected: text(expected.stored, expected.source))
+  }
+}
