@@ -25,6 +25,16 @@ public struct Tensor: Sendable {
     storage = TensorStorage(zeroedByteCount: byteCount)
   }
 
+  /// A tensor whose elements are undefined, for kernels that write every one.
+  init(unfilled shape: [Int], dataType: DataType = .f32) {
+    guard let byteCount = dataType.byteCount(shape: shape) else {
+      preconditionFailure("shape \(shape) is negative or overflows")
+    }
+    self.dataType = dataType
+    self.shape = shape
+    storage = TensorStorage(unfilledByteCount: byteCount)
+  }
+
   /// An f32 tensor of the given values; `values.count` must equal the product of `shape`.
   public init(_ values: [Float], shape: [Int]) {
     precondition(Shape.elementCount(shape) == values.count, "\(values.count) values for \(shape)")
@@ -85,6 +95,35 @@ public struct Tensor: Sendable {
     return try body(
       UnsafeMutableBufferPointer(
         start: storage.base.assumingMemoryBound(to: Float.self), count: count))
+  }
+
+  /// The elements of an f64 tensor.
+  public func withDoubles<R, E>(
+    _ body: (UnsafeBufferPointer<Double>) throws(E) -> R
+  ) throws(E) -> R {
+    precondition(dataType == .f64, "withDoubles on \(dataType.rawValue)")
+    defer { withExtendedLifetime(storage) {} }
+    return try body(
+      UnsafeBufferPointer(start: storage.base.assumingMemoryBound(to: Double.self), count: count))
+  }
+
+  /// The elements of an f64 tensor, for writing. Copies first when the memory is shared.
+  public mutating func withMutableDoubles<R, E>(
+    _ body: (UnsafeMutableBufferPointer<Double>) throws(E) -> R
+  ) throws(E) -> R {
+    precondition(dataType == .f64, "withMutableDoubles on \(dataType.rawValue)")
+    makeUnique()
+    defer { withExtendedLifetime(storage) {} }
+    return try body(
+      UnsafeMutableBufferPointer(
+        start: storage.base.assumingMemoryBound(to: Double.self), count: count))
+  }
+
+  /// The bytes of the elements, for writing. Copies first when the memory is shared.
+  mutating func withMutableBytes<R>(_ body: (UnsafeMutableRawBufferPointer) -> R) -> R {
+    makeUnique()
+    defer { withExtendedLifetime(storage) {} }
+    return body(UnsafeMutableRawBufferPointer(start: storage.base, count: storage.byteCount))
   }
 
   private mutating func makeUnique() {

@@ -1,3 +1,5 @@
+import Glibc
+
 /// The memory behind tensors: either owned, or borrowed from something that keeps it alive.
 ///
 /// Owned memory is aligned to 64 bytes, so that kernels may use whole vectors. Borrowed memory
@@ -11,24 +13,24 @@ final class TensorStorage: @unchecked Sendable {
 
   static let alignment = 64
 
-  /// Owned memory, zeroed.
-  init(zeroedByteCount byteCount: Int) {
-    let allocated = max((byteCount + 63) & ~63, Self.alignment)
+  /// Owned memory, undefined.
+  init(unfilledByteCount byteCount: Int) {
     base = UnsafeMutableRawPointer.allocate(
-      byteCount: allocated, alignment: Self.alignment)
-    base.initializeMemory(as: UInt8.self, repeating: 0, count: allocated)
+      byteCount: max(byteCount, 1), alignment: Self.alignment)
     self.byteCount = byteCount
     owner = nil
   }
 
+  /// Owned memory, zeroed.
+  convenience init(zeroedByteCount byteCount: Int) {
+    self.init(unfilledByteCount: byteCount)
+    memset(base, 0, byteCount)
+  }
+
   /// Owned memory, a copy of another storage's bytes.
-  init(copying other: UnsafeRawBufferPointer) {
-    let allocated = max((other.count + 63) & ~63, Self.alignment)
-    base = UnsafeMutableRawPointer.allocate(
-      byteCount: allocated, alignment: Self.alignment)
+  convenience init(copying other: UnsafeRawBufferPointer) {
+    self.init(unfilledByteCount: other.count)
     if let source = other.baseAddress { base.copyMemory(from: source, byteCount: other.count) }
-    byteCount = other.count
-    owner = nil
   }
 
   /// Borrowed, read-only memory.

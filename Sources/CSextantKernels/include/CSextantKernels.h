@@ -1,1 +1,160 @@
+// The numeric kernels of Sextant: plain C, vectorised, chosen at run time.
+//
+// Every kernel exists at several levels (portable C, AVX2, AVX-512) behind one table of function
+// pointers. `sxk_active()` is the table for this processor; `sxk_table_for()` hands out the others, so
+// that tests compare levels within one process. No kernel allocates, does I/O, or keeps state.
+//
+// Prefix: `sxk_` (Sextant kernels). Conventions, for all kernels:
+// - activations are f32; a matrix is row-major, and a `stride` counts elements from one row to the next;
+// - pointers need only the alignment of their element; a count of zero is fine and touches nothing;
+// - outputs may be the same array as an input only where the comment says so;
+// - a half-open range (n0..<n1, c0..<c1) lets threads split the work; what a kernel computes for an
+//   index does not depend on the range, bit for bit, unless the comment says otherwise;
+// - the rounding mode is to nearest and subnormals are not flushed (the process's default).
 #pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// MARK: Levels
+
+typedef enum sxk_level {
+  SXK_PORTABLE = 0,  // any processor; vectors of 4 floats
+  SXK_AVX2 = 1,      // AVX2, FMA and F16C; vectors of 8
+  SXK_AVX512 = 2,    // AVX-512 F, BW, VL and DQ; vectors of 16
+} sxk_level;
+
+// How a weight is stored.
+typedef enum sxk_type { SXK_F32 = 0, SXK_BF16 = 1, SXK_F16 = 2 } sxk_type;
+
+// MARK: Arguments
+
+// y[m, n] = bias[n] + sum over k of weight[n, k] * x[m, k], for 1 <= m <= SXK_LINEAR_MAX_M.
+typedef struct sxk_linear {
+  const void *weight;    // [N, K] of weight_type
+  size_t weight_stride;  // elements
+  sxk_type weight_type;
+  const float *x;  // [M, K]
+  size_t x_stride;
+  const float *bias;  // [N], or NULL
+  float *y;           // [M, N]
+  size_t y_stride;
+  size_t m, k;
+} sxk_linear;
+
+#define SXK_LINEAR_MAX_M 8
+
+// Causal depthwise convolution over time, then bias, then SiLU:
+// y[t, c] = silu(bias[c] + sum over j of weight[c, j] * x[t - (K - 1) + j, c]), where x before t = 0 is
+// the state. Afterwards the state holds the last K - 1 inputs. y may be x.
+typedef struct sxk_conv {
+  const float *x;  // [T, C]
+  size_t x_stride;
+  const float *weight;  // [C, K]
+  const float *bias;    // [C], or NULL
+  float *state;         // [C, K - 1], oldest first
+  float *y;             // [T, C]
+  size_t y_stride;
+  size_t t, k;
+} sxk_conv;
+
+#define SXK_CONV_MAX_K 8
+
+// The selective scan of Mamba-1, for t = 0, 1, ...:
+// h[c, n] = exp(delta[t, c] * a[c, n]) * h[c, n] + delta[t, c] * x[t, c] * b[t, n]
+// y[t, c] = (d[c] * x[t, c] + sum over n of h[c, n] * c[t, n]) * silu(z[t, c])
+typedef struct sxk_scan {
+  float *h;        // [C, N], updated
+  const float *a;  // [C, N], usually negative
+  const float *delta;  // [T, C]
+  size_t delta_stride;
+  const float *x;  // [T, C]
+  size_t x_stride;
+  const float *b;  // [T, N]
+  size_t b_stride;
+  const float *c;  // [T, N]
+  size_t c_stride;
+  const float *d;  // [C]
+  const float *z;  // [T, C], or NULL: no gate
+  size_t z_stride;
+  float *y;  // [T, C], none of the inputs
+  size_t y_stride;
+  size_t t, n;
+} sxk_scan;
+
+// MARK: The table
+
+typedef struct sxk_table {
+  sxk_level level;
+
+  // Conversions. To bf16 and f16: nearest even, overflow to infinity, subnormals kept, NaN made quiet
+  // with the top of its payload. From bf16 and f16: exact (an f16 NaN is made quiet).
+  void (*f32_from_bf16)(float *y, const uint16_t *x, size_t count);
+  void (*f32_from_f16)(float *y, const uint16_t *x, size_t count);
+  void (*f32_from_f64)(float *y, const double *x, size_t count);
+  void (*bf16_from_f32)(uint16_t *y, const float *x, size_t count);
+  void (*f16_from_f32)(uint16_t *y, const float *x, size_t count);
+  void (*f64_from_f32)(double *y, const float *x, size_t count);
+
+  // Products with few rows of x: the weights are read once, one row after the other.
+  void (*linear)(const sxk_linear *job, size_t n0, size_t n1);
+
+  // Elementwise; y may be x.
+  void (*exp)(float *y, const float *x, size_t count);
+  void (*sigmoid)(float *y, const float *x, size_t count);
+  void (*tanh)(float *y, const float *x, size_t count);
+  void (*silu)(float *y, const float *x, size_t count);
+  void (*softplus)(float *y, const float *x, const float *bias_or_null, size_t count);
+  void (*add)(float *y, const float *x, size_t count);              // y += x
+  void (*mul)(float *y, const float *x, size_t count);              // y *= x
+  void (*axpy)(float *y, float a, const float *x, size_t count);    // y += a * x
+  void (*scale)(float *y, float a, size_t count);                   // y *= a
+  void (*silu_mul)(float *y, const float *z, size_t count);         // y *= silu(z)
+
+  // Reductions. Sums are f32 in several partial sums. Maxima skip NaN; `max` of nothing is -infinity.
+  // `argmax` is the first index of the largest value, and 0 when there is none.
+  float (*dot)(const float *x, const float *y, size_t count);
+  float (*sum)(const float *x, size_t count);
+  float (*max)(const float *x, size_t count);
+  size_t (*argmax)(const float *x, size_t count);
+  // y = exp(x - shift), and their sum. y may be x, or NULL.
+  float (*exp_sum)(float *y_or_null, const float *x, float shift, size_t count);
+
+  // Norms of one row; y may be x. rms: x / sqrt(mean(x^2) + epsilon) * weight.
+  // layer: (x - mean) / sqrt(variance + epsilon) * weight + bias. Weight and bias may be NULL.
+  void (*rms_norm)(float *y, const float *x, const float *weight, float epsilon, size_t count);
+  void (*layer_norm)(
+      float *y, const float *x, const float *weight, const float *bias, float epsilon, size_t count);
+
+  // Recurrences over the channels c0..<c1. Whether y of the scan is summed over n in vectors or one
+  // after the other depends on T; the state h has the same bits however T is cut.
+  void (*conv_silu)(const sxk_conv *job, size_t c0, size_t c1);
+  void (*selective_scan)(const sxk_scan *job, size_t c0, size_t c1);
+
+  // Moments: sums[c] += sum over the rows of x[row, c], in f64.
+  void (*add_rows_f64)(double *sums, const float *x, size_t x_stride, size_t rows, size_t count);
+} sxk_table;
+
+// The best table this processor can run, or the level that the environment variable SEXTANT_KERNELS
+// names (portable, avx2, avx512) when the processor can run it. Decided on the first call.
+const sxk_table *sxk_active(void);
+
+// The table of a level, or NULL when this processor or this build lacks it.
+const sxk_table *sxk_table_for(sxk_level level);
+
+// "portable", "avx2", "avx512".
+const char *sxk_level_name(sxk_level level);
+
+// The processors that the calling thread may run on; 0 when the system does not say.
+int sxk_processor_count(void);
+
+// One spin-loop hint to the processor, for threads that wait a few microseconds.
+void sxk_pause(void);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,44 @@
+// Every kernel, and the table of them, for the level whose file includes this one.
+#include "lanes.h"
+
+#include "functions.h"
+
+// Each may use what stands above it.
+#include "convert.h"
+#include "elementwise.h"
+#include "reduce.h"
+#include "norm.h"
+#include "linear.h"
+#include "conv.h"
+#include "scan.h"
+
+const sxk_table SXK_TABLE = {
+    .level = SXK_LEVEL,
+    .f32_from_bf16 = f32_from_bf16,
+    .f32_from_f16 = f32_from_f16,
+    .f32_from_f64 = f32_from_f64,
+    .bf16_from_f32 = bf16_from_f32,
+    .f16_from_f32 = f16_from_f32,
+    .f64_from_f32 = f64_from_f32,
+    .linear = linear,
+    .exp = map_exp,
+    .sigmoid = map_sigmoid,
+    .tanh = map_tanh,
+    .silu = map_silu,
+    .softplus = softplus,
+    .add = add,
+    .mul = mul,
+    .axpy = axpy,
+    .scale = scale,
+    .silu_mul = silu_mul,
+    .dot = dot,
+    .sum = sum,
+    .max = max,
+    .argmax = argmax,
+    .exp_sum = exp_sum,
+    .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
+    .conv_silu = conv_silu,
+    .selective_scan = selective_scan,
+    .add_rows_f64 = add_rows_f64,
+};

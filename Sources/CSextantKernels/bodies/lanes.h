@@ -1,0 +1,186 @@
+// A vector of VL floats (`vf`) and what the kernels do with it.
+//
+// Clang's vector types give each level its registers: `+ - * / < ?:` work lane by lane. Only what an
+// instruction does better than the general form has a form per level. A `_part` function handles the
+// last, incomplete vector: it touches `count` elements (0 < count < VL) and reads the others as zero.
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vf __attribute__((ext_vector_type(VL)));
+typedef int32_t vi __attribute__((ext_vector_type(VL)));
+typedef uint32_t vu __attribute__((ext_vector_type(VL)));
+typedef uint16_t vh __attribute__((ext_vector_type(VL)));
+
+INLINE vf vf_set(float x) { return (vf)x; }
+INLINE vf vf_bits(vu x) { return __builtin_bit_cast(vf, x); }
+INLINE vu vu_bits(vf x) { return __builtin_bit_cast(vu, x); }
+
+// MARK: Memory
+
+#define DEFINE_MEMORY(VECTOR, ELEMENT)                                        \
+  INLINE VECTOR VECTOR##_load(const ELEMENT *p) {                             \
+    VECTOR v;                                                                 \
+    memcpy(&v, p, sizeof v);                                                  \
+    return v;                                                                 \
+  }                                                                           \
+  INLINE void VECTOR##_store(ELEMENT *p, VECTOR v) { memcpy(p, &v, sizeof v); } \
+  INLINE VECTOR VECTOR##_load_part(const ELEMENT *p, size_t count) {          \
+    ELEMENT lanes[VL] = {0};                                                  \
+    for (size_t i = 0; i < count; i++) lanes[i] = p[i];                       \
+    return VECTOR##_load(lanes);                                              \
+  }                                                                           \
+  INLINE void VECTOR##_store_part(ELEMENT *p, VECTOR v, size_t count) {       \
+    ELEMENT lanes[VL];                                                        \
+    VECTOR##_store(lanes, v);                                                 \
+    for (size_t i = 0; i < count; i++) p[i] = lanes[i];                       \
+  }
+DEFINE_MEMORY(vh, uint16_t)
+#if SXK_HAS_AVX512
+INLINE __mmask16 first_lanes(size_t count) { return (__mmask16)((1u << count) - 1); }
+INLINE vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
+INLINE void vf_store(float *p, vf v) { _mm512_storeu_ps(p, v); }
+INLINE vf vf_load_part(const float *p, size_t count) {
+  return _mm512_maskz_loadu_ps(first_lanes(count), p);
+}
+INLINE void vf_store_part(float *p, vf v, size_t count) {
+  _mm512_mask_storeu_ps(p, first_lanes(count), v);
+}
+#else
+DEFINE_MEMORY(vf, float)
+#endif
+#undef DEFINE_MEMORY
+
+// Lane i is p[i * stride]: the same place in VL rows.
+INLINE vf vf_gather(const float *p, size_t stride, size_t count) {
+  float lanes[VL] = {0};
+  for (size_t i = 0; i < count; i++) lanes[i] = p[i * stride];
+  return vf_load(lanes);
+}
+INLINE void vf_scatter(float *p, size_t stride, vf v, size_t count) {
+  float lanes[VL];
+  vf_store(lanes, v);
+  for (size_t i = 0; i < count; i++) p[i * stride] = lanes[i];
+}
+
+// MARK: Arithmetic
+
+// a * b + c. Fused where the processor has it: levels differ by a rounding.
+INLINE vf vf_fma(vf a, vf b, vf c) {
+#if SXK_HAS_AVX512 || SXK_HAS_AVX2 || defined(__aarch64__)
+  return __builtin_elementwise_fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+// When an operand is NaN, b.
+INLINE vf vf_max(vf a, vf b) { return a > b ? a : b; }
+INLINE vf vf_min(vf a, vf b) { return a < b ? a : b; }
+
+INLINE vf vf_abs(vf x) { return vf_bits(vu_bits(x) & 0x7fffffffu); }
+INLINE vf vf_with_sign_of(vf magnitude, vf sign) {
+  return vf_bits((vu_bits(magnitude) & 0x7fffffffu) | (vu_bits(sign) & 0x80000000u));
+}
+
+// To the nearest integer, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves no bit for a fraction.
+INLINE vf vf_round(vf x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
+
+// p * 2^n, rounded once, for an integral n in [-252, 254] and p near 1; NaN when p is NaN.
+INLINE vf vf_scale(vf p, vf n) {
+#if SXK_HAS_AVX512
+  return _mm512_scalef_ps(p, n);
+#else
+  // In two steps, so that neither power of two is subnormal or infinite.
+  const vi exponent = __builtin_bit_cast(vi, n + 0x1.8p23f) - 0x4b400000;
+  const vi half = exponent >> 1;
+  const vf first = vf_bits(__builtin_convertvector(half + 127, vu) << 23);
+  const vf second = vf_bits(__builtin_convertvector(exponent - half + 127, vu) << 23);
+  return p * first * second;
+#endif
+}
+
+// MARK: Across the lanes, by halves
+
+typedef float vf4 __attribute__((ext_vector_type(4)));
+
+
+// (v[0] + v[2]) + (v[1] + v[3]).
+INLINE float vf4_sum(vf4 v) { return (v.x + v.z) + (v.y + v.w); }
+INLINE float vf4_max(vf4 v) {
+  const float a = v.x > v.z ? v.x : v.z, b = v.y > v.w ? v.y : v.w;
+  return a > b ? a : b;
+}
+#if VL >= 8
+typedef float vf8 __attribute__((ext_vector_type(8)));
+INLINE float vf8_sum(vf8 v) { return vf4_sum(v.lo + v.hi); }
+INLINE float vf8_max(vf8 v) { return vf4_max(v.lo > v.hi ? v.lo : v.hi); }
+#endif
+
+INLINE float vf_sum(vf v) {
+#if VL == 16
+  return vf8_sum(v.lo + v.hi);
+#elif VL == 8
+  return vf8_sum(v);
+#else
+  return vf4_sum(v);
+#endif
+}
+
+// Of numbers; no lane is NaN.
+INLINE float vf_max_lane(vf v) {
+#if VL == 16
+  return vf8_max(v.lo > v.hi ? v.lo : v.hi);
+#elif VL == 8
+  return vf8_max(v);
+#else
+  return vf4_max(v);
+#endif
+}
+
+// MARK: 16-bit floats
+
+INLINE vf vf_from_bf16(vh x) { return vf_bits(__builtin_convertvector(x, vu) << 16); }
+
+// Adds half a unit in the last place, less a hair where the result is even.
+INLINE vh bf16_from_vf(vf x) {
+  const vu bits = vu_bits(x);
+  const vu rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const vu quiet = (bits >> 16) | 0x40u;
+  return __builtin_convertvector((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded, vh);
+}
+
+INLINE vf vf_from_f16(vh x) {
+#if SXK_HAS_AVX512
+  return _mm512_cvtph_ps(__builtin_bit_cast(__m256i, x));
+#elif SXK_HAS_AVX2
+  return _mm256_cvtph_ps(__builtin_bit_cast(__m128i, x));
+#else
+  // The half's exponent field, read as a float's, is 112 too small; multiplying repairs it and
+  // normalises subnormals. An exponent of all ones is infinity or NaN.
+  const vu half = __builtin_convertvector(x, vu);
+  const vu magnitude = (half & 0x7fffu) << 13;
+  const vu finite = vu_bits(vf_bits(magnitude) * 0x1p112f);
+  const vu quiet = (half & 0x3ffu) != 0u ? (vu)0x7fc00000u : (vu)0x7f800000u;
+  const vu bits = (half & 0x7c00u) == 0x7c00u ? (magnitude | quiet) : finite;
+  return vf_bits(bits | ((half & 0x8000u) << 16));
+#endif
+}
+
+INLINE vh f16_from_vf(vf x) {
+#if SXK_HAS_AVX512
+  return __builtin_bit_cast(vh, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+#elif SXK_HAS_AVX2
+  return __builtin_bit_cast(vh, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+#else
+  const vu bits = vu_bits(x);
+  const vu magnitude = bits & 0x7fffffffu;
+  // Normal halves: rebias the exponent, round to nearest even; a carry may reach infinity.
+  const vu normal = (magnitude - (112u << 23) + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
+  // Subnormal halves: adding 1/2 puts units of 2^-24 at the bottom of the sum, rounded by the adder.
+  const vu subnormal = vu_bits(vf_bits(magnitude) + 0.5f) - 0x3f000000u;
+  vu half = magnitude < (113u << 23) ? subnormal : normal;
+  half = magnitude >= (143u << 23) ? (vu)0x7c00u : half;
+  half = magnitude > 0x7f800000u ? (0x7e00u | ((magnitude >> 13) & 0x1ffu)) : half;
+  return __builtin_convertvector(half | ((bits >> 16) & 0x8000u), vh);
+#endif
+}

@@ -1,0 +1,89 @@
+// Products with up to eight rows of x. Memory bandwidth is the limit, so each row of the weights is
+// read once, from front to back; several rows at a time would defeat the prefetcher and halve the speed.
+
+INLINE vf weight_load(const void *row, size_t k, sxk_type type) {
+  switch (type) {
+  case SXK_F32: return vf_load((const float *)row + k);
+  case SXK_BF16: return vf_from_bf16(vh_load((const uint16_t *)row + k));
+  default: return vf_from_f16(vh_load((const uint16_t *)row + k));
+  }
+}
+
+INLINE vf weight_load_part(const void *row, size_t k, size_t count, sxk_type type) {
+  switch (type) {
+  case SXK_F32: return vf_load_part((const float *)row + k, count);
+  case SXK_BF16: return vf_from_bf16(vh_load_part((const uint16_t *)row + k, count));
+  default: return vf_from_f16(vh_load_part((const uint16_t *)row + k, count));
+  }
+}
+
+// M rows of x, U independent sums for each: M * U must cover the latency of an FMA and leave the
+// accumulators in registers. M, U and the type are constants in every use.
+INLINE void linear_rows(
+    const sxk_linear *job, size_t n0, size_t n1, const int M, const int U, const sxk_type type) {
+  const size_t K = job->k, x_stride = job->x_stride;
+  const size_t row_bytes = job->weight_stride * (type == SXK_F32 ? 4 : 2);
+  const float *const x = job->x;
+  for (size_t n = n0; n < n1; n++) {
+    const void *const row = (const char *)job->weight + n * row_bytes;
+    vf sums[SXK_LINEAR_MAX_M][4];
+#pragma clang loop unroll(full)
+    for (int m = 0; m < M; m++)
+#pragma clang loop unroll(full)
+      for (int u = 0; u < U; u++) sums[m][u] = vf_set(0);
+
+    size_t k = 0;
+    for (; k + (size_t)U * VL <= K; k += (size_t)U * VL)
+#pragma clang loop unroll(full)
+      for (int u = 0; u < U; u++) {
+        const size_t at = k + (size_t)u * VL;
+        const vf w = weight_load(row, at, type);
+#pragma clang loop unroll(full)
+        for (int m = 0; m < M; m++)
+          sums[m][u] = vf_fma(w, vf_load(x + m * x_stride + at), sums[m][u]);
+      }
+    for (; k + VL <= K; k += VL) {
+      const vf w = weight_load(row, k, type);
+#pragma clang loop unroll(full)
+      for (int m = 0; m < M; m++)
+        sums[m][0] = vf_fma(w, vf_load(x + m * x_stride + k), sums[m][0]);
+    }
+    if (k < K) {
+      const vf w = weight_load_part(row, k, K - k, type);
+#pragma clang loop unroll(full)
+      for (int m = 0; m < M; m++)
+        sums[m][0] = vf_fma(w, vf_load_part(x + m * x_stride + k, K - k), sums[m][0]);
+    }
+
+    const float bias = job->bias == NULL ? 0 : job->bias[n];
+#pragma clang loop unroll(full)
+    for (int m = 0; m < M; m++) {
+      vf total = sums[m][0];
+#pragma clang loop unroll(full)
+      for (int u = 1; u < U; u++) total += sums[m][u];
+      job->y[m * job->y_stride + n] = bias + vf_sum(total);
+    }
+  }
+}
+
+INLINE void linear_typed(const sxk_linear *job, size_t n0, size_t n1, const sxk_type type) {
+  switch (job->m) {
+  case 1: linear_rows(job, n0, n1, 1, 4, type); break;
+  case 2: linear_rows(job, n0, n1, 2, 4, type); break;
+  case 3: linear_rows(job, n0, n1, 3, 2, type); break;
+  case 4: linear_rows(job, n0, n1, 4, 2, type); break;
+  case 5: linear_rows(job, n0, n1, 5, 1, type); break;
+  case 6: linear_rows(job, n0, n1, 6, 1, type); break;
+  case 7: linear_rows(job, n0, n1, 7, 1, type); break;
+  case 8: linear_rows(job, n0, n1, 8, 1, type); break;
+  default: break;
+  }
+}
+
+static void linear(const sxk_linear *job, size_t n0, size_t n1) {
+  switch (job->weight_type) {
+  case SXK_F32: linear_typed(job, n0, n1, SXK_F32); break;
+  case SXK_BF16: linear_typed(job, n0, n1, SXK_BF16); break;
+  case SXK_F16: linear_typed(job, n0, n1, SXK_F16); break;
+  }
+}

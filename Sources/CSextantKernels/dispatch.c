@@ -1,0 +1,55 @@
+// Chooses the kernels once: by processor, or by the environment.
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tables.h"
+
+const char *sxk_level_name(sxk_level level) {
+  switch (level) {
+  case SXK_PORTABLE: return "portable";
+  case SXK_AVX2: return "avx2";
+  case SXK_AVX512: return "avx512";
+  }
+  return "unknown";
+}
+
+const sxk_table *sxk_table_for(sxk_level level) {
+  if (level == SXK_PORTABLE) return &sxk_portable_table;
+#if defined(__x86_64__)
+  // The builtins also ask whether the operating system saves the wide registers.
+  __builtin_cpu_init();
+  const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                   __builtin_cpu_supports("f16c");
+  if (level == SXK_AVX2) return avx2 ? &sxk_avx2_table : NULL;
+  if (level == SXK_AVX512) {
+    const int avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    return avx2 && avx512 ? &sxk_avx512_table : NULL;
+  }
+#endif
+  return NULL;
+}
+
+static const sxk_table *choose(void) {
+  const char *wanted = getenv("SEXTANT_KERNELS");
+  const sxk_table *best = NULL;
+  for (int level = SXK_AVX512; level >= SXK_PORTABLE; level--) {
+    const sxk_table *table = sxk_table_for((sxk_level)level);
+    if (table == NULL) continue;
+    if (best == NULL) best = table;
+    if (wanted != NULL && strcmp(wanted, sxk_level_name(table->level)) == 0) return table;
+  }
+  return best;
+}
+
+const sxk_table *sxk_active(void) {
+  // Two threads that race here choose the same table.
+  static _Atomic(const sxk_table *) chosen = NULL;
+  const sxk_table *table = atomic_load_explicit(&chosen, memory_order_relaxed);
+  if (table == NULL) {
+    table = choose();
+    atomic_store_explicit(&chosen, table, memory_order_relaxed);
+  }
+  return table;
+}

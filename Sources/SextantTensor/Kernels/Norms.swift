@@ -1,0 +1,81 @@
+import CSextantKernels
+
+extension Kernels {
+  /// x / sqrt(mean(x²) + epsilon) · weight, for each row.
+  ///
+  /// - Parameters:
+  ///   - x: `[M, D]`.
+  ///   - weight: `[D]`; nil stands for ones.
+  /// - Returns: `[M, D]`.
+  public static func rmsNorm(
+    _ x: some MatrixRows, weight: Tensor?, epsilon: Float, pool: WorkerPool = .shared
+  ) -> Tensor {
+    var y = Tensor(unfilled: [x.rowCount, x.columnCount])  // [M, D]
+    rmsNorm(x, weight: weight, epsilon: epsilon, into: &y, pool: pool)
+    return y
+  }
+
+  /// As `rmsNorm`, into a tensor with as many rows and columns as `x`.
+  public static func rmsNorm(
+    _ x: some MatrixRows, weight: Tensor?, epsilon: Float, into y: inout Tensor,
+    pool: WorkerPool = .shared
+  ) {
+    let kernel = table.rms_norm
+    precondition(weight == nil || weight?.count == x.columnCount)
+    withOptionalFloats(weight) { weight in
+      nonisolated(unsafe) let weight = weight
+      eachRow(of: x, into: &y, pool) { kernel?($0, $1, weight, epsilon, $2) }
+    }
+  }
+
+  /// (x - mean) / sqrt(variance + epsilon) · weight + bias, for each row.
+  ///
+  /// - Parameters:
+  ///   - x: `[M, D]`.
+  ///   - weight: `[D]`; nil stands for ones.
+  ///   - bias: `[D]`; nil stands for zeros.
+  /// - Returns: `[M, D]`.
+  public static func layerNorm(
+    _ x: some MatrixRows, weight: Tensor?, bias: Tensor?, epsilon: Float,
+    pool: WorkerPool = .shared
+  ) -> Tensor {
+    var y = Tensor(unfilled: [x.rowCount, x.columnCount])  // [M, D]
+    layerNorm(x, weight: weight, bias: bias, epsilon: epsilon, into: &y, pool: pool)
+    return y
+  }
+
+  /// As `layerNorm`, into a tensor with as many rows and columns as `x`.
+  public static func layerNorm(
+    _ x: some MatrixRows, weight: Tensor?, bias: Tensor?, epsilon: Float, into y: inout Tensor,
+    pool: WorkerPool = .shared
+  ) {
+    let kernel = table.layer_norm
+    precondition(weight == nil || weight?.count == x.columnCount)
+    precondition(bias == nil || bias?.count == x.columnCount)
+    withOptionalFloats(weight) { weight in
+      withOptionalFloats(bias) { bias in
+        nonisolated(unsafe) let (weight, bias) = (weight, bias)
+        eachRow(of: x, into: &y, pool) { kernel?($0, $1, weight, bias, epsilon, $2) }
+      }
+    }
+  }
+
+  /// Calls `kernel(y, x, count)` for each row of `x` and the same row of `y`.
+  static func eachRow(
+    of x: some MatrixRows, into y: inout Tensor, _ pool: WorkerPool,
+    _ kernel: @Sendable (UnsafeMutablePointer<Float>, UnsafePointer<Float>, Int) -> Void
+  ) {
+    let (rows, width) = (x.rowCount, x.columnCount)
+    precondition(
+      y.rowCount == rows && y.columnCount == width,
+      "[\(rows), \(width)] does not fit \(y.shape)")
+    y.withMutableRows { y in
+      x.withRows { x, stride in
+        nonisolated(unsafe) let (x, y) = (x, y)
+        pool.split(rows, by: rowGrain(width: width)) { range in
+          for row in range { kernel(y + row * width, x + row * stride, width) }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,85 @@
+/// Rows of f32 numbers that lie at equal distances in memory: what kernels read.
+///
+/// A tensor is one (its last axis makes the rows), and so is a slice of a tensor's rows and columns,
+/// which is read where it lies.
+public protocol MatrixRows: Sendable {
+  /// The number of rows.
+  var rowCount: Int { get }
+  /// The number of elements in each row.
+  var columnCount: Int { get }
+  /// Gives the address of the first row, and the distance from one row to the next in elements.
+  func withRows<R>(_ body: (_ first: UnsafePointer<Float>, _ stride: Int) -> R) -> R
+}
+
+extension Tensor: MatrixRows {
+  /// The product of all dimensions but the last; 1 for a vector or a scalar.
+  public var rowCount: Int { shape.dropLast().reduce(1, *) }
+
+  /// The last dimension; 1 for a scalar.
+  public var columnCount: Int { shape.last ?? 1 }
+
+  /// Gives the address of the elements of an f32 tensor.
+  public func withRows<R>(_ body: (_ first: UnsafePointer<Float>, _ stride: Int) -> R) -> R {
+    withFloats { body($0.baseAddress.unsafelyUnwrapped, columnCount) }
+  }
+}
+
+/// Some of the rows and columns of an f32 tensor, read in place.
+///
+/// It holds the tensor: writing to the tensor meanwhile copies it first.
+public struct MatrixSlice: MatrixRows {
+  private let tensor: Tensor
+  private let rows: Range<Int>
+  private let columns: Range<Int>
+
+  init(_ tensor: Tensor, rows: Range<Int>, columns: Range<Int>) {
+    precondition(
+      rows.lowerBound >= 0 && rows.upperBound <= tensor.rowCount && columns.lowerBound >= 0
+        && columns.upperBound <= tensor.columnCount,
+      "rows \(rows) and columns \(columns) of \(tensor.shape)")
+    self.tensor = tensor
+    self.rows = rows
+    self.columns = columns
+  }
+
+  /// The number of rows.
+  public var rowCount: Int { rows.count }
+
+  /// The number of elements in each row.
+  public var columnCount: Int { columns.count }
+
+  /// Gives the address of the first element, and the tensor's row length.
+  public func withRows<R>(_ body: (_ first: UnsafePointer<Float>, _ stride: Int) -> R) -> R {
+    tensor.withRows { first, stride in
+      body(first + rows.lowerBound * stride + columns.lowerBound, stride)
+    }
+  }
+}
+
+extension Tensor {
+  /// Some rows (of the last axis) and columns, read in place; nil stands for all.
+  public func slice(rows: Range<Int>? = nil, columns: Range<Int>? = nil) -> MatrixSlice {
+    MatrixSlice(self, rows: rows ?? 0..<rowCount, columns: columns ?? 0..<columnCount)
+  }
+
+  /// The columns `range` of every row, read in place.
+  public func columns(_ range: Range<Int>) -> MatrixSlice { slice(columns: range) }
+
+  /// A tensor `[rows, columns]` with a copy of the elements.
+  public init(copying rows: some MatrixRows) {
+    self.init(unfilled: [rows.rowCount, rows.columnCount])
+    let (height, width) = (rows.rowCount, rows.columnCount)
+    rows.withRows { first, stride in
+      withMutableRows { target in
+        for row in 0..<height {
+          (target + row * width).update(from: first + row * stride, count: width)
+        }
+      }
+    }
+  }
+
+  /// The address of the elements of an f32 tensor, for writing.
+  mutating func withMutableRows<R>(_ body: (UnsafeMutablePointer<Float>) -> R) -> R {
+    withMutableFloats { body($0.baseAddress.unsafelyUnwrapped) }
+  }
+}

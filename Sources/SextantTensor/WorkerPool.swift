@@ -1,0 +1,107 @@
+import CSextantKernels
+import Glibc
+import Synchronization
+
+/// Threads that share the chunks of one loop at a time.
+///
+/// A forward pass is hundreds of short parallel loops with short serial pieces between them. Waking a
+/// sleeping thread costs more than such a loop, so workers spin for a while before they sleep, and
+/// chunks are claimed from a counter: the caller works too and never waits for a sleeper. Which thread
+/// takes a chunk varies; what a chunk computes does not, so results do not depend on the thread count.
+///
+/// A loop that starts inside a chunk, or while another thread uses the pool, runs on its own thread.
+public final class WorkerPool: Sendable {
+  private let crew: Crew
+  private let threads: Mutex<[pthread_t]>
+
+  /// The threads that can run chunks at the same time, the caller's included.
+  public let threadCount: Int
+
+  /// A pool of `threads` threads, of which the caller of each loop is one.
+  public init(threads count: Int) {
+    let crew = Crew()
+    var started: [pthread_t] = []
+    for slot in 1..<max(count, 1) {
+      guard let thread = crew.startWorker(slot: slot) else { break }
+      started.append(thread)
+    }
+    self.crew = crew
+    threadCount = started.count + 1
+    threads = Mutex(started)
+  }
+
+  deinit {
+    crew.dismiss()
+    threads.withLock { threads in
+      for thread in threads { pthread_join(thread, nil) }
+    }
+  }
+
+  // MARK: Loops
+
+  /// Calls `body` once for each index below `count`, in any order, and returns when all are done.
+  public func forEach(_ count: Int, _ body: @Sendable (Int) -> Void) {
+    forEach(count) { index, _ in body(index) }
+  }
+
+  /// Calls `body` for the consecutive ranges of `grain` indices (the last may be shorter) of
+  /// `0..<count`. The boundaries depend on nothing else.
+  public func split(_ count: Int, by grain: Int, _ body: @Sendable (Range<Int>) -> Void) {
+    let grain = max(grain, 1)
+    forEach((count + grain - 1) / grain) { chunk, _ in
+      body(chunk * grain..<min((chunk + 1) * grain, count))
+    }
+  }
+
+  /// As `forEach`; the second argument, below `threadCount`, names the thread for as long as the loop
+  /// runs: what belongs to a slot, such as scratch memory, is used by one chunk at a time.
+  func forEach(_ count: Int, _ body: @Sendable (_ index: Int, _ slot: Int) -> Void) {
+    if count > 1 && threadCount > 1 && crew.tryBegin() {
+      withoutActuallyEscaping(body) { crew.run(count, $0) }
+      crew.end()
+    } else {
+      for index in 0..<max(count, 0) { body(index, 0) }
+    }
+  }
+}
+
+// MARK: - The shared pool
+
+extension WorkerPool {
+  /// What `shared` will have, or has: 0 while nobody has said.
+  private static let requestedThreadCount = Atomic<Int>(0)
+  private static let sharedExists = Atomic<Bool>(false)
+
+  /// The pool that everything uses unless told otherwise, made on first use.
+  ///
+  /// Its size is what `setSharedThreadCount` was given, else the environment variable
+  /// `SEXTANT_THREADS`, else `availableProcessorCount`.
+  public static let shared: WorkerPool = {
+    sharedExists.store(true, ordering: .sequentiallyConsistent)
+    let requested = requestedThreadCount.load(ordering: .sequentiallyConsistent)
+    return WorkerPool(threads: requested > 0 ? requested : defaultThreadCount)
+  }()
+
+  /// Sets the size of `shared`, for a command's `--threads`.
+  ///
+  /// - Returns: false, with no effect, when `count` is not positive or `shared` is already in use.
+  @discardableResult
+  public static func setSharedThreadCount(_ count: Int) -> Bool {
+    guard count > 0, !sharedExists.load(ordering: .sequentiallyConsistent) else { return false }
+    requestedThreadCount.store(count, ordering: .sequentiallyConsistent)
+    return true
+  }
+
+  /// `SEXTANT_THREADS` when it is a number from 1 to 1024, else `availableProcessorCount`.
+  static var defaultThreadCount: Int {
+    if let text = getenv("SEXTANT_THREADS"), let count = Int(String(cString: text)),
+      (1...1024).contains(count)
+    {
+      return count
+    }
+    return availableProcessorCount
+  }
+
+  /// The processors that this process may use: its affinity mask, which containers narrow.
+  public static var availableProcessorCount: Int { max(Int(sxk_processor_count()), 1) }
+}
