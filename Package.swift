@@ -85,7 +85,9 @@ let package = Package(
     // MARK: Tests
     .target(
       name: "SextantTestSupport", dependencies: ["SextantBytes"], path: "Tests/SextantTestSupport"),
-    .testTarget(name: "SextantTensorTests", dependencies: ["SextantTensor", "CSextantKernels"]),
+    .testTarget(
+      name: "SextantTensorTests",
+      dependencies: ["SextantTensor", "CSextantKernels", "SextantTestSupport"]),
     .testTarget(
       name: "SextantBytesTests", dependencies: ["SextantBytes", "SextantTestSupport"]),
     .testTarget(

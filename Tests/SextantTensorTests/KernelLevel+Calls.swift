@@ -1,0 +1,95 @@
+import CSextantKernels
+import SextantTensor
+
+/// Kernels of one level, called with arrays.
+extension KernelLevel {
+  func linear(_ x: [Float], _ weight: Tensor, rows: Int) -> [Float] {
+    let (outputs, inner) = (weight.shape[0], weight.shape[1])
+    let type = [DataType.f32: SXK_F32, .bf16: SXK_BF16, .f16: SXK_F16][weight.dataType]
+    var y = [Float](repeating: .nan, count: rows * outputs)
+    weight.withUnsafeBytes { weight in
+      x.withUnsafeBufferPointer { x in
+        y.withUnsafeMutableBufferPointer { y in
+          var job = sxk_linear(
+            weight: weight.baseAddress, weight_stride: inner, weight_type: type ?? SXK_F32,
+            x: x.baseAddress, x_stride: inner, bias: nil, y: y.baseAddress, y_stride: outputs,
+            m: rows, k: inner)
+          table.linear(&job, 0, outputs)
+        }
+      }
+    }
+    return y
+  }
+
+  /// `x` [T, C], `weight` [C, K], `state` [C, K - 1]; gives y [T, C].
+  func convolution(
+    _ x: [Float], weight: [Float], bias: [Float], state: inout [Float], width: Int
+  ) -> [Float] {
+    let channels = bias.count
+    var y = [Float](repeating: .nan, count: x.count)
+    y.withUnsafeMutableBufferPointer { y in
+      x.withUnsafeBufferPointer { x in
+        weight.withUnsafeBufferPointer { weight in
+          bias.withUnsafeBufferPointer { bias in
+            state.withUnsafeMutableBufferPointer { state in
+              var job = sxk_conv(
+                x: x.baseAddress, x_stride: channels, weight: weight.baseAddress,
+                bias: bias.baseAddress, state: state.baseAddress, y: y.baseAddress,
+                y_stride: channels, t: x.count / channels, k: width)
+              // In two ranges that split a vector.
+              let middle = channels / 2
+              table.conv_silu(&job, 0, middle)
+              table.conv_silu(&job, middle, channels)
+            }
+          }
+        }
+      }
+    }
+    return y
+  }
+
+  func scan(_ input: ScanInput, state: inout [Float], steps: Range<Int>) -> [Float] {
+    let (channels, width) = (input.d.count, input.a.count / input.d.count)
+    var y = [Float](repeating: .nan, count: steps.count * channels)
+    y.withUnsafeMutableBufferPointer { y in
+      state.withUnsafeMutableBufferPointer { h in
+        input.withPointers { a, delta, x, bc, d, z in
+          var job = sxk_scan(
+            h: h.baseAddress, a: a, delta: delta + steps.lowerBound * channels,
+            delta_stride: channels, x: x + steps.lowerBound * channels, x_stride: channels,
+            b: bc + steps.lowerBound * 2 * width, b_stride: 2 * width,
+            c: bc + steps.lowerBound * 2 * width + width, c_stride: 2 * width, d: d,
+            z: z.map { $0 + steps.lowerBound * channels }, z_stride: channels,
+            y: y.baseAddress, y_stride: channels, t: steps.count, n: width)
+          let middle = channels / 2
+          table.selective_scan(&job, 0, middle)
+          table.selective_scan(&job, middle, channels)
+        }
+      }
+    }
+    return y
+  }
+}
+
+/// The operands of a scan over T steps: b and c lie side by side, as in a projection's output.
+struct ScanInput {
+  var a: [Float]  // [C, N]
+  var delta: [Float]  // [T, C]
+  var x: [Float]  // [T, C]
+  var bc: [Float]  // [T, 2N]
+  var d: [Float]  // [C]
+  var z: [Float]?  // [T, C]
+
+  typealias Pointer = UnsafePointer<Float>
+
+  func withPointers(_ body: (Pointer, Pointer, Pointer, Pointer, Pointer, Pointer?) -> Void) {
+    let arrays = [a, delta, x, bc, d, z ?? []]
+    let all = arrays.flatMap { $0 }
+    let starts = arrays.indices.map { index in arrays[..<index].reduce(0) { $0 + $1.count } }
+    all.withUnsafeBufferPointer { buffer in
+      guard let base = buffer.baseAddress else { return }
+      let p = starts.map { base + $0 }
+      body(p[0], p[1], p[2], p[3], p[4], z == nil ? nil : p[5])
+    }
+  }
+}

@@ -1,0 +1,113 @@
+import SextantTensor
+import SextantTestSupport
+import Testing
+
+@Suite struct LinearTests {
+  static let types = [DataType.f32, .bf16, .f16]
+
+  /// x · Wᵀ + bias in f64; also Σ|x·w|, to which the error of any order of summation is relative.
+  static func reference(
+    _ x: [Float], _ weight: [Float], _ bias: [Float]?, rows: Int, inner: Int
+  ) -> (values: [Double], magnitudes: [Double]) {
+    let outputs = weight.count / inner
+    var values: [Double] = []
+    var magnitudes: [Double] = []
+    for m in 0..<rows {
+      for n in 0..<outputs {
+        var sum = Double(bias?[n] ?? 0)
+        var magnitude = abs(sum)
+        for k in 0..<inner {
+          let term = Double(x[m * inner + k]) * Double(weight[n * inner + k])
+          sum += term
+          magnitude += abs(term)
+        }
+        values.append(sum)
+        magnitudes.append(magnitude)
+      }
+    }
+    return (values, magnitudes)
+  }
+
+  static func worstError(
+    _ y: [Float], _ expected: (values: [Double], magnitudes: [Double])
+  ) -> Double {
+    guard y.count == expected.values.count else { return .infinity }
+    return zip(y, zip(expected.values, expected.magnitudes)).reduce(0) { worst, item in
+      let error = abs(Double(item.0) - item.1.0) / max(item.1.1, 1e-30)
+      return error.isNaN ? .infinity : max(worst, error)
+    }
+  }
+
+  @Test(arguments: types, [1, 2, 3, 4, 5, 6, 7, 8, 9, 64])
+  func equalsTheF64Product(_ type: DataType, rows: Int) throws {
+    var random = SplitMix64(seed: UInt64(rows))
+    for (inner, outputs) in [(1, 1), (15, 3), (16, 17), (17, 300), (100, 31), (257, 64)] {
+      let x = random.floats(rows * inner)
+      let bias = random.floats(outputs)
+      let full = Tensor(random.floats(outputs * inner), shape: [outputs, inner])
+      let weight = try #require(full.converted(to: type))
+      let stored = try #require(weight.converted(to: .f32)).values
+      for bias in [nil, bias] {
+        let y = Linear.apply(
+          Tensor(x, shape: [rows, inner]), weight: weight,
+          bias: bias.map { Tensor($0, shape: [outputs]) })
+        let expected = Self.reference(x, stored, bias, rows: rows, inner: inner)
+        #expect(y.shape == [rows, outputs])
+        #expect(Self.worstError(y.values, expected) < 1e-6)
+      }
+    }
+  }
+
+  @Test(arguments: KernelLevel.available)
+  func everyLevelEqualsTheF64Product(_ level: KernelLevel) throws {
+    var random = SplitMix64(seed: 7)
+    for type in Self.types {
+      for rows in 1...8 {
+        for inner in oddSizes {
+          let outputs = 5
+          let x = random.floats(rows * inner)
+          let full = Tensor(random.floats(outputs * inner), shape: [outputs, inner])
+          let weight = try #require(full.converted(to: type))
+          let stored = try #require(weight.converted(to: .f32)).values
+          let y = level.linear(x, weight, rows: rows)
+          let expected = Self.reference(x, stored, nil, rows: rows, inner: inner)
+          #expect(Self.worstError(y, expected) < 1e-6, "\(type) [\(rows), \(inner)]")
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [1, 3, 20])
+  func readsSlicesInPlace(rows: Int) {
+    var random = SplitMix64(seed: 3)
+    let wide = Tensor(random.floats((rows + 2) * 40), shape: [rows + 2, 40])
+    let weight = Tensor(random.floats(9 * 13), shape: [9, 13])
+    let slice = wide.slice(rows: 1..<rows + 1, columns: 5..<18)
+    #expect(
+      Linear.apply(slice, weight: weight)
+        == Linear.apply(Tensor(copying: slice), weight: weight))
+  }
+
+  @Test(arguments: types, [1, 4, 32])
+  func theThreadCountChangesNoBit(_ type: DataType, rows: Int) throws {
+    var random = SplitMix64(seed: 11)
+    let x = Tensor(random.floats(rows * 300), shape: [rows, 300])
+    let full = Tensor(random.floats(1100 * 300), shape: [1100, 300])
+    let weight = try #require(full.converted(to: type))
+    let one = Linear.apply(x, weight: weight, pool: WorkerPool(threads: 1))
+    for threads in 2...4 {
+      #expect(Linear.apply(x, weight: weight, pool: WorkerPool(threads: threads)) == one)
+    }
+  }
+
+  @Test func productsOfNothing() {
+    let none = Linear.apply(Tensor(zeros: [0, 4]), weight: Tensor(zeros: [3, 4]))
+    #expect(none.shape == [0, 3])
+    let bias = Tensor([1, 2, 3], shape: [3])
+    for rows in [1, 20] {
+      let empty = Linear.apply(
+        Tensor(zeros: [rows, 0]), weight: Tensor(zeros: [3, 0]), bias: bias)
+      #expect(empty == Tensor((0..<rows).flatMap { _ in [1, 2, 3] }, shape: [rows, 3]))
+    }
+  }
+}
