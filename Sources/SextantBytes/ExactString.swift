@@ -23,6 +23,8 @@ public struct ExactString: Hashable, Sendable, Comparable {
 
   /// Hashes the UTF-8 bytes.
   public func hash(into hasher: inout Hasher) {
-    for byte in string.utf8 { hasher.combine(byte) }
+    var copy = string
+    copy.withUTF8 { unsafe hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+    hasher.combine(0xFF as UInt8)
   }
 }

@@ -30,7 +30,10 @@ public enum FileKind: String, Sendable {
     }
     let text = String(decoding: bytes, as: UTF8.self).lowercased()
     let trimmed = text.drop { $0.isWhitespace }
-    if starts(Array("SEXTANT\0".utf8)) {
+    if starts([0, 0, 0, 0, UInt8(ascii: "{")], at: 4) {
+      // The upper half of the header length is zero, which tells it from JSON like {"meta":{.
+      self = .safetensors
+    } else if starts(Array("SEXTANT\0".utf8)) {
       self = .store
     } else if starts([0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A]) {
       self = .hdf5
@@ -42,8 +45,6 @@ public enum FileKind: String, Sendable {
       self = .gitLFSPointer
     } else if trimmed.hasPrefix("<!doctype") || trimmed.hasPrefix("<html") {
       self = .html
-    } else if starts([UInt8(ascii: "{")], at: 8) {
-      self = .safetensors
     } else if trimmed.hasPrefix("{") {
       self = .json
     } else {

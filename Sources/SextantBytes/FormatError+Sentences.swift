@@ -21,7 +21,7 @@ extension FormatError.Code {
     case .diskSync: "the disk did not confirm that the data is written"
     case .limitFile: "larger than the configured limit"
     case .jsonInvalid: "not valid JSON"
-    case .jsonNotObject: "the JSON root is not an object"
+    case .jsonNotObject: "JSON that must be an object is not one"
     case .jsonDuplicateKey: "a JSON object holds a key twice"
     case .jsonDepth: "JSON nested too deeply"
     case .jsonEncoding: "JSON that is not strict UTF-8"

@@ -84,6 +84,9 @@ private struct JSONParser {
     {
       throw refusal(.jsonEncoding, found: "a byte-order mark", expected: "UTF-8 without one")
     }
+    guard !text.prefix(2).contains(0) else {
+      throw refusal(.jsonEncoding, found: "UTF-16 or UTF-32", expected: "UTF-8")
+    }
     skipSpaces()
     let value = try self.value(depth: 1)
     skipSpaces()

@@ -17,7 +17,10 @@ public enum JSONValue: Sendable, Equatable {
 public struct JSONObject: Sendable, Equatable {
   /// The members, in the order in which they stand in the text.
   public private(set) var members: [(key: String, value: JSONValue)] = []
+  /// Positions by key, once there are too many members to walk through. Most objects are small, and
+  /// a header may hold millions of them.
   private var index: [ExactString: Int] = [:]
+  private static let walkedCount = 8
 
   /// An object without members.
   public init() {}
@@ -27,21 +30,39 @@ public struct JSONObject: Sendable, Equatable {
     for (key, value) in members { self[key] = value }
   }
 
+  private func position(of key: String) -> Int? {
+    members.count > Self.walkedCount
+      ? index[ExactString(key)]
+      : members.firstIndex { $0.key.utf8.elementsEqual(key.utf8) }
+  }
+
+  private mutating func append(_ key: String, _ value: JSONValue) {
+    members.append((key, value))
+    if members.count == Self.walkedCount + 1 {
+      rebuildIndex()
+    } else if members.count > Self.walkedCount {
+      index[ExactString(key)] = members.count - 1
+    }
+  }
+
+  private mutating func rebuildIndex() {
+    index = [:]
+    guard members.count > Self.walkedCount else { return }
+    for (position, member) in members.enumerated() { index[ExactString(member.key)] = position }
+  }
+
   /// The value of a key; setting nil removes the member.
   public subscript(key: String) -> JSONValue? {
-    get { index[ExactString(key)].map { members[$0].value } }
+    get { position(of: key).map { members[$0].value } }
     set {
-      let exact = ExactString(key)
-      switch (index[exact], newValue) {
+      switch (position(of: key), newValue) {
       case (let position?, let value?):
         members[position].value = value
       case (let position?, nil):
         members.remove(at: position)
-        index = [:]
-        for (place, member) in members.enumerated() { index[ExactString(member.key)] = place }
+        rebuildIndex()
       case (nil, let value?):
-        index[exact] = members.count
-        members.append((key, value))
+        append(key, value)
       case (nil, nil):
         break
       }
@@ -50,10 +71,8 @@ public struct JSONObject: Sendable, Equatable {
 
   /// Adds a member; false when the key is there already.
   mutating func insert(_ key: String, _ value: JSONValue) -> Bool {
-    let exact = ExactString(key)
-    guard index[exact] == nil else { return false }
-    index[exact] = members.count
-    members.append((key, value))
+    guard position(of: key) == nil else { return false }
+    append(key, value)
     return true
   }
 

@@ -1,0 +1,114 @@
+import SextantBytes
+
+/// A checkpoint found at a path, and the files that usually lie beside it.
+public struct CheckpointSource: Sendable {
+  /// The checkpoint, open.
+  public let checkpoint: any Checkpoint
+  /// The folder that holds it and its side files.
+  public let folder: String
+  /// What is odd about it and does no harm.
+  public let warnings: [String]
+
+  /// The path of `config.json` beside the checkpoint, if there is one.
+  public var configuration: String? { sideFile("config.json") }
+  /// The path of `tokenizer.json` beside the checkpoint, if there is one.
+  public var tokenizer: String? { sideFile("tokenizer.json") }
+
+  /// The path of a file beside the checkpoint, if there is one of that name.
+  public func sideFile(_ name: String) -> String? { Folder(folder).file(name) }
+
+  /// Opens the checkpoint at `path`.
+  ///
+  /// - Parameter path: a file, whose format is told by its content (safetensors, an index of
+  ///   shards, HDF5); or a folder in Hugging Face layout that holds exactly one checkpoint.
+  /// - Throws: `file.missing` for a folder without a checkpoint, `index.ambiguous` for one with
+  ///   several, `file.extension-mismatch`, `file.unknown`, and what the format's reader refuses.
+  public static func open(_ path: String) throws(FormatError) -> CheckpointSource {
+    guard Folder.exists(path) else { return try open(file: path) }
+    let folder = Folder(path)
+    try folder.checkDownloadsComplete()
+    return try open(file: folder.path(checkpointName(in: folder)))
+  }
+
+  private static func open(file path: String) throws(FormatError) -> CheckpointSource {
+    let file = try InputFile(path)
+    let kind = try FileKind(of: file)
+    try kind.checkExtension(of: path)
+    let checkpoint: any Checkpoint
+    var warnings: [String] = []
+    // Bytes that say nothing go to the reader that the name calls for: it says best what is wrong.
+    switch kind == .unknown ? FileKind(promisedBy: path) ?? .unknown : kind {
+    case .safetensors:
+      checkpoint = try SafetensorsFile(file)
+    case .json where path.hasSuffix(".index.json"):
+      let sharded = try ShardedSafetensors(path)
+      warnings = sharded.warnings
+      checkpoint = sharded
+    case .hdf5:
+      // MARK: HDF5 is registered here.
+      throw notReadYet(path, .hdf5)
+    case .gguf:
+      throw notReadYet(path, .gguf)
+    case .zip:
+      throw notReadYet(path, .zip)
+    case .store:
+      throw FormatError(
+        .fileUnknown, file: path, found: "a Sextant model", expected: "a foreign checkpoint",
+        remedy: "Use it as it is: it is converted already.")
+    case .json, .unknown, .gitLFSPointer, .html:
+      throw FormatError(
+        .fileUnknown, file: path, found: kind.rawValue,
+        expected: "safetensors, an index of safetensors shards (*.index.json), or HDF5")
+    }
+    return CheckpointSource(
+      checkpoint: checkpoint, folder: Folder(of: path).path, warnings: warnings)
+  }
+
+  private static func notReadYet(_ path: String, _ kind: FileKind) -> FormatError {
+    FormatError(
+      .fileUnknown, file: path, found: "\(kind.rawValue), a format that is not read yet",
+      expected: "safetensors, an index of safetensors shards (*.index.json), or HDF5",
+      remedy: "Convert the checkpoint to safetensors first.")
+  }
+
+  // MARK: Folders
+
+  /// The one checkpoint of a folder, by name.
+  ///
+  /// Files of the usual names count first (`model.safetensors`, its index, any HDF5 file). Without
+  /// one, the only index or else the only safetensors file counts, whatever its name.
+  private static func checkpointName(in folder: Folder) throws(FormatError) -> String {
+    let names = try folder.entries().filter { !$0.hasPrefix(".") && folder.file($0) != nil }
+    let usual = names.filter {
+      $0 == "model.safetensors" || $0 == "model.safetensors.index.json"
+        || FileKind(promisedBy: $0) == .hdf5
+    }
+    let indexes = names.filter { $0.hasSuffix(".safetensors.index.json") }
+    let files = names.filter { $0.hasSuffix(".safetensors") }
+    let candidates = [usual, indexes, files].first { !$0.isEmpty } ?? []
+    guard let candidate = candidates.first else { throw noCheckpoint(in: folder, names) }
+    guard candidates.count == 1 else {
+      throw FormatError(
+        .indexAmbiguous, file: folder.path, found: listing(candidates), expected: "one checkpoint")
+    }
+    return candidate
+  }
+
+  private static func noCheckpoint(in folder: Folder, _ names: [String]) -> FormatError {
+    let unread = names.filter {
+      switch FileKind(promisedBy: $0) {
+      case .zip, .gguf: true
+      default: $0.hasSuffix(".bin")
+      }
+    }
+    if unread.isEmpty {
+      return FormatError(
+        .fileMissing, file: folder.path, found: "a folder without a checkpoint",
+        expected: "model.safetensors, model.safetensors.index.json or an HDF5 file")
+    }
+    return FormatError(
+      .fileUnknown, file: folder.path, found: "only \(listing(unread)), in formats not read yet",
+      expected: "model.safetensors, model.safetensors.index.json or an HDF5 file",
+      remedy: "Convert the checkpoint to safetensors first.")
+  }
+}

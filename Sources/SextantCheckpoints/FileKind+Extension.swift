@@ -1,0 +1,42 @@
+import SextantBytes
+
+extension FileKind {
+  /// The kind that a path's extension promises, or nil where it promises none (`.bin`).
+  init?(promisedBy path: String) {
+    let name = path.split(separator: "/").last ?? ""
+    guard let dot = name.lastIndex(of: ".") else { return nil }
+    switch name[name.index(after: dot)...].lowercased() {
+    case "safetensors": self = .safetensors
+    case "h5", "hdf5": self = .hdf5
+    case "gguf": self = .gguf
+    case "pt", "pth", "ckpt", "keras", "zip": self = .zip
+    case "json": self = .json
+    case "sxt": self = .store
+    default: return nil
+    }
+  }
+
+  /// Refuses a file whose content is recognised as another kind than its name promises.
+  ///
+  /// Content that is not recognised at all passes: the reader that the name calls for says best
+  /// what is wrong with it.
+  ///
+  /// - Throws: `file.extension-mismatch`.
+  func checkExtension(of path: String) throws(FormatError) {
+    guard let promised = FileKind(promisedBy: path), self != promised, self != .unknown else {
+      return
+    }
+    throw FormatError(
+      .fileExtensionMismatch, file: path, found: rawValue, expected: promised.rawValue)
+  }
+
+  /// Refuses a file that is recognised as another kind than its reader wants.
+  ///
+  /// - Throws: `file.extension-mismatch` when the name promises `wanted`, else `file.unknown`.
+  func expect(_ wanted: FileKind, in file: InputFile) throws(FormatError) {
+    guard self != wanted, self != .unknown else { return }
+    try checkExtension(of: file.path)
+    throw FormatError(
+      .fileUnknown, file: file.path, found: rawValue, expected: wanted.rawValue)
+  }
+}

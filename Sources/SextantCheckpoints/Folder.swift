@@ -1,0 +1,111 @@
+import Glibc
+import SextantBytes
+
+/// A folder that holds a checkpoint and its side files.
+struct Folder {
+  /// The path, without a trailing slash; `.` for the current folder.
+  let path: String
+
+  /// The folder of `path`'s last component.
+  init(of path: String) {
+    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else {
+      self.path = "."
+      return
+    }
+    self.path = slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+
+  /// A folder by its own path.
+  init(_ path: String) {
+    var trimmed = path
+    while trimmed.utf8.count > 1, trimmed.utf8.last == UInt8(ascii: "/") { trimmed.removeLast() }
+    self.path = trimmed
+  }
+
+  /// The path of an entry.
+  func path(_ name: String) -> String {
+    if path == "." { return name }
+    return path == "/" ? "/\(name)" : "\(path)/\(name)"
+  }
+
+  /// Whether `path` names a folder.
+  static func exists(_ path: String) -> Bool {
+    var status = stat()
+    return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+  }
+
+  /// The path of an entry that is a regular file or a link to one; nil where there is none.
+  func file(_ name: String) -> String? {
+    var status = stat()
+    guard unsafe stat(path(name), &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+      return nil
+    }
+    return path(name)
+  }
+
+  /// The names of all entries, sorted.
+  ///
+  /// - Throws: `file.permission`, `file.read`.
+  func entries() throws(FormatError) -> [String] {
+    guard let handle = unsafe opendir(path) else {
+      let reason = unsafe String(cString: strerror(errno))
+      throw FormatError(
+        errno == EACCES ? .filePermission : .fileRead, file: path, found: reason,
+        expected: "a folder that can be listed")
+    }
+    defer { unsafe closedir(handle) }
+    var names: [String] = []
+    while let entry = unsafe readdir(handle) {
+      let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+        unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+    return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+  }
+
+  /// Refuses a folder into which a download was not finished.
+  ///
+  /// - Throws: `index.incomplete-download`.
+  func checkDownloadsComplete() throws(FormatError) {
+    let unfinished = try entries().filter { name in
+      [".incomplete", ".part", ".crdownload", ".aria2"].contains { name.hasSuffix($0) }
+    }
+    guard unfinished.isEmpty else {
+      throw FormatError(
+        .indexIncompleteDownload, file: path, found: listing(unfinished),
+        expected: "finished downloads only")
+    }
+  }
+
+  /// Refuses a link in the folder whose target lies outside it, other than the links of the
+  /// Hugging Face cache, which lead from `snapshots/<revision>/` to `blobs/` beside it.
+  ///
+  /// A shard is named by the index and not by the user: what it may reach is bounded.
+  ///
+  /// - Throws: `file.symlink-escape`.
+  func checkStaysInside(_ name: String) throws(FormatError) {
+    guard let target = Self.resolved(path(name)), let root = Self.resolved(path) else { return }
+    var allowed = [root]
+    let parent = Folder(of: root)
+    if parent.path.hasSuffix("/snapshots") { allowed.append(Folder(of: parent.path).path("blobs")) }
+    guard allowed.contains(Folder(of: target).path) || target.hasPrefix(root + "/") else {
+      throw FormatError(
+        .fileSymlinkEscape, file: path(name), found: "a link to \(target)",
+        expected: "a file in \(root)")
+    }
+  }
+
+  /// The absolute path without links; nil where the file does not exist.
+  private static func resolved(_ path: String) -> String? {
+    guard let resolved = unsafe realpath(path, nil) else { return nil }
+    defer { unsafe free(resolved) }
+    return unsafe String(cString: resolved)
+  }
+}
+
+/// Up to ten of `names` and how many there are more, for a refusal.
+func listing(_ names: some Collection<String>) -> String {
+  let shown = names.prefix(10).map { "\"\($0)\"" }.joined(separator: ", ")
+  return names.count > 10 ? "\(shown) and \(names.count - 10) more" : shown
+}

@@ -1,0 +1,100 @@
+import SextantBytes
+import SextantTensor
+
+/// A safetensors file, read in the strict profile of `formats/safetensors.md`.
+///
+/// Opening reads and checks the header, and no weights. Elements are read with `pread` in pieces of
+/// 4 MiB: the file is never mapped, so that one that is cut off while it is read refuses instead of
+/// ending the process.
+public final class SafetensorsFile: Checkpoint {
+  /// The path as the user gave it.
+  public var path: String { file.path }
+  /// `safetensors`.
+  public var format: String { "safetensors" }
+  /// All tensors, ordered by the UTF-8 bytes of their names.
+  public let tensors: [CheckpointTensor]
+  /// The string map of `__metadata__`; empty where the file has none.
+  public let metadata: [String: String]
+
+  private let file: InputFile
+  private let offsets: [ExactString: Int]
+
+  /// The longest string of a header that is accepted by default, in bytes.
+  public static let defaultStringLimit = 65_536
+  /// Bytes of the pieces that `read` hands over.
+  static let pieceByteCount = 4 << 20
+
+  /// Opens a file.
+  ///
+  /// - Parameter stringLimit: the longest string in the header, in bytes. Artifacts keep their
+  ///   manifest in one string and raise it.
+  /// - Throws: `file.*`, `json.*`, `st.*`.
+  public convenience init(
+    _ path: String, stringLimit: Int = SafetensorsFile.defaultStringLimit
+  ) throws(FormatError) {
+    try self.init(InputFile(path), stringLimit: stringLimit)
+  }
+
+  /// Reads a file that is already open.
+  ///
+  /// - Throws: `file.html`, `file.extension-mismatch`, `file.too-short`, `json.*`, `st.*`.
+  public init(
+    _ file: InputFile, stringLimit: Int = SafetensorsFile.defaultStringLimit
+  ) throws(FormatError) {
+    try FileKind(of: file).expect(.safetensors, in: file)
+    let header = try SafetensorsHeader(of: file, stringLimit: stringLimit)
+    self.file = file
+    metadata = header.metadata
+    tensors = header.entries.map(\.tensor)
+    offsets = Dictionary(
+      header.entries.map { (ExactString($0.tensor.name), $0.offset) },
+      uniquingKeysWith: { first, _ in first })
+  }
+
+  /// Hands over the elements of one tensor in pieces of at most 4 MiB; an empty tensor has none.
+  public func read(
+    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    guard let offset = offsets[ExactString(tensor.name)], self.tensor(named: tensor.name) == tensor
+    else { throw absent(tensor) }
+    let buffer = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: min(tensor.byteCount, Self.pieceByteCount), alignment: 64)
+    defer { unsafe buffer.deallocate() }
+    var done = 0
+    while done < tensor.byteCount {
+      let piece = unsafe UnsafeMutableRawBufferPointer(
+        rebasing: buffer[..<min(buffer.count, tensor.byteCount - done)])
+      unsafe try file.read(at: offset + done, into: piece)
+      unsafe try body(UnsafeRawBufferPointer(piece))
+      done += piece.count
+    }
+  }
+
+  /// Refuses when the file was changed since it was opened.
+  public func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
+
+  /// Whether `path` names this file.
+  public func reads(path: String) -> Bool { file.isSameFile(as: path) }
+}
+
+extension Checkpoint {
+  /// The tensor of that name, compared byte by byte, or nil.
+  public func tensor(named name: String) -> CheckpointTensor? {
+    var range = tensors.startIndex..<tensors.endIndex
+    while let middle = range.isEmpty ? nil : range.lowerBound + range.count / 2 {
+      let candidate = tensors[middle]
+      if candidate.name.utf8.elementsEqual(name.utf8) { return candidate }
+      range =
+        candidate.name.utf8.lexicographicallyPrecedes(name.utf8)
+        ? middle + 1..<range.upperBound : range.lowerBound..<middle
+    }
+    return nil
+  }
+
+  /// The refusal to read a tensor that is none of this checkpoint's.
+  func absent(_ tensor: CheckpointTensor) -> FormatError {
+    FormatError(
+      .modelTensorMissing, file: path, at: .tensor(tensor.name),
+      found: "no tensor of this name, type and shape", expected: "a tensor of this checkpoint")
+  }
+}

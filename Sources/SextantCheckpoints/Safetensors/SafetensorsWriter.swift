@@ -1,0 +1,121 @@
+import SextantBytes
+import SextantTensor
+
+/// Writes safetensors files: equal contents give equal bytes, in whatever order they were added.
+///
+/// Tensors are added first, as values or as closures that stream their elements; nothing is written
+/// before `publish`, and the destination is absent or complete.
+@safe
+public struct SafetensorsWriter {
+  /// Receives consecutive pieces of a tensor's elements.
+  public typealias Sink = (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  /// Hands all elements of a tensor to a sink, row-major and little-endian.
+  public typealias Source = (_ sink: Sink) throws(FormatError) -> Void
+
+  /// The string map that the file carries as `__metadata__`; left out when empty.
+  public var metadata: [String: String]
+  private var tensors: [(tensor: CheckpointTensor, source: Source)]
+
+  /// A writer without tensors.
+  public init(metadata: [String: String] = [:]) {
+    self.metadata = metadata
+    unsafe tensors = []
+  }
+
+  // MARK: Tensors
+
+  /// Adds a tensor.
+  ///
+  /// Names are checked when the file is made.
+  public mutating func add(_ name: String, _ tensor: Tensor) {
+    let byteCount = tensor.count * tensor.dataType.byteWidth
+    let entry = CheckpointTensor(
+      name: name, dataType: tensor.dataType, shape: tensor.shape, byteCount: byteCount)
+    unsafe tensors.append(
+      (entry, { sink throws(FormatError) in unsafe try tensor.withUnsafeBytes(sink) }))
+  }
+
+  /// Adds a tensor whose elements `source` streams; it is called once for each file made.
+  ///
+  /// - Throws: `st.overflow` for an impossible shape.
+  public mutating func add(
+    _ name: String, _ dataType: DataType, shape: [Int], source: @escaping Source
+  ) throws(FormatError) {
+    guard let byteCount = dataType.byteCount(shape: shape) else {
+      throw FormatError(
+        .safetensorsOverflow, at: .tensor(name), found: "\(dataType.rawValue) \(shape)",
+        expected: "non-negative dimensions and less than 2^63 bytes")
+    }
+    let entry = CheckpointTensor(
+      name: name, dataType: dataType, shape: shape, byteCount: byteCount)
+    unsafe tensors.append((entry, source))
+  }
+
+  /// Adds a tensor of these little-endian elements.
+  ///
+  /// - Throws: `st.overflow` for an impossible shape.
+  public mutating func add(
+    _ name: String, _ dataType: DataType, shape: [Int], bytes: [UInt8]
+  ) throws(FormatError) {
+    try unsafe add(name, dataType, shape: shape) { sink throws(FormatError) in
+      var failure: FormatError?
+      unsafe bytes.withUnsafeBytes { buffer in
+        do throws(FormatError) { unsafe try sink(buffer) } catch { failure = error }
+      }
+      if let failure { throw failure }
+    }
+  }
+
+  // MARK: Files
+
+  /// Writes the file to `destination`, which is absent or complete at any time.
+  ///
+  /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; the codes of the strict
+  ///   profile for what no reader would accept; `st.size-mismatch` when a source hands over another
+  ///   number of bytes than type and shape say; what a source throws.
+  public func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
+    let layout = try layout(file: destination)
+    let file = try FilePublisher(destination, replacing: replacing)
+    try file.append(layout.head)
+    try unsafe stream(layout, file: destination) { piece throws(FormatError) in
+      unsafe try file.append(piece)
+    }
+    try file.publish()
+  }
+
+  /// The bytes of the file, for small ones.
+  ///
+  /// - Throws: as `publish`, but for the destination.
+  public func bytes() throws(FormatError) -> [UInt8] {
+    let layout = try layout(file: nil)
+    var bytes = layout.head
+    bytes.reserveCapacity(layout.byteCount)
+    try unsafe stream(layout, file: nil) { piece throws(FormatError) in
+      unsafe bytes.append(contentsOf: piece)
+    }
+    return bytes
+  }
+
+  private func layout(file: String?) throws(FormatError) -> SafetensorsLayout {
+    try SafetensorsLayout(
+      unsafe tensors.map(\.tensor), metadata: metadata, file: file)
+  }
+
+  private func stream(
+    _ layout: SafetensorsLayout, file: String?, to sink: Sink
+  ) throws(FormatError) {
+    for place in layout.order {
+      let (tensor, source) = unsafe tensors[place]
+      var done = 0
+      try unsafe source { piece throws(FormatError) in
+        done += piece.count
+        if done <= tensor.byteCount { unsafe try sink(piece) }
+      }
+      guard done == tensor.byteCount else {
+        throw FormatError(
+          .safetensorsSizeMismatch, file: file, at: .tensor(tensor.name), found: "\(done) bytes",
+          expected: "\(tensor.byteCount) bytes")
+      }
+    }
+  }
+}

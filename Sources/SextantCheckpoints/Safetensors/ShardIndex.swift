@@ -1,0 +1,131 @@
+import SextantBytes
+import SextantTensor
+
+/// The contents of an index file, and how shards are held against it.
+struct ShardIndex {
+  /// What index and shards together hold.
+  struct Contents {
+    var tensors: [CheckpointTensor] = []
+    var shardOfTensor: [ExactString: Int] = [:]
+  }
+
+  /// The index file's path, for refusals.
+  let file: String
+  /// Tensor names, and the names of the files that shall hold them.
+  let weightMap: [(tensor: String, shard: String)]
+  /// The shards' file names, sorted.
+  let shardNames: [String]
+  /// `metadata.total_size` as it stands in the index, if it does.
+  let totalSize: JSONValue?
+
+  /// Reads an index.
+  ///
+  /// - Throws: `limit.file`, `json.*`, `index.value`, `index.path`, `st.none`.
+  init(of file: InputFile) throws(FormatError) {
+    let root = try JSONNode(
+      parsing: file.readAll(limit: SafetensorsHeader.byteLimit), code: .indexValue,
+      file: file.path)
+    var weightMap: [(tensor: String, shard: String)] = []
+    var shards = Set<ExactString>()
+    for (tensor, node) in try root.member("weight_map").members() {
+      let shard = try node.string()
+      try Self.checkPlainName(shard, at: node)
+      weightMap.append((tensor, shard))
+      shards.insert(ExactString(shard))
+    }
+    guard !weightMap.isEmpty else {
+      throw FormatError(
+        .safetensorsNone, file: file.path, at: .pointer("/weight_map"), found: "no tensor",
+        expected: "at least one")
+    }
+    self.file = file.path
+    self.weightMap = weightMap
+    shardNames = shards.sorted().map(\.string)
+    totalSize = try root.optionalMember("metadata")?.object()["total_size"]
+  }
+
+  /// Shards are named by one path component: an index must not reach out of its folder.
+  private static func checkPlainName(_ name: String, at node: JSONNode) throws(FormatError) {
+    let isPlain =
+      !name.isEmpty && name != "." && name != ".."
+      && !name.unicodeScalars.contains {
+        $0 == "/" || $0 == "\\" || $0.properties.generalCategory == .control
+      }
+    guard isPlain else {
+      throw FormatError(
+        .indexPath, file: node.file, at: .pointer(node.pointer), found: "\"\(name)\"",
+        expected: "the name of a file beside the index")
+    }
+  }
+
+  /// Opens all shards.
+  ///
+  /// - Throws: `index.missing-shard`, `file.*`, `st.*`.
+  func openShards(in folder: Folder) throws(FormatError) -> [SafetensorsFile] {
+    let entries = Set(try folder.entries().map { ExactString($0) })
+    let missing = shardNames.filter { !entries.contains(ExactString($0)) }
+    guard missing.isEmpty else {
+      throw FormatError(
+        .indexMissingShard, file: file, found: "no \(listing(missing))",
+        expected: "\(shardNames.count) shards beside the index")
+    }
+    var shards: [SafetensorsFile] = []
+    for name in shardNames {
+      try folder.checkStaysInside(name)
+      do throws(FormatError) {
+        shards.append(try SafetensorsFile(folder.path(name)))
+      } catch  where error.code == .fileMissing {
+        throw FormatError(
+          .indexMissingShard, file: file, found: "\"\(name)\" is a link to nothing",
+          expected: "a file")
+      }
+    }
+    return shards
+  }
+
+  /// Holds the shards against the index.
+  ///
+  /// - Throws: `index.tensor-twice`, `index.tensor-missing`, `index.tensor-extra`, `st.name`.
+  func match(_ shards: [SafetensorsFile]) throws(FormatError) -> Contents {
+    var contents = Contents()
+    var twice: [String] = []
+    for (place, shard) in shards.enumerated() {
+      for tensor in shard.tensors {
+        let earlier = contents.shardOfTensor.updateValue(place, forKey: ExactString(tensor.name))
+        if earlier != nil { twice.append(tensor.name) }
+        contents.tensors.append(tensor)
+      }
+    }
+    try refuse(.indexTensorTwice, twice, expected: "each tensor in one shard")
+
+    let places = Dictionary(
+      uniqueKeysWithValues: shardNames.enumerated().map { (ExactString($1), $0) })
+    let missing = weightMap.filter {
+      let found = contents.shardOfTensor[ExactString($0.tensor)]
+      return found == nil || found != places[ExactString($0.shard)]
+    }
+    try refuse(.indexTensorMissing, missing.map(\.tensor), expected: "each in the shard it names")
+
+    let named = Set(weightMap.map { ExactString($0.tensor) })
+    let extra = contents.tensors.map(\.name).filter { !named.contains(ExactString($0)) }
+    try refuse(.indexTensorExtra, extra, expected: "only tensors that the index names")
+
+    if let (_, name) = TensorName.equivalentPair(contents.tensors.lazy.map(\.name)) {
+      throw FormatError(
+        .safetensorsName, file: file, at: .tensor(name),
+        found: "another name that differs only in Unicode normalisation",
+        expected: "distinct names")
+    }
+    contents.tensors.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+    return contents
+  }
+
+  private func refuse(
+    _ code: FormatError.Code, _ names: [String], expected: String
+  ) throws(FormatError) {
+    if let first = names.first {
+      throw FormatError(
+        code, file: file, at: .tensor(first), found: listing(names), expected: expected)
+    }
+  }
+}

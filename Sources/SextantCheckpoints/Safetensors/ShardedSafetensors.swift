@@ -1,0 +1,81 @@
+import SextantBytes
+import SextantTensor
+
+/// A checkpoint in several safetensors files, bound together by an index (`*.index.json`).
+///
+/// Index and shards must agree exactly: each tensor stands in the one shard that the index names,
+/// and no shard holds another. Shards lie beside the index; links may lead to files in the folder,
+/// or from a snapshot of the Hugging Face cache to its blobs.
+public final class ShardedSafetensors: Checkpoint {
+  /// The path of the index as the user gave it.
+  public let path: String
+  /// `safetensors`.
+  public var format: String { "safetensors" }
+  /// The tensors of all shards, ordered by the UTF-8 bytes of their names.
+  public let tensors: [CheckpointTensor]
+  /// What the shards' `__metadata__` agree on.
+  public let metadata: [String: String]
+  /// What is wrong with the index and does no harm, such as a stale `total_size`.
+  public let warnings: [String]
+  /// The paths of the shards, in the order of their names.
+  public var shardPaths: [String] { shards.map(\.path) }
+
+  private let index: InputFile
+  private let shards: [SafetensorsFile]
+  private let shardOfTensor: [ExactString: Int]
+
+  /// Opens an index and all its shards.
+  ///
+  /// - Throws: `file.*`, `json.*`, `index.*`, and each shard's `st.*`.
+  public init(_ path: String) throws(FormatError) {
+    let file = try InputFile(path)
+    try FileKind(of: file).expect(.json, in: file)
+    let index = try ShardIndex(of: file)
+    let folder = Folder(of: path)
+    try folder.checkDownloadsComplete()
+    let shards = try index.openShards(in: folder)
+    let contents = try index.match(shards)
+
+    self.path = path
+    self.index = file
+    self.shards = shards
+    shardOfTensor = contents.shardOfTensor
+    tensors = contents.tensors
+    (metadata, warnings) = Self.merge(shards, total: index.totalSize, tensors: contents.tensors)
+  }
+
+  private static func merge(
+    _ shards: [SafetensorsFile], total: JSONValue?, tensors: [CheckpointTensor]
+  ) -> (metadata: [String: String], warnings: [String]) {
+    var warnings: [String] = []
+    var metadata = shards.first?.metadata ?? [:]
+    for shard in shards.dropFirst() {
+      for (key, value) in metadata where shard.metadata[key] != value { metadata[key] = nil }
+    }
+    // The sum cannot overflow: each shard's bytes lie in a file.
+    let sum = tensors.reduce(0) { $0 + $1.byteCount }
+    if let total, total != .integer(Int64(sum)) {
+      warnings.append("the index says total_size \(total.canonicalText), the shards hold \(sum)")
+    }
+    return (metadata, warnings)
+  }
+
+  /// Hands over the elements of one tensor in pieces of at most 4 MiB; an empty tensor has none.
+  public func read(
+    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    guard let shard = shardOfTensor[ExactString(tensor.name)] else { throw absent(tensor) }
+    try unsafe shards[shard].read(tensor, body)
+  }
+
+  /// Refuses when the index or a shard was changed since it was opened.
+  public func checkUnchanged() throws(FormatError) {
+    try index.checkUnchanged()
+    for shard in shards { try shard.checkUnchanged() }
+  }
+
+  /// Whether `path` names the index or a shard.
+  public func reads(path: String) -> Bool {
+    index.isSameFile(as: path) || shards.contains { $0.reads(path: path) }
+  }
+}

@@ -1,0 +1,40 @@
+import SextantBytes
+
+/// What a tensor of a foreign file may be called.
+enum TensorName {
+  /// The longest name, in UTF-8 bytes.
+  static let byteLimit = 512
+
+  /// What is wrong with a name, or nil.
+  ///
+  /// Names end up in file paths, reports and terminals of the tools around, so that nothing that
+  /// climbs out of a folder or steers a terminal passes. A "/" inside is common and allowed.
+  static func flaw(_ name: String) -> String? {
+    if name.isEmpty { return "an empty name" }
+    if name.utf8.count > byteLimit { return "a name of \(name.utf8.count) bytes" }
+    if name.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
+      return "a control character in the name"
+    }
+    let components = name.utf8.split(omittingEmptySubsequences: false) {
+      $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "\\")
+    }
+    if components.count > 1, components[0].isEmpty { return "a name that starts like a path" }
+    if components.contains(where: { $0.elementsEqual("..".utf8) }) {
+      return "\"..\" in the name"
+    }
+    return nil
+  }
+
+  /// Two of `names` that differ in their bytes but are canonically equivalent, or nil.
+  ///
+  /// Tools that normalise names would see one tensor where the file holds two. `String` compares
+  /// by canonical equivalence, which is the very question here.
+  static func equivalentPair(_ names: some Sequence<String>) -> (String, String)? {
+    var seen = Set<String>()
+    for name in names {
+      let (inserted, earlier) = seen.insert(name)
+      if !inserted { return (earlier, name) }
+    }
+    return nil
+  }
+}
