@@ -25,6 +25,7 @@ let package = Package(
     .target(name: "CSextantKernels"),
     .systemLibrary(
       name: "CHDF5", pkgConfig: "hdf5-serial", providers: [.apt(["libhdf5-dev"])]),
+    .target(name: "CHDF5Confinement", dependencies: ["CHDF5"]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
 
@@ -80,7 +81,8 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
-      name: "sextant-hdf5", dependencies: ["CHDF5", "SextantBytes"], swiftSettings: guarded),
+      name: "sextant-hdf5", dependencies: ["CHDF5", "CHDF5Confinement", "SextantBytes"],
+      swiftSettings: guarded),
 
     // MARK: Tests
     .target(
@@ -92,7 +94,9 @@ let package = Package(
       name: "SextantBytesTests", dependencies: ["SextantBytes", "SextantTestSupport"]),
     .testTarget(
       name: "SextantCheckpointsTests",
-      dependencies: ["SextantCheckpoints", "SextantTensor", "SextantBytes", "SextantTestSupport"]),
+      dependencies: [
+        "SextantCheckpoints", "SextantTensor", "SextantBytes", "SextantTestSupport", "sextant-hdf5",
+      ]),
     .testTarget(
       name: "SextantStoreTests",
       dependencies: ["SextantStore", "SextantTensor", "SextantBytes", "SextantTestSupport"]),

@@ -64,6 +64,9 @@ extension FormatError {
 
     // MARK: HDF5
     case hdf5Signature = "h5.signature"
+    case hdf5Superblock = "h5.superblock"
+    case hdf5EndOfFile = "h5.eof"
+    case hdf5OpenForWrite = "h5.open-for-write"
     case hdf5Invalid = "h5.invalid"
     case hdf5Depth = "h5.depth"
     case hdf5Objects = "h5.objects"
@@ -81,6 +84,7 @@ extension FormatError {
     case hdf5FloatType = "h5.datatype.float"
     case hdf5UnmarkedBFloat16 = "h5.bfloat16-unmarked"
     case hdf5Dataspace = "h5.dataspace"
+    case hdf5Attribute = "h5.attribute"
     case hdf5Name = "h5.name"
     case hdf5DialectUnknown = "h5.dialect.unknown"
     case hdf5ReaderMissing = "h5.reader.missing"

@@ -135,6 +135,13 @@ public final class InputFile: Sendable {
     }
   }
 
+  /// Lends the descriptor, to hand it to another process.
+  public func withDescriptor<Result>(
+    _ body: (Int32) throws(FormatError) -> Result
+  ) throws(FormatError) -> Result {
+    try body(descriptor)
+  }
+
   /// Whether `path` names this very file.
   public func isSameFile(as path: String) -> Bool {
     var status = stat()

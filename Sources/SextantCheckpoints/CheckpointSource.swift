@@ -45,8 +45,9 @@ public struct CheckpointSource: Sendable {
       warnings = sharded.warnings
       checkpoint = sharded
     case .hdf5:
-      // MARK: HDF5 is registered here.
-      throw notReadYet(path, .hdf5)
+      let hdf5 = try HDF5Checkpoint(file)
+      warnings = hdf5.notes
+      checkpoint = hdf5
     case .gguf:
       throw notReadYet(path, .gguf)
     case .zip:

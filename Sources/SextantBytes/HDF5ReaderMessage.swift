@@ -1,0 +1,186 @@
+/// What the confined HDF5 reader tells the main process.
+///
+/// The reader (`sextant-hdf5`) holds the file as descriptor 3, gets requests through descriptor 0
+/// and answers through descriptor 1. A message is a kind (1 byte), the length of its payload (u32)
+/// and the payload. Integers are little-endian; a text is its length in bytes (u32) and UTF-8.
+///
+///     kind  payload                                                     when
+///     1     hello      version u32                                      first
+///     2     metadata   key text, value text                             any number
+///     3     note       text                                             any number
+///     4     tensor     name text, type text, rank u32, rank × u64       any number
+///     5     end        number of tensors u32                            once: the list is complete
+///     6     refusal    code text, place u32, place text,                at any time; the last
+///                      found text, expected text
+///     7     data       bytes of the requested tensor                    after `end`
+///
+/// The place of a refusal is 0 and an empty text for none, 1 and a tensor's name, or 2 and an
+/// offset in decimal digits. After `end` the main process asks for tensors: one request is the tensor's place in the list
+/// (u32). The reader answers with `data` messages whose payloads, joined, are the elements,
+/// row-major and little-endian; each holds a whole number of elements. It ends when descriptor 0
+/// does. The main process believes none of this: whatever breaks these rules is refused.
+public enum HDF5ReaderMessage: Sendable, Equatable {
+  case hello(version: Int)
+  case metadata(key: String, value: String)
+  case note(String)
+  case tensor(name: String, dataType: String, shape: [Int])
+  case end(tensorCount: Int)
+  case refusal(FormatError)
+
+  /// The version of these rules.
+  public static let version = 1
+  /// Bytes of a message before its payload.
+  public static let headerByteCount = 5
+  /// The kind of the messages that carry elements.
+  public static let dataKind: UInt8 = 7
+  /// Bytes that a payload may hold.
+  public static let maximumPayloadByteCount = 4 << 20
+  /// Dimensions that a tensor may have.
+  public static let maximumRank = 8
+
+  /// The header of a message with this payload.
+  public static func header(kind: UInt8, payloadByteCount: Int) -> [UInt8] {
+    [kind] + UInt32(payloadByteCount).littleEndianBytes
+  }
+
+  /// The whole message.
+  ///
+  /// - Precondition: the payload fits `maximumPayloadByteCount`.
+  public func encoded() -> [UInt8] {
+    var payload: [UInt8] = []
+    func append(_ text: String) {
+      payload += UInt32(text.utf8.count).littleEndianBytes
+      payload += text.utf8
+    }
+    let kind: UInt8
+    switch self {
+    case .hello(let version):
+      kind = 1
+      payload += UInt32(version).littleEndianBytes
+    case .metadata(let key, let value):
+      kind = 2
+      append(key)
+      append(value)
+    case .note(let text):
+      kind = 3
+      append(text)
+    case .tensor(let name, let dataType, let shape):
+      kind = 4
+      append(name)
+      append(dataType)
+      payload += UInt32(shape.count).littleEndianBytes
+      for dimension in shape { payload += UInt64(dimension).littleEndianBytes }
+    case .end(let tensorCount):
+      kind = 5
+      payload += UInt32(tensorCount).littleEndianBytes
+    case .refusal(let refusal):
+      kind = 6
+      append(refusal.code.rawValue)
+      switch refusal.place {
+      case .tensor(let name):
+        payload += UInt32(1).littleEndianBytes
+        append(name)
+      case .offset(let offset):
+        payload += UInt32(2).littleEndianBytes
+        append(String(offset))
+      default:
+        payload += UInt32(0).littleEndianBytes
+        append("")
+      }
+      append(refusal.found)
+      append(refusal.expected)
+    }
+    precondition(payload.count <= Self.maximumPayloadByteCount)
+    return Self.header(kind: kind, payloadByteCount: payload.count) + payload
+  }
+
+  /// Reads the payload of a message that is not data.
+  ///
+  /// - Throws: `h5.reader.protocol`.
+  public init(kind: UInt8, payload: [UInt8]) throws(FormatError) {
+    var fields = Fields(bytes: ByteReader(payload))
+    switch kind {
+    case 1: self = .hello(version: try fields.count())
+    case 2: self = .metadata(key: try fields.text(), value: try fields.text())
+    case 3: self = .note(try fields.text())
+    case 4:
+      let name = try fields.text()
+      let dataType = try fields.text()
+      let rank = try fields.count()
+      guard rank <= Self.maximumRank else { throw Self.nonsense("a tensor of rank \(rank)") }
+      var shape: [Int] = []
+      for _ in 0..<rank { shape.append(try fields.dimension()) }
+      self = .tensor(name: name, dataType: dataType, shape: shape)
+    case 5: self = .end(tensorCount: try fields.count())
+    case 6:
+      let spelling = try fields.text()
+      guard let code = FormatError.Code(rawValue: spelling) else {
+        throw Self.nonsense("the code \"\(spelling)\"")
+      }
+      let place = try fields.place()
+      self = .refusal(
+        FormatError(code, at: place, found: try fields.text(), expected: try fields.text()))
+    default: throw Self.nonsense("a message of kind \(kind)")
+    }
+    guard fields.position == payload.count else {
+      throw Self.nonsense("\(payload.count - fields.position) bytes too many in a message")
+    }
+  }
+
+  static func nonsense(_ found: String) -> FormatError {
+    FormatError(.hdf5ReaderProtocol, found: found, expected: "a message of the reader")
+  }
+
+  /// Takes the fields of a payload from its front.
+  private struct Fields {
+    let bytes: ByteReader
+    var position = 0
+
+    mutating func number(byteCount: Int) throws(FormatError) -> UInt64 {
+      let value: UInt64
+      do throws(FormatError) {
+        value = try bytes.unsigned(at: position, byteCount: byteCount)
+      } catch {
+        throw nonsense("a message that ends early")
+      }
+      position += byteCount
+      return value
+    }
+
+    mutating func count() throws(FormatError) -> Int { Int(try number(byteCount: 4)) }
+
+    mutating func dimension() throws(FormatError) -> Int {
+      guard let dimension = Int(exactly: try number(byteCount: 8)) else {
+        throw nonsense("a dimension beyond 2^63")
+      }
+      return dimension
+    }
+
+    mutating func place() throws(FormatError) -> FormatError.Place? {
+      let kind = try count()
+      let text = try text()
+      switch kind {
+      case 0: return nil
+      case 1: return .tensor(text)
+      case 2: if let offset = Int(text) { return .offset(offset) }
+      default: break
+      }
+      throw nonsense("a place \(kind) \(text)")
+    }
+
+    mutating func text() throws(FormatError) -> String {
+      let byteCount = try count()
+      let slice: ArraySlice<UInt8>
+      do throws(FormatError) {
+        slice = try bytes.slice(at: position, count: byteCount)
+      } catch {
+        throw nonsense("a text that ends early")
+      }
+      position += byteCount
+      guard let text = String(validating: slice, as: UTF8.self) else {
+        throw nonsense("a text that is not UTF-8")
+      }
+      return text
+    }
+  }
+}

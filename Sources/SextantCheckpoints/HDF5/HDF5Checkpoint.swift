@@ -1,0 +1,104 @@
+import SextantBytes
+import SextantTensor
+import Synchronization
+
+/// An HDF5 file whose datasets are tensors: the flat layout of `formats/hdf5.md`.
+///
+/// The file is never parsed in this process. A confined process, `sextant-hdf5`, reads it and hands
+/// over names, types, shapes and elements; a crash or an endless loop there is a refusal here. One
+/// tensor is read at a time; `body` may not read from the same checkpoint.
+public final class HDF5Checkpoint: Checkpoint {
+  /// The path as the user gave it.
+  public let path: String
+  /// The container format.
+  public let format = "hdf5"
+  /// All tensors, ordered by the UTF-8 bytes of their names: the datasets' paths joined with ".".
+  public let tensors: [CheckpointTensor]
+  /// The texts among the root group's attributes, such as `config`.
+  public let metadata: [String: String]
+  /// What was skipped or converted, in words.
+  public let notes: [String]
+
+  private let file: InputFile
+  private let indices: [ExactString: Int]
+  private let timeout: Duration
+  private let conversation: Mutex<HDF5Conversation>
+
+  /// The longest wait for the reader, unless the environment variable `SEXTANT_HDF5_TIMEOUT` gives
+  /// another number of seconds.
+  public static let defaultTimeout = Duration.seconds(60)
+
+  /// Opens a file and lists its tensors.
+  ///
+  /// - Parameters:
+  ///   - readerPath: the executable to use; by default that of the environment variable
+  ///     `SEXTANT_HDF5`, or `sextant-hdf5` beside the running executable.
+  ///   - timeout: how long the reader may take for the list, and for a tensor beyond one second
+  ///     per 4 MiB.
+  /// - Throws: `file.*`, `h5.*`.
+  public convenience init(
+    _ path: String, readerPath: String? = nil, timeout: Duration? = nil
+  ) throws(FormatError) {
+    try self.init(try InputFile(path), readerPath: readerPath, timeout: timeout)
+  }
+
+  /// Lists the tensors of an open file.
+  ///
+  /// - Throws: `h5.*`.
+  init(
+    _ file: InputFile, readerPath: String? = nil, timeout: Duration? = nil
+  ) throws(FormatError) {
+    do throws(FormatError) {
+      let seconds = HDF5ReaderLocation.environment("SEXTANT_HDF5_TIMEOUT").flatMap { Int($0) }
+      let timeout = timeout ?? seconds.map { .seconds($0) } ?? Self.defaultTimeout
+      var process = try HDF5ReaderProcess.start(
+        try HDF5ReaderLocation.find(readerPath), on: file)
+      var patience = Patience(timeout)
+      let listing = try HDF5Listing(
+        from: &process, fileByteCount: file.byteCount, within: &patience)
+      self.path = file.path
+      self.file = file
+      self.timeout = timeout
+      tensors = listing.tensors.sorted { ExactString($0.name) < ExactString($1.name) }
+      metadata = listing.metadata
+      notes = listing.notes
+      var indices: [ExactString: Int] = [:]
+      for (index, tensor) in listing.tensors.enumerated() {
+        indices[ExactString(tensor.name)] = index
+      }
+      self.indices = indices
+      conversation = Mutex(HDF5Conversation(consume process))
+    } catch {
+      throw error.inFile(file.path)
+    }
+  }
+
+  /// Hands over the elements of one tensor in pieces of at most 4 MiB.
+  ///
+  /// - Throws: `h5.*`; whatever `body` throws.
+  public func read(
+    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    guard let index = indices[ExactString(tensor.name)] else {
+      throw FormatError(
+        .modelTensorMissing, file: path, at: .tensor(tensor.name), found: "no such tensor",
+        expected: "a tensor of this file")
+    }
+    let patience = Patience(timeout + .seconds(tensor.byteCount >> 22))
+    do throws(FormatError) {
+      try conversation.withLock { conversation throws(FormatError) in
+        unsafe try conversation.read(tensor, at: UInt32(index), within: patience, body)
+      }
+    } catch {
+      throw error.inFile(path)
+    }
+  }
+
+  /// Refuses when the file was changed since it was opened.
+  ///
+  /// - Throws: `file.changed`.
+  public func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
+
+  /// Whether `path` names this file.
+  public func reads(path: String) -> Bool { file.isSameFile(as: path) }
+}

@@ -1,0 +1,119 @@
+import SextantBytes
+import SextantTensor
+
+/// What the reader says that a file holds, checked.
+struct HDF5Listing {
+  /// Tensors in one file.
+  static let tensorLimit = 200_000
+  /// Bytes that the tensors may have for each byte of the file; deflate makes at most 1032 from one.
+  static let ratioLimit = 1000
+  /// Bytes of all messages together.
+  private static let byteLimit = 256 << 20
+  private static let noteLimit = 1000
+  private static let metadataLimit = 64
+
+  /// The tensors, in the reader's order.
+  private(set) var tensors: [CheckpointTensor] = []
+  /// The texts of the root group.
+  private(set) var metadata: [String: String] = [:]
+  /// What the reader skipped or converted.
+  private(set) var notes: [String] = []
+  private var totalByteCount = 0
+
+  /// Receives the list.
+  ///
+  /// - Throws: `h5.*`; whatever the reader refuses.
+  init(
+    from process: inout HDF5ReaderProcess, fileByteCount: Int, within patience: inout Patience
+  ) throws(FormatError) {
+    var received = 0
+    var isFirst = true
+    while true {
+      let (kind, count) = try process.receiveHeader(within: &patience)
+      received += count
+      guard received <= Self.byteLimit else {
+        throw nonsense("more than \(Self.byteLimit) bytes of names")
+      }
+      let message = try HDF5ReaderMessage(
+        kind: kind, payload: try process.receive(count, within: &patience))
+      if isFirst {
+        isFirst = false
+        switch message {
+        case .hello(HDF5ReaderMessage.version): continue
+        case .refusal(let refusal): throw refusal
+        default:
+          throw FormatError(
+            .hdf5ReaderProtocol, found: "\(message)",
+            expected: "a greeting of version \(HDF5ReaderMessage.version)",
+            remedy: "Install sextant and sextant-hdf5 of the same version.")
+        }
+      }
+      switch message {
+      case .hello: throw nonsense("a second greeting")
+      case .metadata(let key, let value): try add(key, value)
+      case .note(let text): if notes.count < Self.noteLimit { notes.append(text) }
+      case .tensor(let name, let dataType, let shape):
+        try add(name, dataType, shape, fileByteCount: fileByteCount)
+      case .refusal(let refusal): throw refusal
+      case .end(let tensorCount):
+        guard tensorCount == tensors.count else {
+          throw nonsense("\(tensors.count) tensors of \(tensorCount)")
+        }
+        try checkNames()
+        return
+      }
+    }
+  }
+
+  private mutating func add(_ key: String, _ value: String) throws(FormatError) {
+    guard metadata.count < Self.metadataLimit, metadata.updateValue(value, forKey: key) == nil
+    else { throw nonsense("too many attributes, or one twice") }
+  }
+
+  private mutating func add(
+    _ name: String, _ spelling: String, _ shape: [Int], fileByteCount: Int
+  ) throws(FormatError) {
+    guard tensors.count < Self.tensorLimit else {
+      throw nonsense("more than \(Self.tensorLimit) tensors")
+    }
+    guard let dataType = DataType(rawValue: spelling) else {
+      throw nonsense("the data type \(spelling)")
+    }
+    guard let byteCount = dataType.byteCount(shape: shape) else {
+      throw nonsense("a tensor of shape \(shape)")
+    }
+    let (total, overflow) = totalByteCount.addingReportingOverflow(byteCount)
+    guard !overflow, total / Self.ratioLimit <= fileByteCount else {
+      throw FormatError(
+        .hdf5Bomb, at: .tensor(name),
+        found: "more than \(Self.ratioLimit) bytes declared for each byte of the file",
+        expected: "at most that")
+    }
+    totalByteCount = total
+    tensors.append(
+      CheckpointTensor(name: name, dataType: dataType, shape: shape, byteCount: byteCount))
+  }
+
+  private func checkNames() throws(FormatError) {
+    guard !tensors.isEmpty else {
+      throw FormatError(
+        .hdf5DialectUnknown, found: "no dataset of numbers", expected: "one dataset per tensor")
+    }
+    for tensor in tensors {
+      if let flaw = TensorName.flaw(tensor.name) {
+        throw FormatError(
+          .hdf5Name, at: .tensor(tensor.name), found: flaw,
+          expected: "a plain name of at most \(TensorName.byteLimit) bytes")
+      }
+    }
+    if let (a, b) = TensorName.equivalentPair(tensors.map(\.name)) {
+      throw FormatError(
+        .hdf5Name, at: .tensor(a), found: "\"\(a)\" and \"\(b)\", equal to most programs",
+        expected: "names that differ")
+    }
+  }
+
+  private func nonsense(_ found: String) -> FormatError {
+    FormatError(.hdf5ReaderProtocol, found: found, expected: "a list of tensors")
+  }
+}

@@ -1,0 +1,44 @@
+import Glibc
+import SextantBytes
+
+/// Where the executable `sextant-hdf5` lies.
+enum HDF5ReaderLocation {
+  /// The path of the reader: the given one, or that of the environment variable `SEXTANT_HDF5`, or
+  /// the file beside the running executable.
+  ///
+  /// - Throws: `h5.reader.missing`.
+  static func find(_ explicit: String?) throws(FormatError) -> String {
+    if let path = explicit ?? environment("SEXTANT_HDF5") { return try checked(path) }
+    guard let folder = executableFolder() else {
+      throw FormatError(
+        .hdf5ReaderMissing, found: "no /proc/self/exe", expected: "a mounted /proc",
+        remedy: "Set SEXTANT_HDF5 to the path of sextant-hdf5.")
+    }
+    return try checked("\(folder)/sextant-hdf5")
+  }
+
+  static func environment(_ name: String) -> String? {
+    guard let value = unsafe getenv(name) else { return nil }
+    let text = unsafe String(cString: value)
+    return text.isEmpty ? nil : text
+  }
+
+  private static func checked(_ path: String) throws(FormatError) -> String {
+    guard unsafe access(path, X_OK) == 0 else {
+      throw FormatError(
+        .hdf5ReaderMissing, found: "no executable \(path)", expected: "the HDF5 reader there")
+    }
+    return path
+  }
+
+  private static func executableFolder() -> String? {
+    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: Int(PATH_MAX)) { buffer, count in
+      count = unsafe buffer.withMemoryRebound(to: CChar.self) { buffer in
+        guard let base = buffer.baseAddress else { return 0 }
+        return unsafe max(0, readlink("/proc/self/exe", base, buffer.count))
+      }
+    }
+    guard let slash = bytes.lastIndex(of: UInt8(ascii: "/")), slash > 0 else { return nil }
+    return String(validating: bytes[..<slash], as: UTF8.self)
+  }
+}

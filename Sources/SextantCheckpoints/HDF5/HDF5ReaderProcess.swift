@@ -1,0 +1,272 @@
+import Glibc
+import SextantBytes
+
+/// A running reader, and the socket that leads to it.
+///
+/// The reader works on a hostile file, so that nothing it does is trusted: each wait has an end,
+/// and an answer that breaks the rules of `HDF5ReaderMessage` is a refusal. Whatever happens, the
+/// process is killed and reaped when this value goes.
+struct HDF5ReaderProcess: ~Copyable {
+  private let processID: pid_t
+  private let socket: Int32
+  private var isReaped = false
+
+  private init(processID: pid_t, socket: Int32) {
+    self.processID = processID
+    self.socket = socket
+  }
+
+  deinit {
+    close(socket)
+    if !isReaped {
+      Self.killGroup(processID)
+      _ = Self.wait(processID, options: 0)
+    }
+  }
+
+  // MARK: Starting
+
+  /// Starts `executable` on an open file: with an environment of our own, the socket as descriptors
+  /// 0 and 1, /dev/null as 2 and the file as 3, and in a process group of its own.
+  ///
+  /// The reader closes at once what else it may have inherited.
+  ///
+  /// - Throws: `h5.reader.missing` when it cannot be started.
+  static func start(_ executable: String, on file: InputFile) throws(FormatError) -> Self {
+    var pair: [Int32] = [-1, -1]
+    guard unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | closeOnExec, 0, &pair) == 0
+    else {
+      throw startFailure(executable, errno)
+    }
+    defer { close(pair[1]) }
+    do throws(FormatError) {
+      // Above the numbers that the child uses, whatever descriptors this process has closed.
+      let theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, 10)
+      guard theirs >= 0 else { throw startFailure(executable, errno) }
+      defer { close(theirs) }
+      let processID = try file.withDescriptor { descriptor throws(FormatError) in
+        let file = fcntl(descriptor, F_DUPFD_CLOEXEC, 10)
+        guard file >= 0 else { throw startFailure(executable, errno) }
+        defer { close(file) }
+        return try spawn(executable, socket: theirs, file: file)
+      }
+      return HDF5ReaderProcess(processID: processID, socket: pair[0])
+    } catch {
+      close(pair[0])
+      throw error
+    }
+  }
+
+  private static let closeOnExec = Int32(SOCK_CLOEXEC.rawValue)
+
+  private static func spawn(
+    _ executable: String, socket: Int32, file: Int32
+  ) throws(FormatError) -> pid_t {
+    var actions = unsafe posix_spawn_file_actions_t()
+    unsafe posix_spawn_file_actions_init(&actions)
+    defer { unsafe _ = posix_spawn_file_actions_destroy(&actions) }
+    unsafe posix_spawn_file_actions_adddup2(&actions, socket, 0)
+    unsafe posix_spawn_file_actions_adddup2(&actions, socket, 1)
+    unsafe posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+    unsafe posix_spawn_file_actions_adddup2(&actions, file, 3)
+
+    var attributes = posix_spawnattr_t()
+    unsafe posix_spawnattr_init(&attributes)
+    defer { unsafe _ = posix_spawnattr_destroy(&attributes) }
+    var signals = sigset_t()
+    unsafe sigemptyset(&signals)
+    unsafe posix_spawnattr_setsigmask(&attributes, &signals)
+    unsafe sigfillset(&signals)
+    unsafe posix_spawnattr_setsigdefault(&attributes, &signals)
+    // A group of its own: an interrupt from the terminal is for the main process to handle, and
+    // whatever the reader starts dies with it.
+    unsafe posix_spawnattr_setpgroup(&attributes, 0)
+    unsafe posix_spawnattr_setflags(
+      &attributes,
+      Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP))
+
+    var environment = ["SWIFT_BACKTRACE=enable=no"]
+    // Where the user's libraries lie is the user's word, not the file's.
+    if let path = HDF5ReaderLocation.environment("LD_LIBRARY_PATH") {
+      environment.append("LD_LIBRARY_PATH=\(path)")
+    }
+    var processID: pid_t = 0
+    let status = unsafe withCStrings([executable]) { arguments in
+      unsafe withCStrings(environment) { environment in
+        unsafe posix_spawn(&processID, executable, &actions, &attributes, arguments, environment)
+      }
+    }
+    guard status == 0 else { throw startFailure(executable, status) }
+    return processID
+  }
+
+  private static func startFailure(_ executable: String, _ number: Int32) -> FormatError {
+    FormatError(
+      .hdf5ReaderMissing,
+      found: "\(executable) cannot be started: \(unsafe String(cString: strerror(number)))",
+      expected: "an executable")
+  }
+
+  // MARK: Talking
+
+  /// Asks for a tensor by its place in the reader's list.
+  ///
+  /// - Throws: `h5.reader.*`.
+  mutating func request(_ index: UInt32) throws(FormatError) {
+    let bytes = index.littleEndianBytes
+    // MSG_NOSIGNAL: a reader that is gone is a refusal here, not a SIGPIPE.
+    let count = unsafe send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+    guard count == bytes.count else { throw ending() }
+  }
+
+  /// Receives the header of a message.
+  ///
+  /// - Throws: `h5.reader.*`.
+  mutating func receiveHeader(
+    within patience: inout Patience
+  ) throws(FormatError) -> (kind: UInt8, payloadByteCount: Int) {
+    let bytes = try receive(HDF5ReaderMessage.headerByteCount, within: &patience)
+    let count = bytes[1...].reversed().reduce(0) { $0 << 8 | Int($1) }
+    guard count <= HDF5ReaderMessage.maximumPayloadByteCount else {
+      throw FormatError(
+        .hdf5ReaderProtocol, found: "a message of \(count) bytes",
+        expected: "at most \(HDF5ReaderMessage.maximumPayloadByteCount)")
+    }
+    return (bytes[0], count)
+  }
+
+  /// Receives the payload of a message.
+  ///
+  /// - Throws: `h5.reader.*`.
+  mutating func receive(
+    _ count: Int, within patience: inout Patience
+  ) throws(FormatError) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: count)
+    try receive(count, into: &bytes, within: &patience)
+    return bytes
+  }
+
+  /// Receives a payload into the front of `bytes`.
+  ///
+  /// - Precondition: `bytes` holds at least `count` bytes.
+  /// - Throws: `h5.reader.*`.
+  mutating func receive(
+    _ count: Int, into bytes: inout [UInt8], within patience: inout Patience
+  ) throws(FormatError) {
+    precondition(bytes.count >= count)
+    var done = 0
+    while done < count {
+      try waitForInput(within: &patience)
+      let received = unsafe bytes.withUnsafeMutableBytes { buffer in
+        let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done..<count])
+        return unsafe recv(socket, rest.baseAddress, rest.count, Int32(MSG_DONTWAIT))
+      }
+      if received < 0 && (errno == EAGAIN || errno == EINTR) { continue }
+      guard received > 0 else { throw ending() }
+      done += received
+    }
+  }
+
+  private func waitForInput(within patience: inout Patience) throws(FormatError) {
+    while true {
+      var event = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+      let start = ContinuousClock.now
+      let status = unsafe poll(&event, 1, patience.milliseconds)
+      patience.left -= start.duration(to: .now)
+      if status > 0 { return }
+      if status < 0 && errno == EINTR && patience.left > .zero { continue }
+      throw FormatError(
+        .hdf5ReaderTimeout, found: "no answer in \(patience.total)", expected: "an answer")
+    }
+  }
+
+  // MARK: Ending
+
+  /// The refusal that fits a reader that hung up; the process is gone afterwards.
+  private mutating func ending() -> FormatError {
+    var status: Int32?
+    for _ in 0..<200 {
+      status = Self.wait(processID, options: WNOHANG)
+      if status != nil { break }
+      usleep(10_000)
+    }
+    guard let status else {
+      return FormatError(
+        .hdf5ReaderProtocol, found: "a closed connection", expected: "an answer")
+    }
+    isReaped = true
+    Self.killGroup(processID)
+    let signal = status & 0x7F
+    if signal == SIGXCPU {
+      return FormatError(
+        .hdf5ReaderTimeout, found: "more processor time than the reader may take",
+        expected: "an answer")
+    }
+    if signal != 0 {
+      let name = unsafe strsignal(signal).map { unsafe String(cString: $0) } ?? "unknown"
+      return FormatError(
+        .hdf5ReaderCrashed, found: "signal \(signal) (\(name))", expected: "an answer")
+    }
+    let exitStatus = status >> 8 & 0xFF
+    // The dynamic loader's own status.
+    if exitStatus == 127 {
+      return FormatError(
+        .hdf5ReaderMissing, found: "sextant-hdf5 does not start",
+        expected: "sextant-hdf5 with the libraries that it needs",
+        remedy: "Install libhdf5 (Debian: libhdf5-103-1); ldd sextant-hdf5 says what it lacks.")
+    }
+    return FormatError(
+      .hdf5ReaderProtocol, found: "the reader's end, with status \(exitStatus)",
+      expected: "an answer")
+  }
+
+  /// The status of an ended process, which is reaped; nil while it runs.
+  private static func wait(_ processID: pid_t, options: Int32) -> Int32? {
+    while true {
+      var status: Int32 = 0
+      let result = unsafe waitpid(processID, &status, options)
+      if result == processID { return status }
+      if result < 0 && errno == EINTR { continue }
+      return nil
+    }
+  }
+
+  private static func killGroup(_ processID: pid_t) {
+    kill(-processID, SIGKILL)
+    kill(processID, SIGKILL)
+  }
+}
+
+/// The time that is left to wait for the reader; time spent on its answers does not count.
+struct Patience {
+  /// What was granted.
+  let total: Duration
+  /// What is left of it.
+  var left: Duration
+
+  /// Grants a time.
+  init(_ total: Duration) {
+    self.total = total
+    left = total
+  }
+
+  /// What is left, rounded up, as `poll` wants it.
+  var milliseconds: Int32 {
+    let (seconds, attoseconds) = max(left, .zero).components
+    let milliseconds = seconds * 1000 + attoseconds / 1_000_000_000_000_000 + 1
+    return Int32(clamping: milliseconds)
+  }
+}
+
+/// Calls `body` with a null-terminated array of C strings.
+private func withCStrings<Result>(
+  _ strings: [String],
+  _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Result
+) -> Result {
+  var pointers = unsafe strings.map { unsafe strdup($0) } + [nil]
+  defer { unsafe pointers.forEach { unsafe free($0) } }
+  return unsafe pointers.withUnsafeMutableBufferPointer { buffer in
+    guard let base = buffer.baseAddress else { preconditionFailure("the array holds a nil") }
+    return unsafe body(base)
+  }
+}

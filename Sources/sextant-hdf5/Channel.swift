@@ -1,0 +1,47 @@
+import Glibc
+import SextantBytes
+
+/// The two ends of the conversation with the main process: descriptors 0 and 1.
+struct Channel {
+  /// Sends a message; ends the process when nobody listens any more.
+  func send(_ message: HDF5ReaderMessage) {
+    let bytes = message.encoded()
+    unsafe bytes.withUnsafeBytes { unsafe write($0) }
+  }
+
+  /// Sends elements, in as many messages as it takes.
+  func send(data: UnsafeRawBufferPointer) {
+    let limit = HDF5ReaderMessage.maximumPayloadByteCount
+    for start in stride(from: 0, to: data.count, by: limit) {
+      let piece = unsafe UnsafeRawBufferPointer(
+        rebasing: data[start..<min(start + limit, data.count)])
+      let header = HDF5ReaderMessage.header(
+        kind: HDF5ReaderMessage.dataKind, payloadByteCount: piece.count)
+      unsafe header.withUnsafeBytes { unsafe write($0) }
+      unsafe write(piece)
+    }
+  }
+
+  /// The place of the next tensor that the main process wants, or nil when it wants no more.
+  func nextRequest() -> Int? {
+    var bytes: [UInt8] = []
+    while bytes.count < 4 {
+      var byte: UInt8 = 0
+      let count = unsafe Glibc.read(0, &byte, 1)
+      if count < 0 && errno == EINTR { continue }
+      guard count == 1 else { return nil }
+      bytes.append(byte)
+    }
+    return Int(bytes.reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) })
+  }
+
+  private func write(_ bytes: UnsafeRawBufferPointer) {
+    var rest = unsafe bytes
+    while rest.count > 0 {
+      let count = unsafe Glibc.write(1, rest.baseAddress, rest.count)
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else { _exit(0) }
+      unsafe rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+    }
+  }
+}

@@ -1,0 +1,52 @@
+import CHDF5
+import CHDF5Confinement
+import Glibc
+
+/// What this process gives up before it looks at the file.
+///
+/// The parent already gave it a clean environment and nothing but three descriptors. What is set
+/// here holds even if a damaged file makes libhdf5 run code of the file's own.
+enum Confinement {
+  /// Where the parent leaves the open file.
+  static let fileDescriptor = SEXTANT_FILE_DESCRIPTOR
+
+  private static let mebibyte = 1 << 20
+  private static let largestPiece = 1 << 30
+  private static let addressSpaceForListing = 1024 * mebibyte
+
+  /// Closes inherited descriptors, sets resource limits, turns the library's plugins off and gives up all further access.
+  static func begin(fileByteCount: Int) {
+    sextant_close_others()
+    clearenv()
+    _ = unsafe chdir("/")
+    limit(RLIMIT_CORE, soft: 0, hard: 0)
+    limit(RLIMIT_FSIZE, soft: 0, hard: 0)
+    limit(RLIMIT_NOFILE, soft: 16, hard: 16)
+    // A backstop: the parent waits for less. Inflating takes about 5 s per GiB on slow machines.
+    let seconds = 60 + fileByteCount / (4 * mebibyte)
+    limit(RLIMIT_CPU, soft: seconds, hard: seconds + 5)
+    limit(
+      RLIMIT_AS, soft: addressSpaceForListing, hard: addressSpaceForListing + 4 * largestPiece)
+
+    _ = unsafe setenv("HDF5_PLUGIN_PRELOAD", "::", 1)
+    H5open()
+    H5PLset_loading_state(0)
+    H5Eset_auto2(0, nil, nil)
+
+    // Where the kernel cannot filter system calls, the other measures still hold.
+    _ = sextant_confine()
+  }
+
+  /// Raises the memory limit to what reading pieces of this size takes: the piece, a chunk, and
+  /// what its filters make of it.
+  static func allowMemory(forPiecesOf byteCount: Int) {
+    limit(
+      RLIMIT_AS, soft: addressSpaceForListing + 4 * min(byteCount, largestPiece),
+      hard: addressSpaceForListing + 4 * largestPiece)
+  }
+
+  private static func limit(_ resource: __rlimit_resource, soft: Int, hard: Int) {
+    var limits = rlimit(rlim_cur: rlim_t(soft), rlim_max: rlim_t(hard))
+    _ = unsafe setrlimit(__rlimit_resource_t(resource.rawValue), &limits)
+  }
+}

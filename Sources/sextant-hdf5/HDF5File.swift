@@ -1,0 +1,45 @@
+import CHDF5
+import CHDF5Confinement
+import SextantBytes
+
+/// The one door to the objects of the file.
+///
+/// Everything goes through `object(_:in:)`; nothing else opens a name, so that no link is followed
+/// that was not looked at.
+struct HDF5File: ~Copyable {
+  private let file: Handle
+  private let linkAccess: Handle
+
+  /// Opens the file behind descriptor 3.
+  ///
+  /// - Throws: `h5.invalid`.
+  init() throws(FormatError) {
+    let access = try Handle(sextant_h5_file_access(), "make access properties")
+    let driver = try Handle(sextant_descriptor_driver(), "register the file driver")
+    try Library.check(
+      H5Pset_driver(access.id, driver.id, nil), "choose the file driver")
+    let linkAccess = try Handle(sextant_h5_link_access(), "make access properties")
+    try unsafe Library.check(
+      H5Pset_elink_cb(linkAccess.id, { _, _, _, _, _, _, _ in -1 }, nil),
+      "refuse external links")
+    let file = try Handle(
+      unsafe sextant_h5_open_file("descriptor", access.id), "open the file")
+    self.file = consume file
+    self.linkAccess = consume linkAccess
+  }
+
+  /// Opens the object of this path, which starts with "/".
+  func object(_ path: String) throws(FormatError) -> Handle {
+    try Handle(unsafe H5Oopen(file.id, path, linkAccess.id), "open an object", tensor: path)
+  }
+}
+
+extension Handle {
+  /// What tells this object of the file from others.
+  func address(path: String) throws(FormatError) -> UInt64 {
+    var address: UInt64 = 0
+    try unsafe Library.check(
+      sextant_h5_object_address(id, &address), "find the object's address", tensor: path)
+    return address
+  }
+}

@@ -1,0 +1,64 @@
+import Glibc
+import SextantBytes
+
+/// Reads one HDF5 file for the main process, confined, as `HDF5ReaderMessage` says.
+///
+/// Nobody calls it by hand: descriptor 3 must be the open file.
+@main
+struct SextantHDF5 {
+  static func main() {
+    let channel = Channel()
+    do throws(FormatError) {
+      try serve(channel)
+    } catch {
+      channel.send(.refusal(error.bounded))
+    }
+    // The library's own clean-up has crashed on damaged files: the kernel's is enough.
+    _exit(0)
+  }
+
+  static func serve(_ channel: Channel) throws(FormatError) {
+    var status = stat()
+    guard unsafe fstat(Confinement.fileDescriptor, &status) == 0 else {
+      throw FormatError(
+        .usageOption, found: "no open file as descriptor \(Confinement.fileDescriptor)",
+        expected: "to be started by sextant",
+        remedy: "Use sextant inspect or sextant convert.")
+    }
+    let fileByteCount = Int(status.st_size)
+    Confinement.begin(fileByteCount: fileByteCount)
+    channel.send(.hello(version: HDF5ReaderMessage.version))
+
+    try Superblock.check(fileByteCount: fileByteCount)
+    let file = try HDF5File()
+    var listing = Listing()
+    try listing.read(file)
+    Confinement.allowMemory(forPiecesOf: listing.largestPieceByteCount)
+
+    for attribute in listing.metadata {
+      channel.send(.metadata(key: attribute.key, value: attribute.value))
+    }
+    for note in listing.notes { channel.send(.note(note)) }
+    for dataset in listing.datasets {
+      channel.send(
+        .tensor(name: dataset.name, dataType: dataset.element.name, shape: dataset.shape))
+    }
+    channel.send(.end(tensorCount: listing.datasets.count))
+
+    while let index = channel.nextRequest() {
+      guard listing.datasets.indices.contains(index) else { return }
+      try file.stream(listing.datasets[index], to: channel)
+    }
+  }
+}
+
+extension FormatError {
+  /// The same refusal with texts cut to what a message holds.
+  var bounded: FormatError {
+    var copy = self
+    copy.found = printable(found)
+    copy.expected = printable(expected)
+    if case .tensor(let name)? = place { copy.place = .tensor(printable(name)) }
+    return copy
+  }
+}
