@@ -77,6 +77,14 @@ public struct JSONNode: Sendable {
   }
 
   private func child(_ key: String, _ value: JSONValue) -> JSONNode {
+    JSONNode(value, code: code, file: file, pointer: "\(pointer)/\(Self.pointerToken(key))")
+  }
+
+  /// A key as it stands in a JSON pointer.
+  private static func pointerToken(_ key: String) -> String {
+    guard key.utf8.contains(where: { $0 == UInt8(ascii: "~") || $0 == UInt8(ascii: "/") }) else {
+      return key
+    }
     var token = ""
     for character in key.unicodeScalars {
       switch character {
@@ -85,7 +93,7 @@ public struct JSONNode: Sendable {
       default: token.unicodeScalars.append(character)
       }
     }
-    return JSONNode(value, code: code, file: file, pointer: "\(pointer)/\(token)")
+    return token
   }
 
   // MARK: Values

@@ -72,6 +72,15 @@ extension JSONValue {
 
   private static func write(_ string: String, to text: inout String) {
     text += "\""
+    defer { text += "\"" }
+    // Most strings need no escape, and are appended whole: much faster than scalar by scalar.
+    let needsEscape = string.utf8.contains { byte in
+      byte < 0x20 || byte == 0x7F || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
+    }
+    guard needsEscape else {
+      text += string
+      return
+    }
     for scalar in string.unicodeScalars {
       switch scalar {
       case "\"": text += "\\\""
@@ -88,6 +97,5 @@ extension JSONValue {
         }
       }
     }
-    text += "\""
   }
 }
