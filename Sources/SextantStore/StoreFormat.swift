@@ -14,7 +14,7 @@ public enum StoreFormat {
   /// Tensors, attachments and the footer start at multiples of this, in bytes.
   public static let alignment = 64
   /// Bytes that the JSON header may have at most.
-  public static let headerLimit = 64 << 20
+  public static let headerLimit = 16 << 20
   /// Dimensions that a tensor may have at most.
   public static let rankLimit = 8
   /// UTF-8 bytes that a name may have at most.
@@ -31,10 +31,11 @@ public enum StoreFormat {
     return overflow || count < 0 ? nil : sum & ~(alignment - 1)
   }
 
-  /// Whether a tensor or attachment may have this name: 1 to 512 bytes, no control characters.
+  /// Whether a tensor or attachment may have this name: 1 to 512 bytes, no control characters
+  /// (U+0000 to U+001F and U+007F to U+009F).
   static func isName(_ text: String) -> Bool {
     (1...nameLimit).contains(text.utf8.count)
-      && text.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
+      && !text.unicodeScalars.contains { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) }
   }
 }
 

@@ -31,11 +31,11 @@ struct StorePreamble {
   /// - Throws: `file.html`, `file.too-short`, `store.magic`, `store.endianness`, `store.version`,
   ///   `store.header`, `store.partial`, `store.size`.
   init(of file: InputFile) throws(FormatError) {
-    guard try FileKind(of: file) == .store else {
-      let found = try FileKind(of: file)
+    let kind = try FileKind(of: file)
+    guard kind == .store else {
       throw FormatError(
         .storeMagic, file: file.path, at: .offset(0),
-        found: found == .unknown ? "other bytes" : "a file of kind \(found.rawValue)",
+        found: kind == .unknown ? "other bytes" : "a file of kind \(kind.rawValue)",
         expected: "the bytes \"SEXTANT\\0\"")
     }
     // One byte more: the first of the JSON text tells an unfinished file.

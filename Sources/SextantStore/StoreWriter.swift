@@ -90,6 +90,10 @@ public final class StoreWriter {
     guard ExactString(plan.name) == ExactString(name) else {
       throw refusal(name, found: "this tensor now", expected: "tensor \"\(plan.name)\"")
     }
+    guard file.byteCount == header.tensors[writtenCount].offset else {
+      throw refusal(
+        name, found: "another attempt", expected: "one attempt; a part of the tensor is written")
+    }
     var sink = TensorSink(plan, to: file, destination: destination)
     try body(&sink)
     let (digest, sourceDigest) = try sink.finish()
@@ -135,6 +139,29 @@ public final class StoreWriter {
     try file.append(StoreFooter(headerDigest: digest, fileByteCount: fileByteCount).bytes)
     try file.publish()
     return header.identity
+  }
+
+  /// Writes a whole store from tensors that are in memory, stored as they are.
+  ///
+  /// - Returns: the model's identity.
+  /// - Throws: what `init`, `write` and `finish` throw.
+  @discardableResult
+  public static func publish(
+    _ tensors: [(name: String, tensor: Tensor)], to destination: String, replacing: Bool = false,
+    architecture: String, configuration: JSONObject,
+    attachments: [(name: String, bytes: [UInt8])] = []
+  ) throws(FormatError) -> Digest {
+    let writer = try StoreWriter(
+      destination: destination, replacing: replacing, architecture: architecture,
+      configuration: configuration,
+      tensors: tensors.map {
+        PlannedTensor(name: $0.name, dataType: $0.tensor.dataType, shape: $0.tensor.shape)
+      },
+      attachments: attachments)
+    for (name, tensor) in tensors.sorted(by: { ExactString($0.name) < ExactString($1.name) }) {
+      try writer.write(name, tensor)
+    }
+    return try writer.finish()
   }
 
   private func refusal(_ name: String, found: String, expected: String) -> FormatError {
