@@ -31,8 +31,7 @@ const sxk_table *sxk_table_for(sxk_level level) {
   return NULL;
 }
 
-static const sxk_table *choose(void) {
-  const char *wanted = getenv("SEXTANT_KERNELS");
+const sxk_table *sxk_choose(const char *wanted) {
   const sxk_table *best = NULL;
   for (int level = SXK_AVX512; level >= SXK_PORTABLE; level--) {
     const sxk_table *table = sxk_table_for((sxk_level)level);
@@ -48,7 +47,7 @@ const sxk_table *sxk_active(void) {
   static _Atomic(const sxk_table *) chosen = NULL;
   const sxk_table *table = atomic_load_explicit(&chosen, memory_order_relaxed);
   if (table == NULL) {
-    table = choose();
+    table = sxk_choose(getenv("SEXTANT_KERNELS"));
     atomic_store_explicit(&chosen, table, memory_order_relaxed);
   }
   return table;

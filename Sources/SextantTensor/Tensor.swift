@@ -1,3 +1,5 @@
+import Glibc
+
 /// An n-dimensional array in row-major order: a value with copy-on-write storage.
 ///
 /// Memory is either owned or borrowed from a mapped file. Copying a tensor costs a reference
@@ -55,6 +57,8 @@ public struct Tensor: Sendable {
 
   /// A read-only tensor over memory that `owner` keeps alive, such as a mapped file.
   ///
+  /// Memory that is not aligned for the type, as a foreign file may lay it out, is copied instead.
+  ///
   /// - Returns: nil when the byte count does not fit the type and shape.
   public init?(
     borrowing bytes: UnsafeRawBufferPointer, owner: AnyObject, dataType: DataType, shape: [Int]
@@ -62,7 +66,10 @@ public struct Tensor: Sendable {
     guard dataType.byteCount(shape: shape) == bytes.count else { return nil }
     self.dataType = dataType
     self.shape = shape
-    storage = TensorStorage(borrowing: bytes, owner: owner)
+    let isAligned = Int(bitPattern: bytes.baseAddress) % dataType.byteWidth == 0
+    storage =
+      isAligned
+      ? TensorStorage(borrowing: bytes, owner: owner) : TensorStorage(copying: bytes)
   }
 
   // MARK: Access
@@ -151,7 +158,7 @@ public struct Tensor: Sendable {
     let rowBytes = shape[0] == 0 ? 0 : storage.byteCount / shape[0]
     let slice = UnsafeRawBufferPointer(
       rebasing: storage.bytes[range.lowerBound * rowBytes..<range.upperBound * rowBytes])
-    var result = Tensor(zeros: [0], dataType: dataType)
+    var result = self
     result.shape = [range.count] + shape.dropFirst()
     result.storage = TensorStorage(copying: slice)
     return result
@@ -165,7 +172,7 @@ public struct Tensor: Sendable {
         $0.dataType == first.dataType && $0.shape.dropFirst() == first.shape.dropFirst()
       })
     let rowCount = parts.reduce(0) { $0 + $1.shape[0] }
-    let result = Tensor(zeros: [rowCount] + first.shape.dropFirst(), dataType: first.dataType)
+    let result = Tensor(unfilled: [rowCount] + first.shape.dropFirst(), dataType: first.dataType)
     var offset = 0
     for part in parts {
       part.withUnsafeBytes { bytes in
@@ -182,7 +189,8 @@ public struct Tensor: Sendable {
 extension Tensor: Equatable {
   /// Equal type, shape and bytes; NaN equals the same NaN, and 0 differs from -0.
   public static func == (a: Tensor, b: Tensor) -> Bool {
-    a.dataType == b.dataType && a.shape == b.shape
-      && a.withUnsafeBytes { left in b.withUnsafeBytes { left.elementsEqual($0) } }
+    guard a.dataType == b.dataType && a.shape == b.shape else { return false }
+    defer { withExtendedLifetime((a.storage, b.storage)) {} }
+    return memcmp(a.storage.base, b.storage.base, a.storage.byteCount) == 0
   }
 }

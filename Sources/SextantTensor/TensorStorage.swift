@@ -19,6 +19,19 @@ final class TensorStorage: @unchecked Sendable {
       byteCount: max(byteCount, 1), alignment: Self.alignment)
     self.byteCount = byteCount
     owner = nil
+    adviseHugePages()
+  }
+
+  /// Asks for huge pages where they matter: walking weights in 4 KiB pages costs bandwidth.
+  private func adviseHugePages() {
+    let page = 2 << 20
+    let first = (Int(bitPattern: base) + page - 1) / page * page
+    let last = (Int(bitPattern: base) + byteCount) / page * page
+    guard last - first >= 4 * page, let start = UnsafeMutableRawPointer(bitPattern: first) else {
+      return
+    }
+    // Advice only: without huge pages everything works the same.
+    _ = madvise(start, last - first, MADV_HUGEPAGE)
   }
 
   /// Owned memory, zeroed.

@@ -3,7 +3,8 @@ import SextantTensor
 
 /// Kernels of one level, called with arrays.
 extension KernelLevel {
-  func linear(_ x: [Float], _ weight: Tensor, rows: Int) -> [Float] {
+  /// `x` [M, K], `weight` [N, K]; gives y [M, N]: M up to 8 unless `packed`.
+  func linear(_ x: [Float], _ weight: Tensor, rows: Int, packed: Bool = false) -> [Float] {
     let (outputs, inner) = (weight.shape[0], weight.shape[1])
     let type = [DataType.f32: SXK_F32, .bf16: SXK_BF16, .f16: SXK_F16][weight.dataType]
     var y = [Float](repeating: .nan, count: rows * outputs)
@@ -14,7 +15,17 @@ extension KernelLevel {
             weight: weight.baseAddress, weight_stride: inner, weight_type: type ?? SXK_F32,
             x: x.baseAddress, x_stride: inner, bias: nil, y: y.baseAddress, y_stride: outputs,
             m: rows, k: inner)
-          table.linear(&job, 0, outputs)
+          if packed {
+            let panelRows = table.panel_rows()
+            let count = (rows + panelRows - 1) / panelRows
+            var panels = [Float](repeating: .nan, count: count * panelRows * inner + 1)
+            var scratch = [Float](
+              repeating: .nan, count: Int(SXK_GEMM_COLUMNS * SXK_GEMM_DEPTH))
+            table.pack_panels(&panels, x.baseAddress, inner, rows, inner, 0, count)
+            table.gemm(&job, panels, &scratch, 0, count, 0, outputs)
+          } else {
+            table.linear(&job, 0, outputs)
+          }
         }
       }
     }

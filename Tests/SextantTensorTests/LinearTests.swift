@@ -77,6 +77,25 @@ import Testing
     }
   }
 
+  @Test(arguments: KernelLevel.available, types)
+  func everyLevelsPackedProductEqualsTheF64Product(_ level: KernelLevel, type: DataType) throws {
+    var random = SplitMix64(seed: 8)
+    // Panels that are full, half full and ragged; tiles of each width; several blocks of k.
+    let shapes = [
+      (1, 17, 1), (7, 31, 5), (9, 100, 12), (16, 16, 13), (17, 33, 50), (32, 8, 24), (33, 65, 49),
+      (70, 40, 100), (10, 2100, 7),
+    ]
+    for (rows, inner, outputs) in shapes {
+      let x = random.floats(rows * inner)
+      let full = Tensor(random.floats(outputs * inner), shape: [outputs, inner])
+      let weight = try #require(full.converted(to: type))
+      let stored = try #require(weight.converted(to: .f32)).values
+      let y = level.linear(x, weight, rows: rows, packed: true)
+      let expected = Self.reference(x, stored, nil, rows: rows, inner: inner)
+      #expect(Self.worstError(y, expected) < 2e-6, "[\(rows), \(inner)] by \(outputs)")
+    }
+  }
+
   @Test(arguments: [1, 3, 20])
   func readsSlicesInPlace(rows: Int) {
     var random = SplitMix64(seed: 3)

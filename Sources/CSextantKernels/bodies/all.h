@@ -9,6 +9,7 @@
 #include "reduce.h"
 #include "norm.h"
 #include "linear.h"
+#include "gemm.h"
 #include "conv.h"
 #include "scan.h"
 
@@ -21,6 +22,9 @@ const sxk_table SXK_TABLE = {
     .f16_from_f32 = f16_from_f32,
     .f64_from_f32 = f64_from_f32,
     .linear = linear,
+    .panel_rows = panel_rows,
+    .pack_panels = pack_panels,
+    .gemm = gemm,
     .exp = map_exp,
     .sigmoid = map_sigmoid,
     .tanh = map_tanh,

@@ -68,5 +68,5 @@ INLINE vf vf_tanh(vf x) {
   q = vf_fma(q, u, vf_set(-0x1.555532p-2f));
   const vf small = vf_fma(x * u, q, x);
   const vf large = 1.0f - 2.0f / (vf_exp(a + a) + 1.0f);
-  return a < 0.625f ? small : vf_with_sign_of(large, x);
+  return vf_with_sign_of(a < 0.625f ? small : large, x);
 }

@@ -104,6 +104,18 @@ INLINE vf vf_scale(vf p, vf n) {
 typedef float vf4 __attribute__((ext_vector_type(4)));
 
 
+// Rows become columns.
+INLINE void vf4_transpose(vf4 r[4]) {
+  const vf4 a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
+  const vf4 b = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+  const vf4 c = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+  const vf4 d = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+  r[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
+  r[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+  r[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5);
+  r[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
+}
+
 // (v[0] + v[2]) + (v[1] + v[3]).
 INLINE float vf4_sum(vf4 v) { return (v.x + v.z) + (v.y + v.w); }
 INLINE float vf4_max(vf4 v) {

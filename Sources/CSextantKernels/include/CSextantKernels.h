@@ -33,7 +33,7 @@ typedef enum sxk_type { SXK_F32 = 0, SXK_BF16 = 1, SXK_F16 = 2 } sxk_type;
 
 // MARK: Arguments
 
-// y[m, n] = bias[n] + sum over k of weight[n, k] * x[m, k], for 1 <= m <= SXK_LINEAR_MAX_M.
+// y[m, n] = bias[n] + sum over k of weight[n, k] * x[m, k].
 typedef struct sxk_linear {
   const void *weight;    // [N, K] of weight_type
   size_t weight_stride;  // elements
@@ -47,6 +47,10 @@ typedef struct sxk_linear {
 } sxk_linear;
 
 #define SXK_LINEAR_MAX_M 8
+
+// `gemm` converts this many columns (rows of weights) by this depth of k at a time into its scratch.
+#define SXK_GEMM_COLUMNS 48
+#define SXK_GEMM_DEPTH 1024
 
 // Causal depthwise convolution over time, then bias, then SiLU:
 // y[t, c] = silu(bias[c] + sum over j of weight[c, j] * x[t - (K - 1) + j, c]), where x before t = 0 is
@@ -100,8 +104,19 @@ typedef struct sxk_table {
   void (*f16_from_f32)(uint16_t *y, const float *x, size_t count);
   void (*f64_from_f32)(double *y, const float *x, size_t count);
 
-  // Products with few rows of x: the weights are read once, one row after the other.
+  // Products with 1 <= m <= SXK_LINEAR_MAX_M: the weights are read once, one row after the other.
   void (*linear)(const sxk_linear *job, size_t n0, size_t n1);
+
+  // Products with any m. First x is packed into panels of `panel_rows()` rows, the last filled up with
+  // zeros: ceil(m / panel_rows) * panel_rows * k floats. Then `gemm` computes the panels p0..<p1 by the
+  // columns n0..<n1; it reads x from the panels alone. Scratch, which may be NULL for f32 weights:
+  // SXK_GEMM_COLUMNS * SXK_GEMM_DEPTH floats.
+  size_t (*panel_rows)(void);
+  void (*pack_panels)(
+      float *panels, const float *x, size_t x_stride, size_t m, size_t k, size_t p0, size_t p1);
+  void (*gemm)(
+      const sxk_linear *job, const float *panels, float *scratch, size_t p0, size_t p1, size_t n0,
+      size_t n1);
 
   // Elementwise; y may be x.
   void (*exp)(float *y, const float *x, size_t count);
@@ -139,9 +154,12 @@ typedef struct sxk_table {
   void (*add_rows_f64)(double *sums, const float *x, size_t x_stride, size_t rows, size_t count);
 } sxk_table;
 
-// The best table this processor can run, or the level that the environment variable SEXTANT_KERNELS
-// names (portable, avx2, avx512) when the processor can run it. Decided on the first call.
+// The table in use: sxk_choose(getenv("SEXTANT_KERNELS")), decided on the first call.
 const sxk_table *sxk_active(void);
+
+// The table of the level called `wanted` (portable, avx2, avx512) when this processor can run it, else,
+// or when `wanted` is NULL or unknown, the best that it can.
+const sxk_table *sxk_choose(const char *wanted_or_null);
 
 // The table of a level, or NULL when this processor or this build lacks it.
 const sxk_table *sxk_table_for(sxk_level level);

@@ -78,3 +78,15 @@ public enum CrossProducts {
     return tiles
   }
 }
+
+/// The BLAS library's own settings.
+enum BLAS {
+  private static let isPrepared: Bool = {
+    // Our pool splits the work; two pools would fight for the processors.
+    openblas_set_num_threads(1)
+    return true
+  }()
+
+  /// To be called before any call into BLAS.
+  static func prepare() { precondition(isPrepared) }
+}

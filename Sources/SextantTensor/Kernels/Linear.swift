@@ -1,21 +1,18 @@
-import CBLAS
 import CSextantKernels
 
 /// Products of activations with weights, y = x · Wᵀ + bias.
 ///
-/// Weights are `[N, K]` in the type in which they are stored and are read in place. With few rows of x
-/// the weights' bandwidth is the limit and our own kernels read them once; with more, the arithmetic is,
-/// and blocks of them go to BLAS, converted first where they are bf16 or f16. Each output element is
-/// summed within one chunk.
+/// Weights are `[N, K]` in the type in which they are stored (f32, bf16 or f16) and are read in place.
+/// With few rows of x the weights' bandwidth is the limit, and they are read once; with more, the
+/// arithmetic is, and blocks of x and of the weights are kept in the caches. Both are our own kernels:
+/// they take every weight type, need no packed copy of the weights, and hold their own against OpenBLAS
+/// in f32. Each output element is summed within one chunk, in an order that K alone decides.
 public enum Linear {
-  /// Up to this many rows of x, our kernels beat BLAS.
-  static let fewRows = Int(SXK_LINEAR_MAX_M)
-
-  /// Bytes of weights in one chunk of the few-row kernels.
+  /// Bytes of weights in one chunk of the few-row kernel.
   private static let chunkBytes = 128 * 1024
 
-  /// Elements of one block of converted weights: 512 KiB of f32, which the second-level cache holds.
-  private static let blockElements = 128 * 1024
+  /// Rows of x in one chunk of the many-row kernel.
+  private static let chunkRows = 128
 
   /// x · Wᵀ + bias.
   ///
@@ -45,98 +42,83 @@ public enum Linear {
       weight.withUnsafeBytes { weightBytes in
         x.withRows { first, stride in
           y.withMutableRows { y in
-            let product = Product(
-              x: first, xStride: stride, weight: weightBytes.baseAddress.unsafelyUnwrapped,
-              type: weight.dataType, bias: bias, y: y, rows: x.rowCount,
-              inner: x.columnCount, outputs: weight.rowCount)
-            if product.rows <= fewRows { fewRows(product, pool) } else { manyRows(product, pool) }
+            let product = sxk_linear(
+              weight: weightBytes.baseAddress, weight_stride: weight.columnCount,
+              weight_type: kernelType(weight.dataType), x: first, x_stride: stride, bias: bias,
+              y: y, y_stride: weight.rowCount, m: x.rowCount, k: x.columnCount)
+            if x.rowCount <= Int(SXK_LINEAR_MAX_M) {
+              fewRows(product, outputs: weight.rowCount, pool)
+            } else {
+              manyRows(product, outputs: weight.rowCount, pool)
+            }
           }
         }
       }
     }
   }
 
-  /// The operands. `@unchecked Sendable`: chunks write disjoint columns of y.
-  private struct Product: @unchecked Sendable {
-    let x: UnsafePointer<Float>
-    let xStride: Int
-    let weight: UnsafeRawPointer
-    let type: DataType
-    let bias: UnsafePointer<Float>?
-    let y: UnsafeMutablePointer<Float>
-    let rows: Int
-    let inner: Int
-    let outputs: Int
+  private static func kernelType(_ type: DataType) -> sxk_type {
+    switch type {
+    case .f32: SXK_F32
+    case .bf16: SXK_BF16
+    case .f16: SXK_F16
+    default: preconditionFailure("no product with \(type.rawValue) weights")
+    }
   }
 
-  private static func fewRows(_ product: Product, _ pool: WorkerPool) {
-    let type: sxk_type =
-      switch product.type {
-      case .f32: SXK_F32
-      case .bf16: SXK_BF16
-      case .f16: SXK_F16
-      default: preconditionFailure("no product with \(product.type.rawValue) weights")
-      }
-    nonisolated(unsafe) let job = sxk_linear(
-      weight: product.weight, weight_stride: product.inner, weight_type: type, x: product.x,
-      x_stride: product.xStride, bias: product.bias, y: product.y, y_stride: product.outputs,
-      m: product.rows, k: product.inner)
+  private static func fewRows(_ product: sxk_linear, outputs: Int, _ pool: WorkerPool) {
+    nonisolated(unsafe) let product = product
     let kernel = Kernels.table.linear
-    let grain = chunkBytes / max(product.inner * product.type.byteWidth, 1)
-    pool.split(product.outputs, by: grain) { range in
-      withUnsafePointer(to: job) { kernel?($0, range.lowerBound, range.upperBound) }
+    let rowBytes = product.k * (product.weight_type == SXK_F32 ? 4 : 2)
+    pool.split(outputs, by: chunkBytes / max(rowBytes, 1)) { range in
+      withUnsafePointer(to: product) { kernel?($0, range.lowerBound, range.upperBound) }
     }
   }
 
-  private static func manyRows(_ product: Product, _ pool: WorkerPool) {
-    BLAS.prepare()
-    if product.type == .f32 {
-      pool.split(product.outputs, by: 256) { range in
-        let weight = product.weight.assumingMemoryBound(to: Float.self)
-        multiply(product, range, weight + range.lowerBound * product.inner)
-      }
-      return
+  private static func manyRows(_ product: sxk_linear, outputs: Int, _ pool: WorkerPool) {
+    nonisolated(unsafe) let product = product
+    let kernels = Kernels.table
+    let height = kernels.panel_rows()
+    let panelCount = (product.m + height - 1) / height
+    let scratchSize = Int(SXK_GEMM_COLUMNS * SXK_GEMM_DEPTH)
+    nonisolated(unsafe) let panels = Buffer(panelCount * height * product.k)
+    nonisolated(unsafe) let scratch = Buffer(
+      product.weight_type == SXK_F32 ? 0 : scratchSize * pool.threadCount)
+    defer {
+      panels.deallocate()
+      scratch.deallocate()
     }
-    let grain = max(blockElements / max(product.inner, 1) / 16 * 16, 16)
-    let blockSize = grain * product.inner
-    let scratch = UnsafeMutablePointer<Float>.allocate(capacity: blockSize * pool.threadCount)
-    defer { scratch.deallocate() }
-    nonisolated(unsafe) let blocks = scratch
-    pool.forEach((product.outputs + grain - 1) / grain) { chunk, slot in
-      let range = chunk * grain..<min((chunk + 1) * grain, product.outputs)
-      let block = blocks + slot * blockSize
-      let start = range.lowerBound * product.inner * product.type.byteWidth
-      Kernels.convert(
-        product.weight + start, product.type, block, .f32, range.count * product.inner)
-      multiply(product, range, block)
+    pool.split(panelCount, by: max(Kernels.rowGrain(width: product.k) / height, 1)) { range in
+      kernels.pack_panels(
+        panels.base, product.x, product.x_stride, product.m, product.k, range.lowerBound,
+        range.upperBound)
     }
-  }
-
-  /// The columns `range` of y, from those rows of the weights.
-  private static func multiply(
-    _ product: Product, _ range: Range<Int>, _ weight: UnsafePointer<Float>
-  ) {
-    let y = product.y + range.lowerBound
-    if let bias = product.bias {
-      for row in 0..<product.rows {
-        (y + row * product.outputs).update(from: bias + range.lowerBound, count: range.count)
+    // Neighbours in the order of chunks share their weights.
+    let columns = Int(SXK_GEMM_COLUMNS)
+    let panelGrain = max(chunkRows / height, 1)
+    let groups = (panelCount + panelGrain - 1) / panelGrain
+    pool.forEach((outputs + columns - 1) / columns * groups) { chunk, slot in
+      let (column, panel) = (chunk / groups * columns, chunk % groups * panelGrain)
+      withUnsafePointer(to: product) {
+        kernels.gemm(
+          $0, panels.base, scratch.base + slot * (scratch.count / pool.threadCount), panel,
+          min(panel + panelGrain, panelCount), column, min(column + columns, outputs))
       }
     }
-    cblas_sgemm(
-      CblasRowMajor, CblasNoTrans, CblasTrans, Int32(product.rows), Int32(range.count),
-      Int32(product.inner), 1, product.x, Int32(product.xStride), weight, Int32(product.inner),
-      product.bias == nil ? 0 : 1, y, Int32(product.outputs))
   }
 }
 
-/// The BLAS library's own settings.
-enum BLAS {
-  private static let isPrepared: Bool = {
-    // Our pool splits the work; two pools would fight for the processors.
-    openblas_set_num_threads(1)
-    return true
-  }()
+/// Uninitialised memory for floats, aligned to cache lines.
+private struct Buffer {
+  let base: UnsafeMutablePointer<Float>
+  let count: Int
 
-  /// To be called before any call into BLAS.
-  static func prepare() { precondition(isPrepared) }
+  init(_ count: Int) {
+    let bytes = UnsafeMutableRawPointer.allocate(
+      byteCount: max(count, 1) * MemoryLayout<Float>.stride, alignment: TensorStorage.alignment)
+    base = bytes.assumingMemoryBound(to: Float.self)
+    self.count = count
+  }
+
+  func deallocate() { UnsafeMutableRawPointer(base).deallocate() }
 }

@@ -1,0 +1,147 @@
+// Products with many rows of x, limited by arithmetic.
+//
+// Lanes are rows of x. These are packed once into panels, [K][SXK_PANEL] with zeros beyond the last row;
+// the weights are read where they lie, one element at a time for a whole panel, so that a product with
+// few dozens of rows pays for no copy of the weights. A tile of TILE_N columns by one panel stays in
+// registers over a block of k; the blocks of x and of the weights stay in the second-level cache.
+
+#define PANEL (2 * VL)
+#if VL == 16
+#define TILE_N 12
+#elif VL == 8
+#define TILE_N 6
+#else
+#define TILE_N 4
+#endif
+
+static size_t panel_rows(void) { return PANEL; }
+
+// The panels p0..<p1 of x [M, K], by squares of four where there are four rows and columns.
+static void pack_panels(
+    float *panels, const float *x, size_t x_stride, size_t m, size_t k, size_t p0, size_t p1) {
+  for (size_t p = p0; p < p1; p++) {
+    const size_t first = p * PANEL;
+    for (size_t row = 0; row < PANEL; row += 4) {
+      const float *from = x + (first + row) * x_stride;
+      float *to = panels + first * k + row;
+      const size_t rows = first + row >= m ? 0 : m - first - row < 4 ? m - first - row : 4;
+      size_t i = 0;
+      for (; rows == 4 && i + 4 <= k; i += 4) {
+        vf4 square[4];
+        for (int j = 0; j < 4; j++) memcpy(&square[j], from + j * x_stride + i, sizeof(vf4));
+        vf4_transpose(square);
+        for (int j = 0; j < 4; j++) memcpy(to + (i + j) * PANEL, &square[j], sizeof(vf4));
+      }
+      for (; i < k; i++)
+        for (size_t j = 0; j < 4; j++) to[i * PANEL + j] = j < rows ? from[j * x_stride + i] : 0;
+    }
+  }
+}
+
+// y[m, n] (+)= the sum over one block of k, for V vectors of rows and NT columns.
+INLINE void gemm_tile(
+    const float *panel, const float *weight, size_t weight_stride, size_t k, const int V,
+    const int NT, size_t rows, const float *bias, int is_first, float *y, size_t y_stride) {
+  vf sums[TILE_N][2];
+#pragma clang loop unroll(full)
+  for (int n = 0; n < NT; n++)
+#pragma clang loop unroll(full)
+    for (int v = 0; v < V; v++) sums[n][v] = vf_set(0);
+
+  for (size_t i = 0; i < k; i++) {
+    vf x[2];
+#pragma clang loop unroll(full)
+    for (int v = 0; v < V; v++) x[v] = vf_load(panel + i * PANEL + v * VL);
+#pragma clang loop unroll(full)
+    for (int n = 0; n < NT; n++) {
+      const vf w = vf_set(weight[n * weight_stride + i]);
+#pragma clang loop unroll(full)
+      for (int v = 0; v < V; v++) sums[n][v] = vf_fma(w, x[v], sums[n][v]);
+    }
+  }
+
+  // From lanes that are rows to columns side by side, by squares of four where there are four.
+  float tile[TILE_N][PANEL];
+#pragma clang loop unroll(full)
+  for (int n = 0; n < NT; n++) {
+    const vf before = vf_set(is_first && bias != NULL ? bias[n] : 0);
+#pragma clang loop unroll(full)
+    for (int v = 0; v < V; v++) vf_store(tile[n] + v * VL, sums[n][v] + before);
+  }
+  size_t m = 0;
+  for (; m + 4 <= rows; m += 4)
+#pragma clang loop unroll(full)
+    for (int n = 0; n + 4 <= NT; n += 4) {
+      vf4 square[4];
+      for (int j = 0; j < 4; j++) memcpy(&square[j], tile[n + j] + m, sizeof(vf4));
+      vf4_transpose(square);
+      for (int j = 0; j < 4; j++) {
+        float *out = y + (m + j) * y_stride + n;
+        vf4 old = 0;
+        if (!is_first) memcpy(&old, out, sizeof(vf4));
+        square[j] += old;
+        memcpy(out, &square[j], sizeof(vf4));
+      }
+    }
+  for (size_t row = 0; row < rows; row++)
+    for (int n = row < m ? NT / 4 * 4 : 0; n < NT; n++) {
+      float *out = y + row * y_stride + n;
+      *out = (is_first ? 0 : *out) + tile[n][row];
+    }
+}
+
+INLINE void gemm_panel(
+    const float *panel, const float *weight, size_t weight_stride, size_t k, const int V,
+    size_t columns, size_t rows, const float *bias, int is_first, float *y, size_t y_stride) {
+  size_t n = 0;
+#define TILES(NT)                                                                           \
+  for (; n + NT <= columns; n += NT)                                                        \
+    gemm_tile(                                                                              \
+        panel, weight + n * weight_stride, weight_stride, k, V, NT, rows,                   \
+        bias == NULL ? NULL : bias + n, is_first, y + n, y_stride);
+  TILES(TILE_N)
+#if TILE_N > 4
+  TILES(4)
+#endif
+  TILES(1)
+#undef TILES
+}
+
+static void gemm(
+    const sxk_linear *job, const float *panels, float *scratch, size_t p0, size_t p1, size_t n0,
+    size_t n1) {
+  const size_t element = job->weight_type == SXK_F32 ? 4 : 2;
+  for (size_t c0 = n0; c0 < n1; c0 += SXK_GEMM_COLUMNS) {
+    const size_t columns = n1 - c0 < SXK_GEMM_COLUMNS ? n1 - c0 : SXK_GEMM_COLUMNS;
+    const float *bias = job->bias == NULL ? NULL : job->bias + c0;
+    size_t k0 = 0;
+    do {
+      const size_t k = job->k - k0 < SXK_GEMM_DEPTH ? job->k - k0 : SXK_GEMM_DEPTH;
+      const char *block =
+          (const char *)job->weight + (c0 * job->weight_stride + k0) * element;
+      const float *weight = (const float *)block;
+      size_t stride = job->weight_stride;
+      if (job->weight_type != SXK_F32) {
+        for (size_t n = 0; n < columns; n++) {
+          const uint16_t *row = (const uint16_t *)block + n * job->weight_stride;
+          if (job->weight_type == SXK_BF16)
+            f32_from_bf16(scratch + n * k, row, k);
+          else
+            f32_from_f16(scratch + n * k, row, k);
+        }
+        weight = scratch;
+        stride = k;
+      }
+      for (size_t p = p0; p < p1; p++) {
+        const float *panel = panels + p * PANEL * job->k + k0 * PANEL;
+        const size_t left = job->m - p * PANEL, rows = left < PANEL ? left : PANEL;
+        float *y = job->y + p * PANEL * job->y_stride + c0;
+        if (rows > VL)
+          gemm_panel(panel, weight, stride, k, 2, columns, rows, bias, k0 == 0, y, job->y_stride);
+        else
+          gemm_panel(panel, weight, stride, k, 1, columns, rows, bias, k0 == 0, y, job->y_stride);
+      }
+      k0 += k;
+    } while (k0 < job->k);
+  }
+}
