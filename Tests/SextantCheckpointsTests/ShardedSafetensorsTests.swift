@@ -1,0 +1,212 @@
+import SextantBytes
+import SextantCheckpoints
+import SextantTensor
+import SextantTestSupport
+import Testing
+
+/// A folder of two shards, `a.safetensors` with a1 and a2, `b.safetensors` with b1.
+private final class Shards {
+  let folder = TemporaryFolder()
+  static let map = """
+    {"a1":"a.safetensors","a2":"a.safetensors","b1":"b.safetensors"}
+    """
+
+  init() {
+    write("a.safetensors", ["a1", "a2"])
+    write("b.safetensors", ["b1"])
+  }
+
+  /// Writes a shard whose tensors hold one byte each: the last of their name.
+  @discardableResult
+  func write(_ file: String, _ names: [String], metadata: [(String, String)] = []) -> String {
+    let tensors = names.map { ($0, "U8", [1], [$0.utf8.last ?? 0]) }
+    return folder.write(RawSafetensors.file(tensors, metadata: metadata), to: file)
+  }
+
+  func open(
+    map: String = Shards.map, metadata: String? = nil
+  ) throws(FormatError) -> ShardedSafetensors {
+    let head = metadata.map { "\"metadata\":\($0)," } ?? ""
+    return try open(index: "{\(head)\"weight_map\":\(map)}")
+  }
+
+  func open(index: String) throws(FormatError) -> ShardedSafetensors {
+    try ShardedSafetensors(folder.write(index, to: "model.safetensors.index.json"))
+  }
+}
+
+@Test func readsTensorsFromTheirShards() throws {
+  let shards = Shards()
+  let checkpoint = try shards.open(metadata: "{\"total_size\":3}")
+  #expect(checkpoint.tensors.map(\.name) == ["a1", "a2", "b1"])
+  #expect(checkpoint.warnings.isEmpty)
+  for (tensor, byte) in zip(checkpoint.tensors, [UInt8(ascii: "1"), 0x32, 0x31]) {
+    #expect(try checkpoint.bytes(of: tensor) == [byte])
+  }
+  #expect(checkpoint.reads(path: shards.folder.path("b.safetensors")))
+  #expect(checkpoint.reads(path: checkpoint.path))
+  try checkpoint.checkUnchanged()
+  shards.write("b.safetensors", ["b2"], metadata: [("more", "bytes")])
+  expectRefusal(.fileChanged) { try checkpoint.checkUnchanged() }
+}
+
+@Test func shardedFixtureEqualsTheWholeFile() throws {
+  let whole = try SafetensorsFile(PackageFiles.fixture("mamba-tiny/huggingface/model.safetensors"))
+  let sharded = try ShardedSafetensors(
+    PackageFiles.fixture("mamba-tiny/sharded/model.safetensors.index.json"))
+  #expect(sharded.tensors == whole.tensors)
+  #expect(sharded.shardPaths.count == 3)
+  #expect(sharded.metadata == ["format": "pt"])
+  for tensor in whole.tensors {
+    #expect(try sharded.bytes(of: tensor) == whole.bytes(of: tensor))
+  }
+}
+
+@Test(
+  arguments: [
+    "{\"total_size\":4}", "{\"total_size\":3.0}", "{\"total_size\":\"3\"}", "{\"total_size\":null}",
+  ])
+func warnsOfAWrongTotalSize(_ metadata: String) throws {
+  let shards = Shards()
+  let checkpoint = try shards.open(metadata: metadata)
+  #expect(checkpoint.warnings.count == 1)
+  #expect(checkpoint.warnings.first?.contains("total_size") == true)
+}
+
+@Test(arguments: [nil, "null", "{}", "{\"other\":[1,2]}"])
+func totalSizeAndFurtherKeysAreOptional(_ metadata: String?) throws {
+  #expect(try Shards().open(metadata: metadata).warnings.isEmpty)
+  #expect(try Shards().open(index: "{\"x\":1,\"weight_map\":\(Shards.map)}").warnings.isEmpty)
+}
+
+@Test(
+  arguments: [
+    ("[]", .jsonNotObject), ("{}", .indexValue), ("{\"weight_map\":[]}", .indexValue),
+    ("{\"weight_map\":{}}", .safetensorsNone), ("{\"weight_map\":", .jsonInvalid),
+    ("{\"metadata\":5,\"weight_map\":\(Shards.map)}", .indexValue),
+    ("{\"weight_map\":\(Shards.map)} x", .jsonTrailing),
+    ("{\"weight_map\":{\"a1\":\"a.safetensors\",\"a1\":\"b.safetensors\"}}", .jsonDuplicateKey),
+  ] as [(String, FormatError.Code)])
+func refusesAnIndexThatIsNone(_ text: String, _ code: FormatError.Code) {
+  expectRefusal(code) { try Shards().open(index: text) }
+}
+
+@Test(
+  arguments: [
+    ("5", .indexValue), ("null", .indexValue), ("[\"a.safetensors\"]", .indexValue),
+    ("{\"file\":\"a.safetensors\",\"offset\":0}", .indexValue),
+    ("\"\"", .indexPath), ("\".\"", .indexPath), ("\"..\"", .indexPath),
+    ("\"/etc/passwd\"", .indexPath), ("\"../a.safetensors\"", .indexPath),
+    ("\"sub/a.safetensors\"", .indexPath), ("\"./a.safetensors\"", .indexPath),
+    ("\"..\\\\a.safetensors\"", .indexPath), ("\"a.safetensors\\u0000\"", .indexPath),
+    ("\"c.safetensors\"", .indexMissingShard), ("\"A.safetensors\"", .indexMissingShard),
+    ("\"b.safetensors\"", .indexTensorMissing),
+  ] as [(String, FormatError.Code)])
+func refusesAShardName(_ value: String, _ code: FormatError.Code) {
+  let shards = Shards()
+  let refusal = expectRefusal(code) {
+    try shards.open(
+      map: "{\"a1\":\(value),\"a2\":\"a.safetensors\",\"b1\":\"b.safetensors\"}")
+  }
+  #expect(refusal?.file == shards.folder.path("model.safetensors.index.json"))
+}
+
+@Test func refusesTensorsThatAreMissingExtraOrTwice() {
+  let shards = Shards()
+  let missing = expectRefusal(.indexTensorMissing) {
+    try shards.open(
+      map: """
+        {"a1":"a.safetensors","a2":"a.safetensors","a3":"a.safetensors","b1":"b.safetensors",
+         "b2":"b.safetensors"}
+        """)
+  }
+  #expect(missing?.found == "\"a3\", \"b2\"")
+  let extra = expectRefusal(.indexTensorExtra) {
+    try shards.open(map: "{\"a1\":\"a.safetensors\",\"b1\":\"b.safetensors\"}")
+  }
+  #expect(extra?.found == "\"a2\"")
+  shards.write("b.safetensors", ["b1", "a1"])
+  let twice = expectRefusal(.indexTensorTwice) { try shards.open() }
+  #expect(twice?.found == "\"a1\"")
+  shards.write("a.safetensors", ["a1", "a2", "\u{E9}"])
+  shards.write("b.safetensors", ["b1", "e\u{301}"])
+  expectRefusal(.safetensorsName) {
+    try shards.open(
+      map: """
+        {"a1":"a.safetensors","a2":"a.safetensors","\u{E9}":"a.safetensors","b1":"b.safetensors",
+         "e\u{301}":"b.safetensors"}
+        """)
+  }
+}
+
+@Test(arguments: ["b.safetensors.incomplete", "b.safetensors.part", "deadbeef.incomplete"])
+func refusesAnUnfinishedDownload(_ name: String) {
+  let shards = Shards()
+  shards.folder.write("x", to: name)
+  let refusal = expectRefusal(.indexIncompleteDownload) { try shards.open() }
+  #expect(refusal?.found == "\"\(name)\"")
+}
+
+@Test func refusesABadShardAsSuch() {
+  let shards = Shards()
+  let path = shards.folder.write("", to: "b.safetensors")
+  #expect(expectRefusal(.fileEmpty) { try shards.open() }?.file == path)
+  shards.folder.write([0x89] + Array("HDF\r\n\u{1A}\n".utf8), to: "b.safetensors")
+  #expect(expectRefusal(.fileExtensionMismatch) { try shards.open() }?.file == path)
+}
+
+@Test func whatShardsSayDifferentlyIsNoMetadata() throws {
+  let shards = Shards()
+  shards.write("a.safetensors", ["a1", "a2"], metadata: [("format", "pt"), ("part", "1")])
+  shards.write("b.safetensors", ["b1"], metadata: [("format", "pt"), ("part", "2")])
+  #expect(try shards.open().metadata == ["format": "pt"])
+}
+
+// MARK: Links
+
+@Test func followsLinksInsideTheFolderAndInTheHubCache() throws {
+  let shards = Shards()
+  let folder = shards.folder
+  folder.write(try InputFile(folder.path("b.safetensors")).readAll(limit: 4096), to: "real")
+  folder.makeLink("c.safetensors", to: "real")
+  let inside = try shards.open(
+    map: """
+      {"a1":"a.safetensors","a2":"a.safetensors","b1":"c.safetensors"}
+      """)
+  #expect(inside.tensors.count == 3)
+
+  // models--x--y/snapshots/<revision>/… → models--x--y/blobs/<digest>
+  for name in ["hub", "hub/blobs", "hub/snapshots", "hub/snapshots/1"] { folder.makeFolder(name) }
+  for name in ["a", "b"] {
+    let bytes = try InputFile(folder.path("\(name).safetensors")).readAll(limit: 4096)
+    folder.write(bytes, to: "hub/blobs/\(name)")
+    folder.makeLink("hub/snapshots/1/\(name).safetensors", to: "../../blobs/\(name)")
+  }
+  folder.write("{\"weight_map\":\(Shards.map)}", to: "hub/blobs/index")
+  let index = folder.makeLink(
+    "hub/snapshots/1/model.safetensors.index.json", to: "../../blobs/index")
+  #expect(try ShardedSafetensors(index).tensors.count == 3)
+}
+
+@Test func refusesLinksThatLeaveTheFolder() throws {
+  let shards = Shards()
+  let outside = TemporaryFolder()
+  let bytes = try InputFile(shards.folder.path("b.safetensors")).readAll(limit: 4096)
+  shards.folder.makeLink(
+    "c.safetensors", to: outside.write(bytes, to: "b.safetensors"))
+  let map = """
+    {"a1":"a.safetensors","a2":"a.safetensors","b1":"c.safetensors"}
+    """
+  expectRefusal(.fileSymlinkEscape) { try shards.open(map: map) }
+  shards.folder.makeLink("d.safetensors", to: outside.path("nothing"))
+  expectRefusal(.indexMissingShard) {
+    try shards.open(
+      map: map.replacing("c.safetensors", with: "d.safetensors"))
+  }
+}
+
+extension String {
+  fileprivate func replacing(_ old: String, with new: String) -> String {
+    split(separator: old, omittingEmptySubsequences: false).joined(separator: new)
+  }
+}
