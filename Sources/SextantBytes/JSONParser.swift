@@ -4,7 +4,7 @@ public struct JSONLimits: Sendable {
   public var byteCount: Int
   /// Nested arrays and objects.
   public var depth: Int
-  /// Bytes of one string.
+  /// Bytes of one string, escapes as they are written.
   public var stringByteCount: Int
 
   /// Limits for headers and small documents.
@@ -245,7 +245,7 @@ private struct JSONParser {
     var decoded: [UInt8] = []
     while true {
       guard position < text.count else { throw unexpected("a closing quote") }
-      guard position - start <= limits.stringByteCount else {
+      guard position - start <= limits.stringByteCount + 1 else {
         throw refusal(
           .jsonTooLong, found: "a string over \(limits.stringByteCount) bytes",
           expected: "at most that", at: start)

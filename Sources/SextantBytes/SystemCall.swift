@@ -12,6 +12,7 @@ func openFailure(_ path: String) -> FormatError {
     switch number {
     case ENOENT, ENOTDIR: .fileMissing
     case EACCES, EPERM: .filePermission
+    case ENXIO, ENODEV: .fileNotRegular  // a socket, or a device without a driver
     default: .fileRead
     }
   return FormatError(

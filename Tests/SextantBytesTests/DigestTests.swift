@@ -1,0 +1,53 @@
+import SextantBytes
+import SextantTestSupport
+import Testing
+
+/// The examples of FIPS 180-4, and the empty message.
+@Test(
+  arguments: [
+    ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+    ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+    (
+      "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+      "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"
+    ),
+    (
+      String(repeating: "a", count: 1_000_000),
+      "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"
+    ),
+  ])
+func sha256OfKnownMessages(_ message: String, _ digits: String) {
+  #expect(SHA256.digest(Array(message.utf8)).description == digits)
+  #expect(SHA256.digest(message.utf8.reversed().reversed() as [UInt8]).description == digits)
+}
+
+@Test func sha256DoesNotDependOnThePieces() {
+  var numbers = SplitMix64(seed: 4)
+  let message = numbers.bytes(1000)
+  let whole = SHA256.digest(message)
+  for _ in 0..<20 {
+    var hash = SHA256()
+    var rest = message[...]
+    while !rest.isEmpty {
+      let count = min(numbers.int(below: 200), rest.count)
+      hash.update(rest.prefix(count))
+      rest = rest.dropFirst(count)
+    }
+    #expect(hash.finalize() == whole)
+  }
+  #expect(message.withUnsafeBytes { SHA256.digest($0) } == whole)
+}
+
+@Test func digestsAreWrittenInLowerCaseHexadecimalOnly() throws {
+  let digest = SHA256.digest([1, 2, 3])
+  #expect(Digest(hexadecimal: digest.description) == digest)
+  #expect(Digest(bytes: digest.bytes) == digest)
+  let text = digest.description
+  for bad in [
+    "", String(text.dropLast()), text + "0", text.uppercased(), "g" + text.dropFirst(),
+    " " + text.dropFirst(), "é" + text.dropFirst(2),
+  ] {
+    #expect(Digest(hexadecimal: bad) == nil)
+  }
+  #expect(Digest(bytes: [1, 2, 3]) == nil)
+}

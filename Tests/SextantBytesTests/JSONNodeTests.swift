@@ -1,0 +1,50 @@
+import SextantBytes
+import SextantTestSupport
+import Testing
+
+private let document = #"{"a/b":{"~":[1,"x",2.5,-3,true,null]},"big":9223372036854775807}"#
+
+private func root() throws(FormatError) -> JSONNode {
+  try JSONNode(parsing: Array(document.utf8), code: .artifactSchema, file: "a.json")
+}
+
+@Test func readsValuesOfTheRightType() throws {
+  let elements = try root().member("a/b").member("~").elements()
+  #expect(try elements[0].integer() == 1)
+  #expect(try elements[1].string() == "x")
+  #expect(try elements[2].number() == 2.5)
+  #expect(try elements[0].number() == 1)
+  #expect(try elements[3].integer(in: -3...0) == -3)
+  #expect(try elements[4].boolean())
+  #expect(try root().optionalMember("absent")?.value == nil)
+  #expect(try root().member("big").integer() == .max)
+  #expect(try root().members().map(\.key) == ["a/b", "big"])
+}
+
+@Test func refusalsCarryTheEscapedPointer() throws {
+  let element = try root().member("a/b").member("~").elements()[1]
+  #expect(element.pointer == "/a~1b/~0/1")
+  let refusal = expectRefusal(.artifactSchema) { try element.integer() }
+  #expect(refusal?.place == .pointer("/a~1b/~0/1"))
+  #expect(refusal?.file == "a.json")
+  #expect(refusal?.found == "\"x\"")
+}
+
+@Test func refusesValuesOfTheWrongType() throws {
+  let elements = try root().member("a/b").member("~").elements()
+  let node = try root()
+  expectRefusal(.artifactSchema) { try elements[2].integer() }
+  expectRefusal(.artifactSchema) { try elements[3].integer() }
+  expectRefusal(.artifactSchema) { try elements[0].integer(in: 2...5) }
+  expectRefusal(.artifactSchema) { try elements[0].string() }
+  expectRefusal(.artifactSchema) { try elements[1].number() }
+  expectRefusal(.artifactSchema) { try elements[0].boolean() }
+  expectRefusal(.artifactSchema) { try elements[0].elements() }
+  expectRefusal(.artifactSchema) { try elements[5].object() }
+  expectRefusal(.artifactSchema) { try node.member("absent") }
+  expectRefusal(.artifactSchema) { try node.allowOnly(["big"]) }
+  try node.allowOnly(["big", "a/b", "more"])
+  expectRefusal(.jsonNotObject) {
+    try JSONNode(parsing: [0x5B, 0x5D], code: .jsonInvalid, file: nil)
+  }
+}

@@ -1,0 +1,55 @@
+import Glibc
+import SextantBytes
+import SextantTestSupport
+import Testing
+
+/// The page that lists all refusal codes says what the code says.
+///
+/// `SEXTANT_UPDATE_FORMATS=1 swift test --filter refusalCodesPage` writes it again.
+@Test func refusalCodesPageIsUpToDate() throws {
+  let path = PackageFiles.format("refusal-codes.md")
+  let page = Array(refusalCodesPage().utf8)
+  if getenv("SEXTANT_UPDATE_FORMATS") != nil {
+    try FilePublisher.publish(page, to: path, replacing: true)
+  }
+  let written = try InputFile(path).readAll(limit: 1 << 20)
+  #expect(written == page, "set SEXTANT_UPDATE_FORMATS=1 to write formats/refusal-codes.md again")
+}
+
+private let sections = [
+  "file": "Any file", "disk": "Writing", "limit": "Limits", "json": "JSON",
+  "st": "safetensors", "index": "Sharded index", "h5": "HDF5", "model": "Model match",
+  "tokenizer": "Tokenizer", "store": "Native model", "artifact": "Artifacts",
+  "data": "Training data", "usage": "Usage",
+]
+
+private func refusalCodesPage() -> String {
+  var page = """
+    # Refusal codes
+
+    Whatever Sextant refuses, it refuses with one code of this list, the file, the place in it, what
+    was found, what would have been accepted, and a remedy. A code never changes its meaning once it
+    is published. The table is generated from the program's own list; a test keeps the two equal.
+
+    Exit statuses (sysexits.h): 64 wrong usage, 65 bad data, 66 no input, 73 cannot create the
+    destination, 74 input or output error.
+
+    """
+  var prefix: Substring = ""
+  for code in FormatError.Code.allCases {
+    let own = code.rawValue.prefix { $0 != "." }
+    if own != prefix {
+      prefix = own
+      page += """
+
+        ## \(sections[String(own)] ?? String(own))
+
+        | code | exit | what is wrong | what helps in general |
+        | --- | --- | --- | --- |
+
+        """
+    }
+    page += "| `\(code.rawValue)` | \(code.exitStatus) | \(code.summary) | \(code.remedy) |\n"
+  }
+  return page
+}
