@@ -100,5 +100,8 @@ let package = Package(
     .testTarget(
       name: "SextantStoreTests",
       dependencies: ["SextantStore", "SextantTensor", "SextantBytes", "SextantTestSupport"]),
+    .testTarget(
+      name: "SextantModelsTests",
+      dependencies: ["SextantModels", "SextantConversion", "SextantCheckpoints", "SextantTestSupport"]),
   ]
 )

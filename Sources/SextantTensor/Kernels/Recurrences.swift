@@ -9,22 +9,26 @@ extension Kernels {
   /// y[t, c] = silu(bias[c] + Σ_j weight[c, j] · x[t - (K - 1) + j, c]), with `state` for x before 0.
   ///
   /// - Parameters:
-  ///   - x: `[T, C]`.
+  ///   - x: `[B·T, C]`, ordered by sequence, then by time.
   ///   - weight: `[C, K]`, K from 1 to 8.
   ///   - bias: `[C]`.
-  ///   - state: `[C, K - 1]`, the inputs before the first, oldest first; afterwards the last K - 1.
-  /// - Returns: `[T, C]`.
+  ///   - state: `[B, C, K - 1]`, the inputs before the first, oldest first; afterwards the last
+  ///     K - 1.
+  ///   - batch: the number of sequences, B.
+  /// - Returns: `[B·T, C]`.
   public static func causalConvolutionSiLU(
-    _ x: some MatrixRows, weight: Tensor, bias: Tensor?, state: inout Tensor,
+    _ x: some MatrixRows, weight: Tensor, bias: Tensor?, state: inout Tensor, batch: Int = 1,
     pool: WorkerPool = .shared
   ) -> Tensor {
-    let (steps, channels, width) = (x.rowCount, x.columnCount, weight.columnCount)
+    let (channels, width) = (x.columnCount, weight.columnCount)
+    let steps = x.rowCount / max(batch, 1)
     precondition((1...Int(SXK_CONV_MAX_K)).contains(width), "a convolution of width \(width)")
     precondition(
-      weight.count == channels * width && state.count == channels * (width - 1)
+      x.rowCount == batch * steps && weight.count == channels * width
+        && state.count == batch * channels * (width - 1)
         && (bias == nil || bias?.count == channels),
       "\(channels) channels, weight \(weight.shape), state \(state.shape)")
-    var y = Tensor(unfilled: [steps, channels])  // [T, C]
+    var y = Tensor(unfilled: [batch * steps, channels])  // [B·T, C]
     let kernel = table.conv_silu
     withOptionalFloats(bias) { bias in
       weight.withRows { weight, _ in
@@ -35,7 +39,13 @@ extension Kernels {
                 x: x, x_stride: stride, weight: weight, bias: bias, state: state, y: y,
                 y_stride: channels, t: steps, k: width)
               pool.split(channels, by: channelGrain) { range in
-                withUnsafePointer(to: job) { kernel?($0, range.lowerBound, range.upperBound) }
+                var job = job
+                for _ in 0..<batch {
+                  kernel?(&job, range.lowerBound, range.upperBound)
+                  job.x += steps * stride
+                  job.y += steps * channels
+                  job.state += channels * (width - 1)
+                }
               }
             }
           }
@@ -52,46 +62,50 @@ extension Kernels {
   /// y[t, c] = (d[c] · x[t, c] + Σ_n h[c, n] · c[t, n]) · silu(z[t, c])
   ///
   /// - Parameters:
-  ///   - x: `[T, C]`.
-  ///   - delta: `[T, C]`.
+  ///   - x: `[B·T, C]`, ordered by sequence, then by time.
+  ///   - delta: `[B·T, C]`.
   ///   - a: `[C, N]`, negative.
-  ///   - b: `[T, N]`.
-  ///   - c: `[T, N]`.
+  ///   - b: `[B·T, N]`.
+  ///   - c: `[B·T, N]`.
   ///   - d: `[C]`.
-  ///   - z: `[T, C]`; see the overload without it for no gate.
-  ///   - state: h, `[C, N]`. Its bits do not depend on how T is cut into calls.
-  /// - Returns: `[T, C]`.
+  ///   - z: `[B·T, C]`; see the overload without it for no gate.
+  ///   - state: h, `[B, C, N]`. Its bits do not depend on how T is cut into calls.
+  ///   - batch: the number of sequences, B.
+  /// - Returns: `[B·T, C]`.
   public static func selectiveScan(
     _ x: some MatrixRows, delta: some MatrixRows, a: Tensor, b: some MatrixRows,
     c: some MatrixRows, d: Tensor, gate z: some MatrixRows, state: inout Tensor,
-    pool: WorkerPool = .shared
+    batch: Int = 1, pool: WorkerPool = .shared
   ) -> Tensor {
     precondition(z.rowCount == x.rowCount && z.columnCount == x.columnCount)
     return z.withRows { z, stride in
-      scan(x, delta, a, b, c, d, (z, stride), &state, pool)
+      scan(x, delta, a, b, c, d, (z, stride), &state, batch, pool)
     }
   }
 
   /// As the overload with a gate, without the factor silu(z).
   public static func selectiveScan(
     _ x: some MatrixRows, delta: some MatrixRows, a: Tensor, b: some MatrixRows,
-    c: some MatrixRows, d: Tensor, state: inout Tensor, pool: WorkerPool = .shared
+    c: some MatrixRows, d: Tensor, state: inout Tensor, batch: Int = 1,
+    pool: WorkerPool = .shared
   ) -> Tensor {
-    scan(x, delta, a, b, c, d, nil, &state, pool)
+    scan(x, delta, a, b, c, d, nil, &state, batch, pool)
   }
 
   private static func scan(
     _ x: some MatrixRows, _ delta: some MatrixRows, _ a: Tensor, _ b: some MatrixRows,
     _ c: some MatrixRows, _ d: Tensor, _ gate: (UnsafePointer<Float>, Int)?,
-    _ state: inout Tensor, _ pool: WorkerPool
+    _ state: inout Tensor, _ batch: Int, _ pool: WorkerPool
   ) -> Tensor {
-    let (steps, channels, width) = (x.rowCount, x.columnCount, b.columnCount)
+    let (rows, channels, width) = (x.rowCount, x.columnCount, b.columnCount)
+    let steps = rows / max(batch, 1)
     precondition(
-      width >= 1 && delta.rowCount == steps && delta.columnCount == channels
-        && a.count == channels * width && b.rowCount == steps && c.rowCount == steps
-        && c.columnCount == width && d.count == channels && state.count == channels * width,
+      width >= 1 && rows == batch * steps && delta.rowCount == rows
+        && delta.columnCount == channels && a.count == channels * width && b.rowCount == rows
+        && c.rowCount == rows && c.columnCount == width && d.count == channels
+        && state.count == batch * channels * width,
       "\(channels) channels, a \(a.shape), state \(state.shape)")
-    var y = Tensor(unfilled: [steps, channels])  // [T, C]
+    var y = Tensor(unfilled: [rows, channels])  // [B·T, C]
     let kernel = table.selective_scan
     state.withMutableRows { h in
       y.withMutableRows { y in
@@ -107,7 +121,17 @@ extension Kernels {
                       z: gate?.0, z_stride: gate?.1 ?? 0, y: y, y_stride: channels, t: steps,
                       n: width)
                     pool.split(channels, by: channelGrain) { range in
-                      withUnsafePointer(to: job) { kernel?($0, range.lowerBound, range.upperBound) }
+                      var job = job
+                      for _ in 0..<batch {
+                        kernel?(&job, range.lowerBound, range.upperBound)
+                        job.h += channels * width
+                        job.delta += steps * deltaStride
+                        job.x += steps * xStride
+                        job.b += steps * bStride
+                        job.c += steps * cStride
+                        if job.z != nil { job.z += steps * job.z_stride }
+                        job.y += steps * channels
+                      }
                     }
                   }
                 }

@@ -1,0 +1,196 @@
+import SextantBytes
+import SextantCheckpoints
+import SextantModels
+import SextantStore
+import SextantTensor
+import SextantTokenizers
+
+/// What a conversion is asked for beyond its source.
+public struct ConversionOptions: Sendable {
+  /// The type for matrices and embeddings; nil keeps each tensor's own. Small tensors always keep
+  /// theirs.
+  public var dataType: DataType?
+  /// The path of a `config.json`, where the source has none beside it.
+  public var configuration: String?
+  /// The path of a `tokenizer.json`, where the source has none beside it.
+  public var tokenizer: String?
+  /// The name of the architecture, where the configuration does not tell.
+  public var architecture: String?
+  /// Replace an existing destination.
+  public var replacing = false
+
+  /// Keeps types, reads the files beside the source and replaces nothing.
+  public init() {}
+}
+
+/// What a conversion did.
+public struct ConversionReport: Sendable {
+  /// The model's identity.
+  public var identity: Digest
+  /// The architecture's name.
+  public var architecture: String
+  /// The naming that the checkpoint follows.
+  public var dialect: String
+  /// The checkpoint's container format.
+  public var format: String
+  /// Tensors written.
+  public var tensorCount: Int
+  /// Elements of all tensors.
+  public var parameterCount: Int
+  /// Bytes read from the checkpoint's tensors.
+  public var sourceByteCount: Int
+  /// Bytes of the store.
+  public var byteCount: Int
+  /// Elements that are NaN or infinite, by canonical name.
+  public var nonfinite: [(name: String, count: Int)]
+  /// What a user should know, and need not act on.
+  public var notes: [String]
+}
+
+/// A checkpoint of any supported format on its way into a native model file.
+///
+/// Tensors are streamed: memory stays bounded by the pieces, whatever the model's size. The same
+/// weights give the same bytes, whichever container and naming they come in.
+public struct Conversion {
+  private let source: CheckpointSource
+  private let options: ConversionOptions
+  private let architecture: any Architecture.Type
+  private let configuration: JSONObject
+  private let mapping: WeightMapping
+  private let attachments: [(name: String, bytes: [UInt8])]
+  private var notes: [String]
+
+  /// Opens a checkpoint and checks everything that can be checked without reading weights.
+  ///
+  /// - Parameter path: a folder in Hugging Face layout, or a checkpoint file.
+  /// - Throws: `file.*`, the formats' codes, `model.*`, `tokenizer.*`.
+  public init(_ path: String, options: ConversionOptions = .init()) throws(FormatError) {
+    source = try CheckpointSource.open(path)
+    self.options = options
+    let config = try Self.readConfiguration(source, options)
+    architecture = try Self.chooseArchitecture(config, options)
+    let checkpoint = source.checkpoint
+    let shapes = CheckpointShapes(checkpoint.tensors.map { ($0.name, $0.shape) })
+    configuration = try architecture.configuration(from: config, checkpoint: shapes)
+    mapping = try WeightMapping(architecture, configuration, checkpoint)
+    notes = source.warnings + mapping.notes
+    let rows = mapping.specs.first { $0.name == architecture.tiedPair.embedding }?.shape.first ?? 0
+    attachments = try Self.readTokenizer(source, options, vocabularySize: rows)
+    if attachments.isEmpty {
+      notes.append("no tokenizer.json found: the model takes token ids only (--tokenizer adds one)")
+    }
+  }
+
+  // MARK: Side files
+
+  private static func readConfiguration(
+    _ source: CheckpointSource, _ options: ConversionOptions
+  ) throws(FormatError) -> JSONNode {
+    if let path = options.configuration ?? source.configuration {
+      let bytes = try InputFile(path).readAll(limit: 16 << 20)
+      return try JSONNode(parsing: bytes, code: .modelConfiguration, file: path)
+    }
+    // HDF5 dumps of Hugging Face models carry config.json as a root attribute.
+    if let text = source.checkpoint.metadata["config"] {
+      return try JSONNode(
+        parsing: Array(text.utf8), code: .modelConfiguration, file: source.checkpoint.path)
+    }
+    throw FormatError(
+      .modelConfiguration, file: source.checkpoint.path, found: "no config.json beside the weights",
+      expected: "the model's configuration", remedy: "Name it with --config.")
+  }
+
+  private static func chooseArchitecture(
+    _ config: JSONNode, _ options: ConversionOptions
+  ) throws(FormatError) -> any Architecture.Type {
+    if let name = options.architecture {
+      guard let architecture = Architectures.named(name) else {
+        throw FormatError(
+          .modelArchitecture, at: .option("--architecture"), found: name,
+          expected: Architectures.names)
+      }
+      return architecture
+    }
+    let matches = Architectures.all.filter { $0.recognises(config) }
+    guard matches.count == 1, let match = matches.first else {
+      let type = try config.optionalMember("model_type")
+      throw FormatError(
+        .modelArchitecture, file: config.file, at: .pointer("/model_type"),
+        found: matches.isEmpty
+          ? type.map { "\"\((try? $0.string()) ?? "")\"" } ?? "no model_type"
+          : matches.map { $0.name }.joined(separator: " and "),
+        expected: "one of \(Architectures.names)")
+    }
+    return match
+  }
+
+  private static func readTokenizer(
+    _ source: CheckpointSource, _ options: ConversionOptions, vocabularySize: Int
+  ) throws(FormatError) -> [(name: String, bytes: [UInt8])] {
+    guard let path = options.tokenizer ?? source.tokenizer else { return [] }
+    let bytes = try InputFile(path).readAll(limit: Tokenizers.byteCountLimit)
+    let tokenizer = try Tokenizers.load(bytes: bytes, file: path)
+    guard tokenizer.vocabularySize <= vocabularySize else {
+      throw FormatError(
+        .modelTokenizer, file: path, found: "ids up to \(tokenizer.vocabularySize - 1)",
+        expected: "ids below the \(vocabularySize) rows of the embedding")
+    }
+    return [(ModelTokenizer.attachmentName, bytes)]
+  }
+
+  // MARK: Writing
+
+  /// Writes and publishes the store.
+  ///
+  /// - Parameters:
+  ///   - destination: the path that will appear when everything is written.
+  ///   - progress: receives source bytes done and in all.
+  /// - Throws: `file.*`, `disk.*`, the formats' codes. Nothing is left behind then.
+  public func write(
+    to destination: String, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) -> ConversionReport {
+    let checkpoint = source.checkpoint
+    guard !checkpoint.reads(path: destination) else {
+      throw FormatError(
+        .fileSame, file: destination, found: "the checkpoint itself", expected: "another path")
+    }
+    let writer = try StoreWriter(
+      destination: destination, replacing: options.replacing, architecture: architecture.name,
+      configuration: configuration, variant: variant, tensors: mapping.plan(options.dataType),
+      attachments: attachments)
+    let total = mapping.sources.values.reduce(0) { $0 + $1.byteCount }
+    var done = 0
+    var nonfinite: [(name: String, count: Int)] = []
+    for tensor in writer.tensors {
+      let stored = mapping.source(of: tensor.name)
+      var check = NonfiniteCounter(stored.dataType)
+      try writer.write(tensor.name) { sink throws(FormatError) in
+        try checkpoint.read(stored) { piece throws(FormatError) in
+          check.count(piece)
+          if tensor.dataType == stored.dataType {
+            try sink.append(piece)
+          } else {
+            try sink.appendConverted(piece, from: stored.dataType, to: tensor.dataType)
+          }
+          done += piece.count
+          progress(done, total)
+        }
+      }
+      if check.total > 0 { nonfinite.append((tensor.name, check.total)) }
+    }
+    try checkpoint.checkUnchanged()
+    let identity = try writer.finish()
+    return ConversionReport(
+      identity: identity, architecture: architecture.name, dialect: mapping.dialect.name,
+      format: checkpoint.format, tensorCount: writer.tensors.count,
+      parameterCount: mapping.sources.values.reduce(0) { $0 + $1.shape.reduce(1, *) },
+      sourceByteCount: total, byteCount: writer.fileByteCount, nonfinite: nonfinite, notes: notes)
+  }
+
+  /// `source`, or the type that at least one matrix is converted to.
+  private var variant: String {
+    let converts = mapping.plan(options.dataType).contains { $0.dataType != $0.sourceDataType }
+    guard converts, let type = options.dataType else { return StoreFormat.sourceVariant }
+    return type.rawValue.lowercased()
+  }
+}

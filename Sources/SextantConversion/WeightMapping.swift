@@ -1,0 +1,162 @@
+import SextantBytes
+import SextantCheckpoints
+import SextantModels
+import SextantStore
+import SextantTensor
+
+/// Which tensor of a checkpoint is which tensor of an architecture.
+struct WeightMapping {
+  /// The naming that the checkpoint follows.
+  let dialect: Dialect
+  /// The canonical tensors.
+  let specs: [WeightSpec]
+  /// The checkpoint's tensor for each canonical name.
+  let sources: [ExactString: CheckpointTensor]
+  /// What a user should know.
+  let notes: [String]
+
+  /// Matches names, then shapes and types; refuses with everything that is missing or left over.
+  ///
+  /// - Throws: `model.dialect-unknown`, `model.dialect-ambiguous`, `model.tensor-missing`,
+  ///   `model.tensor-unexpected`, `model.shape`, `model.dtype`, `model.tied`.
+  init(
+    _ architecture: any Architecture.Type, _ configuration: JSONObject,
+    _ checkpoint: any Checkpoint
+  ) throws(FormatError) {
+    let path = checkpoint.path
+    let found = Dictionary(
+      checkpoint.tensors.map { (ExactString($0.name), $0) }, uniquingKeysWith: { first, _ in first })
+    let dialect = try Self.dialect(of: architecture, found, path)
+    let duplicate = try Self.tiedHead(architecture, configuration, dialect, found, checkpoint)
+    let specs = try architecture.weights(configuration)
+    var sources: [ExactString: CheckpointTensor] = [:]
+    var missing: [String] = []
+    for spec in specs {
+      let name = dialect.source(spec.name)
+      if let tensor = found[ExactString(name)] {
+        sources[ExactString(spec.name)] = tensor
+      } else {
+        missing.append(name)
+      }
+    }
+    guard missing.isEmpty else {
+      throw FormatError(
+        .modelTensorMissing, file: path, found: "no \(Self.list(missing))",
+        expected: "\(specs.count) tensors of \(architecture.name)")
+    }
+    let used = Set(sources.values.map { ExactString($0.name) })
+    let unexpected = checkpoint.tensors.map(\.name).filter {
+      !used.contains(ExactString($0)) && !dialect.ignores($0) && $0 != duplicate
+    }
+    guard unexpected.isEmpty else {
+      throw FormatError(
+        .modelTensorUnexpected, file: path, found: Self.list(unexpected),
+        expected: "\(specs.count) tensors of \(architecture.name)")
+    }
+    for spec in specs { try Self.check(sources[ExactString(spec.name)], spec, path) }
+    self.dialect = dialect
+    self.specs = specs
+    self.sources = sources
+    notes = duplicate.map { ["\($0) equals the embedding and is stored once"] } ?? []
+  }
+
+  /// The checkpoint's tensor for a canonical name.
+  func source(of name: String) -> CheckpointTensor {
+    guard let tensor = sources[ExactString(name)] else { preconditionFailure("no \(name)") }
+    return tensor
+  }
+
+  /// The tensors to store, with matrices in `dataType` where that is given.
+  func plan(_ dataType: DataType?) -> [PlannedTensor] {
+    specs.map { spec in
+      let stored = source(of: spec.name).dataType
+      return PlannedTensor(
+        name: spec.name, dataType: spec.kind == .matrix ? dataType ?? stored : stored,
+        shape: spec.shape, sourceDataType: stored)
+    }
+  }
+
+  // MARK: Parts
+
+  private static func dialect(
+    of architecture: any Architecture.Type, _ found: [ExactString: CheckpointTensor], _ path: String
+  ) throws(FormatError) -> Dialect {
+    let matches = architecture.dialects.filter { found[ExactString($0.marker)] != nil }
+    guard let match = matches.first else {
+      let names = found.keys.sorted().map(\.string)
+      throw FormatError(
+        .modelDialectUnknown, file: path, found: Self.list(names),
+        expected: architecture.dialects.map { "\($0.marker) (\($0.name))" }
+          .joined(separator: " or "))
+    }
+    guard matches.count == 1 else {
+      throw FormatError(
+        .modelDialectAmbiguous, file: path,
+        found: matches.map(\.marker).joined(separator: " and "), expected: "one of them")
+    }
+    return match
+  }
+
+  /// The name of an output head that is in the checkpoint although it is tied to the embedding.
+  ///
+  /// Files with tied weights may still hold the head. Equal bytes are stored once; a head that
+  /// differs from an embedding that claims to be tied is refused, since tools would disagree on
+  /// which of the two counts.
+  private static func tiedHead(
+    _ architecture: any Architecture.Type, _ configuration: JSONObject, _ dialect: Dialect,
+    _ found: [ExactString: CheckpointTensor], _ checkpoint: any Checkpoint
+  ) throws(FormatError) -> String? {
+    let pair = architecture.tiedPair
+    let head = found[ExactString(dialect.source(pair.head))]
+    let isTied = configuration[pair.flag] == .boolean(true)
+    guard let head else {
+      guard isTied else {
+        throw FormatError(
+          .modelTied, file: checkpoint.path, found: "no \(dialect.source(pair.head))",
+          expected: "an output head, since the configuration says that it is not tied")
+      }
+      return nil
+    }
+    guard isTied else { return nil }
+    guard let embedding = found[ExactString(dialect.source(pair.embedding))],
+      embedding.dataType == head.dataType, embedding.shape == head.shape,
+      try digest(embedding, checkpoint) == digest(head, checkpoint)
+    else {
+      throw FormatError(
+        .modelTied, file: checkpoint.path, at: .tensor(head.name),
+        found: "a head that differs from the embedding",
+        expected: "equal tensors, since the configuration says that they are tied")
+    }
+    return head.name
+  }
+
+  private static func digest(
+    _ tensor: CheckpointTensor, _ checkpoint: any Checkpoint
+  ) throws(FormatError) -> Digest {
+    var hash = SHA256()
+    try checkpoint.read(tensor) { piece throws(FormatError) in hash.update(piece) }
+    return hash.finalize()
+  }
+
+  private static func check(
+    _ tensor: CheckpointTensor?, _ spec: WeightSpec, _ path: String
+  ) throws(FormatError) {
+    guard let tensor else { return }
+    // [E, 1, K] and [E, K], [1, 1, C] and [C] are the same numbers.
+    guard tensor.shape.filter({ $0 != 1 }) == spec.shape.filter({ $0 != 1 }) else {
+      throw FormatError(
+        .modelShape, file: path, at: .tensor(tensor.name), found: "\(tensor.shape)",
+        expected: "\(spec.shape)")
+    }
+    guard [.f32, .bf16, .f16].contains(tensor.dataType) else {
+      throw FormatError(
+        .modelDataType, file: path, at: .tensor(tensor.name), found: tensor.dataType.rawValue,
+        expected: "F32, BF16 or F16")
+    }
+  }
+
+  private static func list(_ names: [String]) -> String {
+    let shown = names.prefix(8).joined(separator: ", ")
+    return names.count > 8 ? "\(shown) and \(names.count - 8) more" : shown
+  }
+}

@@ -1,0 +1,115 @@
+import SextantBytes
+import SextantStore
+
+/// A tensor of an architecture, under its canonical name.
+public struct WeightSpec: Sendable, Equatable {
+  /// What conversion may do with a tensor.
+  public enum Kind: Sendable, Equatable {
+    /// A matrix of a product, [out, in], or an embedding [V, D]: may be stored in fewer bits.
+    case matrix
+    /// Anything small: keeps its precision.
+    case vector
+  }
+
+  /// The canonical name, such as `blocks.0.mixer.in_proj.weight`.
+  public let name: String
+  /// The shape. Dimensions of 1 in a checkpoint's shape are dropped before comparing.
+  public let shape: [Int]
+  /// What conversion may do with it.
+  public let kind: Kind
+
+  /// Describes a tensor.
+  public init(_ name: String, _ shape: [Int], _ kind: Kind = .vector) {
+    self.name = name
+    self.shape = shape
+    self.kind = kind
+  }
+}
+
+/// How one published naming spells an architecture's tensors.
+public struct Dialect: Sendable {
+  /// The dialect's name, such as `huggingface`.
+  public let name: String
+  /// A tensor that every checkpoint of this dialect has and no other dialect has.
+  public let marker: String
+  /// The name of a canonical tensor in this dialect. A function, because some namings count by
+  /// block.
+  public let source: @Sendable (_ canonicalName: String) -> String
+  /// Whether a tensor of a checkpoint is a buffer without weights, to be left out.
+  public let ignores: @Sendable (_ name: String) -> Bool
+
+  /// Describes a naming.
+  public init(
+    name: String, marker: String, ignores: @escaping @Sendable (String) -> Bool = { _ in false },
+    source: @escaping @Sendable (String) -> String
+  ) {
+    self.name = name
+    self.marker = marker
+    self.source = source
+    self.ignores = ignores
+  }
+}
+
+/// The two tensors that are one tensor in models with tied embeddings.
+public struct TiedPair: Sendable {
+  /// The canonical name of the embedding, [V, D].
+  public let embedding: String
+  /// The canonical name of the output head, [V, D]; absent where they are tied.
+  public let head: String
+  /// The key of the canonical configuration that says whether they are tied.
+  public let flag: String
+}
+
+/// What a checkpoint's tensors tell about a configuration that its `config.json` leaves open.
+public struct CheckpointShapes: Sendable {
+  /// The shapes by name.
+  public let shapes: [ExactString: [Int]]
+
+  /// Collects shapes.
+  public init(_ shapes: [(name: String, shape: [Int])]) {
+    self.shapes = Dictionary(
+      shapes.map { (ExactString($0.name), $0.shape) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  /// The shape of the first of these tensors that is there.
+  public func shape(ofAny names: [String]) -> [Int]? {
+    names.lazy.compactMap { shapes[ExactString($0)] }.first
+  }
+
+  /// Whether the tensor is there.
+  public func contains(_ name: String) -> Bool { shapes[ExactString(name)] != nil }
+}
+
+/// A family of models: its configuration, weights, published namings and forward pass.
+///
+/// One architecture is one file in `Architectures/` and one word in `Architectures.all`.
+public protocol Architecture {
+  /// The name in stores and artifacts.
+  static var name: String { get }
+
+  /// Whether a published `config.json` describes a model of this architecture.
+  static func recognises(_ config: JSONNode) -> Bool
+
+  /// The canonical configuration of a published one, checked; the same for every dialect.
+  ///
+  /// - Throws: `model.config`.
+  static func configuration(
+    from config: JSONNode, checkpoint: CheckpointShapes
+  ) throws(FormatError) -> JSONObject
+
+  /// The tensors of a model with this canonical configuration.
+  ///
+  /// - Throws: `model.config`.
+  static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec]
+
+  /// The published namings.
+  static var dialects: [Dialect] { get }
+
+  /// The embedding and the output head, which a checkpoint may tie.
+  static var tiedPair: TiedPair { get }
+
+  /// A model that runs from an open store.
+  ///
+  /// - Throws: `model.config`, `model.tensor-missing`, `model.shape`, `model.dtype`.
+  static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel
+}

@@ -1,0 +1,331 @@
+import SextantBytes
+import SextantStore
+import SextantTensor
+
+// Mamba: Linear-Time Sequence Modeling with Selective State Spaces (arXiv 2312.00752), the
+// language model of its section 4.2: blocks of [RMSNorm, mixer, add], a final norm, a head.
+//
+// Glossary
+//   B  sequences in the batch          T  tokens of each sequence in this run
+//   L  blocks                          V  rows of the embedding
+//   D  width of the residual stream    E  inner width, usually 2 D ("d_inner")
+//   N  states per channel ("d_state")  R  rank of the step size ("dt_rank", ceil(D / 16))
+//   K  taps of the causal convolution ("d_conv")
+//   delta  the step size, chosen by each token and channel; a, b, c, d  the state space's parameters
+// Rows of a [B·T, …] tensor are ordered by sequence, then by position.
+
+/// Mamba-1, as published by state-spaces and in Hugging Face transformers.
+public enum Mamba: Architecture {
+  /// The name in stores and artifacts.
+  public static let name = "mamba"
+
+  // MARK: Configuration
+
+  /// The sizes of a Mamba model, under the names of the published configurations.
+  struct Configuration: Equatable {
+    var width: Int  // D
+    var layerCount: Int  // L
+    var vocabularySize: Int  // V
+    var innerWidth: Int  // E
+    var stateSize: Int  // N
+    var rank: Int  // R
+    var taps: Int  // K
+    var normEpsilon: Double
+    var hasLinearBias: Bool
+    var hasConvolutionBias: Bool
+    var tiesEmbeddings: Bool
+
+    static let sizes = 1...(1 << 24)
+    static let layers = 1...1000
+    static let states = 1...4096
+    static let tapCounts = 2...8
+
+    /// The canonical form.
+    var json: JSONObject {
+      JSONObject([
+        ("d_model", .integer(Int64(width))), ("n_layer", .integer(Int64(layerCount))),
+        ("vocab_size", .integer(Int64(vocabularySize))), ("d_inner", .integer(Int64(innerWidth))),
+        ("d_state", .integer(Int64(stateSize))), ("dt_rank", .integer(Int64(rank))),
+        ("d_conv", .integer(Int64(taps))), ("norm_eps", .number(normEpsilon)),
+        ("use_bias", .boolean(hasLinearBias)), ("use_conv_bias", .boolean(hasConvolutionBias)),
+        ("tie_embeddings", .boolean(tiesEmbeddings)),
+      ])
+    }
+
+    /// Reads the canonical form.
+    static func canonical(_ object: JSONObject) throws(FormatError) -> Configuration {
+      let node = JSONNode(.object(object), code: .modelConfiguration, file: nil)
+      return Configuration(
+        width: try node.member("d_model").integer(in: sizes),
+        layerCount: try node.member("n_layer").integer(in: layers),
+        vocabularySize: try node.member("vocab_size").integer(in: sizes),
+        innerWidth: try node.member("d_inner").integer(in: sizes),
+        stateSize: try node.member("d_state").integer(in: states),
+        rank: try node.member("dt_rank").integer(in: sizes),
+        taps: try node.member("d_conv").integer(in: tapCounts),
+        normEpsilon: try node.member("norm_eps").number(),
+        hasLinearBias: try node.member("use_bias").boolean(),
+        hasConvolutionBias: try node.member("use_conv_bias").boolean(),
+        tiesEmbeddings: try node.member("tie_embeddings").boolean())
+    }
+
+    /// Reads `config.json` of `MambaForCausalLM`; absent keys have transformers' defaults.
+    static func huggingFace(_ config: JSONNode) throws(FormatError) -> Configuration {
+      if let activation = try config.optionalMember("hidden_act"), activation.value != "silu" {
+        throw activation.refusal(expected: "\"silu\"")
+      }
+      let width = try config.member("hidden_size").integer(in: sizes)
+      let expand = try config.optionalMember("expand")?.integer(in: 1...64) ?? 2
+      return Configuration(
+        width: width,
+        layerCount: try config.member("num_hidden_layers").integer(in: layers),
+        vocabularySize: try config.member("vocab_size").integer(in: sizes),
+        innerWidth: try config.optionalMember("intermediate_size")?.integer(in: sizes)
+          ?? expand * width,
+        stateSize: try config.optionalMember("state_size")?.integer(in: states) ?? 16,
+        rank: try automatic(config, "time_step_rank", in: sizes) ?? (width + 15) / 16,
+        taps: try config.optionalMember("conv_kernel")?.integer(in: tapCounts) ?? 4,
+        normEpsilon: try config.optionalMember("layer_norm_epsilon")?.number() ?? 1e-5,
+        hasLinearBias: try config.optionalMember("use_bias")?.boolean() ?? false,
+        hasConvolutionBias: try config.optionalMember("use_conv_bias")?.boolean() ?? true,
+        tiesEmbeddings: try config.optionalMember("tie_word_embeddings")?.boolean() ?? true)
+    }
+
+    /// Reads `config.json` of state-spaces' mamba_ssm, whose vocabulary is padded in the weights
+    /// only.
+    static func stateSpaces(_ config: JSONNode) throws(FormatError) -> Configuration {
+      if let isRMS = try config.optionalMember("rms_norm"), try !isRMS.boolean() {
+        throw isRMS.refusal(expected: "true")
+      }
+      let width = try config.member("d_model").integer(in: sizes)
+      let ssm =
+        try config.optionalMember("ssm_cfg")
+        ?? JSONNode(.object(JSONObject()), code: .modelConfiguration, file: config.file)
+      let vocabulary = try config.member("vocab_size").integer(in: sizes)
+      let multiple = try config.optionalMember("pad_vocab_size_multiple")?.integer(in: sizes) ?? 8
+      return Configuration(
+        width: width,
+        layerCount: try config.member("n_layer").integer(in: layers),
+        vocabularySize: (vocabulary + multiple - 1) / multiple * multiple,
+        innerWidth: (try ssm.optionalMember("expand")?.integer(in: 1...64) ?? 2) * width,
+        stateSize: try ssm.optionalMember("d_state")?.integer(in: states) ?? 16,
+        rank: try automatic(ssm, "dt_rank", in: sizes) ?? (width + 15) / 16,
+        taps: try ssm.optionalMember("d_conv")?.integer(in: tapCounts) ?? 4,
+        normEpsilon: try config.optionalMember("norm_epsilon")?.number() ?? 1e-5,
+        hasLinearBias: try ssm.optionalMember("bias")?.boolean() ?? false,
+        hasConvolutionBias: try ssm.optionalMember("conv_bias")?.boolean() ?? true,
+        tiesEmbeddings: try config.optionalMember("tie_embeddings")?.boolean() ?? true)
+    }
+
+    /// An integer, or nil where the key is absent or says "auto".
+    private static func automatic(
+      _ node: JSONNode, _ key: String, in range: ClosedRange<Int>
+    ) throws(FormatError) -> Int? {
+      guard let member = try node.optionalMember(key), member.value != "auto" else { return nil }
+      return try member.integer(in: range)
+    }
+  }
+
+  /// Whether a published `config.json` describes a Mamba-1 model.
+  public static func recognises(_ config: JSONNode) -> Bool {
+    guard case .object(let object) = config.value else { return false }
+    if let type = object["model_type"] { return type == "mamba" }
+    // state-spaces' own configurations have no model_type; Mamba-2's name their layer.
+    guard object["d_model"] != nil, object["n_layer"] != nil,
+      case .object(let ssm)? = object["ssm_cfg"]
+    else { return false }
+    return ssm["layer"] == nil || ssm["layer"] == "Mamba1"
+  }
+
+  /// The canonical configuration of a published one.
+  public static func configuration(
+    from config: JSONNode, checkpoint: CheckpointShapes
+  ) throws(FormatError) -> JSONObject {
+    let isHuggingFace = try config.optionalMember("hidden_size") != nil
+    let configuration =
+      isHuggingFace ? try Configuration.huggingFace(config) : try Configuration.stateSpaces(config)
+    guard configuration.normEpsilon > 0, configuration.normEpsilon < 1 else {
+      throw config.refusal(
+        found: "a norm epsilon of \(configuration.normEpsilon)", expected: "between 0 and 1")
+    }
+    return configuration.json
+  }
+
+  // MARK: Weights
+
+  /// The tensors of a model with this canonical configuration.
+  public static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+    let c = try Configuration.canonical(configuration)
+    var specs = [WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix)]  // [V, D]
+    for block in 0..<c.layerCount {
+      let mixer = "blocks.\(block).mixer."
+      specs += [
+        WeightSpec("blocks.\(block).norm.weight", [c.width]),  // [D]
+        WeightSpec(mixer + "in_proj.weight", [2 * c.innerWidth, c.width], .matrix),  // [2E, D]
+        WeightSpec(mixer + "conv1d.weight", [c.innerWidth, c.taps]),  // [E, K]
+        WeightSpec(  // [R + 2N, E]
+          mixer + "x_proj.weight", [c.rank + 2 * c.stateSize, c.innerWidth], .matrix),
+        WeightSpec(mixer + "dt_proj.weight", [c.innerWidth, c.rank], .matrix),  // [E, R]
+        WeightSpec(mixer + "dt_proj.bias", [c.innerWidth]),  // [E]
+        WeightSpec(mixer + "A_log", [c.innerWidth, c.stateSize]),  // [E, N]
+        WeightSpec(mixer + "D", [c.innerWidth]),  // [E]
+        WeightSpec(mixer + "out_proj.weight", [c.width, c.innerWidth], .matrix),  // [D, E]
+      ]
+      if c.hasConvolutionBias { specs.append(WeightSpec(mixer + "conv1d.bias", [c.innerWidth])) }
+      if c.hasLinearBias {
+        specs.append(WeightSpec(mixer + "in_proj.bias", [2 * c.innerWidth]))  // [2E]
+        specs.append(WeightSpec(mixer + "out_proj.bias", [c.width]))  // [D]
+      }
+    }
+    specs.append(WeightSpec("final_norm.weight", [c.width]))  // [D]
+    if !c.tiesEmbeddings {
+      specs.append(WeightSpec("head.weight", [c.vocabularySize, c.width], .matrix))  // [V, D]
+    }
+    return specs
+  }
+
+  /// The embedding and the head, which most published models tie.
+  public static let tiedPair = TiedPair(
+    embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
+
+  // MARK: Dialects
+
+  /// The two published namings, which differ by one letter.
+  public static let dialects = [
+    dialect("huggingface", embedding: "backbone.embeddings.weight"),
+    dialect("state-spaces", embedding: "backbone.embedding.weight"),
+  ]
+
+  private static func dialect(_ name: String, embedding: String) -> Dialect {
+    Dialect(name: name, marker: embedding) { canonical in
+      switch canonical {
+      case "embedding.weight": embedding
+      case "final_norm.weight": "backbone.norm_f.weight"
+      case "head.weight": "lm_head.weight"
+      default: "backbone.layers." + canonical.dropFirst("blocks.".count)
+      }
+    }
+  }
+
+  // MARK: State
+
+  /// What a block remembers.
+  private static func state(_ c: Configuration) -> [StateComponent] {
+    [
+      // The last K - 1 inputs of the convolution, oldest first.
+      StateComponent(name: "conv", shape: [c.innerWidth, c.taps - 1], axes: ["channel", "tap"]),
+      // The hidden state of the state space.
+      StateComponent(name: "ssm", shape: [c.innerWidth, c.stateSize], axes: ["channel", "state"]),
+    ]
+  }
+
+  // MARK: Model
+
+  /// A model that runs from an open store.
+  public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+    let configuration = try Configuration.canonical(store.configuration)
+    let weights = try StoredWeights(store, specs: try weights(store.configuration))
+    let description = ModelDescription(
+      architecture: name, width: configuration.width, layerCount: configuration.layerCount,
+      vocabularySize: configuration.vocabularySize, identity: store.identity,
+      variant: store.variant, blockParts: ["mixer"],
+      stateLayout: Array(repeating: state(configuration), count: configuration.layerCount))
+    return Model(configuration, weights, description)
+  }
+
+  /// The weights of one block.
+  private struct Block: Sendable {
+    let norm: Tensor  // [D]
+    let inProjection: Tensor  // [2E, D]: x, then the gate z
+    let inBias: Tensor?  // [2E]
+    let convolution: Tensor  // [E, K]
+    let convolutionBias: Tensor?  // [E]
+    let xProjection: Tensor  // [R + 2N, E]: delta's low rank, b, c
+    let deltaProjection: Tensor  // [E, R]
+    let deltaBias: Tensor  // [E]
+    let a: Tensor  // [E, N], negative
+    let d: Tensor  // [E]
+    let outProjection: Tensor  // [D, E]
+    let outBias: Tensor?  // [D]
+
+    init(_ weights: StoredWeights, _ index: Int) {
+      let mixer = "blocks.\(index).mixer."
+      norm = weights.vector("blocks.\(index).norm.weight")
+      inProjection = weights.matrix(mixer + "in_proj.weight")
+      inBias = weights.optionalVector(mixer + "in_proj.bias")
+      convolution = weights.vector(mixer + "conv1d.weight")
+      convolutionBias = weights.optionalVector(mixer + "conv1d.bias")
+      xProjection = weights.matrix(mixer + "x_proj.weight")
+      deltaProjection = weights.matrix(mixer + "dt_proj.weight")
+      deltaBias = weights.vector(mixer + "dt_proj.bias")
+      var a = weights.vector(mixer + "A_log")
+      Kernels.exp(&a)
+      Kernels.scale(&a, by: -1)
+      self.a = a  // -exp(A_log)
+      d = weights.vector(mixer + "D")
+      outProjection = weights.matrix(mixer + "out_proj.weight")
+      outBias = weights.optionalVector(mixer + "out_proj.bias")
+    }
+  }
+
+  private final class Model: LanguageModel {
+    let description: ModelDescription
+    private let configuration: Configuration
+    private let epsilon: Float
+    private let embedding: Tensor  // [V, D]
+    private let blocks: [Block]
+    private let finalNorm: Tensor  // [D]
+    private let head: Tensor  // [V, D]
+
+    init(_ configuration: Configuration, _ weights: StoredWeights, _ description: ModelDescription)
+    {
+      self.configuration = configuration
+      self.description = description
+      epsilon = Float(configuration.normEpsilon)
+      embedding = weights.matrix(tiedPair.embedding)
+      blocks = (0..<configuration.layerCount).map { Block(weights, $0) }
+      finalNorm = weights.vector("final_norm.weight")
+      head = configuration.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head)
+    }
+
+    func forward(
+      _ tokens: TokenBatch, _ state: inout State, logits: LogitSelection, tap: (any Tap)?
+    ) throws(FormatError) -> Tensor {
+      let pass = Pass(tokens, at: state.position, tap)
+      var residual = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
+      try pass.visit(.embedding, &residual)
+      for (index, block) in blocks.enumerated() {
+        try pass.visit(.input(block: index), &residual)
+        var mixed = mix(block, residual, &state.tensors[index], batch: tokens.batch)  // [B·T, D]
+        try pass.visit(.part(block: index, name: "mixer"), &mixed)
+        Kernels.add(mixed, to: &residual)
+        try pass.visit(.output(block: index), &residual)
+      }
+      state.position += tokens.length
+      return try pass.logits(of: residual, logits, head: head) {
+        Kernels.rmsNorm($0, weight: finalNorm, epsilon: epsilon)
+      }
+    }
+
+    /// The mixer: section 3.4 of the paper, figure 3.
+    private func mix(
+      _ block: Block, _ residual: Tensor, _ state: inout [Tensor], batch: Int
+    ) -> Tensor {
+      let (e, n, r) = (configuration.innerWidth, configuration.stateSize, configuration.rank)
+      let normed = Kernels.rmsNorm(residual, weight: block.norm, epsilon: epsilon)  // [B·T, D]
+      let xz = Linear.apply(normed, weight: block.inProjection, bias: block.inBias)  // [B·T, 2E]
+      let x = Kernels.causalConvolutionSiLU(  // [B·T, E]
+        xz.columns(0..<e), weight: block.convolution, bias: block.convolutionBias,
+        state: &state[0], batch: batch)
+      let selected = Linear.apply(x, weight: block.xProjection)  // [B·T, R + 2N]
+      let step = Linear.apply(  // [B·T, E]
+        selected.columns(0..<r), weight: block.deltaProjection)
+      let delta = Kernels.softplus(step, bias: block.deltaBias)  // [B·T, E]
+      let gated = Kernels.selectiveScan(  // [B·T, E]
+        x, delta: delta, a: block.a, b: selected.columns(r..<r + n),
+        c: selected.columns(r + n..<r + 2 * n), d: block.d, gate: xz.columns(e..<2 * e),
+        state: &state[1], batch: batch)
+      return Linear.apply(gated, weight: block.outProjection, bias: block.outBias)  // [B·T, D]
+    }
+  }
+}

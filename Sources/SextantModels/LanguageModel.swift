@@ -1,0 +1,182 @@
+import SextantBytes
+import SextantTensor
+
+/// What a model is: enough to check an artifact against it.
+public struct ModelDescription: Sendable {
+  /// The architecture's name, such as `mamba`.
+  public let architecture: String
+  /// The width of the residual stream, D.
+  public let width: Int
+  /// The number of blocks, L.
+  public let layerCount: Int
+  /// Rows of the embedding, V. Ids that the tokenizer does not use may be among them.
+  public let vocabularySize: Int
+  /// The model's identity: the digest of architecture, configuration and source weights.
+  public let identity: Digest
+  /// How the weights are stored: `source`, or the type that they were converted to.
+  public let variant: String
+  /// The parts of a block that have sites of their own, such as `["mixer"]`.
+  public let blockParts: [String]
+  /// The components of the recurrent state, block by block.
+  public let stateLayout: [[StateComponent]]
+
+  /// Every site, in the order in which a run visits them.
+  public var sites: [SiteDescription] {
+    let residual = { (site: Site) in SiteDescription(site: site, shape: [width], axes: ["channel"]) }
+    var sites = [residual(.embedding)]
+    for block in 0..<layerCount {
+      sites.append(residual(.input(block: block)))
+      sites += blockParts.map { residual(.part(block: block, name: $0)) }
+      sites.append(residual(.output(block: block)))
+      sites += stateLayout[block].map {
+        SiteDescription(
+          site: .state(block: block, component: $0.name), shape: $0.shape, axes: $0.axes)
+      }
+    }
+    sites.append(residual(.finalNorm))
+    sites.append(SiteDescription(site: .logits, shape: [vocabularySize], axes: ["token"]))
+    return sites
+  }
+}
+
+/// The positions of a run for which logits are computed: they cost as much as many blocks.
+public enum LogitSelection: Sendable {
+  /// None.
+  case none
+  /// The last position of each sequence.
+  case last
+  /// Every position.
+  case all
+}
+
+/// Token ids of a batch of sequences of equal length.
+public struct TokenBatch: Sendable, Equatable {
+  /// [B][T].
+  public let sequences: [[Int]]
+
+  /// A batch of sequences, all of one length.
+  public init(_ sequences: [[Int]]) {
+    precondition(
+      sequences.allSatisfy { $0.count == sequences[0].count }, "sequences of unequal length")
+    self.sequences = sequences
+  }
+
+  /// One sequence.
+  public init(_ tokens: [Int]) {
+    sequences = [tokens]
+  }
+
+  /// Sequences, B.
+  public var batch: Int { sequences.count }
+  /// Tokens of each sequence, T.
+  public var length: Int { sequences.first?.count ?? 0 }
+
+  /// The tokens ordered by sequence, then by position, [B·T].
+  var flattened: [Int] { sequences.flatMap { $0 } }
+
+  /// The tokens at `range` of every sequence.
+  func slice(_ range: Range<Int>) -> TokenBatch { TokenBatch(sequences.map { Array($0[range]) }) }
+}
+
+/// A language model: tokens in, logits out, with every site open to a tap.
+///
+/// Prefill and decode are one code path with different T. A run touches nothing but the state that
+/// it is given, so that one model serves any number of sequences.
+public protocol LanguageModel: AnyObject, Sendable {
+  /// What the model is.
+  var description: ModelDescription { get }
+
+  /// Runs T tokens of B sequences in one piece, from `state`, which is advanced.
+  ///
+  /// Callers use `run`, which checks its arguments and cuts long inputs.
+  ///
+  /// - Returns: logits [B·S, V], S positions per sequence as `logits` says.
+  /// - Throws: what `tap` throws.
+  func forward(
+    _ tokens: TokenBatch, _ state: inout State, logits: LogitSelection, tap: (any Tap)?
+  ) throws(FormatError) -> Tensor
+}
+
+extension LanguageModel {
+  /// The state before the first token of `batch` sequences.
+  public func initialState(batch: Int = 1) -> State {
+    State(layout: description.stateLayout, batch: batch)
+  }
+
+  /// Runs T tokens of B sequences from `state`, which is advanced by T.
+  ///
+  /// Long inputs are cut into pieces, so that memory does not grow with T, and where the tap must
+  /// see the state. The numbers do not depend on the cuts beyond rounding.
+  ///
+  /// - Parameters:
+  ///   - chunk: tokens of a piece at most, over all sequences.
+  /// - Returns: logits [B, S, V], S positions per sequence as `logits` says.
+  /// - Throws: `model.token` for ids outside the vocabulary and `model.state` for a state of another
+  ///   batch or model, before anything is computed; and what `tap` throws: the state is then
+  ///   part-way and of no more use.
+  public func run(
+    _ tokens: TokenBatch, from state: inout State, logits: LogitSelection = .last,
+    tap: (any Tap)? = nil, chunk: Int = 512
+  ) throws(FormatError) -> Tensor {
+    try check(tokens, state)
+    let (start, end) = (state.position, state.position + tokens.length)
+    let stops = Set(tap?.stateStops(in: (start == 0 ? 0 : start + 1)...max(end, start + 1)) ?? [])
+    if start == 0, stops.contains(0) { try visitState(&state, tap) }
+    let pieceLength = max(1, chunk / max(tokens.batch, 1))
+    var pieces: [Tensor] = []  // each [B·S, V]
+    while state.position < end {
+      let nextStop = (state.position + 1..<end).first { stops.contains($0) } ?? end
+      let next = min(nextStop, state.position + pieceLength)
+      let range = state.position - start..<next - start
+      let selection: LogitSelection = if case .last = logits, next < end { .none } else { logits }
+      let piece = try forward(tokens.slice(range), &state, logits: selection, tap: tap)
+      if piece.count > 0 { pieces.append(piece) }
+      if stops.contains(next) { try visitState(&state, tap) }
+    }
+    return joined(pieces, batch: tokens.batch)
+  }
+
+  /// Shows the state's components to the tap, as the next token will find them.
+  private func visitState(_ state: inout State, _ tap: (any Tap)?) throws(FormatError) {
+    guard let tap else { return }
+    let context = TapContext(batch: state.batch, positions: state.position..<state.position)
+    for site in state.sites where tap.wants(site) {
+      guard var value = state.component(site) else { continue }
+      try tap.visit(site, &value, context)
+      try state.setComponent(site, to: value)
+    }
+  }
+
+  private func check(_ tokens: TokenBatch, _ state: State) throws(FormatError) {
+    guard state.layout == description.stateLayout, state.batch == tokens.batch else {
+      throw FormatError(
+        .modelState, found: "a state of \(state.batch) sequences, \(state.layout.count) blocks",
+        expected: "\(tokens.batch) sequences, \(description.layerCount) blocks of this model")
+    }
+    for sequence in tokens.sequences {
+      for (place, token) in sequence.enumerated()
+      where token < 0 || token >= description.vocabularySize {
+        throw FormatError(
+          .modelToken, found: "id \(token) at position \(state.position + place)",
+          expected: "0 to \(description.vocabularySize - 1)")
+      }
+    }
+  }
+
+  /// Joins pieces [B·S_i, V] to [B, ΣS_i, V].
+  private func joined(_ pieces: [Tensor], batch: Int) -> Tensor {
+    let width = description.vocabularySize
+    let rows = pieces.reduce(0) { $0 + $1.shape[0] }
+    if pieces.count <= 1 || batch == 1 {
+      return Tensor.concatenated(pieces).reshaped([batch, batch == 0 ? 0 : rows / batch, width])
+    }
+    var ordered: [Tensor] = []
+    for sequence in 0..<batch {
+      for piece in pieces {
+        let perSequence = piece.shape[0] / batch
+        ordered.append(piece.rows(sequence * perSequence..<(sequence + 1) * perSequence))
+      }
+    }
+    return Tensor.concatenated(ordered).reshaped([batch, rows / batch, width])
+  }
+}

@@ -1,0 +1,61 @@
+import SextantBytes
+import SextantStore
+import SextantTensor
+
+/// The tensors of a store, checked against what an architecture says it has.
+struct StoredWeights {
+  private let tensors: [ExactString: Tensor]
+
+  /// Takes the tensors out of a store, in place.
+  ///
+  /// - Throws: `model.tensor-missing`, `model.tensor-unexpected`, `model.shape`, `model.dtype`.
+  init(_ store: ModelStore, specs: [WeightSpec]) throws(FormatError) {
+    let missing = specs.filter { !store.hasTensor($0.name) }.map(\.name)
+    guard missing.isEmpty else {
+      throw FormatError(
+        .modelTensorMissing, found: "no \(missing.joined(separator: ", "))",
+        expected: "\(specs.count) tensors")
+    }
+    let known = Set(specs.map { ExactString($0.name) })
+    let unexpected = store.tensors.map(\.name).filter { !known.contains(ExactString($0)) }
+    guard unexpected.isEmpty else {
+      throw FormatError(
+        .modelTensorUnexpected, found: unexpected.joined(separator: ", "),
+        expected: "\(specs.count) tensors of the architecture")
+    }
+    var tensors: [ExactString: Tensor] = [:]
+    for spec in specs {
+      let tensor = try store.tensor(spec.name)
+      guard tensor.shape == spec.shape else {
+        throw FormatError(
+          .modelShape, at: .tensor(spec.name), found: "\(tensor.shape)", expected: "\(spec.shape)")
+      }
+      guard [.f32, .bf16, .f16].contains(tensor.dataType) else {
+        throw FormatError(
+          .modelDataType, at: .tensor(spec.name), found: tensor.dataType.rawValue,
+          expected: "F32, BF16 or F16")
+      }
+      tensors[ExactString(spec.name)] = tensor
+    }
+    self.tensors = tensors
+  }
+
+  /// A matrix as it is stored, read in place.
+  func matrix(_ name: String) -> Tensor {
+    guard let tensor = tensors[ExactString(name)] else { preconditionFailure("no weight \(name)") }
+    return tensor
+  }
+
+  /// A small tensor in f32, converted once where it is stored in another type.
+  func vector(_ name: String) -> Tensor {
+    guard let tensor = matrix(name).converted(to: .f32) else {
+      preconditionFailure("\(name) was checked to be floating-point")
+    }
+    return tensor
+  }
+
+  /// A small tensor in f32 where the model has it.
+  func optionalVector(_ name: String) -> Tensor? {
+    tensors[ExactString(name)].flatMap { $0.converted(to: .f32) }
+  }
+}
