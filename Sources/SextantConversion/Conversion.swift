@@ -74,8 +74,8 @@ public struct Conversion {
     configuration = try architecture.configuration(from: config, checkpoint: shapes)
     mapping = try WeightMapping(architecture, configuration, checkpoint)
     notes = source.warnings + mapping.notes
-    let rows = mapping.specs.first { $0.name == architecture.tiedPair.embedding }?.shape.first ?? 0
-    attachments = try Self.readTokenizer(source, options, vocabularySize: rows)
+    attachments = try Self.readTokenizer(
+      source, options, vocabularySize: mapping.rowCount(of: architecture.tiedPair.embedding))
     if attachments.isEmpty {
       notes.append("no tokenizer.json found: the model takes token ids only (--tokenizer adds one)")
     }

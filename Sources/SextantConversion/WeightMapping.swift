@@ -66,6 +66,9 @@ struct WeightMapping {
     return tensor
   }
 
+  /// The first dimension of a canonical tensor.
+  func rowCount(of name: String) -> Int { source(of: name).shape.first ?? 0 }
+
   /// The tensors to store, with matrices in `dataType` where that is given.
   func plan(_ dataType: DataType?) -> [PlannedTensor] {
     specs.map { spec in
