@@ -1,0 +1,45 @@
+import SextantBytes
+
+/// A kind of artifact: what its manifest adds, and which tensors it has.
+///
+/// One kind is one file in `Kinds/`, one word in `ArtifactKinds.all`, one page in `formats/`.
+public protocol ArtifactKind {
+  /// The name in manifests.
+  static var name: String { get }
+  /// The one version that is read and written.
+  static var version: Int { get }
+  /// Whether NaN and infinity are refused in its tensors.
+  static var refusesNonfinite: Bool { get }
+
+  /// Refuses a manifest or tensors that the kind does not allow.
+  ///
+  /// - Throws: `artifact.*`.
+  static func check(_ artifact: Artifact) throws(FormatError)
+}
+
+/// The kinds that this build knows.
+public enum ArtifactKinds {
+  /// All of them; a new kind adds one word here.
+  public static var all: [any ArtifactKind.Type] {
+    [SteeringVector.self, Moments.self, SavedState.self, Capture.self]
+  }
+
+  /// The names of all, for messages.
+  public static var names: String { all.map { $0.name }.joined(separator: ", ") }
+
+  /// The kind of that name.
+  public static func named(_ name: String) -> (any ArtifactKind.Type)? {
+    all.first { $0.name == name }
+  }
+}
+
+extension ArtifactKind {
+  /// Refuses an artifact of another kind.
+  static func expect(_ artifact: Artifact) throws(FormatError) {
+    guard artifact.manifest.kind == name else {
+      throw FormatError(
+        .artifactKind, file: artifact.file, at: .pointer("/kind"), found: artifact.manifest.kind,
+        expected: name)
+    }
+  }
+}

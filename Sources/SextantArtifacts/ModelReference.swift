@@ -1,0 +1,90 @@
+import SextantBytes
+
+/// The model that an artifact was made from, as its manifest records it.
+public struct ModelReference: Sendable, Equatable {
+  /// The architecture's name.
+  public var architecture: String
+  /// The model's identity, which quantising keeps.
+  public var identity: Digest
+  /// How the weights were stored: `source`, or the type that they were converted to.
+  public var weights: String
+  /// The width of the residual stream.
+  public var width: Int
+  /// The number of blocks.
+  public var layerCount: Int
+  /// The digest of the tokenizer's file; nil where the model was run on token ids.
+  public var tokenizer: Digest?
+
+  /// Describes a model.
+  public init(
+    architecture: String, identity: Digest, weights: String, width: Int, layerCount: Int,
+    tokenizer: Digest?
+  ) {
+    self.architecture = architecture
+    self.identity = identity
+    self.weights = weights
+    self.width = width
+    self.layerCount = layerCount
+    self.tokenizer = tokenizer
+  }
+
+  init(_ node: JSONNode) throws(FormatError) {
+    try node.allowOnly(["architecture", "identity", "layers", "tokenizer", "weights", "width"])
+    architecture = try node.member("architecture").string()
+    identity = try node.member("identity").digest()
+    weights = try node.member("weights").string()
+    width = try node.member("width").integer(in: 1...(1 << 24))
+    layerCount = try node.member("layers").integer(in: 1...1000)
+    tokenizer = try node.optionalMember("tokenizer")?.digest()
+  }
+
+  var json: JSONValue {
+    .object(
+      JSONObject([
+        ("architecture", .string(architecture)), ("identity", .string(identity.description)),
+        ("weights", .string(weights)), ("width", .integer(Int64(width))),
+        ("layers", .integer(Int64(layerCount))),
+        ("tokenizer", tokenizer.map { .string($0.description) } ?? .null),
+      ]))
+  }
+
+  /// Refuses a model that is not the one recorded.
+  ///
+  /// - Parameters:
+  ///   - model: the model to use the artifact with.
+  ///   - allowingOther: accept another model or tokenizer of the same width and depth.
+  ///   - file: the artifact's path.
+  /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width`.
+  public func check(
+    against model: ModelReference, allowingOther: Bool, file: String?
+  ) throws(FormatError) {
+    guard width == model.width, layerCount == model.layerCount else {
+      throw FormatError(
+        .artifactWidth, file: file, at: .pointer("/model"),
+        found: "a \(model.architecture) of width \(model.width) with \(model.layerCount) blocks",
+        expected: "a \(architecture) of width \(width) with \(layerCount) blocks")
+    }
+    if allowingOther { return }
+    guard identity == model.identity else {
+      throw FormatError(
+        .artifactModelDigest, file: file, at: .pointer("/model/identity"),
+        found: "model \(model.identity)", expected: "model \(identity)")
+    }
+    guard tokenizer == nil || model.tokenizer == nil || tokenizer == model.tokenizer else {
+      throw FormatError(
+        .artifactTokenizerDigest, file: file, at: .pointer("/model/tokenizer"),
+        found: model.tokenizer?.description ?? "none",
+        expected: tokenizer?.description ?? "none")
+    }
+  }
+}
+
+extension JSONNode {
+  /// The value as a digest.
+  func digest() throws(FormatError) -> Digest {
+    guard let digest = Digest(hexadecimal: try string()) else {
+      throw refusal(expected: "64 lower-case hexadecimal digits")
+    }
+    return digest
+  }
+}
