@@ -55,7 +55,7 @@ let package = Package(
     // MARK: Artifacts, and the two sides that meet in them
     .target(
       name: "SextantArtifacts",
-      dependencies: ["SextantTensor", "SextantBytes", "SextantCheckpoints"],
+      dependencies: ["SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore"],
       swiftSettings: guarded),
     .target(
       name: "SextantAnalysis",

@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantStore
 
 /// What an artifact says of itself, apart from its tensors (`formats/artifact.md`).
 ///

@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantStore
 import SextantTensor
 
 /// What a model is: enough to check an artifact against it.
@@ -19,6 +20,13 @@ public struct ModelDescription: Sendable {
   public let blockParts: [String]
   /// The components of the recurrent state, block by block.
   public let stateLayout: [[StateComponent]]
+
+  /// How artifacts refer to the model, where its text goes through this tokenizer.
+  public func reference(tokenizer: Digest?) -> ModelReference {
+    ModelReference(
+      architecture: architecture, identity: identity, weights: variant, width: width,
+      layerCount: layerCount, tokenizer: tokenizer)
+  }
 
   /// Every site, in the order in which a run visits them.
   public var sites: [SiteDescription] {

@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantStore
 import SextantTensor
 
 /// A model's state between two tokens, saved to be continued.

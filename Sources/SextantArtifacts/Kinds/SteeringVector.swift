@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantStore
 import SextantTensor
 
 /// A steering vector: what to do to the residual stream or the recurrent state, and where.
