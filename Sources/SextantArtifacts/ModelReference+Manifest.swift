@@ -4,12 +4,13 @@ import SextantStore
 extension ModelReference {
   init(_ node: JSONNode) throws(FormatError) {
     try node.allowOnly(["architecture", "identity", "layers", "tokenizer", "weights", "width"])
-    architecture = try node.member("architecture").string()
-    identity = try node.member("identity").digest()
-    weights = try node.member("weights").string()
-    width = try node.member("width").integer(in: 1...(1 << 24))
-    layerCount = try node.member("layers").integer(in: 1...1000)
-    tokenizer = try node.optionalMember("tokenizer")?.digest()
+    self.init(
+      architecture: try node.member("architecture").string(),
+      identity: try node.member("identity").digest(),
+      weights: try node.member("weights").string(),
+      width: try node.member("width").integer(in: 1...(1 << 24)),
+      layerCount: try node.member("layers").integer(in: 1...1000),
+      tokenizer: try node.optionalMember("tokenizer")?.digest())
   }
 
   var json: JSONValue {

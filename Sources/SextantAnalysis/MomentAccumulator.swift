@@ -1,0 +1,108 @@
+import SextantTensor
+
+/// Which moments are collected beside count and mean.
+public enum MomentOrder: Sendable {
+  /// Count and mean: all that a difference of means needs.
+  case mean
+  /// The variance of each element.
+  case variance
+  /// The whole covariance matrix, n² numbers.
+  case covariance
+}
+
+/// Count, mean and spread of vectors, in f64, built up chunk by chunk.
+///
+/// Chunks, shards and machines merge by the pairwise update of Chan, Golub and LeVeque (1979), so
+/// that the result is the one of a single pass, up to rounding of f64.
+public struct MomentAccumulator: Sendable, Equatable {
+  /// What is collected.
+  public let order: MomentOrder
+  /// Vectors seen.
+  public private(set) var count = 0
+  /// The mean, [n].
+  public private(set) var mean: [Double]
+  /// Σ (x - mean)² per element, [n], or Σ (x - mean)(x - mean)ᵀ, [n, n]; empty for `.mean`.
+  private var scatter: [Double]
+
+  /// Moments of no vectors of n elements.
+  public init(elementCount n: Int, order: MomentOrder) {
+    self.order = order
+    mean = Array(repeating: 0, count: n)
+    scatter = Array(repeating: 0, count: Self.scatterCount(n, order))
+  }
+
+  /// Moments that were collected earlier.
+  ///
+  /// - Parameter spread: variance [n] or covariance [n, n] of the population, or empty.
+  public init(order: MomentOrder, count: Int, mean: [Double], spread: [Double]) {
+    precondition(spread.count == Self.scatterCount(mean.count, order))
+    self.order = order
+    self.count = count
+    self.mean = mean
+    scatter = spread.map { $0 * Double(count) }
+  }
+
+  private static func scatterCount(_ n: Int, _ order: MomentOrder) -> Int {
+    switch order {
+    case .mean: 0
+    case .variance: n
+    case .covariance: n * n
+    }
+  }
+
+  /// The variance [n] or covariance [n, n] of the population, as `order` says; empty for `.mean`.
+  public var spread: [Double] { scatter.map { $0 / Double(max(count, 1)) } }
+
+  /// Adds the rows of a chunk, [M, n].
+  public mutating func add(_ rows: some MatrixRows) {
+    guard rows.rowCount > 0 else { return }
+    var chunk = MomentAccumulator(elementCount: mean.count, order: order)
+    chunk.count = rows.rowCount
+    CrossProducts.addRows(rows, to: &chunk.mean)
+    for index in chunk.mean.indices { chunk.mean[index] /= Double(chunk.count) }
+    switch order {
+    case .mean: break
+    case .variance:
+      rows.withRows { first, stride in
+        for row in 0..<rows.rowCount {
+          for index in chunk.mean.indices {
+            let deviation = Double(first[row * stride + index]) - chunk.mean[index]
+            chunk.scatter[index] += deviation * deviation
+          }
+        }
+      }
+    case .covariance:
+      CrossProducts.add(of: rows, minus: chunk.mean, to: &chunk.scatter)
+    }
+    merge(chunk)
+  }
+
+  /// Adds the vectors that another accumulator has seen.
+  public mutating func merge(_ other: MomentAccumulator) {
+    precondition(other.order == order && other.mean.count == mean.count)
+    guard other.count > 0 else { return }
+    let total = Double(count + other.count)
+    let (share, weight) = (
+      Double(other.count) / total, Double(count) * Double(other.count) / total
+    )
+    let delta = zip(other.mean, mean).map { $0 - $1 }
+    switch order {
+    case .mean: break
+    case .variance:
+      for index in delta.indices {
+        scatter[index] += other.scatter[index] + weight * delta[index] * delta[index]
+      }
+    case .covariance:
+      let n = delta.count
+      for row in 0..<n {
+        let factor = weight * delta[row]
+        for column in 0..<n {
+          scatter[row * n + column] +=
+            other.scatter[row * n + column] + factor * delta[column]
+        }
+      }
+    }
+    for index in delta.indices { mean[index] += share * delta[index] }
+    count += other.count
+  }
+}

@@ -1,0 +1,62 @@
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+
+/// Runs a model over texts of several classes and reduces what it shows to moments, in one pass.
+public struct MomentReader {
+  private let model: any LanguageModel
+  private let positions: PositionSelection
+  private let order: MomentOrder
+  private let batch: Int
+
+  /// Reads `model` at some positions of each text.
+  ///
+  /// - Parameter batch: sequences of equal length that run together.
+  public init(
+    _ model: any LanguageModel, positions: PositionSelection, order: MomentOrder, batch: Int = 16
+  ) {
+    self.model = model
+    self.positions = positions
+    self.order = order
+    self.batch = max(batch, 1)
+  }
+
+  /// Reads texts.
+  ///
+  /// Texts of equal length run as batches; the order in which texts are added is the same for the
+  /// same input, so that the result has the same bits.
+  ///
+  /// - Parameters:
+  ///   - texts: token ids by class; none may be empty.
+  ///   - sites: what to read.
+  ///   - progress: receives texts done and in all.
+  /// - Throws: `data.record` for a text without tokens or without a selected position; `model.*`.
+  public func read(
+    _ texts: [(name: String, sequences: [[Int]])], sites: [SiteDescription],
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) -> MomentSet {
+    let tap = MomentTap(MomentSet(sites: sites, classes: texts.map(\.name), order: order))
+    let total = texts.reduce(0) { $0 + $1.sequences.count }
+    var done = 0
+    for (name, sequences) in texts {
+      let byLength = Dictionary(grouping: sequences, by: \.count).sorted { $0.key < $1.key }
+      for (length, group) in byLength {
+        let read = Set((0..<length).filter { positions.contains($0, prompt: 0..<length) })
+        guard !read.isEmpty else {
+          throw FormatError(
+            .dataRecord, found: "a text of \(length) tokens",
+            expected: "a token at positions \(positions)")
+        }
+        tap.expect(name, at: read)
+        for start in stride(from: 0, to: group.count, by: batch) {
+          let part = Array(group[start..<min(start + batch, group.count)])
+          var state = model.initialState(batch: part.count)
+          _ = try model.run(TokenBatch(part), from: &state, logits: .none, tap: tap)
+          done += part.count
+          progress(done, total)
+        }
+      }
+    }
+    return tap.moments
+  }
+}

@@ -1,0 +1,89 @@
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantStore
+import SextantTensor
+
+/// The moments of every site that was read, for every class of texts.
+public struct MomentSet: Sendable {
+  /// The classes, such as `positive` and `negative`.
+  public let classes: [String]
+  /// The sites, in the model's order.
+  public let sites: [SiteDescription]
+  private var accumulators: [Key: MomentAccumulator]
+
+  private struct Key: Hashable {
+    var site: Site
+    var name: String
+  }
+
+  /// Above this many elements a covariance matrix would not fit anywhere: the variance is kept.
+  public static let covarianceLimit = 4096
+
+  /// Moments of nothing yet.
+  ///
+  /// - Parameter order: sites over `covarianceLimit` elements get variances instead of covariances.
+  public init(sites: [SiteDescription], classes: [String], order: MomentOrder) {
+    self.sites = sites
+    self.classes = classes
+    accumulators = [:]
+    for site in sites {
+      let isLarge = site.elementCount > Self.covarianceLimit
+      let own: MomentOrder = order == .covariance && isLarge ? .variance : order
+      for name in classes {
+        accumulators[Key(site: site.site, name: name)] = MomentAccumulator(
+          elementCount: site.elementCount, order: own)
+      }
+    }
+  }
+
+  /// The moments of a site and class.
+  public subscript(site: Site, name: String) -> MomentAccumulator? {
+    accumulators[Key(site: site, name: name)]
+  }
+
+  /// Adds vectors, [M, n], to a site and class.
+  public mutating func add(_ rows: some MatrixRows, to site: Site, _ name: String) {
+    accumulators[Key(site: site, name: name)]?.add(rows)
+  }
+
+  /// Adds what another set of the same sites and classes has seen.
+  public mutating func merge(_ other: MomentSet) {
+    precondition(other.sites == sites && other.classes == classes)
+    for (key, value) in other.accumulators { accumulators[key]?.merge(value) }
+  }
+
+  // MARK: Files
+
+  /// The moments as an artifact.
+  ///
+  /// - Parameters:
+  ///   - model: the model that was read.
+  ///   - data: what it read.
+  public func artifact(model: ModelReference, data: JSONObject) -> Artifact {
+    var tensors: [(name: String, value: Tensor)] = []
+    for site in sites {
+      for name in classes {
+        guard let moments = self[site.site, name] else { continue }
+        let prefix = "\(site.site.name).\(name)."
+        tensors.append((prefix + "count", Tensor(doubles: [Double(moments.count)], shape: [])))
+        tensors.append((prefix + "mean", Tensor(doubles: moments.mean, shape: site.shape)))
+        let n = site.elementCount
+        switch moments.order {
+        case .mean: break
+        case .variance:
+          tensors.append((prefix + "variance", Tensor(doubles: moments.spread, shape: site.shape)))
+        case .covariance:
+          tensors.append((prefix + "covariance", Tensor(doubles: moments.spread, shape: [n, n])))
+        }
+      }
+    }
+    let manifest = Manifest(
+      kind: Moments.name, kindVersion: Moments.version, model: model,
+      sites: sites.map(\.site.name),
+      details: JSONObject([
+        ("classes", .array(classes.map { .string($0) })), ("data", .object(data)),
+      ]))
+    return Artifact(manifest: manifest, tensors: tensors)
+  }
+}

@@ -1,0 +1,53 @@
+import SextantBytes
+
+/// A text with one place, written `{}`, that a question is put into.
+public struct PromptTemplate: Sendable, Equatable {
+  /// The text with its `{}`.
+  public let text: String
+
+  /// The templates with names of their own, byte for byte as the paper's experiments used them
+  /// (arXiv 2404.05971: OpenHermes' control characters, Llama-2's instruction marks), and a plain
+  /// one for base models. All end with an open parenthesis, so that a letter follows.
+  static let presets: [(name: String, text: String)] = [
+    ("plain", "{}\n\nAnswer: ("),
+    ("hermes", "\u{16}user\n{}\u{17}\n\u{16}assistant\n("),
+    ("llama", "[INST] {} [/INST] ("),
+  ]
+
+  /// The names of the presets, for messages.
+  public static var presetNames: String { presets.map(\.name).joined(separator: ", ") }
+
+  /// A template of this text.
+  ///
+  /// - Throws: `usage.option` unless `{}` stands in it exactly once.
+  public init(text: String, file: String? = nil) throws(FormatError) {
+    let places = text.ranges(of: "{}").count
+    guard places == 1 else {
+      throw FormatError(
+        .usageOption, file: file, at: .option("--template"), found: "{} \(places) times",
+        expected: "{} exactly once")
+    }
+    self.text = text
+  }
+
+  /// The preset of that name, or the template in the file of that path.
+  ///
+  /// - Throws: `file.*`, `json.encoding`, `usage.option`.
+  public init(named name: String) throws(FormatError) {
+    if let preset = Self.presets.first(where: { $0.name == name }) {
+      text = preset.text
+      return
+    }
+    let bytes = try InputFile(name).readAll(limit: 1 << 20)
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw FormatError(.jsonEncoding, file: name, found: "bytes", expected: "UTF-8")
+    }
+    try self.init(text: text, file: name)
+  }
+
+  /// The template with `question` in its place.
+  public func fill(_ question: String) -> String {
+    guard let range = text.firstRange(of: "{}") else { return text }
+    return text[..<range.lowerBound] + question + text[range.upperBound...]
+  }
+}
