@@ -45,6 +45,21 @@ public struct Tensor: Sendable {
     storage = values.withUnsafeBytes { TensorStorage(copying: $0) }
   }
 
+  /// An f64 tensor of the given values; `doubles.count` must equal the product of `shape`.
+  public init(doubles: [Double], shape: [Int]) {
+    precondition(Shape.elementCount(shape) == doubles.count, "\(doubles.count) values for \(shape)")
+    dataType = .f64
+    self.shape = shape
+    storage = doubles.withUnsafeBytes { TensorStorage(copying: $0) }
+  }
+
+  /// An I64 tensor of the given values, [values.count].
+  public init(integers: [Int]) {
+    dataType = .i64
+    shape = [integers.count]
+    storage = integers.map(Int64.init).withUnsafeBytes { TensorStorage(copying: $0) }
+  }
+
   /// A tensor whose little-endian elements are copied from `bytes`.
   ///
   /// - Returns: nil when the byte count does not fit the type and shape.

@@ -1,0 +1,123 @@
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantTensor
+import SextantTokenizers
+
+/// What to generate.
+public struct GenerationOptions: Sendable {
+  /// Tokens to generate at most.
+  public var tokenCount: Int
+  /// How tokens are chosen.
+  public var sampling: SamplingOptions
+  /// Stop at the token that ends a text.
+  public var stopsAtEnd: Bool
+
+  /// Creates options.
+  public init(tokenCount: Int = 64, sampling: SamplingOptions, stopsAtEnd: Bool = true) {
+    self.tokenCount = tokenCount
+    self.sampling = sampling
+    self.stopsAtEnd = stopsAtEnd
+  }
+}
+
+/// What was generated.
+public struct Generation: Sendable {
+  /// The generated token ids, without the prompt.
+  public var tokens: [Int] = []
+  /// The text of the generated tokens.
+  public var text = ""
+  /// Tokens of the prompt.
+  public var promptCount = 0
+  /// Positions at which each applied artifact changed something, and at how many sites.
+  public var steered: [(tokens: Int, sites: Int)] = []
+  /// The state after the last token that was run.
+  public var state: State
+}
+
+/// A steering vector and how it is applied.
+public struct AppliedVector: Sendable {
+  /// The vector.
+  public var vector: SteeringVector
+  /// How it is applied.
+  public var options: SteeringOptions
+
+  /// Applies `vector` with `options`.
+  public init(_ vector: SteeringVector, _ options: SteeringOptions = .init()) {
+    self.vector = vector
+    self.options = options
+  }
+}
+
+/// The token loop: reads a prompt, then chooses one token after the other.
+public struct Generator {
+  private let model: any LanguageModel
+  private let tokenizer: any Tokenizer
+  private let applied: [AppliedVector]
+
+  /// Generates with a model, and artifacts that are applied in this order.
+  public init(
+    _ model: any LanguageModel, _ tokenizer: any Tokenizer, applying applied: [AppliedVector] = []
+  ) {
+    self.model = model
+    self.tokenizer = tokenizer
+    self.applied = applied
+  }
+
+  /// Continues a prompt.
+  ///
+  /// - Parameters:
+  ///   - prompt: token ids, at least one.
+  ///   - state: where to continue from; nil for an empty state.
+  ///   - emit: receives text as soon as it is complete UTF-8.
+  /// - Throws: `artifact.*` for a vector that does not fit, `usage.nothing-steered` when one with a
+  ///   strength other than 0 changed no token, `model.*`.
+  public func generate(
+    _ prompt: [Int], from state: State? = nil, _ options: GenerationOptions,
+    emit: (String) -> Void = { _ in }
+  ) throws(FormatError) -> Generation {
+    guard !prompt.isEmpty else {
+      throw FormatError(
+        .usageOption, at: .option("--prompt"), found: "no tokens", expected: "at least one")
+    }
+    var state = state ?? model.initialState()
+    let range = state.position..<state.position + prompt.count
+    var taps: [SteeringTap] = []
+    for item in applied {
+      taps.append(
+        try SteeringTap(
+          item.vector, item.options, model: model.description, tokenizer: tokenizer.digest,
+          prompt: range))
+    }
+    let tap: (any Tap)? = taps.isEmpty ? nil : TapChain(taps)
+    var result = Generation(state: state)
+    result.promptCount = prompt.count
+    var sampler = Sampler(options.sampling)
+    var decoder = StreamingDecoder(tokenizer)
+    var logits = try model.run(TokenBatch(prompt), from: &state, tap: tap)  // [1, 1, V]
+    while result.tokens.count < options.tokenCount {
+      let token = try sampler.choose(logits.values)
+      if options.stopsAtEnd, token == tokenizer.endOfTextID { break }
+      result.tokens.append(token)
+      let text = decoder.append(token)
+      result.text += text
+      if !text.isEmpty { emit(text) }
+      guard result.tokens.count < options.tokenCount else { break }
+      logits = try model.run(TokenBatch([token]), from: &state, tap: tap)
+    }
+    let rest = decoder.flush()
+    result.text += rest
+    if !rest.isEmpty { emit(rest) }
+    result.state = state
+    result.steered = taps.map(\.summary)
+    for (item, tap) in zip(applied, taps) where item.options.strength != 0 {
+      guard tap.summary.tokens > 0 else {
+        throw FormatError(
+          .usageNothingSteered, file: item.vector.file,
+          found: "no token at positions \(item.options.positions ?? item.vector.positions)",
+          expected: "at least one steered token")
+      }
+    }
+    return result
+  }
+}

@@ -1,0 +1,55 @@
+import SextantBytes
+
+extension ModelDescription {
+  /// The sites that a list of words names, in the order in which a run visits them.
+  ///
+  /// - Parameters:
+  ///   - words: `residual` (every `blocks.<i>.output`), `state` (every component of the state),
+  ///     `all` (both), `logits`, the name of a site, or a name with `*` for every block.
+  ///   - layers: the blocks to keep, for sites inside blocks; nil keeps all.
+  /// - Throws: `artifact.site` for a word that names no site of this model, and when none is left.
+  public func sites(
+    named words: [String], layers: ClosedRange<Int>? = nil
+  ) throws(FormatError) -> [SiteDescription] {
+    if let layers, layers.lowerBound < 0 || layers.upperBound >= layerCount {
+      throw FormatError(
+        .usageOption, at: .option("--layers"), found: "\(layers.lowerBound)-\(layers.upperBound)",
+        expected: "blocks between 0 and \(layerCount - 1)")
+    }
+    var chosen: Set<Site> = []
+    for word in words {
+      let matches = sites.map(\.site).filter { Self.word(word, selects: $0) }
+      guard !matches.isEmpty else {
+        throw FormatError(
+          .artifactSite, found: "\"\(word)\"",
+          expected: "residual, state, all, or a site such as blocks.0.output",
+          remedy: "`sextant inspect` lists the model's sites.")
+      }
+      chosen.formUnion(matches)
+    }
+    let kept = sites.filter { description in
+      guard chosen.contains(description.site) else { return false }
+      guard let layers, let block = description.site.block else { return true }
+      return layers.contains(block)
+    }
+    guard !kept.isEmpty else {
+      throw FormatError(.artifactEmpty, found: "no sites", expected: "at least one")
+    }
+    return kept
+  }
+
+  private static func word(_ word: String, selects site: Site) -> Bool {
+    switch word {
+    case "residual": if case .output = site { true } else { false }
+    case "state": site.isState
+    case "all": Self.word("residual", selects: site) || site.isState
+    default:
+      if let block = site.block, word.contains("*") {
+        site.name == word.split(separator: "*", omittingEmptySubsequences: false)
+          .joined(separator: String(block))
+      } else {
+        site.name == word
+      }
+    }
+  }
+}
