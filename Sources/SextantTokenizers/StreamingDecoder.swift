@@ -1,0 +1,60 @@
+/// Decodes ids one at a time, for showing text while it is generated.
+///
+/// What `append` and the final `flush` return, joined, equals `decode` of all ids. A character
+/// whose bytes are not complete yet is held back, so that no replacement character appears only to
+/// be taken back later.
+public struct StreamingDecoder: Sendable {
+  private let tokenizer: any Tokenizer
+  private var pending: [UInt8] = []
+
+  /// Starts an empty text.
+  public init(_ tokenizer: any Tokenizer) {
+    self.tokenizer = tokenizer
+  }
+
+  /// Takes the next id and returns the text that is complete now, which may be empty.
+  public mutating func append(_ id: Int) -> String {
+    guard let bytes = tokenizer.bytes(of: id) else { return "" }
+    pending += bytes
+    let held = incompleteSuffixCount(of: pending)
+    let text = String(decoding: pending.dropLast(held), as: UTF8.self)
+    pending.removeFirst(pending.count - held)
+    return text
+  }
+
+  /// Ends the text: the bytes held back become U+FFFD. The decoder can be used for another text.
+  public mutating func flush() -> String {
+    defer { pending = [] }
+    return String(decoding: pending, as: UTF8.self)
+  }
+}
+
+/// The count of bytes at the end that more bytes could still complete to one UTF-8 scalar: 0 to 3.
+func incompleteSuffixCount(of bytes: [UInt8]) -> Int {
+  for count in 1...3 where count <= bytes.count {
+    let lead = bytes[bytes.count - count]
+    if lead & 0xC0 == 0x80 { continue }
+    let needed =
+      switch lead {
+      case 0xC2...0xDF: 2
+      case 0xE0...0xEF: 3
+      case 0xF0...0xF4: 4
+      default: 1
+      }
+    guard needed > count else { return 0 }
+    return count == 1 || isSecondByte(bytes[bytes.count - count + 1], after: lead) ? count : 0
+  }
+  return 0
+}
+
+/// Whether a continuation byte may follow this lead: the standard's table of well-formed sequences
+/// excludes overlong forms, surrogates and values above U+10FFFF by the second byte.
+private func isSecondByte(_ byte: UInt8, after lead: UInt8) -> Bool {
+  switch lead {
+  case 0xE0: byte >= 0xA0
+  case 0xED: byte < 0xA0
+  case 0xF0: byte >= 0x90
+  case 0xF4: byte < 0x90
+  default: true
+  }
+}

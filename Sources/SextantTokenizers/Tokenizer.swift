@@ -1,0 +1,55 @@
+import SextantBytes
+
+/// Text to token ids and back.
+///
+/// Ids are the ones that the model's embedding table is indexed with. A tokenizer adds nothing of
+/// its own: no begin-of-text token, no padding, no truncation.
+public protocol Tokenizer: Sendable {
+  /// One more than the highest id. Ids below it may still be unused.
+  var vocabularySize: Int { get }
+
+  /// SHA-256 over the bytes of the tokenizer's file.
+  var digest: Digest { get }
+
+  /// The ids of tokens that steer a model rather than stand for text.
+  var specialTokenIDs: Set<Int> { get }
+
+  /// The id that ends a text, where the tokenizer's file lets one be known.
+  ///
+  /// A model's own configuration knows better when it names one.
+  var endOfTextID: Int? { get }
+
+  /// The ids of a text. Special tokens spelled out in the text become their ids.
+  func encode(_ text: String) -> [Int]
+
+  /// The bytes that an id stands for; nil for an id without a token.
+  ///
+  /// They need not be UTF-8 by themselves: one character may be spread over several tokens.
+  func bytes(of id: Int) -> [UInt8]?
+
+  /// The token of an id as the tokenizer's file spells it; nil for an id without a token.
+  func token(_ id: Int) -> String?
+
+  /// The id of a token as the tokenizer's file spells it.
+  func id(ofToken token: String) -> Int?
+}
+
+extension Tokenizer {
+  /// The text of ids, special tokens included; ids without a token are passed over.
+  ///
+  /// Bytes that are not UTF-8 become U+FFFD, one for each maximal part of a sequence (Unicode
+  /// 17.0, section 3.9, "substitution of maximal subparts").
+  public func decode(_ ids: [Int]) -> String {
+    var bytes: [UInt8] = []
+    for id in ids {
+      if let part = self.bytes(of: id) { bytes += part }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// The text of ids without special tokens.
+  public func decodeSkippingSpecialTokens(_ ids: [Int]) -> String {
+    let special = specialTokenIDs
+    return decode(ids.filter { !special.contains($0) })
+  }
+}

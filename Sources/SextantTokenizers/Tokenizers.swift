@@ -1,0 +1,74 @@
+import SextantBytes
+
+/// The tokenizer formats that can be read.
+public enum Tokenizers {
+  /// Bytes that a tokenizer's file may have.
+  public static let byteCountLimit = 64 << 20
+
+  /// The formats, in the order in which they are asked. A new format is a file and a word here.
+  static let formats: [any TokenizerFormat.Type] = [ByteLevelBPE.self]
+
+  /// Reads a tokenizer from the bytes of its file, whose format is told by its content.
+  ///
+  /// - Parameters:
+  ///   - bytes: the whole file.
+  ///   - file: its path, for refusals.
+  /// - Throws: `limit.file`, `json.*`, `tokenizer.unsupported`, `tokenizer.invalid`.
+  public static func load(
+    bytes: [UInt8], file: String? = nil
+  ) throws(FormatError) -> any Tokenizer {
+    let source = try TokenizerSource(bytes: bytes, file: file)
+    for format in formats where format.recognizes(source) { return try format.init(source) }
+    throw FormatError(
+      .tokenizerUnsupported, file: file, found: "neither a JSON object nor another known format",
+      expected: "a tokenizer.json")
+  }
+}
+
+/// A kind of tokenizer file.
+protocol TokenizerFormat: Tokenizer {
+  /// Whether the file is of this format, however broken.
+  static func recognizes(_ source: TokenizerSource) -> Bool
+
+  /// Reads the file or refuses it.
+  init(_ source: TokenizerSource) throws(FormatError)
+}
+
+/// A tokenizer's file, parsed once for all formats that want to look at it.
+struct TokenizerSource {
+  let bytes: [UInt8]
+  let file: String?
+  let digest: Digest
+  /// The root object, where the file is JSON.
+  let json: JSONNode?
+
+  init(bytes: [UInt8], file: String?) throws(FormatError) {
+    guard bytes.count <= Tokenizers.byteCountLimit else {
+      throw FormatError(
+        .limitFile, file: file, found: "\(bytes.count) bytes",
+        expected: "at most \(Tokenizers.byteCountLimit) bytes")
+    }
+    self.bytes = bytes
+    self.file = file
+    digest = SHA256.digest(bytes)
+    let first = bytes.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }
+    if first == UInt8(ascii: "{") {
+      // Long strings are data of normalizers that are refused later, by their name.
+      let limits = JSONLimits(
+        byteCount: Tokenizers.byteCountLimit, depth: 32, stringByteCount: 4 << 20)
+      json = try JSONNode(parsing: bytes, limits: limits, code: .tokenizerInvalid, file: file)
+    } else {
+      json = nil
+    }
+  }
+}
+
+extension JSONNode {
+  /// A refusal of something that is valid but that this program does not do.
+  func unsupported(found: String? = nil, expected: String) -> FormatError {
+    var refusal = refusal(found: found, expected: expected)
+    refusal.code = .tokenizerUnsupported
+    refusal.remedy = refusal.code.remedy
+    return refusal
+  }
+}
