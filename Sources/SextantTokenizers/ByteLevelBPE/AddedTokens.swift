@@ -69,17 +69,20 @@ struct AddedTokenMatcher: Sendable {
       var start = match.range.lowerBound
       var end = match.range.upperBound
       if token.stripsLeft {
+        start = max(start, textStart)
         while start > textStart, case let scalar = bytes.scalar(before: start),
-          isWhitespace(scalar.value)
+          ScalarClass.of(scalar.value).kind == .space
         { start -= scalar.byteCount }
       }
       if token.stripsRight {
         end = max(end, spaceEnd)
         while end < bytes.count, case let scalar = bytes.scalar(at: end),
-          isWhitespace(scalar.value)
+          ScalarClass.of(scalar.value).kind == .space
         { end += scalar.byteCount }
         spaceEnd = end
       }
+      // Nothing is left of a token whose white space the one before has swallowed.
+      guard start < end else { continue }
       if textStart < start { pieces.append(.text(textStart..<start)) }
       pieces.append(.token(token.id))
       textStart = end
@@ -105,24 +108,9 @@ struct AddedTokenMatcher: Sendable {
   }
 
   private func touchesWord(_ range: Range<Int>, in bytes: [UInt8]) -> Bool {
-    if range.lowerBound > 0, isWordScalar(bytes.scalar(before: range.lowerBound).value) {
+    if range.lowerBound > 0, ScalarClass.isWord(bytes.scalar(before: range.lowerBound).value) {
       return true
     }
-    return range.upperBound < bytes.count && isWordScalar(bytes.scalar(at: range.upperBound).value)
-  }
-}
-
-/// `\s`: the property White_Space.
-private func isWhitespace(_ value: UInt32) -> Bool {
-  Unicode.Scalar(value)?.properties.isWhitespace ?? false
-}
-
-/// `\w` as UTS #18 defines it: alphabetic, mark, decimal number, connector, join control.
-private func isWordScalar(_ value: UInt32) -> Bool {
-  guard let properties = Unicode.Scalar(value)?.properties else { return false }
-  switch properties.generalCategory {
-  case .nonspacingMark, .spacingMark, .enclosingMark, .decimalNumber, .connectorPunctuation:
-    return true
-  default: return properties.isAlphabetic || properties.isJoinControl
+    return range.upperBound < bytes.count && ScalarClass.isWord(bytes.scalar(at: range.upperBound).value)
   }
 }

@@ -44,9 +44,10 @@ struct ByteLevelBPE: TokenizerFormat {
     digest = source.digest
     let special = parts.addedTokens.filter(\.special)
     specialTokenIDs = Set(special.map(\.id))
-    endOfTextID = Self.endOfTextNames.lazy.compactMap { name in
-      special.first { $0.content.utf8.elementsEqual(name.utf8) }?.id
-    }.first
+    endOfTextID =
+      Self.endOfTextNames.lazy.compactMap { name in
+        special.first { $0.content.utf8.elementsEqual(name.utf8) }?.id
+      }.first
   }
 
   /// The names under which special tokens end a text, the most telling first.

@@ -19,7 +19,8 @@ struct WordCache {
 
   /// A cache for a text of this many bytes.
   init(textByteCount: Int) {
-    let wanted = min(max(textByteCount / 8, Self.entryCounts.lowerBound), Self.entryCounts.upperBound)
+    let wanted = min(
+      max(textByteCount / 8, Self.entryCounts.lowerBound), Self.entryCounts.upperBound)
     entries = Array(
       repeating: Entry(), count: 1 << (Int.bitWidth - (wanted - 1).leadingZeroBitCount))
   }

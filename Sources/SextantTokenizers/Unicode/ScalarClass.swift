@@ -2,9 +2,9 @@
 ///
 /// Token ids must be the ones that the model was trained with, so that every question is asked of
 /// the Unicode version that the `tokenizers` package (0.23) answers it with: its pattern engine
-/// knows Unicode 16.0, its digit test 17.0, its NFC 9.0. Categories of scalars assigned later are
-/// ignored by means of their age; without this, a new toolchain would silently change ids. Today
-/// 4,657 scalars (4,644 letters and 13 numbers of Unicode 17.0) are "other" because of it.
+/// knows Unicode 16.0, its digit test 17.0, its NFC 9.0. What was assigned later counts as
+/// unassigned, by means of its age; without this, a new toolchain would silently change ids.
+/// Today 4,657 scalars (4,644 letters and 13 numbers of Unicode 17.0) are "other" because of it.
 struct ScalarClass: Sendable, Equatable {
   /// What the GPT-2 pattern tells apart.
   enum Kind: UInt8 {
@@ -17,6 +17,10 @@ struct ScalarClass: Sendable, Equatable {
     /// `\s`.
     case space
   }
+
+  private static let patternVersion = (16, 0)
+  private static let digitsVersion = (17, 0)
+  private static let nfcVersion = (9, 0)
 
   private let bits: UInt8
 
@@ -46,12 +50,12 @@ struct ScalarClass: Sendable, Equatable {
       kind = .letter
     case .decimalNumber, .letterNumber, .otherNumber:
       kind = .number
-      if age <= (17, 0) { bits |= Self.numericBit }
+      if age <= Self.digitsVersion { bits |= Self.numericBit }
     default:
       kind = properties.isWhitespace ? .space : .other
     }
-    if age > (9, 0) { bits |= Self.newerBit }
-    if age > (16, 0) { kind = .other }
+    if age > Self.nfcVersion { bits |= Self.newerBit }
+    if age > Self.patternVersion { kind = .other }
     self.bits = bits | kind.rawValue
   }
 
@@ -61,6 +65,19 @@ struct ScalarClass: Sendable, Equatable {
     if value < 0x80 { return ascii[Int(value)] }
     if value < 0x1_0000 { return basicPlane[Int(value)] }
     return Unicode.Scalar(value).map(ScalarClass.init(computing:)) ?? ascii[0]
+  }
+
+  /// Whether a scalar value is a word character, `\w` of UTS #18: alphabetic, mark, decimal number,
+  /// connector or join control.
+  static func isWord(_ value: UInt32) -> Bool {
+    guard let properties = Unicode.Scalar(value)?.properties, let age = properties.age,
+      age <= patternVersion
+    else { return false }
+    switch properties.generalCategory {
+    case .nonspacingMark, .spacingMark, .enclosingMark, .decimalNumber, .connectorPunctuation:
+      return true
+    default: return properties.isAlphabetic || properties.isJoinControl
+    }
   }
 
   // Two tables, so that ASCII text never waits for the larger one to be filled (milliseconds).
