@@ -35,7 +35,7 @@ public struct PromptTemplate: Sendable, Equatable {
   /// - Throws: `file.*`, `json.encoding`, `usage.option`.
   public init(named name: String) throws(FormatError) {
     if let preset = Self.presets.first(where: { $0.name == name }) {
-      text = preset.text
+      try self.init(text: preset.text)
       return
     }
     let bytes = try InputFile(name).readAll(limit: 1 << 20)

@@ -1,0 +1,84 @@
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantStore
+import SextantTensor
+
+/// Runs prompts and keeps what a model shows at some sites, to be looked at elsewhere.
+public struct CaptureReader {
+  private let model: any LanguageModel
+  private let sites: [SiteDescription]
+
+  /// Captures these sites of `model`.
+  public init(_ model: any LanguageModel, sites: [SiteDescription]) {
+    self.model = model
+    self.sites = sites
+  }
+
+  /// Keeps values as they pass; states at the end of the run only.
+  private final class Recorder: Tap {
+    private let sites: Set<Site>
+    private let end: Int
+    var pieces: [Site: [Tensor]] = [:]
+
+    init(_ sites: Set<Site>, end: Int) {
+      self.sites = sites
+      self.end = end
+    }
+
+    func wants(_ site: Site) -> Bool { sites.contains(site) }
+
+    func stateStops(in range: ClosedRange<Int>) -> [Int] { range.contains(end) ? [end] : [] }
+
+    func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
+      pieces[site, default: []].append(value)
+    }
+  }
+
+  /// Runs each prompt from an empty state and keeps what it shows.
+  ///
+  /// Rows of several prompts are joined; `row.prompt` and `row.position` tell which is which.
+  /// States are those after each prompt's last token.
+  ///
+  /// - Parameters:
+  ///   - prompts: token ids; none may be empty.
+  ///   - tokenizer: the digest of the tokenizer that made the ids; nil where they came as ids.
+  /// - Throws: `data.record` for an empty prompt, `data.empty` for none, `model.token`.
+  public func capture(_ prompts: [[Int]], tokenizer: Digest?) throws(FormatError) -> Artifact {
+    guard !prompts.isEmpty else {
+      throw FormatError(.dataEmpty, found: "no prompts", expected: "at least one")
+    }
+    let wanted = Set(sites.map(\.site))
+    var values: [Site: [Tensor]] = [:]
+    for (index, prompt) in prompts.enumerated() {
+      guard !prompt.isEmpty else {
+        throw FormatError(
+          .dataRecord, found: "prompt \(index) without tokens", expected: "at least one token")
+      }
+      let recorder = Recorder(wanted, end: prompt.count)
+      var state = model.initialState()
+      _ = try model.run(
+        TokenBatch(prompt), from: &state, logits: wanted.contains(.logits) ? .all : .none,
+        tap: recorder)
+      for (site, pieces) in recorder.pieces { values[site, default: []] += pieces }
+    }
+    var tensors = [(name: "tokens", value: Tensor(integers: prompts.flatMap { $0 }))]  // [R]
+    if prompts.count > 1 {
+      let rows = prompts.enumerated().flatMap { prompt, tokens in
+        tokens.indices.map { (prompt: prompt, position: $0) }
+      }
+      tensors.append(("row.prompt", Tensor(integers: rows.map(\.prompt))))  // [R]
+      tensors.append(("row.position", Tensor(integers: rows.map(\.position))))  // [R]
+    }
+    for site in sites {
+      let joined = Tensor.concatenated(values[site.site] ?? [])  // [R, D], [R, V] or [P, …]
+      let isSingleState = site.site.isState && prompts.count == 1
+      tensors.append((site.site.name, isSingleState ? joined.reshaped(site.shape) : joined))
+    }
+    let manifest = Manifest(
+      kind: Capture.name, kindVersion: Capture.version,
+      model: model.description.reference(tokenizer: tokenizer), sites: sites.map(\.site.name),
+      details: JSONObject([("prompts", .integer(Int64(prompts.count)))]))
+    return Artifact(manifest: manifest, tensors: tensors)
+  }
+}
