@@ -103,5 +103,8 @@ let package = Package(
     .testTarget(
       name: "SextantModelsTests",
       dependencies: ["SextantModels", "SextantConversion", "SextantCheckpoints", "SextantTestSupport"]),
+    .testTarget(
+      name: "SextantTokenizersTests",
+      dependencies: ["SextantTokenizers", "SextantBytes", "SextantTestSupport"]),
   ]
 )

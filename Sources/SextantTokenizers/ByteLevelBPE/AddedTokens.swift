@@ -108,9 +108,9 @@ struct AddedTokenMatcher: Sendable {
   }
 
   private func touchesWord(_ range: Range<Int>, in bytes: [UInt8]) -> Bool {
-    if range.lowerBound > 0, ScalarClass.isWord(bytes.scalar(before: range.lowerBound).value) {
-      return true
-    }
-    return range.upperBound < bytes.count && ScalarClass.isWord(bytes.scalar(at: range.upperBound).value)
+    let start = range.lowerBound
+    let end = range.upperBound
+    return start > 0 && ScalarClass.isWord(bytes.scalar(before: start).value)
+      || end < bytes.count && ScalarClass.isWord(bytes.scalar(at: end).value)
   }
 }

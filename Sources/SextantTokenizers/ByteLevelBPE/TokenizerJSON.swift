@@ -56,9 +56,9 @@ struct TokenizerJSON {
     let idLimit = 2 * count + 65_536
     var ids: [Int] = []
     ids.reserveCapacity(members.count)
-    for (token, value) in members {
-      guard case .integer(let id) = value, 0..<Int64(idLimit) ~= id else {
-        throw try node.member(token).refusal(expected: "an id from 0 to \(idLimit - 1)")
+    for (index, member) in members.enumerated() {
+      guard case .integer(let id) = member.value, 0..<Int64(idLimit) ~= id else {
+        throw try node.members()[index].node.refusal(expected: "an id from 0 to \(idLimit - 1)")
       }
       ids.append(Int(id))
     }
