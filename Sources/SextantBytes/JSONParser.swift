@@ -6,14 +6,18 @@ public struct JSONLimits: Sendable {
   public var depth: Int
   /// Bytes of one string, escapes as they are written.
   public var stringByteCount: Int
+  /// Values in all. The tree of a document takes up to 100 bytes for each, whatever its text takes.
+  public var valueCount: Int
 
   /// Limits for headers and small documents.
   public init(
-    byteCount: Int = 100_000_000, depth: Int = 32, stringByteCount: Int = 65_536
+    byteCount: Int = 100_000_000, depth: Int = 32, stringByteCount: Int = 65_536,
+    valueCount: Int = 15_000_000
   ) {
     self.byteCount = byteCount
     self.depth = depth
     self.stringByteCount = stringByteCount
+    self.valueCount = valueCount
   }
 }
 
@@ -43,6 +47,7 @@ private struct JSONParser {
   let baseOffset: Int
   let file: String?
   var position = 0
+  var valueCount = 0
 
   init(text: [UInt8], limits: JSONLimits, baseOffset: Int, file: String?) {
     self.text = text
@@ -109,6 +114,11 @@ private struct JSONParser {
 
   mutating func value(depth: Int) throws(FormatError) -> JSONValue {
     guard position < text.count else { throw unexpected("a value") }
+    valueCount += 1
+    guard valueCount <= limits.valueCount else {
+      throw refusal(
+        .jsonTooLong, found: "more than \(limits.valueCount) values", expected: "at most that")
+    }
     switch text[position] {
     case UInt8(ascii: "{"): return try object(depth: depth)
     case UInt8(ascii: "["): return try array(depth: depth)

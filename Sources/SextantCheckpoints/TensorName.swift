@@ -12,7 +12,8 @@ enum TensorName {
   static func flaw(_ name: String) -> String? {
     if name.isEmpty { return "an empty name" }
     if name.utf8.count > byteLimit { return "a name of \(name.utf8.count) bytes" }
-    if name.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
+    if name.unicodeScalars.contains(where: { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) })
+    {
       return "a control character in the name"
     }
     let components = name.utf8.split(omittingEmptySubsequences: false) {

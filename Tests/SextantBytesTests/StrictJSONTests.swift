@@ -120,6 +120,12 @@ func objectsFindReplaceAndRemoveMembersWhateverTheirSize(_ count: Int) {
   expectRefusal(.jsonTooLong) { try JSONValue(parsing: spaces, limits: JSONLimits(byteCount: 100)) }
 }
 
+@Test func theNumberOfValuesIsBounded() throws {
+  let text = Array("{\"a\":[1,[],{}]}".utf8)
+  _ = try JSONValue(parsing: text, limits: JSONLimits(valueCount: 5))
+  expectRefusal(.jsonTooLong) { try JSONValue(parsing: text, limits: JSONLimits(valueCount: 4)) }
+}
+
 @Test func refusalsSayWhereInTheFile() {
   let refusal = expectRefusal(.jsonDuplicateKey) {
     try JSONValue(parsing: Array("{\"a\":1,\"a\":2}".utf8), baseOffset: 8, file: "m.json")

@@ -1,3 +1,4 @@
+import Glibc
 import SextantBytes
 import SextantCheckpoints
 import SextantTensor
@@ -80,6 +81,9 @@ func survivesAFlipOfAnyHeaderBit(_ bit: Int) throws {
   }
 }
 
+/// Mutated files for each seed; `SEXTANT_MUTATIONS` asks for a longer run.
+private let mutationCount = getenv("SEXTANT_MUTATIONS").flatMap { Int(String(cString: $0)) } ?? 150
+
 /// Random edits that keep much of the structure, so that they reach deeper than the parser.
 @Test(arguments: 0..<8)
 func survivesRandomMutations(_ seed: Int) {
@@ -89,7 +93,7 @@ func survivesRandomMutations(_ seed: Int) {
     "\"", ",", ":", "[", "]", "{", "}", "0", "-1", "9223372036854775807", "1e3", "null", "\\u0000",
     "[0,0]", "\"F32\"", "\"dtype\"", "\"shape\"", "\"data_offsets\"", "\"__metadata__\"", "\u{301}",
   ].map { Array($0.utf8) }
-  for _ in 0..<150 {
+  for _ in 0..<mutationCount {
     var bytes = sample()
     for _ in 0...numbers.int(below: 4) {
       let position = 8 + numbers.int(below: bytes.count - 8)

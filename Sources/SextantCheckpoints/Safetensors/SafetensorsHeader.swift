@@ -25,6 +25,8 @@ struct SafetensorsHeader: Sendable {
   static let tensorLimit = 1_000_000
   /// The most dimensions of a tensor.
   static let rankLimit = 8
+  /// The most JSON values in a header: a million entries of eight dimensions fit.
+  static let valueLimit = 15_000_000
   /// The key that holds metadata instead of a tensor.
   static let metadataKey = "__metadata__"
 
@@ -44,7 +46,9 @@ struct SafetensorsHeader: Sendable {
     try Self.checkEnds(of: text, file: file.path)
 
     let root = try JSONNode(
-      parsing: text, limits: JSONLimits(byteCount: Self.byteLimit, stringByteCount: stringLimit),
+      parsing: text,
+      limits: JSONLimits(
+        byteCount: Self.byteLimit, stringByteCount: stringLimit, valueCount: Self.valueLimit),
       code: .jsonNotObject, baseOffset: Self.prefixByteCount, file: file.path)
     let dataOffset = Self.prefixByteCount + count
     var parser = SafetensorsEntryParser(file: file.path)
