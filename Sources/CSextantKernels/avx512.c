@@ -12,7 +12,7 @@
 #define SXK_TABLE sxk_avx512_table
 #define VL 16
 
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c"))), \
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq"))), \
                              apply_to = function)
 #include "bodies/all.h"
 #pragma clang attribute pop

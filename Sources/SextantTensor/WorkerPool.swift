@@ -75,7 +75,7 @@ extension WorkerPool {
   /// The pool that everything uses unless told otherwise, made on first use.
   ///
   /// Its size is what `setSharedThreadCount` was given, else the environment variable
-  /// `SEXTANT_THREADS`, else `availableProcessorCount`.
+  /// `SEXTANT_THREADS`, else `ProcessorCount.available`.
   public static let shared: WorkerPool = {
     sharedExists.store(true, ordering: .sequentiallyConsistent)
     let requested = requestedThreadCount.load(ordering: .sequentiallyConsistent)
@@ -92,16 +92,13 @@ extension WorkerPool {
     return true
   }
 
-  /// `SEXTANT_THREADS` when it is a number from 1 to 1024, else `availableProcessorCount`.
+  /// `SEXTANT_THREADS` when it is a number from 1 to 1024, else `ProcessorCount.available`.
   static var defaultThreadCount: Int {
     if let text = getenv("SEXTANT_THREADS"), let count = Int(String(cString: text)),
       (1...1024).contains(count)
     {
       return count
     }
-    return availableProcessorCount
+    return ProcessorCount.available
   }
-
-  /// The processors that this process may use: its affinity mask, which containers narrow.
-  public static var availableProcessorCount: Int { max(Int(sxk_processor_count()), 1) }
 }

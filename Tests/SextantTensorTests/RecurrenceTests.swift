@@ -152,4 +152,48 @@ private func silu(_ x: Double) -> Double { x / (1 + exp(-x)) }
     #expect(excess(y.values, over: expected.y, absolute: 4e-6, relative: 2e-6) <= 1)
     #expect(excess(state.values, over: expected.state, absolute: 2e-6, relative: 2e-6) <= 1)
   }
+
+  @Test(arguments: [1, 6])
+  func aBatchGivesWhatEachSequenceGives(steps: Int) {
+    var random = SplitMix64(seed: 23)
+    let (batch, channels, width) = (3, 100, 16)
+    let rows = batch * steps
+    let (x, z) = (
+      Tensor(random.floats(rows * channels), shape: [rows, channels]),
+      Tensor(random.floats(rows * channels), shape: [rows, channels])
+    )
+    let delta = Tensor(random.floats(rows * channels).map(abs), shape: [rows, channels])
+    let bc = Tensor(random.floats(rows * 2 * width), shape: [rows, 2 * width])
+    let a = Tensor(random.floats(channels * width).map { -abs($0) }, shape: [channels, width])
+    let d = Tensor(random.floats(channels), shape: [channels])
+    let kernel = Tensor(random.floats(channels * 4), shape: [channels, 4])
+    let start = Tensor(random.floats(batch * channels * width), shape: [batch, channels, width])
+    let window = Tensor(random.floats(batch * channels * 3), shape: [batch, channels, 3])
+
+    func run(_ rows: Range<Int>, _ state: inout Tensor, _ window: inout Tensor, batch: Int)
+      -> (Tensor, Tensor)
+    {
+      let scan = Kernels.selectiveScan(
+        x.slice(rows: rows), delta: delta.slice(rows: rows), a: a,
+        b: bc.slice(rows: rows, columns: 0..<width),
+        c: bc.slice(rows: rows, columns: width..<2 * width), d: d, gate: z.slice(rows: rows),
+        state: &state, batch: batch)
+      let convolution = Kernels.causalConvolutionSiLU(
+        x.slice(rows: rows), weight: kernel, bias: d, state: &window, batch: batch)
+      return (scan, convolution)
+    }
+    var (states, windows) = (start, window)
+    let (scans, convolutions) = run(0..<rows, &states, &windows, batch: batch)
+    for sequence in 0..<batch {
+      let own = sequence * steps..<(sequence + 1) * steps
+      var (state, past) = (
+        start.rows(sequence..<sequence + 1), window.rows(sequence..<sequence + 1)
+      )
+      let (scan, convolution) = run(own, &state, &past, batch: 1)
+      #expect(scan == scans.rows(own))
+      #expect(convolution == convolutions.rows(own))
+      #expect(state == states.rows(sequence..<sequence + 1))
+      #expect(past == windows.rows(sequence..<sequence + 1))
+    }
+  }
 }

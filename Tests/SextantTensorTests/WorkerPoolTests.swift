@@ -102,7 +102,17 @@ private final class Counters: Sendable {
   }
 
   @Test func thereIsAtLeastOneProcessor() {
-    #expect(WorkerPool.availableProcessorCount >= 1)
+    #expect(ProcessorCount.available >= 1)
+  }
+
+  @Test(
+    arguments: [
+      ("max 100000\n", nil), ("200000 100000\n", 2), ("150000 100000", 2), ("1 100000", 1),
+      ("-1\n 100000\n", nil), ("0 100000", nil), ("100 0", nil), ("", nil), ("x y", nil),
+      ("1 2 3", nil),
+    ] as [(String, Int?)])
+  func readsTheQuotaOfAControlGroup(text: String, processors: Int?) {
+    #expect(ProcessorCount.quota(cpuMax: text) == processors)
   }
 }
 

@@ -1,4 +1,5 @@
-// The short causal convolution. Lanes are channels; the last K - 1 inputs stay in registers over time.
+// The short causal convolution. Lanes are channels; the last K - 1 inputs stay in registers over
+// time.
 
 INLINE void conv_block(const sxk_conv *job, size_t c, const size_t count, const int K) {
   vf weight[SXK_CONV_MAX_K], past[SXK_CONV_MAX_K];

@@ -1,5 +1,5 @@
-// Elementary functions of a vector. Bounds are in units in the last place (ulp) of the exact result,
-// measured against f64 over the whole range. Polynomials are minimax in relative error.
+// Elementary functions of a vector. Bounds are in units in the last place (ulp) of the exact
+// result, measured against f64 over the whole range. Polynomials are minimax in relative error.
 
 // 2^f for |f| <= 1/2, to 2^-28.5.
 INLINE vf vf_exp2_fraction(vf f) {
@@ -19,9 +19,9 @@ INLINE vf vf_exp2(vf x) {
   return vf_scale(vf_exp2_fraction(x - n), n);
 }
 
-// e^x = 2^n * e^r, n = round(x / ln 2). ln 2 is in two parts, the first so short that n * ln2_high is
-// exact without FMA too. -infinity and below -103.97: 0; above 88.72: infinity; NaN: NaN. Within 2 ulp,
-// subnormal results within one unit of 2^-149.
+// e^x = 2^n * e^r, n = round(x / ln 2). ln 2 is in two parts, the first so short that n * ln2_high
+// is exact without FMA too. -infinity and below -103.97: 0; above 88.72: infinity; NaN: NaN. Within
+// 2 ulp, subnormal results within one unit of 2^-149.
 INLINE vf vf_exp(vf x) {
   x = vf_max(vf_set(-104.5f), vf_min(vf_set(89.5f), x));
   const vf n = vf_round(x * 0x1.715476p+0f);
@@ -38,7 +38,8 @@ INLINE vf vf_exp(vf x) {
 // 1 / (1 + e^-x). Within 4 ulp down to x = -87; below, the result underflows to 0 at -88.7.
 INLINE vf vf_sigmoid(vf x) { return 1.0f / (1.0f + vf_exp(-x)); }
 
-// x / (1 + e^-x). Within 4 ulp down to x = -87; below, within 1e-36 of the exact value. -infinity: NaN.
+// x / (1 + e^-x). Within 4 ulp down to x = -87; below, within 1e-36 of the exact value. -infinity:
+// NaN.
 INLINE vf vf_silu(vf x) { return x / (1.0f + vf_exp(-x)); }
 
 // log(1 + e^x) = max(x, 0) + log1p(y), y = e^-|x| in (0, 1]; log1p(y) = 2 atanh(s), s = y / (2 + y)

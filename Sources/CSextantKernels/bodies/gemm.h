@@ -1,9 +1,10 @@
 // Products with many rows of x, limited by arithmetic.
 //
-// Lanes are rows of x. These are packed once into panels, [K][SXK_PANEL] with zeros beyond the last row;
-// the weights are read where they lie, one element at a time for a whole panel, so that a product with
-// few dozens of rows pays for no copy of the weights. A tile of TILE_N columns by one panel stays in
-// registers over a block of k; the blocks of x and of the weights stay in the second-level cache.
+// Lanes are rows of x. These are packed once into panels, [K][PANEL] with zeros beyond the last
+// row; the weights are read where they lie, one element at a time for a whole panel, so that a
+// product with few dozens of rows pays for no copy of the weights. A tile of TILE_N columns by one
+// panel stays in registers over a block of k; the blocks of x and of the weights stay in the
+// second-level cache.
 
 #define PANEL (2 * VL)
 #if VL == 16

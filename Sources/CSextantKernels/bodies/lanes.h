@@ -1,8 +1,9 @@
 // A vector of VL floats (`vf`) and what the kernels do with it.
 //
-// Clang's vector types give each level its registers: `+ - * / < ?:` work lane by lane. Only what an
-// instruction does better than the general form has a form per level. A `_part` function handles the
-// last, incomplete vector: it touches `count` elements (0 < count < VL) and reads the others as zero.
+// Clang's vector types give each level its registers: `+ - * / < ?:` work lane by lane. Only what
+// an instruction does better than the general form has a form per level. A `_part` function handles
+// the last, incomplete vector: it touches `count` elements (0 < count < VL) and reads the others as
+// zero.
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -82,7 +83,8 @@ INLINE vf vf_with_sign_of(vf magnitude, vf sign) {
   return vf_bits((vu_bits(magnitude) & 0x7fffffffu) | (vu_bits(sign) & 0x80000000u));
 }
 
-// To the nearest integer, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves no bit for a fraction.
+// To the nearest integer, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves no bit for a
+// fraction.
 INLINE vf vf_round(vf x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
 
 // p * 2^n, rounded once, for an integral n in [-252, 254] and p near 1; NaN when p is NaN.
@@ -188,7 +190,8 @@ INLINE vh f16_from_vf(vf x) {
   const vu magnitude = bits & 0x7fffffffu;
   // Normal halves: rebias the exponent, round to nearest even; a carry may reach infinity.
   const vu normal = (magnitude - (112u << 23) + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
-  // Subnormal halves: adding 1/2 puts units of 2^-24 at the bottom of the sum, rounded by the adder.
+  // Subnormal halves: adding 1/2 puts units of 2^-24 at the bottom of the sum, rounded by the
+  // adder.
   const vu subnormal = vu_bits(vf_bits(magnitude) + 0.5f) - 0x3f000000u;
   vu half = magnitude < (113u << 23) ? subnormal : normal;
   half = magnitude >= (143u << 23) ? (vu)0x7c00u : half;

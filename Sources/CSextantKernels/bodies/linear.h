@@ -1,5 +1,6 @@
 // Products with up to eight rows of x. Memory bandwidth is the limit, so each row of the weights is
-// read once, from front to back; several rows at a time would defeat the prefetcher and halve the speed.
+// read once, from front to back; several rows at a time would defeat the prefetcher and halve the
+// speed.
 
 INLINE vf weight_load(const void *row, size_t k, sxk_type type) {
   switch (type) {

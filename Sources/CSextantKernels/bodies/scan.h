@@ -1,6 +1,7 @@
-// The selective scan of Mamba-1. Its cost is the exponentials, one for each element of the state and step:
-// exp(delta * a) = 2^(delta * (a / ln 2)), so that splitting off the integer needs no second constant.
-// Both forms below compute h with the same operations: its bits do not depend on how T is cut.
+// The selective scan of Mamba-1. Its cost is the exponentials, one for each element of the state
+// and step: exp(delta * a) = 2^(delta * (a / ln 2)), so that splitting off the integer needs no
+// second constant. Both forms below compute h with the same operations: its bits do not depend on
+// how T is cut.
 
 // State elements of one block of channels that stay in registers over time.
 #if VL == 16
@@ -11,8 +12,9 @@
 
 #define LOG2_E 0x1.715476p+0f
 
-// Many steps: lanes are channels, so that nothing is summed across lanes and delta, x and y are read and
-// written in whole cache lines. S = SCAN_STATES elements of h and a are brought into vectors first.
+// Many steps: lanes are channels, so that nothing is summed across lanes and delta, x and y are
+// read and written in whole cache lines. S = SCAN_STATES elements of h and a are brought into
+// vectors first.
 INLINE void scan_block(
     const sxk_scan *job, size_t c, const size_t count, size_t n0, const size_t S) {
   vf h[SCAN_STATES], a[SCAN_STATES];
@@ -101,7 +103,8 @@ INLINE void scan_channel(const sxk_scan *job, size_t c) {
   }
 }
 
-// Below this many steps, bringing h and a into vectors and back costs more than the sums across lanes.
+// Below this many steps, bringing h and a into vectors and back costs more than the sums across
+// lanes.
 #define SCAN_MANY_STEPS 4
 
 static void selective_scan(const sxk_scan *job, size_t c0, size_t c1) {

@@ -1,11 +1,12 @@
 // The numeric kernels of Sextant: plain C, vectorised, chosen at run time.
 //
 // Every kernel exists at several levels (portable C, AVX2, AVX-512) behind one table of function
-// pointers. `sxk_active()` is the table for this processor; `sxk_table_for()` hands out the others, so
-// that tests compare levels within one process. No kernel allocates, does I/O, or keeps state.
+// pointers. `sxk_active()` is the table for this processor; `sxk_table_for()` hands out the others,
+// so that tests compare levels within one process. No kernel allocates, does I/O, or keeps state.
 //
 // Prefix: `sxk_` (Sextant kernels). Conventions, for all kernels:
-// - activations are f32; a matrix is row-major, and a `stride` counts elements from one row to the next;
+// - activations are f32; a matrix is row-major, and a `stride` counts elements from one row to the
+//   next;
 // - pointers need only the alignment of their element; a count of zero is fine and touches nothing;
 // - outputs may be the same array as an input only where the comment says so;
 // - a half-open range (n0..<n1, c0..<c1) lets threads split the work; what a kernel computes for an
@@ -48,13 +49,13 @@ typedef struct sxk_linear {
 
 #define SXK_LINEAR_MAX_M 8
 
-// `gemm` converts this many columns (rows of weights) by this depth of k at a time into its scratch.
+// `gemm` converts this many columns (rows of weights) by this depth of k at a time.
 #define SXK_GEMM_COLUMNS 48
 #define SXK_GEMM_DEPTH 1024
 
 // Causal depthwise convolution over time, then bias, then SiLU:
-// y[t, c] = silu(bias[c] + sum over j of weight[c, j] * x[t - (K - 1) + j, c]), where x before t = 0 is
-// the state. Afterwards the state holds the last K - 1 inputs. y may be x.
+// y[t, c] = silu(bias[c] + sum over j of weight[c, j] * x[t - (K - 1) + j, c])
+// The state stands for x before t = 0; afterwards it holds the last K - 1 inputs. y may be x.
 typedef struct sxk_conv {
   const float *x;  // [T, C]
   size_t x_stride;
@@ -95,8 +96,8 @@ typedef struct sxk_scan {
 typedef struct sxk_table {
   sxk_level level;
 
-  // Conversions. To bf16 and f16: nearest even, overflow to infinity, subnormals kept, NaN made quiet
-  // with the top of its payload. From bf16 and f16: exact (an f16 NaN is made quiet).
+  // Conversions. To bf16 and f16: nearest even, overflow to infinity, subnormals kept, NaN made
+  // quiet with the top of its payload. From bf16 and f16: exact (an f16 NaN is made quiet).
   void (*f32_from_bf16)(float *y, const uint16_t *x, size_t count);
   void (*f32_from_f16)(float *y, const uint16_t *x, size_t count);
   void (*f32_from_f64)(float *y, const double *x, size_t count);
@@ -107,10 +108,10 @@ typedef struct sxk_table {
   // Products with 1 <= m <= SXK_LINEAR_MAX_M: the weights are read once, one row after the other.
   void (*linear)(const sxk_linear *job, size_t n0, size_t n1);
 
-  // Products with any m. First x is packed into panels of `panel_rows()` rows, the last filled up with
-  // zeros: ceil(m / panel_rows) * panel_rows * k floats. Then `gemm` computes the panels p0..<p1 by the
-  // columns n0..<n1; it reads x from the panels alone. Scratch, which may be NULL for f32 weights:
-  // SXK_GEMM_COLUMNS * SXK_GEMM_DEPTH floats.
+  // Products with any m. First x is packed into panels of `panel_rows()` rows, the last filled up
+  // with zeros: ceil(m / panel_rows) * panel_rows * k floats. Then `gemm` computes the panels
+  // p0..<p1 by the columns n0..<n1; it reads x from the panels alone. Scratch, which may be NULL
+  // for f32 weights: SXK_GEMM_COLUMNS * SXK_GEMM_DEPTH floats.
   size_t (*panel_rows)(void);
   void (*pack_panels)(
       float *panels, const float *x, size_t x_stride, size_t m, size_t k, size_t p0, size_t p1);
@@ -130,8 +131,8 @@ typedef struct sxk_table {
   void (*scale)(float *y, float a, size_t count);                   // y *= a
   void (*silu_mul)(float *y, const float *z, size_t count);         // y *= silu(z)
 
-  // Reductions. Sums are f32 in several partial sums. Maxima skip NaN; `max` of nothing is -infinity.
-  // `argmax` is the first index of the largest value, and 0 when there is none.
+  // Reductions. Sums are f32 in several partial sums. Maxima skip NaN; `max` of nothing is
+  // -infinity. `argmax` is the first index of the largest value, and 0 when there is none.
   float (*dot)(const float *x, const float *y, size_t count);
   float (*sum)(const float *x, size_t count);
   float (*max)(const float *x, size_t count);
@@ -143,7 +144,8 @@ typedef struct sxk_table {
   // layer: (x - mean) / sqrt(variance + epsilon) * weight + bias. Weight and bias may be NULL.
   void (*rms_norm)(float *y, const float *x, const float *weight, float epsilon, size_t count);
   void (*layer_norm)(
-      float *y, const float *x, const float *weight, const float *bias, float epsilon, size_t count);
+      float *y, const float *x, const float *weight, const float *bias, float epsilon,
+      size_t count);
 
   // Recurrences over the channels c0..<c1. Whether y of the scan is summed over n in vectors or one
   // after the other depends on T; the state h has the same bits however T is cut.
@@ -157,8 +159,8 @@ typedef struct sxk_table {
 // The table in use: sxk_choose(getenv("SEXTANT_KERNELS")), decided on the first call.
 const sxk_table *sxk_active(void);
 
-// The table of the level called `wanted` (portable, avx2, avx512) when this processor can run it, else,
-// or when `wanted` is NULL or unknown, the best that it can.
+// The table of the level called `wanted` (portable, avx2, avx512) when this processor can run it,
+// else, or when `wanted` is NULL or unknown, the best that it can.
 const sxk_table *sxk_choose(const char *wanted_or_null);
 
 // The table of a level, or NULL when this processor or this build lacks it.

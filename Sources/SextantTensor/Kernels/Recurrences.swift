@@ -1,8 +1,13 @@
 import CSextantKernels
 
 extension Kernels {
-  /// Channels that one chunk of a recurrence holds: whole cache lines and whole vectors.
-  private static let channelGrain = 64
+  /// Channels that one chunk of a recurrence holds: whole cache lines, and a few microseconds of work.
+  ///
+  /// - Parameter work: multiplications and exponentials for each channel.
+  private static func channelGrain(work: Int) -> Int {
+    let channels = 8192 / max(work, 1)
+    return max((channels + 63) / 64 * 64, 64)
+  }
 
   /// A causal depthwise convolution over time, plus bias, through SiLU.
   ///
@@ -38,7 +43,7 @@ extension Kernels {
               nonisolated(unsafe) let job = sxk_conv(
                 x: x, x_stride: stride, weight: weight, bias: bias, state: state, y: y,
                 y_stride: channels, t: steps, k: width)
-              pool.split(channels, by: channelGrain) { range in
+              pool.split(channels, by: channelGrain(work: batch * steps * width)) { range in
                 var job = job
                 for _ in 0..<batch {
                   kernel?(&job, range.lowerBound, range.upperBound)
@@ -120,7 +125,7 @@ extension Kernels {
                       x_stride: xStride, b: b, b_stride: bStride, c: c, c_stride: cStride, d: d,
                       z: gate?.0, z_stride: gate?.1 ?? 0, y: y, y_stride: channels, t: steps,
                       n: width)
-                    pool.split(channels, by: channelGrain) { range in
+                    pool.split(channels, by: channelGrain(work: batch * steps * width)) { range in
                       var job = job
                       for _ in 0..<batch {
                         kernel?(&job, range.lowerBound, range.upperBound)
