@@ -69,7 +69,7 @@ let package = Package(
       ]),
     .target(
       name: "SextantEvaluation",
-      dependencies: ["SextantBytes", "SextantArtifacts", "SextantGeneration"]),
+      dependencies: ["SextantTensor", "SextantBytes", "SextantArtifacts", "SextantGeneration"]),
 
     // MARK: Executables
     .executableTarget(
@@ -106,5 +106,10 @@ let package = Package(
     .testTarget(
       name: "SextantTokenizersTests",
       dependencies: ["SextantTokenizers", "SextantBytes", "SextantTestSupport"]),
+    .testTarget(
+      name: "SextantConversionTests",
+      dependencies: ["SextantConversion", "SextantCheckpoints", "SextantTestSupport"]),
+    .testTarget(
+      name: "SextantEvaluationTests", dependencies: ["SextantEvaluation", "SextantTestSupport"]),
   ]
 )

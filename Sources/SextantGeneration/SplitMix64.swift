@@ -1,15 +1,16 @@
 import Glibc
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): 64 bits of state, the same numbers everywhere.
-struct SplitMix64: Sendable {
+public struct SplitMix64: RandomNumberGenerator, Sendable {
   private var state: UInt64
 
-  init(seed: UInt64) {
+  /// A generator that starts from `seed`.
+  public init(seed: UInt64) {
     state = seed
   }
 
   /// The next 64 bits.
-  mutating func next() -> UInt64 {
+  public mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
     var z = state
     z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
@@ -18,7 +19,13 @@ struct SplitMix64: Sendable {
   }
 
   /// A number from 0 to below 1, of 53 bits.
-  mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }
+  public mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }
+
+  /// A normally distributed number of mean 0 and variance 1 (Box and Muller, 1958).
+  public mutating func gaussian() -> Double {
+    let radius = sqrt(-2 * log(1 - unit()))
+    return radius * cos(2 * Double.pi * unit())
+  }
 }
 
 /// e^x in double precision.

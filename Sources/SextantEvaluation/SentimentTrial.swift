@@ -1,0 +1,48 @@
+import SextantArtifacts
+import SextantBytes
+import SextantGeneration
+
+/// What steering does to the sentiment of generated text, measured with a word list.
+public struct SentimentTrial: Sendable {
+  /// The strength that the vector was applied with.
+  public let strength: Float
+  /// The scores of the samples that have one.
+  public let score: SampleMean
+  /// Samples generated.
+  public let sampleCount: Int
+  /// Tokens that were steered, over all samples.
+  public let steeredTokenCount: Int
+
+  /// Continues each opening several times under a vector and scores the continuations.
+  ///
+  /// The same seeds are used at every strength, so that trials differ by the strength alone.
+  ///
+  /// - Parameters:
+  ///   - vectors: one vector, or several that take turns, such as random controls.
+  ///   - openings: token ids of the texts to continue.
+  ///   - samplesPerOpening: continuations of each.
+  ///   - tokenCount: tokens of each continuation.
+  /// - Throws: what generation throws.
+  public init(
+    of vectors: [SteeringVector], options: SteeringOptions, openings: [[Int]],
+    samplesPerOpening: Int, tokenCount: Int, temperature: Float, lexicon: SentimentLexicon,
+    generator make: ([AppliedVector]) -> Generator
+  ) throws(FormatError) {
+    let generators = vectors.map { make([AppliedVector($0, options)]) }
+    var (scores, steered): ([Double], Int) = ([], 0)
+    for (index, opening) in openings.enumerated() {
+      for sample in 0..<samplesPerOpening {
+        let sampling = try SamplingOptions(
+          temperature: temperature, seed: UInt64(index * samplesPerOpening + sample))
+        let result = try generators[sample % generators.count].generate(
+          opening, GenerationOptions(tokenCount: tokenCount, sampling: sampling))
+        if let score = lexicon.score(result.text) { scores.append(score) }
+        steered += result.steered.first?.tokens ?? 0
+      }
+    }
+    strength = options.strength
+    score = SampleMean(scores)
+    sampleCount = openings.count * samplesPerOpening
+    steeredTokenCount = steered
+  }
+}

@@ -1,0 +1,29 @@
+import Glibc
+import SextantArtifacts
+import SextantGeneration
+import SextantTensor
+
+extension SteeringVector {
+  /// A vector of random directions that has this one's norm at every site: what steering does when
+  /// there is nothing in the direction.
+  ///
+  /// - Parameter seed: the seed of the directions, normally distributed before scaling.
+  public func randomControl(seed: UInt64) -> SteeringVector {
+    var random = SplitMix64(seed: seed)
+    let vectors = self.vectors.map { site, value in
+      var direction = (0..<value.count).map { _ in Float(random.gaussian()) }
+      let scale = norm(value.values) / max(norm(direction), .leastNormalMagnitude)
+      for index in direction.indices { direction[index] *= scale }
+      return (site: site, value: Tensor(direction, shape: value.shape))
+    }
+    return SteeringVector(
+      model: model, vectors: vectors, operation: operation, positions: positions,
+      training: Training(
+        method: "random-control", positions: training.positions, data: training.data),
+      statistics: statistics)
+  }
+
+  private func norm(_ values: [Float]) -> Float {
+    Float(values.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot())
+  }
+}

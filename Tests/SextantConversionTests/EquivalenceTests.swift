@@ -1,0 +1,68 @@
+import SextantBytes
+import SextantConversion
+import SextantStore
+import SextantTensor
+import SextantTestSupport
+import Testing
+
+/// The same weights give the same model, whichever container and naming they come in.
+@Suite struct EquivalenceTests {
+  private let folder = TemporaryFolder()
+
+  private func convert(
+    _ source: String, _ options: ConversionOptions = .init()
+  ) throws -> (store: ModelStore, bytes: [UInt8]) {
+    let path = folder.path("\(source.map { $0 == "/" ? "-" : $0 }.map(String.init).joined()).sxt")
+    _ = try Conversion(PackageFiles.fixture(source), options: options).write(to: path)
+    return (try ModelStore(opening: path), try InputFile(path).readAll(limit: 1 << 30))
+  }
+
+  @Test(arguments: [
+    "mamba-tiny/sharded", "mamba-tiny/state-spaces", "mamba-tiny/hdf5/flat.h5",
+    "mamba-tiny/hdf5/nested.h5", "mamba-tiny/hdf5/latest.h5",
+  ])
+  func everyFormOfTheTinyModelGivesTheSameBytes(form: String) throws {
+    let reference = try convert("mamba-tiny/huggingface")
+    #expect(try convert(form).bytes == reference.bytes)
+  }
+
+  @Test func theDemoModelIsTheSameFromSafetensorsAndHDF5() throws {
+    let safetensors = try convert("demo-model/model.safetensors")
+    let hdf5 = try convert("demo-model/model.h5")
+    #expect(safetensors.bytes == hdf5.bytes)
+    #expect(try safetensors.store.attachment("tokenizer.json") != nil)
+    try safetensors.store.verify()
+  }
+
+  @Test func convertingTwiceGivesTheSameBytes() throws {
+    let first = try convert("mamba-tiny/bf16").bytes
+    var options = ConversionOptions()
+    options.replacing = true
+    #expect(try convert("mamba-tiny/bf16", options).bytes == first)
+  }
+
+  @Test(arguments: [DataType.bf16, .f16, .f32])
+  func anotherTypeKeepsTheIdentityAndRoundsMatricesOnly(type: DataType) throws {
+    let reference = try convert("mamba-tiny/untied").store
+    var options = ConversionOptions()
+    options.dataType = type
+    options.replacing = true
+    let store = try convert("mamba-tiny/untied", options).store
+    #expect(store.identity == reference.identity)
+    #expect(store.variant == (type == .f32 ? "source" : type.rawValue.lowercased()))
+    for entry in store.tensors {
+      let source = try reference.tensor(entry.name)
+      let isMatrix = ["proj.weight", "embedding.weight", "head.weight"].contains {
+        entry.name.hasSuffix($0)
+      }
+      #expect(entry.dataType == (isMatrix ? type : .f32), "\(entry.name)")
+      #expect(try store.tensor(entry.name) == source.converted(to: entry.dataType))
+    }
+    try store.verify()
+  }
+
+  @Test func roundedWeightsAreAnotherModel() throws {
+    let (full, rounded) = (try convert("mamba-tiny/huggingface"), try convert("mamba-tiny/bf16"))
+    #expect(full.store.identity != rounded.store.identity)
+  }
+}
