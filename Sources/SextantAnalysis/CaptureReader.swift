@@ -43,8 +43,12 @@ public struct CaptureReader {
   /// - Parameters:
   ///   - prompts: token ids; none may be empty.
   ///   - tokenizer: the digest of the tokenizer that made the ids; nil where they came as ids.
+  ///   - progress: receives prompts done and in all.
   /// - Throws: `data.record` for an empty prompt, `data.empty` for none, `model.token`.
-  public func capture(_ prompts: [[Int]], tokenizer: Digest?) throws(FormatError) -> Artifact {
+  public func capture(
+    _ prompts: [[Int]], tokenizer: Digest?,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) -> Artifact {
     guard !prompts.isEmpty else {
       throw FormatError(.dataEmpty, found: "no prompts", expected: "at least one")
     }
@@ -61,6 +65,7 @@ public struct CaptureReader {
         TokenBatch(prompt), from: &state, logits: wanted.contains(.logits) ? .all : .none,
         tap: recorder)
       for (site, pieces) in recorder.pieces { values[site, default: []] += pieces }
+      progress(index + 1, prompts.count)
     }
     var tensors = [(name: "tokens", value: Tensor(integers: prompts.flatMap { $0 }))]  // [R]
     if prompts.count > 1 {

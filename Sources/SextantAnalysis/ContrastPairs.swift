@@ -12,6 +12,9 @@ public struct ContrastPairs: Sendable {
     case answers = "answers-json"
   }
 
+  /// Bytes that a file of pairs may have.
+  public static let byteCountLimit = 1 << 30
+
   /// One pair of texts.
   public struct Pair: Sendable, Equatable {
     /// The text that shows the behaviour.
@@ -35,7 +38,7 @@ public struct ContrastPairs: Sendable {
   /// - Parameter template: what a question is put into; required for `answers`, refused for pairs.
   /// - Throws: `file.*`, `json.*`, `data.record`, `data.empty`, `usage.option`.
   public init(reading path: String, template: PromptTemplate?) throws(FormatError) {
-    let bytes = try InputFile(path).readAll(limit: 1 << 30)
+    let bytes = try InputFile(path).readAll(limit: Self.byteCountLimit)
     file = path
     digest = SHA256.digest(bytes)
     let first = bytes.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }
@@ -100,7 +103,8 @@ public struct ContrastPairs: Sendable {
     return pairs
   }
 
-  private static let textLimits = JSONLimits(byteCount: 1 << 30, stringByteCount: 1 << 20)
+  private static let textLimits = JSONLimits(
+    byteCount: byteCountLimit, stringByteCount: 1 << 20)
 
   private static func text(_ node: JSONNode) throws(FormatError) -> String {
     let text = try node.string()

@@ -10,7 +10,7 @@ public struct Artifact: Sendable, Equatable {
   /// The key of the manifest in the safetensors metadata.
   public static let metadataKey = "sextant"
   /// Bytes that a manifest may have.
-  static let manifestLimit = 16 << 20
+  public static let manifestLimit = 16 << 20
 
   /// What the artifact says of itself.
   public let manifest: Manifest

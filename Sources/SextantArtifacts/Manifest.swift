@@ -38,6 +38,13 @@ public struct Manifest: Sendable, Equatable {
     self.details = details
   }
 
+  /// The same manifest, said to be made by another version.
+  public func made(by version: String) -> Manifest {
+    var copy = self
+    copy.toolVersion = version
+    return copy
+  }
+
   private static let commonKeys: Set<String> = [
     "format", "version", "kind", "kind_version", "requires", "model", "sites", "tool", "tensors",
   ]

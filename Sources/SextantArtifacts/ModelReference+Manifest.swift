@@ -13,7 +13,8 @@ extension ModelReference {
       tokenizer: try node.optionalMember("tokenizer")?.digest())
   }
 
-  var json: JSONValue {
+  /// The reference as manifests spell it.
+  public var json: JSONValue {
     .object(
       JSONObject([
         ("architecture", .string(architecture)), ("identity", .string(identity.description)),

@@ -17,6 +17,9 @@ public struct CheckpointSource: Sendable {
   /// The path of a file beside the checkpoint, if there is one of that name.
   public func sideFile(_ name: String) -> String? { Folder(folder).file(name) }
 
+  /// Whether `path` names a folder, which holds a checkpoint if anything.
+  public static func isFolder(_ path: String) -> Bool { Folder.exists(path) }
+
   /// Opens the checkpoint at `path`.
   ///
   /// - Parameter path: a file, whose format is told by its content (safetensors, an index of

@@ -13,11 +13,18 @@ public struct GenerationOptions: Sendable {
   /// Stop at the token that ends a text.
   public var stopsAtEnd: Bool
 
+  /// Run the last token too, so that the state has read all of the text and can be continued.
+  public var completesState: Bool
+
   /// Creates options.
-  public init(tokenCount: Int = 64, sampling: SamplingOptions, stopsAtEnd: Bool = true) {
+  public init(
+    tokenCount: Int = 64, sampling: SamplingOptions, stopsAtEnd: Bool = true,
+    completesState: Bool = false
+  ) {
     self.tokenCount = tokenCount
     self.sampling = sampling
     self.stopsAtEnd = stopsAtEnd
+    self.completesState = completesState
   }
 }
 
@@ -31,7 +38,8 @@ public struct Generation: Sendable {
   public var promptCount = 0
   /// Positions at which each applied artifact changed something, and at how many sites.
   public var steered: [(tokens: Int, sites: Int)] = []
-  /// The state after the last token that was run.
+  /// The state after the last token that was run: the one before the last of `tokens`, unless
+  /// `completesState` was asked for.
   public var state: State
 }
 
@@ -102,7 +110,8 @@ public struct Generator {
       let text = decoder.append(token)
       result.text += text
       if !text.isEmpty { emit(text) }
-      guard result.tokens.count < options.tokenCount else { break }
+      let isLast = result.tokens.count == options.tokenCount
+      if isLast && !options.completesState { break }
       logits = try model.run(TokenBatch([token]), from: &state, tap: tap)
     }
     let rest = decoder.flush()

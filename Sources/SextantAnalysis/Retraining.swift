@@ -1,0 +1,101 @@
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantTensor
+import SextantTokenizers
+
+/// Trains a steering vector again from what its manifest records, to prove where it comes from.
+public struct Retraining {
+  private let model: any LanguageModel
+  private let tokenizer: any Tokenizer
+  private let pairs: String
+
+  /// Trains on this model and the pairs of this file.
+  public init(_ model: any LanguageModel, _ tokenizer: any Tokenizer, pairs: String) {
+    self.model = model
+    self.tokenizer = tokenizer
+    self.pairs = pairs
+  }
+
+  /// Refuses unless training again gives the bytes of the file.
+  ///
+  /// - Parameters:
+  ///   - artifact: a steering vector.
+  ///   - file: the file that it was read from.
+  /// - Throws: `artifact.kind` for another kind; `artifact.model-digest`,
+  ///   `artifact.tokenizer-digest`; `artifact.retrain` for other pairs, other weights, a method or
+  ///   site that is not there, or another result; `data.*`, `model.*`, `file.*`.
+  public func verify(
+    _ artifact: Artifact, file: String,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) {
+    let again = try artifactTrainedAgain(artifact, file, progress)
+    let (found, expected) = (try again.bytes(), try InputFile(file).readAll(limit: 1 << 40))
+    guard found == expected else {
+      throw FormatError(
+        .artifactRetrain, file: file, found: Self.difference(again, artifact),
+        expected: "the bytes of the file")
+    }
+  }
+
+  private func artifactTrainedAgain(
+    _ artifact: Artifact, _ file: String, _ progress: (Int, Int) -> Void
+  ) throws(FormatError) -> Artifact {
+    let vector = try SteeringVector(artifact)
+    let reference = model.description.reference(tokenizer: tokenizer.digest)
+    try vector.model.check(against: reference, allowingOther: false, file: file)
+    guard vector.model == reference else {
+      throw FormatError(
+        .artifactRetrain, file: file, at: .pointer("/model"),
+        found: "weights \(reference.weights)", expected: "weights \(vector.model.weights)",
+        remedy: "Convert the model with the same --dtype.")
+    }
+    guard let method = SteeringTrainer.Method(rawValue: vector.training.method) else {
+      throw FormatError(
+        .artifactRetrain, file: file, at: .pointer("/method/name"), found: vector.training.method,
+        expected: "one of \(SteeringTrainer.Method.allCases.map(\.rawValue))")
+    }
+    let trainer = try SteeringTrainer(
+      model, tokenizer, method: method,
+      sites: model.description.sites(named: vector.vectors.map(\.site)),
+      positions: vector.training.positions)
+    let trained = try trainer.train(recordedPairs(vector.training.data, file), progress: progress)
+    var again = trained.vector.artifact
+    // Another version that computes the same is no difference.
+    again = Artifact(
+      manifest: again.manifest.made(by: artifact.manifest.toolVersion), tensors: again.tensors)
+    return again
+  }
+
+  /// The pairs, once their digest is known to be the one recorded.
+  private func recordedPairs(
+    _ data: JSONObject, _ file: String
+  ) throws(FormatError) -> ContrastPairs {
+    let record = JSONNode(.object(data), code: .artifactSchema, file: file, pointer: "/data")
+    let recorded = try record.member("sha256").string()
+    let found = SHA256.digest(try InputFile(pairs).readAll(limit: ContrastPairs.byteCountLimit))
+    guard found.description == recorded else {
+      throw FormatError(
+        .artifactRetrain, file: pairs, found: "pairs with SHA-256 \(found)",
+        expected: "SHA-256 \(recorded), as \(file) records")
+    }
+    let template: PromptTemplate? =
+      if let text = try record.optionalMember("template")?.string() {
+        try PromptTemplate(text: text, file: file)
+      } else {
+        nil
+      }
+    return try ContrastPairs(reading: pairs, template: template)
+  }
+
+  /// Where two artifacts differ, in words.
+  private static func difference(_ again: Artifact, _ recorded: Artifact) -> String {
+    for (name, value) in recorded.tensors {
+      guard let other = again.tensor(name), other.shape == value.shape else { return "no \(name)" }
+      if other == value { continue }
+      let largest = zip(other.values, value.values).reduce(Float(0)) { max($0, abs($1.0 - $1.1)) }
+      return "\(name), which differs by up to \(largest)"
+    }
+    return again.manifest == recorded.manifest ? "other bytes" : "another manifest"
+  }
+}

@@ -1,0 +1,96 @@
+import ArgumentParser
+import SextantAnalysis
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+
+/// What a model computes while it reads, as a file.
+struct Capture: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Write down what a model computes while it reads prompts.",
+    discussion: """
+      The file holds one tensor per site: tokens [T], logits [T, V], embedding, every block's \
+      output and final_norm [T, D], and each component of the recurrent state after the last \
+      token. Rows of several prompts are joined; row.prompt and row.position tell which is which, \
+      and states are stacked. Any tool that reads safetensors opens it.
+      """)
+
+  @OptionGroup var model: ModelOptions
+
+  @Option(
+    name: .shortAndLong, parsing: .unconditional,
+    help: ArgumentHelp(
+      "The prompt; @FILE reads it from a file, - from standard input.", valueName: "text"))
+  var prompt: PromptArgument?
+
+  @Option(help: ArgumentHelp("The prompt as token ids, joined by commas.", valueName: "ids"))
+  var tokens: TokenList?
+
+  @Option(
+    help: ArgumentHelp(
+      "Prompts, one on each line; of a .jsonl file, one JSON string on each.", valueName: "file"))
+  var prompts: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      What to write: residual (every block's output), state, all (both), or sites such as \
+      blocks.0.mixer or blocks.*.input, joined by commas.
+      """,
+      valueName: "list"))
+  var sites = WordList(["logits", "embedding", "residual", "final_norm", "state"])
+
+  @Option(
+    help: ArgumentHelp("Only these blocks, such as 3 or 2-4. Default: all.", valueName: "a-b"))
+  var layers: LayerRange?
+
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The file to make.", valueName: "out.safetensors"))
+  var output: String
+
+  @Flag(help: "Replace an existing file.")
+  var force = false
+
+  @OptionGroup var printing: OutputOptions
+
+  func validate() throws {
+    guard [prompt != nil, tokens != nil, prompts != nil].count(where: { $0 }) == 1 else {
+      throw ValidationError("Give one of --prompt, --tokens and --prompts.")
+    }
+  }
+
+  func run() throws {
+    let clock = Stopwatch()
+    let open = try model.open()
+    let sites = try open.model.description.sites(named: sites.words, layers: layers?.blocks)
+    let sequences = try sequences(open)
+    let progress = Progress("capture", .items("prompts"))
+    let artifact = try CaptureReader(open.model, sites: sites).capture(
+      sequences, tokenizer: tokens == nil ? open.tokenizer?.digest : nil
+    ) { progress.update($0, $1) }
+    progress.clear()
+    try artifact.write(to: output, replacing: force)
+    let rowCount = sequences.reduce(0) { $0 + $1.count }
+    Report(
+      title: "\(printable(output)): \(Format.count(sites.count, of: "site")), "
+        + "\(Format.count(rowCount, of: "token")) of "
+        + "\(Format.count(sequences.count, of: "prompt")) in "
+        + "\(Format.fixed(clock.seconds, 2)) s",
+      json: JSONObject([
+        ("output", .string(output)), ("prompts", JSONValue(sequences.count)),
+        ("tokens", JSONValue(rowCount)),
+        ("sites", .array(sites.map { .string($0.site.name) })),
+        ("tensors", JSONValue(artifact.tensors.count)),
+        ("seconds", JSONValue(finite: clock.seconds)),
+      ])
+    ).print(asJSON: printing.json)
+  }
+
+  /// The prompts as token ids.
+  private func sequences(_ open: OpenModel) throws(FormatError) -> [[Int]] {
+    if let tokens { return [tokens.tokens] }
+    let tokenizer = try open.textTokenizer()
+    if let prompts { return try PromptFile.read(prompts).map { tokenizer.encode($0) } }
+    return [tokenizer.encode(try prompt?.text() ?? "")]
+  }
+}

@@ -1,0 +1,105 @@
+import ArgumentParser
+import SextantBytes
+import SextantConversion
+
+/// Checkpoint to native model.
+struct Convert: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Convert a checkpoint to a native model file.",
+    discussion: """
+      Weights are streamed: memory stays small whatever the size of the model. The destination \
+      appears complete or not at all. The same weights give the same bytes, whichever format and \
+      naming they come in.
+      """)
+
+  @Argument(
+    help: """
+      A folder in Hugging Face layout, a .safetensors file, a .safetensors.index.json of shards, \
+      or an HDF5 file.
+      """)
+  var source: String
+
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The file to make.", valueName: "model.sxt"))
+  var output: String
+
+  @Option(
+    help: """
+      The type to store matrices and embeddings in; keep leaves each tensor as it is. Small \
+      tensors always keep theirs.
+      """)
+  var dtype = StoredType.keep
+
+  @Option(
+    help: ArgumentHelp(
+      "The model's configuration, where it is not beside the weights.", valueName: "config.json"))
+  var config: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The model's tokenizer, where it is not beside the weights.", valueName: "tokenizer.json"))
+  var tokenizer: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The architecture, where the configuration does not tell.", valueName: "name"))
+  var architecture: String?
+
+  @Flag(help: "Replace an existing file.")
+  var force = false
+
+  @OptionGroup var printing: OutputOptions
+
+  func run() throws {
+    let clock = Stopwatch()
+    var options = ConversionOptions()
+    options.dataType = dtype.dataType
+    options.configuration = config
+    options.tokenizer = tokenizer
+    options.architecture = architecture
+    options.replacing = force
+    let conversion = try Conversion(source, options: options)
+    let progress = Progress("convert", .bytes)
+    let report = try conversion.write(to: output) { progress.update($0, $1) }
+    progress.clear()
+    Report(report, of: source, to: output, seconds: clock.seconds).print(asJSON: printing.json)
+  }
+}
+
+extension Report {
+  /// What a conversion did.
+  fileprivate init(
+    _ report: ConversionReport, of source: String, to output: String, seconds: Double
+  ) {
+    let rate = Double(report.sourceByteCount) / seconds
+    self.init(
+      title: "\(printable(output)): \(Format.bytes(report.byteCount)), made in "
+        + "\(Format.fixed(seconds, 2)) s (\(Format.fixed(rate / 1e9, 2)) GB/s)",
+      facts: [
+        ("architecture", report.architecture),
+        ("source", "\(report.format), named as in \(report.dialect)"),
+        ("tensors", Format.count(report.tensorCount)),
+        ("parameters", Format.count(report.parameterCount)),
+        ("identity", report.identity.description),
+      ],
+      notes: report.nonfinite.map {
+        "\(printable($0.name)) holds \(Format.count($0.count)) elements that are NaN or infinite"
+      } + report.notes.map { printable($0) },
+      json: JSONObject([
+        ("source", .string(source)), ("output", .string(output)),
+        ("format", .string(report.format)), ("naming", .string(report.dialect)),
+        ("architecture", .string(report.architecture)),
+        ("tensors", JSONValue(report.tensorCount)),
+        ("parameters", JSONValue(report.parameterCount)),
+        ("identity", .string(report.identity.description)),
+        ("source_bytes", JSONValue(report.sourceByteCount)), ("bytes", JSONValue(report.byteCount)),
+        (
+          "nonfinite",
+          .object(JSONObject(report.nonfinite.map { ($0.name, JSONValue($0.count)) }))
+        ),
+        ("notes", .array(report.notes.map { .string($0) })),
+        ("seconds", JSONValue(finite: seconds)),
+        ("gigabytes_per_second", JSONValue(finite: rate / 1e9)),
+      ]))
+  }
+}

@@ -1,0 +1,112 @@
+import ArgumentParser
+import SextantArtifacts
+import SextantBytes
+import SextantGeneration
+import SextantModels
+
+/// Text from a model, steered or not.
+struct Generate: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Continue a prompt, with steering vectors applied.",
+    discussion: """
+      The text goes to standard output as it is made; what was steered and how fast goes to \
+      standard error. The same command on the same machine writes the same text: choices follow \
+      from the seed. A strength of 0 changes nothing, bit for bit.
+      """)
+
+  @OptionGroup var model: ModelOptions
+
+  @Option(
+    name: .shortAndLong, parsing: .unconditional,
+    help: ArgumentHelp(
+      "The prompt; @FILE reads it from a file, - from standard input.", valueName: "text"))
+  var prompt: PromptArgument
+
+  @Option(name: .customShort("n"), help: ArgumentHelp("Tokens to generate.", valueName: "count"))
+  var count = 64
+
+  @OptionGroup(title: "Sampling") var sampling: SamplingArguments
+  @OptionGroup(title: "Steering") var steering: SteeringArguments
+
+  @Option(
+    help: ArgumentHelp(
+      "Continue from a saved state instead of an empty one.", valueName: "file"))
+  var loadState: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Save the state that has read prompt and text.", valueName: "out.state.safetensors"))
+  var saveState: String?
+
+  @Flag(help: "Replace an existing file with --save-state.")
+  var force = false
+
+  @Flag(help: "Go on after the token that ends a text.")
+  var ignoreEos = false
+
+  @OptionGroup var printing: OutputOptions
+
+  func validate() throws {
+    if count < 1 { throw ValidationError("-n is \(count); it must be 1 or more.") }
+  }
+
+  func run() throws {
+    let open = try model.open()
+    let tokenizer = try open.textTokenizer()
+    let options = GenerationOptions(
+      tokenCount: count, sampling: try sampling.options(), stopsAtEnd: !ignoreEos,
+      completesState: saveState != nil)
+    let applied = try steering.load()
+    let state = try loadState.map { path throws(FormatError) in
+      try State(
+        SavedState(Artifact(reading: path)), for: open.model.description,
+        tokenizer: tokenizer.digest, allowsModelMismatch: steering.allowModelMismatch)
+    }
+    let tokens = tokenizer.encode(try prompt.text())
+    let clock = Stopwatch()
+    var firstAt: Double?
+    let generator = Generator(open.model, tokenizer, applying: applied)
+    let result = try generator.generate(tokens, from: state, options) { text in
+      if firstAt == nil { firstAt = clock.seconds }
+      if !printing.json { StandardStreams.writeGenerated(text) }
+    }
+    let decoding = clock.seconds - (firstAt ?? 0)
+    if let saveState {
+      try result.state.saved(by: open.reference).artifact.write(to: saveState, replacing: force)
+    }
+    finish(result, prompt: tokens, tokensPerSecond: Double(result.tokens.count - 1) / decoding)
+  }
+
+  /// Says what was done, after the text.
+  private func finish(_ result: Generation, prompt: [Int], tokensPerSecond: Double) {
+    let steered = zip(steering.apply, result.steered)
+    if printing.json {
+      let document = JSONObject([
+        ("prompt_tokens", .array(prompt.map { JSONValue($0) })),
+        ("tokens", .array(result.tokens.map { JSONValue($0) })), ("text", .string(result.text)),
+        (
+          "steered",
+          .array(
+            steered.map { file, summary in
+              [
+                "file": .string(file.path), "strength": JSONValue(finite: Double(file.strength)),
+                "tokens": JSONValue(summary.tokens), "sites": JSONValue(summary.sites),
+              ]
+            })
+        ),
+        ("tokens_per_second", JSONValue(finite: tokensPerSecond)),
+      ])
+      StandardStreams.print(JSONValue.object(document).prettyText)
+      return
+    }
+    StandardStreams.write("\n")
+    for (file, summary) in steered {
+      StandardStreams.printError(
+        "steered \(summary.tokens) tokens x \(summary.sites) sites "
+          + "(\(printable(file.path)), strength \(file.strength))")
+    }
+    StandardStreams.printError(
+      "\(result.promptCount) prompt tokens, \(result.tokens.count) generated, "
+        + "\(Format.fixed(tokensPerSecond, 1)) tokens/s")
+  }
+}

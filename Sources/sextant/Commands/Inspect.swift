@@ -1,0 +1,36 @@
+import ArgumentParser
+import SextantArtifacts
+import SextantBytes
+import SextantCheckpoints
+import SextantStore
+
+/// What a file is and holds.
+struct Inspect: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Show what a file holds.",
+    discussion: """
+      Models, artifacts and checkpoints are told apart by their content, never by their name. \
+      Opening a model reads no weights; an artifact needs no model, and its digests are checked.
+      """)
+
+  @Argument(help: "A native model, an artifact, or a checkpoint (a folder too).")
+  var file: String
+
+  @Flag(help: "List every tensor, however many there are.")
+  var tensors = false
+
+  @OptionGroup var printing: OutputOptions
+
+  func run() throws {
+    try report().print(asJSON: printing.json)
+  }
+
+  private func report() throws(FormatError) -> Report {
+    let rowLimit = tensors ? Int.max : 12
+    switch try ContentKind(of: file) {
+    case .model: return try Report(store: ModelStore(opening: file), rowLimit: rowLimit)
+    case .artifact: return try Report(artifact: Artifact(reading: file), rowLimit: rowLimit)
+    case .other: return try Report(checkpoint: CheckpointSource.open(file), rowLimit: rowLimit)
+    }
+  }
+}

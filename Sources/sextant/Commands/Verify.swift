@@ -1,0 +1,109 @@
+import ArgumentParser
+import SextantAnalysis
+import SextantArtifacts
+import SextantBytes
+import SextantStore
+
+/// Every digest of a file, and whether training again gives it.
+struct Verify: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Check every digest of a model or artifact; train an artifact again and compare.",
+    discussion: """
+      Reads the whole file. The status is 65 on the first digest that differs. With --retrain, \
+      what the artifact records (method, positions, sites, template) is run again on the given \
+      model and pairs, and the result must have the same bytes. Bytes can differ between \
+      processors with other vector units: rounding differs there.
+      """)
+
+  @Argument(help: "A native model or an artifact.")
+  var file: String
+
+  @Flag(help: "Train the artifact again and compare; needs --model and --pairs.")
+  var retrain = false
+
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The model to train on.", valueName: "model.sxt"))
+  var model: String?
+
+  @Option(help: ArgumentHelp("The pairs to train on.", valueName: "file"))
+  var pairs: String?
+
+  @OptionGroup var compute: ComputeOptions
+  @OptionGroup var printing: OutputOptions
+
+  func validate() throws {
+    guard retrain == (model != nil), retrain == (pairs != nil) else {
+      throw ValidationError("--retrain, --model and --pairs go together.")
+    }
+  }
+
+  func run() throws {
+    compute.apply()
+    let kind = try ContentKind(of: file)
+    guard kind == .artifact || !retrain else {
+      throw FormatError(
+        .artifactKind, file: file, found: "no artifact", expected: "an artifact to train again")
+    }
+    switch kind {
+    case .model: try verifyStore()
+    case .artifact: try verifyArtifact()
+    case .other:
+      throw FormatError(
+        .fileUnknown, file: file, found: "a file without digests",
+        expected: "a native model or an artifact")
+    }
+  }
+
+  private func verifyStore() throws(FormatError) {
+    let clock = Stopwatch()
+    let store = try ModelStore(opening: file)
+    let progress = Progress("verify", .bytes)
+    try store.verify { progress.update($0, $1) }
+    progress.clear()
+    let rate = Double(store.fileByteCount) / clock.seconds / 1e9
+    Report(
+      title: "\(printable(file)): every digest is right",
+      facts: [
+        ("tensors", Format.count(store.tensors.count)),
+        ("attachments", Format.count(store.attachments.count)),
+        ("bytes", "\(Format.count(store.fileByteCount)) (\(Format.fixed(rate, 2)) GB/s)"),
+        ("identity", store.identity.description),
+      ],
+      json: JSONObject([
+        ("file", .string(file)), ("type", "model"), ("verified", true),
+        ("tensors", JSONValue(store.tensors.count)), ("bytes", JSONValue(store.fileByteCount)),
+        ("identity", .string(store.identity.description)),
+        ("gigabytes_per_second", JSONValue(finite: rate)),
+      ])
+    ).print(asJSON: printing.json)
+  }
+
+  private func verifyArtifact() throws(FormatError) {
+    let artifact = try Artifact(reading: file)
+    if let model, let pairs { try retrain(artifact, model, pairs) }
+    Report(
+      title: "\(printable(file)): every digest is right"
+        + (retrain ? ", and training again gives the same bytes" : ""),
+      facts: [
+        ("kind", artifact.manifest.kind), ("tensors", Format.count(artifact.tensors.count)),
+        ("model", artifact.manifest.model.identity.description),
+      ],
+      json: JSONObject([
+        ("file", .string(file)), ("type", "artifact"), ("verified", true),
+        ("retrained", .boolean(retrain)), ("kind", .string(artifact.manifest.kind)),
+        ("tensors", JSONValue(artifact.tensors.count)),
+        ("identity", .string(artifact.manifest.model.identity.description)),
+      ])
+    ).print(asJSON: printing.json)
+  }
+
+  private func retrain(
+    _ artifact: Artifact, _ model: String, _ pairs: String
+  ) throws(FormatError) {
+    let open = try OpenModel(model)
+    let progress = Progress("train", .items("texts"))
+    try Retraining(open.model, open.textTokenizer(), pairs: pairs).verify(artifact, file: file) {
+      progress.update($0, $1)
+    }
+  }
+}

@@ -1,0 +1,108 @@
+import SextantArtifacts
+import SextantBytes
+import SextantTensor
+
+extension Report {
+  /// What an artifact says of itself and holds.
+  init(artifact: Artifact, rowLimit: Int) {
+    let manifest = artifact.manifest
+    json = JSONObject([
+      ("file", .string(artifact.file ?? "")), ("type", "artifact"),
+      ("version", JSONValue(Manifest.version)), ("kind", .string(manifest.kind)),
+      ("kind_version", JSONValue(manifest.kindVersion)), ("model", manifest.model.json),
+      ("sites", .array(manifest.sites.map { .string($0) })),
+      ("tool_version", .string(manifest.toolVersion)),
+    ])
+    for (key, value) in manifest.details.members where json[key] == nil { json[key] = value }
+    json["tensors"] = .array(
+      artifact.tensors.map { name, value in
+        [
+          "name": .string(name), "dtype": .string(value.dataType.rawValue),
+          "shape": JSONValue(shape: value.shape),
+          "norm": value.norm.map { JSONValue(finite: $0) } ?? .null,
+        ]
+      })
+    title = "\(printable(artifact.file ?? "")): an artifact of kind \(manifest.kind)"
+    facts = [
+      (
+        "model",
+        "\(printable(manifest.model.architecture)), width \(manifest.model.width), "
+          + "\(manifest.model.layerCount) blocks, weights \(printable(manifest.model.weights))"
+      ),
+      ("identity", manifest.model.identity.description),
+      ("tokenizer", manifest.model.tokenizer?.description ?? "none: made from token ids"),
+      ("made by", "sextant \(printable(manifest.toolVersion))"),
+    ]
+    let statistics = Self.statistics(manifest.details)
+    for (key, value) in manifest.details.members where key != "statistics" {
+      facts.append((printable(key), printable(Self.plain(value))))
+    }
+    var table = Table(["tensor", "type", "shape", "#norm"] + statistics.names.map { "#\($0)" })
+    for name in Self.inSiteOrder(artifact) {
+      guard let value = artifact.tensor(name) else { continue }
+      table.add(
+        [
+          printable(name), value.dataType.rawValue, Format.shape(value.shape),
+          value.norm.map { Format.figure($0) } ?? "-",
+        ]
+          + statistics.names.map { key in
+            statistics.values[ExactString(name)]?[key].map { Self.figure($0) } ?? ""
+          })
+    }
+    tables = [(Format.count(artifact.tensors.count, of: "tensor"), table.abbreviated(to: rowLimit))]
+  }
+
+  /// The tensors that are named by a site in the order of the manifest, then all others.
+  private static func inSiteOrder(_ artifact: Artifact) -> [String] {
+    let sites = Set(artifact.manifest.sites.map { ExactString($0) })
+    return artifact.manifest.sites
+      + artifact.tensors.map(\.name).filter { !sites.contains(ExactString($0)) }
+  }
+
+  /// The figures that the manifest gives for each site; the norm is measured, not believed.
+  private static func statistics(
+    _ details: JSONObject
+  ) -> (names: [String], values: [ExactString: JSONObject]) {
+    guard case .object(let bySite) = details["statistics"] else { return ([], [:]) }
+    var names: [String] = []
+    var values: [ExactString: JSONObject] = [:]
+    for (site, value) in bySite.members {
+      guard case .object(let figures) = value else { continue }
+      values[ExactString(site)] = figures
+      for (name, _) in figures.members where name != "norm" && !names.contains(name) {
+        names.append(printable(name))
+      }
+    }
+    return (names, values)
+  }
+
+  private static func figure(_ value: JSONValue) -> String {
+    switch value {
+    case .integer(let count): Format.count(Int(count))
+    case .number(let number): Format.figure(number)
+    default: printable(plain(value))
+    }
+  }
+
+  /// A value in one line, objects as `key value` pairs.
+  private static func plain(_ value: JSONValue) -> String {
+    switch value {
+    case .string(let text): text
+    case .null: "none"
+    case .object(let object):
+      object.members.map { "\($0.key) \(plain($0.value))" }.joined(separator: ", ")
+    default: value.canonicalText
+    }
+  }
+}
+
+extension Tensor {
+  /// The Euclidean norm of all elements; nil for integers.
+  fileprivate var norm: Double? {
+    switch dataType {
+    case .f32: withFloats { $0.reduce(0.0) { $0 + Double($1) * Double($1) } }.squareRoot()
+    case .f64: withDoubles { $0.reduce(0.0) { $0 + $1 * $1 } }.squareRoot()
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,49 @@
+import SextantBytes
+import SextantCheckpoints
+import SextantTensor
+
+extension Report {
+  /// What a foreign checkpoint holds.
+  init(checkpoint source: CheckpointSource, rowLimit: Int) {
+    let checkpoint = source.checkpoint
+    let tensors = checkpoint.tensors
+    let parameters = tensors.reduce(0) { $0 + (Shape.elementCount($1.shape) ?? 0) }
+    let bytes = tensors.reduce(0) { $0 + $1.byteCount }
+    let metadata = checkpoint.metadata.sorted { ExactString($0.key) < ExactString($1.key) }
+    title = "\(printable(checkpoint.path)): a checkpoint, \(checkpoint.format)"
+    facts = [
+      ("parameters", Format.count(parameters)), ("weights", Format.bytes(bytes)),
+      ("config.json", source.configuration.map { printable($0) } ?? "none beside it"),
+      ("tokenizer.json", source.tokenizer.map { printable($0) } ?? "none beside it"),
+    ]
+    for (key, value) in metadata {
+      facts.append(("metadata \(printable(key))", printable(value, limit: 80)))
+    }
+    var table = Table(["name", "type", "shape", "#bytes"])
+    for tensor in tensors {
+      table.add([
+        printable(tensor.name), tensor.dataType.rawValue, Format.shape(tensor.shape),
+        Format.count(tensor.byteCount),
+      ])
+    }
+    tables = [(Format.count(tensors.count, of: "tensor"), table.abbreviated(to: rowLimit))]
+    notes = source.warnings.map { printable($0) }
+    json = JSONObject([
+      ("file", .string(checkpoint.path)), ("type", "checkpoint"),
+      ("format", .string(checkpoint.format)), ("parameters", JSONValue(parameters)),
+      ("tensor_bytes", JSONValue(bytes)),
+      ("metadata", .object(JSONObject(metadata.map { ($0.key, .string($0.value)) }))),
+      ("notes", .array(source.warnings.map { .string($0) })),
+      (
+        "tensors",
+        .array(
+          tensors.map {
+            [
+              "name": .string($0.name), "dtype": .string($0.dataType.rawValue),
+              "shape": JSONValue(shape: $0.shape), "bytes": JSONValue($0.byteCount),
+            ]
+          })
+      ),
+    ])
+  }
+}

@@ -1,0 +1,105 @@
+import SextantBytes
+import SextantConversion
+import SextantModels
+import SextantStore
+import SextantTensor
+import SextantTokenizers
+
+extension Report {
+  /// What a native model holds.
+  init(store: ModelStore, rowLimit: Int) throws(FormatError) {
+    let tokenizer = try ModelTokenizer.load(from: store)
+    let parameters = store.tensors.reduce(0) { $0 + (Shape.elementCount($1.shape) ?? 0) }
+    json = JSONObject([
+      ("file", .string(store.path)), ("type", "model"), ("bytes", JSONValue(store.fileByteCount)),
+      ("version", JSONValue(StoreFormat.version)), ("architecture", .string(store.architecture)),
+      ("configuration", .object(store.configuration)),
+      ("identity", .string(store.identity.description)), ("weights", .string(store.variant)),
+      ("parameters", JSONValue(parameters)),
+      ("tokenizer", tokenizer.map { Self.json($0) } ?? .null),
+      ("tensors", .array(store.tensors.map { Self.json($0) })),
+    ])
+    title = "\(printable(store.path)): a native model, \(Format.bytes(store.fileByteCount))"
+    facts = [
+      ("architecture", printable(store.architecture)),
+      ("configuration", Self.inline(store.configuration)),
+      ("identity", store.identity.description),
+      ("weights", store.variant == StoreFormat.sourceVariant ? "as in the source" : store.variant),
+      ("parameters", Format.count(parameters)),
+      ("tokenizer", tokenizer.map { Self.text($0) } ?? "none: takes token ids only"),
+    ]
+    var table = Table(["name", "type", "shape", "#bytes"])
+    for tensor in store.tensors {
+      table.add([
+        printable(tensor.name), tensor.dataType.rawValue, Format.shape(tensor.shape),
+        Format.count(tensor.byteCount),
+      ])
+    }
+    tables = [(Format.count(store.tensors.count, of: "tensor"), table.abbreviated(to: rowLimit))]
+    do throws(FormatError) {
+      try add(sites: Architectures.open(store).description.sites)
+    } catch {
+      // What stands in the header can be shown for a model that this build cannot run, too.
+      json["sites"] = .null
+      notes.append("this build does not run the model: \(error.found) [\(error.code.rawValue)]")
+    }
+  }
+
+  /// Adds the model's sites; those that every block has are one row.
+  private mutating func add(sites: [SiteDescription]) {
+    json["sites"] = .array(
+      sites.map { site in
+        [
+          "site": .string(site.site.name), "shape": JSONValue(shape: site.shape),
+          "axes": .array(site.axes.map { .string($0) }),
+        ]
+      })
+    var table = Table(["site", "shape", "axes"])
+    var seen: Set<[String]> = []
+    for site in sites {
+      let row = [site.site.pattern, Format.shape(site.shape), site.axes.joined(separator: ", ")]
+      if seen.insert(row).inserted { table.add(row) }
+    }
+    tables.append(("\(Format.count(sites.count, of: "site")); * stands for each block", table))
+  }
+
+  private static func json(_ tensor: StoredTensor) -> JSONValue {
+    var entry = JSONObject([
+      ("name", .string(tensor.name)), ("dtype", .string(tensor.dataType.rawValue)),
+      ("shape", JSONValue(shape: tensor.shape)), ("offset", JSONValue(tensor.offset)),
+      ("bytes", JSONValue(tensor.byteCount)), ("sha256", .string(tensor.digest.description)),
+    ])
+    if tensor.isConverted {
+      entry["source_dtype"] = .string(tensor.sourceDataType.rawValue)
+      entry["source_sha256"] = .string(tensor.sourceDigest.description)
+    }
+    return .object(entry)
+  }
+
+  private static func json(_ tokenizer: any Tokenizer) -> JSONValue {
+    [
+      "vocabulary": JSONValue(tokenizer.vocabularySize),
+      "end_of_text": tokenizer.endOfTextID.map { JSONValue($0) } ?? .null,
+      "sha256": .string(tokenizer.digest.description),
+    ]
+  }
+
+  private static func text(_ tokenizer: any Tokenizer) -> String {
+    let end = tokenizer.endOfTextID.map { ", \($0) ends a text" } ?? ""
+    return "\(Format.count(tokenizer.vocabularySize)) ids\(end)"
+  }
+
+  /// `key value` pairs in one line.
+  private static func inline(_ object: JSONObject) -> String {
+    printable(
+      object.members.map { "\($0.key) \($0.value.canonicalText)" }.joined(separator: ", "))
+  }
+}
+
+extension Site {
+  /// The name with `*` for the block, as `--sites` accepts it.
+  fileprivate var pattern: String {
+    guard let block else { return name }
+    return "blocks.*" + name.dropFirst("blocks.\(block)".count)
+  }
+}

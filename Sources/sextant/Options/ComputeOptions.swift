@@ -1,0 +1,45 @@
+import ArgumentParser
+import SextantTensor
+
+/// Options of everything that runs a model.
+struct ComputeOptions: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Threads to compute with. Results do not depend on it.",
+      discussion: "Default: the processors that the process may use.", valueName: "n"))
+  var threads: Int?
+
+  mutating func validate() throws {
+    if let threads, !(1...1024).contains(threads) {
+      throw ValidationError("--threads is \(threads); it must be between 1 and 1024.")
+    }
+  }
+
+  /// Sizes the shared pool; before anything is computed.
+  func apply() {
+    if let threads { WorkerPool.setSharedThreadCount(threads) }
+  }
+}
+
+/// The model to run and how to run it.
+struct ModelOptions: ParsableArguments {
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp("The model, a file made by `sextant convert`.", valueName: "model.sxt"))
+  var model: String
+
+  @OptionGroup var compute: ComputeOptions
+
+  /// Sizes the pool and opens the model.
+  func open() throws -> OpenModel {
+    compute.apply()
+    return try OpenModel(model)
+  }
+}
+
+/// Whether to speak to people or to programs.
+struct OutputOptions: ParsableArguments {
+  @Flag(name: .long, help: "Print one JSON document to standard output, for programs.")
+  var json = false
+}

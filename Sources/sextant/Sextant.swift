@@ -1,0 +1,46 @@
+import ArgumentParser
+import Glibc
+import SextantArtifacts
+import SextantBytes
+
+/// The root command: examples first, then what there is.
+struct Sextant: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "sextant",
+    abstract: """
+      Convert a language model, learn from it, steer it:
+
+        sextant convert checkpoint/ -o model.sxt
+        sextant steer train -m model.sxt --pairs pairs.jsonl -o joy.safetensors
+        sextant generate -m model.sxt -p "I thought" --apply joy.safetensors:2
+      """,
+    discussion: """
+      Sextant reads checkpoints of recurrent language models (safetensors, HDF5), runs them on \
+      the CPU, and learns small files from them: steering vectors that push the residual stream \
+      or the recurrent state while the model writes. Layers count from 0.
+
+      Exit status: 0 done, 64 wrong usage, 65 bad data, 66 missing input, 73 cannot create the \
+      output, 74 input or output error.
+      """,
+    version: ToolVersion.current,
+    subcommands: [
+      Convert.self, Inspect.self, Verify.self, Generate.self, Capture.self, Steer.self, Bench.self,
+    ])
+}
+
+/// Where the process starts, and how it ends.
+@main
+enum Main {
+  static func main() {
+    StandardStreams.prepare()
+    do {
+      var command = try Sextant.parseAsRoot()
+      try command.run()
+    } catch let refusal as FormatError {
+      StandardStreams.printError("Error: \(refusal)")
+      exit(refusal.exitStatus)
+    } catch {
+      Sextant.exit(withError: error)
+    }
+  }
+}

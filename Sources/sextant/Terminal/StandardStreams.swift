@@ -1,0 +1,75 @@
+import Glibc
+import SextantBytes
+
+/// Standard output and standard error, written without buffers.
+enum StandardStreams {
+  /// Makes the standard descriptors safe to use, before anything is opened.
+  ///
+  /// A descriptor that the caller closed would be given to the next file opened, and a report
+  /// would be written into a model: such descriptors are opened on something that refuses I/O.
+  /// A reader that goes away (`| head`) is an error code here and not a signal.
+  static func prepare() {
+    for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
+      _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+    }
+    signal(SIGPIPE, SIG_IGN)
+  }
+
+  /// Whether standard error is a terminal.
+  static var errorIsTerminal: Bool { isatty(STDERR_FILENO) == 1 }
+
+  /// Writes text to standard output.
+  ///
+  /// When the reader has gone, nobody wants the rest: the process ends, with success. Any other
+  /// failure ends it with status 74.
+  static func write(_ text: String) {
+    switch write(text, to: STDOUT_FILENO) {
+    case 0: return
+    case EPIPE: exit(0)
+    case let number:
+      let refusal = FormatError(
+        .fileWrite, file: "standard output", found: String(cString: strerror(number)),
+        expected: "every byte written")
+      printError("Error: \(refusal)")
+      exit(refusal.exitStatus)
+    }
+  }
+
+  /// Writes a line to standard output.
+  static func print(_ line: String) { write(line + "\n") }
+
+  /// Writes generated text: on a terminal, without the control characters that it would act on.
+  static func writeGenerated(_ text: String) {
+    guard isatty(STDOUT_FILENO) == 1 else {
+      write(text)
+      return
+    }
+    var shown = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars {
+      let isControl = scalar.properties.generalCategory == .control
+      shown.append(isControl && scalar != "\n" && scalar != "\t" ? "\u{FFFD}" : scalar)
+    }
+    write(String(shown))
+  }
+
+  /// Writes a line to standard error; nothing can be done when that fails.
+  static func printError(_ line: String) { _ = write(line + "\n", to: STDERR_FILENO) }
+
+  /// Writes to standard error as it is.
+  static func writeError(_ text: String) { _ = write(text, to: STDERR_FILENO) }
+
+  /// Writes all bytes; the error number of the failure, or 0.
+  private static func write(_ text: String, to descriptor: Int32) -> Int32 {
+    var text = text
+    return text.withUTF8 { bytes in
+      var done = 0
+      while done < bytes.count {
+        let count = Glibc.write(descriptor, bytes.baseAddress.map { $0 + done }, bytes.count - done)
+        if count < 0 && errno == EINTR { continue }
+        guard count >= 0 else { return errno }
+        done += count
+      }
+      return 0
+    }
+  }
+}
