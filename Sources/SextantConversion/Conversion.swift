@@ -68,9 +68,13 @@ public struct Conversion {
     source = try CheckpointSource.open(path)
     self.options = options
     let config = try Self.readConfiguration(source, options)
-    architecture = try Self.chooseArchitecture(config, options)
     let checkpoint = source.checkpoint
     let shapes = CheckpointShapes(checkpoint.tensors.map { ($0.name, $0.shape) })
+    if let name = options.architecture {
+      architecture = try Self.architecture(named: name)
+    } else {
+      architecture = try Architectures.recognise(config, checkpoint: shapes, path: checkpoint.path)
+    }
     configuration = try architecture.configuration(from: config, checkpoint: shapes)
     mapping = try WeightMapping(architecture, configuration, checkpoint)
     notes = source.warnings + mapping.notes
@@ -85,7 +89,7 @@ public struct Conversion {
 
   private static func readConfiguration(
     _ source: CheckpointSource, _ options: ConversionOptions
-  ) throws(FormatError) -> JSONNode {
+  ) throws(FormatError) -> JSONNode? {
     if let path = options.configuration ?? source.configuration {
       let bytes = try InputFile(path).readAll(limit: 16 << 20)
       return try JSONNode(parsing: bytes, code: .modelConfiguration, file: path)
@@ -95,33 +99,18 @@ public struct Conversion {
       return try JSONNode(
         parsing: Array(text.utf8), code: .modelConfiguration, file: source.checkpoint.path)
     }
-    throw FormatError(
-      .modelConfiguration, file: source.checkpoint.path, found: "no config.json beside the weights",
-      expected: "the model's configuration", remedy: "Name it with --config.")
+    return nil
   }
 
-  private static func chooseArchitecture(
-    _ config: JSONNode, _ options: ConversionOptions
+  private static func architecture(
+    named name: String
   ) throws(FormatError) -> any Architecture.Type {
-    if let name = options.architecture {
-      guard let architecture = Architectures.named(name) else {
-        throw FormatError(
-          .modelArchitecture, at: .option("--architecture"), found: name,
-          expected: Architectures.names)
-      }
-      return architecture
-    }
-    let matches = Architectures.all.filter { $0.recognises(config) }
-    guard matches.count == 1, let match = matches.first else {
-      let type = try config.optionalMember("model_type")
+    guard let architecture = Architectures.named(name) else {
       throw FormatError(
-        .modelArchitecture, file: config.file, at: .pointer("/model_type"),
-        found: matches.isEmpty
-          ? type.map { "\"\((try? $0.string()) ?? "")\"" } ?? "no model_type"
-          : matches.map { $0.name }.joined(separator: " and "),
-        expected: "one of \(Architectures.names)")
+        .modelArchitecture, at: .option("--architecture"), found: name,
+        expected: Architectures.names)
     }
-    return match
+    return architecture
   }
 
   private static func readTokenizer(
@@ -165,7 +154,7 @@ public struct Conversion {
       let stored = mapping.source(of: tensor.name)
       var check = NonfiniteCounter(stored.dataType)
       try writer.write(tensor.name) { sink throws(FormatError) in
-        try checkpoint.read(stored) { piece throws(FormatError) in
+        try mapping.read(tensor.name, from: checkpoint) { piece throws(FormatError) in
           check.count(piece)
           if tensor.dataType == stored.dataType {
             try sink.append(piece)

@@ -48,3 +48,17 @@ extension TensorSink {
     }
   }
 }
+
+/// The elements of a matrix [rows, columns] as [columns, rows].
+func transposed(_ bytes: [UInt8], rows: Int, columns: Int, width: Int) -> [UInt8] {
+  precondition(bytes.count == rows * columns * width)
+  return [UInt8](unsafeUninitializedCapacity: bytes.count) { target, count in
+    for row in 0..<rows {
+      for column in 0..<columns {
+        let (from, to) = ((row * columns + column) * width, (column * rows + row) * width)
+        for byte in 0..<width { target.initializeElement(at: to + byte, to: bytes[from + byte]) }
+      }
+    }
+    count = bytes.count
+  }
+}

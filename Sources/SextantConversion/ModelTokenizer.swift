@@ -4,8 +4,8 @@ import SextantTokenizers
 
 /// The tokenizer that travels with a model, as its own file's bytes.
 public enum ModelTokenizer {
-  /// The attachment's name.
-  public static let attachmentName = "tokenizer.json"
+  /// The attachment's name; its format is told by its content.
+  public static let attachmentName = "tokenizer"
 
   /// Reads the tokenizer of a store.
   ///

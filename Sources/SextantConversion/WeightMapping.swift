@@ -32,7 +32,7 @@ struct WeightMapping {
     var sources: [ExactString: CheckpointTensor] = [:]
     var missing: [String] = []
     for spec in specs {
-      let name = dialect.source(spec.name)
+      let name = dialect.source(spec.name).name
       if let tensor = found[ExactString(name)] {
         sources[ExactString(spec.name)] = tensor
       } else {
@@ -53,7 +53,10 @@ struct WeightMapping {
         .modelTensorUnexpected, file: path, found: Self.list(unexpected),
         expected: "\(specs.count) tensors of \(architecture.name)")
     }
-    for spec in specs { try Self.check(sources[ExactString(spec.name)], spec, path) }
+    for spec in specs {
+      let isTransposed = dialect.source(spec.name).isTransposed
+      try Self.check(sources[ExactString(spec.name)], spec, isTransposed, path)
+    }
     self.dialect = dialect
     self.specs = specs
     self.sources = sources
@@ -64,6 +67,26 @@ struct WeightMapping {
   func source(of name: String) -> CheckpointTensor {
     guard let tensor = sources[ExactString(name)] else { preconditionFailure("no \(name)") }
     return tensor
+  }
+
+  /// Hands over a canonical tensor's elements in the architecture's order, as `Checkpoint.read`.
+  ///
+  /// Only a transposed matrix is held in memory as a whole.
+  func read(
+    _ name: String, from checkpoint: any Checkpoint,
+    _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    let tensor = source(of: name)
+    guard dialect.source(name).isTransposed else { return try checkpoint.read(tensor, body) }
+    let dimensions = tensor.shape.filter { $0 != 1 }
+    let (rows, columns) = (dimensions.first ?? 1, dimensions.dropFirst().first ?? 1)
+    let bytes = try checkpoint.bytes(of: tensor)
+    let turned = transposed(bytes, rows: rows, columns: columns, width: tensor.dataType.byteWidth)
+    var failure: FormatError?
+    turned.withUnsafeBytes { buffer in
+      do throws(FormatError) { try body(buffer) } catch { failure = error }
+    }
+    if let failure { throw failure }
   }
 
   /// The first dimension of a canonical tensor.
@@ -84,18 +107,22 @@ struct WeightMapping {
   private static func dialect(
     of architecture: any Architecture.Type, _ found: [ExactString: CheckpointTensor], _ path: String
   ) throws(FormatError) -> Dialect {
-    let matches = architecture.dialects.filter { found[ExactString($0.marker)] != nil }
+    let matches = architecture.dialects.filter {
+      $0.markers.allSatisfy { found[ExactString($0)] != nil }
+    }
     guard let match = matches.first else {
       let names = found.keys.sorted().map(\.string)
       throw FormatError(
         .modelDialectUnknown, file: path, found: Self.list(names),
-        expected: architecture.dialects.map { "\($0.marker) (\($0.name))" }
-          .joined(separator: " or "))
+        expected: architecture.dialects.map {
+          "\($0.markers.joined(separator: " and ")) (\($0.name))"
+        }.joined(separator: ", or "))
     }
     guard matches.count == 1 else {
       throw FormatError(
         .modelDialectAmbiguous, file: path,
-        found: matches.map(\.marker).joined(separator: " and "), expected: "one of them")
+        found: matches.map { $0.markers.joined(separator: ", ") }.joined(separator: " and "),
+        expected: "one naming")
     }
     return match
   }
@@ -110,18 +137,18 @@ struct WeightMapping {
     _ found: [ExactString: CheckpointTensor], _ checkpoint: any Checkpoint
   ) throws(FormatError) -> String? {
     let pair = architecture.tiedPair
-    let head = found[ExactString(dialect.source(pair.head))]
+    let head = found[ExactString(dialect.source(pair.head).name)]
     let isTied = configuration[pair.flag] == .boolean(true)
     guard let head else {
       guard isTied else {
         throw FormatError(
-          .modelTied, file: checkpoint.path, found: "no \(dialect.source(pair.head))",
+          .modelTied, file: checkpoint.path, found: "no \(dialect.source(pair.head).name)",
           expected: "an output head, since the configuration says that it is not tied")
       }
       return nil
     }
     guard isTied else { return nil }
-    guard let embedding = found[ExactString(dialect.source(pair.embedding))],
+    guard let embedding = found[ExactString(dialect.source(pair.embedding).name)],
       embedding.dataType == head.dataType, embedding.shape == head.shape,
       try digest(embedding, checkpoint) == digest(head, checkpoint)
     else {
@@ -142,14 +169,15 @@ struct WeightMapping {
   }
 
   private static func check(
-    _ tensor: CheckpointTensor?, _ spec: WeightSpec, _ path: String
+    _ tensor: CheckpointTensor?, _ spec: WeightSpec, _ isTransposed: Bool, _ path: String
   ) throws(FormatError) {
     guard let tensor else { return }
+    let expected = isTransposed ? spec.shape.reversed() : spec.shape
     // [E, 1, K] and [E, K], [1, 1, C] and [C] are the same numbers.
-    guard tensor.shape.filter({ $0 != 1 }) == spec.shape.filter({ $0 != 1 }) else {
+    guard tensor.shape.filter({ $0 != 1 }) == expected.filter({ $0 != 1 }) else {
       throw FormatError(
         .modelShape, file: path, at: .tensor(tensor.name), found: "\(tensor.shape)",
-        expected: "\(spec.shape)")
+        expected: "\(expected)")
     }
     guard [.f32, .bf16, .f16].contains(tensor.dataType) else {
       throw FormatError(

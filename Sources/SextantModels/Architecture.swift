@@ -28,23 +28,42 @@ public struct WeightSpec: Sendable, Equatable {
 
 /// How one published naming spells an architecture's tensors.
 public struct Dialect: Sendable {
+  /// Where a canonical tensor stands in a checkpoint of this dialect.
+  public struct Source: Sendable, Equatable, ExpressibleByStringLiteral,
+    ExpressibleByStringInterpolation
+  {
+    /// The tensor's name there.
+    public let name: String
+    /// Whether the matrix is stored as [in, out].
+    public let isTransposed: Bool
+
+    /// A source of that name.
+    public init(_ name: String, isTransposed: Bool = false) {
+      self.name = name
+      self.isTransposed = isTransposed
+    }
+
+    /// A source of that name, stored as the architecture wants it.
+    public init(stringLiteral name: String) { self.init(name) }
+  }
+
   /// The dialect's name, such as `huggingface`.
   public let name: String
-  /// A tensor that every checkpoint of this dialect has and no other dialect has.
-  public let marker: String
-  /// The name of a canonical tensor in this dialect. A function, because some namings count by
-  /// block.
-  public let source: @Sendable (_ canonicalName: String) -> String
+  /// Tensors that every checkpoint of this dialect has; together no other dialect of any
+  /// architecture has them.
+  public let markers: [String]
+  /// The source of a canonical tensor. A function, because some namings count by block.
+  public let source: @Sendable (_ canonicalName: String) -> Source
   /// Whether a tensor of a checkpoint is a buffer without weights, to be left out.
   public let ignores: @Sendable (_ name: String) -> Bool
 
   /// Describes a naming.
   public init(
-    name: String, marker: String, ignores: @escaping @Sendable (String) -> Bool = { _ in false },
-    source: @escaping @Sendable (String) -> String
+    name: String, markers: [String], ignores: @escaping @Sendable (String) -> Bool = { _ in false },
+    source: @escaping @Sendable (String) -> Source
   ) {
     self.name = name
-    self.marker = marker
+    self.markers = markers
     self.source = source
     self.ignores = ignores
   }
@@ -78,6 +97,23 @@ public struct CheckpointShapes: Sendable {
 
   /// Whether the tensor is there.
   public func contains(_ name: String) -> Bool { shapes[ExactString(name)] != nil }
+
+  /// Whether the tensors follow a dialect.
+  public func follow(_ dialect: Dialect) -> Bool { dialect.markers.allSatisfy(contains) }
+}
+
+extension Architecture {
+  /// The configuration, for architectures whose checkpoints never come without one.
+  ///
+  /// - Throws: `model.config` where there is none.
+  static func required(_ config: JSONNode?) throws(FormatError) -> JSONNode {
+    guard let config else {
+      throw FormatError(
+        .modelConfiguration, found: "no config.json beside the weights",
+        expected: "the configuration of a \(name) model", remedy: "Name it with --config.")
+    }
+    return config
+  }
 }
 
 /// A family of models: its configuration, weights, published namings and forward pass.
@@ -92,9 +128,12 @@ public protocol Architecture {
 
   /// The canonical configuration of a published one, checked; the same for every dialect.
   ///
-  /// - Throws: `model.config`.
+  /// - Parameters:
+  ///   - config: the published configuration; nil for checkpoints that come without one.
+  ///   - checkpoint: the names and shapes of the checkpoint's tensors.
+  /// - Throws: `model.config`, also where there is none and the architecture needs one.
   static func configuration(
-    from config: JSONNode, checkpoint: CheckpointShapes
+    from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject
 
   /// The tensors of a model with this canonical configuration.

@@ -14,6 +14,30 @@ public enum Architectures {
     all.first { $0.name == name }
   }
 
+  /// The architecture of a checkpoint: told by its configuration, or else by its tensors.
+  ///
+  /// - Parameter path: the checkpoint's path, for refusals.
+  /// - Throws: `model.architecture` when none or several fit.
+  public static func recognise(
+    _ config: JSONNode?, checkpoint: CheckpointShapes, path: String
+  ) throws(FormatError) -> any Architecture.Type {
+    let matches = all.filter { architecture in
+      if let config { return architecture.recognises(config) }
+      return architecture.dialects.contains { checkpoint.follow($0) }
+    }
+    if matches.count == 1, let match = matches.first { return match }
+    var found = matches.map { $0.name }.joined(separator: " and ")
+    if matches.isEmpty, let config {
+      let type = try config.optionalMember("model_type")
+      found = try type.map { node throws(FormatError) in "\"\(try node.string())\"" } ?? "no model_type"
+    } else if matches.isEmpty {
+      found = "no configuration, and tensors of no known naming"
+    }
+    throw FormatError(
+      .modelArchitecture, file: config?.file ?? path,
+      at: config == nil ? nil : .pointer("/model_type"), found: found, expected: "one of \(names)")
+  }
+
   /// Opens the model of a store.
   ///
   /// - Throws: `store.architecture` and what the architecture's `open` throws.

@@ -30,7 +30,7 @@ import Testing
     let safetensors = try convert("demo-model/model.safetensors")
     let hdf5 = try convert("demo-model/model.h5")
     #expect(safetensors.bytes == hdf5.bytes)
-    #expect(try safetensors.store.attachment("tokenizer.json") != nil)
+    #expect(try safetensors.store.attachment(ModelTokenizer.attachmentName) != nil)
     try safetensors.store.verify()
   }
 

@@ -139,8 +139,9 @@ public enum Mamba: Architecture {
 
   /// The canonical configuration of a published one.
   public static func configuration(
-    from config: JSONNode, checkpoint: CheckpointShapes
+    from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {
+    let config = try required(config)
     let isHuggingFace = try config.optionalMember("hidden_size") != nil
     let configuration =
       isHuggingFace ? try Configuration.huggingFace(config) : try Configuration.stateSpaces(config)
@@ -197,12 +198,13 @@ public enum Mamba: Architecture {
   ]
 
   private static func dialect(_ name: String, embedding: String) -> Dialect {
-    Dialect(name: name, marker: embedding) { canonical in
+    let markers = [embedding, "backbone.layers.0.mixer.x_proj.weight"]
+    return Dialect(name: name, markers: markers) { canonical in
       switch canonical {
-      case "embedding.weight": embedding
+      case "embedding.weight": "\(embedding)"
       case "final_norm.weight": "backbone.norm_f.weight"
       case "head.weight": "lm_head.weight"
-      default: "backbone.layers." + canonical.dropFirst("blocks.".count)
+      default: "backbone.layers.\(canonical.dropFirst("blocks.".count))"
       }
     }
   }
