@@ -102,7 +102,9 @@ let package = Package(
       dependencies: ["SextantStore", "SextantTensor", "SextantBytes", "SextantTestSupport"]),
     .testTarget(
       name: "SextantModelsTests",
-      dependencies: ["SextantModels", "SextantConversion", "SextantCheckpoints", "SextantTestSupport"]),
+      dependencies: [
+        "SextantModels", "SextantConversion", "SextantCheckpoints", "SextantTestSupport",
+      ]),
     .testTarget(
       name: "SextantTokenizersTests",
       dependencies: ["SextantTokenizers", "SextantBytes", "SextantTestSupport"]),

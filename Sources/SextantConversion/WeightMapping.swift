@@ -25,7 +25,8 @@ struct WeightMapping {
   ) throws(FormatError) {
     let path = checkpoint.path
     let found = Dictionary(
-      checkpoint.tensors.map { (ExactString($0.name), $0) }, uniquingKeysWith: { first, _ in first })
+      checkpoint.tensors.map { (ExactString($0.name), $0) }, uniquingKeysWith: { first, _ in first }
+    )
     let dialect = try Self.dialect(of: architecture, found, path)
     let duplicate = try Self.tiedHead(architecture, configuration, dialect, found, checkpoint)
     let specs = try architecture.weights(configuration)

@@ -43,7 +43,9 @@ public struct SentimentLexicon: Sendable {
     text.lowercased().split { !$0.isLetter && $0 != "'" }.map(String.init)
   }
 
-  private static let negations: Set<String> = ["not", "no", "never", "nothing", "hardly", "without"]
+  private static let negations: Set<String> = [
+    "not", "no", "never", "nothing", "hardly", "without",
+  ]
 
   private static let praise = """
     good great best better love loved loves lovely fun funny hilarious entertaining enjoyed enjoy \

@@ -30,7 +30,8 @@ public struct ModelDescription: Sendable {
 
   /// Every site, in the order in which a run visits them.
   public var sites: [SiteDescription] {
-    let residual = { (site: Site) in SiteDescription(site: site, shape: [width], axes: ["channel"]) }
+    let residual = { (site: Site) in SiteDescription(site: site, shape: [width], axes: ["channel"])
+    }
     var sites = [residual(.embedding)]
     for block in 0..<layerCount {
       sites.append(residual(.input(block: block)))

@@ -45,7 +45,8 @@ extension ModelDescription {
     case "all": Self.word("residual", selects: site) || site.isState
     default:
       if let block = site.block, word.contains("*") {
-        site.name == word.split(separator: "*", omittingEmptySubsequences: false)
+        site.name
+          == word.split(separator: "*", omittingEmptySubsequences: false)
           .joined(separator: String(block))
       } else {
         site.name == word

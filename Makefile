@@ -1,0 +1,59 @@
+# What a fresh clone needs: `make demo` shows the whole pipeline, `make test` runs every test. Both install the system
+# libraries that are missing, and say which.
+
+# Debug builds compile C at -O0, where the kernels are 50 times slower.
+DEBUG_FLAGS := -Xcc -O2
+LINTED := Package.swift Sources Tests
+
+.PHONY: help demo test build lint format dependencies clean
+
+help:
+	@echo "make demo    build, then run the whole pipeline on the model in fixtures/"
+	@echo "make test    build, then run every test"
+	@echo "make build   build the executables into .build/release/"
+	@echo "make lint    check formatting, and the digests of the fixtures"
+	@echo "make format  format the sources"
+
+demo: build
+	.build/release/sextant demo
+
+# sextant reads HDF5 through sextant-hdf5, which must lie beside it.
+build: dependencies
+	swift build -c release --product sextant
+	swift build -c release --product sextant-hdf5
+
+test: dependencies
+	swift test $(DEBUG_FLAGS) --disable-xctest
+
+lint:
+	swift format lint --strict --recursive --parallel $(LINTED)
+	python3 fixtures/generate/digests.py --check
+
+format:
+	swift format --in-place --recursive --parallel $(LINTED)
+
+clean:
+	swift package clean
+
+# Installs what is missing, with the least that it needs: nothing at all when everything is there.
+dependencies:
+	@set -eu; \
+	command -v swift >/dev/null || { \
+	  echo "Swift 6.3 is needed: see https://www.swift.org/install" >&2; exit 1; }; \
+	missing=; \
+	command -v pkg-config >/dev/null || missing=" pkg-config"; \
+	has() { command -v pkg-config >/dev/null && pkg-config --exists "$$1"; }; \
+	has hdf5-serial || missing="$$missing libhdf5-dev"; \
+	has zlib || missing="$$missing zlib1g-dev"; \
+	has libcrypto || missing="$$missing libssl-dev"; \
+	has openblas || missing="$$missing libopenblas-dev"; \
+	[ -n "$$missing" ] || exit 0; \
+	echo "missing:$$missing"; \
+	if ! command -v apt-get >/dev/null; then \
+	  echo "Install the packages that your system has in place of these, then try again." >&2; exit 1; \
+	elif [ "$$(id -u)" = 0 ]; then sudo=; \
+	elif command -v sudo >/dev/null; then sudo=sudo; \
+	else echo "Ask an administrator to run: apt-get install$$missing" >&2; exit 1; fi; \
+	$$sudo apt-get update -qq || true; \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing || { \
+	  echo "Could not install:$$missing. Install them by hand, then try again." >&2; exit 1; }
