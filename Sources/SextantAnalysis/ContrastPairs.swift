@@ -74,9 +74,8 @@ public struct ContrastPairs: Sendable {
         let node = try JSONNode(
           parsing: Array(line), limits: textLimits, code: .dataRecord, file: path)
         pairs.append(
-          Pair(
-            positive: try text(node.member("positive")), negative: try text(node.member("negative"))
-          ))
+          try pair(
+            text(node.member("positive")), text(node.member("negative")), node))
       } catch {
         var refusal = error
         refusal.found += "\(refusal.place.map { " (\($0))" } ?? "")"
@@ -96,9 +95,9 @@ public struct ContrastPairs: Sendable {
     for record in try root.elements() {
       let prompt = template.fill(try text(record.member("question")))
       pairs.append(
-        Pair(
-          positive: prompt + (try letter(record.member("answer_matching_behavior"))),
-          negative: prompt + (try letter(record.member("answer_not_matching_behavior")))))
+        try pair(
+          prompt + letter(record.member("answer_matching_behavior")),
+          prompt + letter(record.member("answer_not_matching_behavior")), record))
     }
     return pairs
   }
@@ -112,11 +111,32 @@ public struct ContrastPairs: Sendable {
     return text
   }
 
-  /// "(A)", with or without spaces around it, is the answer A.
+  /// Two texts without a difference would only take weight from the others.
+  private static func pair(
+    _ positive: String, _ negative: String, _ node: JSONNode
+  ) throws(FormatError) -> Pair {
+    guard ExactString(positive) != ExactString(negative) else {
+      throw node.refusal(found: "the same text twice", expected: "two texts that differ")
+    }
+    return Pair(positive: positive, negative: negative)
+  }
+
+  /// The letter of "(A)" or "A", with or without spaces around it. Any letter stays itself: some
+  /// questions have more than two answers.
   private static func letter(_ node: JSONNode) throws(FormatError) -> String {
-    let letters = try node.string().filter { !" ()".contains($0) }
-    guard letters.count == 1 else { throw node.refusal(expected: "a letter such as \"(A)\"") }
-    return letters
+    var letters = try node.string().utf8.drop { $0 == UInt8(ascii: " ") }
+    while letters.last == UInt8(ascii: " ") { letters.removeLast() }
+    if letters.first == UInt8(ascii: "("), letters.last == UInt8(ascii: ")") {
+      letters = letters.dropFirst().dropLast()
+    }
+    let isLetter = { (byte: UInt8) in
+      (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte & 0xDF)
+        || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+    }
+    guard letters.count == 1, letters.allSatisfy(isLetter) else {
+      throw node.refusal(expected: "a letter such as \"(A)\"")
+    }
+    return String(decoding: letters, as: UTF8.self)
   }
 
   // MARK: Tokens
@@ -148,7 +168,8 @@ public struct ContrastPairs: Sendable {
         expected: "at least one token")
     }
     if form == .answers {
-      let prompt = tokenizer.encode(String(text.dropLast()))
+      // By scalars: the letter may form one character with what stands before it.
+      let prompt = tokenizer.encode(String(text.unicodeScalars.dropLast()))
       guard tokens.count == prompt.count + 1, tokens.starts(with: prompt) else {
         throw FormatError(
           .dataTokenization, file: file, at: .pointer("/\(record)"),
