@@ -88,6 +88,7 @@ public struct Sampler: Sendable {
       rest -= candidate.weight
       if rest < 0 { return candidate.id }
     }
-    return candidates.last?.id ?? best
+    // Rounding left a rest: the last token that has a chance takes it.
+    return candidates.last { $0.weight > 0 }?.id ?? best
   }
 }
