@@ -3,7 +3,8 @@ import SextantBytes
 /// Which tokens of a text: where values are read when training, and edited when applying.
 ///
 /// Written as a list of `last`, `last-K` (the last K), `all`, `prompt`, `generated`, or indices
-/// (negative ones count from the prompt's end, so that -1 is `last`), joined by commas.
+/// (negative ones count from the prompt's end, so that -1 is `last`; others from the prompt's start,
+/// and may lie behind it), joined by commas, without spaces.
 public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
   /// One member of the list.
   public enum Part: Sendable, Equatable {
@@ -42,9 +43,9 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
       case "generated": parts.append(.generated)
       case "last": parts.append(.last(count: 1))
       default:
-        if word.hasPrefix("last-"), let count = Int(word.dropFirst(5)), count > 0 {
+        if word.hasPrefix("last-"), let count = Self.integer(word.dropFirst(5)), count > 0 {
           parts.append(.last(count: count))
-        } else if let index = Int(word) {
+        } else if let index = Self.integer(word) {
           parts.append(.index(index))
         } else {
           return nil
@@ -52,6 +53,12 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
       }
     }
     self.init(parts)
+  }
+
+  /// A number in its one spelling: no plus sign, no leading zeros, no -0.
+  private static func integer(_ word: Substring) -> Int? {
+    guard let value = Int(word), String(value) == word else { return nil }
+    return value
   }
 
   /// The written form.
@@ -75,9 +82,9 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
       case .prompt: prompt.contains(position)
       case .generated: position >= prompt.upperBound
       case .last(let count):
-        prompt.contains(position) && position >= prompt.upperBound - count
+        prompt.contains(position) && prompt.upperBound - position <= count
       case .index(let index):
-        position == (index < 0 ? prompt.upperBound : prompt.lowerBound) + index
+        position - (index < 0 ? prompt.upperBound : prompt.lowerBound) == index
       }
     }
   }
