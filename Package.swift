@@ -100,10 +100,22 @@ let package = Package(
     .testTarget(
       name: "SextantStoreTests",
       dependencies: ["SextantStore", "SextantTensor", "SextantBytes", "SextantTestSupport"]),
+    .target(
+      name: "SextantModelTestSupport",
+      dependencies: [
+        "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantTokenizers",
+        "SextantModels", "SextantConversion", "SextantTestSupport",
+      ], path: "Tests/SextantModelTestSupport"),
     .testTarget(
       name: "SextantModelsTests",
       dependencies: [
         "SextantModels", "SextantConversion", "SextantCheckpoints", "SextantTestSupport",
+        "SextantModelTestSupport",
+      ]),
+    .testTarget(
+      name: "SextantArtifactsTests",
+      dependencies: [
+        "SextantArtifacts", "SextantStore", "SextantTensor", "SextantBytes", "SextantTestSupport",
       ]),
     .testTarget(
       name: "SextantTokenizersTests",

@@ -18,17 +18,17 @@ public struct CaptureReader {
   /// Keeps values as they pass; states at the end of the run only.
   private final class Recorder: Tap {
     private let sites: Set<Site>
-    private let end: Int
+    private let last: Int
     var pieces: [Site: [Tensor]] = [:]
 
-    init(_ sites: Set<Site>, end: Int) {
+    init(_ sites: Set<Site>, last: Int) {
       self.sites = sites
-      self.end = end
+      self.last = last
     }
 
     func wants(_ site: Site) -> Bool { sites.contains(site) }
 
-    func stateStops(in range: ClosedRange<Int>) -> [Int] { range.contains(end) ? [end] : [] }
+    func stateVisits(in positions: Range<Int>) -> StateVisits { StateVisits(after: [last]) }
 
     func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
       pieces[site, default: []].append(value)
@@ -59,7 +59,7 @@ public struct CaptureReader {
         throw FormatError(
           .dataRecord, found: "prompt \(index) without tokens", expected: "at least one token")
       }
-      let recorder = Recorder(wanted, end: prompt.count)
+      let recorder = Recorder(wanted, last: prompt.count - 1)
       var state = model.initialState()
       _ = try model.run(
         TokenBatch(prompt), from: &state, logits: wanted.contains(.logits) ? .all : .none,
@@ -82,7 +82,7 @@ public struct CaptureReader {
     }
     let manifest = Manifest(
       kind: Capture.name, kindVersion: Capture.version,
-      model: model.description.reference(tokenizer: tokenizer), sites: sites.map(\.site.name),
+      model: model.description.reference(tokenizer: tokenizer), sites: sites.map(\.reference),
       details: JSONObject([("prompts", .integer(Int64(prompts.count)))]))
     return Artifact(manifest: manifest, tensors: tensors)
   }

@@ -5,7 +5,7 @@ import SextantStore
 import SextantTensor
 
 /// The moments of every site that was read, for every class of texts.
-public struct MomentSet: Sendable {
+public struct MomentSet: Sendable, Equatable {
   /// The classes, such as `positive` and `negative`.
   public let classes: [String]
   /// The sites, in the model's order.
@@ -47,9 +47,18 @@ public struct MomentSet: Sendable {
     accumulators[Key(site: site, name: name)]?.add(rows)
   }
 
-  /// Adds what another set of the same sites and classes has seen.
-  public mutating func merge(_ other: MomentSet) {
-    precondition(other.sites == sites && other.classes == classes)
+  /// Adds what another set of the same sites and classes has seen, such as another machine's part
+  /// of the data.
+  ///
+  /// - Throws: `artifact.site` when sites, classes or what was collected differ.
+  public mutating func merge(_ other: MomentSet) throws(FormatError) {
+    guard other.sites == sites, other.classes == classes,
+      accumulators.allSatisfy({ other.accumulators[$0.key]?.order == $0.value.order })
+    else {
+      throw FormatError(
+        .artifactSite, found: "moments of other sites, classes or orders",
+        expected: "\(sites.count) sites, the classes \(classes.joined(separator: ", "))")
+    }
     for (key, value) in other.accumulators { accumulators[key]?.merge(value) }
   }
 
@@ -80,10 +89,39 @@ public struct MomentSet: Sendable {
     }
     let manifest = Manifest(
       kind: Moments.name, kindVersion: Moments.version, model: model,
-      sites: sites.map(\.site.name),
+      sites: sites.map(\.reference),
       details: JSONObject([
         ("classes", .array(classes.map { .string($0) })), ("data", .object(data)),
       ]))
     return Artifact(manifest: manifest, tensors: tensors)
+  }
+
+  /// The moments that an artifact holds.
+  ///
+  /// - Throws: `artifact.*`.
+  public init(_ artifact: Artifact) throws(FormatError) {
+    try Moments.check(artifact)
+    classes = try Moments.classes(of: artifact)
+    var sites: [SiteDescription] = []
+    accumulators = [:]
+    for reference in artifact.manifest.sites {
+      guard let site = Site(name: reference.name) else {
+        throw FormatError(
+          .artifactSite, file: artifact.file, found: "site \(reference.name)",
+          expected: "a site such as blocks.0.output")
+      }
+      sites.append(SiteDescription(site: site, shape: reference.shape, axes: reference.axes))
+      for name in classes {
+        let values = { (statistic: String) -> [Double]? in
+          artifact.tensor("\(reference.name).\(name).\(statistic)")?.withDoubles { Array($0) }
+        }
+        let (variance, covariance) = (values("variance"), values("covariance"))
+        accumulators[Key(site: site, name: name)] = MomentAccumulator(
+          order: covariance != nil ? .covariance : variance != nil ? .variance : .mean,
+          count: Int(values("count")?.first ?? 0), mean: values("mean") ?? [],
+          spread: covariance ?? variance ?? [])
+      }
+    }
+    self.sites = sites
   }
 }

@@ -25,22 +25,24 @@ final class MomentTap: Tap {
 
   func wants(_ site: Site) -> Bool { sites.contains(site) }
 
-  /// The state that a position leaves is seen before the position after it.
-  func stateStops(in range: ClosedRange<Int>) -> [Int] {
-    readsState ? positions.map { $0 + 1 }.filter { range.contains($0) } : []
+  func stateVisits(in positions: Range<Int>) -> StateVisits {
+    StateVisits(after: readsState ? self.positions.filter(positions.contains) : [])
   }
 
   func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
-    if site.isState {
-      let flat = value.reshaped([context.batch, value.count / context.batch])  // [B, n]
-      moments.add(flat, to: site, name)
+    guard !site.isState else {
+      moments.add(value.reshaped([context.batch, value.count / context.batch]), to: site, name)
       return
     }
-    for position in context.positions where positions.contains(position) {
-      for sequence in 0..<context.batch {
-        let row = context.row(sequence: sequence, position: position)
-        moments.add(value.slice(rows: row..<row + 1), to: site, name)
-      }
+    let selected = context.positions.filter(positions.contains)
+    guard selected.count < context.positions.count else {
+      moments.add(value, to: site, name)  // [B·T, n]
+      return
     }
+    guard !selected.isEmpty else { return }
+    let rows = (0..<context.batch).flatMap { sequence in
+      selected.map { context.row(sequence: sequence, position: $0) }
+    }
+    moments.add(Kernels.gather(value, rows: rows), to: site, name)  // [B·selected, n]
   }
 }

@@ -57,13 +57,13 @@ public struct Retraining {
     }
     let trainer = try SteeringTrainer(
       model, tokenizer, method: method,
-      sites: model.description.sites(named: vector.vectors.map(\.site)),
+      sites: model.description.sites(named: vector.vectors.map(\.site.name)),
       positions: vector.training.positions)
     let trained = try trainer.train(recordedPairs(vector.training.data, file), progress: progress)
     var again = trained.vector.artifact
     // Another version that computes the same is no difference.
     again = Artifact(
-      manifest: again.manifest.made(by: artifact.manifest.toolVersion), tensors: again.tensors)
+      manifest: again.manifest.made(by: artifact.manifest.tool.version), tensors: again.tensors)
     return again
   }
 

@@ -65,19 +65,20 @@ public struct SteeringTrainer {
     let moments = try reader.read(
       [(Self.positive, tokens.positive), (Self.negative, tokens.negative)], sites: sites,
       progress: progress)
-    var vectors: [(site: String, value: Tensor)] = []
+    var vectors: [(site: SiteReference, value: Tensor)] = []
     var statistics = JSONObject()
     for site in sites {
       guard let positive = moments[site.site, Self.positive],
         let negative = moments[site.site, Self.negative]
       else { preconditionFailure("no moments of \(site.site)") }
       let difference = zip(positive.mean, negative.mean).map { $0 - $1 }
-      guard difference.allSatisfy(\.isFinite) else {
+      let values = difference.map(Float.init)
+      guard values.allSatisfy(\.isFinite) else {
         throw FormatError(
           .artifactNonfinite, at: .tensor(site.site.name), found: "activations that are not finite",
           expected: "finite numbers")
       }
-      vectors.append((site.site.name, Tensor(difference.map(Float.init), shape: site.shape)))
+      vectors.append((site.reference, Tensor(values, shape: site.shape)))
       statistics[site.site.name] = Self.statistics(difference, positive, negative)
     }
     let training = SteeringVector.Training(

@@ -5,10 +5,13 @@ import SextantTensor
 /// What was learned from a model, as a file: a manifest and the tensors that it describes.
 ///
 /// The file is safetensors in a strict profile, so that other tools open it with one line. Its
-/// `__metadata__` holds one key, `sextant`, whose value is the manifest.
+/// `__metadata__` holds the manifest and its digest, and nothing else. The manifest holds the
+/// digests of the tensors, so that the one digest vouches for everything.
 public struct Artifact: Sendable, Equatable {
   /// The key of the manifest in the safetensors metadata.
   public static let metadataKey = "sextant"
+  /// The key of the SHA-256 of the manifest's bytes.
+  public static let digestKey = "sextant.sha256"
   /// Bytes that a manifest may have.
   public static let manifestLimit = 16 << 20
 
@@ -28,7 +31,16 @@ public struct Artifact: Sendable, Equatable {
 
   /// The tensor of that name.
   public func tensor(_ name: String) -> Tensor? {
-    tensors.first { ExactString($0.name) == ExactString(name) }?.value
+    var range = tensors.indices
+    while !range.isEmpty {
+      let middle = range.lowerBound + range.count / 2
+      let candidate = tensors[middle]
+      if candidate.name.utf8.elementsEqual(name.utf8) { return candidate.value }
+      range =
+        candidate.name.utf8.lexicographicallyPrecedes(name.utf8)
+        ? middle + 1..<range.upperBound : range.lowerBound..<middle
+    }
+    return nil
   }
 
   /// Equal manifests and equal tensors, whatever the file.
@@ -51,32 +63,35 @@ public struct Artifact: Sendable, Equatable {
   /// - Throws: `file.*`, `st.*`, `json.*`, `artifact.*`.
   public init(reading path: String) throws(FormatError) {
     let file = try SafetensorsFile(path, stringLimit: Self.manifestLimit)
-    guard let text = file.metadata[Self.metadataKey] else {
-      throw FormatError(
-        .artifactFormat, file: path, found: "a safetensors file without a manifest",
-        expected: "the metadata key \"\(Self.metadataKey)\"")
-    }
-    let (manifest, digests) = try Manifest.read(text, file: path)
-    guard let kind = ArtifactKinds.named(manifest.kind) else {
-      throw FormatError(
-        .artifactKind, file: path, at: .pointer("/kind"), found: manifest.kind,
-        expected: "one of \(ArtifactKinds.names)")
-    }
-    guard manifest.kindVersion == kind.version else {
-      throw FormatError(
-        .artifactVersion, file: path, at: .pointer("/kind_version"),
-        found: "version \(manifest.kindVersion) of \(kind.name)",
-        expected: "version \(kind.version)")
-    }
-    self.init(
-      manifest: manifest, tensors: try Self.tensors(file, digests, kind), file: path)
+    let (manifest, digests) = try Manifest.read(try Self.manifestText(file), file: path)
+    self.init(manifest: manifest, tensors: try Self.tensors(file, digests), file: path)
     try file.checkUnchanged()
-    try kind.check(self)
+    try check()
+  }
+
+  /// The manifest of a file, once its digest is right.
+  private static func manifestText(_ file: SafetensorsFile) throws(FormatError) -> String {
+    guard let text = file.metadata[metadataKey] else {
+      throw FormatError(
+        .artifactFormat, file: file.path, found: "a safetensors file without a manifest",
+        expected: "the metadata key \"\(metadataKey)\"")
+    }
+    guard let recorded = file.metadata[digestKey], file.metadata.count == 2 else {
+      throw FormatError(
+        .artifactFormat, file: file.path, found: "metadata \(file.metadata.keys.sorted())",
+        expected: "the keys \"\(metadataKey)\" and \"\(digestKey)\"")
+    }
+    let found = SHA256.digest(Array(text.utf8))
+    guard Digest(hexadecimal: recorded) == found else {
+      throw FormatError(
+        .artifactDigest, file: file.path, at: .pointer(""), found: found.description,
+        expected: recorded)
+    }
+    return text
   }
 
   private static func tensors(
-    _ file: SafetensorsFile, _ digests: [(name: String, digest: Digest)],
-    _ kind: any ArtifactKind.Type
+    _ file: SafetensorsFile, _ digests: Manifest.Digests
   ) throws(FormatError) -> [(name: String, value: Tensor)] {
     let recorded = Set(digests.map { ExactString($0.name) })
     if let extra = file.tensors.first(where: { !recorded.contains(ExactString($0.name)) }) {
@@ -102,25 +117,9 @@ public struct Artifact: Sendable, Equatable {
         unsafe Tensor(copying: $0, dataType: entry.dataType, shape: entry.shape)
       }
       guard let value else { preconditionFailure("the reader checked sizes") }
-      if kind.refusesNonfinite { try checkFinite(value, name, file.path) }
       tensors.append((name, value))
     }
     return tensors
-  }
-
-  private static func checkFinite(
-    _ tensor: Tensor, _ name: String, _ path: String?
-  ) throws(FormatError) {
-    let values: [Double] =
-      switch tensor.dataType {
-      case .f32: tensor.values.map(Double.init)
-      case .f64: unsafe tensor.withDoubles { unsafe Array($0) }
-      default: []
-      }
-    guard let place = values.firstIndex(where: { !$0.isFinite }) else { return }
-    throw FormatError(
-      .artifactNonfinite, file: path, at: .tensor(name),
-      found: "\(values[place]) at element \(place)", expected: "finite numbers")
   }
 
   // MARK: Writing
@@ -138,17 +137,16 @@ public struct Artifact: Sendable, Equatable {
   public func bytes() throws(FormatError) -> [UInt8] { try writer().bytes() }
 
   private func writer() throws(FormatError) -> SafetensorsWriter {
-    guard let kind = ArtifactKinds.named(manifest.kind) else {
-      preconditionFailure("no kind \(manifest.kind)")
-    }
-    try kind.check(self)
-    if kind.refusesNonfinite {
-      for (name, value) in tensors { try Self.checkFinite(value, name, file) }
-    }
+    try check()
     let digests = tensors.map { name, value in
       (name, unsafe value.withUnsafeBytes { unsafe SHA256.digest($0) })
     }
-    var writer = SafetensorsWriter(metadata: [Self.metadataKey: manifest.text(digests: digests)])
+    let text = manifest.text(digests: digests)
+    // Read back once: a reader with its limits accepts what is written, or nothing is written.
+    _ = try Manifest.read(text, file: file)
+    var writer = SafetensorsWriter(metadata: [
+      Self.metadataKey: text, Self.digestKey: SHA256.digest(Array(text.utf8)).description,
+    ])
     for (name, value) in tensors { writer.add(name, value) }
     return writer
   }

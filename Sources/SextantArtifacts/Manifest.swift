@@ -13,6 +13,23 @@ public struct Manifest: Sendable, Equatable {
   /// The names that `requires` may hold. None yet.
   static let knownFeatures: Set<String> = []
 
+  /// The program that made an artifact.
+  public struct Tool: Sendable, Equatable {
+    /// The program's name.
+    public var name: String
+    /// The program's version.
+    public var version: String
+
+    /// Names a program.
+    public init(name: String, version: String) {
+      self.name = name
+      self.version = version
+    }
+
+    /// This program.
+    public static let current = Tool(name: "sextant", version: ToolVersion.current)
+  }
+
   /// The kind's name, such as `steering`.
   public var kind: String
   /// The version of the kind.
@@ -20,89 +37,50 @@ public struct Manifest: Sendable, Equatable {
   /// The model that the artifact was made from.
   public var model: ModelReference
   /// The sites that the tensors belong to, in the model's order.
-  public var sites: [String]
+  public var sites: [SiteReference]
   /// The program that made the artifact.
-  public var toolVersion: String
+  public var tool: Tool
   /// What the kind adds, and optional members that this version does not know.
   public var details: JSONObject
 
   /// A manifest of a new artifact.
   public init(
-    kind: String, kindVersion: Int, model: ModelReference, sites: [String], details: JSONObject
+    kind: String, kindVersion: Int, model: ModelReference, sites: [SiteReference],
+    tool: Tool = .current, details: JSONObject
   ) {
     self.kind = kind
     self.kindVersion = kindVersion
     self.model = model
     self.sites = sites
-    toolVersion = ToolVersion.current
+    self.tool = tool
     self.details = details
   }
 
-  /// The same manifest, said to be made by another version.
+  /// The same manifest, said to be made by another version of the tool.
   public func made(by version: String) -> Manifest {
     var copy = self
-    copy.toolVersion = version
+    copy.tool.version = version
     return copy
   }
+
+  /// The details as a place in the document, so that refusals name the JSON pointer.
+  public func detailsNode(file: String?) -> JSONNode {
+    JSONNode(.object(details), code: .artifactSchema, file: file)
+  }
+}
+
+// MARK: Text
+
+extension Manifest {
+  /// The SHA-256 of each tensor's bytes, in the order of the names' bytes.
+  typealias Digests = [(name: String, digest: Digest)]
 
   private static let commonKeys: Set<String> = [
     "format", "version", "kind", "kind_version", "requires", "model", "sites", "tool", "tensors",
   ]
 
-  /// Reads a manifest, and the digests that it records for the tensors.
-  static func read(
-    _ text: String, file: String?
-  ) throws(FormatError) -> (manifest: Manifest, digests: [(name: String, digest: Digest)]) {
-    let limits = JSONLimits(byteCount: Artifact.manifestLimit, stringByteCount: 1 << 20)
-    let root = try JSONNode(
-      parsing: Array(text.utf8), limits: limits, code: .artifactSchema, file: file)
-    guard try root.member("format").string() == format else {
-      throw FormatError(
-        .artifactFormat, file: file, at: .pointer("/format"),
-        found: try root.member("format").string(), expected: format)
-    }
-    let version = try root.member("version").integer()
-    guard version == Self.version else {
-      throw FormatError(
-        .artifactVersion, file: file, at: .pointer("/version"), found: "version \(version)",
-        expected: "version \(Self.version)")
-    }
-    for feature in try root.member("requires").elements() {
-      guard knownFeatures.contains(try feature.string()) else {
-        throw FormatError(
-          .artifactRequiredFeature, file: file, at: .pointer(feature.pointer),
-          found: try feature.string(), expected: "no required feature")
-      }
-    }
-    var sites: [String] = []
-    for site in try root.member("sites").elements() {
-      let name = try site.string()
-      guard !sites.contains(name) else {
-        throw FormatError(
-          .artifactSite, file: file, at: .pointer(site.pointer), found: "\(name) twice",
-          expected: "each site once")
-      }
-      sites.append(name)
-    }
-    let tool = try root.member("tool")
-    var details = JSONObject()
-    for (key, node) in try root.members() where !commonKeys.contains(key) {
-      details[key] = node.value
-    }
-    var manifest = Manifest(
-      kind: try root.member("kind").string(),
-      kindVersion: try root.member("kind_version").integer(),
-      model: try ModelReference(root.member("model")), sites: sites, details: details)
-    manifest.toolVersion = try tool.member("version").string()
-    var digests: [(name: String, digest: Digest)] = []
-    for (name, node) in try root.member("tensors").members() {
-      digests.append((name, try node.digest()))
-    }
-    return (manifest, digests)
-  }
-
   /// The canonical text, with the tensors' digests.
-  func text(digests: [(name: String, digest: Digest)]) -> String {
+  func text(digests: Digests) -> String {
     var object = details
     object["format"] = .string(Self.format)
     object["version"] = .integer(Int64(Self.version))
@@ -110,15 +88,99 @@ public struct Manifest: Sendable, Equatable {
     object["kind_version"] = .integer(Int64(kindVersion))
     object["requires"] = []
     object["model"] = model.json
-    object["sites"] = .array(sites.map { .string($0) })
-    object["tool"] = ["name": "sextant", "version": .string(toolVersion)]
+    object["sites"] = .array(sites.map(\.json))
+    object["tool"] = ["name": .string(tool.name), "version": .string(tool.version)]
     object["tensors"] = .object(
       JSONObject(digests.map { ($0.name, .string($0.digest.description)) }))
     return JSONValue.object(object).canonicalText
   }
 
-  /// The details as a place in the document, so that refusals name the JSON pointer.
-  public func detailsNode(file: String?) -> JSONNode {
-    JSONNode(.object(details), code: .artifactSchema, file: file)
+  /// Reads a manifest, and the digests that it records for the tensors.
+  ///
+  /// What decides how the rest is read comes first: format, versions, required features.
+  static func read(
+    _ text: String, file: String?
+  ) throws(FormatError) -> (manifest: Manifest, digests: Digests) {
+    let root = try parse(text, file: file)
+    try checkFormat(root)
+    var sites: [SiteReference] = []
+    for node in try root.member("sites").elements() { sites.append(try SiteReference(node)) }
+    let tool = try root.member("tool")
+    try tool.allowOnly(["name", "version"])
+    var details = JSONObject()
+    for (key, node) in try root.members() where !commonKeys.contains(key) {
+      details[key] = node.value
+    }
+    let manifest = Manifest(
+      kind: try root.member("kind").string(),
+      kindVersion: try root.member("kind_version").integer(),
+      model: try ModelReference(root.member("model")), sites: sites,
+      tool: Tool(
+        name: try tool.member("name").string(), version: try tool.member("version").string()),
+      details: details)
+    var digests: Digests = []
+    for (name, node) in try root.member("tensors").members() {
+      digests.append((name, try node.digest()))
+    }
+    guard manifest.text(digests: digests).utf8.elementsEqual(text.utf8) else {
+      throw root.refusal(
+        found: "a spelling that is not the canonical one", expected: "canonical JSON")
+    }
+    return (manifest, digests)
+  }
+
+  private static func parse(_ text: String, file: String?) throws(FormatError) -> JSONNode {
+    let limits = JSONLimits(byteCount: Artifact.manifestLimit, stringByteCount: 1 << 20)
+    do throws(FormatError) {
+      return try JSONNode(
+        parsing: Array(text.utf8), limits: limits, code: .artifactSchema, file: file)
+    } catch {
+      // The offset counts in the manifest, which is a string inside the file's header.
+      var refusal = error
+      if case .offset(let offset)? = refusal.place {
+        refusal.place = .pointer("")
+        refusal.found += " (byte \(offset) of the manifest)"
+      }
+      throw refusal
+    }
+  }
+
+  private static func checkFormat(_ root: JSONNode) throws(FormatError) {
+    let format = try root.member("format")
+    guard try format.string() == Self.format else {
+      throw refusal(.artifactFormat, format, found: try format.string(), expected: Self.format)
+    }
+    let version = try root.member("version")
+    guard try version.integer() == Self.version else {
+      throw refusal(
+        .artifactVersion, version, found: "version \(try version.integer())",
+        expected: "version \(Self.version)")
+    }
+    let kind = try root.member("kind")
+    guard let known = ArtifactKinds.named(try kind.string()) else {
+      throw refusal(
+        .artifactKind, kind, found: try kind.string(), expected: "one of \(ArtifactKinds.names)")
+    }
+    let kindVersion = try root.member("kind_version")
+    guard try kindVersion.integer() == known.version else {
+      throw refusal(
+        .artifactVersion, kindVersion,
+        found: "version \(try kindVersion.integer()) of \(known.name)",
+        expected: "version \(known.version)")
+    }
+    for feature in try root.member("requires").elements() {
+      guard knownFeatures.contains(try feature.string()) else {
+        throw refusal(
+          .artifactRequiredFeature, feature, found: try feature.string(),
+          expected: "no required feature")
+      }
+    }
+  }
+
+  private static func refusal(
+    _ code: FormatError.Code, _ node: JSONNode, found: String, expected: String
+  ) -> FormatError {
+    FormatError(
+      code, file: node.file, at: .pointer(node.pointer), found: found, expected: expected)
   }
 }

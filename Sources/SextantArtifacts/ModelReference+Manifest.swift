@@ -11,6 +11,9 @@ extension ModelReference {
       width: try node.member("width").integer(in: 1...(1 << 24)),
       layerCount: try node.member("layers").integer(in: 1...1000),
       tokenizer: try node.optionalMember("tokenizer")?.digest())
+    guard !architecture.isEmpty, !weights.isEmpty else {
+      throw node.refusal(found: "an empty name", expected: "architecture and weights")
+    }
   }
 
   /// The reference as manifests spell it.

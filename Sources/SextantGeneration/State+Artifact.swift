@@ -7,17 +7,27 @@ import SextantTensor
 extension State {
   /// The state as an artifact of the model that it belongs to.
   public func saved(by model: ModelReference) -> SavedState {
-    var components: [(site: String, value: Tensor)] = []
-    for site in sites {
-      if let value = component(site) { components.append((site.name, value)) }
+    SavedState(
+      model: model, batch: batch, position: position,
+      components: Self.descriptions(layout).compactMap { description in
+        component(description.site).map { (description.reference, $0) }
+      })
+  }
+
+  /// The sites of all components with shapes and axes, block by block.
+  private static func descriptions(_ layout: [[StateComponent]]) -> [SiteDescription] {
+    layout.enumerated().flatMap { block, components in
+      components.map {
+        SiteDescription(
+          site: .state(block: block, component: $0.name), shape: $0.shape, axes: $0.axes)
+      }
     }
-    return SavedState(model: model, batch: batch, position: position, components: components)
   }
 
   /// The state that was saved, for the same model.
   ///
   /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width`,
-  ///   `artifact.site`, `model.state`.
+  ///   `artifact.site`.
   public init(
     _ saved: SavedState, for model: ModelDescription, tokenizer: Digest?,
     allowsModelMismatch: Bool = false
@@ -25,18 +35,16 @@ extension State {
     try saved.model.check(
       against: model.reference(tokenizer: tokenizer), allowingOther: allowsModelMismatch,
       file: saved.file)
-    var state = State(layout: model.stateLayout, batch: saved.batch)
-    guard saved.components.map(\.site) == state.sites.map(\.name) else {
+    // Before anything is allocated: the batch is as large as the file says.
+    let expected = Self.descriptions(model.stateLayout).map(\.reference)
+    guard saved.components.map(\.site) == expected else {
       throw FormatError(
         .artifactSite, file: saved.file, found: "\(saved.components.count) components",
-        expected: "the \(state.sites.count) components of the model's state")
+        expected: "the \(expected.count) components of the model's state, of the same shapes")
     }
+    var state = State(layout: model.stateLayout, batch: saved.batch)
     for (site, (_, value)) in zip(state.sites, saved.components) {
-      do throws(FormatError) {
-        try state.setComponent(site, to: value)
-      } catch {
-        throw error.inFile(saved.file ?? "")
-      }
+      try state.setComponent(site, to: value)
     }
     state.position = saved.position
     self = state

@@ -10,7 +10,8 @@ public struct SteeringOptions: Sendable {
   public var strength: Float
   /// The positions to steer; nil for the ones that the artifact says.
   public var positions: PositionSelection?
-  /// The blocks to steer; nil for all that the artifact has a vector for.
+  /// The blocks to steer; nil for all that the artifact has a vector for. Sites outside the blocks
+  /// are steered either way.
   public var layers: ClosedRange<Int>?
   /// Accept a vector of another model or tokenizer of the same width and depth.
   public var allowsModelMismatch: Bool
@@ -59,23 +60,18 @@ public final class SteeringTap: Tap {
         .artifactScale, file: vector.file, found: "\(options.strength)",
         expected: "a finite strength")
     }
-    let shapes = Dictionary(
-      model.sites.map { ($0.site, $0.shape) }, uniquingKeysWith: { first, _ in first })
     var vectors: [Site: Tensor] = [:]
-    for (name, value) in vector.vectors {
-      guard let site = Site(name: name), let shape = shapes[site] else {
-        throw FormatError(
-          .artifactSite, file: vector.file, at: .tensor(name), found: "site \(name)",
-          expected: "a site of the model")
-      }
-      guard value.shape == shape else {
-        throw FormatError(
-          .artifactWidth, file: vector.file, at: .tensor(name), found: "\(value.shape)",
-          expected: "\(shape)")
-      }
+    for (reference, value) in vector.vectors {
+      let site = try Self.site(reference, of: model, file: vector.file)
       if let layers = options.layers, let block = site.block, !layers.contains(block) { continue }
       var scaled = value.reshaped([1, value.count])
       Kernels.scale(&scaled, by: options.strength)
+      guard scaled.values.allSatisfy(\.isFinite) else {
+        throw FormatError(
+          .artifactScale, file: vector.file, at: .tensor(reference.name),
+          found: "\(options.strength), which makes the vector overflow",
+          expected: "a smaller strength")
+      }
       vectors[site] = scaled
     }
     guard !vectors.isEmpty else {
@@ -90,6 +86,28 @@ public final class SteeringTap: Tap {
     steersState = self.vectors.keys.contains { $0.isState }
   }
 
+  /// The model's site that an artifact refers to.
+  private static func site(
+    _ reference: SiteReference, of model: ModelDescription, file: String?
+  ) throws(FormatError) -> Site {
+    guard let own = model.sites.first(where: { $0.site.name == reference.name }) else {
+      throw FormatError(
+        .artifactSite, file: file, at: .tensor(reference.name), found: "site \(reference.name)",
+        expected: "a site of the model")
+    }
+    guard own.shape == reference.shape else {
+      throw FormatError(
+        .artifactWidth, file: file, at: .tensor(reference.name), found: "\(reference.shape)",
+        expected: "\(own.shape)")
+    }
+    guard own.axes == reference.axes else {
+      throw FormatError(
+        .artifactSite, file: file, at: .tensor(reference.name), found: "axes \(reference.axes)",
+        expected: "axes \(own.axes)")
+    }
+    return own.site
+  }
+
   /// How many tokens were steered, at how many sites.
   public var summary: (tokens: Int, sites: Int) { (steeredPositions.count, steeredSites.count) }
 
@@ -97,8 +115,10 @@ public final class SteeringTap: Tap {
   public func wants(_ site: Site) -> Bool { vectors[site] != nil }
 
   /// Before each selected token.
-  public func stateStops(in range: ClosedRange<Int>) -> [Int] {
-    steersState ? range.filter { positions.contains($0, prompt: prompt) } : []
+  public func stateVisits(in positions: Range<Int>) -> StateVisits {
+    guard steersState else { return StateVisits() }
+    let selected = positions.filter { self.positions.contains($0, prompt: prompt) }
+    return StateVisits(before: Set(selected))
   }
 
   /// Adds the vector.

@@ -129,26 +129,31 @@ extension LanguageModel {
   ) throws(FormatError) -> Tensor {
     try check(tokens, state)
     let (start, end) = (state.position, state.position + tokens.length)
-    let stops = Set(tap?.stateStops(in: (start == 0 ? 0 : start + 1)...max(end, start + 1)) ?? [])
-    if start == 0, stops.contains(0) { try visitState(&state, tap) }
+    let visits = tap?.stateVisits(in: start..<end) ?? StateVisits()
     let pieceLength = max(1, chunk / max(tokens.batch, 1))
     var pieces: [Tensor] = []  // each [B·S, V]
     while state.position < end {
-      let nextStop = (state.position + 1..<end).first { stops.contains($0) } ?? end
-      let next = min(nextStop, state.position + pieceLength)
-      let range = state.position - start..<next - start
+      let first = state.position
+      if visits.before.contains(first) { try visitState(&state, .before, token: first, tap) }
+      let stop =
+        (first + 1..<end).first { visits.before.contains($0) || visits.after.contains($0 - 1) }
+      let next = min(stop ?? end, first + pieceLength)
       let selection: LogitSelection = if case .last = logits, next < end { .none } else { logits }
-      let piece = try forward(tokens.slice(range), &state, logits: selection, tap: tap)
+      let piece = try forward(
+        tokens.slice(first - start..<next - start), &state, logits: selection, tap: tap)
       if piece.count > 0 { pieces.append(piece) }
-      if stops.contains(next) { try visitState(&state, tap) }
+      if visits.after.contains(next - 1) { try visitState(&state, .after, token: next - 1, tap) }
     }
     return joined(pieces, batch: tokens.batch)
   }
 
-  /// Shows the state's components to the tap, as the next token will find them.
-  private func visitState(_ state: inout State, _ tap: (any Tap)?) throws(FormatError) {
+  /// Shows the state's components to the tap.
+  private func visitState(
+    _ state: inout State, _ moment: StateMoment, token: Int, _ tap: (any Tap)?
+  ) throws(FormatError) {
     guard let tap else { return }
-    let context = TapContext(batch: state.batch, positions: state.position..<state.position)
+    let context = TapContext(
+      batch: state.batch, positions: token..<token + 1, stateMoment: moment)
     for site in state.sites where tap.wants(site) {
       guard var value = state.component(site) else { continue }
       try tap.visit(site, &value, context)

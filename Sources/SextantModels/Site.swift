@@ -1,3 +1,5 @@
+import SextantStore
+
 /// A named point of a model where a tap reads or writes (`formats/sites.md`).
 ///
 /// Blocks are counted from 0, everywhere. The residual stream is the one that the published
@@ -98,4 +100,9 @@ public struct SiteDescription: Sendable, Equatable {
 
   /// Elements of one value.
   public var elementCount: Int { shape.reduce(1, *) }
+
+  /// How artifacts refer to the site.
+  public var reference: SiteReference {
+    SiteReference(name: site.name, shape: shape, axes: axes)
+  }
 }

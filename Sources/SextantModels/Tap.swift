@@ -5,12 +5,56 @@ import SextantTensor
 public struct TapContext: Sendable {
   /// Sequences in the batch, B.
   public let batch: Int
-  /// The positions of the tokens in their sequences, from 0, T of them.
+  /// The positions of the tokens in their sequences, from 0, T of them. For the state: the one
+  /// token that will read it, or has left it, as `stateMoment` says.
   public let positions: Range<Int>
+  /// On which side of the token the state is shown; nil at the sites of tokens.
+  public let stateMoment: StateMoment?
+
+  /// Describes the rows of a value.
+  public init(batch: Int, positions: Range<Int>, stateMoment: StateMoment? = nil) {
+    self.batch = batch
+    self.positions = positions
+    self.stateMoment = stateMoment
+  }
 
   /// The rows of a [B·T, …] value are ordered by sequence, then by position.
   public func row(sequence: Int, position: Int) -> Int {
     sequence * positions.count + position - positions.lowerBound
+  }
+}
+
+/// The two moments at which a token's state can be visited.
+public enum StateMoment: Sendable {
+  /// Before the token reads it: an edit is what the token finds.
+  case before
+  /// After the token wrote it, and before anything edits it for the next one.
+  case after
+}
+
+/// The tokens of a run at which a tap visits the state.
+///
+/// Between two tokens the visits after the first come before the visits before the second,
+/// whether one run reads both or each has a run of its own: how a text is cut changes nothing.
+public struct StateVisits: Sendable, Equatable {
+  /// Positions of the tokens before which the tap visits.
+  public var before: Set<Int>
+  /// Positions of the tokens after which the tap visits.
+  public var after: Set<Int>
+
+  /// Visits before and after these tokens.
+  public init(before: Set<Int> = [], after: Set<Int> = []) {
+    self.before = before
+    self.after = after
+  }
+
+  /// Whether a visit with this context is among them.
+  func contains(_ context: TapContext) -> Bool {
+    switch context.stateMoment {
+    case .before: before.contains(context.positions.lowerBound)
+    case .after: after.contains(context.positions.lowerBound)
+    case nil: false
+    }
   }
 }
 
@@ -28,30 +72,30 @@ public protocol Tap: AnyObject {
   /// - Parameters:
   ///   - value: [B·T, D] for the residual stream, [B·S, V] for the logits asked for, and
   ///     [B, …] for a component of the state. An edit must keep the shape.
-  ///   - context: the positions of the rows; for the state an empty range at the position of the
-  ///     token that will read it next.
+  ///   - context: the positions of the rows; for the state the token before or after which it is
+  ///     visited.
   func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) throws(FormatError)
 
-  /// The positions, among `range`, of tokens before which the tap must see the state.
-  ///
-  /// A run from position s to e offers s+1 … e, and 0 where s is 0, so that each place between
-  /// two tokens is offered once, however a text is cut into runs. The state at e is the one that
-  /// the run leaves.
-  func stateStops(in range: ClosedRange<Int>) -> [Int]
+  /// The tokens, among those at `positions` of their sequences, before and after which the tap
+  /// visits the state. Asked once, when a run of these tokens starts.
+  func stateVisits(in positions: Range<Int>) -> StateVisits
 }
 
 extension Tap {
-  /// No stops: the tap does not want the state.
-  public func stateStops(in range: ClosedRange<Int>) -> [Int] { [] }
+  /// None: the tap does not want the state.
+  public func stateVisits(in positions: Range<Int>) -> StateVisits { StateVisits() }
 }
 
 /// Several taps at every site, in order: each sees what the ones before it made of the value.
 public final class TapChain: Tap {
   private let taps: [any Tap]
+  /// What each tap asked for when the current run started: the state is shown to those only.
+  private var visits: [StateVisits]
 
   /// Chains taps.
   public init(_ taps: [any Tap]) {
     self.taps = taps
+    visits = taps.map { _ in StateVisits() }
   }
 
   /// Whether any tap wants the site.
@@ -61,28 +105,36 @@ public final class TapChain: Tap {
   public func visit(
     _ site: Site, _ value: inout Tensor, _ context: TapContext
   ) throws(FormatError) {
-    for tap in taps where tap.wants(site) { try tap.visit(site, &value, context) }
+    for (tap, visits) in zip(taps, visits) where tap.wants(site) {
+      guard !site.isState || visits.contains(context) else { continue }
+      try tap.visit(site, &value, context)
+    }
   }
 
-  /// The stops of all taps.
-  public func stateStops(in range: ClosedRange<Int>) -> [Int] {
-    Array(Set(taps.flatMap { $0.stateStops(in: range) })).sorted()
+  /// The visits of all taps.
+  public func stateVisits(in positions: Range<Int>) -> StateVisits {
+    visits = taps.map { $0.stateVisits(in: positions) }
+    return visits.reduce(into: StateVisits()) { all, own in
+      all.before.formUnion(own.before)
+      all.after.formUnion(own.after)
+    }
   }
 }
 
 /// A tap made of one closure, for a fixed set of sites.
 public final class ClosureTap: Tap {
   private let sites: Set<Site>
-  private let stops: (ClosedRange<Int>) -> [Int]
+  private let visits: (Range<Int>) -> StateVisits
   private let body: (Site, inout Tensor, TapContext) throws(FormatError) -> Void
 
-  /// Visits `sites` with `body`, and the state where `stops` says.
+  /// Visits `sites` with `body`, and the state where `stateVisits` says.
   public init(
-    _ sites: Set<Site>, stops: @escaping (ClosedRange<Int>) -> [Int] = { _ in [] },
+    _ sites: Set<Site>,
+    stateVisits: @escaping (_ positions: Range<Int>) -> StateVisits = { _ in StateVisits() },
     _ body: @escaping (Site, inout Tensor, TapContext) throws(FormatError) -> Void
   ) {
     self.sites = sites
-    self.stops = stops
+    visits = stateVisits
     self.body = body
   }
 
@@ -96,6 +148,6 @@ public final class ClosureTap: Tap {
     try body(site, &value, context)
   }
 
-  /// The stops given.
-  public func stateStops(in range: ClosedRange<Int>) -> [Int] { stops(range) }
+  /// The visits given.
+  public func stateVisits(in positions: Range<Int>) -> StateVisits { visits(positions) }
 }

@@ -50,8 +50,14 @@ import Testing
     let vector = SteeringVector(
       model: model,
       vectors: [
-        ("blocks.0.output", Tensor(values, shape: [64])),
-        ("blocks.1.state.ssm", Tensor(values, shape: [32, 2])),
+        (
+          SiteReference(name: "blocks.0.output", shape: [64], axes: ["channel"]),
+          Tensor(values, shape: [64])
+        ),
+        (
+          SiteReference(name: "blocks.1.state.ssm", shape: [32, 2], axes: ["channel", "state"]),
+          Tensor(values, shape: [32, 2])
+        ),
       ],
       training: .init(method: "mean", positions: .last, data: JSONObject()),
       statistics: JSONObject())

@@ -1,4 +1,5 @@
 import SextantConversion
+import SextantModelTestSupport
 import SextantModels
 import SextantTensor
 import SextantTestSupport

@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantModelTestSupport
 import SextantModels
 import SextantTensor
 import SextantTestSupport
@@ -95,22 +96,60 @@ import Testing
     #expect(tapped == plain)
   }
 
-  @Test func theStateIsOfferedOnceBetweenAnyTwoTokens() throws {
-    let site = Site.state(block: 0, component: "ssm")
-    var seen: [Int] = []
-    let tap = ClosureTap([site], stops: { Array($0) }) { _, _, context in
-      seen.append(context.positions.lowerBound)
+  /// Notes each visit of the state as `<position` before a token and `>position` after it.
+  private func visits(_ pieces: [Range<Int>], _ wanted: StateVisits) throws -> [String] {
+    var seen: [String] = []
+    let tap = ClosureTap(
+      [.state(block: 0, component: "ssm")],
+      stateVisits: { positions in
+        StateVisits(
+          before: wanted.before.filter(positions.contains),
+          after: wanted.after.filter(positions.contains))
+      }
+    ) { _, _, context in
+      seen.append("\(context.stateMoment == .before ? "<" : ">")\(context.positions.lowerBound)")
     }
     var state = model.initialState()
-    for piece in [0..<1, 1..<5, 5..<20, 20..<37] {
+    for piece in pieces {
       _ = try model.run(TokenBatch(Array(tokens[piece])), from: &state, logits: .none, tap: tap)
     }
-    #expect(seen == Array(0...37))
+    return seen
+  }
+
+  @Test func theStateIsVisitedBeforeAndAfterTheSameTokensHoweverATextIsCut() throws {
+    let all = StateVisits(before: Set(0..<37), after: Set(0..<37))
+    let some = StateVisits(before: [0, 5, 20], after: [4, 19, 36])
+    for wanted in [all, some] {
+      let expected = (0..<37).flatMap { position in
+        (wanted.before.contains(position) ? ["<\(position)"] : [])
+          + (wanted.after.contains(position) ? [">\(position)"] : [])
+      }
+      #expect(try visits([0..<37], wanted) == expected)
+      #expect(try visits([0..<1, 1..<5, 5..<20, 20..<37], wanted) == expected)
+    }
+  }
+
+  @Test func aChainShowsTheStateOnlyToTheTapsThatAskedForIt() throws {
+    let site = Site.state(block: 0, component: "ssm")
+    var (first, second): ([Int], [Int]) = ([], [])
+    let chain = TapChain([
+      ClosureTap([site], stateVisits: { _ in StateVisits(before: [3, 7]) }) { _, _, context in
+        first.append(context.positions.lowerBound)
+      },
+      ClosureTap([site], stateVisits: { _ in StateVisits(before: [5], after: [6, 7]) }) {
+        _, _, context in
+        second.append(context.positions.lowerBound)
+      },
+    ])
+    var state = model.initialState()
+    _ = try model.run(TokenBatch(tokens), from: &state, logits: .none, tap: chain)
+    #expect(first == [3, 7])
+    #expect(second == [5, 6, 7])
   }
 
   @Test func anEditedStateIsWhatTheNextTokenReads() throws {
     let site = Site.state(block: 1, component: "ssm")
-    let edit = ClosureTap([site], stops: { $0.contains(36) ? [36] : [] }) { _, value, _ in
+    let edit = ClosureTap([site], stateVisits: { _ in StateVisits(before: [36]) }) { _, value, _ in
       Kernels.scale(&value, by: 0.5)
     }
     var edited = model.initialState()

@@ -1,10 +1,11 @@
 import SextantBytes
+import SextantStore
 import SextantTensor
 
 /// Values of a model while it read some prompts, site by site.
 ///
-/// Tensors: `tokens` I64 [R]; with several prompts `row.prompt` and `row.position` I64 [R]; residual
-/// sites F32 [R, D], `logits` F32 [R, V]; states F32 [component's shape], or [P, …] for P prompts.
+/// Tensors: `tokens` I64 [R]; with several prompts `row.prompt` and `row.position` I64 [R]; sites of
+/// tokens F32 [R, site's shape]; states F32 [site's shape], or [P, site's shape] for P > 1 prompts.
 /// Specification: `formats/capture.md`.
 public struct Capture: ArtifactKind, Sendable {
   /// `capture`.
@@ -14,32 +15,58 @@ public struct Capture: ArtifactKind, Sendable {
   /// A capture shows what is there.
   public static let refusesNonfinite = false
 
-  /// The tensors that belong to no site.
-  public static let indices: Set<String> = ["tokens", "row.prompt", "row.position"]
-
   /// Refuses what is no capture.
   public static func check(_ artifact: Artifact) throws(FormatError) {
     try expect(artifact)
     let node = artifact.manifest.detailsNode(file: artifact.file)
-    _ = try node.member("prompts").integer(in: 1...(1 << 30))
-    let sites = Set(artifact.manifest.sites)
-    for site in artifact.manifest.sites where artifact.tensor(site) == nil {
-      throw FormatError(
-        .artifactTensorMissing, file: artifact.file, at: .tensor(site), found: "no such tensor",
-        expected: "a tensor for each site")
+    let prompts = try node.member("prompts").integer(in: 1...(1 << 30))
+    let rows = artifact.tensor("tokens")?.shape.first ?? 0
+    let indices = ["tokens"] + (prompts > 1 ? ["row.prompt", "row.position"] : [])
+    try artifact.expectTensors(
+      indices.map { ExpectedTensor($0, .i64, [rows]) }
+        + artifact.manifest.sites.map { site in
+          let leading = site.isState ? (prompts > 1 ? [prompts] : []) : [rows]
+          return ExpectedTensor(site.name, .f32, leading + site.shape)
+        })
+    try checkRows(artifact, prompts: prompts, rows: rows)
+  }
+
+  /// Every prompt has a row, and the rows stand prompt by prompt and position by position.
+  private static func checkRows(
+    _ artifact: Artifact, prompts: Int, rows: Int
+  ) throws(FormatError) {
+    var found = rows > 0 ? 1 : 0
+    if let prompt = artifact.tensor("row.prompt")?.integers,
+      let position = artifact.tensor("row.position")?.integers
+    {
+      var expected = (prompt: 0, position: 0)
+      for row in 0..<rows {
+        if prompt[row] == expected.prompt + 1, expected.position > 0 {
+          expected = (expected.prompt + 1, 0)
+        }
+        guard prompt[row] == expected.prompt, position[row] == expected.position else {
+          throw FormatError(
+            .artifactSchema, file: artifact.file, at: .tensor("row.position"),
+            found: "prompt \(prompt[row]), position \(position[row]) in row \(row)",
+            expected: "prompt \(expected.prompt), position \(expected.position)")
+        }
+        expected.position += 1
+      }
+      found = rows > 0 ? expected.prompt + 1 : 0
     }
-    for (name, value) in artifact.tensors {
-      let isIndex = indices.contains(name)
-      guard isIndex || sites.contains(name) else {
-        throw FormatError(
-          .artifactTensorExtra, file: artifact.file, at: .tensor(name),
-          found: "a tensor of no site", expected: "a site or \(indices.sorted())")
-      }
-      guard value.dataType == (isIndex ? .i64 : .f32) else {
-        throw FormatError(
-          .artifactSchema, file: artifact.file, at: .tensor(name),
-          found: value.dataType.rawValue, expected: isIndex ? "I64" : "F32")
-      }
+    guard found == prompts else {
+      throw FormatError(
+        .artifactSchema, file: artifact.file, at: .tensor("tokens"),
+        found: "rows of \(found) prompts", expected: "\(prompts)")
+    }
+  }
+}
+
+extension Tensor {
+  /// The elements of an I64 tensor.
+  fileprivate var integers: [Int] {
+    unsafe withUnsafeBytes { bytes in
+      unsafe bytes.bindMemory(to: Int64.self).map(Int.init)
     }
   }
 }

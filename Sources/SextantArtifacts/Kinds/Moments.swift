@@ -1,11 +1,12 @@
 import SextantBytes
+import SextantStore
 import SextantTensor
 
 /// Moments of activations by site and class: what vectors, lenses and probes are computed from.
 ///
-/// Tensors, all F64: `<site>.<class>.count` [], `.mean` [n], and `.covariance` [n, n] or
-/// `.variance` [n] where they were collected; n counts the site's elements. Means and covariances
-/// are of the population (divided by the count), so that merging is exact.
+/// Tensors, all F64: `<site>.<class>.count` [], `.mean` [site's shape], and `.covariance` [n, n] or
+/// `.variance` [site's shape] where they were collected; n counts the site's elements. Means and
+/// covariances are of the population (divided by the count), so that merging is exact.
 /// Specification: `formats/moments.md`.
 public struct Moments: ArtifactKind, Sendable {
   /// `moments`.
@@ -15,46 +16,61 @@ public struct Moments: ArtifactKind, Sendable {
   /// A NaN would spread into everything made from them.
   public static let refusesNonfinite = true
 
-  /// The last parts of tensor names.
-  public static let statistics = ["count", "mean", "covariance", "variance"]
-
   /// Refuses what are no moments.
   public static func check(_ artifact: Artifact) throws(FormatError) {
     try expect(artifact)
-    let node = artifact.manifest.detailsNode(file: artifact.file)
-    var classes: [String] = []
-    for name in try node.member("classes").elements() { classes.append(try name.string()) }
-    var expected: [String: Int?] = [:]
+    let classes = try classes(of: artifact)
+    var (required, optional): ([ExpectedTensor], [ExpectedTensor]) = ([], [])
     for site in artifact.manifest.sites {
+      let n = site.elementCount ?? 0
+      let spreads = classes.map { name in
+        ["variance", "covariance"].filter { artifact.tensor("\(site.name).\(name).\($0)") != nil }
+      }
+      guard let first = spreads.first, first.count <= 1, spreads.allSatisfy({ $0 == first }) else {
+        throw FormatError(
+          .artifactSchema, file: artifact.file, at: .tensor("\(site.name).\(classes[0])"),
+          found: "classes with \(Set(spreads).map { "\($0)" }.sorted().joined(separator: " and "))",
+          expected: "covariance, variance or neither, the same for every class of the site")
+      }
       for name in classes {
-        guard let mean = artifact.tensor("\(site).\(name).mean") else {
-          throw FormatError(
-            .artifactTensorMissing, file: artifact.file, at: .tensor("\(site).\(name).mean"),
-            found: "no such tensor", expected: "count and mean for each site and class")
-        }
-        expected["\(site).\(name).count"] = 1
-        expected["\(site).\(name).mean"] = mean.count
-        expected["\(site).\(name).variance"] = mean.count
-        expected["\(site).\(name).covariance"] = mean.count * mean.count
+        let prefix = "\(site.name).\(name)."
+        required.append(ExpectedTensor(prefix + "count", .f64, []))
+        required.append(ExpectedTensor(prefix + "mean", .f64, site.shape))
+        optional.append(ExpectedTensor(prefix + "variance", .f64, site.shape))
+        optional.append(ExpectedTensor(prefix + "covariance", .f64, [n, n]))
       }
     }
-    guard !expected.isEmpty else {
+    try artifact.expectTensors(required, optional: optional)
+    for expected in required where expected.shape.isEmpty {
+      let count = artifact.tensor(expected.name).map { unsafe $0.withDoubles { unsafe $0[0] } } ?? 0
+      guard count >= 0, count <= 0x1p53, count == count.rounded() else {
+        throw FormatError(
+          .artifactSchema, file: artifact.file, at: .tensor(expected.name), found: "\(count)",
+          expected: "a count")
+      }
+    }
+  }
+
+  /// The names of the classes.
+  ///
+  /// - Throws: `artifact.schema`, `artifact.empty`.
+  public static func classes(of artifact: Artifact) throws(FormatError) -> [String] {
+    let node = try artifact.manifest.detailsNode(file: artifact.file).member("classes")
+    var classes: [String] = []
+    var seen: Set<ExactString> = []
+    for element in try node.elements() {
+      let name = try element.string()
+      // A dot would make two splits of a tensor's name possible.
+      guard !name.isEmpty, !name.utf8.contains(UInt8(ascii: ".")),
+        seen.insert(ExactString(name)).inserted
+      else { throw element.refusal(expected: "different names without dots") }
+      classes.append(name)
+    }
+    guard !classes.isEmpty else {
       throw FormatError(
-        .artifactEmpty, file: artifact.file, found: "no sites or classes",
-        expected: "at least one of each")
+        .artifactEmpty, file: artifact.file, at: .pointer(node.pointer), found: "no classes",
+        expected: "at least one")
     }
-    for (name, value) in artifact.tensors {
-      guard let count = expected[name] else {
-        throw FormatError(
-          .artifactTensorExtra, file: artifact.file, at: .tensor(name),
-          found: "a tensor of no site and class", expected: "<site>.<class>.<statistic>")
-      }
-      guard value.dataType == .f64, value.count == count else {
-        throw FormatError(
-          .artifactSchema, file: artifact.file, at: .tensor(name),
-          found: "\(value.dataType.rawValue) \(value.shape)",
-          expected: "F64 with \(count ?? 0) elements")
-      }
-    }
+    return classes
   }
 }

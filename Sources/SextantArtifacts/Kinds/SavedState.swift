@@ -21,14 +21,14 @@ public struct SavedState: ArtifactKind, Sendable {
   /// Tokens that each sequence has read.
   public let position: Int
   /// The components by site.
-  public let components: [(site: String, value: Tensor)]
+  public let components: [(site: SiteReference, value: Tensor)]
   /// The file that it was read from, for refusals.
   public let file: String?
 
   /// A state to be saved.
   public init(
     model: ModelReference, batch: Int, position: Int,
-    components: [(site: String, value: Tensor)]
+    components: [(site: SiteReference, value: Tensor)]
   ) {
     self.model = model
     self.batch = batch
@@ -43,27 +43,22 @@ public struct SavedState: ArtifactKind, Sendable {
   public init(_ artifact: Artifact) throws(FormatError) {
     try Self.expect(artifact)
     let node = artifact.manifest.detailsNode(file: artifact.file)
-    batch = try node.member("batch").integer(in: 1...(1 << 20))
-    position = try node.member("position").integer()
+    let batch = try node.member("batch").integer(in: 1...(1 << 20))
+    // Positions are added to: the bound keeps every sum far from overflow.
+    position = try node.member("position").integer(in: 0...(1 << 48))
+    if let index = artifact.manifest.sites.firstIndex(where: { !$0.isState }) {
+      throw FormatError(
+        .artifactSite, file: artifact.file, at: .pointer("/sites/\(index)"),
+        found: artifact.manifest.sites[index].name, expected: "components of the state")
+    }
+    try artifact.expectTensors(
+      artifact.manifest.sites.map { ExpectedTensor($0.name, .f32, [batch] + $0.shape) })
+    self.batch = batch
     model = artifact.manifest.model
     file = artifact.file
-    guard artifact.tensors.count == artifact.manifest.sites.count, !artifact.tensors.isEmpty else {
-      throw FormatError(
-        .artifactEmpty, file: artifact.file, found: "\(artifact.tensors.count) tensors",
-        expected: "one for each of \(artifact.manifest.sites.count) sites, and at least one")
+    components = artifact.manifest.sites.compactMap { site in
+      artifact.tensor(site.name).map { (site, $0) }
     }
-    var components: [(site: String, value: Tensor)] = []
-    for site in artifact.manifest.sites {
-      guard let value = artifact.tensor(site), value.dataType == .f32, value.shape.first == batch
-      else {
-        throw FormatError(
-          .artifactTensorMissing, file: artifact.file, at: .tensor(site),
-          found: "\(artifact.tensor(site)?.shape ?? [])",
-          expected: "F32 with a first dimension of \(batch)")
-      }
-      components.append((site, value))
-    }
-    self.components = components
   }
 
   /// The state as an artifact, ready to be written.
@@ -73,7 +68,7 @@ public struct SavedState: ArtifactKind, Sendable {
       details: JSONObject([
         ("batch", .integer(Int64(batch))), ("position", .integer(Int64(position))),
       ]))
-    return Artifact(manifest: manifest, tensors: components.map { ($0.site, $0.value) })
+    return Artifact(manifest: manifest, tensors: components.map { ($0.site.name, $0.value) })
   }
 
   /// Refuses what is no state.

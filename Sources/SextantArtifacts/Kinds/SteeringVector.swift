@@ -29,19 +29,24 @@ public struct SteeringVector: ArtifactKind, Sendable {
     public var positions: PositionSelection
     /// What was read: format, digest and counts, and whatever training again needs.
     public var data: JSONObject
+    /// The seed of the random numbers that were used; nil where none were.
+    public var seed: Int?
 
     /// Describes a training.
-    public init(method: String, positions: PositionSelection, data: JSONObject) {
+    public init(
+      method: String, positions: PositionSelection, data: JSONObject, seed: Int? = nil
+    ) {
       self.method = method
       self.positions = positions
       self.data = data
+      self.seed = seed
     }
   }
 
   /// The model that it was made from.
   public let model: ModelReference
   /// The vectors by site, in the model's order.
-  public let vectors: [(site: String, value: Tensor)]
+  public let vectors: [(site: SiteReference, value: Tensor)]
   /// What is done with them.
   public let operation: Operation
   /// The positions to steer, unless told otherwise.
@@ -56,8 +61,9 @@ public struct SteeringVector: ArtifactKind, Sendable {
 
   /// A new vector.
   public init(
-    model: ModelReference, vectors: [(site: String, value: Tensor)], operation: Operation = .add,
-    positions: PositionSelection = .fromLast, training: Training, statistics: JSONObject
+    model: ModelReference, vectors: [(site: SiteReference, value: Tensor)],
+    operation: Operation = .add, positions: PositionSelection = .fromLast, training: Training,
+    statistics: JSONObject
   ) {
     self.model = model
     self.vectors = vectors
@@ -85,33 +91,14 @@ public struct SteeringVector: ArtifactKind, Sendable {
     training = Training(
       method: try method.member("name").string(),
       positions: try PositionSelection(method.member("positions")),
-      data: try node.member("data").object())
+      data: try node.member("data").object(), seed: try node.optionalMember("seed")?.integer())
     statistics = try node.optionalMember("statistics")?.object() ?? JSONObject()
     model = artifact.manifest.model
     file = artifact.file
-    var vectors: [(site: String, value: Tensor)] = []
-    for site in artifact.manifest.sites {
-      guard let value = artifact.tensor(site) else {
-        throw FormatError(
-          .artifactTensorMissing, file: artifact.file, at: .tensor(site), found: "no such tensor",
-          expected: "a vector for each site")
-      }
-      guard value.dataType == .f32, value.count > 0 else {
-        throw FormatError(
-          .artifactSchema, file: artifact.file, at: .tensor(site),
-          found: "\(value.dataType.rawValue) \(value.shape)", expected: "F32, not empty")
-      }
-      vectors.append((site, value))
-    }
-    self.vectors = vectors
-    guard !vectors.isEmpty else {
-      throw FormatError(
-        .artifactEmpty, file: artifact.file, found: "no sites", expected: "at least one site")
-    }
-    if let extra = artifact.tensors.first(where: { !artifact.manifest.sites.contains($0.name) }) {
-      throw FormatError(
-        .artifactTensorExtra, file: artifact.file, at: .tensor(extra.name),
-        found: "a tensor of no site", expected: "one tensor for each site")
+    try artifact.expectTensors(
+      artifact.manifest.sites.map { ExpectedTensor($0.name, .f32, $0.shape) })
+    vectors = artifact.manifest.sites.compactMap { site in
+      artifact.tensor(site.name).map { (site, $0) }
     }
   }
 
@@ -132,13 +119,14 @@ public struct SteeringVector: ArtifactKind, Sendable {
           "name": .string(training.method), "positions": .string(training.positions.description),
         ]
       ),
-      ("data", .object(training.data)), ("seed", .null),
+      ("data", .object(training.data)),
+      ("seed", training.seed.map { .integer(Int64($0)) } ?? .null),
     ])
     if !statistics.members.isEmpty { details["statistics"] = .object(statistics) }
     let manifest = Manifest(
       kind: Self.name, kindVersion: Self.version, model: model, sites: vectors.map(\.site),
       details: details)
-    return Artifact(manifest: manifest, tensors: vectors.map { ($0.site, $0.value) })
+    return Artifact(manifest: manifest, tensors: vectors.map { ($0.site.name, $0.value) })
   }
 
   /// Refuses what is no steering vector.

@@ -10,8 +10,8 @@ extension Report {
       ("file", .string(artifact.file ?? "")), ("type", "artifact"),
       ("version", JSONValue(Manifest.version)), ("kind", .string(manifest.kind)),
       ("kind_version", JSONValue(manifest.kindVersion)), ("model", manifest.model.json),
-      ("sites", .array(manifest.sites.map { .string($0) })),
-      ("tool_version", .string(manifest.toolVersion)),
+      ("sites", .array(manifest.sites.map { .string($0.name) })),
+      ("tool", .string(manifest.tool.name)), ("tool_version", .string(manifest.tool.version)),
     ])
     for (key, value) in manifest.details.members where json[key] == nil { json[key] = value }
     json["tensors"] = .array(
@@ -31,7 +31,7 @@ extension Report {
       ),
       ("identity", manifest.model.identity.description),
       ("tokenizer", manifest.model.tokenizer?.description ?? "none: made from token ids"),
-      ("made by", "sextant \(printable(manifest.toolVersion))"),
+      ("made by", "\(printable(manifest.tool.name)) \(printable(manifest.tool.version))"),
     ]
     let statistics = Self.statistics(manifest.details)
     for (key, value) in manifest.details.members where key != "statistics" {
@@ -54,8 +54,9 @@ extension Report {
 
   /// The tensors that are named by a site in the order of the manifest, then all others.
   private static func inSiteOrder(_ artifact: Artifact) -> [String] {
-    let sites = Set(artifact.manifest.sites.map { ExactString($0) })
-    return artifact.manifest.sites
+    let names = artifact.manifest.sites.map(\.name)
+    let sites = Set(names.map { ExactString($0) })
+    return names
       + artifact.tensors.map(\.name).filter { !sites.contains(ExactString($0)) }
   }
 

@@ -1,0 +1,58 @@
+import SextantBytes
+import SextantStore
+import SextantTensor
+
+extension SiteReference {
+  init(_ node: JSONNode) throws(FormatError) {
+    try node.allowOnly(["axes", "name", "shape"])
+    var (shape, axes): ([Int], [String]) = ([], [])
+    for element in try node.member("shape").elements() {
+      shape.append(try element.integer(in: 1...(1 << 32)))
+    }
+    for element in try node.member("axes").elements() { axes.append(try element.string()) }
+    self.init(name: try node.member("name").string(), shape: shape, axes: axes)
+  }
+
+  var json: JSONValue {
+    [
+      "name": .string(name), "shape": .array(shape.map { .integer(Int64($0)) }),
+      "axes": .array(axes.map { .string($0) }),
+    ]
+  }
+
+  /// Whether the site is a component of the recurrent state, with one value per sequence instead of
+  /// one per token.
+  public var isState: Bool {
+    let fields = name.split(separator: ".", omittingEmptySubsequences: false)
+    return fields.count == 4 && fields[0] == "blocks" && fields[2] == "state"
+  }
+
+  /// The number of elements of one value; nil where it overflows.
+  var elementCount: Int? { Shape.elementCount(shape) }
+
+  /// What is wrong with the site in a model of this width and depth, or nil.
+  func flaw(width: Int, layerCount: Int) -> (code: FormatError.Code, found: String, String)? {
+    let fields = name.split(separator: ".", omittingEmptySubsequences: false)
+    if fields.count == 1 {
+      guard ["embedding", "final_norm", "logits"].contains(name) else {
+        return (.artifactSite, "site \"\(name)\"", "a site such as blocks.0.output")
+      }
+    } else {
+      guard fields[0] == "blocks", fields.count == 3 ? fields[2] != "state" : isState,
+        fields.last?.isEmpty == false, let block = Int(fields[1]), String(block) == fields[1]
+      else { return (.artifactSite, "site \"\(name)\"", "a site such as blocks.0.output") }
+      guard (0..<layerCount).contains(block) else {
+        return (.artifactSite, "block \(block)", "blocks 0 to \(layerCount - 1)")
+      }
+    }
+    guard shape.count == axes.count, (1...6).contains(shape.count), shape.allSatisfy({ $0 > 0 }),
+      elementCount != nil
+    else {
+      return (.artifactSchema, "shape \(shape) with axes \(axes)", "one name for each axis")
+    }
+    guard isState || name == "logits" || shape == [width] else {
+      return (.artifactWidth, "shape \(shape)", "\([width]), the width of the model")
+    }
+    return nil
+  }
+}

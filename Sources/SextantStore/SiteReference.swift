@@ -1,0 +1,19 @@
+/// A site of a model as others refer to it: enough to tell whether what was made there fits.
+///
+/// Shape and axes travel with the name, because the states of two implementations may have equal
+/// names and transposed axes.
+public struct SiteReference: Sendable, Hashable {
+  /// The name, such as `blocks.3.output` or `blocks.3.state.ssm`.
+  public var name: String
+  /// The shape of one token's value, or of one sequence's state component.
+  public var shape: [Int]
+  /// What each axis counts, such as `["channel", "state"]`.
+  public var axes: [String]
+
+  /// Describes a site.
+  public init(name: String, shape: [Int], axes: [String]) {
+    self.name = name
+    self.shape = shape
+    self.axes = axes
+  }
+}

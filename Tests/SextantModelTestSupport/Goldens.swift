@@ -1,0 +1,31 @@
+import SextantCheckpoints
+import SextantTensor
+import SextantTestSupport
+import Testing
+
+/// A file of golden outputs, by tensor name.
+public struct Goldens {
+  private let file: SafetensorsFile
+
+  /// Opens a file of `fixtures/`.
+  public init(_ fixture: String) throws {
+    file = try SafetensorsFile(PackageFiles.fixture(fixture))
+  }
+
+  /// An F32 tensor.
+  public func floats(_ name: String) throws -> Tensor {
+    let entry = try #require(file.tensor(named: name))
+    let bytes = try file.bytes(of: entry)
+    return try #require(
+      bytes.withUnsafeBytes { Tensor(copying: $0, dataType: .f32, shape: entry.shape) })
+  }
+
+  /// The elements of an I64 tensor.
+  public func integers(_ name: String) throws -> [Int] {
+    let entry = try #require(file.tensor(named: name))
+    try #require(entry.dataType == .i64)
+    return try file.bytes(of: entry).withUnsafeBytes { bytes in
+      (0..<bytes.count / 8).map { Int(bytes.loadUnaligned(fromByteOffset: 8 * $0, as: Int64.self)) }
+    }
+  }
+}
