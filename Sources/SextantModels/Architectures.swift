@@ -29,7 +29,8 @@ public enum Architectures {
     var found = matches.map { $0.name }.joined(separator: " and ")
     if matches.isEmpty, let config {
       let type = try config.optionalMember("model_type")
-      found = try type.map { node throws(FormatError) in "\"\(try node.string())\"" } ?? "no model_type"
+      found =
+        try type.map { node throws(FormatError) in "\"\(try node.string())\"" } ?? "no model_type"
     } else if matches.isEmpty {
       found = "no configuration, and tensors of no known naming"
     }
