@@ -91,7 +91,8 @@ struct Demo: ParsableCommand {
   private func checkSource() throws(FormatError) {
     guard access("\(source)/config.json", R_OK) == 0 else {
       throw FormatError(
-        .fileMissing, file: source, found: "no demo model", expected: "the folder of the demo model",
+        .fileMissing, file: source, found: "no demo model",
+        expected: "the folder of the demo model",
         remedy: "Run this in Sextant's own folder, or name the model's folder with --source.")
     }
   }
@@ -144,8 +145,9 @@ struct Demo: ParsableCommand {
     ]
   }
 
-  private func train(_ open: OpenModel, _ pairs: ContrastPairs) throws(FormatError) -> SteeringVector
-  {
+  private func train(
+    _ open: OpenModel, _ pairs: ContrastPairs
+  ) throws(FormatError) -> SteeringVector {
     heading("2. Learn a sentiment vector from \(pairs.pairs.count) contrast pairs")
     let trainer = try SteeringTrainer(
       open.model, open.textTokenizer(), sites: open.model.description.sites(named: ["residual"]))
@@ -211,7 +213,8 @@ struct Demo: ParsableCommand {
       }
       say("     \(signed(Double(strength), 0))       \(cells.joined(separator: "       "))")
       rows.append([
-        "strength": .number(Double(strength)), "vector": json(trials[0]), "control": json(trials[1]),
+        "strength": .number(Double(strength)), "vector": json(trials[0]),
+        "control": json(trials[1]),
       ])
     }
     return .array(rows)
