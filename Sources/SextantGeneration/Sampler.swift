@@ -57,38 +57,58 @@ public struct Sampler: Sendable {
   /// - Parameter logits: [V].
   /// - Throws: `model.nonfinite` when the logits hold a NaN or nothing finite.
   public mutating func choose(_ logits: [Float]) throws(FormatError) -> Int {
-    guard let best = logits.indices.max(by: { logits[$0] < logits[$1] }),
+    let row = Tensor(logits, shape: [1, logits.count])
+    guard let best = Kernels.argmax(row).first, logits.indices.contains(best),
       logits[best].isFinite, !logits.contains(where: \.isNaN)
     else {
       throw FormatError(
         .modelNonfinite, found: "logits that are not finite", expected: "finite logits",
         remedy: "Check the weights with `sextant verify`, or lower the strength.")
     }
-    if options.temperature == 0 { return logits.firstIndex(of: logits[best]) ?? best }
-    let peak = logits[best]
-    var candidates = logits.indices.map { id in
-      (id: id, weight: expDouble(Double(logits[id] - peak) / Double(options.temperature)))
-    }
-    if options.topK > 0 || options.topP < 1 {
-      candidates.sort { $0.weight != $1.weight ? $0.weight > $1.weight : $0.id < $1.id }
-      if options.topK > 0 { candidates.removeLast(max(0, candidates.count - options.topK)) }
-      let total = candidates.reduce(0) { $0 + $1.weight }
-      var covered = 0.0
-      let needed = Double(options.topP) * total
-      if let cut = candidates.firstIndex(where: {
-        covered += $0.weight
-        return covered >= needed
-      }) {
-        candidates.removeLast(candidates.count - cut - 1)
-      }
-    }
-    let total = candidates.reduce(0) { $0 + $1.weight }
+    if options.temperature == 0 { return best }
+    let weights = Kernels.softmax(row, temperature: options.temperature).values  // [V]
+    let isCut = options.topK > 0 || options.topP < 1
+    return draw(from: isCut ? leading(weights, peak: weights[best]) : nil, weights) ?? best
+  }
+
+  /// Draws one of `candidates`, or of all tokens, by weight; nil when rounding leaves none.
+  private mutating func draw(from candidates: [Int]?, _ weights: [Float]) -> Int? {
+    let ids = candidates ?? Array(weights.indices)
+    let total = ids.reduce(0.0) { $0 + Double(weights[$1]) }
     var rest = generator.unit() * total
-    for candidate in candidates {
-      rest -= candidate.weight
-      if rest < 0 { return candidate.id }
+    for id in ids {
+      rest -= Double(weights[id])
+      if rest < 0 { return id }
     }
     // Rounding left a rest: the last token that has a chance takes it.
-    return candidates.last { $0.weight > 0 }?.id ?? best
+    return ids.last { weights[$0] > 0 }
+  }
+
+  /// The tokens that top-k and top-p leave, the most probable first.
+  ///
+  /// Sorting a whole vocabulary costs more than a small model's step. The floor is lowered until
+  /// enough tokens lie above it, and only those are sorted.
+  private func leading(_ weights: [Float], peak: Float) -> [Int] {
+    let count = options.topK > 0 ? min(options.topK, weights.count) : weights.count
+    let mass = Double(options.topP) * weights.reduce(0.0) { $0 + Double($1) }
+    var floor = peak
+    var ids: [Int] = []
+    repeat {
+      floor = floor < 1e-36 ? 0 : floor / 8
+      ids = weights.indices.filter { weights[$0] >= floor }
+      if ids.count >= count { break }
+      if options.topK == 0, ids.reduce(0.0, { $0 + Double(weights[$1]) }) >= mass { break }
+    } while floor > 0
+    ids.sort { weights[$0] != weights[$1] ? weights[$0] > weights[$1] : $0 < $1 }
+    if options.topK > 0 { ids = Array(ids.prefix(count)) }
+    guard options.topP < 1 else { return ids }
+    // Of the mass that top-k left.
+    let needed = Double(options.topP) * ids.reduce(0.0) { $0 + Double(weights[$1]) }
+    var covered = 0.0
+    let cut = ids.firstIndex { id in
+      covered += Double(weights[id])
+      return covered >= (options.topK > 0 ? needed : mass)
+    }
+    return Array(ids.prefix((cut ?? ids.count) + 1))
   }
 }

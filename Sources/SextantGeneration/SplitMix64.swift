@@ -27,6 +27,3 @@ public struct SplitMix64: RandomNumberGenerator, Sendable {
     return radius * cos(2 * Double.pi * unit())
   }
 }
-
-/// e^x in double precision.
-func expDouble(_ x: Double) -> Double { exp(x) }
