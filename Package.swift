@@ -26,6 +26,7 @@ let package = Package(
     .systemLibrary(
       name: "CHDF5", pkgConfig: "hdf5-serial", providers: [.apt(["libhdf5-dev"])]),
     .target(name: "CHDF5Confinement", dependencies: ["CHDF5"]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
 
@@ -81,7 +82,8 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
-      name: "sextant-hdf5", dependencies: ["CHDF5", "CHDF5Confinement", "SextantBytes"],
+      name: "sextant-hdf5",
+      dependencies: ["CHDF5", "CHDF5Confinement", "CZlib", "SextantBytes"],
       swiftSettings: guarded),
 
     // MARK: Tests

@@ -10,15 +10,17 @@ struct Channel {
   }
 
   /// Sends elements, in as many messages as it takes.
-  func send(data: UnsafeRawBufferPointer) {
+  func send(_ elements: [UInt8]) {
     let limit = HDF5ReaderMessage.maximumPayloadByteCount
-    for start in stride(from: 0, to: data.count, by: limit) {
-      let piece = unsafe UnsafeRawBufferPointer(
-        rebasing: data[start..<min(start + limit, data.count)])
-      let header = HDF5ReaderMessage.header(
-        kind: HDF5ReaderMessage.dataKind, payloadByteCount: piece.count)
-      unsafe header.withUnsafeBytes { unsafe write($0) }
-      unsafe write(piece)
+    unsafe elements.withUnsafeBytes { elements in
+      for start in stride(from: 0, to: elements.count, by: limit) {
+        let piece = unsafe UnsafeRawBufferPointer(
+          rebasing: elements[start..<min(start + limit, elements.count)])
+        let header = HDF5ReaderMessage.header(
+          kind: HDF5ReaderMessage.dataKind, payloadByteCount: piece.count)
+        unsafe header.withUnsafeBytes { unsafe write($0) }
+        unsafe write(piece)
+      }
     }
   }
 

@@ -13,20 +13,27 @@ struct Dataset: Equatable {
   let shape: [Int]
   /// Bytes of all elements.
   let byteCount: Int
-  /// The shape of a chunk, or nil when the data lies in one piece.
-  let chunk: [Int]?
+  /// Where the elements are.
+  let layout: Layout
   private let address: UInt64
 
   var isBigEndian: Bool { element.isBigEndian }
 
   /// Bytes in memory at a time when the elements are read.
-  var pieceByteCount: Int { Slabs(self).largestByteCount }
+  var pieceByteCount: Int {
+    switch layout {
+    case .compact, .contiguous: min(byteCount, HDF5ReaderMessage.maximumPayloadByteCount)
+    case .chunked(let chunks): max(chunks.byteCount, chunks.bandByteCount)
+    }
+  }
 
   /// Checks a dataset; nil when it holds strings.
   ///
   /// - Throws: `h5.datatype*`, `h5.bfloat16-unmarked`, `h5.dataspace`, `h5.storage.*`, `h5.filter`,
-  ///   `h5.chunk`, `h5.bomb`, `h5.invalid`.
-  init?(_ object: borrowing Handle, path: String) throws(FormatError) {
+  ///   `h5.chunk`, `h5.bomb`, `h5.address`, `h5.invalid`.
+  init?(
+    _ object: borrowing Handle, path: String, fileByteCount: Int
+  ) throws(FormatError) {
     let type = try Handle(H5Dget_type(object.id), "read a data type", tensor: path)
     // The closure cannot capture the borrowed handle: the question is answered beforehand.
     let mark = H5Tget_class(type.id) == H5T_OPAQUE ? try Attributes.text("dtype", of: object) : nil
@@ -47,8 +54,10 @@ struct Dataset: Equatable {
     self.shape = shape
     self.byteCount = byteCount
     address = try object.address(path: path)
-    let storage = Storage(path: path, shape: shape, element: element, byteCount: byteCount)
-    chunk = try storage.check(object)
+    let storage = Storage(
+      path: path, shape: shape, element: element, byteCount: byteCount,
+      fileByteCount: fileByteCount)
+    layout = try storage.layout(of: object)
   }
 }
 

@@ -4,16 +4,19 @@ import SextantBytes
 
 /// The one door to the objects of the file.
 ///
+/// libhdf5 is asked what the file holds, and never for elements: `DatasetReader` reads those.
 /// Everything goes through `object(_:in:)`; nothing else opens a name, so that no link is followed
 /// that was not looked at.
 struct HDF5File: ~Copyable {
   private let file: Handle
   private let linkAccess: Handle
+  /// The file's size.
+  let byteCount: Int
 
   /// Opens the file behind descriptor 3.
   ///
   /// - Throws: `h5.invalid`.
-  init() throws(FormatError) {
+  init(byteCount: Int) throws(FormatError) {
     let access = try Handle(sextant_h5_file_access(), "make access properties")
     let driver = try Handle(sextant_descriptor_driver(), "register the file driver")
     try Library.check(
@@ -26,6 +29,7 @@ struct HDF5File: ~Copyable {
       unsafe sextant_h5_open_file("descriptor", access.id), "open the file")
     self.file = consume file
     self.linkAccess = consume linkAccess
+    self.byteCount = byteCount
   }
 
   /// Opens the object of this path, which starts with "/".

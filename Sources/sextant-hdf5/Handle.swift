@@ -24,7 +24,7 @@ enum Library {
     FormatError(
       .hdf5Invalid, at: tensor.map { .tensor($0) },
       found: "libhdf5 fails to \(action)\(innermostReason().map { ": \($0)" } ?? "")",
-      expected: "a sound HDF5 file")
+      expected: "a sound HDF5 file that libhdf5 \(version) reads")
   }
 
   /// Refuses when a call of the library returned a negative status.
@@ -32,6 +32,12 @@ enum Library {
     _ status: Int32, _ action: String, tensor: String? = nil
   ) throws(FormatError) {
     guard status >= 0 else { throw failure(action, tensor: tensor) }
+  }
+
+  private static var version: String {
+    var (major, minor, release): (UInt32, UInt32, UInt32) = (0, 0, 0)
+    _ = unsafe H5get_libversion(&major, &minor, &release)
+    return "\(major).\(minor).\(release)"
   }
 
   private static func innermostReason() -> String? {

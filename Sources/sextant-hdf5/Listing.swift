@@ -7,8 +7,8 @@ struct Listing {
   static let depthLimit = 32
   /// Links in all groups together.
   static let objectLimit = 200_000
-  /// What the data may declare for each byte of the file; deflate makes at most 1032 from one.
-  static let ratioLimit = 1000
+  /// Bytes that a dataset may declare for each one stored: deflate makes no more of one.
+  static let ratioLimit = 1032
 
   private(set) var datasets: [Dataset] = []
   private(set) var notes: [String] = []
@@ -56,16 +56,18 @@ struct Listing {
         if linkPath == "/model_weights" { try Dialect.refuseKerasLegacy(object, path: linkPath) }
         try walk(object, path: linkPath, depth: depth + 1, file)
       case H5I_DATASET:
-        try add(object, path: linkPath)
+        try add(object, path: linkPath, file)
       default:
         notes.append("skipped the stored data type \(linkPath)")
       }
     }
   }
 
-  private mutating func add(_ object: borrowing Handle, path: String) throws(FormatError) {
+  private mutating func add(
+    _ object: borrowing Handle, path: String, _ file: borrowing HDF5File
+  ) throws(FormatError) {
     try Dialect.refuseKeras3(path: path)
-    guard let dataset = try Dataset(object, path: path) else {
+    guard let dataset = try Dataset(object, path: path, fileByteCount: file.byteCount) else {
       notes.append("skipped the dataset of strings \(path)")
       return
     }

@@ -30,7 +30,7 @@ struct SextantHDF5 {
     channel.send(.hello(version: HDF5ReaderMessage.version))
 
     try Superblock.check(fileByteCount: fileByteCount)
-    let file = try HDF5File()
+    let file = try HDF5File(byteCount: fileByteCount)
     var listing = Listing()
     try listing.read(file)
     Confinement.allowMemory(forPiecesOf: listing.largestPieceByteCount)
@@ -47,7 +47,7 @@ struct SextantHDF5 {
 
     while let index = channel.nextRequest() {
       guard listing.datasets.indices.contains(index) else { return }
-      try file.stream(listing.datasets[index], to: channel)
+      try DatasetReader.send(listing.datasets[index], of: file, to: channel)
     }
   }
 }

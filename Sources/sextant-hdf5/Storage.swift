@@ -10,16 +10,14 @@ struct Storage {
   let shape: [Int]
   let element: Element
   let byteCount: Int
+  let fileByteCount: Int
 
   private static let chunkLimit = 1 << 30
-  private static let allowedFilters: Set<Int32> = [
-    H5Z_FILTER_DEFLATE, H5Z_FILTER_SHUFFLE, H5Z_FILTER_FLETCHER32,
-  ]
 
-  /// Checks layout, filters and sizes; returns the shape of the chunks, if there are any.
+  /// Checks layout, filters and sizes.
   ///
-  /// - Throws: `h5.storage.*`, `h5.filter`, `h5.chunk`, `h5.bomb`, `h5.invalid`.
-  func check(_ object: borrowing Handle) throws(FormatError) -> [Int]? {
+  /// - Throws: `h5.storage.*`, `h5.filter`, `h5.chunk`, `h5.bomb`, `h5.address`, `h5.invalid`.
+  func layout(of object: borrowing Handle) throws(FormatError) -> Layout {
     let properties = try Handle(
       H5Dget_create_plist(object.id), "read a dataset's properties", tensor: path)
     let layout = H5Pget_layout(properties.id)
@@ -32,48 +30,72 @@ struct Storage {
         .hdf5StorageExternal, found: "data in \(externalCount) other files",
         expected: "data in the file")
     }
-    try checkFilters(properties)
+    let filters = try filters(properties)
     switch layout {
-    case H5D_COMPACT, H5D_CONTIGUOUS:
-      try checkContiguous(object)
-      return nil
-    case H5D_CHUNKED: return try checkChunks(object, properties)
+    case H5D_CHUNKED: return .chunked(try chunks(object, properties, filters))
+    case H5D_COMPACT, H5D_CONTIGUOUS: break
     default:
       throw refusal(
         .hdf5Invalid, found: "a layout of unknown class \(layout.rawValue)",
         expected: "contiguous, compact or chunked data")
     }
-  }
-
-  private func checkFilters(_ properties: borrowing Handle) throws(FormatError) {
-    let count = H5Pget_nfilters(properties.id)
-    try Library.check(count, "read the filters", tensor: path)
-    for index in 0..<UInt32(count) {
-      var flags: UInt32 = 0
-      var valueCount = 0
-      var configuration: UInt32 = 0
-      let filter = unsafe H5Pget_filter2(
-        properties.id, index, &flags, &valueCount, nil, 0, nil, &configuration)
-      guard Self.allowedFilters.contains(filter) else {
-        throw refusal(
-          .hdf5Filter, found: filter < 0 ? "a filter that cannot be read" : "filter \(filter)",
-          expected: "deflate (1), shuffle (2) or fletcher32 (3)")
-      }
+    guard filters.isEmpty else {
+      throw refusal(.hdf5Filter, found: "filters on data without chunks", expected: "none")
     }
-  }
-
-  private func checkContiguous(_ object: borrowing Handle) throws(FormatError) {
     let stored = H5Dget_storage_size(object.id)
     guard byteCount == 0 || stored == byteCount else {
       throw refusal(
         .hdf5StorageUnallocated, found: "\(stored) bytes stored",
         expected: "\(byteCount) bytes, as type and shape say")
     }
+    if layout == H5D_COMPACT { return .compact }
+    return .contiguous(offset: byteCount == 0 ? nil : try offset(object))
   }
 
-  private func checkChunks(
-    _ object: borrowing Handle, _ properties: borrowing Handle
-  ) throws(FormatError) -> [Int] {
+  private func offset(_ object: borrowing Handle) throws(FormatError) -> Int {
+    let address = H5Dget_offset(object.id)
+    guard let offset = Int(exactly: address), offset <= fileByteCount - byteCount else {
+      throw refusal(
+        .hdf5Address, found: "\(byteCount) bytes at \(address)",
+        expected: "an address inside the file's \(fileByteCount) bytes")
+    }
+    return offset
+  }
+
+  // MARK: Chunks
+
+  private func filters(_ properties: borrowing Handle) throws(FormatError) -> [Filter] {
+    let count = H5Pget_nfilters(properties.id)
+    try Library.check(count, "read the filters", tensor: path)
+    var filters: [Filter] = []
+    for index in 0..<UInt32(count) {
+      var flags: UInt32 = 0
+      var valueCount = 1
+      var value: UInt32 = 0
+      var configuration: UInt32 = 0
+      let number = unsafe H5Pget_filter2(
+        properties.id, index, &flags, &valueCount, &value, 0, nil, &configuration)
+      guard let filter = Filter(number: number) else {
+        throw refusal(
+          .hdf5Filter, found: number < 0 ? "a filter that cannot be read" : "filter \(number)",
+          expected: "deflate (1), shuffle (2) or fletcher32 (3)")
+      }
+      guard !filters.contains(filter) else {
+        throw refusal(.hdf5Filter, found: "\(filter) twice", expected: "each filter once")
+      }
+      guard filter != .shuffle || (valueCount > 0 && value == element.byteWidth) else {
+        throw refusal(
+          .hdf5Filter, found: "shuffle for elements of \(value) bytes",
+          expected: "\(element.byteWidth) bytes, as the type says")
+      }
+      filters.append(filter)
+    }
+    return filters
+  }
+
+  private func chunks(
+    _ object: borrowing Handle, _ properties: borrowing Handle, _ filters: [Filter]
+  ) throws(FormatError) -> Chunks {
     var dimensions = [hsize_t](repeating: 0, count: shape.count)
     let rank = unsafe H5Pget_chunk(properties.id, Int32(shape.count), &dimensions)
     let chunk = dimensions.compactMap { Int(exactly: $0) }
@@ -81,33 +103,35 @@ struct Storage {
       throw refusal(
         .hdf5Chunk, found: "chunks of \(dimensions)", expected: "a positive size per dimension")
     }
-    guard let chunkBytes = Dataspace.byteCount(chunk, width: element.byteWidth),
-      chunkBytes <= Self.chunkLimit
+    var options: UInt32 = 0
+    try unsafe Library.check(
+      H5Pget_chunk_opts(properties.id, &options), "read the chunk options", tensor: path)
+    guard options == 0 else {
+      throw refusal(
+        .hdf5Chunk, found: "chunks at the edge that are stored without filters",
+        expected: "chunks that are stored alike")
+    }
+    guard let chunkByteCount = Dataspace.byteCount(chunk, width: element.byteWidth),
+      chunkByteCount <= Self.chunkLimit
     else {
       throw refusal(
         .hdf5Bomb, found: "chunks of \(chunk) elements", expected: "at most 1 GiB per chunk")
     }
-    if byteCount == 0 { return chunk }
+    let chunks = Chunks(shape: shape, chunk: chunk, width: element.byteWidth, filters: filters)
+    if byteCount > 0 { try check(chunks, object) }
+    return chunks
+  }
 
+  private func check(_ chunks: Chunks, _ object: borrowing Handle) throws(FormatError) {
     let stored = H5Dget_storage_size(object.id)
-    guard UInt64(byteCount) / UInt64(Listing.ratioLimit) <= stored, stored > 0 else {
+    guard stored > 0, UInt64(byteCount) / UInt64(Listing.ratioLimit) <= stored else {
       throw refusal(
         .hdf5Bomb, found: "\(byteCount) bytes declared, \(stored) stored",
         expected: "at most \(Listing.ratioLimit) bytes for each stored one")
     }
-    try checkPresence(object, chunk)
-    return chunk
-  }
-
-  /// Every chunk must be there: libhdf5 would make up those that are not.
-  private func checkPresence(
-    _ object: borrowing Handle, _ chunk: [Int]
-  ) throws(FormatError) {
-    var expected = 1
-    for (dimension, size) in zip(shape, chunk) {
-      // At most one chunk per byte, so that the product cannot overflow.
-      expected *= (dimension - 1) / size + 1
-    }
+    // Every chunk must be there: libhdf5 would make up those that are not. A chunk holds a byte
+    // at least, so that this product is below the dataset's size and cannot overflow.
+    let expected = chunks.grid.reduce(1, *)
     var present: hsize_t = 0
     let space = try Handle(H5Dget_space(object.id), "read a dataspace", tensor: path)
     try unsafe Library.check(
@@ -115,10 +139,9 @@ struct Storage {
     guard present == expected else {
       throw refusal(.hdf5Chunk, found: "\(present) chunks", expected: "\(expected) chunks")
     }
-    let band = Slabs.bandByteCount(shape: shape, chunk: chunk, width: element.byteWidth)
-    guard band <= Self.chunkLimit else {
+    guard chunks.bandByteCount <= Self.chunkLimit else {
       throw refusal(
-        .hdf5Chunk, found: "\(band) bytes in the chunks of one row",
+        .hdf5Chunk, found: "\(chunks.bandByteCount) bytes in the chunks of one row",
         expected: "at most 1 GiB in them together")
     }
   }

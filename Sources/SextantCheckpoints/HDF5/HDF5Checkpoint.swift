@@ -73,6 +73,9 @@ public final class HDF5Checkpoint: Checkpoint {
     }
   }
 
+  /// The reader's process, while there is one.
+  var readerProcessID: Int32? { conversation.withLock { $0.processID } }
+
   /// Hands over the elements of one tensor in pieces of at most 4 MiB.
   ///
   /// - Throws: `h5.*`; whatever `body` throws.

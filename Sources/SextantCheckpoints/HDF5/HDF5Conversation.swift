@@ -4,6 +4,8 @@ import SextantTensor
 /// The reader after its list: idle, in the middle of a tensor that nobody wants any more, or gone.
 struct HDF5Conversation: ~Copyable {
   private var process: HDF5ReaderProcess?
+  /// The number of the reader's process, while there is one.
+  private(set) var processID: Int32?
   private var failure: FormatError?
   /// Bytes of the requested tensor that the reader has not sent yet.
   private var owed = 0
@@ -12,6 +14,7 @@ struct HDF5Conversation: ~Copyable {
 
   /// Takes over a reader that has sent its list.
   init(_ process: consuming HDF5ReaderProcess) {
+    processID = process.processID
     self.process = consume process
   }
 
@@ -84,6 +87,7 @@ struct HDF5Conversation: ~Copyable {
   /// Ends the reader and keeps the reason for later requests.
   private mutating func end(_ error: FormatError) -> FormatError {
     process = nil
+    processID = nil
     failure = error
     return error
   }

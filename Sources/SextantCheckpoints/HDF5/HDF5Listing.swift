@@ -5,8 +5,8 @@ import SextantTensor
 struct HDF5Listing {
   /// Tensors in one file.
   static let tensorLimit = 200_000
-  /// Bytes that the tensors may have for each byte of the file; deflate makes at most 1032 from one.
-  static let ratioLimit = 1000
+  /// Bytes that the tensors may have for each byte of the file: deflate makes no more of one.
+  static let ratioLimit = 1032
   /// Bytes of all messages together.
   private static let byteLimit = 256 << 20
   private static let noteLimit = 1000

@@ -7,7 +7,8 @@ import SextantBytes
 /// and an answer that breaks the rules of `HDF5ReaderMessage` is a refusal. Whatever happens, the
 /// process is killed and reaped when this value goes.
 struct HDF5ReaderProcess: ~Copyable {
-  private let processID: pid_t
+  /// The process's number, its own until this value goes.
+  let processID: pid_t
   private let socket: Int32
   private var isReaped = false
 

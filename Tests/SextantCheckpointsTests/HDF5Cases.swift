@@ -1,0 +1,72 @@
+import SextantBytes
+import SextantCheckpoints
+import SextantTensor
+import SextantTestSupport
+import Testing
+
+/// The files of `fixtures/hdf5` and what its index expects of them.
+enum HDF5Cases {
+  /// A file that must be read.
+  struct Accepted: Sendable, CustomTestStringConvertible {
+    var file: String
+    var tensors: [(tensor: CheckpointTensor, digest: String, hexadecimal: String?)]
+    var metadata: [String: String]
+    var notes: [String]
+    var testDescription: String { file }
+    var path: String { PackageFiles.fixture("hdf5/\(file)") }
+  }
+
+  /// A file that must be refused.
+  struct Refused: Sendable, CustomTestStringConvertible {
+    var file: String
+    var code: FormatError.Code
+    var testDescription: String { file }
+    var path: String { PackageFiles.fixture("hdf5/\(file)") }
+  }
+
+  static let accepted: [Accepted] = load("accept", accepted)
+  static let refused: [Refused] = load("refuse", refused)
+
+  /// The accepted file of this name.
+  static func accepted(_ name: String) throws -> Accepted {
+    try #require(accepted.first { $0.file == "accept/\(name).h5" })
+  }
+
+  private static func load<Case>(_ list: String, _ read: (JSONNode) throws -> Case) -> [Case] {
+    let path = PackageFiles.fixture("hdf5/index.json")
+    do {
+      let text = try InputFile(path).readAll(limit: 1 << 20)
+      let index = try JSONNode(parsing: text, code: .dataRecord, file: path)
+      return try index.member(list).elements().map(read)
+    } catch {
+      Issue.record("\(error)")
+      return []
+    }
+  }
+
+  private static func accepted(_ node: JSONNode) throws -> Accepted {
+    Accepted(
+      file: try node.member("file").string(),
+      tensors: try node.member("tensors").elements().map { node in
+        let dataType = try #require(DataType(rawValue: try node.member("dtype").string()))
+        let shape = try node.member("shape").elements().map { try $0.integer() }
+        let tensor = CheckpointTensor(
+          name: try node.member("name").string(), dataType: dataType, shape: shape,
+          byteCount: try #require(dataType.byteCount(shape: shape)))
+        return (
+          tensor, try node.member("sha256").string(), try node.optionalMember("hex")?.string()
+        )
+      },
+      metadata: Dictionary(
+        uniqueKeysWithValues: try node.optionalMember("metadata")?.members().map {
+          ($0.key, try $0.node.string())
+        } ?? []),
+      notes: try node.optionalMember("notes")?.elements().map { try $0.string() } ?? [])
+  }
+
+  private static func refused(_ node: JSONNode) throws -> Refused {
+    Refused(
+      file: try node.member("file").string(),
+      code: try #require(FormatError.Code(rawValue: try node.member("code").string())))
+  }
+}
