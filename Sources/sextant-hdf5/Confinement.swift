@@ -18,6 +18,10 @@ enum Confinement {
   static func begin(fileByteCount: Int) {
     sextant_close_others()
     clearenv()
+    // Crash handlers, such as the Swift runtime's, would wait for helpers that cannot be started.
+    for number in [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV] {
+      signal(number, SIG_DFL)
+    }
     _ = unsafe chdir("/")
     limit(RLIMIT_CORE, soft: 0, hard: 0)
     limit(RLIMIT_FSIZE, soft: 0, hard: 0)
