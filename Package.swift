@@ -127,5 +127,11 @@ let package = Package(
       dependencies: ["SextantConversion", "SextantCheckpoints", "SextantTestSupport"]),
     .testTarget(
       name: "SextantEvaluationTests", dependencies: ["SextantEvaluation", "SextantTestSupport"]),
+    .testTarget(
+      name: "CommandTests",
+      dependencies: [
+        "sextant", "sextant-hdf5", "SextantArtifacts", "SextantCheckpoints", "SextantTensor",
+        "SextantBytes", "SextantTestSupport",
+      ]),
   ]
 )

@@ -13,7 +13,8 @@ extension SiteReference {
     self.init(name: try node.member("name").string(), shape: shape, axes: axes)
   }
 
-  var json: JSONValue {
+  /// The site as manifests spell it.
+  public var json: JSONValue {
     [
       "name": .string(name), "shape": .array(shape.map { .integer(Int64($0)) }),
       "axes": .array(axes.map { .string($0) }),

@@ -4,7 +4,7 @@ import Glibc
 ///
 /// Keep it alive for as long as its files are used: `withExtendedLifetime`, or a stored property
 /// of the suite.
-public final class TemporaryFolder {
+public final class TemporaryFolder: Sendable {
   /// The absolute path, without a trailing slash.
   public let path: String
 
@@ -21,6 +21,12 @@ public final class TemporaryFolder {
   }
 
   deinit { Self.remove(path) }
+
+  /// One folder for all tests of a process, removed when it exits.
+  public static let shared: TemporaryFolder = {
+    atexit { TemporaryFolder.remove(TemporaryFolder.shared.path) }
+    return TemporaryFolder()
+  }()
 
   /// The path of an entry of the folder.
   public func path(_ name: String) -> String { "\(path)/\(name)" }

@@ -10,7 +10,7 @@ extension Report {
       ("file", .string(artifact.file ?? "")), ("type", "artifact"),
       ("version", JSONValue(Manifest.version)), ("kind", .string(manifest.kind)),
       ("kind_version", JSONValue(manifest.kindVersion)), ("model", manifest.model.json),
-      ("sites", .array(manifest.sites.map { .string($0.name) })),
+      ("sites", .array(manifest.sites.map(\.json))),
       ("tool", .string(manifest.tool.name)), ("tool_version", .string(manifest.tool.version)),
     ])
     for (key, value) in manifest.details.members where json[key] == nil { json[key] = value }
@@ -37,17 +37,21 @@ extension Report {
     for (key, value) in manifest.details.members where key != "statistics" {
       facts.append((printable(key), printable(Self.plain(value))))
     }
-    var table = Table(["tensor", "type", "shape", "#norm"] + statistics.names.map { "#\($0)" })
+    let axes = Dictionary(
+      manifest.sites.map { (ExactString($0.name), $0.axes) },
+      uniquingKeysWith: { first, _ in first })
+    var table = Table(
+      ["tensor", "type", "shape", "axes", "#norm"] + statistics.names.map { "#\($0)" })
     for name in Self.inSiteOrder(artifact) {
       guard let value = artifact.tensor(name) else { continue }
+      let key = ExactString(name)
       table.add(
         [
           printable(name), value.dataType.rawValue, Format.shape(value.shape),
+          printable(axes[key]?.joined(separator: ", ") ?? ""),
           value.norm.map { Format.figure($0) } ?? "-",
         ]
-          + statistics.names.map { key in
-            statistics.values[ExactString(name)]?[key].map { Self.figure($0) } ?? ""
-          })
+          + statistics.names.map { statistics.values[key]?[$0].map { Self.figure($0) } ?? "" })
     }
     tables = [(Format.count(artifact.tensors.count, of: "tensor"), table.abbreviated(to: rowLimit))]
   }

@@ -1,0 +1,110 @@
+import Glibc
+import SextantBytes
+
+/// How a process ended and what it wrote.
+public struct CommandRun: Sendable {
+  /// How it ended.
+  public enum End: Sendable, Equatable {
+    /// With this exit status.
+    case exited(Int32)
+    /// By this signal.
+    case signalled(Int32)
+  }
+
+  /// Where its standard output goes.
+  public enum Output: Sendable {
+    /// Into `output`.
+    case captured
+    /// Into a pipe that nobody reads.
+    case brokenPipe
+    /// Nowhere: the descriptor is closed.
+    case closed
+    /// Into a file, which must exist.
+    case file(String)
+  }
+
+  /// How it ended.
+  public let end: End
+  /// What it wrote to standard output, where that was captured.
+  public let output: String
+  /// What it wrote to standard error.
+  public let errors: String
+
+  /// Runs the package's own `sextant`, which lies beside the test bundle, to its end.
+  ///
+  /// - Parameters:
+  ///   - input: what it reads from standard input.
+  ///   - killedAfter: milliseconds after which it gets SIGKILL, if it still runs then.
+  public static func sextant(
+    _ arguments: [String], input: String = "", output: Output = .captured,
+    killedAfter milliseconds: Int? = nil
+  ) -> CommandRun {
+    let folder = TemporaryFolder()
+    let (inputFile, outputFile) = (folder.write(input, to: "in"), folder.write("", to: "out"))
+    let errorFile = folder.write("", to: "err")
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    posix_spawn_file_actions_addopen(&actions, 0, inputFile, O_RDONLY, 0)
+    posix_spawn_file_actions_addopen(&actions, 2, errorFile, O_WRONLY, 0)
+    var pipes: [Int32] = [-1, -1]
+    switch output {
+    case .captured: posix_spawn_file_actions_addopen(&actions, 1, outputFile, O_WRONLY, 0)
+    case .file(let path): posix_spawn_file_actions_addopen(&actions, 1, path, O_WRONLY, 0)
+    case .closed: posix_spawn_file_actions_addclose(&actions, 1)
+    case .brokenPipe:
+      guard pipe(&pipes) == 0 else { fatalError("no pipe") }
+      for end in pipes { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+      close(pipes[0])
+      posix_spawn_file_actions_adddup2(&actions, pipes[1], 1)
+    }
+    let process = spawn([executable] + arguments, &actions)
+    if pipes[1] >= 0 { close(pipes[1]) }
+    if let milliseconds {
+      usleep(useconds_t(milliseconds * 1000))
+      kill(process, SIGKILL)
+    }
+    var status: Int32 = 0
+    while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+    let signal = status & 0x7F
+    return CommandRun(
+      end: signal == 0 ? .exited(status >> 8 & 0xFF) : .signalled(signal),
+      output: text(of: outputFile), errors: text(of: errorFile))
+  }
+
+  /// Starts a process with the caller's environment.
+  private static func spawn(
+    _ arguments: [String], _ actions: inout posix_spawn_file_actions_t
+  ) -> pid_t {
+    let copies: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
+    defer { for copy in copies { free(copy) } }
+    var process: pid_t = 0
+    let failure = posix_spawn(&process, arguments[0], &actions, nil, copies, environ)
+    guard failure == 0 else { fatalError("cannot start \(arguments[0]): \(failure)") }
+    return process
+  }
+
+  private static func text(of path: String) -> String {
+    // An empty file is refused, and means that nothing was written.
+    guard let bytes = try? InputFile(path).readAll(limit: 1 << 28) else { return "" }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// The path of `sextant`: in the folder of the test bundle, which is the running executable or
+  /// the one that its arguments name.
+  private static let executable: String = {
+    let paths = [resolved("/proc/self/exe")] + CommandLine.arguments
+    for path in paths {
+      guard let slash = path.lastIndex(of: "/") else { continue }
+      let candidate = path[..<slash] + "/sextant"
+      if access(String(candidate), X_OK) == 0 { return String(candidate) }
+    }
+    fatalError("no executable sextant beside \(paths)")
+  }()
+
+  private static func resolved(_ path: String) -> String {
+    guard let resolved = realpath(path, nil) else { return path }
+    defer { free(resolved) }
+    return String(cString: resolved)
+  }
+}
