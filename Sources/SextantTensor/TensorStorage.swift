@@ -15,23 +15,17 @@ final class TensorStorage: @unchecked Sendable {
 
   /// Owned memory, undefined.
   init(unfilledByteCount byteCount: Int) {
-    base = UnsafeMutableRawPointer.allocate(
-      byteCount: max(byteCount, 1), alignment: Self.alignment)
     self.byteCount = byteCount
     owner = nil
-    adviseHugePages()
+    base =
+      byteCount < BlockCache.smallestByteCount
+      ? UnsafeMutableRawPointer.allocate(byteCount: max(byteCount, 1), alignment: Self.alignment)
+      : BlockCache.shared.take(byteCount)
   }
 
-  /// Asks for huge pages where they matter: walking weights in 4 KiB pages costs bandwidth.
-  private func adviseHugePages() {
-    let page = 2 << 20
-    let first = (Int(bitPattern: base) + page - 1) / page * page
-    let last = (Int(bitPattern: base) + byteCount) / page * page
-    guard last - first >= 4 * page, let start = UnsafeMutableRawPointer(bitPattern: first) else {
-      return
-    }
-    // Advice only: without huge pages everything works the same.
-    _ = madvise(start, last - first, MADV_HUGEPAGE)
+  /// Owned memory for f32 elements, undefined.
+  convenience init(unfilledFloatCount count: Int) {
+    self.init(unfilledByteCount: count * MemoryLayout<Float>.stride)
   }
 
   /// Owned memory, zeroed.
@@ -61,6 +55,11 @@ final class TensorStorage: @unchecked Sendable {
   var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: byteCount) }
 
   deinit {
-    if owner == nil { base.deallocate() }
+    guard owner == nil else { return }
+    if byteCount < BlockCache.smallestByteCount {
+      base.deallocate()
+    } else {
+      BlockCache.shared.giveBack(base, byteCount)
+    }
   }
 }

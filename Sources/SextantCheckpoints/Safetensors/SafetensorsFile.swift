@@ -57,8 +57,10 @@ public final class SafetensorsFile: Checkpoint {
   ) throws(FormatError) {
     guard let offset = offsets[ExactString(tensor.name)], self.tensor(named: tensor.name) == tensor
     else { throw absent(tensor) }
+    // No alignment beyond what `malloc` gives: freed blocks with more are not used again by glibc
+    // before 2.38, and memory would grow with the number of tensors.
     let buffer = UnsafeMutableRawBufferPointer.allocate(
-      byteCount: min(tensor.byteCount, Self.pieceByteCount), alignment: 64)
+      byteCount: min(tensor.byteCount, Self.pieceByteCount), alignment: 16)
     defer { unsafe buffer.deallocate() }
     var done = 0
     while done < tensor.byteCount {

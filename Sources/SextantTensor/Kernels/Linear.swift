@@ -81,16 +81,16 @@ public enum Linear {
     let height = kernels.panel_rows()
     let panelCount = (product.m + height - 1) / height
     let scratchSize = Int(SXK_GEMM_COLUMNS * SXK_GEMM_DEPTH)
-    nonisolated(unsafe) let panels = Buffer(panelCount * height * product.k)
-    nonisolated(unsafe) let scratch = Buffer(
-      product.weight_type == SXK_F32 ? 0 : scratchSize * pool.threadCount)
-    defer {
-      panels.deallocate()
-      scratch.deallocate()
-    }
+    let packed = TensorStorage(unfilledFloatCount: panelCount * height * product.k)
+    let converted = TensorStorage(
+      unfilledFloatCount: product.weight_type == SXK_F32 ? 0 : scratchSize * pool.threadCount)
+    defer { withExtendedLifetime((packed, converted)) {} }
+    nonisolated(unsafe) let panels = packed.base.assumingMemoryBound(to: Float.self)
+    nonisolated(unsafe) let scratch = converted.base.assumingMemoryBound(to: Float.self)
+    let scratchPerSlot = product.weight_type == SXK_F32 ? 0 : scratchSize
     pool.split(panelCount, by: max(Kernels.rowGrain(width: product.k) / height, 1)) { range in
       kernels.pack_panels(
-        panels.base, product.x, product.x_stride, product.m, product.k, range.lowerBound,
+        panels, product.x, product.x_stride, product.m, product.k, range.lowerBound,
         range.upperBound)
     }
     // Neighbours in the order of chunks share their weights.
@@ -101,24 +101,9 @@ public enum Linear {
       let (column, panel) = (chunk / groups * columns, chunk % groups * panelGrain)
       withUnsafePointer(to: product) {
         kernels.gemm(
-          $0, panels.base, scratch.base + slot * (scratch.count / pool.threadCount), panel,
+          $0, panels, scratch + slot * scratchPerSlot, panel,
           min(panel + panelGrain, panelCount), column, min(column + columns, outputs))
       }
     }
   }
-}
-
-/// Uninitialised memory for floats, aligned to cache lines.
-private struct Buffer {
-  let base: UnsafeMutablePointer<Float>
-  let count: Int
-
-  init(_ count: Int) {
-    let bytes = UnsafeMutableRawPointer.allocate(
-      byteCount: max(count, 1) * MemoryLayout<Float>.stride, alignment: TensorStorage.alignment)
-    base = bytes.assumingMemoryBound(to: Float.self)
-    self.count = count
-  }
-
-  func deallocate() { UnsafeMutableRawPointer(base).deallocate() }
 }
