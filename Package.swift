@@ -117,7 +117,8 @@ let package = Package(
     .testTarget(
       name: "SextantArtifactsTests",
       dependencies: [
-        "SextantArtifacts", "SextantStore", "SextantTensor", "SextantBytes", "SextantTestSupport",
+        "SextantArtifacts", "SextantCheckpoints", "SextantStore", "SextantTensor", "SextantBytes",
+        "SextantTestSupport",
       ]),
     .testTarget(
       name: "SextantTokenizersTests",

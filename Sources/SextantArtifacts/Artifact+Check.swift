@@ -71,12 +71,13 @@ extension Artifact {
     }
     let known = Dictionary(
       (required + optional).map { (ExactString($0.name), $0) }, uniquingKeysWith: { a, _ in a })
+    for (name, _) in tensors where known[ExactString(name)] == nil {
+      throw FormatError(
+        .artifactTensorExtra, file: file, at: .tensor(name),
+        found: "a tensor of no site", expected: "the tensors of a \(manifest.kind) artifact")
+    }
     for (name, value) in tensors {
-      guard let expected = known[ExactString(name)] else {
-        throw FormatError(
-          .artifactTensorExtra, file: file, at: .tensor(name),
-          found: "a tensor of no site", expected: "the tensors of a \(manifest.kind) artifact")
-      }
+      guard let expected = known[ExactString(name)] else { continue }
       guard value.dataType == expected.dataType, value.shape == expected.shape else {
         throw FormatError(
           .artifactSchema, file: file, at: .tensor(name),

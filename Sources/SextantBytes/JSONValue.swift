@@ -103,3 +103,8 @@ extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
     self = .object(JSONObject(elements.map { ($0.0, $0.1) }))
   }
 }
+
+extension JSONObject: ExpressibleByDictionaryLiteral {
+  /// An object.
+  public init(dictionaryLiteral elements: (String, JSONValue)...) { self.init(elements) }
+}

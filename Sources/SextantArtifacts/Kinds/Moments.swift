@@ -20,18 +20,10 @@ public struct Moments: ArtifactKind, Sendable {
   public static func check(_ artifact: Artifact) throws(FormatError) {
     try expect(artifact)
     let classes = try classes(of: artifact)
+    _ = try artifact.manifest.detailsNode(file: artifact.file).member("data").object()
     var (required, optional): ([ExpectedTensor], [ExpectedTensor]) = ([], [])
     for site in artifact.manifest.sites {
       let n = site.elementCount ?? 0
-      let spreads = classes.map { name in
-        ["variance", "covariance"].filter { artifact.tensor("\(site.name).\(name).\($0)") != nil }
-      }
-      guard let first = spreads.first, first.count <= 1, spreads.allSatisfy({ $0 == first }) else {
-        throw FormatError(
-          .artifactSchema, file: artifact.file, at: .tensor("\(site.name).\(classes[0])"),
-          found: "classes with \(Set(spreads).map { "\($0)" }.sorted().joined(separator: " and "))",
-          expected: "covariance, variance or neither, the same for every class of the site")
-      }
       for name in classes {
         let prefix = "\(site.name).\(name)."
         required.append(ExpectedTensor(prefix + "count", .f64, []))
@@ -41,12 +33,30 @@ public struct Moments: ArtifactKind, Sendable {
       }
     }
     try artifact.expectTensors(required, optional: optional)
+    try checkSpreads(artifact, classes)
     for expected in required where expected.shape.isEmpty {
       let count = artifact.tensor(expected.name).map { unsafe $0.withDoubles { unsafe $0[0] } } ?? 0
       guard count >= 0, count <= 0x1p53, count == count.rounded() else {
         throw FormatError(
           .artifactSchema, file: artifact.file, at: .tensor(expected.name), found: "\(count)",
           expected: "a count")
+      }
+    }
+  }
+
+  /// At each site every class has a covariance, or every class a variance, or none has either.
+  private static func checkSpreads(
+    _ artifact: Artifact, _ classes: [String]
+  ) throws(FormatError) {
+    for site in artifact.manifest.sites {
+      let spreads = classes.map { name in
+        ["variance", "covariance"].filter { artifact.tensor("\(site.name).\(name).\($0)") != nil }
+      }
+      guard let first = spreads.first, first.count <= 1, spreads.allSatisfy({ $0 == first }) else {
+        throw FormatError(
+          .artifactSchema, file: artifact.file, at: .tensor(site.name),
+          found: "\(Set(spreads.joined()).sorted().joined(separator: " and ")) of some classes",
+          expected: "covariance, variance or neither, the same for every class of the site")
       }
     }
   }

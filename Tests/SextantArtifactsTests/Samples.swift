@@ -1,0 +1,84 @@
+import SextantArtifacts
+import SextantBytes
+import SextantStore
+import SextantTensor
+
+/// One small artifact of each kind, of a model of width 4 with 3 blocks.
+enum Samples {
+  static let model = ModelReference(
+    architecture: "mamba", identity: SHA256.digest(Array("model".utf8)), weights: "source",
+    width: 4, layerCount: 3, tokenizer: SHA256.digest(Array("tokenizer".utf8)))
+
+  static let residual = SiteReference(name: "blocks.1.output", shape: [4], axes: ["channel"])
+  static let state = SiteReference(
+    name: "blocks.2.state.ssm", shape: [2, 3], axes: ["channel", "state"])
+
+  /// Numbers that are not symmetric in anything.
+  static func floats(_ shape: [Int], from start: Int = 0) -> Tensor {
+    let count = shape.reduce(1, *)
+    return Tensor((0..<count).map { Float(start + $0) * 0.75 - 1 }, shape: shape)
+  }
+
+  static func doubles(_ shape: [Int], from start: Int = 0) -> Tensor {
+    let count = shape.reduce(1, *)
+    return Tensor(doubles: (0..<count).map { Double(start + $0) / 3 }, shape: shape)
+  }
+
+  static let steering = SteeringVector(
+    model: model, vectors: [(residual, floats([4])), (state, floats([2, 3], from: 9))],
+    training: .init(
+      method: "mean", positions: .last,
+      data: [
+        "form": "pairs-jsonl", "pairs": 2, "sha256": .string(String(repeating: "a", count: 64)),
+      ]),
+    statistics: [
+      "blocks.1.output": ["norm": 1.5, "mean_norm": 2.0, "separation": 0.25]
+    ]
+  ).artifact
+
+  static let moments = Artifact(
+    manifest: Manifest(
+      kind: Moments.name, kindVersion: Moments.version, model: model, sites: [residual, state],
+      details: ["classes": ["positive", "negative"], "data": ["pairs": 2]]),
+    tensors: ["positive", "negative"].flatMap { name in
+      [
+        ("blocks.1.output.\(name).count", Tensor(doubles: [7], shape: [])),
+        ("blocks.1.output.\(name).mean", doubles([4])),
+        ("blocks.1.output.\(name).covariance", doubles([4, 4], from: 5)),
+        ("blocks.2.state.ssm.\(name).count", Tensor(doubles: [7], shape: [])),
+        ("blocks.2.state.ssm.\(name).mean", doubles([2, 3])),
+        ("blocks.2.state.ssm.\(name).variance", doubles([2, 3], from: 5)),
+      ]
+    })
+
+  static let saved = SavedState(
+    model: model, batch: 2, position: 17, components: [(state, floats([2, 2, 3]))]
+  ).artifact
+
+  static let capture = Artifact(
+    manifest: Manifest(
+      kind: Capture.name, kindVersion: Capture.version, model: model, sites: [residual, state],
+      details: ["prompts": 2]),
+    tensors: [
+      ("tokens", Tensor(integers: [5, 6, 7])), ("row.prompt", Tensor(integers: [0, 0, 1])),
+      ("row.position", Tensor(integers: [0, 1, 0])), ("blocks.1.output", floats([3, 4])),
+      ("blocks.2.state.ssm", floats([2, 2, 3])),
+    ])
+
+  static let captureOfOnePrompt = Artifact(
+    manifest: Manifest(
+      kind: Capture.name, kindVersion: Capture.version, model: model, sites: [residual, state],
+      details: ["prompts": 1]),
+    tensors: [
+      ("tokens", Tensor(integers: [5, 6, 7])), ("blocks.1.output", floats([3, 4])),
+      ("blocks.2.state.ssm", floats([2, 3])),
+    ])
+
+  static let all = [
+    "steering": steering, "moments": moments, "state": saved, "capture": capture,
+    "capture of one prompt": captureOfOnePrompt,
+  ]
+  static let names = all.keys.sorted()
+
+  static func named(_ name: String) -> Artifact { all[name] ?? steering }
+}
