@@ -87,8 +87,11 @@ public struct JSONSchema {
       let known = isListed ? argument : keywords["properties"] ?? .object(JSONObject())
       guard case .object(let properties) = known else { return ["\(document): no properties"] }
       return object.members.flatMap { key, member in
-        let schema = isListed ? properties[key] : properties[key] == nil ? argument : nil
-        return schema.map { flaws(of: member, "\(pointer)/\(key)", $0, document: document) } ?? []
+        // `nil` alone would be the JSON value null.
+        let rest: JSONValue? = properties[key] == nil ? argument : Optional.none
+        return (isListed ? properties[key] : rest).map {
+          flaws(of: member, "\(pointer)/\(key)", $0, document: document)
+        } ?? []
       }
     }
   }

@@ -1,0 +1,46 @@
+import SextantArtifacts
+import SextantBytes
+import SextantTestSupport
+import Testing
+
+/// The published schemas say what the reader does, as far as a schema can.
+@Suite struct SchemaTests {
+  private func schema(of kind: String) throws -> JSONSchema {
+    var documents: [String: JSONValue] = [:]
+    for name in ["artifact", kind].map({ "\($0).schema.json" }) {
+      let path = PackageFiles.format("manifests/\(name)")
+      documents[name] = try JSONValue(parsing: InputFile(path).readAll(limit: 1 << 20), file: path)
+      guard case .object(let schema)? = documents[name] else { continue }
+      #expect(schema["$id"] == .string(name))
+    }
+    return JSONSchema(documents, root: "\(kind).schema.json")
+  }
+
+  @Test(arguments: Samples.names)
+  func manifestsThatAreWrittenAreValid(name: String) throws {
+    let artifact = Samples.named(name)
+    var manifest = try RawArtifact(artifact)
+    let schema = try schema(of: artifact.manifest.kind)
+    #expect(schema.flaws(of: manifest.manifest) == [])
+    manifest.set("/a_note", to: ["for": "nobody"])
+    #expect(schema.flaws(of: manifest.manifest) == [])
+  }
+
+  @Test(arguments: BadManifest.all)
+  func whatTheReaderRefusesIsInvalid(bad: BadManifest) throws {
+    let artifact = Samples.named(bad.sample)
+    var manifest = try RawArtifact(artifact)
+    manifest.set(bad.pointer, to: bad.value)
+    let flaws = try schema(of: artifact.manifest.kind).flaws(of: manifest.manifest)
+    #expect(flaws.isEmpty != bad.isInSchema, "\(flaws)")
+  }
+
+  @Test func everyKindHasASchemaAndAPage() throws {
+    for kind in ArtifactKinds.all {
+      _ = try schema(of: kind.name)
+      let page = try InputFile(PackageFiles.format("\(kind.name).md")).readAll(limit: 1 << 20)
+      let text = String(decoding: page, as: UTF8.self)
+      #expect(text.contains("`\(kind.name)`") && text.contains("version \(kind.version)"))
+    }
+  }
+}
