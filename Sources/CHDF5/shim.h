@@ -12,9 +12,6 @@ static inline hid_t sextant_h5_file_access(void) { return H5Pcreate(H5P_FILE_ACC
 /// An empty list of link access properties, or a negative number.
 static inline hid_t sextant_h5_link_access(void) { return H5Pcreate(H5P_LINK_ACCESS); }
 
-/// An empty list of dataset access properties, or a negative number.
-static inline hid_t sextant_h5_dataset_access(void) { return H5Pcreate(H5P_DATASET_ACCESS); }
-
 /// Opens a file for reading only.
 static inline hid_t sextant_h5_open_file(const char *name, hid_t access) {
   return H5Fopen(name, H5F_ACC_RDONLY, access);
@@ -22,9 +19,6 @@ static inline hid_t sextant_h5_open_file(const char *name, hid_t access) {
 
 /// A maximum dimension that has no bound.
 static inline hsize_t sextant_h5_unlimited(void) { return H5S_UNLIMITED; }
-
-/// The address that stands for "nowhere".
-static inline haddr_t sextant_h5_undefined_address(void) { return HADDR_UNDEF; }
 
 /// The number that tells one object of a file from all others, or a negative status.
 static inline herr_t sextant_h5_object_address(hid_t object, uint64_t *address) {

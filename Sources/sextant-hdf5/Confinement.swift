@@ -26,8 +26,9 @@ enum Confinement {
     limit(RLIMIT_CORE, soft: 0, hard: 0)
     limit(RLIMIT_FSIZE, soft: 0, hard: 0)
     limit(RLIMIT_NOFILE, soft: 16, hard: 16)
-    // A backstop: the parent waits for less. Inflating takes about 5 s per GiB on slow machines.
-    let seconds = 60 + fileByteCount / (4 * mebibyte)
+    // A backstop: the parent waits for less. A MiB of the file may be a GiB of zeros, which take
+    // 10 s to unpack, and may be read twice.
+    let seconds = 60 + 20 * (fileByteCount / mebibyte)
     limit(RLIMIT_CPU, soft: seconds, hard: seconds + 5)
     limit(
       RLIMIT_AS, soft: addressSpaceForListing, hard: addressSpaceForListing + 4 * largestPiece)

@@ -7,9 +7,15 @@ import SextantBytes
 @main
 struct SextantHDF5 {
   static func main() {
+    var status = stat()
+    guard isatty(1) == 0, unsafe fstat(Confinement.fileDescriptor, &status) == 0 else {
+      let text = "sextant-hdf5 reads HDF5 files for sextant, which starts it: see sextant --help\n"
+      _ = unsafe write(2, text, text.utf8.count)
+      exit(FormatError.Code.usageOption.exitStatus)
+    }
     let channel = Channel()
     do throws(FormatError) {
-      try serve(channel)
+      try serve(channel, fileByteCount: Int(status.st_size))
     } catch {
       channel.send(.refusal(error.bounded))
     }
@@ -17,15 +23,7 @@ struct SextantHDF5 {
     _exit(0)
   }
 
-  static func serve(_ channel: Channel) throws(FormatError) {
-    var status = stat()
-    guard unsafe fstat(Confinement.fileDescriptor, &status) == 0 else {
-      throw FormatError(
-        .usageOption, found: "no open file as descriptor \(Confinement.fileDescriptor)",
-        expected: "to be started by sextant",
-        remedy: "Use sextant inspect or sextant convert.")
-    }
-    let fileByteCount = Int(status.st_size)
+  static func serve(_ channel: Channel, fileByteCount: Int) throws(FormatError) {
     Confinement.begin(fileByteCount: fileByteCount)
     channel.send(.hello(version: HDF5ReaderMessage.version))
 

@@ -24,6 +24,8 @@ enum HDF5Cases {
     var path: String { PackageFiles.fixture("hdf5/\(file)") }
   }
 
+  /// Files that hang or crash some version of libhdf5.
+  static let damaged: [String] = load("damaged") { try $0.member("file").string() }
   static let accepted: [Accepted] = load("accept", accepted)
   static let refused: [Refused] = load("refuse", refused)
 

@@ -15,6 +15,18 @@ import Testing
     #expect(refusal?.exitStatus == 65)
   }
 
+  @Test(.timeLimit(.minutes(1)), arguments: HDF5Cases.damaged)
+  func survivesWhatTheLibraryDoesNot(file: String) throws {
+    let path = PackageFiles.fixture("hdf5/\(file)")
+    do {
+      try Self.readAll(path, timeout: .seconds(2))
+      Issue.record("accepted \(file)")
+    } catch {
+      #expect(error.code.rawValue.hasPrefix("h5."), "\(error)")
+      #expect(error.file == path)
+    }
+  }
+
   @Test func namesTheDatasetAndTheRemedy() throws {
     let refusal = expectRefusal(.hdf5UnmarkedBFloat16) {
       try Self.readAll(PackageFiles.fixture("hdf5/refuse/bfloat16-unmarked.h5"))

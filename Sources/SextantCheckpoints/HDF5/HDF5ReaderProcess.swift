@@ -19,10 +19,7 @@ struct HDF5ReaderProcess: ~Copyable {
 
   deinit {
     close(socket)
-    if !isReaped {
-      Self.killGroup(processID)
-      _ = Self.wait(processID, options: 0)
-    }
+    if !isReaped { _ = Self.killAndReap(processID) }
   }
 
   // MARK: Starting
@@ -185,18 +182,18 @@ struct HDF5ReaderProcess: ~Copyable {
 
   /// The refusal that fits a reader that hung up; the process is gone afterwards.
   private mutating func ending() -> FormatError {
-    var status: Int32?
-    for _ in 0..<200 {
-      status = Self.wait(processID, options: WNOHANG)
-      if status != nil { break }
+    // The kernel closes a dying process's descriptors a moment before it is dead.
+    var attempts = 0
+    while !Self.hasEnded(processID) {
+      attempts += 1
+      guard attempts < 200 else {
+        return FormatError(
+          .hdf5ReaderProtocol, found: "a closed connection", expected: "an answer")
+      }
       usleep(10_000)
     }
-    guard let status else {
-      return FormatError(
-        .hdf5ReaderProtocol, found: "a closed connection", expected: "an answer")
-    }
+    let status = Self.killAndReap(processID) ?? 0
     isReaped = true
-    Self.killGroup(processID)
     let signal = status & 0x7F
     if signal == SIGXCPU {
       return FormatError(
@@ -221,20 +218,24 @@ struct HDF5ReaderProcess: ~Copyable {
       expected: "an answer")
   }
 
-  /// The status of an ended process, which is reaped; nil while it runs.
-  private static func wait(_ processID: pid_t, options: Int32) -> Int32? {
-    while true {
-      var status: Int32 = 0
-      let result = unsafe waitpid(processID, &status, options)
-      if result == processID { return status }
-      if result < 0 && errno == EINTR { continue }
-      return nil
-    }
+  /// Whether a child has ended; it stays a zombie, so that its number cannot be another's yet.
+  private static func hasEnded(_ processID: pid_t) -> Bool {
+    var information = unsafe siginfo_t()
+    let result = unsafe waitid(
+      P_PID, id_t(processID), &information, WEXITED | WNOHANG | WNOWAIT)
+    return unsafe result == 0 && information.si_signo == SIGCHLD
   }
 
-  private static func killGroup(_ processID: pid_t) {
+  /// Ends a child and all that it started; returns the child's status.
+  private static func killAndReap(_ processID: pid_t) -> Int32? {
     kill(-processID, SIGKILL)
     kill(processID, SIGKILL)
+    while true {
+      var status: Int32 = 0
+      let result = unsafe waitpid(processID, &status, 0)
+      if result == processID { return status }
+      guard result < 0 && errno == EINTR else { return nil }
+    }
   }
 }
 
