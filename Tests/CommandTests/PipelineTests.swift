@@ -110,6 +110,16 @@ import Testing
     #expect(try generate("--apply", "\(Workspace.vector):4").text("text") != plain.text("text"))
   }
 
+  @Test func aPathMayHaveColonsItself() throws {
+    let vector = work.folder.write(try bytes(of: Workspace.vector), to: "at:2.steer.safetensors")
+    for (argument, strength) in [(vector, 1.0), ("\(vector):-2.5", -2.5)] {
+      let steered = try #require(
+        try generate("--apply", argument).member("steered").elements().first)
+      #expect(try steered.text("file") == vector)
+      #expect(try steered.member("strength").number() == strength)
+    }
+  }
+
   @Test func layersAndPositionsAreTheOnesAskedFor() throws {
     let steered = try generate(
       "--apply", Workspace.vector, "--layers", "2-4", "--positions", "-2,-1")

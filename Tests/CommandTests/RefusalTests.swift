@@ -61,6 +61,20 @@ import Testing
     sextant("inspect", model)
   }
 
+  @Test func aBadPromptIsNamedByItsLine() {
+    for (name, text, code) in [
+      ("a.jsonl", "\"fine\"\n\n[1]\n", "data.record"), ("b.jsonl", "\"fine\"\n\n\"x", "json."),
+      ("c.txt", "\n\n", "data.empty"),
+    ] {
+      let prompts = work.folder.write(text, to: name)
+      let run = sextant(
+        "capture", "-m", Workspace.model, "--prompts", prompts, "-o", work.folder.path("o"),
+        status: 65)
+      #expect(run.errors.contains("[\(code)"), "\(run.errors)")
+      #expect(run.errors.contains("line 3") || code == "data.empty", "\(run.errors)")
+    }
+  }
+
   @Test func aMissingFileIs66() {
     let missing = work.folder.path("nothing")
     for arguments in [
@@ -84,6 +98,20 @@ import Testing
     sextant("convert", source, "-o", destination, "--force")
     sextant("verify", destination)
     #expect(work.folder.entries == ["model.sxt"])
+  }
+
+  @Test func destinationsAreCheckedBeforeTheWork() {
+    let (taken, free) = (work.folder.write("precious", to: "taken"), work.folder.path("free"))
+    // None of the inputs exists: reading them first would be status 66.
+    let train = ["steer", "train", "-m", "none", "--pairs", "none", "-o"]
+    for arguments in [
+      train + [taken], train + [free, "--moments", taken], train + [free, "--moments", free],
+      ["capture", "-m", "none", "-p", "a", "-o", taken],
+      ["generate", "-m", "none", "-p", "a", "--save-state", taken],
+    ] {
+      #expect(CommandRun.sextant(arguments).end == .exited(73), "\(arguments)")
+    }
+    #expect(work.folder.entries == ["taken"])
   }
 
   @Test func aFolderThatIsNotThereIs73() {

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Glibc
 import SextantBytes
 import SextantModels
 import SextantTensor
@@ -77,7 +76,7 @@ struct Bench: ParsableCommand {
     _ open: OpenModel, _ openSeconds: Double, prefill: Double, decode: Double
   ) -> Report {
     let threads = WorkerPool.shared.threadCount
-    let memory = Self.peakMemoryByteCount
+    let memory = PeakMemory.byteCount
     return Report(
       title: "\(printable(model.model)): \(open.store.architecture), weights "
         + "\(open.store.variant), \(threads) threads, batch \(batch)",
@@ -85,7 +84,7 @@ struct Bench: ParsableCommand {
         ("prefill", "\(Format.figure(prefill)) tokens/s (\(promptCount) tokens)"),
         ("decode", "\(Format.figure(decode)) tokens/s (\(decodedCount) tokens)"),
         ("open", "\(Format.figure(openSeconds * 1e3)) ms"),
-        ("peak memory", Format.bytes(memory)),
+        ("peak memory", memory.map { Format.bytes($0) } ?? "unknown"),
       ],
       json: JSONObject([
         ("model", .string(model.model)), ("identity", .string(open.store.identity.description)),
@@ -96,15 +95,8 @@ struct Bench: ParsableCommand {
         ("repeat", JSONValue(rounds)), ("open_seconds", JSONValue(finite: openSeconds)),
         ("prefill_tokens_per_second", JSONValue(finite: prefill)),
         ("decode_tokens_per_second", JSONValue(finite: decode)),
-        ("peak_memory_bytes", JSONValue(memory)),
+        ("peak_memory_bytes", memory.map { JSONValue($0) } ?? .null),
       ]))
-  }
-
-  /// The largest resident size so far, which counts the pages of the mapped model that were read.
-  private static var peakMemoryByteCount: Int {
-    var usage = rusage()
-    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-    return usage.ru_maxrss * 1024
   }
 }
 

@@ -61,6 +61,7 @@ struct Capture: ParsableCommand {
 
   func run() throws {
     let clock = Stopwatch()
+    try checkDestinations([output], replacing: force)
     let open = try model.open()
     let sites = try open.model.description.sites(named: sites.words, layers: layers?.blocks)
     let sequences = try sequences(open)

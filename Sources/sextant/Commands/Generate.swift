@@ -51,6 +51,7 @@ struct Generate: ParsableCommand {
   }
 
   func run() throws {
+    try checkDestinations([saveState], replacing: force)
     let open = try model.open()
     let tokenizer = try open.textTokenizer()
     let options = GenerationOptions(

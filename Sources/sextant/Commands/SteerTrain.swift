@@ -75,6 +75,7 @@ struct SteerTrain: ParsableCommand {
 
   func run() throws {
     let clock = Stopwatch()
+    try checkDestinations([output, moments], replacing: force)
     let open = try model.open()
     let sites = try open.model.description.sites(named: sites.words, layers: layers?.blocks)
     let contrast = try ContrastPairs(
