@@ -20,12 +20,15 @@ public struct JSONNode: Sendable {
 
   /// Reads a document and returns its root, which must be an object.
   ///
+  /// - Parameter acceptsInfinity: as for `JSONValue`.
   /// - Throws: `json.*`, `json.not-object`.
   public init(
     parsing text: [UInt8], limits: JSONLimits = JSONLimits(), code: FormatError.Code,
-    baseOffset: Int = 0, file: String?
+    baseOffset: Int = 0, file: String?, acceptsInfinity: Bool = false
   ) throws(FormatError) {
-    let value = try JSONValue(parsing: text, limits: limits, baseOffset: baseOffset, file: file)
+    let value = try JSONValue(
+      parsing: text, limits: limits, baseOffset: baseOffset, file: file,
+      acceptsInfinity: acceptsInfinity)
     guard case .object = value else {
       throw FormatError(
         .jsonNotObject, file: file, at: .offset(baseOffset), found: Self.kind(of: value),

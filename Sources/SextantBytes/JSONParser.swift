@@ -31,12 +31,15 @@ extension JSONValue {
   /// - Parameters:
   ///   - baseOffset: where the text starts in its file, for refusals.
   ///   - file: the file's path, for refusals.
+  ///   - acceptsInfinity: whether the word `Infinity`, which Python's writer leaves in some
+  ///     configurations, stands for `{"__float__": "Infinity"}`, which newer ones say instead.
   /// - Throws: `json.*`.
   public init(
     parsing text: [UInt8], limits: JSONLimits = JSONLimits(), baseOffset: Int = 0,
-    file: String? = nil
+    file: String? = nil, acceptsInfinity: Bool = false
   ) throws(FormatError) {
     var parser = JSONParser(text: text, limits: limits, baseOffset: baseOffset, file: file)
+    if acceptsInfinity { parser.words.append(("Infinity", ["__float__": "Infinity"])) }
     self = try parser.document()
   }
 }
@@ -48,6 +51,10 @@ private struct JSONParser {
   let file: String?
   var position = 0
   var valueCount = 0
+  /// The values that are written as words.
+  var words: [(spelling: String, value: JSONValue)] = [
+    ("true", true), ("false", false), ("null", .null),
+  ]
 
   init(text: [UInt8], limits: JSONLimits, baseOffset: Int, file: String?) {
     self.text = text
@@ -125,10 +132,9 @@ private struct JSONParser {
     case UInt8(ascii: "\""): return .string(try string())
     case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try number()
     default:
-      for (word, value) in [("true", JSONValue.boolean(true)), ("false", false), ("null", .null)]
-      where text[position...].starts(with: word.utf8) {
-        position += word.utf8.count
-        return value
+      for word in words where text[position...].starts(with: word.spelling.utf8) {
+        position += word.spelling.utf8.count
+        return word.value
       }
       throw unexpected("a value")
     }

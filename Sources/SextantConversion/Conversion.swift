@@ -92,12 +92,14 @@ public struct Conversion {
   ) throws(FormatError) -> JSONNode? {
     if let path = options.configuration ?? source.configuration {
       let bytes = try InputFile(path).readAll(limit: 16 << 20)
-      return try JSONNode(parsing: bytes, code: .modelConfiguration, file: path)
+      return try JSONNode(
+        parsing: bytes, code: .modelConfiguration, file: path, acceptsInfinity: true)
     }
     // HDF5 dumps of Hugging Face models carry config.json as a root attribute.
     if let text = source.checkpoint.metadata["config"] {
       return try JSONNode(
-        parsing: Array(text.utf8), code: .modelConfiguration, file: source.checkpoint.path)
+        parsing: Array(text.utf8), code: .modelConfiguration, file: source.checkpoint.path,
+        acceptsInfinity: true)
     }
     return nil
   }

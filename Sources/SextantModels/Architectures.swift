@@ -4,7 +4,7 @@ import SextantStore
 /// The architectures that this build runs.
 public enum Architectures {
   /// All of them; a new architecture adds one word here.
-  public static var all: [any Architecture.Type] { [Mamba.self] }
+  public static var all: [any Architecture.Type] { [Mamba.self, Mamba2.self] }
 
   /// The names of all, for messages.
   public static var names: String { all.map { $0.name }.joined(separator: ", ") }

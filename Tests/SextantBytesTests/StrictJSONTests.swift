@@ -149,3 +149,13 @@ func objectsFindReplaceAndRemoveMembersWhateverTheirSize(_ count: Int) {
   }
   #expect(accepted > 0 && accepted < text.count * 8)
 }
+
+@Test func readsPythonsInfinityOnlyWhereItIsAskedFor() throws {
+  let text = Array("{\"time_step_limit\": [0.0, Infinity]}".utf8)
+  let expected: JSONValue = ["time_step_limit": [0.0, ["__float__": "Infinity"]]]
+  #expect(try JSONValue(parsing: text, acceptsInfinity: true) == expected)
+  expectRefusal(.jsonInvalid) { try JSONValue(parsing: text) }
+  expectRefusal(.jsonInvalid) {
+    try JSONValue(parsing: Array("[-Infinity]".utf8), acceptsInfinity: true)
+  }
+}

@@ -5,7 +5,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// What holds of every run, however its tokens are cut into chunks, batches and steps.
+/// When a run shows the state to a tap, and what it refuses.
 @Suite struct RunTests {
   let model: any LanguageModel
   let tokens: [Int]
@@ -15,85 +15,6 @@ import Testing
     converted = try ConvertedModel("mamba-tiny/huggingface")
     model = converted.model
     tokens = try Goldens("mamba-tiny/goldens/f32.safetensors").integers("tokens")
-  }
-
-  private let rounding = Bound(absolute: 2e-5, relative: 1e-5)
-
-  @Test(arguments: [1, 2, 3, 7, 8, 9, 36, 37, 64])
-  func chunksDoNotChangeTheNumbers(chunk: Int) throws {
-    var (whole, cut) = (model.initialState(), model.initialState())
-    let expected = try model.run(TokenBatch(tokens), from: &whole, logits: .all)
-    let computed = try model.run(TokenBatch(tokens), from: &cut, logits: .all, chunk: chunk)
-    expectClose(computed, expected, rounding, "logits in chunks of \(chunk)")
-    for site in whole.sites {
-      expectClose(
-        try #require(cut.component(site)), try #require(whole.component(site)), rounding, site.name)
-    }
-  }
-
-  @Test func stepByStepDecodingEqualsOneLongRun() throws {
-    var (whole, stepped) = (model.initialState(), model.initialState())
-    let expected = try model.run(TokenBatch(tokens), from: &whole, logits: .all)  // [1, T, V]
-    for (position, token) in tokens.enumerated() {
-      let logits = try model.run(TokenBatch([token]), from: &stepped)  // [1, 1, V]
-      let row = expected.reshaped([tokens.count, model.description.vocabularySize])
-        .rows(position..<position + 1)
-      expectClose(logits, row, rounding, "logits at \(position)")
-    }
-    #expect(stepped.position == whole.position)
-  }
-
-  @Test(arguments: [1, 3, 8])
-  func aBatchEqualsItsSequencesAlone(batch: Int) throws {
-    let sequences = (0..<batch).map { shift in tokens.map { ($0 + 7 * shift) % 101 } }
-    var state = model.initialState(batch: batch)
-    let together = try model.run(TokenBatch(sequences), from: &state, logits: .all, chunk: 40)
-    for (index, sequence) in sequences.enumerated() {
-      var alone = model.initialState()
-      let expected = try model.run(TokenBatch(sequence), from: &alone, logits: .all)
-      expectClose(together.rows(index..<index + 1), expected, rounding, "sequence \(index)")
-      let selected = state.selecting([index])
-      for site in alone.sites {
-        expectClose(
-          try #require(selected.component(site)), try #require(alone.component(site)), rounding,
-          site.name)
-      }
-    }
-  }
-
-  @Test func theSameRunTwiceGivesTheSameBits() throws {
-    var (first, second) = (model.initialState(), model.initialState())
-    let a = try model.run(TokenBatch(tokens), from: &first, logits: .all)
-    let b = try model.run(TokenBatch(tokens), from: &second, logits: .all)
-    #expect(a == b)
-    #expect(first == second)
-  }
-
-  @Test func aForkedStateContinuesOnItsOwn() throws {
-    var state = model.initialState()
-    _ = try model.run(TokenBatch(tokens), from: &state, logits: .none)
-    let kept = state
-    var fork = state
-    _ = try model.run(TokenBatch([1, 2, 3]), from: &fork, logits: .none)
-    #expect(state == kept)
-    #expect(fork != state)
-    let pair = state.selecting([0, 0])
-    var both = pair
-    let logits = try model.run(TokenBatch([[5], [9]]), from: &both)
-    for (row, token) in [5, 9].enumerated() {
-      var alone = state
-      let expected = try model.run(TokenBatch([token]), from: &alone)
-      expectClose(logits.rows(row..<row + 1), expected, rounding, "fork \(row)")
-    }
-  }
-
-  @Test func aTapThatReadsChangesNothing() throws {
-    var (plain, tapped) = (model.initialState(), model.initialState())
-    let expected = try model.run(TokenBatch(tokens), from: &plain, logits: .all)
-    let computed = try model.run(
-      TokenBatch(tokens), from: &tapped, logits: .all, tap: Recorder())
-    #expect(computed == expected)
-    #expect(tapped == plain)
   }
 
   /// Notes each visit of the state as `<position` before a token and `>position` after it.
@@ -145,25 +66,6 @@ import Testing
     _ = try model.run(TokenBatch(tokens), from: &state, logits: .none, tap: chain)
     #expect(first == [3, 7])
     #expect(second == [5, 6, 7])
-  }
-
-  @Test func anEditedStateIsWhatTheNextTokenReads() throws {
-    let site = Site.state(block: 1, component: "ssm")
-    let edit = ClosureTap([site], stateVisits: { _ in StateVisits(before: [36]) }) { _, value, _ in
-      Kernels.scale(&value, by: 0.5)
-    }
-    var edited = model.initialState()
-    let byTap = try model.run(TokenBatch(tokens), from: &edited, tap: edit)
-    var byHand = model.initialState()
-    _ = try model.run(TokenBatch(Array(tokens.dropLast())), from: &byHand, logits: .none)
-    var value = try #require(byHand.component(site))
-    Kernels.scale(&value, by: 0.5)
-    try byHand.setComponent(site, to: value)
-    let expected = try model.run(TokenBatch(Array(tokens.suffix(1))), from: &byHand)
-    expectClose(byTap, expected, rounding, "logits")
-    var plain = model.initialState()
-    let unedited = try model.run(TokenBatch(tokens), from: &plain)
-    #expect(unedited != byTap)
   }
 
   @Test func tokensAndStatesThatDoNotFitAreRefused() throws {

@@ -12,6 +12,7 @@
 #include "gemm.h"
 #include "conv.h"
 #include "scan.h"
+#include "head_scan.h"
 
 const sxk_table SXK_TABLE = {
     .level = SXK_LEVEL,
@@ -44,5 +45,6 @@ const sxk_table SXK_TABLE = {
     .layer_norm = layer_norm,
     .conv_silu = conv_silu,
     .selective_scan = selective_scan,
+    .head_scan = head_scan,
     .add_rows_f64 = add_rows_f64,
 };

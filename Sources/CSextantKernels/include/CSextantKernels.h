@@ -91,6 +91,25 @@ typedef struct sxk_scan {
   size_t t, n;
 } sxk_scan;
 
+// The scan of Mamba-2, for t = 0, 1, ...; head i reads row g = i / heads_per_group of b and c:
+// h[i, p, n] = decay[t, i] * h[i, p, n] + delta[t, i] * x[t, i, p] * b[t, g, n]
+// y[t, i, p] = d[i] * x[t, i, p] + sum over n of h[i, p, n] * c[t, g, n]
+typedef struct sxk_head_scan {
+  float *h;            // [H, P, N], updated
+  const float *decay;  // [T, H]
+  const float *delta;  // [T, H]
+  const float *x;      // [T, H * P]
+  size_t x_stride;
+  const float *b;  // [T, G * N]
+  size_t b_stride;
+  const float *c;  // [T, G * N]
+  size_t c_stride;
+  const float *d;  // [H]
+  float *y;        // [T, H * P], none of the inputs
+  size_t y_stride;
+  size_t t, heads, heads_per_group, p, n;
+} sxk_head_scan;
+
 // MARK: The table
 
 typedef struct sxk_table {
@@ -147,10 +166,11 @@ typedef struct sxk_table {
       float *y, const float *x, const float *weight, const float *bias, float epsilon,
       size_t count);
 
-  // Recurrences over the channels c0..<c1. Whether y of the scan is summed over n in vectors or one
-  // after the other depends on T; the state h has the same bits however T is cut.
+  // Recurrences over the channels c0..<c1 or the heads h0..<h1. Whether y of a scan is summed over n
+  // in vectors or one after the other depends on T; the state h has the same bits however T is cut.
   void (*conv_silu)(const sxk_conv *job, size_t c0, size_t c1);
   void (*selective_scan)(const sxk_scan *job, size_t c0, size_t c1);
+  void (*head_scan)(const sxk_head_scan *job, size_t h0, size_t h1);
 
   // Moments: sums[c] += sum over the rows of x[row, c], in f64.
   void (*add_rows_f64)(double *sums, const float *x, size_t x_stride, size_t rows, size_t count);

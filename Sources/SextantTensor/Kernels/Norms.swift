@@ -6,25 +6,33 @@ extension Kernels {
   /// - Parameters:
   ///   - x: `[M, D]`.
   ///   - weight: `[D]`; nil stands for ones.
+  ///   - groups: parts of equal width that are normalised each on its own.
   /// - Returns: `[M, D]`.
   public static func rmsNorm(
-    _ x: some MatrixRows, weight: Tensor?, epsilon: Float, pool: WorkerPool = .shared
+    _ x: some MatrixRows, weight: Tensor?, epsilon: Float, groups: Int = 1,
+    pool: WorkerPool = .shared
   ) -> Tensor {
     var y = Tensor(unfilled: [x.rowCount, x.columnCount])  // [M, D]
-    rmsNorm(x, weight: weight, epsilon: epsilon, into: &y, pool: pool)
+    rmsNorm(x, weight: weight, epsilon: epsilon, groups: groups, into: &y, pool: pool)
     return y
   }
 
   /// As `rmsNorm`, into a tensor with as many rows and columns as `x`.
   public static func rmsNorm(
-    _ x: some MatrixRows, weight: Tensor?, epsilon: Float, into y: inout Tensor,
-    pool: WorkerPool = .shared
+    _ x: some MatrixRows, weight: Tensor?, epsilon: Float, groups: Int = 1,
+    into y: inout Tensor, pool: WorkerPool = .shared
   ) {
     let kernel = table.rms_norm
     precondition(weight == nil || weight?.count == x.columnCount)
+    precondition(groups >= 1 && x.columnCount % groups == 0, "\(groups) groups")
     withOptionalFloats(weight) { weight in
       nonisolated(unsafe) let weight = weight
-      eachRow(of: x, into: &y, pool) { kernel?($0, $1, weight, epsilon, $2) }
+      eachRow(of: x, into: &y, pool) { y, x, count in
+        let width = count / groups
+        for first in stride(from: 0, to: count, by: max(width, 1)) {
+          kernel?(y + first, x + first, weight.map { $0 + first }, epsilon, width)
+        }
+      }
     }
   }
 

@@ -1,0 +1,418 @@
+import SextantBytes
+import SextantStore
+import SextantTensor
+
+// Transformers are SSMs: Generalized Models and Efficient Algorithms Through Structured State Space
+// Duality (arXiv 2405.21060), section 7: Mamba-2 has heads, and one decay for each.
+//
+// Glossary
+//   B  sequences in the batch          T  tokens of each sequence in this run
+//   L  blocks                          V  rows of the embedding
+//   D  width of the residual stream    E  inner width, H P, usually 2 D ("d_inner")
+//   H  heads                           P  channels of a head ("head_dim")
+//   N  states per channel ("d_state")  G  groups of heads that share b and c
+//   K  taps of the causal convolution  C  its channels, E + 2 G N: x, b and c
+//   delta  the step size, chosen by each token and head; a, b, c, d  the state space's parameters
+// Rows of a [B·T, …] tensor are ordered by sequence, then by position.
+
+/// Mamba-2, as published by state-spaces and in Hugging Face transformers.
+///
+/// The gated norm is taken over each group's channels, as in mamba_ssm and transformers 5;
+/// transformers 4 took it over all of them, which is the same for the published models with G = 1.
+public enum Mamba2: Architecture {
+  /// The name in stores and artifacts.
+  public static let name = "mamba2"
+
+  // MARK: Configuration
+
+  /// The sizes of a Mamba-2 model.
+  struct Configuration: Equatable {
+    var width: Int  // D
+    var layerCount: Int  // L
+    var vocabularySize: Int  // V
+    var headCount: Int  // H
+    var headWidth: Int  // P
+    var groupCount: Int  // G
+    var stateSize: Int  // N
+    var taps: Int  // K
+    var normEpsilon: Double
+    var mixerNormEpsilon: Double
+    var smallestStep: Double
+    var largestStep: Double?
+    var hasLinearBias: Bool
+    var hasConvolutionBias: Bool
+    var tiesEmbeddings: Bool
+
+    var innerWidth: Int { headCount * headWidth }  // E
+    var convolutionWidth: Int { innerWidth + 2 * groupCount * stateSize }  // C
+    var projectionWidth: Int { innerWidth + convolutionWidth + headCount }  // E + C + H
+
+    static let sizes = 1...(1 << 24)
+    static let layers = 1...1000
+    static let heads = 1...(1 << 16)
+    static let states = 1...4096
+    static let tapCounts = 2...8
+
+    /// The canonical form.
+    var json: JSONObject {
+      JSONObject([
+        ("d_model", .integer(Int64(width))), ("n_layer", .integer(Int64(layerCount))),
+        ("vocab_size", .integer(Int64(vocabularySize))), ("n_head", .integer(Int64(headCount))),
+        ("head_dim", .integer(Int64(headWidth))), ("n_groups", .integer(Int64(groupCount))),
+        ("d_state", .integer(Int64(stateSize))), ("d_conv", .integer(Int64(taps))),
+        ("norm_eps", .number(normEpsilon)), ("mixer_norm_eps", .number(mixerNormEpsilon)),
+        ("time_step_min", .number(smallestStep)),
+        ("time_step_max", largestStep.map { .number($0) } ?? .null),
+        ("use_bias", .boolean(hasLinearBias)), ("use_conv_bias", .boolean(hasConvolutionBias)),
+        ("tie_embeddings", .boolean(tiesEmbeddings)),
+      ])
+    }
+
+    /// Reads the canonical form.
+    static func canonical(_ object: JSONObject) throws(FormatError) -> Configuration {
+      let node = JSONNode(.object(object), code: .modelConfiguration, file: nil)
+      return try Configuration(
+        width: node.member("d_model").integer(in: sizes),
+        layerCount: node.member("n_layer").integer(in: layers),
+        vocabularySize: node.member("vocab_size").integer(in: sizes),
+        headCount: node.member("n_head").integer(in: heads),
+        headWidth: node.member("head_dim").integer(in: heads),
+        groupCount: node.member("n_groups").integer(in: heads),
+        stateSize: node.member("d_state").integer(in: states),
+        taps: node.member("d_conv").integer(in: tapCounts),
+        normEpsilon: node.member("norm_eps").number(),
+        mixerNormEpsilon: node.member("mixer_norm_eps").number(),
+        smallestStep: node.member("time_step_min").number(),
+        largestStep: node.optionalMember("time_step_max")?.number(),
+        hasLinearBias: node.member("use_bias").boolean(),
+        hasConvolutionBias: node.member("use_conv_bias").boolean(),
+        tiesEmbeddings: node.member("tie_embeddings").boolean()
+      ).checked(node)
+    }
+
+    /// Reads `config.json` of `Mamba2ForCausalLM`; absent keys have transformers' defaults.
+    static func huggingFace(_ config: JSONNode) throws(FormatError) -> Configuration {
+      if let activation = try config.optionalMember("hidden_act"), activation.value != "silu" {
+        throw activation.refusal(expected: "\"silu\"")
+      }
+      let epsilon = try config.optionalMember("layer_norm_epsilon")?.number() ?? 1e-5
+      let limits = try stepLimits(config.optionalMember("time_step_limit"))
+      let result = try Configuration(
+        width: config.member("hidden_size").integer(in: sizes),
+        layerCount: config.member("num_hidden_layers").integer(in: layers),
+        vocabularySize: config.member("vocab_size").integer(in: sizes),
+        headCount: config.optionalMember("num_heads")?.integer(in: heads) ?? 128,
+        headWidth: config.optionalMember("head_dim")?.integer(in: heads) ?? 64,
+        groupCount: config.optionalMember("n_groups")?.integer(in: heads) ?? 8,
+        stateSize: config.optionalMember("state_size")?.integer(in: states) ?? 128,
+        taps: config.optionalMember("conv_kernel")?.integer(in: tapCounts) ?? 4,
+        normEpsilon: epsilon, mixerNormEpsilon: epsilon, smallestStep: limits.smallest,
+        largestStep: limits.largest,
+        hasLinearBias: config.optionalMember("use_bias")?.boolean() ?? false,
+        hasConvolutionBias: config.optionalMember("use_conv_bias")?.boolean() ?? true,
+        tiesEmbeddings: config.optionalMember("tie_word_embeddings")?.boolean() ?? false
+      ).checked(config)
+      let expand = try config.optionalMember("expand")?.integer(in: 1...64) ?? 2
+      guard result.innerWidth == expand * result.width else {
+        throw config.refusal(
+          found: "\(result.headCount) heads of \(result.headWidth)",
+          expected: "expand times hidden_size, \(expand * result.width), in all")
+      }
+      return result
+    }
+
+    /// Reads `config.json` of state-spaces' mamba_ssm, whose vocabulary is padded in the weights
+    /// only.
+    static func stateSpaces(_ config: JSONNode) throws(FormatError) -> Configuration {
+      let ssm = try config.member("ssm_cfg")
+      try require(config, "rms_norm", true)
+      try require(ssm, "rmsnorm", true)
+      try require(ssm, "norm_before_gate", false)
+      try require(ssm, "D_has_hdim", false)
+      for key in ["d_intermediate", "attn_layer_idx"] {
+        guard let value = try config.optionalMember(key), ![0, []].contains(value.value) else {
+          continue
+        }
+        throw value.refusal(expected: "none: blocks of mixers alone")
+      }
+      let width = try config.member("d_model").integer(in: sizes)
+      let vocabulary = try config.member("vocab_size").integer(in: sizes)
+      let multiple = try config.optionalMember("pad_vocab_size_multiple")?.integer(in: sizes) ?? 8
+      let inner = (try ssm.optionalMember("expand")?.integer(in: 1...64) ?? 2) * width
+      let headWidth = try ssm.optionalMember("headdim")?.integer(in: heads) ?? 64
+      guard inner % headWidth == 0 else {
+        throw ssm.refusal(found: "heads of \(headWidth)", expected: "a divisor of \(inner)")
+      }
+      if let scanned = try ssm.optionalMember("d_ssm"), scanned.value != .integer(Int64(inner)) {
+        throw scanned.refusal(expected: "\(inner), as wide as the mixer")
+      }
+      let limits = try stepLimits(ssm.optionalMember("dt_limit"))
+      return try Configuration(
+        width: width, layerCount: config.member("n_layer").integer(in: layers),
+        vocabularySize: (vocabulary + multiple - 1) / multiple * multiple,
+        headCount: inner / headWidth, headWidth: headWidth,
+        groupCount: ssm.optionalMember("ngroups")?.integer(in: heads) ?? 1,
+        stateSize: ssm.optionalMember("d_state")?.integer(in: states) ?? 128,
+        taps: ssm.optionalMember("d_conv")?.integer(in: tapCounts) ?? 4,
+        normEpsilon: config.optionalMember("norm_epsilon")?.number() ?? 1e-5,
+        mixerNormEpsilon: 1e-5, smallestStep: limits.smallest, largestStep: limits.largest,
+        hasLinearBias: ssm.optionalMember("bias")?.boolean() ?? false,
+        hasConvolutionBias: ssm.optionalMember("conv_bias")?.boolean() ?? true,
+        tiesEmbeddings: config.optionalMember("tie_embeddings")?.boolean() ?? true
+      ).checked(config)
+    }
+
+    private static func require(
+      _ node: JSONNode, _ key: String, _ value: Bool
+    ) throws(FormatError) {
+      guard let member = try node.optionalMember(key), member.value != .boolean(value) else {
+        return
+      }
+      throw member.refusal(expected: "\(value)")
+    }
+
+    /// The limits of delta; nil for no upper one, which is written as infinity.
+    private static func stepLimits(
+      _ node: JSONNode?
+    ) throws(FormatError) -> (smallest: Double, largest: Double?) {
+      guard let node else { return (0, nil) }
+      let limits = try node.elements()
+      guard limits.count == 2 else { throw node.refusal(expected: "two numbers") }
+      let isUnlimited = limits[1].value == ["__float__": "Infinity"]
+      return (try limits[0].number(), isUnlimited ? nil : try limits[1].number())
+    }
+
+    /// The configuration, when its numbers fit together.
+    private func checked(_ node: JSONNode) throws(FormatError) -> Configuration {
+      guard headCount % groupCount == 0 else {
+        throw node.refusal(
+          found: "\(headCount) heads in \(groupCount) groups", expected: "groups of equal size")
+      }
+      guard Self.sizes.contains(innerWidth), Self.sizes.contains(projectionWidth) else {
+        throw node.refusal(
+          found: "an inner width of \(innerWidth)", expected: "at most \(Self.sizes.upperBound)")
+      }
+      for epsilon in [normEpsilon, mixerNormEpsilon] where !(epsilon > 0 && epsilon < 1) {
+        throw node.refusal(
+          found: "a norm epsilon of \(epsilon)", expected: "a number between 0 and 1")
+      }
+      guard smallestStep >= 0, smallestStep <= largestStep ?? smallestStep else {
+        throw node.refusal(
+          found: "step sizes from \(smallestStep) to \(largestStep ?? .infinity)",
+          expected: "limits from 0 upwards")
+      }
+      return self
+    }
+  }
+
+  /// Whether a published `config.json` describes a Mamba-2 model.
+  public static func recognises(_ config: JSONNode) -> Bool {
+    guard case .object(let object) = config.value else { return false }
+    if let type = object["model_type"] { return type == "mamba2" }
+    guard case .object(let ssm)? = object["ssm_cfg"] else { return false }
+    return ssm["layer"] == "Mamba2"
+  }
+
+  /// The canonical configuration of a published one.
+  public static func configuration(
+    from config: JSONNode?, checkpoint: CheckpointShapes
+  ) throws(FormatError) -> JSONObject {
+    let config = try required(config)
+    let isHuggingFace = try config.optionalMember("hidden_size") != nil
+    return isHuggingFace
+      ? try Configuration.huggingFace(config).json : try Configuration.stateSpaces(config).json
+  }
+
+  // MARK: Weights
+
+  /// The tensors of a model with this canonical configuration.
+  public static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+    let c = try Configuration.canonical(configuration)
+    var specs = [WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix)]  // [V, D]
+    for block in 0..<c.layerCount {
+      let mixer = "blocks.\(block).mixer."
+      specs += [
+        WeightSpec("blocks.\(block).norm.weight", [c.width]),  // [D]
+        WeightSpec(  // [E + C + H, D]
+          mixer + "in_proj.weight", [c.projectionWidth, c.width], .matrix),
+        WeightSpec(mixer + "conv1d.weight", [c.convolutionWidth, c.taps]),  // [C, K]
+        WeightSpec(mixer + "dt_bias", [c.headCount]),  // [H]
+        WeightSpec(mixer + "A_log", [c.headCount]),  // [H]
+        WeightSpec(mixer + "D", [c.headCount]),  // [H]
+        WeightSpec(mixer + "norm.weight", [c.innerWidth]),  // [E]
+        WeightSpec(mixer + "out_proj.weight", [c.width, c.innerWidth], .matrix),  // [D, E]
+      ]
+      if c.hasConvolutionBias {
+        specs.append(WeightSpec(mixer + "conv1d.bias", [c.convolutionWidth]))  // [C]
+      }
+      if c.hasLinearBias {
+        specs.append(WeightSpec(mixer + "in_proj.bias", [c.projectionWidth]))  // [E + C + H]
+        specs.append(WeightSpec(mixer + "out_proj.bias", [c.width]))  // [D]
+      }
+    }
+    specs.append(WeightSpec("final_norm.weight", [c.width]))  // [D]
+    if !c.tiesEmbeddings {
+      specs.append(WeightSpec("head.weight", [c.vocabularySize, c.width], .matrix))  // [V, D]
+    }
+    return specs
+  }
+
+  /// The embedding and the head.
+  public static let tiedPair = TiedPair(
+    embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
+
+  // MARK: Dialects
+
+  /// The two published namings, which differ by one letter.
+  public static let dialects = [
+    dialect("huggingface", embedding: "backbone.embeddings.weight"),
+    dialect("state-spaces", embedding: "backbone.embedding.weight"),
+  ]
+
+  private static func dialect(_ name: String, embedding: String) -> Dialect {
+    let markers = [embedding, "backbone.layers.0.mixer.dt_bias"]
+    return Dialect(name: name, markers: markers) { canonical in
+      switch canonical {
+      case "embedding.weight": "\(embedding)"
+      case "final_norm.weight": "backbone.norm_f.weight"
+      case "head.weight": "lm_head.weight"
+      default: "backbone.layers.\(canonical.dropFirst("blocks.".count))"
+      }
+    }
+  }
+
+  // MARK: State
+
+  /// What a block remembers.
+  private static func state(_ c: Configuration) -> [StateComponent] {
+    [
+      // The last K - 1 inputs of the convolution, oldest first: channels of x, then of b and c.
+      StateComponent(
+        name: "conv", shape: [c.convolutionWidth, c.taps - 1], axes: ["channel", "tap"]),
+      // The hidden state of the state space.
+      StateComponent(
+        name: "ssm", shape: [c.headCount, c.headWidth, c.stateSize],
+        axes: ["head", "channel", "state"]),
+    ]
+  }
+
+  // MARK: Model
+
+  /// A model that runs from an open store.
+  public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+    let configuration = try Configuration.canonical(store.configuration)
+    let weights = try StoredWeights(store, specs: try weights(store.configuration))
+    let description = ModelDescription(
+      architecture: name, width: configuration.width, layerCount: configuration.layerCount,
+      vocabularySize: configuration.vocabularySize, identity: store.identity,
+      variant: store.variant, blockParts: ["mixer"],
+      stateLayout: Array(repeating: state(configuration), count: configuration.layerCount))
+    return Model(configuration, weights, description)
+  }
+
+  /// The weights of one block.
+  private struct Block: Sendable {
+    let norm: Tensor  // [D]
+    let inProjection: Tensor  // [E + C + H, D]: the gate z; x, b and c; the step size
+    let inBias: Tensor?  // [E + C + H]
+    let convolution: Tensor  // [C, K]
+    let convolutionBias: Tensor?  // [C]
+    let stepBias: Tensor  // [H]
+    let a: Tensor  // [H], negative
+    let d: Tensor  // [H]
+    let mixerNorm: Tensor  // [E]
+    let outProjection: Tensor  // [D, E]
+    let outBias: Tensor?  // [D]
+
+    init(_ weights: StoredWeights, _ index: Int) {
+      let mixer = "blocks.\(index).mixer."
+      norm = weights.vector("blocks.\(index).norm.weight")
+      inProjection = weights.matrix(mixer + "in_proj.weight")
+      inBias = weights.optionalVector(mixer + "in_proj.bias")
+      convolution = weights.vector(mixer + "conv1d.weight")
+      convolutionBias = weights.optionalVector(mixer + "conv1d.bias")
+      stepBias = weights.vector(mixer + "dt_bias")
+      var a = weights.vector(mixer + "A_log")
+      Kernels.exp(&a)
+      Kernels.scale(&a, by: -1)
+      self.a = a  // -exp(A_log)
+      d = weights.vector(mixer + "D")
+      mixerNorm = weights.vector(mixer + "norm.weight")
+      outProjection = weights.matrix(mixer + "out_proj.weight")
+      outBias = weights.optionalVector(mixer + "out_proj.bias")
+    }
+  }
+
+  private final class Model: LanguageModel {
+    let description: ModelDescription
+    private let configuration: Configuration
+    private let embedding: Tensor  // [V, D]
+    private let blocks: [Block]
+    private let finalNorm: Tensor  // [D]
+    private let head: Tensor  // [V, D]
+
+    init(_ configuration: Configuration, _ weights: StoredWeights, _ description: ModelDescription)
+    {
+      self.configuration = configuration
+      self.description = description
+      embedding = weights.matrix(tiedPair.embedding)
+      blocks = (0..<configuration.layerCount).map { Block(weights, $0) }
+      finalNorm = weights.vector("final_norm.weight")
+      head = configuration.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head)
+    }
+
+    func forward(
+      _ tokens: TokenBatch, _ state: inout State, logits: LogitSelection, tap: (any Tap)?
+    ) throws(FormatError) -> Tensor {
+      let pass = Pass(tokens, at: state.position, tap)
+      let epsilon = Float(configuration.normEpsilon)
+      var residual = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
+      try pass.visit(.embedding, &residual)
+      for (index, block) in blocks.enumerated() {
+        try pass.visit(.input(block: index), &residual)
+        let normed = Kernels.rmsNorm(residual, weight: block.norm, epsilon: epsilon)  // [B·T, D]
+        var mixed = mix(block, normed, &state.tensors[index], batch: tokens.batch)  // [B·T, D]
+        try pass.visit(.part(block: index, name: "mixer"), &mixed)
+        Kernels.add(mixed, to: &residual)
+        try pass.visit(.output(block: index), &residual)
+      }
+      state.position += tokens.length
+      return try pass.logits(of: residual, logits, head: head) {
+        Kernels.rmsNorm($0, weight: finalNorm, epsilon: epsilon)
+      }
+    }
+
+    /// The mixer: section 7.1 of the paper, figure 6 on the right.
+    private func mix(
+      _ block: Block, _ normed: Tensor, _ state: inout [Tensor], batch: Int
+    ) -> Tensor {
+      let c = configuration
+      let (e, gn) = (c.innerWidth, c.groupCount * c.stateSize)
+      let projected = Linear.apply(  // [B·T, E + C + H]
+        normed, weight: block.inProjection, bias: block.inBias)
+      let xbc = Kernels.causalConvolutionSiLU(  // [B·T, C]
+        projected.columns(e..<e + c.convolutionWidth), weight: block.convolution,
+        bias: block.convolutionBias, state: &state[0], batch: batch)
+      let step = projected.columns(e + c.convolutionWidth..<c.projectionWidth)  // [B·T, H]
+      var delta = Kernels.softplus(step, bias: block.stepBias)  // [B·T, H]
+      limit(&delta)
+      var y = Kernels.headScan(  // [B·T, E]
+        xbc.columns(0..<e), delta: delta, a: block.a, b: xbc.columns(e..<e + gn),
+        c: xbc.columns(e + gn..<e + 2 * gn), d: block.d, state: &state[1], batch: batch)
+      Kernels.multiply(&y, bySiLUOf: projected.columns(0..<e))
+      let scaled = Kernels.rmsNorm(  // [B·T, E]
+        y, weight: block.mixerNorm, epsilon: Float(c.mixerNormEpsilon), groups: c.groupCount)
+      return Linear.apply(scaled, weight: block.outProjection, bias: block.outBias)  // [B·T, D]
+    }
+
+    /// Keeps step sizes within their limits, which few models have.
+    private func limit(_ delta: inout Tensor) {
+      let smallest = Float(configuration.smallestStep)
+      let largest = configuration.largestStep.map { Float($0) } ?? .infinity
+      guard smallest > 0 || largest < .infinity else { return }
+      delta.withMutableFloats { delta in
+        for index in delta.indices { delta[index] = min(max(delta[index], smallest), largest) }
+      }
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import SextantModelTestSupport
+import SextantModels
+import SextantTensor
+import Testing
+
+/// The numbers of a run do not depend on how its tokens are cut into chunks, batches and steps.
+@Suite struct CuttingTests {
+  private let rounding = Bound(absolute: 2e-5, relative: 1e-5)
+
+  /// The model of a fixture and a text for it.
+  private func open(
+    _ fixture: ModelFixture
+  ) throws -> (model: any LanguageModel, tokens: [Int]) {
+    (try fixture.convert().model, try fixture.goldens().integers("tokens"))
+  }
+
+  @Test(arguments: ModelFixture.kinds, [1, 2, 3, 7, 8, 9, 36, 37, 64])
+  func chunksDoNotChangeTheNumbers(fixture: ModelFixture, chunk: Int) throws {
+    let (model, tokens) = try open(fixture)
+    var (whole, cut) = (model.initialState(), model.initialState())
+    let expected = try model.run(TokenBatch(tokens), from: &whole, logits: .all)
+    let computed = try model.run(TokenBatch(tokens), from: &cut, logits: .all, chunk: chunk)
+    expectClose(computed, expected, rounding, "logits in chunks of \(chunk)")
+    for site in whole.sites {
+      expectClose(
+        try #require(cut.component(site)), try #require(whole.component(site)), rounding, site.name)
+    }
+  }
+
+  @Test(arguments: ModelFixture.kinds)
+  func stepByStepDecodingEqualsOneLongRun(fixture: ModelFixture) throws {
+    let (model, tokens) = try open(fixture)
+    var (whole, stepped) = (model.initialState(), model.initialState())
+    let expected = try model.run(TokenBatch(tokens), from: &whole, logits: .all)  // [1, T, V]
+    for (position, token) in tokens.enumerated() {
+      let logits = try model.run(TokenBatch([token]), from: &stepped)  // [1, 1, V]
+      let row = expected.reshaped([tokens.count, model.description.vocabularySize])
+        .rows(position..<position + 1)
+      expectClose(logits, row, rounding, "logits at \(position)")
+    }
+    #expect(stepped.position == whole.position)
+  }
+
+  @Test(arguments: ModelFixture.kinds, [1, 3, 8])
+  func aBatchEqualsItsSequencesAlone(fixture: ModelFixture, batch: Int) throws {
+    let (model, tokens) = try open(fixture)
+    let sequences = (0..<batch).map { shift in tokens.map { ($0 + 7 * shift) % 101 } }
+    var state = model.initialState(batch: batch)
+    let together = try model.run(TokenBatch(sequences), from: &state, logits: .all, chunk: 40)
+    for (index, sequence) in sequences.enumerated() {
+      var alone = model.initialState()
+      let expected = try model.run(TokenBatch(sequence), from: &alone, logits: .all)
+      expectClose(together.rows(index..<index + 1), expected, rounding, "sequence \(index)")
+      let selected = state.selecting([index])
+      for site in alone.sites {
+        expectClose(
+          try #require(selected.component(site)), try #require(alone.component(site)), rounding,
+          site.name)
+      }
+    }
+  }
+
+  @Test(arguments: ModelFixture.kinds)
+  func theSameRunTwiceGivesTheSameBits(fixture: ModelFixture) throws {
+    let (model, tokens) = try open(fixture)
+    var (first, second) = (model.initialState(), model.initialState())
+    let a = try model.run(TokenBatch(tokens), from: &first, logits: .all)
+    let b = try model.run(TokenBatch(tokens), from: &second, logits: .all)
+    #expect(a == b)
+    #expect(first == second)
+  }
+
+  @Test(arguments: ModelFixture.kinds)
+  func aForkedStateContinuesOnItsOwn(fixture: ModelFixture) throws {
+    let (model, tokens) = try open(fixture)
+    var state = model.initialState()
+    _ = try model.run(TokenBatch(tokens), from: &state, logits: .none)
+    let kept = state
+    var fork = state
+    _ = try model.run(TokenBatch([1, 2, 3]), from: &fork, logits: .none)
+    #expect(state == kept)
+    #expect(fork != state)
+    let pair = state.selecting([0, 0])
+    var both = pair
+    let logits = try model.run(TokenBatch([[5], [9]]), from: &both)
+    for (row, token) in [5, 9].enumerated() {
+      var alone = state
+      let expected = try model.run(TokenBatch([token]), from: &alone)
+      expectClose(logits.rows(row..<row + 1), expected, rounding, "fork \(row)")
+    }
+  }
+
+  @Test(arguments: ModelFixture.kinds)
+  func aTapThatReadsChangesNothing(fixture: ModelFixture) throws {
+    let (model, tokens) = try open(fixture)
+    var (plain, tapped) = (model.initialState(), model.initialState())
+    let expected = try model.run(TokenBatch(tokens), from: &plain, logits: .all)
+    let computed = try model.run(
+      TokenBatch(tokens), from: &tapped, logits: .all, tap: Recorder())
+    #expect(computed == expected)
+    #expect(tapped == plain)
+  }
+
+  @Test(arguments: ModelFixture.kinds)
+  func anEditedStateIsWhatTheNextTokenReads(fixture: ModelFixture) throws {
+    let (model, tokens) = try open(fixture)
+    let component = try #require(model.description.stateLayout[1].last)
+    let site = Site.state(block: 1, component: component.name)
+    let edit = ClosureTap([site], stateVisits: { _ in StateVisits(before: [36]) }) { _, value, _ in
+      Kernels.scale(&value, by: 0.5)
+    }
+    var edited = model.initialState()
+    let byTap = try model.run(TokenBatch(tokens), from: &edited, tap: edit)
+    var byHand = model.initialState()
+    _ = try model.run(TokenBatch(Array(tokens.dropLast())), from: &byHand, logits: .none)
+    var value = try #require(byHand.component(site))
+    Kernels.scale(&value, by: 0.5)
+    try byHand.setComponent(site, to: value)
+    let expected = try model.run(TokenBatch(Array(tokens.suffix(1))), from: &byHand)
+    expectClose(byTap, expected, rounding, "logits")
+    var plain = model.initialState()
+    let unedited = try model.run(TokenBatch(tokens), from: &plain)
+    #expect(unedited != byTap)
+  }
+}

@@ -1,0 +1,47 @@
+import SextantModelTestSupport
+import SextantModels
+import Testing
+
+/// A small model of `fixtures/` with golden outputs of an independent float64 reference.
+///
+/// A new architecture is covered by its lines here.
+struct ModelFixture: Sendable, CustomTestStringConvertible {
+  /// The folder in `fixtures/`.
+  let folder: String
+  /// The form of the checkpoint: a folder or a file in that folder.
+  let form: String
+  /// The golden file of these weights.
+  let golden: String
+
+  init(_ folder: String, _ form: String, _ golden: String) {
+    self.folder = folder
+    self.form = form
+    self.golden = golden
+  }
+
+  var testDescription: String { "\(folder)/\(form)" }
+
+  /// Every form whose outputs are compared with golden ones.
+  static let all = [
+    ModelFixture("mamba-tiny", "huggingface", "f32"), ModelFixture("mamba-tiny", "sharded", "f32"),
+    ModelFixture("mamba-tiny", "state-spaces", "f32"), ModelFixture("mamba-tiny", "bf16", "bf16"),
+    ModelFixture("mamba-tiny", "f16", "f16"), ModelFixture("mamba-tiny", "untied", "untied"),
+    ModelFixture("mamba2-tiny", "huggingface", "f32"),
+    ModelFixture("mamba2-tiny", "sharded", "f32"),
+    ModelFixture("mamba2-tiny", "state-spaces", "f32"),
+    ModelFixture("mamba2-tiny", "bf16", "bf16"),
+    ModelFixture("mamba2-tiny", "grouped", "grouped"),
+  ]
+
+  /// One of each kind of forward pass, for what does not depend on weights and namings.
+  static let kinds = [
+    ModelFixture("mamba-tiny", "huggingface", "f32"),
+    ModelFixture("mamba2-tiny", "grouped", "grouped"),
+  ]
+
+  func convert() throws -> ConvertedModel { try ConvertedModel("\(folder)/\(form)") }
+
+  func goldens() throws -> Goldens {
+    try Goldens("\(folder)/goldens/\(golden).safetensors")
+  }
+}
