@@ -121,6 +121,13 @@ let package = Package(
         "SextantTestSupport",
       ]),
     .testTarget(
+      name: "SextantGenerationTests",
+      dependencies: [
+        "SextantGeneration", "SextantArtifacts", "SextantModels", "SextantTokenizers",
+        "SextantStore", "SextantTensor", "SextantBytes", "SextantTestSupport",
+        "SextantModelTestSupport",
+      ]),
+    .testTarget(
       name: "SextantTokenizersTests",
       dependencies: ["SextantTokenizers", "SextantBytes", "SextantTestSupport"]),
     .testTarget(

@@ -89,6 +89,24 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
     }
   }
 
+  /// Whether any of these positions is selected, without walking through them.
+  public func selectsAny(of positions: Range<Int>, prompt: Range<Int>) -> Bool {
+    parts.contains { part in
+      switch part {
+      case .all: return !positions.isEmpty
+      case .prompt: return positions.overlaps(prompt)
+      case .generated:
+        return positions.upperBound > max(prompt.upperBound, positions.lowerBound)
+      case .last(let count):
+        return positions.overlaps(prompt.upperBound - min(count, prompt.count)..<prompt.upperBound)
+      case .index(let index):
+        let base = index < 0 ? prompt.upperBound : prompt.lowerBound
+        let (position, overflow) = base.addingReportingOverflow(index)
+        return !overflow && positions.contains(position)
+      }
+    }
+  }
+
   init(_ node: JSONNode) throws(FormatError) {
     guard let selection = PositionSelection(try node.string()) else {
       throw node.refusal(expected: "last, last-K, all, prompt, generated or indices")

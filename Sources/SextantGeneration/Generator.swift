@@ -79,7 +79,7 @@ public struct Generator {
   ///   - state: where to continue from; nil for an empty state.
   ///   - emit: receives text as soon as it is complete UTF-8.
   /// - Throws: `artifact.*` for a vector that does not fit, `usage.nothing-steered` when one with a
-  ///   strength other than 0 changed no token, `model.*`.
+  ///   strength other than 0 selects no token of the run; both before anything runs. `model.*`.
   public func generate(
     _ prompt: [Int], from state: State? = nil, _ options: GenerationOptions,
     emit: (String) -> Void = { _ in }
@@ -97,6 +97,7 @@ public struct Generator {
           item.vector, item.options, model: model.description, tokenizer: tokenizer.digest,
           prompt: range))
     }
+    try checkPositions(range, options)
     let tap: (any Tap)? = taps.isEmpty ? nil : TapChain(taps)
     var result = Generation(state: state)
     result.promptCount = prompt.count
@@ -119,14 +120,24 @@ public struct Generator {
     if !rest.isEmpty { emit(rest) }
     result.state = state
     result.steered = taps.map(\.summary)
-    for (item, tap) in zip(applied, taps) where item.options.strength != 0 {
-      guard tap.summary.tokens > 0 else {
+    return result
+  }
+
+  /// Refuses a vector that no token of this run could meet: a mistake in the positions must not look
+  /// like a vector without effect. A text that ends early is no mistake.
+  private func checkPositions(
+    _ prompt: Range<Int>, _ options: GenerationOptions
+  ) throws(FormatError) {
+    let count = max(options.tokenCount - (options.completesState ? 0 : 1), 0)
+    let (end, overflow) = prompt.upperBound.addingReportingOverflow(count)
+    let tokens = prompt.lowerBound..<(overflow ? Int.max : end)
+    for item in applied where item.options.strength != 0 {
+      let positions = item.options.positions ?? item.vector.positions
+      guard positions.selectsAny(of: tokens, prompt: prompt) else {
         throw FormatError(
-          .usageNothingSteered, file: item.vector.file,
-          found: "no token at positions \(item.options.positions ?? item.vector.positions)",
-          expected: "at least one steered token")
+          .usageNothingSteered, file: item.vector.file, found: "no token at positions \(positions)",
+          expected: "at least one token to steer")
       }
     }
-    return result
   }
 }

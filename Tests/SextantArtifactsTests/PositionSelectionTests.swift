@@ -42,6 +42,13 @@ import Testing
   func containsThePositions(text: String, selected: [Int]) throws {
     let selection = try #require(PositionSelection(text))
     #expect((8...18).filter { selection.contains($0, prompt: 10..<15) } == selected)
+    for start in 8...18 {
+      for end in start...18 {
+        #expect(
+          selection.selectsAny(of: start..<end, prompt: 10..<15)
+            == selected.contains { (start..<end).contains($0) })
+      }
+    }
   }
 
   @Test func nothingIsTheLastOfAnEmptyPrompt() {
