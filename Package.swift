@@ -36,7 +36,7 @@ let package = Package(
 
     // MARK: Files and text
     .target(
-      name: "SextantCheckpoints", dependencies: ["SextantTensor", "SextantBytes"],
+      name: "SextantCheckpoints", dependencies: ["SextantTensor", "SextantBytes", "CZlib"],
       swiftSettings: guarded),
     .target(
       name: "SextantStore", dependencies: ["SextantTensor", "SextantBytes"],

@@ -22,8 +22,8 @@ public struct CheckpointSource: Sendable {
 
   /// Opens the checkpoint at `path`.
   ///
-  /// - Parameter path: a file, whose format is told by its content (safetensors, an index of
-  ///   shards, HDF5); or a folder in Hugging Face layout that holds exactly one checkpoint.
+  /// - Parameter path: a file, whose format is told by its content (safetensors, PyTorch, an index
+  ///   of shards, HDF5); or a folder in Hugging Face layout that holds exactly one checkpoint.
   /// - Throws: `file.missing` for a folder without a checkpoint, `index.ambiguous` for one with
   ///   several, `file.extension-mismatch`, `file.unknown`, and what the format's reader refuses.
   public static func open(_ path: String) throws(FormatError) -> CheckpointSource {
@@ -44,52 +44,57 @@ public struct CheckpointSource: Sendable {
     case .safetensors:
       checkpoint = try SafetensorsFile(file)
     case .json where path.hasSuffix(".index.json"):
-      let sharded = try ShardedSafetensors(path)
+      let sharded = try ShardedCheckpoint(path)
       warnings = sharded.warnings
       checkpoint = sharded
     case .hdf5:
       let hdf5 = try HDF5Checkpoint(file)
       warnings = hdf5.notes
       checkpoint = hdf5
-    case .gguf:
-      throw notReadYet(path, .gguf)
     case .zip:
-      throw notReadYet(path, .zip)
+      checkpoint = try PyTorchFile(file)
+    case .unknown where try PyTorchFile.isLegacy(file):
+      checkpoint = try PyTorchFile(file)
+    case .gguf:
+      throw FormatError(
+        .fileUnknown, file: path, found: "\(kind.rawValue), a format that is not read yet",
+        expected: formats, remedy: "Convert the checkpoint to safetensors first.")
     case .store:
       throw FormatError(
         .fileUnknown, file: path, found: "a Sextant model", expected: "a foreign checkpoint",
         remedy: "Use it as it is: it is converted already.")
     case .json, .unknown, .gitLFSPointer, .html:
       throw FormatError(
-        .fileUnknown, file: path, found: kind.rawValue,
-        expected: "safetensors, an index of safetensors shards (*.index.json), or HDF5")
+        .fileUnknown, file: path, found: kind.rawValue, expected: formats)
     }
     return CheckpointSource(
       checkpoint: checkpoint, folder: Folder(of: path).path, warnings: warnings)
   }
 
-  private static func notReadYet(_ path: String, _ kind: FileKind) -> FormatError {
-    FormatError(
-      .fileUnknown, file: path, found: "\(kind.rawValue), a format that is not read yet",
-      expected: "safetensors, an index of safetensors shards (*.index.json), or HDF5",
-      remedy: "Convert the checkpoint to safetensors first.")
-  }
+  private static let formats =
+    "safetensors, PyTorch (zip), an index of shards of these (*.index.json), or HDF5"
 
   // MARK: Folders
 
   /// The one checkpoint of a folder, by name.
   ///
   /// Files of the usual names count first (`model.safetensors`, its index, any HDF5 file). Without
-  /// one, the only index or else the only safetensors file counts, whatever its name.
+  /// one, the only index or else the only safetensors file counts, whatever its name; and PyTorch's
+  /// files in the same order where there is nothing else, because published folders often hold
+  /// both.
   private static func checkpointName(in folder: Folder) throws(FormatError) -> String {
     let names = try folder.entries().filter { !$0.hasPrefix(".") && folder.file($0) != nil }
-    let usual = names.filter {
-      $0 == "model.safetensors" || $0 == "model.safetensors.index.json"
-        || FileKind(promisedBy: $0) == .hdf5
-    }
-    let indexes = names.filter { $0.hasSuffix(".safetensors.index.json") }
-    let files = names.filter { $0.hasSuffix(".safetensors") }
-    let candidates = [usual, indexes, files].first { !$0.isEmpty } ?? []
+    let tiers: [(String) -> Bool] = [
+      {
+        $0 == "model.safetensors" || $0 == "model.safetensors.index.json"
+          || FileKind(promisedBy: $0) == .hdf5
+      },
+      { $0.hasSuffix(".safetensors.index.json") },
+      { $0.hasSuffix(".safetensors") },
+      { $0 == "pytorch_model.bin" || $0 == "pytorch_model.bin.index.json" },
+      { $0.hasSuffix(".pth") || $0.hasSuffix(".pt") },
+    ]
+    let candidates = tiers.lazy.map { names.filter($0) }.first { !$0.isEmpty } ?? []
     guard let candidate = candidates.first else { throw noCheckpoint(in: folder, names) }
     guard candidates.count == 1 else {
       throw FormatError(
@@ -99,20 +104,16 @@ public struct CheckpointSource: Sendable {
   }
 
   private static func noCheckpoint(in folder: Folder, _ names: [String]) -> FormatError {
+    let expected = "model.safetensors, pytorch_model.bin, an index of either, or an HDF5 file"
     let unread = names.filter {
-      switch FileKind(promisedBy: $0) {
-      case .zip, .gguf: true
-      default: $0.hasSuffix(".bin")
-      }
+      FileKind(promisedBy: $0) == .gguf || FileKind(promisedBy: $0) == .zip || $0.hasSuffix(".bin")
     }
     if unread.isEmpty {
       return FormatError(
-        .fileMissing, file: folder.path, found: "a folder without a checkpoint",
-        expected: "model.safetensors, model.safetensors.index.json or an HDF5 file")
+        .fileMissing, file: folder.path, found: "a folder without a checkpoint", expected: expected)
     }
     return FormatError(
-      .fileUnknown, file: folder.path, found: "only \(listing(unread)), in formats not read yet",
-      expected: "model.safetensors, model.safetensors.index.json or an HDF5 file",
-      remedy: "Convert the checkpoint to safetensors first.")
+      .fileUnknown, file: folder.path, found: "only \(listing(unread))", expected: expected,
+      remedy: "Name the file, if one of them is the checkpoint.")
   }
 }

@@ -18,9 +18,9 @@ import Testing
 
 private let sections = [
   "file": "Any file", "disk": "Writing", "limit": "Limits", "json": "JSON",
-  "st": "safetensors", "index": "Sharded index", "h5": "HDF5", "model": "Model match",
-  "tokenizer": "Tokenizer", "store": "Native model", "artifact": "Artifacts",
-  "data": "Training data", "usage": "Usage",
+  "st": "safetensors", "index": "Sharded index", "h5": "HDF5", "pth": "PyTorch",
+  "model": "Model match", "tokenizer": "Tokenizer", "store": "Native model",
+  "artifact": "Artifacts", "data": "Training data", "usage": "Usage",
 ]
 
 private func refusalCodesPage() -> String {

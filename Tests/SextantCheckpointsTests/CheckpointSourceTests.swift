@@ -29,7 +29,7 @@ private let index = Array("{\"weight_map\":{\"w\":\"model-00001-of-00001.safeten
   let folder = PackageFiles.fixture("mamba-tiny/sharded")
   for path in [folder, "\(folder)/model.safetensors.index.json"] {
     let source = try CheckpointSource.open(path)
-    #expect(source.checkpoint is ShardedSafetensors)
+    #expect(source.checkpoint is ShardedCheckpoint)
     #expect(source.configuration == "\(folder)/config.json")
   }
 }
@@ -58,9 +58,9 @@ func refusesContentThatContradictsTheName(_ name: String, _ bytes: [UInt8]) {
 
 @Test(
   arguments: [
-    ("m.gguf", gguf), ("m.pth", zip), ("pytorch_model.bin", zip), ("m", gguf),
+    ("m.gguf", gguf), ("m", gguf), ("weights.bin", gguf),
     ("m.sxt", Array("SEXTANT\0".utf8)), ("config.json", Array("{\"a\":1}".utf8)),
-    ("m", Array("hello".utf8)), ("m.pt", [0x80, 2]), ("weights", index),
+    ("m", Array("hello".utf8)), ("weights", index),
   ])
 func refusesFormatsThatAreNotRead(_ name: String, _ bytes: [UInt8]) {
   let folder = TemporaryFolder()
@@ -109,9 +109,9 @@ func refusesPointersAndPages(_ text: String) {
   #expect(empty?.exitStatus == 66)
   #expect(empty?.file == folder.path)
 
-  folder.write(zip, to: "pytorch_model.bin")
+  folder.write(gguf, to: "m.gguf")
   let unread = expectRefusal(.fileUnknown) { try CheckpointSource.open(folder.path) }
-  #expect(unread?.found.contains("pytorch_model.bin") == true)
+  #expect(unread?.found.contains("m.gguf") == true)
 
   // Another name than the usual one serves as long as it is alone.
   folder.write(model, to: "only.safetensors")
@@ -141,7 +141,7 @@ func refusesAFolderWithTwoCheckpoints(_ other: String) {
   let folder = TemporaryFolder()
   folder.write(model, to: "model-00001-of-00001.safetensors")
   folder.write(index, to: "model.safetensors.index.json")
-  #expect(try CheckpointSource.open(folder.path).checkpoint is ShardedSafetensors)
+  #expect(try CheckpointSource.open(folder.path).checkpoint is ShardedCheckpoint)
 }
 
 @Test func refusesAFolderWithAnUnfinishedDownload() {

@@ -14,8 +14,8 @@ struct Convert: ParsableCommand {
 
   @Argument(
     help: """
-      A folder in Hugging Face layout, a .safetensors file, a .safetensors.index.json of shards, \
-      or an HDF5 file.
+      A folder in Hugging Face layout, a .safetensors file, a PyTorch file, an .index.json of \
+      shards, or an HDF5 file.
       """)
   var source: String
 

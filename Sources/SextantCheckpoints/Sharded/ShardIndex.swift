@@ -58,10 +58,10 @@ struct ShardIndex {
     }
   }
 
-  /// Opens all shards.
+  /// Opens all shards, each in the format that its content tells.
   ///
-  /// - Throws: `index.missing-shard`, `file.*`, `st.*`.
-  func openShards(in folder: Folder) throws(FormatError) -> [SafetensorsFile] {
+  /// - Throws: `index.missing-shard`, `file.*`, `st.*`, `pth.*`.
+  func openShards(in folder: Folder) throws(FormatError) -> [any Checkpoint] {
     let entries = Set(try folder.entries().map { ExactString($0) })
     let missing = shardNames.filter { !entries.contains(ExactString($0)) }
     guard missing.isEmpty else {
@@ -69,11 +69,11 @@ struct ShardIndex {
         .indexMissingShard, file: file, found: "no \(listing(missing))",
         expected: "\(shardNames.count) shards beside the index")
     }
-    var shards: [SafetensorsFile] = []
+    var shards: [any Checkpoint] = []
     for name in shardNames {
       try folder.checkStaysInside(name)
       do throws(FormatError) {
-        shards.append(try SafetensorsFile(folder.path(name)))
+        shards.append(try Self.openShard(InputFile(folder.path(name))))
       } catch  where error.code == .fileMissing {
         throw FormatError(
           .indexMissingShard, file: file, found: "\"\(name)\" is a link to nothing",
@@ -83,10 +83,16 @@ struct ShardIndex {
     return shards
   }
 
+  private static func openShard(_ file: InputFile) throws(FormatError) -> any Checkpoint {
+    let isLegacy = try PyTorchFile.isLegacy(file)
+    if isLegacy { return try PyTorchFile(file) }
+    return try FileKind(of: file) == .zip ? PyTorchFile(file) : SafetensorsFile(file)
+  }
+
   /// Holds the shards against the index.
   ///
   /// - Throws: `index.tensor-twice`, `index.tensor-missing`, `index.tensor-extra`, `st.name`.
-  func match(_ shards: [SafetensorsFile]) throws(FormatError) -> Contents {
+  func match(_ shards: [any Checkpoint]) throws(FormatError) -> Contents {
     var contents = Contents()
     var twice: [String] = []
     for (place, shard) in shards.enumerated() {

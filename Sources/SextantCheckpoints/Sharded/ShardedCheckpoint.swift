@@ -1,16 +1,17 @@
 import SextantBytes
 import SextantTensor
 
-/// A checkpoint in several safetensors files, bound together by an index (`*.index.json`).
+/// A checkpoint in several files, safetensors or PyTorch, bound together by an index
+/// (`*.index.json`).
 ///
 /// Index and shards must agree exactly: each tensor stands in the one shard that the index names,
 /// and no shard holds another. Shards lie beside the index; links may lead to files in the folder,
 /// or from a snapshot of the Hugging Face cache to its blobs.
-public final class ShardedSafetensors: Checkpoint {
+public final class ShardedCheckpoint: Checkpoint {
   /// The path of the index as the user gave it.
   public let path: String
-  /// `safetensors`.
-  public var format: String { "safetensors" }
+  /// The format of the shards, `safetensors` or `PyTorch`.
+  public var format: String { shards.first?.format ?? "" }
   /// The tensors of all shards, ordered by the UTF-8 bytes of their names.
   public let tensors: [CheckpointTensor]
   /// What the shards' `__metadata__` agree on.
@@ -21,12 +22,12 @@ public final class ShardedSafetensors: Checkpoint {
   public var shardPaths: [String] { shards.map(\.path) }
 
   private let index: InputFile
-  private let shards: [SafetensorsFile]
+  private let shards: [any Checkpoint]
   private let shardOfTensor: [ExactString: Int]
 
   /// Opens an index and all its shards.
   ///
-  /// - Throws: `file.*`, `json.*`, `index.*`, and each shard's `st.*`.
+  /// - Throws: `file.*`, `json.*`, `index.*`, and each shard's `st.*` or `pth.*`.
   public init(_ path: String) throws(FormatError) {
     let file = try InputFile(path)
     try FileKind(of: file).expect(.json, in: file)
@@ -45,7 +46,7 @@ public final class ShardedSafetensors: Checkpoint {
   }
 
   private static func merge(
-    _ shards: [SafetensorsFile], total: JSONValue?, tensors: [CheckpointTensor]
+    _ shards: [any Checkpoint], total: JSONValue?, tensors: [CheckpointTensor]
   ) -> (metadata: [String: String], warnings: [String]) {
     var warnings: [String] = []
     var metadata = shards.first?.metadata ?? [:]

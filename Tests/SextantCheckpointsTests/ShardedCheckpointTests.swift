@@ -25,13 +25,13 @@ private final class Shards {
 
   func open(
     map: String = Shards.map, metadata: String? = nil
-  ) throws(FormatError) -> ShardedSafetensors {
+  ) throws(FormatError) -> ShardedCheckpoint {
     let head = metadata.map { "\"metadata\":\($0)," } ?? ""
     return try open(index: "{\(head)\"weight_map\":\(map)}")
   }
 
-  func open(index: String) throws(FormatError) -> ShardedSafetensors {
-    try ShardedSafetensors(folder.write(index, to: "model.safetensors.index.json"))
+  func open(index: String) throws(FormatError) -> ShardedCheckpoint {
+    try ShardedCheckpoint(folder.write(index, to: "model.safetensors.index.json"))
   }
 }
 
@@ -52,7 +52,7 @@ private final class Shards {
 
 @Test func shardedFixtureEqualsTheWholeFile() throws {
   let whole = try SafetensorsFile(PackageFiles.fixture("mamba-tiny/huggingface/model.safetensors"))
-  let sharded = try ShardedSafetensors(
+  let sharded = try ShardedCheckpoint(
     PackageFiles.fixture("mamba-tiny/sharded/model.safetensors.index.json"))
   #expect(sharded.tensors == whole.tensors)
   #expect(sharded.shardPaths.count == 3)
@@ -185,7 +185,7 @@ func refusesAnUnfinishedDownload(_ name: String) {
   folder.write("{\"weight_map\":\(Shards.map)}", to: "hub/blobs/index")
   let index = folder.makeLink(
     "hub/snapshots/1/model.safetensors.index.json", to: "../../blobs/index")
-  #expect(try ShardedSafetensors(index).tensors.count == 3)
+  #expect(try ShardedCheckpoint(index).tensors.count == 3)
 }
 
 @Test func refusesLinksThatLeaveTheFolder() throws {

@@ -1,0 +1,114 @@
+import SextantBytes
+
+/// The members of a file that `torch.save` wrote, told apart by their names.
+struct PyTorchArchive {
+  /// The pickle.
+  let pickle: ByteReader
+  /// The members with elements, by the key that the pickle calls them by.
+  let storages: [ExactString: ZipArchive.Member]
+
+  /// The version that `torch.save` has written since it writes zip archives.
+  private static let version = "3"
+  private static let textByteLimit = 64
+
+  /// Finds the members, and reads all but the storages.
+  ///
+  /// - Throws: `pth.zip.*`, `pth.version`, `pth.byteorder`, `limit.file`.
+  init(_ archive: ZipArchive, in file: InputFile) throws(FormatError) {
+    var others: [String: ZipArchive.Member] = [:]
+    var storages: [ExactString: ZipArchive.Member] = [:]
+    var folder: Substring?
+    for member in archive.members {
+      let (top, name) = Self.split(member.name)
+      guard !top.isEmpty,
+        folder == nil || ExactString(String(top)) == folder.map({ ExactString(String($0)) })
+      else {
+        throw FormatError(
+          .pytorchZipName, file: file.path, found: member.name, expected: "all in one folder")
+      }
+      folder = top
+      if let key = Self.storageKey(name) {
+        storages[ExactString(key)] = member
+      } else if [
+        "data.pkl", "version", "byteorder", ".format_version", ".storage_alignment",
+        ".data/serialization_id",
+      ].contains(name) {
+        others[name] = member
+      } else {
+        throw FormatError(
+          .pytorchZipExtra, file: file.path, found: member.name,
+          expected: "data.pkl, version, byteorder, data/0 and so on")
+      }
+    }
+    guard let pickle = others["data.pkl"] else {
+      throw FormatError(
+        .pytorchZipExtra, file: file.path, found: "no data.pkl", expected: "a file of torch.save")
+    }
+    self.storages = storages
+    try Self.checkText(others, "version", Self.version, .pytorchVersion, file)
+    // Files from before PyTorch 2.0 do not say; they were little-endian, as all machines that ran it.
+    if others["byteorder"] != nil {
+      try Self.checkText(others, "byteorder", "little", .pytorchByteOrder, file)
+    }
+    self.pickle = ByteReader(
+      try Self.read(pickle, in: file, limit: PickleMachine.byteLimit), baseOffset: pickle.offset,
+      file: file.path)
+  }
+
+  private static func split(_ name: String) -> (top: Substring, rest: String) {
+    guard let slash = name.utf8.firstIndex(of: UInt8(ascii: "/")) else { return ("", name) }
+    return (name[..<slash], String(name[name.utf8.index(after: slash)...]))
+  }
+
+  /// The key of a storage's member, `data/<decimal digits>`.
+  private static func storageKey(_ name: String) -> String? {
+    guard name.hasPrefix("data/") else { return nil }
+    let key = name.dropFirst(5)
+    let isKey =
+      (1...20).contains(key.utf8.count)
+      && key.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+    return isKey ? String(key) : nil
+  }
+
+  private static func checkText(
+    _ members: [String: ZipArchive.Member], _ name: String, _ expected: String,
+    _ code: FormatError.Code, _ file: InputFile
+  ) throws(FormatError) {
+    let bytes = try members[name].map { member throws(FormatError) in
+      try read(member, in: file, limit: textByteLimit)
+    }
+    // Written with and without a line's end.
+    let text = bytes.map { String(decoding: $0, as: UTF8.self) } ?? ""
+    guard text == expected || text == expected + "\n" else {
+      throw FormatError(
+        code, file: file.path, found: "\(name) \"\(text)\"", expected: "\"\(expected)\"")
+    }
+  }
+
+  private static func read(
+    _ member: ZipArchive.Member, in file: InputFile, limit: Int
+  ) throws(FormatError) -> [UInt8] {
+    guard member.byteCount <= limit else {
+      throw FormatError(
+        .limitFile, file: file.path, found: "\(member.name) of \(member.byteCount) bytes",
+        expected: "at most \(limit) bytes")
+    }
+    let bytes = try file.read(at: member.offset, count: member.byteCount)
+    try member.check(CRC32.checksum(bytes), in: file)
+    return bytes
+  }
+}
+
+extension ZipArchive.Member {
+  /// Refuses when `found` is not the checksum that the archive says.
+  ///
+  /// - Throws: `pth.zip.crc`.
+  func check(_ found: UInt32, in file: InputFile) throws(FormatError) {
+    guard found == checksum else {
+      throw FormatError(
+        .pytorchZipCRC, file: file.path, at: .offset(offset),
+        found: "0x\(String(found, radix: 16)) (\"\(name)\")",
+        expected: "0x\(String(checksum, radix: 16))")
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import SextantBytes
+import SextantTensor
+
+/// A file that `torch.save` wrote: a zip archive with a pickle of tensors and their elements.
+///
+/// The accepted subset is in `formats/pytorch.md`. The pickle is read symbolically: nothing that it
+/// names is ever called. Opening reads the archive's directory and the pickle, and no weights.
+/// Elements are read with `pread`, in the tensor's own order whatever its strides.
+public final class PyTorchFile: Checkpoint {
+  /// The path as the user gave it.
+  public var path: String { file.path }
+  /// `PyTorch`.
+  public var format: String { "PyTorch" }
+  /// All tensors, ordered by the UTF-8 bytes of their names.
+  public let tensors: [CheckpointTensor]
+  /// Empty: the format carries none.
+  public var metadata: [String: String] { [:] }
+
+  private let file: InputFile
+  private let reader: StorageReader
+  private let views: [ExactString: StorageView]
+
+  /// Opens a file.
+  ///
+  /// - Throws: `file.*`, `pth.*`, `limit.file`.
+  public convenience init(_ path: String) throws(FormatError) {
+    try self.init(InputFile(path))
+  }
+
+  /// Reads a file that is already open.
+  ///
+  /// - Throws: `file.html`, `file.extension-mismatch`, `pth.*`, `limit.file`.
+  public init(_ file: InputFile) throws(FormatError) {
+    guard try !Self.isLegacy(file) else {
+      throw FormatError(
+        .pytorchLegacy, file: file.path, found: "a bare pickle or a tar archive",
+        expected: "a zip archive, which torch.save writes since version 1.6")
+    }
+    try FileKind(of: file).expect(.zip, in: file)
+    let archive = try PyTorchArchive(ZipArchive(of: file), in: file)
+    var machine = PickleMachine(archive.pickle)
+    let root = try machine.run()
+    let state = try StateDictionary(root, machine, file: file.path)
+
+    var views: [ExactString: StorageView] = [:]
+    var tensors: [CheckpointTensor] = []
+    for (name, tensor) in state.tensors {
+      let storage = machine.heap.storages[tensor.storage]
+      let key = machine.text(storage.key) ?? ""
+      guard let member = archive.storages[ExactString(key)] else {
+        throw FormatError(
+          .pytorchStorageMissing, file: file.path, at: .tensor(name), found: "no data/\(key)",
+          expected: "a member of the archive")
+      }
+      let view = try StorageView(tensor, of: storage, in: member, name: name, file: file.path)
+      views[ExactString(name)] = view
+      tensors.append(
+        CheckpointTensor(
+          name: name, dataType: view.dataType, shape: tensor.shape,
+          byteCount: view.count * view.dataType.byteWidth))
+    }
+    self.file = file
+    self.views = views
+    self.tensors = tensors.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+    reader = StorageReader(file)
+  }
+
+  /// Whether a file is of the format before version 1.6: a pickle that starts with a magic number, or,
+  /// older still, a tar archive.
+  static func isLegacy(_ file: InputFile) throws(FormatError) -> Bool {
+    let start = try file.read(at: 0, count: min(file.byteCount, 512))
+    // Any protocol that pickle ever had.
+    if start.count >= 2, start[0] == 0x80, (1...5).contains(start[1]) { return true }
+    return start.dropFirst(257).starts(with: "ustar".utf8)
+  }
+
+  /// Hands over the elements of one tensor in pieces of at most 4 MiB; an empty tensor has none.
+  ///
+  /// - Throws: `pth.zip.crc`, for a tensor that is its whole storage after the last piece.
+  public func read(
+    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    guard let view = views[ExactString(tensor.name)], self.tensor(named: tensor.name) == tensor
+    else { throw absent(tensor) }
+    unsafe try reader.read(view, body)
+  }
+
+  /// Refuses when the file was changed since it was opened.
+  public func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
+
+  /// Whether `path` names this file.
+  public func reads(path: String) -> Bool { file.isSameFile(as: path) }
+}

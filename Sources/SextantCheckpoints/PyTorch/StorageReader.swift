@@ -1,0 +1,117 @@
+import SextantBytes
+import SextantTensor
+import Synchronization
+
+/// Reads elements of an archive's members, and checks each member's checksum before or while it does.
+final class StorageReader: Sendable {
+  private let file: InputFile
+  /// Offsets of the members whose checksum was found right.
+  private let checked = Mutex<Set<Int>>([])
+
+  /// Bytes of the pieces that are handed over.
+  static let pieceByteCount = 4 << 20
+
+  init(_ file: InputFile) {
+    self.file = file
+  }
+
+  /// Hands over a view's elements in row-major order, in pieces of at most 4 MiB.
+  ///
+  /// A view that takes its whole member in order is checked while it is handed over, and refused
+  /// after its last piece. For any other the member is read twice; one that is not contiguous is
+  /// held in memory from its first element to its last.
+  func read(
+    _ view: StorageView, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    let width = view.dataType.byteWidth
+    if view.isContiguous && view.count * width == view.member.byteCount {
+      var checksum = CRC32()
+      unsafe try stream(view.member.offset, view.member.byteCount) { piece throws(FormatError) in
+        unsafe checksum.update(piece)
+        unsafe try body(piece)
+      }
+      return try view.member.check(checksum.value, in: file)
+    }
+    try check(view.member)
+    let start = view.member.offset + view.offset * width
+    if view.isContiguous {
+      unsafe try stream(start, view.count * width, body)
+    } else if view.count > 0 {
+      let source = try file.read(at: start, count: view.extent * width)
+      switch width {
+      case 1: unsafe try gather(view, source, as: UInt8.self, body)
+      case 2: unsafe try gather(view, source, as: UInt16.self, body)
+      case 4: unsafe try gather(view, source, as: UInt32.self, body)
+      default: unsafe try gather(view, source, as: UInt64.self, body)
+      }
+    }
+  }
+
+  private func check(_ member: ZipArchive.Member) throws(FormatError) {
+    guard !checked.withLock({ $0.contains(member.offset) }) else { return }
+    var checksum = CRC32()
+    unsafe try stream(member.offset, member.byteCount) { piece throws(FormatError) in
+      unsafe checksum.update(piece)
+    }
+    try member.check(checksum.value, in: file)
+    checked.withLock { _ = $0.insert(member.offset) }
+  }
+
+  private func stream(
+    _ start: Int, _ byteCount: Int,
+    _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: min(byteCount, Self.pieceByteCount), alignment: 64)
+    defer { unsafe buffer.deallocate() }
+    var done = 0
+    while done < byteCount {
+      let piece = unsafe UnsafeMutableRawBufferPointer(
+        rebasing: buffer[..<min(buffer.count, byteCount - done)])
+      unsafe try file.read(at: start + done, into: piece)
+      unsafe try body(UnsafeRawBufferPointer(piece))
+      done += piece.count
+    }
+  }
+
+  /// Walks the view's indices in row-major order and copies element by element.
+  private func gather<Element: FixedWidthInteger>(
+    _ view: StorageView, _ source: [UInt8], as type: Element.Type,
+    _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    let width = MemoryLayout<Element>.size
+    let (outer, inner) = (view.axes.dropLast(), view.axes[view.axes.count - 1])
+    var index = [Int](repeating: 0, count: outer.count)
+    var (row, column) = (0, 0)  // elements from the view's first; index in the last axis
+    let piece = UnsafeMutableBufferPointer<Element>.allocate(
+      capacity: min(view.count, Self.pieceByteCount / width))
+    defer { unsafe piece.deallocate() }
+    var left = view.count
+    while left > 0 {
+      let goal = min(left, piece.count)
+      var filled = 0
+      while filled < goal {
+        let end = min(column + goal - filled, inner.size)
+        unsafe source.withUnsafeBytes { bytes in
+          for place in column..<end {
+            let offset = (row + place * inner.stride) * width
+            unsafe piece[filled] = bytes.loadUnaligned(fromByteOffset: offset, as: Element.self)
+            filled += 1
+          }
+        }
+        column = end
+        guard column == inner.size else { continue }
+        column = 0
+        for axis in outer.indices.reversed() {
+          index[axis] += 1
+          row += outer[axis].stride
+          if index[axis] < outer[axis].size { break }
+          row -= index[axis] * outer[axis].stride
+          index[axis] = 0
+        }
+      }
+      left -= goal
+      unsafe try body(UnsafeRawBufferPointer(UnsafeMutableBufferPointer(rebasing: piece[..<goal])))
+    }
+  }
+}

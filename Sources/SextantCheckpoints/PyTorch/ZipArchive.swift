@@ -1,0 +1,92 @@
+import SextantBytes
+
+/// A zip archive of stored members, read so strictly that no two readers can see two archives in it.
+///
+/// Local headers, members and directory must fill the file without a gap, each header must agree
+/// with the directory, and nothing may follow the end record. What hides from scanners in other
+/// archives (second end records, flags, members that only one of two readers finds) has no place.
+struct ZipArchive: Sendable {
+  /// A member.
+  struct Member: Sendable {
+    /// The name, with its folders.
+    let name: String
+    /// Where its bytes start in the file.
+    let offset: Int
+    /// Bytes, which are stored as they are.
+    let byteCount: Int
+    /// The CRC-32 that the bytes shall have.
+    let checksum: UInt32
+  }
+
+  /// The members, in the order in which they stand in the file.
+  let members: [Member]
+
+  /// Reads the directory and all local headers.
+  ///
+  /// - Throws: `pth.zip`, `pth.zip.directory`, `pth.zip.method`, `pth.zip.name`.
+  init(of file: InputFile) throws(FormatError) {
+    let end = try ZipEnd(of: file)
+    let entries = try ZipDirectoryEntry.readAll(from: file, end)
+      .sorted { $0.headerOffset < $1.headerOffset }
+    var members: [Member] = []
+    members.reserveCapacity(entries.count)
+    for (place, entry) in entries.enumerated() {
+      let next =
+        place + 1 < entries.count ? entries[place + 1].headerOffset : end.directory.lowerBound
+      let start = place == 0 ? 0 : entry.headerOffset
+      guard entry.headerOffset == start, start < next else {
+        throw FormatError(
+          .pytorchZipDirectory, file: file.path, at: .offset(entry.headerOffset),
+          found: "a member that starts here", expected: "the first at byte 0, no two at one place")
+      }
+      members.append(try ZipLocalHeader.member(of: entry, in: file, until: next))
+    }
+    self.members = members
+  }
+
+  /// The fields of an extra block: pairs of an identifier and bytes.
+  ///
+  /// - Returns: nil when the block does not divide into fields.
+  static func extraFields(_ bytes: ArraySlice<UInt8>) -> [(identifier: Int, bytes: [UInt8])]? {
+    var fields: [(identifier: Int, bytes: [UInt8])] = []
+    var rest = bytes
+    while !rest.isEmpty {
+      guard rest.count >= 4 else { return nil }
+      let head = Array(rest.prefix(4))
+      let count = Int(head[2]) | Int(head[3]) << 8
+      guard rest.count >= 4 + count else { return nil }
+      fields.append((Int(head[0]) | Int(head[1]) << 8, Array(rest.dropFirst(4).prefix(count))))
+      rest = rest.dropFirst(4 + count)
+    }
+    return fields
+  }
+
+  /// The identifier of the field with 64-bit sizes.
+  static let zip64Field = 0x0001
+  /// The identifiers of the fields that are allowed: 64-bit sizes, and PyTorch's padding ("FB").
+  static let knownFields = [zip64Field, 0x4246]
+}
+
+extension ByteReader {
+  /// A little-endian number of 2, 4 or 8 bytes; one of 64 bits beyond 63 is refused.
+  func zipNumber(at offset: Int, _ byteCount: Int) throws(FormatError) -> Int {
+    let value = try unsigned(at: offset, byteCount: byteCount)
+    guard let number = Int(exactly: value) else {
+      throw FormatError(
+        .pytorchZip, file: file, at: .offset(baseOffset + offset), found: "the number \(value)",
+        expected: "a size or offset below 2^63")
+    }
+    return number
+  }
+
+  /// Refuses unless the four bytes at `offset` are `signature`.
+  func expectZipSignature(
+    _ signature: [UInt8], at offset: Int, _ name: String
+  ) throws(FormatError) {
+    guard try slice(at: offset, count: 4).elementsEqual(signature) else {
+      throw FormatError(
+        .pytorchZip, file: file, at: .offset(baseOffset + offset), found: "other bytes",
+        expected: name)
+    }
+  }
+}

@@ -1,0 +1,341 @@
+import SextantBytes
+import SextantCheckpoints
+import SextantTestSupport
+import Testing
+
+private typealias Raw = RawPyTorch
+
+/// A valid tensor of six floats in the storage "0".
+private let tensor = Raw.tensor(Raw.storage("0", count: 6), shape: [2, 3], strides: [3, 1])
+private let storages: [(key: String, bytes: [UInt8])] = [("0", [UInt8](repeating: 1, count: 24))]
+private let good = Raw.pickle(Raw.dictionary([("w", tensor)]))
+
+@discardableResult
+private func expectRefusal(
+  _ code: FormatError.Code, _ comment: Comment? = nil, of bytes: [UInt8],
+  named name: String = "m.pth"
+) -> FormatError? {
+  let folder = TemporaryFolder()
+  let path = folder.write(bytes, to: name)
+  let refusal = expectRefusal(code, comment) {
+    let file = try PyTorchFile(path)
+    for tensor in file.tensors { _ = try file.bytes(of: tensor) }
+  }
+  #expect(refusal?.file == path)
+  #expect(refusal?.exitStatus == 65)
+  return refusal
+}
+
+@Test func theFileThatTheTablesDamageIsGood() throws {
+  let folder = TemporaryFolder()
+  let file = try PyTorchFile(
+    folder.write(Raw.file(pickle: good, storages: storages), to: "m.pth"))
+  #expect(try file.bytes(of: file.tensors[0]).count == 24)
+}
+
+// MARK: Files of other code
+
+@Test(
+  arguments: [
+    ("bytes", .pytorchPickleGlobal), ("complex", .pytorchTensorKind),
+    ("expanded", .pytorchTensorBounds), ("float8", .pytorchTensorKind),
+    ("integer-key", .pytorchKey), ("list", .pytorchRoot), ("meta", .pytorchTensorKind),
+    ("module", .pytorchPickleGlobal), ("other-value", .pytorchRoot),
+    ("protocol-4", .pytorchPickleOpcode), ("recursive", .pytorchPickleRecursive),
+    ("sparse", .pytorchTensorKind), ("two-dicts", .pytorchRoot),
+  ] as [(String, FormatError.Code)])
+func refusesWhatIsNoStateDict(_ name: String, _ code: FormatError.Code) {
+  expectRefusal(code) { try PyTorchFile(PackageFiles.fixture("pytorch/refused/\(name).pth")) }
+}
+
+@Test(arguments: ["m.pth", "m.pt", "pytorch_model.bin"])
+func refusesTheFormatBeforeVersion16(_ name: String) {
+  let folder = TemporaryFolder()
+  let magic: [UInt8] = [0x80, 2, 0x8A, 10, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50]
+  let tar = [UInt8](repeating: 0, count: 257) + Array("ustar".utf8) + [0]
+  for bytes in [magic, tar] {
+    let path = folder.write(bytes, to: name)
+    expectRefusal(.pytorchLegacy) { try CheckpointSource.open(path) }
+  }
+}
+
+@Test func refusesAnotherFormatUnderTheName() {
+  expectRefusal(.fileExtensionMismatch, of: RawSafetensors.file([("w", "U8", [1], [1])]))
+  expectRefusal(.pytorchZip, of: Array("hello".utf8))
+}
+
+// MARK: Archives
+
+/// A change of the archive's members, and the code with which it is refused.
+private struct Damage: CustomTestStringConvertible, Sendable {
+  let testDescription: String
+  let code: FormatError.Code
+  let edit: @Sendable (inout [RawZip.Member]) -> Void
+
+  init(
+    _ name: String, _ code: FormatError.Code,
+    _ edit: @escaping @Sendable (inout [RawZip.Member]) -> Void
+  ) {
+    (testDescription, self.code, self.edit) = (name, code, edit)
+  }
+}
+
+private let damages: [Damage] = [
+  Damage("encrypted", .pytorchZip) { $0[0].flags = 1 },
+  Damage("masked header", .pytorchZip) { $0[0].flags = 1 << 13 },
+  Damage("flag in the local header only", .pytorchZipDirectory) { $0[0].localFlags = 1 },
+  Damage("deflated", .pytorchZipMethod) { $0[0].method = 8 },
+  Damage("another local name", .pytorchZipDirectory) { $0[2].localName = "model/data/1" },
+  Damage("local size", .pytorchZipDirectory) { $0[2].localByteCount = 23 },
+  Damage("directory size", .pytorchZipDirectory) { $0[2].byteCount = 23 },
+  Damage("size in the descriptor", .pytorchZipDirectory) {
+    $0[2].descriptorWidth = 4
+    $0[2].localByteCount = 23
+  },
+  Damage("gap", .pytorchZipDirectory) { $0[1].gap = [0] },
+  Damage("gap behind a descriptor", .pytorchZipDirectory) {
+    $0[1].descriptorWidth = 8
+    $0[1].gap = [0]
+  },
+  Damage("gap before the directory", .pytorchZipDirectory) { $0[3].gap = [1, 2, 3] },
+  Damage("unknown extra field", .pytorchZipDirectory) { $0[0].extra = [0x75, 0x70, 0, 0] },
+  Damage("torn extra field", .pytorchZipDirectory) { $0[0].extra = [0x46, 0x42, 9, 0, 1] },
+  Damage("two members of one name", .pytorchZipName) { $0.append($0[2]) },
+  Damage("two names alike after normalisation", .pytorchZipName) {
+    $0[0].name = "é/data.pkl"
+    $0[1].name = "e\u{301}/data.pkl"
+  },
+  Damage("two folders", .pytorchZipName) { $0[2].name = "other/data/0" },
+  Damage("no folder", .pytorchZipName) { $0[0].name = "data.pkl" },
+  Damage("absolute", .pytorchZipName) { $0[0].name = "/model/data.pkl" },
+  Damage("climbing", .pytorchZipName) { $0[0].name = "model/../data.pkl" },
+  Damage("backslash", .pytorchZipName) { $0[0].name = "model\\data.pkl" },
+  Damage("no name", .pytorchZipName) { $0[0].name = "" },
+  Damage("NUL in the name", .pytorchZipName) { $0[0].name = "model/data.pkl\0" },
+  Damage("checksum of the pickle", .pytorchZipCRC) { $0[0].checksum = 1 },
+  Damage("checksum of a storage", .pytorchZipCRC) { $0[2].checksum = 1 },
+  Damage("TorchScript", .pytorchZipExtra) { $0[1].name = "model/constants.pkl" },
+  Damage("code", .pytorchZipExtra) { $0[1].name = "model/code/main.py" },
+  Damage("a second pickle", .pytorchZipExtra) { $0[1].name = "model/data2.pkl" },
+  Damage("a storage that is no number", .pytorchZipExtra) { $0[2].name = "model/data/0x" },
+  Damage("no pickle", .pytorchZipExtra) { $0.remove(at: 0) },
+  Damage("no version", .pytorchVersion) { $0.remove(at: 3) },
+  Damage("another version", .pytorchVersion) { $0[3] = RawZip.Member("model/version", "4\n") },
+  Damage("long version", .limitFile) {
+    $0[3] = RawZip.Member("model/version", String(repeating: "3", count: 100))
+  },
+  Damage("big-endian", .pytorchByteOrder) { $0[1] = RawZip.Member("model/byteorder", "big") },
+  Damage("no storage", .pytorchStorageMissing) { $0.remove(at: 2) },
+  Damage("short storage", .pytorchStorageSize) { $0[2].bytes.removeLast() },
+  Damage("long storage", .pytorchStorageSize) { $0[2].bytes.append(0) },
+]
+
+@Test(arguments: damages)
+private func refusesAnArchive(_ damage: Damage) {
+  var members = Raw.members(pickle: good, storages: storages)
+  damage.edit(&members)
+  expectRefusal(damage.code, of: RawZip.file(members))
+  expectRefusal(damage.code, of: RawZip.file(members, isWide: true))
+}
+
+@Test func refusesAnEndThatIsNone() {
+  let members = Raw.members(pickle: good, storages: storages)
+  let file = RawZip.file(members)
+  expectRefusal(.pytorchZip, of: RawZip.file(members, comment: Array("x".utf8)))
+  expectRefusal(.pytorchZip, of: RawZip.file(members, count: 3))
+  expectRefusal(.pytorchZip, of: RawZip.file(members, count: 5))
+  expectRefusal(.pytorchZip, of: RawZip.file(members, count: 65_535))
+  expectRefusal(.pytorchZip, of: file + [0])
+  expectRefusal(.pytorchZip, of: file + file)
+  expectRefusal(.pytorchZip, of: file + file.suffix(22))
+  expectRefusal(.pytorchZipExtra, of: RawZip.file([]))
+}
+
+// MARK: Pickles
+
+/// Opcodes and their arguments, one byte for each scalar.
+private func code(_ text: String) -> [UInt8] {
+  text.unicodeScalars.map { UInt8(truncatingIfNeeded: $0.value) }
+}
+
+private let pickles: [(String, [UInt8], FormatError.Code)] = [
+  ("empty", [], .pytorchPickleLength),
+  ("no header", code("}."), .pytorchPickleOpcode),
+  ("protocol 3", [0x80, 3] + code("}."), .pytorchPickleOpcode),
+  ("no STOP", [0x80, 2] + code("}"), .pytorchPickleLength),
+  ("bytes after STOP", good + [0x4E], .pytorchPickleStack),
+  ("two values", Raw.pickle(code("}}")), .pytorchPickleStack),
+  ("an open mark", Raw.pickle(code("(}")), .pytorchPickleStack),
+  ("nothing", Raw.pickle(), .pytorchPickleStack),
+  ("underflow", Raw.pickle([0x85]), .pytorchPickleStack),
+  ("below a mark", Raw.pickle(code("}(s")), .pytorchPickleStack),
+  ("no mark", Raw.pickle(code("}u")), .pytorchPickleStack),
+  ("a key alone", Raw.pickle(code("}(Nu")), .pytorchPickleStack),
+  ("items of a list", Raw.pickle(code("](NNu")), .pytorchPickleStack),
+  ("items of a tensor", Raw.pickle(tensor, code("(NNu")), .pytorchPickleStack),
+  ("append to a dict", Raw.pickle(code("}Na")), .pytorchPickleStack),
+  ("STACK_GLOBAL", Raw.pickle([0x93]), .pytorchPickleOpcode),
+  ("INST", Raw.pickle(code("(ios\nsystem\n")), .pytorchPickleOpcode),
+  ("OBJ", Raw.pickle(code("(o")), .pytorchPickleOpcode),
+  ("EXT1", Raw.pickle([0x82, 1]), .pytorchPickleOpcode),
+  ("NEWOBJ", Raw.pickle([0x81]), .pytorchPickleOpcode),
+  ("text PERSID", Raw.pickle(code("Pstorage\n")), .pytorchPickleOpcode),
+  ("FRAME", Raw.pickle([0x95]), .pytorchPickleOpcode),
+  ("BUILD of a tensor", Raw.pickle(tensor, code("}b")), .pytorchPickleOpcode),
+  ("BUILD with a tuple", Raw.pickle(code("})b")), .pytorchPickleOpcode),
+  ("os.system", Raw.pickle(code("cos\nsystem\nX\u{2}\0\0\0id\u{85}R")), .pytorchPickleGlobal),
+  ("builtins.eval", Raw.pickle(Raw.global("builtins", "eval")), .pytorchPickleGlobal),
+  ("another OrderedDict", Raw.pickle(Raw.global("x", "OrderedDict")), .pytorchPickleGlobal),
+  ("a line break in a name", Raw.pickle(code("ctorch\n\nFloatStorage\n")), .pytorchPickleGlobal),
+  ("quantised", Raw.pickle(Raw.global("torch._utils", "_rebuild_qtensor")), .pytorchTensorKind),
+  ("8-bit storage", Raw.pickle(Raw.global("torch", "QInt8Storage")), .pytorchTensorKind),
+  ("subclass", Raw.pickle(Raw.global("torch._tensor", "_rebuild_x")), .pytorchTensorKind),
+  (
+    "a call of a storage", Raw.pickle(Raw.global("torch", "IntStorage"), code(")R")),
+    .pytorchPickleGlobal
+  ),
+  ("a call of a string", Raw.pickle(Raw.string("os"), code(")R")), .pytorchPickleGlobal),
+  (
+    "a call with a list", Raw.pickle(Raw.global("collections", "OrderedDict"), code("]R")),
+    .pytorchPickleGlobal
+  ),
+  (
+    "OrderedDict of items", Raw.pickle(Raw.global("collections", "OrderedDict"), code("]\u{85}R")),
+    .pytorchPickleGlobal
+  ),
+  ("unfinished global", [0x80, 2] + code("ctorch"), .pytorchPickleLength),
+  ("long string", Raw.pickle([0x58, 255, 255, 255, 255]), .pytorchPickleLength),
+  ("long LONG1", [0x80, 2, 0x8A, 200, 1], .pytorchPickleLength),
+  ("no memo", Raw.pickle(code("h\0")), .pytorchPickleMemo),
+  ("a hole in the memo", Raw.pickle(code("}q\u{5}h\u{3}")), .pytorchPickleMemo),
+  ("a far memo", Raw.pickle(code("}r"), [255, 255, 255, 255]), .pytorchPickleMemo),
+  ("memo of nothing", Raw.pickle(code("q\0")), .pytorchPickleStack),
+  ("a dict in itself", Raw.pickle(code("}q\0(X\u{1}\0\0\0wh\0u")), .pytorchPickleRecursive),
+  ("a list in itself", Raw.pickle(code("}(X\u{1}\0\0\0w]q\0h\0au")), .pytorchPickleRecursive),
+  ("a circle", Raw.pickle(code("}q\0(N]q\u{1}(h\0)tau")), .pytorchPickleRecursive),
+  ("another persistent id", Raw.pickle(Raw.string("storage"), code("Q")), .pytorchStorageMissing),
+  (
+    "another tag",
+    Raw.pickle(
+      code("("), Raw.string("Storage"), Raw.global("torch", "IntStorage"), Raw.string("0"),
+      Raw.string("cpu"), Raw.integer(6), code("tQ")), .pytorchStorageMissing
+  ),
+  (
+    "a tensor without a storage",
+    Raw.pickle(Raw.tensor(code("N"), shape: [1], strides: [1])), .pytorchTensorKind
+  ),
+  (
+    "a tensor of nine dimensions",
+    Raw.pickle(
+      Raw.tensor(
+        Raw.storage("0", count: 6), shape: [Int](repeating: 1, count: 9),
+        strides: [Int](repeating: 1, count: 9))), .pytorchTensorKind
+  ),
+  ("none", Raw.pickle(code("N")), .pytorchRoot),
+  ("an empty dict", Raw.pickle(code("}")), .pytorchRoot),
+  ("a tensor alone", Raw.pickle(tensor), .pytorchRoot),
+  (
+    "two levels",
+    Raw.pickle(
+      Raw.dictionary([
+        (
+          "a",
+          Raw.dictionary([
+            (
+              "b",
+              Raw.dictionary([("w", tensor)])
+            )
+          ])
+        )
+      ])), .pytorchRoot
+  ),
+  ("duplicate key", Raw.pickle(Raw.dictionary([("w", tensor), ("w", tensor)])), .pytorchKey),
+  (
+    "equivalent keys", Raw.pickle(Raw.dictionary([("é", tensor), ("e\u{301}", tensor)])),
+    .pytorchKey
+  ),
+  (
+    "duplicate key after the prefix is gone",
+    Raw.pickle(Raw.dictionary([("module.é", tensor), ("module.e\u{301}", tensor)])), .pytorchKey
+  ),
+  ("no name", Raw.pickle(Raw.dictionary([("", tensor)])), .pytorchKey),
+  ("no name after the prefix", Raw.pickle(Raw.dictionary([("module.", tensor)])), .pytorchKey),
+  ("climbing name", Raw.pickle(Raw.dictionary([("../w", tensor)])), .pytorchKey),
+  ("control character", Raw.pickle(Raw.dictionary([("w\u{1B}", tensor)])), .pytorchKey),
+  ("no UTF-8", Raw.pickle(code("}("), [0x58, 1, 0, 0, 0, 0xFF], tensor, code("u")), .pytorchKey),
+  ("a tuple as key", Raw.pickle(code("}()"), tensor, code("u")), .pytorchKey),
+]
+
+@Test(arguments: pickles.indices)
+func refusesAPickle(_ index: Int) {
+  let (name, pickle, code) = pickles[index]
+  expectRefusal(code, "\(name)", of: Raw.file(pickle: pickle, storages: storages))
+}
+
+@Test func namesTheGlobalThatItRefuses() {
+  let pickle = Raw.pickle(Raw.global("posix", "system"))
+  let refusal = expectRefusal(.pytorchPickleGlobal, of: Raw.file(pickle: pickle))
+  #expect(refusal?.found == "posix.system")
+}
+
+/// Nested so deeply that a recursive reader would run out of stack.
+@Test func deepNestingCostsNoStack() {
+  let depth = 500_000
+  let tuples = Raw.pickle(code(")"), [UInt8](repeating: 0x85, count: depth))
+  expectRefusal(.pytorchRoot, of: Raw.file(pickle: tuples))
+  let lists = Raw.pickle(
+    [UInt8](repeating: 0x5D, count: depth), [UInt8](repeating: 0x61, count: depth - 1))
+  expectRefusal(.pytorchRoot, of: Raw.file(pickle: lists))
+}
+
+/// Each tuple holds the one before twice: 2^60 values, if somebody walked all of them.
+@Test func sharedValuesAreWalkedOnce() {
+  var doubling = code(")")
+  for index in UInt8(0)..<60 { doubling += code("q") + [index] + code("h") + [index, 0x86] }
+  expectRefusal(.pytorchRoot, of: Raw.file(pickle: Raw.pickle(doubling)))
+}
+
+// MARK: Tensors
+
+@Test(
+  arguments: [
+    (0, [7], [1]), (1, [6], [1]), (0, [2, 3], [4, 1]), (0, [2, 3], [3, 2]), (6, [1], [1]),
+    (-1, [6], [1]), (0, [-1], [1]), (0, [2], [-1]), (0, [2, 3], [1]), (0, [6], []),
+    (7, [0], [1]), (.max, [2], [1]), (0, [2], [.max]), (0, [3], [.max / 2 + 1]),
+    (0, [.max, .max], [1, 1]), (0, [7], [0]), (0, [1 << 40, 1 << 40, 0], [1, 1, 1]),
+    (5, [2, 2], [.max, .max]),
+  ] as [(Int, [Int], [Int])])
+func refusesAViewOutsideItsStorage(_ offset: Int, _ shape: [Int], _ strides: [Int]) {
+  let view = Raw.tensor(
+    Raw.storage("0", count: 6), offset: offset, shape: shape, strides: strides)
+  let refusal = expectRefusal(
+    .pytorchTensorBounds,
+    of: Raw.file(pickle: Raw.pickle(Raw.dictionary([("w", view)])), storages: storages))
+  #expect(refusal?.place == .tensor("w"))
+}
+
+@Test(arguments: [-1, 0, 5, 7, .max, .max / 4 + 7])
+func refusesAStorageOfAnotherSize(_ count: Int) {
+  let view = Raw.tensor(Raw.storage("0", count: count), shape: [0], strides: [1])
+  expectRefusal(
+    .pytorchStorageSize,
+    of: Raw.file(pickle: Raw.pickle(Raw.dictionary([("w", view)])), storages: storages))
+}
+
+@Test(
+  arguments: [
+    (0, [6], [1], 6), (5, [1], [1], 1), (6, [0], [1], 0), (0, [], [], 1),
+    (0, [3, 0, 2], [9, 9, 9], 0),
+    (0, [1, 6, 1], [99, 1, 77], 6), (1, [2, 2], [3, 1], 4), (0, [2, 2], [0, 1], 4),
+  ] as [(Int, [Int], [Int], Int)])
+func acceptsAViewInsideItsStorage(
+  _ offset: Int, _ shape: [Int], _ strides: [Int], _ count: Int
+) throws {
+  let view = Raw.tensor(
+    Raw.storage("0", count: 6), offset: offset, shape: shape, strides: strides)
+  let folder = TemporaryFolder()
+  let file = try PyTorchFile(
+    folder.write(
+      Raw.file(pickle: Raw.pickle(Raw.dictionary([("w", view)])), storages: storages), to: "m.pth"))
+  #expect(try file.bytes(of: file.tensors[0]).count == count * 4)
+}

@@ -1,0 +1,71 @@
+import SextantBytes
+
+/// Bytes of files as `torch.save` writes them, good and bad.
+public enum RawPyTorch {
+  /// The members of a file, before they are put into an archive.
+  public static func members(
+    pickle: [UInt8], storages: [(key: String, bytes: [UInt8])], folder: String = "model"
+  ) -> [RawZip.Member] {
+    [
+      RawZip.Member("\(folder)/data.pkl", pickle), RawZip.Member("\(folder)/byteorder", "little"),
+    ] + storages.map { RawZip.Member("\(folder)/data/\($0.key)", $0.bytes) }
+      + [RawZip.Member("\(folder)/version", "3\n")]
+  }
+
+  /// A file with this pickle and these storages.
+  public static func file(
+    pickle: [UInt8], storages: [(key: String, bytes: [UInt8])] = []
+  ) -> [UInt8] {
+    RawZip.file(members(pickle: pickle, storages: storages))
+  }
+
+  // MARK: Pickles
+
+  /// A whole pickle: its header, `body`, and STOP.
+  public static func pickle(_ body: [UInt8]...) -> [UInt8] {
+    [0x80, 2] + body.flatMap { $0 } + [0x2E]
+  }
+
+  /// A dict of names and values.
+  public static func dictionary(_ items: [(String, [UInt8])]) -> [UInt8] {
+    Array("}(".utf8) + items.flatMap { string($0.0) + $0.1 } + Array("u".utf8)
+  }
+
+  /// A string.
+  public static func string(_ text: String) -> [UInt8] {
+    [0x58] + UInt32(text.utf8.count).littleEndianBytes + Array(text.utf8)
+  }
+
+  /// An integer of any size.
+  public static func integer(_ value: Int) -> [UInt8] { [0x8A, 8] + value.littleEndianBytes }
+
+  /// A global by its module and name.
+  public static func global(_ module: String, _ name: String) -> [UInt8] {
+    Array("c\(module)\n\(name)\n".utf8)
+  }
+
+  /// A tuple of integers.
+  public static func tuple(_ values: [Int]) -> [UInt8] {
+    Array("(".utf8) + values.flatMap { integer($0) } + Array("t".utf8)
+  }
+
+  /// A storage's persistent id.
+  public static func storage(
+    _ key: String, _ type: String = "FloatStorage", count: Int
+  ) -> [UInt8] {
+    Array("(".utf8) + string("storage") + global("torch", type) + string(key) + string("cpu")
+      + integer(count) + Array("tQ".utf8)
+  }
+
+  /// A tensor over `storage`, with empty hooks.
+  public static func tensor(
+    _ storage: [UInt8], offset: Int = 0, shape: [Int], strides: [Int]
+  ) -> [UInt8] {
+    global("torch._utils", "_rebuild_tensor_v2") + Array("(".utf8) + storage + integer(offset)
+      + tuple(shape) + tuple(strides) + [0x89] + emptyOrderedDictionary + Array("tR".utf8)
+  }
+
+  /// `OrderedDict()`.
+  public static let emptyOrderedDictionary =
+    global("collections", "OrderedDict") + Array(")R".utf8)
+}
