@@ -39,6 +39,11 @@ private struct Function: Sendable, CustomTestStringConvertible {
       kernel: { $0.table.silu(&$1, $1, $1.count) }, reference: { $0 / (1 + exp(-$0)) },
       specials: [(0, 0), (-0.0, -0.0), (.infinity, .infinity), (-200, -0.0), (.nan, .nan)]),
     Function(
+      testDescription: "squared ReLU", ulps: 0.5, range: -20...20,
+      kernel: { $0.table.squared_relu(&$1, $1, $1.count) },
+      reference: { $0 > 0 ? $0 * $0 : 0 },
+      specials: [(0, 0), (-3, 0), (3, 9), (.infinity, .infinity), (-.infinity, 0), (.nan, .nan)]),
+    Function(
       testDescription: "softplus", ulps: 4, range: -104...100,
       kernel: { $0.table.softplus(&$1, $1, nil, $1.count) },
       reference: { $0 > 0 ? $0 + log1p(exp(-$0)) : log1p(exp($0)) },
@@ -98,6 +103,13 @@ private struct Function: Sendable, CustomTestStringConvertible {
       level.table.silu_mul(&gated, x, size)
       let gates = zip(y, x).map { Double($0) * Double($1) / (1 + exp(-Double($1))) }
       #expect(excess(gated, over: gates, absolute: 1e-20, relative: 5e-7) <= 1)
+      var between = y
+      level.table.lerp(&between, between, x, gated, size)
+      let lerps = y.indices.map { index in
+        let (from, to) = (Double(y[index]), Double(x[index]))
+        return from + (to - from) * Double(gated[index])
+      }
+      #expect(excess(between, over: lerps, absolute: 3e-7, relative: 0) <= 1)
       var soft = y
       level.table.softplus(&soft, y, x, size)
       let softs = zip(y, x).map { log1p(exp(Double($0 + $1))) }
@@ -119,6 +131,9 @@ private struct Function: Sendable, CustomTestStringConvertible {
     var z = Tensor(start, shape: [7, 2000])
     Kernels.add(x, scaledBy: 2, to: &z)
     #expect(z.values == zip(start, flat).map { $0 + 2 * $1 })
+    var w = Tensor(start, shape: [7, 2000])
+    Kernels.multiply(&w, by: wide.slice(rows: 0..<1, columns: 1000..<3000))
+    #expect(w.values == start.indices.map { start[$0] * flat[$0 % 2000] })
     Kernels.scale(&z, by: 0)
     #expect(z.values.allSatisfy { $0 == 0 })
   }
@@ -130,6 +145,7 @@ private struct Function: Sendable, CustomTestStringConvertible {
       ({ Kernels.sigmoid(&$0, pool: $1) }, { 1 / (1 + exp(-$0)) }),
       ({ Kernels.tanh(&$0, pool: $1) }, { tanh($0) }),
       ({ Kernels.silu(&$0, pool: $1) }, { $0 / (1 + exp(-$0)) }),
+      ({ Kernels.squaredReLU(&$0, pool: $1) }, { $0 > 0 ? $0 * $0 : 0 }),
       ({ x, _ in x = Kernels.softplus(x) }, { log1p(exp($0)) }),
       (
         { x, _ in

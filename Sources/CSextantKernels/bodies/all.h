@@ -13,6 +13,7 @@
 #include "conv.h"
 #include "scan.h"
 #include "head_scan.h"
+#include "wkv.h"
 
 const sxk_table SXK_TABLE = {
     .level = SXK_LEVEL,
@@ -30,12 +31,14 @@ const sxk_table SXK_TABLE = {
     .sigmoid = map_sigmoid,
     .tanh = map_tanh,
     .silu = map_silu,
+    .squared_relu = map_squared_relu,
     .softplus = softplus,
     .add = add,
     .mul = mul,
     .axpy = axpy,
     .scale = scale,
     .silu_mul = silu_mul,
+    .lerp = lerp,
     .dot = dot,
     .sum = sum,
     .max = max,
@@ -46,5 +49,8 @@ const sxk_table SXK_TABLE = {
     .conv_silu = conv_silu,
     .selective_scan = selective_scan,
     .head_scan = head_scan,
+    .wkv4 = wkv4,
+    .wkv6 = wkv6,
+    .wkv7 = wkv7,
     .add_rows_f64 = add_rows_f64,
 };

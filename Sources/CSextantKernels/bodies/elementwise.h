@@ -12,6 +12,14 @@ static void map_sigmoid(float *y, const float *x, size_t count) { map(y, x, coun
 static void map_tanh(float *y, const float *x, size_t count) { map(y, x, count, vf_tanh); }
 static void map_silu(float *y, const float *x, size_t count) { map(y, x, count, vf_silu); }
 
+INLINE vf vf_squared_relu(vf x) {
+  const vf positive = vf_max(vf_set(0), x);
+  return positive * positive;
+}
+static void map_squared_relu(float *y, const float *x, size_t count) {
+  map(y, x, count, vf_squared_relu);
+}
+
 // out[i] = f(p[i], q[i], a); out may be p or q.
 INLINE void zip(
     float *out, const float *p, const float *q, float a, size_t count, vf (*f)(vf, vf, vf)) {
@@ -45,4 +53,18 @@ static void softplus(float *y, const float *x, const float *bias, size_t count) 
     map(y, x, count, vf_softplus);
   else
     zip(y, x, bias, 0, count, vf_biased_softplus);
+}
+
+static void lerp(float *y, const float *p, const float *q, const float *weight, size_t count) {
+  size_t i = 0;
+  for (; i + VL <= count; i += VL) {
+    const vf from = vf_load(p + i);
+    vf_store(y + i, vf_fma(vf_load(q + i) - from, vf_load(weight + i), from));
+  }
+  if (i < count) {
+    const size_t rest = count - i;
+    const vf from = vf_load_part(p + i, rest);
+    const vf difference = vf_load_part(q + i, rest) - from;
+    vf_store_part(y + i, vf_fma(difference, vf_load_part(weight + i, rest), from), rest);
+  }
 }

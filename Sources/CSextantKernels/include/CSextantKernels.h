@@ -110,6 +110,64 @@ typedef struct sxk_head_scan {
   size_t t, heads, heads_per_group, p, n;
 } sxk_head_scan;
 
+// The recurrence of RWKV-4, for t = 0, 1, ..., with a = numerator, b = denominator, both divided by
+// e^exponent so that nothing overflows:
+// y[t, c] = (a[c] + e^(bonus[c] + k[t, c]) * v[t, c]) / (b[c] + e^(bonus[c] + k[t, c]))
+// a[c] = e^decay[c] * a[c] + e^k[t, c] * v[t, c]; b[c] = e^decay[c] * b[c] + e^k[t, c]
+typedef struct sxk_wkv4 {
+  float *numerator, *denominator, *exponent;  // [C], updated; an exponent of -1e30 stands for zeros
+  const float *decay;  // [C], negative
+  const float *bonus;  // [C]
+  const float *k;      // [T, C]
+  size_t k_stride;
+  const float *v;  // [T, C]
+  size_t v_stride;
+  float *y;  // [T, C], none of the inputs
+  size_t y_stride;
+  size_t t;
+} sxk_wkv4;
+
+// The recurrence of RWKV-5 and 6, for t = 0, 1, ... and each head; i counts keys, j values:
+// y[t, j] = sum over i of r[t, i] * (s[i, j] + bonus[i] * k[t, i] * v[t, j])
+// s[i, j] = decay[t, i] * s[i, j] + k[t, i] * v[t, j]
+typedef struct sxk_wkv6 {
+  float *state;    // [H, N, N], head, key, value; updated
+  const float *r;  // [T, H * N]
+  size_t r_stride;
+  const float *k;  // [T, H * N]
+  size_t k_stride;
+  const float *v;  // [T, H * N]
+  size_t v_stride;
+  const float *decay;   // [T, H * N], from 0 to 1
+  size_t decay_stride;  // 0: the same in every step
+  const float *bonus;   // [H * N]
+  float *y;             // [T, H * N], none of the inputs
+  size_t y_stride;
+  size_t t, n;
+} sxk_wkv6;
+
+// The recurrence of RWKV-7, for t = 0, 1, ... and each head; i counts values, j keys:
+// s[i, j] = s[i, j] * decay[t, j] + (sum over l of s[i, l] * a[t, l]) * b[t, j] + v[t, i] * k[t, j]
+// y[t, i] = sum over j of s[i, j] * r[t, j], with the s just computed
+typedef struct sxk_wkv7 {
+  float *state;    // [H, N, N], head, value, key; updated
+  const float *r;  // [T, H * N]
+  size_t r_stride;
+  const float *decay;  // [T, H * N], from 0 to 1
+  size_t decay_stride;
+  const float *k;  // [T, H * N]
+  size_t k_stride;
+  const float *v;  // [T, H * N]
+  size_t v_stride;
+  const float *a;  // [T, H * N]
+  size_t a_stride;
+  const float *b;  // [T, H * N]
+  size_t b_stride;
+  float *y;  // [T, H * N], none of the inputs
+  size_t y_stride;
+  size_t t, n;
+} sxk_wkv7;
+
 // MARK: The table
 
 typedef struct sxk_table {
@@ -143,12 +201,15 @@ typedef struct sxk_table {
   void (*sigmoid)(float *y, const float *x, size_t count);
   void (*tanh)(float *y, const float *x, size_t count);
   void (*silu)(float *y, const float *x, size_t count);
+  void (*squared_relu)(float *y, const float *x, size_t count);  // max(x, 0)^2
   void (*softplus)(float *y, const float *x, const float *bias_or_null, size_t count);
   void (*add)(float *y, const float *x, size_t count);              // y += x
   void (*mul)(float *y, const float *x, size_t count);              // y *= x
   void (*axpy)(float *y, float a, const float *x, size_t count);    // y += a * x
   void (*scale)(float *y, float a, size_t count);                   // y *= a
   void (*silu_mul)(float *y, const float *z, size_t count);         // y *= silu(z)
+  // y = p + (q - p) * weight; y may be p or q.
+  void (*lerp)(float *y, const float *p, const float *q, const float *weight, size_t count);
 
   // Reductions. Sums are f32 in several partial sums. Maxima skip NaN; `max` of nothing is
   // -infinity. `argmax` is the first index of the largest value, and 0 when there is none.
@@ -171,6 +232,11 @@ typedef struct sxk_table {
   void (*conv_silu)(const sxk_conv *job, size_t c0, size_t c1);
   void (*selective_scan)(const sxk_scan *job, size_t c0, size_t c1);
   void (*head_scan)(const sxk_head_scan *job, size_t h0, size_t h1);
+
+  // Recurrences of RWKV, over channels or heads. Neither y nor the state depends on how T is cut.
+  void (*wkv4)(const sxk_wkv4 *job, size_t c0, size_t c1);
+  void (*wkv6)(const sxk_wkv6 *job, size_t h0, size_t h1);
+  void (*wkv7)(const sxk_wkv7 *job, size_t h0, size_t h1);
 
   // Moments: sums[c] += sum over the rows of x[row, c], in f64.
   void (*add_rows_f64)(double *sums, const float *x, size_t x_stride, size_t rows, size_t count);

@@ -29,6 +29,11 @@ extension Kernels {
     apply(table.silu, to: &y, pool)
   }
 
+  /// y = max(y, 0)².
+  public static func squaredReLU(_ y: inout Tensor, pool: WorkerPool = .shared) {
+    apply(table.squared_relu, to: &y, pool)
+  }
+
   /// y = a · y.
   public static func scale(_ y: inout Tensor, by a: Float, pool: WorkerPool = .shared) {
     let (count, kernel) = (y.count, table.scale)
@@ -50,7 +55,7 @@ extension Kernels {
 
   // MARK: Functions of two arrays
 
-  /// y += x.
+  /// y += x, where x has as many rows as y, or one for all.
   public static func add(
     _ x: some MatrixRows, to y: inout Tensor, pool: WorkerPool = .shared
   ) {
@@ -58,7 +63,7 @@ extension Kernels {
     update(&y, with: x, pool) { kernel?($0, $1, $2) }
   }
 
-  /// y += a · x.
+  /// y += a · x, where x has as many rows as y, or one for all.
   public static func add(
     _ x: some MatrixRows, scaledBy a: Float, to y: inout Tensor, pool: WorkerPool = .shared
   ) {
@@ -66,7 +71,7 @@ extension Kernels {
     update(&y, with: x, pool) { kernel?($0, a, $1, $2) }
   }
 
-  /// y *= x.
+  /// y *= x, where x has as many rows as y, or one for all.
   public static func multiply(
     _ y: inout Tensor, by x: some MatrixRows, pool: WorkerPool = .shared
   ) {
@@ -74,12 +79,49 @@ extension Kernels {
     update(&y, with: x, pool) { kernel?($0, $1, $2) }
   }
 
-  /// y *= z · sigmoid(z): the gate of Mamba and of gated perceptrons.
+  /// y *= z · sigmoid(z), where z has as many rows as y, or one for all: the gate of Mamba and of gated perceptrons.
   public static func multiply(
     _ y: inout Tensor, bySiLUOf z: some MatrixRows, pool: WorkerPool = .shared
   ) {
     let kernel = table.silu_mul
     update(&y, with: z, pool) { kernel?($0, $1, $2) }
+  }
+
+  /// p + (q - p) · weight: p where the weight is 0, q where it is 1.
+  ///
+  /// - Parameters:
+  ///   - p: `[M, D]`.
+  ///   - q: `[M, D]`.
+  ///   - weight: `[M, D]`, or `[D]` for every row.
+  /// - Returns: `[M, D]`.
+  public static func interpolate(
+    from p: some MatrixRows, to q: some MatrixRows, by weight: some MatrixRows,
+    pool: WorkerPool = .shared
+  ) -> Tensor {
+    let (rows, width, kernel) = (p.rowCount, p.columnCount, table.lerp)
+    precondition(
+      q.rowCount == rows && q.columnCount == width && weight.columnCount == width
+        && (weight.rowCount == rows || weight.rowCount == 1),
+      "[\(rows), \(width)], [\(q.rowCount), \(q.columnCount)] and \(weight.rowCount) weights")
+    var y = Tensor(unfilled: [rows, width])  // [M, D]
+    let isShared = weight.rowCount == 1
+    y.withMutableRows { y in
+      p.withRows { p, pStride in
+        q.withRows { q, qStride in
+          weight.withRows { weight, weightStride in
+            nonisolated(unsafe) let (y, p, q, weight) = (y, p, q, weight)
+            let step = isShared ? 0 : weightStride
+            pool.split(rows, by: rowGrain(width: width)) { range in
+              for row in range {
+                kernel?(
+                  y + row * width, p + row * pStride, q + row * qStride, weight + row * step, width)
+              }
+            }
+          }
+        }
+      }
+    }
+    return y
   }
 
   /// log(1 + e^(x + bias)), within 4 ulp of the exact value everywhere.
@@ -107,17 +149,19 @@ extension Kernels {
     return y
   }
 
-  /// Calls `kernel(y, x, count)` for rows of equal shape.
+  /// Calls `kernel(y, x, count)` for each row of `y` with the same row of `x`, or its only one.
   private static func update(
     _ y: inout Tensor, with x: some MatrixRows, _ pool: WorkerPool,
     _ kernel: @Sendable (UnsafeMutablePointer<Float>, UnsafePointer<Float>, Int) -> Void
   ) {
     let (rows, width) = (y.rowCount, y.columnCount)
     precondition(
-      x.rowCount == rows && x.columnCount == width,
+      (x.rowCount == rows || x.rowCount == 1) && x.columnCount == width,
       "[\(x.rowCount), \(x.columnCount)] does not fit \(y.shape)")
+    let isShared = x.rowCount == 1
     y.withMutableRows { y in
-      x.withRows { x, stride in
+      x.withRows { x, rowStride in
+        let stride = isShared ? 0 : rowStride
         nonisolated(unsafe) let (x, y) = (x, y)
         pool.split(rows, by: rowGrain(width: width)) { range in
           for row in range { kernel(y + row * width, x + row * stride, width) }

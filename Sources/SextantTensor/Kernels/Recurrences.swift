@@ -4,7 +4,7 @@ extension Kernels {
   /// Channels that one chunk of a recurrence holds: whole cache lines, and a few microseconds of work.
   ///
   /// - Parameter work: multiplications and exponentials for each channel.
-  private static func channelGrain(work: Int) -> Int {
+  static func channelGrain(work: Int) -> Int {
     let channels = 8192 / max(work, 1)
     return max((channels + 63) / 64 * 64, 64)
   }
