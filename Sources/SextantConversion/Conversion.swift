@@ -75,7 +75,11 @@ public struct Conversion {
     } else {
       architecture = try Architectures.recognise(config, checkpoint: shapes, path: checkpoint.path)
     }
-    configuration = try architecture.configuration(from: config, checkpoint: shapes)
+    do throws(FormatError) {
+      configuration = try architecture.configuration(from: config, checkpoint: shapes)
+    } catch {
+      throw error.inFile(checkpoint.path)
+    }
     mapping = try WeightMapping(architecture, configuration, checkpoint)
     notes = source.warnings + mapping.notes
     attachments = try Self.readTokenizer(

@@ -49,14 +49,18 @@ extension TensorSink {
   }
 }
 
-/// The elements of a matrix [rows, columns] as [columns, rows].
+/// The elements of matrices [rows, columns], one after the other, each as [columns, rows].
 func transposed(_ bytes: [UInt8], rows: Int, columns: Int, width: Int) -> [UInt8] {
-  precondition(bytes.count == rows * columns * width)
+  let size = rows * columns * width
+  precondition(size > 0 && bytes.count % size == 0)
   return [UInt8](unsafeUninitializedCapacity: bytes.count) { target, count in
-    for row in 0..<rows {
-      for column in 0..<columns {
-        let (from, to) = ((row * columns + column) * width, (column * rows + row) * width)
-        for byte in 0..<width { target.initializeElement(at: to + byte, to: bytes[from + byte]) }
+    for matrix in stride(from: 0, to: bytes.count, by: size) {
+      for row in 0..<rows {
+        for column in 0..<columns {
+          let from = matrix + (row * columns + column) * width
+          let to = matrix + (column * rows + row) * width
+          for byte in 0..<width { target.initializeElement(at: to + byte, to: bytes[from + byte]) }
+        }
       }
     }
     count = bytes.count

@@ -78,11 +78,12 @@ struct WeightMapping {
     _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {
     let tensor = source(of: name)
-    guard dialect.source(name).isTransposed else { return try checkpoint.read(tensor, body) }
-    let dimensions = tensor.shape.filter { $0 != 1 }
-    let (rows, columns) = (dimensions.first ?? 1, dimensions.dropFirst().first ?? 1)
+    guard dialect.source(name).isTransposed, let spec = specs.first(where: { $0.name == name })
+    else { return try checkpoint.read(tensor, body) }
     let bytes = try checkpoint.bytes(of: tensor)
-    let turned = transposed(bytes, rows: rows, columns: columns, width: tensor.dataType.byteWidth)
+    let turned = transposed(
+      bytes, rows: spec.shape[spec.shape.count - 1], columns: spec.shape[spec.shape.count - 2],
+      width: tensor.dataType.byteWidth)
     var failure: FormatError?
     turned.withUnsafeBytes { buffer in
       do throws(FormatError) { try body(buffer) } catch { failure = error }
@@ -173,7 +174,8 @@ struct WeightMapping {
     _ tensor: CheckpointTensor?, _ spec: WeightSpec, _ isTransposed: Bool, _ path: String
   ) throws(FormatError) {
     guard let tensor else { return }
-    let expected = isTransposed ? spec.shape.reversed() : spec.shape
+    let expected =
+      isTransposed ? spec.shape.dropLast(2) + spec.shape.suffix(2).reversed() : spec.shape
     // [E, 1, K] and [E, K], [1, 1, C] and [C] are the same numbers.
     guard tensor.shape.filter({ $0 != 1 }) == expected.filter({ $0 != 1 }) else {
       throw FormatError(

@@ -34,7 +34,7 @@ public struct Dialect: Sendable {
   {
     /// The tensor's name there.
     public let name: String
-    /// Whether the matrix is stored as [in, out].
+    /// Whether the matrix is stored as [in, out]: its last two dimensions are swapped.
     public let isTransposed: Bool
 
     /// A source of that name.
