@@ -4,7 +4,7 @@ import SextantStore
 /// The architectures that this build runs.
 public enum Architectures {
   /// All of them; a new architecture adds one word here.
-  public static var all: [any Architecture.Type] { [Mamba.self, Mamba2.self] }
+  public static var all: [any Architecture.Type] { [Mamba.self, Mamba2.self, RWKV7.self] }
 
   /// The names of all, for messages.
   public static var names: String { all.map { $0.name }.joined(separator: ", ") }
@@ -16,21 +16,25 @@ public enum Architectures {
 
   /// The architecture of a checkpoint: told by its configuration, or else by its tensors.
   ///
+  /// A configuration that names no model (by `model_type` or `architectures`) may still set a value
+  /// that the tensors leave open.
+  ///
   /// - Parameter path: the checkpoint's path, for refusals.
   /// - Throws: `model.architecture` when none or several fit.
   public static func recognise(
     _ config: JSONNode?, checkpoint: CheckpointShapes, path: String
   ) throws(FormatError) -> any Architecture.Type {
-    let matches = all.filter { architecture in
-      if let config { return architecture.recognises(config) }
-      return architecture.dialects.contains { checkpoint.follow($0) }
+    var matches = config.map { config in all.filter { $0.recognises(config) } } ?? []
+    let type = try config?.optionalMember("model_type")
+    let classes = try config?.optionalMember("architectures")
+    if matches.isEmpty, type == nil, classes == nil {
+      matches = all.filter { $0.dialects.contains { checkpoint.follow($0) } }
     }
     if matches.count == 1, let match = matches.first { return match }
     var found = matches.map { $0.name }.joined(separator: " and ")
-    if matches.isEmpty, let config {
-      let type = try config.optionalMember("model_type")
-      found =
-        try type.map { node throws(FormatError) in "\"\(try node.string())\"" } ?? "no model_type"
+    if matches.isEmpty, config != nil {
+      let name = try type?.string()
+      found = name.map { "\"\($0)\"" } ?? "no model_type"
     } else if matches.isEmpty {
       found = "no configuration, and tensors of no known naming"
     }

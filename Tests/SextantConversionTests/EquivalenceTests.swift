@@ -28,6 +28,25 @@ import Testing
     #expect(try convert(form).bytes == reference.bytes)
   }
 
+  @Test(arguments: [
+    ("rwkv7/blinkdl", "rwkv7/without-v0")
+  ])
+  func everyNamingOfAnRWKVGivesTheSameBytes(reference: String, form: String) throws {
+    let expected = try convert("rwkv-tiny/\(reference)").bytes
+    #expect(try convert("rwkv-tiny/\(form)").bytes == expected)
+  }
+
+  /// Heads of another size than the published ones have another epsilon there, so it is given.
+  @Test func theFlashLinearAttentionNamingOfRWKV7GivesTheSameBytes() throws {
+    let fla = try convert("rwkv-tiny/rwkv7/fla")
+    var options = ConversionOptions()
+    let epsilon = try #require(fla.store.configuration["group_norm_epsilon"])
+    #expect(epsilon == .number(12 * 1e-5))
+    options.configuration = folder.write(
+      #"{"group_norm_epsilon":\#(epsilon.canonicalText)}"#, to: "epsilon.json")
+    #expect(try convert("rwkv-tiny/rwkv7/blinkdl", options).bytes == fla.bytes)
+  }
+
   @Test func theDemoModelIsTheSameFromSafetensorsAndHDF5() throws {
     let safetensors = try convert("demo-model/model.safetensors")
     let hdf5 = try convert("demo-model/model.h5")

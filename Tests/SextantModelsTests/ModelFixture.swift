@@ -1,5 +1,7 @@
+import SextantConversion
 import SextantModelTestSupport
 import SextantModels
+import SextantTestSupport
 import Testing
 
 /// A small model of `fixtures/` with golden outputs of an independent float64 reference.
@@ -13,10 +15,14 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
   /// The golden file of these weights.
   let golden: String
 
-  init(_ folder: String, _ form: String, _ golden: String) {
+  /// A configuration in that folder, for forms that come without one.
+  let configuration: String?
+
+  init(_ folder: String, _ form: String, _ golden: String, configuration: String? = nil) {
     self.folder = folder
     self.form = form
     self.golden = golden
+    self.configuration = configuration
   }
 
   var testDescription: String { "\(folder)/\(form)" }
@@ -31,15 +37,24 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
     ModelFixture("mamba2-tiny", "state-spaces", "f32"),
     ModelFixture("mamba2-tiny", "bf16", "bf16"),
     ModelFixture("mamba2-tiny", "grouped", "grouped"),
+    ModelFixture("rwkv-tiny/rwkv7", "blinkdl", "f32"),
+    ModelFixture("rwkv-tiny/rwkv7", "without-v0", "f32"),
+    ModelFixture("rwkv-tiny/rwkv7", "bf16", "bf16"),
+    ModelFixture("rwkv-tiny/rwkv7", "fla", "fla"),
   ]
 
   /// One of each kind of forward pass, for what does not depend on weights and namings.
   static let kinds = [
     ModelFixture("mamba-tiny", "huggingface", "f32"),
     ModelFixture("mamba2-tiny", "grouped", "grouped"),
+    ModelFixture("rwkv-tiny/rwkv7", "blinkdl", "f32"),
   ]
 
-  func convert() throws -> ConvertedModel { try ConvertedModel("\(folder)/\(form)") }
+  func convert() throws -> ConvertedModel {
+    var options = ConversionOptions()
+    options.configuration = configuration.map { PackageFiles.fixture("\(folder)/\($0)") }
+    return try ConvertedModel("\(folder)/\(form)", options: options)
+  }
 
   func goldens() throws -> Goldens {
     try Goldens("\(folder)/goldens/\(golden).safetensors")

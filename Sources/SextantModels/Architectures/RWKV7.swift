@@ -1,0 +1,310 @@
+import SextantBytes
+import SextantStore
+import SextantTensor
+
+// RWKV-7 "Goose" with Expressive Dynamic State Evolution (arXiv 2503.14456).
+//
+// Glossary
+//   B  sequences in the batch          T  tokens of each sequence in this run
+//   L  blocks                          V  rows of the embedding
+//   D  width of the residual stream    F  inner width of the channel mixing, usually 4 D
+//   H  heads                           N  size of a head, D = H · N
+//   R  ranks of the low-rank products: of decay, rate, value and gate
+//   r, k, v  receptance, key, value    S  a head's state: what was stored under which key
+//   rate     how much of what stood under a key is replaced ("a", the in-context learning rate)
+//   removal  the direction in which it is removed, of length 1 per head ("kk")
+// Rows of a [B·T, …] tensor are ordered by sequence, then by position.
+
+/// RWKV-7, as published by BlinkDL and in flash-linear-attention.
+public enum RWKV7: Architecture {
+  /// The name in stores and artifacts.
+  public static let name = "rwkv7"
+
+  // MARK: Configuration
+
+  /// The sizes of an RWKV-7 model.
+  struct Configuration: Equatable {
+    var sizes: RWKV.Sizes
+    var heads: RWKV.Heads
+    var decayRank: Int
+    var rateRank: Int
+    var valueRank: Int  // 0 in a model of one block: only later blocks mix block 0's values in
+    var gateRank: Int
+
+    /// The canonical form.
+    var json: JSONObject {
+      JSONObject(
+        sizes.members + heads.members + [
+          ("decay_low_rank_dim", .integer(Int64(decayRank))),
+          ("a_low_rank_dim", .integer(Int64(rateRank))),
+          ("v_low_rank_dim", .integer(Int64(valueRank))),
+          ("gate_low_rank_dim", .integer(Int64(gateRank))),
+        ])
+    }
+
+    /// Reads the canonical form.
+    init(canonical object: JSONObject) throws(FormatError) {
+      let node = RWKV.node(object)
+      sizes = try RWKV.Sizes(canonical: node)
+      heads = try RWKV.Heads(canonical: node, width: sizes.width)
+      decayRank = try node.member("decay_low_rank_dim").integer(in: RWKV.Sizes.range)
+      rateRank = try node.member("a_low_rank_dim").integer(in: RWKV.Sizes.range)
+      let lowest = sizes.layerCount > 1 ? 1 : 0
+      let highest = RWKV.Sizes.range.upperBound
+      valueRank = try node.member("v_low_rank_dim").integer(in: lowest...highest)
+      gateRank = try node.member("gate_low_rank_dim").integer(in: RWKV.Sizes.range)
+    }
+
+    /// Derives the sizes from the tensors; a configuration (of flash-linear-attention) must agree.
+    init(_ tensors: CanonicalShapes, _ config: JSONNode?) throws(FormatError) {
+      sizes = try RWKV.Sizes(tensors, config, epsilonKey: "norm_eps")
+      var epsilon = RWKV.Heads.defaultNormEpsilon
+      if let config, let size = try config.optionalMember("head_dim") {
+        epsilon = sizes.normEpsilon * Double(try size.integer(in: RWKV.Sizes.range))
+      }
+      epsilon = try config?.optionalEpsilon(RWKV.Heads.epsilonKey) ?? epsilon
+      heads = try RWKV.Heads(
+        tensors, tensor: "blocks.0.att.r_k", width: sizes.width, normEpsilon: epsilon)
+      decayRank = try tensors.dimensions(of: "blocks.0.att.w1", count: 2)[0]
+      rateRank = try tensors.dimensions(of: "blocks.0.att.a1", count: 2)[0]
+      valueRank =
+        sizes.layerCount > 1 ? try tensors.dimensions(of: "blocks.1.att.v1", count: 2)[0] : 0
+      gateRank = try tensors.dimensions(of: "blocks.0.att.g1", count: 2)[0]
+      guard let config else { return }
+      try config.agree("head_dim", with: heads.size)
+      try config.agree("num_heads", with: heads.count)
+      try config.agree("decay_low_rank_dim", with: decayRank)
+      try config.agree("a_low_rank_dim", with: rateRank)
+      try config.agree("gate_low_rank_dim", with: gateRank)
+      if valueRank > 0 { try config.agree("v_low_rank_dim", with: valueRank) }
+      try config.require("hidden_act", toBe: "sqrelu")
+      try config.require("norm_first", toBe: true)
+      try config.require("norm_bias", toBe: true)
+      // A list of blocks that are attention instead.
+      try config.require("attn", toBe: nil)
+    }
+  }
+
+  /// Whether a published `config.json` describes an RWKV-7 model.
+  public static func recognises(_ config: JSONNode) -> Bool {
+    guard case .object(let object) = config.value else { return false }
+    return object["model_type"] == "rwkv7"
+  }
+
+  /// The canonical configuration, derived from the tensors.
+  public static func configuration(
+    from config: JSONNode?, checkpoint: CheckpointShapes
+  ) throws(FormatError) -> JSONObject {
+    try Configuration(CanonicalShapes(checkpoint, of: Self.self), config).json
+  }
+
+  // MARK: Weights
+
+  /// The tensors of a model with this canonical configuration.
+  public static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+    let c = try Configuration(canonical: configuration)
+    let (d, f) = (c.sizes.width, c.sizes.innerWidth)
+    return RWKV.weights(c.sizes) { index in
+      let (att, ffn) = ("blocks.\(index).att.", "blocks.\(index).ffn.")
+      var ranks = [("w", c.decayRank), ("a", c.rateRank), ("g", c.gateRank)]
+      if index > 0 { ranks.append(("v", c.valueRank)) }
+      var specs = "rwkvag".map { WeightSpec("\(att)x_\($0)", [d]) }  // [D]
+      for (letter, rank) in ranks {
+        if letter != "g" { specs.append(WeightSpec("\(att)\(letter)0", [d])) }  // [D]
+        specs.append(WeightSpec("\(att)\(letter)1", [rank, d], .matrix))  // [R, D]
+        specs.append(WeightSpec("\(att)\(letter)2", [d, rank], .matrix))  // [D, R]
+      }
+      specs += ["k_k", "k_a"].map { WeightSpec(att + $0, [d]) }  // [D]
+      specs.append(WeightSpec(att + "r_k", [c.heads.count, c.heads.size]))  // [H, N]
+      specs += ["receptance", "key", "value", "output"].map {
+        WeightSpec("\(att)\($0).weight", [d, d], .matrix)  // [D, D]
+      }
+      specs += ["weight", "bias"].map { WeightSpec("\(att)ln_x.\($0)", [d]) }  // [D]
+      return specs + [
+        WeightSpec(ffn + "x_k", [d]),  // [D]
+        WeightSpec(ffn + "key.weight", [f, d], .matrix),  // [F, D]
+        WeightSpec(ffn + "value.weight", [d, f], .matrix),  // [D, F]
+      ]
+    }
+  }
+
+  /// The embedding and the head, which no published model ties.
+  public static let tiedPair = RWKV.tiedPair
+
+  // MARK: Dialects
+
+  /// The original naming, and that of flash-linear-attention.
+  public static let dialects = [
+    // Some published files have values to mix into those of block 0, which no code reads.
+    RWKV.original(
+      marker: "att.r_k", transposed: lowRank,
+      ignores: ["blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2"]),
+    Dialect(
+      name: "fla", markers: ["model.embeddings.weight", "model.layers.0.attn.r_k"],
+      source: { Dialect.Source(flaName(of: $0)) }),
+  ]
+
+  /// The low-rank matrices, which the original files hold as [in, out].
+  private static let lowRank: Set = ["w1", "w2", "a1", "a2", "v1", "v2", "g1", "g2"]
+
+  private static func flaName(of canonical: String) -> String {
+    let parts = canonical.split(separator: ".")
+    guard parts.first == "blocks", parts.count > 3 else {
+      switch canonical {
+      case "embedding.weight": return "model.embeddings.weight"
+      case "head.weight": return "lm_head.weight"
+      default: return "model.norm.\(parts.last ?? "")"
+      }
+    }
+    let names: [Substring: String] = [
+      "ln0": "pre_norm", "ln1": "attn_norm", "ln2": "ffn_norm", "att": "attn",
+      "receptance": "r_proj", "key": "k_proj", "value": "v_proj", "output": "o_proj",
+      "ln_x": "g_norm",
+    ]
+    let isPerceptron = parts[2] == "ffn"
+    var tail = parts.dropFirst(2).map { isPerceptron ? String($0) : names[$0] ?? String($0) }
+    if let last = tail.last, last.count == 2, let letter = last.first, let kind = last.last {
+      switch kind {
+      case "0": tail[tail.count - 1] = "\(letter)_lora.lora.2.bias"
+      case "1": tail[tail.count - 1] = "\(letter)_lora.lora.0.weight"
+      case "2": tail[tail.count - 1] = "\(letter)_lora.lora.2.weight"
+      default: break
+      }
+    }
+    return "model.layers.\(parts[1]).\(tail.joined(separator: "."))"
+  }
+
+  // MARK: Model
+
+  /// A model that runs from an open store.
+  public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+    let configuration = try Configuration(canonical: store.configuration)
+    let weights = try StoredWeights(store, specs: try weights(store.configuration))
+    let (h, n) = (configuration.heads.count, configuration.heads.size)
+    let wkv = StateComponent(name: "wkv", shape: [h, n, n], axes: ["head", "value", "key"])
+    return RWKV.Model(
+      name, store, weights, configuration.sizes,
+      state: RWKV.state(configuration.sizes, recurrent: [wkv])
+    ) { Block(weights, configuration, $0) }
+  }
+
+  /// base + up · (down · x): what lets each token choose a value for each channel.
+  private struct LowRank: Sendable {
+    private let down: Tensor  // [R, D]
+    private let up: Tensor  // [D, R]
+    private let base: Tensor?  // [D]
+
+    init(_ weights: StoredWeights, _ prefix: String) {
+      base = weights.optionalVector(prefix + "0")
+      down = weights.matrix(prefix + "1")
+      up = weights.matrix(prefix + "2")
+    }
+
+    /// [B·T, D] to [B·T, D]; `activation` acts on the product with `down`, [B·T, R].
+    func callAsFunction(_ x: Tensor, _ activation: (inout Tensor) -> Void = { _ in }) -> Tensor {
+      var low = Linear.apply(x, weight: down)  // [B·T, R]
+      activation(&low)
+      return Linear.apply(low, weight: up, bias: base)  // [B·T, D]
+    }
+  }
+
+  /// The weights of one block's mixing.
+  private struct Block: RWKV.Block {
+    // How much of each input is the previous token's, [D] each.
+    private let rShare, wShare, kShare, vShare, aShare, gShare, channelShare: Tensor
+    private let decay, rate, gate: LowRank
+    private let value0: LowRank?  // nil in block 0, whose values the others mix in
+    private let removalScale: Tensor  // [D]
+    private let rateShare: Tensor  // [D]
+    private let bonus: Tensor  // [H, N]
+    private let receptance, key, value, output: Tensor  // [D, D]
+    private let normWeight, normBias: Tensor  // [D]
+    private let innerKey: Tensor  // [F, D]
+    private let innerValue: Tensor  // [D, F]
+    private let heads: Int
+    private let epsilon: Float
+
+    init(_ weights: StoredWeights, _ configuration: Configuration, _ index: Int) {
+      let (att, ffn) = ("blocks.\(index).att.", "blocks.\(index).ffn.")
+      rShare = weights.vector(att + "x_r")
+      wShare = weights.vector(att + "x_w")
+      kShare = weights.vector(att + "x_k")
+      vShare = weights.vector(att + "x_v")
+      aShare = weights.vector(att + "x_a")
+      gShare = weights.vector(att + "x_g")
+      channelShare = weights.vector(ffn + "x_k")
+      decay = LowRank(weights, att + "w")
+      rate = LowRank(weights, att + "a")
+      gate = LowRank(weights, att + "g")
+      value0 = index == 0 ? nil : LowRank(weights, att + "v")
+      removalScale = weights.vector(att + "k_k")
+      rateShare = weights.vector(att + "k_a")
+      bonus = weights.vector(att + "r_k")
+      receptance = weights.matrix(att + "receptance.weight")
+      key = weights.matrix(att + "key.weight")
+      value = weights.matrix(att + "value.weight")
+      output = weights.matrix(att + "output.weight")
+      normWeight = weights.vector(att + "ln_x.weight")
+      normBias = weights.vector(att + "ln_x.bias")
+      innerKey = weights.matrix(ffn + "key.weight")
+      innerValue = weights.matrix(ffn + "value.weight")
+      heads = configuration.heads.count
+      epsilon = Float(configuration.heads.normEpsilon)
+    }
+
+    /// Section 4.1 of the paper; the state is `time_shift`, `wkv`, `channel_shift`.
+    func mixTime(_ x: Tensor, _ state: inout [Tensor], _ run: inout RWKV.Run) -> Tensor {
+      let shifted = RWKV.Shifted(x, state: &state[0], batch: run.batch)
+      let r = Linear.apply(shifted.mixed(pastShare: rShare), weight: receptance)  // [B·T, D]
+      var k = Linear.apply(shifted.mixed(pastShare: kShare), weight: key)  // [B·T, D]
+      let v = mixedValue(shifted.mixed(pastShare: vShare), &run)  // [B·T, D]
+      var rates = rate(shifted.mixed(pastShare: aShare))  // [B·T, D]
+      Kernels.sigmoid(&rates)
+      // e^(-e^(-1/2) · sigmoid(…)): between 0.545 and 1.
+      var decays = decay(shifted.mixed(pastShare: wShare)) { Kernels.tanh(&$0) }  // [B·T, D]
+      Kernels.sigmoid(&decays)
+      Kernels.scale(&decays, by: -0.606_530_66)
+      Kernels.exp(&decays)
+      let gates = gate(shifted.mixed(pastShare: gShare)) { Kernels.sigmoid(&$0) }  // [B·T, D]
+
+      var removal = k  // [B·T, D]
+      Kernels.multiply(&removal, by: removalScale)
+      Kernels.normalize(&removal, heads: heads)
+      var replacement = removal  // [B·T, D]
+      Kernels.multiply(&replacement, by: rates)
+      Kernels.scale(&removal, by: -1)
+      Kernels.multiply(&rates, by: k)
+      k = Kernels.interpolate(from: k, to: rates, by: rateShare)  // k · (1 + (rate - 1) · k_a)
+
+      let read = Kernels.wkv7(  // [B·T, D]
+        r: r, decay: decays, k: k, v: v, a: removal, b: replacement, state: &state[1])
+      var mixed = Kernels.groupNorm(  // [B·T, D]
+        read, heads: heads, weight: normWeight, bias: normBias, epsilon: epsilon)
+      var match = k  // [B·T, D]
+      Kernels.multiply(&match, by: r)
+      Kernels.add(v, scaledByHeadsOf: match, weight: bonus, heads: heads, to: &mixed)
+      Kernels.multiply(&mixed, by: gates)
+      return Linear.apply(mixed, weight: output)  // [B·T, D]
+    }
+
+    /// This block's values, and after block 0 a share of the values there.
+    private func mixedValue(_ x: Tensor, _ run: inout RWKV.Run) -> Tensor {
+      let own = Linear.apply(x, weight: value)  // [B·T, D]
+      guard let value0, let first = run.firstValue else {
+        run.firstValue = own
+        return own
+      }
+      var share = value0(x)  // [B·T, D]
+      Kernels.sigmoid(&share)
+      return Kernels.interpolate(from: own, to: first, by: share)
+    }
+
+    func mixChannels(_ x: Tensor, _ shift: inout Tensor, _ run: RWKV.Run) -> Tensor {
+      let shifted = RWKV.Shifted(x, state: &shift, batch: run.batch)
+      var inner = Linear.apply(  // [B·T, F]
+        shifted.mixed(pastShare: channelShare), weight: innerKey)
+      Kernels.squaredReLU(&inner)
+      return Linear.apply(inner, weight: innerValue)  // [B·T, D]
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import SextantBytes
+
+/// A checkpoint's shapes under an architecture's canonical names: what a configuration is derived
+/// from where the checkpoint comes without one.
+struct CanonicalShapes {
+  private let checkpoint: CheckpointShapes
+  private let dialect: Dialect
+
+  /// - Throws: `model.dialect-unknown` when the tensors follow none of the architecture's namings.
+  init(
+    _ checkpoint: CheckpointShapes, of architecture: any Architecture.Type
+  ) throws(FormatError) {
+    guard let dialect = architecture.dialects.first(where: checkpoint.follow) else {
+      throw FormatError(
+        .modelDialectUnknown, found: "\(checkpoint.shapes.count) tensors of another naming",
+        expected: architecture.dialects.map {
+          "\($0.markers.joined(separator: " and ")) (\($0.name))"
+        }.joined(separator: ", or "))
+    }
+    self.checkpoint = checkpoint
+    self.dialect = dialect
+  }
+
+  /// Whether the checkpoint has the tensor.
+  func contains(_ name: String) -> Bool { checkpoint.contains(dialect.source(name).name) }
+
+  /// The dimensions of a tensor, in the architecture's order.
+  ///
+  /// - Throws: `model.tensor-missing`, and `model.shape` for another number of dimensions or one that
+  ///   no model has.
+  func dimensions(of name: String, count: Int) throws(FormatError) -> [Int] {
+    let source = dialect.source(name)
+    guard let shape = checkpoint.shape(ofAny: [source.name]) else {
+      throw FormatError(
+        .modelTensorMissing, found: "no \(source.name)", expected: "a tensor of every such model")
+    }
+    guard shape.count == count, shape.allSatisfy({ (1...(1 << 24)).contains($0) }) else {
+      throw FormatError(
+        .modelShape, at: .tensor(source.name), found: "\(shape)", expected: "\(count) dimensions")
+    }
+    return source.isTransposed ? shape.dropLast(2) + shape.suffix(2).reversed() : shape
+  }
+
+  /// The number of blocks that have this tensor, from block 0 on without a gap.
+  func blockCount(having name: String) -> Int {
+    (0..<1000).first { !contains("blocks.\($0).\(name)") } ?? 1000
+  }
+}
+
+extension JSONNode {
+  /// Refuses where the integer `key` is there and differs from what the checkpoint's tensors say.
+  ///
+  /// - Throws: the node's code.
+  func agree(_ key: String, with value: Int) throws(FormatError) {
+    guard let member = try optionalMember(key) else { return }
+    guard member.value == .integer(Int64(value)) else {
+      throw member.refusal(expected: "\(value), as the tensors have it")
+    }
+  }
+
+  /// Refuses where `key` is there and has another value than the only one that is supported.
+  ///
+  /// - Throws: the node's code.
+  func require(_ key: String, toBe value: JSONValue) throws(FormatError) {
+    guard let member = try optionalMember(key) else { return }
+    guard member.value == value else { throw member.refusal(expected: value.canonicalText) }
+  }
+
+  /// The number `key` between 0 and 1, both excluded, or nil where it is absent.
+  ///
+  /// - Throws: the node's code.
+  func optionalEpsilon(_ key: String) throws(FormatError) -> Double? {
+    guard let member = try optionalMember(key) else { return nil }
+    let number = try member.number()
+    guard number > 0, number < 1 else { throw member.refusal(expected: "between 0 and 1") }
+    return number
+  }
+}

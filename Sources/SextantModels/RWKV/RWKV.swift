@@ -1,0 +1,192 @@
+import SextantBytes
+
+/// What RWKV-4, 5, 6 and 7 have in common.
+///
+/// All are blocks of [layer norm, time mixing, add, layer norm, channel mixing, add] over a normed
+/// embedding. They differ in the time mixing, which is the recurrent part, and in details of the
+/// channel mixing.
+enum RWKV {
+  /// The sizes that every model of the family has.
+  ///
+  /// The original files come without a configuration, so that all of it is derived from the tensors;
+  /// a configuration that is there must agree.
+  struct Sizes: Equatable {
+    var width: Int  // D
+    var layerCount: Int  // L
+    var vocabularySize: Int  // V
+    var innerWidth: Int  // F, of the channel mixing
+    var normEpsilon: Double
+
+    static let range = 1...(1 << 24)
+    /// What every published model has.
+    static let defaultNormEpsilon = 1e-5
+
+    /// The members of the canonical form.
+    var members: [(String, JSONValue)] {
+      [
+        ("hidden_size", .integer(Int64(width))), ("num_hidden_layers", .integer(Int64(layerCount))),
+        ("vocab_size", .integer(Int64(vocabularySize))),
+        ("intermediate_size", .integer(Int64(innerWidth))),
+        ("layer_norm_epsilon", .number(normEpsilon)),
+      ]
+    }
+
+    /// Reads the canonical form.
+    init(canonical node: JSONNode) throws(FormatError) {
+      width = try node.member("hidden_size").integer(in: Self.range)
+      layerCount = try node.member("num_hidden_layers").integer(in: 1...1000)
+      vocabularySize = try node.member("vocab_size").integer(in: Self.range)
+      innerWidth = try node.member("intermediate_size").integer(in: Self.range)
+      normEpsilon = try node.member("layer_norm_epsilon").number()
+    }
+
+    /// Derives the sizes from the tensors, and the epsilon from the configuration if it is there.
+    ///
+    /// - Parameter epsilonKey: what the configuration calls the epsilon of the layer norms.
+    init(
+      _ tensors: CanonicalShapes, _ config: JSONNode?, epsilonKey: String
+    ) throws(FormatError) {
+      let embedding = try tensors.dimensions(of: "embedding.weight", count: 2)  // [V, D]
+      (vocabularySize, width) = (embedding[0], embedding[1])
+      layerCount = max(tensors.blockCount(having: "ln1.weight"), 1)
+      innerWidth = try tensors.dimensions(of: "blocks.0.ffn.key.weight", count: 2)[0]  // [F, D]
+      normEpsilon = try config?.optionalEpsilon(epsilonKey) ?? Self.defaultNormEpsilon
+      guard let config else { return }
+      for key in ["hidden_size", "attention_hidden_size"] { try config.agree(key, with: width) }
+      try config.agree("num_hidden_layers", with: layerCount)
+      try config.agree("vocab_size", with: vocabularySize)
+      try config.agree("intermediate_size", with: innerWidth)
+      try config.require("tie_word_embeddings", toBe: false)
+    }
+  }
+
+  /// How the width is split into heads, in RWKV-5 and later.
+  struct Heads: Equatable {
+    var count: Int  // H
+    var size: Int  // N
+    /// The epsilon of the norm of each head. Published codes for RWKV-5 disagree on it, and no
+    /// tensor tells: so it is a value of the configuration.
+    var normEpsilon: Double
+
+    /// The key that sets the epsilon in any configuration, the canonical one included.
+    static let epsilonKey = "group_norm_epsilon"
+    /// What the original code has, for heads of any size: 64 times the layer norms' epsilon.
+    static let defaultNormEpsilon = 64 * Sizes.defaultNormEpsilon
+
+    /// The members of the canonical form.
+    var members: [(String, JSONValue)] {
+      [("head_size", .integer(Int64(size))), (Self.epsilonKey, .number(normEpsilon))]
+    }
+
+    /// Reads the canonical form.
+    init(canonical node: JSONNode, width: Int) throws(FormatError) {
+      let size = try node.member("head_size")
+      self.size = try size.integer(in: Sizes.range)
+      guard width % self.size == 0 else { throw size.refusal(expected: "a divisor of \(width)") }
+      count = width / self.size
+      normEpsilon = try node.member(Self.epsilonKey).number()
+    }
+
+    /// Takes the layout from a tensor [H, N].
+    ///
+    /// - Throws: `model.shape` when the heads do not make up the width.
+    init(
+      _ tensors: CanonicalShapes, tensor: String, width: Int, normEpsilon: Double
+    ) throws(FormatError) {
+      let shape = try tensors.dimensions(of: tensor, count: 2)  // [H, N]
+      guard shape[0] <= width, shape[0] * shape[1] == width else {
+        throw FormatError(
+          .modelShape, at: .tensor(tensor), found: "\(shape)",
+          expected: "heads by size, \(width) in all")
+      }
+      (count, size) = (shape[0], shape[1])
+      self.normEpsilon = normEpsilon
+    }
+  }
+
+  /// The root of a canonical configuration.
+  static func node(_ canonical: JSONObject) -> JSONNode {
+    JSONNode(.object(canonical), code: .modelConfiguration, file: nil)
+  }
+
+  // MARK: Weights
+
+  /// What every model has outside the mixing.
+  ///
+  /// - Parameter block: the tensors of the mixing, by block.
+  static func weights(_ sizes: Sizes, block: (Int) -> [WeightSpec]) -> [WeightSpec] {
+    let norm = { (name: String) in
+      ["weight", "bias"].map { WeightSpec("\(name).\($0)", [sizes.width]) }  // [D]
+    }
+    var specs = [
+      WeightSpec("embedding.weight", [sizes.vocabularySize, sizes.width], .matrix)  // [V, D]
+    ]
+    specs += norm("blocks.0.ln0")
+    for index in 0..<sizes.layerCount {
+      specs += norm("blocks.\(index).ln1") + norm("blocks.\(index).ln2") + block(index)
+    }
+    specs += norm("final_norm")
+    specs.append(
+      WeightSpec("head.weight", [sizes.vocabularySize, sizes.width], .matrix))  // [V, D]
+    return specs
+  }
+
+  /// No published model ties them: no configuration has this flag.
+  static let tiedPair = TiedPair(
+    embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
+
+  // MARK: Dialects
+
+  /// The original naming, which the canonical names follow inside the blocks.
+  ///
+  /// - Parameters:
+  ///   - marker: a tensor of block 0 that tells the version.
+  ///   - transposed: the last part of the names of matrices that are stored as [in, out].
+  static func original(
+    marker: String, transposed: Set<String> = [], ignores: Set<String> = []
+  ) -> Dialect {
+    Dialect(
+      name: "blinkdl", markers: ["emb.weight", "blocks.0.\(marker)"],
+      ignores: { ignores.contains($0) },
+      source: { canonical in
+        let name =
+          switch canonical {
+          case "embedding.weight": "emb.weight"
+          case "final_norm.weight": "ln_out.weight"
+          case "final_norm.bias": "ln_out.bias"
+          default: canonical
+          }
+        return Dialect.Source(name, isTransposed: transposed.contains(lastPart(of: canonical)))
+      })
+  }
+
+  /// The naming of transformers' RwkvForCausalLM and of the published conversions of RWKV-5 and 6.
+  static func huggingFace(marker: String, transposed: Set<String> = []) -> Dialect {
+    let letters = ["k": "key", "v": "value", "r": "receptance", "g": "gate"]
+    return Dialect(
+      name: "huggingface", markers: ["rwkv.embeddings.weight", "rwkv.blocks.0.\(marker)"],
+      source: { canonical in
+        if canonical == "head.weight" { return Dialect.Source(canonical) }
+        let parts = canonical.split(separator: ".").map { part in
+          switch part {
+          case "embedding": "embeddings"
+          case "final_norm": "ln_out"
+          case "ln0": "pre_ln"
+          case "att": "attention"
+          case "ffn": "feed_forward"
+          default:
+            part.hasPrefix("time_mix_")
+              ? "time_mix_" + (letters[String(part.dropFirst("time_mix_".count))] ?? "")
+              : String(part)
+          }
+        }
+        return Dialect.Source(
+          "rwkv." + parts.joined(separator: "."),
+          isTransposed: transposed.contains(lastPart(of: canonical)))
+      })
+  }
+
+  static func lastPart(of name: String) -> String {
+    String(name.split(separator: ".").last ?? "")
+  }
+}

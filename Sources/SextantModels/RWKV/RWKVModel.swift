@@ -1,0 +1,189 @@
+import SextantBytes
+import SextantStore
+import SextantTensor
+
+extension RWKV {
+  /// A layer norm with its weights.
+  struct Norm: Sendable {
+    private let weight: Tensor  // [D]
+    private let bias: Tensor  // [D]
+    private let epsilon: Float
+
+    init(_ weights: StoredWeights, _ name: String, epsilon: Double) {
+      weight = weights.vector(name + ".weight")
+      bias = weights.vector(name + ".bias")
+      self.epsilon = Float(epsilon)
+    }
+
+    /// [M, D] to [M, D].
+    func callAsFunction(_ x: Tensor) -> Tensor {
+      Kernels.layerNorm(x, weight: weight, bias: bias, epsilon: epsilon)
+    }
+  }
+
+  /// The inputs of a mixing, with each token's predecessor.
+  struct Shifted {
+    private let present: Tensor  // [B·T, D]
+    private let past: Tensor  // [B·T, D]
+
+    /// - Parameter state: [B, D], the input before the first token; afterwards the last.
+    init(_ x: Tensor, state: inout Tensor, batch: Int) {
+      present = x
+      past = Kernels.shiftInTime(x, state: &state, batch: batch)
+    }
+
+    /// share · present + (1 - share) · past: RWKV-4 and 5. `share` is [D]; the result [B·T, D].
+    func mixed(presentShare share: Tensor) -> Tensor {
+      Kernels.interpolate(from: past, to: present, by: share)
+    }
+
+    /// present + share · (past - present): RWKV-6 and 7. `share` is [D] or [B·T, D].
+    func mixed(pastShare share: Tensor) -> Tensor {
+      Kernels.interpolate(from: present, to: past, by: share)
+    }
+  }
+
+  /// The channel mixing of RWKV-4, 5 and 6: a perceptron with squared ReLU behind a gate.
+  struct ChannelMix: Sendable {
+    private let keyShare: Tensor  // [D]
+    private let receptanceShare: Tensor  // [D]
+    private let sharesPast: Bool
+    private let key: Tensor  // [F, D]
+    private let receptance: Tensor  // [D, D]
+    private let value: Tensor  // [D, F]
+
+    /// - Parameters:
+    ///   - block: the prefix of the block's tensors, with its dot.
+    ///   - shares: the prefix of the two mixing vectors.
+    ///   - sharesPast: whether they say how much of the past is read, or of the present.
+    init(_ weights: StoredWeights, block: String, shares: String, sharesPast: Bool) {
+      keyShare = weights.vector("\(block)ffn.\(shares)_k")
+      receptanceShare = weights.vector("\(block)ffn.\(shares)_r")
+      self.sharesPast = sharesPast
+      key = weights.matrix(block + "ffn.key.weight")
+      receptance = weights.matrix(block + "ffn.receptance.weight")
+      value = weights.matrix(block + "ffn.value.weight")
+    }
+
+    /// The tensors of a block, under the same prefix.
+    static func specs(_ sizes: Sizes, block: String, shares: String) -> [WeightSpec] {
+      let (d, f) = (sizes.width, sizes.innerWidth)
+      return [
+        WeightSpec("\(block)ffn.\(shares)_k", [d]), WeightSpec("\(block)ffn.\(shares)_r", [d]),
+        WeightSpec(block + "ffn.key.weight", [f, d], .matrix),
+        WeightSpec(block + "ffn.receptance.weight", [d, d], .matrix),
+        WeightSpec(block + "ffn.value.weight", [d, f], .matrix),
+      ]
+    }
+
+    /// [B·T, D] to [B·T, D].
+    func callAsFunction(_ x: Tensor, _ state: inout Tensor, batch: Int) -> Tensor {
+      let shifted = Shifted(x, state: &state, batch: batch)
+      let mixed = { share in
+        sharesPast ? shifted.mixed(pastShare: share) : shifted.mixed(presentShare: share)
+      }
+      var inner = Linear.apply(mixed(keyShare), weight: key)  // [B·T, F]
+      Kernels.squaredReLU(&inner)
+      var gate = Linear.apply(mixed(receptanceShare), weight: receptance)  // [B·T, D]
+      Kernels.sigmoid(&gate)
+      var mixedChannels = Linear.apply(inner, weight: value)  // [B·T, D]
+      Kernels.multiply(&mixedChannels, by: gate)
+      return mixedChannels
+    }
+  }
+
+  /// What blocks of one run hand on beside the residual stream.
+  struct Run {
+    /// Sequences, B.
+    let batch: Int
+    /// The values of block 0, [B·T, D]: RWKV-7 mixes them into those of every later block.
+    var firstValue: Tensor?
+  }
+
+  /// The mixing of one block, which is what the versions differ in.
+  protocol Block: Sendable {
+    /// What the time mixing adds to the stream.
+    ///
+    /// - Parameters:
+    ///   - x: [B·T, D], normed.
+    ///   - state: the block's components: `time_shift` first, `channel_shift` last.
+    func mixTime(_ x: Tensor, _ state: inout [Tensor], _ run: inout Run) -> Tensor
+
+    /// What the channel mixing adds to the stream.
+    ///
+    /// - Parameters:
+    ///   - x: [B·T, D], normed.
+    ///   - shift: [B, D].
+    func mixChannels(_ x: Tensor, _ shift: inout Tensor, _ run: Run) -> Tensor
+  }
+
+  /// The state of a block: the last inputs of the two mixings, and what lies between them.
+  static func state(_ sizes: Sizes, recurrent: [StateComponent]) -> [StateComponent] {
+    let shift = { StateComponent(name: $0, shape: [sizes.width], axes: ["channel"]) }
+    return [shift("time_shift")] + recurrent + [shift("channel_shift")]
+  }
+
+  /// A model made of such blocks.
+  final class Model<B: Block>: LanguageModel {
+    private struct Layer: Sendable {
+      let timeNorm: Norm
+      let channelNorm: Norm
+      let block: B
+    }
+
+    let description: ModelDescription
+    private let embedding: Tensor  // [V, D]
+    private let embeddingNorm: Norm
+    private let layers: [Layer]
+    private let finalNorm: Norm
+    private let head: Tensor  // [V, D]
+
+    init(
+      _ architecture: String, _ store: ModelStore, _ weights: StoredWeights, _ sizes: Sizes,
+      state: [StateComponent], block: (_ index: Int) -> B
+    ) {
+      let norm = { Norm(weights, $0, epsilon: sizes.normEpsilon) }
+      description = ModelDescription(
+        architecture: architecture, width: sizes.width, layerCount: sizes.layerCount,
+        vocabularySize: sizes.vocabularySize, identity: store.identity, variant: store.variant,
+        blockParts: ["time_mix", "channel_mix"],
+        stateLayout: Array(repeating: state, count: sizes.layerCount))
+      embedding = weights.matrix("embedding.weight")
+      embeddingNorm = norm("blocks.0.ln0")
+      layers = (0..<sizes.layerCount).map { index in
+        Layer(
+          timeNorm: norm("blocks.\(index).ln1"), channelNorm: norm("blocks.\(index).ln2"),
+          block: block(index))
+      }
+      finalNorm = norm("final_norm")
+      head = weights.matrix("head.weight")
+    }
+
+    func forward(
+      _ tokens: TokenBatch, _ state: inout State, logits: LogitSelection, tap: (any Tap)?
+    ) throws(FormatError) -> Tensor {
+      let pass = Pass(tokens, at: state.position, tap)
+      let embedded = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
+      // The published codes count this norm to block 0; it stands before the stream.
+      var residual = embeddingNorm(embedded)  // [B·T, D]
+      try pass.visit(.embedding, &residual)
+      var run = Run(batch: tokens.batch)
+      for (index, layer) in layers.enumerated() {
+        try pass.visit(.input(block: index), &residual)
+        let timeInput = layer.timeNorm(residual)  // [B·T, D]
+        var mixed = layer.block.mixTime(timeInput, &state.tensors[index], &run)  // [B·T, D]
+        try pass.visit(.part(block: index, name: "time_mix"), &mixed)
+        Kernels.add(mixed, to: &residual)
+        let channelInput = layer.channelNorm(residual)  // [B·T, D]
+        let last = state.tensors[index].count - 1
+        mixed = layer.block.mixChannels(  // [B·T, D]
+          channelInput, &state.tensors[index][last], run)
+        try pass.visit(.part(block: index, name: "channel_mix"), &mixed)
+        Kernels.add(mixed, to: &residual)
+        try pass.visit(.output(block: index), &residual)
+      }
+      state.position += tokens.length
+      return try pass.logits(of: residual, logits, head: head) { finalNorm($0) }
+    }
+  }
+}
