@@ -1,0 +1,30 @@
+import SextantBytes
+import SextantModels
+import SextantTestSupport
+import Testing
+
+/// `formats/sites.md` lists what the architectures declare.
+@Suite struct SitesPageTests {
+  @Test(arguments: ModelFixture.kinds)
+  func thePageHasTheArchitecturesPartsComponentsAndAxes(fixture: ModelFixture) throws {
+    let bytes = try InputFile(PackageFiles.format("sites.md")).readAll(limit: 1 << 20)
+    let description = try fixture.convert().model.description
+    let row = try #require(
+      String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+        .first { $0.hasPrefix("| `\(description.architecture)` |") })
+    for part in description.blockParts { #expect(row.contains("`\(part)`")) }
+    let components = row.split(separator: "|").last?.split(separator: ";") ?? []
+    let layout = description.stateLayout[0]
+    #expect(components.count == layout.count)
+    for (text, component) in zip(components, layout) {
+      let words = text.split(separator: "`", omittingEmptySubsequences: false)
+        .enumerated().filter { $0.offset % 2 == 1 }.map { String($0.element) }
+      #expect(words == [component.name] + component.axes)
+    }
+  }
+
+  @Test func everyArchitectureIsChecked() throws {
+    let checked = try ModelFixture.kinds.map { try $0.convert().model.description.architecture }
+    #expect(Set(checked) == Set(Architectures.all.map { $0.name }))
+  }
+}
