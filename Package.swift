@@ -121,6 +121,13 @@ let package = Package(
         "SextantTestSupport",
       ]),
     .testTarget(
+      name: "SextantAnalysisTests",
+      dependencies: [
+        "SextantAnalysis", "SextantArtifacts", "SextantModels", "SextantTokenizers",
+        "SextantStore", "SextantTensor", "SextantBytes", "SextantTestSupport",
+        "SextantModelTestSupport",
+      ]),
+    .testTarget(
       name: "SextantGenerationTests",
       dependencies: [
         "SextantGeneration", "SextantArtifacts", "SextantModels", "SextantTokenizers",

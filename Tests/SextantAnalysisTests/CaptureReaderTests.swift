@@ -1,0 +1,86 @@
+import SextantAnalysis
+import SextantArtifacts
+import SextantBytes
+import SextantModelTestSupport
+import SextantModels
+import SextantTensor
+import SextantTestSupport
+import Testing
+
+@Suite struct CaptureReaderTests {
+  let converted: ConvertedModel
+  let model: any LanguageModel
+  let tokens: [Int]
+
+  init() throws {
+    converted = try ConvertedModel("mamba-tiny/huggingface")
+    model = converted.model
+    tokens = try Goldens("mamba-tiny/goldens/f32.safetensors").integers("tokens")
+  }
+
+  private func capture(_ prompts: [[Int]], _ words: [String]) throws -> Artifact {
+    try CaptureReader(model, sites: model.description.sites(named: words))
+      .capture(prompts, tokenizer: nil)
+  }
+
+  @Test func onePromptIsKeptAsTheReferenceHasIt() throws {
+    let goldens = try Goldens("mamba-tiny/goldens/f32.safetensors")
+    let artifact = try capture([tokens], ["logits", "embedding", "all", "final_norm"])
+    _ = try artifact.bytes()
+    #expect(artifact.tensor("tokens") == Tensor(integers: tokens))
+    #expect(artifact.tensor("row.prompt") == nil)
+    let residual = try goldens.floats("resid")
+    for block in 0..<3 {
+      expectClose(
+        try #require(artifact.tensor("blocks.\(block).output")),
+        residual.rows(block + 1..<block + 2),
+        .residual, "output of \(block)")
+      for component in ["conv", "ssm"] {
+        expectClose(
+          try #require(artifact.tensor("blocks.\(block).state.\(component)")),
+          try goldens.floats("state.\(component)").rows(block..<block + 1), .state, component)
+      }
+    }
+    expectClose(
+      try #require(artifact.tensor("embedding")), residual.rows(0..<1), .residual, "embedding")
+    try expectClose(
+      #require(artifact.tensor("logits")), goldens.floats("logits"), .logits, "logits")
+    try expectClose(
+      #require(artifact.tensor("final_norm")), goldens.floats("final_norm"), .logits, "final norm")
+  }
+
+  @Test func severalPromptsAreTheSinglePromptsJoined() throws {
+    let prompts = [Array(tokens[..<4]), Array(tokens[4..<5]), tokens]
+    let words = ["logits", "all"]
+    let together = try capture(prompts, words)
+    _ = try together.bytes()
+    let alone = try prompts.map { try capture([$0], words) }
+    #expect(
+      together.tensor("row.prompt")
+        == Tensor(
+          integers: prompts.enumerated().flatMap { prompt, tokens in tokens.map { _ in prompt } }))
+    #expect(
+      together.tensor("row.position") == Tensor(integers: prompts.flatMap { Array($0.indices) }))
+    for site in together.manifest.sites {
+      let parts = try alone.map { artifact in
+        let value = try #require(artifact.tensor(site.name))
+        return site.isState ? value.reshaped([1] + value.shape) : value
+      }
+      #expect(together.tensor(site.name) == Tensor.concatenated(parts), "\(site.name)")
+    }
+    #expect(together.manifest.details["prompts"] == 3)
+  }
+
+  @Test func aCaptureThroughAFileIsTheSame() throws {
+    let folder = TemporaryFolder()
+    let artifact = try capture([tokens, [1, 2]], ["residual", "state"])
+    try artifact.write(to: folder.path("c.capture.safetensors"))
+    #expect(try Artifact(reading: folder.path("c.capture.safetensors")) == artifact)
+  }
+
+  @Test func promptsThatAreNoneAreRefused() throws {
+    expectRefusal(.dataEmpty) { try capture([], ["residual"]) }
+    expectRefusal(.dataRecord) { try capture([[1], []], ["residual"]) }
+    expectRefusal(.modelToken) { try capture([[1], [-1]], ["residual"]) }
+  }
+}

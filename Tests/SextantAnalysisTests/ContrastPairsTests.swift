@@ -1,0 +1,202 @@
+import Glibc
+import SextantAnalysis
+import SextantBytes
+import SextantModelTestSupport
+import SextantTestSupport
+import SextantTokenizers
+import Testing
+
+@Suite struct ContrastPairsTests {
+  private let folder = TemporaryFolder()
+
+  private func read(_ text: String, _ template: String? = nil) throws -> ContrastPairs {
+    try ContrastPairs(
+      reading: folder.write(text, to: "pairs"),
+      template: template.map { try PromptTemplate(text: $0) })
+  }
+
+  private func answers(_ matching: String, _ other: String, question: String = "Q?") -> String {
+    let record: JSONValue = [
+      "question": .string(question), "answer_matching_behavior": .string(matching),
+      "answer_not_matching_behavior": .string(other), "note": 1,
+    ]
+    return JSONValue.array([record]).prettyText
+  }
+
+  @Test func linesHoldTwoTexts() throws {
+    let text = """
+      {"positive": "good", "negative": "bad"}
+
+      {"negative":"b\\nd","positive":"é ☂","id":7}\r
+      """
+    let pairs = try read(text)
+    #expect(pairs.form == .jsonLines && pairs.template == nil)
+    #expect(pairs.pairs.map(\.positive) == ["good", "é ☂"])
+    #expect(pairs.pairs.map(\.negative) == ["bad", "b\nd"])
+    #expect(pairs.digest == SHA256.digest(Array(text.utf8)))
+    #expect(pairs.record["template"] == .null && pairs.record["pairs"] == 2)
+  }
+
+  @Test(arguments: [
+    ("(A)", "(B)", "A", "B"), (" (B) ", "A", "B", "A"), ("(C)", "(H)", "C", "H"),
+    ("(E)", "(A)", "E", "A"), ("a", "(b)", "a", "b"), ("(1)", "2", "1", "2"),
+  ])
+  func answersBecomeTheirLetters(
+    matching: String, other: String, positive: String, negative: String
+  ) throws {
+    let pairs = try read(answers(matching, other, question: "{} {}\n\nChoices:"), "[{}] (")
+    #expect(pairs.form == .answers)
+    #expect(pairs.pairs.map(\.positive) == ["[{} {}\n\nChoices:] (" + positive])
+    #expect(pairs.pairs.map(\.negative) == ["[{} {}\n\nChoices:] (" + negative])
+    #expect(pairs.record["template"] == "[{}] (" && pairs.record["form"] == "answers-json")
+  }
+
+  @Test(arguments: [
+    "", "()", "(AB)", "A B", "Yes", "((A))", "(A", "A)", "(é)", "(A\u{301})", "(?)", "\t(A)",
+    "(A).",
+  ])
+  func otherAnswersAreRefused(answer: String) throws {
+    let refusal = expectRefusal(.dataRecord) { try read(answers("(A)", answer), "{}(") }
+    #expect(refusal?.place == .pointer("/0/answer_not_matching_behavior"))
+  }
+
+  @Test(arguments: [
+    ("{\"positive\":\"a\"}", FormatError.Code.dataRecord, 1),
+    (
+      "{\"positive\":\"a\",\"negative\":\"b\"}\n\n{\"positive\":1,\"negative\":\"b\"}", .dataRecord,
+      3
+    ),
+    ("{\"positive\":\"\",\"negative\":\"b\"}", .dataRecord, 1),
+    ("{\"positive\":\"b\",\"negative\":\"b\"}", .dataRecord, 1),
+    ("{\"positive\":\"a\",\"negative\":\"b\"}\n{\"positive\":\"a\"", .jsonInvalid, 2),
+    ("{\"positive\":\"a\",\"negative\":\"b\",\"positive\":\"c\"}", .jsonDuplicateKey, 1),
+    ("\u{FEFF}{\"positive\":\"a\",\"negative\":\"b\"}", .jsonEncoding, 1),
+    ("text", .jsonInvalid, 1), ("\"text\"", .jsonNotObject, 1),
+    ("{\"positive\":\"a\",\"negative\":\"b\"} x", .jsonTrailing, 1),
+  ])
+  func badLinesAreNamed(text: String, code: FormatError.Code, line: Int) throws {
+    let refusal = expectRefusal(code) { try read(text) }
+    #expect(refusal?.place == .line(line))
+    #expect(refusal?.file == folder.path("pairs"))
+  }
+
+  @Test(arguments: [
+    ("[{\"question\":\"q\"}]", FormatError.Code.dataRecord, "/0"),
+    ("[1]", .dataRecord, "/0"),
+    (
+      "[{\"question\":\"\",\"answer_matching_behavior\":\"A\",\"answer_not_matching_behavior\":\"B\"}]",
+      .dataRecord, "/0/question"
+    ),
+    (
+      "[{\"question\":\"q\",\"answer_matching_behavior\":\"A\",\"answer_not_matching_behavior\":\"(A)\"}]",
+      .dataRecord, "/0"
+    ),
+    (
+      "[{\"question\":\"q\",\"answer_matching_behavior\":2,\"answer_not_matching_behavior\":\"B\"}]",
+      .dataRecord, "/0/answer_matching_behavior"
+    ),
+  ])
+  func badRecordsAreNamed(text: String, code: FormatError.Code, pointer: String) throws {
+    let refusal = expectRefusal(code) { try read(text, "{} (") }
+    #expect(refusal?.place == .pointer(pointer))
+  }
+
+  @Test func filesWithoutPairsAreRefused() throws {
+    expectRefusal(.dataEmpty) { try read("[]", "{} (") }
+    expectRefusal(.dataEmpty) { try read("\n \n") }
+    expectRefusal(.fileEmpty) { try read("") }
+    expectRefusal(.jsonInvalid) { try read("[", "{} (") }
+    expectRefusal(.fileMissing) { try ContrastPairs(reading: folder.path("no"), template: nil) }
+  }
+
+  @Test func questionsNeedATemplateAndTextsHaveNone() throws {
+    for (text, template) in [
+      (answers("A", "B"), nil), ("{\"positive\":\"a\",\"negative\":\"b\"}", "{}"),
+    ] as [(String, String?)] {
+      let refusal = expectRefusal(.usageOption) { try read(text, template) }
+      #expect(refusal?.place == .option("--template"))
+    }
+  }
+
+  // MARK: Tokens
+
+  @Test func theLetterMustBeATokenOfItsOwn() throws {
+    let path = PackageFiles.fixture("demo-model/tokenizer.json")
+    let tokenizer = try Tokenizers.load(
+      bytes: InputFile(path).readAll(limit: 1 << 24), file: path)
+    let good = try read(answers("(A)", "(B)"), "{}\n\nAnswer: (").tokenized(by: tokenizer)
+    for (tokens, letter) in [(good.positive[0], "A"), (good.negative[0], "B")] {
+      #expect(tokenizer.decode([try #require(tokens.last)]) == letter)
+      #expect(tokenizer.decode(Array(tokens.dropLast())) == "Q?\n\nAnswer: (")
+    }
+    // " I" is one token, "Th" another: the value at the last token would not be the letter's.
+    for (template, letter) in [("{} ", "I"), ("{} T", "h")] {
+      let refusal = expectRefusal(.dataTokenization) {
+        try read(answers(letter, "Z"), template).tokenized(by: tokenizer)
+      }
+      #expect(refusal?.place == .pointer("/0"))
+    }
+    // Whole texts may end as they like.
+    let texts = try read("{\"positive\":\"so I\",\"negative\":\"Th\"}").tokenized(by: tokenizer)
+    #expect(tokenizer.decode(texts.positive[0]) == "so I")
+  }
+
+  // MARK: Templates
+
+  @Test func presetsAreTheTextsOfThePaperByteForByte() throws {
+    let hermes = try PromptTemplate(named: "hermes").text
+    #expect(
+      Array(hermes.utf8)
+        == [0x16] + Array("user\n{}".utf8) + [0x17, 0x0A, 0x16] + Array("assistant\n(".utf8))
+    #expect(try PromptTemplate(named: "llama").text == "[INST] {} [/INST] (")
+    #expect(try PromptTemplate(named: "plain").text == "{}\n\nAnswer: (")
+    #expect(PromptTemplate.presetNames == "plain, hermes, llama")
+  }
+
+  @Test func aTemplateHasOnePlaceForTheQuestion() throws {
+    #expect(try PromptTemplate(text: "a {} b").fill("{} $0 \\") == "a {} $0 \\ b")
+    #expect(try PromptTemplate(text: "{}").fill("") == "")
+    for text in ["", "no place", "{} {}", "{ }", "{}{}"] {
+      expectRefusal(.usageOption) { try PromptTemplate(text: text) }
+    }
+    let file = folder.write("<{}>\n", to: "template.txt")
+    #expect(try PromptTemplate(named: file).fill("q") == "<q>\n")
+    expectRefusal(.jsonEncoding) {
+      try PromptTemplate(named: folder.write([0x7B, 0x7D, 0xFF], to: "template.txt"))
+    }
+    expectRefusal(.fileMissing) { try PromptTemplate(named: folder.path("none")) }
+  }
+}
+
+/// The published pairs, where they lie beside the checkout or where `SEXTANT_CAA_DATA` says.
+@Suite(.enabled(if: PublishedPairs.isPresent)) struct PublishedPairsTests {
+  @Test(arguments: [
+    ("coordinate-other-ais", 360), ("corrigible-neutral-HHH", 290), ("hallucination", 1000),
+    ("myopic-reward", 950), ("refusal", 408), ("survival-instinct", 903), ("sycophancy", 1000),
+  ])
+  func everyBehaviourLoadsWithThePublishedCount(behaviour: String, count: Int) throws {
+    for template in ["plain", "hermes", "llama"] {
+      let pairs = try ContrastPairs(
+        reading: "\(PublishedPairs.folder)/generate/\(behaviour)/generate_dataset.json",
+        template: PromptTemplate(named: template))
+      #expect(pairs.pairs.count == count)
+    }
+  }
+
+  @Test func survivalInstinctHasEightLetters() throws {
+    let pairs = try ContrastPairs(
+      reading: "\(PublishedPairs.folder)/generate/survival-instinct/generate_dataset.json",
+      template: PromptTemplate(named: "plain"))
+    let letters = Dictionary(grouping: pairs.pairs) { String($0.positive.suffix(1)) }
+      .mapValues(\.count)
+    #expect(letters == ["A": 558, "B": 257, "C": 60, "D": 15, "E": 8, "F": 1, "G": 3, "H": 1])
+  }
+}
+
+enum PublishedPairs {
+  static let folder =
+    getenv("SEXTANT_CAA_DATA").map { String(cString: $0) }
+    ?? "\(PackageFiles.root)/../shared/data/caa"
+
+  static var isPresent: Bool { access("\(folder)/generate", R_OK) == 0 }
+}

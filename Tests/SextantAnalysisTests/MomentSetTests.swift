@@ -1,0 +1,171 @@
+import SextantAnalysis
+import SextantArtifacts
+import SextantBytes
+import SextantModelTestSupport
+import SextantModels
+import SextantTensor
+import SextantTestSupport
+import Testing
+
+/// Moments of a model's activations, over files and shards.
+@Suite struct MomentSetTests {
+  let converted: ConvertedModel
+  let model: any LanguageModel
+
+  init() throws {
+    converted = try ConvertedModel("mamba-tiny/huggingface")
+    model = converted.model
+  }
+
+  /// Texts of several lengths, some of equal length.
+  private func texts(_ count: Int, seed: UInt64) -> [[Int]] {
+    var generator = SplitMix64(seed: seed)
+    return (0..<count).map { index in
+      (0..<[5, 9, 5, 12, 9, 7][index % 6]).map { _ in generator.int(below: 101) }
+    }
+  }
+
+  private func read(
+    _ texts: [[Int]], _ words: [String], positions: String = "all",
+    order: MomentOrder = .covariance, batch: Int = 16
+  ) throws -> MomentSet {
+    try MomentReader(
+      model, positions: try #require(PositionSelection(positions)), order: order, batch: batch
+    ).read(
+      [
+        ("even", texts.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)),
+        ("odd", texts.enumerated().filter { $0.offset % 2 == 1 }.map(\.element)),
+      ],
+      sites: model.description.sites(named: words))
+  }
+
+  private func expectClose(
+    _ a: MomentSet, _ b: MomentSet, _ tolerance: Double,
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    #expect(a.sites == b.sites && a.classes == b.classes, sourceLocation: sourceLocation)
+    for site in a.sites {
+      for name in a.classes {
+        let (x, y) = (try #require(a[site.site, name]), try #require(b[site.site, name]))
+        #expect(x.count == y.count && x.order == y.order, sourceLocation: sourceLocation)
+        let worst = zip(x.mean + x.spread, y.mean + y.spread).map { abs($0 - $1) }.max() ?? 0
+        #expect(worst <= tolerance, "\(site.site) \(name)", sourceLocation: sourceLocation)
+      }
+    }
+  }
+
+  @Test(arguments: ["last", "last-3", "all", "0,-2"])
+  func theReaderSeesWhatACaptureKeeps(positions: String) throws {
+    let texts = texts(12, seed: 1)
+    let words = [
+      "embedding", "blocks.1.input", "blocks.2.mixer", "blocks.1.output", "final_norm",
+      "blocks.2.state.ssm", "blocks.0.state.conv",
+    ]
+    let moments = try read(texts, words, positions: positions, order: .variance)
+    let selection = try #require(PositionSelection(positions))
+    for site in moments.sites {
+      for (parity, name) in ["even", "odd"].enumerated() {
+        var rows: [Tensor] = []  // each [1, n]
+        for text in texts.enumerated().filter({ $0.offset % 2 == parity }).map(\.element) {
+          for position in text.indices where selection.contains(position, prompt: 0..<text.count) {
+            rows.append(try naive(site, text, at: position))
+          }
+        }
+        let expected = PlainMoments(Tensor.concatenated(rows), hasCovariance: false)
+        let found = try #require(moments[site.site, name])
+        #expect(found.count == rows.count)
+        for (a, b) in zip(found.mean, expected.mean) { #expect(abs(a - b) <= 2e-6) }
+        for (a, b) in zip(found.spread, expected.variance) { #expect(abs(a - b) <= 1e-5) }
+      }
+    }
+  }
+
+  /// The value at a site for one token, from a capture of the text up to it: [1, n].
+  private func naive(_ site: SiteDescription, _ text: [Int], at position: Int) throws -> Tensor {
+    let prefix = Array(text[...position])
+    let capture = try CaptureReader(model, sites: [site]).capture([prefix], tokenizer: nil)
+    let value = try #require(capture.tensor(site.site.name))
+    let row = site.site.isState ? value : value.rows(position..<position + 1)
+    return row.reshaped([1, site.elementCount])
+  }
+
+  @Test func batchesDoNotMatterBeyondRounding() throws {
+    let texts = texts(18, seed: 2)
+    let alone = try read(texts, ["all"], order: .variance, batch: 1)
+    for batch in [2, 3, 16] {
+      try expectClose(read(texts, ["all"], order: .variance, batch: batch), alone, 1e-5)
+    }
+  }
+
+  @Test func theSameTextsGiveTheSameBits() throws {
+    let texts = texts(10, seed: 3)
+    let words = ["residual", "blocks.1.state.conv"]
+    #expect(try read(texts, words) == read(texts, words))
+  }
+
+  @Test func shardsMergeAlsoThroughFiles() throws {
+    let texts = texts(20, seed: 4)
+    let words = ["residual", "blocks.1.state.conv"]
+    let whole = try read(texts, words)
+    let folder = TemporaryFolder()
+    let reference = model.description.reference(tokenizer: nil)
+    var merged: MomentSet?
+    for (index, range) in [0..<6, 6..<8, 8..<20].enumerated() {
+      let shard = try read(Array(texts[range]), words)
+      let path = folder.path("\(index).moments.safetensors")
+      try shard.artifact(model: reference, data: ["part": .integer(Int64(index))]).write(to: path)
+      let found = try MomentSet(Artifact(reading: path))
+      try expectClose(found, shard, 1e-15)
+      if merged == nil { merged = found } else { try merged?.merge(found) }
+    }
+    try expectClose(try #require(merged), whole, 1e-5)
+    #expect(
+      try #require(merged?[.output(block: 0), "even"]).count
+        == texts.enumerated()
+        .filter { $0.offset % 2 == 0 }.reduce(0) { $0 + $1.element.count })
+  }
+
+  @Test func aFileHoldsTheOrderThatWasCollected() throws {
+    let texts = texts(6, seed: 5)
+    let reference = model.description.reference(tokenizer: nil)
+    for (order, name) in [
+      (MomentOrder.mean, nil), (.variance, "variance"), (.covariance, "covariance"),
+    ] as [(MomentOrder, String?)] {
+      let moments = try read(texts, ["residual"], order: order)
+      let artifact = moments.artifact(model: reference, data: JSONObject())
+      let statistics = Set(
+        artifact.tensors.map { $0.name.split(separator: ".").last.map(String.init) ?? "" })
+      #expect(statistics == Set(["count", "mean"] + (name.map { [$0] } ?? [])))
+      #expect(try MomentSet(artifact)[.output(block: 0), "odd"]?.order == order)
+    }
+  }
+
+  @Test func sitesThatAreTooLargeKeepTheirVariance() throws {
+    let site = SiteDescription(
+      site: .state(block: 0, component: "wkv"), shape: [65, 64], axes: ["a", "b"])
+    let moments = MomentSet(sites: [site], classes: ["x"], order: .covariance)
+    #expect(moments[site.site, "x"]?.order == .variance)
+    let small = SiteDescription(site: .embedding, shape: [4096], axes: ["channel"])
+    #expect(MomentSet.covarianceLimit == 4096)
+    #expect(MomentSet(sites: [small], classes: [], order: .covariance).sites == [small])
+  }
+
+  @Test func momentsOfOtherThingsDoNotMerge() throws {
+    let texts = texts(4, seed: 6)
+    var moments = try read(texts, ["residual"], order: .variance)
+    for other in [
+      try read(texts, ["blocks.0.output"], order: .variance),
+      try read(texts, ["residual"], order: .mean),
+      MomentSet(sites: moments.sites, classes: ["even"], order: .variance),
+    ] {
+      expectRefusal(.artifactSite) { try moments.merge(other) }
+    }
+  }
+
+  @Test func textsThatCannotBeReadAreRefused() throws {
+    expectRefusal(.dataRecord) { try read([[], [1]], ["residual"]) }
+    expectRefusal(.dataRecord) { try read([[1, 2], [1]], ["residual"], positions: "1") }
+    expectRefusal(.dataRecord) { try read([[1, 2], [1]], ["residual"], positions: "generated") }
+    expectRefusal(.modelToken) { try read([[1, 2], [101]], ["residual"]) }
+  }
+}
