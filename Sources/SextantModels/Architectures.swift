@@ -4,7 +4,9 @@ import SextantStore
 /// The architectures that this build runs.
 public enum Architectures {
   /// All of them; a new architecture adds one word here.
-  public static var all: [any Architecture.Type] { [Mamba.self, Mamba2.self, RWKV7.self] }
+  public static var all: [any Architecture.Type] {
+    [Mamba.self, Mamba2.self, RWKV4.self, RWKV5.self, RWKV6.self, RWKV7.self]
+  }
 
   /// The names of all, for messages.
   public static var names: String { all.map { $0.name }.joined(separator: ", ") }

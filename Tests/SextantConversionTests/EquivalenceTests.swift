@@ -29,7 +29,8 @@ import Testing
   }
 
   @Test(arguments: [
-    ("rwkv7/blinkdl", "rwkv7/without-v0")
+    ("rwkv4/blinkdl", "rwkv4/huggingface"), ("rwkv5/blinkdl", "rwkv5/huggingface"),
+    ("rwkv6/blinkdl", "rwkv6/huggingface"), ("rwkv7/blinkdl", "rwkv7/without-v0"),
   ])
   func everyNamingOfAnRWKVGivesTheSameBytes(reference: String, form: String) throws {
     let expected = try convert("rwkv-tiny/\(reference)").bytes

@@ -37,6 +37,17 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
     ModelFixture("mamba2-tiny", "state-spaces", "f32"),
     ModelFixture("mamba2-tiny", "bf16", "bf16"),
     ModelFixture("mamba2-tiny", "grouped", "grouped"),
+    ModelFixture("rwkv-tiny/rwkv4", "blinkdl", "f32"),
+    ModelFixture("rwkv-tiny/rwkv4", "huggingface", "f32"),
+    ModelFixture("rwkv-tiny/rwkv4", "bf16", "bf16"),
+    ModelFixture("rwkv-tiny/rwkv5", "blinkdl", "f32"),
+    ModelFixture("rwkv-tiny/rwkv5", "huggingface", "f32"),
+    ModelFixture("rwkv-tiny/rwkv5", "bf16", "bf16"),
+    ModelFixture(
+      "rwkv-tiny/rwkv5", "blinkdl", "small-epsilon", configuration: "small-epsilon.json"),
+    ModelFixture("rwkv-tiny/rwkv6", "blinkdl", "f32"),
+    ModelFixture("rwkv-tiny/rwkv6", "huggingface", "f32"),
+    ModelFixture("rwkv-tiny/rwkv6", "bf16", "bf16"),
     ModelFixture("rwkv-tiny/rwkv7", "blinkdl", "f32"),
     ModelFixture("rwkv-tiny/rwkv7", "without-v0", "f32"),
     ModelFixture("rwkv-tiny/rwkv7", "bf16", "bf16"),
@@ -47,6 +58,9 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
   static let kinds = [
     ModelFixture("mamba-tiny", "huggingface", "f32"),
     ModelFixture("mamba2-tiny", "grouped", "grouped"),
+    ModelFixture("rwkv-tiny/rwkv4", "blinkdl", "f32"),
+    ModelFixture("rwkv-tiny/rwkv5", "blinkdl", "f32"),
+    ModelFixture("rwkv-tiny/rwkv6", "blinkdl", "f32"),
     ModelFixture("rwkv-tiny/rwkv7", "blinkdl", "f32"),
   ]
 

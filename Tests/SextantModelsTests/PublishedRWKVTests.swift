@@ -19,7 +19,14 @@ struct PublishedRWKV: Sendable, CustomTestStringConvertible {
   /// What the expected logits allow for.
   var bound: Float = 1e-5
 
-  static let all = [PublishedRWKV(name: "7v0-834K")]
+  static let all = [
+    PublishedRWKV(name: "4v0-660K"),
+    // Trained with another epsilon than the default, which its file does not say.
+    PublishedRWKV(
+      name: "5v2-730K", configuration: PackageFiles.fixture("rwkv-tiny/rwkv5/small-epsilon.json")),
+    // Our copy was once quantised to 5 bits; the logits are those of the original.
+    PublishedRWKV(name: "6v0-3m", bound: 0.1), PublishedRWKV(name: "7v0-834K"),
+  ]
 
   static let folder =
     getenv("SEXTANT_RWKV_TINY").map { String(cString: $0) }

@@ -1,0 +1,135 @@
+import SextantBytes
+import SextantStore
+import SextantTensor
+
+// RWKV: Reinventing RNNs for the Transformer Era (arXiv 2305.13048).
+//
+// Glossary
+//   B  sequences in the batch          T  tokens of each sequence in this run
+//   L  blocks                          V  rows of the embedding
+//   D  width of the residual stream    F  inner width of the channel mixing, usually 4 D
+//   r, k, v  receptance, key, value
+//   decay    how fast a channel forgets ("w"), bonus  what the current token's key gets on top ("u")
+// Rows of a [B·T, …] tensor are ordered by sequence, then by position.
+
+/// RWKV-4, as published by BlinkDL and in Hugging Face transformers.
+public enum RWKV4: Architecture {
+  /// The name in stores and artifacts.
+  public static let name = "rwkv4"
+
+  // MARK: Configuration
+
+  /// Whether a published `config.json` describes an RWKV-4 model.
+  public static func recognises(_ config: JSONNode) -> Bool {
+    guard case .object(let object) = config.value else { return false }
+    return object["model_type"] == "rwkv"
+  }
+
+  /// The canonical configuration, derived from the tensors: it has nothing but sizes.
+  public static func configuration(
+    from config: JSONNode?, checkpoint: CheckpointShapes
+  ) throws(FormatError) -> JSONObject {
+    let tensors = try CanonicalShapes(checkpoint, of: Self.self)
+    return JSONObject(
+      try RWKV.Sizes(tensors, config, epsilonKey: "layer_norm_epsilon").members)
+  }
+
+  // MARK: Weights
+
+  /// The tensors of a model with this canonical configuration.
+  public static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+    let sizes = try RWKV.Sizes(canonical: RWKV.node(configuration))
+    let d = sizes.width
+    return RWKV.weights(sizes) { index in
+      let block = "blocks.\(index)."
+      let vectors = ["time_mix_k", "time_mix_v", "time_mix_r", "time_decay", "time_first"]
+      return vectors.map { WeightSpec("\(block)att.\($0)", [d]) }  // [D]
+        + ["receptance", "key", "value", "output"].map {
+          WeightSpec("\(block)att.\($0).weight", [d, d], .matrix)  // [D, D]
+        } + RWKV.ChannelMix.specs(sizes, block: block, shares: "time_mix")
+    }
+  }
+
+  /// The embedding and the head, which no published model ties.
+  public static let tiedPair = RWKV.tiedPair
+
+  // MARK: Dialects
+
+  /// The original naming, and that of transformers.
+  public static let dialects = [
+    RWKV.original(marker: "att.time_first"), RWKV.huggingFace(marker: "attention.time_first"),
+  ]
+
+  // MARK: State
+
+  /// The sums over the past are kept divided by e^exponent, so that no key overflows them.
+  private static func state(_ sizes: RWKV.Sizes) -> [StateComponent] {
+    let component = { (name: String, initialValue: Float) in
+      StateComponent(
+        name: name, shape: [sizes.width], axes: ["channel"], initialValue: initialValue)
+    }
+    return RWKV.state(
+      sizes,
+      recurrent: [
+        component("numerator", 0), component("denominator", 0), component("exponent", -1e30),
+      ])
+  }
+
+  // MARK: Model
+
+  /// A model that runs from an open store.
+  public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+    let sizes = try RWKV.Sizes(canonical: RWKV.node(store.configuration))
+    let weights = try StoredWeights(store, specs: try weights(store.configuration))
+    return RWKV.Model(name, store, weights, sizes, state: state(sizes)) { Block(weights, $0) }
+  }
+
+  /// The weights of one block's mixing.
+  private struct Block: RWKV.Block {
+    // How much of each input is the current token's, [D] each.
+    private let rShare, kShare, vShare: Tensor
+    private let decay: Tensor  // [D], negative
+    private let bonus: Tensor  // [D]
+    private let receptance, key, value, output: Tensor  // [D, D]
+    private let channelMix: RWKV.ChannelMix
+
+    init(_ weights: StoredWeights, _ index: Int) {
+      let block = "blocks.\(index)."
+      let att = block + "att."
+      rShare = weights.vector(att + "time_mix_r")
+      kShare = weights.vector(att + "time_mix_k")
+      vShare = weights.vector(att + "time_mix_v")
+      var decay = weights.vector(att + "time_decay")
+      Kernels.exp(&decay)
+      Kernels.scale(&decay, by: -1)
+      self.decay = decay  // -exp(time_decay)
+      bonus = weights.vector(att + "time_first")
+      receptance = weights.matrix(att + "receptance.weight")
+      key = weights.matrix(att + "key.weight")
+      value = weights.matrix(att + "value.weight")
+      output = weights.matrix(att + "output.weight")
+      channelMix = RWKV.ChannelMix(weights, block: block, shares: "time_mix", sharesPast: false)
+    }
+
+    /// Section 3.1 of the paper; the state is `time_shift`, `numerator`, `denominator`, `exponent`,
+    /// `channel_shift`.
+    func mixTime(_ x: Tensor, _ state: inout [Tensor], _ run: inout RWKV.Run) -> Tensor {
+      let shifted = RWKV.Shifted(x, state: &state[0], batch: run.batch)
+      var r = Linear.apply(shifted.mixed(presentShare: rShare), weight: receptance)  // [B·T, D]
+      Kernels.sigmoid(&r)
+      let k = Linear.apply(shifted.mixed(presentShare: kShare), weight: key)  // [B·T, D]
+      let v = Linear.apply(shifted.mixed(presentShare: vShare), weight: value)  // [B·T, D]
+      var (numerator, denominator, exponent) = (state[1], state[2], state[3])  // [B, D]
+      var average = Kernels.wkv4(  // [B·T, D]
+        k: k, v: v, decay: decay, bonus: bonus, numerator: &numerator, denominator: &denominator,
+        exponent: &exponent, batch: run.batch)
+      (state[1], state[2], state[3]) = (numerator, denominator, exponent)
+      Kernels.multiply(&average, by: r)
+      return Linear.apply(average, weight: output)  // [B·T, D]
+    }
+
+    func mixChannels(_ x: Tensor, _ shift: inout Tensor, _ run: RWKV.Run) -> Tensor {
+      channelMix(x, &shift, batch: run.batch)
+    }
+  }
+}

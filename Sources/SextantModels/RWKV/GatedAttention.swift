@@ -1,0 +1,94 @@
+import SextantBytes
+import SextantTensor
+
+extension RWKV {
+  /// The configuration of RWKV-5 and 6, apart from what is RWKV-6's own.
+  struct GatedSizes: Equatable {
+    var sizes: Sizes
+    var heads: Heads
+
+    /// The members of the canonical form.
+    var members: [(String, JSONValue)] { sizes.members + heads.members }
+
+    /// Reads the canonical form.
+    init(canonical node: JSONNode) throws(FormatError) {
+      sizes = try Sizes(canonical: node)
+      heads = try Heads(canonical: node, width: sizes.width)
+    }
+
+    /// Derives the sizes from the tensors; a configuration (of the published conversions for
+    /// transformers) must agree.
+    ///
+    /// Code for these divides by `head_size_divisor` before it norms each head with
+    /// `layer_norm_epsilon`: the same as a larger epsilon without the division.
+    init(_ tensors: CanonicalShapes, _ config: JSONNode?) throws(FormatError) {
+      sizes = try Sizes(tensors, config, epsilonKey: "layer_norm_epsilon")
+      let divisor = try config?.optionalMember("head_size_divisor")?.integer(in: 1...4096) ?? 8
+      let epsilon =
+        try config?.optionalEpsilon(Heads.epsilonKey)
+        ?? sizes.normEpsilon * Double(divisor * divisor)
+      heads = try Heads(
+        tensors, tensor: "blocks.0.att.time_faaaa", width: sizes.width, normEpsilon: epsilon)
+      try config?.agree("head_size", with: heads.size)
+    }
+  }
+
+  /// What RWKV-5 and 6 do alike once inputs are mixed and decays chosen: the recurrence over a matrix
+  /// per head, a norm of each head, and a gate.
+  struct GatedAttention: Sendable {
+    private let receptance, key, value, gate, output: Tensor  // [D, D]
+    private let bonus: Tensor  // [H, N]
+    private let normWeight, normBias: Tensor  // [D]
+    private let heads: Heads
+
+    /// - Parameter att: the prefix of the tensors, with its dot.
+    init(_ weights: StoredWeights, _ heads: Heads, att: String) {
+      receptance = weights.matrix(att + "receptance.weight")
+      key = weights.matrix(att + "key.weight")
+      value = weights.matrix(att + "value.weight")
+      gate = weights.matrix(att + "gate.weight")
+      output = weights.matrix(att + "output.weight")
+      bonus = weights.vector(att + "time_faaaa")
+      normWeight = weights.vector(att + "ln_x.weight")
+      normBias = weights.vector(att + "ln_x.bias")
+      self.heads = heads
+    }
+
+    /// The tensors, under the same prefix.
+    static func specs(_ sizes: Sizes, _ heads: Heads, att: String) -> [WeightSpec] {
+      let d = sizes.width
+      return ["receptance", "key", "value", "gate", "output"].map {
+        WeightSpec("\(att)\($0).weight", [d, d], .matrix)  // [D, D]
+      } + [
+        WeightSpec(att + "time_faaaa", [heads.count, heads.size]),  // [H, N]
+        WeightSpec(att + "ln_x.weight", [d]), WeightSpec(att + "ln_x.bias", [d]),  // [D]
+      ]
+    }
+
+    /// The recurrent state: what was stored under which key.
+    static func state(_ heads: Heads) -> StateComponent {
+      StateComponent(
+        name: "wkv", shape: [heads.count, heads.size, heads.size], axes: ["head", "key", "value"])
+    }
+
+    /// - Parameters:
+    ///   - mixed: the inputs [B·T, D] of r, k, v and the gate.
+    ///   - decay: [B·T, D], or [D] for every step.
+    ///   - state: [B, H, N, N].
+    /// - Returns: [B·T, D].
+    func callAsFunction(
+      _ mixed: (r: Tensor, k: Tensor, v: Tensor, g: Tensor), decay: Tensor, state: inout Tensor
+    ) -> Tensor {
+      let r = Linear.apply(mixed.r, weight: receptance)  // [B·T, D]
+      let k = Linear.apply(mixed.k, weight: key)  // [B·T, D]
+      let v = Linear.apply(mixed.v, weight: value)  // [B·T, D]
+      let g = Linear.apply(mixed.g, weight: gate)  // [B·T, D]
+      let read = Kernels.wkv6(r: r, k: k, v: v, decay: decay, bonus: bonus, state: &state)
+      var normed = Kernels.groupNorm(  // [B·T, D]
+        read, heads: heads.count, weight: normWeight, bias: normBias,
+        epsilon: Float(heads.normEpsilon))
+      Kernels.multiply(&normed, bySiLUOf: g)
+      return Linear.apply(normed, weight: output)  // [B·T, D]
+    }
+  }
+}
