@@ -33,10 +33,14 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
   /// Every position whose output chooses a generated token: the prompt's last and all after it.
   public static let fromLast = PositionSelection([.last(count: 1), .generated])
 
+  /// The most members of a list that is read: each is looked at for each token.
+  static let partLimit = 1024
+
   /// Reads the written form; nil when it is none.
   public init?(_ text: String) {
     var parts: [Part] = []
     for word in text.split(separator: ",", omittingEmptySubsequences: false) {
+      guard parts.count < Self.partLimit else { return nil }
       switch word {
       case "all": parts.append(.all)
       case "prompt": parts.append(.prompt)

@@ -26,6 +26,12 @@ import Testing
     #expect(PositionSelection(text) == nil)
   }
 
+  @Test func aListHasAtMost1024Members() {
+    let longest = Array(repeating: "7", count: 1024).joined(separator: ",")
+    #expect(PositionSelection(longest)?.parts.count == 1024)
+    #expect(PositionSelection(longest + ",7") == nil)
+  }
+
   @Test func theLastOneHasTwoSpellings() {
     #expect(PositionSelection("last-1") == PositionSelection("last"))
   }

@@ -329,6 +329,12 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
     }
   }
 
+  @Test func momentsOfMoreClassesThanTheFileHasTensors() throws {
+    var raw = try RawArtifact(Samples.moments)
+    raw.set("/classes", to: .array((0..<100_000).map { .string("class \($0)") }))
+    expectRefusal(.artifactTensorMissing) { try read(raw.file()) }
+  }
+
   @Test func momentsWithBothSpreads() throws {
     let more = ["positive", "negative"].map {
       ("blocks.1.output.\($0).variance", Samples.doubles([4]))

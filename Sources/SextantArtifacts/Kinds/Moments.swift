@@ -21,6 +21,14 @@ public struct Moments: ArtifactKind, Sendable {
     try expect(artifact)
     let classes = try classes(of: artifact)
     _ = try artifact.manifest.detailsNode(file: artifact.file).member("data").object()
+    // Before a list of sites times classes is made, which no file bounds.
+    guard classes.count <= artifact.tensors.count / (2 * max(artifact.manifest.sites.count, 1))
+    else {
+      throw FormatError(
+        .artifactTensorMissing, file: artifact.file, found: "\(artifact.tensors.count) tensors",
+        expected: "count and mean of \(classes.count) classes at each of "
+          + "\(artifact.manifest.sites.count) sites")
+    }
     var (required, optional): ([ExpectedTensor], [ExpectedTensor]) = ([], [])
     for site in artifact.manifest.sites {
       let n = site.elementCount ?? 0
