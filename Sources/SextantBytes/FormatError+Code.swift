@@ -117,6 +117,23 @@ extension FormatError {
     case pytorchRoot = "pth.root"
     case pytorchKey = "pth.key"
 
+    // MARK: GGUF
+    case ggufVersion = "gguf.version"
+    case ggufCount = "gguf.count"
+    case ggufTruncated = "gguf.truncated"
+    case ggufTrailingBytes = "gguf.trailing-bytes"
+    case ggufKey = "gguf.key"
+    case ggufValue = "gguf.value"
+    case ggufString = "gguf.string"
+    case ggufDepth = "gguf.depth"
+    case ggufAlignment = "gguf.alignment"
+    case ggufSplit = "gguf.split"
+    case ggufName = "gguf.name"
+    case ggufShape = "gguf.shape"
+    case ggufType = "gguf.type"
+    case ggufOverflow = "gguf.overflow"
+    case ggufOffset = "gguf.offset"
+
     // MARK: Model match
     case modelArchitecture = "model.architecture"
     case modelConfiguration = "model.config"

@@ -5,19 +5,25 @@ import SextantTensor
 public struct CheckpointTensor: Sendable, Equatable {
   /// The name as the file spells it.
   public let name: String
-  /// The type of the stored elements.
+  /// The type of the elements that are handed over.
   public let dataType: DataType
   /// The dimensions, outermost first.
   public let shape: [Int]
   /// Bytes of the elements.
   public let byteCount: Int
+  /// How the file stores the elements where they have to be computed from it, such as `Q4_1`; nil
+  /// where it holds them as they are.
+  public let encoding: String?
 
   /// A tensor of `byteCount` bytes.
-  public init(name: String, dataType: DataType, shape: [Int], byteCount: Int) {
+  public init(
+    name: String, dataType: DataType, shape: [Int], byteCount: Int, encoding: String? = nil
+  ) {
     self.name = name
     self.dataType = dataType
     self.shape = shape
     self.byteCount = byteCount
+    self.encoding = encoding
   }
 }
 

@@ -23,7 +23,7 @@ public struct CheckpointSource: Sendable {
   /// Opens the checkpoint at `path`.
   ///
   /// - Parameter path: a file, whose format is told by its content (safetensors, PyTorch, an index
-  ///   of shards, HDF5); or a folder in Hugging Face layout that holds exactly one checkpoint.
+  ///   of shards, HDF5, GGUF); or a folder in Hugging Face layout that holds exactly one checkpoint.
   /// - Throws: `file.missing` for a folder without a checkpoint, `index.ambiguous` for one with
   ///   several, `file.extension-mismatch`, `file.unknown`, and what the format's reader refuses.
   public static func open(_ path: String) throws(FormatError) -> CheckpointSource {
@@ -56,9 +56,9 @@ public struct CheckpointSource: Sendable {
     case .unknown where try PyTorchFile.isLegacy(file):
       checkpoint = try PyTorchFile(file)
     case .gguf:
-      throw FormatError(
-        .fileUnknown, file: path, found: "\(kind.rawValue), a format that is not read yet",
-        expected: formats, remedy: "Convert the checkpoint to safetensors first.")
+      let gguf = try GGUFFile(file)
+      warnings = gguf.notes
+      checkpoint = gguf
     case .store:
       throw FormatError(
         .fileUnknown, file: path, found: "a Sextant model", expected: "a foreign checkpoint",
@@ -72,16 +72,15 @@ public struct CheckpointSource: Sendable {
   }
 
   private static let formats =
-    "safetensors, PyTorch (zip), an index of shards of these (*.index.json), or HDF5"
+    "safetensors, PyTorch (zip), an index of shards of these (*.index.json), HDF5, or GGUF"
 
   // MARK: Folders
 
   /// The one checkpoint of a folder, by name.
   ///
   /// Files of the usual names count first (`model.safetensors`, its index, any HDF5 file). Without
-  /// one, the only index or else the only safetensors file counts, whatever its name; and PyTorch's
-  /// files in the same order where there is nothing else, because published folders often hold
-  /// both.
+  /// one, the only index or else the only safetensors file counts, whatever its name; then PyTorch's
+  /// files in the same order; last a GGUF file. Published folders often hold several of these.
   private static func checkpointName(in folder: Folder) throws(FormatError) -> String {
     let names = try folder.entries().filter { !$0.hasPrefix(".") && folder.file($0) != nil }
     let tiers: [(String) -> Bool] = [
@@ -93,6 +92,7 @@ public struct CheckpointSource: Sendable {
       { $0.hasSuffix(".safetensors") },
       { $0 == "pytorch_model.bin" || $0 == "pytorch_model.bin.index.json" },
       { $0.hasSuffix(".pth") || $0.hasSuffix(".pt") },
+      { FileKind(promisedBy: $0) == .gguf },
     ]
     let candidates = tiers.lazy.map { names.filter($0) }.first { !$0.isEmpty } ?? []
     guard let candidate = candidates.first else { throw noCheckpoint(in: folder, names) }
@@ -104,10 +104,8 @@ public struct CheckpointSource: Sendable {
   }
 
   private static func noCheckpoint(in folder: Folder, _ names: [String]) -> FormatError {
-    let expected = "model.safetensors, pytorch_model.bin, an index of either, or an HDF5 file"
-    let unread = names.filter {
-      FileKind(promisedBy: $0) == .gguf || FileKind(promisedBy: $0) == .zip || $0.hasSuffix(".bin")
-    }
+    let expected = "model.safetensors, pytorch_model.bin, an index of either, HDF5 or GGUF"
+    let unread = names.filter { FileKind(promisedBy: $0) == .zip || $0.hasSuffix(".bin") }
     if unread.isEmpty {
       return FormatError(
         .fileMissing, file: folder.path, found: "a folder without a checkpoint", expected: expected)

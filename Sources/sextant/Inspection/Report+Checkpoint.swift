@@ -22,7 +22,8 @@ extension Report {
     var table = Table(["name", "type", "shape", "#bytes"])
     for tensor in tensors {
       table.add([
-        printable(tensor.name), tensor.dataType.rawValue, Format.shape(tensor.shape),
+        printable(tensor.name), tensor.encoding ?? tensor.dataType.rawValue,
+        Format.shape(tensor.shape),
         Format.count(tensor.byteCount),
       ])
     }
@@ -40,6 +41,7 @@ extension Report {
           tensors.map {
             [
               "name": .string($0.name), "dtype": .string($0.dataType.rawValue),
+              "encoding": $0.encoding.map { .string($0) } ?? .null,
               "shape": JSONValue(shape: $0.shape), "bytes": JSONValue($0.byteCount),
             ]
           })

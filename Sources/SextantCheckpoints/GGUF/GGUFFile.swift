@@ -1,0 +1,128 @@
+import SextantBytes
+import SextantTensor
+
+/// A GGUF file, as llama.cpp's tools write them, in the subset of `formats/gguf.md`.
+///
+/// Opening reads and checks the header, and no weights. Elements are read with `pread` in pieces;
+/// quantised ones are turned into f32 on the way, and `CheckpointTensor.encoding` says what they
+/// were. The file's own description of its model and tokenizer is in `values`.
+public final class GGUFFile: Checkpoint {
+  /// The path as the user gave it.
+  public var path: String { file.path }
+  /// `GGUF`.
+  public var format: String { "GGUF" }
+  /// All tensors, ordered by the UTF-8 bytes of their names.
+  public let tensors: [CheckpointTensor]
+  /// The metadata by key.
+  public let values: [String: GGUFValue]
+
+  private let file: InputFile
+  private let entries: [ExactString: GGUFHeader.Entry]
+
+  /// Elements of the pieces that `read` hands over: a multiple of every block's, 4 MiB as f32.
+  private static let pieceElements = 1 << 20
+
+  /// Opens a file.
+  ///
+  /// - Throws: `file.*`, `gguf.*`, `limit.file`.
+  public convenience init(_ path: String) throws(FormatError) {
+    try self.init(InputFile(path))
+  }
+
+  /// Reads a file that is already open.
+  ///
+  /// - Throws: `file.html`, `file.extension-mismatch`, `gguf.*`, `limit.file`.
+  public init(_ file: InputFile) throws(FormatError) {
+    try FileKind(of: file).expect(.gguf, in: file)
+    let header = try GGUFHeader(of: file)
+    self.file = file
+    values = header.values
+    tensors = header.entries.map(\.tensor).sorted {
+      $0.name.utf8.lexicographicallyPrecedes($1.name.utf8)
+    }
+    entries = Dictionary(
+      header.entries.map { (ExactString($0.tensor.name), $0) }, uniquingKeysWith: { a, _ in a })
+  }
+
+  /// The metadata but its arrays, as text.
+  public var metadata: [String: String] {
+    values.compactMapValues { value in
+      if case .array = value { return nil }
+      return value.description
+    }
+  }
+
+  /// What a user should know of the elements: how many tensors were quantised, by type.
+  public var notes: [String] {
+    let encodings = Dictionary(grouping: tensors.compactMap(\.encoding)) { $0 }
+    guard !encodings.isEmpty else { return [] }
+    let counts = encodings.sorted { $0.key < $1.key }.map { "\($0.value.count) in \($0.key)" }
+    return ["tensors that were quantised are stored as F32: \(counts.joined(separator: ", "))"]
+  }
+
+  // MARK: Metadata arrays
+
+  /// The elements of an array of strings; nil where it is of another type.
+  ///
+  /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.
+  public func strings(of array: GGUFArray) throws(FormatError) -> [String]? {
+    guard array.elementType == .string else { return nil }
+    var cursor = GGUFCursor(file, at: array.offset)
+    var strings: [String] = []
+    strings.reserveCapacity(array.count)
+    for _ in 0..<array.count { strings.append(try cursor.string()) }
+    return strings
+  }
+
+  /// The elements of an array of integers; nil where it is of another type.
+  ///
+  /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.
+  public func integers(of array: GGUFArray) throws(FormatError) -> [Int64]? {
+    switch array.elementType {
+    case .float32, .float64, .bool, .string, .array: return nil
+    default: break
+    }
+    var cursor = GGUFCursor(file, at: array.offset)
+    var integers: [Int64] = []
+    integers.reserveCapacity(array.count)
+    for _ in 0..<array.count {
+      if case .integer(let value) = try cursor.value(array.elementType) { integers.append(value) }
+    }
+    return integers
+  }
+
+  // MARK: Elements
+
+  /// Hands over the elements of one tensor in pieces of at most 4 MiB.
+  public func read(
+    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    guard let entry = entries[ExactString(tensor.name)], entry.tensor == tensor else {
+      throw absent(tensor)
+    }
+    let type = entry.type
+    let piece = Self.pieceElements / type.blockElements * type.blockBytes
+    var elements = [Float](
+      repeating: 0, count: type.isQuantised ? min(Self.pieceElements, tensor.byteCount / 4) : 0)
+    var done = 0
+    while done < entry.storedByteCount {
+      let count = min(piece, entry.storedByteCount - done)
+      let bytes = try file.read(at: entry.offset + done, count: count)
+      done += count
+      guard type.isQuantised else {
+        unsafe try bytes.span.bytes.withUnsafeBytes(body)
+        continue
+      }
+      var target = elements.mutableSpan
+      type.decode(bytes.span, into: &target)
+      let decoded = elements.span.extracting(first: count / type.blockBytes * type.blockElements)
+      unsafe try decoded.bytes.withUnsafeBytes(body)
+    }
+  }
+
+  /// Refuses when the file was changed since it was opened.
+  public func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
+
+  /// Whether `path` names this file.
+  public func reads(path: String) -> Bool { file.isSameFile(as: path) }
+}
