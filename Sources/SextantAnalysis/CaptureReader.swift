@@ -38,7 +38,7 @@ public struct CaptureReader {
   /// Runs each prompt from an empty state and keeps what it shows.
   ///
   /// Rows of several prompts are joined; `row.prompt` and `row.position` tell which is which.
-  /// States are those after each prompt's last token.
+  /// States are those after each prompt's last token; of components that grow, all positions.
   ///
   /// - Parameters:
   ///   - prompts: token ids; none may be empty.
@@ -75,14 +75,20 @@ public struct CaptureReader {
       tensors.append(("row.prompt", Tensor(integers: rows.map(\.prompt))))  // [R]
       tensors.append(("row.position", Tensor(integers: rows.map(\.position))))  // [R]
     }
+    let rowCount = prompts.reduce(0) { $0 + $1.count }  // R
     for site in sites {
-      let joined = Tensor.concatenated(values[site.site] ?? [])  // [R, D], [R, V] or [P, …]
-      let isSingleState = site.site.isState && prompts.count == 1
+      // [1, T, …] of a component that grows is a row for each token.
+      let pieces = (values[site.site] ?? []).map { piece in
+        site.grows ? piece.reshaped([piece.shape[1]] + site.shape) : piece
+      }
+      let joined = Tensor.concatenated(pieces)  // [R, …] or, for a state, [P, …]
+      let isSingleState = site.site.isState && !site.grows && prompts.count == 1
       tensors.append((site.site.name, isSingleState ? joined.reshaped(site.shape) : joined))
     }
     let manifest = Manifest(
       kind: Capture.name, kindVersion: Capture.version,
-      model: model.description.reference(tokenizer: tokenizer), sites: sites.map(\.reference),
+      model: model.description.reference(tokenizer: tokenizer),
+      sites: sites.map { $0.reference(positions: rowCount) },
       details: JSONObject([("prompts", .integer(Int64(prompts.count)))]))
     return Artifact(manifest: manifest, tensors: tensors)
   }

@@ -30,11 +30,17 @@ public struct MomentReader {
   ///   - texts: token ids by class; none may be empty.
   ///   - sites: what to read.
   ///   - progress: receives texts done and in all.
-  /// - Throws: `data.record` for a text without tokens or without a selected position; `model.*`.
+  /// - Throws: `data.record` for a text without tokens or without a selected position;
+  ///   `artifact.site` for a component of the state that grows, which has no moments; `model.*`.
   public func read(
     _ texts: [(name: String, sequences: [[Int]])], sites: [SiteDescription],
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> MomentSet {
+    if let site = sites.first(where: \.grows) {
+      throw FormatError(
+        .artifactSite, found: "\(site.site), which grows with each position",
+        expected: "the residual stream, or a state of constant size")
+    }
     let tap = MomentTap(MomentSet(sites: sites, classes: texts.map(\.name), order: order))
     let total = texts.reduce(0) { $0 + $1.sequences.count }
     var done = 0

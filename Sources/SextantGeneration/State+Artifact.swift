@@ -10,7 +10,7 @@ extension State {
     SavedState(
       model: model, batch: batch, position: position,
       components: Self.descriptions(layout).compactMap { description in
-        component(description.site).map { (description.reference, $0) }
+        component(description.site).map { (description.reference(positions: position), $0) }
       })
   }
 
@@ -19,7 +19,8 @@ extension State {
     layout.enumerated().flatMap { block, components in
       components.map {
         SiteDescription(
-          site: .state(block: block, component: $0.name), shape: $0.shape, axes: $0.axes)
+          site: .state(block: block, component: $0.name), shape: $0.shape, axes: $0.axes,
+          grows: $0.grows)
       }
     }
   }
@@ -36,17 +37,19 @@ extension State {
       against: model.reference(tokenizer: tokenizer), allowingOther: allowsModelMismatch,
       file: saved.file)
     // Before anything is allocated: the batch is as large as the file says.
-    let expected = Self.descriptions(model.stateLayout).map(\.reference)
+    let expected = Self.descriptions(model.stateLayout).map {
+      $0.reference(positions: saved.position)
+    }
     guard saved.components.map(\.site) == expected else {
       throw FormatError(
         .artifactSite, file: saved.file, found: "\(saved.components.count) components",
         expected: "the \(expected.count) components of the model's state, of the same shapes")
     }
     var state = State(layout: model.stateLayout, batch: saved.batch)
+    state.position = saved.position
     for (site, (_, value)) in zip(state.sites, saved.components) {
       try state.setComponent(site, to: value)
     }
-    state.position = saved.position
     self = state
   }
 }

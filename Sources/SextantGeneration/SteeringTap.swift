@@ -95,6 +95,12 @@ public final class SteeringTap: Tap {
         .artifactSite, file: file, at: .tensor(reference.name), found: "site \(reference.name)",
         expected: "a site of the model")
     }
+    guard !own.grows else {
+      throw FormatError(
+        .artifactSite, file: file, at: .tensor(reference.name),
+        found: "\(reference.name), which grows with each position",
+        expected: "the residual stream, or a state of constant size")
+    }
     guard own.shape == reference.shape else {
       throw FormatError(
         .artifactWidth, file: file, at: .tensor(reference.name), found: "\(reference.shape)",

@@ -39,7 +39,8 @@ public struct ModelDescription: Sendable {
       sites.append(residual(.output(block: block)))
       sites += stateLayout[block].map {
         SiteDescription(
-          site: .state(block: block, component: $0.name), shape: $0.shape, axes: $0.axes)
+          site: .state(block: block, component: $0.name), shape: $0.shape, axes: $0.axes,
+          grows: $0.grows)
       }
     }
     sites.append(residual(.finalNorm))
@@ -162,7 +163,8 @@ extension LanguageModel {
   }
 
   private func check(_ tokens: TokenBatch, _ state: State) throws(FormatError) {
-    guard state.layout == description.stateLayout, state.batch == tokens.batch else {
+    guard state.layout == description.stateLayout, state.batch == tokens.batch, state.isComplete
+    else {
       throw FormatError(
         .modelState, found: "a state of \(state.batch) sequences, \(state.layout.count) blocks",
         expected: "\(tokens.batch) sequences, \(description.layerCount) blocks of this model")

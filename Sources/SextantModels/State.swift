@@ -5,26 +5,43 @@ import SextantTensor
 public struct StateComponent: Sendable, Equatable {
   /// The name, as in `blocks.<i>.state.<name>`.
   public let name: String
-  /// The shape for one sequence.
+  /// The shape for one sequence; for one position of it where the component grows.
   public let shape: [Int]
   /// What each axis counts, such as `["channel", "state"]`.
   public let axes: [String]
   /// The value before the first token.
   public let initialValue: Float
+  /// How a component that grows is kept; nil for the others.
+  let order: PagedRows.Order?
 
-  /// Describes a component.
+  /// Describes a component of constant size.
   public init(name: String, shape: [Int], axes: [String], initialValue: Float = 0) {
     self.name = name
     self.shape = shape
     self.axes = axes
     self.initialValue = initialValue
+    order = nil
   }
+
+  /// Describes a component that grows by heads × channels with each position.
+  init(name: String, heads: Int, channels: Int, order: PagedRows.Order) {
+    self.name = name
+    shape = [heads, channels]
+    axes = ["head", "channel"]
+    initialValue = 0
+    self.order = order
+  }
+
+  /// Whether the component has one value of `shape` for each position that was read, as attention
+  /// needs it, instead of one in all.
+  public var grows: Bool { order != nil }
 }
 
 /// Everything that a model remembers of the tokens it has read: a value.
 ///
 /// A run reads and writes an explicit state. Copying one (forking a sequence) costs reference
-/// counts; memory is copied when one of the copies changes. Two equal states continue alike.
+/// counts; memory is copied when one of the copies changes, of components that grow only the last
+/// 64 positions. Two equal states continue alike.
 public struct State: Sendable, Equatable {
   /// The components of each block.
   public let layout: [[StateComponent]]
@@ -32,20 +49,30 @@ public struct State: Sendable, Equatable {
   public let batch: Int
   /// Tokens that each sequence has read.
   public var position = 0
-  /// [block][component], each [B, component's shape].
+  /// [block][component of constant size], each [B, component's shape].
   var tensors: [[Tensor]]
+  /// [block][component that grows], each of `position` positions.
+  var sequences: [[PagedRows]]
 
   /// The state before the first token.
   public init(layout: [[StateComponent]], batch: Int) {
     self.layout = layout
     self.batch = batch
     tensors = layout.map { components in
-      components.map { component in
+      components.filter { !$0.grows }.map { component in
         var tensor = Tensor(zeros: [batch] + component.shape)  // [B, …]
         if component.initialValue != 0 {
           tensor.withMutableFloats { $0.update(repeating: component.initialValue) }
         }
         return tensor
+      }
+    }
+    sequences = layout.map { components in
+      components.compactMap { component in
+        component.order.map { order in
+          PagedRows(
+            batch: batch, heads: component.shape[0], width: component.shape[1], order: order)
+        }
       }
     }
   }
@@ -57,33 +84,51 @@ public struct State: Sendable, Equatable {
     }
   }
 
-  private func place(of site: Site) -> (block: Int, component: Int)? {
+  /// Where a component is: its description, and its place among those of its block that grow, or
+  /// among those that don't.
+  private func place(
+    of site: Site
+  ) -> (component: StateComponent, block: Int, index: Int)? {
     guard case .state(let block, let name) = site, layout.indices.contains(block),
-      let component = layout[block].firstIndex(where: { $0.name == name })
+      let place = layout[block].firstIndex(where: { $0.name == name })
     else { return nil }
-    return (block, component)
+    let component = layout[block][place]
+    let index = layout[block][..<place].count { $0.grows == component.grows }
+    return (component, block, index)
   }
 
-  /// The component at a site, [B, component's shape], or nil where the model has none.
+  /// The component at a site, [B, component's shape], or [B, position, component's shape] where it
+  /// grows; nil where the model has none.
   public func component(_ site: Site) -> Tensor? {
-    place(of: site).map { tensors[$0.block][$0.component] }
+    guard let (component, block, index) = place(of: site) else { return nil }
+    return component.grows ? sequences[block][index].tensor : tensors[block][index]
   }
 
   /// Replaces the component at a site.
   ///
-  /// - Throws: `model.state` when the site or the shape [B, …] does not fit.
+  /// - Throws: `model.state` when the site or the shape does not fit: [B, …], or [B, `position`, …]
+  ///   where the component grows.
   public mutating func setComponent(_ site: Site, to value: Tensor) throws(FormatError) {
-    guard let place = place(of: site) else {
+    guard let (component, block, index) = place(of: site) else {
       throw FormatError(
         .modelState, found: "site \(site)", expected: "a state component of this model")
     }
-    let shape = tensors[place.block][place.component].shape
+    let shape = [batch] + (component.grows ? [position] : []) + component.shape
     guard value.shape == shape, value.dataType == .f32 else {
       throw FormatError(
         .modelState, at: .tensor(site.name), found: "\(value.dataType.rawValue) \(value.shape)",
         expected: "F32 \(shape)")
     }
-    tensors[place.block][place.component] = value
+    if let order = component.order {
+      sequences[block][index] = PagedRows(value, order: order)
+    } else {
+      tensors[block][index] = value
+    }
+  }
+
+  /// Whether every component that grows has all positions: not so while a state is put together.
+  var isComplete: Bool {
+    sequences.allSatisfy { $0.allSatisfy { $0.count == position } }
   }
 
   /// The state of some of the sequences, in the given order; a row may be taken several times, so
@@ -92,13 +137,12 @@ public struct State: Sendable, Equatable {
     if rows == Array(0..<batch) { return self }
     var result = State(layout: layout, batch: rows.count)
     result.position = position
-    for block in layout.indices {
-      for component in layout[block].indices {
-        let source = tensors[block][component]
-        result.tensors[block][component] = Tensor.concatenated(
-          rows.map { source.rows($0..<$0 + 1) })
+    result.tensors = tensors.map { components in
+      components.map { source in
+        Tensor.concatenated(rows.map { source.rows($0..<$0 + 1) })
       }
     }
+    result.sequences = sequences.map { components in components.map { $0.selecting(rows) } }
     return result
   }
 }

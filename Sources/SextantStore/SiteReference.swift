@@ -10,6 +10,9 @@ public struct SiteReference: Sendable, Hashable {
   /// What each axis counts, such as `["channel", "state"]`.
   public var axes: [String]
 
+  /// The first axis of a state component that grows with each position.
+  public static let positionAxis = "position"
+
   /// Describes a site.
   public init(name: String, shape: [Int], axes: [String]) {
     self.name = name

@@ -52,6 +52,10 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
     ModelFixture("rwkv-tiny/rwkv7", "without-v0", "f32"),
     ModelFixture("rwkv-tiny/rwkv7", "bf16", "bf16"),
     ModelFixture("rwkv-tiny/rwkv7", "fla", "fla"),
+    ModelFixture("llama-tiny", "huggingface", "f32"), ModelFixture("llama-tiny", "bf16", "bf16"),
+    ModelFixture("llama-tiny", "hdf5/model.h5", "f32"),
+    ModelFixture("llama-tiny", "llama3", "llama3"), ModelFixture("llama-tiny", "linear", "linear"),
+    ModelFixture("llama-tiny", "mistral", "mistral"),
   ]
 
   /// One of each kind of forward pass, for what does not depend on weights and namings.
@@ -62,6 +66,8 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
     ModelFixture("rwkv-tiny/rwkv5", "blinkdl", "f32"),
     ModelFixture("rwkv-tiny/rwkv6", "blinkdl", "f32"),
     ModelFixture("rwkv-tiny/rwkv7", "blinkdl", "f32"),
+    ModelFixture("llama-tiny", "llama3", "llama3"),
+    ModelFixture("llama-tiny", "mistral", "mistral"),
   ]
 
   func convert() throws -> ConvertedModel {

@@ -19,7 +19,8 @@ import Testing
     for (text, component) in zip(components, layout) {
       let words = text.split(separator: "`", omittingEmptySubsequences: false)
         .enumerated().filter { $0.offset % 2 == 1 }.map { String($0.element) }
-      #expect(words == [component.name] + component.axes)
+      #expect(
+        words == [component.name] + (component.grows ? ["position"] : []) + component.axes)
     }
   }
 

@@ -14,6 +14,7 @@
 #include "scan.h"
 #include "head_scan.h"
 #include "wkv.h"
+#include "attention.h"
 
 const sxk_table SXK_TABLE = {
     .level = SXK_LEVEL,
@@ -33,6 +34,8 @@ const sxk_table SXK_TABLE = {
     .silu = map_silu,
     .squared_relu = map_squared_relu,
     .softplus = softplus,
+    .gelu = map_gelu,
+    .gelu_tanh = map_gelu_tanh,
     .add = add,
     .mul = mul,
     .axpy = axpy,
@@ -52,5 +55,7 @@ const sxk_table SXK_TABLE = {
     .wkv4 = wkv4,
     .wkv6 = wkv6,
     .wkv7 = wkv7,
+    .attend = attend,
+    .rotate = rotate,
     .add_rows_f64 = add_rows_f64,
 };

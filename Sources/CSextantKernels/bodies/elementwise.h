@@ -11,6 +11,10 @@ static void map_exp(float *y, const float *x, size_t count) { map(y, x, count, v
 static void map_sigmoid(float *y, const float *x, size_t count) { map(y, x, count, vf_sigmoid); }
 static void map_tanh(float *y, const float *x, size_t count) { map(y, x, count, vf_tanh); }
 static void map_silu(float *y, const float *x, size_t count) { map(y, x, count, vf_silu); }
+static void map_gelu(float *y, const float *x, size_t count) { map(y, x, count, vf_gelu); }
+static void map_gelu_tanh(float *y, const float *x, size_t count) {
+  map(y, x, count, vf_gelu_tanh);
+}
 
 INLINE vf vf_squared_relu(vf x) {
   const vf positive = vf_max(vf_set(0), x);

@@ -58,6 +58,33 @@ INLINE vf vf_softplus(vf x) {
   return vf_max(vf_set(0), x) + log1p;
 }
 
+// x * Phi(x), Phi the normal distribution. For a = |x| the tail is 1 - Phi(a) = e^(-a^2 / 2) * t * p(t)
+// with t = 1 / (1 + 0.24 a): the tail is small where x is, so that nothing cancels. Relative error
+// below 6e-7 + 4e-8 x^2. -infinity: NaN; below -14 subnormal or 0.
+INLINE vf vf_gelu(vf x) {
+  const vf a = vf_abs(x);
+  const vf t = 1.0f / vf_fma(vf_set(0x1.eb851ep-3f), a, vf_set(1));
+  vf p = vf_set(0x1.a05ed2p-6f);
+  p = vf_fma(p, t, vf_set(-0x1.fbdd18p-4f));
+  p = vf_fma(p, t, vf_set(0x1.a183dap-3f));
+  p = vf_fma(p, t, vf_set(-0x1.22c1e4p-3f));
+  p = vf_fma(p, t, vf_set(0x1.1d7c26p-3f));
+  p = vf_fma(p, t, vf_set(0x1.e0d33ep-6f));
+  p = vf_fma(p, t, vf_set(0x1.65a2d2p-4f));
+  p = vf_fma(p, t, vf_set(0x1.6cb4dap-4f));
+  p = vf_fma(p, t, vf_set(0x1.8893p-4f));
+  p = vf_fma(p, t, vf_set(0x1.8829acp-4f));
+  const vf tail = x * (vf_exp(-0.5f * a * a) * (t * p));
+  return x > 0.0f ? x - tail : tail;
+}
+
+// x / 2 * (1 + tanh(u)) = x * sigmoid(2 u), u = sqrt(2 / pi) * (x + 0.044715 x^3). Relative error below
+// 6e-7 + 2e-7 x^2. -infinity: NaN.
+INLINE vf vf_gelu_tanh(vf x) {
+  const vf cubic = vf_fma(x * x, vf_set(0x1.6e4e26p-5f), vf_set(1));
+  return x * vf_sigmoid(0x1.988454p+0f * x * cubic);
+}
+
 // tanh: an odd polynomial below 0.625, else 1 - 2 / (e^(2|x|) + 1). Within 3 ulp.
 INLINE vf vf_tanh(vf x) {
   const vf a = vf_abs(x);

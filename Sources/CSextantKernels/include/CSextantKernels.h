@@ -167,6 +167,34 @@ typedef struct sxk_wkv7 {
   size_t y_stride;
   size_t t, n;
 } sxk_wkv7;
+// Attention of one sequence, causal. The query t of T stands at `position + t` and sees the positions
+// up to its own, the last `window` of them where that is not 0:
+// y[t, h] = sum over j of w[j] * value[j], w = softmax(scale * (q[t, h] . key[j]) + slope[h] * (j - i))
+// Head h reads the key head h / group. A page of keys is [key heads][width][SXK_PAGE], a page of values
+// [key heads][SXK_PAGE][width rounded up to 16]; what no query has written is zero.
+typedef struct sxk_attention {
+  const float *q;  // [T, ...]: head h starts at h * q_head_stride
+  size_t q_stride, q_head_stride;
+  const float *const *keys;    // pages
+  const float *const *values;  // pages
+  const float *slopes;         // [heads], or NULL: no linear bias
+  float *y;                    // [T, heads * width]
+  size_t y_stride;
+  size_t position, window, group, width;
+  float scale;
+} sxk_attention;
+
+#define SXK_PAGE 64
+#define SXK_ATTENTION_MAX_WIDTH 512
+
+// Rotary position embedding, in place: row r of x turns by the angles r % T.
+typedef struct sxk_rotation {
+  float *x;  // [rows, ...]: head h starts at h * head_stride
+  size_t x_stride, head_stride, heads;
+  const float *cosines;  // [T, half]
+  const float *sines;    // [T, half]
+  size_t t, half;
+} sxk_rotation;
 
 // MARK: The table
 
@@ -203,6 +231,8 @@ typedef struct sxk_table {
   void (*silu)(float *y, const float *x, size_t count);
   void (*squared_relu)(float *y, const float *x, size_t count);  // max(x, 0)^2
   void (*softplus)(float *y, const float *x, const float *bias_or_null, size_t count);
+  void (*gelu)(float *y, const float *x, size_t count);       // x * Phi(x)
+  void (*gelu_tanh)(float *y, const float *x, size_t count);  // its approximation by a tanh
   void (*add)(float *y, const float *x, size_t count);              // y += x
   void (*mul)(float *y, const float *x, size_t count);              // y *= x
   void (*axpy)(float *y, float a, const float *x, size_t count);    // y += a * x
@@ -237,6 +267,10 @@ typedef struct sxk_table {
   void (*wkv4)(const sxk_wkv4 *job, size_t c0, size_t c1);
   void (*wkv6)(const sxk_wkv6 *job, size_t h0, size_t h1);
   void (*wkv7)(const sxk_wkv7 *job, size_t h0, size_t h1);
+
+  // Rows r0..<r1 of one key head, where row r is the query r / group of its head r % group.
+  void (*attend)(const sxk_attention *job, size_t key_head, size_t r0, size_t r1);
+  void (*rotate)(const sxk_rotation *job, size_t row0, size_t row1);
 
   // Moments: sums[c] += sum over the rows of x[row, c], in f64.
   void (*add_rows_f64)(double *sums, const float *x, size_t x_stride, size_t rows, size_t count);

@@ -5,7 +5,8 @@ import SextantTensor
 /// Values of a model while it read some prompts, site by site.
 ///
 /// Tensors: `tokens` I64 [R]; with several prompts `row.prompt` and `row.position` I64 [R]; sites of
-/// tokens F32 [R, site's shape]; states F32 [site's shape], or [P, site's shape] for P > 1 prompts.
+/// tokens F32 [R, site's shape]; states F32 [site's shape], or [P, site's shape] for P > 1 prompts;
+/// states whose first axis is the position F32 [R, …], a row for each token.
 /// Specification: `formats/capture.md`.
 public struct Capture: ArtifactKind, Sendable {
   /// `capture`.
@@ -25,6 +26,9 @@ public struct Capture: ArtifactKind, Sendable {
     try artifact.expectTensors(
       indices.map { ExpectedTensor($0, .i64, [rows]) }
         + artifact.manifest.sites.map { site in
+          guard site.axes.first != SiteReference.positionAxis else {
+            return ExpectedTensor(site.name, .f32, [rows] + site.shape.dropFirst())
+          }
           let leading = site.isState ? (prompts > 1 ? [prompts] : []) : [rows]
           return ExpectedTensor(site.name, .f32, leading + site.shape)
         })

@@ -34,6 +34,17 @@ extension Kernels {
     apply(table.squared_relu, to: &y, pool)
   }
 
+  /// y = y · Φ(y), Φ the normal distribution; relative error below 6e-7 + 4e-8 y².
+  public static func gelu(_ y: inout Tensor, pool: WorkerPool = .shared) {
+    apply(table.gelu, to: &y, pool)
+  }
+
+  /// y = y / 2 · (1 + tanh(√(2 / π) · (y + 0.044715 y³))), an approximation of `gelu` that some models
+  /// were trained with; relative error below 6e-7 + 2e-7 y².
+  public static func geluTanh(_ y: inout Tensor, pool: WorkerPool = .shared) {
+    apply(table.gelu_tanh, to: &y, pool)
+  }
+
   /// y = a · y.
   public static func scale(_ y: inout Tensor, by a: Float, pool: WorkerPool = .shared) {
     let (count, kernel) = (y.count, table.scale)

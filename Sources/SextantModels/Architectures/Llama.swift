@@ -1,0 +1,317 @@
+import SextantBytes
+import SextantStore
+import SextantTensor
+
+// Llama 2: Open Foundation and Fine-Tuned Chat Models (arXiv 2307.09288): blocks of [RMSNorm,
+// attention, add, RMSNorm, gated perceptron, add], queries in groups that share a key, rotary
+// position embedding. Mistral 7B (arXiv 2310.06825) is the same with a window.
+//
+// Glossary
+//   B  sequences in the batch          T  tokens of each sequence in this run
+//   L  blocks                          V  rows of the embedding
+//   D  width of the residual stream    F  inner width of the perceptron
+//   H  query heads                     G  key and value heads
+//   W  channels of a head ("head_dim", usually D / H)
+// Rows of a [B·T, …] tensor are ordered by sequence, then by position.
+
+/// Llama and Mistral, as published in Hugging Face transformers.
+///
+/// A configuration of Mistral may name a `sliding_window`; then a token sees that many positions, its
+/// own included. The state keeps all positions either way.
+public enum Llama: Architecture {
+  /// The name in stores and artifacts.
+  public static let name = "llama"
+
+  // MARK: Configuration
+
+  /// The sizes of a Llama.
+  struct Configuration: Equatable {
+    var width: Int  // D
+    var layerCount: Int  // L
+    var vocabularySize: Int  // V
+    var innerWidth: Int  // F
+    var headCount: Int  // H
+    var keyHeadCount: Int  // G
+    var headWidth: Int  // W
+    var normEpsilon: Double
+    var rotary: RotaryEmbedding
+    var window: Int?
+    var hasAttentionBias: Bool
+    var hasMLPBias: Bool
+    var tiesEmbeddings: Bool
+
+    static let sizes = 1...(1 << 24)
+    static let layers = 1...1000
+    static let heads = 1...(1 << 16)
+    static let headWidths = 2...Kernels.widestHead
+
+    /// The canonical form.
+    var json: JSONObject {
+      JSONObject(
+        [
+          ("d_model", .integer(Int64(width))), ("n_layer", .integer(Int64(layerCount))),
+          ("vocab_size", .integer(Int64(vocabularySize))), ("d_ff", .integer(Int64(innerWidth))),
+          ("n_head", .integer(Int64(headCount))), ("n_kv_head", .integer(Int64(keyHeadCount))),
+          ("head_dim", .integer(Int64(headWidth))), ("norm_eps", .number(normEpsilon)),
+          ("sliding_window", window.map { .integer(Int64($0)) } ?? .null),
+          ("attention_bias", .boolean(hasAttentionBias)), ("mlp_bias", .boolean(hasMLPBias)),
+          ("tie_embeddings", .boolean(tiesEmbeddings)),
+        ] + rotary.members)
+    }
+
+    /// Reads the canonical form.
+    static func canonical(_ object: JSONObject) throws(FormatError) -> Configuration {
+      let node = JSONNode(.object(object), code: .modelConfiguration, file: nil)
+      return try Configuration(
+        width: node.member("d_model").integer(in: sizes),
+        layerCount: node.member("n_layer").integer(in: layers),
+        vocabularySize: node.member("vocab_size").integer(in: sizes),
+        innerWidth: node.member("d_ff").integer(in: sizes),
+        headCount: node.member("n_head").integer(in: heads),
+        keyHeadCount: node.member("n_kv_head").integer(in: heads),
+        headWidth: node.member("head_dim").integer(in: headWidths),
+        normEpsilon: node.member("norm_eps").number(), rotary: RotaryEmbedding(canonical: node),
+        window: node.optionalMember("sliding_window")?.integer(in: sizes),
+        hasAttentionBias: node.member("attention_bias").boolean(),
+        hasMLPBias: node.member("mlp_bias").boolean(),
+        tiesEmbeddings: node.member("tie_embeddings").boolean()
+      ).checked(node)
+    }
+
+    /// Reads `config.json` of `LlamaForCausalLM` or `MistralForCausalLM`; absent keys have
+    /// transformers' defaults.
+    static func huggingFace(_ config: JSONNode) throws(FormatError) -> Configuration {
+      if let activation = try config.optionalMember("hidden_act"), activation.value != "silu" {
+        throw activation.refusal(expected: "\"silu\"")
+      }
+      let width = try config.member("hidden_size").integer(in: sizes)
+      let headCount = try config.member("num_attention_heads").integer(in: heads)
+      var headWidth = try config.optionalMember("head_dim")?.integer(in: headWidths)
+      if headWidth == nil {
+        guard width % headCount == 0, headWidths.contains(width / headCount) else {
+          throw config.refusal(
+            found: "\(headCount) heads of \(width) channels", expected: "heads of equal width")
+        }
+        headWidth = width / headCount
+      }
+      let isMistral = try config.member("model_type").value == "mistral"
+      return try Configuration(
+        width: width, layerCount: config.member("num_hidden_layers").integer(in: layers),
+        vocabularySize: config.member("vocab_size").integer(in: sizes),
+        innerWidth: config.member("intermediate_size").integer(in: sizes), headCount: headCount,
+        keyHeadCount: config.optionalMember("num_key_value_heads")?.integer(in: heads)
+          ?? (isMistral ? 8 : headCount),
+        headWidth: headWidth ?? 0,
+        normEpsilon: config.optionalMember("rms_norm_eps")?.number() ?? 1e-6,
+        rotary: RotaryEmbedding(
+          published: config, headWidth: headWidth ?? 0,
+          olderNames: ("rope_theta", "partial_rotary_factor")),
+        window: isMistral ? window(config) : nil,
+        hasAttentionBias: config.optionalMember("attention_bias")?.boolean() ?? false,
+        hasMLPBias: config.optionalMember("mlp_bias")?.boolean() ?? false,
+        tiesEmbeddings: config.optionalMember("tie_word_embeddings")?.boolean() ?? false
+      ).checked(config)
+    }
+
+    /// The window of a Mistral: null says that there is none, and so it is not the same as absent.
+    private static func window(_ config: JSONNode) throws(FormatError) -> Int? {
+      guard try config.object()["sliding_window"] != nil else { return 4096 }
+      return try config.optionalMember("sliding_window")?.integer(in: sizes)
+    }
+
+    /// The configuration, when its numbers fit together.
+    private func checked(_ node: JSONNode) throws(FormatError) -> Configuration {
+      guard headCount % keyHeadCount == 0, Self.sizes.contains(headCount * headWidth) else {
+        throw node.refusal(
+          found: "\(headCount) heads that share \(keyHeadCount) keys",
+          expected: "groups of equal size")
+      }
+      guard normEpsilon > 0, normEpsilon < 1 else {
+        throw node.refusal(
+          found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
+      }
+      guard rotary.width <= headWidth else {
+        throw node.refusal(
+          found: "\(rotary.width) rotated channels", expected: "at most \(headWidth)")
+      }
+      return self
+    }
+  }
+
+  /// Whether a published `config.json` describes a Llama or a Mistral.
+  public static func recognises(_ config: JSONNode) -> Bool {
+    guard case .object(let object) = config.value else { return false }
+    return object["model_type"] == "llama" || object["model_type"] == "mistral"
+  }
+
+  /// The canonical configuration of a published one.
+  public static func configuration(
+    from config: JSONNode?, checkpoint: CheckpointShapes
+  ) throws(FormatError) -> JSONObject {
+    try Configuration.huggingFace(required(config)).json
+  }
+
+  // MARK: Weights
+
+  /// The tensors of a model with this canonical configuration.
+  public static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+    let c = try Configuration.canonical(configuration)
+    let (queries, keys) = (c.headCount * c.headWidth, c.keyHeadCount * c.headWidth)
+    var specs = [WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix)]  // [V, D]
+    for block in 0..<c.layerCount {
+      let prefix = "blocks.\(block)."
+      func linear(_ name: String, _ rows: Int, _ columns: Int, bias: Bool) {
+        specs.append(WeightSpec(prefix + name + ".weight", [rows, columns], .matrix))
+        if bias { specs.append(WeightSpec(prefix + name + ".bias", [rows])) }
+      }
+      specs.append(WeightSpec(prefix + "input_layernorm.weight", [c.width]))  // [D]
+      linear("self_attn.q_proj", queries, c.width, bias: c.hasAttentionBias)  // [H W, D]
+      linear("self_attn.k_proj", keys, c.width, bias: c.hasAttentionBias)  // [G W, D]
+      linear("self_attn.v_proj", keys, c.width, bias: c.hasAttentionBias)  // [G W, D]
+      linear("self_attn.o_proj", c.width, queries, bias: c.hasAttentionBias)  // [D, H W]
+      specs.append(WeightSpec(prefix + "post_attention_layernorm.weight", [c.width]))  // [D]
+      linear("mlp.gate_proj", c.innerWidth, c.width, bias: c.hasMLPBias)  // [F, D]
+      linear("mlp.up_proj", c.innerWidth, c.width, bias: c.hasMLPBias)  // [F, D]
+      linear("mlp.down_proj", c.width, c.innerWidth, bias: c.hasMLPBias)  // [D, F]
+    }
+    specs.append(WeightSpec("final_norm.weight", [c.width]))  // [D]
+    if !c.tiesEmbeddings {
+      specs.append(WeightSpec("head.weight", [c.vocabularySize, c.width], .matrix))  // [V, D]
+    }
+    return specs
+  }
+
+  /// The embedding and the head, which smaller models tie.
+  public static let tiedPair = TiedPair(
+    embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
+
+  // MARK: Dialects
+
+  /// The published naming.
+  public static let dialects = [
+    Dialect(
+      name: "huggingface",
+      markers: ["model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight"],
+      // Frequencies, which files of the first versions repeat in every block.
+      ignores: { $0.hasSuffix(".self_attn.rotary_emb.inv_freq") }
+    ) { canonical in
+      switch canonical {
+      case "embedding.weight": "model.embed_tokens.weight"
+      case "final_norm.weight": "model.norm.weight"
+      case "head.weight": "lm_head.weight"
+      default: "model.layers.\(canonical.dropFirst("blocks.".count))"
+      }
+    }
+  ]
+
+  // MARK: Model
+
+  /// A model that runs from an open store.
+  public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+    let c = try Configuration.canonical(store.configuration)
+    let weights = try StoredWeights(store, specs: try weights(store.configuration))
+    let state = CausalAttention.state(keyHeads: c.keyHeadCount, width: c.headWidth)
+    let description = ModelDescription(
+      architecture: name, width: c.width, layerCount: c.layerCount,
+      vocabularySize: c.vocabularySize, identity: store.identity, variant: store.variant,
+      blockParts: ["attention", "mlp"], stateLayout: Array(repeating: state, count: c.layerCount))
+    return Model(c, weights, description)
+  }
+
+  /// The weights of one block.
+  private struct Block: Sendable {
+    let attentionNorm: Tensor  // [D]
+    let query: Projection  // [H W, D]
+    let key: Projection  // [G W, D]
+    let value: Projection  // [G W, D]
+    let output: Projection  // [D, H W]
+    let mlpNorm: Tensor  // [D]
+    let gate: Projection  // [F, D]
+    let up: Projection  // [F, D]
+    let down: Projection  // [D, F]
+
+    init(_ weights: StoredWeights, _ index: Int) {
+      let prefix = "blocks.\(index)."
+      attentionNorm = weights.vector(prefix + "input_layernorm.weight")
+      query = Projection(weights, prefix + "self_attn.q_proj")
+      key = Projection(weights, prefix + "self_attn.k_proj")
+      value = Projection(weights, prefix + "self_attn.v_proj")
+      output = Projection(weights, prefix + "self_attn.o_proj")
+      mlpNorm = weights.vector(prefix + "post_attention_layernorm.weight")
+      gate = Projection(weights, prefix + "mlp.gate_proj")
+      up = Projection(weights, prefix + "mlp.up_proj")
+      down = Projection(weights, prefix + "mlp.down_proj")
+    }
+  }
+
+  private final class Model: LanguageModel {
+    let description: ModelDescription
+    private let rotary: RotaryEmbedding
+    private let attention: CausalAttention
+    private let epsilon: Float
+    private let embedding: Tensor  // [V, D]
+    private let blocks: [Block]
+    private let finalNorm: Tensor  // [D]
+    private let head: Tensor  // [V, D]
+
+    init(_ c: Configuration, _ weights: StoredWeights, _ description: ModelDescription) {
+      self.description = description
+      rotary = c.rotary
+      attention = CausalAttention(
+        heads: c.headCount, keyHeads: c.keyHeadCount, width: c.headWidth,
+        scale: 1 / Float(c.headWidth).squareRoot(), window: c.window)
+      epsilon = Float(c.normEpsilon)
+      embedding = weights.matrix(tiedPair.embedding)
+      blocks = (0..<c.layerCount).map { Block(weights, $0) }
+      finalNorm = weights.vector("final_norm.weight")
+      head = c.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head)
+    }
+
+    func forward(
+      _ tokens: TokenBatch, _ state: inout State, logits: LogitSelection, tap: (any Tap)?
+    ) throws(FormatError) -> Tensor {
+      let pass = Pass(tokens, at: state.position, tap)
+      let angles = rotary.angles(state.position..<state.position + tokens.length)  // [T, W / 2]
+      var residual = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
+      try pass.visit(.embedding, &residual)
+      for (index, block) in blocks.enumerated() {
+        try pass.visit(.input(block: index), &residual)
+        var attended = attend(block, residual, &state.sequences[index], angles)  // [B·T, D]
+        try pass.visit(.part(block: index, name: "attention"), &attended)
+        Kernels.add(attended, to: &residual)
+        var transformed = perceptron(block, residual)  // [B·T, D]
+        try pass.visit(.part(block: index, name: "mlp"), &transformed)
+        Kernels.add(transformed, to: &residual)
+        try pass.visit(.output(block: index), &residual)
+      }
+      state.position += tokens.length
+      return try pass.logits(of: residual, logits, head: head) {
+        Kernels.rmsNorm($0, weight: finalNorm, epsilon: epsilon)
+      }
+    }
+
+    private func attend(
+      _ block: Block, _ residual: Tensor, _ state: inout [PagedRows],
+      _ angles: (cosines: Tensor, sines: Tensor)
+    ) -> Tensor {
+      let queries = HeadColumns(count: attention.heads, width: attention.width)
+      let keys = HeadColumns(count: attention.keyHeads, width: attention.width)
+      let normed = Kernels.rmsNorm(residual, weight: block.attentionNorm, epsilon: epsilon)
+      var query = block.query(normed)  // [B·T, H W]
+      var key = block.key(normed)  // [B·T, G W]
+      let value = block.value(normed)  // [B·T, G W]
+      Kernels.rotate(&query, queries, by: angles)
+      Kernels.rotate(&key, keys, by: angles)
+      let mixed = attention.attend(  // [B·T, H W]
+        query: (query, queries), key: (key, keys), value: (value, keys), &state)
+      return block.output(mixed)  // [B·T, D]
+    }
+
+    private func perceptron(_ block: Block, _ residual: Tensor) -> Tensor {
+      let normed = Kernels.rmsNorm(residual, weight: block.mlpNorm, epsilon: epsilon)  // [B·T, D]
+      var inner = block.up(normed)  // [B·T, F]
+      Kernels.multiply(&inner, bySiLUOf: block.gate(normed))
+      return block.down(inner)  // [B·T, D]
+    }
+  }
+}

@@ -1,0 +1,109 @@
+import CSextantKernels
+
+extension Kernels {
+  /// The widest head that `attend` takes.
+  public static let widestHead = Int(SXK_ATTENTION_MAX_WIDTH)
+
+  /// Causal attention of the newest T positions to all positions so far.
+  ///
+  /// y[i, h] = Σ_j w[j] · value[j, g], w = softmax_j(scale · q[i, h] · key[j, g] + slope[h] · (j - i))
+  ///
+  /// over the positions j ≤ i, the last `window` of them where that is given. The H heads share the key
+  /// heads evenly: head h reads key head g = h / (H / key heads). A row's numbers depend neither on T nor
+  /// on the other rows, bit for bit.
+  ///
+  /// - Parameters:
+  ///   - q: `[B·T, …]`, ordered by sequence, then by position.
+  ///   - layout: where a row's query heads stand.
+  ///   - keys: the keys of all positions, the newest T included.
+  ///   - values: the values of the same positions.
+  ///   - slopes: `[H]`, of the linear bias; nil for none.
+  /// - Returns: `[B·T, H·width]`.
+  public static func attend(
+    _ q: some MatrixRows, _ layout: HeadColumns, keys: PagedRows, values: PagedRows, scale: Float,
+    slopes: Tensor? = nil, window: Int? = nil, pool: WorkerPool = .shared
+  ) -> Tensor {
+    let (batch, keyHeads, width) = (keys.batch, keys.heads, keys.width)
+    let length = q.rowCount / max(batch, 1)
+    let group = layout.count / max(keyHeads, 1)
+    precondition(
+      q.rowCount == batch * length && layout.fits(q.columnCount) && layout.width == width
+        && width <= widestHead && layout.count == keyHeads * group && keys.count >= length
+        && keys.order == .keys && values.order == .values && values.batch == batch
+        && values.heads == keyHeads && values.width == width && values.count == keys.count
+        && (slopes == nil || slopes?.count == layout.count) && (window ?? 1) >= 1,
+      "\(layout.count) heads of \(layout.width), \(keyHeads) key heads of \(width)")
+    var y = Tensor(unfilled: [q.rowCount, layout.count * width])  // [B·T, H·width]
+    let kernel = table.attend
+    let (rows, yStride) = (length * group, layout.count * width)
+    let chunks = (rows + attentionRows - 1) / attentionRows
+    // The addresses of one sequence's pages after the other's.
+    let pageCount = keys.pages.first?.count ?? 0
+    let keyPages = keys.pages.flatMap { $0.map { UnsafePointer($0.floats) as Page } }
+    let valuePages = values.pages.flatMap { $0.map { UnsafePointer($0.floats) as Page } }
+    keyPages.withUnsafeBufferPointer { keyPages in
+      valuePages.withUnsafeBufferPointer { valuePages in
+        withOptionalFloats(slopes) { slopes in
+          q.withRows { q, stride in
+            y.withMutableRows { y in
+              nonisolated(unsafe) let job = sxk_attention(
+                q: q + layout.first, q_stride: stride, q_head_stride: layout.stride,
+                keys: keyPages.baseAddress, values: valuePages.baseAddress, slopes: slopes, y: y,
+                y_stride: yStride, position: keys.count - length, window: window ?? 0,
+                group: group, width: width, scale: scale)
+              pool.forEach(batch * keyHeads * chunks) { index in
+                let (head, chunk) = (index / chunks % keyHeads, index % chunks)
+                let sequence = index / chunks / keyHeads
+                var job = job
+                job.q += sequence * length * stride
+                job.keys += sequence * pageCount
+                job.values += sequence * pageCount
+                job.y += sequence * length * yStride
+                kernel?(&job, head, chunk * attentionRows, min((chunk + 1) * attentionRows, rows))
+              }
+            }
+          }
+        }
+      }
+    }
+    withExtendedLifetime((keys, values)) {}
+    return y
+  }
+
+  private typealias Page = UnsafePointer<Float>?
+
+  /// Rows of one head in one chunk.
+  private static let attentionRows = 64
+
+  /// Rotary position embedding (arXiv 2104.09864), in place, in the order of GPT-NeoX: of each head the
+  /// channels c and c + R turn by one angle, for c below R; the others stay.
+  ///
+  /// - Parameters:
+  ///   - x: `[B·T, …]`, ordered by sequence, then by position.
+  ///   - layout: where a row's heads stand.
+  ///   - angles: cosines and sines, each `[T, R]`.
+  public static func rotate(
+    _ x: inout Tensor, _ layout: HeadColumns, by angles: (cosines: Tensor, sines: Tensor),
+    pool: WorkerPool = .shared
+  ) {
+    let (rows, columns) = (x.rowCount, x.columnCount)
+    let (length, half) = (angles.cosines.rowCount, angles.cosines.columnCount)
+    precondition(
+      layout.fits(columns) && 2 * half <= layout.width && angles.sines.shape == angles.cosines.shape
+        && (rows == 0 || (length > 0 && rows % length == 0)),
+      "\(layout.count) heads of \(layout.width) in \(columns) columns, angles [\(length), \(half)]")
+    let kernel = table.rotate
+    angles.cosines.withRows { cosines, _ in
+      angles.sines.withRows { sines, _ in
+        x.withMutableRows { x in
+          nonisolated(unsafe) let job = sxk_rotation(
+            x: x + layout.first, x_stride: columns, head_stride: layout.stride,
+            heads: layout.count, cosines: cosines, sines: sines, t: length, half: half)
+          pool.split(rows, by: rowGrain(width: layout.count * layout.width)) { range in
+            withUnsafePointer(to: job) { kernel?($0, range.lowerBound, range.upperBound) }
+          }
+        }
+      }
+    }
+  }
+}
