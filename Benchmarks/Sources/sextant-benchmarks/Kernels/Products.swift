@@ -1,0 +1,69 @@
+import COpenBLAS
+import SextantTensor
+
+extension KernelContest {
+  /// One row of activations against a matrix that no cache holds: GB/s of weights.
+  static func matrixVector(_ threads: Int) -> [KernelContest] {
+    let (outputs, inputs) = (50_280, 768)
+    let weight = Tensor.random([outputs, inputs])
+    let x = Tensor.random([1, inputs], seed: 2)
+    return [DataType.f32, .bf16, .f16].map { type in
+      let stored = weight.stored(as: type)
+      var y = Tensor(zeros: [1, outputs])
+      let gigabytes = Double(outputs * inputs * type.byteWidth) / 1e9
+      var contest = KernelContest(
+        name: "[\(outputs), \(inputs)] \(type.rawValue.lowercased())", unit: "GB/s", work: gigabytes
+      ) { Linear.apply(x, weight: stored, into: &y) }
+      if type == .f32 {
+        contest.peers = [("OpenBLAS sgemv", { openBLAS(x, weight, threads) })]
+      }
+      return contest
+    }
+  }
+
+  /// A prompt against the matrices of small and larger models: Gflop/s.
+  static func matrixProducts(_ threads: Int) -> [KernelContest] {
+    let shapes = [
+      (16, 768, 3072), (64, 768, 3072), (512, 768, 3072), (512, 1536, 768), (512, 1536, 80),
+      (512, 48, 1536), (512, 2560, 5120),
+    ]
+    return shapes.flatMap { rows, inputs, outputs in
+      let weight = Tensor.random([outputs, inputs])
+      let x = Tensor.random([rows, inputs], seed: 2)
+      return [DataType.f32, .bf16, .f16].map { type in
+        let stored = weight.stored(as: type)
+        var y = Tensor(zeros: [rows, outputs])
+        var contest = KernelContest(
+          name: "\(rows)×\(inputs)×\(outputs) \(type.rawValue.lowercased())", unit: "Gflop/s",
+          work: 2e-9 * Double(rows * inputs * outputs)
+        ) { Linear.apply(x, weight: stored, into: &y) }
+        if type == .f32 {
+          contest.peers = [("OpenBLAS sgemm", { openBLAS(x, weight, threads) })]
+        }
+        return contest
+      }
+    }
+  }
+
+  /// x · Wᵀ by OpenBLAS, on its own threads.
+  private static func openBLAS(_ x: Tensor, _ weight: Tensor, _ threads: Int) {
+    openblas_set_num_threads(Int32(threads))
+    let (rows, inputs, outputs) = (Int32(x.rowCount), Int32(x.columnCount), Int32(weight.rowCount))
+    var y = Tensor(zeros: [x.rowCount, weight.rowCount])
+    x.withFloats { x in
+      weight.withFloats { weight in
+        y.withMutableFloats { y in
+          if rows == 1 {
+            cblas_sgemv(
+              CblasRowMajor, CblasNoTrans, outputs, inputs, 1, weight.baseAddress, inputs,
+              x.baseAddress, 1, 0, y.baseAddress, 1)
+          } else {
+            cblas_sgemm(
+              CblasRowMajor, CblasNoTrans, CblasTrans, rows, outputs, inputs, 1, x.baseAddress,
+              inputs, weight.baseAddress, inputs, 0, y.baseAddress, outputs)
+          }
+        }
+      }
+    }
+  }
+}
