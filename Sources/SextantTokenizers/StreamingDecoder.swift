@@ -1,21 +1,29 @@
 /// Decodes ids one at a time, for showing text while it is generated.
 ///
-/// What `append` and the final `flush` return, joined, equals `decode` of all ids. A character
+/// What `append` and the final `flush` return, joined, equals `decode` of all ids; of ids that
+/// continue a text, what `decode` adds to that text for them. A character
 /// whose bytes are not complete yet is held back, so that no replacement character appears only to
 /// be taken back later.
 public struct StreamingDecoder: Sendable {
   private let tokenizer: any Tokenizer
+  private let dropsLeadingSpace: Bool
   private var pending: [UInt8] = []
+  private var isAtStart = true
 
-  /// Starts an empty text.
-  public init(_ tokenizer: any Tokenizer) {
+  /// Starts a text, or goes on with one.
+  public init(_ tokenizer: any Tokenizer, continuing: Bool = false) {
     self.tokenizer = tokenizer
+    dropsLeadingSpace = tokenizer.addsLeadingSpace && !continuing
   }
 
   /// Takes the next id and returns the text that is complete now, which may be empty.
   public mutating func append(_ id: Int) -> String {
     guard let bytes = tokenizer.bytes(of: id) else { return "" }
     pending += bytes
+    if isAtStart, !pending.isEmpty {
+      if dropsLeadingSpace, pending[0] == UInt8(ascii: " ") { pending.removeFirst() }
+      isAtStart = false
+    }
     let held = incompleteSuffixCount(of: pending)
     let text = String(decoding: pending.dropLast(held), as: UTF8.self)
     pending.removeFirst(pending.count - held)
@@ -24,7 +32,10 @@ public struct StreamingDecoder: Sendable {
 
   /// Ends the text: the bytes held back become U+FFFD. The decoder can be used for another text.
   public mutating func flush() -> String {
-    defer { pending = [] }
+    defer {
+      pending = []
+      isAtStart = true
+    }
     return String(decoding: pending, as: UTF8.self)
   }
 }

@@ -19,7 +19,14 @@ public protocol Tokenizer: Sendable {
   /// A model's own configuration knows better when it names one.
   var endOfTextID: Int? { get }
 
-  /// The ids of a text. Special tokens spelled out in the text become their ids.
+  /// Whether `encode` puts a space before a text that `decode` takes away again.
+  ///
+  /// The ids of a text's continuation then decode to their own text with `StreamingDecoder`, which
+  /// can be told that they are one.
+  var addsLeadingSpace: Bool { get }
+
+  /// The ids of a text. Special tokens spelled out in the text become their ids, where the format
+  /// looks for them.
   func encode(_ text: String) -> [Int]
 
   /// The bytes that an id stands for; nil for an id without a token.
@@ -35,6 +42,9 @@ public protocol Tokenizer: Sendable {
 }
 
 extension Tokenizer {
+  /// Most formats add nothing.
+  public var addsLeadingSpace: Bool { false }
+
   /// The text of ids, special tokens included; ids without a token are passed over.
   ///
   /// Bytes that are not UTF-8 become U+FFFD, one for each maximal part of a sequence (Unicode
@@ -44,6 +54,7 @@ extension Tokenizer {
     for id in ids {
       if let part = self.bytes(of: id) { bytes += part }
     }
+    if addsLeadingSpace, bytes.first == UInt8(ascii: " ") { bytes.removeFirst() }
     return String(decoding: bytes, as: UTF8.self)
   }
 

@@ -6,7 +6,10 @@ public enum Tokenizers {
   public static let byteCountLimit = 64 << 20
 
   /// The formats, in the order in which they are asked. A new format is a file and a word here.
-  static let formats: [any TokenizerFormat.Type] = [ByteLevelBPE.self]
+  static let formats: [any TokenizerFormat.Type] = [
+    RawBytes.self, SentencePieceJSON.self, ByteLevelBPE.self, RWKVWorld.self,
+    SentencePieceModel.self,
+  ]
 
   /// Reads a tokenizer from the bytes of its file, whose format is told by its content.
   ///
@@ -60,15 +63,5 @@ struct TokenizerSource {
     } else {
       json = nil
     }
-  }
-}
-
-extension JSONNode {
-  /// A refusal of something that is valid but that this program does not do.
-  func unsupported(found: String? = nil, expected: String) -> FormatError {
-    var refusal = refusal(found: found, expected: expected)
-    refusal.code = .tokenizerUnsupported
-    refusal.remedy = refusal.code.remedy
-    return refusal
   }
 }

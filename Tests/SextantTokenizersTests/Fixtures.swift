@@ -3,19 +3,39 @@ import SextantBytes
 import SextantTestSupport
 import SextantTokenizers
 
-/// A tokenizer with the ids that the `tokenizers` package gives for `fixtures/tokenizer/lines.jsonl`.
+/// A tokenizer with the ids that a package gives for `fixtures/tokenizer/lines.jsonl`.
 enum KnownTokenizer: String, CaseIterable, Sendable {
-  case demoModel = "demo-model"
-  case neox = "gpt-neox-20b"
+  case demoModel = "demo-model/tokenizer.json"
+  case llamaModel = "tokenizer/llama-tiny.model"
+  case llamaJSON = "tokenizer/llama-tiny.json"
+  case llama3 = "tokenizer/llama3-tiny.json"
+  case spaces = "tokenizer/spaces-tiny.model"
+  case neox = "20B_tokenizer.json"
+  case world = "rwkv_vocab_v20230424.txt"
 
-  /// GPT-NeoX's file is not part of the package: it is looked for beside the checkout, or where
-  /// `SEXTANT_NEOX_TOKENIZER` says.
+  /// Published files are not part of the package: they are looked for beside the checkout, or where
+  /// an environment variable says.
   var path: String {
+    let variable =
+      switch self {
+      case .neox: "SEXTANT_NEOX_TOKENIZER"
+      case .world: "SEXTANT_WORLD_VOCABULARY"
+      default: ""
+      }
+    guard !variable.isEmpty else { return PackageFiles.fixture(rawValue) }
+    return getenv(variable).map { String(cString: $0) }
+      ?? "\(PackageFiles.root)/../shared/data/tokenizers/\(rawValue)"
+  }
+
+  /// The name under which the fixtures have what it gives.
+  private var expectation: String {
     switch self {
-    case .demoModel: PackageFiles.fixture("demo-model/tokenizer.json")
-    case .neox:
-      getenv("SEXTANT_NEOX_TOKENIZER").map { String(cString: $0) }
-        ?? "\(PackageFiles.root)/../shared/data/tokenizers/20B_tokenizer.json"
+    case .demoModel: "demo-model"
+    case .llamaModel, .llamaJSON: "llama-tiny"
+    case .llama3: "llama3-tiny"
+    case .spaces: "spaces-tiny"
+    case .neox: "gpt-neox-20b"
+    case .world: "rwkv-world"
     }
   }
 
@@ -28,7 +48,7 @@ enum KnownTokenizer: String, CaseIterable, Sendable {
 
   /// The expected ids of each line.
   func expectedIDs() throws -> [[Int]] {
-    let file = try bytes(of: PackageFiles.fixture("tokenizer/\(rawValue).safetensors"))
+    let file = try bytes(of: PackageFiles.fixture("tokenizer/\(expectation).safetensors"))
     let headerCount = Int(integer(file[0..<8]))
     let data = 8 + headerCount
     let header = try JSONNode(
@@ -43,20 +63,31 @@ enum KnownTokenizer: String, CaseIterable, Sendable {
     }
     let ids = try integers("ids", byteCount: 2)
     let offsets = try integers("offsets", byteCount: 4)
-    return zip(offsets, offsets.dropFirst()).map { Array(ids[$0..<$1]) }
+    var lines = zip(offsets, offsets.dropFirst()).map { Array(ids[$0..<$1]) }
+    for (line, values) in try special("differences") where self == .llamaJSON {
+      guard case .array(let ids) = values[0] else { continue }
+      lines[line] = ids.compactMap { if case .integer(let id) = $0 { Int(id) } else { nil } }
+    }
+    return lines
   }
 
   /// The text that each line's ids decode to, where it is not the line.
   func expectedDecodings() throws -> [Int: String] {
-    let path = PackageFiles.fixture("tokenizer/\(rawValue).decodings.jsonl")
-    guard access(path, R_OK) == 0 else { return [:] }
-    var decodings: [Int: String] = [:]
-    for case .array(let pair) in try jsonLines(path) {
-      guard pair.count == 2, case .integer(let line) = pair[0], case .string(let text) = pair[1]
-      else { continue }
-      decodings[Int(line)] = text
+    try special(self == .llamaJSON ? "differences" : "decodings").compactMapValues {
+      if case .string(let text)? = $0.last { text } else { nil }
     }
-    return decodings
+  }
+
+  /// What is special about some lines.
+  private func special(_ kind: String) throws -> [Int: [JSONValue]] {
+    let path = PackageFiles.fixture("tokenizer/\(expectation).\(kind).jsonl")
+    guard access(path, R_OK) == 0 else { return [:] }
+    var special: [Int: [JSONValue]] = [:]
+    for case .array(let record) in try jsonLines(path) {
+      guard record.count > 1, case .integer(let line) = record[0] else { continue }
+      special[Int(line)] = Array(record.dropFirst())
+    }
+    return special
   }
 
   /// The lines that were encoded.

@@ -27,7 +27,7 @@ struct PreTokenizerTests {
     (" ", [" "]), ("  ", ["  "]), ("\t x", ["\t", " x"]),
   ])
   func splitsByThePatternOfGPT2(text: String, words: [String]) {
-    #expect(split(text, [.gpt2Pattern]) == words)
+    #expect(split(text, [.split(.gpt2)]) == words)
   }
 
   @Test(arguments: [
@@ -42,11 +42,11 @@ struct PreTokenizerTests {
 
   @Test func appliesEachStepToEveryPieceOfTheOneBefore() {
     #expect(
-      split("a 1  b", [.digits(individual: true), .prefixSpace, .gpt2Pattern])
+      split("a 1  b", [.digits(individual: true), .prefixSpace, .split(.gpt2)])
         == [" a", " ", " 1", " ", " b"])
     #expect(split("x", [.prefixSpace]) == [" x"])
     #expect(split(" x", [.prefixSpace]) == [" x"])
-    #expect(split("", [.prefixSpace, .gpt2Pattern]).isEmpty)
+    #expect(split("", [.prefixSpace, .split(.gpt2)]).isEmpty)
     #expect(split("a b", []) == ["a b"])
   }
 

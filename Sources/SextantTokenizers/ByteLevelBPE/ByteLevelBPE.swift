@@ -19,13 +19,8 @@ struct ByteLevelBPE: TokenizerFormat {
     /// Where the merges do not matter for words that are tokens by themselves: the tokens of the
     /// model, without added ones.
     var wholeWords: Vocabulary?
-    var usesNFC: Bool
     var preTokenizer: PreTokenizer
-    var addedTokens: [AddedToken]
-    /// Finds added tokens in the text as it is.
-    var rawMatcher: AddedTokenMatcher
-    /// Finds added tokens in normalised text.
-    var normalizedMatcher: AddedTokenMatcher
+    var added: AddedTokens
   }
 
   private let parts: Parts
@@ -33,58 +28,36 @@ struct ByteLevelBPE: TokenizerFormat {
   let specialTokenIDs: Set<Int>
   let endOfTextID: Int?
 
+  /// Any JSON that is of no other format: its refusals are the ones to read.
   static func recognizes(_ source: TokenizerSource) -> Bool { source.json != nil }
 
   init(_ source: TokenizerSource) throws(FormatError) {
-    guard let json = source.json else {
-      throw FormatError(
-        .tokenizerInvalid, file: source.file, found: "no JSON object", expected: "a tokenizer.json")
-    }
-    parts = try TokenizerJSON(root: json).parts()
+    parts = try Parts(TokenizerJSON(source))
     digest = source.digest
-    let special = parts.addedTokens.filter(\.special)
-    specialTokenIDs = Set(special.map(\.id))
-    endOfTextID =
-      Self.endOfTextNames.lazy.compactMap { name in
-        special.first { $0.content.utf8.elementsEqual(name.utf8) }?.id
-      }.first
+    specialTokenIDs = parts.added.specialTokenIDs
+    endOfTextID = parts.added.endOfTextID
   }
-
-  /// The names under which special tokens end a text, the most telling first.
-  private static let endOfTextNames = [
-    "<|endoftext|>", "<|end_of_text|>", "<|end▁of▁sentence|>", "</s>", "<eos>", "[EOS]",
-  ]
 
   var vocabularySize: Int { parts.vocabulary.size }
 
-  func bytes(of id: Int) -> [UInt8]? { parts.vocabulary.bytes(of: id) }
+  func bytes(of id: Int) -> [UInt8]? {
+    parts.vocabulary.spelling(of: id).map { ByteAlphabet.bytes(of: $0) }
+  }
 
   func token(_ id: Int) -> String? { parts.vocabulary.token(id) }
 
   func id(ofToken token: String) -> Int? { parts.vocabulary.id(of: token) }
 
   func encode(_ text: String) -> [Int] {
-    let bytes = Array(text.utf8)
-    var writer = WordWriter(parts: parts, textByteCount: bytes.count)
-    for piece in parts.rawMatcher.pieces(of: bytes) {
+    var writer = WordWriter(parts: parts, textByteCount: text.utf8.count)
+    parts.added.forEachPiece(of: text) { piece in
       switch piece {
       case .token(let id): writer.ids.append(id)
-      case .text(let range): encodeRaw(bytes, range, into: &writer)
+      case .text(let bytes, let range, _):
+        parts.preTokenizer.forEachWord(in: bytes, range: range) { writer.write($0, $1) }
       }
     }
     return writer.ids
-  }
-
-  private func encodeRaw(_ bytes: [UInt8], _ range: Range<Int>, into writer: inout WordWriter) {
-    var text = range.count == bytes.count ? bytes : Array(bytes[range])
-    if parts.usesNFC, let composed = NFC.normalize(text) { text = composed }
-    for piece in parts.normalizedMatcher.pieces(of: text) {
-      switch piece {
-      case .token(let id): writer.ids.append(id)
-      case .text(let range):
-        parts.preTokenizer.forEachWord(in: text, range: range) { writer.write($0, $1) }
-      }
-    }
   }
 }
 
@@ -92,12 +65,15 @@ struct ByteLevelBPE: TokenizerFormat {
 private struct WordWriter {
   var ids: [Int] = []
   private let wholeWords: Vocabulary?
-  private var merger: BytePairMerger
+  private let byteIDs: [Int32]
+  private var merger: PairMerger
+  private var symbols: [Int32] = []
   private var cache: WordCache
 
   init(parts: ByteLevelBPE.Parts, textByteCount: Int) {
     wholeWords = parts.wholeWords
-    merger = BytePairMerger(merges: parts.merges, byteIDs: parts.byteIDs)
+    byteIDs = parts.byteIDs
+    merger = PairMerger(merges: parts.merges)
     cache = WordCache(textByteCount: textByteCount)
     ids.reserveCapacity(textByteCount / 3)
   }
@@ -113,9 +89,16 @@ private struct WordWriter {
     if let whole = wholeWordID(bytes, range) {
       ids.append(whole)
     } else {
-      merger.merge(bytes, range, into: &ids)
+      merge(bytes, range)
     }
     if let place { cache.remember(bytes, range, at: place, ids: start..<ids.count) }
+  }
+
+  private mutating func merge(_ bytes: [UInt8], _ range: Range<Int>) {
+    symbols.removeAll(keepingCapacity: true)
+    for position in range { symbols.append(byteIDs[Int(bytes[position])]) }
+    merger.merge(&symbols)
+    for symbol in symbols where symbol != PairMerger.absent { ids.append(Int(symbol)) }
   }
 
   private func wholeWordID(_ bytes: [UInt8], _ range: Range<Int>) -> Int? {

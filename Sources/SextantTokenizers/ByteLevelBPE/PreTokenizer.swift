@@ -6,8 +6,8 @@ struct PreTokenizer: Sendable {
     case digits(individual: Bool)
     /// Puts a space before a piece that has none.
     case prefixSpace
-    /// Splits by the GPT-2 pattern.
-    case gpt2Pattern
+    /// Splits by a pattern.
+    case split(SplitPattern)
   }
 
   /// The steps, in their order.
@@ -30,10 +30,10 @@ struct PreTokenizer: Sendable {
         let spaced = [space] + bytes[range]
         forEachWord(in: spaced, range: 0..<spaced.count, step: step + 1, body)
       }
-    case .gpt2Pattern:
+    case .split(let pattern):
       var start = range.lowerBound
       while start < range.upperBound {
-        let end = GPT2Pattern.matchEnd(in: bytes, from: start, to: range.upperBound)
+        let end = pattern.matchEnd(in: bytes, from: start, to: range.upperBound)
         forEachWord(in: bytes, range: start..<end, step: step + 1, body)
         start = end
       }

@@ -10,6 +10,12 @@ struct Vocabulary: Sendable {
   /// One more than the highest id.
   var size: Int { tokens.count }
 
+  /// The number that the ids of so many tokens must be below.
+  ///
+  /// A table by id must not be larger than the file that asks for it suggests: some gaps are normal,
+  /// an id of two thousand millions is not.
+  static func idLimit(count: Int) -> Int { 2 * count + 65_536 }
+
   /// A vocabulary with room for ids below `size`.
   init(size: Int, count: Int) {
     tokens = [String?](repeating: nil, count: size)
@@ -33,8 +39,6 @@ struct Vocabulary: Sendable {
   /// The token of an id.
   func token(_ id: Int) -> String? { tokens.indices.contains(id) ? tokens[id] : nil }
 
-  /// The bytes that an id stands for.
-  func bytes(of id: Int) -> [UInt8]? {
-    token(id).map { ByteAlphabet.bytes(of: spellings[id] ?? $0) }
-  }
+  /// What an id stands for, as it is spelled in tokens.
+  func spelling(of id: Int) -> String? { spellings[id] ?? token(id) }
 }

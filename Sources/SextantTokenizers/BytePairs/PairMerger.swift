@@ -1,36 +1,29 @@
-/// Merges the bytes of words, best rank first and leftmost first among equals.
+/// Merges the symbols of words, best rank first and leftmost first among equals.
 ///
-/// Candidates wait in a heap and symbols form a linked list, so that a word of n bytes takes
+/// Candidates wait in a heap and symbols form a linked list, so that a word of n symbols takes
 /// O(n log n) however long it is. The value keeps its buffers from word to word.
-struct BytePairMerger {
+struct PairMerger {
+  /// What is left in the place of a symbol that was merged into its left neighbour.
+  static let absent: Int32 = -1
+
   private let merges: MergeTable
-  private let byteIDs: [Int32]
-  // One entry per byte of the word; a symbol merged into its left neighbour is `absent`.
-  private var symbols: [Int32] = []
   private var next: [Int] = []
   private var previous: [Int] = []
   private var heap = MinHeap()
 
-  private static let absent: Int32 = -1
-  // A candidate is (rank << 36 | position): 2^36 bytes are more than fit into memory, and 2^28
+  // A candidate is (rank << 36 | position): 2^36 symbols are more than fit into memory, and 2^28
   // merges are more than fit into a tokenizer's file.
   private static let positionBits: UInt64 = 36
 
-  /// A merger by these merges, which start from one id per byte.
-  init(merges: MergeTable, byteIDs: [Int32]) {
+  /// A merger by these merges.
+  init(merges: MergeTable) {
     self.merges = merges
-    self.byteIDs = byteIDs
   }
 
-  /// Appends the ids of the word `bytes[range]` to `ids`.
-  mutating func merge(_ bytes: [UInt8], _ range: Range<Int>, into ids: inout [Int]) {
-    symbols.removeAll(keepingCapacity: true)
-    for position in range { symbols.append(byteIDs[Int(bytes[position])]) }
-    if symbols.count > 1 { mergeAll() }
-    for symbol in symbols where symbol != Self.absent { ids.append(Int(symbol)) }
-  }
-
-  private mutating func mergeAll() {
+  /// Merges the symbols of one word, each in the merges' table. What a symbol becomes stands in the
+  /// place of its first part; the places of its other parts become `absent`.
+  mutating func merge(_ symbols: inout [Int32]) {
+    guard symbols.count > 1 else { return }
     let end = symbols.count
     next.removeAll(keepingCapacity: true)
     previous.removeAll(keepingCapacity: true)
@@ -40,7 +33,7 @@ struct BytePairMerger {
       previous.append(position - 1)
     }
     for position in 0..<end - 1 {
-      if let key = candidate(position, position + 1) { heap.append(key) }
+      if let key = candidate(symbols, position, position + 1) { heap.append(key) }
     }
     heap.restoreOrder()
 
@@ -58,15 +51,15 @@ struct BytePairMerger {
       next[left] = after
       if after < end {
         previous[after] = left
-        if let key = candidate(left, after) { heap.push(key) }
+        if let key = candidate(symbols, left, after) { heap.push(key) }
       }
       let before = previous[left]
-      if before >= 0, let key = candidate(before, left) { heap.push(key) }
+      if before >= 0, let key = candidate(symbols, before, left) { heap.push(key) }
     }
   }
 
   @inline(__always)
-  private func candidate(_ left: Int, _ right: Int) -> UInt64? {
+  private func candidate(_ symbols: [Int32], _ left: Int, _ right: Int) -> UInt64? {
     merges.merge(symbols[left], symbols[right]).map {
       $0.rank << Self.positionBits | UInt64(left)
     }

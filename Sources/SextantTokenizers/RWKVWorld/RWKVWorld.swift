@@ -1,0 +1,78 @@
+import SextantBytes
+
+/// The tokenizer of RWKV World (RWKV-5 to 7), read from its vocabulary, `rwkv_vocab_*.txt`.
+///
+/// A text is cut from left to right, each time by the longest token that it goes on with. Every
+/// byte has a token, so that every text can be encoded. The ids are the ones that the `rwkv`
+/// package gives. Id 0 is in no vocabulary: models use it as the end of a text.
+struct RWKVWorld: TokenizerFormat {
+  private let vocabulary: WorldVocabulary
+  private let trie: ByteTrie
+  let digest: Digest
+
+  /// The id that ends a text.
+  private static let endOfText = 0
+
+  /// Whether the first line starts as one of the vocabulary's: a number, a space, a literal.
+  static func recognizes(_ source: TokenizerSource) -> Bool {
+    let isDigit = { (byte: UInt8) in UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte }
+    let start = source.bytes.prefix(20)
+    let literal = start.drop(while: isDigit)
+    guard literal.startIndex > 0, literal.first == UInt8(ascii: " ") else { return false }
+    return ["'", "\"", "b'", "b\""].contains { literal.dropFirst().starts(with: $0.utf8) }
+  }
+
+  init(_ source: TokenizerSource) throws(FormatError) {
+    vocabulary = try WorldVocabulary(source.bytes, file: source.file)
+    trie = ByteTrie(vocabulary.tokens, in: vocabulary.blob)
+    digest = source.digest
+    if let (first, second) = trie.duplicate {
+      throw vocabulary.refusal(
+        line: second + 1, found: "the token of line \(first + 1)", expected: "each token once")
+    }
+    for byte in UInt8.min...UInt8.max
+    where trie.child(of: 0, by: byte).flatMap({ trie.place(at: $0) }) == nil {
+      throw FormatError(
+        .tokenizerUnsupported, file: source.file, found: "no token for byte \(byte)",
+        expected: "a token for every byte")
+    }
+  }
+
+  var vocabularySize: Int { vocabulary.places.count }
+
+  var specialTokenIDs: Set<Int> { [Self.endOfText] }
+
+  var endOfTextID: Int? { Self.endOfText }
+
+  func encode(_ text: String) -> [Int] {
+    let bytes = Array(text.utf8)
+    var ids: [Int] = []
+    ids.reserveCapacity(bytes.count / 3)
+    var position = 0
+    while let (place, end) = trie.longest(in: bytes, from: position, to: bytes.count) {
+      ids.append(vocabulary.ids[place])
+      position = end
+    }
+    return ids
+  }
+
+  func bytes(of id: Int) -> [UInt8]? {
+    vocabulary.place(of: id).map { Array(vocabulary.blob[vocabulary.tokens[$0]]) }
+  }
+
+  func token(_ id: Int) -> String? {
+    vocabulary.place(of: id).map {
+      String(decoding: vocabulary.file[vocabulary.literals[$0]], as: UTF8.self)
+    }
+  }
+
+  func id(ofToken token: String) -> Int? {
+    let text = Array(token.utf8)
+    guard let literal = try? PythonLiteral(text, from: 0, to: text.count),
+      literal.end == text.count,
+      let (place, end) = trie.longest(in: literal.value, from: 0, to: literal.value.count),
+      end == literal.value.count
+    else { return nil }
+    return vocabulary.ids[place]
+  }
+}

@@ -1,0 +1,195 @@
+import SextantBytes
+
+/// SentencePiece's byte-pair encoding as a `tokenizer.json` of the `tokenizers` package spells it
+/// out: the tokenizers of Llama 1 and 2, Mistral, Gemma and their relatives.
+///
+/// Encoding: added tokens are cut out of the text, spaces become "▁", and the characters of what
+/// remains are merged in the order of the merges. A character without a token becomes the tokens of
+/// its bytes.
+///
+/// The ids are the ones that the package gives with `add_special_tokens=False`.
+struct SentencePieceJSON: TokenizerFormat {
+  private let vocabulary: Vocabulary
+  private let added: AddedTokens
+  private let pairs: CharacterPairs
+  private let metaspace: Metaspace?
+  let addsLeadingSpace: Bool
+  let digest: Digest
+  let specialTokenIDs: Set<Int>
+  let endOfTextID: Int?
+
+  /// Whether the model falls back to bytes, which a byte-level one has no need to.
+  static func recognizes(_ source: TokenizerSource) -> Bool {
+    guard case .object(let model)? = try? source.json?.object()["model"] else { return false }
+    return model["byte_fallback"] == true
+  }
+
+  init(_ source: TokenizerSource) throws(FormatError) {
+    let json = try TokenizerJSON(source)
+    guard try !json.checkModel(byteFallback: true) else {
+      throw try json.model.member("ignore_merges").unsupported(expected: "false")
+    }
+    let normalizer = try json.normalizer()
+    metaspace = try json.metaspace(normalizer)
+    addsLeadingSpace = try json.spaceDecoderDropsFirst()
+    try json.checkPostProcessor()
+    let tokens = try json.tokens(normalizer: normalizer)
+    vocabulary = tokens.vocabulary
+    added = tokens.added
+    let byteIDs = try Self.byteIDs(of: tokens.words, at: json.model.member("vocab"))
+    var characters = CharacterSymbols()
+    for id in 0..<tokens.words.size {
+      guard let token = tokens.words.token(id)?.unicodeScalars, token.count == 1 else { continue }
+      for scalar in token { characters[scalar.value] = Int32(id) }
+    }
+    pairs = CharacterPairs(
+      merges: MergeTable(tokens.merges, symbolCount: tokens.words.size), characters: characters,
+      tokenCount: Int32(tokens.words.size), fallback: .mergingBytes(byteIDs),
+      marker: SpaceMarker.bytes,
+      // Without a token of its own, a marker would be three bytes that could merge backwards.
+      splitsAtMarker: tokens.words.id(of: SpaceMarker.string) != nil
+        && !tokens.merges.contains {
+          CharacterPairs.crossesWords(
+            (tokens.words.token(Int($0.result)) ?? "").utf8, marker: SpaceMarker.bytes)
+        })
+    digest = source.digest
+    specialTokenIDs = added.specialTokenIDs
+    endOfTextID = added.endOfTextID
+  }
+
+  private static func byteIDs(
+    of words: Vocabulary, at node: JSONNode
+  ) throws(FormatError) -> [Int32] {
+    var ids: [Int32] = []
+    for byte in UInt8.min...UInt8.max {
+      guard let id = words.id(of: ByteToken.name(byte)) else {
+        throw node.unsupported(
+          found: "no token \(ByteToken.name(byte))", expected: "a token for every byte")
+      }
+      ids.append(Int32(id))
+    }
+    return ids
+  }
+
+  var vocabularySize: Int { vocabulary.size }
+
+  func encode(_ text: String) -> [Int] {
+    var writer = CharacterPairWriter(pairs, textByteCount: text.utf8.count)
+    added.forEachPiece(of: text) { piece in
+      switch piece {
+      case .token(let id): writer.append(id)
+      case .text(let bytes, let range, let isStart):
+        guard let metaspace else { return writer.write(bytes, range) }
+        metaspace.forEachWord(in: bytes, range: range, isStart: isStart) { writer.write($0, $1) }
+      }
+    }
+    return writer.ids
+  }
+
+  func bytes(of id: Int) -> [UInt8]? {
+    vocabulary.spelling(of: id).map { token in
+      if let byte = ByteToken.byte(of: token) { return [byte] }
+      return SpaceMarker.unmark(token.utf8)
+    }
+  }
+
+  func token(_ id: Int) -> String? { vocabulary.token(id) }
+
+  func id(ofToken token: String) -> Int? { vocabulary.id(of: token) }
+}
+
+/// The pre-tokenizer that writes spaces as "▁".
+struct Metaspace: Sendable {
+  /// Which texts get a "▁" before them, if they do not start with one.
+  enum Prefix: String {
+    /// Each piece between added tokens.
+    case always
+    /// The start of the whole text.
+    case first
+    case never
+  }
+
+  var prefix: Prefix
+  /// Whether a word starts at each "▁", so that no merge goes across.
+  var splits: Bool
+
+  /// Calls `body` with each word of the text `bytes[range]`, in order.
+  func forEachWord(
+    in bytes: [UInt8], range: Range<Int>, isStart: Bool,
+    _ body: (_ buffer: [UInt8], _ range: Range<Int>) -> Void
+  ) {
+    let marker = SpaceMarker.bytes
+    var text = SpaceMarker.mark(bytes[range]) ?? Array(bytes[range])
+    if prefix == .always || prefix == .first && isStart, !text.starts(with: marker) {
+      text = marker + text
+    }
+    guard splits else { return body(text, text.indices) }
+    var start = 0
+    for position in text.indices.dropFirst()
+    where text[position] == marker[0] && text[position...].starts(with: marker) {
+      body(text, start..<position)
+      start = position
+    }
+    body(text, start..<text.count)
+  }
+}
+
+extension TokenizerJSON {
+  /// The pre-tokenizer, where one does anything.
+  fileprivate func metaspace(_ normalizer: TextNormalizer) throws(FormatError) -> Metaspace? {
+    guard let node = try root.optionalMember("pre_tokenizer") else { return nil }
+    let type = try node.member("type")
+    switch try type.string() {
+    case "Split" where normalizer.steps.contains(.markSpaces):
+      // Gemma splits at spaces, of which the normalizer has left none.
+      try node.supportOnly(["type", "pattern", "behavior", "invert"])
+      let pattern = try node.member("pattern")
+      try pattern.supportOnly(["String"])
+      try pattern.member("String").supportText(" ")
+      if let invert = try node.optionalMember("invert"), try invert.boolean() {
+        throw invert.unsupported(expected: "false")
+      }
+      return nil
+    case "Metaspace":
+      try node.supportOnly(["type", "replacement", "prepend_scheme", "split"])
+      try node.member("replacement").supportText(SpaceMarker.string)
+      let scheme = try node.member("prepend_scheme")
+      guard let prefix = Metaspace.Prefix(rawValue: try scheme.string()) else {
+        throw scheme.unsupported(expected: "\"always\", \"first\" or \"never\"")
+      }
+      let splits = try node.optionalMember("split")?.boolean() ?? true
+      return Metaspace(prefix: prefix, splits: splits)
+    default:
+      throw type.unsupported(expected: "none, or \"Metaspace\"")
+    }
+  }
+
+  /// Checks that the decoder joins tokens and bytes and writes spaces for "▁", and returns whether it
+  /// drops the first space.
+  fileprivate func spaceDecoderDropsFirst() throws(FormatError) -> Bool {
+    let expected = "\"Sequence\" of \"Replace\", \"ByteFallback\", \"Fuse\" and maybe \"Strip\""
+    guard let node = try root.optionalMember("decoder") else {
+      throw root.unsupported(found: "no decoder", expected: expected)
+    }
+    try node.member("type").supportText("Sequence")
+    try node.supportOnly(["type", "decoders"])
+    let decoders = try node.member("decoders")
+    let steps = try decoders.elements()
+    guard 3...4 ~= steps.count else {
+      throw decoders.unsupported(found: "\(steps.count) decoders", expected: expected)
+    }
+    for (step, type) in zip(steps, ["Replace", "ByteFallback", "Fuse", "Strip"]) {
+      try step.member("type").supportText(type)
+    }
+    try steps[0].supportReplacement(of: SpaceMarker.string, by: " ")
+    for step in steps[1...2] { try step.supportOnly(["type"]) }
+    guard steps.count == 4 else { return false }
+    try steps[3].supportOnly(["type", "content", "start", "stop"])
+    try steps[3].member("content").supportText(" ")
+    for (key, count) in [("start", 1), ("stop", 0)] {
+      let node = try steps[3].member(key)
+      guard try node.integer() == count else { throw node.unsupported(expected: "\(count)") }
+    }
+    return true
+  }
+}

@@ -1,0 +1,108 @@
+import SextantBytes
+
+/// SentencePiece's byte-pair encoding, read from a `tokenizer.model`.
+///
+/// Encoding: the text is normalised, user-defined pieces are cut out of it, and the characters of
+/// what remains are merged, two neighbours at a time, into the piece of the highest score. A
+/// character without a piece becomes the pieces of its bytes or the unknown piece.
+///
+/// The ids are the ones that the `sentencepiece` package gives. Control pieces spelled out in a
+/// text are text.
+struct SentencePieceModel: TokenizerFormat {
+  private let file: SentencePieceFile
+  private let pairs: CharacterPairs
+  private let normalizer: SentencePieceNormalizer
+  /// The ids of user-defined pieces, by their places in the trie that finds them.
+  private let userDefined: [Int]
+  private let places: [ExactString: Int]
+  private let unknownID: Int
+  let digest: Digest
+  let specialTokenIDs: Set<Int>
+  let endOfTextID: Int?
+
+  /// Whether the file starts as a message whose first field is a piece that starts with its text.
+  static func recognizes(_ source: TokenizerSource) -> Bool {
+    let start = source.bytes.prefix(8)
+    guard start.first == 0x0A else { return false }
+    return start.dropFirst().drop { $0 & 0x80 != 0 }.dropFirst().first == 0x0A
+  }
+
+  init(_ source: TokenizerSource) throws(FormatError) {
+    let file = try SentencePieceFile(source)
+    try file.checkKind()
+    let places = try file.places()
+    let unknownID = try file.unknownID()
+    let byteIDs = try file.byteIDs(places)
+    let merges = PieceMerges(
+      file.pieces.map { ($0.text, $0.score, $0.kind == .normal || $0.kind == .unused) },
+      in: file.bytes)
+    try file.checkUnused(merges.merges)
+
+    let userDefined = file.pieces.indices.filter { file.pieces[$0].kind == .userDefined }
+    let marker = file.normalizer.marksSpaces ? SpaceMarker.bytes : [UInt8(ascii: " ")]
+    normalizer = SentencePieceNormalizer(
+      map: try file.characterMap(),
+      kept: ByteTrie(userDefined.map { file.pieces[$0].text }, in: file.bytes),
+      addsPrefix: file.normalizer.addsPrefix,
+      removesExtraSpaces: file.normalizer.removesExtraSpaces, marker: marker)
+    pairs = CharacterPairs(
+      merges: MergeTable(merges.merges, symbolCount: merges.symbolCount),
+      characters: merges.characters, tokenCount: Int32(file.pieces.count),
+      fallback: byteIDs.map { .bytes($0, unknown: Int32(unknownID)) } ?? .token(Int32(unknownID)),
+      marker: marker,
+      splitsAtMarker: !file.pieces.contains {
+        $0.kind != .userDefined
+          && CharacterPairs.crossesWords(file.bytes[$0.text], marker: marker)
+      })
+    self.file = file
+    self.places = places
+    self.userDefined = userDefined
+    self.unknownID = unknownID
+    digest = source.digest
+    let special = file.pieces.indices.filter { file.pieces[$0].kind == .control }
+    specialTokenIDs = Set(special)
+    endOfTextID = special.first {
+      file.bytes[file.pieces[$0].text].elementsEqual(file.trainer.endPiece)
+    }
+  }
+
+  var vocabularySize: Int { file.pieces.count }
+
+  var addsLeadingSpace: Bool { normalizer.addsPrefix || normalizer.removesExtraSpaces }
+
+  func encode(_ text: String) -> [Int] {
+    let bytes = normalizer.normalize(Array(text.utf8))
+    var writer = CharacterPairWriter(pairs, textByteCount: bytes.count)
+    var textStart = 0
+    var position = 0
+    while position < bytes.count {
+      if let (place, end) = normalizer.kept.longest(in: bytes, from: position, to: bytes.count) {
+        writer.write(bytes, textStart..<position)
+        writer.append(userDefined[place])
+        position = end
+        textStart = end
+      } else {
+        position += bytes.scalar(at: position).byteCount
+      }
+    }
+    writer.write(bytes, textStart..<bytes.count)
+    return writer.ids
+  }
+
+  func bytes(of id: Int) -> [UInt8]? {
+    guard file.pieces.indices.contains(id) else { return nil }
+    let text = file.bytes[file.pieces[id].text]
+    switch file.pieces[id].kind {
+    case .byte: return ByteToken.byte(of: String(decoding: text, as: UTF8.self)).map { [$0] }
+    case .control: return Array(text)
+    case .unknown: return file.trainer.unknownSurface
+    case .normal, .userDefined, .unused: return SpaceMarker.unmark(text)
+    }
+  }
+
+  func token(_ id: Int) -> String? {
+    file.pieces.indices.contains(id) ? file.text(file.pieces[id]) : nil
+  }
+
+  func id(ofToken token: String) -> Int? { places[ExactString(token)] }
+}

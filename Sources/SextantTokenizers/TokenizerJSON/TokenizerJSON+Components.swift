@@ -1,0 +1,126 @@
+import SextantBytes
+
+/// The components of a `tokenizer.json` that its kinds have in common: each is one of those that
+/// are understood, with options that are understood, or it is refused by its name.
+extension TokenizerJSON {
+  /// Checks the model's kind and options, and returns whether it ignores merges for whole words.
+  ///
+  /// - Parameter byteFallback: whether characters without a token become one token for each byte.
+  func checkModel(byteFallback: Bool) throws(FormatError) -> Bool {
+    if let type = try model.optionalMember("type"), try type.string() != "BPE" {
+      throw type.unsupported(expected: "\"BPE\"")
+    }
+    // `unk_token` and `fuse_unk` do not matter, because every byte must have a token.
+    try model.supportOnly([
+      "type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
+      "fuse_unk", "byte_fallback", "ignore_merges", "vocab", "merges",
+    ])
+    if let dropout = try model.optionalMember("dropout"), try dropout.number() != 0 {
+      throw dropout.unsupported(expected: "null: ids must not depend on chance")
+    }
+    for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
+      if let affix = try model.optionalMember(key), try !affix.string().isEmpty {
+        throw affix.unsupported(expected: "null or \"\"")
+      }
+    }
+    if let fallback = try model.optionalMember("byte_fallback"),
+      try fallback.boolean() != byteFallback
+    {
+      throw fallback.unsupported(expected: "\(byteFallback)")
+    }
+    return try model.optionalMember("ignore_merges")?.boolean() ?? false
+  }
+
+  /// The normalizer: none, NFC, the two that write spaces as SentencePiece does, or several.
+  func normalizer() throws(FormatError) -> TextNormalizer {
+    var normalizer = TextNormalizer()
+    if let node = try root.optionalMember("normalizer") { try append(node, to: &normalizer) }
+    return normalizer
+  }
+
+  private func append(
+    _ node: JSONNode, to normalizer: inout TextNormalizer
+  ) throws(FormatError) {
+    let type = try node.member("type")
+    switch try type.string() {
+    case "NFC":
+      try node.supportOnly(["type"])
+      normalizer.steps.append(.nfc)
+    case "Prepend":
+      try node.supportOnly(["type", "prepend"])
+      try node.member("prepend").supportText(SpaceMarker.string)
+      normalizer.steps.append(.prependMarker)
+    case "Replace":
+      try node.supportReplacement(of: " ", by: SpaceMarker.string)
+      normalizer.steps.append(.markSpaces)
+    case "Sequence":
+      try node.supportOnly(["type", "normalizers"])
+      for child in try node.member("normalizers").elements() { try append(child, to: &normalizer) }
+    default:
+      throw type.unsupported(expected: "\"NFC\", \"Prepend\", \"Replace\" or \"Sequence\"")
+    }
+  }
+
+  /// Checks that the post-processor changes no ids when no special tokens are asked for.
+  func checkPostProcessor() throws(FormatError) {
+    if let node = try root.optionalMember("post_processor") { try checkPostProcessor(node) }
+  }
+
+  private func checkPostProcessor(_ node: JSONNode) throws(FormatError) {
+    let type = try node.member("type")
+    switch try type.string() {
+    case "ByteLevel": break  // trims offsets, which are not computed here
+    case "Sequence":
+      for child in try node.member("processors").elements() { try checkPostProcessor(child) }
+    case "TemplateProcessing":
+      let single = try node.member("single")
+      var sequences: [String] = []
+      for piece in try single.elements() {
+        try piece.supportOnly(["Sequence", "SpecialToken"])
+        if let sequence = try piece.optionalMember("Sequence") {
+          sequences.append(try sequence.member("id").string())
+        }
+      }
+      guard sequences == ["A"] else {
+        throw single.unsupported(
+          found: "a template with \(sequences.count) sequences", expected: "sequence A once")
+      }
+    default:
+      throw type.unsupported(expected: "\"ByteLevel\", \"TemplateProcessing\" or \"Sequence\"")
+    }
+  }
+}
+
+extension JSONNode {
+  /// A refusal of something that is valid but that this program does not do.
+  func unsupported(found: String? = nil, expected: String) -> FormatError {
+    var refusal = refusal(found: found, expected: expected)
+    refusal.code = .tokenizerUnsupported
+    refusal.remedy = refusal.code.remedy
+    return refusal
+  }
+
+  /// Refuses members other than these as unsupported: an unknown option could change ids.
+  func supportOnly(_ keys: [String]) throws(FormatError) {
+    for (key, child) in try members() where !keys.contains(key) {
+      throw child.unsupported(
+        found: "a member \"\(key)\"", expected: "only \(keys.joined(separator: ", "))")
+    }
+  }
+
+  /// Refuses any text but this one as unsupported.
+  func supportText(_ text: String) throws(FormatError) {
+    guard try string().utf8.elementsEqual(text.utf8) else {
+      throw unsupported(expected: "\"\(text)\"")
+    }
+  }
+
+  /// Refuses a "Replace" other than of one text by another.
+  func supportReplacement(of text: String, by content: String) throws(FormatError) {
+    try supportOnly(["type", "pattern", "content"])
+    let pattern = try member("pattern")
+    try pattern.supportOnly(["String"])
+    try pattern.member("String").supportText(text)
+    try member("content").supportText(content)
+  }
+}
