@@ -139,7 +139,9 @@ let package = Package(
       dependencies: ["SextantTokenizers", "SextantBytes", "SextantTestSupport"]),
     .testTarget(
       name: "SextantConversionTests",
-      dependencies: ["SextantConversion", "SextantCheckpoints", "SextantTestSupport"]),
+      dependencies: [
+        "SextantConversion", "SextantCheckpoints", "SextantTokenizers", "SextantTestSupport",
+      ]),
     .testTarget(
       name: "SextantEvaluationTests", dependencies: ["SextantEvaluation", "SextantTestSupport"]),
     .testTarget(

@@ -11,8 +11,13 @@ public struct CheckpointSource: Sendable {
 
   /// The path of `config.json` beside the checkpoint, if there is one.
   public var configuration: String? { sideFile("config.json") }
-  /// The path of `tokenizer.json` beside the checkpoint, if there is one.
-  public var tokenizer: String? { sideFile("tokenizer.json") }
+  /// The paths of tokenizers beside the checkpoint, the one to prefer first: `tokenizer.json`,
+  /// `tokenizer.model`, `rwkv_vocab_*.txt`.
+  public var tokenizers: [String] {
+    let names = (try? Folder(folder).entries()) ?? []
+    let vocabularies = names.filter { $0.hasPrefix("rwkv_vocab_") && $0.hasSuffix(".txt") }
+    return (["tokenizer.json", "tokenizer.model"] + vocabularies).compactMap { sideFile($0) }
+  }
 
   /// The path of a file beside the checkpoint, if there is one of that name.
   public func sideFile(_ name: String) -> String? { Folder(folder).file(name) }

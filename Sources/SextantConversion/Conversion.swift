@@ -12,7 +12,8 @@ public struct ConversionOptions: Sendable {
   public var dataType: DataType?
   /// The path of a `config.json`, where the source has none beside it.
   public var configuration: String?
-  /// The path of a `tokenizer.json`, where the source has none beside it.
+  /// The path of a tokenizer's file, where the source has none beside it, or the name of a tokenizer
+  /// without one: `bytes`.
   public var tokenizer: String?
   /// The name of the architecture, where the configuration does not tell.
   public var architecture: String?
@@ -85,7 +86,7 @@ public struct Conversion {
     attachments = try Self.readTokenizer(
       source, options, vocabularySize: mapping.rowCount(of: architecture.tiedPair.embedding))
     if attachments.isEmpty {
-      notes.append("no tokenizer.json found: the model takes token ids only (--tokenizer adds one)")
+      notes.append("no tokenizer found: the model takes token ids only (--tokenizer adds one)")
     }
   }
 
@@ -122,15 +123,14 @@ public struct Conversion {
   private static func readTokenizer(
     _ source: CheckpointSource, _ options: ConversionOptions, vocabularySize: Int
   ) throws(FormatError) -> [(name: String, bytes: [UInt8])] {
-    guard let path = options.tokenizer ?? source.tokenizer else { return [] }
-    let bytes = try InputFile(path).readAll(limit: Tokenizers.byteCountLimit)
-    let tokenizer = try Tokenizers.load(bytes: bytes, file: path)
+    guard let file = try ModelTokenizer.find(options.tokenizer, beside: source) else { return [] }
+    let tokenizer = try Tokenizers.load(bytes: file.bytes, file: file.path)
     guard tokenizer.vocabularySize <= vocabularySize else {
       throw FormatError(
-        .modelTokenizer, file: path, found: "ids up to \(tokenizer.vocabularySize - 1)",
+        .modelTokenizer, file: file.path, found: "ids up to \(tokenizer.vocabularySize - 1)",
         expected: "ids below the \(vocabularySize) rows of the embedding")
     }
-    return [(ModelTokenizer.attachmentName, bytes)]
+    return [(ModelTokenizer.attachmentName, file.bytes)]
   }
 
   // MARK: Writing

@@ -102,7 +102,7 @@ public struct Generator {
     var result = Generation(state: state)
     result.promptCount = prompt.count
     var sampler = Sampler(options.sampling)
-    var decoder = StreamingDecoder(tokenizer)
+    var decoder = StreamingDecoder(tokenizer, continuing: true)
     var logits = try model.run(TokenBatch(prompt), from: &state, tap: tap)  // [1, 1, V]
     while result.tokens.count < options.tokenCount {
       let token = try sampler.choose(logits.values)

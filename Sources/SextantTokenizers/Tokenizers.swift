@@ -11,6 +11,11 @@ public enum Tokenizers {
     SentencePieceModel.self,
   ]
 
+  /// The file of a tokenizer that needs none: `bytes`, for models that read bytes.
+  public static func builtIn(named name: String) -> [UInt8]? {
+    name == "bytes" ? RawBytes.content : nil
+  }
+
   /// Reads a tokenizer from the bytes of its file, whose format is told by its content.
   ///
   /// - Parameters:
@@ -23,8 +28,8 @@ public enum Tokenizers {
     let source = try TokenizerSource(bytes: bytes, file: file)
     for format in formats where format.recognizes(source) { return try format.init(source) }
     throw FormatError(
-      .tokenizerUnsupported, file: file, found: "neither a JSON object nor another known format",
-      expected: "a tokenizer.json")
+      .tokenizerUnsupported, file: file, found: "no known format",
+      expected: "a tokenizer.json, a tokenizer.model or an RWKV vocabulary")
   }
 }
 

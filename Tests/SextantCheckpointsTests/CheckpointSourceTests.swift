@@ -16,13 +16,28 @@ private let index = Array("{\"weight_map\":{\"w\":\"model-00001-of-00001.safeten
   #expect(source.folder == folder)
   #expect(source.checkpoint.path == "\(folder)/model.safetensors")
   #expect(source.configuration == "\(folder)/config.json")
-  #expect(source.tokenizer == nil)
+  #expect(source.tokenizers.isEmpty)
   #expect(source.sideFile("config.json") != nil)
   #expect(source.warnings.isEmpty)
 
   let file = try CheckpointSource.open("\(folder)/model.safetensors")
   #expect(file.folder == folder)
   #expect(file.configuration == "\(folder)/config.json")
+}
+
+@Test func findsTokenizersBesideTheCheckpointTheOneToPreferFirst() throws {
+  let folder = TemporaryFolder()
+  folder.write(model, to: "model.safetensors")
+  let names = [
+    "rwkv_vocab_v20230424.txt", "rwkv_vocab_other.txt", "tokenizer.model", "tokenizer.json",
+  ]
+  for name in names + ["vocab.txt", "rwkv_vocab_v1.json"] { folder.write("x", to: name) }
+  let source = try CheckpointSource.open(folder.path)
+  #expect(
+    source.tokenizers
+      == [
+        "tokenizer.json", "tokenizer.model", "rwkv_vocab_other.txt", "rwkv_vocab_v20230424.txt",
+      ].map { folder.path($0) })
 }
 
 @Test func opensShardsByFolderAndByIndex() throws {

@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantTestSupport
 import Testing
 
 @testable import SextantTokenizers
@@ -28,6 +29,49 @@ struct PreTokenizerTests {
   ])
   func splitsByThePatternOfGPT2(text: String, words: [String]) {
     #expect(split(text, [.split(.gpt2)]) == words)
+  }
+
+  @Test(arguments: [
+    ("it's IT'S x'\u{17F} 'st", ["it", "'s", " IT", "'S", " x", "'\u{17F}", " '", "st"]),
+    ("a'Re'vE'LL'd'mx'k", ["a", "'Re", "'vE", "'LL", "'d", "'m", "x", "'k"]),
+    ("a  b \n\n c\t\td", ["a", " ", " b", " \n\n", " c", "\t", "\td"]),
+    ("12345 ２３４٥", ["123", "45", " ", "２３４", "٥"]),
+    ("!!\r\n\r\n x\n", ["!!\r\n\r\n", " x", "\n"]),
+    ("\u{2028}a \u{2028}\n b", ["\u{2028}a", " \u{2028}\n", " b"]),
+    (" \n \r  x", [" \n \r", " ", " x"]),
+    ("e\u{301}a (b) $5", ["e", "\u{301}a", " (", "b", ")", " $", "5"]),
+    ("'", ["'"]), ("'l", ["'l"]), (" ", [" "]), ("  ", ["  "]), ("\n", ["\n"]),
+  ])
+  func splitsByThePatternOfGPT4(text: String, words: [String]) {
+    #expect(split(text, [.split(.gpt4(numbers: 3))]) == words)
+  }
+
+  @Test func splitsNumbersOneByOneByThePatternOfQwen2() {
+    #expect(split("a12 3", [.split(.gpt4(numbers: 1))]) == ["a", "1", "2", " ", "3"])
+  }
+
+  /// The digests are over the byte counts of all words, 32 bits each, as the package splits them.
+  @Test(arguments: [("gpt4", SplitPattern.gpt4(numbers: 3)), ("qwen2", .gpt4(numbers: 1))])
+  func splitsDifficultLinesLikeThePackage(name: String, pattern: SplitPattern) throws {
+    let path = PackageFiles.fixture("tokenizer/splits.json")
+    let digests = try JSONNode(parsing: bytes(of: path), code: .dataRecord, file: path)
+    var hash = SHA256()
+    for line in try KnownTokenizer.lines() {
+      let text = line.bytes
+      var counts: [UInt8] = []
+      PreTokenizer(steps: [.split(pattern)]).forEachWord(in: text, range: text.indices) {
+        counts += UInt32($1.count).littleEndianBytes
+      }
+      hash.update(counts)
+    }
+    #expect(try hash.finalize().description == digests.member(name).string())
+  }
+
+  @Test func knowsPatternsByEverySpelling() {
+    for (spelling, pattern) in SplitPattern.published {
+      #expect(SplitPattern(spelling: spelling) == pattern)
+    }
+    #expect(SplitPattern(spelling: #"\s+"#) == nil)
   }
 
   @Test(arguments: [

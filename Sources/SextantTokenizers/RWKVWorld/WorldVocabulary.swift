@@ -111,7 +111,8 @@ struct WorldVocabulary: Sendable {
     else { return }
     var refusal = self.refusal(
       line: tokens.count, found: "\(token.count) bytes, \(blob.count) so far",
-      expected: "at most \(Self.tokenByteCountLimit) in a token, \(Self.tokensByteCountLimit) in all")
+      expected:
+        "at most \(Self.tokenByteCountLimit) in a token, \(Self.tokensByteCountLimit) in all")
     refusal.code = .tokenizerUnsupported
     refusal.remedy = refusal.code.remedy
     throw refusal

@@ -9,7 +9,7 @@ struct CharacterPairs: Sendable {
     /// The tokens of its bytes, which may merge as any other.
     case mergingBytes([Int32])
     /// The tokens of its bytes, once nothing merges any more.
-    case bytes([Int32], unknown: Int32)
+    case bytes([Int32])
     /// The unknown token, once for each run of such characters.
     case token(Int32)
   }
@@ -54,7 +54,11 @@ struct CharacterSymbols: Sendable {
       return symbol == Self.none ? nil : symbol
     }
     set {
-      if scalar < 128 { ascii[Int(scalar)] = newValue ?? Self.none } else { others[scalar] = newValue }
+      if scalar < 128 {
+        ascii[Int(scalar)] = newValue ?? Self.none
+      } else {
+        others[scalar] = newValue
+      }
     }
   }
 }
@@ -155,12 +159,12 @@ struct CharacterPairWriter {
     var isWhole = true
     for (index, symbol) in symbols.enumerated() where symbol != PairMerger.absent {
       switch pairs.fallback {
-      case .bytes(let byteIDs, let unknown) where symbol >= pairs.tokenCount || symbol == unknown:
+      case .bytes(let byteIDs) where symbol >= pairs.tokenCount:
         let offset = offsets[index]
         for byte in bytes[offset..<offset + bytes.scalar(at: offset).byteCount] {
           ids.append(Int(byteIDs[Int(byte)]))
         }
-      case .token(let unknown) where symbol >= pairs.tokenCount || symbol == unknown:
+      case .token(let unknown) where symbol >= pairs.tokenCount:
         isWhole = false
         if !endsUnknown { ids.append(Int(unknown)) }
         endsUnknown = true

@@ -14,18 +14,19 @@ struct PieceMerges {
 
   /// Works the merges out, in time and memory that the pieces' bytes bound.
   ///
-  /// - Parameter pieces: the pieces' ranges in `bytes`, their scores, and whether merges may lead to
-  ///   them.
-  init(_ pieces: [(text: Range<Int>, score: Float, merges: Bool)], in bytes: [UInt8]) {
+  /// Only normal and unused pieces are merged; of single characters only normal ones have a symbol.
+  init(_ pieces: [SentencePieceFile.Piece], in bytes: [UInt8]) {
     // Of symbols that are no tokens the first stands for every character that no piece has.
     symbolCount = pieces.count + 1
     var merged: [Int] = []
     for (id, piece) in pieces.enumerated() {
       let first = bytes.scalar(at: piece.text.lowerBound)
-      if first.byteCount == piece.text.count {
+      switch piece.kind {
+      case .normal where first.byteCount == piece.text.count:
         characters[first.value] = Int32(id)
-      } else if piece.merges {
-        merged.append(id)
+      case .normal, .unused:
+        if first.byteCount < piece.text.count { merged.append(id) }
+      case .unknown, .control, .userDefined, .byte: break
       }
     }
     let ranks = Self.ranks(of: pieces.map(\.score))

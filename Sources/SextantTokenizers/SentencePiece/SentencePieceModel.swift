@@ -15,7 +15,6 @@ struct SentencePieceModel: TokenizerFormat {
   /// The ids of user-defined pieces, by their places in the trie that finds them.
   private let userDefined: [Int]
   private let places: [ExactString: Int]
-  private let unknownID: Int
   let digest: Digest
   let specialTokenIDs: Set<Int>
   let endOfTextID: Int?
@@ -33,9 +32,7 @@ struct SentencePieceModel: TokenizerFormat {
     let places = try file.places()
     let unknownID = try file.unknownID()
     let byteIDs = try file.byteIDs(places)
-    let merges = PieceMerges(
-      file.pieces.map { ($0.text, $0.score, $0.kind == .normal || $0.kind == .unused) },
-      in: file.bytes)
+    let merges = PieceMerges(file.pieces, in: file.bytes)
     try file.checkUnused(merges.merges)
 
     let userDefined = file.pieces.indices.filter { file.pieces[$0].kind == .userDefined }
@@ -48,7 +45,7 @@ struct SentencePieceModel: TokenizerFormat {
     pairs = CharacterPairs(
       merges: MergeTable(merges.merges, symbolCount: merges.symbolCount),
       characters: merges.characters, tokenCount: Int32(file.pieces.count),
-      fallback: byteIDs.map { .bytes($0, unknown: Int32(unknownID)) } ?? .token(Int32(unknownID)),
+      fallback: byteIDs.map { .bytes($0) } ?? .token(Int32(unknownID)),
       marker: marker,
       splitsAtMarker: !file.pieces.contains {
         $0.kind != .userDefined
@@ -57,7 +54,6 @@ struct SentencePieceModel: TokenizerFormat {
     self.file = file
     self.places = places
     self.userDefined = userDefined
-    self.unknownID = unknownID
     digest = source.digest
     let special = file.pieces.indices.filter { file.pieces[$0].kind == .control }
     specialTokenIDs = Set(special)
@@ -68,7 +64,10 @@ struct SentencePieceModel: TokenizerFormat {
 
   var vocabularySize: Int { file.pieces.count }
 
-  var addsLeadingSpace: Bool { normalizer.addsPrefix || normalizer.removesExtraSpaces }
+  // Spaces that are no markers are never dropped.
+  var addsLeadingSpace: Bool {
+    file.normalizer.marksSpaces && (normalizer.addsPrefix || normalizer.removesExtraSpaces)
+  }
 
   func encode(_ text: String) -> [Int] {
     let bytes = normalizer.normalize(Array(text.utf8))

@@ -37,7 +37,11 @@ struct Convert: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The model's tokenizer, where it is not beside the weights.", valueName: "tokenizer.json"))
+      """
+      The model's tokenizer, where it is not beside the weights: tokenizer.json, tokenizer.model or \
+      rwkv_vocab_*.txt; or the word bytes, for a model that reads bytes.
+      """,
+      valueName: "file"))
   var tokenizer: String?
 
   @Option(

@@ -14,7 +14,7 @@ extension Report {
     facts = [
       ("parameters", Format.count(parameters)), ("weights", Format.bytes(bytes)),
       ("config.json", source.configuration.map { printable($0) } ?? "none beside it"),
-      ("tokenizer.json", source.tokenizer.map { printable($0) } ?? "none beside it"),
+      ("tokenizer", source.tokenizers.first.map { printable($0) } ?? "none beside it"),
     ]
     for (key, value) in metadata {
       facts.append(("metadata \(printable(key))", printable(value, limit: 80)))

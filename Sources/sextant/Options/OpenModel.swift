@@ -31,7 +31,7 @@ struct OpenModel {
       throw FormatError(
         .modelTokenizer, file: store.path, found: "a model without a tokenizer",
         expected: "one, to read text with",
-        remedy: "Convert again with --tokenizer tokenizer.json.")
+        remedy: "Convert again with --tokenizer FILE, or --tokenizer bytes for a model of bytes.")
     }
     return tokenizer
   }

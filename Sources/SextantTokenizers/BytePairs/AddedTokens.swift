@@ -1,0 +1,73 @@
+/// The added tokens of a tokenizer, and the normalizer between the two places where they are looked
+/// for.
+struct AddedTokens: Sendable {
+  /// The tokens, as the file declares them.
+  var tokens: [AddedToken] = []
+  /// What is done to the text between them.
+  var normalizer = TextNormalizer()
+  /// Finds tokens in the text as it is.
+  var raw = AddedTokenMatcher()
+  /// Finds tokens in normalised text.
+  var normalized = AddedTokenMatcher()
+
+  /// The ids of the special ones.
+  var specialTokenIDs: Set<Int> { Set(tokens.filter(\.special).map(\.id)) }
+
+  /// The id of the special one that ends a text, told by its name.
+  var endOfTextID: Int? {
+    Self.endOfTextNames.lazy.compactMap { name in
+      tokens.first { $0.special && $0.content.utf8.elementsEqual(name.utf8) }?.id
+    }.first
+  }
+
+  /// The names under which special tokens end a text, the most telling first.
+  private static let endOfTextNames = [
+    "<|endoftext|>", "<|end_of_text|>", "<|end▁of▁sentence|>", "</s>", "<eos>", "[EOS]",
+  ]
+
+  /// A part of a text.
+  enum Piece {
+    /// A token's id.
+    case token(Int)
+    /// Normalised text between tokens: a range of `bytes`, never empty; and whether it is the start
+    /// of the whole text.
+    case text(bytes: [UInt8], range: Range<Int>, isStart: Bool)
+  }
+
+  /// Calls `body` with each part of a text, in order.
+  func forEachPiece(of text: String, _ body: (Piece) -> Void) {
+    let bytes = Array(text.utf8)
+    for piece in raw.pieces(of: bytes) {
+      switch piece {
+      case .token(let id): body(.token(id))
+      case .text(let range):
+        let part = range.count == bytes.count ? bytes : Array(bytes[range])
+        let normal = normalizer.normalize(part) ?? part
+        for piece in normalized.pieces(of: normal) {
+          switch piece {
+          case .token(let id): body(.token(id))
+          case .text(let inner):
+            let isStart = range.lowerBound == 0 && inner.lowerBound == 0
+            body(.text(bytes: normal, range: inner, isStart: isStart))
+          }
+        }
+      }
+    }
+  }
+}
+
+/// A token that is found in a text before anything is split or merged.
+struct AddedToken: Sendable, Equatable {
+  var id: Int
+  var content: String
+  /// Whether it steers the model rather than stands for text.
+  var special = false
+  /// Whether it counts only where no word character touches it.
+  var singleWord = false
+  /// Whether it swallows the white space before it.
+  var stripsLeft = false
+  /// Whether it swallows the white space after it.
+  var stripsRight = false
+  /// Whether it is looked for in the normalised text rather than in the original.
+  var normalized = false
+}

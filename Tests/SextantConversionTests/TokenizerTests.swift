@@ -1,0 +1,89 @@
+import SextantBytes
+import SextantCheckpoints
+import SextantConversion
+import SextantStore
+import SextantTestSupport
+import SextantTokenizers
+import Testing
+
+/// Which tokenizer a model takes along.
+@Suite struct TokenizerTests {
+  private let folder = TemporaryFolder()
+
+  /// A folder with the tiny model, of 101 rows, or the demo model, of 2,048, and these files.
+  private func checkpoint(
+    demo: Bool = true, _ files: [(name: String, fixture: String)]
+  ) throws -> String {
+    let origin = demo ? "demo-model" : "mamba-tiny/huggingface"
+    for name in ["model.safetensors", "config.json"] {
+      folder.write(try bytes(PackageFiles.fixture("\(origin)/\(name)")), to: name)
+    }
+    for (name, fixture) in files {
+      folder.write(try bytes(PackageFiles.fixture(fixture)), to: name)
+    }
+    return folder.path
+  }
+
+  private func bytes(_ path: String) throws -> [UInt8] {
+    try InputFile(path).readAll(limit: 1 << 28)
+  }
+
+  private func convert(_ source: String, _ tokenizer: String? = nil) throws -> ModelStore {
+    var options = ConversionOptions()
+    options.tokenizer = tokenizer
+    options.replacing = true
+    let path = folder.path("out.sxt")
+    _ = try Conversion(source, options: options).write(to: path)
+    return try ModelStore(opening: path)
+  }
+
+  private static let json = (name: "tokenizer.json", fixture: "tokenizer/llama-tiny.json")
+  private static let model = (name: "tokenizer.model", fixture: "tokenizer/llama-tiny.model")
+
+  @Test func takesTheFileThatLiesBesideTheModel() throws {
+    let alone = try convert(checkpoint([Self.model]))
+    #expect(try alone.attachment("tokenizer") == bytes(folder.path("tokenizer.model")))
+    let both = try convert(checkpoint([Self.json, Self.model]))
+    #expect(try both.attachment("tokenizer") == bytes(folder.path("tokenizer.json")))
+    let tokenizer = try #require(try ModelTokenizer.load(from: both))
+    #expect(tokenizer.decode(tokenizer.encode("A film.")) == "A film.")
+  }
+
+  @Test func takesTheFileThatIsNamedBeforeAllOthers() throws {
+    let source = try checkpoint([Self.json])
+    let named = PackageFiles.fixture("tokenizer/spaces-tiny.model")
+    #expect(try convert(source, named).attachment("tokenizer") == bytes(named))
+  }
+
+  @Test func takesBytesByTheirName() throws {
+    let store = try convert(checkpoint([Self.json]), "bytes")
+    let tokenizer = try #require(try ModelTokenizer.load(from: store))
+    #expect(tokenizer.encode("é") == [0xC3, 0xA9])
+    #expect(store.attachments.map(\.name) == ["tokenizer"])
+  }
+
+  @Test func takesAFileNamedBytesByItsPath() throws {
+    let source = try checkpoint([("bytes", Self.model.fixture)])
+    let store = try convert(source, folder.path("bytes"))
+    #expect(try store.attachment("tokenizer") == bytes(folder.path("bytes")))
+  }
+
+  @Test func refusesBytesForAModelOfFewerRows() throws {
+    let source = try checkpoint(demo: false, [])
+    let refusal = expectRefusal(.modelTokenizer) { try convert(source, "bytes") }
+    #expect(refusal?.found == "ids up to 255")
+  }
+
+  @Test func takesTheOnlyVocabularyAndRefusesToChooseAmongSeveral() throws {
+    let lines = (0..<256).map {
+      "\($0 + 1) b'\\x\($0 < 16 ? "0" : "")\(String($0, radix: 16))' 1"
+    }
+    let source = try checkpoint([])
+    folder.write(lines.joined(separator: "\r\n"), to: "rwkv_vocab_v1.txt")
+    let store = try convert(source)
+    #expect(try ModelTokenizer.load(from: store)?.encode("a") == [98])
+    folder.write(lines.joined(separator: "\n"), to: "rwkv_vocab_v2.txt")
+    expectRefusal(.modelTokenizer) { try convert(source) }
+    _ = try convert(source, folder.path("rwkv_vocab_v2.txt"))
+  }
+}
