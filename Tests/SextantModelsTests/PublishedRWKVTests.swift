@@ -15,6 +15,7 @@ import Testing
 /// `SEXTANT_RWKV_TINY` says.
 struct PublishedRWKV: Sendable, CustomTestStringConvertible {
   let name: String
+  var suffix = "safetensors"
   var configuration: String?
   /// What the expected logits allow for.
   var bound: Float = 1e-5
@@ -26,6 +27,7 @@ struct PublishedRWKV: Sendable, CustomTestStringConvertible {
       name: "5v2-730K", configuration: PackageFiles.fixture("rwkv-tiny/rwkv5/small-epsilon.json")),
     // Our copy was once quantised to 5 bits; the logits are those of the original.
     PublishedRWKV(name: "6v0-3m", bound: 0.1), PublishedRWKV(name: "7v0-834K"),
+    PublishedRWKV(name: "7v0-834K", suffix: "pth"),
   ]
 
   static let folder =
@@ -34,7 +36,7 @@ struct PublishedRWKV: Sendable, CustomTestStringConvertible {
 
   static var arePresent: Bool { access(folder, R_OK) == 0 }
 
-  var testDescription: String { name }
+  var testDescription: String { "\(name).\(suffix)" }
 }
 
 @Suite(.enabled(if: PublishedRWKV.arePresent)) struct PublishedRWKVTests {
@@ -45,7 +47,7 @@ struct PublishedRWKV: Sendable, CustomTestStringConvertible {
     options.configuration = published.configuration
     let path = folder.path("model.sxt")
     _ = try Conversion(
-      "\(PublishedRWKV.folder)/tiny-rwkv-\(published.name).safetensors", options: options
+      "\(PublishedRWKV.folder)/tiny-rwkv-\(published.name).\(published.suffix)", options: options
     ).write(to: path)
     let model = try Architectures.open(ModelStore(opening: path))
     var state = model.initialState()
