@@ -8,7 +8,7 @@ import SextantTokenizers
 /// What a conversion is asked for beyond its source.
 public struct ConversionOptions: Sendable {
   /// The type for matrices and embeddings; nil keeps each tensor's own. Small tensors always keep
-  /// theirs.
+  /// theirs, and for `q8` so do matrices whose rows are no whole number of blocks.
   public var dataType: DataType?
   /// The path of a `config.json`, where the source has none beside it.
   public var configuration: String?
@@ -83,6 +83,12 @@ public struct Conversion {
     }
     mapping = try WeightMapping(architecture, configuration, checkpoint)
     notes = source.warnings + mapping.notes
+    let keeping = mapping.matricesKeepingType(options.dataType)
+    if let first = keeping.first, let type = options.dataType {
+      notes.append(
+        "\(keeping.count) matrices keep their type, because their rows are no multiples of "
+          + "\(type.blockLength): \(first)\(keeping.count > 1 ? " and others" : "")")
+    }
     attachments = try Self.readTokenizer(
       source, options, vocabularySize: mapping.rowCount(of: architecture.tiedPair.embedding))
     if attachments.isEmpty {
@@ -159,13 +165,16 @@ public struct Conversion {
     for tensor in writer.tensors {
       let stored = mapping.source(of: tensor.name)
       var check = NonfiniteCounter(stored.dataType)
+      var converter = ElementConverter(from: stored.dataType, to: tensor.dataType)
       try writer.write(tensor.name) { sink throws(FormatError) in
         try mapping.read(tensor.name, from: checkpoint) { piece throws(FormatError) in
           check.count(piece)
           if tensor.dataType == stored.dataType {
             try sink.append(piece)
           } else {
-            try sink.appendConverted(piece, from: stored.dataType, to: tensor.dataType)
+            try converter.convert(piece).withUnsafeBytes { bytes throws(FormatError) in
+              try sink.append(bytes, source: piece)
+            }
           }
           done += piece.count
           progress(done, total)
@@ -186,6 +195,6 @@ public struct Conversion {
   private var variant: String {
     let converts = mapping.plan(options.dataType).contains { $0.dataType != $0.sourceDataType }
     guard converts, let type = options.dataType else { return StoreFormat.sourceVariant }
-    return type.rawValue.lowercased()
+    return type.word
   }
 }

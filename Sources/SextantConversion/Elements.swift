@@ -34,18 +34,38 @@ struct NonfiniteCounter {
   }
 }
 
-extension TensorSink {
-  /// Adds a piece of whole elements in another floating-point type.
-  mutating func appendConverted(
-    _ piece: UnsafeRawBufferPointer, from source: DataType, to target: DataType
-  ) throws(FormatError) {
-    let count = piece.count / source.byteWidth
-    guard let elements = Tensor(copying: piece, dataType: source, shape: [count]),
-      let converted = elements.converted(to: target)
-    else { preconditionFailure("types were checked to be floating-point") }
-    try converted.withUnsafeBytes { bytes throws(FormatError) in
-      try append(bytes, source: piece)
+/// Converts a tensor's elements that come in pieces.
+struct ElementConverter {
+  private let source: DataType
+  private let target: DataType
+  /// Bytes of the source that the target stores together.
+  private let unit: Int
+  /// The elements since the last whole block, where the target has blocks.
+  private var rest: [UInt8] = []
+
+  /// Both types are floating-point or blocks.
+  init(from source: DataType, to target: DataType) {
+    self.source = source
+    self.target = target
+    unit = target.blockLength * source.byteWidth
+  }
+
+  /// The next elements, as far as they fill blocks; pieces may be cut between any two elements.
+  mutating func convert(_ piece: UnsafeRawBufferPointer) -> Tensor {
+    if rest.isEmpty, piece.count.isMultiple(of: unit) { return converted(piece) }
+    rest += piece
+    let count = rest.count / unit * unit
+    defer { rest.removeFirst(count) }
+    return rest.withUnsafeBytes { converted(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+  }
+
+  private func converted(_ bytes: UnsafeRawBufferPointer) -> Tensor {
+    let elements = Tensor(
+      copying: bytes, dataType: source, shape: [bytes.count / source.byteWidth])
+    guard let converted = elements?.converted(to: target) else {
+      preconditionFailure("types were checked to convert")
     }
+    return converted
   }
 }
 

@@ -94,14 +94,24 @@ struct WeightMapping {
   /// The first dimension of a canonical tensor.
   func rowCount(of name: String) -> Int { source(of: name).shape.first ?? 0 }
 
-  /// The tensors to store, with matrices in `dataType` where that is given.
+  /// The tensors to store, with matrices in `dataType` where that is given and fits.
   func plan(_ dataType: DataType?) -> [PlannedTensor] {
     specs.map { spec in
       let stored = source(of: spec.name).dataType
+      let wanted = spec.kind == .matrix && !keepsType(spec, dataType) ? dataType : nil
       return PlannedTensor(
-        name: spec.name, dataType: spec.kind == .matrix ? dataType ?? stored : stored,
-        shape: spec.shape, sourceDataType: stored)
+        name: spec.name, dataType: wanted ?? stored, shape: spec.shape, sourceDataType: stored)
     }
+  }
+
+  /// The matrices that keep their type although they should be stored in `dataType`.
+  func matricesKeepingType(_ dataType: DataType?) -> [String] {
+    specs.filter { $0.kind == .matrix && keepsType($0, dataType) }.map(\.name)
+  }
+
+  private func keepsType(_ spec: WeightSpec, _ dataType: DataType?) -> Bool {
+    guard let dataType, dataType.blockLength > 1 else { return false }
+    return spec.shape.count != 2 || dataType.byteCount(shape: spec.shape) == nil
   }
 
   // MARK: Parts

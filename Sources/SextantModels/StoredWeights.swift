@@ -30,10 +30,11 @@ struct StoredWeights {
         throw FormatError(
           .modelShape, at: .tensor(spec.name), found: "\(tensor.shape)", expected: "\(spec.shape)")
       }
-      guard [.f32, .bf16, .f16].contains(tensor.dataType) else {
+      let types: [DataType] = [.f32, .bf16, .f16] + (spec.kind == .matrix ? [.q8] : [])
+      guard types.contains(tensor.dataType) else {
         throw FormatError(
           .modelDataType, at: .tensor(spec.name), found: tensor.dataType.rawValue,
-          expected: "F32, BF16 or F16")
+          expected: types.map(\.rawValue).joined(separator: ", "))
       }
       tensors[ExactString(spec.name)] = tensor
     }

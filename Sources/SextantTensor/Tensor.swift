@@ -13,7 +13,7 @@ public struct Tensor: Sendable {
   private var storage: TensorStorage
 
   /// The number of elements.
-  public var count: Int { storage.byteCount / dataType.byteWidth }
+  public var count: Int { storage.byteCount / dataType.byteWidth * dataType.blockLength }
 
   // MARK: Creation
 
@@ -81,7 +81,7 @@ public struct Tensor: Sendable {
     guard dataType.byteCount(shape: shape) == bytes.count else { return nil }
     self.dataType = dataType
     self.shape = shape
-    let isAligned = Int(bitPattern: bytes.baseAddress) % dataType.byteWidth == 0
+    let isAligned = Int(bitPattern: bytes.baseAddress) % dataType.alignment == 0
     storage =
       isAligned
       ? TensorStorage(borrowing: bytes, owner: owner) : TensorStorage(copying: bytes)
@@ -161,7 +161,9 @@ public struct Tensor: Sendable {
 
   /// The same elements in another shape with the same count.
   public func reshaped(_ shape: [Int]) -> Tensor {
-    precondition(Shape.elementCount(shape) == count, "\(self.shape) does not reshape to \(shape)")
+    precondition(
+      dataType.byteCount(shape: shape) == storage.byteCount,
+      "\(self.shape) does not reshape to \(shape)")
     var result = self
     result.shape = shape
     return result
@@ -169,7 +171,9 @@ public struct Tensor: Sendable {
 
   /// The sub-tensors `range` along the first axis, copied.
   public func rows(_ range: Range<Int>) -> Tensor {
-    precondition(!shape.isEmpty && range.lowerBound >= 0 && range.upperBound <= shape[0])
+    precondition(
+      shape.count > (dataType.blockLength == 1 ? 0 : 1) && range.lowerBound >= 0
+        && range.upperBound <= shape[0])
     let rowBytes = shape[0] == 0 ? 0 : storage.byteCount / shape[0]
     let slice = UnsafeRawBufferPointer(
       rebasing: storage.bytes[range.lowerBound * rowBytes..<range.upperBound * rowBytes])

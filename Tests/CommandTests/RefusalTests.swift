@@ -10,7 +10,7 @@ import Testing
   @Test(arguments: [
     (["convert"], "Missing expected argument"),
     (["frobnicate"], "frobnicate"),
-    (["convert", "x", "-o", "y", "--dtype", "q8"], "'keep', 'f32', 'bf16' or 'f16'"),
+    (["convert", "x", "-o", "y", "--dtype", "q4"], "'keep', 'f32', 'bf16', 'f16' or 'q8'"),
     (["generate", "-m", "x", "-p", "y", "-n", "0"], "-n is 0"),
     (["generate", "-m", "x", "-p", "y", "--layers", "4-2"], "--layers"),
     (["generate", "-m", "x", "-p", "y", "--positions", "first"], "--positions"),

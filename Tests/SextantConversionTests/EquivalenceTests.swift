@@ -56,6 +56,43 @@ import Testing
     try safetensors.store.verify()
   }
 
+  /// Chunks of HDF5 and pieces of safetensors cut the elements differently, also within blocks.
+  @Test func blocksAreTheSameHoweverTheElementsComeIn() throws {
+    var options = ConversionOptions()
+    options.dataType = .q8
+    options.replacing = true
+    let (store, bytes) = try convert("demo-model/model.safetensors", options)
+    #expect(try convert("demo-model/model.h5", options).bytes == bytes)
+    options.dataType = nil
+    let reference = try convert("demo-model/model.safetensors", options).store
+    #expect(store.identity == reference.identity && store.variant == "q8")
+    var blocks = 0
+    for entry in store.tensors {
+      let source = try reference.tensor(entry.name)
+      let isMatrix = ["proj.weight", "embedding.weight"].contains { entry.name.hasSuffix($0) }
+      let fits = source.shape.last?.isMultiple(of: 32) == true
+      #expect(entry.dataType == (isMatrix && fits ? .q8 : .f32), "\(entry.name)")
+      #expect(
+        entry.sourceDataType == .f32 && entry.sourceDigest == reference.entry(entry.name)?.digest)
+      #expect(try store.tensor(entry.name) == source.converted(to: entry.dataType))
+      if entry.dataType == .q8 { blocks += 1 }
+    }
+    #expect(blocks == 19)
+    try store.verify()
+  }
+
+  @Test func matricesWithoutWholeBlocksKeepTheirType() throws {
+    var options = ConversionOptions()
+    options.dataType = .q8
+    let path = folder.path("kept.sxt")
+    let report = try Conversion(
+      PackageFiles.fixture("mamba-tiny/bf16"), options: options
+    ).write(to: path)
+    let store = try ModelStore(opening: path)
+    #expect(store.tensors.allSatisfy { $0.dataType != .q8 || $0.shape.last == 80 })
+    #expect(report.notes.contains { $0.contains("keep their type") })
+  }
+
   @Test func convertingTwiceGivesTheSameBytes() throws {
     let first = try convert("mamba-tiny/bf16").bytes
     var options = ConversionOptions()

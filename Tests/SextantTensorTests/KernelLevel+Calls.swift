@@ -6,7 +6,7 @@ extension KernelLevel {
   /// `x` [M, K], `weight` [N, K]; gives y [M, N]: M up to 8 unless `packed`.
   func linear(_ x: [Float], _ weight: Tensor, rows: Int, packed: Bool = false) -> [Float] {
     let (outputs, inner) = (weight.shape[0], weight.shape[1])
-    let type = [DataType.f32: SXK_F32, .bf16: SXK_BF16, .f16: SXK_F16][weight.dataType]
+    let type = [DataType.f32: SXK_F32, .bf16: SXK_BF16, .f16: SXK_F16, .q8: SXK_Q8][weight.dataType]
     var y = [Float](repeating: .nan, count: rows * outputs)
     weight.withUnsafeBytes { weight in
       x.withUnsafeBufferPointer { x in

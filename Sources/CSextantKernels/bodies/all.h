@@ -5,6 +5,7 @@
 
 // Each may use what stands above it.
 #include "convert.h"
+#include "q8.h"
 #include "elementwise.h"
 #include "reduce.h"
 #include "norm.h"
@@ -24,6 +25,8 @@ const sxk_table SXK_TABLE = {
     .bf16_from_f32 = bf16_from_f32,
     .f16_from_f32 = f16_from_f32,
     .f64_from_f32 = f64_from_f32,
+    .f32_from_q8 = f32_from_q8,
+    .q8_from_f32 = q8_from_f32,
     .linear = linear,
     .panel_rows = panel_rows,
     .pack_panels = pack_panels,

@@ -108,28 +108,32 @@ INLINE void gemm_panel(
 #undef TILES
 }
 
+// `count` weights from element `first` of the matrix on, as floats.
+INLINE void widen(float *y, const sxk_linear *job, size_t first, size_t count) {
+  const uint16_t *halves = job->weight;
+  const sxk_q8_block *blocks = job->weight;
+  switch (job->weight_type) {
+  case SXK_F32: break;
+  case SXK_BF16: f32_from_bf16(y, halves + first, count); break;
+  case SXK_F16: f32_from_f16(y, halves + first, count); break;
+  case SXK_Q8: f32_from_q8(y, blocks + first / SXK_Q8_LENGTH, count); break;
+  }
+}
+
 static void gemm(
     const sxk_linear *job, const float *panels, float *scratch, size_t p0, size_t p1, size_t n0,
     size_t n1) {
-  const size_t element = job->weight_type == SXK_F32 ? 4 : 2;
   for (size_t c0 = n0; c0 < n1; c0 += SXK_GEMM_COLUMNS) {
     const size_t columns = n1 - c0 < SXK_GEMM_COLUMNS ? n1 - c0 : SXK_GEMM_COLUMNS;
     const float *bias = job->bias == NULL ? NULL : job->bias + c0;
     size_t k0 = 0;
     do {
       const size_t k = job->k - k0 < SXK_GEMM_DEPTH ? job->k - k0 : SXK_GEMM_DEPTH;
-      const char *block =
-          (const char *)job->weight + (c0 * job->weight_stride + k0) * element;
-      const float *weight = (const float *)block;
+      const float *weight = (const float *)job->weight + c0 * job->weight_stride + k0;
       size_t stride = job->weight_stride;
       if (job->weight_type != SXK_F32) {
-        for (size_t n = 0; n < columns; n++) {
-          const uint16_t *row = (const uint16_t *)block + n * job->weight_stride;
-          if (job->weight_type == SXK_BF16)
-            f32_from_bf16(scratch + n * k, row, k);
-          else
-            f32_from_f16(scratch + n * k, row, k);
-        }
+        for (size_t n = 0; n < columns; n++)
+          widen(scratch + n * k, job, (c0 + n) * job->weight_stride + k0, k);
         weight = scratch;
         stride = k;
       }

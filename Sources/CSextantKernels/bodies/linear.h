@@ -86,5 +86,6 @@ static void linear(const sxk_linear *job, size_t n0, size_t n1) {
   case SXK_F32: linear_typed(job, n0, n1, SXK_F32); break;
   case SXK_BF16: linear_typed(job, n0, n1, SXK_BF16); break;
   case SXK_F16: linear_typed(job, n0, n1, SXK_F16); break;
+  case SXK_Q8: q8_linear(job, n0, n1); break;
   }
 }

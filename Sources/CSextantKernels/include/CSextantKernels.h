@@ -30,7 +30,16 @@ typedef enum sxk_level {
 } sxk_level;
 
 // How a weight is stored.
-typedef enum sxk_type { SXK_F32 = 0, SXK_BF16 = 1, SXK_F16 = 2 } sxk_type;
+typedef enum sxk_type { SXK_F32 = 0, SXK_BF16 = 1, SXK_F16 = 2, SXK_Q8 = 3 } sxk_type;
+
+#define SXK_Q8_LENGTH 32
+
+// 32 neighbours in a row of a matrix: weight = scale * byte. Rows are whole blocks: K, and each
+// stride, is a multiple of 32.
+typedef struct sxk_q8_block {
+  uint16_t scale;  // f16
+  int8_t weights[SXK_Q8_LENGTH];
+} sxk_q8_block;
 
 // MARK: Arguments
 
@@ -209,6 +218,12 @@ typedef struct sxk_table {
   void (*bf16_from_f32)(uint16_t *y, const float *x, size_t count);
   void (*f16_from_f32)(uint16_t *y, const float *x, size_t count);
   void (*f64_from_f32)(double *y, const float *x, size_t count);
+
+  // Blocks; the count is one of elements. To q8: the scale is the largest magnitude / 127, rounded up
+  // to an f16, so that no element is off by more than half of it; a block with a number that is not
+  // finite or beyond 127 * 65504 becomes NaN. From q8: exact.
+  void (*f32_from_q8)(float *y, const sxk_q8_block *x, size_t count);
+  void (*q8_from_f32)(sxk_q8_block *y, const float *x, size_t count);
 
   // Products with 1 <= m <= SXK_LINEAR_MAX_M: the weights are read once, one row after the other.
   void (*linear)(const sxk_linear *job, size_t n0, size_t n1);

@@ -76,7 +76,7 @@ struct HDF5Listing {
     guard tensors.count < Self.tensorLimit else {
       throw nonsense("more than \(Self.tensorLimit) tensors")
     }
-    guard let dataType = DataType(rawValue: spelling) else {
+    guard let dataType = DataType(elementType: spelling) else {
       throw nonsense("the data type \(spelling)")
     }
     guard let byteCount = dataType.byteCount(shape: shape) else {

@@ -121,12 +121,12 @@ struct SafetensorsEntryParser {
   private func parseDataType(
     _ name: String, _ value: JSONValue?, shape: [Int]
   ) throws(FormatError) -> DataType {
-    let known = DataType.allCases.map(\.rawValue).joined(separator: ", ")
+    let known = DataType.elementTypes.map(\.rawValue).joined(separator: ", ")
     guard case .string(let spelling)? = value else {
       throw refusal(
         .safetensorsDataType, name, found: value?.shortText ?? "no dtype", expected: known)
     }
-    if let dataType = DataType(rawValue: spelling) { return dataType }
+    if let dataType = DataType(elementType: spelling) { return dataType }
     guard let bits = Self.unsupportedBits[spelling] else {
       throw refusal(.safetensorsDataType, name, found: "\"\(spelling)\"", expected: known)
     }

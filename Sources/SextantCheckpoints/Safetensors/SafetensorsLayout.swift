@@ -89,6 +89,10 @@ struct SafetensorsLayout {
           .safetensorsName, flaw,
           "1 to \(TensorName.byteLimit) bytes, no control characters, no path")
       }
+      guard tensor.dataType.blockLength == 1 else {
+        throw refusal(
+          .safetensorsDataType, tensor.dataType.rawValue, "a type of single elements")
+      }
       guard tensor.shape.count <= SafetensorsHeader.rankLimit else {
         throw refusal(
           .safetensorsShape, "\(tensor.shape.count) dimensions",
@@ -120,6 +124,7 @@ extension DataType {
     case .f64: 10
     case .i64: 11
     case .u64: 12
+    case .q8: preconditionFailure("blocks were refused")
     }
   }
 }

@@ -1,15 +1,22 @@
 import CSextantKernels
 
 extension Tensor {
-  /// The elements as another floating-point type: exact to a wider type, to nearest even otherwise.
+  /// The elements as another floating-point type, or in blocks: exact to a wider type and from
+  /// blocks, to nearest even otherwise.
   ///
-  /// - Returns: nil when either type is not floating-point. A tensor of that type already is returned
-  ///   as it is, without a copy.
+  /// In blocks (`q8`) an element is off by at most half its block's scale, which is the block's
+  /// largest magnitude / 127, rounded up to an f16. A block with a number that is not finite, or
+  /// beyond 8.3e6, becomes NaN.
+  ///
+  /// - Returns: nil when either type is neither, or when the rows are no whole number of blocks. A
+  ///   tensor of that type already is returned as it is, without a copy.
   public func converted(to target: DataType, pool: WorkerPool = .shared) -> Tensor? {
     if target == dataType { return self }
-    guard dataType.isFloatingPoint, target.isFloatingPoint else { return nil }
+    guard [dataType, target].allSatisfy({ $0.isFloatingPoint || $0 == .q8 }),
+      target.byteCount(shape: shape) != nil
+    else { return nil }
     if dataType != .f32 && target != .f32 {
-      // f64 to a half type rounds twice: to f32, then to the target.
+      // f64 to a smaller type rounds twice: to f32, then to the target.
       return converted(to: .f32, pool: pool)?.converted(to: target, pool: pool)
     }
     var result = Tensor(unfilled: shape, dataType: target)
@@ -20,8 +27,8 @@ extension Tensor {
         nonisolated(unsafe) let (x, y) = (from, to)
         pool.split(count, by: Kernels.elementGrain) { range in
           Kernels.convert(
-            x + range.lowerBound * source.byteWidth, source,
-            y + range.lowerBound * target.byteWidth, target, range.count)
+            x + range.lowerBound / source.blockLength * source.byteWidth, source,
+            y + range.lowerBound / target.blockLength * target.byteWidth, target, range.count)
         }
       }
     }
@@ -30,7 +37,7 @@ extension Tensor {
 }
 
 extension Kernels {
-  /// Converts `count` elements between f32 and another floating-point type.
+  /// Converts `count` elements, in whole blocks, between f32 and another type.
   static func convert(
     _ x: UnsafeRawPointer, _ source: DataType, _ y: UnsafeMutableRawPointer, _ target: DataType,
     _ count: Int
@@ -43,6 +50,10 @@ extension Kernels {
       kernels.f32_from_f16(y.bound(), x.bound(), count)
     case (.f64, .f32):
       kernels.f32_from_f64(y.bound(), x.bound(), count)
+    case (.q8, .f32):
+      kernels.f32_from_q8(y.bound(), x.bound(), count)
+    case (.f32, .q8):
+      kernels.q8_from_f32(y.bound(), x.bound(), count)
     case (.f32, .bf16):
       kernels.bf16_from_f32(y.bound(), x.bound(), count)
     case (.f32, .f16):

@@ -2,7 +2,8 @@ import CSextantKernels
 
 /// Products of activations with weights, y = x · Wᵀ + bias.
 ///
-/// Weights are `[N, K]` in the type in which they are stored (f32, bf16 or f16) and are read in place.
+/// Weights are `[N, K]` in the type in which they are stored (f32, bf16, f16 or q8) and are read in
+/// place.
 /// With few rows of x the weights' bandwidth is the limit, and they are read once; with more, the
 /// arithmetic is, and blocks of x and of the weights are kept in the caches. Both are our own kernels:
 /// they take every weight type, need no packed copy of the weights, and hold their own against OpenBLAS
@@ -18,7 +19,7 @@ public enum Linear {
   ///
   /// - Parameters:
   ///   - x: `[M, K]`.
-  ///   - weight: `[N, K]`, of type f32, bf16 or f16.
+  ///   - weight: `[N, K]`, of type f32, bf16, f16 or q8.
   ///   - bias: `[N]`, f32.
   /// - Returns: `[M, N]`.
   public static func apply(
@@ -47,7 +48,9 @@ public enum Linear {
               weight_type: kernelType(weight.dataType), x: first, x_stride: stride, bias: bias,
               y: y, y_stride: weight.rowCount, m: x.rowCount, k: x.columnCount)
             if x.rowCount <= Int(SXK_LINEAR_MAX_M) {
-              fewRows(product, outputs: weight.rowCount, pool)
+              fewRows(
+                product, outputs: weight.rowCount,
+                rowBytes: weightBytes.count / max(weight.rowCount, 1), pool)
             } else {
               manyRows(product, outputs: weight.rowCount, pool)
             }
@@ -62,14 +65,16 @@ public enum Linear {
     case .f32: SXK_F32
     case .bf16: SXK_BF16
     case .f16: SXK_F16
+    case .q8: SXK_Q8
     default: preconditionFailure("no product with \(type.rawValue) weights")
     }
   }
 
-  private static func fewRows(_ product: sxk_linear, outputs: Int, _ pool: WorkerPool) {
+  private static func fewRows(
+    _ product: sxk_linear, outputs: Int, rowBytes: Int, _ pool: WorkerPool
+  ) {
     nonisolated(unsafe) let product = product
     let kernel = Kernels.table.linear
-    let rowBytes = product.k * (product.weight_type == SXK_F32 ? 4 : 2)
     pool.split(outputs, by: chunkBytes / max(rowBytes, 1)) { range in
       withUnsafePointer(to: product) { kernel?($0, range.lowerBound, range.upperBound) }
     }

@@ -26,7 +26,8 @@ struct Convert: ParsableCommand {
   @Option(
     help: """
       The type to store matrices and embeddings in; keep leaves each tensor as it is. Small \
-      tensors always keep theirs.
+      tensors always keep theirs. q8 is bytes in blocks of 32 with a scale each; matrices whose \
+      rows are no multiples of 32 keep their type too.
       """)
   var dtype = StoredType.keep
 

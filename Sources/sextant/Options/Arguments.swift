@@ -80,8 +80,8 @@ extension SteeringTrainer.Method: ExpressibleByArgument {}
 
 /// The types that matrices can be stored in.
 enum StoredType: String, CaseIterable, ExpressibleByArgument {
-  case keep, f32, bf16, f16
+  case keep, f32, bf16, f16, q8
 
   /// The type; nil to keep each tensor's own.
-  var dataType: DataType? { DataType(rawValue: rawValue.uppercased()) }
+  var dataType: DataType? { DataType.allCases.first { $0.word == rawValue } }
 }
