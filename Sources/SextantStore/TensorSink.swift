@@ -69,7 +69,11 @@ public struct TensorSink: ~Copyable {
         WorkerPool.shared.forEach(partCount) { part in
           switch part {
           case 0:
-            do throws(FormatError) { unsafe try file.append(piece) } catch { unsafe failure = error }
+            do throws(FormatError) {
+              unsafe try file.append(piece)
+            } catch {
+              unsafe failure = error
+            }
           case 1: unsafe hash.pointee.update(piece)
           default: unsafe sourceHash.pointee.update(source)
           }
