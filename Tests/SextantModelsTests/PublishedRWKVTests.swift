@@ -40,22 +40,38 @@ struct PublishedRWKV: Sendable, CustomTestStringConvertible {
 }
 
 @Suite(.enabled(if: PublishedRWKV.arePresent)) struct PublishedRWKVTests {
-  @Test(arguments: PublishedRWKV.all)
-  func thePublishedLogitsAreMet(_ published: PublishedRWKV) throws {
+  /// The logits [1, 1, 256] after three bytes.
+  private func logits(_ published: PublishedRWKV, as dataType: DataType? = nil) throws -> Tensor {
     let folder = TemporaryFolder()
     var options = ConversionOptions()
     options.configuration = published.configuration
+    options.dataType = dataType
     let path = folder.path("model.sxt")
     _ = try Conversion(
       "\(PublishedRWKV.folder)/tiny-rwkv-\(published.name).\(published.suffix)", options: options
     ).write(to: path)
     let model = try Architectures.open(ModelStore(opening: path))
     var state = model.initialState()
-    let logits = try model.run(TokenBatch(Array("\"in".utf8).map(Int.init)), from: &state)
+    return try model.run(TokenBatch(Array("\"in".utf8).map(Int.init)), from: &state)
+  }
+
+  @Test(arguments: PublishedRWKV.all)
+  func thePublishedLogitsAreMet(_ published: PublishedRWKV) throws {
+    let logits = try logits(published)
     let bytes = try InputFile("\(PublishedRWKV.folder)/expected-logits-\(published.name).bin")
       .readAll(limit: 1 << 20)
     let expected = try #require(
       bytes.withUnsafeBytes { Tensor(copying: $0, dataType: .f32, shape: [256]) })
     expectClose(logits, expected, Bound(absolute: published.bound), published.name)
+  }
+
+  /// The bounds are twice the largest difference measured.
+  @Test(arguments: PublishedRWKV.all, [(DataType.bf16, Float(0.06)), (.q8, 0.17)])
+  func fewerBitsMoveTheLogitsLittle(
+    _ published: PublishedRWKV, variant: (type: DataType, bound: Float)
+  ) throws {
+    expectClose(
+      try logits(published, as: variant.type), try logits(published),
+      Bound(absolute: variant.bound), "\(published.name) in \(variant.type.word)")
   }
 }
