@@ -5,7 +5,10 @@ import SextantStore
 public enum Architectures {
   /// All of them; a new architecture adds one word here.
   public static var all: [any Architecture.Type] {
-    [Mamba.self, Mamba2.self, RWKV4.self, RWKV5.self, RWKV6.self, RWKV7.self, Llama.self]
+    [
+      Mamba.self, Mamba2.self, RWKV4.self, RWKV5.self, RWKV6.self, RWKV7.self, Llama.self,
+      GPTNeoX.self, BTLM.self,
+    ]
   }
 
   /// The names of all, for messages.

@@ -38,10 +38,12 @@ struct Pass {
   /// - Parameters:
   ///   - residual: [B·T, D], what leaves the last block.
   ///   - head: [V, D].
+  ///   - scale: what the logits are multiplied by.
   ///   - finalNorm: [rows, D] to [rows, D].
   /// - Returns: [B·S, V].
   func logits(
-    of residual: Tensor, _ selection: LogitSelection, head: Tensor, finalNorm: (Tensor) -> Tensor
+    of residual: Tensor, _ selection: LogitSelection, head: Tensor, scale: Float = 1,
+    finalNorm: (Tensor) -> Tensor
   ) throws(FormatError) -> Tensor {
     let length = context.positions.count
     let showsNorm = tap?.wants(.finalNorm) ?? false
@@ -62,6 +64,7 @@ struct Pass {
     }
     if !showsNorm { normed = finalNorm(normed) }  // [B·S, D]
     var logits = Linear.apply(normed, weight: head)  // [B·S, V]
+    if scale != 1 { Kernels.scale(&logits, by: scale) }
     try Pass(tap, place).visit(.logits, &logits)
     return logits
   }

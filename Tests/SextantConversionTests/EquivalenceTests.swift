@@ -21,6 +21,7 @@ import Testing
     "mamba-tiny/sharded", "mamba-tiny/state-spaces", "mamba-tiny/pytorch",
     "mamba-tiny/hdf5/flat.h5", "mamba-tiny/hdf5/nested.h5", "mamba-tiny/hdf5/latest.h5",
     "mamba2-tiny/sharded", "mamba2-tiny/state-spaces", "llama-tiny/hdf5/model.h5",
+    "gpt-neox-tiny/sharded", "btlm-tiny/sharded",
   ])
   func everyFormOfATinyModelGivesTheSameBytes(form: String) throws {
     let model = form.prefix { $0 != "/" }

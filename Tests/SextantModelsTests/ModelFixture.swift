@@ -56,6 +56,11 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
     ModelFixture("llama-tiny", "hdf5/model.h5", "f32"),
     ModelFixture("llama-tiny", "llama3", "llama3"), ModelFixture("llama-tiny", "linear", "linear"),
     ModelFixture("llama-tiny", "mistral", "mistral"),
+    ModelFixture("gpt-neox-tiny", "huggingface", "f32"),
+    ModelFixture("gpt-neox-tiny", "sharded", "f32"), ModelFixture("gpt-neox-tiny", "f16", "f16"),
+    ModelFixture("gpt-neox-tiny", "serial", "serial"),
+    ModelFixture("btlm-tiny", "huggingface", "f32"), ModelFixture("btlm-tiny", "sharded", "f32"),
+    ModelFixture("btlm-tiny", "bf16", "bf16"), ModelFixture("btlm-tiny", "untied", "untied"),
   ]
 
   /// One of each kind of forward pass, for what does not depend on weights and namings.
@@ -68,6 +73,8 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
     ModelFixture("rwkv-tiny/rwkv7", "blinkdl", "f32"),
     ModelFixture("llama-tiny", "llama3", "llama3"),
     ModelFixture("llama-tiny", "mistral", "mistral"),
+    ModelFixture("gpt-neox-tiny", "huggingface", "f32"),
+    ModelFixture("btlm-tiny", "huggingface", "f32"),
   ]
 
   func convert() throws -> ConvertedModel {

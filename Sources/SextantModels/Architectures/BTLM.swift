@@ -1,0 +1,312 @@
+import SextantBytes
+import SextantStore
+import SextantTensor
+
+// BTLM-3B-8K: 7B Parameter Performance in a 3B Parameter Model (arXiv 2309.11568), section 2: GPT-2
+// with a gated perceptron (SwiGLU, arXiv 2002.05202), linear biases in place of positions (ALiBi,
+// arXiv 2108.12409) and the scales of the maximal update parametrisation (muP, arXiv 2203.03466).
+//
+// Glossary
+//   B  sequences in the batch          T  tokens of each sequence in this run
+//   L  blocks                          V  rows of the embedding
+//   D  width of the residual stream    F  inner width of the perceptron
+//   H  heads                           W  channels of a head, D / H
+// Rows of a [B·T, …] tensor are ordered by sequence, then by position.
+
+/// BTLM, as published by Cerebras.
+///
+/// The slopes of the linear biases are weights of the checkpoint, as they are for the published code:
+/// in half precision they are rounded.
+public enum BTLM: Architecture {
+  /// The name in stores and artifacts.
+  public static let name = "btlm"
+
+  // MARK: Configuration
+
+  /// The sizes and scales of a BTLM.
+  struct Configuration: Equatable {
+    var width: Int  // D
+    var layerCount: Int  // L
+    var vocabularySize: Int  // V
+    var innerWidth: Int  // F
+    var headCount: Int  // H
+    var normEpsilon: Double
+    /// What the embedding's rows are multiplied by.
+    var embeddingScale: Double
+    /// What the logits are multiplied by.
+    var logitScale: Double
+    /// Whether scores are divided by W, instead of its square root.
+    var dividesScoresByWidth: Bool
+    var tiesEmbeddings: Bool
+
+    var headWidth: Int { width / headCount }  // W
+
+    static let sizes = 1...(1 << 24)
+    static let layers = 1...1000
+    static let heads = 1...(1 << 16)
+
+    /// The canonical form.
+    var json: JSONObject {
+      JSONObject([
+        ("d_model", .integer(Int64(width))), ("n_layer", .integer(Int64(layerCount))),
+        ("vocab_size", .integer(Int64(vocabularySize))), ("d_ff", .integer(Int64(innerWidth))),
+        ("n_head", .integer(Int64(headCount))), ("norm_eps", .number(normEpsilon)),
+        ("embedding_scale", .number(embeddingScale)), ("logit_scale", .number(logitScale)),
+        ("scale_qk_dot_by_d", .boolean(dividesScoresByWidth)),
+        ("tie_embeddings", .boolean(tiesEmbeddings)),
+      ])
+    }
+
+    /// Reads the canonical form.
+    static func canonical(_ object: JSONObject) throws(FormatError) -> Configuration {
+      let node = JSONNode(.object(object), code: .modelConfiguration, file: nil)
+      return try Configuration(
+        width: node.member("d_model").integer(in: sizes),
+        layerCount: node.member("n_layer").integer(in: layers),
+        vocabularySize: node.member("vocab_size").integer(in: sizes),
+        innerWidth: node.member("d_ff").integer(in: sizes),
+        headCount: node.member("n_head").integer(in: heads),
+        normEpsilon: node.member("norm_eps").number(),
+        embeddingScale: node.member("embedding_scale").number(),
+        logitScale: node.member("logit_scale").number(),
+        dividesScoresByWidth: node.member("scale_qk_dot_by_d").boolean(),
+        tiesEmbeddings: node.member("tie_embeddings").boolean()
+      ).checked(node)
+    }
+
+    /// Reads the published `config.json`; absent keys have the published code's defaults.
+    static func published(_ config: JSONNode) throws(FormatError) -> Configuration {
+      // GPT-2's forms of these are the defaults, so they must be there.
+      for (key, value) in [
+        ("activation_function", "swiglu"), ("position_embedding_type", "alibi"),
+      ] {
+        let member = try config.member(key)
+        guard try ExactString(member.string()) == ExactString(value) else {
+          throw member.refusal(expected: "\"\(value)\"")
+        }
+      }
+      for (key, value) in [
+        ("scale_attn_weights", true), ("scale_attn_by_inverse_layer_idx", false),
+        ("add_cross_attention", false),
+      ] {
+        if let member = try config.optionalMember(key), member.value != .boolean(value) {
+          throw member.refusal(expected: "\(value)")
+        }
+      }
+      // It may depend on the length of the text.
+      if let scaling = try config.optionalMember("alibi_scaling") {
+        throw scaling.refusal(expected: "no scaling of the linear biases")
+      }
+      let width = try config.member("n_embd").integer(in: sizes)
+      let alpha = try config.optionalMember("mup_output_alpha")?.number() ?? 1
+      let widthScale = try config.optionalMember("mup_width_scale")?.number() ?? 1
+      return try Configuration(
+        width: width, layerCount: config.member("n_layer").integer(in: layers),
+        vocabularySize: config.member("vocab_size").integer(in: sizes),
+        innerWidth: config.optionalMember("n_inner")?.integer(in: sizes) ?? 4 * width,
+        headCount: config.member("n_head").integer(in: heads),
+        normEpsilon: config.optionalMember("layer_norm_epsilon")?.number() ?? 1e-5,
+        embeddingScale: config.optionalMember("mup_embeddings_scale")?.number() ?? 1,
+        logitScale: alpha * widthScale,
+        dividesScoresByWidth: config.optionalMember("mup_scale_qk_dot_by_d")?.boolean() ?? false,
+        tiesEmbeddings: config.optionalMember("tie_word_embeddings")?.boolean() ?? true
+      ).checked(config)
+    }
+
+    /// The configuration, when its numbers fit together.
+    private func checked(_ node: JSONNode) throws(FormatError) -> Configuration {
+      guard width % headCount == 0, headWidth <= Kernels.widestHead else {
+        throw node.refusal(
+          found: "\(headCount) heads of \(width) channels",
+          expected: "heads of equal width, at most \(Kernels.widestHead)")
+      }
+      guard normEpsilon > 0, normEpsilon < 1 else {
+        throw node.refusal(
+          found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
+      }
+      // Numbers that single precision can hold.
+      for scale in [embeddingScale, logitScale] where !(1e-30...1e30).contains(abs(scale)) {
+        throw node.refusal(found: "a scale of \(scale)", expected: "a number such as 14.6")
+      }
+      return self
+    }
+  }
+
+  /// Whether a published `config.json` describes a BTLM.
+  public static func recognises(_ config: JSONNode) -> Bool {
+    guard case .object(let object) = config.value else { return false }
+    return object["model_type"] == "btlm"
+  }
+
+  /// The canonical configuration of a published one.
+  public static func configuration(
+    from config: JSONNode?, checkpoint: CheckpointShapes
+  ) throws(FormatError) -> JSONObject {
+    try Configuration.published(required(config)).json
+  }
+
+  // MARK: Weights
+
+  /// The tensors of a model with this canonical configuration.
+  public static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+    let c = try Configuration.canonical(configuration)
+    var specs = [
+      WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix),  // [V, D]
+      WeightSpec("alibi.slopes", [c.headCount]),  // [H]
+    ]
+    for block in 0..<c.layerCount {
+      let prefix = "blocks.\(block)."
+      func linear(_ name: String, _ rows: Int, _ columns: Int) {
+        specs.append(WeightSpec(prefix + name + ".weight", [rows, columns], .matrix))
+        specs.append(WeightSpec(prefix + name + ".bias", [rows]))
+      }
+      for norm in ["ln_1", "ln_2"] {
+        specs.append(WeightSpec(prefix + norm + ".weight", [c.width]))  // [D]
+        specs.append(WeightSpec(prefix + norm + ".bias", [c.width]))  // [D]
+      }
+      linear("attn.c_attn", 3 * c.width, c.width)  // [3 D, D]: queries, keys, values
+      linear("attn.c_proj", c.width, c.width)  // [D, D]
+      linear("mlp.c_fc", c.innerWidth, c.width)  // [F, D]
+      linear("mlp.c_fc2", c.innerWidth, c.width)  // [F, D]: the gate
+      linear("mlp.c_proj", c.width, c.innerWidth)  // [D, F]
+    }
+    specs.append(WeightSpec("final_norm.weight", [c.width]))  // [D]
+    specs.append(WeightSpec("final_norm.bias", [c.width]))  // [D]
+    if !c.tiesEmbeddings {
+      specs.append(WeightSpec("head.weight", [c.vocabularySize, c.width], .matrix))  // [V, D]
+    }
+    return specs
+  }
+
+  /// The embedding and the head, which the published model ties.
+  public static let tiedPair = TiedPair(
+    embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
+
+  // MARK: Dialects
+
+  /// The published naming. As in GPT-2, the matrices inside blocks are stored as [in, out].
+  public static let dialects = [
+    Dialect(
+      name: "huggingface",
+      markers: ["transformer.relative_pe.slopes", "transformer.h.0.mlp.c_fc2.weight"],
+      // The mask and the number under it, which some files repeat in every block.
+      ignores: { $0.hasSuffix(".attn.bias") || $0.hasSuffix(".attn.masked_bias") }
+    ) { canonical in
+      switch canonical {
+      case "embedding.weight": "transformer.wte.weight"
+      case "alibi.slopes": "transformer.relative_pe.slopes"
+      case "final_norm.weight": "transformer.ln_f.weight"
+      case "final_norm.bias": "transformer.ln_f.bias"
+      case "head.weight": "lm_head.weight"
+      default:
+        Dialect.Source(
+          "transformer.h.\(canonical.dropFirst("blocks.".count))",
+          isTransposed: canonical.hasSuffix(".weight") && canonical.contains(".c_"))
+      }
+    }
+  ]
+
+  // MARK: Model
+
+  /// A model that runs from an open store.
+  public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+    let c = try Configuration.canonical(store.configuration)
+    let weights = try StoredWeights(store, specs: try weights(store.configuration))
+    let state = CausalAttention.state(keyHeads: c.headCount, width: c.headWidth)
+    let description = ModelDescription(
+      architecture: name, width: c.width, layerCount: c.layerCount,
+      vocabularySize: c.vocabularySize, identity: store.identity, variant: store.variant,
+      blockParts: ["attention", "mlp"], stateLayout: Array(repeating: state, count: c.layerCount))
+    return Model(c, weights, description)
+  }
+
+  /// The weights of one block.
+  private struct Block: Sendable {
+    let attentionNorm: LayerNorm
+    let queryKeyValue: Projection  // [3 D, D]
+    let output: Projection  // [D, D]
+    let mlpNorm: LayerNorm
+    let up: Projection  // [F, D]
+    let gate: Projection  // [F, D]
+    let down: Projection  // [D, F]
+
+    init(_ weights: StoredWeights, _ index: Int, epsilon: Float) {
+      let prefix = "blocks.\(index)."
+      attentionNorm = LayerNorm(weights, prefix + "ln_1", epsilon: epsilon)
+      queryKeyValue = Projection(weights, prefix + "attn.c_attn")
+      output = Projection(weights, prefix + "attn.c_proj")
+      mlpNorm = LayerNorm(weights, prefix + "ln_2", epsilon: epsilon)
+      up = Projection(weights, prefix + "mlp.c_fc")
+      gate = Projection(weights, prefix + "mlp.c_fc2")
+      down = Projection(weights, prefix + "mlp.c_proj")
+    }
+  }
+
+  private final class Model: LanguageModel {
+    let description: ModelDescription
+    private let attention: CausalAttention
+    private let embeddingScale: Float
+    private let logitScale: Float
+    private let embedding: Tensor  // [V, D]
+    private let blocks: [Block]
+    private let finalNorm: LayerNorm
+    private let head: Tensor  // [V, D]
+
+    init(_ c: Configuration, _ weights: StoredWeights, _ description: ModelDescription) {
+      self.description = description
+      let width = Float(c.headWidth)
+      attention = CausalAttention(
+        heads: c.headCount, keyHeads: c.headCount, width: c.headWidth,
+        scale: 1 / (c.dividesScoresByWidth ? width : width.squareRoot()),
+        slopes: weights.vector("alibi.slopes"))
+      let epsilon = Float(c.normEpsilon)
+      embeddingScale = Float(c.embeddingScale)
+      logitScale = Float(c.logitScale)
+      embedding = weights.matrix(tiedPair.embedding)
+      blocks = (0..<c.layerCount).map { Block(weights, $0, epsilon: epsilon) }
+      finalNorm = LayerNorm(weights, "final_norm", epsilon: epsilon)
+      head = c.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head)
+    }
+
+    func forward(
+      _ tokens: TokenBatch, _ state: inout State, logits: LogitSelection, tap: (any Tap)?
+    ) throws(FormatError) -> Tensor {
+      let pass = Pass(tokens, at: state.position, tap)
+      var residual = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
+      Kernels.scale(&residual, by: embeddingScale)
+      try pass.visit(.embedding, &residual)
+      for (index, block) in blocks.enumerated() {
+        try pass.visit(.input(block: index), &residual)
+        var attended = attend(block, residual, &state.sequences[index])  // [B·T, D]
+        try pass.visit(.part(block: index, name: "attention"), &attended)
+        Kernels.add(attended, to: &residual)
+        var transformed = perceptron(block, residual)  // [B·T, D]
+        try pass.visit(.part(block: index, name: "mlp"), &transformed)
+        Kernels.add(transformed, to: &residual)
+        try pass.visit(.output(block: index), &residual)
+      }
+      state.position += tokens.length
+      return try pass.logits(of: residual, logits, head: head, scale: logitScale) {
+        finalNorm($0)
+      }
+    }
+
+    private func attend(_ block: Block, _ input: Tensor, _ state: inout [PagedRows]) -> Tensor {
+      let (heads, width) = (attention.heads, attention.width)
+      let parts = (0..<3).map {
+        HeadColumns(first: $0 * heads * width, count: heads, width: width)
+      }
+      let joint = block.queryKeyValue(block.attentionNorm(input))  // [B·T, 3 D]
+      let mixed = attention.attend(  // [B·T, D]
+        query: (joint, parts[0]), key: (joint, parts[1]), value: (joint, parts[2]), &state)
+      return block.output(mixed)  // [B·T, D]
+    }
+
+    private func perceptron(_ block: Block, _ input: Tensor) -> Tensor {
+      let normed = block.mlpNorm(input)  // [B·T, D]
+      var inner = block.up(normed)  // [B·T, F]
+      Kernels.multiply(&inner, bySiLUOf: block.gate(normed))
+      return block.down(inner)  // [B·T, D]
+    }
+  }
+}

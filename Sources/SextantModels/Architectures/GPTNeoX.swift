@@ -1,0 +1,316 @@
+import SextantBytes
+import SextantStore
+import SextantTensor
+
+// GPT-NeoX-20B: An Open-Source Autoregressive Language Model (arXiv 2204.06745), section 2.1, and
+// Pythia (arXiv 2304.01373): blocks whose attention and perceptron both read the block's input,
+// layer norms, rotary position embedding of a part of each head.
+//
+// Glossary
+//   B  sequences in the batch          T  tokens of each sequence in this run
+//   L  blocks                          V  rows of the embedding
+//   D  width of the residual stream    F  inner width of the perceptron, usually 4 D
+//   H  heads                           W  channels of a head, D / H
+// Rows of a [B·T, …] tensor are ordered by sequence, then by position.
+
+/// GPT-NeoX and Pythia, as published in Hugging Face transformers.
+///
+/// With the parallel residual, the usual one, attention and perceptron read the same stream;
+/// without it the perceptron reads what the attention has been added to.
+public enum GPTNeoX: Architecture {
+  /// The name in stores and artifacts.
+  public static let name = "gpt-neox"
+
+  // MARK: Configuration
+
+  /// The sizes of a GPT-NeoX.
+  struct Configuration: Equatable {
+    /// The function inside the perceptron.
+    enum Activation: String {
+      /// x Φ(x), exactly.
+      case gelu
+      /// Its approximation by a tanh.
+      case geluTanh = "gelu_tanh"
+    }
+
+    var width: Int  // D
+    var layerCount: Int  // L
+    var vocabularySize: Int  // V
+    var innerWidth: Int  // F
+    var headCount: Int  // H
+    var normEpsilon: Double
+    var rotary: RotaryEmbedding
+    var activation: Activation
+    var isParallel: Bool
+    var hasAttentionBias: Bool
+    var tiesEmbeddings: Bool
+
+    var headWidth: Int { width / headCount }  // W
+
+    static let sizes = 1...(1 << 24)
+    static let layers = 1...1000
+    static let heads = 1...(1 << 16)
+
+    /// The published names of activations.
+    static let activations: [String: Activation] = [
+      "gelu": .gelu, "gelu_python": .gelu, "gelu_new": .geluTanh, "gelu_fast": .geluTanh,
+      "gelu_pytorch_tanh": .geluTanh,
+    ]
+
+    /// The canonical form.
+    var json: JSONObject {
+      JSONObject(
+        [
+          ("d_model", .integer(Int64(width))), ("n_layer", .integer(Int64(layerCount))),
+          ("vocab_size", .integer(Int64(vocabularySize))), ("d_ff", .integer(Int64(innerWidth))),
+          ("n_head", .integer(Int64(headCount))), ("norm_eps", .number(normEpsilon)),
+          ("activation", .string(activation.rawValue)), ("parallel_residual", .boolean(isParallel)),
+          ("attention_bias", .boolean(hasAttentionBias)),
+          ("tie_embeddings", .boolean(tiesEmbeddings)),
+        ] + rotary.members)
+    }
+
+    /// Reads the canonical form.
+    static func canonical(_ object: JSONObject) throws(FormatError) -> Configuration {
+      let node = JSONNode(.object(object), code: .modelConfiguration, file: nil)
+      let activation = try node.member("activation")
+      guard let known = try Activation(rawValue: activation.string()) else {
+        throw activation.refusal(expected: "\"gelu\" or \"gelu_tanh\"")
+      }
+      return try Configuration(
+        width: node.member("d_model").integer(in: sizes),
+        layerCount: node.member("n_layer").integer(in: layers),
+        vocabularySize: node.member("vocab_size").integer(in: sizes),
+        innerWidth: node.member("d_ff").integer(in: sizes),
+        headCount: node.member("n_head").integer(in: heads),
+        normEpsilon: node.member("norm_eps").number(), rotary: RotaryEmbedding(canonical: node),
+        activation: known, isParallel: node.member("parallel_residual").boolean(),
+        hasAttentionBias: node.member("attention_bias").boolean(),
+        tiesEmbeddings: node.member("tie_embeddings").boolean()
+      ).checked(node)
+    }
+
+    /// Reads `config.json` of `GPTNeoXForCausalLM`; absent keys have transformers' defaults.
+    static func huggingFace(_ config: JSONNode) throws(FormatError) -> Configuration {
+      var activation = Activation.gelu
+      if let name = try config.optionalMember("hidden_act") {
+        guard let known = try activations[name.string()] else {
+          throw name.refusal(expected: activations.keys.sorted().joined(separator: ", "))
+        }
+        activation = known
+      }
+      let width = try config.member("hidden_size").integer(in: sizes)
+      let headCount = try config.member("num_attention_heads").integer(in: heads)
+      return try Configuration(
+        width: width, layerCount: config.member("num_hidden_layers").integer(in: layers),
+        vocabularySize: config.member("vocab_size").integer(in: sizes),
+        innerWidth: config.member("intermediate_size").integer(in: sizes), headCount: headCount,
+        normEpsilon: config.optionalMember("layer_norm_eps")?.number() ?? 1e-5,
+        rotary: RotaryEmbedding(
+          published: config, headWidth: width / headCount, fraction: 0.25,
+          olderNames: ("rotary_emb_base", "rotary_pct")),
+        activation: activation,
+        isParallel: config.optionalMember("use_parallel_residual")?.boolean() ?? true,
+        hasAttentionBias: config.optionalMember("attention_bias")?.boolean() ?? true,
+        tiesEmbeddings: config.optionalMember("tie_word_embeddings")?.boolean() ?? false
+      ).checked(config)
+    }
+
+    /// The configuration, when its numbers fit together.
+    private func checked(_ node: JSONNode) throws(FormatError) -> Configuration {
+      guard width % headCount == 0, headWidth <= Kernels.widestHead else {
+        throw node.refusal(
+          found: "\(headCount) heads of \(width) channels",
+          expected: "heads of equal width, at most \(Kernels.widestHead)")
+      }
+      guard normEpsilon > 0, normEpsilon < 1 else {
+        throw node.refusal(
+          found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
+      }
+      guard rotary.width <= headWidth else {
+        throw node.refusal(
+          found: "\(rotary.width) rotated channels", expected: "at most \(headWidth)")
+      }
+      return self
+    }
+  }
+
+  /// Whether a published `config.json` describes a GPT-NeoX.
+  public static func recognises(_ config: JSONNode) -> Bool {
+    guard case .object(let object) = config.value else { return false }
+    return object["model_type"] == "gpt_neox"
+  }
+
+  /// The canonical configuration of a published one.
+  public static func configuration(
+    from config: JSONNode?, checkpoint: CheckpointShapes
+  ) throws(FormatError) -> JSONObject {
+    try Configuration.huggingFace(required(config)).json
+  }
+
+  // MARK: Weights
+
+  /// The tensors of a model with this canonical configuration.
+  public static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+    let c = try Configuration.canonical(configuration)
+    var specs = [WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix)]  // [V, D]
+    for block in 0..<c.layerCount {
+      let prefix = "blocks.\(block)."
+      func linear(_ name: String, _ rows: Int, _ columns: Int, bias: Bool = true) {
+        specs.append(WeightSpec(prefix + name + ".weight", [rows, columns], .matrix))
+        if bias { specs.append(WeightSpec(prefix + name + ".bias", [rows])) }
+      }
+      for norm in ["input_layernorm", "post_attention_layernorm"] {
+        specs.append(WeightSpec(prefix + norm + ".weight", [c.width]))  // [D]
+        specs.append(WeightSpec(prefix + norm + ".bias", [c.width]))  // [D]
+      }
+      // [3 D, D]: the query, key and value of one head after those of the other.
+      linear("attention.query_key_value", 3 * c.width, c.width, bias: c.hasAttentionBias)
+      linear("attention.dense", c.width, c.width, bias: c.hasAttentionBias)  // [D, D]
+      linear("mlp.dense_h_to_4h", c.innerWidth, c.width)  // [F, D]
+      linear("mlp.dense_4h_to_h", c.width, c.innerWidth)  // [D, F]
+    }
+    specs.append(WeightSpec("final_norm.weight", [c.width]))  // [D]
+    specs.append(WeightSpec("final_norm.bias", [c.width]))  // [D]
+    if !c.tiesEmbeddings {
+      specs.append(WeightSpec("head.weight", [c.vocabularySize, c.width], .matrix))  // [V, D]
+    }
+    return specs
+  }
+
+  /// The embedding and the head, which published models keep apart.
+  public static let tiedPair = TiedPair(
+    embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
+
+  // MARK: Dialects
+
+  /// The published naming.
+  public static let dialects = [
+    Dialect(
+      name: "huggingface",
+      markers: [
+        "gpt_neox.embed_in.weight", "gpt_neox.layers.0.attention.query_key_value.weight",
+      ],
+      // The mask, the number under it and the frequencies, which older files repeat in every block.
+      ignores: { name in
+        name.hasPrefix("gpt_neox.layers.")
+          && [".attention.bias", ".attention.masked_bias", ".attention.rotary_emb.inv_freq"]
+            .contains { name.hasSuffix($0) }
+      }
+    ) { canonical in
+      switch canonical {
+      case "embedding.weight": "gpt_neox.embed_in.weight"
+      case "final_norm.weight": "gpt_neox.final_layer_norm.weight"
+      case "final_norm.bias": "gpt_neox.final_layer_norm.bias"
+      case "head.weight": "embed_out.weight"
+      default: "gpt_neox.layers.\(canonical.dropFirst("blocks.".count))"
+      }
+    }
+  ]
+
+  // MARK: Model
+
+  /// A model that runs from an open store.
+  public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+    let c = try Configuration.canonical(store.configuration)
+    let weights = try StoredWeights(store, specs: try weights(store.configuration))
+    let state = CausalAttention.state(keyHeads: c.headCount, width: c.headWidth)
+    let description = ModelDescription(
+      architecture: name, width: c.width, layerCount: c.layerCount,
+      vocabularySize: c.vocabularySize, identity: store.identity, variant: store.variant,
+      blockParts: ["attention", "mlp"], stateLayout: Array(repeating: state, count: c.layerCount))
+    return Model(c, weights, description)
+  }
+
+  /// The weights of one block.
+  private struct Block: Sendable {
+    let attentionNorm: LayerNorm
+    let queryKeyValue: Projection  // [3 D, D]
+    let output: Projection  // [D, D]
+    let mlpNorm: LayerNorm
+    let up: Projection  // [F, D]
+    let down: Projection  // [D, F]
+
+    init(_ weights: StoredWeights, _ index: Int, epsilon: Float) {
+      let prefix = "blocks.\(index)."
+      attentionNorm = LayerNorm(weights, prefix + "input_layernorm", epsilon: epsilon)
+      queryKeyValue = Projection(weights, prefix + "attention.query_key_value")
+      output = Projection(weights, prefix + "attention.dense")
+      mlpNorm = LayerNorm(weights, prefix + "post_attention_layernorm", epsilon: epsilon)
+      up = Projection(weights, prefix + "mlp.dense_h_to_4h")
+      down = Projection(weights, prefix + "mlp.dense_4h_to_h")
+    }
+  }
+
+  private final class Model: LanguageModel {
+    let description: ModelDescription
+    private let configuration: Configuration
+    private let attention: CausalAttention
+    private let embedding: Tensor  // [V, D]
+    private let blocks: [Block]
+    private let finalNorm: LayerNorm
+    private let head: Tensor  // [V, D]
+
+    init(_ c: Configuration, _ weights: StoredWeights, _ description: ModelDescription) {
+      self.description = description
+      configuration = c
+      attention = CausalAttention(
+        heads: c.headCount, keyHeads: c.headCount, width: c.headWidth,
+        scale: 1 / Float(c.headWidth).squareRoot())
+      let epsilon = Float(c.normEpsilon)
+      embedding = weights.matrix(tiedPair.embedding)
+      blocks = (0..<c.layerCount).map { Block(weights, $0, epsilon: epsilon) }
+      finalNorm = LayerNorm(weights, "final_norm", epsilon: epsilon)
+      head = c.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head)
+    }
+
+    func forward(
+      _ tokens: TokenBatch, _ state: inout State, logits: LogitSelection, tap: (any Tap)?
+    ) throws(FormatError) -> Tensor {
+      let pass = Pass(tokens, at: state.position, tap)
+      let angles = configuration.rotary.angles(  // [T, R / 2], R of W channels turn
+        state.position..<state.position + tokens.length)
+      var residual = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
+      try pass.visit(.embedding, &residual)
+      for (index, block) in blocks.enumerated() {
+        try pass.visit(.input(block: index), &residual)
+        let input = residual  // [B·T, D]
+        var attended = attend(block, input, &state.sequences[index], angles)  // [B·T, D]
+        try pass.visit(.part(block: index, name: "attention"), &attended)
+        Kernels.add(attended, to: &residual)
+        var transformed = perceptron(  // [B·T, D]
+          block, configuration.isParallel ? input : residual)
+        try pass.visit(.part(block: index, name: "mlp"), &transformed)
+        Kernels.add(transformed, to: &residual)
+        try pass.visit(.output(block: index), &residual)
+      }
+      state.position += tokens.length
+      return try pass.logits(of: residual, logits, head: head) { finalNorm($0) }
+    }
+
+    private func attend(
+      _ block: Block, _ input: Tensor, _ state: inout [PagedRows],
+      _ angles: (cosines: Tensor, sines: Tensor)
+    ) -> Tensor {
+      let (heads, width) = (attention.heads, attention.width)
+      let parts = (0..<3).map {
+        HeadColumns(first: $0 * width, count: heads, width: width, stride: 3 * width)
+      }
+      var joint = block.queryKeyValue(block.attentionNorm(input))  // [B·T, 3 D]
+      Kernels.rotate(&joint, parts[0], by: angles)
+      Kernels.rotate(&joint, parts[1], by: angles)
+      let mixed = attention.attend(  // [B·T, D]
+        query: (joint, parts[0]), key: (joint, parts[1]), value: (joint, parts[2]), &state)
+      return block.output(mixed)  // [B·T, D]
+    }
+
+    private func perceptron(_ block: Block, _ input: Tensor) -> Tensor {
+      var inner = block.up(block.mlpNorm(input))  // [B·T, F]
+      switch configuration.activation {
+      case .gelu: Kernels.gelu(&inner)
+      case .geluTanh: Kernels.geluTanh(&inner)
+      }
+      return block.down(inner)  // [B·T, D]
+    }
+  }
+}
