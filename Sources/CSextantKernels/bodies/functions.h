@@ -60,9 +60,9 @@ INLINE vf vf_softplus(vf x) {
 
 // x * Phi(x), Phi the normal distribution. For a = |x| the tail is 1 - Phi(a) = e^(-a^2 / 2) * t * p(t)
 // with t = 1 / (1 + 0.24 a): the tail is small where x is, so that nothing cancels. Relative error
-// below 6e-7 + 4e-8 x^2. -infinity: NaN; below -14 subnormal or 0.
+// below 6e-7 + 4e-8 x^2; below -13 the result is subnormal or -0.
 INLINE vf vf_gelu(vf x) {
-  const vf a = vf_abs(x);
+  const vf a = vf_min(vf_set(30), vf_abs(x));
   const vf t = 1.0f / vf_fma(vf_set(0x1.eb851ep-3f), a, vf_set(1));
   vf p = vf_set(0x1.a05ed2p-6f);
   p = vf_fma(p, t, vf_set(-0x1.fbdd18p-4f));
@@ -74,8 +74,8 @@ INLINE vf vf_gelu(vf x) {
   p = vf_fma(p, t, vf_set(0x1.6cb4dap-4f));
   p = vf_fma(p, t, vf_set(0x1.8893p-4f));
   p = vf_fma(p, t, vf_set(0x1.8829acp-4f));
-  const vf tail = x * (vf_exp(-0.5f * a * a) * (t * p));
-  return x > 0.0f ? x - tail : tail;
+  const vf tail = a * (vf_exp(-0.5f * a * a) * (t * p));
+  return x > 0.0f ? x - tail : -tail;
 }
 
 // x / 2 * (1 + tanh(u)) = x * sigmoid(2 u), u = sqrt(2 / pi) * (x + 0.044715 x^3). Relative error below
