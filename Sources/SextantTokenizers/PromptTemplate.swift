@@ -30,7 +30,8 @@ public struct PromptTemplate: Sendable, Equatable {
     self.text = text
   }
 
-  /// The preset of that name, or the template in the file of that path.
+  /// The preset of that name, or the template in the file of that path, without the line feed at its
+  /// end: editors add one, and a template that ends with an open parenthesis means it.
   ///
   /// - Throws: `file.*`, `json.encoding`, `usage.option`.
   public init(named name: String) throws(FormatError) {
@@ -39,7 +40,8 @@ public struct PromptTemplate: Sendable, Equatable {
       return
     }
     let bytes = try InputFile(name).readAll(limit: 1 << 20)
-    guard let text = String(validating: bytes, as: UTF8.self) else {
+    let content = bytes.last == UInt8(ascii: "\n") ? bytes.dropLast() : bytes[...]
+    guard let text = String(validating: content, as: UTF8.self) else {
       throw FormatError(.jsonEncoding, file: name, found: "bytes", expected: "UTF-8")
     }
     try self.init(text: text, file: name)

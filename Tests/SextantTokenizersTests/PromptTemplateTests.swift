@@ -26,10 +26,11 @@ struct PromptTemplateTests {
     #expect(bytes[6...7] == [0x17, 0x0A])
   }
 
-  @Test func readsAFileByteForByte() throws {
-    let path = folder.write("\u{16}Q: {}\r\nA: e\u{301}\n", to: "template.txt")
+  @Test(arguments: [("(", "("), ("(\n", "("), ("(\n\n", "(\n"), ("(\r\n", "(\r")])
+  func readsAFileByteForByteButTheLineFeedAtItsEnd(end: String, read: String) throws {
+    let path = folder.write("\u{16}Q: {}\r\nA: e\u{301}\(end)", to: "template.txt")
     let filled = try PromptTemplate(named: path).fill("{}")
-    #expect(filled.utf8.elementsEqual("\u{16}Q: {}\r\nA: e\u{301}\n".utf8))
+    #expect(filled.utf8.elementsEqual("\u{16}Q: {}\r\nA: e\u{301}\(read)".utf8))
   }
 
   @Test(arguments: ["", "no place", "{} and {}", "{ }"])

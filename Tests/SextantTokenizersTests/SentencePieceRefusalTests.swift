@@ -51,6 +51,9 @@ struct SentencePieceRefusalTests {
     edited("a very long piece", .tokenizerInvalid, "1025 bytes") {
       $0.pieces.append((String(repeating: "a", count: 1_025), -1, 1))
     },
+    edited("a long user-defined piece", .tokenizerInvalid, "257 bytes") {
+      $0.pieces.append((String(repeating: "a", count: 257), 0, 4))
+    },
     edited("a score that is no number", .tokenizerInvalid, "field 2") {
       $0.pieces.append(("x", .nan, 1))
     },

@@ -16,9 +16,10 @@ struct WorldVocabulary: Sendable {
   /// The line of each id; -1 for ids without one.
   private(set) var places: [Int32] = []
 
-  // Looking for a token takes time by its length at every place of a text, and memory for all.
-  private static let tokenByteCountLimit = 1_024
-  private static let tokensByteCountLimit = 16 << 20
+  // Looking for a token takes time by its length at every place of a text, and memory for all. The
+  // longest that is published has 128 bytes.
+  private static let tokenByteCountLimit = 256
+  private static let tokensByteCountLimit = 8 << 20
   private static let highestID = 999_999_999
 
   /// Reads the lines, which end with a line feed or with carriage return and line feed.

@@ -12,7 +12,7 @@ struct CharacterMap: Sendable {
   // The longest replacement of NFKC has 33 bytes; without a limit a text could grow without one.
   private static let replacementByteCountLimit = 128
   // A hostile trie may have cycles, in which a search would run to the end of the text.
-  private static let keyByteCountLimit = 1_024
+  private static let keyByteCountLimit = 256
 
   /// What is wrong with a blob.
   struct Mistake: Error {

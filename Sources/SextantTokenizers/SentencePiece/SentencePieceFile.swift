@@ -62,9 +62,10 @@ struct SentencePieceFile {
   /// What is done to decoded text.
   private(set) var denormalizer = Normalizer()
 
-  // Finding and merging take time by a piece's length at every place of a text; memory for merges is
-  // bounded by the length of all.
+  // Memory for merges is bounded by the length of all pieces. Looking for a user-defined one takes
+  // time by its length at every place of a text.
   private static let pieceByteCountLimit = 1_024
+  private static let userDefinedByteCountLimit = 256
   private static let piecesByteCountLimit = 8 << 20
 
   /// Reads a file.
@@ -144,10 +145,11 @@ struct SentencePieceFile {
       default: break
       }
     }
-    guard 1...pieceByteCountLimit ~= piece.text.count else {
+    let limit =
+      piece.kind == .userDefined ? userDefinedByteCountLimit : pieceByteCountLimit
+    guard 1...limit ~= piece.text.count else {
       throw reader.refusal(
-        at: field.offset, found: "a piece of \(piece.text.count) bytes",
-        expected: "1 to \(pieceByteCountLimit)")
+        at: field.offset, found: "a piece of \(piece.text.count) bytes", expected: "1 to \(limit)")
     }
     return piece
   }
