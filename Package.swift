@@ -70,7 +70,9 @@ let package = Package(
       ]),
     .target(
       name: "SextantEvaluation",
-      dependencies: ["SextantTensor", "SextantBytes", "SextantArtifacts", "SextantGeneration"]),
+      dependencies: [
+        "SextantTensor", "SextantBytes", "SextantModels", "SextantArtifacts", "SextantGeneration",
+      ]),
 
     // MARK: Executables
     .executableTarget(

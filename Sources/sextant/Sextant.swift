@@ -25,6 +25,7 @@ struct Sextant: ParsableCommand {
     version: ToolVersion.current,
     subcommands: [
       Convert.self, Inspect.self, Verify.self, Generate.self, Capture.self, Steer.self, Bench.self,
+      Drift.self,
       Demo.self,
     ])
 }

@@ -110,6 +110,28 @@ import Testing
     #expect(try document.member("threads").integer() == 2)
   }
 
+  @Test func driftMeasuresModelsAgainstAReference() throws {
+    let blocks = work.folder.path("q8.sxt")
+    sextant(
+      "convert", PackageFiles.fixture("demo-model/model.safetensors"), "-o", blocks, "--dtype",
+      "q8")
+    let document = try document(
+      "drift", "-m", Workspace.model, "-m", blocks, "--reference", Workspace.model, "--text",
+      "I thought this movie was great, with a superb cast.")
+    #expect(try document.member("bytes").integer() == 51)
+    let reference = try document.member("reference")
+    let rows = try document.member("rows").elements()
+    #expect(try rows.map { try $0.text("weights") } == ["source", "q8"])
+    #expect(try rows[0].member("kl").number() == 0)
+    #expect(try rows[0].member("perplexity").number() == reference.member("perplexity").number())
+    #expect((1e-7..<1e-3).contains(try rows[1].member("kl").number()))
+    #expect(try rows[1].member("bytes").integer() < reference.member("bytes").integer() / 3)
+    #expect((0.5..<3).contains(try reference.member("bits_per_byte").number()))
+    #expect(
+      !sextant("drift", "-m", blocks, "--reference", Workspace.model, "--text", "A film.").output
+        .contains("note:"))
+  }
+
   @Test func everyTensorIsListedWhenAskedFor() {
     let short = sextant("inspect", Workspace.model).output
     let long = sextant("inspect", Workspace.model, "--tensors").output
