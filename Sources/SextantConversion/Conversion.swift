@@ -101,6 +101,9 @@ public struct Conversion {
   private static func readConfiguration(
     _ source: CheckpointSource, _ options: ConversionOptions
   ) throws(FormatError) -> JSONNode? {
+    // What a GGUF file says of itself is nearer to its weights than a file that lies beside it.
+    let description = GGUFDescription(source.checkpoint)
+    if options.configuration == nil, let description { return try description.configuration() }
     if let path = options.configuration ?? source.configuration {
       let bytes = try InputFile(path).readAll(limit: 16 << 20)
       return try JSONNode(
@@ -129,7 +132,13 @@ public struct Conversion {
   private static func readTokenizer(
     _ source: CheckpointSource, _ options: ConversionOptions, vocabularySize: Int
   ) throws(FormatError) -> [(name: String, bytes: [UInt8])] {
-    guard let file = try ModelTokenizer.find(options.tokenizer, beside: source) else { return [] }
+    var file: (path: String, bytes: [UInt8])?
+    if options.tokenizer == nil, let own = try GGUFDescription(source.checkpoint)?.tokenizer() {
+      file = (source.checkpoint.path, own)
+    } else {
+      file = try ModelTokenizer.find(options.tokenizer, beside: source)
+    }
+    guard let file else { return [] }
     let tokenizer = try Tokenizers.load(bytes: file.bytes, file: file.path)
     guard tokenizer.vocabularySize <= vocabularySize else {
       throw FormatError(

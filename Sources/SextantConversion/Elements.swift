@@ -1,3 +1,4 @@
+import Glibc
 import SextantBytes
 import SextantStore
 import SextantTensor
@@ -85,4 +86,33 @@ func transposed(_ bytes: [UInt8], rows: Int, columns: Int, width: Int) -> [UInt8
     }
     count = bytes.count
   }
+}
+
+/// A matrix whose heads alternate between rows of their halves, with the halves one after the other.
+func unpaired(_ bytes: [UInt8], rows: Int, headWidth: Int) -> [UInt8] {
+  let width = bytes.count / rows  // bytes of a row
+  precondition(rows % headWidth == 0 && headWidth % 2 == 0 && width * rows == bytes.count)
+  var result: [UInt8] = []
+  result.reserveCapacity(bytes.count)
+  for head in stride(from: 0, to: rows, by: headWidth) {
+    for half in 0..<2 {
+      for pair in 0..<headWidth / 2 {
+        let row = head + 2 * pair + half
+        result += bytes[row * width..<(row + 1) * width]
+      }
+    }
+  }
+  return result
+}
+
+/// The x of f32 elements -exp(x). One that is not negative becomes NaN or infinite, and is counted.
+func logarithmOfNegated(_ bytes: [UInt8]) -> [UInt8] {
+  var bytes = bytes
+  bytes.withUnsafeMutableBytes { buffer in
+    for offset in stride(from: 0, to: buffer.count, by: 4) {
+      let value = buffer.loadUnaligned(fromByteOffset: offset, as: Float.self)
+      buffer.storeBytes(of: Float(log(-Double(value))), toByteOffset: offset, as: Float.self)
+    }
+  }
+  return bytes
 }

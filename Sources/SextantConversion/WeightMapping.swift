@@ -14,6 +14,7 @@ struct WeightMapping {
   let sources: [ExactString: CheckpointTensor]
   /// What a user should know.
   let notes: [String]
+  private let configuration: JSONObject
 
   /// Matches names, then shapes and types; refuses with everything that is missing or left over.
   ///
@@ -59,6 +60,7 @@ struct WeightMapping {
       try Self.check(sources[ExactString(spec.name)], spec, isTransposed, path)
     }
     self.dialect = dialect
+    self.configuration = configuration
     self.specs = specs
     self.sources = sources
     notes = duplicate.map { ["\($0) equals the embedding and is stored once"] } ?? []
@@ -72,20 +74,40 @@ struct WeightMapping {
 
   /// Hands over a canonical tensor's elements in the architecture's order, as `Checkpoint.read`.
   ///
-  /// Only a transposed matrix is held in memory as a whole.
+  /// Only a tensor whose elements move or change is held in memory as a whole.
+  ///
+  /// - Throws: also `model.dtype`, for a change that needs f32.
   func read(
     _ name: String, from checkpoint: any Checkpoint,
     _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {
-    let tensor = source(of: name)
-    guard dialect.source(name).isTransposed, let spec = specs.first(where: { $0.name == name })
+    let (tensor, source) = (source(of: name), dialect.source(name))
+    guard source.isTransposed || source.change != nil,
+      let spec = specs.first(where: { $0.name == name })
     else { return try checkpoint.read(tensor, body) }
-    let bytes = try checkpoint.bytes(of: tensor)
-    let turned = transposed(
-      bytes, rows: spec.shape[spec.shape.count - 1], columns: spec.shape[spec.shape.count - 2],
-      width: tensor.dataType.byteWidth)
+    let width = tensor.dataType.byteWidth
+    var bytes = try checkpoint.bytes(of: tensor)
+    if source.isTransposed {
+      bytes = transposed(
+        bytes, rows: spec.shape[spec.shape.count - 1], columns: spec.shape[spec.shape.count - 2],
+        width: width)
+    }
+    switch source.change {
+    case nil: break
+    case .pairedRows(let key):
+      let node = JSONNode(.object(configuration), code: .modelConfiguration, file: checkpoint.path)
+      let headWidth = try node.member(key).integer(in: 1...max(1, spec.shape[0]))
+      bytes = unpaired(bytes, rows: spec.shape[0], headWidth: headWidth)
+    case .negativeExponential:
+      guard tensor.dataType == .f32 else {
+        throw FormatError(
+          .modelDataType, file: checkpoint.path, at: .tensor(tensor.name),
+          found: tensor.dataType.rawValue, expected: "F32")
+      }
+      bytes = logarithmOfNegated(bytes)
+    }
     var failure: FormatError?
-    turned.withUnsafeBytes { buffer in
+    bytes.withUnsafeBytes { buffer in
       do throws(FormatError) { try body(buffer) } catch { failure = error }
     }
     if let failure { throw failure }

@@ -37,10 +37,24 @@ public struct Dialect: Sendable {
     /// Whether the matrix is stored as [in, out]: its last two dimensions are swapped.
     public let isTransposed: Bool
 
+    /// What the dialect does to the elements, to be undone; nil for nothing.
+    public let change: Change?
+
+    /// What a naming may do to a tensor's elements beside turning it.
+    public enum Change: Sendable, Equatable {
+      /// The rows of each head alternate between its first and its second half, so that the two
+      /// channels that a rotary embedding turns together lie side by side. The configuration's
+      /// number of that key says how many rows a head has.
+      case pairedRows(headWidth: String)
+      /// Elements are -exp of the canonical ones.
+      case negativeExponential
+    }
+
     /// A source of that name.
-    public init(_ name: String, isTransposed: Bool = false) {
+    public init(_ name: String, isTransposed: Bool = false, change: Change? = nil) {
       self.name = name
       self.isTransposed = isTransposed
+      self.change = change
     }
 
     /// A source of that name, stored as the architecture wants it.

@@ -187,7 +187,7 @@ public enum Llama: Architecture {
 
   // MARK: Dialects
 
-  /// The published naming.
+  /// The published naming, and that of GGUF files.
   public static let dialects = [
     Dialect(
       name: "huggingface",
@@ -201,7 +201,31 @@ public enum Llama: Architecture {
       case "head.weight": "lm_head.weight"
       default: "model.layers.\(canonical.dropFirst("blocks.".count))"
       }
+    }, gguf,
+  ]
+
+  /// llama.cpp turns neighbouring channels, so its converter brings rows of the halves together.
+  private static let gguf = Dialect(
+    name: "gguf", markers: ["token_embd.weight", "blk.0.attn_q.weight", "blk.0.ffn_gate.weight"]
+  ) { canonical in
+    switch canonical {
+    case "embedding.weight": return "token_embd.weight"
+    case "final_norm.weight": return "output_norm.weight"
+    case "head.weight": return "output.weight"
+    default: break
     }
+    let parts = canonical.split(separator: ".")  // blocks, index, part, …, weight or bias
+    let module = parts.dropFirst(2).dropLast().joined(separator: ".")
+    let name = "blk.\(parts[1]).\(ggufModules[module] ?? module).\(parts[parts.count - 1])"
+    let isTurned = module == "self_attn.q_proj" || module == "self_attn.k_proj"
+    return .init(name, change: isTurned ? .pairedRows(headWidth: "head_dim") : nil)
+  }
+
+  private static let ggufModules = [
+    "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
+    "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
   ]
 
   // MARK: Model

@@ -191,11 +191,35 @@ public enum Mamba: Architecture {
 
   // MARK: Dialects
 
-  /// The two published namings, which differ by one letter.
+  /// The two published namings, which differ by one letter, and that of GGUF files.
   public static let dialects = [
     dialect("huggingface", embedding: "backbone.embeddings.weight"),
-    dialect("state-spaces", embedding: "backbone.embedding.weight"),
+    dialect("state-spaces", embedding: "backbone.embedding.weight"), gguf,
   ]
+
+  /// llama.cpp's converter stores the matrix A itself.
+  private static let gguf = Dialect(
+    name: "gguf", markers: ["token_embd.weight", "blk.0.ssm_x.weight"]
+  ) { canonical in
+    switch canonical {
+    case "embedding.weight": return "token_embd.weight"
+    case "final_norm.weight": return "output_norm.weight"
+    case "head.weight": return "output.weight"
+    default: break
+    }
+    let parts = canonical.split(separator: ".", maxSplits: 2)  // blocks, index, the rest
+    let block = "blk.\(parts[1])."
+    return switch parts[2] {
+    case "norm.weight": "\(block)attn_norm.weight"
+    case "mixer.A_log": .init(block + "ssm_a", change: .negativeExponential)
+    case "mixer.D": "\(block)ssm_d"
+    case "mixer.dt_proj.weight": "\(block)ssm_dt.weight"
+    case "mixer.dt_proj.bias": "\(block)ssm_dt.bias"
+    // conv1d keeps its name; in_proj, x_proj and out_proj are ssm_in, ssm_x and ssm_out.
+    default:
+      "\(block)ssm_\(parts[2].dropFirst("mixer.".count).replacing("_proj", with: ""))"
+    }
+  }
 
   private static func dialect(_ name: String, embedding: String) -> Dialect {
     let markers = [embedding, "backbone.layers.0.mixer.x_proj.weight"]

@@ -13,25 +13,33 @@ extension ByteLevelBPE.Parts {
     try json.checkPostProcessor()
     let tokens = try json.tokens(normalizer: normalizer)
     vocabulary = tokens.vocabulary
-    byteIDs = try Self.byteIDs(of: tokens.words, at: json.model.member("vocab"))
+    byteIDs = try Self.byteIDs(of: tokens.words, in: json.model)
     merges = MergeTable(tokens.merges, symbolCount: tokens.words.size)
     wholeWords = ignoresMerges ? tokens.words : nil
     added = tokens.added
   }
 
-  /// The ids of single bytes.
+  /// The ids of single bytes; -1 for those that are passed over.
   private static func byteIDs(
-    of vocabulary: Vocabulary, at node: JSONNode
+    of vocabulary: Vocabulary, in model: JSONNode
   ) throws(FormatError) -> [Int32] {
+    // Where there is an unknown token, the package puts it in the place of such a byte.
+    let passesOver = try model.optionalMember("unk_token") == nil
     var ids: [Int32] = []
     for byte in UInt8.min...UInt8.max {
       let token = ByteAlphabet.token(of: [byte])
       switch (vocabulary.id(of: token), byte) {
       case (let id?, _): ids.append(Int32(id))
       case (nil, 0xC0...0xC1), (nil, 0xF5...0xFF): ids.append(-1)  // never in UTF-8
+      case (nil, 0x00...0x08) where passesOver, (nil, 0x0E...0x1F) where passesOver,
+        (nil, 0x7F) where passesOver, (nil, 0xF1...0xF2) where passesOver:
+        // Control characters and planes without characters: vocabularies learnt from clean text
+        // (SmolLM) lack some of them, and the package passes over them.
+        ids.append(-1)
       case (nil, _):
-        // The package drops such bytes silently, or puts an unknown token in their place.
-        throw node.unsupported(
+        // The package drops such bytes silently, or puts an unknown token in their place. A
+        // vocabulary without an ordinary byte is not one that text can be written in.
+        throw try model.member("vocab").unsupported(
           found: "no token \"\(token)\" for byte \(byte)", expected: "a token for every byte")
       }
     }

@@ -96,7 +96,10 @@ private struct WordWriter {
 
   private mutating func merge(_ bytes: [UInt8], _ range: Range<Int>) {
     symbols.removeAll(keepingCapacity: true)
-    for position in range { symbols.append(byteIDs[Int(bytes[position])]) }
+    for position in range {
+      let id = byteIDs[Int(bytes[position])]
+      if id >= 0 { symbols.append(id) }
+    }
     merger.merge(&symbols)
     for symbol in symbols where symbol != PairMerger.absent { ids.append(Int(symbol)) }
   }

@@ -10,7 +10,7 @@ extension TokenizerJSON {
     if let type = try model.optionalMember("type"), try type.string() != "BPE" {
       throw type.unsupported(expected: "\"BPE\"")
     }
-    // `unk_token` and `fuse_unk` do not matter, because every byte must have a token.
+    // `unk_token` and `fuse_unk` do not matter: every byte must have a token, or no unknown token.
     try model.supportOnly([
       "type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix",
       "fuse_unk", "byte_fallback", "ignore_merges", "vocab", "merges",

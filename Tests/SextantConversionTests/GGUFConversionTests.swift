@@ -1,0 +1,282 @@
+import Glibc
+import SextantBytes
+import SextantCheckpoints
+import SextantConversion
+import SextantStore
+import SextantTensor
+import SextantTestSupport
+import SextantTokenizers
+import Testing
+
+/// Models of the fixtures, written as GGUF files the way llama.cpp's converter does.
+@Suite struct GGUFConversionTests {
+  private let folder = TemporaryFolder()
+
+  private func convert(_ path: String, as name: String) throws -> ModelStore {
+    let destination = folder.path(name)
+    _ = try Conversion(path).write(to: destination)
+    return try ModelStore(opening: destination)
+  }
+
+  /// The tensors of a fixture under other names and with other elements.
+  private func tensors(
+    of fixture: String, _ edit: (String, [Int], [UInt8]) -> (String, [UInt8])
+  ) throws -> [(name: String, shape: [Int], bytes: [UInt8])] {
+    let file = try SafetensorsFile(PackageFiles.fixture("\(fixture)/model.safetensors"))
+    return try file.tensors.map { tensor in
+      let (name, bytes) = edit(tensor.name, tensor.shape, try file.bytes(of: tensor))
+      return (
+        name, tensor.shape.count == 3 ? [tensor.shape[0], tensor.shape[2]] : tensor.shape, bytes
+      )
+    }
+  }
+
+  private func rename(_ name: String, _ names: [(String, String)]) -> String {
+    names.reduce(name) { $0.replacing($1.0, with: $1.1) }
+  }
+
+  // MARK: Llama
+
+  private static let llamaNames = [
+    ("model.embed_tokens", "token_embd"), ("model.norm", "output_norm"), ("lm_head", "output"),
+    ("model.layers", "blk"), ("input_layernorm", "attn_norm"), ("self_attn.q_proj", "attn_q"),
+    ("self_attn.k_proj", "attn_k"), ("self_attn.v_proj", "attn_v"),
+    ("self_attn.o_proj", "attn_output"), ("post_attention_layernorm", "ffn_norm"),
+    ("mlp.gate_proj", "ffn_gate"), ("mlp.up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down"),
+  ]
+
+  /// Row s · W/2 + i of each head becomes row 2 i + s, as llama.cpp's converter stores it.
+  private func paired(_ bytes: [UInt8], rows: Int, headWidth: Int) -> [UInt8] {
+    let width = bytes.count / rows
+    var result = bytes
+    for row in 0..<rows {
+      let (head, place) = (row / headWidth * headWidth, row % headWidth)
+      let target = head + 2 * (place % (headWidth / 2)) + place / (headWidth / 2)
+      for byte in 0..<width { result[target * width + byte] = bytes[row * width + byte] }
+    }
+    return result
+  }
+
+  @Test func aLlamaIsTheSameFromGGUF() throws {
+    let fixture = "llama-tiny/huggingface"
+    let reference = try convert(PackageFiles.fixture(fixture), as: "reference.sxt")
+    let c = reference.configuration
+    func number(_ key: String) throws -> Int {
+      guard case .integer(let value)? = c[key] else { throw Absent() }
+      return Int(value)
+    }
+    func double(_ key: String) throws -> Float {
+      guard case .number(let value)? = c[key] else { throw Absent() }
+      return Float(value)
+    }
+    struct Absent: Error {}
+    let headWidth = try number("head_dim")
+    let tensors = try tensors(of: fixture) { name, shape, bytes in
+      let isTurned = name.contains("q_proj") || name.contains("k_proj")
+      return (
+        rename(name, Self.llamaNames),
+        isTurned ? paired(bytes, rows: shape[0], headWidth: headWidth) : bytes
+      )
+    }
+    let values = [
+      RawGGUF.entry("general.architecture", "llama"),
+      RawGGUF.entry("llama.block_count", UInt32(try number("n_layer"))),
+      RawGGUF.entry("llama.embedding_length", UInt32(try number("d_model"))),
+      RawGGUF.entry("llama.feed_forward_length", UInt32(try number("d_ff"))),
+      RawGGUF.entry("llama.attention.head_count", UInt32(try number("n_head"))),
+      RawGGUF.entry("llama.attention.head_count_kv", UInt32(try number("n_kv_head"))),
+      RawGGUF.entry("llama.attention.key_length", UInt32(headWidth)),
+      RawGGUF.entry("llama.attention.layer_norm_rms_epsilon", f32: try double("norm_eps")),
+      RawGGUF.entry("llama.rope.freq_base", f32: try double("rope_theta")),
+      RawGGUF.entry("llama.rope.dimension_count", UInt32(headWidth)),
+    ]
+    let file = folder.write(RawGGUF.file(values: values, f32: tensors), to: "m.gguf")
+    let store = try convert(file, as: "m.sxt")
+    #expect(store.configuration == c)
+    #expect(store.identity == reference.identity)
+    for entry in reference.tensors {
+      #expect(try store.tensor(entry.name) == reference.tensor(entry.name), "\(entry.name)")
+    }
+  }
+
+  // MARK: Mamba
+
+  private static let mambaNames = [
+    ("backbone.embeddings", "token_embd"), ("backbone.norm_f", "output_norm"),
+    ("backbone.layers", "blk"), (".norm.", ".attn_norm."), ("mixer.A_log", "ssm_a"),
+    ("mixer.D", "ssm_d"), ("mixer.dt_proj", "ssm_dt"), ("mixer.conv1d", "ssm_conv1d"),
+    ("mixer.in_proj", "ssm_in"), ("mixer.x_proj", "ssm_x"), ("mixer.out_proj", "ssm_out"),
+  ]
+
+  @Test func aMambaIsTheSameFromGGUFButForTheRoundingOfItsMatrixA() throws {
+    let fixture = "mamba-tiny/huggingface"
+    let reference = try convert(PackageFiles.fixture(fixture), as: "reference.sxt")
+    let tensors = try tensors(of: fixture) { name, _, bytes in
+      guard name.hasSuffix("A_log") else { return (rename(name, Self.mambaNames), bytes) }
+      var a: [UInt8] = []
+      for place in stride(from: 0, to: bytes.count, by: 4) {
+        let value = bytes.withUnsafeBytes {
+          $0.loadUnaligned(fromByteOffset: place, as: Float.self)
+        }
+        a += Float(-exp(Double(value))).bitPattern.littleEndianBytes
+      }
+      return (rename(name, Self.mambaNames), a)
+    }
+    let keys = [
+      ("embedding_length", "d_model"), ("block_count", "n_layer"), ("ssm.inner_size", "d_inner"),
+      ("ssm.state_size", "d_state"), ("ssm.time_step_rank", "dt_rank"),
+      ("ssm.conv_kernel", "d_conv"),
+    ]
+    var values = [RawGGUF.entry("general.architecture", "mamba")]
+    for (key, canonical) in keys {
+      guard case .integer(let value)? = reference.configuration[canonical] else { continue }
+      values.append(RawGGUF.entry("mamba.\(key)", UInt32(value)))
+    }
+    values.append(RawGGUF.entry("mamba.attention.layer_norm_rms_epsilon", f32: 1e-5))
+    let file = folder.write(RawGGUF.file(values: values, f32: tensors), to: "m.gguf")
+    let store = try convert(file, as: "m.sxt")
+    #expect(store.configuration == reference.configuration)
+    for entry in reference.tensors {
+      let (found, expected) = (try store.tensor(entry.name), try reference.tensor(entry.name))
+      guard entry.name.hasSuffix("A_log") else {
+        #expect(found == expected, "\(entry.name)")
+        continue
+      }
+      let pairs = zip(floats(found), floats(expected))
+      #expect(pairs.allSatisfy { abs($0 - $1) <= 2e-7 * max(1, abs($1)) }, "\(entry.name)")
+    }
+  }
+
+  private func floats(_ tensor: Tensor) -> [Float] {
+    tensor.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+  }
+
+  // MARK: Refusals
+
+  @Test func refusesModelsThatItCannotTranslate() {
+    func refusal(_ code: FormatError.Code, _ values: [[UInt8]]) -> FormatError? {
+      let bytes = RawGGUF.file(
+        values: values, f32: [("token_embd.weight", [1, 2], [UInt8](repeating: 0, count: 8))])
+      let path = folder.write(bytes, to: "m.gguf")
+      let refusal = expectRefusal(code) { try Conversion(path) }
+      #expect(refusal?.file == path)
+      return refusal
+    }
+    let llama = RawGGUF.entry("general.architecture", "llama")
+    #expect(
+      refusal(.modelArchitecture, [RawGGUF.entry("general.architecture", "gemma")])?.found
+        == "general.architecture \"gemma\"")
+    #expect(refusal(.modelConfiguration, [llama])?.found == "no llama.attention.head_count")
+    let heads = [
+      llama, RawGGUF.entry("llama.attention.head_count", 1),
+      RawGGUF.entry("llama.embedding_length", 2),
+    ]
+    for (key, value) in [("expert_count", 8), ("rope.dimension_count", 1)] as [(String, UInt32)] {
+      let found = refusal(.modelConfiguration, heads + [RawGGUF.entry("llama.\(key)", value)])?
+        .found
+      #expect(found == "llama.\(key) \(value)")
+    }
+  }
+
+  // MARK: Tokenizer
+
+  /// The demo model's tokenizer as metadata, with edits.
+  private func tokenizerValues(
+    pre: String = "smollm", _ edit: (inout [String], inout [Int32]) -> Void = { _, _ in }
+  ) throws -> [[UInt8]] {
+    let path = PackageFiles.fixture("demo-model/tokenizer.json")
+    let root = try JSONNode(
+      parsing: InputFile(path).readAll(limit: 1 << 20), code: .tokenizerInvalid, file: path)
+    let words = try root.member("model").member("vocab").members()
+    var tokens = [String](repeating: "", count: words.count)
+    for (word, id) in words { tokens[try id.integer()] = word }
+    var kinds = [Int32](repeating: 1, count: tokens.count)
+    for token in try root.member("added_tokens").elements() {
+      kinds[try token.member("id").integer()] = 3
+    }
+    let merges = try root.member("model").member("merges").elements().map { node in
+      if case .array = node.value {
+        return try node.elements().map { try $0.string() }.joined(separator: " ")
+      }
+      return try node.string()
+    }
+    edit(&tokens, &kinds)
+    return [
+      RawGGUF.entry("tokenizer.ggml.model", "gpt2"), RawGGUF.entry("tokenizer.ggml.pre", pre),
+      RawGGUF.entry("tokenizer.ggml.tokens", 9, RawGGUF.array(tokens)),
+      RawGGUF.entry("tokenizer.ggml.token_type", 9, RawGGUF.array(kinds)),
+      RawGGUF.entry("tokenizer.ggml.merges", 9, RawGGUF.array(merges)),
+    ]
+  }
+
+  /// The demo model's weights as a GGUF file that has no configuration of its own.
+  private func demo(_ tokenizer: [[UInt8]]) throws -> String {
+    let values = [RawGGUF.entry("general.architecture", "none")] + tokenizer
+    let tensors = try tensors(of: "demo-model") { name, _, bytes in (name, bytes) }
+    return folder.write(RawGGUF.file(values: values, f32: tensors), to: "demo.gguf")
+  }
+
+  private var options: ConversionOptions {
+    var options = ConversionOptions()
+    options.configuration = PackageFiles.fixture("demo-model/config.json")
+    return options
+  }
+
+  @Test func theTokenizerGivesTheSameIdsFromGGUF() throws {
+    let destination = folder.path("demo.sxt")
+    _ = try Conversion(demo(tokenizerValues()), options: options).write(to: destination)
+    let found = try #require(try ModelTokenizer.load(from: ModelStore(opening: destination)))
+    let path = PackageFiles.fixture("demo-model/tokenizer.json")
+    let expected = try Tokenizers.load(bytes: InputFile(path).readAll(limit: 1 << 20), file: path)
+    #expect(found.vocabularySize == expected.vocabularySize)
+    for text in ["The film was 2023 times worse<|endoftext|>!", "  naïve  \n\n日本", "<|pad|> a"] {
+      #expect(try found.encode(text) == expected.encode(text))
+    }
+  }
+
+  @Test func refusesTokenizersThatItDoesNotKnow() throws {
+    func refusal(_ code: FormatError.Code, _ values: [[UInt8]]) throws {
+      let path = try demo(values)
+      #expect(expectRefusal(code) { try Conversion(path, options: options) }?.file == path)
+    }
+    try refusal(.tokenizerUnsupported, tokenizerValues(pre: "llama-bpe"))
+    try refusal(.tokenizerUnsupported, [RawGGUF.entry("tokenizer.ggml.model", "llama")])
+    try refusal(
+      .tokenizerInvalid,
+      tokenizerValues {
+        $0[500] = $0[501]; _ = $1
+      })
+    try refusal(
+      .tokenizerInvalid,
+      tokenizerValues {
+        _ = $0; $1[500] = 9
+      })
+    try refusal(
+      .tokenizerInvalid,
+      tokenizerValues {
+        _ = $0; $1.removeLast()
+      })
+  }
+}
+
+/// `SEXTANT_SMOLLM` names the published `SmolLM2-135M-Instruct.Q4_1.gguf`.
+private let smolLM = getenv("SEXTANT_SMOLLM").map { String(cString: $0) }
+
+@Test(.enabled(if: smolLM != nil)) func aPublishedLlamaConvertsWithItsTokenizer() throws {
+  let folder = TemporaryFolder()
+  let destination = folder.path("smollm.sxt")
+  let report = try Conversion(try #require(smolLM)).write(to: destination)
+  #expect(report.architecture == "llama")
+  #expect(report.tensorCount == 272)
+  #expect(report.parameterCount == 134_515_008)
+  #expect(report.nonfinite.isEmpty)
+  let store = try ModelStore(opening: destination)
+  #expect(store.configuration["norm_eps"] == .number(1e-5))
+  let tokenizer = try #require(try ModelTokenizer.load(from: store))
+  #expect(tokenizer.vocabularySize == 49_152)
+  let model = try Architectures.open(store)
+  let tokens = tokenizer.encode("The capital of France is")
+  var next = 0
+  try model.forward(tokens) { next = $0 }
+  #expect(tokenizer.decode([next]) == " Paris")
+}
