@@ -132,7 +132,7 @@ public struct Conversion {
   private static func readTokenizer(
     _ source: CheckpointSource, _ options: ConversionOptions, vocabularySize: Int
   ) throws(FormatError) -> [(name: String, bytes: [UInt8])] {
-    var file: (path: String, bytes: [UInt8])?
+    var file: (path: String?, bytes: [UInt8])?
     if options.tokenizer == nil, let own = try GGUFDescription(source.checkpoint)?.tokenizer() {
       file = (source.checkpoint.path, own)
     } else {

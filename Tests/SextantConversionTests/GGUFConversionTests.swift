@@ -2,6 +2,7 @@ import Glibc
 import SextantBytes
 import SextantCheckpoints
 import SextantConversion
+import SextantModels
 import SextantStore
 import SextantTensor
 import SextantTestSupport
@@ -23,7 +24,7 @@ import Testing
     of fixture: String, _ edit: (String, [Int], [UInt8]) -> (String, [UInt8])
   ) throws -> [(name: String, shape: [Int], bytes: [UInt8])] {
     let file = try SafetensorsFile(PackageFiles.fixture("\(fixture)/model.safetensors"))
-    return try file.tensors.map { tensor in
+    return try file.tensors.filter { !$0.name.hasSuffix("inv_freq") }.map { tensor in
       let (name, bytes) = edit(tensor.name, tensor.shape, try file.bytes(of: tensor))
       return (
         name, tensor.shape.count == 3 ? [tensor.shape[0], tensor.shape[2]] : tensor.shape, bytes
@@ -230,7 +231,7 @@ import Testing
     let expected = try Tokenizers.load(bytes: InputFile(path).readAll(limit: 1 << 20), file: path)
     #expect(found.vocabularySize == expected.vocabularySize)
     for text in ["The film was 2023 times worse<|endoftext|>!", "  naïve  \n\n日本", "<|pad|> a"] {
-      #expect(try found.encode(text) == expected.encode(text))
+      #expect(found.encode(text) == expected.encode(text))
     }
   }
 
@@ -275,8 +276,8 @@ private let smolLM = getenv("SEXTANT_SMOLLM").map { String(cString: $0) }
   let tokenizer = try #require(try ModelTokenizer.load(from: store))
   #expect(tokenizer.vocabularySize == 49_152)
   let model = try Architectures.open(store)
-  let tokens = tokenizer.encode("The capital of France is")
-  var next = 0
-  try model.forward(tokens) { next = $0 }
-  #expect(tokenizer.decode([next]) == " Paris")
+  var state = model.initialState()
+  let logits = try model.run(
+    TokenBatch(tokenizer.encode("The capital of France is")), from: &state)  // [1, 1, V]
+  #expect(tokenizer.decode(Kernels.argmax(logits)) == " Paris")
 }

@@ -153,3 +153,15 @@ struct EncodingTests {
     }
   }
 }
+
+@Test func passesOverControlCharactersThatTheVocabularyLacks() throws {
+  let token = ByteAlphabet.token(of: [4])
+  let tiny = TinyTokenizer(merges: [("!", "?")]).setting("model", "vocab", token, to: nil)
+  let tokenizer = try tiny.load()
+  #expect(tokenizer.encode("!\u{4}?\u{5}") == [256, 5])
+  #expect(tokenizer.encode("\u{4}").isEmpty)
+  // Where there is an unknown token, it would stand there.
+  expectRefusal(.tokenizerUnsupported) {
+    try tiny.setting("model", "unk_token", to: "a").load()
+  }
+}
