@@ -76,7 +76,7 @@ struct WeightMapping {
   ///
   /// Only a tensor whose elements move or change is held in memory as a whole.
   ///
-  /// - Throws: also `model.dtype`, for a change that needs f32.
+  /// - Throws: also `model.dtype`, for a change that needs f32, and `model.config`.
   func read(
     _ name: String, from checkpoint: any Checkpoint,
     _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
@@ -97,6 +97,9 @@ struct WeightMapping {
     case .pairedRows(let key):
       let node = JSONNode(.object(configuration), code: .modelConfiguration, file: checkpoint.path)
       let headWidth = try node.member(key).integer(in: 1...max(1, spec.shape[0]))
+      guard headWidth % 2 == 0, spec.shape[0] % headWidth == 0 else {
+        throw try node.member(key).refusal(expected: "heads of two halves")
+      }
       bytes = unpaired(bytes, rows: spec.shape[0], headWidth: headWidth)
     case .negativeExponential:
       guard tensor.dataType == .f32 else {
