@@ -15,9 +15,10 @@ struct Sextant: ParsableCommand {
         sextant generate -m model.sxt -p "I thought" --apply joy.safetensors:2
       """,
     discussion: """
-      Sextant reads checkpoints of recurrent language models (safetensors, HDF5), runs them on \
-      the CPU, and learns small files from them: steering vectors that push the residual stream \
-      or the recurrent state while the model writes. Layers count from 0.
+      Sextant reads checkpoints of language models, recurrent ones and transformers \
+      (safetensors, PyTorch, HDF5, GGUF), runs them on the CPU, and learns small files from them: \
+      steering vectors that push the residual stream or the recurrent state while the model \
+      writes. Layers count from 0.
 
       Exit status: 0 done, 64 wrong usage, 65 bad data, 66 missing input, 73 cannot create the \
       output, 74 input or output error.
