@@ -92,7 +92,7 @@ private struct InitialValues {
         .ones
       } else if name.hasSuffix("A_log") {
         .logarithms(width: width)
-      } else if name.hasSuffix("dt_proj.bias") {
+      } else if name.hasSuffix("dt_proj.bias") || name.hasSuffix("dt_bias") {
         .stepBias
       } else if name.hasSuffix("embedding.weight") {
         .uniform(bound: 0.1 * sqrtf(3))  // standard deviation 0.1
