@@ -18,12 +18,18 @@ INLINE vf weight_load_part(const void *row, size_t k, size_t count, sxk_type typ
   }
 }
 
+// With several rows of x an iteration is so long that few loads of weights are under way at a time, so
+// the lines that come this many bytes later are asked for early: measured up to twice as fast with eight
+// rows, and 4 to 8 KiB ahead much the same. With one row the processor does it by itself.
+#define LINEAR_AHEAD 6144
+
 // M rows of x, U independent sums for each: M * U must cover the latency of an FMA and leave the
 // accumulators in registers. M, U and the type are constants in every use.
 INLINE void linear_rows(
     const sxk_linear *job, size_t n0, size_t n1, const int M, const int U, const sxk_type type) {
   const size_t K = job->k, x_stride = job->x_stride;
-  const size_t row_bytes = job->weight_stride * (type == SXK_F32 ? 4 : 2);
+  const size_t size = type == SXK_F32 ? 4 : 2;
+  const size_t row_bytes = job->weight_stride * size;
   const float *const x = job->x;
   for (size_t n = n0; n < n1; n++) {
     const void *const row = (const char *)job->weight + n * row_bytes;
@@ -38,6 +44,7 @@ INLINE void linear_rows(
 #pragma clang loop unroll(full)
       for (int u = 0; u < U; u++) {
         const size_t at = k + (size_t)u * VL;
+        if (M > 1) __builtin_prefetch((const char *)row + at * size + LINEAR_AHEAD);
         const vf w = weight_load(row, at, type);
 #pragma clang loop unroll(full)
         for (int m = 0; m < M; m++)

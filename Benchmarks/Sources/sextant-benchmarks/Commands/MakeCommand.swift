@@ -35,7 +35,7 @@ struct RandomModelOptions: ParsableArguments {
   func make() throws -> [String] {
     try shape.flatMap { shape in
       try dtypes.split(separator: ",").map { name in
-        guard let type = DataType(rawValue: name.uppercased()), type.isFloatingPoint else {
+        guard let type = DataType(elementType: name.uppercased()), type.isFloatingPoint else {
           throw ValidationError("no type \(name)")
         }
         return try RandomModel(shape: shape, dataType: type, seed: seed).make(in: cache)

@@ -25,6 +25,9 @@ struct ModelsCommand: ParsableCommand {
   @Option(help: "Sequences of the batched decoding.")
   var batch = 8
 
+  @Option(help: "Also convert to these types and run: f16, bf16, q8; separated by commas.")
+  var also = ""
+
   @Option(help: "Threads of each side.")
   var threads = ProcessorCount.available
 

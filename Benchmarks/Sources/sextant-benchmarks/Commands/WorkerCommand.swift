@@ -15,6 +15,7 @@ struct WorkerCommand: ParsableCommand {
   @Option var convert: String?
   @Option var model: String?
   @Option var output: String?
+  @Option var dtype: String?
 
   func run() throws {
     if let source = convert, let output {
@@ -33,6 +34,7 @@ struct WorkerCommand: ParsableCommand {
   private func converting(_ source: String, to destination: String) throws -> JSONValue {
     var options = ConversionOptions()
     options.replacing = true
+    options.dataType = DataType.allCases.first { $0.word == dtype }
     let begin = now()
     let report = try Conversion(source, options: options).write(to: destination)
     return [

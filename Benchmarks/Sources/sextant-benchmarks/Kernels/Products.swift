@@ -2,20 +2,23 @@ import COpenBLAS
 import SextantTensor
 
 extension KernelContest {
+  /// The types in which weights are read.
+  private static let storedTypes = [DataType.f32, .bf16, .f16, .q8]
+
   /// One row of activations against a matrix that no cache holds: GB/s of weights.
   static func matrixVector(_ threads: Int) -> [KernelContest] {
     let (outputs, inputs) = (50_280, 768)
     let weight = Tensor.random([outputs, inputs])
     let x = Tensor.random([1, inputs], seed: 2)
-    return [DataType.f32, .bf16, .f16].map { type in
+    return storedTypes.map { type in
       let stored = weight.stored(as: type)
       var y = Tensor(zeros: [1, outputs])
-      let gigabytes = Double(outputs * inputs * type.byteWidth) / 1e9
+      let byteCount = stored.withUnsafeBytes { $0.count }
       var contest = KernelContest(
-        name: "[\(outputs), \(inputs)] \(type.rawValue.lowercased())", unit: "GB/s", work: gigabytes
+        name: "[\(outputs), \(inputs)] \(type.word)", unit: "GB/s", work: Double(byteCount) / 1e9
       ) { Linear.apply(x, weight: stored, into: &y) }
       if type == .f32 {
-        contest.peers = [("OpenBLAS sgemv", { openBLAS(x, weight, threads) })]
+        contest.peers = [("sgemv of \(openBLASName)", { openBLAS(x, weight, threads) })]
       }
       return contest
     }
@@ -30,19 +33,25 @@ extension KernelContest {
     return shapes.flatMap { rows, inputs, outputs in
       let weight = Tensor.random([outputs, inputs])
       let x = Tensor.random([rows, inputs], seed: 2)
-      return [DataType.f32, .bf16, .f16].map { type in
+      // Blocks of 32 need rows of a multiple of them.
+      return storedTypes.filter { inputs % $0.blockLength == 0 }.map { type in
         let stored = weight.stored(as: type)
         var y = Tensor(zeros: [rows, outputs])
         var contest = KernelContest(
-          name: "\(rows)×\(inputs)×\(outputs) \(type.rawValue.lowercased())", unit: "Gflop/s",
+          name: "\(rows)×\(inputs)×\(outputs) \(type.word)", unit: "Gflop/s",
           work: 2e-9 * Double(rows * inputs * outputs)
         ) { Linear.apply(x, weight: stored, into: &y) }
         if type == .f32 {
-          contest.peers = [("OpenBLAS sgemm", { openBLAS(x, weight, threads) })]
+          contest.peers = [("sgemm of \(openBLASName)", { openBLAS(x, weight, threads) })]
         }
         return contest
       }
     }
+  }
+
+  /// The library, and the processor that it takes this one for (OPENBLAS_CORETYPE chooses another).
+  private static var openBLASName: String {
+    "OpenBLAS, \(String(cString: openblas_get_corename()))"
   }
 
   /// x · Wᵀ by OpenBLAS, on its own threads.

@@ -16,7 +16,7 @@ struct ModelMeasurement {
   private static let mebibyte = Double(1 << 20)
 
   func run() throws -> [Figure] {
-    try conversion() + opening() + memory() + speed()
+    try conversion() + opening() + memory() + speed() + otherTypes()
   }
 
   // MARK: Processes
@@ -119,18 +119,38 @@ struct ModelMeasurement {
   private func speed() throws -> [Figure] {
     let process = try worker("--model", store)
     _ = try process.answer()
-    return try [
+    return try tasks.flatMap { try turns($0, process, startPeers()) }
+  }
+
+  /// The same with weights stored in other types.
+  private func otherTypes() throws -> [Figure] {
+    try options.also.split(separator: ",").flatMap { type in
+      let store = "\(cache)/\(name)-\(type).sxt"
+      _ = try worker("--convert", folder, "--output", store, "--dtype", String(type)).answer()
+      let process = try worker("--model", store)
+      _ = try process.answer()
+      return try tasks.flatMap { task in
+        var task = task
+        task.name += ", \(type)"
+        return try turns(task, process, [])
+      }
+    }
+  }
+
+  private var tasks: [Task] {
+    [
       Task(name: "prefill \(options.prefill)", tokens: options.prefill, batch: 1, task: "prefill"),
       Task(name: "decode \(options.decode)", tokens: options.decode, batch: 1, task: "decode"),
       Task(
         name: "decode \(options.decode), batch \(options.batch)", tokens: options.decode,
         batch: options.batch, task: "decode"),
-    ].flatMap { task in try turns(task, process) }
+    ]
   }
 
   /// Both sides in turns; the first turns warm up and do not count.
-  private func turns(_ task: Task, _ process: ChildProcess) throws -> [Figure] {
-    let peers = startPeers()
+  private func turns(
+    _ task: Task, _ process: ChildProcess, _ peers: [Peer]
+  ) throws -> [Figure] {
     var rate = Figure(task.name, "tokens/s")
     // What neighbours on the machine take away shows in the clock more than here.
     var perProcessor = Figure(task.name, "tokens per processor second")
@@ -161,7 +181,7 @@ struct ModelMeasurement {
   }
 
   private struct Task {
-    let name: String
+    var name: String
     let tokens: Int
     let batch: Int
     let task: String

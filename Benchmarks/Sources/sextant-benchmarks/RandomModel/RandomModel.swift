@@ -15,7 +15,7 @@ struct RandomModel {
 
   /// The folder of this model within `cache`.
   func folder(in cache: String) -> String {
-    "\(cache)/\(shape.rawValue)-\(dataType.rawValue.lowercased())-\(seed)"
+    "\(cache)/\(shape.rawValue)-\(dataType.word)-\(seed)"
   }
 
   /// The folder of this model within `cache`, made now unless it is there.
