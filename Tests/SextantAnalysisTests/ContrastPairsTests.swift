@@ -159,8 +159,11 @@ import Testing
     for text in ["", "no place", "{} {}", "{ }", "{}{}"] {
       expectRefusal(.usageOption) { try PromptTemplate(text: text) }
     }
+    // Editors end a file with one line feed, which is not the template's; a second one is.
     let file = folder.write("<{}>\n", to: "template.txt")
-    #expect(try PromptTemplate(named: file).fill("q") == "<q>\n")
+    #expect(try PromptTemplate(named: file).fill("q") == "<q>")
+    let twice = folder.write("<{}>\n\n", to: "twice.txt")
+    #expect(try PromptTemplate(named: twice).fill("q") == "<q>\n")
     expectRefusal(.jsonEncoding) {
       try PromptTemplate(named: folder.write([0x7B, 0x7D, 0xFF], to: "template.txt"))
     }
