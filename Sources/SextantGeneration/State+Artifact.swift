@@ -27,12 +27,17 @@ extension State {
 
   /// The state that was saved, for the same model.
   ///
-  /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width`,
+  /// - Throws: `artifact.kind` for a difference of states, `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width`,
   ///   `artifact.site`.
   public init(
     _ saved: SavedState, for model: ModelDescription, tokenizer: Digest?,
     allowsModelMismatch: Bool = false
   ) throws(FormatError) {
+    guard !saved.isDifference else {
+      throw FormatError(
+        .artifactKind, file: saved.file, found: "a difference of states", expected: "a state",
+        remedy: "Add it to a state with `sextant state add`.")
+    }
     try saved.model.check(
       against: model.reference(tokenizer: tokenizer), allowingOther: allowsModelMismatch,
       file: saved.file)

@@ -22,6 +22,7 @@ import Testing
     (["steer"], "OVERVIEW: Learn steering vectors."),
     (["steer", "train"], "OVERVIEW: Learn a steering vector from pairs of texts."),
     (["demo"], "OVERVIEW: Run the whole pipeline on the small model that comes with Sextant."),
+    (["state"], "OVERVIEW: Save what a model remembers of a text, compare and mix it."),
     (["drift"], "OVERVIEW: Measure how far models with fewer bits are from a reference."),
     (["bench"], "OVERVIEW: Measure how fast a model reads and writes, and the memory that it"),
   ])

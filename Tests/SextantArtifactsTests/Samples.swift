@@ -55,6 +55,11 @@ enum Samples {
     model: model, batch: 2, position: 17, components: [(state, floats([2, 2, 3]))]
   ).artifact
 
+  static let difference = SavedState(
+    model: model, batch: 1, position: 0, isDifference: true,
+    components: [(state, floats([1, 2, 3]))]
+  ).artifact
+
   static let capture = Artifact(
     manifest: Manifest(
       kind: Capture.name, kindVersion: Capture.version, model: model, sites: [residual, state],
@@ -75,7 +80,8 @@ enum Samples {
     ])
 
   static let all = [
-    "steering": steering, "moments": moments, "state": saved, "capture": capture,
+    "steering": steering, "moments": moments, "state": saved, "difference of states": difference,
+    "capture": capture,
     "capture of one prompt": captureOfOnePrompt,
   ]
   static let names = all.keys.sorted()

@@ -2,7 +2,7 @@ import SextantBytes
 import SextantStore
 import SextantTensor
 
-/// A model's state between two tokens, saved to be continued.
+/// A model's state between two tokens, saved to be continued, or the difference of two.
 ///
 /// Tensors: `blocks.<i>.state.<component>`, F32, [B, component's shape].
 /// Specification: `formats/state.md`.
@@ -20,6 +20,8 @@ public struct SavedState: ArtifactKind, Sendable {
   public let batch: Int
   /// Tokens that each sequence has read.
   public let position: Int
+  /// Whether it is what one state has beyond another: to be added to a state, not to be continued.
+  public let isDifference: Bool
   /// The components by site.
   public let components: [(site: SiteReference, value: Tensor)]
   /// The file that it was read from, for refusals.
@@ -27,12 +29,13 @@ public struct SavedState: ArtifactKind, Sendable {
 
   /// A state to be saved.
   public init(
-    model: ModelReference, batch: Int, position: Int,
+    model: ModelReference, batch: Int, position: Int, isDifference: Bool = false,
     components: [(site: SiteReference, value: Tensor)]
   ) {
     self.model = model
     self.batch = batch
     self.position = position
+    self.isDifference = isDifference
     self.components = components
     file = nil
   }
@@ -46,6 +49,7 @@ public struct SavedState: ArtifactKind, Sendable {
     let batch = try node.member("batch").integer(in: 1...(1 << 20))
     // Positions are added to: the bound keeps every sum far from overflow.
     position = try node.member("position").integer(in: 0...(1 << 48))
+    isDifference = try node.optionalMember("difference")?.boolean() ?? false
     if let index = artifact.manifest.sites.firstIndex(where: { !$0.isState }) {
       throw FormatError(
         .artifactSite, file: artifact.file, at: .pointer("/sites/\(index)"),
@@ -63,11 +67,13 @@ public struct SavedState: ArtifactKind, Sendable {
 
   /// The state as an artifact, ready to be written.
   public var artifact: Artifact {
+    var details = JSONObject([
+      ("batch", .integer(Int64(batch))), ("position", .integer(Int64(position))),
+    ])
+    if isDifference { details["difference"] = true }
     let manifest = Manifest(
       kind: Self.name, kindVersion: Self.version, model: model, sites: components.map(\.site),
-      details: JSONObject([
-        ("batch", .integer(Int64(batch))), ("position", .integer(Int64(position))),
-      ]))
+      details: details)
     return Artifact(manifest: manifest, tensors: components.map { ($0.site.name, $0.value) })
   }
 

@@ -63,8 +63,10 @@ struct ZipArchive: Sendable {
 
   /// The identifier of the field with 64-bit sizes.
   static let zip64Field = 0x0001
-  /// The identifiers of the fields that are allowed: 64-bit sizes, and PyTorch's padding ("FB").
-  static let knownFields = [zip64Field, 0x4246]
+  /// The identifier of PyTorch's padding, "FB".
+  static let paddingField = 0x4246
+  /// The identifiers of the fields that are allowed.
+  static let knownFields = [zip64Field, paddingField]
 }
 
 extension ByteReader {

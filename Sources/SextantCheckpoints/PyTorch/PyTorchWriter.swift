@@ -1,0 +1,168 @@
+import SextantBytes
+import SextantTensor
+
+/// Writes files that `torch.load` reads, `weights_only` too: a dict of tensors.
+///
+/// Equal contents give equal bytes: members are named as PyTorch names them, in one folder called
+/// `archive`, without times, and storages start at multiples of 64.
+public struct PyTorchWriter: Sendable {
+  private var tensors: [(name: String, value: Tensor)] = []
+
+  /// A file without tensors.
+  public init() {}
+
+  /// Adds a tensor, after those that were added before.
+  ///
+  /// Names and types are checked when the file is made.
+  public mutating func add(_ name: String, _ tensor: Tensor) { tensors.append((name, tensor)) }
+
+  /// Writes the file to `destination`, which is absent or complete at any time.
+  ///
+  /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; `pth.root`, `pth.key` and
+  ///   `pth.tensor.kind` for what no reader would accept.
+  public func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
+    let pickle = try pickle(for: destination)
+    let file = try FilePublisher(destination, replacing: replacing)
+    var zip = ZipWriter(file)
+    try zip.add("archive/data.pkl", pickle)
+    try zip.add("archive/byteorder", Array("little".utf8))
+    for (place, tensor) in tensors.enumerated() {
+      try unsafe tensor.value.withUnsafeBytes { bytes throws(FormatError) in
+        unsafe try zip.add("archive/data/\(place)", bytes)
+      }
+    }
+    try zip.add("archive/version", Array("3\n".utf8))
+    try zip.finish()
+    try file.publish()
+  }
+
+  private func pickle(for file: String) throws(FormatError) -> [UInt8] {
+    guard !tensors.isEmpty else {
+      throw FormatError(.pytorchRoot, file: file, found: "no tensor", expected: "at least one")
+    }
+    if let (_, name) = TensorName.equivalentPair(tensors.lazy.map(\.name)) {
+      throw FormatError(
+        .pytorchKey, file: file, at: .tensor(name), found: "the same name twice",
+        expected: "names that differ, also after Unicode normalisation")
+    }
+    var pickle = PickleWriter()
+    for (place, tensor) in tensors.enumerated() {
+      if let flaw = TensorName.flaw(tensor.name) {
+        throw FormatError(
+          .pytorchKey, file: file, at: .tensor(tensor.name), found: flaw,
+          expected: "1 to \(TensorName.byteLimit) bytes, no control characters, no path")
+      }
+      guard let storage = PickleGlobal.storageName(of: tensor.value.dataType),
+        tensor.value.shape.count <= PickleMachine.rankLimit
+      else {
+        throw FormatError(
+          .pytorchTensorKind, file: file, at: .tensor(tensor.name),
+          found: "\(tensor.value.dataType.rawValue) \(tensor.value.shape)",
+          expected: "a type that PyTorch has, at most \(PickleMachine.rankLimit) dimensions")
+      }
+      pickle.add(
+        tensor.name, storage: storage, key: "\(place)", count: tensor.value.count,
+        shape: tensor.value.shape)
+    }
+    return pickle.finish()
+  }
+}
+
+extension PickleGlobal {
+  /// What PyTorch calls the storage of a type; nil for a type that it does not have.
+  fileprivate static func storageName(of type: DataType) -> String? {
+    switch type {
+    case .f32: "FloatStorage"
+    case .f16: "HalfStorage"
+    case .bf16: "BFloat16Storage"
+    case .f64: "DoubleStorage"
+    case .i64: "LongStorage"
+    case .i32: "IntStorage"
+    case .i16: "ShortStorage"
+    case .i8: "CharStorage"
+    case .u8: "ByteStorage"
+    case .bool: "BoolStorage"
+    case .u16, .u32, .u64, .q8: nil
+    }
+  }
+}
+
+/// The pickle of a dict of contiguous tensors, in protocol 2 and without a memo.
+private struct PickleWriter {
+  // PROTO 2, EMPTY_DICT, MARK.
+  private var bytes: [UInt8] = [0x80, 2, PickleOpcode.emptyDictionary.rawValue]
+
+  init() { put(.mark) }
+
+  /// Adds a name and a tensor that fills its storage.
+  mutating func add(_ name: String, storage: String, key: String, count: Int, shape: [Int]) {
+    put(name)
+    put(.global, line: "torch._utils", "_rebuild_tensor_v2")
+    put(.mark)
+    put(.mark)
+    put("storage")
+    put(.global, line: "torch", storage)
+    put(key)
+    put("cpu")
+    put(count)
+    put(.tuple)
+    put(.persistentID)
+    put(0)
+    put(shape)
+    var stride = 1
+    var strides: [Int] = []
+    for dimension in shape.reversed() {
+      strides.insert(stride, at: 0)
+      stride *= max(dimension, 1)
+    }
+    put(strides)
+    put(.newFalse)
+    put(.global, line: "collections", "OrderedDict")
+    put(.emptyTuple)
+    put(.reduce)
+    put(.tuple)
+    put(.reduce)
+  }
+
+  /// The whole pickle.
+  consuming func finish() -> [UInt8] {
+    put(.setItems)
+    put(.stop)
+    return bytes
+  }
+
+  private mutating func put(_ opcode: PickleOpcode) { bytes.append(opcode.rawValue) }
+
+  private mutating func put(_ opcode: PickleOpcode, line module: String, _ name: String) {
+    put(opcode)
+    bytes += Array("\(module)\n\(name)\n".utf8)
+  }
+
+  private mutating func put(_ text: String) {
+    put(.unicode)
+    bytes += UInt32(truncatingIfNeeded: text.utf8.count).littleEndianBytes + Array(text.utf8)
+  }
+
+  /// In the shortest form, as Python writes it.
+  private mutating func put(_ number: Int) {
+    if let byte = UInt8(exactly: number) {
+      put(.integer1)
+      bytes.append(byte)
+    } else if let short = UInt16(exactly: number) {
+      put(.integer2)
+      bytes += short.littleEndianBytes
+    } else if let word = Int32(exactly: number) {
+      put(.integer)
+      bytes += word.littleEndianBytes
+    } else {
+      put(.long)
+      bytes += [8] + number.littleEndianBytes
+    }
+  }
+
+  private mutating func put(_ numbers: [Int]) {
+    put(.mark)
+    for number in numbers { put(number) }
+    put(.tuple)
+  }
+}

@@ -1,0 +1,253 @@
+import ArgumentParser
+import SextantArtifacts
+import SextantBytes
+import SextantGeneration
+import SextantModels
+
+/// Saved states: what a model remembers, as a file.
+struct StateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "state",
+    abstract: "Save what a model remembers of a text, compare and mix it.",
+    discussion: """
+      A state holds all that a model remembers between two tokens. generate --load-state continues \
+      from one. Differences of states can be added to other states of the same model.
+      """,
+    subcommands: [
+      StateSave.self, StateInspect.self, StateDiff.self, StateAdd.self, StateImport.self,
+      StateExport.self,
+    ])
+}
+
+/// Where a state goes.
+struct StateOutput: ParsableArguments {
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The file to make.", valueName: "out.state.safetensors")
+  )
+  var output: String
+
+  @Flag(help: "Replace an existing file.")
+  var force = false
+
+  @OptionGroup var printing: OutputOptions
+
+  /// Writes a state and says so.
+  func write(_ state: SavedState) throws(FormatError) {
+    try state.artifact.write(to: output, replacing: force)
+    let what = state.isDifference ? "a difference of states" : "a state"
+    Report(
+      title: "\(printable(output)): \(what) of \(Format.count(state.batch, of: "sequence")) at "
+        + "position \(Format.count(state.position))",
+      json: JSONObject([
+        ("output", .string(output)), ("difference", .boolean(state.isDifference)),
+        ("batch", JSONValue(state.batch)), ("position", JSONValue(state.position)),
+        ("components", JSONValue(state.components.count)),
+      ])
+    ).print(asJSON: printing.json)
+  }
+}
+
+/// Whether states of other models are accepted.
+struct StateMatching: ParsableArguments {
+  @Flag(help: "Accept states of another model of the same width and depth.")
+  var allowModelMismatch = false
+}
+
+/// The state after a text.
+struct StateSave: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "save", abstract: "Read a text and save what the model remembers of it.")
+
+  @OptionGroup var model: ModelOptions
+
+  @Option(
+    name: .shortAndLong, parsing: .unconditional,
+    help: ArgumentHelp(
+      "The text; @FILE reads it from a file, - from standard input.", valueName: "text"))
+  var prompt: PromptArgument?
+
+  @Option(help: ArgumentHelp("The text as token ids, joined by commas.", valueName: "ids"))
+  var tokens: TokenList?
+
+  @Option(
+    help: ArgumentHelp("Start from a saved state instead of an empty one.", valueName: "file"))
+  var loadState: String?
+
+  @OptionGroup var matching: StateMatching
+  @OptionGroup var output: StateOutput
+
+  func validate() throws {
+    guard (prompt == nil) != (tokens == nil) else {
+      throw ValidationError("Give one of --prompt and --tokens.")
+    }
+  }
+
+  func run() throws {
+    try checkDestinations([output.output], replacing: output.force)
+    let open = try model.open()
+    let ids = try tokens?.tokens ?? open.textTokenizer().encode(prompt?.text() ?? "")
+    var state = open.model.initialState()
+    if let loadState {
+      state = try State(
+        SavedState(Artifact(reading: loadState)), for: open.model.description,
+        tokenizer: open.tokenizer?.digest, allowsModelMismatch: matching.allowModelMismatch)
+    }
+    let batch = TokenBatch([[Int]](repeating: ids, count: state.batch))
+    if !ids.isEmpty { _ = try open.model.run(batch, from: &state, logits: .none) }
+    try output.write(state.saved(by: open.reference))
+  }
+}
+
+/// The norms of a state's components.
+struct StateInspect: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "inspect", abstract: "Show the norm of each component of a state, block by block.",
+    discussion: "Of several sequences the table shows the mean of their norms.")
+
+  @Argument(help: "A saved state, or a difference of two.")
+  var file: String
+
+  @OptionGroup var printing: OutputOptions
+
+  func run() throws {
+    let state = try SavedState(Artifact(reading: file))
+    let norms = state.norms
+    // blocks.<i>.state.<component>
+    let parts = norms.map { $0.site.name.split(separator: ".").map(String.init) }
+    var components: [String] = []
+    for part in parts where !components.contains(part[3]) { components.append(part[3]) }
+    var table = Table(["block"] + components.map { "#\($0)" })
+    var rows: [(block: String, cells: [String: String])] = []
+    for (part, norm) in zip(parts, norms) {
+      if rows.last?.block != part[1] { rows.append((part[1], [:])) }
+      let mean = norm.values.reduce(0, +) / Double(max(norm.values.count, 1))
+      rows[rows.count - 1].cells[part[3]] = Format.figure(mean)
+    }
+    for row in rows { table.add([row.block] + components.map { row.cells[$0] ?? "" }) }
+    let what = state.isDifference ? "a difference of states" : "a state"
+    Report(
+      title: "\(printable(file)): \(what) of \(printable(state.model.architecture))",
+      facts: [
+        ("model", state.model.identity.description),
+        ("sequences", Format.count(state.batch)), ("position", Format.count(state.position)),
+      ],
+      tables: [("norms", table)],
+      json: JSONObject([
+        ("file", .string(file)), ("difference", .boolean(state.isDifference)),
+        ("model", state.model.json), ("batch", JSONValue(state.batch)),
+        ("position", JSONValue(state.position)),
+        (
+          "components",
+          .array(
+            norms.map { site, values in
+              [
+                "site": .string(site.name), "shape": JSONValue(shape: site.shape),
+                "norms": .array(values.map { JSONValue(finite: $0) }),
+              ]
+            })
+        ),
+      ])
+    ).print(asJSON: printing.json)
+  }
+}
+
+/// What one state has beyond another.
+struct StateDiff: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "diff", abstract: "Subtract one state from another: A - B.")
+
+  @Argument(help: "The state A.")
+  var state: String
+
+  @Argument(help: "The state B.")
+  var other: String
+
+  @OptionGroup var matching: StateMatching
+  @OptionGroup var output: StateOutput
+
+  func run() throws {
+    try checkDestinations([output.output], replacing: output.force)
+    let (a, b) = try (
+      SavedState(Artifact(reading: state)), SavedState(Artifact(reading: other))
+    )
+    try output.write(a.subtracting(b, allowsModelMismatch: matching.allowModelMismatch))
+  }
+}
+
+/// States and differences, weighted.
+struct StateAdd: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "add", abstract: "Add states and differences, each times a strength.",
+    discussion: """
+      A state plus a difference times a strength moves the state; two states times 0.5 give their \
+      mean. The position is that of the first. A strength of 0 changes nothing, bit for bit.
+      """)
+
+  @Argument(
+    parsing: .remaining,
+    help: ArgumentHelp("States and differences.", valueName: "file[:strength]"))
+  var terms: [AppliedFile]
+
+  @OptionGroup var matching: StateMatching
+  @OptionGroup var output: StateOutput
+
+  func run() throws {
+    try checkDestinations([output.output], replacing: output.force)
+    var states: [SavedState.Term] = []
+    for term in terms {
+      states.append((try SavedState(Artifact(reading: term.path)), term.strength))
+    }
+    try output.write(
+      SavedState.sum(states, allowsModelMismatch: matching.allowModelMismatch))
+  }
+}
+
+/// A published state, for a model.
+struct StateImport: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "import", abstract: "Read a state-tuning file of RWKV for a model.",
+    discussion: """
+      The file (.pth or safetensors) holds blocks.<i>.att.time_state for every block. The state \
+      stands before the first token; generate --load-state starts from it.
+      """)
+
+  @OptionGroup var model: ModelOptions
+
+  @Argument(help: "The state-tuning file.")
+  var file: String
+
+  @OptionGroup var output: StateOutput
+
+  func run() throws {
+    try checkDestinations([output.output], replacing: output.force)
+    let open = try model.open()
+    let initial = open.model.initialState().saved(by: open.reference)
+    try output.write(initial.replacingTunedMatrices(from: file))
+  }
+}
+
+/// A state as others read it.
+struct StateExport: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "export", abstract: "Write a state of RWKV-5, 6 or 7 as a state-tuning file.",
+    discussion: """
+      Only the recurrent matrices (wkv) go into the file: the format has no place for the rest. \
+      Files *.pth are written for torch.load, others as safetensors.
+      """)
+
+  @Argument(help: "A saved state of one sequence.")
+  var file: String
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("The file to make.", valueName: "out.pth"))
+  var output: String
+
+  @Flag(help: "Replace an existing file.")
+  var force = false
+
+  func run() throws {
+    try checkDestinations([output], replacing: force)
+    let state = try SavedState(Artifact(reading: file))
+    try state.writeTunedMatrices(to: output, replacing: force)
+    StandardStreams.print("\(printable(output)): \(state.model.layerCount) blocks")
+  }
+}
