@@ -63,6 +63,12 @@ INLINE void vf_scatter(float *p, size_t stride, vf v, size_t count) {
   for (size_t i = 0; i < count; i++) p[i * stride] = lanes[i];
 }
 
+// In products with several rows of x an iteration is so long that few loads of weights are under way
+// at a time, so the lines that come this many bytes later are asked for early: measured up to twice as
+// fast with eight rows, and 4 to 8 KiB ahead much the same. With one row the processor does it by
+// itself.
+#define LINEAR_AHEAD 6144
+
 // MARK: Arithmetic
 
 // a * b + c. Fused where the processor has it: levels differ by a rounding.

@@ -18,11 +18,6 @@ INLINE vf weight_load_part(const void *row, size_t k, size_t count, sxk_type typ
   }
 }
 
-// With several rows of x an iteration is so long that few loads of weights are under way at a time, so
-// the lines that come this many bytes later are asked for early: measured up to twice as fast with eight
-// rows, and 4 to 8 KiB ahead much the same. With one row the processor does it by itself.
-#define LINEAR_AHEAD 6144
-
 // M rows of x, U independent sums for each: M * U must cover the latency of an FMA and leave the
 // accumulators in registers. M, U and the type are constants in every use.
 INLINE void linear_rows(

@@ -68,6 +68,7 @@ INLINE void q8_linear_rows(
 
 #define BLOCKS(COUNT)                                                                       \
   _Pragma("clang loop unroll(full)") for (int j = 0; j < COUNT; j++) {                      \
+    if (M > 1) __builtin_prefetch((const char *)(row + b + j) + LINEAR_AHEAD);              \
     const vf scale = q8_scale(row + b + j);                                                 \
     _Pragma("clang loop unroll(full)") for (int v = 0; v < Q8_VECTORS; v++) {               \
       const vf w = q8_load(row + b + j, v, scale);                                          \
