@@ -39,8 +39,10 @@ public struct Generation: Sendable {
   /// Positions at which each applied artifact changed something, and at how many sites.
   public var steered: [(tokens: Int, sites: Int)] = []
   /// The state after the last token that was run: the one before the last of `tokens`, unless
-  /// `completesState` was asked for.
+  /// `completesState` was asked for or somebody observed.
   public var state: State
+  /// Whether an observer ended the text.
+  public var wasStopped = false
 }
 
 /// A steering vector and how it is applied.
@@ -62,14 +64,18 @@ public struct Generator {
   private let model: any LanguageModel
   private let tokenizer: any Tokenizer
   private let applied: [AppliedVector]
+  private let observers: [any GenerationObserver]
 
-  /// Generates with a model, and artifacts that are applied in this order.
+  /// Generates with a model, artifacts that are applied in this order, and observers that read
+  /// along, after the artifacts have edited a value. Observers are those of one text at a time.
   public init(
-    _ model: any LanguageModel, _ tokenizer: any Tokenizer, applying applied: [AppliedVector] = []
+    _ model: any LanguageModel, _ tokenizer: any Tokenizer, applying applied: [AppliedVector] = [],
+    observing observers: [any GenerationObserver] = []
   ) {
     self.model = model
     self.tokenizer = tokenizer
     self.applied = applied
+    self.observers = observers
   }
 
   /// Continues a prompt.
@@ -98,13 +104,15 @@ public struct Generator {
           prompt: range))
     }
     try checkPositions(range, options)
-    let tap: (any Tap)? = taps.isEmpty ? nil : TapChain(taps)
+    let chain: [any Tap] = taps + observers
+    let tap: (any Tap)? = chain.isEmpty ? nil : TapChain(chain)
     var result = Generation(state: state)
     result.promptCount = prompt.count
     var sampler = Sampler(options.sampling)
     var decoder = StreamingDecoder(tokenizer, continuing: true)
     var logits = try model.run(TokenBatch(prompt), from: &state, tap: tap)  // [1, 1, V]
-    while result.tokens.count < options.tokenCount {
+    result.wasStopped = try tell(prompt, before: state, prompt: range, logits)
+    while result.tokens.count < options.tokenCount, !result.wasStopped {
       let token = try sampler.choose(logits.values)
       if options.stopsAtEnd, token == tokenizer.endOfTextID { break }
       result.tokens.append(token)
@@ -112,8 +120,9 @@ public struct Generator {
       result.text += text
       if !text.isEmpty { emit(text) }
       let isLast = result.tokens.count == options.tokenCount
-      if isLast && !options.completesState { break }
+      if isLast && !readsLast(options) { break }
       logits = try model.run(TokenBatch([token]), from: &state, tap: tap)
+      result.wasStopped = try tell([token], before: state, prompt: range, logits)
     }
     let rest = decoder.flush()
     result.text += rest
@@ -123,12 +132,32 @@ public struct Generator {
     return result
   }
 
+  /// Whether the last generated token is read, too.
+  private func readsLast(_ options: GenerationOptions) -> Bool {
+    options.completesState || !observers.isEmpty
+  }
+
+  /// Tells every observer of tokens that were read last; whether one of them wants to stop.
+  private func tell(
+    _ tokens: [Int], before state: State, prompt: Range<Int>, _ logits: Tensor
+  ) throws(FormatError) -> Bool {
+    guard !observers.isEmpty else { return false }
+    let step = GenerationStep(
+      tokens: tokens, positions: state.position - tokens.count..<state.position, prompt: prompt,
+      logits: logits.reshaped([logits.count]))
+    var stops = false
+    for observer in observers {
+      if case .stop = try observer.didRead(step) { stops = true }
+    }
+    return stops
+  }
+
   /// Refuses a vector that no token of this run could meet: a mistake in the positions must not look
   /// like a vector without effect. A text that ends early is no mistake.
   private func checkPositions(
     _ prompt: Range<Int>, _ options: GenerationOptions
   ) throws(FormatError) {
-    let count = max(options.tokenCount - (options.completesState ? 0 : 1), 0)
+    let count = max(options.tokenCount - (readsLast(options) ? 0 : 1), 0)
     let (end, overflow) = prompt.upperBound.addingReportingOverflow(count)
     let tokens = prompt.lowerBound..<(overflow ? Int.max : end)
     for item in applied where item.options.strength != 0 {

@@ -38,7 +38,13 @@ struct Generate: ParsableCommand {
       "Save the state that has read prompt and text.", valueName: "out.state.safetensors"))
   var saveState: String?
 
-  @Flag(help: "Replace an existing file with --save-state.")
+  @Option(
+    help: ArgumentHelp(
+      "Write a JSON line for each token that was read: what the applied artifacts say of it.",
+      valueName: "out.jsonl"))
+  var trace: String?
+
+  @Flag(help: "Replace existing files with --save-state and --trace.")
   var force = false
 
   @Flag(help: "Go on after the token that ends a text.")
@@ -51,36 +57,48 @@ struct Generate: ParsableCommand {
   }
 
   func run() throws {
-    try checkDestinations([saveState], replacing: force)
+    try checkDestinations([saveState, trace], replacing: force)
     let open = try model.open()
     let tokenizer = try open.textTokenizer()
     let options = GenerationOptions(
       tokenCount: count, sampling: try sampling.options(), stopsAtEnd: !ignoreEos,
       completesState: saveState != nil)
-    let applied = try steering.load()
+    let applied = try steering.load(for: open)
     let state = try loadState.map { path throws(FormatError) in
       try State(
         SavedState(Artifact(reading: path)), for: open.model.description,
         tokenizer: tokenizer.digest, allowsModelMismatch: steering.allowModelMismatch)
     }
     let tokens = tokenizer.encode(try prompt.text())
+    let paints =
+      !applied.reporters.isEmpty && !printing.json && StandardStreams.outputIsTerminal
+    let notes = TokenTrace(applied.reporters, tokenizer, paints: paints)
     let clock = Stopwatch()
     var firstAt: Double?
-    let generator = Generator(open.model, tokenizer, applying: applied)
+    let generator = Generator(
+      open.model, tokenizer, applying: applied.vectors.map(\.vector),
+      observing: applied.reporters.map(\.reporter)
+        + (applied.reporters.isEmpty && trace == nil ? [] : [notes]))
     let result = try generator.generate(tokens, from: state, options) { text in
       if firstAt == nil { firstAt = clock.seconds }
-      if !printing.json { StandardStreams.writeGenerated(text) }
+      if !printing.json, !paints { StandardStreams.writeGenerated(text) }
     }
     let decoding = clock.seconds - (firstAt ?? 0)
     if let saveState {
       try result.state.saved(by: open.reference).artifact.write(to: saveState, replacing: force)
     }
-    finish(result, prompt: tokens, tokensPerSecond: Double(result.tokens.count - 1) / decoding)
+    if let trace { try FilePublisher.publish(notes.bytes, to: trace, replacing: force) }
+    finish(
+      result, applied, notes, prompt: tokens,
+      tokensPerSecond: Double(result.tokens.count - 1) / decoding)
   }
 
   /// Says what was done, after the text.
-  private func finish(_ result: Generation, prompt: [Int], tokensPerSecond: Double) {
-    let steered = zip(steering.apply, result.steered)
+  private func finish(
+    _ result: Generation, _ applied: AppliedArtifacts, _ notes: TokenTrace, prompt: [Int],
+    tokensPerSecond: Double
+  ) {
+    let steered = zip(applied.vectors.map(\.file), result.steered)
     if printing.json {
       let document = JSONObject([
         ("prompt_tokens", .array(prompt.map { JSONValue($0) })),
@@ -95,12 +113,15 @@ struct Generate: ParsableCommand {
               ]
             })
         ),
+        ("reports", .array(applied.reporters.isEmpty ? [] : notes.lines.map { .object($0) })),
+        ("stopped", .boolean(result.wasStopped)),
         ("tokens_per_second", JSONValue(finite: tokensPerSecond)),
       ])
       StandardStreams.print(JSONValue.object(document).prettyText)
       return
     }
     StandardStreams.write("\n")
+    if result.wasStopped { StandardStreams.printError("stopped by an applied artifact") }
     for (file, summary) in steered {
       StandardStreams.printError(
         "steered \(summary.tokens) tokens x \(summary.sites) sites "

@@ -32,7 +32,10 @@ struct SteeringArguments: ParsableArguments {
   @Option(
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "Apply a steering vector, times a strength (default: 1). May be repeated.",
+      """
+      Apply an artifact, times a strength (default: 1): steering vectors edit, the others report. \
+      May be repeated.
+      """,
       valueName: "file[:strength]"))
   var apply: [AppliedFile] = []
 
@@ -54,20 +57,4 @@ struct SteeringArguments: ParsableArguments {
 
   @Flag(help: "Accept artifacts of another model of the same width and depth.")
   var allowModelMismatch = false
-
-  /// Reads the artifacts.
-  ///
-  /// - Throws: `artifact.kind` for one that cannot be applied; what reading throws.
-  func load() throws(FormatError) -> [AppliedVector] {
-    var applied: [AppliedVector] = []
-    for file in apply {
-      applied.append(
-        AppliedVector(
-          try SteeringVector(reading: file.path),
-          SteeringOptions(
-            strength: file.strength, positions: positions, layers: layers?.blocks,
-            allowsModelMismatch: allowModelMismatch)))
-    }
-    return applied
-  }
 }

@@ -18,6 +18,9 @@ enum StandardStreams {
   /// Whether standard error is a terminal.
   static var errorIsTerminal: Bool { isatty(STDERR_FILENO) == 1 }
 
+  /// Whether standard output is a terminal.
+  static var outputIsTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
+
   /// Writes text to standard output.
   ///
   /// When the reader has gone, nobody wants the rest: the process ends, with success. Any other
@@ -39,8 +42,10 @@ enum StandardStreams {
   static func print(_ line: String) { write(line + "\n") }
 
   /// Writes generated text: on a terminal, without the control characters that it would act on.
-  static func writeGenerated(_ text: String) {
-    guard isatty(STDOUT_FILENO) == 1 else {
+  ///
+  /// - Parameter tint: from -1 (blue) to 1 (red): marks the text on a terminal; nil for none.
+  static func writeGenerated(_ text: String, tint: Double? = nil) {
+    guard outputIsTerminal else {
       write(text)
       return
     }
@@ -49,7 +54,14 @@ enum StandardStreams {
       let isControl = scalar.properties.generalCategory == .control
       shown.append(isControl && scalar != "\n" && scalar != "\t" ? "\u{FFFD}" : scalar)
     }
-    write(String(shown))
+    guard let tint, tint.isFinite, getenv("NO_COLOR") == nil else {
+      write(String(shown))
+      return
+    }
+    // From white to red or blue, in the 24-bit colours of ECMA-48 terminals.
+    let faded = Int(255 * (1 - min(abs(tint), 1)))
+    let (red, blue) = tint > 0 ? (255, faded) : (faded, 255)
+    write("\u{1B}[38;2;\(red);\(faded);\(blue)m\(String(shown))\u{1B}[0m")
   }
 
   /// Writes a line to standard error; nothing can be done when that fails.
