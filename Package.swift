@@ -14,7 +14,7 @@ let package = Package(
       targets: [
         "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantTokenizers",
         "SextantModels", "SextantConversion", "SextantArtifacts", "SextantAnalysis",
-        "SextantGeneration", "SextantEvaluation",
+        "SextantGeneration", "SextantEvaluation", "SextantReport",
       ]),
   ],
   dependencies: [
@@ -74,13 +74,16 @@ let package = Package(
         "SextantTensor", "SextantBytes", "SextantModels", "SextantArtifacts", "SextantGeneration",
       ]),
 
+    // MARK: Results
+    .target(name: "SextantReport", dependencies: ["SextantBytes"]),
+
     // MARK: Executables
     .executableTarget(
       name: "sextant",
       dependencies: [
         "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantTokenizers",
         "SextantModels", "SextantConversion", "SextantArtifacts", "SextantAnalysis",
-        "SextantGeneration", "SextantEvaluation",
+        "SextantGeneration", "SextantEvaluation", "SextantReport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
@@ -146,6 +149,8 @@ let package = Package(
       ]),
     .testTarget(
       name: "SextantEvaluationTests", dependencies: ["SextantEvaluation", "SextantTestSupport"]),
+    .testTarget(
+      name: "SextantReportTests", dependencies: ["SextantReport", "SextantBytes"]),
     .testTarget(
       name: "CommandTests",
       dependencies: [

@@ -1,6 +1,7 @@
 import ArgumentParser
 import SextantBytes
 import SextantModels
+import SextantReport
 import SextantTensor
 
 /// How fast a model runs here.

@@ -3,6 +3,7 @@ import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
 import SextantModels
+import SextantReport
 
 /// What a model computes while it reads, as a file.
 struct Capture: ParsableCommand {

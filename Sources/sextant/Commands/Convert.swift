@@ -1,6 +1,7 @@
 import ArgumentParser
 import SextantBytes
 import SextantConversion
+import SextantReport
 
 /// Checkpoint to native model.
 struct Convert: ParsableCommand {

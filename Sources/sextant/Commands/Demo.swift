@@ -6,6 +6,7 @@ import SextantBytes
 import SextantConversion
 import SextantEvaluation
 import SextantGeneration
+import SextantReport
 import SextantTokenizers
 
 /// The whole pipeline on the embedded model.

@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import SextantBytes
 import SextantEvaluation
+import SextantReport
 import SextantTokenizers
 
 /// What fewer bits cost.

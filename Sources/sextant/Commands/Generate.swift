@@ -3,6 +3,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantGeneration
 import SextantModels
+import SextantReport
 
 /// Text from a model, steered or not.
 struct Generate: ParsableCommand {

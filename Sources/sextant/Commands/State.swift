@@ -3,6 +3,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantGeneration
 import SextantModels
+import SextantReport
 
 /// Saved states: what a model remembers, as a file.
 struct StateCommand: ParsableCommand {

@@ -3,6 +3,7 @@ import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
 import SextantModels
+import SextantReport
 import SextantTokenizers
 
 /// Contrast pairs to steering vector.

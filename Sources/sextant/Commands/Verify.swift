@@ -2,6 +2,7 @@ import ArgumentParser
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
+import SextantReport
 import SextantStore
 
 /// Every digest of a file, and whether training again gives it.

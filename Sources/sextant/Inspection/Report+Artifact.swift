@@ -1,5 +1,6 @@
 import SextantArtifacts
 import SextantBytes
+import SextantReport
 import SextantTensor
 
 extension Report {

@@ -1,5 +1,6 @@
 import SextantBytes
 import SextantCheckpoints
+import SextantReport
 import SextantTensor
 
 extension Report {

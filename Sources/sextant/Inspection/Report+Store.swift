@@ -1,6 +1,7 @@
 import SextantBytes
 import SextantConversion
 import SextantModels
+import SextantReport
 import SextantStore
 import SextantTensor
 import SextantTokenizers

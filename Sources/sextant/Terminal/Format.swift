@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantReport
 
 /// Numbers as people read them.
 enum Format {

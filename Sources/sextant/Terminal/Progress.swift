@@ -1,3 +1,5 @@
+import SextantReport
+
 /// One line on standard error that says how far long work is; silent unless that is a terminal.
 final class Progress {
   /// What is counted.

@@ -1,0 +1,55 @@
+/// One axis of a chart: numbers to pixels, and the numbers that are written beside it.
+struct Axis {
+  /// The numbers at the ends of the axis.
+  let range: ClosedRange<Double>
+  /// The numbers that get a label.
+  let ticks: [Double]
+  private let digits: Int
+
+  /// An axis that shows all of `values`, with round numbers at about `tickCount` places.
+  ///
+  /// - Parameter fixed: the ends, where they are known; else they are round numbers.
+  init(
+    showing values: [Double], fixed: ClosedRange<Double>? = nil, tickCount: Int = 6,
+    isWhole: Bool = false
+  ) {
+    let finite = values.filter(\.isFinite)
+    var (low, high) = (
+      fixed?.lowerBound ?? finite.min() ?? 0, fixed?.upperBound ?? finite.max() ?? 1
+    )
+    if high - low <= abs(high) * 1e-12 { (low, high) = (low - 0.5, high + 0.5) }
+    var (step, digits) = Self.step(for: (high - low) / Double(max(tickCount, 1)))
+    if isWhole && step < 1 { (step, digits) = (1, 0) }
+    if fixed == nil {
+      (low, high) = ((low / step).rounded(.down) * step, (high / step).rounded(.up) * step)
+    }
+    range = low...high
+    // Far from zero, steps may be smaller than the numbers can tell apart.
+    let (first, last) = ((low / step - 1e-9).rounded(.up), (high / step + 1e-9).rounded(.down))
+    let isSane = first <= last && last - first < 100 && abs(first) < 1e15 && abs(last) < 1e15
+    ticks = isSane ? (Int(first)...Int(last)).map { Double($0) * step } : [low, high]
+    self.digits = digits
+  }
+
+  /// The share of the axis at which a number lies.
+  func share(_ value: Double) -> Double {
+    (value - range.lowerBound) / (range.upperBound - range.lowerBound)
+  }
+
+  /// What is written at a tick.
+  func label(_ value: Double) -> String {
+    digits > 6 ? Format.figure(value) : Format.fixed(value, digits)
+  }
+
+  /// The smallest of 1, 2 and 5 times a power of ten that is no smaller than `size`, and how many
+  /// digits after the point it needs.
+  private static func step(for size: Double) -> (Double, digits: Int) {
+    var (power, digits) = (1.0, 0)
+    guard size.isFinite, size > 0 else { return (1, 0) }
+    while power > size { (power, digits) = (power / 10, digits + 1) }
+    while power * 10 <= size { (power, digits) = (power * 10, digits - 1) }
+    let factor = [1.0, 2, 5, 10].first { power * $0 >= size * (1 - 1e-9) } ?? 10
+    if factor == 10 { digits -= 1 }
+    return (power * factor, max(digits, 0))
+  }
+}

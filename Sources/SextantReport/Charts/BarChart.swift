@@ -1,0 +1,79 @@
+/// Groups of bars, with intervals where they are known.
+public struct BarChart: Sendable {
+  /// One bar.
+  public struct Bar: Sendable, Equatable {
+    /// The number; none is drawn where it is not finite.
+    public var value: Double
+    /// An interval around the number.
+    public var interval: ClosedRange<Double>?
+
+    /// A bar.
+    public init(_ value: Double, interval: ClosedRange<Double>? = nil) {
+      (self.value, self.interval) = (value, interval)
+    }
+  }
+
+  /// The title.
+  public var title: String
+  /// A line under the title.
+  public var subtitle: String?
+  /// What the bars count, with its unit.
+  public var yTitle: String
+  /// The names of the groups, from left to right.
+  public var groups: [String]
+  /// Bars of one colour, one for each group.
+  public var series: [(name: String, bars: [Bar], colour: SeriesColour)]
+
+  /// A chart; each series has one bar for each group.
+  public init(
+    title: String, subtitle: String? = nil, y: String, groups: [String],
+    series: [(name: String, bars: [Bar], colour: SeriesColour)]
+  ) {
+    precondition(series.allSatisfy { $0.bars.count == groups.count })
+    (self.title, self.subtitle, yTitle) = (title, subtitle, y)
+    (self.groups, self.series) = (groups, series)
+  }
+
+  /// The chart as SVG, of a size in pixels.
+  public func svg(width: Double = 720, height: Double = 400, standsAlone: Bool = true) -> String {
+    var svg = SVG(width: width, height: height, title: title)
+    let bars = series.flatMap(\.bars)
+    let y = Axis(
+      showing: [0]
+        + bars.flatMap { [$0.value] + ($0.interval.map { [$0.lowerBound, $0.upperBound] } ?? []) })
+    let slots = Double(max(groups.count, 1))
+    // Names that don't fit beside each other lean.
+    let leans = groups.contains { SVG.width(of: $0) > (width - 80) / slots - 8 }
+    let longest = groups.map { SVG.width(of: $0) }.max() ?? 0
+    let frame = Frame(
+      &svg, width: width, height: height, title: title, subtitle: subtitle, yTitle: yTitle, y: y,
+      legend: series.count > 1 ? series.map { ($0.name, $0.colour.css, false) } : [],
+      bottom: leans ? min(36 + longest * 0.55, height / 2) : 36)
+    let slot = frame.plot.width / slots
+    let barWidth = min(slot * 0.76 / Double(max(series.count, 1)), 56)
+    for (index, group) in groups.enumerated() {
+      let centre = frame.plot.x + slot * (Double(index) + 0.5)
+      svg.text(
+        group, (centre, frame.plot.y + frame.plot.height + 18), anchor: leans ? .end : .middle,
+        rotation: leans ? -32 : 0)
+      for (place, line) in series.enumerated() where line.bars[index].value.isFinite {
+        let bar = line.bars[index]
+        let x = centre + (Double(place) - Double(series.count) / 2) * barWidth
+        let (top, bottom) = (frame.height(max(bar.value, 0)), frame.height(min(bar.value, 0)))
+        let interval = bar.interval.map {
+          " [\(Format.figure($0.lowerBound)), \(Format.figure($0.upperBound))]"
+        }
+        svg.rectangle(
+          x: x + 1, y: top, width: barWidth - 2, height: bottom - top, fill: line.colour.css,
+          hover: "\(group), \(line.name): \(Format.figure(bar.value))\(interval ?? "")")
+        if let range = bar.interval {
+          let middle = x + barWidth / 2
+          svg.line(
+            (middle, frame.height(range.lowerBound)), (middle, frame.height(range.upperBound)),
+            "stroke=\"var(--ink)\" stroke-width=\"1.5\"")
+        }
+      }
+    }
+    return svg.text(standsAlone: standsAlone)
+  }
+}

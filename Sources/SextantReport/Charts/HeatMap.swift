@@ -1,0 +1,122 @@
+/// Numbers by row and column, as colours.
+public struct HeatMap: Sendable {
+  /// One cell.
+  public struct Cell: Sendable, Equatable {
+    /// The number; nil, or one that is not finite, leaves the cell empty.
+    public var value: Double?
+    /// What is written in the cell, where there is room.
+    public var text: String
+    /// What is shown when somebody points at the cell.
+    public var hover: String
+
+    /// A cell.
+    public init(_ value: Double?, text: String = "", hover: String = "") {
+      (self.value, self.text, self.hover) = (value, text, hover)
+    }
+  }
+
+  /// The title.
+  public var title: String
+  /// A line under the title.
+  public var subtitle: String?
+  /// What the rows are.
+  public var rowTitle: String
+  /// What the columns are.
+  public var columnTitle: String
+  /// The names of the rows, from top to bottom.
+  public var rows: [String]
+  /// The names of the columns, from left to right.
+  public var columns: [String]
+  /// The cells, row by row.
+  public var cells: [[Cell]]
+  /// How numbers become colours.
+  public var scale: ColourScale
+
+  /// A map; there is a cell for each row and column.
+  public init(
+    title: String, subtitle: String? = nil, rowTitle: String, columnTitle: String, rows: [String],
+    columns: [String], cells: [[Cell]], scale: ColourScale
+  ) {
+    precondition(cells.count == rows.count && cells.allSatisfy { $0.count == columns.count })
+    (self.title, self.subtitle) = (title, subtitle)
+    (self.rowTitle, self.columnTitle, self.rows, self.columns) = (
+      rowTitle, columnTitle, rows, columns
+    )
+    (self.cells, self.scale) = (cells, scale)
+  }
+
+  /// The map as SVG.
+  ///
+  /// - Parameters:
+  ///   - width: pixels at most, unless cells would become narrower than 6.
+  ///   - cellHeight: pixels of a row.
+  public func svg(
+    width: Double = 720, cellHeight: Double = 22, standsAlone: Bool = true
+  ) -> String {
+    let left = 36 + (rows.map { SVG.width(of: $0) }.max() ?? 0)
+    let cellWidth = min(max((width - left - 16) / Double(max(columns.count, 1)), 6), 96)
+    let longest = columns.map { SVG.width(of: $0) }.max() ?? 0
+    let leans = longest > cellWidth - 4
+    let top = subtitle == nil ? 44.0 : 62.0
+    let gridHeight = cellHeight * Double(rows.count)
+    let labels = leans ? 24 + longest * 0.75 : 24
+    let total = max(left + cellWidth * Double(columns.count) + 16, 360)
+    var svg = SVG(width: total, height: top + gridHeight + labels + 64, title: title)
+    svg.text(title, (16, 28), size: 15, bold: true)
+    if let subtitle { svg.text(subtitle, (16, 46), fill: "var(--soft)") }
+    svg.text(
+      rowTitle, (16, top + gridHeight / 2), anchor: .middle, fill: "var(--soft)", rotation: -90)
+    for (row, name) in rows.enumerated() {
+      let y = top + cellHeight * Double(row)
+      svg.text(name, (left - 8, y + cellHeight / 2 + 4), anchor: .end)
+      for (column, cell) in cells[row].enumerated() {
+        draw(
+          cell, &svg, x: left + cellWidth * Double(column), y: y, width: cellWidth,
+          height: cellHeight)
+      }
+    }
+    // A name needs about 14 pixels of its own.
+    let stride = max(1, Int((14 / cellWidth).rounded(.up)))
+    for (column, name) in columns.enumerated() where column % stride == 0 {
+      let at = (left + cellWidth * (Double(column) + 0.5), top + gridHeight + 16)
+      svg.text(name, at, anchor: leans ? .end : .middle, rotation: leans ? -48 : 0)
+    }
+    svg.text(
+      columnTitle, (left + cellWidth * Double(columns.count) / 2, top + gridHeight + labels + 14),
+      anchor: .middle, fill: "var(--soft)")
+    drawScale(&svg, x: left, y: top + gridHeight + labels + 28, width: min(240, total - left - 16))
+    return svg.text(standsAlone: standsAlone)
+  }
+
+  private func draw(
+    _ cell: Cell, _ svg: inout SVG, x: Double, y: Double, width: Double, height: Double
+  ) {
+    let value = cell.value.flatMap { $0.isFinite ? $0 : nil }
+    let colour = value.map { scale.colour($0) }
+    svg.rectangle(
+      x: x, y: y, width: width, height: height, fill: colour?.css ?? "var(--panel)",
+      extra: width > 10 ? "stroke=\"var(--ground)\"" : "",
+      hover: cell.hover.isEmpty ? nil : cell.hover)
+    if !cell.text.isEmpty, SVG.width(of: cell.text, size: 10) <= width - 4 {
+      svg.text(
+        cell.text, (x + width / 2, y + height / 2 + 3.5), anchor: .middle, size: 10,
+        fill: colour.map { $0.prefersBlackText ? "#000" : "#fff" } ?? "var(--soft)")
+    }
+  }
+
+  /// What the colours stand for.
+  private func drawScale(_ svg: inout SVG, x: Double, y: Double, width: Double) {
+    let (steps, ends) = (48, scale.ends)
+    for step in 0..<steps {
+      let share = (Double(step) + 0.5) / Double(steps)
+      let value = ends.lowerBound + (ends.upperBound - ends.lowerBound) * share
+      svg.rectangle(
+        x: x + width * Double(step) / Double(steps), y: y, width: width / Double(steps) + 0.5,
+        height: 10, fill: scale.colour(value).css)
+    }
+    svg.text(Format.figure(ends.lowerBound), (x, y + 24), size: 11, fill: "var(--soft)")
+    svg.text(
+      Format.figure(ends.upperBound), (x + width, y + 24), anchor: .end, size: 11,
+      fill: "var(--soft)")
+  }
+}

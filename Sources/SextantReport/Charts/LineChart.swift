@@ -1,0 +1,121 @@
+/// Series of numbers over a common axis, with intervals where they are known.
+public struct LineChart: Sendable {
+  /// A number and where it lies.
+  public struct Point: Sendable, Equatable {
+    /// The place on the horizontal axis.
+    public var x: Double
+    /// The number; one that is not finite interrupts the line.
+    public var y: Double
+    /// An interval around the number.
+    public var interval: ClosedRange<Double>?
+
+    /// A point.
+    public init(_ x: Double, _ y: Double, interval: ClosedRange<Double>? = nil) {
+      (self.x, self.y, self.interval) = (x, y, interval)
+    }
+  }
+
+  /// Points that belong together.
+  public struct Series: Sendable, Equatable {
+    /// The name in the legend.
+    public var name: String
+    /// The points, in the order in which they are joined.
+    public var points: [Point]
+    /// What it is drawn in.
+    public var colour: SeriesColour
+    /// Whether the line is broken: a control, a prediction.
+    public var isDashed: Bool
+
+    /// A series.
+    public init(
+      _ name: String, _ points: [Point], colour: SeriesColour, isDashed: Bool = false
+    ) {
+      (self.name, self.points, self.colour, self.isDashed) = (name, points, colour, isDashed)
+    }
+  }
+
+  /// The title.
+  public var title: String
+  /// A line under the title.
+  public var subtitle: String?
+  /// What the horizontal axis counts, with its unit.
+  public var xTitle: String
+  /// What the vertical axis counts, with its unit.
+  public var yTitle: String
+  /// The series, drawn in this order.
+  public var series: [Series]
+  /// The ends of the vertical axis, where they are known.
+  public var yRange: ClosedRange<Double>?
+  /// Whether the horizontal axis counts things, such as blocks.
+  public var countsWhole: Bool
+
+  /// A chart.
+  public init(
+    title: String, subtitle: String? = nil, x: String, y: String, series: [Series],
+    yRange: ClosedRange<Double>? = nil, countsWhole: Bool = false
+  ) {
+    (self.title, self.subtitle, xTitle, yTitle) = (title, subtitle, x, y)
+    (self.series, self.yRange, self.countsWhole) = (series, yRange, countsWhole)
+  }
+
+  /// The chart as SVG, of a size in pixels.
+  public func svg(width: Double = 720, height: Double = 400, standsAlone: Bool = true) -> String {
+    var svg = SVG(width: width, height: height, title: title)
+    let points = series.flatMap(\.points)
+    let xValues = points.map(\.x)
+    let x = Axis(
+      showing: xValues, fixed: Self.ends(xValues), tickCount: Int(width / 80),
+      isWhole: countsWhole)
+    let y = Axis(
+      showing: points.flatMap {
+        [$0.y] + ($0.interval.map { [$0.lowerBound, $0.upperBound] } ?? [])
+      },
+      fixed: yRange)
+    let frame = Frame(
+      &svg, width: width, height: height, title: title, subtitle: subtitle, yTitle: yTitle, y: y,
+      legend: series.count > 1 ? series.map { ($0.name, $0.colour.css, $0.isDashed) } : [],
+      bottom: 52)
+    let place = { (value: Double) in frame.plot.x + frame.plot.width * x.share(value) }
+    for tick in x.ticks {
+      svg.text(
+        x.label(tick), (place(tick), frame.plot.y + frame.plot.height + 18), anchor: .middle,
+        fill: "var(--soft)")
+    }
+    frame.title(xTitle, &svg, below: 40)
+    for line in series {
+      let known = line.points.filter { $0.y.isFinite }
+      let band = known.compactMap { point in
+        point.interval.map { (point.x, frame.height($0.lowerBound), frame.height($0.upperBound)) }
+      }
+      if band.count > 1 {
+        svg.path(
+          band.map { (place($0.0), $0.2) } + band.reversed().map { (place($0.0), $0.1) },
+          closed: true, "fill=\"\(line.colour.css)\" fill-opacity=\"0.14\"")
+      }
+    }
+    for line in series {
+      for run in line.points.split(whereSeparator: { !$0.y.isFinite }) {
+        svg.path(
+          run.map { (place($0.x), frame.height($0.y)) },
+          "fill=\"none\" stroke=\"\(line.colour.css)\" stroke-width=\"2\""
+            + (line.isDashed ? " stroke-dasharray=\"5 3\"" : ""))
+      }
+      for point in line.points where point.y.isFinite {
+        let interval = point.interval.map {
+          " [\(Format.figure($0.lowerBound)), \(Format.figure($0.upperBound))]"
+        }
+        svg.circle(
+          (place(point.x), frame.height(point.y)), radius: 3, fill: line.colour.css,
+          hover:
+            "\(line.name) at \(Format.figure(point.x)): \(Format.figure(point.y))\(interval ?? "")")
+      }
+    }
+    return svg.text(standsAlone: standsAlone)
+  }
+
+  /// The smallest and the largest number; nil where there is no room between.
+  private static func ends(_ values: [Double]) -> ClosedRange<Double>? {
+    guard let low = values.min(), let high = values.max(), low < high else { return nil }
+    return low...high
+  }
+}

@@ -1,0 +1,130 @@
+import SextantBytes
+
+/// A page in one file: no script, style or picture from elsewhere, so that it can be kept, sent and
+/// opened without a network.
+public struct HTMLPage: Sendable {
+  private let title: String
+  private var body = ""
+  private var styles = ""
+  private var scripts = ""
+
+  /// An empty page.
+  ///
+  /// - Parameter subtitle: what the page was made from, in a line.
+  public init(title: String, subtitle: String) {
+    self.title = title
+    body = """
+      <header><h1>\(Markup.escaped(title))</h1><p>\(Markup.escaped(subtitle))</p></header>
+
+      """
+  }
+
+  /// Begins a section.
+  public mutating func add(heading: String) { body += "<h2>\(Markup.escaped(heading))</h2>\n" }
+
+  /// Adds a paragraph of plain text.
+  public mutating func add(paragraph: String) { body += "<p>\(Markup.escaped(paragraph))</p>\n" }
+
+  /// Adds facts, a name and a value in each line.
+  public mutating func add(facts: [(name: String, value: String)]) {
+    let lines = facts.map {
+      "<dt>\(Markup.escaped($0.name))</dt><dd>\(Markup.escaped($0.value))</dd>"
+    }
+    body += "<dl>\(lines.joined())</dl>\n"
+  }
+
+  /// Adds a chart, made with `svg(standsAlone: false)`.
+  public mutating func add(figure svg: String, caption: String? = nil) {
+    let text = caption.map { "<figcaption>\(Markup.escaped($0))</figcaption>" }
+    body += "<figure><div class=\"scroll\">\(svg)</div>\(text ?? "")</figure>\n"
+  }
+
+  /// Adds a table.
+  ///
+  /// - Parameter isFolded: shown when somebody opens it, under its caption.
+  public mutating func add(table: Table, caption: String? = nil, isFolded: Bool = false) {
+    let cells = { (row: [String], tag: String) in
+      let texts = row.enumerated().map { column, text in
+        let style = table.numeric.contains(column) ? " class=\"number\"" : ""
+        return "<\(tag)\(style)>\(Markup.escaped(text))</\(tag)>"
+      }
+      return "<tr>\(texts.joined())</tr>"
+    }
+    let text = Markup.escaped(caption ?? "Table")
+    let rows = table.rows.map { cells($0, "td") }.joined(separator: "\n")
+    let html = """
+      <div class="scroll"><table>\(caption == nil || isFolded ? "" : "<caption>\(text)</caption>")\
+      <thead>\(cells(table.heads, "th"))</thead><tbody>
+      \(rows)
+      </tbody></table></div>
+
+      """
+    body += isFolded ? "<details><summary>\(text)</summary>\(html)</details>\n" : html
+  }
+
+  /// Adds markup as it is. Text in it must come through `escaped`.
+  public mutating func add(markup: String) { body += markup + "\n" }
+
+  /// Adds rules of style.
+  public mutating func add(style: String) { styles += style + "\n" }
+
+  /// Adds a script, which runs when the page is complete.
+  public mutating func add(script: String) { scripts += script + "\n" }
+
+  /// Adds data for a script: `JSON.parse(document.getElementById(id).textContent)`.
+  public mutating func add(data: JSONValue, id: String) {
+    // "</script>" in a text would end the element.
+    let text = data.canonicalText.split(separator: "<", omittingEmptySubsequences: false)
+      .joined(separator: "\\u003c")
+    body += "<script type=\"application/json\" id=\"\(Markup.escaped(id))\">\(text)</script>\n"
+  }
+
+  /// Text that stands for itself in markup.
+  public static func escaped(_ text: String) -> String { Markup.escaped(text) }
+
+  /// The page.
+  public var html: String {
+    """
+    <!DOCTYPE html>
+    <html lang="en">
+    <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; \
+    script-src 'unsafe-inline'; img-src data:">
+    <title>\(Markup.escaped(title))</title>
+    <style>
+    \(Self.style)\(styles)</style>
+    </head>
+    <body><main>
+    \(body)</main>
+    \(scripts.isEmpty ? "" : "<script>\n\"use strict\";\n\(scripts)</script>\n")</body>
+    </html>
+
+    """
+  }
+
+  private static let style = """
+    :root{color-scheme:light dark;\(Palette.light)}
+    @media (prefers-color-scheme:dark){:root{\(Palette.dark)}}
+    *{box-sizing:border-box}
+    body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.55 system-ui,sans-serif}
+    main{max-width:61rem;margin:0 auto;padding:1.5rem 1rem 4rem}
+    header p{color:var(--soft);margin-top:-.5rem}
+    h1{font-size:1.6rem;line-height:1.25}
+    h2{font-size:1.2rem;margin:2.5rem 0 .5rem;padding-top:.5rem;border-top:1px solid var(--rule)}
+    p{max-width:46rem}
+    dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1.2rem}
+    dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
+    figure{margin:1rem 0}figure svg{display:block}
+    figcaption{color:var(--soft);font-size:.9rem;max-width:46rem}
+    .scroll{overflow-x:auto}
+    table{border-collapse:collapse;margin:.75rem 0;font-size:.92rem}
+    caption{text-align:left;color:var(--soft);padding-bottom:.3rem}
+    th,td{text-align:left;padding:.28rem .8rem .28rem 0;border-bottom:1px solid var(--rule)}
+    th{font-weight:600}.number{text-align:right;font-variant-numeric:tabular-nums}
+    details{margin:.75rem 0}summary{cursor:pointer;color:var(--accent)}
+    @media (max-width:40rem){dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}}
+
+    """
+}

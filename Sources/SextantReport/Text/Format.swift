@@ -1,0 +1,70 @@
+/// Numbers as people read them.
+public enum Format {
+  /// A number with `digits` digits after the point; `-` where it is not finite.
+  public static func fixed(_ value: Double, _ digits: Int) -> String {
+    let digits = min(max(digits, 0), 18)
+    let scale = (0..<digits).reduce(1.0) { product, _ in product * 10 }
+    let scaled = (value * scale).rounded()
+    guard scaled.isFinite, abs(scaled) < 0x1p62 else { return value.isFinite ? "\(value)" : "-" }
+    let (whole, fraction) = Int(abs(scaled)).quotientAndRemainder(dividingBy: Int(scale))
+    let sign = scaled < 0 ? "-" : ""
+    if digits == 0 { return "\(sign)\(whole)" }
+    return "\(sign)\(whole).\(padded(String(fraction), digits, with: "0"))"
+  }
+
+  /// A number with about four significant digits.
+  public static func figure(_ value: Double) -> String {
+    let size = abs(value)
+    if value == 0 { return "0" }
+    if size > 1e38 || size < 1e-37 { return "\(value)" }
+    if size >= 1e6 || size < 1e-4 { return "\(Float(value))" }
+    return fixed(value, size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 5)
+  }
+
+  /// A whole number with commas between thousands.
+  public static func count(_ value: Int) -> String {
+    var text = ""
+    for (place, digit) in String(value).reversed().enumerated() {
+      if place > 0, place % 3 == 0, digit != "-" { text.append(",") }
+      text.append(digit)
+    }
+    return String(text.reversed())
+  }
+
+  /// A count of things: `1 site`, `1,200 sites`.
+  public static func count(_ value: Int, of noun: String) -> String {
+    "\(count(value)) \(noun)\(value == 1 ? "" : "s")"
+  }
+
+  /// Bytes, in decimal units.
+  public static func bytes(_ count: Int) -> String {
+    let units = ["kB", "MB", "GB", "TB"]
+    var value = Double(count)
+    if value < 1000 { return "\(count) bytes" }
+    var unit = -1
+    while value >= 999.95, unit < units.count - 1 {
+      value /= 1000
+      unit += 1
+    }
+    return "\(fixed(value, value < 100 ? 1 : 0)) \(units[unit])"
+  }
+
+  /// Seconds as `0:07` or `1:02:33`.
+  public static func duration(_ seconds: Double) -> String {
+    guard seconds.isFinite, seconds < 1e9 else { return "-" }
+    let total = Int(max(seconds, 0).rounded())
+    let seconds = padded(String(total % 60), 2, with: "0")
+    guard total >= 3600 else { return "\(total / 60):\(seconds)" }
+    return "\(total / 3600):\(padded(String(total / 60 % 60), 2, with: "0")):\(seconds)"
+  }
+
+  /// Text filled up on the left.
+  public static func padded(_ text: String, _ width: Int, with fill: Character = " ") -> String {
+    String(repeating: fill, count: max(0, width - text.count)) + text
+  }
+
+  /// A shape, such as `[192, 16]`.
+  public static func shape(_ shape: [Int]) -> String {
+    "[\(shape.map(String.init).joined(separator: ", "))]"
+  }
+}

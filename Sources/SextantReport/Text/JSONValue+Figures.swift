@@ -1,0 +1,12 @@
+import SextantBytes
+
+extension JSONValue {
+  /// A count.
+  public init(_ count: Int) { self = .integer(Int64(count)) }
+
+  /// A number; null where it is not finite, which JSON cannot say.
+  public init(finite value: Double) { self = value.isFinite ? .number(value) : .null }
+
+  /// A shape.
+  public init(shape: [Int]) { self = .array(shape.map { JSONValue($0) }) }
+}
