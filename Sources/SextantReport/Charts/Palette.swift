@@ -106,12 +106,12 @@ public enum SeriesColour: Sendable, Equatable {
 
   var css: String {
     switch self {
-    case .category(let index): "var(--series-\(((index % 8) + 8) % 8))"
+    case .category(let index): return "var(--series-\(((index % 8) + 8) % 8))"
     case .diverging(let place):
       // Zero itself would be pale on a pale page.
-      ColourScale.diverging(limit: 1)
-        .colour(place < 0 ? min(place, -0.45) : max(place, 0.45)).css
-    case .muted: "var(--muted)"
+      let size = 0.4 + 0.6 * min(abs(place), 1)
+      return ColourScale.diverging(limit: 1).colour(place < 0 ? -size : size).css
+    case .muted: return "var(--muted)"
     }
   }
 }
