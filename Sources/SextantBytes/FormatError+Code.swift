@@ -186,6 +186,16 @@ extension FormatError {
     case artifactTokenizerDigest = "artifact.tokenizer-digest"
     case artifactRetrain = "artifact.retrain"
 
+    // MARK: Export
+    case exportFormat = "export.format"
+    case exportInexpressible = "export.inexpressible"
+
+    // MARK: Artifacts of other tools
+    case foreignLayout = "foreign.layout"
+    case foreignLayer = "foreign.layer"
+    case foreignConvention = "foreign.layer-convention"
+    case foreignOperation = "foreign.operation"
+
     // MARK: Training data
     case dataRecord = "data.record"
     case dataEmpty = "data.empty"

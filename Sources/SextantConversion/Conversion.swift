@@ -168,7 +168,7 @@ public struct Conversion {
       destination: destination, replacing: options.replacing, architecture: architecture.name,
       configuration: configuration, variant: variant, tensors: mapping.plan(options.dataType),
       attachments: attachments)
-    let total = mapping.sources.values.reduce(0) { $0 + $1.byteCount }
+    let total = mapping.byteCount
     var done = 0
     var nonfinite: [(name: String, count: Int)] = []
     for tensor in writer.tensors {
@@ -196,7 +196,7 @@ public struct Conversion {
     return ConversionReport(
       identity: identity, architecture: architecture.name, dialect: mapping.dialect.name,
       format: checkpoint.format, tensorCount: writer.tensors.count,
-      parameterCount: mapping.sources.values.reduce(0) { $0 + $1.shape.reduce(1, *) },
+      parameterCount: mapping.specs.reduce(0) { $0 + $1.shape.reduce(1, *) },
       sourceByteCount: total, byteCount: writer.fileByteCount, nonfinite: nonfinite, notes: notes)
   }
 

@@ -14,7 +14,7 @@ struct WeightMapping {
   let sources: [ExactString: CheckpointTensor]
   /// What a user should know.
   let notes: [String]
-  private let configuration: JSONObject
+  private let forms: [ExactString: StoredForm]
 
   /// Matches names, then shapes and types; refuses with everything that is missing or left over.
   ///
@@ -32,6 +32,7 @@ struct WeightMapping {
     let duplicate = try Self.tiedHead(architecture, configuration, dialect, found, checkpoint)
     let specs = try architecture.weights(configuration)
     var sources: [ExactString: CheckpointTensor] = [:]
+    var forms: [ExactString: StoredForm] = [:]
     var missing: [String] = []
     for spec in specs {
       let name = dialect.source(spec.name).name
@@ -56,11 +57,18 @@ struct WeightMapping {
         expected: "\(specs.count) tensors of \(architecture.name)")
     }
     for spec in specs {
-      let isTransposed = dialect.source(spec.name).isTransposed
-      try Self.check(sources[ExactString(spec.name)], spec, isTransposed, path)
+      let form: StoredForm
+      do throws(FormatError) {
+        form = try StoredForm(
+          spec, dialect.source(spec.name), configuration, metadata: checkpoint.metadata)
+      } catch {
+        throw error.inFile(path)
+      }
+      try Self.check(sources[ExactString(spec.name)], form, path)
+      forms[ExactString(spec.name)] = form
     }
     self.dialect = dialect
-    self.configuration = configuration
+    self.forms = forms
     self.specs = specs
     self.sources = sources
     notes = duplicate.map { ["\($0) equals the embedding and is stored once"] } ?? []
@@ -75,45 +83,25 @@ struct WeightMapping {
   /// Hands over a canonical tensor's elements in the architecture's order, as `Checkpoint.read`.
   ///
   /// Only a tensor whose elements move or change is held in memory as a whole.
-  ///
-  /// - Throws: also `model.dtype`, for a change that needs f32, and `model.config`.
   func read(
     _ name: String, from checkpoint: any Checkpoint,
     _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {
-    let (tensor, source) = (source(of: name), dialect.source(name))
-    guard source.isTransposed || source.change != nil,
-      let spec = specs.first(where: { $0.name == name })
-    else { return try checkpoint.read(tensor, body) }
-    let width = tensor.dataType.byteWidth
-    var bytes = try checkpoint.bytes(of: tensor)
-    if source.isTransposed {
-      bytes = transposed(
-        bytes, rows: spec.shape[spec.shape.count - 1], columns: spec.shape[spec.shape.count - 2],
-        width: width)
+    let tensor = source(of: name)
+    guard let form = forms[ExactString(name)], !form.isPlain else {
+      return try checkpoint.read(tensor, body)
     }
-    switch source.change {
-    case nil: break
-    case .pairedRows(let key):
-      let node = JSONNode(.object(configuration), code: .modelConfiguration, file: checkpoint.path)
-      let headWidth = try node.member(key).integer(in: 1...max(1, spec.shape[0]))
-      guard headWidth % 2 == 0, spec.shape[0] % headWidth == 0 else {
-        throw try node.member(key).refusal(expected: "heads of two halves")
-      }
-      bytes = unpaired(bytes, rows: spec.shape[0], headWidth: headWidth)
-    case .negativeExponential:
-      guard tensor.dataType == .f32 else {
-        throw FormatError(
-          .modelDataType, file: checkpoint.path, at: .tensor(tensor.name),
-          found: tensor.dataType.rawValue, expected: "F32")
-      }
-      bytes = logarithmOfNegated(bytes)
-    }
+    let bytes = form.reading(try checkpoint.bytes(of: tensor), tensor.dataType)
     var failure: FormatError?
     bytes.withUnsafeBytes { buffer in
       do throws(FormatError) { try body(buffer) } catch { failure = error }
     }
     if let failure { throw failure }
+  }
+
+  /// Bytes of the checkpoint's elements of all canonical tensors.
+  var byteCount: Int {
+    specs.reduce(0) { $0 + $1.shape.reduce(1, *) * source(of: $1.name).dataType.byteWidth }
   }
 
   /// The first dimension of a canonical tensor.
@@ -206,16 +194,19 @@ struct WeightMapping {
   }
 
   private static func check(
-    _ tensor: CheckpointTensor?, _ spec: WeightSpec, _ isTransposed: Bool, _ path: String
+    _ tensor: CheckpointTensor?, _ form: StoredForm, _ path: String
   ) throws(FormatError) {
     guard let tensor else { return }
-    let expected =
-      isTransposed ? spec.shape.dropLast(2) + spec.shape.suffix(2).reversed() : spec.shape
     // [E, 1, K] and [E, K], [1, 1, C] and [C] are the same numbers.
-    guard tensor.shape.filter({ $0 != 1 }) == expected.filter({ $0 != 1 }) else {
+    guard tensor.shape.filter({ $0 != 1 }) == form.shape.filter({ $0 != 1 }) else {
       throw FormatError(
         .modelShape, file: path, at: .tensor(tensor.name), found: "\(tensor.shape)",
-        expected: "\(expected)")
+        expected: "\(form.shape)")
+    }
+    guard !form.computes || tensor.dataType == .f32 else {
+      throw FormatError(
+        .modelDataType, file: path, at: .tensor(tensor.name), found: tensor.dataType.rawValue,
+        expected: "F32")
     }
     guard [.f32, .bf16, .f16].contains(tensor.dataType) else {
       throw FormatError(

@@ -26,63 +26,6 @@ public struct WeightSpec: Sendable, Equatable {
   }
 }
 
-/// How one published naming spells an architecture's tensors.
-public struct Dialect: Sendable {
-  /// Where a canonical tensor stands in a checkpoint of this dialect.
-  public struct Source: Sendable, Equatable, ExpressibleByStringLiteral,
-    ExpressibleByStringInterpolation
-  {
-    /// The tensor's name there.
-    public let name: String
-    /// Whether the matrix is stored as [in, out]: its last two dimensions are swapped.
-    public let isTransposed: Bool
-
-    /// What the dialect does to the elements, to be undone; nil for nothing.
-    public let change: Change?
-
-    /// What a naming may do to a tensor's elements beside turning it.
-    public enum Change: Sendable, Equatable {
-      /// The rows of each head alternate between its first and its second half, so that the two
-      /// channels that a rotary embedding turns together lie side by side. The configuration's
-      /// number of that key says how many rows a head has.
-      case pairedRows(headWidth: String)
-      /// Elements are -exp of the canonical ones.
-      case negativeExponential
-    }
-
-    /// A source of that name.
-    public init(_ name: String, isTransposed: Bool = false, change: Change? = nil) {
-      self.name = name
-      self.isTransposed = isTransposed
-      self.change = change
-    }
-
-    /// A source of that name, stored as the architecture wants it.
-    public init(stringLiteral name: String) { self.init(name) }
-  }
-
-  /// The dialect's name, such as `huggingface`.
-  public let name: String
-  /// Tensors that every checkpoint of this dialect has; together no other dialect of any
-  /// architecture has them.
-  public let markers: [String]
-  /// The source of a canonical tensor. A function, because some namings count by block.
-  public let source: @Sendable (_ canonicalName: String) -> Source
-  /// Whether a tensor of a checkpoint is a buffer without weights, to be left out.
-  public let ignores: @Sendable (_ name: String) -> Bool
-
-  /// Describes a naming.
-  public init(
-    name: String, markers: [String], ignores: @escaping @Sendable (String) -> Bool = { _ in false },
-    source: @escaping @Sendable (String) -> Source
-  ) {
-    self.name = name
-    self.markers = markers
-    self.source = source
-    self.ignores = ignores
-  }
-}
-
 /// The two tensors that are one tensor in models with tied embeddings.
 public struct TiedPair: Sendable {
   /// The canonical name of the embedding, [V, D].
@@ -117,6 +60,11 @@ public struct CheckpointShapes: Sendable {
 }
 
 extension Architecture {
+  /// The refusal of a value that another program's format has no place for.
+  static func inexpressible(_ found: String, expected: String) -> FormatError {
+    FormatError(.exportInexpressible, found: found, expected: expected)
+  }
+
   /// The configuration, for architectures whose checkpoints never come without one.
   ///
   /// - Throws: `model.config` where there is none.
@@ -157,6 +105,14 @@ public protocol Architecture {
 
   /// The published namings.
   static var dialects: [Dialect] { get }
+
+  /// The `config.json` of a canonical configuration, as the codes that read a dialect expect it:
+  /// what `configuration(from:checkpoint:)` makes this canonical configuration of again.
+  ///
+  /// - Throws: `export.inexpressible` for what those codes cannot do.
+  static func published(
+    _ configuration: JSONObject, dialect: String
+  ) throws(FormatError) -> JSONObject
 
   /// The embedding and the output head, which a checkpoint may tie.
   static var tiedPair: TiedPair { get }

@@ -24,6 +24,9 @@ struct CanonicalShapes {
   /// Whether the checkpoint has the tensor.
   func contains(_ name: String) -> Bool { checkpoint.contains(dialect.source(name).name) }
 
+  /// Whether the naming spells the tensor's shape as one dimension.
+  func isFlat(_ name: String) -> Bool { dialect.source(name).form == .flat }
+
   /// The dimensions of a tensor, in the architecture's order.
   ///
   /// - Throws: `model.tensor-missing`, and `model.shape` for another number of dimensions or one that

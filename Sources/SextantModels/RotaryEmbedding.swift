@@ -35,6 +35,24 @@ struct RotaryEmbedding: Sendable, Equatable {
     ]
   }
 
+  /// The members of a published `config.json`: the spelling of transformers 5, and the older one.
+  ///
+  /// - Parameter headWidth: given where only a part of each head turns.
+  func publishedMembers(headWidth: Int? = nil) -> [(String, JSONValue)] {
+    var parameters = JSONObject([("rope_type", "default")])
+    if case .object(let object) = scalingJSON {
+      for (key, value) in object.members { parameters[key] = value }
+    }
+    parameters["rope_theta"] = .number(base)
+    if let headWidth {
+      parameters["partial_rotary_factor"] = .number(Double(width) / Double(headWidth))
+    }
+    return [
+      ("rope_parameters", .object(parameters)), ("rope_theta", .number(base)),
+      ("rope_scaling", scalingJSON),
+    ]
+  }
+
   private var scalingJSON: JSONValue {
     switch scaling {
     case .none: .null

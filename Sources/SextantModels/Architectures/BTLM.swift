@@ -184,6 +184,24 @@ public enum BTLM: Architecture {
 
   // MARK: Dialects
 
+  /// The published `config.json`.
+  public static func published(
+    _ configuration: JSONObject, dialect: String
+  ) throws(FormatError) -> JSONObject {
+    let c = try Configuration.canonical(configuration)
+    return JSONObject([
+      ("architectures", ["BTLMLMHeadModel"]), ("model_type", "btlm"),
+      ("n_embd", .integer(Int64(c.width))), ("n_layer", .integer(Int64(c.layerCount))),
+      ("vocab_size", .integer(Int64(c.vocabularySize))), ("n_inner", .integer(Int64(c.innerWidth))),
+      ("n_head", .integer(Int64(c.headCount))), ("layer_norm_epsilon", .number(c.normEpsilon)),
+      ("activation_function", "swiglu"), ("position_embedding_type", "alibi"),
+      ("mup_embeddings_scale", .number(c.embeddingScale)),
+      ("mup_output_alpha", .number(c.logitScale)), ("mup_width_scale", 1.0),
+      ("mup_scale_qk_dot_by_d", .boolean(c.dividesScoresByWidth)),
+      ("tie_word_embeddings", .boolean(c.tiesEmbeddings)),
+    ])
+  }
+
   /// The published naming. As in GPT-2, the matrices inside blocks are stored as [in, out].
   public static let dialects = [
     Dialect(

@@ -116,6 +116,26 @@ public enum GPTNeoX: Architecture {
       ).checked(config)
     }
 
+    /// What `huggingFace` reads.
+    var huggingFaceJSON: JSONObject {
+      JSONObject(
+        [
+          ("architectures", ["GPTNeoXForCausalLM"]), ("model_type", "gpt_neox"),
+          ("hidden_size", .integer(Int64(width))),
+          ("num_hidden_layers", .integer(Int64(layerCount))),
+          ("vocab_size", .integer(Int64(vocabularySize))),
+          ("intermediate_size", .integer(Int64(innerWidth))),
+          ("num_attention_heads", .integer(Int64(headCount))),
+          ("layer_norm_eps", .number(normEpsilon)),
+          ("hidden_act", activation == .gelu ? "gelu" : "gelu_new"),
+          ("use_parallel_residual", .boolean(isParallel)),
+          ("attention_bias", .boolean(hasAttentionBias)),
+          ("tie_word_embeddings", .boolean(tiesEmbeddings)),
+          ("rotary_pct", .number(Double(rotary.width) / Double(headWidth))),
+          ("rotary_emb_base", .number(rotary.base)),
+        ] + rotary.publishedMembers(headWidth: headWidth))
+    }
+
     /// The configuration, when its numbers fit together.
     private func checked(_ node: JSONNode) throws(FormatError) -> Configuration {
       guard width % headCount == 0, headWidth <= Kernels.widestHead else {
@@ -184,7 +204,14 @@ public enum GPTNeoX: Architecture {
 
   // MARK: Dialects
 
-  /// The published naming.
+  /// `config.json` of `GPTNeoXForCausalLM`.
+  public static func published(
+    _ configuration: JSONObject, dialect: String
+  ) throws(FormatError) -> JSONObject {
+    try Configuration.canonical(configuration).huggingFaceJSON
+  }
+
+  /// The published naming, and that of GGUF files.
   public static let dialects = [
     Dialect(
       name: "huggingface",
@@ -205,7 +232,32 @@ public enum GPTNeoX: Architecture {
       case "head.weight": "embed_out.weight"
       default: "gpt_neox.layers.\(canonical.dropFirst("blocks.".count))"
       }
+    }, gguf,
+  ]
+
+  /// llama.cpp wants all queries, then all keys, then all values.
+  private static let gguf = Dialect(
+    name: "gguf",
+    markers: ["token_embd.weight", "blk.0.attn_qkv.weight", "blk.0.attn_norm.bias"]
+  ) { canonical in
+    switch canonical {
+    case "embedding.weight": return "token_embd.weight"
+    case "final_norm.weight": return "output_norm.weight"
+    case "final_norm.bias": return "output_norm.bias"
+    case "head.weight": return "output.weight"
+    default: break
     }
+    let parts = canonical.split(separator: ".")  // blocks, index, part, …, weight or bias
+    let module = parts.dropFirst(2).dropLast().joined(separator: ".")
+    let name = "blk.\(parts[1]).\(ggufModules[module] ?? module).\(parts[parts.count - 1])"
+    let isGrouped = module == "attention.query_key_value"
+    return .init(name, change: isGrouped ? .groupedRows(kinds: 3, headCount: "n_head") : nil)
+  }
+
+  private static let ggufModules = [
+    "input_layernorm": "attn_norm", "attention.query_key_value": "attn_qkv",
+    "attention.dense": "attn_output", "post_attention_layernorm": "ffn_norm",
+    "mlp.dense_h_to_4h": "ffn_up", "mlp.dense_4h_to_h": "ffn_down",
   ]
 
   // MARK: Model

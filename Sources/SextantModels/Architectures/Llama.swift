@@ -113,6 +113,36 @@ public enum Llama: Architecture {
       ).checked(config)
     }
 
+    /// What `huggingFace` reads: a Mistral where there is a window.
+    func huggingFaceJSON() throws(FormatError) -> JSONObject {
+      guard rotary.width == headWidth else {
+        throw inexpressible(
+          "\(rotary.width) rotated channels", expected: "all \(headWidth) of a head")
+      }
+      let isMistral = window != nil
+      guard !isMistral || !(hasAttentionBias || hasMLPBias) else {
+        throw inexpressible("a window and biases", expected: "one of the two")
+      }
+      var members: [(String, JSONValue)] = [
+        ("architectures", [isMistral ? "MistralForCausalLM" : "LlamaForCausalLM"]),
+        ("model_type", isMistral ? "mistral" : "llama"), ("hidden_size", .integer(Int64(width))),
+        ("num_hidden_layers", .integer(Int64(layerCount))),
+        ("vocab_size", .integer(Int64(vocabularySize))),
+        ("intermediate_size", .integer(Int64(innerWidth))),
+        ("num_attention_heads", .integer(Int64(headCount))),
+        ("num_key_value_heads", .integer(Int64(keyHeadCount))),
+        ("head_dim", .integer(Int64(headWidth))), ("hidden_act", "silu"),
+        ("rms_norm_eps", .number(normEpsilon)),
+        ("tie_word_embeddings", .boolean(tiesEmbeddings)),
+      ]
+      if let window { members.append(("sliding_window", .integer(Int64(window)))) }
+      if !isMistral {
+        members.append(("attention_bias", .boolean(hasAttentionBias)))
+        members.append(("mlp_bias", .boolean(hasMLPBias)))
+      }
+      return JSONObject(members + rotary.publishedMembers())
+    }
+
     /// The window of a Mistral: null says that there is none, and so it is not the same as absent.
     private static func window(_ config: JSONNode) throws(FormatError) -> Int? {
       guard try config.object()["sliding_window"] != nil else { return 4096 }
@@ -219,6 +249,13 @@ public enum Llama: Architecture {
     let name = "blk.\(parts[1]).\(ggufModules[module] ?? module).\(parts[parts.count - 1])"
     let isTurned = module == "self_attn.q_proj" || module == "self_attn.k_proj"
     return .init(name, change: isTurned ? .pairedRows(headWidth: "head_dim") : nil)
+  }
+
+  /// `config.json` of `LlamaForCausalLM` or `MistralForCausalLM`.
+  public static func published(
+    _ configuration: JSONObject, dialect: String
+  ) throws(FormatError) -> JSONObject {
+    try Configuration.canonical(configuration).huggingFaceJSON()
   }
 
   private static let ggufModules = [

@@ -91,6 +91,43 @@ public enum Mamba: Architecture {
         tiesEmbeddings: try config.optionalMember("tie_word_embeddings")?.boolean() ?? true)
     }
 
+    /// What `huggingFace` reads.
+    var huggingFaceJSON: JSONObject {
+      JSONObject([
+        ("architectures", ["MambaForCausalLM"]), ("model_type", "mamba"),
+        ("hidden_size", .integer(Int64(width))), ("num_hidden_layers", .integer(Int64(layerCount))),
+        ("vocab_size", .integer(Int64(vocabularySize))),
+        ("expand", .integer(Int64(innerWidth / width))),
+        ("intermediate_size", .integer(Int64(innerWidth))),
+        ("state_size", .integer(Int64(stateSize))), ("time_step_rank", .integer(Int64(rank))),
+        ("conv_kernel", .integer(Int64(taps))), ("layer_norm_epsilon", .number(normEpsilon)),
+        ("hidden_act", "silu"), ("use_bias", .boolean(hasLinearBias)),
+        ("use_conv_bias", .boolean(hasConvolutionBias)),
+        ("tie_word_embeddings", .boolean(tiesEmbeddings)),
+      ])
+    }
+
+    /// What `stateSpaces` reads; the published code knows one epsilon.
+    func stateSpacesJSON() throws(FormatError) -> JSONObject {
+      guard normEpsilon == 1e-5 else {
+        throw inexpressible("a norm epsilon of \(normEpsilon)", expected: "1e-5")
+      }
+      return JSONObject([
+        ("d_model", .integer(Int64(width))), ("n_layer", .integer(Int64(layerCount))),
+        ("vocab_size", .integer(Int64(vocabularySize))), ("pad_vocab_size_multiple", 1),
+        (
+          "ssm_cfg",
+          [
+            "expand": .integer(Int64(innerWidth / width)), "d_state": .integer(Int64(stateSize)),
+            "dt_rank": .integer(Int64(rank)), "d_conv": .integer(Int64(taps)),
+            "bias": .boolean(hasLinearBias), "conv_bias": .boolean(hasConvolutionBias),
+          ]
+        ),
+        ("rms_norm", true), ("residual_in_fp32", true), ("fused_add_norm", true),
+        ("tie_embeddings", .boolean(tiesEmbeddings)),
+      ])
+    }
+
     /// Reads `config.json` of state-spaces' mamba_ssm, whose vocabulary is padded in the weights
     /// only.
     static func stateSpaces(_ config: JSONNode) throws(FormatError) -> Configuration {
@@ -228,9 +265,24 @@ public enum Mamba: Architecture {
       case "embedding.weight": "\(embedding)"
       case "final_norm.weight": "backbone.norm_f.weight"
       case "head.weight": "lm_head.weight"
-      default: "backbone.layers.\(canonical.dropFirst("blocks.".count))"
+      default:
+        .init(
+          "backbone.layers.\(canonical.dropFirst("blocks.".count))",
+          form: canonical.hasSuffix("conv1d.weight") ? .ones([1]) : .plain)
       }
     }
+  }
+
+  /// `config.json` of `MambaForCausalLM` or of mamba_ssm, and the former for GGUF files.
+  public static func published(
+    _ configuration: JSONObject, dialect: String
+  ) throws(FormatError) -> JSONObject {
+    let c = try Configuration.canonical(configuration)
+    guard c.innerWidth % c.width == 0 else {
+      throw inexpressible(
+        "an inner width of \(c.innerWidth)", expected: "a multiple of the width, \(c.width)")
+    }
+    return dialect == "state-spaces" ? try c.stateSpacesJSON() : c.huggingFaceJSON
   }
 
   // MARK: State

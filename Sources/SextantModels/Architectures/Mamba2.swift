@@ -162,6 +162,56 @@ public enum Mamba2: Architecture {
       ).checked(config)
     }
 
+    /// What `huggingFace` reads; it knows one epsilon.
+    func huggingFaceJSON() throws(FormatError) -> JSONObject {
+      guard mixerNormEpsilon == normEpsilon else {
+        throw inexpressible(
+          "a mixer's norm epsilon of \(mixerNormEpsilon)", expected: "\(normEpsilon), as elsewhere")
+      }
+      return JSONObject([
+        ("architectures", ["Mamba2ForCausalLM"]), ("model_type", "mamba2"),
+        ("hidden_size", .integer(Int64(width))), ("num_hidden_layers", .integer(Int64(layerCount))),
+        ("vocab_size", .integer(Int64(vocabularySize))),
+        ("num_heads", .integer(Int64(headCount))), ("head_dim", .integer(Int64(headWidth))),
+        ("n_groups", .integer(Int64(groupCount))), ("state_size", .integer(Int64(stateSize))),
+        ("conv_kernel", .integer(Int64(taps))), ("expand", .integer(Int64(innerWidth / width))),
+        ("layer_norm_epsilon", .number(normEpsilon)), ("hidden_act", "silu"), ("rms_norm", true),
+        ("time_step_limit", stepLimitsJSON), ("use_bias", .boolean(hasLinearBias)),
+        ("use_conv_bias", .boolean(hasConvolutionBias)),
+        ("tie_word_embeddings", .boolean(tiesEmbeddings)),
+      ])
+    }
+
+    /// What `stateSpaces` reads; the published code knows one epsilon.
+    func stateSpacesJSON() throws(FormatError) -> JSONObject {
+      for epsilon in [normEpsilon, mixerNormEpsilon] where epsilon != 1e-5 {
+        throw inexpressible("a norm epsilon of \(epsilon)", expected: "1e-5")
+      }
+      return JSONObject([
+        ("d_model", .integer(Int64(width))), ("d_intermediate", 0),
+        ("n_layer", .integer(Int64(layerCount))), ("vocab_size", .integer(Int64(vocabularySize))),
+        ("pad_vocab_size_multiple", 1),
+        (
+          "ssm_cfg",
+          [
+            "layer": "Mamba2", "expand": .integer(Int64(innerWidth / width)),
+            "headdim": .integer(Int64(headWidth)), "ngroups": .integer(Int64(groupCount)),
+            "d_state": .integer(Int64(stateSize)), "d_conv": .integer(Int64(taps)),
+            "dt_limit": stepLimitsJSON, "bias": .boolean(hasLinearBias),
+            "conv_bias": .boolean(hasConvolutionBias),
+          ]
+        ),
+        ("attn_layer_idx", []), ("rms_norm", true), ("residual_in_fp32", true),
+        ("fused_add_norm", true), ("tie_embeddings", .boolean(tiesEmbeddings)),
+      ])
+    }
+
+    /// Two numbers; an upper limit that is none is written as transformers does.
+    private var stepLimitsJSON: JSONValue {
+      let largest: JSONValue = largestStep.map { .number($0) } ?? ["__float__": "Infinity"]
+      return .array([.number(smallestStep), largest])
+    }
+
     private static func require(
       _ node: JSONNode, _ key: String, _ value: Bool
     ) throws(FormatError) {
@@ -263,11 +313,35 @@ public enum Mamba2: Architecture {
 
   // MARK: Dialects
 
-  /// The two published namings, which differ by one letter.
+  /// The two published namings, which differ by one letter, and that of GGUF files.
   public static let dialects = [
     dialect("huggingface", embedding: "backbone.embeddings.weight"),
-    dialect("state-spaces", embedding: "backbone.embedding.weight"),
+    dialect("state-spaces", embedding: "backbone.embedding.weight"), gguf,
   ]
+
+  /// llama.cpp's converter stores the numbers A themselves, and the norm by groups.
+  private static let gguf = Dialect(
+    name: "gguf", markers: ["token_embd.weight", "blk.0.ssm_norm.weight"]
+  ) { canonical in
+    switch canonical {
+    case "embedding.weight": return "token_embd.weight"
+    case "final_norm.weight": return "output_norm.weight"
+    case "head.weight": return "output.weight"
+    default: break
+    }
+    let parts = canonical.split(separator: ".", maxSplits: 2)  // blocks, index, the rest
+    let block = "blk.\(parts[1])."
+    return switch parts[2] {
+    case "norm.weight": "\(block)attn_norm.weight"
+    case "mixer.A_log": .init(block + "ssm_a", change: .negativeExponential, form: .ones([1]))
+    case "mixer.D": .init(block + "ssm_d", form: .ones([1]))
+    case "mixer.dt_bias": "\(block)ssm_dt.bias"
+    case "mixer.norm.weight": .init(block + "ssm_norm.weight", form: .rows("n_groups"))
+    // conv1d keeps its name; in_proj and out_proj are ssm_in and ssm_out.
+    default:
+      "\(block)ssm_\(parts[2].dropFirst("mixer.".count).replacing("_proj", with: ""))"
+    }
+  }
 
   private static func dialect(_ name: String, embedding: String) -> Dialect {
     let markers = [embedding, "backbone.layers.0.mixer.dt_bias"]
@@ -276,9 +350,24 @@ public enum Mamba2: Architecture {
       case "embedding.weight": "\(embedding)"
       case "final_norm.weight": "backbone.norm_f.weight"
       case "head.weight": "lm_head.weight"
-      default: "backbone.layers.\(canonical.dropFirst("blocks.".count))"
+      default:
+        .init(
+          "backbone.layers.\(canonical.dropFirst("blocks.".count))",
+          form: canonical.hasSuffix("conv1d.weight") ? .ones([1]) : .plain)
       }
     }
+  }
+
+  /// `config.json` of `Mamba2ForCausalLM`, or of mamba_ssm.
+  public static func published(
+    _ configuration: JSONObject, dialect: String
+  ) throws(FormatError) -> JSONObject {
+    let c = try Configuration.canonical(configuration)
+    guard c.innerWidth % c.width == 0 else {
+      throw inexpressible(
+        "an inner width of \(c.innerWidth)", expected: "a multiple of the width, \(c.width)")
+    }
+    return dialect == "state-spaces" ? try c.stateSpacesJSON() : try c.huggingFaceJSON()
   }
 
   // MARK: State

@@ -57,8 +57,21 @@ public enum RWKV4: Architecture {
 
   /// The original naming, and that of transformers.
   public static let dialects = [
-    RWKV.original(marker: "att.time_first"), RWKV.huggingFace(marker: "attention.time_first"),
+    RWKV.original(marker: "att.time_first", spread: RWKV.oldShares),
+    RWKV.huggingFace(marker: "attention.time_first", spread: RWKV.oldShares),
   ]
+
+  /// `config.json` of `RwkvForCausalLM`.
+  public static func published(
+    _ configuration: JSONObject, dialect: String
+  ) throws(FormatError) -> JSONObject {
+    let sizes = try RWKV.Sizes(canonical: RWKV.node(configuration))
+    return JSONObject(
+      [("architectures", ["RwkvForCausalLM"]), ("model_type", "rwkv")]
+        + RWKV.published(sizes, epsilonKey: "layer_norm_epsilon") + [
+          ("attention_hidden_size", .integer(Int64(sizes.width))), ("rescale_every", 6),
+        ])
+  }
 
   // MARK: State
 

@@ -62,8 +62,17 @@ public enum RWKV5: Architecture {
 
   /// The original naming, and that of the published conversions for transformers.
   public static let dialects = [
-    RWKV.original(marker: "att.time_mix_g"), RWKV.huggingFace(marker: "attention.time_mix_gate"),
+    RWKV.original(marker: "att.time_mix_g", spread: RWKV.oldShares),
+    RWKV.huggingFace(marker: "attention.time_mix_gate", spread: RWKV.oldShares),
   ]
+
+  /// `config.json` of the published conversions for transformers.
+  public static func published(
+    _ configuration: JSONObject, dialect: String
+  ) throws(FormatError) -> JSONObject {
+    let c = try RWKV.GatedSizes(canonical: RWKV.node(configuration))
+    return JSONObject(try RWKV.published(c, name: "Rwkv5ForCausalLM", type: "rwkv5"))
+  }
 
   // MARK: Model
 

@@ -95,11 +95,40 @@ public enum RWKV6: Architecture {
 
   // MARK: Dialects
 
-  /// The original naming, and that of the published conversions for transformers.
+  /// The original naming, those of the published conversions for transformers, and of GGUF files.
   public static let dialects = [
-    RWKV.original(marker: "att.time_maa_x", transposed: lowRank),
-    RWKV.huggingFace(marker: "attention.time_maa_x", transposed: lowRank),
+    RWKV.original(marker: "att.time_maa_x", transposed: lowRank, spread: spread),
+    RWKV.huggingFace(marker: "attention.time_maa_x", transposed: lowRank, spread: spread), gguf,
   ]
+
+  /// llama.cpp's converter stacks the shares but the common one, and halves what is added to the
+  /// stream where the code it converts for halves the stream.
+  private static let gguf = Dialect(
+    name: "gguf", markers: ["token_embd.weight", "blk.0.time_mix_lerp_x.weight"]
+  ) { canonical in
+    let parts = canonical.split(separator: ".")  // blocks, index, att or ffn, name, …
+    let name = RWKV.ggufName(of: canonical)
+    guard parts.count > 3, let block = Int(parts[1]) else { return .init(name) }
+    if parts[2] == "att", let share = letters.firstIndex(where: { parts[3] == "time_maa_\($0)" }) {
+      return .init(
+        "blk.\(block).time_mix_lerp_fused.weight", form: .ones([0, 1]),
+        part: .init(share, of: letters.count))
+    }
+    let isHalved = (parts[2], parts[3]) == ("att", "output") || (parts[2], parts[3]) == ("ffn", "value")
+    return .init(
+      name, change: isHalved ? .halved(block: block, every: "rwkv6.rescale_every_n_layers") : nil)
+  }
+
+  /// `config.json` of the published conversions for transformers.
+  public static func published(
+    _ configuration: JSONObject, dialect: String
+  ) throws(FormatError) -> JSONObject {
+    let c = try Configuration(canonical: configuration)
+    return JSONObject(try RWKV.published(c.gated, name: "Rwkv6ForCausalLM", type: "rwkv6"))
+  }
+
+  /// The vectors that the files hold as [1, 1, D].
+  private static let spread = Set("xwkvrg".map { "time_maa_\($0)" }).union(["time_decay"])
 
   /// The low-rank matrices, which the files hold as [in, out].
   private static let lowRank: Set = [

@@ -63,8 +63,13 @@ public enum RWKV7: Architecture {
         epsilon = sizes.normEpsilon * Double(try size.integer(in: RWKV.Sizes.range))
       }
       epsilon = try config?.optionalEpsilon(RWKV.Heads.epsilonKey) ?? epsilon
-      heads = try RWKV.Heads(
-        tensors, tensor: "blocks.0.att.r_k", width: sizes.width, normEpsilon: epsilon)
+      if let config, tensors.isFlat("blocks.0.att.r_k") {
+        heads = try RWKV.Heads(
+          size: config.member("head_dim"), width: sizes.width, normEpsilon: epsilon)
+      } else {
+        heads = try RWKV.Heads(
+          tensors, tensor: "blocks.0.att.r_k", width: sizes.width, normEpsilon: epsilon)
+      }
       decayRank = try tensors.dimensions(of: "blocks.0.att.w1", count: 2)[0]
       rateRank = try tensors.dimensions(of: "blocks.0.att.a1", count: 2)[0]
       valueRank =
@@ -137,12 +142,70 @@ public enum RWKV7: Architecture {
   public static let dialects = [
     // Some published files have values to mix into those of block 0, which no code reads.
     RWKV.original(
-      marker: "att.r_k", transposed: lowRank,
+      marker: "att.r_k", transposed: lowRank, spread: shares.union(["w0", "a0", "v0", "k_k", "k_a"]),
       ignores: ["blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2"]),
     Dialect(
       name: "fla", markers: ["model.embeddings.weight", "model.layers.0.attn.r_k"],
-      source: { Dialect.Source(flaName(of: $0)) }),
+      source: { canonical in
+        let isShare = shares.contains(RWKV.lastPart(of: canonical)) && canonical.contains(".att.")
+        return Dialect.Source(flaName(of: canonical), form: isShare ? .ones([0, 1]) : .plain)
+      }), gguf,
   ]
+
+  /// The order in which GGUF files stack the shares.
+  private static let letters = ["r", "w", "k", "v", "a", "g"]
+  private static let shares = Set(letters.map { "x_\($0)" })
+
+  /// llama.cpp's converter stacks the shares, flattens the bonus, and gives block 0 values to mix in
+  /// that nothing reads.
+  private static let gguf = Dialect(
+    name: "gguf", markers: ["token_embd.weight", "blk.0.time_mix_r_k.weight"],
+    fillers: ["0", "1", "2"].map {
+      .init("blk.0.time_mix_v\($0).weight", copying: "blocks.0.att.a\($0)")
+    }
+  ) { canonical in
+    let parts = canonical.split(separator: ".")  // blocks, index, att or ffn, name, …
+    let name = RWKV.ggufName(of: canonical)
+    guard parts.count > 3, parts[2] == "att" else { return .init(name) }
+    if parts[3] == "r_k" { return .init(name, form: .flat) }
+    guard let share = letters.firstIndex(where: { parts[3] == "x_\($0)" }) else {
+      return .init(name)
+    }
+    return .init(
+      "blk.\(parts[1]).time_mix_lerp_fused.weight", form: .ones([0, 1]),
+      part: .init(share, of: letters.count))
+  }
+
+  /// `config.json` of flash-linear-attention.
+  public static func published(
+    _ configuration: JSONObject, dialect: String
+  ) throws(FormatError) -> JSONObject {
+    let c = try Configuration(canonical: configuration)
+    // Code for that naming derives the epsilon; that for the others has one for all.
+    let derived = c.sizes.normEpsilon * Double(c.heads.size)
+    guard dialect != "fla" || c.heads.normEpsilon == derived else {
+      throw inexpressible(
+        "a norm of heads with epsilon \(c.heads.normEpsilon)",
+        expected: "\(derived), the other epsilon times the size of a head")
+    }
+    return JSONObject(
+      [("architectures", ["RWKV7ForCausalLM"]), ("model_type", "rwkv7")]
+        + RWKV.published(c.sizes, epsilonKey: "norm_eps") + [
+          ("head_dim", .integer(Int64(c.heads.size))), ("num_heads", .integer(Int64(c.heads.count))),
+          (
+            "value_dim",
+            .array(Array(repeating: .integer(Int64(c.sizes.width)), count: c.sizes.layerCount))
+          ),
+          ("hidden_ratio", .number(Double(c.sizes.innerWidth) / Double(c.sizes.width))),
+          ("decay_low_rank_dim", .integer(Int64(c.decayRank))),
+          ("a_low_rank_dim", .integer(Int64(c.rateRank))),
+          ("v_low_rank_dim", .integer(Int64(max(1, c.valueRank)))),
+          ("gate_low_rank_dim", .integer(Int64(c.gateRank))), ("hidden_act", "sqrelu"),
+          ("norm_first", true), ("norm_bias", true), ("attn", nil), ("attn_mode", "chunk"),
+        ]
+        + (c.heads.normEpsilon == derived
+          ? [] : [(RWKV.Heads.epsilonKey, .number(c.heads.normEpsilon))]))
+  }
 
   /// The low-rank matrices, which the original files hold as [in, out].
   private static let lowRank: Set = ["w1", "w2", "a1", "a2", "v1", "v2", "g1", "g2"]

@@ -33,6 +33,31 @@ extension RWKV {
     }
   }
 
+  /// What `GatedSizes` reads of a published configuration.
+  ///
+  /// - Throws: `export.inexpressible` for an epsilon that no whole divisor gives.
+  static func published(
+    _ c: GatedSizes, name: String, type: String
+  ) throws(FormatError) -> [(String, JSONValue)] {
+    let ratio = c.heads.normEpsilon / c.sizes.normEpsilon
+    guard
+      let divisor = (1...64).first(where: {
+        c.sizes.normEpsilon * Double($0 * $0) == c.heads.normEpsilon
+      })
+    else {
+      throw FormatError(
+        .exportInexpressible, found: "a norm of heads with \(ratio) times the other epsilon",
+        expected: "the square of a whole number")
+    }
+    let width = JSONValue.integer(Int64(c.sizes.width))
+    return [("architectures", [.string(name)]), ("model_type", .string(type))]
+      + published(c.sizes, epsilonKey: "layer_norm_epsilon") + [
+        ("attention_hidden_size", width), ("head_size", .integer(Int64(c.heads.size))),
+        ("num_attention_heads", .integer(Int64(c.heads.size))),
+        ("head_size_divisor", .integer(Int64(divisor))), ("rescale_every", 6),
+      ]
+  }
+
   /// What RWKV-5 and 6 do alike once inputs are mixed and decays chosen: the recurrence over a matrix
   /// per head, a norm of each head, and a gate.
   struct GatedAttention: Sendable {

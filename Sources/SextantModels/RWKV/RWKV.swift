@@ -80,11 +80,17 @@ enum RWKV {
 
     /// Reads the canonical form.
     init(canonical node: JSONNode, width: Int) throws(FormatError) {
-      let size = try node.member("head_size")
+      try self.init(
+        size: node.member("head_size"), width: width,
+        normEpsilon: node.member(Self.epsilonKey).number())
+    }
+
+    /// Takes the size of a head from a configuration.
+    init(size: JSONNode, width: Int, normEpsilon: Double) throws(FormatError) {
       self.size = try size.integer(in: Sizes.range)
       guard width % self.size == 0 else { throw size.refusal(expected: "a divisor of \(width)") }
       count = width / self.size
-      normEpsilon = try node.member(Self.epsilonKey).number()
+      self.normEpsilon = normEpsilon
     }
 
     /// Takes the layout from a tensor [H, N].
@@ -102,6 +108,13 @@ enum RWKV {
       (count, size) = (shape[0], shape[1])
       self.normEpsilon = normEpsilon
     }
+  }
+
+  /// What `Sizes` reads of a published configuration.
+  static func published(_ sizes: Sizes, epsilonKey: String) -> [(String, JSONValue)] {
+    sizes.members.map { $0.0 == "layer_norm_epsilon" ? (epsilonKey, $0.1) : $0 } + [
+      ("tie_word_embeddings", false)
+    ]
   }
 
   /// The root of a canonical configuration.
@@ -142,8 +155,9 @@ enum RWKV {
   /// - Parameters:
   ///   - marker: a tensor of block 0 that tells the version.
   ///   - transposed: the last part of the names of matrices that are stored as [in, out].
+  ///   - spread: the last part of the names of vectors that are stored as [1, 1, D].
   static func original(
-    marker: String, transposed: Set<String> = [], ignores: Set<String> = []
+    marker: String, transposed: Set<String> = [], spread: Set<String>, ignores: Set<String> = []
   ) -> Dialect {
     Dialect(
       name: "blinkdl", markers: ["emb.weight", "blocks.0.\(marker)"],
@@ -156,12 +170,17 @@ enum RWKV {
           case "final_norm.bias": "ln_out.bias"
           default: canonical
           }
-        return Dialect.Source(name, isTransposed: transposed.contains(lastPart(of: canonical)))
+        let last = lastPart(of: canonical)
+        return Dialect.Source(
+          name, isTransposed: transposed.contains(last),
+          form: spread.contains(last) ? .ones([0, 1]) : .plain)
       })
   }
 
   /// The naming of transformers' RwkvForCausalLM and of the published conversions of RWKV-5 and 6.
-  static func huggingFace(marker: String, transposed: Set<String> = []) -> Dialect {
+  static func huggingFace(
+    marker: String, transposed: Set<String> = [], spread: Set<String>
+  ) -> Dialect {
     let letters = ["k": "key", "v": "value", "r": "receptance", "g": "gate"]
     return Dialect(
       name: "huggingface", markers: ["rwkv.embeddings.weight", "rwkv.blocks.0.\(marker)"],
@@ -180,10 +199,43 @@ enum RWKV {
               : String(part)
           }
         }
+        let last = lastPart(of: canonical)
         return Dialect.Source(
-          "rwkv." + parts.joined(separator: "."),
-          isTransposed: transposed.contains(lastPart(of: canonical)))
+          "rwkv." + parts.joined(separator: "."), isTransposed: transposed.contains(last),
+          form: spread.contains(last) ? .ones([0, 1]) : .plain)
       })
+  }
+
+  /// The shares of the mixings of RWKV-4 and 5, which files hold as [1, 1, D].
+  static let oldShares: Set = ["time_mix_k", "time_mix_v", "time_mix_r", "time_mix_g"]
+
+  /// The name that llama.cpp's converter gives a tensor of RWKV-6 or 7.
+  static func ggufName(of canonical: String) -> String {
+    let parts = canonical.split(separator: ".")
+    guard parts.first == "blocks", parts.count > 3 else {
+      switch canonical {
+      case "embedding.weight": return "token_embd.weight"
+      case "head.weight": return "output.weight"
+      default: return "output_norm.\(parts.last ?? "")"
+      }
+    }
+    let (module, part, last) = (parts[2], parts[3], parts[parts.count - 1])
+    let norms = ["ln0": "token_embd_norm", "ln1": "attn_norm", "ln2": "attn_norm_2"]
+    if let norm = norms[String(module)] {
+      return module == "ln0" ? "\(norm).\(last)" : "blk.\(parts[1]).\(norm).\(last)"
+    }
+    let mix = module == "ffn" ? "channel_mix" : "time_mix"
+    var name = String(part)
+    switch part {
+    case "ln_x": name = "ln"
+    case "time_faaaa": name = "first"
+    case "time_maa_w1", "time_maa_w2": name = String(part.dropFirst("time_maa_".count))
+    default:
+      if part.hasPrefix("time_maa_") { name = "lerp_" + part.dropFirst("time_maa_".count) }
+      if part.hasPrefix("time_decay") { name = String(part.dropFirst("time_".count)) }
+      if part.hasPrefix("x_") { name = "lerp_" + part.dropFirst(2) }
+    }
+    return "blk.\(parts[1]).\(mix)_\(name).\(last == "bias" ? "bias" : "weight")"
   }
 
   static func lastPart(of name: String) -> String {

@@ -1,0 +1,152 @@
+import SextantBytes
+
+/// How one published naming spells an architecture's tensors.
+///
+/// The one description serves both directions: reading undoes what it says, writing does it.
+public struct Dialect: Sendable {
+  /// Where a canonical tensor stands in a checkpoint of this dialect.
+  public struct Source: Sendable, Equatable, ExpressibleByStringLiteral,
+    ExpressibleByStringInterpolation
+  {
+    /// The tensor's name there.
+    public let name: String
+    /// Whether the matrix is stored as [in, out]: its last two dimensions are swapped.
+    public let isTransposed: Bool
+    /// What the dialect does to the elements, to be undone; nil for nothing.
+    public let change: Change?
+    /// How the shape is spelled.
+    public let form: Form
+    /// Which part of the stored tensor it is; nil for all of it.
+    public let part: Part?
+
+    /// What a naming may do to a tensor's elements beside turning it.
+    public enum Change: Sendable, Equatable {
+      /// The rows of each head alternate between its first and its second half, so that the two
+      /// channels that a rotary embedding turns together lie side by side. The configuration's
+      /// number of that key says how many rows a head has.
+      case pairedRows(headWidth: String)
+      /// Each head has rows of several kinds, and those of one kind lie together. The
+      /// configuration's number of that key says how many heads there are.
+      case groupedRows(kinds: Int, headCount: String)
+      /// Elements are -exp of the canonical ones.
+      case negativeExponential
+      /// Elements of a block are halved as often as the number under a key of the file's metadata
+      /// goes into the block's index: not at all where it is 0 or absent.
+      case halved(block: Int, every: String)
+    }
+
+    /// How a shape is spelled.
+    public enum Form: Sendable, Equatable {
+      /// As it is.
+      case plain
+      /// With dimensions of 1 at these places. Readers accept them at others, too.
+      case ones([Int])
+      /// As one dimension.
+      case flat
+      /// A vector as rows: the configuration's number of that key says how many.
+      case rows(String)
+    }
+
+    /// One of several tensors of equal shape that are stored as one, along a new first axis.
+    public struct Part: Sendable, Equatable {
+      /// Its place.
+      public let index: Int
+      /// How many there are.
+      public let count: Int
+
+      /// The `index`-th of `count`.
+      public init(_ index: Int, of count: Int) {
+        self.index = index
+        self.count = count
+      }
+    }
+
+    /// A source of that name.
+    public init(
+      _ name: String, isTransposed: Bool = false, change: Change? = nil, form: Form = .plain,
+      part: Part? = nil
+    ) {
+      self.name = name
+      self.isTransposed = isTransposed
+      self.change = change
+      self.form = form
+      self.part = part
+    }
+
+    /// A source of that name, stored as the architecture wants it.
+    public init(stringLiteral name: String) { self.init(name) }
+  }
+
+  /// A tensor that readers of a dialect want and no code uses: a copy of another one.
+  public struct Filler: Sendable, Equatable {
+    /// The name that it has there.
+    public let name: String
+    /// The canonical name of the tensor that is copied.
+    public let original: String
+
+    /// A copy of `original` under the name `name`.
+    public init(_ name: String, copying original: String) {
+      self.name = name
+      self.original = original
+    }
+  }
+
+  /// The dialect's name, such as `huggingface`.
+  public let name: String
+  /// Tensors that every checkpoint of this dialect has; together no other dialect of any
+  /// architecture has them.
+  public let markers: [String]
+  /// The source of a canonical tensor. A function, because some namings count by block.
+  public let source: @Sendable (_ canonicalName: String) -> Source
+  /// What a checkpoint of this dialect has beyond the architecture's tensors; ignored on reading.
+  public let fillers: [Filler]
+  private let ignoresBuffer: @Sendable (_ name: String) -> Bool
+
+  /// Describes a naming.
+  ///
+  /// - Parameter ignores: whether a tensor of a checkpoint is a buffer without weights.
+  public init(
+    name: String, markers: [String], fillers: [Filler] = [],
+    ignores: @escaping @Sendable (String) -> Bool = { _ in false },
+    source: @escaping @Sendable (String) -> Source
+  ) {
+    self.name = name
+    self.markers = markers
+    self.source = source
+    self.fillers = fillers
+    ignoresBuffer = ignores
+  }
+
+  /// Whether a tensor of a checkpoint is a buffer without weights, to be left out.
+  public func ignores(_ name: String) -> Bool {
+    ignoresBuffer(name) || fillers.contains { $0.name.utf8.elementsEqual(name.utf8) }
+  }
+}
+
+extension Dialect.Source {
+  /// The shape of the stored tensor.
+  ///
+  /// - Parameters:
+  ///   - shape: the canonical tensor's.
+  ///   - configuration: the canonical configuration.
+  /// - Throws: `model.config` where it lacks a number that the shape follows from.
+  public func storedShape(
+    of shape: [Int], _ configuration: JSONObject
+  ) throws(FormatError) -> [Int] {
+    var stored = isTransposed ? shape.dropLast(2) + shape.suffix(2).reversed() : shape
+    switch form {
+    case .plain: break
+    case .ones(let places): for place in places { stored.insert(1, at: place) }
+    case .flat: stored = [stored.reduce(1, *)]
+    case .rows(let key):
+      let count = stored.reduce(1, *)
+      let node = JSONNode(.object(configuration), code: .modelConfiguration, file: nil)
+      let rows = try node.member(key).integer(in: 1...max(1, count))
+      guard count % rows == 0 else {
+        throw try node.member(key).refusal(expected: "a divisor of \(count)")
+      }
+      stored = [rows, count / rows]
+    }
+    return part.map { [$0.count] + stored } ?? stored
+  }
+}
