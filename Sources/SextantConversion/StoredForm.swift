@@ -148,8 +148,8 @@ func swappedAxes(_ bytes: [UInt8], rows: Int, columns: Int, unit: Int) -> [UInt8
   return bytes.withUnsafeBytes { source in
     [UInt8](unsafeUninitializedCapacity: bytes.count) { target, count in
       count = source.count
-      guard let from = source.baseAddress, let to = target.baseAddress else { return }
-      let to = UnsafeMutableRawPointer(to)
+      guard let from = source.baseAddress else { return }
+      guard let to = UnsafeMutableRawBufferPointer(target).baseAddress else { return }
       for run in stride(from: 0, to: count, by: size) {
         for row in 0..<rows {
           for column in 0..<columns {

@@ -114,7 +114,8 @@ public enum RWKV6: Architecture {
         "blk.\(block).time_mix_lerp_fused.weight", form: .ones([0, 1]),
         part: .init(share, of: letters.count))
     }
-    let isHalved = (parts[2], parts[3]) == ("att", "output") || (parts[2], parts[3]) == ("ffn", "value")
+    let isHalved =
+      (parts[2], parts[3]) == ("att", "output") || (parts[2], parts[3]) == ("ffn", "value")
     return .init(
       name, change: isHalved ? .halved(block: block, every: "rwkv6.rescale_every_n_layers") : nil)
   }

@@ -142,7 +142,8 @@ public enum RWKV7: Architecture {
   public static let dialects = [
     // Some published files have values to mix into those of block 0, which no code reads.
     RWKV.original(
-      marker: "att.r_k", transposed: lowRank, spread: shares.union(["w0", "a0", "v0", "k_k", "k_a"]),
+      marker: "att.r_k", transposed: lowRank,
+      spread: shares.union(["w0", "a0", "v0", "k_k", "k_a"]),
       ignores: ["blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2"]),
     Dialect(
       name: "fla", markers: ["model.embeddings.weight", "model.layers.0.attn.r_k"],
@@ -191,7 +192,8 @@ public enum RWKV7: Architecture {
     return JSONObject(
       [("architectures", ["RWKV7ForCausalLM"]), ("model_type", "rwkv7")]
         + RWKV.published(c.sizes, epsilonKey: "norm_eps") + [
-          ("head_dim", .integer(Int64(c.heads.size))), ("num_heads", .integer(Int64(c.heads.count))),
+          ("head_dim", .integer(Int64(c.heads.size))),
+          ("num_heads", .integer(Int64(c.heads.count))),
           (
             "value_dim",
             .array(Array(repeating: .integer(Int64(c.sizes.width)), count: c.sizes.layerCount))
