@@ -10,6 +10,12 @@ public struct ContrastPairs: Sendable {
     /// A JSON array of `{"question", "answer_matching_behavior", "answer_not_matching_behavior"}`,
     /// as in the CAA repository of Rimsky et al.
     case answers = "answers-json"
+    /// Two text files, line i of one with line i of the other, as llama.cpp's generator of control
+    /// vectors takes them.
+    case texts = "texts"
+    /// A JSON object `{"template", "positive", "negative", "suffixes"}`: every pair of personas with
+    /// every suffix.
+    case personas = "personas-json"
   }
 
   /// Bytes that a file of pairs may have.
@@ -25,8 +31,10 @@ public struct ContrastPairs: Sendable {
 
   /// The form of the file.
   public let form: Form
-  /// The digest of the file's bytes.
+  /// The digest of the file's bytes; of two texts, of the positive one's.
   public let digest: Digest
+  /// The digest of the file with the negative texts; nil where one file holds both.
+  public let negativeDigest: Digest?
   /// The template that questions were put into; nil for a form without questions.
   public let template: PromptTemplate?
   /// The pairs, in the file's order.
@@ -41,6 +49,7 @@ public struct ContrastPairs: Sendable {
     let bytes = try InputFile(path).readAll(limit: Self.byteCountLimit)
     file = path
     digest = SHA256.digest(bytes)
+    negativeDigest = nil
     let first = bytes.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }
     if first == UInt8(ascii: "[") {
       guard let template else {
@@ -64,6 +73,21 @@ public struct ContrastPairs: Sendable {
     guard !pairs.isEmpty else {
       throw FormatError(.dataEmpty, file: path, found: "no pairs", expected: "at least one")
     }
+  }
+
+  /// Pairs that were read from files of another form.
+  init(
+    _ form: Form, digest: Digest, negativeDigest: Digest? = nil, pairs: [Pair], file: String
+  ) throws(FormatError) {
+    guard !pairs.isEmpty else {
+      throw FormatError(.dataEmpty, file: file, found: "no pairs", expected: "at least one")
+    }
+    self.form = form
+    self.digest = digest
+    self.negativeDigest = negativeDigest
+    self.pairs = pairs
+    self.file = file
+    template = nil
   }
 
   private static func lines(_ bytes: [UInt8], _ path: String) throws(FormatError) -> [Pair] {
@@ -102,17 +126,17 @@ public struct ContrastPairs: Sendable {
     return pairs
   }
 
-  private static let textLimits = JSONLimits(
+  static let textLimits = JSONLimits(
     byteCount: byteCountLimit, stringByteCount: 1 << 20)
 
-  private static func text(_ node: JSONNode) throws(FormatError) -> String {
+  static func text(_ node: JSONNode) throws(FormatError) -> String {
     let text = try node.string()
     guard !text.isEmpty else { throw node.refusal(expected: "a text") }
     return text
   }
 
   /// Two texts without a difference would only take weight from the others.
-  private static func pair(
+  static func pair(
     _ positive: String, _ negative: String, _ node: JSONNode
   ) throws(FormatError) -> Pair {
     guard ExactString(positive) != ExactString(negative) else {
@@ -149,13 +173,13 @@ public struct ContrastPairs: Sendable {
   /// - Throws: `data.tokenization`, `data.record` for a text without tokens.
   public func tokenized(
     by tokenizer: any Tokenizer
-  ) throws(FormatError) -> (positive: [[Int]], negative: [[Int]]) {
+  ) throws(FormatError) -> TokenPairs {
     var (positive, negative): ([[Int]], [[Int]]) = ([], [])
     for (index, pair) in pairs.enumerated() {
       positive.append(try tokens(of: pair.positive, tokenizer, record: index))
       negative.append(try tokens(of: pair.negative, tokenizer, record: index))
     }
-    return (positive, negative)
+    return TokenPairs(positive: positive, negative: negative)
   }
 
   private func tokens(
@@ -183,10 +207,12 @@ public struct ContrastPairs: Sendable {
 
   /// What a manifest records of the data, so that training again can check it.
   public var record: JSONObject {
-    JSONObject([
+    var record = JSONObject([
       ("form", .string(form.rawValue)), ("sha256", .string(digest.description)),
       ("pairs", .integer(Int64(pairs.count))),
       ("template", template.map { .string($0.text) } ?? .null),
     ])
+    if let negativeDigest { record["sha256_negative"] = .string(negativeDigest.description) }
+    return record
   }
 }

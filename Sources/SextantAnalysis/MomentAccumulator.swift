@@ -1,7 +1,7 @@
 import SextantTensor
 
 /// Which moments are collected beside count and mean.
-public enum MomentOrder: Sendable {
+public enum MomentOrder: String, Sendable {
   /// Count and mean: all that a difference of means needs.
   case mean
   /// The variance of each element.
@@ -52,6 +52,12 @@ public struct MomentAccumulator: Sendable, Equatable {
 
   /// The variance [n] or covariance [n, n] of the population, as `order` says; empty for `.mean`.
   public var spread: [Double] { scatter.map { $0 / Double(max(count, 1)) } }
+
+  /// The variance of each element, [n], from a covariance.
+  var diagonal: [Double] {
+    let n = mean.count
+    return (0..<n).map { scatter[$0 * n + $0] / Double(max(count, 1)) }
+  }
 
   /// Adds the rows of a chunk, [M, n].
   public mutating func add(_ rows: some MatrixRows) {

@@ -4,10 +4,10 @@ import SextantModels
 
 /// Runs a model over texts of several classes and reduces what it shows to moments, in one pass.
 public struct MomentReader {
-  private let model: any LanguageModel
-  private let positions: PositionSelection
-  private let order: MomentOrder
-  private let batch: Int
+  let model: any LanguageModel
+  let positions: PositionSelection
+  let order: MomentOrder
+  let batch: Int
 
   /// Reads `model` at some positions of each text.
   ///
@@ -36,11 +36,7 @@ public struct MomentReader {
     _ texts: [(name: String, sequences: [[Int]])], sites: [SiteDescription],
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> MomentSet {
-    if let site = sites.first(where: \.grows) {
-      throw FormatError(
-        .artifactSite, found: "\(site.site), which grows with each position",
-        expected: "the residual stream, or a state of constant size")
-    }
+    try check(sites)
     let tap = MomentTap(MomentSet(sites: sites, classes: texts.map(\.name), order: order))
     let total = texts.reduce(0) { $0 + $1.sequences.count }
     var done = 0
@@ -64,5 +60,19 @@ public struct MomentReader {
       }
     }
     return tap.moments
+  }
+
+  /// Refuses what has no moments, and positions that no text's length decides.
+  func check(_ sites: [SiteDescription]) throws(FormatError) {
+    if let site = sites.first(where: \.grows) {
+      throw FormatError(
+        .artifactSite, found: "\(site.site), which grows with each position",
+        expected: "the residual stream, or a state of constant size")
+    }
+    guard !positions.dependsOnTokens else {
+      throw FormatError(
+        .usageOption, at: .option("--positions"), found: "\(positions)",
+        expected: "positions that do not depend on the tokens")
+    }
   }
 }

@@ -22,19 +22,49 @@ public struct MomentSet: Sendable, Equatable {
 
   /// Moments of nothing yet.
   ///
-  /// - Parameter order: sites over `covarianceLimit` elements get variances instead of covariances.
-  public init(sites: [SiteDescription], classes: [String], order: MomentOrder) {
+  /// - Parameters:
+  ///   - order: sites over `covarianceLimit` elements get variances instead of covariances.
+  ///   - orders: those of classes that differ from the others.
+  public init(
+    sites: [SiteDescription], classes: [String], order: MomentOrder,
+    orders: [String: MomentOrder] = [:]
+  ) {
     self.sites = sites
     self.classes = classes
     accumulators = [:]
     for site in sites {
       let isLarge = site.elementCount > Self.covarianceLimit
-      let own: MomentOrder = order == .covariance && isLarge ? .variance : order
       for name in classes {
+        let wanted = orders[name] ?? order
+        let own: MomentOrder = wanted == .covariance && isLarge ? .variance : wanted
         accumulators[Key(site: site.site, name: name)] = MomentAccumulator(
           elementCount: site.elementCount, order: own)
       }
     }
+  }
+
+  /// The moments of some of the sites.
+  ///
+  /// - Throws: `artifact.site` when none is left.
+  public func keeping(
+    _ wants: (Site) -> Bool
+  ) throws(FormatError) -> MomentSet {
+    let kept = sites.filter { wants($0.site) }
+    guard !kept.isEmpty else {
+      throw FormatError(
+        .artifactSite, found: "none of the sites asked for", expected: "sites of the moments")
+    }
+    return MomentSet(
+      sites: kept, classes: classes,
+      accumulators: accumulators.filter { key, _ in kept.contains { $0.site == key.site } })
+  }
+
+  private init(
+    sites: [SiteDescription], classes: [String], accumulators: [Key: MomentAccumulator]
+  ) {
+    self.sites = sites
+    self.classes = classes
+    self.accumulators = accumulators
   }
 
   /// The moments of a site and class.
@@ -69,7 +99,10 @@ public struct MomentSet: Sendable, Equatable {
   /// - Parameters:
   ///   - model: the model that was read.
   ///   - data: what it read.
-  public func artifact(model: ModelReference, data: JSONObject) -> Artifact {
+  ///   - positions: where it read it.
+  public func artifact(
+    model: ModelReference, data: JSONObject, positions: PositionSelection
+  ) -> Artifact {
     var tensors: [(name: String, value: Tensor)] = []
     for site in sites {
       for name in classes {
@@ -92,6 +125,7 @@ public struct MomentSet: Sendable, Equatable {
       sites: sites.map(\.reference),
       details: JSONObject([
         ("classes", .array(classes.map { .string($0) })), ("data", .object(data)),
+        ("positions", .string(positions.description)),
       ]))
     return Artifact(manifest: manifest, tensors: tensors)
   }

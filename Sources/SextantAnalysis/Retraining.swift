@@ -8,13 +8,18 @@ import SextantTokenizers
 public struct Retraining {
   private let model: any LanguageModel
   private let tokenizer: any Tokenizer
-  private let pairs: String
+  private let source: ContrastSource
+
+  /// Trains on this model and the pairs of these files.
+  public init(_ model: any LanguageModel, _ tokenizer: any Tokenizer, source: ContrastSource) {
+    self.model = model
+    self.tokenizer = tokenizer
+    self.source = source
+  }
 
   /// Trains on this model and the pairs of this file.
   public init(_ model: any LanguageModel, _ tokenizer: any Tokenizer, pairs: String) {
-    self.model = model
-    self.tokenizer = tokenizer
-    self.pairs = pairs
+    self.init(model, tokenizer, source: .pairs(pairs))
   }
 
   /// Refuses unless training again gives the bytes of the file.
@@ -50,34 +55,56 @@ public struct Retraining {
         found: "weights \(reference.weights)", expected: "weights \(vector.model.weights)",
         remedy: "Convert the model with the same --dtype.")
     }
-    guard let method = SteeringTrainer.Method(rawValue: vector.training.method) else {
-      throw FormatError(
-        .artifactRetrain, file: file, at: .pointer("/method/name"), found: vector.training.method,
-        expected: "one of \(SteeringTrainer.Method.allCases.map(\.rawValue))")
-    }
     let trainer = try SteeringTrainer(
-      model, tokenizer, method: method,
+      model, tokenizer, estimator: Self.estimator(of: vector.training, file),
       sites: model.description.sites(named: vector.vectors.map(\.site.name)),
       positions: vector.training.positions)
     let trained = try trainer.train(recordedPairs(vector.training.data, file), progress: progress)
-    var again = trained.vector.artifact
+    // How it is applied by default was chosen by a user, and is not computed.
+    var again = trained.vector.applied(as: vector.operation, at: vector.positions).artifact
     // Another version that computes the same is no difference.
     again = Artifact(
       manifest: again.manifest.made(by: artifact.manifest.tool.version), tensors: again.tensors)
     return again
   }
 
-  /// The pairs, once their digest is known to be the one recorded.
+  /// The estimator that a manifest records.
+  private static func estimator(
+    of training: SteeringVector.Training, _ file: String
+  ) throws(FormatError) -> SteeringEstimator {
+    let parameters = JSONNode(
+      .object(training.parameters), code: .artifactSchema, file: file,
+      pointer: "/method/parameters")
+    let shrinkage = try parameters.optionalMember("shrinkage")?.number() ?? 0
+    let scale = try parameters.optionalMember("scale")?.string() ?? SteeringScale.none.rawValue
+    guard let method = SteeringMethod(rawValue: training.method),
+      let scale = SteeringScale(rawValue: scale)
+    else {
+      throw FormatError(
+        .artifactRetrain, file: file, at: .pointer("/method/name"), found: training.method,
+        expected: "one of \(SteeringMethod.allCases.map(\.rawValue))")
+    }
+    return try SteeringEstimator(method, shrinkage: shrinkage, scale: scale)
+  }
+
+  /// The pairs, once their digests are known to be the ones recorded.
   private func recordedPairs(
     _ data: JSONObject, _ file: String
   ) throws(FormatError) -> ContrastPairs {
     let record = JSONNode(.object(data), code: .artifactSchema, file: file, pointer: "/data")
-    let recorded = try record.member("sha256").string()
-    let found = SHA256.digest(try InputFile(pairs).readAll(limit: ContrastPairs.byteCountLimit))
-    guard found.description == recorded else {
-      throw FormatError(
-        .artifactRetrain, file: pairs, found: "pairs with SHA-256 \(found)",
-        expected: "SHA-256 \(recorded), as \(file) records")
+    for (key, path) in zip(["sha256", "sha256_negative"], source.paths) {
+      guard let recorded = try record.optionalMember(key)?.string() else {
+        throw FormatError(
+          .artifactRetrain, file: file, at: .pointer("/data"), found: "no \(key)",
+          expected: "the digest of \(path)",
+          remedy: "Name the files that the vector was learned from, as when it was trained.")
+      }
+      let found = SHA256.digest(try InputFile(path).readAll(limit: ContrastPairs.byteCountLimit))
+      guard found.description == recorded else {
+        throw FormatError(
+          .artifactRetrain, file: path, found: "pairs with SHA-256 \(found)",
+          expected: "SHA-256 \(recorded), as \(file) records")
+      }
     }
     let template: PromptTemplate? =
       if let text = try record.optionalMember("template")?.string() {
@@ -85,7 +112,7 @@ public struct Retraining {
       } else {
         nil
       }
-    return try ContrastPairs(reading: pairs, template: template)
+    return try ContrastPairs(reading: source, template: template)
   }
 
   /// Where two artifacts differ, in words.

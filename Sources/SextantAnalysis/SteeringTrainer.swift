@@ -1,38 +1,36 @@
-import Glibc
 import SextantArtifacts
 import SextantBytes
 import SextantModels
-import SextantStore
-import SextantTensor
 import SextantTokenizers
 
 /// Learns steering vectors from contrast pairs.
 ///
 /// Contrastive activation addition (Rimsky et al., arXiv 2312.06681; for recurrent models and
-/// their states arXiv 2404.05971, sections 2 and 3): at each site the vector is the mean over the
-/// positive texts minus the mean over the negative ones, not normalised.
+/// their states arXiv 2404.05971, sections 2 and 3): at each site the vector is computed from the
+/// moments of the positive and the negative texts, which one pass collects.
 public struct SteeringTrainer {
-  /// How a vector is computed from the classes' moments.
-  public enum Method: String, Sendable, CaseIterable {
-    /// The difference of the class means.
-    case mean
-  }
-
   private let model: any LanguageModel
   private let tokenizer: any Tokenizer
-  private let method: Method
+  private let estimator: SteeringEstimator
   private let sites: [SiteDescription]
   private let positions: PositionSelection
+  private let kept: [SteeringMethod]
+  private let batch: Int
 
   /// Learns vectors of `model`.
   ///
   /// - Parameters:
+  ///   - estimator: how vectors are computed.
   ///   - sites: the sites to learn a vector for; residual stream and state.
   ///   - positions: where the texts are read.
+  ///   - kept: methods that the moments shall serve later, beside the estimator's.
+  ///   - batch: pairs that run together.
   /// - Throws: `artifact.empty` for no sites, `artifact.site` for one that holds no vector.
   public init(
-    _ model: any LanguageModel, _ tokenizer: any Tokenizer, method: Method = .mean,
-    sites: [SiteDescription], positions: PositionSelection = .last
+    _ model: any LanguageModel, _ tokenizer: any Tokenizer, estimator: SteeringEstimator,
+    sites: [SiteDescription], positions: PositionSelection = .last,
+    keeping kept: [SteeringMethod] = [],
+    batch: Int = 16
   ) throws(FormatError) {
     guard !sites.isEmpty else {
       throw FormatError(.artifactEmpty, found: "no sites", expected: "at least one")
@@ -43,64 +41,58 @@ public struct SteeringTrainer {
     }
     self.model = model
     self.tokenizer = tokenizer
-    self.method = method
+    self.estimator = estimator
     self.sites = sites
     self.positions = positions
+    self.kept = kept
+    self.batch = batch
   }
 
-  /// The names of the two classes in moments.
-  static let (positive, negative) = ("positive", "negative")
+  /// Learns vectors by a method without further settings.
+  ///
+  /// - Throws: as the other initialiser.
+  public init(
+    _ model: any LanguageModel, _ tokenizer: any Tokenizer, method: SteeringMethod = .mean,
+    sites: [SiteDescription], positions: PositionSelection = .last
+  ) throws(FormatError) {
+    try self.init(
+      model, tokenizer, estimator: SteeringEstimator(method), sites: sites, positions: positions)
+  }
 
   /// Reads the pairs and learns the vectors.
   ///
   /// The same pairs give the same bytes.
   ///
   /// - Returns: the vector, and the moments that it was computed from.
-  /// - Throws: `data.*`, `model.*`, `artifact.nonfinite`.
+  /// - Throws: `data.*`, `model.*`, `artifact.nonfinite`, `artifact.empty` for a site that is too
+  ///   large for the method.
   public func train(
     _ pairs: ContrastPairs, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> (vector: SteeringVector, moments: MomentSet) {
-    let tokens = try pairs.tokenized(by: tokenizer)
-    let reader = MomentReader(model, positions: positions, order: .variance)
+    try checkSizes()
+    let methods = kept + [estimator.method]
+    let order: MomentOrder =
+      methods.contains { $0.order == .covariance } ? .covariance : .variance
+    let reader = MomentReader(model, positions: positions, order: order, batch: batch)
     let moments = try reader.read(
-      [(Self.positive, tokens.positive), (Self.negative, tokens.negative)], sites: sites,
+      pairs.tokenized(by: tokenizer), sites: sites,
+      differences: methods.contains(where: \.needsDifferences) ? .covariance : nil,
       progress: progress)
-    var vectors: [(site: SiteReference, value: Tensor)] = []
-    var statistics = JSONObject()
-    for site in sites {
-      guard let positive = moments[site.site, Self.positive],
-        let negative = moments[site.site, Self.negative]
-      else { preconditionFailure("no moments of \(site.site)") }
-      let difference = zip(positive.mean, negative.mean).map { $0 - $1 }
-      let values = difference.map(Float.init)
-      guard values.allSatisfy(\.isFinite) else {
-        throw FormatError(
-          .artifactNonfinite, at: .tensor(site.site.name), found: "activations that are not finite",
-          expected: "finite numbers")
-      }
-      vectors.append((site.reference, Tensor(values, shape: site.shape)))
-      statistics[site.site.name] = Self.statistics(difference, positive, negative)
-    }
-    let training = SteeringVector.Training(
-      method: method.rawValue, positions: positions, data: pairs.record)
-    let vector = SteeringVector(
-      model: model.description.reference(tokenizer: tokenizer.digest), vectors: vectors,
-      training: training, statistics: statistics)
+    let vector = try estimator.vector(
+      from: moments, at: positions, model: model.description.reference(tokenizer: tokenizer.digest),
+      data: pairs.record)
     return (vector, moments)
   }
 
-  /// What tells a user how strong a vector is: its norm, the norm of the mean that it is added to,
-  /// and how far the classes are apart, |difference|² over the summed variance of both classes.
-  private static func statistics(
-    _ difference: [Double], _ positive: MomentAccumulator, _ negative: MomentAccumulator
-  ) -> JSONValue {
-    let squared = difference.reduce(0) { $0 + $1 * $1 }
-    let mean = zip(positive.mean, negative.mean).map { ($0 + $1) / 2 }
-    let variance = positive.spread.reduce(0, +) + negative.spread.reduce(0, +)
-    return [
-      "norm": .number(squared.squareRoot()),
-      "mean_norm": .number(mean.reduce(0) { $0 + $1 * $1 }.squareRoot()),
-      "separation": .number(variance > 0 ? squared / variance : 0),
-    ]
+  /// Refuses what only the end would show: a pass over the data can take hours.
+  private func checkSizes() throws(FormatError) {
+    let method = estimator.method
+    guard method.order == .covariance || method.needsDifferences,
+      let site = sites.first(where: { $0.elementCount > MomentSet.covarianceLimit })
+    else { return }
+    throw FormatError(
+      .artifactEmpty, at: .tensor(site.site.name), found: "\(site.elementCount) elements",
+      expected: "at most \(MomentSet.covarianceLimit) elements for a covariance matrix",
+      remedy: "Leave the site out with --sites, or use --method mean or lda-diagonal.")
   }
 }

@@ -2,9 +2,13 @@ import SextantBytes
 
 /// Which tokens of a text: where values are read when training, and edited when applying.
 ///
-/// Written as a list of `last`, `last-K` (the last K), `all`, `prompt`, `generated`, or indices
-/// (negative ones count from the prompt's end, so that -1 is `last`; others from the prompt's start,
-/// and may lie behind it), joined by commas, without spaces.
+/// Written as a list, joined by commas, without spaces, of
+/// - `last`, `last-K` (the last K of the prompt), `prompt`, `all`;
+/// - `generated`, `generated-K` (the first K after the prompt);
+/// - `every-K`: the prompt's last, and then every K-th;
+/// - indices (negative ones count from the prompt's end, so that -1 is `last`; others from the prompt's
+///   start, and may lie behind it), and windows of them, `A:B`, both ends included;
+/// - `token=ID`: wherever the token has this id.
 public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
   /// One member of the list.
   public enum Part: Sendable, Equatable {
@@ -16,8 +20,16 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
     case generated
     /// The last `count` positions of the prompt.
     case last(count: Int)
+    /// The first `count` positions after the prompt.
+    case firstGenerated(count: Int)
+    /// The prompt's last position, and from there on every `stride`-th.
+    case every(stride: Int)
     /// One position; negative ones count from the prompt's end.
     case index(Int)
+    /// The positions from one index to another, both of one sign, both included.
+    case window(Int, Int)
+    /// Every position whose token has this id.
+    case token(Int)
   }
 
   /// The members; a position is selected when any of them selects it.
@@ -47,16 +59,33 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
       case "generated": parts.append(.generated)
       case "last": parts.append(.last(count: 1))
       default:
-        if word.hasPrefix("last-"), let count = Self.integer(word.dropFirst(5)), count > 0 {
-          parts.append(.last(count: count))
-        } else if let index = Self.integer(word) {
-          parts.append(.index(index))
-        } else {
-          return nil
-        }
+        guard let part = Self.part(word) else { return nil }
+        parts.append(part)
       }
     }
     self.init(parts)
+  }
+
+  /// A member with a number in it.
+  private static func part(_ word: Substring) -> Part? {
+    let count = { (prefix: String) -> Int? in
+      guard word.hasPrefix(prefix) else { return nil }
+      return integer(word.dropFirst(prefix.count)).flatMap { $0 > 0 ? $0 : nil }
+    }
+    if let count = count("last-") { return .last(count: count) }
+    if let count = count("generated-") { return .firstGenerated(count: count) }
+    if let stride = count("every-") { return .every(stride: stride) }
+    if word.hasPrefix("token="), let id = integer(word.dropFirst(6)), id >= 0 { return .token(id) }
+    let ends = word.split(separator: ":", omittingEmptySubsequences: false).map(integer)
+    switch ends.count {
+    case 1: return ends[0].map { .index($0) }
+    case 2:
+      guard let first = ends[0], let last = ends[1], first <= last, (first < 0) == (last < 0) else {
+        return nil
+      }
+      return .window(first, last)
+    default: return nil
+    }
   }
 
   /// A number in its one spelling: no plus sign, no leading zeros, no -0.
@@ -73,13 +102,25 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
       case .prompt: "prompt"
       case .generated: "generated"
       case .last(let count): count == 1 ? "last" : "last-\(count)"
+      case .firstGenerated(let count): "generated-\(count)"
+      case .every(let stride): "every-\(stride)"
       case .index(let index): String(index)
+      case .window(let first, let last): "\(first):\(last)"
+      case .token(let id): "token=\(id)"
       }
     }.joined(separator: ",")
   }
 
+  /// Whether tokens must be known to tell what is selected.
+  public var dependsOnTokens: Bool {
+    parts.contains { if case .token = $0 { true } else { false } }
+  }
+
   /// Whether a position is selected, where the prompt is at `prompt` of the sequence.
-  public func contains(_ position: Int, prompt: Range<Int>) -> Bool {
+  ///
+  /// - Parameter token: the id of the token there; nil where it is not known, and not selected
+  ///   by its id.
+  public func contains(_ position: Int, prompt: Range<Int>, token: Int? = nil) -> Bool {
     parts.contains { part in
       switch part {
       case .all: true
@@ -87,33 +128,60 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
       case .generated: position >= prompt.upperBound
       case .last(let count):
         prompt.contains(position) && prompt.upperBound - position <= count
+      case .firstGenerated(let count):
+        position >= prompt.upperBound && position - prompt.upperBound < count
+      case .every(let stride):
+        !prompt.isEmpty && position >= prompt.upperBound - 1
+          && (position - prompt.upperBound + 1) % stride == 0
       case .index(let index):
-        position - (index < 0 ? prompt.upperBound : prompt.lowerBound) == index
+        position - Self.base(index, prompt) == index
+      case .window(let first, let last):
+        (first...last).contains(position - Self.base(first, prompt))
+      case .token(let id): token == id
       }
     }
   }
 
-  /// Whether any of these positions is selected, without walking through them.
+  /// The position that an index is counted from.
+  private static func base(_ index: Int, _ prompt: Range<Int>) -> Int {
+    index < 0 ? prompt.upperBound : prompt.lowerBound
+  }
+
+  /// Whether any of these positions is selected, without walking through them; for tokens by their
+  /// id, whether any could be.
   public func selectsAny(of positions: Range<Int>, prompt: Range<Int>) -> Bool {
     parts.contains { part in
       switch part {
-      case .all: return !positions.isEmpty
+      case .all, .token: return !positions.isEmpty
       case .prompt: return positions.overlaps(prompt)
       case .generated:
         return positions.upperBound > max(prompt.upperBound, positions.lowerBound)
       case .last(let count):
         return positions.overlaps(prompt.upperBound - min(count, prompt.count)..<prompt.upperBound)
+      case .firstGenerated(let count):
+        let (end, overflow) = prompt.upperBound.addingReportingOverflow(count)
+        return positions.overlaps(prompt.upperBound..<(overflow ? Int.max : end))
+      case .every(let stride):
+        guard !prompt.isEmpty, positions.upperBound >= prompt.upperBound else { return false }
+        // The first selected position that is not before them.
+        let start = max(positions.lowerBound - prompt.upperBound + 1, 0)
+        let skipped = (stride - start % stride) % stride
+        return !positions.isEmpty && skipped < positions.upperBound - prompt.upperBound + 1 - start
       case .index(let index):
-        let base = index < 0 ? prompt.upperBound : prompt.lowerBound
-        let (position, overflow) = base.addingReportingOverflow(index)
+        let (position, overflow) = Self.base(index, prompt).addingReportingOverflow(index)
         return !overflow && positions.contains(position)
+      case .window(let first, let last):
+        let base = Self.base(first, prompt)
+        guard !positions.isEmpty else { return false }
+        let (start, end) = (positions.lowerBound - base, positions.upperBound - 1 - base)
+        return start <= last && first <= end
       }
     }
   }
 
   init(_ node: JSONNode) throws(FormatError) {
     guard let selection = PositionSelection(try node.string()) else {
-      throw node.refusal(expected: "last, last-K, all, prompt, generated or indices")
+      throw node.refusal(expected: "last, last-K, all, prompt, generated, every-K or indices")
     }
     self = selection
   }

@@ -38,7 +38,8 @@ extension ModelDescription {
     return kept
   }
 
-  private static func word(_ word: String, selects site: Site) -> Bool {
+  /// Whether a word of a list of sites selects a site.
+  public static func word(_ word: String, selects site: Site) -> Bool {
     switch word {
     case "residual": if case .output = site { true } else { false }
     case "state": site.isState

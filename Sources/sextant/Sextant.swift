@@ -26,7 +26,7 @@ struct Sextant: ParsableCommand {
     version: ToolVersion.current,
     subcommands: [
       Convert.self, Inspect.self, Verify.self, Generate.self, Capture.self, Steer.self, Bench.self,
-      StateCommand.self, Drift.self,
+      StateCommand.self, MomentsCommand.self, Drift.self,
       Demo.self,
     ])
 }

@@ -113,7 +113,9 @@ import Testing
     for (index, range) in [0..<6, 6..<8, 8..<20].enumerated() {
       let shard = try read(Array(texts[range]), words)
       let path = folder.path("\(index).moments.safetensors")
-      try shard.artifact(model: reference, data: ["part": .integer(Int64(index))]).write(to: path)
+      try shard.artifact(
+        model: reference, data: ["part": .integer(Int64(index))], positions: .last
+      ).write(to: path)
       let found = try MomentSet(Artifact(reading: path))
       try expectClose(found, shard, 1e-15)
       if merged == nil { merged = found } else { try merged?.merge(found) }
@@ -125,6 +127,41 @@ import Testing
         .filter { $0.offset % 2 == 0 }.reduce(0) { $0 + $1.element.count })
   }
 
+  /// One text at a time, so that the activations have the same bits in every split.
+  @Test func fourShardsAddUpToOnePass() throws {
+    let texts = texts(24, seed: 9)
+    let whole = try read(texts, ["residual"], batch: 1)
+    let folder = TemporaryFolder()
+    let reference = model.description.reference(tokenizer: nil)
+    var paths: [String] = []
+    for shard in 0..<4 {
+      let part = Array(texts[shard * 6..<shard * 6 + 6])
+      paths.append(folder.path("\(shard).moments.safetensors"))
+      try read(part, ["residual"], batch: 1).artifact(
+        model: reference, data: ["part": .integer(Int64(shard))], positions: .last
+      ).write(to: paths[shard])
+    }
+    let merged = try MomentShards(paths)
+    for site in whole.sites {
+      for name in whole.classes {
+        let (x, y) = (
+          try #require(merged.moments[site.site, name]), try #require(whole[site.site, name])
+        )
+        #expect(x.count == y.count)
+        let scale = (y.mean + y.spread).map(abs).max() ?? 1
+        let worst = zip(x.mean + x.spread, y.mean + y.spread).map { abs($0 - $1) }.max() ?? 0
+        #expect(worst <= 1e-12 * scale)
+      }
+    }
+    // What each part says of its data is kept, in order, also when parts were merged before.
+    let path = folder.path("first.moments.safetensors")
+    try MomentShards(Array(paths[..<2])).artifact.write(to: path)
+    let all = try MomentShards([path] + paths[2...]).artifact
+    let data = try all.manifest.detailsNode(file: nil).member("data")
+    #expect(
+      try data.member("parts").elements().map { try $0.member("part").integer() } == [0, 1, 2, 3])
+  }
+
   @Test func aFileHoldsTheOrderThatWasCollected() throws {
     let texts = texts(6, seed: 5)
     let reference = model.description.reference(tokenizer: nil)
@@ -132,7 +169,7 @@ import Testing
       (MomentOrder.mean, nil), (.variance, "variance"), (.covariance, "covariance"),
     ] as [(MomentOrder, String?)] {
       let moments = try read(texts, ["residual"], order: order)
-      let artifact = moments.artifact(model: reference, data: JSONObject())
+      let artifact = moments.artifact(model: reference, data: JSONObject(), positions: .last)
       let statistics = Set(
         artifact.tensors.map { $0.name.split(separator: ".").last.map(String.init) ?? "" })
       #expect(statistics == Set(["count", "mean"] + (name.map { [$0] } ?? [])))

@@ -126,6 +126,79 @@ import Testing
     expectRefusal(.artifactRetrain) { try again.verify(Artifact(reading: path), file: path) }
   }
 
+  @Test(arguments: SteeringMethod.allCases)
+  func momentsThatWereKeptGiveTheSameBytes(method: SteeringMethod) throws {
+    let pairs = try pairs(20)
+    let sites = try model.description.sites(named: ["blocks.2.output"])
+    let estimator = try SteeringEstimator(method, scale: .mean)
+    let trainer = try SteeringTrainer(
+      model, tokenizer, estimator: estimator, sites: sites, keeping: [.lda, .pca])
+    let (vector, moments) = try trainer.train(pairs)
+    let path = folder.path("kept.moments.safetensors")
+    let reference = model.description.reference(tokenizer: tokenizer.digest)
+    try moments.artifact(model: reference, data: pairs.record, positions: .last).write(
+      to: path, replacing: true)
+    let artifact = try Artifact(reading: path)
+    let again = try estimator.vector(
+      from: MomentSet(artifact), at: Moments.positions(of: artifact), model: reference,
+      data: artifact.manifest.detailsNode(file: path).member("data").object())
+    for (site, value) in vector.vectors {
+      let other = try #require(again.vectors.first { $0.site == site }).value
+      // A covariance is divided by the count when it is written, and multiplied when it is read.
+      expectClose(other, value, Bound(absolute: 1e-6, relative: 1e-6), "\(method)")
+    }
+    #expect(again.training == vector.training)
+  }
+
+  @Test func sitesThatAreTooLargeForACovarianceAreRefusedBeforeReading() throws {
+    for method in [SteeringMethod.lda, .ldaTotal, .pca, .pcaCentered] {
+      let trainer = try SteeringTrainer(
+        model, tokenizer, method: method,
+        sites: model.description.sites(named: ["blocks.0.state.ssm"]))
+      let refusal = expectRefusal(.artifactEmpty) { try trainer.train(pairs(2)) }
+      #expect(refusal?.found == "6144 elements")
+    }
+    let diagonal = try SteeringTrainer(
+      model, tokenizer, method: .ldaDiagonal,
+      sites: model.description.sites(named: ["blocks.0.state.ssm"]))
+    #expect(try diagonal.train(pairs(3)).vector.vectors.count == 1)
+  }
+
+  @Test func aShrinkageIsAShareThatTheMethodHasAUseFor() {
+    for (method, shrinkage) in [
+      (SteeringMethod.lda, -0.1), (.lda, 1.5), (.mean, 0.5), (.lda, .nan),
+    ] {
+      expectRefusal(.usageOption) { try SteeringEstimator(method, shrinkage: shrinkage) }
+    }
+  }
+
+  @Test func textFilesAndPersonasAreTrainedAgain() throws {
+    let positive = folder.write("I am happy\nWhat joy\n", to: "p.txt")
+    let negative = folder.write("I am sad\nWhat pain\n", to: "n.txt")
+    let personas = folder.write(
+      """
+      {"template": "As a {persona} man: {suffix}", "positive": ["happy", "glad"],
+       "negative": ["sad", "bitter"], "suffixes": ["I feel", "So"]}
+      """, to: "personas.json")
+    for source in [
+      ContrastSource.texts(positive: positive, negative: negative), .personas(personas),
+    ] {
+      let pairs = try ContrastPairs(reading: source, template: nil)
+      #expect(pairs.pairs.count == (source.paths.count == 2 ? 2 : 4))
+      let path = folder.path("t.steer.safetensors")
+      let trainer = try SteeringTrainer(
+        model, tokenizer, estimator: SteeringEstimator(.lda, shrinkage: 0.5, scale: .unit),
+        sites: model.description.sites(named: ["blocks.3.output"]))
+      try trainer.train(pairs).vector.applied(as: .clamp, at: .last).artifact.write(
+        to: path, replacing: true)
+      try Retraining(model, tokenizer, source: source).verify(Artifact(reading: path), file: path)
+      expectRefusal(.artifactRetrain) {
+        try Retraining(model, tokenizer, pairs: negative).verify(
+          Artifact(reading: path), file: path)
+      }
+    }
+  }
+
   @Test func sitesWithoutAVectorAreRefused() throws {
     expectRefusal(.artifactEmpty) { try SteeringTrainer(model, tokenizer, sites: []) }
     expectRefusal(.artifactSite) { try train(pairs(2), ["logits"]) }

@@ -41,8 +41,9 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
     BadManifest("/version", nil, .artifactSchema, at: root),
     BadManifest("/kind", "banana", .artifactKind), BadManifest("/kind", "", .artifactKind),
     BadManifest("/kind", nil, .artifactSchema, at: root),
-    BadManifest("/kind", "state", .artifactSchema, at: root),
-    BadManifest("/kind_version", 2, .artifactVersion),
+    BadManifest("/kind", "state", .artifactVersion, at: .pointer("/kind_version")),
+    BadManifest("/kind_version", 1, .artifactVersion),
+    BadManifest("/kind_version", 3, .artifactVersion),
     BadManifest("/kind_version", .null, .artifactSchema, at: root),
     BadManifest("/requires", ["fancy"], .artifactRequiredFeature, at: .pointer("/requires/0")),
     BadManifest("/requires", [1], .artifactSchema, at: .pointer("/requires/0")),
@@ -116,7 +117,18 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
 
   static let steering = [
     BadManifest("/operation", nil, .artifactSchema, at: root),
-    BadManifest("/operation", "project", .artifactSchema),
+    BadManifest("/operation", "multiply", .artifactSchema),
+    BadManifest("/operation", "affine", .artifactSchema, at: root, inSchema: false),
+    BadManifest("/targets", [], .artifactSchema),
+    BadManifest(
+      "/targets", ["blocks.1.output": [1.0]], .artifactSchema,
+      at: .pointer("/targets/blocks.1.output")),
+    BadManifest(
+      "/targets", ["blocks.0.output": [1.0, 2.0]], .artifactSchema,
+      at: .pointer("/targets/blocks.0.output"), inSchema: false),
+    BadManifest("/positions", "3:1", .artifactSchema, inSchema: false),
+    BadManifest("/positions", "every-0", .artifactSchema),
+    BadManifest("/method/parameters", 1, .artifactSchema),
     BadManifest("/positions", nil, .artifactSchema, at: root),
     BadManifest("/positions", "sometimes", .artifactSchema),
     BadManifest("/positions", "", .artifactSchema),
@@ -145,6 +157,8 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
       in: "moments", "/classes", ["positive"], .artifactTensorExtra,
       at: .tensor("blocks.1.output.negative.count"), inSchema: false),
     BadManifest(in: "moments", "/data", nil, .artifactSchema, at: root),
+    BadManifest(in: "moments", "/positions", nil, .artifactSchema, at: root),
+    BadManifest(in: "moments", "/positions", "first", .artifactSchema),
     BadManifest(in: "state", "/batch", 0, .artifactSchema),
     BadManifest(in: "state", "/batch", nil, .artifactSchema, at: root),
     BadManifest(in: "state", "/batch", 1_048_577, .artifactSchema),
@@ -273,11 +287,11 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
       let refusal = expectRefusal(.artifactTensorMissing) { try read(raw.file()) }
       #expect(refusal?.place == .tensor(tensor.name))
       raw.redigest()
-      // A spread is optional, but not for one class alone.
-      let isSpread = tensor.name.hasSuffix("variance")
-      expectRefusal(isSpread ? .artifactSchema : .artifactTensorMissing, "without \(tensor.name)") {
-        try read(raw.file())
+      if tensor.name.hasSuffix("variance") {
+        _ = try read(raw.file())  // a spread is optional
+        continue
       }
+      expectRefusal(.artifactTensorMissing, "without \(tensor.name)") { try read(raw.file()) }
     }
     var raw = complete
     raw.tensors.append(("blocks.0.output", "F32", [4], [UInt8](repeating: 0, count: 16)))
@@ -375,7 +389,7 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
       }
     }
     refuses(.artifactKind) { $0.kind = "banana" }
-    refuses(.artifactVersion) { $0.kindVersion = 2 }
+    refuses(.artifactVersion) { $0.kindVersion = 9 }
     refuses(.artifactEmpty) { $0.sites = [] }
     refuses(.artifactSite) { $0.sites.append($0.sites[0]) }
     refuses(.artifactSchema) { $0.details["operation"] = nil }

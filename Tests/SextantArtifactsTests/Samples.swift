@@ -39,7 +39,9 @@ enum Samples {
   static let moments = Artifact(
     manifest: Manifest(
       kind: Moments.name, kindVersion: Moments.version, model: model, sites: [residual, state],
-      details: ["classes": ["positive", "negative"], "data": ["pairs": 2]]),
+      details: [
+        "classes": ["positive", "negative"], "data": ["pairs": 2], "positions": "last-3",
+      ]),
     tensors: ["positive", "negative"].flatMap { name in
       [
         ("blocks.1.output.\(name).count", Tensor(doubles: [7], shape: [])),

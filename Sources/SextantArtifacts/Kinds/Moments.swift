@@ -11,8 +11,8 @@ import SextantTensor
 public struct Moments: ArtifactKind, Sendable {
   /// `moments`.
   public static let name = "moments"
-  /// 1.
-  public static let version = 1
+  /// 2: says at which positions the texts were read; classes may have different spreads.
+  public static let version = 2
   /// A NaN would spread into everything made from them.
   public static let refusesNonfinite = true
 
@@ -21,6 +21,7 @@ public struct Moments: ArtifactKind, Sendable {
     try expect(artifact)
     let classes = try classes(of: artifact)
     _ = try artifact.manifest.detailsNode(file: artifact.file).member("data").object()
+    _ = try positions(of: artifact)
     // Before a list of sites times classes is made, which no file bounds.
     guard classes.count <= artifact.tensors.count / (2 * max(artifact.manifest.sites.count, 1))
     else {
@@ -52,21 +53,31 @@ public struct Moments: ArtifactKind, Sendable {
     }
   }
 
-  /// At each site every class has a covariance, or every class a variance, or none has either.
+  /// At each site a class has a covariance, a variance or neither.
   private static func checkSpreads(
     _ artifact: Artifact, _ classes: [String]
   ) throws(FormatError) {
     for site in artifact.manifest.sites {
-      let spreads = classes.map { name in
-        ["variance", "covariance"].filter { artifact.tensor("\(site.name).\(name).\($0)") != nil }
-      }
-      guard let first = spreads.first, first.count <= 1, spreads.allSatisfy({ $0 == first }) else {
-        throw FormatError(
-          .artifactSchema, file: artifact.file, at: .tensor(site.name),
-          found: "\(Set(spreads.joined()).sorted().joined(separator: " and ")) of some classes",
-          expected: "covariance, variance or neither, the same for every class of the site")
+      for name in classes {
+        let prefix = "\(site.name).\(name)."
+        guard
+          artifact.tensor(prefix + "variance") == nil
+            || artifact.tensor(prefix + "covariance") == nil
+        else {
+          throw FormatError(
+            .artifactSchema, file: artifact.file, at: .tensor(prefix + "variance"),
+            found: "variance and covariance", expected: "one of them or neither")
+        }
       }
     }
+  }
+
+  /// The positions at which the texts were read.
+  ///
+  /// - Throws: `artifact.schema`.
+  public static func positions(of artifact: Artifact) throws(FormatError) -> PositionSelection {
+    try PositionSelection(
+      artifact.manifest.detailsNode(file: artifact.file).member("positions"))
   }
 
   /// The names of the classes.

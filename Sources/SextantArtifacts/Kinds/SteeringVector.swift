@@ -9,16 +9,45 @@ import SextantTensor
 public struct SteeringVector: ArtifactKind, Sendable {
   /// `steering`.
   public static let name = "steering"
-  /// 1.
-  public static let version = 1
+  /// 2: operations beside `add`, and targets; positions that version 1 did not know.
+  public static let version = 2
   /// Steering with NaN would erase every token.
   public static let refusesNonfinite = true
 
   /// What is done with the vector at a site. It travels with the data: a vector made to be added
   /// and one made to be projected out look alike.
+  ///
+  /// x is a value, s the strength, u the unit vector along v, p = x·u the projection, and t₋, t₊ the
+  /// mean projections of the negative and the positive texts (`targets`).
   public enum Operation: String, Sendable, CaseIterable {
-    /// value ← value + strength · vector.
+    /// x ← x + s v.
     case add
+    /// x ← x + s v, scaled back to the norm of x.
+    case addPreservingNorm = "add-preserving-norm"
+    /// x ← x - s p u: with strength 1 nothing is left along u.
+    case project
+    /// x ← x + |s| (t - p) u with t = t₊ for s > 0 and t₋ for s < 0: with strength 1 the projection is
+    /// that of the mean positive text, with -1 that of the mean negative one.
+    case affine
+    /// As `affine`, but only where p falls short of t: below t₊ for s > 0, above t₋ for s < 0.
+    case clamp
+
+    /// Whether it needs `targets`.
+    public var needsTargets: Bool { self == .affine || self == .clamp }
+  }
+
+  /// The mean projections of a site's two classes on the unit vector.
+  public struct Targets: Sendable, Equatable {
+    /// Of the negative texts.
+    public var negative: Double
+    /// Of the positive texts.
+    public var positive: Double
+
+    /// Two mean projections.
+    public init(negative: Double, positive: Double) {
+      self.negative = negative
+      self.positive = positive
+    }
   }
 
   /// How the vector was made.
@@ -31,11 +60,15 @@ public struct SteeringVector: ArtifactKind, Sendable {
     public var data: JSONObject
     /// The seed of the random numbers that were used; nil where none were.
     public var seed: Int?
+    /// The numbers that the method was told, such as a shrinkage; empty where it takes none.
+    public var parameters: JSONObject
 
     /// Describes a training.
     public init(
-      method: String, positions: PositionSelection, data: JSONObject, seed: Int? = nil
+      method: String, positions: PositionSelection, data: JSONObject, seed: Int? = nil,
+      parameters: JSONObject = JSONObject()
     ) {
+      self.parameters = parameters
       self.method = method
       self.positions = positions
       self.data = data
@@ -49,6 +82,9 @@ public struct SteeringVector: ArtifactKind, Sendable {
   public let vectors: [(site: SiteReference, value: Tensor)]
   /// What is done with them.
   public let operation: Operation
+  /// The mean projections of the two classes, by the site's name; there for every site when the
+  /// operation needs them.
+  public let targets: [String: Targets]
   /// The positions to steer, unless told otherwise.
   public let positions: PositionSelection
   /// How they were made.
@@ -62,12 +98,13 @@ public struct SteeringVector: ArtifactKind, Sendable {
   /// A new vector.
   public init(
     model: ModelReference, vectors: [(site: SiteReference, value: Tensor)],
-    operation: Operation = .add, positions: PositionSelection = .fromLast, training: Training,
-    statistics: JSONObject
+    operation: Operation = .add, targets: [String: Targets] = [:],
+    positions: PositionSelection = .fromLast, training: Training, statistics: JSONObject
   ) {
     self.model = model
     self.vectors = vectors
     self.operation = operation
+    self.targets = targets
     self.positions = positions
     self.training = training
     self.statistics = statistics
@@ -91,7 +128,9 @@ public struct SteeringVector: ArtifactKind, Sendable {
     training = Training(
       method: try method.member("name").string(),
       positions: try PositionSelection(method.member("positions")),
-      data: try node.member("data").object(), seed: try node.optionalMember("seed")?.integer())
+      data: try node.member("data").object(), seed: try node.optionalMember("seed")?.integer(),
+      parameters: try method.optionalMember("parameters")?.object() ?? JSONObject())
+    targets = try Self.targets(node, operation, artifact.manifest.sites)
     statistics = try node.optionalMember("statistics")?.object() ?? JSONObject()
     model = artifact.manifest.model
     file = artifact.file
@@ -100,6 +139,38 @@ public struct SteeringVector: ArtifactKind, Sendable {
     vectors = artifact.manifest.sites.compactMap { site in
       artifact.tensor(site.name).map { (site, $0) }
     }
+  }
+
+  /// The targets in a manifest: of sites that it lists, and of all of them where they are needed.
+  private static func targets(
+    _ node: JSONNode, _ operation: Operation, _ sites: [SiteReference]
+  ) throws(FormatError) -> [String: Targets] {
+    var targets: [String: Targets] = [:]
+    guard let member = try node.optionalMember("targets") else {
+      guard !operation.needsTargets else {
+        throw node.refusal(found: "no targets", expected: "targets, which the operation needs")
+      }
+      return targets
+    }
+    for (name, pair) in try member.members() {
+      let ends = try pair.elements()
+      guard ends.count == 2, sites.contains(where: { ExactString($0.name) == ExactString(name) })
+      else {
+        throw pair.refusal(expected: "two projections of a site of the artifact")
+      }
+      targets[name] = Targets(negative: try ends[0].number(), positive: try ends[1].number())
+    }
+    if operation.needsTargets, let site = sites.first(where: { targets[$0.name] == nil }) {
+      throw member.refusal(found: "none of \(site.name)", expected: "targets of every site")
+    }
+    return targets
+  }
+
+  /// The same vectors, to be applied in another way.
+  public func applied(as operation: Operation, at positions: PositionSelection) -> SteeringVector {
+    SteeringVector(
+      model: model, vectors: vectors, operation: operation, targets: targets, positions: positions,
+      training: training, statistics: statistics)
   }
 
   /// Reads a steering vector's file.
@@ -111,17 +182,22 @@ public struct SteeringVector: ArtifactKind, Sendable {
 
   /// The vector as an artifact, ready to be written.
   public var artifact: Artifact {
+    var method = JSONObject([
+      ("name", .string(training.method)), ("positions", .string(training.positions.description)),
+    ])
+    if !training.parameters.members.isEmpty { method["parameters"] = .object(training.parameters) }
     var details = JSONObject([
       ("operation", .string(operation.rawValue)), ("positions", .string(positions.description)),
-      (
-        "method",
-        [
-          "name": .string(training.method), "positions": .string(training.positions.description),
-        ]
-      ),
-      ("data", .object(training.data)),
+      ("method", .object(method)), ("data", .object(training.data)),
       ("seed", training.seed.map { .integer(Int64($0)) } ?? .null),
     ])
+    if !targets.isEmpty {
+      details["targets"] = .object(
+        JSONObject(
+          targets.sorted { $0.key < $1.key }.map {
+            ($0.key, [.number($0.value.negative), .number($0.value.positive)])
+          }))
+    }
     if !statistics.members.isEmpty { details["statistics"] = .object(statistics) }
     let manifest = Manifest(
       kind: Self.name, kindVersion: Self.version, model: model, sites: vectors.map(\.site),

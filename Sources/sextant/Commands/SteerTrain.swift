@@ -12,16 +12,24 @@ struct SteerTrain: ParsableCommand {
     commandName: "train",
     abstract: "Learn a steering vector from pairs of texts.",
     discussion: """
-      At each site the vector is the mean over the positive texts minus the mean over the \
-      negative ones. Pairs are JSON lines {"positive": …, "negative": …}, or a JSON array of \
-      questions with answer_matching_behavior and answer_not_matching_behavior, which needs a \
-      template. The same pairs and model give the same bytes.
+      At each site the vector is computed from the moments of the positive and the negative texts, \
+      by default as the difference of their means. Questions need a template. The same pairs and \
+      model give the same bytes, and so do moments that were kept with --moments: --from-moments \
+      trains without the model.
       """)
 
-  @OptionGroup var model: ModelOptions
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp("The model, a file made by `sextant convert`.", valueName: "model.sxt"))
+  var model: String?
 
-  @Option(help: ArgumentHelp("The texts to learn from.", valueName: "file"))
-  var pairs: String
+  @OptionGroup(title: "Data") var contrast: ContrastArguments
+
+  @Option(
+    help: ArgumentHelp(
+      "Moments of an earlier training, in place of model and texts.",
+      valueName: "file.moments.safetensors"))
+  var fromMoments: String?
 
   @Option(
     name: .shortAndLong,
@@ -38,16 +46,35 @@ struct SteerTrain: ParsableCommand {
   var template: String?
 
   @Option(help: "How a vector is computed.")
-  var method = SteeringTrainer.Method.mean
+  var method = SteeringMethod.mean
+
+  @Option(
+    help: ArgumentHelp(
+      "The share of a multiple of the identity in the covariance of lda and lda-total.",
+      valueName: "0…1"))
+  var shrinkage = 0.0
+
+  @Option(
+    help: "What vectors are scaled to: none (as the method has it), unit, mean (as the mean's).")
+  var scale = SteeringScale.none
+
+  @Option(help: "What is done with the vector where it is applied.")
+  var operation = SteeringVector.Operation.add
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("The tokens to steer unless told otherwise.", valueName: "list"))
+  var steerAt = PositionSelection.fromLast
 
   @Option(
     help: ArgumentHelp(
       """
       Where vectors are learned: residual (every block's output), state (every component of the \
-      recurrent state), all, or sites such as blocks.*.state.ssm, joined by commas.
+      recurrent state), all, or sites such as blocks.*.state.ssm, joined by commas. Default: \
+      residual; all that moments have.
       """,
       valueName: "list"))
-  var sites = WordList(["residual"])
+  var sites: WordList?
 
   @Option(
     help: ArgumentHelp("Only these blocks, such as 3 or 2-4. Default: all.", valueName: "a-b"))
@@ -65,58 +92,126 @@ struct SteerTrain: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Also write the moments of both classes: count, mean and variance.",
+      "Also write the moments of both classes, as the method needs them.",
       valueName: "out.moments.safetensors"))
   var moments: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Methods that the moments shall serve too, such as lda,pca.", valueName: "list"))
+  var momentsFor: WordList?
+
+  @Option(help: ArgumentHelp("Pairs that run together.", valueName: "count"))
+  var batch = 16
+
+  @OptionGroup var compute: ComputeOptions
 
   @Flag(help: "Replace existing files.")
   var force = false
 
   @OptionGroup var printing: OutputOptions
 
-  func run() throws {
-    let clock = Stopwatch()
-    try checkDestinations([output, moments], replacing: force)
-    let open = try model.open()
-    let sites = try open.model.description.sites(named: sites.words, layers: layers?.blocks)
-    let contrast = try ContrastPairs(
-      reading: pairs,
-      template: template.map { name throws(FormatError) in
-        try PromptTemplate(named: name)
-      })
-    let trainer = try SteeringTrainer(
-      open.model, open.textTokenizer(), method: method, sites: sites, positions: positions)
-    let progress = Progress("train", .items("texts"))
-    let (vector, collected) = try trainer.train(contrast) { progress.update($0, $1) }
-    progress.clear()
-    try vector.artifact.write(to: output, replacing: force)
-    if let moments {
-      try collected.artifact(model: open.reference, data: contrast.record)
-        .write(to: moments, replacing: force)
+  func validate() throws {
+    if fromMoments != nil {
+      guard model == nil, contrast.source == nil, moments == nil else {
+        throw ValidationError("--from-moments takes the place of --model and of the texts.")
+      }
+    } else if model == nil || contrast.source == nil {
+      throw ValidationError("Name --model and the texts (--pairs …), or --from-moments.")
     }
-    report(vector, sites, pairCount: contrast.pairs.count, seconds: clock.seconds)
-      .print(asJSON: printing.json)
+    if batch < 1 { throw ValidationError("--batch is \(batch); it must be 1 or more.") }
   }
 
-  private func report(
-    _ vector: SteeringVector, _ sites: [SiteDescription], pairCount: Int, seconds: Double
-  ) -> Report {
+  func run() throws {
+    let clock = Stopwatch()
+    compute.apply()
+    try checkDestinations([output, moments], replacing: force)
+    let estimator = try SteeringEstimator(method, shrinkage: shrinkage, scale: scale)
+    let learned =
+      if let fromMoments { try trainAgain(estimator, from: fromMoments) } else {
+        try train(estimator)
+      }
+    let vector = learned.applied(as: operation, at: steerAt)
+    try vector.artifact.write(to: output, replacing: force)
+    report(vector, seconds: clock.seconds).print(asJSON: printing.json)
+  }
+
+  /// Reads the texts.
+  private func train(_ estimator: SteeringEstimator) throws(FormatError) -> SteeringVector {
+    guard let model, let source = contrast.source else { preconditionFailure("checked before") }
+    let open = try OpenModel(model)
+    let sites = try open.model.description.sites(
+      named: sites?.words ?? ["residual"], layers: layers?.blocks)
+    let pairs = try ContrastPairs(reading: source, template: .named(template))
+    let trainer = try SteeringTrainer(
+      open.model, open.textTokenizer(), estimator: estimator, sites: sites, positions: positions,
+      keeping: methodsToKeep(), batch: batch)
+    let progress = Progress("train", .items("texts"))
+    let (vector, collected) = try trainer.train(pairs) { progress.update($0, $1) }
+    progress.clear()
+    if let moments {
+      try collected.artifact(model: open.reference, data: pairs.record, positions: positions)
+        .write(to: moments, replacing: force)
+    }
+    return vector
+  }
+
+  private func methodsToKeep() throws(FormatError) -> [SteeringMethod] {
+    var methods: [SteeringMethod] = []
+    for word in momentsFor?.words ?? [] {
+      guard let method = SteeringMethod(rawValue: word) else {
+        throw FormatError(
+          .usageOption, at: .option("--moments-for"), found: word,
+          expected: "some of \(SteeringMethod.allCases.map(\.rawValue))")
+      }
+      methods.append(method)
+    }
+    return methods
+  }
+
+  /// Trains again from moments, without the model.
+  private func trainAgain(
+    _ estimator: SteeringEstimator, from path: String
+  ) throws(FormatError) -> SteeringVector {
+    let artifact = try Artifact(reading: path)
+    let all = try MomentSet(artifact)
+    let model = artifact.manifest.model
+    let kept = try all.keeping(isNamed)
+    return try estimator.vector(
+      from: kept, at: Moments.positions(of: artifact), model: model,
+      data: artifact.manifest.detailsNode(file: path).member("data").object())
+  }
+
+  /// Whether --sites and --layers select a site of the moments.
+  private func isNamed(_ site: Site) -> Bool {
+    if let layers, let block = site.block, !layers.blocks.contains(block) { return false }
+    guard let words = sites?.words else { return true }
+    return words.contains { ModelDescription.word($0, selects: site) }
+  }
+
+  private func report(_ vector: SteeringVector, seconds: Double) -> Report {
     var table = Table(["site", "#norm", "#mean norm", "#separation"])
     var rows: [JSONValue] = []
-    for site in sites {
+    for (site, _) in vector.vectors {
       let figures = ["norm", "mean_norm", "separation"].map { name in
-        vector.figure(name, at: site.site.name)
+        vector.figure(name, at: site.name)
       }
-      table.add([site.site.name] + figures.map { Format.figure($0) })
+      table.add([site.name] + figures.map { Format.figure($0) })
       rows.append([
-        "site": .string(site.site.name), "layer": site.site.block.map { JSONValue($0) } ?? .null,
+        "site": .string(site.name),
+        "layer": Site(name: site.name)?.block.map { JSONValue($0) } ?? .null,
         "norm": JSONValue(finite: figures[0]), "mean_norm": JSONValue(finite: figures[1]),
         "separation": JSONValue(finite: figures[2]),
       ])
     }
+    let pairs: JSONValue = vector.training.data["pairs"] ?? .null
+    let source =
+      if case .integer(let count) = pairs { Format.count(Int(count), of: "pair") } else {
+        "moments"
+      }
     return Report(
-      title: "\(printable(output)): a vector for \(Format.count(sites.count, of: "site")), "
-        + "learned from \(Format.count(pairCount, of: "pair")) in \(Format.fixed(seconds, 2)) s",
+      title: "\(printable(output)): a vector for \(Format.count(rows.count, of: "site")), "
+        + "learned from \(source) in \(Format.fixed(seconds, 2)) s",
       tables: [
         (
           "norm of each vector, of the mean that it is added to, and how far the classes are apart",
@@ -126,7 +221,8 @@ struct SteerTrain: ParsableCommand {
       json: JSONObject([
         ("output", .string(output)), ("moments", moments.map { .string($0) } ?? .null),
         ("model", vector.model.json), ("method", .string(method.rawValue)),
-        ("positions", .string(positions.description)), ("pairs", JSONValue(pairCount)),
+        ("positions", .string(vector.training.positions.description)), ("pairs", pairs),
+        ("operation", .string(operation.rawValue)),
         ("sites", .array(rows)), ("seconds", JSONValue(finite: seconds)),
       ]))
   }

@@ -19,21 +19,20 @@ struct Verify: ParsableCommand {
   @Argument(help: "A native model or an artifact.")
   var file: String
 
-  @Flag(help: "Train the artifact again and compare; needs --model and --pairs.")
+  @Flag(help: "Train the artifact again and compare; needs --model and its texts.")
   var retrain = false
 
   @Option(
     name: .shortAndLong, help: ArgumentHelp("The model to train on.", valueName: "model.sxt"))
   var model: String?
 
-  @Option(help: ArgumentHelp("The pairs to train on.", valueName: "file"))
-  var pairs: String?
+  @OptionGroup(title: "Data") var contrast: ContrastArguments
 
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
-    guard retrain == (model != nil), retrain == (pairs != nil) else {
+    guard retrain == (model != nil), retrain == (contrast.source != nil) else {
       throw ValidationError("--retrain, --model and --pairs go together.")
     }
   }
@@ -81,7 +80,7 @@ struct Verify: ParsableCommand {
 
   private func verifyArtifact() throws(FormatError) {
     let artifact = try Artifact(reading: file)
-    if let model, let pairs { try retrain(artifact, model, pairs) }
+    if let model, let source = contrast.source { try retrain(artifact, model, source) }
     Report(
       title: "\(printable(file)): every digest is right"
         + (retrain ? ", and training again gives the same bytes" : ""),
@@ -99,11 +98,11 @@ struct Verify: ParsableCommand {
   }
 
   private func retrain(
-    _ artifact: Artifact, _ model: String, _ pairs: String
+    _ artifact: Artifact, _ model: String, _ source: ContrastSource
   ) throws(FormatError) {
     let open = try OpenModel(model)
     let progress = Progress("train", .items("texts"))
-    try Retraining(open.model, open.textTokenizer(), pairs: pairs).verify(artifact, file: file) {
+    try Retraining(open.model, open.textTokenizer(), source: source).verify(artifact, file: file) {
       progress.update($0, $1)
     }
   }

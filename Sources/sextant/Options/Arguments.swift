@@ -76,7 +76,11 @@ extension PositionSelection: ExpressibleByArgument {
   public var defaultValueDescription: String { description }
 }
 
-extension SteeringTrainer.Method: ExpressibleByArgument {}
+extension SteeringMethod: ExpressibleByArgument {}
+
+extension SteeringScale: ExpressibleByArgument {}
+
+extension SteeringVector.Operation: ExpressibleByArgument {}
 
 /// The types that matrices can be stored in.
 enum StoredType: String, CaseIterable, ExpressibleByArgument {

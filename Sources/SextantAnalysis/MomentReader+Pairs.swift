@@ -1,0 +1,150 @@
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantTensor
+
+/// Token ids of contrast pairs: text i of one class belongs to text i of the other.
+public struct TokenPairs: Sendable, Equatable {
+  /// The texts that show the behaviour.
+  public let positive: [[Int]]
+  /// The texts that do not.
+  public let negative: [[Int]]
+
+  /// Pairs; both lists have one length, and no text is empty.
+  public init(positive: [[Int]], negative: [[Int]]) {
+    precondition(positive.count == negative.count, "texts without a partner")
+    self.positive = positive
+    self.negative = negative
+  }
+}
+
+/// What a pair's texts have in common and how they go on: pairs of one shape run together.
+private struct PairShape: Hashable, Comparable {
+  let prefix: Int
+  let positive: Int
+  let negative: Int
+
+  init(_ positive: [Int], _ negative: [Int]) {
+    // At least one token of each is left to run.
+    let most = min(positive.count, negative.count) - 1
+    var prefix = 0
+    while prefix < most, positive[prefix] == negative[prefix] { prefix += 1 }
+    self.prefix = max(prefix, 0)
+    self.positive = positive.count
+    self.negative = negative.count
+  }
+
+  static func < (a: Self, b: Self) -> Bool {
+    (a.prefix, a.positive, a.negative) < (b.prefix, b.positive, b.negative)
+  }
+}
+
+extension MomentReader {
+  /// Reads pairs, and runs what both texts of a pair begin with once, from which both go on: of the
+  /// pairs of questions and answers that is all but one token.
+  ///
+  /// - Parameters:
+  ///   - pairs: no text may be empty.
+  ///   - differences: what is collected of the difference of each pair, positive minus negative, as
+  ///     the class `difference`; nil for nothing.
+  /// - Throws: as `read(_:sites:)`; `data.record` where differences are read and the texts of a pair
+  ///   have different numbers of selected positions.
+  public func read(
+    _ pairs: TokenPairs, sites: [SiteDescription], differences: MomentOrder? = nil,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) -> MomentSet {
+    try check(sites)
+    typealias Names = SteeringEstimator
+    var moments = MomentSet(
+      sites: sites,
+      classes: [Names.positive, Names.negative] + (differences == nil ? [] : [Names.difference]),
+      order: order, orders: differences.map { [Names.difference: $0] } ?? [:])
+    let tap = RowTap(sites.map(\.site))
+    let shapes = zip(pairs.positive, pairs.negative).map { PairShape($0, $1) }
+    var done = 0
+    for (shape, members) in Dictionary(grouping: shapes.indices, by: { shapes[$0] })
+      .sorted(by: { $0.key < $1.key })
+    {
+      let selected = (try positions(in: shape.positive), try positions(in: shape.negative))
+      guard differences == nil || selected.0.count == selected.1.count else {
+        throw FormatError(
+          .dataRecord, found: "\(selected.0.count) and \(selected.1.count) tokens of a pair",
+          expected: "equally many, to take differences",
+          remedy: "Choose --positions last, or last-K.")
+      }
+      for start in stride(from: 0, to: members.count, by: batch) {
+        let part = members[start..<min(start + batch, members.count)]
+        let texts = (part.map { pairs.positive[$0] }, part.map { pairs.negative[$0] })
+        let rows = try rows(of: texts, shape, selected, tap)
+        for site in sites {
+          guard let pair = rows[site.site] else { continue }
+          moments.add(pair.positive, to: site.site, Names.positive)
+          moments.add(pair.negative, to: site.site, Names.negative)
+          guard differences != nil else { continue }
+          var difference = pair.negative
+          Kernels.scale(&difference, by: -1)
+          Kernels.add(pair.positive, to: &difference)
+          moments.add(difference, to: site.site, Names.difference)
+        }
+        done += 2 * part.count
+        progress(done, 2 * shapes.count)
+      }
+    }
+    return moments
+  }
+
+  /// The selected positions of a text, ascending.
+  private func positions(in length: Int) throws(FormatError) -> [Int] {
+    let read = (0..<length).filter { positions.contains($0, prompt: 0..<length) }
+    guard !read.isEmpty else {
+      throw FormatError(
+        .dataRecord, found: "a text of \(length) tokens",
+        expected: "a token at positions \(positions)")
+    }
+    return read
+  }
+
+  /// The values of a batch of pairs of one shape at the selected positions, [S·B, n] by site.
+  private func rows(
+    of texts: ([[Int]], [[Int]]), _ shape: PairShape, _ selected: ([Int], [Int]), _ tap: RowTap
+  ) throws(FormatError) -> [Site: (positive: Tensor, negative: Tensor)] {
+    let count = texts.0.count
+    var state = model.initialState(batch: count)
+    tap.expect(at: Set(selected.0 + selected.1).filter { $0 < shape.prefix })
+    if shape.prefix > 0 {
+      let prefix = TokenBatch(texts.0.map { Array($0[..<shape.prefix]) })
+      _ = try model.run(prefix, from: &state, logits: .none, tap: tap)
+    }
+    let shared = tap.rows
+    let rest = { (text: [Int]) in Array(text[shape.prefix...]) }
+    let own: ([Site: [Int: Tensor]], [Site: [Int: Tensor]])
+    if shape.positive == shape.negative {
+      tap.expect(at: Set(selected.0))
+      var both = state.selecting((0..<2 * count).map { $0 % count })
+      let tokens = TokenBatch((texts.0 + texts.1).map(rest))
+      _ = try model.run(tokens, from: &both, logits: .none, tap: tap)
+      let half = { (range: Range<Int>) in
+        tap.rows.mapValues { $0.mapValues { $0.rows(range) } }
+      }
+      own = (half(0..<count), half(count..<2 * count))
+    } else {
+      var parts: [[Site: [Int: Tensor]]] = []
+      for (texts, selected) in [(texts.0, selected.0), (texts.1, selected.1)] {
+        tap.expect(at: Set(selected))
+        var fork = state
+        _ = try model.run(TokenBatch(texts.map(rest)), from: &fork, logits: .none, tap: tap)
+        parts.append(tap.rows)
+      }
+      own = (parts[0], parts[1])
+    }
+    func joined(_ site: Site, _ own: [Site: [Int: Tensor]], _ selected: [Int]) -> Tensor {
+      Tensor.concatenated(
+        selected.compactMap { ($0 < shape.prefix ? shared : own)[site]?[$0] })
+    }
+    var result: [Site: (positive: Tensor, negative: Tensor)] = [:]
+    for site in Set(shared.keys).union(own.0.keys) {
+      result[site] = (joined(site, own.0, selected.0), joined(site, own.1, selected.1))
+    }
+    return result
+  }
+}

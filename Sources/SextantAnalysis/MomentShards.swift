@@ -1,0 +1,65 @@
+import SextantArtifacts
+import SextantBytes
+import SextantStore
+
+/// Moments of several parts of the data, added up.
+public struct MomentShards: Sendable {
+  /// The moments of the whole.
+  public private(set) var moments: MomentSet
+  /// The model that all parts were read with.
+  public let model: ModelReference
+  /// Where all parts were read.
+  public let positions: PositionSelection
+  /// What each part says of its data.
+  private var parts: [JSONValue]
+
+  /// Reads and merges files, in order.
+  ///
+  /// - Throws: `artifact.*`: `artifact.model-digest` for parts of different
+  ///   models, `artifact.schema` for different positions, `artifact.site` for different sites,
+  ///   classes or spreads.
+  public init(_ paths: [String]) throws(FormatError) {
+    guard let first = paths.first else {
+      throw FormatError(.dataEmpty, found: "no moments", expected: "at least one file")
+    }
+    let artifact = try Artifact(reading: first)
+    moments = try MomentSet(artifact)
+    model = artifact.manifest.model
+    positions = try Moments.positions(of: artifact)
+    parts = []
+    try note(artifact)
+    for path in paths.dropFirst() {
+      let next = try Artifact(reading: path)
+      try moments.merge(MomentSet(next))
+      guard next.manifest.model == model else {
+        throw FormatError(
+          .artifactModelDigest, file: path, found: "moments of \(next.manifest.model.identity)",
+          expected: "\(model.identity), as in \(first), with the same weights and tokenizer")
+      }
+      let own = try Moments.positions(of: next)
+      guard own == positions else {
+        throw FormatError(
+          .artifactSchema, file: path, at: .pointer("/positions"), found: "\(own)",
+          expected: "\(positions), as in \(first)")
+      }
+      try note(next)
+    }
+  }
+
+  /// Keeps what a part says of its data; that of a merged part is a list already.
+  private mutating func note(_ artifact: Artifact) throws(FormatError) {
+    let data = try artifact.manifest.detailsNode(file: artifact.file).member("data")
+    if case .array(let earlier)? = try data.optionalMember("parts")?.value {
+      parts += earlier
+    } else {
+      parts.append(data.value)
+    }
+  }
+
+  /// The moments as an artifact; of one part, with the data that the part records.
+  public var artifact: Artifact {
+    var data = JSONObject([("parts", .array(parts))])
+    if parts.count == 1, case .object(let only) = parts[0] { data = only }
+    return moments.artifact(model: model, data: data, positions: positions)
+  }
+}

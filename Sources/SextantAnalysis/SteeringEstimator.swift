@@ -1,0 +1,170 @@
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantStore
+import SextantTensor
+
+/// How a steering vector is computed from moments.
+///
+/// Δ is the difference of the class means, positive minus negative; d the difference of one pair.
+public enum SteeringMethod: String, Sendable, CaseIterable {
+  /// Δ: contrastive activation addition (arXiv 2312.06681).
+  case mean
+  /// C⁺ Δ, with C the covariance within the classes: Fisher's discriminant.
+  case lda
+  /// C⁺ Δ, with C the covariance of all texts together, as the code of arXiv 2404.05971 has it.
+  case ldaTotal = "lda-total"
+  /// Δ divided by the variance within the classes, element by element: for sites too large for a
+  /// covariance.
+  case ldaDiagonal = "lda-diagonal"
+  /// u (u·Δ), with u the unit vector for which Σ (d·u)² is largest: principal component of the
+  /// differences, not centred.
+  case pca
+  /// As `pca`, with the mean of the differences taken off first.
+  case pcaCentered = "pca-centered"
+
+  /// What is collected of the two classes.
+  var order: MomentOrder { self == .lda || self == .ldaTotal ? .covariance : .variance }
+
+  /// Whether differences of pairs are read.
+  var needsDifferences: Bool { self == .pca || self == .pcaCentered }
+}
+
+/// What a vector is scaled to after it was computed: methods differ by orders of magnitude.
+public enum SteeringScale: String, Sendable, CaseIterable {
+  /// As the method defines it.
+  case none
+  /// Norm 1.
+  case unit
+  /// The norm of the difference of means.
+  case mean
+}
+
+/// Computes steering vectors from moments; no model is needed.
+public struct SteeringEstimator: Sendable {
+  /// How vectors are computed.
+  public let method: SteeringMethod
+  /// The share of a multiple of the identity (of the same trace) in a covariance, from 0 to 1.
+  public let shrinkage: Double
+  /// What vectors are scaled to.
+  public let scale: SteeringScale
+
+  /// The names of the classes in moments.
+  public static let (positive, negative, difference) = ("positive", "negative", "difference")
+
+  /// Eigenvalues up to this share of the largest, times n, count as zero: what values in f32 cannot
+  /// tell from zero.
+  private static let rounding = 0x1p-23
+
+  /// Computes vectors by a method.
+  ///
+  /// - Throws: `usage.option` for a shrinkage that is not between 0 and 1, or that the method has no
+  ///   use for.
+  public init(
+    _ method: SteeringMethod = .mean, shrinkage: Double = 0, scale: SteeringScale = .none
+  ) throws(FormatError) {
+    let shrinks = method == .lda || method == .ldaTotal
+    guard (0...1).contains(shrinkage), shrinkage == 0 || shrinks else {
+      throw FormatError(
+        .usageOption, at: .option("--shrinkage"), found: "\(shrinkage) with \(method.rawValue)",
+        expected: "0 to 1, with lda or lda-total")
+    }
+    self.method = method
+    self.shrinkage = shrinkage
+    self.scale = scale
+  }
+
+  /// Vectors of all sites of some moments.
+  ///
+  /// - Parameters:
+  ///   - moments: of the classes `positive` and `negative`, and `difference` for PCA.
+  ///   - positions: where the texts were read.
+  ///   - model: the model that was read.
+  ///   - data: what was read, as the manifest shall record it.
+  /// - Throws: `artifact.empty` where a class or what the method needs was not collected;
+  ///   `artifact.nonfinite`.
+  public func vector(
+    from moments: MomentSet, at positions: PositionSelection, model: ModelReference,
+    data: JSONObject
+  ) throws(FormatError) -> SteeringVector {
+    var vectors: [(site: SiteReference, value: Tensor)] = []
+    var targets: [String: SteeringVector.Targets] = [:]
+    var statistics = JSONObject()
+    for site in moments.sites {
+      let sample = try SteeringSample(moments, site)
+      let direction = try scaled(direction(sample), sample)
+      let values = direction.map(Float.init)
+      guard values.allSatisfy(\.isFinite) else {
+        throw FormatError(
+          .artifactNonfinite, at: .tensor(site.site.name), found: "activations that are not finite",
+          expected: "finite numbers")
+      }
+      vectors.append((site.reference, Tensor(values, shape: site.shape)))
+      targets[site.site.name] = sample.targets(along: direction)
+      statistics[site.site.name] = sample.statistics(of: direction)
+    }
+    var parameters = JSONObject()
+    if shrinkage > 0 { parameters["shrinkage"] = .number(shrinkage) }
+    if scale != .none { parameters["scale"] = .string(scale.rawValue) }
+    return SteeringVector(
+      model: model, vectors: vectors, targets: targets,
+      training: SteeringVector.Training(
+        method: method.rawValue, positions: positions, data: data, parameters: parameters),
+      statistics: statistics)
+  }
+
+  private func direction(_ sample: SteeringSample) throws(FormatError) -> [Double] {
+    let difference = sample.difference
+    switch method {
+    case .mean: return difference
+    case .lda: return try whitened(difference, by: sample.covarianceWithinClasses(), sample)
+    case .ldaTotal: return try whitened(difference, by: sample.totalCovariance(), sample)
+    case .ldaDiagonal:
+      let variance = try sample.varianceWithinClasses()
+      let least = Self.rounding * (variance.max() ?? 0)
+      return zip(difference, variance).map { $1 > least ? $0 / $1 : 0 }
+    case .pca, .pcaCentered:
+      let spread = try sample.spreadOfDifferences(centered: method == .pcaCentered)
+      guard let (_, vectors) = LinearAlgebra.eigen(symmetric: spread, size: sample.count) else {
+        return Array(repeating: .nan, count: sample.count)
+      }
+      let first = vectors.suffix(sample.count)
+      let along = zip(first, difference).reduce(0) { $0 + $1.0 * $1.1 }
+      return first.map { $0 * along }
+    }
+  }
+
+  private func whitened(
+    _ difference: [Double], by covariance: [Double], _ sample: SteeringSample
+  ) throws(FormatError) -> [Double] {
+    let n = sample.count
+    var covariance = covariance
+    if shrinkage > 0 {
+      let trace = (0..<n).reduce(0) { $0 + covariance[$1 * n + $1] }
+      for index in covariance.indices { covariance[index] *= 1 - shrinkage }
+      for index in 0..<n { covariance[index * n + index] += shrinkage * trace / Double(n) }
+      if let solution = LinearAlgebra.solve(
+        positiveDefinite: covariance, size: n, rightSides: difference)
+      {
+        return solution
+      }
+    }
+    guard
+      let inverse = LinearAlgebra.pseudoInverse(
+        symmetric: covariance, size: n, tolerance: Double(n) * Self.rounding)
+    else { return Array(repeating: .nan, count: n) }
+    return LinearAlgebra.product(inverse, difference, rows: n, inner: n, columns: 1)
+  }
+
+  private func scaled(_ direction: [Double], _ sample: SteeringSample) -> [Double] {
+    let norm = direction.norm
+    guard scale != .none, norm > 0 else { return direction }
+    let wanted = scale == .unit ? 1 : sample.difference.norm
+    return direction.map { $0 * (wanted / norm) }
+  }
+}
+
+extension [Double] {
+  /// The Euclidean norm.
+  var norm: Double { reduce(0) { $0 + $1 * $1 }.squareRoot() }
+}

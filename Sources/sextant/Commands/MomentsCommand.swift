@@ -1,0 +1,54 @@
+import ArgumentParser
+import SextantAnalysis
+import SextantArtifacts
+import SextantBytes
+import SextantStore
+
+/// Moments: what was read once.
+struct MomentsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "moments", abstract: "Merge moments of parts of the data.",
+    subcommands: [MomentsMerge.self])
+}
+
+/// Several files of moments to one.
+struct MomentsMerge: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "merge",
+    abstract: "Add up the moments of several parts of the data.",
+    discussion: """
+      The result is that of one pass over all parts, up to rounding in f64: parts can be read on \
+      different machines. `sextant steer train --from-moments` learns from it.
+      """)
+
+  @Argument(help: "The moments of each part.")
+  var files: [String]
+
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp("The moments of the whole.", valueName: "out.moments.safetensors"))
+  var output: String
+
+  @Flag(help: "Replace an existing file.")
+  var force = false
+
+  @OptionGroup var printing: OutputOptions
+
+  func run() throws {
+    try checkDestinations([output], replacing: force)
+    let merged = try MomentShards(files)
+    try merged.artifact.write(to: output, replacing: force)
+    let counts = merged.moments.classes.map { name in
+      (name, merged.moments.sites.first.flatMap { merged.moments[$0.site, name]?.count } ?? 0)
+    }
+    Report(
+      title: "\(printable(output)): \(Format.count(files.count, of: "file")) merged",
+      facts: counts.map { ("\(printable($0.0))", Format.count($0.1, of: "vector") + " per site") },
+      json: JSONObject([
+        ("output", .string(output)), ("files", .array(files.map { .string($0) })),
+        ("sites", JSONValue(merged.moments.sites.count)),
+        ("counts", .object(JSONObject(counts.map { ($0.0, JSONValue($0.1)) }))),
+      ])
+    ).print(asJSON: printing.json)
+  }
+}

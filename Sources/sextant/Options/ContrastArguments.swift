@@ -1,0 +1,59 @@
+import ArgumentParser
+import SextantAnalysis
+import SextantBytes
+import SextantTokenizers
+
+/// The files that contrast pairs are read from.
+struct ContrastArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      """
+      The texts to learn from: JSON lines {"positive": …, "negative": …}, or a JSON array of \
+      questions with answer_matching_behavior and answer_not_matching_behavior.
+      """,
+      valueName: "file"))
+  var pairs: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Texts that show the behaviour, one on each line; with --negative.", valueName: "file"))
+  var positive: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Texts that do not; line i belongs to line i of --positive.", valueName: "file"))
+  var negative: String?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      A JSON object with a template that has {persona} and {suffix} in it, and the lists positive, \
+      negative and suffixes.
+      """,
+      valueName: "file"))
+  var personas: String?
+
+  /// The files that were named; nil for none.
+  var source: ContrastSource? {
+    if let pairs { return .pairs(pairs) }
+    if let positive, let negative { return .texts(positive: positive, negative: negative) }
+    return personas.map { .personas($0) }
+  }
+
+  mutating func validate() throws {
+    guard (positive == nil) == (negative == nil) else {
+      throw ValidationError("--positive and --negative go together.")
+    }
+    guard [pairs, positive, personas].count(where: { $0 != nil }) <= 1 else {
+      throw ValidationError("Name one source: --pairs, --positive with --negative, or --personas.")
+    }
+  }
+}
+
+extension PromptTemplate {
+  /// The template of that name or in that file; nil for nil.
+  static func named(_ name: String?) throws(FormatError) -> PromptTemplate? {
+    guard let name else { return nil }
+    return try PromptTemplate(named: name)
+  }
+}
