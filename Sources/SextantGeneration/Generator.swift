@@ -36,27 +36,13 @@ public struct Generation: Sendable {
   public var text = ""
   /// Tokens of the prompt.
   public var promptCount = 0
-  /// Positions at which each applied artifact changed something, and at how many sites.
-  public var steered: [(tokens: Int, sites: Int)] = []
+  /// What each applied vector edited, and how strongly.
+  public var steered: [SteeringSummary] = []
   /// The state after the last token that was run: the one before the last of `tokens`, unless
   /// `completesState` was asked for or somebody observed.
   public var state: State
   /// Whether an observer ended the text.
   public var wasStopped = false
-}
-
-/// A steering vector and how it is applied.
-public struct AppliedVector: Sendable {
-  /// The vector.
-  public var vector: SteeringVector
-  /// How it is applied.
-  public var options: SteeringOptions
-
-  /// Applies `vector` with `options`.
-  public init(_ vector: SteeringVector, _ options: SteeringOptions = .init()) {
-    self.vector = vector
-    self.options = options
-  }
 }
 
 /// The token loop: reads a prompt, then chooses one token after the other.
@@ -96,15 +82,10 @@ public struct Generator {
     }
     var state = state ?? model.initialState()
     let range = state.position..<state.position + prompt.count
-    var taps: [SteeringTap] = []
-    for item in applied {
-      taps.append(
-        try SteeringTap(
-          item.vector, item.options, model: model.description, tokenizer: tokenizer.digest,
-          prompt: range))
-    }
     try checkPositions(range, options)
-    let chain: [any Tap] = taps + observers
+    let taps = try SteeringTaps(
+      applied, on: prompt, from: state, model: model, tokenizer: tokenizer.digest)
+    let chain: [any Tap] = taps.taps + observers
     let tap: (any Tap)? = chain.isEmpty ? nil : TapChain(chain)
     var result = Generation(state: state)
     result.promptCount = prompt.count
@@ -128,7 +109,7 @@ public struct Generator {
     result.text += rest
     if !rest.isEmpty { emit(rest) }
     result.state = state
-    result.steered = taps.map(\.summary)
+    result.steered = taps.summaries
     return result
   }
 
@@ -162,7 +143,8 @@ public struct Generator {
     let tokens = prompt.lowerBound..<(overflow ? Int.max : end)
     for item in applied where item.options.strength != 0 {
       let positions = item.options.positions ?? item.vector.positions
-      guard positions.selectsAny(of: tokens, prompt: prompt) else {
+      let parts = positions.parts + (item.options.statePositions?.parts ?? [])
+      guard PositionSelection(parts).selectsAny(of: tokens, prompt: prompt) else {
         throw FormatError(
           .usageNothingSteered, file: item.vector.file, found: "no token at positions \(positions)",
           expected: "at least one token to steer")

@@ -4,50 +4,32 @@ import SextantModels
 import SextantStore
 import SextantTensor
 
-/// How a steering vector is applied: how strongly, where, and to which tokens.
-public struct SteeringOptions: Sendable {
-  /// What the vector is multiplied by; 0 changes nothing, bit for bit.
-  public var strength: Float
-  /// The positions to steer; nil for the ones that the artifact says.
-  public var positions: PositionSelection?
-  /// The blocks to steer; nil for all that the artifact has a vector for. Sites outside the blocks
-  /// are steered either way.
-  public var layers: ClosedRange<Int>?
-  /// Accept a vector of another model or tokenizer of the same width and depth.
-  public var allowsModelMismatch: Bool
-
-  /// Applies a vector as its artifact says.
-  public init(
-    strength: Float = 1, positions: PositionSelection? = nil, layers: ClosedRange<Int>? = nil,
-    allowsModelMismatch: Bool = false
-  ) {
-    self.strength = strength
-    self.positions = positions
-    self.layers = layers
-    self.allowsModelMismatch = allowsModelMismatch
-  }
-}
-
 /// Applies a steering vector while a model runs.
 ///
-/// At a residual site the vector is added to the selected tokens' values. At a state component it
-/// is added once before each selected token, so that the token reads the edited state.
+/// At a residual site the selected tokens' values are edited. A component of the state is edited
+/// once before each selected token, so that the token reads the edited state.
 public final class SteeringTap: Tap {
-  private let vectors: [Site: Tensor]  // strength times the vector, [1, n]
+  private var edits: [Site: SteeringEdit] = [:]
+  private var strength: Float
+  private let operation: SteeringVector.Operation
+  private let unit: SteeringEdit.Unit
   private let positions: PositionSelection
+  private let statePositions: PositionSelection
   private let prompt: Range<Int>
-  private let steersState: Bool
+  private let siteOrder: [Site]
   private var steeredPositions: Set<Int> = []
   private var steeredSites: Set<Site> = []
 
   /// Prepares a vector for a model and a prompt.
   ///
   /// - Parameters:
+  ///   - options: in units other than nats, which `SteeringTaps` resolves.
   ///   - model: the model that will run.
   ///   - tokenizer: the digest of the tokenizer that made the prompt's ids.
   ///   - prompt: the positions of the prompt in its sequence.
   /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width`,
-  ///   `artifact.site`, `artifact.scale`, `artifact.empty` when no site is left.
+  ///   `artifact.site`, `artifact.scale`, `artifact.schema` for an operation that needs targets where
+  ///   there are none, `artifact.empty` when no site is left.
   public init(
     _ vector: SteeringVector, _ options: SteeringOptions, model: ModelDescription,
     tokenizer: Digest?, prompt: Range<Int>
@@ -55,39 +37,56 @@ public final class SteeringTap: Tap {
     try vector.model.check(
       against: model.reference(tokenizer: tokenizer),
       allowingOther: options.allowsModelMismatch, file: vector.file)
-    guard options.strength.isFinite else {
+    let operation = options.operation ?? vector.operation
+    guard options.strength.isFinite, options.unit != .nats else {
       throw FormatError(
         .artifactScale, file: vector.file, found: "\(options.strength)",
         expected: "a finite strength")
     }
-    var vectors: [Site: Tensor] = [:]
+    let isAdded = operation == .add || operation == .addPreservingNorm
+    guard options.unit == .raw || isAdded else {
+      throw FormatError(
+        .artifactScale, file: vector.file, found: "a share of the norm for \(operation.rawValue)",
+        expected: "a plain number: the operation has a scale of its own")
+    }
+    strength = options.strength
+    self.operation = operation
+    unit = options.unit == .share ? .share : .raw
+    positions = options.positions ?? vector.positions
+    statePositions = options.statePositions ?? positions
+    self.prompt = prompt
+    siteOrder = model.sites.map(\.site)
+    var isEmpty = true
     for (reference, value) in vector.vectors {
       let site = try Self.site(reference, of: model, file: vector.file)
       if let layers = options.layers, let block = site.block, !layers.contains(block) { continue }
-      var scaled = value.reshaped([1, value.count])
-      Kernels.scale(&scaled, by: options.strength)
-      guard scaled.values.allSatisfy(\.isFinite) else {
+      isEmpty = false
+      let targets = vector.targets[reference.name]
+      guard targets != nil || !operation.needsTargets else {
+        throw FormatError(
+          .artifactSchema, file: vector.file, at: .pointer("/targets"),
+          found: "no targets of \(reference.name)",
+          expected: "targets, which \(operation.rawValue) needs",
+          remedy: "Train the vector again, or use the operation add.")
+      }
+      let edit = SteeringEdit(operation, vector: value.values, targets: targets)
+      guard edit.vector.allSatisfy({ ($0 * strength).isFinite }) else {
         throw FormatError(
           .artifactScale, file: vector.file, at: .tensor(reference.name),
-          found: "\(options.strength), which makes the vector overflow",
-          expected: "a smaller strength")
+          found: "\(strength), which makes the vector overflow", expected: "a smaller strength")
       }
-      vectors[site] = scaled
+      // What changes nothing visits nothing, so that not even a zero is added.
+      if !edit.changesNothing(strength: strength) { edits[site] = edit }
     }
-    guard !vectors.isEmpty else {
+    guard !isEmpty else {
       throw FormatError(
         .artifactEmpty, file: vector.file, found: "no vector for the layers asked for",
         expected: "at least one", remedy: "`sextant inspect` lists the vector's sites.")
     }
-    // Strength 0 visits nothing, so that not even a zero is added.
-    self.vectors = options.strength == 0 ? [:] : vectors
-    positions = options.positions ?? vector.positions
-    self.prompt = prompt
-    steersState = self.vectors.keys.contains { $0.isState }
   }
 
   /// The model's site that an artifact refers to.
-  private static func site(
+  static func site(
     _ reference: SiteReference, of model: ModelDescription, file: String?
   ) throws(FormatError) -> Site {
     guard let own = model.sites.first(where: { $0.site.name == reference.name }) else {
@@ -114,48 +113,69 @@ public final class SteeringTap: Tap {
     return own.site
   }
 
-  /// How many tokens were steered, at how many sites.
-  public var summary: (tokens: Int, sites: Int) { (steeredPositions.count, steeredSites.count) }
+  /// Adds what another tap would add, so that vectors which cancel change nothing, bit for bit.
+  ///
+  /// - Returns: whether it could be done: both add, in raw units, at the same positions.
+  func absorb(_ other: SteeringTap) -> Bool {
+    guard operation == .add, other.operation == .add, unit == .raw, other.unit == .raw,
+      positions == other.positions, statePositions == other.statePositions,
+      prompt == other.prompt
+    else { return false }
+    var sums = edits.mapValues { $0.combined(times: strength, $0, times: 0) }
+    for (site, edit) in other.edits {
+      sums[site] =
+        edits[site]?.combined(times: strength, edit, times: other.strength)
+        ?? edit.combined(times: other.strength, edit, times: 0)
+    }
+    edits = sums.filter { !$0.value.changesNothing(strength: 1) }
+    strength = 1
+    return true
+  }
+
+  /// The sites that it edits.
+  var sites: Set<Site> { Set(edits.keys) }
+
+  /// What was steered.
+  public var summary: SteeringSummary { summary(of: nil, strength: strength) }
+
+  /// What was steered at some of the sites.
+  func summary(of sites: Set<Site>?, strength: Float) -> SteeringSummary {
+    let edited = siteOrder.filter { steeredSites.contains($0) && sites?.contains($0) != false }
+    return SteeringSummary(
+      positions: edited.isEmpty ? [] : steeredPositions.sorted(), siteNames: edited.map(\.name),
+      strength: strength)
+  }
 
   /// Whether the vector has something for the site.
-  public func wants(_ site: Site) -> Bool { vectors[site] != nil }
+  public func wants(_ site: Site) -> Bool { edits[site] != nil }
 
-  /// Before each selected token.
+  /// Before each selected token; before every one where only the token itself tells.
   public func stateVisits(in positions: Range<Int>) -> StateVisits {
-    guard steersState else { return StateVisits() }
-    let selected = positions.filter { self.positions.contains($0, prompt: prompt) }
-    return StateVisits(before: Set(selected))
+    guard edits.keys.contains(where: \.isState) else { return StateVisits() }
+    return StateVisits(
+      before: Set(
+        positions.filter {
+          statePositions.dependsOnTokens || statePositions.contains($0, prompt: prompt)
+        }))
   }
 
-  /// Adds the vector.
+  /// Edits the selected values.
   public func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
-    guard let vector = vectors[site] else { return }
-    if site.isState {
-      add(vector, to: &value, rows: 0..<context.batch)
-      record(context.positions.lowerBound, site)
-      return
-    }
-    for position in context.positions where positions.contains(position, prompt: prompt) {
+    guard let edit = edits[site] else { return }
+    let width = edit.vector.count
+    let selection = site.isState ? statePositions : positions
+    for position in context.positions {
       for sequence in 0..<context.batch {
+        let token = context.token(sequence: sequence, position: position)
+        guard selection.contains(position, prompt: prompt, token: token) else { continue }
         let row = context.row(sequence: sequence, position: position)
-        add(vector, to: &value, rows: row..<row + 1)
-      }
-      record(position, site)
-    }
-  }
-
-  private func record(_ position: Int, _ site: Site) {
-    steeredPositions.insert(position)
-    steeredSites.insert(site)
-  }
-
-  private func add(_ vector: Tensor, to value: inout Tensor, rows: Range<Int>) {
-    let width = vector.count
-    vector.withFloats { vector in
-      value.withMutableFloats { value in
-        for row in rows {
-          for index in 0..<width { value[row * width + index] += vector[index] }
+        value.withMutableFloats { values in
+          edit.apply(
+            strength: strength, unit: unit,
+            to: UnsafeMutableBufferPointer(rebasing: values[row * width..<(row + 1) * width]))
         }
+        steeredPositions.insert(position)
+        steeredSites.insert(site)
       }
     }
   }

@@ -135,7 +135,9 @@ extension LanguageModel {
     var pieces: [Tensor] = []  // each [B·S, V]
     while state.position < end {
       let first = state.position
-      if visits.before.contains(first) { try visitState(&state, .before, token: first, tap) }
+      if visits.before.contains(first) {
+        try visitState(&state, .before, tokens.slice(first - start..<first - start + 1), first, tap)
+      }
       let stop =
         (first + 1..<end).first { visits.before.contains($0) || visits.after.contains($0 - 1) }
       let next = min(stop ?? end, first + pieceLength)
@@ -143,18 +145,22 @@ extension LanguageModel {
       let piece = try forward(
         tokens.slice(first - start..<next - start), &state, logits: selection, tap: tap)
       if piece.count > 0 { pieces.append(piece) }
-      if visits.after.contains(next - 1) { try visitState(&state, .after, token: next - 1, tap) }
+      if visits.after.contains(next - 1) {
+        try visitState(&state, .after, tokens.slice(next - 1 - start..<next - start), next - 1, tap)
+      }
     }
     return joined(pieces, batch: tokens.batch)
   }
 
   /// Shows the state's components to the tap.
   private func visitState(
-    _ state: inout State, _ moment: StateMoment, token: Int, _ tap: (any Tap)?
+    _ state: inout State, _ moment: StateMoment, _ tokens: TokenBatch, _ position: Int,
+    _ tap: (any Tap)?
   ) throws(FormatError) {
     guard let tap else { return }
     let context = TapContext(
-      batch: state.batch, positions: token..<token + 1, stateMoment: moment)
+      batch: state.batch, positions: position..<position + 1, stateMoment: moment,
+      tokens: tokens.sequences)
     for site in state.sites where tap.wants(site) {
       guard var value = state.component(site) else { continue }
       try tap.visit(site, &value, context)

@@ -10,7 +10,9 @@ struct Pass {
   /// A run of `tokens` that starts at `position`.
   init(_ tokens: TokenBatch, at position: Int, _ tap: (any Tap)?) {
     self.tap = tap
-    context = TapContext(batch: tokens.batch, positions: position..<position + tokens.length)
+    context = TapContext(
+      batch: tokens.batch, positions: position..<position + tokens.length,
+      tokens: tokens.sequences)
   }
 
   private init(_ tap: (any Tap)?, _ context: TapContext) {

@@ -10,12 +10,22 @@ public struct TapContext: Sendable {
   public let positions: Range<Int>
   /// On which side of the token the state is shown; nil at the sites of tokens.
   public let stateMoment: StateMoment?
+  /// The ids of the tokens at `positions` of each sequence, [B][T]; empty where they are not known.
+  private let tokens: [[Int]]
 
   /// Describes the rows of a value.
-  public init(batch: Int, positions: Range<Int>, stateMoment: StateMoment? = nil) {
+  public init(
+    batch: Int, positions: Range<Int>, stateMoment: StateMoment? = nil, tokens: [[Int]] = []
+  ) {
     self.batch = batch
     self.positions = positions
     self.stateMoment = stateMoment
+    self.tokens = tokens
+  }
+
+  /// The id of the token at a position of a sequence; nil where it is not known.
+  public func token(sequence: Int, position: Int) -> Int? {
+    tokens.isEmpty ? nil : tokens[sequence][position - positions.lowerBound]
   }
 
   /// The rows of a [B·T, …] value are ordered by sequence, then by position.

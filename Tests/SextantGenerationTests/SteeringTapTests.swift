@@ -79,7 +79,7 @@ import Testing
     #expect(
       steered.logits.values[first..<first + vocabulary]
         != plain.logits.values[first..<first + vocabulary])
-    #expect(tap.summary == (selected.count, 1))
+    #expect(tap.summary.tokens == selected.count && tap.summary.sites == 1)
   }
 
   @Test func everySequenceOfABatchIsSteered() throws {
@@ -119,7 +119,7 @@ import Testing
       }
       // Nothing is added for a token that was not run.
       #expect(state.component(site)?.values == recorder.after[tokens.count - 1]?.values)
-      #expect(tap.summary == (selected, 1))
+      #expect(tap.summary.tokens == selected && tap.summary.sites == 1)
     }
   }
 
@@ -176,7 +176,7 @@ import Testing
     for position in tokens.indices where position > 0 && position != 5 && position != 9 {
       #expect(recorder.before[position] == recorder.after[position - 1])
     }
-    #expect(taps.allSatisfy { $0.summary == (1, 1) })
+    #expect(taps.allSatisfy { $0.summary.tokens == 1 && $0.summary.sites == 1 })
   }
 
   @Test func layersChooseAmongTheBlocks() throws {
@@ -190,7 +190,7 @@ import Testing
       #expect(some.wants(site) == (has && (site.block ?? 1) == 1), "\(site)")
     }
     _ = try record([some])
-    #expect(some.summary == (tokens.count, 4))
+    #expect(some.summary.tokens == tokens.count && some.summary.sites == 4)
   }
 
   @Test func strengthZeroIsNoVectorAtAll() throws {
@@ -201,7 +201,7 @@ import Testing
     #expect(steered.logits == plain.logits)
     #expect(steered.state == plain.state)
     #expect(steered.sites == plain.sites)
-    #expect(tap.summary == (0, 0))
+    #expect(tap.summary.tokens == 0 && tap.summary.sites == 0)
     #expect(!model.description.sites.contains { tap.wants($0.site) })
     #expect(tap.stateVisits(in: 0..<37) == StateVisits())
   }

@@ -9,14 +9,19 @@ extension SteeringVector {
   /// A vector of seeded numbers at these sites of a model.
   static func random(
     _ model: ModelDescription, _ words: [String], tokenizer: Digest? = nil,
-    positions: PositionSelection = .fromLast, seed: UInt64 = 1
+    operation: Operation = .add, positions: PositionSelection = .fromLast, seed: UInt64 = 1
   ) throws -> SteeringVector {
     var generator = SextantTestSupport.SplitMix64(seed: seed)
+    let sites = try model.sites(named: words)
     return SteeringVector(
       model: model.reference(tokenizer: tokenizer),
-      vectors: try model.sites(named: words).map { site in
+      vectors: sites.map { site in
         (site.reference, Tensor(generator.floats(site.elementCount), shape: site.shape))
       },
+      operation: operation,
+      targets: Dictionary(
+        uniqueKeysWithValues: sites.map { ($0.site.name, Targets(negative: -0.25, positive: 0.5)) }
+      ),
       positions: positions,
       training: .init(method: "random", positions: .last, data: JSONObject()),
       statistics: JSONObject())
@@ -28,7 +33,7 @@ extension SteeringVector {
   ) -> SteeringVector {
     SteeringVector(
       model: model ?? self.model, vectors: vectors ?? self.vectors, operation: operation,
-      positions: positions, training: training, statistics: statistics)
+      targets: targets, positions: positions, training: training, statistics: statistics)
   }
 
   /// The values at a site.

@@ -109,7 +109,11 @@ struct Generate: ParsableCommand {
           .array(
             steered.map { file, summary in
               [
-                "file": .string(file.path), "strength": JSONValue(finite: Double(file.strength)),
+                "file": .string(file.path), "asked": .string(file.strengthText),
+                "strength": JSONValue(finite: Double(summary.strength)),
+                "unit": .string(file.unit == .share ? "share" : "raw"),
+                "positions": .array(summary.positions.map { JSONValue($0) }),
+                "site_names": .array(summary.siteNames.map { .string($0) }),
                 "tokens": JSONValue(summary.tokens), "sites": JSONValue(summary.sites),
               ]
             })
@@ -126,7 +130,8 @@ struct Generate: ParsableCommand {
     for (file, summary) in steered {
       StandardStreams.printError(
         "steered \(summary.tokens) tokens x \(summary.sites) sites "
-          + "(\(printable(file.path)), strength \(file.strength))")
+          + "(\(printable(file.path)), strength \(file.strengthText)"
+          + (file.unit == .nats ? ", found at \(summary.strength))" : ")"))
     }
     StandardStreams.printError(
       "\(result.promptCount) prompt tokens, \(result.tokens.count) generated, "

@@ -22,7 +22,8 @@ extension SteeringArguments {
       switch artifact.manifest.kind {
       case SteeringVector.name:
         let options = SteeringOptions(
-          strength: file.strength, positions: positions, layers: layers?.blocks,
+          strength: file.strength, unit: file.unit, operation: operation, positions: positions,
+          statePositions: statePositions, layers: layers?.blocks,
           allowsModelMismatch: allowModelMismatch)
         applied.vectors.append((file, AppliedVector(try SteeringVector(artifact), options)))
       default:

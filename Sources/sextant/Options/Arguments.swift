@@ -1,6 +1,7 @@
 import ArgumentParser
 import SextantAnalysis
 import SextantArtifacts
+import SextantGeneration
 import SextantTensor
 
 /// Blocks, written `3` or `2-5`, both ends included.
@@ -17,25 +18,42 @@ struct LayerRange: ExpressibleByArgument {
   }
 }
 
-/// An artifact and its strength, written `FILE` or `FILE:STRENGTH`.
+/// An artifact and its strength, written `FILE`, `FILE:2`, `FILE:10%` or `FILE:0.1nats`.
 struct AppliedFile: ExpressibleByArgument {
   /// The artifact's path.
   let path: String
-  /// What it is multiplied by.
+  /// How strongly it is applied, in `unit`s.
   let strength: Float
+  /// What the strength counts.
+  let unit: StrengthUnit
 
-  /// Splits at the last colon, if a number follows it: a path may have colons itself.
+  /// Splits at the last colon, if a strength follows it: a path may have colons itself.
   init?(argument: String) {
     if let colon = argument.lastIndex(of: ":"),
-      let strength = Float(argument[argument.index(after: colon)...])
+      let (strength, unit) = Self.strength(argument[argument.index(after: colon)...])
     {
       path = String(argument[..<colon])
-      self.strength = strength
+      (self.strength, self.unit) = (strength, unit)
     } else {
       path = argument
-      strength = 1
+      (strength, unit) = (1, .raw)
     }
     if path.isEmpty { return nil }
+  }
+
+  private static func strength(_ text: Substring) -> (Float, StrengthUnit)? {
+    if text.hasSuffix("%") { return Float(text.dropLast()).map { ($0 / 100, .share) } }
+    if text.hasSuffix("nats") { return Float(text.dropLast(4)).map { ($0, .nats) } }
+    return Float(text).map { ($0, .raw) }
+  }
+
+  /// The strength as it was written.
+  var strengthText: String {
+    switch unit {
+    case .raw: "\(strength)"
+    case .share: "\(strength * 100)% of the norm"
+    case .nats: "\(strength) nats"
+    }
   }
 }
 

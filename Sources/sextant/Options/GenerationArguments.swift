@@ -33,8 +33,9 @@ struct SteeringArguments: ParsableArguments {
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       """
-      Apply an artifact, times a strength (default: 1): steering vectors edit, the others report. \
-      May be repeated.
+      Apply an artifact, times a strength: steering vectors edit, the others report. 2 is a multiple \
+      of the vector (default: 1), 10% a share of the value's norm, 0.1nats a divergence for which the \
+      strength is searched. May be repeated; the order counts.
       """,
       valueName: "file[:strength]"))
   var apply: [AppliedFile] = []
@@ -49,11 +50,22 @@ struct SteeringArguments: ParsableArguments {
     parsing: .unconditional,
     help: ArgumentHelp(
       """
-      Steer only these tokens: last, last-3, all, prompt, generated, or indices (negative: from \
-      the prompt's end), joined by commas. Default: what the artifact says.
+      Steer only these tokens: last, last-3, all, prompt, generated, generated-8, every-4, indices \
+      (negative: from the prompt's end), windows of them such as 2:5, or token=13, joined by commas. \
+      Default: what the artifact says.
       """,
       valueName: "list"))
   var positions: PositionSelection?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "The tokens before which the state is edited. Default: those of --positions.",
+      valueName: "list"))
+  var statePositions: PositionSelection?
+
+  @Option(help: "What is done with the vectors. Default: what each artifact says.")
+  var operation: SteeringVector.Operation?
 
   @Flag(help: "Accept artifacts of another model of the same width and depth.")
   var allowModelMismatch = false

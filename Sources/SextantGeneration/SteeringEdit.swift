@@ -1,0 +1,88 @@
+import SextantArtifacts
+import SextantTensor
+
+/// What a steering vector does to one value of its site (`formats/steering.md`, "Operations").
+public struct SteeringEdit: Sendable {
+  /// What a strength counts.
+  public enum Unit: String, Sendable, CaseIterable {
+    /// Multiples of the vector.
+    case raw
+    /// The norm of what is added, as a share of the value's norm.
+    case share
+  }
+
+  /// What is done.
+  public let operation: SteeringVector.Operation
+  /// The vector, [n].
+  public let vector: [Float]
+  private let norm: Double
+  private let targets: SteeringVector.Targets
+
+  /// An edit by a vector; `targets` are needed by some operations.
+  public init(
+    _ operation: SteeringVector.Operation, vector: [Float],
+    targets: SteeringVector.Targets? = nil
+  ) {
+    precondition(targets != nil || !operation.needsTargets)
+    self.operation = operation
+    self.vector = vector
+    self.targets = targets ?? .init(negative: 0, positive: 0)
+    norm = Self.norm(vector)
+  }
+
+  /// Whether it leaves every value as it is, bit for bit: nothing is then computed, because not even
+  /// a zero may be added (it would turn -0 into 0).
+  public func changesNothing(strength: Float) -> Bool { strength == 0 || norm == 0 }
+
+  private static func norm(_ values: some Sequence<Float>) -> Double {
+    values.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
+  }
+
+  /// factor · this vector + otherFactor · another one, for `add` in raw units.
+  func combined(times factor: Float, _ other: SteeringEdit, times otherFactor: Float)
+    -> SteeringEdit
+  {
+    SteeringEdit(
+      .add, vector: zip(vector, other.vector).map { factor * $0 + otherFactor * $1 })
+  }
+
+  /// Edits a value, [n].
+  public func apply(
+    strength: Float, unit: Unit = .raw, to value: UnsafeMutableBufferPointer<Float>
+  ) {
+    guard !changesNothing(strength: strength) else { return }
+    switch operation {
+    case .add, .addPreservingNorm:
+      var factor = strength
+      let before = operation == .add && unit == .raw ? 0 : Self.norm(value)
+      if unit == .share { factor *= Float(before / norm) }
+      for index in vector.indices { value[index] += factor * vector[index] }
+      guard operation == .addPreservingNorm else { return }
+      let after = Self.norm(value)
+      guard after > 0 else { return }
+      let restoring = Float(before / after)
+      for index in vector.indices { value[index] *= restoring }
+    case .project:
+      move(value, by: -Double(strength) * projection(of: value))
+    case .affine, .clamp:
+      let target = strength > 0 ? targets.positive : targets.negative
+      let missing = target - projection(of: value)
+      // Only what falls short is clamped.
+      if operation == .clamp, (missing > 0) != (strength > 0) { return }
+      move(value, by: Double(abs(strength)) * missing)
+    }
+  }
+
+  /// x·u.
+  private func projection(of value: UnsafeMutableBufferPointer<Float>) -> Double {
+    var sum = 0.0
+    for index in vector.indices { sum += Double(value[index]) * Double(vector[index]) }
+    return sum / norm
+  }
+
+  /// x + distance · u.
+  private func move(_ value: UnsafeMutableBufferPointer<Float>, by distance: Double) {
+    let factor = Float(distance / norm)
+    for index in vector.indices { value[index] += factor * vector[index] }
+  }
+}
