@@ -1,0 +1,94 @@
+import SextantGeneration
+
+/// The ends of an interval that covers a figure with some probability.
+public struct Interval: Sendable, Equatable {
+  /// The lower end.
+  public let low: Double
+  /// The upper end.
+  public let high: Double
+
+  /// An interval between two ends.
+  public init(low: Double, high: Double) {
+    self.low = low
+    self.high = high
+  }
+
+  /// Whether a value lies between the ends, both included.
+  public func contains(_ value: Double) -> Bool { low <= value && value <= high }
+}
+
+/// How far a figure would move on other samples of the same kind: the percentile bootstrap (Efron
+/// 1979).
+///
+/// The resamples are drawn once, from a seed. Figures of the same items share them: the interval of a
+/// difference of two paired measurements is that of the items' differences.
+public struct Bootstrap: Sendable {
+  /// Items that are resampled.
+  public let count: Int
+  /// [resample][draw], indices of items.
+  private let draws: [[Int32]]
+  /// The probability that intervals cover.
+  public let level: Double
+
+  /// Draws `resamples` samples of `count` items, with replacement.
+  public init(count: Int, resamples: Int = 2000, level: Double = 0.95, seed: UInt64 = 0) {
+    precondition(count >= 0 && resamples > 0 && level > 0 && level < 1)
+    var random = SplitMix64(seed: seed)
+    self.count = count
+    self.level = level
+    draws = (0..<resamples).map { _ in
+      (0..<count).map { _ in Int32(random.next() % UInt64(max(count, 1))) }
+    }
+  }
+
+  /// The interval of the mean of one number per item; for no items, from 0 to 0.
+  public func interval(ofMean values: [Double]) -> Interval {
+    precondition(values.count == count)
+    return interval(
+      of: draws.map { draw in
+        draw.reduce(0) { $0 + values[Int($1)] } / Double(max(count, 1))
+      })
+  }
+
+  /// The interval of any figure of a sample, given as indices of items; resamples for which there is
+  /// none are left out.
+  public func interval(of figure: (_ items: [Int]) -> Double?) -> Interval {
+    interval(of: draws.compactMap { figure($0.map(Int.init)) })
+  }
+
+  /// Between the quantiles of the resampled figures, interpolated.
+  private func interval(of figures: [Double]) -> Interval {
+    guard !figures.isEmpty else { return Interval(low: 0, high: 0) }
+    let sorted = figures.sorted()
+    let quantile = { (share: Double) -> Double in
+      let place = share * Double(sorted.count - 1)
+      let below = Int(place)
+      let above = min(below + 1, sorted.count - 1)
+      return sorted[below] + (place - Double(below)) * (sorted[above] - sorted[below])
+    }
+    return Interval(low: quantile((1 - level) / 2), high: quantile((1 + level) / 2))
+  }
+
+  /// How often the mean of the items, each with a random sign, is as far from zero as it is: the
+  /// probability of such an effect if the two labels of each item meant nothing.
+  ///
+  /// - Parameter rounds: random assignments of signs.
+  public static func labelPermutation(
+    _ effects: [Double], rounds: Int = 10_000, seed: UInt64 = 0
+  ) -> Double {
+    var random = SplitMix64(seed: seed)
+    let observed = abs(effects.reduce(0, +))
+    var extreme = 0
+    for _ in 0..<rounds {
+      var (sum, bits, left) = (0.0, UInt64(0), 0)
+      for effect in effects {
+        if left == 0 { (bits, left) = (random.next(), 64) }
+        sum += bits & 1 == 0 ? effect : -effect
+        bits >>= 1
+        left -= 1
+      }
+      if abs(sum) >= observed * (1 - 1e-12) { extreme += 1 }
+    }
+    return Double(extreme + 1) / Double(rounds + 1)
+  }
+}
