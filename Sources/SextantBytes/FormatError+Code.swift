@@ -89,6 +89,10 @@ extension FormatError {
     case hdf5Attribute = "h5.attribute"
     case hdf5Name = "h5.name"
     case hdf5DialectUnknown = "h5.dialect.unknown"
+    case hdf5DialectAmbiguous = "h5.dialect.ambiguous"
+    case hdf5KerasIndexGap = "h5.keras.index-gap"
+    case hdf5KerasCount = "h5.keras.count"
+    case hdf5KerasNames = "h5.keras.names"
     case hdf5ReaderMissing = "h5.reader.missing"
     case hdf5ReaderCrashed = "h5.reader.crashed"
     case hdf5ReaderTimeout = "h5.reader.timeout"
@@ -116,6 +120,24 @@ extension FormatError {
     case pytorchTensorKind = "pth.tensor.kind"
     case pytorchRoot = "pth.root"
     case pytorchKey = "pth.key"
+
+    // MARK: Other zip archives
+    case zipStructure = "zip.structure"
+    case zipDirectory = "zip.directory"
+    case zipMethod = "zip.method"
+    case zipName = "zip.name"
+    case zipCRC = "zip.crc"
+    case zipMember = "zip.member"
+    case zipDeflate = "zip.deflate"
+    case zipBomb = "zip.bomb"
+
+    // MARK: NumPy
+    case numpyHeader = "npy.header"
+    case numpyDataType = "npy.dtype"
+    case numpyShape = "npy.shape"
+    case numpySize = "npy.size"
+    case numpyName = "npy.name"
+    case numpyNone = "npy.none"
 
     // MARK: GGUF
     case ggufVersion = "gguf.version"

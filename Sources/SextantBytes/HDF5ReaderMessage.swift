@@ -13,14 +13,16 @@
 ///     6     refusal    code text, place u32, place text,                at any time; the last
 ///                      found text, expected text
 ///     7     data       bytes of the requested tensor                    after `end`
+///     8     layout     layout text (`HDF5Layout`)                       once, before `tensor`
 ///
 /// The place of a refusal is 0 and an empty text for none, 1 and a tensor's name, or 2 and an
-/// offset in decimal digits. After `end` the main process asks for tensors: one request is the tensor's place in the list
-/// (u32). The reader answers with `data` messages whose payloads, joined, are the elements,
+/// offset in decimal digits. After `end` the main process asks for tensors: one request is the
+/// tensor's place in the list (u32). The reader answers with `data` messages whose payloads, joined, are the elements,
 /// row-major and little-endian; each holds a whole number of elements. It ends when descriptor 0
 /// does. The main process believes none of this: whatever breaks these rules is refused.
 public enum HDF5ReaderMessage: Sendable, Equatable {
   case hello(version: Int)
+  case layout(HDF5Layout)
   case metadata(key: String, value: String)
   case note(String)
   case tensor(name: String, dataType: String, shape: [Int])
@@ -28,7 +30,7 @@ public enum HDF5ReaderMessage: Sendable, Equatable {
   case refusal(FormatError)
 
   /// The version of these rules.
-  public static let version = 1
+  public static let version = 2
   /// Bytes of a message before its payload.
   public static let headerByteCount = 5
   /// The kind of the messages that carry elements.
@@ -57,6 +59,9 @@ public enum HDF5ReaderMessage: Sendable, Equatable {
     case .hello(let version):
       kind = 1
       payload += UInt32(version).littleEndianBytes
+    case .layout(let layout):
+      kind = 8
+      append(layout.rawValue)
     case .metadata(let key, let value):
       kind = 2
       append(key)
@@ -120,6 +125,12 @@ public enum HDF5ReaderMessage: Sendable, Equatable {
       let place = try fields.place()
       self = .refusal(
         FormatError(code, at: place, found: try fields.text(), expected: try fields.text()))
+    case 8:
+      let spelling = try fields.text()
+      guard let layout = HDF5Layout(rawValue: spelling) else {
+        throw Self.nonsense("the layout \"\(spelling)\"")
+      }
+      self = .layout(layout)
     default: throw Self.nonsense("a message of kind \(kind)")
     }
     guard fields.position == payload.count else {

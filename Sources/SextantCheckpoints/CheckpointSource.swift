@@ -9,11 +9,20 @@ public struct CheckpointSource: Sendable {
   /// What is odd about it and does no harm.
   public let warnings: [String]
 
+  /// The same source, with integers of 16 bits as bfloat16 numbers if `uInt16AsBFloat16`.
+  public func reading(uInt16AsBFloat16: Bool) -> CheckpointSource {
+    guard uInt16AsBFloat16 else { return self }
+    return CheckpointSource(
+      checkpoint: BFloat16Checkpoint(reading: checkpoint), folder: folder, warnings: warnings)
+  }
+
   /// The path of `config.json` beside the checkpoint, if there is one.
   public var configuration: String? { sideFile("config.json") }
   /// The paths of tokenizers beside the checkpoint, the one to prefer first: `tokenizer.json`,
-  /// `tokenizer.model`, `rwkv_vocab_*.txt`.
+  /// `tokenizer.model`, `rwkv_vocab_*.txt`; in a folder of keras-hub its vocabulary alone.
   public var tokenizers: [String] {
+    // The tokenizer.json there is Keras's description of an object.
+    if let vocabulary = sideFile("assets/tokenizer/vocabulary.txt") { return [vocabulary] }
     let names = (try? Folder(folder).entries()) ?? []
     let vocabularies = names.filter { $0.hasPrefix("rwkv_vocab_") && $0.hasSuffix(".txt") }
     return (["tokenizer.json", "tokenizer.model"] + vocabularies).compactMap { sideFile($0) }
@@ -28,7 +37,7 @@ public struct CheckpointSource: Sendable {
   /// Opens the checkpoint at `path`.
   ///
   /// - Parameter path: a file, whose format is told by its content (safetensors, PyTorch, an index
-  ///   of shards, HDF5, GGUF); or a folder in Hugging Face layout that holds exactly one checkpoint.
+  ///   of shards, HDF5, Keras, NumPy, GGUF); or a folder in Hugging Face layout that holds exactly one checkpoint.
   /// - Throws: `file.missing` for a folder without a checkpoint, `index.ambiguous` for one with
   ///   several, `file.extension-mismatch`, `file.unknown`, and what the format's reader refuses.
   public static func open(_ path: String) throws(FormatError) -> CheckpointSource {
@@ -48,7 +57,7 @@ public struct CheckpointSource: Sendable {
     switch kind == .unknown ? FileKind(promisedBy: path) ?? .unknown : kind {
     case .safetensors:
       checkpoint = try SafetensorsFile(file)
-    case .json where path.hasSuffix(".index.json"):
+    case .json where path.hasSuffix(".index.json") || ShardedCheckpoint.isOfKeras(path):
       let sharded = try ShardedCheckpoint(path)
       warnings = sharded.warnings
       checkpoint = sharded
@@ -57,7 +66,7 @@ public struct CheckpointSource: Sendable {
       warnings = hdf5.notes
       checkpoint = hdf5
     case .zip:
-      checkpoint = try PyTorchFile(file)
+      checkpoint = try open(archive: file, &warnings)
     case .unknown where try PyTorchFile.isLegacy(file):
       checkpoint = try PyTorchFile(file)
     case .gguf:
@@ -76,8 +85,28 @@ public struct CheckpointSource: Sendable {
       checkpoint: checkpoint, folder: Folder(of: path).path, warnings: warnings)
   }
 
+  /// Zip archives are told apart by their members.
+  private static func open(
+    archive file: InputFile, _ warnings: inout [String]
+  ) throws(FormatError) -> any Checkpoint {
+    let name = file.path.lowercased()
+    let archive = try? ZipArchive.open(file, allowingDeflate: true)
+    if name.hasSuffix(".npz") || archive.map(NumPyArchive.isOne) == true {
+      let numpy = try NumPyArchive(ZipArchive.open(file, allowingDeflate: true), in: file)
+      warnings = numpy.notes
+      return numpy
+    }
+    if name.hasSuffix(".keras") || archive.map(KerasArchive.isOne) == true {
+      let keras = try KerasArchive.open(ZipArchive.open(file, allowingDeflate: true), in: file)
+      warnings = keras.notes
+      return keras
+    }
+    return try PyTorchFile(file)
+  }
+
   private static let formats =
-    "safetensors, PyTorch (zip), an index of shards of these (*.index.json), HDF5, or GGUF"
+    "safetensors, PyTorch (zip), an index of shards of these (*.index.json), HDF5, Keras, NumPy "
+    + "(.npz), or GGUF"
 
   // MARK: Folders
 
@@ -91,12 +120,14 @@ public struct CheckpointSource: Sendable {
     let tiers: [(String) -> Bool] = [
       {
         $0 == "model.safetensors" || $0 == "model.safetensors.index.json"
-          || FileKind(promisedBy: $0) == .hdf5
+          || ShardedCheckpoint.isOfKeras($0) || $0.hasSuffix(".keras")
+          || FileKind(promisedBy: $0) == .hdf5 && !isKerasShard($0, among: names)
       },
       { $0.hasSuffix(".safetensors.index.json") },
       { $0.hasSuffix(".safetensors") },
       { $0 == "pytorch_model.bin" || $0 == "pytorch_model.bin.index.json" },
       { $0.hasSuffix(".pth") || $0.hasSuffix(".pt") },
+      { $0.hasSuffix(".npz") },
       { FileKind(promisedBy: $0) == .gguf },
     ]
     let candidates = tiers.lazy.map { names.filter($0) }.first { !$0.isEmpty } ?? []
@@ -108,8 +139,20 @@ public struct CheckpointSource: Sendable {
     return candidate
   }
 
+  /// Whether a file is one of those that an index of Keras beside it binds together:
+  /// `model_00000.weights.h5` of `model.weights.json`.
+  private static func isKerasShard(_ name: String, among names: [String]) -> Bool {
+    let suffix = ".weights.h5"
+    guard name.hasSuffix(suffix) else { return false }
+    let stem = name.dropLast(suffix.count)
+    guard stem.suffix(5).count == 5, stem.suffix(5).allSatisfy({ $0.isASCII && $0.isNumber }),
+      stem.dropLast(5).hasSuffix("_")
+    else { return false }
+    return names.contains("\(stem.dropLast(6)).weights.json")
+  }
+
   private static func noCheckpoint(in folder: Folder, _ names: [String]) -> FormatError {
-    let expected = "model.safetensors, pytorch_model.bin, an index of either, HDF5 or GGUF"
+    let expected = "model.safetensors, pytorch_model.bin, an index of either, HDF5, .npz or GGUF"
     let unread = names.filter { FileKind(promisedBy: $0) == .zip || $0.hasSuffix(".bin") }
     if unread.isEmpty {
       return FormatError(

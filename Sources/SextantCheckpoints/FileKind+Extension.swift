@@ -9,7 +9,7 @@ extension FileKind {
     case "safetensors": self = .safetensors
     case "h5", "hdf5": self = .hdf5
     case "gguf": self = .gguf
-    case "pt", "pth", "ckpt", "keras", "zip": self = .zip
+    case "pt", "pth", "ckpt", "keras", "npz", "zip": self = .zip
     case "json": self = .json
     case "sxt": self = .store
     default: return nil

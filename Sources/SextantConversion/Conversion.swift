@@ -17,6 +17,8 @@ public struct ConversionOptions: Sendable {
   public var tokenizer: String?
   /// The name of the architecture, where the configuration does not tell.
   public var architecture: String?
+  /// Take integers of 16 bits for the bits of bfloat16 numbers.
+  public var readsUInt16AsBFloat16 = false
   /// Replace an existing destination.
   public var replacing = false
 
@@ -66,7 +68,8 @@ public struct Conversion {
   /// - Parameter path: a folder in Hugging Face layout, or a checkpoint file.
   /// - Throws: `file.*`, the formats' codes, `model.*`, `tokenizer.*`.
   public init(_ path: String, options: ConversionOptions = .init()) throws(FormatError) {
-    source = try CheckpointSource.open(path)
+    source = try CheckpointSource.open(path).reading(
+      uInt16AsBFloat16: options.readsUInt16AsBFloat16)
     self.options = options
     let config = try Self.readConfiguration(source, options)
     let checkpoint = source.checkpoint

@@ -19,7 +19,7 @@ struct WeightMapping {
   /// Matches names, then shapes and types; refuses with everything that is missing or left over.
   ///
   /// - Throws: `model.dialect-unknown`, `model.dialect-ambiguous`, `model.tensor-missing`,
-  ///   `model.tensor-unexpected`, `model.shape`, `model.dtype`, `model.tied`.
+  ///   `model.tensor-unexpected`, `h5.keras.count`, `model.shape`, `model.dtype`, `model.tied`.
   init(
     _ architecture: any Architecture.Type, _ configuration: JSONObject,
     _ checkpoint: any Checkpoint
@@ -44,7 +44,7 @@ struct WeightMapping {
     }
     guard missing.isEmpty else {
       throw FormatError(
-        .modelTensorMissing, file: path, found: "no \(Self.list(missing))",
+        dialect.countsVariables ? .hdf5KerasCount : .modelTensorMissing, file: path, found: "no \(Self.list(missing))",
         expected: "\(specs.count) tensors of \(architecture.name)")
     }
     let used = Set(sources.values.map { ExactString($0.name) })
@@ -53,7 +53,7 @@ struct WeightMapping {
     }
     guard unexpected.isEmpty else {
       throw FormatError(
-        .modelTensorUnexpected, file: path, found: Self.list(unexpected),
+        dialect.countsVariables ? .hdf5KerasCount : .modelTensorUnexpected, file: path, found: Self.list(unexpected),
         expected: "\(specs.count) tensors of \(architecture.name)")
     }
     for spec in specs {
@@ -211,7 +211,9 @@ struct WeightMapping {
     guard [.f32, .bf16, .f16].contains(tensor.dataType) else {
       throw FormatError(
         .modelDataType, file: path, at: .tensor(tensor.name), found: tensor.dataType.rawValue,
-        expected: "F32, BF16 or F16")
+        expected: "F32, BF16 or F16",
+        remedy: tensor.dataType == .u16
+          ? "If these are the bits of bfloat16 numbers, say so: --bf16-as-uint16." : nil)
     }
   }
 

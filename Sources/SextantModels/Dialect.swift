@@ -100,13 +100,16 @@ public struct Dialect: Sendable {
   public let source: @Sendable (_ canonicalName: String) -> Source
   /// What a checkpoint of this dialect has beyond the architecture's tensors; ignored on reading.
   public let fillers: [Filler]
+  /// Whether tensors have numbers in place of names, so that one too many or too few may shift the
+  /// meaning of all.
+  public let countsVariables: Bool
   private let ignoresBuffer: @Sendable (_ name: String) -> Bool
 
   /// Describes a naming.
   ///
   /// - Parameter ignores: whether a tensor of a checkpoint is a buffer without weights.
   public init(
-    name: String, markers: [String], fillers: [Filler] = [],
+    name: String, markers: [String], fillers: [Filler] = [], countsVariables: Bool = false,
     ignores: @escaping @Sendable (String) -> Bool = { _ in false },
     source: @escaping @Sendable (String) -> Source
   ) {
@@ -114,6 +117,7 @@ public struct Dialect: Sendable {
     self.markers = markers
     self.source = source
     self.fillers = fillers
+    self.countsVariables = countsVariables
     ignoresBuffer = ignores
   }
 

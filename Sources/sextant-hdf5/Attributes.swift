@@ -9,15 +9,21 @@ enum Attributes {
   /// Texts of the root group.
   static let countLimit = 64
 
+  /// Names in one list, or in the parts of one.
+  static let listLimit = 200_000
+
   /// All texts among the attributes of a group; others are skipped with a note.
   ///
+  /// - Parameter skipped: names of attributes that are not even looked at.
   /// - Throws: `h5.attribute`, `h5.invalid`.
   static func texts(
-    of group: borrowing Handle, notes: inout [String]
+    of group: borrowing Handle, except skipped: [String], notes: inout [String]
   ) throws(FormatError) -> [(key: String, value: String)] {
     var texts: [(key: String, value: String)] = []
     for name in try names(of: group) {
-      if let text = try text(name, of: group) {
+      if skipped.contains(name) {
+        notes.append("skipped the attribute \(name), which describes the model to Keras")
+      } else if let text = try text(name, of: group) {
         texts.append((name, text))
       } else {
         notes.append("skipped the attribute \(name), which is no text")

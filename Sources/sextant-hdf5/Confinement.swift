@@ -10,6 +10,14 @@ enum Confinement {
   /// Where the parent leaves the open file.
   static let fileDescriptor = SEXTANT_FILE_DESCRIPTOR
 
+  /// What of the file behind the descriptor is HDF5: all of it, or a member of an archive.
+  struct Window {
+    /// Where it starts.
+    var start: Int
+    /// Its length in bytes.
+    var byteCount: Int
+  }
+
   private static let mebibyte = 1 << 20
   private static let largestPiece = 1 << 30
   private static let addressSpaceForListing = 1024 * mebibyte

@@ -5,8 +5,8 @@ import SextantBytes
 struct Dataset: Equatable {
   /// The path inside the file, from "/".
   let path: String
-  /// The path's parts joined with ".".
-  let name: String
+  /// The tensor's name: the path's parts joined with ".", unless the file's layout says otherwise.
+  var name: String
   /// The number type.
   let element: Element
   /// The dimensions, outermost first.
@@ -47,9 +47,7 @@ struct Dataset: Equatable {
         expected: "a size below 2^63 bytes")
     }
     self.path = path
-    name = path.utf8.dropFirst().split(
-      separator: UInt8(ascii: "/"), omittingEmptySubsequences: false
-    ).map { String(decoding: $0, as: UTF8.self) }.joined(separator: ".")
+    name = TensorNames.parts(of: path).joined(separator: ".")
     self.element = element
     self.shape = shape
     self.byteCount = byteCount
@@ -58,6 +56,13 @@ struct Dataset: Equatable {
       path: path, shape: shape, element: element, byteCount: byteCount,
       fileByteCount: fileByteCount)
     layout = try storage.layout(of: object)
+  }
+
+  /// Whether the other is the same dataset, whatever its tensor is called.
+  func isStored(like other: Dataset) -> Bool {
+    var other = other
+    other.name = name
+    return self == other
   }
 }
 

@@ -16,7 +16,8 @@ enum DatasetReader {
     let object = try file.object(dataset.path)
     // The file may have been written to since it was listed.
     guard H5Iget_type(object.id) == H5I_DATASET,
-      try Dataset(object, path: dataset.path, fileByteCount: file.byteCount) == dataset
+      let now = try Dataset(object, path: dataset.path, fileByteCount: file.byteCount),
+      now.isStored(like: dataset)
     else {
       throw FormatError(
         .hdf5Invalid, at: .tensor(dataset.path), found: "another dataset than before",
@@ -30,7 +31,8 @@ enum DatasetReader {
       let step = HDF5ReaderMessage.maximumPayloadByteCount
       for start in stride(from: 0, to: dataset.byteCount, by: step) {
         let count = min(step, dataset.byteCount - start)
-        let bytes = try bytes(at: (offset ?? 0) + start, count: count, of: dataset.path)
+        let bytes = try bytes(
+          at: file.window.start + (offset ?? 0) + start, count: count, of: dataset.path)
         channel.send(dataset.element.littleEndian(bytes))
       }
     case .chunked(let chunks):
@@ -42,7 +44,7 @@ enum DatasetReader {
     }
   }
 
-  /// The bytes `offset ..< offset + count` of the file.
+  /// The bytes `offset ..< offset + count` of the file behind the descriptor.
   ///
   /// - Throws: `h5.invalid` when the file became shorter.
   private static func bytes(

@@ -10,13 +10,16 @@ import SextantBytes
 struct HDF5File: ~Copyable {
   private let file: Handle
   private let linkAccess: Handle
+  /// Where the HDF5 file lies behind the descriptor.
+  let window: Confinement.Window
   /// The file's size.
-  let byteCount: Int
+  var byteCount: Int { window.byteCount }
 
   /// Opens the file behind descriptor 3.
   ///
   /// - Throws: `h5.invalid`.
-  init(byteCount: Int) throws(FormatError) {
+  init(_ window: Confinement.Window) throws(FormatError) {
+    sextant_set_window(UInt64(window.start), UInt64(window.byteCount))
     let access = try Handle(sextant_h5_file_access(), "make access properties")
     let driver = try Handle(sextant_descriptor_driver(), "register the file driver")
     try Library.check(
@@ -29,7 +32,7 @@ struct HDF5File: ~Copyable {
       unsafe sextant_h5_open_file("descriptor", access.id), "open the file")
     self.file = consume file
     self.linkAccess = consume linkAccess
-    self.byteCount = byteCount
+    self.window = window
   }
 
   /// Opens the object of this path, which starts with "/".

@@ -15,7 +15,8 @@ struct Listing {
   private(set) var metadata: [(key: String, value: String)] = []
   private var objectCount = 0
   private var groups: [UInt64: String] = [:]
-  private var pathsByName: [ExactString: String] = [:]
+  /// How the datasets spell the tensors' names.
+  private(set) var layout = HDF5Layout.flat
 
   /// The largest piece that reading any dataset takes into memory.
   var largestPieceByteCount: Int { datasets.map(\.pieceByteCount).max() ?? 0 }
@@ -25,9 +26,37 @@ struct Listing {
   /// - Throws: `h5.*`.
   mutating func read(_ file: borrowing HDF5File) throws(FormatError) {
     let root = try file.object("/")
-    try Dialect.refuseKerasLegacy(root, path: "/")
     try walk(root, path: "", depth: 0, file)
-    metadata = try Attributes.texts(of: root, notes: &notes)
+    // From here on every link is known to be a hard one, so that paths lead where they seem to.
+    let names = try TensorNames(
+      datasets: datasets.map(\.path), groups: Set(groups.values.map { ExactString($0) }), file)
+    layout = names.layout
+    metadata = try Attributes.texts(of: root, except: names.descriptions, notes: &notes)
+    var kept: [Dataset] = []
+    for var dataset in datasets {
+      guard let name = try names.name(of: dataset.path) else {
+        notes.append("skipped \(dataset.path), which belongs to the optimizer")
+        continue
+      }
+      dataset.name = name
+      if dataset.isBigEndian { notes.append("converted \(dataset.path) from big-endian numbers") }
+      kept.append(dataset)
+    }
+    datasets = kept
+    try refuseEqualNames()
+  }
+
+  private func refuseEqualNames() throws(FormatError) {
+    var paths: [ExactString: String] = [:]
+    for dataset in datasets {
+      if let other = paths.updateValue(dataset.path, forKey: ExactString(dataset.name)) {
+        throw FormatError(
+          layout == .keras2 ? .hdf5KerasNames : .hdf5Name, at: .tensor(dataset.name),
+          found: "\(other) and \(dataset.path)",
+          expected: layout == .flat
+            ? "paths that differ when joined with \".\"" : "weights with names of their own")
+      }
+    }
   }
 
   private mutating func walk(
@@ -53,7 +82,6 @@ struct Listing {
       let object = try file.object(linkPath)
       switch H5Iget_type(object.id) {
       case H5I_GROUP:
-        if linkPath == "/model_weights" { try Dialect.refuseKerasLegacy(object, path: linkPath) }
         try walk(object, path: linkPath, depth: depth + 1, file)
       case H5I_DATASET:
         try add(object, path: linkPath, file)
@@ -66,44 +94,10 @@ struct Listing {
   private mutating func add(
     _ object: borrowing Handle, path: String, _ file: borrowing HDF5File
   ) throws(FormatError) {
-    try Dialect.refuseKeras3(path: path)
     guard let dataset = try Dataset(object, path: path, fileByteCount: file.byteCount) else {
       notes.append("skipped the dataset of strings \(path)")
       return
     }
-    if dataset.isBigEndian { notes.append("converted \(path) from big-endian numbers") }
-    let name = ExactString(dataset.name)
-    if let other = pathsByName.updateValue(path, forKey: name) {
-      throw FormatError(
-        .hdf5Name, at: .tensor(dataset.name), found: "\(other) and \(path)",
-        expected: "paths that differ when joined with \".\"")
-    }
     datasets.append(dataset)
-  }
-}
-
-/// Layouts of weight files that a flat list of tensors would misread.
-enum Dialect {
-  private static let expected = "one dataset per tensor, under the tensor's own name"
-
-  /// Keras 1 and 2, and transformers' TensorFlow models: order and names stand in attributes.
-  static func refuseKerasLegacy(_ group: borrowing Handle, path: String) throws(FormatError) {
-    for attribute in ["layer_names", "layer_names0"]
-    where unsafe H5Aexists(group.id, attribute) > 0 {
-      throw FormatError(
-        .hdf5DialectUnknown, at: .tensor(path),
-        found: "the layout of Keras 2 (attribute \(attribute))", expected: expected)
-    }
-  }
-
-  /// Keras 3 numbers the variables of a layer in the order of their creation.
-  static func refuseKeras3(path: String) throws(FormatError) {
-    let parts = path.utf8.split(separator: UInt8(ascii: "/"))
-    guard parts.count >= 2, parts[parts.count - 2].elementsEqual("vars".utf8),
-      parts[parts.count - 1].allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })
-    else { return }
-    throw FormatError(
-      .hdf5DialectUnknown, at: .tensor(path), found: "the layout of Keras 3 (…/vars/<number>)",
-      expected: expected)
   }
 }

@@ -3,7 +3,8 @@ import SextantBytes
 
 /// Reads one HDF5 file for the main process, confined, as `HDF5ReaderMessage` says.
 ///
-/// Nobody calls it by hand: descriptor 3 must be the open file.
+/// Nobody calls it by hand: descriptor 3 must be the open file. Two arguments, an offset and a
+/// number of bytes, name the part of it that is the HDF5 file, where that is not all of it.
 @main
 struct SextantHDF5 {
   static func main() {
@@ -13,9 +14,10 @@ struct SextantHDF5 {
       _ = unsafe write(2, text, text.utf8.count)
       exit(FormatError.Code.usageOption.exitStatus)
     }
+    let window = Self.window(CommandLine.arguments.dropFirst(), of: Int(status.st_size))
     let channel = Channel()
     do throws(FormatError) {
-      try serve(channel, fileByteCount: Int(status.st_size))
+      try serve(channel, window)
     } catch {
       channel.send(.refusal(error.bounded))
     }
@@ -23,16 +25,27 @@ struct SextantHDF5 {
     _exit(0)
   }
 
-  static func serve(_ channel: Channel, fileByteCount: Int) throws(FormatError) {
-    Confinement.begin(fileByteCount: fileByteCount)
+  private static func window(
+    _ arguments: ArraySlice<String>, of fileByteCount: Int
+  ) -> Confinement.Window {
+    let numbers = arguments.compactMap { Int($0) }
+    guard numbers.count == 2, arguments.count == 2, numbers.allSatisfy({ $0 >= 0 }),
+      numbers[0] <= fileByteCount, numbers[1] <= fileByteCount - numbers[0]
+    else { return Confinement.Window(start: 0, byteCount: fileByteCount) }
+    return Confinement.Window(start: numbers[0], byteCount: numbers[1])
+  }
+
+  static func serve(_ channel: Channel, _ window: Confinement.Window) throws(FormatError) {
+    Confinement.begin(fileByteCount: window.byteCount)
     channel.send(.hello(version: HDF5ReaderMessage.version))
 
-    try Superblock.check(fileByteCount: fileByteCount)
-    let file = try HDF5File(byteCount: fileByteCount)
+    try Superblock.check(window)
+    let file = try HDF5File(window)
     var listing = Listing()
     try listing.read(file)
     Confinement.allowMemory(forPiecesOf: listing.largestPieceByteCount)
 
+    channel.send(.layout(listing.layout))
     for attribute in listing.metadata {
       channel.send(.metadata(key: attribute.key, value: attribute.value))
     }

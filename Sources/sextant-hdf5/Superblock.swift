@@ -10,8 +10,9 @@ enum Superblock {
   private static let signature: [UInt8] = [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A]
 
   /// - Throws: `h5.signature`, `h5.superblock`, `h5.eof`, `h5.open-for-write`.
-  static func check(fileByteCount: Int) throws(FormatError) {
-    let bytes = ByteReader(firstBytes(64))
+  static func check(_ window: Confinement.Window) throws(FormatError) {
+    let fileByteCount = window.byteCount
+    let bytes = ByteReader(firstBytes(min(64, window.byteCount), from: window.start))
     guard bytes.bytes.starts(with: signature) else {
       throw FormatError(
         .hdf5Signature, at: .offset(0), found: "other bytes", expected: "the signature of HDF5")
@@ -67,10 +68,10 @@ enum Superblock {
       expected: "a whole superblock")
   }
 
-  private static func firstBytes(_ count: Int) -> [UInt8] {
+  private static func firstBytes(_ count: Int, from start: Int) -> [UInt8] {
     unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
       initialized = max(
-        0, unsafe pread(Confinement.fileDescriptor, buffer.baseAddress, buffer.count, 0))
+        0, unsafe pread(Confinement.fileDescriptor, buffer.baseAddress, buffer.count, off_t(start)))
     }
   }
 }

@@ -19,7 +19,7 @@ import Testing
 private let sections = [
   "file": "Any file", "disk": "Writing", "limit": "Limits", "json": "JSON",
   "st": "safetensors", "index": "Sharded index", "h5": "HDF5", "pth": "PyTorch",
-  "gguf": "GGUF",
+  "zip": "Other zip archives", "npy": "NumPy", "gguf": "GGUF",
   "model": "Model match", "tokenizer": "Tokenizer", "store": "Native model",
   "artifact": "Artifacts", "data": "Training data", "usage": "Usage",
 ]

@@ -10,7 +10,8 @@ import Testing
 ///
 /// `fake-reader.sh` takes the reader's place and runs the "HDF5 file", a shell script.
 @Suite struct HDF5ReaderTests {
-  private static let hello = HDF5ReaderMessage.hello(version: 1).encoded()
+  private static let hello = HDF5ReaderMessage.hello(version: HDF5ReaderMessage.version).encoded()
+    + HDF5ReaderMessage.layout(.flat).encoded()
   private static let weight =
     HDF5ReaderMessage.tensor(name: "weight", dataType: "F32", shape: [2]).encoded()
 
@@ -36,7 +37,7 @@ import Testing
     Answer("nothing", []),
     Answer("text", Array("Segmentation fault (core dumped)\n".utf8)),
     Answer("half a greeting", Array(hello.prefix(7))),
-    Answer("another version", HDF5ReaderMessage.hello(version: 2).encoded()),
+    Answer("another version", HDF5ReaderMessage.hello(version: 99).encoded()),
     Answer("no greeting", weight),
     Answer("two greetings", hello + hello),
     Answer("no end", hello + weight),

@@ -17,8 +17,11 @@ void sextant_close_others(void);
 /// Returns 0, or the errno of the kernel that cannot do this.
 int sextant_confine(void);
 
+/// Sets what the driver shows of the descriptor's file: `size` bytes from `start` on.
+void sextant_set_window(unsigned long long start, unsigned long long size);
+
 /// A libhdf5 file driver that reads `SEXTANT_FILE_DESCRIPTOR`, whatever file name it is given, and
-/// refuses to read beyond the file's end.
+/// refuses to read beyond the window that was set.
 ///
 /// Returns the driver's id, or a negative number.
 hid_t sextant_descriptor_driver(void);

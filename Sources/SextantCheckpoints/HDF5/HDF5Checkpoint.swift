@@ -2,7 +2,7 @@ import SextantBytes
 import SextantTensor
 import Synchronization
 
-/// An HDF5 file whose datasets are tensors: the flat layout of `formats/hdf5.md`.
+/// An HDF5 file whose datasets are tensors, in one of the layouts of `formats/hdf5.md`.
 ///
 /// The file is never parsed in this process. A confined process, `sextant-hdf5`, reads it and hands
 /// over names, types, shapes and elements; a crash or an endless loop there is a refusal here. One
@@ -11,13 +11,26 @@ public final class HDF5Checkpoint: Checkpoint {
   /// The path as the user gave it.
   public let path: String
   /// The container format.
-  public let format = "hdf5"
-  /// All tensors, ordered by the UTF-8 bytes of their names: the datasets' paths joined with ".".
+  public let format: String
+  /// How the file spells the tensors' names.
+  public let layout: HDF5Layout
+  /// All tensors, ordered by the UTF-8 bytes of their names: the datasets' paths joined with ".",
+  /// or what the lists of Keras 2 say.
   public let tensors: [CheckpointTensor]
   /// The texts among the root group's attributes, such as `config`.
   public let metadata: [String: String]
   /// What was skipped or converted, in words.
   public let notes: [String]
+
+  /// An HDF5 file inside another file.
+  struct Member {
+    /// Its bytes.
+    var range: Range<Int>
+    /// The format of the file around it.
+    var format: String
+    /// What the file around it says of the model.
+    var metadata: [String: String]
+  }
 
   private let file: InputFile
   private let indices: [ExactString: Int]
@@ -44,23 +57,31 @@ public final class HDF5Checkpoint: Checkpoint {
 
   /// Lists the tensors of an open file.
   ///
+  /// - Parameters:
+  ///   - member: the part of the file that is HDF5 and what else is known of it, for a member of an
+  ///     archive; nil for a file of its own.
+  ///   - isShard: whether other files hold the rest, so that numbers may be missing here.
   /// - Throws: `h5.*`.
   init(
-    _ file: InputFile, readerPath: String? = nil, timeout: Duration? = nil
+    _ file: InputFile, member: Member? = nil, isShard: Bool = false, readerPath: String? = nil,
+    timeout: Duration? = nil
   ) throws(FormatError) {
     do throws(FormatError) {
       let seconds = HDF5ReaderLocation.environment("SEXTANT_HDF5_TIMEOUT").flatMap { Int($0) }
       let timeout = timeout ?? seconds.map { .seconds($0) } ?? Self.defaultTimeout
       var process = try HDF5ReaderProcess.start(
-        try HDF5ReaderLocation.find(readerPath), on: file)
+        try HDF5ReaderLocation.find(readerPath), on: file, window: member?.range)
       var patience = Patience(timeout)
       let listing = try HDF5Listing(
-        from: &process, fileByteCount: file.byteCount, within: &patience)
+        from: &process, fileByteCount: member?.range.count ?? file.byteCount, within: &patience)
+      if !isShard { try KerasVariables.checkComplete(listing) }
       self.path = file.path
       self.file = file
       self.timeout = timeout
       tensors = listing.tensors.sorted { ExactString($0.name) < ExactString($1.name) }
-      metadata = listing.metadata
+      layout = listing.layout ?? .flat
+      format = (member?.format ?? "hdf5") + (layout == .flat ? "" : ", \(layout.rawValue)")
+      metadata = listing.metadata.merging(member?.metadata ?? [:]) { _, new in new }
       notes = listing.notes
       var indices: [ExactString: Int] = [:]
       for (index, tensor) in listing.tensors.enumerated() {

@@ -14,6 +14,8 @@ struct HDF5Listing {
 
   /// The tensors, in the reader's order.
   private(set) var tensors: [CheckpointTensor] = []
+  /// How the file spells the tensors' names.
+  private(set) var layout: HDF5Layout?
   /// The texts of the root group.
   private(set) var metadata: [String: String] = [:]
   /// What the reader skipped or converted.
@@ -50,6 +52,9 @@ struct HDF5Listing {
       }
       switch message {
       case .hello: throw nonsense("a second greeting")
+      case .layout(let found):
+        guard layout == nil else { throw nonsense("a second layout") }
+        layout = found
       case .metadata(let key, let value): try add(key, value)
       case .note(let text): if notes.count < Self.noteLimit { notes.append(text) }
       case .tensor(let name, let dataType, let shape):
@@ -59,6 +64,7 @@ struct HDF5Listing {
         guard tensorCount == tensors.count else {
           throw nonsense("\(tensors.count) tensors of \(tensorCount)")
         }
+        guard layout != nil else { throw nonsense("no layout") }
         try checkNames()
         return
       }
@@ -104,6 +110,11 @@ struct HDF5Listing {
         throw FormatError(
           .hdf5Name, at: .tensor(tensor.name), found: flaw,
           expected: "a plain name of at most \(TensorName.byteLimit) bytes")
+      }
+    }
+    if layout == .keras3 {
+      guard tensors.allSatisfy({ HDF5Layout.isNumbered($0.name.split(separator: ".")) }) else {
+        throw nonsense("a variable without a number")
       }
     }
     if let (a, b) = TensorName.equivalentPair(tensors.map(\.name)) {

@@ -29,8 +29,11 @@ struct HDF5ReaderProcess: ~Copyable {
   ///
   /// The reader closes at once what else it may have inherited.
   ///
+  /// - Parameter window: the part of the file that is HDF5; nil for all of it.
   /// - Throws: `h5.reader.missing` when it cannot be started.
-  static func start(_ executable: String, on file: InputFile) throws(FormatError) -> Self {
+  static func start(
+    _ executable: String, on file: InputFile, window: Range<Int>? = nil
+  ) throws(FormatError) -> Self {
     var pair: [Int32] = [-1, -1]
     guard unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | closeOnExec, 0, &pair) == 0
     else {
@@ -46,7 +49,8 @@ struct HDF5ReaderProcess: ~Copyable {
         let file = fcntl(descriptor, F_DUPFD_CLOEXEC, 10)
         guard file >= 0 else { throw startFailure(executable, errno) }
         defer { close(file) }
-        return try spawn(executable, socket: theirs, file: file)
+        let arguments = window.map { ["\($0.lowerBound)", "\($0.count)"] } ?? []
+        return try spawn([executable] + arguments, socket: theirs, file: file)
       }
       return HDF5ReaderProcess(processID: processID, socket: pair[0])
     } catch {
@@ -58,7 +62,7 @@ struct HDF5ReaderProcess: ~Copyable {
   private static let closeOnExec = Int32(SOCK_CLOEXEC.rawValue)
 
   private static func spawn(
-    _ executable: String, socket: Int32, file: Int32
+    _ command: [String], socket: Int32, file: Int32
   ) throws(FormatError) -> pid_t {
     var actions = unsafe posix_spawn_file_actions_t()
     unsafe posix_spawn_file_actions_init(&actions)
@@ -89,12 +93,12 @@ struct HDF5ReaderProcess: ~Copyable {
       environment.append("LD_LIBRARY_PATH=\(path)")
     }
     var processID: pid_t = 0
-    let status = unsafe withCStrings([executable]) { arguments in
+    let status = unsafe withCStrings(command) { arguments in
       unsafe withCStrings(environment) { environment in
-        unsafe posix_spawn(&processID, executable, &actions, &attributes, arguments, environment)
+        unsafe posix_spawn(&processID, command[0], &actions, &attributes, arguments, environment)
       }
     }
-    guard status == 0 else { throw startFailure(executable, status) }
+    guard status == 0 else { throw startFailure(command[0], status) }
     return processID
   }
 

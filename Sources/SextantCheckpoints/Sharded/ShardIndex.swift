@@ -11,27 +11,50 @@ struct ShardIndex {
 
   /// The index file's path, for refusals.
   let file: String
-  /// Tensor names, and the names of the files that shall hold them.
-  let weightMap: [(tensor: String, shard: String)]
+  /// What its entries name: a tensor, or a layer whose numbered variables it stands for.
+  let entryKind: EntryKind
+  /// What the index names, and the file that shall hold it. Variables of one layer may be in several.
+  let weightMap: [(entry: String, shard: String)]
   /// The shards' file names, sorted.
   let shardNames: [String]
   /// `metadata.total_size` as it stands in the index, if it does.
   let totalSize: JSONValue?
 
+  /// What the entries of an index stand for.
+  enum EntryKind {
+    /// One tensor of that name.
+    case tensor
+    /// The variables of a group of Keras 3, such as `/layers/dense/vars`.
+    case kerasLayer
+
+    /// The entry that a tensor belongs to.
+    func entry(of tensor: String) -> String {
+      switch self {
+      case .tensor: tensor
+      case .kerasLayer: KerasVariables.split(tensor)?.layer ?? tensor
+      }
+    }
+  }
+
   /// Reads an index.
   ///
   /// - Throws: `limit.file`, `json.*`, `index.value`, `index.path`, `st.none`.
-  init(of file: InputFile) throws(FormatError) {
+  init(of file: InputFile, entries entryKind: EntryKind = .tensor) throws(FormatError) {
     let root = try JSONNode(
       parsing: file.readAll(limit: SafetensorsHeader.byteLimit), code: .indexValue,
       file: file.path)
-    var weightMap: [(tensor: String, shard: String)] = []
+    var weightMap: [(entry: String, shard: String)] = []
     var shards = Set<ExactString>()
-    for (tensor, node) in try root.member("weight_map").members() {
-      let shard = try node.string()
-      try Self.checkPlainName(shard, at: node)
-      weightMap.append((tensor, shard))
-      shards.insert(ExactString(shard))
+    for (key, node) in try root.member("weight_map").members() {
+      // Keras names one file, or a list of them.
+      var nodes = [node]
+      if entryKind == .kerasLayer, case .array = node.value { nodes = try node.elements() }
+      for node in nodes {
+        let shard = try node.string()
+        try Self.checkPlainName(shard, at: node)
+        weightMap.append((entryKind == .tensor ? key : Self.layer(key), shard))
+        shards.insert(ExactString(shard))
+      }
     }
     guard !weightMap.isEmpty else {
       throw FormatError(
@@ -39,9 +62,17 @@ struct ShardIndex {
         expected: "at least one")
     }
     self.file = file.path
+    self.entryKind = entryKind
     self.weightMap = weightMap
     shardNames = shards.sorted().map(\.string)
     totalSize = try root.optionalMember("metadata")?.object()["total_size"]
+  }
+
+  /// The layer's part of its variables' names.
+  private static func layer(_ group: String) -> String {
+    var parts = group.split(separator: "/").map(String.init)
+    if parts.first == "_layer_checkpoint_dependencies" { parts[0] = "layers" }
+    return parts.joined(separator: ".")
   }
 
   /// Shards are named by one path component: an index must not reach out of its folder.
@@ -73,7 +104,7 @@ struct ShardIndex {
     for name in shardNames {
       try folder.checkStaysInside(name)
       do throws(FormatError) {
-        shards.append(try Self.openShard(InputFile(folder.path(name))))
+        shards.append(try openShard(InputFile(folder.path(name))))
       } catch  where error.code == .fileMissing {
         throw FormatError(
           .indexMissingShard, file: file, found: "\"\(name)\" is a link to nothing",
@@ -83,7 +114,16 @@ struct ShardIndex {
     return shards
   }
 
-  private static func openShard(_ file: InputFile) throws(FormatError) -> any Checkpoint {
+  private func openShard(_ file: InputFile) throws(FormatError) -> any Checkpoint {
+    if entryKind == .kerasLayer {
+      let shard = try HDF5Checkpoint(file, isShard: true)
+      guard shard.layout == .keras3 else {
+        throw FormatError(
+          .hdf5DialectUnknown, file: file.path, found: "the layout \(shard.layout.rawValue)",
+          expected: "variables of Keras 3, as the index says")
+      }
+      return shard
+    }
     let isLegacy = try PyTorchFile.isLegacy(file)
     if isLegacy { return try PyTorchFile(file) }
     return try FileKind(of: file) == .zip ? PyTorchFile(file) : SafetensorsFile(file)
@@ -106,14 +146,24 @@ struct ShardIndex {
 
     let places = Dictionary(
       uniqueKeysWithValues: shardNames.enumerated().map { (ExactString($1), $0) })
-    let missing = weightMap.filter {
-      let found = contents.shardOfTensor[ExactString($0.tensor)]
-      return found == nil || found != places[ExactString($0.shard)]
+    var shardsOfEntry: [ExactString: Set<Int>] = [:]
+    for (name, shard) in contents.shardOfTensor {
+      shardsOfEntry[ExactString(entryKind.entry(of: name.string)), default: []].insert(shard)
     }
-    try refuse(.indexTensorMissing, missing.map(\.tensor), expected: "each in the shard it names")
+    var named: [ExactString: Set<Int>] = [:]
+    var missing: [String] = []
+    for (entry, shard) in weightMap {
+      guard let place = places[ExactString(shard)] else { continue }
+      named[ExactString(entry), default: []].insert(place)
+      if shardsOfEntry[ExactString(entry)]?.contains(place) != true { missing.append(entry) }
+    }
+    try refuse(.indexTensorMissing, missing, expected: "each in the shard it names")
 
-    let named = Set(weightMap.map { ExactString($0.tensor) })
-    let extra = contents.tensors.map(\.name).filter { !named.contains(ExactString($0)) }
+    let extra = contents.tensors.map(\.name).filter { name in
+      let shards = named[ExactString(entryKind.entry(of: name))]
+      guard let shards, let shard = contents.shardOfTensor[ExactString(name)] else { return true }
+      return !shards.contains(shard)
+    }
     try refuse(.indexTensorExtra, extra, expected: "only tensors that the index names")
 
     if let (_, name) = TensorName.equivalentPair(contents.tensors.lazy.map(\.name)) {
@@ -121,6 +171,9 @@ struct ShardIndex {
         .safetensorsName, file: file, at: .tensor(name),
         found: "another name that differs only in Unicode normalisation",
         expected: "distinct names")
+    }
+    if entryKind == .kerasLayer {
+      try KerasVariables.checkComplete(contents.tensors.map(\.name), file: file)
     }
     contents.tensors.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
     return contents

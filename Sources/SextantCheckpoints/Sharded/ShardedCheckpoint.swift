@@ -1,8 +1,8 @@
 import SextantBytes
 import SextantTensor
 
-/// A checkpoint in several files, safetensors or PyTorch, bound together by an index
-/// (`*.index.json`).
+/// A checkpoint in several files, bound together by an index: safetensors or PyTorch
+/// (`*.index.json`), or HDF5 of Keras 3 (`*.weights.json`).
 ///
 /// Index and shards must agree exactly: each tensor stands in the one shard that the index names,
 /// and no shard holds another. Shards lie beside the index; links may lead to files in the folder,
@@ -10,7 +10,7 @@ import SextantTensor
 public final class ShardedCheckpoint: Checkpoint {
   /// The path of the index as the user gave it.
   public let path: String
-  /// The format of the shards, `safetensors` or `PyTorch`.
+  /// The format of the shards.
   public var format: String { shards.first?.format ?? "" }
   /// The tensors of all shards, ordered by the UTF-8 bytes of their names.
   public let tensors: [CheckpointTensor]
@@ -27,11 +27,12 @@ public final class ShardedCheckpoint: Checkpoint {
 
   /// Opens an index and all its shards.
   ///
-  /// - Throws: `file.*`, `json.*`, `index.*`, and each shard's `st.*` or `pth.*`.
+  /// - Throws: `file.*`, `json.*`, `index.*`, and each shard's `st.*`, `pth.*` or `h5.*`.
   public init(_ path: String) throws(FormatError) {
     let file = try InputFile(path)
     try FileKind(of: file).expect(.json, in: file)
-    let index = try ShardIndex(of: file)
+    let index = try ShardIndex(
+      of: file, entries: Self.isOfKeras(path) ? .kerasLayer : .tensor)
     let folder = Folder(of: path)
     try folder.checkDownloadsComplete()
     let shards = try index.openShards(in: folder)
@@ -45,6 +46,9 @@ public final class ShardedCheckpoint: Checkpoint {
     (metadata, warnings) = Self.merge(shards, total: index.totalSize, tensors: contents.tensors)
   }
 
+  /// Whether a path is that of an index by Keras 3, which names layers and not tensors.
+  static func isOfKeras(_ path: String) -> Bool { path.hasSuffix(".weights.json") }
+
   private static func merge(
     _ shards: [any Checkpoint], total: JSONValue?, tensors: [CheckpointTensor]
   ) -> (metadata: [String: String], warnings: [String]) {
@@ -55,7 +59,8 @@ public final class ShardedCheckpoint: Checkpoint {
     }
     // The sum cannot overflow: each shard's bytes lie in a file.
     let sum = tensors.reduce(0) { $0 + $1.byteCount }
-    if let total, total != .integer(Int64(sum)) {
+    // Keras writes the number with a decimal point.
+    if let total, total != .integer(Int64(sum)), total != .number(Double(sum)) {
       warnings.append("the index says total_size \(total.canonicalText), the shards hold \(sum)")
     }
     return (metadata, warnings)

@@ -15,7 +15,7 @@ import SextantTensor
 //   removal  the direction in which it is removed, of length 1 per head ("kk")
 // Rows of a [B·T, …] tensor are ordered by sequence, then by position.
 
-/// RWKV-7, as published by BlinkDL and in flash-linear-attention.
+/// RWKV-7, as published by BlinkDL, in flash-linear-attention and in keras-hub.
 public enum RWKV7: Architecture {
   /// The name in stores and artifacts.
   public static let name = "rwkv7"
@@ -56,7 +56,11 @@ public enum RWKV7: Architecture {
     }
 
     /// Derives the sizes from the tensors; a configuration (of flash-linear-attention) must agree.
-    init(_ tensors: CanonicalShapes, _ config: JSONNode?) throws(FormatError) {
+    init(_ tensors: CanonicalShapes, _ published: JSONNode?) throws(FormatError) {
+      let ofKeras = try published.flatMap { node throws(FormatError) in
+        try RWKV7KerasHub.backbone(node)
+      }
+      let config = ofKeras == nil ? published : nil
       sizes = try RWKV.Sizes(tensors, config, epsilonKey: "norm_eps")
       var epsilon = RWKV.Heads.defaultNormEpsilon
       if let config, let size = try config.optionalMember("head_dim") {
@@ -75,6 +79,7 @@ public enum RWKV7: Architecture {
       valueRank =
         sizes.layerCount > 1 ? try tensors.dimensions(of: "blocks.1.att.v1", count: 2)[0] : 0
       gateRank = try tensors.dimensions(of: "blocks.0.att.g1", count: 2)[0]
+      if let ofKeras { try RWKV7KerasHub.check(ofKeras, self) }
       guard let config else { return }
       try config.agree("head_dim", with: heads.size)
       try config.agree("num_heads", with: heads.count)
@@ -93,7 +98,7 @@ public enum RWKV7: Architecture {
   /// Whether a published `config.json` describes an RWKV-7 model.
   public static func recognises(_ config: JSONNode) -> Bool {
     guard case .object(let object) = config.value else { return false }
-    return object["model_type"] == "rwkv7"
+    return object["model_type"] == "rwkv7" || RWKV7KerasHub.describes(object)
   }
 
   /// The canonical configuration, derived from the tensors.
@@ -138,7 +143,7 @@ public enum RWKV7: Architecture {
 
   // MARK: Dialects
 
-  /// The original naming, and that of flash-linear-attention.
+  /// The original naming, and those of flash-linear-attention and keras-hub.
   public static let dialects = [
     // Some published files have values to mix into those of block 0, which no code reads.
     RWKV.original(
@@ -150,7 +155,7 @@ public enum RWKV7: Architecture {
       source: { canonical in
         let isShare = shares.contains(RWKV.lastPart(of: canonical)) && canonical.contains(".att.")
         return Dialect.Source(flaName(of: canonical), form: isShare ? .ones([0, 1]) : .plain)
-      }), gguf,
+      }), gguf, RWKV7KerasHub.dialect,
   ]
 
   /// The order in which GGUF files stack the shares.
@@ -210,7 +215,7 @@ public enum RWKV7: Architecture {
   }
 
   /// The low-rank matrices, which the original files hold as [in, out].
-  private static let lowRank: Set = ["w1", "w2", "a1", "a2", "v1", "v2", "g1", "g2"]
+  static let lowRank: Set = ["w1", "w2", "a1", "a2", "v1", "v2", "g1", "g2"]
 
   private static func flaName(of canonical: String) -> String {
     let parts = canonical.split(separator: ".")

@@ -16,7 +16,7 @@ struct Convert: ParsableCommand {
   @Argument(
     help: """
       A folder in Hugging Face layout, a .safetensors file, a PyTorch file, an .index.json of \
-      shards, or an HDF5 file.
+      shards, an HDF5 or Keras file (.h5, .weights.json, .keras), an .npz archive, or a GGUF file.
       """)
   var source: String
 
@@ -51,6 +51,11 @@ struct Convert: ParsableCommand {
       "The architecture, where the configuration does not tell.", valueName: "name"))
   var architecture: String?
 
+  @Flag(
+    name: .customLong("bf16-as-uint16"),
+    help: "Take integers of 16 bits for the bits of bfloat16 numbers, which HDF5 and NumPy lack.")
+  var bfloat16AsUInt16 = false
+
   @Flag(help: "Replace an existing file.")
   var force = false
 
@@ -63,6 +68,7 @@ struct Convert: ParsableCommand {
     options.configuration = config
     options.tokenizer = tokenizer
     options.architecture = architecture
+    options.readsUInt16AsBFloat16 = bfloat16AsUInt16
     options.replacing = force
     let conversion = try Conversion(source, options: options)
     let progress = Progress("convert", .bytes)

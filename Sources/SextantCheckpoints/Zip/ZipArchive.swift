@@ -1,6 +1,6 @@
 import SextantBytes
 
-/// A zip archive of stored members, read so strictly that no two readers can see two archives in it.
+/// A zip archive of members that are stored, or deflated where that is allowed, read so strictly that no two readers can see two archives in it.
 ///
 /// Local headers, members and directory must fill the file without a gap, each header must agree
 /// with the directory, and nothing may follow the end record. What hides from scanners in other
@@ -12,8 +12,12 @@ struct ZipArchive: Sendable {
     let name: String
     /// Where its bytes start in the file.
     let offset: Int
-    /// Bytes, which are stored as they are.
+    /// Bytes in the file.
+    let storedByteCount: Int
+    /// Bytes of the member; those in the file where it is stored as it is.
     let byteCount: Int
+    /// Whether the bytes in the file are a deflate stream.
+    let isDeflated: Bool
     /// The CRC-32 that the bytes shall have.
     let checksum: UInt32
   }
@@ -23,10 +27,11 @@ struct ZipArchive: Sendable {
 
   /// Reads the directory and all local headers.
   ///
+  /// - Parameter allowingDeflate: whether members may be compressed.
   /// - Throws: `pth.zip`, `pth.zip.directory`, `pth.zip.method`, `pth.zip.name`.
-  init(of file: InputFile) throws(FormatError) {
+  init(of file: InputFile, allowingDeflate: Bool = false) throws(FormatError) {
     let end = try ZipEnd(of: file)
-    let entries = try ZipDirectoryEntry.readAll(from: file, end)
+    let entries = try ZipDirectoryEntry.readAll(from: file, end, allowingDeflate: allowingDeflate)
       .sorted { $0.headerOffset < $1.headerOffset }
     var members: [Member] = []
     members.reserveCapacity(entries.count)

@@ -8,11 +8,17 @@ struct ZipDirectoryEntry {
   let flags: Int
   /// The CRC-32 of the data.
   let checksum: Int
-  /// Bytes of the data.
+  /// The method: 0, stored, or 8, deflate.
+  let method: Int
+  /// Bytes of the data in the file.
+  let storedByteCount: Int
+  /// Bytes of the member.
   let byteCount: Int
   /// Where the member's local header starts.
   let headerOffset: Int
 
+  /// The method whose data is a deflate stream.
+  static let deflate = 8
   /// The flag that sizes and checksum follow the data.
   static let descriptorFlag = 1 << 3
   private static let allowedFlags = descriptorFlag | 1 << 11
@@ -22,7 +28,7 @@ struct ZipDirectoryEntry {
   ///
   /// - Throws: `pth.zip`, `pth.zip.method`, `pth.zip.name`.
   static func readAll(
-    from file: InputFile, _ end: ZipEnd
+    from file: InputFile, _ end: ZipEnd, allowingDeflate: Bool
   ) throws(FormatError) -> [ZipDirectoryEntry] {
     let reader = ByteReader(
       try file.read(at: end.directory.lowerBound, count: end.directory.count),
@@ -34,7 +40,7 @@ struct ZipDirectoryEntry {
     var names = Set<String>()
     var position = 0
     for _ in 0..<end.memberCount {
-      let entry = try read(from: reader, at: &position)
+      let entry = try read(from: reader, at: &position, allowingDeflate)
       // By canonical equivalence, because file systems and other readers may compare that way.
       guard names.insert(entry.name).inserted else {
         throw FormatError(
@@ -50,7 +56,7 @@ struct ZipDirectoryEntry {
   }
 
   private static func read(
-    from reader: ByteReader, at position: inout Int
+    from reader: ByteReader, at position: inout Int, _ allowingDeflate: Bool
   ) throws(FormatError) -> ZipDirectoryEntry {
     let start = position
     guard reader.bytes.count - start >= fixedByteCount else {
@@ -76,22 +82,23 @@ struct ZipDirectoryEntry {
       throw refusal(
         reader, start, "flags 0x\(String(flags, radix: 16))", "no encryption or comment")
     }
-    guard method == 0 else {
+    guard method == 0 || allowingDeflate && method == deflate else {
       throw FormatError(
         .pytorchZipMethod, file: reader.file, at: .offset(reader.baseOffset + start),
-        found: "method \(method) for \"\(name)\"", expected: "0, stored")
+        found: "method \(method) for \"\(name)\"",
+        expected: allowingDeflate ? "0, stored, or 8, deflate" : "0, stored")
     }
     let extra = try reader.slice(at: start + fixedByteCount + nameCount, count: extraCount)
     guard
       let wide = try widened(
         [sizes.1, sizes.0, reader.zipNumber(at: start + 42, 4)], extra, reader.file),
-      wide[0] == wide[1]
+      method == deflate || wide[0] == wide[1]
     else {
       throw refusal(reader, start, "sizes that contradict each other", "those of a stored member")
     }
     return ZipDirectoryEntry(
       name: name, flags: flags, checksum: try reader.zipNumber(at: start + 16, 4),
-      byteCount: wide[0], headerOffset: wide[2])
+      method: method, storedByteCount: wide[1], byteCount: wide[0], headerOffset: wide[2])
   }
 
   /// Numbers of 32 bits, with those that are saturated taken from the extra field of 64-bit sizes.

@@ -35,7 +35,8 @@ enum ZipLocalHeader {
       throw refusal("a header of \(headerByteCount) bytes", "one that ends before the next")
     }
     let names = try file.read(at: start + fixedByteCount, count: nameCount + extraCount)
-    guard flags == entry.flags, method == 0, names.prefix(nameCount).elementsEqual(entry.name.utf8)
+    guard flags == entry.flags, method == entry.method,
+      names.prefix(nameCount).elementsEqual(entry.name.utf8)
     else { throw refusal("another name, method or flags", "those of the directory") }
     guard let extra = ZipArchive.extraFields(names.dropFirst(nameCount)),
       extra.allSatisfy({ ZipArchive.knownFields.contains($0.identifier) })
@@ -44,8 +45,16 @@ enum ZipLocalHeader {
     let stated = try [14, 18, 22].map { place throws(FormatError) in
       try header.zipNumber(at: place, 4)
     }
-    let actual = [entry.checksum, entry.byteCount, entry.byteCount]
-    let wide = extra.first { $0.identifier == ZipArchive.zip64Field } != nil
+    let actual = [entry.checksum, entry.storedByteCount, entry.byteCount]
+    let sizes = extra.first { $0.identifier == ZipArchive.zip64Field }?.bytes
+    if let sizes, sizes.count == 16 {
+      let sizes = ByteReader(sizes, file: file.path)
+      let wide = try [sizes.zipNumber(at: 0, 8), sizes.zipNumber(at: 8, 8)]
+      guard wide == [entry.byteCount, entry.storedByteCount] || wide == [0, 0] else {
+        throw refusal("another 64-bit size", "that of the directory")
+      }
+    }
+    let wide = sizes != nil
     let follows = entry.flags & ZipDirectoryEntry.descriptorFlag != 0
     for (stated, actual) in zip(stated, actual) {
       // Sizes that follow the data are zero here; wide ones are saturated.
@@ -53,17 +62,19 @@ enum ZipLocalHeader {
         throw refusal("another checksum or size", "those of the directory")
       }
     }
-    guard entry.byteCount <= next - start - headerByteCount else {
-      throw refusal("\(entry.byteCount) bytes of data", "at most \(next - start - headerByteCount)")
+    guard entry.storedByteCount <= next - start - headerByteCount else {
+      throw refusal(
+        "\(entry.storedByteCount) bytes of data", "at most \(next - start - headerByteCount)")
     }
-    let dataEnd = start + headerByteCount + entry.byteCount
+    let dataEnd = start + headerByteCount + entry.storedByteCount
     if follows {
       try checkDescriptor(actual, file, dataEnd..<next)
     } else if dataEnd != next {
       throw refusal("\(next - dataEnd) bytes that belong to no member", "the next member")
     }
     return ZipArchive.Member(
-      name: entry.name, offset: start + headerByteCount, byteCount: entry.byteCount,
+      name: entry.name, offset: start + headerByteCount, storedByteCount: entry.storedByteCount,
+      byteCount: entry.byteCount, isDeflated: entry.method == ZipDirectoryEntry.deflate,
       checksum: UInt32(truncatingIfNeeded: entry.checksum))
   }
 

@@ -1,0 +1,155 @@
+import CHDF5
+import SextantBytes
+
+/// The names of a file's tensors, which each layout spells in its own way.
+struct TensorNames {
+  /// The layout.
+  let layout: HDF5Layout
+  /// Attributes of the root that describe a Keras model, code included: nobody interprets them.
+  let descriptions: [String]
+  /// The names that attributes give to datasets, by path.
+  private let listed: [ExactString: String]
+
+  /// What Keras 2.13 and TensorFlow call the group that is `layers` elsewhere.
+  private static let oldLayers = "_layer_checkpoint_dependencies"
+
+  /// Tells the layout of a file with these datasets and groups.
+  ///
+  /// - Throws: `h5.dialect.ambiguous`, `h5.keras.names`, `h5.attribute`, `h5.invalid`.
+  init(
+    datasets: [String], groups: Set<ExactString>, _ file: borrowing HDF5File
+  ) throws(FormatError) {
+    let numbered = datasets.filter { HDF5Layout.isNumbered(Self.parts(of: $0)) }
+    let lists = try KerasLists.group(groups, file)
+    if let first = numbered.first, lists != nil || numbered.count < datasets.count {
+      let other = datasets.first { !HDF5Layout.isNumbered(Self.parts(of: $0)) }
+      throw FormatError(
+        .hdf5DialectAmbiguous, at: .tensor(first),
+        found: lists.map { "numbered variables, and layer_names at \($0)" }
+          ?? "numbered variables, and \(other ?? "") without a number",
+        expected: "one layout")
+    }
+    if groups.contains(ExactString("/layers")), groups.contains(ExactString("/\(Self.oldLayers)")) {
+      throw FormatError(
+        .hdf5DialectAmbiguous, found: "both layers and \(Self.oldLayers)", expected: "one of them")
+    }
+    if let lists {
+      layout = .keras2
+      listed = try KerasLists.names(in: lists, datasets: datasets, groups: groups, file)
+    } else {
+      layout = numbered.isEmpty ? .flat : .keras3
+      listed = [:]
+    }
+    descriptions = layout == .flat ? [] : ["model_config", "training_config"]
+  }
+
+  /// The tensor's name, or nil for what an optimizer keeps.
+  ///
+  /// - Throws: `h5.keras.names` for a dataset that no list names.
+  func name(of path: String) throws(FormatError) -> String? {
+    var parts = Self.parts(of: path)
+    switch layout {
+    case .flat: break
+    case .keras3:
+      if parts.first == "optimizer" { return nil }
+      if parts.first == Self.oldLayers { parts[0] = "layers" }
+    case .keras2:
+      if let name = listed[ExactString(path)] { return name }
+      if parts.first == "optimizer_weights" { return nil }
+      throw FormatError(
+        .hdf5KerasNames, at: .tensor(path), found: "a dataset that no weight_names names",
+        expected: "only weights of the listed layers")
+    }
+    return parts.joined(separator: ".")
+  }
+
+  /// The parts of a path that starts with "/".
+  static func parts(of path: String) -> [String] {
+    path.utf8.dropFirst().split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+      .map { String(decoding: $0, as: UTF8.self) }
+  }
+}
+
+/// The lists of layers and weights in which Keras 2 keeps names and order.
+enum KerasLists {
+  /// The path of the group that lists the layers, "" for the root; nil where there is none.
+  ///
+  /// - Throws: `h5.dialect.ambiguous` where there are two, `h5.invalid`.
+  static func group(
+    _ groups: Set<ExactString>, _ file: borrowing HDF5File
+  ) throws(FormatError) -> String? {
+    var found: [String] = []
+    for path in ["", "/model_weights"] where path.isEmpty || groups.contains(ExactString(path)) {
+      let group = try file.object(path.isEmpty ? "/" : path)
+      let names: [String] = ["layer_names", "layer_names0"]
+      if names.contains(where: { name in unsafe H5Aexists(group.id, name) > 0 }) {
+        found.append(path)
+      }
+    }
+    guard found.count < 2 else {
+      throw FormatError(
+        .hdf5DialectAmbiguous, found: "layer_names at the root and at /model_weights",
+        expected: "one list of layers")
+    }
+    return found.first
+  }
+
+  /// The tensors' names by the datasets' paths.
+  ///
+  /// - Throws: `h5.keras.names`, `h5.attribute`, `h5.invalid`.
+  static func names(
+    in root: String, datasets: [String], groups: Set<ExactString>, _ file: borrowing HDF5File
+  ) throws(FormatError) -> [ExactString: String] {
+    let paths = Set(datasets.map { ExactString($0) })
+    var names: [ExactString: String] = [:]
+    let top = "top_level_model_weights"
+    var layers = try Attributes.list(
+      "layer_names", of: file.object(root.isEmpty ? "/" : root), path: root)
+    if groups.contains(ExactString("\(root)/\(top)")), !layers.contains(top) { layers.append(top) }
+    for layer in layers {
+      let group = "\(root)/\(layer)"
+      guard groups.contains(ExactString(group)) else {
+        throw FormatError(
+          .hdf5KerasNames, at: .tensor(group), found: "no such group",
+          expected: "a group for each of layer_names")
+      }
+      for weight in try Attributes.list("weight_names", of: file.object(group), path: group) {
+        let path = "\(group)/\(weight)"
+        guard paths.contains(ExactString(path)) else {
+          throw FormatError(
+            .hdf5KerasNames, at: .tensor(path), found: "no such dataset",
+            expected: "a dataset for each of weight_names")
+        }
+        guard names.updateValue(tensorName(weight), forKey: ExactString(path)) == nil else {
+          throw FormatError(
+            .hdf5KerasNames, at: .tensor(path), found: "a weight that is named twice",
+            expected: "each once")
+        }
+      }
+    }
+    return names
+  }
+
+  /// `layer/h_._0/kernel:0` is `layer.h.0.kernel`: TensorFlow numbers a variable's outputs, and
+  /// transformers mark places in a list by `_._`.
+  private static func tensorName(_ weight: String) -> String {
+    var bytes = Array(weight.utf8)
+    if let colon = bytes.lastIndex(of: UInt8(ascii: ":")), colon + 1 < bytes.count,
+      bytes[(colon + 1)...].allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })
+    {
+      bytes.removeSubrange(colon...)
+    }
+    var name: [UInt8] = []
+    var rest = bytes[...]
+    while let byte = rest.first {
+      if rest.starts(with: "_._".utf8) {
+        name.append(UInt8(ascii: "."))
+        rest = rest.dropFirst(3)
+      } else {
+        name.append(byte == UInt8(ascii: "/") ? UInt8(ascii: ".") : byte)
+        rest = rest.dropFirst()
+      }
+    }
+    return String(decoding: name, as: UTF8.self)
+  }
+}
