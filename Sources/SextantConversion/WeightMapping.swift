@@ -44,7 +44,8 @@ struct WeightMapping {
     }
     guard missing.isEmpty else {
       throw FormatError(
-        dialect.countsVariables ? .hdf5KerasCount : .modelTensorMissing, file: path, found: "no \(Self.list(missing))",
+        dialect.countsVariables ? .hdf5KerasCount : .modelTensorMissing, file: path,
+        found: "no \(Self.list(missing))",
         expected: "\(specs.count) tensors of \(architecture.name)")
     }
     let used = Set(sources.values.map { ExactString($0.name) })
@@ -53,7 +54,8 @@ struct WeightMapping {
     }
     guard unexpected.isEmpty else {
       throw FormatError(
-        dialect.countsVariables ? .hdf5KerasCount : .modelTensorUnexpected, file: path, found: Self.list(unexpected),
+        dialect.countsVariables ? .hdf5KerasCount : .modelTensorUnexpected, file: path,
+        found: Self.list(unexpected),
         expected: "\(specs.count) tensors of \(architecture.name)")
     }
     for spec in specs {

@@ -29,13 +29,14 @@ struct CanonicalShapes {
 
   /// The dimensions of a tensor, in the architecture's order.
   ///
-  /// - Throws: `model.tensor-missing`, and `model.shape` for another number of dimensions or one that
+  /// - Throws: `model.tensor-missing` or `h5.keras.count`, and `model.shape` for another number of dimensions or one that
   ///   no model has.
   func dimensions(of name: String, count: Int) throws(FormatError) -> [Int] {
     let source = dialect.source(name)
     guard let shape = checkpoint.shape(ofAny: [source.name]) else {
       throw FormatError(
-        .modelTensorMissing, found: "no \(source.name)", expected: "a tensor of every such model")
+        dialect.countsVariables ? .hdf5KerasCount : .modelTensorMissing, found: "no \(source.name)",
+        expected: "a tensor of every such model")
     }
     guard shape.count == count, shape.allSatisfy({ (1...(1 << 24)).contains($0) }) else {
       throw FormatError(

@@ -20,7 +20,7 @@ enum Attributes {
     of group: borrowing Handle, except skipped: [String], notes: inout [String]
   ) throws(FormatError) -> [(key: String, value: String)] {
     var texts: [(key: String, value: String)] = []
-    for name in try names(of: group) {
+    for name in try names(of: group) where !name.hasPrefix("layer_names") || skipped.isEmpty {
       if skipped.contains(name) {
         notes.append("skipped the attribute \(name), which describes the model to Keras")
       } else if let text = try text(name, of: group) {

@@ -10,7 +10,8 @@ import Testing
 ///
 /// `fake-reader.sh` takes the reader's place and runs the "HDF5 file", a shell script.
 @Suite struct HDF5ReaderTests {
-  private static let hello = HDF5ReaderMessage.hello(version: HDF5ReaderMessage.version).encoded()
+  private static let hello =
+    HDF5ReaderMessage.hello(version: HDF5ReaderMessage.version).encoded()
     + HDF5ReaderMessage.layout(.flat).encoded()
   private static let weight =
     HDF5ReaderMessage.tensor(name: "weight", dataType: "F32", shape: [2]).encoded()

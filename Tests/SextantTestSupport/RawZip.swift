@@ -3,7 +3,7 @@ import SextantBytes
 /// Bytes of zip archives, good and bad.
 public enum RawZip {
   /// A member, and what its records say of it where that is not the truth.
-  public struct Member {
+  public struct Member: Sendable {
     /// The name in the directory.
     public var name: String
     /// The data.
@@ -22,6 +22,8 @@ public enum RawZip {
     public var localByteCount: Int?
     /// The size in the directory.
     public var byteCount: Int?
+    /// Bytes before packing, in both records.
+    public var unpackedByteCount: Int?
     /// The extra block of the local header.
     public var extra: [UInt8] = []
     /// Sizes stand behind the data, in the form of 4 or of 8 bytes.
@@ -83,8 +85,8 @@ public enum RawZip {
     let byteCount = follows ? 0 : member.localByteCount ?? member.bytes.count
     return [0x50, 0x4B, 3, 4] + number(0, 2) + number(member.localFlags ?? flags(member), 2)
       + number(member.method, 2) + number(0, 4) + number(follows ? 0 : checksum(member), 4)
-      + number(byteCount, 4) + number(byteCount, 4) + number(name.count, 2)
-      + number(member.extra.count, 2) + name + member.extra
+      + number(byteCount, 4) + number(member.unpackedByteCount ?? byteCount, 4)
+      + number(name.count, 2) + number(member.extra.count, 2) + name + member.extra
   }
 
   private static func descriptor(_ member: Member) -> [UInt8] {
@@ -104,7 +106,8 @@ public enum RawZip {
     return [0x50, 0x4B, 1, 2] + number(0, 4) + number(flags(member), 2) + number(member.method, 2)
       + number(0, 4) + number(checksum(member), 4)
       + number(member.isWide ? saturated : byteCount, 4)
-      + number(member.isWide ? saturated : byteCount, 4) + number(name.count, 2)
+      + number(member.isWide ? saturated : member.unpackedByteCount ?? byteCount, 4)
+      + number(name.count, 2)
       + number(extra.count, 2) + number(0, 10) + number(member.isWide ? saturated : offset, 4)
       + name + extra
   }

@@ -38,7 +38,8 @@ enum KerasVariables {
       if let gap = (0..<found.count).first(where: { !found.contains($0) }) {
         throw FormatError(
           .hdf5KerasIndexGap, file: file, at: .tensor(layer.string),
-          found: "\(found.count) variables without number \(gap)", expected: "0 to \(found.count - 1)")
+          found: "\(found.count) variables without number \(gap)",
+          expected: "0 to \(found.count - 1)")
       }
     }
   }

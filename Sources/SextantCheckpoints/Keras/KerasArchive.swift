@@ -27,7 +27,8 @@ enum KerasArchive {
     guard let weights = archive.members.first(where: { $0.name == weights }), !weights.isDeflated
     else {
       throw FormatError(
-        .zipMethod, file: file.path, found: "packed weights", expected: "weights stored as they are")
+        .zipMethod, file: file.path, found: "packed weights", expected: "weights stored as they are"
+      )
     }
     var metadata: [String: String] = [:]
     if let member = archive.members.first(where: { $0.name == configuration }) {

@@ -46,14 +46,16 @@ struct ArrayHeader: Equatable {
     var parser = PythonDictionary(bytes[start..<start + count])
     guard let fields = parser.fields() else {
       throw refusal(
-        .numpyHeader, "\"\(String(decoding: bytes[start..<start + min(count, 80)], as: UTF8.self))\"",
+        .numpyHeader,
+        "\"\(String(decoding: bytes[start..<start + min(count, 80)], as: UTF8.self))\"",
         "'descr', 'fortran_order' and 'shape'")
     }
     guard let (dataType, isBigEndian) = Self.type(fields.type) else {
       throw refusal(
         .numpyDataType, "'\(fields.type)'", "f2, f4, f8, i1 to i8, u1 to u8 or b1, in either order")
     }
-    guard fields.shape.count <= Self.rankLimit, dataType.byteCount(shape: fields.shape) != nil else {
+    guard fields.shape.count <= Self.rankLimit, dataType.byteCount(shape: fields.shape) != nil
+    else {
       throw refusal(.numpyShape, "\(fields.shape)", "at most \(Self.rankLimit) dimensions")
     }
     self.dataType = dataType

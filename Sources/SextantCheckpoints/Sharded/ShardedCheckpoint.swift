@@ -43,14 +43,14 @@ public final class ShardedCheckpoint: Checkpoint {
     self.shards = shards
     shardOfTensor = contents.shardOfTensor
     tensors = contents.tensors
-    (metadata, warnings) = Self.merge(shards, total: index.totalSize, tensors: contents.tensors)
+    (metadata, warnings) = Self.merge(shards, index, contents.tensors)
   }
 
   /// Whether a path is that of an index by Keras 3, which names layers and not tensors.
   static func isOfKeras(_ path: String) -> Bool { path.hasSuffix(".weights.json") }
 
   private static func merge(
-    _ shards: [any Checkpoint], total: JSONValue?, tensors: [CheckpointTensor]
+    _ shards: [any Checkpoint], _ index: ShardIndex, _ tensors: [CheckpointTensor]
   ) -> (metadata: [String: String], warnings: [String]) {
     var warnings: [String] = []
     var metadata = shards.first?.metadata ?? [:]
@@ -60,7 +60,10 @@ public final class ShardedCheckpoint: Checkpoint {
     // The sum cannot overflow: each shard's bytes lie in a file.
     let sum = tensors.reduce(0) { $0 + $1.byteCount }
     // Keras writes the number with a decimal point.
-    if let total, total != .integer(Int64(sum)), total != .number(Double(sum)) {
+    let isRight =
+      index.totalSize == .integer(Int64(sum))
+      || index.entryKind == .kerasLayer && index.totalSize == .number(Double(sum))
+    if let total = index.totalSize, !isRight {
       warnings.append("the index says total_size \(total.canonicalText), the shards hold \(sum)")
     }
     return (metadata, warnings)
