@@ -90,21 +90,29 @@ public struct TokenBatch: Sendable, Equatable {
 
 /// A language model: tokens in, logits out, with every site open to a tap.
 ///
-/// Prefill and decode are one code path with different T. A run touches nothing but the state that
-/// it is given, so that one model serves any number of sequences.
+/// All models are a stream that blocks read and add to: an architecture says how tokens enter it,
+/// what a block does to it, and how logits leave it. Prefill and decode are one code path with
+/// different T. A run touches nothing but the state that it is given, so that one model serves any
+/// number of sequences.
 public protocol LanguageModel: AnyObject, Sendable {
   /// What the model is.
   var description: ModelDescription { get }
 
-  /// Runs T tokens of B sequences in one piece, from `state`, which is advanced.
+  /// What makes logits of the stream that leaves the last block; a lens asks it of other blocks.
+  var readout: Readout { get }
+
+  /// The stream before the first block.
   ///
-  /// Callers use `run`, which checks its arguments and cuts long inputs.
+  /// - Parameter position: the position of the first token in its sequence.
+  func embed(_ tokens: TokenBatch, at position: Int) -> BlockStream
+
+  /// Runs one block: what it computes is shown to the tap by `pass.add`, which adds it to the stream.
   ///
-  /// - Returns: logits [B·S, V], S positions per sequence as `logits` says.
-  /// - Throws: what `tap` throws.
-  func forward(
-    _ tokens: TokenBatch, _ state: inout State, logits: LogitSelection, tap: (any Tap)?
-  ) throws(FormatError) -> Tensor
+  /// - Parameter state: of every block; this one's part is advanced by T tokens.
+  /// - Throws: what the tap throws.
+  func run(
+    block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
+  ) throws(FormatError)
 }
 
 extension LanguageModel {
@@ -142,8 +150,10 @@ extension LanguageModel {
         (first + 1..<end).first { visits.before.contains($0) || visits.after.contains($0 - 1) }
       let next = min(stop ?? end, first + pieceLength)
       let selection: LogitSelection = if case .last = logits, next < end { .none } else { logits }
-      let piece = try forward(
-        tokens.slice(first - start..<next - start), &state, logits: selection, tap: tap)
+      var stream = try begin(
+        tokens.slice(first - start..<next - start), at: first, tap: tap)
+      try run(&stream, through: 0..<description.layerCount, &state, tap: tap)
+      let piece = try finish(stream, logits: selection, tap: tap)  // [B·S, V]
       if piece.count > 0 { pieces.append(piece) }
       if visits.after.contains(next - 1) {
         try visitState(&state, .after, tokens.slice(next - 1 - start..<next - start), next - 1, tap)

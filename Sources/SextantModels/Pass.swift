@@ -1,18 +1,17 @@
 import SextantBytes
 import SextantTensor
 
-/// One run through a model, as an architecture's forward pass sees it: what stands between the
-/// values and the tap, and what all architectures do alike after their last block.
-struct Pass {
+/// One run through a model, as its blocks see it: what stands between the values and the tap.
+public struct Pass {
   private let tap: (any Tap)?
   private let context: TapContext
 
-  /// A run of `tokens` that starts at `position`.
-  init(_ tokens: TokenBatch, at position: Int, _ tap: (any Tap)?) {
-    self.tap = tap
-    context = TapContext(
-      batch: tokens.batch, positions: position..<position + tokens.length,
-      tokens: tokens.sequences)
+  /// A run of the tokens of a stream.
+  init(_ stream: BlockStream, _ tap: (any Tap)?) {
+    self.init(
+      tap,
+      TapContext(
+        batch: stream.batch, positions: stream.positions, tokens: stream.tokens.sequences))
   }
 
   private init(_ tap: (any Tap)?, _ context: TapContext) {
@@ -32,6 +31,15 @@ struct Pass {
     }
   }
 
+  /// Shows the tap what a part of a block computed, [B·T, D], and adds it to the stream.
+  func add(
+    _ value: Tensor, of part: String, in block: Int, to stream: inout BlockStream
+  ) throws(FormatError) {
+    var value = value
+    try visit(.part(block: block, name: part), &value)
+    Kernels.add(value, to: &stream.residual)
+  }
+
   /// The final norm and the head.
   ///
   /// The norm is taken of every position when the tap wants to see it, else of those that need
@@ -39,24 +47,20 @@ struct Pass {
   ///
   /// - Parameters:
   ///   - residual: [B·T, D], what leaves the last block.
-  ///   - head: [V, D].
-  ///   - scale: what the logits are multiplied by.
-  ///   - finalNorm: [rows, D] to [rows, D].
   /// - Returns: [B·S, V].
   func logits(
-    of residual: Tensor, _ selection: LogitSelection, head: Tensor, scale: Float = 1,
-    finalNorm: (Tensor) -> Tensor
+    of residual: Tensor, _ selection: LogitSelection, _ readout: Readout
   ) throws(FormatError) -> Tensor {
     let length = context.positions.count
     let showsNorm = tap?.wants(.finalNorm) ?? false
     var normed = residual
     if showsNorm {
-      normed = finalNorm(residual)  // [B·T, D]
+      normed = readout.norm(residual)  // [B·T, D]
       try visit(.finalNorm, &normed)
     }
-    var place = context
+    var place = context  // of the rows that get logits
     switch selection {
-    case .none: return Tensor(zeros: [0, head.shape[0]])
+    case .none: return Tensor(zeros: [0, readout.head.shape[0]])
     case .all: break
     case .last:
       let rows = (0..<context.batch).map { $0 * length + length - 1 }
@@ -64,9 +68,8 @@ struct Pass {
       place = TapContext(
         batch: context.batch, positions: context.positions.suffix(1))
     }
-    if !showsNorm { normed = finalNorm(normed) }  // [B·S, D]
-    var logits = Linear.apply(normed, weight: head)  // [B·S, V]
-    if scale != 1 { Kernels.scale(&logits, by: scale) }
+    if !showsNorm { normed = readout.norm(normed) }  // [B·S, D]
+    var logits = readout.logits(normed: normed)  // [B·S, V]
     try Pass(tap, place).visit(.logits, &logits)
     return logits
   }

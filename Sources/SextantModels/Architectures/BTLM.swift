@@ -240,20 +240,20 @@ public enum BTLM: Architecture {
 
   /// The weights of one block.
   private struct Block: Sendable {
-    let attentionNorm: LayerNorm
+    let attentionNorm: Norm
     let queryKeyValue: Projection  // [3 D, D]
     let output: Projection  // [D, D]
-    let mlpNorm: LayerNorm
+    let mlpNorm: Norm
     let up: Projection  // [F, D]
     let gate: Projection  // [F, D]
     let down: Projection  // [D, F]
 
-    init(_ weights: StoredWeights, _ index: Int, epsilon: Float) {
+    init(_ weights: StoredWeights, _ index: Int, epsilon: Double) {
       let prefix = "blocks.\(index)."
-      attentionNorm = LayerNorm(weights, prefix + "ln_1", epsilon: epsilon)
+      attentionNorm = .layer(weights, prefix + "ln_1", epsilon: epsilon)
       queryKeyValue = Projection(weights, prefix + "attn.c_attn")
       output = Projection(weights, prefix + "attn.c_proj")
-      mlpNorm = LayerNorm(weights, prefix + "ln_2", epsilon: epsilon)
+      mlpNorm = .layer(weights, prefix + "ln_2", epsilon: epsilon)
       up = Projection(weights, prefix + "mlp.c_fc")
       gate = Projection(weights, prefix + "mlp.c_fc2")
       down = Projection(weights, prefix + "mlp.c_proj")
@@ -264,11 +264,9 @@ public enum BTLM: Architecture {
     let description: ModelDescription
     private let attention: CausalAttention
     private let embeddingScale: Float
-    private let logitScale: Float
     private let embedding: Tensor  // [V, D]
     private let blocks: [Block]
-    private let finalNorm: LayerNorm
-    private let head: Tensor  // [V, D]
+    let readout: Readout
 
     init(_ c: Configuration, _ weights: StoredWeights, _ description: ModelDescription) {
       self.description = description
@@ -277,36 +275,29 @@ public enum BTLM: Architecture {
         heads: c.headCount, keyHeads: c.headCount, width: c.headWidth,
         scale: 1 / (c.dividesScoresByWidth ? width : width.squareRoot()),
         slopes: weights.vector("alibi.slopes"))
-      let epsilon = Float(c.normEpsilon)
       embeddingScale = Float(c.embeddingScale)
-      logitScale = Float(c.logitScale)
       embedding = weights.matrix(tiedPair.embedding)
-      blocks = (0..<c.layerCount).map { Block(weights, $0, epsilon: epsilon) }
-      finalNorm = LayerNorm(weights, "final_norm", epsilon: epsilon)
-      head = c.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head)
+      blocks = (0..<c.layerCount).map { Block(weights, $0, epsilon: c.normEpsilon) }
+      readout = Readout(
+        norm: .layer(weights, "final_norm", epsilon: c.normEpsilon),
+        head: c.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head),
+        scale: Float(c.logitScale))
     }
 
-    func forward(
-      _ tokens: TokenBatch, _ state: inout State, logits: LogitSelection, tap: (any Tap)?
-    ) throws(FormatError) -> Tensor {
-      let pass = Pass(tokens, at: state.position, tap)
-      var residual = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
-      Kernels.scale(&residual, by: embeddingScale)
-      try pass.visit(.embedding, &residual)
-      for (index, block) in blocks.enumerated() {
-        try pass.visit(.input(block: index), &residual)
-        var attended = attend(block, residual, &state.sequences[index])  // [B·T, D]
-        try pass.visit(.part(block: index, name: "attention"), &attended)
-        Kernels.add(attended, to: &residual)
-        var transformed = perceptron(block, residual)  // [B·T, D]
-        try pass.visit(.part(block: index, name: "mlp"), &transformed)
-        Kernels.add(transformed, to: &residual)
-        try pass.visit(.output(block: index), &residual)
-      }
-      state.position += tokens.length
-      return try pass.logits(of: residual, logits, head: head, scale: logitScale) {
-        finalNorm($0)
-      }
+    func embed(_ tokens: TokenBatch, at position: Int) -> BlockStream {
+      var stream = BlockStream(tokens, at: position, embedding: embedding)
+      Kernels.scale(&stream.residual, by: embeddingScale)
+      return stream
+    }
+
+    func run(
+      block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
+    ) throws(FormatError) {
+      let block = blocks[index]
+      let attended = attend(block, stream.residual, &state.sequences[index])  // [B·T, D]
+      try pass.add(attended, of: "attention", in: index, to: &stream)
+      let transformed = perceptron(block, stream.residual)  // [B·T, D]
+      try pass.add(transformed, of: "mlp", in: index, to: &stream)
     }
 
     private func attend(_ block: Block, _ input: Tensor, _ state: inout [PagedRows]) -> Tensor {

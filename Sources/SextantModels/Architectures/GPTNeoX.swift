@@ -276,19 +276,19 @@ public enum GPTNeoX: Architecture {
 
   /// The weights of one block.
   private struct Block: Sendable {
-    let attentionNorm: LayerNorm
+    let attentionNorm: Norm
     let queryKeyValue: Projection  // [3 D, D]
     let output: Projection  // [D, D]
-    let mlpNorm: LayerNorm
+    let mlpNorm: Norm
     let up: Projection  // [F, D]
     let down: Projection  // [D, F]
 
-    init(_ weights: StoredWeights, _ index: Int, epsilon: Float) {
+    init(_ weights: StoredWeights, _ index: Int, epsilon: Double) {
       let prefix = "blocks.\(index)."
-      attentionNorm = LayerNorm(weights, prefix + "input_layernorm", epsilon: epsilon)
+      attentionNorm = .layer(weights, prefix + "input_layernorm", epsilon: epsilon)
       queryKeyValue = Projection(weights, prefix + "attention.query_key_value")
       output = Projection(weights, prefix + "attention.dense")
-      mlpNorm = LayerNorm(weights, prefix + "post_attention_layernorm", epsilon: epsilon)
+      mlpNorm = .layer(weights, prefix + "post_attention_layernorm", epsilon: epsilon)
       up = Projection(weights, prefix + "mlp.dense_h_to_4h")
       down = Projection(weights, prefix + "mlp.dense_4h_to_h")
     }
@@ -300,8 +300,7 @@ public enum GPTNeoX: Architecture {
     private let attention: CausalAttention
     private let embedding: Tensor  // [V, D]
     private let blocks: [Block]
-    private let finalNorm: LayerNorm
-    private let head: Tensor  // [V, D]
+    let readout: Readout
 
     init(_ c: Configuration, _ weights: StoredWeights, _ description: ModelDescription) {
       self.description = description
@@ -309,48 +308,40 @@ public enum GPTNeoX: Architecture {
       attention = CausalAttention(
         heads: c.headCount, keyHeads: c.headCount, width: c.headWidth,
         scale: 1 / Float(c.headWidth).squareRoot())
-      let epsilon = Float(c.normEpsilon)
       embedding = weights.matrix(tiedPair.embedding)
-      blocks = (0..<c.layerCount).map { Block(weights, $0, epsilon: epsilon) }
-      finalNorm = LayerNorm(weights, "final_norm", epsilon: epsilon)
-      head = c.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head)
+      blocks = (0..<c.layerCount).map { Block(weights, $0, epsilon: c.normEpsilon) }
+      readout = Readout(
+        norm: .layer(weights, "final_norm", epsilon: c.normEpsilon),
+        head: c.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head))
     }
 
-    func forward(
-      _ tokens: TokenBatch, _ state: inout State, logits: LogitSelection, tap: (any Tap)?
-    ) throws(FormatError) -> Tensor {
-      let pass = Pass(tokens, at: state.position, tap)
-      let angles = configuration.rotary.angles(  // [T, R / 2], R of W channels turn
-        state.position..<state.position + tokens.length)
-      var residual = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
-      try pass.visit(.embedding, &residual)
-      for (index, block) in blocks.enumerated() {
-        try pass.visit(.input(block: index), &residual)
-        let input = residual  // [B·T, D]
-        var attended = attend(block, input, &state.sequences[index], angles)  // [B·T, D]
-        try pass.visit(.part(block: index, name: "attention"), &attended)
-        Kernels.add(attended, to: &residual)
-        var transformed = perceptron(  // [B·T, D]
-          block, configuration.isParallel ? input : residual)
-        try pass.visit(.part(block: index, name: "mlp"), &transformed)
-        Kernels.add(transformed, to: &residual)
-        try pass.visit(.output(block: index), &residual)
-      }
-      state.position += tokens.length
-      return try pass.logits(of: residual, logits, head: head) { finalNorm($0) }
+    func embed(_ tokens: TokenBatch, at position: Int) -> BlockStream {
+      var stream = BlockStream(tokens, at: position, embedding: embedding)
+      stream.angles = configuration.rotary.angles(stream.positions)  // [T, R / 2], R of W turn
+      return stream
+    }
+
+    func run(
+      block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
+    ) throws(FormatError) {
+      let (block, input) = (blocks[index], stream.residual)  // [B·T, D]
+      let attended = attend(block, stream, &state.sequences[index])  // [B·T, D]
+      try pass.add(attended, of: "attention", in: index, to: &stream)
+      let transformed = perceptron(  // [B·T, D]
+        block, configuration.isParallel ? input : stream.residual)
+      try pass.add(transformed, of: "mlp", in: index, to: &stream)
     }
 
     private func attend(
-      _ block: Block, _ input: Tensor, _ state: inout [PagedRows],
-      _ angles: (cosines: Tensor, sines: Tensor)
+      _ block: Block, _ stream: BlockStream, _ state: inout [PagedRows]
     ) -> Tensor {
       let (heads, width) = (attention.heads, attention.width)
       let parts = (0..<3).map {
         HeadColumns(first: $0 * width, count: heads, width: width, stride: 3 * width)
       }
-      var joint = block.queryKeyValue(block.attentionNorm(input))  // [B·T, 3 D]
-      Kernels.rotate(&joint, parts[0], by: angles)
-      Kernels.rotate(&joint, parts[1], by: angles)
+      var joint = block.queryKeyValue(block.attentionNorm(stream.residual))  // [B·T, 3 D]
+      stream.rotate(&joint, parts[0])
+      stream.rotate(&joint, parts[1])
       let mixed = attention.attend(  // [B·T, D]
         query: (joint, parts[0]), key: (joint, parts[1]), value: (joint, parts[2]), &state)
       return block.output(mixed)  // [B·T, D]

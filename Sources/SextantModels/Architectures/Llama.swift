@@ -281,24 +281,24 @@ public enum Llama: Architecture {
 
   /// The weights of one block.
   private struct Block: Sendable {
-    let attentionNorm: Tensor  // [D]
+    let attentionNorm: Norm
     let query: Projection  // [H W, D]
     let key: Projection  // [G W, D]
     let value: Projection  // [G W, D]
     let output: Projection  // [D, H W]
-    let mlpNorm: Tensor  // [D]
+    let mlpNorm: Norm
     let gate: Projection  // [F, D]
     let up: Projection  // [F, D]
     let down: Projection  // [D, F]
 
-    init(_ weights: StoredWeights, _ index: Int) {
+    init(_ weights: StoredWeights, _ index: Int, epsilon: Double) {
       let prefix = "blocks.\(index)."
-      attentionNorm = weights.vector(prefix + "input_layernorm.weight")
+      attentionNorm = .rms(weights, prefix + "input_layernorm", epsilon: epsilon)
       query = Projection(weights, prefix + "self_attn.q_proj")
       key = Projection(weights, prefix + "self_attn.k_proj")
       value = Projection(weights, prefix + "self_attn.v_proj")
       output = Projection(weights, prefix + "self_attn.o_proj")
-      mlpNorm = weights.vector(prefix + "post_attention_layernorm.weight")
+      mlpNorm = .rms(weights, prefix + "post_attention_layernorm", epsilon: epsilon)
       gate = Projection(weights, prefix + "mlp.gate_proj")
       up = Projection(weights, prefix + "mlp.up_proj")
       down = Projection(weights, prefix + "mlp.down_proj")
@@ -309,11 +309,9 @@ public enum Llama: Architecture {
     let description: ModelDescription
     private let rotary: RotaryEmbedding
     private let attention: CausalAttention
-    private let epsilon: Float
     private let embedding: Tensor  // [V, D]
     private let blocks: [Block]
-    private let finalNorm: Tensor  // [D]
-    private let head: Tensor  // [V, D]
+    let readout: Readout
 
     init(_ c: Configuration, _ weights: StoredWeights, _ description: ModelDescription) {
       self.description = description
@@ -321,55 +319,47 @@ public enum Llama: Architecture {
       attention = CausalAttention(
         heads: c.headCount, keyHeads: c.keyHeadCount, width: c.headWidth,
         scale: 1 / Float(c.headWidth).squareRoot(), window: c.window)
-      epsilon = Float(c.normEpsilon)
       embedding = weights.matrix(tiedPair.embedding)
-      blocks = (0..<c.layerCount).map { Block(weights, $0) }
-      finalNorm = weights.vector("final_norm.weight")
-      head = c.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head)
+      blocks = (0..<c.layerCount).map { Block(weights, $0, epsilon: c.normEpsilon) }
+      readout = Readout(
+        norm: .rms(weights, "final_norm", epsilon: c.normEpsilon),
+        head: c.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head))
     }
 
-    func forward(
-      _ tokens: TokenBatch, _ state: inout State, logits: LogitSelection, tap: (any Tap)?
-    ) throws(FormatError) -> Tensor {
-      let pass = Pass(tokens, at: state.position, tap)
-      let angles = rotary.angles(state.position..<state.position + tokens.length)  // [T, W / 2]
-      var residual = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
-      try pass.visit(.embedding, &residual)
-      for (index, block) in blocks.enumerated() {
-        try pass.visit(.input(block: index), &residual)
-        var attended = attend(block, residual, &state.sequences[index], angles)  // [B·T, D]
-        try pass.visit(.part(block: index, name: "attention"), &attended)
-        Kernels.add(attended, to: &residual)
-        var transformed = perceptron(block, residual)  // [B·T, D]
-        try pass.visit(.part(block: index, name: "mlp"), &transformed)
-        Kernels.add(transformed, to: &residual)
-        try pass.visit(.output(block: index), &residual)
-      }
-      state.position += tokens.length
-      return try pass.logits(of: residual, logits, head: head) {
-        Kernels.rmsNorm($0, weight: finalNorm, epsilon: epsilon)
-      }
+    func embed(_ tokens: TokenBatch, at position: Int) -> BlockStream {
+      var stream = BlockStream(tokens, at: position, embedding: embedding)
+      stream.angles = rotary.angles(stream.positions)  // [T, W / 2]
+      return stream
+    }
+
+    func run(
+      block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
+    ) throws(FormatError) {
+      let block = blocks[index]
+      let attended = attend(block, stream, &state.sequences[index])  // [B·T, D]
+      try pass.add(attended, of: "attention", in: index, to: &stream)
+      let transformed = perceptron(block, stream.residual)  // [B·T, D]
+      try pass.add(transformed, of: "mlp", in: index, to: &stream)
     }
 
     private func attend(
-      _ block: Block, _ residual: Tensor, _ state: inout [PagedRows],
-      _ angles: (cosines: Tensor, sines: Tensor)
+      _ block: Block, _ stream: BlockStream, _ state: inout [PagedRows]
     ) -> Tensor {
       let queries = HeadColumns(count: attention.heads, width: attention.width)
       let keys = HeadColumns(count: attention.keyHeads, width: attention.width)
-      let normed = Kernels.rmsNorm(residual, weight: block.attentionNorm, epsilon: epsilon)
+      let normed = block.attentionNorm(stream.residual)  // [B·T, D]
       var query = block.query(normed)  // [B·T, H W]
       var key = block.key(normed)  // [B·T, G W]
       let value = block.value(normed)  // [B·T, G W]
-      Kernels.rotate(&query, queries, by: angles)
-      Kernels.rotate(&key, keys, by: angles)
+      stream.rotate(&query, queries)
+      stream.rotate(&key, keys)
       let mixed = attention.attend(  // [B·T, H W]
         query: (query, queries), key: (key, keys), value: (value, keys), &state)
       return block.output(mixed)  // [B·T, D]
     }
 
     private func perceptron(_ block: Block, _ residual: Tensor) -> Tensor {
-      let normed = Kernels.rmsNorm(residual, weight: block.mlpNorm, epsilon: epsilon)  // [B·T, D]
+      let normed = block.mlpNorm(residual)  // [B·T, D]
       var inner = block.up(normed)  // [B·T, F]
       Kernels.multiply(&inner, bySiLUOf: block.gate(normed))
       return block.down(inner)  // [B·T, D]

@@ -313,7 +313,7 @@ public enum Mamba: Architecture {
 
   /// The weights of one block.
   private struct Block: Sendable {
-    let norm: Tensor  // [D]
+    let norm: Norm
     let inProjection: Tensor  // [2E, D]: x, then the gate z
     let inBias: Tensor?  // [2E]
     let convolution: Tensor  // [E, K]
@@ -326,9 +326,9 @@ public enum Mamba: Architecture {
     let outProjection: Tensor  // [D, E]
     let outBias: Tensor?  // [D]
 
-    init(_ weights: StoredWeights, _ index: Int) {
+    init(_ weights: StoredWeights, _ index: Int, epsilon: Double) {
       let mixer = "blocks.\(index).mixer."
-      norm = weights.vector("blocks.\(index).norm.weight")
+      norm = .rms(weights, "blocks.\(index).norm", epsilon: epsilon)
       inProjection = weights.matrix(mixer + "in_proj.weight")
       inBias = weights.optionalVector(mixer + "in_proj.bias")
       convolution = weights.vector(mixer + "conv1d.weight")
@@ -349,48 +349,40 @@ public enum Mamba: Architecture {
   private final class Model: LanguageModel {
     let description: ModelDescription
     private let configuration: Configuration
-    private let epsilon: Float
     private let embedding: Tensor  // [V, D]
     private let blocks: [Block]
-    private let finalNorm: Tensor  // [D]
-    private let head: Tensor  // [V, D]
+    let readout: Readout
 
     init(_ configuration: Configuration, _ weights: StoredWeights, _ description: ModelDescription)
     {
       self.configuration = configuration
       self.description = description
-      epsilon = Float(configuration.normEpsilon)
+      let epsilon = configuration.normEpsilon
       embedding = weights.matrix(tiedPair.embedding)
-      blocks = (0..<configuration.layerCount).map { Block(weights, $0) }
-      finalNorm = weights.vector("final_norm.weight")
-      head = configuration.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head)
+      blocks = (0..<configuration.layerCount).map { Block(weights, $0, epsilon: epsilon) }
+      readout = Readout(
+        norm: .rms(weights, "final_norm", epsilon: epsilon),
+        head: configuration.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head))
     }
 
-    func forward(
-      _ tokens: TokenBatch, _ state: inout State, logits: LogitSelection, tap: (any Tap)?
-    ) throws(FormatError) -> Tensor {
-      let pass = Pass(tokens, at: state.position, tap)
-      var residual = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
-      try pass.visit(.embedding, &residual)
-      for (index, block) in blocks.enumerated() {
-        try pass.visit(.input(block: index), &residual)
-        var mixed = mix(block, residual, &state.tensors[index], batch: tokens.batch)  // [B·T, D]
-        try pass.visit(.part(block: index, name: "mixer"), &mixed)
-        Kernels.add(mixed, to: &residual)
-        try pass.visit(.output(block: index), &residual)
-      }
-      state.position += tokens.length
-      return try pass.logits(of: residual, logits, head: head) {
-        Kernels.rmsNorm($0, weight: finalNorm, epsilon: epsilon)
-      }
+    func embed(_ tokens: TokenBatch, at position: Int) -> BlockStream {
+      BlockStream(tokens, at: position, embedding: embedding)
+    }
+
+    func run(
+      block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
+    ) throws(FormatError) {
+      let block = blocks[index]
+      let normed = block.norm(stream.residual)  // [B·T, D]
+      let mixed = mix(block, normed, &state.tensors[index], batch: stream.batch)  // [B·T, D]
+      try pass.add(mixed, of: "mixer", in: index, to: &stream)
     }
 
     /// The mixer: section 3.4 of the paper, figure 3.
     private func mix(
-      _ block: Block, _ residual: Tensor, _ state: inout [Tensor], batch: Int
+      _ block: Block, _ normed: Tensor, _ state: inout [Tensor], batch: Int
     ) -> Tensor {
       let (e, n, r) = (configuration.innerWidth, configuration.stateSize, configuration.rank)
-      let normed = Kernels.rmsNorm(residual, weight: block.norm, epsilon: epsilon)  // [B·T, D]
       let xz = Linear.apply(normed, weight: block.inProjection, bias: block.inBias)  // [B·T, 2E]
       let x = Kernels.causalConvolutionSiLU(  // [B·T, E]
         xz.columns(0..<e), weight: block.convolution, bias: block.convolutionBias,

@@ -401,7 +401,7 @@ public enum Mamba2: Architecture {
 
   /// The weights of one block.
   private struct Block: Sendable {
-    let norm: Tensor  // [D]
+    let norm: Norm
     let inProjection: Tensor  // [E + C + H, D]: the gate z; x, b and c; the step size
     let inBias: Tensor?  // [E + C + H]
     let convolution: Tensor  // [C, K]
@@ -413,9 +413,9 @@ public enum Mamba2: Architecture {
     let outProjection: Tensor  // [D, E]
     let outBias: Tensor?  // [D]
 
-    init(_ weights: StoredWeights, _ index: Int) {
+    init(_ weights: StoredWeights, _ index: Int, epsilon: Double) {
       let mixer = "blocks.\(index).mixer."
-      norm = weights.vector("blocks.\(index).norm.weight")
+      norm = .rms(weights, "blocks.\(index).norm", epsilon: epsilon)
       inProjection = weights.matrix(mixer + "in_proj.weight")
       inBias = weights.optionalVector(mixer + "in_proj.bias")
       convolution = weights.vector(mixer + "conv1d.weight")
@@ -437,38 +437,31 @@ public enum Mamba2: Architecture {
     private let configuration: Configuration
     private let embedding: Tensor  // [V, D]
     private let blocks: [Block]
-    private let finalNorm: Tensor  // [D]
-    private let head: Tensor  // [V, D]
+    let readout: Readout
 
     init(_ configuration: Configuration, _ weights: StoredWeights, _ description: ModelDescription)
     {
       self.configuration = configuration
       self.description = description
       embedding = weights.matrix(tiedPair.embedding)
-      blocks = (0..<configuration.layerCount).map { Block(weights, $0) }
-      finalNorm = weights.vector("final_norm.weight")
-      head = configuration.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head)
+      let epsilon = configuration.normEpsilon
+      blocks = (0..<configuration.layerCount).map { Block(weights, $0, epsilon: epsilon) }
+      readout = Readout(
+        norm: .rms(weights, "final_norm", epsilon: epsilon),
+        head: configuration.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head))
     }
 
-    func forward(
-      _ tokens: TokenBatch, _ state: inout State, logits: LogitSelection, tap: (any Tap)?
-    ) throws(FormatError) -> Tensor {
-      let pass = Pass(tokens, at: state.position, tap)
-      let epsilon = Float(configuration.normEpsilon)
-      var residual = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
-      try pass.visit(.embedding, &residual)
-      for (index, block) in blocks.enumerated() {
-        try pass.visit(.input(block: index), &residual)
-        let normed = Kernels.rmsNorm(residual, weight: block.norm, epsilon: epsilon)  // [B·T, D]
-        var mixed = mix(block, normed, &state.tensors[index], batch: tokens.batch)  // [B·T, D]
-        try pass.visit(.part(block: index, name: "mixer"), &mixed)
-        Kernels.add(mixed, to: &residual)
-        try pass.visit(.output(block: index), &residual)
-      }
-      state.position += tokens.length
-      return try pass.logits(of: residual, logits, head: head) {
-        Kernels.rmsNorm($0, weight: finalNorm, epsilon: epsilon)
-      }
+    func embed(_ tokens: TokenBatch, at position: Int) -> BlockStream {
+      BlockStream(tokens, at: position, embedding: embedding)
+    }
+
+    func run(
+      block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
+    ) throws(FormatError) {
+      let block = blocks[index]
+      let normed = block.norm(stream.residual)  // [B·T, D]
+      let mixed = mix(block, normed, &state.tensors[index], batch: stream.batch)  // [B·T, D]
+      try pass.add(mixed, of: "mixer", in: index, to: &stream)
     }
 
     /// The mixer: section 7.1 of the paper, figure 6 on the right.

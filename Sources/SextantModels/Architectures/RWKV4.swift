@@ -126,8 +126,8 @@ public enum RWKV4: Architecture {
 
     /// Section 3.1 of the paper; the state is `time_shift`, `numerator`, `denominator`, `exponent`,
     /// `channel_shift`.
-    func mixTime(_ x: Tensor, _ state: inout [Tensor], _ run: inout RWKV.Run) -> Tensor {
-      let shifted = RWKV.Shifted(x, state: &state[0], batch: run.batch)
+    func mixTime(_ x: Tensor, _ state: inout [Tensor], _ stream: inout BlockStream) -> Tensor {
+      let shifted = RWKV.Shifted(x, state: &state[0], batch: stream.batch)
       var r = Linear.apply(shifted.mixed(presentShare: rShare), weight: receptance)  // [B·T, D]
       Kernels.sigmoid(&r)
       let k = Linear.apply(shifted.mixed(presentShare: kShare), weight: key)  // [B·T, D]
@@ -135,14 +135,14 @@ public enum RWKV4: Architecture {
       var (numerator, denominator, exponent) = (state[1], state[2], state[3])  // [B, D]
       var average = Kernels.wkv4(  // [B·T, D]
         k: k, v: v, decay: decay, bonus: bonus, numerator: &numerator, denominator: &denominator,
-        exponent: &exponent, batch: run.batch)
+        exponent: &exponent, batch: stream.batch)
       (state[1], state[2], state[3]) = (numerator, denominator, exponent)
       Kernels.multiply(&average, by: r)
       return Linear.apply(average, weight: output)  // [B·T, D]
     }
 
-    func mixChannels(_ x: Tensor, _ shift: inout Tensor, _ run: RWKV.Run) -> Tensor {
-      channelMix(x, &shift, batch: run.batch)
+    func mixChannels(_ x: Tensor, _ shift: inout Tensor, batch: Int) -> Tensor {
+      channelMix(x, &shift, batch: batch)
     }
   }
 }

@@ -109,8 +109,8 @@ public enum RWKV5: Architecture {
     }
 
     /// Section 4.1 of the paper; the state is `time_shift`, `wkv`, `channel_shift`.
-    func mixTime(_ x: Tensor, _ state: inout [Tensor], _ run: inout RWKV.Run) -> Tensor {
-      let shifted = RWKV.Shifted(x, state: &state[0], batch: run.batch)
+    func mixTime(_ x: Tensor, _ state: inout [Tensor], _ stream: inout BlockStream) -> Tensor {
+      let shifted = RWKV.Shifted(x, state: &state[0], batch: stream.batch)
       let mixed = (
         r: shifted.mixed(presentShare: rShare), k: shifted.mixed(presentShare: kShare),
         v: shifted.mixed(presentShare: vShare), g: shifted.mixed(presentShare: gShare)
@@ -118,8 +118,8 @@ public enum RWKV5: Architecture {
       return attention(mixed, decay: decay, state: &state[1])
     }
 
-    func mixChannels(_ x: Tensor, _ shift: inout Tensor, _ run: RWKV.Run) -> Tensor {
-      channelMix(x, &shift, batch: run.batch)
+    func mixChannels(_ x: Tensor, _ shift: inout Tensor, batch: Int) -> Tensor {
+      channelMix(x, &shift, batch: batch)
     }
   }
 }

@@ -179,8 +179,8 @@ public enum RWKV6: Architecture {
     }
 
     /// Section 4.2 of the paper; the state is `time_shift`, `wkv`, `channel_shift`.
-    func mixTime(_ x: Tensor, _ state: inout [Tensor], _ run: inout RWKV.Run) -> Tensor {
-      let shifted = RWKV.Shifted(x, state: &state[0], batch: run.batch)
+    func mixTime(_ x: Tensor, _ state: inout [Tensor], _ stream: inout BlockStream) -> Tensor {
+      let shifted = RWKV.Shifted(x, state: &state[0], batch: stream.batch)
       var low = Linear.apply(shifted.mixed(pastShare: commonShare), weight: mixDown)  // [B·T, 5M]
       Kernels.tanh(&low)
       let rank = low.columnCount / letters.count
@@ -205,8 +205,8 @@ public enum RWKV6: Architecture {
       return decay
     }
 
-    func mixChannels(_ x: Tensor, _ shift: inout Tensor, _ run: RWKV.Run) -> Tensor {
-      channelMix(x, &shift, batch: run.batch)
+    func mixChannels(_ x: Tensor, _ shift: inout Tensor, batch: Int) -> Tensor {
+      channelMix(x, &shift, batch: batch)
     }
   }
 }

@@ -323,11 +323,11 @@ public enum RWKV7: Architecture {
     }
 
     /// Section 4.1 of the paper; the state is `time_shift`, `wkv`, `channel_shift`.
-    func mixTime(_ x: Tensor, _ state: inout [Tensor], _ run: inout RWKV.Run) -> Tensor {
-      let shifted = RWKV.Shifted(x, state: &state[0], batch: run.batch)
+    func mixTime(_ x: Tensor, _ state: inout [Tensor], _ stream: inout BlockStream) -> Tensor {
+      let shifted = RWKV.Shifted(x, state: &state[0], batch: stream.batch)
       let r = Linear.apply(shifted.mixed(pastShare: rShare), weight: receptance)  // [B·T, D]
       var k = Linear.apply(shifted.mixed(pastShare: kShare), weight: key)  // [B·T, D]
-      let v = mixedValue(shifted.mixed(pastShare: vShare), &run)  // [B·T, D]
+      let v = mixedValue(shifted.mixed(pastShare: vShare), &stream)  // [B·T, D]
       var rates = rate(shifted.mixed(pastShare: aShare))  // [B·T, D]
       Kernels.sigmoid(&rates)
       // e^(-e^(-1/2) · sigmoid(…)): between 0.545 and 1.
@@ -358,10 +358,10 @@ public enum RWKV7: Architecture {
     }
 
     /// This block's values, and after block 0 a share of the values there.
-    private func mixedValue(_ x: Tensor, _ run: inout RWKV.Run) -> Tensor {
+    private func mixedValue(_ x: Tensor, _ stream: inout BlockStream) -> Tensor {
       let own = Linear.apply(x, weight: value)  // [B·T, D]
-      guard let value0, let first = run.firstValue else {
-        run.firstValue = own
+      guard let value0, let first = stream.firstValue else {
+        stream.firstValue = own
         return own
       }
       var share = value0(x)  // [B·T, D]
@@ -369,8 +369,8 @@ public enum RWKV7: Architecture {
       return Kernels.interpolate(from: own, to: first, by: share)
     }
 
-    func mixChannels(_ x: Tensor, _ shift: inout Tensor, _ run: RWKV.Run) -> Tensor {
-      let shifted = RWKV.Shifted(x, state: &shift, batch: run.batch)
+    func mixChannels(_ x: Tensor, _ shift: inout Tensor, batch: Int) -> Tensor {
+      let shifted = RWKV.Shifted(x, state: &shift, batch: batch)
       var inner = Linear.apply(  // [B·T, F]
         shifted.mixed(pastShare: channelShare), weight: innerKey)
       Kernels.squaredReLU(&inner)

@@ -3,24 +3,6 @@ import SextantStore
 import SextantTensor
 
 extension RWKV {
-  /// A layer norm with its weights.
-  struct Norm: Sendable {
-    private let weight: Tensor  // [D]
-    private let bias: Tensor  // [D]
-    private let epsilon: Float
-
-    init(_ weights: StoredWeights, _ name: String, epsilon: Double) {
-      weight = weights.vector(name + ".weight")
-      bias = weights.vector(name + ".bias")
-      self.epsilon = Float(epsilon)
-    }
-
-    /// [M, D] to [M, D].
-    func callAsFunction(_ x: Tensor) -> Tensor {
-      Kernels.layerNorm(x, weight: weight, bias: bias, epsilon: epsilon)
-    }
-  }
-
   /// The inputs of a mixing, with each token's predecessor.
   struct Shifted {
     private let present: Tensor  // [B·T, D]
@@ -92,14 +74,6 @@ extension RWKV {
     }
   }
 
-  /// What blocks of one run hand on beside the residual stream.
-  struct Run {
-    /// Sequences, B.
-    let batch: Int
-    /// The values of block 0, [B·T, D]: RWKV-7 mixes them into those of every later block.
-    var firstValue: Tensor?
-  }
-
   /// The mixing of one block, which is what the versions differ in.
   protocol Block: Sendable {
     /// What the time mixing adds to the stream.
@@ -107,14 +81,15 @@ extension RWKV {
     /// - Parameters:
     ///   - x: [B·T, D], normed.
     ///   - state: the block's components: `time_shift` first, `channel_shift` last.
-    func mixTime(_ x: Tensor, _ state: inout [Tensor], _ run: inout Run) -> Tensor
+    ///   - stream: where x comes from; RWKV-7 leaves the values of block 0 in it.
+    func mixTime(_ x: Tensor, _ state: inout [Tensor], _ stream: inout BlockStream) -> Tensor
 
     /// What the channel mixing adds to the stream.
     ///
     /// - Parameters:
     ///   - x: [B·T, D], normed.
     ///   - shift: [B, D].
-    func mixChannels(_ x: Tensor, _ shift: inout Tensor, _ run: Run) -> Tensor
+    func mixChannels(_ x: Tensor, _ shift: inout Tensor, batch: Int) -> Tensor
   }
 
   /// The state of a block: the last inputs of the two mixings, and what lies between them.
@@ -135,14 +110,13 @@ extension RWKV {
     private let embedding: Tensor  // [V, D]
     private let embeddingNorm: Norm
     private let layers: [Layer]
-    private let finalNorm: Norm
-    private let head: Tensor  // [V, D]
+    let readout: Readout
 
     init(
       _ architecture: String, _ store: ModelStore, _ weights: StoredWeights, _ sizes: Sizes,
       state: [StateComponent], block: (_ index: Int) -> B
     ) {
-      let norm = { Norm(weights, $0, epsilon: sizes.normEpsilon) }
+      let norm = { Norm.layer(weights, $0, epsilon: sizes.normEpsilon) }
       description = ModelDescription(
         architecture: architecture, width: sizes.width, layerCount: sizes.layerCount,
         vocabularySize: sizes.vocabularySize, identity: store.identity, variant: store.variant,
@@ -155,35 +129,28 @@ extension RWKV {
           timeNorm: norm("blocks.\(index).ln1"), channelNorm: norm("blocks.\(index).ln2"),
           block: block(index))
       }
-      finalNorm = norm("final_norm")
-      head = weights.matrix("head.weight")
+      readout = Readout(norm: norm("final_norm"), head: weights.matrix("head.weight"))
     }
 
-    func forward(
-      _ tokens: TokenBatch, _ state: inout State, logits: LogitSelection, tap: (any Tap)?
-    ) throws(FormatError) -> Tensor {
-      let pass = Pass(tokens, at: state.position, tap)
-      let embedded = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
+    func embed(_ tokens: TokenBatch, at position: Int) -> BlockStream {
+      var stream = BlockStream(tokens, at: position, embedding: embedding)
       // The published codes count this norm to block 0; it stands before the stream.
-      var residual = embeddingNorm(embedded)  // [B·T, D]
-      try pass.visit(.embedding, &residual)
-      var run = Run(batch: tokens.batch)
-      for (index, layer) in layers.enumerated() {
-        try pass.visit(.input(block: index), &residual)
-        let timeInput = layer.timeNorm(residual)  // [B·T, D]
-        var mixed = layer.block.mixTime(timeInput, &state.tensors[index], &run)  // [B·T, D]
-        try pass.visit(.part(block: index, name: "time_mix"), &mixed)
-        Kernels.add(mixed, to: &residual)
-        let channelInput = layer.channelNorm(residual)  // [B·T, D]
-        let last = state.tensors[index].count - 1
-        mixed = layer.block.mixChannels(  // [B·T, D]
-          channelInput, &state.tensors[index][last], run)
-        try pass.visit(.part(block: index, name: "channel_mix"), &mixed)
-        Kernels.add(mixed, to: &residual)
-        try pass.visit(.output(block: index), &residual)
-      }
-      state.position += tokens.length
-      return try pass.logits(of: residual, logits, head: head) { finalNorm($0) }
+      stream.residual = embeddingNorm(stream.residual)
+      return stream
+    }
+
+    func run(
+      block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
+    ) throws(FormatError) {
+      let layer = layers[index]
+      let timeInput = layer.timeNorm(stream.residual)  // [B·T, D]
+      var mixed = layer.block.mixTime(timeInput, &state.tensors[index], &stream)  // [B·T, D]
+      try pass.add(mixed, of: "time_mix", in: index, to: &stream)
+      let channelInput = layer.channelNorm(stream.residual)  // [B·T, D]
+      let last = state.tensors[index].count - 1
+      mixed = layer.block.mixChannels(  // [B·T, D]
+        channelInput, &state.tensors[index][last], batch: stream.batch)
+      try pass.add(mixed, of: "channel_mix", in: index, to: &stream)
     }
   }
 }

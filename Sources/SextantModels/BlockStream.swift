@@ -1,0 +1,53 @@
+import SextantTensor
+
+/// What flows through the blocks of one run: the residual stream of its tokens, and what blocks hand
+/// on beside it.
+///
+/// A value: a copy taken between two blocks can be run on from there any number of times, each with
+/// another edit, without what comes before.
+public struct BlockStream: Sendable {
+  /// The tokens, [B][T].
+  public let tokens: TokenBatch
+  /// The positions of the tokens in their sequences, T of them.
+  public let positions: Range<Int>
+  /// The residual stream, [B·T, D], rows by sequence, then by position.
+  public var residual: Tensor
+  /// Values of the first block that later ones read, [B·T, D]: RWKV-7 mixes them into theirs.
+  var firstValue: Tensor?
+  /// Angles of rotary embeddings by position, [T, W / 2] each.
+  var angles: (cosines: Tensor, sines: Tensor)?
+
+  /// The stream before the first block: the tokens' rows of an embedding.
+  ///
+  /// - Parameters:
+  ///   - position: the position of the first token of each sequence.
+  ///   - embedding: [V, D].
+  public init(_ tokens: TokenBatch, at position: Int, embedding: Tensor) {
+    self.tokens = tokens
+    positions = position..<position + tokens.length
+    residual = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
+  }
+
+  /// Turns the heads of some rows, [B·T, …], by the angles of their positions, where there are any.
+  func rotate(_ rows: inout Tensor, _ heads: HeadColumns) {
+    if let angles { Kernels.rotate(&rows, heads, by: angles) }
+  }
+
+  private init(_ stream: BlockStream, sequences: [Int]) {
+    let length = stream.positions.count
+    let rows = sequences.flatMap { $0 * length..<($0 + 1) * length }
+    tokens = TokenBatch(sequences.map { stream.tokens.sequences[$0] })
+    positions = stream.positions
+    residual = Kernels.gather(stream.residual, rows: rows)
+    firstValue = stream.firstValue.map { Kernels.gather($0, rows: rows) }
+    angles = stream.angles
+  }
+
+  /// Sequences, B.
+  public var batch: Int { tokens.batch }
+
+  /// The stream of some of the sequences, in the given order; one may be taken several times.
+  public func selecting(_ sequences: [Int]) -> BlockStream {
+    BlockStream(self, sequences: sequences)
+  }
+}

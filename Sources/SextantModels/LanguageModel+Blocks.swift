@@ -1,0 +1,60 @@
+import SextantBytes
+import SextantTensor
+
+/// Runs that their caller takes through the blocks, to go back to a place between two of them.
+///
+/// `run(_:from:)` is `begin`, `run(_:through:_:)` over all blocks, and `finish`. A stream that was
+/// kept between two blocks runs on from there with the same bits: what comes before is not computed
+/// again for every edit that is tried.
+extension LanguageModel {
+  /// The stream of tokens before the first block.
+  ///
+  /// - Parameters:
+  ///   - tokens: ids below the vocabulary's size. All of them run as one piece.
+  ///   - position: the position of the first token, that of the state that the blocks will get.
+  /// - Throws: what `tap` throws.
+  public func begin(
+    _ tokens: TokenBatch, at position: Int, tap: (any Tap)? = nil
+  ) throws(FormatError) -> BlockStream {
+    var stream = embed(tokens, at: position)
+    try Pass(stream, tap).visit(.embedding, &stream.residual)
+    return stream
+  }
+
+  /// Takes a stream through some of the blocks, in order.
+  ///
+  /// - Parameters:
+  ///   - blocks: the first is the one that the stream has come to.
+  ///   - state: the state of every block before the stream's tokens. Those of `blocks` are advanced;
+  ///     the position is when the last block of the model has run.
+  /// - Throws: `model.state` for a state of another batch or position; what `tap` throws.
+  public func run(
+    _ stream: inout BlockStream, through blocks: Range<Int>, _ state: inout State,
+    tap: (any Tap)? = nil
+  ) throws(FormatError) {
+    guard state.batch == stream.batch, state.position == stream.positions.lowerBound else {
+      throw FormatError(
+        .modelState, found: "a state of \(state.batch) sequences at \(state.position)",
+        expected: "\(stream.batch) sequences at \(stream.positions.lowerBound)")
+    }
+    let pass = Pass(stream, tap)
+    for index in blocks {
+      try pass.visit(.input(block: index), &stream.residual)
+      try run(block: index, on: &stream, &state, pass)
+      try pass.visit(.output(block: index), &stream.residual)
+    }
+    if blocks.upperBound >= description.layerCount {
+      state.position = stream.positions.upperBound
+    }
+  }
+
+  /// The logits of a stream that has passed all blocks.
+  ///
+  /// - Returns: [B·S, V], S positions per sequence as `logits` says.
+  /// - Throws: what `tap` throws.
+  public func finish(
+    _ stream: BlockStream, logits: LogitSelection = .last, tap: (any Tap)? = nil
+  ) throws(FormatError) -> Tensor {
+    try Pass(stream, tap).logits(of: stream.residual, logits, readout)
+  }
+}
