@@ -71,7 +71,8 @@ let package = Package(
     .target(
       name: "SextantEvaluation",
       dependencies: [
-        "SextantTensor", "SextantBytes", "SextantModels", "SextantArtifacts", "SextantGeneration",
+        "SextantTensor", "SextantBytes", "SextantModels", "SextantTokenizers",
+        "SextantArtifacts", "SextantGeneration",
       ]),
 
     // MARK: Results
@@ -148,7 +149,12 @@ let package = Package(
         "SextantConversion", "SextantCheckpoints", "SextantTokenizers", "SextantTestSupport",
       ]),
     .testTarget(
-      name: "SextantEvaluationTests", dependencies: ["SextantEvaluation", "SextantTestSupport"]),
+      name: "SextantEvaluationTests",
+      dependencies: [
+        "SextantEvaluation", "SextantGeneration", "SextantArtifacts", "SextantModels",
+        "SextantTokenizers", "SextantStore", "SextantTensor", "SextantBytes", "SextantTestSupport",
+        "SextantModelTestSupport",
+      ]),
     .testTarget(
       name: "SextantReportTests", dependencies: ["SextantReport", "SextantBytes"]),
     .testTarget(

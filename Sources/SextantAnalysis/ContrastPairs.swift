@@ -120,8 +120,8 @@ public struct ContrastPairs: Sendable {
       let prompt = template.fill(try text(record.member("question")))
       pairs.append(
         try pair(
-          prompt + letter(record.member("answer_matching_behavior")),
-          prompt + letter(record.member("answer_not_matching_behavior")), record))
+          prompt + AnswerLetter.read(record.member("answer_matching_behavior")),
+          prompt + AnswerLetter.read(record.member("answer_not_matching_behavior")), record))
     }
     return pairs
   }
@@ -143,24 +143,6 @@ public struct ContrastPairs: Sendable {
       throw node.refusal(found: "the same text twice", expected: "two texts that differ")
     }
     return Pair(positive: positive, negative: negative)
-  }
-
-  /// The letter of "(A)" or "A", with or without spaces around it. Any letter stays itself: some
-  /// questions have more than two answers.
-  private static func letter(_ node: JSONNode) throws(FormatError) -> String {
-    var letters = try node.string().utf8.drop { $0 == UInt8(ascii: " ") }
-    while letters.last == UInt8(ascii: " ") { letters.removeLast() }
-    if letters.first == UInt8(ascii: "("), letters.last == UInt8(ascii: ")") {
-      letters = letters.dropFirst().dropLast()
-    }
-    let isLetter = { (byte: UInt8) in
-      (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte & 0xDF)
-        || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
-    }
-    guard letters.count == 1, letters.allSatisfy(isLetter) else {
-      throw node.refusal(expected: "a letter such as \"(A)\"")
-    }
-    return String(decoding: letters, as: UTF8.self)
   }
 
   // MARK: Tokens

@@ -17,7 +17,7 @@ extension SteeringVector {
       return (site: site, value: Tensor(direction, shape: value.shape))
     }
     return SteeringVector(
-      model: model, vectors: vectors, operation: operation, positions: positions,
+      model: model, vectors: vectors, operation: operation, targets: targets, positions: positions,
       training: Training(
         method: "random-control", positions: training.positions, data: training.data),
       statistics: statistics)

@@ -3,5 +3,6 @@ import ArgumentParser
 /// Steering vectors: learned here, applied by `generate`.
 struct Steer: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Learn steering vectors.", subcommands: [SteerTrain.self])
+    abstract: "Learn steering vectors, and measure what they do.",
+    subcommands: [SteerTrain.self, SteerEval.self])
 }

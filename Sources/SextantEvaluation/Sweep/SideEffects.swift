@@ -1,0 +1,84 @@
+import Glibc
+import SextantArtifacts
+import SextantBytes
+import SextantGeneration
+import SextantModels
+import SextantTensor
+
+/// What a steered model loses elsewhere: how well it predicts a text, and how often it is right.
+public enum SideEffects {
+  /// The mean negative log-likelihood of a text, each token predicted from all before it, with a
+  /// vector applied at every token.
+  ///
+  /// - Parameters:
+  ///   - tokens: at least two ids; all but the first are predicted.
+  ///   - vector: nil for the model as it is.
+  /// - Returns: nats per token.
+  /// - Throws: `data.empty` for fewer than two tokens; `artifact.*`, `model.*`.
+  public static func loss(
+    of model: any LanguageModel, tokenizer: Digest?, on tokens: [Int],
+    applying vector: AppliedVector?
+  ) throws(FormatError) -> Double {
+    guard tokens.count > 1 else {
+      throw FormatError(
+        .dataEmpty, found: "\(tokens.count) tokens", expected: "a text of at least two")
+    }
+    var tap: SteeringTap?
+    if var applied = vector {
+      applied.options.positions = PositionSelection([.all])
+      applied.options.statePositions = nil
+      tap = try SteeringTap(
+        applied.vector, applied.options, model: model.description, tokenizer: tokenizer,
+        prompt: 0..<tokens.count)
+    }
+    var (state, sum) = (model.initialState(), 0.0)
+    for start in stride(from: 0, to: tokens.count - 1, by: 64) {
+      let end = min(start + 64, tokens.count - 1)
+      let logits = try model.run(
+        TokenBatch(Array(tokens[start..<end])), from: &state, logits: .all, tap: tap)
+      for (row, prediction) in LogProbabilities.rows(logits).enumerated() {
+        sum -= prediction.values[tokens[start + 1 + row]]
+      }
+    }
+    return sum / Double(tokens.count - 1)
+  }
+
+  /// Of each item whether the matching answer is the likelier one, without and with steering.
+  ///
+  /// - Parameter sweep: of one layer, one set of sites and one strength.
+  /// - Throws: what the sweep throws.
+  public static func accuracy(
+    of sweep: SteeringSweep, on items: [ChoiceTest.Tokens]
+  ) throws(FormatError) -> (plain: [Double], steered: [Double]) {
+    let result = try sweep.run(on: items)
+    let right = { (outcomes: [ChoiceOutcome]) in outcomes.map { $0.matching > 0.5 ? 1.0 : 0 } }
+    guard let layer = result.layers.first, let sites = result.sites.first,
+      let multiplier = result.multipliers.first,
+      let steered = result.cell(layer: layer, sites: sites, multiplier: multiplier)
+    else { return ([], []) }
+    return (right(result.baseline.compactMap { $0 }), right(steered))
+  }
+}
+
+extension SteeringVector {
+  /// The vector at some of its sites only.
+  ///
+  /// - Throws: `artifact.empty` when none is left.
+  public func keeping(
+    _ sites: SteeredSites, layer: Int
+  ) throws(FormatError) -> SteeringVector {
+    let kept = vectors.filter { reference, _ in
+      Site(name: reference.name).map { $0.block == layer && sites.includes($0) } ?? false
+    }
+    guard !kept.isEmpty else {
+      throw FormatError(
+        .artifactEmpty, file: file, found: "no \(sites) in block \(layer)",
+        expected: "a site of the vector")
+    }
+    return SteeringVector(
+      model: model, vectors: kept, operation: operation,
+      targets: targets.filter { name, _ in
+        kept.contains { $0.site.name == name }
+      }, positions: positions, training: training, statistics: statistics)
+  }
+}

@@ -1,0 +1,74 @@
+import SextantArtifacts
+import SextantBytes
+import SextantGeneration
+import SextantModels
+
+/// What random directions of equal norm do where the vector was found to work best: what there is to
+/// see when there is nothing in the direction.
+public struct SweepControls: Sendable {
+  /// The controls of one set of sites, at its chosen layer, on the reported half.
+  public struct Curve: Sendable {
+    /// What was steered.
+    public let sites: SteeredSites
+    /// The layer.
+    public let layer: Int
+    /// By strength, ascending and with 0: matching, the mean over directions, with the interval over
+    /// directions.
+    public let points: [(multiplier: Float, matching: Figure)]
+    /// Matching at the high end minus matching at the low one; the interval is over directions.
+    public let contrast: Figure
+    /// The same of each direction.
+    public let contrasts: [Double]
+  }
+
+  /// The controls of every set of sites.
+  public let curves: [Curve]
+  /// Directions.
+  public let count: Int
+
+  /// Runs the controls of a sweep.
+  ///
+  /// - Parameters:
+  ///   - count: random directions, drawn from seeds that follow `seed`.
+  ///   - sweep: makes a sweep of a vector at some layers, with the settings of the one controlled.
+  /// - Throws: what sweeps throw.
+  public init(
+    of vector: SteeringVector, summary: SweepSummary, count: Int, seed: UInt64,
+    on items: [ChoiceTest.Tokens],
+    sweep: (SteeringVector, ClosedRange<Int>, SteeredSites) throws(FormatError) -> SteeringSweep,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) {
+    self.count = count
+    let bootstrap = Bootstrap(count: count, seed: seed)
+    // Only the reported half is asked.
+    let reported = summary.halves.reporting.map { items[$0] }
+    var curves: [Curve] = []
+    var done = 0
+    for curve in summary.curves {
+      var matching: [[Double]] = Array(repeating: [], count: curve.points.count)
+      var contrasts: [Double] = []
+      for index in 0..<count {
+        let random = vector.randomControl(seed: seed &+ UInt64(index) &+ 1)
+        let result = try sweep(random, curve.layer...curve.layer, curve.sites).run(on: reported)
+        let means = curve.points.map { point in
+          let cell = result.cell(
+            layer: curve.layer, sites: curve.sites, multiplier: point.multiplier)
+          return (cell ?? []).reduce(0) { $0 + $1.matching } / Double(max(reported.count, 1))
+        }
+        for (place, mean) in means.enumerated() { matching[place].append(mean) }
+        let mean = { (multiplier: Float) in
+          curve.points.firstIndex { $0.multiplier == multiplier }.map { means[$0] } ?? 0
+        }
+        contrasts.append(mean(curve.ends.high) - mean(curve.ends.low))
+        done += 1
+        progress(done, summary.curves.count * count)
+      }
+      curves.append(
+        Curve(
+          sites: curve.sites, layer: curve.layer,
+          points: zip(curve.points, matching).map { ($0.multiplier, Figure($1, bootstrap)) },
+          contrast: Figure(contrasts, bootstrap), contrasts: contrasts))
+    }
+    self.curves = curves
+  }
+}

@@ -1,0 +1,82 @@
+import Glibc
+import SextantGeneration
+
+/// What the model predicts after one prompt.
+public struct ChoiceOutcome: Sendable, Equatable {
+  /// p(matching) / (p(matching) + p(other)).
+  public var matching: Double
+  /// 1 - (p(matching) + p(other)): how much goes to anything else.
+  public var nonsense: Double
+  /// The divergence from the unsteered prediction, in nats.
+  public var divergence: Double
+
+  init(
+    _ prediction: LogProbabilities, _ item: ChoiceTest.Tokens, _ baseline: LogProbabilities
+  ) {
+    let sum = { (tokens: [Int]) in tokens.reduce(0) { $0 + exp(prediction.values[$1]) } }
+    let (matching, other) = (sum(item.matching), sum(item.other))
+    let total = matching + other
+    self.matching = total > 0 ? matching / total : 0.5
+    nonsense = max(1 - total, 0)
+    divergence = baseline.divergence(of: prediction)
+  }
+}
+
+/// The outcomes of every cell of a sweep, item by item.
+public struct SweepResult: Sendable, Equatable {
+  /// The layers, ascending.
+  public let layers: [Int]
+  /// The strengths but 0, in the order asked for.
+  public let multipliers: [Float]
+  /// The sets of sites.
+  public let sites: [SteeredSites]
+  /// Items.
+  public let itemCount: Int
+  /// The unsteered outcomes, [item].
+  public private(set) var baseline: [ChoiceOutcome?]
+  /// [sites][layer][multiplier][item].
+  private var outcomes: [ChoiceOutcome?]
+
+  init(layers: [Int], multipliers: [Float], sites: [SteeredSites], itemCount: Int) {
+    self.layers = layers
+    self.multipliers = multipliers
+    self.sites = sites
+    self.itemCount = itemCount
+    baseline = Array(repeating: nil, count: itemCount)
+    outcomes = Array(
+      repeating: nil, count: sites.count * layers.count * multipliers.count * itemCount)
+  }
+
+  private func place(_ layer: Int, _ sites: Int, _ multiplier: Int) -> Int? {
+    layers.firstIndex(of: layer).map {
+      ((sites * layers.count + $0) * multipliers.count + multiplier) * itemCount
+    }
+  }
+
+  mutating func setBaseline(_ outcome: ChoiceOutcome, _ item: Int) { baseline[item] = outcome }
+
+  mutating func set(
+    _ outcome: ChoiceOutcome, layer: Int, sites: Int, multiplier: Int, item: Int
+  ) {
+    if let place = place(layer, sites, multiplier) { outcomes[place + item] = outcome }
+  }
+
+  /// The outcomes of a cell, [item]; nil where the vector has nothing for it.
+  ///
+  /// - Parameter multiplier: 0 gives the unsteered outcomes.
+  public func cell(
+    layer: Int, sites: SteeredSites, multiplier: Float
+  ) -> [ChoiceOutcome]? {
+    let found: [ChoiceOutcome?]
+    if multiplier == 0 {
+      found = baseline
+    } else {
+      guard let set = self.sites.firstIndex(of: sites),
+        let index = multipliers.firstIndex(of: multiplier), let place = place(layer, set, index)
+      else { return nil }
+      found = Array(outcomes[place..<place + itemCount])
+    }
+    let complete = found.compactMap { $0 }
+    return complete.count == itemCount ? complete : nil
+  }
+}

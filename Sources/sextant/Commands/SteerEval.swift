@@ -1,0 +1,275 @@
+import ArgumentParser
+import Glibc
+import SextantArtifacts
+import SextantBytes
+import SextantEvaluation
+import SextantGeneration
+import SextantModels
+import SextantReport
+import SextantTokenizers
+
+/// What a steering vector does, at every layer and strength.
+struct SteerEval: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "eval",
+    abstract: "Measure a steering vector at every layer and strength, beside controls.",
+    discussion: """
+      Each prompt of the test has two ways to go on, one of which matches the behaviour. Matching \
+      is p(matching) / (p(matching) + p(other)), nonsense is 1 - p(matching) - p(other). Each \
+      block's part of the vector is applied at that block alone. Layers are chosen on one half of \
+      the prompts and reported on the other; intervals cover 95% by bootstrap. With -o, a folder \
+      gets eval.json, eval.csv and eval.html.
+      """)
+
+  @OptionGroup var model: ModelOptions
+
+  @Option(help: ArgumentHelp("The steering vector.", valueName: "file"))
+  var apply: String
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      The test: a JSON array of questions with answer_matching_behavior and \
+      answer_not_matching_behavior, or of prompts with correct and incorrect (these need a \
+      template); or JSON lines {"prompt": …, "matching": …, "other": …}.
+      """,
+      valueName: "file"))
+  var pairs: String
+
+  @Option(
+    help: ArgumentHelp(
+      "What questions are put into: \(PromptTemplate.presetNames), or a file with {} in it.",
+      valueName: "name|file"))
+  var template: String?
+
+  @Option(help: ArgumentHelp("Only these blocks. Default: all.", valueName: "a-b"))
+  var layers: LayerRange?
+
+  @Option(parsing: .unconditional, help: ArgumentHelp("Strengths.", valueName: "list"))
+  var multipliers = NumberList([-3, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 3])
+
+  @Option(help: "What multipliers count: raw, or share (of the value's norm).")
+  var unit = SweepUnit.raw
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      What is steered together: residual, state, both, or a component such as ssm, joined by \
+      commas. Default: residual, state and both, as far as the vector has them.
+      """,
+      valueName: "list"))
+  var sites: WordList?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("The tokens of the prompt to steer.", valueName: "list"))
+  var positions = PositionSelection.last
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "The tokens before which the state is edited. Default: those of --positions.",
+      valueName: "list"))
+  var statePositions: PositionSelection?
+
+  @Option(help: "What is done with the vector. Default: what the artifact says.")
+  var operation: SteeringVector.Operation?
+
+  @Option(help: ArgumentHelp("Random directions of equal norm, as controls.", valueName: "count"))
+  var controls = 16
+
+  @Option(help: ArgumentHelp("The seed of controls, halves and intervals.", valueName: "s"))
+  var seed: UInt64 = 0
+
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      "Side effects: a test in one of the forms above, scored by accuracy. May be repeated.",
+      valueName: "file"))
+  var accuracy: [String] = []
+
+  @Option(
+    help: ArgumentHelp("Side effects: the perplexity of a text; @FILE reads it.", valueName: "text")
+  )
+  var text: PromptArgument?
+
+  @Option(
+    name: .customLong("continue"),
+    help: ArgumentHelp(
+      """
+      Side by side: prompts (a JSON array of {"question": …}, or one prompt on each line), \
+      continued without and with steering.
+      """,
+      valueName: "file"))
+  var openEnded: String?
+
+  @Option(help: ArgumentHelp("Prompts that are continued, at most.", valueName: "count"))
+  var continuations = 8
+
+  @Option(name: .customShort("n"), help: ArgumentHelp("Tokens of a continuation.", valueName: "n"))
+  var tokenCount = 48
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("The folder to write.", valueName: "folder"))
+  var output: String?
+
+  @Flag(help: "Replace files in the folder.")
+  var force = false
+
+  @Flag(help: "Accept a vector of another model of the same width and depth.")
+  var allowModelMismatch = false
+
+  @OptionGroup var printing: OutputOptions
+
+  func validate() throws {
+    if controls < 0 { throw ValidationError("--controls is \(controls); it must be 0 or more.") }
+  }
+
+  func run() throws {
+    let clock = Stopwatch()
+    let files = try output.map { folder throws(FormatError) in
+      try EvaluationFiles(folder, replacing: force)
+    }
+    let open = try model.open()
+    let tokenizer = try open.textTokenizer()
+    let vector = try SteeringVector(reading: apply)
+    let test = try ChoiceTest(reading: pairs, template: .named(template))
+    let items = try test.tokenized(by: tokenizer)
+    let sets = sites.map { $0.words.map { SteeredSites($0) } } ?? Self.sets(of: vector)
+    let progress = Progress("sweep", .items("prompts"))
+    let result = try sweep(open, vector, layers?.blocks, multipliers.values, sets)
+      .run(on: items) { progress.update($0, $1) }
+    progress.clear()
+    let sweepSeconds = clock.seconds
+    let summary = SweepSummary(result, seed: seed)
+    let randoms = try SweepControls(
+      of: vector, summary: summary, count: controls, seed: seed, on: items,
+      sweep: { vector, layers, sites throws(FormatError) in
+        try sweep(open, vector, layers, multipliers.values, [sites])
+      },
+      progress: { progress.update($0, $1) })
+    progress.clear()
+    var evaluation = SteeringEvaluation(
+      model: open.reference, vector: vector, test: test, templateText: template, summary: summary,
+      controls: randoms, seed: seed, unit: unit.rawValue, positions: positions,
+      statePositions: statePositions)
+    evaluation.sideEffects = try sideEffects(open, vector, summary)
+    evaluation.continuations = try continued(open, vector, summary)
+    evaluation.seconds = (sweepSeconds, clock.seconds)
+    try files?.write(evaluation)
+    evaluation.report(folder: output).print(asJSON: printing.json)
+  }
+
+  private func sweep(
+    _ open: OpenModel, _ vector: SteeringVector, _ layers: ClosedRange<Int>?,
+    _ multipliers: [Float], _ sites: [SteeredSites]
+  ) throws(FormatError) -> SteeringSweep {
+    try SteeringSweep(
+      open.model, tokenizer: open.tokenizer?.digest, vector: vector,
+      options: options(strength: 1), layers: layers, multipliers: multipliers, sites: sites)
+  }
+
+  private func options(strength: Float) -> SteeringOptions {
+    SteeringOptions(
+      strength: strength, unit: unit == .share ? .share : .raw, operation: operation,
+      positions: positions, statePositions: statePositions,
+      allowsModelMismatch: allowModelMismatch)
+  }
+
+  /// What a vector can steer.
+  private static func sets(of vector: SteeringVector) -> [SteeredSites] {
+    let sites = vector.vectors.compactMap { Site(name: $0.site.name) }
+    let has = { (set: SteeredSites) in sites.contains(where: set.includes) }
+    return [SteeredSites.residual, .state].filter(has)
+      + (has(.residual) && has(.state) ? [.both] : [])
+  }
+
+  private func sideEffects(
+    _ open: OpenModel, _ vector: SteeringVector, _ summary: SweepSummary
+  ) throws(FormatError) -> [SteeringEvaluation.SideEffect] {
+    guard text != nil || !accuracy.isEmpty else { return [] }
+    let tokenizer = try open.textTokenizer()
+    var effects: [SteeringEvaluation.SideEffect] = []
+    for curve in summary.curves {
+      let strengths = [curve.ends.low, curve.ends.high]
+      for strength in (effects.isEmpty ? [0] : []) + strengths {
+        var effect = SteeringEvaluation.SideEffect(
+          sites: curve.sites, layer: curve.layer, multiplier: strength)
+        if let text = try text?.text() {
+          let tokens = (tokenizer.endOfTextID.map { [$0] } ?? []) + tokenizer.encode(text)
+          let kept = try vector.keeping(curve.sites, layer: curve.layer)
+          effect.loss = try SideEffects.loss(
+            of: open.model, tokenizer: tokenizer.digest, on: tokens,
+            applying: strength == 0 ? nil : AppliedVector(kept, options(strength: strength)))
+        }
+        for path in accuracy {
+          let bytes = try InputFile(path).readAll(limit: 1 << 30)
+          let isArray = bytes.first { $0 > 0x20 } == UInt8(ascii: "[")
+          let items = try ChoiceTest(
+            reading: path, template: isArray ? .named(template) : nil
+          ).tokenized(by: tokenizer)
+          let found = try SideEffects.accuracy(
+            of: sweep(
+              open, vector, curve.layer...curve.layer, [strength == 0 ? 1 : strength],
+              [curve.sites]), on: items)
+          effect.accuracies.append((path, strength == 0 ? found.plain : found.steered))
+        }
+        effects.append(effect)
+      }
+    }
+    return effects
+  }
+
+  private func continued(
+    _ open: OpenModel, _ vector: SteeringVector, _ summary: SweepSummary
+  ) throws(FormatError) -> [SteeringEvaluation.Continuation] {
+    guard let openEnded, let curve = summary.curves.last else { return [] }
+    let tokenizer = try open.textTokenizer()
+    let prompts = try OpenEndedPrompts.read(openEnded, template: .named(template))
+    let kept = try vector.keeping(curve.sites, layer: curve.layer)
+    var texts: [SteeringEvaluation.Continuation] = []
+    for prompt in prompts.prefix(continuations) {
+      for strength in [curve.ends.low, 0, curve.ends.high] {
+        var options = options(strength: strength)
+        (options.positions, options.statePositions) = (.fromLast, nil)
+        let generator = Generator(
+          open.model, tokenizer, applying: [AppliedVector(kept, options)])
+        let sampling = try SamplingOptions(temperature: 0.8, seed: seed)
+        let result = try generator.generate(
+          tokenizer.encode(prompt),
+          GenerationOptions(tokenCount: tokenCount, sampling: sampling))
+        texts.append(
+          .init(prompt: prompt, sites: curve.sites, multiplier: strength, text: result.text))
+      }
+    }
+    return texts
+  }
+}
+
+/// The units of a sweep's multipliers.
+enum SweepUnit: String, CaseIterable, ExpressibleByArgument {
+  case raw, share
+}
+
+/// Prompts that are continued freely.
+enum OpenEndedPrompts {
+  /// Reads a JSON array of `{"question"}`, put into a template where there is one, or a file of
+  /// prompts.
+  static func read(
+    _ path: String, template: PromptTemplate?
+  ) throws(FormatError) -> [String] {
+    let bytes = try InputFile(path).readAll(limit: 1 << 30)
+    guard bytes.first(where: { $0 > 0x20 }) == UInt8(ascii: "[") else {
+      return String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline).map(
+        String.init)
+    }
+    let limits = JSONLimits(byteCount: 1 << 30, stringByteCount: 1 << 20)
+    let root = JSONNode(
+      try JSONValue(parsing: bytes, limits: limits, file: path), code: .dataRecord, file: path)
+    var prompts: [String] = []
+    for record in try root.elements() {
+      let question = try record.member("question").string()
+      prompts.append(template?.fill(question) ?? question)
+    }
+    return prompts
+  }
+}

@@ -1,0 +1,152 @@
+import Glibc
+import SextantBytes
+import SextantEvaluation
+import SextantReport
+
+extension SteeringEvaluation {
+  /// The page in one file, with the figures of arXiv 2404.05971.
+  var page: HTMLPage {
+    var page = HTMLPage(
+      title: "Steering: effect by layer and strength",
+      subtitle:
+        "\(model.architecture), \(model.layerCount) blocks · \(vector.training.method) vector · "
+        + "\(test.items.count) prompts · positions \(positions)")
+    page.add(facts: [
+      ("model", model.identity.description), ("test", test.digest.description),
+      ("unsteered matching", Self.text(summary.baseline.matching)),
+      ("unsteered nonsense", Self.text(summary.baseline.nonsense)),
+      ("seed", String(seed)),
+    ])
+    for curve in summary.curves {
+      page.add(heading: "Steering: \(curve.sites)")
+      page.add(figure: effectChart(curve.sites).svg(standsAlone: false))
+      page.add(figure: strengthChart(curve).svg(standsAlone: false))
+      page.add(figure: nonsenseChart(curve.sites).svg(standsAlone: false))
+    }
+    page.add(heading: "Residual stream, state and both")
+    page.add(figure: rangeChart.svg(standsAlone: false))
+    for (title, table) in tables { page.add(table: table, caption: title) }
+    if !continuations.isEmpty {
+      page.add(heading: "Continuations, side by side")
+      page.add(table: continuationTable)
+    }
+    page.add(table: cellTable, caption: "Every cell", isFolded: true)
+    return page
+  }
+
+  private func series(
+    _ sites: SteeredSites, _ figure: (SweepSummary.Row) -> Figure, minus baseline: Double
+  ) -> [LineChart.Series] {
+    let largest = summary.rows.map { abs($0.multiplier) }.max() ?? 1
+    let multipliers = Set(summary.rows.map(\.multiplier)).sorted()
+    return multipliers.map { multiplier in
+      let points = summary.rows.filter { $0.sites == sites && $0.multiplier == multiplier }.map {
+        let value = figure($0)
+        return LineChart.Point(
+          Double($0.layer), value.value - baseline,
+          interval: value.interval.low - baseline...value.interval.high - baseline)
+      }
+      return LineChart.Series(
+        Self.signed(multiplier), points, colour: .diverging(Double(multiplier / largest)))
+    }
+  }
+
+  /// The effect by layer, a line for each strength.
+  func effectChart(_ sites: SteeredSites) -> LineChart {
+    LineChart(
+      title: "Change of the matching probability by layer: \(sites)",
+      subtitle: "all \(test.items.count) prompts; bands are 95% intervals", x: "block",
+      y: "change of p(matching)", series: series(sites, \.effect, minus: 0), countsWhole: true)
+  }
+
+  /// The probability of other answers by layer, a line for each strength.
+  func nonsenseChart(_ sites: SteeredSites) -> LineChart {
+    LineChart(
+      title: "Nonsense by layer: \(sites)",
+      subtitle: "1 − p(matching) − p(other), minus the unsteered model's", x: "block",
+      y: "change of nonsense",
+      series: series(sites, \.nonsense, minus: summary.baseline.nonsense.value),
+      countsWhole: true)
+  }
+
+  /// Matching by strength at the chosen layer, beside random directions.
+  func strengthChart(_ curve: SweepSummary.Curve) -> LineChart {
+    let line = { (points: [(multiplier: Float, matching: Figure)]) in
+      points.map {
+        LineChart.Point(
+          Double($0.multiplier), $0.matching.value,
+          interval: $0.matching.interval.low...$0.matching.interval.high)
+      }
+    }
+    var series = [
+      LineChart.Series(
+        "\(curve.sites), block \(curve.layer)", line(curve.points), colour: .category(0))
+    ]
+    if let control = control(of: curve) {
+      series.append(
+        LineChart.Series(
+          "\(controls.count) random directions", line(control.points), colour: .muted,
+          isDashed: true))
+    }
+    return LineChart(
+      title: "Matching by strength: \(curve.sites), block \(curve.layer)",
+      subtitle: "block chosen on \(summary.halves.choosing.count) prompts, shown on the other "
+        + "\(summary.halves.reporting.count)",
+      x: "strength", y: "p(matching)", series: series)
+  }
+
+  /// The range of matching, by sites.
+  var rangeChart: BarChart {
+    let bar = { (figure: Figure) in
+      BarChart.Bar(figure.value, interval: figure.interval.low...figure.interval.high)
+    }
+    return BarChart(
+      title: "Range of the matching probability over layers and strengths",
+      subtitle: "as published: cells chosen and shown on all prompts",
+      y: "range of p(matching)", groups: summary.curves.map(\.sites.description),
+      series: [
+        ("as published", summary.curves.map { BarChart.Bar($0.publishedRange) }, .category(1)),
+        ("held out", summary.curves.map { bar($0.heldOutRange) }, .category(0)),
+      ])
+  }
+
+  private var continuationTable: Table {
+    var table = Table(["prompt", "sites", "#strength", "text"])
+    for text in continuations {
+      table.add([
+        printable(text.prompt), text.sites.description, Self.signed(text.multiplier),
+        printable(text.text),
+      ])
+    }
+    return table
+  }
+}
+
+/// The files of an evaluation, in a folder.
+struct EvaluationFiles {
+  private let folder: String
+  private let replacing: Bool
+
+  /// Makes the folder, and refuses before the work what could not be written after it.
+  init(_ folder: String, replacing: Bool) throws(FormatError) {
+    self.folder = folder
+    self.replacing = replacing
+    guard mkdir(folder, 0o777) == 0 || errno == EEXIST else {
+      throw FormatError(
+        .fileCreate, file: folder, found: String(cString: strerror(errno)), expected: "a folder")
+    }
+    try checkDestinations(
+      ["json", "csv", "html"].map { "\(folder)/eval.\($0)" }, replacing: replacing)
+  }
+
+  /// Writes `eval.json`, `eval.csv` and `eval.html`.
+  func write(_ evaluation: SteeringEvaluation) throws(FormatError) {
+    for (name, text) in [
+      ("json", JSONValue.object(evaluation.json).prettyText + "\n"),
+      ("csv", evaluation.cellTable.csv), ("html", evaluation.page.html),
+    ] {
+      try FilePublisher.publish(
+        Array(text.utf8), to: "\(folder)/eval.\(name)", replacing: replacing)
+    }
+  }
+}

@@ -1,0 +1,182 @@
+import Glibc
+import SextantArtifacts
+import SextantBytes
+import SextantEvaluation
+import SextantReport
+import SextantStore
+
+/// Everything that `steer eval` found.
+struct SteeringEvaluation {
+  /// What steering costs elsewhere, at a chosen layer.
+  struct SideEffect {
+    var sites: SteeredSites
+    var layer: Int
+    /// 0: the model as it is.
+    var multiplier: Float
+    /// Nats per token of the text.
+    var loss: Double?
+    /// By file, whether each item was right.
+    var accuracies: [(file: String, right: [Double])] = []
+  }
+
+  /// A prompt, continued.
+  struct Continuation {
+    var prompt: String
+    var sites: SteeredSites
+    var multiplier: Float
+    var text: String
+  }
+
+  var model: ModelReference
+  var vector: SteeringVector
+  var test: ChoiceTest
+  var templateText: String?
+  var summary: SweepSummary
+  var controls: SweepControls
+  var seed: UInt64
+  var unit: String
+  var positions: PositionSelection
+  var statePositions: PositionSelection?
+  var sideEffects: [SideEffect] = []
+  var continuations: [Continuation] = []
+  /// Of the sweep, and of everything.
+  var seconds: (sweep: Double, all: Double) = (0, 0)
+
+  /// A multiplier with its sign.
+  static func signed(_ value: Float) -> String {
+    (value > 0 ? "+" : "")
+      + (value == value.rounded() ? String(Int(value)) : String(value))
+  }
+
+  /// A figure with its interval, as people read it.
+  static func text(_ figure: Figure, digits: Int = 3) -> String {
+    "\(Format.fixed(figure.value, digits)) [\(Format.fixed(figure.interval.low, digits)), "
+      + "\(Format.fixed(figure.interval.high, digits))]"
+  }
+
+  /// The controls of a curve's sites.
+  func control(of curve: SweepSummary.Curve) -> SweepControls.Curve? {
+    controls.count > 0 ? controls.curves.first { $0.sites == curve.sites } : nil
+  }
+}
+
+// MARK: For people
+
+extension SteeringEvaluation {
+  /// The short report that is printed.
+  func report(folder: String?) -> Report {
+    Report(
+      title: "\(test.items.count) prompts, \(summary.rows.count) cells in "
+        + "\(Format.fixed(seconds.sweep, 2)) s; unsteered matching "
+        + "\(Self.text(summary.baseline.matching)), nonsense "
+        + Self.text(summary.baseline.nonsense),
+      tables: tables, notes: notes(folder: folder), json: json)
+  }
+
+  /// The tables of report and page.
+  var tables: [(title: String, table: Table)] {
+    var tables = [
+      (
+        "best layer by strength: chosen on \(summary.halves.choosing.count) prompts, effect on the "
+          + "other \(summary.halves.reporting.count)", bestTable
+      ),
+      ("matching at the chosen layer, by strength, on the reported half", curveTable),
+      ("range of matching over layers and strengths", rangeTable),
+    ]
+    if !sideEffects.isEmpty { tables.append(("side effects at the chosen layers", effectTable)) }
+    return tables
+  }
+
+  private func notes(folder: String?) -> [String] {
+    var notes = [
+      "the layer, the strength and the direction were chosen on one half of the prompts only"
+    ]
+    if let folder { notes.append("\(printable(folder))/eval.html has the figures") }
+    return notes
+  }
+
+  private var bestTable: Table {
+    var table = Table([
+      "sites", "#strength", "#layer", "#effect [95%]", "#p, labels exchanged",
+      "#layer on all", "#effect on all",
+    ])
+    for best in summary.best {
+      table.add([
+        best.sites.description, Self.signed(best.multiplier), String(best.layer),
+        Self.text(best.effect), Format.figure(best.labelProbability), String(best.layerOnAll),
+        Format.fixed(best.effectOnAll, 3),
+      ])
+    }
+    return table
+  }
+
+  private var curveTable: Table {
+    var table = Table(
+      ["sites", "#layer", "#strength", "#matching [95%]"]
+        + (controls.count > 0 ? ["#\(controls.count) random directions"] : []))
+    for curve in summary.curves {
+      let control = control(of: curve)
+      for (place, point) in curve.points.enumerated() {
+        table.add(
+          [
+            curve.sites.description, String(curve.layer), Self.signed(point.multiplier),
+            Self.text(point.matching),
+          ] + (control.map { [Self.text($0.points[place].matching)] } ?? []))
+      }
+      table.add(
+        [
+          curve.sites.description, String(curve.layer),
+          "\(Self.signed(curve.ends.high)) − \(Self.signed(curve.ends.low))",
+          Self.text(curve.contrast),
+        ] + (control.map { [Self.text($0.contrast)] } ?? []))
+    }
+    return table
+  }
+
+  private var rangeTable: Table {
+    var table = Table(["sites", "#as published", "#held out [95%]", "monotone in strength"])
+    for curve in summary.curves {
+      table.add([
+        curve.sites.description, Format.fixed(curve.publishedRange, 3),
+        Self.text(curve.heldOutRange), curve.isMonotone ? "yes" : "no",
+      ])
+    }
+    return table
+  }
+
+  private var effectTable: Table {
+    let files = sideEffects.first?.accuracies.map(\.file) ?? []
+    var table = Table(
+      ["sites", "#layer", "#strength", "#perplexity"] + files.map { "#right: \(printable($0))" })
+    for effect in sideEffects {
+      let isPlain = effect.multiplier == 0
+      table.add(
+        [
+          isPlain ? "none" : effect.sites.description, isPlain ? "" : String(effect.layer),
+          Self.signed(effect.multiplier), effect.loss.map { Format.figure(exp($0)) } ?? "",
+        ]
+          + effect.accuracies.map { accuracy in
+            let share = accuracy.right.reduce(0, +) / Double(max(accuracy.right.count, 1))
+            return "\(Format.fixed(share * 100, 1))%"
+          })
+    }
+    return table
+  }
+
+  /// Every cell, for programs that read tables.
+  var cellTable: Table {
+    var table = Table([
+      "layer", "multiplier", "sites", "matching", "matching_low", "matching_high", "nonsense",
+      "nonsense_low", "nonsense_high", "effect", "effect_low", "effect_high", "kl",
+    ])
+    for row in summary.rows {
+      let figures = [row.matching, row.nonsense, row.effect].flatMap {
+        [$0.value, $0.interval.low, $0.interval.high]
+      }
+      table.add(
+        [String(row.layer), String(row.multiplier), row.sites.description]
+          + (figures + [row.divergence]).map { "\($0)" })
+    }
+    return table
+  }
+}
