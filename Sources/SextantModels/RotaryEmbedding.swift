@@ -19,11 +19,11 @@ struct RotaryEmbedding: Sendable, Equatable {
   }
 
   /// The base of the frequencies, "theta".
-  var base: Double
+  var base = 10_000.0
   /// Channels of a head that turn, 2 R; the others stay.
-  var width: Int
+  var width = 0
   /// How frequencies were changed.
-  var scaling: Scaling
+  var scaling = Scaling.none
 
   // MARK: Configuration
 
@@ -64,6 +64,9 @@ struct RotaryEmbedding: Sendable, Equatable {
       ]
     }
   }
+
+  /// An embedding that turns nothing.
+  init() {}
 
   /// Reads `members` of a canonical configuration.
   init(canonical node: JSONNode) throws(FormatError) {
@@ -174,5 +177,16 @@ struct RotaryEmbedding: Sendable, Equatable {
       Tensor(angles.map { Float(cos($0)) }, shape: shape),
       Tensor(angles.map { Float(sin($0)) }, shape: shape)
     )
+  }
+}
+
+extension ConfigurationForm.Member {
+  /// A rotary embedding in the canonical form.
+  static func rotary(_ path: WritableKeyPath<C, RotaryEmbedding>) -> Self {
+    Self { node, configuration throws(FormatError) in
+      configuration[keyPath: path] = try RotaryEmbedding(canonical: node)
+    } write: {
+      $0[keyPath: path].members
+    }
   }
 }

@@ -24,20 +24,20 @@ public enum BTLM: Architecture {
   // MARK: Configuration
 
   /// The sizes and scales of a BTLM.
-  struct Configuration: Equatable {
-    var width: Int  // D
-    var layerCount: Int  // L
-    var vocabularySize: Int  // V
-    var innerWidth: Int  // F
-    var headCount: Int  // H
-    var normEpsilon: Double
+  struct Configuration: ModelConfiguration {
+    var width = 0  // D
+    var layerCount = 0  // L
+    var vocabularySize = 0  // V
+    var innerWidth = 0  // F
+    var headCount = 0  // H
+    var normEpsilon = 0.0
     /// What the embedding's rows are multiplied by.
-    var embeddingScale: Double
+    var embeddingScale = 0.0
     /// What the logits are multiplied by.
-    var logitScale: Double
+    var logitScale = 0.0
     /// Whether scores are divided by W, instead of its square root.
-    var dividesScoresByWidth: Bool
-    var tiesEmbeddings: Bool
+    var dividesScoresByWidth = false
+    var tiesEmbeddings = false
 
     var headWidth: Int { width / headCount }  // W
 
@@ -45,76 +45,58 @@ public enum BTLM: Architecture {
     static let layers = 1...1000
     static let heads = 1...(1 << 16)
 
-    /// The canonical form.
-    var json: JSONObject {
-      JSONObject([
-        ("d_model", .integer(Int64(width))), ("n_layer", .integer(Int64(layerCount))),
-        ("vocab_size", .integer(Int64(vocabularySize))), ("d_ff", .integer(Int64(innerWidth))),
-        ("n_head", .integer(Int64(headCount))), ("norm_eps", .number(normEpsilon)),
-        ("embedding_scale", .number(embeddingScale)), ("logit_scale", .number(logitScale)),
-        ("scale_qk_dot_by_d", .boolean(dividesScoresByWidth)),
-        ("tie_embeddings", .boolean(tiesEmbeddings)),
+    static var canonicalForm: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
+        .integer("vocab_size", \.vocabularySize, in: sizes),
+        .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
+        .number("norm_eps", \.normEpsilon), .number("embedding_scale", \.embeddingScale),
+        .number("logit_scale", \.logitScale),
+        .flag("scale_qk_dot_by_d", \.dividesScoresByWidth),
+        .flag("tie_embeddings", \.tiesEmbeddings),
       ])
     }
 
-    /// Reads the canonical form.
-    static func canonical(_ object: JSONObject) throws(FormatError) -> Configuration {
-      let node = JSONNode(.object(object), code: .modelConfiguration, file: nil)
-      return try Configuration(
-        width: node.member("d_model").integer(in: sizes),
-        layerCount: node.member("n_layer").integer(in: layers),
-        vocabularySize: node.member("vocab_size").integer(in: sizes),
-        innerWidth: node.member("d_ff").integer(in: sizes),
-        headCount: node.member("n_head").integer(in: heads),
-        normEpsilon: node.member("norm_eps").number(),
-        embeddingScale: node.member("embedding_scale").number(),
-        logitScale: node.member("logit_scale").number(),
-        dividesScoresByWidth: node.member("scale_qk_dot_by_d").boolean(),
-        tiesEmbeddings: node.member("tie_embeddings").boolean()
-      ).checked(node)
+    /// The published `config.json`; absent keys have the published code's defaults.
+    static var published: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .custom(read: checkForm, write: { _ in [] }),
+        .fixed("scale_attn_weights", true), .fixed("scale_attn_by_inverse_layer_idx", false),
+        .fixed("add_cross_attention", false), .integer("n_embd", \.width, in: sizes),
+        .integer("n_layer", \.layerCount, in: layers),
+        .integer("vocab_size", \.vocabularySize, in: sizes),
+        .integer("n_inner", \.innerWidth, in: sizes) { 4 * $0.width },
+        .integer("n_head", \.headCount, in: heads),
+        .number("layer_norm_epsilon", \.normEpsilon, default: 1e-5),
+        .number("mup_embeddings_scale", \.embeddingScale, default: 1),
+        .custom { node, c throws(FormatError) in
+          let alpha = try node.optionalMember("mup_output_alpha")?.number() ?? 1
+          c.logitScale = try alpha * (node.optionalMember("mup_width_scale")?.number() ?? 1)
+        } write: { _ in
+          []
+        },
+        .flag("mup_scale_qk_dot_by_d", \.dividesScoresByWidth, default: false),
+        .flag("tie_word_embeddings", \.tiesEmbeddings, default: true),
+      ])
     }
 
-    /// Reads the published `config.json`; absent keys have the published code's defaults.
-    static func published(_ config: JSONNode) throws(FormatError) -> Configuration {
-      // GPT-2's forms of these are the defaults, so they must be there.
+    /// GPT-2's forms of these are the defaults, so they must be there.
+    private static func checkForm(_ node: JSONNode, _: inout Self) throws(FormatError) {
       for (key, value) in [
         ("activation_function", "swiglu"), ("position_embedding_type", "alibi"),
       ] {
-        let member = try config.member(key)
+        let member = try node.member(key)
         guard try ExactString(member.string()) == ExactString(value) else {
           throw member.refusal(expected: "\"\(value)\"")
         }
       }
-      for (key, value) in [
-        ("scale_attn_weights", true), ("scale_attn_by_inverse_layer_idx", false),
-        ("add_cross_attention", false),
-      ] {
-        if let member = try config.optionalMember(key), member.value != .boolean(value) {
-          throw member.refusal(expected: "\(value)")
-        }
-      }
       // It may depend on the length of the text.
-      if let scaling = try config.optionalMember("alibi_scaling") {
+      if let scaling = try node.optionalMember("alibi_scaling") {
         throw scaling.refusal(expected: "no scaling of the linear biases")
       }
-      let width = try config.member("n_embd").integer(in: sizes)
-      let alpha = try config.optionalMember("mup_output_alpha")?.number() ?? 1
-      let widthScale = try config.optionalMember("mup_width_scale")?.number() ?? 1
-      return try Configuration(
-        width: width, layerCount: config.member("n_layer").integer(in: layers),
-        vocabularySize: config.member("vocab_size").integer(in: sizes),
-        innerWidth: config.optionalMember("n_inner")?.integer(in: sizes) ?? 4 * width,
-        headCount: config.member("n_head").integer(in: heads),
-        normEpsilon: config.optionalMember("layer_norm_epsilon")?.number() ?? 1e-5,
-        embeddingScale: config.optionalMember("mup_embeddings_scale")?.number() ?? 1,
-        logitScale: alpha * widthScale,
-        dividesScoresByWidth: config.optionalMember("mup_scale_qk_dot_by_d")?.boolean() ?? false,
-        tiesEmbeddings: config.optionalMember("tie_word_embeddings")?.boolean() ?? true
-      ).checked(config)
     }
 
-    /// The configuration, when its numbers fit together.
-    private func checked(_ node: JSONNode) throws(FormatError) -> Configuration {
+    func check(_ node: JSONNode) throws(FormatError) {
       guard width % headCount == 0, headWidth <= Kernels.widestHead else {
         throw node.refusal(
           found: "\(headCount) heads of \(width) channels",
@@ -128,7 +110,6 @@ public enum BTLM: Architecture {
       for scale in [embeddingScale, logitScale] where !(1e-30...1e30).contains(abs(scale)) {
         throw node.refusal(found: "a scale of \(scale)", expected: "a number such as 14.6")
       }
-      return self
     }
   }
 
@@ -142,7 +123,7 @@ public enum BTLM: Architecture {
   public static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {
-    try Configuration.published(required(config)).json
+    try Configuration.read(required(config), as: Configuration.published).json
   }
 
   // MARK: Weights

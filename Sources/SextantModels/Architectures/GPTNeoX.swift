@@ -24,7 +24,7 @@ public enum GPTNeoX: Architecture {
   // MARK: Configuration
 
   /// The sizes of a GPT-NeoX.
-  struct Configuration: Equatable {
+  struct Configuration: ModelConfiguration {
     /// The function inside the perceptron.
     enum Activation: String {
       /// x Φ(x), exactly.
@@ -33,17 +33,17 @@ public enum GPTNeoX: Architecture {
       case geluTanh = "gelu_tanh"
     }
 
-    var width: Int  // D
-    var layerCount: Int  // L
-    var vocabularySize: Int  // V
-    var innerWidth: Int  // F
-    var headCount: Int  // H
-    var normEpsilon: Double
-    var rotary: RotaryEmbedding
-    var activation: Activation
-    var isParallel: Bool
-    var hasAttentionBias: Bool
-    var tiesEmbeddings: Bool
+    var width = 0  // D
+    var layerCount = 0  // L
+    var vocabularySize = 0  // V
+    var innerWidth = 0  // F
+    var headCount = 0  // H
+    var normEpsilon = 0.0
+    var rotary = RotaryEmbedding()
+    var activation = Activation.gelu
+    var isParallel = false
+    var hasAttentionBias = false
+    var tiesEmbeddings = false
 
     var headWidth: Int { width / headCount }  // W
 
@@ -57,87 +57,62 @@ public enum GPTNeoX: Architecture {
       "gelu_pytorch_tanh": .geluTanh,
     ]
 
-    /// The canonical form.
-    var json: JSONObject {
-      JSONObject(
-        [
-          ("d_model", .integer(Int64(width))), ("n_layer", .integer(Int64(layerCount))),
-          ("vocab_size", .integer(Int64(vocabularySize))), ("d_ff", .integer(Int64(innerWidth))),
-          ("n_head", .integer(Int64(headCount))), ("norm_eps", .number(normEpsilon)),
-          ("activation", .string(activation.rawValue)), ("parallel_residual", .boolean(isParallel)),
-          ("attention_bias", .boolean(hasAttentionBias)),
-          ("tie_embeddings", .boolean(tiesEmbeddings)),
-        ] + rotary.members)
+    static var canonicalForm: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
+        .integer("vocab_size", \.vocabularySize, in: sizes),
+        .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
+        .number("norm_eps", \.normEpsilon),
+        .custom { node, c throws(FormatError) in
+          let activation = try node.member("activation")
+          guard let known = try Activation(rawValue: activation.string()) else {
+            throw activation.refusal(expected: "\"gelu\" or \"gelu_tanh\"")
+          }
+          c.activation = known
+        } write: {
+          [("activation", .string($0.activation.rawValue))]
+        },
+        .flag("parallel_residual", \.isParallel), .flag("attention_bias", \.hasAttentionBias),
+        .flag("tie_embeddings", \.tiesEmbeddings), .rotary(\.rotary),
+      ])
     }
 
-    /// Reads the canonical form.
-    static func canonical(_ object: JSONObject) throws(FormatError) -> Configuration {
-      let node = JSONNode(.object(object), code: .modelConfiguration, file: nil)
-      let activation = try node.member("activation")
-      guard let known = try Activation(rawValue: activation.string()) else {
-        throw activation.refusal(expected: "\"gelu\" or \"gelu_tanh\"")
-      }
-      return try Configuration(
-        width: node.member("d_model").integer(in: sizes),
-        layerCount: node.member("n_layer").integer(in: layers),
-        vocabularySize: node.member("vocab_size").integer(in: sizes),
-        innerWidth: node.member("d_ff").integer(in: sizes),
-        headCount: node.member("n_head").integer(in: heads),
-        normEpsilon: node.member("norm_eps").number(), rotary: RotaryEmbedding(canonical: node),
-        activation: known, isParallel: node.member("parallel_residual").boolean(),
-        hasAttentionBias: node.member("attention_bias").boolean(),
-        tiesEmbeddings: node.member("tie_embeddings").boolean()
-      ).checked(node)
+    /// `config.json` of `GPTNeoXForCausalLM`; absent keys have transformers' defaults.
+    static var huggingFace: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .written("architectures", ["GPTNeoXForCausalLM"]), .written("model_type", "gpt_neox"),
+        .integer("hidden_size", \.width, in: sizes),
+        .integer("num_hidden_layers", \.layerCount, in: layers),
+        .integer("vocab_size", \.vocabularySize, in: sizes),
+        .integer("intermediate_size", \.innerWidth, in: sizes),
+        .integer("num_attention_heads", \.headCount, in: heads),
+        .number("layer_norm_eps", \.normEpsilon, default: 1e-5),
+        .custom { node, c throws(FormatError) in
+          guard let name = try node.optionalMember("hidden_act") else { return }
+          guard let known = try activations[name.string()] else {
+            throw name.refusal(expected: activations.keys.sorted().joined(separator: ", "))
+          }
+          c.activation = known
+        } write: {
+          [("hidden_act", $0.activation == .gelu ? "gelu" : "gelu_new")]
+        },
+        .flag("use_parallel_residual", \.isParallel, default: true),
+        .flag("attention_bias", \.hasAttentionBias, default: true),
+        .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
+        .custom { node, c throws(FormatError) in
+          c.rotary = try RotaryEmbedding(
+            published: node, headWidth: c.headWidth, fraction: 0.25,
+            olderNames: ("rotary_emb_base", "rotary_pct"))
+        } write: { c in
+          [
+            ("rotary_pct", .number(Double(c.rotary.width) / Double(c.headWidth))),
+            ("rotary_emb_base", .number(c.rotary.base)),
+          ] + c.rotary.publishedMembers(headWidth: c.headWidth)
+        },
+      ])
     }
 
-    /// Reads `config.json` of `GPTNeoXForCausalLM`; absent keys have transformers' defaults.
-    static func huggingFace(_ config: JSONNode) throws(FormatError) -> Configuration {
-      var activation = Activation.gelu
-      if let name = try config.optionalMember("hidden_act") {
-        guard let known = try activations[name.string()] else {
-          throw name.refusal(expected: activations.keys.sorted().joined(separator: ", "))
-        }
-        activation = known
-      }
-      let width = try config.member("hidden_size").integer(in: sizes)
-      let headCount = try config.member("num_attention_heads").integer(in: heads)
-      return try Configuration(
-        width: width, layerCount: config.member("num_hidden_layers").integer(in: layers),
-        vocabularySize: config.member("vocab_size").integer(in: sizes),
-        innerWidth: config.member("intermediate_size").integer(in: sizes), headCount: headCount,
-        normEpsilon: config.optionalMember("layer_norm_eps")?.number() ?? 1e-5,
-        rotary: RotaryEmbedding(
-          published: config, headWidth: width / headCount, fraction: 0.25,
-          olderNames: ("rotary_emb_base", "rotary_pct")),
-        activation: activation,
-        isParallel: config.optionalMember("use_parallel_residual")?.boolean() ?? true,
-        hasAttentionBias: config.optionalMember("attention_bias")?.boolean() ?? true,
-        tiesEmbeddings: config.optionalMember("tie_word_embeddings")?.boolean() ?? false
-      ).checked(config)
-    }
-
-    /// What `huggingFace` reads.
-    var huggingFaceJSON: JSONObject {
-      JSONObject(
-        [
-          ("architectures", ["GPTNeoXForCausalLM"]), ("model_type", "gpt_neox"),
-          ("hidden_size", .integer(Int64(width))),
-          ("num_hidden_layers", .integer(Int64(layerCount))),
-          ("vocab_size", .integer(Int64(vocabularySize))),
-          ("intermediate_size", .integer(Int64(innerWidth))),
-          ("num_attention_heads", .integer(Int64(headCount))),
-          ("layer_norm_eps", .number(normEpsilon)),
-          ("hidden_act", activation == .gelu ? "gelu" : "gelu_new"),
-          ("use_parallel_residual", .boolean(isParallel)),
-          ("attention_bias", .boolean(hasAttentionBias)),
-          ("tie_word_embeddings", .boolean(tiesEmbeddings)),
-          ("rotary_pct", .number(Double(rotary.width) / Double(headWidth))),
-          ("rotary_emb_base", .number(rotary.base)),
-        ] + rotary.publishedMembers(headWidth: headWidth))
-    }
-
-    /// The configuration, when its numbers fit together.
-    private func checked(_ node: JSONNode) throws(FormatError) -> Configuration {
+    func check(_ node: JSONNode) throws(FormatError) {
       guard width % headCount == 0, headWidth <= Kernels.widestHead else {
         throw node.refusal(
           found: "\(headCount) heads of \(width) channels",
@@ -151,7 +126,6 @@ public enum GPTNeoX: Architecture {
         throw node.refusal(
           found: "\(rotary.width) rotated channels", expected: "at most \(headWidth)")
       }
-      return self
     }
   }
 
@@ -165,7 +139,7 @@ public enum GPTNeoX: Architecture {
   public static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {
-    try Configuration.huggingFace(required(config)).json
+    try Configuration.read(required(config), as: Configuration.huggingFace).json
   }
 
   // MARK: Weights
@@ -208,7 +182,7 @@ public enum GPTNeoX: Architecture {
   public static func published(
     _ configuration: JSONObject, dialect: String
   ) throws(FormatError) -> JSONObject {
-    try Configuration.canonical(configuration).huggingFaceJSON
+    try Configuration.huggingFace.json(of: Configuration.canonical(configuration))
   }
 
   /// The published naming, and that of GGUF files.

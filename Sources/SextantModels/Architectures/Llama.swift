@@ -25,122 +25,77 @@ public enum Llama: Architecture {
   // MARK: Configuration
 
   /// The sizes of a Llama.
-  struct Configuration: Equatable {
-    var width: Int  // D
-    var layerCount: Int  // L
-    var vocabularySize: Int  // V
-    var innerWidth: Int  // F
-    var headCount: Int  // H
-    var keyHeadCount: Int  // G
-    var headWidth: Int  // W
-    var normEpsilon: Double
-    var rotary: RotaryEmbedding
+  struct Configuration: ModelConfiguration {
+    var width = 0  // D
+    var layerCount = 0  // L
+    var vocabularySize = 0  // V
+    var innerWidth = 0  // F
+    var headCount = 0  // H
+    var keyHeadCount = 0  // G
+    var headWidth = 0  // W
+    var normEpsilon = 0.0
+    var rotary = RotaryEmbedding()
     var window: Int?
-    var hasAttentionBias: Bool
-    var hasMLPBias: Bool
-    var tiesEmbeddings: Bool
+    var hasAttentionBias = false
+    var hasMLPBias = false
+    var tiesEmbeddings = false
 
     static let sizes = 1...(1 << 24)
     static let layers = 1...1000
     static let heads = 1...(1 << 16)
     static let headWidths = 2...Kernels.widestHead
 
-    /// The canonical form.
-    var json: JSONObject {
-      JSONObject(
-        [
-          ("d_model", .integer(Int64(width))), ("n_layer", .integer(Int64(layerCount))),
-          ("vocab_size", .integer(Int64(vocabularySize))), ("d_ff", .integer(Int64(innerWidth))),
-          ("n_head", .integer(Int64(headCount))), ("n_kv_head", .integer(Int64(keyHeadCount))),
-          ("head_dim", .integer(Int64(headWidth))), ("norm_eps", .number(normEpsilon)),
-          ("sliding_window", window.map { .integer(Int64($0)) } ?? .null),
-          ("attention_bias", .boolean(hasAttentionBias)), ("mlp_bias", .boolean(hasMLPBias)),
-          ("tie_embeddings", .boolean(tiesEmbeddings)),
-        ] + rotary.members)
+    static var canonicalForm: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
+        .integer("vocab_size", \.vocabularySize, in: sizes),
+        .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
+        .integer("n_kv_head", \.keyHeadCount, in: heads),
+        .integer("head_dim", \.headWidth, in: headWidths), .number("norm_eps", \.normEpsilon),
+        .integer("sliding_window", \.window, in: sizes),
+        .flag("attention_bias", \.hasAttentionBias), .flag("mlp_bias", \.hasMLPBias),
+        .flag("tie_embeddings", \.tiesEmbeddings), .rotary(\.rotary),
+      ])
     }
 
-    /// Reads the canonical form.
-    static func canonical(_ object: JSONObject) throws(FormatError) -> Configuration {
-      let node = JSONNode(.object(object), code: .modelConfiguration, file: nil)
-      return try Configuration(
-        width: node.member("d_model").integer(in: sizes),
-        layerCount: node.member("n_layer").integer(in: layers),
-        vocabularySize: node.member("vocab_size").integer(in: sizes),
-        innerWidth: node.member("d_ff").integer(in: sizes),
-        headCount: node.member("n_head").integer(in: heads),
-        keyHeadCount: node.member("n_kv_head").integer(in: heads),
-        headWidth: node.member("head_dim").integer(in: headWidths),
-        normEpsilon: node.member("norm_eps").number(), rotary: RotaryEmbedding(canonical: node),
-        window: node.optionalMember("sliding_window")?.integer(in: sizes),
-        hasAttentionBias: node.member("attention_bias").boolean(),
-        hasMLPBias: node.member("mlp_bias").boolean(),
-        tiesEmbeddings: node.member("tie_embeddings").boolean()
-      ).checked(node)
-    }
-
-    /// Reads `config.json` of `LlamaForCausalLM` or `MistralForCausalLM`; absent keys have
-    /// transformers' defaults.
-    static func huggingFace(_ config: JSONNode) throws(FormatError) -> Configuration {
-      if let activation = try config.optionalMember("hidden_act"), activation.value != "silu" {
-        throw activation.refusal(expected: "\"silu\"")
-      }
-      let width = try config.member("hidden_size").integer(in: sizes)
-      let headCount = try config.member("num_attention_heads").integer(in: heads)
-      var headWidth = try config.optionalMember("head_dim")?.integer(in: headWidths)
-      if headWidth == nil {
-        guard width % headCount == 0, headWidths.contains(width / headCount) else {
-          throw config.refusal(
-            found: "\(headCount) heads of \(width) channels", expected: "heads of equal width")
-        }
-        headWidth = width / headCount
-      }
-      let isMistral = try config.member("model_type").value == "mistral"
-      return try Configuration(
-        width: width, layerCount: config.member("num_hidden_layers").integer(in: layers),
-        vocabularySize: config.member("vocab_size").integer(in: sizes),
-        innerWidth: config.member("intermediate_size").integer(in: sizes), headCount: headCount,
-        keyHeadCount: config.optionalMember("num_key_value_heads")?.integer(in: heads)
-          ?? (isMistral ? 8 : headCount),
-        headWidth: headWidth ?? 0,
-        normEpsilon: config.optionalMember("rms_norm_eps")?.number() ?? 1e-6,
-        rotary: RotaryEmbedding(
-          published: config, headWidth: headWidth ?? 0,
-          olderNames: ("rope_theta", "partial_rotary_factor")),
-        window: isMistral ? window(config) : nil,
-        hasAttentionBias: config.optionalMember("attention_bias")?.boolean() ?? false,
-        hasMLPBias: config.optionalMember("mlp_bias")?.boolean() ?? false,
-        tiesEmbeddings: config.optionalMember("tie_word_embeddings")?.boolean() ?? false
-      ).checked(config)
-    }
-
-    /// What `huggingFace` reads: a Mistral where there is a window.
-    func huggingFaceJSON() throws(FormatError) -> JSONObject {
-      guard rotary.width == headWidth else {
-        throw inexpressible(
-          "\(rotary.width) rotated channels", expected: "all \(headWidth) of a head")
-      }
-      let isMistral = window != nil
-      guard !isMistral || !(hasAttentionBias || hasMLPBias) else {
-        throw inexpressible("a window and biases", expected: "one of the two")
-      }
-      var members: [(String, JSONValue)] = [
-        ("architectures", [isMistral ? "MistralForCausalLM" : "LlamaForCausalLM"]),
-        ("model_type", isMistral ? "mistral" : "llama"), ("hidden_size", .integer(Int64(width))),
-        ("num_hidden_layers", .integer(Int64(layerCount))),
-        ("vocab_size", .integer(Int64(vocabularySize))),
-        ("intermediate_size", .integer(Int64(innerWidth))),
-        ("num_attention_heads", .integer(Int64(headCount))),
-        ("num_key_value_heads", .integer(Int64(keyHeadCount))),
-        ("head_dim", .integer(Int64(headWidth))), ("hidden_act", "silu"),
-        ("rms_norm_eps", .number(normEpsilon)),
-        ("tie_word_embeddings", .boolean(tiesEmbeddings)),
-      ]
-      if let window { members.append(("sliding_window", .integer(Int64(window)))) }
-      if !isMistral {
-        members.append(("attention_bias", .boolean(hasAttentionBias)))
-        members.append(("mlp_bias", .boolean(hasMLPBias)))
-      }
-      return JSONObject(members + rotary.publishedMembers())
+    /// `config.json` of `LlamaForCausalLM` or `MistralForCausalLM`; absent keys have transformers'
+    /// defaults. A model with a window is written as a Mistral.
+    static func huggingFace(isMistral: Bool) -> ConfigurationForm<Self> {
+      ConfigurationForm([
+        .written("architectures", [isMistral ? "MistralForCausalLM" : "LlamaForCausalLM"]),
+        .written("model_type", isMistral ? "mistral" : "llama"),
+        .integer("hidden_size", \.width, in: sizes),
+        .integer("num_hidden_layers", \.layerCount, in: layers),
+        .integer("vocab_size", \.vocabularySize, in: sizes),
+        .integer("intermediate_size", \.innerWidth, in: sizes),
+        .integer("num_attention_heads", \.headCount, in: heads),
+        .integer("num_key_value_heads", \.keyHeadCount, in: heads) { isMistral ? 8 : $0.headCount },
+        .custom { node, c throws(FormatError) in
+          let explicit = try node.optionalMember("head_dim")?.integer(in: headWidths)
+          c.headWidth = explicit ?? c.width / c.headCount
+          guard explicit != nil || c.width % c.headCount == 0, headWidths.contains(c.headWidth)
+          else {
+            throw node.refusal(
+              found: "\(c.headCount) heads of \(c.width) channels", expected: "heads of equal width"
+            )
+          }
+        } write: {
+          [("head_dim", .integer(Int64($0.headWidth)))]
+        },
+        .fixed("hidden_act", "silu"), .number("rms_norm_eps", \.normEpsilon, default: 1e-6),
+        .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
+        .flag("attention_bias", \.hasAttentionBias, default: false),
+        .flag("mlp_bias", \.hasMLPBias, default: false),
+        .custom { node, c throws(FormatError) in
+          c.window = isMistral ? try window(node) : nil
+          c.rotary = try RotaryEmbedding(
+            published: node, headWidth: c.headWidth,
+            olderNames: ("rope_theta", "partial_rotary_factor"))
+        } write: { c in
+          (c.window.map { [("sliding_window", .integer(Int64($0)))] } ?? [])
+            + c.rotary.publishedMembers()
+        },
+      ])
     }
 
     /// The window of a Mistral: null says that there is none, and so it is not the same as absent.
@@ -149,8 +104,7 @@ public enum Llama: Architecture {
       return try config.optionalMember("sliding_window")?.integer(in: sizes)
     }
 
-    /// The configuration, when its numbers fit together.
-    private func checked(_ node: JSONNode) throws(FormatError) -> Configuration {
+    func check(_ node: JSONNode) throws(FormatError) {
       guard headCount % keyHeadCount == 0, Self.sizes.contains(headCount * headWidth) else {
         throw node.refusal(
           found: "\(headCount) heads that share \(keyHeadCount) keys",
@@ -164,7 +118,6 @@ public enum Llama: Architecture {
         throw node.refusal(
           found: "\(rotary.width) rotated channels", expected: "at most \(headWidth)")
       }
-      return self
     }
   }
 
@@ -178,7 +131,9 @@ public enum Llama: Architecture {
   public static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {
-    try Configuration.huggingFace(required(config)).json
+    let config = try required(config)
+    let isMistral = try config.member("model_type").value == "mistral"
+    return try Configuration.read(config, as: Configuration.huggingFace(isMistral: isMistral)).json
   }
 
   // MARK: Weights
@@ -255,7 +210,15 @@ public enum Llama: Architecture {
   public static func published(
     _ configuration: JSONObject, dialect: String
   ) throws(FormatError) -> JSONObject {
-    try Configuration.canonical(configuration).huggingFaceJSON()
+    let c = try Configuration.canonical(configuration)
+    guard c.rotary.width == c.headWidth else {
+      throw inexpressible(
+        "\(c.rotary.width) rotated channels", expected: "all \(c.headWidth) of a head")
+    }
+    guard c.window == nil || !(c.hasAttentionBias || c.hasMLPBias) else {
+      throw inexpressible("a window and biases", expected: "one of the two")
+    }
+    return Configuration.huggingFace(isMistral: c.window != nil).json(of: c)
   }
 
   private static let ggufModules = [

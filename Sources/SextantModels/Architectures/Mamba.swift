@@ -22,144 +22,88 @@ public enum Mamba: Architecture {
   // MARK: Configuration
 
   /// The sizes of a Mamba model, under the names of the published configurations.
-  struct Configuration: Equatable {
-    var width: Int  // D
-    var layerCount: Int  // L
-    var vocabularySize: Int  // V
-    var innerWidth: Int  // E
-    var stateSize: Int  // N
-    var rank: Int  // R
-    var taps: Int  // K
-    var normEpsilon: Double
-    var hasLinearBias: Bool
-    var hasConvolutionBias: Bool
-    var tiesEmbeddings: Bool
+  struct Configuration: ModelConfiguration {
+    var width = 0  // D
+    var layerCount = 0  // L
+    var vocabularySize = 0  // V
+    var innerWidth = 0  // E
+    var stateSize = 0  // N
+    var rank = 0  // R
+    var taps = 0  // K
+    var normEpsilon = 0.0
+    var hasLinearBias = false
+    var hasConvolutionBias = false
+    var tiesEmbeddings = false
 
     static let sizes = 1...(1 << 24)
     static let layers = 1...1000
     static let states = 1...4096
     static let tapCounts = 2...8
 
-    /// The canonical form.
-    var json: JSONObject {
-      JSONObject([
-        ("d_model", .integer(Int64(width))), ("n_layer", .integer(Int64(layerCount))),
-        ("vocab_size", .integer(Int64(vocabularySize))), ("d_inner", .integer(Int64(innerWidth))),
-        ("d_state", .integer(Int64(stateSize))), ("dt_rank", .integer(Int64(rank))),
-        ("d_conv", .integer(Int64(taps))), ("norm_eps", .number(normEpsilon)),
-        ("use_bias", .boolean(hasLinearBias)), ("use_conv_bias", .boolean(hasConvolutionBias)),
-        ("tie_embeddings", .boolean(tiesEmbeddings)),
+    static var canonicalForm: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
+        .integer("vocab_size", \.vocabularySize, in: sizes),
+        .integer("d_inner", \.innerWidth, in: sizes), .integer("d_state", \.stateSize, in: states),
+        .integer("dt_rank", \.rank, in: sizes), .integer("d_conv", \.taps, in: tapCounts),
+        .number("norm_eps", \.normEpsilon), .flag("use_bias", \.hasLinearBias),
+        .flag("use_conv_bias", \.hasConvolutionBias), .flag("tie_embeddings", \.tiesEmbeddings),
       ])
     }
 
-    /// Reads the canonical form.
-    static func canonical(_ object: JSONObject) throws(FormatError) -> Configuration {
-      let node = JSONNode(.object(object), code: .modelConfiguration, file: nil)
-      return Configuration(
-        width: try node.member("d_model").integer(in: sizes),
-        layerCount: try node.member("n_layer").integer(in: layers),
-        vocabularySize: try node.member("vocab_size").integer(in: sizes),
-        innerWidth: try node.member("d_inner").integer(in: sizes),
-        stateSize: try node.member("d_state").integer(in: states),
-        rank: try node.member("dt_rank").integer(in: sizes),
-        taps: try node.member("d_conv").integer(in: tapCounts),
-        normEpsilon: try node.member("norm_eps").number(),
-        hasLinearBias: try node.member("use_bias").boolean(),
-        hasConvolutionBias: try node.member("use_conv_bias").boolean(),
-        tiesEmbeddings: try node.member("tie_embeddings").boolean())
-    }
-
-    /// Reads `config.json` of `MambaForCausalLM`; absent keys have transformers' defaults.
-    static func huggingFace(_ config: JSONNode) throws(FormatError) -> Configuration {
-      if let activation = try config.optionalMember("hidden_act"), activation.value != "silu" {
-        throw activation.refusal(expected: "\"silu\"")
-      }
-      let width = try config.member("hidden_size").integer(in: sizes)
-      let expand = try config.optionalMember("expand")?.integer(in: 1...64) ?? 2
-      return Configuration(
-        width: width,
-        layerCount: try config.member("num_hidden_layers").integer(in: layers),
-        vocabularySize: try config.member("vocab_size").integer(in: sizes),
-        innerWidth: try config.optionalMember("intermediate_size")?.integer(in: sizes)
-          ?? expand * width,
-        stateSize: try config.optionalMember("state_size")?.integer(in: states) ?? 16,
-        rank: try automatic(config, "time_step_rank", in: sizes) ?? (width + 15) / 16,
-        taps: try config.optionalMember("conv_kernel")?.integer(in: tapCounts) ?? 4,
-        normEpsilon: try config.optionalMember("layer_norm_epsilon")?.number() ?? 1e-5,
-        hasLinearBias: try config.optionalMember("use_bias")?.boolean() ?? false,
-        hasConvolutionBias: try config.optionalMember("use_conv_bias")?.boolean() ?? true,
-        tiesEmbeddings: try config.optionalMember("tie_word_embeddings")?.boolean() ?? true)
-    }
-
-    /// What `huggingFace` reads.
-    var huggingFaceJSON: JSONObject {
-      JSONObject([
-        ("architectures", ["MambaForCausalLM"]), ("model_type", "mamba"),
-        ("hidden_size", .integer(Int64(width))), ("num_hidden_layers", .integer(Int64(layerCount))),
-        ("vocab_size", .integer(Int64(vocabularySize))),
-        ("expand", .integer(Int64(innerWidth / width))),
-        ("intermediate_size", .integer(Int64(innerWidth))),
-        ("state_size", .integer(Int64(stateSize))), ("time_step_rank", .integer(Int64(rank))),
-        ("conv_kernel", .integer(Int64(taps))), ("layer_norm_epsilon", .number(normEpsilon)),
-        ("hidden_act", "silu"), ("use_bias", .boolean(hasLinearBias)),
-        ("use_conv_bias", .boolean(hasConvolutionBias)),
-        ("tie_word_embeddings", .boolean(tiesEmbeddings)),
+    /// `config.json` of `MambaForCausalLM`; absent keys have transformers' defaults.
+    static var huggingFace: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .written("architectures", ["MambaForCausalLM"]), .written("model_type", "mamba"),
+        .integer("hidden_size", \.width, in: sizes),
+        .integer("num_hidden_layers", \.layerCount, in: layers),
+        .integer("vocab_size", \.vocabularySize, in: sizes), expansion,
+        .integer("intermediate_size", \.innerWidth, in: sizes) { $0.innerWidth },
+        .integer("state_size", \.stateSize, in: states) { _ in 16 },
+        .integer("time_step_rank", \.rank, in: sizes, automatic: "auto") { ($0.width + 15) / 16 },
+        .integer("conv_kernel", \.taps, in: tapCounts) { _ in 4 },
+        .number("layer_norm_epsilon", \.normEpsilon, default: 1e-5), .fixed("hidden_act", "silu"),
+        .flag("use_bias", \.hasLinearBias, default: false),
+        .flag("use_conv_bias", \.hasConvolutionBias, default: true),
+        .flag("tie_word_embeddings", \.tiesEmbeddings, default: true),
       ])
     }
 
-    /// What `stateSpaces` reads; the published code knows one epsilon.
-    func stateSpacesJSON() throws(FormatError) -> JSONObject {
-      guard normEpsilon == 1e-5 else {
-        throw inexpressible("a norm epsilon of \(normEpsilon)", expected: "1e-5")
-      }
-      return JSONObject([
-        ("d_model", .integer(Int64(width))), ("n_layer", .integer(Int64(layerCount))),
-        ("vocab_size", .integer(Int64(vocabularySize))), ("pad_vocab_size_multiple", 1),
-        (
-          "ssm_cfg",
+    /// `config.json` of state-spaces' mamba_ssm, whose vocabulary is padded in the weights only, and
+    /// which knows one epsilon.
+    static var stateSpaces: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
+        .paddedVocabulary(\.vocabularySize, in: sizes),
+        .object(
+          "ssm_cfg", isOptional: true,
           [
-            "expand": .integer(Int64(innerWidth / width)), "d_state": .integer(Int64(stateSize)),
-            "dt_rank": .integer(Int64(rank)), "d_conv": .integer(Int64(taps)),
-            "bias": .boolean(hasLinearBias), "conv_bias": .boolean(hasConvolutionBias),
-          ]
-        ),
-        ("rms_norm", true), ("residual_in_fp32", true), ("fused_add_norm", true),
-        ("tie_embeddings", .boolean(tiesEmbeddings)),
+            expansion, .integer("d_state", \.stateSize, in: states) { _ in 16 },
+            .integer("dt_rank", \.rank, in: sizes, automatic: "auto") { ($0.width + 15) / 16 },
+            .integer("d_conv", \.taps, in: tapCounts) { _ in 4 },
+            .flag("bias", \.hasLinearBias, default: false),
+            .flag("conv_bias", \.hasConvolutionBias, default: true),
+          ]),
+        .number("norm_epsilon", \.normEpsilon, default: 1e-5), .fixed("rms_norm", true),
+        .written("residual_in_fp32", true), .written("fused_add_norm", true),
+        .flag("tie_embeddings", \.tiesEmbeddings, default: true),
       ])
     }
 
-    /// Reads `config.json` of state-spaces' mamba_ssm, whose vocabulary is padded in the weights
-    /// only.
-    static func stateSpaces(_ config: JSONNode) throws(FormatError) -> Configuration {
-      if let isRMS = try config.optionalMember("rms_norm"), try !isRMS.boolean() {
-        throw isRMS.refusal(expected: "true")
+    /// The inner width as a multiple of the width.
+    private static var expansion: ConfigurationForm<Self>.Member {
+      .custom { node, c throws(FormatError) in
+        c.innerWidth = (try node.optionalMember("expand")?.integer(in: 1...64) ?? 2) * c.width
+      } write: {
+        [("expand", .integer(Int64($0.innerWidth / $0.width)))]
       }
-      let width = try config.member("d_model").integer(in: sizes)
-      let ssm =
-        try config.optionalMember("ssm_cfg")
-        ?? JSONNode(.object(JSONObject()), code: .modelConfiguration, file: config.file)
-      let vocabulary = try config.member("vocab_size").integer(in: sizes)
-      let multiple = try config.optionalMember("pad_vocab_size_multiple")?.integer(in: sizes) ?? 8
-      return Configuration(
-        width: width,
-        layerCount: try config.member("n_layer").integer(in: layers),
-        vocabularySize: (vocabulary + multiple - 1) / multiple * multiple,
-        innerWidth: (try ssm.optionalMember("expand")?.integer(in: 1...64) ?? 2) * width,
-        stateSize: try ssm.optionalMember("d_state")?.integer(in: states) ?? 16,
-        rank: try automatic(ssm, "dt_rank", in: sizes) ?? (width + 15) / 16,
-        taps: try ssm.optionalMember("d_conv")?.integer(in: tapCounts) ?? 4,
-        normEpsilon: try config.optionalMember("norm_epsilon")?.number() ?? 1e-5,
-        hasLinearBias: try ssm.optionalMember("bias")?.boolean() ?? false,
-        hasConvolutionBias: try ssm.optionalMember("conv_bias")?.boolean() ?? true,
-        tiesEmbeddings: try config.optionalMember("tie_embeddings")?.boolean() ?? true)
     }
 
-    /// An integer, or nil where the key is absent or says "auto".
-    private static func automatic(
-      _ node: JSONNode, _ key: String, in range: ClosedRange<Int>
-    ) throws(FormatError) -> Int? {
-      guard let member = try node.optionalMember(key), member.value != "auto" else { return nil }
-      return try member.integer(in: range)
+    func check(_ node: JSONNode) throws(FormatError) {
+      guard normEpsilon > 0, normEpsilon < 1 else {
+        throw node.refusal(
+          found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
+      }
     }
   }
 
@@ -180,13 +124,9 @@ public enum Mamba: Architecture {
   ) throws(FormatError) -> JSONObject {
     let config = try required(config)
     let isHuggingFace = try config.optionalMember("hidden_size") != nil
-    let configuration =
-      isHuggingFace ? try Configuration.huggingFace(config) : try Configuration.stateSpaces(config)
-    guard configuration.normEpsilon > 0, configuration.normEpsilon < 1 else {
-      throw config.refusal(
-        found: "a norm epsilon of \(configuration.normEpsilon)", expected: "between 0 and 1")
-    }
-    return configuration.json
+    return try Configuration.read(
+      config, as: isHuggingFace ? Configuration.huggingFace : Configuration.stateSpaces
+    ).json
   }
 
   // MARK: Weights
@@ -282,7 +222,11 @@ public enum Mamba: Architecture {
       throw inexpressible(
         "an inner width of \(c.innerWidth)", expected: "a multiple of the width, \(c.width)")
     }
-    return dialect == "state-spaces" ? try c.stateSpacesJSON() : c.huggingFaceJSON
+    guard dialect == "state-spaces" else { return Configuration.huggingFace.json(of: c) }
+    guard c.normEpsilon == 1e-5 else {
+      throw inexpressible("a norm epsilon of \(c.normEpsilon)", expected: "1e-5")
+    }
+    return Configuration.stateSpaces.json(of: c)
   }
 
   // MARK: State

@@ -26,22 +26,22 @@ public enum Mamba2: Architecture {
   // MARK: Configuration
 
   /// The sizes of a Mamba-2 model.
-  struct Configuration: Equatable {
-    var width: Int  // D
-    var layerCount: Int  // L
-    var vocabularySize: Int  // V
-    var headCount: Int  // H
-    var headWidth: Int  // P
-    var groupCount: Int  // G
-    var stateSize: Int  // N
-    var taps: Int  // K
-    var normEpsilon: Double
-    var mixerNormEpsilon: Double
-    var smallestStep: Double
+  struct Configuration: ModelConfiguration {
+    var width = 0  // D
+    var layerCount = 0  // L
+    var vocabularySize = 0  // V
+    var headCount = 0  // H
+    var headWidth = 0  // P
+    var groupCount = 0  // G
+    var stateSize = 0  // N
+    var taps = 0  // K
+    var normEpsilon = 0.0
+    var mixerNormEpsilon = 0.0
+    var smallestStep = 0.0
     var largestStep: Double?
-    var hasLinearBias: Bool
-    var hasConvolutionBias: Bool
-    var tiesEmbeddings: Bool
+    var hasLinearBias = false
+    var hasConvolutionBias = false
+    var tiesEmbeddings = false
 
     var innerWidth: Int { headCount * headWidth }  // E
     var convolutionWidth: Int { innerWidth + 2 * groupCount * stateSize }  // C
@@ -53,187 +53,130 @@ public enum Mamba2: Architecture {
     static let states = 1...4096
     static let tapCounts = 2...8
 
-    /// The canonical form.
-    var json: JSONObject {
-      JSONObject([
-        ("d_model", .integer(Int64(width))), ("n_layer", .integer(Int64(layerCount))),
-        ("vocab_size", .integer(Int64(vocabularySize))), ("n_head", .integer(Int64(headCount))),
-        ("head_dim", .integer(Int64(headWidth))), ("n_groups", .integer(Int64(groupCount))),
-        ("d_state", .integer(Int64(stateSize))), ("d_conv", .integer(Int64(taps))),
-        ("norm_eps", .number(normEpsilon)), ("mixer_norm_eps", .number(mixerNormEpsilon)),
-        ("time_step_min", .number(smallestStep)),
-        ("time_step_max", largestStep.map { .number($0) } ?? .null),
-        ("use_bias", .boolean(hasLinearBias)), ("use_conv_bias", .boolean(hasConvolutionBias)),
-        ("tie_embeddings", .boolean(tiesEmbeddings)),
+    static var canonicalForm: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
+        .integer("vocab_size", \.vocabularySize, in: sizes),
+        .integer("n_head", \.headCount, in: heads), .integer("head_dim", \.headWidth, in: heads),
+        .integer("n_groups", \.groupCount, in: heads),
+        .integer("d_state", \.stateSize, in: states), .integer("d_conv", \.taps, in: tapCounts),
+        .number("norm_eps", \.normEpsilon), .number("mixer_norm_eps", \.mixerNormEpsilon),
+        .number("time_step_min", \.smallestStep), .number("time_step_max", \.largestStep),
+        .flag("use_bias", \.hasLinearBias), .flag("use_conv_bias", \.hasConvolutionBias),
+        .flag("tie_embeddings", \.tiesEmbeddings),
       ])
     }
 
-    /// Reads the canonical form.
-    static func canonical(_ object: JSONObject) throws(FormatError) -> Configuration {
-      let node = JSONNode(.object(object), code: .modelConfiguration, file: nil)
-      return try Configuration(
-        width: node.member("d_model").integer(in: sizes),
-        layerCount: node.member("n_layer").integer(in: layers),
-        vocabularySize: node.member("vocab_size").integer(in: sizes),
-        headCount: node.member("n_head").integer(in: heads),
-        headWidth: node.member("head_dim").integer(in: heads),
-        groupCount: node.member("n_groups").integer(in: heads),
-        stateSize: node.member("d_state").integer(in: states),
-        taps: node.member("d_conv").integer(in: tapCounts),
-        normEpsilon: node.member("norm_eps").number(),
-        mixerNormEpsilon: node.member("mixer_norm_eps").number(),
-        smallestStep: node.member("time_step_min").number(),
-        largestStep: node.optionalMember("time_step_max")?.number(),
-        hasLinearBias: node.member("use_bias").boolean(),
-        hasConvolutionBias: node.member("use_conv_bias").boolean(),
-        tiesEmbeddings: node.member("tie_embeddings").boolean()
-      ).checked(node)
-    }
-
-    /// Reads `config.json` of `Mamba2ForCausalLM`; absent keys have transformers' defaults.
-    static func huggingFace(_ config: JSONNode) throws(FormatError) -> Configuration {
-      if let activation = try config.optionalMember("hidden_act"), activation.value != "silu" {
-        throw activation.refusal(expected: "\"silu\"")
-      }
-      let epsilon = try config.optionalMember("layer_norm_epsilon")?.number() ?? 1e-5
-      let limits = try stepLimits(config.optionalMember("time_step_limit"))
-      let result = try Configuration(
-        width: config.member("hidden_size").integer(in: sizes),
-        layerCount: config.member("num_hidden_layers").integer(in: layers),
-        vocabularySize: config.member("vocab_size").integer(in: sizes),
-        headCount: config.optionalMember("num_heads")?.integer(in: heads) ?? 128,
-        headWidth: config.optionalMember("head_dim")?.integer(in: heads) ?? 64,
-        groupCount: config.optionalMember("n_groups")?.integer(in: heads) ?? 8,
-        stateSize: config.optionalMember("state_size")?.integer(in: states) ?? 128,
-        taps: config.optionalMember("conv_kernel")?.integer(in: tapCounts) ?? 4,
-        normEpsilon: epsilon, mixerNormEpsilon: epsilon, smallestStep: limits.smallest,
-        largestStep: limits.largest,
-        hasLinearBias: config.optionalMember("use_bias")?.boolean() ?? false,
-        hasConvolutionBias: config.optionalMember("use_conv_bias")?.boolean() ?? true,
-        tiesEmbeddings: config.optionalMember("tie_word_embeddings")?.boolean() ?? false
-      ).checked(config)
-      let expand = try config.optionalMember("expand")?.integer(in: 1...64) ?? 2
-      guard result.innerWidth == expand * result.width else {
-        throw config.refusal(
-          found: "\(result.headCount) heads of \(result.headWidth)",
-          expected: "expand times hidden_size, \(expand * result.width), in all")
-      }
-      return result
-    }
-
-    /// Reads `config.json` of state-spaces' mamba_ssm, whose vocabulary is padded in the weights
-    /// only.
-    static func stateSpaces(_ config: JSONNode) throws(FormatError) -> Configuration {
-      let ssm = try config.member("ssm_cfg")
-      try require(config, "rms_norm", true)
-      try require(ssm, "rmsnorm", true)
-      try require(ssm, "norm_before_gate", false)
-      try require(ssm, "D_has_hdim", false)
-      for key in ["d_intermediate", "attn_layer_idx"] {
-        guard let value = try config.optionalMember(key), ![0, []].contains(value.value) else {
-          continue
-        }
-        throw value.refusal(expected: "none: blocks of mixers alone")
-      }
-      let width = try config.member("d_model").integer(in: sizes)
-      let vocabulary = try config.member("vocab_size").integer(in: sizes)
-      let multiple = try config.optionalMember("pad_vocab_size_multiple")?.integer(in: sizes) ?? 8
-      let inner = (try ssm.optionalMember("expand")?.integer(in: 1...64) ?? 2) * width
-      let headWidth = try ssm.optionalMember("headdim")?.integer(in: heads) ?? 64
-      guard inner % headWidth == 0 else {
-        throw ssm.refusal(found: "heads of \(headWidth)", expected: "a divisor of \(inner)")
-      }
-      if let scanned = try ssm.optionalMember("d_ssm"), scanned.value != .integer(Int64(inner)) {
-        throw scanned.refusal(expected: "\(inner), as wide as the mixer")
-      }
-      let limits = try stepLimits(ssm.optionalMember("dt_limit"))
-      return try Configuration(
-        width: width, layerCount: config.member("n_layer").integer(in: layers),
-        vocabularySize: (vocabulary + multiple - 1) / multiple * multiple,
-        headCount: inner / headWidth, headWidth: headWidth,
-        groupCount: ssm.optionalMember("ngroups")?.integer(in: heads) ?? 1,
-        stateSize: ssm.optionalMember("d_state")?.integer(in: states) ?? 128,
-        taps: ssm.optionalMember("d_conv")?.integer(in: tapCounts) ?? 4,
-        normEpsilon: config.optionalMember("norm_epsilon")?.number() ?? 1e-5,
-        mixerNormEpsilon: 1e-5, smallestStep: limits.smallest, largestStep: limits.largest,
-        hasLinearBias: ssm.optionalMember("bias")?.boolean() ?? false,
-        hasConvolutionBias: ssm.optionalMember("conv_bias")?.boolean() ?? true,
-        tiesEmbeddings: config.optionalMember("tie_embeddings")?.boolean() ?? true
-      ).checked(config)
-    }
-
-    /// What `huggingFace` reads; it knows one epsilon.
-    func huggingFaceJSON() throws(FormatError) -> JSONObject {
-      guard mixerNormEpsilon == normEpsilon else {
-        throw inexpressible(
-          "a mixer's norm epsilon of \(mixerNormEpsilon)", expected: "\(normEpsilon), as elsewhere")
-      }
-      return JSONObject([
-        ("architectures", ["Mamba2ForCausalLM"]), ("model_type", "mamba2"),
-        ("hidden_size", .integer(Int64(width))), ("num_hidden_layers", .integer(Int64(layerCount))),
-        ("vocab_size", .integer(Int64(vocabularySize))),
-        ("num_heads", .integer(Int64(headCount))), ("head_dim", .integer(Int64(headWidth))),
-        ("n_groups", .integer(Int64(groupCount))), ("state_size", .integer(Int64(stateSize))),
-        ("conv_kernel", .integer(Int64(taps))), ("expand", .integer(Int64(innerWidth / width))),
-        ("layer_norm_epsilon", .number(normEpsilon)), ("hidden_act", "silu"), ("rms_norm", true),
-        ("time_step_limit", stepLimitsJSON), ("use_bias", .boolean(hasLinearBias)),
-        ("use_conv_bias", .boolean(hasConvolutionBias)),
-        ("tie_word_embeddings", .boolean(tiesEmbeddings)),
+    /// `config.json` of `Mamba2ForCausalLM`, which knows one epsilon; absent keys have transformers'
+    /// defaults.
+    static var huggingFace: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .written("architectures", ["Mamba2ForCausalLM"]), .written("model_type", "mamba2"),
+        .integer("hidden_size", \.width, in: sizes),
+        .integer("num_hidden_layers", \.layerCount, in: layers),
+        .integer("vocab_size", \.vocabularySize, in: sizes),
+        .integer("num_heads", \.headCount, in: heads) { _ in 128 },
+        .integer("head_dim", \.headWidth, in: heads) { _ in 64 },
+        .integer("n_groups", \.groupCount, in: heads) { _ in 8 },
+        .integer("state_size", \.stateSize, in: states) { _ in 128 },
+        .integer("conv_kernel", \.taps, in: tapCounts) { _ in 4 },
+        .custom { node, c throws(FormatError) in
+          let inner = (try node.optionalMember("expand")?.integer(in: 1...64) ?? 2) * c.width
+          guard c.innerWidth == inner else {
+            throw node.refusal(
+              found: "\(c.headCount) heads of \(c.headWidth)",
+              expected: "expand times hidden_size, \(inner), in all")
+          }
+        } write: {
+          [("expand", .integer(Int64($0.innerWidth / $0.width)))]
+        },
+        .number("layer_norm_epsilon", \.normEpsilon, default: 1e-5),
+        .custom {
+          $1.mixerNormEpsilon = $1.normEpsilon
+        } write: { _ in
+          []
+        },
+        .fixed("hidden_act", "silu"), .written("rms_norm", true), stepLimits("time_step_limit"),
+        .flag("use_bias", \.hasLinearBias, default: false),
+        .flag("use_conv_bias", \.hasConvolutionBias, default: true),
+        .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
       ])
     }
 
-    /// What `stateSpaces` reads; the published code knows one epsilon.
-    func stateSpacesJSON() throws(FormatError) -> JSONObject {
-      for epsilon in [normEpsilon, mixerNormEpsilon] where epsilon != 1e-5 {
-        throw inexpressible("a norm epsilon of \(epsilon)", expected: "1e-5")
-      }
-      return JSONObject([
-        ("d_model", .integer(Int64(width))), ("d_intermediate", 0),
-        ("n_layer", .integer(Int64(layerCount))), ("vocab_size", .integer(Int64(vocabularySize))),
-        ("pad_vocab_size_multiple", 1),
-        (
+    /// `config.json` of state-spaces' mamba_ssm, whose vocabulary is padded in the weights only.
+    static var stateSpaces: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .integer("d_model", \.width, in: sizes), onlyMixers,
+        .integer("n_layer", \.layerCount, in: layers),
+        .paddedVocabulary(\.vocabularySize, in: sizes),
+        .object(
           "ssm_cfg",
           [
-            "layer": "Mamba2", "expand": .integer(Int64(innerWidth / width)),
-            "headdim": .integer(Int64(headWidth)), "ngroups": .integer(Int64(groupCount)),
-            "d_state": .integer(Int64(stateSize)), "d_conv": .integer(Int64(taps)),
-            "dt_limit": stepLimitsJSON, "bias": .boolean(hasLinearBias),
-            "conv_bias": .boolean(hasConvolutionBias),
-          ]
-        ),
-        ("attn_layer_idx", []), ("rms_norm", true), ("residual_in_fp32", true),
-        ("fused_add_norm", true), ("tie_embeddings", .boolean(tiesEmbeddings)),
+            .written("layer", "Mamba2"),
+            .integer("headdim", \.headWidth, in: heads) { _ in 64 }, headCount,
+            .integer("ngroups", \.groupCount, in: heads) { _ in 1 },
+            .integer("d_state", \.stateSize, in: states) { _ in 128 },
+            .integer("d_conv", \.taps, in: tapCounts) { _ in 4 }, stepLimits("dt_limit"),
+            .flag("bias", \.hasLinearBias, default: false),
+            .flag("conv_bias", \.hasConvolutionBias, default: true), .fixed("rmsnorm", true),
+            .fixed("norm_before_gate", false), .fixed("D_has_hdim", false),
+          ]),
+        .number("norm_epsilon", \.normEpsilon, default: 1e-5),
+        .custom {
+          $1.mixerNormEpsilon = 1e-5
+        } write: { _ in
+          []
+        },
+        .fixed("rms_norm", true), .written("residual_in_fp32", true),
+        .written("fused_add_norm", true), .flag("tie_embeddings", \.tiesEmbeddings, default: true),
       ])
     }
 
-    /// Two numbers; an upper limit that is none is written as transformers does.
-    private var stepLimitsJSON: JSONValue {
-      let largest: JSONValue = largestStep.map { .number($0) } ?? ["__float__": "Infinity"]
-      return .array([.number(smallestStep), largest])
-    }
-
-    private static func require(
-      _ node: JSONNode, _ key: String, _ value: Bool
-    ) throws(FormatError) {
-      guard let member = try node.optionalMember(key), member.value != .boolean(value) else {
-        return
+    /// mamba_ssm can put perceptrons and attention between the mixers.
+    private static var onlyMixers: ConfigurationForm<Self>.Member {
+      .custom { node, _ throws(FormatError) in
+        for key in ["d_intermediate", "attn_layer_idx"] {
+          guard let value = try node.optionalMember(key), ![0, []].contains(value.value) else {
+            continue
+          }
+          throw value.refusal(expected: "none: blocks of mixers alone")
+        }
+      } write: { _ in
+        [("d_intermediate", 0), ("attn_layer_idx", [])]
       }
-      throw member.refusal(expected: "\(value)")
     }
 
-    /// The limits of delta; nil for no upper one, which is written as infinity.
-    private static func stepLimits(
-      _ node: JSONNode?
-    ) throws(FormatError) -> (smallest: Double, largest: Double?) {
-      guard let node else { return (0, nil) }
-      let limits = try node.elements()
-      guard limits.count == 2 else { throw node.refusal(expected: "two numbers") }
-      let isUnlimited = limits[1].value == ["__float__": "Infinity"]
-      return (try limits[0].number(), isUnlimited ? nil : try limits[1].number())
+    /// mamba_ssm says how wide the mixer is; its heads follow.
+    private static var headCount: ConfigurationForm<Self>.Member {
+      .custom { node, c throws(FormatError) in
+        let inner = (try node.optionalMember("expand")?.integer(in: 1...64) ?? 2) * c.width
+        guard inner % c.headWidth == 0 else {
+          throw node.refusal(found: "heads of \(c.headWidth)", expected: "a divisor of \(inner)")
+        }
+        if let scanned = try node.optionalMember("d_ssm"), scanned.value != .integer(Int64(inner)) {
+          throw scanned.refusal(expected: "\(inner), as wide as the mixer")
+        }
+        c.headCount = inner / c.headWidth
+      } write: {
+        [("expand", .integer(Int64($0.innerWidth / $0.width)))]
+      }
     }
 
-    /// The configuration, when its numbers fit together.
-    private func checked(_ node: JSONNode) throws(FormatError) -> Configuration {
+    /// The limits of delta, a pair; no upper one is written as transformers writes infinity.
+    private static func stepLimits(_ key: String) -> ConfigurationForm<Self>.Member {
+      let infinity: JSONValue = ["__float__": "Infinity"]
+      return .custom { node, c throws(FormatError) in
+        guard let member = try node.optionalMember(key) else { return }
+        let limits = try member.elements()
+        guard limits.count == 2 else { throw member.refusal(expected: "two numbers") }
+        c.smallestStep = try limits[0].number()
+        c.largestStep = limits[1].value == infinity ? nil : try limits[1].number()
+      } write: {
+        [(key, .array([.number($0.smallestStep), $0.largestStep.map { .number($0) } ?? infinity]))]
+      }
+    }
+
+    func check(_ node: JSONNode) throws(FormatError) {
       guard headCount % groupCount == 0 else {
         throw node.refusal(
           found: "\(headCount) heads in \(groupCount) groups", expected: "groups of equal size")
@@ -251,7 +194,6 @@ public enum Mamba2: Architecture {
           found: "step sizes from \(smallestStep) to \(largestStep ?? .infinity)",
           expected: "limits from 0 upwards")
       }
-      return self
     }
   }
 
@@ -269,8 +211,9 @@ public enum Mamba2: Architecture {
   ) throws(FormatError) -> JSONObject {
     let config = try required(config)
     let isHuggingFace = try config.optionalMember("hidden_size") != nil
-    return isHuggingFace
-      ? try Configuration.huggingFace(config).json : try Configuration.stateSpaces(config).json
+    return try Configuration.read(
+      config, as: isHuggingFace ? Configuration.huggingFace : Configuration.stateSpaces
+    ).json
   }
 
   // MARK: Weights
@@ -367,7 +310,18 @@ public enum Mamba2: Architecture {
       throw inexpressible(
         "an inner width of \(c.innerWidth)", expected: "a multiple of the width, \(c.width)")
     }
-    return dialect == "state-spaces" ? try c.stateSpacesJSON() : try c.huggingFaceJSON()
+    guard dialect == "state-spaces" else {
+      guard c.mixerNormEpsilon == c.normEpsilon else {
+        throw inexpressible(
+          "a mixer's norm epsilon of \(c.mixerNormEpsilon)",
+          expected: "\(c.normEpsilon), as elsewhere")
+      }
+      return Configuration.huggingFace.json(of: c)
+    }
+    for epsilon in [c.normEpsilon, c.mixerNormEpsilon] where epsilon != 1e-5 {
+      throw inexpressible("a norm epsilon of \(epsilon)", expected: "1e-5")
+    }
+    return Configuration.stateSpaces.json(of: c)
   }
 
   // MARK: State

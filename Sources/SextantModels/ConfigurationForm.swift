@@ -1,0 +1,181 @@
+import SextantBytes
+
+/// The configuration of an architecture: its sizes and switches.
+protocol ModelConfiguration: Equatable {
+  /// A configuration to be filled in.
+  init()
+
+  /// The form that stores and artifacts have.
+  static var canonicalForm: ConfigurationForm<Self> { get }
+
+  /// Refuses numbers that do not fit together.
+  ///
+  /// - Parameter node: where they stand, for the refusal.
+  func check(_ node: JSONNode) throws(FormatError)
+}
+
+extension ModelConfiguration {
+  /// The canonical form.
+  var json: JSONObject { Self.canonicalForm.json(of: self) }
+
+  /// Reads the canonical form.
+  ///
+  /// - Throws: `model.config`.
+  static func canonical(_ object: JSONObject) throws(FormatError) -> Self {
+    try read(JSONNode(.object(object), code: .modelConfiguration, file: nil), as: canonicalForm)
+  }
+
+  /// Reads a form, and checks the whole.
+  ///
+  /// - Throws: the node's code.
+  static func read(
+    _ node: JSONNode, as form: ConfigurationForm<Self>
+  ) throws(FormatError) -> Self {
+    var configuration = Self()
+    try form.read(node, into: &configuration)
+    try configuration.check(node)
+    return configuration
+  }
+}
+
+/// How one file spells a configuration: keys, where their values belong, and what absent ones mean.
+/// The same lines read it and write it.
+struct ConfigurationForm<C> {
+  /// One key, or some that belong together.
+  struct Member {
+    let read: (JSONNode, inout C) throws(FormatError) -> Void
+    let write: (C) -> [(String, JSONValue)]
+  }
+
+  /// In the order in which they are read: a default may use what stands above it.
+  let members: [Member]
+
+  init(_ members: [Member]) { self.members = members }
+
+  /// - Throws: the node's code.
+  func read(_ node: JSONNode, into configuration: inout C) throws(FormatError) {
+    for member in members { try member.read(node, &configuration) }
+  }
+
+  func json(of configuration: C) -> JSONObject {
+    JSONObject(members.flatMap { $0.write(configuration) })
+  }
+}
+
+extension ConfigurationForm.Member {
+  /// An integer; required, unless there is a default.
+  ///
+  /// - Parameter automatic: a word that stands for the default.
+  static func integer(
+    _ key: String, _ path: WritableKeyPath<C, Int>, in range: ClosedRange<Int>,
+    automatic: JSONValue? = nil, default: ((C) -> Int)? = nil
+  ) -> Self {
+    Self { node, configuration throws(FormatError) in
+      let member = try `default` == nil ? node.member(key) : node.optionalMember(key)
+      if let member, member.value != automatic {
+        configuration[keyPath: path] = try member.integer(in: range)
+      } else if let value = `default`?(configuration) {
+        configuration[keyPath: path] = value
+      }
+    } write: {
+      [(key, .integer(Int64($0[keyPath: path])))]
+    }
+  }
+
+  /// An integer that a model need not have.
+  static func integer(
+    _ key: String, _ path: WritableKeyPath<C, Int?>, in range: ClosedRange<Int>
+  ) -> Self {
+    Self { node, configuration throws(FormatError) in
+      configuration[keyPath: path] = try node.optionalMember(key)?.integer(in: range)
+    } write: {
+      [(key, $0[keyPath: path].map { .integer(Int64($0)) } ?? .null)]
+    }
+  }
+
+  /// A number; required, unless there is a default.
+  static func number(
+    _ key: String, _ path: WritableKeyPath<C, Double>, default: Double? = nil
+  ) -> Self {
+    Self { node, configuration throws(FormatError) in
+      let member = try `default` == nil ? node.member(key) : node.optionalMember(key)
+      configuration[keyPath: path] = try member?.number() ?? `default` ?? 0
+    } write: {
+      [(key, .number($0[keyPath: path]))]
+    }
+  }
+
+  /// A number that a model need not have.
+  static func number(_ key: String, _ path: WritableKeyPath<C, Double?>) -> Self {
+    Self { node, configuration throws(FormatError) in
+      configuration[keyPath: path] = try node.optionalMember(key)?.number()
+    } write: {
+      [(key, $0[keyPath: path].map { .number($0) } ?? .null)]
+    }
+  }
+
+  /// A switch; required, unless there is a default.
+  static func flag(
+    _ key: String, _ path: WritableKeyPath<C, Bool>, default: Bool? = nil
+  ) -> Self {
+    Self { node, configuration throws(FormatError) in
+      let member = try `default` == nil ? node.member(key) : node.optionalMember(key)
+      configuration[keyPath: path] = try member?.boolean() ?? `default` ?? false
+    } write: {
+      [(key, .boolean($0[keyPath: path]))]
+    }
+  }
+
+  /// A key with the one value that is supported: it is written, and where it is there it must agree.
+  static func fixed(_ key: String, _ value: JSONValue) -> Self {
+    Self { node, _ throws(FormatError) in
+      try node.require(key, toBe: value)
+    } write: { _ in
+      [(key, value)]
+    }
+  }
+
+  /// What other programs want to find, and nothing is read from.
+  static func written(_ key: String, _ value: JSONValue) -> Self {
+    Self { _, _ in
+    } write: { _ in
+      [(key, value)]
+    }
+  }
+
+  /// A value of its own kind.
+  static func custom(
+    read: @escaping (JSONNode, inout C) throws(FormatError) -> Void,
+    write: @escaping (C) -> [(String, JSONValue)]
+  ) -> Self {
+    Self(read: read, write: write)
+  }
+
+  /// An object inside the object.
+  ///
+  /// - Parameter isOptional: whether an absent one is read as an empty one.
+  static func object(_ key: String, isOptional: Bool = false, _ members: [Self]) -> Self {
+    let form = ConfigurationForm(members)
+    return Self { node, configuration throws(FormatError) in
+      let inner = try isOptional ? node.optionalMember(key) : node.member(key)
+      let empty = JSONNode(.object(JSONObject()), code: .modelConfiguration, file: node.file)
+      try form.read(inner ?? empty, into: &configuration)
+    } write: {
+      [(key, .object(form.json(of: $0)))]
+    }
+  }
+
+  /// The rows of an embedding whose vocabulary is padded to a multiple, as mamba_ssm does.
+  static func paddedVocabulary(
+    _ path: WritableKeyPath<C, Int>, in range: ClosedRange<Int>
+  ) -> Self {
+    let (sizeKey, multipleKey) = ("vocab_size", "pad_vocab_size_multiple")
+    return Self { node, configuration throws(FormatError) in
+      let size = try node.member(sizeKey).integer(in: range)
+      let multiple = try node.optionalMember(multipleKey)?.integer(in: range) ?? 8
+      configuration[keyPath: path] = (size + multiple - 1) / multiple * multiple
+    } write: {
+      [(sizeKey, .integer(Int64($0[keyPath: path]))), (multipleKey, .integer(1))]
+    }
+  }
+}
