@@ -1,0 +1,72 @@
+import Glibc
+import SextantArtifacts
+import SextantBytes
+import SextantCheckpoints
+import SextantStore
+import SextantTokenizers
+
+/// A reader that takes bytes from anyone, as a fuzzer sees it: a function of a file that returns or
+/// refuses, and does nothing else.
+public enum FuzzedReader: String, CaseIterable, Sendable {
+  case safetensors, pytorch, gguf, numpy, index, store, artifact, hdf5, json, tokenizer
+
+  /// Reads all that a file holds.
+  ///
+  /// - Throws: the reader's refusal.
+  public func read(_ path: String) throws(FormatError) {
+    switch self {
+    case .safetensors: try Self.readAll(SafetensorsFile(path))
+    case .pytorch: try Self.readAll(PyTorchFile(path))
+    case .gguf: try Self.readAll(GGUFFile(path))
+    case .numpy: try Self.readAll(NumPyArchive(path))
+    case .index: try Self.readAll(ShardedCheckpoint(path))
+    case .hdf5: try Self.readAll(HDF5Checkpoint(path, timeout: .seconds(20)))
+    case .store: try ModelStore(opening: path).verify()
+    case .artifact: _ = try Artifact(reading: path)
+    case .json: _ = try JSONValue(parsing: InputFile(path).readAll(limit: 1 << 24))
+    case .tokenizer:
+      let bytes = try InputFile(path).readAll(limit: 1 << 24)
+      _ = try Tokenizers.load(bytes: bytes, file: path).encode("some text, 12 \u{E9}")
+    }
+  }
+
+  private static func readAll(_ checkpoint: any Checkpoint) throws(FormatError) {
+    for tensor in checkpoint.tensors {
+      var count = 0
+      try checkpoint.read(tensor) { count += $0.count }
+      // What a reader hands over must be what it promised: all else is built on that.
+      precondition(count == tensor.byteCount, "\(tensor.name): \(count) bytes")
+    }
+  }
+
+  /// Gives bytes to the reader as a file, which lies in memory where the system has a place for it.
+  ///
+  /// - Returns: 0, as libFuzzer wants it, whether the bytes are read or refused.
+  public func run(_ bytes: UnsafePointer<UInt8>?, count: Int) -> Int32 {
+    guard count > 0 else { return 0 }
+    let path = "\(Self.folder)/sextant-fuzz-\(getpid()).\(suffix)"
+    let descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0o600)
+    precondition(descriptor >= 0, "no room for a file")
+    defer {
+      close(descriptor)
+      unlink(path)
+    }
+    precondition(write(descriptor, bytes, count) == count, "no room for a file")
+    do throws(FormatError) {
+      try read(path)
+    } catch {
+      precondition(!error.description.isEmpty)
+    }
+    return 0
+  }
+
+  private static let folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
+
+  private var suffix: String {
+    switch self {
+    case .index: "index.json"
+    case .numpy: "npz"
+    default: "bin"
+    }
+  }
+}
