@@ -158,6 +158,12 @@ let package = Package(
     .testTarget(
       name: "SextantReportTests", dependencies: ["SextantReport", "SextantBytes"]),
     .testTarget(
+      name: "ConformanceTests",
+      dependencies: [
+        "SextantArtifacts", "SextantStore", "SextantCheckpoints", "SextantTensor", "SextantBytes",
+        "SextantTestSupport", "sextant-hdf5",
+      ]),
+    .testTarget(
       name: "CommandTests",
       dependencies: [
         "sextant", "sextant-hdf5", "SextantArtifacts", "SextantCheckpoints", "SextantTensor",

@@ -4,7 +4,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// The files of `fixtures/hdf5` and what its index expects of them.
+/// The HDF5 files of `formats/vectors` and what its index expects of them.
 enum HDF5Cases {
   /// A file that must be read.
   struct Accepted: Sendable, CustomTestStringConvertible {
@@ -13,7 +13,7 @@ enum HDF5Cases {
     var metadata: [String: String]
     var notes: [String]
     var testDescription: String { file }
-    var path: String { PackageFiles.fixture("hdf5/\(file)") }
+    var path: String { PackageFiles.format("vectors/\(file)") }
   }
 
   /// A file that must be refused.
@@ -21,25 +21,35 @@ enum HDF5Cases {
     var file: String
     var code: FormatError.Code
     var testDescription: String { file }
-    var path: String { PackageFiles.fixture("hdf5/\(file)") }
+    var path: String { PackageFiles.format("vectors/\(file)") }
   }
 
   /// Files that hang or crash some version of libhdf5.
-  static let damaged: [String] = load("damaged") { try $0.member("file").string() }
-  static let accepted: [Accepted] = load("accept", accepted)
-  static let refused: [Refused] = load("refuse", refused)
+  static let damaged: [String] = load { node in
+    let isOne = try node.member("verdict").string() == "reject"
+    return isOne && node.optionalMemberIsNull("code") ? try node.member("file").string() : nil
+  }
+  static let accepted: [Accepted] = load { node in
+    try node.member("verdict").string() == "accept" ? try accepted(node) : nil
+  }
+  static let refused: [Refused] = load { node in
+    let isOne = try node.member("verdict").string() == "reject"
+    return isOne && !node.optionalMemberIsNull("code") ? try refused(node) : nil
+  }
 
   /// The accepted file of this name.
   static func accepted(_ name: String) throws -> Accepted {
-    try #require(accepted.first { $0.file == "accept/\(name).h5" })
+    try #require(accepted.first { $0.file == "accept/hdf5/\(name).h5" })
   }
 
-  private static func load<Case>(_ list: String, _ read: (JSONNode) throws -> Case) -> [Case] {
-    let path = PackageFiles.fixture("hdf5/index.json")
+  private static func load<Case>(_ read: (JSONNode) throws -> Case?) -> [Case] {
+    let path = PackageFiles.format("vectors/index.json")
     do {
       let text = try InputFile(path).readAll(limit: 1 << 20)
       let index = try JSONNode(parsing: text, code: .dataRecord, file: path)
-      return try index.member(list).elements().map(read)
+      return try index.member("vectors").elements().compactMap { node in
+        try node.member("format").string() == "hdf5" ? try read(node) : nil
+      }
     } catch {
       Issue.record("\(error)")
       return []
@@ -70,5 +80,12 @@ enum HDF5Cases {
     Refused(
       file: try node.member("file").string(),
       code: try #require(FormatError.Code(rawValue: try node.member("code").string())))
+  }
+}
+
+extension JSONNode {
+  /// Whether the member is null.
+  fileprivate func optionalMemberIsNull(_ key: String) -> Bool {
+    if case .object(let object) = value, object[key] == .null { true } else { false }
   }
 }

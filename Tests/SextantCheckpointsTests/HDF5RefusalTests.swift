@@ -17,7 +17,7 @@ import Testing
 
   @Test(.timeLimit(.minutes(1)), arguments: HDF5Cases.damaged)
   func survivesWhatTheLibraryDoesNot(file: String) throws {
-    let path = PackageFiles.fixture("hdf5/\(file)")
+    let path = PackageFiles.format("vectors/\(file)")
     do {
       try Self.readAll(path, timeout: .seconds(2))
       Issue.record("accepted \(file)")
@@ -29,7 +29,7 @@ import Testing
 
   @Test func namesTheDatasetAndTheRemedy() throws {
     let refusal = expectRefusal(.hdf5UnmarkedBFloat16) {
-      try Self.readAll(PackageFiles.fixture("hdf5/refuse/bfloat16-unmarked.h5"))
+      try Self.readAll(PackageFiles.format("vectors/reject/hdf5/bfloat16-unmarked.h5"))
     }
     #expect(refusal?.place == .tensor("/weight"))
     #expect(refusal?.remedy == FormatError.Code.hdf5UnmarkedBFloat16.remedy)

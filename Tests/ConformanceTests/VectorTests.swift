@@ -1,0 +1,51 @@
+import SextantBytes
+import SextantTestSupport
+import Testing
+
+/// Every file of `formats/vectors` is read as its index says, or refused with its code.
+@Suite struct VectorTests {
+  @Test(arguments: Vector.all.filter(\.isAccepted))
+  func reads(vector: Vector) throws {
+    let found = try vector.read()
+    if let tensors = vector.tensors { #expect(found == tensors) }
+    #expect(!found.isEmpty)
+  }
+
+  @Test(.timeLimit(.minutes(1)), arguments: Vector.all.filter { !$0.isAccepted })
+  func refuses(vector: Vector) throws {
+    do {
+      _ = try vector.read()
+      Issue.record("accepted \(vector.file)")
+    } catch {
+      if let code = vector.code { #expect(error.code == code, "\(error)") }
+      // Whoever reads the message learns which file, and what to do.
+      #expect(error.file?.hasPrefix(vector.path) == true, "\(error)")
+      #expect(!error.remedy.isEmpty && [65, 66].contains(error.exitStatus))
+    }
+  }
+
+  /// Codes of formats that no file shows: what happens around a file, or takes a file too large to
+  /// keep. Each has a test of its own.
+  private static let withoutFile: Set<FormatError.Code> = [
+    // A million tensors; 200,000 objects; a billion memo entries.
+    .safetensorsCount, .hdf5Objects,
+    // The reader's own end, and the architecture's counts.
+    .hdf5ReaderMissing, .hdf5ReaderCrashed, .hdf5ReaderTimeout, .hdf5ReaderProtocol,
+    .hdf5KerasCount,
+    // What no build lacks, and what using an artifact refuses.
+    .storeArchitecture, .artifactModelDigest, .artifactWidth, .artifactScale,
+    .artifactTokenizerDigest, .artifactRetrain,
+    // A string above 64 KiB, a header that is no object.
+    .jsonTooLong, .jsonNotObject,
+  ]
+
+  @Test(arguments: ["st", "index", "h5", "pth", "zip", "npy", "gguf", "store", "artifact", "json"])
+  func everyCodeOfAFormatHasAFile(family: String) {
+    let codes = FormatError.Code.allCases.filter { $0.rawValue.hasPrefix(family + ".") }
+    let shown = Set(Vector.all.compactMap(\.code))
+    #expect(!codes.isEmpty)
+    for code in codes where !Self.withoutFile.contains(code) {
+      #expect(shown.contains(code), "\(code.rawValue)")
+    }
+  }
+}
