@@ -3,7 +3,7 @@
 
 # Debug builds compile C at -O0, where the kernels are 50 times slower.
 DEBUG_FLAGS := -Xcc -O2
-LINTED := Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources
+LINTED := Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources Fuzzing/Package.swift Fuzzing/Sources
 
 .PHONY: help demo test build lint format dependencies clean
 

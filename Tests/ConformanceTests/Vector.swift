@@ -47,7 +47,8 @@ struct Vector: Sendable, CustomTestStringConvertible {
     try #require(["accept", "reject"].contains(verdict))
     isAccepted = verdict == "accept"
     if case .object(let object) = node.value, case .string(let spelling) = object["code"] {
-      code = try #require(FormatError.Code(rawValue: spelling), "\(spelling)")
+      code = FormatError.Code(rawValue: spelling)
+      try #require(code != nil, "\(spelling)")
     }
     tensors = try node.optionalMember("tensors")?.elements().map {
       ExpectedTensor(
@@ -72,7 +73,11 @@ struct Vector: Sendable, CustomTestStringConvertible {
         Self.found(name, value.dataType, value.shape, value.withUnsafeBytes { Array($0) })
       }
     default:
-      let checkpoint = try CheckpointSource.open(path).checkpoint
+      // Some version of libhdf5 never ends with some of these; the usual time is too long for a test.
+      let checkpoint: any Checkpoint =
+        format == "hdf5"
+        ? try HDF5Checkpoint(path, timeout: .seconds(5))
+        : try CheckpointSource.open(path).checkpoint
       return try checkpoint.tensors.map { tensor throws(FormatError) in
         Self.found(tensor.name, tensor.dataType, tensor.shape, try checkpoint.bytes(of: tensor))
       }
