@@ -129,7 +129,8 @@ let package = Package(
     .testTarget(
       name: "SextantAnalysisTests",
       dependencies: [
-        "SextantAnalysis", "SextantArtifacts", "SextantModels", "SextantTokenizers",
+        "SextantAnalysis", "SextantArtifacts", "SextantCheckpoints", "SextantModels",
+        "SextantTokenizers",
         "SextantStore", "SextantTensor", "SextantBytes", "SextantTestSupport",
         "SextantModelTestSupport",
       ]),

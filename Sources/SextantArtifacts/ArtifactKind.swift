@@ -21,7 +21,10 @@ public protocol ArtifactKind {
 public enum ArtifactKinds {
   /// All of them; a new kind adds one word here.
   public static var all: [any ArtifactKind.Type] {
-    [SteeringVector.self, Moments.self, SavedState.self, Capture.self]
+    [
+      SteeringVector.self, Moments.self, SavedState.self, Capture.self, Probe.self,
+      ConceptEraser.self,
+    ]
   }
 
   /// The names of all, for messages.

@@ -185,7 +185,7 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
       inSchema: false),
   ]
 
-  static let all = common + sites + tensors + steering + otherKinds
+  static let all = common + sites + tensors + steering + otherKinds + probes
 }
 
 @Suite struct RefusalTests {

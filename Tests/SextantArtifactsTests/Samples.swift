@@ -81,10 +81,48 @@ enum Samples {
       ("blocks.2.state.ssm", floats([2, 3])),
     ])
 
+  static let heads = SiteReference(
+    name: "blocks.0.state.wkv", shape: [2, 3, 2], axes: ["head", "key", "value"])
+
+  private static func numbers(_ count: Int, from start: Int = 0) -> [Double] {
+    (0..<count).map { Double(start + $0) / 7 - 1 }
+  }
+
+  static let probes = Probe(
+    model: model, sites: [heads, residual],
+    entries: [
+      ProbeEntry(
+        site: heads, head: 1, method: "lr", input: .single, direction: numbers(6), bias: 0.25),
+      ProbeEntry(
+        site: residual, method: "ccs", input: .difference, direction: numbers(4, from: 3),
+        eraser: .init(mean: numbers(4), left: numbers(4, from: 5), right: numbers(4, from: 1)),
+        scale: -2.5, bias: 1.0 / 3, threshold: 0.5),
+      ProbeEntry(
+        site: residual, method: "lda-on-pair", input: .joined, direction: numbers(8)),
+    ],
+    training: .init(
+      label: "label", positions: .last, pooling: .each, data: ["records": 9], seed: 4),
+    statistics: ["blocks.1.output.ccs": ["loss": 0.125]]
+  ).artifact
+
+  static let eraser = ConceptEraser(
+    model: model,
+    erasers: [
+      (
+        residual,
+        .init(mean: numbers(4), left: numbers(4, from: 5), right: numbers(4, from: 1))
+      )
+    ],
+    positions: .fromLast,
+    training: .init(
+      label: "label", positions: .last, pooling: .mean, data: ["records": 9], seed: 0),
+    statistics: JSONObject()
+  ).artifact
+
   static let all = [
     "steering": steering, "moments": moments, "state": saved, "difference of states": difference,
     "capture": capture,
-    "capture of one prompt": captureOfOnePrompt,
+    "capture of one prompt": captureOfOnePrompt, "probes": probes, "eraser": eraser,
   ]
   static let names = all.keys.sorted()
 

@@ -1,0 +1,176 @@
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantTensor
+
+/// Runs a model over prompts and keeps what it shows at chosen positions, and after each choice.
+public struct ActivationReader {
+  private let model: any LanguageModel
+  private let positions: PositionSelection
+  private let pooling: Probe.Pooling
+  private let batch: Int
+
+  /// Reads `model` at some positions of each prompt.
+  ///
+  /// - Parameter batch: prompts of equal length that run together.
+  public init(
+    _ model: any LanguageModel, positions: PositionSelection = .last,
+    pooling: Probe.Pooling = .each, batch: Int = 32
+  ) {
+    self.model = model
+    self.positions = positions
+    self.pooling = pooling
+    self.batch = max(batch, 1)
+  }
+
+  /// Reads prompts.
+  ///
+  /// Both choices of a pair are fed from a copy of the state that has read the prompt, so that a pair
+  /// costs two tokens more and not two prompts.
+  ///
+  /// - Parameters:
+  ///   - sites: what to read.
+  ///   - readsPairs: read each choice's first token, too; needs choices, and one example per prompt.
+  ///   - progress: receives prompts done and in all.
+  /// - Throws: `usage.option` for positions that a prompt does not have; `data.record` for pairs
+  ///   without choices; `artifact.site` for a state that grows; `artifact.nonfinite`; `model.*`.
+  public func read(
+    _ prompts: ChoicePrompts, sites: [SiteDescription], readsPairs: Bool = false,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) -> Activations {
+    try check(prompts, sites, readsPairs)
+    let plan = try ExamplePlan(lengths: prompts.prompts.map(\.count), positions, pooling)
+    guard !readsPairs || plan.records.count == prompts.prompts.count else {
+      throw FormatError(
+        .usageOption, at: .option("--positions"), found: "\(positions) for contrast pairs",
+        expected: "one example for each prompt, such as last")
+    }
+    var result = Activations(sites: sites, records: plan.records, positions: plan.positions)
+    let count = prompts.prompts.count
+    if prompts.choices != nil { result.outputs = [Float](repeating: 0, count: count) }
+    for site in sites {
+      result.values[site.site] = Tensor(zeros: [result.count, site.elementCount])
+      if readsPairs { result.pairs[site.site] = Tensor(zeros: [count, 2 * site.elementCount]) }
+    }
+    var done = 0
+    let byLength = Dictionary(grouping: 0..<count) { prompts.prompts[$0].count }
+    for (_, group) in byLength.sorted(by: { $0.key < $1.key }) {
+      for start in stride(from: 0, to: group.count, by: batch) {
+        let records = Array(group[start..<min(start + batch, group.count)])
+        try read(records, of: prompts, plan, readsPairs, into: &result)
+        done += records.count
+        progress(done, count)
+      }
+    }
+    for site in sites {
+      for tensor in [result.values[site.site], result.pairs[site.site]] {
+        guard tensor?.withFloats({ $0.allSatisfy(\.isFinite) }) ?? true else {
+          throw FormatError(
+            .artifactNonfinite, at: .tensor(site.site.name),
+            found: "activations that are not finite", expected: "finite numbers")
+        }
+      }
+    }
+    return result
+  }
+
+  private func check(
+    _ prompts: ChoicePrompts, _ sites: [SiteDescription], _ readsPairs: Bool
+  ) throws(FormatError) {
+    if let site = sites.first(where: \.grows) {
+      throw FormatError(
+        .artifactSite, found: "\(site.site), which grows with each position",
+        expected: "the residual stream, or a state of constant size")
+    }
+    guard !prompts.prompts.isEmpty else {
+      throw FormatError(.dataEmpty, found: "no records", expected: "at least one")
+    }
+    guard !readsPairs || prompts.choices != nil else {
+      throw FormatError(
+        .dataRecord, found: "records without choices",
+        expected: "\"choices\" in every record, for contrast pairs")
+    }
+  }
+
+  /// Reads prompts of equal length.
+  private func read(
+    _ records: [Int], of prompts: ChoicePrompts, _ plan: ExamplePlan, _ readsPairs: Bool,
+    into result: inout Activations
+  ) throws(FormatError) {
+    let tap = ActivationTap(sites: result.sites, places: records.map { plan.places[$0] })
+    tap.values = result.values
+    result.values = [:]  // one owner, so that nothing is copied
+    var state = model.initialState(batch: records.count)
+    let batch = TokenBatch(records.map { prompts.prompts[$0] })
+    let logits = try model.run(
+      batch, from: &state, logits: prompts.choices == nil ? .none : .last, tap: tap)
+    result.values = tap.values
+    guard let choices = prompts.choices else { return }
+    let width = model.description.vocabularySize
+    logits.withFloats { logits in
+      for (index, record) in records.enumerated() {
+        result.outputs[record] =
+          logits[index * width + choices[record][1]] - logits[index * width + choices[record][0]]
+      }
+    }
+    guard readsPairs else { return }
+    let position = state.position
+    // A pair's two choices stand beside each other, [2B]; rows of [N, 2n] take them as [2N, n].
+    var fork = state.selecting(records.indices.flatMap { [$0, $0] })
+    let places = records.flatMap { record in
+      (0..<2).map { [ExamplePlan.Place(position: position, row: 2 * record + $0, weight: 1)] }
+    }
+    let pairTap = ActivationTap(sites: result.sites, places: places)
+    for site in result.sites {
+      pairTap.values[site.site] = result.pairs[site.site].map {
+        $0.reshaped([2 * $0.rowCount, site.elementCount])
+      }
+    }
+    result.pairs = [:]
+    let tokens = TokenBatch(records.flatMap { choices[$0].map { [$0] } })
+    _ = try model.run(tokens, from: &fork, logits: .none, tap: pairTap)
+    for site in result.sites {
+      result.pairs[site.site] = pairTap.values[site.site].map {
+        $0.reshaped([$0.rowCount / 2, 2 * site.elementCount])
+      }
+    }
+  }
+}
+
+/// Adds what passes to the rows of examples.
+private final class ActivationTap: Tap {
+  var values: [Site: Tensor] = [:]
+  private let sites: Set<Site>
+  /// By sequence of the batch and position.
+  private let places: [[Int: ExamplePlan.Place]]
+  private let stateVisits: StateVisits
+
+  init(sites: [SiteDescription], places: [[ExamplePlan.Place]]) {
+    self.sites = Set(sites.map(\.site))
+    self.places = places.map { own in
+      Dictionary(own.map { ($0.position, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+    let readsState = sites.contains { $0.site.isState }
+    stateVisits = StateVisits(
+      after: readsState ? Set(places.joined().map(\.position)) : [])
+  }
+
+  func wants(_ site: Site) -> Bool { sites.contains(site) }
+
+  func stateVisits(in positions: Range<Int>) -> StateVisits {
+    StateVisits(after: stateVisits.after.filter(positions.contains))
+  }
+
+  func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
+    guard var target = values.removeValue(forKey: site) else { return }
+    let rows = value.reshaped([value.count / target.columnCount, target.columnCount])
+    for (sequence, own) in places.enumerated() {
+      for position in context.positions {
+        guard let place = own[position] else { continue }
+        let row = site.isState ? sequence : context.row(sequence: sequence, position: position)
+        target.add(rows, row: row, to: place.row, weight: place.weight)
+      }
+    }
+    values[site] = target
+  }
+}

@@ -1,0 +1,147 @@
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantTensor
+
+/// What a model showed at some sites, example by example.
+public struct Activations: Sendable {
+  /// The sites, in the model's order.
+  public let sites: [SiteDescription]
+  /// The record that each example comes from, [N].
+  public let records: [Int]
+  /// The position that each example was read at; nil where it is the mean of several.
+  public let positions: [Int?]
+  /// [N, n] by site.
+  public internal(set) var values: [Site: Tensor]
+  /// The activations after the false and after the true choice, [N, 2n] by site; empty where pairs
+  /// were not read.
+  public internal(set) var pairs: [Site: Tensor]
+  /// The log-odds that the model gives the true choice after each record's text; empty where the
+  /// records have no choices.
+  public internal(set) var outputs: [Float]
+
+  /// Examples, N.
+  public var count: Int { records.count }
+
+  init(sites: [SiteDescription], records: [Int], positions: [Int?]) {
+    self.sites = sites
+    self.records = records
+    self.positions = positions
+    (values, pairs, outputs) = ([:], [:], [])
+  }
+
+  /// The examples of a captured file, so that the model need not run again.
+  ///
+  /// - Parameters:
+  ///   - capture: an artifact of kind `capture`; its prompts are the records.
+  ///   - positions: the rows that are examples; for states only `last` is known.
+  /// - Throws: `artifact.*`; `artifact.site` for a site that the model does not have, or a state
+  ///   that grows; `usage.option` for positions that a prompt or a state has no row for.
+  public init(
+    capture: Artifact, model: ModelDescription, positions selection: PositionSelection,
+    pooling: Probe.Pooling
+  ) throws(FormatError) {
+    try Capture.check(capture)
+    let names = capture.manifest.sites.filter { $0.name != "logits" }.map(\.name)
+    let sites = try model.sites(named: names)
+    let tokenCount = capture.tensor("tokens")?.count ?? 0
+    let prompts = capture.tensor("row.prompt")?.integers ?? Array(repeating: 0, count: tokenCount)
+    let plan = try ExamplePlan(
+      lengths: prompts.reduce(into: [Int]()) { counts, prompt in
+        if prompt == counts.count { counts.append(0) }
+        counts[prompt] += 1
+      }, selection, pooling)
+    self.init(sites: sites, records: plan.records, positions: plan.positions)
+    var starts: [Int] = []
+    for (row, prompt) in prompts.enumerated() where prompt == starts.count { starts.append(row) }
+    for site in sites {
+      guard let value = capture.tensor(site.site.name), !site.grows else {
+        throw FormatError(
+          .artifactSite, file: capture.file, found: "\(site.site), which grows",
+          expected: "the residual stream, or a state of constant size")
+      }
+      let n = site.elementCount
+      guard !site.site.isState else {
+        guard selection == .last else {
+          throw FormatError(
+            .usageOption, file: capture.file, at: .option("--positions"), found: "\(selection)",
+            expected: "last: a capture has states after the last token only")
+        }
+        values[site.site] = value.reshaped([value.count / n, n])
+        continue
+      }
+      var target = Tensor(zeros: [count, n])
+      let source = value.reshaped([tokenCount, n])
+      for (record, start) in starts.enumerated() {
+        for place in plan.places[record] {
+          target.add(source, row: start + place.position, to: place.row, weight: place.weight)
+        }
+      }
+      values[site.site] = target
+    }
+  }
+}
+
+/// Which example each position of each text goes to.
+struct ExamplePlan {
+  /// A position that is read.
+  struct Place {
+    var position: Int
+    var row: Int
+    var weight: Float
+  }
+
+  /// The record of each example, and its position.
+  private(set) var (records, positions): ([Int], [Int?]) = ([], [])
+  /// The places of each record.
+  private(set) var places: [[Place]] = []
+
+  /// - Throws: `usage.option` for a text that has no selected position.
+  init(
+    lengths: [Int], _ selection: PositionSelection, _ pooling: Probe.Pooling
+  ) throws(FormatError) {
+    for (record, length) in lengths.enumerated() {
+      let selected = (0..<length).filter { selection.contains($0, prompt: 0..<length) }
+      guard !selected.isEmpty else {
+        throw FormatError(
+          .usageOption, at: .option("--positions"), found: "\(selection)",
+          expected: "a token of every text; record \(record) has \(length)")
+      }
+      let isMean = pooling == .mean
+      places.append(
+        selected.enumerated().map { index, position in
+          Place(
+            position: position, row: records.count + (isMean ? 0 : index),
+            weight: isMean ? 1 / Float(selected.count) : 1)
+        })
+      if isMean {
+        records.append(record)
+        positions.append(selected.count == 1 ? selected[0] : nil)
+      } else {
+        records += selected.map { _ in record }
+        positions += selected
+      }
+    }
+  }
+}
+
+extension Tensor {
+  /// Adds a row of `source`, times a weight, to a row of this tensor; both [.., n].
+  mutating func add(_ source: Tensor, row: Int, to target: Int, weight: Float) {
+    let n = columnCount
+    source.withFloats { source in
+      withMutableFloats { values in
+        for column in 0..<n {
+          values[target * n + column] += weight * source[row * n + column]
+        }
+      }
+    }
+  }
+
+  /// The elements of an I64 tensor.
+  fileprivate var integers: [Int] {
+    withUnsafeBytes { bytes in
+      bytes.bindMemory(to: Int64.self).map(Int.init)
+    }
+  }
+}

@@ -1,0 +1,53 @@
+import SextantBytes
+import SextantTokenizers
+
+/// Records as token ids: what a model reads, and the first tokens of the two choices after it.
+public struct ChoicePrompts: Sendable {
+  /// The ids of each record's text.
+  public let prompts: [[Int]]
+  /// The first id of the false and of the true choice of each record; nil where a record has none.
+  public let choices: [[Int]]?
+
+  /// Prompts with their choices.
+  public init(prompts: [[Int]], choices: [[Int]]?) {
+    self.prompts = prompts
+    self.choices = choices
+  }
+
+  /// The ids of records.
+  ///
+  /// - Throws: `data.record` for a text without tokens; `data.tokenization` for choices that begin
+  ///   with the same token, or that change the tokens of the text before them.
+  public init(_ records: [LabelledRecord], _ tokenizer: any Tokenizer) throws(FormatError) {
+    var (prompts, choices): ([[Int]], [[Int]]) = ([], [])
+    for (index, record) in records.enumerated() {
+      let prompt = tokenizer.encode(record.text)
+      guard !prompt.isEmpty else {
+        throw FormatError(
+          .dataRecord, at: .pointer("/\(index)"), found: "a text without tokens",
+          expected: "at least one token")
+      }
+      prompts.append(prompt)
+      guard let texts = record.choices else { continue }
+      var first: [Int] = []
+      for text in texts {
+        let joined = tokenizer.encode(record.text + text)
+        guard joined.count > prompt.count, joined.starts(with: prompt) else {
+          throw FormatError(
+            .dataTokenization, at: .pointer("/\(index)/choices"),
+            found: "\"\(text)\", which merges with the end of the text",
+            expected: "a choice that begins with a token of its own")
+        }
+        first.append(joined[prompt.count])
+      }
+      guard first[0] != first[1] else {
+        throw FormatError(
+          .dataTokenization, at: .pointer("/\(index)/choices"),
+          found: "\"\(texts[0])\" and \"\(texts[1])\", which begin with the same token",
+          expected: "choices that differ in their first token")
+      }
+      choices.append(first)
+    }
+    self.init(prompts: prompts, choices: choices.count == prompts.count ? choices : nil)
+  }
+}

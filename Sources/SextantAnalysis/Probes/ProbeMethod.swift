@@ -1,0 +1,39 @@
+import SextantArtifacts
+
+/// How a probe's direction is found (the names of elk-generalization).
+public enum ProbeMethod: String, Sendable, CaseIterable {
+  /// Logistic regression: mean cross-entropy plus 1e-3 ‖w‖², the bias free.
+  case logistic = "lr"
+  /// The unit vector along the difference of the class means.
+  case meanDifference = "mean-diff"
+  /// Linear discriminant analysis: S⁺ (μ₁ - μ₀), S the covariance within the classes.
+  case discriminant = "lda"
+  /// The direction of largest variance, found without labels.
+  case principal = "pca"
+  /// A random direction: what a probe finds by chance.
+  case random
+  /// Logistic regression on the activations after both choices.
+  case logisticOnPair = "lr-on-pair"
+  /// The difference of means on the activations after both choices.
+  case meanDifferenceOnPair = "mean-diff-on-pair"
+  /// Linear discriminant analysis on the activations after both choices.
+  case discriminantOnPair = "lda-on-pair"
+  /// Contrast-consistent search (Burns et al., arXiv 2212.03827), without labels.
+  case consistentSearch = "ccs"
+  /// Contrastive representation clustering: the first principal component of the differences.
+  case clustering = "crc"
+  /// The variance, invariance and negative covariance of EleutherAI's elk, without labels.
+  case negativeCovariance = "vinc"
+
+  /// What probes of this method read.
+  public var input: ProbeEntry.Input {
+    switch self {
+    case .logistic, .meanDifference, .discriminant, .principal, .random: .single
+    case .logisticOnPair, .meanDifferenceOnPair, .discriminantOnPair: .joined
+    case .consistentSearch, .clustering, .negativeCovariance: .difference
+    }
+  }
+
+  /// The methods that need contrast pairs.
+  public var needsPairs: Bool { input != .single }
+}

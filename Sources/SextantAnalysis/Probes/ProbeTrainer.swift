@@ -1,0 +1,107 @@
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantStore
+import SextantTensor
+
+/// Trains linear probes on activations: every method at every site, or at every head of it.
+public struct ProbeTrainer: Sendable {
+  /// The methods, in the order in which their probes are kept.
+  public let methods: [ProbeMethod]
+  /// Train a probe for each head of sites whose first axis counts heads.
+  public var splitsHeads = false
+  private let seed: Int
+
+  /// Trains by these methods; the same seed gives the same probes.
+  public init(_ methods: [ProbeMethod], seed: Int = 0) {
+    self.methods = methods
+    self.seed = seed
+  }
+
+  /// What was trained.
+  public struct Result: Sendable {
+    /// The probes: site by site, head by head, method by method.
+    public var entries: [ProbeEntry] = []
+    /// Figures of each probe by its name.
+    public var statistics = JSONObject()
+    /// What was left out, in words.
+    public var skipped: [String] = []
+  }
+
+  /// A part of a site that one set of probes reads.
+  private struct Part: Sendable {
+    var site: SiteDescription
+    var head: Int?
+  }
+
+  /// Trains on examples.
+  ///
+  /// Parts are trained at the same time on the threads of the pool; which thread takes which does not
+  /// change a bit.
+  ///
+  /// - Parameter labels: of each record.
+  /// - Throws: `data.empty` unless both labels occur; `data.record` for pairs that were not read.
+  public func train(
+    _ activations: Activations, labels: [Bool], pool: WorkerPool = .shared
+  ) throws(FormatError) -> Result {
+    let own = activations.records.map { labels[$0] }
+    guard own.contains(true), own.contains(false) else {
+      throw FormatError(
+        .dataEmpty, found: "\(own.count) examples, all with one label", expected: "both labels")
+    }
+    guard !activations.pairs.isEmpty || !methods.contains(where: \.needsPairs) else {
+      throw FormatError(
+        .dataRecord, found: "no contrast pairs", expected: "pairs, for methods that need them")
+    }
+    let parts = activations.sites.flatMap { site -> [Part] in
+      guard splitsHeads, site.axes.first == "head" else { return [Part(site: site, head: nil)] }
+      return (0..<site.shape[0]).map { Part(site: site, head: $0) }
+    }
+    var results = [Result](repeating: Result(), count: parts.count)
+    results.withUnsafeMutableBufferPointer { results in
+      nonisolated(unsafe) let results = results
+      pool.forEach(parts.count) { results[$0] = train(parts[$0], activations, own) }
+    }
+    return results.reduce(into: Result()) { all, part in
+      all.entries += part.entries
+      all.skipped += part.skipped
+      for (name, figures) in part.statistics.members { all.statistics[name] = figures }
+    }
+  }
+
+  private func train(_ part: Part, _ activations: Activations, _ labels: [Bool]) -> Result {
+    var result = Result()
+    let site = part.site.reference
+    let range = ProbeEntry.elements(of: site, head: part.head)
+    let isWhole = range.count == part.site.elementCount
+    let slice = { (tensor: Tensor) in isWhole ? tensor : Tensor(copying: tensor.columns(range)) }
+    var parts: [ProbeEntry.Input: DirectionFinder] = [:]
+    if methods.contains(where: { !$0.needsPairs }), let rows = activations.values[part.site.site] {
+      parts[.single] = DirectionFinder(slice(rows), labels)
+    }
+    if methods.contains(where: \.needsPairs), let pairs = activations.pairs[part.site.site] {
+      let rows = pairs.reshaped([2 * pairs.rowCount, part.site.elementCount])
+      let finder = DirectionFinder(
+        slice(rows).reshaped([pairs.rowCount, 2 * range.count]), labels)
+      (parts[.joined], parts[.difference]) = (finder, finder)
+    }
+    for method in methods {
+      let blank = ProbeEntry(
+        site: site, head: part.head, method: method.rawValue, input: method.input, direction: [])
+      guard let finder = parts[method.input] else { continue }
+      // The name, too, so that sites do not share random numbers.
+      let own = blank.name.utf8.reduce(UInt64(seed) &* 0x9E37_79B9_7F4A_7C15) {
+        ($0 ^ UInt64($1)) &* 0x100_0000_01B3
+      }
+      var random = SeededRandom(seed: own)
+      guard let (entry, figures) = finder.probe(method, blank, &random) else {
+        result.skipped.append(
+          "\(blank.name): \(method.rawValue) needs a covariance of \(range.count) elements")
+        continue
+      }
+      result.entries.append(entry)
+      result.statistics[entry.name] = .object(figures)
+    }
+    return result
+  }
+}
