@@ -50,17 +50,20 @@ public struct Generator {
   private let model: any LanguageModel
   private let tokenizer: any Tokenizer
   private let applied: [AppliedVector]
+  private let erasers: [AppliedEraser]
   private let observers: [any GenerationObserver]
 
-  /// Generates with a model, artifacts that are applied in this order, and observers that read
-  /// along, after the artifacts have edited a value. Observers are those of one text at a time.
+  /// Generates with a model, steering vectors and then erasers that are applied in this order, and
+  /// observers that read along, after the artifacts have edited a value. Observers are those of one
+  /// text at a time.
   public init(
     _ model: any LanguageModel, _ tokenizer: any Tokenizer, applying applied: [AppliedVector] = [],
-    observing observers: [any GenerationObserver] = []
+    erasing erasers: [AppliedEraser] = [], observing observers: [any GenerationObserver] = []
   ) {
     self.model = model
     self.tokenizer = tokenizer
     self.applied = applied
+    self.erasers = erasers
     self.observers = observers
   }
 
@@ -85,7 +88,10 @@ public struct Generator {
     try checkPositions(range, options)
     let taps = try SteeringTaps(
       applied, on: prompt, from: state, model: model, tokenizer: tokenizer.digest)
-    let chain: [any Tap] = taps.taps + observers
+    let erasing = try erasers.map { item throws(FormatError) in
+      try EraserTap(item, model: model.description, tokenizer: tokenizer.digest, prompt: range)
+    }
+    let chain: [any Tap] = taps.gates + taps.taps + erasing + observers
     let tap: (any Tap)? = chain.isEmpty ? nil : TapChain(chain)
     var result = Generation(state: state)
     result.promptCount = prompt.count

@@ -51,11 +51,33 @@ public struct AppliedVector: Sendable {
   public var vector: SteeringVector
   /// How it is applied.
   public var options: SteeringOptions
+  /// The probe that decides at which tokens; nil for all that are selected.
+  public var gate: SteeringCondition?
 
-  /// Applies `vector` with `options`.
-  public init(_ vector: SteeringVector, _ options: SteeringOptions = .init()) {
+  /// Applies `vector` with `options`, where `gate` says so.
+  public init(
+    _ vector: SteeringVector, _ options: SteeringOptions = .init(), gate: SteeringCondition? = nil
+  ) {
     self.vector = vector
     self.options = options
+    self.gate = gate
+  }
+}
+
+/// Where a gated vector is applied: at tokens whose score meets a condition.
+public struct SteeringCondition: Sendable {
+  /// The probes.
+  public var probe: Probe
+  /// The probe that scores; nil for the first that reads one activation.
+  public var name: String?
+  /// The condition.
+  public var condition: ProbeTap.Condition
+
+  /// A condition on a probe's score.
+  public init(_ probe: Probe, name: String?, _ condition: ProbeTap.Condition) {
+    self.probe = probe
+    self.name = name
+    self.condition = condition
   }
 }
 

@@ -17,6 +17,8 @@ public final class SteeringTap: Tap {
   private let statePositions: PositionSelection
   private let prompt: Range<Int>
   private let siteOrder: [Site]
+  /// Decides at which tokens the vector acts; nil for all that are selected.
+  var gate: SteeringGate?
   private var steeredPositions: Set<Int> = []
   private var steeredSites: Set<Site> = []
 
@@ -117,7 +119,8 @@ public final class SteeringTap: Tap {
   ///
   /// - Returns: whether it could be done: both add, in raw units, at the same positions.
   func absorb(_ other: SteeringTap) -> Bool {
-    guard operation == .add, other.operation == .add, unit == .raw, other.unit == .raw,
+    guard gate == nil, other.gate == nil, operation == .add, other.operation == .add, unit == .raw,
+      other.unit == .raw,
       positions == other.positions, statePositions == other.statePositions,
       prompt == other.prompt
     else { return false }
@@ -151,11 +154,13 @@ public final class SteeringTap: Tap {
 
   /// Before each selected token; before every one where only the token itself tells.
   public func stateVisits(in positions: Range<Int>) -> StateVisits {
-    guard edits.keys.contains(where: \.isState) else { return StateVisits() }
+    // A gate that hangs on the token before needs the run to be cut between the two.
+    guard gate != nil || edits.keys.contains(where: \.isState) else { return StateVisits() }
+    let selections = gate == nil ? [statePositions] : [statePositions, self.positions]
     return StateVisits(
       before: Set(
-        positions.filter {
-          statePositions.dependsOnTokens || statePositions.contains($0, prompt: prompt)
+        positions.filter { position in
+          selections.contains { $0.dependsOnTokens || $0.contains(position, prompt: prompt) }
         }))
   }
 
@@ -167,7 +172,9 @@ public final class SteeringTap: Tap {
     for position in context.positions {
       for sequence in 0..<context.batch {
         let token = context.token(sequence: sequence, position: position)
-        guard selection.contains(position, prompt: prompt, token: token) else { continue }
+        guard selection.contains(position, prompt: prompt, token: token),
+          gate?.isOpen(at: position) ?? true
+        else { continue }
         let row = context.row(sequence: sequence, position: position)
         value.withMutableFloats { values in
           edit.apply(

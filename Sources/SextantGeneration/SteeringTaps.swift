@@ -9,6 +9,8 @@ import SextantModels
 public struct SteeringTaps {
   /// The taps, one for each vector or for neighbours together.
   public let taps: [SteeringTap]
+  /// The probes that gates look at: before the taps at every site.
+  public let gates: [ProbeTap]
   /// Of each vector: its tap, its sites and its strength.
   private let owners: [(tap: Int, sites: Set<Site>, strength: Float)]
 
@@ -26,7 +28,13 @@ public struct SteeringTaps {
     let range = state.position..<state.position + prompt.count
     var taps: [SteeringTap] = []
     var owners: [(tap: Int, sites: Set<Site>, strength: Float)] = []
+    var gates: [ProbeTap] = []
     for var item in applied {
+      guard item.gate == nil || item.options.unit != .nats else {
+        throw FormatError(
+          .usageOption, file: item.vector.file, at: .option("--when"),
+          found: "a strength in nats", expected: "another unit for a vector with a condition")
+      }
       if item.options.unit == .nats {
         let search = StrengthSearch(
           item, on: prompt, model: model, tokenizer: tokenizer, before: taps)
@@ -35,11 +43,19 @@ public struct SteeringTaps {
       }
       let tap = try SteeringTap(
         item.vector, item.options, model: model.description, tokenizer: tokenizer, prompt: range)
+      if let gate = item.gate {
+        let probe = try ProbeTap(
+          gate.probe, name: gate.name, model: model.description, tokenizer: tokenizer,
+          allowsModelMismatch: item.options.allowsModelMismatch)
+        gates.append(probe)
+        tap.gate = SteeringGate(probe, gate.condition)
+      }
       let sites = tap.sites
       if taps.last?.absorb(tap) != true { taps.append(tap) }
       owners.append((taps.count - 1, sites, item.options.strength))
     }
     self.taps = taps
+    self.gates = gates
     self.owners = owners
   }
 

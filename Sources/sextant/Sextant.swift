@@ -25,7 +25,8 @@ struct Sextant: ParsableCommand {
       """,
     version: ToolVersion.current,
     subcommands: [
-      Convert.self, Inspect.self, Verify.self, Generate.self, Capture.self, Steer.self, Bench.self,
+      Convert.self, Inspect.self, Verify.self, Generate.self, Capture.self, Steer.self,
+      ProbeCommand.self, Bench.self,
       StateCommand.self, MomentsCommand.self, Drift.self,
       Demo.self,
     ])

@@ -145,3 +145,16 @@ extension Tensor {
     }
   }
 }
+
+extension Activations {
+  /// The examples of some of the records; the records keep their numbers, and `outputs` stays whole.
+  public func selecting(_ isSelected: (_ record: Int) -> Bool) -> Activations {
+    let rows = records.indices.filter { isSelected(records[$0]) }
+    var result = Activations(
+      sites: sites, records: rows.map { records[$0] }, positions: rows.map { positions[$0] })
+    result.values = values.mapValues { Kernels.gather($0, rows: rows) }
+    result.pairs = pairs.mapValues { Kernels.gather($0, rows: rows) }
+    result.outputs = outputs
+    return result
+  }
+}

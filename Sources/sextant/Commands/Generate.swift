@@ -78,7 +78,8 @@ struct Generate: ParsableCommand {
     var firstAt: Double?
     let generator = Generator(
       open.model, tokenizer, applying: applied.vectors.map(\.vector),
-      observing: applied.reporters.map(\.reporter)
+      erasing: applied.erasers,
+      observing: applied.watchers + applied.reporters.map(\.reporter)
         + (applied.reporters.isEmpty && trace == nil ? [] : [notes]))
     let result = try generator.generate(tokens, from: state, options) { text in
       if firstAt == nil { firstAt = clock.seconds }

@@ -7,8 +7,12 @@ import SextantTokenizers
 struct AppliedArtifacts {
   /// Steering vectors: they edit.
   var vectors: [(file: AppliedFile, vector: AppliedVector)] = []
+  /// Erasers: they edit, after the vectors.
+  var erasers: [AppliedEraser] = []
   /// Lenses and probes: they report, token by token.
   var reporters: [(file: AppliedFile, kind: String, reporter: any TokenReporter)] = []
+  /// Probes that may end the text.
+  var watchers: [any GenerationObserver] = []
 }
 
 extension SteeringArguments {
@@ -17,6 +21,7 @@ extension SteeringArguments {
   /// - Throws: `artifact.kind` for one that cannot be applied; what reading throws.
   func load(for open: OpenModel) throws(FormatError) -> AppliedArtifacts {
     var applied = AppliedArtifacts()
+    let gate = try when?.load()
     for file in apply {
       let artifact = try Artifact(reading: file.path)
       switch artifact.manifest.kind {
@@ -25,12 +30,33 @@ extension SteeringArguments {
           strength: file.strength, unit: file.unit, operation: operation, positions: positions,
           statePositions: statePositions, layers: layers?.blocks,
           allowsModelMismatch: allowModelMismatch)
-        applied.vectors.append((file, AppliedVector(try SteeringVector(artifact), options)))
+        applied.vectors.append(
+          (file, AppliedVector(try SteeringVector(artifact), options, gate: gate)))
+      case ConceptEraser.name:
+        applied.erasers.append(
+          AppliedEraser(
+            try ConceptEraser(artifact), strength: file.strength, positions: positions,
+            layers: layers?.blocks, allowsModelMismatch: allowModelMismatch))
+      case Probe.name:
+        let tap = try ProbeTap(
+          Probe(artifact), layers: layers?.blocks, model: open.model.description,
+          tokenizer: open.tokenizer?.digest, allowsModelMismatch: allowModelMismatch)
+        applied.reporters.append((file, Probe.name, tap))
       default:
         throw FormatError(
           .artifactKind, file: file.path, at: .pointer("/kind"), found: artifact.manifest.kind,
-          expected: "an artifact that can be applied: \(SteeringVector.name)")
+          expected:
+            "an artifact that can be applied: \(SteeringVector.name), \(ConceptEraser.name) "
+            + "or \(Probe.name)")
       }
+    }
+    if let stopWhen {
+      let condition = try stopWhen.load()
+      let tap = try ProbeTap(
+        condition.probe, name: condition.name, model: open.model.description,
+        tokenizer: open.tokenizer?.digest, allowsModelMismatch: allowModelMismatch)
+      tap.stopsWhen = condition.condition
+      applied.watchers.append(tap)
     }
     return applied
   }

@@ -67,6 +67,21 @@ struct SteeringArguments: ParsableArguments {
   @Option(help: "What is done with the vectors. Default: what each artifact says.")
   var operation: SteeringVector.Operation?
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      Steer only tokens at which a probe's score (log-odds) is above or below a bound: the token's \
+      own score where the probe reads it before the vector's site, else that of the token before.
+      """,
+      valueName: "probe[#name]>x"))
+  var when: ProbeCondition?
+
+  @Option(
+    help: ArgumentHelp(
+      "End the text at a token whose score is above or below a bound.",
+      valueName: "probe[#name]>x"))
+  var stopWhen: ProbeCondition?
+
   @Flag(help: "Accept artifacts of another model of the same width and depth.")
   var allowModelMismatch = false
 }

@@ -1,0 +1,146 @@
+import Glibc
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantStore
+import SextantTensor
+
+/// Scores every token with probes while a text is read and generated.
+public final class ProbeTap: TokenReporter {
+  /// A condition on the score of one probe.
+  public struct Condition: Sendable, Equatable {
+    /// Whether the score must be above the bound; otherwise below it.
+    public var isAbove: Bool
+    /// The bound, in log-odds.
+    public var bound: Double
+
+    /// A condition.
+    public init(isAbove: Bool, bound: Double) {
+      self.isAbove = isAbove
+      self.bound = bound
+    }
+
+    /// Whether a score meets it.
+    public func holds(for score: Double) -> Bool { isAbove ? score > bound : score < bound }
+  }
+
+  /// The probes that score, which read one activation each.
+  public let entries: [ProbeEntry]
+  /// Ends the text once a token that it generated, or the last of the prompt, has a score that meets
+  /// this; of the first probe.
+  public var stopsWhen: Condition?
+  private let sites: [Site: [Int]]
+  private let readsState: Bool
+  private var scores: [Int: [Double]] = [:]
+
+  /// Prepares probes for a model.
+  ///
+  /// - Parameters:
+  ///   - name: the one probe to use; nil for all that read one activation.
+  ///   - layers: the blocks to read; nil for all.
+  /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width`,
+  ///   `artifact.site`; `artifact.empty` when no probe is left.
+  public init(
+    _ probe: Probe, name: String? = nil, layers: ClosedRange<Int>? = nil, model: ModelDescription,
+    tokenizer: Digest?, allowsModelMismatch: Bool = false
+  ) throws(FormatError) {
+    try probe.model.check(
+      against: model.reference(tokenizer: tokenizer), allowingOther: allowsModelMismatch,
+      file: probe.file)
+    let chosen = probe.entries.filter { entry in
+      guard entry.input == .single else { return false }
+      if let name { return ExactString(entry.name) == ExactString(name) }
+      guard let layers, let layer = entry.layer else { return true }
+      return layers.contains(layer)
+    }
+    guard !chosen.isEmpty else {
+      throw FormatError(
+        .artifactEmpty, file: probe.file,
+        found: name.map { "no probe \($0) that reads one activation" }
+          ?? "no probe that reads one activation",
+        expected: "at least one",
+        remedy: "`sextant inspect` lists the probes; those of contrast pairs cannot follow a text.")
+    }
+    var sites: [Site: [Int]] = [:]
+    for (index, entry) in chosen.enumerated() {
+      sites[try SteeringTap.site(entry.site, of: model, file: probe.file), default: []].append(
+        index)
+    }
+    entries = chosen
+    self.sites = sites
+    readsState = sites.keys.contains { $0.isState }
+  }
+
+  /// The scores of a token, in the order of `entries`; NaN where it was not read, nil for a token
+  /// that was not read at all.
+  public func scores(at position: Int) -> [Double]? { scores[position] }
+
+  /// Whether a probe reads the site.
+  public func wants(_ site: Site) -> Bool { sites[site] != nil }
+
+  /// After every token.
+  public func stateVisits(in positions: Range<Int>) -> StateVisits {
+    StateVisits(after: readsState ? Set(positions) : [])
+  }
+
+  /// Scores the rows of the first sequence.
+  public func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
+    guard let own = sites[site] else { return }
+    let width = value.count / (context.batch * context.positions.count)
+    value.withFloats { values in
+      for (row, position) in context.positions.enumerated() {
+        for index in own {
+          let range = ProbeEntry.elements(of: entries[index].site, head: entries[index].head)
+          let start = row * width + range.lowerBound
+          scores[position, default: Array(repeating: .nan, count: entries.count)][index] =
+            entries[index].score(
+              UnsafeBufferPointer(rebasing: values[start..<start + range.count]))
+        }
+      }
+    }
+  }
+
+  /// Forgets nothing, and stops where the first probe's score says so.
+  public func didRead(_ step: GenerationStep) -> GenerationVerdict {
+    guard let stopsWhen, let last = step.positions.last, let score = scores[last]?.first else {
+      return .goOn
+    }
+    return stopsWhen.holds(for: score) ? .stop : .goOn
+  }
+
+  /// The scores by probe, and the probes whose threshold a score reaches.
+  public func report(at position: Int) -> JSONObject? {
+    guard let own = scores[position] else { return nil }
+    var (scores, flags): (JSONObject, [JSONValue]) = (JSONObject(), [])
+    for (entry, score) in zip(entries, own) {
+      scores[entry.name] = score.isFinite ? .number(score) : .null
+      if score >= entry.threshold { flags.append(.string(entry.name)) }
+    }
+    return JSONObject([("scores", .object(scores)), ("flags", .array(flags))])
+  }
+
+  /// The probability of the first probe, from -1 to 1.
+  public func tint(at position: Int) -> Double? { scores[position]?.first.map { tanh($0 / 2) } }
+}
+
+/// Steers only where a probe says so: the score of the token itself, where the probe reads it before
+/// the vector's site is reached, otherwise the score of the token before.
+final class SteeringGate {
+  private let probe: ProbeTap
+  private let condition: ProbeTap.Condition
+  /// The positions at which it was open and closed.
+  private(set) var (opened, closed): (Set<Int>, Set<Int>) = ([], [])
+
+  init(_ probe: ProbeTap, _ condition: ProbeTap.Condition) {
+    self.probe = probe
+    self.condition = condition
+  }
+
+  /// Whether a token is steered.
+  func isOpen(at position: Int) -> Bool {
+    let known = [position, position - 1].lazy.compactMap { self.probe.scores(at: $0)?.first }
+    let isOpen = known.first { !$0.isNaN }.map { condition.holds(for: $0) } ?? false
+    if isOpen { opened.insert(position) } else { closed.insert(position) }
+    return isOpen
+  }
+}

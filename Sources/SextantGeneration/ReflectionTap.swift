@@ -1,0 +1,69 @@
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantTensor
+
+/// Moves the values of one token through a probe's hyperplane: x becomes x - 2 (score / scale) d / ‖d‖²,
+/// after which the probe's score is the opposite of what it was.
+///
+/// As a control, the same distance in another direction. At a component of the state the value that
+/// the token reads is moved.
+public final class ReflectionTap: Tap {
+  private let entry: ProbeEntry
+  private let site: Site
+  private let position: Int
+  /// A unit vector to move along instead, [n]; nil for the probe's own direction.
+  private let control: [Double]?
+  private let isSelected: (_ sequence: Int) -> Bool
+
+  /// Reflects at one position of the sequences that are selected.
+  ///
+  /// - Throws: `artifact.site`, `artifact.width` where the model has no such site; `usage.option` for
+  ///   a probe that reads pairs, erases, or has no direction.
+  public init(
+    _ entry: ProbeEntry, at position: Int, of model: ModelDescription, control: [Double]? = nil,
+    file: String? = nil, where isSelected: @escaping (_ sequence: Int) -> Bool = { _ in true }
+  ) throws(FormatError) {
+    site = try SteeringTap.site(entry.site, of: model, file: file)
+    guard entry.input == .single, entry.eraser == nil, entry.scale != 0,
+      entry.direction.contains(where: { $0 != 0 })
+    else {
+      throw FormatError(
+        .usageOption, file: file, at: .option("--probe"), found: entry.name,
+        expected: "a probe that reads one activation, with a direction")
+    }
+    self.entry = entry
+    self.position = position
+    self.control = control
+    self.isSelected = isSelected
+  }
+
+  /// Whether the site is the probe's.
+  public func wants(_ site: Site) -> Bool { site == self.site }
+
+  /// Before the token.
+  public func stateVisits(in positions: Range<Int>) -> StateVisits {
+    StateVisits(before: site.isState && positions.contains(position) ? [position] : [])
+  }
+
+  /// Moves the rows.
+  public func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
+    guard context.positions.contains(position) else { return }
+    let width = value.count / (context.batch * context.positions.count)
+    let range = ProbeEntry.elements(of: entry.site, head: entry.head)
+    let square = entry.direction.reduce(0) { $0 + $1 * $1 }
+    for sequence in 0..<context.batch where isSelected(sequence) {
+      let start = context.row(sequence: sequence, position: position) * width + range.lowerBound
+      value.withMutableFloats { values in
+        let own = UnsafeMutableBufferPointer(rebasing: values[start..<start + range.count])
+        let distance = 2 * entry.score(UnsafeBufferPointer(own)) / entry.scale
+        for index in own.indices {
+          let step =
+            control.map { distance / square.squareRoot() * $0[index] }
+            ?? distance / square * entry.direction[index]
+          own[index] = Float(Double(own[index]) - step)
+        }
+      }
+    }
+  }
+}

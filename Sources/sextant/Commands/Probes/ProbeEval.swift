@@ -1,0 +1,178 @@
+import ArgumentParser
+import SextantAnalysis
+import SextantArtifacts
+import SextantBytes
+import SextantEvaluation
+import SextantModels
+import SextantReport
+
+/// Probes measured on records.
+struct ProbeEval: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "eval",
+    abstract: "Measure probes on records with labels, beside the model's own output.",
+    discussion: """
+      Areas under the curve have 95% intervals by DeLong. agreement is how often a probe and the \
+      model's output say the same; knows_unsaid how often the probe is right where the output is \
+      wrong. Random directions show what chance finds.
+      """)
+
+  @OptionGroup var model: ModelOptions
+
+  @Option(help: ArgumentHelp("The probes.", valueName: "file[#name]"))
+  var probe: ProbeFile
+
+  @OptionGroup(title: "Records") var selection: RecordArguments
+
+  @Flag(help: "Accept probes of another model of the same width and depth.")
+  var allowModelMismatch = false
+
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp(
+      "A folder for results.json, results.csv and index.html.", valueName: "folder"))
+  var output: String?
+
+  @Flag(help: "Replace existing files.")
+  var force = false
+
+  @OptionGroup var printing: OutputOptions
+
+  func run() throws {
+    let folder = try output.map { path throws(FormatError) in
+      try ResultFolder(path, replacing: force)
+    }
+    let open = try model.open()
+    let file = try Probe(reading: probe.path)
+    let entries = try file.chosen(probe.name)
+    let selected = try selection.load()
+    let activations = try file.activations(
+      open, entries, selected.records, allowsModelMismatch: allowModelMismatch)
+    let labels = activations.records.map { selected.labels[$0] }
+    let outputs =
+      activations.outputs.isEmpty
+      ? nil : activations.records.map { Double(activations.outputs[$0]) }
+    var rows: [(entry: ProbeEntry, measured: ProbeMeasurement)] = []
+    for entry in entries {
+      guard let scores = entry.scores(of: activations) else { continue }
+      rows.append(
+        (
+          entry,
+          ProbeMeasurement(scores, labels, threshold: entry.threshold, outputs: outputs)
+        ))
+    }
+    let own = outputs.map { ProbeMeasurement($0, labels) }
+    if let folder {
+      try folder.write(json: json(rows, own), csv: table(rows).csv, page: page(rows, own))
+    }
+    Report(
+      title: "\(printable(probe.path)): \(Format.count(rows.count, of: "probe")) on "
+        + "\(Format.count(labels.count, of: "example")) (\(selection.label))",
+      facts: own.map { [("the model's own output", Self.text($0))] } ?? [],
+      tables: [("probes", table(rows))],
+      notes: folder.map { ["results in \(printable($0.path))/"] } ?? [], json: json(rows, own)
+    ).print(asJSON: printing.json)
+  }
+
+  private static func text(_ measured: ProbeMeasurement) -> String {
+    guard let roc = measured.roc else { return "one label only" }
+    return "AUROC \(Format.fixed(roc.area, 3)) (\(roc.interval.text())), "
+      + "accuracy \(Format.fixed(measured.accuracy, 3))"
+  }
+
+  private func json(
+    _ rows: [(entry: ProbeEntry, measured: ProbeMeasurement)], _ output: ProbeMeasurement?
+  ) -> JSONObject {
+    JSONObject([
+      ("label", .string(selection.label)), ("subset", .string(selection.subset.description)),
+      ("rows", .array(rows.map { .object($0.entry.identity.with($0.measured.json)) })),
+      ("output", output.map { .object($0.json) } ?? .null),
+    ])
+  }
+
+  private func table(_ rows: [(entry: ProbeEntry, measured: ProbeMeasurement)]) -> Table {
+    var table = Table([
+      "probe", "#auroc", "#low", "#high", "#accuracy", "#ece", "#agreement", "#knows_unsaid",
+    ])
+    for (entry, measured) in rows {
+      table.add(
+        [entry.name]
+          + [
+            measured.roc?.area, measured.roc?.interval.low, measured.roc?.interval.high,
+            measured.accuracy, measured.calibrationError, measured.agreement, measured.unsaid,
+          ].map { $0.map { Format.fixed($0, 4) } ?? "" })
+    }
+    return table
+  }
+
+  private func page(
+    _ rows: [(entry: ProbeEntry, measured: ProbeMeasurement)], _ output: ProbeMeasurement?
+  ) -> HTMLPage {
+    var page = HTMLPage(
+      title: "Probes of \(selection.label)",
+      subtitle: "\(probe.path) on \(selection.data), part \(selection.subset)")
+    if let output { page.add(facts: [("The model's own output", Self.text(output))]) }
+    var seen: [String: [(entry: ProbeEntry, measured: ProbeMeasurement)]] = [:]
+    for row in rows { seen[TransferResult.family(of: row.entry), default: []].append(row) }
+    for (family, own) in seen.sorted(by: { $0.key < $1.key }) {
+      let methods = TransferResult.families(of: own.map(\.entry)).map(\.method)
+      let series = methods.enumerated().map { index, method in
+        LineChart.Series(
+          method,
+          own.filter { $0.entry.method == method }.compactMap { entry, measured in
+            measured.roc.map {
+              LineChart.Point(
+                Double(entry.layer ?? 0), $0.area, interval: $0.interval.low...$0.interval.high)
+            }
+          }, colour: .category(index))
+      }
+      let chart = LineChart(
+        title: "AUROC at \(family)", x: "block", y: "AUROC", series: series, yRange: 0...1,
+        countsWhole: true)
+      page.add(figure: chart.svg(standsAlone: false))
+    }
+    page.add(table: table(rows), caption: "Every probe")
+    return page
+  }
+}
+
+extension Probe {
+  /// The probes of that name, or all.
+  func chosen(_ name: String?) throws(FormatError) -> [ProbeEntry] {
+    guard let name else { return entries }
+    let chosen = entries.filter { ExactString($0.name) == ExactString(name) }
+    guard !chosen.isEmpty else {
+      throw FormatError(
+        .artifactEmpty, file: file, found: "no probe \(name)",
+        expected: "one of \(entries.count)", remedy: "`sextant inspect` lists them.")
+    }
+    return chosen
+  }
+
+  /// What the probes read of records, as they were trained to read.
+  func activations(
+    _ open: OpenModel, _ entries: [ProbeEntry], _ records: [LabelledRecord],
+    allowsModelMismatch: Bool
+  ) throws(FormatError) -> Activations {
+    try model.check(against: open.reference, allowingOther: allowsModelMismatch, file: file)
+    var sites: [SiteDescription] = []
+    let used = Set(entries.map { ExactString($0.site.name) })
+    for site in self.sites where used.contains(ExactString(site.name)) {
+      let own = try open.model.description.sites(named: [site.name])[0]
+      guard own.reference == site else {
+        throw FormatError(
+          .artifactSite, file: file, at: .tensor(site.name), found: "\(own.shape) \(own.axes)",
+          expected: "\(site.shape) \(site.axes)")
+      }
+      sites.append(own)
+    }
+    let progress = Progress("read", .items("records"))
+    defer { progress.clear() }
+    return try ActivationReader(
+      open.model, positions: training.positions, pooling: training.pooling
+    ).read(
+      ChoicePrompts(records, open.textTokenizer()), sites: sites,
+      readsPairs: entries.contains { $0.input != .single }
+    ) { progress.update($0, $1) }
+  }
+}

@@ -1,0 +1,144 @@
+import ArgumentParser
+import SextantAnalysis
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantReport
+
+/// Records to probes.
+struct ProbeTrain: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "train",
+    abstract: "Train linear probes on records with labels.",
+    discussion: """
+      Methods that read one activation: lr, mean-diff, lda, pca, random. Methods that read the \
+      activations after both choices of a record: lr-on-pair, mean-diff-on-pair, lda-on-pair, and, \
+      without labels, ccs, crc, vinc. The same records and model give the same bytes.
+      """)
+
+  @OptionGroup var model: ModelOptions
+  @OptionGroup(title: "Records") var selection: RecordArguments
+  @OptionGroup(title: "Activations") var reading: ReadingArguments
+
+  @Option(
+    help: ArgumentHelp("The methods, joined by commas; all for every one.", valueName: "list"))
+  var methods = MethodList([.logistic, .meanDifference, .discriminant])
+
+  @Flag(help: "A probe for each head of states whose first axis counts heads.")
+  var heads = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Take the activations from a file of `sextant capture` that read the records' texts.",
+      valueName: "capture.safetensors"))
+  var capture: String?
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("The seed.", valueName: "s"))
+  var seed = 0
+
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp("The artifact to make.", valueName: "out.probe.safetensors"))
+  var output: String
+
+  @Flag(help: "Replace an existing file.")
+  var force = false
+
+  @OptionGroup var printing: OutputOptions
+
+  func validate() throws {
+    if seed < 0 { throw ValidationError("--seed is \(seed); it must be 0 or more.") }
+  }
+
+  func run() throws {
+    let clock = Stopwatch()
+    try checkDestinations([output], replacing: force)
+    let open = try model.open()
+    let sites = try open.model.description.sites(
+      named: reading.sites.words, layers: reading.layers?.blocks)
+    let selected = try selection.load()
+    let activations = try activations(open, sites, selected.records)
+    let read = clock.seconds
+    var trainer = ProbeTrainer(methods.methods, seed: seed)
+    trainer.splitsHeads = heads
+    let result = try trainer.train(activations, labels: selected.labels)
+    let names = Set(result.entries.map { ExactString($0.site.name) })
+    let probe = Probe(
+      model: open.reference,
+      sites: activations.sites.map(\.reference).filter { names.contains(ExactString($0.name)) },
+      entries: result.entries,
+      training: .init(
+        label: selection.label, positions: reading.positions, pooling: reading.pooling,
+        data: selected.description, seed: seed),
+      statistics: result.statistics)
+    try probe.artifact.write(to: output, replacing: force)
+    report(probe, result, activations.count, reading: read, training: clock.seconds - read)
+      .print(asJSON: printing.json)
+  }
+
+  private func activations(
+    _ open: OpenModel, _ sites: [SiteDescription], _ records: [LabelledRecord]
+  ) throws(FormatError) -> Activations {
+    if let capture {
+      let file = try Artifact(reading: capture)
+      try file.manifest.model.check(against: open.reference, allowingOther: false, file: capture)
+      let captured = try Activations(
+        capture: file, model: open.model.description, positions: reading.positions,
+        pooling: reading.pooling)
+      guard captured.records.last.map({ $0 + 1 }) == records.count else {
+        throw FormatError(
+          .dataRecord, file: capture, found: "\((captured.records.last ?? -1) + 1) prompts",
+          expected: "\(records.count), one for each record")
+      }
+      return captured
+    }
+    let prompts = try ChoicePrompts(records, open.textTokenizer())
+    let progress = Progress("read", .items("records"))
+    defer { progress.clear() }
+    return try ActivationReader(
+      open.model, positions: reading.positions, pooling: reading.pooling
+    ).read(prompts, sites: sites, readsPairs: methods.methods.contains(where: \.needsPairs)) {
+      progress.update($0, $1)
+    }
+  }
+
+  private func report(
+    _ probe: Probe, _ result: ProbeTrainer.Result, _ examples: Int, reading: Double,
+    training: Double
+  ) -> Report {
+    var table = Table(["probe", "#elements", "#loss", "#scale", "#bias"])
+    var rows: [JSONValue] = []
+    for entry in probe.entries {
+      let figures =
+        if case .object(let own)? = probe.statistics[entry.name] { own } else { JSONObject() }
+      let loss: Double = if case .number(let value)? = figures["loss"] { value } else { .nan }
+      table.add([
+        entry.name, Format.count(entry.direction.count),
+        loss.isFinite ? Format.figure(loss) : "", Format.figure(entry.scale),
+        Format.figure(entry.bias),
+      ])
+      rows.append([
+        "name": .string(entry.name), "site": .string(entry.site.name),
+        "layer": entry.layer.map { JSONValue($0) } ?? .null,
+        "head": entry.head.map { JSONValue($0) } ?? .null, "method": .string(entry.method),
+        "figures": .object(figures),
+      ])
+    }
+    return Report(
+      title: "\(printable(output)): \(Format.count(probe.entries.count, of: "probe")) of "
+        + "\(selection.label), from \(Format.count(examples, of: "example"))",
+      facts: [
+        ("reading", "\(Format.fixed(reading, 2)) s"),
+        ("training", "\(Format.fixed(training, 2)) s"),
+      ],
+      tables: [("probes", table.abbreviated(to: 40))],
+      notes: result.skipped.map { "left out: \($0)" },
+      json: JSONObject([
+        ("output", .string(output)), ("model", probe.model.json),
+        ("label", .string(selection.label)), ("examples", JSONValue(examples)),
+        ("probes", .array(rows)), ("skipped", .array(result.skipped.map { .string($0) })),
+        ("reading_seconds", JSONValue(finite: reading)),
+        ("training_seconds", JSONValue(finite: training)),
+      ]))
+  }
+}

@@ -1,0 +1,120 @@
+import ArgumentParser
+import SextantAnalysis
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantReport
+
+/// Parts of a quirky set, joined by commas.
+struct SubsetList: ExpressibleByArgument {
+  /// The parts.
+  let subsets: [QuirkySubset]
+
+  init(_ subsets: [QuirkySubset]) {
+    self.subsets = subsets
+  }
+
+  init?(argument: String) {
+    let words = argument.split(separator: ",", omittingEmptySubsequences: false)
+    let subsets = words.compactMap { QuirkySubset(String($0)) }
+    guard subsets.count == words.count else { return nil }
+    self.init(subsets)
+  }
+
+  var defaultValueDescription: String { subsets.map(\.description).joined(separator: ",") }
+}
+
+/// The whole experiment: from parts to parts.
+struct ProbeTransfer: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "transfer",
+    abstract: "Train probes on parts of a quirky set, measure them on others, at every block.",
+    discussion: """
+      Probes are trained by the labels of the part's own speaker (field label) and measured against \
+      the truth (field alice_label), beside the model's own output. The earliest informative block \
+      is the first whose area above chance, on held-out examples of the source, is at least 95% of \
+      the best block's. The gap recovered (PGR) is measured there on BH, between a floor (logistic \
+      regression from B to BH at the last block) and a ceiling (from A to AH).
+      """)
+
+  @OptionGroup var model: ModelOptions
+
+  @Option(help: ArgumentHelp("The records to train on.", valueName: "file"))
+  var data: String
+
+  @Option(help: ArgumentHelp("The records to measure on.", valueName: "file"))
+  var test: String
+
+  @Option(
+    name: .customLong("from"),
+    help: ArgumentHelp("The parts that probes are trained on.", valueName: "list"))
+  var sources = SubsetList(["A", "AE", "B"].compactMap { QuirkySubset($0) })
+
+  @Option(
+    name: .customLong("to"),
+    help: ArgumentHelp("The parts that they are measured on.", valueName: "list"))
+  var targets = SubsetList(["A", "AH", "B", "BH"].compactMap { QuirkySubset($0) })
+
+  @Option(
+    help: ArgumentHelp("What template_args are put into, with {name} for each.", valueName: "text"))
+  var template: String?
+
+  @OptionGroup(title: "Activations") var reading: ReadingArguments
+
+  @Option(
+    help: ArgumentHelp("The methods, joined by commas; all for every one.", valueName: "list"))
+  var methods = MethodList([.logistic, .meanDifference, .discriminant])
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("The seed.", valueName: "s"))
+  var seed = 0
+
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp(
+      "A folder for results.json, results.csv and index.html.", valueName: "folder"))
+  var output: String?
+
+  @Flag(help: "Replace existing files.")
+  var force = false
+
+  @OptionGroup var printing: OutputOptions
+
+  func run() throws {
+    let folder = try output.map { path throws(FormatError) in
+      try ResultFolder(path, replacing: force)
+    }
+    let open = try model.open()
+    let sites = try open.model.description.sites(
+      named: reading.sites.words, layers: reading.layers?.blocks)
+    let progress = Progress("read", .items("records"))
+    let experiment = TransferExperiment(
+      sources: sources.subsets, targets: targets.subsets, methods: methods.methods, seed: seed)
+    let result = try experiment.run(
+      open, training: LabelledRecords(reading: data, template: template),
+      test: LabelledRecords(reading: test, template: template), sites: sites,
+      positions: reading.positions, pooling: reading.pooling
+    ) { progress.update($0, $1) }
+    progress.clear()
+    if let folder {
+      var page = HTMLPage(
+        title: "Probes: what the model knows and does not say",
+        subtitle: "\(model.model), trained on \(data), measured on \(test)")
+      result.add(to: &page)
+      try folder.write(json: result.json, csv: result.table.csv, page: page)
+    }
+    Report(
+      title: "probes from \(sources.defaultValueDescription) to \(targets.defaultValueDescription)",
+      facts: [
+        ("floor", result.bounds.floor.map { Format.fixed($0, 3) } ?? "not measured"),
+        ("ceiling", result.bounds.ceiling.map { Format.fixed($0, 3) } ?? "not measured"),
+      ],
+      tables: [
+        ("the model's own output against the truth", result.outputTable),
+        ("probes at their earliest informative block", result.summaryTable),
+      ],
+      notes: result.skipped.map { "left out: \($0)" }
+        + (folder.map { ["results in \(printable($0.path))/"] } ?? []),
+      json: result.json
+    ).print(asJSON: printing.json)
+  }
+}

@@ -1,0 +1,146 @@
+import SextantAnalysis
+import SextantArtifacts
+import SextantBytes
+import SextantEvaluation
+import SextantModels
+
+/// Probes trained on one part of a quirky set and measured on others, at every site: the paper's
+/// third experiment.
+struct TransferExperiment {
+  /// The parts that probes are trained on, by the labels of their own speaker.
+  var sources: [QuirkySubset]
+  /// The parts that they are measured on, against Alice's labels: the truth.
+  var targets: [QuirkySubset]
+  /// The methods.
+  var methods: [ProbeMethod]
+  /// The seed of what is random.
+  var seed = 0
+
+  /// The field of each speaker's own label, and of the truth.
+  private static let (ownLabel, truth) = ("label", "alice_label")
+  /// From where to where the recovered gap is measured; floor and ceiling as elk-generalization.
+  private static let (floorPart, ceilingPart) = (
+    (source: "B", target: "BH"), (source: "A", target: "AH")
+  )
+
+  /// Records with what a model shows of them.
+  private struct Side {
+    var records: [LabelledRecord]
+    var activations: Activations
+    var own: [Bool]
+    var truth: [Bool]
+  }
+
+  /// Reads both files, trains and measures.
+  ///
+  /// - Parameters:
+  ///   - training: the records to train on; `test`: those to measure on.
+  ///   - sites: residual and state sites.
+  ///   - progress: receives records read and in all.
+  func run(
+    _ open: OpenModel, training: LabelledRecords, test: LabelledRecords, sites: [SiteDescription],
+    positions: PositionSelection = .last, pooling: Probe.Pooling = .each,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) -> TransferResult {
+    let reader = ActivationReader(open.model, positions: positions, pooling: pooling)
+    let (first, second) = (training.records.count, test.records.count)
+    let train = try side(training, open, reader, sites) { progress($0, first + second) }
+    let held = try side(test, open, reader, sites) { progress(first + $0, first + second) }
+    var result = TransferResult(layerCount: open.model.description.layerCount)
+    result.outputs = outputs(held)
+    // Floor and ceiling belong to the figures even where nobody asked for their parts.
+    var fitted: [(source: QuirkySubset, probes: [ProbeEntry])] = []
+    for source in sources {
+      let part = train.activations.selecting { source.contains(train.records[$0]) }
+      let trained = try ProbeTrainer(methods, seed: seed).train(part, labels: train.own)
+      result.skipped += trained.skipped.map { "\(source): \($0)" }
+      result.statistics.append((source, trained.statistics))
+      fitted.append((source, trained.entries))
+    }
+    for (source, probes) in fitted {
+      let own = held.activations.selecting { source.contains(held.records[$0]) }
+      for probe in probes {
+        guard let scores = probe.scores(of: own) else { continue }
+        let measured = ProbeMeasurement(scores, own.records.map { held.own[$0] })
+        result.within.append(.init(source: source, target: source, probe: probe, measured))
+      }
+      for target in targets {
+        let part = held.activations.selecting { target.contains(held.records[$0]) }
+        guard part.count > 0 else { continue }
+        let labels = part.records.map { held.truth[$0] }
+        let outputs =
+          part.outputs.isEmpty ? nil : part.records.map { Double(part.outputs[$0]) }
+        for probe in probes {
+          guard let scores = probe.scores(of: part) else { continue }
+          let measured = ProbeMeasurement(
+            scores, labels, threshold: probe.threshold, outputs: outputs)
+          result.rows.append(.init(source: source, target: target, probe: probe, measured))
+        }
+      }
+    }
+    result.probes = fitted
+    result.summarise(floor: Self.floorPart, ceiling: Self.ceilingPart)
+    result.anomalies = anomalies(fitted, train, held)
+    return result
+  }
+
+  private func side(
+    _ file: LabelledRecords, _ open: OpenModel, _ reader: ActivationReader,
+    _ sites: [SiteDescription], progress: (Int) -> Void
+  ) throws(FormatError) -> Side {
+    let everything = QuirkySubset(character: nil, difficulty: nil)
+    // Only what some part holds is read.
+    let parts = sources + targets
+    let needed = try SelectedRecords(file, label: Self.ownLabel, subset: everything) { record in
+      parts.contains { $0.contains(record) }
+    }
+    let truth = try SelectedRecords(file, label: Self.truth, subset: everything) { record in
+      parts.contains { $0.contains(record) }
+    }
+    let activations = try reader.read(
+      ChoicePrompts(needed.records, open.textTokenizer()), sites: sites,
+      readsPairs: methods.contains(where: \.needsPairs)
+    ) { done, _ in progress(done) }
+    return Side(
+      records: needed.records, activations: activations, own: needed.labels, truth: truth.labels)
+  }
+
+  /// What the model itself says, measured like a probe.
+  private func outputs(_ held: Side) -> [(target: QuirkySubset, measured: ProbeMeasurement)] {
+    guard !held.activations.outputs.isEmpty else { return [] }
+    return targets.compactMap { target in
+      let own = held.records.indices.filter { target.contains(held.records[$0]) }
+      guard !own.isEmpty else { return nil }
+      let scores = own.map { Double(held.activations.outputs[$0]) }
+      return (target, ProbeMeasurement(scores, own.map { held.truth[$0] }))
+    }
+  }
+
+  /// How well the distance of the scores across blocks from those in Alice's contexts tells that Bob
+  /// is speaking.
+  private func anomalies(
+    _ fitted: [(source: QuirkySubset, probes: [ProbeEntry])], _ train: Side, _ held: Side
+  ) -> [TransferResult.Anomaly] {
+    guard let (source, probes) = fitted.first(where: { $0.source.description == "A" }),
+      let bob = QuirkySubset("B")
+    else { return [] }
+    var found: [TransferResult.Anomaly] = []
+    let normal = train.activations.selecting { source.contains(train.records[$0]) }
+    let tested = held.activations.selecting { record in
+      source.contains(held.records[record]) || bob.contains(held.records[record])
+    }
+    for (family, method) in TransferResult.families(of: probes) {
+      let own = probes.filter { TransferResult.family(of: $0) == family && $0.method == method }
+      let rows = { (part: Activations) -> [[Double]] in
+        let columns = own.compactMap { $0.scores(of: part) }
+        return part.records.indices.map { row in columns.map { $0[row] } }
+      }
+      guard let detector = AnomalyDetector(normal: rows(normal)) else { continue }
+      let distances = rows(tested).map { detector.distance($0) }
+      let isBob = tested.records.map { bob.contains(held.records[$0]) }
+      guard let roc = ROC(distances, isBob) else { continue }
+      found.append(.init(family: family, method: method, roc: roc))
+    }
+    return found
+  }
+}

@@ -1,0 +1,238 @@
+import SextantArtifacts
+import SextantBytes
+import SextantEvaluation
+import SextantReport
+
+extension ProbeMeasurement {
+  /// The figures for programs.
+  var json: JSONObject {
+    JSONObject([
+      ("examples", JSONValue(count)),
+      ("auroc", roc.map { JSONValue(finite: $0.area) } ?? .null),
+      ("auroc_ci", roc.map { $0.interval.json } ?? .null),
+      ("accuracy", JSONValue(finite: accuracy)),
+      ("ece", JSONValue(finite: calibrationError)),
+      ("agreement", agreement.map { JSONValue(finite: $0) } ?? .null),
+      ("knows_unsaid", unsaid.map { JSONValue(finite: $0) } ?? .null),
+    ])
+  }
+}
+
+extension Interval {
+  /// The ends for programs.
+  var json: JSONValue { [JSONValue(finite: low), JSONValue(finite: high)] }
+
+  /// The ends for people.
+  func text(_ digits: Int = 3) -> String {
+    "\(Format.fixed(low, digits)) to \(Format.fixed(high, digits))"
+  }
+}
+
+extension ProbeEntry {
+  /// What names the probe for programs.
+  var identity: JSONObject {
+    JSONObject([
+      ("name", .string(name)), ("method", .string(method)), ("site", .string(site.name)),
+      ("layer", layer.map { JSONValue($0) } ?? .null),
+      ("head", head.map { JSONValue($0) } ?? .null),
+    ])
+  }
+}
+
+extension JSONObject {
+  /// The members of both.
+  func with(_ other: JSONObject) -> JSONObject {
+    JSONObject((members + other.members).map { ($0.key, $0.value) })
+  }
+}
+
+extension TransferResult {
+  /// Everything for programs.
+  var json: JSONObject {
+    JSONObject([
+      (
+        "rows",
+        .array(
+          rows.map { row in
+            .object(
+              JSONObject([
+                ("source", .string(row.source.description)),
+                ("target", .string(row.target.description)),
+              ]).with(row.probe.identity).with(row.measured.json))
+          })
+      ),
+      (
+        "output",
+        .array(
+          outputs.map { target, measured in
+            .object(
+              JSONObject([("target", .string(target.description))]).with(measured.json))
+          })
+      ),
+      ("floor", bounds.floor.map { JSONValue(finite: $0) } ?? .null),
+      ("ceiling", bounds.ceiling.map { JSONValue(finite: $0) } ?? .null),
+      ("earliest_informative", .array(summaries.map { .object(Self.json($0)) })),
+      (
+        "anomaly",
+        .array(
+          anomalies.map {
+            [
+              "site": .string($0.family), "method": .string($0.method),
+              "auroc": JSONValue(finite: $0.roc.area), "auroc_ci": $0.roc.interval.json,
+            ]
+          })
+      ),
+      ("skipped", .array(skipped.map { .string($0) })),
+    ])
+  }
+
+  private static func json(_ summary: Summary) -> JSONObject {
+    JSONObject([
+      ("source", .string(summary.source.description)),
+      ("target", .string(summary.target.description)), ("site", .string(summary.family)),
+      ("method", .string(summary.method)), ("layer", JSONValue(summary.layer)),
+      ("auroc", JSONValue(finite: summary.roc.area)), ("auroc_ci", summary.roc.interval.json),
+      ("pgr", summary.recovered.map { JSONValue(finite: $0) } ?? .null),
+      ("pgr_ci", summary.recoveredInterval.map(\.json) ?? .null),
+    ])
+  }
+
+  /// Every row, for a file.
+  var table: Table {
+    var table = Table([
+      "source", "target", "method", "site", "#layer", "#auroc", "#auroc_low", "#auroc_high",
+      "#accuracy", "#ece", "#agreement", "#knows_unsaid",
+    ])
+    for row in rows {
+      let (measured, digits) = (row.measured, 6)
+      table.add(
+        [
+          row.source.description, row.target.description, row.probe.method, row.probe.site.name,
+          row.probe.layer.map(String.init) ?? "",
+        ]
+          + [
+            measured.roc?.area, measured.roc?.interval.low, measured.roc?.interval.high,
+            measured.accuracy, measured.calibrationError, measured.agreement, measured.unsaid,
+          ].map { $0.map { Format.fixed($0, digits) } ?? "" })
+    }
+    return table
+  }
+
+  /// The earliest informative blocks, for people.
+  var summaryTable: Table {
+    var table = Table([
+      "from", "to", "site", "method", "#layer", "#AUROC", "95% interval", "#PGR", "interval",
+    ])
+    for summary in summaries {
+      table.add([
+        summary.source.description, summary.target.description, summary.family, summary.method,
+        String(summary.layer), Format.fixed(summary.roc.area, 3), summary.roc.interval.text(),
+        summary.recovered.map { Format.fixed($0, 2) } ?? "",
+        summary.recoveredInterval?.text(2) ?? "",
+      ])
+    }
+    return table
+  }
+
+  /// The model's own output, for people.
+  var outputTable: Table {
+    var table = Table(["on", "#AUROC", "95% interval", "#accuracy"])
+    for (target, measured) in outputs {
+      table.add([
+        target.description, measured.roc.map { Format.fixed($0.area, 3) } ?? "-",
+        measured.roc?.interval.text() ?? "", Format.fixed(measured.accuracy, 3),
+      ])
+    }
+    return table
+  }
+
+  /// One curve for each target, by block, of one method at one kind of site.
+  func chart(_ source: String, _ targets: [String], _ family: String, _ method: String)
+    -> LineChart?
+  {
+    var series: [LineChart.Series] = []
+    guard let from = probes.map(\.source).first(where: { $0.description == source }) else {
+      return nil
+    }
+    for (index, name) in targets.enumerated() {
+      guard let target = rows.map(\.target).first(where: { $0.description == name }) else {
+        continue
+      }
+      let points = curve(from, target, family, method).compactMap { row in
+        row.measured.roc.map { roc in
+          LineChart.Point(
+            Double(row.probe.layer ?? 0), roc.area,
+            interval: roc.interval.low...roc.interval.high)
+        }
+      }
+      series.append(.init("probe on \(name)", points, colour: .category(index)))
+      if let own = outputs.first(where: { $0.target == target })?.measured.roc {
+        series.append(
+          .init(
+            "output on \(name)",
+            [0, max(layerCount - 1, 0)].map { LineChart.Point(Double($0), own.area) },
+            colour: .category(index), isDashed: true))
+      }
+    }
+    guard !series.isEmpty else { return nil }
+    return LineChart(
+      title: "\(method) at \(family), trained on \(source)",
+      subtitle: "area under the curve against the truth, with 95% intervals", x: "block",
+      y: "AUROC", series: series, yRange: 0...1, countsWhole: true)
+  }
+
+  /// The areas at the earliest informative blocks, from every source to every target.
+  func matrix(_ family: String, _ method: String) -> HeatMap {
+    let sources = probes.map(\.source.description)
+    let targets = outputs.map(\.target.description)
+    let cells = sources.map { source in
+      targets.map { target -> HeatMap.Cell in
+        guard let own = summary(source, target, family, method) else { return HeatMap.Cell(nil) }
+        return HeatMap.Cell(
+          own.roc.area - 0.5, text: Format.fixed(own.roc.area, 2),
+          hover: "\(source) to \(target), block \(own.layer): \(own.roc.interval.text())")
+      }
+    }
+    return HeatMap(
+      title: "\(method) at \(family): from source to target",
+      subtitle: "AUROC against the truth at the earliest informative block", rowTitle: "trained on",
+      columnTitle: "measured on", rows: sources, columns: targets, cells: cells,
+      scale: .diverging(limit: 0.5))
+  }
+
+  /// The whole as sections of a page.
+  func add(to page: inout HTMLPage) {
+    page.add(heading: "What the model says")
+    page.add(table: outputTable, caption: "The model's own output against the truth")
+    page.add(heading: "What probes read, block by block")
+    var seen: Set<String> = []
+    for (family, method) in Self.families(of: probes.flatMap(\.probes)) {
+      for source in probes.map(\.source.description) where source.hasPrefix("A") {
+        guard seen.insert("\(family) \(method) \(source)").inserted,
+          let chart = chart(source, ["A", "B"], family, method)
+        else { continue }
+        page.add(figure: chart.svg(standsAlone: false))
+      }
+    }
+    page.add(heading: "From part to part")
+    for (family, method) in Self.families(of: probes.flatMap(\.probes)) {
+      page.add(figure: matrix(family, method).svg(standsAlone: false))
+    }
+    page.add(table: summaryTable, caption: "Earliest informative blocks", isFolded: true)
+    if !anomalies.isEmpty {
+      var table = Table(["site", "method", "#AUROC", "95% interval"])
+      for anomaly in anomalies {
+        table.add([
+          anomaly.family, anomaly.method, Format.fixed(anomaly.roc.area, 3),
+          anomaly.roc.interval.text(),
+        ])
+      }
+      page.add(heading: "Who speaks, by the distance of the scores")
+      page.add(
+        table: table,
+        caption: "Mahalanobis distance of the scores across blocks from those in Alice's contexts")
+    }
+    page.add(table: self.table, caption: "Every figure", isFolded: true)
+    for note in skipped { page.add(paragraph: "Left out: \(note)") }
+  }
+}

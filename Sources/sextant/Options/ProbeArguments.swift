@@ -1,0 +1,225 @@
+import ArgumentParser
+import SextantAnalysis
+import SextantArtifacts
+import SextantBytes
+import SextantGeneration
+import SextantModels
+import SextantTokenizers
+
+/// A field and the value that it must have, written `FIELD=VALUE`.
+struct FieldCondition: ExpressibleByArgument {
+  /// The field.
+  let field: String
+  /// The value, as text.
+  let value: String
+
+  init?(argument: String) {
+    guard let sign = argument.firstIndex(of: "="), sign > argument.startIndex else { return nil }
+    field = String(argument[..<sign])
+    value = String(argument[argument.index(after: sign)...])
+  }
+
+  /// Whether a record has the value.
+  func holds(for record: LabelledRecord) -> Bool {
+    record.text(of: field).map { ExactString($0) == ExactString(value) } ?? false
+  }
+}
+
+extension QuirkySubset: ExpressibleByArgument {
+  /// Reads `A`, `AE`, `BH`, `all` and the like.
+  public init?(argument: String) { self.init(argument) }
+}
+
+/// A probe's score and a bound, written `FILE[#NAME]>BOUND` or `FILE[#NAME]<BOUND`.
+struct ProbeCondition: ExpressibleByArgument {
+  /// The file of probes.
+  let path: String
+  /// The probe; nil for the first that reads one activation.
+  let name: String?
+  /// The condition.
+  let condition: ProbeTap.Condition
+
+  init?(argument: String) {
+    guard let sign = argument.lastIndex(where: { $0 == ">" || $0 == "<" }),
+      let bound = Double(argument[argument.index(after: sign)...]), bound.isFinite
+    else { return nil }
+    let file = ProbeFile(argument: String(argument[..<sign]))
+    guard let file else { return nil }
+    (path, name) = (file.path, file.name)
+    condition = ProbeTap.Condition(isAbove: argument[sign] == ">", bound: bound)
+  }
+
+  /// The condition with its probes.
+  func load() throws(FormatError) -> SteeringCondition {
+    SteeringCondition(try Probe(reading: path), name: name, condition)
+  }
+}
+
+/// A file of probes, and one of them, written `FILE` or `FILE#NAME`.
+struct ProbeFile: ExpressibleByArgument {
+  /// The file.
+  let path: String
+  /// The probe; nil for no choice.
+  let name: String?
+
+  init?(argument: String) {
+    let mark = argument.lastIndex(of: "#")
+    path = String(mark.map { argument[..<$0] } ?? argument[...])
+    name = mark.map { String(argument[argument.index(after: $0)...]) }
+    if path.isEmpty || name == "" { return nil }
+  }
+}
+
+/// The records that probes are trained or measured on.
+struct RecordArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      """
+      Records with labels: JSON lines, or CSV with a head line. Each has a statement (or \
+      template_args and --template), and the fields that --label and --where name.
+      """,
+      valueName: "file"))
+  var data: String
+
+  @Option(help: ArgumentHelp("The field that holds the label.", valueName: "field"))
+  var label: String
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Only this part of a quirky set: A (Alice), B (Bob), AE, AH, BE, BH (the easiest and the \
+      hardest quarter), or all.
+      """,
+      valueName: "part"))
+  var subset = QuirkySubset(character: nil, difficulty: nil)
+
+  @Option(
+    name: .customLong("where"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "Only records whose field has this value. May be repeated.", valueName: "field=value"))
+  var conditions: [FieldCondition] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "What template_args are put into, with {name} for each.", valueName: "text"))
+  var template: String?
+
+  /// Reads the file and keeps what is asked for, with the labels.
+  ///
+  /// - Throws: `data.*` for no records, or one without the label.
+  func load() throws(FormatError) -> SelectedRecords {
+    let file = try LabelledRecords(reading: data, template: template)
+    return try SelectedRecords(file, self)
+  }
+}
+
+/// The records of a file that meet all conditions, with their labels.
+struct SelectedRecords {
+  /// The records.
+  let records: [LabelledRecord]
+  /// Their labels.
+  let labels: [Bool]
+  /// What an artifact says of them.
+  let description: JSONObject
+
+  fileprivate init(
+    _ file: LabelledRecords, _ arguments: RecordArguments
+  ) throws(FormatError) {
+    try self.init(
+      file, label: arguments.label, subset: arguments.subset, template: arguments.template
+    ) { record in arguments.conditions.allSatisfy { $0.holds(for: record) } }
+    var whereClause = JSONObject()
+    for condition in arguments.conditions {
+      whereClause[condition.field] = .string(condition.value)
+    }
+    if !arguments.conditions.isEmpty {
+      var described = description
+      described["where"] = .object(whereClause)
+      self = SelectedRecords(records: records, labels: labels, description: described)
+    }
+  }
+
+  private init(records: [LabelledRecord], labels: [Bool], description: JSONObject) {
+    (self.records, self.labels, self.description) = (records, labels, description)
+  }
+
+  /// The records of a part of the file.
+  init(
+    _ file: LabelledRecords, label: String, subset: QuirkySubset, template: String? = nil,
+    _ isSelected: (LabelledRecord) -> Bool = { _ in true }
+  ) throws(FormatError) {
+    var (records, labels): ([LabelledRecord], [Bool]) = ([], [])
+    for (index, record) in file.records.enumerated()
+    where subset.contains(record) && isSelected(record) {
+      guard let own = record.label(of: label) else {
+        throw FormatError(
+          .dataRecord, file: file.file, at: .pointer("/\(index)/\(label)"),
+          found: record.text(of: label) ?? "no such field", expected: "0, 1, false or true")
+      }
+      records.append(record)
+      labels.append(own)
+    }
+    guard !records.isEmpty else {
+      throw FormatError(
+        .dataEmpty, file: file.file, found: "no record that meets the conditions",
+        expected: "at least one")
+    }
+    var description = file.record
+    description["subset"] = .string(subset.description)
+    description["template"] = template.map { .string($0) } ?? .null
+    description["examples"] = JSONValue(records.count)
+    self.init(records: records, labels: labels, description: description)
+  }
+}
+
+/// Where activations are read.
+struct ReadingArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      """
+      Where probes read: residual (every block's output), state (every component of the recurrent \
+      state), all, or sites such as blocks.*.state.ssm, joined by commas.
+      """,
+      valueName: "list"))
+  var sites = WordList(["residual"])
+
+  @Option(
+    help: ArgumentHelp("Only these blocks, such as 3 or 2-4. Default: all.", valueName: "a-b"))
+  var layers: LayerRange?
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "The tokens that are read: last, last-3, all, or indices (negative: from the end).",
+      valueName: "list"))
+  var positions = PositionSelection.last
+
+  @Option(help: "Whether several tokens of a text are an example each, or their mean is one.")
+  var pooling = Probe.Pooling.each
+}
+
+extension Probe.Pooling: ExpressibleByArgument {}
+extension ProbeMethod: ExpressibleByArgument {}
+
+/// Methods joined by commas; `all` for every one.
+struct MethodList: ExpressibleByArgument {
+  /// The methods.
+  let methods: [ProbeMethod]
+
+  init(_ methods: [ProbeMethod]) {
+    self.methods = methods
+  }
+
+  init?(argument: String) {
+    if argument == "all" {
+      self.init(ProbeMethod.allCases)
+      return
+    }
+    let words = argument.split(separator: ",", omittingEmptySubsequences: false)
+    let methods = words.compactMap { ProbeMethod(rawValue: String($0)) }
+    guard methods.count == words.count, Set(methods).count == methods.count else { return nil }
+    self.init(methods)
+  }
+
+  var defaultValueDescription: String { methods.map(\.rawValue).joined(separator: ",") }
+}
