@@ -9,6 +9,9 @@ struct SextantBenchmarks: ParsableCommand {
       Machines differ and change from minute to minute, so what counts here are ratios: the two sides
       take turns, and each turn of one is divided by the neighbouring turn of the other.
       """,
-    subcommands: [ModelsCommand.self, KernelsCommand.self, MakeCommand.self, WorkerCommand.self],
+    subcommands: [
+      ModelsCommand.self, KernelsCommand.self, ProbesCommand.self, MakeCommand.self,
+      WorkerCommand.self,
+    ],
     defaultSubcommand: ModelsCommand.self)
 }

@@ -30,6 +30,24 @@ public struct Activations: Sendable {
     (values, pairs, outputs) = ([:], [:], [])
   }
 
+  /// Examples that come from elsewhere, one for each record.
+  ///
+  /// - Parameters:
+  ///   - values: [N, n] for each site, N the same for all.
+  ///   - pairs: [N, 2n], the activations after the false and the true choice; for all sites or none.
+  public init(
+    _ values: [(site: SiteDescription, rows: Tensor)],
+    pairs: [(site: SiteDescription, rows: Tensor)] = []
+  ) {
+    let count = (values + pairs).first?.rows.rowCount ?? 0
+    precondition((values + pairs).allSatisfy { $0.rows.rowCount == count })
+    self.init(
+      sites: (values.isEmpty ? pairs : values).map(\.site), records: Array(0..<count),
+      positions: [Int?](repeating: nil, count: count))
+    for (site, rows) in values { self.values[site.site] = rows }
+    for (site, rows) in pairs { self.pairs[site.site] = rows }
+  }
+
   /// The examples of a captured file, so that the model need not run again.
   ///
   /// - Parameters:

@@ -16,7 +16,9 @@ struct Demo: ParsableCommand {
     discussion: """
       Converts the model from safetensors and from HDF5 and compares the two, learns a sentiment \
       vector from contrast pairs, continues the same openings at several strengths, and measures \
-      the sentiment of many more continuations with a word list, beside random directions.
+      the sentiment of many more continuations with a word list, beside random directions. Then it \
+      trains probes on true and false sums in the contexts where the model answers rightly, and \
+      measures them in those where it does not.
       """)
 
   @Option(help: ArgumentHelp("The demo model's folder.", valueName: "folder"))
@@ -66,10 +68,12 @@ struct Demo: ParsableCommand {
     let vector = try train(open, pairs)
     let texts = try show(open, vector)
     let scores = try measure(open, vector, pairs)
+    let probes = try probe(open)
     if printing.json {
       let document = JSONObject([
         ("folder", .string(output)), ("conversion", conversion), ("continuations", texts),
-        ("scores", scores), ("seconds", JSONValue(finite: clock.seconds)),
+        ("scores", scores), ("probes", probes),
+        ("seconds", JSONValue(finite: clock.seconds)),
       ])
       StandardStreams.print(JSONValue.object(document).prettyText)
       return
@@ -81,12 +85,14 @@ struct Demo: ParsableCommand {
         sextant inspect \(vectorPath)
         sextant generate -m \(storePath) -p "The ending" --layers \(Self.layer) \\
           --apply \(vectorPath):1.5
+        \(probePage): probes, block by block
       """)
   }
 
   // MARK: Files
 
   private var storePath: String { "\(output)/demo.sxt" }
+  private var probePage: String { "\(output)/probes.html" }
   private var vectorPath: String { "\(output)/sentiment.steer.safetensors" }
 
   private func checkSource() throws(FormatError) {
@@ -219,6 +225,15 @@ struct Demo: ParsableCommand {
       ])
     }
     return .array(rows)
+  }
+
+  private func probe(_ open: OpenModel) throws(FormatError) -> JSONValue {
+    heading("5. What the model knows and does not say: probes from Alice's contexts to Bob's")
+    let result = try ProbeDemo(open: open, source: source).run()
+    for line in ProbeDemo.lines(result) { say("  \(line)") }
+    try FilePublisher.publish(
+      Array(ProbeDemo.page(result).html.utf8), to: probePage, replacing: true)
+    return .object(result.json)
   }
 
   private func json(_ trial: SentimentTrial) -> JSONValue {

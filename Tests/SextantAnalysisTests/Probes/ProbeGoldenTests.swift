@@ -23,11 +23,7 @@ import Testing
     labels = try Self.tensor(file, "labels").withUnsafeBytes {
       $0.bindMemory(to: Int64.self).map { $0 == 1 }
     }
-    var examples = Activations(
-      sites: [Self.site], records: Array(labels.indices), positions: labels.map { _ in 0 })
-    examples.values = [Self.site.site: values]
-    examples.pairs = [Self.site.site: pairs]
-    self.examples = examples
+    examples = Activations([(Self.site, values)], pairs: [(Self.site, pairs)])
     let golden = try SafetensorsFile(PackageFiles.fixture("probes/expected.safetensors"))
     var expected: [String: [Double]] = [:]
     for entry in golden.tensors {

@@ -1,0 +1,73 @@
+import SextantAnalysis
+import SextantArtifacts
+import SextantBytes
+import SextantEvaluation
+import SextantReport
+
+/// The demo's probe experiment: from Alice's contexts to Bob's, at every block, residual and state.
+struct ProbeDemo {
+  /// The demo model.
+  let open: OpenModel
+  /// The folder of its data.
+  let source: String
+
+  /// The methods: the best two, and chance.
+  private static let methods: [ProbeMethod] = [.logistic, .meanDifference, .random]
+  private static let sites = ["residual", "blocks.*.state.conv", "blocks.*.state.ssm"]
+  /// The convolution's memory, the recurrence's, and the residual stream.
+  private static let families = [
+    ("output", "residual stream"), ("state.conv", "state: conv"), ("state.ssm", "state: ssm"),
+  ]
+
+  /// Trains on Alice's statements and measures on both speakers' held-out ones.
+  func run() throws(FormatError) -> TransferResult {
+    let parts = { (names: [String]) in names.compactMap { QuirkySubset($0) } }
+    let experiment = TransferExperiment(
+      sources: parts(["A"]), targets: parts(["A", "B"]), methods: Self.methods)
+    let progress = Progress("read", .items("statements"))
+    defer { progress.clear() }
+    return try experiment.run(
+      open, training: LabelledRecords(reading: "\(source)/quirky_train.jsonl"),
+      test: LabelledRecords(reading: "\(source)/quirky_test.jsonl"),
+      sites: open.model.description.sites(named: Self.sites)
+    ) { progress.update($0, $1) }
+  }
+
+  /// What was found, in lines for people.
+  static func lines(_ result: TransferResult) -> [String] {
+    var lines: [String] = []
+    for (target, measured) in result.outputs {
+      guard let roc = measured.roc else { continue }
+      let speaker = target.character ?? "both"
+      lines.append(
+        "the model's answers in \(speaker)'s contexts against the truth: AUROC "
+          + "\(Format.fixed(roc.area, 3)) (\(roc.interval.text()))")
+    }
+    lines.append("probes trained in Alice's contexts only, on Bob's held-out statements, by block:")
+    guard let alice = result.probes.first?.source,
+      let bob = result.outputs.map(\.target).first(where: { $0.character == "Bob" })
+    else { return lines }
+    for (family, name) in families {
+      let areas = result.curve(alice, bob, family, ProbeMethod.logistic.rawValue).map(\.area)
+      let label = name + String(repeating: " ", count: max(0, 16 - name.count))
+      lines.append(
+        "  \(label)" + areas.map { "  \(Format.fixed($0, 3))" }.joined())
+    }
+    return lines
+  }
+
+  /// The page.
+  static func page(_ result: TransferResult) -> HTMLPage {
+    var page = HTMLPage(
+      title: "What the model knows and does not say",
+      subtitle: "probes trained in Alice's contexts, measured in Bob's")
+    page.add(
+      paragraph: """
+        The demo model was trained to judge sums: Alice judges rightly, Bob holds for true what has 1 \
+        added to its first digit. A probe learns what is true from Alice's statements alone. Where it \
+        still tells the truth in Bob's contexts, the model knows what its answer does not say.
+        """)
+    result.add(to: &page)
+    return page
+  }
+}
