@@ -51,7 +51,7 @@ import Testing
       #expect(try (0...1).contains(row.member("ece").number()))
     }
     let csv = String(decoding: try bytes(of: folder.path("results/results.csv")), as: UTF8.self)
-    #expect(csv.split(separator: "\n").count == 5)
+    #expect(csv.split(whereSeparator: \.isNewline).count == 5)
     let page = String(decoding: try bytes(of: folder.path("results/index.html")), as: UTF8.self)
     #expect(page.contains("<svg") && page.contains("blocks.3.output.lr"))
     let one = sextant(
