@@ -62,6 +62,21 @@ struct SteeringSample {
     return pooled(variance)
   }
 
+  /// The variance within the classes along a direction, which is not normalised: vᵀ C v, with the
+  /// variances of single elements where there is no covariance.
+  func varianceWithinClasses(along direction: [Double]) throws(FormatError) -> Double {
+    guard positive.order == .covariance else {
+      return zip(try varianceWithinClasses(), direction).reduce(0) { $0 + $1.0 * $1.1 * $1.1 }
+    }
+    let covariance = try covarianceWithinClasses()
+    return direction.indices.reduce(0) { sum, row in
+      let inner = direction.indices.reduce(0) {
+        $0 + covariance[row * count + $1] * direction[$1]
+      }
+      return sum + direction[row] * inner
+    }
+  }
+
   /// The mean of d dᵀ over the pairs' differences d, or their covariance, [n, n].
   func spreadOfDifferences(centered: Bool) throws(FormatError) -> [Double] {
     guard let differences, differences.count > 0 else {

@@ -33,6 +33,8 @@ public struct SweepSummary: Sendable {
     public let nonsense: Figure
     /// Matching minus unsteered matching.
     public let effect: Figure
+    /// Nonsense minus unsteered nonsense.
+    public let nonsenseEffect: Figure
     /// The mean divergence from the unsteered prediction, in nats.
     public let divergence: Double
   }
@@ -108,6 +110,7 @@ public struct SweepSummary: Sendable {
               matching: Figure(cell.map(\.matching), all),
               nonsense: Figure(cell.map(\.nonsense), all),
               effect: Figure(zip(cell, plain).map { $0.matching - $1.matching }, all),
+              nonsenseEffect: Figure(zip(cell, plain).map { $0.nonsense - $1.nonsense }, all),
               divergence: cell.reduce(0) { $0 + $1.divergence } / Double(max(cell.count, 1))))
         }
       }

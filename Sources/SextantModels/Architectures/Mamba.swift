@@ -290,7 +290,7 @@ public enum Mamba: Architecture {
     }
   }
 
-  private final class Model: LanguageModel {
+  private final class Model: RetainingModel {
     let description: ModelDescription
     private let configuration: Configuration
     private let embedding: Tensor  // [V, D]
@@ -322,24 +322,61 @@ public enum Mamba: Architecture {
       try pass.add(mixed, of: "mixer", in: index, to: &stream)
     }
 
+    /// What the selective scan reads: section 3.4 of the paper, figure 3 on the left.
+    ///
+    /// - Returns: x and gate z [B·T, 2E] before the convolution, x [B·T, E] after it, the selected
+    ///   low rank of delta, b and c [B·T, R + 2N], and delta [B·T, E].
+    private func inputs(
+      _ block: Block, _ normed: Tensor, _ convolution: inout Tensor, batch: Int
+    ) -> (xz: Tensor, x: Tensor, selected: Tensor, delta: Tensor) {
+      let xz = Linear.apply(normed, weight: block.inProjection, bias: block.inBias)  // [B·T, 2E]
+      let x = Kernels.causalConvolutionSiLU(  // [B·T, E]
+        xz.columns(0..<configuration.innerWidth), weight: block.convolution,
+        bias: block.convolutionBias, state: &convolution, batch: batch)
+      let selected = Linear.apply(x, weight: block.xProjection)  // [B·T, R + 2N]
+      let step = Linear.apply(  // [B·T, E]
+        selected.columns(0..<configuration.rank), weight: block.deltaProjection)
+      return (xz, x, selected, Kernels.softplus(step, bias: block.deltaBias))
+    }
+
     /// The mixer: section 3.4 of the paper, figure 3.
     private func mix(
       _ block: Block, _ normed: Tensor, _ state: inout [Tensor], batch: Int
     ) -> Tensor {
       let (e, n, r) = (configuration.innerWidth, configuration.stateSize, configuration.rank)
-      let xz = Linear.apply(normed, weight: block.inProjection, bias: block.inBias)  // [B·T, 2E]
-      let x = Kernels.causalConvolutionSiLU(  // [B·T, E]
-        xz.columns(0..<e), weight: block.convolution, bias: block.convolutionBias,
-        state: &state[0], batch: batch)
-      let selected = Linear.apply(x, weight: block.xProjection)  // [B·T, R + 2N]
-      let step = Linear.apply(  // [B·T, E]
-        selected.columns(0..<r), weight: block.deltaProjection)
-      let delta = Kernels.softplus(step, bias: block.deltaBias)  // [B·T, E]
+      let (xz, x, selected, delta) = inputs(block, normed, &state[0], batch: batch)
       let gated = Kernels.selectiveScan(  // [B·T, E]
         x, delta: delta, a: block.a, b: selected.columns(r..<r + n),
         c: selected.columns(r + n..<r + 2 * n), d: block.d, gate: xz.columns(e..<2 * e),
         state: &state[1], batch: batch)
       return Linear.apply(gated, weight: block.outProjection, bias: block.outBias)  // [B·T, D]
+    }
+
+    /// h_t = exp(delta_t A) h_{t-1} + …: what was added to h is multiplied by exp(delta_t A).
+    func retention(
+      of component: String, block index: Int, reading stream: BlockStream, _ state: State
+    ) -> Retention? {
+      guard component == "ssm" else {
+        return component == "conv" ? .shifts(width: configuration.taps - 1) : nil
+      }
+      let block = blocks[index]
+      var convolution = state.tensors[index][0]
+      let delta = inputs(  // [T, E]
+        block, block.norm(stream.residual), &convolution, batch: stream.batch
+      ).delta
+      let (e, n) = (configuration.innerWidth, configuration.stateSize)
+      var factors = Tensor(zeros: [delta.rowCount, e, n])  // [T, E, N]
+      factors.withMutableFloats { factors in
+        delta.withFloats { delta in
+          block.a.withFloats { a in
+            for row in delta.indices {
+              for state in 0..<n { factors[row * n + state] = delta[row] * a[row % e * n + state] }
+            }
+          }
+        }
+      }
+      Kernels.exp(&factors)
+      return .factors(factors)
     }
   }
 }

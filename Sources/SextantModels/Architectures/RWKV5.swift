@@ -118,6 +118,8 @@ public enum RWKV5: Architecture {
       return attention(mixed, decay: decay, state: &state[1])
     }
 
+    var keyDecay: Tensor? { decay }
+
     func mixChannels(_ x: Tensor, _ shift: inout Tensor, batch: Int) -> Tensor {
       channelMix(x, &shift, batch: batch)
     }

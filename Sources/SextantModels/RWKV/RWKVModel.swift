@@ -90,6 +90,10 @@ extension RWKV {
     ///   - x: [B·T, D], normed.
     ///   - shift: [B, D].
     func mixChannels(_ x: Tensor, _ shift: inout Tensor, batch: Int) -> Tensor
+
+    /// What each token leaves of the component `wkv`, [D], by head and key; nil where that depends on
+    /// the token.
+    var keyDecay: Tensor? { get }
   }
 
   /// The state of a block: the last inputs of the two mixings, and what lies between them.
@@ -99,7 +103,7 @@ extension RWKV {
   }
 
   /// A model made of such blocks.
-  final class Model<B: Block>: LanguageModel {
+  final class Model<B: Block>: RetainingModel {
     private struct Layer: Sendable {
       let timeNorm: Norm
       let channelNorm: Norm
@@ -152,5 +156,27 @@ extension RWKV {
         channelInput, &state.tensors[index][last], batch: stream.batch)
       try pass.add(mixed, of: "channel_mix", in: index, to: &stream)
     }
+
+    func retention(
+      of component: String, block index: Int, reading stream: BlockStream, _ state: State
+    ) -> Retention? {
+      switch component {
+      case "time_shift", "channel_shift": return .overwritten
+      case "wkv":
+        guard let decay = layers[index].block.keyDecay,
+          let shape = state.layout[index].first(where: { $0.name == component })?.shape
+        else { return nil }
+        let rows = decay.values.flatMap { Array(repeating: $0, count: shape[2]) }  // [H · N · N]
+        let length = stream.positions.count
+        return .factors(
+          Tensor((0..<length).flatMap { _ in rows }, shape: [length] + shape))
+      default: return nil
+      }
+    }
   }
+}
+
+extension RWKV.Block {
+  /// Versions 4, 6 and 7 decay by the token, or keep no plain sums.
+  var keyDecay: Tensor? { nil }
 }

@@ -4,5 +4,7 @@ import ArgumentParser
 struct Steer: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Learn steering vectors, and measure what they do.",
-    subcommands: [SteerTrain.self, SteerEval.self])
+    subcommands: [
+      SteerTrain.self, SteerEval.self, SteerHalfLife.self, SteerShadow.self, SteerDoctor.self,
+    ])
 }

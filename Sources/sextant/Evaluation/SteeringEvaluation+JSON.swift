@@ -54,7 +54,8 @@ extension SteeringEvaluation {
       "sites": .string(row.sites.description), "matching": .number(row.matching.value),
       "matching_ci": ci(row.matching), "nonsense": .number(row.nonsense.value),
       "nonsense_ci": ci(row.nonsense), "effect": .number(row.effect.value),
-      "effect_ci": ci(row.effect), "kl": .number(row.divergence),
+      "effect_ci": ci(row.effect), "nonsense_effect": .number(row.nonsenseEffect.value),
+      "nonsense_effect_ci": ci(row.nonsenseEffect), "kl": .number(row.divergence),
     ]
   }
 

@@ -35,7 +35,7 @@ extension SteeringEvaluation {
   }
 
   private func series(
-    _ sites: SteeredSites, _ figure: (SweepSummary.Row) -> Figure, minus baseline: Double
+    _ sites: SteeredSites, _ figure: (SweepSummary.Row) -> Figure
   ) -> [LineChart.Series] {
     let largest = summary.rows.map { abs($0.multiplier) }.max() ?? 1
     let multipliers = Set(summary.rows.map(\.multiplier)).sorted()
@@ -43,8 +43,7 @@ extension SteeringEvaluation {
       let points = summary.rows.filter { $0.sites == sites && $0.multiplier == multiplier }.map {
         let value = figure($0)
         return LineChart.Point(
-          Double($0.layer), value.value - baseline,
-          interval: value.interval.low - baseline...value.interval.high - baseline)
+          Double($0.layer), value.value, interval: value.interval.low...value.interval.high)
       }
       return LineChart.Series(
         Self.signed(multiplier), points, colour: .diverging(Double(multiplier / largest)))
@@ -56,7 +55,7 @@ extension SteeringEvaluation {
     LineChart(
       title: "Change of the matching probability by layer: \(sites)",
       subtitle: "all \(test.items.count) prompts; bands are 95% intervals", x: "block",
-      y: "change of p(matching)", series: series(sites, \.effect, minus: 0), countsWhole: true)
+      y: "change of p(matching)", series: series(sites, \.effect), countsWhole: true)
   }
 
   /// The probability of other answers by layer, a line for each strength.
@@ -65,7 +64,7 @@ extension SteeringEvaluation {
       title: "Nonsense by layer: \(sites)",
       subtitle: "1 − p(matching) − p(other), minus the unsteered model's", x: "block",
       y: "change of nonsense",
-      series: series(sites, \.nonsense, minus: summary.baseline.nonsense.value),
+      series: series(sites, \.nonsenseEffect),
       countsWhole: true)
   }
 

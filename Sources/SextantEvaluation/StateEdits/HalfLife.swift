@@ -1,0 +1,216 @@
+import SextantArtifacts
+import SextantBytes
+import SextantGeneration
+import SextantModels
+import SextantTensor
+
+/// How long an edit of the recurrent state survives, by layer and component.
+///
+/// A component is edited before one token of a text; then the edited and the unedited model read on,
+/// the same tokens. Measured is the norm of the difference in the edited component, as a share of
+/// what it was, and the divergence of the predictions. Predicted is the same share from the decays
+/// alone, without an edit: for Mamba exp(delta A), for RWKV-5 its decay, and for shift registers their
+/// length.
+public struct HalfLife: Sendable {
+  /// What was found for one component of one block.
+  public struct Entry: Sendable {
+    /// The layer.
+    public let layer: Int
+    /// The component.
+    public let component: String
+    /// What is left in the component, the mean over edits.
+    public let measured: SurvivalCurve
+    /// The same from the decays; nil where they are not known.
+    public let predicted: SurvivalCurve?
+    /// The divergence of the prediction after 1, 2, … tokens from the unedited one, in nats.
+    public let divergence: [Double]
+
+    /// What is left of the divergence after the first token.
+    public var divergenceCurve: SurvivalCurve? {
+      guard let first = divergence.first, first > 0 else { return nil }
+      return SurvivalCurve(divergence.map { $0 / first })
+    }
+  }
+
+  /// By block, then by component.
+  public let entries: [Entry]
+  /// Edits that each figure is the mean of.
+  public let editCount: Int
+
+  /// Measures half-lives.
+  ///
+  /// - Parameters:
+  ///   - vector: what the state is edited by; components that it has nothing for are left out.
+  ///   - strength: multiples of the vector.
+  ///   - tokens: a text; edits are made at equal distances in it.
+  ///   - horizon: tokens that are read after each edit.
+  ///   - edits: edits to take the mean of.
+  ///   - rowLimit: components that are measured together.
+  /// - Throws: `artifact.empty` for a vector without a state's component or a strength of 0, `data.empty`
+  ///   for a text that is too short; `artifact.*`, `model.*`.
+  public init(
+    of model: any LanguageModel, tokenizer: Digest?, vector: SteeringVector, strength: Float = 1,
+    on tokens: [Int], horizon: Int = 64, edits editCount: Int = 4, rowLimit: Int = 64,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) {
+    let edits = try Self.edits(of: vector, model, tokenizer, strength)
+    guard tokens.count > horizon + 1, editCount > 0 else {
+      throw FormatError(
+        .dataEmpty, found: "\(tokens.count) tokens", expected: "more than \(horizon + 1)",
+        remedy: "Take a longer text, or a smaller horizon.")
+    }
+    let step = max((tokens.count - horizon - 1) / editCount, 1)
+    let starts = (1...editCount).map { min($0 * step, tokens.count - horizon) }
+    var curves: [[(measured: SurvivalCurve, predicted: SurvivalCurve?, divergence: [Double])]] =
+      Array(repeating: [], count: edits.count)
+    var state = model.initialState()
+    for (place, start) in starts.enumerated() {
+      _ = try model.run(
+        TokenBatch(Array(tokens[state.position..<start])), from: &state, logits: .none)
+      let after = Array(tokens[start..<start + horizon])
+      let predicted = try Self.predicted(edits, model, state, after, strength)
+      for first in stride(from: 0, to: edits.count, by: rowLimit) {
+        let part = Array(edits[first..<min(first + rowLimit, edits.count)])
+        for (index, found) in try Self.measured(part, model, state, after, strength).enumerated() {
+          curves[first + index].append((found.curve, predicted[first + index], found.divergence))
+        }
+      }
+      progress(place + 1, starts.count)
+    }
+    self.editCount = editCount
+    entries = zip(edits, curves).map { edit, curves in
+      let predicted = curves.compactMap(\.predicted)
+      return Entry(
+        layer: edit.block, component: edit.component,
+        measured: SurvivalCurve(meanOf: curves.map(\.measured)),
+        predicted: predicted.count == curves.count ? SurvivalCurve(meanOf: predicted) : nil,
+        divergence: (0..<horizon).map { place in
+          curves.reduce(0) { $0 + $1.divergence[place] } / Double(curves.count)
+        })
+    }
+  }
+
+  /// An edit of one component.
+  private struct Edit {
+    let site: Site
+    let block: Int
+    let component: String
+    let vector: [Float]
+    let norm: Double
+  }
+
+  private static func edits(
+    of vector: SteeringVector, _ model: any LanguageModel, _ tokenizer: Digest?, _ strength: Float
+  ) throws(FormatError) -> [Edit] {
+    // The tap's checks are the applier's.
+    _ = try SteeringTap(
+      vector, SteeringOptions(strength: strength), model: model.description, tokenizer: tokenizer,
+      prompt: 0..<1)
+    var edits: [Edit] = []
+    for (reference, value) in vector.vectors {
+      guard case .state(let block, let component)? = Site(name: reference.name) else { continue }
+      let norm = value.values.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
+      guard norm > 0 else { continue }
+      edits.append(
+        Edit(
+          site: .state(block: block, component: component), block: block, component: component,
+          vector: value.values, norm: norm))
+    }
+    guard !edits.isEmpty, strength != 0 else {
+      throw FormatError(
+        .artifactEmpty, file: vector.file, found: "no edit of the state",
+        expected: "a vector of a component, and a strength other than 0",
+        remedy: "Train with --sites state.")
+    }
+    return edits
+  }
+
+  /// Reads on with every edit in a row of its own, beside an unedited row.
+  private static func measured(
+    _ edits: [Edit], _ model: any LanguageModel, _ state: State, _ tokens: [Int],
+    _ strength: Float
+  ) throws(FormatError) -> [(curve: SurvivalCurve, divergence: [Double])] {
+    let rows = edits.count + 1
+    var state = state.selecting(Array(repeating: 0, count: rows))
+    var starts: [Double] = []
+    for (index, edit) in edits.enumerated() {
+      guard var value = state.component(edit.site) else { continue }
+      value.withMutableFloats { values in
+        SteeringEdit(.add, vector: edit.vector).apply(
+          strength: strength,
+          to: .init(
+            rebasing: values[(index + 1) * edit.vector.count..<(index + 2) * edit.vector.count]))
+      }
+      try state.setComponent(edit.site, to: value)
+      starts.append(Self.difference(state, edit, row: index + 1))
+    }
+    var shares = starts.map { _ in [1.0] }
+    var divergences: [[Double]] = starts.map { _ in [] }
+    for token in tokens {
+      let logits = try model.run(
+        TokenBatch(Array(repeating: [token], count: rows)), from: &state)
+      let predictions = LogProbabilities.rows(logits)
+      for (index, edit) in edits.enumerated() {
+        shares[index].append(Self.difference(state, edit, row: index + 1) / starts[index])
+        divergences[index].append(predictions[0].divergence(of: predictions[index + 1]))
+      }
+    }
+    return zip(shares, divergences).map { (SurvivalCurve($0), $1) }
+  }
+
+  /// The norm of the difference between a row and the unedited one.
+  private static func difference(_ state: State, _ edit: Edit, row: Int) -> Double {
+    guard let value = state.component(edit.site) else { return 0 }
+    let width = edit.vector.count
+    return value.withFloats { values in
+      (0..<width).reduce(0.0) {
+        let difference = Double(values[row * width + $1]) - Double(values[$1])
+        return $0 + difference * difference
+      }.squareRoot()
+    }
+  }
+
+  /// What is left by the decays of the tokens.
+  private static func predicted(
+    _ edits: [Edit], _ model: any LanguageModel, _ state: State, _ tokens: [Int],
+    _ strength: Float
+  ) throws(FormatError) -> [SurvivalCurve?] {
+    guard let model = model as? any RetainingModel else { return edits.map { _ in nil } }
+    var curves: [SurvivalCurve?] = edits.map { _ in nil }
+    var (stream, running) = (try model.begin(TokenBatch(tokens), at: state.position), state)
+    for block in 0..<model.description.layerCount {
+      for (index, edit) in edits.enumerated() where edit.block == block {
+        let retention = model.retention(
+          of: edit.component, block: block, reading: stream, state)
+        curves[index] = retention.map { curve(edit, $0, tokens.count) }
+      }
+      try model.run(&stream, through: block..<block + 1, &running)
+    }
+    return curves
+  }
+
+  private static func curve(_ edit: Edit, _ retention: Retention, _ length: Int) -> SurvivalCurve {
+    var left = edit.vector.map(Double.init)
+    var shares = [1.0]
+    let share = { left.reduce(0) { $0 + $1 * $1 }.squareRoot() / edit.norm }
+    switch retention {
+    case .overwritten: return SurvivalCurve([1.0] + Array(repeating: 0, count: length))
+    case .factors(let factors):
+      factors.withFloats { factors in
+        for token in 0..<length {
+          for index in left.indices { left[index] *= Double(factors[token * left.count + index]) }
+          shares.append(share())
+        }
+      }
+    case .shifts(let width):
+      for _ in 0..<length {
+        for row in stride(from: 0, to: left.count, by: width) {
+          for place in 0..<width - 1 { left[row + place] = left[row + place + 1] }
+          left[row + width - 1] = 0
+        }
+        shares.append(share())
+      }
+    }
+    return SurvivalCurve(shares)
+  }
+}

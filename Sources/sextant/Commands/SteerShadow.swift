@@ -1,0 +1,79 @@
+import ArgumentParser
+import SextantArtifacts
+import SextantBytes
+import SextantGeneration
+import SextantReport
+
+/// Steering that ends without residue.
+struct SteerShadow: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "shadow",
+    abstract: "Steer the first tokens only, beside a clean twin that the text goes on from.",
+    discussion: """
+      A recurrent state remembers having been steered. A second state reads the same tokens and is \
+      never steered; when steering ends, the text goes on from it. Contamination is how far the \
+      predictions of the state that was steered stay away from the twin's, on the same tokens, \
+      after steering ended.
+      """)
+
+  @OptionGroup var model: ModelOptions
+
+  @Option(
+    name: .shortAndLong, parsing: .unconditional,
+    help: ArgumentHelp(
+      "The prompt; @FILE reads it from a file, - from standard input.", valueName: "text"))
+  var prompt: PromptArgument
+
+  @Option(name: .customShort("n"), help: ArgumentHelp("Tokens to generate.", valueName: "count"))
+  var count = 64
+
+  @Option(help: ArgumentHelp("Tokens of them that are chosen under steering.", valueName: "count"))
+  var steerTokens = 16
+
+  @Option(help: "What the text goes on from: twin, or steered (to see what is left).")
+  var from = ShadowGeneration.Continuation.twin
+
+  @OptionGroup(title: "Sampling") var sampling: SamplingArguments
+  @OptionGroup(title: "Steering") var steering: SteeringArguments
+  @OptionGroup var printing: OutputOptions
+
+  func validate() throws {
+    if count < 1 || steerTokens < 0 {
+      throw ValidationError("-n is 1 or more, --steer-tokens 0 or more.")
+    }
+  }
+
+  func run() throws {
+    let open = try model.open()
+    let tokenizer = try open.textTokenizer()
+    let applied = try steering.load(for: open)
+    let result = try ShadowGeneration(
+      open.model, tokenizer, applying: applied.vectors.map(\.vector),
+      to: tokenizer.encode(prompt.text()), steeredTokens: steerTokens,
+      GenerationOptions(tokenCount: count, sampling: sampling.options()), goingOnFrom: from
+    ) { text in
+      if !printing.json { StandardStreams.writeGenerated(text) }
+    }
+    let first = result.meanContamination(over: 8)
+    if printing.json {
+      StandardStreams.print(
+        JSONValue.object(
+          JSONObject([
+            ("tokens", .array(result.tokens.map { JSONValue($0) })), ("text", .string(result.text)),
+            ("steered_tokens", JSONValue(result.steeredCount)),
+            ("contamination", .array(result.contamination.map { JSONValue(finite: $0) })),
+            ("mean_contamination_8", first.map { JSONValue(finite: $0) } ?? .null),
+          ])
+        ).prettyText)
+      return
+    }
+    StandardStreams.write("\n")
+    let last = result.contamination.last
+    StandardStreams.printError(
+      "\(result.steeredCount) of \(result.tokens.count) tokens steered; contamination of the "
+        + "steered state after that: \(first.map { Format.figure($0) } ?? "-") nats over 8 "
+        + "tokens, \(last.map { Format.figure($0) } ?? "-") at the last")
+  }
+}
+
+extension ShadowGeneration.Continuation: ExpressibleByArgument {}
