@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// `O_TMPFILE` of <fcntl.h>, a macro that the importer does not see.
 private let temporaryFile: Int32 = 0o20_000_000 | O_DIRECTORY
@@ -7,8 +8,9 @@ private let temporaryFile: Int32 = 0o20_000_000 | O_DIRECTORY
 ///
 /// The bytes go to a temporary file in the destination's folder that has no name (`O_TMPFILE`), so
 /// that even a killed process leaves nothing behind. Where the file system cannot do that, the file
-/// is named `.<name>.<process>.partial` until it is published. Publishing is: fsync of the file,
-/// link or rename to the destination, fsync of the folder.
+/// is named `.<name>.<process>.partial` until it is published, and locked: what a killed process
+/// leaves of it, `Leftovers` finds and tells from files that are being written. Publishing is: fsync
+/// of the file, link or rename to the destination, fsync of the folder.
 public final class FilePublisher {
   /// The path that will appear.
   public let destination: String
@@ -53,8 +55,11 @@ public final class FilePublisher {
     descriptor = unsafe open(folder, temporaryFile | O_RDWR | O_CLOEXEC, 0o666)
     if descriptor < 0 {
       descriptor = unsafe open(partialPath, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o666)
-      isNamed = descriptor >= 0
+      if descriptor < 0 && errno == EEXIST { throw leftover() }
+      setNamed(descriptor >= 0)
     }
+    // Some file systems have no locks: then nothing of it will be taken for a leftover.
+    if descriptor >= 0 { _ = flock(descriptor, LOCK_EX | LOCK_NB) }
     guard descriptor >= 0 else {
       throw FormatError(
         .fileCreate, file: destination, found: systemReason(),
@@ -65,6 +70,35 @@ public final class FilePublisher {
   deinit {
     if descriptor >= 0 { close(descriptor) }
     if isNamed { unsafe unlink(partialPath) }
+    setNamed(false)
+  }
+
+  private func leftover() -> FormatError {
+    FormatError(
+      .fileCreate, file: destination, found: "\(partialPath), left by a killed process",
+      expected: "no such file", remedy: "Run sextant clean \(folder) and try again.")
+  }
+
+  // MARK: Interruption
+
+  /// The name under which bytes stand that are not published, as a C string; 0 for none.
+  private static let unpublishedName = Atomic<UInt>(0)
+
+  private func setNamed(_ isNamed: Bool) {
+    guard isNamed != self.isNamed else { return }
+    self.isNamed = isNamed
+    let new = unsafe isNamed ? UInt(bitPattern: strdup(partialPath)) : 0
+    let old = Self.unpublishedName.exchange(new, ordering: .sequentiallyConsistent)
+    unsafe free(UnsafeMutableRawPointer(bitPattern: old))
+  }
+
+  /// Removes the name that a file has before it is published, if one has a name now.
+  ///
+  /// For handlers of signals that end the process: it does nothing that they may not do.
+  public static func removeUnpublishedName() {
+    let name = unpublishedName.load(ordering: .sequentiallyConsistent)
+    guard let name = unsafe UnsafePointer<CChar>(bitPattern: name) else { return }
+    unsafe unlink(name)
   }
 
   private func existing() -> FormatError {
@@ -127,16 +161,20 @@ public final class FilePublisher {
     }
     if replaces {
       if !isNamed {
-        try link(to: partialPath)
-        isNamed = true
+        do throws(FormatError) {
+          try link(to: partialPath)
+        } catch {
+          throw error.code == .fileExists ? leftover() : error
+        }
+        setNamed(true)
       }
       guard unsafe rename(partialPath, destination) == 0 else { throw publishFailure() }
-      isNamed = false
+      setNamed(false)
     } else if isNamed {
       // `link` fails where the destination exists; `rename` would replace it.
       guard unsafe Glibc.link(partialPath, destination) == 0 else { throw publishFailure() }
       unsafe unlink(partialPath)
-      isNamed = false
+      setNamed(false)
     } else {
       try link(to: destination)
     }

@@ -21,7 +21,8 @@ func openFailure(_ path: String) -> FormatError {
 
 /// The refusal that fits a failed write to `path`.
 func writeFailure(_ path: String, _ number: Int32 = errno) -> FormatError {
+  // EFBIG: a limit of the process (ulimit -f) or of the file system.
   FormatError(
-    number == ENOSPC || number == EDQUOT ? .diskFull : .fileWrite, file: path,
+    [ENOSPC, EDQUOT, EFBIG].contains(number) ? .diskFull : .fileWrite, file: path,
     found: systemReason(number), expected: "every byte written")
 }

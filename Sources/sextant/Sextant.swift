@@ -28,7 +28,7 @@ struct Sextant: ParsableCommand {
       Convert.self, Inspect.self, Verify.self, Generate.self, Capture.self, Steer.self,
       ProbeCommand.self, Bench.self,
       StateCommand.self, MomentsCommand.self, Drift.self,
-      Demo.self,
+      Clean.self, Demo.self,
     ])
 }
 

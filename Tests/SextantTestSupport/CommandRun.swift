@@ -34,10 +34,13 @@ public struct CommandRun: Sendable {
   ///
   /// - Parameters:
   ///   - input: what it reads from standard input.
-  ///   - killedAfter: milliseconds after which it gets SIGKILL, if it still runs then.
+  ///   - through: a command that gets its path and arguments after its own, such as `strace`.
+  ///   - killedAfter: milliseconds after which it gets a signal, if it still runs then.
+  ///   - signal: which one.
   public static func sextant(
     _ arguments: [String], input: String = "", output: Output = .captured,
-    killedAfter milliseconds: Int? = nil
+    through wrapper: [String] = [], killedAfter milliseconds: Int? = nil,
+    with signal: Int32 = SIGKILL
   ) -> CommandRun {
     let folder = TemporaryFolder()
     let (inputFile, outputFile) = (folder.write(input, to: "in"), folder.write("", to: "out"))
@@ -58,17 +61,17 @@ public struct CommandRun: Sendable {
       close(pipes[0])
       posix_spawn_file_actions_adddup2(&actions, pipes[1], 1)
     }
-    let process = spawn([executable] + arguments, &actions)
+    let process = spawn(wrapper + [executable] + arguments, &actions)
     if pipes[1] >= 0 { close(pipes[1]) }
     if let milliseconds {
       usleep(useconds_t(milliseconds * 1000))
-      kill(process, SIGKILL)
+      kill(process, signal)
     }
     var status: Int32 = 0
     while waitpid(process, &status, 0) < 0 && errno == EINTR {}
-    let signal = status & 0x7F
+    let ending = status & 0x7F
     return CommandRun(
-      end: signal == 0 ? .exited(status >> 8 & 0xFF) : .signalled(signal),
+      end: ending == 0 ? .exited(status >> 8 & 0xFF) : .signalled(ending),
       output: text(of: outputFile), errors: text(of: errorFile))
   }
 
@@ -78,8 +81,19 @@ public struct CommandRun: Sendable {
   ) -> pid_t {
     let copies: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
     defer { for copy in copies { free(copy) } }
+    // Threads of a test may have all signals blocked, which a child would inherit.
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    posix_spawnattr_setsigmask(&attributes, &signals)
+    sigfillset(&signals)
+    posix_spawnattr_setsigdefault(&attributes, &signals)
+    posix_spawnattr_setflags(
+      &attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
     var process: pid_t = 0
-    let failure = posix_spawn(&process, arguments[0], &actions, nil, copies, environ)
+    let failure = posix_spawn(&process, arguments[0], &actions, &attributes, copies, environ)
     guard failure == 0 else { fatalError("cannot start \(arguments[0]): \(failure)") }
     return process
   }

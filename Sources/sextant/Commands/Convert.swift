@@ -71,6 +71,7 @@ struct Convert: ParsableCommand {
     options.readsUInt16AsBFloat16 = bfloat16AsUInt16
     options.replacing = force
     let conversion = try Conversion(source, options: options)
+    Interruption.promise("nothing was written: the same command starts from the beginning")
     let progress = Progress("convert", .bytes)
     let report = try conversion.write(to: output) { progress.update($0, $1) }
     progress.clear()

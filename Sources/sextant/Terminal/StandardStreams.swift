@@ -13,6 +13,9 @@ enum StandardStreams {
       _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
     }
     signal(SIGPIPE, SIG_IGN)
+    // A limit on the size of files is a full disk, and not the end of the process.
+    signal(SIGXFSZ, SIG_IGN)
+    Interruption.prepare()
   }
 
   /// Whether standard error is a terminal.

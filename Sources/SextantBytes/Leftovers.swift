@@ -1,0 +1,67 @@
+import Glibc
+
+/// Files that killed processes left before they were published: `.<name>.<process>.partial`.
+///
+/// Most file systems have none: there, what is not published has no name. A file that somebody still
+/// writes is locked, and no leftover.
+public enum Leftovers {
+  /// What became of a file.
+  public struct Finding: Sendable, Equatable {
+    /// The file's path.
+    public let path: String
+    /// Its size in bytes.
+    public let byteCount: Int
+    /// Whether a process still writes it, or may: it is left alone then.
+    public let isBusy: Bool
+  }
+
+  /// Removes the leftovers in a folder.
+  ///
+  /// - Returns: what was found, ordered by path.
+  /// - Throws: `file.missing`, `file.permission`, `file.read` for a folder that cannot be listed;
+  ///   `file.write` for a file that cannot be removed.
+  public static func remove(from folder: String) throws(FormatError) -> [Finding] {
+    guard let handle = unsafe opendir(folder) else { throw openFailure(folder) }
+    defer { unsafe closedir(handle) }
+    var names: [String] = []
+    while let entry = unsafe readdir(handle) {
+      let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+        unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      if isLeftover(name) { names.append(name) }
+    }
+    var findings: [Finding] = []
+    for name in names.sorted() {
+      if let finding = try removeOne("\(folder == "/" ? "" : folder)/\(name)") {
+        findings.append(finding)
+      }
+    }
+    return findings
+  }
+
+  /// Whether a name is one that `FilePublisher` gives.
+  private static func isLeftover(_ name: String) -> Bool {
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count >= 4, parts[0].isEmpty, !parts[1].isEmpty, parts.last == "partial" else {
+      return false
+    }
+    let process = parts[parts.count - 2]
+    return !process.isEmpty && process.allSatisfy { $0.isASCII && $0.isNumber }
+  }
+
+  private static func removeOne(_ path: String) throws(FormatError) -> Finding? {
+    let descriptor = unsafe open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+      return nil
+    }
+    let byteCount = Int(status.st_size)
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+      return Finding(path: path, byteCount: byteCount, isBusy: true)
+    }
+    guard unsafe unlink(path) == 0 else { throw writeFailure(path) }
+    return Finding(path: path, byteCount: byteCount, isBusy: false)
+  }
+}

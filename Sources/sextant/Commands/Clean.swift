@@ -1,0 +1,38 @@
+import ArgumentParser
+import SextantBytes
+import SextantReport
+
+/// Removes what killed processes left.
+struct Clean: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Remove unfinished files that killed processes left.",
+    discussion: """
+      A file appears under its name when it is complete, and not before. Until then it has no name \
+      at all, or, where the file system cannot do that, the name .<name>.<process>.partial. \
+      A process that is killed can leave such a file: this command removes it, and leaves alone \
+      what is being written.
+      """)
+
+  @Argument(help: "The folders to look into.")
+  var folders = ["."]
+
+  @OptionGroup var printing: OutputOptions
+
+  func run() throws {
+    let findings = try folders.flatMap { try Leftovers.remove(from: $0) }
+    let removed = findings.filter { !$0.isBusy }
+    let bytes = removed.reduce(0) { $0 + $1.byteCount }
+    Report(
+      title: removed.isEmpty
+        ? "nothing to remove" : "removed \(removed.count) files, \(Format.bytes(bytes))",
+      facts: [],
+      notes: findings.map {
+        "\(printable($0.path)): \($0.isBusy ? "being written, left alone" : "removed")"
+      },
+      json: JSONObject([
+        ("removed", .array(removed.map { .string($0.path) })), ("bytes", JSONValue(bytes)),
+        ("busy", .array(findings.filter(\.isBusy).map { .string($0.path) })),
+      ])
+    ).print(asJSON: printing.json)
+  }
+}

@@ -1,0 +1,38 @@
+import Glibc
+import SextantBytes
+import Synchronization
+
+/// What happens when the user, or the system, asks the process to end.
+enum Interruption {
+  /// What to say then: a C string that is never freed, or 0.
+  private static let message = Atomic<UInt>(0)
+
+  /// Handles the signals that ask: what is not published goes, and the process still ends by the
+  /// signal, as its parent expects.
+  static func prepare() {
+    // Not to be initialised inside a handler.
+    _ = message.load(ordering: .relaxed)
+    FilePublisher.removeUnpublishedName()
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+      // A parent that wants a signal ignored (nohup) is obeyed.
+      let before = unsafeBitCast(signal(number, SIG_IGN) as sighandler_t?, to: Int.self)
+      if before == unsafeBitCast(SIG_IGN as sighandler_t?, to: Int.self) { continue }
+      signal(number) { number in
+        FilePublisher.removeUnpublishedName()
+        if let text = UnsafePointer<CChar>(
+          bitPattern: Interruption.message.load(ordering: .relaxed))
+        {
+          _ = write(STDERR_FILENO, text, strlen(text))
+        }
+        signal(number, SIG_DFL)
+        raise(number)
+      }
+    }
+  }
+
+  /// Says what an interruption leaves behind, from now on.
+  static func promise(_ text: String) {
+    let copy = UInt(bitPattern: strdup("\nInterrupted; \(text).\n"))
+    message.store(copy, ordering: .relaxed)
+  }
+}
