@@ -22,8 +22,10 @@ public enum ArtifactKinds {
   /// All of them; a new kind adds one word here.
   public static var all: [any ArtifactKind.Type] {
     [
-      SteeringVector.self, Moments.self, SavedState.self, Capture.self, Probe.self,
-      ConceptEraser.self,
+    [
+      SteeringVector.self, Moments.self, SavedState.self, Capture.self, Probe.self, Eraser.self,
+      Lens.self, LensCheckpoint.self,
+    ]
     ]
   }
 

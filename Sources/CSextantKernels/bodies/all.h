@@ -8,6 +8,7 @@
 #include "q8.h"
 #include "elementwise.h"
 #include "reduce.h"
+#include "divergence.h"
 #include "norm.h"
 #include "linear.h"
 #include "gemm.h"
@@ -50,6 +51,7 @@ const sxk_table SXK_TABLE = {
     .max = max,
     .argmax = argmax,
     .exp_sum = exp_sum,
+    .divergence = divergence,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
     .conv_silu = conv_silu,

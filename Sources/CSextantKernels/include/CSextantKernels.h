@@ -265,6 +265,13 @@ typedef struct sxk_table {
   // y = exp(x - shift), and their sum. y may be x, or NULL.
   float (*exp_sum)(float *y_or_null, const float *x, float shift, size_t count);
 
+  // The Kullback-Leibler divergence, the sum of p (log p - log q), of q = softmax(logits) from
+  // p = softmax(target); the shifts are the log-sum-exps. Also the entropy of q, and q - p, which
+  // is the divergence's gradient by the logits and may replace them.
+  float (*divergence)(
+      float *gradient_or_null, float *entropy_or_null, const float *logits, float shift,
+      const float *target, float target_shift, size_t count);
+
   // Norms of one row; y may be x. rms: x / sqrt(mean(x^2) + epsilon) * weight.
   // layer: (x - mean) / sqrt(variance + epsilon) * weight + bias. Weight and bias may be NULL.
   void (*rms_norm)(float *y, const float *x, const float *weight, float epsilon, size_t count);

@@ -69,6 +69,65 @@ public enum CrossProducts {
     }
   }
 
+  /// sums += Σ_m (x[m, …] - center)ᵀ (y[m, …] - otherCenter), computed in f64.
+  ///
+  /// - Parameters:
+  ///   - x: `[M, D]`. A few hundred rows at a time keep the processor busy.
+  ///   - y: `[M, E]`.
+  ///   - sums: `[D, E]`, row-major.
+  public static func add(
+    of x: some MatrixRows, minus center: [Double], and y: some MatrixRows,
+    minus otherCenter: [Double], to sums: inout [Double], pool: WorkerPool = .shared
+  ) {
+    let (rows, height, width) = (x.rowCount, x.columnCount, y.columnCount)
+    precondition(
+      y.rowCount == rows && sums.count == height * width && center.count == height
+        && otherCenter.count == width)
+    BLAS.prepare()
+    for start in stride(from: 0, to: rows, by: blockRows) {
+      let range = start..<min(start + blockRows, rows)
+      let (a, b) = (centered(x, range, center, pool), centered(y, range, otherCenter, pool))
+      a.withUnsafeBufferPointer { a in
+        b.withUnsafeBufferPointer { b in
+          sums.withUnsafeMutableBufferPointer { sums in
+            guard let aBase = a.baseAddress, let bBase = b.baseAddress,
+              let sumsBase = sums.baseAddress
+            else { return }
+            nonisolated(unsafe) let (a, b, sums) = (aBase, bBase, sumsBase)
+            let across = (width + tile - 1) / tile
+            pool.forEach((height + tile - 1) / tile * across) { index in
+              let (row, column) = (index / across * tile, index % across * tile)
+              cblas_dgemm(
+                CblasRowMajor, CblasTrans, CblasNoTrans, Int32(min(tile, height - row)),
+                Int32(min(tile, width - column)), Int32(range.count), 1, a + row, Int32(height),
+                b + column, Int32(width), 1, sums + row * width + column, Int32(width))
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// Some rows minus a center, in f64.
+  private static func centered(
+    _ x: some MatrixRows, _ range: Range<Int>, _ center: [Double], _ pool: WorkerPool
+  ) -> [Double] {
+    let (width, kernels) = (center.count, Kernels.table)
+    return x.withRows { x, stride in
+      [Double](unsafeUninitializedCapacity: range.count * width) { block, count in
+        nonisolated(unsafe) let (x, target) = (x, block)
+        pool.split(range.count, by: Kernels.rowGrain(width: width)) { rows in
+          for row in rows {
+            guard let to = target.baseAddress.map({ $0 + row * width }) else { continue }
+            kernels.f64_from_f32(to, x + (range.lowerBound + row) * stride, width)
+            for column in 0..<width { to[column] -= center[column] }
+          }
+        }
+        count = range.count * width
+      }
+    }
+  }
+
   /// The origins of the tiles on and above the diagonal.
   private static func upperTiles(width: Int) -> [(row: Int, column: Int)] {
     var tiles: [(Int, Int)] = []

@@ -1,0 +1,36 @@
+/// The order in which training reads the chunks of a corpus: every chunk once in each round, every
+/// round in an order of its own.
+struct ChunkOrder {
+  private let count: Int
+  private let seed: UInt64
+  private var round = -1
+  private var order: [Int] = []
+
+  init(count: Int, seed: Int) {
+    self.count = count
+    self.seed = UInt64(bitPattern: Int64(seed))
+  }
+
+  /// The chunk that is read at a place in the endless sequence of rounds.
+  mutating func chunk(at place: Int) -> Int {
+    if place / count != round {
+      round = place / count
+      let keys = (0..<count).map { key(of: $0) }
+      order = (0..<count).sorted { (keys[$0], $0) < (keys[$1], $1) }
+    }
+    return order[place % count]
+  }
+
+  /// A number that looks random: the finaliser of SplitMix64 over seed, round and index.
+  private func key(of index: Int) -> UInt64 {
+    var z = mixed(seed &+ 0x9E37_79B9_7F4A_7C15)
+    z = mixed(z ^ UInt64(round))
+    return mixed(z &+ UInt64(index) &* 0x9E37_79B9_7F4A_7C15)
+  }
+
+  private func mixed(_ value: UInt64) -> UInt64 {
+    var z = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}

@@ -1,0 +1,214 @@
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantStore
+import SextantTensor
+import SextantTokenizers
+
+/// How a ridge lens is made.
+public struct RidgeLensOptions: Sendable {
+  /// One of so many chunks is held out, to choose how strongly W is pulled to zero.
+  public var heldOutEvery = 10
+  /// Tokens on which the biases are fitted by divergence; 0 leaves them as regression makes them.
+  public var calibrationTokens = 4096
+  /// Steps of that fit at most.
+  public var calibrationSteps = 12
+  /// The strengths to choose from, in units of the mean variance of a site's channels.
+  public var strengths = (-16...4).map { exponent in RidgeLensOptions.power(exponent) }
+
+  /// The defaults.
+  public init() {}
+
+  /// 10 to the power of half of `exponent`.
+  private static func power(_ exponent: Int) -> Double {
+    let whole = (0..<abs(exponent) / 2).reduce(1.0) { product, _ in product * 10 }
+    let size = abs(exponent) % 2 == 0 ? whole : whole * 3.162_277_660_168_379_5
+    return exponent < 0 ? 1 / size : size
+  }
+
+  /// As manifests record them.
+  var json: JSONObject {
+    JSONObject([
+      ("held_out_every", .integer(Int64(heldOutEvery))),
+      ("calibration_tokens", .integer(Int64(calibrationTokens))),
+      ("calibration_steps", .integer(Int64(calibrationSteps))),
+      ("strengths", .array(strengths.map { .number($0) })),
+    ])
+  }
+}
+
+/// Makes a lens in closed form from one pass over the texts: for each site the ridge regression of
+/// the stream that the model reads out on the stream there.
+///
+/// The final norm divides every stream by its length, so that the length of what is read out tells
+/// nothing: the regression's target is that stream, brought to one length. Likewise the length of
+/// a regression's result is lost, and with it how sure the lens should be; but its bias is not:
+/// fitted by divergence on a few thousand tokens, D numbers for each site, it makes up for that.
+public struct RidgeLensTrainer {
+  private let model: any LanguageModel
+  private let tokenizer: Digest
+  private let corpus: TextCorpus
+  private let options: RidgeLensOptions
+  private let sites: [SiteDescription]
+
+  /// Makes lenses of a model from texts.
+  ///
+  /// - Throws: `data.empty` for texts of which no chunk can be held out.
+  public init(
+    _ model: any LanguageModel, tokenizer: Digest, corpus: TextCorpus,
+    options: RidgeLensOptions = RidgeLensOptions()
+  ) throws(FormatError) {
+    guard corpus.chunks.count >= 2, options.heldOutEvery >= 2 else {
+      throw FormatError(
+        .dataEmpty, found: "\(corpus.chunks.count) chunk of text",
+        expected: "two at least, one of them held out", remedy: "Give more text, or a shorter --chunk.")
+    }
+    self.model = model
+    self.tokenizer = tokenizer
+    self.corpus = corpus
+    self.options = options
+    sites = model.description.lensSites
+  }
+
+  /// The moments of all sites, for the regression and held out.
+  struct Reading {
+    var training: [JointMoments]
+    var heldOut: [JointMoments]
+    /// The mean square of a channel of the stream that is read out.
+    var targetSquare = 0.0
+    /// Rows to fit biases on, by site, and the rows that the model reads out.
+    var sample: [[Tensor]]
+    var sampleTarget: [Tensor] = []
+  }
+
+  /// Makes the lens.
+  ///
+  /// - Parameter progress: is told of the tokens read, then of the sites solved.
+  /// - Throws: `model.*`; `artifact.nonfinite` for a stream that is not finite.
+  public func train(
+    progress: (_ title: String, _ done: Int, _ total: Int) -> Void = { _, _, _ in }
+  ) throws(FormatError) -> Lens {
+    let reading = try read { progress("read", $0, corpus.tokenCount) }
+    var translators: [(site: SiteReference, translator: Translator)] = []
+    var statistics = JSONObject()
+    for (index, site) in sites.enumerated() {
+      guard site.site != model.description.lastSite else {
+        translators.append((site.reference, Translator(identity: site.elementCount)))
+        continue
+      }
+      let solved = try solve(index, reading)
+      translators.append((site.reference, calibrated(solved.translator, index, reading)))
+      statistics[site.site.name] = [
+        "strength": .number(solved.strength), "held_out_error": .number(solved.error),
+        "explained": .number(solved.explained),
+      ]
+      progress("solve", index + 1, sites.count)
+    }
+    return Lens(
+      model: model.description.reference(tokenizer: tokenizer), translators: translators,
+      training: Lens.Training(method: "ridge", options: options.json, data: corpus.record),
+      statistics: statistics)
+  }
+
+  /// Reads all chunks once.
+  private func read(_ progress: (Int) -> Void) throws(FormatError) -> Reading {
+    let empty = sites.map { JointMoments(width: $0.elementCount) }
+    var reading = Reading(training: empty, heldOut: empty, sample: sites.map { _ in [] })
+    let norm = model.readout.norm
+    var done = 0
+    // Spread over the whole text.
+    let stride = max(1, corpus.tokenCount / max(options.calibrationTokens, 1))
+    for isHeldOut in [false, true] {
+      let chunks = corpus.chunks.enumerated()
+        .filter { ($0.offset % options.heldOutEvery == options.heldOutEvery - 1) == isHeldOut
+          || corpus.chunks.count < options.heldOutEvery && isHeldOut == ($0.offset == 0)
+        }.map(\.element)
+      try ResidualReader(model, sites: sites.map(\.site)).read(chunks, rows: 512) { tile in
+        let target = norm.unit(tile.last)  // [M, D]
+        for index in sites.indices where sites[index].site != model.description.lastSite {
+          if isHeldOut {
+            reading.heldOut[index].add(tile.values[index], target)
+          } else {
+            reading.training[index].add(tile.values[index], target)
+          }
+        }
+        let last = Tensor(copying: tile.last)
+        reading.targetSquare += Kernels.squaredNorm(last) / Double(last.columnCount)
+        let rows = tile.next.indices.filter { (done + $0) % stride == 0 }
+        if options.calibrationTokens > 0, !rows.isEmpty {
+          reading.sampleTarget.append(Kernels.gather(last, rows: rows))
+          for index in sites.indices {
+            reading.sample[index].append(Kernels.gather(Tensor(copying: tile.values[index]), rows: rows))
+          }
+        }
+        done += tile.next.count
+        progress(done)
+      }
+    }
+    reading.targetSquare /= Double(max(done, 1))
+    return reading
+  }
+
+  /// The best regression of one site.
+  private func solve(
+    _ index: Int, _ reading: Reading
+  ) throws(FormatError) -> (translator: Translator, strength: Double, error: Double, explained: Double) {
+    let unit = reading.targetSquare.squareRoot()
+    let training = reading.training[index].scalingTarget(by: unit)
+    let heldOut = reading.heldOut[index].scalingTarget(by: unit)
+    var all = training
+    all.merge(heldOut)
+    guard let trial = RidgeSolution(training), let solution = RidgeSolution(all) else {
+      throw FormatError(
+        .artifactNonfinite, at: .tensor(sites[index].site.name),
+        found: "a residual stream that is not finite", expected: "finite numbers")
+    }
+    let errors = options.strengths.map { trial.error(lambda: $0 * trial.unit, on: heldOut) }
+    let best = errors.indices.min { errors[$0] < errors[$1] } ?? 0
+    let strength = options.strengths[best]
+    let spread = heldOut.targetScatter / Double(max(heldOut.count, 1))
+    return (
+      solution.translator(lambda: strength * solution.unit), strength, errors[best],
+      spread > 0 ? 1 - errors[best] / spread : 0
+    )
+  }
+
+  /// The translator with the bias that makes the divergence small on the sample.
+  private func calibrated(_ translator: Translator, _ index: Int, _ reading: Reading) -> Translator {
+    guard options.calibrationTokens > 0, options.calibrationSteps > 0 else { return translator }
+    let readout = model.readout
+    let targets = reading.sampleTarget.flatMap { $0.tiles(of: Readout.tileRows) }
+    let rows = reading.sample[index].flatMap { $0.tiles(of: Readout.tileRows) }
+    let count = rows.reduce(0) { $0 + $1.rowCount }
+    var fitted = translator
+    let moved = rows.map { translator($0) }  // with the bias of the regression
+    let start = translator.bias.values
+    let scale = Double(reading.targetSquare.squareRoot())
+    // In units of the stream's size, so that the first step is of a sensible length.
+    let search = LBFGS(memory: 10, iterationLimit: options.calibrationSteps, tolerance: 1e-5)
+    let minimum = search.minimise(from: [Double](repeating: 0, count: start.count)) { shift in
+      let bias = Tensor(shift.map { Float($0 * scale) }, shape: [start.count])
+      var (value, gradient) = (0.0, [Double](repeating: 0, count: start.count))
+      for (row, target) in zip(moved, targets) {
+        var residual = row
+        Kernels.add(bias, to: &residual)
+        let (losses, slope) = readout.lossGradient(
+          .kl, of: residual, target: ReadoutTarget(readout, residual: target),
+          next: Array(repeating: nil, count: row.rowCount), weight: 1 / Float(count))
+        value += losses.reduce(0) { $0 + Double($1) } / Double(count)
+        CrossProducts.addRows(slope, to: &gradient)
+      }
+      return (value, gradient.map { $0 * scale })
+    }
+    fitted.bias = Tensor(
+      zip(start, minimum.point).map { $0 + Float($1 * scale) }, shape: [start.count])
+    return fitted
+  }
+}
+
+extension Tensor {
+  /// Parts of at most `count` rows.
+  fileprivate func tiles(of count: Int) -> [Tensor] {
+    stride(from: 0, to: rowCount, by: count).map { rows($0..<min($0 + count, rowCount)) }
+  }
+}

@@ -1,0 +1,223 @@
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantStore
+import SextantTensor
+import SextantTokenizers
+
+/// How a tuned lens is trained; the defaults are the published recipe.
+public struct TunedLensOptions: Sendable {
+  /// What is made small.
+  public var loss = LensLoss.kl
+  /// The optimiser.
+  public var optimizer = LensOptimizerOptions()
+  /// Steps.
+  public var steps = 250
+  /// Tokens that each step reads, rounded down to whole chunks.
+  public var tokensPerStep = 1 << 18
+  /// Train the biases alone, and leave the matrices as they start.
+  public var isBiasOnly = false
+  /// The seed of the order in which chunks are read.
+  public var seed = 42
+
+  /// The published recipe.
+  public init() {}
+
+  /// As manifests record them.
+  var json: JSONObject {
+    var object = optimizer.json
+    object["loss"] = .string(loss.rawValue)
+    object["steps"] = .integer(Int64(steps))
+    object["tokens_per_step"] = .integer(Int64(tokensPerStep))
+    object["bias_only"] = .boolean(isBiasOnly)
+    return object
+  }
+}
+
+/// How far training is.
+public struct LensProgress: Sendable {
+  /// Tokens that were read in this run, and those that the whole run reads.
+  public var tokens: (done: Int, total: Int)
+  /// Steps taken so far.
+  public var step: Int
+  /// The loss of each site in the last step, nats per token, in the order of the sites; empty
+  /// before the first.
+  public var losses: [Double]
+}
+
+/// Trains a tuned lens (Belrose et al., arXiv 2303.08112): for each site a translation, after which
+/// the model's own readout says as nearly as possible what the model will say.
+///
+/// Activations are never stored: the model reads each chunk again when its turn comes, and logits are
+/// made for a tile of tokens at a time. The same command gives the same bytes.
+public struct TunedLensTrainer {
+  private let model: any LanguageModel
+  private let corpus: TextCorpus
+  private let tokenizer: Digest
+  private let options: TunedLensOptions
+  private let sites: [SiteDescription]
+  private let data: JSONObject
+
+  /// Trains on a model and texts.
+  ///
+  /// - Parameter data: what manifests record of the texts.
+  /// - Throws: `usage.option` for options that make no training.
+  public init(
+    _ model: any LanguageModel, tokenizer: Digest, corpus: TextCorpus, options: TunedLensOptions
+  ) throws(FormatError) {
+    guard options.steps > 0, options.optimizer.warmUp >= 0, options.optimizer.warmUp < options.steps
+    else {
+      throw FormatError(
+        .usageOption, at: .option("--steps"),
+        found: "\(options.steps) steps, \(options.optimizer.warmUp) to warm up",
+        expected: "more steps than that")
+    }
+    guard options.tokensPerStep >= corpus.chunkLength else {
+      throw FormatError(
+        .usageOption, at: .option("--tokens-per-step"), found: "\(options.tokensPerStep)",
+        expected: "a chunk of \(corpus.chunkLength) tokens at least")
+    }
+    self.model = model
+    self.tokenizer = tokenizer
+    self.corpus = corpus
+    self.options = options
+    sites = model.description.lensSites
+    data = corpus.record
+  }
+
+  /// Trains the lens.
+  ///
+  /// - Parameters:
+  ///   - start: the translators to start from, and where they come from; nil for the identity.
+  ///   - checkpoint: where to go on from.
+  ///   - save: is given a checkpoint after each step that is a multiple of `interval`.
+  ///   - progress: is told of every batch.
+  /// - Throws: `data.*`, `model.*`; `artifact.*` for a checkpoint of another training;
+  ///   `artifact.nonfinite` where a loss is not finite.
+  public func train(
+    from start: Lens? = nil, resuming checkpoint: LensCheckpoint? = nil, saveEvery interval: Int = 0,
+    save: (LensCheckpoint) throws(FormatError) -> Void = { _ in },
+    progress: (LensProgress) -> Void = { _ in }
+  ) throws(FormatError) -> Lens {
+    let reference = model.description.reference(tokenizer: tokenizer)
+    var options = options.json
+    options["start"] = try Self.origin(start)
+    var parameters = LensParameters(
+      try translators(start), self.options.optimizer, isBiasOnly: self.options.isBiasOnly)
+    var first = 0
+    if let checkpoint {
+      try check(checkpoint, options, reference)
+      parameters.restore(checkpoint.values)
+      first = checkpoint.step
+    }
+    var order = ChunkOrder(count: corpus.chunks.count, seed: self.options.seed)
+    let perStep = self.options.tokensPerStep / corpus.chunkLength
+    var state = LensProgress(
+      tokens: (0, (self.options.steps - first) * perStep * corpus.chunkLength), step: first,
+      losses: [])
+    for step in first..<self.options.steps {
+      let chunks = (0..<perStep).map { corpus.chunks[order.chunk(at: step * perStep + $0)] }
+      parameters.clearGradients()
+      state.losses = try accumulate(
+        chunks, &parameters, trainsLast: self.options.loss != .kl
+      ) { count in
+        state.tokens.done += count
+        progress(state)
+      }
+      parameters.step(step, of: self.options.steps)
+      state.step = step + 1
+      progress(state)
+      if interval > 0, state.step % interval == 0, state.step < self.options.steps {
+        try save(
+          LensCheckpoint(
+            model: reference, sites: sites.map(\.reference), step: state.step, options: options,
+            data: data, memories: self.options.optimizer.kind.memories,
+            values: parameters.snapshot))
+      }
+    }
+    return Lens(
+      model: reference,
+      translators: zip(sites, parameters.translators).map { ($0.reference, $1) },
+      training: Lens.Training(
+        method: "tuned", options: options, data: data, seed: self.options.seed),
+      statistics: JSONObject(
+        zip(sites, state.losses).map { ($0.site.name, ["last_loss": .number($1)]) }))
+  }
+
+  /// Where training starts, as manifests record it.
+  private static func origin(_ start: Lens?) throws(FormatError) -> JSONValue {
+    guard let start else { return "identity" }
+    return [
+      "method": .string(start.training.method), "data": .object(start.training.data),
+      "sha256": .string(SHA256.digest(try start.artifact.bytes()).description),
+    ]
+  }
+
+  private func translators(_ start: Lens?) throws(FormatError) -> [Translator] {
+    guard let start else { return sites.map { Translator(identity: $0.elementCount) } }
+    try start.model.check(
+      against: model.description.reference(tokenizer: tokenizer), allowingOther: false,
+      file: start.file)
+    return sites.map { site in
+      start.translator(site.site.name) ?? Translator(identity: site.elementCount)
+    }
+  }
+
+  /// Refuses the checkpoint of another training.
+  private func check(
+    _ checkpoint: LensCheckpoint, _ options: JSONObject, _ reference: ModelReference
+  ) throws(FormatError) {
+    try checkpoint.model.check(against: reference, allowingOther: false, file: checkpoint.file)
+    guard checkpoint.options == options, checkpoint.data == data,
+      checkpoint.sites == sites.map(\.reference), checkpoint.step < self.options.steps,
+      checkpoint.memories == self.options.optimizer.kind.memories
+    else {
+      throw FormatError(
+        .artifactRetrain, file: checkpoint.file, found: "a checkpoint of other options or texts",
+        expected: "the options and texts of this training")
+    }
+  }
+
+  /// Adds the gradients of one step's chunks; the mean loss of each site.
+  ///
+  /// - Parameter trainsLast: whether the stream that the model reads out is translated too. By
+  ///   divergence there is nothing to learn there.
+  func accumulate(
+    _ chunks: [[Int]], _ parameters: inout LensParameters, trainsLast: Bool,
+    read: (Int) -> Void = { _ in }
+  ) throws(FormatError) -> [Double] {
+    let readout = model.readout
+    let length = corpus.chunkLength
+    // A chunk's last token has no next one.
+    let counted = chunks.count * (options.loss == .kl ? length : length - 1)
+    let last = trainsLast ? nil : sites.firstIndex { $0.site == model.description.lastSite }
+    var sums = [Double](repeating: 0, count: sites.count)
+    try ResidualReader(model, sites: sites.map(\.site)).read(chunks) { tile throws(FormatError) in
+      let target = ReadoutTarget(readout, residual: tile.last)  // [M, V]
+      for index in sites.indices where index != last {
+        let translated = parameters.translator(index)(tile.values[index])  // [M, D]
+        let (losses, gradient) = readout.lossGradient(
+          options.loss, of: translated, target: target, next: tile.next, weight: 1 / Float(counted))
+        parameters.add(gradient, tile.values[index], at: index)
+        sums[index] += losses.reduce(0) { $0 + Double($1) }
+        guard sums[index].isFinite else {
+          throw FormatError(
+            .artifactNonfinite, at: .tensor(sites[index].site.name), found: "a loss of \(sums[index])",
+            expected: "a finite loss", remedy: "Lower the learning rate with --rate-scale.")
+        }
+      }
+      read(tile.next.count)
+    }
+    return sums.map { $0 / Double(counted) }
+  }
+}
+
+extension TextCorpus {
+  /// What manifests record of the texts.
+  public var record: JSONObject {
+    JSONObject([
+      ("sha256", .string(digest.description)), ("documents", .integer(Int64(documentCount))),
+      ("chunks", .integer(Int64(chunks.count))), ("chunk_length", .integer(Int64(chunkLength))),
+    ])
+  }
+}

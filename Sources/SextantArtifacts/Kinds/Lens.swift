@@ -1,0 +1,145 @@
+import SextantBytes
+import SextantStore
+import SextantTensor
+
+/// A lens: what the residual stream of each site must be translated by, so that the model's own
+/// final norm and unembedding read what the model would say there.
+///
+/// Tensors: for each site `<site>.weight` F32 [D, D] and `<site>.bias` F32 [D]; the translation is
+/// x + W x + b. Specification: `formats/lens.md`.
+public struct Lens: ArtifactKind, Sendable {
+  /// `lens`.
+  public static let name = "lens"
+  /// 1.
+  public static let version = 1
+  /// A lens of NaN reads nothing.
+  public static let refusesNonfinite = true
+
+  /// The one depth convention: a translator belongs to the site whose value it reads, before any norm.
+  ///
+  /// Other tools count from the embedding, and some leave it out: they are converted at the border.
+  public static let depth = "site"
+
+  /// How the lens was made.
+  public struct Training: Sendable, Equatable {
+    /// The method: `tuned` or `ridge`, or `imported`.
+    public var method: String
+    /// The options of the method, and what it took: whatever training again needs.
+    public var options: JSONObject
+    /// What was read: digest and counts.
+    public var data: JSONObject
+    /// The seed of the random numbers that were used; nil where none were.
+    public var seed: Int?
+
+    /// Describes a training.
+    public init(method: String, options: JSONObject, data: JSONObject, seed: Int? = nil) {
+      self.method = method
+      self.options = options
+      self.data = data
+      self.seed = seed
+    }
+  }
+
+  /// The model that it was made from.
+  public let model: ModelReference
+  /// The translators by site, in the model's order.
+  public let translators: [(site: SiteReference, translator: Translator)]
+  /// How they were made.
+  public let training: Training
+  /// Figures of each site from training, by site.
+  public let statistics: JSONObject
+  /// The file that it was read from, for refusals.
+  public let file: String?
+
+  /// A new lens.
+  public init(
+    model: ModelReference, translators: [(site: SiteReference, translator: Translator)],
+    training: Training, statistics: JSONObject = JSONObject()
+  ) {
+    self.model = model
+    self.translators = translators
+    self.training = training
+    self.statistics = statistics
+    file = nil
+  }
+
+  /// The translator of a site.
+  public func translator(_ site: String) -> Translator? {
+    translators.first { ExactString($0.site.name) == ExactString(site) }?.translator
+  }
+
+  /// The lens that an artifact holds.
+  ///
+  /// - Throws: `artifact.*`.
+  public init(_ artifact: Artifact) throws(FormatError) {
+    try Self.expect(artifact)
+    let node = artifact.manifest.detailsNode(file: artifact.file)
+    let depth = try node.member("depth")
+    guard try depth.string() == Self.depth else {
+      throw depth.refusal(expected: "\"\(Self.depth)\"")
+    }
+    let method = try node.member("method")
+    training = Training(
+      method: try method.member("name").string(), options: try method.member("options").object(),
+      data: try node.member("data").object(), seed: try node.optionalMember("seed")?.integer())
+    statistics = try node.optionalMember("statistics")?.object() ?? JSONObject()
+    model = artifact.manifest.model
+    file = artifact.file
+    let width = model.width
+    for site in artifact.manifest.sites where !Self.reads(site) {
+      throw FormatError(
+        .artifactSite, file: artifact.file, at: .tensor(site.name), found: "site \(site.name)",
+        expected: "embedding, or the output of a block")
+    }
+    try artifact.expectTensors(
+      artifact.manifest.sites.flatMap {
+        [
+          ExpectedTensor($0.name + ".weight", .f32, [width, width]),
+          ExpectedTensor($0.name + ".bias", .f32, [width]),
+        ]
+      })
+    translators = artifact.manifest.sites.compactMap { site in
+      guard let weight = artifact.tensor(site.name + ".weight"),
+        let bias = artifact.tensor(site.name + ".bias")
+      else { return nil }
+      return (site, Translator(weight: weight, bias: bias))
+    }
+  }
+
+  /// Whether a lens may have a translator for a site.
+  private static func reads(_ site: SiteReference) -> Bool {
+    let fields = site.name.split(separator: ".", omittingEmptySubsequences: false)
+    return site.name == "embedding" || fields.count == 3 && fields[2] == "output"
+  }
+
+  /// Reads a lens's file.
+  ///
+  /// - Throws: `file.*`, `st.*`, `json.*`, `artifact.*`.
+  public init(reading path: String) throws(FormatError) {
+    try self.init(Artifact(reading: path))
+  }
+
+  /// The lens as an artifact, ready to be written.
+  public var artifact: Artifact {
+    var details = JSONObject([
+      ("depth", .string(Self.depth)),
+      ("method", ["name": .string(training.method), "options": .object(training.options)]),
+      ("data", .object(training.data)),
+      ("seed", training.seed.map { .integer(Int64($0)) } ?? .null),
+    ])
+    if !statistics.members.isEmpty { details["statistics"] = .object(statistics) }
+    let manifest = Manifest(
+      kind: Self.name, kindVersion: Self.version, model: model, sites: translators.map(\.site),
+      details: details)
+    return Artifact(
+      manifest: manifest,
+      tensors: translators.flatMap { site, translator in
+        [(site.name + ".weight", translator.weight), (site.name + ".bias", translator.bias)]
+      })
+  }
+
+  /// Refuses what is no lens.
+  public static func check(_ artifact: Artifact) throws(FormatError) {
+    _ = try Lens(artifact)
+  }
+}

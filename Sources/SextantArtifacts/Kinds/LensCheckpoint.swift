@@ -1,0 +1,124 @@
+import SextantBytes
+import SextantStore
+import SextantTensor
+
+/// A lens in training: translators and what the optimiser remembers, so that training can go on.
+///
+/// Tensors: those of a lens, and for each of the optimiser's memories `<memory>.<site>.weight` and
+/// `<memory>.<site>.bias`, all F32. Specification: `formats/lens-checkpoint.md`.
+public struct LensCheckpoint: ArtifactKind, Sendable {
+  /// `lens-checkpoint`.
+  public static let name = "lens-checkpoint"
+  /// 1.
+  public static let version = 1
+  /// Training would go on with NaN.
+  public static let refusesNonfinite = true
+
+  /// The model that the lens is of.
+  public let model: ModelReference
+  /// The sites, in the model's order.
+  public let sites: [SiteReference]
+  /// Steps that were taken.
+  public let step: Int
+  /// The options of the training, which must be the same to go on.
+  public let options: JSONObject
+  /// What is read, which must be the same to go on.
+  public let data: JSONObject
+  /// The names of the optimiser's memories, such as `momentum`.
+  public let memories: [String]
+  /// Translators, then the memories in their order, each by site.
+  public let values: [[Translator]]
+  /// The file that it was read from, for refusals.
+  public let file: String?
+
+  /// A new checkpoint.
+  public init(
+    model: ModelReference, sites: [SiteReference], step: Int, options: JSONObject,
+    data: JSONObject, memories: [String], values: [[Translator]]
+  ) {
+    self.model = model
+    self.sites = sites
+    self.step = step
+    self.options = options
+    self.data = data
+    self.memories = memories
+    self.values = values
+    file = nil
+  }
+
+  /// The checkpoint that an artifact holds.
+  ///
+  /// - Throws: `artifact.*`.
+  public init(_ artifact: Artifact) throws(FormatError) {
+    try Self.expect(artifact)
+    let node = artifact.manifest.detailsNode(file: artifact.file)
+    step = try node.member("step").integer(in: 0...(1 << 40))
+    options = try node.member("options").object()
+    data = try node.member("data").object()
+    var memories: [String] = []
+    for element in try node.member("memories").elements() {
+      let name = try element.string()
+      guard ["momentum", "mean", "square", "largest_square"].contains(name) else {
+        throw element.refusal(expected: "a memory of an optimiser")
+      }
+      guard !memories.contains(name) else { throw element.refusal(expected: "each once") }
+      memories.append(name)
+    }
+    self.memories = memories
+    model = artifact.manifest.model
+    sites = artifact.manifest.sites
+    file = artifact.file
+    let width = model.width
+    let prefixes = [""] + memories.map { $0 + "." }
+    try artifact.expectTensors(
+      prefixes.flatMap { prefix in
+        artifact.manifest.sites.flatMap {
+          [
+            ExpectedTensor(prefix + $0.name + ".weight", .f32, [width, width]),
+            ExpectedTensor(prefix + $0.name + ".bias", .f32, [width]),
+          ]
+        }
+      })
+    values = prefixes.map { prefix in
+      artifact.manifest.sites.compactMap { site in
+        guard let weight = artifact.tensor(prefix + site.name + ".weight"),
+          let bias = artifact.tensor(prefix + site.name + ".bias")
+        else { return nil }
+        return Translator(weight: weight, bias: bias)
+      }
+    }
+  }
+
+  /// Reads a checkpoint's file.
+  ///
+  /// - Throws: `file.*`, `st.*`, `json.*`, `artifact.*`.
+  public init(reading path: String) throws(FormatError) {
+    try self.init(Artifact(reading: path))
+  }
+
+  /// The checkpoint as an artifact, ready to be written.
+  public var artifact: Artifact {
+    let manifest = Manifest(
+      kind: Self.name, kindVersion: Self.version, model: model, sites: sites,
+      details: JSONObject([
+        ("step", .integer(Int64(step))), ("options", .object(options)), ("data", .object(data)),
+        ("memories", .array(memories.map { .string($0) })),
+      ]))
+    let prefixes = [""] + memories.map { $0 + "." }
+    return Artifact(
+      manifest: manifest,
+      tensors: zip(prefixes, values).flatMap { prefix, translators in
+        zip(sites, translators).flatMap { site, value in
+          [
+            (prefix + site.name + ".weight", value.weight),
+            (prefix + site.name + ".bias", value.bias),
+          ]
+        }
+      })
+  }
+
+  /// Refuses what is no checkpoint.
+  public static func check(_ artifact: Artifact) throws(FormatError) {
+    _ = try LensCheckpoint(artifact)
+  }
+}

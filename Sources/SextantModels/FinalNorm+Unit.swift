@@ -1,0 +1,10 @@
+import SextantTensor
+
+extension FinalNorm {
+  /// The rows as the norm leaves them before its weight and bias: of one length.
+  public func unit(_ x: some MatrixRows) -> Tensor {
+    isCentered
+      ? Kernels.layerNorm(x, weight: nil, bias: nil, epsilon: epsilon)
+      : Kernels.rmsNorm(x, weight: nil, epsilon: epsilon)
+  }
+}

@@ -1,0 +1,100 @@
+import SextantBytes
+import SextantTensor
+
+/// What a model says in the end of some tokens, to compare a lens with.
+public struct ReadoutTarget: Sendable {
+  /// [M, V].
+  public let logits: Tensor
+  /// log Σ e^logit of each row.
+  public let shifts: [Float]
+  /// The likeliest token of each row.
+  public let best: [Int]
+
+  /// The target that a readout makes of rows of the residual stream, [M, D].
+  public init(_ readout: Readout, residual: some MatrixRows) {
+    self.init(logits: readout.logits(residual: residual))
+  }
+
+  /// The target of logits, [M, V].
+  public init(logits: Tensor) {
+    self.logits = logits
+    shifts = Kernels.logSumExp(logits)
+    best = Kernels.argmax(logits)
+  }
+}
+
+/// How far a readout is from the model's own, token by token; nats.
+public struct ReadoutComparison: Sendable {
+  /// -log q[next], where the next token is known.
+  public var crossEntropy: [Float?]
+  /// Kullback-Leibler divergence of the readout from the target.
+  public var divergence: [Float]
+  /// The entropy of the readout.
+  public var entropy: [Float]
+  /// The likeliest token.
+  public var best: [Int]
+}
+
+/// What a lens is trained to make small.
+public enum LensLoss: String, Sendable, CaseIterable {
+  /// The divergence of the lens's predictions from the model's.
+  case kl
+  /// The cross-entropy of the next token.
+  case ce
+}
+
+extension Readout {
+  /// Rows whose logits are held at a time: enough for the products to be limited by arithmetic.
+  public static let tileRows = 128
+
+  /// Compares what the readout makes of rows of some residual stream with a target.
+  ///
+  /// - Parameters:
+  ///   - residual: [M, D], `tileRows` at most where memory matters: [M, V] logits are made.
+  ///   - next: the token that follows each row; nil where none does.
+  public func comparison(
+    of residual: some MatrixRows, with target: ReadoutTarget, next: [Int?]
+  ) -> ReadoutComparison {
+    let logits = logits(residual: residual)  // [M, V]
+    let shifts = Kernels.logSumExp(logits)
+    let (divergence, entropy) = Kernels.divergence(
+      of: logits, shifts: shifts, from: target.logits, targetShifts: target.shifts)
+    let width = logits.columnCount
+    let crossEntropy = logits.withFloats { logits in
+      next.enumerated().map { row, token in token.map { shifts[row] - logits[row * width + $0] } }
+    }
+    return ReadoutComparison(
+      crossEntropy: crossEntropy, divergence: divergence, entropy: entropy,
+      best: Kernels.argmax(logits))
+  }
+
+  /// The losses of rows of some residual stream, and their gradient by these rows.
+  ///
+  /// - Parameters:
+  ///   - residual: [M, D].
+  ///   - next: the token that follows each row, for cross-entropy; rows without one count nothing.
+  ///   - weight: what the gradient is multiplied by, such as one over the number of tokens.
+  /// - Returns: a loss for each row, in nats, and the gradient of `weight` times their sum, [M, D].
+  public func lossGradient(
+    _ loss: LensLoss, of residual: Tensor, target: ReadoutTarget, next: [Int?], weight: Float
+  ) -> (losses: [Float], gradient: Tensor) {
+    var logits = logits(residual: residual)  // [M, V]
+    let shifts = Kernels.logSumExp(logits)
+    let losses =
+      switch loss {
+      case .kl:
+        Kernels.divergenceGradient(
+          &logits, shifts: shifts, from: target.logits, targetShifts: target.shifts)
+      case .ce: Kernels.crossEntropyGradient(&logits, shifts: shifts, labels: next)
+      }
+    var gradient = Linear.applyTransposed(logits, weight: head)  // [M, D]
+    Kernels.scale(&gradient, by: scale * weight)
+    if norm.isCentered {
+      Kernels.layerNormGradient(
+        &gradient, of: residual, weight: norm.weight, epsilon: norm.epsilon)
+    } else {
+      Kernels.rmsNormGradient(&gradient, of: residual, weight: norm.weight, epsilon: norm.epsilon)
+    }
+    return (losses, gradient)
+  }
+}
