@@ -1,0 +1,216 @@
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantTensor
+import SextantTokenizers
+
+/// How well lenses read a model, measured on a text.
+public struct LensEvaluation: Sendable {
+  /// The measures of one lens.
+  public struct Result: Sendable {
+    /// What the lens is called.
+    public let name: String
+    /// Every site that the lens reads, in the model's order.
+    public let layers: [LensLayer]
+    /// Measures of each site (second index) read with the translator of each (first index), in nats;
+    /// empty unless asked for.
+    public let transfer: (crossEntropy: [[Double]], divergence: [[Double]])
+  }
+
+  /// By lens; the logit lens first.
+  public let results: [Result]
+  /// The model's own cross-entropy, in nats per token.
+  public let crossEntropy: LensFigure
+  /// The entropy of the model's own predictions, in nats per token.
+  public let entropy: LensFigure
+  /// Tokens that were read.
+  public let tokenCount: Int
+  /// What nats per token are multiplied by to be bits per byte.
+  public let bitsPerByteFactor: Double
+
+  /// Reads a text through lenses.
+  ///
+  /// - Parameters:
+  ///   - lenses: beside the logit lens, which is always in.
+  ///   - measuresTransfer: read every site with the translators of all others, too.
+  ///   - progress: is told of tokens read and in all.
+  /// - Throws: `artifact.*` for the lens of another model, `model.*`.
+  public init(
+    of lenses: [NamedLens], _ model: any LanguageModel, tokenizer: Digest?, on corpus: TextCorpus,
+    measuresTransfer: Bool = false, allowsModelMismatch: Bool = false,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) {
+    for lens in lenses.compactMap(\.lens) {
+      try lens.model.check(
+        against: model.description.reference(tokenizer: tokenizer),
+        allowingOther: allowsModelMismatch, file: lens.file)
+    }
+    let lenses = [.logit] + lenses
+    let sites = model.description.lensSites.map(\.site)
+    let readout = model.readout
+    let empty = LensSums(chunks: corpus.chunks.count)
+    var own = empty
+    var sums = lenses.map { lens in
+      sites.map { lens.lens == nil || lens.lens?.translator($0.name) != nil ? empty : nil }
+    }
+    var transfers = lenses.map { _ in
+      measuresTransfer ? sites.map { _ in sites.map { _ in empty } } : []
+    }
+    var done = 0
+    try ResidualReader(model, sites: sites).read(corpus.chunks) { tile throws(FormatError) in
+      let target = ReadoutTarget(readout, residual: tile.last)  // [M, V]
+      own.add(
+        readout.comparison(of: tile.last, with: target, next: tile.next), target,
+        chunks: tile.chunks)
+      for (place, lens) in lenses.enumerated() {
+        for (index, site) in sites.enumerated() where sums[place][index] != nil {
+          guard let rows = lens.translated(tile.values[index], at: site) else { continue }
+          sums[place][index]?.add(
+            readout.comparison(of: rows, with: target, next: tile.next), target,
+            chunks: tile.chunks)
+        }
+        guard measuresTransfer, lens.lens != nil else { continue }
+        for (first, site) in sites.enumerated() {
+          for second in sites.indices {
+            guard let rows = lens.translated(tile.values[second], at: site) else { continue }
+            transfers[place][first][second].add(
+              readout.comparison(of: rows, with: target, next: tile.next), target,
+              chunks: tile.chunks)
+          }
+        }
+      }
+      done += tile.next.count
+      progress(done, corpus.tokenCount)
+    }
+    let bootstrap = Bootstrap(count: corpus.chunks.count)
+    let length = corpus.chunkLength
+    results = lenses.enumerated().map { place, lens in
+      let figures = (lens.lens == nil ? [] : transfers[place]).map { row in
+        row.enumerated().map { $1.layer(sites[$0], chunkLength: length, bootstrap) }
+      }
+      return Result(
+        name: lens.name,
+        layers: sites.enumerated().compactMap { index, site in
+          sums[place][index]?.layer(site, chunkLength: length, bootstrap)
+        },
+        transfer: (
+          figures.map { $0.map(\.crossEntropy.mean) }, figures.map { $0.map(\.divergence.mean) }
+        ))
+    }
+    let model = own.layer(model.description.lastSite, chunkLength: length, bootstrap)
+    (crossEntropy, entropy) = (model.crossEntropy, model.entropy)
+    tokenCount = corpus.tokenCount
+    bitsPerByteFactor = corpus.bitsPerByteFactor
+  }
+}
+
+// MARK: JSON
+
+extension LensEvaluation {
+  /// The whole, nats per token and bits per byte (`_bpb`), intervals as `_ci`.
+  public var json: JSONObject {
+    JSONObject([
+      ("tokens", .integer(Int64(tokenCount))),
+      ("nats_to_bits_per_byte", finite(bitsPerByteFactor)),
+      ("model", .object(members([("ce", crossEntropy), ("entropy", entropy)]))),
+      (
+        "lenses",
+        .array(
+          results.map { result in
+            var object = JSONObject([
+              ("name", .string(result.name)), ("layers", .array(result.layers.map(layer))),
+            ])
+            if !result.transfer.crossEntropy.isEmpty {
+              object["layer_transfer"] = [
+                "ce": matrix(result.transfer.crossEntropy),
+                "kl": matrix(result.transfer.divergence),
+              ]
+            }
+            return .object(object)
+          })
+      ),
+    ])
+  }
+
+  private func layer(_ layer: LensLayer) -> JSONValue {
+    var object = JSONObject([
+      ("site", .string(layer.site.name)),
+      ("layer", layer.site.block.map { .integer(Int64($0)) } ?? .null),
+    ])
+    for (key, value) in members([
+      ("ce", layer.crossEntropy), ("kl", layer.divergence), ("entropy", layer.entropy),
+    ]).members { object[key] = value }
+    object["agreement"] = finite(layer.agreement.mean)
+    object["agreement_ci"] = interval(layer.agreement.interval, 1)
+    return .object(object)
+  }
+
+  private func members(_ figures: [(String, LensFigure)]) -> JSONObject {
+    JSONObject(
+      figures.flatMap { name, figure in
+        [
+          (name, finite(figure.mean)), (name + "_ci", interval(figure.interval, 1)),
+          (name + "_bpb", finite(figure.mean * bitsPerByteFactor)),
+          (name + "_bpb_ci", interval(figure.interval, bitsPerByteFactor)),
+        ]
+      })
+  }
+
+  private func interval(_ interval: Interval, _ factor: Double) -> JSONValue {
+    .array([finite(interval.low * factor), finite(interval.high * factor)])
+  }
+
+  private func matrix(_ rows: [[Double]]) -> JSONValue {
+    .array(rows.map { .array($0.map { finite($0) }) })
+  }
+
+  private func finite(_ value: Double) -> JSONValue { value.isFinite ? .number(value) : .null }
+
+  /// The layout of the tuned-lens package's `aggregate_metrics.json`: bits per byte, layers counted
+  /// from the embedding, the model's own output left out.
+  ///
+  /// - Parameter result: the lens that stands under `tuned`; the logit lens under `logit`.
+  public func aggregateMetrics(of result: Result) -> JSONObject {
+    var object = JSONObject()
+    for (key, lens) in [("logit", results[0]), ("tuned", result)] {
+      let layers = lens.layers.dropLast()
+      let counted = { (figure: (LensLayer) -> LensFigure) -> JSONValue in
+        .object(
+          JSONObject(
+            layers.enumerated().map { index, layer in
+              ("layer_\(index)", finite(figure(layer).mean * bitsPerByteFactor))
+            }))
+      }
+      var measures = JSONObject([
+        ("ce", counted { $0.crossEntropy }), ("entropy", counted { $0.entropy }),
+        ("kl", counted { $0.divergence }),
+      ])
+      if !lens.transfer.crossEntropy.isEmpty {
+        measures["layer_transfer"] = [
+          "ce": transfer(lens.transfer.crossEntropy), "kl": transfer(lens.transfer.divergence),
+        ]
+      }
+      object[key] = .object(measures)
+    }
+    object["baseline"] = [
+      "ce": ["final": finite(crossEntropy.mean * bitsPerByteFactor)],
+      "entropy": ["final": finite(entropy.mean * bitsPerByteFactor)],
+    ]
+    return object
+  }
+
+  private func transfer(_ rows: [[Double]]) -> JSONValue {
+    .object(
+      JSONObject(
+        rows.dropLast().enumerated().map { first, row in
+          (
+            "layer_\(first)",
+            .object(
+              JSONObject(
+                row.dropLast().enumerated().map { second, value in
+                  ("layer_\(second)", finite(value * bitsPerByteFactor))
+                }))
+          )
+        }))
+  }
+}

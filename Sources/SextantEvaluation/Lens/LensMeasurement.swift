@@ -1,0 +1,88 @@
+import Glibc
+import SextantArtifacts
+import SextantModels
+import SextantTensor
+
+/// A lens to look through: the logit lens, or one that was trained.
+public struct NamedLens: Sendable {
+  /// What reports call it.
+  public let name: String
+  /// The lens; nil for the logit lens, which translates nothing.
+  public let lens: Lens?
+
+  /// The logit lens: the model's own readout on every stream.
+  public static let logit = NamedLens(name: "logit", lens: nil)
+
+  /// A lens of that name.
+  public init(name: String, lens: Lens?) {
+    self.name = name
+    self.lens = lens
+  }
+
+  /// The stream of a site as the lens hands it to the readout, [M, D]; nil where the lens has no
+  /// translator for the site.
+  public func translated(_ rows: some MatrixRows, at site: Site) -> Tensor? {
+    guard let lens else { return Tensor(copying: rows) }
+    return lens.translator(site.name)?(rows)
+  }
+}
+
+/// The mean of a measure over tokens, with an interval over chunks of text.
+public struct LensFigure: Sendable, Equatable {
+  /// The mean over all tokens, in nats (for agreement: a share).
+  public let mean: Double
+  /// 95% interval: chunks are resampled.
+  public let interval: Interval
+}
+
+/// What one lens says at one site, measured over a text.
+public struct LensLayer: Sendable {
+  /// The site.
+  public let site: Site
+  /// -log q[next token], nats per token.
+  public let crossEntropy: LensFigure
+  /// Divergence of the lens's predictions from the model's, nats per token.
+  public let divergence: LensFigure
+  /// Entropy of the lens's predictions, nats per token.
+  public let entropy: LensFigure
+  /// The share of tokens at which lens and model rank the same token first.
+  public let agreement: LensFigure
+}
+
+/// Sums of one lens at one site, chunk by chunk.
+struct LensSums {
+  private var crossEntropy: [Double]
+  private var divergence: [Double]
+  private var entropy: [Double]
+  private var agreeing: [Double]
+
+  init(chunks: Int) {
+    crossEntropy = Array(repeating: 0, count: chunks)
+    divergence = crossEntropy
+    entropy = crossEntropy
+    agreeing = crossEntropy
+  }
+
+  mutating func add(_ comparison: ReadoutComparison, _ target: ReadoutTarget, chunks: [Int]) {
+    for (row, chunk) in chunks.enumerated() {
+      crossEntropy[chunk] += comparison.crossEntropy[row].map { Double($0) } ?? 0
+      divergence[chunk] += Double(comparison.divergence[row])
+      entropy[chunk] += Double(comparison.entropy[row])
+      agreeing[chunk] += comparison.best[row] == target.best[row] ? 1 : 0
+    }
+  }
+
+  /// The measures; a chunk has one next token less than tokens.
+  func layer(_ site: Site, chunkLength: Int, _ bootstrap: Bootstrap) -> LensLayer {
+    func figure(_ sums: [Double], _ count: Int) -> LensFigure {
+      let means = sums.map { $0 / Double(count) }
+      return LensFigure(
+        mean: means.reduce(0, +) / Double(max(means.count, 1)),
+        interval: bootstrap.interval(ofMean: means))
+    }
+    return LensLayer(
+      site: site, crossEntropy: figure(crossEntropy, chunkLength - 1),
+      divergence: figure(divergence, chunkLength), entropy: figure(entropy, chunkLength),
+      agreement: figure(agreeing, chunkLength))
+  }
+}

@@ -1,0 +1,115 @@
+import ArgumentParser
+import SextantArtifacts
+import SextantBytes
+import SextantEvaluation
+import SextantModels
+import SextantReport
+import SextantTokenizers
+
+/// How well lenses read a model.
+struct LensEval: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "eval",
+    abstract: "Measure lenses on a text.",
+    discussion: """
+      At each layer: cross-entropy of the next token, divergence from the model's own \
+      predictions, entropy, in bits per byte, and how often lens and model rank the same token \
+      first; with 95% intervals over chunks of the text. The logit lens is always in. With -o, \
+      metrics.json, the figure depth.svg, and for each lens a folder with aggregate_metrics.json \
+      as the tuned-lens package writes it.
+      """)
+
+  @OptionGroup var model: ModelOptions
+  @OptionGroup(title: "Texts") var texts: CorpusArguments
+
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp("A lens to measure; may be given several times.", valueName: "file"))
+  var lens: [String] = []
+
+  @Flag(help: "Read every layer with the translators of all others, too.")
+  var transfer = false
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("A folder for results.", valueName: "folder"))
+  var output: String?
+
+  @Flag(help: "Accept lenses of another model of the same width and depth.")
+  var allowModelMismatch = false
+
+  @Flag(help: "Replace existing files.")
+  var force = false
+
+  @OptionGroup var printing: OutputOptions
+
+  func run() throws {
+    let open = try model.open()
+    let tokenizer = try open.textTokenizer()
+    let lenses = try namedLenses(lens)
+    let corpus = try texts.corpus(tokenizer)
+    let progress = Progress("lens eval", .items("tokens"))
+    let evaluation = try LensEvaluation(
+      of: lenses, open.model, tokenizer: tokenizer.digest, on: corpus, measuresTransfer: transfer,
+      allowsModelMismatch: allowModelMismatch
+    ) { progress.update($0, $1) }
+    progress.clear()
+    if let output { try write(evaluation, open, to: output) }
+    report(evaluation, open).print(asJSON: printing.json)
+  }
+
+  private func write(
+    _ evaluation: LensEvaluation, _ open: OpenModel, to folder: String
+  ) throws(FormatError) {
+    func publish(_ text: String, _ name: String) throws(FormatError) {
+      try makeFolder(folder + (name.contains("/") ? "/\(name.split(separator: "/")[0])" : ""))
+      try FilePublisher.publish(Array(text.utf8), to: "\(folder)/\(name)", replacing: force)
+    }
+    try publish(JSONValue.object(evaluation.json).prettyText + "\n", "metrics.json")
+    try publish(LensFigures.depth(evaluation).svg() + "\n", "depth.svg")
+    for result in evaluation.results.dropFirst() {
+      try publish(
+        JSONValue.object(evaluation.aggregateMetrics(of: result)).prettyText + "\n",
+        "\(result.name)/aggregate_metrics.json")
+    }
+  }
+
+  private func report(_ evaluation: LensEvaluation, _ open: OpenModel) -> Report {
+    let factor = evaluation.bitsPerByteFactor
+    let figure = { (figure: LensFigure) in
+      let half = (figure.interval.high - figure.interval.low) / 2
+      return "\(Format.fixed(figure.mean * factor, 3)) ± \(Format.fixed(half * factor, 3))"
+    }
+    let tables = evaluation.results.map { result in
+      var table = Table(["site", "#CE", "#KL", "#entropy", "#same best"])
+      for layer in result.layers {
+        table.add([
+          layer.site.name, figure(layer.crossEntropy), figure(layer.divergence),
+          figure(layer.entropy), "\(Format.fixed(layer.agreement.mean * 100, 1))%",
+        ])
+      }
+      return (title: "\(printable(result.name)) lens, bits per byte", table: table)
+    }
+    var json = evaluation.json
+    json["reference"] = open.reference.json
+    return Report(
+      title: "\(Format.count(evaluation.tokenCount, of: "token")); the model itself: CE "
+        + "\(figure(evaluation.crossEntropy)), entropy \(figure(evaluation.entropy))",
+      tables: tables, notes: ["± is half of a 95% interval over chunks of text"], json: json)
+  }
+}
+
+/// Lenses by their files' names, without what all such names end in.
+func namedLenses(_ paths: [String]) throws(FormatError) -> [NamedLens] {
+  var lenses: [NamedLens] = []
+  for path in paths {
+    let lens = try Lens(reading: path)
+    var name = String(path.split(separator: "/").last ?? "lens")
+    for ending in [".safetensors", ".lens"] where name.hasSuffix(ending) {
+      name.removeLast(ending.count)
+    }
+    if name.isEmpty || name == "logit" || lenses.contains(where: { $0.name == name }) {
+      name = "\(name)-\(lenses.count + 1)"
+    }
+    lenses.append(NamedLens(name: name, lens: lens))
+  }
+  return lenses
+}
