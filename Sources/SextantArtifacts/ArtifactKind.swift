@@ -22,10 +22,8 @@ public enum ArtifactKinds {
   /// All of them; a new kind adds one word here.
   public static var all: [any ArtifactKind.Type] {
     [
-    [
-      SteeringVector.self, Moments.self, SavedState.self, Capture.self, Probe.self, Eraser.self,
-      Lens.self, LensCheckpoint.self,
-    ]
+      SteeringVector.self, Moments.self, SavedState.self, Capture.self, Probe.self,
+      ConceptEraser.self, Lens.self, LensCheckpoint.self,
     ]
   }
 

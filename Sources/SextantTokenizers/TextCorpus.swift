@@ -62,7 +62,8 @@ public struct TextCorpus: Sendable {
     guard kept > 0 else {
       throw FormatError(
         .dataEmpty, file: paths.first, found: "\(tokens.count) tokens of text",
-        expected: "a chunk of \(chunkLength) at least", remedy: "Give more text, or a shorter --chunk."
+        expected: "a chunk of \(chunkLength) at least",
+        remedy: "Give more text, or a shorter --chunk."
       )
     }
     chunks = (0..<kept).map { Array(tokens[$0 * chunkLength..<($0 + 1) * chunkLength]) }
@@ -82,7 +83,8 @@ public struct TextCorpus: Sendable {
   ///   - byteCount: bytes of text that the tokens stand for; 0 where that is not known.
   public init(chunks: [[Int]], byteCount: Int = 0) {
     let length = chunks.first?.count ?? 0
-    precondition(length >= 2 && chunks.allSatisfy { $0.count == length }, "chunks of unequal length")
+    precondition(
+      length >= 2 && chunks.allSatisfy { $0.count == length }, "chunks of unequal length")
     self.chunks = chunks
     chunkLength = length
     documentCount = chunks.count

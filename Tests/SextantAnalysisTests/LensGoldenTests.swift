@@ -119,7 +119,9 @@ import Testing
         let resumed = try trainer.train(resuming: LensCheckpoint(reading: path))
         #expect(try resumed.artifact.bytes() == whole.artifact.bytes())
       }
-      let other = try lens.trainer { $0.tokensPerStep = 36; $0.optimizer.kind = kind }
+      let other = try lens.trainer {
+        $0.tokensPerStep = 36; $0.optimizer.kind = kind
+      }
       #expect(throws: FormatError.self) { try other.train(resuming: saved[0]) }
     }
   }

@@ -61,7 +61,8 @@ public struct RidgeLensTrainer {
     guard corpus.chunks.count >= 2, options.heldOutEvery >= 2 else {
       throw FormatError(
         .dataEmpty, found: "\(corpus.chunks.count) chunk of text",
-        expected: "two at least, one of them held out", remedy: "Give more text, or a shorter --chunk.")
+        expected: "two at least, one of them held out",
+        remedy: "Give more text, or a shorter --chunk.")
     }
     self.model = model
     self.tokenizer = tokenizer
@@ -120,8 +121,9 @@ public struct RidgeLensTrainer {
     let stride = max(1, corpus.tokenCount / max(options.calibrationTokens, 1))
     for isHeldOut in [false, true] {
       let chunks = corpus.chunks.enumerated()
-        .filter { ($0.offset % options.heldOutEvery == options.heldOutEvery - 1) == isHeldOut
-          || corpus.chunks.count < options.heldOutEvery && isHeldOut == ($0.offset == 0)
+        .filter {
+          ($0.offset % options.heldOutEvery == options.heldOutEvery - 1) == isHeldOut
+            || corpus.chunks.count < options.heldOutEvery && isHeldOut == ($0.offset == 0)
         }.map(\.element)
       try ResidualReader(model, sites: sites.map(\.site)).read(chunks, rows: 512) { tile in
         let target = norm.unit(tile.last)  // [M, D]
@@ -138,7 +140,8 @@ public struct RidgeLensTrainer {
         if options.calibrationTokens > 0, !rows.isEmpty {
           reading.sampleTarget.append(Kernels.gather(last, rows: rows))
           for index in sites.indices {
-            reading.sample[index].append(Kernels.gather(Tensor(copying: tile.values[index]), rows: rows))
+            reading.sample[index].append(
+              Kernels.gather(Tensor(copying: tile.values[index]), rows: rows))
           }
         }
         done += tile.next.count
@@ -152,7 +155,9 @@ public struct RidgeLensTrainer {
   /// The best regression of one site.
   private func solve(
     _ index: Int, _ reading: Reading
-  ) throws(FormatError) -> (translator: Translator, strength: Double, error: Double, explained: Double) {
+  ) throws(FormatError) -> (
+    translator: Translator, strength: Double, error: Double, explained: Double
+  ) {
     let unit = reading.targetSquare.squareRoot()
     let training = reading.training[index].scalingTarget(by: unit)
     let heldOut = reading.heldOut[index].scalingTarget(by: unit)
@@ -174,7 +179,8 @@ public struct RidgeLensTrainer {
   }
 
   /// The translator with the bias that makes the divergence small on the sample.
-  private func calibrated(_ translator: Translator, _ index: Int, _ reading: Reading) -> Translator {
+  private func calibrated(_ translator: Translator, _ index: Int, _ reading: Reading) -> Translator
+  {
     guard options.calibrationTokens > 0, options.calibrationSteps > 0 else { return translator }
     let readout = model.readout
     let targets = reading.sampleTarget.flatMap { $0.tiles(of: Readout.tileRows) }

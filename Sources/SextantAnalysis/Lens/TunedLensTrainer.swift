@@ -95,7 +95,8 @@ public struct TunedLensTrainer {
   /// - Throws: `data.*`, `model.*`; `artifact.*` for a checkpoint of another training;
   ///   `artifact.nonfinite` where a loss is not finite.
   public func train(
-    from start: Lens? = nil, resuming checkpoint: LensCheckpoint? = nil, saveEvery interval: Int = 0,
+    from start: Lens? = nil, resuming checkpoint: LensCheckpoint? = nil,
+    saveEvery interval: Int = 0,
     save: (LensCheckpoint) throws(FormatError) -> Void = { _ in },
     progress: (LensProgress) -> Void = { _ in }
   ) throws(FormatError) -> Lens {
@@ -202,7 +203,8 @@ public struct TunedLensTrainer {
         sums[index] += losses.reduce(0) { $0 + Double($1) }
         guard sums[index].isFinite else {
           throw FormatError(
-            .artifactNonfinite, at: .tensor(sites[index].site.name), found: "a loss of \(sums[index])",
+            .artifactNonfinite, at: .tensor(sites[index].site.name),
+            found: "a loss of \(sums[index])",
             expected: "a finite loss", remedy: "Lower the learning rate with --rate-scale.")
         }
       }

@@ -80,7 +80,8 @@ extension Linear {
       let (row, column) = (index / across * tileRows, index % across * tileColumns)
       cblas_sgemm(
         CblasRowMajor, transposed ? CblasTrans : CblasNoTrans, CblasNoTrans,
-        Int32(min(tileRows, rows - row)), Int32(min(tileColumns, columns - column)), Int32(inner), 1,
+        Int32(min(tileRows, rows - row)), Int32(min(tileColumns, columns - column)), Int32(inner),
+        1,
         a + (transposed ? row : row * aStride), Int32(aStride), b + column, Int32(bStride), 1,
         c + row * cStride + column, Int32(cStride))
     }

@@ -59,16 +59,17 @@ struct LensEval: ParsableCommand {
   private func write(
     _ evaluation: LensEvaluation, _ open: OpenModel, to folder: String
   ) throws(FormatError) {
-    func publish(_ text: String, _ name: String) throws(FormatError) {
-      try makeFolder(folder + (name.contains("/") ? "/\(name.split(separator: "/")[0])" : ""))
-      try FilePublisher.publish(Array(text.utf8), to: "\(folder)/\(name)", replacing: force)
-    }
-    try publish(JSONValue.object(evaluation.json).prettyText + "\n", "metrics.json")
-    try publish(LensFigures.depth(evaluation).svg() + "\n", "depth.svg")
+    let folder = try ResultFolder(folder, replacing: force)
+    let chart = LensFigures.depth(
+      evaluation,
+      model: "\(open.model.description.architecture) of width \(open.model.description.width), "
+        + "\(Format.count(evaluation.tokenCount)) tokens, 95% intervals")
+    try folder.write(JSONValue.object(evaluation.json).prettyText + "\n", to: "metrics.json")
+    try folder.write(chart.svg() + "\n", to: "depth.svg")
     for result in evaluation.results.dropFirst() {
-      try publish(
+      try folder.folder(result.name).write(
         JSONValue.object(evaluation.aggregateMetrics(of: result)).prettyText + "\n",
-        "\(result.name)/aggregate_metrics.json")
+        to: "aggregate_metrics.json")
     }
   }
 

@@ -170,14 +170,14 @@ struct LensTrain: ParsableCommand {
       facts: [
         ("documents", Format.count(corpus.documentCount)),
         ("chunks", "\(Format.count(corpus.chunks.count)) of \(corpus.chunkLength) tokens"),
-        ("peak memory", PeakMemory.bytes.map { Format.bytes($0) } ?? "unknown"),
+        ("peak memory", PeakMemory.byteCount.map { Format.bytes($0) } ?? "unknown"),
       ],
       json: JSONObject([
         ("output", .string(output)), ("model", lens.model.json),
         ("method", .string(lens.training.method)), ("options", .object(lens.training.options)),
         ("data", .object(lens.training.data)), ("statistics", .object(lens.statistics)),
         ("seconds", JSONValue(finite: seconds)),
-        ("peak_memory_bytes", PeakMemory.bytes.map { JSONValue($0) } ?? .null),
+        ("peak_memory_bytes", PeakMemory.byteCount.map { JSONValue($0) } ?? .null),
       ]))
   }
 }

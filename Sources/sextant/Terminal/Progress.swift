@@ -25,16 +25,19 @@ final class Progress {
   deinit { clear() }
 
   /// Shows how much is done, at most ten times a second.
-  func update(_ done: Int, _ total: Int) {
+  ///
+  /// - Parameter note: what else there is to say.
+  func update(_ done: Int, _ total: Int, note: @autoclosure () -> String = "") {
     let seconds = clock.seconds
     guard isShown, seconds - shownAt >= 0.1, done > 0, total > 0 else { return }
     shownAt = seconds
     let rate = Double(done) / seconds
     let left = Double(total - done) / rate
+    let said = note()
     let percent = Int(100 * Double(done) / Double(total))
     StandardStreams.writeError(
       "\r\u{1B}[K\(title)  \(percent)%  \(text(done)) of \(text(total))  \(rateText(rate))"
-        + "  \(Format.duration(left)) left")
+        + "  \(Format.duration(left)) left\(said.isEmpty ? "" : "  " + said)")
   }
 
   private func text(_ count: Int) -> String {

@@ -1,6 +1,6 @@
 import SextantTensor
 
-extension FinalNorm {
+extension Norm {
   /// The rows as the norm leaves them before its weight and bias: of one length.
   public func unit(_ x: some MatrixRows) -> Tensor {
     isCentered
