@@ -55,7 +55,13 @@ extension Readout {
   public func comparison(
     of residual: some MatrixRows, with target: ReadoutTarget, next: [Int?]
   ) -> ReadoutComparison {
-    let logits = logits(residual: residual)  // [M, V]
+    comparison(ofLogits: logits(residual: residual), with: target, next: next)
+  }
+
+  /// As above, of logits that were made already, [M, V].
+  public func comparison(
+    ofLogits logits: Tensor, with target: ReadoutTarget, next: [Int?]
+  ) -> ReadoutComparison {
     let shifts = Kernels.logSumExp(logits)
     let (divergence, entropy) = Kernels.divergence(
       of: logits, shifts: shifts, from: target.logits, targetShifts: target.shifts)

@@ -1,5 +1,6 @@
 import SextantArtifacts
 import SextantBytes
+import SextantGeneration
 import SextantModels
 import SextantTensor
 import SextantTokenizers

@@ -1,0 +1,62 @@
+import Glibc
+import SextantModels
+import SextantTensor
+
+/// What a lens says at one site after one token.
+public struct LensCell: Sendable, Equatable {
+  /// A token and its probability.
+  public struct Guess: Sendable, Equatable {
+    /// The token's id.
+    public let token: Int
+    /// Its probability.
+    public let probability: Double
+  }
+
+  /// The likeliest tokens, the likeliest first; equals by id.
+  public let guesses: [Guess]
+  /// The entropy of the prediction, nats.
+  public let entropy: Double
+  /// The divergence of the prediction from the model's own, nats.
+  public let divergence: Double
+  /// -log q of the token that follows, nats; nil where none does.
+  public let crossEntropy: Double?
+
+  /// The cells of rows of a stream that is handed to the readout, [M, D].
+  ///
+  /// - Parameters:
+  ///   - next: the token that follows each row, where one does.
+  ///   - count: guesses of each cell.
+  static func cells(
+    of residual: Tensor, _ readout: Readout, target: ReadoutTarget, next: [Int?], count: Int
+  ) -> [LensCell] {
+    let logits = readout.logits(residual: residual)  // [M, V]
+    let comparison = readout.comparison(ofLogits: logits, with: target, next: next)
+    let shifts = Kernels.logSumExp(logits)
+    let width = logits.columnCount
+    return logits.withFloats { logits in
+      next.indices.map { row in
+        let values = UnsafeBufferPointer(rebasing: logits[row * width..<(row + 1) * width])
+        let guesses = largest(count, of: values).map { token in
+          Guess(token: token, probability: exp(Double(values[token]) - Double(shifts[row])))
+        }
+        return LensCell(
+          guesses: guesses, entropy: Double(comparison.entropy[row]),
+          divergence: max(0, Double(comparison.divergence[row])),
+          crossEntropy: comparison.crossEntropy[row].map { Double($0) })
+      }
+    }
+  }
+
+  /// The indices of the largest values, the largest first.
+  private static func largest(_ count: Int, of values: UnsafeBufferPointer<Float>) -> [Int] {
+    var kept: [Int] = []
+    for index in values.indices {
+      let value = values[index]
+      if kept.count == count, let last = kept.last, !(value > values[last]) { continue }
+      let place = kept.firstIndex { value > values[$0] } ?? kept.count
+      kept.insert(index, at: place)
+      if kept.count > count { kept.removeLast() }
+    }
+    return kept
+  }
+}

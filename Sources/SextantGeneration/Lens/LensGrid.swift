@@ -1,0 +1,57 @@
+import SextantBytes
+import SextantModels
+import SextantTensor
+import SextantTokenizers
+
+/// What a lens says at each site after each token of a text, steered or not.
+public struct LensGrid: Sendable {
+  /// The sites, in the model's order.
+  public let sites: [Site]
+  /// The tokens that were read.
+  public let tokens: [Int]
+  /// [site][token].
+  public let cells: [[LensCell]]
+
+  /// Reads a text through a lens.
+  ///
+  /// - Parameters:
+  ///   - tokens: at least one.
+  ///   - applied: steering vectors, in this order; the lens sees what they leave.
+  ///   - guesses: tokens kept of each cell's prediction.
+  /// - Throws: `usage.option` for no tokens; `artifact.*` for a lens or vector of another model;
+  ///   `model.*`.
+  public init(
+    _ lens: NamedLens, _ model: any LanguageModel, tokenizer: any Tokenizer, on tokens: [Int],
+    applying applied: [AppliedVector] = [], guesses: Int = 10, allowsModelMismatch: Bool = false
+  ) throws(FormatError) {
+    guard !tokens.isEmpty else {
+      throw FormatError(
+        .usageOption, at: .option("--prompt"), found: "no tokens", expected: "at least one")
+    }
+    try lens.check(model, tokenizer: tokenizer.digest, allowingOther: allowsModelMismatch)
+    let sites = model.description.lensSites.map(\.site).filter { lens.reads($0) }
+    let last = model.description.lastSite
+    var state = model.initialState()
+    let steering = try SteeringTaps(
+      applied, on: tokens, from: state, model: model, tokenizer: tokenizer.digest)
+    let shown = PieceTap(sites + (sites.contains(last) ? [] : [last]))
+    let tap = TapChain(steering.taps + [shown])
+    var cells = sites.map { _ in [LensCell]() }
+    for start in stride(from: 0, to: tokens.count, by: Readout.tileRows) {
+      let range = start..<min(start + Readout.tileRows, tokens.count)
+      _ = try model.run(TokenBatch(Array(tokens[range])), from: &state, logits: .none, tap: tap)
+      let values = shown.take()  // [M, D] each
+      let end = sites.firstIndex(of: last).map { values[$0] } ?? values[values.count - 1]
+      let target = ReadoutTarget(model.readout, residual: end)
+      let next = range.map { $0 + 1 < tokens.count ? tokens[$0 + 1] : nil }
+      for (index, site) in sites.enumerated() {
+        guard let rows = lens.translated(values[index], at: site) else { continue }
+        cells[index] += LensCell.cells(
+          of: rows, model.readout, target: target, next: next, count: guesses)
+      }
+    }
+    self.sites = sites
+    self.tokens = tokens
+    self.cells = cells
+  }
+}

@@ -1,0 +1,106 @@
+import SextantBytes
+import SextantModels
+import SextantTensor
+import SextantTokenizers
+
+/// Reads along through a lens while text is generated, and reports what each layer would have said
+/// after each token.
+public final class LensReporter: TokenReporter {
+  private let lens: NamedLens
+  private let readout: Readout
+  private let tokenizer: any Tokenizer
+  private let sites: [Site]
+  private let last: Site
+  private let guesses: Int
+  private let shown: PieceTap
+  private var reports: [Int: [LensCell]] = [:]
+
+  /// Reports of a lens for a model.
+  ///
+  /// - Parameter guesses: tokens told of each layer's prediction.
+  /// - Throws: `artifact.*` for the lens of another model.
+  public init(
+    _ lens: NamedLens, _ model: any LanguageModel, tokenizer: any Tokenizer, guesses: Int = 3,
+    allowsModelMismatch: Bool = false
+  ) throws(FormatError) {
+    try lens.check(model, tokenizer: tokenizer.digest, allowingOther: allowsModelMismatch)
+    self.lens = lens
+    self.tokenizer = tokenizer
+    self.guesses = guesses
+    readout = model.readout
+    last = model.description.lastSite
+    sites = model.description.lensSites.map(\.site).filter { lens.reads($0) }
+    shown = PieceTap(sites.filter { $0 != model.description.lastSite } + [last])
+  }
+
+  /// Whether the lens reads the site.
+  public func wants(_ site: Site) -> Bool { shown.wants(site) }
+
+  /// Keeps what the site shows until the step is told of.
+  public func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
+    shown.visit(site, &value, context)
+  }
+
+  /// Reads the tokens of a step through the lens.
+  public func didRead(_ step: GenerationStep) throws(FormatError) -> GenerationVerdict {
+    let values = shown.take()  // [T, D] each
+    reports = [:]
+    let places = sites.map { $0 == last ? values.count - 1 : sites.firstIndex(of: $0) ?? 0 }
+    for start in stride(from: 0, to: step.tokens.count, by: Readout.tileRows) {
+      let range = start..<min(start + Readout.tileRows, step.tokens.count)
+      let end = values[values.count - 1].slice(rows: range)
+      let target = ReadoutTarget(readout, residual: end)
+      let next = range.map { $0 + 1 < step.tokens.count ? step.tokens[$0 + 1] : nil }
+      for (site, place) in zip(sites, places) {
+        guard let rows = lens.translated(values[place].slice(rows: range), at: site) else {
+          continue
+        }
+        let cells = LensCell.cells(
+          of: rows, readout, target: target, next: next, count: guesses)
+        for (offset, cell) in cells.enumerated() {
+          reports[step.positions.lowerBound + range.lowerBound + offset, default: []].append(cell)
+        }
+      }
+    }
+    return .goOn
+  }
+
+  /// What each layer would say after the token, from the embedding on.
+  public func report(at position: Int) -> JSONObject? {
+    guard let cells = reports[position] else { return nil }
+    return JSONObject([
+      ("lens", .string(lens.name)),
+      (
+        "layers",
+        .array(
+          zip(sites, cells).map { site, cell in
+            var object = cell.json(tokenizer)
+            object["site"] = .string(site.name)
+            return .object(object)
+          })
+      ),
+    ])
+  }
+}
+
+extension LensCell {
+  /// The cell for programs: guesses with their text, measures in nats.
+  public func json(_ tokenizer: any Tokenizer) -> JSONObject {
+    var object = JSONObject([
+      (
+        "top",
+        .array(
+          guesses.map { guess in
+            [
+              "token": .integer(Int64(guess.token)),
+              "text": .string(tokenizer.decode([guess.token])),
+              "p": .number(guess.probability),
+            ]
+          })
+      ),
+      ("entropy", .number(entropy)), ("kl", .number(divergence)),
+    ])
+    if let crossEntropy { object["ce"] = .number(crossEntropy) }
+    return object
+  }
+}
