@@ -101,8 +101,8 @@ public struct TextCorpus: Sendable {
     let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     for (index, line) in lines.enumerated() where line.contains(where: { $0 > 0x20 }) {
       do throws(FormatError) {
-        let node = try JSONNode(
-          parsing: Array(line), limits: limits, code: .dataRecord, file: path)
+        let value = try JSONValue(parsing: Array(line), limits: limits, file: path)
+        let node = JSONNode(value, code: .dataRecord, file: path)
         if case .object = node.value {
           documents.append(try node.member(field).string())
         } else {

@@ -44,7 +44,7 @@ struct LensEval: ParsableCommand {
   func run() throws {
     let open = try model.open()
     let tokenizer = try open.textTokenizer()
-    let lenses = try namedLenses(lens)
+    let lenses = try LensNames.lenses(lens)
     let corpus = try texts.corpus(tokenizer)
     let progress = Progress("lens eval", .items("tokens"))
     let evaluation = try LensEvaluation(
@@ -96,21 +96,4 @@ struct LensEval: ParsableCommand {
         + "\(figure(evaluation.crossEntropy)), entropy \(figure(evaluation.entropy))",
       tables: tables, notes: ["± is half of a 95% interval over chunks of text"], json: json)
   }
-}
-
-/// Lenses by their files' names, without what all such names end in.
-func namedLenses(_ paths: [String]) throws(FormatError) -> [NamedLens] {
-  var lenses: [NamedLens] = []
-  for path in paths {
-    let lens = try Lens(reading: path)
-    var name = String(path.split(separator: "/").last ?? "lens")
-    for ending in [".safetensors", ".lens"] where name.hasSuffix(ending) {
-      name.removeLast(ending.count)
-    }
-    if name.isEmpty || name == "logit" || lenses.contains(where: { $0.name == name }) {
-      name = "\(name)-\(lenses.count + 1)"
-    }
-    lenses.append(NamedLens(name: name, lens: lens))
-  }
-  return lenses
 }

@@ -1,5 +1,7 @@
 import SextantEvaluation
+import SextantGeneration
 import SextantReport
+import SextantTokenizers
 
 /// Figures of lenses.
 enum LensFigures {
@@ -32,5 +34,31 @@ enum LensFigures {
   /// Blocks that the stream has passed.
   private static func place(of layer: LensLayer) -> Double {
     Double(layer.site.block.map { $0 + 1 } ?? 0)
+  }
+
+  /// A grid of layers by tokens.
+  static func grid(
+    _ grid: LensGrid, _ tokenizer: any Tokenizer, _ measure: LensMeasure, title: String,
+    _ tokens: Range<Int>, layerStride: Int
+  ) -> HeatMap {
+    let shown = { (token: Int) in LensText.shown(tokenizer.decode([token])) }
+    let rows = grid.sites.indices.filter {
+      $0 % max(layerStride, 1) == 0 || $0 == grid.sites.count - 1
+    }
+    return HeatMap(
+      title: title, subtitle: "likeliest next token; colour: \(measure.title)", rowTitle: "depth",
+      columnTitle: "token that was read", rows: rows.map { LensText.label(grid.sites[$0]) },
+      columns: tokens.map { shown(grid.tokens[$0]) },
+      cells: rows.map { row in
+        tokens.map { column in
+          let cell = grid.cells[row][column]
+          let guesses = cell.guesses.prefix(5).map {
+            "\(shown($0.token)) \(Format.fixed($0.probability * 100, 1))%"
+          }
+          return HeatMap.Cell(
+            measure.value(cell), text: cell.guesses.first.map { shown($0.token) } ?? "",
+            hover: guesses.joined(separator: "\n"))
+        }
+      }, scale: measure.scale(grid.cells))
   }
 }

@@ -42,12 +42,21 @@ extension SteeringArguments {
           Probe(artifact), layers: layers?.blocks, model: open.model.description,
           tokenizer: open.tokenizer?.digest, allowsModelMismatch: allowModelMismatch)
         applied.reporters.append((file, Probe.name, tap))
+      case Lens.name:
+        let lens = NamedLens(name: LensNames.name(of: file.path), lens: try Lens(artifact))
+        applied.reporters.append(
+          (
+            file, Lens.name,
+            try LensReporter(
+              lens, open.model, tokenizer: open.textTokenizer(),
+              allowsModelMismatch: allowModelMismatch)
+          ))
       default:
         throw FormatError(
           .artifactKind, file: file.path, at: .pointer("/kind"), found: artifact.manifest.kind,
           expected:
-            "an artifact that can be applied: \(SteeringVector.name), \(ConceptEraser.name) "
-            + "or \(Probe.name)")
+            "an artifact that can be applied: \(SteeringVector.name), \(ConceptEraser.name), "
+            + "\(Probe.name) or \(Lens.name)")
       }
     }
     if let stopWhen {

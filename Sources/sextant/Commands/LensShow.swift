@@ -1,0 +1,183 @@
+import ArgumentParser
+import Glibc
+import SextantArtifacts
+import SextantBytes
+import SextantGeneration
+import SextantModels
+import SextantReport
+import SextantTokenizers
+
+extension LensMeasure: ExpressibleByArgument {}
+
+/// A text through lenses.
+struct LensShow: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "show",
+    abstract: "Show what each layer would say after each token of a text.",
+    discussion: """
+      A grid of layers by tokens: each cell is the likeliest next token there, coloured by its \
+      probability, or by entropy, cross-entropy of the next token, or divergence from the model's \
+      own prediction. The last row is the model itself. With --apply the text is read under \
+      steering vectors, and the page shows it beside the unsteered text, with the difference.
+      """)
+
+  enum Colouring: String, CaseIterable, ExpressibleByArgument { case auto, always, never }
+
+  @OptionGroup var model: ModelOptions
+
+  @Option(
+    name: .shortAndLong, parsing: .unconditional,
+    help: ArgumentHelp(
+      "The text; @FILE reads it from a file, - from standard input.", valueName: "text"))
+  var prompt: PromptArgument
+
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp(
+      "A lens to look through; may be given several times. Default: the logit lens.",
+      valueName: "file"))
+  var lens: [String] = []
+
+  @OptionGroup(title: "Steering") var steering: SteeringArguments
+
+  @Option(name: .customLong("colour"), help: "What colours stand for.")
+  var measure = LensMeasure.probability
+
+  @Option(help: "Colours on standard output; auto: on a terminal.")
+  var color = Colouring.auto
+
+  @Option(help: ArgumentHelp("Show every n-th layer, and the last.", valueName: "n"))
+  var layerStride = 1
+
+  @Option(help: ArgumentHelp("Show only these tokens, such as 0-15.", valueName: "a-b"))
+  var tokens: LayerRange?
+
+  @Option(help: ArgumentHelp("Likeliest tokens kept of each cell.", valueName: "k"))
+  var topK = 10
+
+  @Option(help: ArgumentHelp("Columns of the terminal.", valueName: "n"))
+  var width: Int?
+
+  @Option(help: ArgumentHelp("Write a page to look around in.", valueName: "out.html"))
+  var html: String?
+
+  @Option(help: ArgumentHelp("Write the grid as a picture.", valueName: "out.svg"))
+  var svg: String?
+
+  @Flag(help: "Replace existing files.")
+  var force = false
+
+  @OptionGroup var printing: OutputOptions
+
+  func validate() throws {
+    if layerStride < 1 { throw ValidationError("--layer-stride must be 1 or more.") }
+    if !(1...1000).contains(topK) { throw ValidationError("--top-k must be from 1 to 1000.") }
+  }
+
+  func run() throws {
+    try checkDestinations([html, svg], replacing: force)
+    let open = try model.open()
+    let tokenizer = try open.textTokenizer()
+    let ids = tokenizer.encode(try prompt.text())
+    let applied = try steering.load(for: open)
+    guard applied.reporters.isEmpty else {
+      throw FormatError(
+        .usageOption, at: .option("--apply"), found: applied.reporters[0].kind,
+        expected: "steering vectors; lenses go with --lens")
+    }
+    let lenses = lens.isEmpty ? [.logit] : [.logit] + (try LensNames.lenses(lens))
+    let views = try views(open, tokenizer, ids, lenses, applied.vectors)
+    if let html {
+      let page = LensPage(views, tokenizer).html(subtitle: subtitle(open, ids))
+      try FilePublisher.publish(Array(page.utf8), to: html, replacing: force)
+    }
+    let shown = views.filter { $0.lens == lenses[lenses.count - 1].name }
+    if let svg, let view = shown.last {
+      let picture = LensFigures.grid(
+        view.grid, tokenizer, measure, title: "\(view.lens) lens, \(view.run)", range(of: ids),
+        layerStride: layerStride)
+      try FilePublisher.publish(Array((picture.svg() + "\n").utf8), to: svg, replacing: force)
+    }
+    if printing.json {
+      StandardStreams.print(JSONValue.object(json(views, tokenizer, ids)).prettyText)
+    } else {
+      show(shown, tokenizer, ids)
+    }
+  }
+
+  /// The grids of each lens: as it is, then steered.
+  private func views(
+    _ open: OpenModel, _ tokenizer: any Tokenizer, _ ids: [Int], _ lenses: [NamedLens],
+    _ vectors: [(file: AppliedFile, vector: AppliedVector)]
+  ) throws(FormatError) -> [LensPage.View] {
+    var views: [LensPage.View] = []
+    for lens in lenses {
+      for steered in vectors.isEmpty ? [false] : [false, true] {
+        let grid = try LensGrid(
+          lens, open.model, tokenizer: tokenizer, on: ids,
+          applying: steered ? vectors.map(\.vector) : [], guesses: topK,
+          allowsModelMismatch: steering.allowModelMismatch)
+        let run =
+          steered
+          ? "steered by " + vectors.map { printable($0.file.path) }.joined(separator: ", ")
+          : "as it is"
+        views.append(LensPage.View(lens: lens.name, run: run, grid: grid))
+      }
+    }
+    return views
+  }
+
+  private func range(of ids: [Int]) -> Range<Int> {
+    guard let tokens else { return ids.indices }
+    let first = min(tokens.blocks.lowerBound, ids.count - 1)
+    return first..<min(tokens.blocks.upperBound + 1, ids.count)
+  }
+
+  private func subtitle(_ open: OpenModel, _ ids: [Int]) -> String {
+    "\(open.model.description.architecture) of width \(open.model.description.width), "
+      + "\(Format.count(open.model.description.layerCount, of: "block")), "
+      + "\(Format.count(ids.count, of: "token"))"
+  }
+
+  private func show(_ views: [LensPage.View], _ tokenizer: any Tokenizer, _ ids: [Int]) {
+    let isColoured =
+      switch color {
+      case .auto: isatty(STDOUT_FILENO) == 1
+      case .always: true
+      case .never: false
+      }
+    for view in views {
+      StandardStreams.print("\(view.lens) lens, \(view.run); colour: \(measure.title)")
+      let terminal = LensTerminal(
+        view.grid, tokenizer, colouredBy: measure, isColoured: isColoured,
+        width: width ?? StandardStreams.outputWidth)
+      StandardStreams.print(terminal.text(layerStride: layerStride, tokens: range(of: ids)))
+    }
+  }
+
+  private func json(
+    _ views: [LensPage.View], _ tokenizer: any Tokenizer, _ ids: [Int]
+  ) -> JSONObject {
+    JSONObject([
+      ("tokens", .array(ids.map { JSONValue($0) })),
+      ("texts", .array(ids.map { .string(tokenizer.decode([$0])) })),
+      (
+        "views",
+        .array(
+          views.map { view in
+            [
+              "lens": .string(view.lens), "run": .string(view.run),
+              "layers": .array(
+                zip(view.grid.sites, view.grid.cells).map { site, cells in
+                  [
+                    "site": .string(site.name),
+                    "layer": site.block.map { JSONValue($0) } ?? .null,
+                    "cells": .array(cells.map { .object($0.json(tokenizer)) }),
+                  ]
+                }),
+            ]
+          })
+      ),
+    ])
+  }
+}

@@ -1,0 +1,59 @@
+import SextantGeneration
+import SextantModels
+import SextantReport
+
+/// How tokens and sites are written in grids.
+enum LensText {
+  /// A token's text where spaces and ends of lines can be seen, and nothing acts on a terminal.
+  static func shown(_ text: String) -> String {
+    var shown = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case " ": shown.append("\u{B7}")
+      case "\n": shown.append("\u{23CE}")
+      case "\t": shown.append("\u{21E5}")
+      default:
+        let isControl = [.control, .format, .privateUse, .unassigned]
+          .contains(scalar.properties.generalCategory)
+        shown.append(isControl ? "\u{FFFD}" : scalar)
+      }
+    }
+    return String(shown)
+  }
+
+  /// A site in a row's head: `embedding`, or the block's number.
+  static func label(_ site: Site) -> String {
+    site.block.map { "block \($0)" } ?? site.name
+  }
+}
+
+/// What colours of a grid stand for.
+enum LensMeasure: String, CaseIterable {
+  case probability, entropy, ce, kl
+
+  /// The measure of a cell; nil where there is none.
+  func value(_ cell: LensCell) -> Double? {
+    switch self {
+    case .probability: cell.guesses.first?.probability
+    case .entropy: cell.entropy
+    case .ce: cell.crossEntropy
+    case .kl: cell.divergence
+    }
+  }
+
+  /// The colours over the cells of a grid.
+  func scale(_ cells: [[LensCell]]) -> ColourScale {
+    let largest = cells.joined().compactMap(value).filter(\.isFinite).max() ?? 1
+    return .sequential(0...(self == .probability ? 1 : max(largest, 1e-6)))
+  }
+
+  /// The measure in words.
+  var title: String {
+    switch self {
+    case .probability: "probability of the likeliest token"
+    case .entropy: "entropy, nats"
+    case .ce: "cross-entropy of the next token, nats"
+    case .kl: "divergence from the model, nats"
+    }
+  }
+}
