@@ -42,6 +42,9 @@ struct LensEval: ParsableCommand {
   @OptionGroup var printing: OutputOptions
 
   func run() throws {
+    let folder = try output.map { path throws(FormatError) in
+      try ResultFolder(path, replacing: force, holding: ["metrics.json", "depth.svg"])
+    }
     let open = try model.open()
     let tokenizer = try open.textTokenizer()
     let lenses = try LensNames.lenses(lens)
@@ -52,14 +55,13 @@ struct LensEval: ParsableCommand {
       allowsModelMismatch: allowModelMismatch
     ) { progress.update($0, $1) }
     progress.clear()
-    if let output { try write(evaluation, open, to: output) }
+    if let folder { try write(evaluation, open, to: folder) }
     report(evaluation, open).print(asJSON: printing.json)
   }
 
   private func write(
-    _ evaluation: LensEvaluation, _ open: OpenModel, to folder: String
+    _ evaluation: LensEvaluation, _ open: OpenModel, to folder: ResultFolder
   ) throws(FormatError) {
-    let folder = try ResultFolder(folder, replacing: force)
     let chart = LensFigures.depth(
       evaluation,
       model: "\(open.model.description.architecture) of width \(open.model.description.width), "

@@ -80,9 +80,9 @@ struct LensShow: ParsableCommand {
     let tokenizer = try open.textTokenizer()
     let ids = tokenizer.encode(try prompt.text())
     let applied = try steering.load(for: open)
-    guard applied.reporters.isEmpty else {
+    guard applied.reporters.isEmpty, applied.erasers.isEmpty, applied.watchers.isEmpty else {
       throw FormatError(
-        .usageOption, at: .option("--apply"), found: applied.reporters[0].kind,
+        .usageOption, at: .option("--apply"), found: "an artifact that does not steer",
         expected: "steering vectors; lenses go with --lens")
     }
     let lenses = lens.isEmpty ? [.logit] : [.logit] + (try LensNames.lenses(lens))
@@ -119,12 +119,17 @@ struct LensShow: ParsableCommand {
           allowsModelMismatch: steering.allowModelMismatch)
         let run =
           steered
-          ? "steered by " + vectors.map { printable($0.file.path) }.joined(separator: ", ")
+          ? "steered by " + vectors.map { Self.name(of: $0.file) }.joined(separator: ", ")
           : "as it is"
         views.append(LensPage.View(lens: lens.name, run: run, grid: grid))
       }
     }
     return views
+  }
+
+  /// A file's name without its folders, and its strength.
+  private static func name(of file: AppliedFile) -> String {
+    printable(String(file.path.split(separator: "/").last ?? "")) + " × \(file.strength)"
   }
 
   private func range(of ids: [Int]) -> Range<Int> {

@@ -40,7 +40,7 @@ struct ProbeEval: ParsableCommand {
 
   func run() throws {
     let folder = try output.map { path throws(FormatError) in
-      try ResultFolder(path, replacing: force)
+      try ResultFolder(path, replacing: force, holding: ResultFolder.measurement)
     }
     let open = try model.open()
     let file = try Probe(reading: probe.path)

@@ -81,7 +81,7 @@ struct ProbeTransfer: ParsableCommand {
 
   func run() throws {
     let folder = try output.map { path throws(FormatError) in
-      try ResultFolder(path, replacing: force)
+      try ResultFolder(path, replacing: force, holding: ResultFolder.measurement)
     }
     let open = try model.open()
     let sites = try open.model.description.sites(
