@@ -26,12 +26,7 @@ struct Sextant: ParsableCommand {
     version: ToolVersion.current,
     subcommands: [
       Convert.self, Inspect.self, Verify.self, Generate.self, Capture.self, Steer.self,
-<<<<<<< HEAD
-      ProbeCommand.self, Bench.self,
-=======
-      LensCommand.self,
-      Bench.self,
->>>>>>> 5dcf761 (Lenses: format pages, schemas, fixtures, evaluation, commands lens train and lens eval)
+      LensCommand.self, ProbeCommand.self, Bench.self,
       StateCommand.self, MomentsCommand.self, Drift.self,
       Clean.self, Demo.self,
     ])

@@ -81,7 +81,6 @@ enum Samples {
       ("blocks.2.state.ssm", floats([2, 3])),
     ])
 
-<<<<<<< HEAD
   static let heads = SiteReference(
     name: "blocks.0.state.wkv", shape: [2, 3, 2], axes: ["head", "key", "value"])
 
@@ -118,7 +117,8 @@ enum Samples {
     training: .init(
       label: "label", positions: .last, pooling: .mean, data: ["records": 9], seed: 0),
     statistics: JSONObject()
-=======
+  ).artifact
+
   static let embedding = SiteReference(name: "embedding", shape: [4], axes: ["channel"])
 
   static let lens = Lens(
@@ -135,17 +135,13 @@ enum Samples {
     model: model, sites: [residual], step: 7, options: ["loss": "kl"], data: ["documents": 2],
     memories: ["momentum"],
     values: [0, 30].map { [Translator(weight: floats([4, 4], from: $0), bias: floats([4]))] }
->>>>>>> 5dcf761 (Lenses: format pages, schemas, fixtures, evaluation, commands lens train and lens eval)
   ).artifact
 
   static let all = [
     "steering": steering, "moments": moments, "state": saved, "difference of states": difference,
     "capture": capture,
-<<<<<<< HEAD
-    "capture of one prompt": captureOfOnePrompt, "probes": probes, "eraser": eraser,
-=======
-    "capture of one prompt": captureOfOnePrompt, "lens": lens, "lens checkpoint": lensCheckpoint,
->>>>>>> 5dcf761 (Lenses: format pages, schemas, fixtures, evaluation, commands lens train and lens eval)
+    "capture of one prompt": captureOfOnePrompt, "probes": probes, "eraser": eraser, "lens": lens,
+    "lens checkpoint": lensCheckpoint,
   ]
   static let names = all.keys.sorted()
 
