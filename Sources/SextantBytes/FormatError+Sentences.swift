@@ -389,8 +389,7 @@ extension FormatError.Code {
     case .artifactRetrain: "Check that model and data are the ones recorded."
     case .exportFormat: "See `sextant export --help` for the formats."
     case .exportInexpressible: "Export to a format that can express it."
-    case .foreignLayout:
-      "Check which tool made the file: see formats/README.md for those that are read."
+    case .foreignLayout: "Check which tool made the file; formats/README.md lists what is read."
     case .foreignLayer: "Check that the file was made for this model."
     case .foreignConvention:
       "Name the tool that made it: --layer-convention repeng, llama-generator or llama-apply."

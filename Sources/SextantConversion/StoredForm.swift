@@ -65,6 +65,9 @@ struct StoredForm {
   /// Whether the elements stand in the file as the architecture wants them.
   var isPlain: Bool { steps.isEmpty && source.part == nil }
 
+  /// Whether elements move or change on the way.
+  var movesElements: Bool { !steps.isEmpty }
+
   /// Whether elements are computed, which takes f32.
   var computes: Bool {
     steps.contains { if case .negativeExponential = $0 { true } else { false } }

@@ -25,6 +25,9 @@ public protocol Tokenizer: Sendable {
   /// can be told that they are one.
   var addsLeadingSpace: Bool { get }
 
+  /// Whether a text is cut from left to right, each time by the longest token that fits.
+  var takesLongestTokens: Bool { get }
+
   /// The ids of a text. Special tokens spelled out in the text become their ids, where the format
   /// looks for them.
   func encode(_ text: String) -> [Int]
@@ -44,6 +47,9 @@ public protocol Tokenizer: Sendable {
 extension Tokenizer {
   /// Most formats add nothing.
   public var addsLeadingSpace: Bool { false }
+
+  /// Most formats merge pairs.
+  public var takesLongestTokens: Bool { false }
 
   /// The text of ids, special tokens included; ids without a token are passed over.
   ///

@@ -167,10 +167,12 @@ import Testing
     #expect(
       refusal(.modelArchitecture, [RawGGUF.entry("general.architecture", "gemma")])?.found
         == "general.architecture \"gemma\"")
-    #expect(refusal(.modelConfiguration, [llama])?.found == "no llama.attention.head_count")
+    #expect(refusal(.modelConfiguration, [llama])?.found == "no llama.embedding_length")
     let heads = [
       llama, RawGGUF.entry("llama.attention.head_count", 1),
-      RawGGUF.entry("llama.embedding_length", 2),
+      RawGGUF.entry("llama.embedding_length", 2), RawGGUF.entry("llama.block_count", 1),
+      RawGGUF.entry("llama.feed_forward_length", 2),
+      RawGGUF.entry("llama.attention.layer_norm_rms_epsilon", f32: 1e-5),
     ]
     for (key, value) in [("expert_count", 8), ("rope.dimension_count", 1)] as [(String, UInt32)] {
       let found = refusal(.modelConfiguration, heads + [RawGGUF.entry("llama.\(key)", value)])?
@@ -240,7 +242,7 @@ import Testing
       let path = try demo(values)
       #expect(expectRefusal(code) { try Conversion(path, options: options) }?.file == path)
     }
-    try refusal(.tokenizerUnsupported, tokenizerValues(pre: "llama-bpe"))
+    try refusal(.tokenizerUnsupported, tokenizerValues(pre: "deepseek-llm"))
     try refusal(.tokenizerUnsupported, [RawGGUF.entry("tokenizer.ggml.model", "llama")])
     try refusal(
       .tokenizerInvalid,

@@ -91,6 +91,29 @@ public final class GGUFFile: Checkpoint {
     return integers
   }
 
+  /// The elements of an array of 32-bit numbers; nil where it is of another type.
+  ///
+  /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.
+  public func numbers(of array: GGUFArray) throws(FormatError) -> [Double]? {
+    guard array.elementType == .float32 else { return nil }
+    var cursor = GGUFCursor(file, at: array.offset)
+    var numbers: [Double] = []
+    numbers.reserveCapacity(array.count)
+    for _ in 0..<array.count {
+      if case .number(let value) = try cursor.value(.float32) { numbers.append(value) }
+    }
+    return numbers
+  }
+
+  /// The elements of an array of bytes; nil where it is of another type.
+  ///
+  /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.
+  public func bytes(of array: GGUFArray) throws(FormatError) -> [UInt8]? {
+    guard array.elementType == .uint8 else { return nil }
+    var cursor = GGUFCursor(file, at: array.offset)
+    return Array(try cursor.bytes(array.count))
+  }
+
   // MARK: Elements
 
   /// Hands over the elements of one tensor in pieces of at most 4 MiB.

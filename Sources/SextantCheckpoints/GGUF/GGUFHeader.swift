@@ -226,7 +226,7 @@ struct GGUFHeader {
 
 extension GGUFValue {
   /// The value for a message or a listing.
-  var description: String {
+  public var description: String {
     switch self {
     case .integer(let value): "\(value)"
     case .number(let value): "\(value)"

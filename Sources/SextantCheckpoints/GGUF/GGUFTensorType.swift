@@ -65,6 +65,17 @@ enum GGUFTensorType: UInt32, CaseIterable, Sendable {
     }
   }
 
+  /// The type that stores elements of a type as they are; nil where the format has none.
+  init?(storing type: DataType) {
+    switch type {
+    case .f32: self = .f32
+    case .f16: self = .f16
+    case .bf16: self = .bf16
+    case .q8: self = .q8v0  // the same blocks
+    default: return nil
+    }
+  }
+
   /// Whether elements are stored in blocks and have to be computed.
   var isQuantised: Bool { blockElements > 1 }
 

@@ -5,8 +5,17 @@ import SextantTensor
 ///
 /// Equal contents give equal bytes: members are named as PyTorch names them, in one folder called
 /// `archive`, without times, and storages start at multiples of 64.
-public struct PyTorchWriter: Sendable {
-  private var tensors: [(name: String, value: Tensor)] = []
+public struct PyTorchWriter {
+  @safe
+  private struct Entry {
+    var name: String
+    var dataType: DataType
+    var shape: [Int]
+    var byteCount: Int
+    var source: SafetensorsWriter.Source
+  }
+
+  private var tensors: [Entry] = []
 
   /// A file without tensors.
   public init() {}
@@ -14,7 +23,28 @@ public struct PyTorchWriter: Sendable {
   /// Adds a tensor, after those that were added before.
   ///
   /// Names and types are checked when the file is made.
-  public mutating func add(_ name: String, _ tensor: Tensor) { tensors.append((name, tensor)) }
+  public mutating func add(_ name: String, _ tensor: Tensor) {
+    unsafe tensors.append(
+      Entry(
+        name: name, dataType: tensor.dataType, shape: tensor.shape,
+        byteCount: tensor.count * tensor.dataType.byteWidth,
+        source: { sink throws(FormatError) in unsafe try tensor.withUnsafeBytes(sink) }))
+  }
+
+  /// Adds a tensor whose elements `source` streams, row-major and little-endian.
+  ///
+  /// - Throws: `pth.tensor.kind` for an impossible shape.
+  public mutating func add(
+    _ name: String, _ dataType: DataType, shape: [Int], source: @escaping SafetensorsWriter.Source
+  ) throws(FormatError) {
+    guard let byteCount = dataType.byteCount(shape: shape) else {
+      throw FormatError(
+        .pytorchTensorKind, at: .tensor(name), found: "\(dataType.rawValue) \(shape)",
+        expected: "non-negative dimensions and less than 2^63 bytes")
+    }
+    unsafe tensors.append(
+      Entry(name: name, dataType: dataType, shape: shape, byteCount: byteCount, source: source))
+  }
 
   /// Writes the file to `destination`, which is absent or complete at any time.
   ///
@@ -27,9 +57,8 @@ public struct PyTorchWriter: Sendable {
     try zip.add("archive/data.pkl", pickle)
     try zip.add("archive/byteorder", Array("little".utf8))
     for (place, tensor) in tensors.enumerated() {
-      try unsafe tensor.value.withUnsafeBytes { bytes throws(FormatError) in
-        unsafe try zip.add("archive/data/\(place)", bytes)
-      }
+      try unsafe zip.add(
+        "archive/data/\(place)", byteCount: tensor.byteCount, source: tensor.source)
     }
     try zip.add("archive/version", Array("3\n".utf8))
     try zip.finish()
@@ -52,17 +81,18 @@ public struct PyTorchWriter: Sendable {
           .pytorchKey, file: file, at: .tensor(tensor.name), found: flaw,
           expected: "1 to \(TensorName.byteLimit) bytes, no control characters, no path")
       }
-      guard let storage = PickleGlobal.storageName(of: tensor.value.dataType),
-        tensor.value.shape.count <= PickleMachine.rankLimit
+      guard let storage = PickleGlobal.storageName(of: tensor.dataType),
+        tensor.shape.count <= PickleMachine.rankLimit
       else {
         throw FormatError(
           .pytorchTensorKind, file: file, at: .tensor(tensor.name),
-          found: "\(tensor.value.dataType.rawValue) \(tensor.value.shape)",
+          found: "\(tensor.dataType.rawValue) \(tensor.shape)",
           expected: "a type that PyTorch has, at most \(PickleMachine.rankLimit) dimensions")
       }
       pickle.add(
-        tensor.name, storage: storage, key: "\(place)", count: tensor.value.count,
-        shape: tensor.value.shape)
+        tensor.name, storage: storage, key: "\(place)",
+        count: Shape.elementCount(tensor.shape) ?? 0,
+        shape: tensor.shape)
     }
     return pickle.finish()
   }

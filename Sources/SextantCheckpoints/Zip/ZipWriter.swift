@@ -10,6 +10,7 @@ struct ZipWriter {
   private static let (wordLimit, shortLimit) = (0xFFFF_FFFF, 0xFFFF)
   private static let alignment = 64
   private static let headerByteCount = 30
+  private static let checksumOffset = 14
 
   /// An archive in a file that holds nothing yet.
   init(_ file: FilePublisher) {
@@ -31,16 +32,27 @@ struct ZipWriter {
   ///
   /// - Throws: `file.write`, `disk.full`.
   mutating func add(_ name: String, _ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+    try unsafe add(name, byteCount: bytes.count) { sink throws(FormatError) in
+      unsafe try sink(bytes)
+    }
+  }
+
+  /// Adds a member whose bytes `source` streams.
+  ///
+  /// - Throws: `pth.storage.size` when they are not as many as said; `file.write`, `disk.full`; what
+  ///   `source` throws.
+  mutating func add(
+    _ name: String, byteCount: Int, source: SafetensorsWriter.Source
+  ) throws(FormatError) {
     let offset = file.byteCount
-    var checksum = CRC32()
-    unsafe checksum.update(bytes)
-    let isLong = bytes.count >= Self.wordLimit
+    let isLong = byteCount >= Self.wordLimit
+    let sizes = number(byteCount, 8) + number(byteCount, 8)
     // Both records have flags, method, date and checksum in one row.
-    let common =
+    func common(_ checksum: CRC32) -> [UInt8] {
       number(0, 2) + number(0, 2) + number(0, 4) + number(Int(checksum.value), 4)
-      + number(isLong ? Self.wordLimit : bytes.count, 4)
-      + number(isLong ? Self.wordLimit : bytes.count, 4) + number(name.utf8.count, 2)
-    let sizes = number(bytes.count, 8) + number(bytes.count, 8)
+        + number(isLong ? Self.wordLimit : byteCount, 4)
+        + number(isLong ? Self.wordLimit : byteCount, 4) + number(name.utf8.count, 2)
+    }
 
     var extra = isLong ? number(ZipArchive.zip64Field, 2) + number(sizes.count, 2) + sizes : []
     let unpadded = offset + Self.headerByteCount + name.utf8.count + extra.count + 4
@@ -48,15 +60,28 @@ struct ZipWriter {
     extra += number(ZipArchive.paddingField, 2) + number(padding, 2)
     extra += [UInt8](repeating: UInt8(ascii: "Z"), count: padding)
     try file.append(
-      [0x50, 0x4B, 3, 4] + number(isLong ? 45 : 20, 2) + common + number(extra.count, 2)
+      [0x50, 0x4B, 3, 4] + number(isLong ? 45 : 20, 2) + common(CRC32()) + number(extra.count, 2)
         + Array(name.utf8) + extra)
-    unsafe try file.append(bytes)
+    let start = file.byteCount
+    var checksum = CRC32()
+    try unsafe source { piece throws(FormatError) in
+      unsafe checksum.update(piece)
+      if file.byteCount - start + piece.count <= byteCount { unsafe try file.append(piece) }
+    }
+    guard file.byteCount - start == byteCount else {
+      throw FormatError(
+        .pytorchStorageSize, file: file.destination, at: .tensor(name),
+        found: "\(file.byteCount - start) bytes", expected: "\(byteCount) bytes")
+    }
+    // The checksum stands before what it is of.
+    try file.write(number(Int(checksum.value), 4), at: offset + Self.checksumOffset)
 
     let isFar = offset >= Self.wordLimit
     let wide = (isLong ? sizes : []) + (isFar ? number(offset, 8) : [])
     let field =
       wide.isEmpty ? [] : number(ZipArchive.zip64Field, 2) + number(wide.count, 2) + wide
-    directory += [0x50, 0x4B, 1, 2] + number(20, 2) + number(wide.isEmpty ? 20 : 45, 2) + common
+    directory += [0x50, 0x4B, 1, 2] + number(20, 2) + number(wide.isEmpty ? 20 : 45, 2)
+    directory += common(checksum)
     directory += number(field.count, 2) + number(0, 10)
     directory += number(isFar ? Self.wordLimit : offset, 4) + Array(name.utf8) + field
     memberCount += 1

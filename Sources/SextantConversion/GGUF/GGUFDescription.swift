@@ -2,10 +2,7 @@ import SextantBytes
 import SextantCheckpoints
 
 /// What a GGUF file says of its model, in the words of the formats that the rest of the program
-/// reads: a published `config.json` and a `tokenizer.json`.
-///
-/// Architectures and tokenizers so know nothing of GGUF but the names of tensors, which are a
-/// dialect like any other.
+/// reads: a published `config.json` and a tokenizer's file.
 struct GGUFDescription {
   private let file: GGUFFile
 
@@ -17,62 +14,91 @@ struct GGUFDescription {
     self.file = file
   }
 
-  private static let architectureKey = "general.architecture"
+  static let architectureKey = "general.architecture"
 
   /// The configuration as transformers publishes it.
   ///
   /// - Throws: `model.architecture` for models that have none here, `model.config`.
   func configuration() throws(FormatError) -> JSONNode {
     let name = try string(Self.architectureKey)
-    let configuration: JSONObject
-    switch name {
-    case "llama": configuration = try llama()
-    case "mamba": configuration = try mamba()
-    default:
+    guard let family = GGUFFamily.all.first(where: { $0.name == name }) else {
       throw FormatError(
         .modelArchitecture, file: file.path, found: "\(Self.architectureKey) \"\(name)\"",
-        expected: "llama or mamba", remedy: "Give the model's config.json with --config.")
+        expected: GGUFFamily.names, remedy: "Give the model's config.json with --config.")
     }
-    return JSONNode(.object(configuration), code: .modelConfiguration, file: file.path)
+    var result = JSONObject(family.fixed.map { ($0.member, $0.value) })
+    for (key, value) in family.required {
+      let key = "\(name).\(key)"
+      guard file.values[key] == nil || file.values[key] == value else {
+        throw refusal(found(key), expected: value.description)
+      }
+    }
+    for (key, member) in family.integers {
+      result[member] = .integer(try integer("\(name).\(key)"))
+    }
+    for (key, member) in family.numbers {
+      result[member] = .number(try number("\(name).\(key)"))
+    }
+    for (key, member) in family.booleans {
+      result[member] = .boolean(try boolean("\(name).\(key)"))
+    }
+    result["vocab_size"] = .integer(try vocabularySize())
+    if let tied = family.tied { result[tied] = .boolean(!has("output.weight")) }
+    switch family.special {
+    case .none: break
+    case .headsOfInnerWidth: try addHeads(name, to: &result)
+    case .rotation: try addRotation(name, to: &result)
+    case .partialRotation: try addPartialRotation(name, to: &result)
+    }
+    return JSONNode(.object(result), code: .modelConfiguration, file: file.path)
   }
 
-  /// A `tokenizer.json`; nil where the file has no tokenizer.
+  /// The tokenizer's file; nil where the file has no tokenizer.
   ///
   /// - Throws: `tokenizer.unsupported`, `tokenizer.invalid`.
-  func tokenizer() throws(FormatError) -> [UInt8]? {
-    guard file.values["tokenizer.ggml.model"] != nil else { return nil }
-    return try GGUFTokenizer(file).json().canonicalBytes
+  func tokenizer() throws(FormatError) -> [UInt8]? { try GGUFTokenizer(file).content() }
+
+  // MARK: Parts that are no table
+
+  private func addHeads(_ name: String, to result: inout JSONObject) throws(FormatError) {
+    let inner = try integer("\(name).ssm.inner_size")
+    let width = try integer("\(name).embedding_length")
+    let heads = try integer("\(name).ssm.time_step_rank")
+    guard heads > 0, inner % heads == 0, width > 0, inner % width == 0 else {
+      throw refusal(
+        "an inner width of \(inner)", expected: "a multiple of \(heads) heads and of \(width)")
+    }
+    result["head_dim"] = .integer(inner / heads)
+    result["expand"] = .integer(inner / width)
   }
 
-  // MARK: Architectures
+  private func addRotation(_ name: String, to result: inout JSONObject) throws(FormatError) {
+    let heads = try integer("\(name).attention.head_count")
+    let width = try integer("\(name).embedding_length")
+    let headWidth = try optionalInteger("\(name).attention.key_length") ?? width / max(heads, 1)
+    try require("\(name).attention.value_length", headWidth)
+    try require("\(name).rope.dimension_count", headWidth)
+    let keyHeads = try optionalInteger("\(name).attention.head_count_kv") ?? heads
+    result["head_dim"] = .integer(headWidth)
+    result["num_key_value_heads"] = .integer(keyHeads)
+    result["rope_theta"] = .number(try optionalNumber("\(name).rope.freq_base") ?? 10_000)
+    result["rope_scaling"] = try ropeScaling("\(name).rope.scaling")
+    result["attention_bias"] = .boolean(has("blk.0.attn_q.bias"))
+    result["mlp_bias"] = .boolean(has("blk.0.ffn_up.bias"))
+  }
 
-  private func llama() throws(FormatError) -> JSONObject {
-    let heads = try integer("llama.attention.head_count")
-    let width = try integer("llama.embedding_length")
-    let headWidth = try optionalInteger("llama.attention.key_length") ?? width / max(heads, 1)
-    // What the architecture can't do, or what would have to be guessed.
-    try require("llama.attention.value_length", headWidth)
-    try require("llama.rope.dimension_count", headWidth)
-    try require("llama.attention.sliding_window", 0)
-    try require("llama.expert_count", 0)
-    return JSONObject([
-      ("model_type", "llama"), ("hidden_size", .integer(width)),
-      ("num_hidden_layers", .integer(try integer("llama.block_count"))),
-      ("vocab_size", .integer(try vocabularySize())),
-      ("intermediate_size", .integer(try integer("llama.feed_forward_length"))),
-      ("num_attention_heads", .integer(heads)),
-      (
-        "num_key_value_heads",
-        .integer(try optionalInteger("llama.attention.head_count_kv") ?? heads)
-      ),
-      ("head_dim", .integer(headWidth)),
-      ("rms_norm_eps", .number(try number("llama.attention.layer_norm_rms_epsilon"))),
-      ("rope_theta", .number(try optionalNumber("llama.rope.freq_base") ?? 10_000)),
-      ("rope_scaling", try ropeScaling("llama.rope.scaling")),
-      ("attention_bias", .boolean(has("blk.0.attn_q.bias"))),
-      ("mlp_bias", .boolean(has("blk.0.ffn_up.bias"))),
-      ("tie_word_embeddings", .boolean(!has("output.weight"))),
-    ])
+  private func addPartialRotation(
+    _ name: String, to result: inout JSONObject
+  ) throws(FormatError) {
+    let heads = try integer("\(name).attention.head_count")
+    let width = try integer("\(name).embedding_length")
+    let rotated = try integer("\(name).rope.dimension_count")
+    guard heads > 0, width % heads == 0, (1...(width / heads)).contains(rotated) else {
+      throw refusal("\(rotated) rotated channels", expected: "at most the width of a head")
+    }
+    result["rotary_pct"] = .number(Double(rotated) / Double(width / heads))
+    result["rotary_emb_base"] = .number(try optionalNumber("\(name).rope.freq_base") ?? 10_000)
+    result["rope_scaling"] = try ropeScaling("\(name).rope.scaling")
   }
 
   private func ropeScaling(_ prefix: String) throws(FormatError) -> JSONValue {
@@ -81,24 +107,6 @@ struct GGUFDescription {
       throw refusal("another \(prefix).type", expected: "none or linear")
     }
     return ["rope_type": "linear", "factor": .number(try number("\(prefix).factor"))]
-  }
-
-  private func mamba() throws(FormatError) -> JSONObject {
-    if let value = file.values["mamba.ssm.dt_b_c_rms"], value != .boolean(false) {
-      throw refusal("mamba.ssm.dt_b_c_rms", expected: "no norms of delta, B and C")
-    }
-    return JSONObject([
-      ("model_type", "mamba"), ("hidden_size", .integer(try integer("mamba.embedding_length"))),
-      ("num_hidden_layers", .integer(try integer("mamba.block_count"))),
-      ("vocab_size", .integer(try vocabularySize())),
-      ("intermediate_size", .integer(try integer("mamba.ssm.inner_size"))),
-      ("state_size", .integer(try integer("mamba.ssm.state_size"))),
-      ("time_step_rank", .integer(try integer("mamba.ssm.time_step_rank"))),
-      ("conv_kernel", .integer(try integer("mamba.ssm.conv_kernel"))),
-      ("layer_norm_epsilon", .number(try number("mamba.attention.layer_norm_rms_epsilon"))),
-      ("use_conv_bias", .boolean(has("blk.0.ssm_conv1d.bias"))),
-      ("tie_word_embeddings", .boolean(!has("output.weight"))),
-    ])
   }
 
   // MARK: Values
@@ -116,6 +124,13 @@ struct GGUFDescription {
   private func string(_ key: String) throws(FormatError) -> String {
     guard case .string(let value)? = file.values[key] else {
       throw refusal(found(key), expected: "a string")
+    }
+    return value
+  }
+
+  private func boolean(_ key: String) throws(FormatError) -> Bool {
+    guard case .boolean(let value)? = file.values[key] else {
+      throw refusal(found(key), expected: "true or false")
     }
     return value
   }

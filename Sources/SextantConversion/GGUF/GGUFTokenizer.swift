@@ -1,11 +1,11 @@
 import SextantBytes
 import SextantCheckpoints
 
-/// The tokenizer in a GGUF file's metadata, as the `tokenizer.json` that it was made from.
+/// The tokenizer in a GGUF file's metadata, as the file that it was made from.
 ///
-/// The format names the pattern that splits a text into words (`tokenizer.ggml.pre`) and does not
-/// spell it; names whose pattern is not certain refuse. Normalizers and the flags of added tokens
-/// beyond their kind are lost in the format.
+/// Files that we wrote hold that file itself. Others name the pattern that splits a text into words
+/// (`tokenizer.ggml.pre`) and do not spell it; names whose pattern is not certain refuse. Normalizers
+/// and the flags of added tokens beyond their kind are lost in the format.
 struct GGUFTokenizer {
   private let file: GGUFFile
 
@@ -13,29 +13,78 @@ struct GGUFTokenizer {
     self.file = file
   }
 
-  /// Patterns that are GPT-2's, and those that cut out single digits before it.
-  private static let plainNames = ["gpt-2", "phi-2", "mpt", "olmo"]
-  private static let digitNames = ["smollm", "starcoder", "refact", "command-r", "codeshell"]
+  /// The key of the tokenizer's file, an array of bytes.
+  static let fileKey = "sextant.tokenizer"
+
+  /// A pattern by which text is split, as the format names it and a `tokenizer.json` spells it.
+  struct Pattern {
+    /// Its names; the first is the one to write.
+    let names: [String]
+    /// The pre-tokenizers.
+    let steps: [JSONValue]
+    /// Whether a word that is a token is not merged.
+    var ignoresMerges = false
+  }
+
+  /// The patterns that are certain: GPT-2's, the same behind a cut at single digits, Llama 3's.
+  static let patterns = [
+    Pattern(names: ["gpt-2", "phi-2", "mpt", "olmo"], steps: [byteLevel()]),
+    Pattern(
+      names: ["smollm", "starcoder", "refact", "command-r", "codeshell"],
+      steps: [["type": "Digits", "individual_digits": true], byteLevel()]),
+    Pattern(
+      names: ["llama-bpe", "llama3", "llama-v3"],
+      steps: [
+        [
+          "type": "Split", "pattern": ["Regex": .string(llama3)], "behavior": "Isolated",
+          "invert": false,
+        ], byteLevel(usesRegex: false),
+      ], ignoresMerges: true),
+  ]
+
+  private static let llama3 =
+    #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"#
+    + #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+
+  static func byteLevel(usesRegex: Bool = true, prefixSpace: Bool = false) -> JSONValue {
+    [
+      "type": "ByteLevel", "add_prefix_space": .boolean(prefixSpace), "trim_offsets": true,
+      "use_regex": .boolean(usesRegex),
+    ]
+  }
 
   /// Kinds of tokens, by the format's numbers: a word or part of one, one that takes no part in
   /// merging and stands for itself, one that controls, and one that only fills a gap.
-  private enum Kind: Int64 {
+  enum Kind: Int64 {
     case normal = 1
     case unknown = 2
     case control = 3
     case userDefined = 4
     case unused = 5
+    case byte = 6
   }
 
-  /// The root object.
+  /// The tokenizer's file; nil where there is no tokenizer.
   ///
   /// - Throws: `tokenizer.unsupported`, `tokenizer.invalid`.
-  func json() throws(FormatError) -> JSONValue {
-    let model = try string("model")
-    guard model == "gpt2" else {
-      throw unsupported("tokenizer.ggml.model \"\(model)\"", expected: "\"gpt2\"")
+  func content() throws(FormatError) -> [UInt8]? {
+    if case .array(let array)? = file.values[Self.fileKey], let own = try file.bytes(of: array) {
+      return own
     }
-    let steps = try preTokenizer()
+    guard file.values["tokenizer.ggml.model"] != nil else { return nil }
+    switch try string("model") {
+    case "none", "no_vocab": return nil
+    case "gpt2": return try json().canonicalBytes
+    case "rwkv": return try worldVocabulary()
+    case let model:
+      throw unsupported("tokenizer.ggml.model \"\(model)\"", expected: "\"gpt2\" or \"rwkv\"")
+    }
+  }
+
+  // MARK: Byte-level byte pairs
+
+  private func json() throws(FormatError) -> JSONValue {
+    let (steps, ignoresMerges) = try preTokenizer()
     let tokens = try strings("tokens")
     let kinds = try self.kinds(tokens.count)
     var vocabulary: [(String, JSONValue)] = []
@@ -46,7 +95,8 @@ struct GGUFTokenizer {
       case .unknown, .control: added.append(addedToken(token, id, isSpecial: true))
       case .userDefined: added.append(addedToken(token, id, isSpecial: false))
       case .unused: break
-      case nil: throw invalid("token \(id) of type \(number)", expected: "a type from 1 to 5")
+      case nil, .byte:
+        throw invalid("token \(id) of type \(number)", expected: "a type from 1 to 5")
       }
     }
     let words = JSONObject(vocabulary)
@@ -57,32 +107,26 @@ struct GGUFTokenizer {
       "version": "1.0", "truncation": nil, "padding": nil, "added_tokens": .array(added),
       "normalizer": nil,
       "pre_tokenizer": ["type": "Sequence", "pretokenizers": .array(steps)],
-      "post_processor": nil, "decoder": Self.byteLevel(prefixSpace: false),
+      "post_processor": nil, "decoder": Self.byteLevel(),
       "model": [
-        "type": "BPE", "vocab": .object(words),
+        "type": "BPE", "ignore_merges": .boolean(ignoresMerges), "vocab": .object(words),
         "merges": .array(try strings("merges").map { .string($0) }),
       ],
     ]
   }
 
-  private func preTokenizer() throws(FormatError) -> [JSONValue] {
+  private func preTokenizer() throws(FormatError) -> (steps: [JSONValue], ignoresMerges: Bool) {
     let name = file.values["tokenizer.ggml.pre"] == nil ? "default" : try string("pre")
-    let addsSpace = file.values["tokenizer.ggml.add_space_prefix"] == .boolean(true)
-    let last = Self.byteLevel(prefixSpace: addsSpace)
-    if Self.plainNames.contains(name) { return [last] }
-    if Self.digitNames.contains(name) {
-      return [["type": "Digits", "individual_digits": true], last]
+    guard let pattern = Self.patterns.first(where: { $0.names.contains(name) }) else {
+      let known = Self.patterns.flatMap(\.names).joined(separator: ", ")
+      throw unsupported("tokenizer.ggml.pre \"\(name)\"", expected: "one of \(known)")
     }
-    throw unsupported(
-      "tokenizer.ggml.pre \"\(name)\"",
-      expected: "one of \((Self.plainNames + Self.digitNames).joined(separator: ", "))")
-  }
-
-  private static func byteLevel(prefixSpace: Bool) -> JSONValue {
-    [
-      "type": "ByteLevel", "add_prefix_space": .boolean(prefixSpace), "trim_offsets": true,
-      "use_regex": true,
-    ]
+    var steps = pattern.steps
+    if file.values["tokenizer.ggml.add_space_prefix"] == .boolean(true) {
+      steps[steps.count - 1] = Self.byteLevel(
+        usesRegex: !pattern.ignoresMerges, prefixSpace: true)
+    }
+    return (steps, pattern.ignoresMerges)
   }
 
   private func addedToken(_ content: String, _ id: Int, isSpecial: Bool) -> JSONValue {
@@ -90,6 +134,24 @@ struct GGUFTokenizer {
       "id": .integer(Int64(id)), "content": .string(content), "special": .boolean(isSpecial),
       "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
     ]
+  }
+
+  // MARK: RWKV
+
+  /// The lines of an RWKV vocabulary: each token as a literal of bytes.
+  private func worldVocabulary() throws(FormatError) -> [UInt8] {
+    let tokens = try strings("tokens")
+    let kinds = try self.kinds(tokens.count)
+    var lines: [UInt8] = []
+    for (id, (token, kind)) in zip(tokens, kinds).enumerated()
+    where kind == Kind.normal.rawValue {
+      guard let bytes = RWKVToken.bytes(of: token), !bytes.isEmpty else {
+        throw invalid("token \(id), \"\(token)\"", expected: "bytes, with escapes as in Python")
+      }
+      let literal = bytes.map { RWKVToken.escape($0) }.joined()
+      lines += Array("\(id) b'\(literal)' \(bytes.count)\n".utf8)
+    }
+    return lines
   }
 
   // MARK: Values
@@ -128,5 +190,48 @@ struct GGUFTokenizer {
     FormatError(
       .tokenizerUnsupported, file: file.path, found: found, expected: expected,
       remedy: "Give the model's tokenizer.json with --tokenizer.")
+  }
+}
+
+/// The spelling of an RWKV token's bytes: visible ASCII stands for itself, other bytes as in Python.
+enum RWKVToken {
+  /// The spelling of a byte, inside single quotes too.
+  static func escape(_ byte: UInt8) -> String {
+    switch byte {
+    case UInt8(ascii: "\t"): return "\\t"
+    case UInt8(ascii: "\n"): return "\\n"
+    case UInt8(ascii: "\r"): return "\\r"
+    case UInt8(ascii: "\\"): return "\\\\"
+    case UInt8(ascii: "'"): return "\\'"
+    case 0x20...0x7E: return String(UnicodeScalar(byte))
+    default:
+      let digits = String(byte, radix: 16)
+      return "\\x" + (digits.count == 1 ? "0" : "") + digits
+    }
+  }
+
+  /// The bytes of a spelling; nil where an escape is none.
+  static func bytes(of text: String) -> [UInt8]? {
+    var bytes: [UInt8] = []
+    var rest = Array(text.utf8)[...]
+    while let byte = rest.popFirst() {
+      guard byte == UInt8(ascii: "\\") else {
+        bytes.append(byte)
+        continue
+      }
+      switch rest.popFirst() {
+      case UInt8(ascii: "t"): bytes.append(UInt8(ascii: "\t"))
+      case UInt8(ascii: "n"): bytes.append(UInt8(ascii: "\n"))
+      case UInt8(ascii: "r"): bytes.append(UInt8(ascii: "\r"))
+      case UInt8(ascii: "x"):
+        let digits = String(decoding: rest.prefix(2), as: UTF8.self)
+        guard digits.utf8.count == 2, let value = UInt8(digits, radix: 16) else { return nil }
+        bytes.append(value)
+        rest = rest.dropFirst(2)
+      case let other?: bytes.append(other)
+      case nil: return nil
+      }
+    }
+    return bytes
   }
 }

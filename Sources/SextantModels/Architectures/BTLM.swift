@@ -193,7 +193,7 @@ public enum BTLM: Architecture {
     ) { canonical in
       switch canonical {
       case "embedding.weight": "transformer.wte.weight"
-      case "alibi.slopes": "transformer.relative_pe.slopes"
+      case "alibi.slopes": .init("transformer.relative_pe.slopes", form: .ones([1]))
       case "final_norm.weight": "transformer.ln_f.weight"
       case "final_norm.bias": "transformer.ln_f.bias"
       case "head.weight": "lm_head.weight"

@@ -44,6 +44,8 @@ struct RWKVWorld: TokenizerFormat {
 
   var endOfTextID: Int? { Self.endOfText }
 
+  var takesLongestTokens: Bool { true }
+
   func encode(_ text: String) -> [Int] {
     let bytes = Array(text.utf8)
     var ids: [Int] = []

@@ -41,6 +41,8 @@ struct RawBytes: TokenizerFormat {
 
   var endOfTextID: Int? { nil }
 
+  var takesLongestTokens: Bool { true }
+
   func encode(_ text: String) -> [Int] { text.utf8.map { Int($0) } }
 
   func bytes(of id: Int) -> [UInt8]? { UInt8(exactly: id).map { [$0] } }

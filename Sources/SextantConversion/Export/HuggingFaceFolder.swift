@@ -1,0 +1,131 @@
+import Glibc
+import SextantBytes
+import SextantCheckpoints
+import SextantModels
+import SextantTensor
+import SextantTokenizers
+
+extension ModelExport {
+  /// Writes a folder as transformers loads it; `config.json` comes last, so that a folder that has it
+  /// is complete.
+  ///
+  /// - Returns: the names of the files.
+  func writeFolder(
+    _ folder: String, _ meter: Meter, _ notes: inout [String]
+  ) throws(FormatError) -> [String] {
+    let shards = shards()
+    let isSharded = shards.count > 1
+    let names = shards.indices.map {
+      isSharded ? Self.shardName($0, of: shards.count) : "model.safetensors"
+    }
+    var side: [(name: String, bytes: [UInt8])] = []
+    if isSharded { side.append(("model.safetensors.index.json", index(shards, names))) }
+    side += try tokenizerFiles(&notes)
+    side.append(("config.json", try configuration()))
+
+    try makeFolder(folder)
+    if !options.replacing { try checkAbsent(names + side.map(\.name), in: folder) }
+    for (name, tensors) in zip(names, shards) {
+      try writer(tensors, meter).publish(to: "\(folder)/\(name)", replacing: options.replacing)
+    }
+    for (name, bytes) in side {
+      try FilePublisher.publish(bytes, to: "\(folder)/\(name)", replacing: options.replacing)
+    }
+    return names + side.map(\.name)
+  }
+
+  private func makeFolder(_ folder: String) throws(FormatError) {
+    guard mkdir(folder, 0o777) != 0, errno != EEXIST || !CheckpointSource.isFolder(folder) else {
+      return
+    }
+    throw FormatError(
+      .fileCreate, file: folder, found: String(cString: strerror(errno)),
+      expected: "a folder, or a path for a new one")
+  }
+
+  /// Refuses what is there already before anything is written.
+  private func checkAbsent(_ names: [String], in folder: String) throws(FormatError) {
+    for name in names { _ = try FilePublisher("\(folder)/\(name)") }
+    // A checkpoint of another name beside ours would make the folder ambiguous.
+    let others = ["model.safetensors", "model.safetensors.index.json"].filter {
+      !names.contains($0) && access("\(folder)/\($0)", F_OK) == 0
+    }
+    guard let other = others.first else { return }
+    throw FormatError(
+      .fileExists, file: "\(folder)/\(other)", found: "a file", expected: "a folder without weights"
+    )
+  }
+
+  // MARK: Weights
+
+  /// The tensors of each file: as many as fit, in the model's order.
+  private func shards() -> [[PublishedModel.Published]] {
+    var shards: [[PublishedModel.Published]] = [[]]
+    var size = 0
+    for tensor in model.tensors {
+      if size > 0, size + tensor.byteCount > options.shardByteLimit {
+        shards.append([])
+        size = 0
+      }
+      shards[shards.count - 1].append(tensor)
+      size += tensor.byteCount
+    }
+    return shards
+  }
+
+  private static func shardName(_ place: Int, of count: Int) -> String {
+    func padded(_ number: Int) -> String {
+      let digits = String(number)
+      return String(repeating: "0", count: max(0, 5 - digits.count)) + digits
+    }
+    return "model-\(padded(place + 1))-of-\(padded(count)).safetensors"
+  }
+
+  private func index(_ shards: [[PublishedModel.Published]], _ names: [String]) -> [UInt8] {
+    let map = zip(names, shards).flatMap { name, tensors in
+      tensors.map { ($0.name, JSONValue.string(name)) }
+    }
+    let total = model.tensors.reduce(0) { $0 + $1.byteCount }
+    let index: JSONValue = [
+      "metadata": ["total_size": .integer(Int64(total))], "weight_map": .object(JSONObject(map)),
+    ]
+    return index.canonicalBytes
+  }
+
+  // MARK: Side files
+
+  private func configuration() throws(FormatError) -> [UInt8] {
+    var object = try architecture.published(store.configuration, dialect: model.dialect.name)
+    let types = Set(model.tensors.map(\.dataType))
+    let name = types.contains(.bf16) ? "bfloat16" : types.contains(.f16) ? "float16" : "float32"
+    object["dtype"] = .string(name)
+    object["torch_dtype"] = .string(name)
+    if let end = try ModelTokenizer.load(from: store)?.endOfTextID {
+      object["eos_token_id"] = .integer(Int64(end))
+    }
+    return JSONValue.object(object).canonicalBytes
+  }
+
+  /// The tokenizer under the name that its format has there.
+  private func tokenizerFiles(
+    _ notes: inout [String]
+  ) throws(FormatError) -> [(name: String, bytes: [UInt8])] {
+    guard let bytes = try store.attachment(ModelTokenizer.attachmentName) else { return [] }
+    let tokenizer = try Tokenizers.load(bytes: bytes)
+    if bytes.first == UInt8(ascii: "{") {
+      guard !tokenizer.takesLongestTokens else {
+        notes.append("the tokenizer is of bytes, for which transformers has no file")
+        return []
+      }
+      var settings = JSONObject([("tokenizer_class", "PreTrainedTokenizerFast")])
+      if let end = tokenizer.endOfTextID, let token = tokenizer.token(end) {
+        settings["eos_token"] = .string(token)
+      }
+      return [
+        ("tokenizer.json", bytes),
+        ("tokenizer_config.json", JSONValue.object(settings).canonicalBytes),
+      ]
+    }
+    return [(tokenizer.takesLongestTokens ? "rwkv_vocab_v20230424.txt" : "tokenizer.model", bytes)]
+  }
+}

@@ -1,0 +1,287 @@
+import SextantBytes
+import SextantCheckpoints
+import SextantModels
+import SextantStore
+import SextantTensor
+import SextantTokenizers
+
+/// The formats of other programs that a model can be exported to.
+public enum ModelExportFormat: String, Sendable, CaseIterable {
+  /// A folder as transformers loads it: configuration, weights, tokenizer.
+  case huggingFace = "huggingface"
+  /// One file of weights.
+  case safetensors
+  /// A state dict.
+  case pytorch
+  /// One dataset for each tensor.
+  case hdf5
+  /// A model with its tokenizer, for llama.cpp.
+  case gguf
+
+  /// The format that a path's ending calls for; none calls for a folder.
+  public init?(path: String) {
+    let name = path.utf8.split(separator: UInt8(ascii: "/")).last.map { Substring($0) } ?? ""
+    guard let dot = name.lastIndex(of: "."), dot != name.startIndex else {
+      self = .huggingFace
+      return
+    }
+    switch name[dot...] {
+    case ".safetensors": self = .safetensors
+    case ".pth", ".pt", ".bin": self = .pytorch
+    case ".h5", ".hdf5": self = .hdf5
+    case ".gguf": self = .gguf
+    default: return nil
+    }
+  }
+}
+
+/// What an export is asked for.
+public struct ModelExportOptions: Sendable {
+  /// The type for matrices and embeddings; nil keeps those of the store.
+  public var dataType: DataType?
+  /// The naming, by its name here; nil takes the one that the format's usual readers want.
+  public var naming: String?
+  /// Bytes of weights that one file of a folder may have.
+  public var shardByteLimit = 5_000_000_000
+  /// Replace existing files.
+  public var replacing = false
+
+  /// Keeps types and takes the usual naming.
+  public init() {}
+}
+
+/// What an export did.
+public struct ModelExportReport: Sendable {
+  /// The naming.
+  public var naming: String
+  /// The files, by their names.
+  public var files: [String]
+  /// Tensors written.
+  public var tensorCount: Int
+  /// Bytes of their elements.
+  public var byteCount: Int
+  /// What a user should know.
+  public var notes: [String]
+}
+
+/// A native model on its way into the format of another program.
+///
+/// Every file is absent or complete, and tensors are streamed from the mapped store.
+public struct ModelExport {
+  let store: ModelStore
+  let architecture: any Architecture.Type
+  let format: ModelExportFormat
+  let options: ModelExportOptions
+  let model: PublishedModel
+  var notes: [String]
+
+  /// Checks everything that can be checked before anything is written.
+  ///
+  /// - Throws: `store.architecture`, `export.format`, `export.inexpressible`, `model.*`.
+  public init(
+    _ store: ModelStore, as format: ModelExportFormat, options: ModelExportOptions = .init()
+  ) throws(FormatError) {
+    guard let architecture = Architectures.named(store.architecture) else {
+      throw FormatError(
+        .storeArchitecture, file: store.path, found: store.architecture,
+        expected: Architectures.names)
+    }
+    self.store = store
+    self.architecture = architecture
+    self.format = format
+    self.options = options
+    do throws(FormatError) {
+      let dialect = try Self.dialect(of: architecture, format, options.naming)
+      let isGGUF = format == .gguf
+      model = try PublishedModel(store, architecture, dialect) { spec, form, stored in
+        let wanted =
+          spec.kind == .matrix ? options.dataType ?? stored : stored
+        if isGGUF { return Self.ggufType(wanted, spec, form) }
+        return wanted == .q8 ? .f32 : wanted
+      }
+      // What the format cannot say refuses here, before the first byte.
+      if isGGUF {
+        _ = try Self.family(of: architecture).metadata(architecture, store.configuration)
+      } else {
+        _ = try architecture.published(store.configuration, dialect: dialect.name)
+      }
+    } catch {
+      throw error.inFile(store.path)
+    }
+    notes = model.wasDequantised ? ["8-bit blocks are written as numbers"] : []
+    if store.variant != "source" {
+      notes.append("the weights are those of the store (\(store.variant)), not the source's")
+    }
+  }
+
+  /// llama.cpp wants whatever is no plain matrix in f32; blocks need whole rows of them.
+  private static func ggufType(
+    _ wanted: DataType, _ spec: WeightSpec, _ form: StoredForm
+  ) -> DataType {
+    guard spec.kind == .matrix, spec.shape.count == 2, form.source.part == nil,
+      !form.movesElements || wanted != .q8
+    else { return .f32 }
+    // Matrices through a small rank are small, and some of llama.cpp's graphs take them in f32 only.
+    guard spec.shape.allSatisfy({ $0 >= 256 }) else { return .f32 }
+    guard wanted.blockLength > 1, wanted.byteCount(shape: spec.shape) == nil else { return wanted }
+    return .f32
+  }
+
+  /// The dialect of that name, or the one that a format's usual readers want.
+  private static func dialect(
+    of architecture: any Architecture.Type, _ format: ModelExportFormat, _ name: String?
+  ) throws(FormatError) -> Dialect {
+    let all = architecture.dialects
+    if format == .gguf {
+      guard let dialect = all.first(where: { $0.name == "gguf" }), name == nil || name == "gguf"
+      else {
+        throw FormatError(
+          .exportFormat, found: name.map { "the naming \($0)" } ?? architecture.name,
+          expected: "a model of \(GGUFFamily.names) in llama.cpp's naming")
+      }
+      return dialect
+    }
+    let usual = all.filter { $0.name != "gguf" }
+    guard let name else {
+      // RWKV-7 is read by flash-linear-attention; the others have one naming for transformers.
+      let preferred = format == .pytorch ? ["blinkdl"] : ["huggingface", "fla"]
+      if let dialect = preferred.lazy.compactMap({ name in
+        usual.first { $0.name == name }
+      }).first ?? usual.first {
+        return dialect
+      }
+      throw FormatError(
+        .exportFormat, found: architecture.name, expected: "an architecture with a naming")
+    }
+    guard let dialect = usual.first(where: { $0.name == name }) else {
+      throw FormatError(
+        .usageOption, at: .option("--naming"), found: name,
+        expected: usual.map(\.name).joined(separator: ", "))
+    }
+    return dialect
+  }
+
+  static func family(
+    of architecture: any Architecture.Type
+  ) throws(FormatError) -> GGUFFamily {
+    guard let family = GGUFFamily.all.first(where: { $0.architecture == architecture.name }) else {
+      throw FormatError(
+        .exportFormat, found: "a model of \(architecture.name)",
+        expected: "one that llama.cpp has: \(GGUFFamily.names)")
+    }
+    return family
+  }
+
+  // MARK: Writing
+
+  /// Writes and publishes the files.
+  ///
+  /// - Parameters:
+  ///   - destination: the path that will appear: a file, or a folder that may exist.
+  ///   - progress: receives bytes of weights done and in all.
+  /// - Throws: `file.*`, `disk.*`.
+  public func write(
+    to destination: String, progress: @escaping (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) -> ModelExportReport {
+    let meter = Meter(total: model.tensors.reduce(0) { $0 + $1.byteCount }, report: progress)
+    var notes = notes
+    var files = [destination]
+    switch format {
+    case .huggingFace: files = try writeFolder(destination, meter, &notes)
+    case .safetensors:
+      try writer(model.tensors, meter).publish(to: destination, replacing: options.replacing)
+    case .pytorch: try writePyTorch(destination, meter)
+    case .hdf5: try writeHDF5(destination, meter)
+    case .gguf: try writeGGUF(destination, meter, &notes)
+    }
+    return ModelExportReport(
+      naming: model.dialect.name, files: files, tensorCount: model.tensors.count,
+      byteCount: meter.total, notes: notes)
+  }
+
+  /// Counts bytes that were handed over.
+  final class Meter {
+    let total: Int
+    private var done = 0
+    private let report: (Int, Int) -> Void
+
+    init(total: Int, report: @escaping (Int, Int) -> Void) {
+      self.total = total
+      self.report = report
+    }
+
+    func add(_ count: Int) {
+      done += count
+      report(done, total)
+    }
+  }
+
+  /// The elements of a tensor, counted as they pass.
+  func source(
+    of tensor: PublishedModel.Published, _ meter: Meter
+  ) -> SafetensorsWriter.Source {
+    { sink throws(FormatError) in
+      try model.write(tensor) { piece throws(FormatError) in
+        try sink(piece)
+        meter.add(piece.count)
+      }
+    }
+  }
+
+  /// A safetensors file of some tensors.
+  func writer(
+    _ tensors: [PublishedModel.Published], _ meter: Meter
+  ) throws(FormatError) -> SafetensorsWriter {
+    var writer = SafetensorsWriter(metadata: ["format": "pt"])
+    for tensor in tensors {
+      try writer.add(
+        tensor.name, tensor.dataType, shape: tensor.shape, source: source(of: tensor, meter))
+    }
+    return writer
+  }
+
+  private func writePyTorch(_ destination: String, _ meter: Meter) throws(FormatError) {
+    var writer = PyTorchWriter()
+    for tensor in model.tensors {
+      try writer.add(
+        tensor.name, tensor.dataType, shape: tensor.shape, source: source(of: tensor, meter))
+    }
+    try writer.publish(to: destination, replacing: options.replacing)
+  }
+
+  private func writeHDF5(_ destination: String, _ meter: Meter) throws(FormatError) {
+    throw FormatError(
+      .exportFormat, file: destination, found: "HDF5", expected: "safetensors, PyTorch or GGUF")
+  }
+
+  private func writeGGUF(
+    _ destination: String, _ meter: Meter, _ notes: inout [String]
+  ) throws(FormatError) {
+    var writer = GGUFWriter()
+    let family = try Self.family(of: architecture)
+    for (key, value) in try family.metadata(architecture, store.configuration) {
+      writer.set(key, value)
+    }
+    writer.set("general.file_type", .uint32(fileType))
+    if fileType == 7 { writer.set("general.quantization_version", .uint32(2)) }
+    writer.set("sextant.model", .string(store.identity.description))
+    let rows = store.entry(architecture.tiedPair.embedding)?.shape.first ?? 0
+    let tokenizer = try GGUFTokenizerMetadata(
+      store.attachment(ModelTokenizer.attachmentName), vocabularySize: rows)
+    for (key, value) in tokenizer.values { writer.set(key, value) }
+    notes += tokenizer.notes
+    for tensor in model.tensors {
+      try writer.add(
+        tensor.name, tensor.dataType, shape: tensor.shape, source: source(of: tensor, meter))
+    }
+    try writer.publish(to: destination, replacing: options.replacing)
+  }
+
+  /// llama.cpp's number for what most matrices are stored in.
+  private var fileType: UInt32 {
+    let types = Set(model.tensors.map(\.dataType))
+    if types.contains(.q8) { return 7 }
+    if types.contains(.bf16) { return 32 }
+    return types.contains(.f16) ? 1 : 0
+  }
+}

@@ -1,0 +1,98 @@
+import SextantBytes
+import SextantCheckpoints
+import SextantModels
+
+extension GGUFFamily {
+  /// The metadata that describes a model, and what `GGUFDescription` reads.
+  ///
+  /// - Throws: `export.inexpressible` for what llama.cpp cannot do, `model.config`.
+  func metadata(
+    _ architecture: any Architecture.Type, _ configuration: JSONObject
+  ) throws(FormatError) -> [(key: String, value: GGUFNewValue)] {
+    let object = try architecture.published(configuration, dialect: "gguf")
+    // What a published configuration leaves to the tensors, the canonical one has.
+    func member(_ key: String) throws(FormatError) -> JSONNode {
+      let holder = object[key] == nil ? configuration : object
+      return try JSONNode(.object(holder), code: .modelConfiguration, file: nil).member(key)
+    }
+    for (key, value) in fixed {
+      let node = try member(key)
+      guard node.value == value else {
+        throw FormatError(
+          .exportInexpressible, found: "\(key) \(node.value.canonicalText)",
+          expected: "\(value.canonicalText), the only one that llama.cpp computes")
+      }
+    }
+    var result: [(key: String, value: GGUFNewValue)] = [
+      (GGUFDescription.architectureKey, .string(name)),
+      ("\(name).vocab_size", .uint32(try Self.word(member("vocab_size")))),
+    ]
+    for (key, member) in constants { result.append(("\(name).\(key)", member)) }
+    for (key, name) in integers {
+      result.append(("\(self.name).\(key)", .uint32(try Self.word(member(name)))))
+    }
+    for (key, name) in numbers {
+      result.append(("\(self.name).\(key)", .float32(Float(try member(name).number()))))
+    }
+    for (key, name) in booleans {
+      result.append(("\(self.name).\(key)", .boolean(try member(name).boolean())))
+    }
+    switch special {
+    case .none: try checkNothing(member)
+    case .headsOfInnerWidth:
+      let inner = try member("num_heads").integer() * member("head_dim").integer()
+      result.append(("\(name).ssm.inner_size", .uint32(UInt32(clamping: inner))))
+    case .rotation:
+      let headWidth = try Self.word(member("head_dim"))
+      for key in ["attention.key_length", "attention.value_length", "rope.dimension_count"] {
+        result.append(("\(name).\(key)", .uint32(headWidth)))
+      }
+      let keyHeads = try Self.word(member("num_key_value_heads"))
+      result.append(("\(name).attention.head_count_kv", .uint32(keyHeads)))
+      result += try rotation(configuration)
+    case .partialRotation:
+      result.append(("\(name).rope.dimension_count", .uint32(try Self.word(member("rotary_dim")))))
+      result += try rotation(configuration)
+    }
+    return result
+  }
+
+  private static func word(_ node: JSONNode) throws(FormatError) -> UInt32 {
+    UInt32(try node.integer(in: 0...Int(UInt32.max)))
+  }
+
+  /// Of Mamba llama.cpp knows one inner width.
+  private func checkNothing(
+    _ member: (String) throws(FormatError) -> JSONNode
+  ) throws(FormatError) {
+    guard name == "mamba" else { return }
+    let (width, inner) = try (
+      member("hidden_size").integer(), member("intermediate_size").integer()
+    )
+    guard inner == 2 * width else {
+      throw FormatError(
+        .exportInexpressible, found: "an inner width of \(inner)",
+        expected: "\(2 * width), the only one that llama.cpp computes")
+    }
+  }
+
+  private func rotation(
+    _ configuration: JSONObject
+  ) throws(FormatError) -> [(key: String, value: GGUFNewValue)] {
+    let node = JSONNode(.object(configuration), code: .modelConfiguration, file: nil)
+    var result: [(key: String, value: GGUFNewValue)] = [
+      ("\(name).rope.freq_base", .float32(Float(try node.member("rope_theta").number())))
+    ]
+    guard let scaling = try node.optionalMember("rope_scaling") else { return result }
+    let type = try scaling.member("rope_type").string()
+    guard type == "linear" else {
+      throw FormatError(
+        .exportInexpressible, found: "a rotation scaled as \(type)",
+        expected: "none or linear: the metadata has no names for the others")
+    }
+    result.append(("\(name).rope.scaling.type", .string("linear")))
+    result.append(
+      ("\(name).rope.scaling.factor", .float32(Float(try scaling.member("factor").number()))))
+    return result
+  }
+}

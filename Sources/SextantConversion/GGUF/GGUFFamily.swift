@@ -1,0 +1,117 @@
+import SextantBytes
+import SextantCheckpoints
+
+/// What a GGUF file's metadata says of the models of one architecture, in the words of the
+/// `config.json` that transformers publishes: one table for reading and writing.
+///
+/// Architectures so know nothing of GGUF but the names of tensors, which are a dialect like any
+/// other.
+struct GGUFFamily {
+  /// `general.architecture`, which is also the first word of the other keys.
+  let name: String
+  /// The name of the architecture here.
+  let architecture: String
+  /// Whole numbers: key without its first word, member of the configuration.
+  let integers: [(key: String, member: String)]
+  /// Other numbers.
+  let numbers: [(key: String, member: String)]
+  /// Truth values.
+  var booleans: [(key: String, member: String)] = []
+  /// What llama.cpp wants to be there and we know.
+  var constants: [(key: String, value: GGUFNewValue)] = []
+  /// Values that must be the ones given, where they are there.
+  var required: [(key: String, value: GGUFValue)] = []
+  /// Members of the configuration that the format has no place for: llama.cpp has one value.
+  let fixed: [(member: String, value: JSONValue)]
+  /// The member that says whether output and embedding are one tensor; nil where they never are.
+  var tied: String? = "tie_word_embeddings"
+  /// What takes more than a name.
+  var special: Special = .none
+
+  /// The parts of a description that no table holds.
+  enum Special {
+    case none
+    /// Of Mamba-2 the file has the inner width, and the configuration the width of a head.
+    case headsOfInnerWidth
+    /// A rotation of all of each head.
+    case rotation
+    /// A rotation of a part of each head.
+    case partialRotation
+  }
+
+  /// llama.cpp has no limit of the text's length for recurrent models; its converter writes this.
+  private static let unlimited: GGUFNewValue = .uint32(1 << 20)
+  /// Stores do not keep the length of the texts that a transformer was trained on.
+  private static let usual: GGUFNewValue = .uint32(4096)
+  private static let untied: (member: String, value: JSONValue) = ("tie_word_embeddings", false)
+  private static let headless: [(key: String, value: GGUFNewValue)] = [
+    ("context_length", unlimited), ("attention.head_count", .uint32(0)),
+  ]
+  private static let sizes: [(key: String, member: String)] = [
+    ("embedding_length", "hidden_size"), ("block_count", "num_hidden_layers"),
+  ]
+  private static let innerSizes = sizes + [("feed_forward_length", "intermediate_size")]
+  private static let attentionSizes =
+    innerSizes + [
+      ("attention.head_count", "num_attention_heads")
+    ]
+
+  /// All families.
+  static let all = [
+    GGUFFamily(
+      name: "mamba", architecture: "mamba",
+      integers: sizes + [
+        ("ssm.inner_size", "intermediate_size"), ("ssm.state_size", "state_size"),
+        ("ssm.time_step_rank", "time_step_rank"), ("ssm.conv_kernel", "conv_kernel"),
+      ], numbers: [("attention.layer_norm_rms_epsilon", "layer_norm_epsilon")],
+      constants: headless + [("feed_forward_length", .uint32(0))],
+      required: [("ssm.dt_b_c_rms", .boolean(false))],
+      fixed: [("model_type", "mamba"), ("use_bias", false), ("use_conv_bias", true)]),
+    GGUFFamily(
+      name: "mamba2", architecture: "mamba2",
+      integers: sizes + [
+        ("ssm.state_size", "state_size"), ("ssm.time_step_rank", "num_heads"),
+        ("ssm.group_count", "n_groups"), ("ssm.conv_kernel", "conv_kernel"),
+      ], numbers: [("attention.layer_norm_rms_epsilon", "layer_norm_epsilon")],
+      constants: headless + [("feed_forward_length", .uint32(0))],
+      fixed: [
+        ("model_type", "mamba2"), ("use_bias", false), ("use_conv_bias", true),
+        ("time_step_limit", [0.0, ["__float__": "Infinity"]]),
+      ], special: .headsOfInnerWidth),
+    GGUFFamily(
+      name: "rwkv6", architecture: "rwkv6",
+      integers: innerSizes + [
+        ("wkv.head_size", "head_size"), ("time_mix_extra_dim", "time_mix_extra_dim"),
+        ("time_decay_extra_dim", "time_decay_extra_dim"),
+      ], numbers: [("attention.layer_norm_epsilon", "layer_norm_epsilon")],
+      constants: headless + [("rescale_every_n_layers", .uint32(0))],
+      fixed: [("model_type", "rwkv6"), ("group_norm_epsilon", 64e-5), untied], tied: nil),
+    GGUFFamily(
+      name: "rwkv7", architecture: "rwkv7",
+      integers: innerSizes + [
+        ("wkv.head_size", "head_dim"), ("attention.decay_lora_rank", "decay_low_rank_dim"),
+        ("attention.iclr_lora_rank", "a_low_rank_dim"),
+        ("attention.value_residual_mix_lora_rank", "v_low_rank_dim"),
+        ("attention.gate_lora_rank", "gate_low_rank_dim"),
+      ], numbers: [("attention.layer_norm_epsilon", "norm_eps")], constants: headless,
+      fixed: [("model_type", "rwkv7"), ("group_norm_epsilon", 64e-5), untied], tied: nil),
+    GGUFFamily(
+      name: "llama", architecture: "llama",
+      integers: attentionSizes, numbers: [("attention.layer_norm_rms_epsilon", "rms_norm_eps")],
+      constants: [("context_length", usual)],
+      required: [("attention.sliding_window", .integer(0)), ("expert_count", .integer(0))],
+      fixed: [("model_type", "llama")], special: .rotation),
+    GGUFFamily(
+      name: "gptneox", architecture: "gpt-neox",
+      integers: attentionSizes, numbers: [("attention.layer_norm_epsilon", "layer_norm_eps")],
+      booleans: [("use_parallel_residual", "use_parallel_residual")],
+      constants: [("context_length", usual)],
+      fixed: [
+        ("model_type", "gpt_neox"), ("hidden_act", "gelu"), ("attention_bias", true), untied,
+      ],
+      tied: nil, special: .partialRotation),
+  ]
+
+  /// The names of all, for messages.
+  static var names: String { all.map(\.name).joined(separator: ", ") }
+}

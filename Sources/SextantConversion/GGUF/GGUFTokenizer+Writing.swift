@@ -1,0 +1,152 @@
+import SextantBytes
+import SextantCheckpoints
+import SextantTokenizers
+
+/// A model's tokenizer as the metadata that llama.cpp reads, and its file for ourselves.
+struct GGUFTokenizerMetadata {
+  /// The metadata.
+  private(set) var values: [(key: String, value: GGUFNewValue)] = []
+  /// What a user should know.
+  private(set) var notes: [String] = []
+
+  /// - Parameters:
+  ///   - file: the tokenizer's file; nil for a model without one.
+  ///   - size: rows of the embedding; llama.cpp wants a token for each.
+  /// - Throws: `tokenizer.*` for a file that no longer reads.
+  init(_ file: [UInt8]?, vocabularySize size: Int) throws(FormatError) {
+    guard let file else {
+      set("model", .string("none"))
+      notes.append("no tokenizer: llama.cpp takes token ids only")
+      return
+    }
+    let tokenizer = try Tokenizers.load(bytes: file)
+    let json = try? JSONNode(
+      parsing: file, limits: JSONLimits(byteCount: Tokenizers.byteCountLimit, depth: 32),
+      code: .tokenizerInvalid, file: nil)
+    if let json, let merges = try Self.merges(json), let pattern = try Self.pattern(json) {
+      addBytePairs(json, tokenizer, merges, pattern, size)
+    } else if tokenizer.takesLongestTokens {
+      addRWKV(tokenizer, size)
+    } else {
+      set("model", .string("none"))
+      notes.append("llama.cpp has no name for this tokenizer: it takes token ids only")
+    }
+    values.append((GGUFTokenizer.fileKey, .bytes(file)))
+  }
+
+  private mutating func set(_ key: String, _ value: GGUFNewValue) {
+    values.append(("tokenizer.ggml.\(key)", value))
+  }
+
+  private mutating func setTokens(_ tokens: [String], _ kinds: [GGUFTokenizer.Kind]) {
+    set("tokens", .strings(tokens))
+    set("token_type", .int32s(kinds.map { Int32($0.rawValue) }))
+  }
+
+  private mutating func setSpecial(_ tokenizer: any Tokenizer, begins: Int?) {
+    if let end = tokenizer.endOfTextID {
+      set("eos_token_id", .uint32(UInt32(end)))
+      set("bos_token_id", .uint32(UInt32(begins ?? end)))
+    }
+    set("add_bos_token", .boolean(begins != nil))
+  }
+
+  // MARK: Byte-level byte pairs
+
+  private static func merges(_ json: JSONNode) throws(FormatError) -> [String]? {
+    guard let model = try json.optionalMember("model"),
+      let merges = try model.optionalMember("merges")
+    else { return nil }
+    var lines: [String] = []
+    for merge in try merges.elements() {
+      if case .array = merge.value {
+        var words: [String] = []
+        for word in try merge.elements() { words.append(try word.string()) }
+        lines.append(words.joined(separator: " "))
+      } else {
+        lines.append(try merge.string())
+      }
+    }
+    return lines
+  }
+
+  /// The pattern that the file spells; nil for one that has no name.
+  private static func pattern(_ json: JSONNode) throws(FormatError) -> GGUFTokenizer.Pattern? {
+    guard let root = try json.optionalMember("pre_tokenizer") else { return nil }
+    let nested = try root.optionalMember("pretokenizers")?.elements()
+    // `trim_offsets` is of no consequence for ids, and absent members have their defaults.
+    let steps = (nested ?? [root]).map { step -> JSONValue in
+      guard case .object(var object) = step.value, object["type"] == "ByteLevel" else {
+        return step.value
+      }
+      object["trim_offsets"] = true
+      if object["use_regex"] == nil { object["use_regex"] = true }
+      return .object(object)
+    }
+    let flag = try json.member("model").optionalMember("ignore_merges")?.boolean() ?? false
+    return GGUFTokenizer.patterns.first { $0.steps == steps && $0.ignoresMerges == flag }
+  }
+
+  private mutating func addBytePairs(
+    _ json: JSONNode, _ tokenizer: any Tokenizer, _ merges: [String],
+    _ pattern: GGUFTokenizer.Pattern, _ size: Int
+  ) {
+    set("model", .string("gpt2"))
+    set("pre", .string(pattern.names[0]))
+    var tokens: [String] = []
+    var kinds: [GGUFTokenizer.Kind] = []
+    var added: [Int: Bool] = [:]  // whether special, by id
+    for token in (try? json.optionalMember("added_tokens")?.elements()) ?? [] {
+      guard let id = try? token.member("id").integer(in: 0...Int(Int32.max)) else { continue }
+      added[id] = (try? token.optionalMember("special")?.boolean()) ?? false
+    }
+    for id in 0..<size {
+      guard let token = tokenizer.token(id) else {
+        tokens.append("[PAD\(id)]")
+        kinds.append(.unused)
+        continue
+      }
+      tokens.append(token)
+      kinds.append(added[id].map { $0 ? .control : .userDefined } ?? .normal)
+    }
+    setTokens(tokens, kinds)
+    set("merges", .strings(merges))
+    setSpecial(tokenizer, begins: Self.firstSpecial(json, tokenizer))
+    if let normalizer = try? json.optionalMember("normalizer"), normalizer.value != .null {
+      notes.append("llama.cpp does not normalise texts as this tokenizer does")
+    }
+  }
+
+  /// The token that the file's post-processor puts before a text.
+  private static func firstSpecial(_ json: JSONNode, _ tokenizer: any Tokenizer) -> Int? {
+    guard let root = try? json.optionalMember("post_processor") else { return nil }
+    for node in (try? root.optionalMember("processors")?.elements()) ?? [root] {
+      guard let first = try? node.optionalMember("single")?.elements().first,
+        let name = try? first.optionalMember("SpecialToken")?.member("id").string()
+      else { continue }
+      return tokenizer.id(ofToken: name)
+    }
+    return nil
+  }
+
+  // MARK: RWKV
+
+  private mutating func addRWKV(_ tokenizer: any Tokenizer, _ size: Int) {
+    set("model", .string("rwkv"))
+    var tokens: [String] = []
+    var kinds: [GGUFTokenizer.Kind] = []
+    for id in 0..<size {
+      if let bytes = tokenizer.bytes(of: id), !bytes.isEmpty {
+        tokens.append(bytes.map(RWKVToken.escape).joined())
+        kinds.append(.normal)
+      } else {
+        tokens.append(id == 0 ? "<s>" : "[PAD\(id)]")
+        kinds.append(id == 0 ? .control : .unused)
+      }
+    }
+    setTokens(tokens, kinds)
+    set("add_bos_token", .boolean(false))
+    set("bos_token_id", .uint32(0))
+    set("eos_token_id", .uint32(0))
+  }
+}

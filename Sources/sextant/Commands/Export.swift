@@ -1,0 +1,88 @@
+import ArgumentParser
+import SextantArtifacts
+import SextantBytes
+import SextantConversion
+import SextantReport
+import SextantStore
+
+/// Native files to the formats of other programs.
+struct Export: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Write a model or an artifact in another program's format.",
+    discussion: """
+      The ending of OUT tells the format. Of a model: a folder without an ending is made as \
+      transformers loads it (config.json, model.safetensors in pieces of at most 5 GB, the \
+      tokenizer), .safetensors, .pth and .h5 hold the weights alone, .gguf is for llama.cpp. Every \
+      file appears complete or not at all.
+      """)
+
+  @Argument(help: "A native model, or an artifact.")
+  var file: String
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("What to make.", valueName: "out"))
+  var output: String
+
+  @Option(
+    help: """
+      The type to write a model's matrices and embeddings in; keep leaves each as it is stored. q8 \
+      is for .gguf only.
+      """)
+  var dtype = StoredType.keep
+
+  @Option(
+    help: ArgumentHelp(
+      "A model's naming, such as state-spaces or blinkdl. Default: the format's usual one.",
+      valueName: "name"))
+  var naming: String?
+
+  @Option(
+    help: ArgumentHelp("Bytes of weights in one file of a folder, at most.", valueName: "bytes"))
+  var shardSize = 5_000_000_000
+
+  @Flag(help: "Replace existing files.")
+  var force = false
+
+  @OptionGroup var printing: OutputOptions
+
+  func validate() throws {
+    guard shardSize > 0 else { throw ValidationError("--shard-size must be positive.") }
+  }
+
+  func run() throws {
+    switch try ContentKind(of: file) {
+    case .model: try exportModel()
+    case .artifact, .other:
+      throw FormatError(
+        .exportFormat, file: file, found: "no native model", expected: "a model of Sextant's")
+    }
+  }
+
+  private func exportModel() throws {
+    guard let format = ModelExportFormat(path: output) else {
+      throw FormatError(
+        .exportFormat, file: output, found: "an ending that is none of a model's",
+        expected: "a folder, .safetensors, .pth, .h5 or .gguf")
+    }
+    var options = ModelExportOptions()
+    options.dataType = dtype.dataType
+    options.naming = naming
+    options.shardByteLimit = shardSize
+    options.replacing = force
+    let export = try ModelExport(ModelStore(opening: file), as: format, options: options)
+    let progress = Progress("export", .bytes)
+    let report = try export.write(to: output) { progress.update($0, $1) }
+    progress.clear()
+    Report(
+      title: "\(printable(output)): \(Format.count(report.tensorCount, of: "tensor")), "
+        + "\(Format.bytes(report.byteCount)), named as in \(report.naming)",
+      notes: report.notes.map { printable($0) },
+      json: JSONObject([
+        ("input", .string(file)), ("output", .string(output)), ("format", .string(format.rawValue)),
+        ("naming", .string(report.naming)), ("tensors", JSONValue(report.tensorCount)),
+        ("bytes", JSONValue(report.byteCount)),
+        ("files", .array(report.files.map { .string($0) })),
+        ("notes", .array(report.notes.map { .string($0) })),
+      ])
+    ).print(asJSON: printing.json)
+  }
+}

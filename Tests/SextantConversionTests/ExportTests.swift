@@ -1,0 +1,261 @@
+import Glibc
+import SextantBytes
+import SextantCheckpoints
+import SextantModels
+import SextantStore
+import SextantTensor
+import SextantTestSupport
+import SextantTokenizers
+import Testing
+
+@testable import SextantConversion
+
+/// Models of the fixtures, written in the formats of other programs and read back.
+@Suite struct ExportTests {
+  private let folder = TemporaryFolder()
+
+  private func convert(
+    _ source: String, as name: String, _ options: ConversionOptions = .init()
+  ) throws -> ModelStore {
+    let destination = folder.path(name)
+    _ = try Conversion(source, options: options).write(to: destination)
+    return try ModelStore(opening: destination)
+  }
+
+  private func bytes(_ path: String) throws -> [UInt8] {
+    try InputFile(path).readAll(limit: 1 << 30)
+  }
+
+  private func export(
+    _ store: ModelStore, to name: String, _ options: ModelExportOptions = .init()
+  ) throws -> ModelExportReport {
+    let path = folder.path(name)
+    let format = try #require(ModelExportFormat(path: path))
+    return try ModelExport(store, as: format, options: options).write(to: path)
+  }
+
+  private static let models = [
+    "mamba-tiny/huggingface", "mamba-tiny/bf16", "mamba-tiny/untied", "mamba2-tiny/huggingface",
+    "mamba2-tiny/grouped", "rwkv-tiny/rwkv4/huggingface", "rwkv-tiny/rwkv5/huggingface",
+    "rwkv-tiny/rwkv6/huggingface", "rwkv-tiny/rwkv7/fla", "llama-tiny/huggingface",
+    "llama-tiny/llama3", "llama-tiny/linear", "llama-tiny/mistral", "gpt-neox-tiny/huggingface",
+    "gpt-neox-tiny/serial", "gpt-neox-tiny/f16", "btlm-tiny/huggingface",
+    "demo-model/model.safetensors",
+  ]
+
+  // MARK: Folders
+
+  @Test(arguments: models) func aFolderConvertsToTheSameBytes(model: String) throws {
+    let store = try convert(PackageFiles.fixture(model), as: "a.sxt")
+    let report = try export(store, to: "out")
+    #expect(report.files.contains("config.json") && report.tensorCount > 0)
+    _ = try convert(folder.path("out"), as: "b.sxt")
+    #expect(try bytes(folder.path("a.sxt")) == bytes(folder.path("b.sxt")))
+  }
+
+  /// transformers refuses a tensor of another shape, even where only a 1 is missing.
+  @Test(arguments: [
+    "mamba-tiny/huggingface", "mamba2-tiny/huggingface", "rwkv-tiny/rwkv4/huggingface",
+    "rwkv-tiny/rwkv5/huggingface", "rwkv-tiny/rwkv6/huggingface", "rwkv-tiny/rwkv7/fla",
+    "llama-tiny/huggingface", "gpt-neox-tiny/huggingface", "btlm-tiny/huggingface",
+  ])
+  func tensorsHaveTheirPublishedShapesAndBytes(model: String) throws {
+    let store = try convert(PackageFiles.fixture(model), as: "a.sxt")
+    _ = try export(store, to: "out")
+    let original = try SafetensorsFile(PackageFiles.fixture("\(model)/model.safetensors"))
+    let exported = try SafetensorsFile(folder.path("out/model.safetensors"))
+    #expect(exported.tensors.count > 0)
+    for tensor in exported.tensors {
+      let expected = try #require(original.tensor(named: tensor.name), "\(tensor.name)")
+      #expect(tensor == expected)
+      #expect(try exported.bytes(of: tensor) == original.bytes(of: expected), "\(tensor.name)")
+    }
+  }
+
+  @Test func largeFoldersAreSharded() throws {
+    let store = try convert(PackageFiles.fixture("demo-model/model.safetensors"), as: "a.sxt")
+    var options = ModelExportOptions()
+    options.shardByteLimit = 2_000_000
+    let report = try export(store, to: "out", options)
+    #expect(report.files.filter { $0.hasPrefix("model-0000") }.count == 5)
+    #expect(report.files.contains("model.safetensors.index.json"))
+    _ = try convert(folder.path("out"), as: "b.sxt")
+    #expect(try bytes(folder.path("a.sxt")) == bytes(folder.path("b.sxt")))
+  }
+
+  @Test func nothingIsReplacedUnlessAskedFor() throws {
+    let store = try convert(PackageFiles.fixture("mamba-tiny/huggingface"), as: "a.sxt")
+    _ = try export(store, to: "out")
+    let before = try bytes(folder.path("out/model.safetensors"))
+    expectRefusal(.fileExists) { try export(store, to: "out") }
+    var options = ModelExportOptions()
+    options.replacing = true
+    _ = try export(store, to: "out", options)
+    #expect(try bytes(folder.path("out/model.safetensors")) == before)
+  }
+
+  // MARK: Single files
+
+  @Test(arguments: [
+    ("mamba-tiny/huggingface", "huggingface"), ("mamba-tiny/huggingface", "state-spaces"),
+    ("mamba2-tiny/huggingface", "state-spaces"), ("rwkv-tiny/rwkv4/huggingface", "blinkdl"),
+    ("rwkv-tiny/rwkv5/huggingface", "blinkdl"), ("rwkv-tiny/rwkv6/blinkdl", "huggingface"),
+    ("rwkv-tiny/rwkv7/fla", "blinkdl"),
+  ])
+  func everyNamingCanBeWrittenAndReadBack(model: String, naming: String) throws {
+    let store = try convert(PackageFiles.fixture(model), as: "a.sxt")
+    var options = ModelExportOptions()
+    options.naming = naming
+    var reading = ConversionOptions()
+    _ = try export(store, to: "out", options)
+    reading.configuration = folder.path("out/config.json")
+    for name in ["m.safetensors", "m.pth"] {
+      let report = try export(store, to: name, options)
+      #expect(report.naming == naming)
+      let back = try convert(folder.path(name), as: "\(name).sxt", reading)
+      #expect(back.identity == store.identity && back.configuration == store.configuration)
+    }
+  }
+
+  @Test func matricesCanBeWrittenInAnotherType() throws {
+    let store = try convert(PackageFiles.fixture("demo-model/model.safetensors"), as: "a.sxt")
+    var options = ModelExportOptions()
+    options.dataType = .bf16
+    _ = try export(store, to: "m.safetensors", options)
+    let file = try SafetensorsFile(folder.path("m.safetensors"))
+    let matrix = try #require(file.tensor(named: "backbone.embeddings.weight"))
+    #expect(matrix.dataType == .bf16)
+    let expected = try store.tensor("embedding.weight").converted(to: .bf16)
+    let found = try file.bytes(of: matrix)
+    #expect(expected?.withUnsafeBytes { Array($0) } == found)
+    #expect(file.tensor(named: "backbone.norm_f.weight")?.dataType == .f32)
+  }
+
+  @Test func eightBitBlocksBecomeNumbersWithANote() throws {
+    var conversion = ConversionOptions()
+    conversion.dataType = .q8
+    let store = try convert(
+      PackageFiles.fixture("demo-model/model.safetensors"), as: "q8.sxt", conversion)
+    let report = try export(store, to: "m.safetensors")
+    #expect(report.notes.contains { $0.contains("8-bit") })
+    let file = try SafetensorsFile(folder.path("m.safetensors"))
+    let matrix = try #require(file.tensor(named: "backbone.embeddings.weight"))
+    let expected = try store.tensor("embedding.weight").converted(to: .f32)
+    let found = try file.bytes(of: matrix)
+    #expect(expected?.withUnsafeBytes { Array($0) } == found)
+  }
+
+  // MARK: GGUF
+
+  @Test(arguments: [
+    "rwkv-tiny/rwkv6/blinkdl", "rwkv-tiny/rwkv7/blinkdl", "llama-tiny/huggingface",
+    "gpt-neox-tiny/huggingface",
+  ])
+  func aGGUFConvertsToTheSameBytes(model: String) throws {
+    _ = try export(convert(PackageFiles.fixture(model), as: "a.sxt"), to: "m.gguf")
+    _ = try convert(folder.path("m.gguf"), as: "b.sxt")
+    #expect(try bytes(folder.path("a.sxt")) == bytes(folder.path("b.sxt")))
+  }
+
+  /// The files hold -exp(A_log) in f32, and so do not tell the last bits of A_log.
+  @Test(arguments: [
+    "mamba-tiny/huggingface", "mamba2-tiny/huggingface", "demo-model/model.safetensors",
+  ])
+  func aMambaFromGGUFDiffersInTheRoundingOfOneTensorOnly(model: String) throws {
+    let store = try convert(PackageFiles.fixture(model), as: "a.sxt")
+    _ = try export(store, to: "m.gguf")
+    let back = try convert(folder.path("m.gguf"), as: "b.sxt")
+    #expect(back.configuration == store.configuration)
+    #expect(try back.attachment("tokenizer") == store.attachment("tokenizer"))
+    for entry in store.tensors {
+      let (found, expected) = (try back.tensor(entry.name), try store.tensor(entry.name))
+      guard entry.name.hasSuffix("A_log") else {
+        #expect(found == expected, "\(entry.name)")
+        continue
+      }
+      let pairs = zip(found.values, expected.values)
+      #expect(pairs.allSatisfy { abs($0 - $1) <= 2e-7 * max(1, abs($1)) }, "\(entry.name)")
+    }
+  }
+
+  @Test func blocksOfEightBitsAreTheSameInGGUF() throws {
+    var conversion = ConversionOptions()
+    conversion.dataType = .q8
+    let store = try convert(
+      PackageFiles.fixture("demo-model/model.safetensors"), as: "q8.sxt", conversion)
+    _ = try export(store, to: "m.gguf")
+    let file = try GGUFFile(folder.path("m.gguf"))
+    let matrix = try #require(file.tensor(named: "blk.0.ssm_in.weight"))
+    #expect(matrix.encoding == "Q8_0")
+    let expected = try store.tensor("blocks.0.mixer.in_proj.weight").converted(to: .f32)
+    let found = try file.bytes(of: matrix)
+    #expect(expected?.withUnsafeBytes { Array($0) } == found)
+    #expect(file.values["general.file_type"] == .integer(7))
+  }
+
+  @Test(arguments: [
+    ("rwkv-tiny/rwkv4/huggingface", FormatError.Code.exportFormat, "rwkv4"),
+    ("btlm-tiny/huggingface", .exportFormat, "btlm"),
+    ("rwkv-tiny/rwkv7/fla", .exportInexpressible, "group_norm_epsilon"),
+    ("mamba2-tiny/grouped", .exportInexpressible, "time_step_limit"),
+    ("llama-tiny/mistral", .exportInexpressible, "model_type"),
+    ("llama-tiny/llama3", .exportInexpressible, "llama3"),
+    ("gpt-neox-tiny/serial", .exportInexpressible, "hidden_act"),
+  ])
+  func whatLlamaCppDoesNotComputeIsRefused(
+    model: String, code: FormatError.Code, found: String
+  ) throws {
+    let store = try convert(PackageFiles.fixture(model), as: "a.sxt")
+    let refusal = expectRefusal(code) { try export(store, to: "m.gguf") }
+    #expect(refusal?.found.contains(found) == true)
+    #expect(access(folder.path("m.gguf"), F_OK) != 0)
+  }
+
+  @Test func theTokenizerIsSpelledOutForOtherPrograms() throws {
+    let store = try convert(PackageFiles.fixture("demo-model/model.safetensors"), as: "a.sxt")
+    _ = try export(store, to: "m.gguf")
+    let file = try GGUFFile(folder.path("m.gguf"))
+    #expect(file.values["tokenizer.ggml.pre"] == .string("smollm"))
+    guard case .array(let tokens)? = file.values["tokenizer.ggml.tokens"] else {
+      Issue.record("no tokens")
+      return
+    }
+    let tokenizer = try #require(try ModelTokenizer.load(from: store))
+    let names = try #require(try file.strings(of: tokens))
+    #expect(names.count == store.entry("embedding.weight")?.shape[0])
+    for id in 0..<tokenizer.vocabularySize { #expect(names[id] == tokenizer.token(id)) }
+  }
+
+  @Test func aVocabularyOfBytesIsOneOfLongestTokens() throws {
+    let lines = (0..<256).map { byte in
+      let digits = String(byte, radix: 16)
+      return "\(byte + 1) b'\\x\(digits.count < 2 ? "0" : "")\(digits)' 1"
+    }
+    let world = Array((lines + ["257 'film' 4", "300 b\"'\\t\" 2"]).joined(separator: "\n").utf8)
+    let metadata = try GGUFTokenizerMetadata(world, vocabularySize: 302)
+    var writer = GGUFWriter()
+    for (key, value) in metadata.values where key != "sextant.tokenizer" { writer.set(key, value) }
+    writer.set("general.architecture", .string("none"))
+    try writer.add("token_embd.weight", Tensor(zeros: [302, 1]))
+    try writer.publish(to: folder.path("t.gguf"))
+    let content = try #require(try GGUFTokenizer(GGUFFile(folder.path("t.gguf"))).content())
+    let (found, expected) = (try Tokenizers.load(bytes: content), try Tokenizers.load(bytes: world))
+    #expect(found.vocabularySize == expected.vocabularySize)
+    for text in ["The film was 'good'\n'\t", "naïve 日本 \\"] {
+      #expect(found.encode(text) == expected.encode(text))
+      #expect(found.decode(found.encode(text)) == text)
+    }
+  }
+
+  // MARK: Options
+
+  @Test func unknownNamingsAndEndingsAreRefused() throws {
+    let store = try convert(PackageFiles.fixture("mamba-tiny/huggingface"), as: "a.sxt")
+    var options = ModelExportOptions()
+    options.naming = "fla"
+    expectRefusal(.usageOption) { try export(store, to: "m.safetensors", options) }
+    #expect(ModelExportFormat(path: "m.onnx") == nil)
+    #expect(ModelExportFormat(path: "folder/m") == .huggingFace)
+    #expect(ModelExportFormat(path: "a.b/m.h5") == .hdf5)
+  }
+}
