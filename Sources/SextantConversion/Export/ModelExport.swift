@@ -121,8 +121,6 @@ public struct ModelExport {
     guard spec.kind == .matrix, spec.shape.count == 2, form.source.part == nil,
       !form.movesElements || wanted != .q8
     else { return .f32 }
-    // Matrices through a small rank are small, and some of llama.cpp's graphs take them in f32 only.
-    guard spec.shape.allSatisfy({ $0 >= 256 }) else { return .f32 }
     guard wanted.blockLength > 1, wanted.byteCount(shape: spec.shape) == nil else { return wanted }
     return .f32
   }
