@@ -43,10 +43,12 @@ public struct CaptureReader {
   /// - Parameters:
   ///   - prompts: token ids; none may be empty.
   ///   - tokenizer: the digest of the tokenizer that made the ids; nil where they came as ids.
+  ///   - editing: the taps that edit a prompt's run before it is recorded.
   ///   - progress: receives prompts done and in all.
   /// - Throws: `data.record` for an empty prompt, `data.empty` for none, `model.token`.
   public func capture(
     _ prompts: [[Int]], tokenizer: Digest?,
+    editing: (_ prompt: [Int]) throws(FormatError) -> [any Tap] = { _ in [] },
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> Artifact {
     guard !prompts.isEmpty else {
@@ -63,7 +65,7 @@ public struct CaptureReader {
       var state = model.initialState()
       _ = try model.run(
         TokenBatch(prompt), from: &state, logits: wanted.contains(.logits) ? .all : .none,
-        tap: recorder)
+        tap: TapChain(try editing(prompt) + [recorder]))
       for (site, pieces) in recorder.pieces { values[site, default: []] += pieces }
       progress(index + 1, prompts.count)
     }

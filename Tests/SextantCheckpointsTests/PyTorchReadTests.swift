@@ -99,6 +99,17 @@ func readsEveryLayoutOfTheArchive(_ name: String) throws {
   expectRefusal(.fileChanged) { try file.checkUnchanged() }
 }
 
+@Test func aTensorAloneIsADictOfOne() throws {
+  let pickle = RawPyTorch.pickle(
+    RawPyTorch.tensor(RawPyTorch.storage("0", count: 2), shape: [2], strides: [1]))
+  let folder = TemporaryFolder()
+  let bytes = [1, 2].flatMap { Float($0).bitPattern.littleEndianBytes }
+  let file = try PyTorchFile(
+    folder.write(RawPyTorch.file(pickle: pickle, storages: [("0", bytes)]), to: "v.pt"))
+  #expect(file.tensors.map(\.name) == ["tensor"])
+  #expect(try file.bytes(of: file.tensors[0]) == bytes)
+}
+
 @Test func readsTensorsBeyondOnePiece() throws {
   let (rows, columns) = (1100, 1003)
   var elements = [UInt8](repeating: 0, count: rows * columns * 4)

@@ -233,7 +233,6 @@ private let pickles: [(String, [UInt8], FormatError.Code)] = [
   ),
   ("none", Raw.pickle(code("N")), .pytorchRoot),
   ("an empty dict", Raw.pickle(code("}")), .pytorchRoot),
-  ("a tensor alone", Raw.pickle(tensor), .pytorchRoot),
   (
     "two levels",
     Raw.pickle(

@@ -1,11 +1,15 @@
-"""Holds Sextant's logits against llama.cpp's, for models and control vectors that Sextant exports.
+"""Holds Sextant against llama.cpp, for models and control vectors that Sextant exports.
 
     python agreement.py path/to/sextant path/to/llama-logits [MODEL …]
 
-MODEL is anything that `sextant convert` reads; by default the tiny models of the fixtures and the demo
-model. For each: the largest difference of the logits of a prompt, the greedy tokens that follow it, and
-how a steering vector at each block from 1 on moves the logits: the cosine between the two movements,
-beside that of a vector written one block too late, the mistake that the format invites.
+MODEL is anything that `sextant convert` reads; by default the demo model, tiny models of the fixtures,
+and a random RWKV-7 with heads of 64, since llama.cpp computes no others rightly. Prints for each model
+
+  logits     the largest difference of the logits of a prompt, and their largest absolute value;
+  greedy     how many of 64 greedy tokens after the prompt agree: the first is told that does not;
+  vector     what a random control vector at each block from 1 on does to the logits: the smallest
+             cosine, over blocks, of our movement and theirs, when both apply the exported file, and the
+             largest one when ours is applied one block too early, the mistake that the format invites.
 
 Needs numpy and safetensors. Says so and ends well where llama-logits is missing.
 """
@@ -17,7 +21,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 ROOT = Path(__file__).resolve().parents[3]
 MODELS = [
@@ -25,12 +29,52 @@ MODELS = [
     "mamba-tiny/huggingface",
     "mamba2-tiny/huggingface",
     "rwkv-tiny/rwkv6/blinkdl",
-    "rwkv-tiny/rwkv7/blinkdl",
     "llama-tiny/huggingface",
     "gpt-neox-tiny/huggingface",
 ]
 PROMPT, GREEDY = 24, 64
-STRENGTH = 2.0
+
+
+def random_rwkv7(path: Path) -> Path:
+    """A model of two heads of 64 and three blocks, in BlinkDL's names."""
+    numbers = np.random.default_rng(7)
+    width, heads, inner, rank, vocabulary = 128, 2, 256, 24, 101
+    weights = {}
+
+    def add(name: str, *shape: int, mean: float = 0.0, deviation: float | None = None) -> None:
+        scale = 1 / np.sqrt(shape[-1]) if deviation is None else deviation
+        weights[name] = (mean + scale * numbers.normal(size=shape)).astype("<f4")
+
+    def norm(name: str) -> None:
+        add(f"{name}.weight", width, mean=1.0, deviation=0.1)
+        add(f"{name}.bias", width, deviation=0.1)
+
+    add("emb.weight", vocabulary, width, deviation=0.5)
+    add("head.weight", vocabulary, width)
+    norm("ln_out")
+    norm("blocks.0.ln0")
+    for i in range(3):
+        att, ffn = f"blocks.{i}.att.", f"blocks.{i}.ffn."
+        norm(f"blocks.{i}.ln1")
+        norm(f"blocks.{i}.ln2")
+        norm(att + "ln_x")
+        for letter in "rwkvag":
+            add(f"{att}x_{letter}", 1, 1, width, mean=0.5, deviation=0.2)
+        for letter in "wavg" if i else "wag":
+            if letter != "g":
+                add(f"{att}{letter}0", 1, 1, width, deviation=0.5)
+            add(f"{att}{letter}1", width, rank)
+            add(f"{att}{letter}2", rank, width)
+        add(att + "k_k", 1, 1, width, mean=0.8, deviation=0.1)
+        add(att + "k_a", 1, 1, width, mean=1.0, deviation=0.1)
+        add(att + "r_k", heads, width // heads, deviation=0.1)
+        for part in ["receptance", "key", "value", "output"]:
+            add(f"{att}{part}.weight", width, width)
+        add(ffn + "x_k", 1, 1, width, mean=0.5, deviation=0.2)
+        add(ffn + "key.weight", inner, width)
+        add(ffn + "value.weight", width, inner)
+    save_file(weights, path)
+    return path
 
 
 def run(*command: object) -> str:
@@ -46,50 +90,90 @@ class Pair:
     def __init__(self, sextant: Path, llama: Path, source: Path, work: Path) -> None:
         self.sextant, self.llama, self.work = sextant, llama, work
         self.store, self.gguf = work / "model.sxt", work / "model.gguf"
-        run(sextant, "convert", source, "-o", self.store, "--force")
-        run(sextant, "export", self.store, "-o", self.gguf, "--force")
-        facts = json.loads(run(sextant, "inspect", self.store, "--json"))
-        self.vocabulary = self.rows("token_embd.weight")
-        self.facts = facts
-        self.tokens = [(7 * i + 11) % self.vocabulary for i in range(PROMPT)]
+        run(sextant, "convert", source, "-o", self.store)
+        run(sextant, "export", self.store, "-o", self.gguf)
+        facts = json.loads(run(sextant, "inspect", self.gguf, "--json"))["metadata"]
+        name = facts["general.architecture"]
+        self.vocabulary = int(facts[f"{name}.vocab_size"])
+        self.blocks = int(facts[f"{name}.block_count"])
+        self.width = int(facts[f"{name}.embedding_length"])
 
-    def rows(self, name: str) -> int:
-        tensors = json.loads(run(self.sextant, "inspect", self.gguf, "--json", "--tensors"))["tensors"]
-        return next(t["shape"][0] for t in tensors if t["name"] == name)
-
-    def ids(self) -> str:
-        return ",".join(map(str, self.tokens))
-
-    def ours(self, *options: object) -> np.ndarray:
+    def ours(self, tokens: list[int], *options: object) -> np.ndarray:
         out = self.work / "ours.safetensors"
-        run(self.sextant, "capture", "-m", self.store, "--tokens", self.ids(), "--sites", "logits",
-            "-o", out, "--force", *options)
-        return load_file(out)["logits"]
+        run(self.sextant, "capture", "-m", self.store, "--tokens", ",".join(map(str, tokens)),
+            "--sites", "logits", "-o", out, "--force", *options)
+        return load_file(out)["logits"].astype(np.float64)
 
-    def theirs(self, *options: object) -> np.ndarray:
+    def theirs(self, tokens: list[int], *options: object) -> tuple[np.ndarray, list[int]]:
         out = self.work / "theirs.f32"
-        self.said = run(self.llama, self.gguf, out, self.ids(), *options)
-        return np.fromfile(out, "<f4").reshape(PROMPT, self.vocabulary)
+        said = run(self.llama, self.gguf, out, ",".join(map(str, tokens)), *options)
+        logits = np.fromfile(out, "<f4").reshape(len(tokens), self.vocabulary)
+        return logits.astype(np.float64), [int(word) for word in said.split(",") if word.strip()]
 
-    def greedy(self) -> list[int]:
-        """Ours, one prompt at a time."""
-        tokens = list(self.tokens)
-        answer = run(self.sextant, "generate", "-m", self.store, "--tokens", self.ids(), "-n", GREEDY,
-                     "--temp", 0, "--json")
-        return json.loads(answer)["tokens"]
+    def vector(self, block: int) -> Path:
+        """A random direction as a GGUF file that Sextant exported, and its artifact."""
+        import gguf
+
+        numbers = np.random.default_rng(block).normal(size=self.width).astype("<f4")
+        raw = self.work / f"raw-{block}.gguf"
+        writer = gguf.GGUFWriter(raw, "controlvector")
+        writer.add_string("controlvector.model_hint", "test")
+        writer.add_uint32("controlvector.layer_count", 1)
+        writer.add_tensor(f"direction.{block}", numbers / np.linalg.norm(numbers))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        for convention, name in [("llama-apply", "right"), ("llama-generator", "early")]:
+            run(self.sextant, "convert", raw, "-m", self.store, "--layer-convention", convention,
+                "-o", self.work / f"{name}-{block}.steer.safetensors")
+        out = self.work / f"vector-{block}.gguf"
+        run(self.sextant, "export", self.work / f"right-{block}.steer.safetensors", "-o", out)
+        return out
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
+
+
+def compare(pair: Pair) -> str:
+    tokens = [(7 * i + 11) % pair.vocabulary for i in range(PROMPT)]
+    ours = pair.ours(tokens)
+    theirs, said = pair.theirs(tokens, GREEDY)
+    # Ours is greedy, too, where each of their tokens is our likeliest after the ones before it.
+    choices = pair.ours(tokens + said[:-1])[PROMPT - 1 :].argmax(-1).tolist()
+    agree = next((i for i, (a, b) in enumerate(zip(choices, said)) if a != b), len(said))
+    strength = 3.0
+    right, early = [], []
+    for block in range(1, pair.blocks):
+        file = pair.vector(block)
+        moved = pair.theirs(tokens, 0, file, strength)[0] - theirs
+        for name, cosines in [("right", right), ("early", early)]:
+            artifact = pair.work / f"{name}-{block}.steer.safetensors"
+            cosines.append(
+                cosine(pair.ours(tokens, "--apply", f"{artifact}:{strength}") - ours, moved))
+    return (
+        f"logits {np.abs(ours - theirs).max():.1e} of {np.abs(ours).max():.1f}, "
+        f"greedy {agree} of {len(said)}, "
+        f"vector {min(right):.7f} (one block early: {max(early):.3f})"
+    )
 
 
 def main() -> None:
     if len(sys.argv) < 3 or not Path(sys.argv[2]).exists():
-        print("no llama-logits: see Benchmarks/README.md for how it is built")
+        print("no llama-logits: Benchmarks/README.md says how it is built")
         return
     sextant, llama = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
-    sources = [Path(p) for p in sys.argv[3:]] or [ROOT / "fixtures" / name for name in MODELS]
+    sources = [Path(p) for p in sys.argv[3:]]
+    if not sources:
+        sources = [ROOT / "fixtures" / name for name in MODELS] + [Path("random RWKV-7")]
     for source in sources:
         with tempfile.TemporaryDirectory() as work:
-            pair = Pair(sextant, llama, source, Path(work))
-            ours, theirs = pair.ours(), pair.theirs(GREEDY)
-            print(source, float(np.abs(ours - theirs).max()))
+            if source == Path("random RWKV-7"):
+                source = random_rwkv7(Path(work) / "random-rwkv7.safetensors")
+            name = source.relative_to(ROOT) if source.is_relative_to(ROOT) else source
+            name = source.name if source.is_relative_to(work) else name
+            print(f"{name}: {compare(Pair(sextant, llama, source, Path(work)))}", flush=True)
 
 
 if __name__ == "__main__":

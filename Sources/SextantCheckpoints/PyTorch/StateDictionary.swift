@@ -5,15 +5,22 @@ struct StateDictionary {
   /// Names as users know them, and tensors, in the order of the file.
   let tensors: [(name: String, tensor: PickledTensor)]
 
+  /// What a tensor is called that is a file's only content.
+  static let bareName = "tensor"
+
   /// The prefix that `DataParallel` puts before all names.
   private static let parallelPrefix = "module."
 
   /// Finds the dict: the root itself when it holds a tensor, else the only value of the root that is
-  /// a dict of tensors.
+  /// a dict of tensors. A root that is a tensor is a dict of one.
   ///
   /// - Throws: `pth.root`, `pth.key`.
   init(_ root: PickleValue, _ machine: PickleMachine, file: String) throws(FormatError) {
     let heap = machine.heap
+    if case .tensor(let index) = root {
+      tensors = [(Self.bareName, heap.tensors[index])]
+      return
+    }
     guard case .dictionary(let outer) = root else {
       throw FormatError(.pytorchRoot, file: file, found: "no dict", expected: "a dict of tensors")
     }

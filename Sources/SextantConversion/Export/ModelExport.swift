@@ -159,6 +159,11 @@ public struct ModelExport {
     return dialect
   }
 
+  /// What llama.cpp calls an architecture, for files that name the model they belong to.
+  public static func modelHint(of architecture: String) -> String {
+    GGUFFamily.modelHint(of: architecture)
+  }
+
   static func family(
     of architecture: any Architecture.Type
   ) throws(FormatError) -> GGUFFamily {

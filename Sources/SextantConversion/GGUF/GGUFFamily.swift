@@ -112,6 +112,11 @@ struct GGUFFamily {
       tied: nil, special: .partialRotation),
   ]
 
+  /// What llama.cpp calls an architecture; its own name where that program does not have it.
+  static func modelHint(of architecture: String) -> String {
+    all.first { $0.architecture == architecture }?.name ?? architecture
+  }
+
   /// The names of all, for messages.
   static var names: String { all.map(\.name).joined(separator: ", ") }
 }

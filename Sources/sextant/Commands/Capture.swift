@@ -2,6 +2,7 @@ import ArgumentParser
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
+import SextantGeneration
 import SextantModels
 import SextantReport
 
@@ -46,6 +47,13 @@ struct Capture: ParsableCommand {
   var layers: LayerRange?
 
   @Option(
+    parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "Apply a steering vector first, as generate does. May be repeated; the order counts.",
+      valueName: "file[:strength]"))
+  var apply: [AppliedFile] = []
+
+  @Option(
     name: .shortAndLong, help: ArgumentHelp("The file to make.", valueName: "out.safetensors"))
   var output: String
 
@@ -66,10 +74,20 @@ struct Capture: ParsableCommand {
     let open = try model.open()
     let sites = try open.model.description.sites(named: sites.words, layers: layers?.blocks)
     let sequences = try sequences(open)
+    let vectors = try apply.map { file throws(FormatError) in
+      AppliedVector(
+        try SteeringVector(reading: file.path),
+        SteeringOptions(strength: file.strength, unit: file.unit))
+    }
     let progress = Progress("capture", .items("prompts"))
     let artifact = try CaptureReader(open.model, sites: sites).capture(
-      sequences, tokenizer: tokens == nil ? open.tokenizer?.digest : nil
-    ) { progress.update($0, $1) }
+      sequences, tokenizer: tokens == nil ? open.tokenizer?.digest : nil,
+      editing: { prompt throws(FormatError) in
+        try SteeringTaps(
+          vectors, on: prompt, from: open.model.initialState(), model: open.model,
+          tokenizer: open.tokenizer?.digest
+        ).taps
+      }, progress: { progress.update($0, $1) })
     progress.clear()
     try artifact.write(to: output, replacing: force)
     let rowCount = sequences.reduce(0) { $0 + $1.count }

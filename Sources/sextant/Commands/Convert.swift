@@ -10,7 +10,8 @@ struct Convert: ParsableCommand {
     discussion: """
       Weights are streamed: memory stays small whatever the size of the model. The destination \
       appears complete or not at all. The same weights give the same bytes, whichever format and \
-      naming they come in.
+      naming they come in. With --model, SOURCE is a control vector (.gguf) or a bare vector of \
+      another tool, and becomes a steering vector for that model.
       """)
 
   @Argument(
@@ -56,12 +57,18 @@ struct Convert: ParsableCommand {
     help: "Take integers of 16 bits for the bits of bfloat16 numbers, which HDF5 and NumPy lack.")
   var bfloat16AsUInt16 = false
 
+  @OptionGroup(title: "Vectors of other tools")
+  var foreign: ForeignVectorOptions
+
   @Flag(help: "Replace an existing file.")
   var force = false
 
   @OptionGroup var printing: OutputOptions
 
   func run() throws {
+    if let model = foreign.model {
+      return try foreign.convert(source, to: output, model: model, replacing: force, printing)
+    }
     let clock = Stopwatch()
     var options = ConversionOptions()
     options.dataType = dtype.dataType

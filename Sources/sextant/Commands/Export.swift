@@ -1,6 +1,7 @@
 import ArgumentParser
 import SextantArtifacts
 import SextantBytes
+import SextantCheckpoints
 import SextantConversion
 import SextantReport
 import SextantStore
@@ -12,8 +13,9 @@ struct Export: ParsableCommand {
     discussion: """
       The ending of OUT tells the format. Of a model: a folder without an ending is made as \
       transformers loads it (config.json, model.safetensors in pieces of at most 5 GB, the \
-      tokenizer), .safetensors, .pth and .h5 hold the weights alone, .gguf is for llama.cpp. Every \
-      file appears complete or not at all.
+      tokenizer), .safetensors, .pth and .h5 hold the weights alone, .gguf is for llama.cpp. Of a \
+      steering vector: .gguf is a control vector of llama.cpp, .npz and .pt hold the tensors of any \
+      artifact under their sites' names. Every file appears complete or not at all.
       """)
 
   @Argument(help: "A native model, or an artifact.")
@@ -39,6 +41,11 @@ struct Export: ParsableCommand {
     help: ArgumentHelp("Bytes of weights in one file of a folder, at most.", valueName: "bytes"))
   var shardSize = 5_000_000_000
 
+  @Option(
+    help: ArgumentHelp(
+      "Of a steering vector only these blocks, such as 3 or 1-5. Default: all.", valueName: "a-b"))
+  var layers: LayerRange?
+
   @Flag(help: "Replace existing files.")
   var force = false
 
@@ -51,9 +58,55 @@ struct Export: ParsableCommand {
   func run() throws {
     switch try ContentKind(of: file) {
     case .model: try exportModel()
-    case .artifact, .other:
+    case .artifact: try exportArtifact()
+    case .other:
       throw FormatError(
-        .exportFormat, file: file, found: "no native model", expected: "a model of Sextant's")
+        .exportFormat, file: file, found: "a file of another program",
+        expected: "a native model or an artifact", remedy: "Convert it first.")
+    }
+  }
+
+  private func exportArtifact() throws {
+    let artifact = try Artifact(reading: file)
+    let count: Int
+    switch FileEnding(output) {
+    case .gguf:
+      let vector = try SteeringVector(artifact)
+      try vector.writeControlVector(
+        to: output, blocks: layers?.blocks,
+        modelHint: ModelExport.modelHint(of: vector.model.architecture), replacing: force)
+      count = try GGUFFile(output).tensors.count
+    case .npz, .pt:
+      count = try artifact.writeTensors(to: output, replacing: force)
+    case .other:
+      throw FormatError(
+        .exportFormat, file: output, found: "an ending that is none of an artifact's",
+        expected: ".gguf, .npz or .pt")
+    }
+    Report(
+      title: "\(printable(output)): \(Format.count(count, of: "tensor")) of "
+        + "\(printable(artifact.manifest.kind)) for \(printable(artifact.manifest.model.architecture))",
+      json: JSONObject([
+        ("input", .string(file)), ("output", .string(output)),
+        ("kind", .string(artifact.manifest.kind)), ("tensors", JSONValue(count)),
+      ])
+    ).print(asJSON: printing.json)
+  }
+
+  /// The endings that artifacts are written under.
+  private enum FileEnding {
+    case gguf, npz, pt, other
+
+    init(_ path: String) {
+      if path.hasSuffix(".gguf") {
+        self = .gguf
+      } else if path.hasSuffix(".npz") {
+        self = .npz
+      } else if path.hasSuffix(".pt") || path.hasSuffix(".pth") {
+        self = .pt
+      } else {
+        self = .other
+      }
     }
   }
 

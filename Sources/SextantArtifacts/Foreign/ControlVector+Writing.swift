@@ -1,0 +1,79 @@
+import SextantBytes
+import SextantCheckpoints
+import SextantStore
+import SextantTensor
+
+extension SteeringVector {
+  /// Writes the vector as a GGUF control vector, which llama.cpp adds to the output of blocks.
+  ///
+  /// `direction.N` is the vector of block N, as llama.cpp's loader takes it and GLP specifies; the
+  /// metadata says so. llama.cpp adds it at every token, whatever `positions` says.
+  ///
+  /// - Parameters:
+  ///   - blocks: the blocks to write; nil for all that the vector has.
+  ///   - modelHint: what other tools call the model's architecture.
+  /// - Throws: `export.inexpressible` for sites other than outputs of blocks from 1 on and for
+  ///   operations other than `add`; `file.*`, `disk.*`.
+  public func writeControlVector(
+    to path: String, blocks: ClosedRange<Int>? = nil, modelHint: String, replacing: Bool = false
+  ) throws(FormatError) {
+    guard operation == .add else {
+      throw FormatError(
+        .exportInexpressible, file: file, found: "the operation \(operation.rawValue)",
+        expected: "add: llama.cpp would add the vector all the same")
+    }
+    let chosen = try outputs(of: blocks)
+    if chosen.first?.block == 0 {
+      throw FormatError(
+        .exportInexpressible, file: file, at: .tensor("blocks.0.output"), found: "block 0",
+        expected: "blocks from 1 on: llama.cpp rejects a file with direction.0",
+        remedy: "Leave it out with --layers 1-\(max(1, model.layerCount - 1)).")
+    }
+    var writer = GGUFWriter()
+    var content = SHA256()
+    for (_, value) in chosen { unsafe value.withUnsafeBytes { unsafe content.update($0) } }
+    let values: [(String, GGUFNewValue)] = [
+      ("general.architecture", .string("controlvector")),
+      ("controlvector.model_hint", .string(modelHint)),
+      ("controlvector.layer_count", .uint32(UInt32(chosen.count))),
+      ("glp.mode", .string("add")), ("glp.spec_version", .uint32(1)),
+      ("glp.alpha_default", .float32(1)), ("glp.rank", .uint32(1)),
+      ("glp.hook_point", .string("residual_stream_post_layer")),
+      ("glp.derived_at", .string("residual_stream_post_layer")),
+      ("glp.layer_ids_zero_based", .boolean(true)), ("glp.method", .string(training.method)),
+      ("glp.content_sha256", .string(content.finalize().description)),
+      ("general.base_model.count", .uint32(1)),
+      ("general.base_model.0.name", .string(model.architecture)),
+      ("general.base_model.0.version", .string(model.identity.description)),
+    ]
+    for (key, value) in values { writer.set(key, value) }
+    for (block, value) in chosen { try writer.add("direction.\(block)", value) }
+    try writer.publish(to: path, replacing: replacing)
+  }
+
+  /// The vectors of blocks' outputs, in the blocks' order.
+  ///
+  /// - Throws: `export.inexpressible` for other sites, and where nothing is left.
+  func outputs(
+    of blocks: ClosedRange<Int>?
+  ) throws(FormatError) -> [(block: Int, value: Tensor)] {
+    var outputs: [(block: Int, value: Tensor)] = []
+    for (site, value) in vectors {
+      let parts = site.name.split(separator: ".")
+      guard parts.count == 3, parts[0] == "blocks", parts[2] == "output", let block = Int(parts[1])
+      else {
+        throw FormatError(
+          .exportInexpressible, file: file, at: .tensor(site.name), found: "a vector of this site",
+          expected: "outputs of blocks: the format has no place for states and parts",
+          remedy: "Train with --sites residual, or export to .npz or .pt.")
+      }
+      if blocks?.contains(block) ?? true { outputs.append((block, value)) }
+    }
+    guard !outputs.isEmpty else {
+      throw FormatError(
+        .exportInexpressible, file: file, found: "no vector of these blocks",
+        expected: "at least one")
+    }
+    return outputs.sorted { $0.block < $1.block }
+  }
+}

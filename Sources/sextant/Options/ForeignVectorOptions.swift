@@ -1,0 +1,69 @@
+import ArgumentParser
+import SextantArtifacts
+import SextantBytes
+import SextantCheckpoints
+import SextantReport
+
+extension LayerConvention: ExpressibleByArgument {}
+
+/// What a vector of another tool does not say of itself.
+struct ForeignVectorOptions: ParsableArguments {
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp("The model that a vector was made for.", valueName: "model.sxt"))
+  var model: String?
+
+  @Option(
+    help: """
+      What the numbers of a control vector's directions mean. repeng: block N, as measured. \
+      llama-generator and jukofyork: block N - 1, as measured. llama-apply: block N, where llama.cpp \
+      adds it. A file that follows GLP says it itself.
+      """)
+  var layerConvention: LayerConvention?
+
+  @Option(
+    help: ArgumentHelp("The block that a bare vector (.pt, .npz) belongs to.", valueName: "block"))
+  var layer: Int?
+
+  func validate() throws {
+    if model == nil, layerConvention != nil || layer != nil {
+      throw ValidationError("--layer-convention and --layer need --model.")
+    }
+    if layerConvention != nil, layer != nil {
+      throw ValidationError("Give one of --layer-convention and --layer.")
+    }
+  }
+
+  /// Reads the vector and writes it as an artifact.
+  ///
+  /// - Throws: `usage.option`, `foreign.*`, `artifact.*`; what reading and writing throw.
+  func convert(
+    _ source: String, to output: String, model: String, replacing: Bool, _ printing: OutputOptions
+  ) throws {
+    try checkDestinations([output], replacing: replacing)
+    let reference = try OpenModel(model).reference
+    let vector: SteeringVector
+    if let layer {
+      vector = try SteeringVector(bareVector: source, block: layer, for: reference)
+    } else if try FileKind(of: InputFile(source)) == .gguf {
+      vector = try ControlVectorFile(reading: source)
+        .steeringVector(for: reference, convention: layerConvention)
+    } else {
+      throw FormatError(
+        .usageOption, file: source, at: .option("--layer"), found: "a vector of unknown place",
+        expected: "the block that it belongs to")
+    }
+    try vector.artifact.write(to: output, replacing: replacing)
+    let sites = vector.vectors.map(\.site.name)
+    Report(
+      title: "\(printable(output)): a steering vector (\(vector.operation.rawValue)) for "
+        + Format.count(sites.count, of: "site"),
+      facts: [("sites", sites.joined(separator: ", "))],
+      json: JSONObject([
+        ("source", .string(source)), ("output", .string(output)), ("kind", "steering"),
+        ("operation", .string(vector.operation.rawValue)),
+        ("sites", .array(sites.map { .string($0) })),
+      ])
+    ).print(asJSON: printing.json)
+  }
+}
