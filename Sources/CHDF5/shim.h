@@ -17,6 +17,35 @@ static inline hid_t sextant_h5_open_file(const char *name, hid_t access) {
   return H5Fopen(name, H5F_ACC_RDONLY, access);
 }
 
+/// Makes a file.
+static inline hid_t sextant_h5_create_file(const char *name, hid_t access) {
+  return H5Fcreate(name, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+}
+
+/// An empty list of dataset creation properties, or a negative number.
+static inline hid_t sextant_h5_dataset_creation(void) { return H5Pcreate(H5P_DATASET_CREATE); }
+
+/// The type of texts of any length in UTF-8, or a negative number.
+static inline hid_t sextant_h5_text_type(void) {
+  const hid_t type = H5Tcopy(H5T_C_S1);
+  if (type < 0) return type;
+  if (H5Tset_size(type, H5T_VARIABLE) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0) return -1;
+  return type;
+}
+
+/// A little-endian number type by the name that the main process uses, or a negative number.
+static inline hid_t sextant_h5_new_type(const char *name) {
+  if (strcmp(name, "F64") == 0) return H5Tcopy(H5T_IEEE_F64LE);
+  if (strcmp(name, "F32") == 0) return H5Tcopy(H5T_IEEE_F32LE);
+  if (strcmp(name, "BF16") == 0) return H5Tcreate(H5T_OPAQUE, 2);
+  if (strcmp(name, "F16") != 0) return -1;
+  const hid_t type = H5Tcopy(H5T_IEEE_F32LE);
+  if (type < 0 || H5Tset_fields(type, 15, 10, 5, 0, 10) < 0 || H5Tset_size(type, 2) < 0 ||
+      H5Tset_ebias(type, 15) < 0)
+    return -1;
+  return type;
+}
+
 /// A maximum dimension that has no bound.
 static inline hsize_t sextant_h5_unlimited(void) { return H5S_UNLIMITED; }
 

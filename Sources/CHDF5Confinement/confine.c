@@ -32,14 +32,18 @@ void sextant_close_others(void) {
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define RETURN(action) BPF_STMT(BPF_RET | BPF_K, (action))
 #define REFUSE RETURN(SECCOMP_RET_ERRNO | EPERM)
-#define ALLOW(call) \
-  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_##call, 0, 1), RETURN(SECCOMP_RET_ALLOW)
+#define ALLOW_NUMBER(number) \
+  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (number), 0, 1), RETURN(SECCOMP_RET_ALLOW)
+#define ALLOW(call) ALLOW_NUMBER(__NR_##call)
 // Arguments are 64 bits wide; both supported machines are little-endian, so the low word is first.
 #define ALLOW_WITHOUT(call, argument, bits)                                                   \
   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_##call, 0, 4), LOAD(args[argument]),               \
       BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (bits), 0, 1), REFUSE, RETURN(SECCOMP_RET_ALLOW)
 
-int sextant_confine(void) {
+int sextant_confine(int writes) {
+  // A number that no call has, where the file is only read.
+  const unsigned pwrite_call = writes ? __NR_pwrite64 : ~0U;
+  const unsigned ftruncate_call = writes ? __NR_ftruncate : ~0U;
   // What libhdf5, malloc and the Swift runtime need once everything is loaded; nothing of it
   // reaches beyond this process but through its three descriptors.
   struct sock_filter program[] = {
@@ -52,6 +56,8 @@ int sextant_confine(void) {
       ALLOW(write),
       ALLOW(writev),
       ALLOW(lseek),
+      ALLOW_NUMBER(pwrite_call),
+      ALLOW_NUMBER(ftruncate_call),
       ALLOW(close),
       ALLOW(brk),
       ALLOW(munmap),
@@ -87,6 +93,9 @@ int sextant_confine(void) {
 
 #else
 
-int sextant_confine(void) { return ENOSYS; }
+int sextant_confine(int writes) {
+  (void)writes;
+  return ENOSYS;
+}
 
 #endif

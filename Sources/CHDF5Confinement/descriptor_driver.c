@@ -22,11 +22,14 @@ void sextant_set_window(unsigned long long start, unsigned long long size) {
   window_size = size;
 }
 
+// Whether the file is written, and all of the descriptor's file is it.
+static int is_writable;
+
 static H5FD_t *open_descriptor(const char *name, unsigned flags, hid_t list, haddr_t limit) {
   (void)name;
   (void)list;
   (void)limit;
-  if (flags != H5F_ACC_RDONLY) return NULL;
+  if (!is_writable && flags != H5F_ACC_RDONLY) return NULL;
   descriptor_file *file = calloc(1, sizeof *file);
   if (file) file->size = window_size;
   return (H5FD_t *)file;
@@ -86,16 +89,35 @@ static herr_t read_bytes(
 
 static herr_t write_bytes(
     H5FD_t *file, H5FD_mem_t type, hid_t list, haddr_t address, size_t count, const void *buffer) {
-  (void)file;
   (void)type;
   (void)list;
-  (void)address;
-  (void)count;
-  (void)buffer;
-  return -1;
+  if (!is_writable) return -1;
+  const unsigned char *from = buffer;
+  while (count > 0) {
+    const ssize_t done = pwrite(SEXTANT_FILE_DESCRIPTOR, from, count, (off_t)address);
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) return -1;
+    from += done;
+    address += (haddr_t)done;
+    count -= (size_t)done;
+    if (address > ((descriptor_file *)file)->size) ((descriptor_file *)file)->size = address;
+  }
+  return 0;
 }
 
-hid_t sextant_descriptor_driver(void) {
+// Called when the file is closed: what was allocated and not written is part of the file, too.
+static herr_t truncate_file(H5FD_t *file, hid_t list, hbool_t closing) {
+  (void)list;
+  (void)closing;
+  descriptor_file *own = (descriptor_file *)file;
+  if (!is_writable || own->size == own->allocated) return 0;
+  if (ftruncate(SEXTANT_FILE_DESCRIPTOR, (off_t)own->allocated) != 0) return -1;
+  own->size = own->allocated;
+  return 0;
+}
+
+hid_t sextant_descriptor_driver(int writable) {
+  is_writable = writable;
   static const H5FD_class_t driver = {
 #if H5_VERSION_GE(1, 14, 0)
       .version = H5FD_CLASS_VERSION,
@@ -113,6 +135,7 @@ hid_t sextant_descriptor_driver(void) {
       .get_eof = get_size,
       .read = read_bytes,
       .write = write_bytes,
+      .truncate = truncate_file,
       .fl_map = H5FD_FLMAP_SINGLE,
   };
   return H5FDregister(&driver);

@@ -137,7 +137,29 @@ public final class FilePublisher {
     if let failure { throw failure }
   }
 
-  private func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FormatError) {
+  /// Calls `body` with the descriptor of the file, for what has to write to it otherwise.
+  public func withDescriptor<Result: ~Copyable>(
+    _ body: (Int32) throws(FormatError) -> Result
+  ) throws(FormatError) -> Result {
+    try body(descriptor)
+  }
+
+  /// The length of the file, whoever wrote it.
+  ///
+  /// - Throws: `file.read`.
+  public func fileByteCount() throws(FormatError) -> Int {
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0 else {
+      throw FormatError(
+        .fileRead, file: destination, found: systemReason(), expected: "an open file")
+    }
+    return Int(status.st_size)
+  }
+
+  /// Writes bytes at an offset, also behind the end.
+  ///
+  /// - Throws: `disk.full`, `file.write`.
+  public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FormatError) {
     var done = 0
     while done < bytes.count {
       let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[done...])

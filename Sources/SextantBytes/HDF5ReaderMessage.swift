@@ -14,12 +14,19 @@
 ///                      found text, expected text
 ///     7     data       bytes of the requested tensor                    after `end`
 ///     8     layout     layout text (`HDF5Layout`)                       once, before `tensor`
+///     9     place      offset u64                                       one for each `tensor` (writing)
 ///
 /// The place of a refusal is 0 and an empty text for none, 1 and a tensor's name, or 2 and an
 /// offset in decimal digits. After `end` the main process asks for tensors: one request is the
 /// tensor's place in the list (u32). The reader answers with `data` messages whose payloads, joined, are the elements,
 /// row-major and little-endian; each holds a whole number of elements. It ends when descriptor 0
-/// does. The main process believes none of this: whatever breaks these rules is refused.
+/// does.
+///
+/// A process that writes (its argument is `write`) greets in the same way and then gets messages:
+/// `metadata` for each attribute of the root, `tensor` for each dataset, which it answers with `place`,
+/// where in the file the elements go, and `end`, which it answers alike once the file is closed.
+///
+/// The main process believes none of this: whatever breaks these rules is refused.
 public enum HDF5ReaderMessage: Sendable, Equatable {
   case hello(version: Int)
   case layout(HDF5Layout)
@@ -28,6 +35,7 @@ public enum HDF5ReaderMessage: Sendable, Equatable {
   case tensor(name: String, dataType: String, shape: [Int])
   case end(tensorCount: Int)
   case refusal(FormatError)
+  case place(offset: Int)
 
   /// The version of these rules.
   public static let version = 2
@@ -66,6 +74,9 @@ public enum HDF5ReaderMessage: Sendable, Equatable {
       kind = 2
       append(key)
       append(value)
+    case .place(let offset):
+      kind = 9
+      payload += UInt64(offset).littleEndianBytes
     case .note(let text):
       kind = 3
       append(text)
@@ -125,6 +136,7 @@ public enum HDF5ReaderMessage: Sendable, Equatable {
       let place = try fields.place()
       self = .refusal(
         FormatError(code, at: place, found: try fields.text(), expected: try fields.text()))
+    case 9: self = .place(offset: try fields.dimension())
     case 8:
       let spelling = try fields.text()
       guard let layout = HDF5Layout(rawValue: spelling) else {
@@ -138,7 +150,8 @@ public enum HDF5ReaderMessage: Sendable, Equatable {
     }
   }
 
-  static func nonsense(_ found: String) -> FormatError {
+  /// The refusal of a message that is none.
+  public static func nonsense(_ found: String) -> FormatError {
     FormatError(.hdf5ReaderProtocol, found: found, expected: "a message of the reader")
   }
 

@@ -136,7 +136,7 @@ public final class InputFile: Sendable {
   }
 
   /// Lends the descriptor, to hand it to another process.
-  public func withDescriptor<Result>(
+  public func withDescriptor<Result: ~Copyable>(
     _ body: (Int32) throws(FormatError) -> Result
   ) throws(FormatError) -> Result {
     try body(descriptor)

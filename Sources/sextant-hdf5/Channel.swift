@@ -37,6 +37,34 @@ struct Channel {
     return Int(bytes.reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) })
   }
 
+  /// The next message of the main process, or nil when it has no more to say.
+  ///
+  /// - Throws: `h5.reader.protocol`.
+  func nextMessage() throws(FormatError) -> HDF5ReaderMessage? {
+    guard let header = take(HDF5ReaderMessage.headerByteCount) else { return nil }
+    let count = header[1...].reversed().reduce(0) { $0 << 8 | Int($1) }
+    guard count <= HDF5ReaderMessage.maximumPayloadByteCount, let payload = take(count) else {
+      return nil
+    }
+    return try HDF5ReaderMessage(kind: header[0], payload: payload)
+  }
+
+  /// So many bytes, or nil where the main process hung up before.
+  private func take(_ count: Int) -> [UInt8]? {
+    var bytes = [UInt8](repeating: 0, count: count)
+    var done = 0
+    while done < count {
+      let received = unsafe bytes.withUnsafeMutableBytes { buffer in
+        let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
+        return unsafe Glibc.read(0, rest.baseAddress, rest.count)
+      }
+      if received < 0 && errno == EINTR { continue }
+      guard received > 0 else { return nil }
+      done += received
+    }
+    return bytes
+  }
+
   private func write(_ bytes: UnsafeRawBufferPointer) {
     var rest = unsafe bytes
     while rest.count > 0 {

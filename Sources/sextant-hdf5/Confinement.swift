@@ -24,6 +24,15 @@ enum Confinement {
 
   /// Closes inherited descriptors, sets resource limits, turns the library's plugins off and gives up all further access.
   static func begin(fileByteCount: Int) {
+    // A backstop: the parent waits for less. A MiB of the file may be a GiB of zeros, which take
+    // 10 s to unpack, and may be read twice.
+    begin(seconds: 60 + 20 * (fileByteCount / mebibyte), writes: false)
+  }
+
+  /// The same for a process that writes a file of its own: the descriptor may be written.
+  static func beginWriting() { begin(seconds: 60, writes: true) }
+
+  private static func begin(seconds: Int, writes: Bool) {
     sextant_close_others()
     clearenv()
     // Crash handlers, such as the Swift runtime's, would wait for helpers that cannot be started.
@@ -32,11 +41,8 @@ enum Confinement {
     }
     _ = unsafe chdir("/")
     limit(RLIMIT_CORE, soft: 0, hard: 0)
-    limit(RLIMIT_FSIZE, soft: 0, hard: 0)
+    if !writes { limit(RLIMIT_FSIZE, soft: 0, hard: 0) }
     limit(RLIMIT_NOFILE, soft: 16, hard: 16)
-    // A backstop: the parent waits for less. A MiB of the file may be a GiB of zeros, which take
-    // 10 s to unpack, and may be read twice.
-    let seconds = 60 + 20 * (fileByteCount / mebibyte)
     limit(RLIMIT_CPU, soft: seconds, hard: seconds + 5)
     limit(
       RLIMIT_AS, soft: addressSpaceForListing, hard: addressSpaceForListing + 4 * largestPiece)
@@ -47,7 +53,7 @@ enum Confinement {
     H5Eset_auto2(0, nil, nil)
 
     // Where the kernel cannot filter system calls, the other measures still hold.
-    _ = sextant_confine()
+    _ = sextant_confine(writes ? 1 : 0)
   }
 
   /// Raises the memory limit to what reading pieces of this size takes: the piece, a chunk, and

@@ -21,7 +21,7 @@ struct HDF5File: ~Copyable {
   init(_ window: Confinement.Window) throws(FormatError) {
     sextant_set_window(UInt64(window.start), UInt64(window.byteCount))
     let access = try Handle(sextant_h5_file_access(), "make access properties")
-    let driver = try Handle(sextant_descriptor_driver(), "register the file driver")
+    let driver = try Handle(sextant_descriptor_driver(0), "register the file driver")
     try Library.check(
       H5Pset_driver(access.id, driver.id, nil), "choose the file driver")
     let linkAccess = try Handle(sextant_h5_link_access(), "make access properties")

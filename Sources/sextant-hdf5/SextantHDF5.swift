@@ -1,10 +1,12 @@
 import Glibc
 import SextantBytes
 
-/// Reads one HDF5 file for the main process, confined, as `HDF5ReaderMessage` says.
+/// Reads one HDF5 file for the main process, or lays a new one out, confined, as
+/// `HDF5ReaderMessage` says.
 ///
 /// Nobody calls it by hand: descriptor 3 must be the open file. Two arguments, an offset and a
-/// number of bytes, name the part of it that is the HDF5 file, where that is not all of it.
+/// number of bytes, name the part of it that is the HDF5 file, where that is not all of it. The
+/// argument `write` asks for a new file there.
 @main
 struct SextantHDF5 {
   static func main() {
@@ -14,10 +16,15 @@ struct SextantHDF5 {
       _ = unsafe write(2, text, text.utf8.count)
       exit(FormatError.Code.usageOption.exitStatus)
     }
-    let window = Self.window(CommandLine.arguments.dropFirst(), of: Int(status.st_size))
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    let window = Self.window(arguments[...], of: Int(status.st_size))
     let channel = Channel()
     do throws(FormatError) {
-      try serve(channel, window)
+      if arguments == ["write"] {
+        try FileWriter.serve(channel)
+      } else {
+        try serve(channel, window)
+      }
     } catch {
       channel.send(.refusal(error.bounded))
     }

@@ -145,6 +145,53 @@ import Testing
     #expect(expected?.withUnsafeBytes { Array($0) } == found)
   }
 
+  // MARK: HDF5
+
+  @Test(arguments: [
+    "mamba-tiny/huggingface", "mamba-tiny/bf16", "gpt-neox-tiny/f16", "rwkv-tiny/rwkv7/fla",
+    "demo-model/model.safetensors",
+  ])
+  func anHDF5FileConvertsToTheSameBytes(model: String) throws {
+    let store = try convert(PackageFiles.fixture(model), as: "a.sxt")
+    _ = try export(store, to: "m.h5")
+    var options = ConversionOptions()
+    if try store.attachment("tokenizer") != nil {
+      options.tokenizer = PackageFiles.fixture("demo-model/tokenizer.json")
+    }
+    _ = try convert(folder.path("m.h5"), as: "b.sxt", options)
+    #expect(try bytes(folder.path("a.sxt")) == bytes(folder.path("b.sxt")))
+    // The same weights give the same file.
+    _ = try export(store, to: "n.h5")
+    #expect(try bytes(folder.path("m.h5")) == bytes(folder.path("n.h5")))
+  }
+
+  @Test func aWriterThatFailsLeavesNothing() throws {
+    for program in ["/bin/false", "/bin/cat", "/nonexistent/sextant-hdf5"] {
+      var writer = HDF5Writer(writerPath: program, timeout: .seconds(2))
+      try writer.add("a", .f32, shape: [1]) { sink throws(FormatError) in
+        try [0, 0, 128, 63].span.bytes.withUnsafeBytes(sink)
+      }
+      let path = folder.path("no.h5")
+      #expect(throws: FormatError.self) { try writer.publish(to: path) }
+      #expect(access(path, F_OK) != 0)
+    }
+  }
+
+  @Test(arguments: [
+    ("a/b", DataType.f32, [1], FormatError.Code.hdf5Name), (".", .f32, [1], .hdf5Name),
+    ("", .f32, [1], .hdf5Name), ("a", .i64, [1], .hdf5DataType), ("a", .q8, [32], .hdf5DataType),
+    ("a", .f32, [0], .hdf5Dataspace),
+    ("a", .f32, [Int](repeating: 1, count: 9), .hdf5Dataspace),
+  ])
+  func whatHDF5FilesDoNotHoldIsRefused(
+    name: String, type: DataType, shape: [Int], code: FormatError.Code
+  ) {
+    expectRefusal(code) {
+      var writer = HDF5Writer()
+      try writer.add(name, type, shape: shape) { _ in }
+    }
+  }
+
   // MARK: GGUF
 
   @Test(arguments: [

@@ -14,8 +14,10 @@ void sextant_close_others(void);
 /// No file, socket, process or executable memory can be had any more, by whatever code runs here.
 /// Calls that are not allowed fail with EPERM.
 ///
+/// With `writes`, open descriptors may also be written at any place and cut.
+///
 /// Returns 0, or the errno of the kernel that cannot do this.
-int sextant_confine(void);
+int sextant_confine(int writes);
 
 /// Sets what the driver shows of the descriptor's file: `size` bytes from `start` on.
 void sextant_set_window(unsigned long long start, unsigned long long size);
@@ -23,5 +25,7 @@ void sextant_set_window(unsigned long long start, unsigned long long size);
 /// A libhdf5 file driver that reads `SEXTANT_FILE_DESCRIPTOR`, whatever file name it is given, and
 /// refuses to read beyond the window that was set.
 ///
+/// With `writable`, the driver makes a new file there instead.
+///
 /// Returns the driver's id, or a negative number.
-hid_t sextant_descriptor_driver(void);
+hid_t sextant_descriptor_driver(int writable);

@@ -52,6 +52,7 @@ struct HDF5Listing {
       }
       switch message {
       case .hello: throw nonsense("a second greeting")
+      case .place: throw nonsense("a place")
       case .layout(let found):
         guard layout == nil else { throw nonsense("a second layout") }
         layout = found

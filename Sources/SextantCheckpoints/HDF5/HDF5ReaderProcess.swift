@@ -34,6 +34,18 @@ struct HDF5ReaderProcess: ~Copyable {
   static func start(
     _ executable: String, on file: InputFile, window: Range<Int>? = nil
   ) throws(FormatError) -> Self {
+    let arguments = window.map { ["\($0.lowerBound)", "\($0.count)"] } ?? []
+    return try file.withDescriptor { descriptor throws(FormatError) in
+      try start(executable, arguments: arguments, descriptor: descriptor)
+    }
+  }
+
+  /// Starts `executable` with these arguments on an open file.
+  ///
+  /// - Throws: `h5.reader.missing` when it cannot be started.
+  static func start(
+    _ executable: String, arguments: [String], descriptor: Int32
+  ) throws(FormatError) -> Self {
     var pair: [Int32] = [-1, -1]
     guard unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | closeOnExec, 0, &pair) == 0
     else {
@@ -45,13 +57,10 @@ struct HDF5ReaderProcess: ~Copyable {
       let theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, 10)
       guard theirs >= 0 else { throw startFailure(executable, errno) }
       defer { close(theirs) }
-      let processID = try file.withDescriptor { descriptor throws(FormatError) in
-        let file = fcntl(descriptor, F_DUPFD_CLOEXEC, 10)
-        guard file >= 0 else { throw startFailure(executable, errno) }
-        defer { close(file) }
-        let arguments = window.map { ["\($0.lowerBound)", "\($0.count)"] } ?? []
-        return try spawn([executable] + arguments, socket: theirs, file: file)
-      }
+      let file = fcntl(descriptor, F_DUPFD_CLOEXEC, 10)
+      guard file >= 0 else { throw startFailure(executable, errno) }
+      defer { close(file) }
+      let processID = try spawn([executable] + arguments, socket: theirs, file: file)
       return HDF5ReaderProcess(processID: processID, socket: pair[0])
     } catch {
       close(pair[0])
@@ -117,8 +126,23 @@ struct HDF5ReaderProcess: ~Copyable {
   mutating func request(_ index: UInt32) throws(FormatError) {
     let bytes = index.littleEndianBytes
     // MSG_NOSIGNAL: a reader that is gone is a refusal here, not a SIGPIPE.
-    let count = unsafe send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+    let count = unsafe Glibc.send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL))
     guard count == bytes.count else { throw ending() }
+  }
+
+  /// Sends a message.
+  ///
+  /// - Throws: `h5.reader.*`.
+  mutating func send(_ message: HDF5ReaderMessage) throws(FormatError) {
+    var rest = message.encoded()[...]
+    while !rest.isEmpty {
+      let count = unsafe rest.withUnsafeBytes { bytes in
+        unsafe Glibc.send(socket, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+      }
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else { throw ending() }
+      rest = rest.dropFirst(count)
+    }
   }
 
   /// Receives the header of a message.

@@ -253,8 +253,16 @@ public struct ModelExport {
   }
 
   private func writeHDF5(_ destination: String, _ meter: Meter) throws(FormatError) {
-    throw FormatError(
-      .exportFormat, file: destination, found: "HDF5", expected: "safetensors, PyTorch or GGUF")
+    var writer = HDF5Writer()
+    // Readers of flat files find the configuration where the weights are.
+    let configuration = try architecture.published(
+      store.configuration, dialect: model.dialect.name)
+    writer.set("config", JSONValue.object(configuration).canonicalText)
+    for tensor in model.tensors {
+      try writer.add(
+        tensor.name, tensor.dataType, shape: tensor.shape, source: source(of: tensor, meter))
+    }
+    try writer.publish(to: destination, replacing: options.replacing)
   }
 
   private func writeGGUF(

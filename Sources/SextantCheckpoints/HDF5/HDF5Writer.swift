@@ -1,0 +1,156 @@
+import Glibc
+import SextantBytes
+import SextantTensor
+
+/// Writes HDF5 files with one dataset for each tensor, at the root, under its name: the flat layout of
+/// `formats/hdf5.md`, which h5py reads.
+///
+/// A confined process, `sextant-hdf5`, lays the file out and says where each tensor's elements go;
+/// they are put there by this process, after that one is gone. bfloat16 is stored as Keras does: two
+/// opaque bytes and the attribute `dtype`. Equal contents in equal order give equal bytes.
+public struct HDF5Writer {
+  @safe
+  private struct Entry {
+    var name: String
+    var dataType: DataType
+    var shape: [Int]
+    var byteCount: Int
+    var source: SafetensorsWriter.Source
+  }
+
+  private var metadata: [(key: String, value: String)] = []
+  private var tensors: [Entry] = []
+  private let writerPath: String?
+  private let timeout: Duration
+
+  /// The types that datasets are written in.
+  private static let types: Set<DataType> = [.f64, .f32, .f16, .bf16]
+
+  /// A file without tensors.
+  ///
+  /// - Parameter writerPath: the executable to use, found as that of `HDF5Checkpoint`.
+  public init(writerPath: String? = nil, timeout: Duration = HDF5Checkpoint.defaultTimeout) {
+    self.writerPath = writerPath
+    self.timeout = timeout
+  }
+
+  /// Adds a text, as an attribute of the root group.
+  public mutating func set(_ key: String, _ value: String) { metadata.append((key, value)) }
+
+  /// Adds a tensor whose elements `source` streams, row-major and little-endian.
+  ///
+  /// - Throws: `h5.datatype` for a type without a form in these files; `h5.name`, `h5.dataspace`.
+  public mutating func add(
+    _ name: String, _ dataType: DataType, shape: [Int], source: @escaping SafetensorsWriter.Source
+  ) throws(FormatError) {
+    guard Self.types.contains(dataType) else {
+      throw FormatError(
+        .hdf5DataType, at: .tensor(name), found: dataType.rawValue,
+        expected: "F64, F32, F16 or BF16")
+    }
+    guard shape.count <= HDF5ReaderMessage.maximumRank, !shape.contains(0),
+      let byteCount = dataType.byteCount(shape: shape)
+    else {
+      throw FormatError(
+        .hdf5Dataspace, at: .tensor(name), found: "\(shape)",
+        expected: "at most \(HDF5ReaderMessage.maximumRank) dimensions of at least 1")
+    }
+    guard TensorName.flaw(name) == nil, !name.utf8.contains(UInt8(ascii: "/")), name != "." else {
+      throw FormatError(
+        .hdf5Name, at: .tensor(name), found: "a name that is a path or none",
+        expected: "a plain name")
+    }
+    unsafe tensors.append(
+      Entry(name: name, dataType: dataType, shape: shape, byteCount: byteCount, source: source))
+  }
+
+  /// Writes the file to `destination`, which is absent or complete at any time.
+  ///
+  /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; `h5.*`; what a source
+  ///   throws.
+  public func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
+    if let (_, name) = TensorName.equivalentPair(tensors.lazy.map(\.name)) {
+      throw FormatError(
+        .hdf5Name, file: destination, at: .tensor(name), found: "the same name twice",
+        expected: "names that differ, also after Unicode normalisation")
+    }
+    let file = try FilePublisher(destination, replacing: replacing)
+    let places: [Int]
+    do throws(FormatError) {
+      places = try layOut(file)
+      try check(places, within: file.fileByteCount())
+    } catch {
+      throw error.inFile(destination)
+    }
+    for (tensor, place) in zip(tensors, places) {
+      var done = 0
+      try unsafe tensor.source { piece throws(FormatError) in
+        if done + piece.count <= tensor.byteCount {
+          unsafe try file.write(piece, at: place + done)
+        }
+        done += piece.count
+      }
+      guard done == tensor.byteCount else {
+        throw FormatError(
+          .hdf5Dataspace, file: destination, at: .tensor(tensor.name), found: "\(done) bytes",
+          expected: "\(tensor.byteCount) bytes")
+      }
+    }
+    try file.publish()
+  }
+
+  /// Lets the confined process write everything but the elements; it has ended afterwards.
+  private func layOut(_ file: FilePublisher) throws(FormatError) -> [Int] {
+    let executable = try HDF5ReaderLocation.find(writerPath)
+    var process = try file.withDescriptor { descriptor throws(FormatError) in
+      try HDF5ReaderProcess.start(executable, arguments: ["write"], descriptor: descriptor)
+    }
+    var patience = Patience(timeout)
+    guard case .hello(HDF5ReaderMessage.version) = try Self.answer(&process, &patience) else {
+      throw FormatError(
+        .hdf5ReaderProtocol, found: "no greeting",
+        expected: "a greeting of version \(HDF5ReaderMessage.version)",
+        remedy: "Install sextant and sextant-hdf5 of the same version.")
+    }
+    for (key, value) in metadata { try process.send(.metadata(key: key, value: value)) }
+    var places: [Int] = []
+    for tensor in tensors {
+      let type = tensor.dataType.rawValue
+      try process.send(.tensor(name: tensor.name, dataType: type, shape: tensor.shape))
+      guard case .place(let offset) = try Self.answer(&process, &patience) else {
+        throw Self.nonsense("no place for \(tensor.name)")
+      }
+      places.append(offset)
+    }
+    try process.send(.end(tensorCount: tensors.count))
+    guard case .end(tensors.count) = try Self.answer(&process, &patience) else {
+      throw Self.nonsense("no end")
+    }
+    return places
+  }
+
+  private static func answer(
+    _ process: inout HDF5ReaderProcess, _ patience: inout Patience
+  ) throws(FormatError) -> HDF5ReaderMessage {
+    let (kind, count) = try process.receiveHeader(within: &patience)
+    let message = try HDF5ReaderMessage(
+      kind: kind, payload: try process.receive(count, within: &patience))
+    if case .refusal(let refusal) = message { throw refusal }
+    return message
+  }
+
+  /// Refuses places that overlap or lie outside of the file.
+  private func check(_ places: [Int], within fileByteCount: Int) throws(FormatError) {
+    var end = 0
+    for (tensor, place) in zip(tensors, places).sorted(by: { $0.1 < $1.1 }) {
+      guard place >= end, place <= fileByteCount - tensor.byteCount else {
+        throw Self.nonsense("a place for \(tensor.name) that is none")
+      }
+      end = place + tensor.byteCount
+    }
+  }
+
+  private static func nonsense(_ found: String) -> FormatError {
+    FormatError(.hdf5ReaderProtocol, found: found, expected: "a place for each tensor")
+  }
+}
