@@ -15,6 +15,7 @@ import Testing
 
   @Test(arguments: [
     (["convert"], "OVERVIEW: Convert a checkpoint to a native model file."),
+    (["export"], "OVERVIEW: Write a model or an artifact in another program's format."),
     (["inspect"], "OVERVIEW: Show what a file holds."),
     (["verify"], "OVERVIEW: Check every digest of a model or artifact; train an artifact again"),
     (["generate"], "OVERVIEW: Continue a prompt, with steering vectors applied."),

@@ -1,0 +1,111 @@
+import SextantBytes
+import SextantCheckpoints
+import SextantTensor
+import SextantTestSupport
+import Testing
+
+/// `export`, and `convert` of other tools' vectors, as a user meets them.
+@Suite struct ExchangeTests {
+  private let folder = TemporaryFolder()
+
+  /// The demo model as a native file.
+  private func model() -> String {
+    let path = folder.path("demo.sxt")
+    sextant("convert", PackageFiles.fixture("demo-model/model.safetensors"), "-o", path)
+    return path
+  }
+
+  /// A control vector as another tool writes it.
+  private func controlVector(_ numbers: [Int]) throws -> String {
+    var writer = GGUFWriter()
+    writer.set("general.architecture", .string("controlvector"))
+    for number in numbers {
+      try writer.add(
+        "direction.\(number)", Tensor([Float](repeating: 0.1, count: 192), shape: [192]))
+    }
+    let path = folder.path("other.gguf")
+    try writer.publish(to: path, replacing: true)
+    return path
+  }
+
+  @Test func aModelIsExportedAndSaysWhat() throws {
+    let model = model()
+    let out = folder.path("hf")
+    let report = try sextant("export", model, "-o", out, "--json").json()
+    #expect(try report.text("format") == "huggingface" && report.text("naming") == "huggingface")
+    #expect(try report.member("tensors").integer() == 62)
+    let files = try report.member("files").texts()
+    #expect(files.last == "config.json" && files.contains("tokenizer.json"))
+    let text = sextant("export", model, "-o", folder.path("m.gguf"))
+    #expect(text.output.contains("62 tensors"))
+    sextant("export", model, "-o", folder.path("m.gguf"), status: 73)
+    sextant("export", model, "-o", folder.path("m.gguf"), "--force")
+    sextant("export", model, "-o", folder.path("m.onnx"), status: 65)
+    sextant("export", model, "-o", folder.path("m.safetensors"), "--naming", "fla", status: 64)
+    let bytes = sextant("convert", out, "-o", folder.path("again.sxt"))
+    #expect(bytes.output.contains("62"))
+  }
+
+  @Test func aControlVectorSteersAndComesBack() throws {
+    let (model, other) = (model(), try controlVector([2, 3]))
+    let (ours, again) = (folder.path("v.steer.safetensors"), folder.path("again.gguf"))
+    let refusal = sextant("convert", other, "-m", model, "-o", ours, status: 65)
+    #expect(refusal.errors.contains("foreign.layer-convention"))
+    let report = try sextant(
+      "convert", other, "-m", model, "--layer-convention", "llama-generator", "-o", ours, "--json"
+    ).json()
+    #expect(try report.member("sites").texts() == ["blocks.1.output", "blocks.2.output"])
+    let text = sextant(
+      "generate", "-m", model, "-p", "The film", "-n", "4", "--apply", "\(ours):2")
+    #expect(text.errors.contains("2 sites"))
+    sextant("export", ours, "-o", again)
+    // Ours follows GLP, which says where its directions belong.
+    let back = try sextant(
+      "convert", again, "-m", model, "-o", folder.path("w.steer.safetensors"), "--json"
+    ).json()
+    #expect(try back.member("sites").texts() == ["blocks.1.output", "blocks.2.output"])
+    for name in ["v.npz", "v.pt"] {
+      sextant("export", ours, "-o", folder.path(name))
+      #expect(try CheckpointSource.open(folder.path(name)).checkpoint.tensors.count == 2)
+    }
+  }
+
+  @Test func blockZeroIsRefusedUnlessLeftOut() throws {
+    let (model, other) = (model(), try controlVector([1, 2]))
+    let ours = folder.path("v.steer.safetensors")
+    sextant("convert", other, "-m", model, "--layer-convention", "llama-generator", "-o", ours)
+    let refusal = sextant("export", ours, "-o", folder.path("v.gguf"), status: 65)
+    #expect(refusal.errors.contains("export.inexpressible"))
+    sextant("export", ours, "-o", folder.path("v.gguf"), "--layers", "1-5")
+    #expect(try GGUFFile(folder.path("v.gguf")).tensors.map(\.name) == ["direction.1"])
+  }
+
+  @Test func aBareVectorNeedsItsLayer() throws {
+    let model = model()
+    var writer = PyTorchWriter()
+    writer.add("v", Tensor([Float](repeating: 0.5, count: 192), shape: [192]))
+    try writer.publish(to: folder.path("v.pt"))
+    let out = folder.path("v.steer.safetensors")
+    sextant("convert", folder.path("v.pt"), "-m", model, "-o", out, status: 64)
+    sextant("convert", folder.path("v.pt"), "--layer", "3", "-o", out, status: 64)
+    sextant("convert", folder.path("v.pt"), "-m", model, "--layer", "3", "-o", out)
+    #expect(sextant("inspect", out).output.contains("blocks.3.output"))
+  }
+
+  @Test func aSteeredRunCanBeCaptured() throws {
+    let (model, other) = (model(), try controlVector([2]))
+    let ours = folder.path("v.steer.safetensors")
+    sextant("convert", other, "-m", model, "--layer-convention", "repeng", "-o", ours)
+    func capture(_ name: String, _ options: String...) throws -> [UInt8] {
+      let path = folder.path(name)
+      let run = CommandRun.sextant(
+        ["capture", "-m", model, "--tokens", "1,2,3", "-o", path, "--sites", "residual"] + options)
+      #expect(run.end == .exited(0), "\(run.errors)")
+      let file = try SafetensorsFile(path)
+      return try file.bytes(of: #require(file.tensor(named: "blocks.2.output")))
+    }
+    let plain = try capture("a.safetensors")
+    #expect(try capture("b.safetensors", "--apply", "\(ours):0") == plain)
+    #expect(try capture("c.safetensors", "--apply", ours) != plain)
+  }
+}
