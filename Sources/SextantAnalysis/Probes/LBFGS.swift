@@ -7,7 +7,7 @@ struct LBFGS {
   var iterationLimit = 1000
   /// The minimum counts as reached when √(gᵀ H g) is at most this, for the gradient g and the initial
   /// inverse Hessian H.
-  var tolerance = 1e-9
+  var tolerance = 1e-8
   /// The initial inverse Hessian times a vector; nil for the identity, scaled by the last step.
   var preconditioner: (([Double]) -> [Double])?
 

@@ -36,7 +36,12 @@ extension Report {
     ]
     let statistics = Self.statistics(manifest.details)
     for (key, value) in manifest.details.members where key != "statistics" {
-      facts.append((printable(key), printable(Self.plain(value))))
+      if key == "probes", case .array(let probes) = value {
+        // Their names stand in the table.
+        facts.append((key, Format.count(probes.count)))
+      } else {
+        facts.append((printable(key), printable(Self.plain(value))))
+      }
     }
     let axes = Dictionary(
       manifest.sites.map { (ExactString($0.name), $0.axes) },

@@ -62,15 +62,23 @@ struct ProbeEval: ParsableCommand {
         ))
     }
     let own = outputs.map { ProbeMeasurement($0, labels) }
+    let chance = activations.sites.compactMap { site -> (site: String, areas: [Double])? in
+      guard let values = activations.values[site.site] else { return nil }
+      let areas = RandomBaseline.areas(values, labels)
+      return areas.isEmpty ? nil : (site.site.name, areas)
+    }
     if let folder {
-      try folder.write(json: json(rows, own), csv: table(rows).csv, page: page(rows, own))
+      try folder.write(
+        json: json(rows, own, chance), csv: table(rows, chance).csv, page: page(rows, own, chance))
     }
     Report(
       title: "\(printable(probe.path)): \(Format.count(rows.count, of: "probe")) on "
         + "\(Format.count(labels.count, of: "example")) (\(selection.label))",
       facts: own.map { [("the model's own output", Self.text($0))] } ?? [],
-      tables: [("probes", table(rows))],
-      notes: folder.map { ["results in \(printable($0.path))/"] } ?? [], json: json(rows, own)
+      tables: [("probes", table(rows, chance))],
+      notes: ["chance: 95% of random directions at the site stay below this AUROC"]
+        + (folder.map { ["results in \(printable($0.path))/"] } ?? []),
+      json: json(rows, own, chance)
     ).print(asJSON: printing.json)
   }
 
@@ -81,32 +89,52 @@ struct ProbeEval: ParsableCommand {
   }
 
   private func json(
-    _ rows: [(entry: ProbeEntry, measured: ProbeMeasurement)], _ output: ProbeMeasurement?
+    _ rows: [(entry: ProbeEntry, measured: ProbeMeasurement)], _ output: ProbeMeasurement?,
+    _ chance: [(site: String, areas: [Double])]
   ) -> JSONObject {
     JSONObject([
       ("label", .string(selection.label)), ("subset", .string(selection.subset.description)),
       ("rows", .array(rows.map { .object($0.entry.identity.with($0.measured.json)) })),
       ("output", output.map { .object($0.json) } ?? .null),
+      (
+        "random",
+        .array(
+          chance.map { site, areas in
+            [
+              "site": .string(site), "directions": JSONValue(areas.count),
+              "median": JSONValue(finite: areas[areas.count / 2]),
+              "quantile_95": JSONValue(finite: areas[areas.count * 95 / 100]),
+              "max": JSONValue(finite: areas[areas.count - 1]),
+            ]
+          })
+      ),
     ])
   }
 
-  private func table(_ rows: [(entry: ProbeEntry, measured: ProbeMeasurement)]) -> Table {
+  private func table(
+    _ rows: [(entry: ProbeEntry, measured: ProbeMeasurement)],
+    _ chance: [(site: String, areas: [Double])]
+  ) -> Table {
     var table = Table([
       "probe", "#auroc", "#low", "#high", "#accuracy", "#ece", "#agreement", "#knows_unsaid",
+      "#chance",
     ])
     for (entry, measured) in rows {
+      let lucky = chance.first { $0.site == entry.site.name }?.areas
       table.add(
         [entry.name]
           + [
             measured.roc?.area, measured.roc?.interval.low, measured.roc?.interval.high,
             measured.accuracy, measured.calibrationError, measured.agreement, measured.unsaid,
+            entry.input == .single ? lucky.map { $0[$0.count * 95 / 100] } : nil,
           ].map { $0.map { Format.fixed($0, 4) } ?? "" })
     }
     return table
   }
 
   private func page(
-    _ rows: [(entry: ProbeEntry, measured: ProbeMeasurement)], _ output: ProbeMeasurement?
+    _ rows: [(entry: ProbeEntry, measured: ProbeMeasurement)], _ output: ProbeMeasurement?,
+    _ chance: [(site: String, areas: [Double])]
   ) -> HTMLPage {
     var page = HTMLPage(
       title: "Probes of \(selection.label)",
@@ -131,7 +159,7 @@ struct ProbeEval: ParsableCommand {
         countsWhole: true)
       page.add(figure: chart.svg(standsAlone: false))
     }
-    page.add(table: table(rows), caption: "Every probe")
+    page.add(table: table(rows, chance), caption: "Every probe")
     return page
   }
 }
