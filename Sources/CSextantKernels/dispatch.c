@@ -10,6 +10,7 @@ const char *sxk_level_name(sxk_level level) {
   case SXK_PORTABLE: return "portable";
   case SXK_AVX2: return "avx2";
   case SXK_AVX512: return "avx512";
+  case SXK_AVX512_DOT: return "avx512-dot";
   }
   return "unknown";
 }
@@ -27,13 +28,17 @@ const sxk_table *sxk_table_for(sxk_level level) {
                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     return avx2 && avx512 ? &sxk_avx512_table : NULL;
   }
+  if (level == SXK_AVX512_DOT) {
+    const int dot = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+    return dot && sxk_table_for(SXK_AVX512) != NULL ? &sxk_avx512_dot_table : NULL;
+  }
 #endif
   return NULL;
 }
 
 const sxk_table *sxk_choose(const char *wanted) {
   const sxk_table *best = NULL;
-  for (int level = SXK_AVX512; level >= SXK_PORTABLE; level--) {
+  for (int level = SXK_AVX512_DOT; level >= SXK_PORTABLE; level--) {
     const sxk_table *table = sxk_table_for((sxk_level)level);
     if (table == NULL) continue;
     if (best == NULL) best = table;

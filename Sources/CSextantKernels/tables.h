@@ -6,4 +6,5 @@ extern const sxk_table sxk_portable_table;
 #if defined(__x86_64__)
 extern const sxk_table sxk_avx2_table;
 extern const sxk_table sxk_avx512_table;
+extern const sxk_table sxk_avx512_dot_table;
 #endif

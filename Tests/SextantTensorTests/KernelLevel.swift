@@ -14,7 +14,8 @@ struct KernelLevel: Sendable, CustomTestStringConvertible {
 
   var testDescription: String { String(cString: sxk_level_name(level)) }
 
-  static let available = [SXK_PORTABLE, SXK_AVX2, SXK_AVX512].compactMap(KernelLevel.init)
+  static let available = [SXK_PORTABLE, SXK_AVX2, SXK_AVX512, SXK_AVX512_DOT].compactMap(
+    KernelLevel.init)
 }
 
 /// Counts around the widths of the vectors, and odd ones.

@@ -5,6 +5,7 @@
 
 // Each may use what stands above it.
 #include "convert.h"
+#include "outputs.h"
 #include "q8.h"
 #include "elementwise.h"
 #include "reduce.h"
@@ -12,6 +13,9 @@
 #include "norm.h"
 #include "linear.h"
 #include "gemm.h"
+#if SXK_HAS_DOT
+#include "dot.h"
+#endif
 #include "conv.h"
 #include "scan.h"
 #include "head_scan.h"
@@ -32,6 +36,13 @@ const sxk_table SXK_TABLE = {
     .panel_rows = panel_rows,
     .pack_panels = pack_panels,
     .gemm = gemm,
+#if SXK_HAS_DOT
+    .dot_row_bytes = dot_row_bytes,
+    .dot_rows = dot_rows,
+    .dot_linear = dot_linear,
+    .dot_pack_panels = dot_pack_panels,
+    .dot_gemm = dot_gemm,
+#endif
     .exp = map_exp,
     .sigmoid = map_sigmoid,
     .tanh = map_tanh,

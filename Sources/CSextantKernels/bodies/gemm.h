@@ -39,74 +39,15 @@ static void pack_panels(
   }
 }
 
-// y[m, n] (+)= the sum over one block of k, for V vectors of rows and NT columns.
-INLINE void gemm_tile(
-    const float *panel, const float *weight, size_t weight_stride, size_t k, const int V,
-    const int NT, size_t rows, const float *bias, int is_first, float *y, size_t y_stride) {
-  vf sums[TILE_N][2];
-#pragma clang loop unroll(full)
-  for (int n = 0; n < NT; n++)
-#pragma clang loop unroll(full)
-    for (int v = 0; v < V; v++) sums[n][v] = vf_set(0);
-
-  for (size_t i = 0; i < k; i++) {
-    vf x[2];
-#pragma clang loop unroll(full)
-    for (int v = 0; v < V; v++) x[v] = vf_load(panel + i * PANEL + v * VL);
-#pragma clang loop unroll(full)
-    for (int n = 0; n < NT; n++) {
-      const vf w = vf_set(weight[n * weight_stride + i]);
-#pragma clang loop unroll(full)
-      for (int v = 0; v < V; v++) sums[n][v] = vf_fma(w, x[v], sums[n][v]);
-    }
-  }
-
-  // From lanes that are rows to columns side by side, by squares of four where there are four.
-  float tile[TILE_N][PANEL];
-#pragma clang loop unroll(full)
-  for (int n = 0; n < NT; n++) {
-    const vf before = vf_set(is_first && bias != NULL ? bias[n] : 0);
-#pragma clang loop unroll(full)
-    for (int v = 0; v < V; v++) vf_store(tile[n] + v * VL, sums[n][v] + before);
-  }
-  size_t m = 0;
-  for (; m + 4 <= rows; m += 4)
-#pragma clang loop unroll(full)
-    for (int n = 0; n + 4 <= NT; n += 4) {
-      vf4 square[4];
-      for (int j = 0; j < 4; j++) memcpy(&square[j], tile[n + j] + m, sizeof(vf4));
-      vf4_transpose(square);
-      for (int j = 0; j < 4; j++) {
-        float *out = y + (m + j) * y_stride + n;
-        vf4 old = 0;
-        if (!is_first) memcpy(&old, out, sizeof(vf4));
-        square[j] += old;
-        memcpy(out, &square[j], sizeof(vf4));
-      }
-    }
-  for (size_t row = 0; row < rows; row++)
-    for (int n = row < m ? NT / 4 * 4 : 0; n < NT; n++) {
-      float *out = y + row * y_stride + n;
-      *out = (is_first ? 0 : *out) + tile[n][row];
-    }
-}
-
-INLINE void gemm_panel(
-    const float *panel, const float *weight, size_t weight_stride, size_t k, const int V,
-    size_t columns, size_t rows, const float *bias, int is_first, float *y, size_t y_stride) {
-  size_t n = 0;
-#define TILES(NT)                                                                           \
-  for (; n + NT <= columns; n += NT)                                                        \
-    gemm_tile(                                                                              \
-        panel, weight + n * weight_stride, weight_stride, k, V, NT, rows,                   \
-        bias == NULL ? NULL : bias + n, is_first, y + n, y_stride);
-  TILES(TILE_N)
-#if TILE_N > 4
-  TILES(4)
-#endif
-  TILES(1)
-#undef TILES
-}
+#define GEMM(NAME) gemm_##NAME
+#define GEMM_UNIT float
+#define GEMM_LANES vf
+#define GEMM_STEP vf_fma
+#include "gemm_tile.h"
+#undef GEMM
+#undef GEMM_UNIT
+#undef GEMM_LANES
+#undef GEMM_STEP
 
 // `count` weights from element `first` of the matrix on, as floats.
 INLINE void widen(float *y, const sxk_linear *job, size_t first, size_t count) {

@@ -146,6 +146,45 @@ INLINE float vf_sum(vf v) {
 #endif
 }
 
+// Lane i is vf_sum(v[i]), bit for bit. Neighbouring halves of two vectors become one vector at a time.
+INLINE vf vf_sums(const vf v[VL]) {
+#define PAIR(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#if VL == 16
+  vf half[8];
+  for (int i = 0; i < 8; i++)
+    half[i] = PAIR(v[i], v[i + 8], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+              PAIR(v[i], v[i + 8], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  vf quarter[4];
+  for (int i = 0; i < 4; i++)
+    quarter[i] =
+        PAIR(half[i], half[i + 4], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27) +
+        PAIR(half[i], half[i + 4], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+  vf pair[2];
+  for (int i = 0; i < 2; i++)
+    pair[i] =
+        PAIR(quarter[i], quarter[i + 2], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
+        PAIR(quarter[i], quarter[i + 2], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+  return PAIR(pair[0], pair[1], 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30) +
+         PAIR(pair[0], pair[1], 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+#elif VL == 8
+  vf half[4];
+  for (int i = 0; i < 4; i++)
+    half[i] = PAIR(v[i], v[i + 4], 0, 1, 2, 3, 8, 9, 10, 11) +
+              PAIR(v[i], v[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  vf pair[2];
+  for (int i = 0; i < 2; i++)
+    pair[i] = PAIR(half[i], half[i + 2], 0, 1, 8, 9, 4, 5, 12, 13) +
+              PAIR(half[i], half[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+  return PAIR(pair[0], pair[1], 0, 8, 2, 10, 4, 12, 6, 14) +
+         PAIR(pair[0], pair[1], 1, 9, 3, 11, 5, 13, 7, 15);
+#else
+  const vf even = PAIR(v[0], v[2], 0, 1, 4, 5) + PAIR(v[0], v[2], 2, 3, 6, 7);
+  const vf odd = PAIR(v[1], v[3], 0, 1, 4, 5) + PAIR(v[1], v[3], 2, 3, 6, 7);
+  return PAIR(even, odd, 0, 4, 2, 6) + PAIR(even, odd, 1, 5, 3, 7);
+#endif
+#undef PAIR
+}
+
 // Of numbers; no lane is NaN.
 INLINE float vf_max_lane(vf v) {
 #if VL == 16

@@ -26,46 +26,51 @@ INLINE void linear_rows(
   const size_t size = type == SXK_F32 ? 4 : 2;
   const size_t row_bytes = job->weight_stride * size;
   const float *const x = job->x;
-  for (size_t n = n0; n < n1; n++) {
-    const void *const row = (const char *)job->weight + n * row_bytes;
-    vf sums[SXK_LINEAR_MAX_M][4];
+  for (size_t first = n0; first < n1; first += VL) {
+    const size_t rows = n1 - first < VL ? n1 - first : VL;
+    vf totals[SXK_LINEAR_MAX_M][VL];
+    for (size_t i = 0; i < rows; i++) {
+      const size_t n = first + i;
+      const void *const row = (const char *)job->weight + n * row_bytes;
+      vf sums[SXK_LINEAR_MAX_M][4];
 #pragma clang loop unroll(full)
-    for (int m = 0; m < M; m++)
+      for (int m = 0; m < M; m++)
 #pragma clang loop unroll(full)
-      for (int u = 0; u < U; u++) sums[m][u] = vf_set(0);
+        for (int u = 0; u < U; u++) sums[m][u] = vf_set(0);
 
-    size_t k = 0;
-    for (; k + (size_t)U * VL <= K; k += (size_t)U * VL)
+      size_t k = 0;
+      for (; k + (size_t)U * VL <= K; k += (size_t)U * VL)
 #pragma clang loop unroll(full)
-      for (int u = 0; u < U; u++) {
-        const size_t at = k + (size_t)u * VL;
-        if (M > 1) __builtin_prefetch((const char *)row + at * size + LINEAR_AHEAD);
-        const vf w = weight_load(row, at, type);
+        for (int u = 0; u < U; u++) {
+          const size_t at = k + (size_t)u * VL;
+          if (M > 1) __builtin_prefetch((const char *)row + at * size + LINEAR_AHEAD);
+          const vf w = weight_load(row, at, type);
+#pragma clang loop unroll(full)
+          for (int m = 0; m < M; m++)
+            sums[m][u] = vf_fma(w, vf_load(x + m * x_stride + at), sums[m][u]);
+        }
+      for (; k + VL <= K; k += VL) {
+        const vf w = weight_load(row, k, type);
 #pragma clang loop unroll(full)
         for (int m = 0; m < M; m++)
-          sums[m][u] = vf_fma(w, vf_load(x + m * x_stride + at), sums[m][u]);
+          sums[m][0] = vf_fma(w, vf_load(x + m * x_stride + k), sums[m][0]);
       }
-    for (; k + VL <= K; k += VL) {
-      const vf w = weight_load(row, k, type);
+      if (k < K) {
+        const vf w = weight_load_part(row, k, K - k, type);
 #pragma clang loop unroll(full)
-      for (int m = 0; m < M; m++)
-        sums[m][0] = vf_fma(w, vf_load(x + m * x_stride + k), sums[m][0]);
-    }
-    if (k < K) {
-      const vf w = weight_load_part(row, k, K - k, type);
-#pragma clang loop unroll(full)
-      for (int m = 0; m < M; m++)
-        sums[m][0] = vf_fma(w, vf_load_part(x + m * x_stride + k, K - k), sums[m][0]);
-    }
+        for (int m = 0; m < M; m++)
+          sums[m][0] = vf_fma(w, vf_load_part(x + m * x_stride + k, K - k), sums[m][0]);
+      }
 
-    const float bias = job->bias == NULL ? 0 : job->bias[n];
 #pragma clang loop unroll(full)
-    for (int m = 0; m < M; m++) {
-      vf total = sums[m][0];
+      for (int m = 0; m < M; m++) {
+        totals[m][i] = sums[m][0];
 #pragma clang loop unroll(full)
-      for (int u = 1; u < U; u++) total += sums[m][u];
-      job->y[m * job->y_stride + n] = bias + vf_sum(total);
+        for (int u = 1; u < U; u++) totals[m][i] += sums[m][u];
+      }
     }
+#pragma clang loop unroll(full)
+    for (int m = 0; m < M; m++) linear_store(job, m, first, rows, totals[m]);
   }
 }
 

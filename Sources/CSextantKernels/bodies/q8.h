@@ -58,43 +58,48 @@ INLINE void q8_linear_rows(
     const sxk_linear *job, size_t n0, size_t n1, const int M, const int U, const int B) {
   const size_t blocks = job->k / SXK_Q8_LENGTH, x_stride = job->x_stride;
   const sxk_q8_block *const weight = job->weight;
-  for (size_t n = n0; n < n1; n++) {
-    const sxk_q8_block *const row = weight + n * (job->weight_stride / SXK_Q8_LENGTH);
-    vf sums[SXK_LINEAR_MAX_M][4];
+  for (size_t first = n0; first < n1; first += VL) {
+    const size_t rows = n1 - first < VL ? n1 - first : VL;
+    vf totals[SXK_LINEAR_MAX_M][VL];
+    for (size_t i = 0; i < rows; i++) {
+      const size_t n = first + i;
+      const sxk_q8_block *const row = weight + n * (job->weight_stride / SXK_Q8_LENGTH);
+      vf sums[SXK_LINEAR_MAX_M][4];
 #pragma clang loop unroll(full)
-    for (int m = 0; m < M; m++)
+      for (int m = 0; m < M; m++)
 #pragma clang loop unroll(full)
-      for (int u = 0; u < U; u++) sums[m][u] = vf_set(0);
+        for (int u = 0; u < U; u++) sums[m][u] = vf_set(0);
 
-#define BLOCKS(COUNT)                                                                       \
-  _Pragma("clang loop unroll(full)") for (int j = 0; j < COUNT; j++) {                      \
-    if (M > 1) __builtin_prefetch((const char *)(row + b + j) + LINEAR_AHEAD);              \
-    const vf scale = q8_scale(row + b + j);                                                 \
-    _Pragma("clang loop unroll(full)") for (int v = 0; v < Q8_VECTORS; v++) {               \
-      const vf w = q8_load(row + b + j, v, scale);                                          \
-      const float *const x = job->x + (b + j) * SXK_Q8_LENGTH + v * VL;                     \
-      const int u = (j * Q8_VECTORS + v) % U;                                               \
-      _Pragma("clang loop unroll(full)") for (int m = 0; m < M; m++)                        \
-        sums[m][u] = vf_fma(w, vf_load(x + m * x_stride), sums[m][u]);                      \
-    }                                                                                       \
-  }
-    size_t b = 0;
-    for (; b + B <= blocks; b += B) {
-      BLOCKS(B)
+#define BLOCKS(COUNT)                                                                             \
+    _Pragma("clang loop unroll(full)") for (int j = 0; j < COUNT; j++) {                          \
+      if (M > 1) __builtin_prefetch((const char *)(row + b + j) + LINEAR_AHEAD);                  \
+      const vf scale = q8_scale(row + b + j);                                                     \
+      _Pragma("clang loop unroll(full)") for (int v = 0; v < Q8_VECTORS; v++) {                   \
+        const vf w = q8_load(row + b + j, v, scale);                                              \
+        const float *const x = job->x + (b + j) * SXK_Q8_LENGTH + v * VL;                         \
+        const int u = (j * Q8_VECTORS + v) % U;                                                   \
+        _Pragma("clang loop unroll(full)") for (int m = 0; m < M; m++)                            \
+          sums[m][u] = vf_fma(w, vf_load(x + m * x_stride), sums[m][u]);                          \
+      }                                                                                           \
     }
-    for (; b < blocks; b++) {
-      BLOCKS(1)
-    }
+      size_t b = 0;
+      for (; b + B <= blocks; b += B) {
+        BLOCKS(B)
+      }
+      for (; b < blocks; b++) {
+        BLOCKS(1)
+      }
 #undef BLOCKS
 
-    const float bias = job->bias == NULL ? 0 : job->bias[n];
 #pragma clang loop unroll(full)
-    for (int m = 0; m < M; m++) {
-      vf total = sums[m][0];
+      for (int m = 0; m < M; m++) {
+        totals[m][i] = sums[m][0];
 #pragma clang loop unroll(full)
-      for (int u = 1; u < U; u++) total += sums[m][u];
-      job->y[m * job->y_stride + n] = bias + vf_sum(total);
+        for (int u = 1; u < U; u++) totals[m][i] += sums[m][u];
+      }
     }
+#pragma clang loop unroll(full)
+    for (int m = 0; m < M; m++) linear_store(job, m, first, rows, totals[m]);
   }
 }
 

@@ -27,6 +27,7 @@ typedef enum sxk_level {
   SXK_PORTABLE = 0,  // any processor; vectors of 4 floats
   SXK_AVX2 = 1,      // AVX2, FMA and F16C; vectors of 8
   SXK_AVX512 = 2,    // AVX-512 F, BW, VL and DQ; vectors of 16
+  SXK_AVX512_DOT = 3,  // these with BF16 and VNNI
 } sxk_level;
 
 // How a weight is stored.
@@ -57,6 +58,7 @@ typedef struct sxk_linear {
 } sxk_linear;
 
 #define SXK_LINEAR_MAX_M 8
+#define SXK_DOT_MAX_M 8
 
 // `gemm` converts this many columns (rows of weights) by this depth of k at a time.
 #define SXK_GEMM_COLUMNS 48
@@ -238,6 +240,18 @@ typedef struct sxk_table {
   void (*gemm)(
       const sxk_linear *job, const float *panels, float *scratch, size_t p0, size_t p1, size_t n0,
       size_t n1);
+
+  // The same with x rounded to the precision of the weights first, bf16 or q8, where the processor has
+  // instructions for it; NULL elsewhere. Few rows (1 <= m <= SXK_DOT_MAX_M): `dot_rows` rounds the m
+  // rows of the job's x to `dot_row_bytes(type, k)` bytes each, which `dot_linear` reads in place of x.
+  // Many rows, for bf16 weights with an even k: panels of pairs, `panel_rows() * k / 2` each.
+  size_t (*dot_row_bytes)(sxk_type type, size_t k);
+  void (*dot_rows)(void *rows, const sxk_linear *job);
+  void (*dot_linear)(const sxk_linear *job, const void *rows, size_t n0, size_t n1);
+  void (*dot_pack_panels)(
+      uint32_t *panels, const float *x, size_t x_stride, size_t m, size_t k, size_t p0, size_t p1);
+  void (*dot_gemm)(
+      const sxk_linear *job, const uint32_t *panels, size_t p0, size_t p1, size_t n0, size_t n1);
 
   // Elementwise; y may be x.
   void (*exp)(float *y, const float *x, size_t count);

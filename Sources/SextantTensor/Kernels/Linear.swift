@@ -8,6 +8,7 @@ import CSextantKernels
 /// arithmetic is, and blocks of x and of the weights are kept in the caches. Both are our own kernels:
 /// they take every weight type, need no packed copy of the weights, and hold their own against OpenBLAS
 /// in f32. Each output element is summed within one chunk, in an order that K alone decides.
+/// `Precision` says whether x may be rounded to the type of the weights.
 public enum Linear {
   /// Bytes of weights in one chunk of the few-row kernel.
   private static let chunkBytes = 128 * 1024
@@ -47,12 +48,19 @@ public enum Linear {
               weight: weightBytes.baseAddress, weight_stride: weight.columnCount,
               weight_type: kernelType(weight.dataType), x: first, x_stride: stride, bias: bias,
               y: y, y_stride: weight.rowCount, m: x.rowCount, k: x.columnCount)
-            if x.rowCount <= Int(SXK_LINEAR_MAX_M) {
-              fewRows(
-                product, outputs: weight.rowCount,
-                rowBytes: weightBytes.count / max(weight.rowCount, 1), pool)
+            let outputs = weight.rowCount
+            let rowBytes = weightBytes.count / max(outputs, 1)
+            let isFew = x.rowCount <= Int(SXK_LINEAR_MAX_M)
+            if rounds(product) {
+              if isFew || weight.dataType == .q8 {
+                roundedRows(product, outputs: outputs, rowBytes: rowBytes, pool)
+              } else {
+                roundedPanels(product, outputs: outputs, pool)
+              }
+            } else if isFew {
+              fewRows(product, outputs: outputs, rowBytes: rowBytes, pool)
             } else {
-              manyRows(product, outputs: weight.rowCount, pool)
+              manyRows(product, outputs: outputs, pool)
             }
           }
         }
@@ -90,24 +98,98 @@ public enum Linear {
     let converted = TensorStorage(
       unfilledFloatCount: product.weight_type == SXK_F32 ? 0 : scratchSize * pool.threadCount)
     defer { withExtendedLifetime((packed, converted)) {} }
-    nonisolated(unsafe) let panels = packed.base.assumingMemoryBound(to: Float.self)
+    nonisolated(unsafe) let packedPanels = packed.base.assumingMemoryBound(to: Float.self)
     nonisolated(unsafe) let scratch = converted.base.assumingMemoryBound(to: Float.self)
     let scratchPerSlot = product.weight_type == SXK_F32 ? 0 : scratchSize
     pool.split(panelCount, by: max(Kernels.rowGrain(width: product.k) / height, 1)) { range in
       kernels.pack_panels(
-        panels, product.x, product.x_stride, product.m, product.k, range.lowerBound,
+        packedPanels, product.x, product.x_stride, product.m, product.k, range.lowerBound,
         range.upperBound)
     }
-    // Neighbours in the order of chunks share their weights.
-    let columns = Int(SXK_GEMM_COLUMNS)
-    let panelGrain = max(chunkRows / height, 1)
-    let groups = (panelCount + panelGrain - 1) / panelGrain
-    pool.forEach((outputs + columns - 1) / columns * groups) { chunk, slot in
-      let (column, panel) = (chunk / groups * columns, chunk % groups * panelGrain)
+    blocks(panelCount, height, outputs: outputs, pool) { panels, columns, slot in
       withUnsafePointer(to: product) {
         kernels.gemm(
-          $0, panels, scratch + slot * scratchPerSlot, panel,
-          min(panel + panelGrain, panelCount), column, min(column + columns, outputs))
+          $0, packedPanels, scratch + slot * scratchPerSlot, panels.lowerBound, panels.upperBound,
+          columns.lowerBound, columns.upperBound)
+      }
+    }
+  }
+
+  /// Calls `body` with ranges of panels and of columns that together are the whole product.
+  private static func blocks(
+    _ panelCount: Int, _ height: Int, outputs: Int, _ pool: WorkerPool,
+    _ body: @Sendable (_ panels: Range<Int>, _ columns: Range<Int>, _ slot: Int) -> Void
+  ) {
+    // Neighbours in the order of chunks share their weights.
+    let width = Int(SXK_GEMM_COLUMNS)
+    let grain = max(chunkRows / height, 1)
+    let groups = (panelCount + grain - 1) / grain
+    pool.forEach((outputs + width - 1) / width * groups) { chunk, slot in
+      let (column, panel) = (chunk / groups * width, chunk % groups * grain)
+      body(
+        panel..<min(panel + grain, panelCount), column..<min(column + width, outputs), slot)
+    }
+  }
+
+  // MARK: x rounded to the type of the weights
+
+  /// Whether x is rounded: where that is allowed, and there are instructions for it.
+  private static func rounds(_ product: sxk_linear) -> Bool {
+    guard Precision.current == .fast, Kernels.table.dot_linear != nil else { return false }
+    // Many rows are read in pairs of neighbours.
+    return product.weight_type == SXK_Q8
+      || product.weight_type == SXK_BF16 && product.k.isMultiple(of: 2)
+  }
+
+  private static func roundedRows(
+    _ product: sxk_linear, outputs: Int, rowBytes: Int, _ pool: WorkerPool
+  ) {
+    let kernels = Kernels.table
+    let roundedBytes = kernels.dot_row_bytes(product.weight_type, product.k)
+    let rounded = TensorStorage(unfilledByteCount: product.m * roundedBytes)
+    defer { withExtendedLifetime(rounded) {} }
+    nonisolated(unsafe) let (product, rows) = (product, rounded.base)
+    /// The rows `range` of the product.
+    @Sendable func part(_ range: Range<Int>) -> sxk_linear {
+      var part = product
+      part.x = product.x + range.lowerBound * product.x_stride
+      part.y = product.y + range.lowerBound * product.y_stride
+      part.m = range.count
+      return part
+    }
+    pool.split(product.m, by: Kernels.rowGrain(width: product.k)) { range in
+      withUnsafePointer(to: part(range)) {
+        kernels.dot_rows(rows + range.lowerBound * roundedBytes, $0)
+      }
+    }
+    let most = Int(SXK_DOT_MAX_M)
+    pool.split(outputs, by: chunkBytes / max(rowBytes, 1)) { columns in
+      for row in stride(from: 0, to: product.m, by: most) {
+        withUnsafePointer(to: part(row..<min(row + most, product.m))) {
+          kernels.dot_linear($0, rows + row * roundedBytes, columns.lowerBound, columns.upperBound)
+        }
+      }
+    }
+  }
+
+  private static func roundedPanels(_ product: sxk_linear, outputs: Int, _ pool: WorkerPool) {
+    nonisolated(unsafe) let product = product
+    let kernels = Kernels.table
+    let height = kernels.panel_rows()
+    let panelCount = (product.m + height - 1) / height
+    let packed = TensorStorage(unfilledFloatCount: panelCount * height * product.k / 2)
+    defer { withExtendedLifetime(packed) {} }
+    nonisolated(unsafe) let packedPanels = packed.base.assumingMemoryBound(to: UInt32.self)
+    pool.split(panelCount, by: max(Kernels.rowGrain(width: product.k) / height, 1)) { range in
+      kernels.dot_pack_panels(
+        packedPanels, product.x, product.x_stride, product.m, product.k, range.lowerBound,
+        range.upperBound)
+    }
+    blocks(panelCount, height, outputs: outputs, pool) { panels, columns, _ in
+      withUnsafePointer(to: product) {
+        kernels.dot_gemm(
+          $0, packedPanels, panels.lowerBound, panels.upperBound, columns.lowerBound,
+          columns.upperBound)
       }
     }
   }

@@ -1,6 +1,8 @@
 import ArgumentParser
 import SextantTensor
 
+extension Precision: @retroactive ExpressibleByArgument {}
+
 /// Options of everything that runs a model.
 struct ComputeOptions: ParsableArguments {
   @Option(
@@ -10,14 +12,22 @@ struct ComputeOptions: ParsableArguments {
       discussion: "Default: the processors that the process may use.", valueName: "n"))
   var threads: Int?
 
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Products with bf16 and q8 weights: exact keeps activations f32, fast rounds them.",
+      discussion: "Default: \(Precision.standard.rawValue).", valueName: "exact|fast"))
+  var precision: Precision?
+
   mutating func validate() throws {
     if let threads, !(1...1024).contains(threads) {
       throw ValidationError("--threads is \(threads); it must be between 1 and 1024.")
     }
   }
 
-  /// Sizes the shared pool; before anything is computed.
+  /// Sizes the shared pool and sets the precision; before anything is computed.
   func apply() {
+    if let precision { Precision.current = precision }
     if let threads { WorkerPool.setSharedThreadCount(threads) }
   }
 }

@@ -1,0 +1,15 @@
+// What products with few rows of x do with their sums.
+
+// The outputs n ..< n + rows of row m of x, rows <= VL: bias and the sums of `totals`. Summing several
+// vectors across their lanes at once costs a third of summing one after the other.
+INLINE void linear_store(
+    const sxk_linear *job, size_t m, size_t n, size_t rows, vf totals[VL]) {
+  for (size_t i = rows; i < VL; i++) totals[i] = vf_set(0);
+  const vf sums = vf_sums(totals);
+  float *const y = job->y + m * job->y_stride + n;
+  const float *const bias = job->bias == NULL ? NULL : job->bias + n;
+  if (rows == VL)
+    vf_store(y, bias == NULL ? sums : vf_load(bias) + sums);
+  else
+    vf_store_part(y, bias == NULL ? sums : vf_load_part(bias, rows) + sums, rows);
+}
