@@ -32,6 +32,48 @@ extension KernelLevel {
     return y
   }
 
+  /// As `linear`, with x rounded to the type of the weights first.
+  func roundedLinear(_ x: [Float], _ weight: Tensor, rows: Int) -> [Float] {
+    rounded(x, weight, rows: rows) { job, outputs in
+      var bytes = [UInt8](
+        repeating: 0xFF, count: rows * table.dot_row_bytes(job.weight_type, job.k))
+      table.dot_rows(&bytes, &job)
+      let middle = outputs / 3
+      table.dot_linear(&job, bytes, 0, middle)
+      table.dot_linear(&job, bytes, middle, outputs)
+    }
+  }
+
+  /// As `roundedLinear` by panels, for any number of rows.
+  func roundedGemm(_ x: [Float], _ weight: Tensor, rows: Int) -> [Float] {
+    rounded(x, weight, rows: rows) { job, outputs in
+      let height = table.panel_rows()
+      let count = (rows + height - 1) / height
+      var panels = [UInt32](repeating: .max, count: count * height * job.k / 2)
+      table.dot_pack_panels(&panels, job.x, job.k, rows, job.k, 0, count)
+      table.dot_gemm(&job, panels, 0, count, 0, outputs)
+    }
+  }
+
+  private func rounded(
+    _ x: [Float], _ weight: Tensor, rows: Int, _ body: (inout sxk_linear, Int) -> Void
+  ) -> [Float] {
+    let (outputs, inner) = (weight.shape[0], weight.shape[1])
+    var y = [Float](repeating: .nan, count: rows * outputs)
+    weight.withUnsafeBytes { weightBytes in
+      x.withUnsafeBufferPointer { x in
+        y.withUnsafeMutableBufferPointer { y in
+          var job = sxk_linear(
+            weight: weightBytes.baseAddress, weight_stride: inner,
+            weight_type: weight.dataType == .q8 ? SXK_Q8 : SXK_BF16, x: x.baseAddress,
+            x_stride: inner, bias: nil, y: y.baseAddress, y_stride: outputs, m: rows, k: inner)
+          body(&job, outputs)
+        }
+      }
+    }
+    return y
+  }
+
   /// `x` [T, C], `weight` [C, K], `state` [C, K - 1]; gives y [T, C].
   func convolution(
     _ x: [Float], weight: [Float], bias: [Float], state: inout [Float], width: Int

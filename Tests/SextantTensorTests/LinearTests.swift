@@ -50,7 +50,7 @@ import Testing
       for bias in [nil, bias] {
         let y = Linear.apply(
           Tensor(x, shape: [rows, inner]), weight: weight,
-          bias: bias.map { Tensor($0, shape: [outputs]) })
+          bias: bias.map { Tensor($0, shape: [outputs]) }, precision: .exact)
         let expected = Self.reference(x, stored, bias, rows: rows, inner: inner)
         #expect(y.shape == [rows, outputs])
         #expect(Self.worstError(y.values, expected) < 1e-6)

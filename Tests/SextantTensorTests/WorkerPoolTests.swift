@@ -129,6 +129,6 @@ private final class Counters: Sendable {
   }
 
   @Test func theLevelInUseHasAName() {
-    #expect(["portable", "avx2", "avx512"].contains(Kernels.level))
+    #expect(["portable", "neon", "avx2", "avx512", "avx512-dot"].contains(Kernels.level))
   }
 }

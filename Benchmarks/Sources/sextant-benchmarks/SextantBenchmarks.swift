@@ -10,8 +10,7 @@ struct SextantBenchmarks: ParsableCommand {
       take turns, and each turn of one is divided by the neighbouring turn of the other.
       """,
     subcommands: [
-      ModelsCommand.self, KernelsCommand.self, ProbesCommand.self, MakeCommand.self,
-      WorkerCommand.self,
-    ],
-    defaultSubcommand: ModelsCommand.self)
+      TableCommand.self, ModelsCommand.self, KernelsCommand.self, ProbesCommand.self,
+      MakeCommand.self, WorkerCommand.self,
+    ])
 }

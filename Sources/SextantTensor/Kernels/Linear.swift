@@ -22,19 +22,21 @@ public enum Linear {
   ///   - x: `[M, K]`.
   ///   - weight: `[N, K]`, of type f32, bf16, f16 or q8.
   ///   - bias: `[N]`, f32.
+  ///   - precision: whether x may be rounded to what the weights' type deserves.
   /// - Returns: `[M, N]`.
   public static func apply(
-    _ x: some MatrixRows, weight: Tensor, bias: Tensor? = nil, pool: WorkerPool = .shared
+    _ x: some MatrixRows, weight: Tensor, bias: Tensor? = nil, precision: Precision = .current,
+    pool: WorkerPool = .shared
   ) -> Tensor {
     var y = Tensor(unfilled: [x.rowCount, weight.rowCount])  // [M, N]
-    apply(x, weight: weight, bias: bias, into: &y, pool: pool)
+    apply(x, weight: weight, bias: bias, into: &y, precision: precision, pool: pool)
     return y
   }
 
   /// As `apply`, into an f32 tensor with M rows of N columns, whose contents it replaces.
   public static func apply(
     _ x: some MatrixRows, weight: Tensor, bias: Tensor? = nil, into y: inout Tensor,
-    pool: WorkerPool = .shared
+    precision: Precision = .current, pool: WorkerPool = .shared
   ) {
     precondition(
       x.columnCount == weight.columnCount && y.rowCount == x.rowCount
@@ -51,7 +53,7 @@ public enum Linear {
             let outputs = weight.rowCount
             let rowBytes = weightBytes.count / max(outputs, 1)
             let isFew = x.rowCount <= Int(SXK_LINEAR_MAX_M)
-            if rounds(product) {
+            if precision == .fast && canRound(product) {
               if isFew || weight.dataType == .q8 {
                 roundedRows(product, outputs: outputs, rowBytes: rowBytes, pool)
               } else {
@@ -133,12 +135,12 @@ public enum Linear {
 
   // MARK: x rounded to the type of the weights
 
-  /// Whether x is rounded: where that is allowed, and there are instructions for it.
-  private static func rounds(_ product: sxk_linear) -> Bool {
-    guard Precision.current == .fast, Kernels.table.dot_linear != nil else { return false }
-    // Many rows are read in pairs of neighbours.
-    return product.weight_type == SXK_Q8
-      || product.weight_type == SXK_BF16 && product.k.isMultiple(of: 2)
+  /// Whether there are instructions for a product with x rounded.
+  private static func canRound(_ product: sxk_linear) -> Bool {
+    guard Kernels.table.dot_linear != nil else { return false }
+    // Panels hold pairs of neighbours.
+    return product.weight_type == SXK_BF16 && product.k.isMultiple(of: 2)
+      || product.weight_type == SXK_Q8
   }
 
   private static func roundedRows(

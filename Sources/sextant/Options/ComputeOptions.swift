@@ -1,7 +1,7 @@
 import ArgumentParser
 import SextantTensor
 
-extension Precision: @retroactive ExpressibleByArgument {}
+extension Precision: ExpressibleByArgument {}
 
 /// Options of everything that runs a model.
 struct ComputeOptions: ParsableArguments {

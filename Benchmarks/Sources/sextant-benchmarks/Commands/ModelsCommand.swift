@@ -1,90 +1,78 @@
 import ArgumentParser
-import Glibc
 import SextantBytes
 import SextantTensor
 
 struct ModelsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "models",
-    abstract: "Converting, opening and running models, beside transformers on torch.")
-
-  @Option(help: "A model in Hugging Face layout. May be repeated.")
-  var model: [String] = []
-
-  @OptionGroup var random: RandomModelOptions
-
-  @Option(help: "Rounds: how often the two sides take turns.")
-  var rounds = 5
-
-  @Option(help: "Tokens of the prompt that is read.")
-  var prefill = 512
-
-  @Option(help: "Tokens that are generated.")
-  var decode = 64
-
-  @Option(help: "Sequences of the batched decoding.")
-  var batch = 8
-
-  @Option(help: "Also convert to these types and run: f16, bf16, q8; separated by commas.")
-  var also = ""
-
-  @Option(help: "Threads of each side.")
-  var threads = ProcessorCount.available
+    abstract: "Converting, opening and running random models of published shapes, beside others.")
 
   @Option(
     help: """
-      A Python that has torch and transformers, for the comparison; without it \
-      SEXTANT_PYTHON counts, and without that Sextant is measured alone.
+      A shape: \(PublishedShape.allCases.map(\.rawValue).joined(separator: ", ")). May be repeated.
       """)
-  var python: String?
+  var shape: [PublishedShape]
 
-  @Option(help: "How transformers runs, separated by commas: eager, scan, compiled.")
-  var peers = "eager,compiled"
+  @Option(help: "The types of the weights: f32, bf16, f16, q8; separated by commas.")
+  var dtypes = "f32,bf16"
+
+  @Option(help: "Sequences of the batched decoding, which is measured alone.")
+  var batch = 8
+
+  @Option(
+    name: .customLong("peer"),
+    help: """
+      Who to compare with: \(PeerKind.allCases.map(\.rawValue).joined(separator: ", ")). May be \
+      repeated.
+      """)
+  var kinds: [PeerKind] = []
+
+  @Flag(help: "Only prefill and decode: no conversion, opening, memory and batch.")
+  var speedOnly = false
+
+  @OptionGroup var bench: Workbench
 
   @Option(help: "Write all values to this file, as JSON.")
   var json: String?
 
   func run() throws {
-    let folders = try model + random.make()
-    guard !folders.isEmpty else { throw ValidationError("Name a --model or a --shape.") }
-    setenv("SEXTANT_THREADS", "\(threads)", 1)
-    print("\(Machine.date), \(Machine.processor), \(threads) threads, \(rounds) rounds\n")
-    let python = peerPython()
+    bench.begin()
     var results: [(String, JSONValue)] = []
-    for folder in folders {
-      let name = String(folder.split(separator: "/").last ?? "model")
-      let measurement = ModelMeasurement(
-        folder: folder, name: name, cache: random.cache, python: python,
-        modes: peers.split(separator: ",").map(String.init), options: self)
-      let figures = try measurement.run()
-      var table = Table([name, "", "median (min–max)", "times better (min–max)"])
-      for figure in figures { figure.addRows(to: &table) }
-      print(table.text + "\n")
-      let members = figures.map { ("\($0.name), \($0.unit)", $0.json) }
-      results.append((name, .object(JSONObject(members))))
+    for shape in shape {
+      for type in try types() {
+        let files = try bench.files(shape, type)
+        let figures = try measure(files, type)
+        var table = Table([files.name, "", "median (min–max)", "times better (min–max)"])
+        for figure in figures { figure.addRows(to: &table) }
+        print(table.text + "\n")
+        let members = figures.map { ("\($0.name), \($0.unit)", $0.json) }
+        results.append((files.name, .object(JSONObject(members))))
+      }
     }
-    guard let json else { return }
-    let document: JSONValue = [
-      "date": .string(Machine.date), "processor": .string(Machine.processor),
-      "threads": .integer(Int64(threads)), "rounds": .integer(Int64(rounds)),
-      "models": .object(JSONObject(results)),
-    ]
-    try FilePublisher.publish(Array((document.prettyText + "\n").utf8), to: json, replacing: true)
+    try Machine.publish(results, under: "models", to: json, rounds: bench.rounds)
   }
 
-  /// The Python to compare with, or nil and a line that says so.
-  private func peerPython() -> String? {
-    let path = python ?? getenv("SEXTANT_PYTHON").map { String(cString: $0) }
-    guard let path else {
-      print("No Python given (--python or SEXTANT_PYTHON): transformers is not measured.\n")
-      return nil
+  private func types() throws -> [DataType] {
+    try dtypes.split(separator: ",").map { word in
+      guard let type = [DataType.f32, .bf16, .f16, .q8].first(where: { $0.word == word }) else {
+        throw ValidationError("no type \(word)")
+      }
+      return type
     }
-    do {
-      _ = try ChildProcess.time([path, "-c", "import torch, transformers"])
-      return path
-    } catch {
-      print("\(path) has no torch and transformers: transformers is not measured.\n")
-      return nil
+  }
+
+  private func measure(_ files: ModelFiles, _ type: DataType) throws -> [Figure] {
+    var figures: [Figure] = []
+    for task in [Task.prefill(bench.prefill), .decode(bench.decode)] {
+      let turns = try bench.turns(task, files, kinds)
+      figures += [turns.rate, turns.perProcessor]
     }
+    if speedOnly { return figures }
+    let batched = try bench.turns(.decode(bench.decode, batch: batch), files, [])
+    let measurement = FileMeasurement(files: files, bench: bench)
+    // Blocks of bytes have no Hugging Face layout to be converted from.
+    let conversion = type == .q8 ? [] : try measurement.conversion()
+    return try figures + [batched.rate, batched.perProcessor] + conversion
+      + measurement.opening() + measurement.memory()
   }
 }

@@ -36,9 +36,13 @@ struct WorkerCommand: ParsableCommand {
     options.replacing = true
     options.dataType = DataType.allCases.first { $0.word == dtype }
     let begin = now()
-    let report = try Conversion(source, options: options).write(to: destination)
+    var written = begin
+    let report = try Conversion(source, options: options).write(to: destination) { _, _ in
+      written = now()
+    }
     return [
-      "seconds": .number(now() - begin), "bytes": .integer(Int64(report.byteCount)),
+      "seconds": .number(now() - begin), "written_seconds": .number(written - begin),
+      "bytes": .integer(Int64(report.byteCount)),
       "peak": .integer(Int64(Machine.peakMemory)),
     ]
   }
@@ -78,7 +82,7 @@ struct WorkerCommand: ParsableCommand {
   }
 }
 
-/// The timed tasks, the same that `peers/transformers_peer.py` runs.
+/// The timed tasks, the same that the peers run.
 struct ModelRunner {
   private let model: any LanguageModel
 

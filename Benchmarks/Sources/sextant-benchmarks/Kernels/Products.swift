@@ -49,6 +49,17 @@ extension KernelContest {
     }
   }
 
+  /// What OpenBLAS does with a product large enough for its best: measures Gflop/s when called.
+  static func largeProduct(_ threads: Int) -> () -> Double {
+    let size = 1536
+    let (x, weight) = (Tensor.random([size, size]), Tensor.random([size, size], seed: 2))
+    return {
+      let begin = now()
+      for _ in 0..<3 { openBLAS(x, weight, threads) }
+      return 3 * 2e-9 * Double(size * size * size) / (now() - begin)
+    }
+  }
+
   /// The library, and the processor that it takes this one for (OPENBLAS_CORETYPE chooses another).
   private static var openBLASName: String {
     "OpenBLAS, \(String(cString: openblas_get_corename()))"

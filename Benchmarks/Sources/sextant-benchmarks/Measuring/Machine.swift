@@ -19,6 +19,26 @@ struct Machine {
     return "\(parts.tm_year + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))"
   }
 
+  /// Processes that want a processor, over the last minute.
+  static var load: String {
+    var load = [0.0]
+    return getloadavg(&load, 1) == 1 ? shortText(load[0]) : "unknown"
+  }
+
+  /// Writes all values of a run to a file, where one is asked for.
+  static func publish(
+    _ results: [(String, JSONValue)], under key: String, to path: String?, rounds: Int
+  ) throws {
+    guard let path else { return }
+    let document: JSONValue = .object(
+      JSONObject([
+        ("date", .string(date)), ("processor", .string(processor)),
+        ("rounds", .integer(Int64(rounds))), ("load", .string(load)),
+        (key, .object(JSONObject(results))),
+      ]))
+    try FilePublisher.publish(Array((document.prettyText + "\n").utf8), to: path, replacing: true)
+  }
+
   /// The most memory that this process has had resident, in bytes, mapped pages of files included.
   static var peakMemory: Int { kilobytes("VmHWM") * 1024 }
 

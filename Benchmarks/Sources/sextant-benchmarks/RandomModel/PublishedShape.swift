@@ -1,5 +1,6 @@
 import ArgumentParser
 import SextantBytes
+import SextantModels
 
 /// The shapes of published models, for which random weights serve as well as trained ones: the time
 /// that a product takes does not depend on the numbers in it.
@@ -10,54 +11,109 @@ enum PublishedShape: String, CaseIterable, ExpressibleByArgument {
   case mamba1400m = "mamba-1.4b"
   case mamba2800m = "mamba-2.8b"
   case mamba2Of130m = "mamba2-130m"
+  case rwkv6Of200m = "rwkv6-0.2b"
+  case rwkv7Of200m = "rwkv7-0.2b"
+  case pythia160m = "pythia-160m"
   case smolLM135m = "smollm-135m"
 
-  /// What the model's `config.json` says, as Hugging Face transformers writes it.
-  func configuration(dataType: String) -> JSONObject {
-    switch self {
-    case .mamba130m: Self.mamba(width: 768, layers: 24, dataType)
-    case .mamba370m: Self.mamba(width: 1024, layers: 48, dataType)
-    case .mamba790m: Self.mamba(width: 1536, layers: 48, dataType)
-    case .mamba1400m: Self.mamba(width: 2048, layers: 48, dataType)
-    case .mamba2800m: Self.mamba(width: 2560, layers: 64, dataType)
-    case .mamba2Of130m: Self.mamba2(width: 768, layers: 24, dataType)
-    case .smolLM135m: Self.smolLM135m(dataType)
+  /// The architecture and its canonical configuration.
+  func model() throws -> (architecture: any Architecture.Type, configuration: JSONObject) {
+    let (name, members) =
+      switch self {
+      case .mamba130m: Self.mamba(width: 768, layers: 24)
+      case .mamba370m: Self.mamba(width: 1024, layers: 48)
+      case .mamba790m: Self.mamba(width: 1536, layers: 48)
+      case .mamba1400m: Self.mamba(width: 2048, layers: 48)
+      case .mamba2800m: Self.mamba(width: 2560, layers: 64)
+      case .mamba2Of130m: Self.mamba2(width: 768, layers: 24)
+      case .rwkv6Of200m:
+        Self.rwkv("rwkv6", [("time_mix_extra_dim", 32), ("time_decay_extra_dim", 64)])
+      case .rwkv7Of200m:
+        Self.rwkv(
+          "rwkv7",
+          [
+            ("decay_low_rank_dim", 64), ("a_low_rank_dim", 64), ("v_low_rank_dim", 32),
+            ("gate_low_rank_dim", 128),
+          ])
+      case .pythia160m: Self.pythia160m
+      case .smolLM135m: Self.smolLM135m
+      }
+    guard let architecture = Architectures.named(name) else {
+      throw MeasurementFailure("no architecture \(name)")
     }
+    let object = JSONObject(members)
+    if name.hasPrefix("rwkv") { return (architecture, object) }
+    // The others are given as transformers publishes them.
+    let published = JSONNode(.object(object), code: .modelConfiguration, file: nil)
+    return (
+      architecture,
+      try architecture.configuration(from: published, checkpoint: CheckpointShapes([]))
+    )
   }
 
-  private static func mamba(width: Int, layers: Int, _ dataType: String) -> JSONObject {
-    JSONObject([
-      ("architectures", ["MambaForCausalLM"]), ("model_type", "mamba"),
-      ("dtype", .string(dataType)), ("vocab_size", 50280), ("hidden_size", .integer(Int64(width))),
-      ("num_hidden_layers", .integer(Int64(layers))), ("state_size", 16), ("conv_kernel", 4),
-      ("expand", 2), ("intermediate_size", .integer(Int64(2 * width))),
-      ("time_step_rank", .integer(Int64((width + 15) / 16))), ("layer_norm_epsilon", 1e-5),
-      ("use_bias", false), ("use_conv_bias", true), ("hidden_act", "silu"),
-      ("residual_in_fp32", true), ("tie_word_embeddings", true), ("use_cache", true),
-    ])
+  private typealias Model = (name: String, members: [(String, JSONValue)])
+
+  private static func mamba(width: Int, layers: Int) -> Model {
+    (
+      "mamba",
+      [
+        ("model_type", "mamba"), ("vocab_size", 50280), ("hidden_size", JSONValue(width)),
+        ("num_hidden_layers", JSONValue(layers)), ("state_size", 16), ("conv_kernel", 4),
+        ("expand", 2), ("intermediate_size", JSONValue(2 * width)),
+        ("time_step_rank", JSONValue((width + 15) / 16)), ("layer_norm_epsilon", 1e-5),
+        ("use_bias", false), ("use_conv_bias", true), ("hidden_act", "silu"),
+        ("tie_word_embeddings", true),
+      ]
+    )
   }
 
-  private static func mamba2(width: Int, layers: Int, _ dataType: String) -> JSONObject {
-    JSONObject([
-      ("architectures", ["Mamba2ForCausalLM"]), ("model_type", "mamba2"),
-      ("dtype", .string(dataType)), ("vocab_size", 50288), ("hidden_size", .integer(Int64(width))),
-      ("num_hidden_layers", .integer(Int64(layers))), ("state_size", 128), ("conv_kernel", 4),
-      ("expand", 2), ("num_heads", .integer(Int64(2 * width / 64))), ("head_dim", 64),
-      ("n_groups", 1), ("chunk_size", 256), ("layer_norm_epsilon", 1e-5), ("rms_norm", true),
-      ("use_bias", false), ("use_conv_bias", true), ("hidden_act", "silu"),
-      ("residual_in_fp32", true), ("tie_word_embeddings", true), ("use_cache", true),
-    ])
+  private static func mamba2(width: Int, layers: Int) -> Model {
+    (
+      "mamba2",
+      [
+        ("model_type", "mamba2"), ("vocab_size", 50288), ("hidden_size", JSONValue(width)),
+        ("num_hidden_layers", JSONValue(layers)), ("state_size", 128), ("conv_kernel", 4),
+        ("expand", 2), ("num_heads", JSONValue(2 * width / 64)), ("head_dim", 64),
+        ("n_groups", 1), ("chunk_size", 256), ("layer_norm_epsilon", 1e-5), ("rms_norm", true),
+        ("use_bias", false), ("use_conv_bias", true), ("hidden_act", "silu"),
+        ("tie_word_embeddings", true),
+      ]
+    )
   }
 
-  /// A transformer of the same size, as the baseline.
-  private static func smolLM135m(_ dataType: String) -> JSONObject {
-    JSONObject([
-      ("architectures", ["LlamaForCausalLM"]), ("model_type", "llama"),
-      ("dtype", .string(dataType)), ("vocab_size", 49152), ("hidden_size", 576),
+  /// The sizes of the World models of 0.2 billion parameters, in the canonical form.
+  private static func rwkv(_ name: String, _ ranks: [(String, JSONValue)]) -> Model {
+    (
+      name,
+      [
+        ("hidden_size", 768), ("num_hidden_layers", 12), ("vocab_size", 65536),
+        ("intermediate_size", name == "rwkv7" ? 3072 : 2688), ("layer_norm_epsilon", 1e-5),
+        ("head_size", 64), ("group_norm_epsilon", 64e-5),
+      ] + ranks
+    )
+  }
+
+  /// A transformer, as the baseline.
+  private static let pythia160m: Model = (
+    "gpt-neox",
+    [
+      ("model_type", "gpt_neox"), ("vocab_size", 50304), ("hidden_size", 768),
+      ("intermediate_size", 3072), ("num_hidden_layers", 12), ("num_attention_heads", 12),
+      ("max_position_embeddings", 2048), ("layer_norm_eps", 1e-5), ("rotary_pct", 0.25),
+      ("rotary_emb_base", 10000), ("hidden_act", "gelu"), ("use_parallel_residual", true),
+      ("tie_word_embeddings", false),
+    ]
+  )
+
+  /// Another, newer one.
+  private static let smolLM135m: Model = (
+    "llama",
+    [
+      ("model_type", "llama"), ("vocab_size", 49152), ("hidden_size", 576),
       ("intermediate_size", 1536), ("num_hidden_layers", 30), ("num_attention_heads", 9),
       ("num_key_value_heads", 3), ("max_position_embeddings", 2048), ("rms_norm_eps", 1e-5),
       ("rope_theta", 10_000.0), ("hidden_act", "silu"), ("attention_bias", false),
-      ("mlp_bias", false), ("tie_word_embeddings", true), ("use_cache", true),
-    ])
-  }
+      ("mlp_bias", false), ("tie_word_embeddings", true),
+    ]
+  )
 }

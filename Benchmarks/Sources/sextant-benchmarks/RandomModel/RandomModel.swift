@@ -1,69 +1,56 @@
 import Glibc
 import SextantBytes
-import SextantCheckpoints
 import SextantModels
+import SextantStore
 import SextantTensor
 
-/// A model of a published shape with random weights, as a folder in Hugging Face layout.
+/// A model of a published shape with random weights, as a store.
 ///
 /// The numbers have the scales that training starts from, so that activations stay finite. The same
-/// seed gives the same file; the bf16 variant holds the f32 variant's numbers, rounded.
+/// seed gives the same file; stores of other types hold the f32 store's numbers, rounded.
 struct RandomModel {
   let shape: PublishedShape
   let dataType: DataType
   let seed: UInt64
 
-  /// The folder of this model within `cache`.
-  func folder(in cache: String) -> String {
-    "\(cache)/\(shape.rawValue)-\(dataType.word)-\(seed)"
-  }
+  var name: String { "\(shape.rawValue)-\(dataType.word)" }
 
-  /// The folder of this model within `cache`, made now unless it is there.
+  /// The store within `cache`, made now unless it is there.
   func make(in cache: String) throws -> String {
-    let folder = folder(in: cache)
-    let weights = folder + "/model.safetensors"
-    if access(weights, R_OK) == 0 { return folder }
-    for path in [cache, folder] { mkdir(path, 0o755) }
-    let configuration = shape.configuration(dataType: dataType == .bf16 ? "bfloat16" : "float32")
-    try FilePublisher.publish(
-      Array(JSONValue.object(configuration).prettyText.utf8), to: folder + "/config.json",
-      replacing: true)
-    try writer(configuration).publish(to: weights, replacing: true)
-    return folder
-  }
-
-  private func writer(_ configuration: JSONObject) throws -> SafetensorsWriter {
-    let config = JSONNode(.object(configuration), code: .modelConfiguration, file: nil)
-    guard let architecture = Architectures.all.first(where: { $0.recognises(config) }) else {
-      throw MeasurementFailure("no architecture for \(shape.rawValue)")
+    let path = "\(cache)/\(name)-\(seed).sxt"
+    if access(path, R_OK) == 0 { return path }
+    mkdir(cache, 0o755)
+    let (architecture, configuration) = try shape.model()
+    let specs = try architecture.weights(configuration)
+    let plan = specs.map {
+      PlannedTensor(name: $0.name, dataType: storedType(of: $0), shape: $0.shape)
     }
-    let canonical = try architecture.configuration(from: config, checkpoint: CheckpointShapes([]))
-    let specs = try architecture.weights(canonical)
-    let dialect = architecture.dialects[0]
-    var writer = SafetensorsWriter(metadata: ["format": "pt"])
-    for (place, spec) in specs.enumerated() {
-      // transformers keeps a depthwise convolution as [E, 1, K].
-      let isConvolution = spec.name.hasSuffix("conv1d.weight")
-      try writer.add(
-        dialect.source(spec.name).name, dataType,
-        shape: isConvolution ? [spec.shape[0], 1, spec.shape[1]] : spec.shape,
-        source: source(of: spec, seed: seed &+ UInt64(place) << 32))
-    }
-    return writer
-  }
-
-  /// Hands over the elements of a tensor in pieces of a million.
-  private func source(of spec: WeightSpec, seed: UInt64) -> SafetensorsWriter.Source {
-    let (count, dataType) = (spec.shape.reduce(1, *), dataType)
-    return { sink throws(FormatError) in
-      var generator = InitialValues(of: spec, seed: seed)
-      for start in stride(from: 0, to: count, by: 1 << 20) {
-        let values = (start..<min(start + 1 << 20, count)).map { _ in generator.next() }
-        let piece = Tensor(values, shape: [values.count])
-        guard let stored = piece.converted(to: dataType) else { return }
-        try stored.withUnsafeBytes(sink)
+    let writer = try StoreWriter(
+      destination: path, architecture: architecture.name, configuration: configuration,
+      tensors: plan)
+    for tensor in writer.tensors {
+      guard let place = specs.firstIndex(where: { $0.name == tensor.name }) else { continue }
+      var values = InitialValues(of: specs[place], seed: seed &+ UInt64(place) << 32)
+      let count = tensor.shape.reduce(1, *)
+      try writer.write(tensor.name) { sink throws(FormatError) in
+        for start in stride(from: 0, to: count, by: 1 << 20) {
+          let piece = (start..<min(start + 1 << 20, count)).map { _ in values.next() }
+          guard
+            let stored = Tensor(piece, shape: [1, piece.count]).converted(to: tensor.dataType)
+          else { return }
+          try stored.withUnsafeBytes { bytes throws(FormatError) in try sink.append(bytes) }
+        }
       }
     }
+    _ = try writer.finish()
+    return path
+  }
+
+  /// As conversion does it: small tensors and what makes no whole blocks stay as they are.
+  private func storedType(of spec: WeightSpec) -> DataType {
+    guard dataType == .q8 else { return dataType }
+    let hasBlocks = spec.shape.count == 2 && spec.shape[1].isMultiple(of: dataType.blockLength)
+    return spec.kind == .matrix && hasBlocks ? .q8 : .f32
   }
 }
 
@@ -88,7 +75,9 @@ private struct InitialValues {
     let width = spec.shape.last ?? 1
     let name = spec.name
     rule =
-      if name.hasSuffix("norm.weight") || name.hasSuffix(".D") {
+      if name.hasSuffix(".weight") && spec.kind == .vector && !name.contains("conv1d")
+        || name.hasSuffix(".D")
+      {
         .ones
       } else if name.hasSuffix("A_log") {
         .logarithms(width: width)

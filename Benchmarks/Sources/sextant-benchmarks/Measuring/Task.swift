@@ -1,0 +1,38 @@
+/// What both sides are asked to do.
+struct Task {
+  var name: String
+  let kind: String
+  let tokens: Int
+  let batch: Int
+
+  /// Reading a prompt, up to the likeliest next token.
+  static func prefill(_ tokens: Int) -> Task {
+    Task(name: "prefill \(tokens)", kind: "prefill", tokens: tokens, batch: 1)
+  }
+
+  /// Greedy generation after a short prompt.
+  static func decode(_ tokens: Int, batch: Int = 1) -> Task {
+    Task(
+      name: batch == 1 ? "decode \(tokens)" : "decode \(tokens), batch \(batch)", kind: "decode",
+      tokens: tokens, batch: batch)
+  }
+
+  /// Tokens per second of one turn.
+  struct Rate {
+    /// By the clock.
+    let perSecond: Double
+    /// By the time that all threads spent on processors.
+    let perProcessorSecond: Double
+  }
+
+  /// Runs it once; tokens of all sequences count.
+  func run(_ process: ChildProcess) throws -> Rate {
+    let answer = try process.ask([
+      "task": .string(kind), "tokens": .integer(Int64(tokens)), "batch": .integer(Int64(batch)),
+    ])
+    let count = Double(tokens * batch)
+    return Rate(
+      perSecond: count / (try answer.member("seconds").number()),
+      perProcessorSecond: count / (try answer.member("processor_seconds").number()))
+  }
+}

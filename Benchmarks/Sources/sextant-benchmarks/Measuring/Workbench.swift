@@ -1,0 +1,95 @@
+import ArgumentParser
+import Glibc
+import SextantBytes
+import SextantTensor
+
+/// What all measurements of models need: where files lie, who takes part, and how often.
+struct Workbench: ParsableArguments {
+  @Option(help: "The folder where models are made and kept.")
+  var cache = "/tmp/sextant-benchmarks"
+
+  @Option(help: "The seed of the random weights.")
+  var seed: UInt64 = 1
+
+  @Option(help: "Rounds: how often the two sides take turns.")
+  var rounds = 5
+
+  @Option(help: "Tokens of the prompt that is read.")
+  var prefill = 512
+
+  @Option(help: "Tokens that are generated.")
+  var decode = 32
+
+  @Option(help: "Threads of each side.")
+  var threads = ProcessorCount.available
+
+  @OptionGroup var peers: Peers
+
+  /// The line that figures depend on, and the same number of threads for all children.
+  func begin() {
+    setenv("SEXTANT_THREADS", "\(threads)", 1)
+    print(
+      "\(Machine.date), \(Machine.processor), \(threads) threads, \(rounds) rounds, "
+        + "load \(Machine.load) at the start\n")
+  }
+
+  /// A random model, made now unless it is there.
+  func files(_ shape: PublishedShape, _ type: DataType) throws -> ModelFiles {
+    let model = RandomModel(shape: shape, dataType: type, seed: seed)
+    if access("\(cache)/\(model.name)-\(seed).sxt", R_OK) != 0 { report("making \(model.name)") }
+    return ModelFiles(store: try model.make(in: cache), name: model.name, cache: cache)
+  }
+
+  /// A process of Sextant: memory and start-up are its own.
+  func worker(_ arguments: String...) throws -> ChildProcess {
+    try ChildProcess(["/proc/self/exe", "worker"] + arguments)
+  }
+
+  /// Both sides in turns; the first turns warm up and do not count.
+  ///
+  /// Peers that cannot be started are left out.
+  func turns(_ task: Task, _ files: ModelFiles, _ kinds: [PeerKind]) throws -> TurnFigures {
+    let process = try worker("--model", files.store)
+    _ = try process.answer()
+    // Each task has processes of its own: what was compiled for one shape slows down the next.
+    let others = kinds.compactMap { kind in
+      peers.start(kind, files, threads: threads).map { (kind.rawValue, $0) }
+    }
+    var figures = TurnFigures(task.name)
+    for round in 0...rounds {
+      report("\(files.name): \(task.name), \(round == 0 ? "to warm up" : "round \(round)")")
+      if others.isEmpty {
+        let ours = try task.run(process)
+        if round > 0 { figures.add(ours) }
+      }
+      for (name, peer) in others {
+        let (ours, theirs) = (try task.run(process), try task.run(peer))
+        if round > 0 { figures.add(name, theirs: theirs, ours: ours) }
+      }
+    }
+    return figures
+  }
+}
+
+/// The two rates of one task.
+struct TurnFigures {
+  private(set) var rate: Figure
+  /// What neighbours on the machine take away shows in the clock more than here.
+  private(set) var perProcessor: Figure
+
+  init(_ name: String) {
+    rate = Figure(name, "tokens/s")
+    perProcessor = Figure(name, "tokens per processor second")
+  }
+
+  mutating func add(_ ours: Task.Rate) {
+    rate.add(ours: ours.perSecond)
+    perProcessor.add(ours: ours.perProcessorSecond)
+  }
+
+  mutating func add(_ peer: String, theirs: Task.Rate, ours: Task.Rate) {
+    rate.add(peer, theirs: theirs.perSecond, ours: ours.perSecond)
+    perProcessor.add(
+      peer, theirs: theirs.perProcessorSecond, ours: ours.perProcessorSecond)
+  }
+}
