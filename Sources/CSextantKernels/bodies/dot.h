@@ -2,8 +2,10 @@
 // bf16 or quads of bytes and add them up in one instruction.
 //
 // For bf16 weights x is rounded to bf16; products are exact and sums are f32. For q8 weights x is
-// rounded to 32512 steps either way in each block of 32, and the sum over four elements is exact. What
-// is computed for a row of x does not depend on the others.
+// rounded to blocks of bytes as weights are; the sum over a block is exact. What is computed for a row
+// of x does not depend on the others.
+
+
 
 // sum + the products of both halves of each lane. Subnormal operands and results count as zero.
 INLINE vf vf_dot_bf16(vu w, vu x, vf sum) {
@@ -12,12 +14,10 @@ INLINE vf vf_dot_bf16(vu w, vu x, vf sum) {
 
 // MARK: Rows
 
-// Two neighbouring blocks of a row of x (the last may be alone): x = scale * (256 * high + low), with
-// both bytes stored plus 128, so that they are not negative.
+// Two neighbouring blocks of a row of x (the last may be alone), as bytes.
 typedef struct dot_pair {
-  uint8_t high[2 * SXK_Q8_LENGTH];
-  uint8_t low[2 * SXK_Q8_LENGTH];
-  float scales[VL];  // of each four elements
+  uint8_t bytes[2 * SXK_Q8_LENGTH];  // plus 128, so that they are not negative
+  float scales[VL];                  // of each four bytes
 } dot_pair;
 
 #define DOT_BF16_ROW(K) (((K) + 2 * VL - 1) / (2 * VL) * (2 * VL))
@@ -37,29 +37,25 @@ static void dot_bf16_row(uint16_t *to, const float *x, size_t k) {
 
 static void dot_q8_row(dot_pair *to, const float *x, size_t k) {
   for (size_t b = 0; b < k / SXK_Q8_LENGTH; b++) {
-    const vf parts[2] = {vf_load(x + b * SXK_Q8_LENGTH), vf_load(x + b * SXK_Q8_LENGTH + VL)};
-    const float most = vf_max_lane(vf_max(vf_abs(parts[0]), vf_abs(parts[1])));
+    vf a = vf_load(x + b * SXK_Q8_LENGTH), c = vf_load(x + b * SXK_Q8_LENGTH + VL);
+    const float most = vf_max_lane(vf_max(vf_abs(a), vf_abs(c)));
     // What is not finite must stay visible: its scale is NaN.
-    const int finite =
-        most - most == 0 && vf_sum((parts[0] - parts[0]) + (parts[1] - parts[1])) == 0;
-    const float inverse = finite && most > 0x1p-100f ? 32512 / most : 0;
-    dot_pair *const pair = to + b / 2;
-    const vf scale = vf_set(finite ? most / 32512 : NAN);
-    memcpy(pair->scales + b % 2 * VL / 2, &scale, sizeof scale / 2);
-    for (int i = 0; i < 2; i++) {
-      const vi steps = __builtin_convertvector(vf_round(parts[i] * inverse), vi);
-      const vi high = (steps + 128) >> 8, low = steps - (high << 8);
-      const size_t at = b % 2 * SXK_Q8_LENGTH + (size_t)i * VL;
-      _mm_storeu_si128(
-          (__m128i *)(pair->high + at), _mm512_cvtepi32_epi8((__m512i)(high + 128)));
-      _mm_storeu_si128((__m128i *)(pair->low + at), _mm512_cvtepi32_epi8((__m512i)(low + 128)));
-    }
+    const float scale = most / 127, inverse = most > 0 ? 127 / most : 0;
+    const int finite = most - most == 0 && vf_sum((a - a) + (c - c)) == 0;
+    dot_pair *pair = to + b / 2;
+    uint8_t *bytes = pair->bytes + b % 2 * SXK_Q8_LENGTH;
+    for (size_t i = 0; i < VL / 2; i++)
+      pair->scales[b % 2 * VL / 2 + i] = finite ? scale : NAN;
+    const vi low = __builtin_convertvector(vf_round(a * inverse), vi) + 128;
+    const vi high = __builtin_convertvector(vf_round(c * inverse), vi) + 128;
+    const __m128i packed[2] = {
+        _mm512_cvtepi32_epi8((__m512i)low), _mm512_cvtepi32_epi8((__m512i)high)};
+    memcpy(bytes, packed, sizeof packed);
   }
   if (k / SXK_Q8_LENGTH % 2 == 1) {
-    dot_pair *const pair = to + k / (2 * SXK_Q8_LENGTH);
+    dot_pair *pair = to + k / (2 * SXK_Q8_LENGTH);
     memset(pair->scales + VL / 2, 0, VL / 2 * sizeof(float));
-    memset(pair->high + SXK_Q8_LENGTH, 128, SXK_Q8_LENGTH);
-    memset(pair->low + SXK_Q8_LENGTH, 128, SXK_Q8_LENGTH);
+    memset(pair->bytes + SXK_Q8_LENGTH, 128, SXK_Q8_LENGTH);
   }
 }
 
@@ -175,11 +171,8 @@ INLINE void dot_q8_linear(
 #pragma clang loop unroll(full)
         for (int m = 0; m < M; m++) {
           const dot_pair *const pair = x + m * x_stride + b / 2;
-          const vi high = (vi)_mm512_dpbusd_epi32(offset, _mm512_loadu_si512(pair->high), w);
-          const vi low = (vi)_mm512_dpbusd_epi32(offset, _mm512_loadu_si512(pair->low), w);
-          sums[m] = vf_fma(
-              _mm512_cvtepi32_ps((__m512i)((high << 8) + low)), scales * vf_load(pair->scales),
-              sums[m]);
+          const __m512i sum = _mm512_dpbusd_epi32(offset, _mm512_loadu_si512(pair->bytes), w);
+          sums[m] = vf_fma(_mm512_cvtepi32_ps(sum), scales * vf_load(pair->scales), sums[m]);
         }
       }
 #pragma clang loop unroll(full)

@@ -241,8 +241,8 @@ typedef struct sxk_table {
       const sxk_linear *job, const float *panels, float *scratch, size_t p0, size_t p1, size_t n0,
       size_t n1);
 
-  // The same with x rounded first, for weights of bf16 to bf16, of q8 to 32512 steps of its largest
-  // magnitude in a block, where the processor has instructions for it; NULL elsewhere. Few rows (1 <= m <= SXK_DOT_MAX_M): `dot_rows` rounds the m
+  // The same with x rounded first as the weights were, to bf16 or q8, where the processor has
+  // instructions for it; NULL elsewhere. Few rows (1 <= m <= SXK_DOT_MAX_M): `dot_rows` rounds the m
   // rows of the job's x to `dot_row_bytes(type, k)` bytes each, which `dot_linear` reads in place of x.
   // Many rows, for bf16 weights with an even k: panels of pairs, `panel_rows() * k / 2` each.
   size_t (*dot_row_bytes)(sxk_type type, size_t k);
