@@ -20,7 +20,7 @@ import Testing
     (["verify"], "OVERVIEW: Check every digest of a model or artifact; train an artifact again"),
     (["generate"], "OVERVIEW: Continue a prompt, with steering vectors applied."),
     (["capture"], "OVERVIEW: Write down what a model computes while it reads prompts."),
-    (["steer"], "OVERVIEW: Learn steering vectors."),
+    (["steer"], "OVERVIEW: Learn steering vectors, and measure what they do."),
     (["steer", "train"], "OVERVIEW: Learn a steering vector from pairs of texts."),
     (["demo"], "OVERVIEW: Run the whole pipeline on the small model that comes with Sextant."),
     (["state"], "OVERVIEW: Save what a model remembers of a text, compare and mix it."),

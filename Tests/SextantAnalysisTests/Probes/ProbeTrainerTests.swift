@@ -13,7 +13,7 @@ import Testing
     var random = SextantTestSupport.SplitMix64(seed: 3)
     let labels = (0..<200).map { $0 % 3 == 0 }
     var values = random.floats(200 * 12)
-    for (row, label) in labels.enumerated() { values[row * 12 + head * 4 + 1] += label ? 1.5 : 0 }
+    for (row, label) in labels.enumerated() { values[row * 12 + head * 4 + 1] += label ? 2.5 : 0 }
     let site = SiteDescription(
       site: .state(block: 2, component: "wkv"), shape: [3, 2, 2], axes: ["head", "key", "value"])
     return (Activations([(site, Tensor(values, shape: [200, 12]))]), labels)
