@@ -134,8 +134,8 @@ struct WeightMapping {
   private static func dialect(
     of architecture: any Architecture.Type, _ found: [ExactString: CheckpointTensor], _ path: String
   ) throws(FormatError) -> Dialect {
-    let matches = architecture.dialects.filter {
-      $0.markers.allSatisfy { found[ExactString($0)] != nil }
+    let matches = architecture.dialects.filter { dialect in
+      dialect.fits { found[ExactString($0)] != nil }
     }
     guard let match = matches.first else {
       let names = found.keys.sorted().map(\.string)

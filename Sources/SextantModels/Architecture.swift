@@ -56,7 +56,7 @@ public struct CheckpointShapes: Sendable {
   public func contains(_ name: String) -> Bool { shapes[ExactString(name)] != nil }
 
   /// Whether the tensors follow a dialect.
-  public func follow(_ dialect: Dialect) -> Bool { dialect.markers.allSatisfy(contains) }
+  public func follow(_ dialect: Dialect) -> Bool { dialect.fits(contains) }
 }
 
 extension Architecture {

@@ -27,10 +27,27 @@ struct CanonicalShapes {
   /// Whether the naming spells the tensor's shape as one dimension.
   func isFlat(_ name: String) -> Bool { dialect.source(name).form == .flat }
 
+  /// How many elements a tensor of few has.
+  ///
+  /// - Throws: `model.tensor-missing`, and `model.shape` for none or more than 65,536.
+  func elementCount(of name: String) throws(FormatError) -> Int {
+    let source = dialect.source(name).name
+    guard let shape = checkpoint.shape(ofAny: [source]) else {
+      throw FormatError(
+        .modelTensorMissing, found: "no \(source)", expected: "a tensor of every such model")
+    }
+    let sizes = shape.filter { $0 != 1 }
+    guard sizes.count <= 1, (1...65_536).contains(sizes.first ?? 1) else {
+      throw FormatError(
+        .modelShape, at: .tensor(source), found: "\(shape)", expected: "one dimension")
+    }
+    return sizes.first ?? 1
+  }
+
   /// The dimensions of a tensor, in the architecture's order.
   ///
-  /// - Throws: `model.tensor-missing` or `h5.keras.count`, and `model.shape` for another number of dimensions or one that
-  ///   no model has.
+  /// - Throws: `model.tensor-missing` or `h5.keras.count`, and `model.shape` for another number of
+  ///   dimensions or one that no model has.
   func dimensions(of name: String, count: Int) throws(FormatError) -> [Int] {
     let source = dialect.source(name)
     guard let shape = checkpoint.shape(ofAny: [source.name]) else {

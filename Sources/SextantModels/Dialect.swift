@@ -96,6 +96,8 @@ public struct Dialect: Sendable {
   /// Tensors that every checkpoint of this dialect has; together no other dialect of any
   /// architecture has them.
   public let markers: [String]
+  /// Tensors that no checkpoint of this dialect has: where another one has the markers, too.
+  public let absent: [String]
   /// The source of a canonical tensor. A function, because some namings count by block.
   public let source: @Sendable (_ canonicalName: String) -> Source
   /// What a checkpoint of this dialect has beyond the architecture's tensors; ignored on reading.
@@ -109,16 +111,23 @@ public struct Dialect: Sendable {
   ///
   /// - Parameter ignores: whether a tensor of a checkpoint is a buffer without weights.
   public init(
-    name: String, markers: [String], fillers: [Filler] = [], countsVariables: Bool = false,
+    name: String, markers: [String], absent: [String] = [], fillers: [Filler] = [],
+    countsVariables: Bool = false,
     ignores: @escaping @Sendable (String) -> Bool = { _ in false },
     source: @escaping @Sendable (String) -> Source
   ) {
     self.name = name
     self.markers = markers
+    self.absent = absent
     self.source = source
     self.fillers = fillers
     self.countsVariables = countsVariables
     ignoresBuffer = ignores
+  }
+
+  /// Whether a checkpoint follows this naming, by the tensors that it has.
+  public func fits(_ contains: (_ name: String) -> Bool) -> Bool {
+    markers.allSatisfy(contains) && !absent.contains(where: contains)
   }
 
   /// Whether a tensor of a checkpoint is a buffer without weights, to be left out.

@@ -45,6 +45,8 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
     ModelFixture("rwkv-tiny/rwkv5", "bf16.pth", "bf16"),
     ModelFixture(
       "rwkv-tiny/rwkv5", "blinkdl", "small-epsilon", configuration: "small-epsilon.json"),
+    ModelFixture("rwkv-tiny/rwkv5", "v5.0", "v5.0"),
+    ModelFixture("rwkv-tiny/rwkv5", "v5.1", "v5.1"),
     ModelFixture("rwkv-tiny/rwkv6", "blinkdl", "f32"),
     ModelFixture("rwkv-tiny/rwkv6", "huggingface", "f32"),
     ModelFixture("rwkv-tiny/rwkv6", "bf16.pth", "bf16"),
@@ -69,6 +71,7 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
     ModelFixture("mamba2-tiny", "grouped", "grouped"),
     ModelFixture("rwkv-tiny/rwkv4", "blinkdl", "f32"),
     ModelFixture("rwkv-tiny/rwkv5", "blinkdl", "f32"),
+    ModelFixture("rwkv-tiny/rwkv5", "v5.0", "v5.0"),
     ModelFixture("rwkv-tiny/rwkv6", "blinkdl", "f32"),
     ModelFixture("rwkv-tiny/rwkv7", "blinkdl", "f32"),
     ModelFixture("llama-tiny", "llama3", "llama3"),

@@ -57,7 +57,7 @@ public enum RWKV4: Architecture {
 
   /// The original naming, and that of transformers.
   public static let dialects = [
-    RWKV.original(marker: "att.time_first", spread: RWKV.oldShares),
+    RWKV.original(marker: "att.time_first", absent: ["att.ln_x.weight"], spread: RWKV.oldShares),
     RWKV.huggingFace(marker: "attention.time_first", spread: RWKV.oldShares),
   ]
 

@@ -13,15 +13,50 @@ import SextantTensor
 //   decay    how fast a key's row of the state fades ("w"), the same in every step
 // Rows of a [B·T, …] tensor are ordered by sequence, then by position.
 
-/// RWKV-5.2 ("Eagle"), as published by BlinkDL and converted for transformers.
+/// RWKV-5 ("Eagle"), as published by BlinkDL and converted for transformers.
 ///
-/// Of RWKV-5 this is the last and widespread version. 5.0 and 5.1, which have one decay per head, and
-/// of which 5.0 has no gate, are refused.
+/// The paper's is 5.2, the last and widespread version. Before it, in 5.0 and 5.1, a head has one
+/// decay and one bonus, which is stored as its logarithm; and 5.0 has no gate.
 public enum RWKV5: Architecture {
   /// The name in stores and artifacts.
   public static let name = "rwkv5"
 
   // MARK: Configuration
+
+  /// What the versions differ in.
+  enum Version: String {
+    case heads = "5.0"
+    case gated = "5.1"
+    case channels = "5.2"
+
+    private static let key = "version"
+
+    /// The member of the canonical form; the last version needs none.
+    var members: [(String, JSONValue)] { self == .channels ? [] : [(Self.key, .string(rawValue))] }
+
+    /// Reads the canonical form.
+    init(canonical node: JSONNode) throws(FormatError) {
+      guard let member = try node.optionalMember(Self.key) else {
+        self = .channels
+        return
+      }
+      guard let version = Version(rawValue: try member.string()), version != .channels else {
+        throw member.refusal(expected: "\"5.0\" or \"5.1\"")
+      }
+      self = version
+    }
+
+    /// Tells the version by the tensors.
+    init(_ tensors: CanonicalShapes) {
+      let hasGate = tensors.contains("blocks.0.att.gate.weight")
+      let isPerHead = tensors.contains("blocks.0.att.time_first")
+      self = isPerHead ? (hasGate ? .gated : .heads) : .channels
+    }
+
+    var hasGate: Bool { self != .heads }
+    /// Whether decay and bonus differ between the channels of a head.
+    var isPerChannel: Bool { self == .channels }
+  }
 
   /// Whether a published `config.json` describes an RWKV-5 model.
   public static func recognises(_ config: JSONNode) -> Bool {
@@ -37,7 +72,8 @@ public enum RWKV5: Architecture {
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {
     let tensors = try CanonicalShapes(checkpoint, of: Self.self)
-    return JSONObject(try RWKV.GatedSizes(tensors, config).members)
+    return JSONObject(
+      try RWKV.GatedSizes(tensors, config).members + Version(tensors).members)
   }
 
   // MARK: Weights
@@ -45,13 +81,21 @@ public enum RWKV5: Architecture {
   /// The tensors of a model with this canonical configuration.
   public static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
     let c = try RWKV.GatedSizes(canonical: RWKV.node(configuration))
+    let version = try Version(canonical: RWKV.node(configuration))
     return RWKV.weights(c.sizes) { index in
       let block = "blocks.\(index)."
       let att = block + "att."
-      return "rkvg".map { WeightSpec("\(att)time_mix_\($0)", [c.sizes.width]) }  // [D]
-        + [WeightSpec(att + "time_decay", [c.heads.count, c.heads.size])]  // [H, N]
-        + RWKV.GatedAttention.specs(c.sizes, c.heads, att: att)
-        + RWKV.ChannelMix.specs(c.sizes, block: block, shares: "time_mix")
+      var shared = RWKV.GatedAttention.specs(c.sizes, c.heads, att: att)
+      if !version.hasGate { shared.removeAll { $0.name == att + "gate.weight" } }
+      let perHead = version.isPerChannel ? [c.heads.count, c.heads.size] : [c.heads.count]
+      if !version.isPerChannel {
+        shared.removeAll { $0.name == att + "time_faaaa" }
+        shared.append(WeightSpec(att + "time_first", perHead))  // [H]
+      }
+      return (version.hasGate ? "rkvg" : "rkv").map {
+        WeightSpec("\(att)time_mix_\($0)", [c.sizes.width])  // [D]
+      } + [WeightSpec(att + "time_decay", perHead)]  // [H, N] or [H]
+        + shared + RWKV.ChannelMix.specs(c.sizes, block: block, shares: "time_mix")
     }
   }
 
@@ -62,7 +106,8 @@ public enum RWKV5: Architecture {
 
   /// The original naming, and that of the published conversions for transformers.
   public static let dialects = [
-    RWKV.original(marker: "att.time_mix_g", spread: RWKV.oldShares),
+    RWKV.original(
+      marker: "att.ln_x.weight", absent: ["att.time_maa_x", "att.r_k"], spread: RWKV.oldShares),
     RWKV.huggingFace(marker: "attention.time_mix_gate", spread: RWKV.oldShares),
   ]
 
@@ -71,6 +116,12 @@ public enum RWKV5: Architecture {
     _ configuration: JSONObject, dialect: String
   ) throws(FormatError) -> JSONObject {
     let c = try RWKV.GatedSizes(canonical: RWKV.node(configuration))
+    let version = try Version(canonical: RWKV.node(configuration))
+    guard dialect != "huggingface" || version == .channels else {
+      throw FormatError(
+        .exportInexpressible, found: "RWKV-\(version.rawValue)",
+        expected: "RWKV-5.2, which code for transformers runs")
+    }
     return JSONObject(try RWKV.published(c, name: "Rwkv5ForCausalLM", type: "rwkv5"))
   }
 
@@ -79,32 +130,51 @@ public enum RWKV5: Architecture {
   /// A model that runs from an open store.
   public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
     let c = try RWKV.GatedSizes(canonical: RWKV.node(store.configuration))
+    let version = try Version(canonical: RWKV.node(store.configuration))
     let weights = try StoredWeights(store, specs: try weights(store.configuration))
     let state = RWKV.state(c.sizes, recurrent: [RWKV.GatedAttention.state(c.heads)])
-    return RWKV.Model(name, store, weights, c.sizes, state: state) { Block(weights, c.heads, $0) }
+    return RWKV.Model(name, store, weights, c.sizes, state: state) {
+      Block(weights, c.heads, version, $0)
+    }
+  }
+
+  /// The number of each head [H] for each of its channels: [H, N].
+  private static func spread(_ perHead: Tensor, _ heads: RWKV.Heads) -> Tensor {
+    let values = perHead.withFloats { Array($0) }
+    return Tensor(
+      values.flatMap { Array(repeating: $0, count: heads.size) }, shape: [heads.count, heads.size])
   }
 
   /// The weights of one block's mixing.
   private struct Block: RWKV.Block {
     // How much of each input is the current token's, [D] each.
-    private let rShare, kShare, vShare, gShare: Tensor
+    private let rShare, kShare, vShare: Tensor
+    private let gShare: Tensor?
     private let decay: Tensor  // [D], from 0 to 1
     private let attention: RWKV.GatedAttention
     private let channelMix: RWKV.ChannelMix
 
-    init(_ weights: StoredWeights, _ heads: RWKV.Heads, _ index: Int) {
+    init(_ weights: StoredWeights, _ heads: RWKV.Heads, _ version: Version, _ index: Int) {
       let block = "blocks.\(index)."
       let att = block + "att."
       rShare = weights.vector(att + "time_mix_r")
       kShare = weights.vector(att + "time_mix_k")
       vShare = weights.vector(att + "time_mix_v")
-      gShare = weights.vector(att + "time_mix_g")
+      gShare = version.hasGate ? weights.vector(att + "time_mix_g") : nil
       var decay = weights.vector(att + "time_decay")
+      var bonus: Tensor?
+      if !version.isPerChannel {
+        decay = spread(decay, heads)  // [H, N]
+        var perHead = weights.vector(att + "time_first")  // [H]
+        Kernels.exp(&perHead)
+        bonus = spread(perHead, heads)  // [H, N]
+      }
       Kernels.exp(&decay)
       Kernels.scale(&decay, by: -1)
       Kernels.exp(&decay)
       self.decay = decay.reshaped([decay.count])  // exp(-exp(time_decay))
-      attention = RWKV.GatedAttention(weights, heads, att: att)
+      attention = RWKV.GatedAttention(
+        weights, heads, att: att, bonus: bonus, hasGate: version.hasGate)
       channelMix = RWKV.ChannelMix(weights, block: block, shares: "time_mix", sharesPast: false)
     }
 
@@ -113,7 +183,7 @@ public enum RWKV5: Architecture {
       let shifted = RWKV.Shifted(x, state: &state[0], batch: stream.batch)
       let mixed = (
         r: shifted.mixed(presentShare: rShare), k: shifted.mixed(presentShare: kShare),
-        v: shifted.mixed(presentShare: vShare), g: shifted.mixed(presentShare: gShare)
+        v: shifted.mixed(presentShare: vShare), g: gShare.map { shifted.mixed(presentShare: $0) }
       )  // [B·T, D] each
       return attention(mixed, decay: decay, state: &state[1])
     }

@@ -27,8 +27,14 @@ extension RWKV {
       let epsilon =
         try config?.optionalEpsilon(Heads.epsilonKey)
         ?? sizes.normEpsilon * Double(divisor * divisor)
-      heads = try Heads(
-        tensors, tensor: "blocks.0.att.time_faaaa", width: sizes.width, normEpsilon: epsilon)
+      // RWKV-5.0 and 5.1 have one number per head.
+      if tensors.contains("blocks.0.att.time_first") {
+        heads = try Heads(
+          tensors, vector: "blocks.0.att.time_decay", width: sizes.width, normEpsilon: epsilon)
+      } else {
+        heads = try Heads(
+          tensors, tensor: "blocks.0.att.time_faaaa", width: sizes.width, normEpsilon: epsilon)
+      }
       try config?.agree("head_size", with: heads.size)
     }
   }
@@ -61,19 +67,26 @@ extension RWKV {
   /// What RWKV-5 and 6 do alike once inputs are mixed and decays chosen: the recurrence over a matrix
   /// per head, a norm of each head, and a gate.
   struct GatedAttention: Sendable {
-    private let receptance, key, value, gate, output: Tensor  // [D, D]
+    private let receptance, key, value, output: Tensor  // [D, D]
+    private let gate: Tensor?  // [D, D]
     private let bonus: Tensor  // [H, N]
     private let normWeight, normBias: Tensor  // [D]
     private let heads: Heads
 
-    /// - Parameter att: the prefix of the tensors, with its dot.
-    init(_ weights: StoredWeights, _ heads: Heads, att: String) {
+    /// - Parameters:
+    ///   - att: the prefix of the tensors, with its dot.
+    ///   - bonus: [H, N], where it is not `time_faaaa`.
+    ///   - hasGate: whether what is read passes a gate.
+    init(
+      _ weights: StoredWeights, _ heads: Heads, att: String, bonus: Tensor? = nil,
+      hasGate: Bool = true
+    ) {
       receptance = weights.matrix(att + "receptance.weight")
       key = weights.matrix(att + "key.weight")
       value = weights.matrix(att + "value.weight")
-      gate = weights.matrix(att + "gate.weight")
+      gate = hasGate ? weights.matrix(att + "gate.weight") : nil
       output = weights.matrix(att + "output.weight")
-      bonus = weights.vector(att + "time_faaaa")
+      self.bonus = bonus ?? weights.vector(att + "time_faaaa")
       normWeight = weights.vector(att + "ln_x.weight")
       normBias = weights.vector(att + "ln_x.bias")
       self.heads = heads
@@ -102,17 +115,18 @@ extension RWKV {
     ///   - state: [B, H, N, N].
     /// - Returns: [B·T, D].
     func callAsFunction(
-      _ mixed: (r: Tensor, k: Tensor, v: Tensor, g: Tensor), decay: Tensor, state: inout Tensor
+      _ mixed: (r: Tensor, k: Tensor, v: Tensor, g: Tensor?), decay: Tensor, state: inout Tensor
     ) -> Tensor {
       let r = Linear.apply(mixed.r, weight: receptance)  // [B·T, D]
       let k = Linear.apply(mixed.k, weight: key)  // [B·T, D]
       let v = Linear.apply(mixed.v, weight: value)  // [B·T, D]
-      let g = Linear.apply(mixed.g, weight: gate)  // [B·T, D]
       let read = Kernels.wkv6(r: r, k: k, v: v, decay: decay, bonus: bonus, state: &state)
       var normed = Kernels.groupNorm(  // [B·T, D]
         read, heads: heads.count, weight: normWeight, bias: normBias,
         epsilon: Float(heads.normEpsilon))
-      Kernels.multiply(&normed, bySiLUOf: g)
+      if let gate, let g = mixed.g {
+        Kernels.multiply(&normed, bySiLUOf: Linear.apply(g, weight: gate))
+      }
       return Linear.apply(normed, weight: output)  // [B·T, D]
     }
   }

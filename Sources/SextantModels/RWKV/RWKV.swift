@@ -108,6 +108,22 @@ enum RWKV {
       (count, size) = (shape[0], shape[1])
       self.normEpsilon = normEpsilon
     }
+
+    /// Takes the number of heads from a tensor [H].
+    ///
+    /// - Throws: `model.shape` when that does not divide the width.
+    init(
+      _ tensors: CanonicalShapes, vector: String, width: Int, normEpsilon: Double
+    ) throws(FormatError) {
+      let count = try tensors.elementCount(of: vector)
+      guard width % count == 0 else {
+        throw FormatError(
+          .modelShape, at: .tensor(vector), found: "\(count) heads",
+          expected: "a divisor of \(width)")
+      }
+      (self.count, size) = (count, width / count)
+      self.normEpsilon = normEpsilon
+    }
   }
 
   /// What `Sizes` reads of a published configuration.
@@ -154,13 +170,16 @@ enum RWKV {
   ///
   /// - Parameters:
   ///   - marker: a tensor of block 0 that tells the version.
+  ///   - absent: those of block 0 that tell other versions with the same one.
   ///   - transposed: the last part of the names of matrices that are stored as [in, out].
   ///   - spread: the last part of the names of vectors that are stored as [1, 1, D].
   static func original(
-    marker: String, transposed: Set<String> = [], spread: Set<String>, ignores: Set<String> = []
+    marker: String, absent: [String] = [], transposed: Set<String> = [], spread: Set<String>,
+    ignores: Set<String> = []
   ) -> Dialect {
     Dialect(
       name: "blinkdl", markers: ["emb.weight", "blocks.0.\(marker)"],
+      absent: absent.map { "blocks.0.\($0)" },
       ignores: { ignores.contains($0) },
       source: { canonical in
         let name =
