@@ -49,6 +49,16 @@ import Testing
     sextant("verify", difference)
   }
 
+  @Test func loadChecksThatAModelCanContinue() throws {
+    let state = save("A great film.", to: "a")
+    let document = try sextant("state", "load", "-m", model, state, "--json").json()
+    #expect(try document.member("position").integer() > 0)
+    let other = work.folder.path("other.sxt")
+    sextant("convert", PackageFiles.fixture("mamba-tiny/huggingface"), "-o", other)
+    let refused = sextant("state", "load", "-m", other, state, status: 65)
+    #expect(refused.errors.contains("[artifact.width]"))
+  }
+
   @Test func inspectShowsTheNormOfEachComponent() throws {
     let a = save("A great film.", to: "a")
     let lines = sextant("state", "inspect", a).output.split(separator: "\n").map(String.init)

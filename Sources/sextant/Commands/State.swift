@@ -15,7 +15,8 @@ struct StateCommand: ParsableCommand {
       from one. Differences of states can be added to other states of the same model.
       """,
     subcommands: [
-      StateSave.self, StateInspect.self, StateDiff.self, StateAdd.self, StateImport.self,
+      StateSave.self, StateLoad.self, StateInspect.self, StateDiff.self, StateAdd.self,
+      StateImport.self,
       StateExport.self,
     ])
 }
@@ -96,6 +97,39 @@ struct StateSave: ParsableCommand {
     let batch = TokenBatch([[Int]](repeating: ids, count: state.batch))
     if !ids.isEmpty { _ = try open.model.run(batch, from: &state, logits: .none) }
     try output.write(state.saved(by: open.reference))
+  }
+}
+
+/// Whether a model can go on from a state.
+struct StateLoad: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "load", abstract: "Check that a model can continue from a saved state.",
+    discussion: """
+      Loads the state as generate --load-state does and says what would be continued; a state that \
+      does not fit is refused with the reason.
+      """)
+
+  @OptionGroup var model: ModelOptions
+
+  @Argument(help: "A saved state.")
+  var file: String
+
+  @OptionGroup var matching: StateMatching
+  @OptionGroup var printing: OutputOptions
+
+  func run() throws {
+    let open = try model.open()
+    let state = try State(
+      SavedState(Artifact(reading: file)), for: open.model.description,
+      tokenizer: open.tokenizer?.digest, allowsModelMismatch: matching.allowModelMismatch)
+    Report(
+      title: "\(printable(file)) fits: \(Format.count(state.batch, of: "sequence")) at position "
+        + "\(Format.count(state.position)); continue with generate --load-state",
+      json: JSONObject([
+        ("state", .string(file)), ("fits", true), ("batch", JSONValue(state.batch)),
+        ("position", JSONValue(state.position)),
+      ])
+    ).print(asJSON: printing.json)
   }
 }
 
