@@ -11,7 +11,10 @@ private let temporaryFile: Int32 = 0o20_000_000 | O_DIRECTORY
 /// is named `.<name>.<process>.partial` until it is published, and locked: what a killed process
 /// leaves of it, `Leftovers` finds and tells from files that are being written. Publishing is: fsync
 /// of the file, link or rename to the destination, fsync of the folder.
-public final class FilePublisher {
+///
+/// `@unchecked Sendable`: the descriptor does not change before `publish`, and `write(_:at:)` is all that
+/// other threads than the owner's may call.
+public final class FilePublisher: @unchecked Sendable {
   /// The path that will appear.
   public let destination: String
   /// Whether an existing destination is replaced.
@@ -128,6 +131,9 @@ public final class FilePublisher {
     if rest != 0 { try append([UInt8](repeating: 0, count: alignment - rest)) }
   }
 
+  /// Takes what was written at places of its own, up to `byteCount`, for the beginning of the file.
+  public func extend(to byteCount: Int) { position = max(position, byteCount) }
+
   /// Overwrites bytes that were already written, such as a header reserved earlier.
   public func write(_ bytes: [UInt8], at offset: Int) throws(FormatError) {
     var failure: FormatError?
@@ -156,7 +162,7 @@ public final class FilePublisher {
     return Int(status.st_size)
   }
 
-  /// Writes bytes at an offset, also behind the end.
+  /// Writes bytes at a place of their own, from any thread: what nobody writes is zero.
   ///
   /// - Throws: `disk.full`, `file.write`.
   public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FormatError) {

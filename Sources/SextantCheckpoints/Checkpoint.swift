@@ -52,6 +52,9 @@ public protocol Checkpoint: AnyObject, Sendable {
     _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError)
 
+  /// Whether `read` may be called from several threads at a time.
+  var readsConcurrently: Bool { get }
+
   /// Refuses when a file was changed since it was opened.
   ///
   /// - Throws: `file.changed`.
@@ -62,6 +65,9 @@ public protocol Checkpoint: AnyObject, Sendable {
 }
 
 extension Checkpoint {
+  /// False, unless a format says otherwise.
+  public var readsConcurrently: Bool { false }
+
   /// All elements of one tensor.
   public func bytes(of tensor: CheckpointTensor) throws(FormatError) -> [UInt8] {
     var bytes: [UInt8] = []

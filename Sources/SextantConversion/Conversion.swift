@@ -4,6 +4,7 @@ import SextantModels
 import SextantStore
 import SextantTensor
 import SextantTokenizers
+import Synchronization
 
 /// What a conversion is asked for beyond its source.
 public struct ConversionOptions: Sendable {
@@ -52,7 +53,8 @@ public struct ConversionReport: Sendable {
 
 /// A checkpoint of any supported format on its way into a native model file.
 ///
-/// Tensors are streamed: memory stays bounded by the pieces, whatever the model's size. The same
+/// Tensors are streamed, several at a time: memory stays bounded by the pieces, whatever the model's
+/// size. The same
 /// weights give the same bytes, whichever container and naming they come in.
 public struct Conversion {
   private let source: CheckpointSource
@@ -160,7 +162,8 @@ public struct Conversion {
   ///   - progress: receives source bytes done and in all.
   /// - Throws: `file.*`, `disk.*`, the formats' codes. Nothing is left behind then.
   public func write(
-    to destination: String, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+    to destination: String,
+    progress: @escaping (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> ConversionReport {
     let checkpoint = source.checkpoint
     guard !checkpoint.reads(path: destination) else {
@@ -172,27 +175,41 @@ public struct Conversion {
       configuration: configuration, variant: variant, tensors: mapping.plan(options.dataType),
       attachments: attachments)
     let total = mapping.byteCount
-    var done = 0
-    var nonfinite: [(name: String, count: Int)] = []
-    for tensor in writer.tensors {
-      let stored = mapping.source(of: tensor.name)
-      var check = NonfiniteCounter(stored.dataType)
-      var converter = ElementConverter(from: stored.dataType, to: tensor.dataType)
-      try writer.write(tensor.name) { sink throws(FormatError) in
-        try mapping.read(tensor.name, from: checkpoint) { piece throws(FormatError) in
-          check.count(piece)
-          if tensor.dataType == stored.dataType {
-            try sink.append(piece)
-          } else {
-            try converter.convert(piece).withUnsafeBytes { bytes throws(FormatError) in
-              try sink.append(bytes, source: piece)
-            }
+    let account = Mutex(Account())
+    // Called with the account's lock held.
+    nonisolated(unsafe) let progress = progress
+    let mapping = mapping
+    let hand: @Sendable (PlannedTensor, inout TensorSink) throws(FormatError) -> Void = {
+      tensor, sink throws(FormatError) in
+      let stored = mapping.source(of: tensor.name).dataType
+      var nonfinite = 0
+      var converter = ElementConverter(from: stored, to: tensor.dataType)
+      try mapping.read(tensor.name, from: checkpoint) { piece throws(FormatError) in
+        nonfinite += Kernels.nonfiniteCount(piece, stored)
+        if tensor.dataType == stored {
+          try sink.append(piece)
+        } else {
+          try converter.convert(piece) { bytes throws(FormatError) in
+            try sink.append(bytes, source: piece)
           }
-          done += piece.count
-          progress(done, total)
+        }
+        account.withLock { account in
+          account.done += piece.count
+          progress(account.done, total)
         }
       }
-      if check.total > 0 { nonfinite.append((tensor.name, check.total)) }
+      if nonfinite > 0 { account.withLock { $0.nonfinite[tensor.name] = nonfinite } }
+    }
+    if checkpoint.readsConcurrently {
+      try writer.writeAll(hand)
+    } else {
+      for tensor in writer.tensors {
+        try writer.write(tensor.name) { sink throws(FormatError) in try hand(tensor, &sink) }
+      }
+    }
+    let counts = account.withLock { $0.nonfinite }
+    let nonfinite = writer.tensors.compactMap { tensor in
+      counts[tensor.name].map { (name: tensor.name, count: $0) }
     }
     try checkpoint.checkUnchanged()
     let identity = try writer.finish()
@@ -201,6 +218,14 @@ public struct Conversion {
       format: checkpoint.format, tensorCount: writer.tensors.count,
       parameterCount: mapping.specs.reduce(0) { $0 + $1.shape.reduce(1, *) },
       sourceByteCount: total, byteCount: writer.fileByteCount, nonfinite: nonfinite, notes: notes)
+  }
+
+  /// What threads that write tensors add up.
+  private struct Account: Sendable {
+    /// Bytes of the source that are done.
+    var done = 0
+    /// Elements that are NaN or infinite, by canonical name.
+    var nonfinite: [String: Int] = [:]
   }
 
   /// `source`, or the type that at least one matrix is converted to.

@@ -1,39 +1,5 @@
-import Glibc
 import SextantBytes
-import SextantStore
 import SextantTensor
-
-/// Counts the elements that are NaN or infinite.
-struct NonfiniteCounter {
-  private let dataType: DataType
-  private(set) var total = 0
-
-  init(_ dataType: DataType) {
-    self.dataType = dataType
-  }
-
-  /// Adds a piece of whole elements.
-  mutating func count(_ bytes: UnsafeRawBufferPointer) {
-    switch dataType {
-    case .f32: add(bytes, as: UInt32.self, exponent: 0x7F80_0000)
-    case .bf16: add(bytes, as: UInt16.self, exponent: 0x7F80)
-    case .f16: add(bytes, as: UInt16.self, exponent: 0x7C00)
-    default: break
-    }
-  }
-
-  /// An exponent of all ones means NaN or infinity in every IEEE format.
-  private mutating func add<Bits: FixedWidthInteger>(
-    _ bytes: UnsafeRawBufferPointer, as type: Bits.Type, exponent: Bits
-  ) {
-    var count = 0
-    for offset in stride(from: 0, to: bytes.count, by: MemoryLayout<Bits>.size) {
-      let bits = bytes.loadUnaligned(fromByteOffset: offset, as: Bits.self)
-      if bits & exponent == exponent { count += 1 }
-    }
-    total += count
-  }
-}
 
 /// Converts a tensor's elements that come in pieces.
 struct ElementConverter {
@@ -43,6 +9,8 @@ struct ElementConverter {
   private let unit: Int
   /// The elements since the last whole block, where the target has blocks.
   private var rest: [UInt8] = []
+  /// What the last piece became.
+  private var output: [UInt8] = []
 
   /// Both types are floating-point or blocks.
   init(from source: DataType, to target: DataType) {
@@ -51,21 +19,32 @@ struct ElementConverter {
     unit = target.blockLength * source.byteWidth
   }
 
-  /// The next elements, as far as they fill blocks; pieces may be cut between any two elements.
-  mutating func convert(_ piece: UnsafeRawBufferPointer) -> Tensor {
-    if rest.isEmpty, piece.count.isMultiple(of: unit) { return converted(piece) }
-    rest += piece
-    let count = rest.count / unit * unit
-    defer { rest.removeFirst(count) }
-    return rest.withUnsafeBytes { converted(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+  /// Hands the next elements to `body`, as far as they fill blocks; pieces may be cut between any two
+  /// elements.
+  mutating func convert(
+    _ piece: UnsafeRawBufferPointer,
+    _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    let isAligned = Int(bitPattern: piece.baseAddress) % source.alignment == 0
+    if rest.isEmpty, piece.count.isMultiple(of: unit), isAligned {
+      fill(from: piece)
+    } else {
+      rest += piece
+      let count = rest.count / unit * unit
+      let whole = Array(rest[..<count])
+      rest.removeFirst(count)
+      whole.withUnsafeBytes { fill(from: $0) }
+    }
+    var failure: FormatError?
+    output.withUnsafeBytes { bytes in
+      do throws(FormatError) { try body(bytes) } catch { failure = error }
+    }
+    if let failure { throw failure }
   }
 
-  private func converted(_ bytes: UnsafeRawBufferPointer) -> Tensor {
-    let elements = Tensor(
-      copying: bytes, dataType: source, shape: [bytes.count / source.byteWidth])
-    guard let converted = elements?.converted(to: target) else {
-      preconditionFailure("types were checked to convert")
-    }
-    return converted
+  private mutating func fill(from piece: UnsafeRawBufferPointer) {
+    let size = piece.count / unit * target.byteWidth
+    if output.count != size { output = [UInt8](repeating: 0, count: size) }
+    output.withUnsafeMutableBytes { Kernels.convert(piece, from: source, into: $0, as: target) }
   }
 }

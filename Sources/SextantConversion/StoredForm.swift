@@ -5,7 +5,7 @@ import SextantTensor
 
 /// How one naming stores one canonical tensor, with everything that its elements depend on: read in
 /// one direction and written in the other.
-struct StoredForm {
+struct StoredForm: Sendable {
   /// What the naming says of the tensor.
   let source: Dialect.Source
   /// The stored tensor's shape; of a part, that of all parts together.

@@ -5,7 +5,7 @@ import SextantStore
 import SextantTensor
 
 /// Which tensor of a checkpoint is which tensor of an architecture.
-struct WeightMapping {
+struct WeightMapping: Sendable {
   /// The naming that the checkpoint follows.
   let dialect: Dialect
   /// The canonical tensors.

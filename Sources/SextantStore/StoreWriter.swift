@@ -1,5 +1,6 @@
 import SextantBytes
 import SextantTensor
+import Synchronization
 
 /// A tensor that is going to be written to a store.
 public struct PlannedTensor: Sendable, Equatable {
@@ -41,6 +42,8 @@ public final class StoreWriter {
   private let attachments: [(name: String, bytes: [UInt8])]
   /// Tensors written so far.
   private var writtenCount = 0
+  /// Whether a tensor was begun and not finished: nothing can be written any more.
+  private var isBroken = false
 
   /// Plans the whole file and starts it.
   ///
@@ -90,17 +93,75 @@ public final class StoreWriter {
     guard ExactString(plan.name) == ExactString(name) else {
       throw refusal(name, found: "this tensor now", expected: "tensor \"\(plan.name)\"")
     }
-    guard file.byteCount == header.tensors[writtenCount].offset else {
+    guard !isBroken else {
       throw refusal(
         name, found: "another attempt", expected: "one attempt; a part of the tensor is written")
     }
-    var sink = TensorSink(plan, to: file, destination: destination)
+    isBroken = true
+    var sink = sink(writtenCount)
     try body(&sink)
-    let (digest, sourceDigest) = try sink.finish()
-    header.tensors[writtenCount].digest = digest
-    header.tensors[writtenCount].sourceDigest = sourceDigest
-    try file.pad(to: StoreFormat.alignment)
+    setDigests(of: writtenCount, try sink.finish())
+    isBroken = false
     writtenCount += 1
+  }
+
+  /// Writes all tensors, several at a time, the largest first: each has its place in the file already.
+  ///
+  /// - Parameters:
+  ///   - pool: as many tensors are under way as it has threads.
+  ///   - body: hands over the elements of one tensor as in `write`; called from several threads.
+  /// - Throws: as `write`, for one of the tensors that fail.
+  public func writeAll(
+    _ pool: WorkerPool = .shared,
+    _ body: @Sendable (PlannedTensor, inout TensorSink) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    guard writtenCount == 0, !isBroken else {
+      throw refusal(destination, found: "tensors written before", expected: "none")
+    }
+    isBroken = true
+    let order = tensors.indices.sorted {
+      (tensors[$0].byteCount ?? 0, $1) > (tensors[$1].byteCount ?? 0, $0)
+    }
+    let outcome = Mutex<Outcome>(Outcome())
+    // The writer is used to look up plans and offsets only until all are done.
+    nonisolated(unsafe) let writer = self
+    pool.forEach(order.count) { place in
+      guard outcome.withLock({ $0.failure == nil }) else { return }
+      let index = order[place]
+      do throws(FormatError) {
+        var sink = writer.sink(index)
+        try body(writer.tensors[index], &sink)
+        let digests = try sink.finish()
+        outcome.withLock { $0.digests[index] = digests }
+      } catch {
+        outcome.withLock { $0.failure = $0.failure ?? error }
+      }
+    }
+    let result = outcome.withLock { $0 }
+    if let failure = result.failure { throw failure }
+    for (index, digests) in result.digests { setDigests(of: index, digests) }
+    writtenCount = tensors.count
+    isBroken = false
+  }
+
+  /// What came of tensors that were written at the same time.
+  private struct Outcome: Sendable {
+    var digests: [Int: (stored: Digest, source: Digest)] = [:]
+    var failure: FormatError?
+  }
+
+  private func sink(_ index: Int) -> TensorSink {
+    TensorSink(
+      tensors[index], to: file, at: header.tensors[index].offset, destination: destination)
+  }
+
+  private func setDigests(of index: Int, _ digests: (stored: Digest, source: Digest)) {
+    header.tensors[index].digest = digests.stored
+    header.tensors[index].sourceDigest = digests.source
+    // What pads it to the next one is zero without being written.
+    let end = header.tensors[index].offset + (tensors[index].byteCount ?? 0)
+    file.extend(
+      to: (end + StoreFormat.alignment - 1) / StoreFormat.alignment * StoreFormat.alignment)
   }
 
   /// Writes the next tensor, stored as it is.

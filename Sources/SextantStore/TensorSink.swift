@@ -9,6 +9,8 @@ public struct TensorSink: ~Copyable {
   public let tensor: PlannedTensor
 
   private let file: FilePublisher
+  /// Where the tensor begins in the file.
+  private let offset: Int
   private let destination: String
   private let expected: Expected
   private var storedCount = 0
@@ -22,9 +24,10 @@ public struct TensorSink: ~Copyable {
     var source: Int
   }
 
-  init(_ tensor: PlannedTensor, to file: FilePublisher, destination: String) {
+  init(_ tensor: PlannedTensor, to file: FilePublisher, at offset: Int, destination: String) {
     self.tensor = tensor
     self.file = file
+    self.offset = offset
     self.destination = destination
     // The plan was checked: neither size overflows.
     expected = Expected(stored: tensor.byteCount ?? 0, source: tensor.sourceByteCount ?? 0)
@@ -47,17 +50,19 @@ public struct TensorSink: ~Copyable {
   public mutating func append(
     _ piece: UnsafeRawBufferPointer, source: UnsafeRawBufferPointer
   ) throws(FormatError) {
+    let place = offset + storedCount
     storedCount += piece.count
     sourceCount += keepsType ? piece.count : source.count
     guard storedCount <= expected.stored, sourceCount <= expected.source else {
       throw refusal()
     }
-    unsafe try writeAndDigest(piece, source: source)
+    unsafe try writeAndDigest(piece, at: place, source: source)
   }
 
-  /// Writes a piece while other threads digest it: each takes about as long as the other.
+  /// Writes a piece while other threads digest it: each takes about as long as the other. Where several
+  /// tensors are written at a time, one thread does all of it.
   private mutating func writeAndDigest(
-    _ piece: UnsafeRawBufferPointer, source: UnsafeRawBufferPointer
+    _ piece: UnsafeRawBufferPointer, at place: Int, source: UnsafeRawBufferPointer
   ) throws(FormatError) {
     // Each of these is used by one part of the loop alone, and all parts end before it returns.
     nonisolated(unsafe) let (file, piece, source) = unsafe (file, piece, source)
@@ -70,7 +75,7 @@ public struct TensorSink: ~Copyable {
           switch part {
           case 0:
             do throws(FormatError) {
-              unsafe try file.append(piece)
+              unsafe try file.write(piece, at: place)
             } catch {
               unsafe failure = error
             }

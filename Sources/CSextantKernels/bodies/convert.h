@@ -35,3 +35,35 @@ static void add_rows_f64(
     for (size_t i = 0; i < count; i++) sums[i] += (double)p[i];
   }
 }
+
+// An exponent of all ones means NaN or infinity in every IEEE format.
+static size_t nonfinite_16(const void *x, uint16_t exponent, size_t count) {
+  const char *p = x;
+  size_t total = 0;
+  for (size_t start = 0; start < count; start += 4096) {
+    const size_t end = count - start < 4096 ? count : start + 4096;
+    uint16_t found = 0;
+    for (size_t i = start; i < end; i++) {
+      uint16_t bits;
+      memcpy(&bits, p + i * sizeof bits, sizeof bits);
+      found += (bits & exponent) == exponent;
+    }
+    total += found;
+  }
+  return total;
+}
+static size_t nonfinite_32(const void *x, uint32_t exponent, size_t count) {
+  const char *p = x;
+  size_t total = 0;
+  for (size_t start = 0; start < count; start += 4096) {
+    const size_t end = count - start < 4096 ? count : start + 4096;
+    uint32_t found = 0;
+    for (size_t i = start; i < end; i++) {
+      uint32_t bits;
+      memcpy(&bits, p + i * sizeof bits, sizeof bits);
+      found += (bits & exponent) == exponent;
+    }
+    total += found;
+  }
+  return total;
+}

@@ -18,10 +18,12 @@ INLINE vf weight_load_part(const void *row, size_t k, size_t count, sxk_type typ
   }
 }
 
-// M rows of x, U independent sums for each: M * U must cover the latency of an FMA and leave the
-// accumulators in registers. M, U and the type are constants in every use.
+// M rows of x by R rows of the weights at a time, U independent sums for each: M * R * U must cover the
+// latency of an FMA and leave the accumulators in registers. With many rows of x the loads of x are the
+// limit, and two rows of weights share them. M, R, U and the type are constants in every use.
 INLINE void linear_rows(
-    const sxk_linear *job, size_t n0, size_t n1, const int M, const int U, const sxk_type type) {
+    const sxk_linear *job, size_t n0, size_t n1, const int M, const int R, const int U,
+    const sxk_type type) {
   const size_t K = job->k, x_stride = job->x_stride;
   const size_t size = type == SXK_F32 ? 4 : 2;
   const size_t row_bytes = job->weight_stride * size;
@@ -29,45 +31,55 @@ INLINE void linear_rows(
   for (size_t first = n0; first < n1; first += VL) {
     const size_t rows = n1 - first < VL ? n1 - first : VL;
     vf totals[SXK_LINEAR_MAX_M][VL];
-    for (size_t i = 0; i < rows; i++) {
-      const size_t n = first + i;
-      const void *const row = (const char *)job->weight + n * row_bytes;
+    for (size_t i = 0; i < rows; i += R) {
+      // Beyond the last row, the last again.
+      const char *row[2];
+#pragma clang loop unroll(full)
+      for (int r = 0; r < R; r++)
+        row[r] = (const char *)job->weight + (first + (i + r < rows ? i + r : i)) * row_bytes;
       vf sums[SXK_LINEAR_MAX_M][4];
 #pragma clang loop unroll(full)
       for (int m = 0; m < M; m++)
 #pragma clang loop unroll(full)
-        for (int u = 0; u < U; u++) sums[m][u] = vf_set(0);
+        for (int u = 0; u < R * U; u++) sums[m][u] = vf_set(0);
 
+#define LINEAR_STEP(AT, FIRST, LOAD_W, LOAD_X)                                              \
+  do {                                                                                      \
+    vf w[2];                                                                                \
+    _Pragma("clang loop unroll(full)") for (int r = 0; r < R; r++) w[r] = LOAD_W;           \
+    _Pragma("clang loop unroll(full)") for (int m = 0; m < M; m++) {                        \
+      const vf v = LOAD_X;                                                                  \
+      _Pragma("clang loop unroll(full)") for (int r = 0; r < R; r++)                        \
+        sums[m][r * U + FIRST] = vf_fma(w[r], v, sums[m][r * U + FIRST]);                   \
+    }                                                                                       \
+  } while (0)
       size_t k = 0;
       for (; k + (size_t)U * VL <= K; k += (size_t)U * VL)
 #pragma clang loop unroll(full)
         for (int u = 0; u < U; u++) {
           const size_t at = k + (size_t)u * VL;
-          if (M > 1) __builtin_prefetch((const char *)row + at * size + LINEAR_AHEAD);
-          const vf w = weight_load(row, at, type);
+          if (M > 1)
 #pragma clang loop unroll(full)
-          for (int m = 0; m < M; m++)
-            sums[m][u] = vf_fma(w, vf_load(x + m * x_stride + at), sums[m][u]);
+            for (int r = 0; r < R; r++) __builtin_prefetch(row[r] + at * size + LINEAR_AHEAD);
+          LINEAR_STEP(at, u, weight_load(row[r], at, type), vf_load(x + m * x_stride + at));
         }
-      for (; k + VL <= K; k += VL) {
-        const vf w = weight_load(row, k, type);
-#pragma clang loop unroll(full)
-        for (int m = 0; m < M; m++)
-          sums[m][0] = vf_fma(w, vf_load(x + m * x_stride + k), sums[m][0]);
-      }
-      if (k < K) {
-        const vf w = weight_load_part(row, k, K - k, type);
-#pragma clang loop unroll(full)
-        for (int m = 0; m < M; m++)
-          sums[m][0] = vf_fma(w, vf_load_part(x + m * x_stride + k, K - k), sums[m][0]);
-      }
+      for (; k + VL <= K; k += VL)
+        LINEAR_STEP(k, 0, weight_load(row[r], k, type), vf_load(x + m * x_stride + k));
+      if (k < K)
+        LINEAR_STEP(
+            k, 0, weight_load_part(row[r], k, K - k, type),
+            vf_load_part(x + m * x_stride + k, K - k));
+#undef LINEAR_STEP
 
 #pragma clang loop unroll(full)
-      for (int m = 0; m < M; m++) {
-        totals[m][i] = sums[m][0];
+      for (int m = 0; m < M; m++)
 #pragma clang loop unroll(full)
-        for (int u = 1; u < U; u++) totals[m][i] += sums[m][u];
-      }
+        for (int r = 0; r < R; r++) {
+          vf total = sums[m][r * U];
+#pragma clang loop unroll(full)
+          for (int u = 1; u < U; u++) total += sums[m][r * U + u];
+          totals[m][i + r] = total;
+        }
     }
 #pragma clang loop unroll(full)
     for (int m = 0; m < M; m++) linear_store(job, m, first, rows, totals[m]);
@@ -76,14 +88,14 @@ INLINE void linear_rows(
 
 INLINE void linear_typed(const sxk_linear *job, size_t n0, size_t n1, const sxk_type type) {
   switch (job->m) {
-  case 1: linear_rows(job, n0, n1, 1, 4, type); break;
-  case 2: linear_rows(job, n0, n1, 2, 4, type); break;
-  case 3: linear_rows(job, n0, n1, 3, 2, type); break;
-  case 4: linear_rows(job, n0, n1, 4, 2, type); break;
-  case 5: linear_rows(job, n0, n1, 5, 1, type); break;
-  case 6: linear_rows(job, n0, n1, 6, 1, type); break;
-  case 7: linear_rows(job, n0, n1, 7, 1, type); break;
-  case 8: linear_rows(job, n0, n1, 8, 1, type); break;
+  case 1: linear_rows(job, n0, n1, 1, 1, 4, type); break;
+  case 2: linear_rows(job, n0, n1, 2, 1, 4, type); break;
+  case 3: linear_rows(job, n0, n1, 3, 1, 2, type); break;
+  case 4: linear_rows(job, n0, n1, 4, LINEAR_R, 2, type); break;
+  case 5: linear_rows(job, n0, n1, 5, LINEAR_R, 1, type); break;
+  case 6: linear_rows(job, n0, n1, 6, LINEAR_R, 1, type); break;
+  case 7: linear_rows(job, n0, n1, 7, LINEAR_R, 1, type); break;
+  case 8: linear_rows(job, n0, n1, 8, LINEAR_R, 1, type); break;
   default: break;
   }
 }

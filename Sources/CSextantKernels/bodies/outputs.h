@@ -13,3 +13,10 @@ INLINE void linear_store(
   else
     vf_store_part(y, bias == NULL ? sums : vf_load_part(bias, rows) + sums, rows);
 }
+
+// Rows of weights at a time where there are many of x: two by eight need 16 accumulators.
+#if VL == 16
+#define LINEAR_R 2
+#else
+#define LINEAR_R 1
+#endif

@@ -55,33 +55,44 @@ static void q8_from_f32(sxk_q8_block *y, const float *x, size_t count) {
 
 // As `linear_rows`, with B blocks at a time. B * Q8_VECTORS is a multiple of U.
 INLINE void q8_linear_rows(
-    const sxk_linear *job, size_t n0, size_t n1, const int M, const int U, const int B) {
+    const sxk_linear *job, size_t n0, size_t n1, const int M, const int R, const int U, const int B) {
   const size_t blocks = job->k / SXK_Q8_LENGTH, x_stride = job->x_stride;
-  const sxk_q8_block *const weight = job->weight;
+  const size_t row_blocks = job->weight_stride / SXK_Q8_LENGTH;
   for (size_t first = n0; first < n1; first += VL) {
     const size_t rows = n1 - first < VL ? n1 - first : VL;
     vf totals[SXK_LINEAR_MAX_M][VL];
-    for (size_t i = 0; i < rows; i++) {
-      const size_t n = first + i;
-      const sxk_q8_block *const row = weight + n * (job->weight_stride / SXK_Q8_LENGTH);
+    for (size_t i = 0; i < rows; i += R) {
+      const sxk_q8_block *row[2];
+#pragma clang loop unroll(full)
+      for (int r = 0; r < R; r++)
+        row[r] = (const sxk_q8_block *)job->weight +
+                 (first + (i + r < rows ? i + r : i)) * row_blocks;
       vf sums[SXK_LINEAR_MAX_M][4];
 #pragma clang loop unroll(full)
       for (int m = 0; m < M; m++)
 #pragma clang loop unroll(full)
-        for (int u = 0; u < U; u++) sums[m][u] = vf_set(0);
+        for (int u = 0; u < R * U; u++) sums[m][u] = vf_set(0);
 
-#define BLOCKS(COUNT)                                                                             \
-    _Pragma("clang loop unroll(full)") for (int j = 0; j < COUNT; j++) {                          \
-      if (M > 1) __builtin_prefetch((const char *)(row + b + j) + LINEAR_AHEAD);                  \
-      const vf scale = q8_scale(row + b + j);                                                     \
-      _Pragma("clang loop unroll(full)") for (int v = 0; v < Q8_VECTORS; v++) {                   \
-        const vf w = q8_load(row + b + j, v, scale);                                              \
-        const float *const x = job->x + (b + j) * SXK_Q8_LENGTH + v * VL;                         \
-        const int u = (j * Q8_VECTORS + v) % U;                                                   \
-        _Pragma("clang loop unroll(full)") for (int m = 0; m < M; m++)                            \
-          sums[m][u] = vf_fma(w, vf_load(x + m * x_stride), sums[m][u]);                          \
-      }                                                                                           \
-    }
+#define BLOCKS(COUNT)                                                                       \
+  _Pragma("clang loop unroll(full)") for (int j = 0; j < COUNT; j++) {                      \
+    vf scale[2];                                                                            \
+    _Pragma("clang loop unroll(full)") for (int r = 0; r < R; r++) {                        \
+      if (M > 1) __builtin_prefetch((const char *)(row[r] + b + j) + LINEAR_AHEAD);         \
+      scale[r] = q8_scale(row[r] + b + j);                                                  \
+    }                                                                                       \
+    _Pragma("clang loop unroll(full)") for (int v = 0; v < Q8_VECTORS; v++) {               \
+      vf w[2];                                                                              \
+      _Pragma("clang loop unroll(full)") for (int r = 0; r < R; r++)                        \
+        w[r] = q8_load(row[r] + b + j, v, scale[r]);                                        \
+      const float *const x = job->x + (b + j) * SXK_Q8_LENGTH + v * VL;                     \
+      const int u = (j * Q8_VECTORS + v) % U;                                               \
+      _Pragma("clang loop unroll(full)") for (int m = 0; m < M; m++) {                      \
+        const vf values = vf_load(x + m * x_stride);                                        \
+        _Pragma("clang loop unroll(full)") for (int r = 0; r < R; r++)                      \
+          sums[m][r * U + u] = vf_fma(w[r], values, sums[m][r * U + u]);                    \
+      }                                                                                     \
+    }                                                                                       \
+  }
       size_t b = 0;
       for (; b + B <= blocks; b += B) {
         BLOCKS(B)
@@ -92,11 +103,14 @@ INLINE void q8_linear_rows(
 #undef BLOCKS
 
 #pragma clang loop unroll(full)
-      for (int m = 0; m < M; m++) {
-        totals[m][i] = sums[m][0];
+      for (int m = 0; m < M; m++)
 #pragma clang loop unroll(full)
-        for (int u = 1; u < U; u++) totals[m][i] += sums[m][u];
-      }
+        for (int r = 0; r < R; r++) {
+          vf total = sums[m][r * U];
+#pragma clang loop unroll(full)
+          for (int u = 1; u < U; u++) total += sums[m][r * U + u];
+          totals[m][i + r] = total;
+        }
     }
 #pragma clang loop unroll(full)
     for (int m = 0; m < M; m++) linear_store(job, m, first, rows, totals[m]);
@@ -105,14 +119,14 @@ INLINE void q8_linear_rows(
 
 static void q8_linear(const sxk_linear *job, size_t n0, size_t n1) {
   switch (job->m) {
-  case 1: q8_linear_rows(job, n0, n1, 1, 4, 2); break;
-  case 2: q8_linear_rows(job, n0, n1, 2, 4, 2); break;
-  case 3: q8_linear_rows(job, n0, n1, 3, 2, 1); break;
-  case 4: q8_linear_rows(job, n0, n1, 4, 2, 1); break;
-  case 5: q8_linear_rows(job, n0, n1, 5, 1, 1); break;
-  case 6: q8_linear_rows(job, n0, n1, 6, 1, 1); break;
-  case 7: q8_linear_rows(job, n0, n1, 7, 1, 1); break;
-  case 8: q8_linear_rows(job, n0, n1, 8, 1, 1); break;
+  case 1: q8_linear_rows(job, n0, n1, 1, 1, 4, 2); break;
+  case 2: q8_linear_rows(job, n0, n1, 2, 1, 4, 2); break;
+  case 3: q8_linear_rows(job, n0, n1, 3, 1, 2, 1); break;
+  case 4: q8_linear_rows(job, n0, n1, 4, LINEAR_R, 2, 1); break;
+  case 5: q8_linear_rows(job, n0, n1, 5, LINEAR_R, 1, 1); break;
+  case 6: q8_linear_rows(job, n0, n1, 6, LINEAR_R, 1, 1); break;
+  case 7: q8_linear_rows(job, n0, n1, 7, LINEAR_R, 1, 1); break;
+  case 8: q8_linear_rows(job, n0, n1, 8, LINEAR_R, 1, 1); break;
   default: break;
   }
 }

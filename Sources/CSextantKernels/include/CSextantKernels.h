@@ -221,6 +221,10 @@ typedef struct sxk_table {
   void (*f16_from_f32)(uint16_t *y, const float *x, size_t count);
   void (*f64_from_f32)(double *y, const float *x, size_t count);
 
+  // How many elements have all these bits set; x needs no alignment.
+  size_t (*nonfinite_16)(const void *x, uint16_t exponent, size_t count);
+  size_t (*nonfinite_32)(const void *x, uint32_t exponent, size_t count);
+
   // Blocks; the count is one of elements. To q8: the scale is the largest magnitude / 127, rounded up
   // to an f16, so that no element is off by more than half of it; a block with a number that is not
   // finite or beyond 127 * 65504 becomes NaN. From q8: exact.

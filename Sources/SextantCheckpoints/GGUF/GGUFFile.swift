@@ -13,6 +13,8 @@ public final class GGUFFile: Checkpoint {
   public var format: String { "GGUF" }
   /// All tensors, ordered by the UTF-8 bytes of their names.
   public let tensors: [CheckpointTensor]
+  /// True: every call reads into memory of its own.
+  public var readsConcurrently: Bool { true }
   /// The metadata by key.
   public let values: [String: GGUFValue]
 

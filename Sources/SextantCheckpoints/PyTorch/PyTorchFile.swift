@@ -13,6 +13,8 @@ public final class PyTorchFile: Checkpoint {
   public var format: String { "PyTorch" }
   /// All tensors, ordered by the UTF-8 bytes of their names.
   public let tensors: [CheckpointTensor]
+  /// True: every call reads into memory of its own.
+  public var readsConcurrently: Bool { true }
   /// Empty: the format carries none.
   public var metadata: [String: String] { [:] }
 

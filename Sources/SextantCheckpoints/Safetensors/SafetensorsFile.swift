@@ -4,7 +4,7 @@ import SextantTensor
 /// A safetensors file, read in the strict profile of `formats/safetensors.md`.
 ///
 /// Opening reads and checks the header, and no weights. Elements are read with `pread` in pieces of
-/// 4 MiB: the file is never mapped, so that one that is cut off while it is read refuses instead of
+/// 512 KiB: the file is never mapped, so that one that is cut off while it is read refuses instead of
 /// ending the process.
 public final class SafetensorsFile: Checkpoint {
   /// The path as the user gave it.
@@ -13,6 +13,8 @@ public final class SafetensorsFile: Checkpoint {
   public var format: String { "safetensors" }
   /// All tensors, ordered by the UTF-8 bytes of their names.
   public let tensors: [CheckpointTensor]
+  /// True: every call reads into memory of its own.
+  public var readsConcurrently: Bool { true }
   /// The string map of `__metadata__`; empty where the file has none.
   public let metadata: [String: String]
 
@@ -21,8 +23,8 @@ public final class SafetensorsFile: Checkpoint {
 
   /// The longest string of a header that is accepted by default, in bytes.
   public static let defaultStringLimit = 65_536
-  /// Bytes of the pieces that `read` hands over.
-  static let pieceByteCount = 4 << 20
+  /// Bytes of the pieces that `read` hands over: a cache holds one while it is digested and written.
+  static let pieceByteCount = 512 << 10
 
   /// Opens a file.
   ///
@@ -51,7 +53,7 @@ public final class SafetensorsFile: Checkpoint {
       uniquingKeysWith: { first, _ in first })
   }
 
-  /// Hands over the elements of one tensor in pieces of at most 4 MiB; an empty tensor has none.
+  /// Hands over the elements of one tensor in pieces of at most 512 KiB; an empty tensor has none.
   public func read(
     _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {

@@ -14,6 +14,8 @@ public final class ShardedCheckpoint: Checkpoint {
   public var format: String { shards.first?.format ?? "" }
   /// The tensors of all shards, ordered by the UTF-8 bytes of their names.
   public let tensors: [CheckpointTensor]
+  /// Whether all shards can.
+  public var readsConcurrently: Bool { shards.allSatisfy(\.readsConcurrently) }
   /// What the shards' `__metadata__` agree on.
   public let metadata: [String: String]
   /// What is wrong with the index and does no harm, such as a stale `total_size`.

@@ -37,6 +37,51 @@ extension Tensor {
 }
 
 extension Kernels {
+  /// How many of the elements, little-endian in memory of any alignment, are NaN or infinite; 0 for
+  /// types that have no such values.
+  public static func nonfiniteCount(_ bytes: UnsafeRawBufferPointer, _ type: DataType) -> Int {
+    guard let base = bytes.baseAddress else { return 0 }
+    return switch type {
+    case .f32: table.nonfinite_32(base, 0x7F80_0000, bytes.count / 4)
+    case .bf16: table.nonfinite_16(base, 0x7F80, bytes.count / 2)
+    case .f16: table.nonfinite_16(base, 0x7C00, bytes.count / 2)
+    default: 0
+    }
+  }
+
+  /// Converts elements as `Tensor.converted` does, on the calling thread.
+  ///
+  /// - Parameters:
+  ///   - source: whole blocks of the target, aligned for their type.
+  ///   - target: memory for as many elements of the target's type.
+  public static func convert(
+    _ source: UnsafeRawBufferPointer, from sourceType: DataType,
+    into target: UnsafeMutableRawBufferPointer, as targetType: DataType
+  ) {
+    let count = source.count / sourceType.byteWidth * sourceType.blockLength
+    precondition(
+      count % targetType.blockLength == 0
+        && target.count == count / targetType.blockLength * targetType.byteWidth,
+      "\(source.count) bytes of \(sourceType.rawValue) into \(target.count) of \(targetType.rawValue)"
+    )
+    guard let from = source.baseAddress, let to = target.baseAddress else { return }
+    if sourceType == targetType { return target.copyMemory(from: source) }
+    if sourceType == .f32 || targetType == .f32 {
+      return convert(from, sourceType, to, targetType, count)
+    }
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: min(count, 4096)) { wide in
+      guard let wide = wide.baseAddress else { return }
+      for start in stride(from: 0, to: count, by: 4096) {
+        let length = min(4096, count - start)
+        let place = start / sourceType.blockLength * sourceType.byteWidth
+        convert(from + place, sourceType, UnsafeMutableRawPointer(wide), .f32, length)
+        convert(
+          UnsafeRawPointer(wide), .f32,
+          to + start / targetType.blockLength * targetType.byteWidth, targetType, length)
+      }
+    }
+  }
+
   /// Converts `count` elements, in whole blocks, between f32 and another type.
   static func convert(
     _ x: UnsafeRawPointer, _ source: DataType, _ y: UnsafeMutableRawPointer, _ target: DataType,
