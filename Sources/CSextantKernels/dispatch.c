@@ -8,6 +8,7 @@
 const char *sxk_level_name(sxk_level level) {
   switch (level) {
   case SXK_PORTABLE: return "portable";
+  case SXK_NEON: return "neon";
   case SXK_AVX2: return "avx2";
   case SXK_AVX512: return "avx512";
   case SXK_AVX512_DOT: return "avx512-dot";
@@ -17,6 +18,9 @@ const char *sxk_level_name(sxk_level level) {
 
 const sxk_table *sxk_table_for(sxk_level level) {
   if (level == SXK_PORTABLE) return &sxk_portable_table;
+#if defined(__aarch64__)
+  if (level == SXK_NEON) return &sxk_neon_table;
+#endif
 #if defined(__x86_64__)
   // The builtins also ask whether the operating system saves the wide registers.
   __builtin_cpu_init();

@@ -54,6 +54,9 @@ public final class ModelStore: Sendable {
   /// The length of the file, in bytes.
   public var fileByteCount: Int { file.byteCount }
 
+  /// Reads all weights into memory now: opening alone touches none.
+  public func preload() { mapping.populate() }
+
   // MARK: Tensors
 
   /// Whether there is a tensor of this name.

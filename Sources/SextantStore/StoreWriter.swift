@@ -98,7 +98,8 @@ public final class StoreWriter {
         name, found: "another attempt", expected: "one attempt; a part of the tensor is written")
     }
     isBroken = true
-    var sink = sink(writtenCount)
+    var sink = TensorSink(
+      plan, to: file, at: header.tensors[writtenCount].offset, destination: destination)
     try body(&sink)
     setDigests(of: writtenCount, try sink.finish())
     isBroken = false
@@ -123,14 +124,15 @@ public final class StoreWriter {
       (tensors[$0].byteCount ?? 0, $1) > (tensors[$1].byteCount ?? 0, $0)
     }
     let outcome = Mutex<Outcome>(Outcome())
-    // The writer is used to look up plans and offsets only until all are done.
-    nonisolated(unsafe) let writer = self
+    let (tensors, offsets) = (tensors, header.tensors.map(\.offset))
+    let (file, destination) = (file, destination)
     pool.forEach(order.count) { place in
       guard outcome.withLock({ $0.failure == nil }) else { return }
       let index = order[place]
       do throws(FormatError) {
-        var sink = writer.sink(index)
-        try body(writer.tensors[index], &sink)
+        var sink = TensorSink(
+          tensors[index], to: file, at: offsets[index], destination: destination)
+        try body(tensors[index], &sink)
         let digests = try sink.finish()
         outcome.withLock { $0.digests[index] = digests }
       } catch {
@@ -148,11 +150,6 @@ public final class StoreWriter {
   private struct Outcome: Sendable {
     var digests: [Int: (stored: Digest, source: Digest)] = [:]
     var failure: FormatError?
-  }
-
-  private func sink(_ index: Int) -> TensorSink {
-    TensorSink(
-      tensors[index], to: file, at: header.tensors[index].offset, destination: destination)
   }
 
   private func setDigests(of index: Int, _ digests: (stored: Digest, source: Digest)) {

@@ -65,7 +65,8 @@ public struct TensorSink: ~Copyable {
     _ piece: UnsafeRawBufferPointer, at place: Int, source: UnsafeRawBufferPointer
   ) throws(FormatError) {
     // Each of these is used by one part of the loop alone, and all parts end before it returns.
-    nonisolated(unsafe) let (file, piece, source) = unsafe (file, piece, source)
+    nonisolated(unsafe) let (piece, source) = unsafe (piece, source)
+    let file = file
     nonisolated(unsafe) var failure: FormatError?
     let partCount = keepsType ? 2 : 3
     unsafe withUnsafeMutablePointer(to: &hash) { hash in

@@ -56,6 +56,40 @@ import Testing
     #expect(try store.tensor("a").withUnsafeBytes { Array($0) } == bytes)
   }
 
+  @Test(arguments: [1, 2, 5])
+  func writingSeveralTensorsAtATimeChangesNoByte(threads: Int) throws {
+    let sample = Sample()
+    let byName = Dictionary(uniqueKeysWithValues: sample.tensors.map { ($0.plan.name, $0) })
+    let writer = try StoreWriter(
+      destination: folder.path("model.sxt"), architecture: sample.architecture,
+      configuration: sample.configuration, variant: sample.variant,
+      tensors: sample.tensors.map(\.plan), attachments: sample.attachments)
+    try writer.writeAll(WorkerPool(threads: threads)) { plan, sink throws(FormatError) in
+      guard let piece = byName[plan.name] else { return }
+      try piece.stored.handOver { stored throws(FormatError) in
+        try piece.source.handOver { source throws(FormatError) in
+          try sink.append(stored, source: source)
+        }
+      }
+    }
+    _ = try writer.finish()
+    #expect(try contents(of: folder.path("model.sxt")) == sample.bytes())
+  }
+
+  @Test func oneOfSeveralTensorsThatFailsRefusesTheStore() throws {
+    let writer = try writer(plans)
+    #expect(throws: FormatError.self) {
+      try writer.writeAll(WorkerPool(threads: 2)) { plan, sink throws(FormatError) in
+        let bytes = Sample.bytes(plan.name == "a" ? 3 : 8)
+        try bytes.handOver { piece throws(FormatError) in try sink.append(piece) }
+      }
+    }
+    #expect(throws: FormatError.self) { _ = try writer.finish() }
+    #expect(throws: FormatError.self) {
+      try writer.writeAll { _, _ throws(FormatError) in }
+    }
+  }
+
   /// The header's length decides the offsets, and their digits the header's length.
   @Test func everyHeaderLengthIsLaidOut() throws {
     for length in 0..<200 {

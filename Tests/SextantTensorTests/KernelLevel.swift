@@ -14,7 +14,7 @@ struct KernelLevel: Sendable, CustomTestStringConvertible {
 
   var testDescription: String { String(cString: sxk_level_name(level)) }
 
-  static let available = [SXK_PORTABLE, SXK_AVX2, SXK_AVX512, SXK_AVX512_DOT].compactMap(
+  static let available = [SXK_PORTABLE, SXK_NEON, SXK_AVX2, SXK_AVX512, SXK_AVX512_DOT].compactMap(
     KernelLevel.init)
 }
 

@@ -7,7 +7,7 @@
 // second-level cache.
 
 #define PANEL (2 * VL)
-#if VL == 16
+#if VL == 16 || SXK_HAS_NEON
 #define TILE_N 12
 #elif VL == 8
 #define TILE_N 6

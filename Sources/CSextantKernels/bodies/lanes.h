@@ -198,6 +198,10 @@ INLINE float vf_max_lane(vf v) {
 
 // MARK: 16-bit floats
 
+#if SXK_HAS_NEON
+typedef __fp16 vhalf __attribute__((ext_vector_type(VL)));
+#endif
+
 INLINE vf vf_from_bf16(vh x) { return vf_bits(__builtin_convertvector(x, vu) << 16); }
 
 // Adds half a unit in the last place, less a hair where the result is even.
@@ -213,6 +217,8 @@ INLINE vf vf_from_f16(vh x) {
   return _mm512_cvtph_ps(__builtin_bit_cast(__m256i, x));
 #elif SXK_HAS_AVX2
   return _mm256_cvtph_ps(__builtin_bit_cast(__m128i, x));
+#elif SXK_HAS_NEON
+  return __builtin_convertvector(__builtin_bit_cast(vhalf, x), vf);
 #else
   // The half's exponent field, read as a float's, is 112 too small; multiplying repairs it and
   // normalises subnormals. An exponent of all ones is infinity or NaN.
@@ -230,6 +236,8 @@ INLINE vh f16_from_vf(vf x) {
   return __builtin_bit_cast(vh, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
 #elif SXK_HAS_AVX2
   return __builtin_bit_cast(vh, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+#elif SXK_HAS_NEON
+  return __builtin_bit_cast(vh, __builtin_convertvector(x, vhalf));
 #else
   const vu bits = vu_bits(x);
   const vu magnitude = bits & 0x7fffffffu;

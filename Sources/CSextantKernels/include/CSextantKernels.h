@@ -1,6 +1,6 @@
 // The numeric kernels of Sextant: plain C, vectorised, chosen at run time.
 //
-// Every kernel exists at several levels (portable C, AVX2, AVX-512) behind one table of function
+// Every kernel exists at several levels (portable C, NEON, AVX2, AVX-512) behind one table of function
 // pointers. `sxk_active()` is the table for this processor; `sxk_table_for()` hands out the others,
 // so that tests compare levels within one process. No kernel allocates, does I/O, or keeps state.
 //
@@ -24,10 +24,11 @@ extern "C" {
 // MARK: Levels
 
 typedef enum sxk_level {
-  SXK_PORTABLE = 0,  // any processor; vectors of 4 floats
-  SXK_AVX2 = 1,      // AVX2, FMA and F16C; vectors of 8
-  SXK_AVX512 = 2,    // AVX-512 F, BW, VL and DQ; vectors of 16
-  SXK_AVX512_DOT = 3,  // these with BF16 and VNNI
+  SXK_PORTABLE = 0,    // any processor; vectors of 4 floats
+  SXK_NEON = 1,        // AArch64; vectors of 4
+  SXK_AVX2 = 2,        // AVX2, FMA and F16C; vectors of 8
+  SXK_AVX512 = 3,      // AVX-512 F, BW, VL and DQ; vectors of 16
+  SXK_AVX512_DOT = 4,  // these with BF16 and VNNI
 } sxk_level;
 
 // How a weight is stored.
@@ -319,14 +320,14 @@ typedef struct sxk_table {
 // The table in use: sxk_choose(getenv("SEXTANT_KERNELS")), decided on the first call.
 const sxk_table *sxk_active(void);
 
-// The table of the level called `wanted` (portable, avx2, avx512) when this processor can run it,
+// The table of the level called `wanted` (a name of `sxk_level_name`) when this processor can run it,
 // else, or when `wanted` is NULL or unknown, the best that it can.
 const sxk_table *sxk_choose(const char *wanted_or_null);
 
 // The table of a level, or NULL when this processor or this build lacks it.
 const sxk_table *sxk_table_for(sxk_level level);
 
-// "portable", "avx2", "avx512".
+// "portable", "neon", "avx2", "avx512", "avx512-dot".
 const char *sxk_level_name(sxk_level level);
 
 // The processors that the calling thread may run on; 0 when the system does not say.

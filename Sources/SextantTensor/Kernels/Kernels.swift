@@ -7,7 +7,7 @@ import CSextantKernels
 /// count changes no bit of a result. Shapes that do not fit are programming errors and trap: what comes
 /// from files is checked before it gets here.
 public enum Kernels {
-  /// The instruction set in use: `portable`, `avx2`, `avx512` or `avx512-dot`.
+  /// The instruction set in use: `portable`, `neon`, `avx2`, `avx512` or `avx512-dot`.
   ///
   /// The best that the processor has, unless the environment variable `SEXTANT_KERNELS` names another.
   public static var level: String { String(cString: sxk_level_name(table.level)) }

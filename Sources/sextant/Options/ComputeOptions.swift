@@ -39,12 +39,17 @@ struct ModelOptions: ParsableArguments {
     help: ArgumentHelp("The model, a file made by `sextant convert`.", valueName: "model.sxt"))
   var model: String
 
+  @Flag(help: "Read the weights when the model is opened, not when they are first used.")
+  var preload = false
+
   @OptionGroup var compute: ComputeOptions
 
   /// Sizes the pool and opens the model.
   func open() throws -> OpenModel {
     compute.apply()
-    return try OpenModel(model)
+    let open = try OpenModel(model)
+    if preload { open.store.preload() }
+    return open
   }
 }
 
