@@ -113,6 +113,18 @@ public protocol LanguageModel: AnyObject, Sendable {
   func run(
     block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
   ) throws(FormatError)
+
+  /// What values read from a block's recurrent state would add to the stream: through the norm that
+  /// follows the reading, without its bias, and the output projection; no token gates them.
+  ///
+  /// - Parameter values: [M, heads · values of a head]: channels of `ssm`, values of `wkv`.
+  /// - Returns: [M, D]; nil where the model has no such state.
+  func output(ofRead values: Tensor, block: Int) -> Tensor?
+}
+
+extension LanguageModel {
+  /// None.
+  public func output(ofRead values: Tensor, block: Int) -> Tensor? { nil }
 }
 
 extension LanguageModel {

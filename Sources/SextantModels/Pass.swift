@@ -40,6 +40,15 @@ public struct Pass {
     Kernels.add(value, to: &stream.residual)
   }
 
+  /// Shows the tap what a block's memory says, [B·T, D], if it wants to know. Nothing is computed on
+  /// with it.
+  func show(memoryOf block: Int, _ memory: () -> Tensor) throws(FormatError) {
+    let site = Site.memory(block: block)
+    guard let tap, tap.wants(site) else { return }
+    var value = memory()
+    try visit(site, &value)
+  }
+
   /// The final norm and the head.
   ///
   /// The norm is taken of every position when the tap wants to see it, else of those that need

@@ -17,19 +17,21 @@ public struct LensGrid: Sendable {
   /// - Parameters:
   ///   - tokens: at least one.
   ///   - applied: steering vectors, in this order; the lens sees what they leave.
+  ///   - sites: what is read; nil for every site of the lens.
   ///   - guesses: tokens kept of each cell's prediction.
   /// - Throws: `usage.option` for no tokens; `artifact.*` for a lens or vector of another model;
   ///   `model.*`.
   public init(
     _ lens: NamedLens, _ model: any LanguageModel, tokenizer: any Tokenizer, on tokens: [Int],
-    applying applied: [AppliedVector] = [], guesses: Int = 10, allowsModelMismatch: Bool = false
+    sites wanted: [Site]? = nil, applying applied: [AppliedVector] = [], guesses: Int = 10,
+    allowsModelMismatch: Bool = false
   ) throws(FormatError) {
     guard !tokens.isEmpty else {
       throw FormatError(
         .usageOption, at: .option("--prompt"), found: "no tokens", expected: "at least one")
     }
     try lens.check(model, tokenizer: tokenizer.digest, allowingOther: allowsModelMismatch)
-    let sites = model.description.lensSites.map(\.site).filter { lens.reads($0) }
+    let sites = (wanted ?? model.description.lensSites.map(\.site)).filter { lens.reads($0) }
     let last = model.description.lastSite
     var state = model.initialState()
     let steering = try SteeringTaps(

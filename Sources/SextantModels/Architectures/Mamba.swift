@@ -266,9 +266,17 @@ public enum Mamba: Architecture {
     let deltaProjection: Tensor  // [E, R]
     let deltaBias: Tensor  // [E]
     let a: Tensor  // [E, N], negative
-    let d: Tensor  // [E]
+    private(set) var d: Tensor  // [E]
     let outProjection: Tensor  // [D, E]
-    let outBias: Tensor?  // [D]
+    private(set) var outBias: Tensor?  // [D]
+
+    /// The block without the ways past the state: what it says then, the state says.
+    var readingStateOnly: Block {
+      var copy = self
+      copy.d = Tensor(zeros: d.shape)
+      copy.outBias = nil
+      return copy
+    }
 
     init(_ weights: StoredWeights, _ index: Int, epsilon: Double) {
       let mixer = "blocks.\(index).mixer."
@@ -318,8 +326,16 @@ public enum Mamba: Architecture {
     ) throws(FormatError) {
       let block = blocks[index]
       let normed = block.norm(stream.residual)  // [B·T, D]
+      try pass.show(memoryOf: index) {
+        var copy = state.tensors[index]
+        return mix(block.readingStateOnly, normed, &copy, batch: stream.batch)  // [B·T, D]
+      }
       let mixed = mix(block, normed, &state.tensors[index], batch: stream.batch)  // [B·T, D]
       try pass.add(mixed, of: "mixer", in: index, to: &stream)
+    }
+
+    func output(ofRead values: Tensor, block: Int) -> Tensor? {
+      Linear.apply(values, weight: blocks[block].outProjection)  // [M, E] to [M, D]
     }
 
     /// What the selective scan reads: section 3.4 of the paper, figure 3 on the left.

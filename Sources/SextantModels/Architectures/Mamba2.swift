@@ -362,10 +362,18 @@ public enum Mamba2: Architecture {
     let convolutionBias: Tensor?  // [C]
     let stepBias: Tensor  // [H]
     let a: Tensor  // [H], negative
-    let d: Tensor  // [H]
+    private(set) var d: Tensor  // [H]
     let mixerNorm: Tensor  // [E]
     let outProjection: Tensor  // [D, E]
-    let outBias: Tensor?  // [D]
+    private(set) var outBias: Tensor?  // [D]
+
+    /// The block without the ways past the state: what it says then, the state says.
+    var readingStateOnly: Block {
+      var copy = self
+      copy.d = Tensor(zeros: d.shape)
+      copy.outBias = nil
+      return copy
+    }
 
     init(_ weights: StoredWeights, _ index: Int, epsilon: Double) {
       let mixer = "blocks.\(index).mixer."
@@ -414,8 +422,19 @@ public enum Mamba2: Architecture {
     ) throws(FormatError) {
       let block = blocks[index]
       let normed = block.norm(stream.residual)  // [B·T, D]
+      try pass.show(memoryOf: index) {
+        var copy = state.tensors[index]
+        return mix(block.readingStateOnly, normed, &copy, batch: stream.batch)  // [B·T, D]
+      }
       let mixed = mix(block, normed, &state.tensors[index], batch: stream.batch)  // [B·T, D]
       try pass.add(mixed, of: "mixer", in: index, to: &stream)
+    }
+
+    func output(ofRead values: Tensor, block: Int) -> Tensor? {
+      let normed = Kernels.rmsNorm(  // [M, E]
+        values, weight: blocks[block].mixerNorm, epsilon: Float(configuration.mixerNormEpsilon),
+        groups: configuration.groupCount)
+      return Linear.apply(normed, weight: blocks[block].outProjection)  // [M, D]
     }
 
     /// The mixer: section 7.1 of the paper, figure 6 on the right.

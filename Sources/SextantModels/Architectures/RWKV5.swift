@@ -151,7 +151,7 @@ public enum RWKV5: Architecture {
     private let rShare, kShare, vShare: Tensor
     private let gShare: Tensor?
     private let decay: Tensor  // [D], from 0 to 1
-    private let attention: RWKV.GatedAttention
+    private var attention: RWKV.GatedAttention
     private let channelMix: RWKV.ChannelMix
 
     init(_ weights: StoredWeights, _ heads: RWKV.Heads, _ version: Version, _ index: Int) {
@@ -189,6 +189,14 @@ public enum RWKV5: Architecture {
     }
 
     var keyDecay: Tensor? { decay }
+
+    var readingStateOnly: Self? {
+      var copy = self
+      copy.attention = attention.readingStateOnly
+      return copy
+    }
+
+    func output(ofRead values: Tensor) -> Tensor? { attention.output(ofRead: values) }
 
     func mixChannels(_ x: Tensor, _ shift: inout Tensor, batch: Int) -> Tensor {
       channelMix(x, &shift, batch: batch)

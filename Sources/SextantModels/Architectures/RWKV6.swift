@@ -158,7 +158,7 @@ public enum RWKV6: Architecture {
     private let decayDown: Tensor  // [R, D]
     private let decayUp: Tensor  // [D, R]
     private let decayBase: Tensor  // [D]
-    private let attention: RWKV.GatedAttention
+    private var attention: RWKV.GatedAttention
     private let channelMix: RWKV.ChannelMix
 
     init(_ weights: StoredWeights, _ heads: RWKV.Heads, _ index: Int) {
@@ -204,6 +204,14 @@ public enum RWKV6: Architecture {
       Kernels.exp(&decay)
       return decay
     }
+
+    var readingStateOnly: Self? {
+      var copy = self
+      copy.attention = attention.readingStateOnly
+      return copy
+    }
+
+    func output(ofRead values: Tensor) -> Tensor? { attention.output(ofRead: values) }
 
     func mixChannels(_ x: Tensor, _ shift: inout Tensor, batch: Int) -> Tensor {
       channelMix(x, &shift, batch: batch)

@@ -286,7 +286,7 @@ public enum RWKV7: Architecture {
     private let value0: LowRank?  // nil in block 0, whose values the others mix in
     private let removalScale: Tensor  // [D]
     private let rateShare: Tensor  // [D]
-    private let bonus: Tensor  // [H, N]
+    private var bonus: Tensor  // [H, N]
     private let receptance, key, value, output: Tensor  // [D, D]
     private let normWeight, normBias: Tensor  // [D]
     private let innerKey: Tensor  // [F, D]
@@ -367,6 +367,19 @@ public enum RWKV7: Architecture {
       var share = value0(x)  // [B·T, D]
       Kernels.sigmoid(&share)
       return Kernels.interpolate(from: own, to: first, by: share)
+    }
+
+    var readingStateOnly: Self? {
+      var copy = self
+      copy.bonus = Tensor(zeros: bonus.shape)
+      return copy
+    }
+
+    func output(ofRead values: Tensor) -> Tensor? {
+      let normed = Kernels.groupNorm(  // [M, D]
+        values, heads: heads, weight: normWeight, bias: Tensor(zeros: normBias.shape),
+        epsilon: epsilon)
+      return Linear.apply(normed, weight: output)  // [M, D]
     }
 
     func mixChannels(_ x: Tensor, _ shift: inout Tensor, batch: Int) -> Tensor {

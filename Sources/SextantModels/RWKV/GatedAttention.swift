@@ -69,7 +69,7 @@ extension RWKV {
   struct GatedAttention: Sendable {
     private let receptance, key, value, output: Tensor  // [D, D]
     private let gate: Tensor?  // [D, D]
-    private let bonus: Tensor  // [H, N]
+    private var bonus: Tensor  // [H, N]
     private let normWeight, normBias: Tensor  // [D]
     private let heads: Heads
 
@@ -90,6 +90,21 @@ extension RWKV {
       normWeight = weights.vector(att + "ln_x.weight")
       normBias = weights.vector(att + "ln_x.bias")
       self.heads = heads
+    }
+
+    /// Without the bonus, by which a token reads its own value past the state.
+    var readingStateOnly: GatedAttention {
+      var copy = self
+      copy.bonus = Tensor(zeros: bonus.shape)
+      return copy
+    }
+
+    /// What values read from the state, [M, D], become: normed by heads, without bias and gate.
+    func output(ofRead values: Tensor) -> Tensor {
+      let normed = Kernels.groupNorm(  // [M, D]
+        values, heads: heads.count, weight: normWeight, bias: Tensor(zeros: normBias.shape),
+        epsilon: Float(heads.normEpsilon))
+      return Linear.apply(normed, weight: output)  // [M, D]
     }
 
     /// The tensors, under the same prefix.

@@ -94,6 +94,12 @@ extension RWKV {
     /// What each token leaves of the component `wkv`, [D], by head and key; nil where that depends on
     /// the token.
     var keyDecay: Tensor? { get }
+
+    /// The block without the way past the state: what its time mixing says then, the state says.
+    var readingStateOnly: Self? { get }
+
+    /// What values read from the state, [M, D], would add to the stream, [M, D].
+    func output(ofRead values: Tensor) -> Tensor?
   }
 
   /// The state of a block: the last inputs of the two mixings, and what lies between them.
@@ -136,6 +142,10 @@ extension RWKV {
       readout = Readout(norm: norm("final_norm"), head: weights.matrix("head.weight"))
     }
 
+    func output(ofRead values: Tensor, block: Int) -> Tensor? {
+      layers[block].block.output(ofRead: values)
+    }
+
     func embed(_ tokens: TokenBatch, at position: Int) -> BlockStream {
       var stream = BlockStream(tokens, at: position, embedding: embedding)
       // The published codes count this norm to block 0; it stands before the stream.
@@ -148,6 +158,12 @@ extension RWKV {
     ) throws(FormatError) {
       let layer = layers[index]
       let timeInput = layer.timeNorm(stream.residual)  // [B·T, D]
+      if let reading = layer.block.readingStateOnly {
+        try pass.show(memoryOf: index) {
+          var (copy, ownStream) = (state.tensors[index], stream)
+          return reading.mixTime(timeInput, &copy, &ownStream)  // [B·T, D]
+        }
+      }
       var mixed = layer.block.mixTime(timeInput, &state.tensors[index], &stream)  // [B·T, D]
       try pass.add(mixed, of: "time_mix", in: index, to: &stream)
       let channelInput = layer.channelNorm(stream.residual)  // [B·T, D]
@@ -179,4 +195,10 @@ extension RWKV {
 extension RWKV.Block {
   /// Versions 4, 6 and 7 decay by the token, or keep no plain sums.
   var keyDecay: Tensor? { nil }
+
+  /// None: RWKV-4 keeps averages, which nothing but a quotient reads.
+  var readingStateOnly: Self? { nil }
+
+  /// None.
+  func output(ofRead values: Tensor) -> Tensor? { nil }
 }

@@ -6,7 +6,7 @@ import SextantTokenizers
 struct LensCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lens", abstract: "See what each layer of a model would say.",
-    subcommands: [LensTrain.self, LensEval.self, LensShow.self])
+    subcommands: [LensTrain.self, LensEval.self, LensShow.self, LensState.self])
 }
 
 /// The texts of a lens command.

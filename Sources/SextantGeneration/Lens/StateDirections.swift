@@ -1,0 +1,130 @@
+import SextantModels
+import SextantTensor
+
+/// What the recurrent state of a block holds most of: the leading singular directions of each head.
+///
+/// A head's state S maps what a token asks for (keys of `wkv`, states of `ssm`) to what it is told
+/// (values, channels). With S = Σ σ u vᵀ, u in the space of what is told, the token that asks for v
+/// hears σ u. A direction has no sign of its own: both ends are decoded.
+public struct StateDirections: Sendable {
+  /// One direction of one head.
+  public struct Direction: Sendable {
+    /// The block.
+    public let block: Int
+    /// The head; 0 where a state has none.
+    public let head: Int
+    /// The singular value.
+    public let strength: Double
+    /// Its square over the sum of all squares of the head.
+    public let share: Double
+    /// What the direction would add to the stream, [D].
+    public let output: Tensor
+    /// What the direction makes likeliest, and least likely: what its negative says.
+    public let ends: (up: [LensCell.Guess], down: [LensCell.Guess])
+  }
+
+  /// By block, then by head, the strongest first.
+  public let directions: [Direction]
+
+  /// Decodes a state through each block's output projection, the final norm and the unembedding.
+  ///
+  /// - Parameters:
+  ///   - state: of one sequence.
+  ///   - count: directions of each head.
+  ///   - blocks: the blocks to decode; nil for all.
+  ///   - guesses: tokens of each end.
+  public init(
+    of state: State, _ model: any LanguageModel, count: Int = 1, blocks: ClosedRange<Int>? = nil,
+    guesses: Int = 5
+  ) {
+    var directions: [Direction] = []
+    for block in 0..<model.description.layerCount where blocks?.contains(block) ?? true {
+      for component in model.description.stateLayout[block] where !component.grows {
+        guard let matrix = HeadMatrices(component),
+          let value = state.component(.state(block: block, component: component.name))
+        else { continue }
+        for head in 0..<matrix.heads {
+          for (sigma, share, told) in matrix.leading(count, of: value, head: head) {
+            guard let output = model.output(ofRead: told, block: block) else { continue }
+            directions.append(
+              Direction(
+                block: block, head: head, strength: sigma, share: share,
+                output: output.reshaped([output.count]),
+                ends: (
+                  Self.guesses(output, model.readout, guesses),
+                  Self.guesses(Self.negated(output), model.readout, guesses)
+                )))
+          }
+        }
+      }
+    }
+    self.directions = directions
+  }
+
+  private static func negated(_ x: Tensor) -> Tensor {
+    var y = x
+    Kernels.scale(&y, by: -1)
+    return y
+  }
+
+  private static func guesses(_ output: Tensor, _ readout: Readout, _ count: Int)
+    -> [LensCell.Guess]
+  {
+    let target = ReadoutTarget(readout, residual: output)
+    return LensCell.cells(of: output, readout, target: target, next: [nil], count: count)[0].guesses
+  }
+}
+
+/// How the matrices of heads lie in a component of the state.
+private struct HeadMatrices {
+  let heads: Int
+  /// What a token asks for, and what it is told.
+  let (asked, told): (Int, Int)
+  /// Whether the last axis is what is told.
+  private let endsWithTold: Bool
+
+  /// - Returns: nil for components that are no matrices.
+  init?(_ component: StateComponent) {
+    let matrix = component.axes.suffix(2)
+    switch Array(matrix) {
+    case ["key", "value"]: endsWithTold = true
+    case ["value", "key"], ["channel", "state"]: endsWithTold = false
+    default: return nil
+    }
+    heads = component.shape.dropLast(2).reduce(1, *)
+    let (rows, columns) = (component.shape[component.shape.count - 2], component.shape.last ?? 0)
+    (asked, told) = endsWithTold ? (rows, columns) : (columns, rows)
+  }
+
+  /// The strongest directions of a head: singular value, its share of the energy, and the unit vector
+  /// of what is told, in the place of its head, [1, heads · told].
+  func leading(_ count: Int, of value: Tensor, head: Int) -> [(Double, Double, Tensor)] {
+    let size = asked * told
+    let elements = value.values[head * size..<(head + 1) * size].map { Double($0) }
+    // [told, asked], so that S times what is asked is what is told.
+    let matrix =
+      endsWithTold ? LinearAlgebra.transposed(elements, rows: asked, columns: told) : elements
+    let gram = LinearAlgebra.product(
+      matrix, matrix, rows: asked, inner: told, columns: asked, transposingFirst: true)
+    guard let (squares, vectors) = LinearAlgebra.eigen(symmetric: gram, size: asked) else {
+      return []
+    }
+    let total = squares.reduce(0) { $0 + max($1, 0) }
+    return (0..<min(count, asked)).compactMap { rank in
+      let place = asked - 1 - rank
+      guard squares[place] > 0, total > 0 else { return nil }
+      let sigma = squares[place].squareRoot()
+      let direction = LinearAlgebra.product(
+        matrix, Array(vectors[place * asked..<(place + 1) * asked]), rows: told, inner: asked,
+        columns: 1)
+      // The largest element is positive, so that the same state gives the same sign.
+      let largest = direction.max { abs($0) < abs($1) } ?? 1
+      let scale = (largest < 0 ? -1 : 1) / sigma
+      var row = [Float](repeating: 0, count: heads * told)
+      for (index, element) in direction.enumerated() {
+        row[head * told + index] = Float(element * scale)
+      }
+      return (sigma, squares[place] / total, Tensor(row, shape: [1, heads * told]))
+    }
+  }
+}

@@ -1,0 +1,17 @@
+extension Site {
+  /// What a block's recurrent state says to a token that reads it, and nothing else does: what the
+  /// mixing would add to the stream if the token reached its own output through the state alone.
+  ///
+  /// Shown to taps, but nothing is computed on with it. Shape per token: [D].
+  public static func memory(block: Int) -> Site { .part(block: block, name: "memory") }
+}
+
+extension ModelDescription {
+  /// The memories of all blocks; none where a model has no recurrent state to read so.
+  public var memorySites: [SiteDescription] {
+    guard ["mamba", "mamba2", "rwkv5", "rwkv6", "rwkv7"].contains(architecture) else { return [] }
+    return (0..<layerCount).map {
+      SiteDescription(site: .memory(block: $0), shape: [width], axes: ["channel"])
+    }
+  }
+}
