@@ -16,7 +16,8 @@ struct Demo: ParsableCommand {
     discussion: """
       Converts the model from safetensors and from HDF5 and compares the two, learns a sentiment \
       vector from contrast pairs, continues the same openings at several strengths, and measures \
-      the sentiment of many more continuations with a word list, beside random directions. Then it \
+      the sentiment of many more continuations with a word list, beside random directions. It \
+      sweeps all blocks and strengths, steering the residual stream, the state and both. Then it \
       trains probes on true and false sums in the contexts where the model answers rightly, and \
       measures them in those where it does not.
       """)
@@ -68,11 +69,12 @@ struct Demo: ParsableCommand {
     let vector = try train(open, pairs)
     let texts = try show(open, vector)
     let scores = try measure(open, vector, pairs)
+    let effects = try sweep(open, pairs)
     let probes = try probe(open)
     if printing.json {
       let document = JSONObject([
         ("folder", .string(output)), ("conversion", conversion), ("continuations", texts),
-        ("scores", scores), ("probes", probes),
+        ("scores", scores), ("steering", effects), ("probes", probes),
         ("seconds", JSONValue(finite: clock.seconds)),
       ])
       StandardStreams.print(JSONValue.object(document).prettyText)
@@ -85,6 +87,7 @@ struct Demo: ParsableCommand {
         sextant inspect \(vectorPath)
         sextant generate -m \(storePath) -p "The ending" --layers \(Self.layer) \\
           --apply \(vectorPath):1.5
+        \(steeringFolder)/index.html: steering by block, strength and site
         \(probePage): probes, block by block
       """)
   }
@@ -92,6 +95,7 @@ struct Demo: ParsableCommand {
   // MARK: Files
 
   private var storePath: String { "\(output)/demo.sxt" }
+  private var steeringFolder: String { "\(output)/steering" }
   private var probePage: String { "\(output)/probes.html" }
   private var vectorPath: String { "\(output)/sentiment.steer.safetensors" }
 
@@ -227,8 +231,19 @@ struct Demo: ParsableCommand {
     return .array(rows)
   }
 
+  private func sweep(
+    _ open: OpenModel, _ pairs: ContrastPairs
+  ) throws(FormatError) -> JSONValue {
+    heading("5. Every block: residual stream, state, and both, on words that the pairs don't have")
+    let found = try SteerDemo(open: open, source: source).run(pairs).evaluation
+    for line in SteerDemo.lines(found) { say("  \(line)") }
+    try ResultFolder(steeringFolder, replacing: true).write(
+      json: found.json, csv: found.cellTable.csv, page: found.page)
+    return .object(found.json)
+  }
+
   private func probe(_ open: OpenModel) throws(FormatError) -> JSONValue {
-    heading("5. What the model knows and does not say: probes from Alice's contexts to Bob's")
+    heading("6. What the model knows and does not say: probes from Alice's contexts to Bob's")
     let result = try ProbeDemo(open: open, source: source).run()
     for line in ProbeDemo.lines(result) { say("  \(line)") }
     try FilePublisher.publish(

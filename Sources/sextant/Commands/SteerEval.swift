@@ -18,7 +18,7 @@ struct SteerEval: ParsableCommand {
       is p(matching) / (p(matching) + p(other)), nonsense is 1 - p(matching) - p(other). Each \
       block's part of the vector is applied at that block alone. Layers are chosen on one half of \
       the prompts and reported on the other; intervals cover 95% by bootstrap. With -o, a folder \
-      gets eval.json, eval.csv and eval.html.
+      gets results.json, results.csv and index.html.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -112,7 +112,13 @@ struct SteerEval: ParsableCommand {
   @Option(name: .shortAndLong, help: ArgumentHelp("The folder to write.", valueName: "folder"))
   var output: String?
 
-  @Flag(help: "Replace files in the folder.")
+  @Option(
+    help: ArgumentHelp(
+      "Also write the main figure: matching by strength at the chosen blocks.",
+      valueName: "out.svg"))
+  var figure: String?
+
+  @Flag(help: "Replace existing files.")
   var force = false
 
   @Flag(help: "Accept a vector of another model of the same width and depth.")
@@ -126,8 +132,9 @@ struct SteerEval: ParsableCommand {
 
   func run() throws {
     let clock = Stopwatch()
+    try checkDestinations([figure], replacing: force)
     let files = try output.map { folder throws(FormatError) in
-      try EvaluationFiles(folder, replacing: force)
+      try ResultFolder(folder, replacing: force)
     }
     let open = try model.open()
     let tokenizer = try open.textTokenizer()
@@ -155,7 +162,12 @@ struct SteerEval: ParsableCommand {
     evaluation.sideEffects = try sideEffects(open, vector, summary)
     evaluation.continuations = try continued(open, vector, summary)
     evaluation.seconds = (sweepSeconds, clock.seconds)
-    try files?.write(evaluation)
+    try files?.write(
+      json: evaluation.json, csv: evaluation.cellTable.csv, page: evaluation.page)
+    if let figure {
+      let svg = evaluation.mainFigure.svg()
+      try FilePublisher.publish(Array(svg.utf8), to: figure, replacing: force)
+    }
     evaluation.report(folder: output).print(asJSON: printing.json)
   }
 

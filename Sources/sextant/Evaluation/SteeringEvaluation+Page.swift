@@ -1,4 +1,3 @@
-import Glibc
 import SextantBytes
 import SextantEvaluation
 import SextantReport
@@ -68,23 +67,47 @@ extension SteeringEvaluation {
       countsWhole: true)
   }
 
+  /// Matching by strength at the chosen layers, all sets of sites beside each other and the random
+  /// directions of the last.
+  var mainFigure: LineChart {
+    var series = summary.curves.enumerated().map { index, curve in
+      LineChart.Series(
+        "\(curve.sites), block \(curve.layer)", Self.line(curve.points), colour: .category(index))
+    }
+    if let last = summary.curves.last, let control = control(of: last) {
+      series.append(
+        LineChart.Series(
+          "\(controls.count) random directions (\(last.sites))", Self.line(control.points),
+          colour: .muted, isDashed: true))
+    }
+    return LineChart(
+      title: "Matching by strength",
+      subtitle: "\(summary.halves.reporting.count) prompts; blocks "
+        + "chosen on \(summary.halves.choosing.count) others; bands are 95% intervals",
+      x: "strength", y: "p(matching)", series: series)
+  }
+
+  private static func line(
+    _ points: [(multiplier: Float, matching: Figure)]
+  ) -> [LineChart.Point] {
+    points.map {
+      LineChart.Point(
+        Double($0.multiplier), $0.matching.value,
+        interval: $0.matching.interval.low...$0.matching.interval.high)
+    }
+  }
+
   /// Matching by strength at the chosen layer, beside random directions.
   func strengthChart(_ curve: SweepSummary.Curve) -> LineChart {
-    let line = { (points: [(multiplier: Float, matching: Figure)]) in
-      points.map {
-        LineChart.Point(
-          Double($0.multiplier), $0.matching.value,
-          interval: $0.matching.interval.low...$0.matching.interval.high)
-      }
-    }
     var series = [
       LineChart.Series(
-        "\(curve.sites), block \(curve.layer)", line(curve.points), colour: .category(0))
+        "\(curve.sites), block \(curve.layer)", Self.line(curve.points),
+        colour: .category(0))
     ]
     if let control = control(of: curve) {
       series.append(
         LineChart.Series(
-          "\(controls.count) random directions", line(control.points), colour: .muted,
+          "\(controls.count) random directions", Self.line(control.points), colour: .muted,
           isDashed: true))
     }
     return LineChart(
@@ -118,34 +141,5 @@ extension SteeringEvaluation {
       ])
     }
     return table
-  }
-}
-
-/// The files of an evaluation, in a folder.
-struct EvaluationFiles {
-  private let folder: String
-  private let replacing: Bool
-
-  /// Makes the folder, and refuses before the work what could not be written after it.
-  init(_ folder: String, replacing: Bool) throws(FormatError) {
-    self.folder = folder
-    self.replacing = replacing
-    guard mkdir(folder, 0o777) == 0 || errno == EEXIST else {
-      throw FormatError(
-        .fileCreate, file: folder, found: String(cString: strerror(errno)), expected: "a folder")
-    }
-    try checkDestinations(
-      ["json", "csv", "html"].map { "\(folder)/eval.\($0)" }, replacing: replacing)
-  }
-
-  /// Writes `eval.json`, `eval.csv` and `eval.html`.
-  func write(_ evaluation: SteeringEvaluation) throws(FormatError) {
-    for (name, text) in [
-      ("json", JSONValue.object(evaluation.json).prettyText + "\n"),
-      ("csv", evaluation.cellTable.csv), ("html", evaluation.page.html),
-    ] {
-      try FilePublisher.publish(
-        Array(text.utf8), to: "\(folder)/eval.\(name)", replacing: replacing)
-    }
   }
 }

@@ -91,7 +91,7 @@ extension SteeringEvaluation {
     var notes = [
       "the layer, the strength and the direction were chosen on one half of the prompts only"
     ]
-    if let folder { notes.append("\(printable(folder))/eval.html has the figures") }
+    if let folder { notes.append("\(printable(folder))/index.html has the figures") }
     return notes
   }
 
