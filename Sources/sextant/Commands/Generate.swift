@@ -134,6 +134,9 @@ struct Generate: ParsableCommand {
           + "(\(printable(file.path)), strength \(file.strengthText)"
           + (file.unit == .nats ? ", found at \(summary.strength))" : ")"))
     }
+    if !applied.reporters.isEmpty, trace == nil {
+      StandardStreams.printError("what lenses and probes say of each token: --trace FILE, --json")
+    }
     StandardStreams.printError(
       "\(result.promptCount) prompt tokens, \(result.tokens.count) generated, "
         + "\(Format.fixed(tokensPerSecond, 1)) tokens/s")

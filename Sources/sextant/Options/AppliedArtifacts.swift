@@ -1,3 +1,4 @@
+import Glibc
 import SextantArtifacts
 import SextantBytes
 import SextantGeneration
@@ -23,7 +24,10 @@ extension SteeringArguments {
     var applied = AppliedArtifacts()
     let gate = try when?.load()
     for file in apply {
-      let artifact = try Artifact(reading: file.path)
+      // FILE#NAME names one probe; a path may have a # itself.
+      let named = ProbeFile(argument: file.path)
+      let isPath = named?.name == nil || access(file.path, F_OK) == 0
+      let artifact = try Artifact(reading: isPath ? file.path : named?.path ?? file.path)
       switch artifact.manifest.kind {
       case SteeringVector.name:
         let options = SteeringOptions(
@@ -39,7 +43,7 @@ extension SteeringArguments {
             layers: layers?.blocks, allowsModelMismatch: allowModelMismatch))
       case Probe.name:
         let tap = try ProbeTap(
-          Probe(artifact), layers: layers?.blocks, model: open.model.description,
+          Probe(artifact), name: isPath ? nil : named?.name, layers: layers?.blocks, model: open.model.description,
           tokenizer: open.tokenizer?.digest, allowsModelMismatch: allowModelMismatch)
         applied.reporters.append((file, Probe.name, tap))
       case Lens.name:
