@@ -201,7 +201,7 @@ public struct Conversion {
       if nonfinite > 0 { account.withLock { $0.nonfinite[tensor.name] = nonfinite } }
     }
     if checkpoint.readsConcurrently {
-      try writer.writeAll(hand)
+      try writer.writeAll(.shared, hand)
     } else {
       for tensor in writer.tensors {
         try writer.write(tensor.name) { sink throws(FormatError) in try hand(tensor, &sink) }

@@ -120,11 +120,11 @@ public final class StoreWriter {
       throw refusal(destination, found: "tensors written before", expected: "none")
     }
     isBroken = true
+    let outcome = Mutex<Outcome>(Outcome())
+    let (tensors, offsets) = (tensors, header.tensors.map(\.offset))
     let order = tensors.indices.sorted {
       (tensors[$0].byteCount ?? 0, $1) > (tensors[$1].byteCount ?? 0, $0)
     }
-    let outcome = Mutex<Outcome>(Outcome())
-    let (tensors, offsets) = (tensors, header.tensors.map(\.offset))
     let (file, destination) = (file, destination)
     pool.forEach(order.count) { place in
       guard outcome.withLock({ $0.failure == nil }) else { return }

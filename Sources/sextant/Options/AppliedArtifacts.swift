@@ -43,7 +43,8 @@ extension SteeringArguments {
             layers: layers?.blocks, allowsModelMismatch: allowModelMismatch))
       case Probe.name:
         let tap = try ProbeTap(
-          Probe(artifact), name: isPath ? nil : named?.name, layers: layers?.blocks, model: open.model.description,
+          Probe(artifact), name: isPath ? nil : named?.name, layers: layers?.blocks,
+          model: open.model.description,
           tokenizer: open.tokenizer?.digest, allowsModelMismatch: allowModelMismatch)
         applied.reporters.append((file, Probe.name, tap))
       case Lens.name:

@@ -24,9 +24,6 @@ enum StandardStreams {
   /// Whether standard output is a terminal.
   static var outputIsTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
 
-  /// Whether standard output is a terminal.
-  static var outputIsTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
-
   /// Columns of the terminal that standard output is; 100 where it is none.
   static var outputWidth: Int {
     var size = winsize()
