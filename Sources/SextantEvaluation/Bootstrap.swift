@@ -13,6 +13,23 @@ public struct Interval: Sendable, Equatable {
     self.high = high
   }
 
+  /// Between the quantiles that leave as much out on both sides, interpolated; of no values, from 0
+  /// to 0.
+  public init(holding share: Double = 0.95, of values: [Double]) {
+    let sorted = values.sorted()
+    guard let last = sorted.indices.last else {
+      (low, high) = (0, 0)
+      return
+    }
+    let quantile = { (share: Double) -> Double in
+      let place = share * Double(last)
+      let below = Int(place)
+      let above = min(below + 1, last)
+      return sorted[below] + (place - Double(below)) * (sorted[above] - sorted[below])
+    }
+    (low, high) = (quantile((1 - share) / 2), quantile((1 + share) / 2))
+  }
+
   /// Whether a value lies between the ends, both included.
   public func contains(_ value: Double) -> Bool { low <= value && value <= high }
 }
@@ -56,18 +73,7 @@ public struct Bootstrap: Sendable {
     interval(of: draws.compactMap { figure($0.map(Int.init)) })
   }
 
-  /// Between the quantiles of the resampled figures, interpolated.
-  private func interval(of figures: [Double]) -> Interval {
-    guard !figures.isEmpty else { return Interval(low: 0, high: 0) }
-    let sorted = figures.sorted()
-    let quantile = { (share: Double) -> Double in
-      let place = share * Double(sorted.count - 1)
-      let below = Int(place)
-      let above = min(below + 1, sorted.count - 1)
-      return sorted[below] + (place - Double(below)) * (sorted[above] - sorted[below])
-    }
-    return Interval(low: quantile((1 - level) / 2), high: quantile((1 + level) / 2))
-  }
+  private func interval(of figures: [Double]) -> Interval { Interval(holding: level, of: figures) }
 
   /// How often the mean of the items, each with a random sign, is as far from zero as it is: the
   /// probability of such an effect if the two labels of each item meant nothing.

@@ -5,20 +5,38 @@ import SextantTensor
 public struct LogProbabilities: Sendable {
   /// log p by token, [V].
   public let values: [Double]
+  /// p by token, [V].
+  public let probabilities: [Double]
 
   /// Normalises logits, [V].
-  public init(_ logits: some Collection<Float>) {
-    let largest = Double(logits.max() ?? 0)
-    let sum = logits.reduce(0.0) { $0 + exp(Double($1) - largest) }
-    let shift = largest + log(sum)
-    values = logits.map { Double($0) - shift }
+  public init(_ logits: [Float]) {
+    self = logits.withUnsafeBufferPointer { LogProbabilities($0) }
+  }
+
+  /// Normalises logits, [V].
+  public init(_ logits: UnsafeBufferPointer<Float>) {
+    var largest = -Float.infinity
+    for logit in logits where logit > largest { largest = logit }
+    let shift = largest.isFinite ? Double(largest) : 0
+    var sum = 0.0
+    var exponentials = [Double](repeating: 0, count: logits.count)
+    for (index, logit) in logits.enumerated() {
+      let value = exp(Double(logit) - shift)
+      exponentials[index] = value
+      sum += value
+    }
+    let (scale, logarithm) = (1 / sum, shift + log(sum))
+    for index in exponentials.indices { exponentials[index] *= scale }
+    probabilities = exponentials
+    values = logits.map { Double($0) - logarithm }
   }
 
   /// The rows of logits, [.., V].
   public static func rows(_ logits: Tensor) -> [LogProbabilities] {
-    logits.withFloats { values in
+    let width = logits.columnCount
+    return logits.withFloats { values in
       (0..<logits.rowCount).map { row in
-        LogProbabilities(values[row * logits.columnCount..<(row + 1) * logits.columnCount])
+        LogProbabilities(UnsafeBufferPointer(rebasing: values[row * width..<(row + 1) * width]))
       }
     }
   }
@@ -27,7 +45,9 @@ public struct LogProbabilities: Sendable {
   /// prediction by `other` costs where this one is right.
   public func divergence(of other: LogProbabilities) -> Double {
     var sum = 0.0
-    for (p, q) in zip(values, other.values) where p > -.infinity { sum += exp(p) * (p - q) }
+    for index in values.indices where probabilities[index] > 0 {
+      sum += probabilities[index] * (values[index] - other.values[index])
+    }
     return max(sum, 0)
   }
 }

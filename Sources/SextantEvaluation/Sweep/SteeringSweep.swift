@@ -1,4 +1,3 @@
-import Glibc
 import SextantArtifacts
 import SextantBytes
 import SextantGeneration

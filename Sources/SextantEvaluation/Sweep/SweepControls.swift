@@ -12,13 +12,17 @@ public struct SweepControls: Sendable {
     public let sites: SteeredSites
     /// The layer.
     public let layer: Int
-    /// By strength, ascending and with 0: matching, the mean over directions, with the interval over
-    /// directions.
+    /// By strength, ascending and with 0: matching, the mean over directions, and what holds 95% of
+    /// them.
     public let points: [(multiplier: Float, matching: Figure)]
-    /// Matching at the high end minus matching at the low one; the interval is over directions.
+    /// Matching at the high end minus matching at the low one: the mean, and what holds 95% of the
+    /// directions.
     public let contrast: Figure
     /// The same of each direction.
     public let contrasts: [Double]
+    /// The probability of a contrast as large as the vector's, of either sign, if the vector were one
+    /// more random direction.
+    public let probability: Double
   }
 
   /// The controls of every set of sites.
@@ -39,7 +43,6 @@ public struct SweepControls: Sendable {
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) {
     self.count = count
-    let bootstrap = Bootstrap(count: count, seed: seed)
     // Only the reported half is asked.
     let reported = summary.halves.reporting.map { items[$0] }
     var curves: [Curve] = []
@@ -66,8 +69,11 @@ public struct SweepControls: Sendable {
       curves.append(
         Curve(
           sites: curve.sites, layer: curve.layer,
-          points: zip(curve.points, matching).map { ($0.multiplier, Figure($1, bootstrap)) },
-          contrast: Figure(contrasts, bootstrap), contrasts: contrasts))
+          points: zip(curve.points, matching).map { ($0.multiplier, Figure(spreadOf: $1)) },
+          contrast: Figure(spreadOf: contrasts), contrasts: contrasts,
+          probability: Double(
+            1 + contrasts.count { abs($0) >= abs(curve.contrast.value) })
+            / Double(1 + contrasts.count)))
     }
     self.curves = curves
   }

@@ -1,4 +1,3 @@
-import Glibc
 import SextantGeneration
 
 /// What the model predicts after one prompt.
@@ -13,7 +12,7 @@ public struct ChoiceOutcome: Sendable, Equatable {
   init(
     _ prediction: LogProbabilities, _ item: ChoiceTest.Tokens, _ baseline: LogProbabilities
   ) {
-    let sum = { (tokens: [Int]) in tokens.reduce(0) { $0 + exp(prediction.values[$1]) } }
+    let sum = { (tokens: [Int]) in tokens.reduce(0) { $0 + prediction.probabilities[$1] } }
     let (matching, other) = (sum(item.matching), sum(item.other))
     let total = matching + other
     self.matching = total > 0 ? matching / total : 0.5

@@ -4,8 +4,14 @@ import SextantGeneration
 public struct Figure: Sendable, Equatable {
   /// The figure.
   public let value: Double
-  /// Its bootstrap interval.
+  /// Its bootstrap interval; of controls, what holds 95% of them.
   public let interval: Interval
+
+  /// The mean of some values, and what holds 95% of them.
+  init(spreadOf values: [Double]) {
+    value = values.reduce(0, +) / Double(max(values.count, 1))
+    interval = Interval(of: values)
+  }
 
   init(_ values: [Double], _ bootstrap: Bootstrap) {
     value = values.reduce(0, +) / Double(max(values.count, 1))

@@ -90,7 +90,8 @@ extension SteeringEvaluation {
     if let control = control(of: curve) {
       object["control"] = [
         "directions": JSONValue(controls.count), "points": points(control.points),
-        "contrast": .number(control.contrast.value), "contrast_ci": ci(control.contrast),
+        "contrast": .number(control.contrast.value), "contrast_range": ci(control.contrast),
+        "p": .number(control.probability),
         "contrasts": .array(control.contrasts.map { .number($0) }),
       ]
     }

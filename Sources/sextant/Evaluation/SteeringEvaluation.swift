@@ -80,11 +80,22 @@ extension SteeringEvaluation {
         "best layer by strength: chosen on \(summary.halves.choosing.count) prompts, effect on the "
           + "other \(summary.halves.reporting.count)", bestTable
       ),
-      ("matching at the chosen layer, by strength, on the reported half", curveTable),
+      (
+        "matching at the chosen layer, by strength, on the reported half; p of the random directions: "
+          + controlProbabilities, curveTable
+      ),
       ("range of matching over layers and strengths", rangeTable),
     ]
     if !sideEffects.isEmpty { tables.append(("side effects at the chosen layers", effectTable)) }
     return tables
+  }
+
+  /// How often a random direction does as much, by sites.
+  private var controlProbabilities: String {
+    let texts = summary.curves.compactMap { curve in
+      control(of: curve).map { "\(curve.sites) \(Format.fixed($0.probability, 3))" }
+    }
+    return texts.isEmpty ? "none" : texts.joined(separator: ", ")
   }
 
   private func notes(folder: String?) -> [String] {
@@ -113,7 +124,7 @@ extension SteeringEvaluation {
   private var curveTable: Table {
     var table = Table(
       ["sites", "#layer", "#strength", "#matching [95%]"]
-        + (controls.count > 0 ? ["#\(controls.count) random directions"] : []))
+        + (controls.count > 0 ? ["#\(controls.count) random directions [95% of them]"] : []))
     for curve in summary.curves {
       let control = control(of: curve)
       for (place, point) in curve.points.enumerated() {

@@ -14,7 +14,7 @@ struct SteerDemo {
 
   private static let multipliers: [Float] = [-3, -2, -1, -0.5, 0, 0.5, 1, 2, 3]
   private static let sites: [SteeredSites] = [.residual, .state, .both]
-  private static let controlCount = 16
+  private static let controlCount = 32
 
   /// Learns a vector of the residual stream and of the state, and measures it everywhere.
   ///
@@ -59,7 +59,8 @@ struct SteerDemo {
     var lines = [
       "praise / (praise + blame) after \(found.test.items.count) openings, unsteered "
         + Format.fixed(found.summary.baseline.matching.value, 3) + "; block and strength chosen on",
-      "one half of the openings, figures of the other half, 95% intervals:", "",
+      "one half of the openings, figures of the other half, 95% intervals (of the directions: what holds 95%):",
+      "",
       "sites      block   strength -3            strength +3            "
         + "+3 against -3          \(found.controls.count) random directions",
     ]
