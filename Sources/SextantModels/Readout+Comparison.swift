@@ -73,34 +73,4 @@ extension Readout {
       crossEntropy: crossEntropy, divergence: divergence, entropy: entropy,
       best: Kernels.argmax(logits))
   }
-
-  /// The losses of rows of some residual stream, and their gradient by these rows.
-  ///
-  /// - Parameters:
-  ///   - residual: [M, D].
-  ///   - next: the token that follows each row, for cross-entropy; rows without one count nothing.
-  ///   - weight: what the gradient is multiplied by, such as one over the number of tokens.
-  /// - Returns: a loss for each row, in nats, and the gradient of `weight` times their sum, [M, D].
-  public func lossGradient(
-    _ loss: LensLoss, of residual: Tensor, target: ReadoutTarget, next: [Int?], weight: Float
-  ) -> (losses: [Float], gradient: Tensor) {
-    var logits = logits(residual: residual)  // [M, V]
-    let shifts = Kernels.logSumExp(logits)
-    let losses =
-      switch loss {
-      case .kl:
-        Kernels.divergenceGradient(
-          &logits, shifts: shifts, from: target.logits, targetShifts: target.shifts)
-      case .ce: Kernels.crossEntropyGradient(&logits, shifts: shifts, labels: next)
-      }
-    var gradient = Linear.applyTransposed(logits, weight: head)  // [M, D]
-    Kernels.scale(&gradient, by: scale * weight)
-    if norm.isCentered {
-      Kernels.layerNormGradient(
-        &gradient, of: residual, weight: norm.weight, epsilon: norm.epsilon)
-    } else {
-      Kernels.rmsNormGradient(&gradient, of: residual, weight: norm.weight, epsilon: norm.epsilon)
-    }
-    return (losses, gradient)
-  }
 }

@@ -77,7 +77,7 @@ import Testing
       reading: [PackageFiles.fixture("demo-model/samples_test.jsonl")], tokenizer: tokenizer,
       chunkLength: 128, limit: 1280)
     var options = RidgeLensOptions()
-    (options.calibrationTokens, options.calibrationSteps) = (512, 6)
+    (options.calibrationTokens, options.calibrationSteps, options.refinementSteps) = (512, 6, 3)
     let trainer = try RidgeLensTrainer(
       converted.model, tokenizer: tokenizer.digest, corpus: train, options: options)
     let lens = try trainer.train()

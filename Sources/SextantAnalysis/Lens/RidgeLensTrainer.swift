@@ -9,10 +9,12 @@ import SextantTokenizers
 public struct RidgeLensOptions: Sendable {
   /// One of so many chunks is held out, to choose how strongly W is pulled to zero.
   public var heldOutEvery = 10
-  /// Tokens on which the biases are fitted by divergence; 0 leaves them as regression makes them.
-  public var calibrationTokens = 4096
+  /// Tokens on which the lens is fitted by divergence in the end; 0 leaves it as regression makes it.
+  public var calibrationTokens = 8192
   /// Steps of that fit at most.
   public var calibrationSteps = 12
+  /// Steps, at most, of a fit of matrix and bias together that follows it; 0 for none.
+  public var refinementSteps = 12
   /// The strengths to choose from, in units of the mean variance of a site's channels.
   public var strengths = (-16...4).map { exponent in RidgeLensOptions.power(exponent) }
 
@@ -32,6 +34,7 @@ public struct RidgeLensOptions: Sendable {
       ("held_out_every", .integer(Int64(heldOutEvery))),
       ("calibration_tokens", .integer(Int64(calibrationTokens))),
       ("calibration_steps", .integer(Int64(calibrationSteps))),
+      ("refinement_steps", .integer(Int64(refinementSteps))),
       ("strengths", .array(strengths.map { .number($0) })),
     ])
   }
@@ -43,7 +46,9 @@ public struct RidgeLensOptions: Sendable {
 /// The final norm divides every stream by its length, so that the length of what is read out tells
 /// nothing: the regression's target is that stream, brought to one length. Likewise the length of
 /// a regression's result is lost, and with it how sure the lens should be; but its bias is not:
-/// fitted by divergence on a few thousand tokens, D numbers for each site, it makes up for that.
+/// fitted by divergence on a few thousand tokens, D numbers for each site, it makes up for that. A few
+/// steps of L-BFGS over matrix and bias follow, in coordinates in which the stream is white. What
+/// does not help on held-out tokens is not kept.
 public struct RidgeLensTrainer {
   private let model: any LanguageModel
   private let tokenizer: Digest
@@ -80,6 +85,9 @@ public struct RidgeLensTrainer {
     /// Rows to fit biases on, by site, and the rows that the model reads out.
     var sample: [[Tensor]]
     var sampleTarget: [Tensor] = []
+    /// The same of chunks that are held out.
+    var heldOutSample: [[Tensor]]
+    var heldOutTarget: [Tensor] = []
   }
 
   /// Makes the lens.
@@ -114,7 +122,9 @@ public struct RidgeLensTrainer {
   /// Reads all chunks once.
   private func read(_ progress: (Int) -> Void) throws(FormatError) -> Reading {
     let empty = sites.map { JointMoments(width: $0.elementCount) }
-    var reading = Reading(training: empty, heldOut: empty, sample: sites.map { _ in [] })
+    var reading = Reading(
+      training: empty, heldOut: empty, sample: sites.map { _ in [] },
+      heldOutSample: sites.map { _ in [] })
     let norm = model.readout.norm
     var done = 0
     // Spread over the whole text.
@@ -138,10 +148,14 @@ public struct RidgeLensTrainer {
         reading.targetSquare += Kernels.squaredNorm(last) / Double(last.columnCount)
         let rows = tile.next.indices.filter { (done + $0) % stride == 0 }
         if options.calibrationTokens > 0, !rows.isEmpty {
-          reading.sampleTarget.append(Kernels.gather(last, rows: rows))
-          for index in sites.indices {
-            reading.sample[index].append(
-              Kernels.gather(Tensor(copying: tile.values[index]), rows: rows))
+          let targets = Kernels.gather(last, rows: rows)
+          let values = tile.values.map { Kernels.gather(Tensor(copying: $0), rows: rows) }
+          if isHeldOut {
+            reading.heldOutTarget.append(targets)
+            for index in sites.indices { reading.heldOutSample[index].append(values[index]) }
+          } else {
+            reading.sampleTarget.append(targets)
+            for index in sites.indices { reading.sample[index].append(values[index]) }
           }
         }
         done += tile.next.count
@@ -178,43 +192,23 @@ public struct RidgeLensTrainer {
     )
   }
 
-  /// The translator with the bias that makes the divergence small on the sample.
+  /// The translator, fitted to the divergence on the sample.
   private func calibrated(_ translator: Translator, _ index: Int, _ reading: Reading) -> Translator
   {
-    guard options.calibrationTokens > 0, options.calibrationSteps > 0 else { return translator }
-    let readout = model.readout
-    let targets = reading.sampleTarget.flatMap { $0.tiles(of: Readout.tileRows) }
-    let rows = reading.sample[index].flatMap { $0.tiles(of: Readout.tileRows) }
-    let count = rows.reduce(0) { $0 + $1.rowCount }
-    var fitted = translator
-    let moved = rows.map { translator($0) }  // with the bias of the regression
-    let start = translator.bias.values
-    let scale = Double(reading.targetSquare.squareRoot())
-    // In units of the stream's size, so that the first step is of a sensible length.
-    let search = LBFGS(memory: 10, iterationLimit: options.calibrationSteps, tolerance: 1e-5)
-    let minimum = search.minimise(from: [Double](repeating: 0, count: start.count)) { shift in
-      let bias = Tensor(shift.map { Float($0 * scale) }, shape: [start.count])
-      var (value, gradient) = (0.0, [Double](repeating: 0, count: start.count))
-      for (row, target) in zip(moved, targets) {
-        var residual = row
-        Kernels.add(bias, to: &residual)
-        let (losses, slope) = readout.lossGradient(
-          .kl, of: residual, target: ReadoutTarget(readout, residual: target),
-          next: Array(repeating: nil, count: row.rowCount), weight: 1 / Float(count))
-        value += losses.reduce(0) { $0 + Double($1) } / Double(count)
-        CrossProducts.addRows(slope, to: &gradient)
-      }
-      return (value, gradient.map { $0 * scale })
-    }
-    fitted.bias = Tensor(
-      zip(start, minimum.point).map { $0 + Float($1 * scale) }, shape: [start.count])
-    return fitted
-  }
-}
-
-extension Tensor {
-  /// Parts of at most `count` rows.
-  fileprivate func tiles(of count: Int) -> [Tensor] {
-    stride(from: 0, to: rowCount, by: count).map { rows($0..<min($0 + count, rowCount)) }
+    guard options.calibrationTokens > 0 else { return translator }
+    let fit = LensFit(
+      model.readout, unit: reading.targetSquare.squareRoot(), rows: reading.sample[index],
+      targets: reading.sampleTarget)
+    let check = LensFit(
+      model.readout, unit: reading.targetSquare.squareRoot(), rows: reading.heldOutSample[index],
+      targets: reading.heldOutTarget)
+    var best = (translator: translator, loss: check.loss(translator))
+    // Each is kept only where it helps on tokens that it has not seen.
+    let biased = fit.fittingBias(of: translator, steps: options.calibrationSteps)
+    if case let loss = check.loss(biased), loss < best.loss { best = (biased, loss) }
+    let refined = fit.fittingAll(
+      of: best.translator, steps: options.refinementSteps, moments: reading.training[index])
+    if let refined, check.loss(refined) < best.loss { return refined }
+    return best.translator
   }
 }

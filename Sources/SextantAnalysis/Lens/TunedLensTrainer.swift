@@ -103,6 +103,9 @@ public struct TunedLensTrainer {
     let reference = model.description.reference(tokenizer: tokenizer)
     var options = options.json
     options["start"] = try Self.origin(start)
+    // Recorded only where it matters, so that exact lenses do not depend on how this is spelt.
+    if Precision.current == .fast { options["precision"] = "fast" }
+    let readout = TrainingReadout(model.readout)
     var parameters = LensParameters(
       try translators(start), self.options.optimizer, isBiasOnly: self.options.isBiasOnly)
     var first = 0
@@ -120,7 +123,7 @@ public struct TunedLensTrainer {
       let chunks = (0..<perStep).map { corpus.chunks[order.chunk(at: step * perStep + $0)] }
       parameters.clearGradients()
       state.losses = try accumulate(
-        chunks, &parameters, trainsLast: self.options.loss != .kl
+        chunks, &parameters, readout, trainsLast: self.options.loss != .kl
       ) { count in
         state.tokens.done += count
         progress(state)
@@ -184,10 +187,11 @@ public struct TunedLensTrainer {
   /// - Parameter trainsLast: whether the stream that the model reads out is translated too. By
   ///   divergence there is nothing to learn there.
   func accumulate(
-    _ chunks: [[Int]], _ parameters: inout LensParameters, trainsLast: Bool,
+    _ chunks: [[Int]], _ parameters: inout LensParameters, _ training: TrainingReadout,
+    trainsLast: Bool,
     read: (Int) -> Void = { _ in }
   ) throws(FormatError) -> [Double] {
-    let readout = model.readout
+    let readout = training.readout
     let length = corpus.chunkLength
     // A chunk's last token has no next one.
     let counted = chunks.count * (options.loss == .kl ? length : length - 1)
@@ -197,7 +201,7 @@ public struct TunedLensTrainer {
       let target = ReadoutTarget(readout, residual: tile.last)  // [M, V]
       for index in sites.indices where index != last {
         let translated = parameters.translator(index)(tile.values[index])  // [M, D]
-        let (losses, gradient) = readout.lossGradient(
+        let (losses, gradient) = training.lossGradient(
           options.loss, of: translated, target: target, next: tile.next, weight: 1 / Float(counted))
         parameters.add(gradient, tile.values[index], at: index)
         sums[index] += losses.reduce(0) { $0 + Double($1) }

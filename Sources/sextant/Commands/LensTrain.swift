@@ -68,9 +68,9 @@ struct LensTrain: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Tokens on which a ridge lens fits its biases; 0 keeps those of the regression.",
+      "Tokens on which a ridge lens is fitted by divergence in the end; 0 for regression alone.",
       valueName: "n"))
-  var calibrationTokens = 4096
+  var calibrationTokens = 8192
 
   @Option(help: ArgumentHelp("The seed of the order in which chunks are read.", valueName: "s"))
   var seed = 42

@@ -43,11 +43,13 @@ struct LensCommand: ParsableCommand {
     let work = Double(tokens * sites)
     // The first round of each side warms it up.
     for round in 0...rounds {
-      let own = step.run()
+      let (own, fast) = (step.run(.exact), step.run(.fast))
       if round > 0 {
-        print(
-          "sextant f32: \(Int(work / own.seconds)) tokens x layers/s, "
-            + "\(Int(work / own.processor)) per processor second")
+        for (name, figures) in [("f32", own), ("bf16 (--precision fast)", fast)] {
+          print(
+            "sextant \(name): \(Int(work / figures.seconds)) tokens x layers/s, "
+              + "\(Int(work / figures.processor)) per processor second")
+        }
       }
       for (mode, child) in zip(modes, children) {
         let answer = try child.ask([:])
@@ -59,8 +61,9 @@ struct LensCommand: ParsableCommand {
         print(
           "  tuned-lens \(mode): \(Int(work / seconds)) tokens x layers/s, "
             + "\(Int(work / processor)) per processor second, \(Int(memory)) MB; Sextant "
-            + "\(ratio(seconds, own.seconds)) times as fast, \(ratio(processor, own.processor)) per "
-            + "processor second")
+            + "in f32 \(ratio(seconds, own.seconds)) times as fast "
+            + "(\(ratio(processor, own.processor)) per processor second), in bf16 "
+            + "\(ratio(seconds, fast.seconds)) (\(ratio(processor, fast.processor)))")
       }
     }
     print("peak memory of Sextant: \(step.peakMegabytes) MB")
@@ -73,7 +76,7 @@ struct LensCommand: ParsableCommand {
 
 /// One step of training on random streams.
 private struct LensStep {
-  private let readout: Readout
+  private let readouts: [Precision: TrainingReadout]
   private let streams: [Tensor]  // [T, D] each
   private let translators: [Translator]
 
@@ -86,12 +89,18 @@ private struct LensStep {
         }, shape: [rows, width])
     }
     let ones = Tensor([Float](repeating: 1, count: width), shape: [width])
-    readout = Readout(norm: .rms(weight: ones, epsilon: 1e-5), head: random(vocabulary, 0.035))
+    let readout = Readout(norm: .rms(weight: ones, epsilon: 1e-5), head: random(vocabulary, 0.035))
+    readouts = [
+      .exact: TrainingReadout(readout, precision: .exact),
+      .fast: TrainingReadout(readout, precision: .fast),
+    ]
     streams = (0...sites).map { _ in random(tokens, 1.7) }
     translators = (0..<sites).map { _ in Translator(identity: width) }
   }
 
-  func run() -> (seconds: Double, processor: Double) {
+  func run(_ precision: Precision) -> (seconds: Double, processor: Double) {
+    guard let training = readouts[precision] else { return (.nan, .nan) }
+    Precision.current = precision
     let (clock, processor) = (ContinuousClock.now, Self.processorSeconds)
     let (rows, width) = (streams[0].rowCount, streams[0].columnCount)
     var weights = translators.map { _ in Tensor(zeros: [width, width]) }
@@ -99,10 +108,10 @@ private struct LensStep {
     for start in stride(from: 0, to: rows, by: Readout.tileRows) {
       let range = start..<min(start + Readout.tileRows, rows)
       let last = streams[streams.count - 1].slice(rows: range)
-      let target = ReadoutTarget(readout, residual: last)
+      let target = ReadoutTarget(training.readout, residual: last)
       for (site, translator) in translators.enumerated() {
         let x = streams[site].slice(rows: range)
-        let (_, gradient) = readout.lossGradient(
+        let (_, gradient) = training.lossGradient(
           .kl, of: translator(x), target: target, next: Array(repeating: nil, count: range.count),
           weight: 1 / Float(rows))
         Linear.addWeightGradient(gradient, x, to: &weights[site])
