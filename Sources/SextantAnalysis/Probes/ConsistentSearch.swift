@@ -7,12 +7,15 @@ import SextantTensor
 /// the loss is the mean of (p₊ - (1 - p₋))² + min(p₊, p₋)², plus decay/2 · ‖w‖².
 ///
 /// What tells only which choice was read is erased first. Of several random starts the one that ends
-/// lowest is kept.
+/// lowest is kept; where there are many pairs, the starts are tried on some of them, and the lowest
+/// goes on with all.
 struct ConsistentSearch {
   /// The decay and the number of starts of elk-generalization.
   var (decay, tries) = (0.01, 10)
   /// Steps of each start at most.
   var iterationLimit = 200
+  /// Pairs that the starts are tried on.
+  var trialLimit = 2000
 
   /// What was found.
   struct Fit {
@@ -23,22 +26,32 @@ struct ConsistentSearch {
 
   /// Fits pairs, [N, 2n], the false choice first.
   func fit(_ pairs: Tensor, _ moments: PairMoments, _ random: inout SeededRandom) -> Fit {
-    let (count, n) = (pairs.rowCount, pairs.columnCount / 2)
-    let rows = pairs.reshaped([2 * count, n])  // [2N, n], false and true by turns
-    var best: Fit?
-    var search = LBFGS()
-    (search.iterationLimit, search.tolerance) = (iterationLimit, 1e-7)
+    let count = pairs.rowCount
+    let n = pairs.columnCount / 2
+    // Evenly spread over the pairs.
+    let trial =
+      count <= trialLimit
+      ? pairs : Kernels.gather(pairs, rows: (0..<trialLimit).map { $0 * count / trialLimit })
+    var best = LBFGS.Minimum(
+      point: [Double](repeating: 0, count: n + 1), value: .infinity, iterations: 0,
+      converged: false)
     for _ in 0..<tries {
       let start = start(moments, random.unitVector(n))
-      let minimum = search.minimise(from: start) { point in
-        loss(rows, count, moments.eraser, point)
-      }
-      if minimum.value < best?.loss ?? .infinity {
-        best = Fit(
-          weights: Array(minimum.point[..<n]), bias: minimum.point[n], loss: minimum.value)
-      }
+      let minimum = minimise(trial, moments.eraser, from: start)
+      if minimum.value < best.value { best = minimum }
     }
-    return best ?? Fit(weights: [Double](repeating: 0, count: n), bias: 0, loss: .infinity)
+    if count > trialLimit { best = minimise(pairs, moments.eraser, from: best.point) }
+    return Fit(weights: Array(best.point[..<n]), bias: best.point[n], loss: best.value)
+  }
+
+  private func minimise(
+    _ pairs: Tensor, _ eraser: ProbeEntry.Eraser, from start: [Double]
+  ) -> LBFGS.Minimum {
+    let count = pairs.rowCount
+    let rows = pairs.reshaped([2 * count, pairs.columnCount / 2])  // [2N, n], false and true by turns
+    var search = LBFGS()
+    (search.iterationLimit, search.tolerance) = (iterationLimit, 1e-7)
+    return search.minimise(from: start) { point in loss(rows, count, eraser, point) }
   }
 
   /// A direction at a scale at which probabilities differ, and the bias that centres them.

@@ -53,6 +53,17 @@ struct ProbeDemo {
       lines.append(
         "  \(label)" + areas.map { "  \(Format.fixed($0, 3))" }.joined())
     }
+    lines.append(
+      "at the block that held-out statements of Alice's pick (the earliest informative):")
+    for (family, name) in families {
+      guard let own = result.summary("A", "B", family, ProbeMethod.logistic.rawValue) else {
+        continue
+      }
+      let label = name + String(repeating: " ", count: max(0, 16 - name.count))
+      lines.append(
+        "  \(label)  block \(own.layer): AUROC \(Format.fixed(own.roc.area, 3)) "
+          + "(\(own.roc.interval.text()))")
+    }
     return lines
   }
 

@@ -53,7 +53,9 @@ struct TransferExperiment {
     for source in sources {
       let part = train.activations.selecting { source.contains(train.records[$0]) }
       let trained = try ProbeTrainer(methods, seed: seed).train(part, labels: train.own)
-      result.skipped += trained.skipped.map { "\(source): \($0)" }
+      for note in trained.skipped where !result.skipped.contains(note) {
+        result.skipped.append(note)
+      }
       result.statistics.append((source, trained.statistics))
       fitted.append((source, trained.entries))
     }

@@ -118,12 +118,12 @@ extension TransferResult {
     return table
   }
 
-  /// The earliest informative blocks, for people.
-  var summaryTable: Table {
+  /// The earliest informative blocks of the transfers that are selected, for people.
+  func summaryTable(where isSelected: (Summary) -> Bool = { _ in true }) -> Table {
     var table = Table([
       "from", "to", "site", "method", "#layer", "#AUROC", "95% interval", "#PGR", "interval",
     ])
-    for summary in summaries {
+    for summary in summaries where isSelected(summary) {
       table.add([
         summary.source.description, summary.target.description, summary.family, summary.method,
         String(summary.layer), Format.fixed(summary.roc.area, 3), summary.roc.interval.text(),
@@ -218,7 +218,7 @@ extension TransferResult {
     for (family, method) in Self.families(of: probes.flatMap(\.probes)) {
       page.add(figure: matrix(family, method).svg(standsAlone: false))
     }
-    page.add(table: summaryTable, caption: "Earliest informative blocks", isFolded: true)
+    page.add(table: summaryTable(), caption: "Earliest informative blocks", isFolded: true)
     if !anomalies.isEmpty {
       var table = Table(["site", "method", "#AUROC", "95% interval"])
       for anomaly in anomalies {

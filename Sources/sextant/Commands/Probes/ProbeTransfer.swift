@@ -110,7 +110,10 @@ struct ProbeTransfer: ParsableCommand {
       ],
       tables: [
         ("the model's own output against the truth", result.outputTable),
-        ("probes at their earliest informative block", result.summaryTable),
+        (
+          "probes at their earliest informative block, on Bob's statements",
+          result.summaryTable { $0.target.character == "Bob" }
+        ),
       ],
       notes: result.skipped.map { "left out: \($0)" }
         + (folder.map { ["results in \(printable($0.path))/"] } ?? []),
