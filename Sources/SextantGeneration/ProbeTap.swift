@@ -100,7 +100,7 @@ public final class ProbeTap: TokenReporter {
     }
   }
 
-  /// Forgets nothing, and stops where the first probe's score says so.
+  /// Stops where the first probe's score says so.
   public func didRead(_ step: GenerationStep) -> GenerationVerdict {
     guard let stopsWhen, let last = step.positions.last, let score = scores[last]?.first else {
       return .goOn

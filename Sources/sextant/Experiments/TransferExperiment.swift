@@ -48,7 +48,6 @@ struct TransferExperiment {
     let held = try side(test, open, reader, sites) { progress(first + $0, first + second) }
     var result = TransferResult(layerCount: open.model.description.layerCount)
     result.outputs = outputs(held)
-    // Floor and ceiling belong to the figures even where nobody asked for their parts.
     var fitted: [(source: QuirkySubset, probes: [ProbeEntry])] = []
     for source in sources {
       let part = train.activations.selecting { source.contains(train.records[$0]) }

@@ -146,6 +146,17 @@ import Testing
     #expect(abs(cosine(probe.direction, other)) > 0.99)
   }
 
+  @Test func startsThatAreTriedOnSomePairsEndAsLow() throws {
+    let pairs = try #require(examples.pairs[Self.site.site])
+    let moments = try #require(
+      PairMoments(ClassMoments(pairs, labels, order: .covariance).total))
+    var search = ConsistentSearch()
+    search.trialLimit = 100
+    var random = SeededRandom(seed: 6)
+    let fit = search.fit(pairs, moments, &random)
+    #expect(fit.loss < (try #require(expected["ccs.loss"]?.first)) + 1e-3)
+  }
+
   @Test func trainingTwiceGivesTheSameBits() throws {
     let methods = ProbeMethod.allCases
     let (first, second) = try (train(methods), train(methods))
