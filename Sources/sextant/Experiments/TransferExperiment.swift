@@ -43,9 +43,12 @@ struct TransferExperiment {
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> TransferResult {
     let reader = ActivationReader(open.model, positions: positions, pooling: pooling)
-    let (first, second) = (training.records.count, test.records.count)
-    let train = try side(training, open, reader, sites) { progress($0, first + second) }
-    let held = try side(test, open, reader, sites) { progress(first + $0, first + second) }
+    let first = training.records.count { record in sources.contains { $0.contains(record) } }
+    let second = test.records.count { record in
+      (sources + targets).contains { $0.contains(record) }
+    }
+    let train = try side(training, sources, open, reader, sites) { progress($0, first + second) }
+    let held = try side(test, sources + targets, open, reader, sites) { progress(first + $0, first + second) }
     var result = TransferResult(layerCount: open.model.description.layerCount)
     result.outputs = outputs(held)
     var fitted: [(source: QuirkySubset, probes: [ProbeEntry])] = []
@@ -86,12 +89,11 @@ struct TransferExperiment {
   }
 
   private func side(
-    _ file: LabelledRecords, _ open: OpenModel, _ reader: ActivationReader,
-    _ sites: [SiteDescription], progress: (Int) -> Void
+    _ file: LabelledRecords, _ parts: [QuirkySubset], _ open: OpenModel,
+    _ reader: ActivationReader, _ sites: [SiteDescription], progress: (Int) -> Void
   ) throws(FormatError) -> Side {
     let everything = QuirkySubset(character: nil, difficulty: nil)
     // Only what some part holds is read.
-    let parts = sources + targets
     let needed = try SelectedRecords(file, label: Self.ownLabel, subset: everything) { record in
       parts.contains { $0.contains(record) }
     }
