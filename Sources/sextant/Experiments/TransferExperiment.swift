@@ -48,7 +48,9 @@ struct TransferExperiment {
       (sources + targets).contains { $0.contains(record) }
     }
     let train = try side(training, sources, open, reader, sites) { progress($0, first + second) }
-    let held = try side(test, sources + targets, open, reader, sites) { progress(first + $0, first + second) }
+    let held = try side(test, sources + targets, open, reader, sites) {
+      progress(first + $0, first + second)
+    }
     var result = TransferResult(layerCount: open.model.description.layerCount)
     result.outputs = outputs(held)
     var fitted: [(source: QuirkySubset, probes: [ProbeEntry])] = []
