@@ -48,7 +48,8 @@ struct ConsistentSearch {
     _ pairs: Tensor, _ eraser: ProbeEntry.Eraser, from start: [Double]
   ) -> LBFGS.Minimum {
     let count = pairs.rowCount
-    let rows = pairs.reshaped([2 * count, pairs.columnCount / 2])  // [2N, n], false and true by turns
+    // [2N, n], false and true by turns.
+    let rows = pairs.reshaped([2 * count, pairs.columnCount / 2])
     var search = LBFGS()
     (search.iterationLimit, search.tolerance) = (iterationLimit, 1e-7)
     return search.minimise(from: start) { point in loss(rows, count, eraser, point) }
