@@ -40,7 +40,14 @@ struct RotaryEmbedding: Sendable, Equatable {
   /// - Parameter headWidth: given where only a part of each head turns.
   func publishedMembers(headWidth: Int? = nil) -> [(String, JSONValue)] {
     var parameters = JSONObject([("rope_type", "default")])
-    if case .object(let object) = scalingJSON {
+    var scaling = scalingJSON
+    if case .object(var object) = scaling {
+      // A number of positions: transformers wants an integer.
+      let key = "original_max_position_embeddings"
+      if case .number(let length)? = object[key], let whole = Int64(exactly: length) {
+        object[key] = .integer(whole)
+      }
+      scaling = .object(object)
       for (key, value) in object.members { parameters[key] = value }
     }
     parameters["rope_theta"] = .number(base)
@@ -49,11 +56,12 @@ struct RotaryEmbedding: Sendable, Equatable {
     }
     return [
       ("rope_parameters", .object(parameters)), ("rope_theta", .number(base)),
-      ("rope_scaling", scalingJSON),
+      ("rope_scaling", scaling),
     ]
   }
 
-  private var scalingJSON: JSONValue {
+  /// The scaling as configurations spell it.
+  var scalingJSON: JSONValue {
     switch scaling {
     case .none: .null
     case .linear(let factor): ["rope_type": "linear", "factor": .number(factor)]
@@ -67,6 +75,11 @@ struct RotaryEmbedding: Sendable, Equatable {
 
   /// An embedding that turns nothing.
   init() {}
+
+  /// An embedding of these numbers.
+  init(base: Double, width: Int, scaling: Scaling) {
+    (self.base, self.width, self.scaling) = (base, width, scaling)
+  }
 
   /// Reads `members` of a canonical configuration.
   init(canonical node: JSONNode) throws(FormatError) {
@@ -109,7 +122,8 @@ struct RotaryEmbedding: Sendable, Equatable {
     try check(config)
   }
 
-  private static func scaling(_ node: JSONNode?) throws(FormatError) -> Scaling {
+  /// Reads a scaling.
+  static func scaling(_ node: JSONNode?) throws(FormatError) -> Scaling {
     guard let node else { return .none }
     for (_, member) in try node.members() {
       if case .object = member.value {

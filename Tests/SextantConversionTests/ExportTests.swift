@@ -196,7 +196,7 @@ import Testing
 
   @Test(arguments: [
     "rwkv-tiny/rwkv6/blinkdl", "rwkv-tiny/rwkv7/blinkdl", "llama-tiny/huggingface",
-    "gpt-neox-tiny/huggingface",
+    "llama-tiny/llama3", "gpt-neox-tiny/huggingface",
   ])
   func aGGUFConvertsToTheSameBytes(model: String) throws {
     _ = try export(convert(PackageFiles.fixture(model), as: "a.sxt"), to: "m.gguf")
@@ -246,7 +246,6 @@ import Testing
     ("rwkv-tiny/rwkv7/fla", .exportInexpressible, "group_norm_epsilon"),
     ("mamba2-tiny/grouped", .exportInexpressible, "time_step_limit"),
     ("llama-tiny/mistral", .exportInexpressible, "model_type"),
-    ("llama-tiny/llama3", .exportInexpressible, "llama3"),
     ("gpt-neox-tiny/serial", .exportInexpressible, "hidden_act"),
   ])
   func whatLlamaCppDoesNotComputeIsRefused(

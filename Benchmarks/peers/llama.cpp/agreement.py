@@ -30,6 +30,7 @@ MODELS = [
     "mamba2-tiny/huggingface",
     "rwkv-tiny/rwkv6/blinkdl",
     "llama-tiny/huggingface",
+    "llama-tiny/llama3",
     "gpt-neox-tiny/huggingface",
 ]
 PROMPT, GREEDY = 24, 64

@@ -281,6 +281,11 @@ public struct ModelExport {
       store.attachment(ModelTokenizer.attachmentName), vocabularySize: rows)
     for (key, value) in tokenizer.values { writer.set(key, value) }
     notes += tokenizer.notes
+    if family.special == .rotation,
+      let factors = try RotaryFactors.factors(of: store.configuration)
+    {
+      try writer.add(GGUFDescription.factorsName, Tensor(factors, shape: [factors.count]))
+    }
     for tensor in model.tensors {
       try writer.add(
         tensor.name, tensor.dataType, shape: tensor.shape, source: source(of: tensor, meter))

@@ -85,6 +85,11 @@ extension GGUFFamily {
     ]
     guard let scaling = try node.optionalMember("rope_scaling") else { return result }
     let type = try scaling.member("rope_type").string()
+    if type == "llama3", special == .rotation {
+      // llama.cpp has the factors as a tensor.
+      result.append((GGUFDescription.scalingKey, .string(scaling.value.canonicalText)))
+      return result
+    }
     guard type == "linear" else {
       throw FormatError(
         .exportInexpressible, found: "a rotation scaled as \(type)",

@@ -1,5 +1,6 @@
 import SextantBytes
 import SextantCheckpoints
+import SextantModels
 
 /// What a GGUF file says of its model, in the words of the formats that the rest of the program
 /// reads: a published `config.json` and a tokenizer's file.
@@ -81,8 +82,10 @@ struct GGUFDescription {
     let keyHeads = try optionalInteger("\(name).attention.head_count_kv") ?? heads
     result["head_dim"] = .integer(headWidth)
     result["num_key_value_heads"] = .integer(keyHeads)
-    result["rope_theta"] = .number(try optionalNumber("\(name).rope.freq_base") ?? 10_000)
+    let base = try optionalNumber("\(name).rope.freq_base") ?? 10_000
+    result["rope_theta"] = .number(base)
     result["rope_scaling"] = try ropeScaling("\(name).rope.scaling")
+    if let scaling = try pairScaling(base: base) { result["rope_scaling"] = scaling }
     result["attention_bias"] = .boolean(has("blk.0.attn_q.bias"))
     result["mlp_bias"] = .boolean(has("blk.0.ffn_up.bias"))
   }
@@ -99,6 +102,28 @@ struct GGUFDescription {
     result["rotary_pct"] = .number(Double(rotated) / Double(width / heads))
     result["rotary_emb_base"] = .number(try optionalNumber("\(name).rope.freq_base") ?? 10_000)
     result["rope_scaling"] = try ropeScaling("\(name).rope.scaling")
+  }
+
+  /// The key of a scaling's name, where only its factors are a tensor.
+  static let scalingKey = "sextant.rope_scaling"
+  static let factorsName = "rope_freqs.weight"
+
+  /// The scaling that the tensor of factors comes from; nil where there is none.
+  private func pairScaling(base: Double) throws(FormatError) -> JSONValue? {
+    guard let tensor = file.tensor(named: Self.factorsName) else { return nil }
+    guard tensor.dataType == .f32, tensor.shape.count == 1, tensor.byteCount <= 1 << 16 else {
+      throw refusal("another \(Self.factorsName)", expected: "a vector of F32")
+    }
+    let bytes = try file.bytes(of: tensor)
+    let factors = bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+    var named: JSONNode?
+    if case .string(let text)? = file.values[Self.scalingKey] {
+      named = try JSONNode(parsing: Array(text.utf8), code: .modelConfiguration, file: file.path)
+    }
+    guard let scaling = try RotaryFactors.scaling(of: factors, named: named, base: base) else {
+      throw refusal("factors of an unknown scaling", expected: "those of Llama 3.1 or 3.2")
+    }
+    return scaling
   }
 
   private func ropeScaling(_ prefix: String) throws(FormatError) -> JSONValue {

@@ -191,7 +191,9 @@ public enum Llama: Architecture {
 
   /// llama.cpp turns neighbouring channels, so its converter brings rows of the halves together.
   private static let gguf = Dialect(
-    name: "gguf", markers: ["token_embd.weight", "blk.0.attn_q.weight", "blk.0.ffn_gate.weight"]
+    name: "gguf", markers: ["token_embd.weight", "blk.0.attn_q.weight", "blk.0.ffn_gate.weight"],
+    // The scaling of the rotation, which the configuration has.
+    ignores: { $0 == "rope_freqs.weight" }
   ) { canonical in
     switch canonical {
     case "embedding.weight": return "token_embd.weight"

@@ -11,7 +11,8 @@ struct Convert: ParsableCommand {
       Weights are streamed: memory stays small whatever the size of the model. The destination \
       appears complete or not at all. The same weights give the same bytes, whichever format and \
       naming they come in. With --model, SOURCE is a control vector (.gguf) or a bare vector of \
-      another tool, and becomes a steering vector for that model.
+      another tool, and becomes a steering vector for that model; or a folder of tuned-lens, and becomes \
+      a lens.
       """)
 
   @Argument(

@@ -14,8 +14,9 @@ struct Export: ParsableCommand {
       The ending of OUT tells the format. Of a model: a folder without an ending is made as \
       transformers loads it (config.json, model.safetensors in pieces of at most 5 GB, the \
       tokenizer), .safetensors, .pth and .h5 hold the weights alone, .gguf is for llama.cpp. Of a \
-      steering vector: .gguf is a control vector of llama.cpp, .npz and .pt hold the tensors of any \
-      artifact under their sites' names. Every file appears complete or not at all.
+      steering vector: .gguf is a control vector of llama.cpp. Of a lens: a folder is one of the \
+      tuned-lens package. .npz and .pt hold the tensors of any artifact under their sites' names. \
+      Every file appears complete or not at all.
       """)
 
   @Argument(help: "A native model, or an artifact.")
@@ -78,10 +79,14 @@ struct Export: ParsableCommand {
       count = try GGUFFile(output).tensors.count
     case .npz, .pt:
       count = try artifact.writeTensors(to: output, replacing: force)
+    case .folder:
+      let lens = try Lens(artifact)
+      try lens.writeTunedLens(to: output, replacing: force)
+      count = 2 * lens.model.layerCount
     case .other:
       throw FormatError(
         .exportFormat, file: output, found: "an ending that is none of an artifact's",
-        expected: ".gguf, .npz or .pt")
+        expected: ".gguf, .npz, .pt, or a folder for a lens")
     }
     Report(
       title: "\(printable(output)): \(Format.count(count, of: "tensor")) of "
@@ -95,7 +100,7 @@ struct Export: ParsableCommand {
 
   /// The endings that artifacts are written under.
   private enum FileEnding {
-    case gguf, npz, pt, other
+    case gguf, npz, pt, folder, other
 
     init(_ path: String) {
       if path.hasSuffix(".gguf") {
@@ -104,6 +109,8 @@ struct Export: ParsableCommand {
         self = .npz
       } else if path.hasSuffix(".pt") || path.hasSuffix(".pth") {
         self = .pt
+      } else if ModelExportFormat(path: path) == .huggingFace {
+        self = .folder
       } else {
         self = .other
       }

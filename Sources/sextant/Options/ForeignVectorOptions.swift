@@ -42,6 +42,11 @@ struct ForeignVectorOptions: ParsableArguments {
   ) throws {
     try checkDestinations([output], replacing: replacing)
     let reference = try OpenModel(model).reference
+    if Lens.isTunedLens(source) {
+      let lens = try Lens(tunedLens: source, for: reference)
+      try lens.artifact.write(to: output, replacing: replacing)
+      return report(source, output, "lens", "a lens", lens.translators.map(\.site.name), printing)
+    }
     let vector: SteeringVector
     if let layer {
       vector = try SteeringVector(bareVector: source, block: layer, for: reference)
@@ -54,14 +59,20 @@ struct ForeignVectorOptions: ParsableArguments {
         expected: "the block that it belongs to")
     }
     try vector.artifact.write(to: output, replacing: replacing)
-    let sites = vector.vectors.map(\.site.name)
+    report(
+      source, output, "steering", "a steering vector (\(vector.operation.rawValue))",
+      vector.vectors.map(\.site.name), printing)
+  }
+
+  private func report(
+    _ source: String, _ output: String, _ kind: String, _ what: String, _ sites: [String],
+    _ printing: OutputOptions
+  ) {
     Report(
-      title: "\(printable(output)): a steering vector (\(vector.operation.rawValue)) for "
-        + Format.count(sites.count, of: "site"),
+      title: "\(printable(output)): \(what) for \(Format.count(sites.count, of: "site"))",
       facts: [("sites", sites.joined(separator: ", "))],
       json: JSONObject([
-        ("source", .string(source)), ("output", .string(output)), ("kind", "steering"),
-        ("operation", .string(vector.operation.rawValue)),
+        ("source", .string(source)), ("output", .string(output)), ("kind", .string(kind)),
         ("sites", .array(sites.map { .string($0) })),
       ])
     ).print(asJSON: printing.json)
