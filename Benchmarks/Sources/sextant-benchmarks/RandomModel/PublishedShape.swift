@@ -2,6 +2,8 @@ import ArgumentParser
 import SextantBytes
 import SextantModels
 
+private typealias Members = [(String, JSONValue)]
+
 /// The shapes of published models, for which random weights serve as well as trained ones: the time
 /// that a product takes does not depend on the numbers in it.
 enum PublishedShape: String, CaseIterable, ExpressibleByArgument {
@@ -18,7 +20,7 @@ enum PublishedShape: String, CaseIterable, ExpressibleByArgument {
 
   /// The architecture and its canonical configuration.
   func model() throws -> (architecture: any Architecture.Type, configuration: JSONObject) {
-    let (name, members) =
+    let (name, members): (String, Members) =
       switch self {
       case .mamba130m: Self.mamba(width: 768, layers: 24)
       case .mamba370m: Self.mamba(width: 1024, layers: 48)
@@ -35,8 +37,8 @@ enum PublishedShape: String, CaseIterable, ExpressibleByArgument {
             ("decay_low_rank_dim", 64), ("a_low_rank_dim", 64), ("v_low_rank_dim", 32),
             ("gate_low_rank_dim", 128),
           ])
-      case .pythia160m: Self.pythia160m
-      case .smolLM135m: Self.smolLM135m
+      case .pythia160m: ("gpt-neox", Self.pythia)
+      case .smolLM135m: ("llama", Self.smolLM)
       }
     guard let architecture = Architectures.named(name) else {
       throw MeasurementFailure("no architecture \(name)")
@@ -51,69 +53,73 @@ enum PublishedShape: String, CaseIterable, ExpressibleByArgument {
     )
   }
 
-  private typealias Model = (name: String, members: [(String, JSONValue)])
-
-  private static func mamba(width: Int, layers: Int) -> Model {
-    (
-      "mamba",
-      [
-        ("model_type", "mamba"), ("vocab_size", 50280), ("hidden_size", JSONValue(width)),
-        ("num_hidden_layers", JSONValue(layers)), ("state_size", 16), ("conv_kernel", 4),
-        ("expand", 2), ("intermediate_size", JSONValue(2 * width)),
-        ("time_step_rank", JSONValue((width + 15) / 16)), ("layer_norm_epsilon", 1e-5),
-        ("use_bias", false), ("use_conv_bias", true), ("hidden_act", "silu"),
-        ("tie_word_embeddings", true),
-      ]
-    )
+  private static func mamba(width: Int, layers: Int) -> (String, Members) {
+    var members: Members = [
+      ("model_type", "mamba"), ("vocab_size", 50280), ("state_size", 16), ("conv_kernel", 4),
+      ("expand", 2), ("layer_norm_epsilon", 1e-5), ("use_bias", false), ("use_conv_bias", true),
+      ("hidden_act", "silu"), ("tie_word_embeddings", true),
+    ]
+    members += integers([
+      ("hidden_size", width), ("num_hidden_layers", layers), ("intermediate_size", 2 * width),
+      ("time_step_rank", (width + 15) / 16),
+    ])
+    return ("mamba", members)
   }
 
-  private static func mamba2(width: Int, layers: Int) -> Model {
-    (
-      "mamba2",
-      [
-        ("model_type", "mamba2"), ("vocab_size", 50288), ("hidden_size", JSONValue(width)),
-        ("num_hidden_layers", JSONValue(layers)), ("state_size", 128), ("conv_kernel", 4),
-        ("expand", 2), ("num_heads", JSONValue(2 * width / 64)), ("head_dim", 64),
-        ("n_groups", 1), ("chunk_size", 256), ("layer_norm_epsilon", 1e-5), ("rms_norm", true),
-        ("use_bias", false), ("use_conv_bias", true), ("hidden_act", "silu"),
-        ("tie_word_embeddings", true),
-      ]
-    )
+  private static func mamba2(width: Int, layers: Int) -> (String, Members) {
+    var members: Members = [
+      ("model_type", "mamba2"), ("layer_norm_epsilon", 1e-5), ("rms_norm", true),
+      ("use_bias", false), ("use_conv_bias", true), ("hidden_act", "silu"),
+      ("tie_word_embeddings", true),
+    ]
+    members += integers([
+      ("vocab_size", 50288), ("hidden_size", width), ("num_hidden_layers", layers),
+      ("state_size", 128), ("conv_kernel", 4), ("expand", 2), ("num_heads", 2 * width / 64),
+      ("head_dim", 64), ("n_groups", 1), ("chunk_size", 256),
+    ])
+    return ("mamba2", members)
   }
 
   /// The sizes of the World models of 0.2 billion parameters, in the canonical form.
-  private static func rwkv(_ name: String, _ ranks: [(String, JSONValue)]) -> Model {
-    (
-      name,
-      [
-        ("hidden_size", 768), ("num_hidden_layers", 12), ("vocab_size", 65536),
-        ("intermediate_size", name == "rwkv7" ? 3072 : 2688), ("layer_norm_epsilon", 1e-5),
-        ("head_size", 64), ("group_norm_epsilon", 64e-5),
-      ] + ranks
-    )
+  private static func rwkv(_ name: String, _ ranks: [(String, Int)]) -> (String, Members) {
+    var members: Members = [("layer_norm_epsilon", 1e-5), ("group_norm_epsilon", 64e-5)]
+    members += integers([
+      ("hidden_size", 768), ("num_hidden_layers", 12), ("vocab_size", 65536),
+      ("intermediate_size", name == "rwkv7" ? 3072 : 2688), ("head_size", 64),
+    ])
+    return (name, members + integers(ranks))
   }
 
   /// A transformer, as the baseline.
-  private static let pythia160m: Model = (
-    "gpt-neox",
-    [
-      ("model_type", "gpt_neox"), ("vocab_size", 50304), ("hidden_size", 768),
-      ("intermediate_size", 3072), ("num_hidden_layers", 12), ("num_attention_heads", 12),
-      ("max_position_embeddings", 2048), ("layer_norm_eps", 1e-5), ("rotary_pct", 0.25),
-      ("rotary_emb_base", 10000), ("hidden_act", "gelu"), ("use_parallel_residual", true),
-      ("tie_word_embeddings", false),
+  private static var pythia: Members {
+    let members: Members = [
+      ("model_type", "gpt_neox"), ("layer_norm_eps", 1e-5), ("rotary_pct", 0.25),
+      ("hidden_act", "gelu"), ("use_parallel_residual", true), ("tie_word_embeddings", false),
     ]
-  )
+    return members
+      + integers([
+        ("vocab_size", 50304), ("hidden_size", 768), ("intermediate_size", 3072),
+        ("num_hidden_layers", 12), ("num_attention_heads", 12), ("max_position_embeddings", 2048),
+        ("rotary_emb_base", 10000),
+      ])
+  }
 
   /// Another, newer one.
-  private static let smolLM135m: Model = (
-    "llama",
-    [
-      ("model_type", "llama"), ("vocab_size", 49152), ("hidden_size", 576),
-      ("intermediate_size", 1536), ("num_hidden_layers", 30), ("num_attention_heads", 9),
-      ("num_key_value_heads", 3), ("max_position_embeddings", 2048), ("rms_norm_eps", 1e-5),
-      ("rope_theta", 10_000.0), ("hidden_act", "silu"), ("attention_bias", false),
-      ("mlp_bias", false), ("tie_word_embeddings", true),
+  private static var smolLM: Members {
+    let members: Members = [
+      ("model_type", "llama"), ("rms_norm_eps", 1e-5), ("rope_theta", 10_000.0),
+      ("hidden_act", "silu"), ("attention_bias", false), ("mlp_bias", false),
+      ("tie_word_embeddings", true),
     ]
-  )
+    return members
+      + integers([
+        ("vocab_size", 49152), ("hidden_size", 576), ("intermediate_size", 1536),
+        ("num_hidden_layers", 30), ("num_attention_heads", 9), ("num_key_value_heads", 3),
+        ("max_position_embeddings", 2048),
+      ])
+  }
+
+  private static func integers(_ members: [(String, Int)]) -> Members {
+    members.map { ($0.0, .integer(Int64($0.1))) }
+  }
 }
