@@ -23,6 +23,8 @@ struct Task {
     let perSecond: Double
     /// By the time that all threads spent on processors.
     let perProcessorSecond: Double
+    /// The likeliest next token of each sequence, at the end.
+    let last: [Int]
   }
 
   /// Runs it once; tokens of all sequences count.
@@ -33,6 +35,7 @@ struct Task {
     let count = Double(tokens * batch)
     return Rate(
       perSecond: count / (try answer.member("seconds").number()),
-      perProcessorSecond: count / (try answer.member("processor_seconds").number()))
+      perProcessorSecond: count / (try answer.member("processor_seconds").number()),
+      last: try answer.member("last").elements().map { try $0.integer(in: 0...Int.max) })
   }
 }

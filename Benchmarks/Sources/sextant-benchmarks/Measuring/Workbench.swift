@@ -64,6 +64,10 @@ struct Workbench: ParsableArguments {
       }
       for (name, peer) in others {
         let (ours, theirs) = (try task.run(process), try task.run(peer))
+        if round == 0, ours.last != theirs.last {
+          // Random weights make near ties: rounding may decide them.
+          report("\(files.name): \(name) ends at tokens \(theirs.last), Sextant at \(ours.last)")
+        }
         if round > 0 { figures.add(name, theirs: theirs, ours: ours) }
       }
     }
