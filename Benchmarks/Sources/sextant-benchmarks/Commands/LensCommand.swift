@@ -131,9 +131,5 @@ private struct LensStep {
   }
 
   /// The largest resident size so far.
-  var peakMegabytes: Int {
-    var usage = rusage()
-    getrusage(RUSAGE_SELF, &usage)
-    return usage.ru_maxrss / 1000
-  }
+  var peakMegabytes: Int { Machine.peakMemory / 1_000_000 }
 }
