@@ -166,6 +166,7 @@ extension FormatError {
     case modelDialectUnknown = "model.dialect-unknown"
     case modelDialectAmbiguous = "model.dialect-ambiguous"
     case modelTied = "model.tied"
+    case modelTransformed = "model.transformed"
     case modelTokenizer = "model.tokenizer"
     case modelToken = "model.token"
     case modelState = "model.state"

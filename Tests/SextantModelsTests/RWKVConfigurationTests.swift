@@ -56,6 +56,12 @@ import Testing
   }
 
   @Test(arguments: originals)
+  func anEmbeddingThatWasNormedOnceAndForAllIsRefused(form: Form) throws {
+    let changes: [String: [Int]?] = ["blocks.0.ln0.weight": nil, "blocks.0.ln0.bias": nil]
+    expectRefusal(.modelTransformed) { try form.configuration(nil, changing: changes) }
+  }
+
+  @Test(arguments: originals)
   func aConfigurationThatNamesNoModelLeavesItToTheTensors(form: Form) throws {
     let config = JSONNode(
       .object(JSONObject([("group_norm_epsilon", 1e-5)])), code: .modelConfiguration, file: nil)

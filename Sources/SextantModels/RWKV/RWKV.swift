@@ -46,6 +46,13 @@ enum RWKV {
     init(
       _ tensors: CanonicalShapes, _ config: JSONNode?, epsilonKey: String
     ) throws(FormatError) {
+      // Some converters apply this norm to the embedding once and for all. What such a file holds
+      // looks right, and would be normed twice by a guess.
+      guard tensors.contains("blocks.0.ln0.weight") else {
+        throw FormatError(
+          .modelTransformed, found: "no norm after the embedding (blocks.0.ln0)",
+          expected: "the embedding as it was trained, and its norm")
+      }
       let embedding = try tensors.dimensions(of: "embedding.weight", count: 2)  // [V, D]
       (vocabularySize, width) = (embedding[0], embedding[1])
       layerCount = max(tensors.blockCount(having: "ln1.weight"), 1)
