@@ -196,12 +196,25 @@ import Testing
 
   @Test(arguments: [
     "rwkv-tiny/rwkv6/blinkdl", "rwkv-tiny/rwkv7/blinkdl", "llama-tiny/huggingface",
-    "llama-tiny/llama3", "gpt-neox-tiny/huggingface",
+    "gpt-neox-tiny/huggingface",
   ])
   func aGGUFConvertsToTheSameBytes(model: String) throws {
     _ = try export(convert(PackageFiles.fixture(model), as: "a.sxt"), to: "m.gguf")
     _ = try convert(folder.path("m.gguf"), as: "b.sxt")
     #expect(try bytes(folder.path("a.sxt")) == bytes(folder.path("b.sxt")))
+  }
+
+  /// Vectors are F32 in the files; the scaling of the rotation comes back from its factors.
+  @Test(arguments: ["llama-tiny/llama3", "llama-tiny/linear", "gpt-neox-tiny/f16"])
+  func aGGUFOfHalfPrecisionKeepsEveryNumber(model: String) throws {
+    let store = try convert(PackageFiles.fixture(model), as: "a.sxt")
+    _ = try export(store, to: "m.gguf")
+    let back = try convert(folder.path("m.gguf"), as: "b.sxt")
+    #expect(back.configuration == store.configuration)
+    for entry in store.tensors {
+      let (found, expected) = (try back.tensor(entry.name), try store.tensor(entry.name))
+      #expect(found.converted(to: .f32) == expected.converted(to: .f32), "\(entry.name)")
+    }
   }
 
   /// The files hold -exp(A_log) in f32, and so do not tell the last bits of A_log.

@@ -92,7 +92,8 @@ class Pair:
         self.sextant, self.llama, self.work = sextant, llama, work
         self.store, self.gguf = work / "model.sxt", work / "model.gguf"
         run(sextant, "convert", source, "-o", self.store)
-        run(sextant, "export", self.store, "-o", self.gguf)
+        # llama.cpp rounds activations to the type of the weights.
+        run(sextant, "export", self.store, "-o", self.gguf, "--dtype", "f32")
         facts = json.loads(run(sextant, "inspect", self.gguf, "--json"))["metadata"]
         name = facts["general.architecture"]
         self.vocabulary = int(facts[f"{name}.vocab_size"])
