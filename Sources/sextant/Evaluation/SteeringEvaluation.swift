@@ -100,7 +100,7 @@ extension SteeringEvaluation {
 
   private func notes(folder: String?) -> [String] {
     var notes = [
-      "the layer, the strength and the direction were chosen on one half of the prompts only"
+      "blocks were chosen on one half of the prompts; intervals of random directions hold 95% of them"
     ]
     if let folder { notes.append("\(printable(folder))/index.html has the figures") }
     return notes
