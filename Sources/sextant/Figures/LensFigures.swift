@@ -6,16 +6,27 @@ import SextantTokenizers
 /// Figures of lenses.
 enum LensFigures {
   /// Cross-entropy by depth, all lenses in one figure; the model's own as a grey line.
+  ///
+  /// Early layers of a logit lens may be so far off that nothing else could be told apart: what lies
+  /// over one and a half times the worst of the other lenses is left out, and the subtitle says so.
   static func depth(_ evaluation: LensEvaluation, model: String) -> LineChart {
     let factor = evaluation.bitsPerByteFactor
+    let losses = { (result: LensEvaluation.Result) in
+      result.layers.map { $0.crossEntropy.mean * factor }
+    }
+    let others = evaluation.results.dropFirst().flatMap(losses)
+    let limit = others.max().map { 1.5 * $0 } ?? .infinity
+    var cut = 0
     var series = evaluation.results.enumerated().map { index, result in
-      LineChart.Series(
+      let shown = result.layers.filter { $0.crossEntropy.mean * factor <= limit }
+      cut += result.layers.count - shown.count
+      return LineChart.Series(
         "\(result.name) lens",
-        result.layers.map { layer in
-          LineChart.Point(
+        shown.map { layer in
+          let interval = layer.crossEntropy.interval
+          return LineChart.Point(
             place(of: layer), layer.crossEntropy.mean * factor,
-            interval: layer.crossEntropy.interval.low * factor...layer.crossEntropy.interval.high
-              * factor)
+            interval: interval.low * factor...interval.high * factor)
         }, colour: .category(index))
     }
     let ends = evaluation.results.first?.layers.map(place) ?? []
@@ -25,10 +36,15 @@ enum LensFigures {
         [ends.first ?? 0, ends.last ?? 0].map {
           LineChart.Point($0, evaluation.crossEntropy.mean * factor)
         }, colour: .muted, isDashed: true))
+    let note =
+      cut == 0 ? "" : "; over \(Format.fixed(limit, 1)): \(cut) of the logit lens, left out"
     return LineChart(
-      title: "What each layer would predict", subtitle: model,
+      title: "What each layer would predict", subtitle: model + note,
       x: "blocks passed (0: the embedding)", y: "cross-entropy, bits per byte", series: series,
-      countsWhole: true)
+      yRange: evaluation.crossEntropy.mean * factor
+        * 0.95...max(
+          series.flatMap { $0.points.compactMap { $0.interval?.upperBound } }.max() ?? 1,
+          evaluation.crossEntropy.mean * factor), countsWhole: true)
   }
 
   /// Blocks that the stream has passed.
