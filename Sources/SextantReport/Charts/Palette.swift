@@ -116,16 +116,38 @@ public enum SeriesColour: Sendable, Equatable {
   }
 }
 
-/// The colours of pages and charts, on a light and on a dark ground.
+/// The colours of pages and charts, by the names of CSS variables, on a light and on a dark ground.
 enum Palette {
-  static let light = """
-    --ground:#ffffff;--ink:#1c2330;--soft:#5b6472;--rule:#d9dee5;--panel:#f5f7fa;--muted:#8a93a1;\
-    --accent:#0b62a8;--series-0:#0b62a8;--series-1:#c9510c;--series-2:#0a7d5a;--series-3:#a8478a;\
-    --series-4:#b07a00;--series-5:#2f8fc4;--series-6:#6b4fbb;--series-7:#7a4a2b
-    """
-  static let dark = """
-    --ground:#12161d;--ink:#e6eaf0;--soft:#a2acba;--rule:#323a46;--panel:#1a2029;--muted:#7d8795;\
-    --accent:#6cb4ee;--series-0:#5aa9e6;--series-1:#f08a4b;--series-2:#3fc495;--series-3:#de8ac4;\
-    --series-4:#e5b64a;--series-5:#8fd0f5;--series-6:#a996f0;--series-7:#c79a7b
-    """
+  private static let colours: [(name: String, light: UInt32, dark: UInt32)] = [
+    ("ground", 0xFFFFFF, 0x12161D), ("ink", 0x1C2330, 0xE6EAF0), ("soft", 0x5B6472, 0xA2ACBA),
+    ("rule", 0xD9DEE5, 0x323A46), ("panel", 0xF5F7FA, 0x1A2029), ("muted", 0x8A93A1, 0x7D8795),
+    ("accent", 0x0B62A8, 0x6CB4EE), ("series-0", 0x0B62A8, 0x5AA9E6),
+    ("series-1", 0xC9510C, 0xF08A4B), ("series-2", 0x0A7D5A, 0x3FC495),
+    ("series-3", 0xA8478A, 0xDE8AC4), ("series-4", 0xB07A00, 0xE5B64A),
+    ("series-5", 0x2F8FC4, 0x8FD0F5), ("series-6", 0x6B4FBB, 0xA996F0),
+    ("series-7", 0x7A4A2B, 0xC79A7B),
+  ]
+
+  /// The variables on a light ground, as declarations of CSS.
+  static let light = declarations { $0.light }
+
+  /// The variables on a dark ground, as declarations of CSS.
+  static let dark = declarations { $0.dark }
+
+  private static func declarations(
+    _ shade: ((name: String, light: UInt32, dark: UInt32)) -> UInt32
+  ) -> String {
+    colours.map { "--\($0.name):\(Colour(hex: shade($0)).css)" }.joined(separator: ";")
+  }
+
+  /// Markup with the light colours in place of the variables, for programs that know no variables.
+  static func resolved(_ markup: String) -> String {
+    let parts = markup.split(separator: "var(--", omittingEmptySubsequences: false)
+    return parts.dropFirst().reduce(into: String(parts[0])) { result, part in
+      let end = part.firstIndex(of: ")") ?? part.endIndex
+      let colour = colours.first { $0.name == part[..<end] }
+      result += colour.map { Colour(hex: $0.light).css } ?? "#000000"
+      result += part[end...].dropFirst()
+    }
+  }
 }

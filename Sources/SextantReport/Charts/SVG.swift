@@ -69,20 +69,18 @@ struct SVG {
 
   /// The picture.
   ///
-  /// - Parameter standsAlone: with the colours in it, as a file needs them; in a page they are the
-  ///   page's.
+  /// - Parameter standsAlone: with its own colours on a white ground, as a file needs them that any
+  ///   program can open; in a page they are the page's.
   func text(standsAlone: Bool) -> String {
-    let style = """
-      <style>.chart{\(Palette.light);background:var(--ground)}\
-      @media (prefers-color-scheme:dark){.chart{\(Palette.dark)}}</style>
-
-      """
+    let (width, height) = (Self.number(width), Self.number(height))
+    let ground =
+      "<rect class=\"ground\" width=\"\(width)\" height=\"\(height)\" fill=\"#ffffff\"/>\n"
     return """
       <svg class="chart" xmlns="http://www.w3.org/2000/svg" role="img" \
-      viewBox="0 0 \(Self.number(width)) \(Self.number(height))" width="\(Self.number(width))" \
-      height="\(Self.number(height))" font-family="system-ui, sans-serif">
+      viewBox="0 0 \(width) \(height)" width="\(width)" height="\(height)" \
+      font-family="system-ui, sans-serif">
       <title>\(Markup.escaped(title))</title>
-      \(standsAlone ? style : "")\(body)</svg>
+      \(standsAlone ? ground + Palette.resolved(body) : body)</svg>
       """
   }
 
