@@ -53,9 +53,11 @@ struct TableCommand: ParsableCommand {
     let isPrefill: Bool
     let peer: PeerKind
     let ratio: Double
+    var precision = Precision.exact
 
     var text: String {
-      "\(isPrefill ? "prefill" : "decode"), \(shape.rawValue) \(type.word), over \(peer.rawValue)"
+      "\(isPrefill ? "prefill" : "decode"), \(shape.rawValue) \(type.word), "
+        + (precision == .fast ? "--precision fast, " : "") + "over \(peer.rawValue)"
     }
   }
 
@@ -67,8 +69,14 @@ struct TableCommand: ParsableCommand {
     ) {
       for (isPrefill, ratio) in [(true, prefill), (false, decode)] {
         guard let ratio else { continue }
-        goals.append(
-          Goal(shape: shape, type: type, isPrefill: isPrefill, peer: peer, ratio: ratio))
+        // llama.cpp rounds activations to bf16 or q8 itself.
+        let rounds = peer == .llamaCpp && (type == .bf16 || type == .q8)
+        for precision in rounds ? [Precision.exact, .fast] : [.exact] {
+          goals.append(
+            Goal(
+              shape: shape, type: type, isPrefill: isPrefill, peer: peer, ratio: ratio,
+              precision: precision))
+        }
       }
     }
     add(.mamba130m, .f32, .llamaCpp, prefill: 2.2, decode: 1.5)
@@ -90,7 +98,7 @@ struct TableCommand: ParsableCommand {
   private func measure(_ goal: Goal) throws -> Row? {
     let files = try bench.files(goal.shape, goal.type)
     let task = goal.isPrefill ? Task.prefill(bench.prefill) : .decode(bench.decode)
-    let figures = try bench.turns(task, files, [goal.peer])
+    let figures = try bench.turns(task, files, [goal.peer], precision: goal.precision)
     guard let peer = figures.rate.peers.first, let other = figures.perProcessor.peers.first else {
       return nil
     }

@@ -48,8 +48,15 @@ struct Workbench: ParsableArguments {
   /// Both sides in turns; the first turns warm up and do not count.
   ///
   /// Peers that cannot be started are left out.
-  func turns(_ task: Task, _ files: ModelFiles, _ kinds: [PeerKind]) throws -> TurnFigures {
+  ///
+  /// - Parameter precision: what Sextant's products do; nil leaves it to SEXTANT_PRECISION.
+  func turns(
+    _ task: Task, _ files: ModelFiles, _ kinds: [PeerKind], precision: Precision? = nil
+  ) throws -> TurnFigures {
+    // The child reads it when it starts.
+    if let precision { setenv("SEXTANT_PRECISION", precision.rawValue, 1) }
     let process = try worker("--model", files.store)
+    if precision != nil { unsetenv("SEXTANT_PRECISION") }
     _ = try process.answer()
     // Each task has processes of its own: what was compiled for one shape slows down the next.
     let others = kinds.compactMap { kind in
