@@ -1,4 +1,5 @@
 import SextantGeneration
+import SextantTensor
 
 /// The ends of an interval that covers a figure with some probability.
 public struct Interval: Sendable, Equatable {
@@ -50,7 +51,7 @@ public struct Bootstrap: Sendable {
   /// Draws `resamples` samples of `count` items, with replacement.
   public init(count: Int, resamples: Int = 2000, level: Double = 0.95, seed: UInt64 = 0) {
     precondition(count >= 0 && resamples > 0 && level > 0 && level < 1)
-    var random = SplitMix64(seed: seed)
+    var random = SeededRandom(seed: seed)
     self.count = count
     self.level = level
     draws = (0..<resamples).map { _ in
@@ -82,7 +83,7 @@ public struct Bootstrap: Sendable {
   public static func labelPermutation(
     _ effects: [Double], rounds: Int = 10_000, seed: UInt64 = 0
   ) -> Double {
-    var random = SplitMix64(seed: seed)
+    var random = SeededRandom(seed: seed)
     let observed = abs(effects.reduce(0, +))
     var extreme = 0
     for _ in 0..<rounds {

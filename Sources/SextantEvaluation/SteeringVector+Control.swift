@@ -9,7 +9,7 @@ extension SteeringVector {
   ///
   /// - Parameter seed: the seed of the directions, normally distributed before scaling.
   public func randomControl(seed: UInt64) -> SteeringVector {
-    var random = SplitMix64(seed: seed)
+    var random = SeededRandom(seed: seed)
     let vectors = self.vectors.map { site, value in
       var direction = (0..<value.count).map { _ in Float(random.gaussian()) }
       let scale = norm(value.values) / max(norm(direction), .leastNormalMagnitude)

@@ -42,12 +42,12 @@ public struct SamplingOptions: Sendable, Equatable {
 public struct Sampler: Sendable {
   /// The options.
   public let options: SamplingOptions
-  private var generator: SplitMix64
+  private var generator: SeededRandom
 
   /// A sampler that starts from the options' seed.
   public init(_ options: SamplingOptions) {
     self.options = options
-    generator = SplitMix64(seed: options.seed)
+    generator = SeededRandom(seed: options.seed)
   }
 
   /// Chooses one token.

@@ -1,6 +1,7 @@
 import Glibc
 import SextantBytes
 import SextantGeneration
+import SextantTensor
 import SextantTestSupport
 import Testing
 
@@ -114,7 +115,7 @@ import Testing
 }
 
 @Test func splitMixGivesThePublishedNumbers() {
-  var generator = SextantGeneration.SplitMix64(seed: 1_234_567)
+  var generator = SeededRandom(seed: 1_234_567)
   let numbers = (0..<5).map { _ in generator.next() }
   #expect(
     numbers == [

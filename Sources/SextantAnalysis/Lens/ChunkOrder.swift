@@ -1,3 +1,5 @@
+import SextantTensor
+
 /// The order in which training reads the chunks of a corpus: every chunk once in each round, every
 /// round in an order of its own.
 struct ChunkOrder {
@@ -21,16 +23,10 @@ struct ChunkOrder {
     return order[place % count]
   }
 
-  /// A number that looks random: the finaliser of SplitMix64 over seed, round and index.
+  /// A number that looks random, of seed, round and index.
   private func key(of index: Int) -> UInt64 {
-    var z = mixed(seed &+ 0x9E37_79B9_7F4A_7C15)
-    z = mixed(z ^ UInt64(round))
-    return mixed(z &+ UInt64(index) &* 0x9E37_79B9_7F4A_7C15)
-  }
-
-  private func mixed(_ value: UInt64) -> UInt64 {
-    var z = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
+    var z = SeededRandom.mixed(seed &+ 0x9E37_79B9_7F4A_7C15)
+    z = SeededRandom.mixed(z ^ UInt64(round))
+    return SeededRandom.mixed(z &+ UInt64(index) &* 0x9E37_79B9_7F4A_7C15)
   }
 }

@@ -1,5 +1,6 @@
 import Glibc
 import SextantBytes
+import SextantTensor
 
 /// Makes quirky arithmetic: statements that Alice judges rightly and Bob by an error of his own.
 ///

@@ -47,7 +47,7 @@ public struct ProbeIntervention {
   ) throws(FormatError) -> Answers {
     let blank = [Double](repeating: 0, count: prompts.count)
     var answers = Answers(before: blank, after: blank, control: blank)
-    var random = SplitMix64(seed: seed)
+    var random = SeededRandom(seed: seed)
     var direction = (0..<entry.elementCount).map { _ in random.gaussian() }
     let norm = direction.reduce(0) { $0 + $1 * $1 }.squareRoot()
     for index in direction.indices { direction[index] /= norm }

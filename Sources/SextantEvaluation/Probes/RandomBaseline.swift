@@ -11,7 +11,7 @@ public enum RandomBaseline {
   public static func areas(
     _ rows: Tensor, _ labels: [Bool], count: Int = 200, seed: UInt64 = 0
   ) -> [Double] {
-    var random = SplitMix64(seed: seed)
+    var random = SeededRandom(seed: seed)
     let n = rows.columnCount
     // Normal numbers: the length of a direction does not change its area.
     let vectors = (0..<count * n).map { _ in random.gaussian() }

@@ -1,4 +1,5 @@
 import SextantGeneration
+import SextantTensor
 
 /// A figure with its interval.
 public struct Figure: Sendable, Equatable {
@@ -139,7 +140,7 @@ struct SweepFigures {
   init(_ result: SweepResult, seed: UInt64, resamples: Int) {
     self.result = result
     self.seed = seed
-    var random = SplitMix64(seed: seed)
+    var random = SeededRandom(seed: seed)
     let shuffled = Array(0..<result.itemCount).shuffled(using: &random)
     // One item cannot be both: a lone one is reported.
     choosing = shuffled.prefix(result.itemCount / 2).sorted()

@@ -81,7 +81,7 @@ private struct LensStep {
   private let translators: [Translator]
 
   init(width: Int, vocabulary: Int, tokens: Int, sites: Int) {
-    var numbers = RandomNumbers(seed: 1)
+    var numbers = SeededRandom(seed: 1)
     func random(_ rows: Int, _ scale: Float) -> Tensor {
       Tensor(
         (0..<rows * width).map { _ in

@@ -21,7 +21,7 @@ struct ProbesCommand: ParsableCommand {
   func run() throws {
     let chosen = methods.split(separator: ",").compactMap { ProbeMethod(rawValue: String($0)) }
     let pairs = chosen.contains(where: \.needsPairs)
-    var numbers = RandomNumbers(seed: 1)
+    var numbers = SeededRandom(seed: 1)
     let labels = (0..<examples).map { _ in numbers.next() & 1 == 1 }
     print("\(examples) examples x \(layers) blocks of width \(width)")
     var total = 0.0
@@ -46,7 +46,7 @@ struct ProbesCommand: ParsableCommand {
   }
 
   /// Rows whose elements are correlated and fall in size, with a weak label.
-  private func rows(_ labels: [Bool], _ width: Int, _ numbers: inout RandomNumbers) -> Tensor {
+  private func rows(_ labels: [Bool], _ width: Int, _ numbers: inout SeededRandom) -> Tensor {
     var values = [Float](repeating: 0, count: labels.count * width)
     for (row, label) in labels.enumerated() {
       var carried: Float = 0

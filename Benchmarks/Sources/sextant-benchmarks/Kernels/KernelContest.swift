@@ -42,7 +42,7 @@ struct KernelContest {
 extension Tensor {
   /// Numbers from -1 to 1.
   static func random(_ shape: [Int], seed: UInt64 = 1) -> Tensor {
-    var numbers = RandomNumbers(seed: seed)
+    var numbers = SeededRandom(seed: seed)
     let count = shape.reduce(1, *)
     return Tensor((0..<count).map { _ in 2 * numbers.uniform() - 1 }, shape: shape)
   }

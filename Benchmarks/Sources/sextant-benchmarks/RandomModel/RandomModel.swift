@@ -67,11 +67,11 @@ private struct InitialValues {
   }
 
   private let rule: Rule
-  private var numbers: RandomNumbers
+  private var numbers: SeededRandom
   private var place = 0
 
   init(of spec: WeightSpec, seed: UInt64) {
-    numbers = RandomNumbers(seed: seed)
+    numbers = SeededRandom(seed: seed)
     let width = spec.shape.last ?? 1
     let name = spec.name
     rule =
