@@ -4,24 +4,20 @@ import Synchronization
 
 /// What the threads of a `WorkerPool` share: the loop that runs, and how they wait for the next.
 ///
-/// One loop runs at a time (`busy`). Its owner writes `job`, opens the loop, works, and closes it. A
-/// worker counts itself in (`inside`) before it looks whether the loop is open, and out when it finds
-/// no chunk left. All of these operations are sequentially consistent, so an owner that has closed the
-/// loop and then reads 0 in `inside` knows that nobody holds a chunk, and that nobody who comes later
-/// reads `job`: it may be written again.
+/// One loop runs at a time (`busy`). Its owner writes `body` and `shares`, opens the loop, works, and
+/// closes it. A worker counts itself in (`inside`) before it looks whether the loop is open, and out when
+/// it finds no chunk left. All of these operations are sequentially consistent, so an owner that has
+/// closed the loop and then reads 0 in `inside` knows that nobody holds a chunk, and that nobody who
+/// comes later reads the two: they may be written again.
 ///
-/// `@unchecked Sendable`: `job` is guarded as described; the mutex and the condition are used as
-/// POSIX asks, at addresses that do not move.
+/// `@unchecked Sendable`: `body` and `shares` are guarded as described; the mutex and the condition are
+/// used as POSIX asks, at addresses that do not move.
 final class Crew: @unchecked Sendable {
-  private struct Job {
-    var count = 0
-    var body: @Sendable (Int, Int) -> Void = { _, _ in }
-  }
-
-  private var job = Job()
+  /// What the loop does with a chunk, by its index and the slot of the thread.
+  private var body: @Sendable (Int, Int) -> Void = { _, _ in }
+  private let shares: Shares
   private let busy = Atomic<Bool>(false)
   private let isOpen = Atomic<Bool>(false)
-  private let nextIndex = Atomic<Int>(0)
   private let inside = Atomic<Int>(0)
 
   /// Counts the loops, so that a waiting worker notices a new one.
@@ -34,7 +30,9 @@ final class Crew: @unchecked Sendable {
   /// How often a worker looks for a new loop before it sleeps: some tens of microseconds.
   private static let spins = 4000
 
-  init() {
+  /// A crew with room for this many threads, the owner of a loop included.
+  init(slots: Int) {
+    shares = Shares(slots: slots)
     pthread_mutex_init(mutex, nil)
     pthread_cond_init(condition, nil)
   }
@@ -55,8 +53,8 @@ final class Crew: @unchecked Sendable {
 
   /// Runs the loop to its end. Only between `tryBegin` and `end`.
   func run(_ count: Int, _ body: @escaping @Sendable (Int, Int) -> Void) {
-    job = Job(count: count, body: body)
-    nextIndex.store(0, ordering: .sequentiallyConsistent)
+    self.body = body
+    shares.reset(to: count)
     isOpen.store(true, ordering: .sequentiallyConsistent)
     generation.add(1, ordering: .sequentiallyConsistent)
     if sleepers.load(ordering: .sequentiallyConsistent) > 0 { wakeAll() }
@@ -70,7 +68,7 @@ final class Crew: @unchecked Sendable {
       // A worker that lost its processor within a chunk needs ours.
       if looks % Self.spins == 0 { sched_yield() } else { sxk_pause() }
     }
-    job = Job()
+    self.body = { _, _ in }
   }
 
   func end() {
@@ -127,12 +125,8 @@ final class Crew: @unchecked Sendable {
 
   /// Claims chunks until none is left.
   private func work(slot: Int) {
-    let count = job.count
-    while true {
-      let index = nextIndex.add(1, ordering: .sequentiallyConsistent).oldValue
-      if index >= count { return }
-      job.body(index, slot)
-    }
+    let body = body
+    shares.claim(slot) { body($0, slot) }
   }
 
   private func waitForLoop(after seen: UInt64) -> UInt64 {

@@ -6,7 +6,7 @@ import Synchronization
 ///
 /// A forward pass is hundreds of short parallel loops with short serial pieces between them. Waking a
 /// sleeping thread costs more than such a loop, so workers spin for a while before they sleep, and
-/// chunks are claimed from a counter: the caller works too and never waits for a sleeper. Which thread
+/// chunks are claimed (`Shares`): the caller works too and never waits for a sleeper. Which thread
 /// takes a chunk varies; what a chunk computes does not, so results do not depend on the thread count.
 ///
 /// A loop that starts inside a chunk, or while another thread uses the pool, runs on its own thread.
@@ -19,7 +19,7 @@ public final class WorkerPool: Sendable {
 
   /// A pool of `threads` threads, of which the caller of each loop is one.
   public init(threads count: Int) {
-    let crew = Crew()
+    let crew = Crew(slots: max(count, 1))
     var started: [pthread_t] = []
     for slot in 1..<max(count, 1) {
       guard let thread = crew.startWorker(slot: slot) else { break }

@@ -66,8 +66,9 @@ INLINE void vf_scatter(float *p, size_t stride, vf v, size_t count) {
 // In products with several rows of x an iteration is so long that few loads of weights are under way
 // at a time, so the lines that come this many bytes later are asked for early: measured up to twice as
 // fast with eight rows, and 4 to 8 KiB ahead much the same. With one row the processor does it by
-// itself.
+// itself within a page; it is asked for the first line of each, which also translates the address.
 #define LINEAR_AHEAD 6144
+#define LINEAR_PAGE 4096
 
 // MARK: Arithmetic
 

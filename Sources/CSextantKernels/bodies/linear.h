@@ -58,7 +58,7 @@ INLINE void linear_rows(
 #pragma clang loop unroll(full)
         for (int u = 0; u < U; u++) {
           const size_t at = k + (size_t)u * VL;
-          if (M > 1)
+          if (M > 1 || (u == 0 && (uintptr_t)(row[0] + at * size) % LINEAR_PAGE < U * VL * size))
 #pragma clang loop unroll(full)
             for (int r = 0; r < R; r++) __builtin_prefetch(row[r] + at * size + LINEAR_AHEAD);
           LINEAR_STEP(at, u, weight_load(row[r], at, type), vf_load(x + m * x_stride + at));

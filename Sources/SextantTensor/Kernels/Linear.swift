@@ -10,11 +10,14 @@ import CSextantKernels
 /// in f32. Each output element is summed within one chunk, in an order that K alone decides.
 /// `Precision` says whether x may be rounded to the type of the weights.
 public enum Linear {
-  /// Bytes of weights in one chunk of the few-row kernel.
-  private static let chunkBytes = 128 * 1024
+  /// Rows of weights in one chunk of the few-row kernels: some microseconds of reading, and a multiple of
+  /// the outputs that a kernel sums up together.
+  private static func chunkRows(rowBytes: Int) -> Int {
+    (64 * 1024 / max(rowBytes, 1) + 15) / 16 * 16
+  }
 
   /// Rows of x in one chunk of the many-row kernel.
-  private static let chunkRows = 128
+  private static let panelChunkRows = 128
 
   /// x · Wᵀ + bias.
   ///
@@ -85,7 +88,7 @@ public enum Linear {
   ) {
     nonisolated(unsafe) let product = product
     let kernel = Kernels.table.linear
-    pool.split(outputs, by: chunkBytes / max(rowBytes, 1)) { range in
+    pool.split(outputs, by: chunkRows(rowBytes: rowBytes)) { range in
       withUnsafePointer(to: product) { kernel?($0, range.lowerBound, range.upperBound) }
     }
   }
@@ -124,7 +127,7 @@ public enum Linear {
   ) {
     // Neighbours in the order of chunks share their weights.
     let width = Int(SXK_GEMM_COLUMNS)
-    let grain = max(chunkRows / height, 1)
+    let grain = max(panelChunkRows / height, 1)
     let groups = (panelCount + grain - 1) / grain
     pool.forEach((outputs + width - 1) / width * groups) { chunk, slot in
       let (column, panel) = (chunk / groups * width, chunk % groups * grain)
@@ -165,7 +168,7 @@ public enum Linear {
       }
     }
     let most = Int(SXK_DOT_MAX_M)
-    pool.split(outputs, by: chunkBytes / max(rowBytes, 1)) { columns in
+    pool.split(outputs, by: chunkRows(rowBytes: rowBytes)) { columns in
       for row in stride(from: 0, to: product.m, by: most) {
         withUnsafePointer(to: part(row..<min(row + most, product.m))) {
           kernels.dot_linear($0, rows + row * roundedBytes, columns.lowerBound, columns.upperBound)

@@ -5,7 +5,7 @@ extension Kernels {
   ///
   /// - Parameter work: multiplications and exponentials for each channel.
   static func channelGrain(work: Int) -> Int {
-    let channels = 8192 / max(work, 1)
+    let channels = 2048 / max(work, 1)
     return max((channels + 63) / 64 * 64, 64)
   }
 
