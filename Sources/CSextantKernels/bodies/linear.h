@@ -60,7 +60,7 @@ INLINE void linear_rows(
           const size_t at = k + (size_t)u * VL;
           if (M > 1 || (u == 0 && (uintptr_t)(row[0] + at * size) % LINEAR_PAGE < U * VL * size))
 #pragma clang loop unroll(full)
-            for (int r = 0; r < R; r++) __builtin_prefetch(row[r] + at * size + LINEAR_AHEAD);
+            for (int r = 0; r < R; r++) linear_prefetch(row[r] + at * size, M);
           LINEAR_STEP(at, u, weight_load(row[r], at, type), vf_load(x + m * x_stride + at));
         }
       for (; k + VL <= K; k += VL)

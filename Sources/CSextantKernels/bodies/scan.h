@@ -72,34 +72,48 @@ INLINE void scan_states(const sxk_scan *job, size_t c, const size_t count) {
   if (n < job->n) scan_block(job, c, count, n, job->n - n);
 }
 
-// Few steps, as in decoding: lanes are the elements of one channel's state, which lie side by side.
-INLINE void scan_channel(const sxk_scan *job, size_t c) {
+// Few steps, as in decoding: lanes are the elements of one channel's state, which lie side by side;
+// the sums over them are taken for VL channels at once.
+INLINE void scan_channels(const sxk_scan *job, size_t c, size_t count) {
   const size_t N = job->n;
-  float *const h_row = job->h + c * N;
-  const float *const a_row = job->a + c * N;
   for (size_t t = 0; t < job->t; t++) {
-    const float delta = job->delta[t * job->delta_stride + c];
-    const float x = job->x[t * job->x_stride + c];
-    const vf input = vf_set(delta * x);
+    const float *delta_row = job->delta + t * job->delta_stride + c;
+    const float *x_row = job->x + t * job->x_stride + c;
+    float *y_row = job->y + t * job->y_stride + c;
     const float *b_row = job->b + t * job->b_stride;
     const float *c_row = job->c + t * job->c_stride;
-    vf y = vf_set(0);
-    size_t n = 0;
-    for (; n + VL <= N; n += VL) {
-      const vf a = vf_load(a_row + n) * LOG2_E;
-      const vf h = vf_fma(vf_exp2(delta * a), vf_load(h_row + n), input * vf_load(b_row + n));
-      vf_store(h_row + n, h);
-      y = vf_fma(h, vf_load(c_row + n), y);
+    vf totals[VL];
+    for (size_t i = 0; i < count; i++) {
+      float *const h_row = job->h + (c + i) * N;
+      const float *const a_row = job->a + (c + i) * N;
+      const float delta = delta_row[i];
+      const vf input = vf_set(delta * x_row[i]);
+      vf y = vf_set(0);
+      size_t n = 0;
+      for (; n + VL <= N; n += VL) {
+        const vf a = vf_load(a_row + n) * LOG2_E;
+        const vf h = vf_fma(vf_exp2(delta * a), vf_load(h_row + n), input * vf_load(b_row + n));
+        vf_store(h_row + n, h);
+        y = vf_fma(h, vf_load(c_row + n), y);
+      }
+      if (n < N) {
+        const size_t rest = N - n;
+        const vf a = vf_load_part(a_row + n, rest) * LOG2_E;
+        const vf h = vf_fma(
+            vf_exp2(delta * a), vf_load_part(h_row + n, rest),
+            input * vf_load_part(b_row + n, rest));
+        vf_store_part(h_row + n, h, rest);
+        y = vf_fma(h, vf_load_part(c_row + n, rest), y);
+      }
+      totals[i] = y;
     }
-    if (n < N) {
-      const size_t rest = N - n;
-      const vf a = vf_load_part(a_row + n, rest) * LOG2_E;
-      const vf h = vf_fma(
-          vf_exp2(delta * a), vf_load_part(h_row + n, rest), input * vf_load_part(b_row + n, rest));
-      vf_store_part(h_row + n, h, rest);
-      y = vf_fma(h, vf_load_part(c_row + n, rest), y);
-    }
-    job->y[t * job->y_stride + c] = job->d[c] * x + vf_sum(y);
+    for (size_t i = count; i < VL; i++) totals[i] = vf_set(0);
+    const vf sums = vf_sums(totals);
+    if (count == VL)
+      vf_store(y_row, vf_fma(vf_load(job->d + c), vf_load(x_row), sums));
+    else
+      vf_store_part(
+          y_row, vf_fma(vf_load_part(job->d + c, count), vf_load_part(x_row, count), sums), count);
   }
 }
 
@@ -114,7 +128,7 @@ static void selective_scan(const sxk_scan *job, size_t c0, size_t c1) {
     if (c < c1) scan_states(job, c, c1 - c);
     return;
   }
-  for (size_t c = c0; c < c1; c++) scan_channel(job, c);
+  for (size_t c = c0; c < c1; c += VL) scan_channels(job, c, c1 - c < VL ? c1 - c : VL);
   if (job->z == NULL) return;
   for (size_t t = 0; t < job->t; t++)
     silu_mul(job->y + t * job->y_stride + c0, job->z + t * job->z_stride + c0, c1 - c0);
