@@ -28,11 +28,12 @@ let package = Package(
     .target(name: "CHDF5Confinement", dependencies: ["CHDF5"]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CLinux"),
     .systemLibrary(name: "CBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
 
     // MARK: Foundations
     .target(name: "SextantTensor", dependencies: ["CSextantKernels", "CBLAS"]),
-    .target(name: "SextantBytes", dependencies: ["CCrypto"], swiftSettings: guarded),
+    .target(name: "SextantBytes", dependencies: ["CCrypto", "CLinux"], swiftSettings: guarded),
 
     // MARK: Files and text
     .target(

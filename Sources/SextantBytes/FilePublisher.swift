@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Synchronization
 
@@ -12,8 +13,8 @@ private let temporaryFile: Int32 = 0o20_000_000 | O_DIRECTORY
 /// leaves of it, `Leftovers` finds and tells from files that are being written. Publishing is: fsync
 /// of the file, link or rename to the destination, fsync of the folder.
 ///
-/// `@unchecked Sendable`: the descriptor does not change before `publish`, and `write(_:at:)` is all that
-/// other threads than the owner's may call.
+/// `@unchecked Sendable`: the descriptor does not change before `publish`, and `write(_:at:)` and
+/// `writeIfFree` are all that other threads than the owner's may call.
 public final class FilePublisher: @unchecked Sendable {
   /// The path that will appear.
   public let destination: String
@@ -25,6 +26,11 @@ public final class FilePublisher: @unchecked Sendable {
   /// Whether the bytes stand under `partialPath` now.
   private var isNamed = false
   private var position = 0
+  /// Held while bytes are written: a file system lets one thread at a time into a file, and lets the
+  /// others burn their processors until it is their turn. The bytes that the disk was not told of.
+  private let turn = Mutex<Int>(0)
+  /// Bytes after which the disk is set to work, so that publishing does not wait for all of them.
+  private static let flushByteCount = 16 << 20
 
   /// Starts a file.
   ///
@@ -166,6 +172,29 @@ public final class FilePublisher: @unchecked Sendable {
   ///
   /// - Throws: `disk.full`, `file.write`.
   public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FormatError) {
+    nonisolated(unsafe) let bytes = unsafe bytes
+    try turn.withLock { unflushed throws(FormatError) in
+      unsafe try write(bytes, at: offset, &unflushed)
+    }
+  }
+
+  /// As `write(_:at:)`, unless another thread is writing: whoever has other work does that first.
+  ///
+  /// - Returns: whether the bytes were written.
+  /// - Throws: `disk.full`, `file.write`.
+  public func writeIfFree(
+    _ bytes: UnsafeRawBufferPointer, at offset: Int
+  ) throws(FormatError) -> Bool {
+    nonisolated(unsafe) let bytes = unsafe bytes
+    let turned: Void? = try turn.withLockIfAvailable { unflushed throws(FormatError) in
+      unsafe try write(bytes, at: offset, &unflushed)
+    }
+    return turned != nil
+  }
+
+  private func write(
+    _ bytes: UnsafeRawBufferPointer, at offset: Int, _ unflushed: inout Int
+  ) throws(FormatError) {
     var done = 0
     while done < bytes.count {
       let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[done...])
@@ -173,6 +202,12 @@ public final class FilePublisher: @unchecked Sendable {
       if count < 0 && errno == EINTR { continue }
       guard count > 0 else { throw writeFailure(destination, count == 0 ? ENOSPC : errno) }
       done += count
+    }
+    unflushed += bytes.count
+    if unflushed >= Self.flushByteCount {
+      unflushed = 0
+      // A hint: `publish` waits for the disk and sees what fails.
+      _ = sync_file_range(descriptor, 0, 0, UInt32(CLINUX_SYNC_FILE_RANGE_WRITE))
     }
   }
 

@@ -60,7 +60,7 @@ public struct TensorSink: ~Copyable {
   }
 
   /// Writes a piece while other threads digest it: each takes about as long as the other. Where several
-  /// tensors are written at a time, one thread does all of it.
+  /// tensors are written at a time, one thread does all of it, and digests first while another writes.
   private mutating func writeAndDigest(
     _ piece: UnsafeRawBufferPointer, at place: Int, source: UnsafeRawBufferPointer
   ) throws(FormatError) {
@@ -68,6 +68,7 @@ public struct TensorSink: ~Copyable {
     nonisolated(unsafe) let (piece, source) = unsafe (piece, source)
     let file = file
     nonisolated(unsafe) var failure: FormatError?
+    nonisolated(unsafe) var isWritten = false
     let partCount = keepsType ? 2 : 3
     unsafe withUnsafeMutablePointer(to: &hash) { hash in
       unsafe withUnsafeMutablePointer(to: &sourceHash) { sourceHash in
@@ -76,7 +77,7 @@ public struct TensorSink: ~Copyable {
           switch part {
           case 0:
             do throws(FormatError) {
-              unsafe try file.write(piece, at: place)
+              unsafe isWritten = try file.writeIfFree(piece, at: place)
             } catch {
               unsafe failure = error
             }
@@ -87,6 +88,7 @@ public struct TensorSink: ~Copyable {
       }
     }
     if let failure = unsafe failure { throw failure }
+    if unsafe !isWritten { unsafe try file.write(piece, at: place) }
   }
 
   private var keepsType: Bool { tensor.dataType == tensor.sourceDataType }
