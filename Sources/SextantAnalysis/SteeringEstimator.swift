@@ -82,7 +82,7 @@ public struct SteeringEstimator: Sendable {
   ///   - model: the model that was read.
   ///   - data: what was read, as the manifest shall record it.
   /// - Throws: `artifact.empty` where a class or what the method needs was not collected;
-  ///   `artifact.nonfinite`.
+  ///   `artifact.nonfinite`; `artifact.zero` where a vector without direction is to be scaled.
   public func vector(
     from moments: MomentSet, at positions: PositionSelection, model: ModelReference,
     data: JSONObject
@@ -92,7 +92,7 @@ public struct SteeringEstimator: Sendable {
     var statistics = JSONObject()
     for site in moments.sites {
       let sample = try SteeringSample(moments, site)
-      let direction = try scaled(direction(sample), sample)
+      let direction = try scaled(direction(sample), sample, site.site.name)
       let values = direction.map(Float.init)
       guard values.allSatisfy(\.isFinite) else {
         throw FormatError(
@@ -156,9 +156,16 @@ public struct SteeringEstimator: Sendable {
     return LinearAlgebra.product(inverse, difference, rows: n, inner: n, columns: 1)
   }
 
-  private func scaled(_ direction: [Double], _ sample: SteeringSample) -> [Double] {
+  private func scaled(
+    _ direction: [Double], _ sample: SteeringSample, _ site: String
+  ) throws(FormatError) -> [Double] {
+    guard scale != .none else { return direction }
     let norm = direction.norm
-    guard scale != .none, norm > 0 else { return direction }
+    guard norm != 0 else {
+      throw FormatError(
+        .artifactZero, at: .tensor(site), found: "classes that do not differ along any direction",
+        expected: "a vector that can be scaled")
+    }
     let wanted = scale == .unit ? 1 : sample.difference.norm
     return direction.map { $0 * (wanted / norm) }
   }

@@ -105,7 +105,7 @@ extension Manifest {
     try checkFormat(root)
     var sites: [SiteReference] = []
     for node in try root.member("sites").elements() { sites.append(try SiteReference(node)) }
-    let tool = try root.member("tool")
+    let tool = try root.origin("tool")
     try tool.allowOnly(["name", "version"])
     var details = JSONObject()
     for (key, node) in try root.members() where !commonKeys.contains(key) {
@@ -116,7 +116,7 @@ extension Manifest {
       kindVersion: try root.member("kind_version").integer(),
       model: try ModelReference(root.member("model")), sites: sites,
       tool: Tool(
-        name: try tool.member("name").string(), version: try tool.member("version").string()),
+        name: try tool.origin("name").words(), version: try tool.origin("version").words()),
       details: details)
     var digests: Digests = []
     for (name, node) in try root.member("tensors").members() {
@@ -182,5 +182,34 @@ extension Manifest {
   ) -> FormatError {
     FormatError(
       code, file: node.file, at: .pointer(node.pointer), found: found, expected: expected)
+  }
+}
+
+// MARK: - Provenance
+
+extension JSONNode {
+  /// A member that says where an artifact comes from.
+  ///
+  /// - Throws: `artifact.provenance` where it is absent or null.
+  func origin(_ key: String) throws(FormatError) -> JSONNode {
+    guard let node = try optionalMember(key) else {
+      throw FormatError(
+        .artifactProvenance, file: file, at: .pointer(pointer), found: "no member \"\(key)\"",
+        expected: "a member \"\(key)\"")
+    }
+    return node
+  }
+
+  /// A string that is not empty.
+  ///
+  /// - Throws: `artifact.schema` for what is no string, `artifact.provenance` for an empty one.
+  fileprivate func words() throws(FormatError) -> String {
+    let text = try string()
+    guard !text.isEmpty else {
+      throw FormatError(
+        .artifactProvenance, file: file, at: .pointer(pointer), found: "nothing",
+        expected: "a name or version")
+    }
+    return text
   }
 }

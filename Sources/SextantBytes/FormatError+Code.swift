@@ -201,12 +201,16 @@ extension FormatError {
     case artifactWidth = "artifact.width"
     case artifactSite = "artifact.site"
     case artifactNonfinite = "artifact.nonfinite"
+    case artifactZero = "artifact.zero"
     case artifactScale = "artifact.scale"
     case artifactTensorMissing = "artifact.tensor-missing"
     case artifactTensorExtra = "artifact.tensor-extra"
     case artifactDigest = "artifact.digest"
     case artifactEmpty = "artifact.empty"
+    case artifactProvenance = "artifact.provenance"
+    case artifactConflict = "artifact.conflict"
     case artifactTokenizerDigest = "artifact.tokenizer-digest"
+    case artifactClasses = "artifact.classes"
     case artifactRetrain = "artifact.retrain"
 
     // MARK: Export

@@ -72,6 +72,11 @@ public final class EraserTap: Tap {
     self.prompt = prompt
   }
 
+  /// The sites at which it erases, and where.
+  var exclusiveSites: (sites: Set<Site>, positions: PositionSelection) {
+    (Set(erasers.keys), positions)
+  }
+
   /// Whether the concept is erased at the site.
   public func wants(_ site: Site) -> Bool { erasers[site] != nil }
 

@@ -88,8 +88,13 @@ public struct Generator {
     try checkPositions(range, options)
     let taps = try SteeringTaps(
       applied, on: prompt, from: state, model: model, tokenizer: tokenizer.digest)
+    var claims = ExclusiveSites("an eraser")
     let erasing = try erasers.map { item throws(FormatError) in
-      try EraserTap(item, model: model.description, tokenizer: tokenizer.digest, prompt: range)
+      let tap = try EraserTap(
+        item, model: model.description, tokenizer: tokenizer.digest, prompt: range)
+      let (sites, positions) = tap.exclusiveSites
+      try claims.claim(sites, at: positions, prompt: range, by: item.eraser.file)
+      return tap
     }
     let chain: [any Tap] = taps.gates + taps.taps + erasing + observers
     let tap: (any Tap)? = chain.isEmpty ? nil : TapChain(chain)

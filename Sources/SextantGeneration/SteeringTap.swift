@@ -31,7 +31,8 @@ public final class SteeringTap: Tap {
   ///   - prompt: the positions of the prompt in its sequence.
   /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width`,
   ///   `artifact.site`, `artifact.scale`, `artifact.schema` for an operation that needs targets where
-  ///   there are none, `artifact.empty` when no site is left.
+  ///   there are none, `artifact.empty` when no site is left, `artifact.zero` when every vector has
+  ///   norm 0 and what is asked for needs a direction.
   public init(
     _ vector: SteeringVector, _ options: SteeringOptions, model: ModelDescription,
     tokenizer: Digest?, prompt: Range<Int>
@@ -85,6 +86,21 @@ public final class SteeringTap: Tap {
         .artifactEmpty, file: vector.file, found: "no vector for the layers asked for",
         expected: "at least one", remedy: "`sextant inspect` lists the vector's sites.")
     }
+    // A vector of norm 0 among others changes nothing; that none has a direction is a mistake.
+    let needsDirection = unit == .share || (operation != .add && operation != .addPreservingNorm)
+    guard !needsDirection || strength == 0 || !edits.isEmpty else {
+      throw FormatError(
+        .artifactZero, file: vector.file, found: "norm 0 at every site",
+        expected: "a direction, which \(unit == .share ? "a share" : operation.rawValue) needs",
+        remedy: "Train the vector again, at sites where the two classes differ.")
+    }
+  }
+
+  /// The sites at which it sets a value rather than adding to it, by the positions of each.
+  var exclusiveSites: [(sites: Set<Site>, positions: PositionSelection)] {
+    guard operation == .affine else { return [] }
+    let states = sites.filter(\.isState)
+    return [(states, statePositions), (sites.subtracting(states), positions)]
   }
 
   /// The model's site that an artifact refers to.

@@ -20,7 +20,8 @@ public struct SteeringTaps {
   /// - Parameters:
   ///   - prompt: the tokens of the prompt.
   ///   - state: what the prompt continues.
-  /// - Throws: `artifact.*`, `usage.nothing-steered`.
+  /// - Throws: `artifact.*`, such as `artifact.conflict` for two affine vectors at one site;
+  ///   `usage.nothing-steered`.
   public init(
     _ applied: [AppliedVector], on prompt: [Int], from state: State, model: any LanguageModel,
     tokenizer: Digest?
@@ -29,6 +30,7 @@ public struct SteeringTaps {
     var taps: [SteeringTap] = []
     var owners: [(tap: Int, sites: Set<Site>, strength: Float)] = []
     var gates: [ProbeTap] = []
+    var claims = ExclusiveSites("an affine vector")
     for var item in applied {
       guard item.gate == nil || item.options.unit != .nats else {
         throw FormatError(
@@ -49,6 +51,9 @@ public struct SteeringTaps {
           allowsModelMismatch: item.options.allowsModelMismatch)
         gates.append(probe)
         tap.gate = SteeringGate(probe, gate.condition)
+      }
+      for (sites, positions) in tap.exclusiveSites {
+        try claims.claim(sites, at: positions, prompt: range, by: item.vector.file)
       }
       let sites = tap.sites
       if taps.last?.absorb(tap) != true { taps.append(tap) }

@@ -35,7 +35,7 @@ import Testing
     .hdf5KerasCount,
     // What no build lacks, and what using an artifact refuses.
     .storeArchitecture, .artifactModelDigest, .artifactWidth, .artifactScale,
-    .artifactTokenizerDigest, .artifactRetrain,
+    .artifactTokenizerDigest, .artifactRetrain, .artifactZero, .artifactConflict,
     // A string above 64 KiB, a header that is no object.
     .jsonTooLong, .jsonNotObject,
   ]

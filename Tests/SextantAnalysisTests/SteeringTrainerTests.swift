@@ -172,6 +172,23 @@ import Testing
     }
   }
 
+  @Test func whatHasNoDirectionIsNotScaled() throws {
+    // Both end in the same token, and are read there.
+    let pairs = try ContrastPairs(
+      reading: .texts(
+        positive: folder.write("I am happy\n", to: "p.txt"),
+        negative: folder.write("You are happy\n", to: "n.txt")), template: nil)
+    let sites = try model.description.sites(named: ["embedding"])
+    for scale in [SteeringScale.unit, .mean] {
+      let trainer = try SteeringTrainer(
+        model, tokenizer, estimator: SteeringEstimator(scale: scale), sites: sites)
+      let refusal = expectRefusal(.artifactZero) { try trainer.train(pairs) }
+      #expect(refusal?.place == .tensor("embedding"))
+    }
+    let plain = try SteeringTrainer(model, tokenizer, sites: sites)
+    #expect(try plain.train(pairs).vector.vectors[0].value.values.allSatisfy { $0 == 0 })
+  }
+
   @Test func textFilesAndPersonasAreTrainedAgain() throws {
     let positive = folder.write("I am happy\nWhat joy\n", to: "p.txt")
     let negative = folder.write("I am sad\nWhat pain\n", to: "n.txt")

@@ -189,6 +189,17 @@ import Testing
       .generate(prompt, options(4))
     let plain = try Generator(model, tokenizer).generate(prompt, options(4))
     #expect(none.state == plain.state)
+    // What one eraser left is not what the other was computed for.
+    expectRefusal(.artifactConflict) {
+      try Generator(model, tokenizer, erasing: [AppliedEraser(eraser), AppliedEraser(eraser)])
+        .generate(prompt, options(4))
+    }
+    let apart = ["prompt", "generated"].map {
+      AppliedEraser(eraser, positions: PositionSelection($0))
+    }
+    #expect(
+      try Generator(model, tokenizer, erasing: apart).generate(prompt, options(4)).tokens.count == 4
+    )
   }
 
   @Test(arguments: ["blocks.3.output", "blocks.2.state.conv"])

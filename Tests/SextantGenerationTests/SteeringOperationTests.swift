@@ -102,6 +102,8 @@ import Testing
 
 /// Vectors in a run: strengths in other units, positions by token, several at once.
 @Suite struct SteeringRunTests {
+  typealias Operation = SteeringVector.Operation
+
   let converted: ConvertedModel
   let model: any LanguageModel
   private let prompt = [5, 6, 7, 8, 9, 6]
@@ -202,6 +204,63 @@ import Testing
       let found = try last(plain.logits).divergence(of: last(steered.logits))
       #expect(abs(found - Double(abs(nats))) <= 0.01 * Double(abs(nats)), "\(words)")
       #expect((steered.summaries[0].strength < 0) == (nats < 0))
+    }
+  }
+
+  @Test(arguments: [
+    (Operation.add, StrengthUnit.raw, false), (.addPreservingNorm, .raw, false),
+    (.add, .share, true), (.addPreservingNorm, .share, true), (.project, .raw, true),
+    (.affine, .raw, true), (.clamp, .raw, true),
+  ])
+  func whatNeedsADirectionRefusesVectorsWithoutOne(
+    operation: Operation, unit: StrengthUnit, isRefused: Bool
+  ) throws {
+    let vector = try SteeringVector.random(
+      model.description, ["blocks.0.output", "blocks.1.output"])
+    var vectors = vector.vectors.map { ($0.site, Tensor(zeros: $0.value.shape)) }
+    let zero = vector.replacing(vectors: vectors)
+    let options = SteeringOptions(strength: 0.5, unit: unit, operation: operation)
+    if isRefused {
+      expectRefusal(.artifactZero) { try logits([.init(zero, options)]) }
+    } else {
+      #expect(try logits([.init(zero, options)]).logits == logits([]).logits)
+    }
+    var none = options
+    none.strength = 0
+    #expect(try logits([.init(zero, none)]).logits == logits([]).logits)
+    // One vector with a direction is enough.
+    vectors[1].1 = vector.vectors[1].value
+    let summary = try logits([.init(vector.replacing(vectors: vectors), options)]).summaries[0]
+    #expect(summary.siteNames == ["blocks.1.output"])
+  }
+
+  @Test(arguments: [
+    ("all", "all", true), ("last", "prompt", true), ("generated", "5", false),
+    ("generated-3", "every-2", true), ("prompt", "generated", false), ("last", "token=3", true),
+    ("0,2", "1,3", false), ("every-7", "every-11", true),
+  ])
+  func twoVectorsCannotSetOneValue(first: String, second: String, isRefused: Bool) throws {
+    let site = "blocks.1.output"
+    let vectors = try [first, second].enumerated().map { index, text in
+      try SteeringVector.random(
+        model.description, [site], operation: .affine,
+        positions: #require(PositionSelection(text)), seed: UInt64(index))
+    }
+    let both = vectors.map { AppliedVector($0) }
+    if isRefused {
+      let refusal = expectRefusal(.artifactConflict) { try logits(both) }
+      #expect(refusal?.place == .tensor(site))
+    } else {
+      _ = try logits(both)
+    }
+    // At other sites, of strength 0, and of operations that do not set a value.
+    let elsewhere = try SteeringVector.random(
+      model.description, ["blocks.0.output", "blocks.1.state.ssm"], operation: .affine,
+      positions: .init([.all]))
+    _ = try logits([both[0], .init(elsewhere)])
+    _ = try logits([both[0], .init(vectors[1], .init(strength: 0))])
+    for operation in [Operation.add, .addPreservingNorm, .project, .clamp] {
+      _ = try logits([both[0], .init(vectors[1], .init(operation: operation))])
     }
   }
 

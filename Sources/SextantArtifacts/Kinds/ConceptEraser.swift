@@ -61,7 +61,7 @@ public struct ConceptEraser: ArtifactKind, Sendable {
     training = Probe.Training(
       label: try node.member("label").string(),
       positions: try PositionSelection(method.member("positions")), pooling: pooling,
-      data: try node.member("data").object(), seed: try node.optionalMember("seed")?.integer() ?? 0)
+      data: try node.origin("data").object(), seed: try node.optionalMember("seed")?.integer() ?? 0)
     statistics = try node.optionalMember("statistics")?.object() ?? JSONObject()
     model = artifact.manifest.model
     file = artifact.file

@@ -81,7 +81,7 @@ public struct Lens: ArtifactKind, Sendable {
     let method = try node.member("method")
     training = Training(
       method: try method.member("name").string(), options: try method.member("options").object(),
-      data: try node.member("data").object(), seed: try node.optionalMember("seed")?.integer())
+      data: try node.origin("data").object(), seed: try node.optionalMember("seed")?.integer())
     statistics = try node.optionalMember("statistics")?.object() ?? JSONObject()
     model = artifact.manifest.model
     file = artifact.file

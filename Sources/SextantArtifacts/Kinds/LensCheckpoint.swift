@@ -54,7 +54,7 @@ public struct LensCheckpoint: ArtifactKind, Sendable {
     let node = artifact.manifest.detailsNode(file: artifact.file)
     step = try node.member("step").integer(in: 0...(1 << 40))
     options = try node.member("options").object()
-    data = try node.member("data").object()
+    data = try node.origin("data").object()
     var memories: [String] = []
     for element in try node.member("memories").elements() {
       let name = try element.string()

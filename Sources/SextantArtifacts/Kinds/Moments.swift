@@ -20,7 +20,7 @@ public struct Moments: ArtifactKind, Sendable {
   public static func check(_ artifact: Artifact) throws(FormatError) {
     try expect(artifact)
     let classes = try classes(of: artifact)
-    _ = try artifact.manifest.detailsNode(file: artifact.file).member("data").object()
+    _ = try artifact.manifest.detailsNode(file: artifact.file).origin("data").object()
     _ = try positions(of: artifact)
     // Before a list of sites times classes is made, which no file bounds.
     guard classes.count <= artifact.tensors.count / (2 * max(artifact.manifest.sites.count, 1))
@@ -82,7 +82,7 @@ public struct Moments: ArtifactKind, Sendable {
 
   /// The names of the classes.
   ///
-  /// - Throws: `artifact.schema`, `artifact.empty`.
+  /// - Throws: `artifact.schema`, `artifact.classes`, `artifact.empty`.
   public static func classes(of artifact: Artifact) throws(FormatError) -> [String] {
     let node = try artifact.manifest.detailsNode(file: artifact.file).member("classes")
     var classes: [String] = []
@@ -92,7 +92,11 @@ public struct Moments: ArtifactKind, Sendable {
       // A dot would make two splits of a tensor's name possible.
       guard !name.isEmpty, !name.utf8.contains(UInt8(ascii: ".")),
         seen.insert(ExactString(name)).inserted
-      else { throw element.refusal(expected: "different names without dots") }
+      else {
+        throw FormatError(
+          .artifactClasses, file: artifact.file, at: .pointer(element.pointer), found: name,
+          expected: "different names without dots")
+      }
       classes.append(name)
     }
     guard !classes.isEmpty else {

@@ -87,7 +87,7 @@ public struct Probe: ArtifactKind, Sendable {
     training = Training(
       label: try node.member("label").string(),
       positions: try PositionSelection(node.member("positions")), pooling: known,
-      data: try node.member("data").object(), seed: try node.member("seed").integer())
+      data: try node.origin("data").object(), seed: try node.member("seed").integer())
     statistics = try node.optionalMember("statistics")?.object() ?? JSONObject()
     model = artifact.manifest.model
     sites = artifact.manifest.sites

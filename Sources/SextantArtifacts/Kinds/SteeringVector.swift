@@ -128,7 +128,7 @@ public struct SteeringVector: ArtifactKind, Sendable {
     training = Training(
       method: try method.member("name").string(),
       positions: try PositionSelection(method.member("positions")),
-      data: try node.member("data").object(), seed: try node.optionalMember("seed")?.integer(),
+      data: try node.origin("data").object(), seed: try node.optionalMember("seed")?.integer(),
       parameters: try method.optionalMember("parameters")?.object() ?? JSONObject())
     targets = try Self.targets(node, operation, artifact.manifest.sites)
     statistics = try node.optionalMember("statistics")?.object() ?? JSONObject()
