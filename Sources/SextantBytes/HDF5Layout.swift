@@ -15,4 +15,29 @@ public enum HDF5Layout: String, Sendable {
     return !last.isEmpty
       && last.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
   }
+
+  /// The name of the tensor that Keras 2 calls `weight`: `layer/h_._0/kernel:0` is
+  /// `layer.h.0.kernel`.
+  ///
+  /// TensorFlow numbers a variable's outputs, and transformers mark places in a list by `_._`.
+  public static func tensorName(ofWeight weight: String) -> String {
+    var bytes = Array(weight.utf8)
+    if let colon = bytes.lastIndex(of: UInt8(ascii: ":")), colon + 1 < bytes.count,
+      bytes[(colon + 1)...].allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })
+    {
+      bytes.removeSubrange(colon...)
+    }
+    var name: [UInt8] = []
+    var rest = bytes[...]
+    while let byte = rest.first {
+      if rest.starts(with: "_._".utf8) {
+        name.append(UInt8(ascii: "."))
+        rest = rest.dropFirst(3)
+      } else {
+        name.append(byte == UInt8(ascii: "/") ? UInt8(ascii: ".") : byte)
+        rest = rest.dropFirst()
+      }
+    }
+    return String(decoding: name, as: UTF8.self)
+  }
 }

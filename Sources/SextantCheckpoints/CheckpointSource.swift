@@ -121,7 +121,8 @@ public struct CheckpointSource: Sendable {
       {
         $0 == "model.safetensors" || $0 == "model.safetensors.index.json"
           || ShardedCheckpoint.isOfKeras($0) || $0.hasSuffix(".keras")
-          || FileKind(promisedBy: $0) == .hdf5 && !isKerasShard($0, among: names)
+          || $0.hasSuffix(".h5.index.json")
+          || FileKind(promisedBy: $0) == .hdf5 && !isShard($0, among: names)
       },
       { $0.hasSuffix(".safetensors.index.json") },
       { $0.hasSuffix(".safetensors") },
@@ -139,9 +140,16 @@ public struct CheckpointSource: Sendable {
     return candidate
   }
 
-  /// Whether a file is one of those that an index of Keras beside it binds together:
-  /// `model_00000.weights.h5` of `model.weights.json`.
-  private static func isKerasShard(_ name: String, among names: [String]) -> Bool {
+  /// Whether a file is one of those that an index beside it binds together: of Keras,
+  /// `model_00000.weights.h5` of `model.weights.json`, or of transformers,
+  /// `tf_model-00001-of-00002.h5` of `tf_model.h5.index.json`.
+  private static func isShard(_ name: String, among names: [String]) -> Bool {
+    let parts = name.split(separator: "-")
+    if name.hasSuffix(".h5"), parts.count > 3, parts[parts.count - 2] == "of",
+      names.contains("\(parts.dropLast(3).joined(separator: "-")).h5.index.json")
+    {
+      return true
+    }
     let suffix = ".weights.h5"
     guard name.hasSuffix(suffix) else { return false }
     let stem = name.dropLast(suffix.count)

@@ -108,6 +108,11 @@ enum KerasLists {
     if groups.contains(ExactString("\(root)/\(top)")), !layers.contains(top) { layers.append(top) }
     for layer in layers {
       let group = "\(root)/\(layer)"
+      // The shards of transformers list weights in place of layers.
+      if paths.contains(ExactString(group)) {
+        try add(layer, at: group, to: &names)
+        continue
+      }
       guard groups.contains(ExactString(group)) else {
         throw FormatError(
           .hdf5KerasNames, at: .tensor(group), found: "no such group",
@@ -120,36 +125,21 @@ enum KerasLists {
             .hdf5KerasNames, at: .tensor(path), found: "no such dataset",
             expected: "a dataset for each of weight_names")
         }
-        guard names.updateValue(tensorName(weight), forKey: ExactString(path)) == nil else {
-          throw FormatError(
-            .hdf5KerasNames, at: .tensor(path), found: "a weight that is named twice",
-            expected: "each once")
-        }
+        try add(weight, at: path, to: &names)
       }
     }
     return names
   }
 
-  /// `layer/h_._0/kernel:0` is `layer.h.0.kernel`: TensorFlow numbers a variable's outputs, and
-  /// transformers mark places in a list by `_._`.
-  private static func tensorName(_ weight: String) -> String {
-    var bytes = Array(weight.utf8)
-    if let colon = bytes.lastIndex(of: UInt8(ascii: ":")), colon + 1 < bytes.count,
-      bytes[(colon + 1)...].allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })
-    {
-      bytes.removeSubrange(colon...)
+  /// Names the dataset at `path` after its weight.
+  private static func add(
+    _ weight: String, at path: String, to names: inout [ExactString: String]
+  ) throws(FormatError) {
+    let name = HDF5Layout.tensorName(ofWeight: weight)
+    guard names.updateValue(name, forKey: ExactString(path)) == nil else {
+      throw FormatError(
+        .hdf5KerasNames, at: .tensor(path), found: "a weight that is named twice",
+        expected: "each once")
     }
-    var name: [UInt8] = []
-    var rest = bytes[...]
-    while let byte = rest.first {
-      if rest.starts(with: "_._".utf8) {
-        name.append(UInt8(ascii: "."))
-        rest = rest.dropFirst(3)
-      } else {
-        name.append(byte == UInt8(ascii: "/") ? UInt8(ascii: ".") : byte)
-        rest = rest.dropFirst()
-      }
-    }
-    return String(decoding: name, as: UTF8.self)
   }
 }

@@ -29,6 +29,8 @@ import Testing
     ("keras/mamba/plain.h5", "mamba-tiny/huggingface", "hdf5, keras-2"),
     ("keras/mamba/whole-model.h5", "mamba-tiny/huggingface", "hdf5, keras-2"),
     ("keras/mamba/packed.h5", "mamba-tiny/huggingface", "hdf5, keras-2"),
+    ("keras/mamba/tf-sharded", "mamba-tiny/huggingface", "hdf5, keras-2"),
+    ("keras/mamba/tf-sharded/tf_model.h5.index.json", "keras/mamba/plain.h5", "hdf5, keras-2"),
     ("keras/mamba/model.npz", "mamba-tiny/huggingface", "npz"),
     ("keras/mamba/packed.npz", "mamba-tiny/huggingface", "npz"),
     ("keras/mamba/odd-orders.npz", "mamba-tiny/huggingface", "npz"),

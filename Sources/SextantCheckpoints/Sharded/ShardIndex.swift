@@ -26,11 +26,21 @@ struct ShardIndex {
     case tensor
     /// The variables of a group of Keras 3, such as `/layers/dense/vars`.
     case kerasLayer
+    /// A weight of TensorFlow, such as `tf_model/h_._0/kernel:0`: a dataset of that name, or of the name
+    /// without the model's, which transformers leave out.
+    case tensorFlowWeight
+
+    /// What the entries of an index at this path stand for.
+    init(ofIndexAt path: String) {
+      self =
+        ShardedCheckpoint.isOfKeras(path)
+        ? .kerasLayer : path.hasSuffix(".h5.index.json") ? .tensorFlowWeight : .tensor
+    }
 
     /// The entry that a tensor belongs to.
     func entry(of tensor: String) -> String {
       switch self {
-      case .tensor: tensor
+      case .tensor, .tensorFlowWeight: tensor
       case .kerasLayer: KerasVariables.split(tensor)?.layer ?? tensor
       }
     }
@@ -52,7 +62,7 @@ struct ShardIndex {
       for node in nodes {
         let shard = try node.string()
         try Self.checkPlainName(shard, at: node)
-        weightMap.append((entryKind == .tensor ? key : Self.layer(key), shard))
+        weightMap.append((entryKind == .kerasLayer ? Self.layer(key) : key, shard))
         shards.insert(ExactString(shard))
       }
     }
@@ -115,6 +125,15 @@ struct ShardIndex {
   }
 
   private func openShard(_ file: InputFile) throws(FormatError) -> any Checkpoint {
+    if entryKind == .tensorFlowWeight {
+      let shard = try HDF5Checkpoint(file, isShard: true)
+      guard shard.layout == .keras2 else {
+        throw FormatError(
+          .hdf5DialectUnknown, file: file.path, found: "the layout \(shard.layout.rawValue)",
+          expected: "weights that layer_names lists, as transformers write shards")
+      }
+      return shard
+    }
     if entryKind == .kerasLayer {
       let shard = try HDF5Checkpoint(file, isShard: true)
       guard shard.layout == .keras3 else {
@@ -154,6 +173,7 @@ struct ShardIndex {
     var missing: [String] = []
     for (entry, shard) in weightMap {
       guard let place = places[ExactString(shard)] else { continue }
+      let entry = name(of: entry) { contents.shardOfTensor[ExactString($0)] == place }
       named[ExactString(entry), default: []].insert(place)
       if shardsOfEntry[ExactString(entry)]?.contains(place) != true { missing.append(entry) }
     }
@@ -177,6 +197,17 @@ struct ShardIndex {
     }
     contents.tensors.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
     return contents
+  }
+
+  /// The name in its shard of what the index calls `entry`.
+  private func name(of entry: String, isInShard: (String) -> Bool) -> String {
+    guard entryKind == .tensorFlowWeight else { return entry }
+    let full = HDF5Layout.tensorName(ofWeight: entry)
+    guard !isInShard(full), let slash = entry.utf8.firstIndex(of: UInt8(ascii: "/")) else {
+      return full
+    }
+    let short = HDF5Layout.tensorName(ofWeight: String(entry[entry.utf8.index(after: slash)...]))
+    return isInShard(short) ? short : full
   }
 
   private func refuse(

@@ -2,7 +2,7 @@ import SextantBytes
 import SextantTensor
 
 /// A checkpoint in several files, bound together by an index: safetensors or PyTorch
-/// (`*.index.json`), or HDF5 of Keras 3 (`*.weights.json`).
+/// (`*.index.json`), or HDF5 of TensorFlow (`*.h5.index.json`) or Keras 3 (`*.weights.json`).
 ///
 /// Index and shards must agree exactly: each tensor stands in the one shard that the index names,
 /// and no shard holds another. Shards lie beside the index; links may lead to files in the folder,
@@ -34,7 +34,7 @@ public final class ShardedCheckpoint: Checkpoint {
     let file = try InputFile(path)
     try FileKind(of: file).expect(.json, in: file)
     let index = try ShardIndex(
-      of: file, entries: Self.isOfKeras(path) ? .kerasLayer : .tensor)
+      of: file, entries: ShardIndex.EntryKind(ofIndexAt: path))
     let folder = Folder(of: path)
     try folder.checkDownloadsComplete()
     let shards = try index.openShards(in: folder)
