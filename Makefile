@@ -23,6 +23,7 @@ build: dependencies
 	swift build -c release --product sextant-hdf5
 
 test: dependencies
+	.ci/neon
 	swift test $(DEBUG_FLAGS) --disable-xctest
 
 lint:
