@@ -251,6 +251,23 @@ import Testing
     let found = try file.bytes(of: matrix)
     #expect(expected?.withUnsafeBytes { Array($0) } == found)
     #expect(file.values["general.file_type"] == .integer(7))
+
+    // Scales and weights are the same bytes there, and again in a model that is made of them.
+    let written = try InputFile(folder.path("m.gguf")).readAll(limit: 1 << 30)
+    conversion.replacing = true
+    let again = try convert(folder.path("m.gguf"), as: "again.sxt", conversion)
+    var blocks = 0
+    for entry in store.tensors where entry.dataType == .q8 {
+      let own = try store.tensor(entry.name).withUnsafeBytes { Array($0) }
+      // Tensors stand at multiples of 32 there.
+      let isThere = stride(from: 0, through: written.count - own.count, by: 32).contains {
+        written[$0] == own[0] && written[$0..<$0 + own.count].elementsEqual(own)
+      }
+      #expect(isThere, "\(entry.name)")
+      #expect(try again.tensor(entry.name).withUnsafeBytes { Array($0) } == own, "\(entry.name)")
+      blocks += own.count / 34
+    }
+    #expect(blocks > 1000 && again.variant == "q8")
   }
 
   @Test(arguments: [

@@ -38,6 +38,29 @@ extension sxk_q8_block {
 }
 
 @Suite struct Q8Tests {
+  /// Every block that llama.cpp writes as Q8_0 has a weight of 127 or -127, whatever f16 its scale is:
+  /// its numbers become the same block again, byte for byte.
+  @Test(arguments: KernelLevel.available)
+  func blocksWithAWeightOf127ComeBackByteForByte(level: KernelLevel) {
+    var random = SplitMix64(seed: 8)
+    let scales = UInt16(1)..<0x7C00  // subnormal ones, too
+    let blocks = scales.map { scale in
+      var block = sxk_q8_block()
+      block.scale = scale
+      withUnsafeMutableBytes(of: &block.weights) { weights in
+        for index in weights.indices {
+          weights[index] = UInt8(bitPattern: Int8(Int(random.next() % 255) - 127))
+        }
+        let sign = Int8(random.next() % 2 == 0 ? 127 : -127)
+        weights[Int(random.next() % 32)] = UInt8(bitPattern: sign)
+      }
+      return block
+    }
+    let back = level.quantised(level.widened(blocks))
+    #expect(back.map(\.scale) == Array(scales))
+    #expect(back.map(\.bytes) == blocks.map(\.bytes))
+  }
+
   /// Blocks of all magnitudes that f32 weights may have, and the edges of f16.
   static let samples: [Float] = {
     var random = SplitMix64(seed: 21)
