@@ -19,18 +19,23 @@ public final class ReflectionTap: Tap {
   /// Reflects at one position of the sequences that are selected.
   ///
   /// - Throws: `artifact.site`, `artifact.width` where the model has no such site; `usage.option` for
-  ///   a probe that reads pairs, erases, or has no direction.
+  ///   a probe that reads pairs or erases; `artifact.zero` for one without direction.
   public init(
     _ entry: ProbeEntry, at position: Int, of model: ModelDescription, control: [Double]? = nil,
     file: String? = nil, where isSelected: @escaping (_ sequence: Int) -> Bool = { _ in true }
   ) throws(FormatError) {
     site = try SteeringTap.site(entry.site, of: model, file: file)
-    guard entry.input == .single, entry.eraser == nil, entry.scale != 0,
-      entry.direction.contains(where: { $0 != 0 })
-    else {
+    guard entry.input == .single, entry.eraser == nil else {
       throw FormatError(
         .usageOption, file: file, at: .option("--probe"), found: entry.name,
-        expected: "a probe that reads one activation, with a direction")
+        expected: "a probe that reads one activation, and erases nothing")
+    }
+    let square = entry.direction.reduce(0) { $0 + $1 * $1 }
+    guard entry.scale != 0, square > 0, square.isFinite else {
+      throw FormatError(
+        .artifactZero, file: file, at: .tensor("\(entry.name).direction"),
+        found: "|direction|² = \(square), scale \(entry.scale)",
+        expected: "a direction that a score can be moved along")
     }
     self.entry = entry
     self.position = position

@@ -230,6 +230,26 @@ import Testing
     #expect(scores.count == 2)
     #expect(abs(scores[0] + scores[1]) < 1e-3 * max(1, abs(scores[0])))
   }
+
+  @Test(arguments: [
+    (0.0, 1.0, ProbeEntry.Input.single, FormatError.Code.artifactZero),
+    (1e-200, 1, .single, .artifactZero), (1e200, 1, .single, .artifactZero),
+    (1, 0, .single, .artifactZero), (1, 1, .difference, .usageOption),
+  ])
+  func nothingIsReflectedWithoutADirection(
+    element: Double, scale: Double, input: ProbeEntry.Input, code: FormatError.Code
+  ) throws {
+    let site = try model.description.sites(named: ["blocks.3.output"])[0].reference
+    let entry = ProbeEntry(
+      site: site, method: "lr", input: input,
+      direction: [Double](repeating: element, count: 192), scale: scale)
+    let refusal = expectRefusal(code) {
+      try ReflectionTap(entry, at: 0, of: model.description)
+    }
+    if code == .artifactZero {
+      #expect(refusal?.place == .tensor("blocks.3.output.lr.direction"))
+    }
+  }
 }
 
 /// Keeps the value of every token at some sites; states after the token.
