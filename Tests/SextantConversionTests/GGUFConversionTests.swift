@@ -82,6 +82,7 @@ import Testing
     let values = [
       RawGGUF.entry("general.architecture", "llama"),
       RawGGUF.entry("llama.block_count", UInt32(try number("n_layer"))),
+      RawGGUF.entry("llama.context_length", UInt32(try number("context_length"))),
       RawGGUF.entry("llama.embedding_length", UInt32(try number("d_model"))),
       RawGGUF.entry("llama.feed_forward_length", UInt32(try number("d_ff"))),
       RawGGUF.entry("llama.attention.head_count", UInt32(try number("n_head"))),
@@ -243,7 +244,7 @@ import Testing
       #expect(expectRefusal(code) { try Conversion(path, options: options) }?.file == path)
     }
     try refusal(.tokenizerUnsupported, tokenizerValues(pre: "deepseek-llm"))
-    try refusal(.tokenizerUnsupported, [RawGGUF.entry("tokenizer.ggml.model", "llama")])
+    try refusal(.tokenizerUnsupported, [RawGGUF.entry("tokenizer.ggml.model", "bert")])
     try refusal(
       .tokenizerInvalid,
       tokenizerValues {

@@ -38,6 +38,7 @@ public enum GPTNeoX: Architecture {
     var vocabularySize = 0  // V
     var innerWidth = 0  // F
     var headCount = 0  // H
+    var contextLength = 0
     var normEpsilon = 0.0
     var rotary = RotaryEmbedding()
     var activation = Activation.gelu
@@ -50,6 +51,9 @@ public enum GPTNeoX: Architecture {
     static let sizes = 1...(1 << 24)
     static let layers = 1...1000
     static let heads = 1...(1 << 16)
+    static let lengths = 1...Int(Int32.max)
+    /// transformers' default, and what stores without a length were made with.
+    static let usualLength = 2048
 
     /// The published names of activations.
     static let activations: [String: Activation] = [
@@ -62,6 +66,7 @@ public enum GPTNeoX: Architecture {
         .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
         .integer("vocab_size", \.vocabularySize, in: sizes),
         .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
+        .integer("context_length", \.contextLength, in: lengths) { _ in usualLength },
         .number("norm_eps", \.normEpsilon),
         .custom { node, c throws(FormatError) in
           let activation = try node.member("activation")
@@ -86,6 +91,7 @@ public enum GPTNeoX: Architecture {
         .integer("vocab_size", \.vocabularySize, in: sizes),
         .integer("intermediate_size", \.innerWidth, in: sizes),
         .integer("num_attention_heads", \.headCount, in: heads),
+        .integer("max_position_embeddings", \.contextLength, in: lengths) { _ in usualLength },
         .number("layer_norm_eps", \.normEpsilon, default: 1e-5),
         .custom { node, c throws(FormatError) in
           guard let name = try node.optionalMember("hidden_act") else { return }

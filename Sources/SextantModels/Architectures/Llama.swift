@@ -33,6 +33,7 @@ public enum Llama: Architecture {
     var headCount = 0  // H
     var keyHeadCount = 0  // G
     var headWidth = 0  // W
+    var contextLength = 0
     var normEpsilon = 0.0
     var rotary = RotaryEmbedding()
     var window: Int?
@@ -44,6 +45,9 @@ public enum Llama: Architecture {
     static let layers = 1...1000
     static let heads = 1...(1 << 16)
     static let headWidths = 2...Kernels.widestHead
+    static let lengths = 1...Int(Int32.max)
+    /// transformers' default for Llamas, and what stores without a length were made with.
+    static let usualLength = 2048
 
     static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
@@ -51,7 +55,9 @@ public enum Llama: Architecture {
         .integer("vocab_size", \.vocabularySize, in: sizes),
         .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
         .integer("n_kv_head", \.keyHeadCount, in: heads),
-        .integer("head_dim", \.headWidth, in: headWidths), .number("norm_eps", \.normEpsilon),
+        .integer("head_dim", \.headWidth, in: headWidths),
+        .integer("context_length", \.contextLength, in: lengths) { _ in usualLength },
+        .number("norm_eps", \.normEpsilon),
         .integer("sliding_window", \.window, in: sizes),
         .flag("attention_bias", \.hasAttentionBias), .flag("mlp_bias", \.hasMLPBias),
         .flag("tie_embeddings", \.tiesEmbeddings), .rotary(\.rotary),
@@ -81,6 +87,9 @@ public enum Llama: Architecture {
           }
         } write: {
           [("head_dim", .integer(Int64($0.headWidth)))]
+        },
+        .integer("max_position_embeddings", \.contextLength, in: lengths) { _ in
+          isMistral ? 131_072 : usualLength
         },
         .fixed("hidden_act", "silu"), .number("rms_norm_eps", \.normEpsilon, default: 1e-6),
         .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
