@@ -20,7 +20,7 @@ if ! "$python" -c 'import torch, transformers, rwkv' 2>/dev/null; then
   "$python" -m pip install --quiet 'transformers>=5.23' rwkv==0.8.32 numpy tokenizers
 fi
 
-if [ ! -x "$folder/llama.cpp/build/bin/llama-peer" ]; then
+if [ ! -x "$folder/llama.cpp/build/bin/llama-tokens" ]; then
   "$python" -m pip install --quiet cmake ninja scikit-build-core
   if [ ! -f "$folder/llama.cpp/CMakeLists.txt" ]; then
     "$python" -m pip download --quiet --no-deps --no-build-isolation --no-binary llama-cpp-python \
@@ -32,6 +32,7 @@ if [ ! -x "$folder/llama.cpp/build/bin/llama-peer" ]; then
   fi
   "$folder/venv/bin/cmake" -G Ninja -DCMAKE_MAKE_PROGRAM="$folder/venv/bin/ninja" \
     -S "$here/llama.cpp" -B "$folder/llama.cpp/build" -DLLAMA_SOURCE="$folder/llama.cpp"
-  "$folder/venv/bin/ninja" -C "$folder/llama.cpp/build" llama-peer llama-bench
+  "$folder/venv/bin/ninja" -C "$folder/llama.cpp/build" \
+    llama-peer llama-bench llama-logits llama-tokens llama-cvector-generator
 fi
 echo "ready in $folder"

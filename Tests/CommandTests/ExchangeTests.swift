@@ -46,6 +46,30 @@ import Testing
     #expect(bytes.output.contains("62"))
   }
 
+  @Test func aModelThatLlamaCppGetsWrongIsExportedWithAWarning() throws {
+    let model = folder.path("r.sxt")
+    sextant("convert", PackageFiles.fixture("rwkv-tiny/rwkv7/blinkdl"), "-o", model)
+    let text = sextant("export", model, "-o", folder.path("r.gguf"))
+    #expect(text.errors.contains("warning: llama.cpp computes wrong values"))
+    let report = sextant("export", model, "-o", folder.path("r.gguf"), "--force", "--json")
+    #expect(report.errors.contains("warning:"))
+    #expect(try report.json().member("warnings").texts().count == 1)
+    let other = sextant("export", self.model(), "-o", folder.path("m.gguf"), "--json")
+    #expect(other.errors.isEmpty)
+    #expect(try other.json().member("warnings").texts().isEmpty)
+  }
+
+  @Test func aTokenizerThatLlamaCppDoesNotHaveIsRefusedUnlessLeftOut() throws {
+    let model = folder.path("l.sxt")
+    sextant(
+      "convert", PackageFiles.fixture("demo-model/model.safetensors"), "--tokenizer",
+      PackageFiles.fixture("tokenizer/spaces-tiny.model"), "-o", model)
+    let refusal = sextant("export", model, "-o", folder.path("l.gguf"), status: 65)
+    #expect(refusal.errors.contains("export.inexpressible"))
+    #expect(refusal.errors.contains("--without-tokenizer"))
+    sextant("export", model, "-o", folder.path("l.gguf"), "--without-tokenizer")
+  }
+
   @Test func aControlVectorSteersAndComesBack() throws {
     let (model, other) = (model(), try controlVector([2, 3]))
     let (ours, again) = (folder.path("v.steer.safetensors"), folder.path("again.gguf"))

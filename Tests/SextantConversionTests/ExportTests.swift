@@ -287,6 +287,45 @@ import Testing
     #expect(access(folder.path("m.gguf"), F_OK) != 0)
   }
 
+  @Test(arguments: [
+    ("llama-tiny/huggingface", "llama", 128), ("gpt-neox-tiny/huggingface", "gptneox", 128),
+    ("mamba-tiny/huggingface", "mamba", 1 << 20),
+  ])
+  func theLengthOfTextsIsTheModelsOwn(model: String, name: String, length: Int64) throws {
+    _ = try export(convert(PackageFiles.fixture(model), as: "a.sxt"), to: "m.gguf")
+    let file = try GGUFFile(folder.path("m.gguf"))
+    #expect(file.values["\(name).context_length"] == .integer(length))
+  }
+
+  @Test func theLengthOfTextsIsInAFolderToo() throws {
+    _ = try export(convert(PackageFiles.fixture("llama-tiny/huggingface"), as: "a.sxt"), to: "out")
+    let config = try JSONNode(
+      parsing: bytes(folder.path("out/config.json")), code: .modelConfiguration, file: nil)
+    #expect(try config.member("max_position_embeddings").integer() == 128)
+  }
+
+  @Test func whatLlamaCppComputesWronglyIsWarnedOf() throws {
+    let wrong = try export(
+      convert(PackageFiles.fixture("rwkv-tiny/rwkv7/blinkdl"), as: "a.sxt"), to: "m.gguf")
+    #expect(wrong.warnings.count == 1)
+    #expect(wrong.warnings.first?.contains("head_dim is a multiple of 64") == true)
+    let right = try export(
+      convert(PackageFiles.fixture("rwkv-tiny/rwkv6/blinkdl"), as: "b.sxt"), to: "n.gguf")
+    #expect(right.warnings.isEmpty)
+  }
+
+  @Test func aTokenizerCanBeLeftOut() throws {
+    let store = try convert(PackageFiles.fixture("demo-model/model.safetensors"), as: "a.sxt")
+    var options = ModelExportOptions()
+    options.leavesOutTokenizer = true
+    let report = try export(store, to: "m.gguf", options)
+    #expect(report.notes.contains { $0.contains("token ids only") })
+    let file = try GGUFFile(folder.path("m.gguf"))
+    #expect(file.values["tokenizer.ggml.model"] == .string("none"))
+    #expect(file.values["sextant.tokenizer"] == nil)
+    #expect(try export(store, to: "out", options).files == ["model.safetensors", "config.json"])
+  }
+
   @Test func theTokenizerIsSpelledOutForOtherPrograms() throws {
     let store = try convert(PackageFiles.fixture("demo-model/model.safetensors"), as: "a.sxt")
     _ = try export(store, to: "m.gguf")

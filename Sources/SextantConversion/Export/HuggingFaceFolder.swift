@@ -110,7 +110,9 @@ extension ModelExport {
   private func tokenizerFiles(
     _ notes: inout [String]
   ) throws(FormatError) -> [(name: String, bytes: [UInt8])] {
-    guard let bytes = try store.attachment(ModelTokenizer.attachmentName) else { return [] }
+    guard !options.leavesOutTokenizer,
+      let bytes = try store.attachment(ModelTokenizer.attachmentName)
+    else { return [] }
     let tokenizer = try Tokenizers.load(bytes: bytes)
     if bytes.first == UInt8(ascii: "{") {
       guard !tokenizer.takesLongestTokens else {

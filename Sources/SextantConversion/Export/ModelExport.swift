@@ -43,6 +43,8 @@ public struct ModelExportOptions: Sendable {
   public var naming: String?
   /// Bytes of weights that one file of a folder may have.
   public var shardByteLimit = 5_000_000_000
+  /// Leave the tokenizer out.
+  public var leavesOutTokenizer = false
   /// Replace existing files.
   public var replacing = false
 
@@ -62,6 +64,8 @@ public struct ModelExportReport: Sendable {
   public var byteCount: Int
   /// What a user should know.
   public var notes: [String]
+  /// Why the file may not do what a user expects of it.
+  public var warnings: [String]
 }
 
 /// A native model on its way into the format of another program.
@@ -74,6 +78,8 @@ public struct ModelExport {
   let options: ModelExportOptions
   let model: PublishedModel
   var notes: [String]
+  private var warnings: [String] = []
+  private var tokenizerMetadata: GGUFTokenizerMetadata?
 
   /// Checks everything that can be checked before anything is written.
   ///
@@ -101,7 +107,12 @@ public struct ModelExport {
       }
       // What the format cannot say refuses here, before the first byte.
       if isGGUF {
-        _ = try Self.family(of: architecture).metadata(architecture, store.configuration)
+        let family = try Self.family(of: architecture)
+        _ = try family.metadata(architecture, store.configuration)
+        warnings = try family.warnings(architecture, store.configuration)
+        tokenizerMetadata = try GGUFTokenizerMetadata(
+          options.leavesOutTokenizer ? nil : store.attachment(ModelTokenizer.attachmentName),
+          vocabularySize: store.entry(architecture.tiedPair.embedding)?.shape.first ?? 0)
       } else {
         _ = try architecture.published(store.configuration, dialect: dialect.name)
       }
@@ -109,6 +120,7 @@ public struct ModelExport {
       throw error.inFile(store.path)
     }
     notes = model.wasDequantised ? ["8-bit blocks are written as numbers"] : []
+    notes += tokenizerMetadata?.notes ?? []
     if store.variant != "source" {
       notes.append("the weights are those of the store (\(store.variant)), not the source's")
     }
@@ -195,11 +207,11 @@ public struct ModelExport {
       try writer(model.tensors, meter).publish(to: destination, replacing: options.replacing)
     case .pytorch: try writePyTorch(destination, meter)
     case .hdf5: try writeHDF5(destination, meter)
-    case .gguf: try writeGGUF(destination, meter, &notes)
+    case .gguf: try writeGGUF(destination, meter)
     }
     return ModelExportReport(
       naming: model.dialect.name, files: files, tensorCount: model.tensors.count,
-      byteCount: meter.total, notes: notes)
+      byteCount: meter.total, notes: notes, warnings: warnings)
   }
 
   /// Counts bytes that were handed over.
@@ -265,9 +277,7 @@ public struct ModelExport {
     try writer.publish(to: destination, replacing: options.replacing)
   }
 
-  private func writeGGUF(
-    _ destination: String, _ meter: Meter, _ notes: inout [String]
-  ) throws(FormatError) {
+  private func writeGGUF(_ destination: String, _ meter: Meter) throws(FormatError) {
     var writer = GGUFWriter()
     let family = try Self.family(of: architecture)
     for (key, value) in try family.metadata(architecture, store.configuration) {
@@ -276,11 +286,7 @@ public struct ModelExport {
     writer.set("general.file_type", .uint32(fileType))
     if fileType == 7 { writer.set("general.quantization_version", .uint32(2)) }
     writer.set("sextant.model", .string(store.identity.description))
-    let rows = store.entry(architecture.tiedPair.embedding)?.shape.first ?? 0
-    let tokenizer = try GGUFTokenizerMetadata(
-      store.attachment(ModelTokenizer.attachmentName), vocabularySize: rows)
-    for (key, value) in tokenizer.values { writer.set(key, value) }
-    notes += tokenizer.notes
+    for (key, value) in tokenizerMetadata?.values ?? [] { writer.set(key, value) }
     if family.special == .rotation,
       let factors = try RotaryFactors.factors(of: store.configuration)
     {

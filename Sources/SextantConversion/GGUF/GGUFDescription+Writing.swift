@@ -28,7 +28,7 @@ extension GGUFFamily {
       ("\(name).vocab_size", .uint32(try Self.word(member("vocab_size")))),
     ]
     for (key, member) in constants { result.append(("\(name).\(key)", member)) }
-    for (key, name) in integers {
+    for (key, name) in optionalIntegers + integers {
       result.append(("\(self.name).\(key)", .uint32(try Self.word(member(name)))))
     }
     for (key, name) in numbers {
@@ -55,6 +55,23 @@ extension GGUFFamily {
       result += try rotation(configuration)
     }
     return result
+  }
+
+  /// What llama.cpp gets wrong about a model that it loads.
+  ///
+  /// - Throws: `model.config`.
+  func warnings(
+    _ architecture: any Architecture.Type, _ configuration: JSONObject
+  ) throws(FormatError) -> [String] {
+    guard let multiple else { return [] }
+    let object = try architecture.published(configuration, dialect: "gguf")
+    let size = try JSONNode(.object(object), code: .modelConfiguration, file: nil)
+      .member(multiple.member).integer()
+    guard size % multiple.of != 0 else { return [] }
+    return [
+      "llama.cpp computes wrong values for this model, without a word: its \(name) is right only "
+        + "where \(multiple.member) is a multiple of \(multiple.of), and here it is \(size)"
+    ]
   }
 
   private static func word(_ node: JSONNode) throws(FormatError) -> UInt32 {

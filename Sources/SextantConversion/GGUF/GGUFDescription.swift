@@ -37,6 +37,9 @@ struct GGUFDescription {
     for (key, member) in family.integers {
       result[member] = .integer(try integer("\(name).\(key)"))
     }
+    for (key, member) in family.optionalIntegers {
+      if let value = try optionalInteger("\(name).\(key)") { result[member] = .integer(value) }
+    }
     for (key, member) in family.numbers {
       result[member] = .number(try number("\(name).\(key)"))
     }

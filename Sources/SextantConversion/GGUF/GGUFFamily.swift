@@ -13,6 +13,8 @@ struct GGUFFamily {
   let architecture: String
   /// Whole numbers: key without its first word, member of the configuration.
   let integers: [(key: String, member: String)]
+  /// Whole numbers that a file need not have: the configuration has a default.
+  var optionalIntegers: [(key: String, member: String)] = []
   /// Other numbers.
   let numbers: [(key: String, member: String)]
   /// Truth values.
@@ -25,6 +27,9 @@ struct GGUFFamily {
   let fixed: [(member: String, value: JSONValue)]
   /// The member that says whether output and embedding are one tensor; nil where they never are.
   var tied: String? = "tie_word_embeddings"
+  /// A member that llama.cpp computes right only where it is a multiple of this, without a word
+  /// otherwise.
+  var multiple: (member: String, of: Int)?
   /// What takes more than a name.
   var special: Special = .none
 
@@ -41,8 +46,8 @@ struct GGUFFamily {
 
   /// llama.cpp has no limit of the text's length for recurrent models; its converter writes this.
   private static let unlimited: GGUFNewValue = .uint32(1 << 20)
-  /// Stores do not keep the length of the texts that a transformer was trained on.
-  private static let usual: GGUFNewValue = .uint32(4096)
+  /// The length of the texts that a transformer was trained on.
+  private static let length = [(key: "context_length", member: "max_position_embeddings")]
   private static let untied: (member: String, value: JSONValue) = ("tie_word_embeddings", false)
   private static let headless: [(key: String, value: GGUFNewValue)] = [
     ("context_length", unlimited), ("attention.head_count", .uint32(0)),
@@ -94,18 +99,20 @@ struct GGUFFamily {
         ("attention.value_residual_mix_lora_rank", "v_low_rank_dim"),
         ("attention.gate_lora_rank", "gate_low_rank_dim"),
       ], numbers: [("attention.layer_norm_epsilon", "norm_eps")], constants: headless,
-      fixed: [("model_type", "rwkv7"), ("group_norm_epsilon", 64e-5), untied], tied: nil),
+      fixed: [("model_type", "rwkv7"), ("group_norm_epsilon", 64e-5), untied], tied: nil,
+      // Its vector loops leave out what is no whole step of theirs.
+      multiple: ("head_dim", of: 64)),
     GGUFFamily(
       name: "llama", architecture: "llama",
-      integers: attentionSizes, numbers: [("attention.layer_norm_rms_epsilon", "rms_norm_eps")],
-      constants: [("context_length", usual)],
+      integers: attentionSizes, optionalIntegers: length,
+      numbers: [("attention.layer_norm_rms_epsilon", "rms_norm_eps")],
       required: [("attention.sliding_window", .integer(0)), ("expert_count", .integer(0))],
       fixed: [("model_type", "llama")], special: .rotation),
     GGUFFamily(
       name: "gptneox", architecture: "gpt-neox",
-      integers: attentionSizes, numbers: [("attention.layer_norm_epsilon", "layer_norm_eps")],
+      integers: attentionSizes, optionalIntegers: length,
+      numbers: [("attention.layer_norm_epsilon", "layer_norm_eps")],
       booleans: [("use_parallel_residual", "use_parallel_residual")],
-      constants: [("context_length", usual)],
       fixed: [
         ("model_type", "gpt_neox"), ("hidden_act", "gelu"), ("attention_bias", true), untied,
       ],

@@ -12,7 +12,8 @@ struct GGUFTokenizerMetadata {
   /// - Parameters:
   ///   - file: the tokenizer's file; nil for a model without one.
   ///   - size: rows of the embedding; llama.cpp wants a token for each.
-  /// - Throws: `tokenizer.*` for a file that no longer reads.
+  /// - Throws: `export.inexpressible` for a tokenizer that llama.cpp does not have; `tokenizer.*` for
+  ///   a file that no longer reads.
   init(_ file: [UInt8]?, vocabularySize size: Int) throws(FormatError) {
     guard let file else {
       set("model", .string("none"))
@@ -23,22 +24,39 @@ struct GGUFTokenizerMetadata {
     let json = try? JSONNode(
       parsing: file, limits: JSONLimits(byteCount: Tokenizers.byteCountLimit, depth: 32),
       code: .tokenizerInvalid, file: nil)
-    if let json, let merges = try Self.merges(json), let pattern = try Self.pattern(json) {
-      addBytePairs(json, tokenizer, merges, pattern, size)
-    } else if tokenizer.takesLongestTokens {
-      addRWKV(tokenizer, size)
-    } else {
-      set("model", .string("none"))
-      notes.append("llama.cpp has no name for this tokenizer: it takes token ids only")
+    do throws(FormatError) {
+      if tokenizer.takesLongestTokens {
+        addRWKV(tokenizer, size)
+      } else if let pieces = try ScoredPieces(tokenizer: file) {
+        try add(pieces, begins: json.flatMap { Self.firstSpecial($0, tokenizer) }, size)
+      } else if let json, let merges = try Self.merges(json) {
+        guard let pattern = try Self.pattern(json) else {
+          throw Self.inexpressible("a tokenizer that splits texts by a pattern without a name")
+        }
+        addBytePairs(json, tokenizer, merges, pattern, size)
+      } else {
+        throw Self.inexpressible("a tokenizer of another kind")
+      }
+    } catch {
+      guard error.code == .exportInexpressible else { throw error }
+      var refusal = error
+      refusal.remedy = "Leave it out with --without-tokenizer: llama.cpp takes token ids then."
+      throw refusal
     }
     values.append((GGUFTokenizer.fileKey, .bytes(file)))
   }
 
-  private mutating func set(_ key: String, _ value: GGUFNewValue) {
+  static func inexpressible(_ found: String) -> FormatError {
+    FormatError(.exportInexpressible, found: found, expected: "one of those that llama.cpp has")
+  }
+
+  mutating func note(_ text: String) { notes.append(text) }
+
+  mutating func set(_ key: String, _ value: GGUFNewValue) {
     values.append(("tokenizer.ggml.\(key)", value))
   }
 
-  private mutating func setTokens(_ tokens: [String], _ kinds: [GGUFTokenizer.Kind]) {
+  mutating func setTokens(_ tokens: [String], _ kinds: [GGUFTokenizer.Kind]) {
     set("tokens", .strings(tokens))
     set("token_type", .int32s(kinds.map { Int32($0.rawValue) }))
   }

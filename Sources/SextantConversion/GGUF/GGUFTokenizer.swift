@@ -7,7 +7,7 @@ import SextantCheckpoints
 /// (`tokenizer.ggml.pre`) and do not spell it; names whose pattern is not certain refuse. Normalizers
 /// and the flags of added tokens beyond their kind are lost in the format.
 struct GGUFTokenizer {
-  private let file: GGUFFile
+  let file: GGUFFile
 
   init(_ file: GGUFFile) {
     self.file = file
@@ -76,8 +76,10 @@ struct GGUFTokenizer {
     case "none", "no_vocab": return nil
     case "gpt2": return try json().canonicalBytes
     case "rwkv": return try worldVocabulary()
+    case "llama": return try sentencePieceModel()
     case let model:
-      throw unsupported("tokenizer.ggml.model \"\(model)\"", expected: "\"gpt2\" or \"rwkv\"")
+      throw unsupported(
+        "tokenizer.ggml.model \"\(model)\"", expected: "\"gpt2\", \"llama\" or \"rwkv\"")
     }
   }
 
@@ -90,11 +92,13 @@ struct GGUFTokenizer {
     var vocabulary: [(String, JSONValue)] = []
     var added: [JSONValue] = []
     for (id, (token, number)) in zip(tokens, kinds).enumerated() {
-      switch Kind(rawValue: number) {
-      case .normal: vocabulary.append((token, .integer(Int64(id))))
+      // The package gives other ids to added tokens that the vocabulary lacks.
+      let kind = Kind(rawValue: number)
+      if kind != .unused { vocabulary.append((token, .integer(Int64(id)))) }
+      switch kind {
+      case .normal, .unused: break
       case .unknown, .control: added.append(addedToken(token, id, isSpecial: true))
       case .userDefined: added.append(addedToken(token, id, isSpecial: false))
-      case .unused: break
       case nil, .byte:
         throw invalid("token \(id) of type \(number)", expected: "a type from 1 to 5")
       }
@@ -156,14 +160,14 @@ struct GGUFTokenizer {
 
   // MARK: Values
 
-  private func string(_ key: String) throws(FormatError) -> String {
+  func string(_ key: String) throws(FormatError) -> String {
     guard case .string(let value)? = file.values["tokenizer.ggml.\(key)"] else {
       throw invalid("no text as tokenizer.ggml.\(key)", expected: "a string")
     }
     return value
   }
 
-  private func strings(_ key: String) throws(FormatError) -> [String] {
+  func strings(_ key: String) throws(FormatError) -> [String] {
     guard case .array(let array)? = file.values["tokenizer.ggml.\(key)"],
       let strings = try file.strings(of: array)
     else { throw invalid("no texts as tokenizer.ggml.\(key)", expected: "an array of strings") }
@@ -171,7 +175,7 @@ struct GGUFTokenizer {
   }
 
   /// The kind of each token; all are normal where the file does not say.
-  private func kinds(_ count: Int) throws(FormatError) -> [Int64] {
+  func kinds(_ count: Int) throws(FormatError) -> [Int64] {
     let key = "tokenizer.ggml.token_type"
     guard let value = file.values[key] else {
       return Array(repeating: Kind.normal.rawValue, count: count)
@@ -182,7 +186,7 @@ struct GGUFTokenizer {
     return kinds
   }
 
-  private func invalid(_ found: String, expected: String) -> FormatError {
+  func invalid(_ found: String, expected: String) -> FormatError {
     FormatError(.tokenizerInvalid, file: file.path, found: found, expected: expected)
   }
 

@@ -39,6 +39,7 @@ struct SentencePieceFile {
     var marksWordEnds = false
     /// What the unknown piece decodes to.
     var unknownSurface: [UInt8] = Array(" \u{2047} ".utf8)
+    var beginPiece: [UInt8] = Array("<s>".utf8)
     var endPiece: [UInt8] = Array("</s>".utf8)
   }
 
@@ -166,6 +167,7 @@ struct SentencePieceFile {
       case 24: trainer.marksWordEnds = try message.boolean(field)
       case 35: trainer.usesByteFallback = try message.boolean(field)
       case 44: trainer.unknownSurface = Array(message.bytes[try message.text(field)])
+      case 46: trainer.beginPiece = Array(message.bytes[try message.text(field)])
       case 47: trainer.endPiece = Array(message.bytes[try message.text(field)])
       default: continue
       }

@@ -136,7 +136,7 @@ struct Metaspace: Sendable {
 
 extension TokenizerJSON {
   /// The pre-tokenizer, where one does anything.
-  fileprivate func metaspace(_ normalizer: TextNormalizer) throws(FormatError) -> Metaspace? {
+  func metaspace(_ normalizer: TextNormalizer) throws(FormatError) -> Metaspace? {
     guard let node = try root.optionalMember("pre_tokenizer") else { return nil }
     let type = try node.member("type")
     switch try type.string() {

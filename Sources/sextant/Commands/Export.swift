@@ -47,6 +47,9 @@ struct Export: ParsableCommand {
       "Of a steering vector only these blocks, such as 3 or 1-5. Default: all.", valueName: "a-b"))
   var layers: LayerRange?
 
+  @Flag(help: "Leave a model's tokenizer out: other programs take token ids then.")
+  var withoutTokenizer = false
+
   @Flag(help: "Replace existing files.")
   var force = false
 
@@ -127,11 +130,13 @@ struct Export: ParsableCommand {
     options.dataType = dtype.dataType
     options.naming = naming
     options.shardByteLimit = shardSize
+    options.leavesOutTokenizer = withoutTokenizer
     options.replacing = force
     let export = try ModelExport(ModelStore(opening: file), as: format, options: options)
     let progress = Progress("export", .bytes)
     let report = try export.write(to: output) { progress.update($0, $1) }
     progress.clear()
+    for warning in report.warnings { StandardStreams.printError("warning: \(printable(warning))") }
     Report(
       title: "\(printable(output)): \(Format.count(report.tensorCount, of: "tensor")), "
         + "\(Format.bytes(report.byteCount)), named as in \(report.naming)",
@@ -142,6 +147,7 @@ struct Export: ParsableCommand {
         ("bytes", JSONValue(report.byteCount)),
         ("files", .array(report.files.map { .string($0) })),
         ("notes", .array(report.notes.map { .string($0) })),
+        ("warnings", .array(report.warnings.map { .string($0) })),
       ])
     ).print(asJSON: printing.json)
   }

@@ -1,0 +1,66 @@
+import SextantBytes
+
+/// SentencePiece's byte-pair encoding as a list of pieces with scores and nothing else of a file's
+/// format: what a `tokenizer.model` and the metadata of a GGUF file say in their own ways.
+public struct ScoredPieces: Sendable {
+  /// A token.
+  public struct Piece: Sendable, Equatable {
+    /// Its text, with "▁" for a space.
+    public var text: String
+    /// Its rank among merges: higher scores come first.
+    public var score: Float
+    /// What it is for.
+    public var kind: Kind
+
+    /// A token.
+    public init(_ text: String, score: Float, kind: Kind) {
+      self.text = text
+      self.score = score
+      self.kind = kind
+    }
+  }
+
+  /// What a piece is for, by the numbers that both formats have.
+  public enum Kind: Int, Sendable {
+    case normal = 1
+    /// Stands for what has no piece.
+    case unknown
+    /// Steers a model and is never found in a text.
+    case control
+    /// Found in a text before anything is merged.
+    case userDefined
+    /// No token: fills a gap.
+    case unused
+    /// Stands for one byte.
+    case byte
+  }
+
+  /// The tokens, by their ids.
+  public var pieces: [Piece]
+  /// Whether a space is put before a text.
+  public var addsPrefix = true
+  /// Whether spaces at both ends are removed, and runs of them joined.
+  public var removesExtraSpaces = false
+  /// SentencePiece's compiled map of characters; empty where texts stay as they are.
+  public var characterMap: [UInt8] = []
+  /// The token that begins a text, where one is named.
+  public var beginID: Int?
+  /// The token that ends a text, where one is named.
+  public var endID: Int?
+  /// In which ways texts are changed that no member says, for notes to users.
+  public internal(set) var otherChanges: [String] = []
+
+  /// Pieces, with the options that Llama has.
+  public init(_ pieces: [Piece]) { self.pieces = pieces }
+
+  /// The one piece for everything unknown, where there is one.
+  public var unknownID: Int? { pieces.firstIndex { $0.kind == .unknown } }
+
+  /// Whether characters without a piece become the pieces of their bytes.
+  public var fallsBackToBytes: Bool { pieces.contains { $0.kind == .byte } }
+
+  /// Whether the tokenizer does anything to a text beyond putting a space before it.
+  public var normalizes: Bool {
+    removesExtraSpaces || !characterMap.isEmpty || !otherChanges.isEmpty
+  }
+}

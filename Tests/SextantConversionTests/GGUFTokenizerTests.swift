@@ -1,0 +1,239 @@
+import SextantBytes
+import SextantCheckpoints
+import SextantTensor
+import SextantTestSupport
+import SextantTokenizers
+import Testing
+
+@testable import SextantConversion
+
+/// SentencePiece's tokenizers in GGUF files: those of other programs read, ours spelled out for them.
+@Suite struct GGUFTokenizerTests {
+  private let folder = TemporaryFolder()
+
+  private func fixture(_ name: String) throws -> [UInt8] {
+    try InputFile(PackageFiles.fixture("tokenizer/\(name)")).readAll(limit: 1 << 20)
+  }
+
+  /// Texts of many scripts and kinds.
+  private static func lines() throws -> [String] {
+    let path = PackageFiles.fixture("tokenizer/lines.jsonl")
+    let bytes = try InputFile(path).readAll(limit: 1 << 20)
+    return try bytes.split(separator: UInt8(ascii: "\n")).compactMap {
+      if case .string(let text) = try JSONValue(parsing: Array($0), file: path) {
+        text
+      } else {
+        nil
+      }
+    }
+  }
+
+  private func content(_ path: String) throws -> [UInt8] {
+    try #require(try GGUFTokenizer(GGUFFile(path)).content())
+  }
+
+  /// What a tokenizer becomes on its way through a file that has no copy of its own file.
+  private func spelledOut(_ file: [UInt8], rows: Int) throws -> any Tokenizer {
+    let metadata = try GGUFTokenizerMetadata(file, vocabularySize: rows)
+    var writer = GGUFWriter()
+    for (key, value) in metadata.values where key != GGUFTokenizer.fileKey {
+      writer.set(key, value)
+    }
+    let path = folder.path("spelled.gguf")
+    try writer.publish(to: path, replacing: true)
+    return try Tokenizers.load(bytes: content(path))
+  }
+
+  // MARK: In
+
+  /// The file was written by the gguf package from `llama-tiny.model`.
+  @Test func aSentencePieceTokenizerGivesTheSameIdsAndTextsFromGGUF() throws {
+    let path = PackageFiles.fixture("gguf/llama-tokenizer.gguf")
+    let found = try Tokenizers.load(bytes: content(path))
+    let expected = try Tokenizers.load(bytes: fixture("llama-tiny.model"))
+    #expect(found.vocabularySize == 2000)
+    #expect(found.endOfTextID == 2)
+    #expect(found.specialTokenIDs == expected.specialTokenIDs)
+    #expect(found.addsLeadingSpace)
+    for id in 0..<expected.vocabularySize {
+      #expect(found.token(id) == expected.token(id))
+      #expect(found.bytes(of: id) == expected.bytes(of: id))
+    }
+    for text in try Self.lines() {
+      let ids = found.encode(text)
+      #expect(ids == expected.encode(text))
+      #expect(found.decode(ids) == expected.decode(ids))
+    }
+    // Bytes that are no text: a lone continuation, and a character that is cut off.
+    let bytes = [0xA9, 0xE2, 0x82].map {
+      found.id(ofToken: "<0x\(String($0, radix: 16).uppercased())>")
+    }
+    #expect(found.decode(bytes.compactMap { $0 }) == "\u{FFFD}\u{FFFD}")
+  }
+
+  private static let bytes = (0..<256).map { byte in
+    let digits = String(byte, radix: 16, uppercase: true)
+    return "<0x\(digits.count < 2 ? "0" : "")\(digits)>"
+  }
+  private static let texts =
+    ["<unk>", "<s>", "</s>"] + bytes + ["\u{2581}", "a", "b", "ab", "[PAD]"]
+  private static let kinds: [Int32] =
+    [2, 3, 3] + [Int32](repeating: 6, count: 256) + [1, 1, 1, 1, 5]
+  private static let scores = [Float](repeating: 0, count: texts.count)
+
+  private func file(
+    texts: [String] = texts, kinds: [Int32]? = kinds, scores: [Float]? = scores,
+    _ more: [(String, GGUFNewValue)] = []
+  ) throws -> String {
+    var writer = GGUFWriter()
+    writer.set("tokenizer.ggml.model", .string("llama"))
+    writer.set("tokenizer.ggml.tokens", .strings(texts))
+    if let kinds { writer.set("tokenizer.ggml.token_type", .int32s(kinds)) }
+    if let scores { writer.set("tokenizer.ggml.scores", .float32s(scores)) }
+    for (key, value) in more { writer.set("tokenizer.ggml.\(key)", value) }
+    let path = folder.path("t.gguf")
+    try writer.publish(to: path, replacing: true)
+    return path
+  }
+
+  @Test func optionsHaveTheDefaultsOfLlamaCpp() throws {
+    func tokens(_ text: String, _ more: [(String, GGUFNewValue)]) throws -> [Int] {
+      try Tokenizers.load(bytes: content(file(more))).encode(text)
+    }
+    let (marker, ab, b) = (259, 262, 261)
+    #expect(try tokens("ab  b", []) == [marker, ab, marker, marker, b])
+    #expect(
+      try tokens("ab  b", [("add_space_prefix", .boolean(false))]) == [ab, marker, marker, b])
+    let joined: [(String, GGUFNewValue)] = [("remove_extra_whitespaces", .boolean(true))]
+    #expect(try tokens("ab  b", joined) == [marker, ab, marker, b])
+    // What fills the rows behind the last token is none.
+    #expect(try Tokenizers.load(bytes: content(file())).vocabularySize == Self.texts.count - 1)
+  }
+
+  @Test func theUnknownTokenMayBeKnownByItsIdAlone() throws {
+    var kinds = Self.kinds
+    kinds[0] = 3
+    let path = try file(kinds: kinds, [("unknown_token_id", .uint32(0))])
+    #expect(try Tokenizers.load(bytes: content(path)).encode("a") == [259, 260])
+    let none = try file(kinds: kinds)
+    #expect(expectRefusal(.tokenizerInvalid) { try GGUFTokenizer(GGUFFile(none)).content() } != nil)
+  }
+
+  @Test func refusesWhatDoesNotFitTogether() throws {
+    func refusal(_ code: FormatError.Code, _ path: String) {
+      let refusal = expectRefusal(code) { try GGUFTokenizer(GGUFFile(path)).content() }
+      #expect(refusal?.file == path)
+      // No offset into bytes that nobody has.
+      #expect(refusal?.place == nil)
+    }
+    var kinds = Self.kinds
+    kinds[260] = 7
+    refusal(.tokenizerInvalid, try file(kinds: kinds))
+    refusal(.tokenizerInvalid, try file(kinds: nil))
+    refusal(.tokenizerInvalid, try file(scores: nil))
+    refusal(.tokenizerInvalid, try file(scores: [0, 1]))
+    refusal(
+      .tokenizerInvalid,
+      try file(scores: [.nan] + [Float](repeating: 0, count: Self.texts.count - 1)))
+    var texts = Self.texts
+    texts[261] = "a"
+    refusal(.tokenizerInvalid, try file(texts: texts))
+    texts[261] = ""
+    refusal(.tokenizerInvalid, try file(texts: texts))
+    texts = Self.texts
+    texts[3] = "zero"
+    refusal(.tokenizerInvalid, try file(texts: texts))
+    refusal(.tokenizerInvalid, try file([("eos_token_id", .uint32(4000))]))
+    refusal(.tokenizerInvalid, try file([("add_space_prefix", .uint32(1))]))
+    refusal(.tokenizerInvalid, try file([("precompiled_charsmap", .strings(["a"]))]))
+    refusal(.tokenizerInvalid, try file([("precompiled_charsmap", .bytes([1, 2, 3]))]))
+  }
+
+  // MARK: Out
+
+  @Test func aTokenizerModelKeepsItsIdsThroughTheFormat() throws {
+    let model = try fixture("llama-tiny.model")
+    let expected = try Tokenizers.load(bytes: model)
+    let found = try spelledOut(model, rows: 2005)
+    #expect(found.vocabularySize == expected.vocabularySize)
+    for text in try Self.lines() { #expect(found.encode(text) == expected.encode(text)) }
+  }
+
+  /// The format has scores and no merges; special tokens are text in it.
+  @Test func aTokenizerJSONWithBytesKeepsItsIdsThroughTheFormat() throws {
+    let json = try fixture("llama-tiny.json")
+    let expected = try Tokenizers.load(bytes: json)
+    let found = try spelledOut(json, rows: 2000)
+    let special = Set(["<unk>", "<s>", "</s>", "<|endoftext|>", "<|pad|>", "の", "'s"])
+    let ids = Set(special.compactMap { expected.id(ofToken: $0) })
+    #expect(ids.count == special.count)
+    let plain = try Self.lines().map { ($0, expected.encode($0)) }
+      .filter { ids.isDisjoint(with: $0.1) }
+    #expect(plain.count > 5000)
+    for (text, ids) in plain { #expect(found.encode(text) == ids) }
+  }
+
+  @Test func theMetadataSayWhatLlamaCppReads() throws {
+    let metadata = try GGUFTokenizerMetadata(fixture("llama-tiny.model"), vocabularySize: 2003)
+    func value(_ key: String) -> GGUFNewValue? {
+      metadata.values.first { $0.key == "tokenizer.ggml.\(key)" }?.value
+    }
+    #expect(value("model") == .string("llama"))
+    #expect(value("bos_token_id") == .uint32(1) && value("eos_token_id") == .uint32(2))
+    #expect(value("unknown_token_id") == .uint32(0))
+    #expect(value("add_bos_token") == .boolean(true))
+    #expect(value("add_space_prefix") == .boolean(true))
+    guard case .strings(let texts)? = value("tokens"),
+      case .int32s(let kinds)? = value("token_type"),
+      case .float32s(let scores)? = value("scores")
+    else {
+      Issue.record("no tokens")
+      return
+    }
+    #expect(texts.count == 2003 && kinds.count == 2003 && scores.count == 2003)
+    // llama.cpp looks for these in the text itself.
+    #expect(texts[7] == "     " && kinds[7] == 4)
+    #expect(texts[2002] == "[PAD2002]" && kinds[2002] == 5)
+    #expect(texts.contains("<0x0A>") && scores[300] > scores[1000])
+    #expect(metadata.notes.contains { $0.contains("looks for first") })
+  }
+
+  @Test func refusesTokenizersThatLlamaCppDoesNotHave() throws {
+    func refusal(_ file: [UInt8], _ found: String) {
+      let refusal = expectRefusal(.exportInexpressible) {
+        try GGUFTokenizerMetadata(file, vocabularySize: 4000)
+      }
+      #expect(refusal?.found.contains(found) == true, "\(refusal?.found ?? "nothing")")
+      #expect(refusal?.remedy.contains("--without-tokenizer") == true)
+    }
+    refusal(try fixture("spaces-tiny.model"), "without tokens for bytes")
+    let json = String(decoding: try fixture("llama-tiny.json"), as: UTF8.self)
+    let node = try JSONNode(
+      parsing: Array(json.utf8), limits: JSONLimits(byteCount: 1 << 20, depth: 32),
+      code: .tokenizerInvalid, file: nil)
+    guard case .object(var root) = node.value, case .object(var model)? = root["model"],
+      case .array(let merges)? = model["merges"]
+    else { return }
+    func edited(_ merges: [JSONValue]) -> [UInt8] {
+      model["merges"] = .array(merges)
+      root["model"] = .object(model)
+      return JSONValue.object(root).canonicalBytes
+    }
+    refusal(edited(Array(merges.dropLast())), "left out")
+    // The first merge of a token that several lead to, behind all others.
+    let results = merges.map { merge -> String in
+      guard case .array(let pair) = merge, case .string(let a) = pair[0],
+        case .string(let b) = pair[1]
+      else { return "" }
+      return a + b
+    }
+    let place = try #require(results.indices.dropLast().first { results[$0] == results[$0 + 1] })
+    refusal(edited(merges[..<place] + merges[(place + 1)...] + [merges[place]]), "in two places")
+    // A pattern that has no name there.
+    let byteLevel = try InputFile(PackageFiles.fixture("demo-model/tokenizer.json"))
+      .readAll(limit: 1 << 20)
+    let changed = String(decoding: byteLevel, as: UTF8.self)
+      .replacing("\"individual_digits\": true", with: "\"individual_digits\": false")
+    refusal(Array(changed.utf8), "without a name")
+  }
+}
