@@ -14,6 +14,20 @@ INLINE void linear_store(
     vf_store_part(y, bias == NULL ? sums : vf_load_part(bias, rows) + sums, rows);
 }
 
+// The sums of M rows of x by R rows of the weights from row i on, each taken as U independent ones.
+INLINE void linear_collect(
+    vf totals[][VL], size_t i, vf sums[][4], const int M, const int R, const int U) {
+#pragma clang loop unroll(full)
+  for (int m = 0; m < M; m++)
+#pragma clang loop unroll(full)
+    for (int r = 0; r < R; r++) {
+      vf total = sums[m][r * U];
+#pragma clang loop unroll(full)
+      for (int u = 1; u < U; u++) total += sums[m][r * U + u];
+      totals[m][i + r] = total;
+    }
+}
+
 // Rows of weights at a time where there are many of x: two by eight need 16 accumulators.
 #if VL == 16
 #define LINEAR_R 2

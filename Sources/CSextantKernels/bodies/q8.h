@@ -102,15 +102,7 @@ INLINE void q8_linear_rows(
       }
 #undef BLOCKS
 
-#pragma clang loop unroll(full)
-      for (int m = 0; m < M; m++)
-#pragma clang loop unroll(full)
-        for (int r = 0; r < R; r++) {
-          vf total = sums[m][r * U];
-#pragma clang loop unroll(full)
-          for (int u = 1; u < U; u++) total += sums[m][r * U + u];
-          totals[m][i + r] = total;
-        }
+      linear_collect(totals, i, sums, M, R, U);
     }
 #pragma clang loop unroll(full)
     for (int m = 0; m < M; m++) linear_store(job, m, first, rows, totals[m]);
