@@ -1,26 +1,33 @@
 import Glibc
 import Synchronization
 
-/// The memory of large tensors, kept when they are gone for the next ones of the same size.
+/// The memory of tensors, kept when they are gone for the next ones of the same size.
 ///
 /// A forward pass makes and drops the same few shapes block after block. Taking their memory from the
 /// system each time costs a page fault for every 4 KiB: with half a gigabyte of activations for a
 /// prompt, a third of all time. `malloc` would keep it, but cannot fill the hole that one aligned
-/// block leaves with the next of its size, and grows. So large blocks are mapped, and kept here.
+/// block leaves with the next of its size, and grows. So large blocks are mapped, and kept here; small
+/// ones come from `malloc` once, so that decoding, which makes hundreds of them for a token, asks it for
+/// none.
 ///
 /// `@unchecked Sendable`: a block belongs to whoever took it, or to the list behind the mutex.
 final class BlockCache: @unchecked Sendable {
   /// The one that all tensors share.
   static let shared = BlockCache(limit: 128 << 20)
 
-  /// From how many bytes on a tensor's memory comes from here.
-  static let smallestByteCount = 64 << 10
+  /// From how many bytes on blocks are mapped.
+  static let smallestMapping = 64 << 10
+  /// Small blocks are multiples of this.
+  private static let smallStep = 1 << 10
+  /// Unused bytes of small blocks of one size.
+  private static let smallLimit = 256 << 10
 
   private struct Block: @unchecked Sendable {
     let base: UnsafeMutableRawPointer
     let byteCount: Int
 
     func unmap() { munmap(base, byteCount) }
+    func free() { base.deallocate() }
   }
 
   private struct Unused {
@@ -30,6 +37,8 @@ final class BlockCache: @unchecked Sendable {
   }
 
   private let unused = Mutex(Unused())
+  /// Unused small blocks, those of n steps at n.
+  private let small = Mutex([[Block]](repeating: [], count: smallestMapping / smallStep + 1))
   private let limit: Int
 
   /// A cache that keeps at most `limit` bytes.
@@ -39,13 +48,24 @@ final class BlockCache: @unchecked Sendable {
     unused.withLock { unused in
       for block in unused.blocks { block.unmap() }
     }
+    small.withLock { lists in
+      for block in lists.joined() { block.free() }
+    }
   }
 
   /// Bytes that are kept and not in use.
-  var unusedByteCount: Int { unused.withLock { $0.byteCount } }
+  var unusedByteCount: Int {
+    unused.withLock { $0.byteCount }
+      + small.withLock { lists in lists.joined().reduce(0) { $0 + $1.byteCount } }
+  }
 
-  /// Memory for `byteCount` bytes, undefined, that starts with a page.
+  /// Memory for `byteCount` bytes, undefined, aligned as `TensorStorage.alignment` says.
   func take(_ byteCount: Int) -> UnsafeMutableRawPointer {
+    if byteCount < Self.smallestMapping {
+      let steps = Self.steps(byteCount)
+      if let kept = small.withLock({ $0[steps].popLast() }) { return kept.base }
+      return .allocate(byteCount: steps * Self.smallStep, alignment: TensorStorage.alignment)
+    }
     let byteCount = Self.wholePages(byteCount)
     let kept = unused.withLock { unused -> Block? in
       guard let place = unused.blocks.lastIndex(where: { $0.byteCount == byteCount }) else {
@@ -67,6 +87,17 @@ final class BlockCache: @unchecked Sendable {
   ///
   /// Beyond the limit, the blocks unused for longest go back to the system.
   func giveBack(_ base: UnsafeMutableRawPointer, _ byteCount: Int) {
+    if byteCount < Self.smallestMapping {
+      let steps = Self.steps(byteCount)
+      let block = Block(base: base, byteCount: steps * Self.smallStep)
+      let isKept = small.withLock { lists in
+        guard (lists[steps].count + 1) * block.byteCount <= Self.smallLimit else { return false }
+        lists[steps].append(block)
+        return true
+      }
+      if !isKept { block.free() }
+      return
+    }
     let block = Block(base: base, byteCount: Self.wholePages(byteCount))
     guard block.byteCount <= limit else { return block.unmap() }
     let dropped = unused.withLock { unused -> ArraySlice<Block> in
@@ -82,6 +113,10 @@ final class BlockCache: @unchecked Sendable {
       return dropped
     }
     for block in dropped { block.unmap() }
+  }
+
+  private static func steps(_ byteCount: Int) -> Int {
+    max((byteCount + smallStep - 1) / smallStep, 1)
   }
 
   private static func wholePages(_ byteCount: Int) -> Int {

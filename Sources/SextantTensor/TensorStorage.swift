@@ -17,10 +17,7 @@ final class TensorStorage: @unchecked Sendable {
   init(unfilledByteCount byteCount: Int) {
     self.byteCount = byteCount
     owner = nil
-    base =
-      byteCount < BlockCache.smallestByteCount
-      ? UnsafeMutableRawPointer.allocate(byteCount: max(byteCount, 1), alignment: Self.alignment)
-      : BlockCache.shared.take(byteCount)
+    base = BlockCache.shared.take(byteCount)
   }
 
   /// Owned memory for f32 elements, undefined.
@@ -55,11 +52,6 @@ final class TensorStorage: @unchecked Sendable {
   var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: byteCount) }
 
   deinit {
-    guard owner == nil else { return }
-    if byteCount < BlockCache.smallestByteCount {
-      base.deallocate()
-    } else {
-      BlockCache.shared.giveBack(base, byteCount)
-    }
+    if owner == nil { BlockCache.shared.giveBack(base, byteCount) }
   }
 }

@@ -2,9 +2,9 @@ import Testing
 
 @testable import SextantTensor
 
-/// The memory of large tensors is used again, and never by two at a time.
+/// The memory of tensors is used again, and never by two at a time.
 @Suite struct BlockCacheTests {
-  @Test(arguments: [64 << 10, (64 << 10) + 1, 1_000_003])
+  @Test(arguments: [0, 1, 3072, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 1_000_003])
   func aBlockThatIsGivenBackIsTakenAgain(byteCount: Int) {
     let cache = BlockCache(limit: 4 << 20)
     let first = cache.take(byteCount)
@@ -36,6 +36,13 @@ import Testing
     #expect(cache.take(1 << 20) == blocks[1])
     #expect(cache.unusedByteCount == 0)
     for block in blocks[1...] { cache.giveBack(block, 1 << 20) }
+  }
+
+  @Test func ofManySmallBlocksOfOneSizeAQuarterOfAMegabyteIsKept() {
+    let cache = BlockCache(limit: 2 << 20)
+    let blocks = (0..<300).map { _ in cache.take(3000) }
+    for block in blocks { cache.giveBack(block, 3000) }
+    #expect(cache.unusedByteCount == (256 << 10) / (3 << 10) * (3 << 10))
   }
 
   @Test func aBlockLargerThanTheLimitIsNotKept() {
