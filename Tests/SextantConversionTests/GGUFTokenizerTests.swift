@@ -115,6 +115,11 @@ import Testing
     kinds[0] = 3
     let path = try file(kinds: kinds, [("unknown_token_id", .uint32(0))])
     #expect(try Tokenizers.load(bytes: content(path)).encode("a") == [259, 260])
+    // Then others of its type are fillers.
+    let filled = try file(
+      texts: Self.texts + ["[PAD263]"], kinds: kinds + [2],
+      scores: Self.scores + [0], [("unknown_token_id", .uint32(0))])
+    #expect(try Tokenizers.load(bytes: content(filled)).vocabularySize == Self.texts.count - 1)
     let none = try file(kinds: kinds)
     #expect(expectRefusal(.tokenizerInvalid) { try GGUFTokenizer(GGUFFile(none)).content() } != nil)
   }

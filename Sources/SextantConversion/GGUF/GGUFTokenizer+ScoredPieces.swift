@@ -37,12 +37,16 @@ extension GGUFTokenizer {
       let text = kind == .userDefined ? Self.marked(text) : text
       pieces.append(ScoredPieces.Piece(text, score: Float(scores[id]), kind: kind))
     }
-    // Behind the last token stand those that fill the rows of the embedding.
-    while pieces.last?.kind == .unused { pieces.removeLast() }
     var result = ScoredPieces(pieces)
-    if result.unknownID == nil, let id = try id("unknown_token_id", of: result) {
-      result.pieces[id].kind = .unknown
+    if let unknown = try id("unknown_token_id", of: result) {
+      // Some converters give the type to tokens that only fill the rows of the embedding.
+      for id in pieces.indices where pieces[id].kind == .unknown {
+        result.pieces[id].kind = .unused
+      }
+      result.pieces[unknown].kind = .unknown
     }
+    // Behind the last token stand those that fill the rows of the embedding.
+    while result.pieces.last?.kind == .unused { result.pieces.removeLast() }
     result.beginID = try control("bos_token_id", of: result)
     result.endID = try control("eos_token_id", of: result)
     result.addsPrefix = try flag("add_space_prefix") ?? true
