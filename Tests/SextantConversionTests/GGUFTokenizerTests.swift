@@ -154,6 +154,27 @@ import Testing
     refusal(.tokenizerInvalid, try file([("precompiled_charsmap", .bytes([1, 2, 3]))]))
   }
 
+  @Test func survivesChangedBytes() throws {
+    let original = try InputFile(file()).readAll(limit: 1 << 20)
+    var random = SeededRandom(seed: 5)
+    var (readCount, refusedCount) = (0, 0)
+    for _ in 0..<400 {
+      var bytes = original
+      bytes[random.index(below: bytes.count)] = UInt8(random.index(below: 256))
+      let path = folder.write(bytes, to: "changed.gguf")
+      do throws(FormatError) {
+        guard let content = try GGUFTokenizer(GGUFFile(path)).content() else { continue }
+        let tokenizer = try Tokenizers.load(bytes: content)
+        _ = tokenizer.decode(tokenizer.encode("ab  b\u{FFFD}"))
+        readCount += 1
+      } catch {
+        #expect(error.file == path)
+        refusedCount += 1
+      }
+    }
+    #expect(readCount > 20 && refusedCount > 20)
+  }
+
   // MARK: Out
 
   @Test func aTokenizerModelKeepsItsIdsThroughTheFormat() throws {
