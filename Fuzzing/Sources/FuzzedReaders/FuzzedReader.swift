@@ -20,7 +20,8 @@ public enum FuzzedReader: String, CaseIterable, Sendable {
     case .gguf: try Self.readAll(GGUFFile(path))
     case .numpy: try Self.readAll(NumPyArchive(path))
     case .index: try Self.readAll(ShardedCheckpoint(path))
-    case .hdf5: try Self.readAll(HDF5Checkpoint(path, timeout: .seconds(20)))
+    // libhdf5 never ends with some files: that is a refusal before libFuzzer takes it for a hang.
+    case .hdf5: try Self.readAll(HDF5Checkpoint(path, timeout: .seconds(10)))
     case .store: try ModelStore(opening: path).verify()
     case .artifact: _ = try Artifact(reading: path)
     case .json: _ = try JSONValue(parsing: InputFile(path).readAll(limit: 1 << 24))
