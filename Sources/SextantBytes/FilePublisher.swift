@@ -27,7 +27,8 @@ public final class FilePublisher: @unchecked Sendable {
   private var isNamed = false
   private var position = 0
   /// Held while bytes are written: a file system lets one thread at a time into a file, and lets the
-  /// others burn their processors until it is their turn. The bytes that the disk was not told of.
+  /// others burn their processors until it is their turn. What it guards counts the bytes since the disk
+  /// was last set to work.
   private let turn = Mutex<Int>(0)
   /// Bytes after which the disk is set to work, so that publishing does not wait for all of them.
   private static let flushByteCount = 16 << 20
