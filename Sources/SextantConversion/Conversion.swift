@@ -54,8 +54,7 @@ public struct ConversionReport: Sendable {
 /// A checkpoint of any supported format on its way into a native model file.
 ///
 /// Tensors are streamed, several at a time: memory stays bounded by the pieces, whatever the model's
-/// size. The same
-/// weights give the same bytes, whichever container and naming they come in.
+/// size. The same weights give the same bytes, whichever container and naming they come in.
 public struct Conversion {
   private let source: CheckpointSource
   private let options: ConversionOptions

@@ -78,11 +78,12 @@ def random_rwkv7(path: Path) -> Path:
     return path
 
 
-def run(*command: object) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+def run(*command: object, text: bytes = b"") -> str:
+    """What a command prints that reads a text; ends the program where it fails."""
+    done = subprocess.run([str(part) for part in command], capture_output=True, input=text)
     if done.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr}")
-    return done.stdout
+        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr.decode()}")
+    return done.stdout.decode()
 
 
 class Pair:

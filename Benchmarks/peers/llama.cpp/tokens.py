@@ -18,7 +18,6 @@ missing.
 
 import json
 import struct
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -28,9 +27,9 @@ import gguf
 import numpy as np
 import sentencepiece
 import tokenizers
+from agreement import ROOT, run
 from safetensors.numpy import load_file, save_file
 
-ROOT = Path(__file__).resolve().parents[3]
 TOKENIZERS = [
     "tokenizer/llama-tiny.model",
     "tokenizer/llama-tiny.json",
@@ -40,13 +39,6 @@ TOKENIZERS = [
 LINES = ROOT / "fixtures/tokenizer/lines.jsonl"
 WIDTH, INNER, HEADS, FILLERS = 8, 16, 2, 5
 SPECIAL = {gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.USER_DEFINED}
-
-
-def run(*command: object, text: bytes = b"") -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, input=text)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr.decode()}")
-    return done.stdout.decode()
 
 
 def package(path: Path) -> tuple[int, Callable[[str], list[int]]]:

@@ -37,33 +37,23 @@ static void add_rows_f64(
 }
 
 // An exponent of all ones means NaN or infinity in every IEEE format.
-static size_t nonfinite_16(const void *x, uint16_t exponent, size_t count) {
-  const char *p = x;
-  size_t total = 0;
-  for (size_t start = 0; start < count; start += 4096) {
-    const size_t end = count - start < 4096 ? count : start + 4096;
-    uint16_t found = 0;
-    for (size_t i = start; i < end; i++) {
-      uint16_t bits;
-      memcpy(&bits, p + i * sizeof bits, sizeof bits);
-      found += (bits & exponent) == exponent;
-    }
-    total += found;
+#define DEFINE_NONFINITE(NAME, BITS)                                        \
+  static size_t NAME(const void *x, BITS exponent, size_t count) {          \
+    const char *p = x;                                                      \
+    size_t total = 0;                                                       \
+    /* So few at a time that a lane cannot overflow. */                     \
+    for (size_t start = 0; start < count; start += 4096) {                  \
+      const size_t end = count - start < 4096 ? count : start + 4096;       \
+      BITS found = 0;                                                       \
+      for (size_t i = start; i < end; i++) {                                \
+        BITS bits;                                                          \
+        memcpy(&bits, p + i * sizeof bits, sizeof bits);                    \
+        found += (bits & exponent) == exponent;                             \
+      }                                                                     \
+      total += found;                                                       \
+    }                                                                       \
+    return total;                                                           \
   }
-  return total;
-}
-static size_t nonfinite_32(const void *x, uint32_t exponent, size_t count) {
-  const char *p = x;
-  size_t total = 0;
-  for (size_t start = 0; start < count; start += 4096) {
-    const size_t end = count - start < 4096 ? count : start + 4096;
-    uint32_t found = 0;
-    for (size_t i = start; i < end; i++) {
-      uint32_t bits;
-      memcpy(&bits, p + i * sizeof bits, sizeof bits);
-      found += (bits & exponent) == exponent;
-    }
-    total += found;
-  }
-  return total;
-}
+DEFINE_NONFINITE(nonfinite_16, uint16_t)
+DEFINE_NONFINITE(nonfinite_32, uint32_t)
+#undef DEFINE_NONFINITE

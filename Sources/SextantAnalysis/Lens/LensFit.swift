@@ -22,14 +22,14 @@ struct LensFit {
 
   /// The mean divergence of a translator, nats per token; infinite where it is not finite.
   func loss(_ translator: Translator) -> Double {
-    let (loss, _) = evaluate(rows.map { translator($0) }) { _, _ in }
+    let loss = evaluate(rows.map { translator($0) }) { _, _ in }
     return loss.isFinite ? loss : .infinity
   }
 
   /// The mean divergence of translated tiles; `gradient` gets each tile's number and gradient.
   private func evaluate(
     _ translated: [Tensor], _ gradient: (Int, Tensor) -> Void
-  ) -> (Double, Void) {
+  ) -> Double {
     var sum = 0.0
     for (index, tile) in translated.enumerated() {
       let (losses, slope) = training.lossGradient(
@@ -38,7 +38,7 @@ struct LensFit {
       sum += losses.reduce(0) { $0 + Double($1) } / Double(max(count, 1))
       gradient(index, slope)
     }
-    return (sum, ())
+    return sum
   }
 
   /// The translator with the bias that makes the divergence small.
@@ -55,7 +55,7 @@ struct LensFit {
         Kernels.add(bias, to: &tile)
         return tile
       }
-      let (value, _) = evaluate(shifted) { CrossProducts.addRows($1, to: &gradient) }
+      let value = evaluate(shifted) { CrossProducts.addRows($1, to: &gradient) }
       return (value, gradient.map { $0 * unit })
     }
     var fitted = translator
@@ -96,7 +96,7 @@ struct LensFit {
       var slope = (
         weight: Tensor(zeros: [width, width]), bias: [Double](repeating: 0, count: width)
       )
-      let (value, _) = evaluate(translated) { index, gradient in
+      let value = evaluate(translated) { index, gradient in
         Linear.addWeightGradient(gradient, white[index], to: &slope.weight)
         CrossProducts.addRows(gradient, to: &slope.bias)
       }

@@ -125,27 +125,29 @@ struct ShardIndex {
   }
 
   private func openShard(_ file: InputFile) throws(FormatError) -> any Checkpoint {
-    if entryKind == .tensorFlowWeight {
-      let shard = try HDF5Checkpoint(file, isShard: true)
-      guard shard.layout == .keras2 else {
-        throw FormatError(
-          .hdf5DialectUnknown, file: file.path, found: "the layout \(shard.layout.rawValue)",
-          expected: "weights that layer_names lists, as transformers write shards")
-      }
-      return shard
+    switch entryKind {
+    case .tensorFlowWeight:
+      return try openHDF5(
+        file, as: .keras2, "weights that layer_names lists, as transformers write shards")
+    case .kerasLayer:
+      return try openHDF5(file, as: .keras3, "variables of Keras 3, as the index says")
+    case .tensor:
+      let isLegacy = try PyTorchFile.isLegacy(file)
+      if isLegacy { return try PyTorchFile(file) }
+      return try FileKind(of: file) == .zip ? PyTorchFile(file) : SafetensorsFile(file)
     }
-    if entryKind == .kerasLayer {
-      let shard = try HDF5Checkpoint(file, isShard: true)
-      guard shard.layout == .keras3 else {
-        throw FormatError(
-          .hdf5DialectUnknown, file: file.path, found: "the layout \(shard.layout.rawValue)",
-          expected: "variables of Keras 3, as the index says")
-      }
-      return shard
+  }
+
+  private func openHDF5(
+    _ file: InputFile, as layout: HDF5Layout, _ expected: String
+  ) throws(FormatError) -> HDF5Checkpoint {
+    let shard = try HDF5Checkpoint(file, isShard: true)
+    guard shard.layout == layout else {
+      throw FormatError(
+        .hdf5DialectUnknown, file: file.path, found: "the layout \(shard.layout.rawValue)",
+        expected: expected)
     }
-    let isLegacy = try PyTorchFile.isLegacy(file)
-    if isLegacy { return try PyTorchFile(file) }
-    return try FileKind(of: file) == .zip ? PyTorchFile(file) : SafetensorsFile(file)
+    return shard
   }
 
   /// Holds the shards against the index.

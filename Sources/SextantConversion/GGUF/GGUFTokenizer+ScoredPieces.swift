@@ -31,8 +31,9 @@ extension GGUFTokenizer {
     var pieces: [ScoredPieces.Piece] = []
     pieces.reserveCapacity(texts.count)
     for (id, text) in texts.enumerated() {
-      guard let number = Int(exactly: kinds[id]), let kind = ScoredPieces.Kind(rawValue: number)
-      else { throw invalid("token \(id) of type \(kinds[id])", expected: "a type from 1 to 6") }
+      guard let kind = Kind(rawValue: kinds[id]) else {
+        throw invalid("token \(id) of type \(kinds[id])", expected: "a type from 1 to 6")
+      }
       // Tokens that are looked for in the text itself have its spaces.
       let text = kind == .userDefined ? Self.marked(text) : text
       pieces.append(ScoredPieces.Piece(text, score: Float(scores[id]), kind: kind))

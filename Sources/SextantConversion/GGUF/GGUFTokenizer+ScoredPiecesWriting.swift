@@ -21,7 +21,7 @@ extension GGUFTokenizerMetadata {
       pieces.pieces + fillers.map { ScoredPieces.Piece("[PAD\($0)]", score: 0, kind: .unused) }
     setTokens(
       all.map { $0.kind == .userDefined ? Self.unmarked($0.text) : $0.text },
-      all.map { GGUFTokenizer.Kind(rawValue: Int64($0.kind.rawValue)) ?? .normal })
+      all.map(\.kind))
     set("scores", .float32s(all.map(\.score)))
     let begins = begins ?? pieces.beginID
     let ids = [

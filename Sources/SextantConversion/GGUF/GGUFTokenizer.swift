@@ -1,5 +1,6 @@
 import SextantBytes
 import SextantCheckpoints
+import SextantTokenizers
 
 /// The tokenizer in a GGUF file's metadata, as the file that it was made from.
 ///
@@ -53,16 +54,8 @@ struct GGUFTokenizer {
     ]
   }
 
-  /// Kinds of tokens, by the format's numbers: a word or part of one, one that takes no part in
-  /// merging and stands for itself, one that controls, and one that only fills a gap.
-  enum Kind: Int64 {
-    case normal = 1
-    case unknown = 2
-    case control = 3
-    case userDefined = 4
-    case unused = 5
-    case byte = 6
-  }
+  /// Kinds of tokens, by the format's numbers, which are SentencePiece's.
+  typealias Kind = ScoredPieces.Kind
 
   /// The tokenizer's file; nil where there is no tokenizer.
   ///
@@ -175,7 +168,7 @@ struct GGUFTokenizer {
   }
 
   /// The kind of each token; all are normal where the file does not say.
-  func kinds(_ count: Int) throws(FormatError) -> [Int64] {
+  func kinds(_ count: Int) throws(FormatError) -> [Int] {
     let key = "tokenizer.ggml.token_type"
     guard let value = file.values[key] else {
       return Array(repeating: Kind.normal.rawValue, count: count)
@@ -183,7 +176,7 @@ struct GGUFTokenizer {
     guard case .array(let array) = value, array.count == count,
       let kinds = try file.integers(of: array)
     else { throw invalid("another \(key)", expected: "\(count) integers, one for each token") }
-    return kinds
+    return kinds.map { Int($0) }
   }
 
   func invalid(_ found: String, expected: String) -> FormatError {

@@ -100,7 +100,7 @@ private struct HeadMatrices {
   /// of what is told, in the place of its head, [1, heads · told].
   func leading(_ count: Int, of value: Tensor, head: Int) -> [(Double, Double, Tensor)] {
     let size = asked * told
-    let elements = value.values[head * size..<(head + 1) * size].map { Double($0) }
+    let elements = value.withFloats { $0[head * size..<(head + 1) * size].map { Double($0) } }
     // [told, asked], so that S times what is asked is what is told.
     let matrix =
       endsWithTold ? LinearAlgebra.transposed(elements, rows: asked, columns: told) : elements

@@ -36,7 +36,7 @@ extension ScoredPieces {
     guard file.normalizer.marksSpaces else { throw Self.unmarkedSpaces }
     self.init(
       file.pieces.map {
-        Piece(file.text($0), score: $0.score, kind: Kind(rawValue: $0.kind.rawValue) ?? .normal)
+        Piece(file.text($0), score: $0.score, kind: $0.kind)
       })
     addsPrefix = file.normalizer.addsPrefix
     removesExtraSpaces = file.normalizer.removesExtraSpaces
@@ -110,8 +110,7 @@ extension ScoredPieces {
       let start = text.count
       text += piece.text.utf8
       return SentencePieceFile.Piece(
-        text: start..<text.count, score: piece.score,
-        kind: SentencePieceFile.Kind(rawValue: piece.kind.rawValue) ?? .normal)
+        text: start..<text.count, score: piece.score, kind: piece.kind)
     }
     func pair(_ merge: Merge) -> UInt64 { UInt64(merge.left) << 32 | UInt64(merge.right) }
     let all = PieceMerges(stored, in: text).merges

@@ -20,7 +20,7 @@ public struct ScoredPieces: Sendable {
     }
   }
 
-  /// What a piece is for, by the numbers that both formats have.
+  /// What a piece is for, by the numbers of `tokenizer.model` and GGUF.
   public enum Kind: Int, Sendable {
     case normal = 1
     /// Stands for what has no piece.
@@ -29,7 +29,7 @@ public struct ScoredPieces: Sendable {
     case control
     /// Found in a text before anything is merged.
     case userDefined
-    /// No token: fills a gap.
+    /// Fills a gap, or is merged and then taken apart again.
     case unused
     /// Stands for one byte.
     case byte

@@ -17,19 +17,7 @@ struct SentencePieceFile {
   }
 
   /// What a piece is for.
-  enum Kind: Int {
-    case normal = 1
-    /// Stands for what has no piece.
-    case unknown
-    /// Steers a model and is never found in a text.
-    case control
-    /// Found in a text before anything is merged.
-    case userDefined
-    /// Merged, and then taken apart again.
-    case unused
-    /// Stands for one byte.
-    case byte
-  }
+  typealias Kind = ScoredPieces.Kind
 
   /// How the model was trained, as far as it matters later.
   struct Trainer {
