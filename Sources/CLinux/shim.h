@@ -7,3 +7,6 @@
 int sync_file_range(int descriptor, off_t offset, off_t length, unsigned int flags);
 
 enum { CLINUX_SYNC_FILE_RANGE_WRITE = 2 };
+
+// Gives a file its length and its place on the disk (mode 0); what is not written reads as zero.
+int fallocate(int descriptor, int mode, off_t offset, off_t length);

@@ -32,6 +32,10 @@ public final class FilePublisher: @unchecked Sendable {
   private let turn = Mutex<Int>(0)
   /// Bytes after which the disk is set to work, so that publishing does not wait for all of them.
   private static let flushByteCount = 16 << 20
+  /// Bytes that one call writes at most. The system looks for memory in one piece for what it is handed,
+  /// and moves other memory away where there is none: that took several times as long as the writing
+  /// itself with 512 KiB and more.
+  private static let callByteCount = 256 << 10
 
   /// Starts a file.
   ///
@@ -138,6 +142,20 @@ public final class FilePublisher: @unchecked Sendable {
     if rest != 0 { try append([UInt8](repeating: 0, count: alignment - rest)) }
   }
 
+  /// Gives the file its place on the disk before it is written, so that a full disk is told at once, and
+  /// writing need not look for a place piece by piece. Does nothing where a file system cannot do that.
+  ///
+  /// - Throws: `disk.full`, `file.write`.
+  public func reserve(_ byteCount: Int) throws(FormatError) {
+    guard byteCount > 0 else { return }
+    while fallocate(descriptor, 0, 0, off_t(byteCount)) != 0 {
+      let number = errno
+      if number == EINTR { continue }
+      if [EOPNOTSUPP, ENOSYS, EINVAL].contains(number) { return }
+      throw writeFailure(destination, number)
+    }
+  }
+
   /// Takes what was written at places of its own, up to `byteCount`, for the beginning of the file.
   public func extend(to byteCount: Int) { position = max(position, byteCount) }
 
@@ -198,7 +216,8 @@ public final class FilePublisher: @unchecked Sendable {
   ) throws(FormatError) {
     var done = 0
     while done < bytes.count {
-      let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[done...])
+      let end = min(done + Self.callByteCount, bytes.count)
+      let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[done..<end])
       let count = unsafe pwrite(descriptor, rest.baseAddress, rest.count, off_t(offset + done))
       if count < 0 && errno == EINTR { continue }
       guard count > 0 else { throw writeFailure(destination, count == 0 ? ENOSPC : errno) }

@@ -72,6 +72,7 @@ public final class StoreWriter {
     (preamble, header) = try plan.layOut(for: destination)
     fileByteCount = preamble.fileByteCount
     file = try FilePublisher(destination, replacing: replacing)
+    try file.reserve(fileByteCount)
     // The JSON text stays zero until `finish`: that is how a reader knows an unfinished file.
     try file.append(preamble.bytes)
     try file.append([UInt8](repeating: 0, count: preamble.headerByteCount))

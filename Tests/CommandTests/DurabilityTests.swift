@@ -29,7 +29,7 @@ import Testing
   /// Calls are counted by thread, so that the numbers are small.
   private static let moments: [Moment] = [false, true].flatMap { replacing in
     [
-      ("pwrite64", 1), ("pwrite64", 2), ("pwrite64", 5), ("fsync", 1),
+      ("fallocate", 1), ("pwrite64", 1), ("pwrite64", 2), ("pwrite64", 5), ("fsync", 1),
       ("linkat", 1), ("fsync", 2),
     ].map { Moment(call: $0.0, number: $0.1, replacing: replacing) }
       + (replacing ? [Moment(call: "rename", number: 1, replacing: true)] : [])
@@ -78,13 +78,21 @@ import Testing
     if moment.replacing { folder.write("old", to: "model.sxt") }
     let run = convert(at: moment, "error=\(error)")
     #expect([.exited(74), .exited(73)].contains(run.end), "\(run.errors)")
-    if error != "EIO", moment.call == "pwrite64" {
+    if error != "EIO", ["fallocate", "pwrite64"].contains(moment.call) {
       #expect(run.errors.contains("[disk.full]"), "\(run.errors)")
     }
     // Only the last sync comes after the name: the file is complete, if not for sure on the disk.
     let isNamed = moment.call == "fsync" && moment.number == 2
     checkDestination(moment, isOld: isNamed ? false : nil)
     #expect(folder.entries == (moment.replacing || isNamed ? ["model.sxt"] : []))
+  }
+
+  @Test(.enabled(if: strace != nil, "needs strace"))
+  func fileSystemsNeedNotReserve() {
+    let moment = Moment(call: "fallocate", number: 1, replacing: false)
+    let run = convert(at: moment, "error=EOPNOTSUPP")
+    #expect(run.end == .exited(0), "\(run.errors)")
+    sextant("verify", destination)
   }
 
   @Test func aLimitOnFilesIsAFullDisk() {

@@ -24,7 +24,7 @@ public final class SafetensorsFile: Checkpoint {
   /// The longest string of a header that is accepted by default, in bytes.
   public static let defaultStringLimit = 65_536
   /// Bytes of the pieces that `read` hands over: a cache holds one while it is digested and written.
-  static let pieceByteCount = 512 << 10
+  static let pieceByteCount = 256 << 10
 
   /// Opens a file.
   ///
