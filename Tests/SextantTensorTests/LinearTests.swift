@@ -77,6 +77,22 @@ import Testing
     }
   }
 
+  /// Rows so long that x leaves the cache and columns are multiplied part by part, the last one ragged.
+  @Test(arguments: KernelLevel.available, types + [.q8])
+  func longRowsAreReadInParts(_ level: KernelLevel, type: DataType) throws {
+    var random = SplitMix64(seed: 9)
+    for (rows, inner, outputs) in [(3, 2761, 2), (5, 1_651, 18), (8, 1_027, 17), (8, 3_100, 21)] {
+      let inner = type == .q8 ? inner / 32 * 32 + 32 : inner
+      let x = random.floats(rows * inner)
+      let full = Tensor(random.floats(outputs * inner), shape: [outputs, inner])
+      let weight = try #require(full.converted(to: type))
+      let stored = try #require(weight.converted(to: .f32)).values
+      let y = level.linear(x, weight, rows: rows)
+      let expected = Self.reference(x, stored, nil, rows: rows, inner: inner)
+      #expect(Self.worstError(y, expected) < 1e-6, "[\(rows), \(inner)] by \(outputs)")
+    }
+  }
+
   @Test(arguments: KernelLevel.available, types)
   func everyLevelsPackedProductEqualsTheF64Product(_ level: KernelLevel, type: DataType) throws {
     var random = SplitMix64(seed: 8)

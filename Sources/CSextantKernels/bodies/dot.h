@@ -101,7 +101,7 @@ INLINE void dot_bf16_linear(
           vu w[4];
 #pragma clang loop unroll(full)
           for (int r = 0; r < R; r++) {
-            __builtin_prefetch((const char *)(row[r] + k + u * step) + LINEAR_AHEAD);
+            __builtin_prefetch((const char *)(row[r] + k + u * step) + LINEAR_AHEAD(4));
             w[r] = (vu)_mm512_loadu_si512(row[r] + k + u * step);
           }
 #pragma clang loop unroll(full)
@@ -124,7 +124,7 @@ INLINE void dot_bf16_linear(
                 vf_dot_bf16(w, (vu)_mm512_loadu_si512(x + m * x_stride + k), sums[m][r * U]);
         }
       }
-      linear_collect(totals, i, sums, M, R, U);
+      linear_collect(totals, i, sums, 0, M, R, U);
     }
 #pragma clang loop unroll(full)
     for (int m = 0; m < M; m++) linear_store(job, m, first, rows, totals[m]);
@@ -150,7 +150,7 @@ INLINE void dot_q8_linear(
       for (int m = 0; m < M; m++) sums[m] = vf_set(0);
       for (size_t b = 0; b < blocks; b += 2) {
         const sxk_q8_block *const low = row + b, *const high = row + (b + 1 < blocks ? b + 1 : b);
-        __builtin_prefetch((const char *)low + LINEAR_AHEAD);
+        __builtin_prefetch((const char *)low + LINEAR_AHEAD(4));
         const __m512i w = _mm512_inserti64x4(
             _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)low->weights)),
             _mm256_loadu_si256((const __m256i *)high->weights), 1);

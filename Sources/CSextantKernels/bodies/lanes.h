@@ -68,13 +68,13 @@ INLINE void vf_scatter(float *p, size_t stride, vf v, size_t count) {
 // fast with eight rows. From five rows on x fills the first-level cache, and weights on the way do not
 // stop in the second, which is x's too: a quarter more with eight. With one row the processor does it
 // by itself within a page; it is asked for the first line of each, which also translates the address.
-#define LINEAR_AHEAD 6144
+#define LINEAR_AHEAD(M) ((M) > 4 ? 12288 : 6144)
 #define LINEAR_PAGE 4096
 INLINE void linear_prefetch(const void *weight, const int M) {
   if (M > 4)
-    __builtin_prefetch((const char *)weight + LINEAR_AHEAD * 4 / 3, 0, 0);
+    __builtin_prefetch(weight, 0, 0);
   else
-    __builtin_prefetch((const char *)weight + LINEAR_AHEAD);
+    __builtin_prefetch(weight);
 }
 
 // MARK: Arithmetic

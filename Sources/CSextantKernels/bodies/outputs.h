@@ -1,4 +1,4 @@
-// What products with few rows of x do with their sums.
+// What products with few rows of x have in common: in which order they read, and what they do with sums.
 
 // The outputs n ..< n + rows of row m of x, rows <= VL: bias and the sums of `totals`. Summing several
 // vectors across their lanes at once costs a third of summing one after the other.
@@ -14,9 +14,11 @@ INLINE void linear_store(
     vf_store_part(y, bias == NULL ? sums : vf_load_part(bias, rows) + sums, rows);
 }
 
-// The sums of M rows of x by R rows of the weights from row i on, each taken as U independent ones.
+// The sums of M rows of x by R rows of the weights from row i on, each taken as U independent ones;
+// `more`: beside what `totals` holds.
 INLINE void linear_collect(
-    vf totals[][VL], size_t i, vf sums[][4], const int M, const int R, const int U) {
+    vf totals[][VL], size_t i, vf sums[][4], const int more, const int M, const int R,
+    const int U) {
 #pragma clang loop unroll(full)
   for (int m = 0; m < M; m++)
 #pragma clang loop unroll(full)
@@ -24,7 +26,7 @@ INLINE void linear_collect(
       vf total = sums[m][r * U];
 #pragma clang loop unroll(full)
       for (int u = 1; u < U; u++) total += sums[m][r * U + u];
-      totals[m][i + r] = total;
+      totals[m][i + r] = more ? totals[m][i + r] + total : total;
     }
 }
 
@@ -34,3 +36,24 @@ INLINE void linear_collect(
 #else
 #define LINEAR_R 1
 #endif
+
+// Columns that are multiplied before the next row of weights is: all, or as many as leave more than two
+// rows of x in the first-level cache.
+#define LINEAR_CACHED 8192
+INLINE size_t linear_columns(size_t K, const int M) {
+  const size_t most = LINEAR_CACHED / M, step = 4 * VL;
+  if (M <= 2 || K <= most) return K;
+  const size_t parts = (K + most - 1) / most;
+  return ((K + parts - 1) / parts + step - 1) / step * step;
+}
+
+// What is asked for when a part of row i of VL is read, `part_bytes` from byte `from` on: the same part so
+// many rows later that LINEAR_AHEAD bytes come first, as the rows take turns.
+INLINE const char *linear_later(
+    const char *row, size_t row_bytes, size_t i, size_t from, size_t part_bytes, int last,
+    const int M) {
+  const size_t rows = (LINEAR_AHEAD(M) + part_bytes - 1) / part_bytes;
+  const char *const later = row + rows * row_bytes;
+  if (i + rows < VL) return later;
+  return last ? later - from : later - VL * row_bytes + part_bytes;
+}

@@ -53,31 +53,35 @@ static void q8_from_f32(sxk_q8_block *y, const float *x, size_t count) {
   }
 }
 
-// As `linear_rows`, with B blocks at a time. B * Q8_VECTORS is a multiple of U.
-INLINE void q8_linear_rows(
-    const sxk_linear *job, size_t n0, size_t n1, const int M, const int R, const int U, const int B) {
-  const size_t blocks = job->k / SXK_Q8_LENGTH, x_stride = job->x_stride;
+// As `linear_part`, for blocks b0 ..< b1 of each row, B at a time. B * Q8_VECTORS is a multiple of U.
+INLINE void q8_linear_part(
+    const sxk_linear *job, size_t first, size_t rows, size_t b0, size_t b1, vf totals[][VL],
+    const int M, const int R, const int U, const int B, const int whole) {
+  const size_t x_stride = job->x_stride, block_bytes = sizeof(sxk_q8_block);
   const size_t row_blocks = job->weight_stride / SXK_Q8_LENGTH;
-  for (size_t first = n0; first < n1; first += VL) {
-    const size_t rows = n1 - first < VL ? n1 - first : VL;
-    vf totals[SXK_LINEAR_MAX_M][VL];
-    for (size_t i = 0; i < rows; i += R) {
-      const sxk_q8_block *row[2];
+  for (size_t i = 0; i < rows; i += R) {
+    const sxk_q8_block *row[2];
+    const char *later[2];
 #pragma clang loop unroll(full)
-      for (int r = 0; r < R; r++)
-        row[r] = (const sxk_q8_block *)job->weight +
-                 (first + (i + r < rows ? i + r : i)) * row_blocks;
-      vf sums[SXK_LINEAR_MAX_M][4];
+    for (int r = 0; r < R; r++) {
+      row[r] = (const sxk_q8_block *)job->weight + (first + (i + r < rows ? i + r : i)) * row_blocks;
+      later[r] = whole ? (const char *)row[r] + LINEAR_AHEAD(M)
+                       : linear_later(
+                             (const char *)row[r], row_blocks * block_bytes, i + r,
+                             b0 * block_bytes, (b1 - b0) * block_bytes,
+                             b1 == job->k / SXK_Q8_LENGTH, M);
+    }
+    vf sums[SXK_LINEAR_MAX_M][4];
 #pragma clang loop unroll(full)
-      for (int m = 0; m < M; m++)
+    for (int m = 0; m < M; m++)
 #pragma clang loop unroll(full)
-        for (int u = 0; u < R * U; u++) sums[m][u] = vf_set(0);
+      for (int u = 0; u < R * U; u++) sums[m][u] = vf_set(0);
 
 #define BLOCKS(COUNT)                                                                       \
   _Pragma("clang loop unroll(full)") for (int j = 0; j < COUNT; j++) {                      \
     vf scale[2];                                                                            \
     _Pragma("clang loop unroll(full)") for (int r = 0; r < R; r++) {                        \
-      if (M > 1) __builtin_prefetch((const char *)(row[r] + b + j) + LINEAR_AHEAD);         \
+      if (M > 1) linear_prefetch(later[r] + (b + j) * block_bytes, M);                      \
       scale[r] = q8_scale(row[r] + b + j);                                                  \
     }                                                                                       \
     _Pragma("clang loop unroll(full)") for (int v = 0; v < Q8_VECTORS; v++) {               \
@@ -93,17 +97,32 @@ INLINE void q8_linear_rows(
       }                                                                                     \
     }                                                                                       \
   }
-      size_t b = 0;
-      for (; b + B <= blocks; b += B) {
-        BLOCKS(B)
-      }
-      for (; b < blocks; b++) {
-        BLOCKS(1)
-      }
+    size_t b = b0;
+    for (; b + B <= b1; b += B) {
+      BLOCKS(B)
+    }
+    for (; b < b1; b++) {
+      BLOCKS(1)
+    }
 #undef BLOCKS
 
-      linear_collect(totals, i, sums, M, R, U);
-    }
+    linear_collect(totals, i, sums, !whole && b0 > 0, M, R, U);
+  }
+}
+
+INLINE void q8_linear_rows(
+    const sxk_linear *job, size_t n0, size_t n1, const int M, const int R, const int U, const int B) {
+  const size_t blocks = job->k / SXK_Q8_LENGTH;
+  const size_t part = linear_columns(job->k, M) / SXK_Q8_LENGTH;
+  for (size_t first = n0; first < n1; first += VL) {
+    const size_t rows = n1 - first < VL ? n1 - first : VL;
+    vf totals[SXK_LINEAR_MAX_M][VL];
+    if (part == blocks)
+      q8_linear_part(job, first, rows, 0, blocks, totals, M, R, U, B, 1);
+    else
+      for (size_t b = 0; b < blocks; b += part)
+        q8_linear_part(
+            job, first, rows, b, blocks - b < part ? blocks : b + part, totals, M, R, U, B, 0);
 #pragma clang loop unroll(full)
     for (int m = 0; m < M; m++) linear_store(job, m, first, rows, totals[m]);
   }

@@ -72,6 +72,10 @@ INLINE void scan_states(const sxk_scan *job, size_t c, const size_t count) {
   if (n < job->n) scan_block(job, c, count, n, job->n - n);
 }
 
+// Bytes of the state that are asked for early: with several sequences it comes from memory, in pieces that
+// are too short for the processor to notice.
+#define SCAN_AHEAD 4096
+
 // Few steps, as in decoding: lanes are the elements of one channel's state, which lie side by side;
 // the sums over them are taken for VL channels at once.
 INLINE void scan_channels(const sxk_scan *job, size_t c, size_t count) {
@@ -85,6 +89,7 @@ INLINE void scan_channels(const sxk_scan *job, size_t c, size_t count) {
     vf totals[VL];
     for (size_t i = 0; i < count; i++) {
       float *const h_row = job->h + (c + i) * N;
+      __builtin_prefetch((const char *)h_row + SCAN_AHEAD, 1);
       const float *const a_row = job->a + (c + i) * N;
       const float delta = delta_row[i];
       const vf input = vf_set(delta * x_row[i]);
