@@ -33,7 +33,9 @@ let package = Package(
 
     // MARK: Foundations
     .target(name: "SextantTensor", dependencies: ["CSextantKernels", "CBLAS"]),
-    .target(name: "SextantBytes", dependencies: ["CCrypto", "CLinux"], swiftSettings: guarded),
+    .target(
+      name: "SextantBytes", dependencies: ["CSextantKernels", "CCrypto", "CLinux"],
+      swiftSettings: guarded),
 
     // MARK: Files and text
     .target(

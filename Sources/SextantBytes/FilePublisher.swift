@@ -192,9 +192,10 @@ public final class FilePublisher: @unchecked Sendable {
   /// - Throws: `disk.full`, `file.write`.
   public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FormatError) {
     nonisolated(unsafe) let bytes = unsafe bytes
-    try turn.withLock { unflushed throws(FormatError) in
+    let isMuch = try turn.withLock { unflushed throws(FormatError) in
       unsafe try write(bytes, at: offset, &unflushed)
     }
+    if isMuch { flush() }
   }
 
   /// As `write(_:at:)`, unless another thread is writing: whoever has other work does that first.
@@ -205,15 +206,17 @@ public final class FilePublisher: @unchecked Sendable {
     _ bytes: UnsafeRawBufferPointer, at offset: Int
   ) throws(FormatError) -> Bool {
     nonisolated(unsafe) let bytes = unsafe bytes
-    let turned: Void? = try turn.withLockIfAvailable { unflushed throws(FormatError) in
+    let isMuch = try turn.withLockIfAvailable { unflushed throws(FormatError) in
       unsafe try write(bytes, at: offset, &unflushed)
     }
-    return turned != nil
+    if isMuch == true { flush() }
+    return isMuch != nil
   }
 
+  /// Writes bytes, and says whether it is time to set the disk to work.
   private func write(
     _ bytes: UnsafeRawBufferPointer, at offset: Int, _ unflushed: inout Int
-  ) throws(FormatError) {
+  ) throws(FormatError) -> Bool {
     var done = 0
     while done < bytes.count {
       let end = min(done + Self.callByteCount, bytes.count)
@@ -224,11 +227,14 @@ public final class FilePublisher: @unchecked Sendable {
       done += count
     }
     unflushed += bytes.count
-    if unflushed >= Self.flushByteCount {
-      unflushed = 0
-      // A hint: `publish` waits for the disk and sees what fails.
-      _ = sync_file_range(descriptor, 0, 0, UInt32(CLINUX_SYNC_FILE_RANGE_WRITE))
-    }
+    guard unflushed >= Self.flushByteCount else { return false }
+    unflushed = 0
+    return true
+  }
+
+  /// Sets the disk to work. A hint: `publish` waits for the disk and sees what fails.
+  private func flush() {
+    _ = sync_file_range(descriptor, 0, 0, UInt32(CLINUX_SYNC_FILE_RANGE_WRITE))
   }
 
   /// Makes the file appear under its name, complete and synchronised.

@@ -55,6 +55,10 @@ public protocol Checkpoint: AnyObject, Sendable {
   /// Whether `read` may be called from several threads at a time.
   var readsConcurrently: Bool { get }
 
+  /// Where the elements of one tensor stand in a file just as `read` hands them over; nil where they have
+  /// to be gathered or computed.
+  func part(of tensor: CheckpointTensor) -> FilePart?
+
   /// Refuses when a file was changed since it was opened.
   ///
   /// - Throws: `file.changed`.
@@ -67,6 +71,9 @@ public protocol Checkpoint: AnyObject, Sendable {
 extension Checkpoint {
   /// False, unless a format says otherwise.
   public var readsConcurrently: Bool { false }
+
+  /// Nil, unless a format says otherwise.
+  public func part(of tensor: CheckpointTensor) -> FilePart? { nil }
 
   /// All elements of one tensor.
   public func bytes(of tensor: CheckpointTensor) throws(FormatError) -> [UInt8] {

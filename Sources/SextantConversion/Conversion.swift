@@ -178,31 +178,38 @@ public struct Conversion {
     // Called with the account's lock held.
     nonisolated(unsafe) let progress = progress
     let mapping = mapping
+    // A piece of the source that is on its way.
+    let note: @Sendable (PlannedTensor, UnsafeRawBufferPointer) -> Void = { tensor, piece in
+      let nonfinite = Kernels.nonfiniteCount(piece, tensor.sourceDataType)
+      account.withLock { account in
+        if nonfinite > 0 { account.nonfinite[tensor.name, default: 0] += nonfinite }
+        account.done += piece.count
+        progress(account.done, total)
+      }
+    }
     let hand: @Sendable (PlannedTensor, inout TensorSink) throws(FormatError) -> Void = {
       tensor, sink throws(FormatError) in
-      let stored = mapping.source(of: tensor.name).dataType
-      var nonfinite = 0
-      var converter = ElementConverter(from: stored, to: tensor.dataType)
+      var converter = ElementConverter(from: tensor.sourceDataType, to: tensor.dataType)
       try mapping.read(tensor.name, from: checkpoint) { piece throws(FormatError) in
-        nonfinite += Kernels.nonfiniteCount(piece, stored)
-        if tensor.dataType == stored {
+        note(tensor, piece)
+        if tensor.dataType == tensor.sourceDataType {
           try sink.append(piece)
         } else {
           try converter.convert(piece) { bytes throws(FormatError) in
             try sink.append(bytes, source: piece)
           }
         }
-        account.withLock { account in
-          account.done += piece.count
-          progress(account.done, total)
-        }
       }
-      if nonfinite > 0 { account.withLock { $0.nonfinite[tensor.name] = nonfinite } }
     }
+    let part = { (tensor: PlannedTensor) in
+      let keepsType = tensor.dataType == tensor.sourceDataType
+      return keepsType ? mapping.part(of: tensor.name, in: checkpoint) : nil
+    }
+    try writer.copy(from: part, note)
     if checkpoint.readsConcurrently {
       try writer.writeAll(.shared, hand)
     } else {
-      for tensor in writer.tensors {
+      for tensor in writer.missing {
         try writer.write(tensor.name) { sink throws(FormatError) in try hand(tensor, &sink) }
       }
     }

@@ -101,6 +101,13 @@ struct WeightMapping: Sendable {
     if let failure { throw failure }
   }
 
+  /// Where a canonical tensor's elements stand in a file in the architecture's order; nil where they have to
+  /// be read otherwise.
+  func part(of name: String, in checkpoint: any Checkpoint) -> FilePart? {
+    guard let form = forms[ExactString(name)], form.isPlain else { return nil }
+    return checkpoint.part(of: source(of: name))
+  }
+
   /// Bytes of the checkpoint's elements of all canonical tensors.
   var byteCount: Int {
     specs.reduce(0) { $0 + $1.shape.reduce(1, *) * source(of: $1.name).dataType.byteWidth }

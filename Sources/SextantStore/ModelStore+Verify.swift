@@ -1,4 +1,5 @@
 import SextantBytes
+import Synchronization
 
 extension ModelStore {
   /// Reads the whole file and holds every byte against its digest, or against zero for padding.
@@ -22,26 +23,36 @@ extension ModelStore {
     let footer = fileByteCount - StoreFooter.byteCount
     // The header and its padding are done.
     var position = extents.first?.range.lowerBound ?? footer
-    var buffer = [UInt8](repeating: 0, count: min(Self.pieceByteCount, fileByteCount))
-    for extent in extents {
+    let digests = try digests(of: extents.map(\.range), from: position, progress)
+    for (extent, digest) in zip(extents, digests) {
       try checkZero(position..<extent.range.lowerBound)
-      position = extent.range.lowerBound
-      var hash = SHA256()
-      while position < extent.range.upperBound {
-        let count = min(buffer.count, extent.range.upperBound - position)
-        try fill(&buffer, count, at: position)
-        hash.update(buffer[..<count])
-        position += count
-        progress(position, fileByteCount)
-      }
-      try checkDigest(hash.finalize(), extent.digest, of: extent.name)
+      try checkDigest(digest, extent.digest, of: extent.name)
+      position = extent.range.upperBound
     }
     try checkZero(position..<footer)
     try file.checkUnchanged()
     progress(fileByteCount, fileByteCount)
   }
 
-  private static let pieceByteCount = 4 << 20
+  /// The digests of parts of the file; `start` bytes are done before.
+  private func digests(
+    of ranges: [Range<Int>], from start: Int, _ progress: (_ done: Int, _ total: Int) -> Void
+  ) throws(FormatError) -> [Digest] {
+    let done = Mutex(start)
+    // Called with the lock held.
+    return try withoutActuallyEscaping(progress) { progress throws(FormatError) in
+      nonisolated(unsafe) let progress = progress
+      let total = fileByteCount
+      return try unsafe FileParts(parts: ranges.map { FilePart(file, $0) }).digest(.shared) {
+        _, _, piece, _ in
+        done.withLock { done in
+          done += piece.count
+          unsafe progress(done, total)
+        }
+        return true
+      }
+    }
+  }
 
   /// Refuses padding that is not zero; the range is shorter than the alignment.
   private func checkZero(_ range: Range<Int>) throws(FormatError) {
@@ -51,19 +62,6 @@ extension ModelStore {
         .storePadding, file: path, at: .offset(range.lowerBound + place),
         found: "a byte that is not 0", expected: "zeros")
     }
-  }
-
-  private func fill(
-    _ buffer: inout [UInt8], _ count: Int, at offset: Int
-  ) throws(FormatError) {
-    var failure: FormatError?
-    unsafe buffer.withUnsafeMutableBytes { bytes in
-      let piece = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[..<count])
-      do throws(FormatError) { unsafe try file.read(at: offset, into: piece) } catch {
-        failure = error
-      }
-    }
-    if let failure { throw failure }
   }
 }
 

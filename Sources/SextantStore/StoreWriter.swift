@@ -40,8 +40,8 @@ public final class StoreWriter {
   private let preamble: StorePreamble
   private var header: StoreHeader
   private let attachments: [(name: String, bytes: [UInt8])]
-  /// Tensors written so far.
-  private var writtenCount = 0
+  /// Whether each tensor is written.
+  private var isWritten: [Bool]
   /// Whether a tensor was begun and not finished: nothing can be written any more.
   private var isBroken = false
 
@@ -71,6 +71,7 @@ public final class StoreWriter {
       tensors: self.tensors, attachments: self.attachments)
     (preamble, header) = try plan.layOut(for: destination)
     fileByteCount = preamble.fileByteCount
+    isWritten = tensors.map { _ in false }
     file = try FilePublisher(destination, replacing: replacing)
     try file.reserve(fileByteCount)
     // The JSON text stays zero until `finish`: that is how a reader knows an unfinished file.
@@ -78,6 +79,10 @@ public final class StoreWriter {
     try file.append([UInt8](repeating: 0, count: preamble.headerByteCount))
     try file.pad(to: StoreFormat.alignment)
   }
+
+  /// The tensors that are not written yet, in order.
+  public var missing: [PlannedTensor] { missingIndices.map { tensors[$0] } }
+  private var missingIndices: [Int] { tensors.indices.filter { !isWritten[$0] } }
 
   /// Writes the next tensor, whose name must be that of the first of `tensors` not yet written.
   ///
@@ -87,27 +92,68 @@ public final class StoreWriter {
   public func write(
     _ name: String, _ body: (inout TensorSink) throws(FormatError) -> Void
   ) throws(FormatError) {
-    guard writtenCount < tensors.count else {
+    guard let index = isWritten.firstIndex(of: false) else {
       throw refusal(name, found: "one tensor more", expected: "\(tensors.count) tensors")
     }
-    let plan = tensors[writtenCount]
+    let plan = tensors[index]
     guard ExactString(plan.name) == ExactString(name) else {
       throw refusal(name, found: "this tensor now", expected: "tensor \"\(plan.name)\"")
     }
-    guard !isBroken else {
-      throw refusal(
-        name, found: "another attempt", expected: "one attempt; a part of the tensor is written")
-    }
+    try checkWhole()
     isBroken = true
     var sink = TensorSink(
-      plan, to: file, at: header.tensors[writtenCount].offset, destination: destination)
+      plan, to: file, at: header.tensors[index].offset, destination: destination)
     try body(&sink)
-    setDigests(of: writtenCount, try sink.finish())
+    setDigests(of: index, try sink.finish())
     isBroken = false
-    writtenCount += 1
   }
 
-  /// Writes all tensors, several at a time, the largest first: each has its place in the file already.
+  /// Writes the tensors whose elements stand in files as the store holds them, several at a time: each has
+  /// its place in the store already.
+  ///
+  /// - Parameters:
+  ///   - part: where a tensor's elements stand, as many bytes as the store will hold; nil for one that
+  ///     has to be written otherwise.
+  ///   - body: receives each piece on its way; called from several threads.
+  /// - Throws: `store.table` for a part of another length; `file.too-short`, `file.read`, `file.write`,
+  ///   `disk.full`.
+  public func copy(
+    _ pool: WorkerPool = .shared, from part: (PlannedTensor) -> FilePart?,
+    _ body: @Sendable (PlannedTensor, UnsafeRawBufferPointer) -> Void
+  ) throws(FormatError) {
+    try checkWhole()
+    var copies: [(index: Int, part: FilePart)] = []
+    for index in missingIndices {
+      guard let part = part(tensors[index]) else { continue }
+      let (tensor, count) = (tensors[index], part.range.count)
+      guard tensor.dataType == tensor.sourceDataType, tensor.byteCount == count else {
+        throw refusal(
+          tensor.name, found: "\(count) bytes in the checkpoint",
+          expected: "\(tensor.byteCount ?? 0) bytes of its own type")
+      }
+      copies.append((index, part))
+    }
+    // The largest first, those of one size side by side.
+    copies.sort { ($0.part.range.count, $1.index) > ($1.part.range.count, $0.index) }
+    let (file, tensors, indices) = (file, tensors, copies.map(\.index))
+    let offsets = indices.map { header.tensors[$0].offset }
+    isBroken = true
+    let digests = try unsafe FileParts(parts: copies.map(\.part)).digest(pool) {
+      copy, position, piece, mayWait throws(FormatError) in
+      let place = offsets[copy] + position
+      if mayWait {
+        unsafe try file.write(piece, at: place)
+      } else {
+        guard unsafe try file.writeIfFree(piece, at: place) else { return false }
+      }
+      unsafe body(tensors[indices[copy]], piece)
+      return true
+    }
+    for (index, digest) in zip(indices, digests) { setDigests(of: index, (digest, digest)) }
+    isBroken = false
+  }
+
+  /// Writes all tensors that are not written yet, several at a time, the largest first.
   ///
   /// - Parameters:
   ///   - pool: as many tensors are under way as it has threads.
@@ -117,13 +163,11 @@ public final class StoreWriter {
     _ pool: WorkerPool = .shared,
     _ body: @Sendable (PlannedTensor, inout TensorSink) throws(FormatError) -> Void
   ) throws(FormatError) {
-    guard writtenCount == 0, !isBroken else {
-      throw refusal(destination, found: "tensors written before", expected: "none")
-    }
+    try checkWhole()
     isBroken = true
     let outcome = Mutex<Outcome>(Outcome())
     let (tensors, offsets) = (tensors, header.tensors.map(\.offset))
-    let order = tensors.indices.sorted {
+    let order = missingIndices.sorted {
       (tensors[$0].byteCount ?? 0, $1) > (tensors[$1].byteCount ?? 0, $0)
     }
     let (file, destination) = (file, destination)
@@ -143,8 +187,14 @@ public final class StoreWriter {
     let result = outcome.withLock { $0 }
     if let failure = result.failure { throw failure }
     for (index, digests) in result.digests { setDigests(of: index, digests) }
-    writtenCount = tensors.count
     isBroken = false
+  }
+
+  private func checkWhole() throws(FormatError) {
+    guard isBroken else { return }
+    throw FormatError(
+      .storeTable, file: destination, found: "another attempt",
+      expected: "one attempt; a part of a tensor is written")
   }
 
   /// What came of tensors that were written at the same time.
@@ -154,6 +204,7 @@ public final class StoreWriter {
   }
 
   private func setDigests(of index: Int, _ digests: (stored: Digest, source: Digest)) {
+    isWritten[index] = true
     header.tensors[index].digest = digests.stored
     header.tensors[index].sourceDigest = digests.source
     // What pads it to the next one is zero without being written.
@@ -177,9 +228,9 @@ public final class StoreWriter {
   /// - Throws: `store.table` when tensors are missing; `disk.fsync`, `disk.full`, `file.write`,
   ///   `file.exists`, `file.create`. Nothing is published then.
   public func finish() throws(FormatError) -> Digest {
-    guard writtenCount == tensors.count else {
+    if let first = missing.first {
       throw refusal(
-        tensors[writtenCount].name, found: "\(writtenCount) tensors",
+        first.name, found: "\(tensors.count - missing.count) tensors",
         expected: "\(tensors.count) tensors")
     }
     for attachment in attachments {

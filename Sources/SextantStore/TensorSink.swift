@@ -59,8 +59,8 @@ public struct TensorSink: ~Copyable {
     unsafe try writeAndDigest(piece, at: place, source: source)
   }
 
-  /// Writes a piece while other threads digest it: each takes about as long as the other. Where several
-  /// tensors are written at a time, one thread does all of it, and digests first while another writes.
+  /// Writes a piece while another thread digests it. Where several tensors are written at a time, one
+  /// thread does all of it, and digests first while another writes.
   private mutating func writeAndDigest(
     _ piece: UnsafeRawBufferPointer, at place: Int, source: UnsafeRawBufferPointer
   ) throws(FormatError) {
@@ -69,20 +69,23 @@ public struct TensorSink: ~Copyable {
     let file = file
     nonisolated(unsafe) var failure: FormatError?
     nonisolated(unsafe) var isWritten = false
-    let partCount = keepsType ? 2 : 3
+    let keepsType = keepsType
     unsafe withUnsafeMutablePointer(to: &hash) { hash in
       unsafe withUnsafeMutablePointer(to: &sourceHash) { sourceHash in
         nonisolated(unsafe) let (hash, sourceHash) = unsafe (hash, sourceHash)
-        WorkerPool.shared.forEach(partCount) { part in
-          switch part {
-          case 0:
-            do throws(FormatError) {
-              unsafe isWritten = try file.writeIfFree(piece, at: place)
-            } catch {
-              unsafe failure = error
+        WorkerPool.shared.forEach(2) { part in
+          if part > 0 {
+            if keepsType {
+              unsafe hash.pointee.update(piece)
+            } else {
+              unsafe SHA256.update(&hash.pointee, piece, &sourceHash.pointee, source)
             }
-          case 1: unsafe hash.pointee.update(piece)
-          default: unsafe sourceHash.pointee.update(source)
+            return
+          }
+          do throws(FormatError) {
+            unsafe isWritten = try file.writeIfFree(piece, at: place)
+          } catch {
+            unsafe failure = error
           }
         }
       }

@@ -38,6 +38,51 @@ func sha256OfKnownMessages(_ message: String, _ digits: String) {
   #expect(message.withUnsafeBytes { SHA256.digest($0) } == whole)
 }
 
+@Test func twoMessagesAtOnceGiveTheDigestsOfEach() {
+  var numbers = SplitMix64(seed: 5)
+  for (first, second) in [
+    (0, 0), (0, 64), (63, 64), (64, 64), (65, 127), (128, 4_096), (70_000, 9),
+  ] {
+    // What is added before may leave a block begun, in none of the two, one or both.
+    for (before, beforeToo) in [(0, 0), (64, 128), (1, 0), (0, 63), (100, 100)] {
+      let (a, b) = (numbers.bytes(before + first), numbers.bytes(beforeToo + second))
+      var one = SHA256()
+      var two = SHA256()
+      one.update(a.prefix(before))
+      two.update(b.prefix(beforeToo))
+      a.withUnsafeBytes { a in
+        b.withUnsafeBytes { b in
+          SHA256.update(
+            &one, UnsafeRawBufferPointer(rebasing: a[before...]),
+            &two, UnsafeRawBufferPointer(rebasing: b[beforeToo...]))
+        }
+      }
+      #expect(one.finalize() == SHA256.digest(a), "\(first) and \(second)")
+      #expect(two.finalize() == SHA256.digest(b), "\(first) and \(second)")
+    }
+  }
+}
+
+/// A message's length in bits takes more than one of the words that libcrypto counts with.
+@Test func longMessagesAtOnceGiveTheDigestsOfEach() {
+  var numbers = SplitMix64(seed: 6)
+  let bytes = numbers.bytes(1 << 20)
+  var one = SHA256()
+  var two = SHA256()
+  var alone = SHA256()
+  bytes.withUnsafeBytes { bytes in
+    for _ in 0..<520 {
+      SHA256.update(&one, bytes, &two, UnsafeRawBufferPointer(rebasing: bytes[..<(1 << 19)]))
+      alone.update(bytes)
+    }
+  }
+  var half = SHA256()
+  for _ in 0..<520 { half.update(bytes.prefix(1 << 19)) }
+  let (whole, part) = (alone.finalize(), half.finalize())
+  #expect(one.finalize() == whole)
+  #expect(two.finalize() == part)
+}
+
 @Test func digestsAreWrittenInLowerCaseHexadecimalOnly() throws {
   let digest = SHA256.digest([1, 2, 3])
   #expect(Digest(hexadecimal: digest.description) == digest)

@@ -3,6 +3,7 @@ import SextantBytes
 import SextantStore
 import SextantTensor
 import SextantTestSupport
+import Synchronization
 import Testing
 
 @Suite struct WriterTests {
@@ -74,6 +75,70 @@ import Testing
     }
     _ = try writer.finish()
     #expect(try contents(of: folder.path("model.sxt")) == sample.bytes())
+  }
+
+  // MARK: Copies
+
+  private static let sizes = [3, 0, 1 << 18, 300_001, 1 << 18, 64, 700_000]
+
+  /// A file with a tensor of each size, and its parts by name.
+  private func checkpoint() throws -> (parts: [String: FilePart], plans: [PlannedTensor]) {
+    let file = try InputFile(
+      folder.write(Sample.bytes(Self.sizes.reduce(0, +)), to: "checkpoint"))
+    var (start, parts, plans) = (0, [String: FilePart](), [PlannedTensor]())
+    for (index, size) in Self.sizes.enumerated() {
+      parts["t\(index)"] = FilePart(file, start..<start + size)
+      plans.append(PlannedTensor(name: "t\(index)", dataType: .u8, shape: [size]))
+      start += size
+    }
+    return (parts, plans)
+  }
+
+  @Test(arguments: [1, 2, 5])
+  func copyingPartsOfFilesChangesNoByte(threads: Int) throws {
+    let (parts, plans) = try checkpoint()
+    let pool = WorkerPool(threads: threads)
+    let copied = try writer(plans)
+    let seen = Mutex(0)
+    // One is left for the other way.
+    try copied.copy(pool, from: { $0.name == "t3" ? nil : parts[$0.name] }) { _, piece in
+      seen.withLock { $0 += piece.count }
+    }
+    #expect(copied.missing.map(\.name) == ["t3"])
+    #expect(seen.withLock { $0 } == Self.sizes.reduce(0, +) - Self.sizes[3])
+    try copied.writeAll(pool) { plan, sink throws(FormatError) in
+      guard let part = parts[plan.name] else { return }
+      try part.file.read(at: part.range.lowerBound, count: part.range.count).handOver {
+        piece throws(FormatError) in try sink.append(piece)
+      }
+    }
+    _ = try copied.finish()
+    let store = try ModelStore(opening: folder.path("model.sxt"))
+    try store.verify()
+    for (name, part) in parts {
+      let bytes = try part.file.read(at: part.range.lowerBound, count: part.range.count)
+      #expect(try store.tensor(name).withUnsafeBytes { Array($0) } == bytes)
+      #expect(store.entry(name)?.digest == SHA256.digest(bytes))
+      #expect(store.entry(name)?.sourceDigest == SHA256.digest(bytes))
+    }
+  }
+
+  @Test func partsOfAnotherLengthOrTypeAreRefused() throws {
+    let (parts, plans) = try checkpoint()
+    let long = try writer(plans)
+    expectRefusal(.storeTable) { try long.copy(from: { _ in parts["t0"] }) { _, _ in } }
+    let plan = PlannedTensor(name: "t5", dataType: .bf16, shape: [32], sourceDataType: .f32)
+    let other = try writer([plan], variant: "bf16")
+    expectRefusal(.storeTable) { try other.copy(from: { _ in parts["t5"] }) { _, _ in } }
+  }
+
+  @Test func aFileThatEndsTooEarlyLeavesNoStore() throws {
+    let (parts, plans) = try checkpoint()
+    let copied = try writer(plans)
+    truncate(folder.path("checkpoint"), 400_000)
+    expectRefusal(.fileTooShort) { try copied.copy(from: { parts[$0.name] }) { _, _ in } }
+    expectRefusal(.storeTable) { _ = try copied.finish() }
+    #expect(folder.entries == ["checkpoint"])
   }
 
   @Test func oneOfSeveralTensorsThatFailsRefusesTheStore() throws {

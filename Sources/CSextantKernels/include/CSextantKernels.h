@@ -336,6 +336,13 @@ int sxk_processor_count(void);
 // One spin-loop hint to the processor, for threads that wait a few microseconds.
 void sxk_pause(void);
 
+// Goes on with two SHA-256 computations by `blocks` blocks of 64 bytes each. The states are the eight words
+// of the hash value, and may not be the same. Returns 0, with nothing done, where the processor has no
+// instructions for it.
+int sxk_sha256_pair(
+    uint32_t *first_state, const uint8_t *first, uint32_t *second_state, const uint8_t *second,
+    size_t blocks);
+
 #ifdef __cplusplus
 }
 #endif

@@ -4,7 +4,7 @@ import SextantTensor
 /// A safetensors file, read in the strict profile of `formats/safetensors.md`.
 ///
 /// Opening reads and checks the header, and no weights. Elements are read with `pread` in pieces of
-/// 512 KiB: the file is never mapped, so that one that is cut off while it is read refuses instead of
+/// 256 KiB: the file is never mapped, so that one that is cut off while it is read refuses instead of
 /// ending the process.
 public final class SafetensorsFile: Checkpoint {
   /// The path as the user gave it.
@@ -53,7 +53,7 @@ public final class SafetensorsFile: Checkpoint {
       uniquingKeysWith: { first, _ in first })
   }
 
-  /// Hands over the elements of one tensor in pieces of at most 512 KiB; an empty tensor has none.
+  /// Hands over the elements of one tensor in pieces of at most 256 KiB; an empty tensor has none.
   public func read(
     _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {
@@ -72,6 +72,13 @@ public final class SafetensorsFile: Checkpoint {
       unsafe try body(UnsafeRawBufferPointer(piece))
       done += piece.count
     }
+  }
+
+  /// Elements always stand as they are.
+  public func part(of tensor: CheckpointTensor) -> FilePart? {
+    guard let offset = offsets[ExactString(tensor.name)], self.tensor(named: tensor.name) == tensor
+    else { return nil }
+    return FilePart(file, offset..<offset + tensor.byteCount)
   }
 
   /// Refuses when the file was changed since it was opened.

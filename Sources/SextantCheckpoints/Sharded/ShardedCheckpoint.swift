@@ -79,6 +79,11 @@ public final class ShardedCheckpoint: Checkpoint {
     try unsafe shards[shard].read(tensor, body)
   }
 
+  /// What the shard says that holds it.
+  public func part(of tensor: CheckpointTensor) -> FilePart? {
+    shardOfTensor[ExactString(tensor.name)].flatMap { shards[$0].part(of: tensor) }
+  }
+
   /// Refuses when the index or a shard was changed since it was opened.
   public func checkUnchanged() throws(FormatError) {
     try index.checkUnchanged()

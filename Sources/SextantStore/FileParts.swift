@@ -1,0 +1,124 @@
+import SextantBytes
+import SextantTensor
+import Synchronization
+
+/// Parts of files that are read front to back, several at a time, and digested on the way.
+///
+/// Each thread goes through two parts in step, since two digests at once take little longer than one
+/// (`SHA256.update`). Where one part ends the next takes its place; parts of one size meet when they stand
+/// side by side.
+struct FileParts: Sendable {
+  /// The parts, in the order in which they are begun.
+  let parts: [FilePart]
+
+  /// Receives a piece, valid during the call only, before it is digested. One that would have to wait for
+  /// another thread returns false, and is called again afterwards with `mayWait`.
+  typealias Body =
+    @Sendable (
+      _ part: Int, _ position: Int, _ piece: UnsafeRawBufferPointer, _ mayWait: Bool
+    ) throws(FormatError) -> Bool
+
+  /// Bytes of a piece: a cache holds one of each part while they are handed over and digested.
+  private static let pieceByteCount = 256 << 10
+
+  /// Reads and digests everything.
+  ///
+  /// - Parameter body: called from several threads, for each part in order.
+  /// - Returns: the SHA-256 of each part.
+  /// - Throws: `file.too-short`, `file.read`, what `body` throws: for one of the parts that fail.
+  func digest(_ pool: WorkerPool, _ body: Body) throws(FormatError) -> [Digest] {
+    let state = Mutex(State())
+    pool.forEach(pool.threadCount) { _ in
+      do throws(FormatError) {
+        unsafe try work(state, body)
+      } catch {
+        state.withLock { $0.failure = $0.failure ?? error }
+      }
+    }
+    let result = state.withLock { $0 }
+    if let failure = result.failure { throw failure }
+    return parts.indices.compactMap { result.digests[$0] }
+  }
+
+  /// What the threads share.
+  private struct State {
+    /// The first part that nobody has begun.
+    var next = 0
+    var digests: [Int: Digest] = [:]
+    var failure: FormatError?
+  }
+
+  /// A part on its way.
+  @safe
+  private struct Lane: ~Copyable {
+    var part: Int?
+    /// Bytes of the part that are done.
+    var position = 0
+    var hash = SHA256()
+    let buffer: UnsafeMutableRawBufferPointer
+  }
+
+  private func work(_ state: borrowing Mutex<State>, _ body: Body) throws(FormatError) {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: 2 * Self.pieceByteCount, alignment: 16)
+    defer { unsafe buffer.deallocate() }
+    let middle = Self.pieceByteCount
+    var one = unsafe Lane(buffer: UnsafeMutableRawBufferPointer(rebasing: buffer[..<middle]))
+    var two = unsafe Lane(buffer: UnsafeMutableRawBufferPointer(rebasing: buffer[middle...]))
+    while true {
+      begin(&one, state)
+      begin(&two, state)
+      if one.part == nil && two.part == nil { return }
+      let first = unsafe try read(one)
+      let second = unsafe try read(two)
+      let firstIsDone = unsafe try handOver(first, of: one, body, mayWait: false)
+      let secondIsDone = unsafe try handOver(second, of: two, body, mayWait: false)
+      unsafe SHA256.update(&one.hash, first, &two.hash, second)
+      if !firstIsDone { _ = unsafe try handOver(first, of: one, body, mayWait: true) }
+      if !secondIsDone { _ = unsafe try handOver(second, of: two, body, mayWait: true) }
+      end(&one, first.count, state)
+      end(&two, second.count, state)
+    }
+  }
+
+  /// Gives a lane that has no part the next one, if there is one and nothing has failed.
+  private func begin(_ lane: inout Lane, _ state: borrowing Mutex<State>) {
+    guard lane.part == nil else { return }
+    lane.part = state.withLock { state in
+      guard state.failure == nil, state.next < parts.count else { return nil }
+      defer { state.next += 1 }
+      return state.next
+    }
+    lane.position = 0
+    lane.hash = SHA256()
+  }
+
+  /// The next piece of a lane's part; no bytes where it has none.
+  private func read(_ lane: borrowing Lane) throws(FormatError) -> UnsafeRawBufferPointer {
+    guard let index = lane.part else { return unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
+    let part = parts[index]
+    let count = unsafe min(lane.buffer.count, part.range.count - lane.position)
+    let piece = unsafe UnsafeMutableRawBufferPointer(rebasing: lane.buffer[..<count])
+    unsafe try part.file.read(at: part.range.lowerBound + lane.position, into: piece)
+    return UnsafeRawBufferPointer(piece)
+  }
+
+  private func handOver(
+    _ piece: UnsafeRawBufferPointer, of lane: borrowing Lane, _ body: Body, mayWait: Bool
+  ) throws(FormatError) -> Bool {
+    guard let index = lane.part else { return true }
+    return unsafe try body(index, lane.position, piece, mayWait)
+  }
+
+  /// Counts the bytes of a piece, and after the last one notes the digest.
+  private func end(_ lane: inout Lane, _ count: Int, _ state: borrowing Mutex<State>) {
+    guard let index = lane.part else { return }
+    lane.position += count
+    guard lane.position == parts[index].range.count else { return }
+    var hash = SHA256()
+    swap(&hash, &lane.hash)
+    let digest = hash.finalize()
+    state.withLock { $0.digests[index] = digest }
+    lane.part = nil
+  }
+}
