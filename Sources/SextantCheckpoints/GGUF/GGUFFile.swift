@@ -145,6 +145,14 @@ public final class GGUFFile: Checkpoint {
     }
   }
 
+  /// Quantised elements have to be computed; others stand as they are.
+  public func part(of tensor: CheckpointTensor) -> FilePart? {
+    guard let entry = entries[ExactString(tensor.name)], entry.tensor == tensor,
+      !entry.type.isQuantised
+    else { return nil }
+    return FilePart(file, entry.offset..<entry.offset + entry.storedByteCount)
+  }
+
   /// Refuses when the file was changed since it was opened.
   public func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
 

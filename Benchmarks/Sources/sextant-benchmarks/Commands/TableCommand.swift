@@ -1,6 +1,8 @@
 import ArgumentParser
 import Glibc
 import SextantBytes
+import SextantModels
+import SextantStore
 import SextantTensor
 
 struct TableCommand: ParsableCommand {
@@ -24,7 +26,10 @@ struct TableCommand: ParsableCommand {
     bench.begin()
     var table = Table([
       "", "goal", "measured: median (min–max)", "per processor second", "Sextant", "the other",
+      "of the memory's speed",
     ])
+    // A gigabyte that is read between the turns of decoding: it differs from minute to minute.
+    let memory = MemoryReader(threads: bench.threads)
     var results: [(String, JSONValue)] = []
     func add(_ row: Row) {
       table.add(row.cells)
@@ -32,7 +37,7 @@ struct TableCommand: ParsableCommand {
       report(row.cells.joined(separator: " | "))
     }
     for goal in Self.goals where isWanted(goal.text) {
-      if let row = try measure(goal) { add(row) }
+      if let row = try measure(goal, memory) { add(row) }
     }
     for (text, measure) in measurements where isWanted(text) { try measure().forEach(add) }
     print(table.text)
@@ -69,8 +74,9 @@ struct TableCommand: ParsableCommand {
     ) {
       for (isPrefill, ratio) in [(true, prefill), (false, decode)] {
         guard let ratio else { continue }
-        // llama.cpp rounds activations to bf16 or q8 itself.
-        let rounds = peer == .llamaCpp && (type == .bf16 || type == .q8)
+        // Peers round activations to the weights' type themselves. Beside torch that counts for prompts:
+        // one token waits for memory either way.
+        let rounds = type == .q8 || type == .bf16 && (isPrefill || peer == .llamaCpp)
         for precision in rounds ? [Precision.exact, .fast] : [.exact] {
           goals.append(
             Goal(
@@ -95,18 +101,33 @@ struct TableCommand: ParsableCommand {
     return goals
   }()
 
-  private func measure(_ goal: Goal) throws -> Row? {
+  private func measure(_ goal: Goal, _ memory: MemoryReader) throws -> Row? {
     let files = try bench.files(goal.shape, goal.type)
     let task = goal.isPrefill ? Task.prefill(bench.prefill) : .decode(bench.decode)
-    let figures = try bench.turns(task, files, [goal.peer], precision: goal.precision)
+    let figures = try bench.turns(
+      task, files, [goal.peer], precision: goal.precision, memory: goal.isPrefill ? nil : memory)
     guard let peer = figures.rate.peers.first, let other = figures.perProcessor.peers.first else {
       return nil
     }
+    let gigabytes = goal.isPrefill ? 0 : try bytesPerToken(files, goal.shape) / 1e9
     return Row(
       text: goal.text, goal: "≥ \(shortText(goal.ratio))",
       measured: peer.ours.ratios(to: peer.theirs),
       perProcessor: other.ours.ratios(to: other.theirs), ours: peer.ours, theirs: peer.theirs,
-      unit: "tokens/s")
+      unit: "tokens/s", memory: figures.memory,
+      memoryShare: peer.ours.map { $0 * gigabytes }.ratios(to: figures.memory))
+  }
+
+  /// What decoding one token has to read: all weights, but of an embedding that is not the head as well
+  /// one row.
+  private func bytesPerToken(_ files: ModelFiles, _ shape: PublishedShape) throws -> Double {
+    let store = try ModelStore(opening: files.store)
+    let pair = try shape.model().0.tiedPair
+    let isTied = store.entry(pair.head) == nil
+    return Double(
+      store.tensors.reduce(0) { sum, tensor in
+        sum + (tensor.name == pair.embedding && !isTied ? 0 : tensor.byteCount)
+      })
   }
 
   // MARK: Beside the machine
@@ -120,14 +141,11 @@ struct TableCommand: ParsableCommand {
     ]
   }
 
-  /// Every token reads all weights once, but for the embedding, which is the head here as well.
   private func bandwidthShare() throws -> [Row] {
     let files = try bench.files(.mamba790m, .bf16)
     let process = try bench.worker("--model", files.store)
     _ = try process.answer()
-    var status = stat()
-    guard stat(files.store, &status) == 0 else { throw MeasurementFailure("no \(files.store)") }
-    let gigabytes = Double(status.st_size) / 1e9
+    let gigabytes = try bytesPerToken(files, .mamba790m) / 1e9
     let memory = MemoryReader(threads: bench.threads)
     var (ours, most) = (Samples(), Samples())
     for round in 0...bench.rounds {
@@ -234,18 +252,23 @@ private struct Row {
   let ours: Samples
   var theirs = Samples()
   let unit: String
+  /// GB/s of a plain search through memory between the turns, and Sextant's share of it.
+  var memory = Samples()
+  var memoryShare = Samples()
 
   var cells: [String] {
     [
       text, goal, measured.text, perProcessor.isEmpty ? "" : perProcessor.text,
       "\(shortText(ours.median)) \(unit)", theirs.isEmpty ? "" : shortText(theirs.median),
+      memory.isEmpty ? "" : "\(shortText(memoryShare.median)) of \(shortText(memory.median)) GB/s",
     ]
   }
 
   var json: JSONValue {
     [
       "goal": .string(goal), "measured": measured.json, "per_processor_second": perProcessor.json,
-      "sextant": ours.json, "other": theirs.json, "unit": .string(unit),
+      "sextant": ours.json, "other": theirs.json, "unit": .string(unit), "memory": memory.json,
+      "memory_share": memoryShare.json,
     ]
   }
 }

@@ -49,9 +49,12 @@ struct Workbench: ParsableArguments {
   ///
   /// Peers that cannot be started are left out.
   ///
-  /// - Parameter precision: what Sextant's products do; nil leaves it to SEXTANT_PRECISION.
+  /// - Parameters:
+  ///   - precision: what Sextant's products do; nil leaves it to SEXTANT_PRECISION.
+  ///   - memory: measured after each of Sextant's turns.
   func turns(
-    _ task: Task, _ files: ModelFiles, _ kinds: [PeerKind], precision: Precision? = nil
+    _ task: Task, _ files: ModelFiles, _ kinds: [PeerKind], precision: Precision? = nil,
+    memory: MemoryReader? = nil
   ) throws -> TurnFigures {
     // The child reads it when it starts.
     if let precision { setenv("SEXTANT_PRECISION", precision.rawValue, 1) }
@@ -70,12 +73,16 @@ struct Workbench: ParsableArguments {
         if round > 0 { figures.add(ours) }
       }
       for (name, peer) in others {
-        let (ours, theirs) = (try task.run(process), try task.run(peer))
+        let ours = try task.run(process)
+        let limit = memory?.gigabytesPerSecond()
+        let theirs = try task.run(peer)
         if round == 0, ours.last != theirs.last {
           // Random weights make near ties: rounding may decide them.
           report("\(files.name): \(name) ends at tokens \(theirs.last), Sextant at \(ours.last)")
         }
-        if round > 0 { figures.add(name, theirs: theirs, ours: ours) }
+        guard round > 0 else { continue }
+        figures.add(name, theirs: theirs, ours: ours)
+        if let limit { figures.memory.add(limit) }
       }
     }
     return figures
@@ -87,6 +94,8 @@ struct TurnFigures {
   private(set) var rate: Figure
   /// What neighbours on the machine take away shows in the clock more than here.
   private(set) var perProcessor: Figure
+  /// The memory's speed after each of Sextant's turns, in GB/s, where it was asked for.
+  var memory = Samples()
 
   init(_ name: String) {
     rate = Figure(name, "tokens/s")
