@@ -65,7 +65,7 @@ struct FileParts: Sendable {
     let middle = Self.pieceByteCount
     var one = unsafe Lane(buffer: UnsafeMutableRawBufferPointer(rebasing: buffer[..<middle]))
     var two = unsafe Lane(buffer: UnsafeMutableRawBufferPointer(rebasing: buffer[middle...]))
-    while true {
+    while state.withLock({ $0.failure == nil }) {
       begin(&one, state)
       begin(&two, state)
       if one.part == nil && two.part == nil { return }
@@ -81,11 +81,11 @@ struct FileParts: Sendable {
     }
   }
 
-  /// Gives a lane that has no part the next one, if there is one and nothing has failed.
+  /// Gives a lane that has no part the next one, if there is one.
   private func begin(_ lane: inout Lane, _ state: borrowing Mutex<State>) {
     guard lane.part == nil else { return }
     lane.part = state.withLock { state in
-      guard state.failure == nil, state.next < parts.count else { return nil }
+      guard state.next < parts.count else { return nil }
       defer { state.next += 1 }
       return state.next
     }

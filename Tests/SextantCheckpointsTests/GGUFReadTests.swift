@@ -57,6 +57,17 @@ func readsEachTensorTypeAsTheReferenceDoes(_ name: String) throws {
   #expect(try file.strings(of: array("value.booleans")) == nil)
 }
 
+@Test func onlyWhatIsNotQuantisedStandsInTheFile() throws {
+  let file = try GGUFFile(types)
+  for tensor in file.tensors {
+    let part = file.part(of: tensor)
+    #expect((part == nil) == (tensor.encoding != nil), "\(tensor.name)")
+    guard let part else { continue }
+    let stored = try part.file.read(at: part.range.lowerBound, count: part.range.count)
+    #expect(try file.bytes(of: tensor) == stored, "\(tensor.name)")
+  }
+}
+
 @Test func aSourceTellsWhatWasQuantised() throws {
   let source = try CheckpointSource.open(types)
   #expect(source.checkpoint.format == "GGUF")

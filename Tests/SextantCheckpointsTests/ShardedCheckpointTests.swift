@@ -42,6 +42,8 @@ private final class Shards {
   #expect(checkpoint.warnings.isEmpty)
   for (tensor, byte) in zip(checkpoint.tensors, [UInt8(ascii: "1"), 0x32, 0x31]) {
     #expect(try checkpoint.bytes(of: tensor) == [byte])
+    let part = try #require(checkpoint.part(of: tensor))
+    #expect(try part.file.read(at: part.range.lowerBound, count: part.range.count) == [byte])
   }
   #expect(checkpoint.reads(path: shards.folder.path("b.safetensors")))
   #expect(checkpoint.reads(path: checkpoint.path))

@@ -76,7 +76,7 @@ public final class PyTorchFile: Checkpoint {
     return start.dropFirst(257).starts(with: "ustar".utf8)
   }
 
-  /// Hands over the elements of one tensor in pieces of at most 4 MiB; an empty tensor has none.
+  /// Hands over the elements of one tensor in pieces of at most 256 KiB; an empty tensor has none.
   ///
   /// - Throws: `pth.zip.crc`, for a tensor that is its whole storage after the last piece.
   public func read(

@@ -9,13 +9,13 @@ final class StorageReader: Sendable {
   private let checked = Mutex<Set<Int>>([])
 
   /// Bytes of the pieces that are handed over.
-  static let pieceByteCount = 4 << 20
+  static let pieceByteCount = 256 << 10
 
   init(_ file: InputFile) {
     self.file = file
   }
 
-  /// Hands over a view's elements in row-major order, in pieces of at most 4 MiB.
+  /// Hands over a view's elements in row-major order, in pieces of at most 256 KiB.
   ///
   /// A view that takes its whole member in order is checked while it is handed over, and refused
   /// after its last piece. For any other the member is read twice; one that is not contiguous is

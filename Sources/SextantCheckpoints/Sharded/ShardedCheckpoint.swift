@@ -71,7 +71,7 @@ public final class ShardedCheckpoint: Checkpoint {
     return (metadata, warnings)
   }
 
-  /// Hands over the elements of one tensor in pieces of at most 4 MiB; an empty tensor has none.
+  /// Hands over the elements of one tensor in pieces, as its shard does.
   public func read(
     _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {
