@@ -1,5 +1,5 @@
-// SHA-256 (FIPS 180-4, 6.2.2) of two messages at a time. An instruction for two rounds takes as long as
-// three others, and every one needs the result of the one before: a second message fills the gaps.
+// SHA-256 (FIPS 180-4, 6.2.2) of two messages at a time. Each instruction for two rounds needs the result
+// of the one before and takes several cycles: a second message fills the gaps.
 #include "CSextantKernels.h"
 
 #if defined(__x86_64__)

@@ -4,7 +4,7 @@ import Synchronization
 
 /// Parts of files that are read front to back, several at a time, and digested on the way.
 ///
-/// Each thread goes through two parts in step, since two digests at once take little longer than one
+/// Each thread goes through two parts in step, since two digests at once are faster than one after the other
 /// (`SHA256.update`). Where one part ends the next takes its place; parts of one size meet when they stand
 /// side by side.
 struct FileParts: Sendable {
