@@ -7,8 +7,8 @@ import CSextantKernels
 /// With few rows of x the weights' bandwidth is the limit, and they are read once; with more, the
 /// arithmetic is, and blocks of x and of the weights are kept in the caches. Both are our own kernels:
 /// they take every weight type, need no packed copy of the weights, and hold their own against OpenBLAS
-/// in f32. Each output element is summed within one chunk, in an order that K alone decides.
-/// `Precision` says whether x may be rounded to the type of the weights.
+/// in f32. Each output element is summed within one chunk, in an order that K decides and, where x has few
+/// rows, their number. `Precision` says whether x may be rounded to the type of the weights.
 public enum Linear {
   /// Rows of weights in one chunk of the few-row kernels: some microseconds of reading, and a multiple of
   /// the outputs that a kernel sums up together.
