@@ -38,6 +38,20 @@ import Testing
     }
   }
 
+  /// The error of a level's product of random numbers, `shape` being M, K and N.
+  static func worstError(
+    of level: KernelLevel, _ type: DataType, _ shape: (rows: Int, inner: Int, outputs: Int),
+    packed: Bool = false, _ random: inout SplitMix64
+  ) throws -> Double {
+    let x = random.floats(shape.rows * shape.inner)
+    let full = Tensor(
+      random.floats(shape.outputs * shape.inner), shape: [shape.outputs, shape.inner])
+    let weight = try #require(full.converted(to: type))
+    let stored = try #require(weight.converted(to: .f32)).values
+    let y = level.linear(x, weight, rows: shape.rows, packed: packed)
+    return worstError(y, reference(x, stored, nil, rows: shape.rows, inner: shape.inner))
+  }
+
   @Test(arguments: types, [1, 2, 3, 4, 5, 6, 7, 8, 9, 64])
   func equalsTheF64Product(_ type: DataType, rows: Int) throws {
     var random = SplitMix64(seed: UInt64(rows))
@@ -64,14 +78,8 @@ import Testing
     for type in Self.types {
       for rows in 1...8 {
         for inner in oddSizes {
-          let outputs = 5
-          let x = random.floats(rows * inner)
-          let full = Tensor(random.floats(outputs * inner), shape: [outputs, inner])
-          let weight = try #require(full.converted(to: type))
-          let stored = try #require(weight.converted(to: .f32)).values
-          let y = level.linear(x, weight, rows: rows)
-          let expected = Self.reference(x, stored, nil, rows: rows, inner: inner)
-          #expect(Self.worstError(y, expected) < 1e-6, "\(type) [\(rows), \(inner)]")
+          let error = try Self.worstError(of: level, type, (rows, inner, 5), &random)
+          #expect(error < 1e-6, "\(type) [\(rows), \(inner)]")
         }
       }
     }
@@ -83,13 +91,8 @@ import Testing
     var random = SplitMix64(seed: 9)
     for (rows, inner, outputs) in [(3, 2761, 2), (5, 1_651, 18), (8, 1_027, 17), (8, 3_100, 21)] {
       let inner = type == .q8 ? inner / 32 * 32 + 32 : inner
-      let x = random.floats(rows * inner)
-      let full = Tensor(random.floats(outputs * inner), shape: [outputs, inner])
-      let weight = try #require(full.converted(to: type))
-      let stored = try #require(weight.converted(to: .f32)).values
-      let y = level.linear(x, weight, rows: rows)
-      let expected = Self.reference(x, stored, nil, rows: rows, inner: inner)
-      #expect(Self.worstError(y, expected) < 1e-6, "[\(rows), \(inner)] by \(outputs)")
+      let error = try Self.worstError(of: level, type, (rows, inner, outputs), &random)
+      #expect(error < 1e-6, "[\(rows), \(inner)] by \(outputs)")
     }
   }
 
@@ -102,13 +105,9 @@ import Testing
       (70, 40, 100), (10, 2100, 7),
     ]
     for (rows, inner, outputs) in shapes {
-      let x = random.floats(rows * inner)
-      let full = Tensor(random.floats(outputs * inner), shape: [outputs, inner])
-      let weight = try #require(full.converted(to: type))
-      let stored = try #require(weight.converted(to: .f32)).values
-      let y = level.linear(x, weight, rows: rows, packed: true)
-      let expected = Self.reference(x, stored, nil, rows: rows, inner: inner)
-      #expect(Self.worstError(y, expected) < 2e-6, "[\(rows), \(inner)] by \(outputs)")
+      let shape = (rows, inner, outputs)
+      let error = try Self.worstError(of: level, type, shape, packed: true, &random)
+      #expect(error < 2e-6, "\(shape)")
     }
   }
 

@@ -125,12 +125,7 @@ extension sxk_q8_block {
     var random = SplitMix64(seed: 22)
     for rows in 1...8 {
       for inner in [32, 64, 96, 128, 320] {
-        let full = Tensor(random.floats(5 * inner), shape: [5, inner])
-        let weight = try #require(full.converted(to: .q8))
-        let stored = try #require(weight.converted(to: .f32)).values
-        let x = random.floats(rows * inner)
-        let expected = LinearTests.reference(x, stored, nil, rows: rows, inner: inner)
-        #expect(LinearTests.worstError(level.linear(x, weight, rows: rows), expected) < 1e-6)
+        #expect(try LinearTests.worstError(of: level, .q8, (rows, inner, 5), &random) < 1e-6)
       }
     }
   }
@@ -141,13 +136,9 @@ extension sxk_q8_block {
     for (rows, inner, outputs) in [
       (9, 32, 5), (16, 96, 13), (33, 64, 49), (70, 160, 100), (10, 2112, 7),
     ] {
-      let full = Tensor(random.floats(outputs * inner), shape: [outputs, inner])
-      let weight = try #require(full.converted(to: .q8))
-      let stored = try #require(weight.converted(to: .f32)).values
-      let x = random.floats(rows * inner)
-      let expected = LinearTests.reference(x, stored, nil, rows: rows, inner: inner)
-      let y = level.linear(x, weight, rows: rows, packed: true)
-      #expect(LinearTests.worstError(y, expected) < 2e-6, "[\(rows), \(inner)] by \(outputs)")
+      let shape = (rows, inner, outputs)
+      let error = try LinearTests.worstError(of: level, .q8, shape, packed: true, &random)
+      #expect(error < 2e-6, "\(shape)")
     }
   }
 
