@@ -108,6 +108,11 @@ import Testing
     }
     #expect(try document.member("batch").integer() == 2)
     #expect(try document.member("threads").integer() == 2)
+    // Two sequences take each step together.
+    let bytes = try document.member("decode_weight_bytes").number()
+    let rate = try document.member("decode_weight_bytes_per_second").number()
+    let expected = try document.member("decode_tokens_per_second").number() / 2 * bytes
+    #expect(abs(rate - expected) < 1e-6 * expected)
   }
 
   @Test func driftMeasuresModelsAgainstAReference() throws {

@@ -11,7 +11,8 @@ struct Bench: ParsableCommand {
     discussion: """
       Reads a prompt of random tokens (prefill), then runs one token after the other (decode). \
       After one round that is not counted, rates are medians of the rounds; tokens of all \
-      sequences count.
+      sequences count. Decoding reads all weights at every step: where that comes near the speed \
+      of the machine's memory, nothing but smaller weights makes it faster.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -78,12 +79,18 @@ struct Bench: ParsableCommand {
   ) -> Report {
     let threads = WorkerPool.shared.threadCount
     let memory = PeakMemory.byteCount
+    let stepByteCount = open.store.decodingByteCount
+    let bytesPerSecond = decode / Double(batch) * Double(stepByteCount)
     return Report(
       title: "\(printable(model.model)): \(open.store.architecture), weights "
         + "\(open.store.variant), \(threads) threads, batch \(batch)",
       facts: [
         ("prefill", "\(Format.figure(prefill)) tokens/s (\(promptCount) tokens)"),
-        ("decode", "\(Format.figure(decode)) tokens/s (\(decodedCount) tokens)"),
+        (
+          "decode",
+          "\(Format.figure(decode)) tokens/s (\(decodedCount) tokens; weights at "
+            + "\(Format.figure(bytesPerSecond / 1e9)) GB/s)"
+        ),
         ("open", "\(Format.figure(openSeconds * 1e3)) ms"),
         ("peak memory", memory.map { Format.bytes($0) } ?? "unknown"),
       ],
@@ -96,6 +103,8 @@ struct Bench: ParsableCommand {
         ("repeat", JSONValue(rounds)), ("open_seconds", JSONValue(finite: openSeconds)),
         ("prefill_tokens_per_second", JSONValue(finite: prefill)),
         ("decode_tokens_per_second", JSONValue(finite: decode)),
+        ("decode_weight_bytes", JSONValue(stepByteCount)),
+        ("decode_weight_bytes_per_second", JSONValue(finite: bytesPerSecond)),
         ("peak_memory_bytes", memory.map { JSONValue($0) } ?? .null),
       ]))
   }

@@ -1,8 +1,6 @@
 import ArgumentParser
 import Glibc
 import SextantBytes
-import SextantModels
-import SextantStore
 import SextantTensor
 
 struct TableCommand: ParsableCommand {
@@ -109,25 +107,13 @@ struct TableCommand: ParsableCommand {
     guard let peer = figures.rate.peers.first, let other = figures.perProcessor.peers.first else {
       return nil
     }
-    let gigabytes = goal.isPrefill ? 0 : try bytesPerToken(files, goal.shape) / 1e9
+    let gigabytes = goal.isPrefill ? 0 : try files.decodingGigabytes()
     return Row(
       text: goal.text, goal: "≥ \(shortText(goal.ratio))",
       measured: peer.ours.ratios(to: peer.theirs),
       perProcessor: other.ours.ratios(to: other.theirs), ours: peer.ours, theirs: peer.theirs,
       unit: "tokens/s", memory: figures.memory,
       memoryShare: peer.ours.map { $0 * gigabytes }.ratios(to: figures.memory))
-  }
-
-  /// What decoding one token has to read: all weights, but of an embedding that is not the head as well
-  /// one row.
-  private func bytesPerToken(_ files: ModelFiles, _ shape: PublishedShape) throws -> Double {
-    let store = try ModelStore(opening: files.store)
-    let pair = try shape.model().0.tiedPair
-    let isTied = store.entry(pair.head) == nil
-    return Double(
-      store.tensors.reduce(0) { sum, tensor in
-        sum + (tensor.name == pair.embedding && !isTied ? 0 : tensor.byteCount)
-      })
   }
 
   // MARK: Beside the machine
@@ -145,7 +131,7 @@ struct TableCommand: ParsableCommand {
     let files = try bench.files(.mamba790m, .bf16)
     let process = try bench.worker("--model", files.store)
     _ = try process.answer()
-    let gigabytes = try bytesPerToken(files, .mamba790m) / 1e9
+    let gigabytes = try files.decodingGigabytes()
     let memory = MemoryReader(threads: bench.threads)
     var (ours, most) = (Samples(), Samples())
     for round in 0...bench.rounds {

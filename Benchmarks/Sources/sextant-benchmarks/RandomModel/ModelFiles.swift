@@ -1,6 +1,7 @@
 import Glibc
 import SextantBytes
 import SextantConversion
+import SextantModels
 import SextantStore
 
 /// One model in the formats of everybody who runs it, with the same weights.
@@ -15,6 +16,11 @@ struct ModelFiles {
 
   init(store: String, name: String, cache: String) {
     (self.store, self.name, self.cache) = (store, name, cache)
+  }
+
+  /// What decoding one token has to read, in GB.
+  func decodingGigabytes() throws -> Double {
+    Double(try ModelStore(opening: store).decodingByteCount) / 1e9
   }
 
   /// A folder as transformers loads it.

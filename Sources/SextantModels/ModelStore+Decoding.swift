@@ -1,0 +1,15 @@
+import SextantStore
+
+extension ModelStore {
+  /// Bytes of weights that one step of decoding reads, however many sequences take it together: all of
+  /// them, but not the embedding where the output head is another matrix, of which a token needs one row.
+  ///
+  /// Memory's speed divided by this is what decoding can reach at most.
+  public var decodingByteCount: Int {
+    let all = tensors.reduce(0) { $0 + $1.byteCount }
+    guard let pair = Architectures.named(architecture)?.tiedPair, entry(pair.head) != nil else {
+      return all
+    }
+    return all - (entry(pair.embedding)?.byteCount ?? 0)
+  }
+}
