@@ -27,7 +27,7 @@ struct FileParts: Sendable {
   /// - Returns: the SHA-256 of each part.
   /// - Throws: `file.too-short`, `file.read`, what `body` throws: for one of the parts that fail.
   func digest(_ pool: WorkerPool, _ body: Body) throws(FormatError) -> [Digest] {
-    let state = Mutex(State())
+    let state = Mutex(State(digests: parts.map { _ in nil }))
     pool.forEach(pool.threadCount) { _ in
       do throws(FormatError) {
         unsafe try work(state, body)
@@ -37,14 +37,17 @@ struct FileParts: Sendable {
     }
     let result = state.withLock { $0 }
     if let failure = result.failure { throw failure }
-    return parts.indices.compactMap { result.digests[$0] }
+    return result.digests.map { digest in
+      guard let digest else { preconditionFailure("a part was not read to its end") }
+      return digest
+    }
   }
 
   /// What the threads share.
   private struct State {
     /// The first part that nobody has begun.
     var next = 0
-    var digests: [Int: Digest] = [:]
+    var digests: [Digest?]
     var failure: FormatError?
   }
 

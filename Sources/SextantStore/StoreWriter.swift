@@ -24,11 +24,11 @@ public struct PlannedTensor: Sendable, Equatable {
 
 /// Writes a store, tensor by tensor and piece by piece.
 ///
-/// Everything but digests is known in advance, so that the file is written front to back in one
-/// pass and memory is bounded by the pieces that the caller hands over. Nothing appears at the
-/// destination before `finish` has succeeded, and dropping the writer leaves nothing behind. The
-/// same input gives the same bytes. Writing tensors of model size costs one SHA-256 per byte,
-/// two where the stored type differs from the source's.
+/// Everything but digests is known in advance, so that each tensor has its place from the start,
+/// every byte is written once, and memory is bounded by the pieces that the caller hands over.
+/// Nothing appears at the destination before `finish` has succeeded, and dropping the writer leaves
+/// nothing behind. The same input gives the same bytes. Writing tensors of model size costs one
+/// SHA-256 per byte, two where the stored type differs from the source's.
 public final class StoreWriter {
   /// The tensors in the order in which they have to be written: by the bytes of their names.
   public let tensors: [PlannedTensor]

@@ -35,10 +35,8 @@ INLINE void linear_part(
 #pragma clang loop unroll(full)
     for (int r = 0; r < R; r++) {
       row[r] = (const char *)job->weight + (first + (i + r < rows ? i + r : i)) * row_bytes;
-      later[r] = whole ? row[r] + LINEAR_AHEAD(M)
-                       : linear_later(
-                             row[r], row_bytes, i + r, k0 * size,
-                             linear_columns(job->k, M) * size, k1 == job->k, M);
+      later[r] = linear_later(
+          row[r], row_bytes, i + r, k0 * size, (k1 - k0) * size, k1 == job->k, M, whole);
     }
     vf sums[SXK_LINEAR_MAX_M][4];
 #pragma clang loop unroll(full)

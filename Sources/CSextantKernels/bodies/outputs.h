@@ -47,11 +47,13 @@ INLINE size_t linear_columns(size_t K, const int M) {
   return ((K + parts - 1) / parts + step - 1) / step * step;
 }
 
-// What is asked for when a part of row i of VL is read, `part_bytes` from byte `from` on: the same part so
-// many rows later that LINEAR_AHEAD bytes come first, as the rows take turns.
+// What is asked for when row i of VL is read: what comes LINEAR_AHEAD bytes later where rows are read
+// whole. Where they take turns with a part each, here `part_bytes` from byte `from` on, it is the same part
+// so many rows later that as many bytes come first.
 INLINE const char *linear_later(
     const char *row, size_t row_bytes, size_t i, size_t from, size_t part_bytes, int last,
-    const int M) {
+    const int M, const int whole) {
+  if (whole) return row + LINEAR_AHEAD(M);
   const size_t rows = (LINEAR_AHEAD(M) + part_bytes - 1) / part_bytes;
   const char *const later = row + rows * row_bytes;
   if (i + rows < VL) return later;

@@ -65,11 +65,9 @@ INLINE void q8_linear_part(
 #pragma clang loop unroll(full)
     for (int r = 0; r < R; r++) {
       row[r] = (const sxk_q8_block *)job->weight + (first + (i + r < rows ? i + r : i)) * row_blocks;
-      later[r] = whole ? (const char *)row[r] + LINEAR_AHEAD(M)
-                       : linear_later(
-                             (const char *)row[r], row_blocks * block_bytes, i + r,
-                             b0 * block_bytes, (b1 - b0) * block_bytes,
-                             b1 == job->k / SXK_Q8_LENGTH, M);
+      later[r] = linear_later(
+          (const char *)row[r], row_blocks * block_bytes, i + r, b0 * block_bytes,
+          (b1 - b0) * block_bytes, b1 == job->k / SXK_Q8_LENGTH, M, whole);
     }
     vf sums[SXK_LINEAR_MAX_M][4];
 #pragma clang loop unroll(full)

@@ -57,8 +57,7 @@ public final class SafetensorsFile: Checkpoint {
   public func read(
     _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {
-    guard let offset = offsets[ExactString(tensor.name)], self.tensor(named: tensor.name) == tensor
-    else { throw absent(tensor) }
+    guard let start = part(of: tensor)?.range.lowerBound else { throw absent(tensor) }
     // No alignment beyond what `malloc` gives: freed blocks with more are not used again by glibc
     // before 2.38, and memory would grow with the number of tensors.
     let buffer = UnsafeMutableRawBufferPointer.allocate(
@@ -68,7 +67,7 @@ public final class SafetensorsFile: Checkpoint {
     while done < tensor.byteCount {
       let piece = unsafe UnsafeMutableRawBufferPointer(
         rebasing: buffer[..<min(buffer.count, tensor.byteCount - done)])
-      unsafe try file.read(at: offset + done, into: piece)
+      unsafe try file.read(at: start + done, into: piece)
       unsafe try body(UnsafeRawBufferPointer(piece))
       done += piece.count
     }

@@ -37,7 +37,7 @@ struct TableCommand: ParsableCommand {
     for goal in Self.goals where isWanted(goal.text) {
       if let row = try measure(goal, memory) { add(row) }
     }
-    for (text, measure) in measurements where isWanted(text) { try measure().forEach(add) }
+    for (text, measure) in measurements(memory) where isWanted(text) { try measure().forEach(add) }
     print(table.text)
     print("\nLoad at the end: \(Machine.load).")
     try Machine.publish(results, under: "table", to: json, rounds: bench.rounds)
@@ -118,21 +118,22 @@ struct TableCommand: ParsableCommand {
 
   // MARK: Beside the machine
 
-  private var measurements: [(text: String, measure: () throws -> [Row])] {
+  private func measurements(
+    _ memory: MemoryReader
+  ) -> [(text: String, measure: () throws -> [Row])] {
     [
-      ("decode, share of the memory's bandwidth", bandwidthShare),
+      ("decode, share of the memory's bandwidth", { try bandwidthShare(memory) }),
       ("prefill, share of OpenBLAS's arithmetic", arithmeticShare),
       ("decode, 8 sequences over 1", batching),
       ("converting, opening, memory", files),
     ]
   }
 
-  private func bandwidthShare() throws -> [Row] {
+  private func bandwidthShare(_ memory: MemoryReader) throws -> [Row] {
     let files = try bench.files(.mamba790m, .bf16)
     let process = try bench.worker("--model", files.store)
     _ = try process.answer()
     let gigabytes = try files.decodingGigabytes()
-    let memory = MemoryReader(threads: bench.threads)
     var (ours, most) = (Samples(), Samples())
     for round in 0...bench.rounds {
       report("\(files.name): bandwidth, \(round == 0 ? "to warm up" : "round \(round)")")
