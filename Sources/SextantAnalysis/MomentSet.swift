@@ -152,7 +152,7 @@ public struct MomentSet: Sendable, Equatable {
         let (variance, covariance) = (values("variance"), values("covariance"))
         accumulators[Key(site: site, name: name)] = MomentAccumulator(
           order: covariance != nil ? .covariance : variance != nil ? .variance : .mean,
-          count: Int(values("count")?.first ?? 0), mean: values("mean") ?? [],
+          count: Int(clamping: values("count")?.first ?? 0), mean: values("mean") ?? [],
           spread: covariance ?? variance ?? [])
       }
     }

@@ -204,7 +204,7 @@ public struct VectorDoctor: Sendable {
     switch vector.operation {
     case .project where sum(shared) > 2 * sum(apart):
       return "projecting out also removes what both classes share along the direction, "
-        + "\(Int((sum(shared) / max(sum(apart), 1e-30)).rounded())) times their distance: affine "
+        + "\(Int(clamping: (sum(shared) / max(sum(apart), 1e-30)).rounded())) times their distance: affine "
         + "keeps it"
     case .add, .addPreservingNorm:
       let strength = relative.sorted()[relative.count / 2]

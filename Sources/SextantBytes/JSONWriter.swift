@@ -1,7 +1,8 @@
 extension JSONValue {
   /// The canonical text: keys sorted by their UTF-8 bytes, no spaces, shortest escapes and numbers.
   ///
-  /// Equal values give equal bytes, so that the text can be digested. Numbers must be finite.
+  /// Equal values give equal bytes, so that the text can be digested. JSON has neither NaN nor
+  /// infinity: such a number is written as null.
   public var canonicalText: String {
     var text = ""
     write(to: &text, indentation: nil, sorted: true)
@@ -24,8 +25,7 @@ extension JSONValue {
     case .boolean(let value): text += value ? "true" : "false"
     case .integer(let value): text += String(value)
     case .number(let value):
-      precondition(value.isFinite, "JSON has no \(value)")
-      text += value == 0 ? "0.0" : "\(value)"
+      text += value.isFinite ? value == 0 ? "0.0" : "\(value)" : "null"
     case .string(let value): Self.write(value, to: &text)
     case .array(let elements):
       // Arrays of plain values stay on one line: shapes and ranges read better so.

@@ -1,3 +1,4 @@
+import SextantBytes
 import SextantGeneration
 import SextantTensor
 
@@ -14,21 +15,36 @@ public struct Interval: Sendable, Equatable {
     self.high = high
   }
 
-  /// Between the quantiles that leave as much out on both sides, interpolated; of no values, from 0
-  /// to 0.
+  /// The interval of a figure of which nothing tells how far it would move: both ends are NaN.
+  public static let unknown = Interval(low: .nan, high: .nan)
+
+  /// Whether the ends are known.
+  public var isKnown: Bool { range != nil }
+
+  /// Between the quantiles that leave as much out on both sides, interpolated; unknown for fewer than
+  /// two values, or where one is NaN.
   public init(holding share: Double = 0.95, of values: [Double]) {
     let sorted = values.sorted()
-    guard let last = sorted.indices.last else {
-      (low, high) = (0, 0)
+    guard sorted.count > 1, !values.contains(where: \.isNaN) else {
+      self = .unknown
       return
     }
+    let last = sorted.count - 1
     let quantile = { (share: Double) -> Double in
       let place = share * Double(last)
-      let below = Int(place)
+      let below = Int(clamping: place)
       let above = min(below + 1, last)
       return sorted[below] + (place - Double(below)) * (sorted[above] - sorted[below])
     }
     (low, high) = (quantile((1 - share) / 2), quantile((1 + share) / 2))
+  }
+
+  /// The ends as a range; nil where one is not a number, or where they are the wrong way around.
+  public var range: ClosedRange<Double>? { low <= high ? low...high : nil }
+
+  /// Both ends times a number that is not negative.
+  public func scaled(by factor: Double) -> Interval {
+    Interval(low: low * factor, high: high * factor)
   }
 
   /// Whether a value lies between the ends, both included.
@@ -59,9 +75,11 @@ public struct Bootstrap: Sendable {
     }
   }
 
-  /// The interval of the mean of one number per item; for no items, from 0 to 0.
+  /// The interval of the mean of one number per item; unknown for fewer than two items, which tell
+  /// nothing of how items differ.
   public func interval(ofMean values: [Double]) -> Interval {
     precondition(values.count == count)
+    guard count > 1 else { return .unknown }
     return interval(
       of: draws.map { draw in
         draw.reduce(0) { $0 + values[Int($1)] } / Double(max(count, 1))
@@ -71,7 +89,8 @@ public struct Bootstrap: Sendable {
   /// The interval of any figure of a sample, given as indices of items; resamples for which there is
   /// none are left out.
   public func interval(of figure: (_ items: [Int]) -> Double?) -> Interval {
-    interval(of: draws.compactMap { figure($0.map(Int.init)) })
+    guard count > 1 else { return .unknown }
+    return interval(of: draws.compactMap { figure($0.map(Int.init)) })
   }
 
   private func interval(of figures: [Double]) -> Interval { Interval(holding: level, of: figures) }

@@ -6,7 +6,8 @@ public struct SampleMean: Sendable, Equatable {
   public let count: Int
   /// Their mean; 0 for none.
   public let mean: Double
-  /// The standard error of the mean: the sample's standard deviation over √count.
+  /// The standard error of the mean: the sample's standard deviation over √count; NaN for fewer than
+  /// two measurements.
   public let standardError: Double
 
   /// The mean of `values`.
@@ -15,6 +16,6 @@ public struct SampleMean: Sendable, Equatable {
     let mean = values.reduce(0, +) / Double(max(count, 1))
     self.mean = mean
     let squares = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
-    standardError = count > 1 ? sqrt(squares / Double(count - 1) / Double(count)) : 0
+    standardError = count > 1 ? sqrt(squares / Double(count - 1) / Double(count)) : .nan
   }
 }

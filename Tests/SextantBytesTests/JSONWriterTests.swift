@@ -11,6 +11,7 @@ import Testing
       "[0.0,5e-324,-9223372036854775808]"
     ),
     ("\"\\/\n\r\t\u{8}\u{0}\u{7F}\u{1F600}", #""\"\\/\n\r\t\u0008\u0000\u007f😀""#),
+    ([.number(.nan), .number(.infinity), .number(-.infinity)], "[null,null,null]"),
     ([:], "{}"), ([], "[]"),
   ] as [(JSONValue, String)])
 func writesCanonicalText(_ value: JSONValue, _ text: String) {

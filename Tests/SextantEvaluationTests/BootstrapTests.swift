@@ -30,10 +30,20 @@ func exponential(_ x: Double) -> Double { exp(x) }
     #expect(byIndex == a.interval(ofMean: values))
   }
 
-  @Test func constantAndAbsentValuesHaveNoWidth() {
+  @Test func constantValuesHaveNoWidth() {
     #expect(Bootstrap(count: 5).interval(ofMean: [2, 2, 2, 2, 2]) == Interval(low: 2, high: 2))
-    #expect(Bootstrap(count: 0).interval(ofMean: []) == Interval(low: 0, high: 0))
-    #expect(Bootstrap(count: 3).interval { _ in nil } == Interval(low: 0, high: 0))
+  }
+
+  @Test func fewerThanTwoItemsHaveNoInterval() {
+    for interval in [
+      Bootstrap(count: 0).interval(ofMean: []), Bootstrap(count: 1).interval(ofMean: [7]),
+      Bootstrap(count: 1).interval { _ in 7 }, Bootstrap(count: 3).interval { _ in nil },
+      Bootstrap(count: 2).interval(ofMean: [1, .nan]), Interval(of: []), Interval(of: [7]),
+      Interval(low: 2, high: 1), Interval(low: 0, high: 1).scaled(by: .nan),
+    ] {
+      #expect(!interval.isKnown && interval.range == nil && !interval.contains(7))
+    }
+    #expect(SampleMean([3]).standardError.isNaN)
   }
 
   @Test func exchangedLabelsTellEffectsFromNoise() {

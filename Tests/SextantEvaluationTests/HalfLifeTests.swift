@@ -67,6 +67,13 @@ import Testing
     }
   }
 
+  @Test func curvesThatAreNoNumbersHaveAnInterval() {
+    for shares in [[1, .infinity, 0.1], [1, .nan, 0.1], [.nan, .nan], [], [1, .infinity, 0]] {
+      let curve = SurvivalCurve(shares)
+      #expect((curve.reinjectionInterval ?? 1) >= 1)
+    }
+  }
+
   @Test(
     arguments: [
       ([1, 0.5, 0.25], 1.0), ([1, 0.25], 0.5), ([1, 0], 0.5), ([1, 0.8, 0.4, 0.1], 1.678),

@@ -39,14 +39,37 @@ struct ChartTests {
   @Test(arguments: [
     [LineChart.Point](), [.init(0, 0)], [.init(3, .nan)], [.init(0, 1e300), .init(1, -1e300)],
     [.init(0, 0), .init(0, 0)], [.init(0, 1e-300), .init(1, 2e-300)],
-    [.init(0, .infinity), .init(1, 2)],
+    [.init(0, .infinity), .init(1, 2)], [.init(.nan, 1), .init(.infinity, 2), .init(1, 3)],
+    [.init(-1.7e308, 1.7e308), .init(1.7e308, -1.7e308)], [.init(0, 5e-324), .init(5e-324, 0)],
+    [.init(1e20, 1e20), .init(1e20, 1e20)],
+    [.init(0, 1, interval: -Double.infinity...Double.infinity), .init(1, 2, interval: 2...2)],
   ])
   func anyNumbersMakeAPicture(_ points: [LineChart.Point]) {
-    let svg = LineChart(
-      title: "t", x: "x", y: "y", series: [.init("s", points, colour: .category(1))]
+    for range in [nil, 0...0, -Double.infinity...Double.infinity, 1.7e308...1.7e308] {
+      let chart = LineChart(
+        title: "t", x: "x", y: "y", series: [.init("s", points, colour: .category(1))],
+        yRange: range, countsWhole: true)
+      let svg = chart.svg()
+      #expect(svg.hasSuffix("</svg>"))
+      #expect(!svg.contains("nan") && !svg.contains("inf"))
+    }
+    let bars = BarChart(
+      title: "t", y: "y", groups: points.map { "\($0.x.isFinite)" },
+      series: [
+        (name: "s", bars: points.map { .init($0.y, interval: $0.interval) }, colour: .muted)
+      ]
     ).svg()
-    #expect(svg.hasSuffix("</svg>"))
-    #expect(!svg.contains("nan") && !svg.contains("inf"))
+    #expect(bars.hasSuffix("</svg>") && !bars.contains("nan") && !bars.contains("inf"))
+    for scale in [
+      .sequential(0...0), .sequential(-1.7e308...1.7e308), .diverging(limit: .nan),
+      .diverging(limit: -1), .diverging(limit: .infinity),
+    ] as [ColourScale] {
+      let map = HeatMap(
+        title: "t", rowTitle: "r", columnTitle: "c", rows: ["a"], columns: points.map { _ in "b" },
+        cells: [points.map { .init($0.y) }], scale: scale
+      ).svg()
+      #expect(map.hasSuffix("</svg>") && !map.contains("nan") && !map.contains("inf"))
+    }
   }
 
   /// Inkscape, ImageMagick and librsvg know no variables of CSS.

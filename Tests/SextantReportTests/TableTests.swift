@@ -13,6 +13,20 @@ struct TableTests {
     #expect(table.lines == ["name    count", "a           1", "longer  1,000"])
   }
 
+  @Test func anyNumberHasAText() {
+    #expect(
+      [0, 2, -3, 0.5, 1e19, -1e19].map { Format.plain($0) } == [
+        "0", "2", "-3", "0.5", "1e+19", "-1e+19",
+      ])
+    #expect(Format.plain(.infinity) == "inf" && Format.plain(.nan) == "nan")
+    for value in [Double.nan, .infinity, -.infinity] {
+      #expect(Format.figure(value) == "-" && Format.fixed(value, 3) == "-")
+      #expect(Format.duration(value) == "-")
+    }
+    #expect(Format.fixed(1e300, 2) == "1e+300" && Format.duration(1e300) == "-")
+    #expect(Format.duration(-1e300) == "0:00")
+  }
+
   @Test func longTablesShowTheirEnds() {
     var long = Table(["n"])
     for row in 0..<10 { long.add(["\(row)"]) }

@@ -124,7 +124,9 @@ public struct QuirkyArithmetic: Sendable {
     _ used: inout Set<[Int]>, _ random: inout SeededRandom
   ) throws(FormatError) -> [Int] {
     for _ in 0..<10_000 {
-      let draw = { (random: inout SeededRandom) in Int(pow(10, random.unit() * Double(digits))) }
+      let draw = { (random: inout SeededRandom) in
+        Int(clamping: pow(10, random.unit() * Double(digits)))
+      }
       let first = draw(&random)
       let operands = operation == .squaring ? [first] : [first, draw(&random)]
       if used.insert(operation.isCommutative ? operands.sorted() : operands).inserted {

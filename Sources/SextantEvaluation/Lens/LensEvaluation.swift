@@ -158,7 +158,8 @@ extension LensEvaluation {
   }
 
   private func interval(_ interval: Interval, _ factor: Double) -> JSONValue {
-    .array([finite(interval.low * factor), finite(interval.high * factor)])
+    let ends = interval.scaled(by: factor)
+    return ends.isKnown ? .array([finite(ends.low), finite(ends.high)]) : .null
   }
 
   private func matrix(_ rows: [[Double]]) -> JSONValue {

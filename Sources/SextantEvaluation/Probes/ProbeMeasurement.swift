@@ -1,4 +1,5 @@
 import Glibc
+import SextantBytes
 
 /// How well the scores of a probe, or the output of a model, tell a label.
 public struct ProbeMeasurement: Sendable {
@@ -48,7 +49,7 @@ public struct ProbeMeasurement: Sendable {
       repeating: (0, 0, 0), count: 10)
     for (score, label) in zip(scores, labels) {
       let probability = 1 / (1 + exp(-score))
-      let bin = min(Int(probability * 10), 9)
+      let bin = min(Int(clamping: probability * 10), 9)
       bins[bin].count += 1
       bins[bin].probability += probability
       bins[bin].positives += label ? 1 : 0

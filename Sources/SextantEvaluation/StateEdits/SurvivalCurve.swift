@@ -1,4 +1,5 @@
 import Glibc
+import SextantBytes
 
 /// How much of an edit is left, token by token.
 public struct SurvivalCurve: Sendable, Equatable {
@@ -33,6 +34,6 @@ public struct SurvivalCurve: Sendable, Equatable {
 
   /// The number of tokens after which to repeat the edit, so that at least half of it is always there.
   public var reinjectionInterval: Int? {
-    halfLife.map { max(1, Int($0)) }
+    halfLife.map { max(1, Int(clamping: $0)) }
   }
 }

@@ -13,14 +13,18 @@ struct Axis {
     showing values: [Double], fixed: ClosedRange<Double>? = nil, tickCount: Int = 6,
     isWhole: Bool = false
   ) {
-    let finite = values.filter(\.isFinite)
+    let finite = values.filter(Self.fits)
+    let known = fixed.flatMap { Self.fits($0.lowerBound) && Self.fits($0.upperBound) ? $0 : nil }
     var (low, high) = (
-      fixed?.lowerBound ?? finite.min() ?? 0, fixed?.upperBound ?? finite.max() ?? 1
+      known?.lowerBound ?? finite.min() ?? 0, known?.upperBound ?? finite.max() ?? 1
     )
-    if high - low <= abs(high) * 1e-12 { (low, high) = (low - 0.5, high + 0.5) }
+    if high - low <= max(abs(low), abs(high)) * 1e-12 || high - low < 1e-300 {
+      let room = max(0.5, max(abs(low), abs(high)) * 1e-9)
+      (low, high) = (low - room, high + room)
+    }
     var (step, digits) = Self.step(for: (high - low) / Double(max(tickCount, 1)))
     if isWhole && step < 1 { (step, digits) = (1, 0) }
-    if fixed == nil {
+    if known == nil {
       (low, high) = ((low / step).rounded(.down) * step, (high / step).rounded(.up) * step)
     }
     range = low...high
@@ -30,6 +34,9 @@ struct Axis {
     ticks = isSane ? (Int(first)...Int(last)).map { Double($0) * step } : [low, high]
     self.digits = digits
   }
+
+  /// Whether an axis can show a number: it is finite, and so are sums and differences of such.
+  private static func fits(_ value: Double) -> Bool { abs(value) <= 1e300 }
 
   /// The share of the axis at which a number lies.
   func share(_ value: Double) -> Double {

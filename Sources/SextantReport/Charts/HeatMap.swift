@@ -1,3 +1,5 @@
+import SextantBytes
+
 /// Numbers by row and column, as colours.
 public struct HeatMap: Sendable {
   /// One cell.
@@ -76,7 +78,7 @@ public struct HeatMap: Sendable {
       }
     }
     // A name needs about 14 pixels of its own.
-    let stride = max(1, Int((14 / cellWidth).rounded(.up)))
+    let stride = max(1, Int(clamping: (14 / cellWidth).rounded(.up)))
     for (column, name) in columns.enumerated() where column % stride == 0 {
       let at = (left + cellWidth * (Double(column) + 0.5), top + gridHeight + 16)
       svg.text(name, at, anchor: leans ? .end : .middle, rotation: leans ? -48 : 0)

@@ -1,3 +1,5 @@
+import SextantBytes
+
 /// Series of numbers over a common axis, with intervals where they are known.
 public struct LineChart: Sendable {
   /// A number and where it lies.
@@ -13,6 +15,9 @@ public struct LineChart: Sendable {
     public init(_ x: Double, _ y: Double, interval: ClosedRange<Double>? = nil) {
       (self.x, self.y, self.interval) = (x, y, interval)
     }
+
+    /// Whether there is a place for it.
+    fileprivate var isDrawn: Bool { x.isFinite && y.isFinite }
   }
 
   /// Points that belong together.
@@ -64,7 +69,7 @@ public struct LineChart: Sendable {
     let points = series.flatMap(\.points)
     let xValues = points.map(\.x)
     let x = Axis(
-      showing: xValues, fixed: Self.ends(xValues), tickCount: Int(width / 80),
+      showing: xValues, fixed: Self.ends(xValues), tickCount: Int(clamping: width / 80),
       isWhole: countsWhole)
     let y = Axis(
       showing: points.flatMap {
@@ -83,7 +88,7 @@ public struct LineChart: Sendable {
     }
     frame.title(xTitle, &svg, below: 40)
     for line in series {
-      let known = line.points.filter { $0.y.isFinite }
+      let known = line.points.filter(\.isDrawn)
       let band = known.compactMap { point in
         point.interval.map { (point.x, frame.height($0.lowerBound), frame.height($0.upperBound)) }
       }
@@ -94,13 +99,13 @@ public struct LineChart: Sendable {
       }
     }
     for line in series {
-      for run in line.points.split(whereSeparator: { !$0.y.isFinite }) {
+      for run in line.points.split(whereSeparator: { !$0.isDrawn }) {
         svg.path(
           run.map { (place($0.x), frame.height($0.y)) },
           "fill=\"none\" stroke=\"\(line.colour.css)\" stroke-width=\"2\""
             + (line.isDashed ? " stroke-dasharray=\"5 3\"" : ""))
       }
-      for point in line.points where point.y.isFinite {
+      for point in line.points where point.isDrawn {
         let interval = point.interval.map {
           " [\(Format.figure($0.lowerBound)), \(Format.figure($0.upperBound))]"
         }
@@ -115,7 +120,8 @@ public struct LineChart: Sendable {
 
   /// The smallest and the largest number; nil where there is no room between.
   private static func ends(_ values: [Double]) -> ClosedRange<Double>? {
-    guard let low = values.min(), let high = values.max(), low < high else { return nil }
+    let finite = values.filter(\.isFinite)
+    guard let low = finite.min(), let high = finite.max(), low < high else { return nil }
     return low...high
   }
 }

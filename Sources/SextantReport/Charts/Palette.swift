@@ -1,3 +1,5 @@
+import SextantBytes
+
 /// A colour of red, green and blue, each 0 to 1.
 public struct Colour: Sendable, Equatable {
   /// The share of red.
@@ -24,7 +26,8 @@ public struct Colour: Sendable, Equatable {
   /// The channels as bytes.
   public var bytes: (red: UInt8, green: UInt8, blue: UInt8) {
     (
-      UInt8((red * 255).rounded()), UInt8((green * 255).rounded()), UInt8((blue * 255).rounded())
+      UInt8(clamping: (red * 255).rounded()), UInt8(clamping: (green * 255).rounded()),
+      UInt8(clamping: (blue * 255).rounded())
     )
   }
 
@@ -79,7 +82,7 @@ public enum ColourScale: Sendable, Equatable {
   public var ends: ClosedRange<Double> {
     switch self {
     case .sequential(let range): range
-    case .diverging(let limit): -limit...limit
+    case .diverging(let limit): limit >= 0 ? -limit...limit : 0...0
     }
   }
 
@@ -90,7 +93,7 @@ public enum ColourScale: Sendable, Equatable {
 
   private static func mix(_ stops: [Colour], at share: Double) -> Colour {
     let place = (share.isFinite ? min(max(share, 0), 1) : 0) * Double(stops.count - 1)
-    let index = min(Int(place), stops.count - 2)
+    let index = min(Int(clamping: place), stops.count - 2)
     return stops[index].mixed(with: stops[index + 1], place - Double(index))
   }
 }

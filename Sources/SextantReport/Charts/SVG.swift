@@ -1,3 +1,5 @@
+import SextantBytes
+
 /// Builds an SVG picture.
 struct SVG {
   private let width: Double
@@ -87,7 +89,7 @@ struct SVG {
   /// A coordinate with two digits, the same on every machine.
   static func number(_ value: Double) -> String {
     guard value.isFinite, abs(value) < 1e9 else { return "0" }
-    let cents = Int((value * 100).rounded())
+    let cents = Int(clamping: (value * 100).rounded())
     if cents % 100 == 0 { return "\(cents / 100)" }
     let (whole, fraction) = abs(cents).quotientAndRemainder(dividingBy: 100)
     let digits =

@@ -1,3 +1,5 @@
+import SextantBytes
+
 /// Numbers as people read them.
 public enum Format {
   /// A number with `digits` digits after the point; `-` where it is not finite.
@@ -6,7 +8,8 @@ public enum Format {
     let scale = (0..<digits).reduce(1.0) { product, _ in product * 10 }
     let scaled = (value * scale).rounded()
     guard scaled.isFinite, abs(scaled) < 0x1p62 else { return value.isFinite ? "\(value)" : "-" }
-    let (whole, fraction) = Int(abs(scaled)).quotientAndRemainder(dividingBy: Int(scale))
+    let (whole, fraction) = Int(clamping: abs(scaled)).quotientAndRemainder(
+      dividingBy: Int(clamping: scale))
     let sign = scaled < 0 ? "-" : ""
     if digits == 0 { return "\(sign)\(whole)" }
     return "\(sign)\(whole).\(padded(String(fraction), digits, with: "0"))"
@@ -15,10 +18,16 @@ public enum Format {
   /// A number with about four significant digits.
   public static func figure(_ value: Double) -> String {
     let size = abs(value)
+    guard value.isFinite else { return "-" }
     if value == 0 { return "0" }
     if size > 1e38 || size < 1e-37 { return "\(value)" }
     if size >= 1e6 || size < 1e-4 { return "\(Float(value))" }
     return fixed(value, size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 5)
+  }
+
+  /// A number as people write it: without a fraction where it has none, and else with all digits.
+  public static func plain(_ value: Float) -> String {
+    Int(exactly: value).map { String($0) } ?? String(value)
   }
 
   /// A whole number with commas between thousands.
@@ -52,7 +61,7 @@ public enum Format {
   /// Seconds as `0:07` or `1:02:33`.
   public static func duration(_ seconds: Double) -> String {
     guard seconds.isFinite, seconds < 1e9 else { return "-" }
-    let total = Int(max(seconds, 0).rounded())
+    let total = Int(clamping: max(seconds, 0).rounded())
     let seconds = padded(String(total % 60), 2, with: "0")
     guard total >= 3600 else { return "\(total / 60):\(seconds)" }
     return "\(total / 3600):\(padded(String(total / 60 % 60), 2, with: "0")):\(seconds)"

@@ -49,6 +49,11 @@ struct LensEval: ParsableCommand {
     let tokenizer = try open.textTokenizer()
     let lenses = try LensNames.lenses(lens)
     let corpus = try texts.corpus(tokenizer)
+    guard corpus.byteCount > 0 else {
+      throw FormatError(
+        .dataEmpty, file: texts.text.first, found: "tokens that stand for no text",
+        expected: "at least one byte of text: losses are counted in bits per byte")
+    }
     let progress = Progress("lens eval", .items("tokens"))
     let evaluation = try LensEvaluation(
       of: lenses, open.model, tokenizer: tokenizer.digest, on: corpus, measuresTransfer: transfer,
@@ -79,7 +84,8 @@ struct LensEval: ParsableCommand {
     let factor = evaluation.bitsPerByteFactor
     let figure = { (figure: LensFigure) in
       let half = (figure.interval.high - figure.interval.low) / 2
-      return "\(Format.fixed(figure.mean * factor, 3)) ± \(Format.fixed(half * factor, 3))"
+      return "\(Format.fixed(figure.mean * factor, 3))"
+        + (figure.interval.isKnown ? " ± \(Format.fixed(half * factor, 3))" : "")
     }
     let tables = evaluation.results.map { result in
       var table = Table(["site", "#CE", "#KL", "#entropy", "#same best"])

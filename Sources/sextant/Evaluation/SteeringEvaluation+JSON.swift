@@ -43,7 +43,7 @@ extension SteeringEvaluation {
   }
 
   private func ci(_ figure: Figure) -> JSONValue {
-    [.number(figure.interval.low), .number(figure.interval.high)]
+    figure.interval.json
   }
 
   private func number(_ value: Float) -> JSONValue { .number(Double(value)) }

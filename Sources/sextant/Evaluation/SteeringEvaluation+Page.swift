@@ -42,7 +42,7 @@ extension SteeringEvaluation {
       let points = summary.rows.filter { $0.sites == sites && $0.multiplier == multiplier }.map {
         let value = figure($0)
         return LineChart.Point(
-          Double($0.layer), value.value, interval: value.interval.low...value.interval.high)
+          Double($0.layer), value.value, interval: value.interval.range)
       }
       return LineChart.Series(
         Self.signed(multiplier), points, colour: .diverging(Double(multiplier / largest)))
@@ -93,7 +93,7 @@ extension SteeringEvaluation {
     points.map {
       LineChart.Point(
         Double($0.multiplier), $0.matching.value,
-        interval: $0.matching.interval.low...$0.matching.interval.high)
+        interval: $0.matching.interval.range)
     }
   }
 
@@ -120,7 +120,7 @@ extension SteeringEvaluation {
   /// The range of matching, by sites.
   var rangeChart: BarChart {
     let bar = { (figure: Figure) in
-      BarChart.Bar(figure.value, interval: figure.interval.low...figure.interval.high)
+      BarChart.Bar(figure.value, interval: figure.interval.range)
     }
     return BarChart(
       title: "Range of the matching probability over layers and strengths",

@@ -44,14 +44,14 @@ struct SteeringEvaluation {
 
   /// A multiplier with its sign.
   static func signed(_ value: Float) -> String {
-    (value > 0 ? "+" : "")
-      + (value == value.rounded() ? String(Int(value)) : String(value))
+    (value > 0 ? "+" : "") + Format.plain(value)
   }
 
   /// A figure with its interval, as people read it.
   static func text(_ figure: Figure, digits: Int = 3) -> String {
-    "\(Format.fixed(figure.value, digits)) [\(Format.fixed(figure.interval.low, digits)), "
-      + "\(Format.fixed(figure.interval.high, digits))]"
+    let ends = [figure.interval.low, figure.interval.high].map { Format.fixed($0, digits) }
+    return Format.fixed(figure.value, digits)
+      + (figure.interval.isKnown ? " [\(ends.joined(separator: ", "))]" : " [unknown]")
   }
 
   /// The controls of a curve's sites.
@@ -186,7 +186,7 @@ extension SteeringEvaluation {
       }
       table.add(
         [String(row.layer), String(row.multiplier), row.sites.description]
-          + (figures + [row.divergence]).map { "\($0)" })
+          + (figures + [row.divergence]).map { $0.isFinite ? "\($0)" : "" })
     }
     return table
   }

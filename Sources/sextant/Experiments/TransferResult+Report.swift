@@ -19,12 +19,12 @@ extension ProbeMeasurement {
 }
 
 extension Interval {
-  /// The ends for programs.
-  var json: JSONValue { [JSONValue(finite: low), JSONValue(finite: high)] }
+  /// The ends for programs; null where they are not known.
+  var json: JSONValue { isKnown ? [JSONValue(finite: low), JSONValue(finite: high)] : .null }
 
   /// The ends for people.
   func text(_ digits: Int = 3) -> String {
-    "\(Format.fixed(low, digits)) to \(Format.fixed(high, digits))"
+    isKnown ? "\(Format.fixed(low, digits)) to \(Format.fixed(high, digits))" : "unknown"
   }
 }
 
@@ -162,7 +162,7 @@ extension TransferResult {
         row.measured.roc.map { roc in
           LineChart.Point(
             Double(row.probe.layer ?? 0), roc.area,
-            interval: roc.interval.low...roc.interval.high)
+            interval: roc.interval.range)
         }
       }
       series.append(.init("probe on \(name)", points, colour: .category(index)))

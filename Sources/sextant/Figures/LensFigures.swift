@@ -23,10 +23,9 @@ enum LensFigures {
       return LineChart.Series(
         "\(result.name) lens",
         shown.map { layer in
-          let interval = layer.crossEntropy.interval
-          return LineChart.Point(
+          LineChart.Point(
             place(of: layer), layer.crossEntropy.mean * factor,
-            interval: interval.low * factor...interval.high * factor)
+            interval: layer.crossEntropy.interval.scaled(by: factor).range)
         }, colour: .category(index))
     }
     let ends = evaluation.results.first?.layers.map(place) ?? []
@@ -36,15 +35,14 @@ enum LensFigures {
         [ends.first ?? 0, ends.last ?? 0].map {
           LineChart.Point($0, evaluation.crossEntropy.mean * factor)
         }, colour: .muted, isDashed: true))
+    let own = evaluation.crossEntropy.mean * factor
+    let highest = series.flatMap { $0.points.compactMap { $0.interval?.upperBound ?? $0.y } }.max()
     let note =
       cut == 0 ? "" : "; over \(Format.fixed(limit, 1)): \(cut) of the logit lens, left out"
     return LineChart(
       title: "What each layer would predict", subtitle: model + note,
       x: "blocks passed (0: the embedding)", y: "cross-entropy, bits per byte", series: series,
-      yRange: evaluation.crossEntropy.mean * factor
-        * 0.95...max(
-          series.flatMap { $0.points.compactMap { $0.interval?.upperBound } }.max() ?? 1,
-          evaluation.crossEntropy.mean * factor), countsWhole: true)
+      yRange: Interval(low: own * 0.95, high: max(highest ?? own, own)).range, countsWhole: true)
   }
 
   /// Blocks that the stream has passed.

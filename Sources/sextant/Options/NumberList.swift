@@ -1,4 +1,5 @@
 import ArgumentParser
+import SextantReport
 
 /// Numbers joined by commas.
 struct NumberList: ExpressibleByArgument {
@@ -16,6 +17,6 @@ struct NumberList: ExpressibleByArgument {
   }
 
   var defaultValueDescription: String {
-    values.map { $0 == $0.rounded() ? String(Int($0)) : String($0) }.joined(separator: ",")
+    values.map { Format.plain($0) }.joined(separator: ",")
   }
 }

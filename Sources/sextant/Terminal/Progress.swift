@@ -1,3 +1,4 @@
+import SextantBytes
 import SextantReport
 
 /// One line on standard error that says how far long work is; silent unless that is a terminal.
@@ -34,7 +35,7 @@ final class Progress {
     let rate = Double(done) / seconds
     let left = Double(total - done) / rate
     let said = note()
-    let percent = Int(100 * Double(done) / Double(total))
+    let percent = Int(clamping: 100 * Double(done) / Double(total))
     StandardStreams.writeError(
       "\r\u{1B}[K\(title)  \(percent)%  \(text(done)) of \(text(total))  \(rateText(rate))"
         + "  \(Format.duration(left)) left\(said.isEmpty ? "" : "  " + said)")
@@ -49,7 +50,7 @@ final class Progress {
 
   private func rateText(_ rate: Double) -> String {
     switch unit {
-    case .bytes: "\(Format.bytes(Int(rate)))/s"
+    case .bytes: "\(Format.bytes(Int(clamping: rate)))/s"
     case .items(let name): "\(Format.fixed(rate, rate < 10 ? 1 : 0)) \(name)/s"
     }
   }

@@ -69,7 +69,7 @@ enum StandardStreams {
       return
     }
     // From white to red or blue, in the 24-bit colours of ECMA-48 terminals.
-    let faded = Int(255 * (1 - min(abs(tint), 1)))
+    let faded = Int(clamping: 255 * (1 - min(abs(tint), 1)))
     let (red, blue) = tint > 0 ? (255, faded) : (faded, 255)
     write("\u{1B}[38;2;\(red);\(faded);\(blue)m\(String(shown))\u{1B}[0m")
   }

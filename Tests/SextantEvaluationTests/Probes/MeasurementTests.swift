@@ -14,6 +14,12 @@ import Testing
     #expect(ProbeMeasurement([1], [true]).roc == nil)
   }
 
+  @Test func scoresThatAreNoNumbersAreMeasuredAsSuch() {
+    let measured = ProbeMeasurement([.nan, .infinity, -.infinity], [true, true, false])
+    #expect(measured.calibrationError.isNaN && measured.roc == nil)
+    #expect(ProbeMeasurement([], []).calibrationError == 0)
+  }
+
   @Test func aThresholdMovesTheAccuracyOnly() {
     let (scores, labels) = ([1.0, 2, 3], [false, false, true])
     #expect(ProbeMeasurement(scores, labels).accuracy == 1.0 / 3)

@@ -49,6 +49,28 @@ import Testing
     #expect(ROC([.nan, 2], [true, false]) == nil)
   }
 
+  @Test func scoresThatAreApartHaveAnIntervalWithWidth() throws {
+    // The limits of Newcombe's method 5, found by trying two million areas.
+    for (area, m, n, low, high) in [
+      (1, 2, 2, 0.385636, 1), (1, 30, 30, 0.933024, 1), (0, 5, 40, 0, 0.215003),
+      (0.5, 2, 2, 0.112243, 0.887757),
+    ] as [(Double, Int, Int, Double, Double)] {
+      let labels = (0..<m + n).map { $0 < m }
+      let scores = labels.map { $0 ? area : 0.5 }
+      let roc = try #require(ROC(scores, labels))
+      #expect(roc.area == area && roc.variance == 0)
+      #expect(abs(roc.interval.low - low) < 1e-6 && abs(roc.interval.high - high) < 1e-6)
+    }
+  }
+
+  @Test func fewerThanTwoScoresOfAClassHaveNoInterval() throws {
+    for positives in [1, 9] {
+      let labels = (0..<10).map { $0 < positives }
+      let roc = try #require(ROC((0..<10).map { Double(-$0) }, labels))
+      #expect(roc.area == 1 && !roc.interval.isKnown)
+    }
+  }
+
   @Test func intervalsCoverTheTruthAsOftenAsTheySay() throws {
     // Normal scores, one standard deviation apart: the true area is Φ(1/√2).
     let truth = 0.7602499

@@ -12,7 +12,8 @@ struct ProbeEval: ParsableCommand {
     commandName: "eval",
     abstract: "Measure probes on records with labels, beside the model's own output.",
     discussion: """
-      Areas under the curve have 95% intervals by DeLong. agreement is how often a probe and the \
+      Areas under the curve have 95% intervals by DeLong; where the classes are apart, by Newcombe; of \
+      fewer than two records of a label, none. agreement is how often a probe and the \
       model's output say the same; knows_unsaid how often the probe is right where the output is \
       wrong. Random directions show what chance finds.
       """)
@@ -150,7 +151,7 @@ struct ProbeEval: ParsableCommand {
           own.filter { $0.entry.method == method }.compactMap { entry, measured in
             measured.roc.map {
               LineChart.Point(
-                Double(entry.layer ?? 0), $0.area, interval: $0.interval.low...$0.interval.high)
+                Double(entry.layer ?? 0), $0.area, interval: $0.interval.range)
             }
           }, colour: .category(index))
       }

@@ -1,0 +1,14 @@
+extension FixedWidthInteger {
+  /// The whole part of a number, or the nearest end of the range where it lies outside; 0 for NaN.
+  ///
+  /// `Int(_:)` ends the process for such numbers. Whatever was computed from data can be one.
+  public init(clamping value: some BinaryFloatingPoint) {
+    if let whole = Self(exactly: value.rounded(.towardZero)) {
+      self = whole
+    } else if value.isNaN {
+      self = 0
+    } else {
+      self = value < 0 ? .min : .max
+    }
+  }
+}
