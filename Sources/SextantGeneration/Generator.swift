@@ -100,7 +100,7 @@ public struct Generator {
     let tap: (any Tap)? = chain.isEmpty ? nil : TapChain(chain)
     var result = Generation(state: state)
     result.promptCount = prompt.count
-    var sampler = Sampler(options.sampling)
+    var sampler = Sampler(options.sampling, continuing: prompt)
     var decoder = StreamingDecoder(tokenizer, continuing: true)
     var logits = try model.run(TokenBatch(prompt), from: &state, tap: tap)  // [1, 1, V]
     result.wasStopped = try tell(prompt, before: state, prompt: range, logits)

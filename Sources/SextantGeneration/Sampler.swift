@@ -2,38 +2,51 @@ import SextantBytes
 import SextantTensor
 
 /// How the next token is chosen from the logits.
+///
+/// The parts act in the order of transformers: repetition penalty, temperature, top-k, top-p, min-p.
 public struct SamplingOptions: Sendable, Equatable {
-  /// What logits are divided by; 0 chooses the most probable token.
+  /// The logits are divided by it; 0 chooses the most probable token.
   public var temperature: Float
-  /// Only the most probable `topK` tokens may be chosen; 0 for all.
+  /// Only the `topK` most probable tokens may be chosen; 0 for all.
   public var topK: Int
   /// Only the most probable tokens whose probabilities add up to `topP` may be chosen; 1 for all.
   public var topP: Float
+  /// Only tokens at least `minP` times as probable as the most probable one may be chosen; 0 for all
+  /// (Nguyen et al. 2024, arXiv 2407.01082).
+  public var minP: Float
+  /// The logit of a token that the text already contains is divided by it where it is positive, and
+  /// multiplied where it is negative; 1 changes nothing (Keskar et al. 2019, arXiv 1909.05858, section 4.1).
+  public var repetitionPenalty: Float
   /// The seed of the choices: the same seed chooses the same tokens.
   public var seed: UInt64
 
   /// Creates options.
   ///
-  /// - Throws: `usage.option` for a negative or infinite temperature, a negative top-k, or a top-p
-  ///   that is not between 0 (exclusive) and 1.
+  /// - Throws: `usage.option` for a negative or infinite temperature, a negative top-k, a top-p that is
+  ///   not between 0 (exclusive) and 1, a min-p that is not between 0 and 1, or a repetition penalty that
+  ///   is not a finite number over 0.
   public init(
-    temperature: Float = 0.8, topK: Int = 0, topP: Float = 1, seed: UInt64 = 0
+    temperature: Float = 0.8, topK: Int = 0, topP: Float = 1, minP: Float = 0,
+    repetitionPenalty: Float = 1, seed: UInt64 = 0
   ) throws(FormatError) {
-    guard temperature.isFinite, temperature >= 0 else {
-      throw FormatError(
-        .usageOption, at: .option("--temp"), found: "\(temperature)", expected: "0 or more")
+    func check(_ isValid: Bool, _ option: String, _ found: String, _ expected: String)
+      throws(FormatError)
+    {
+      guard !isValid else { return }
+      throw FormatError(.usageOption, at: .option(option), found: found, expected: expected)
     }
-    guard topK >= 0 else {
-      throw FormatError(
-        .usageOption, at: .option("--top-k"), found: "\(topK)", expected: "0 (all) or more")
-    }
-    guard topP > 0, topP <= 1 else {
-      throw FormatError(
-        .usageOption, at: .option("--top-p"), found: "\(topP)", expected: "over 0, at most 1")
-    }
+    try check(temperature.isFinite && temperature >= 0, "--temp", "\(temperature)", "0 or more")
+    try check(topK >= 0, "--top-k", "\(topK)", "0 (all) or more")
+    try check(topP > 0 && topP <= 1, "--top-p", "\(topP)", "over 0, at most 1")
+    try check(minP >= 0 && minP <= 1, "--min-p", "\(minP)", "between 0 (all) and 1")
+    try check(
+      repetitionPenalty.isFinite && repetitionPenalty > 0, "--repetition-penalty",
+      "\(repetitionPenalty)", "a finite number over 0; 1 changes nothing")
     self.temperature = temperature
     self.topK = topK
     self.topP = topP
+    self.minP = minP
+    self.repetitionPenalty = repetitionPenalty
     self.seed = seed
   }
 }
@@ -43,11 +56,16 @@ public struct Sampler: Sendable {
   /// The options.
   public let options: SamplingOptions
   private var generator: SeededRandom
+  /// The tokens of the text so far, which the repetition penalty concerns.
+  private var present: Set<Int>
 
   /// A sampler that starts from the options' seed.
-  public init(_ options: SamplingOptions) {
+  ///
+  /// - Parameter prompt: the tokens that the chosen ones continue.
+  public init(_ options: SamplingOptions, continuing prompt: [Int] = []) {
     self.options = options
     generator = SeededRandom(seed: options.seed)
+    present = options.repetitionPenalty == 1 ? [] : Set(prompt)
   }
 
   /// Chooses one token.
@@ -57,6 +75,26 @@ public struct Sampler: Sendable {
   /// - Parameter logits: [V].
   /// - Throws: `model.nonfinite` when the logits hold a NaN or nothing finite.
   public mutating func choose(_ logits: [Float]) throws(FormatError) -> Int {
+    let token = try draw(penalised(logits))
+    if options.repetitionPenalty != 1 { present.insert(token) }
+    return token
+  }
+
+  /// The logits after the repetition penalty, [V].
+  private func penalised(_ logits: [Float]) -> [Float] {
+    guard options.repetitionPenalty != 1 else { return logits }
+    var result = logits
+    for token in present where result.indices.contains(token) {
+      if result[token] > 0 {
+        result[token] /= options.repetitionPenalty
+      } else {
+        result[token] *= options.repetitionPenalty
+      }
+    }
+    return result
+  }
+
+  private mutating func draw(_ logits: [Float]) throws(FormatError) -> Int {
     let row = Tensor(logits, shape: [1, logits.count])
     guard let best = Kernels.argmax(row).first, logits.indices.contains(best),
       logits[best].isFinite, !logits.contains(where: \.isNaN)
@@ -67,8 +105,15 @@ public struct Sampler: Sendable {
     }
     if options.temperature == 0 { return best }
     let weights = Kernels.softmax(row, temperature: options.temperature).values  // [V]
-    let isCut = options.topK > 0 || options.topP < 1
-    return draw(from: isCut ? leading(weights, peak: weights[best]) : nil, weights) ?? best
+    return draw(from: candidates(weights, peak: weights[best]), weights) ?? best
+  }
+
+  /// The tokens that top-k, top-p and min-p leave; nil for all.
+  private func candidates(_ weights: [Float], peak: Float) -> [Int]? {
+    let leading =
+      options.topK > 0 || options.topP < 1 ? leading(weights, peak: peak) : nil
+    guard options.minP > 0 else { return leading }
+    return (leading ?? Array(weights.indices)).filter { weights[$0] >= options.minP * peak }
   }
 
   /// Draws one of `candidates`, or of all tokens, by weight; nil when rounding leaves none.

@@ -55,7 +55,7 @@ public struct ShadowGeneration: Sendable {
     let taps = try SteeringTaps(
       applied, on: prompt, from: own, model: model, tokenizer: tokenizer.digest)
     let tap: (any Tap)? = taps.taps.isEmpty ? nil : TapChain(taps.taps)
-    var sampler = Sampler(options.sampling)
+    var sampler = Sampler(options.sampling, continuing: prompt)
     var decoder = StreamingDecoder(tokenizer, continuing: true)
     var ownLogits = try model.run(TokenBatch(prompt), from: &own, tap: tap).values
     var twinLogits = try model.run(TokenBatch(prompt), from: &twin).values

@@ -47,6 +47,47 @@ import Testing
     #expect(other.sorted() == expected.map { 3 - $0 }.sorted())
   }
 
+  /// Probabilities 1/15, 2/15, 4/15 and 8/15: the floor is a share of 8/15.
+  @Test(
+    arguments: [
+      (0, 1, 0, [0, 1, 2, 3]), (0, 1, 0.1, [0, 1, 2, 3]), (0, 1, 0.2, [1, 2, 3]),
+      (0, 1, 0.4, [2, 3]), (0, 1, 0.6, [3]), (0, 1, 1, [3]),
+      // Each of the three may be the narrowest.
+      (3, 1, 0.4, [2, 3]), (1, 1, 0.2, [3]), (0, 0.6, 0.2, [2, 3]), (0, 0.95, 0.6, [3]),
+    ] as [(Int, Float, Float, [Int])])
+  func minPLeavesTokensNearTheMostProbable(
+    topK: Int, topP: Float, minP: Float, expected: [Int]
+  ) throws {
+    var sampler = Sampler(
+      try SamplingOptions(temperature: 1, topK: topK, topP: topP, minP: minP, seed: 3))
+    let drawn = Set(try (0..<2000).map { _ in try sampler.choose(Self.doubling) })
+    #expect(drawn.sorted() == expected)
+  }
+
+  /// The logits after the penalty by hand: positive ones divided, negative ones multiplied, once for
+  /// each token however often it occurs.
+  @Test func theRepetitionPenaltyConcernsPromptAndChosenTokens() throws {
+    let options = try SamplingOptions(temperature: 0, repetitionPenalty: 2)
+    var sampler = Sampler(options, continuing: [0, 0, 9])
+    // 0 is in the prompt: 4 becomes 2. Then 1 and 2 are chosen, and 3 becomes 1.5, 2.5 becomes 1.25.
+    let logits: [Float] = [4, 3, 2.5, -1]
+    #expect(try (0..<4).map { _ in try sampler.choose(logits) } == [1, 2, 0, 0])
+    var negative = Sampler(options, continuing: [0])
+    #expect(try negative.choose([-1, -1.5, -3]) == 1)
+    var free = Sampler(try SamplingOptions(temperature: 0), continuing: [0])
+    #expect(try free.choose(logits) == 0)
+  }
+
+  @Test(
+    arguments: [
+      (-0.1, 1), (1.1, 1), (.nan, 1), (0, 0), (0, -1), (0, .infinity), (0, .nan),
+    ] as [(Float, Float)])
+  func aMinPOrPenaltyOutOfRangeIsRefused(minP: Float, penalty: Float) {
+    expectRefusal(.usageOption) {
+      try SamplingOptions(minP: minP, repetitionPenalty: penalty)
+    }
+  }
+
   @Test func tiesAtTheCutGoToTheLowerIds() throws {
     let equal = [Float](repeating: 2, count: 6)
     #expect(Set(try draws(500, of: equal, topK: 2)) == [0, 1])

@@ -5,7 +5,7 @@ import SextantGeneration
 
 /// How tokens are chosen.
 struct SamplingArguments: ParsableArguments {
-  @Option(help: ArgumentHelp("What logits are divided by; 0 takes the likeliest.", valueName: "t"))
+  @Option(help: ArgumentHelp("Temperature; 0 takes the most probable token.", valueName: "t"))
   var temp: Float = 0.8
 
   @Option(help: ArgumentHelp("Choose among the k likeliest tokens; 0 for all.", valueName: "k"))
@@ -17,13 +17,29 @@ struct SamplingArguments: ParsableArguments {
   var topP: Float = 1
 
   @Option(
+    help: ArgumentHelp(
+      "Choose among tokens at least p times as probable as the most probable one.", valueName: "p"))
+  var minP: Float = 0
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Make tokens that prompt or text already contain less probable: positive logits are divided by r, \
+      negative ones multiplied. 1 changes nothing.
+      """,
+      valueName: "r"))
+  var repetitionPenalty: Float = 1
+
+  @Option(
     name: .shortAndLong,
     help: ArgumentHelp("The seed of the choices; the same seed, the same text.", valueName: "s"))
   var seed: UInt64 = 0
 
   /// The options, checked.
   func options() throws(FormatError) -> SamplingOptions {
-    try SamplingOptions(temperature: temp, topK: topK, topP: topP, seed: seed)
+    try SamplingOptions(
+      temperature: temp, topK: topK, topP: topP, minP: minP, repetitionPenalty: repetitionPenalty,
+      seed: seed)
   }
 }
 
