@@ -3,7 +3,7 @@ import SextantBytes
 /// Texts to read a model with: documents joined with end-of-text tokens and cut to equal lengths.
 ///
 /// As lenses are trained and measured in the literature: the token that ends a text stands before
-/// every document, all are joined, and the result is cut into chunks of exactly one length; what is left
+/// every document (or those that begin a text, where the tokenizer asks for them), all are joined, and the result is cut into chunks of exactly one length; what is left
 /// at the end is dropped.
 public struct TextCorpus: Sendable {
   /// Bytes that a file of text may have.
@@ -17,6 +17,8 @@ public struct TextCorpus: Sendable {
   public let documentCount: Int
   /// Bytes of text that the tokens of all chunks stand for; special tokens count none.
   public let byteCount: Int
+  /// The ids that the tokenizer's rule put before each document.
+  public let beginOfTextIDs: [Int]
   /// SHA-256 of the digests of the files, in the order given.
   public let digest: Digest
 
@@ -49,12 +51,12 @@ public struct TextCorpus: Sendable {
     var tokens: [Int] = []
     var digests: [UInt8] = []
     var documentCount = 0
-    let end = tokenizer.endOfTextID.map { [$0] } ?? []
+    beginOfTextIDs = tokenizer.beginOfTextIDs
     for path in paths {
       let bytes = try InputFile(path).readAll(limit: Self.byteCountLimit)
       digests += Array(SHA256.digest(bytes).description.utf8)
       for document in try Self.documents(bytes, path, field: field) {
-        tokens += end + tokenizer.encode(document)
+        tokens += tokenizer.encodeDocument(document)
         documentCount += 1
       }
     }
@@ -88,6 +90,7 @@ public struct TextCorpus: Sendable {
     self.chunks = chunks
     chunkLength = length
     documentCount = chunks.count
+    beginOfTextIDs = []
     self.byteCount = byteCount
     digest = SHA256.digest(Array(chunks.map { "\($0)" }.joined().utf8))
   }

@@ -2,8 +2,7 @@ import SextantBytes
 
 /// Text to token ids and back.
 ///
-/// Ids are the ones that the model's embedding table is indexed with. A tokenizer adds nothing of
-/// its own: no begin-of-text token, no padding, no truncation.
+/// Ids are the ones that the model's embedding table is indexed with. Nothing is padded or cut.
 public protocol Tokenizer: Sendable {
   /// One more than the highest id. Ids below it may still be unused.
   var vocabularySize: Int { get }
@@ -14,10 +13,17 @@ public protocol Tokenizer: Sendable {
   /// The ids of tokens that steer a model rather than stand for text.
   var specialTokenIDs: Set<Int> { get }
 
-  /// The id that ends a text, where the tokenizer's file lets one be known.
-  ///
-  /// A model's own configuration knows better when it names one.
+  /// The id that ends a text; nil where none is known.
   var endOfTextID: Int? { get }
+
+  /// All ids that end a text, `endOfTextID` first.
+  ///
+  /// A tokenizer's own file lets one be known at most. The configuration of a model may name several
+  /// (`ModelTokenizer`).
+  var endOfTextIDs: [Int] { get }
+
+  /// The ids that the tokenizer's rule puts before a whole text; usually none or one.
+  var beginOfTextIDs: [Int] { get }
 
   /// Whether `encode` puts a space before a text that `decode` takes away again.
   ///
@@ -28,8 +34,8 @@ public protocol Tokenizer: Sendable {
   /// Whether a text is cut from left to right, each time by the longest token that fits.
   var takesLongestTokens: Bool { get }
 
-  /// The ids of a text. Special tokens spelled out in the text become their ids, where the format
-  /// looks for them.
+  /// The ids of a text, or of a part of one: nothing is put before or behind it. Special tokens spelled
+  /// out in the text become their ids, where the format looks for them.
   func encode(_ text: String) -> [Int]
 
   /// The bytes that an id stands for; nil for an id without a token.
@@ -45,6 +51,24 @@ public protocol Tokenizer: Sendable {
 }
 
 extension Tokenizer {
+  /// The one that is known.
+  public var endOfTextIDs: [Int] { endOfTextID.map { [$0] } ?? [] }
+
+  /// Most formats have no such rule.
+  public var beginOfTextIDs: [Int] { [] }
+
+  /// The ids of a whole text, with those that begin it.
+  ///
+  /// A text that spells out the token that begins a text gets another one, as in transformers.
+  public func encodeText(_ text: String) -> [Int] { beginOfTextIDs + encode(text) }
+
+  /// The ids of a document among others: before them stand those that begin a text, or, where the
+  /// tokenizer has no such rule, the one that ends the text before.
+  public func encodeDocument(_ text: String) -> [Int] {
+    let begin = beginOfTextIDs
+    return (begin.isEmpty ? endOfTextID.map { [$0] } ?? [] : begin) + encode(text)
+  }
+
   /// Most formats add nothing.
   public var addsLeadingSpace: Bool { false }
 

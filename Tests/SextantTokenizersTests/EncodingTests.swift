@@ -123,23 +123,6 @@ struct EncodingTests {
     #expect(tokenizer.specialTokenIDs == [256])
   }
 
-  @Test func acceptsTemplatesThatAddOnlySpecialTokens() throws {
-    let template: JSONValue = [
-      "type": "TemplateProcessing",
-      "single": [
-        ["SpecialToken": ["id": "<s>", "type_id": 0]], ["Sequence": ["id": "A", "type_id": 0]],
-      ],
-      "pair": [], "special_tokens": [:],
-    ]
-    let processors: JSONValue = [
-      "type": "Sequence", "processors": [["type": "ByteLevel"], template],
-    ]
-    for processor in [template, processors] {
-      let tokenizer = try TinyTokenizer().setting("post_processor", to: processor).load()
-      #expect(show(tokenizer.encode("ab")) == "ab")
-    }
-  }
-
   private func textbook(_ word: String, _ merges: [(String, String)]) -> [String] {
     var parts = word.map { String($0) }
     while true {

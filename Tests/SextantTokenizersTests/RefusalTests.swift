@@ -67,7 +67,25 @@ struct RefusalTests {
       ),
       ("no decoder", "", ["decoder"], nil),
       ("Metaspace", "/decoder/type", ["decoder"], ["type": "Metaspace"]),
-      ("BertProcessing", "/post_processor/type", ["post_processor"], ["type": "BertProcessing"]),
+      ("another processor", "/post_processor/type", ["post_processor"], ["type": "Other"]),
+      (
+        "too many tokens before a text", "/post_processor", ["post_processor"],
+        BeginOfTextTests.template([[Int](repeating: 65, count: 17)])
+      ),
+      (
+        "too many normalizers", "/normalizer", ["normalizer"],
+        ["type": "Sequence", "normalizers": .array(.init(repeating: ["type": "NFC"], count: 17))]
+      ),
+      (
+        "too many pre-tokenizers", "/pre_tokenizer", ["pre_tokenizer"],
+        [
+          "type": "Sequence",
+          "pretokenizers": .array(
+            .init(repeating: ["type": "Digits", "individual_digits": true], count: 16) + [
+              ["type": "ByteLevel", "add_prefix_space": false]
+            ]),
+        ]
+      ),
       (
         "a template that repeats the text", "/post_processor/single", ["post_processor"],
         [

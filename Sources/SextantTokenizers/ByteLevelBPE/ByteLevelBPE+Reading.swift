@@ -10,8 +10,9 @@ extension ByteLevelBPE.Parts {
     let normalizer = try json.normalizer()
     preTokenizer = try json.byteLevelPreTokenizer()
     try json.checkByteLevelDecoder()
-    try json.checkPostProcessor()
+    beginOfTextIDs = try json.beginOfTextIDs()
     let tokens = try json.tokens(normalizer: normalizer)
+    try json.check(beginOfTextIDs: beginOfTextIDs, in: tokens.vocabulary)
     vocabulary = tokens.vocabulary
     byteIDs = try Self.byteIDs(of: tokens.words, in: json.model)
     merges = MergeTable(tokens.merges, symbolCount: tokens.words.size)
@@ -60,6 +61,10 @@ extension TokenizerJSON {
     guard mapsBytes else {
       throw node.unsupported(
         found: "no \"ByteLevel\"", expected: "a pre_tokenizer that ends with \"ByteLevel\"")
+    }
+    guard steps.count <= Self.stepLimit else {
+      throw node.unsupported(
+        found: "\(steps.count) steps", expected: "at most \(Self.stepLimit)")
     }
     return PreTokenizer(steps: steps)
   }

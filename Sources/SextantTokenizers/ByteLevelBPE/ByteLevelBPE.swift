@@ -7,8 +7,8 @@ import SextantBytes
 /// words, and the bytes of each word are merged pair by pair in the order of the vocabulary's
 /// merges (Sennrich et al. 2016). Every byte has a token, so that every text can be encoded.
 ///
-/// The ids are the ones that the package gives with `add_special_tokens=False`, without truncation
-/// and padding.
+/// The ids of `encode` are the ones that the package gives with `add_special_tokens=False`, without
+/// truncation and padding.
 struct ByteLevelBPE: TokenizerFormat {
   /// The parts, as the file declares them.
   struct Parts {
@@ -21,6 +21,7 @@ struct ByteLevelBPE: TokenizerFormat {
     var wholeWords: Vocabulary?
     var preTokenizer: PreTokenizer
     var added: AddedTokens
+    var beginOfTextIDs: [Int]
   }
 
   private let parts: Parts
@@ -39,6 +40,8 @@ struct ByteLevelBPE: TokenizerFormat {
   }
 
   var vocabularySize: Int { parts.vocabulary.size }
+
+  var beginOfTextIDs: [Int] { parts.beginOfTextIDs }
 
   func bytes(of id: Int) -> [UInt8]? {
     parts.vocabulary.spelling(of: id).map { ByteAlphabet.bytes(of: $0) }

@@ -11,58 +11,74 @@ struct AddedTokenMatcher: Sendable {
     case token(Int)
   }
 
-  // A trie: (node << 8 | byte) to node, where node 0 is the root.
-  private var edges: [Int: Int] = [:]
-  private var tokenAt: [Int: AddedToken] = [:]
-  private var isFirstByte = [Bool](repeating: false, count: 256)
-  private var nodeCount = 1
+  /// A token and the bytes by which it is looked for.
+  struct Entry: Sendable {
+    var token: AddedToken
+    var spelling: [UInt8]
+  }
 
-  /// Whether nothing can be found.
-  var isEmpty: Bool { tokenAt.isEmpty }
+  private var tokens: [AddedToken] = []
+  private var matches = LongestMatches()
 
-  /// Adds a token under the bytes by which it is looked for; false where they are taken or none.
-  mutating func insert(_ token: AddedToken, spelled bytes: [UInt8]) -> Bool {
-    guard let first = bytes.first else { return false }
-    var node = 0
-    for byte in bytes {
-      let edge = node << 8 | Int(byte)
-      if let next = edges[edge] {
-        node = next
-      } else {
-        edges[edge] = nodeCount
-        node = nodeCount
-        nodeCount += 1
-      }
+  /// Finds nothing.
+  init() {}
+
+  /// Finds these tokens; no spelling is empty or comes twice.
+  init(_ entries: [Entry]) {
+    tokens = entries.map(\.token)
+    var bytes: [UInt8] = []
+    var ranges: [Range<Int>] = []
+    for entry in entries {
+      ranges.append(bytes.count..<bytes.count + entry.spelling.count)
+      bytes += entry.spelling
     }
-    isFirstByte[Int(first)] = true
-    return tokenAt.updateValue(token, forKey: node) == nil
+    matches = LongestMatches(ranges, in: bytes)
   }
 
   /// Splits a text at the tokens in it.
   func pieces(of bytes: [UInt8]) -> [Piece] {
+    var steps = 0
+    return pieces(of: bytes, steps: &steps)
+  }
+
+  /// The same, and adds the bytes that were looked at to `steps`.
+  func pieces(of bytes: [UInt8], steps: inout Int) -> [Piece] {
+    if tokens.isEmpty { return bytes.isEmpty ? [] : [.text(bytes.indices)] }
+    var reader = LongestMatches.Reader(matches, bytes)
+    defer { steps += reader.steps }
     var pieces: [Piece] = []
     var textStart = 0
     var searchStart = 0
-    // Where the last white space swallowed to the right ends: matches inside it need not look again,
-    // and so the search stays linear.
+    // Where the last white space that was swallowed to the right ends. Matches inside it need not look
+    // again, so that the search stays linear.
     var spaceEnd = 0
-    while !isEmpty, let match = nextMatch(in: bytes, from: searchStart) {
-      searchStart = match.range.upperBound
-      let token = match.token
-      if token.singleWord && touchesWord(match.range, in: bytes) { continue }
-      var start = match.range.lowerBound
-      var end = match.range.upperBound
+    while searchStart < bytes.count {
+      guard let match = reader.match(at: searchStart) else {
+        searchStart += 1
+        continue
+      }
+      var start = searchStart
+      var end = match.end
+      searchStart = end
+      let token = tokens[match.place]
+      if token.singleWord && touchesWord(start..<end, in: bytes) { continue }
       if token.stripsLeft {
         start = max(start, textStart)
         while start > textStart, case let scalar = bytes.scalar(before: start),
           ScalarClass.of(scalar.value).kind == .space
-        { start -= scalar.byteCount }
+        {
+          start -= scalar.byteCount
+          steps += 1
+        }
       }
       if token.stripsRight {
         end = max(end, spaceEnd)
         while end < bytes.count, case let scalar = bytes.scalar(at: end),
           ScalarClass.of(scalar.value).kind == .space
-        { end += scalar.byteCount }
+        {
+          end += scalar.byteCount
+          steps += 1
+        }
         spaceEnd = end
       }
       // Nothing is left of a token whose white space the one before has swallowed.
@@ -73,22 +89,6 @@ struct AddedTokenMatcher: Sendable {
     }
     if textStart < bytes.count { pieces.append(.text(textStart..<bytes.count)) }
     return pieces
-  }
-
-  private func nextMatch(
-    in bytes: [UInt8], from searchStart: Int
-  ) -> (range: Range<Int>, token: AddedToken)? {
-    for start in searchStart..<bytes.count where isFirstByte[Int(bytes[start])] {
-      var longest: (Range<Int>, AddedToken)?
-      var node = 0
-      for position in start..<bytes.count {
-        guard let next = edges[node << 8 | Int(bytes[position])] else { break }
-        node = next
-        if let token = tokenAt[node] { longest = (start..<position + 1, token) }
-      }
-      if let longest { return longest }
-    }
-    return nil
   }
 
   private func touchesWord(_ range: Range<Int>, in bytes: [UInt8]) -> Bool {

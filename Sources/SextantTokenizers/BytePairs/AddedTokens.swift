@@ -2,13 +2,22 @@
 /// for.
 struct AddedTokens: Sendable {
   /// The tokens, as the file declares them.
-  var tokens: [AddedToken] = []
+  let tokens: [AddedToken]
   /// What is done to the text between them.
-  var normalizer = TextNormalizer()
+  let normalizer: TextNormalizer
   /// Finds tokens in the text as it is.
-  var raw = AddedTokenMatcher()
+  private let raw: AddedTokenMatcher
   /// Finds tokens in normalised text.
-  var normalized = AddedTokenMatcher()
+  private let normalized: AddedTokenMatcher
+
+  /// Tokens with their spellings, of which those in the text as it is, and those in normalised text, each
+  /// come once.
+  init(_ entries: [AddedTokenMatcher.Entry], normalizer: TextNormalizer) {
+    tokens = entries.map(\.token)
+    self.normalizer = normalizer
+    raw = AddedTokenMatcher(entries.filter { !$0.token.normalized })
+    normalized = AddedTokenMatcher(entries.filter(\.token.normalized))
+  }
 
   /// The ids of the special ones.
   var specialTokenIDs: Set<Int> { Set(tokens.filter(\.special).map(\.id)) }

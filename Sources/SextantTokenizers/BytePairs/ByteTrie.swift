@@ -1,4 +1,4 @@
-/// Byte strings, to find the longest one that a text goes on with.
+/// Byte strings, to be followed byte by byte.
 ///
 /// The children of a node lie together, sorted by their bytes: nine bytes per node, whatever the
 /// strings are.
@@ -72,19 +72,16 @@ struct ByteTrie: Sendable {
     return place == Self.none ? nil : Int(place)
   }
 
-  /// The longest string that `bytes` have from `start` on, before `end`: its place and where it ends.
-  @inline(__always)
-  func longest(in bytes: [UInt8], from start: Int, to end: Int) -> (place: Int, end: Int)? {
-    var longest: (Int, Int)?
-    var node: Int32 = 0
-    var position = start
-    while position < end, let next = child(of: node, by: bytes[position]) {
-      node = next
-      position += 1
-      if let place = place(at: node) { longest = (place, position) }
-    }
-    return longest
+  /// The count of nodes. A node comes after all nodes of smaller depth.
+  var nodeCount: Int { places.count }
+
+  /// The children of a node.
+  func children(of node: Int32) -> Range<Int32> {
+    firstChild[Int(node)]..<firstChild[Int(node) + 1]
   }
+
+  /// The byte that leads to a node, which is not the root.
+  func label(of node: Int32) -> UInt8 { labels[Int(node)] }
 }
 
 /// Strings in an order that is refined byte by byte.

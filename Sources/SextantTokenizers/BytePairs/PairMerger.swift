@@ -10,6 +10,8 @@ struct PairMerger {
   private var next: [Int] = []
   private var previous: [Int] = []
   private var heap = MinHeap()
+  /// Candidates that were taken from the heap so far: at most three for each symbol.
+  private(set) var steps = 0
 
   // A candidate is (rank << 36 | position): 2^36 symbols are more than fit into memory, and 2^28
   // merges are more than fit into a tokenizer's file.
@@ -38,6 +40,7 @@ struct PairMerger {
     heap.restoreOrder()
 
     while let key = heap.popFirst() {
+      steps += 1
       let left = Int(key & (1 << Self.positionBits - 1))
       guard symbols[left] != Self.absent, next[left] < end else { continue }
       let right = next[left]

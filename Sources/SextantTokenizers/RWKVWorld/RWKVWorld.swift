@@ -7,7 +7,7 @@ import SextantBytes
 /// package gives. Id 0 is in no vocabulary: models use it as the end of a text.
 struct RWKVWorld: TokenizerFormat {
   private let vocabulary: WorldVocabulary
-  private let trie: ByteTrie
+  private let matches: LongestMatches
   let digest: Digest
 
   /// The id that ends a text.
@@ -24,14 +24,15 @@ struct RWKVWorld: TokenizerFormat {
 
   init(_ source: TokenizerSource) throws(FormatError) {
     vocabulary = try WorldVocabulary(source.bytes, file: source.file)
-    trie = ByteTrie(vocabulary.tokens, in: vocabulary.blob)
+    matches = LongestMatches(vocabulary.tokens, in: vocabulary.blob)
     digest = source.digest
-    if let (first, second) = trie.duplicate {
+    if let (first, second) = matches.duplicate {
       throw vocabulary.refusal(
         line: second + 1, found: "the token of line \(first + 1)", expected: "each token once")
     }
-    for byte in UInt8.min...UInt8.max
-    where trie.child(of: 0, by: byte).flatMap({ trie.place(at: $0) }) == nil {
+    let single = Set(
+      vocabulary.tokens.filter { $0.count == 1 }.map { vocabulary.blob[$0.lowerBound] })
+    for byte in UInt8.min...UInt8.max where !single.contains(byte) {
       throw FormatError(
         .tokenizerUnsupported, file: source.file, found: "no token for byte \(byte)",
         expected: "a token for every byte")
@@ -47,14 +48,22 @@ struct RWKVWorld: TokenizerFormat {
   var takesLongestTokens: Bool { true }
 
   func encode(_ text: String) -> [Int] {
+    var steps = 0
+    return encode(text, steps: &steps)
+  }
+
+  /// The same, and adds the bytes that were looked at to `steps`.
+  func encode(_ text: String, steps: inout Int) -> [Int] {
     let bytes = Array(text.utf8)
+    var reader = LongestMatches.Reader(matches, bytes)
     var ids: [Int] = []
     ids.reserveCapacity(bytes.count / 3)
     var position = 0
-    while let (place, end) = trie.longest(in: bytes, from: position, to: bytes.count) {
+    while position < bytes.count, let (place, end) = reader.match(at: position) {
       ids.append(vocabulary.ids[place])
       position = end
     }
+    steps += reader.steps
     return ids
   }
 
@@ -71,10 +80,10 @@ struct RWKVWorld: TokenizerFormat {
   func id(ofToken token: String) -> Int? {
     let text = Array(token.utf8)
     guard let literal = try? PythonLiteral(text, from: 0, to: text.count),
-      literal.end == text.count,
-      let (place, end) = trie.longest(in: literal.value, from: 0, to: literal.value.count),
-      end == literal.value.count
+      literal.end == text.count, !literal.value.isEmpty
     else { return nil }
+    var reader = LongestMatches.Reader(matches, literal.value)
+    guard let (place, end) = reader.match(at: 0), end == literal.value.count else { return nil }
     return vocabulary.ids[place]
   }
 }

@@ -16,8 +16,7 @@ struct WorldVocabulary: Sendable {
   /// The line of each id; -1 for ids without one.
   private(set) var places: [Int32] = []
 
-  // Looking for a token takes time by its length at every place of a text, and memory for all. The
-  // longest that is published has 128 bytes.
+  // Looking for tokens takes memory for all of their bytes. The longest that is published has 128.
   private static let tokenByteCountLimit = 256
   private static let tokensByteCountLimit = 8 << 20
   private static let highestID = 999_999_999

@@ -58,7 +58,11 @@ struct CharacterMap: Sendable {
 
   /// The replacement of the longest text that the map has and `bytes` go on with from `start`, and
   /// where that text ends.
-  func longest(in bytes: [UInt8], from start: Int) -> (replacement: ArraySlice<UInt8>, end: Int)? {
+  ///
+  /// Adds the bytes that were looked at to `steps`: at most 256, whatever the map is.
+  func longest(
+    in bytes: [UInt8], from start: Int, steps: inout Int
+  ) -> (replacement: ArraySlice<UInt8>, end: Int)? {
     var longest: (leaf: Int, end: Int)?
     var node = 0
     var position = start
@@ -70,6 +74,7 @@ struct CharacterMap: Sendable {
       }
       node = next
       position += 1
+      steps += 1
       // A text ends between characters; a hostile map's may not.
       if units[node].hasLeaf, position == bytes.count || bytes[position] & 0xC0 != 0x80,
         let leaf = child(of: node, offset: 0)

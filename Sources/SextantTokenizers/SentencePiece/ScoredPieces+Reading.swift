@@ -46,6 +46,14 @@ extension ScoredPieces {
     }
     beginID = control(file.trainer.beginPiece)
     endID = control(file.trainer.endPiece)
+    for token in try SentencePieceAdditions(file).tokens.sorted(by: { $0.id < $1.id }) {
+      while pieces.count <= token.id {
+        pieces.append(Piece("[PAD\(pieces.count)]", score: 0, kind: .unused))
+      }
+      guard pieces[token.id].kind != .unknown else { continue }
+      pieces[token.id] = Piece(
+        token.content, score: 0, kind: token.special ? .control : .userDefined)
+    }
     if addsPrefix, pieces.contains(where: { $0.kind == .userDefined }) {
       otherChanges.append("puts no space behind the pieces that it looks for first")
     }
@@ -62,7 +70,7 @@ extension ScoredPieces {
     guard metaspace != nil || normalizer.steps.contains(.markSpaces) else {
       throw Self.unmarkedSpaces
     }
-    let added = try json.addedTokens(json.root.optionalMember("added_tokens")?.elements() ?? [])
+    let added = try AddedToken.read(json.root.optionalMember("added_tokens")?.elements() ?? [])
     let unknown = try json.model.optionalMember("unk_token")?.string()
     let special = Dictionary(added.map { ($0.id, $0.special) }, uniquingKeysWith: { a, _ in a })
     self.init(

@@ -50,9 +50,10 @@ struct SentencePieceFile {
   private(set) var normalizer = Normalizer()
   /// What is done to decoded text.
   private(set) var denormalizer = Normalizer()
+  /// What other files say of the tokenizer, as JSON; empty where none does.
+  private(set) var additions = 0..<0
 
-  // Memory for merges is bounded by the length of all pieces. Looking for a user-defined one takes
-  // time by its length at every place of a text.
+  // Memory for merges is bounded by the length of all pieces.
   private static let pieceByteCountLimit = 1_024
   private static let userDefinedByteCountLimit = 256
   private static let piecesByteCountLimit = 8 << 20
@@ -86,6 +87,9 @@ struct SentencePieceFile {
       case 5:
         try once.check(field, reader)
         denormalizer = try Self.normalizer(reader, field)
+      case SentencePieceAdditions.field:
+        try once.check(field, reader)
+        additions = try reader.range(field)
       default: break
       }
     }

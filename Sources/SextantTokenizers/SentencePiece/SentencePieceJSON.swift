@@ -7,7 +7,7 @@ import SextantBytes
 /// remains are merged in the order of the merges. A character without a token becomes the tokens of
 /// its bytes.
 ///
-/// The ids are the ones that the package gives with `add_special_tokens=False`.
+/// The ids of `encode` are the ones that the package gives with `add_special_tokens=False`.
 struct SentencePieceJSON: TokenizerFormat {
   private let vocabulary: Vocabulary
   private let added: AddedTokens
@@ -17,6 +17,7 @@ struct SentencePieceJSON: TokenizerFormat {
   let digest: Digest
   let specialTokenIDs: Set<Int>
   let endOfTextID: Int?
+  let beginOfTextIDs: [Int]
 
   /// Whether the model falls back to bytes, which a byte-level one has no need to.
   static func recognizes(_ source: TokenizerSource) -> Bool {
@@ -32,8 +33,9 @@ struct SentencePieceJSON: TokenizerFormat {
     let normalizer = try json.normalizer()
     metaspace = try json.metaspace(normalizer)
     addsLeadingSpace = try json.spaceDecoderDropsFirst()
-    try json.checkPostProcessor()
+    beginOfTextIDs = try json.beginOfTextIDs()
     let tokens = try json.tokens(normalizer: normalizer)
+    try json.check(beginOfTextIDs: beginOfTextIDs, in: tokens.vocabulary)
     vocabulary = tokens.vocabulary
     added = tokens.added
     let byteIDs = try Self.byteIDs(of: tokens.words, at: json.model.member("vocab"))

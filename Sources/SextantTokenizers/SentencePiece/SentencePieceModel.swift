@@ -6,8 +6,8 @@ import SextantBytes
 /// what remains are merged, two neighbours at a time, into the piece of the highest score. A
 /// character without a piece becomes the pieces of its bytes or the unknown piece.
 ///
-/// The ids are the ones that the `sentencepiece` package gives. Control pieces spelled out in a
-/// text are text.
+/// The ids are the ones that the `sentencepiece` package gives. Control pieces spelled out in a text are
+/// text, unless other files declare them as added tokens, which are cut out of the text before.
 struct SentencePieceModel: TokenizerFormat {
   private let file: SentencePieceFile
   private let pairs: CharacterPairs
@@ -15,6 +15,10 @@ struct SentencePieceModel: TokenizerFormat {
   /// The ids of user-defined pieces, by their places in the trie that finds them.
   private let userDefined: [Int]
   private let places: [ExactString: Int]
+  private let additions: SentencePieceAdditions
+  private let addedMatcher: AddedTokenMatcher
+  private let addedTokens: [Int: AddedToken]
+  let vocabularySize: Int
   let digest: Digest
   let specialTokenIDs: Set<Int>
   let endOfTextID: Int?
@@ -39,7 +43,7 @@ struct SentencePieceModel: TokenizerFormat {
     let marker = file.normalizer.marksSpaces ? SpaceMarker.bytes : [UInt8(ascii: " ")]
     normalizer = SentencePieceNormalizer(
       map: try file.characterMap(),
-      kept: ByteTrie(userDefined.map { file.pieces[$0].text }, in: file.bytes),
+      kept: LongestMatches(userDefined.map { file.pieces[$0].text }, in: file.bytes),
       addsPrefix: file.normalizer.addsPrefix,
       removesExtraSpaces: file.normalizer.removesExtraSpaces, marker: marker)
     pairs = CharacterPairs(
@@ -55,14 +59,20 @@ struct SentencePieceModel: TokenizerFormat {
     self.places = places
     self.userDefined = userDefined
     digest = source.digest
+    additions = try SentencePieceAdditions(file)
+    addedMatcher = AddedTokenMatcher(
+      additions.tokens.map { .init(token: $0, spelling: Array($0.content.utf8)) })
+    addedTokens = Dictionary(
+      additions.tokens.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+    vocabularySize = max(file.pieces.count, (addedTokens.keys.max() ?? -1) + 1)
     let special = file.pieces.indices.filter { file.pieces[$0].kind == .control }
-    specialTokenIDs = Set(special)
+    specialTokenIDs = Set(special).union(additions.tokens.filter(\.special).map(\.id))
     endOfTextID = special.first {
       file.bytes[file.pieces[$0].text].elementsEqual(file.trainer.endPiece)
     }
   }
 
-  var vocabularySize: Int { file.pieces.count }
+  var beginOfTextIDs: [Int] { additions.beginOfTextIDs }
 
   // Spaces that are no markers are never dropped.
   var addsLeadingSpace: Bool {
@@ -70,12 +80,28 @@ struct SentencePieceModel: TokenizerFormat {
   }
 
   func encode(_ text: String) -> [Int] {
-    let bytes = normalizer.normalize(Array(text.utf8))
+    let bytes = Array(text.utf8)
     var writer = CharacterPairWriter(pairs, textByteCount: bytes.count)
+    for piece in addedMatcher.pieces(of: bytes) {
+      switch piece {
+      case .token(let id): writer.append(id)
+      case .text(let range):
+        let addsPrefix =
+          normalizer.addsPrefix && (additions.separatesParts || range.lowerBound == 0)
+        let part = range.count == bytes.count ? bytes : Array(bytes[range])
+        write(normalizer.normalize(part, addsPrefix: addsPrefix), &writer)
+      }
+    }
+    return writer.ids
+  }
+
+  /// Writes the ids of a text that is normalised.
+  private func write(_ bytes: [UInt8], _ writer: inout CharacterPairWriter) {
+    var kept = LongestMatches.Reader(normalizer.kept, bytes)
     var textStart = 0
     var position = 0
     while position < bytes.count {
-      if let (place, end) = normalizer.kept.longest(in: bytes, from: position, to: bytes.count) {
+      if let (place, end) = kept.match(at: position) {
         writer.write(bytes, textStart..<position)
         writer.append(userDefined[place])
         position = end
@@ -85,11 +111,12 @@ struct SentencePieceModel: TokenizerFormat {
       }
     }
     writer.write(bytes, textStart..<bytes.count)
-    return writer.ids
   }
 
   func bytes(of id: Int) -> [UInt8]? {
-    guard file.pieces.indices.contains(id) else { return nil }
+    guard file.pieces.indices.contains(id) else {
+      return addedTokens[id].map { Array($0.content.utf8) }
+    }
     let text = file.bytes[file.pieces[id].text]
     switch file.pieces[id].kind {
     case .byte: return ByteToken.byte(of: String(decoding: text, as: UTF8.self)).map { [$0] }
@@ -100,8 +127,11 @@ struct SentencePieceModel: TokenizerFormat {
   }
 
   func token(_ id: Int) -> String? {
-    file.pieces.indices.contains(id) ? file.text(file.pieces[id]) : nil
+    file.pieces.indices.contains(id) ? file.text(file.pieces[id]) : addedTokens[id]?.content
   }
 
-  func id(ofToken token: String) -> Int? { places[ExactString(token)] }
+  func id(ofToken token: String) -> Int? {
+    places[ExactString(token)]
+      ?? additions.tokens.first { ExactString($0.content) == ExactString(token) }?.id
+  }
 }

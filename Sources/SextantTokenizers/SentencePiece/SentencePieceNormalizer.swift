@@ -4,7 +4,7 @@ struct SentencePieceNormalizer: Sendable {
   /// The map of characters, if there is one.
   var map: CharacterMap?
   /// Texts that the map leaves alone.
-  var kept: ByteTrie
+  var kept: LongestMatches
   /// Whether a space is put before a text.
   var addsPrefix: Bool
   /// Whether spaces at both ends are removed, and runs of them joined.
@@ -15,11 +15,21 @@ struct SentencePieceNormalizer: Sendable {
   private static let space = UInt8(ascii: " ")
 
   /// The normalised text.
-  func normalize(_ bytes: [UInt8]) -> [UInt8] {
+  ///
+  /// - Parameter addsPrefix: whether a space is put before this text.
+  func normalize(_ bytes: [UInt8], addsPrefix: Bool) -> [UInt8] {
+    var steps = 0
+    return normalize(bytes, addsPrefix: addsPrefix, steps: &steps)
+  }
+
+  /// The same, and adds the bytes that were looked at to `steps`.
+  func normalize(_ bytes: [UInt8], addsPrefix: Bool, steps: inout Int) -> [UInt8] {
+    var kept = LongestMatches.Reader(self.kept, bytes)
+    defer { steps += kept.steps }
     var position = 0
     if removesExtraSpaces {
       while position < bytes.count {
-        let (text, end) = next(bytes, from: position)
+        let (text, end) = next(bytes, from: position, &kept, &steps)
         guard text.elementsEqual([Self.space]) else { break }
         position = end
       }
@@ -31,7 +41,7 @@ struct SentencePieceNormalizer: Sendable {
     if addsPrefix { result += marker }
     var followsSpace = removesExtraSpaces
     while position < bytes.count {
-      var (text, end) = next(bytes, from: position)
+      var (text, end) = next(bytes, from: position, &kept, &steps)
       if followsSpace { text = text.drop { $0 == Self.space } }
       for byte in text {
         if byte == Self.space { result += marker } else { result.append(byte) }
@@ -49,12 +59,10 @@ struct SentencePieceNormalizer: Sendable {
 
   /// What stands for the next part of the text, and where that part ends.
   private func next(
-    _ bytes: [UInt8], from position: Int
+    _ bytes: [UInt8], from position: Int, _ kept: inout LongestMatches.Reader, _ steps: inout Int
   ) -> (text: ArraySlice<UInt8>, end: Int) {
-    if let (_, end) = kept.longest(in: bytes, from: position, to: bytes.count) {
-      return (bytes[position..<end], end)
-    }
-    if let map, let (replacement, end) = map.longest(in: bytes, from: position) {
+    if let (_, end) = kept.match(at: position) { return (bytes[position..<end], end) }
+    if let map, let (replacement, end) = map.longest(in: bytes, from: position, steps: &steps) {
       return (replacement, end)
     }
     let end = position + bytes.scalar(at: position).byteCount

@@ -35,8 +35,15 @@ extension TokenizerJSON {
   func normalizer() throws(FormatError) -> TextNormalizer {
     var normalizer = TextNormalizer()
     if let node = try root.optionalMember("normalizer") { try append(node, to: &normalizer) }
+    guard normalizer.steps.count <= Self.stepLimit else {
+      throw try root.member("normalizer").unsupported(
+        found: "\(normalizer.steps.count) steps", expected: "at most \(Self.stepLimit)")
+    }
     return normalizer
   }
+
+  /// Steps of a normalizer or a pre-tokenizer at most: each one takes time by the length of the text.
+  static let stepLimit = 16
 
   private func append(
     _ node: JSONNode, to normalizer: inout TextNormalizer
@@ -58,35 +65,6 @@ extension TokenizerJSON {
       for child in try node.member("normalizers").elements() { try append(child, to: &normalizer) }
     default:
       throw type.unsupported(expected: "\"NFC\", \"Prepend\", \"Replace\" or \"Sequence\"")
-    }
-  }
-
-  /// Checks that the post-processor changes no ids when no special tokens are asked for.
-  func checkPostProcessor() throws(FormatError) {
-    if let node = try root.optionalMember("post_processor") { try checkPostProcessor(node) }
-  }
-
-  private func checkPostProcessor(_ node: JSONNode) throws(FormatError) {
-    let type = try node.member("type")
-    switch try type.string() {
-    case "ByteLevel": break  // trims offsets, which are not computed here
-    case "Sequence":
-      for child in try node.member("processors").elements() { try checkPostProcessor(child) }
-    case "TemplateProcessing":
-      let single = try node.member("single")
-      var sequences: [String] = []
-      for piece in try single.elements() {
-        try piece.supportOnly(["Sequence", "SpecialToken"])
-        if let sequence = try piece.optionalMember("Sequence") {
-          sequences.append(try sequence.member("id").string())
-        }
-      }
-      guard sequences == ["A"] else {
-        throw single.unsupported(
-          found: "a template with \(sequences.count) sequences", expected: "sequence A once")
-      }
-    default:
-      throw type.unsupported(expected: "\"ByteLevel\", \"TemplateProcessing\" or \"Sequence\"")
     }
   }
 }

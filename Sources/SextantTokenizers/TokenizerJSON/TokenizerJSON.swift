@@ -45,13 +45,14 @@ struct TokenizerJSON {
   /// Reads vocabulary, merges and added tokens.
   func tokens(normalizer: TextNormalizer) throws(FormatError) -> Tokens {
     let nodes = try root.optionalMember("added_tokens")?.elements() ?? []
-    let addedTokens = try self.addedTokens(nodes)
+    let addedTokens = try AddedToken.read(nodes)
     let words = try vocabulary(model.member("vocab"), addedTokens: addedTokens)
-    var tokens = Tokens(
-      vocabulary: words, words: words, merges: try merges(model.member("merges"), of: words),
-      added: AddedTokens(tokens: addedTokens, normalizer: normalizer))
-    for (token, node) in zip(addedTokens, nodes) { try add(token, at: node, to: &tokens) }
-    return tokens
+    let merges = try merges(model.member("merges"), of: words)
+    var all = words
+    let entries = try add(addedTokens, at: nodes, normalizer: normalizer, to: &all)
+    return Tokens(
+      vocabulary: all, words: words, merges: merges,
+      added: AddedTokens(entries, normalizer: normalizer))
   }
 
   private func vocabulary(

@@ -1,0 +1,37 @@
+import SextantBytes
+
+/// The tokens that were put before each text, as manifests record them.
+///
+/// A manifest of texts without such tokens has no record, as those have that were written before there
+/// were any.
+public enum BeginningRecord {
+  /// The member's key.
+  public static let key = "begin_of_text"
+
+  /// A record of texts, with the ids that were put before each one.
+  public static func adding(_ ids: [Int], to record: JSONObject) -> JSONObject {
+    guard !ids.isEmpty else { return record }
+    var record = record
+    record[key] = .array(ids.map { .integer(Int64($0)) })
+    return record
+  }
+
+  /// The ids that a record names; none where it has no such member.
+  ///
+  /// - Throws: `artifact.schema` for what is no list of ids.
+  public static func read(_ record: JSONObject, file: String?) throws(FormatError) -> [Int] {
+    let node = JSONNode(.object(record), code: .artifactSchema, file: file, pointer: "/data")
+    var ids: [Int] = []
+    for id in try node.optionalMember(key)?.elements() ?? [] {
+      ids.append(try id.integer(in: 0...Int(Int32.max)))
+    }
+    return ids
+  }
+}
+
+extension Tokenizer {
+  /// What a manifest records of texts that `encodeText` made ids of.
+  public func recordingBeginning(in record: JSONObject) -> JSONObject {
+    BeginningRecord.adding(beginOfTextIDs, to: record)
+  }
+}
