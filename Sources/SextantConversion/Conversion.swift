@@ -16,6 +16,8 @@ public struct ConversionOptions: Sendable {
   /// The path of a tokenizer's file, where the source has none beside it, or the name of a tokenizer
   /// without one: `bytes`.
   public var tokenizer: String?
+  /// Leave the tokenizer out: the model takes token ids only.
+  public var leavesOutTokenizer = false
   /// The name of the architecture, where the configuration does not tell.
   public var architecture: String?
   /// Take integers of 16 bits for the bits of bfloat16 numbers.
@@ -93,11 +95,15 @@ public struct Conversion {
         "\(keeping.count) matrices keep their type, because their rows are no multiples of "
           + "\(type.blockLength): \(first)\(keeping.count > 1 ? " and others" : "")")
     }
-    attachments = try Self.readTokenizer(
-      source, options, vocabularySize: mapping.rowCount(of: architecture.tiedPair.embedding))
-    if attachments.isEmpty {
-      notes.append("no tokenizer found: the model takes token ids only (--tokenizer adds one)")
-    }
+    let rowCount = mapping.rowCount(of: architecture.tiedPair.embedding)
+    let tokenizer = try Self.readTokenizer(source, options, vocabularySize: rowCount, &notes)
+    let end = EndOfText(
+      source, configuration: config, tokenizer: tokenizer?.tokenizer, rowCount: rowCount)
+    notes += end.notes
+    let files = [
+      (EndOfText.attachmentName, end.content), (ModelTokenizer.attachmentName, tokenizer?.bytes),
+    ]
+    attachments = files.compactMap { name, bytes in bytes.map { (name, $0) } }
   }
 
   // MARK: Side files
@@ -133,23 +139,47 @@ public struct Conversion {
     return architecture
   }
 
+  /// The tokenizer that the model takes along; nil where there is none.
   private static func readTokenizer(
-    _ source: CheckpointSource, _ options: ConversionOptions, vocabularySize: Int
-  ) throws(FormatError) -> [(name: String, bytes: [UInt8])] {
-    var file: (path: String?, bytes: [UInt8])?
+    _ source: CheckpointSource, _ options: ConversionOptions, vocabularySize: Int,
+    _ notes: inout [String]
+  ) throws(FormatError) -> (bytes: [UInt8], tokenizer: any Tokenizer)? {
+    if options.leavesOutTokenizer {
+      notes.append("without a tokenizer: the model takes token ids only")
+      return nil
+    }
+    do throws(FormatError) {
+      guard let (path, bytes) = try findTokenizer(source, options) else {
+        notes.append("no tokenizer found: the model takes token ids only (--tokenizer adds one)")
+        return nil
+      }
+      let isInGGUF = path == source.checkpoint.path
+      let found =
+        isInGGUF
+        ? (bytes, try Tokenizers.load(bytes: bytes, file: path))
+        : try ModelTokenizer.completed(bytes, at: path, notes: &notes)
+      guard found.1.vocabularySize <= vocabularySize else {
+        throw FormatError(
+          .modelTokenizer, file: path, found: "ids up to \(found.1.vocabularySize - 1)",
+          expected: "ids below the \(vocabularySize) rows of the embedding")
+      }
+      return found
+    } catch {
+      // Capturing, steering and probing need ids only: a tokenizer must not be in their way.
+      guard !error.code.rawValue.hasPrefix("file.") else { throw error }
+      var refusal = error
+      refusal.remedy += " Or convert without it: --without-tokenizer."
+      throw refusal
+    }
+  }
+
+  private static func findTokenizer(
+    _ source: CheckpointSource, _ options: ConversionOptions
+  ) throws(FormatError) -> (path: String?, bytes: [UInt8])? {
     if options.tokenizer == nil, let own = try GGUFDescription(source.checkpoint)?.tokenizer() {
-      file = (source.checkpoint.path, own)
-    } else {
-      file = try ModelTokenizer.find(options.tokenizer, beside: source)
+      return (source.checkpoint.path, own)
     }
-    guard let file else { return [] }
-    let tokenizer = try Tokenizers.load(bytes: file.bytes, file: file.path)
-    guard tokenizer.vocabularySize <= vocabularySize else {
-      throw FormatError(
-        .modelTokenizer, file: file.path, found: "ids up to \(tokenizer.vocabularySize - 1)",
-        expected: "ids below the \(vocabularySize) rows of the embedding")
-    }
-    return [(ModelTokenizer.attachmentName, file.bytes)]
+    return try ModelTokenizer.find(options.tokenizer, beside: source)
   }
 
   // MARK: Writing

@@ -30,12 +30,46 @@ public enum ModelTokenizer {
     return (path, try InputFile(path).readAll(limit: Tokenizers.byteCountLimit))
   }
 
-  /// Reads the tokenizer of a store.
+  /// The file's bytes with what the files beside it say of the tokenizer.
+  ///
+  /// - Parameter path: the file's path; nil for a tokenizer without a file.
+  /// - Throws: `tokenizer.*`, `model.tokenizer`, `file.*`, `json.*`.
+  static func completed(
+    _ bytes: [UInt8], at path: String?, notes: inout [String]
+  ) throws(FormatError) -> (bytes: [UInt8], tokenizer: any Tokenizer) {
+    let tokenizer = try Tokenizers.load(bytes: bytes, file: path)
+    guard let path else { return (bytes, tokenizer) }
+    let files = try AddedTokenFiles(SideFile.folder(of: path))
+    guard Tokenizers.isSentencePieceModel(bytes) else {
+      // A tokenizer.json declares its added tokens itself.
+      let missing = files.contents.filter { tokenizer.id(ofToken: $0) == nil }
+      if let first = missing.first {
+        notes.append(
+          "not used: added tokens that the tokenizer's file does not have: \(first)"
+            + (missing.count > 1 ? " and \(missing.count - 1) others" : ""))
+      }
+      return (bytes, tokenizer)
+    }
+    let complete = Tokenizers.sentencePiece(bytes, with: try files.additions(to: tokenizer))
+    return (complete, try Tokenizers.load(bytes: complete, file: path))
+  }
+
+  /// Reads the tokenizer of a store, with the ids that end a text as the model's files named them.
   ///
   /// - Returns: nil where the model was converted without one.
-  /// - Throws: `store.tensor-digest`, `tokenizer.*`, `json.*`.
+  /// - Throws: `store.tensor-digest`, `tokenizer.*`, `model.tokenizer`, `json.*`.
   public static func load(from store: ModelStore) throws(FormatError) -> (any Tokenizer)? {
     guard let bytes = try store.attachment(attachmentName) else { return nil }
-    return try Tokenizers.load(bytes: bytes, file: store.path)
+    let tokenizer = try Tokenizers.load(bytes: bytes, file: store.path)
+    guard let end = try EndOfText.load(from: store) else { return tokenizer }
+    return BoundedTokenizer(tokenizer, end: end)
+  }
+
+  /// The ids that end a text: those that the store keeps, else the tokenizer's.
+  ///
+  /// - Throws: as `load`.
+  public static func endOfTextIDs(of store: ModelStore) throws(FormatError) -> [Int] {
+    if let end = try EndOfText.load(from: store) { return end }
+    return try load(from: store)?.endOfTextIDs ?? []
   }
 }

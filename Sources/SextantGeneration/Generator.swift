@@ -106,7 +106,7 @@ public struct Generator {
     result.wasStopped = try tell(prompt, before: state, prompt: range, logits)
     while result.tokens.count < options.tokenCount, !result.wasStopped {
       let token = try sampler.choose(logits.values)
-      if options.stopsAtEnd, token == tokenizer.endOfTextID { break }
+      if options.stopsAtEnd, tokenizer.endOfTextIDs.contains(token) { break }
       result.tokens.append(token)
       let text = decoder.append(token)
       result.text += text

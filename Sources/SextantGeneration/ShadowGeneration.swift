@@ -69,7 +69,7 @@ public struct ShadowGeneration: Sendable {
       }
       let usesOwn = isSteered || continuation == .steered
       let token = try sampler.choose(usesOwn ? ownLogits : twinLogits)
-      if options.stopsAtEnd, token == tokenizer.endOfTextID { break }
+      if options.stopsAtEnd, tokenizer.endOfTextIDs.contains(token) { break }
       made.append(token)
       let piece = decoder.append(token)
       all += piece

@@ -110,6 +110,18 @@ import Testing
     #expect(try Tokenizers.load(bytes: content(file())).vocabularySize == Self.texts.count - 1)
   }
 
+  @Test func textsBeginAsTheMetadataSay() throws {
+    func ids(_ more: [(String, GGUFNewValue)]) throws -> [Int] {
+      try Tokenizers.load(bytes: content(file(more))).encodeText("a")
+    }
+    let bos = ("bos_token_id", GGUFNewValue.uint32(1))
+    #expect(try ids([]) == [259, 260])
+    // Without a word on it, llama.cpp adds the token.
+    #expect(try ids([bos]) == [1, 259, 260])
+    #expect(try ids([bos, ("add_bos_token", .boolean(true))]) == [1, 259, 260])
+    #expect(try ids([bos, ("add_bos_token", .boolean(false))]) == [259, 260])
+  }
+
   @Test func theUnknownTokenMayBeKnownByItsIdAlone() throws {
     var kinds = Self.kinds
     kinds[0] = 3

@@ -59,7 +59,7 @@ import Testing
     let store = try convert(checkpoint([Self.json]), "bytes")
     let tokenizer = try #require(try ModelTokenizer.load(from: store))
     #expect(tokenizer.encode("é") == [0xC3, 0xA9])
-    #expect(store.attachments.map(\.name) == ["tokenizer"])
+    #expect(store.attachments.map(\.name) == ["end-of-text", "tokenizer"])
   }
 
   @Test func takesAFileNamedBytesByItsPath() throws {
@@ -72,6 +72,69 @@ import Testing
     let source = try checkpoint(demo: false, [])
     let refusal = expectRefusal(.modelTokenizer) { try convert(source, "bytes") }
     #expect(refusal?.found == "ids up to 255")
+    #expect(refusal?.remedy.contains("--without-tokenizer") == true)
+  }
+
+  @Test func aTokenizerThatCannotBeReadIsLeftOutOnRequest() throws {
+    let source = try checkpoint([])
+    folder.write(
+      #"{"version":"1.0","model":{"type":"Unigram","vocab":[]},"added_tokens":[]}"#,
+      to: "tokenizer.json")
+    let refusal = expectRefusal(.tokenizerUnsupported) { try convert(source) }
+    #expect(refusal?.remedy.contains("--without-tokenizer") == true)
+    var options = ConversionOptions()
+    options.leavesOutTokenizer = true
+    let report = try Conversion(source, options: options).write(to: folder.path("out.sxt"))
+    let store = try ModelStore(opening: folder.path("out.sxt"))
+    #expect(try ModelTokenizer.load(from: store) == nil)
+    #expect(try ModelTokenizer.endOfTextIDs(of: store) == [0])
+    #expect(report.notes.contains { $0.contains("token ids only") })
+    folder.write("{", to: "tokenizer.json")
+    let broken = expectRefusal(.jsonSyntax) { try convert(source) }
+    #expect(broken?.remedy.contains("--without-tokenizer") == true)
+  }
+
+  // MARK: Files beside a tokenizer.model
+
+  @Test func addedTokensOfOtherFilesCompleteATokenizerModel() throws {
+    let source = try checkpoint([Self.model])
+    let plain = try #require(try ModelTokenizer.load(from: convert(source)))
+    #expect(plain.vocabularySize == 2000 && plain.beginOfTextIDs.isEmpty)
+    folder.write(#"{"<|a|>": 2001, "<|b|>": 2000}"#, to: "added_tokens.json")
+    folder.write(
+      #"""
+      {"eos_token": {"content": "<|b|>"}, "bos_token": "<s>", "add_bos_token": true,
+       "added_tokens_decoder": {"2001": {"content": "<|a|>", "special": false, "rstrip": true}}}
+      """#, to: "tokenizer_config.json")
+    folder.write(#"{"eos_token": "<|b|>", "pad_token": "</s>"}"#, to: "special_tokens_map.json")
+    folder.write("{}", to: "config.none.json")
+    let store = try convert(source)
+    let tokenizer = try #require(try ModelTokenizer.load(from: store))
+    #expect(tokenizer.vocabularySize == 2002)
+    #expect(tokenizer.encode("<|b|><|a|>  </s><s>") == [2000, 2001, 2, 1])
+    #expect(tokenizer.specialTokenIDs.isSuperset(of: [0, 1, 2, 2000]))
+    #expect(!tokenizer.specialTokenIDs.contains(2001))
+    #expect(tokenizer.encodeText("A film.") == [1] + plain.encode("A film."))
+    // The first file that names the end of a text decides, and config.json has 0.
+    #expect(tokenizer.endOfTextIDs == [0])
+
+    // They survive the way through a folder, and through a GGUF file.
+    _ = try ModelExport(store, as: .huggingFace).write(to: folder.path("hf"))
+    let settings = try JSONValue(
+      parsing: bytes(folder.path("hf/tokenizer_config.json")), file: nil)
+    guard case .object(let object) = settings else { return }
+    #expect(object["add_bos_token"] == true && object["bos_token"] == "<s>")
+    let again = try Conversion(folder.path("hf"), options: .init()).write(
+      to: folder.path("again.sxt"))
+    #expect(again.identity == store.identity)
+    #expect(try bytes(folder.path("again.sxt")) == bytes(store.path))
+  }
+
+  @Test func addedTokensThatATokenizerJSONLacksAreNamed() throws {
+    let source = try checkpoint([Self.json])
+    folder.write(#"{"<|extra|>": 2005}"#, to: "added_tokens.json")
+    let report = try Conversion(source).write(to: folder.path("out.sxt"))
+    #expect(report.notes.contains { $0.contains("<|extra|>") })
   }
 
   @Test func takesTheOnlyVocabularyAndRefusesToChooseAmongSeveral() throws {

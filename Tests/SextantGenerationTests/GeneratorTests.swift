@@ -180,6 +180,18 @@ import Testing
     #expect(result.state.position == prompt.count)
   }
 
+  @Test func eachOfSeveralEndsEndsAText() throws {
+    let plain = try Generator(model, tokenizer).generate(prompt, options(5))
+    var stopping = try options(5)
+    stopping.stopsAtEnd = true
+    let place = try #require(
+      plain.tokens.indices.dropFirst().first { !plain.tokens[..<$0].contains(plain.tokens[$0]) })
+    let unused = try #require((0..<10).first { !plain.tokens.contains($0) })
+    let ending = BoundedTokenizer(tokenizer, end: [unused, plain.tokens[place]])
+    let result = try Generator(model, ending).generate(prompt, stopping)
+    #expect(result.tokens == Array(plain.tokens[..<place]))
+  }
+
   @Test func noTokensAreGeneratedWhenNoneAreAskedFor() throws {
     let result = try Generator(model, tokenizer).generate(prompt, options(0))
     #expect(result.tokens.isEmpty && result.state.position == prompt.count)

@@ -21,7 +21,12 @@ extension ModelExport {
     var side: [(name: String, bytes: [UInt8])] = []
     if isSharded { side.append(("model.safetensors.index.json", index(shards, names))) }
     side += try tokenizerFiles(&notes)
-    side.append(("config.json", try configuration()))
+    let end = try endOfText()
+    if let end {
+      let generation = JSONObject([("eos_token_id", end)])
+      side.append(("generation_config.json", JSONValue.object(generation).canonicalBytes))
+    }
+    side.append(("config.json", try configuration(endOfText: end)))
 
     try makeFolder(folder)
     if !options.replacing { try checkAbsent(names + side.map(\.name), in: folder) }
@@ -94,15 +99,19 @@ extension ModelExport {
 
   // MARK: Side files
 
-  private func configuration() throws(FormatError) -> [UInt8] {
+  /// The ids that end a text, as the files have them: one, or a list; nil where none is known.
+  func endOfText() throws(FormatError) -> JSONValue? {
+    let ids = try ModelTokenizer.endOfTextIDs(of: store).map { JSONValue.integer(Int64($0)) }
+    return ids.count > 1 ? .array(ids) : ids.first
+  }
+
+  private func configuration(endOfText: JSONValue?) throws(FormatError) -> [UInt8] {
     var object = try architecture.published(store.configuration, dialect: model.dialect.name)
     let types = Set(model.tensors.map(\.dataType))
     let name = types.contains(.bf16) ? "bfloat16" : types.contains(.f16) ? "float16" : "float32"
     object["dtype"] = .string(name)
     object["torch_dtype"] = .string(name)
-    if let end = try ModelTokenizer.load(from: store)?.endOfTextID {
-      object["eos_token_id"] = .integer(Int64(end))
-    }
+    if let endOfText { object["eos_token_id"] = endOfText }
     return JSONValue.object(object).canonicalBytes
   }
 
@@ -113,7 +122,9 @@ extension ModelExport {
     guard !options.leavesOutTokenizer,
       let bytes = try store.attachment(ModelTokenizer.attachmentName)
     else { return [] }
-    let tokenizer = try Tokenizers.load(bytes: bytes)
+    let tokenizer = BoundedTokenizer(
+      try Tokenizers.load(bytes: bytes), end: try EndOfText.load(from: store))
+    if Tokenizers.isSentencePieceModel(bytes) { return try sentencePieceFiles(bytes, tokenizer) }
     if bytes.first == UInt8(ascii: "{") {
       guard !tokenizer.takesLongestTokens else {
         notes.append("the tokenizer is of bytes, for which transformers has no file")
@@ -128,6 +139,37 @@ extension ModelExport {
         ("tokenizer_config.json", JSONValue.object(settings).canonicalBytes),
       ]
     }
-    return [(tokenizer.takesLongestTokens ? "rwkv_vocab_v20230424.txt" : "tokenizer.model", bytes)]
+    return [("rwkv_vocab_v20230424.txt", bytes)]
+  }
+
+  /// The `tokenizer.model` as it came in, and what was added to it.
+  private func sentencePieceFiles(
+    _ bytes: [UInt8], _ tokenizer: any Tokenizer
+  ) throws(FormatError) -> [(name: String, bytes: [UInt8])] {
+    let (model, additions) = try Tokenizers.partsOfSentencePiece(bytes)
+    guard !additions.members.isEmpty else { return [("tokenizer.model", model)] }
+    let legacy = additions["legacy"] ?? false
+    var settings = JSONObject([("tokenizer_class", "LlamaTokenizer"), ("legacy", legacy)])
+    var decoder: [(String, JSONValue)] = []
+    if case .array(let tokens)? = additions["added_tokens"] {
+      for case .object(var token) in tokens {
+        guard let id = token["id"] else { continue }
+        token["id"] = nil
+        decoder.append((id.canonicalText, .object(token)))
+      }
+    }
+    let added = Set(decoder.map(\.0))
+    settings["added_tokens_decoder"] = .object(JSONObject(decoder))
+    if let begin = tokenizer.beginOfTextIDs.first, let token = tokenizer.token(begin) {
+      settings["add_bos_token"] = true
+      settings["bos_token"] = .string(token)
+    }
+    if let end = tokenizer.endOfTextID, added.contains("\(end)"), let token = tokenizer.token(end) {
+      settings["eos_token"] = .string(token)
+    }
+    return [
+      ("tokenizer.model", model),
+      ("tokenizer_config.json", JSONValue.object(settings).canonicalBytes),
+    ]
   }
 }

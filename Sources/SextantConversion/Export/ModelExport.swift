@@ -112,7 +112,8 @@ public struct ModelExport {
         warnings = try family.warnings(architecture, store.configuration)
         tokenizerMetadata = try GGUFTokenizerMetadata(
           options.leavesOutTokenizer ? nil : store.attachment(ModelTokenizer.attachmentName),
-          vocabularySize: store.entry(architecture.tiedPair.embedding)?.shape.first ?? 0)
+          vocabularySize: store.entry(architecture.tiedPair.embedding)?.shape.first ?? 0,
+          end: EndOfText.load(from: store))
       } else {
         _ = try architecture.published(store.configuration, dialect: dialect.name)
       }
@@ -267,8 +268,9 @@ public struct ModelExport {
   private func writeHDF5(_ destination: String, _ meter: Meter) throws(FormatError) {
     var writer = HDF5Writer()
     // Readers of flat files find the configuration where the weights are.
-    let configuration = try architecture.published(
+    var configuration = try architecture.published(
       store.configuration, dialect: model.dialect.name)
+    if let end = try endOfText() { configuration["eos_token_id"] = end }
     writer.set("config", JSONValue.object(configuration).canonicalText)
     for tensor in model.tensors {
       try writer.add(

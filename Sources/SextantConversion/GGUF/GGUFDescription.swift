@@ -62,6 +62,25 @@ struct GGUFDescription {
   /// - Throws: `tokenizer.unsupported`, `tokenizer.invalid`.
   func tokenizer() throws(FormatError) -> [UInt8]? { try GGUFTokenizer(file).content() }
 
+  /// The key of all ids that end a text, an array of integers: the format has keys for single ones.
+  static let endOfTextKey = "sextant.end_of_text"
+  /// The keys of single ids that end a text, or a turn of a conversation.
+  static let endOfTextKeys = ["eos_token_id", "eot_token_id", "eom_token_id"].map {
+    "tokenizer.ggml.\($0)"
+  }
+
+  /// The ids that end a text, as the metadata name them.
+  var endOfTextIDs: [Int64] {
+    if case .array(let array)? = file.values[Self.endOfTextKey],
+      let ids = try? file.integers(of: array)
+    {
+      return ids
+    }
+    return Self.endOfTextKeys.compactMap { key in
+      if case .integer(let id)? = file.values[key] { id } else { nil }
+    }
+  }
+
   // MARK: Parts that are no table
 
   private func addHeads(_ name: String, to result: inout JSONObject) throws(FormatError) {

@@ -9,7 +9,8 @@ extension GGUFTokenizer {
   ///
   /// - Throws: `tokenizer.invalid`, `tokenizer.unsupported`.
   func sentencePieceModel() throws(FormatError) -> [UInt8] {
-    let model = try scoredPieces().model
+    let pieces = try scoredPieces()
+    let model = try beginningTexts(pieces.model, count: pieces.pieces.count)
     do throws(FormatError) {
       _ = try Tokenizers.load(bytes: model, file: file.path)
     } catch {
@@ -73,14 +74,6 @@ extension GGUFTokenizer {
       throw invalid("another \(key), or none", expected: "\(count) finite numbers of 32 bits")
     }
     return scores
-  }
-
-  private func flag(_ key: String) throws(FormatError) -> Bool? {
-    switch file.values["tokenizer.ggml.\(key)"] {
-    case nil: return nil
-    case .boolean(let flag): return flag
-    default: throw invalid("another tokenizer.ggml.\(key)", expected: "true or false")
-    }
   }
 
   /// The token that a key names; nil where the key is absent.

@@ -4,12 +4,13 @@ import SextantTokenizers
 /// SentencePiece's byte-pair encoding as llama.cpp's `llama`.
 extension GGUFTokenizerMetadata {
   /// - Parameters:
-  ///   - begins: the token that a `tokenizer.json` puts before a text.
+  ///   - begins: the token that the tokenizer's rule puts before a text.
+  ///   - end: the token that ends a text.
   ///   - size: rows of the embedding.
   /// - Throws: `export.inexpressible` without tokens for bytes: llama.cpp ends where it finds a
   ///   character that has no token.
   mutating func add(
-    _ pieces: ScoredPieces, begins: Int?, _ size: Int
+    _ pieces: ScoredPieces, begins: Int?, end: Int?, _ size: Int
   ) throws(FormatError) {
     guard pieces.fallsBackToBytes else {
       throw Self.inexpressible("a tokenizer of characters, without tokens for bytes")
@@ -26,7 +27,7 @@ extension GGUFTokenizerMetadata {
     let begins = begins ?? pieces.beginID
     let ids = [
       ("unknown_token_id", pieces.unknownID), ("bos_token_id", begins),
-      ("eos_token_id", pieces.endID),
+      ("eos_token_id", end),
     ]
     for case (let key, let id?) in ids { set(key, .uint32(UInt32(id))) }
     // Models whose file has such a token were trained with it, and the file has no word on it.

@@ -12,15 +12,17 @@ struct GGUFTokenizerMetadata {
   /// - Parameters:
   ///   - file: the tokenizer's file; nil for a model without one.
   ///   - size: rows of the embedding; llama.cpp wants a token for each.
+  ///   - end: the ids that end a text as the model's files name them; nil for those of the tokenizer.
   /// - Throws: `export.inexpressible` for a tokenizer that llama.cpp does not have; `tokenizer.*` for
   ///   a file that no longer reads.
-  init(_ file: [UInt8]?, vocabularySize size: Int) throws(FormatError) {
+  init(_ file: [UInt8]?, vocabularySize size: Int, end: [Int]? = nil) throws(FormatError) {
+    if let end { values.append((GGUFDescription.endOfTextKey, .int32s(end.map { Int32($0) }))) }
     guard let file else {
       set("model", .string("none"))
       notes.append("no tokenizer: llama.cpp takes token ids only")
       return
     }
-    let tokenizer = try Tokenizers.load(bytes: file)
+    let tokenizer = BoundedTokenizer(try Tokenizers.load(bytes: file), end: end)
     let json = try? JSONNode(
       parsing: file, limits: JSONLimits(byteCount: Tokenizers.byteCountLimit, depth: 32),
       code: .tokenizerInvalid, file: nil)
@@ -28,7 +30,7 @@ struct GGUFTokenizerMetadata {
       if tokenizer.takesLongestTokens {
         addRWKV(tokenizer, size)
       } else if let pieces = try ScoredPieces(tokenizer: file) {
-        try add(pieces, begins: json.flatMap { Self.firstSpecial($0, tokenizer) }, size)
+        try add(pieces, begins: tokenizer.beginOfTextIDs.first, end: tokenizer.endOfTextID, size)
       } else if let json, let merges = try Self.merges(json) {
         guard let pattern = try Self.pattern(json) else {
           throw Self.inexpressible("a tokenizer that splits texts by a pattern without a name")
@@ -43,7 +45,23 @@ struct GGUFTokenizerMetadata {
       refusal.remedy = "Leave it out with --without-tokenizer: llama.cpp takes token ids then."
       throw refusal
     }
+    setTurnEnds(tokenizer.endOfTextIDs)
+    if tokenizer.beginOfTextIDs.count > 1 {
+      note(
+        "llama.cpp puts one token before a text, this tokenizer \(tokenizer.beginOfTextIDs.count)")
+    }
     values.append((GGUFTokenizer.fileKey, .bytes(file)))
+  }
+
+  /// The format has a key for the end of a text, which is set with the tokens, and two for other ends.
+  private mutating func setTurnEnds(_ ids: [Int]) {
+    for (key, id) in zip(GGUFDescription.endOfTextKeys, ids).dropFirst() {
+      values.append((key, .uint32(UInt32(id))))
+    }
+    let count = GGUFDescription.endOfTextKeys.count
+    if ids.count > count {
+      note("llama.cpp gets \(count) of the \(ids.count) tokens that end a text")
+    }
   }
 
   static func inexpressible(_ found: String) -> FormatError {
@@ -61,7 +79,8 @@ struct GGUFTokenizerMetadata {
     set("token_type", .int32s(kinds.map { Int32($0.rawValue) }))
   }
 
-  private mutating func setSpecial(_ tokenizer: any Tokenizer, begins: Int?) {
+  private mutating func setSpecial(_ tokenizer: any Tokenizer) {
+    let begins = tokenizer.beginOfTextIDs.first
     if let end = tokenizer.endOfTextID {
       set("eos_token_id", .uint32(UInt32(end)))
       set("bos_token_id", .uint32(UInt32(begins ?? end)))
@@ -129,22 +148,10 @@ struct GGUFTokenizerMetadata {
     }
     setTokens(tokens, kinds)
     set("merges", .strings(merges))
-    setSpecial(tokenizer, begins: Self.firstSpecial(json, tokenizer))
+    setSpecial(tokenizer)
     if let normalizer = try? json.optionalMember("normalizer"), normalizer.value != .null {
       notes.append("llama.cpp does not normalise texts as this tokenizer does")
     }
-  }
-
-  /// The token that the file's post-processor puts before a text.
-  private static func firstSpecial(_ json: JSONNode, _ tokenizer: any Tokenizer) -> Int? {
-    guard let root = try? json.optionalMember("post_processor") else { return nil }
-    for node in (try? root.optionalMember("processors")?.elements()) ?? [root] {
-      guard let first = try? node.optionalMember("single")?.elements().first,
-        let name = try? first.optionalMember("SpecialToken")?.member("id").string()
-      else { continue }
-      return tokenizer.id(ofToken: name)
-    }
-    return nil
   }
 
   // MARK: RWKV
@@ -165,6 +172,6 @@ struct GGUFTokenizerMetadata {
     setTokens(tokens, kinds)
     set("add_bos_token", .boolean(false))
     set("bos_token_id", .uint32(0))
-    set("eos_token_id", .uint32(0))
+    set("eos_token_id", .uint32(UInt32(tokenizer.endOfTextID ?? 0)))
   }
 }

@@ -104,7 +104,7 @@ struct GGUFTokenizer {
       "version": "1.0", "truncation": nil, "padding": nil, "added_tokens": .array(added),
       "normalizer": nil,
       "pre_tokenizer": ["type": "Sequence", "pretokenizers": .array(steps)],
-      "post_processor": nil, "decoder": Self.byteLevel(),
+      "post_processor": try beginOfText(tokens, kinds), "decoder": Self.byteLevel(),
       "model": [
         "type": "BPE", "ignore_merges": .boolean(ignoresMerges), "vocab": .object(words),
         "merges": .array(try strings("merges").map { .string($0) }),
@@ -124,6 +124,55 @@ struct GGUFTokenizer {
         usesRegex: !pattern.ignoresMerges, prefixSpace: true)
     }
     return (steps, pattern.ignoresMerges)
+  }
+
+  /// Whether a token is put before a text. Without a word on it, llama.cpp does so for SentencePiece and
+  /// for the pattern of Llama 3.
+  private func beginsTexts(unlessTold: Bool) throws(FormatError) -> Bool {
+    try flag("add_bos_token") ?? unlessTold
+  }
+
+  /// The template that puts the token before a text.
+  private func beginOfText(_ tokens: [String], _ kinds: [Int]) throws(FormatError) -> JSONValue {
+    let isLlama3 = try preTokenizer().ignoresMerges
+    guard try beginsTexts(unlessTold: isLlama3), let id = try beginOfTextID(tokens.count),
+      Kind(rawValue: kinds[id]) != .unused
+    else { return .null }
+    let token = JSONValue.string(tokens[id])
+    let sequence: JSONValue = ["Sequence": ["id": "A", "type_id": 0]]
+    let second: JSONValue = ["Sequence": ["id": "B", "type_id": 1]]
+    let special: JSONValue = [
+      "id": token, "ids": [.integer(Int64(id))], "tokens": [token],
+    ]
+    return [
+      "type": "TemplateProcessing",
+      "single": [["SpecialToken": ["id": token, "type_id": 0]], sequence],
+      "pair": [sequence, second],
+      "special_tokens": .object(JSONObject([(tokens[id], special)])),
+    ]
+  }
+
+  /// The token that begins a text; nil where none is named.
+  private func beginOfTextID(_ count: Int) throws(FormatError) -> Int? {
+    guard case .integer(let number)? = file.values["tokenizer.ggml.bos_token_id"],
+      let id = Int(exactly: number), 0..<count ~= id
+    else { return nil }
+    return id
+  }
+
+  /// A `tokenizer.model` that puts the token before a text, if the metadata ask for it.
+  func beginningTexts(_ model: [UInt8], count: Int) throws(FormatError) -> [UInt8] {
+    guard try beginsTexts(unlessTold: true), let id = try beginOfTextID(count) else { return model }
+    return Tokenizers.sentencePiece(
+      model, with: JSONObject([("begin_of_text", [.integer(Int64(id))])]))
+  }
+
+  func flag(_ key: String) throws(FormatError) -> Bool? {
+    switch file.values["tokenizer.ggml.\(key)"] {
+    case nil: return nil
+    case .boolean(let flag): return flag
+    default: throw invalid("another tokenizer.ggml.\(key)", expected: "true or false")
+    }
   }
 
   private func addedToken(_ content: String, _ id: Int, isSpecial: Bool) -> JSONValue {

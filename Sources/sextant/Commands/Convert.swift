@@ -48,6 +48,13 @@ struct Convert: ParsableCommand {
       valueName: "file"))
   var tokenizer: String?
 
+  @Flag(
+    help: """
+      Leave the tokenizer out. The model takes token ids then, which is enough to capture, steer and \
+      probe.
+      """)
+  var withoutTokenizer = false
+
   @Option(
     help: ArgumentHelp(
       "The architecture, where the configuration does not tell.", valueName: "name"))
@@ -66,6 +73,12 @@ struct Convert: ParsableCommand {
 
   @OptionGroup var printing: OutputOptions
 
+  func validate() throws {
+    if withoutTokenizer, tokenizer != nil || foreign.model != nil {
+      throw ValidationError("--without-tokenizer goes with neither --tokenizer nor --model.")
+    }
+  }
+
   func run() throws {
     if let model = foreign.model {
       return try foreign.convert(source, to: output, model: model, replacing: force, printing)
@@ -75,6 +88,7 @@ struct Convert: ParsableCommand {
     options.dataType = dtype.dataType
     options.configuration = config
     options.tokenizer = tokenizer
+    options.leavesOutTokenizer = withoutTokenizer
     options.architecture = architecture
     options.readsUInt16AsBFloat16 = bfloat16AsUInt16
     options.replacing = force

@@ -10,6 +10,7 @@ extension Report {
   /// What a native model holds.
   init(store: ModelStore, rowLimit: Int) throws(FormatError) {
     let tokenizer = try ModelTokenizer.load(from: store)
+    let ends = try ModelTokenizer.endOfTextIDs(of: store)
     let parameters = store.tensors.reduce(0) { $0 + (Shape.elementCount($1.shape) ?? 0) }
     json = JSONObject([
       ("file", .string(store.path)), ("type", "model"), ("bytes", JSONValue(store.fileByteCount)),
@@ -18,6 +19,7 @@ extension Report {
       ("identity", .string(store.identity.description)), ("weights", .string(store.variant)),
       ("parameters", JSONValue(parameters)),
       ("tokenizer", tokenizer.map { Self.json($0) } ?? .null),
+      ("end_of_text", .array(ends.map { JSONValue($0) })),
       ("tensors", .array(store.tensors.map { Self.json($0) })),
     ])
     title = "\(printable(store.path)): a native model, \(Format.bytes(store.fileByteCount))"
@@ -27,7 +29,10 @@ extension Report {
       ("identity", store.identity.description),
       ("weights", store.variant == StoreFormat.sourceVariant ? "as in the source" : store.variant),
       ("parameters", Format.count(parameters)),
-      ("tokenizer", tokenizer.map { Self.text($0) } ?? "none: takes token ids only"),
+      (
+        "tokenizer",
+        (tokenizer.map { Self.text($0) } ?? "none: takes token ids only") + Self.text(ends: ends)
+      ),
     ]
     var table = Table(["name", "type", "shape", "#bytes"])
     for tensor in store.tensors {
@@ -81,13 +86,28 @@ extension Report {
     [
       "vocabulary": JSONValue(tokenizer.vocabularySize),
       "end_of_text": tokenizer.endOfTextID.map { JSONValue($0) } ?? .null,
+      "begin_of_text": .array(tokenizer.beginOfTextIDs.map { JSONValue($0) }),
       "sha256": .string(tokenizer.digest.description),
     ]
   }
 
   private static func text(_ tokenizer: any Tokenizer) -> String {
-    let end = tokenizer.endOfTextID.map { ", \($0) ends a text" } ?? ""
-    return "\(Format.count(tokenizer.vocabularySize)) ids\(end)"
+    let begin = tokenizer.beginOfTextIDs
+    return "\(Format.count(tokenizer.vocabularySize)) ids"
+      + (begin.isEmpty ? "" : ", \(list(begin)) before a text")
+  }
+
+  /// What ends a text, after other facts.
+  private static func text(ends: [Int]) -> String {
+    switch ends.count {
+    case 0: ""
+    case 1: ", \(ends[0]) ends a text"
+    default: ", each of \(list(ends)) ends a text"
+    }
+  }
+
+  private static func list(_ ids: [Int]) -> String {
+    ids.map { "\($0)" }.joined(separator: ", ")
   }
 
   /// `key value` pairs in one line.

@@ -1,0 +1,155 @@
+import SextantBytes
+import SextantCheckpoints
+import SextantStore
+import SextantTokenizers
+
+/// The ids that end a text, as the files of a model name them.
+///
+/// The first file that names one decides, as in transformers: `generation_config.json`, `config.json`;
+/// and where neither does, the token that `tokenizer_config.json` or `special_tokens_map.json` names. A GGUF
+/// file decides alone. Where no file names one, the tokenizer's own file is asked (`Tokenizer.endOfTextID`).
+struct EndOfText {
+  /// The attachment's name.
+  static let attachmentName = "end-of-text"
+
+  /// The ids, the most usual first; empty where no file names one.
+  private(set) var ids: [Int] = []
+  /// Which named ids are not used, and why.
+  private(set) var notes: [String] = []
+  private let rowCount: Int
+
+  /// Looks for the ids.
+  ///
+  /// - Parameters:
+  ///   - configuration: the model's configuration.
+  ///   - tokenizer: the tokenizer that the model takes along.
+  ///   - rowCount: rows of the embedding; ids are below.
+  init(
+    _ source: CheckpointSource, configuration: JSONNode?, tokenizer: (any Tokenizer)?, rowCount: Int
+  ) {
+    self.rowCount = rowCount
+    if let description = GGUFDescription(source.checkpoint) {
+      ids = valid(description.endOfTextIDs, in: "the file")
+      return
+    }
+    read(sideFile("generation_config.json", of: source), "generation_config.json")
+    if ids.isEmpty { read(configuration, "config.json") }
+    if ids.isEmpty { read(member("text_config", of: configuration), "config.json") }
+    for name in ["tokenizer_config.json", "special_tokens_map.json"] where ids.isEmpty {
+      guard let tokenizer, let token = SpecialTokenName(sideFile(name, of: source), "eos_token")
+      else { continue }
+      guard let id = tokenizer.id(ofToken: token.text) else {
+        notes.append("not used: the end of a text in \(name), \(token.text), which is no token")
+        continue
+      }
+      ids = valid([Int64(id)], in: name)
+    }
+  }
+
+  /// The content of the attachment; nil where there is none.
+  var content: [UInt8]? {
+    if ids.isEmpty { return nil }
+    let object = JSONObject([("ids", .array(ids.map { .integer(Int64($0)) }))])
+    return JSONValue.object(object).canonicalBytes
+  }
+
+  /// The ids that a store keeps; nil where it keeps none.
+  ///
+  /// - Throws: `store.tensor-digest`, `model.tokenizer` for what is no list of ids.
+  static func load(from store: ModelStore) throws(FormatError) -> [Int]? {
+    guard let bytes = try store.attachment(attachmentName) else { return nil }
+    var ids: [Int] = []
+    let node = try JSONNode(parsing: bytes, code: .modelTokenizer, file: store.path)
+    for id in try node.member("ids").elements() {
+      ids.append(try id.integer(in: 0...Int(Int32.max)))
+    }
+    return ids
+  }
+
+  private mutating func sideFile(_ name: String, of source: CheckpointSource) -> JSONNode? {
+    do throws(FormatError) {
+      return try SideFile.read(name, in: source.folder)
+    } catch {
+      notes.append("not used: \(name), which does not read (\(error.found))")
+      return nil
+    }
+  }
+
+  private func member(_ key: String, of node: JSONNode?) -> JSONNode? {
+    (try? node?.optionalMember(key)) ?? nil
+  }
+
+  /// Reads `eos_token_id`, which is an id, a list of them, or null.
+  private mutating func read(_ node: JSONNode?, _ name: String) {
+    switch member("eos_token_id", of: node)?.value {
+    case nil, .null?: return
+    case .integer(let id)?: ids = valid([id], in: name)
+    case .array(let elements)?:
+      ids = valid(elements.map { if case .integer(let id) = $0 { id } else { -1 } }, in: name)
+    default: notes.append("not used: eos_token_id of \(name), which is no id")
+    }
+  }
+
+  private mutating func valid(_ found: [Int64], in name: String) -> [Int] {
+    var result: [Int] = []
+    for id in found where !result.contains(Int(id)) {
+      if 0..<Int64(rowCount) ~= id {
+        result.append(Int(id))
+      } else {
+        notes.append(
+          "not used: the end of a text in \(name), \(id), which is no id below \(rowCount)")
+      }
+    }
+    return result
+  }
+}
+
+/// The name of a special token in `tokenizer_config.json` and its like: its text, or an object with it.
+struct SpecialTokenName {
+  /// The token's text.
+  let text: String
+
+  /// Reads the member of a file; nil where it is absent or something else.
+  init?(_ node: JSONNode?, _ key: String) {
+    guard let member = try? node?.optionalMember(key) else { return nil }
+    self.init(member)
+  }
+
+  /// Reads a name.
+  init?(_ node: JSONNode) {
+    if let text = try? node.string() {
+      self.text = text
+    } else if let text = try? node.member("content").string() {
+      self.text = text
+    } else {
+      return nil
+    }
+  }
+}
+
+/// Small files beside weights or a tokenizer.
+enum SideFile {
+  private static let byteCountLimit = 64 << 20
+
+  /// Reads a JSON file of a folder; nil where there is none.
+  ///
+  /// - Throws: `file.*`, `json.*`.
+  static func read(_ name: String, in folder: String) throws(FormatError) -> JSONNode? {
+    do throws(FormatError) {
+      let path = folder.isEmpty ? name : "\(folder)/\(name)"
+      let bytes = try InputFile(path).readAll(limit: byteCountLimit)
+      let limits = JSONLimits(byteCount: byteCountLimit, stringByteCount: 4 << 20)
+      return try JSONNode(
+        parsing: bytes, limits: limits, code: .modelTokenizer, file: path, acceptsInfinity: true)
+    } catch {
+      if error.code == .fileMissing { return nil }
+      throw error
+    }
+  }
+
+  /// The folder that holds a file.
+  static func folder(of path: String) -> String {
+    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+}
