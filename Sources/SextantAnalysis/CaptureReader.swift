@@ -3,6 +3,7 @@ import SextantBytes
 import SextantModels
 import SextantStore
 import SextantTensor
+import SextantTokenizers
 
 /// Runs prompts and keeps what a model shows at some sites, to be looked at elsewhere.
 public struct CaptureReader {
@@ -43,11 +44,12 @@ public struct CaptureReader {
   /// - Parameters:
   ///   - prompts: token ids; none may be empty.
   ///   - tokenizer: the digest of the tokenizer that made the ids; nil where they came as ids.
+  ///   - beginOfText: the ids that were put before each text, for the manifest.
   ///   - editing: the taps that edit a prompt's run before it is recorded.
   ///   - progress: receives prompts done and in all.
   /// - Throws: `data.record` for an empty prompt, `data.empty` for none, `model.token`.
   public func capture(
-    _ prompts: [[Int]], tokenizer: Digest?,
+    _ prompts: [[Int]], tokenizer: Digest?, beginOfText: [Int] = [],
     editing: (_ prompt: [Int]) throws(FormatError) -> [any Tap] = { _ in [] },
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> Artifact {
@@ -91,7 +93,8 @@ public struct CaptureReader {
       kind: Capture.name, kindVersion: Capture.version,
       model: model.description.reference(tokenizer: tokenizer),
       sites: sites.map { $0.reference(positions: rowCount) },
-      details: JSONObject([("prompts", .integer(Int64(prompts.count)))]))
+      details: BeginningRecord.adding(
+        beginOfText, to: JSONObject([("prompts", .integer(Int64(prompts.count)))])))
     return Artifact(manifest: manifest, tensors: tensors)
   }
 }

@@ -167,7 +167,7 @@ public struct ContrastPairs: Sendable {
   private func tokens(
     of text: String, _ tokenizer: any Tokenizer, record: Int
   ) throws(FormatError) -> [Int] {
-    let tokens = tokenizer.encode(text)
+    let tokens = tokenizer.encodeText(text)
     guard !tokens.isEmpty else {
       throw FormatError(
         .dataRecord, file: file, at: .pointer("/\(record)"), found: "a text without tokens",
@@ -175,7 +175,7 @@ public struct ContrastPairs: Sendable {
     }
     if form == .answers {
       // By scalars: the letter may form one character with what stands before it.
-      let prompt = tokenizer.encode(String(text.unicodeScalars.dropLast()))
+      let prompt = tokenizer.encodeText(String(text.unicodeScalars.dropLast()))
       guard tokens.count == prompt.count + 1, tokens.starts(with: prompt) else {
         throw FormatError(
           .dataTokenization, file: file, at: .pointer("/\(record)"),

@@ -55,6 +55,9 @@ public struct Retraining {
         found: "weights \(reference.weights)", expected: "weights \(vector.model.weights)",
         remedy: "Convert the model with the same --dtype.")
     }
+    // Texts begin as they did then, whatever the tokenizer asks for now.
+    let tokenizer = BoundedTokenizer(
+      tokenizer, begin: try BeginningRecord.read(vector.training.data, file: file))
     let trainer = try SteeringTrainer(
       model, tokenizer, estimator: Self.estimator(of: vector.training, file),
       sites: model.description.sites(named: vector.vectors.map(\.site.name)),

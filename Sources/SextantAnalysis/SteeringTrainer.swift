@@ -80,7 +80,7 @@ public struct SteeringTrainer {
       progress: progress)
     let vector = try estimator.vector(
       from: moments, at: positions, model: model.description.reference(tokenizer: tokenizer.digest),
-      data: pairs.record)
+      data: tokenizer.recordingBeginning(in: pairs.record))
     return (vector, moments)
   }
 

@@ -221,9 +221,10 @@ public struct TunedLensTrainer {
 extension TextCorpus {
   /// What manifests record of the texts.
   public var record: JSONObject {
-    JSONObject([
+    let record = JSONObject([
       ("sha256", .string(digest.description)), ("documents", .integer(Int64(documentCount))),
       ("chunks", .integer(Int64(chunks.count))), ("chunk_length", .integer(Int64(chunkLength))),
     ])
+    return BeginningRecord.adding(beginOfTextIDs, to: record)
   }
 }

@@ -21,7 +21,7 @@ public struct ChoicePrompts: Sendable {
   public init(_ records: [LabelledRecord], _ tokenizer: any Tokenizer) throws(FormatError) {
     var (prompts, choices): ([[Int]], [[Int]]) = ([], [])
     for (index, record) in records.enumerated() {
-      let prompt = tokenizer.encode(record.text)
+      let prompt = tokenizer.encodeText(record.text)
       guard !prompt.isEmpty else {
         throw FormatError(
           .dataRecord, at: .pointer("/\(index)"), found: "a text without tokens",
@@ -31,7 +31,7 @@ public struct ChoicePrompts: Sendable {
       guard let texts = record.choices else { continue }
       var first: [Int] = []
       for text in texts {
-        let joined = tokenizer.encode(record.text + text)
+        let joined = tokenizer.encodeText(record.text + text)
         guard joined.count > prompt.count, joined.starts(with: prompt) else {
           throw FormatError(
             .dataTokenization, at: .pointer("/\(index)/choices"),

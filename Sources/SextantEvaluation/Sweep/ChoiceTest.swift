@@ -130,7 +130,7 @@ public struct ChoiceTest: Sendable {
   public func tokenized(by tokenizer: any Tokenizer) throws(FormatError) -> [Tokens] {
     var result: [Tokens] = []
     for (index, item) in items.enumerated() {
-      let prompt = tokenizer.encode(item.prompt)
+      let prompt = tokenizer.encodeText(item.prompt)
       let place = FormatError.Place.pointer("/\(index)")
       guard !prompt.isEmpty else {
         throw FormatError(
@@ -140,7 +140,7 @@ public struct ChoiceTest: Sendable {
       let ids = { (words: [String]) throws(FormatError) -> [Int] in
         var ids: [Int] = []
         for word in words {
-          let tokens = tokenizer.encode(item.prompt + word)
+          let tokens = tokenizer.encodeText(item.prompt + word)
           guard tokens.count == prompt.count + 1, tokens.starts(with: prompt) else {
             throw FormatError(
               .dataTokenization, file: file, at: place,

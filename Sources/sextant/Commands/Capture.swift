@@ -5,6 +5,7 @@ import SextantBytes
 import SextantGeneration
 import SextantModels
 import SextantReport
+import SextantTokenizers
 
 /// What a model computes while it reads, as a file.
 struct Capture: ParsableCommand {
@@ -18,6 +19,7 @@ struct Capture: ParsableCommand {
       """)
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var beginning: TextOptions
 
   @Option(
     name: .shortAndLong, parsing: .unconditional,
@@ -66,12 +68,13 @@ struct Capture: ParsableCommand {
     guard [prompt != nil, tokens != nil, prompts != nil].count(where: { $0 }) == 1 else {
       throw ValidationError("Give one of --prompt, --tokens and --prompts.")
     }
+    if tokens != nil { try beginning.checkUnused("--tokens") }
   }
 
   func run() throws {
     let clock = Stopwatch()
     try checkDestinations([output], replacing: force)
-    let open = try model.open()
+    let open = try model.open(beginning)
     let sites = try open.model.description.sites(named: sites.words, layers: layers?.blocks)
     let sequences = try sequences(open)
     let vectors = try apply.map { file throws(FormatError) in
@@ -82,6 +85,7 @@ struct Capture: ParsableCommand {
     let progress = Progress("capture", .items("prompts"))
     let artifact = try CaptureReader(open.model, sites: sites).capture(
       sequences, tokenizer: tokens == nil ? open.tokenizer?.digest : nil,
+      beginOfText: tokens == nil ? open.tokenizer?.beginOfTextIDs ?? [] : [],
       editing: { prompt throws(FormatError) in
         try SteeringTaps(
           vectors, on: prompt, from: open.model.initialState(), model: open.model,
@@ -110,7 +114,7 @@ struct Capture: ParsableCommand {
   private func sequences(_ open: OpenModel) throws(FormatError) -> [[Int]] {
     if let tokens { return [tokens.tokens] }
     let tokenizer = try open.textTokenizer()
-    if let prompts { return try PromptFile.read(prompts).map { tokenizer.encode($0) } }
-    return [tokenizer.encode(try prompt?.text() ?? "")]
+    if let prompts { return try PromptFile.read(prompts).map { tokenizer.encodeText($0) } }
+    return [tokenizer.encodeText(try prompt?.text() ?? "")]
   }
 }

@@ -29,17 +29,17 @@ struct Drift: ParsableCommand {
       "The text; @FILE reads it from a file, - from standard input.", valueName: "text"))
   var text: PromptArgument
 
+  @OptionGroup var beginning: TextOptions
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var printing: OutputOptions
 
   func run() throws {
     compute.apply()
-    let base = try OpenModel(reference)
+    let base = try OpenModel(reference, beginsTexts: !beginning.noBos)
     let tokenizer = try base.textTokenizer()
     let text = try text.text()
-    let ids = tokenizer.encode(text)
     // A token before the first lets that be predicted too, as the model learned texts to begin.
-    let tokens = (tokenizer.endOfTextID.map { [$0] } ?? []) + ids
+    let tokens = tokenizer.encodeDocument(text)
     let byteCount = tokens.dropFirst().reduce(0) { $0 + (tokenizer.bytes(of: $1)?.count ?? 0) }
 
     var rows: [(path: String, open: OpenModel, drift: LogitDrift)] = []

@@ -4,6 +4,7 @@ import SextantBytes
 import SextantGeneration
 import SextantModels
 import SextantReport
+import SextantTokenizers
 
 /// Text from a model, steered or not.
 struct Generate: ParsableCommand {
@@ -16,6 +17,7 @@ struct Generate: ParsableCommand {
       """)
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var beginning: TextOptions
 
   @Option(
     name: .shortAndLong, parsing: .unconditional,
@@ -54,12 +56,13 @@ struct Generate: ParsableCommand {
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
+    if loadState != nil { try beginning.checkUnused("--load-state") }
     if count < 1 { throw ValidationError("-n is \(count); it must be 1 or more.") }
   }
 
   func run() throws {
     try checkDestinations([saveState, trace], replacing: force)
-    let open = try model.open()
+    let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let options = GenerationOptions(
       tokenCount: count, sampling: try sampling.options(), stopsAtEnd: !ignoreEos,
@@ -70,7 +73,9 @@ struct Generate: ParsableCommand {
         SavedState(Artifact(reading: path)), for: open.model.description,
         tokenizer: tokenizer.digest, allowsModelMismatch: steering.allowModelMismatch)
     }
-    let tokens = tokenizer.encode(try prompt.text())
+    // A text that goes on from a state has no beginning of its own.
+    let text = try prompt.text()
+    let tokens = state == nil ? tokenizer.encodeText(text) : tokenizer.encode(text)
     let paints =
       !applied.reporters.isEmpty && !printing.json && StandardStreams.outputIsTerminal
     let notes = TokenTrace(applied.reporters, tokenizer, paints: paints)

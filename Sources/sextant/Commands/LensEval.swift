@@ -20,6 +20,7 @@ struct LensEval: ParsableCommand {
       """)
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var beginning: TextOptions
   @OptionGroup(title: "Texts") var texts: CorpusArguments
 
   @Option(
@@ -45,7 +46,7 @@ struct LensEval: ParsableCommand {
     let folder = try output.map { path throws(FormatError) in
       try ResultFolder(path, replacing: force, holding: ["metrics.json", "depth.svg"])
     }
-    let open = try model.open()
+    let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let lenses = try LensNames.lenses(lens)
     let corpus = try texts.corpus(tokenizer)

@@ -24,6 +24,7 @@ struct LensShow: ParsableCommand {
   enum Colouring: String, CaseIterable, ExpressibleByArgument { case auto, always, never }
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var beginning: TextOptions
 
   @Option(
     name: .shortAndLong, parsing: .unconditional,
@@ -76,9 +77,9 @@ struct LensShow: ParsableCommand {
 
   func run() throws {
     try checkDestinations([html, svg], replacing: force)
-    let open = try model.open()
+    let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
-    let ids = tokenizer.encode(try prompt.text())
+    let ids = tokenizer.encodeText(try prompt.text())
     let applied = try steering.load(for: open)
     guard applied.reporters.isEmpty, applied.erasers.isEmpty, applied.watchers.isEmpty else {
       throw FormatError(

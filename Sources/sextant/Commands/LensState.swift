@@ -19,6 +19,7 @@ struct LensState: ParsableCommand {
       """)
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var beginning: TextOptions
 
   @Option(
     name: .shortAndLong, parsing: .unconditional,
@@ -46,9 +47,9 @@ struct LensState: ParsableCommand {
   }
 
   func run() throws {
-    let open = try model.open()
+    let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
-    let ids = tokenizer.encode(try prompt.text())
+    let ids = tokenizer.encodeText(try prompt.text())
     let sites = open.model.description.memorySites.map(\.site).filter { site in
       layers?.blocks.contains(site.block ?? 0) ?? true
     }

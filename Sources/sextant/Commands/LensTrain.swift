@@ -26,6 +26,7 @@ struct LensTrain: ParsableCommand {
   enum Method: String, CaseIterable, ExpressibleByArgument { case tuned, ridge }
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var beginning: TextOptions
   @OptionGroup(title: "Texts") var texts: CorpusArguments
 
   @Option(
@@ -94,7 +95,7 @@ struct LensTrain: ParsableCommand {
   func run() throws {
     let clock = Stopwatch()
     try checkDestinations([output], replacing: force)
-    let open = try model.open()
+    let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let corpus = try texts.corpus(tokenizer)
     let lens =

@@ -4,6 +4,7 @@ import SextantBytes
 import SextantGeneration
 import SextantModels
 import SextantReport
+import SextantTokenizers
 
 /// Saved states: what a model remembers, as a file.
 struct StateCommand: ParsableCommand {
@@ -61,6 +62,7 @@ struct StateSave: ParsableCommand {
     commandName: "save", abstract: "Read a text and save what the model remembers of it.")
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var beginning: TextOptions
 
   @Option(
     name: .shortAndLong, parsing: .unconditional,
@@ -82,12 +84,14 @@ struct StateSave: ParsableCommand {
     guard (prompt == nil) != (tokens == nil) else {
       throw ValidationError("Give one of --prompt and --tokens.")
     }
+    if tokens != nil { try beginning.checkUnused("--tokens") }
+    if loadState != nil { try beginning.checkUnused("--load-state") }
   }
 
   func run() throws {
     try checkDestinations([output.output], replacing: output.force)
-    let open = try model.open()
-    let ids = try tokens?.tokens ?? open.textTokenizer().encode(prompt?.text() ?? "")
+    let open = try model.open(beginning)
+    let ids = try tokens?.tokens ?? text(open.textTokenizer())
     var state = open.model.initialState()
     if let loadState {
       state = try State(
@@ -97,6 +101,12 @@ struct StateSave: ParsableCommand {
     let batch = TokenBatch([[Int]](repeating: ids, count: state.batch))
     if !ids.isEmpty { _ = try open.model.run(batch, from: &state, logits: .none) }
     try output.write(state.saved(by: open.reference))
+  }
+
+  /// The ids of the text. One that continues another has no beginning of its own.
+  private func text(_ tokenizer: any Tokenizer) throws(FormatError) -> [Int] {
+    let text = try prompt?.text() ?? ""
+    return loadState == nil ? tokenizer.encodeText(text) : tokenizer.encode(text)
   }
 }
 

@@ -19,6 +19,7 @@ struct SteerDoctor: ParsableCommand {
       """)
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var beginning: TextOptions
 
   @Option(help: ArgumentHelp("The steering vector.", valueName: "file"))
   var apply: String
@@ -45,7 +46,7 @@ struct SteerDoctor: ParsableCommand {
 
   func run() throws {
     guard let source = contrast.source else { return }
-    let open = try model.open()
+    let open = try model.open(beginning)
     let vector = try SteeringVector(reading: apply)
     let pairs = try ContrastPairs(reading: source, template: .named(template))
     let progress = Progress("read", .items("texts"))

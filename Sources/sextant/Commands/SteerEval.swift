@@ -22,6 +22,7 @@ struct SteerEval: ParsableCommand {
       """)
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var beginning: TextOptions
 
   @Option(help: ArgumentHelp("The steering vector.", valueName: "file"))
   var apply: String
@@ -136,7 +137,7 @@ struct SteerEval: ParsableCommand {
     let files = try output.map { folder throws(FormatError) in
       try ResultFolder(folder, replacing: force)
     }
-    let open = try model.open()
+    let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let vector = try SteeringVector(reading: apply)
     let test = try ChoiceTest(reading: pairs, template: .named(template))
@@ -207,7 +208,7 @@ struct SteerEval: ParsableCommand {
         var effect = SteeringEvaluation.SideEffect(
           sites: curve.sites, layer: curve.layer, multiplier: strength)
         if let text = try text?.text() {
-          let tokens = (tokenizer.endOfTextID.map { [$0] } ?? []) + tokenizer.encode(text)
+          let tokens = tokenizer.encodeDocument(text)
           let kept = try vector.keeping(curve.sites, layer: curve.layer)
           effect.loss = try SideEffects.loss(
             of: open.model, tokenizer: tokenizer.digest, on: tokens,
@@ -247,7 +248,7 @@ struct SteerEval: ParsableCommand {
           open.model, tokenizer, applying: [AppliedVector(kept, options)])
         let sampling = try SamplingOptions(temperature: 0.8, seed: seed)
         let result = try generator.generate(
-          tokenizer.encode(prompt),
+          tokenizer.encodeText(prompt),
           GenerationOptions(tokenCount: tokenCount, sampling: sampling))
         texts.append(
           .init(prompt: prompt, sites: curve.sites, multiplier: strength, text: result.text))

@@ -4,6 +4,7 @@ import SextantBytes
 import SextantEvaluation
 import SextantModels
 import SextantReport
+import SextantTokenizers
 
 /// How long an edit of the state survives.
 struct SteerHalfLife: ParsableCommand {
@@ -19,6 +20,7 @@ struct SteerHalfLife: ParsableCommand {
       """)
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var beginning: TextOptions
 
   @Option(help: ArgumentHelp("A vector of the state.", valueName: "file[:strength]"))
   var apply: AppliedFile
@@ -48,12 +50,13 @@ struct SteerHalfLife: ParsableCommand {
 
   func run() throws {
     try checkDestinations([html], replacing: force)
-    let open = try model.open()
+    let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let progress = Progress("half-life", .items("edits"))
     let found = try HalfLife(
       of: open.model, tokenizer: tokenizer.digest, vector: SteeringVector(reading: apply.path),
-      strength: apply.strength, on: tokenizer.encode(text.text()), horizon: horizon, edits: edits
+      strength: apply.strength, on: tokenizer.encodeText(text.text()), horizon: horizon,
+      edits: edits
     ) { progress.update($0, $1) }
     progress.clear()
     if let html {

@@ -3,6 +3,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantGeneration
 import SextantReport
+import SextantTokenizers
 
 /// Steering that ends without residue.
 struct SteerShadow: ParsableCommand {
@@ -17,6 +18,7 @@ struct SteerShadow: ParsableCommand {
       """)
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var beginning: TextOptions
 
   @Option(
     name: .shortAndLong, parsing: .unconditional,
@@ -44,12 +46,12 @@ struct SteerShadow: ParsableCommand {
   }
 
   func run() throws {
-    let open = try model.open()
+    let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let applied = try steering.load(for: open)
     let result = try ShadowGeneration(
       open.model, tokenizer, applying: applied.vectors.map(\.vector),
-      to: tokenizer.encode(prompt.text()), steeredTokens: steerTokens,
+      to: tokenizer.encodeText(prompt.text()), steeredTokens: steerTokens,
       GenerationOptions(tokenCount: count, sampling: sampling.options()), goingOnFrom: from
     ) { text in
       if !printing.json { StandardStreams.writeGenerated(text) }

@@ -24,6 +24,7 @@ struct SteerTrain: ParsableCommand {
   var model: String?
 
   @OptionGroup(title: "Data") var contrast: ContrastArguments
+  @OptionGroup var beginning: TextOptions
 
   @Option(
     help: ArgumentHelp(
@@ -116,6 +117,7 @@ struct SteerTrain: ParsableCommand {
       guard model == nil, contrast.source == nil, moments == nil else {
         throw ValidationError("--from-moments takes the place of --model and of the texts.")
       }
+      try beginning.checkUnused("--from-moments")
     } else if model == nil || contrast.source == nil {
       throw ValidationError("Name --model and the texts (--pairs …), or --from-moments.")
     }
@@ -139,7 +141,7 @@ struct SteerTrain: ParsableCommand {
   /// Reads the texts.
   private func train(_ estimator: SteeringEstimator) throws(FormatError) -> SteeringVector {
     guard let model, let source = contrast.source else { preconditionFailure("checked before") }
-    let open = try OpenModel(model)
+    let open = try OpenModel(model, beginsTexts: !beginning.noBos)
     let sites = try open.model.description.sites(
       named: sites?.words ?? ["residual"], layers: layers?.blocks)
     let pairs = try ContrastPairs(reading: source, template: .named(template))
@@ -150,7 +152,8 @@ struct SteerTrain: ParsableCommand {
     let (vector, collected) = try trainer.train(pairs) { progress.update($0, $1) }
     progress.clear()
     if let moments {
-      try collected.artifact(model: open.reference, data: pairs.record, positions: positions)
+      let data = try open.textTokenizer().recordingBeginning(in: pairs.record)
+      try collected.artifact(model: open.reference, data: data, positions: positions)
         .write(to: moments, replacing: force)
     }
     return vector

@@ -28,6 +28,7 @@ extension SteeringArguments {
       let named = ProbeFile(argument: file.path)
       let isPath = named?.name == nil || access(file.path, F_OK) == 0
       let artifact = try Artifact(reading: isPath ? file.path : named?.path ?? file.path)
+      try open.noteBeginning(of: artifact, file.path)
       switch artifact.manifest.kind {
       case SteeringVector.name:
         let options = SteeringOptions(

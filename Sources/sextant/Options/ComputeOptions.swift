@@ -45,11 +45,30 @@ struct ModelOptions: ParsableArguments {
   @OptionGroup var compute: ComputeOptions
 
   /// Sizes the pool and opens the model.
-  func open() throws -> OpenModel {
+  ///
+  /// - Parameter texts: how the texts begin that the command reads.
+  func open(_ texts: TextOptions? = nil) throws -> OpenModel {
     compute.apply()
-    let open = try OpenModel(model)
+    let open = try OpenModel(model, beginsTexts: texts?.noBos != true)
     if preload { open.store.preload() }
     return open
+  }
+}
+
+/// How texts begin that a model reads.
+struct TextOptions: ParsableArguments {
+  @Flag(
+    help: """
+      Put no token before a text. Default: those that the model's tokenizer asks for; `sextant inspect` \
+      shows them.
+      """)
+  var noBos = false
+
+  /// Refuses the option where no text is read from its start.
+  ///
+  /// - Parameter other: the option that takes the text's place.
+  func checkUnused(_ other: String) throws {
+    if noBos { throw ValidationError("--no-bos has no effect with \(other).") }
   }
 }
 

@@ -1,6 +1,8 @@
+import SextantArtifacts
 import SextantBytes
 import SextantConversion
 import SextantModels
+import SextantReport
 import SextantStore
 import SextantTokenizers
 
@@ -14,14 +16,34 @@ struct OpenModel {
   let tokenizer: (any Tokenizer)?
 
   /// Opens a native model file.
-  init(_ path: String) throws(FormatError) {
+  ///
+  /// - Parameter beginsTexts: whether the tokens that the tokenizer asks for are put before texts.
+  init(_ path: String, beginsTexts: Bool = true) throws(FormatError) {
     store = try ModelStore(opening: path)
     model = try Architectures.open(store)
-    tokenizer = try ModelTokenizer.load(from: store)
+    let own = try ModelTokenizer.load(from: store)
+    tokenizer = beginsTexts ? own : own.map { BoundedTokenizer($0, begin: []) }
   }
 
   /// How artifacts refer to the model.
   var reference: ModelReference { model.description.reference(tokenizer: tokenizer?.digest) }
+
+  /// Tells where texts begin otherwise than those that an artifact was learned from.
+  ///
+  /// Vectors of other programs do not say how their texts began.
+  func noteBeginning(of artifact: Artifact, _ path: String) throws(FormatError) {
+    guard case .object(let data)? = artifact.manifest.details["data"], data["format"] == nil else {
+      return
+    }
+    let learned = try BeginningRecord.read(data, file: path)
+    guard let own = tokenizer?.beginOfTextIDs, own != learned else { return }
+    func words(_ ids: [Int]) -> String {
+      ids.isEmpty ? "no token" : ids.map { "\($0)" }.joined(separator: ", ")
+    }
+    StandardStreams.printError(
+      "note: \(printable(path)) was learned from texts with \(words(learned)) before them; "
+        + "here it is \(words(own))")
+  }
 
   /// The tokenizer, for commands that take text.
   ///

@@ -5,6 +5,7 @@ import SextantBytes
 import SextantEvaluation
 import SextantModels
 import SextantReport
+import SextantTokenizers
 
 /// Records to erasers.
 struct ProbeErase: ParsableCommand {
@@ -18,6 +19,7 @@ struct ProbeErase: ParsableCommand {
       """)
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var beginning: TextOptions
   @OptionGroup(title: "Records") var selection: RecordArguments
   @OptionGroup(title: "Activations") var reading: ReadingArguments
 
@@ -39,7 +41,7 @@ struct ProbeErase: ParsableCommand {
 
   func run() throws {
     try checkDestinations([output], replacing: force)
-    let open = try model.open()
+    let open = try model.open(beginning)
     let sites = try open.model.description.sites(
       named: reading.sites.words, layers: reading.layers?.blocks)
     let selected = try selection.load()
@@ -77,7 +79,7 @@ struct ProbeErase: ParsableCommand {
       positions: applyPositions,
       training: .init(
         label: selection.label, positions: reading.positions, pooling: reading.pooling,
-        data: selected.description, seed: 0),
+        data: try open.textTokenizer().recordingBeginning(in: selected.description), seed: 0),
       statistics: statistics)
     try eraser.artifact.write(to: output, replacing: force)
     Report(

@@ -19,6 +19,7 @@ struct ProbeEval: ParsableCommand {
       """)
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var beginning: TextOptions
 
   @Option(help: ArgumentHelp("The probes.", valueName: "file[#name]"))
   var probe: ProbeFile
@@ -43,7 +44,7 @@ struct ProbeEval: ParsableCommand {
     let folder = try output.map { path throws(FormatError) in
       try ResultFolder(path, replacing: force, holding: ResultFolder.measurement)
     }
-    let open = try model.open()
+    let open = try model.open(beginning)
     let file = try Probe(reading: probe.path)
     let entries = try file.chosen(probe.name)
     let selected = try selection.load()

@@ -18,6 +18,7 @@ struct ProbeIntervene: ParsableCommand {
       """)
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var beginning: TextOptions
 
   @Option(help: ArgumentHelp("The probes.", valueName: "file[#name]"))
   var probe: ProbeFile
@@ -33,7 +34,7 @@ struct ProbeIntervene: ParsableCommand {
   @OptionGroup var printing: OutputOptions
 
   func run() throws {
-    let open = try model.open()
+    let open = try model.open(beginning)
     let file = try Probe(reading: probe.path)
     try file.model.check(
       against: open.reference, allowingOther: allowModelMismatch, file: file.file)

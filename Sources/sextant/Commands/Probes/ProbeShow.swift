@@ -19,6 +19,7 @@ struct ProbeShow: ParsableCommand {
       """)
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var beginning: TextOptions
 
   @Option(help: ArgumentHelp("The probes.", valueName: "file[#name]"))
   var probe: ProbeFile
@@ -49,14 +50,14 @@ struct ProbeShow: ParsableCommand {
 
   func run() throws {
     try checkDestinations([html], replacing: force)
-    let open = try model.open()
+    let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let file = try Probe(reading: probe.path)
     let tap = try ProbeTap(
       file, name: probe.name, layers: layers?.blocks, model: open.model.description,
       tokenizer: tokenizer.digest, allowsModelMismatch: allowModelMismatch)
     let text = try prompt.text()
-    let tokens = tokenizer.encode(text)
+    let tokens = tokenizer.encodeText(text)
     guard !tokens.isEmpty else {
       throw FormatError(
         .usageOption, at: .option("--prompt"), found: "no tokens", expected: "at least one")

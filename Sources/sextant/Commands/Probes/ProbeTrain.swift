@@ -4,6 +4,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantModels
 import SextantReport
+import SextantTokenizers
 
 /// Records to probes.
 struct ProbeTrain: ParsableCommand {
@@ -17,6 +18,7 @@ struct ProbeTrain: ParsableCommand {
       """)
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var beginning: TextOptions
   @OptionGroup(title: "Records") var selection: RecordArguments
   @OptionGroup(title: "Activations") var reading: ReadingArguments
 
@@ -47,13 +49,14 @@ struct ProbeTrain: ParsableCommand {
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
+    if capture != nil { try beginning.checkUnused("--capture") }
     if seed < 0 { throw ValidationError("--seed is \(seed); it must be 0 or more.") }
   }
 
   func run() throws {
     let clock = Stopwatch()
     try checkDestinations([output], replacing: force)
-    let open = try model.open()
+    let open = try model.open(beginning)
     let sites = try open.model.description.sites(
       named: reading.sites.words, layers: reading.layers?.blocks)
     let selected = try selection.load()
@@ -69,11 +72,23 @@ struct ProbeTrain: ParsableCommand {
       entries: result.entries,
       training: .init(
         label: selection.label, positions: reading.positions, pooling: reading.pooling,
-        data: selected.description, seed: seed),
+        data: try description(of: selected, open), seed: seed),
       statistics: result.statistics)
     try probe.artifact.write(to: output, replacing: force)
     report(probe, result, activations.count, reading: read, training: clock.seconds - read)
       .print(asJSON: printing.json)
+  }
+
+  /// What the probe records of the texts, with the tokens that were put before them.
+  private func description(
+    of selected: SelectedRecords, _ open: OpenModel
+  ) throws(FormatError) -> JSONObject {
+    guard let capture else {
+      return try open.textTokenizer().recordingBeginning(in: selected.description)
+    }
+    var data = selected.description
+    data[BeginningRecord.key] = try Artifact(reading: capture).manifest.details[BeginningRecord.key]
+    return data
   }
 
   private func activations(

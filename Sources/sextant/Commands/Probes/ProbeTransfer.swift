@@ -38,6 +38,7 @@ struct ProbeTransfer: ParsableCommand {
       """)
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var beginning: TextOptions
 
   @Option(help: ArgumentHelp("The records to train on.", valueName: "file"))
   var data: String
@@ -83,7 +84,7 @@ struct ProbeTransfer: ParsableCommand {
     let folder = try output.map { path throws(FormatError) in
       try ResultFolder(path, replacing: force, holding: ResultFolder.measurement)
     }
-    let open = try model.open()
+    let open = try model.open(beginning)
     let sites = try open.model.description.sites(
       named: reading.sites.words, layers: reading.layers?.blocks)
     let progress = Progress("read", .items("records"))
