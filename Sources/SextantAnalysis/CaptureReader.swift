@@ -45,12 +45,12 @@ public struct CaptureReader {
   ///   - prompts: token ids; none may be empty.
   ///   - tokenizer: the digest of the tokenizer that made the ids; nil where they came as ids.
   ///   - beginOfText: the ids that were put before each text, for the manifest.
-  ///   - editing: the taps that edit a prompt's run before it is recorded.
+  ///   - editing: what edits a prompt's run before it is recorded; nil for nothing.
   ///   - progress: receives prompts done and in all.
   /// - Throws: `data.record` for an empty prompt, `data.empty` for none, `model.token`.
   public func capture(
     _ prompts: [[Int]], tokenizer: Digest?, beginOfText: [Int] = [],
-    editing: (_ prompt: [Int]) throws(FormatError) -> [any Tap] = { _ in [] },
+    editing: (_ prompt: [Int]) throws(FormatError) -> (any Tap)? = { _ in nil },
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> Artifact {
     guard !prompts.isEmpty else {
@@ -67,7 +67,7 @@ public struct CaptureReader {
       var state = model.initialState()
       _ = try model.run(
         TokenBatch(prompt), from: &state, logits: wanted.contains(.logits) ? .all : .none,
-        tap: TapChain(try editing(prompt) + [recorder]))
+        tap: TapChain([try editing(prompt), recorder].compactMap { $0 }))
       for (site, pieces) in recorder.pieces { values[site, default: []] += pieces }
       progress(index + 1, prompts.count)
     }

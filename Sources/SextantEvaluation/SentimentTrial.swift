@@ -26,9 +26,9 @@ public struct SentimentTrial: Sendable {
   public init(
     of vectors: [SteeringVector], options: SteeringOptions, openings: [[Int]],
     samplesPerOpening: Int, tokenCount: Int, temperature: Float, lexicon: SentimentLexicon,
-    generator make: ([AppliedVector]) -> Generator
+    generator make: (Interventions) -> Generator
   ) throws(FormatError) {
-    let generators = vectors.map { make([AppliedVector($0, options)]) }
+    let generators = vectors.map { make([.steer(AppliedVector($0, options))]) }
     var (scores, steered): ([Double], Int) = ([], 0)
     for (index, opening) in openings.enumerated() {
       for sample in 0..<samplesPerOpening {
@@ -37,7 +37,7 @@ public struct SentimentTrial: Sendable {
         let result = try generators[sample % generators.count].generate(
           opening, GenerationOptions(tokenCount: tokenCount, sampling: sampling))
         if let score = lexicon.score(result.text) { scores.append(score) }
-        steered += result.steered.first?.tokens ?? 0
+        steered += result.edits.first?.tokens ?? 0
       }
     }
     strength = options.strength

@@ -15,13 +15,13 @@ public struct ShadowGeneration: Sendable {
   public private(set) var tokens: [Int] = []
   /// The text of the generated tokens.
   public private(set) var text = ""
-  /// Of the tokens, the first so many were chosen by the steered model.
+  /// Tokens that were chosen under steering: while it lasted, and after it had edited something.
   public private(set) var steeredCount = 0
   /// After steering ended, at each choice: the divergence of the steered-then-off prediction from the
   /// never steered one, in nats. The first is at the first choice without steering.
   public private(set) var contamination: [Double] = []
-  /// What each applied vector edited.
-  public let steered: [SteeringSummary]
+  /// What each intervention edited.
+  public let edits: [EditSummary]
   /// The state that the text goes on from: the twin's, once steering has ended.
   public private(set) var state: State
 
@@ -36,57 +36,63 @@ public struct ShadowGeneration: Sendable {
   /// Generates text.
   ///
   /// - Parameters:
+  ///   - interventions: at least one that edits, and no others.
   ///   - prompt: token ids, at least one; the steered model reads it steered, the twin does not.
   ///   - steeredTokens: tokens that are chosen under steering.
   ///   - options: as for any text; `tokenCount` counts all tokens.
   ///   - continuation: what goes on.
   ///   - emit: receives text as soon as it is complete UTF-8.
-  /// - Throws: as `Generator.generate`.
+  ///   - tell: receives a record of each token that the steered model read.
+  /// - Throws: as `Generator.generate`; `usage.nothing-steered` where nothing edits, `usage.option` for
+  ///   interventions that report or end the text.
   public init(
-    _ model: any LanguageModel, _ tokenizer: any Tokenizer, applying applied: [AppliedVector],
+    _ model: any LanguageModel, _ tokenizer: any Tokenizer, applying interventions: Interventions,
     to prompt: [Int], steeredTokens: Int, _ options: GenerationOptions,
-    goingOnFrom continuation: Continuation = .twin, emit: (String) -> Void = { _ in }
+    goingOnFrom continuation: Continuation = .twin, emit: (String) -> Void = { _ in },
+    telling tell: ((TokenRecord) -> Void)? = nil
   ) throws(FormatError) {
     guard !prompt.isEmpty else {
       throw FormatError(
         .usageOption, at: .option("--prompt"), found: "no tokens", expected: "at least one")
     }
+    try interventions.check(.edits, of: "steer shadow")
+    guard interventions.hasEdits else {
+      throw FormatError(
+        .usageNothingSteered, at: .option("--apply"), found: "no artifact that edits",
+        expected: "a steering vector or an eraser")
+    }
     var (own, twin) = (model.initialState(), model.initialState())
-    let taps = try SteeringTaps(
-      applied, on: prompt, from: own, model: model, tokenizer: tokenizer.digest)
-    let tap: (any Tap)? = taps.taps.isEmpty ? nil : TapChain(taps.taps)
-    var sampler = Sampler(options.sampling, continuing: prompt)
-    var decoder = StreamingDecoder(tokenizer, continuing: true)
-    var ownLogits = try model.run(TokenBatch(prompt), from: &own, tap: tap).values
+    let bound = try interventions.bind(
+      to: BoundRun(
+        model, tokenizer: tokenizer.digest, prompts: [prompt], from: own,
+        readingAfter: min(steeredTokens - 1, options.tokenCount), recordsEdits: tell != nil,
+        textTokenizer: tokenizer))
+    var recorder = tell.map { TokenRecorder(bound, tokenizer, $0) }
+    var loop = TokenLoop(tokenizer, options, continuing: prompt)
+    var ownLogits = try model.run(TokenBatch(prompt), from: &own, tap: bound.tap).values
     var twinLogits = try model.run(TokenBatch(prompt), from: &twin).values
-    var made: [Int] = []
-    var all = ""
-    while made.count < options.tokenCount {
-      let isSteered = made.count < steeredTokens
+    recorder?.record(prompt, endingBefore: own.position, text: nil)
+    while !loop.isFull {
+      let isSteered = loop.tokens.count < steeredTokens
       if !isSteered {
         contamination.append(
           LogProbabilities(twinLogits).divergence(of: LogProbabilities(ownLogits)))
       }
       let usesOwn = isSteered || continuation == .steered
-      let token = try sampler.choose(usesOwn ? ownLogits : twinLogits)
-      if options.stopsAtEnd, tokenizer.endOfTextIDs.contains(token) { break }
-      made.append(token)
-      let piece = decoder.append(token)
-      all += piece
-      if !piece.isEmpty { emit(piece) }
+      guard let token = try loop.choose(from: usesOwn ? ownLogits : twinLogits, emit) else { break }
+      if isSteered, bound.hasEdited { steeredCount += 1 }
       // The last token chosen under steering is not read under it: its reading makes the next choice.
-      let readsSteered = made.count < steeredTokens
-      ownLogits = try model.run(TokenBatch([token]), from: &own, tap: readsSteered ? tap : nil)
-        .values
+      let readsSteered = loop.tokens.count < steeredTokens
+      ownLogits = try model.run(
+        TokenBatch([token]), from: &own, tap: readsSteered ? bound.tap : nil
+      ).values
       twinLogits = try model.run(TokenBatch([token]), from: &twin).values
+      recorder?.record([token], endingBefore: own.position, text: loop.lastPiece)
     }
-    let rest = decoder.flush()
-    all += rest
-    if !rest.isEmpty { emit(rest) }
-    (tokens, text) = (made, all)
-    steeredCount = min(steeredTokens, made.count)
-    steered = taps.summaries
-    state = continuation == .twin && made.count >= steeredTokens ? twin : own
+    loop.finish(emit)
+    (tokens, text) = (loop.tokens, loop.text)
+    edits = bound.summaries
+    state = continuation == .twin && loop.tokens.count >= steeredTokens ? twin : own
   }
 
   /// The mean contamination over the first tokens after steering; nil where there were none.

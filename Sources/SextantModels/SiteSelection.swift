@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantStore
 
 extension ModelDescription {
   /// The sites that a list of words names, in the order in which a run visits them.
@@ -9,11 +10,12 @@ extension ModelDescription {
   ///   - layers: the blocks to keep, for sites inside blocks; nil keeps all.
   /// - Throws: `artifact.site` for a word that names no site of this model, and when none is left.
   public func sites(
-    named words: [String], layers: ClosedRange<Int>? = nil
+    named words: [String], layers: LayerSelection? = nil
   ) throws(FormatError) -> [SiteDescription] {
-    if let layers, layers.lowerBound < 0 || layers.upperBound >= layerCount {
+    let outside = layers?.parts.first { $0.lowerBound < 0 || $0.upperBound >= layerCount }
+    if let outside {
       throw FormatError(
-        .usageOption, at: .option("--layers"), found: "\(layers.lowerBound)-\(layers.upperBound)",
+        .usageOption, at: .option("--layers"), found: LayerSelection.text(outside),
         expected: "blocks between 0 and \(layerCount - 1)")
     }
     var chosen: Set<Site> = []

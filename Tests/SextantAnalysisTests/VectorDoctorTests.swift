@@ -35,7 +35,8 @@ import Testing
     _ rename: (Int) -> String = { "blocks.\($0).output" }
   ) throws -> SteeringVector {
     let trained = try SteeringTrainer(
-      model, tokenizer, sites: model.description.sites(named: ["residual"], layers: 1...4)
+      model, tokenizer,
+      sites: model.description.sites(named: ["residual"], layers: LayerSelection(1...4))
     ).train(pairs).vector
     return SteeringVector(
       model: trained.model,

@@ -98,7 +98,7 @@ import Testing
   }
 
   @Test func whatLlamaCppCannotExpressIsRefused() {
-    func refuse(_ vector: SteeringVector, blocks: ClosedRange<Int>? = nil) -> FormatError? {
+    func refuse(_ vector: SteeringVector, blocks: LayerSelection? = nil) -> FormatError? {
       expectRefusal(.exportInexpressible) {
         try vector.writeControlVector(
           to: folder.path("no.gguf"), blocks: blocks, modelHint: "mamba")
@@ -111,13 +111,14 @@ import Testing
     #expect(refuse(vector([1], extra: state))?.place == .tensor("blocks.1.state.ssm"))
     let part = SiteReference(name: "blocks.1.mixer", shape: [4], axes: ["channel"])
     #expect(refuse(vector([1], extra: part)) != nil)
-    #expect(refuse(vector([1, 2]), blocks: 3...4)?.found.contains("no vector") == true)
+    #expect(
+      refuse(vector([1, 2]), blocks: LayerSelection(3...4))?.found.contains("no vector") == true)
     #expect(access(folder.path("no.gguf"), F_OK) != 0)
   }
 
   @Test func blockZeroCanBeLeftOut() throws {
     try vector([0, 1, 2]).writeControlVector(
-      to: folder.path("v.gguf"), blocks: 1...4, modelHint: "mamba")
+      to: folder.path("v.gguf"), blocks: LayerSelection(1...4), modelHint: "mamba")
     #expect(try GGUFFile(folder.path("v.gguf")).tensors.count == 2)
   }
 

@@ -51,12 +51,11 @@ import Testing
     _ model: any LanguageModel, _ vector: SteeringVector, _ sites: SteeredSites, layer: Int,
     _ options: SteeringOptions, _ item: ChoiceTest.Tokens
   ) throws -> [Double] {
-    let taps = try SteeringTaps(
-      [AppliedVector(vector.keeping(sites, layer: layer), options)], on: item.prompt,
-      from: model.initialState(), model: model, tokenizer: nil)
     var state = model.initialState()
-    let logits = try model.run(
-      TokenBatch(item.prompt), from: &state, tap: TapChain(taps.taps))
+    let applied = AppliedVector(try vector.keeping(sites, layer: layer), options)
+    let bound = try Interventions([.steer(applied)]).bind(
+      to: BoundRun(model, tokenizer: nil, prompts: [item.prompt], from: state))
+    let logits = try model.run(TokenBatch(item.prompt), from: &state, tap: bound.tap)
     return LogProbabilities(logits.values).values
   }
 

@@ -76,12 +76,12 @@ import Testing
 
   @Test func strengthZeroGivesTheTextWithoutAVector() throws {
     let plain = try Generator(model, tokenizer).generate(prompt, options(24, temperature: 0.8))
-    let zero = try Generator(model, tokenizer, applying: [applied(["all"], 0)])
+    let zero = try Generator(model, tokenizer, applying: [.steer(applied(["all"], 0))])
       .generate(prompt, options(24, temperature: 0.8))
     #expect(zero.tokens == plain.tokens)
     #expect(zero.state == plain.state)
-    #expect(zero.steered.map(\.tokens) == [0])
-    let some = try Generator(model, tokenizer, applying: [applied(["all"], 2)])
+    #expect(zero.edits.map(\.tokens) == [0])
+    let some = try Generator(model, tokenizer, applying: [.steer(applied(["all"], 2))])
       .generate(prompt, options(24, temperature: 0.8))
     #expect(some.tokens != plain.tokens)
   }
@@ -94,9 +94,9 @@ import Testing
     #expect(prompt.count == 11)
     for words in [["residual"], ["state"], ["all"]] {
       let result = try Generator(
-        model, tokenizer, applying: [applied(words, 0.01, positions)]
+        model, tokenizer, applying: [.steer(applied(words, 0.01, positions))]
       ).generate(prompt, options(10))
-      #expect(result.steered.map(\.tokens) == [expected])
+      #expect(result.edits.map(\.tokens) == [expected])
     }
   }
 
@@ -158,14 +158,16 @@ import Testing
   @Test(arguments: ["generated", "99", "-30", "3"])
   func aVectorThatMeetsNoTokenIsRefusedBeforeAnythingRuns(positions: String) throws {
     var emitted = 0
-    let generator = Generator(model, tokenizer, applying: [try applied(["residual"], 1, positions)])
+    let generator = Generator(
+      model, tokenizer, applying: [.steer(try applied(["residual"], 1, positions))])
     expectRefusal(.usageNothingSteered) {
       // One token is chosen and none is run.
       try generator.generate([5, 6, 7], options(1)) { _ in emitted += 1 }
     }
     #expect(emitted == 0)
-    let zero = Generator(model, tokenizer, applying: [try applied(["residual"], 0, positions)])
-    #expect(try zero.generate([5, 6, 7], options(1)).steered.map(\.tokens) == [0])
+    let zero = Generator(
+      model, tokenizer, applying: [.steer(try applied(["residual"], 0, positions))])
+    #expect(try zero.generate([5, 6, 7], options(1)).edits.map(\.tokens) == [0])
   }
 
   @Test func aTextThatEndsEarlyIsNoMistake() throws {
@@ -174,7 +176,7 @@ import Testing
     var stopping = try options(3)
     stopping.stopsAtEnd = true
     let result = try Generator(
-      model, ending, applying: [applied(["residual"], 0.001, "generated")]
+      model, ending, applying: [.steer(applied(["residual"], 0.001, "generated"))]
     ).generate(prompt, stopping)
     #expect(result.tokens.isEmpty && result.text.isEmpty)
     #expect(result.state.position == prompt.count)

@@ -82,8 +82,8 @@ import Testing
       training: SteeringVector.Training(method: "mean", positions: .last, data: JSONObject()),
       statistics: JSONObject())
     expectRefusal(.artifactSite) {
-      try SteeringTap(
-        vector, SteeringOptions(), model: description, tokenizer: nil, prompt: 0..<4)
+      try EditTap(
+        AppliedVector(vector), model: description, tokenizer: nil, prompt: 0..<4)
     }
   }
 }

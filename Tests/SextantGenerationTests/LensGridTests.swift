@@ -78,10 +78,10 @@ import Testing
       statistics: JSONObject())
     let plain = try LensGrid(.logit, model, tokenizer: tokenizer, on: tokens)
     let steered = try LensGrid(
-      .logit, model, tokenizer: tokenizer, on: tokens, applying: [AppliedVector(vector)])
+      .logit, model, tokenizer: tokenizer, on: tokens, applying: [.steer(AppliedVector(vector))])
     let none = try LensGrid(
       .logit, model, tokenizer: tokenizer, on: tokens,
-      applying: [AppliedVector(vector, SteeringOptions(strength: 0))])
+      applying: [.steer(AppliedVector(vector, SteeringOptions(strength: 0)))])
     #expect(none.cells == plain.cells)
     for row in 0..<2 {
       #expect(steered.cells[row].map(\.guesses) == plain.cells[row].map(\.guesses))
@@ -96,7 +96,8 @@ import Testing
       tokenCount: 6, sampling: try SamplingOptions(temperature: 0), stopsAtEnd: false)
     var reports: [Int: JSONObject] = [:]
     let observer = Collector(reporter) { reports[$0] = $1 }
-    let result = try Generator(model, tokenizer, observing: [observer]).generate(tokens, options)
+    let result = try Generator(model, tokenizer, applying: [.observe(observer)]).generate(
+      tokens, options)
     let grid = try LensGrid(
       named, model, tokenizer: tokenizer, on: tokens + result.tokens, guesses: 2)
     #expect(reports.count == tokens.count + 6)

@@ -51,7 +51,8 @@ import Testing
   @Test func everyTokenIsToldOnceAndInOrder() throws {
     let reader = Reader()
     let plain = try Generator(model, tokenizer).generate(prompt, options(6))
-    let result = try Generator(model, tokenizer, observing: [reader]).generate(prompt, options(6))
+    let result = try Generator(model, tokenizer, applying: [.observe(reader)]).generate(
+      prompt, options(6))
     #expect(result.tokens == plain.tokens)
     #expect(reader.steps.map(\.tokens) == [prompt] + result.tokens.map { [$0] })
     #expect(reader.steps.flatMap { Array($0.positions) } == Array(0..<prompt.count + 6))
@@ -62,14 +63,16 @@ import Testing
 
   @Test func theLogitsAreThoseThatTheNextTokenIsChosenFrom() throws {
     let reader = Reader()
-    let result = try Generator(model, tokenizer, observing: [reader]).generate(prompt, options(5))
+    let result = try Generator(model, tokenizer, applying: [.observe(reader)]).generate(
+      prompt, options(5))
     let greedy = reader.steps.dropLast().map { Kernels.argmax($0.logits)[0] }
     #expect(greedy == result.tokens)
   }
 
   @Test func whatIsSeenDoesNotDependOnHowTheTextIsCut() throws {
     let reader = Reader()
-    let result = try Generator(model, tokenizer, observing: [reader]).generate(prompt, options(4))
+    let result = try Generator(model, tokenizer, applying: [.observe(reader)]).generate(
+      prompt, options(4))
     let whole = Reader()
     var state = model.initialState()
     _ = try model.run(TokenBatch(prompt + result.tokens), from: &state, tap: whole)
@@ -82,11 +85,13 @@ import Testing
   @Test func anObserverEndsTheText() throws {
     let reader = Reader()
     reader.stopsAt = prompt.count + 2
-    let result = try Generator(model, tokenizer, observing: [reader]).generate(prompt, options(9))
+    let result = try Generator(model, tokenizer, applying: [.observe(reader)]).generate(
+      prompt, options(9))
     #expect(result.wasStopped && result.tokens.count == 3)
     let early = Reader()
     early.stopsAt = 0
-    let none = try Generator(model, tokenizer, observing: [early]).generate(prompt, options(9))
+    let none = try Generator(model, tokenizer, applying: [.observe(early)]).generate(
+      prompt, options(9))
     #expect(none.wasStopped && none.tokens.isEmpty)
   }
 }

@@ -51,7 +51,8 @@ import Testing
   @Test func scoresAreThoseOfTheValuesThatPass() throws {
     let words = ["blocks.2.output", "blocks.3.state.conv"]
     let tap = try tap(probe(words))
-    let result = try Generator(model, tokenizer, observing: [tap]).generate(prompt, options(3))
+    let result = try Generator(model, tokenizer, applying: [.observe(tap)]).generate(
+      prompt, options(3))
     // Token by token, every value at hand.
     let recorder = ClosureTapValues(Set(try model.description.sites(named: words).map(\.site)))
     var state = model.initialState()
@@ -73,7 +74,8 @@ import Testing
     let path = folder.path("a.probe.safetensors")
     try probe.artifact.write(to: path)
     let (first, second) = (try tap(probe), try tap(Probe(reading: path)))
-    _ = try Generator(model, tokenizer, observing: [first, second]).generate(prompt, options(2))
+    _ = try Generator(model, tokenizer, applying: [.observe(first), .observe(second)]).generate(
+      prompt, options(2))
     for position in 0..<prompt.count + 2 {
       let (a, b) = (try #require(first.scores(at: position)), second.scores(at: position))
       #expect(a.map(\.bitPattern) == b?.map(\.bitPattern))
@@ -108,12 +110,13 @@ import Testing
 
   @Test func aScoreEndsTheText() throws {
     let tap = try tap(probe(["blocks.2.output"]))
-    let free = try Generator(model, tokenizer, observing: [tap]).generate(prompt, options(6))
+    let free = try Generator(model, tokenizer, applying: [.observe(tap)]).generate(
+      prompt, options(6))
     let last = try #require(tap.scores(at: prompt.count + 2)?.first)
     let stopping = try self.tap(probe(["blocks.2.output"]))
     // Between this score and the highest before it there may be none: then it stops earlier.
     stopping.stopsWhen = .init(isAbove: true, bound: last - 1e-6)
-    let result = try Generator(model, tokenizer, observing: [stopping]).generate(
+    let result = try Generator(model, tokenizer, applying: [.observe(stopping)]).generate(
       prompt, options(6))
     #expect(result.wasStopped && result.tokens.count <= 3)
     #expect(free.tokens.starts(with: result.tokens))
@@ -128,36 +131,38 @@ import Testing
       model.description, ["blocks.4.output"], tokenizer: tokenizer.digest)
     return AppliedVector(
       vector, SteeringOptions(strength: 4),
-      gate: SteeringCondition(
+      gate: ScoreCondition(
         try probe(["blocks.2.output"]), name: nil, .init(isAbove: isAbove, bound: bound)))
   }
 
   @Test func aGateThatNeverOpensChangesNothingAndOneThatAlwaysDoesEverything() throws {
     let plain = try Generator(model, tokenizer).generate(prompt, options(6))
-    let shut = try Generator(model, tokenizer, applying: [gated(true, 1e9)]).generate(
+    let shut = try Generator(model, tokenizer, applying: [.steer(gated(true, 1e9))]).generate(
       prompt, options(6))
-    #expect(shut.tokens == plain.tokens && shut.steered[0].tokens == 0)
+    #expect(shut.tokens == plain.tokens && shut.edits[0].tokens == 0)
     let open = try gated(true, -1e9)
-    let all = try Generator(model, tokenizer, applying: [open]).generate(prompt, options(6))
+    let all = try Generator(model, tokenizer, applying: [.steer(open)]).generate(prompt, options(6))
     let free = try Generator(
-      model, tokenizer, applying: [AppliedVector(open.vector, open.options)]
+      model, tokenizer, applying: [.steer(AppliedVector(open.vector, open.options))]
     ).generate(prompt, options(6))
-    #expect(all.tokens == free.tokens && all.steered[0].positions == free.steered[0].positions)
+    #expect(all.tokens == free.tokens && all.edits[0].positions == free.edits[0].positions)
   }
 
   @Test func justTheTokensThatScoreAreSteered() throws {
     let watcher = try tap(probe(["blocks.2.output"]))
-    let first = try Generator(model, tokenizer, observing: [watcher]).generate(prompt, options(6))
+    let first = try Generator(model, tokenizer, applying: [.observe(watcher)]).generate(
+      prompt, options(6))
     let scores = (prompt.count - 1..<prompt.count + 5).compactMap { watcher.scores(at: $0)?.first }
     let bound = (scores.sorted()[2] + scores.sorted()[3]) / 2
     let gate = try gated(true, bound)
     let watched = try tap(probe(["blocks.2.output"]))
-    let result = try Generator(model, tokenizer, applying: [gate], observing: [watched]).generate(
-      prompt, options(6))
+    let result = try Generator(model, tokenizer, applying: [.steer(gate), .observe(watched)])
+      .generate(
+        prompt, options(6))
     let expected = (prompt.count - 1..<prompt.count + 6).filter { position in
       watched.scores(at: position)?.first.map { $0 > bound } ?? false
     }
-    #expect(result.steered[0].positions == expected && !first.tokens.isEmpty)
+    #expect(result.edits[0].positions == expected && !first.tokens.isEmpty)
   }
 
   // MARK: Erasing and reflecting
@@ -176,7 +181,7 @@ import Testing
       training: .init(label: "x", positions: .last, pooling: .each, data: JSONObject(), seed: 0),
       statistics: JSONObject())
     let reader = ClosureTapValues([.output(block: 3)])
-    let tap = try EraserTap(
+    let tap = try EditTap(
       AppliedEraser(eraser), model: model.description, tokenizer: tokenizer.digest,
       prompt: 0..<prompt.count)
     var state = model.initialState()
@@ -185,20 +190,25 @@ import Testing
       let share = zip(value.values, left).reduce(0.0) { $0 + (Double($1.0) - $1.1 / 3) * $1.1 }
       #expect(abs(share / length) < 1e-5)
     }
-    let none = try Generator(model, tokenizer, erasing: [AppliedEraser(eraser, strength: 0)])
-      .generate(prompt, options(4))
+    let none = try Generator(
+      model, tokenizer, applying: [.erase(AppliedEraser(eraser, .init(strength: 0)))]
+    )
+    .generate(prompt, options(4))
     let plain = try Generator(model, tokenizer).generate(prompt, options(4))
     #expect(none.state == plain.state)
     // What one eraser left is not what the other was computed for.
     expectRefusal(.artifactConflict) {
-      try Generator(model, tokenizer, erasing: [AppliedEraser(eraser), AppliedEraser(eraser)])
-        .generate(prompt, options(4))
+      try Generator(
+        model, tokenizer, applying: [.erase(AppliedEraser(eraser)), .erase(AppliedEraser(eraser))]
+      )
+      .generate(prompt, options(4))
     }
     let apart = ["prompt", "generated"].map {
-      AppliedEraser(eraser, positions: PositionSelection($0))
+      Intervention.erase(AppliedEraser(eraser, .init(positions: PositionSelection($0))))
     }
     #expect(
-      try Generator(model, tokenizer, erasing: apart).generate(prompt, options(4)).tokens.count == 4
+      try Generator(model, tokenizer, applying: Interventions(apart)).generate(prompt, options(4))
+        .tokens.count == 4
     )
   }
 

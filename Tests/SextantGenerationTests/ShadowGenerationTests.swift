@@ -24,7 +24,8 @@ import Testing
     let vector = try SteeringVector.random(
       model.description, ["all"], tokenizer: tokenizer.digest, positions: .init([.all]))
     return try ShadowGeneration(
-      model, tokenizer, applying: [AppliedVector(vector, .init(strength: strength))], to: prompt,
+      model, tokenizer, applying: [.steer(AppliedVector(vector, .init(strength: strength)))],
+      to: prompt,
       steeredTokens: steered,
       GenerationOptions(
         tokenCount: 16, sampling: SamplingOptions(temperature: 0), stopsAtEnd: false),
@@ -45,7 +46,7 @@ import Testing
     #expect(steered.contamination.count == 10)
     #expect(steered.contamination[0] > 0)
     #expect(steered.state == (try clean(steered.tokens)))
-    #expect(steered.steered[0].tokens == prompt.count + 5)
+    #expect(steered.edits[0].tokens == prompt.count + 5)
   }
 
   @Test func whatGoesOnFromTheSteeredStateKeepsItsResidue() throws {

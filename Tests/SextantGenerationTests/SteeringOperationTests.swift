@@ -20,7 +20,7 @@ import Testing
     to value: [Float]
   ) -> [Float] {
     var value = value
-    value.withUnsafeMutableBufferPointer {
+    _ = value.withUnsafeMutableBufferPointer {
       SteeringEdit(operation, vector: vector, targets: targets)
         .apply(strength: strength, unit: unit, to: $0)
     }
@@ -93,7 +93,7 @@ import Testing
     let bits = value.map(\.bitPattern)
     #expect(apply(operation, 0, to: value).map(\.bitPattern) == bits)
     var edited = value
-    edited.withUnsafeMutableBufferPointer {
+    _ = edited.withUnsafeMutableBufferPointer {
       SteeringEdit(operation, vector: [0, -0.0, 0, 0], targets: targets).apply(strength: 3, to: $0)
     }
     #expect(edited.map(\.bitPattern) == bits)
@@ -115,14 +115,14 @@ import Testing
 
   private func logits(
     _ applied: [AppliedVector], _ prompt: [Int]? = nil
-  ) throws -> (logits: Tensor, summaries: [SteeringSummary], state: State) {
+  ) throws -> (logits: Tensor, summaries: [EditSummary], state: State) {
     let prompt = prompt ?? self.prompt
     var state = model.initialState()
-    let taps = try SteeringTaps(
-      applied, on: prompt, from: state, model: model, tokenizer: nil)
-    let logits = try model.run(
-      TokenBatch(prompt), from: &state, logits: .all, tap: TapChain(taps.taps))
-    return (logits, taps.summaries, state)
+    let bound = try Interventions(applied.map { .steer($0) }).bind(
+      to: BoundRun(
+        model, tokenizer: nil, prompts: [prompt], from: state, readingAfter: 16))
+    let logits = try model.run(TokenBatch(prompt), from: &state, logits: .all, tap: bound.tap)
+    return (logits, bound.summaries, state)
   }
 
   @Test(arguments: ["residual", "state", "all"])
@@ -231,7 +231,8 @@ import Testing
     // One vector with a direction is enough.
     vectors[1].1 = vector.vectors[1].value
     let summary = try logits([.init(vector.replacing(vectors: vectors), options)]).summaries[0]
-    #expect(summary.siteNames == ["blocks.1.output"])
+    // A clamp leaves values that are beyond its target, and does not count them.
+    #expect(summary.siteNames == (operation == .clamp ? [] : ["blocks.1.output"]))
   }
 
   @Test(arguments: [

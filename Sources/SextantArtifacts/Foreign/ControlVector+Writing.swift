@@ -15,7 +15,7 @@ extension SteeringVector {
   /// - Throws: `export.inexpressible` for sites other than outputs of blocks from 1 on and for
   ///   operations other than `add`; `file.*`, `disk.*`.
   public func writeControlVector(
-    to path: String, blocks: ClosedRange<Int>? = nil, modelHint: String, replacing: Bool = false
+    to path: String, blocks: LayerSelection? = nil, modelHint: String, replacing: Bool = false
   ) throws(FormatError) {
     guard operation == .add else {
       throw FormatError(
@@ -55,7 +55,7 @@ extension SteeringVector {
   ///
   /// - Throws: `export.inexpressible` for other sites, and where nothing is left.
   func outputs(
-    of blocks: ClosedRange<Int>?
+    of blocks: LayerSelection?
   ) throws(FormatError) -> [(block: Int, value: Tensor)] {
     var outputs: [(block: Int, value: Tensor)] = []
     for (site, value) in vectors {

@@ -9,13 +9,20 @@ import SextantTensor
 public struct ProbeIntervention {
   private let model: any LanguageModel
   private let entry: ProbeEntry
+  private let interventions: Interventions
   private let batch: Int
   private let seed: UInt64
 
   /// Intervenes with a probe that reads one activation.
-  public init(_ model: any LanguageModel, _ entry: ProbeEntry, batch: Int = 32, seed: UInt64 = 0) {
+  ///
+  /// - Parameter interventions: what else edits every run, before the value is moved.
+  public init(
+    _ model: any LanguageModel, _ entry: ProbeEntry, applying interventions: Interventions = [],
+    batch: Int = 32, seed: UInt64 = 0
+  ) {
     self.model = model
     self.entry = entry
+    self.interventions = interventions
     self.batch = max(batch, 1)
     self.seed = seed
   }
@@ -40,11 +47,13 @@ public struct ProbeIntervention {
   /// - Parameters:
   ///   - prompts: token ids, at least one each.
   ///   - choices: the first id of the false and the true choice of each.
+  ///   - tokenizer: the digest of the tokenizer that made the ids.
   /// - Throws: `artifact.*`, `usage.option`, `model.*`.
   public func run(
-    _ prompts: [[Int]], choices: [[Int]], file: String? = nil,
+    _ prompts: [[Int]], choices: [[Int]], tokenizer: Digest? = nil, file: String? = nil,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> Answers {
+    try interventions.check(.edits, of: "probe intervene")
     let blank = [Double](repeating: 0, count: prompts.count)
     var answers = Answers(before: blank, after: blank, control: blank)
     var random = SeededRandom(seed: seed)
@@ -57,15 +66,20 @@ public struct ProbeIntervention {
       for start in stride(from: 0, to: group.count, by: batch) {
         let part = Array(group[start..<min(start + batch, group.count)])
         let tokens = TokenBatch(part.map { prompts[$0] })
-        let taps: [(any Tap)?] = [
-          nil,
-          try ReflectionTap(entry, at: length - 1, of: model.description, file: file),
-          try ReflectionTap(
-            entry, at: length - 1, of: model.description, control: direction, file: file),
+        let moves: [[Intervention]] = [
+          [],
+          [.edit(try ReflectionTap(entry, at: length - 1, of: model.description, file: file))],
+          [
+            .edit(
+              try ReflectionTap(
+                entry, at: length - 1, of: model.description, control: direction, file: file))
+          ],
         ]
-        for (turn, tap) in taps.enumerated() {
+        for (turn, move) in moves.enumerated() {
           var state = model.initialState(batch: part.count)
-          let logits = try model.run(tokens, from: &state, tap: tap)  // [B, 1, V]
+          let bound = try Interventions(interventions.items + move).bind(
+            to: BoundRun(model, tokenizer: tokenizer, prompts: tokens.sequences, from: state))
+          let logits = try model.run(tokens, from: &state, tap: bound.tap)  // [B, 1, V]
           let width = model.description.vocabularySize
           logits.withFloats { logits in
             for (row, prompt) in part.enumerated() {

@@ -47,7 +47,8 @@ public struct HalfLife: Sendable {
   ///   - edits: edits to take the mean of.
   ///   - rowLimit: components that are measured together.
   /// - Throws: `artifact.empty` for a vector without a state's component or a strength of 0, `data.empty`
-  ///   for a text that is too short; `artifact.*`, `model.*`.
+  ///   for a text that is too short, `usage.option` for a vector that is not added; `artifact.*`,
+  ///   `model.*`.
   public init(
     of model: any LanguageModel, tokenizer: Digest?, vector: SteeringVector, strength: Float = 1,
     on tokens: [Int], horizon: Int = 64, edits editCount: Int = 4, rowLimit: Int = 64,
@@ -95,26 +96,30 @@ public struct HalfLife: Sendable {
     let site: Site
     let block: Int
     let component: String
-    let vector: [Float]
+    let edit: SteeringEdit
     let norm: Double
+
+    var vector: [Float] { edit.vector }
   }
 
   private static func edits(
     of vector: SteeringVector, _ model: any LanguageModel, _ tokenizer: Digest?, _ strength: Float
   ) throws(FormatError) -> [Edit] {
-    // The tap's checks are the applier's.
-    _ = try SteeringTap(
-      vector, SteeringOptions(strength: strength), model: model.description, tokenizer: tokenizer,
-      prompt: 0..<1)
-    var edits: [Edit] = []
-    for (reference, value) in vector.vectors {
-      guard case .state(let block, let component)? = Site(name: reference.name) else { continue }
-      let norm = value.values.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
-      guard norm > 0 else { continue }
-      edits.append(
-        Edit(
-          site: .state(block: block, component: component), block: block, component: component,
-          vector: value.values, norm: norm))
+    guard vector.operation == .add else {
+      throw FormatError(
+        .usageOption, file: vector.file, at: .option("--apply"),
+        found: "a vector for the operation \(vector.operation.rawValue)",
+        expected: "a vector that is added: its share is what decays predict")
+    }
+    let applied = AppliedVector(vector, SteeringOptions(strength: strength))
+    let found = try applied.edits(for: model.description, tokenizer: tokenizer)
+    let edits = model.description.sites.compactMap { description -> Edit? in
+      guard case .state(let block, let component) = description.site,
+        let edit = found[description.site]?.edit, !edit.changesNothing(strength: 1)
+      else { return nil }
+      return Edit(
+        site: description.site, block: block, component: component, edit: edit,
+        norm: edit.vector.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot())
     }
     guard !edits.isEmpty, strength != 0 else {
       throw FormatError(
@@ -136,7 +141,7 @@ public struct HalfLife: Sendable {
     for (index, edit) in edits.enumerated() {
       guard var value = state.component(edit.site) else { continue }
       value.withMutableFloats { values in
-        SteeringEdit(.add, vector: edit.vector).apply(
+        edit.edit.apply(
           strength: strength,
           to: .init(
             rebasing: values[(index + 1) * edit.vector.count..<(index + 2) * edit.vector.count]))

@@ -22,15 +22,16 @@ public enum SideEffects {
       throw FormatError(
         .dataEmpty, found: "\(tokens.count) tokens", expected: "a text of at least two")
     }
-    var tap: SteeringTap?
+    var interventions = Interventions()
     if var applied = vector {
       applied.options.positions = PositionSelection([.all])
       applied.options.statePositions = nil
-      tap = try SteeringTap(
-        applied.vector, applied.options, model: model.description, tokenizer: tokenizer,
-        prompt: 0..<tokens.count)
+      interventions.items.append(.steer(applied))
     }
     var (state, sum) = (model.initialState(), 0.0)
+    let tap = try interventions.bind(
+      to: BoundRun(model, tokenizer: tokenizer, prompts: [tokens], from: state)
+    ).tap
     for start in stride(from: 0, to: tokens.count - 1, by: 64) {
       let end = min(start + 64, tokens.count - 1)
       let logits = try model.run(

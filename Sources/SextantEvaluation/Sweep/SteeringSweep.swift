@@ -2,6 +2,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantGeneration
 import SextantModels
+import SextantStore
 import SextantTensor
 
 /// Applies a vector at every layer, at every strength and at several sets of sites, one cell of the
@@ -28,7 +29,8 @@ public struct SteeringSweep {
   ///
   /// - Parameters:
   ///   - vector: what is applied, each block's part at that block only.
-  ///   - options: operation, positions, unit (but nats); `strength` is not read.
+  ///   - options: operation, positions, and a unit other than nats. Strength and blocks are those of
+  ///     the grid.
   ///   - layers: nil for every block that the vector has something for.
   ///   - multipliers: strengths; 0, the baseline, is always measured.
   ///   - rowLimit: sequences that run together.
@@ -36,23 +38,22 @@ public struct SteeringSweep {
   ///   sites selects nothing at all.
   public init(
     _ model: any LanguageModel, tokenizer: Digest?, vector: SteeringVector,
-    options: SteeringOptions = .init(), layers: ClosedRange<Int>? = nil, multipliers: [Float],
+    options: SteeringOptions = .init(), layers: LayerSelection? = nil, multipliers: [Float],
     sites: [SteeredSites], rowLimit: Int = 256
   ) throws(FormatError) {
-    // The tap's checks are the applier's.
-    var probe = options
-    (probe.strength, probe.layers) = (1, layers)
-    _ = try SteeringTap(
-      vector, probe, model: model.description, tokenizer: tokenizer, prompt: 0..<1)
-    let operation = options.operation ?? vector.operation
-    var edits: [Site: SteeringEdit] = [:]
-    for (reference, value) in vector.vectors {
-      guard let site = Site(name: reference.name), let block = site.block,
-        layers?.contains(block) != false
-      else { continue }
-      edits[site] = SteeringEdit(
-        operation, vector: value.values, targets: vector.targets[reference.name])
+    guard options.strength == 1, options.layers == nil, options.layerStrengths == nil,
+      options.unit != .nats
+    else {
+      throw FormatError(
+        .usageOption, file: vector.file, found: "a strength or blocks beside those of the grid",
+        expected: "multipliers and layers of the sweep, as multiples or shares")
     }
+    var whole = options
+    whole.layers = layers
+    // The applier's checks, and its edits of strength 1.
+    let edits = try AppliedVector(vector, whole).edits(
+      for: model.description, tokenizer: tokenizer
+    ).filter { $0.key.block != nil }.mapValues(\.edit)
     for set in sites where !edits.keys.contains(where: set.includes) {
       throw FormatError(
         .artifactEmpty, file: vector.file, found: "no vector for \(set)",

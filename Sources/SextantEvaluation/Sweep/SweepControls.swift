@@ -2,6 +2,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantGeneration
 import SextantModels
+import SextantStore
 
 /// What random directions of equal norm do where the vector was found to work best: what there is to
 /// see when there is nothing in the direction.
@@ -39,7 +40,7 @@ public struct SweepControls: Sendable {
   public init(
     of vector: SteeringVector, summary: SweepSummary, count: Int, seed: UInt64,
     on items: [ChoiceTest.Tokens],
-    sweep: (SteeringVector, ClosedRange<Int>, SteeredSites) throws(FormatError) -> SteeringSweep,
+    sweep: (SteeringVector, LayerSelection, SteeredSites) throws(FormatError) -> SteeringSweep,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) {
     self.count = count
@@ -52,7 +53,9 @@ public struct SweepControls: Sendable {
       var contrasts: [Double] = []
       for index in 0..<count {
         let random = vector.randomControl(seed: seed &+ UInt64(index) &+ 1)
-        let result = try sweep(random, curve.layer...curve.layer, curve.sites).run(on: reported)
+        let result = try sweep(
+          random, LayerSelection(curve.layer...curve.layer), curve.sites
+        ).run(on: reported)
         let means = curve.points.map { point in
           let cell = result.cell(
             layer: curve.layer, sites: curve.sites, multiplier: point.multiplier)

@@ -16,14 +16,14 @@ public struct LensGrid: Sendable {
   ///
   /// - Parameters:
   ///   - tokens: at least one.
-  ///   - applied: steering vectors, in this order; the lens sees what they leave.
+  ///   - interventions: what edits, and nothing else; the lens sees what they leave.
   ///   - sites: what is read; nil for every site of the lens.
   ///   - guesses: tokens kept of each cell's prediction.
-  /// - Throws: `usage.option` for no tokens; `artifact.*` for a lens or vector of another model;
-  ///   `model.*`.
+  /// - Throws: `usage.option` for no tokens, and for interventions that report or end a text;
+  ///   `artifact.*` for a lens of another model; what `Interventions.bind` throws; `model.*`.
   public init(
     _ lens: NamedLens, _ model: any LanguageModel, tokenizer: any Tokenizer, on tokens: [Int],
-    sites wanted: [Site]? = nil, applying applied: [AppliedVector] = [], guesses: Int = 10,
+    sites wanted: [Site]? = nil, applying interventions: Interventions = [], guesses: Int = 10,
     allowsModelMismatch: Bool = false
   ) throws(FormatError) {
     guard !tokens.isEmpty else {
@@ -34,10 +34,11 @@ public struct LensGrid: Sendable {
     let sites = (wanted ?? model.description.lensSites.map(\.site)).filter { lens.reads($0) }
     let last = model.description.lastSite
     var state = model.initialState()
-    let steering = try SteeringTaps(
-      applied, on: tokens, from: state, model: model, tokenizer: tokenizer.digest)
+    try interventions.check(.edits, of: "lens show")
+    let bound = try interventions.bind(
+      to: BoundRun(model, tokenizer: tokenizer.digest, prompts: [tokens], from: state))
     let shown = PieceTap(sites + (sites.contains(last) ? [] : [last]))
-    let tap = TapChain(steering.taps + [shown])
+    let tap = TapChain([bound, shown])
     var cells = sites.map { _ in [LensCell]() }
     for start in stride(from: 0, to: tokens.count, by: Readout.tileRows) {
       let range = start..<min(start + Readout.tileRows, tokens.count)

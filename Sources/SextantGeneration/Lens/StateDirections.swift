@@ -1,4 +1,5 @@
 import SextantModels
+import SextantStore
 import SextantTensor
 
 /// What the recurrent state of a block holds most of: the leading singular directions of each head.
@@ -34,7 +35,7 @@ public struct StateDirections: Sendable {
   ///   - blocks: the blocks to decode; nil for all.
   ///   - guesses: tokens of each end.
   public init(
-    of state: State, _ model: any LanguageModel, count: Int = 1, blocks: ClosedRange<Int>? = nil,
+    of state: State, _ model: any LanguageModel, count: Int = 1, blocks: LayerSelection? = nil,
     guesses: Int = 5
   ) {
     var directions: [Direction] = []

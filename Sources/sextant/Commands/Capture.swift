@@ -5,6 +5,7 @@ import SextantBytes
 import SextantGeneration
 import SextantModels
 import SextantReport
+import SextantStore
 import SextantTokenizers
 
 /// What a model computes while it reads, as a file.
@@ -45,13 +46,14 @@ struct Capture: ParsableCommand {
   var sites = WordList(["logits", "embedding", "residual", "final_norm", "state"])
 
   @Option(
-    help: ArgumentHelp("Only these blocks, such as 3 or 2-4. Default: all.", valueName: "a-b"))
-  var layers: LayerRange?
+    help: ArgumentHelp(
+      "Only these blocks, such as 3 or 1,3,10-12. Default: all.", valueName: "list"))
+  var layers: LayerSelection?
 
   @Option(
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "Apply a steering vector first, as generate does. May be repeated; the order counts.",
+      "Edit by a steering vector or an eraser first, as generate does. May be repeated.",
       valueName: "file[:strength]"))
   var apply: [AppliedFile] = []
 
@@ -75,22 +77,20 @@ struct Capture: ParsableCommand {
     let clock = Stopwatch()
     try checkDestinations([output], replacing: force)
     let open = try model.open(beginning)
-    let sites = try open.model.description.sites(named: sites.words, layers: layers?.blocks)
+    let sites = try open.model.description.sites(named: sites.words, layers: layers)
     let sequences = try sequences(open)
-    let vectors = try apply.map { file throws(FormatError) in
-      AppliedVector(
-        try SteeringVector(reading: file.path),
-        SteeringOptions(strength: file.strength, unit: file.unit))
-    }
+    let edits = try ApplyingOptions(apply: apply).load(for: open).interventions
+    try edits.check(.edits, of: "capture")
     let progress = Progress("capture", .items("prompts"))
     let artifact = try CaptureReader(open.model, sites: sites).capture(
       sequences, tokenizer: tokens == nil ? open.tokenizer?.digest : nil,
       beginOfText: tokens == nil ? open.tokenizer?.beginOfTextIDs ?? [] : [],
       editing: { prompt throws(FormatError) in
-        try SteeringTaps(
-          vectors, on: prompt, from: open.model.initialState(), model: open.model,
-          tokenizer: open.tokenizer?.digest
-        ).taps
+        try edits.bind(
+          to: BoundRun(
+            open.model, tokenizer: open.tokenizer?.digest, prompts: [prompt],
+            from: open.model.initialState())
+        ).tap
       }, progress: { progress.update($0, $1) })
     progress.clear()
     try artifact.write(to: output, replacing: force)

@@ -7,6 +7,7 @@ import SextantConversion
 import SextantEvaluation
 import SextantGeneration
 import SextantReport
+import SextantStore
 import SextantTokenizers
 
 /// The whole pipeline on the embedded model.
@@ -180,7 +181,7 @@ struct Demo: ParsableCommand {
       say("  \(opening) …")
       for strength in Self.strengths {
         let generator = Generator(
-          open.model, tokenizer, applying: [AppliedVector(vector, options(strength))])
+          open.model, tokenizer, applying: [.steer(AppliedVector(vector, options(strength)))])
         let sampling = try SamplingOptions(temperature: Self.temperature, seed: 3)
         let result = try generator.generate(
           tokenizer.encode(Self.start + opening),
@@ -259,6 +260,6 @@ struct Demo: ParsableCommand {
   }
 
   private func options(_ strength: Float) -> SteeringOptions {
-    SteeringOptions(strength: strength, layers: Self.layer...Self.layer)
+    SteeringOptions(strength: strength, layers: LayerSelection(Self.layer...Self.layer))
   }
 }

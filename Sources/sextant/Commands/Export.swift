@@ -44,8 +44,9 @@ struct Export: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Of a steering vector only these blocks, such as 3 or 1-5. Default: all.", valueName: "a-b"))
-  var layers: LayerRange?
+      "Of a steering vector only these blocks, such as 3 or 1,3,10-12. Default: all.",
+      valueName: "list"))
+  var layers: LayerSelection?
 
   @Flag(help: "Leave a model's tokenizer out: other programs take token ids then.")
   var withoutTokenizer = false
@@ -77,7 +78,7 @@ struct Export: ParsableCommand {
     case .gguf:
       let vector = try SteeringVector(artifact)
       try vector.writeControlVector(
-        to: output, blocks: layers?.blocks,
+        to: output, blocks: layers,
         modelHint: ModelExport.modelHint(of: vector.model.architecture), replacing: force)
       count = try GGUFFile(output).tensors.count
     case .npz, .pt:

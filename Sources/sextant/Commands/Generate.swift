@@ -43,9 +43,15 @@ struct Generate: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Write a JSON line for each token that was read: what the applied artifacts say of it.",
+      """
+      Write a JSON line for each token that was read: what probes and lenses report of it, and what \
+      each edit did (site, gate, norm before and after).
+      """,
       valueName: "out.jsonl"))
   var trace: String?
+
+  @Flag(help: "List the tokens: which were read, and which were edited by which artifact.")
+  var explain = false
 
   @Flag(help: "Replace existing files with --save-state and --trace.")
   var force = false
@@ -67,7 +73,7 @@ struct Generate: ParsableCommand {
     let options = GenerationOptions(
       tokenCount: count, sampling: try sampling.options(), stopsAtEnd: !ignoreEos,
       completesState: saveState != nil)
-    let applied = try steering.load(for: open)
+    let applied = try steering.load(for: open, others: loadState != nil)
     let state = try loadState.map { path throws(FormatError) in
       try State(
         SavedState(Artifact(reading: path)), for: open.model.description,
@@ -76,74 +82,60 @@ struct Generate: ParsableCommand {
     // A text that goes on from a state has no beginning of its own.
     let text = try prompt.text()
     let tokens = state == nil ? tokenizer.encodeText(text) : tokenizer.encode(text)
-    let paints =
-      !applied.reporters.isEmpty && !printing.json && StandardStreams.outputIsTerminal
-    let notes = TokenTrace(applied.reporters, tokenizer, paints: paints)
-    let clock = Stopwatch()
-    var firstAt: Double?
-    let generator = Generator(
-      open.model, tokenizer, applying: applied.vectors.map(\.vector),
-      erasing: applied.erasers,
-      observing: applied.watchers + applied.reporters.map(\.reporter)
-        + (applied.reporters.isEmpty && trace == nil ? [] : [notes]))
-    let result = try generator.generate(tokens, from: state, options) { text in
-      if firstAt == nil { firstAt = clock.seconds }
-      if !printing.json, !paints { StandardStreams.writeGenerated(text) }
-    }
-    let decoding = clock.seconds - (firstAt ?? 0)
+    let paints = applied.hasReports && !printing.json && StandardStreams.outputIsTerminal
+    let notes = TokenTrace(applied, paints: paints)
+    let generator = Generator(open.model, tokenizer, applying: applied.interventions)
+    let isTold = applied.hasReports || trace != nil || explain
+    let result = try generator.generate(
+      tokens, from: state, options,
+      emit: { if !printing.json, !paints { StandardStreams.writeGenerated($0) } },
+      telling: isTold ? { notes.add($0) } : nil)
     if let saveState {
       try result.state.saved(by: open.reference).artifact.write(to: saveState, replacing: force)
     }
     if let trace { try FilePublisher.publish(notes.bytes, to: trace, replacing: force) }
-    finish(
-      result, applied, notes, prompt: tokens,
-      tokensPerSecond: Double(result.tokens.count - 1) / decoding)
+    let read = result.state.position - (state?.position ?? 0) - tokens.count
+    let unread = result.tokens.dropFirst(read).map { ($0, tokenizer.decode([$0])) }
+    if printing.json {
+      printJSON(result, applied, notes, prompt: tokens, unread: unread)
+    } else {
+      report(result, applied, notes, unread: unread)
+    }
+  }
+
+  private func printJSON(
+    _ result: Generation, _ applied: AppliedArtifacts, _ notes: TokenTrace, prompt: [Int],
+    unread: [(token: Int, text: String)]
+  ) {
+    var document = JSONObject([
+      ("prompt_tokens", .array(prompt.map { JSONValue($0) })),
+      ("tokens", .array(result.tokens.map { JSONValue($0) })), ("text", .string(result.text)),
+      ("steered", applied.json(result.edits)),
+      ("reports", .array(applied.hasReports ? notes.lines.map { .object($0) } : [])),
+      ("stopped", .boolean(result.wasStopped)), ("ending", .string(result.ending.rawValue)),
+      ("tokens_per_second", result.tokensPerSecond.map { JSONValue(finite: $0) } ?? .null),
+    ])
+    if explain { document["explain"] = notes.explanationJSON(unread: unread) }
+    StandardStreams.print(JSONValue.object(document).prettyText)
   }
 
   /// Says what was done, after the text.
-  private func finish(
-    _ result: Generation, _ applied: AppliedArtifacts, _ notes: TokenTrace, prompt: [Int],
-    tokensPerSecond: Double
+  private func report(
+    _ result: Generation, _ applied: AppliedArtifacts, _ notes: TokenTrace,
+    unread: [(token: Int, text: String)]
   ) {
-    let steered = zip(applied.vectors.map(\.file), result.steered)
-    if printing.json {
-      let document = JSONObject([
-        ("prompt_tokens", .array(prompt.map { JSONValue($0) })),
-        ("tokens", .array(result.tokens.map { JSONValue($0) })), ("text", .string(result.text)),
-        (
-          "steered",
-          .array(
-            steered.map { file, summary in
-              [
-                "file": .string(file.path), "asked": .string(file.strengthText),
-                "strength": JSONValue(finite: Double(summary.strength)),
-                "unit": .string(file.unit == .share ? "share" : "raw"),
-                "positions": .array(summary.positions.map { JSONValue($0) }),
-                "site_names": .array(summary.siteNames.map { .string($0) }),
-                "tokens": JSONValue(summary.tokens), "sites": JSONValue(summary.sites),
-              ]
-            })
-        ),
-        ("reports", .array(applied.reporters.isEmpty ? [] : notes.lines.map { .object($0) })),
-        ("stopped", .boolean(result.wasStopped)),
-        ("tokens_per_second", JSONValue(finite: tokensPerSecond)),
-      ])
-      StandardStreams.print(JSONValue.object(document).prettyText)
-      return
-    }
     StandardStreams.write("\n")
-    if result.wasStopped { StandardStreams.printError("stopped by an applied artifact") }
-    for (file, summary) in steered {
-      StandardStreams.printError(
-        "steered \(summary.tokens) tokens x \(summary.sites) sites "
-          + "(\(printable(file.path)), strength \(file.strengthText)"
-          + (file.unit == .nats ? ", found at \(summary.strength))" : ")"))
+    if explain {
+      for line in notes.explanation(unread: unread).lines { StandardStreams.printError(line) }
     }
-    if !applied.reporters.isEmpty, trace == nil {
-      StandardStreams.printError("what lenses and probes say of each token: --trace FILE, --json")
+    if result.wasStopped { StandardStreams.printError("stopped by an applied artifact") }
+    for line in applied.lines(result.edits) { StandardStreams.printError(line) }
+    if applied.hasReports, trace == nil {
+      StandardStreams.printError(
+        "what lenses and probes report of each token: --trace FILE, --json")
     }
     StandardStreams.printError(
       "\(result.promptCount) prompt tokens, \(result.tokens.count) generated, "
-        + "\(Format.fixed(tokensPerSecond, 1)) tokens/s")
+        + "\(result.tokensPerSecond.map { Format.fixed($0, 1) } ?? "-") tokens/s")
   }
 }

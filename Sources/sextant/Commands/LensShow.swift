@@ -5,6 +5,7 @@ import SextantBytes
 import SextantGeneration
 import SextantModels
 import SextantReport
+import SextantStore
 import SextantTokenizers
 
 extension LensMeasure: ExpressibleByArgument {}
@@ -51,7 +52,7 @@ struct LensShow: ParsableCommand {
   var layerStride = 1
 
   @Option(help: ArgumentHelp("Show only these tokens, such as 0-15.", valueName: "a-b"))
-  var tokens: LayerRange?
+  var tokens: TokenRange?
 
   @Option(help: ArgumentHelp("Likeliest tokens kept of each cell.", valueName: "k"))
   var topK = 10
@@ -80,14 +81,11 @@ struct LensShow: ParsableCommand {
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let ids = tokenizer.encodeText(try prompt.text())
-    let applied = try steering.load(for: open)
-    guard applied.reporters.isEmpty, applied.erasers.isEmpty, applied.watchers.isEmpty else {
-      throw FormatError(
-        .usageOption, at: .option("--apply"), found: "an artifact that does not steer",
-        expected: "steering vectors; lenses go with --lens")
-    }
+    let range = try shownRange(of: ids)
+    let applied = try steering.load(for: open, others: !lens.isEmpty)
+    try applied.interventions.check(.edits, of: "lens show")
     let lenses = lens.isEmpty ? [.logit] : [.logit] + (try LensNames.lenses(lens))
-    let views = try views(open, tokenizer, ids, lenses, applied.vectors)
+    let views = try views(open, tokenizer, ids, lenses, applied)
     if let html {
       let page = LensPage(views, tokenizer).html(subtitle: subtitle(open, ids))
       try FilePublisher.publish(Array(page.utf8), to: html, replacing: force)
@@ -95,32 +93,32 @@ struct LensShow: ParsableCommand {
     let shown = views.filter { $0.lens == lenses[lenses.count - 1].name }
     if let svg, let view = shown.last {
       let picture = LensFigures.grid(
-        view.grid, tokenizer, measure, title: "\(view.lens) lens, \(view.run)", range(of: ids),
+        view.grid, tokenizer, measure, title: "\(view.lens) lens, \(view.run)", range,
         layerStride: layerStride)
       try FilePublisher.publish(Array((picture.svg() + "\n").utf8), to: svg, replacing: force)
     }
     if printing.json {
       StandardStreams.print(JSONValue.object(json(views, tokenizer, ids)).prettyText)
     } else {
-      show(shown, tokenizer, ids)
+      show(shown, tokenizer, range)
     }
   }
 
   /// The grids of each lens: as it is, then steered.
   private func views(
     _ open: OpenModel, _ tokenizer: any Tokenizer, _ ids: [Int], _ lenses: [NamedLens],
-    _ vectors: [(file: AppliedFile, vector: AppliedVector)]
+    _ applied: AppliedArtifacts
   ) throws(FormatError) -> [LensPage.View] {
     var views: [LensPage.View] = []
     for lens in lenses {
-      for steered in vectors.isEmpty ? [false] : [false, true] {
+      for steered in applied.hasEdits ? [false, true] : [false] {
         let grid = try LensGrid(
           lens, open.model, tokenizer: tokenizer, on: ids,
-          applying: steered ? vectors.map(\.vector) : [], guesses: topK,
+          applying: steered ? applied.interventions : [], guesses: topK,
           allowsModelMismatch: steering.allowModelMismatch)
         let run =
           steered
-          ? "steered by " + vectors.map { Self.name(of: $0.file) }.joined(separator: ", ")
+          ? "steered by " + applied.files.map(Self.name(of:)).joined(separator: ", ")
           : "as it is"
         views.append(LensPage.View(lens: lens.name, run: run, grid: grid))
       }
@@ -130,13 +128,20 @@ struct LensShow: ParsableCommand {
 
   /// A file's name without its folders, and its strength.
   private static func name(of file: AppliedFile) -> String {
-    printable(String(file.path.split(separator: "/").last ?? "")) + " × \(file.strength)"
+    printable(file.name) + " × " + file.strength.text
   }
 
-  private func range(of ids: [Int]) -> Range<Int> {
-    guard let tokens else { return ids.indices }
-    let first = min(tokens.blocks.lowerBound, ids.count - 1)
-    return first..<min(tokens.blocks.upperBound + 1, ids.count)
+  /// The tokens to show.
+  ///
+  /// - Throws: `usage.option` where the text has no such tokens.
+  private func shownRange(of ids: [Int]) throws(FormatError) -> Range<Int> {
+    guard let tokens, !ids.isEmpty else { return ids.indices }
+    guard tokens.range.upperBound < ids.count else {
+      throw FormatError(
+        .usageOption, at: .option("--tokens"), found: LayerSelection.text(tokens.range),
+        expected: "tokens of the text, which are 0 to \(ids.count - 1)")
+    }
+    return tokens.range.lowerBound..<tokens.range.upperBound + 1
   }
 
   private func subtitle(_ open: OpenModel, _ ids: [Int]) -> String {
@@ -145,7 +150,9 @@ struct LensShow: ParsableCommand {
       + "\(Format.count(ids.count, of: "token"))"
   }
 
-  private func show(_ views: [LensPage.View], _ tokenizer: any Tokenizer, _ ids: [Int]) {
+  private func show(
+    _ views: [LensPage.View], _ tokenizer: any Tokenizer, _ range: Range<Int>
+  ) {
     let isColoured =
       switch color {
       case .auto: isatty(STDOUT_FILENO) == 1
@@ -157,7 +164,7 @@ struct LensShow: ParsableCommand {
       let terminal = LensTerminal(
         view.grid, tokenizer, colouredBy: measure, isColoured: isColoured,
         width: width ?? StandardStreams.outputWidth)
-      StandardStreams.print(terminal.text(layerStride: layerStride, tokens: range(of: ids)))
+      StandardStreams.print(terminal.text(layerStride: layerStride, tokens: range))
     }
   }
 

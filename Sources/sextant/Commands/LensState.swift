@@ -3,6 +3,7 @@ import SextantBytes
 import SextantGeneration
 import SextantModels
 import SextantReport
+import SextantStore
 import SextantTokenizers
 
 /// What the recurrent state would say.
@@ -27,8 +28,8 @@ struct LensState: ParsableCommand {
       "The text; @FILE reads it from a file, - from standard input.", valueName: "text"))
   var prompt: PromptArgument
 
-  @Option(help: ArgumentHelp("Only these blocks, such as 3 or 2-4.", valueName: "a-b"))
-  var layers: LayerRange?
+  @Option(help: ArgumentHelp("Only these blocks, such as 3 or 1,3,10-12.", valueName: "list"))
+  var layers: LayerSelection?
 
   @Option(help: ArgumentHelp("Directions of each head.", valueName: "n"))
   var directions = 1
@@ -51,7 +52,7 @@ struct LensState: ParsableCommand {
     let tokenizer = try open.textTokenizer()
     let ids = tokenizer.encodeText(try prompt.text())
     let sites = open.model.description.memorySites.map(\.site).filter { site in
-      layers?.blocks.contains(site.block ?? 0) ?? true
+      layers?.contains(site.block ?? 0) ?? true
     }
     guard !sites.isEmpty else {
       throw FormatError(
@@ -64,7 +65,7 @@ struct LensState: ParsableCommand {
     var state = open.model.initialState()
     _ = try open.model.run(TokenBatch(ids), from: &state, logits: .none)
     let held = StateDirections(
-      of: state, open.model, count: directions, blocks: layers?.blocks, guesses: topK)
+      of: state, open.model, count: directions, blocks: layers, guesses: topK)
     if printing.json {
       StandardStreams.print(
         JSONValue.object(json(grid, held, tokenizer, ids)).prettyText)

@@ -236,11 +236,17 @@ struct StateAdd: ParsableCommand {
   @OptionGroup var matching: StateMatching
   @OptionGroup var output: StateOutput
 
+  func validate() throws {
+    for term in terms where !term.strength.isPlain {
+      throw ValidationError("\(term.path) has the strength \(term.strength.text); give a number.")
+    }
+  }
+
   func run() throws {
     try checkDestinations([output.output], replacing: output.force)
     var states: [SavedState.Term] = []
     for term in terms {
-      states.append((try SavedState(Artifact(reading: term.path)), term.strength))
+      states.append((try SavedState(Artifact(reading: term.path)), term.strength.value))
     }
     try output.write(
       SavedState.sum(states, allowsModelMismatch: matching.allowModelMismatch))

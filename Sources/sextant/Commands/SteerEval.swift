@@ -6,6 +6,7 @@ import SextantEvaluation
 import SextantGeneration
 import SextantModels
 import SextantReport
+import SextantStore
 import SextantTokenizers
 
 /// What a steering vector does, at every layer and strength.
@@ -43,8 +44,10 @@ struct SteerEval: ParsableCommand {
       valueName: "name|file"))
   var template: String?
 
-  @Option(help: ArgumentHelp("Only these blocks. Default: all.", valueName: "a-b"))
-  var layers: LayerRange?
+  @Option(
+    help: ArgumentHelp(
+      "Only these blocks, such as 3 or 1,3,10-12. Default: all.", valueName: "list"))
+  var layers: LayerSelection?
 
   @Option(parsing: .unconditional, help: ArgumentHelp("Strengths.", valueName: "list"))
   var multipliers = NumberList([-3, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 3])
@@ -144,7 +147,7 @@ struct SteerEval: ParsableCommand {
     let items = try test.tokenized(by: tokenizer)
     let sets = sites.map { $0.words.map { SteeredSites($0) } } ?? Self.sets(of: vector)
     let progress = Progress("sweep", .items("prompts"))
-    let result = try sweep(open, vector, layers?.blocks, multipliers.values, sets)
+    let result = try sweep(open, vector, layers, multipliers.values, sets)
       .run(on: items) { progress.update($0, $1) }
     progress.clear()
     let sweepSeconds = clock.seconds
@@ -173,7 +176,7 @@ struct SteerEval: ParsableCommand {
   }
 
   private func sweep(
-    _ open: OpenModel, _ vector: SteeringVector, _ layers: ClosedRange<Int>?,
+    _ open: OpenModel, _ vector: SteeringVector, _ layers: LayerSelection?,
     _ multipliers: [Float], _ sites: [SteeredSites]
   ) throws(FormatError) -> SteeringSweep {
     try SteeringSweep(
@@ -222,7 +225,8 @@ struct SteerEval: ParsableCommand {
           ).tokenized(by: tokenizer)
           let found = try SideEffects.accuracy(
             of: sweep(
-              open, vector, curve.layer...curve.layer, [strength == 0 ? 1 : strength],
+              open, vector, LayerSelection(curve.layer...curve.layer),
+              [strength == 0 ? 1 : strength],
               [curve.sites]), on: items)
           effect.accuracies.append((path, strength == 0 ? found.plain : found.steered))
         }
@@ -245,7 +249,7 @@ struct SteerEval: ParsableCommand {
         var options = options(strength: strength)
         (options.positions, options.statePositions) = (.fromLast, nil)
         let generator = Generator(
-          open.model, tokenizer, applying: [AppliedVector(kept, options)])
+          open.model, tokenizer, applying: [.steer(AppliedVector(kept, options))])
         let sampling = try SamplingOptions(temperature: 0.8, seed: seed)
         let result = try generator.generate(
           tokenizer.encodeText(prompt),

@@ -43,8 +43,8 @@ struct SteerHalfLife: ParsableCommand {
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
-    if horizon < 1 || edits < 1 || apply.unit != .raw {
-      throw ValidationError("--horizon and --edits are 1 or more, the strength a plain number.")
+    if horizon < 1 || edits < 1 || !apply.strength.isPlain {
+      throw ValidationError("--horizon and --edits are 1 or more, the strength one plain number.")
     }
   }
 
@@ -55,7 +55,7 @@ struct SteerHalfLife: ParsableCommand {
     let progress = Progress("half-life", .items("edits"))
     let found = try HalfLife(
       of: open.model, tokenizer: tokenizer.digest, vector: SteeringVector(reading: apply.path),
-      strength: apply.strength, on: tokenizer.encodeText(text.text()), horizon: horizon,
+      strength: apply.strength.value, on: tokenizer.encodeText(text.text()), horizon: horizon,
       edits: edits
     ) { progress.update($0, $1) }
     progress.clear()

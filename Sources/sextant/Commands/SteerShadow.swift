@@ -37,6 +37,10 @@ struct SteerShadow: ParsableCommand {
 
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments
   @OptionGroup(title: "Steering") var steering: SteeringArguments
+
+  @Flag(help: "List the tokens: which were read, and which were edited by which artifact.")
+  var explain = false
+
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
@@ -49,31 +53,35 @@ struct SteerShadow: ParsableCommand {
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let applied = try steering.load(for: open)
+    let notes = TokenTrace(applied)
     let result = try ShadowGeneration(
-      open.model, tokenizer, applying: applied.vectors.map(\.vector),
+      open.model, tokenizer, applying: applied.interventions,
       to: tokenizer.encodeText(prompt.text()), steeredTokens: steerTokens,
-      GenerationOptions(tokenCount: count, sampling: sampling.options()), goingOnFrom: from
-    ) { text in
-      if !printing.json { StandardStreams.writeGenerated(text) }
-    }
+      GenerationOptions(tokenCount: count, sampling: sampling.options()), goingOnFrom: from,
+      emit: { if !printing.json { StandardStreams.writeGenerated($0) } },
+      telling: explain ? { notes.add($0) } : nil)
     let first = result.meanContamination(over: 8)
     if printing.json {
-      StandardStreams.print(
-        JSONValue.object(
-          JSONObject([
-            ("tokens", .array(result.tokens.map { JSONValue($0) })), ("text", .string(result.text)),
-            ("steered_tokens", JSONValue(result.steeredCount)),
-            ("contamination", .array(result.contamination.map { JSONValue(finite: $0) })),
-            ("mean_contamination_8", first.map { JSONValue(finite: $0) } ?? .null),
-          ])
-        ).prettyText)
+      var document = JSONObject([
+        ("tokens", .array(result.tokens.map { JSONValue($0) })), ("text", .string(result.text)),
+        ("steered_tokens", JSONValue(result.steeredCount)),
+        ("steered", applied.json(result.edits)),
+        ("contamination", .array(result.contamination.map { JSONValue(finite: $0) })),
+        ("mean_contamination_8", first.map { JSONValue(finite: $0) } ?? .null),
+      ])
+      if explain { document["explain"] = notes.explanationJSON(unread: []) }
+      StandardStreams.print(JSONValue.object(document).prettyText)
       return
     }
     StandardStreams.write("\n")
+    if explain {
+      for line in notes.explanation(unread: []).lines { StandardStreams.printError(line) }
+    }
+    for line in applied.lines(result.edits) { StandardStreams.printError(line) }
     let last = result.contamination.last
     StandardStreams.printError(
-      "\(result.steeredCount) of \(result.tokens.count) tokens steered; contamination of the "
-        + "steered state after that: \(first.map { Format.figure($0) } ?? "-") nats over 8 "
+      "\(result.steeredCount) of \(result.tokens.count) tokens chosen under steering; contamination "
+        + "of the steered state after that: \(first.map { Format.figure($0) } ?? "-") nats over 8 "
         + "tokens, \(last.map { Format.figure($0) } ?? "-") at the last")
   }
 }

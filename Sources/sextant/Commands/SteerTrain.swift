@@ -4,6 +4,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantModels
 import SextantReport
+import SextantStore
 import SextantTokenizers
 
 /// Contrast pairs to steering vector.
@@ -78,8 +79,9 @@ struct SteerTrain: ParsableCommand {
   var sites: WordList?
 
   @Option(
-    help: ArgumentHelp("Only these blocks, such as 3 or 2-4. Default: all.", valueName: "a-b"))
-  var layers: LayerRange?
+    help: ArgumentHelp(
+      "Only these blocks, such as 3 or 1,3,10-12. Default: all.", valueName: "list"))
+  var layers: LayerSelection?
 
   @Option(
     parsing: .unconditional,
@@ -143,7 +145,7 @@ struct SteerTrain: ParsableCommand {
     guard let model, let source = contrast.source else { preconditionFailure("checked before") }
     let open = try OpenModel(model, beginsTexts: !beginning.noBos)
     let sites = try open.model.description.sites(
-      named: sites?.words ?? ["residual"], layers: layers?.blocks)
+      named: sites?.words ?? ["residual"], layers: layers)
     let pairs = try ContrastPairs(reading: source, template: .named(template))
     let trainer = try SteeringTrainer(
       open.model, open.textTokenizer(), estimator: estimator, sites: sites, positions: positions,
@@ -187,7 +189,7 @@ struct SteerTrain: ParsableCommand {
 
   /// Whether --sites and --layers select a site of the moments.
   private func isNamed(_ site: Site) -> Bool {
-    if let layers, let block = site.block, !layers.blocks.contains(block) { return false }
+    if let layers, let block = site.block, !layers.contains(block) { return false }
     guard let words = sites?.words else { return true }
     return words.contains { ModelDescription.word($0, selects: site) }
   }

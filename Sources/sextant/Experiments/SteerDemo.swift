@@ -3,6 +3,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantEvaluation
 import SextantReport
+import SextantStore
 
 /// The demo's steering experiment: the paper's sweep on the demo model, on words and openings that
 /// the vector was not learned from.
@@ -47,7 +48,7 @@ struct SteerDemo {
   }
 
   private func sweep(
-    _ vector: SteeringVector, _ layers: ClosedRange<Int>?, _ sites: [SteeredSites]
+    _ vector: SteeringVector, _ layers: LayerSelection?, _ sites: [SteeredSites]
   ) throws(FormatError) -> SteeringSweep {
     try SteeringSweep(
       open.model, tokenizer: open.tokenizer?.digest, vector: vector,

@@ -2,6 +2,7 @@ import ArgumentParser
 import SextantArtifacts
 import SextantBytes
 import SextantGeneration
+import SextantStore
 
 /// How tokens are chosen.
 struct SamplingArguments: ParsableArguments {
@@ -49,18 +50,19 @@ struct SteeringArguments: ParsableArguments {
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       """
-      Apply an artifact, times a strength: steering vectors edit, the others report. 2 is a multiple \
-      of the vector (default: 1), 10% a share of the value's norm, 0.1nats a divergence for which the \
-      strength is searched. May be repeated; the order counts.
+      Apply an artifact: steering vectors and erasers edit, in the order given; probes and lenses \
+      report. The strength of a vector is a multiple (2; default: 1), a share of the value's norm \
+      (10%), a divergence (0.1nats) for which the strength is searched, or one for each block \
+      (3=1.5,5-7=0.5). That of an eraser is the share to erase. May be repeated.
       """,
       valueName: "file[:strength]"))
   var apply: [AppliedFile] = []
 
   @Option(
     help: ArgumentHelp(
-      "Steer only these blocks, such as 3 or 2-4. Default: all that the vector has.",
-      valueName: "a-b"))
-  var layers: LayerRange?
+      "Edit, and read with probes, in these blocks only, such as 3 or 1,3,10-12. Default: all.",
+      valueName: "list"))
+  var layers: LayerSelection?
 
   @Option(
     parsing: .unconditional,
@@ -86,8 +88,8 @@ struct SteeringArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      Steer only tokens at which a probe's score (log-odds) is above or below a bound: the token's \
-      own score where the probe reads it before the vector's site, else that of the token before.
+      Edit only tokens at which a probe's score (log-odds) is above or below a bound: the token's \
+      own score where the probe reads it before the edited site, else that of the token before.
       """,
       valueName: "probe[#name]>x"))
   var when: ProbeCondition?

@@ -4,6 +4,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantGeneration
 import SextantModels
+import SextantStore
 import SextantTokenizers
 
 /// A field and the value that it must have, written `FIELD=VALUE`.
@@ -50,8 +51,9 @@ struct ProbeCondition: ExpressibleByArgument {
   }
 
   /// The condition with its probes.
-  func load() throws(FormatError) -> SteeringCondition {
-    SteeringCondition(try Probe(reading: path), name: name, condition)
+  func load(allowingOther: Bool) throws(FormatError) -> ScoreCondition {
+    ScoreCondition(
+      try Probe(reading: path), name: name, condition, allowsModelMismatch: allowingOther)
   }
 }
 
@@ -184,8 +186,9 @@ struct ReadingArguments: ParsableArguments {
   var sites = WordList(["residual"])
 
   @Option(
-    help: ArgumentHelp("Only these blocks, such as 3 or 2-4. Default: all.", valueName: "a-b"))
-  var layers: LayerRange?
+    help: ArgumentHelp(
+      "Only these blocks, such as 3 or 1,3,10-12. Default: all.", valueName: "list"))
+  var layers: LayerSelection?
 
   @Option(
     parsing: .unconditional,

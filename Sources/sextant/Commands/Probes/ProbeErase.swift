@@ -43,7 +43,7 @@ struct ProbeErase: ParsableCommand {
     try checkDestinations([output], replacing: force)
     let open = try model.open(beginning)
     let sites = try open.model.description.sites(
-      named: reading.sites.words, layers: reading.layers?.blocks)
+      named: reading.sites.words, layers: reading.layers)
     let selected = try selection.load()
     let progress = Progress("read", .items("records"))
     let activations = try ActivationReader(

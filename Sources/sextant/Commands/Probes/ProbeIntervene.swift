@@ -55,7 +55,7 @@ struct ProbeIntervene: ParsableCommand {
     let progress = Progress("answer", .items("records"))
     for entry in entries {
       let answers = try ProbeIntervention(open.model, entry, seed: seed).run(
-        prompts.prompts, choices: choices, file: probe.path
+        prompts.prompts, choices: choices, tokenizer: open.tokenizer?.digest, file: probe.path
       ) { progress.update($0, $1) }
       let turned = [answers.after, answers.control]
       let flips = turned.map { ProbeIntervention.Answers.flips(answers.before, $0) }

@@ -4,6 +4,7 @@ import SextantBytes
 import SextantGeneration
 import SextantModels
 import SextantReport
+import SextantStore
 import SextantTensor
 import SextantTokenizers
 
@@ -34,8 +35,9 @@ struct ProbeShow: ParsableCommand {
   var choices = " False| True"
 
   @Option(
-    help: ArgumentHelp("Only these blocks, such as 3 or 2-4. Default: all.", valueName: "a-b"))
-  var layers: LayerRange?
+    help: ArgumentHelp(
+      "Only these blocks, such as 3 or 1,3,10-12. Default: all.", valueName: "list"))
+  var layers: LayerSelection?
 
   @Option(help: ArgumentHelp("Write the map as a page.", valueName: "out.html"))
   var html: String?
@@ -54,7 +56,7 @@ struct ProbeShow: ParsableCommand {
     let tokenizer = try open.textTokenizer()
     let file = try Probe(reading: probe.path)
     let tap = try ProbeTap(
-      file, name: probe.name, layers: layers?.blocks, model: open.model.description,
+      file, name: probe.name, layers: layers, model: open.model.description,
       tokenizer: tokenizer.digest, allowsModelMismatch: allowModelMismatch)
     let text = try prompt.text()
     let tokens = tokenizer.encodeText(text)

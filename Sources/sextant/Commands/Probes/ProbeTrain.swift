@@ -58,7 +58,7 @@ struct ProbeTrain: ParsableCommand {
     try checkDestinations([output], replacing: force)
     let open = try model.open(beginning)
     let sites = try open.model.description.sites(
-      named: reading.sites.words, layers: reading.layers?.blocks)
+      named: reading.sites.words, layers: reading.layers)
     let selected = try selection.load()
     let activations = try activations(open, sites, selected.records)
     let read = clock.seconds

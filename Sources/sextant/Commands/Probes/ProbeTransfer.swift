@@ -86,7 +86,7 @@ struct ProbeTransfer: ParsableCommand {
     }
     let open = try model.open(beginning)
     let sites = try open.model.description.sites(
-      named: reading.sites.words, layers: reading.layers?.blocks)
+      named: reading.sites.words, layers: reading.layers)
     let progress = Progress("read", .items("records"))
     let experiment = TransferExperiment(
       sources: sources.subsets, targets: targets.subsets, methods: methods.methods, seed: seed)

@@ -24,7 +24,7 @@ public final class ReflectionTap: Tap {
     _ entry: ProbeEntry, at position: Int, of model: ModelDescription, control: [Double]? = nil,
     file: String? = nil, where isSelected: @escaping (_ sequence: Int) -> Bool = { _ in true }
   ) throws(FormatError) {
-    site = try SteeringTap.site(entry.site, of: model, file: file)
+    site = try model.site(entry.site, file: file)
     guard entry.input == .single, entry.eraser == nil else {
       throw FormatError(
         .usageOption, file: file, at: .option("--probe"), found: entry.name,

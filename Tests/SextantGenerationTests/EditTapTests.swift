@@ -9,7 +9,7 @@ import SextantTestSupport
 import Testing
 
 /// What a vector does inside a run, seen by a recorder behind it.
-@Suite struct SteeringTapTests {
+@Suite struct EditTapTests {
   let converted: ConvertedModel
   let model: any LanguageModel
   let tokens: [Int]
@@ -22,12 +22,14 @@ import Testing
 
   private func tap(
     _ vector: SteeringVector, _ strength: Float, _ positions: String? = nil,
-    layers: ClosedRange<Int>? = nil, prompt: Range<Int>? = nil
-  ) throws -> SteeringTap {
-    try SteeringTap(
-      vector,
-      SteeringOptions(
-        strength: strength, positions: positions.flatMap { PositionSelection($0) }, layers: layers),
+    layers: LayerSelection? = nil, prompt: Range<Int>? = nil
+  ) throws -> EditTap {
+    try EditTap(
+      AppliedVector(
+        vector,
+        SteeringOptions(
+          strength: strength, positions: positions.flatMap { PositionSelection($0) },
+          layers: layers)),
       model: model.description, tokenizer: nil, prompt: prompt ?? 0..<tokens.count)
   }
 
@@ -79,7 +81,7 @@ import Testing
     #expect(
       steered.logits.values[first..<first + vocabulary]
         != plain.logits.values[first..<first + vocabulary])
-    #expect(tap.summary.tokens == selected.count && tap.summary.sites == 1)
+    #expect(tap.editedPositions.count == selected.count && tap.editedSites.count == 1)
   }
 
   @Test func everySequenceOfABatchIsSteered() throws {
@@ -119,7 +121,7 @@ import Testing
       }
       // Nothing is added for a token that was not run.
       #expect(state.component(site)?.values == recorder.after[tokens.count - 1]?.values)
-      #expect(tap.summary.tokens == selected && tap.summary.sites == 1)
+      #expect(tap.editedPositions.count == selected && tap.editedSites.count == 1)
     }
   }
 
@@ -176,21 +178,21 @@ import Testing
     for position in tokens.indices where position > 0 && position != 5 && position != 9 {
       #expect(recorder.before[position] == recorder.after[position - 1])
     }
-    #expect(taps.allSatisfy { $0.summary.tokens == 1 && $0.summary.sites == 1 })
+    #expect(taps.allSatisfy { $0.editedPositions.count == 1 && $0.editedSites.count == 1 })
   }
 
   @Test func layersChooseAmongTheBlocks() throws {
     let vector = try SteeringVector.random(
       model.description, ["residual", "state", "final_norm"], positions: .init([.all]))
     let all = try tap(vector, 1)
-    let some = try tap(vector, 1, layers: 1...1)
+    let some = try tap(vector, 1, layers: LayerSelection(1...1))
     for site in model.description.sites.map(\.site) {
       let has = !vector.values(site).isEmpty
       #expect(all.wants(site) == has)
       #expect(some.wants(site) == (has && (site.block ?? 1) == 1), "\(site)")
     }
     _ = try record([some])
-    #expect(some.summary.tokens == tokens.count && some.summary.sites == 4)
+    #expect(some.editedPositions.count == tokens.count && some.editedSites.count == 4)
   }
 
   @Test func strengthZeroIsNoVectorAtAll() throws {
@@ -201,7 +203,7 @@ import Testing
     #expect(steered.logits == plain.logits)
     #expect(steered.state == plain.state)
     #expect(steered.sites == plain.sites)
-    #expect(tap.summary.tokens == 0 && tap.summary.sites == 0)
+    #expect(tap.editedPositions.count == 0 && tap.editedSites.count == 0)
     #expect(!model.description.sites.contains { tap.wants($0.site) })
     #expect(tap.stateVisits(in: 0..<37) == StateVisits())
   }
@@ -213,8 +215,9 @@ import Testing
     _ options: SteeringOptions = SteeringOptions(), tokenizer: Digest? = nil
   ) {
     expectRefusal(code) {
-      try SteeringTap(
-        vector, options, model: model.description, tokenizer: tokenizer, prompt: 0..<4)
+      try EditTap(
+        AppliedVector(vector, options), model: model.description, tokenizer: tokenizer,
+        prompt: 0..<4)
     }
   }
 
@@ -234,9 +237,9 @@ import Testing
     }
     other = own.model
     other.identity = digest
-    _ = try SteeringTap(
-      own.replacing(model: other), .init(allowsModelMismatch: true), model: model.description,
-      tokenizer: digest, prompt: 0..<4)
+    _ = try EditTap(
+      AppliedVector(own.replacing(model: other), .init(allowsModelMismatch: true)),
+      model: model.description, tokenizer: digest, prompt: 0..<4)
   }
 
   @Test(arguments: [
@@ -270,6 +273,6 @@ import Testing
         (site, Tensor(value.values.map { $0 * 1e20 }, shape: value.shape))
       })
     refuses(.artifactScale, large, SteeringOptions(strength: 1e20))
-    refuses(.artifactEmpty, own, SteeringOptions(layers: 7...9))
+    refuses(.artifactEmpty, own, SteeringOptions(layers: LayerSelection(7...9)))
   }
 }

@@ -47,19 +47,22 @@ public struct SteeringEdit: Sendable {
   }
 
   /// Edits a value, [n].
+  ///
+  /// - Returns: whether anything was done: a clamp leaves a value that is beyond its target.
+  @discardableResult
   public func apply(
     strength: Float, unit: Unit = .raw, to value: UnsafeMutableBufferPointer<Float>
-  ) {
-    guard !changesNothing(strength: strength) else { return }
+  ) -> Bool {
+    guard !changesNothing(strength: strength) else { return false }
     switch operation {
     case .add, .addPreservingNorm:
       var factor = strength
       let before = operation == .add && unit == .raw ? 0 : Self.norm(value)
       if unit == .share { factor *= Float(before / norm) }
       for index in vector.indices { value[index] += factor * vector[index] }
-      guard operation == .addPreservingNorm else { return }
+      guard operation == .addPreservingNorm else { return true }
       let after = Self.norm(value)
-      guard after > 0 else { return }
+      guard after > 0 else { return true }
       let restoring = Float(before / after)
       for index in vector.indices { value[index] *= restoring }
     case .project:
@@ -68,9 +71,10 @@ public struct SteeringEdit: Sendable {
       let target = strength > 0 ? targets.positive : targets.negative
       let missing = target - projection(of: value)
       // Only what falls short is clamped.
-      if operation == .clamp, (missing > 0) != (strength > 0) { return }
+      if operation == .clamp, (missing > 0) != (strength > 0) { return false }
       move(value, by: Double(abs(strength)) * missing)
     }
+    return true
   }
 
   /// x·u.

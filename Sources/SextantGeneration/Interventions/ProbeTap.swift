@@ -26,8 +26,8 @@ public final class ProbeTap: TokenReporter {
 
   /// The probes that score, which read one activation each.
   public let entries: [ProbeEntry]
-  /// Ends the text once a token that it generated, or the last of the prompt, has a score that meets
-  /// this; of the first probe.
+  /// Ends the text at a generated token, or the last of the prompt, whose score by the first probe
+  /// meets this.
   public var stopsWhen: Condition?
   private let sites: [Site: [Int]]
   private let readsState: Bool
@@ -41,7 +41,7 @@ public final class ProbeTap: TokenReporter {
   /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width`,
   ///   `artifact.site`; `artifact.empty` when no probe is left.
   public init(
-    _ probe: Probe, name: String? = nil, layers: ClosedRange<Int>? = nil, model: ModelDescription,
+    _ probe: Probe, name: String? = nil, layers: LayerSelection? = nil, model: ModelDescription,
     tokenizer: Digest?, allowsModelMismatch: Bool = false
   ) throws(FormatError) {
     try probe.model.check(
@@ -49,22 +49,21 @@ public final class ProbeTap: TokenReporter {
       file: probe.file)
     let chosen = probe.entries.filter { entry in
       guard entry.input == .single else { return false }
-      if let name { return ExactString(entry.name) == ExactString(name) }
+      if let name, ExactString(entry.name) != ExactString(name) { return false }
       guard let layers, let layer = entry.layer else { return true }
       return layers.contains(layer)
     }
     guard !chosen.isEmpty else {
       throw FormatError(
         .artifactEmpty, file: probe.file,
-        found: name.map { "no probe \($0) that reads one activation" }
-          ?? "no probe that reads one activation",
+        found: "no probe" + (name.map { " \($0)" } ?? "") + " that reads one activation"
+          + (layers.map { " in blocks \($0)" } ?? ""),
         expected: "at least one",
         remedy: "`sextant inspect` lists the probes; those of contrast pairs cannot follow a text.")
     }
     var sites: [Site: [Int]] = [:]
     for (index, entry) in chosen.enumerated() {
-      sites[try SteeringTap.site(entry.site, of: model, file: probe.file), default: []].append(
-        index)
+      sites[try model.site(entry.site, file: probe.file), default: []].append(index)
     }
     entries = chosen
     self.sites = sites
@@ -121,26 +120,4 @@ public final class ProbeTap: TokenReporter {
 
   /// The probability of the first probe, from -1 to 1.
   public func tint(at position: Int) -> Double? { scores[position]?.first.map { tanh($0 / 2) } }
-}
-
-/// Steers only where a probe says so: the score of the token itself, where the probe reads it before
-/// the vector's site is reached, otherwise the score of the token before.
-final class SteeringGate {
-  private let probe: ProbeTap
-  private let condition: ProbeTap.Condition
-  /// The positions at which it was open and closed.
-  private(set) var (opened, closed): (Set<Int>, Set<Int>) = ([], [])
-
-  init(_ probe: ProbeTap, _ condition: ProbeTap.Condition) {
-    self.probe = probe
-    self.condition = condition
-  }
-
-  /// Whether a token is steered.
-  func isOpen(at position: Int) -> Bool {
-    let known = [position, position - 1].lazy.compactMap { self.probe.scores(at: $0)?.first }
-    let isOpen = known.first { !$0.isNaN }.map { condition.holds(for: $0) } ?? false
-    if isOpen { opened.insert(position) } else { closed.insert(position) }
-    return isOpen
-  }
 }

@@ -1,0 +1,120 @@
+import SextantModels
+
+/// What a gate decided about a token.
+public struct GateReading: Sendable, Equatable {
+  /// Whether the token is edited.
+  public let isOpen: Bool
+  /// The score that decided, in log-odds; nil where none was known, and the gate is shut.
+  public let score: Double?
+}
+
+/// What an intervention did to one value of one token.
+public struct EditRecord: Sendable, Equatable {
+  /// The interventions that did it, by their place in the list: several where vectors are added up
+  /// before they are added to the value.
+  public internal(set) var items: [Int] = []
+  /// The site.
+  public let site: Site
+  /// The position of the token; of a state, of the token that reads it.
+  public let position: Int
+  /// The sequence of the batch.
+  public let sequence: Int
+  /// What the gate decided; nil without one.
+  public let gate: GateReading?
+  /// Whether the value was edited: not where the gate is shut, or a clamp has nothing to do.
+  public let isEdited: Bool
+  /// The norm of the value before and after.
+  public let norms: (before: Double, after: Double)
+
+  /// Whether two records are equal.
+  public static func == (a: EditRecord, b: EditRecord) -> Bool {
+    a.items == b.items && a.site == b.site && a.position == b.position && a.sequence == b.sequence
+      && a.gate == b.gate && a.isEdited == b.isEdited && a.norms == b.norms
+  }
+}
+
+/// What was edited by one intervention.
+public struct EditSummary: Sendable, Equatable {
+  /// The intervention's place in the list.
+  public let item: Int
+  /// The positions of the tokens at which something was edited, ascending.
+  public var positions: [Int]
+  /// The names of the sites that were edited, in the model's order.
+  public var siteNames: [String]
+  /// The strength, as multiples of the vector or as a share; the one that was found where a
+  /// divergence was asked for.
+  public var strength: Float
+  /// The strength of each block, where each has its own.
+  public var layerStrengths: LayerStrengths?
+
+  /// Tokens edited.
+  public var tokens: Int { positions.count }
+  /// Sites edited.
+  public var sites: Int { siteNames.count }
+}
+
+/// Counts edits where they happen.
+struct EditLog {
+  /// The positions that were edited, by site.
+  private(set) var positions: [Site: Set<Int>] = [:]
+  /// Whether a record of each edit is kept.
+  var keepsRecords = false
+  private var records: [EditRecord] = []
+
+  /// Runs an edit of a value and notes what it did.
+  mutating func note(
+    _ site: Site, _ position: Int, _ sequence: Int, _ gate: GateReading?,
+    _ value: UnsafeMutableBufferPointer<Float>, _ edit: () -> Bool
+  ) {
+    guard keepsRecords else {
+      if edit() { positions[site, default: []].insert(position) }
+      return
+    }
+    let before = Self.norm(value)
+    let isEdited = edit()
+    if isEdited { positions[site, default: []].insert(position) }
+    records.append(
+      EditRecord(
+        site: site, position: position, sequence: sequence, gate: gate, isEdited: isEdited,
+        norms: (before, isEdited ? Self.norm(value) : before)))
+  }
+
+  /// Notes an edit that has happened.
+  mutating func note(
+    _ site: Site, _ position: Int, _ sequence: Int, before: some Sequence<Float>,
+    after: some Sequence<Float>
+  ) {
+    positions[site, default: []].insert(position)
+    guard keepsRecords else { return }
+    records.append(
+      EditRecord(
+        site: site, position: position, sequence: sequence, gate: nil, isEdited: true,
+        norms: (Self.norm(before), Self.norm(after))))
+  }
+
+  /// What was edited, as a summary of an item.
+  ///
+  /// - Parameters:
+  ///   - sites: the item's sites; nil for all.
+  ///   - order: the model's sites in their order.
+  func summary(
+    item: Int, sites: Set<Site>?, order: [Site], strength: Float, layerStrengths: LayerStrengths?
+  ) -> EditSummary {
+    let own = positions.filter { site, _ in sites?.contains(site) ?? true }
+    return EditSummary(
+      item: item,
+      positions: own.values.reduce(into: Set()) { $0.formUnion($1) }.sorted(),
+      siteNames: order.filter { own[$0] != nil }.map(\.name), strength: strength,
+      layerStrengths: layerStrengths)
+  }
+
+  /// Hands over the records since the last time.
+  mutating func takeRecords() -> [EditRecord] {
+    defer { records = [] }
+    return records
+  }
+
+  private static func norm(_ value: some Sequence<Float>) -> Double {
+    value.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
+  }
+}

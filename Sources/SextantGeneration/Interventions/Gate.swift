@@ -1,0 +1,31 @@
+import SextantBytes
+import SextantModels
+
+/// Lets an edit act only at tokens whose score meets a condition: the score of the token itself, where
+/// the probe reads it before the edit's site is reached, otherwise the score of the token before.
+final class Gate {
+  /// The probe that scores; it visits every site before the edits.
+  let probe: ProbeTap
+  private let condition: ProbeTap.Condition
+
+  /// A gate for a model.
+  ///
+  /// - Throws: what `ProbeTap` throws.
+  init(
+    _ condition: ScoreCondition, model: ModelDescription, tokenizer: Digest?
+  ) throws(FormatError) {
+    probe = try ProbeTap(
+      condition.probe, name: condition.name, model: model, tokenizer: tokenizer,
+      allowsModelMismatch: condition.allowsModelMismatch)
+    self.condition = condition.condition
+  }
+
+  /// What the gate decides about a token; it is shut where no score is known.
+  func reading(at position: Int) -> GateReading {
+    let known = [position, position - 1].lazy.compactMap { self.probe.scores(at: $0)?.first }
+    guard let score = known.first(where: { !$0.isNaN }) else {
+      return GateReading(isOpen: false, score: nil)
+    }
+    return GateReading(isOpen: condition.holds(for: score), score: score)
+  }
+}

@@ -1,0 +1,120 @@
+import SextantBytes
+import SextantModels
+import SextantTensor
+import SextantTokenizers
+
+/// What to generate.
+public struct GenerationOptions: Sendable {
+  /// Tokens to generate at most.
+  public var tokenCount: Int
+  /// How tokens are chosen.
+  public var sampling: SamplingOptions
+  /// Stop at the token that ends a text.
+  public var stopsAtEnd: Bool
+
+  /// Run the last token too, so that the state has read all of the text and can be continued.
+  public var completesState: Bool
+
+  /// Creates options.
+  public init(
+    tokenCount: Int = 64, sampling: SamplingOptions, stopsAtEnd: Bool = true,
+    completesState: Bool = false
+  ) {
+    self.tokenCount = tokenCount
+    self.sampling = sampling
+    self.stopsAtEnd = stopsAtEnd
+    self.completesState = completesState
+  }
+}
+
+/// Why a text ended.
+public enum GenerationEnding: String, Sendable {
+  /// It has as many tokens as were asked for.
+  case count
+  /// The model chose the token that ends a text.
+  case endOfText
+  /// An intervention ended it.
+  case intervention
+}
+
+/// The token loop of one text: chooses one token after the other until the text ends.
+///
+/// The caller reads the tokens, so that one loop serves every way to read them: with interventions,
+/// beside a twin, or as one row of a batch.
+struct TokenLoop {
+  private let options: GenerationOptions
+  private let tokenizer: any Tokenizer
+  private var sampler: Sampler
+  private var decoder: StreamingDecoder
+  /// The tokens that were chosen.
+  private(set) var tokens: [Int] = []
+  /// Their text, as far as it is complete UTF-8.
+  private(set) var text = ""
+  /// What the last token added to the text.
+  private(set) var lastPiece = ""
+  /// Why the text ended; nil while it goes on.
+  private(set) var ending: GenerationEnding?
+  /// When the first and the last token were chosen.
+  private var chosenAt: (first: ContinuousClock.Instant, last: ContinuousClock.Instant)?
+
+  /// A text without tokens, after a prompt.
+  init(_ tokenizer: any Tokenizer, _ options: GenerationOptions, continuing prompt: [Int]) {
+    self.options = options
+    self.tokenizer = tokenizer
+    sampler = Sampler(options.sampling, continuing: prompt)
+    decoder = StreamingDecoder(tokenizer, continuing: true)
+    if options.tokenCount <= 0 { ending = .count }
+  }
+
+  /// Whether the text has as many tokens as were asked for: no further one is chosen.
+  var isFull: Bool { tokens.count >= options.tokenCount }
+
+  /// Tokens chosen per second, after the first; nil for fewer than two tokens.
+  var tokensPerSecond: Double? {
+    guard tokens.count > 1, let (first, last) = chosenAt else { return nil }
+    let (seconds, attoseconds) = first.duration(to: last).components
+    let elapsed = Double(seconds) + Double(attoseconds) * 1e-18
+    return elapsed > 0 ? Double(tokens.count - 1) / elapsed : nil
+  }
+
+  /// Chooses the next token, unless the text ends here.
+  ///
+  /// - Parameters:
+  ///   - logits: the prediction after all tokens so far, [V].
+  ///   - emit: receives text as soon as it is complete UTF-8.
+  /// - Throws: `model.nonfinite`.
+  mutating func choose(
+    from logits: [Float], _ emit: (String) -> Void
+  ) throws(FormatError) -> Int? {
+    if isFull { ending = ending ?? .count }
+    if ending != nil { return nil }
+    let token = try sampler.choose(logits)
+    if endsText(token) {
+      ending = .endOfText
+      return nil
+    }
+    let now = ContinuousClock.now
+    chosenAt = (chosenAt?.first ?? now, now)
+    tokens.append(token)
+    lastPiece = decoder.append(token)
+    add(lastPiece, emit)
+    if isFull { ending = .count }
+    return token
+  }
+
+  /// Ends the text, because an intervention asks for it.
+  mutating func stop() { ending = .intervention }
+
+  /// Hands out the bytes that no token completed.
+  mutating func finish(_ emit: (String) -> Void) { add(decoder.flush(), emit) }
+
+  /// Whether a token ends the text, and is not part of it.
+  private func endsText(_ token: Int) -> Bool {
+    options.stopsAtEnd && tokenizer.endOfTextIDs.contains(token)
+  }
+
+  private mutating func add(_ piece: String, _ emit: (String) -> Void) {
+    text += piece
+    if !piece.isEmpty { emit(piece) }
+  }
+}

@@ -1,0 +1,53 @@
+import SextantBytes
+import SextantModels
+import SextantTokenizers
+
+/// What happened at one token that was read.
+public struct TokenRecord: Sendable {
+  /// The position in the sequence.
+  public let position: Int
+  /// The id.
+  public let token: Int
+  /// What the token adds to the text.
+  public let text: String
+  /// Whether the token is one of the prompt.
+  public let isPrompt: Bool
+  /// What probes and lenses report, by the intervention's place in the list.
+  public let reports: [(item: Int, report: JSONObject)]
+  /// What edits did, in their order.
+  public let edits: [EditRecord]
+  /// How strongly the token is to be marked for people, from -1 (cold) to 1 (warm); nil for plain.
+  public let tint: Double?
+}
+
+/// Makes the records of tokens while a text is read.
+struct TokenRecorder {
+  private let interventions: BoundInterventions
+  private let receive: (TokenRecord) -> Void
+  private var promptDecoder: StreamingDecoder
+
+  /// - Parameter receive: is given each record, in the order of the tokens.
+  init(
+    _ interventions: BoundInterventions, _ tokenizer: any Tokenizer,
+    _ receive: @escaping (TokenRecord) -> Void
+  ) {
+    self.interventions = interventions
+    self.receive = receive
+    promptDecoder = StreamingDecoder(tokenizer, continuing: false)
+  }
+
+  /// Records tokens that were read, after the observers have been told of them.
+  ///
+  /// - Parameter text: of a generated token; nil for the prompt.
+  mutating func record(_ tokens: [Int], endingBefore end: Int, text: String?) {
+    let edits = Dictionary(grouping: interventions.takeRecords(), by: \.position)
+    for (index, token) in tokens.enumerated() {
+      let position = end - tokens.count + index
+      receive(
+        TokenRecord(
+          position: position, token: token, text: text ?? promptDecoder.append(token),
+          isPrompt: text == nil, reports: interventions.reports(at: position),
+          edits: edits[position] ?? [], tint: interventions.tint(at: position)))
+    }
+  }
+}

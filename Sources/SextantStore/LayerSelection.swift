@@ -1,0 +1,42 @@
+/// Blocks of a model, written as a list of indices and ranges: `3`, `2-4` or `1,3,10-12`.
+public struct LayerSelection: Sendable, Equatable, CustomStringConvertible {
+  /// The members of the list; both ends of a range are included.
+  public let parts: [ClosedRange<Int>]
+
+  /// The most members of a list that is read: each is looked at for each block.
+  private static let partLimit = 1024
+
+  /// The blocks of some ranges.
+  public init(_ parts: ClosedRange<Int>...) {
+    self.parts = parts
+  }
+
+  /// Reads the written form; nil when the text is not one.
+  public init?(_ text: String) {
+    let words = text.split(separator: ",", omittingEmptySubsequences: false)
+    guard words.count <= Self.partLimit else { return nil }
+    parts = words.compactMap(Self.range)
+    if parts.count != words.count { return nil }
+  }
+
+  /// One member of a list: `3` or `2-4`.
+  public static func range(_ word: Substring) -> ClosedRange<Int>? {
+    let ends = word.split(separator: "-", omittingEmptySubsequences: false)
+    let numbers = ends.compactMap { end in Int(end).flatMap { String($0) == end ? $0 : nil } }
+    guard (1...2).contains(ends.count), numbers.count == ends.count,
+      let first = numbers.first, let last = numbers.last, first <= last
+    else { return nil }
+    return first...last
+  }
+
+  /// The written form of one member.
+  public static func text(_ range: ClosedRange<Int>) -> String {
+    range.count == 1 ? "\(range.lowerBound)" : "\(range.lowerBound)-\(range.upperBound)"
+  }
+
+  /// Whether a block is selected.
+  public func contains(_ layer: Int) -> Bool { parts.contains { $0.contains(layer) } }
+
+  /// The written form.
+  public var description: String { parts.map(Self.text).joined(separator: ",") }
+}
