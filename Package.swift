@@ -29,20 +29,28 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CLinux"),
-    .systemLibrary(name: "CBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    // Loads OpenBLAS when it is first needed, and is not linked with it.
+    .target(name: "CBLAS"),
+    .target(name: "CProcessEnd"),
+    .target(name: "CAllocation", dependencies: ["CProcessEnd"]),
 
     // MARK: Foundations
-    .target(name: "SextantTensor", dependencies: ["CSextantKernels", "CBLAS"]),
+    .target(name: "SextantLocks"),
     .target(
-      name: "SextantBytes", dependencies: ["CSextantKernels", "CCrypto", "CLinux"],
+      name: "SextantTensor",
+      dependencies: ["CSextantKernels", "CBLAS", "CProcessEnd", "SextantLocks"]),
+    .target(
+      name: "SextantBytes",
+      dependencies: ["CSextantKernels", "CCrypto", "CLinux", "CProcessEnd", "SextantLocks"],
       swiftSettings: guarded),
 
     // MARK: Files and text
     .target(
-      name: "SextantCheckpoints", dependencies: ["SextantTensor", "SextantBytes", "CZlib"],
+      name: "SextantCheckpoints",
+      dependencies: ["SextantTensor", "SextantBytes", "SextantLocks", "CZlib"],
       swiftSettings: guarded),
     .target(
-      name: "SextantStore", dependencies: ["SextantTensor", "SextantBytes"],
+      name: "SextantStore", dependencies: ["SextantTensor", "SextantBytes", "SextantLocks"],
       swiftSettings: guarded),
     .target(name: "SextantTokenizers", dependencies: ["SextantBytes"]),
 
@@ -53,7 +61,7 @@ let package = Package(
       name: "SextantConversion",
       dependencies: [
         "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantModels",
-        "SextantTokenizers",
+        "SextantTokenizers", "SextantLocks",
       ]),
 
     // MARK: Artifacts, and the two sides that meet in them
@@ -85,6 +93,7 @@ let package = Package(
     .executableTarget(
       name: "sextant",
       dependencies: [
+        "CAllocation", "CProcessEnd",
         "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantTokenizers",
         "SextantModels", "SextantConversion", "SextantArtifacts", "SextantAnalysis",
         "SextantGeneration", "SextantEvaluation", "SextantReport",
@@ -172,6 +181,7 @@ let package = Package(
       dependencies: [
         "sextant", "sextant-hdf5", "SextantArtifacts", "SextantCheckpoints", "SextantTensor",
         "SextantBytes", "SextantTestSupport",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
   ]
 )

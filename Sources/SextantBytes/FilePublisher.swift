@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import SextantLocks
 import Synchronization
 
 /// `O_TMPFILE` of <fcntl.h>, a macro that the importer does not see.
@@ -29,7 +30,7 @@ public final class FilePublisher: @unchecked Sendable {
   /// Held while bytes are written: a file system lets one thread at a time into a file, and lets the
   /// others burn their processors until it is their turn. What it guards counts the bytes since the disk
   /// was last set to work.
-  private let turn = Mutex<Int>(0)
+  private let turn = Lock<Int>(0)
   /// Bytes after which the disk is set to work, so that publishing does not wait for all of them.
   private static let flushByteCount = 16 << 20
   /// Bytes that one call writes at most. The system looks for memory in one piece for what it is handed,
@@ -75,8 +76,10 @@ public final class FilePublisher: @unchecked Sendable {
     // Some file systems have no locks: then nothing of it will be taken for a leftover.
     if descriptor >= 0 { _ = flock(descriptor, LOCK_EX | LOCK_NB) }
     guard descriptor >= 0 else {
+      let number = errno
       throw FormatError(
-        .fileCreate, file: destination, found: systemReason(),
+        .ofSystemCall(number, otherwise: .fileCreate), file: destination,
+        found: systemReason(number),
         expected: "a folder that exists and can be written")
     }
   }
@@ -289,6 +292,11 @@ public final class FilePublisher: @unchecked Sendable {
 
   private func syncFolder() throws(FormatError) {
     let handle = unsafe open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if handle < 0, errno == EMFILE || errno == ENFILE {
+      throw FormatError(
+        .systemDescriptors, file: destination, found: systemReason(),
+        expected: "the name on the disk")
+    }
     guard handle >= 0 else { return }
     defer { close(handle) }
     guard fsync(handle) == 0 || errno == EINVAL else {

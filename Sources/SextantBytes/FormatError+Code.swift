@@ -20,6 +20,9 @@ extension FormatError {
     case diskFull = "disk.full"
     case diskSync = "disk.fsync"
     case limitFile = "limit.file"
+    case systemMemory = "system.memory"
+    case systemDescriptors = "system.descriptors"
+    case systemLibrary = "system.library"
 
     // MARK: JSON
     case jsonInvalid = "json.invalid"
@@ -97,6 +100,7 @@ extension FormatError {
     case hdf5ReaderCrashed = "h5.reader.crashed"
     case hdf5ReaderTimeout = "h5.reader.timeout"
     case hdf5ReaderProtocol = "h5.reader.protocol"
+    case hdf5ReaderUnconfined = "h5.reader.unconfined"
 
     // MARK: PyTorch
     case pytorchLegacy = "pth.legacy"
@@ -236,13 +240,14 @@ extension FormatError {
 
 extension FormatError.Code {
   /// The exit status of a command that ends with this code (sysexits.h): 64 usage, 65 data,
-  /// 66 no input, 73 cannot create, 74 input or output error.
+  /// 66 no input, 73 cannot create, 74 input or output error, or something that the system lacks.
   public var exitStatus: Int32 {
     switch self {
     case .usageOption, .usageNothingSteered: 64
     case .fileMissing, .filePermission: 66
     case .fileExists, .fileCreate, .fileSame: 73
     case .fileRead, .fileWrite, .diskFull, .diskSync, .hdf5ReaderMissing: 74
+    case .systemMemory, .systemDescriptors, .systemLibrary, .hdf5ReaderUnconfined: 74
     default: 65
     }
   }

@@ -1,10 +1,12 @@
+import CProcessEnd
 import Glibc
 
 /// A file mapped read-only into memory.
 ///
-/// Only for files that are never written in place: published stores are immutable, because a file
-/// that somebody truncates while it is mapped ends the process with SIGBUS. Slices are checked;
-/// memory from a slice may be used as long as this object lives.
+/// Only for files that are never written in place: published stores are immutable. A file that somebody
+/// cuts while it is mapped loses pages, and the system sends SIGBUS to a process that touches one. A
+/// program that calls `OrderlyEnd.prepare` ends with `file.changed` then. Slices are checked; memory
+/// from a slice may be used as long as this object lives.
 @safe
 public final class MappedFile: @unchecked Sendable {
   /// The path as the user gave it.
@@ -16,15 +18,21 @@ public final class MappedFile: @unchecked Sendable {
   init(path: String, descriptor: Int32, byteCount: Int) throws(FormatError) {
     let base = unsafe mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0)
     guard let base = unsafe base, unsafe base != MAP_FAILED else {
+      let number = errno
       throw FormatError(
-        .fileRead, file: path, found: systemReason(), expected: "a file that can be mapped")
+        .ofSystemCall(number, otherwise: .fileRead), file: path, found: systemReason(number),
+        expected: "a file that can be mapped")
     }
     self.path = path
     self.byteCount = byteCount
     unsafe self.base = base
+    unsafe sextant_remember_mapping(base, byteCount, printable(path))
   }
 
-  deinit { unsafe munmap(base, byteCount) }
+  deinit {
+    unsafe sextant_forget_mapping(base)
+    unsafe munmap(base, byteCount)
+  }
 
   /// The bytes `offset ..< offset + count`, in place.
   ///

@@ -28,6 +28,14 @@ public struct CheckpointSource: Sendable {
     return (["tokenizer.json", "tokenizer.model"] + vocabularies).compactMap { sideFile($0) }
   }
 
+  /// The paths of all files beside the checkpoint that may belong to it by their names' endings:
+  /// configurations, indexes, tokenizers and vocabularies.
+  public var sideFiles: [String] {
+    let names = (try? Folder(folder).entries()) ?? []
+    return names.filter { name in [".json", ".model", ".txt"].contains { name.hasSuffix($0) } }
+      .compactMap { sideFile($0) }
+  }
+
   /// The path of a file beside the checkpoint, if there is one of that name.
   public func sideFile(_ name: String) -> String? { Folder(folder).file(name) }
 

@@ -1,10 +1,10 @@
 import SextantBytes
 import SextantCheckpoints
+import SextantLocks
 import SextantModels
 import SextantStore
 import SextantTensor
 import SextantTokenizers
-import Synchronization
 
 /// What a conversion is asked for beyond its source.
 public struct ConversionOptions: Sendable {
@@ -199,12 +199,15 @@ public struct Conversion {
       throw FormatError(
         .fileSame, file: destination, found: "the checkpoint itself", expected: "another path")
     }
+    try ProtectedFiles(
+      [options.configuration, options.tokenizer].compactMap { $0 } + source.sideFiles
+    ).check(destination)
     let writer = try StoreWriter(
       destination: destination, replacing: options.replacing, architecture: architecture.name,
       configuration: configuration, variant: variant, tensors: mapping.plan(options.dataType),
       attachments: attachments)
     let total = mapping.byteCount
-    let account = Mutex(Account())
+    let account = Lock(Account())
     // Called with the account's lock held.
     nonisolated(unsafe) let progress = progress
     let mapping = mapping

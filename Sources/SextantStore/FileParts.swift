@@ -1,6 +1,6 @@
 import SextantBytes
+import SextantLocks
 import SextantTensor
-import Synchronization
 
 /// Parts of files that are read front to back, several at a time, and digested on the way.
 ///
@@ -27,7 +27,7 @@ struct FileParts: Sendable {
   /// - Returns: the SHA-256 of each part.
   /// - Throws: `file.too-short`, `file.read`, what `body` throws: for one of the parts that fail.
   func digest(_ pool: WorkerPool, _ body: Body) throws(FormatError) -> [Digest] {
-    let state = Mutex(State(digests: parts.map { _ in nil }))
+    let state = Lock(State(digests: parts.map { _ in nil }))
     pool.forEach(pool.threadCount) { _ in
       do throws(FormatError) {
         unsafe try work(state, body)
@@ -61,7 +61,7 @@ struct FileParts: Sendable {
     let buffer: UnsafeMutableRawBufferPointer
   }
 
-  private func work(_ state: borrowing Mutex<State>, _ body: Body) throws(FormatError) {
+  private func work(_ state: borrowing Lock<State>, _ body: Body) throws(FormatError) {
     let buffer = UnsafeMutableRawBufferPointer.allocate(
       byteCount: 2 * Self.pieceByteCount, alignment: 16)
     defer { unsafe buffer.deallocate() }
@@ -85,7 +85,7 @@ struct FileParts: Sendable {
   }
 
   /// Gives a lane that has no part the next one, if there is one.
-  private func begin(_ lane: inout Lane, _ state: borrowing Mutex<State>) {
+  private func begin(_ lane: inout Lane, _ state: borrowing Lock<State>) {
     guard lane.part == nil else { return }
     lane.part = state.withLock { state in
       guard state.next < parts.count else { return nil }
@@ -114,7 +114,7 @@ struct FileParts: Sendable {
   }
 
   /// Counts the bytes of a piece, and after the last one notes the digest.
-  private func end(_ lane: inout Lane, _ count: Int, _ state: borrowing Mutex<State>) {
+  private func end(_ lane: inout Lane, _ count: Int, _ state: borrowing Lock<State>) {
     guard let index = lane.part else { return }
     lane.position += count
     guard lane.position == parts[index].range.count else { return }

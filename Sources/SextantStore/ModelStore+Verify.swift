@@ -1,5 +1,5 @@
 import SextantBytes
-import Synchronization
+import SextantLocks
 
 extension ModelStore {
   /// Reads the whole file and holds every byte against its digest, or against zero for padding.
@@ -38,7 +38,7 @@ extension ModelStore {
   private func digests(
     of ranges: [Range<Int>], from start: Int, _ progress: (_ done: Int, _ total: Int) -> Void
   ) throws(FormatError) -> [Digest] {
-    let done = Mutex(start)
+    let done = Lock(start)
     // Called with the lock held.
     return try withoutActuallyEscaping(progress) { progress throws(FormatError) in
       nonisolated(unsafe) let progress = progress

@@ -1,6 +1,6 @@
 import SextantBytes
+import SextantLocks
 import SextantTensor
-import Synchronization
 
 /// A tensor that is going to be written to a store.
 public struct PlannedTensor: Sendable, Equatable {
@@ -165,7 +165,7 @@ public final class StoreWriter {
   ) throws(FormatError) {
     try checkWhole()
     isBroken = true
-    let outcome = Mutex<Outcome>(Outcome())
+    let outcome = Lock<Outcome>(Outcome())
     let (tensors, offsets) = (tensors, header.tensors.map(\.offset))
     let order = missingIndices.sorted {
       (tensors[$0].byteCount ?? 0, $1) > (tensors[$1].byteCount ?? 0, $0)

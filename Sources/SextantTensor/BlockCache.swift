@@ -1,5 +1,6 @@
+import CProcessEnd
 import Glibc
-import Synchronization
+import SextantLocks
 
 /// The memory of tensors, kept when they are gone for the next ones of the same size.
 ///
@@ -36,9 +37,9 @@ final class BlockCache: @unchecked Sendable {
     var byteCount = 0
   }
 
-  private let unused = Mutex(Unused())
+  private let unused = Lock(Unused())
   /// Unused small blocks, those of n steps at n.
-  private let small = Mutex([[Block]](repeating: [], count: smallestMapping / smallStep + 1))
+  private let small = Lock([[Block]](repeating: [], count: smallestMapping / smallStep + 1))
   private let limit: Int
 
   /// A cache that keeps at most `limit` bytes.
@@ -78,7 +79,10 @@ final class BlockCache: @unchecked Sendable {
     let flags = MAP_PRIVATE | MAP_ANONYMOUS
     guard let base = mmap(nil, byteCount, PROT_READ | PROT_WRITE, flags, -1, 0),
       base != MAP_FAILED
-    else { fatalError("no memory for a tensor of \(byteCount) bytes") }
+    else {
+      sextant_end_without_memory(byteCount)
+      fatalError("no memory for a tensor of \(byteCount) bytes")
+    }
     adviseHugePages(base, byteCount)
     return base
   }

@@ -1,5 +1,6 @@
 import CSextantKernels
 import Glibc
+import SextantLocks
 import Synchronization
 
 /// Threads that share the chunks of one loop at a time.
@@ -12,7 +13,7 @@ import Synchronization
 /// A loop that starts inside a chunk, or while another thread uses the pool, runs on its own thread.
 public final class WorkerPool: Sendable {
   private let crew: Crew
-  private let threads: Mutex<[pthread_t]>
+  private let threads: Lock<[pthread_t]>
 
   /// The threads that can run chunks at the same time, the caller's included.
   public let threadCount: Int
@@ -27,7 +28,7 @@ public final class WorkerPool: Sendable {
     }
     self.crew = crew
     threadCount = started.count + 1
-    threads = Mutex(started)
+    threads = Lock(started)
   }
 
   deinit {

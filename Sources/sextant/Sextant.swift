@@ -22,7 +22,7 @@ struct Sextant: ParsableCommand {
       Layers count from 0.
 
       Exit status: 0 done, 64 wrong usage, 65 bad data, 66 missing input, 73 cannot create the \
-      output, 74 input or output error.
+      output, 74 input or output error, or the system lacks something, such as memory.
       """,
     version: ToolVersion.current,
     subcommands: [
@@ -39,7 +39,9 @@ enum Main {
   static func main() {
     StandardStreams.prepare()
     do {
-      var command = try Sextant.parseAsRoot()
+      var command = try Sextant.parseAsRoot(
+        Numbers.joined(Array(CommandLine.arguments.dropFirst())))
+      if let writing = command as? any WritingCommand { try prepare(writing.fileUse) }
       try command.run()
     } catch let refusal as FormatError {
       StandardStreams.printError("Error: \(refusal)")
@@ -47,5 +49,10 @@ enum Main {
     } catch {
       Sextant.exit(withError: error)
     }
+  }
+
+  private static func prepare(_ files: CommandFiles) throws(FormatError) {
+    try files.prepare()
+    StandardStreams.isNeeded = files.outputs.isEmpty && files.updated.isEmpty
   }
 }

@@ -17,7 +17,8 @@ import Testing
 }
 
 private let sections = [
-  "file": "Any file", "disk": "Writing", "limit": "Limits", "json": "JSON",
+  "file": "Any file", "disk": "Writing", "limit": "Limits", "system": "System",
+  "json": "JSON",
   "st": "safetensors", "index": "Sharded index", "h5": "HDF5", "pth": "PyTorch",
   "zip": "Other zip archives", "npy": "NumPy", "gguf": "GGUF",
   "model": "Model match", "tokenizer": "Tokenizer", "store": "Native model",
@@ -33,7 +34,7 @@ private func refusalCodesPage() -> String {
     is published. The table is generated from the program's own list; a test keeps the two equal.
 
     Exit statuses (sysexits.h): 64 wrong usage, 65 bad data, 66 no input, 73 cannot create the
-    destination, 74 input or output error.
+    destination, 74 input or output error, or something that the system lacks.
 
     """
   var prefix: Substring = ""

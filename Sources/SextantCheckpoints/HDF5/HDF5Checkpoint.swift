@@ -1,6 +1,6 @@
 import SextantBytes
+import SextantLocks
 import SextantTensor
-import Synchronization
 
 /// An HDF5 file whose datasets are tensors, in one of the layouts of `formats/hdf5.md`.
 ///
@@ -35,7 +35,7 @@ public final class HDF5Checkpoint: Checkpoint {
   private let file: InputFile
   private let indices: [ExactString: Int]
   private let timeout: Duration
-  private let conversation: Mutex<HDF5Conversation>
+  private let conversation: Lock<HDF5Conversation>
 
   /// The longest wait for the reader, unless the environment variable `SEXTANT_HDF5_TIMEOUT` gives
   /// another number of seconds.
@@ -88,7 +88,7 @@ public final class HDF5Checkpoint: Checkpoint {
         indices[ExactString(tensor.name)] = index
       }
       self.indices = indices
-      conversation = Mutex(HDF5Conversation(consume process))
+      conversation = Lock(HDF5Conversation(consume process))
     } catch {
       throw error.inFile(file.path)
     }

@@ -1,12 +1,12 @@
 import SextantBytes
+import SextantLocks
 import SextantTensor
-import Synchronization
 
 /// Reads elements of an archive's members, and checks each member's checksum before or while it does.
 final class StorageReader: Sendable {
   private let file: InputFile
   /// Offsets of the members whose checksum was found right.
-  private let checked = Mutex<Set<Int>>([])
+  private let checked = Lock<Set<Int>>([])
 
   /// Bytes of the pieces that are handed over.
   static let pieceByteCount = 256 << 10

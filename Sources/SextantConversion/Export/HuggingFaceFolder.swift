@@ -29,6 +29,8 @@ extension ModelExport {
     side.append(("config.json", try configuration(endOfText: end)))
 
     try makeFolder(folder)
+    let model = ProtectedFiles([store.path])
+    for name in names + side.map(\.name) { try model.check("\(folder)/\(name)") }
     if !options.replacing { try checkAbsent(names + side.map(\.name), in: folder) }
     for (name, tensors) in zip(names, shards) {
       try writer(tensors, meter).publish(to: "\(folder)/\(name)", replacing: options.replacing)

@@ -202,6 +202,7 @@ public struct ModelExport {
     let meter = Meter(total: model.tensors.reduce(0) { $0 + $1.byteCount }, report: progress)
     var notes = notes
     var files = [destination]
+    if format != .huggingFace { try ProtectedFiles([store.path]).check(destination) }
     switch format {
     case .huggingFace: files = try writeFolder(destination, meter, &notes)
     case .safetensors:

@@ -1,4 +1,5 @@
 import CBLAS
+import CProcessEnd
 import CSextantKernels
 
 /// Sums over many rows in f64, from which means and covariances are made.
@@ -138,14 +139,14 @@ public enum CrossProducts {
   }
 }
 
-/// The BLAS library's own settings.
+/// OpenBLAS, loaded when it is first needed.
 enum BLAS {
   private static let isPrepared: Bool = {
-    // Our pool splits the work; two pools would fight for the processors.
-    openblas_set_num_threads(1)
-    return true
+    guard let reason = sextant_load_blas() else { return true }
+    sextant_end_without_library(reason)
+    fatalError(String(cString: reason))
   }()
 
-  /// To be called before any call into BLAS.
+  /// To be called before any call into BLAS. The process ends where OpenBLAS cannot be loaded.
   static func prepare() { precondition(isPrepared) }
 }

@@ -9,7 +9,7 @@ import SextantStore
 import SextantTokenizers
 
 /// What a model computes while it reads, as a file.
-struct Capture: ParsableCommand {
+struct Capture: WritingCommand {
   static let configuration = CommandConfiguration(
     abstract: "Write down what a model computes while it reads prompts.",
     discussion: """
@@ -73,9 +73,15 @@ struct Capture: ParsableCommand {
     if tokens != nil { try beginning.checkUnused("--tokens") }
   }
 
+  var fileUse: CommandFiles {
+    CommandFiles(
+      inputs: model.inputs + (prompt?.inputs ?? []) + [prompts].compactMap { $0 }
+        + apply.flatMap(\.inputs),
+      outputs: [output], replaces: force)
+  }
+
   func run() throws {
     let clock = Stopwatch()
-    try checkDestinations([output], replacing: force)
     let open = try model.open(beginning)
     let sites = try open.model.description.sites(named: sites.words, layers: layers)
     let sequences = try sequences(open)

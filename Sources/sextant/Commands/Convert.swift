@@ -4,7 +4,7 @@ import SextantConversion
 import SextantReport
 
 /// Checkpoint to native model.
-struct Convert: ParsableCommand {
+struct Convert: WritingCommand {
   static let configuration = CommandConfiguration(
     abstract: "Convert a checkpoint to a native model file.",
     discussion: """
@@ -77,6 +77,12 @@ struct Convert: ParsableCommand {
     if withoutTokenizer, tokenizer != nil || foreign.model != nil {
       throw ValidationError("--without-tokenizer goes with neither --tokenizer nor --model.")
     }
+  }
+
+  var fileUse: CommandFiles {
+    CommandFiles(
+      inputs: [source] + [config, tokenizer, foreign.model].compactMap { $0 }, outputs: [output],
+      replaces: force)
   }
 
   func run() throws {

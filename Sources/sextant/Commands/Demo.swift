@@ -11,7 +11,7 @@ import SextantStore
 import SextantTokenizers
 
 /// The whole pipeline on the embedded model.
-struct Demo: ParsableCommand {
+struct Demo: WritingCommand {
   static let configuration = CommandConfiguration(
     abstract: "Run the whole pipeline on the small model that comes with Sextant.",
     discussion: """
@@ -53,16 +53,20 @@ struct Demo: ParsableCommand {
   private static let controlCount = 8
 
   func validate() throws {
-    if samples < 2 { throw ValidationError("--samples is \(samples); it must be 2 or more.") }
+    try Numbers.check(atLeast: 2, [("--samples", samples)])
+  }
+
+  var fileUse: CommandFiles {
+    CommandFiles(
+      inputs: [source], folders: [output, steeringFolder],
+      outputs: [storePath, hdf5StorePath, vectorPath, probePage]
+        + ResultFolder.measurement(in: steeringFolder),
+      replaces: true)
   }
 
   func run() throws {
     compute.apply()
     try checkSource()
-    guard mkdir(output, 0o777) == 0 || errno == EEXIST else {
-      throw FormatError(
-        .fileCreate, file: output, found: String(cString: strerror(errno)), expected: "a folder")
-    }
     let clock = Stopwatch()
     let conversion = try convert()
     let open = try OpenModel(storePath)
@@ -96,6 +100,7 @@ struct Demo: ParsableCommand {
   // MARK: Files
 
   private var storePath: String { "\(output)/demo.sxt" }
+  private var hdf5StorePath: String { "\(output)/demo-from-hdf5.sxt" }
   private var steeringFolder: String { "\(output)/steering" }
   private var probePage: String { "\(output)/probes.html" }
   private var vectorPath: String { "\(output)/sentiment.steer.safetensors" }
@@ -129,7 +134,7 @@ struct Demo: ParsableCommand {
     heading("1. Convert the same weights from safetensors and from HDF5")
     let conversions = [
       ("\(source)/model.safetensors", storePath),
-      ("\(source)/model.h5", "\(output)/demo-from-hdf5.sxt"),
+      ("\(source)/model.h5", hdf5StorePath),
     ]
     var digests: [Digest] = []
     for (checkpoint, destination) in conversions {

@@ -7,7 +7,7 @@ import SextantReport
 import SextantStore
 
 /// Native files to the formats of other programs.
-struct Export: ParsableCommand {
+struct Export: WritingCommand {
   static let configuration = CommandConfiguration(
     abstract: "Write a model or an artifact in another program's format.",
     discussion: """
@@ -57,7 +57,23 @@ struct Export: ParsableCommand {
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
-    guard shardSize > 0 else { throw ValidationError("--shard-size must be positive.") }
+    guard shardSize > 0 else {
+      throw ValidationError("--shard-size is \(shardSize); it must be 1 or more.")
+    }
+  }
+
+  /// What folders of models and of lenses contain, except shards.
+  private static let usualNames = [
+    "config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json",
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
+    "params.pt",
+  ]
+
+  var fileUse: CommandFiles {
+    let isFolder = ModelExportFormat(path: output) == .huggingFace
+    return CommandFiles(
+      inputs: [file], outputs: isFolder ? [] : [output],
+      possible: isFolder ? Self.usualNames.map { "\(output)/\($0)" } : [], replaces: force)
   }
 
   func run() throws {

@@ -7,7 +7,7 @@ import SextantReport
 import SextantTokenizers
 
 /// Text from a model, steered or not.
-struct Generate: ParsableCommand {
+struct Generate: WritingCommand {
   static let configuration = CommandConfiguration(
     abstract: "Continue a prompt, with steering vectors applied.",
     discussion: """
@@ -63,11 +63,16 @@ struct Generate: ParsableCommand {
 
   func validate() throws {
     if loadState != nil { try beginning.checkUnused("--load-state") }
-    if count < 1 { throw ValidationError("-n is \(count); it must be 1 or more.") }
+    try Numbers.check(atLeast: 1, [("-n", count)])
+  }
+
+  var fileUse: CommandFiles {
+    CommandFiles(
+      inputs: model.inputs + prompt.inputs + steering.inputs + [loadState].compactMap { $0 },
+      outputs: [saveState, trace].compactMap { $0 }, replaces: force)
   }
 
   func run() throws {
-    try checkDestinations([saveState, trace], replacing: force)
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let options = GenerationOptions(

@@ -33,6 +33,11 @@ struct CorpusArguments: ParsableArguments {
   @Option(help: ArgumentHelp("Read only the first tokens of the texts.", valueName: "n"))
   var maxTokens: Int?
 
+  func validate() throws {
+    try Numbers.check(atLeast: 2, [("--chunk", chunk)])
+    try Numbers.check(atLeast: 1, [("--max-tokens", maxTokens)])
+  }
+
   /// Reads the texts.
   func corpus(_ tokenizer: any Tokenizer) throws(FormatError) -> TextCorpus {
     try TextCorpus(

@@ -7,7 +7,7 @@ import SextantReport
 import SextantTokenizers
 
 /// How well lenses read a model.
-struct LensEval: ParsableCommand {
+struct LensEval: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "eval",
     abstract: "Measure lenses on a text.",
@@ -42,10 +42,18 @@ struct LensEval: ParsableCommand {
 
   @OptionGroup var printing: OutputOptions
 
+  var fileUse: CommandFiles {
+    guard let output else { return CommandFiles() }
+    let inner = LensNames.names(of: lens).map { "\(output)/\($0)" }
+    return CommandFiles(
+      inputs: model.inputs + texts.inputs + lens, folders: [output] + inner,
+      outputs: ["metrics.json", "depth.svg"].map { "\(output)/\($0)" }
+        + inner.map { "\($0)/aggregate_metrics.json" },
+      replaces: force)
+  }
+
   func run() throws {
-    let folder = try output.map { path throws(FormatError) in
-      try ResultFolder(path, replacing: force, holding: ["metrics.json", "depth.svg"])
-    }
+    let folder = output.map { ResultFolder($0, replacing: force) }
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let lenses = try LensNames.lenses(lens)

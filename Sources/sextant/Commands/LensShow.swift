@@ -11,7 +11,7 @@ import SextantTokenizers
 extension LensMeasure: ExpressibleByArgument {}
 
 /// A text through lenses.
-struct LensShow: ParsableCommand {
+struct LensShow: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "show",
     abstract: "Show what each layer would say after each token of a text.",
@@ -72,12 +72,17 @@ struct LensShow: ParsableCommand {
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
-    if layerStride < 1 { throw ValidationError("--layer-stride must be 1 or more.") }
+    try Numbers.check(atLeast: 1, [("--layer-stride", layerStride), ("--width", width)])
     if !(1...1000).contains(topK) { throw ValidationError("--top-k must be from 1 to 1000.") }
   }
 
+  var fileUse: CommandFiles {
+    CommandFiles(
+      inputs: model.inputs + prompt.inputs + lens + steering.inputs,
+      outputs: [html, svg].compactMap { $0 }, replaces: force)
+  }
+
   func run() throws {
-    try checkDestinations([html, svg], replacing: force)
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let ids = tokenizer.encodeText(try prompt.text())

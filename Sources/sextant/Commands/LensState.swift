@@ -43,7 +43,8 @@ struct LensState: ParsableCommand {
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
-    if directions < 0 { throw ValidationError("--directions must be 0 or more.") }
+    try Numbers.check(atLeast: 0, [("--directions", directions)])
+    try Numbers.check(atLeast: 1, [("--width", width)])
     if !(1...1000).contains(topK) { throw ValidationError("--top-k must be from 1 to 1000.") }
   }
 

@@ -11,7 +11,7 @@ extension LensLoss: ExpressibleByArgument {}
 extension LensOptimizerKind: ExpressibleByArgument {}
 
 /// Texts to lens.
-struct LensTrain: ParsableCommand {
+struct LensTrain: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "train",
     abstract: "Learn a lens from texts.",
@@ -92,9 +92,31 @@ struct LensTrain: ParsableCommand {
 
   @OptionGroup var printing: OutputOptions
 
+  func validate() throws {
+    try Numbers.check(
+      atLeast: 1,
+      [
+        ("--steps", steps), ("--tokens-per-step", tokensPerStep),
+        ("--checkpoint-every", checkpointEvery),
+      ])
+    try Numbers.check(
+      atLeast: 0,
+      [("--warm-up", warmUp), ("--calibration-tokens", calibrationTokens), ("--seed", seed)])
+  }
+
+  var fileUse: CommandFiles {
+    // A checkpoint that training goes on from is written again; any other existing one needs --force.
+    let goesOn = resume.map { ProtectedFiles([$0]) }
+    let isOwn = checkpoint.map { goesOn?.contains($0) ?? false } ?? false
+    let read = [start] + (isOwn ? [] : [resume].compactMap { $0 })
+    let written = [checkpoint].compactMap { $0 }
+    return CommandFiles(
+      inputs: model.inputs + texts.inputs + read,
+      outputs: [output] + (isOwn ? [] : written), updated: isOwn ? written : [], replaces: force)
+  }
+
   func run() throws {
     let clock = Stopwatch()
-    try checkDestinations([output], replacing: force)
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let corpus = try texts.corpus(tokenizer)
@@ -111,7 +133,7 @@ struct LensTrain: ParsableCommand {
     _ open: OpenModel, _ tokenizer: any Tokenizer, _ corpus: TextCorpus
   ) throws(FormatError) -> Lens {
     var options = RidgeLensOptions()
-    options.calibrationTokens = max(calibrationTokens, 0)
+    options.calibrationTokens = calibrationTokens
     let trainer = try RidgeLensTrainer(
       open.model, tokenizer: tokenizer.digest, corpus: corpus, options: options)
     let reading = Progress("ridge: read", .items("tokens"))
@@ -147,9 +169,10 @@ struct LensTrain: ParsableCommand {
     let progress = Progress("tuned", .items("tokens"))
     defer { progress.clear() }
     return try trainer.train(
-      from: begin, resuming: resumed, saveEvery: checkpoint == nil ? 0 : max(checkpointEvery, 1),
+      from: begin, resuming: resumed, saveEvery: checkpoint == nil ? 0 : checkpointEvery,
       save: { saved throws(FormatError) in
-        if let checkpoint { try saved.artifact.write(to: checkpoint, replacing: true) }
+        guard let checkpoint else { return }
+        try saved.artifact.write(to: checkpoint, replacing: true)
       },
       progress: { state in
         progress.update(state.tokens.done, state.tokens.total, note: note(state))

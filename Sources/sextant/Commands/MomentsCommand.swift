@@ -13,7 +13,7 @@ struct MomentsCommand: ParsableCommand {
 }
 
 /// Several files of moments to one.
-struct MomentsMerge: ParsableCommand {
+struct MomentsMerge: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "merge",
     abstract: "Add up the moments of several parts of the data.",
@@ -35,8 +35,11 @@ struct MomentsMerge: ParsableCommand {
 
   @OptionGroup var printing: OutputOptions
 
+  var fileUse: CommandFiles {
+    CommandFiles(inputs: files, outputs: [output], replaces: force)
+  }
+
   func run() throws {
-    try checkDestinations([output], replacing: force)
     let merged = try MomentShards(files)
     try merged.artifact.write(to: output, replacing: force)
     let counts = merged.moments.classes.map { name in

@@ -34,6 +34,11 @@ struct StateOutput: ParsableArguments {
 
   @OptionGroup var printing: OutputOptions
 
+  /// The files of a command that reads these and writes the state.
+  func files(reading inputs: [String]) -> CommandFiles {
+    CommandFiles(inputs: inputs, outputs: [output], replaces: force)
+  }
+
   /// Writes a state and says so.
   func write(_ state: SavedState) throws(FormatError) {
     try state.artifact.write(to: output, replacing: force)
@@ -57,7 +62,7 @@ struct StateMatching: ParsableArguments {
 }
 
 /// The state after a text.
-struct StateSave: ParsableCommand {
+struct StateSave: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "save", abstract: "Read a text and save what the model remembers of it.")
 
@@ -88,8 +93,12 @@ struct StateSave: ParsableCommand {
     if loadState != nil { try beginning.checkUnused("--load-state") }
   }
 
+  var fileUse: CommandFiles {
+    output.files(
+      reading: model.inputs + (prompt?.inputs ?? []) + [loadState].compactMap { $0 })
+  }
+
   func run() throws {
-    try checkDestinations([output.output], replacing: output.force)
     let open = try model.open(beginning)
     let ids = try tokens?.tokens ?? text(open.textTokenizer())
     var state = open.model.initialState()
@@ -197,7 +206,7 @@ struct StateInspect: ParsableCommand {
 }
 
 /// What one state has beyond another.
-struct StateDiff: ParsableCommand {
+struct StateDiff: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "diff", abstract: "Subtract one state from another: A - B.")
 
@@ -210,8 +219,11 @@ struct StateDiff: ParsableCommand {
   @OptionGroup var matching: StateMatching
   @OptionGroup var output: StateOutput
 
+  var fileUse: CommandFiles {
+    output.files(reading: [state, other])
+  }
+
   func run() throws {
-    try checkDestinations([output.output], replacing: output.force)
     let (a, b) = try (
       SavedState(Artifact(reading: state)), SavedState(Artifact(reading: other))
     )
@@ -220,7 +232,7 @@ struct StateDiff: ParsableCommand {
 }
 
 /// States and differences, weighted.
-struct StateAdd: ParsableCommand {
+struct StateAdd: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "add", abstract: "Add states and differences, each times a strength.",
     discussion: """
@@ -242,8 +254,11 @@ struct StateAdd: ParsableCommand {
     }
   }
 
+  var fileUse: CommandFiles {
+    output.files(reading: terms.map(\.path))
+  }
+
   func run() throws {
-    try checkDestinations([output.output], replacing: output.force)
     var states: [SavedState.Term] = []
     for term in terms {
       states.append((try SavedState(Artifact(reading: term.path)), term.strength.value))
@@ -254,7 +269,7 @@ struct StateAdd: ParsableCommand {
 }
 
 /// A published state, for a model.
-struct StateImport: ParsableCommand {
+struct StateImport: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "import", abstract: "Read a state-tuning file of RWKV for a model.",
     discussion: """
@@ -269,8 +284,11 @@ struct StateImport: ParsableCommand {
 
   @OptionGroup var output: StateOutput
 
+  var fileUse: CommandFiles {
+    output.files(reading: model.inputs + [file])
+  }
+
   func run() throws {
-    try checkDestinations([output.output], replacing: output.force)
     let open = try model.open()
     let initial = open.model.initialState().saved(by: open.reference)
     try output.write(initial.replacingTunedMatrices(from: file))
@@ -278,7 +296,7 @@ struct StateImport: ParsableCommand {
 }
 
 /// A state as others read it.
-struct StateExport: ParsableCommand {
+struct StateExport: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "export", abstract: "Write a state of RWKV-5, 6 or 7 as a state-tuning file.",
     discussion: """
@@ -295,8 +313,11 @@ struct StateExport: ParsableCommand {
   @Flag(help: "Replace an existing file.")
   var force = false
 
+  var fileUse: CommandFiles {
+    CommandFiles(inputs: [file], outputs: [output], replaces: force)
+  }
+
   func run() throws {
-    try checkDestinations([output], replacing: force)
     let state = try SavedState(Artifact(reading: file))
     try state.writeTunedMatrices(to: output, replacing: force)
     StandardStreams.print("\(printable(output)): \(state.model.layerCount) blocks")

@@ -10,7 +10,7 @@ import SextantStore
 import SextantTokenizers
 
 /// What a steering vector does, at every layer and strength.
-struct SteerEval: ParsableCommand {
+struct SteerEval: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "eval",
     abstract: "Measure a steering vector at every layer and strength, beside controls.",
@@ -82,7 +82,9 @@ struct SteerEval: ParsableCommand {
   @Option(help: ArgumentHelp("Random directions of equal norm, as controls.", valueName: "count"))
   var controls = 16
 
-  @Option(help: ArgumentHelp("The seed of controls, halves and intervals.", valueName: "s"))
+  @Option(
+    help: ArgumentHelp("The seed of controls, halves and intervals.", valueName: "s"),
+    transform: Numbers.seed)
   var seed: UInt64 = 0
 
   @Option(
@@ -131,15 +133,22 @@ struct SteerEval: ParsableCommand {
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
-    if controls < 0 { throw ValidationError("--controls is \(controls); it must be 0 or more.") }
+    try Numbers.check(atLeast: 0, [("--controls", controls), ("--continuations", continuations)])
+    try Numbers.check(atLeast: 1, [("-n", tokenCount)])
+  }
+
+  var fileUse: CommandFiles {
+    CommandFiles(
+      inputs: model.inputs + [apply, pairs] + accuracy + [template, openEnded].compactMap { $0 }
+        + (text?.inputs ?? []),
+      folders: output.map { [$0] } ?? [],
+      outputs: (output.map(ResultFolder.measurement(in:)) ?? []) + [figure].compactMap { $0 },
+      replaces: force)
   }
 
   func run() throws {
     let clock = Stopwatch()
-    try checkDestinations([figure], replacing: force)
-    let files = try output.map { folder throws(FormatError) in
-      try ResultFolder(folder, replacing: force)
-    }
+    let folder = output.map { ResultFolder($0, replacing: force) }
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let vector = try SteeringVector(reading: apply)
@@ -166,7 +175,7 @@ struct SteerEval: ParsableCommand {
     evaluation.sideEffects = try sideEffects(open, vector, summary)
     evaluation.continuations = try continued(open, vector, summary)
     evaluation.seconds = (sweepSeconds, clock.seconds)
-    try files?.write(
+    try folder?.write(
       json: evaluation.json, csv: evaluation.cellTable.csv, page: evaluation.page)
     if let figure {
       let svg = evaluation.mainFigure.svg()

@@ -7,7 +7,7 @@ import SextantReport
 import SextantTokenizers
 
 /// How long an edit of the state survives.
-struct SteerHalfLife: ParsableCommand {
+struct SteerHalfLife: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "half-life",
     abstract: "Measure how many tokens an edit of the recurrent state survives.",
@@ -43,13 +43,19 @@ struct SteerHalfLife: ParsableCommand {
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
-    if horizon < 1 || edits < 1 || !apply.strength.isPlain {
-      throw ValidationError("--horizon and --edits are 1 or more, the strength one plain number.")
+    try Numbers.check(atLeast: 1, [("--horizon", horizon), ("--edits", edits)])
+    if !apply.strength.isPlain {
+      throw ValidationError("The strength of --apply is a plain number.")
     }
   }
 
+  var fileUse: CommandFiles {
+    CommandFiles(
+      inputs: model.inputs + apply.inputs + text.inputs, outputs: [html].compactMap { $0 },
+      replaces: force)
+  }
+
   func run() throws {
-    try checkDestinations([html], replacing: force)
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let progress = Progress("half-life", .items("edits"))

@@ -44,9 +44,8 @@ struct SteerShadow: ParsableCommand {
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
-    if count < 1 || steerTokens < 0 {
-      throw ValidationError("-n is 1 or more, --steer-tokens 0 or more.")
-    }
+    try Numbers.check(atLeast: 1, [("-n", count)])
+    try Numbers.check(atLeast: 0, [("--steer-tokens", steerTokens)])
   }
 
   func run() throws {

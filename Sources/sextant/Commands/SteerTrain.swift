@@ -8,7 +8,7 @@ import SextantStore
 import SextantTokenizers
 
 /// Contrast pairs to steering vector.
-struct SteerTrain: ParsableCommand {
+struct SteerTrain: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "train",
     abstract: "Learn a steering vector from pairs of texts.",
@@ -123,13 +123,18 @@ struct SteerTrain: ParsableCommand {
     } else if model == nil || contrast.source == nil {
       throw ValidationError("Name --model and the texts (--pairs …), or --from-moments.")
     }
-    if batch < 1 { throw ValidationError("--batch is \(batch); it must be 1 or more.") }
+    try Numbers.check(atLeast: 1, [("--batch", batch)])
+  }
+
+  var fileUse: CommandFiles {
+    CommandFiles(
+      inputs: [model, fromMoments, template].compactMap { $0 } + contrast.inputs,
+      outputs: [output, moments].compactMap { $0 }, replaces: force)
   }
 
   func run() throws {
     let clock = Stopwatch()
     compute.apply()
-    try checkDestinations([output, moments], replacing: force)
     let estimator = try SteeringEstimator(method, shrinkage: shrinkage, scale: scale)
     let learned =
       if let fromMoments { try trainAgain(estimator, from: fromMoments) } else {

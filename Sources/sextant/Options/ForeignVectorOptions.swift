@@ -26,6 +26,7 @@ struct ForeignVectorOptions: ParsableArguments {
   var layer: Int?
 
   func validate() throws {
+    try Numbers.check(atLeast: 0, [("--layer", layer)])
     if model == nil, layerConvention != nil || layer != nil {
       throw ValidationError("--layer-convention and --layer need --model.")
     }
@@ -40,7 +41,6 @@ struct ForeignVectorOptions: ParsableArguments {
   func convert(
     _ source: String, to output: String, model: String, replacing: Bool, _ printing: OutputOptions
   ) throws {
-    try checkDestinations([output], replacing: replacing)
     let reference = try OpenModel(model).reference
     if Lens.isTunedLens(source) {
       let lens = try Lens(tunedLens: source, for: reference)

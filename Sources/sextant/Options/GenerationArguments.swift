@@ -33,7 +33,8 @@ struct SamplingArguments: ParsableArguments {
 
   @Option(
     name: .shortAndLong,
-    help: ArgumentHelp("The seed of the choices; the same seed, the same text.", valueName: "s"))
+    help: ArgumentHelp("The seed of the choices; the same seed, the same text.", valueName: "s"),
+    transform: Numbers.seed)
   var seed: UInt64 = 0
 
   /// The options, checked.

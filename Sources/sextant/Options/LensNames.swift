@@ -13,14 +13,21 @@ enum LensNames {
     return name.isEmpty ? "lens" : name
   }
 
+  /// Different names for some files.
+  static func names(of paths: [String]) -> [String] {
+    var names: [String] = []
+    for path in paths {
+      let name = name(of: path)
+      let isTaken = name == NamedLens.logit.name || names.contains(name)
+      names.append(isTaken ? "\(name)-\(names.count + 1)" : name)
+    }
+    return names
+  }
+
   /// The lenses of some files, by different names.
   static func lenses(_ paths: [String]) throws(FormatError) -> [NamedLens] {
     var lenses: [NamedLens] = []
-    for path in paths {
-      var name = name(of: path)
-      if name == NamedLens.logit.name || lenses.contains(where: { $0.name == name }) {
-        name = "\(name)-\(lenses.count + 1)"
-      }
+    for (name, path) in zip(names(of: paths), paths) {
       lenses.append(NamedLens(name: name, lens: try Lens(reading: path)))
     }
     return lenses

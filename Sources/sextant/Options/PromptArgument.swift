@@ -12,14 +12,16 @@ struct PromptArgument: ExpressibleByArgument {
     self.argument = argument
   }
 
+  /// The file that the text is read from; nil for none.
+  var file: String? { argument.hasPrefix("@") ? String(argument.dropFirst()) : nil }
+
   /// The text; of a file without the newline at its end.
   ///
   /// - Throws: `file.*`, `limit.file`, `json.encoding` for what is not UTF-8.
   func text() throws(FormatError) -> String {
     if argument == "-" { return try Self.text(of: Self.standardInput(), "standard input") }
-    guard argument.hasPrefix("@") else { return argument }
-    let path = String(argument.dropFirst())
-    return try Self.text(of: InputFile(path).readAll(limit: Self.limit), path)
+    guard let file else { return argument }
+    return try Self.text(of: InputFile(file).readAll(limit: Self.limit), file)
   }
 
   private static func text(of bytes: [UInt8], _ source: String) throws(FormatError) -> String {

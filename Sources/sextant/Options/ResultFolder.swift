@@ -1,4 +1,3 @@
-import Glibc
 import SextantBytes
 import SextantReport
 
@@ -11,24 +10,18 @@ struct ResultFolder {
   /// The files of a measurement: for programs, for spreadsheets and for people.
   static let measurement = ["results.json", "results.csv", "index.html"]
 
-  /// Makes the folder where it is not there, and refuses what could not be published there, before
-  /// any work.
-  ///
-  /// - Parameter names: files that will be written.
-  /// - Throws: `file.create`, `file.exists`.
-  init(_ path: String, replacing: Bool, holding names: [String] = []) throws(FormatError) {
-    guard mkdir(path, 0o777) == 0 || errno == EEXIST else {
-      throw FormatError(
-        .fileCreate, file: path, found: String(cString: strerror(errno)), expected: "a folder")
-    }
+  /// The paths of a measurement's files in a folder.
+  static func measurement(in folder: String) -> [String] { measurement.map { "\(folder)/\($0)" } }
+
+  /// A folder that is there: `CommandFiles.prepare` makes it.
+  init(_ path: String, replacing: Bool) {
     self.path = path
     replaces = replacing
-    try checkDestinations(names.map { "\(path)/\($0)" }, replacing: replacing)
   }
 
-  /// A folder inside.
-  func folder(_ name: String) throws(FormatError) -> ResultFolder {
-    try ResultFolder("\(path)/\(name)", replacing: replaces)
+  /// A folder inside, which is there too.
+  func folder(_ name: String) -> ResultFolder {
+    ResultFolder("\(path)/\(name)", replacing: replaces)
   }
 
   /// Publishes a text file.

@@ -16,6 +16,7 @@ enum StandardStreams {
     // A limit on the size of files is a full disk, and not the end of the process.
     signal(SIGXFSZ, SIG_IGN)
     Interruption.prepare()
+    OrderlyEnd.prepare { FilePublisher.removeUnpublishedName() }
   }
 
   /// Whether standard error is a terminal.
@@ -31,14 +32,21 @@ enum StandardStreams {
     return Int(size.ws_col)
   }
 
-  /// Writes text to standard output.
+  /// Whether what a command prints is all that it makes.
+  nonisolated(unsafe) static var isNeeded = true
+  private nonisolated(unsafe) static var readerIsGone = false
+
+  /// Writes text to standard output, from the main thread.
   ///
-  /// When the reader has gone, nobody wants the rest: the process ends, with success. Any other
-  /// failure ends it with status 74.
+  /// When the reader has gone, nobody wants the rest: the process ends, with success. A command that
+  /// makes files too goes on, and its text is dropped. Any other failure ends the process with status
+  /// 74.
   static func write(_ text: String) {
+    if readerIsGone { return }
     switch write(text, to: STDOUT_FILENO) {
     case 0: return
-    case EPIPE: exit(0)
+    case EPIPE where isNeeded: exit(0)
+    case EPIPE: readerIsGone = true
     case let number:
       let refusal = FormatError(
         .fileWrite, file: "standard output", found: String(cString: strerror(number)),

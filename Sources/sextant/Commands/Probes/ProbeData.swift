@@ -1,5 +1,4 @@
 import ArgumentParser
-import Glibc
 import SextantAnalysis
 import SextantBytes
 import SextantReport
@@ -7,7 +6,7 @@ import SextantReport
 extension QuirkyArithmetic.Operation: ExpressibleByArgument {}
 
 /// Quirky arithmetic statements.
-struct ProbeData: ParsableCommand {
+struct ProbeData: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "data",
     abstract: "Make quirky arithmetic statements, in train, validation and test files.",
@@ -31,7 +30,9 @@ struct ProbeData: ParsableCommand {
   @Option(help: ArgumentHelp("Digits that an operand has at most.", valueName: "count"))
   var digits = 4
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("The seed.", valueName: "s"))
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The seed.", valueName: "s"),
+    transform: Numbers.seed)
   var seed: UInt64 = 0
 
   @Option(name: .shortAndLong, help: ArgumentHelp("The folder to make.", valueName: "folder"))
@@ -43,22 +44,26 @@ struct ProbeData: ParsableCommand {
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
-    if count < 1 || heldOut < 1 { throw ValidationError("Counts must be 1 or more.") }
+    try Numbers.check(atLeast: 1, [("-n", count), ("--held-out", heldOut), ("--digits", digits)])
+  }
+
+  var fileUse: CommandFiles {
+    CommandFiles(
+      folders: [output], outputs: QuirkyArithmetic.Split.allCases.map(path), replaces: force)
+  }
+
+  private func path(_ split: QuirkyArithmetic.Split) -> String {
+    "\(output)/\(split.rawValue).jsonl"
   }
 
   func run() throws {
-    guard mkdir(output, 0o777) == 0 || errno == EEXIST else {
-      throw FormatError(
-        .fileCreate, file: output, found: String(cString: strerror(errno)), expected: "a folder")
-    }
     let parts = try QuirkyArithmetic(set, digits: digits, seed: seed).records([
       (.train, count), (.validation, heldOut), (.test, heldOut),
     ])
-    let paths = parts.map { "\(output)/\($0.split.rawValue).jsonl" }
-    try checkDestinations(paths, replacing: force)
     var rows: [JSONValue] = []
     var table = Table(["file", "#records"])
-    for ((_, records), path) in zip(parts, paths) {
+    for (split, records) in parts {
+      let path = path(split)
       let lines = records.map { JSONValue.object($0.fields).canonicalText + "\n" }
       try FilePublisher.publish(Array(lines.joined().utf8), to: path, replacing: force)
       table.add([printable(path), Format.count(records.count)])

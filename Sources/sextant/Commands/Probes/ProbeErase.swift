@@ -8,7 +8,7 @@ import SextantReport
 import SextantTokenizers
 
 /// Records to erasers.
-struct ProbeErase: ParsableCommand {
+struct ProbeErase: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "erase",
     abstract: "Learn what to subtract so that no linear probe finds a label.",
@@ -39,8 +39,12 @@ struct ProbeErase: ParsableCommand {
 
   @OptionGroup var printing: OutputOptions
 
+  var fileUse: CommandFiles {
+    CommandFiles(
+      inputs: model.inputs + selection.inputs, outputs: [output], replaces: force)
+  }
+
   func run() throws {
-    try checkDestinations([output], replacing: force)
     let open = try model.open(beginning)
     let sites = try open.model.description.sites(
       named: reading.sites.words, layers: reading.layers)

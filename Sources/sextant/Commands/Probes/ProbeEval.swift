@@ -7,7 +7,7 @@ import SextantModels
 import SextantReport
 
 /// Probes measured on records.
-struct ProbeEval: ParsableCommand {
+struct ProbeEval: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "eval",
     abstract: "Measure probes on records with labels, beside the model's own output.",
@@ -40,10 +40,15 @@ struct ProbeEval: ParsableCommand {
 
   @OptionGroup var printing: OutputOptions
 
+  var fileUse: CommandFiles {
+    CommandFiles(
+      inputs: model.inputs + selection.inputs + [probe.path],
+      folders: output.map { [$0] } ?? [],
+      outputs: output.map(ResultFolder.measurement(in:)) ?? [], replaces: force)
+  }
+
   func run() throws {
-    let folder = try output.map { path throws(FormatError) in
-      try ResultFolder(path, replacing: force, holding: ResultFolder.measurement)
-    }
+    let folder = output.map { ResultFolder($0, replacing: force) }
     let open = try model.open(beginning)
     let file = try Probe(reading: probe.path)
     let entries = try file.chosen(probe.name)

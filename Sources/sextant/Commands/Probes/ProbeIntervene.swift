@@ -25,7 +25,9 @@ struct ProbeIntervene: ParsableCommand {
 
   @OptionGroup(title: "Records") var selection: RecordArguments
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("The seed of the control.", valueName: "s"))
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The seed of the control.", valueName: "s"),
+    transform: Numbers.seed)
   var seed: UInt64 = 0
 
   @Flag(help: "Accept probes of another model of the same width and depth.")

@@ -9,7 +9,7 @@ import SextantTensor
 import SextantTokenizers
 
 /// Residual probes against state probes against the output, token by token.
-struct ProbeShow: ParsableCommand {
+struct ProbeShow: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "show",
     abstract: "The disagreement map: what probes read and the output says, token by token.",
@@ -50,8 +50,13 @@ struct ProbeShow: ParsableCommand {
 
   @OptionGroup var printing: OutputOptions
 
+  var fileUse: CommandFiles {
+    CommandFiles(
+      inputs: model.inputs + prompt.inputs + [probe.path], outputs: [html].compactMap { $0 },
+      replaces: force)
+  }
+
   func run() throws {
-    try checkDestinations([html], replacing: force)
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let file = try Probe(reading: probe.path)

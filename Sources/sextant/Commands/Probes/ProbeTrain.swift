@@ -7,7 +7,7 @@ import SextantReport
 import SextantTokenizers
 
 /// Records to probes.
-struct ProbeTrain: ParsableCommand {
+struct ProbeTrain: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "train",
     abstract: "Train linear probes on records with labels.",
@@ -50,12 +50,17 @@ struct ProbeTrain: ParsableCommand {
 
   func validate() throws {
     if capture != nil { try beginning.checkUnused("--capture") }
-    if seed < 0 { throw ValidationError("--seed is \(seed); it must be 0 or more.") }
+    try Numbers.check(atLeast: 0, [("--seed", seed)])
+  }
+
+  var fileUse: CommandFiles {
+    CommandFiles(
+      inputs: model.inputs + selection.inputs + [capture].compactMap { $0 }, outputs: [output],
+      replaces: force)
   }
 
   func run() throws {
     let clock = Stopwatch()
-    try checkDestinations([output], replacing: force)
     let open = try model.open(beginning)
     let sites = try open.model.description.sites(
       named: reading.sites.words, layers: reading.layers)

@@ -25,7 +25,7 @@ struct SubsetList: ExpressibleByArgument {
 }
 
 /// The whole experiment: from parts to parts.
-struct ProbeTransfer: ParsableCommand {
+struct ProbeTransfer: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "transfer",
     abstract: "Train probes on parts of a quirky set, measure them on others, at every block.",
@@ -80,10 +80,16 @@ struct ProbeTransfer: ParsableCommand {
 
   @OptionGroup var printing: OutputOptions
 
+  func validate() throws { try Numbers.check(atLeast: 0, [("--seed", seed)]) }
+
+  var fileUse: CommandFiles {
+    CommandFiles(
+      inputs: model.inputs + [data, test], folders: output.map { [$0] } ?? [],
+      outputs: output.map(ResultFolder.measurement(in:)) ?? [], replaces: force)
+  }
+
   func run() throws {
-    let folder = try output.map { path throws(FormatError) in
-      try ResultFolder(path, replacing: force, holding: ResultFolder.measurement)
-    }
+    let folder = output.map { ResultFolder($0, replacing: force) }
     let open = try model.open(beginning)
     let sites = try open.model.description.sites(
       named: reading.sites.words, layers: reading.layers)

@@ -1,0 +1,58 @@
+import CProcessEnd
+
+/// How a program ends by failures that no caller can handle: with a refusal in place of a signal.
+///
+/// Such failures are memory that the Swift runtime asks for and does not get, a mapped file that is
+/// cut, and a library that cannot be loaded.
+public enum OrderlyEnd {
+  /// The exit status of these refusals.
+  private static let exitStatus: Int32 = 74
+
+  /// Makes the process end in order from now on. Call it once, before other threads start.
+  ///
+  /// - Parameter cleanup: runs before the process ends; may only do what a signal handler may do.
+  public static func prepare(cleanup: @convention(c) () -> Void) {
+    let memory = parts(
+      FormatError(.systemMemory, found: "no memory for \(mark) bytes more", expected: "more memory")
+    )
+    let file = parts(
+      FormatError(
+        .fileChanged, file: mark, found: "a file that was cut while it was in use",
+        expected: "the file as it was opened",
+        remedy: "Put a new file in its place with mv in place of cutting it, then try again."))
+    let library = parts(
+      FormatError(
+        .systemLibrary, found: mark, expected: "libopenblas.so.0",
+        remedy: "Install OpenBLAS (Debian: libopenblas0)."))
+    unsafe withCStrings(memory + file + library) { texts in
+      var endings = unsafe sextant_endings()
+      unsafe endings.memory = (texts[0], texts[1])
+      unsafe endings.file = (texts[2], texts[3])
+      unsafe endings.library = (texts[4], texts[5])
+      unsafe endings.status = exitStatus
+      unsafe endings.cleanup = cleanup
+      unsafe sextant_end_in_order(endings)
+    }
+  }
+
+  /// Stands in a message for what is known only at the end.
+  private static let mark = "@"
+
+  /// A refusal as it is printed, before and after the mark.
+  private static func parts(_ refusal: FormatError) -> [String] {
+    "Error: \(refusal)\n".split(separator: "@", maxSplits: 1).map(String.init)
+  }
+
+  private static func withCStrings(
+    _ texts: [String], _ body: ([UnsafePointer<CChar>?]) -> Void
+  ) {
+    let copies = texts.map { Array($0.utf8CString) }
+    func next(_ pointers: [UnsafePointer<CChar>?]) {
+      guard unsafe pointers.count < copies.count else { return unsafe body(pointers) }
+      unsafe copies[pointers.count].withUnsafeBufferPointer { buffer in
+        unsafe next(pointers + [buffer.baseAddress])
+      }
+    }
+    unsafe next([])
+  }
+}
