@@ -1,0 +1,70 @@
+import SextantBytes
+
+/// What there is to say of long work, and when: on a terminal one line that is written anew ten times a
+/// second, elsewhere, such as in the log of a server, a line a minute.
+public struct ProgressLine: Sendable {
+  /// What is counted.
+  public enum Unit: Sendable {
+    /// Bytes, shown as MB.
+    case bytes
+    /// Things of this name, such as `texts`.
+    case items(String)
+  }
+
+  private let title: String
+  private let unit: Unit
+  private let isTerminal: Bool
+  private var shownAt = 0.0
+
+  /// A line for work of this title.
+  ///
+  /// - Parameter isTerminal: whether the line goes to a terminal.
+  public init(_ title: String, _ unit: Unit, isTerminal: Bool) {
+    self.title = title
+    self.unit = unit
+    self.isTerminal = isTerminal
+  }
+
+  /// Whether a line stands on the terminal that another one has to replace.
+  public var isShown: Bool { isTerminal && shownAt > 0 }
+
+  /// The text to write now, as it is; nil where nothing is due.
+  ///
+  /// - Parameters:
+  ///   - seconds: since the work began.
+  ///   - note: what else there is to say.
+  public mutating func text(
+    _ done: Int, of total: Int, after seconds: Double, note: @autoclosure () -> String = ""
+  ) -> String? {
+    guard seconds - shownAt >= (isTerminal ? 0.1 : 60), done > 0, total > 0 else { return nil }
+    shownAt = seconds
+    let rate = Double(done) / seconds
+    let left = Double(total - done) / rate
+    let said = note()
+    let percent = Int(clamping: min(100, 100 * Double(done) / Double(total)))
+    let line =
+      "\(title)  \(percent)%  \(text(done)) of \(text(total))  \(rateText(rate))"
+      + "  \(Format.duration(left)) left\(said.isEmpty ? "" : "  " + said)"
+    return isTerminal ? "\r\u{1B}[K\(line)" : "\(line)\n"
+  }
+
+  /// The text that removes the line; nil where there is none.
+  public mutating func clearing() -> String? {
+    defer { shownAt = 0 }
+    return isShown ? "\r\u{1B}[K" : nil
+  }
+
+  private func text(_ count: Int) -> String {
+    switch unit {
+    case .bytes: Format.bytes(count)
+    case .items: Format.count(count)
+    }
+  }
+
+  private func rateText(_ rate: Double) -> String {
+    switch unit {
+    case .bytes: "\(Format.bytes(Int(clamping: rate)))/s"
+    case .items(let name): "\(Format.fixed(rate, rate < 10 ? 1 : 0)) \(name)/s"
+    }
+  }
+}
