@@ -171,6 +171,8 @@ extension FormatError {
     case modelDialectAmbiguous = "model.dialect-ambiguous"
     case modelTied = "model.tied"
     case modelTransformed = "model.transformed"
+    case modelAdapter = "model.adapter"
+    case modelOverflow = "model.overflow"
     case modelTokenizer = "model.tokenizer"
     case modelToken = "model.token"
     case modelState = "model.state"

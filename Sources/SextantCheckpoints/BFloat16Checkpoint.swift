@@ -24,6 +24,8 @@ public final class BFloat16Checkpoint: Checkpoint {
   public var format: String { base.format }
   /// Free text that the files carry.
   public var metadata: [String: String] { base.metadata }
+  /// The tensors that the files announce and do not have.
+  public var absent: [String] { base.absent }
 
   private static func tensor(_ tensor: CheckpointTensor, _ type: DataType) -> CheckpointTensor {
     CheckpointTensor(

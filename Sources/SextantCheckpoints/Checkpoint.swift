@@ -40,6 +40,8 @@ public protocol Checkpoint: AnyObject, Sendable {
   var tensors: [CheckpointTensor] { get }
   /// Free text that the files carry.
   var metadata: [String: String] { get }
+  /// The names of tensors that the files announce and do not have; a model may do without them.
+  var absent: [String] { get }
 
   /// Hands over the elements of one tensor, row-major and little-endian, in consecutive pieces.
   ///
@@ -69,6 +71,9 @@ public protocol Checkpoint: AnyObject, Sendable {
 }
 
 extension Checkpoint {
+  /// None, unless a format says otherwise.
+  public var absent: [String] { [] }
+
   /// False, unless a format says otherwise.
   public var readsConcurrently: Bool { false }
 

@@ -45,14 +45,26 @@ public struct CheckpointSource: Sendable {
   /// Opens the checkpoint at `path`.
   ///
   /// - Parameter path: a file, whose format is told by its content (safetensors, PyTorch, an index
-  ///   of shards, HDF5, Keras, NumPy, GGUF); or a folder in Hugging Face layout that holds exactly one checkpoint.
+  ///   of shards, HDF5, Keras, NumPy, GGUF); or a folder in Hugging Face layout. Of a folder that has one
+  ///   model in several formats, the one is read that transformers reads, and a warning names the others.
   /// - Throws: `file.missing` for a folder without a checkpoint, `index.ambiguous` for one with
-  ///   several, `file.extension-mismatch`, `file.unknown`, and what the format's reader refuses.
+  ///   several of one kind, `index.incomplete-download`, `file.extension-mismatch`, `file.unknown`, and
+  ///   what the format's reader refuses.
   public static func open(_ path: String) throws(FormatError) -> CheckpointSource {
     guard Folder.exists(path) else { return try open(file: path) }
     let folder = Folder(path)
-    try folder.checkDownloadsComplete()
-    return try open(file: folder.path(checkpointName(in: folder)))
+    let choice = try FolderChoice(folder)
+    try folder.checkDownloadsComplete(reading: choice.name)
+    guard let name = choice.name else { throw try noCheckpoint(in: folder) }
+    let source = try open(file: folder.path(name))
+    // An index may call its shards anything.
+    let leftOut = choice.leftOut.filter { !source.checkpoint.reads(path: folder.path($0)) }
+    guard !leftOut.isEmpty else { return source }
+    return CheckpointSource(
+      checkpoint: source.checkpoint, folder: source.folder,
+      warnings: source.warnings + [
+        "read \(name); other weights in the folder are left out: \(listing(leftOut))"
+      ])
   }
 
   private static func open(file path: String) throws(FormatError) -> CheckpointSource {
@@ -118,61 +130,18 @@ public struct CheckpointSource: Sendable {
 
   // MARK: Folders
 
-  /// The one checkpoint of a folder, by name.
-  ///
-  /// Files of the usual names count first (`model.safetensors`, its index, any HDF5 file). Without
-  /// one, the only index or else the only safetensors file counts, whatever its name; then PyTorch's
-  /// files in the same order; last a GGUF file. Published folders often hold several of these.
-  private static func checkpointName(in folder: Folder) throws(FormatError) -> String {
+  private static func noCheckpoint(in folder: Folder) throws(FormatError) -> FormatError {
     let names = try folder.entries().filter { !$0.hasPrefix(".") && folder.file($0) != nil }
-    let tiers: [(String) -> Bool] = [
-      {
-        $0 == "model.safetensors" || $0 == "model.safetensors.index.json"
-          || ShardedCheckpoint.isOfKeras($0) || $0.hasSuffix(".keras")
-          || $0.hasSuffix(".h5.index.json")
-          || FileKind(promisedBy: $0) == .hdf5 && !isShard($0, among: names)
-      },
-      { $0.hasSuffix(".safetensors.index.json") },
-      { $0.hasSuffix(".safetensors") },
-      { $0 == "pytorch_model.bin" || $0 == "pytorch_model.bin.index.json" },
-      { $0.hasSuffix(".pth") || $0.hasSuffix(".pt") },
-      { $0.hasSuffix(".npz") },
-      { FileKind(promisedBy: $0) == .gguf },
-    ]
-    let candidates = tiers.lazy.map { names.filter($0) }.first { !$0.isEmpty } ?? []
-    guard let candidate = candidates.first else { throw noCheckpoint(in: folder, names) }
-    guard candidates.count == 1 else {
-      throw FormatError(
-        .indexAmbiguous, file: folder.path, found: listing(candidates), expected: "one checkpoint")
-    }
-    return candidate
-  }
-
-  /// Whether a file is one of those that an index beside it binds together: of Keras,
-  /// `model_00000.weights.h5` of `model.weights.json`, or of transformers,
-  /// `tf_model-00001-of-00002.h5` of `tf_model.h5.index.json`.
-  private static func isShard(_ name: String, among names: [String]) -> Bool {
-    let parts = name.split(separator: "-")
-    if name.hasSuffix(".h5"), parts.count > 3, parts[parts.count - 2] == "of",
-      names.contains("\(parts.dropLast(3).joined(separator: "-")).h5.index.json")
-    {
-      return true
-    }
-    let suffix = ".weights.h5"
-    guard name.hasSuffix(suffix) else { return false }
-    let stem = name.dropLast(suffix.count)
-    guard stem.suffix(5).count == 5, stem.suffix(5).allSatisfy({ $0.isASCII && $0.isNumber }),
-      stem.dropLast(5).hasSuffix("_")
-    else { return false }
-    return names.contains("\(stem.dropLast(6)).weights.json")
-  }
-
-  private static func noCheckpoint(in folder: Folder, _ names: [String]) -> FormatError {
     let expected = "model.safetensors, pytorch_model.bin, an index of either, HDF5, .npz or GGUF"
-    let unread = names.filter { FileKind(promisedBy: $0) == .zip || $0.hasSuffix(".bin") }
-    if unread.isEmpty {
+    let states = names.filter { WeightsFile.isTrainingState($0) }
+    let unread = names.filter {
+      FileKind(promisedBy: $0) == .zip || WeightsFile.isOfOtherPrograms($0)
+    }
+    if unread.isEmpty || unread == states {
+      let found = states.isEmpty ? "" : ": \(listing(states)) is the state of a training run"
       return FormatError(
-        .fileMissing, file: folder.path, found: "a folder without a checkpoint", expected: expected)
+        .fileMissing, file: folder.path, found: "a folder without a checkpoint" + found,
+        expected: expected)
     }
     return FormatError(
       .fileUnknown, file: folder.path, found: "only \(listing(unread))", expected: expected,

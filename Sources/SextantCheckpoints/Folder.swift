@@ -64,12 +64,13 @@ struct Folder {
     return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
   }
 
-  /// Refuses a folder into which a download was not finished.
+  /// Refuses a folder into which a download was not finished, of a file that matters.
   ///
+  /// - Parameter checkpoint: the name of the file or index that is read; nil where there is none.
   /// - Throws: `index.incomplete-download`.
-  func checkDownloadsComplete() throws(FormatError) {
-    let unfinished = try entries().filter { name in
-      [".incomplete", ".part", ".crdownload", ".aria2"].contains { name.hasSuffix($0) }
+  func checkDownloadsComplete(reading checkpoint: String?) throws(FormatError) {
+    let unfinished = try entries().filter {
+      WeightsFile.isUnfinishedDownload($0, reading: checkpoint)
     }
     guard unfinished.isEmpty else {
       throw FormatError(
@@ -78,22 +79,19 @@ struct Folder {
     }
   }
 
-  /// Refuses a link in the folder whose target lies outside it, other than the links of the
-  /// Hugging Face cache, which lead from `snapshots/<revision>/` to `blobs/` beside it.
-  ///
-  /// A shard is named by the index and not by the user: what it may reach is bounded.
-  ///
-  /// - Throws: `file.symlink-escape`.
-  func checkStaysInside(_ name: String) throws(FormatError) {
-    guard let target = Self.resolved(path(name)), let root = Self.resolved(path) else { return }
-    var allowed = [root]
-    let parent = Folder(of: root)
-    if parent.path.hasSuffix("/snapshots") { allowed.append(Folder(of: parent.path).path("blobs")) }
-    guard allowed.contains(Folder(of: target).path) || target.hasPrefix(root + "/") else {
-      throw FormatError(
-        .fileSymlinkEscape, file: path(name), found: "a link to \(target)",
-        expected: "a file in \(root)")
-    }
+  /// Where an entry lies that is a link out of the folder: the absolute path without links; nil for any
+  /// other entry.
+  func targetOutside(_ name: String) -> String? {
+    guard let target = Self.resolved(path(name)), let root = Self.resolved(path) else { return nil }
+    return target.hasPrefix(root == "/" ? root : root + "/") ? nil : target
+  }
+
+  /// Whether an entry is a link into a folder `blobs`, as the cache of the Hugging Face hub has them.
+  func isLinkToBlob(_ name: String) -> Bool {
+    var target = [CChar](repeating: 0, count: Int(PATH_MAX))
+    let length = unsafe readlink(path(name), &target, target.count)
+    let bytes = target.prefix(max(length, 0)).map { UInt8(bitPattern: $0) }
+    return String(decoding: bytes, as: UTF8.self).split(separator: "/").dropLast().last == "blobs"
   }
 
   /// The absolute path without links; nil where the file does not exist.

@@ -22,6 +22,8 @@ public struct ConversionOptions: Sendable {
   public var architecture: String?
   /// Take integers of 16 bits for the bits of bfloat16 numbers.
   public var readsUInt16AsBFloat16 = false
+  /// Patterns for the names of tensors to leave out, with `*` and `?`.
+  public var ignoring: [String] = []
   /// Replace an existing destination.
   public var replacing = false
 
@@ -47,7 +49,7 @@ public struct ConversionReport: Sendable {
   public var sourceByteCount: Int
   /// Bytes of the store.
   public var byteCount: Int
-  /// Elements that are NaN or infinite, by canonical name.
+  /// Elements that are NaN or infinite in the store, by canonical name.
   public var nonfinite: [(name: String, count: Int)]
   /// What a user should know, and need not act on.
   public var notes: [String]
@@ -69,11 +71,15 @@ public struct Conversion {
   /// Opens a checkpoint and checks everything that can be checked without reading weights.
   ///
   /// - Parameter path: a folder in Hugging Face layout, or a checkpoint file.
-  /// - Throws: `file.*`, the formats' codes, `model.*`, `tokenizer.*`.
+  /// - Throws: `file.*`, the formats' codes, `model.*`, `tokenizer.*`; `usage.option` for a pattern of
+  ///   `ignoring` that fits no tensor.
   public init(_ path: String, options: ConversionOptions = .init()) throws(FormatError) {
     source = try CheckpointSource.open(path).reading(
       uInt16AsBFloat16: options.readsUInt16AsBFloat16)
     self.options = options
+    let leftOut = try LeftOutTensors(
+      options.ignoring, among: source.checkpoint.tensors.map(\.name))
+    let adapterNotes = try Adapter.check(source, ignoring: leftOut.ignores)
     let config = try Self.readConfiguration(source, options)
     let checkpoint = source.checkpoint
     let shapes = CheckpointShapes(checkpoint.tensors.map { ($0.name, $0.shape) })
@@ -87,8 +93,8 @@ public struct Conversion {
     } catch {
       throw error.inFile(checkpoint.path)
     }
-    mapping = try WeightMapping(architecture, configuration, checkpoint)
-    notes = source.warnings + mapping.notes
+    mapping = try WeightMapping(architecture, configuration, checkpoint, leavingOut: leftOut)
+    notes = source.warnings + adapterNotes + mapping.notes
     let keeping = mapping.matricesKeepingType(options.dataType)
     if let first = keeping.first, let type = options.dataType {
       notes.append(
@@ -189,7 +195,8 @@ public struct Conversion {
   /// - Parameters:
   ///   - destination: the path that will appear when everything is written.
   ///   - progress: receives source bytes done and in all.
-  /// - Throws: `file.*`, `disk.*`, the formats' codes. Nothing is left behind then.
+  /// - Throws: `file.*`, `disk.*`, the formats' codes; `model.overflow` where `dataType` cannot express a
+  ///   weight. Nothing is left behind then.
   public func write(
     to destination: String,
     progress: @escaping (_ done: Int, _ total: Int) -> Void = { _, _ in }
@@ -211,28 +218,34 @@ public struct Conversion {
     // Called with the account's lock held.
     nonisolated(unsafe) let progress = progress
     let mapping = mapping
-    // A piece of the source that is on its way.
-    let note: @Sendable (PlannedTensor, UnsafeRawBufferPointer) -> Void = { tensor, piece in
-      let nonfinite = Kernels.nonfiniteCount(piece, tensor.sourceDataType)
+    // A piece of the source that is on its way, and how many elements of it are NaN or infinite in the store.
+    let count: @Sendable (PlannedTensor, UnsafeRawBufferPointer, Int) -> Void = {
+      tensor, piece, nonfinite in
       account.withLock { account in
         if nonfinite > 0 { account.nonfinite[tensor.name, default: 0] += nonfinite }
         account.done += piece.count
         progress(account.done, total)
       }
     }
+    let note: @Sendable (PlannedTensor, UnsafeRawBufferPointer) -> Void = { tensor, piece in
+      count(tensor, piece, Kernels.nonfiniteCount(piece, tensor.sourceDataType))
+    }
     let hand: @Sendable (PlannedTensor, inout TensorSink) throws(FormatError) -> Void = {
       tensor, sink throws(FormatError) in
       var converter = ElementConverter(from: tensor.sourceDataType, to: tensor.dataType)
       try mapping.read(tensor.name, from: checkpoint) { piece throws(FormatError) in
-        note(tensor, piece)
         if tensor.dataType == tensor.sourceDataType {
+          note(tensor, piece)
           try sink.append(piece)
         } else {
           try converter.convert(piece) { bytes throws(FormatError) in
+            count(tensor, piece, Kernels.nonfiniteCount(bytes, tensor.dataType))
             try sink.append(bytes, source: piece)
           }
         }
       }
+      try Overflow.check(
+        converter.overflowCount, of: tensor.name, in: tensor.dataType, file: checkpoint.path)
     }
     let part = { (tensor: PlannedTensor) in
       let keepsType = tensor.dataType == tensor.sourceDataType

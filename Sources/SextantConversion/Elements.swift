@@ -11,6 +11,8 @@ struct ElementConverter {
   private var rest: [UInt8] = []
   /// What the last piece became.
   private var output: [UInt8] = []
+  /// Elements so far that were finite and became NaN or infinite.
+  private(set) var overflowCount = 0
 
   /// Both types are floating-point or blocks.
   init(from source: DataType, to target: DataType) {
@@ -46,5 +48,39 @@ struct ElementConverter {
     let size = piece.count / unit * target.byteWidth
     if output.count != size { output = [UInt8](repeating: 0, count: size) }
     output.withUnsafeMutableBytes { Kernels.convert(piece, from: source, into: $0, as: target) }
+    overflowCount += output.withUnsafeBytes {
+      Kernels.overflowCount(from: piece, source, to: $0, target)
+    }
+  }
+}
+
+/// Finite weights that a type has no number for.
+enum Overflow {
+  /// Refuses a tensor that lost elements.
+  ///
+  /// - Parameters:
+  ///   - count: how many were finite and became NaN or infinite.
+  ///   - name: the tensor's.
+  ///   - type: what it was converted to.
+  /// - Throws: `model.overflow`.
+  static func check(
+    _ count: Int, of name: String, in type: DataType, file: String
+  ) throws(FormatError) {
+    guard count > 0 else { return }
+    let isBlocks = type.blockLength > 1
+    throw FormatError(
+      .modelOverflow, file: file, at: .tensor(name),
+      found: isBlocks
+        ? "\(count) elements in blocks with a number beyond \(type.rawValue)"
+        : "\(count) elements beyond \(type.rawValue)",
+      expected: "magnitudes of at most \(largest(type))")
+  }
+
+  private static func largest(_ type: DataType) -> String {
+    switch type {
+    case .f16: "65,504"
+    case .q8: "8.3 million"
+    default: "3.4e38"
+    }
   }
 }

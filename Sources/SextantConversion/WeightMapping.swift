@@ -18,17 +18,21 @@ struct WeightMapping: Sendable {
 
   /// Matches names, then shapes and types; refuses with everything that is missing or left over.
   ///
-  /// - Throws: `model.dialect-unknown`, `model.dialect-ambiguous`, `model.tensor-missing`,
+  /// - Parameter leftOut: what the user does not want.
+  /// - Throws: `index.tensor-missing`, `model.dialect-unknown`, `model.dialect-ambiguous`, `model.tensor-missing`,
   ///   `model.tensor-unexpected`, `h5.keras.count`, `model.shape`, `model.dtype`, `model.tied`.
   init(
     _ architecture: any Architecture.Type, _ configuration: JSONObject,
-    _ checkpoint: any Checkpoint
+    _ checkpoint: any Checkpoint, leavingOut leftOut: LeftOutTensors
   ) throws(FormatError) {
     let path = checkpoint.path
-    let found = Dictionary(
+    var found = Dictionary(
       checkpoint.tensors.map { (ExactString($0.name), $0) }, uniquingKeysWith: { first, _ in first }
     )
     let dialect = try Self.dialect(of: architecture, found, path)
+    let ignored = found.keys.filter { leftOut.ignores($0.string) }.sorted().map(\.string)
+    try Self.check(ignored, architecture, configuration, dialect, path)
+    for name in ignored { found[ExactString(name)] = nil }
     let duplicate = try Self.tiedHead(architecture, configuration, dialect, found, checkpoint)
     let specs = try architecture.weights(configuration)
     var sources: [ExactString: CheckpointTensor] = [:]
@@ -43,15 +47,21 @@ struct WeightMapping: Sendable {
       }
     }
     guard missing.isEmpty else {
+      let isAnnounced = missing.contains { checkpoint.absent.contains($0) }
       throw FormatError(
-        dialect.countsVariables ? .hdf5KerasCount : .modelTensorMissing, file: path,
+        isAnnounced
+          ? .indexTensorMissing : dialect.countsVariables ? .hdf5KerasCount : .modelTensorMissing,
+        file: path,
         found: "no \(Self.list(missing))",
         expected: "\(specs.count) tensors of \(architecture.name)")
     }
     let used = Set(sources.values.map { ExactString($0.name) })
-    let unexpected = checkpoint.tensors.map(\.name).filter {
-      !used.contains(ExactString($0)) && !dialect.ignores($0) && $0 != duplicate
-    }
+    let rest = checkpoint.tensors.filter { tensor in
+      let name = ExactString(tensor.name)
+      return found[name] != nil && !used.contains(name) && tensor.name != duplicate
+        && !dialect.ignores(tensor.name, shape: tensor.shape)
+    }.map(\.name)
+    let unexpected = rest.filter { !LeftOutTensors.isWellKnown($0) }
     guard unexpected.isEmpty else {
       throw FormatError(
         dialect.countsVariables ? .hdf5KerasCount : .modelTensorUnexpected, file: path,
@@ -73,7 +83,31 @@ struct WeightMapping: Sendable {
     self.forms = forms
     self.specs = specs
     self.sources = sources
-    notes = duplicate.map { ["\($0) equals the embedding and is stored once"] } ?? []
+    var notes = duplicate.map { ["\($0) equals the embedding and is stored once"] } ?? []
+    if !rest.isEmpty {
+      notes.append("left out, as no part of a language model: \(Self.list(rest))")
+    }
+    if !ignored.isEmpty { notes.append("left out, as --ignore asks: \(Self.list(ignored))") }
+    self.notes = notes
+  }
+
+  /// Refuses to leave out what the model needs.
+  ///
+  /// - Throws: `model.tensor-missing`.
+  private static func check(
+    _ ignored: [String], _ architecture: any Architecture.Type, _ configuration: JSONObject,
+    _ dialect: Dialect, _ path: String
+  ) throws(FormatError) {
+    let specs = try architecture.weights(configuration)
+    let needed = Set(specs.map { ExactString(dialect.source($0.name).name) })
+    let wanted = ignored.filter { needed.contains(ExactString($0)) }
+    guard wanted.isEmpty else {
+      throw FormatError(
+        .modelTensorMissing, file: path, at: .option("--ignore"),
+        found: "a pattern that leaves out \(list(wanted))",
+        expected: "\(specs.count) tensors of \(architecture.name)",
+        remedy: "Give --ignore a pattern that fits other tensors only.")
+    }
   }
 
   /// The checkpoint's tensor for a canonical name.
@@ -174,9 +208,10 @@ struct WeightMapping: Sendable {
     let head = found[ExactString(dialect.source(pair.head).name)]
     let isTied = configuration[pair.flag] == .boolean(true)
     guard let head else {
-      guard isTied else {
+      let name = dialect.source(pair.head).name
+      guard isTied || checkpoint.absent.contains(name) else {
         throw FormatError(
-          .modelTied, file: checkpoint.path, found: "no \(dialect.source(pair.head).name)",
+          .modelTied, file: checkpoint.path, found: "no \(name)",
           expected: "an output head, since the configuration says that it is not tied")
       }
       return nil

@@ -109,7 +109,8 @@ public struct Dialect: Sendable {
 
   /// Describes a naming.
   ///
-  /// - Parameter ignores: whether a tensor of a checkpoint is a buffer without weights.
+  /// - Parameter ignores: whether a tensor of a checkpoint is a buffer without weights, beside those
+  ///   that many models have.
   public init(
     name: String, markers: [String], absent: [String] = [], fillers: [Filler] = [],
     countsVariables: Bool = false,
@@ -131,8 +132,27 @@ public struct Dialect: Sendable {
   }
 
   /// Whether a tensor of a checkpoint is a buffer without weights, to be left out.
-  public func ignores(_ name: String) -> Bool {
-    ignoresBuffer(name) || fillers.contains { $0.name.utf8.elementsEqual(name.utf8) }
+  public func ignores(_ name: String, shape: [Int]) -> Bool {
+    ignoresBuffer(name) || Self.isUsualBuffer(name, shape)
+      || fillers.contains { $0.name.utf8.elementsEqual(name.utf8) }
+  }
+
+  /// Whether a tensor is one of the buffers that transformers used to save beside the weights, of the model
+  /// or of each block: the frequencies of a rotary embedding and tables made of them, and the causal mask
+  /// with the number that stands for -∞. All follow from the configuration.
+  private static func isUsualBuffer(_ name: String, _ shape: [Int]) -> Bool {
+    let parts = name.split(separator: ".")
+    guard parts.count > 1, let last = parts.last else { return false }
+    switch last {
+    case "inv_freq", "original_inv_freq", "cos_cached", "sin_cached":
+      return parts[parts.count - 2].contains("rotary") || parts[parts.count - 2] == "rope"
+    case "masked_bias": return shape.allSatisfy { $0 == 1 }
+    case "bias":
+      // [1, 1, positions, positions]
+      return ["attn", "attention", "self_attn"].contains(parts[parts.count - 2])
+        && shape.count == 4 && shape[0] == 1 && shape[1] == 1 && shape[2] == shape[3]
+    default: return false
+    }
   }
 }
 

@@ -16,6 +16,7 @@ extension LanguageModel {
   public func begin(
     _ tokens: TokenBatch, at position: Int, tap: (any Tap)? = nil
   ) throws(FormatError) -> BlockStream {
+    description.context?.reads(to: position + tokens.length)
     var stream = embed(tokens, at: position)
     try Pass(stream, tap).visit(.embedding, &stream.residual)
     return stream

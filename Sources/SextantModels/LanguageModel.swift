@@ -20,6 +20,8 @@ public struct ModelDescription: Sendable {
   public let blockParts: [String]
   /// The components of the recurrent state, block by block.
   public let stateLayout: [[StateComponent]]
+  /// The length of the texts that the model was made for; nil where it has no limit.
+  public var context: ContextLimit? = nil
 
   /// How artifacts refer to the model, where its text goes through this tokenizer.
   public func reference(tokenizer: Digest?) -> ModelReference {

@@ -32,6 +32,7 @@ const sxk_table SXK_TABLE = {
     .f64_from_f32 = f64_from_f32,
     .nonfinite_16 = nonfinite_16,
     .nonfinite_32 = nonfinite_32,
+    .nonfinite_64 = nonfinite_64,
     .f32_from_q8 = f32_from_q8,
     .q8_from_f32 = q8_from_f32,
     .linear = linear,

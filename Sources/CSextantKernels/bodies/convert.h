@@ -56,4 +56,5 @@ static void add_rows_f64(
   }
 DEFINE_NONFINITE(nonfinite_16, uint16_t)
 DEFINE_NONFINITE(nonfinite_32, uint32_t)
+DEFINE_NONFINITE(nonfinite_64, uint64_t)
 #undef DEFINE_NONFINITE

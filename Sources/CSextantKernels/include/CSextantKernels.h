@@ -225,6 +225,7 @@ typedef struct sxk_table {
   // How many elements have all these bits set; x needs no alignment.
   size_t (*nonfinite_16)(const void *x, uint16_t exponent, size_t count);
   size_t (*nonfinite_32)(const void *x, uint32_t exponent, size_t count);
+  size_t (*nonfinite_64)(const void *x, uint64_t exponent, size_t count);
 
   // Blocks; the count is one of elements. To q8: the scale is the largest magnitude / 127, rounded up
   // to an f16, so that no element is off by more than half of it; a block with a number that is not

@@ -7,6 +7,14 @@ struct ShardIndex {
   struct Contents {
     var tensors: [CheckpointTensor] = []
     var shardOfTensor: [ExactString: Int] = [:]
+    /// The tensors that the index names and no shard has.
+    var absent: [String] = []
+
+    /// What is wrong and may do no harm.
+    var warnings: [String] {
+      absent.isEmpty
+        ? [] : ["the index names tensors that no shard contains: \(listing(absent))"]
+    }
   }
 
   /// The index file's path, for refusals.
@@ -101,8 +109,16 @@ struct ShardIndex {
 
   /// Opens all shards, each in the format that its content tells.
   ///
+  /// A shard is named by the index and not by the user, and a folder may come from a stranger. A link in it
+  /// may lead anywhere, to the cache of a download or another disk, but to a checkpoint only: a link to
+  /// anything else is refused before more than its first bytes are read.
+  ///
+  /// - Returns: the shards, and a warning that names links out of the folder. Links into the cache of the
+  ///   hub are its usual form, and not named.
   /// - Throws: `index.missing-shard`, `file.*`, `st.*`, `pth.*`.
-  func openShards(in folder: Folder) throws(FormatError) -> [any Checkpoint] {
+  func openShards(
+    in folder: Folder
+  ) throws(FormatError) -> (shards: [any Checkpoint], warnings: [String]) {
     let entries = Set(try folder.entries().map { ExactString($0) })
     let missing = shardNames.filter { !entries.contains(ExactString($0)) }
     guard missing.isEmpty else {
@@ -111,17 +127,36 @@ struct ShardIndex {
         expected: "\(shardNames.count) shards beside the index")
     }
     var shards: [any Checkpoint] = []
+    var links: [String] = []
     for name in shardNames {
-      try folder.checkStaysInside(name)
       do throws(FormatError) {
-        shards.append(try openShard(InputFile(folder.path(name))))
+        let file = try InputFile(folder.path(name))
+        if let target = folder.targetOutside(name) {
+          try Self.checkIsCheckpoint(file, target)
+          if !folder.isLinkToBlob(name) { links.append("\(name) to \(target)") }
+        }
+        shards.append(try openShard(file))
       } catch  where error.code == .fileMissing {
         throw FormatError(
           .indexMissingShard, file: file, found: "\"\(name)\" is a link to nothing",
           expected: "a file")
       }
     }
-    return shards
+    return (
+      shards, links.isEmpty ? [] : ["shards are links to files elsewhere: \(listing(links))"]
+    )
+  }
+
+  private static func checkIsCheckpoint(
+    _ file: InputFile, _ target: String
+  ) throws(FormatError) {
+    let isKnown = [.safetensors, .zip, .hdf5].contains(try FileKind(of: file))
+    let isOldPickle = try PyTorchFile.isLegacy(file)
+    guard isKnown || isOldPickle else {
+      throw FormatError(
+        .fileSymlinkEscape, file: file.path, found: "a link to \(target), which is no checkpoint",
+        expected: "a file in the folder, or a link to a checkpoint")
+    }
   }
 
   private func openShard(_ file: InputFile) throws(FormatError) -> any Checkpoint {
@@ -152,6 +187,9 @@ struct ShardIndex {
 
   /// Holds the shards against the index.
   ///
+  /// A tensor that no shard has is absent where the entries are tensors' own names, and missing in the other
+  /// formats, whose names depend on each other.
+  ///
   /// - Throws: `index.tensor-twice`, `index.tensor-missing`, `index.tensor-extra`, `st.name`.
   func match(_ shards: [any Checkpoint]) throws(FormatError) -> Contents {
     var contents = Contents()
@@ -177,7 +215,12 @@ struct ShardIndex {
       guard let place = places[ExactString(shard)] else { continue }
       let entry = name(of: entry) { contents.shardOfTensor[ExactString($0)] == place }
       named[ExactString(entry), default: []].insert(place)
-      if shardsOfEntry[ExactString(entry)]?.contains(place) != true { missing.append(entry) }
+      guard shardsOfEntry[ExactString(entry)]?.contains(place) != true else { continue }
+      if entryKind == .tensor, shardsOfEntry[ExactString(entry)] == nil {
+        contents.absent.append(entry)
+      } else {
+        missing.append(entry)
+      }
     }
     try refuse(.indexTensorMissing, missing, expected: "each in the shard it names")
 

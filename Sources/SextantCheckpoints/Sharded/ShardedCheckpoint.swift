@@ -4,9 +4,9 @@ import SextantTensor
 /// A checkpoint in several files, bound together by an index: safetensors or PyTorch
 /// (`*.index.json`), or HDF5 of TensorFlow (`*.h5.index.json`) or Keras 3 (`*.weights.json`).
 ///
-/// Index and shards must agree exactly: each tensor stands in the one shard that the index names,
-/// and no shard holds another. Shards lie beside the index; links may lead to files in the folder,
-/// or from a snapshot of the Hugging Face cache to its blobs.
+/// Index and shards must agree: each tensor is in the one shard that the index names, and no shard has
+/// another. A tensor of the index that no shard has is `absent`: only who knows the model can tell
+/// whether anything is missing then. Shards lie beside the index, or are links to checkpoints elsewhere.
 public final class ShardedCheckpoint: Checkpoint {
   /// The path of the index as the user gave it.
   public let path: String
@@ -18,6 +18,8 @@ public final class ShardedCheckpoint: Checkpoint {
   public var readsConcurrently: Bool { shards.allSatisfy(\.readsConcurrently) }
   /// What the shards' `__metadata__` agree on.
   public let metadata: [String: String]
+  /// The tensors that the index names and no shard has, in the order of the index.
+  public let absent: [String]
   /// What is wrong with the index and does no harm, such as a stale `total_size`.
   public let warnings: [String]
   /// The paths of the shards, in the order of their names.
@@ -36,8 +38,8 @@ public final class ShardedCheckpoint: Checkpoint {
     let index = try ShardIndex(
       of: file, entries: ShardIndex.EntryKind(ofIndexAt: path))
     let folder = Folder(of: path)
-    try folder.checkDownloadsComplete()
-    let shards = try index.openShards(in: folder)
+    try folder.checkDownloadsComplete(reading: path)
+    let (shards, links) = try index.openShards(in: folder)
     let contents = try index.match(shards)
 
     self.path = path
@@ -45,7 +47,10 @@ public final class ShardedCheckpoint: Checkpoint {
     self.shards = shards
     shardOfTensor = contents.shardOfTensor
     tensors = contents.tensors
-    (metadata, warnings) = Self.merge(shards, index, contents.tensors)
+    absent = contents.absent
+    let (metadata, warnings) = Self.merge(shards, index, contents.tensors)
+    self.metadata = metadata
+    self.warnings = warnings + contents.warnings + links
   }
 
   /// Whether a path is that of an index by Keras 3, which names layers and not tensors.

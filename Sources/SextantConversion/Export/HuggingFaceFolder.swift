@@ -11,8 +11,10 @@ extension ModelExport {
   ///
   /// - Returns: the names of the files.
   func writeFolder(
-    _ folder: String, _ meter: Meter, _ notes: inout [String]
+    _ path: String, _ meter: Meter, _ notes: inout [String]
   ) throws(FormatError) -> [String] {
+    var folder = path
+    while folder.utf8.count > 1, folder.hasSuffix("/") { folder.removeLast() }
     let shards = shards()
     let isSharded = shards.count > 1
     let names = shards.indices.map {
@@ -28,39 +30,55 @@ extension ModelExport {
     }
     side.append(("config.json", try configuration(endOfText: end)))
 
-    try makeFolder(folder)
+    let isNew = try makeFolder(folder)
+    do throws(FormatError) {
+      try publish(zip(names, shards), side, in: folder, meter)
+    } catch {
+      // Goes only if it is empty.
+      if isNew { rmdir(folder) }
+      throw error
+    }
+    return names + side.map(\.name)
+  }
+
+  private func publish(
+    _ weights: some Sequence<(String, [PublishedModel.Published])>,
+    _ side: [(name: String, bytes: [UInt8])], in folder: String, _ meter: Meter
+  ) throws(FormatError) {
+    let names = weights.map { $0.0 } + side.map(\.name)
+    try checkAlone(names, in: folder)
     let model = ProtectedFiles([store.path])
-    for name in names + side.map(\.name) { try model.check("\(folder)/\(name)") }
-    if !options.replacing { try checkAbsent(names + side.map(\.name), in: folder) }
-    for (name, tensors) in zip(names, shards) {
+    for name in names { try model.check("\(folder)/\(name)") }
+    if !options.replacing {
+      // Refuses what is there already before anything is written.
+      for name in names { _ = try FilePublisher("\(folder)/\(name)") }
+    }
+    for (name, tensors) in weights {
       try writer(tensors, meter).publish(to: "\(folder)/\(name)", replacing: options.replacing)
     }
     for (name, bytes) in side {
       try FilePublisher.publish(bytes, to: "\(folder)/\(name)", replacing: options.replacing)
     }
-    return names + side.map(\.name)
   }
 
-  private func makeFolder(_ folder: String) throws(FormatError) {
-    guard mkdir(folder, 0o777) != 0, errno != EEXIST || !CheckpointSource.isFolder(folder) else {
-      return
-    }
+  /// Makes a folder, unless it is there; whether it is new.
+  private func makeFolder(_ folder: String) throws(FormatError) -> Bool {
+    if mkdir(folder, 0o777) == 0 { return true }
+    if errno == EEXIST, CheckpointSource.isFolder(folder) { return false }
     throw FormatError(
       .fileCreate, file: folder, found: String(cString: strerror(errno)),
       expected: "a folder, or a path for a new one")
   }
 
-  /// Refuses what is there already before anything is written.
-  private func checkAbsent(_ names: [String], in folder: String) throws(FormatError) {
-    for name in names { _ = try FilePublisher("\(folder)/\(name)") }
-    // A checkpoint of another name beside ours would make the folder ambiguous.
+  /// Refuses a folder with a checkpoint of another name, which programs might read in place of ours.
+  private func checkAlone(_ names: [String], in folder: String) throws(FormatError) {
     let others = ["model.safetensors", "model.safetensors.index.json"].filter {
       !names.contains($0) && access("\(folder)/\($0)", F_OK) == 0
     }
     guard let other = others.first else { return }
     throw FormatError(
-      .fileExists, file: "\(folder)/\(other)", found: "a file", expected: "a folder without weights"
-    )
+      .fileExists, file: "\(folder)/\(other)", found: "other weights",
+      expected: "a folder without them", remedy: "Remove the file, or name another folder.")
   }
 
   // MARK: Weights

@@ -18,19 +18,30 @@ public enum ModelExportFormat: String, Sendable, CaseIterable {
   /// A model with its tokenizer, for llama.cpp.
   case gguf
 
-  /// The format that a path's ending calls for; none calls for a folder.
+  /// The format that a path calls for: a folder where it ends with a slash, is one already, or has no
+  /// ending.
+  ///
+  /// What follows a dot counts as an ending if it is one that is written, or of letters alone:
+  /// `llama-1.5b` and `model.v2` are folders, and `model.onnx` is a file of a format that is not
+  /// written.
   public init?(path: String) {
     let name = path.utf8.split(separator: UInt8(ascii: "/")).last.map { Substring($0) } ?? ""
-    guard let dot = name.lastIndex(of: "."), dot != name.startIndex else {
+    let dot = name.lastIndex(of: ".").flatMap { $0 == name.startIndex ? nil : $0 }
+    guard let dot, !path.hasSuffix("/") else {
       self = .huggingFace
       return
     }
-    switch name[dot...] {
-    case ".safetensors": self = .safetensors
-    case ".pth", ".pt", ".bin": self = .pytorch
-    case ".h5", ".hdf5": self = .hdf5
-    case ".gguf": self = .gguf
-    default: return nil
+    let ending = name[name.index(after: dot)...].lowercased()
+    switch ending {
+    case "safetensors": self = .safetensors
+    case "pth", "pt", "bin": self = .pytorch
+    case "h5", "hdf5": self = .hdf5
+    case "gguf": self = .gguf
+    default:
+      guard ending.contains(where: { !$0.isLetter }) || CheckpointSource.isFolder(path) else {
+        return nil
+      }
+      self = .huggingFace
     }
   }
 }

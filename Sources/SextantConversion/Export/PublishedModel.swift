@@ -87,10 +87,12 @@ struct PublishedModel {
 
   /// Hands over the elements of a tensor.
   ///
-  /// - Throws: what `sink` throws; `model.tensor-missing`.
+  /// - Throws: what `sink` throws; `model.tensor-missing`; `model.overflow` where the type that is written
+  ///   has no number for a weight.
   func write(
     _ tensor: Published, to sink: SafetensorsWriter.Sink
   ) throws(FormatError) {
+    var overflowCount = 0
     for part in tensor.parts {
       let stored = try store.tensor(part.canonicalName)
       if part.form.movesElements {
@@ -98,17 +100,26 @@ struct PublishedModel {
           preconditionFailure("types of weights convert")
         }
         let bytes = part.form.writing(converted.withUnsafeBytes { Array($0) }, tensor.dataType)
+        overflowCount += stored.withUnsafeBytes { from in
+          bytes.withUnsafeBytes {
+            Kernels.overflowCount(from: from, stored.dataType, to: $0, tensor.dataType)
+          }
+        }
         try bytes.span.bytes.withUnsafeBytes(sink)
       } else {
-        try Self.stream(stored, as: tensor.dataType, to: sink)
+        overflowCount += try Self.stream(stored, as: tensor.dataType, to: sink)
       }
     }
+    try Overflow.check(overflowCount, of: tensor.name, in: tensor.dataType, file: store.path)
   }
 
   /// Rows in pieces of some megabytes, converted where the types differ.
+  ///
+  /// - Returns: how many elements were finite and became NaN or infinite.
   private static func stream(
     _ tensor: Tensor, as type: DataType, to sink: SafetensorsWriter.Sink
-  ) throws(FormatError) {
+  ) throws(FormatError) -> Int {
+    var overflowCount = 0
     let rowCount = tensor.shape.first ?? 1
     let rowLength = max(1, tensor.count / max(1, rowCount))
     let step = max(1, pieceElements / rowLength)
@@ -118,9 +129,15 @@ struct PublishedModel {
       guard let piece = rows.dataType == type ? rows : rows.converted(to: type) else {
         preconditionFailure("types of weights convert")
       }
+      if type != tensor.dataType {
+        overflowCount += rows.withUnsafeBytes { from in
+          piece.withUnsafeBytes { Kernels.overflowCount(from: from, rows.dataType, to: $0, type) }
+        }
+      }
       try piece.withUnsafeBytes(sink)
       row += step
     }
+    return overflowCount
   }
 
   private static let pieceElements = 1 << 20

@@ -187,9 +187,7 @@ public enum BTLM: Architecture {
   public static let dialects = [
     Dialect(
       name: "huggingface",
-      markers: ["transformer.relative_pe.slopes", "transformer.h.0.mlp.c_fc2.weight"],
-      // The mask and the number under it, which some files repeat in every block.
-      ignores: { $0.hasSuffix(".attn.bias") || $0.hasSuffix(".attn.masked_bias") }
+      markers: ["transformer.relative_pe.slopes", "transformer.h.0.mlp.c_fc2.weight"]
     ) { canonical in
       switch canonical {
       case "embedding.weight": "transformer.wte.weight"

@@ -197,13 +197,7 @@ public enum GPTNeoX: Architecture {
       name: "huggingface",
       markers: [
         "gpt_neox.embed_in.weight", "gpt_neox.layers.0.attention.query_key_value.weight",
-      ],
-      // The mask, the number under it and the frequencies, which older files repeat in every block.
-      ignores: { name in
-        name.hasPrefix("gpt_neox.layers.")
-          && [".attention.bias", ".attention.masked_bias", ".attention.rotary_emb.inv_freq"]
-            .contains { name.hasSuffix($0) }
-      }
+      ]
     ) { canonical in
       switch canonical {
       case "embedding.weight": "gpt_neox.embed_in.weight"
@@ -250,7 +244,8 @@ public enum GPTNeoX: Architecture {
     let description = ModelDescription(
       architecture: name, width: c.width, layerCount: c.layerCount,
       vocabularySize: c.vocabularySize, identity: store.identity, variant: store.variant,
-      blockParts: ["attention", "mlp"], stateLayout: Array(repeating: state, count: c.layerCount))
+      blockParts: ["attention", "mlp"], stateLayout: Array(repeating: state, count: c.layerCount),
+      context: ContextLimit(c.contextLength))
     return Model(c, weights, description)
   }
 

@@ -185,9 +185,7 @@ public enum Llama: Architecture {
   public static let dialects = [
     Dialect(
       name: "huggingface",
-      markers: ["model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight"],
-      // Frequencies, which files of the first versions repeat in every block.
-      ignores: { $0.hasSuffix(".self_attn.rotary_emb.inv_freq") }
+      markers: ["model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight"]
     ) { canonical in
       switch canonical {
       case "embedding.weight": "model.embed_tokens.weight"
@@ -249,7 +247,8 @@ public enum Llama: Architecture {
     let description = ModelDescription(
       architecture: name, width: c.width, layerCount: c.layerCount,
       vocabularySize: c.vocabularySize, identity: store.identity, variant: store.variant,
-      blockParts: ["attention", "mlp"], stateLayout: Array(repeating: state, count: c.layerCount))
+      blockParts: ["attention", "mlp"], stateLayout: Array(repeating: state, count: c.layerCount),
+      context: ContextLimit(c.contextLength))
     return Model(c, weights, description)
   }
 

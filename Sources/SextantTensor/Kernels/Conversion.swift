@@ -38,14 +38,43 @@ extension Tensor {
 
 extension Kernels {
   /// How many of the elements, little-endian in memory of any alignment, are NaN or infinite; 0 for
-  /// types that have no such values.
+  /// types that have no such values. A block is NaN as a whole.
   public static func nonfiniteCount(_ bytes: UnsafeRawBufferPointer, _ type: DataType) -> Int {
     guard let base = bytes.baseAddress else { return 0 }
     return switch type {
     case .f32: table.nonfinite_32(base, 0x7F80_0000, bytes.count / 4)
     case .bf16: table.nonfinite_16(base, 0x7F80, bytes.count / 2)
     case .f16: table.nonfinite_16(base, 0x7C00, bytes.count / 2)
+    case .f64: table.nonfinite_64(base, 0x7FF0_0000_0000_0000, bytes.count / 8)
+    case .q8: nonfiniteBlocks(bytes).count * DataType.q8.blockLength
     default: 0
+    }
+  }
+
+  /// The blocks whose scale is NaN or infinite, by their places.
+  private static func nonfiniteBlocks(_ bytes: UnsafeRawBufferPointer) -> [Int] {
+    let width = DataType.q8.byteWidth
+    return (0..<bytes.count / width).filter { block in
+      let scale = bytes.loadUnaligned(fromByteOffset: block * width, as: UInt16.self)
+      return UInt16(littleEndian: scale) & 0x7C00 == 0x7C00
+    }
+  }
+
+  /// How many elements were finite before a conversion and are NaN or infinite after it. In blocks those
+  /// count, too, that share one with a number that is too large.
+  public static func overflowCount(
+    from source: UnsafeRawBufferPointer, _ sourceType: DataType, to target: UnsafeRawBufferPointer,
+    _ targetType: DataType
+  ) -> Int {
+    guard targetType == .q8, sourceType != .q8 else {
+      let lost = nonfiniteCount(target, targetType)
+      return lost == 0 ? 0 : lost - nonfiniteCount(source, sourceType)
+    }
+    let length = DataType.q8.blockLength
+    return nonfiniteBlocks(target).reduce(0) { sum, block in
+      let bytes = length * sourceType.byteWidth
+      let own = UnsafeRawBufferPointer(rebasing: source[block * bytes..<(block + 1) * bytes])
+      return sum + (nonfiniteCount(own, sourceType) == 0 ? length : 0)
     }
   }
 

@@ -27,8 +27,9 @@ struct CorpusArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Documents are joined and cut into chunks of so many tokens; what is left over is dropped.",
+      discussion: "Default: 2048, or the model's context length if that is less.",
       valueName: "tokens"))
-  var chunk = 2048
+  var chunk: Int?
 
   @Option(help: ArgumentHelp("Read only the first tokens of the texts.", valueName: "n"))
   var maxTokens: Int?
@@ -38,9 +39,25 @@ struct CorpusArguments: ParsableArguments {
     try Numbers.check(atLeast: 1, [("--max-tokens", maxTokens)])
   }
 
-  /// Reads the texts.
-  func corpus(_ tokenizer: any Tokenizer) throws(FormatError) -> TextCorpus {
+  /// Reads the texts for a model.
+  func corpus(for open: OpenModel) throws(FormatError) -> TextCorpus {
     try TextCorpus(
-      reading: text, tokenizer: tokenizer, chunkLength: chunk, field: field, limit: maxTokens)
+      reading: text, tokenizer: open.textTokenizer(),
+      chunkLength: chunkLength(upTo: open.model.description.context?.length), field: field,
+      limit: maxTokens)
+  }
+
+  /// Tokens of a chunk, which a model must be able to read.
+  ///
+  /// - Throws: `usage.option` for more than `limit` that were asked for.
+  private func chunkLength(upTo limit: Int?) throws(FormatError) -> Int {
+    guard let limit, chunk ?? 2048 > limit else { return chunk ?? 2048 }
+    if let chunk {
+      throw FormatError(
+        .usageOption, at: .option("--chunk"), found: "\(chunk)",
+        expected: "at most \(limit), the model's context length")
+    }
+    StandardStreams.printError("note: chunks of \(limit) tokens, the model's context length")
+    return limit
   }
 }

@@ -57,7 +57,7 @@ struct LensEval: WritingCommand {
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let lenses = try LensNames.lenses(lens)
-    let corpus = try texts.corpus(tokenizer)
+    let corpus = try texts.corpus(for: open)
     guard corpus.byteCount > 0 else {
       throw FormatError(
         .dataEmpty, file: texts.text.first, found: "tokens that stand for no text",

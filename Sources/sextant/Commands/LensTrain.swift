@@ -119,7 +119,7 @@ struct LensTrain: WritingCommand {
     let clock = Stopwatch()
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
-    let corpus = try texts.corpus(tokenizer)
+    let corpus = try texts.corpus(for: open)
     let lens =
       switch method {
       case .ridge: try ridge(open, tokenizer, corpus)

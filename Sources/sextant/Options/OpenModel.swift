@@ -23,6 +23,15 @@ struct OpenModel {
     model = try Architectures.open(store)
     let own = try ModelTokenizer.load(from: store)
     tokenizer = beginsTexts ? own : own.map { BoundedTokenizer($0, begin: []) }
+    if let context = model.description.context {
+      context.whenExceeded { [length = context.length] in
+        // The text may still be on the current line of the terminal.
+        let line = StandardStreams.outputIsTerminal ? "\n" : ""
+        StandardStreams.printError(
+          "\(line)warning: the text has more than \(length) tokens, the model's context length; "
+            + "predictions beyond it are unreliable")
+      }
+    }
   }
 
   /// How artifacts refer to the model.

@@ -1,0 +1,29 @@
+import Synchronization
+
+/// The length of the texts that a model was made for, and the one who wants to know of a longer text.
+///
+/// Models whose positions are turned or looked up compute something beyond that length, too, but it means
+/// little. Recurrent models have no such limit, whatever length they were trained with.
+public final class ContextLimit: Sendable {
+  /// Tokens of the longest text: `max_position_embeddings` of a published configuration.
+  public let length: Int
+  private let listener = Mutex<(@Sendable () -> Void)?>(nil)
+
+  /// A limit of so many tokens.
+  public init(_ length: Int) { self.length = length }
+
+  /// Calls `body` once, when a run first reads a token beyond the limit, before that token is computed.
+  public func whenExceeded(_ body: @escaping @Sendable () -> Void) {
+    listener.withLock { $0 = body }
+  }
+
+  /// Notes that a run reads up to a position, exclusive.
+  func reads(to position: Int) {
+    guard position > length else { return }
+    let body = listener.withLock { listener in
+      defer { listener = nil }
+      return listener
+    }
+    body?()
+  }
+}
