@@ -170,6 +170,8 @@ static void conversions(void) {
   KERNEL(f32_from_f64)(y, wide, all / 2);
   results("f32_from_f64", 0, y, all / 2);
   one("nonfinite_32", 0, (double)KERNEL(nonfinite_32)((char *)x + 2, 0x7f800000u, all - 1));
+  one("nonfinite_64", 0,
+      (double)KERNEL(nonfinite_64)((char *)x + 1, 0x7ff0000000000000u, all / 2 - 1));
   one("nonfinite_16", 0, (double)KERNEL(nonfinite_16)((char *)x + 1, 0x7c00u, 2 * all - 1));
   release("conversions");
 

@@ -145,14 +145,98 @@ func refusesPointersAndPages(_ text: String) {
     try CheckpointSource.open(folder.path).checkpoint.path == folder.path("model.safetensors"))
 }
 
-@Test(arguments: ["model.safetensors.index.json", "model.h5", "tf_model.h5"])
-func refusesAFolderWithTwoCheckpoints(_ other: String) {
+/// Which file of a folder is read, and which are left out. transformers has the same order; it refuses other
+/// names than its own.
+@Test(
+  arguments: [
+    (["model.safetensors", "model.safetensors.index.json"], ["model.safetensors.index.json"]),
+    (["model.safetensors", "pytorch_model.bin"], ["pytorch_model.bin"]),
+    (["model.safetensors", "model.h5"], ["model.h5"]),
+    (
+      ["model.safetensors", "flax_model.msgpack", "model.gguf", "model.onnx", "tf_model.h5"],
+      ["flax_model.msgpack", "model.gguf", "model.onnx", "tf_model.h5"]
+    ),
+    (["model.safetensors", "consolidated.safetensors"], ["consolidated.safetensors"]),
+    (
+      ["model.safetensors.index.json", "pytorch_model.bin.index.json", "pytorch_model.bin"],
+      ["pytorch_model.bin", "pytorch_model.bin.index.json"]
+    ),
+    (["only.safetensors", "model.gguf", "other.gguf"], ["model.gguf", "other.gguf"]),
+    (
+      ["model.safetensors", "pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"],
+      ["pytorch_model.bin.index.json"]
+    ),
+    (["model.safetensors", "optimizer.pt", "rng_state_0.pth", "training_args.bin"], []),
+    (["model.safetensors", "adapter_model.safetensors", "notes.txt", "config.json"], []),
+  ] as [([String], [String])])
+func readsOneOfSeveralFormatsAndNamesTheOthers(_ files: [String], _ leftOut: [String]) throws {
   let folder = TemporaryFolder()
-  folder.write(model, to: "model.safetensors")
-  folder.write(other.hasSuffix("json") ? index : hdf5, to: other)
+  for name in files {
+    folder.write(name.hasSuffix(".index.json") ? index : name == files[0] ? model : zip, to: name)
+  }
+  // A shard counts with its index.
+  let shard = "model-00001-of-00001.safetensors"
+  if files.contains("model.safetensors.index.json") { folder.write(model, to: shard) }
+  let source = try CheckpointSource.open(folder.path)
+  #expect(source.checkpoint.path == folder.path(files[0]))
+  let note = try #require(leftOut.isEmpty ? "" : source.warnings.first)
+  for name in files + [shard] {
+    #expect(note.contains("\"\(name)\"") == leftOut.contains(name), "\(name): \(note)")
+  }
+}
+
+/// A file of PyTorch, a tensor of one byte in a dict under this name, or of this pickle.
+private func pytorch(_ body: [UInt8]? = nil) -> [UInt8] {
+  let storage = RawPyTorch.storage("0", "ByteStorage", count: 1)
+  let tensor = RawPyTorch.tensor(storage, shape: [1], strides: [1])
+  return RawPyTorch.file(
+    pickle: RawPyTorch.pickle(body ?? RawPyTorch.dictionary([("w", tensor)])),
+    storages: [("0", [1])])
+}
+
+@Test(
+  arguments: [
+    "optimizer.pt", "optimizer.bin", "optimizer_1.bin", "scheduler.pt", "rng_state.pth",
+    "rng_state_12.pth", "scaler.pt", "training_args.bin", "training_state.pt", "sampler.bin",
+    "zero_pp_rank_0_mp_rank_00_optim_states.pt", "lr_scheduler.pt",
+  ])
+func whatATrainingRunKeepsIsNoModel(_ name: String) throws {
+  let folder = TemporaryFolder()
+  folder.write(pytorch(), to: name)
+  let alone = expectRefusal(.fileMissing) { try CheckpointSource.open(folder.path) }
+  #expect(alone?.found.contains("\"\(name)\"") == true)
+  let path = folder.write(pytorch(), to: "model.pth")
+  let source = try CheckpointSource.open(folder.path)
+  #expect(source.checkpoint.path == path && source.warnings.isEmpty)
+}
+
+/// Names do not tell of every file, and contents do.
+@Test func ofFilesOfPyTorchTheOneWithTensorsIsTheModel() throws {
+  let folder = TemporaryFolder()
+  let path = folder.write(pytorch(), to: "model.pth")
+  folder.write(pytorch(RawPyTorch.dictionary([("lr", RawPyTorch.integer(1))])), to: "args.pt")
+  folder.write(pytorch(RawPyTorch.global("argparse", "Namespace")), to: "my.pt")
+  folder.write("words", to: "words.pt")
+  let source = try CheckpointSource.open(folder.path)
+  #expect(source.checkpoint.path == path)
+  #expect(source.warnings.first?.contains("\"args.pt\", \"my.pt\", \"words.pt\"") == true)
+  // A damaged one may have been the model.
+  folder.write(Array(pytorch().dropLast(30)), to: "last.pth")
   let refusal = expectRefusal(.indexAmbiguous) { try CheckpointSource.open(folder.path) }
-  #expect(refusal?.found.contains("\"\(other)\"") == true)
-  #expect(refusal?.found.contains("\"model.safetensors\"") == true)
+  #expect(refusal?.found == "\"last.pth\", \"model.pth\"")
+}
+
+@Test func shardsWithoutTheirIndexAreNamedAsSuch() {
+  let folder = TemporaryFolder()
+  for part in 1...2 { folder.write(model, to: "model-0000\(part)-of-00002.safetensors") }
+  let refusal = expectRefusal(.indexAmbiguous) { try CheckpointSource.open(folder.path) }
+  #expect(refusal?.remedy.contains("model.safetensors.index.json") == true)
+}
+
+@Test func anAdapterAloneIsOpenedToTellWhatItIs() throws {
+  let folder = TemporaryFolder()
+  let path = folder.write(model, to: "adapter_model.safetensors")
+  #expect(try CheckpointSource.open(folder.path).checkpoint.path == path)
 }
 
 @Test func shardsDoNotCountBesideTheirIndex() throws {
@@ -162,9 +246,37 @@ func refusesAFolderWithTwoCheckpoints(_ other: String) {
   #expect(try CheckpointSource.open(folder.path).checkpoint is ShardedCheckpoint)
 }
 
-@Test func refusesAFolderWithAnUnfinishedDownload() {
+@Test(
+  arguments: [
+    "model.safetensors.incomplete", "model.safetensors.aria2", "deadbeef.incomplete",
+    "config.json.part",
+    "tokenizer.json.crdownload", "model.safetensors.index.json.part", "Unconfirmed 12.crdownload",
+    "model-00002-of-00002.safetensors.0123456789abcdef.incomplete",
+  ])
+func refusesAFolderWithAnUnfinishedDownloadOfAFileThatMatters(_ name: String) {
   let folder = TemporaryFolder()
   folder.write(model, to: "model.safetensors")
-  folder.write(model, to: "model.safetensors.incomplete")
+  folder.write(model, to: name)
+  let refusal = expectRefusal(.indexIncompleteDownload) { try CheckpointSource.open(folder.path) }
+  #expect(refusal?.found == "\"\(name)\"")
+}
+
+@Test(
+  arguments: [
+    "training.log.part", "README.md.part", "optimizer.pt.part", "pytorch_model.bin.part",
+    "model.gguf.incomplete", "flax_model.msgpack.aria2", "trainer_state.json.part",
+    "a.png.crdownload",
+  ])
+func anUnfinishedDownloadOfAnotherFileDoesNoHarm(_ name: String) throws {
+  let folder = TemporaryFolder()
+  folder.write(model, to: "model.safetensors")
+  folder.write(model, to: name)
+  #expect(try CheckpointSource.open(folder.path).warnings.isEmpty)
+}
+
+@Test func anUnfinishedDownloadOfPreferredWeightsMattersWhereOthersAreComplete() {
+  let folder = TemporaryFolder()
+  folder.write(pytorch(), to: "pytorch_model.bin")
+  folder.write(model, to: "model.safetensors.part")
   expectRefusal(.indexIncompleteDownload) { try CheckpointSource.open(folder.path) }
 }

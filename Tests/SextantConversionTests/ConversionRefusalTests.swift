@@ -1,9 +1,11 @@
+import Glibc
 import SextantBytes
 import SextantCheckpoints
-import SextantConversion
 import SextantTensor
 import SextantTestSupport
 import Testing
+
+@testable import SextantConversion
 
 /// Checkpoints that are no model of the architecture are refused before anything is written.
 @Suite struct ConversionRefusalTests {
@@ -195,5 +197,175 @@ import Testing
     let report = try Conversion(path).write(to: folder.path("out.sxt"))
     #expect(report.nonfinite.map(\.name) == ["final_norm.weight"])
     #expect(report.nonfinite.map(\.count) == [3])
+  }
+
+  // MARK: Tensors that are left out
+
+  /// The tiny model with tensors beside its own.
+  private func checkpoint(with names: [String], shape: [Int] = [3]) throws -> String {
+    try checkpoint { tensors in
+      for name in names { tensors.append((name, Tensor(zeros: shape))) }
+    }
+  }
+
+  @Test func headsForOtherTasksAreLeftOutWithANote() throws {
+    let names = [
+      "v_head.summary.weight", "score.weight", "classifier.out_proj.bias", "total_ops",
+      "backbone.layers.0.mixer._extra_state",
+    ]
+    let reference = try Conversion(checkpoint()).write(to: folder.path("a.sxt"))
+    let report = try Conversion(checkpoint(with: names)).write(to: folder.path("b.sxt"))
+    #expect(report.identity == reference.identity)
+    for name in names { #expect(report.notes.contains { $0.contains(name) }, "\(name)") }
+  }
+
+  @Test(arguments: [
+    "backbone.rotary_emb.inv_freq", "backbone.layers.0.attn.rotary_emb.inv_freq",
+    "backbone.layers.0.attn.masked_bias", "backbone.layers.0.rotary_emb.cos_cached",
+  ])
+  func buffersOfTransformersArePassedOver(name: String) throws {
+    let path = try checkpoint(with: [name], shape: name.hasSuffix("masked_bias") ? [1] : [8])
+    let report = try Conversion(path).write(to: folder.path("b.sxt"))
+    #expect(!report.notes.contains { $0.contains("left out") })
+  }
+
+  @Test func aMaskIsToldByItsShape() throws {
+    let name = "backbone.layers.0.attention.bias"
+    _ = try Conversion(checkpoint(with: [name], shape: [1, 1, 8, 8]))
+    expectRefused(.modelTensorUnexpected, naming: [name], try checkpoint(with: [name], shape: [40]))
+  }
+
+  @Test func patternsLeaveOutWhatTheUserNames() throws {
+    let path = try checkpoint(with: ["ema.a", "ema.b", "backbone.layers.1.extra"])
+    var options = ConversionOptions()
+    options.ignoring = ["ema.?"]
+    expectRefused(.modelTensorUnexpected, naming: ["1.extra", "--ignore"], path, options)
+    options.ignoring.append("backbone.layers.*.extra")
+    let report = try Conversion(path, options: options).write(to: folder.path("b.sxt"))
+    #expect(report.notes.contains { $0.contains("ema.a, ema.b") && $0.contains("--ignore") })
+    options.ignoring.append("ema.*.none")
+    let refusal = expectRefusal(.usageOption) { try Conversion(path, options: options) }
+    #expect(refusal?.found.contains("ema.*.none") == true)
+    options.ignoring = ["*mixer.D", "ema.*", "*extra"]
+    let needed = expectRefusal(.modelTensorMissing) { try Conversion(path, options: options) }
+    #expect(needed?.place == .option("--ignore"))
+    #expect(needed?.found.contains("backbone.layers.0.mixer.D") == true)
+  }
+
+  /// Of two heads the user may choose the tied one.
+  @Test func aHeadThatDiffersFromItsTiedEmbeddingCanBeLeftOut() throws {
+    let path = try checkpoint { tensors in
+      tensors.append(("lm_head.weight", Tensor(zeros: [101, 40])))
+    }
+    var options = ConversionOptions()
+    options.ignoring = ["lm_head.*"]
+    _ = try Conversion(path, options: options)
+    let untied = try checkpoint(config: [("tie_word_embeddings", false)]) { tensors in
+      tensors.append(("lm_head.weight", Tensor(zeros: [101, 40])))
+    }
+    expectRefused(.modelTensorMissing, naming: ["lm_head.weight", "--ignore"], untied, options)
+  }
+
+  @Test(arguments: [
+    ("a*c", "abc", true), ("a*c", "ac", true), ("a*c", "abd", false), ("*", "", true),
+    ("?", "é", false), ("*.weight", "a.b.weight", true), ("a", "ab", false), ("*a*b", "aab", true),
+    ("*ab", "aab", true), ("", "", true), ("", "a", false), ("a.b", "axb", false),
+  ])
+  func patternsFitWholeNames(pattern: String, name: String, fits: Bool) {
+    #expect(NamePattern(pattern).matches(name) == fits)
+  }
+
+  // MARK: Adapters
+
+  @Test(arguments: [
+    ("base_model.model.backbone.layers.0.mixer.in_proj.lora_A.weight", "LORA"),
+    ("base_model.model.backbone.layers.0.mixer.in_proj.ia3_l", "IA3"),
+    ("prompt_embeddings", "PROMPT_TUNING"),
+    ("base_model.model.backbone.layers.0.mixer.in_proj.hada_w1_a", "LOHA"),
+  ])
+  func anAdapterInPlaceOfAModelIsRefusedAsOne(tensor: String, kind: String) throws {
+    var writer = SafetensorsWriter()
+    writer.add(tensor, Tensor(zeros: [2, 4]))
+    try writer.publish(to: folder.path("adapter_model.safetensors"))
+    let isPrompt = tensor.hasPrefix("prompt")
+    let remedy = isPrompt ? "Convert the base model" : "merge_and_unload"
+    expectRefused(.modelAdapter, naming: [tensor, remedy], folder.path)
+    folder.write(
+      "{\"peft_type\":\"\(kind)\",\"base_model_name_or_path\":\"a/b\"}", to: "adapter_config.json")
+    expectRefused(.modelAdapter, naming: ["\(kind) for \"a/b\"", remedy], folder.path)
+  }
+
+  @Test func anAdapterBesideAModelIsNotedAndOneWithinItIsRefused() throws {
+    folder.write("{\"peft_type\":\"LORA\"}", to: "adapter_config.json")
+    folder.write("not read", to: "adapter_model.safetensors")
+    let report = try Conversion(checkpoint()).write(to: folder.path("a.sxt"))
+    #expect(report.notes.contains { $0.contains("adapter beside the model (LORA) is left out") })
+    let name = "backbone.layers.0.mixer.in_proj.lora_B.default.weight"
+    expectRefused(.modelAdapter, naming: [name], try checkpoint(with: [name]))
+  }
+
+  // MARK: Indices
+
+  /// The tiny model in one shard, with an index that names a tensor more.
+  private func indexed(_ name: String, _ config: [(String, JSONValue?)] = []) throws -> String {
+    let path = try checkpoint(config: config)
+    let shard = "model-00001-of-00001.safetensors"
+    #expect(rename("\(path)/model.safetensors", "\(path)/\(shard)") == 0)
+    var map = JSONObject()
+    for tensor in try SafetensorsFile("\(path)/\(shard)").tensors {
+      map[tensor.name] = .string(shard)
+    }
+    map[name] = .string(shard)
+    let index: JSONValue = ["weight_map": .object(map)]
+    folder.write(index.canonicalText, to: "model.safetensors.index.json")
+    return path
+  }
+
+  @Test func anIndexMayNameTheHeadOfATiedModel() throws {
+    let report = try Conversion(indexed("lm_head.weight")).write(to: folder.path("a.sxt"))
+    #expect(report.notes.contains { $0.contains("no shard contains: \"lm_head.weight\"") })
+  }
+
+  @Test func whatTheModelNeedsAndNoShardHasIsMissing() throws {
+    let untied = try indexed("lm_head.weight", [("tie_word_embeddings", false)])
+    expectRefused(.indexTensorMissing, naming: ["lm_head.weight"], untied)
+  }
+
+  // MARK: Overflow
+
+  /// The tiny model with some elements of its embedding replaced.
+  private func checkpoint(embedding values: [Int: Float], as type: DataType) throws -> String {
+    try checkpoint { tensors in
+      for index in tensors.indices where tensors[index].name == "backbone.embeddings.weight" {
+        var all = tensors[index].value.values
+        for (place, value) in values { all[place] = value }
+        tensors[index].value =
+          Tensor(all, shape: [101, 40]).converted(to: type) ?? Tensor(zeros: [])
+      }
+    }
+  }
+
+  @Test(arguments: [
+    (DataType.f32, DataType.f16, 65_519 as Float, 65_520 as Float, 2),
+    (.bf16, .f16, 65_280, 1e6, 2),
+    (.f32, .bf16, 3.389e38, 3.4e38, 2),
+  ])
+  func finiteWeightsThatTheTypeCannotExpressAreRefused(
+    stored: DataType, type: DataType, fits: Float, exceeds: Float, count: Int
+  ) throws {
+    var options = ConversionOptions()
+    options.dataType = type
+    options.replacing = true
+    let good = try checkpoint(embedding: [7: fits, 900: -fits], as: stored)
+    let report = try Conversion(good, options: options).write(to: folder.path("good.sxt"))
+    #expect(report.nonfinite.isEmpty)
+    let bad = try checkpoint(embedding: [7: exceeds, 900: -exceeds, 1000: fits], as: stored)
+    expectRefused(
+      .modelOverflow, naming: ["embedding.weight", "\(count) elements", type.rawValue], bad, options
+    )
+    // What was infinite before is no overflow.
+    let infinite = try checkpoint(embedding: [7: .infinity, 8: .nan], as: stored)
+    let noted = try Conversion(infinite, options: options).write(to: folder.path("good.sxt"))
+    #expect(noted.nonfinite.map(\.count) == [2])
   }
 }

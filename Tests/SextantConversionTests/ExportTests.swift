@@ -372,5 +372,69 @@ import Testing
     #expect(ModelExportFormat(path: "m.onnx") == nil)
     #expect(ModelExportFormat(path: "folder/m") == .huggingFace)
     #expect(ModelExportFormat(path: "a.b/m.h5") == .hdf5)
+    #expect(ModelExportFormat(path: "M.GGUF") == .gguf)
+  }
+
+  /// A name may have a dot in it.
+  @Test(arguments: [
+    "llama-1.5b", "model.v2", "rwkv.0", "llama-1.5b/", "my.model/", "m.gguf/", "a.onnx//",
+    ".hidden",
+  ])
+  func aFolderMayHaveADotInItsName(name: String) throws {
+    #expect(ModelExportFormat(path: name) == .huggingFace)
+    let store = try convert(PackageFiles.fixture("mamba-tiny/huggingface"), as: "a.sxt")
+    #expect(try export(store, to: name).files == ["model.safetensors", "config.json"])
+    _ = try convert(folder.path(name), as: "b.sxt")
+    #expect(try bytes(folder.path("a.sxt")) == bytes(folder.path("b.sxt")))
+  }
+
+  @Test func aFolderThatIsThereIsOneWhateverItsName() throws {
+    folder.makeFolder("my.model")
+    #expect(ModelExportFormat(path: folder.path("my.model")) == .huggingFace)
+    #expect(ModelExportFormat(path: folder.path("your.model")) == nil)
+  }
+
+  /// Programs read `model.safetensors` before an index beside it.
+  @Test func otherWeightsAreNotLeftBesideTheExportedOnes() throws {
+    let store = try convert(PackageFiles.fixture("mamba-tiny/huggingface"), as: "a.sxt")
+    _ = try export(store, to: "out")
+    var options = ModelExportOptions()
+    options.replacing = true
+    options.shardByteLimit = 10_000
+    let refusal = expectRefusal(.fileExists) { try export(store, to: "out", options) }
+    #expect(refusal?.file == folder.path("out/model.safetensors"))
+  }
+
+  /// The tiny Llama in f32 with these elements in its embedding.
+  private func llama(embedding: [Float]) throws -> ModelStore {
+    let source = try SafetensorsFile(
+      PackageFiles.fixture("llama-tiny/huggingface/model.safetensors"))
+    var writer = SafetensorsWriter()
+    for entry in source.tensors {
+      var values =
+        try source.bytes(of: entry).withUnsafeBytes {
+          Tensor(copying: $0, dataType: entry.dataType, shape: entry.shape)
+        }?.values ?? []
+      if entry.name == "model.embed_tokens.weight" {
+        values.replaceSubrange(5..<5 + embedding.count, with: embedding)
+      }
+      writer.add(entry.name, Tensor(values, shape: entry.shape))
+    }
+    try writer.publish(to: folder.path("model.safetensors"))
+    var options = ConversionOptions()
+    options.configuration = PackageFiles.fixture("llama-tiny/huggingface/config.json")
+    return try convert(folder.path("model.safetensors"), as: "a.sxt", options)
+  }
+
+  @Test(arguments: ["out/", "m.safetensors", "m.pth", "m.gguf", "m.h5"])
+  func finiteWeightsThatTheTypeCannotExpressAreRefused(name: String) throws {
+    let store = try llama(embedding: [70_000, -1e6, 65_519, .infinity])
+    var options = ModelExportOptions()
+    options.dataType = .f16
+    let refusal = expectRefusal(.modelOverflow) { try export(store, to: name, options) }
+    #expect(refusal?.found == "2 elements beyond F16")
+    #expect(access(folder.path(name), F_OK) != 0)
+    options.dataType = .bf16
+    _ = try export(store, to: name, options)
   }
 }

@@ -200,4 +200,39 @@ extension sxk_q8_block {
     #expect(DataType(elementType: "Q8_0") == nil)
     #expect(!DataType.elementTypes.contains(.q8))
   }
+
+  @Test func elementsThatAConversionLosesAreCounted() throws {
+    var values = [Float](repeating: 1, count: 4 * 32)
+    (values[3], values[40], values[41], values[70]) = (9e6, .nan, 9e6, 8e6)
+    let wide = Tensor(values, shape: [4, 32])
+    let cases: [(DataType, nonfinite: Int, lost: Int)] = [
+      // Block 0 has a number that is too large, and block 1 was not finite before.
+      (.q8, 64, 32), (.f16, 4, 3), (.bf16, 1, 0), (.f64, 1, 0),
+    ]
+    for (type, nonfinite, lost) in cases {
+      let narrow = try #require(wide.converted(to: type))
+      narrow.withUnsafeBytes { to in
+        #expect(Kernels.nonfiniteCount(to, type) == nonfinite, "\(type)")
+        wide.withUnsafeBytes { from in
+          #expect(Kernels.overflowCount(from: from, .f32, to: to, type) == lost, "\(type)")
+        }
+      }
+    }
+    // Blocks may have scales that other types cannot express.
+    let blocks = try #require(wide.converted(to: .q8))
+    let half = try #require(blocks.converted(to: .f16))
+    let lost = blocks.withUnsafeBytes { from in
+      half.withUnsafeBytes { Kernels.overflowCount(from: from, .q8, to: $0, .f16) }
+    }
+    #expect(lost == 1)
+    var large = [Double](repeating: 1e300, count: 8)
+    large[2] = .infinity
+    large.withUnsafeBytes { #expect(Kernels.nonfiniteCount($0, .f64) == 1) }
+    let rounded = large.map { Float($0) }
+    large.withUnsafeBytes { from in
+      rounded.withUnsafeBytes {
+        #expect(Kernels.overflowCount(from: from, .f64, to: $0, .f32) == 7)
+      }
+    }
+  }
 }

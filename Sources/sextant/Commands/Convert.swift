@@ -65,6 +65,16 @@ struct Convert: WritingCommand {
     help: "Take integers of 16 bits for the bits of bfloat16 numbers, which HDF5 and NumPy lack.")
   var bfloat16AsUInt16 = false
 
+  @Option(
+    parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      """
+      Leave out the tensors whose names fit, with * for any characters and ? for one. May be repeated. \
+      Value heads, classifiers and buffers are left out in any case.
+      """,
+      valueName: "pattern"))
+  var ignore: [String] = []
+
   @OptionGroup(title: "Vectors of other tools")
   var foreign: ForeignVectorOptions
 
@@ -74,8 +84,17 @@ struct Convert: WritingCommand {
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
-    if withoutTokenizer, tokenizer != nil || foreign.model != nil {
-      throw ValidationError("--without-tokenizer goes with neither --tokenizer nor --model.")
+    if withoutTokenizer, tokenizer != nil {
+      throw ValidationError("--without-tokenizer and --tokenizer exclude each other.")
+    }
+    guard foreign.model != nil else { return }
+    let ofModels =
+      dtype != .keep || config != nil || tokenizer != nil || withoutTokenizer
+      || architecture != nil || bfloat16AsUInt16 || !ignore.isEmpty
+    if ofModels {
+      throw ValidationError(
+        "With --model, SOURCE is a vector or a lens: --dtype, --config, --tokenizer, "
+          + "--without-tokenizer, --architecture, --bf16-as-uint16 and --ignore are for models.")
     }
   }
 
@@ -97,6 +116,7 @@ struct Convert: WritingCommand {
     options.leavesOutTokenizer = withoutTokenizer
     options.architecture = architecture
     options.readsUInt16AsBFloat16 = bfloat16AsUInt16
+    options.ignoring = ignore
     options.replacing = force
     let conversion = try Conversion(source, options: options)
     Interruption.promise("nothing was written: the same command starts from the beginning")

@@ -11,8 +11,8 @@ struct Export: WritingCommand {
   static let configuration = CommandConfiguration(
     abstract: "Write a model or an artifact in another program's format.",
     discussion: """
-      The ending of OUT tells the format. Of a model: a folder without an ending is made as \
-      transformers loads it (config.json, model.safetensors in pieces of at most 5 GB, the \
+      The ending of OUT tells the format. Of a model: a name without an ending, or with a slash behind \
+      it, makes a folder as transformers loads it (config.json, model.safetensors in pieces of at most 5 GB, the \
       tokenizer), .safetensors, .pth and .h5 hold the weights alone, .gguf is for llama.cpp. Of a \
       steering vector: .gguf is a control vector of llama.cpp. Of a lens: a folder is one of the \
       tuned-lens package. .npz and .pt hold the tensors of any artifact under their sites' names. \
@@ -141,7 +141,8 @@ struct Export: WritingCommand {
     guard let format = ModelExportFormat(path: output) else {
       throw FormatError(
         .exportFormat, file: output, found: "an ending that is none of a model's",
-        expected: "a folder, .safetensors, .pth, .h5 or .gguf")
+        expected: "a folder, .safetensors, .pth, .h5 or .gguf",
+        remedy: "For a folder of that name, write a slash behind it: \(output)/")
     }
     var options = ModelExportOptions()
     options.dataType = dtype.dataType
