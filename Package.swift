@@ -12,9 +12,9 @@ let package = Package(
     .library(
       name: "Sextant",
       targets: [
-        "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantTokenizers",
-        "SextantModels", "SextantConversion", "SextantArtifacts", "SextantAnalysis",
-        "SextantGeneration", "SextantEvaluation", "SextantReport",
+        "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantTexts",
+        "SextantTokenizers", "SextantModels", "SextantConversion", "SextantArtifacts",
+        "SextantAnalysis", "SextantGeneration", "SextantEvaluation", "SextantReport",
       ]),
   ],
   dependencies: [
@@ -52,7 +52,9 @@ let package = Package(
     .target(
       name: "SextantStore", dependencies: ["SextantTensor", "SextantBytes", "SextantLocks"],
       swiftSettings: guarded),
-    .target(name: "SextantTokenizers", dependencies: ["SextantBytes"]),
+    .target(
+      name: "SextantTexts", dependencies: ["SextantBytes", "CZlib"], swiftSettings: guarded),
+    .target(name: "SextantTokenizers", dependencies: ["SextantBytes", "SextantTexts"]),
 
     // MARK: Models
     .target(
@@ -72,7 +74,8 @@ let package = Package(
     .target(
       name: "SextantAnalysis",
       dependencies: [
-        "SextantTensor", "SextantBytes", "SextantModels", "SextantTokenizers", "SextantArtifacts",
+        "SextantTensor", "SextantBytes", "SextantTexts", "SextantModels", "SextantTokenizers",
+        "SextantArtifacts",
       ]),
     .target(
       name: "SextantGeneration",
@@ -82,7 +85,7 @@ let package = Package(
     .target(
       name: "SextantEvaluation",
       dependencies: [
-        "SextantTensor", "SextantBytes", "SextantModels", "SextantTokenizers",
+        "SextantTensor", "SextantBytes", "SextantTexts", "SextantModels", "SextantTokenizers",
         "SextantArtifacts", "SextantGeneration",
       ]),
 
@@ -94,9 +97,9 @@ let package = Package(
       name: "sextant",
       dependencies: [
         "CAllocation", "CProcessEnd",
-        "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantTokenizers",
-        "SextantModels", "SextantConversion", "SextantArtifacts", "SextantAnalysis",
-        "SextantGeneration", "SextantEvaluation", "SextantReport",
+        "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantTexts",
+        "SextantTokenizers", "SextantModels", "SextantConversion", "SextantArtifacts",
+        "SextantAnalysis", "SextantGeneration", "SextantEvaluation", "SextantReport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
@@ -154,8 +157,12 @@ let package = Package(
         "SextantModelTestSupport",
       ]),
     .testTarget(
+      name: "SextantTextsTests",
+      dependencies: ["SextantTexts", "SextantBytes", "CZlib", "SextantTestSupport"]
+    ),
+    .testTarget(
       name: "SextantTokenizersTests",
-      dependencies: ["SextantTokenizers", "SextantBytes", "SextantTestSupport"]),
+      dependencies: ["SextantTokenizers", "SextantTexts", "SextantBytes", "SextantTestSupport"]),
     .testTarget(
       name: "SextantConversionTests",
       dependencies: [

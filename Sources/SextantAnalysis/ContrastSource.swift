@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantTexts
 import SextantTokenizers
 
 /// The files that contrast pairs are read from.
@@ -17,18 +18,42 @@ public enum ContrastSource: Sendable, Equatable {
     case .texts(let positive, let negative): [positive, negative]
     }
   }
+
+  /// Reads the files, each once.
+  ///
+  /// - Throws: `file.*`, `limit.file`, `text.*`.
+  func files() throws(FormatError) -> [TextFile] {
+    try paths.map { path throws(FormatError) in try TextFile(reading: path) }
+  }
 }
 
 extension ContrastPairs {
+  /// Reads pairs from one file of records.
+  ///
+  /// - Throws: as `init(reading:template:)` of a source.
+  public init(reading path: String, template: PromptTemplate?) throws(FormatError) {
+    try self.init(reading: .pairs(path), template: template)
+  }
+
   /// Reads pairs from their files.
   ///
-  /// - Parameter template: what questions are put into; nil for whole texts.
-  /// - Throws: `file.*`, `json.*`, `data.record`, `data.empty`, `usage.option`.
+  /// - Parameter template: what questions are put into; required for questions, refused for whole texts.
+  /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`, `data.empty`, `usage.option`.
   public init(
     reading source: ContrastSource, template: PromptTemplate?
   ) throws(FormatError) {
-    if case .pairs(let path) = source {
-      try self.init(reading: path, template: template)
+    try self.init(source, source.files(), template: template)
+  }
+
+  /// Reads pairs from files that are in memory.
+  ///
+  /// - Parameter replacesEscapes: whether escapes in two files of text are replaced, as llama.cpp does.
+  init(
+    _ source: ContrastSource, _ files: [TextFile], template: PromptTemplate?,
+    replacesEscapes: Bool = true
+  ) throws(FormatError) {
+    if case .pairs = source {
+      try self.init(records: files[0], template: template)
       return
     }
     guard template == nil else {
@@ -36,43 +61,111 @@ extension ContrastPairs {
         .usageOption, at: .option("--template"), found: "whole texts", expected: "no template")
     }
     switch source {
-    case .texts(let positive, let negative): try self.init(positive: positive, negative: negative)
-    case .pairs(let path), .personas(let path): try self.init(personas: path)
+    case .texts:
+      try self.init(
+        positive: files[0], negative: files[1], replacesEscapes: replacesEscapes)
+    case .pairs, .personas: try self.init(personas: files[0])
     }
   }
 
-  private init(positive: String, negative: String) throws(FormatError) {
-    let texts = (try PromptFile.read(positive), try PromptFile.read(negative))
-    guard texts.0.count == texts.1.count else {
-      throw FormatError(
-        .dataRecord, file: negative, found: "\(texts.1.count) texts",
-        expected: "\(texts.0.count), as many as in \(positive)")
-    }
-    var pairs: [Pair] = []
-    for (index, (first, second)) in zip(texts.0, texts.1).enumerated() {
-      guard ExactString(first) != ExactString(second) else {
-        throw FormatError(
-          .dataRecord, file: negative, found: "text \(index + 1) in both files",
-          expected: "two texts that differ")
+  // MARK: Records
+
+  private init(records file: TextFile, template: PromptTemplate?) throws(FormatError) {
+    let keys = (
+      question: "question", matching: "answer_matching_behavior",
+      other: "answer_not_matching_behavior"
+    )
+    let records = try TextRecords(file, fields: ["positive", keys.question])
+    var form: Form?
+    let pairs = try records.map { record, _ throws(FormatError) in
+      if form == nil {
+        form = try Self.form(of: record, template, in: file)
       }
-      pairs.append(Pair(positive: first, negative: second))
+      guard form == .answers, let template else {
+        return try Self.pair(
+          record.field("positive").text(), record.field("negative").text(), record)
+      }
+      let prompt = template.fill(try record.field(keys.question).text())
+      return try Self.pair(
+        prompt + AnswerLetter.read(record.field(keys.matching)),
+        prompt + AnswerLetter.read(record.field(keys.other)), record)
     }
     try self.init(
-      .texts, digest: Self.digest(positive), negativeDigest: Self.digest(negative), pairs: pairs,
-      file: positive)
+      form ?? .wholeTexts, digest: file.digest, template: template, pairs: pairs, file: file.path)
   }
 
-  private static func digest(_ path: String) throws(FormatError) -> Digest {
-    SHA256.digest(try InputFile(path).readAll(limit: byteCountLimit))
+  /// What records like this one are, where a template is given exactly for questions.
+  private static func form(
+    of record: JSONNode, _ template: PromptTemplate?, in file: TextFile
+  ) throws(FormatError) -> Form {
+    if try record.optionalField(["template"]) != nil,
+      try record.optionalField(["suffixes"]) != nil
+    {
+      throw FormatError(
+        .textKind, file: file.path, found: "a template of personas", expected: "pairs",
+        remedy: "Name it with --personas.")
+    }
+    let isQuestion = try record.optionalField(["question"]) != nil
+    let isPair = try record.optionalField(["positive"]) != nil
+    let form: Form = isQuestion && !isPair ? .answers : .wholeTexts
+    guard (form == .answers) == (template != nil) else {
+      throw FormatError(
+        .usageOption, file: file.path, at: .option("--template"),
+        found: form == .answers ? "questions and no template" : "pairs of whole texts",
+        expected: form == .answers
+          ? "one of \(PromptTemplate.presetNames), or a file" : "no template")
+    }
+    return form
   }
+
+  // MARK: Two files
+
+  private init(
+    positive: TextFile, negative: TextFile, replacesEscapes: Bool
+  ) throws(FormatError) {
+    let plain = (try PromptFile(positive), try PromptFile(negative))
+    let replaced =
+      replacesEscapes ? (try plain.0.replacingEscapes(), try plain.1.replacingEscapes()) : plain
+    let (first, second) = (replaced.0.entries, replaced.1.entries)
+    // A line that is blank in one file alone would shift all pairs after it.
+    for (own, other) in zip(first, second) where own.line != other.line {
+      guard let line = own.line, let otherLine = other.line else { break }
+      throw FormatError(
+        .dataRecord, file: line < otherLine ? negative.path : positive.path,
+        at: .line(min(line, otherLine)), found: "a blank line",
+        expected: "a text, as in the other file",
+        remedy: "Line i of one file belongs to line i of the other: remove the blank line, or add "
+          + "one to the other file.")
+    }
+    guard first.count == second.count else {
+      throw FormatError(
+        .dataRecord, file: negative.path, found: "\(second.count) texts",
+        expected: "\(first.count), as many as in \(positive.path)")
+    }
+    let pairs = try zip(first, second).map { texts throws(FormatError) in
+      guard ExactString(texts.0.text) != ExactString(texts.1.text) else {
+        throw FormatError(
+          .dataRecord, file: negative.path, at: texts.1.line.map { .line($0) },
+          found: "the same text in both files", expected: "two texts that differ")
+      }
+      return Pair(positive: texts.0.text, negative: texts.1.text)
+    }
+    try self.init(
+      .twoFiles, digest: positive.digest, negativeDigest: negative.digest,
+      hadEscapes: first != plain.0.entries || second != plain.1.entries, pairs: pairs,
+      file: positive.path)
+  }
+
+  // MARK: Personas
 
   /// The places of a persona template.
   private static let (persona, suffix) = ("{persona}", "{suffix}")
 
-  private init(personas path: String) throws(FormatError) {
-    let bytes = try InputFile(path).readAll(limit: Self.byteCountLimit)
-    let value = try JSONValue(parsing: bytes, limits: Self.textLimits, file: path)
-    let root = JSONNode(value, code: .dataRecord, file: path)
+  private init(personas file: TextFile) throws(FormatError) {
+    let limits = JSONLimits(
+      byteCount: TextFile.byteCountLimit, stringByteCount: TextFile.byteCountLimit)
+    let root = try JSONNode(
+      parsing: file.bytes, limits: limits, code: .dataRecord, file: file.path)
     try root.allowOnly(["template", "positive", "negative", "suffixes"])
     let template = try root.member("template")
     let text = try template.string()
@@ -80,9 +173,7 @@ extension ContrastPairs {
       throw template.refusal(expected: "a text with \(place) in it once")
     }
     let texts = { (key: String) throws(FormatError) -> [String] in
-      var texts: [String] = []
-      for element in try root.member(key).elements() { texts.append(try Self.text(element)) }
-      return texts
+      try root.member(key).elements().map { node throws(FormatError) in try node.text() }
     }
     let (positive, negative) = (try texts("positive"), try texts("negative"))
     guard positive.count == negative.count else {
@@ -99,6 +190,6 @@ extension ContrastPairs {
         pairs.append(try Self.pair(fill(first), fill(second), root))
       }
     }
-    try self.init(.personas, digest: SHA256.digest(bytes), pairs: pairs, file: path)
+    try self.init(.personas, digest: file.digest, pairs: pairs, file: file.path)
   }
 }

@@ -95,17 +95,17 @@ public struct Retraining {
     _ data: JSONObject, _ file: String
   ) throws(FormatError) -> ContrastPairs {
     let record = JSONNode(.object(data), code: .artifactSchema, file: file, pointer: "/data")
-    for (key, path) in zip(["sha256", "sha256_negative"], source.paths) {
+    let files = try source.files()
+    for (key, text) in zip(["sha256", "sha256_negative"], files) {
       guard let recorded = try record.optionalMember(key)?.string() else {
         throw FormatError(
           .artifactRetrain, file: file, at: .pointer("/data"), found: "no \(key)",
-          expected: "the digest of \(path)",
+          expected: "the digest of \(text.path)",
           remedy: "Name the files that the vector was learned from, as when it was trained.")
       }
-      let found = SHA256.digest(try InputFile(path).readAll(limit: ContrastPairs.byteCountLimit))
-      guard found.description == recorded else {
+      guard text.digest.description == recorded else {
         throw FormatError(
-          .artifactRetrain, file: path, found: "pairs with SHA-256 \(found)",
+          .artifactRetrain, file: text.path, found: "pairs with SHA-256 \(text.digest)",
           expected: "SHA-256 \(recorded), as \(file) records")
       }
     }
@@ -115,7 +115,9 @@ public struct Retraining {
       } else {
         nil
       }
-    return try ContrastPairs(reading: source, template: template)
+    return try ContrastPairs(
+      source, files, template: template,
+      replacesEscapes: record.optionalMember("escapes")?.boolean() ?? false)
   }
 
   /// Where two artifacts differ, in words.

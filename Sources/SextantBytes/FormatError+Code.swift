@@ -229,6 +229,11 @@ extension FormatError {
     case foreignConvention = "foreign.layer-convention"
     case foreignOperation = "foreign.operation"
 
+    // MARK: Text files
+    case textKind = "text.kind"
+    case textEncoding = "text.encoding"
+    case textGzip = "text.gzip"
+
     // MARK: Training data
     case dataRecord = "data.record"
     case dataEmpty = "data.empty"

@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantTexts
 
 /// A text with one place, written `{}`, that a question is put into.
 public struct PromptTemplate: Sendable, Equatable {
@@ -33,18 +34,14 @@ public struct PromptTemplate: Sendable, Equatable {
   /// The preset of that name, or the template in the file of that path, without the line feed at its
   /// end: editors add one, and a template that ends with an open parenthesis means it.
   ///
-  /// - Throws: `file.*`, `json.encoding`, `usage.option`.
+  /// - Throws: `file.*`, `text.*`, `usage.option`.
   public init(named name: String) throws(FormatError) {
     if let preset = Self.presets.first(where: { $0.name == name }) {
       try self.init(text: preset.text)
       return
     }
-    let bytes = try InputFile(name).readAll(limit: 1 << 20)
-    let content = bytes.last == UInt8(ascii: "\n") ? bytes.dropLast() : bytes[...]
-    guard let text = String(validating: content, as: UTF8.self) else {
-      throw FormatError(.jsonEncoding, file: name, found: "bytes", expected: "UTF-8")
-    }
-    try self.init(text: text, file: name)
+    let file = try TextFile(reading: name, limit: 1 << 20)
+    try self.init(text: file.textWithoutLastLineFeed, file: file.path)
   }
 
   /// The template with `question` in its place.

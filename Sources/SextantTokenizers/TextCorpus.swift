@@ -1,14 +1,13 @@
 import SextantBytes
+import SextantTexts
 
 /// Texts to read a model with: documents joined with end-of-text tokens and cut to equal lengths.
 ///
 /// As lenses are trained and measured in the literature: the token that ends a text stands before
-/// every document (or those that begin a text, where the tokenizer asks for them), all are joined, and the result is cut into chunks of exactly one length; what is left
-/// at the end is dropped.
+/// every document (or the tokens that begin a text, where the tokenizer asks for them), all are joined,
+/// and the result is cut into chunks of exactly one length; what is left at the end is dropped. Texts
+/// that are shorter than a chunk are one chunk together.
 public struct TextCorpus: Sendable {
-  /// Bytes that a file of text may have.
-  public static let byteCountLimit = 1 << 30
-
   /// Token ids, each chunk of exactly `chunkLength`.
   public let chunks: [[Int]]
   /// Tokens of a chunk.
@@ -30,51 +29,56 @@ public struct TextCorpus: Sendable {
     byteCount == 0 ? .nan : Double(tokenCount) / Double(byteCount) / 0.693_147_180_559_945_3
   }
 
+  /// The length that was asked for, where the texts are too short for a chunk of it.
+  public let askedChunkLength: Int?
+
   /// Reads files of text.
   ///
-  /// A file whose name ends in `.jsonl` has a document on each line: a string, or an object with one
-  /// at `field`. Any other file is one document.
+  /// A record is a document: a string, or an object with one at `field`; so is a row of a table with
+  /// that column. Any other file is one document.
   ///
   /// - Parameters:
   ///   - chunkLength: tokens of a chunk, at least 2.
   ///   - limit: tokens to keep at most; nil keeps all.
-  /// - Throws: `file.*`, `json.*`, `data.record`; `data.empty` for less text than one chunk;
-  ///   `usage.option` for a chunk of fewer than 2 tokens.
+  /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`; `data.empty` for texts that
+  ///   have no bytes or fewer than 2 tokens; `usage.option` for a chunk of fewer than 2 tokens.
   public init(
-    reading paths: [String], tokenizer: any Tokenizer, chunkLength: Int, field: String = "text",
-    limit: Int? = nil
+    reading paths: [String], tokenizer: any Tokenizer, chunkLength asked: Int,
+    field: String = "text", limit: Int? = nil
   ) throws(FormatError) {
-    guard chunkLength >= 2 else {
+    guard asked >= 2 else {
       throw FormatError(
-        .usageOption, at: .option("--chunk"), found: "\(chunkLength)", expected: "2 or more")
+        .usageOption, at: .option("--chunk"), found: "\(asked)", expected: "2 or more")
     }
     var tokens: [Int] = []
     var digests: [UInt8] = []
     var documentCount = 0
     beginOfTextIDs = tokenizer.beginOfTextIDs
     for path in paths {
-      let bytes = try InputFile(path).readAll(limit: Self.byteCountLimit)
-      digests += Array(SHA256.digest(bytes).description.utf8)
-      for document in try Self.documents(bytes, path, field: field) {
+      let file = try TextFile(reading: path)
+      digests += Array(file.digest.description.utf8)
+      for document in try Self.documents(file, field: field) {
         tokens += tokenizer.encodeDocument(document)
         documentCount += 1
       }
     }
-    let kept = min(tokens.count, limit ?? tokens.count) / chunkLength
-    guard kept > 0 else {
-      throw FormatError(
-        .dataEmpty, file: paths.first, found: "\(tokens.count) tokens of text",
-        expected: "a chunk of \(chunkLength) at least",
-        remedy: "Give more text, or a shorter --chunk."
-      )
-    }
-    chunks = (0..<kept).map { Array(tokens[$0 * chunkLength..<($0 + 1) * chunkLength]) }
-    self.chunkLength = chunkLength
-    self.documentCount = documentCount
+    let available = min(tokens.count, max(limit ?? tokens.count, 0))
+    let chunkLength = min(asked, available)
+    let kept = chunkLength < 2 ? 0 : available / chunkLength
     let special = tokenizer.specialTokenIDs
     byteCount = tokens[..<(kept * chunkLength)].reduce(0) { sum, id in
       special.contains(id) ? sum : sum + (tokenizer.bytes(of: id)?.count ?? 0)
     }
+    guard byteCount > 0 else {
+      throw FormatError(
+        .dataEmpty, file: paths.count == 1 ? paths[0] : nil,
+        found: "\(available) tokens, which stand for no text",
+        expected: "text of 2 tokens at least", remedy: "Give texts that are not empty.")
+    }
+    chunks = (0..<kept).map { Array(tokens[$0 * chunkLength..<($0 + 1) * chunkLength]) }
+    self.chunkLength = chunkLength
+    self.documentCount = documentCount
+    askedChunkLength = chunkLength < asked ? asked : nil
     digest = SHA256.digest(digests)
   }
 
@@ -89,6 +93,7 @@ public struct TextCorpus: Sendable {
       length >= 2 && chunks.allSatisfy { $0.count == length }, "chunks of unequal length")
     self.chunks = chunks
     chunkLength = length
+    askedChunkLength = nil
     documentCount = chunks.count
     beginOfTextIDs = []
     self.byteCount = byteCount
@@ -96,37 +101,19 @@ public struct TextCorpus: Sendable {
   }
 
   private static func documents(
-    _ bytes: [UInt8], _ path: String, field: String
+    _ file: TextFile, field: String
   ) throws(FormatError) -> [String] {
-    guard path.hasSuffix(".jsonl") else { return [try text(bytes[...], path)] }
-    var documents: [String] = []
-    let limits = JSONLimits(byteCount: byteCountLimit, stringByteCount: byteCountLimit)
-    let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-    for (index, line) in lines.enumerated() where line.contains(where: { $0 > 0x20 }) {
+    let records = try TextRecords(file, fields: [field], acceptsText: true)
+    if records.form == .text { return file.isBlank ? [] : [file.text] }
+    return try records.map { record, _ throws(FormatError) in
+      if case .string(let text) = record.value { return text }
       do throws(FormatError) {
-        let value = try JSONValue(parsing: Array(line), limits: limits, file: path)
-        let node = JSONNode(value, code: .dataRecord, file: path)
-        if case .object = node.value {
-          documents.append(try node.member(field).string())
-        } else {
-          documents.append(try node.string())
-        }
+        return try record.field(field).string()
       } catch {
         var refusal = error
-        refusal.found += "\(refusal.place.map { " (\($0))" } ?? "")"
-        refusal.place = .line(index + 1)
+        refusal.remedy = "Name the field with the text: --field NAME."
         throw refusal
       }
     }
-    return documents
-  }
-
-  private static func text(_ bytes: ArraySlice<UInt8>, _ path: String) throws(FormatError) -> String
-  {
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw FormatError(
-        .jsonEncoding, file: path, found: "bytes that are not UTF-8", expected: "UTF-8 text")
-    }
-    return text
   }
 }

@@ -30,7 +30,7 @@ import Testing
       {"negative":"b\\nd","positive":"é ☂","id":7}\r
       """
     let pairs = try read(text)
-    #expect(pairs.form == .jsonLines && pairs.template == nil)
+    #expect(pairs.form == .wholeTexts && pairs.template == nil)
     #expect(pairs.pairs.map(\.positive) == ["good", "é ☂"])
     #expect(pairs.pairs.map(\.negative) == ["bad", "b\nd"])
     #expect(pairs.digest == SHA256.digest(Array(text.utf8)))
@@ -70,8 +70,7 @@ import Testing
     ("{\"positive\":\"b\",\"negative\":\"b\"}", .dataRecord, 1),
     ("{\"positive\":\"a\",\"negative\":\"b\"}\n{\"positive\":\"a\"", .jsonInvalid, 2),
     ("{\"positive\":\"a\",\"negative\":\"b\",\"positive\":\"c\"}", .jsonDuplicateKey, 1),
-    ("\u{FEFF}{\"positive\":\"a\",\"negative\":\"b\"}", .jsonEncoding, 1),
-    ("text", .jsonInvalid, 1), ("\"text\"", .jsonNotObject, 1),
+    ("text", .textKind, 1), ("\"text\"", .dataRecord, 1),
     ("{\"positive\":\"a\",\"negative\":\"b\"} x", .jsonTrailing, 1),
   ])
   func badLinesAreNamed(text: String, code: FormatError.Code, line: Int) throws {
@@ -82,7 +81,7 @@ import Testing
 
   @Test(arguments: [
     ("[{\"question\":\"q\"}]", FormatError.Code.dataRecord, "/0"),
-    ("[1]", .dataRecord, "/0"),
+    ("[[1]]", .dataRecord, "/0"),
     (
       "[{\"question\":\"\",\"answer_matching_behavior\":\"A\",\"answer_not_matching_behavior\":\"B\"}]",
       .dataRecord, "/0/question"
@@ -107,6 +106,87 @@ import Testing
     expectRefusal(.fileEmpty) { try read("") }
     expectRefusal(.jsonInvalid) { try read("[", "{} (") }
     expectRefusal(.fileMissing) { try ContrastPairs(reading: folder.path("no"), template: nil) }
+  }
+
+  @Test func pairsAndQuestionsComeInEveryForm() throws {
+    for text in [
+      "[{\"positive\": \"good\", \"negative\": \"bad\"}]", "positive,negative\ngood,bad\n",
+      "{\"pairs\": [{\"positive\": \"good\", \"negative\": \"bad\"}]}",
+      "\u{FEFF}{\r\n\"positive\": \"good\",\r\n\"negative\": \"bad\"\r\n}\r\n",
+    ] {
+      let pairs = try read(text)
+      #expect(pairs.form == .wholeTexts && pairs.pairs.map(\.positive) == ["good"], "\(text)")
+      #expect(pairs.pairs.map(\.negative) == ["bad"], "\(text)")
+    }
+    let question = """
+      {"question": "Q?", "answer_matching_behavior": "(A)", "answer_not_matching_behavior": "(B)"}
+      """
+    for text in [question, "[\(question)]", "{\"data\": [\(question)]}"] {
+      let pairs = try read(text, "{} (")
+      #expect(pairs.form == .answers && pairs.pairs.map(\.positive) == ["Q? (A"], "\(text)")
+    }
+  }
+
+  @Test func filesOfAnotherKindAreNamed() throws {
+    for text in [
+      "{\"prompt\": \"p\", \"chosen\": \"c\", \"rejected\": \"r\"}",
+      "[{\"prompt\": \"p\", \"chosen\": \"c\", \"rejected\": \"r\"}]",
+    ] {
+      let refusal = expectRefusal(.dataRecord) { try read(text) }
+      #expect(refusal?.found.contains("\"prompt\", \"chosen\", \"rejected\"") == true)
+    }
+    let personas = expectRefusal(.textKind) {
+      try read("{\"template\": \"t\", \"positive\": [], \"negative\": [], \"suffixes\": [\"s\"]}")
+    }
+    #expect(personas?.remedy.contains("--personas") == true)
+  }
+
+  // MARK: Two files
+
+  private func read(_ positive: String, against negative: String) throws -> ContrastPairs {
+    try ContrastPairs(
+      reading: .texts(
+        positive: folder.write(positive, to: "pos.txt"),
+        negative: folder.write(negative, to: "neg.txt")), template: nil)
+  }
+
+  @Test(arguments: [
+    ("a\nb\n", "c\nd"), ("\u{FEFF}a\r\nb\r\n", "c\rd\r"), ("a\n\nb\n", "c\n\nd\n\n\n"),
+    ("\"a\"\n\"b\"\n", "c\nd\n"), ("[\"a\", \"b\"]", "c\n\nd\n"),
+  ])
+  func lineIBelongsToLineI(positive: String, negative: String) throws {
+    let pairs = try read(positive, against: negative)
+    #expect(
+      pairs.pairs.map(\.positive) == ["a", "b"] && pairs.pairs.map(\.negative) == ["c", "d"])
+    #expect(pairs.form == .twoFiles && pairs.record["escapes"] == nil)
+  }
+
+  @Test(arguments: [
+    ("a\n\nb\n", "c\nd\n\n", "pos.txt", 2), ("a\nb\n", "c\n\nd\n", "neg.txt", 2),
+    ("\na\nb\n", "c\nd\n", "pos.txt", 1), ("a\n\n\nb\n", "c\n\nd\n\n", "pos.txt", 3),
+  ])
+  func aBlankLineInOneFileIsNamed(
+    positive: String, negative: String, file: String, line: Int
+  ) throws {
+    let refusal = expectRefusal(.dataRecord) { try read(positive, against: negative) }
+    #expect(refusal?.file == folder.path(file) && refusal?.place == .line(line))
+    #expect(refusal?.found == "a blank line")
+  }
+
+  @Test func escapesOfTwoFilesStandForWhatTheyDoInLlamaCpp() throws {
+    let pairs = try read("Act warm.\\nI feel\n", against: "C:\\\\n\n")
+    #expect(pairs.pairs.map(\.positive) == ["Act warm.\nI feel"])
+    #expect(pairs.pairs.map(\.negative) == ["C:\\n"])
+    #expect(pairs.record["escapes"] == true)
+    // Records have the escapes of JSON alone.
+    let records = try read("{\"positive\": \"a\\\\nb\", \"negative\": \"c\"}")
+    #expect(records.pairs[0].positive == "a\\nb" && records.record["escapes"] == nil)
+  }
+
+  @Test func otherCountsAndEqualTextsAreRefused() throws {
+    expectRefusal(.dataRecord) { try read("a\nb\n", against: "c\n") }
+    let refusal = expectRefusal(.dataRecord) { try read("a\nb\n", against: "c\nb\n") }
+    #expect(refusal?.place == .line(2))
   }
 
   @Test func questionsNeedATemplateAndTextsHaveNone() throws {
@@ -164,7 +244,7 @@ import Testing
     #expect(try PromptTemplate(named: file).fill("q") == "<q>")
     let twice = folder.write("<{}>\n\n", to: "twice.txt")
     #expect(try PromptTemplate(named: twice).fill("q") == "<q>\n")
-    expectRefusal(.jsonEncoding) {
+    expectRefusal(.textEncoding) {
       try PromptTemplate(named: folder.write([0x7B, 0x7D, 0xFF], to: "template.txt"))
     }
     expectRefusal(.fileMissing) { try PromptTemplate(named: folder.path("none")) }

@@ -22,7 +22,7 @@ private let sections = [
   "st": "safetensors", "index": "Sharded index", "h5": "HDF5", "pth": "PyTorch",
   "zip": "Other zip archives", "npy": "NumPy", "gguf": "GGUF",
   "model": "Model match", "tokenizer": "Tokenizer", "store": "Native model",
-  "artifact": "Artifacts", "data": "Training data", "usage": "Usage",
+  "artifact": "Artifacts", "text": "Text files", "data": "Training data", "usage": "Usage",
 ]
 
 private func refusalCodesPage() -> String {

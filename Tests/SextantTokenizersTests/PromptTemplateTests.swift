@@ -26,11 +26,11 @@ struct PromptTemplateTests {
     #expect(bytes[6...7] == [0x17, 0x0A])
   }
 
-  @Test(arguments: [("(", "("), ("(\n", "("), ("(\n\n", "(\n"), ("(\r\n", "(\r")])
-  func readsAFileByteForByteButTheLineFeedAtItsEnd(end: String, read: String) throws {
+  @Test(arguments: [("(", "("), ("(\n", "("), ("(\n\n", "(\n"), ("(\r\n", "(")])
+  func readsAFileWithLineFeedsAndWithoutTheOneAtItsEnd(end: String, read: String) throws {
     let path = folder.write("\u{16}Q: {}\r\nA: e\u{301}\(end)", to: "template.txt")
     let filled = try PromptTemplate(named: path).fill("{}")
-    #expect(filled.utf8.elementsEqual("\u{16}Q: {}\r\nA: e\u{301}\(read)".utf8))
+    #expect(filled.utf8.elementsEqual("\u{16}Q: {}\nA: e\u{301}\(read)".utf8))
   }
 
   @Test(arguments: ["", "no place", "{} and {}", "{ }"])
@@ -43,6 +43,6 @@ struct PromptTemplateTests {
     expectRefusal(.fileMissing) { try PromptTemplate(named: "no-such-preset") }
     let path = folder.path("latin-1.txt")
     try FilePublisher.publish([0xE9, 0x7B, 0x7D], to: path)
-    expectRefusal(.jsonEncoding) { try PromptTemplate(named: path) }
+    expectRefusal(.textEncoding) { try PromptTemplate(named: path) }
   }
 }

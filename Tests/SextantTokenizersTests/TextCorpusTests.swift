@@ -46,9 +46,72 @@ import Testing
     #expect(try digest([a, b]) != digest([b, a]))
   }
 
+  @Test func theContentTellsWhatADocumentIs() throws {
+    let records = "{\"text\": \"One film.\"}\n{\"text\": \"Two films.\"}\n"
+    let array = "[{\"text\": \"One film.\"}, \"Two films.\"]"
+    let table = "id,text\n1,One film.\n2,Two films.\n"
+    let expected = try TextCorpus(
+      reading: [write(records, "a.jsonl")], tokenizer: tokenizer, chunkLength: 2)
+    #expect(expected.documentCount == 2)
+    let files = [
+      (records, "a.ndjson"), (records, "a.JSONL"), (records, "a.txt"), (records, "a"),
+      ("\u{FEFF}\r\n" + records.replacing("\n", with: "\r\n"), "windows.jsonl"),
+      (array, "a.json"), (array, "array"), (table, "a.csv"), (table, "table"),
+      (table.replacing(",", with: ";"), "semicolons"),
+    ]
+    for (text, name) in files {
+      let corpus = try TextCorpus(
+        reading: [write(text, name)], tokenizer: tokenizer, chunkLength: 2)
+      #expect(corpus.chunks == expected.chunks, "\(name)")
+      #expect(corpus.documentCount == 2, "\(name)")
+    }
+    // What looks a little like records is one text.
+    for text in [
+      "[INST] Say it. [/INST]\n", "[1] One film.\n", "{ a film }\n",
+      "\"One film.\"\n\"Two,\" he said.\n",
+      "One film, text\nTwo films.\n", "text\nOne film.\n",
+    ] {
+      let corpus = try TextCorpus(
+        reading: [write(text, "prose.txt")], tokenizer: tokenizer, chunkLength: 2)
+      #expect(corpus.documentCount == 1, "\(text)")
+      let end = try #require(tokenizer.endOfTextID)
+      let all = [end] + tokenizer.encode(text)
+      #expect(corpus.chunks.flatMap { $0 } == Array(all.prefix(all.count / 2 * 2)), "\(text)")
+    }
+  }
+
+  @Test func anotherFieldIsNamed() throws {
+    let path = write("{\"content\": \"One film.\", \"id\": 1}\n", "a.jsonl")
+    let refusal = expectRefusal(.dataRecord) {
+      try TextCorpus(reading: [path], tokenizer: tokenizer, chunkLength: 2)
+    }
+    #expect(refusal?.found.contains("\"content\", \"id\"") == true)
+    #expect(refusal?.remedy.contains("--field") == true && refusal?.place == .line(1))
+    let corpus = try TextCorpus(
+      reading: [path], tokenizer: tokenizer, chunkLength: 2, field: "content")
+    #expect(corpus.documentCount == 1)
+  }
+
+  @Test func aTextThatIsShorterThanAChunkIsOne() throws {
+    let path = write("One film.", "short.txt")
+    let count = tokenizer.encode("One film.").count + 1
+    let corpus = try TextCorpus(reading: [path], tokenizer: tokenizer, chunkLength: 64)
+    #expect(corpus.chunks.map(\.count) == [count] && corpus.chunkLength == count)
+    #expect(corpus.askedChunkLength == 64 && corpus.byteCount == 9)
+    let limited = try TextCorpus(
+      reading: [path], tokenizer: tokenizer, chunkLength: 64, limit: 3)
+    #expect(limited.chunks.map(\.count) == [3] && limited.askedChunkLength == 64)
+    let exact = try TextCorpus(reading: [path], tokenizer: tokenizer, chunkLength: count)
+    #expect(exact.askedChunkLength == nil)
+    expectRefusal(.dataEmpty) {
+      try TextCorpus(reading: [path], tokenizer: tokenizer, chunkLength: 64, limit: 1)
+    }
+  }
+
   @Test func badTextsAreRefused() {
     let bad: [(String, String, FormatError.Code)] = [
-      ("x", "short.txt", .dataEmpty), ("{\"txt\": 1}\n", "other.jsonl", .dataRecord),
+      (" ", "blank.jsonl", .dataEmpty), ("\"\"\n{\"text\": \"\"}\n", "empty.jsonl", .dataEmpty),
+      ("{\"txt\": 1}\n", "other.jsonl", .dataRecord),
       ("{\n", "broken.jsonl", .jsonInvalid),
     ]
     for (text, name, code) in bad {

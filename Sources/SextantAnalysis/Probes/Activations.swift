@@ -52,23 +52,21 @@ public struct Activations: Sendable {
   ///
   /// - Parameters:
   ///   - capture: an artifact of kind `capture`; its prompts are the records.
+  ///   - texts: the token ids of the records, which must be those that were captured.
   ///   - positions: the rows that are examples; for states only `last` is known.
-  /// - Throws: `artifact.*`; `artifact.site` for a site that the model does not have, or a state
+  /// - Throws: `artifact.*`; `data.record` for a capture of other texts; `artifact.site` for a site that the model does not have, or a state
   ///   that grows; `usage.option` for positions that a prompt or a state has no row for.
   public init(
-    capture: Artifact, model: ModelDescription, positions selection: PositionSelection,
-    pooling: Probe.Pooling
+    capture: Artifact, of texts: [[Int]], model: ModelDescription,
+    positions selection: PositionSelection, pooling: Probe.Pooling
   ) throws(FormatError) {
     try Capture.check(capture)
     let names = capture.manifest.sites.filter { $0.name != "logits" }.map(\.name)
     let sites = try model.sites(named: names)
     let tokenCount = capture.tensor("tokens")?.count ?? 0
     let prompts = capture.tensor("row.prompt")?.integers ?? Array(repeating: 0, count: tokenCount)
-    let plan = try ExamplePlan(
-      lengths: prompts.reduce(into: [Int]()) { counts, prompt in
-        if prompt == counts.count { counts.append(0) }
-        counts[prompt] += 1
-      }, selection, pooling)
+    try Self.check(capture, prompts: prompts, against: texts)
+    let plan = try ExamplePlan(lengths: texts.map(\.count), selection, pooling)
     self.init(sites: sites, records: plan.records, positions: plan.positions)
     var starts: [Int] = []
     for (row, prompt) in prompts.enumerated() where prompt == starts.count { starts.append(row) }
@@ -96,6 +94,34 @@ public struct Activations: Sendable {
         }
       }
       values[site.site] = target
+    }
+  }
+}
+
+extension Activations {
+  /// Refuses a capture of other texts than the records', whose labels would be those of others.
+  ///
+  /// - Parameter prompts: the prompt of each row of the capture.
+  private static func check(
+    _ capture: Artifact, prompts: [Int], against texts: [[Int]]
+  ) throws(FormatError) {
+    let count = (prompts.last ?? -1) + 1
+    guard count == texts.count else {
+      throw FormatError(
+        .dataRecord, file: capture.file, found: "\(count) prompts",
+        expected: "\(texts.count), one for each record")
+    }
+    var captured = [[Int]](repeating: [], count: count)
+    for (prompt, token) in zip(prompts, capture.tensor("tokens")?.integers ?? []) {
+      captured[prompt].append(token)
+    }
+    for (index, (found, expected)) in zip(captured, texts).enumerated() where found != expected {
+      throw FormatError(
+        .dataRecord, file: capture.file, at: .tensor("tokens"),
+        found: "prompt \(index + 1) with \(found.count) tokens that are not those of record "
+          + "\(index + 1), which has \(expected.count)",
+        expected: "a capture of the texts of the records, in their order",
+        remedy: "Capture again with the same records as --prompts.")
     }
   }
 }

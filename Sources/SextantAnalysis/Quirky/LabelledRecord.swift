@@ -41,17 +41,6 @@ public struct LabelledRecord: Sendable, Equatable {
     }
   }
 
-  /// A field as a label: `1`, `true`, or `0`, `false`; nil for anything else.
-  public func label(of field: String) -> Bool? {
-    switch fields[field] {
-    case .boolean(let value): value
-    case .integer(1): true
-    case .integer(0): false
-    case .number(1): true
-    case .number(0): false
-    case .string("1"), .string("1.0"), .string("true"), .string("True"): true
-    case .string("0"), .string("0.0"), .string("false"), .string("False"): false
-    default: nil
-    }
-  }
+  /// A field as a label: 1, true or yes; or 0, -1, false or no, in any case; nil for anything else.
+  public func label(of field: String) -> Bool? { LabelColumn.label(of: self, field) }
 }

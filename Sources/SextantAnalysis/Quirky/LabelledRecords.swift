@@ -1,10 +1,10 @@
 import SextantBytes
-import SextantTokenizers
+import SextantTexts
 
 /// A file of labelled records.
 public struct LabelledRecords: Sendable {
-  /// Bytes that a file of records may have.
-  public static let byteCountLimit = 1 << 30
+  /// The fields that may contain a record's text, the first one that is there.
+  public static let textFields = ["statement", "text", "prompt"]
 
   /// The digest of the file's bytes.
   public let digest: Digest
@@ -13,84 +13,45 @@ public struct LabelledRecords: Sendable {
   /// The file, for refusals.
   public let file: String
 
-  /// Reads records: CSV with a head line from a file whose name ends in `.csv`, otherwise one JSON
-  /// object on each line. Difficulty quantiles are computed where the file has difficulties only.
+  /// Reads records: JSON lines, a JSON array, or a table with a header line. Difficulty quantiles are
+  /// computed where the file has difficulties only.
   ///
-  /// - Parameter template: what a record's `template_args` are put into, with `{name}` for each;
-  ///   nil for records with a `statement` (or `text`).
-  /// - Throws: `file.*`, `json.*`, `data.record`, `data.empty`.
-  public init(reading path: String, template: String? = nil) throws(FormatError) {
-    let bytes = try InputFile(path).readAll(limit: Self.byteCountLimit)
-    file = path
-    digest = SHA256.digest(bytes)
-    var records: [LabelledRecord] = []
-    for (line, fields) in try path.hasSuffix(".csv")
-      ? Self.table(bytes, path) : Self.lines(bytes, path)
-    {
-      do throws(FormatError) {
-        records.append(try Self.record(fields, template, path))
-      } catch {
-        throw error.at(line: line)
-      }
+  /// - Parameters:
+  ///   - template: what a record's `template_args` are put into, with `{name}` for each; nil for records
+  ///     with a text of their own.
+  ///   - field: the field with the text; nil for the first of `textFields` that a record has.
+  /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`, `data.empty`.
+  public init(
+    reading path: String, template: String? = nil, field: String? = nil
+  ) throws(FormatError) {
+    let file = try TextFile(reading: path)
+    self.file = file.path
+    digest = file.digest
+    let fields = field.map { [$0] } ?? Self.textFields
+    let sought = template.map { Self.names(in: $0) } ?? fields
+    let records = try TextRecords(file, fields: sought).map { record, _ throws(FormatError) in
+      try Self.record(record, template, fields)
     }
     guard !records.isEmpty else {
-      throw FormatError(.dataEmpty, file: path, found: "no records", expected: "at least one")
+      throw FormatError(.dataEmpty, file: file.path, found: "no records", expected: "at least one")
     }
     self.records = DifficultyQuantiles.filled(in: records)
   }
 
-  /// Records of a file, the line each starts on first.
-  private typealias Rows = [(line: Int, fields: JSONObject)]
-
-  private static func lines(_ bytes: [UInt8], _ path: String) throws(FormatError) -> Rows {
-    var rows: Rows = []
-    let limits = JSONLimits(byteCount: byteCountLimit, stringByteCount: 1 << 20)
-    let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-    for (index, line) in lines.enumerated() where line.contains(where: { $0 > 0x20 }) {
-      do throws(FormatError) {
-        let node = try JSONNode(
-          parsing: Array(line), limits: limits, code: .dataRecord, file: path)
-        rows.append((index + 1, try node.object()))
-      } catch {
-        throw error.at(line: index + 1)
-      }
-    }
-    return rows
-  }
-
-  private static func table(_ bytes: [UInt8], _ path: String) throws(FormatError) -> Rows {
-    var table = try CSVReader(bytes, file: path).rows()
-    guard !table.isEmpty else { return [] }
-    let heads = table.removeFirst().cells
-    var rows: Rows = []
-    for (line, cells) in table {
-      guard cells.count == heads.count else {
-        throw FormatError(
-          .dataRecord, file: path, at: .line(line), found: "\(cells.count) cells",
-          expected: "\(heads.count), as the first line has")
-      }
-      rows.append((line, JSONObject(zip(heads, cells).map { ($0, .string($1)) })))
-    }
-    return rows
-  }
-
   private static func record(
-    _ fields: JSONObject, _ template: String?, _ path: String
+    _ node: JSONNode, _ template: String?, _ fields: [String]
   ) throws(FormatError) -> LabelledRecord {
-    let node = JSONNode(.object(fields), code: .dataRecord, file: path)
-    var text: String?
-    if let template {
-      text = try filled(template, node)
-    } else {
-      for key in ["statement", "text", "prompt"] where text == nil {
-        text = try node.optionalMember(key)?.string()
-      }
+    let text =
+      if let template { try filled(template, node) } else { try node.field(fields).text() }
+    guard !text.isEmpty else { throw node.refusal(found: "no text", expected: "a text") }
+    return LabelledRecord(text: text, choices: try choices(node), fields: try node.object())
+  }
+
+  /// The names in braces of a template.
+  private static func names(in template: String) -> [String] {
+    template.split(separator: "{").dropFirst().compactMap { part in
+      part.firstIndex(of: "}").map { String(part[..<$0]) }
     }
-    guard let text, !text.isEmpty else {
-      throw node.refusal(
-        found: "no text", expected: "a \"statement\", or \"template_args\" and a template")
-    }
-    return LabelledRecord(text: text, choices: try choices(node), fields: fields)
   }
 
   /// The template with the record's arguments in place of their names in braces.
@@ -132,15 +93,5 @@ public struct LabelledRecords: Sendable {
       ("form", "records"), ("sha256", .string(digest.description)),
       ("records", .integer(Int64(records.count))),
     ])
-  }
-}
-
-extension FormatError {
-  /// The same refusal, said of a line of the file instead of a place in the line.
-  func at(line: Int) -> FormatError {
-    var refusal = self
-    refusal.found += refusal.place.map { " (\($0))" } ?? ""
-    refusal.place = .line(line)
-    return refusal
   }
 }

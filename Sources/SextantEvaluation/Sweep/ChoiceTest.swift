@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantTexts
 import SextantTokenizers
 
 /// Prompts with two ways to go on, one of which shows a behaviour: what steering is measured on.
@@ -36,80 +37,74 @@ public struct ChoiceTest: Sendable {
   public let items: [Item]
   private let file: String
 
-  private static let limits = JSONLimits(byteCount: 1 << 30, stringByteCount: 1 << 20)
+  private static let questionKeys = (
+    "question", "answer_matching_behavior", "answer_not_matching_behavior"
+  )
+  private static let gradedKeys = ("prompt", "correct", "incorrect")
 
-  /// Reads a test from a file, whose form is told by its content.
+  /// Reads a test from a file of records. The fields of the first record tell what they are:
   ///
-  /// - JSON array of `{"question", "answer_matching_behavior", "answer_not_matching_behavior"}`, as in
-  ///   the CAA repository, or of `{"prompt", "correct", "incorrect"}`, as in the MMLU and TruthfulQA
-  ///   files beside it: prompts need a template, and answers are letters.
-  /// - JSON lines `{"prompt", "matching", "other"}`: whole prompts, and one or more continuations of one
-  ///   token each.
+  /// - `{"question", "answer_matching_behavior", "answer_not_matching_behavior"}`, as in the CAA
+  ///   repository, or `{"prompt", "correct", "incorrect"}`, as in the MMLU and TruthfulQA files beside
+  ///   it: prompts need a template, and answers are letters.
+  /// - `{"prompt", "matching", "other"}`: whole prompts, and one or more continuations of one token each.
   ///
-  /// - Throws: `file.*`, `json.*`, `data.record`, `data.empty`, `usage.option`.
-  public init(reading path: String, template: PromptTemplate?) throws(FormatError) {
-    let bytes = try InputFile(path).readAll(limit: 1 << 30)
-    file = path
-    digest = SHA256.digest(bytes)
-    let first = bytes.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }
-    guard (first == UInt8(ascii: "[")) == (template != nil) else {
-      throw FormatError(
-        .usageOption, file: path, at: .option("--template"),
-        found: template == nil ? "questions and no template" : "whole prompts and a template",
-        expected: template == nil
-          ? "one of \(PromptTemplate.presetNames), or a file" : "no template")
-    }
-    items =
-      if let template { try Self.questions(bytes, template, path) } else {
-        try Self.lines(bytes, path)
+  /// - Parameters:
+  ///   - template: what questions are put into.
+  ///   - isShared: whether the template is meant for other tests, too, so that one of whole prompts does
+  ///     not refuse it.
+  /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`, `data.empty`, `usage.option`.
+  public init(
+    reading path: String, template: PromptTemplate?, isShared: Bool = false
+  ) throws(FormatError) {
+    let text = try TextFile(reading: path)
+    file = text.path
+    digest = text.digest
+    let records = try TextRecords(text, fields: ["question", "prompt"])
+    var hasQuestions: Bool?
+    items = try records.map { record, _ throws(FormatError) in
+      if hasQuestions == nil {
+        let isWhole = try record.optionalField(["matching"]) != nil
+        try Self.check(template, isShared, isWhole: isWhole, text)
+        hasQuestions = !isWhole
       }
+      guard hasQuestions == true, let template else { return try Self.whole(record) }
+      return try Self.question(record, template)
+    }
     guard !items.isEmpty else {
-      throw FormatError(.dataEmpty, file: path, found: "no items", expected: "at least one")
+      throw FormatError(.dataEmpty, file: file, found: "no items", expected: "at least one")
     }
   }
 
-  private static func questions(
-    _ bytes: [UInt8], _ template: PromptTemplate, _ path: String
-  ) throws(FormatError) -> [Item] {
-    let value = try JSONValue(parsing: bytes, limits: limits, file: path)
-    var items: [Item] = []
-    for record in try JSONNode(value, code: .dataRecord, file: path).elements() {
-      let isGraded = try record.optionalMember("correct") != nil
-      let keys =
-        isGraded
-        ? ("prompt", "correct", "incorrect")
-        : ("question", "answer_matching_behavior", "answer_not_matching_behavior")
-      let item = Item(
-        prompt: template.fill(try record.member(keys.0).string()),
-        matching: [try AnswerLetter.read(record.member(keys.1))],
-        other: [try AnswerLetter.read(record.member(keys.2))])
-      guard item.matching != item.other else {
-        throw record.refusal(found: "the same answer twice", expected: "two answers")
-      }
-      items.append(item)
-    }
-    return items
+  /// Refuses a template for whole prompts, and questions without one.
+  private static func check(
+    _ template: PromptTemplate?, _ isShared: Bool, isWhole: Bool, _ file: TextFile
+  ) throws(FormatError) {
+    guard isWhole ? template != nil && !isShared : template == nil else { return }
+    throw FormatError(
+      .usageOption, file: file.path, at: .option("--template"),
+      found: isWhole ? "whole prompts and a template" : "questions and no template",
+      expected: isWhole ? "no template" : "one of \(PromptTemplate.presetNames), or a file")
   }
 
-  private static func lines(_ bytes: [UInt8], _ path: String) throws(FormatError) -> [Item] {
-    var items: [Item] = []
-    let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-    for (index, line) in lines.enumerated() where line.contains(where: { $0 > 0x20 }) {
-      do throws(FormatError) {
-        let node = try JSONNode(parsing: Array(line), limits: limits, code: .dataRecord, file: path)
-        items.append(
-          Item(
-            prompt: try node.member("prompt").string(),
-            matching: try words(node.member("matching")),
-            other: try words(node.member("other"))))
-      } catch {
-        var refusal = error
-        refusal.found += "\(refusal.place.map { " (\($0))" } ?? "")"
-        refusal.place = .line(index + 1)
-        throw refusal
-      }
+  private static func question(
+    _ record: JSONNode, _ template: PromptTemplate
+  ) throws(FormatError) -> Item {
+    let keys = try record.optionalField(["correct"]) != nil ? gradedKeys : questionKeys
+    let item = Item(
+      prompt: template.fill(try record.field(keys.0).text()),
+      matching: [try AnswerLetter.read(record.field(keys.1))],
+      other: [try AnswerLetter.read(record.field(keys.2))])
+    guard item.matching != item.other else {
+      throw record.refusal(found: "the same answer twice", expected: "two answers")
     }
-    return items
+    return item
+  }
+
+  private static func whole(_ record: JSONNode) throws(FormatError) -> Item {
+    Item(
+      prompt: try record.field("prompt").text(), matching: try words(record.field("matching")),
+      other: try words(record.field("other")))
   }
 
   /// A word, or a list of them.

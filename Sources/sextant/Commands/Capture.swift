@@ -6,6 +6,7 @@ import SextantGeneration
 import SextantModels
 import SextantReport
 import SextantStore
+import SextantTexts
 import SextantTokenizers
 
 /// What a model computes while it reads, as a file.
@@ -33,7 +34,11 @@ struct Capture: WritingCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Prompts, one on each line; of a .jsonl file, one JSON string on each.", valueName: "file"))
+      """
+      Prompts, one on each line; or JSON strings, or records with a statement, text, prompt or \
+      question. - is standard input.
+      """,
+      valueName: "file"))
   var prompts: String?
 
   @Option(

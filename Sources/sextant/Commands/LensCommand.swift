@@ -15,18 +15,21 @@ struct CorpusArguments: ParsableArguments {
     parsing: .upToNextOption,
     help: ArgumentHelp(
       """
-      The texts. In a file ending in .jsonl each line is a document, a string or an object; any \
-      other file is one.
+      The texts. Each record of JSON lines, of a JSON array or of a table with the column --field is \
+      a document; any other file is one. - is standard input, and gzip is unpacked.
       """,
       valueName: "file"))
   var text: [String]
 
-  @Option(help: ArgumentHelp("The member of an object that holds the text.", valueName: "name"))
+  @Option(help: ArgumentHelp("The field of a record that contains the text.", valueName: "name"))
   var field = "text"
 
   @Option(
     help: ArgumentHelp(
-      "Documents are joined and cut into chunks of so many tokens; what is left over is dropped.",
+      """
+      Documents are joined and cut into chunks of so many tokens; what is left over is dropped. \
+      Texts that are shorter are one chunk.
+      """,
       discussion: "Default: 2048, or the model's context length if that is less.",
       valueName: "tokens"))
   var chunk: Int?
@@ -59,5 +62,16 @@ struct CorpusArguments: ParsableArguments {
     }
     StandardStreams.printError("note: chunks of \(limit) tokens, the model's context length")
     return limit
+  }
+}
+
+extension TextCorpus {
+  /// What people should know about how the texts were read.
+  var notes: [String] {
+    askedChunkLength.map {
+      [
+        "the texts have fewer than the \($0) tokens of a chunk: they were read as one of \(chunkLength)"
+      ]
+    } ?? []
   }
 }

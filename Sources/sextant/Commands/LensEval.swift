@@ -70,7 +70,7 @@ struct LensEval: WritingCommand {
     ) { progress.update($0, $1) }
     progress.clear()
     if let folder { try write(evaluation, open, to: folder) }
-    report(evaluation, open).print(asJSON: printing.json)
+    report(evaluation, open, notes: corpus.notes).print(asJSON: printing.json)
   }
 
   private func write(
@@ -89,7 +89,9 @@ struct LensEval: WritingCommand {
     }
   }
 
-  private func report(_ evaluation: LensEvaluation, _ open: OpenModel) -> Report {
+  private func report(
+    _ evaluation: LensEvaluation, _ open: OpenModel, notes: [String]
+  ) -> Report {
     let factor = evaluation.bitsPerByteFactor
     let figure = { (figure: LensFigure) in
       let half = (figure.interval.high - figure.interval.low) / 2
@@ -111,6 +113,7 @@ struct LensEval: WritingCommand {
     return Report(
       title: "\(Format.count(evaluation.tokenCount, of: "token")); the model itself: CE "
         + "\(figure(evaluation.crossEntropy)), entropy \(figure(evaluation.entropy))",
-      tables: tables, notes: ["± is half of a 95% interval over chunks of text"], json: json)
+      tables: tables, notes: ["± is half of a 95% interval over chunks of text"] + notes, json: json
+    )
   }
 }

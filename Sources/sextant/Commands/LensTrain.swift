@@ -196,6 +196,7 @@ struct LensTrain: WritingCommand {
         ("chunks", "\(Format.count(corpus.chunks.count)) of \(corpus.chunkLength) tokens"),
         ("peak memory", PeakMemory.byteCount.map { Format.bytes($0) } ?? "unknown"),
       ],
+      notes: corpus.notes,
       json: JSONObject([
         ("output", .string(output)), ("model", lens.model.json),
         ("method", .string(lens.training.method)), ("options", .object(lens.training.options)),

@@ -7,6 +7,7 @@ import SextantGeneration
 import SextantModels
 import SextantReport
 import SextantStore
+import SextantTexts
 import SextantTokenizers
 
 /// What a steering vector does, at every layer and strength.
@@ -31,9 +32,9 @@ struct SteerEval: WritingCommand {
   @Option(
     help: ArgumentHelp(
       """
-      The test: a JSON array of questions with answer_matching_behavior and \
-      answer_not_matching_behavior, or of prompts with correct and incorrect (these need a \
-      template); or JSON lines {"prompt": …, "matching": …, "other": …}.
+      The test: questions with answer_matching_behavior and answer_not_matching_behavior, or \
+      prompts with correct and incorrect (these need a template); or records {"prompt": …, \
+      "matching": …, "other": …}. As JSON lines, a JSON array or a table; - is standard input.
       """,
       valueName: "file"))
   var pairs: String
@@ -103,8 +104,8 @@ struct SteerEval: WritingCommand {
     name: .customLong("continue"),
     help: ArgumentHelp(
       """
-      Side by side: prompts (a JSON array of {"question": …}, or one prompt on each line), \
-      continued without and with steering.
+      Side by side: prompts (one on each line, or records with a question or prompt), continued \
+      without and with steering.
       """,
       valueName: "file"))
   var openEnded: String?
@@ -152,8 +153,10 @@ struct SteerEval: WritingCommand {
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let vector = try SteeringVector(reading: apply)
-    let test = try ChoiceTest(reading: pairs, template: .named(template))
+    let questions = try PromptTemplate.named(self.template)
+    let test = try ChoiceTest(reading: pairs, template: questions)
     let items = try test.tokenized(by: tokenizer)
+    let side = try SideTexts(self, questions, tokenizer)
     let sets = sites.map { $0.words.map { SteeredSites($0) } } ?? Self.sets(of: vector)
     let progress = Progress("sweep", .items("prompts"))
     let result = try sweep(open, vector, layers, multipliers.values, sets)
@@ -172,8 +175,8 @@ struct SteerEval: WritingCommand {
       model: open.reference, vector: vector, test: test, templateText: template, summary: summary,
       controls: randoms, seed: seed, unit: unit.rawValue, positions: positions,
       statePositions: statePositions)
-    evaluation.sideEffects = try sideEffects(open, vector, summary)
-    evaluation.continuations = try continued(open, vector, summary)
+    evaluation.sideEffects = try sideEffects(open, vector, summary, side)
+    evaluation.continuations = try continued(open, vector, summary, side)
     evaluation.seconds = (sweepSeconds, clock.seconds)
     try folder?.write(
       json: evaluation.json, csv: evaluation.cellTable.csv, page: evaluation.page)
@@ -209,9 +212,9 @@ struct SteerEval: WritingCommand {
   }
 
   private func sideEffects(
-    _ open: OpenModel, _ vector: SteeringVector, _ summary: SweepSummary
+    _ open: OpenModel, _ vector: SteeringVector, _ summary: SweepSummary, _ side: SideTexts
   ) throws(FormatError) -> [SteeringEvaluation.SideEffect] {
-    guard text != nil || !accuracy.isEmpty else { return [] }
+    guard side.text != nil || !side.tests.isEmpty else { return [] }
     let tokenizer = try open.textTokenizer()
     var effects: [SteeringEvaluation.SideEffect] = []
     for curve in summary.curves {
@@ -219,19 +222,14 @@ struct SteerEval: WritingCommand {
       for strength in (effects.isEmpty ? [0] : []) + strengths {
         var effect = SteeringEvaluation.SideEffect(
           sites: curve.sites, layer: curve.layer, multiplier: strength)
-        if let text = try text?.text() {
+        if let text = side.text {
           let tokens = tokenizer.encodeDocument(text)
           let kept = try vector.keeping(curve.sites, layer: curve.layer)
           effect.loss = try SideEffects.loss(
             of: open.model, tokenizer: tokenizer.digest, on: tokens,
             applying: strength == 0 ? nil : AppliedVector(kept, options(strength: strength)))
         }
-        for path in accuracy {
-          let bytes = try InputFile(path).readAll(limit: 1 << 30)
-          let isArray = bytes.first { $0 > 0x20 } == UInt8(ascii: "[")
-          let items = try ChoiceTest(
-            reading: path, template: isArray ? .named(template) : nil
-          ).tokenized(by: tokenizer)
+        for (path, items) in side.tests {
           let found = try SideEffects.accuracy(
             of: sweep(
               open, vector, LayerSelection(curve.layer...curve.layer),
@@ -246,14 +244,13 @@ struct SteerEval: WritingCommand {
   }
 
   private func continued(
-    _ open: OpenModel, _ vector: SteeringVector, _ summary: SweepSummary
+    _ open: OpenModel, _ vector: SteeringVector, _ summary: SweepSummary, _ side: SideTexts
   ) throws(FormatError) -> [SteeringEvaluation.Continuation] {
-    guard let openEnded, let curve = summary.curves.last else { return [] }
+    guard !side.prompts.isEmpty, let curve = summary.curves.last else { return [] }
     let tokenizer = try open.textTokenizer()
-    let prompts = try OpenEndedPrompts.read(openEnded, template: .named(template))
     let kept = try vector.keeping(curve.sites, layer: curve.layer)
     var texts: [SteeringEvaluation.Continuation] = []
-    for prompt in prompts.prefix(continuations) {
+    for prompt in side.prompts.prefix(continuations) {
       for strength in [curve.ends.low, 0, curve.ends.high] {
         var options = options(strength: strength)
         (options.positions, options.statePositions) = (.fromLast, nil)
@@ -276,26 +273,26 @@ enum SweepUnit: String, CaseIterable, ExpressibleByArgument {
   case raw, share
 }
 
-/// Prompts that are continued freely.
-enum OpenEndedPrompts {
-  /// Reads a JSON array of `{"question"}`, put into a template where there is one, or a file of
-  /// prompts.
-  static func read(
-    _ path: String, template: PromptTemplate?
-  ) throws(FormatError) -> [String] {
-    let bytes = try InputFile(path).readAll(limit: 1 << 30)
-    guard bytes.first(where: { $0 > 0x20 }) == UInt8(ascii: "[") else {
-      return String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline).map(
-        String.init)
+/// What side effects are measured on, read before the work begins.
+private struct SideTexts {
+  /// The text whose perplexity is measured.
+  var text: String?
+  /// The tests that are scored by accuracy, with their paths.
+  var tests: [(path: String, items: [ChoiceTest.Tokens])] = []
+  /// The prompts that are continued freely.
+  var prompts: [String] = []
+
+  init(
+    _ command: SteerEval, _ template: PromptTemplate?, _ tokenizer: any Tokenizer
+  ) throws(FormatError) {
+    text = try command.text?.text()
+    for path in command.accuracy {
+      let test = try ChoiceTest(reading: path, template: template, isShared: true)
+      tests.append((path, try test.tokenized(by: tokenizer)))
     }
-    let limits = JSONLimits(byteCount: 1 << 30, stringByteCount: 1 << 20)
-    let root = JSONNode(
-      try JSONValue(parsing: bytes, limits: limits, file: path), code: .dataRecord, file: path)
-    var prompts: [String] = []
-    for record in try root.elements() {
-      let question = try record.member("question").string()
-      prompts.append(template?.fill(question) ?? question)
+    if let path = command.openEnded {
+      prompts = try PromptFile(TextFile(reading: path)) { template?.fill($0) ?? $0 }
+        .entries.map(\.text)
     }
-    return prompts
   }
 }

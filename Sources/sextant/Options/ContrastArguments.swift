@@ -8,15 +8,20 @@ struct ContrastArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      The texts to learn from: JSON lines {"positive": …, "negative": …}, or a JSON array of \
-      questions with answer_matching_behavior and answer_not_matching_behavior.
+      The texts to learn from: records {"positive": …, "negative": …}, or questions with \
+      answer_matching_behavior and answer_not_matching_behavior; as JSON lines, a JSON array or a \
+      table. - is standard input.
       """,
       valueName: "file"))
   var pairs: String?
 
   @Option(
     help: ArgumentHelp(
-      "Texts that show the behaviour, one on each line; with --negative.", valueName: "file"))
+      """
+      Texts that show the behaviour, one on each line; with --negative. \\n, \\t and \\\\ stand for a \
+      new line, a tab and a backslash, as for llama.cpp.
+      """,
+      valueName: "file"))
   var positive: String?
 
   @Option(

@@ -77,13 +77,22 @@ struct RecordArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      Records with labels: JSON lines, or CSV with a head line. Each has a statement (or \
-      template_args and --template), and the fields that --label and --where name.
+      Records with labels: JSON lines, a JSON array, or a table with a header line. Each has a \
+      statement (or template_args and --template), and the fields that --label and --where name. - is \
+      standard input.
       """,
       valueName: "file"))
   var data: String
 
-  @Option(help: ArgumentHelp("The field that holds the label.", valueName: "field"))
+  @Option(
+    help: ArgumentHelp(
+      "The field with the text. Default: statement, text or prompt.", valueName: "field"))
+  var field: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The field with the label: 1 and 0 (or -1), true and false, or yes and no.",
+      valueName: "field"))
   var label: String
 
   @Option(
@@ -110,7 +119,12 @@ struct RecordArguments: ParsableArguments {
   ///
   /// - Throws: `data.*` for no records, or one without the label.
   func load() throws(FormatError) -> SelectedRecords {
-    let file = try LabelledRecords(reading: data, template: template)
+    guard template == nil || field == nil else {
+      throw FormatError(
+        .usageOption, at: .option("--field"), found: "--field and --template",
+        expected: "one of the two")
+    }
+    let file = try LabelledRecords(reading: data, template: template, field: field)
     return try SelectedRecords(file, self)
   }
 }
@@ -121,8 +135,10 @@ struct SelectedRecords {
   let records: [LabelledRecord]
   /// Their labels.
   let labels: [Bool]
+  /// Which values of the label are which class, for people.
+  let classes: String
   /// What an artifact says of them.
-  let description: JSONObject
+  private(set) var description: JSONObject
 
   fileprivate init(
     _ file: LabelledRecords, _ arguments: RecordArguments
@@ -134,15 +150,8 @@ struct SelectedRecords {
     for condition in arguments.conditions {
       whereClause[condition.field] = .string(condition.value)
     }
-    if !arguments.conditions.isEmpty {
-      var described = description
-      described["where"] = .object(whereClause)
-      self = SelectedRecords(records: records, labels: labels, description: described)
-    }
-  }
-
-  private init(records: [LabelledRecord], labels: [Bool], description: JSONObject) {
-    (self.records, self.labels, self.description) = (records, labels, description)
+    if !arguments.conditions.isEmpty { description["where"] = .object(whereClause) }
+    if let field = arguments.field { description["field"] = .string(field) }
   }
 
   /// The records of a part of the file.
@@ -150,17 +159,13 @@ struct SelectedRecords {
     _ file: LabelledRecords, label: String, subset: QuirkySubset, template: String? = nil,
     _ isSelected: (LabelledRecord) -> Bool = { _ in true }
   ) throws(FormatError) {
-    var (records, labels): ([LabelledRecord], [Bool]) = ([], [])
-    for (index, record) in file.records.enumerated()
-    where subset.contains(record) && isSelected(record) {
-      guard let own = record.label(of: label) else {
-        throw FormatError(
-          .dataRecord, file: file.file, at: .pointer("/\(index)/\(label)"),
-          found: record.text(of: label) ?? "no such field", expected: "0, 1, false or true")
-      }
-      records.append(record)
-      labels.append(own)
+    let chosen = file.records.enumerated().filter {
+      subset.contains($0.element) && isSelected($0.element)
     }
+    let column = try LabelColumn(
+      label, of: chosen.map { ($0.offset, $0.element) }, file: file.file)
+    records = chosen.map(\.element)
+    (labels, classes) = (column.labels, column.description)
     guard !records.isEmpty else {
       throw FormatError(
         .dataEmpty, file: file.file, found: "no record that meets the conditions",
@@ -170,7 +175,7 @@ struct SelectedRecords {
     description["subset"] = .string(subset.description)
     description["template"] = template.map { .string($0) } ?? .null
     description["examples"] = JSONValue(records.count)
-    self.init(records: records, labels: labels, description: description)
+    self.description = description
   }
 }
 

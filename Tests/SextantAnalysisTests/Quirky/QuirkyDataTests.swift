@@ -69,6 +69,59 @@ import Testing
     #expect(table.records.map { $0.number(of: "difficulty_quantile") } == [0.75, 0.25])
   }
 
+  @Test func theTextMayHaveAnotherName() throws {
+    let path = folder.write("{\"content\": \"x\", \"label\": 1}\n", to: "a.jsonl")
+    let refusal = expectRefusal(.dataRecord) { try LabelledRecords(reading: path) }
+    #expect(refusal?.found.contains("\"content\", \"label\"") == true)
+    #expect(try LabelledRecords(reading: path, field: "content").records.map(\.text) == ["x"])
+    let table = folder.write("content;label\nx;1\n", to: "a.csv")
+    let columns = expectRefusal(.textKind) { try LabelledRecords(reading: table) }
+    #expect(columns?.found.contains("\"content\", \"label\", separated by semicolons") == true)
+    #expect(try LabelledRecords(reading: table, field: "content").records.map(\.text) == ["x"])
+  }
+
+  // MARK: Labels
+
+  private func column(_ values: [JSONValue]) throws -> LabelColumn {
+    let records = values.enumerated().map { index, value in
+      (index: index, record: LabelledRecord(text: "x", choices: nil, fields: ["truth": value]))
+    }
+    return try LabelColumn("truth", of: records, file: "a.csv")
+  }
+
+  @Test(
+    arguments: [
+      ([1, 0], "1", "0"), ([1, -1], "1", "-1"), ([true, false], "true", "false"),
+      ([1.0, 0.0], "1.0", "0.0"), (["1.0", "-1.0"], "1.0", "-1.0"),
+      (["+1", "\u{2212}1"], "+1", "\u{2212}1"),
+      (["TRUE", "FALSE"], "TRUE", "FALSE"), (["True", "False"], "True", "False"),
+      (["Yes", "no"], "Yes", "no"), ([" yes ", "NO"], " yes ", "NO"), (["Y", "n"], "Y", "n"),
+    ] as [([JSONValue], String, String)])
+  func labelsAreReadAsPeopleWriteThem(values: [JSONValue], true: String, false: String) throws {
+    let column = try column(values + [values[0]])
+    #expect(column.labels == [true, false, true])
+    #expect(
+      column.description
+        == "label \"truth\": \(`true`) is true (2 records), \(`false`) is false (1 record)")
+  }
+
+  @Test(
+    arguments: [
+      [1, 0, -1], [2, 0], ["positive", "negative"], [.null, 1], [0.5, 1], ["", "1"], [["1"], 1],
+    ] as [[JSONValue]])
+  func otherLabelsAreRefused(values: [JSONValue]) {
+    expectRefusal(.dataRecord) { try column(values) }
+  }
+
+  @Test func aMissingLabelNamesTheFieldsThatAreThere() throws {
+    let record = LabelledRecord(text: "x", choices: nil, fields: ["truth": 1, "id": 2])
+    let refusal = expectRefusal(.dataRecord) {
+      try LabelColumn("label", of: [(index: 3, record: record)], file: "a.csv")
+    }
+    #expect(refusal?.found.contains("\"truth\", \"id\"") == true)
+    #expect(refusal?.place == .pointer("/3/label"))
+  }
+
   @Test func aTemplateTakesItsArgumentsFromTheRecord() throws {
     let line =
       #"{"template_args": {"op1": 3, "op2": 4, "character": "Bob", "result": 7}, "label": true}"#

@@ -83,7 +83,9 @@ struct ProbeEval: WritingCommand {
         + "\(Format.count(labels.count, of: "example")) (\(selection.label))",
       facts: own.map { [("the model's own output", Self.text($0))] } ?? [],
       tables: [("probes", table(rows, chance))],
-      notes: ["chance: 95% of random directions at the site stay below this AUROC"]
+      notes: [
+        selected.classes, "chance: 95% of random directions at the site stay below this AUROC",
+      ]
         + (folder.map { ["results in \(printable($0.path))/"] } ?? []),
       json: json(rows, own, chance)
     ).print(asJSON: printing.json)

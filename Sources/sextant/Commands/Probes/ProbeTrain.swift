@@ -80,8 +80,9 @@ struct ProbeTrain: WritingCommand {
         data: try description(of: selected, open), seed: seed),
       statistics: result.statistics)
     try probe.artifact.write(to: output, replacing: force)
-    report(probe, result, activations.count, reading: read, training: clock.seconds - read)
-      .print(asJSON: printing.json)
+    report(
+      probe, result, selected, activations.count, reading: read, training: clock.seconds - read
+    ).print(asJSON: printing.json)
   }
 
   /// What the probe records of the texts, with the tokens that were put before them.
@@ -102,15 +103,9 @@ struct ProbeTrain: WritingCommand {
     if let capture {
       let file = try Artifact(reading: capture)
       try file.manifest.model.check(against: open.reference, allowingOther: false, file: capture)
-      let captured = try Activations(
-        capture: file, model: open.model.description, positions: reading.positions,
-        pooling: reading.pooling)
-      guard captured.records.last.map({ $0 + 1 }) == records.count else {
-        throw FormatError(
-          .dataRecord, file: capture, found: "\((captured.records.last ?? -1) + 1) prompts",
-          expected: "\(records.count), one for each record")
-      }
-      return captured
+      return try Activations(
+        capture: file, of: ChoicePrompts(records, open.textTokenizer()).prompts,
+        model: open.model.description, positions: reading.positions, pooling: reading.pooling)
     }
     let prompts = try ChoicePrompts(records, open.textTokenizer())
     let progress = Progress("read", .items("records"))
@@ -123,8 +118,8 @@ struct ProbeTrain: WritingCommand {
   }
 
   private func report(
-    _ probe: Probe, _ result: ProbeTrainer.Result, _ examples: Int, reading: Double,
-    training: Double
+    _ probe: Probe, _ result: ProbeTrainer.Result, _ selected: SelectedRecords, _ examples: Int,
+    reading: Double, training: Double
   ) -> Report {
     var table = Table(["probe", "#elements", "#loss", "#scale", "#bias"])
     var rows: [JSONValue] = []
@@ -152,7 +147,7 @@ struct ProbeTrain: WritingCommand {
         ("training", "\(Format.fixed(training, 2)) s"),
       ],
       tables: [("probes", table.abbreviated(to: 40))],
-      notes: result.skipped.map { "left out: \($0)" },
+      notes: [selected.classes] + result.skipped.map { "left out: \($0)" },
       json: JSONObject([
         ("output", .string(output)), ("model", probe.model.json),
         ("label", .string(selection.label)), ("examples", JSONValue(examples)),

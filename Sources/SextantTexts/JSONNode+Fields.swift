@@ -1,0 +1,49 @@
+import SextantBytes
+
+extension JSONNode {
+  /// The first of these fields that the record has; nil where it has none of them, or has only null.
+  public func optionalField(_ names: [String]) throws(FormatError) -> JSONNode? {
+    for name in names {
+      if let field = try optionalMember(name) { return field }
+    }
+    return nil
+  }
+
+  /// The first of these fields that the record has.
+  ///
+  /// - Throws: a refusal that names the fields that the record has in their place.
+  public func field(_ names: String...) throws(FormatError) -> JSONNode {
+    try field(names)
+  }
+
+  /// The first of these fields that the record has.
+  ///
+  /// - Throws: a refusal that names the fields that the record has in their place.
+  public func field(_ names: [String]) throws(FormatError) -> JSONNode {
+    guard let field = try optionalField(names) else {
+      let own = try object().members.map(\.key)
+      throw refusal(
+        found: own.isEmpty ? "a record without fields" : "the fields \(Self.list(own))",
+        expected: Self.choice(names))
+    }
+    return field
+  }
+
+  /// The value as a text that is not empty.
+  public func text() throws(FormatError) -> String {
+    let text = try string()
+    guard !text.isEmpty else { throw refusal(expected: "a text that is not empty") }
+    return text
+  }
+
+  /// Names in quotes, the first ones of many.
+  static func list(_ names: [String]) -> String {
+    names.prefix(12).map { "\"\($0)\"" }.joined(separator: ", ")
+      + (names.count > 12 ? " and \(names.count - 12) more" : "")
+  }
+
+  /// What a record must have one of.
+  static func choice(_ names: [String]) -> String {
+    (names.count == 1 ? "a field " : "one of the fields ") + list(names)
+  }
+}

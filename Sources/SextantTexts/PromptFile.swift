@@ -1,0 +1,66 @@
+import SextantBytes
+
+/// A file of prompts.
+///
+/// JSON records are strings, or objects with the text in one of their `fields`; so are the rows of a
+/// table. In any other file, each line that is not blank is a prompt as it stands.
+public struct PromptFile: Sendable {
+  /// The fields of a record that may contain its text, the first one that is there.
+  public static let fields = ["statement", "text", "prompt", "question"]
+
+  /// A prompt, and the line that it stands on; nil in a JSON array.
+  public struct Entry: Sendable, Equatable {
+    /// The prompt.
+    public let text: String
+    /// The line, from 1.
+    public let line: Int?
+  }
+
+  /// The file.
+  public let file: TextFile
+  /// The prompts, in the file's order; at least one.
+  public private(set) var entries: [Entry]
+  /// Whether the prompts are lines of plain text.
+  public let isPlain: Bool
+
+  /// Reads prompts.
+  ///
+  /// - Parameter fill: what becomes of a text in the field `question`.
+  /// - Throws: `text.*`, `json.*`, `data.record` for an empty prompt, `data.empty` for none.
+  public init(
+    _ file: TextFile, fillingQuestions fill: (String) -> String = { $0 }
+  ) throws(FormatError) {
+    let records = try TextRecords(file, fields: Self.fields, acceptsText: true)
+    self.file = file
+    isPlain = records.form == .text
+    entries = try records.map { record, line throws(FormatError) in
+      if case .string = record.value { return Entry(text: try record.text(), line: line) }
+      let field = try record.field(Self.fields)
+      let isQuestion = try record.optionalField(Self.fields.dropLast()) == nil
+      return Entry(text: isQuestion ? fill(try field.text()) : try field.text(), line: line)
+    }
+    guard !entries.isEmpty else {
+      throw FormatError(.dataEmpty, file: file.path, found: "no prompts", expected: "at least one")
+    }
+  }
+
+  /// The same prompts; of lines of plain text, with what their escapes stand for.
+  ///
+  /// - Throws: `text.encoding` where bytes that are spelled with `\x` do not make UTF-8.
+  public func replacingEscapes() throws(FormatError) -> PromptFile {
+    guard isPlain else { return self }
+    var result = self
+    result.entries = try entries.map { entry throws(FormatError) in
+      let text = try TextEscapes.replaced(in: entry.text, file: file.path, line: entry.line)
+      return Entry(text: text, line: entry.line)
+    }
+    return result
+  }
+
+  /// Reads the prompts of the file at a path, a pipe or standard input.
+  ///
+  /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`, `data.empty`.
+  public static func read(_ path: String) throws(FormatError) -> [String] {
+    try PromptFile(TextFile(reading: path)).entries.map(\.text)
+  }
+}

@@ -1,0 +1,183 @@
+import SextantBytes
+
+/// The records of a text file, in whichever form the file has them. The content tells the form, never
+/// the name of the file.
+public struct TextRecords: Sendable {
+  /// How a file contains records.
+  public enum Form: String, Sendable {
+    /// One JSON array; or one JSON object that contains nothing but one array of records and values
+    /// that describe it.
+    case array = "a JSON array"
+    /// JSON lines: objects or strings, each of which begins on a line of its own.
+    case lines = "JSON lines"
+    /// A table with a header line.
+    case table = "a table"
+    /// Anything else.
+    case text
+  }
+
+  /// Records that a file may have.
+  public static let countLimit = 1 << 24
+
+  /// The file.
+  public let file: TextFile
+  /// How it contains the records.
+  public let form: Form
+  private let table: TextTable?
+
+  private static let limits = JSONLimits(
+    byteCount: TextFile.byteCountLimit, stringByteCount: TextFile.byteCountLimit)
+
+  /// Recognises the form of a file.
+  ///
+  /// - Parameters:
+  ///   - fields: names of which each record has one. A table is recognised by them.
+  ///   - acceptsText: whether a file of another form is read as lines of text. Such a file is then
+  ///     refused only where its name promises records.
+  /// - Throws: `text.kind`.
+  public init(
+    _ file: TextFile, fields: [String], acceptsText: Bool = false
+  ) throws(FormatError) {
+    self.file = file
+    let sniffer = TextSniffer(file)
+    let table = sniffer.beginsAsJSON ? nil : TextTable(file, columns: fields)
+    if let table, !acceptsText || sniffer.isCertainly(table) {
+      (form, self.table) = (.table, table)
+    } else {
+      (form, self.table) = (sniffer.formWithoutTable(fields), nil)
+    }
+    guard form == .text, !file.isBlank, !acceptsText || sniffer.promise != nil else { return }
+    throw Self.refusal(file, fields, acceptsText ? sniffer.promise : nil)
+  }
+
+  /// Says what a file is that has no records.
+  private static func refusal(
+    _ file: TextFile, _ fields: [String], _ promise: TextSniffer.Promise?
+  ) -> FormatError {
+    var lines = file.lines
+    let first = lines.next()
+    let found =
+      if !TextSniffer(file).beginsWithBracket, let table = TextTable.guess(file) {
+        "columns \(JSONNode.list(table.columns)), separated by \(table.separator.name)"
+      } else {
+        "text that begins \"\(first.map { start(of: file.bytes[$0.range]) } ?? "")\""
+      }
+    let names = fields.isEmpty ? "" : " with \(JSONNode.choice(fields))"
+    return FormatError(
+      .textKind, file: file.path, at: first.map { .line($0.number) },
+      found: found + (promise.map { ", in a file whose name promises \($0.rawValue)" } ?? ""),
+      expected:
+        "JSON lines or a JSON array of records\(names), or a table with a column of that name",
+      remedy: promise == nil
+        ? nil : "Name the field, repair the file, or rename it where it is plain text.")
+  }
+
+  private static func start(of line: ArraySlice<UInt8>) -> String {
+    String(String(decoding: line.prefix(240), as: UTF8.self).prefix(60))
+  }
+
+  // MARK: Reading
+
+  /// Reads all records in their order.
+  ///
+  /// A refusal of `read` gets the file, and the line of the record where the file has records on lines;
+  /// in a JSON array it keeps its JSON pointer.
+  ///
+  /// - Parameter read: receives a record, an object or a string, and the line that it begins on; nil in
+  ///   a JSON array.
+  /// - Throws: what `read` throws; `json.*`, `data.record`, `limit.file`.
+  public func map<Result>(
+    _ read: (_ record: JSONNode, _ line: Int?) throws(FormatError) -> Result
+  ) throws(FormatError) -> [Result] {
+    var results: [Result] = []
+    func add(_ record: JSONNode, _ line: Int?) throws(FormatError) {
+      guard results.count < Self.countLimit else {
+        throw FormatError(
+          .limitFile, file: file.path, found: "more than \(Self.countLimit) records",
+          expected: "at most that")
+      }
+      do throws(FormatError) {
+        results.append(try read(record, line))
+      } catch {
+        throw line.map { error.at(line: $0) } ?? error
+      }
+    }
+    switch form {
+    case .array: try readArray(add)
+    case .lines: try readLines(add)
+    case .table:
+      try table?.forEachRow { row, line throws(FormatError) in
+        try add(JSONNode(.object(row), code: .dataRecord, file: file.path), line)
+      }
+    case .text:
+      for (number, range) in file.lines {
+        let line = String(decoding: file.bytes[range], as: UTF8.self)
+        try add(JSONNode(.string(line), code: .dataRecord, file: file.path), number)
+      }
+    }
+    return results
+  }
+
+  private typealias Receiver = (_ record: JSONNode, _ line: Int?) throws(FormatError) -> Void
+
+  private func readArray(_ receive: Receiver) throws(FormatError) {
+    let root = try document(file.bytes, at: 0)
+    let list = TextSniffer.wrappedList(in: root) ?? root
+    for record in try list.elements() { try receive(record, nil) }
+  }
+
+  private func readLines(_ receive: Receiver) throws(FormatError) {
+    // Whether records extend over lines is told by the first one: then a record that is cut off in a
+    // file of JSON lines is found on its own line.
+    let extendOverLines = TextSniffer(file).recordsExtendOverLines
+    var (lines, end) = (file.lines, 0)
+    while let (number, range) = lines.next() {
+      if range.lowerBound < end { continue }
+      end =
+        extendOverLines
+        ? TextSniffer.endOfValue(in: file.bytes, from: range.lowerBound) : range.upperBound
+      let record = file.bytes[range.lowerBound..<end]
+      try receive(try document(Array(record), at: range.lowerBound), number)
+    }
+  }
+
+  private func document(_ bytes: [UInt8], at offset: Int) throws(FormatError) -> JSONNode {
+    do throws(FormatError) {
+      let value = try JSONValue(
+        parsing: bytes, limits: Self.limits, baseOffset: offset, file: file.path)
+      return JSONNode(value, code: .dataRecord, file: file.path)
+    } catch {
+      throw located(error, in: bytes)
+    }
+  }
+
+  /// A refusal of the JSON parser, with the line in place of the byte.
+  private func located(_ error: FormatError, in record: [UInt8]) -> FormatError {
+    guard case .offset(let offset)? = error.place else { return error }
+    var refusal = error
+    let (line, column) = TextBytes.place(of: offset, in: file.bytes)
+    refusal.place = .line(line)
+    refusal.found += " (column \(column))"
+    let content = record.lastIndex { !TextBytes.isSpace($0) }
+    if form == .lines, error.code == .jsonTrailing, content.map({ record[$0] }) == 0x2C {
+      refusal.found = "a comma after the record"
+      refusal.expected = "JSON lines, which have no comma between them, or one JSON array"
+      refusal.remedy = "Remove the commas at the ends of lines, or put [ and ] around all."
+    }
+    return refusal
+  }
+}
+
+extension FormatError {
+  /// The same refusal, said of a line of the file instead of a place in the line.
+  func at(line: Int) -> FormatError {
+    var refusal = self
+    switch place {
+    case .line, .option, .tensor: return self
+    case .pointer(""), nil: break
+    case .pointer, .offset: refusal.found += place.map { " (\($0))" } ?? ""
+    }
+    refusal.place = .line(line)
+    return refusal
+  }
+}

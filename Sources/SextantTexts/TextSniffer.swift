@@ -1,0 +1,143 @@
+import SextantBytes
+
+/// Tells by its content what a text is.
+struct TextSniffer {
+  private let file: TextFile
+  private let first: (number: Int, range: Range<Int>)?
+
+  private static let (quote, backslash) = (UInt8(ascii: "\""), UInt8(ascii: "\\"))
+  private static let opening: Set<UInt8> = [UInt8(ascii: "{"), UInt8(ascii: "[")]
+  private static let closing: Set<UInt8> = [UInt8(ascii: "}"), UInt8(ascii: "]")]
+
+  init(_ file: TextFile) {
+    self.file = file
+    var lines = file.lines
+    first = lines.next()
+  }
+
+  // MARK: JSON
+
+  /// The first two bytes that are not white space.
+  private var beginning: (UInt8, UInt8?)? {
+    let marks = file.bytes.lazy.filter { !TextBytes.isSpace($0) }.prefix(2)
+    return marks.first.map { ($0, marks.dropFirst().first) }
+  }
+
+  /// Whether the text begins as an object does, or as an array of objects, arrays or strings. Prose may
+  /// begin with a bracket, too: "[INST]", "[1]".
+  var beginsAsJSON: Bool {
+    switch beginning {
+    case (UInt8(ascii: "{"), let next)?: [Self.quote, UInt8(ascii: "}"), nil].contains(next)
+    case (UInt8(ascii: "["), let next)?:
+      [UInt8(ascii: "{"), UInt8(ascii: "["), UInt8(ascii: "]"), Self.quote, nil].contains(next)
+    default: false
+    }
+  }
+
+  /// Whether the text begins with a bracket, as JSON and what is meant to be JSON does.
+  var beginsWithBracket: Bool { beginning.map { Self.opening.contains($0.0) } ?? false }
+
+  /// What the text is when it is no table. An object with one of these fields is a record.
+  func formWithoutTable(_ fields: [String]) -> TextRecords.Form {
+    guard beginsAsJSON, let first else { return hasStringsAlone ? .lines : .text }
+    if file.bytes[first.range].first(where: { !TextBytes.isSpace($0) }) == UInt8(ascii: "[") {
+      return .array
+    }
+    return isWrappedList(fields) ? .array : .lines
+  }
+
+  /// Whether every line is JSON, and the first a string. Prose may begin with a line in quotes, too.
+  private var hasStringsAlone: Bool {
+    guard beginning?.0 == Self.quote else { return false }
+    return file.lines.allSatisfy { _, range in
+      let value = try? JSONValue(
+        parsing: Array(file.bytes[range]),
+        limits: JSONLimits(
+          byteCount: TextFile.byteCountLimit, stringByteCount: TextFile.byteCountLimit))
+      return switch value {
+      case .string?, .object?: true
+      default: false
+      }
+    }
+  }
+
+  /// Whether the text is one object with the list of records in it.
+  private func isWrappedList(_ fields: [String]) -> Bool {
+    guard let first,
+      Self.endOfValue(in: file.bytes, from: first.range.lowerBound) >= (lastContent ?? 0)
+    else { return false }
+    let limits = JSONLimits(
+      byteCount: TextFile.byteCountLimit, stringByteCount: TextFile.byteCountLimit)
+    guard case .object(let root)? = try? JSONValue(parsing: file.bytes, limits: limits),
+      !fields.contains(where: { root[$0] != nil })
+    else { return false }
+    return Self.wrappedList(in: JSONNode(.object(root), code: .dataRecord, file: nil)) != nil
+  }
+
+  private var lastContent: Int? { file.bytes.lastIndex { !TextBytes.isSpace($0) } }
+
+  /// The list of an object whose only array it is, and whose elements are objects, such as
+  /// `{"version": 1, "data": [{…}, {…}]}`.
+  static func wrappedList(in root: JSONNode) -> JSONNode? {
+    guard let members = try? root.members() else { return nil }
+    let lists = members.filter { if case .array = $0.node.value { true } else { false } }
+    guard lists.count == 1, case .array(let elements) = lists[0].node.value, !elements.isEmpty,
+      elements.allSatisfy({ if case .object = $0 { true } else { false } })
+    else { return nil }
+    return lists[0].node
+  }
+
+  /// Whether the first record goes on after its first line.
+  var recordsExtendOverLines: Bool {
+    guard let first else { return false }
+    return Self.endOfValue(in: file.bytes, from: first.range.lowerBound) > first.range.upperBound
+  }
+
+  /// The end of the line on which a value ends that begins at `start`, or of the text. A string that is
+  /// not closed on its line ends the value there.
+  static func endOfValue(in bytes: [UInt8], from start: Int) -> Int {
+    var (depth, isInString, position) = (0, false, start)
+    while position < bytes.count {
+      let byte = bytes[position]
+      if byte == TextBytes.lineFeed, isInString || depth == 0 { return position }
+      if isInString {
+        if byte == backslash { position += 1 } else if byte == quote { isInString = false }
+      } else if byte == quote {
+        isInString = true
+      } else if opening.contains(byte) {
+        depth += 1
+      } else if closing.contains(byte) {
+        depth -= 1
+      }
+      position += 1
+    }
+    return bytes.count
+  }
+
+  // MARK: Tables, and what names promise
+
+  /// Whether a table that prose could be taken for is one: its name says so, or it has several columns
+  /// and as many cells in every row.
+  func isCertainly(_ table: TextTable) -> Bool {
+    if promise == .table { return true }
+    guard table.columns.count > 1 else { return false }
+    var rowCount = 0
+    let isWhole: Void? = try? table.forEachRow { _, _ in rowCount += 1 }
+    return isWhole != nil && rowCount > 0
+  }
+
+  /// What a file's name promises.
+  enum Promise: String {
+    case table = "a table (.csv, .tsv)"
+    case json = "JSON (.json, .jsonl, .ndjson)"
+  }
+
+  /// What the file's name promises; nil for nothing.
+  var promise: Promise? {
+    var name = file.path.lowercased()
+    if name.hasSuffix(".gz") { name.removeLast(3) }
+    if [".csv", ".tsv", ".tab"].contains(where: name.hasSuffix) { return .table }
+    if [".jsonl", ".ndjson", ".json"].contains(where: name.hasSuffix) { return .json }
+    return nil
+  }
+}
