@@ -90,7 +90,7 @@ import Testing
     #expect(try ModelTokenizer.endOfTextIDs(of: store) == [0])
     #expect(report.notes.contains { $0.contains("token ids only") })
     folder.write("{", to: "tokenizer.json")
-    let broken = expectRefusal(.jsonSyntax) { try convert(source) }
+    let broken = expectRefusal(.jsonInvalid) { try convert(source) }
     #expect(broken?.remedy.contains("--without-tokenizer") == true)
   }
 
