@@ -140,7 +140,7 @@ public struct HalfLife: Sendable {
     var starts: [Double] = []
     for (index, edit) in edits.enumerated() {
       guard var value = state.component(edit.site) else { continue }
-      value.withMutableFloats { values in
+      _ = value.withMutableFloats { values in
         edit.edit.apply(
           strength: strength,
           to: .init(

@@ -103,7 +103,7 @@ extension AppliedEraser {
 extension SteeringOptions {
   /// Refuses strengths that are not finite, and a strength of each block in nats: a search finds one
   /// number.
-  fileprivate func checkStrengths(file: String?) throws(FormatError) {
+  func checkStrengths(file: String?) throws(FormatError) {
     let strengths = layerStrengths?.parts.map(\.strength) ?? [strength]
     if let wrong = strengths.first(where: { !$0.isFinite }) {
       throw FormatError(

@@ -261,6 +261,7 @@ package final class BoundInterventions: Tap {
 
     /// The strength of a divergence, with the edits before it applied.
     private func searchedStrength(of applied: AppliedVector) throws(FormatError) -> Float {
+      try applied.options.checkStrengths(file: applied.vector.file)
       guard applied.gate == nil else {
         throw FormatError(
           .usageOption, file: applied.vector.file, at: .option("--when"),
