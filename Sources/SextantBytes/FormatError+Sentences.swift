@@ -186,7 +186,7 @@ extension FormatError.Code {
     case .artifactSite: "a site that the model does not have, or one given twice"
     case .artifactNonfinite: "NaN or infinity in an artifact"
     case .artifactZero: "a vector of norm 0, which has no direction"
-    case .artifactScale: "a strength that is not a finite number"
+    case .artifactScale: "a strength that cannot be applied"
     case .artifactTensorMissing: "a tensor that the manifest names is missing"
     case .artifactTensorExtra: "a tensor that the manifest does not name"
     case .artifactDigest: "a tensor does not match its digest"

@@ -348,6 +348,29 @@ import Testing
     _ = try run(.bare, [.steer(AppliedVector(steered, .init(strength: 0.9 * most, unit: .nats)))])
   }
 
+  /// The sum of squares overflows at 1e20, and the values themselves near 1e38.
+  @Test(arguments: [Float(1e20), -1e20, 3e37])
+  func aStrengthAtWhichTheModelOverflowsIsRefused(strength: Float) throws {
+    for words in [["blocks.2.output"], ["blocks.5.output"], ["blocks.2.state.ssm"]] {
+      let steered = try vector(words)
+      for runner in [Runner.generate, .shadow, .lens] {
+        expectRefusal(.modelNonfinite) {
+          try run(runner, [.steer(AppliedVector(steered, .init(strength: strength)))])
+        }
+      }
+    }
+  }
+
+  @Test func theSpeedOfATextOfFewerThanTwoTokensIsUnknown() throws {
+    for count in 0...2 {
+      let options = GenerationOptions(
+        tokenCount: count, sampling: try SamplingOptions(temperature: 0), stopsAtEnd: false)
+      let result = try Generator(model, tokenizer).generate(prompt, options)
+      #expect((result.tokensPerSecond == nil) == (count < 2))
+      #expect(result.tokensPerSecond ?? 1 > 0)
+    }
+  }
+
   @Test(arguments: ["3", "2-4", "1,3,10-12", "0,0"])
   func listsOfBlocksAreRead(text: String) {
     let selection = LayerSelection(text)

@@ -115,4 +115,21 @@ import Testing
     #expect(Kernels.argmax(x.columns(1..<3)) == [0, 1])
     #expect(Kernels.sum(Tensor(zeros: [0, 4])) == [])
   }
+
+  /// A sum of squares beyond the range of F32 must not look like a row of zeros.
+  @Test(arguments: [Float(1e20), -3e38, 1e19])
+  func aNormThatOverflowsIsNotZero(value: Float) {
+    var huge = [Float](repeating: 1, count: 64)
+    for index in stride(from: 0, to: 64, by: 2) { huge[index] = value }
+    let rows = Tensor(
+      huge + [Float](repeating: 1e18, count: 32) + [Float](repeating: 0, count: 32), shape: [2, 64])
+    for normed in [
+      Kernels.rmsNorm(rows, weight: nil, epsilon: 1e-5),
+      Kernels.layerNorm(rows, weight: nil, bias: nil, epsilon: 1e-5),
+    ] {
+      #expect(normed.rows(0..<1).values.allSatisfy { $0.isNaN })
+      let other = normed.rows(1..<2).values
+      #expect(other.allSatisfy { $0.isFinite } && other[0] > 0.9)
+    }
+  }
 }

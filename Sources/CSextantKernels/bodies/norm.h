@@ -2,10 +2,16 @@
 
 INLINE vf vf_square(vf p, vf q, vf sum) { return vf_fma(p, p, sum); }
 
+// 1 / sqrt(square + epsilon). A mean square that overflows is no number: 1 / sqrt(infinity) is 0, and
+// would turn a row of huge values into a row of zeros, which nobody would notice.
+INLINE float norm_factor(float square, float epsilon) {
+  return square <= __FLT_MAX__ ? 1.0f / __builtin_sqrtf(square + epsilon) : __builtin_nanf("");
+}
+
 static void rms_norm(float *y, const float *x, const float *weight, float epsilon, size_t count) {
   if (count == 0) return;
   const float mean_square = sum_of(x, x, count, vf_square) / (float)count;
-  const float factor = 1.0f / __builtin_sqrtf(mean_square + epsilon);
+  const float factor = norm_factor(mean_square, epsilon);
   if (weight == NULL)
     zip(y, x, x, factor, count, vf_times);
   else
@@ -20,7 +26,7 @@ static void layer_norm(
   const float mean = sum(x, count) / (float)count;
   for (size_t i = 0; i < count; i++) y[i] = x[i] - mean;
   const float variance = sum_of(y, y, count, vf_square) / (float)count;
-  const float factor = 1.0f / __builtin_sqrtf(variance + epsilon);
+  const float factor = norm_factor(variance, epsilon);
   if (weight == NULL)
     scale(y, factor, count);
   else

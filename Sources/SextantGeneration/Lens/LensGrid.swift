@@ -20,7 +20,8 @@ public struct LensGrid: Sendable {
   ///   - sites: what is read; nil for every site of the lens.
   ///   - guesses: tokens kept of each cell's prediction.
   /// - Throws: `usage.option` for no tokens, and for interventions that report or end a text;
-  ///   `artifact.*` for a lens of another model; what `Interventions.bind` throws; `model.*`.
+  ///   `artifact.*` for a lens of another model; what `Interventions.bind` throws; `model.*`, such as
+  ///   `model.nonfinite` for values that overflow.
   public init(
     _ lens: NamedLens, _ model: any LanguageModel, tokenizer: any Tokenizer, on tokens: [Int],
     sites wanted: [Site]? = nil, applying interventions: Interventions = [], guesses: Int = 10,
@@ -44,6 +45,11 @@ public struct LensGrid: Sendable {
       let range = start..<min(start + Readout.tileRows, tokens.count)
       _ = try model.run(TokenBatch(Array(tokens[range])), from: &state, logits: .none, tap: tap)
       let values = shown.take()  // [M, D] each
+      guard values.allSatisfy({ $0.withFloats { $0.allSatisfy(\.isFinite) } }) else {
+        throw FormatError(
+          .modelNonfinite, found: "values that are not finite", expected: "finite values",
+          remedy: "Check the weights with `sextant verify`, or lower the strength.")
+      }
       let end = sites.firstIndex(of: last).map { values[$0] } ?? values[values.count - 1]
       let target = ReadoutTarget(model.readout, residual: end)
       let next = range.map { $0 + 1 < tokens.count ? tokens[$0 + 1] : nil }

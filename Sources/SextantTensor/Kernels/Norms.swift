@@ -1,7 +1,7 @@
 import CSextantKernels
 
 extension Kernels {
-  /// x / sqrt(mean(x²) + epsilon) · weight, for each row.
+  /// x / sqrt(mean(x²) + epsilon) · weight, for each row; NaN where the mean overflows.
   ///
   /// - Parameters:
   ///   - x: `[M, D]`.
@@ -36,7 +36,7 @@ extension Kernels {
     }
   }
 
-  /// (x - mean) / sqrt(variance + epsilon) · weight + bias, for each row.
+  /// (x - mean) / sqrt(variance + epsilon) · weight + bias, for each row; NaN where the variance overflows.
   ///
   /// - Parameters:
   ///   - x: `[M, D]`.
