@@ -7,7 +7,7 @@ import PackageDescription
 /// The readers that have an executable of their own, `fuzz-<name>`.
 let readers = [
   "safetensors", "pytorch", "gguf", "numpy", "index", "store", "artifact", "hdf5", "json",
-  "tokenizer",
+  "tokenizer", "records",
 ]
 
 let package = Package(

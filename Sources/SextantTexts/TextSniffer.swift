@@ -39,17 +39,20 @@ struct TextSniffer {
 
   /// What the text is when it is no table. An object with one of these fields is a record.
   func formWithoutTable(_ fields: [String]) -> TextRecords.Form {
-    guard beginsAsJSON, let first else { return hasStringsAlone ? .lines : .text }
+    guard beginsAsJSON, let first else {
+      // Lines of JSON strings where the name says so, too: then a broken one is named.
+      let isStrings = beginning?.0 == Self.quote && (promise == .json || hasStringsAlone)
+      return isStrings ? .lines : .text
+    }
     if file.bytes[first.range].first(where: { !TextBytes.isSpace($0) }) == UInt8(ascii: "[") {
       return .array
     }
     return isWrappedList(fields) ? .array : .lines
   }
 
-  /// Whether every line is JSON, and the first a string. Prose may begin with a line in quotes, too.
+  /// Whether every line is a JSON string or an object. Prose may begin with a line in quotes, too.
   private var hasStringsAlone: Bool {
-    guard beginning?.0 == Self.quote else { return false }
-    return file.lines.allSatisfy { _, range in
+    file.lines.allSatisfy { _, range in
       let value = try? JSONValue(
         parsing: Array(file.bytes[range]),
         limits: JSONLimits(

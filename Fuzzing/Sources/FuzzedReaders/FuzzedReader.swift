@@ -3,12 +3,14 @@ import SextantArtifacts
 import SextantBytes
 import SextantCheckpoints
 import SextantStore
+import SextantTexts
 import SextantTokenizers
 
 /// A reader that takes bytes from anyone, as a fuzzer sees it: a function of a file that returns or
 /// refuses, and does nothing else.
 public enum FuzzedReader: String, CaseIterable, Sendable {
-  case safetensors, pytorch, gguf, numpy, index, store, artifact, hdf5, json, tokenizer
+  case safetensors, pytorch, gguf, numpy, index, store, artifact, hdf5, json, tokenizer,
+    records
 
   /// Reads all that a file holds.
   ///
@@ -28,6 +30,14 @@ public enum FuzzedReader: String, CaseIterable, Sendable {
     case .tokenizer:
       let bytes = try InputFile(path).readAll(limit: 1 << 24)
       _ = try Tokenizers.load(bytes: bytes, file: path).encode("some text, 12 \u{E9}")
+    case .records:
+      let file = try TextFile(reading: path, limit: 1 << 24)
+      let prompts = try? PromptFile(file)
+      _ = try? prompts?.replacingEscapes()
+      _ = try TextRecords(file, fields: PromptFile.fields).map {
+        record, _ throws(FormatError) in
+        try record.field(PromptFile.fields).text()
+      }
     }
   }
 

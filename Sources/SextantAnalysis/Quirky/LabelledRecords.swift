@@ -20,10 +20,16 @@ public struct LabelledRecords: Sendable {
   ///   - template: what a record's `template_args` are put into, with `{name}` for each; nil for records
   ///     with a text of their own.
   ///   - field: the field with the text; nil for the first of `textFields` that a record has.
-  /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`, `data.empty`.
+  /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`, `data.empty`; `usage.option` for a
+  ///   template and a field.
   public init(
     reading path: String, template: String? = nil, field: String? = nil
   ) throws(FormatError) {
+    guard template == nil || field == nil else {
+      throw FormatError(
+        .usageOption, at: .option("--field"), found: "a field and a template",
+        expected: "one of the two")
+    }
     let file = try TextFile(reading: path)
     self.file = file.path
     digest = file.digest

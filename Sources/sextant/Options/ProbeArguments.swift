@@ -119,11 +119,6 @@ struct RecordArguments: ParsableArguments {
   ///
   /// - Throws: `data.*` for no records, or one without the label.
   func load() throws(FormatError) -> SelectedRecords {
-    guard template == nil || field == nil else {
-      throw FormatError(
-        .usageOption, at: .option("--field"), found: "--field and --template",
-        expected: "one of the two")
-    }
     let file = try LabelledRecords(reading: data, template: template, field: field)
     return try SelectedRecords(file, self)
   }

@@ -92,6 +92,7 @@ struct ProbeErase: WritingCommand {
       tables: [
         ("the area under the curve of a fresh probe on \(labels.count) held-out examples", table)
       ],
+      notes: [selected.classes],
       json: JSONObject([
         ("output", .string(output)), ("label", .string(selection.label)),
         ("held_out", JSONValue(labels.count)), ("sites", .array(rows)),

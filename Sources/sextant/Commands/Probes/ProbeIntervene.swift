@@ -90,6 +90,7 @@ struct ProbeIntervene: ParsableCommand {
       tables: [
         ("answers that change sides, by how much (log-odds), and the output's AUROC", table)
       ],
+      notes: [selected.classes],
       json: JSONObject([
         ("records", JSONValue(prompts.prompts.count)), ("label", .string(selection.label)),
         ("rows", .array(rows)),

@@ -60,6 +60,11 @@ struct ProbeTransfer: WritingCommand {
     help: ArgumentHelp("What template_args are put into, with {name} for each.", valueName: "text"))
   var template: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "The field with the text. Default: statement, text or prompt.", valueName: "field"))
+  var field: String?
+
   @OptionGroup(title: "Activations") var reading: ReadingArguments
 
   @Option(
@@ -97,8 +102,8 @@ struct ProbeTransfer: WritingCommand {
     let experiment = TransferExperiment(
       sources: sources.subsets, targets: targets.subsets, methods: methods.methods, seed: seed)
     let result = try experiment.run(
-      open, training: LabelledRecords(reading: data, template: template),
-      test: LabelledRecords(reading: test, template: template), sites: sites,
+      open, training: LabelledRecords(reading: data, template: template, field: field),
+      test: LabelledRecords(reading: test, template: template, field: field), sites: sites,
       positions: reading.positions, pooling: reading.pooling
     ) { progress.update($0, $1) }
     progress.clear()
