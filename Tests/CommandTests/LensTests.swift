@@ -101,9 +101,11 @@ import Testing
   }
 
   @Test func whatDoesNotFitIsRefused() throws {
-    sextant(
-      "lens", "train", "-m", Workspace.model, "--text", Self.train, "--chunk", "9000000", "-o",
-      work.folder.path("x.safetensors"), status: 65)
+    let empty = work.folder.write("{\"text\": \"\"}\n{\"text\": \"\"}\n", to: "empty.jsonl")
+    let silent = sextant(
+      "lens", "eval", "-m", Workspace.model, "--text", empty, "--chunk", "2", "-o",
+      work.folder.path("results"), status: 65)
+    #expect(silent.errors.contains("[data.empty]"))
     sextant(
       "lens", "eval", "-m", Workspace.model, "--text", Self.test, "--chunk", "64", "--lens",
       Workspace.vector, status: 65)
