@@ -55,7 +55,7 @@ import Testing
     let data = work.folder.write(records.joined(), to: "records.jsonl")
     let common = [
       "probe", "train", "-m", Workspace.model, "--data", data, "--label", "label", "--layers", "3",
-      "--methods", "mean-diff", "-o",
+      "--methods", "mean-diff", "--force", "-o",
     ]
     for (prompts, status) in [
       (records, Int32(0)), (records.reversed(), 65), (records + records, 65),
