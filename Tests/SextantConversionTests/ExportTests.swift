@@ -323,7 +323,10 @@ import Testing
     let file = try GGUFFile(folder.path("m.gguf"))
     #expect(file.values["tokenizer.ggml.model"] == .string("none"))
     #expect(file.values["sextant.tokenizer"] == nil)
-    #expect(try export(store, to: "out", options).files == ["model.safetensors", "config.json"])
+    #expect(
+      try export(store, to: "out", options).files == [
+        "model.safetensors", "generation_config.json", "config.json",
+      ])
   }
 
   @Test func theTokenizerIsSpelledOutForOtherPrograms() throws {

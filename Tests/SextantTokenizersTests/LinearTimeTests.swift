@@ -66,7 +66,7 @@ struct LinearTimeTests {
       return steps
     }
     #expect(steps(300_000) <= 3 * 300_000)
-    #expect(steps(300_000) <= 10 * steps(30_000) + Self.long)
+    #expect(steps(300_000) <= 11 * steps(30_000))
   }
 
   @Test func whiteSpaceThatTokensSwallowIsReadOnce() {
@@ -130,7 +130,7 @@ struct LinearTimeTests {
   @Test func longRunsOfMarksAreInOrderBeforeTheyAreNormalised() {
     var random = SplitMix64(seed: 5)
     let marks: [Unicode.Scalar] = [
-      "\u{301}", "\u{323}", "\u{344}", "\u{F71}", "\u{F73}", "\u{345}", "\u{5B0}", "\u{20D0}",
+      "\u{301}", "\u{323}", "\u{344}", "\u{F71}", "\u{F72}", "\u{345}", "\u{5B0}", "\u{20D0}",
     ]
     for count in [0, 1, 2, 8, 9, 40, 300] {
       for _ in 0..<20 {
@@ -154,6 +154,17 @@ struct LinearTimeTests {
     for index in 0..<200_000 { long.append(marks[index % 2]) }
     let normal = NFC.normalize(Array(String(long).utf8))
     #expect(normal.map { String(decoding: $0, as: UTF8.self).unicodeScalars.first } == "\u{1EA1}")
+  }
+
+  /// The library leaves this one where it stands. The values are those of Python's unicodedata.
+  @Test(arguments: [
+    ("e\u{F73}\u{301}", "\u{E9}\u{F71}\u{F72}"), ("e\u{301}\u{F73}", "\u{E9}\u{F71}\u{F72}"),
+    ("e\u{301}\u{F73}\u{323}", "\u{1EB9}\u{F71}\u{F72}\u{301}"),
+    ("e\u{20D0}\u{F73}\u{F71}o\u{323}", "e\u{F71}\u{F71}\u{F72}\u{20D0}\u{1ECD}"),
+  ])
+  func vowelSignsOfTwoMarksAreReordered(text: String, normal: String) {
+    let found = NFC.normalize(Array(text.utf8))
+    #expect(found == Array(normal.utf8))
   }
 
   @Test func userDefinedPiecesThatAlmostMatchTakeLinearTime() throws {
