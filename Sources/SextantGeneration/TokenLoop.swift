@@ -15,6 +15,9 @@ public struct GenerationOptions: Sendable {
   /// Run the last token too, so that the state has read all of the text and can be continued.
   public var completesState: Bool
 
+  /// Texts that end the text before them.
+  public var stops = StopTexts()
+
   /// Creates options.
   public init(
     tokenCount: Int = 64, sampling: SamplingOptions, stopsAtEnd: Bool = true,
@@ -33,6 +36,8 @@ public enum GenerationEnding: String, Sendable {
   case count
   /// The model chose the token that ends a text.
   case endOfText
+  /// The text came to one of the texts that it was to stop at.
+  case stopText
   /// An intervention ended it.
   case intervention
 }
@@ -46,6 +51,7 @@ struct TokenLoop {
   private let tokenizer: any Tokenizer
   private var sampler: Sampler
   private var decoder: StreamingDecoder
+  private var stops: StopTexts
   /// The tokens that were chosen.
   private(set) var tokens: [Int] = []
   /// Their text, as far as it is complete UTF-8.
@@ -63,6 +69,7 @@ struct TokenLoop {
     self.tokenizer = tokenizer
     sampler = Sampler(options.sampling, continuing: prompt)
     decoder = StreamingDecoder(tokenizer, continuing: true)
+    stops = options.stops
     if options.tokenCount <= 0 { ending = .count }
   }
 
@@ -98,7 +105,7 @@ struct TokenLoop {
     tokens.append(token)
     lastPiece = decoder.append(token)
     add(lastPiece, emit)
-    if isFull { ending = .count }
+    if isFull { ending = ending ?? .count }
     return token
   }
 
@@ -106,7 +113,10 @@ struct TokenLoop {
   mutating func stop() { ending = .intervention }
 
   /// Hands out the bytes that no token completed.
-  mutating func finish(_ emit: (String) -> Void) { add(decoder.flush(), emit) }
+  mutating func finish(_ emit: (String) -> Void) {
+    add(decoder.flush(), emit)
+    if ending != .stopText { show(stops.finish(), emit) }
+  }
 
   /// Whether a token ends the text, and is not part of it.
   private func endsText(_ token: Int) -> Bool {
@@ -114,6 +124,13 @@ struct TokenLoop {
   }
 
   private mutating func add(_ piece: String, _ emit: (String) -> Void) {
+    if ending == .stopText { return }
+    let (shown, isFound) = stops.append(piece)
+    show(shown, emit)
+    if isFound { ending = .stopText }
+  }
+
+  private mutating func show(_ piece: String, _ emit: (String) -> Void) {
     text += piece
     if !piece.isEmpty { emit(piece) }
   }

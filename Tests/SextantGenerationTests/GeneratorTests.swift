@@ -182,6 +182,20 @@ import Testing
     #expect(result.state.position == prompt.count)
   }
 
+  @Test func aTextThatSpansTokensEndsTheText() throws {
+    let plain = try Generator(model, tokenizer).generate(prompt, options(6))
+    let pieces = plain.tokens.map { tokenizer.decode([$0]) }
+    // The end of the second token's text and the start of the third's.
+    let stop = String(pieces[1].suffix(1) + pieces[2].prefix(1))
+    var stopping = try options(6)
+    stopping.stops = try StopTexts([stop])
+    var shown = ""
+    let result = try Generator(model, tokenizer).generate(prompt, stopping) { shown += $0 }
+    let place = try #require(plain.text.firstRange(of: stop)?.lowerBound)
+    #expect(result.text == plain.text[..<place] && shown == result.text)
+    #expect(result.ending == .stopText && result.tokens.count < plain.tokens.count)
+  }
+
   @Test func eachOfSeveralEndsEndsAText() throws {
     let plain = try Generator(model, tokenizer).generate(prompt, options(5))
     var stopping = try options(5)

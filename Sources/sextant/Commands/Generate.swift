@@ -56,6 +56,13 @@ struct Generate: WritingCommand {
   @Flag(help: "Replace existing files with --save-state and --trace.")
   var force = false
 
+  @Option(
+    name: .customLong("stop"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "End the text before this one, also where it spans tokens. May be repeated.",
+      valueName: "text"))
+  var stopTexts: [String] = []
+
   @Flag(help: "Go on after the token that ends a text.")
   var ignoreEos = false
 
@@ -75,9 +82,10 @@ struct Generate: WritingCommand {
   func run() throws {
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
-    let options = GenerationOptions(
+    var options = GenerationOptions(
       tokenCount: count, sampling: try sampling.options(), stopsAtEnd: !ignoreEos,
       completesState: saveState != nil)
+    options.stops = try StopTexts(stopTexts)
     let applied = try steering.load(for: open, others: loadState != nil)
     let state = try loadState.map { path throws(FormatError) in
       try State(
@@ -87,7 +95,9 @@ struct Generate: WritingCommand {
     // A text that goes on from a state has no beginning of its own.
     let text = try prompt.text()
     let tokens = state == nil ? tokenizer.encodeText(text) : tokenizer.encode(text)
-    let paints = applied.hasReports && !printing.json && StandardStreams.outputIsTerminal
+    // Coloured tokens are shown whole, and would show a part of a text to stop at.
+    let paints =
+      applied.hasReports && !printing.json && StandardStreams.outputIsTerminal && stopTexts.isEmpty
     let notes = TokenTrace(applied, paints: paints)
     let generator = Generator(open.model, tokenizer, applying: applied.interventions)
     let isTold = applied.hasReports || trace != nil || explain
