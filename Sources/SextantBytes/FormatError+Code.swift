@@ -163,6 +163,8 @@ extension FormatError {
     // MARK: Model match
     case modelArchitecture = "model.architecture"
     case modelConfiguration = "model.config"
+    case modelUnsupported = "model.unsupported"
+    case modelTextLength = "model.text-length"
     case modelTensorMissing = "model.tensor-missing"
     case modelTensorUnexpected = "model.tensor-unexpected"
     case modelShape = "model.shape"

@@ -147,6 +147,8 @@ extension FormatError.Code {
     case .ggufOffset: "a GGUF tensor does not follow the one before it"
     case .modelArchitecture: "an architecture that is not supported"
     case .modelConfiguration: "the configuration is incomplete or contradicts itself"
+    case .modelUnsupported: "the model has an option that is not supported"
+    case .modelTextLength: "the model's rotation depends on the length of the whole text"
     case .modelTensorMissing: "tensors are missing"
     case .modelTensorUnexpected: "tensors that the architecture does not have"
     case .modelShape: "a tensor has the wrong shape"
@@ -363,6 +365,8 @@ extension FormatError.Code {
     case .modelArchitecture:
       "See the README for the supported architectures; --architecture names one."
     case .modelConfiguration: "Repair config.json."
+    case .modelUnsupported: "Take another model: Sextant cannot run this one as it was trained."
+    case .modelTextLength: "Run the text in one piece, or keep it within the model's own length."
     case .modelTensorMissing: "Fetch the whole checkpoint, or name the right architecture."
     case .modelTensorUnexpected:
       "Name the right architecture, or leave the tensors out: convert --ignore PATTERN."

@@ -9,13 +9,21 @@ public struct JSONNode: Sendable {
   public let file: String?
   /// The code of refusals about types and values.
   public let code: FormatError.Code
+  /// Which members of the document were asked for; nil where nobody wants to know.
+  let reads: JSONReads?
 
   /// The root of a document whose wrong values are refused with `code`.
-  public init(_ value: JSONValue, code: FormatError.Code, file: String?, pointer: String = "") {
+  ///
+  /// - Parameter reads: remembers which members are asked for.
+  public init(
+    _ value: JSONValue, code: FormatError.Code, file: String?, pointer: String = "",
+    reads: JSONReads? = nil
+  ) {
     self.value = value
     self.code = code
     self.file = file
     self.pointer = pointer
+    self.reads = reads
   }
 
   /// Reads a document and returns its root, which must be an object.
@@ -24,7 +32,7 @@ public struct JSONNode: Sendable {
   /// - Throws: `json.*`, `json.not-object`.
   public init(
     parsing text: [UInt8], limits: JSONLimits = JSONLimits(), code: FormatError.Code,
-    baseOffset: Int = 0, file: String?, acceptsInfinity: Bool = false
+    baseOffset: Int = 0, file: String?, acceptsInfinity: Bool = false, reads: JSONReads? = nil
   ) throws(FormatError) {
     let value = try JSONValue(
       parsing: text, limits: limits, baseOffset: baseOffset, file: file,
@@ -34,7 +42,7 @@ public struct JSONNode: Sendable {
         .jsonNotObject, file: file, at: .offset(baseOffset), found: Self.kind(of: value),
         expected: "an object")
     }
-    self.init(value, code: code, file: file)
+    self.init(value, code: code, file: file, reads: reads)
   }
 
   /// A refusal at this place.
@@ -56,6 +64,7 @@ public struct JSONNode: Sendable {
 
   /// The member `key`, or nil where it is absent or null.
   public func optionalMember(_ key: String) throws(FormatError) -> JSONNode? {
+    reads?.note(pointer(to: key))
     guard let value = try object()[key], value != .null else { return nil }
     return child(key, value)
   }
@@ -79,9 +88,11 @@ public struct JSONNode: Sendable {
     return elements.enumerated().map { child(String($0.offset), $0.element) }
   }
 
-  private func child(_ key: String, _ value: JSONValue) -> JSONNode {
-    JSONNode(value, code: code, file: file, pointer: "\(pointer)/\(Self.pointerToken(key))")
+  func child(_ key: String, _ value: JSONValue) -> JSONNode {
+    JSONNode(value, code: code, file: file, pointer: pointer(to: key), reads: reads)
   }
+
+  private func pointer(to key: String) -> String { "\(pointer)/\(Self.pointerToken(key))" }
 
   /// A key as it stands in a JSON pointer.
   private static func pointerToken(_ key: String) -> String {

@@ -95,6 +95,7 @@ public struct Conversion {
     }
     mapping = try WeightMapping(architecture, configuration, checkpoint, leavingOut: leftOut)
     notes = source.warnings + adapterNotes + mapping.notes
+    notes += Self.notes(on: config, architecture, GGUFDescription(checkpoint))
     let keeping = mapping.matricesKeepingType(options.dataType)
     if let first = keeping.first, let type = options.dataType {
       notes.append(
@@ -123,15 +124,43 @@ public struct Conversion {
     if let path = options.configuration ?? source.configuration {
       let bytes = try InputFile(path).readAll(limit: 16 << 20)
       return try JSONNode(
-        parsing: bytes, code: .modelConfiguration, file: path, acceptsInfinity: true)
+        parsing: bytes, code: .modelConfiguration, file: path, acceptsInfinity: true,
+        reads: JSONReads())
     }
     // HDF5 dumps of Hugging Face models carry config.json as a root attribute.
     if let text = source.checkpoint.metadata["config"] {
       return try JSONNode(
         parsing: Array(text.utf8), code: .modelConfiguration, file: source.checkpoint.path,
-        acceptsInfinity: true)
+        acceptsInfinity: true, reads: JSONReads())
     }
     return nil
+  }
+
+  /// What a user should know about the configuration: members that nothing reads, and a model of
+  /// another type than its own.
+  private static func notes(
+    on config: JSONNode?, _ architecture: any Architecture.Type, _ gguf: GGUFDescription?
+  ) -> [String] {
+    guard let config else { return [] }
+    var notes: [String] = []
+    if case .object(let object) = config.value, case .string(let type)? = object["model_type"],
+      !architecture.recognises(config)
+    {
+      notes.append(
+        "the configuration is of a \(type) model, and is read as that of a \(architecture.name) model"
+      )
+    }
+    let inert = ConfigurationKeys.inert.union(architecture.inertKeys)
+    var unused = config.unreadMembers(except: inert)
+    if let gguf, gguf.isSource(of: config) { unused += gguf.unusedKeys }
+    if !unused.isEmpty {
+      let more = unused.count > 20 ? " and \(unused.count - 20) more" : ""
+      let shown = unused.prefix(20).map { String($0.prefix(100)) }.joined(separator: ", ")
+      notes.append(
+        "not used: \(shown)\(more). The configuration has this, and nothing reads it for a "
+          + architecture.name)
+    }
+    return notes
   }
 
   private static func architecture(

@@ -39,11 +39,10 @@ struct WeightMapping: Sendable {
     var forms: [ExactString: StoredForm] = [:]
     var missing: [String] = []
     for spec in specs {
-      let name = dialect.source(spec.name).name
-      if let tensor = found[ExactString(name)] {
+      if let tensor = Self.tensor(spec.name, dialect, found) {
         sources[ExactString(spec.name)] = tensor
       } else {
-        missing.append(name)
+        missing.append(dialect.source(spec.name).name)
       }
     }
     guard missing.isEmpty else {
@@ -195,6 +194,14 @@ struct WeightMapping: Sendable {
     return match
   }
 
+  /// The checkpoint's tensor for a canonical name, under its usual name or another one.
+  private static func tensor(
+    _ canonicalName: String, _ dialect: Dialect, _ found: [ExactString: CheckpointTensor]
+  ) -> CheckpointTensor? {
+    let name = dialect.source(canonicalName).name
+    return found[ExactString(name)] ?? dialect.synonyms[name].flatMap { found[ExactString($0)] }
+  }
+
   /// The name of an output head that is in the checkpoint although it is tied to the embedding.
   ///
   /// Files with tied weights may still hold the head. Equal bytes are stored once; a head that
@@ -205,7 +212,7 @@ struct WeightMapping: Sendable {
     _ found: [ExactString: CheckpointTensor], _ checkpoint: any Checkpoint
   ) throws(FormatError) -> String? {
     let pair = architecture.tiedPair
-    let head = found[ExactString(dialect.source(pair.head).name)]
+    let head = tensor(pair.head, dialect, found)
     let isTied = configuration[pair.flag] == .boolean(true)
     guard let head else {
       let name = dialect.source(pair.head).name

@@ -60,6 +60,21 @@ public struct CheckpointShapes: Sendable {
 }
 
 extension Architecture {
+  /// None.
+  public static var inertKeys: Set<String> { [] }
+
+  /// Whether a configuration names one of some models: by its type, or else by a class.
+  static func isNamed(_ config: JSONNode, types: Set<String>, classes: Set<String>) -> Bool {
+    guard case .object(let object) = config.value else { return false }
+    if case .string(let type)? = object["model_type"] { return types.contains(type) }
+    guard [nil, .null].contains(object["model_type"]),
+      case .array(let names)? = object["architectures"]
+    else { return false }
+    return names.contains { name in
+      if case .string(let name) = name { classes.contains(name) } else { false }
+    }
+  }
+
   /// The refusal of a value that another program's format has no place for.
   static func inexpressible(_ found: String, expected: String) -> FormatError {
     FormatError(.exportInexpressible, found: found, expected: expected)
@@ -74,6 +89,7 @@ extension Architecture {
         .modelConfiguration, found: "no config.json beside the weights",
         expected: "the configuration of a \(name) model", remedy: "Name it with --config.")
     }
+    try ConfigurationKeys.checkLayersAreAlike(config)
     return config
   }
 }
@@ -87,6 +103,10 @@ public protocol Architecture {
 
   /// Whether a published `config.json` describes a model of this architecture.
   static func recognises(_ config: JSONNode) -> Bool
+
+  /// Members of published configurations that cannot change what the model computes, beside those of
+  /// `ConfigurationKeys.inert`.
+  static var inertKeys: Set<String> { get }
 
   /// The canonical configuration of a published one, checked; the same for every dialect.
   ///

@@ -38,8 +38,12 @@ public enum Architectures {
     if matches.count == 1, let match = matches.first { return match }
     var found = matches.map { $0.name }.joined(separator: " and ")
     if matches.isEmpty, config != nil {
-      let name = try type?.string()
-      found = name.map { "\"\($0)\"" } ?? "no model_type"
+      if let name = try type?.string() {
+        found = "\"\(name)\""
+      } else {
+        let names = try classes?.elements().map { node throws(FormatError) in try node.string() }
+        found = "no model_type" + (names.map { ", and \($0.joined(separator: ", "))" } ?? "")
+      }
     } else if matches.isEmpty {
       found = "no configuration, and tensors of no known naming"
     }

@@ -1,3 +1,4 @@
+import SextantBytes
 import SextantTensor
 
 /// What flows through the blocks of one run: the residual stream of its tokens, and what blocks hand
@@ -14,7 +15,7 @@ public struct BlockStream: Sendable {
   public var residual: Tensor
   /// Values of the first block that later ones read, [B·T, D]: RWKV-7 mixes them into theirs.
   var firstValue: Tensor?
-  /// Angles of rotary embeddings by position, [T, W / 2] each.
+  /// Angles of rotary embeddings by position, [T, R] each.
   var angles: (cosines: Tensor, sines: Tensor)?
 
   /// The stream before the first block: the tokens' rows of an embedding.
@@ -26,6 +27,19 @@ public struct BlockStream: Sendable {
     self.tokens = tokens
     positions = position..<position + tokens.length
     residual = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
+  }
+
+  /// Likewise, with the angles of a rotary embedding.
+  ///
+  /// - Parameter textLength: tokens of the whole text.
+  /// - Throws: `model.text-length` where the run cannot be one with what was read before.
+  init(
+    _ tokens: TokenBatch, at position: Int, embedding: Tensor, rotary: RotaryEmbedding,
+    textLength: Int
+  ) throws(FormatError) {
+    try rotary.checkRun(tokens, at: position, textLength: textLength)
+    self.init(tokens, at: position, embedding: embedding)
+    angles = rotary.angles(positions, textLength: textLength)
   }
 
   /// Turns the heads of some rows, [B·T, …], by the angles of their positions, where there are any.

@@ -67,33 +67,3 @@ struct CanonicalShapes {
     (0..<1000).first { !contains("blocks.\($0).\(name)") } ?? 1000
   }
 }
-
-extension JSONNode {
-  /// Refuses where the integer `key` is there and differs from what the checkpoint's tensors say.
-  ///
-  /// - Throws: the node's code.
-  func agree(_ key: String, with value: Int) throws(FormatError) {
-    guard let member = try optionalMember(key) else { return }
-    guard member.value == .integer(Int64(value)) else {
-      throw member.refusal(expected: "\(value), as the tensors have it")
-    }
-  }
-
-  /// Refuses where `key` is there and has another value than the only one that is supported.
-  ///
-  /// - Throws: the node's code.
-  func require(_ key: String, toBe value: JSONValue) throws(FormatError) {
-    guard let member = try optionalMember(key) else { return }
-    guard member.value == value else { throw member.refusal(expected: value.canonicalText) }
-  }
-
-  /// The number `key` between 0 and 1, both excluded, or nil where it is absent.
-  ///
-  /// - Throws: the node's code.
-  func optionalEpsilon(_ key: String) throws(FormatError) -> Double? {
-    guard let member = try optionalMember(key) else { return nil }
-    let number = try member.number()
-    guard number > 0, number < 1 else { throw member.refusal(expected: "between 0 and 1") }
-    return number
-  }
-}

@@ -73,7 +73,7 @@ extension ConfigurationForm.Member {
     Self { node, configuration throws(FormatError) in
       let member = try `default` == nil ? node.member(key) : node.optionalMember(key)
       if let member, member.value != automatic {
-        configuration[keyPath: path] = try member.integer(in: range)
+        configuration[keyPath: path] = try member.integer(supported: range)
       } else if let value = `default`?(configuration) {
         configuration[keyPath: path] = value
       }
@@ -87,7 +87,7 @@ extension ConfigurationForm.Member {
     _ key: String, _ path: WritableKeyPath<C, Int?>, in range: ClosedRange<Int>
   ) -> Self {
     Self { node, configuration throws(FormatError) in
-      configuration[keyPath: path] = try node.optionalMember(key)?.integer(in: range)
+      configuration[keyPath: path] = try node.optionalMember(key)?.integer(supported: range)
     } write: {
       [(key, $0[keyPath: path].map { .integer(Int64($0)) } ?? .null)]
     }

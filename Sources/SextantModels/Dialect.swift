@@ -102,6 +102,8 @@ public struct Dialect: Sendable {
   public let source: @Sendable (_ canonicalName: String) -> Source
   /// What a checkpoint of this dialect has beyond the architecture's tensors; ignored on reading.
   public let fillers: [Filler]
+  /// Other names that tensors of this dialect may have, by the usual ones.
+  public let synonyms: [String: String]
   /// Whether tensors have numbers in place of names, so that one too many or too few may shift the
   /// meaning of all.
   public let countsVariables: Bool
@@ -113,7 +115,7 @@ public struct Dialect: Sendable {
   ///   that many models have.
   public init(
     name: String, markers: [String], absent: [String] = [], fillers: [Filler] = [],
-    countsVariables: Bool = false,
+    synonyms: [String: String] = [:], countsVariables: Bool = false,
     ignores: @escaping @Sendable (String) -> Bool = { _ in false },
     source: @escaping @Sendable (String) -> Source
   ) {
@@ -122,6 +124,7 @@ public struct Dialect: Sendable {
     self.absent = absent
     self.source = source
     self.fillers = fillers
+    self.synonyms = synonyms
     self.countsVariables = countsVariables
     ignoresBuffer = ignores
   }

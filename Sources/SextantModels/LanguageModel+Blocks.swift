@@ -12,12 +12,15 @@ extension LanguageModel {
   /// - Parameters:
   ///   - tokens: ids below the vocabulary's size. All of them run as one piece.
   ///   - position: the position of the first token, that of the state that the blocks will get.
-  /// - Throws: what `tap` throws.
+  ///   - textLength: tokens of the text, those that come in later pieces included; nil where these
+  ///     are the last ones. The rotation of some models depends on it.
+  /// - Throws: `model.text-length` for such a model; what `tap` throws.
   public func begin(
-    _ tokens: TokenBatch, at position: Int, tap: (any Tap)? = nil
+    _ tokens: TokenBatch, at position: Int, textLength: Int? = nil, tap: (any Tap)? = nil
   ) throws(FormatError) -> BlockStream {
     description.context?.reads(to: position + tokens.length)
-    var stream = embed(tokens, at: position)
+    var stream = try embed(
+      tokens, at: position, textLength: textLength ?? position + tokens.length)
     try Pass(stream, tap).visit(.embedding, &stream.residual)
     return stream
   }

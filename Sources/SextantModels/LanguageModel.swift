@@ -105,8 +105,14 @@ public protocol LanguageModel: AnyObject, Sendable {
 
   /// The stream before the first block.
   ///
-  /// - Parameter position: the position of the first token in its sequence.
-  func embed(_ tokens: TokenBatch, at position: Int) -> BlockStream
+  /// - Parameters:
+  ///   - position: the position of the first token in its sequence.
+  ///   - textLength: tokens of the whole text, those of earlier and later pieces included.
+  /// - Throws: `model.text-length` where the model's rotation depends on the length of the text, and
+  ///   these tokens cannot be one with what was read before.
+  func embed(
+    _ tokens: TokenBatch, at position: Int, textLength: Int
+  ) throws(FormatError) -> BlockStream
 
   /// Runs one block: what it computes is shown to the tap by `pass.add`, which adds it to the stream.
   ///
@@ -140,12 +146,15 @@ extension LanguageModel {
   /// Long inputs are cut into pieces, so that memory does not grow with T, and where the tap must
   /// see the state. The numbers do not depend on the cuts beyond rounding.
   ///
+  /// Where a model's rotation depends on the length of the text, that is the length at the end of
+  /// this run.
+  ///
   /// - Parameters:
   ///   - chunk: tokens of a piece at most, over all sequences.
   /// - Returns: logits [B, S, V], S positions per sequence as `logits` says.
   /// - Throws: `model.token` for ids outside the vocabulary and `model.state` for a state of another
-  ///   batch or model, before anything is computed; and what `tap` throws: the state is then
-  ///   part-way and of no more use.
+  ///   batch or model, before anything is computed; `model.text-length`; and what `tap` throws: the
+  ///   state is then part-way and of no more use.
   public func run(
     _ tokens: TokenBatch, from state: inout State, logits: LogitSelection = .last,
     tap: (any Tap)? = nil, chunk: Int = 512
@@ -165,7 +174,7 @@ extension LanguageModel {
       let next = min(stop ?? end, first + pieceLength)
       let selection: LogitSelection = if case .last = logits, next < end { .none } else { logits }
       var stream = try begin(
-        tokens.slice(first - start..<next - start), at: first, tap: tap)
+        tokens.slice(first - start..<next - start), at: first, textLength: end, tap: tap)
       try run(&stream, through: 0..<description.layerCount, &state, tap: tap)
       let piece = try finish(stream, logits: selection, tap: tap)  // [B·S, V]
       if piece.count > 0 { pieces.append(piece) }

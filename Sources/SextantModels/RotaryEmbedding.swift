@@ -4,26 +4,19 @@ import SextantTensor
 
 /// Rotary position embedding (arXiv 2104.09864): which channels of a head turn, and how fast.
 ///
-/// Channel pair c of R turns by position · frequency c; frequency c is base^(-c / R), changed where the
-/// model was trained further for longer texts. Angles are computed in double precision.
+/// Channel pair c of R turns by position · frequency c; frequency c is base^(-2 c / width), changed
+/// where the model was trained further for longer texts. Angles are computed in double precision.
 struct RotaryEmbedding: Sendable, Equatable {
-  /// How frequencies were changed for longer texts.
-  enum Scaling: Sendable, Equatable {
-    /// Not.
-    case none
-    /// All divided by a factor.
-    case linear(factor: Double)
-    /// Slow ones divided by a factor, fast ones not, and a ramp between them: wavelengths in relation
-    /// to the length of the texts that the model was first trained on, as Llama 3.1.
-    case llama3(factor: Double, low: Double, high: Double, length: Double)
-  }
-
   /// The base of the frequencies, "theta".
   var base = 10_000.0
-  /// Channels of a head that turn, 2 R; the others stay.
+  /// Channels of a head that turn, from the first on; the others stay. One more turns where the
+  /// number is odd.
   var width = 0
   /// How frequencies were changed.
   var scaling = Scaling.none
+
+  /// Pairs of channels that turn, R.
+  var pairCount: Int { (width + 1) / 2 }
 
   // MARK: Configuration
 
@@ -31,8 +24,19 @@ struct RotaryEmbedding: Sendable, Equatable {
   var members: [(String, JSONValue)] {
     [
       ("rope_theta", .number(base)), ("rotary_dim", .integer(Int64(width))),
-      ("rope_scaling", scalingJSON),
+      ("rope_scaling", scaling.json),
     ]
+  }
+
+  /// How a family's published configurations spell a rotation, beside `rope_parameters`.
+  struct Spelling {
+    /// The key of the base.
+    var base: String
+    /// The key of the part of each head that turns.
+    var part: String
+    /// That part where no key has it; nil for families that turn all of each head, whatever a key
+    /// says.
+    var usualPart: Double?
   }
 
   /// The members of a published `config.json`: the spelling of transformers 5, and the older one.
@@ -40,19 +44,20 @@ struct RotaryEmbedding: Sendable, Equatable {
   /// - Parameter headWidth: given where only a part of each head turns.
   func publishedMembers(headWidth: Int? = nil) -> [(String, JSONValue)] {
     var parameters = JSONObject([("rope_type", "default")])
-    var scaling = scalingJSON
+    var scaling = scaling.json
     if case .object(var object) = scaling {
       // A number of positions: transformers wants an integer.
-      let key = "original_max_position_embeddings"
-      if case .number(let length)? = object[key], let whole = Int64(exactly: length) {
-        object[key] = .integer(whole)
+      if case .number(let length)? = object[Scaling.lengthKey], let whole = Int64(exactly: length) {
+        object[Scaling.lengthKey] = .integer(whole)
       }
+      // Here it is the model's own length.
+      if object["rope_type"] == "dynamic" { object[Scaling.lengthKey] = nil }
       scaling = .object(object)
       for (key, value) in object.members { parameters[key] = value }
     }
     parameters["rope_theta"] = .number(base)
     if let headWidth {
-      parameters["partial_rotary_factor"] = .number(Double(width) / Double(headWidth))
+      parameters["partial_rotary_factor"] = .number(part(ofHead: headWidth))
     }
     return [
       ("rope_parameters", .object(parameters)), ("rope_theta", .number(base)),
@@ -60,17 +65,10 @@ struct RotaryEmbedding: Sendable, Equatable {
     ]
   }
 
-  /// The scaling as configurations spell it.
-  var scalingJSON: JSONValue {
-    switch scaling {
-    case .none: .null
-    case .linear(let factor): ["rope_type": "linear", "factor": .number(factor)]
-    case .llama3(let factor, let low, let high, let length):
-      [
-        "rope_type": "llama3", "factor": .number(factor), "low_freq_factor": .number(low),
-        "high_freq_factor": .number(high), "original_max_position_embeddings": .number(length),
-      ]
-    }
+  /// The part of a head that turns, so that readers come to the same number of channels.
+  func part(ofHead headWidth: Int) -> Double {
+    let part = Double(width) / Double(headWidth)
+    return Int(part * Double(headWidth)) < width ? part.nextUp : part
   }
 
   /// An embedding that turns nothing.
@@ -83,95 +81,114 @@ struct RotaryEmbedding: Sendable, Equatable {
 
   /// Reads `members` of a canonical configuration.
   init(canonical node: JSONNode) throws(FormatError) {
-    base = try node.member("rope_theta").number()
-    width = try node.member("rotary_dim").integer(in: 2...Kernels.widestHead)
-    scaling = try Self.scaling(node.optionalMember("rope_scaling"))
+    base = try node.positive("rope_theta")
+    width = try node.member("rotary_dim").integer(in: 0...Kernels.widestHead)
+    scaling = try Scaling(node.optionalMember("rope_scaling"), width: width)
     try check(node)
   }
 
-  /// Reads a published `config.json`: `rope_parameters`, or the older spelling with `rope_scaling` and
-  /// members of the configuration itself.
+  /// Reads a published `config.json` as transformers does.
+  ///
+  /// Members of `rope_parameters` come before the configuration's own, and a `rope_scaling` that has
+  /// members replaces `rope_parameters` as a whole.
   ///
   /// - Parameters:
   ///   - headWidth: channels of a head.
-  ///   - fraction: the part of them that turns where the configuration does not say.
-  ///   - olderNames: names of base and fraction beside the usual ones.
-  /// - Throws: `model.config`, also for the kinds that depend on the length of the text.
+  ///   - contextLength: the length of the texts that the model is for.
+  /// - Throws: `model.config`, `model.unsupported`.
   init(
-    published config: JSONNode, headWidth: Int, fraction: Double = 1,
-    olderNames: (base: String, fraction: String)
+    published config: JSONNode, headWidth: Int, contextLength: Int, _ spelling: Spelling
   ) throws(FormatError) {
-    let parameters = try config.optionalMember("rope_parameters")
-    let places = [parameters, config].compactMap { $0 }
-    func number(_ names: String...) throws(FormatError) -> Double? {
-      for place in places {
-        for name in names {
-          if let member = try place.optionalMember(name) { return try member.number() }
-        }
+    let (scaling, parameters) = ("rope_scaling", "rope_parameters")
+    let used = try Self.hasMembers(config, scaling) ? scaling : parameters
+    let sizes = (headWidth, contextLength)
+    try self.init(config, config.optionalMember(used), sizes, spelling)
+    guard used == scaling else { return }
+    // Files for old and new readers have both; what they have twice is no news.
+    let quiet = config.unnoted
+    let other = try? RotaryEmbedding(quiet, quiet.optionalMember(parameters), sizes, spelling)
+    if other == self { try config.noteAll(of: parameters) }
+  }
+
+  private static func hasMembers(_ config: JSONNode, _ key: String) throws(FormatError) -> Bool {
+    guard let node = try config.unnoted.optionalMember(key) else { return false }
+    return try !node.object().members.isEmpty
+  }
+
+  /// - Parameter parameters: the object with the rotation's own members.
+  private init(
+    _ config: JSONNode, _ parameters: JSONNode?, _ sizes: (headWidth: Int, contextLength: Int),
+    _ spelling: Spelling
+  ) throws(FormatError) {
+    /// The first of a number's spellings; others with the same value are noted as read.
+    func number(_ inner: String, _ outer: String) throws(FormatError) -> Double? {
+      var value = try parameters?.optionalMember(inner)?.number()
+      if value == nil { value = try config.optionalMember(outer)?.number() }
+      for key in [outer, inner] where try config.unnoted.optionalMember(key)?.number() == value {
+        _ = try config.optionalMember(key)
       }
-      return nil
+      return value
     }
-    base = try number("rope_theta", olderNames.base) ?? 10_000
-    let part = try number("partial_rotary_factor", olderNames.fraction) ?? fraction
-    guard part > 0, part <= 1 else {
-      throw config.refusal(found: "\(part) of each head rotated", expected: "between 0 and 1")
+    base = try number("rope_theta", spelling.base) ?? 10_000
+    let hasKind = try Self.hasKind(parameters)
+    if let usual = spelling.usualPart {
+      let part = try number("partial_rotary_factor", spelling.part) ?? usual
+      guard part >= 0, part <= 1 else {
+        throw config.refusal(found: "\(part) of each head rotated", expected: "between 0 and 1")
+      }
+      width = Int(Double(sizes.headWidth) * part)
+    } else {
+      width = sizes.headWidth
+      let quiet = (config.unnoted, parameters?.unnoted)
+      let key = "partial_rotary_factor"
+      var part = try quiet.1?.optionalMember(key)
+      if part == nil { part = try quiet.0.optionalMember(spelling.part) }
+      // transformers has no such model, either: its frequencies do not fit the heads.
+      if hasKind, let part, try part.number() != 1 {
+        throw part.unsupported(expected: "all of each head rotated where the rotation is scaled")
+      }
     }
-    width = Int(Double(headWidth) * part)
-    let older = try config.optionalMember("rope_scaling")
-    scaling = try Self.scaling(parameters ?? older)
+    scaling = try Scaling(
+      parameters, width: width,
+      .init(configuration: config, contextLength: Double(sizes.contextLength)))
     try check(config)
   }
 
-  /// Reads a scaling.
-  static func scaling(_ node: JSONNode?) throws(FormatError) -> Scaling {
-    guard let node else { return .none }
-    for (_, member) in try node.members() {
-      if case .object = member.value {
-        throw member.refusal(expected: "one rotation for all blocks")
-      }
-    }
-    let (newer, older) = (try node.optionalMember("rope_type"), try node.optionalMember("type"))
-    guard let type = newer ?? older else { return .none }
-    switch try type.string() {
-    case "default": return .none
-    case "linear": return .linear(factor: try node.member("factor").number())
-    case "llama3":
-      return .llama3(
-        factor: try node.member("factor").number(),
-        low: try node.member("low_freq_factor").number(),
-        high: try node.member("high_freq_factor").number(),
-        length: try node.member("original_max_position_embeddings").number())
-    default: throw type.refusal(expected: "\"default\", \"linear\" or \"llama3\"")
-    }
+  /// Whether a rotation is of another kind than the default.
+  private static func hasKind(_ parameters: JSONNode?) throws(FormatError) -> Bool {
+    guard let quiet = parameters?.unnoted else { return false }
+    var kind = try quiet.optionalMember("rope_type")
+    if kind == nil { kind = try quiet.optionalMember("type") }
+    return kind != nil && kind?.value != "default"
   }
 
   private func check(_ node: JSONNode) throws(FormatError) {
-    guard width >= 2, width % 2 == 0 else {
-      throw node.refusal(found: "\(width) rotated channels", expected: "an even number")
+    guard base > 0 else {
+      throw node.refusal(found: "a rotation of base \(base)", expected: "a positive number")
     }
-    let isPossible =
-      switch scaling {
-      case .none: true
-      case .linear(let factor): factor > 0
-      case .llama3(let factor, let low, let high, let length):
-        factor > 0 && low > 0 && high > low && length > 0
-      }
-    guard base > 0, isPossible else {
-      throw node.refusal(
-        found: "a rotation of base \(base), \(scaling)", expected: "positive numbers")
+    if case .yarn = scaling, base <= 1 {
+      throw node.refusal(found: "a rotation of base \(base)", expected: "a base above 1")
     }
   }
 
   // MARK: Angles
 
   /// The frequency of each pair of channels, R of them, in radians for each position.
-  var frequencies: [Double] {
-    (0..<width / 2).map { pair in
-      let frequency = pow(base, -2 * Double(pair) / Double(width))
-      switch scaling {
-      case .none: return frequency
-      case .linear(let factor): return frequency / factor
-      case .llama3(let factor, let low, let high, let length):
+  ///
+  /// - Parameter textLength: tokens of the whole text, which some scalings depend on.
+  func frequencies(textLength: Int) -> [Double] {
+    let width = Double(width)
+    func plain(_ base: Double) -> [Double] {
+      (0..<pairCount).map { pow(base, -2 * Double($0) / width) }
+    }
+    switch scaling {
+    case .none: return plain(base)
+    case .linear(let factor): return plain(base).map { $0 / factor }
+    case .dynamic(let factor, let length):
+      let ratio = max(Double(textLength), length) / length
+      return plain(base * pow(factor * ratio - (factor - 1), width / (width - 2)))
+    case .llama3(let factor, let low, let high, let length):
+      return plain(base).map { frequency in
         // How many wavelengths fit into the length: few for slow frequencies.
         let wavelengths = length * frequency / (2 * Double.pi)
         if wavelengths < low { return frequency / factor }
@@ -179,18 +196,49 @@ struct RotaryEmbedding: Sendable, Equatable {
         let ramp = (wavelengths - low) / (high - low)
         return (1 - ramp) * frequency / factor + ramp * frequency
       }
+    case .yarn(let numbers):
+      let ramp = numbers.ramp(pairs: pairCount, width: self.width, base: base)
+      return zip(plain(base), ramp).map { frequency, share in
+        frequency / numbers.factor * share + frequency * (1 - share)
+      }
+    case .longrope(let numbers):
+      let factors = Double(textLength) > numbers.length ? numbers.long : numbers.short
+      return zip(plain(base), factors).map { $0 / $1 }
     }
   }
 
-  /// Cosines and sines at some positions, each [T, R].
-  func angles(_ positions: Range<Int>) -> (cosines: Tensor, sines: Tensor) {
-    let frequencies = frequencies
+  /// Cosines and sines at some positions, each [T, R]; nil where nothing turns.
+  ///
+  /// - Parameters:
+  ///   - positions: T of them.
+  ///   - textLength: tokens of the whole text, which some scalings depend on.
+  func angles(_ positions: Range<Int>, textLength: Int) -> (cosines: Tensor, sines: Tensor)? {
+    guard pairCount > 0 else { return nil }
+    let frequencies = frequencies(textLength: textLength)
     let angles = positions.flatMap { position in frequencies.map { Double(position) * $0 } }
-    let shape = [positions.count, frequencies.count]
+    let (shape, scale) = ([positions.count, frequencies.count], scaling.attentionFactor)
     return (
-      Tensor(angles.map { Float(cos($0)) }, shape: shape),
-      Tensor(angles.map { Float(sin($0)) }, shape: shape)
+      Tensor(angles.map { Float(scale * cos($0)) }, shape: shape),
+      Tensor(angles.map { Float(scale * sin($0)) }, shape: shape)
     )
+  }
+
+  /// Refuses to go on with a text in a way that has no single meaning.
+  ///
+  /// Above a length the frequencies of these models depend on how long the whole text is. What was
+  /// read before is kept as it was turned then, so that several tokens that are added in one run
+  /// would give other values than the whole text in one run. A single token is what decoding adds;
+  /// transformers computes it likewise.
+  ///
+  /// - Throws: `model.text-length`.
+  func checkRun(_ tokens: TokenBatch, at position: Int, textLength: Int) throws(FormatError) {
+    guard let limit = scaling.lengthLimit, textLength > limit, position > 0, tokens.length > 1
+    else {
+      return
+    }
+    throw FormatError(
+      .modelTextLength, found: "\(tokens.length) tokens after \(position)",
+      expected: "texts of at most \(limit) tokens, or one token at a time")
   }
 }
 

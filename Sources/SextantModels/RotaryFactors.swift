@@ -1,45 +1,64 @@
 import SextantBytes
 
-/// A rotation that was scaled for longer texts, as numbers by which each pair of channels turns more
-/// slowly: what formats hold that do not name the scaling.
+/// Scalings of a rotation as numbers by which each pair of channels turns more slowly: what formats
+/// have that do not name the scaling.
 public enum RotaryFactors {
   /// The scalings of Llama 3.1 and 3.2, as published.
   private static let published = [8.0, 32.0].map { factor in
     RotaryEmbedding.Scaling.llama3(factor: factor, low: 1, high: 4, length: 8192)
   }
 
-  /// The factors of a canonical configuration; nil where its rotation is not scaled pair by pair.
+  /// The factors of a canonical configuration; nil where its rotation has another kind than Llama 3's.
   ///
   /// - Throws: `model.config`.
   public static func factors(of configuration: JSONObject) throws(FormatError) -> [Float]? {
     let node = JSONNode(.object(configuration), code: .modelConfiguration, file: nil)
     let rotary = try RotaryEmbedding(canonical: node)
     guard case .llama3 = rotary.scaling else { return nil }
-    return factors(rotary)
-  }
-
-  private static func factors(_ rotary: RotaryEmbedding) -> [Float] {
     var plain = rotary
     plain.scaling = .none
-    return zip(plain.frequencies, rotary.frequencies).map { Float($0 / $1) }
+    return zip(plain.frequencies(textLength: 0), rotary.frequencies(textLength: 0)).map {
+      Float($0 / $1)
+    }
   }
 
-  /// The scaling that gives factors, as a published configuration spells it; nil where it is none that
-  /// is known.
+  /// What YaRN multiplies cosines and sines by, where nothing else is said.
+  public static func usualAttentionFactor(yarn factor: Double) -> Double {
+    RotaryEmbedding.Scaling.YaRN.magnitude(factor)
+  }
+
+  /// A scaling in the spelling of a published configuration: the one that a file names, or the one of
+  /// Llama 3.1 or 3.2, where it turns as the numbers in the file say; otherwise those numbers.
   ///
   /// - Parameters:
-  ///   - named: a scaling to try first, where the file names one.
+  ///   - found: the scaling by the numbers in the file, as a canonical configuration spells it.
+  ///   - named: the scaling that the file names.
   ///   - base: the base of the frequencies.
+  ///   - width: channels of a head that turn.
+  /// - Throws: `model.config`, `model.unsupported`.
   public static func scaling(
-    of factors: [Float], named: JSONNode?, base: Double
-  ) throws(FormatError) -> JSONValue? {
+    _ found: JSONValue, named: JSONNode?, base: Double, width: Int
+  ) throws(FormatError) -> JSONValue {
+    let node = JSONNode(found, code: .modelConfiguration, file: named?.file)
+    let scaling = try RotaryEmbedding.Scaling(node, width: width)
+    let rotary = RotaryEmbedding(base: base, width: width, scaling: scaling)
     var candidates = published
-    if let named { candidates.insert(try RotaryEmbedding.scaling(named), at: 0) }
-    for scaling in candidates {
-      let rotary = RotaryEmbedding(base: base, width: 2 * factors.count, scaling: scaling)
-      let isIt = zip(self.factors(rotary), factors).allSatisfy { abs($0 - $1) <= 1e-5 * $1 }
-      if isIt { return rotary.scalingJSON }
+    if let named { candidates.insert(try RotaryEmbedding.Scaling(named, width: width), at: 0) }
+    let match = candidates.first {
+      turnsAlike(rotary, RotaryEmbedding(base: base, width: width, scaling: $0))
     }
-    return nil
+    return match?.json ?? found
+  }
+
+  /// Whether two rotations of equal width are the same within the precision of f32.
+  private static func turnsAlike(_ a: RotaryEmbedding, _ b: RotaryEmbedding) -> Bool {
+    func isNear(_ a: Double, _ b: Double) -> Bool { abs(a - b) <= 1e-5 * abs(b) }
+    let limits = [a, b].map { $0.scaling.lengthLimit }
+    guard limits[0] == limits[1] else { return false }
+    let lengths = [0] + (limits[0].map { [$0 + 1] } ?? [])
+    return isNear(a.scaling.attentionFactor, b.scaling.attentionFactor)
+      && lengths.allSatisfy {
+        zip(a.frequencies(textLength: $0), b.frequencies(textLength: $0)).allSatisfy(isNear)
+      }
   }
 }

@@ -48,3 +48,19 @@ private func root() throws(FormatError) -> JSONNode {
     try JSONNode(parsing: [0x5B, 0x5D], code: .jsonInvalid, file: nil)
   }
 }
+
+@Test func membersThatNothingAsksForAreKnown() throws {
+  let text = #"{"a": 1, "b": {"c": 2, "d/e": {"f": 3}}, "g": null, "h": [], "i": {}, "j": 4}"#
+  let reads = JSONReads()
+  let node = try JSONNode(
+    parsing: Array(text.utf8), code: .modelConfiguration, file: nil, reads: reads)
+  #expect(node.unreadMembers(except: []) == ["a", "b", "j"])
+  _ = try node.member("b").member("d/e").optionalMember("absent")
+  #expect(node.unreadMembers(except: ["a"]) == ["b.c", "b.d/e.f", "j"])
+  #expect(node.unreadMembers(except: ["b.c", "b.d/e.f"]) == ["a", "j"])
+  _ = try node.unnoted.member("a").integer()
+  try node.noteAll(of: "b")
+  #expect(node.unreadMembers(except: []) == ["a", "j"])
+  // A node that nobody watches knows nothing.
+  #expect(node.unnoted.unreadMembers(except: []).isEmpty)
+}

@@ -40,7 +40,11 @@ import Testing
     "rwkv-tiny/rwkv6/huggingface", "rwkv-tiny/rwkv7/fla", "llama-tiny/huggingface",
     "llama-tiny/llama3", "llama-tiny/linear", "llama-tiny/mistral", "gpt-neox-tiny/huggingface",
     "gpt-neox-tiny/serial", "gpt-neox-tiny/f16", "btlm-tiny/huggingface",
-    "demo-model/model.safetensors",
+    "demo-model/model.safetensors", "configurations/llama-yarn-mscale",
+    "configurations/llama-longrope-in-long-text", "configurations/llama-dynamic-in-long-text",
+    "configurations/llama-act-quick_gelu", "configurations/mistral-window-and-yarn",
+    "configurations/neox-odd", "configurations/neox-dynamic",
+    "configurations/rwkv-rescaled-epsilon", "configurations/rwkv-tied",
   ]
 
   // MARK: Folders
@@ -205,7 +209,11 @@ import Testing
   }
 
   /// Vectors are F32 in the files; the scaling of the rotation comes back from its factors.
-  @Test(arguments: ["llama-tiny/llama3", "llama-tiny/linear", "gpt-neox-tiny/f16"])
+  @Test(arguments: [
+    "llama-tiny/llama3", "llama-tiny/linear", "gpt-neox-tiny/f16",
+    "configurations/llama-llama3-length-outside", "configurations/llama-yarn-mscale",
+    "configurations/llama-longrope-in-long-text",
+  ])
   func aGGUFOfHalfPrecisionKeepsEveryNumber(model: String) throws {
     let store = try convert(PackageFiles.fixture(model), as: "a.sxt")
     _ = try export(store, to: "m.gguf")
@@ -277,6 +285,9 @@ import Testing
     ("mamba2-tiny/grouped", .exportInexpressible, "time_step_limit"),
     ("llama-tiny/mistral", .exportInexpressible, "model_type"),
     ("gpt-neox-tiny/serial", .exportInexpressible, "hidden_act"),
+    ("configurations/llama-act-quick_gelu", .exportInexpressible, "hidden_act"),
+    ("configurations/llama-dynamic-in-long-text", .exportInexpressible, "dynamic"),
+    ("configurations/neox-odd", .exportInexpressible, "3 rotated channels"),
   ])
   func whatLlamaCppDoesNotComputeIsRefused(
     model: String, code: FormatError.Code, found: String

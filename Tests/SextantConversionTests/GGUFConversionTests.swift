@@ -58,47 +58,182 @@ import Testing
     return result
   }
 
-  @Test func aLlamaIsTheSameFromGGUF() throws {
-    let fixture = "llama-tiny/huggingface"
-    let reference = try convert(PackageFiles.fixture(fixture), as: "reference.sxt")
-    let c = reference.configuration
-    func number(_ key: String) throws -> Int {
-      guard case .integer(let value)? = c[key] else { throw Absent() }
-      return Int(value)
-    }
-    func double(_ key: String) throws -> Float {
-      guard case .number(let value)? = c[key] else { throw Absent() }
-      return Float(value)
-    }
-    struct Absent: Error {}
+  /// The tiny Llama, as a GGUF file with some more metadata and tensors.
+  private func llama(
+    _ c: JSONObject, _ values: [[UInt8]] = [],
+    _ more: [(name: String, shape: [Int], bytes: [UInt8])] = []
+  ) throws -> String {
+    let node = JSONNode(.object(c), code: .modelConfiguration, file: nil)
+    func number(_ key: String) throws -> UInt32 { try UInt32(node.member(key).integer()) }
+    func double(_ key: String) throws -> Float { try Float(node.member(key).number()) }
     let headWidth = try number("head_dim")
-    let tensors = try tensors(of: fixture) { name, shape, bytes in
+    let tensors = try tensors(of: "llama-tiny/huggingface") { name, shape, bytes in
       let isTurned = name.contains("q_proj") || name.contains("k_proj")
       return (
         rename(name, Self.llamaNames),
-        isTurned ? paired(bytes, rows: shape[0], headWidth: headWidth) : bytes
+        isTurned ? paired(bytes, rows: shape[0], headWidth: Int(headWidth)) : bytes
       )
     }
-    let values = [
+    let own = [
       RawGGUF.entry("general.architecture", "llama"),
-      RawGGUF.entry("llama.block_count", UInt32(try number("n_layer"))),
-      RawGGUF.entry("llama.context_length", UInt32(try number("context_length"))),
-      RawGGUF.entry("llama.embedding_length", UInt32(try number("d_model"))),
-      RawGGUF.entry("llama.feed_forward_length", UInt32(try number("d_ff"))),
-      RawGGUF.entry("llama.attention.head_count", UInt32(try number("n_head"))),
-      RawGGUF.entry("llama.attention.head_count_kv", UInt32(try number("n_kv_head"))),
-      RawGGUF.entry("llama.attention.key_length", UInt32(headWidth)),
+      RawGGUF.entry("llama.block_count", try number("n_layer")),
+      RawGGUF.entry("llama.context_length", try number("context_length")),
+      RawGGUF.entry("llama.embedding_length", try number("d_model")),
+      RawGGUF.entry("llama.feed_forward_length", try number("d_ff")),
+      RawGGUF.entry("llama.attention.head_count", try number("n_head")),
+      RawGGUF.entry("llama.attention.head_count_kv", try number("n_kv_head")),
+      RawGGUF.entry("llama.attention.key_length", headWidth),
       RawGGUF.entry("llama.attention.layer_norm_rms_epsilon", f32: try double("norm_eps")),
       RawGGUF.entry("llama.rope.freq_base", f32: try double("rope_theta")),
-      RawGGUF.entry("llama.rope.dimension_count", UInt32(headWidth)),
+      RawGGUF.entry("llama.rope.dimension_count", headWidth),
     ]
-    let file = folder.write(RawGGUF.file(values: values, f32: tensors), to: "m.gguf")
-    let store = try convert(file, as: "m.sxt")
-    #expect(store.configuration == c)
+    return folder.write(RawGGUF.file(values: own + values, f32: tensors + more), to: "m.gguf")
+  }
+
+  @Test func aLlamaIsTheSameFromGGUF() throws {
+    let reference = try convert(PackageFiles.fixture("llama-tiny/huggingface"), as: "reference.sxt")
+    let store = try convert(llama(reference.configuration), as: "m.sxt")
+    #expect(store.configuration == reference.configuration)
     #expect(store.identity == reference.identity)
     for entry in reference.tensors {
       #expect(try store.tensor(entry.name) == reference.tensor(entry.name), "\(entry.name)")
     }
+  }
+
+  // MARK: Rotation
+
+  private static func rope(_ key: String, _ value: Float) -> [UInt8] {
+    RawGGUF.entry("llama.rope.\(key)", f32: value)
+  }
+  private static func type(_ name: String) -> [UInt8] {
+    RawGGUF.entry("llama.rope.scaling.type", name)
+  }
+  private static let length = RawGGUF.entry("llama.rope.scaling.original_context_length", 32)
+  private static func vector(
+    _ name: String, _ values: [Float]
+  ) -> (name: String, shape: [Int], bytes: [UInt8]) {
+    (name, [values.count], values.flatMap { $0.bitPattern.littleEndianBytes })
+  }
+  private static let usualAttention = 0.1 * log(4.0) + 1
+  private static let short: [Float] = [1, 1.5, 2, 2.5, 3, 3.5]
+  private static let long: [Float] = [1, 2, 3, 4, 5, 6]
+  private static func json(_ values: [Float]) -> JSONValue {
+    .array(values.map { .number(Double($0)) })
+  }
+
+  /// What llama.cpp makes of the keys and tensors, in the words of the configuration.
+  @Test(
+    arguments: [
+      ([], [], .null), ([rope("scaling.factor", 4)], [], ["rope_type": "linear", "factor": 4.0]),
+      ([rope("scale_linear", 4)], [], ["rope_type": "linear", "factor": 4.0]),
+      (
+        [rope("scaling.factor", 2), rope("scale_linear", 4)], [],
+        ["rope_type": "linear", "factor": 2.0]
+      ),
+      ([type("none"), rope("scaling.factor", 4)], [], .null),
+      ([rope("scaling.factor", 0)], [], .null),
+      (
+        [
+          type("linear"), rope("scaling.factor", 4),
+          RawGGUF.entry("llama.rope.scaling.finetuned", true),
+        ],
+        [], ["rope_type": "linear", "factor": 4.0]
+      ),
+      (
+        [type("yarn"), rope("scaling.factor", 4), length, rope("scaling.attn_factor", 0.5)], [],
+        [
+          "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32.0,
+          "attention_factor": .number(usualAttention * 0.5), "beta_fast": 32.0,
+          "beta_slow": 1.0, "truncate": true,
+        ]
+      ),
+      (
+        [
+          type("yarn"), rope("scaling.factor", 4), rope("scaling.yarn_beta_fast", 3),
+          rope("scaling.yarn_log_multiplier", 0.5),
+        ], [],
+        [
+          "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128.0,
+          "attention_factor": .number(usualAttention / (1 + 0.5 * (usualAttention - 1))),
+          "beta_fast": 3.0,
+          "beta_slow": 1.0, "truncate": true,
+        ]
+      ),
+      (
+        [type("longrope"), length, rope("scaling.attn_factor", 1.25)],
+        [vector("rope_factors_long.weight", long), vector("rope_factors_short.weight", short)],
+        [
+          "rope_type": "longrope", "short_factor": json(short), "long_factor": json(long),
+          "original_max_position_embeddings": 32.0, "attention_factor": 1.25,
+        ]
+      ),
+      // Factors that are those of no published scaling, alone and with a factor for all.
+      (
+        [], [vector("rope_freqs.weight", short)],
+        [
+          "rope_type": "longrope", "short_factor": json(short), "long_factor": json(short),
+          "original_max_position_embeddings": 1.0, "attention_factor": 1.0,
+        ]
+      ),
+      (
+        [rope("scaling.factor", 2)], [vector("rope_freqs.weight", short)],
+        [
+          "rope_type": "longrope", "short_factor": json(short.map { 2 * $0 }),
+          "long_factor": json(short.map { 2 * $0 }), "original_max_position_embeddings": 1.0,
+          "attention_factor": 1.0,
+        ]
+      ),
+    ] as [([[UInt8]], [(name: String, shape: [Int], bytes: [UInt8])], JSONValue)])
+  func theRotationIsScaledAsLlamaCppScalesIt(
+    values: [[UInt8]], tensors: [(name: String, shape: [Int], bytes: [UInt8])], scaling: JSONValue
+  ) throws {
+    let reference = try convert(PackageFiles.fixture("llama-tiny/huggingface"), as: "reference.sxt")
+    let store = try convert(llama(reference.configuration, values, tensors), as: "m.sxt")
+    #expect(store.configuration["rope_scaling"] == scaling)
+  }
+
+  @Test(
+    arguments: [
+      ([type("ntk"), rope("scaling.factor", 4)], []),
+      ([rope("scaling.factor", 4), rope("scaling.attn_factor", 2)], []),
+      ([rope("scaling.factor", 4), rope("scaling.yarn_ext_factor", 1)], []),
+      ([type("yarn"), rope("scaling.factor", 4)], [vector("rope_freqs.weight", short)]),
+    ] as [([[UInt8]], [(name: String, shape: [Int], bytes: [UInt8])])])
+  func aRotationThatIsNotSupportedIsRefused(
+    values: [[UInt8]], tensors: [(name: String, shape: [Int], bytes: [UInt8])]
+  ) throws {
+    let reference = try convert(PackageFiles.fixture("llama-tiny/huggingface"), as: "reference.sxt")
+    let path = try llama(reference.configuration, values, tensors)
+    expectRefusal(.modelUnsupported) { try Conversion(path) }
+  }
+
+  @Test(
+    arguments: [
+      ([rope("scaling.factor", -4)], []), ([type("longrope")], []),
+      ([], [vector("rope_freqs.weight", [1, 2])]),
+      ([], [vector("rope_freqs.weight", [1, 2, 0, 4, 5, 6])]),
+      ([], [vector("rope_freqs.weight", [1, 2, .nan, 4, 5, 6])]),
+      ([RawGGUF.entry("llama.rope.scaling.type", 1)], []),
+    ] as [([[UInt8]], [(name: String, shape: [Int], bytes: [UInt8])])])
+  func aBadRotationIsRefused(
+    values: [[UInt8]], tensors: [(name: String, shape: [Int], bytes: [UInt8])]
+  ) throws {
+    let reference = try convert(PackageFiles.fixture("llama-tiny/huggingface"), as: "reference.sxt")
+    let path = try llama(reference.configuration, values, tensors)
+    expectRefusal(.modelConfiguration) { try Conversion(path) }
+  }
+
+  @Test func keysThatNothingReadsAreNamed() throws {
+    let reference = try convert(PackageFiles.fixture("llama-tiny/huggingface"), as: "reference.sxt")
+    let values = [
+      RawGGUF.entry("llama.attention.scale", f32: 0.5), RawGGUF.entry("llama.vocab_size", 101),
+      RawGGUF.entry("general.name", "a name"),
+    ]
+    let path = try llama(reference.configuration, values)
+    let report = try Conversion(path).write(to: folder.path("m.sxt"))
+    let notes = report.notes.filter { $0.hasPrefix("not used") }
+    #expect(notes.count == 1 && notes[0].contains("llama.attention.scale"))
+    #expect(notes.allSatisfy { !$0.contains("vocab_size") && !$0.contains("general.name") })
   }
 
   // MARK: Mamba
@@ -176,7 +311,7 @@ import Testing
       RawGGUF.entry("llama.attention.layer_norm_rms_epsilon", f32: 1e-5),
     ]
     for (key, value) in [("expert_count", 8), ("rope.dimension_count", 1)] as [(String, UInt32)] {
-      let found = refusal(.modelConfiguration, heads + [RawGGUF.entry("llama.\(key)", value)])?
+      let found = refusal(.modelUnsupported, heads + [RawGGUF.entry("llama.\(key)", value)])?
         .found
       #expect(found == "llama.\(key) \(value)")
     }

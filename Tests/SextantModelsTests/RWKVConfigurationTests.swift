@@ -73,7 +73,7 @@ import Testing
     arguments: originals,
     [
       ("hidden_size", 25), ("attention_hidden_size", 48), ("num_hidden_layers", 2),
-      ("vocab_size", 100), ("intermediate_size", 1), ("tie_word_embeddings", true),
+      ("vocab_size", 100), ("intermediate_size", 1), ("tie_word_embeddings", 1),
       ("hidden_size", "24"),
     ] as [(String, JSONValue)])
   func aConfigurationThatContradictsTheTensorsIsRefused(
@@ -88,9 +88,8 @@ import Testing
   @Test(
     arguments: [
       ("head_dim", 24), ("num_heads", 3), ("decay_low_rank_dim", 8), ("a_low_rank_dim", 5),
-      ("v_low_rank_dim", 6), ("gate_low_rank_dim", 7), ("hidden_act", "relu"),
-      ("norm_first", false), ("norm_bias", false), ("attn", ["layers"]), ("norm_eps", 0),
-      ("norm_eps", 1), ("group_norm_epsilon", -1),
+      ("v_low_rank_dim", 6), ("gate_low_rank_dim", 7), ("norm_eps", 0), ("norm_eps", 1),
+      ("group_norm_epsilon", -1),
     ] as [(String, JSONValue)])
   func aConfigurationOfRWKV7ThatContradictsTheTensorsIsRefused(
     member: (key: String, value: JSONValue)
@@ -98,6 +97,43 @@ import Testing
     expectRefusal(.modelConfiguration) {
       try Self.originals[3].configuration([(member.key, member.value)])
     }
+  }
+
+  @Test(
+    arguments: [
+      ("hidden_act", "relu"), ("norm_first", false), ("norm_bias", false), ("attn", ["layers"]),
+    ] as [(String, JSONValue)])
+  func anOptionOfRWKV7ThatIsNotSupportedIsRefused(member: (key: String, value: JSONValue)) throws {
+    expectRefusal(.modelUnsupported) {
+      try Self.originals[3].configuration([(member.key, member.value)])
+    }
+  }
+
+  /// transformers' code has one epsilon for its last norm, and halves the stream of a model of 3 blocks
+  /// once where the interval is 2.
+  @Test(
+    arguments: [
+      ([], nil, nil), ([("layer_norm_epsilon", 0.1)], 1e-5, nil),
+      ([("rescale_every", 2)], nil, 2), ([("rescale_every", 3)], nil, 3),
+      ([("rescale_every", 4)], nil, nil), ([("rescale_every", 0)], nil, nil),
+      ([("rescale_every", -1)], nil, nil),
+    ] as [([(String, JSONValue)], Double?, Int64?)])
+  func whatTransformersDoesWithAConfigurationOfRWKV4(
+    members: [(String, JSONValue)], lastEpsilon: Double?, interval: Int64?
+  ) throws {
+    let configuration = try Self.originals[0].configuration([("model_type", "rwkv")] + members)
+    #expect(configuration["final_norm_epsilon"] == lastEpsilon.map { .number($0) })
+    #expect(configuration["rescale_every"] == interval.map { .integer($0) })
+    // The original code does neither.
+    let original = try Self.originals[0].configuration(members)
+    #expect(original["final_norm_epsilon"] == nil && original["rescale_every"] == nil)
+  }
+
+  @Test(arguments: originals)
+  func aTiedHeadIsNoTensorOfItsOwn(form: Form) throws {
+    let configuration = try form.configuration([("tie_word_embeddings", true)])
+    #expect(configuration["tie_embeddings"] == true)
+    #expect(try form.architecture().weights(configuration).allSatisfy { $0.name != "head.weight" })
   }
 
   @Test(

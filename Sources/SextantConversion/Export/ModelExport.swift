@@ -301,10 +301,8 @@ public struct ModelExport {
     if fileType == 7 { writer.set("general.quantization_version", .uint32(2)) }
     writer.set("sextant.model", .string(store.identity.description))
     for (key, value) in tokenizerMetadata?.values ?? [] { writer.set(key, value) }
-    if family.special == .rotation,
-      let factors = try RotaryFactors.factors(of: store.configuration)
-    {
-      try writer.add(GGUFDescription.factorsName, Tensor(factors, shape: [factors.count]))
+    for (name, values) in try family.factors(store.configuration) {
+      try writer.add(name, Tensor(values, shape: [values.count]))
     }
     for tensor in model.tensors {
       try writer.add(

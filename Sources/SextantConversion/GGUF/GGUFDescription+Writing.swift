@@ -51,7 +51,11 @@ extension GGUFFamily {
       result.append(("\(name).attention.head_count_kv", .uint32(keyHeads)))
       result += try rotation(configuration)
     case .partialRotation:
-      result.append(("\(name).rope.dimension_count", .uint32(try Self.word(member("rotary_dim")))))
+      let rotated = try Self.word(member("rotary_dim"))
+      guard rotated % 2 == 0, rotated > 0 else {
+        throw Self.inexpressible("\(rotated) rotated channels", expected: "an even number")
+      }
+      result.append(("\(name).rope.dimension_count", .uint32(rotated)))
       result += try rotation(configuration)
     }
     return result
@@ -101,20 +105,80 @@ extension GGUFFamily {
       ("\(name).rope.freq_base", .float32(Float(try node.member("rope_theta").number())))
     ]
     guard let scaling = try node.optionalMember("rope_scaling") else { return result }
-    let type = try scaling.member("rope_type").string()
-    if type == "llama3", special == .rotation {
-      // llama.cpp has the factors as a tensor.
-      result.append((GGUFDescription.scalingKey, .string(scaling.value.canonicalText)))
-      return result
+    func number(_ key: String) throws(FormatError) -> Double { try scaling.member(key).number() }
+    func length() throws(FormatError) -> GGUFNewValue {
+      let length = try number("original_max_position_embeddings")
+      guard let whole = UInt32(exactly: length) else {
+        throw Self.inexpressible("an original length of \(length)", expected: "a whole number")
+      }
+      return .uint32(whole)
     }
-    guard type == "linear" else {
-      throw FormatError(
-        .exportInexpressible, found: "a rotation scaled as \(type)",
-        expected: "none or linear: the metadata has no names for the others")
+    func add(_ key: String, _ value: GGUFNewValue) {
+      result.append(("\(name).rope.scaling.\(key)", value))
     }
-    result.append(("\(name).rope.scaling.type", .string("linear")))
-    result.append(
-      ("\(name).rope.scaling.factor", .float32(Float(try scaling.member("factor").number()))))
+    // Numbers of 32 bits and tensors lose digits; the spelling keeps them.
+    let spelling = (GGUFRotation.scalingKey, GGUFNewValue.string(scaling.value.canonicalText))
+    switch try scaling.member("rope_type").string() {
+    case "linear":
+      add("type", .string("linear"))
+      add("factor", .float32(Float(try number("factor"))))
+    case "llama3" where special == .rotation: result.append(spelling)  // The factors are a tensor.
+    case "longrope" where special == .rotation:  // So are these.
+      add("type", .string("longrope"))
+      add("original_context_length", try length())
+      add("attn_factor", .float32(Float(try number("attention_factor"))))
+      result.append(spelling)
+    case "yarn":
+      guard try scaling.member("truncate").boolean() else {
+        throw Self.inexpressible(
+          "a ramp between parts of channels (truncate: false)", expected: "whole channels")
+      }
+      let factor = try number("factor")
+      let attention = try number("attention_factor")
+      add("type", .string("yarn"))
+      add("factor", .float32(Float(factor)))
+      add("original_context_length", try length())
+      add("yarn_beta_fast", .float32(Float(try number("beta_fast"))))
+      add("yarn_beta_slow", .float32(Float(try number("beta_slow"))))
+      let usual = RotaryFactors.usualAttentionFactor(yarn: factor)
+      if attention != usual { add("attn_factor", .float32(Float(attention / usual))) }
+      result.append(spelling)
+    case let type:
+      throw Self.inexpressible(
+        "a rotation scaled as \(type)",
+        expected: "a kind of scaling that llama.cpp has for a \(name)")
+    }
     return result
+  }
+
+  /// The tensors of factors that belong to a scaling.
+  ///
+  /// - Throws: `model.config`.
+  func factors(
+    _ configuration: JSONObject
+  ) throws(FormatError) -> [(name: String, values: [Float])] {
+    guard special == .rotation else { return [] }
+    if let factors = try RotaryFactors.factors(of: configuration) {
+      return [(GGUFRotation.factorsName, factors)]
+    }
+    let node = JSONNode(.object(configuration), code: .modelConfiguration, file: nil)
+    guard let scaling = try node.optionalMember("rope_scaling"),
+      try scaling.member("rope_type").value == "longrope"
+    else { return [] }
+    var result: [(name: String, values: [Float])] = []
+    for (key, name) in [
+      ("long_factor", GGUFRotation.longName), ("short_factor", GGUFRotation.shortName),
+    ] {
+      var values: [Float] = []
+      for element in try scaling.member(key).elements() {
+        values.append(Float(try element.number()))
+      }
+      result.append((name, values))
+    }
+    return result
+  }
+
+  private static func inexpressible(_ found: String, expected: String) -> FormatError {
+    FormatError(.exportInexpressible, found: found, expected: expected)
   }
 }

@@ -5,7 +5,7 @@ import SextantModels
 /// What a GGUF file says of its model, in the words of the formats that the rest of the program
 /// reads: a published `config.json` and a tokenizer's file.
 struct GGUFDescription {
-  private let file: GGUFFile
+  let file: GGUFFile
 
   /// The description in a checkpoint; nil for other formats, and for a file of weights alone.
   init?(_ checkpoint: any Checkpoint) {
@@ -31,7 +31,7 @@ struct GGUFDescription {
     for (key, value) in family.required {
       let key = "\(name).\(key)"
       guard file.values[key] == nil || file.values[key] == value else {
-        throw refusal(found(key), expected: value.description)
+        throw unsupported(found(key), expected: value.description)
       }
     }
     for (key, member) in family.integers {
@@ -106,8 +106,8 @@ struct GGUFDescription {
     result["num_key_value_heads"] = .integer(keyHeads)
     let base = try optionalNumber("\(name).rope.freq_base") ?? 10_000
     result["rope_theta"] = .number(base)
-    result["rope_scaling"] = try ropeScaling("\(name).rope.scaling")
-    if let scaling = try pairScaling(base: base) { result["rope_scaling"] = scaling }
+    result["rope_scaling"] = try GGUFRotation(self, name, base: base, width: Int(headWidth))
+      .scaling()
     result["attention_bias"] = .boolean(has("blk.0.attn_q.bias"))
     result["mlp_bias"] = .boolean(has("blk.0.ffn_up.bias"))
   }
@@ -118,47 +118,21 @@ struct GGUFDescription {
     let heads = try integer("\(name).attention.head_count")
     let width = try integer("\(name).embedding_length")
     let rotated = try integer("\(name).rope.dimension_count")
-    guard heads > 0, width % heads == 0, (1...(width / heads)).contains(rotated) else {
-      throw refusal("\(rotated) rotated channels", expected: "at most the width of a head")
+    guard heads > 0, width % heads == 0, (1...(width / heads)).contains(rotated),
+      rotated % 2 == 0
+    else {
+      throw refusal(
+        "\(rotated) rotated channels", expected: "an even number, at most the width of a head")
     }
+    let base = try optionalNumber("\(name).rope.freq_base") ?? 10_000
     result["rotary_pct"] = .number(Double(rotated) / Double(width / heads))
-    result["rotary_emb_base"] = .number(try optionalNumber("\(name).rope.freq_base") ?? 10_000)
-    result["rope_scaling"] = try ropeScaling("\(name).rope.scaling")
-  }
-
-  /// The key of a scaling's name, where only its factors are a tensor.
-  static let scalingKey = "sextant.rope_scaling"
-  static let factorsName = "rope_freqs.weight"
-
-  /// The scaling that the tensor of factors comes from; nil where there is none.
-  private func pairScaling(base: Double) throws(FormatError) -> JSONValue? {
-    guard let tensor = file.tensor(named: Self.factorsName) else { return nil }
-    guard tensor.dataType == .f32, tensor.shape.count == 1, tensor.byteCount <= 1 << 16 else {
-      throw refusal("another \(Self.factorsName)", expected: "a vector of F32")
-    }
-    let bytes = try file.bytes(of: tensor)
-    let factors = bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
-    var named: JSONNode?
-    if case .string(let text)? = file.values[Self.scalingKey] {
-      named = try JSONNode(parsing: Array(text.utf8), code: .modelConfiguration, file: file.path)
-    }
-    guard let scaling = try RotaryFactors.scaling(of: factors, named: named, base: base) else {
-      throw refusal("factors of an unknown scaling", expected: "those of Llama 3.1 or 3.2")
-    }
-    return scaling
-  }
-
-  private func ropeScaling(_ prefix: String) throws(FormatError) -> JSONValue {
-    guard let type = file.values["\(prefix).type"], type != .string("none") else { return .null }
-    guard type == .string("linear") else {
-      throw refusal("another \(prefix).type", expected: "none or linear")
-    }
-    return ["rope_type": "linear", "factor": .number(try number("\(prefix).factor"))]
+    result["rotary_emb_base"] = .number(base)
+    result["rope_scaling"] = try GGUFRotation(self, name, base: base, width: Int(rotated)).scaling()
   }
 
   // MARK: Values
 
-  private func has(_ tensor: String) -> Bool { file.tensor(named: tensor) != nil }
+  func has(_ tensor: String) -> Bool { file.tensor(named: tensor) != nil }
 
   /// Rows of the embedding: `vocab_size` is not always there.
   private func vocabularySize() throws(FormatError) -> Int64 {
@@ -168,7 +142,7 @@ struct GGUFDescription {
     return Int64(rows)
   }
 
-  private func string(_ key: String) throws(FormatError) -> String {
+  func string(_ key: String) throws(FormatError) -> String {
     guard case .string(let value)? = file.values[key] else {
       throw refusal(found(key), expected: "a string")
     }
@@ -182,24 +156,24 @@ struct GGUFDescription {
     return value
   }
 
-  private func optionalInteger(_ key: String) throws(FormatError) -> Int64? {
+  func optionalInteger(_ key: String) throws(FormatError) -> Int64? {
     file.values[key] == nil ? nil : try integer(key)
   }
 
-  private func integer(_ key: String) throws(FormatError) -> Int64 {
+  func integer(_ key: String) throws(FormatError) -> Int64 {
     guard case .integer(let value)? = file.values[key], value >= 0 else {
       throw refusal(found(key), expected: "one natural number for all blocks")
     }
     return value
   }
 
-  private func optionalNumber(_ key: String) throws(FormatError) -> Double? {
+  func optionalNumber(_ key: String) throws(FormatError) -> Double? {
     file.values[key] == nil ? nil : try number(key)
   }
 
   /// A number, in its shortest decimal form where it is stored in 32 bits: the published 1e-5, and
   /// not the nearest f32 to it.
-  private func number(_ key: String) throws(FormatError) -> Double {
+  func number(_ key: String) throws(FormatError) -> Double {
     guard case .number(let value)? = file.values[key], value.isFinite else {
       throw refusal(found(key), expected: "a finite number")
     }
@@ -209,10 +183,10 @@ struct GGUFDescription {
   /// Refuses a value that is there and another than `value`.
   private func require(_ key: String, _ value: Int64) throws(FormatError) {
     guard let found = file.values[key], found != .integer(value) else { return }
-    throw refusal(self.found(key), expected: "\(value)")
+    throw unsupported(self.found(key), expected: "\(value)")
   }
 
-  private func found(_ key: String) -> String {
+  func found(_ key: String) -> String {
     switch file.values[key] {
     case nil: "no \(key)"
     case .array: "an array as \(key)"
@@ -220,7 +194,26 @@ struct GGUFDescription {
     }
   }
 
-  private func refusal(_ found: String, expected: String) -> FormatError {
+  func refusal(_ found: String, expected: String) -> FormatError {
     FormatError(.modelConfiguration, file: file.path, found: found, expected: expected)
+  }
+
+  /// A refusal of what the file may say, and Sextant does not have.
+  func unsupported(_ found: String, expected: String) -> FormatError {
+    FormatError(.modelUnsupported, file: file.path, found: found, expected: expected)
+  }
+
+  // MARK: What is not read
+
+  /// Whether a configuration was made from the file's metadata.
+  func isSource(of configuration: JSONNode) -> Bool { configuration.file == file.path }
+
+  /// The keys of the model's architecture that nothing reads, in alphabetical order.
+  var unusedKeys: [String] {
+    guard case .string(let name)? = file.values[Self.architectureKey],
+      let family = GGUFFamily.all.first(where: { $0.name == name })
+    else { return [] }
+    let known = Set(family.keys.map { "\(name).\($0)" })
+    return file.values.keys.filter { $0.hasPrefix("\(name).") && !known.contains($0) }.sorted()
   }
 }

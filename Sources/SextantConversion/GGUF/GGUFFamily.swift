@@ -107,7 +107,7 @@ struct GGUFFamily {
       integers: attentionSizes, optionalIntegers: length,
       numbers: [("attention.layer_norm_rms_epsilon", "rms_norm_eps")],
       required: [("attention.sliding_window", .integer(0)), ("expert_count", .integer(0))],
-      fixed: [("model_type", "llama")], special: .rotation),
+      fixed: [("model_type", "llama"), ("hidden_act", "silu")], special: .rotation),
     GGUFFamily(
       name: "gptneox", architecture: "gpt-neox",
       integers: attentionSizes, optionalIntegers: length,
@@ -117,6 +117,28 @@ struct GGUFFamily {
         ("model_type", "gpt_neox"), ("hidden_act", "gelu"), ("attention_bias", true), untied,
       ],
       tied: nil, special: .partialRotation),
+  ]
+
+  /// All keys that are read or say nothing about values, without their first word.
+  var keys: [String] {
+    var keys = (integers + optionalIntegers + numbers + booleans).map(\.key)
+    keys += constants.map(\.key) + required.map(\.key) + Self.silent
+    switch special {
+    case .none: break
+    case .headsOfInnerWidth: keys.append("ssm.inner_size")
+    case .rotation:
+      keys +=
+        GGUFRotation.keys
+        + ["head_count_kv", "key_length", "value_length"].map { "attention." + $0 }
+    case .partialRotation: keys += GGUFRotation.keys
+    }
+    return keys
+  }
+
+  /// Keys that say nothing about values, or what the tensors say.
+  private static let silent = [
+    "vocab_size", "context_length", "attention.causal", "tensor_data_layout",
+    "rescale_every_n_layers", "token_shift_count",
   ]
 
   /// What llama.cpp calls an architecture; its own name where that program does not have it.

@@ -87,12 +87,12 @@ public enum BTLM: Architecture {
       ] {
         let member = try node.member(key)
         guard try ExactString(member.string()) == ExactString(value) else {
-          throw member.refusal(expected: "\"\(value)\"")
+          throw member.unsupported(expected: "\"\(value)\"")
         }
       }
       // It may depend on the length of the text.
       if let scaling = try node.optionalMember("alibi_scaling") {
-        throw scaling.refusal(expected: "no scaling of the linear biases")
+        throw scaling.unsupported(expected: "no scaling of the linear biases")
       }
     }
 
@@ -115,9 +115,15 @@ public enum BTLM: Architecture {
 
   /// Whether a published `config.json` describes a BTLM.
   public static func recognises(_ config: JSONNode) -> Bool {
-    guard case .object(let object) = config.value else { return false }
-    return object["model_type"] == "btlm"
+    isNamed(config, types: ["btlm"], classes: ["BTLMLMHeadModel", "BTLMModel"])
   }
+
+  /// What the published code keeps of training and of its own ways to compute.
+  public static let inertKeys: Set = [
+    "n_positions", "n_ctx", "embd_pdrop", "attn_pdrop", "resid_pdrop", "reorder_and_upcast_attn",
+    "summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels",
+    "summary_first_dropout", "fp32_residual_connection",
+  ]
 
   /// The canonical configuration of a published one.
   public static func configuration(
@@ -263,7 +269,9 @@ public enum BTLM: Architecture {
         scale: Float(c.logitScale))
     }
 
-    func embed(_ tokens: TokenBatch, at position: Int) -> BlockStream {
+    func embed(
+      _ tokens: TokenBatch, at position: Int, textLength: Int
+    ) throws(FormatError) -> BlockStream {
       var stream = BlockStream(tokens, at: position, embedding: embedding)
       Kernels.scale(&stream.residual, by: embeddingScale)
       return stream

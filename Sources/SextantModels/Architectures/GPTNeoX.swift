@@ -25,14 +25,6 @@ public enum GPTNeoX: Architecture {
 
   /// The sizes of a GPT-NeoX.
   struct Configuration: ModelConfiguration {
-    /// The function inside the perceptron.
-    enum Activation: String {
-      /// x Φ(x), exactly.
-      case gelu
-      /// Its approximation by a tanh.
-      case geluTanh = "gelu_tanh"
-    }
-
     var width = 0  // D
     var layerCount = 0  // L
     var vocabularySize = 0  // V
@@ -55,12 +47,6 @@ public enum GPTNeoX: Architecture {
     /// transformers' default, and what stores without a length were made with.
     static let usualLength = 2048
 
-    /// The published names of activations.
-    static let activations: [String: Activation] = [
-      "gelu": .gelu, "gelu_python": .gelu, "gelu_new": .geluTanh, "gelu_fast": .geluTanh,
-      "gelu_pytorch_tanh": .geluTanh,
-    ]
-
     static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
         .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
@@ -68,15 +54,7 @@ public enum GPTNeoX: Architecture {
         .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
         .integer("context_length", \.contextLength, in: lengths) { _ in usualLength },
         .number("norm_eps", \.normEpsilon),
-        .custom { node, c throws(FormatError) in
-          let activation = try node.member("activation")
-          guard let known = try Activation(rawValue: activation.string()) else {
-            throw activation.refusal(expected: "\"gelu\" or \"gelu_tanh\"")
-          }
-          c.activation = known
-        } write: {
-          [("activation", .string($0.activation.rawValue))]
-        },
+        .activation(\.activation),
         .flag("parallel_residual", \.isParallel), .flag("attention_bias", \.hasAttentionBias),
         .flag("tie_embeddings", \.tiesEmbeddings), .rotary(\.rotary),
       ])
@@ -93,25 +71,17 @@ public enum GPTNeoX: Architecture {
         .integer("num_attention_heads", \.headCount, in: heads),
         .integer("max_position_embeddings", \.contextLength, in: lengths) { _ in usualLength },
         .number("layer_norm_eps", \.normEpsilon, default: 1e-5),
-        .custom { node, c throws(FormatError) in
-          guard let name = try node.optionalMember("hidden_act") else { return }
-          guard let known = try activations[name.string()] else {
-            throw name.refusal(expected: activations.keys.sorted().joined(separator: ", "))
-          }
-          c.activation = known
-        } write: {
-          [("hidden_act", $0.activation == .gelu ? "gelu" : "gelu_new")]
-        },
+        .publishedActivation(\.activation, usual: .gelu),
         .flag("use_parallel_residual", \.isParallel, default: true),
         .flag("attention_bias", \.hasAttentionBias, default: true),
         .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
         .custom { node, c throws(FormatError) in
           c.rotary = try RotaryEmbedding(
-            published: node, headWidth: c.headWidth, fraction: 0.25,
-            olderNames: ("rotary_emb_base", "rotary_pct"))
+            published: node, headWidth: c.headWidth, contextLength: c.contextLength,
+            .init(base: "rotary_emb_base", part: "rotary_pct", usualPart: 0.25))
         } write: { c in
           [
-            ("rotary_pct", .number(Double(c.rotary.width) / Double(c.headWidth))),
+            ("rotary_pct", .number(c.rotary.part(ofHead: c.headWidth))),
             ("rotary_emb_base", .number(c.rotary.base)),
           ] + c.rotary.publishedMembers(headWidth: c.headWidth)
         },
@@ -128,17 +98,16 @@ public enum GPTNeoX: Architecture {
         throw node.refusal(
           found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
       }
-      guard rotary.width <= headWidth else {
+      guard 2 * rotary.pairCount <= headWidth else {
         throw node.refusal(
-          found: "\(rotary.width) rotated channels", expected: "at most \(headWidth)")
+          found: "\(2 * rotary.pairCount) rotated channels", expected: "at most \(headWidth)")
       }
     }
   }
 
   /// Whether a published `config.json` describes a GPT-NeoX.
   public static func recognises(_ config: JSONNode) -> Bool {
-    guard case .object(let object) = config.value else { return false }
-    return object["model_type"] == "gpt_neox"
+    isNamed(config, types: ["gpt_neox"], classes: ["GPTNeoXForCausalLM", "GPTNeoXModel"])
   }
 
   /// The canonical configuration of a published one.
@@ -197,7 +166,9 @@ public enum GPTNeoX: Architecture {
       name: "huggingface",
       markers: [
         "gpt_neox.embed_in.weight", "gpt_neox.layers.0.attention.query_key_value.weight",
-      ]
+      ],
+      // Files of transformers 5 may have this name.
+      synonyms: ["embed_out.weight": "lm_head.weight"]
     ) { canonical in
       switch canonical {
       case "embedding.weight": "gpt_neox.embed_in.weight"
@@ -290,10 +261,12 @@ public enum GPTNeoX: Architecture {
         head: c.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head))
     }
 
-    func embed(_ tokens: TokenBatch, at position: Int) -> BlockStream {
-      var stream = BlockStream(tokens, at: position, embedding: embedding)
-      stream.angles = configuration.rotary.angles(stream.positions)  // [T, R / 2], R of W turn
-      return stream
+    func embed(
+      _ tokens: TokenBatch, at position: Int, textLength: Int
+    ) throws(FormatError) -> BlockStream {
+      try .init(
+        tokens, at: position, embedding: embedding, rotary: configuration.rotary,
+        textLength: textLength)
     }
 
     func run(
@@ -324,10 +297,7 @@ public enum GPTNeoX: Architecture {
 
     private func perceptron(_ block: Block, _ input: Tensor) -> Tensor {
       var inner = block.up(block.mlpNorm(input))  // [B·T, F]
-      switch configuration.activation {
-      case .gelu: Kernels.gelu(&inner)
-      case .geluTanh: Kernels.geluTanh(&inner)
-      }
+      configuration.activation(&inner)
       return block.down(inner)  // [B·T, D]
     }
   }

@@ -36,6 +36,7 @@ public enum Llama: Architecture {
     var contextLength = 0
     var normEpsilon = 0.0
     var rotary = RotaryEmbedding()
+    var activation = Activation.silu
     var window: Int?
     var hasAttentionBias = false
     var hasMLPBias = false
@@ -61,56 +62,87 @@ public enum Llama: Architecture {
         .integer("sliding_window", \.window, in: sizes),
         .flag("attention_bias", \.hasAttentionBias), .flag("mlp_bias", \.hasMLPBias),
         .flag("tie_embeddings", \.tiesEmbeddings), .rotary(\.rotary),
+        .activation(\.activation, usual: .silu),
       ])
     }
 
     /// `config.json` of `LlamaForCausalLM` or `MistralForCausalLM`; absent keys have transformers'
     /// defaults. A model with a window is written as a Mistral.
     static func huggingFace(isMistral: Bool) -> ConfigurationForm<Self> {
-      ConfigurationForm([
-        .written("architectures", [isMistral ? "MistralForCausalLM" : "LlamaForCausalLM"]),
-        .written("model_type", isMistral ? "mistral" : "llama"),
-        .integer("hidden_size", \.width, in: sizes),
-        .integer("num_hidden_layers", \.layerCount, in: layers),
-        .integer("vocab_size", \.vocabularySize, in: sizes),
-        .integer("intermediate_size", \.innerWidth, in: sizes),
-        .integer("num_attention_heads", \.headCount, in: heads),
-        .integer("num_key_value_heads", \.keyHeadCount, in: heads) { isMistral ? 8 : $0.headCount },
-        .custom { node, c throws(FormatError) in
-          let explicit = try node.optionalMember("head_dim")?.integer(in: headWidths)
-          c.headWidth = explicit ?? c.width / c.headCount
-          guard explicit != nil || c.width % c.headCount == 0, headWidths.contains(c.headWidth)
-          else {
-            throw node.refusal(
-              found: "\(c.headCount) heads of \(c.width) channels", expected: "heads of equal width"
-            )
-          }
-        } write: {
-          [("head_dim", .integer(Int64($0.headWidth)))]
-        },
-        .integer("max_position_embeddings", \.contextLength, in: lengths) { _ in
-          isMistral ? 131_072 : usualLength
-        },
-        .fixed("hidden_act", "silu"), .number("rms_norm_eps", \.normEpsilon, default: 1e-6),
-        .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
+      ConfigurationForm(
+        [
+          .written("architectures", [isMistral ? "MistralForCausalLM" : "LlamaForCausalLM"]),
+          .written("model_type", isMistral ? "mistral" : "llama"),
+          .integer("hidden_size", \.width, in: sizes),
+          .integer("num_hidden_layers", \.layerCount, in: layers),
+          .integer("vocab_size", \.vocabularySize, in: sizes),
+          .integer("intermediate_size", \.innerWidth, in: sizes),
+          .integer("num_attention_heads", \.headCount, in: heads),
+          .custom { node, c throws(FormatError) in
+            c.keyHeadCount = try keyHeads(node, isMistral: isMistral) ?? c.headCount
+          } write: {
+            [("num_key_value_heads", .integer(Int64($0.keyHeadCount)))]
+          },
+          .custom { node, c throws(FormatError) in
+            let explicit = try node.optionalMember("head_dim")?.integer(supported: headWidths)
+            c.headWidth = explicit ?? c.width / c.headCount
+            guard explicit != nil || c.width % c.headCount == 0, headWidths.contains(c.headWidth)
+            else {
+              throw node.refusal(
+                found: "\(c.headCount) heads of \(c.width) channels",
+                expected: "heads of equal width"
+              )
+            }
+          } write: {
+            [("head_dim", .integer(Int64($0.headWidth)))]
+          },
+          .integer("max_position_embeddings", \.contextLength, in: lengths) { _ in
+            isMistral ? 131_072 : usualLength
+          },
+          .publishedActivation(\.activation, usual: .silu),
+          .number("rms_norm_eps", \.normEpsilon, default: 1e-6),
+          .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
+          .custom { node, c throws(FormatError) in
+            c.rotary = try RotaryEmbedding(
+              published: node, headWidth: c.headWidth, contextLength: c.contextLength,
+              .init(base: "rope_theta", part: "partial_rotary_factor", usualPart: nil))
+          } write: { c in
+            c.rotary.publishedMembers()
+          },
+        ] + (isMistral ? [window] : biases))
+    }
+
+    /// Only a Llama has them.
+    private static var biases: [ConfigurationForm<Self>.Member] {
+      [
         .flag("attention_bias", \.hasAttentionBias, default: false),
         .flag("mlp_bias", \.hasMLPBias, default: false),
-        .custom { node, c throws(FormatError) in
-          c.window = isMistral ? try window(node) : nil
-          c.rotary = try RotaryEmbedding(
-            published: node, headWidth: c.headWidth,
-            olderNames: ("rope_theta", "partial_rotary_factor"))
-        } write: { c in
-          (c.window.map { [("sliding_window", .integer(Int64($0)))] } ?? [])
-            + c.rotary.publishedMembers()
-        },
-      ])
+      ]
+    }
+
+    /// Only a Mistral has one.
+    private static var window: ConfigurationForm<Self>.Member {
+      .custom { node, c throws(FormatError) in
+        c.window = try window(node)
+      } write: { c in
+        c.window.map { [("sliding_window", .integer(Int64($0)))] } ?? []
+      }
+    }
+
+    /// The key and value heads, or nil where there are as many as query heads: of a Mistral, null
+    /// says so, and an absent key does not.
+    private static func keyHeads(
+      _ config: JSONNode, isMistral: Bool
+    ) throws(FormatError) -> Int? {
+      let key = "num_key_value_heads"
+      if isMistral, try config.object()[key] == nil { return 8 }
+      return try config.optionalMember(key)?.integer(supported: heads)
     }
 
     /// The window of a Mistral: null says that there is none, and so it is not the same as absent.
     private static func window(_ config: JSONNode) throws(FormatError) -> Int? {
       guard try config.object()["sliding_window"] != nil else { return 4096 }
-      return try config.optionalMember("sliding_window")?.integer(in: sizes)
+      return try config.optionalMember("sliding_window")?.integer(supported: sizes)
     }
 
     func check(_ node: JSONNode) throws(FormatError) {
@@ -123,25 +155,28 @@ public enum Llama: Architecture {
         throw node.refusal(
           found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
       }
-      guard rotary.width <= headWidth else {
+      guard 2 * rotary.pairCount <= headWidth else {
         throw node.refusal(
-          found: "\(rotary.width) rotated channels", expected: "at most \(headWidth)")
+          found: "\(2 * rotary.pairCount) rotated channels", expected: "at most \(headWidth)")
       }
     }
   }
 
   /// Whether a published `config.json` describes a Llama or a Mistral.
   public static func recognises(_ config: JSONNode) -> Bool {
-    guard case .object(let object) = config.value else { return false }
-    return object["model_type"] == "llama" || object["model_type"] == "mistral"
+    isNamed(
+      config, types: ["llama", "mistral"],
+      classes: mistralClasses.union(["LlamaForCausalLM", "LlamaModel"]))
   }
+
+  private static let mistralClasses: Set = ["MistralForCausalLM", "MistralModel"]
 
   /// The canonical configuration of a published one.
   public static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {
     let config = try required(config)
-    let isMistral = try config.member("model_type").value == "mistral"
+    let isMistral = isNamed(config, types: ["mistral"], classes: mistralClasses)
     return try Configuration.read(config, as: Configuration.huggingFace(isMistral: isMistral)).json
   }
 
@@ -200,7 +235,9 @@ public enum Llama: Architecture {
   private static let gguf = Dialect(
     name: "gguf", markers: ["token_embd.weight", "blk.0.attn_q.weight", "blk.0.ffn_gate.weight"],
     // The scaling of the rotation, which the configuration has.
-    ignores: { $0 == "rope_freqs.weight" }
+    ignores: {
+      ["rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"].contains($0)
+    }
   ) { canonical in
     switch canonical {
     case "embedding.weight": return "token_embd.weight"
@@ -281,6 +318,7 @@ public enum Llama: Architecture {
   private final class Model: LanguageModel {
     let description: ModelDescription
     private let rotary: RotaryEmbedding
+    private let activation: Activation
     private let attention: CausalAttention
     private let embedding: Tensor  // [V, D]
     private let blocks: [Block]
@@ -289,6 +327,7 @@ public enum Llama: Architecture {
     init(_ c: Configuration, _ weights: StoredWeights, _ description: ModelDescription) {
       self.description = description
       rotary = c.rotary
+      activation = c.activation
       attention = CausalAttention(
         heads: c.headCount, keyHeads: c.keyHeadCount, width: c.headWidth,
         scale: 1 / Float(c.headWidth).squareRoot(), window: c.window)
@@ -299,10 +338,11 @@ public enum Llama: Architecture {
         head: c.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head))
     }
 
-    func embed(_ tokens: TokenBatch, at position: Int) -> BlockStream {
-      var stream = BlockStream(tokens, at: position, embedding: embedding)
-      stream.angles = rotary.angles(stream.positions)  // [T, W / 2]
-      return stream
+    func embed(
+      _ tokens: TokenBatch, at position: Int, textLength: Int
+    ) throws(FormatError) -> BlockStream {
+      try .init(
+        tokens, at: position, embedding: embedding, rotary: rotary, textLength: textLength)
     }
 
     func run(
@@ -334,7 +374,13 @@ public enum Llama: Architecture {
     private func perceptron(_ block: Block, _ residual: Tensor) -> Tensor {
       let normed = block.mlpNorm(residual)  // [B·T, D]
       var inner = block.up(normed)  // [B·T, F]
-      Kernels.multiply(&inner, bySiLUOf: block.gate(normed))
+      var gate = block.gate(normed)  // [B·T, F]
+      if activation == .silu {
+        Kernels.multiply(&inner, bySiLUOf: gate)
+      } else {
+        activation(&gate)
+        Kernels.multiply(&inner, by: gate)
+      }
       return block.down(inner)  // [B·T, D]
     }
   }

@@ -62,7 +62,7 @@ public enum Mamba: Architecture {
         .integer("state_size", \.stateSize, in: states) { _ in 16 },
         .integer("time_step_rank", \.rank, in: sizes, automatic: "auto") { ($0.width + 15) / 16 },
         .integer("conv_kernel", \.taps, in: tapCounts) { _ in 4 },
-        .number("layer_norm_epsilon", \.normEpsilon, default: 1e-5), .fixed("hidden_act", "silu"),
+        .number("layer_norm_epsilon", \.normEpsilon, default: 1e-5), .onlySiLU,
         .flag("use_bias", \.hasLinearBias, default: false),
         .flag("use_conv_bias", \.hasConvolutionBias, default: true),
         .flag("tie_word_embeddings", \.tiesEmbeddings, default: true),
@@ -110,13 +110,26 @@ public enum Mamba: Architecture {
   /// Whether a published `config.json` describes a Mamba-1 model.
   public static func recognises(_ config: JSONNode) -> Bool {
     guard case .object(let object) = config.value else { return false }
-    if let type = object["model_type"] { return type == "mamba" }
+    let classes: Set = ["MambaForCausalLM", "MambaModel"]
+    if isNamed(config, types: ["mamba"], classes: classes) { return true }
+    guard [nil, .null].contains(object["model_type"]) else { return false }
     // state-spaces' own configurations have no model_type; Mamba-2's name their layer.
     guard object["d_model"] != nil, object["n_layer"] != nil,
       case .object(let ssm)? = object["ssm_cfg"]
     else { return false }
     return ssm["layer"] == nil || ssm["layer"] == "Mamba1"
   }
+
+  /// What mamba_ssm and transformers keep of training and of their own ways to compute, and what the
+  /// one has beside the other's members.
+  public static let inertKeys: Set = [
+    "rescale_prenorm_residual", "residual_in_fp32", "fused_add_norm", "time_step_scale",
+    "time_step_min", "time_step_max", "time_step_floor", "time_step_init_scheme", "use_mambapy",
+    "use_associative_scan", "use_mamba_kernels", "ssm_cfg.layer", "ssm_cfg.dt_min",
+    "ssm_cfg.dt_max", "ssm_cfg.dt_init", "ssm_cfg.dt_scale", "ssm_cfg.dt_init_floor",
+    "ssm_cfg.use_fast_path", "d_inner", "d_model", "n_layer", "ssm_cfg", "rms_norm",
+    "pad_vocab_size_multiple",
+  ]
 
   /// The canonical configuration of a published one.
   public static func configuration(
@@ -317,7 +330,9 @@ public enum Mamba: Architecture {
         head: configuration.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head))
     }
 
-    func embed(_ tokens: TokenBatch, at position: Int) -> BlockStream {
+    func embed(
+      _ tokens: TokenBatch, at position: Int, textLength: Int
+    ) throws(FormatError) -> BlockStream {
       BlockStream(tokens, at: position, embedding: embedding)
     }
 

@@ -96,7 +96,7 @@ public enum Mamba2: Architecture {
         } write: { _ in
           []
         },
-        .fixed("hidden_act", "silu"), .written("rms_norm", true), stepLimits("time_step_limit"),
+        .onlySiLU, .written("rms_norm", true), stepLimits("time_step_limit"),
         .flag("use_bias", \.hasLinearBias, default: false),
         .flag("use_conv_bias", \.hasConvolutionBias, default: true),
         .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
@@ -139,7 +139,7 @@ public enum Mamba2: Architecture {
           guard let value = try node.optionalMember(key), ![0, []].contains(value.value) else {
             continue
           }
-          throw value.refusal(expected: "none: blocks of mixers alone")
+          throw value.unsupported(expected: "none: blocks of mixers alone")
         }
       } write: { _ in
         [("d_intermediate", 0), ("attn_layer_idx", [])]
@@ -154,7 +154,7 @@ public enum Mamba2: Architecture {
           throw node.refusal(found: "heads of \(c.headWidth)", expected: "a divisor of \(inner)")
         }
         if let scanned = try node.optionalMember("d_ssm"), scanned.value != .integer(Int64(inner)) {
-          throw scanned.refusal(expected: "\(inner), as wide as the mixer")
+          throw scanned.unsupported(expected: "\(inner), as wide as the mixer")
         }
         c.headCount = inner / c.headWidth
       } write: {
@@ -200,10 +200,21 @@ public enum Mamba2: Architecture {
   /// Whether a published `config.json` describes a Mamba-2 model.
   public static func recognises(_ config: JSONNode) -> Bool {
     guard case .object(let object) = config.value else { return false }
-    if let type = object["model_type"] { return type == "mamba2" }
+    let classes: Set = ["Mamba2ForCausalLM", "Mamba2Model"]
+    if isNamed(config, types: ["mamba2"], classes: classes) { return true }
+    guard [nil, .null].contains(object["model_type"]) else { return false }
     guard case .object(let ssm)? = object["ssm_cfg"] else { return false }
     return ssm["layer"] == "Mamba2"
   }
+
+  /// What mamba_ssm and transformers keep of training and of their own ways to compute.
+  public static let inertKeys: Set = [
+    "rescale_prenorm_residual", "residual_in_fp32", "fused_add_norm", "time_step_rank",
+    "time_step_min", "time_step_max", "time_step_floor", "chunk_size", "rms_norm",
+    "norm_before_gate", "use_mamba_kernels", "ssm_cfg.layer", "ssm_cfg.A_init_range",
+    "ssm_cfg.dt_min", "ssm_cfg.dt_max", "ssm_cfg.dt_init_floor", "ssm_cfg.chunk_size",
+    "ssm_cfg.conv_init", "ssm_cfg.use_mem_eff_path", "ssm_cfg.sequence_parallel",
+  ]
 
   /// The canonical configuration of a published one.
   public static func configuration(
@@ -413,7 +424,9 @@ public enum Mamba2: Architecture {
         head: configuration.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head))
     }
 
-    func embed(_ tokens: TokenBatch, at position: Int) -> BlockStream {
+    func embed(
+      _ tokens: TokenBatch, at position: Int, textLength: Int
+    ) throws(FormatError) -> BlockStream {
       BlockStream(tokens, at: position, embedding: embedding)
     }
 

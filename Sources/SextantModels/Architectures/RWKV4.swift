@@ -21,17 +21,27 @@ public enum RWKV4: Architecture {
 
   /// Whether a published `config.json` describes an RWKV-4 model.
   public static func recognises(_ config: JSONNode) -> Bool {
-    guard case .object(let object) = config.value else { return false }
-    return object["model_type"] == "rwkv"
+    isNamed(config, types: ["rwkv"], classes: ["RwkvForCausalLM", "RwkvModel"])
   }
 
-  /// The canonical configuration, derived from the tensors: it has nothing but sizes.
+  /// What transformers has for its own ways to compute.
+  public static let inertKeys = RWKV.inertKeys
+
+  /// The canonical configuration: sizes derived from the tensors, and what transformers' code does with
+  /// a configuration, where there is one. Its last norm has its own epsilon, and it halves the stream
+  /// after every sixth block unless the configuration says otherwise.
   public static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {
     let tensors = try CanonicalShapes(checkpoint, of: Self.self)
-    return JSONObject(
-      try RWKV.Sizes(tensors, config, epsilonKey: "layer_norm_epsilon").members)
+    var sizes = try RWKV.Sizes(tensors, config, epsilonKey: "layer_norm_epsilon")
+    if let config, recognises(config) {
+      sizes.finalNormEpsilon = RWKV.Sizes.defaultNormEpsilon
+      // Where the configuration is 0 or less, nothing is halved.
+      let interval = try config.optionalMember("rescale_every")?.wholeNumber() ?? 6
+      sizes.rescaleInterval = (1...sizes.layerCount).contains(interval) ? interval : 0
+    }
+    return JSONObject(sizes.members)
   }
 
   // MARK: Weights
@@ -66,10 +76,16 @@ public enum RWKV4: Architecture {
     _ configuration: JSONObject, dialect: String
   ) throws(FormatError) -> JSONObject {
     let sizes = try RWKV.Sizes(canonical: RWKV.node(configuration))
+    guard sizes.finalNormEpsilon == RWKV.Sizes.defaultNormEpsilon else {
+      throw inexpressible(
+        "a last norm with epsilon \(sizes.finalNormEpsilon)",
+        expected: "\(RWKV.Sizes.defaultNormEpsilon), the only one of that code")
+    }
     return JSONObject(
       [("architectures", ["RwkvForCausalLM"]), ("model_type", "rwkv")]
         + RWKV.published(sizes, epsilonKey: "layer_norm_epsilon") + [
-          ("attention_hidden_size", .integer(Int64(sizes.width))), ("rescale_every", 6),
+          ("attention_hidden_size", .integer(Int64(sizes.width))),
+          ("rescale_every", .integer(Int64(sizes.rescaleInterval))),
         ])
   }
 

@@ -60,9 +60,11 @@ public enum RWKV5: Architecture {
 
   /// Whether a published `config.json` describes an RWKV-5 model.
   public static func recognises(_ config: JSONNode) -> Bool {
-    guard case .object(let object) = config.value else { return false }
-    return object["model_type"] == "rwkv5"
+    isNamed(config, types: ["rwkv5"], classes: ["Rwkv5ForCausalLM", "Rwkv5Model"])
   }
+
+  /// What the published code has for its own ways to compute.
+  public static let inertKeys = RWKV.inertKeys
 
   /// The canonical configuration, derived from the tensors.
   ///

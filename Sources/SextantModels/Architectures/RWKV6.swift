@@ -54,9 +54,11 @@ public enum RWKV6: Architecture {
 
   /// Whether a published `config.json` describes an RWKV-6 model.
   public static func recognises(_ config: JSONNode) -> Bool {
-    guard case .object(let object) = config.value else { return false }
-    return object["model_type"] == "rwkv6"
+    isNamed(config, types: ["rwkv6"], classes: ["Rwkv6ForCausalLM", "Rwkv6Model"])
   }
+
+  /// What the published code has for its own ways to compute.
+  public static let inertKeys = RWKV.inertKeys
 
   /// The canonical configuration, derived from the tensors.
   public static func configuration(

@@ -98,8 +98,12 @@ public enum RWKV7: Architecture {
   /// Whether a published `config.json` describes an RWKV-7 model.
   public static func recognises(_ config: JSONNode) -> Bool {
     guard case .object(let object) = config.value else { return false }
-    return object["model_type"] == "rwkv7" || RWKV7KerasHub.describes(object)
+    return isNamed(config, types: ["rwkv7"], classes: ["RWKV7ForCausalLM", "RWKV7Model"])
+      || RWKV7KerasHub.describes(object)
   }
+
+  /// What flash-linear-attention and keras-hub have for their own ways to compute.
+  public static let inertKeys = RWKV.inertKeys.union(RWKV7KerasHub.inertKeys)
 
   /// The canonical configuration, derived from the tensors.
   public static func configuration(

@@ -1,3 +1,4 @@
+import Glibc
 import SextantBytes
 
 /// What RWKV-4, 5, 6 and 7 have in common.
@@ -16,19 +17,50 @@ enum RWKV {
     var vocabularySize: Int  // V
     var innerWidth: Int  // F, of the channel mixing
     var normEpsilon: Double
+    /// That of the last norm, where it is another one.
+    var finalNormEpsilon: Double
+    /// Blocks after which the stream is halved; 0 where it never is.
+    var rescaleInterval = 0
+    var tiesEmbeddings = false
 
     static let range = 1...(1 << 24)
     /// What every published model has.
     static let defaultNormEpsilon = 1e-5
 
-    /// The members of the canonical form.
-    var members: [(String, JSONValue)] {
+    private static let (finalKey, rescaleKey) = ("final_norm_epsilon", "rescale_every")
+    static let tiedKey = "tie_embeddings"
+
+    /// The members that every model has.
+    fileprivate var commonMembers: [(String, JSONValue)] {
       [
         ("hidden_size", .integer(Int64(width))), ("num_hidden_layers", .integer(Int64(layerCount))),
         ("vocab_size", .integer(Int64(vocabularySize))),
         ("intermediate_size", .integer(Int64(innerWidth))),
         ("layer_norm_epsilon", .number(normEpsilon)),
       ]
+    }
+
+    /// The members of the canonical form. Those that few models need are left out of the others.
+    var members: [(String, JSONValue)] {
+      var members = commonMembers
+      if finalNormEpsilon != normEpsilon {
+        members.append((Self.finalKey, .number(finalNormEpsilon)))
+      }
+      if rescaleInterval > 0 {
+        members.append((Self.rescaleKey, .integer(Int64(rescaleInterval))))
+      }
+      if tiesEmbeddings { members.append((Self.tiedKey, true)) }
+      return members
+    }
+
+    /// The epsilon of the norms of a block, and behind the last block of the final norm.
+    ///
+    /// transformers halves the stream of RWKV-4 after some blocks, and what later blocks add to it.
+    /// That changes nothing but what an epsilon means: for a stream that was halved k times, it is
+    /// what 4^k times the epsilon is for the whole one, which is computed here.
+    func epsilon(ofBlock index: Int) -> Double {
+      let plain = index < layerCount ? normEpsilon : finalNormEpsilon
+      return rescaleInterval > 0 ? plain * pow(4, Double(index / rescaleInterval)) : plain
     }
 
     /// Reads the canonical form.
@@ -38,6 +70,9 @@ enum RWKV {
       vocabularySize = try node.member("vocab_size").integer(in: Self.range)
       innerWidth = try node.member("intermediate_size").integer(in: Self.range)
       normEpsilon = try node.member("layer_norm_epsilon").number()
+      finalNormEpsilon = try node.optionalEpsilon(Self.finalKey) ?? normEpsilon
+      rescaleInterval = try node.optionalMember(Self.rescaleKey)?.integer(in: 0...1000) ?? 0
+      tiesEmbeddings = try node.optionalMember(Self.tiedKey)?.boolean() ?? false
     }
 
     /// Derives the sizes from the tensors, and the epsilon from the configuration if it is there.
@@ -58,12 +93,14 @@ enum RWKV {
       layerCount = max(tensors.blockCount(having: "ln1.weight"), 1)
       innerWidth = try tensors.dimensions(of: "blocks.0.ffn.key.weight", count: 2)[0]  // [F, D]
       normEpsilon = try config?.optionalEpsilon(epsilonKey) ?? Self.defaultNormEpsilon
+      finalNormEpsilon = normEpsilon
       guard let config else { return }
+      try ConfigurationKeys.checkLayersAreAlike(config)
       for key in ["hidden_size", "attention_hidden_size"] { try config.agree(key, with: width) }
       try config.agree("num_hidden_layers", with: layerCount)
       try config.agree("vocab_size", with: vocabularySize)
       try config.agree("intermediate_size", with: innerWidth)
-      try config.require("tie_word_embeddings", toBe: false)
+      tiesEmbeddings = try config.optionalMember("tie_word_embeddings")?.boolean() ?? false
     }
   }
 
@@ -135,10 +172,17 @@ enum RWKV {
 
   /// What `Sizes` reads of a published configuration.
   static func published(_ sizes: Sizes, epsilonKey: String) -> [(String, JSONValue)] {
-    sizes.members.map { $0.0 == "layer_norm_epsilon" ? (epsilonKey, $0.1) : $0 } + [
-      ("tie_word_embeddings", false)
+    sizes.commonMembers.map { $0.0 == "layer_norm_epsilon" ? (epsilonKey, $0.1) : $0 } + [
+      ("tie_word_embeddings", .boolean(sizes.tiesEmbeddings))
     ]
   }
+
+  /// What configurations of the family have for their own codes' ways to compute.
+  static let inertKeys: Set = [
+    "context_length", "rescale_every", "model_version", "num_attention_heads", "attn_mode",
+    "fuse_norm", "fuse_cross_entropy", "fuse_linear_cross_entropy", "use_l2warp", "value_dim",
+    "hidden_ratio",
+  ]
 
   /// The root of a canonical configuration.
   static func node(_ canonical: JSONObject) -> JSONNode {
@@ -162,14 +206,16 @@ enum RWKV {
       specs += norm("blocks.\(index).ln1") + norm("blocks.\(index).ln2") + block(index)
     }
     specs += norm("final_norm")
-    specs.append(
-      WeightSpec("head.weight", [sizes.vocabularySize, sizes.width], .matrix))  // [V, D]
+    if !sizes.tiesEmbeddings {
+      specs.append(
+        WeightSpec("head.weight", [sizes.vocabularySize, sizes.width], .matrix))  // [V, D]
+    }
     return specs
   }
 
-  /// No published model ties them: no configuration has this flag.
+  /// The embedding and the head, which no published model ties, and transformers can.
   static let tiedPair = TiedPair(
-    embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
+    embedding: "embedding.weight", head: "head.weight", flag: Sizes.tiedKey)
 
   // MARK: Dialects
 

@@ -54,6 +54,15 @@ enum RWKV7KerasHub {
 
   // MARK: Configuration
 
+  /// What Keras says of any layer, here and in the configurations inside.
+  static let inertKeys: Set<String> = Set(
+    ["", "config.", "config.backbone.", "config.backbone.config."].flatMap { prefix in
+      [
+        "module", "class_name", "registered_name", "name", "trainable", "dtype", "dropout_rate",
+        "build_config", "compile_config", "preprocessor", "weights", "assets", "metadata",
+      ].map { prefix + $0 }
+    })
+
   private static let classes: Set = ["RWKV7Backbone", "RWKV7CausalLM"]
 
   /// Whether a Keras description is that of such a model.

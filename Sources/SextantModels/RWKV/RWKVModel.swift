@@ -126,27 +126,34 @@ extension RWKV {
       _ architecture: String, _ store: ModelStore, _ weights: StoredWeights, _ sizes: Sizes,
       state: [StateComponent], block: (_ index: Int) -> B
     ) {
-      let norm = { Norm.layer(weights, $0, epsilon: sizes.normEpsilon) }
+      let norm = { (name: String, block: Int) in
+        Norm.layer(weights, name, epsilon: sizes.epsilon(ofBlock: block))
+      }
       description = ModelDescription(
         architecture: architecture, width: sizes.width, layerCount: sizes.layerCount,
         vocabularySize: sizes.vocabularySize, identity: store.identity, variant: store.variant,
         blockParts: ["time_mix", "channel_mix"],
         stateLayout: Array(repeating: state, count: sizes.layerCount))
       embedding = weights.matrix("embedding.weight")
-      embeddingNorm = norm("blocks.0.ln0")
+      embeddingNorm = norm("blocks.0.ln0", 0)
       layers = (0..<sizes.layerCount).map { index in
         Layer(
-          timeNorm: norm("blocks.\(index).ln1"), channelNorm: norm("blocks.\(index).ln2"),
+          timeNorm: norm("blocks.\(index).ln1", index),
+          channelNorm: norm("blocks.\(index).ln2", index),
           block: block(index))
       }
-      readout = Readout(norm: norm("final_norm"), head: weights.matrix("head.weight"))
+      readout = Readout(
+        norm: norm("final_norm", sizes.layerCount),
+        head: sizes.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head))
     }
 
     func output(ofRead values: Tensor, block: Int) -> Tensor? {
       layers[block].block.output(ofRead: values)
     }
 
-    func embed(_ tokens: TokenBatch, at position: Int) -> BlockStream {
+    func embed(
+      _ tokens: TokenBatch, at position: Int, textLength: Int
+    ) throws(FormatError) -> BlockStream {
       var stream = BlockStream(tokens, at: position, embedding: embedding)
       // The published codes count this norm to block 0; it stands before the stream.
       stream.residual = embeddingNorm(stream.residual)

@@ -1,0 +1,50 @@
+import Synchronization
+
+/// Which members of a JSON document were asked for, so that those that nothing reads can be named.
+public final class JSONReads: Sendable {
+  private let pointers = Mutex<Set<String>>([])
+
+  /// Nothing was asked for yet.
+  public init() {}
+
+  /// Notes that the member at a JSON pointer was asked for.
+  func note(_ pointer: String) {
+    pointers.withLock { _ = $0.insert(pointer) }
+  }
+
+  /// Whether the member at a JSON pointer was asked for.
+  func contains(_ pointer: String) -> Bool {
+    pointers.withLock { $0.contains(pointer) }
+  }
+}
+
+extension JSONNode {
+  /// The same place, whose members can be asked for without being noted as read.
+  public var unnoted: JSONNode { JSONNode(value, code: code, file: file, pointer: pointer) }
+
+  /// Notes that all members of the object `key` are known, although nothing asks for them.
+  public func noteAll(of key: String) throws(FormatError) {
+    guard let node = try optionalMember(key), case .object(let object) = node.value else { return }
+    for (key, _) in object.members { try node.noteAll(of: key) }
+  }
+
+  /// The members that nothing has asked for, in their order, with dots between the keys of objects
+  /// in objects. Null, empty arrays and empty objects say nothing and are left out.
+  ///
+  /// - Parameter known: members to leave out, spelled likewise.
+  public func unreadMembers(except known: Set<String>) -> [String] {
+    unreadMembers(known, prefix: "")
+  }
+
+  private func unreadMembers(_ known: Set<String>, prefix: String) -> [String] {
+    guard let reads, case .object(let object) = value else { return [] }
+    return object.members.flatMap { key, value -> [String] in
+      let node = child(key, value)
+      if reads.contains(node.pointer) {
+        return node.unreadMembers(known, prefix: "\(prefix)\(key).")
+      }
+      let saysNothing = [.null, [], .object(JSONObject())].contains(value)
+      return saysNothing || known.contains(prefix + key) ? [] : [prefix + key]
+    }
+  }
+}
