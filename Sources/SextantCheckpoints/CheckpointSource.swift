@@ -9,13 +9,6 @@ public struct CheckpointSource: Sendable {
   /// What is odd about it and does no harm.
   public let warnings: [String]
 
-  /// The same source, with integers of 16 bits as bfloat16 numbers if `uInt16AsBFloat16`.
-  public func reading(uInt16AsBFloat16: Bool) -> CheckpointSource {
-    guard uInt16AsBFloat16 else { return self }
-    return CheckpointSource(
-      checkpoint: BFloat16Checkpoint(reading: checkpoint), folder: folder, warnings: warnings)
-  }
-
   /// The path of `config.json` beside the checkpoint, if there is one.
   public var configuration: String? { sideFile("config.json") }
   /// The paths of tokenizers beside the checkpoint, the one to prefer first: `tokenizer.json`,

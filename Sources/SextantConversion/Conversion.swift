@@ -20,6 +20,8 @@ public struct ConversionOptions: Sendable {
   public var leavesOutTokenizer = false
   /// The name of the architecture, where the configuration does not tell.
   public var architecture: String?
+  /// The group of tensors to convert, where a file has several; nil for the only one.
+  public var group: String?
   /// Take integers of 16 bits for the bits of bfloat16 numbers.
   public var readsUInt16AsBFloat16 = false
   /// Patterns for the names of tensors to leave out, with `*` and `?`.
@@ -61,6 +63,8 @@ public struct ConversionReport: Sendable {
 /// size. The same weights give the same bytes, whichever container and naming they come in.
 public struct Conversion {
   private let source: CheckpointSource
+  /// The weights of the source's checkpoint.
+  private let checkpoint: any Checkpoint
   private let options: ConversionOptions
   private let architecture: any Architecture.Type
   private let configuration: JSONObject
@@ -74,14 +78,15 @@ public struct Conversion {
   /// - Throws: `file.*`, the formats' codes, `model.*`, `tokenizer.*`; `usage.option` for a pattern of
   ///   `ignoring` that fits no tensor.
   public init(_ path: String, options: ConversionOptions = .init()) throws(FormatError) {
-    source = try CheckpointSource.open(path).reading(
-      uInt16AsBFloat16: options.readsUInt16AsBFloat16)
+    source = try CheckpointSource.open(path)
     self.options = options
-    let leftOut = try LeftOutTensors(
-      options.ignoring, among: source.checkpoint.tensors.map(\.name))
-    let adapterNotes = try Adapter.check(source, ignoring: leftOut.ignores)
     let config = try Self.readConfiguration(source, options)
-    let checkpoint = source.checkpoint
+    let weights = try ModelWeights(of: source.checkpoint, options, config)
+    let checkpoint = weights.checkpoint
+    self.checkpoint = checkpoint
+    let leftOut = try LeftOutTensors(
+      options.ignoring, among: (checkpoint.tensors + source.checkpoint.tensors).map(\.name))
+    let adapterNotes = try Adapter.check(source, ignoring: leftOut.ignores)
     let shapes = CheckpointShapes(checkpoint.tensors.map { ($0.name, $0.shape) })
     if let name = options.architecture {
       architecture = try Self.architecture(named: name)
@@ -94,8 +99,8 @@ public struct Conversion {
       throw error.inFile(checkpoint.path)
     }
     mapping = try WeightMapping(architecture, configuration, checkpoint, leavingOut: leftOut)
-    notes = source.warnings + adapterNotes + mapping.notes
-    notes += Self.notes(on: config, architecture, GGUFDescription(checkpoint))
+    notes = source.warnings + adapterNotes + weights.notes + mapping.notes
+    notes += Self.notes(on: config, architecture, GGUFDescription(source.checkpoint))
     let keeping = mapping.matricesKeepingType(options.dataType)
     if let first = keeping.first, let type = options.dataType {
       notes.append(
@@ -163,7 +168,7 @@ public struct Conversion {
     return notes
   }
 
-  private static func architecture(
+  static func architecture(
     named name: String
   ) throws(FormatError) -> any Architecture.Type {
     guard let architecture = Architectures.named(name) else {
@@ -230,7 +235,7 @@ public struct Conversion {
     to destination: String,
     progress: @escaping (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> ConversionReport {
-    let checkpoint = source.checkpoint
+    let checkpoint = checkpoint
     guard !checkpoint.reads(path: destination) else {
       throw FormatError(
         .fileSame, file: destination, found: "the checkpoint itself", expected: "another path")

@@ -55,12 +55,19 @@ struct WeightMapping: Sendable {
         expected: "\(specs.count) tensors of \(architecture.name)")
     }
     let used = Set(sources.values.map { ExactString($0.name) })
-    let rest = checkpoint.tensors.filter { tensor in
+    let others = checkpoint.tensors.filter { tensor in
       let name = ExactString(tensor.name)
       return found[name] != nil && !used.contains(name) && tensor.name != duplicate
         && !dialect.ignores(tensor.name, shape: tensor.shape)
-    }.map(\.name)
-    let unexpected = rest.filter { !LeftOutTensors.isWellKnown($0) }
+    }
+    // Too many numbered variables may shift the meaning of all, whatever their types.
+    let counters =
+      dialect.countsVariables
+      ? [] : Set(others.filter(Self.isNoWeight).map { ExactString($0.name) })
+    let rest = others.map(\.name)
+    let unexpected = rest.filter {
+      !LeftOutTensors.isWellKnown($0) && !counters.contains(ExactString($0))
+    }
     guard unexpected.isEmpty else {
       throw FormatError(
         dialect.countsVariables ? .hdf5KerasCount : .modelTensorUnexpected, file: path,
@@ -171,6 +178,12 @@ struct WeightMapping: Sendable {
 
   // MARK: Parts
 
+  /// Whether a tensor that no naming knows is a counter, a mask or the state of a random number
+  /// generator: a single number, or integers.
+  private static func isNoWeight(_ tensor: CheckpointTensor) -> Bool {
+    !tensor.dataType.isFloatingPoint || tensor.shape.allSatisfy { $0 == 1 }
+  }
+
   private static func dialect(
     of architecture: any Architecture.Type, _ found: [ExactString: CheckpointTensor], _ path: String
   ) throws(FormatError) -> Dialect {
@@ -179,8 +192,13 @@ struct WeightMapping: Sendable {
     }
     guard let match = matches.first else {
       let names = found.keys.sorted().map(\.string)
+      let shared = Self.sharedPrefix(names)
       throw FormatError(
-        .modelDialectUnknown, file: path, found: Self.list(names),
+        .modelDialectUnknown, file: path,
+        found: shared.isEmpty
+          ? Self.list(names)
+          : "names that all start with \"\(shared)\", and fit no naming without it either: "
+            + Self.list(names),
         expected: architecture.dialects.map {
           "\($0.markers.joined(separator: " and ")) (\($0.name))"
         }.joined(separator: ", or "))
@@ -266,6 +284,16 @@ struct WeightMapping: Sendable {
         remedy: tensor.dataType == .u16
           ? "If these are the bits of bfloat16 numbers, say so: --bf16-as-uint16." : nil)
     }
+  }
+
+  /// The parts, up to a dot or slash, that all names start with.
+  private static func sharedPrefix(_ names: [String]) -> String {
+    guard let first = names.first, let last = names.last else { return "" }
+    // Of sorted names, the first and the last differ the earliest.
+    let shared = Substring(
+      first.utf8.prefix(zip(first.utf8, last.utf8).prefix { $0 == $1 }.count))
+    let end = shared.utf8.lastIndex { $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "/") }
+    return end.map { String(shared[...$0]) } ?? ""
   }
 
   private static func list(_ names: [String]) -> String {

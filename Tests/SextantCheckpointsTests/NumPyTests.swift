@@ -72,6 +72,25 @@ import Testing
     #expect(try archive.bytes(of: archive.tensors[0]).count == byteCount)
   }
 
+  /// NumPy stores the bfloat16 of ml_dtypes as bytes without a type. Only the user can tell.
+  @Test(arguments: ["<V2", "|V2"])
+  func readsValuesWithoutATypeAsIntegers(type: String) throws {
+    let archive = try open(Self.header(Self.text(type, "True", "(3, 4)")) + Self.elements)
+    #expect(archive.tensors[0].dataType == .u16 && archive.tensors[0].shape == [3, 4])
+    #expect(try archive.bytes(of: archive.tensors[0]).prefix(6) == [0, 1, 6, 7, 12, 13])
+  }
+
+  @Test func leavesTextsOut() throws {
+    let text = Self.header(Self.text("<U3", "False", "()")) + Self.elements.prefix(12)
+    let archive = try open([
+      RawZip.Member("weight.npy", Self.header(Self.text()) + Self.elements),
+      RawZip.Member("about.npy", text), RawZip.Member("raw.npy", Self.header(Self.text("|S4"))),
+    ])
+    #expect(archive.tensors.map(\.name) == ["weight"])
+    #expect(archive.notes == ["left out about, which is text", "left out raw, which is text"])
+    expectRefusal(.numpyNone) { try open(text) }
+  }
+
   static let refused: [(bytes: [UInt8], code: FormatError.Code)] = [
     (Array("no array".utf8), .numpyHeader),
     (header(text(), version: 4) + elements, .numpyHeader),
@@ -91,8 +110,9 @@ import Testing
     ),
     (header(text("|O")) + elements, .numpyDataType),
     (header(text("<c8")) + elements, .numpyDataType),
-    (header(text("<V2")) + elements, .numpyDataType),
-    (header(text("<U6")) + elements, .numpyDataType),
+    (header(text(">V2")) + elements, .numpyDataType),
+    (header(text("|V4")) + elements, .numpyDataType),
+    (header(text("<U")) + elements, .numpyDataType),
     (header(text("|f4")) + elements, .numpyDataType),
     (header(text("<u1")) + elements, .numpyDataType),
     (header(text("f4")) + elements, .numpyDataType),

@@ -13,7 +13,11 @@ private func expectSameTensors(_ a: any Checkpoint, _ b: any Checkpoint) throws 
   }
 }
 
-@Test(arguments: ["state-dict.pth", "wrapped.pt", "sharded/pytorch_model.bin.index.json"])
+@Test(
+  arguments: [
+    "state-dict.pth", "sharded/pytorch_model.bin.index.json", "habits/protocol-3.pth",
+    "habits/protocol-4.pth", "habits/protocol-5.pth", "habits/legacy-2.pth", "habits/legacy-4.pth",
+  ])
 func readsWhatTorchWrote(_ file: String) throws {
   let source = try CheckpointSource.open(PackageFiles.fixture("pytorch/\(file)"))
   #expect(source.checkpoint.format == "PyTorch")
@@ -22,6 +26,74 @@ func readsWhatTorchWrote(_ file: String) throws {
   try expectSameTensors(
     source.checkpoint, SafetensorsFile(PackageFiles.fixture("pytorch/expected.safetensors")))
   try source.checkpoint.checkUnchanged()
+}
+
+/// The tensors of a fixture by name; floats as numbers, all else as bytes.
+private func contents(_ file: String) throws -> [String: [Double]] {
+  let file = try PyTorchFile(PackageFiles.fixture("pytorch/\(file)"))
+  var result: [String: [Double]] = [:]
+  for tensor in file.tensors {
+    let bytes = try file.bytes(of: tensor)
+    result[tensor.name] =
+      tensor.dataType == .f32
+      ? stride(from: 0, to: bytes.count, by: 4).map { place in
+        bytes.withUnsafeBytes { Double($0.loadUnaligned(fromByteOffset: place, as: Float.self)) }
+      } : bytes.map(Double.init)
+  }
+  return result
+}
+
+@Test func namesTensorsByTheirPlaceInAFile() throws {
+  let file = try PyTorchFile(PackageFiles.fixture("pytorch/wrapped.pt"))
+  let expected = try SafetensorsFile(PackageFiles.fixture("pytorch/expected.safetensors"))
+  #expect(
+    file.tensors.map(\.name).sorted()
+      == (expected.tensors.map { "state_dict.module.\($0.name)" } + ["optimizer.state.0.exp_avg"])
+      .sorted())
+  for tensor in expected.tensors {
+    let wrapped = try #require(file.tensor(named: "state_dict.module.\(tensor.name)"))
+    #expect(try file.bytes(of: wrapped) == expected.bytes(of: tensor))
+  }
+  #expect(try contents("habits/list.pth") == ["0": [0, 0.25], "1.b": [0.75]])
+}
+
+@Test(arguments: [2, 4])
+func readsTensorsBesideTheOtherValuesOfATrainingProgram(_ pickleProtocol: Int) throws {
+  #expect(
+    try contents("habits/training-\(pickleProtocol).pt") == [
+      "model.w": [0, 0.25, 0.5, 0.75], "rng": [0, 1, 2, 3, 4, 5, 6, 7],
+      "optimizer.state.0.exp_avg": [0, 0.25], "averages.0": [1], "averages.1.0": [1.25],
+    ])
+}
+
+@Test func readsViewsThatRepeatElements() throws {
+  #expect(
+    try contents("habits/expanded.pth") == [
+      "ones": [1, 1, 1, 1], "rows": [0, 0.25, 0.5, 0, 0.25, 0.5],
+      "windows": [0, 0.25, 0.5, 0.25, 0.5, 0.75, 0.5, 0.75, 1], "scalar": [0.5, 0.5, 0.5, 0.5],
+    ])
+}
+
+@Test func readsUnsignedIntegersAndTensorsWithAttributes() throws {
+  #expect(
+    try contents("habits/attributes.pth") == [
+      "parameter": [5, 5.25], "tensor": [7.5, 7.75], "u16": [255, 255, 1, 0],
+      "u32": [255, 255, 255, 255], "u64": [Double](repeating: 255, count: 8),
+    ])
+}
+
+/// Python 2 wrote an `OrderedDict` as a call with a list of pairs, and texts as byte strings.
+@Test func readsThePicklesOfPython2() throws {
+  func text(_ text: String) -> [UInt8] { [0x55, UInt8(text.utf8.count)] + Array(text.utf8) }
+  let weight = RawPyTorch.tensor(
+    RawPyTorch.storage("0", "ByteStorage", count: 2), shape: [2], strides: [1])
+  let pairs = [0x5D] + Array("(](".utf8) + text("w") + weight + Array("ee".utf8)
+  let pickle = RawPyTorch.pickle(
+    RawPyTorch.global("collections", "OrderedDict") + pairs + [0x85, 0x52])
+  let folder = TemporaryFolder()
+  let file = try PyTorchFile(
+    folder.write(RawPyTorch.legacyFile(pickle: pickle, storages: [("0", 1, [7, 8])]), to: "m.pth"))
+  #expect(try file.tensors.map { [$0.name: try file.bytes(of: $0)] } == [["w": [7, 8]]])
 }
 
 /// `SEXTANT_PYTORCH_FILES` names a folder of `.pth` files with `.safetensors` twins.
@@ -71,6 +143,14 @@ private func archive(_ name: String) -> [UInt8] {
       members[place].descriptorWidth = 4
       members[place].extra = Array("FB".utf8) + [3, 0] + Array("ZZZ".utf8)
     }
+  // What torch.save writes of a storage of 4 GiB and more: one of the sizes before the data.
+  case "size before the data":
+    for place in members.indices {
+      members[place].descriptorWidth = 8
+      members[place].extra =
+        [1, 0, 16, 0] + members[place].bytes.count.littleEndianBytes
+        + [UInt8](repeating: 0, count: 8)
+    }
   case "64-bit":
     for place in members.indices {
       members[place].descriptorWidth = 8
@@ -83,7 +163,8 @@ private func archive(_ name: String) -> [UInt8] {
   return RawZip.file(members, isWide: name != "plain")
 }
 
-@Test(arguments: ["plain", "before 2.0", "padded", "64-bit", "unused storage"])
+@Test(
+  arguments: ["plain", "before 2.0", "padded", "size before the data", "64-bit", "unused storage"])
 func readsEveryLayoutOfTheArchive(_ name: String) throws {
   let folder = TemporaryFolder()
   let path = folder.write(archive(name), to: "m.pth")

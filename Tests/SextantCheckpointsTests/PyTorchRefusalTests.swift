@@ -37,26 +37,75 @@ private func expectRefusal(
 
 @Test(
   arguments: [
-    ("bytes", .pytorchPickleGlobal), ("complex", .pytorchTensorKind),
-    ("expanded", .pytorchTensorBounds), ("float8", .pytorchTensorKind),
-    ("integer-key", .pytorchKey), ("list", .pytorchRoot), ("meta", .pytorchTensorKind),
-    ("module", .pytorchPickleGlobal), ("other-value", .pytorchRoot),
-    ("protocol-4", .pytorchPickleOpcode), ("recursive", .pytorchPickleRecursive),
-    ("sparse", .pytorchTensorKind), ("two-dicts", .pytorchRoot),
+    ("complex", .pytorchTensorKind), ("expanded", .pytorchTensorExpanded),
+    ("float8", .pytorchTensorKind), ("meta", .pytorchTensorKind), ("module", .pytorchPickleGlobal),
+    ("no-tensor", .pytorchRoot), ("recursive", .pytorchPickleRecursive),
+    ("sparse", .pytorchTensorKind),
   ] as [(String, FormatError.Code)])
 func refusesWhatIsNoStateDict(_ name: String, _ code: FormatError.Code) {
   expectRefusal(code) { try PyTorchFile(PackageFiles.fixture("pytorch/refused/\(name).pth")) }
 }
 
+// MARK: The format before version 1.6
+
 @Test(arguments: ["m.pth", "m.pt", "pytorch_model.bin"])
-func refusesTheFormatBeforeVersion16(_ name: String) {
+func refusesTarArchivesAndOtherPickles(_ name: String) {
   let folder = TemporaryFolder()
-  let magic: [UInt8] = [0x80, 2, 0x8A, 10, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50]
   let tar = [UInt8](repeating: 0, count: 257) + Array("ustar".utf8) + [0]
-  for bytes in [magic, tar] {
+  for (bytes, found) in [(good, "a bare pickle"), (tar, "a tar archive")] {
     let path = folder.write(bytes, to: name)
-    expectRefusal(.pytorchLegacy) { try CheckpointSource.open(path) }
+    let refusal = expectRefusal(.pytorchLegacy) { try CheckpointSource.open(path) }
+    #expect(refusal?.found == found)
   }
+}
+
+private let legacyStorages: [(key: String, width: Int, bytes: [UInt8])] = [
+  ("0", 4, [UInt8](repeating: 1, count: 24))
+]
+
+/// Six floats twice: once more as integers.
+private let withTwoTypes = Raw.pickle(
+  Raw.dictionary([
+    ("w", tensor),
+    ("v", Raw.tensor(Raw.storage("0", "IntStorage", count: 6), shape: [6], strides: [1])),
+  ]))
+
+private func legacy(
+  _ storages: [(key: String, width: Int, bytes: [UInt8])] = legacyStorages, pickle: [UInt8] = good,
+  version: Int = 1001, isLittleEndian: Bool = true
+) -> [UInt8] {
+  Raw.legacyFile(
+    pickle: pickle, storages: storages, version: version, isLittleEndian: isLittleEndian)
+}
+
+/// The file with a byte of the count of elements, which stands before them, changed.
+private func legacyOfFarTooMany() -> [UInt8] {
+  var bytes = legacy()
+  bytes[bytes.count - 25] = 0x80
+  return bytes
+}
+
+private let damagedLegacies: [(name: String, bytes: [UInt8], code: FormatError.Code)] = [
+  ("the magic number alone", Raw.legacyMagic, .pytorchPickleLength),
+  ("another version", legacy(version: 1002), .pytorchVersion),
+  ("big-endian", legacy(isLittleEndian: false), .pytorchByteOrder),
+  ("no storage", legacy([]), .pytorchStorageMissing),
+  ("a strange storage", legacy([("1", 4, [])]), .pytorchStorageMissing),
+  ("a storage twice", legacy([legacyStorages[0], legacyStorages[0]]), .pytorchStorageMissing),
+  (
+    "a storage of 5 elements", legacy([("0", 4, [UInt8](repeating: 1, count: 20))]),
+    .pytorchStorageSize
+  ),
+  ("bytes at the end", Array([legacy(), [0]].joined()), .pytorchStorageSize),
+  ("a byte less", Array(legacy().dropLast()), .pytorchStorageSize),
+  ("2^63 elements", legacyOfFarTooMany(), .pytorchStorageSize),
+  ("one storage with two types", legacy(pickle: withTwoTypes), .pytorchStorageSize),
+]
+
+@Test(arguments: damagedLegacies.indices)
+func refusesADamagedFileOfTheFormatBeforeVersion16(_ index: Int) {
+  let (name, bytes, code) = damagedLegacies[index]
+  expectRefusal(code, "\(name)", of: bytes)
 }
 
 @Test func refusesAnotherFormatUnderTheName() {
@@ -98,6 +147,13 @@ private let damages: [Damage] = [
     $0[1].gap = [0]
   },
   Damage("gap before the directory", .pytorchZipDirectory) { $0[3].gap = [1, 2, 3] },
+  Damage("another size before the data", .pytorchZipDirectory) {
+    $0[2].descriptorWidth = 8
+    $0[2].extra = [1, 0, 16, 0] + 23.littleEndianBytes + 0.littleEndianBytes
+  },
+  Damage("a size that is 0 and no descriptor", .pytorchZipDirectory) {
+    $0[2].extra = [1, 0, 16, 0] + 24.littleEndianBytes + 0.littleEndianBytes
+  },
   Damage("unknown extra field", .pytorchZipDirectory) { $0[0].extra = [0x75, 0x70, 0, 0] },
   Damage("torn extra field", .pytorchZipDirectory) { $0[0].extra = [0x46, 0x42, 9, 0, 1] },
   Damage("two members of one name", .pytorchZipName) { $0.append($0[2]) },
@@ -161,7 +217,8 @@ private func code(_ text: String) -> [UInt8] {
 private let pickles: [(String, [UInt8], FormatError.Code)] = [
   ("empty", [], .pytorchPickleLength),
   ("no header", code("}."), .pytorchPickleOpcode),
-  ("protocol 3", [0x80, 3] + code("}."), .pytorchPickleOpcode),
+  ("protocol 1", [0x80, 1] + code("}."), .pytorchPickleOpcode),
+  ("protocol 6", [0x80, 6] + code("}."), .pytorchPickleOpcode),
   ("no STOP", [0x80, 2] + code("}"), .pytorchPickleLength),
   ("bytes after STOP", good + [0x4E], .pytorchPickleStack),
   ("two values", Raw.pickle(code("}}")), .pytorchPickleStack),
@@ -174,13 +231,29 @@ private let pickles: [(String, [UInt8], FormatError.Code)] = [
   ("items of a list", Raw.pickle(code("](NNu")), .pytorchPickleStack),
   ("items of a tensor", Raw.pickle(tensor, code("(NNu")), .pytorchPickleStack),
   ("append to a dict", Raw.pickle(code("}Na")), .pytorchPickleStack),
-  ("STACK_GLOBAL", Raw.pickle([0x93]), .pytorchPickleOpcode),
+  ("STACK_GLOBAL of nothing", Raw.pickle([0x93]), .pytorchPickleStack),
+  ("STACK_GLOBAL of numbers", Raw.pickle(code("K\u{1}K\u{1}"), [0x93]), .pytorchPickleStack),
+  (
+    "STACK_GLOBAL of os.system", Raw.pickle(Raw.string("os"), Raw.string("system"), [0x93]),
+    .pytorchPickleGlobal
+  ),
   ("INST", Raw.pickle(code("(ios\nsystem\n")), .pytorchPickleOpcode),
   ("OBJ", Raw.pickle(code("(o")), .pytorchPickleOpcode),
   ("EXT1", Raw.pickle([0x82, 1]), .pytorchPickleOpcode),
-  ("NEWOBJ", Raw.pickle([0x81]), .pytorchPickleOpcode),
+  ("NEWOBJ of nothing", Raw.pickle([0x81]), .pytorchPickleStack),
+  (
+    "NEWOBJ of a dict", Raw.pickle(Raw.global("collections", "OrderedDict"), code(")"), [0x81]),
+    .pytorchPickleGlobal
+  ),
+  ("NEWOBJ_EX", Raw.pickle([0x92]), .pytorchPickleOpcode),
+  ("NEXT_BUFFER", Raw.pickle([0x97]), .pytorchPickleOpcode),
+  ("an item of a set in a dict", Raw.pickle(code("}(N"), [0x90]), .pytorchPickleStack),
+  ("FROZENSET without a mark", Raw.pickle([0x91]), .pytorchPickleStack),
   ("text PERSID", Raw.pickle(code("Pstorage\n")), .pytorchPickleOpcode),
-  ("FRAME", Raw.pickle([0x95]), .pytorchPickleOpcode),
+  ("a frame beyond the end", Raw.pickle([0x95, 99, 0, 0, 0, 0, 0, 0, 0]), .pytorchPickleLength),
+  (
+    "long bytes", Raw.pickle([0x8E, 255, 255, 255, 255, 255, 255, 255, 255]), .pytorchPickleLength
+  ),
   ("BUILD of a tensor", Raw.pickle(tensor, code("}b")), .pytorchPickleOpcode),
   ("BUILD with a tuple", Raw.pickle(code("})b")), .pytorchPickleOpcode),
   ("os.system", Raw.pickle(code("cos\nsystem\nX\u{2}\0\0\0id\u{85}R")), .pytorchPickleGlobal),
@@ -200,8 +273,20 @@ private let pickles: [(String, [UInt8], FormatError.Code)] = [
     .pytorchPickleGlobal
   ),
   (
-    "OrderedDict of items", Raw.pickle(Raw.global("collections", "OrderedDict"), code("]\u{85}R")),
+    "OrderedDict of no pairs",
+    Raw.pickle(Raw.global("collections", "OrderedDict"), code("]Na\u{85}R")), .pytorchPickleGlobal
+  ),
+  (
+    "OrderedDict of a text",
+    Raw.pickle(Raw.global("collections", "OrderedDict"), Raw.string("w"), code("\u{85}R")),
     .pytorchPickleGlobal
+  ),
+  (
+    "a subclass of tensors",
+    Raw.pickle(
+      Raw.global("torch._tensor", "_rebuild_from_type_v2"), code("("),
+      Raw.global("torch._utils", "_rebuild_tensor_v2"), Raw.global("torch", "Size"),
+      code(")}tR")), .pytorchTensorKind
   ),
   ("unfinished global", [0x80, 2] + code("ctorch"), .pytorchPickleLength),
   ("long string", Raw.pickle([0x58, 255, 255, 255, 255]), .pytorchPickleLength),
@@ -234,19 +319,10 @@ private let pickles: [(String, [UInt8], FormatError.Code)] = [
   ("none", Raw.pickle(code("N")), .pytorchRoot),
   ("an empty dict", Raw.pickle(code("}")), .pytorchRoot),
   (
-    "two levels",
+    "a tensor in an object",
     Raw.pickle(
-      Raw.dictionary([
-        (
-          "a",
-          Raw.dictionary([
-            (
-              "b",
-              Raw.dictionary([("w", tensor)])
-            )
-          ])
-        )
-      ])), .pytorchRoot
+      Raw.global("argparse", "Namespace"), code(")\u{81}"), Raw.dictionary([("w", tensor)]),
+      code("b")), .pytorchRoot
   ),
   ("duplicate key", Raw.pickle(Raw.dictionary([("w", tensor), ("w", tensor)])), .pytorchKey),
   (
@@ -254,11 +330,11 @@ private let pickles: [(String, [UInt8], FormatError.Code)] = [
     .pytorchKey
   ),
   (
-    "duplicate key after the prefix is gone",
-    Raw.pickle(Raw.dictionary([("module.é", tensor), ("module.e\u{301}", tensor)])), .pytorchKey
+    "one name by two paths",
+    Raw.pickle(Raw.dictionary([("a", Raw.dictionary([("b", tensor)])), ("a.b", tensor)])),
+    .pytorchKey
   ),
   ("no name", Raw.pickle(Raw.dictionary([("", tensor)])), .pytorchKey),
-  ("no name after the prefix", Raw.pickle(Raw.dictionary([("module.", tensor)])), .pytorchKey),
   ("climbing name", Raw.pickle(Raw.dictionary([("../w", tensor)])), .pytorchKey),
   ("control character", Raw.pickle(Raw.dictionary([("w\u{1B}", tensor)])), .pytorchKey),
   ("no UTF-8", Raw.pickle(code("}("), [0x58, 1, 0, 0, 0, 0xFF], tensor, code("u")), .pytorchKey),
@@ -285,6 +361,10 @@ func refusesAPickle(_ index: Int) {
   let lists = Raw.pickle(
     [UInt8](repeating: 0x5D, count: depth), [UInt8](repeating: 0x61, count: depth - 1))
   expectRefusal(.pytorchRoot, of: Raw.file(pickle: lists))
+  let dicts = Raw.pickle(
+    [[UInt8]](repeating: [0x7D] + Raw.string(""), count: depth / 50).flatMap { $0 }, tensor,
+    [UInt8](repeating: 0x73, count: depth / 50))
+  expectRefusal(.pytorchKey, of: Raw.file(pickle: dicts, storages: storages))
 }
 
 /// Each tuple holds the one before twice: 2^60 values, if somebody walked all of them.
@@ -292,6 +372,9 @@ func refusesAPickle(_ index: Int) {
   var doubling = code(")")
   for index in UInt8(0)..<60 { doubling += code("q") + [index] + code("h") + [index, 0x86] }
   expectRefusal(.pytorchRoot, of: Raw.file(pickle: Raw.pickle(doubling)))
+  // With a tensor at the bottom, each path to it would be a name.
+  let paths = Raw.pickle(tensor, code("\u{85}"), Array(doubling.dropFirst()))
+  expectRefusal(.pytorchRoot, of: Raw.file(pickle: paths, storages: storages))
 }
 
 // MARK: Tensors
@@ -301,7 +384,7 @@ func refusesAPickle(_ index: Int) {
     (0, [7], [1]), (1, [6], [1]), (0, [2, 3], [4, 1]), (0, [2, 3], [3, 2]), (6, [1], [1]),
     (-1, [6], [1]), (0, [-1], [1]), (0, [2], [-1]), (0, [2, 3], [1]), (0, [6], []),
     (7, [0], [1]), (.max, [2], [1]), (0, [2], [.max]), (0, [3], [.max / 2 + 1]),
-    (0, [.max, .max], [1, 1]), (0, [7], [0]), (0, [1 << 40, 1 << 40, 0], [1, 1, 1]),
+    (0, [.max, .max], [1, 1]), (0, [1 << 40, 1 << 40, 0], [1, 1, 1]),
     (5, [2, 2], [.max, .max]),
   ] as [(Int, [Int], [Int])])
 func refusesAViewOutsideItsStorage(_ offset: Int, _ shape: [Int], _ strides: [Int]) {
@@ -326,6 +409,7 @@ func refusesAStorageOfAnotherSize(_ count: Int) {
     (0, [6], [1], 6), (5, [1], [1], 1), (6, [0], [1], 0), (0, [], [], 1),
     (0, [3, 0, 2], [9, 9, 9], 0),
     (0, [1, 6, 1], [99, 1, 77], 6), (1, [2, 2], [3, 1], 4), (0, [2, 2], [0, 1], 4),
+    (0, [7], [0], 7), (5, [4, 1], [0, 9], 4), (0, [4, 3], [1, 1], 12),
   ] as [(Int, [Int], [Int], Int)])
 func acceptsAViewInsideItsStorage(
   _ offset: Int, _ shape: [Int], _ strides: [Int], _ count: Int

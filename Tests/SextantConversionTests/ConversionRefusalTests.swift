@@ -99,9 +99,11 @@ import Testing
 
   @Test func namesOfNoDialectAreRefused() throws {
     let path = try checkpoint { tensors in
-      tensors = tensors.map { ("model." + $0.name, $0.value) }
+      tensors = tensors.map { ("model.my_" + $0.name, $0.value) }
     }
-    expectRefused(.modelDialectUnknown, naming: ["model.backbone"], path)
+    expectRefused(
+      .modelDialectUnknown, naming: ["model.my_backbone", "all start with \"model.my_backbone.\""],
+      path)
   }
 
   @Test func namesOfTwoDialectsAreRefused() throws {

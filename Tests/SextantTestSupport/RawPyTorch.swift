@@ -19,6 +19,27 @@ public enum RawPyTorch {
     RawZip.file(members(pickle: pickle, storages: storages))
   }
 
+  /// A file of the format before version 1.6.
+  ///
+  /// - Parameter storages: keys, bytes of an element, and the elements, in the order of the file.
+  public static func legacyFile(
+    pickle: [UInt8], storages: [(key: String, width: Int, bytes: [UInt8])] = [],
+    version: Int = 1001, isLittleEndian: Bool = true
+  ) -> [UInt8] {
+    let machine = dictionary([
+      ("protocol_version", integer(version)), ("little_endian", [isLittleEndian ? 0x88 : 0x89]),
+      ("type_sizes", dictionary([("int", integer(4))])),
+    ])
+    let keys = Array("](".utf8) + storages.flatMap { string($0.key) } + Array("e".utf8)
+    return legacyMagic + self.pickle(integer(version)) + self.pickle(machine) + pickle
+      + self.pickle(keys)
+      + storages.flatMap { ($0.bytes.count / $0.width).littleEndianBytes + $0.bytes }
+  }
+
+  /// The pickle of the magic number that such a file starts with.
+  public static let legacyMagic: [UInt8] =
+    [0x80, 2, 0x8A, 10, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E]
+
   // MARK: Pickles
 
   /// A whole pickle: its header, `body`, and STOP.

@@ -9,8 +9,10 @@ import SextantTensor
 ///     8       2, 4   bytes of the dictionary, little-endian: 2 in version 1.0
 ///     …              {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }, spaces, "\n"
 struct ArrayHeader: Equatable {
-  /// The type of the elements.
+  /// The type of the elements; meaningless for texts.
   var dataType: DataType
+  /// Whether the elements are texts, which are no numbers to read.
+  var isText: Bool
   /// Whether the most significant byte comes first.
   var isBigEndian: Bool
   /// Whether the first axis varies fastest.
@@ -52,13 +54,15 @@ struct ArrayHeader: Equatable {
     }
     guard let (dataType, isBigEndian) = Self.type(fields.type) else {
       throw refusal(
-        .numpyDataType, "'\(fields.type)'", "f2, f4, f8, i1 to i8, u1 to u8 or b1, in either order")
+        .numpyDataType, "'\(fields.type)'",
+        "f2, f4, f8, i1 to i8, u1 to u8 or b1, in either order, or V2")
     }
     guard fields.shape.count <= Self.rankLimit, dataType.byteCount(shape: fields.shape) != nil
     else {
       throw refusal(.numpyShape, "\(fields.shape)", "at most \(Self.rankLimit) dimensions")
     }
     self.dataType = dataType
+    isText = Self.isText(fields.type)
     self.isBigEndian = isBigEndian
     // With one axis or none there is but one order.
     isFortran = fields.isFortran && fields.shape.count > 1
@@ -66,8 +70,18 @@ struct ArrayHeader: Equatable {
     byteCount = start + count
   }
 
+  /// Whether a type is NumPy's for texts of a fixed length: byte order, `S` or `U`, a number.
+  private static func isText(_ spelling: String) -> Bool {
+    let spelling = Array(spelling.utf8)
+    return spelling.count > 2 && "<>|".utf8.contains(spelling[0]) && "SU".utf8.contains(spelling[1])
+      && spelling.dropFirst(2).allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+  }
+
   /// NumPy's spelling of a type: byte order, letter, bytes.
   private static func type(_ spelling: String) -> (DataType, isBigEndian: Bool)? {
+    // Two bytes without a type, as NumPy stores the bfloat16 of ml_dtypes. Only the user knows.
+    if ["<V2", "|V2"].contains(spelling) { return (.u16, false) }
+    if isText(spelling) { return (.u8, false) }
     let types: [String: DataType] = [
       "f2": .f16, "f4": .f32, "f8": .f64, "i1": .i8, "i2": .i16, "i4": .i32, "i8": .i64,
       "u1": .u8, "u2": .u16, "u4": .u32, "u8": .u64, "b1": .bool,

@@ -55,6 +55,10 @@ public final class NumPyArchive: Checkpoint {
           expected: "1 to \(TensorName.byteLimit) bytes, no control characters, no path")
       }
       let header = try Self.header(of: member, name: name, in: file)
+      guard !header.isText else {
+        notes.append("left out \(name), which is text")
+        continue
+      }
       let byteCount = header.dataType.byteCount(shape: header.shape) ?? 0
       guard byteCount == member.byteCount - header.byteCount else {
         throw FormatError(

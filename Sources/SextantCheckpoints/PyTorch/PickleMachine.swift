@@ -1,22 +1,27 @@
 import SextantBytes
 import SextantTensor
 
-/// A pickle, read symbolically: the machine of protocol 2 without the power to call anything.
+/// A pickle, read symbolically: the machine of protocols 2 to 5 without the power to call anything.
 ///
 /// It knows the opcodes that `torch.save` writes and no others, and the globals of `PickleGlobal`.
 /// "Calling" one of those is a table of what arguments it must have. So a hostile pickle can only be
-/// refused, or describe tensors that are then held against the archive.
+/// refused, or describe tensors that are then compared with the file.
 struct PickleMachine {
   /// What was built.
   private(set) var heap = PickleHeap()
 
+  /// Where the next opcode stands; after `run`, the first byte that follows the pickle.
+  private(set) var position: Int
   private let pickle: ByteReader
-  private var position = 0
   private var stack: [PickleValue] = []
   /// Stack heights at the open marks.
   private var marks: [Int] = []
   private var memo: [PickleValue?] = []
+  /// Entries of the memo that are set.
+  private var memoCount = 0
 
+  /// The protocols that are read.
+  static let protocols: ClosedRange<UInt8> = 2...5
   /// The longest pickle, in bytes.
   static let byteLimit = 64 << 20
   /// The most entries of the memo; a tensor takes seven.
@@ -26,20 +31,25 @@ struct PickleMachine {
   /// The most dimensions of a tensor.
   static let rankLimit = 8
 
-  /// A machine that will read `pickle`.
-  init(_ pickle: ByteReader) {
+  /// A machine that will read the pickle that starts at `position` of `pickle`.
+  init(_ pickle: ByteReader, at position: Int = 0) {
     self.pickle = pickle
+    self.position = position
   }
 
   // MARK: Running
 
-  /// Reads the pickle to its end.
+  /// Reads the pickle to its STOP.
   ///
   /// - Returns: the one value that it leaves.
   /// - Throws: `pth.pickle.*`, `pth.tensor.kind`, `pth.storage.missing`.
   mutating func run() throws(FormatError) -> PickleValue {
-    guard try Array(take(2)) == [0x80, 2] else {
-      throw refusal(.pytorchPickleOpcode, "no header", "protocol 2")
+    let header = try Array(take(2))
+    guard header[0] == 0x80, Self.protocols.contains(header[1]) else {
+      throw refusal(
+        .pytorchPickleOpcode,
+        header[0] == 0x80 ? "protocol \(header[1])" : "no header, as in protocols 0 and 1",
+        "protocol \(Self.protocols.lowerBound) to \(Self.protocols.upperBound)")
     }
     for _ in 0..<Self.stepLimit {
       let start = position
@@ -55,12 +65,21 @@ struct PickleMachine {
     throw refusal(.pytorchPickleLength, "more opcodes", "at most \(Self.stepLimit)")
   }
 
+  /// Refuses where bytes follow the pickle.
+  ///
+  /// - Throws: `pth.pickle.stack`.
+  func expectEnd() throws(FormatError) {
+    guard position == pickle.bytes.count else {
+      throw refusal(.pytorchPickleStack, "bytes left over", "the end")
+    }
+  }
+
   private mutating func finish() throws(FormatError) -> PickleValue {
     let result = try pop()
-    guard stack.isEmpty, marks.isEmpty, position == pickle.bytes.count else {
-      throw refusal(.pytorchPickleStack, "values or bytes left over", "the end")
+    guard stack.isEmpty, marks.isEmpty else {
+      throw refusal(.pytorchPickleStack, "values left over", "one value")
     }
-    guard !heap.hasCycle(from: result) else {
+    guard heap.innermostFirst(from: result) != nil else {
       throw refusal(.pytorchPickleRecursive, "a container in itself", "a tree of values")
     }
     return result
@@ -79,9 +98,20 @@ struct PickleMachine {
     case .long: try pushLong()
     case .float:
       _ = try take(8)
-      stack.append(.number)
-    case .unicode: try pushString(number(4))
-    case .shortString: try pushString(number(1))
+      stack.append(.opaque)
+    case .unicode, .string: try pushString(number(4))
+    case .shortUnicode, .shortString: try pushString(number(1))
+    case .longUnicode: try pushString(longCount())
+    case .bytes: try pushBytes(number(4))
+    case .shortBytes: try pushBytes(number(1))
+    case .longBytes, .byteArray: try pushBytes(longCount())
+    case .emptySet: stack.append(.opaque)
+    case .addItems: try addToSet(popToMark())
+    case .frozenSet:
+      _ = try popToMark()
+      stack.append(.opaque)
+    // A frame is a hint for reading ahead; its end has no meaning.
+    case .frame: _ = try longCount()
     case .emptyTuple: pushTuple([])
     case .tuple1: try pushTuple(pop(1))
     case .tuple2: try pushTuple(pop(2))
@@ -99,8 +129,11 @@ struct PickleMachine {
     case .longGet: try recall(number(4))
     case .put: try memoize(number(1))
     case .longPut: try memoize(number(4))
-    case .global: try pushGlobal()
+    case .memoize: try memoize(memoCount)
+    case .global: try pushGlobal("\(line()).\(line())")
+    case .stackGlobal: try pushStackGlobal()
     case .reduce: try reduce()
+    case .newObject: try makeObject()
     case .build: try build()
     case .persistentID: try pushStorage()
     }
@@ -121,9 +154,25 @@ struct PickleMachine {
     try take(byteCount).reversed().reduce(0) { $0 << 8 | Int($1) }
   }
 
+  /// A count of 8 bytes, which must lie within the pickle.
+  private mutating func longCount() throws(FormatError) -> Int {
+    let bytes = try take(8)
+    let count = bytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    guard count <= UInt64(pickle.bytes.count - position) else {
+      throw refusal(
+        .pytorchPickleLength, "\(pickle.bytes.count - position) bytes left", "\(count) bytes")
+    }
+    return Int(count)
+  }
+
+  private mutating func pushBytes(_ count: Int) throws(FormatError) {
+    _ = try take(count)
+    stack.append(.opaque)
+  }
+
   private mutating func pushLong() throws(FormatError) {
     let bytes = try take(number(1))
-    guard bytes.count <= 8 else { return stack.append(.number) }
+    guard bytes.count <= 8 else { return stack.append(.opaque) }
     // Two's complement: the highest byte carries the sign.
     let sign: Int = bytes.last.map { $0 >= 0x80 ? -1 : 0 } ?? 0
     stack.append(.integer(bytes.reversed().reduce(sign) { $0 << 8 | Int($1) }))
@@ -186,19 +235,34 @@ struct PickleMachine {
     return top
   }
 
+  // What is added to an opaque value is not looked at either.
+
   private mutating func appendToList(_ values: [PickleValue]) throws(FormatError) {
-    guard case .list(let list) = try top() else {
-      throw refusal(.pytorchPickleStack, "no list", "a list to append to")
+    switch try top() {
+    case .list(let list): heap.lists[list] += values
+    case .opaque: break
+    default: throw refusal(.pytorchPickleStack, "no list", "a list to append to")
     }
-    heap.lists[list] += values
   }
 
   private mutating func setItems(_ values: [PickleValue]) throws(FormatError) {
-    guard case .dictionary(let dictionary) = try top(), values.count.isMultiple(of: 2) else {
-      throw refusal(.pytorchPickleStack, "no dict, or a key alone", "a dict, keys and values")
+    let top = try top()
+    guard values.count.isMultiple(of: 2) else {
+      throw refusal(.pytorchPickleStack, "a key alone", "keys and values")
     }
-    for place in stride(from: 0, to: values.count, by: 2) {
-      heap.dictionaries[dictionary].append((values[place], values[place + 1]))
+    switch top {
+    case .dictionary(let dictionary):
+      for place in stride(from: 0, to: values.count, by: 2) {
+        heap.dictionaries[dictionary].append((values[place], values[place + 1]))
+      }
+    case .opaque: break
+    default: throw refusal(.pytorchPickleStack, "no dict", "a dict")
+    }
+  }
+
+  private mutating func addToSet(_ values: [PickleValue]) throws(FormatError) {
+    guard try top() == .opaque else {
+      throw refusal(.pytorchPickleStack, "no set", "a set to add \(values.count) values to")
     }
   }
 
@@ -218,13 +282,13 @@ struct PickleMachine {
     if index >= memo.count {
       memo += repeatElement(nil, count: index + 1 - memo.count)
     }
+    if memo[index] == nil { memoCount += 1 }
     memo[index] = try top()
   }
 
   // MARK: Objects
 
-  private mutating func pushGlobal() throws(FormatError) {
-    let name = try "\(line()).\(line())"
+  private mutating func pushGlobal(_ name: String) throws(FormatError) {
     guard let global = PickleGlobal(name) else {
       throw refusal(
         PickleGlobal.isOtherTensorKind(name) ? .pytorchTensorKind : .pytorchPickleGlobal, name,
@@ -233,41 +297,106 @@ struct PickleMachine {
     stack.append(.global(global))
   }
 
+  /// The global of a module and a name on the stack.
+  private mutating func pushStackGlobal() throws(FormatError) {
+    let values = try pop(2)
+    guard case .string(let module) = values[0], case .string(let name) = values[1],
+      let module = text(module), let name = text(name)
+    else { throw refusal(.pytorchPickleStack, "no texts", "a module and a name") }
+    try pushGlobal("\(module).\(name)")
+  }
+
   /// What Python would call, as a table of the arguments that are allowed.
   private mutating func reduce() throws(FormatError) {
     let values = try pop(2)
     guard case .global(let function) = values[0], case .tuple(let place) = values[1] else {
       throw refusal(.pytorchPickleGlobal, "a call of no function", "a function of the list")
     }
-    let arguments = heap.tuples[place]
+    try call(function, heap.tuples[place])
+  }
+
+  private mutating func call(
+    _ function: PickleGlobal, _ arguments: [PickleValue]
+  ) throws(FormatError) {
     switch function {
-    case .orderedDictionary where arguments.isEmpty:
-      pushDictionary()
-    case .rebuildTensor:
-      guard let tensor = tensor(from: arguments) else {
+    case .plain: stack.append(.opaque)
+    case .dictionary: try pushDictionary(of: arguments)
+    case .rebuildFirstTensor, .rebuildTensor, .rebuildTypedTensor:
+      guard let tensor = tensor(function, from: arguments) else {
         throw refusal(
           .pytorchTensorKind, "a tensor with other arguments",
           "storage, offset, at most \(Self.rankLimit) dimensions, their strides, a flag and hooks")
       }
       stack.append(.tensor(heap.tensors.count))
       heap.tensors.append(tensor)
-    case .rebuildParameter:
-      guard arguments.count == 3, case .tensor = arguments[0] else {
+    case .rebuildParameter, .rebuildParameterWithState:
+      guard arguments.count == (function == .rebuildParameter ? 3 : 4),
+        case .tensor = arguments[0]
+      else {
         throw refusal(.pytorchTensorKind, "a parameter of no tensor", "a tensor, a flag and hooks")
       }
       stack.append(arguments[0])
-    case .orderedDictionary, .storage:
+    case .rebuildFromType:
+      guard arguments.count == 4, case .global(let function) = arguments[0],
+        function != .rebuildFromType, arguments[1] == .global(.tensorClass),
+        case .tuple(let place) = arguments[2]
+      else {
+        throw refusal(.pytorchTensorKind, "a subclass of tensors", "a tensor with attributes")
+      }
+      try call(function, heap.tuples[place])
+    case .tensorClass, .storage, .dataType:
       throw refusal(.pytorchPickleGlobal, "a call that is not allowed", "OrderedDict()")
     }
   }
 
-  /// The tensor of `_rebuild_tensor_v2(storage, offset, shape, strides, requires_grad, hooks)`.
-  private func tensor(from arguments: [PickleValue]) -> PickledTensor? {
-    guard arguments.count == 6, case .storage(let storage) = arguments[0],
-      case .integer(let offset) = arguments[1], let shape = integers(arguments[2]),
-      let strides = integers(arguments[3]), case .boolean = arguments[4],
-      case .dictionary = arguments[5]
+  /// A dict of no arguments, of the default that a `defaultdict` has, or of the list of pairs that
+  /// Python 2 wrote for an `OrderedDict`.
+  private mutating func pushDictionary(of arguments: [PickleValue]) throws(FormatError) {
+    var pairs: [PickleValue] = []
+    var isAllowed = arguments.count <= 1
+    switch arguments.first {
+    case nil, .global, PickleValue.none?: break
+    case .list(let list): pairs = heap.lists[list]
+    default: isAllowed = false
+    }
+    let items = pairs.map { pair in heap.node(of: pair).map { heap.values(of: $0) } ?? [] }
+    guard isAllowed, items.allSatisfy({ $0.count == 2 }) else {
+      throw refusal(.pytorchPickleGlobal, "a dict of other arguments", "a list of pairs")
+    }
+    pushDictionary()
+    try setItems(items.flatMap { $0 })
+  }
+
+  /// An object of a class of plain values.
+  private mutating func makeObject() throws(FormatError) {
+    let values = try pop(2)
+    guard values[0] == .global(.plain), case .tuple = values[1] else {
+      throw refusal(.pytorchPickleGlobal, "an object of another class", "a class of the list")
+    }
+    stack.append(.opaque)
+  }
+
+  /// The tensor of `_rebuild_tensor(storage, offset, shape, strides)`, or with
+  /// `_v2(…, requires_grad, hooks)`, or `_v3(…, requires_grad, hooks, dtype)`.
+  private mutating func tensor(
+    _ function: PickleGlobal, from arguments: [PickleValue]
+  ) -> PickledTensor? {
+    let isFirst = function == .rebuildFirstTensor
+    let isTyped = function == .rebuildTypedTensor
+    guard arguments.count == (isFirst ? 4 : isTyped ? 7 : 6),
+      case .storage(var storage) = arguments[0], case .integer(let offset) = arguments[1],
+      let shape = integers(arguments[2]), let strides = integers(arguments[3])
     else { return nil }
+    if !isFirst {
+      guard case .boolean = arguments[4], case .dictionary = arguments[5] else { return nil }
+    }
+    if isTyped {
+      guard case .global(.dataType(let type)) = arguments[6],
+        let typed = heap.storages[storage].reinterpreted(as: type)
+      else { return nil }
+      storage = heap.storages.count
+      heap.storages.append(typed)
+    }
     return PickledTensor(storage: storage, offset: offset, shape: shape, strides: strides)
   }
 
@@ -283,17 +412,22 @@ struct PickleMachine {
     return result
   }
 
-  /// Attributes of a dict (`_metadata` of a state dict) say nothing of tensors and are dropped.
+  /// Attributes of a dict (`_metadata` of a state dict) or of an object do not concern tensors, and
+  /// are dropped.
   private mutating func build() throws(FormatError) {
     let state = try pop()
-    guard case .dictionary = state, case .dictionary = try top() else {
-      throw refusal(.pytorchPickleOpcode, "BUILD of no dict", "attributes of a dict")
+    switch (try top(), state) {
+    case (.dictionary, .dictionary), (.opaque, _): break
+    default: throw refusal(.pytorchPickleOpcode, "BUILD of no dict", "attributes of a dict")
     }
   }
 
-  /// The storage of the persistent id ("storage", type, key, device, element count).
+  /// The storage of the persistent id ("storage", type, key, device, element count), which in files
+  /// from before version 1.6 ends with a view of the storage: none.
   private mutating func pushStorage() throws(FormatError) {
-    guard case .tuple(let place) = try pop(), heap.tuples[place].count == 5,
+    guard case .tuple(let place) = try pop(),
+      heap.tuples[place].count == 5
+        || heap.tuples[place].count == 6 && heap.tuples[place][5] == PickleValue.none,
       case .string(let tag) = heap.tuples[place][0], text(tag) == "storage",
       case .global(.storage(let dataType)) = heap.tuples[place][1],
       case .string(let key) = heap.tuples[place][2], case .string = heap.tuples[place][3],
@@ -314,11 +448,22 @@ struct PickleMachine {
   }
 }
 
-/// The opcodes that PyTorch's protocol 2 pickles of dicts and tensors consist of.
+extension PickledStorage {
+  /// The same bytes as elements of another type; nil where they are no whole number of these.
+  fileprivate func reinterpreted(as type: DataType) -> PickledStorage? {
+    let (byteCount, overflow) = count.multipliedReportingOverflow(by: dataType.byteWidth)
+    guard !overflow, byteCount.isMultiple(of: type.byteWidth) else { return nil }
+    return PickledStorage(dataType: type, key: key, count: byteCount / type.byteWidth)
+  }
+}
+
+/// The opcodes that pickles of dicts and tensors, and of plain values beside them, consist of.
 enum PickleOpcode: UInt8 {
   case mark = 0x28  // (
   case emptyTuple = 0x29  // )
   case stop = 0x2E  // .
+  case bytes = 0x42  // B
+  case shortBytes = 0x43  // C
   case float = 0x47  // G
   case integer = 0x4A  // J
   case integer1 = 0x4B  // K
@@ -326,6 +471,7 @@ enum PickleOpcode: UInt8 {
   case none = 0x4E  // N
   case persistentID = 0x51  // Q
   case reduce = 0x52  // R
+  case string = 0x54  // T
   case shortString = 0x55  // U
   case unicode = 0x58  // X
   case emptyList = 0x5D  // ]
@@ -341,10 +487,21 @@ enum PickleOpcode: UInt8 {
   case tuple = 0x74  // t
   case setItems = 0x75  // u
   case emptyDictionary = 0x7D  // }
+  case newObject = 0x81
   case tuple1 = 0x85
   case tuple2 = 0x86
   case tuple3 = 0x87
   case newTrue = 0x88
   case newFalse = 0x89
   case long = 0x8A
+  case shortUnicode = 0x8C
+  case longUnicode = 0x8D
+  case longBytes = 0x8E
+  case emptySet = 0x8F
+  case addItems = 0x90
+  case frozenSet = 0x91
+  case stackGlobal = 0x93
+  case memoize = 0x94
+  case frame = 0x95
+  case byteArray = 0x96
 }

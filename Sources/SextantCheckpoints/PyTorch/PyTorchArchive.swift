@@ -5,7 +5,7 @@ struct PyTorchArchive {
   /// The pickle.
   let pickle: ByteReader
   /// The members with elements, by the key that the pickle calls them by.
-  let storages: [ExactString: ZipArchive.Member]
+  let storages: [ExactString: StorageRegion]
 
   /// The version that `torch.save` has written since it writes zip archives.
   private static let version = "3"
@@ -16,7 +16,7 @@ struct PyTorchArchive {
   /// - Throws: `pth.zip.*`, `pth.version`, `pth.byteorder`, `limit.file`.
   init(_ archive: ZipArchive, in file: InputFile) throws(FormatError) {
     var others: [String: ZipArchive.Member] = [:]
-    var storages: [ExactString: ZipArchive.Member] = [:]
+    var storages: [ExactString: StorageRegion] = [:]
     var folder: Substring?
     for member in archive.members {
       let (top, name) = Self.split(member.name)
@@ -28,7 +28,7 @@ struct PyTorchArchive {
       }
       folder = top
       if let key = Self.storageKey(name) {
-        storages[ExactString(key)] = member
+        storages[ExactString(key)] = member.region
       } else if [
         "data.pkl", "version", "byteorder", ".format_version", ".storage_alignment",
         ".data/serialization_id",
@@ -94,21 +94,27 @@ struct PyTorchArchive {
         expected: "at most \(limit) bytes")
     }
     let bytes = try file.read(at: member.offset, count: member.byteCount)
-    try member.check(CRC32.checksum(bytes), in: file)
+    try member.region.check(CRC32.checksum(bytes), in: file)
     return bytes
   }
 }
 
 extension ZipArchive.Member {
-  /// Refuses when `found` is not the checksum that the archive says.
+  /// The member's bytes, where it is stored as it is.
+  var region: StorageRegion {
+    StorageRegion(name: name, offset: offset, byteCount: byteCount, checksum: checksum)
+  }
+}
+
+extension StorageRegion {
+  /// Refuses when `found` is not the checksum that the file declares.
   ///
   /// - Throws: `pth.zip.crc`.
   func check(_ found: UInt32, in file: InputFile) throws(FormatError) {
-    guard found == checksum else {
-      throw FormatError(
-        .pytorchZipCRC, file: file.path, at: .offset(offset),
-        found: "0x\(String(found, radix: 16)) (\"\(name)\")",
-        expected: "0x\(String(checksum, radix: 16))")
-    }
+    guard let checksum, found != checksum else { return }
+    throw FormatError(
+      .pytorchZipCRC, file: file.path, at: .offset(offset),
+      found: "0x\(String(found, radix: 16)) (\"\(name)\")",
+      expected: "0x\(String(checksum, radix: 16))")
   }
 }

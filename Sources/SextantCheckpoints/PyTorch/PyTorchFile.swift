@@ -1,7 +1,8 @@
 import SextantBytes
 import SextantTensor
 
-/// A file that `torch.save` wrote: a zip archive with a pickle of tensors and their elements.
+/// A file that `torch.save` wrote: a zip archive with a pickle of tensors and their elements, or,
+/// before version 1.6, pickles and elements one after the other.
 ///
 /// The accepted subset is in `formats/pytorch.md`. The pickle is read symbolically: nothing that it
 /// names is ever called. Opening reads the archive's directory and the pickle, and no weights.
@@ -33,15 +34,7 @@ public final class PyTorchFile: Checkpoint {
   ///
   /// - Throws: `file.html`, `file.extension-mismatch`, `pth.*`, `limit.file`.
   public init(_ file: InputFile) throws(FormatError) {
-    guard try !Self.isLegacy(file) else {
-      throw FormatError(
-        .pytorchLegacy, file: file.path, found: "a bare pickle or a tar archive",
-        expected: "a zip archive, which torch.save writes since version 1.6")
-    }
-    try FileKind(of: file).expect(.zip, in: file)
-    let archive = try PyTorchArchive(ZipArchive(of: file), in: file)
-    var machine = PickleMachine(archive.pickle)
-    let root = try machine.run()
+    let (root, machine, storages) = try Self.contents(of: file)
     let state = try StateDictionary(root, machine, file: file.path)
 
     var views: [ExactString: StorageView] = [:]
@@ -49,12 +42,12 @@ public final class PyTorchFile: Checkpoint {
     for (name, tensor) in state.tensors {
       let storage = machine.heap.storages[tensor.storage]
       let key = machine.text(storage.key) ?? ""
-      guard let member = archive.storages[ExactString(key)] else {
+      guard let region = storages[ExactString(key)] else {
         throw FormatError(
-          .pytorchStorageMissing, file: file.path, at: .tensor(name), found: "no data/\(key)",
-          expected: "a member of the archive")
+          .pytorchStorageMissing, file: file.path, at: .tensor(name),
+          found: "no storage \"\(key)\"", expected: "the tensor's elements")
       }
-      let view = try StorageView(tensor, of: storage, in: member, name: name, file: file.path)
+      let view = try StorageView(tensor, of: storage, in: region, name: name, file: file.path)
       views[ExactString(name)] = view
       tensors.append(
         CheckpointTensor(
@@ -67,13 +60,26 @@ public final class PyTorchFile: Checkpoint {
     reader = StorageReader(file)
   }
 
-  /// Whether a file is of the format before version 1.6: a pickle that starts with a magic number, or,
-  /// older still, a tar archive.
+  /// What the pickle describes, and where the elements are.
+  private static func contents(
+    of file: InputFile
+  ) throws(FormatError) -> (PickleValue, PickleMachine, [ExactString: StorageRegion]) {
+    if try isLegacy(file) {
+      let legacy = try PyTorchLegacyFile(file)
+      return (legacy.root, legacy.machine, legacy.storages)
+    }
+    try FileKind(of: file).expect(.zip, in: file)
+    let archive = try PyTorchArchive(ZipArchive(of: file), in: file)
+    var machine = PickleMachine(archive.pickle)
+    let root = try machine.run()
+    try machine.expectEnd()
+    return (root, machine, archive.storages)
+  }
+
+  /// Whether a file is of a format before version 1.6: a pickle, or, older still, a tar archive.
   static func isLegacy(_ file: InputFile) throws(FormatError) -> Bool {
     let start = try file.read(at: 0, count: min(file.byteCount, 512))
-    // Any protocol that pickle ever had.
-    if start.count >= 2, start[0] == 0x80, (1...5).contains(start[1]) { return true }
-    return start.dropFirst(257).starts(with: "ustar".utf8)
+    return PyTorchLegacyFile.isPickle(start) || PyTorchLegacyFile.isTar(start)
   }
 
   /// Hands over the elements of one tensor in pieces of at most 256 KiB; an empty tensor has none.

@@ -1,85 +1,120 @@
 import SextantBytes
 
-/// The one dict of tensors in a pickle, whatever it is wrapped in.
+/// The tensors of a pickle, under names that tell where they stand in it.
+///
+/// A name is the path to the tensor: the keys of the dicts and the places in lists and tuples that
+/// lead to it, joined with `.`. The dict `{"model": {"w": …}, "step": 3}` has a tensor `model.w`.
 struct StateDictionary {
-  /// Names as users know them, and tensors, in the order of the file.
-  let tensors: [(name: String, tensor: PickledTensor)]
+  /// Names and tensors, in the order of the file.
+  private(set) var tensors: [(name: String, tensor: PickledTensor)] = []
 
-  /// What a tensor is called that is a file's only content.
+  /// The name of a tensor that is a file's only content.
   static let bareName = "tensor"
+  /// The most tensors, and the most values that are looked at: containers that are shared may lead
+  /// to many more than a pickle has room for.
+  private static let (countLimit, stepLimit) = (200_000, 2_000_000)
 
-  /// The prefix that `DataParallel` puts before all names.
-  private static let parallelPrefix = "module."
+  private let machine: PickleMachine
+  private let file: String
+  /// Whether a container leads to a tensor. The others are not looked at.
+  private let leads: [Bool]
+  private var stepCount = 0
 
-  /// Finds the dict: the root itself when it holds a tensor, else the only value of the root that is
-  /// a dict of tensors. A root that is a tensor is a dict of one.
+  /// Collects the tensors that `root` reaches.
   ///
   /// - Throws: `pth.root`, `pth.key`.
   init(_ root: PickleValue, _ machine: PickleMachine, file: String) throws(FormatError) {
+    self.machine = machine
+    self.file = file
     let heap = machine.heap
+    var leads = [Bool](repeating: false, count: heap.nodeCount)
+    for node in heap.innermostFirst(from: root) ?? [] {
+      leads[node] = heap.values(of: node).contains { value in
+        value.isTensor || heap.node(of: value).map { leads[$0] } == true
+      }
+    }
+    self.leads = leads
     if case .tensor(let index) = root {
       tensors = [(Self.bareName, heap.tensors[index])]
-      return
-    }
-    guard case .dictionary(let outer) = root else {
-      throw FormatError(.pytorchRoot, file: file, found: "no dict", expected: "a dict of tensors")
-    }
-    var dictionary = outer
-    if !heap.dictionaries[outer].contains(where: { $0.value.isTensor }) {
-      let nested = Set(
-        heap.dictionaries[outer].compactMap { entry -> Int? in
-          guard case .dictionary(let inner) = entry.value else { return nil }
-          return inner
-        }
-      ).filter { inner in
-        let values = heap.dictionaries[inner]
-        return !values.isEmpty && values.allSatisfy { $0.value.isTensor }
-      }
-      guard let only = nested.first, nested.count == 1 else {
+    } else {
+      guard leadsToTensor(root) else {
         throw FormatError(
-          .pytorchRoot, file: file, found: "\(nested.count) dicts of tensors",
-          expected: "one, alone or in a dict")
+          .pytorchRoot, file: file, found: "no tensor", expected: "a dict of tensors")
       }
-      dictionary = only
+      try collect(root, nil)
     }
-    tensors = try Self.tensors(of: heap.dictionaries[dictionary], machine, file)
+    try checkNames()
   }
 
-  private static func tensors(
-    of entries: [(key: PickleValue, value: PickleValue)], _ machine: PickleMachine, _ file: String
-  ) throws(FormatError) -> [(name: String, tensor: PickledTensor)] {
-    var result: [(name: String, tensor: PickledTensor)] = []
-    for (key, value) in entries {
-      guard case .string(let range) = key, let name = machine.text(range) else {
-        throw FormatError(
-          .pytorchKey, file: file, found: "a key that is no text", expected: "a tensor's name")
-      }
-      guard case .tensor(let index) = value else {
-        throw FormatError(
-          .pytorchRoot, file: file, at: .tensor(name), found: "another value among the tensors",
-          expected: "tensors only")
-      }
-      result.append((name, machine.heap.tensors[index]))
+  private func leadsToTensor(_ value: PickleValue) -> Bool {
+    value.isTensor || machine.heap.node(of: value).map { leads[$0] } == true
+  }
+
+  /// Adds what `value` leads to. Each level makes the name longer, whose length is limited.
+  private mutating func collect(_ value: PickleValue, _ path: String?) throws(FormatError) {
+    if let path, path.utf8.count > TensorName.byteLimit {
+      throw refusal(path, "a name of \(path.utf8.count) bytes")
     }
-    if result.allSatisfy({ $0.name.utf8.starts(with: parallelPrefix.utf8) }) {
-      for place in result.indices {
-        result[place].name = String(
-          Substring(result[place].name.utf8.dropFirst(parallelPrefix.utf8.count)))
+    switch value {
+    case .tensor(let index): tensors.append((path ?? "", machine.heap.tensors[index]))
+    case .tuple(let index): try collect(machine.heap.tuples[index], path)
+    case .list(let index): try collect(machine.heap.lists[index], path)
+    case .dictionary(let index):
+      let entries = machine.heap.dictionaries[index]
+      try count(entries.count)
+      for (key, value) in entries where leadsToTensor(value) {
+        try collect(value, Self.joined(path, name(of: key)))
       }
+    default: break
     }
-    for (name, _) in result {
-      if let flaw = TensorName.flaw(name) {
-        throw FormatError(
-          .pytorchKey, file: file, at: .tensor(name), found: flaw,
-          expected: "1 to \(TensorName.byteLimit) bytes, no control characters, no path")
-      }
+  }
+
+  private mutating func collect(_ values: [PickleValue], _ path: String?) throws(FormatError) {
+    try count(values.count)
+    for (place, value) in values.enumerated() where leadsToTensor(value) {
+      try collect(value, Self.joined(path, "\(place)"))
     }
-    if let (_, name) = TensorName.equivalentPair(result.lazy.map(\.name)) {
+  }
+
+  private mutating func count(_ valueCount: Int) throws(FormatError) {
+    stepCount += valueCount
+    guard tensors.count <= Self.countLimit, stepCount <= Self.stepLimit else {
+      throw FormatError(
+        .pytorchRoot, file: file, found: "more tensors or values than that",
+        expected: "at most \(Self.countLimit) tensors and \(Self.stepLimit) values beside them")
+    }
+  }
+
+  private static func joined(_ path: String?, _ name: String) -> String {
+    path.map { "\($0).\(name)" } ?? name
+  }
+
+  private func name(of key: PickleValue) throws(FormatError) -> String {
+    switch key {
+    case .integer(let number): return "\(number)"
+    case .string(let range):
+      if let name = machine.text(range) { return name }
+    default: break
+    }
+    throw FormatError(
+      .pytorchKey, file: file, found: "a key that is no text", expected: "a tensor's name")
+  }
+
+  private func checkNames() throws(FormatError) {
+    for (name, _) in tensors {
+      if let flaw = TensorName.flaw(name) { throw refusal(name, flaw) }
+    }
+    if let (_, name) = TensorName.equivalentPair(tensors.lazy.map(\.name)) {
       throw FormatError(
         .pytorchKey, file: file, at: .tensor(name), found: "the same name twice",
         expected: "names that differ, also after Unicode normalisation")
     }
-    return result
+  }
+
+  private func refusal(_ name: String, _ flaw: String) -> FormatError {
+    FormatError(
+      .pytorchKey, file: file, at: .tensor(name), found: flaw,
+      expected: "1 to \(TensorName.byteLimit) bytes, no control characters, no path")
   }
 }
 

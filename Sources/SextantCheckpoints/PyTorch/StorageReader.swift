@@ -2,10 +2,11 @@ import SextantBytes
 import SextantLocks
 import SextantTensor
 
-/// Reads elements of an archive's members, and checks each member's checksum before or while it does.
+/// Reads elements of a file's storages, and checks each storage's checksum before or while it does,
+/// where the format has checksums.
 final class StorageReader: Sendable {
   private let file: InputFile
-  /// Offsets of the members whose checksum was found right.
+  /// Offsets of the storages whose checksum was found right.
   private let checked = Lock<Set<Int>>([])
 
   /// Bytes of the pieces that are handed over.
@@ -17,23 +18,24 @@ final class StorageReader: Sendable {
 
   /// Hands over a view's elements in row-major order, in pieces of at most 256 KiB.
   ///
-  /// A view that takes its whole member in order is checked while it is handed over, and refused
-  /// after its last piece. For any other the member is read twice; one that is not contiguous is
-  /// held in memory from its first element to its last.
+  /// A view that takes its whole storage in order is checked while it is handed over, and refused
+  /// after its last piece. For any other the storage is read twice; one that is not contiguous is
+  /// kept in memory from its first element to its last.
   func read(
     _ view: StorageView, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {
     let width = view.dataType.byteWidth
-    if view.isContiguous && view.count * width == view.member.byteCount {
+    let region = view.region
+    if region.checksum != nil && view.isContiguous && view.count * width == region.byteCount {
       var checksum = CRC32()
-      unsafe try stream(view.member.offset, view.member.byteCount) { piece throws(FormatError) in
+      unsafe try stream(region.offset, region.byteCount) { piece throws(FormatError) in
         unsafe checksum.update(piece)
         unsafe try body(piece)
       }
-      return try view.member.check(checksum.value, in: file)
+      return try region.check(checksum.value, in: file)
     }
-    try check(view.member)
-    let start = view.member.offset + view.offset * width
+    try check(region)
+    let start = region.offset + view.offset * width
     if view.isContiguous {
       unsafe try stream(start, view.count * width, body)
     } else if view.count > 0 {
@@ -47,14 +49,14 @@ final class StorageReader: Sendable {
     }
   }
 
-  private func check(_ member: ZipArchive.Member) throws(FormatError) {
-    guard !checked.withLock({ $0.contains(member.offset) }) else { return }
+  private func check(_ region: StorageRegion) throws(FormatError) {
+    guard region.checksum != nil, !checked.withLock({ $0.contains(region.offset) }) else { return }
     var checksum = CRC32()
-    unsafe try stream(member.offset, member.byteCount) { piece throws(FormatError) in
+    unsafe try stream(region.offset, region.byteCount) { piece throws(FormatError) in
       unsafe checksum.update(piece)
     }
-    try member.check(checksum.value, in: file)
-    checked.withLock { _ = $0.insert(member.offset) }
+    try region.check(checksum.value, in: file)
+    checked.withLock { _ = $0.insert(region.offset) }
   }
 
   private func stream(

@@ -1,38 +1,54 @@
 import SextantBytes
 import SextantTensor
 
-/// A tensor as a view of one member of an archive, checked to lie inside it.
+/// Where the elements of a storage are in a file.
+struct StorageRegion: Sendable {
+  /// What the region is called in refusals.
+  let name: String
+  /// The first byte.
+  let offset: Int
+  /// Bytes of the elements.
+  let byteCount: Int
+  /// The CRC-32 of the bytes; nil where the format has none.
+  let checksum: UInt32?
+}
+
+/// A tensor as a view of one storage, checked to lie inside it.
 struct StorageView: Sendable {
-  /// The member.
-  let member: ZipArchive.Member
+  /// The storage.
+  let region: StorageRegion
   /// The type of the elements.
   let dataType: DataType
   /// Elements of the tensor.
   let count: Int
-  /// The first element, counted from the member's start.
+  /// The first element, counted from the storage's start.
   let offset: Int
   /// From the first element to the last that the view touches, in elements.
   let extent: Int
   /// Dimensions and strides, outermost first, with all merged that lie in one line. Never empty.
   let axes: [(size: Int, stride: Int)]
 
-  /// Whether the elements lie in the member in the tensor's own order, without gaps.
+  /// Whether the elements lie in the storage in the tensor's own order, without gaps.
   var isContiguous: Bool { axes.count == 1 && axes[0].stride == 1 || count <= 1 }
 
-  /// Holds a tensor against the member of its storage.
+  /// The most elements of a tensor that has more of them than its storage: an expanded one, which
+  /// repeats elements. Without a limit, a small file would fill any memory.
+  static let expandedLimit = 1 << 24
+
+  /// Compares a tensor with its storage.
   ///
-  /// - Throws: `pth.storage.size`, `pth.tensor.bounds`.
+  /// - Throws: `pth.storage.size`, `pth.tensor.bounds`, `pth.tensor.expanded`.
   init(
-    _ tensor: PickledTensor, of storage: PickledStorage, in member: ZipArchive.Member,
+    _ tensor: PickledTensor, of storage: PickledStorage, in region: StorageRegion,
     name: String, file: String
   ) throws(FormatError) {
     let (byteCount, overflow) = storage.count.multipliedReportingOverflow(
       by: storage.dataType.byteWidth)
-    guard storage.count >= 0, !overflow, byteCount == member.byteCount else {
+    guard storage.count >= 0, !overflow, byteCount == region.byteCount else {
       throw FormatError(
         .pytorchStorageSize, file: file, at: .tensor(name),
         found: "\(storage.count) elements of \(storage.dataType.rawValue)",
-        expected: "the \(member.byteCount) bytes of \"\(member.name)\"")
+        expected: "the \(region.byteCount) bytes of \"\(region.name)\"")
     }
     func outside(_ found: String) -> FormatError {
       FormatError(
@@ -40,12 +56,10 @@ struct StorageView: Sendable {
         expected: "a view of \(storage.count) elements")
     }
     let (shape, strides) = (tensor.shape, tensor.strides)
+    let view = "shape \(shape), strides \(strides), offset \(tensor.offset)"
     guard shape.count == strides.count, tensor.offset >= 0, strides.allSatisfy({ $0 >= 0 }),
-      // More elements than the storage has are repeated ones: a small file would fill any memory.
-      let count = Shape.elementCount(shape), count <= storage.count
-    else {
-      throw outside("shape \(shape), strides \(strides), offset \(tensor.offset)")
-    }
+      let count = Shape.elementCount(shape)
+    else { throw outside(view) }
     var last = count == 0 ? -1 : 0
     for (size, stride) in zip(shape, strides) where count > 0 {
       let (step, tooFar) = (size - 1).multipliedReportingOverflow(by: stride)
@@ -56,7 +70,12 @@ struct StorageView: Sendable {
     guard tensor.offset <= storage.count, last < storage.count - tensor.offset else {
       throw outside("elements up to \(tensor.offset) + \(last)")
     }
-    self.member = member
+    guard count <= max(storage.count, Self.expandedLimit) else {
+      throw FormatError(
+        .pytorchTensorExpanded, file: file, at: .tensor(name), found: view,
+        expected: "at most \(Self.expandedLimit) elements from a storage of \(storage.count)")
+    }
+    self.region = region
     self.count = count
     dataType = storage.dataType
     offset = tensor.offset

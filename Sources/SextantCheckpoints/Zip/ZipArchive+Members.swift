@@ -64,7 +64,9 @@ extension ZipArchive {
   private static func check(
     _ found: UInt32, _ member: Member, _ file: InputFile
   ) throws(FormatError) {
-    do throws(FormatError) { try member.check(found, in: file) } catch { throw error.ofAnyArchive }
+    do throws(FormatError) { try member.region.check(found, in: file) } catch {
+      throw error.ofAnyArchive
+    }
   }
 }
 

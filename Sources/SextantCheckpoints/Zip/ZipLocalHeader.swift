@@ -46,16 +46,18 @@ enum ZipLocalHeader {
       try header.zipNumber(at: place, 4)
     }
     let actual = [entry.checksum, entry.storedByteCount, entry.byteCount]
+    let follows = entry.flags & ZipDirectoryEntry.descriptorFlag != 0
     let sizes = extra.first { $0.identifier == ZipArchive.zip64Field }?.bytes
     if let sizes, sizes.count == 16 {
       let sizes = ByteReader(sizes, file: file.path)
       let wide = try [sizes.zipNumber(at: 0, 8), sizes.zipNumber(at: 8, 8)]
-      guard wide == [entry.byteCount, entry.storedByteCount] || wide == [0, 0] else {
-        throw refusal("another 64-bit size", "that of the directory")
+      // Where sizes follow the data, either may be 0: torch.save knows one of them before the data.
+      let isRight = zip(wide, [entry.byteCount, entry.storedByteCount]).allSatisfy {
+        $0 == $1 || follows && $0 == 0
       }
+      guard isRight else { throw refusal("another 64-bit size", "that of the directory") }
     }
     let wide = sizes != nil
-    let follows = entry.flags & ZipDirectoryEntry.descriptorFlag != 0
     for (stated, actual) in zip(stated, actual) {
       // Sizes that follow the data are zero here; wide ones are saturated.
       guard stated == actual || follows && stated == 0 || wide && stated == 0xFFFF_FFFF else {

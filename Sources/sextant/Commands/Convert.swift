@@ -60,9 +60,21 @@ struct Convert: WritingCommand {
       "The architecture, where the configuration does not tell.", valueName: "name"))
   var architecture: String?
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      The group of tensors to convert, where a file has several, such as a model and its moving \
+      average: what their names start with.
+      """,
+      valueName: "name"))
+  var group: String?
+
   @Flag(
     name: .customLong("bf16-as-uint16"),
-    help: "Take integers of 16 bits for the bits of bfloat16 numbers, which HDF5 and NumPy lack.")
+    help: """
+      Take integers of 16 bits, and values of 16 bits without a type, for the bits of bfloat16 \
+      numbers, which HDF5 and NumPy lack.
+      """)
   var bfloat16AsUInt16 = false
 
   @Option(
@@ -115,6 +127,7 @@ struct Convert: WritingCommand {
     options.tokenizer = tokenizer
     options.leavesOutTokenizer = withoutTokenizer
     options.architecture = architecture
+    options.group = group
     options.readsUInt16AsBFloat16 = bfloat16AsUInt16
     options.ignoring = ignore
     options.replacing = force
