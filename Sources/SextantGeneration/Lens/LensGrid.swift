@@ -45,12 +45,13 @@ public struct LensGrid: Sendable {
       let range = start..<min(start + Readout.tileRows, tokens.count)
       _ = try model.run(TokenBatch(Array(tokens[range])), from: &state, logits: .none, tap: tap)
       let values = shown.take()  // [M, D] each
-      guard values.allSatisfy({ $0.withFloats { $0.allSatisfy(\.isFinite) } }) else {
+      let end = sites.firstIndex(of: last).map { values[$0] } ?? values[values.count - 1]
+      // What overflows anywhere is still in the stream at its end.
+      guard model.readout.norm(end).withFloats({ $0.allSatisfy(\.isFinite) }) else {
         throw FormatError(
           .modelNonfinite, found: "values that are not finite", expected: "finite values",
           remedy: "Check the weights with `sextant verify`, or lower the strength.")
       }
-      let end = sites.firstIndex(of: last).map { values[$0] } ?? values[values.count - 1]
       let target = ReadoutTarget(model.readout, residual: end)
       let next = range.map { $0 + 1 < tokens.count ? tokens[$0 + 1] : nil }
       for (index, site) in sites.enumerated() {
