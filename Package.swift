@@ -110,6 +110,7 @@ let package = Package(
     // MARK: Tests
     .target(
       name: "SextantTestSupport", dependencies: ["SextantBytes"], path: "Tests/SextantTestSupport"),
+    .target(name: "CSeccompForTests", path: "Tests/CSeccompForTests"),
     .testTarget(
       name: "SextantTensorTests",
       dependencies: ["SextantTensor", "CSextantKernels", "SextantTestSupport"]),
@@ -118,7 +119,7 @@ let package = Package(
     .testTarget(
       name: "SextantCheckpointsTests",
       dependencies: [
-        "SextantCheckpoints", "SextantTensor", "SextantBytes", "SextantTestSupport", "sextant-hdf5",
+        "CSeccompForTests", "SextantCheckpoints", "SextantTensor", "SextantBytes", "SextantTestSupport", "sextant-hdf5",
       ]),
     .testTarget(
       name: "SextantStoreTests",

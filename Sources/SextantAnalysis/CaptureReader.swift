@@ -36,6 +36,19 @@ public struct CaptureReader {
     }
   }
 
+  /// Refuses prompts of which the sites show more than fits into memory: the pieces that are kept, and
+  /// the tensors that they are joined to.
+  private func checkMemory(_ prompts: [[Int]]) throws(FormatError) {
+    let rows = prompts.reduce(0) { $0 + $1.count }
+    let bytes = sites.map { site in
+      let count = site.site.isState && !site.grows ? prompts.count : rows
+      return MemoryBudget.product(2, count, site.elementCount, 4)
+    }
+    try MemoryBudget.check(
+      MemoryBudget.sum(bytes), for: "\(sites.count) sites of \(rows) tokens",
+      remedy: "Name fewer sites with --sites and --layers, or capture fewer prompts at a time.")
+  }
+
   /// Runs each prompt from an empty state and keeps what it shows.
   ///
   /// Rows of several prompts are joined; `row.prompt` and `row.position` tell which is which.
@@ -47,7 +60,8 @@ public struct CaptureReader {
   ///   - beginOfText: the ids that were put before each text, for the manifest.
   ///   - editing: what edits a prompt's run before it is recorded; nil for nothing.
   ///   - progress: receives prompts done and in all.
-  /// - Throws: `data.record` for an empty prompt, `data.empty` for none, `model.token`.
+  /// - Throws: `data.record` for an empty prompt, `data.empty` for none, `model.token`,
+  ///   `system.memory`.
   public func capture(
     _ prompts: [[Int]], tokenizer: Digest?, beginOfText: [Int] = [],
     editing: (_ prompt: [Int]) throws(FormatError) -> (any Tap)? = { _ in nil },
@@ -56,6 +70,7 @@ public struct CaptureReader {
     guard !prompts.isEmpty else {
       throw FormatError(.dataEmpty, found: "no prompts", expected: "at least one")
     }
+    try checkMemory(prompts)
     let wanted = Set(sites.map(\.site))
     var values: [Site: [Tensor]] = [:]
     for (index, prompt) in prompts.enumerated() {

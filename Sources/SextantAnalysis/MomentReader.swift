@@ -37,6 +37,7 @@ public struct MomentReader {
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> MomentSet {
     try check(sites)
+    try MomentSet.checkMemory(sites, classes: texts.count, order)
     let tap = MomentTap(MomentSet(sites: sites, classes: texts.map(\.name), order: order))
     let total = texts.reduce(0) { $0 + $1.sequences.count }
     var done = 0

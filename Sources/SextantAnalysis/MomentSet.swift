@@ -20,6 +20,23 @@ public struct MomentSet: Sendable, Equatable {
   /// Above this many elements a covariance matrix would not fit anywhere: the variance is kept.
   public static let covarianceLimit = 4096
 
+  /// Refuses moments that would not fit into memory.
+  ///
+  /// - Throws: `system.memory`.
+  static func checkMemory(
+    _ sites: [SiteDescription], classes: Int, _ order: MomentOrder
+  ) throws(FormatError) {
+    // Each class has its moments; those of a chunk and of a difference come and go.
+    let bytes = sites.map { site in
+      let count = site.elementCount
+      let isSquare = order == .covariance && count <= covarianceLimit
+      return MemoryBudget.product(classes, count, isSquare ? count + 1 : 2, 8)
+    }
+    try MemoryBudget.check(
+      MemoryBudget.sum(bytes), for: "the moments of \(sites.count) sites",
+      remedy: "Name fewer sites with --sites and --layers, or use a method without covariances.")
+  }
+
   /// Moments of nothing yet.
   ///
   /// - Parameters:

@@ -39,6 +39,8 @@ public enum HDF5ReaderMessage: Sendable, Equatable {
 
   /// The version of these rules.
   public static let version = 2
+  /// The argument that makes a reader read where it cannot be confined.
+  public static let unconfinedArgument = "unconfined"
   /// Bytes of a message before its payload.
   public static let headerByteCount = 5
   /// The kind of the messages that carry elements.

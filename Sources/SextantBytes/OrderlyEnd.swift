@@ -25,13 +25,13 @@ public enum OrderlyEnd {
         .systemLibrary, found: mark, expected: "libopenblas.so.0",
         remedy: "Install OpenBLAS (Debian: libopenblas0)."))
     unsafe withCStrings(memory + file + library) { texts in
-      var endings = unsafe sextant_endings()
+      var endings = sextant_endings()
       unsafe endings.memory = (texts[0], texts[1])
       unsafe endings.file = (texts[2], texts[3])
       unsafe endings.library = (texts[4], texts[5])
-      unsafe endings.status = exitStatus
-      unsafe endings.cleanup = cleanup
-      unsafe sextant_end_in_order(endings)
+      endings.status = exitStatus
+      endings.cleanup = cleanup
+      sextant_end_in_order(endings)
     }
   }
 

@@ -152,14 +152,15 @@ extension LanguageModel {
   /// - Parameters:
   ///   - chunk: tokens of a piece at most, over all sequences.
   /// - Returns: logits [B, S, V], S positions per sequence as `logits` says.
-  /// - Throws: `model.token` for ids outside the vocabulary and `model.state` for a state of another
-  ///   batch or model, before anything is computed; `model.text-length`; and what `tap` throws: the
-  ///   state is then part-way and of no more use.
+  /// - Throws: before anything is computed, `model.token` for ids outside the vocabulary, `model.state`
+  ///   for a state of another batch or model, and `system.memory`; `model.text-length`; and what `tap`
+  ///   throws: the state is then incomplete; discard it.
   public func run(
     _ tokens: TokenBatch, from state: inout State, logits: LogitSelection = .last,
     tap: (any Tap)? = nil, chunk: Int = 512
   ) throws(FormatError) -> Tensor {
     try check(tokens, state)
+    try checkMemory(tokens, logits)
     let (start, end) = (state.position, state.position + tokens.length)
     let visits = tap?.stateVisits(in: start..<end) ?? StateVisits()
     let pieceLength = max(1, chunk / max(tokens.batch, 1))
@@ -199,6 +200,26 @@ extension LanguageModel {
       try tap.visit(site, &value, context)
       try state.setComponent(site, to: value)
     }
+  }
+
+  /// Refuses a run whose logits and keys and values would not fit into memory.
+  private func checkMemory(
+    _ tokens: TokenBatch, _ logits: LogitSelection
+  ) throws(FormatError) {
+    let rows = MemoryBudget.product(tokens.batch, tokens.length)
+    let grown = description.stateLayout.joined().filter(\.grows).reduce(0) { sum, component in
+      sum + component.shape.reduce(1, *)
+    }
+    let logitRows = if case .all = logits { rows } else { 0 }
+    // Pieces of logits, and the whole that they are joined to.
+    let bytes = MemoryBudget.sum([
+      MemoryBudget.product(rows, grown, 4),
+      MemoryBudget.product(2, logitRows, description.vocabularySize, 4),
+    ])
+    let what = logitRows > 0 ? "the logits" : "the keys and values"
+    try MemoryBudget.check(
+      bytes, for: "\(what) of \(rows) tokens",
+      remedy: "Read less text at a time" + (logitRows > 0 ? ", or leave the logits out." : "."))
   }
 
   private func check(_ tokens: TokenBatch, _ state: State) throws(FormatError) {

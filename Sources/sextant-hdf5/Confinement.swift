@@ -1,6 +1,7 @@
 import CHDF5
 import CHDF5Confinement
 import Glibc
+import SextantBytes
 
 /// What this process gives up before it looks at the file.
 ///
@@ -22,17 +23,28 @@ enum Confinement {
   private static let largestPiece = 1 << 30
   private static let addressSpaceForListing = 1024 * mebibyte
 
-  /// Closes inherited descriptors, sets resource limits, turns the library's plugins off and gives up all further access.
-  static func begin(fileByteCount: Int) {
+  /// Closes inherited descriptors, sets resource limits, turns the library's plugins off and gives up all
+  /// further access.
+  ///
+  /// - Parameter isRequired: refuse where the kernel cannot filter system calls.
+  /// - Throws: `h5.reader.unconfined`.
+  static func begin(fileByteCount: Int, isRequired: Bool) throws(FormatError) {
     // A backstop: the parent waits for less. A MiB of the file may be a GiB of zeros, which take
     // 10 s to unpack, and may be read twice.
-    begin(seconds: 60 + 20 * (fileByteCount / mebibyte), writes: false)
+    try begin(
+      seconds: 60 + 20 * (fileByteCount / mebibyte), writes: false, isRequired: isRequired)
   }
 
   /// The same for a process that writes a file of its own: the descriptor may be written.
-  static func beginWriting() { begin(seconds: 60, writes: true) }
+  ///
+  /// The library reads no file of a stranger then, so that the filter is not required.
+  static func beginWriting() throws(FormatError) {
+    try begin(seconds: 60, writes: true, isRequired: false)
+  }
 
-  private static func begin(seconds: Int, writes: Bool) {
+  private static func begin(
+    seconds: Int, writes: Bool, isRequired: Bool
+  ) throws(FormatError) {
     sextant_close_others()
     clearenv()
     // Crash handlers, such as the Swift runtime's, would wait for helpers that cannot be started.
@@ -52,8 +64,14 @@ enum Confinement {
     H5PLset_loading_state(0)
     H5Eset_auto2(0, nil, nil)
 
-    // Where the kernel cannot filter system calls, the other measures still hold.
-    _ = sextant_confine(writes ? 1 : 0)
+    // With no filter the other measures still hold, for a file that the user trusts.
+    let number = sextant_confine(writes ? 1 : 0)
+    guard number == 0 || !isRequired else {
+      throw FormatError(
+        .hdf5ReaderUnconfined,
+        found: "no filter of system calls (\(unsafe String(cString: strerror(number))))",
+        expected: "seccomp filters")
+    }
   }
 
   /// Raises the memory limit to what reading pieces of this size takes: the piece, a chunk, and

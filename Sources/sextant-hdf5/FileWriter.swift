@@ -7,7 +7,7 @@ import SextantBytes
 /// the elements, for which it says where they go.
 enum FileWriter {
   static func serve(_ channel: Channel) throws(FormatError) {
-    Confinement.beginWriting()
+    try Confinement.beginWriting()
     channel.send(.hello(version: HDF5ReaderMessage.version))
     var count = 0
     do {

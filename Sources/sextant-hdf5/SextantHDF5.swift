@@ -6,7 +6,8 @@ import SextantBytes
 ///
 /// Nobody calls it by hand: descriptor 3 must be the open file. Two arguments, an offset and a
 /// number of bytes, name the part of it that is the HDF5 file, where that is not all of it. The
-/// argument `write` asks for a new file there.
+/// argument `write` asks for a new file there. A last argument `unconfined` accepts a kernel that cannot
+/// filter system calls.
 @main
 struct SextantHDF5 {
   static func main() {
@@ -16,14 +17,16 @@ struct SextantHDF5 {
       _ = unsafe write(2, text, text.utf8.count)
       exit(FormatError.Code.usageOption.exitStatus)
     }
-    let arguments = Array(CommandLine.arguments.dropFirst())
+    var arguments = Array(CommandLine.arguments.dropFirst())
+    let isTrusted = arguments.last == HDF5ReaderMessage.unconfinedArgument
+    if isTrusted { arguments.removeLast() }
     let window = Self.window(arguments[...], of: Int(status.st_size))
     let channel = Channel()
     do throws(FormatError) {
       if arguments == ["write"] {
         try FileWriter.serve(channel)
       } else {
-        try serve(channel, window)
+        try serve(channel, window, isTrusted: isTrusted)
       }
     } catch {
       channel.send(.refusal(error.bounded))
@@ -42,8 +45,10 @@ struct SextantHDF5 {
     return Confinement.Window(start: numbers[0], byteCount: numbers[1])
   }
 
-  static func serve(_ channel: Channel, _ window: Confinement.Window) throws(FormatError) {
-    Confinement.begin(fileByteCount: window.byteCount)
+  static func serve(
+    _ channel: Channel, _ window: Confinement.Window, isTrusted: Bool
+  ) throws(FormatError) {
+    try Confinement.begin(fileByteCount: window.byteCount, isRequired: !isTrusted)
     channel.send(.hello(version: HDF5ReaderMessage.version))
 
     try Superblock.check(window)

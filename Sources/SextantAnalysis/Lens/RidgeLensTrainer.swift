@@ -97,6 +97,11 @@ public struct RidgeLensTrainer {
   public func train(
     progress: (_ title: String, _ done: Int, _ total: Int) -> Void = { _, _, _ in }
   ) throws(FormatError) -> Lens {
+    // Of each site two scatter matrices of the training rows and two of those that are held out.
+    try MemoryBudget.check(
+      MemoryBudget.sum(
+        sites.map { MemoryBudget.product(4, $0.elementCount, $0.elementCount, 8) }),
+      for: "the moments of \(sites.count) sites of \(sites.first?.elementCount ?? 0) elements")
     let reading = try read { progress("read", $0, corpus.tokenCount) }
     var translators: [(site: SiteReference, translator: Translator)] = []
     var statistics = JSONObject()

@@ -105,6 +105,12 @@ public struct TunedLensTrainer {
     options["start"] = try Self.origin(start)
     // Recorded only where it matters, so that exact lenses do not depend on how this is spelt.
     if Precision.current == .fast { options["precision"] = "fast" }
+    // Of each site a matrix, its gradient, and what the optimiser remembers of it.
+    let copies = 2 + self.options.optimizer.kind.memories.count
+    try MemoryBudget.check(
+      MemoryBudget.sum(
+        sites.map { MemoryBudget.product(copies, $0.elementCount, $0.elementCount + 1, 4) }),
+      for: "the translators of \(sites.count) sites in training")
     let readout = TrainingReadout(model.readout)
     var parameters = LensParameters(
       try translators(start), self.options.optimizer, isBiasOnly: self.options.isBiasOnly)

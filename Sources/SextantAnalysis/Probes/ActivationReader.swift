@@ -45,6 +45,14 @@ public struct ActivationReader {
         .usageOption, at: .option("--positions"), found: "\(positions) for contrast pairs",
         expected: "one example for each prompt, such as last")
     }
+    let width = sites.reduce(0) { $0 + $1.elementCount }
+    try MemoryBudget.check(
+      MemoryBudget.sum([
+        MemoryBudget.product(plan.records.count, width, 4),
+        readsPairs ? MemoryBudget.product(2, prompts.prompts.count, width, 4) : 0,
+      ]),
+      for: "the activations of \(plan.records.count) examples at \(sites.count) sites",
+      remedy: "Name fewer sites with --sites and --layers, or fewer records with --where.")
     var result = Activations(sites: sites, records: plan.records, positions: plan.positions)
     let count = prompts.prompts.count
     if prompts.choices != nil { result.outputs = [Float](repeating: 0, count: count) }

@@ -30,11 +30,12 @@ struct HDF5ReaderProcess: ~Copyable {
   /// The reader closes at once what else it may have inherited.
   ///
   /// - Parameter window: the part of the file that is HDF5; nil for all of it.
-  /// - Throws: `h5.reader.missing` when it cannot be started.
+  /// - Throws: `h5.reader.missing` when it cannot be started; `system.descriptors`.
   static func start(
     _ executable: String, on file: InputFile, window: Range<Int>? = nil
   ) throws(FormatError) -> Self {
-    let arguments = window.map { ["\($0.lowerBound)", "\($0.count)"] } ?? []
+    var arguments = window.map { ["\($0.lowerBound)", "\($0.count)"] } ?? []
+    if HDF5Confinement.isOptional { arguments.append(HDF5ReaderMessage.unconfinedArgument) }
     return try file.withDescriptor { descriptor throws(FormatError) in
       try start(executable, arguments: arguments, descriptor: descriptor)
     }
@@ -112,8 +113,9 @@ struct HDF5ReaderProcess: ~Copyable {
   }
 
   private static func startFailure(_ executable: String, _ number: Int32) -> FormatError {
+    // A limit below the number that is asked for is an invalid argument.
     FormatError(
-      .hdf5ReaderMissing,
+      number == EINVAL ? .systemDescriptors : .ofSystemCall(number, otherwise: .hdf5ReaderMissing),
       found: "\(executable) cannot be started: \(unsafe String(cString: strerror(number)))",
       expected: "an executable")
   }

@@ -61,6 +61,15 @@ struct Bench: ParsableCommand {
     _ model: any LanguageModel
   ) throws(FormatError) -> (prefill: Double, decode: Double) {
     // Which tokens they are does not matter for speed; a fixed spread over the vocabulary.
+    let elements = model.description.stateLayout.joined().filter { !$0.grows }.reduce(0) {
+      $0 + $1.shape.reduce(1, *)
+    }
+    try MemoryBudget.check(
+      MemoryBudget.sum([
+        MemoryBudget.product(batch, elements, 4), MemoryBudget.product(batch, promptCount, 8),
+        MemoryBudget.product(batch, model.description.vocabularySize, 4),
+      ]),
+      for: "\(batch) sequences of \(promptCount) tokens", remedy: "Choose a smaller --batch or -p.")
     let token = { (place: Int) in place &* 7919 % model.description.vocabularySize }
     let prompts = (0..<batch).map { row in (0..<promptCount).map { token(row * promptCount + $0) } }
     var state = model.initialState(batch: batch)

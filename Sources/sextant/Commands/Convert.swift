@@ -87,6 +87,8 @@ struct Convert: WritingCommand {
       valueName: "pattern"))
   var ignore: [String] = []
 
+  @OptionGroup var hdf5: HDF5Options
+
   @OptionGroup(title: "Vectors of other tools")
   var foreign: ForeignVectorOptions
 
@@ -117,6 +119,7 @@ struct Convert: WritingCommand {
   }
 
   func run() throws {
+    hdf5.apply()
     if let model = foreign.model {
       return try foreign.convert(source, to: output, model: model, replacing: force, printing)
     }

@@ -19,9 +19,11 @@ struct Inspect: ParsableCommand {
   @Flag(help: "List every tensor, however many there are.")
   var tensors = false
 
+  @OptionGroup var hdf5: HDF5Options
   @OptionGroup var printing: OutputOptions
 
   func run() throws {
+    hdf5.apply()
     try report().print(asJSON: printing.json)
   }
 

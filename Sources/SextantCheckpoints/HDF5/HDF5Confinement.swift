@@ -1,0 +1,12 @@
+import Synchronization
+
+/// Whether HDF5 files are read where the kernel cannot confine their reader.
+public enum HDF5Confinement {
+  private static let isOptionalNow = Atomic<Bool>(false)
+
+  /// Whether a reader without a filter of system calls is accepted: for files that the user trusts.
+  static var isOptional: Bool { isOptionalNow.load(ordering: .relaxed) }
+
+  /// Accepts readers that cannot be confined from now on.
+  public static func makeOptional() { isOptionalNow.store(true, ordering: .relaxed) }
+}
