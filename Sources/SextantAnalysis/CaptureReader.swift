@@ -80,7 +80,7 @@ public struct CaptureReader {
       }
       let recorder = Recorder(wanted, last: prompt.count - 1)
       var state = model.initialState()
-      _ = try model.run(
+      _ = try model.runAlike(
         TokenBatch(prompt), from: &state, logits: wanted.contains(.logits) ? .all : .none,
         tap: TapChain([try editing(prompt), recorder].compactMap { $0 }))
       for (site, pieces) in recorder.pieces { values[site, default: []] += pieces }

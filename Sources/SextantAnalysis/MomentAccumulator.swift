@@ -59,6 +59,17 @@ public struct MomentAccumulator: Sendable, Equatable {
     return (0..<n).map { scatter[$0 * n + $0] / Double(max(count, 1)) }
   }
 
+  /// Whether the vectors differ by more than the rounding of their f64 sums; true where spreads are not
+  /// collected and there are two vectors.
+  ///
+  /// Vectors of f32 that differ at all have a variance far above 2⁻⁸⁰ of their mean square.
+  var varies: Bool {
+    guard count > 1 else { return false }
+    let variance = order == .covariance ? diagonal : spread
+    guard order != .mean else { return true }
+    return zip(variance, mean).contains { $0 > 0x1p-80 * $1 * $1 }
+  }
+
   /// Adds the rows of a chunk, [M, n].
   public mutating func add(_ rows: some MatrixRows) {
     guard rows.rowCount > 0 else { return }

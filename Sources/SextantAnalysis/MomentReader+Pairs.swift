@@ -55,10 +55,11 @@ extension MomentReader {
   ) throws(FormatError) -> MomentSet {
     try check(sites)
     typealias Names = SteeringEstimator
-    var moments = MomentSet(
-      sites: sites,
-      classes: [Names.positive, Names.negative] + (differences == nil ? [] : [Names.difference]),
-      order: order, orders: differences.map { [Names.difference: $0] } ?? [:])
+    var moments = MomentCollector(
+      MomentSet(
+        sites: sites,
+        classes: [Names.positive, Names.negative] + (differences == nil ? [] : [Names.difference]),
+        order: order, orders: differences.map { [Names.difference: $0] } ?? [:]))
     let tap = RowTap(sites.map(\.site))
     let shapes = zip(pairs.positive, pairs.negative).map { PairShape($0, $1) }
     var done = 0
@@ -72,6 +73,7 @@ extension MomentReader {
           expected: "equally many, to take differences",
           remedy: "Choose --positions last, or last-K.")
       }
+      let batch = model.alikeBatch(batch, length: max(shape.positive, shape.negative))
       for start in stride(from: 0, to: members.count, by: batch) {
         let part = members[start..<min(start + batch, members.count)]
         let texts = (part.map { pairs.positive[$0] }, part.map { pairs.negative[$0] })
@@ -90,21 +92,11 @@ extension MomentReader {
         progress(done, 2 * shapes.count)
       }
     }
-    return moments
+    return moments.finished()
   }
 
-  /// The selected positions of a text, ascending.
-  private func positions(in length: Int) throws(FormatError) -> [Int] {
-    let read = (0..<length).filter { positions.contains($0, prompt: 0..<length) }
-    guard !read.isEmpty else {
-      throw FormatError(
-        .dataRecord, found: "a text of \(length) tokens",
-        expected: "a token at positions \(positions)")
-    }
-    return read
-  }
-
-  /// The values of a batch of pairs of one shape at the selected positions, [S·B, n] by site.
+  /// The values of a batch of pairs of one shape at the selected positions, text by text, [B·S, n] by
+  /// site.
   private func rows(
     of texts: ([[Int]], [[Int]]), _ shape: PairShape, _ selected: ([Int], [Int]), _ tap: RowTap
   ) throws(FormatError) -> [Site: (positive: Tensor, negative: Tensor)] {
@@ -113,7 +105,7 @@ extension MomentReader {
     tap.expect(at: Set(selected.0 + selected.1).filter { $0 < shape.prefix })
     if shape.prefix > 0 {
       let prefix = TokenBatch(texts.0.map { Array($0[..<shape.prefix]) })
-      _ = try model.run(prefix, from: &state, logits: .none, tap: tap)
+      _ = try model.runAlike(prefix, from: &state, logits: .none, tap: tap)
     }
     let shared = tap.rows
     let rest = { (text: [Int]) in Array(text[shape.prefix...]) }
@@ -122,7 +114,7 @@ extension MomentReader {
       tap.expect(at: Set(selected.0))
       var both = state.selecting((0..<2 * count).map { $0 % count })
       let tokens = TokenBatch((texts.0 + texts.1).map(rest))
-      _ = try model.run(tokens, from: &both, logits: .none, tap: tap)
+      _ = try model.runAlike(tokens, from: &both, logits: .none, tap: tap)
       let half = { (range: Range<Int>) in
         tap.rows.mapValues { $0.mapValues { $0.rows(range) } }
       }
@@ -132,13 +124,13 @@ extension MomentReader {
       for (texts, selected) in [(texts.0, selected.0), (texts.1, selected.1)] {
         tap.expect(at: Set(selected))
         var fork = state
-        _ = try model.run(TokenBatch(texts.map(rest)), from: &fork, logits: .none, tap: tap)
+        _ = try model.runAlike(TokenBatch(texts.map(rest)), from: &fork, logits: .none, tap: tap)
         parts.append(tap.rows)
       }
       own = (parts[0], parts[1])
     }
     func joined(_ site: Site, _ own: [Site: [Int: Tensor]], _ selected: [Int]) -> Tensor {
-      Tensor.concatenated(
+      Tensor.textByText(
         selected.compactMap { ($0 < shape.prefix ? shared : own)[site]?[$0] })
     }
     var result: [Site: (positive: Tensor, negative: Tensor)] = [:]

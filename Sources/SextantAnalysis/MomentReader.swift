@@ -1,6 +1,7 @@
 import SextantArtifacts
 import SextantBytes
 import SextantModels
+import SextantTensor
 
 /// Runs a model over texts of several classes and reduces what it shows to moments, in one pass.
 public struct MomentReader {
@@ -11,7 +12,7 @@ public struct MomentReader {
 
   /// Reads `model` at some positions of each text.
   ///
-  /// - Parameter batch: sequences of equal length that run together.
+  /// - Parameter batch: sequences of equal length that run together; the result does not depend on it.
   public init(
     _ model: any LanguageModel, positions: PositionSelection, order: MomentOrder, batch: Int = 16
   ) {
@@ -23,8 +24,8 @@ public struct MomentReader {
 
   /// Reads texts.
   ///
-  /// Texts of equal length run as batches; the order in which texts are added is the same for the
-  /// same input, so that the result has the same bits.
+  /// Texts of equal length run as batches. Neither a text's values nor the order in which they are
+  /// added depend on the batches: the result has the same bits for every batch size.
   ///
   /// - Parameters:
   ///   - texts: token ids by class; none may be empty.
@@ -38,29 +39,44 @@ public struct MomentReader {
   ) throws(FormatError) -> MomentSet {
     try check(sites)
     try MomentSet.checkMemory(sites, classes: texts.count, order)
-    let tap = MomentTap(MomentSet(sites: sites, classes: texts.map(\.name), order: order))
+    var moments = MomentCollector(
+      MomentSet(sites: sites, classes: texts.map(\.name), order: order))
+    let tap = RowTap(sites.map(\.site))
     let total = texts.reduce(0) { $0 + $1.sequences.count }
     var done = 0
     for (name, sequences) in texts {
       let byLength = Dictionary(grouping: sequences, by: \.count).sorted { $0.key < $1.key }
       for (length, group) in byLength {
-        let read = Set((0..<length).filter { positions.contains($0, prompt: 0..<length) })
-        guard !read.isEmpty else {
-          throw FormatError(
-            .dataRecord, found: "a text of \(length) tokens",
-            expected: "a token at positions \(positions)")
-        }
-        tap.expect(name, at: read)
+        let selected = try positions(in: length)
+        let batch = model.alikeBatch(batch, length: length)
         for start in stride(from: 0, to: group.count, by: batch) {
           let part = Array(group[start..<min(start + batch, group.count)])
           var state = model.initialState(batch: part.count)
-          _ = try model.run(TokenBatch(part), from: &state, logits: .none, tap: tap)
+          tap.expect(at: Set(selected))
+          _ = try model.runAlike(TokenBatch(part), from: &state, logits: .none, tap: tap)
+          for site in sites.map(\.site) {
+            guard let rows = tap.rows[site] else { continue }
+            moments.add(Tensor.textByText(selected.compactMap { rows[$0] }), to: site, name)
+          }
           done += part.count
           progress(done, total)
         }
       }
     }
-    return tap.moments
+    return moments.finished()
+  }
+
+  /// The selected positions of a text, ascending.
+  ///
+  /// - Throws: `data.record` for none.
+  func positions(in length: Int) throws(FormatError) -> [Int] {
+    let read = (0..<length).filter { positions.contains($0, prompt: 0..<length) }
+    guard !read.isEmpty else {
+      throw FormatError(
+        .dataRecord, found: "a text of \(length) tokens",
+        expected: "a token at positions \(positions)")
+    }
+    return read
   }
 
   /// Refuses what has no moments, and positions that no text's length decides.

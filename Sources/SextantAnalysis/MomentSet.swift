@@ -117,8 +117,10 @@ public struct MomentSet: Sendable, Equatable {
   ///   - model: the model that was read.
   ///   - data: what it read.
   ///   - positions: where it read it.
+  ///   - retraining: what reading again needs; nil where it is not known.
   public func artifact(
-    model: ModelReference, data: JSONObject, positions: PositionSelection
+    model: ModelReference, data: JSONObject, positions: PositionSelection,
+    retraining: JSONObject? = nil
   ) -> Artifact {
     var tensors: [(name: String, value: Tensor)] = []
     for site in sites {
@@ -137,13 +139,14 @@ public struct MomentSet: Sendable, Equatable {
         }
       }
     }
+    var details = JSONObject([
+      ("classes", .array(classes.map { .string($0) })), ("data", .object(data)),
+      ("positions", .string(positions.description)),
+    ])
+    details["retraining"] = retraining.map { .object($0) }
     let manifest = Manifest(
       kind: Moments.name, kindVersion: Moments.version, model: model,
-      sites: sites.map(\.reference),
-      details: JSONObject([
-        ("classes", .array(classes.map { .string($0) })), ("data", .object(data)),
-        ("positions", .string(positions.description)),
-      ]))
+      sites: sites.map(\.reference), details: details)
     return Artifact(manifest: manifest, tensors: tensors)
   }
 

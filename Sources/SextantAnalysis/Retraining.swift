@@ -1,40 +1,110 @@
 import SextantArtifacts
 import SextantBytes
 import SextantModels
+import SextantStore
 import SextantTensor
 import SextantTokenizers
 
-/// Trains a steering vector again from what its manifest records, to prove where it comes from.
+/// What an artifact records so that it can be trained again: `retraining` in `formats/artifact.md`.
+enum RetrainingRecord {
+  /// The rules by which texts are put into batches and sums are ordered. With others the same data give
+  /// other bits.
+  private static let version = 1
+
+  /// The record of a training that runs now.
+  ///
+  /// - Parameter options: what the kind needs beside the rest of its manifest.
+  static func new(_ options: [(String, JSONValue)] = []) -> JSONObject {
+    var record = JSONObject([("version", .integer(Int64(version)))] + options)
+    if Precision.current == .fast { record["precision"] = "fast" }
+    return record
+  }
+
+  /// The record of an artifact, which this version can follow.
+  ///
+  /// - Throws: `artifact.retrain` for none, or one of other rules or another precision.
+  static func checked(_ record: JSONObject?, _ file: String) throws(FormatError) -> JSONNode {
+    guard let record else {
+      throw FormatError(
+        .artifactRetrain, file: file, at: .pointer("/retraining"),
+        found: "no record of how it was trained",
+        expected: "the record that training writes since its results do not depend on batches",
+        remedy: "Train it again with this version; what older ones wrote cannot be compared.")
+    }
+    let node = JSONNode(
+      .object(record), code: .artifactSchema, file: file, pointer: "/retraining")
+    let found = try node.member("version").integer()
+    guard found == version else {
+      throw FormatError(
+        .artifactRetrain, file: file, at: .pointer("/retraining/version"), found: "\(found)",
+        expected: "\(version)", remedy: "Use the version of Sextant that trained it.")
+    }
+    let precision = try node.optionalMember("precision")?.string() ?? Precision.exact.rawValue
+    guard precision == Precision.current.rawValue else {
+      throw FormatError(
+        .artifactRetrain, file: file, at: .pointer("/retraining/precision"), found: precision,
+        expected: Precision.current.rawValue, remedy: "Add --precision \(precision).")
+    }
+    return node
+  }
+}
+
+/// The data that an artifact is trained on again.
+public enum RetrainingSource: Sendable {
+  /// Contrast pairs, for steering vectors.
+  case pairs(ContrastSource)
+  /// A file of labelled records, for probes and erasers.
+  case records(String)
+  /// Files of text in the order of the training, for lenses; the member of JSON objects that has the
+  /// text; and the lens that a tuned lens started from, where that was a file.
+  case texts([String], field: String, start: String?)
+
+  /// The options that name the data.
+  fileprivate var option: String {
+    switch self {
+    case .pairs: "--pairs"
+    case .records: "--data"
+    case .texts: "--text"
+    }
+  }
+}
+
+/// Trains a steering vector, probe, eraser or lens again from what its manifest records, to prove where
+/// it comes from.
 public struct Retraining {
   private let model: any LanguageModel
   private let tokenizer: any Tokenizer
-  private let source: ContrastSource
+  private let source: RetrainingSource
+  private let area: ([Double], [Bool]) -> Double?
 
-  /// Trains on this model and the pairs of these files.
-  public init(_ model: any LanguageModel, _ tokenizer: any Tokenizer, source: ContrastSource) {
-    self.model = model
-    self.tokenizer = tokenizer
-    self.source = source
-  }
-
-  /// Trains on this model and the pairs of this file.
-  public init(_ model: any LanguageModel, _ tokenizer: any Tokenizer, pairs: String) {
-    self.init(model, tokenizer, source: .pairs(pairs))
+  /// Trains on this model and data.
+  ///
+  /// - Parameter area: the area under the curve of scores and labels, as erasers record it.
+  public init(
+    _ model: any LanguageModel, _ tokenizer: any Tokenizer, source: RetrainingSource,
+    area: @escaping ([Double], [Bool]) -> Double? = { _, _ in nil }
+  ) {
+    (self.model, self.tokenizer) = (model, tokenizer)
+    (self.source, self.area) = (source, area)
   }
 
   /// Refuses unless training again gives the bytes of the file.
   ///
   /// - Parameters:
-  ///   - artifact: a steering vector.
+  ///   - artifact: a steering vector, probe, eraser or lens.
   ///   - file: the file that it was read from.
-  /// - Throws: `artifact.kind` for another kind; `artifact.model-digest`,
-  ///   `artifact.tokenizer-digest`; `artifact.retrain` for other pairs, other weights, a method or
-  ///   site that is not there, or another result; `data.*`, `model.*`, `file.*`.
+  /// - Throws: `artifact.kind` for another kind; `usage.option` for data of another kind;
+  ///   `artifact.model-digest`, `artifact.tokenizer-digest`; `artifact.retrain` for an artifact without a
+  ///   record of its training, other data, other weights, a method or site that is not there, or another
+  ///   result; `data.*`, `model.*`, `file.*`.
   public func verify(
     _ artifact: Artifact, file: String,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) {
-    let again = try artifactTrainedAgain(artifact, file, progress)
+    let made = try artifactTrainedAgain(artifact, file, progress)
+    // Another version that computes the same is no difference.
+    let again = Artifact(
+      manifest: made.manifest.made(by: artifact.manifest.tool.version), tensors: made.tensors)
     let (found, expected) = (try again.bytes(), try InputFile(file).readAll(limit: 1 << 40))
     guard found == expected else {
       throw FormatError(
@@ -46,15 +116,121 @@ public struct Retraining {
   private func artifactTrainedAgain(
     _ artifact: Artifact, _ file: String, _ progress: (Int, Int) -> Void
   ) throws(FormatError) -> Artifact {
-    let vector = try SteeringVector(artifact)
+    switch (artifact.manifest.kind, source) {
+    case (SteeringVector.name, .pairs(let source)):
+      return try vectorAgain(SteeringVector(artifact), source, file, progress)
+    case (Probe.name, .records(let path)):
+      return try probeAgain(Probe(artifact), path, file, progress)
+    case (ConceptEraser.name, .records(let path)):
+      return try eraserAgain(ConceptEraser(artifact), path, file, progress)
+    case (Lens.name, .texts(let paths, let field, let start)):
+      return try LensRetraining(
+        model, tokenizer, paths: paths, field: field, start: start, file: file
+      ).again(Lens(artifact), progress)
+    case (SteeringVector.name, _), (Probe.name, _), (ConceptEraser.name, _), (Lens.name, _):
+      let expected =
+        switch artifact.manifest.kind {
+        case SteeringVector.name: "--pairs, --positive with --negative, or --personas"
+        case Lens.name: "--text"
+        default: "--data"
+        }
+      throw FormatError(
+        .usageOption, file: file, at: .option(source.option), found: artifact.manifest.kind,
+        expected: expected)
+    default:
+      throw FormatError(
+        .artifactKind, file: file, found: artifact.manifest.kind,
+        expected: "a steering vector, probe, eraser or lens")
+    }
+  }
+
+  /// Refuses a model that is not the one that was trained on, bit for bit.
+  static func check(
+    _ recorded: ModelReference, _ model: any LanguageModel, _ tokenizer: any Tokenizer,
+    _ file: String
+  ) throws(FormatError) -> ModelReference {
     let reference = model.description.reference(tokenizer: tokenizer.digest)
-    try vector.model.check(against: reference, allowingOther: false, file: file)
-    guard vector.model == reference else {
+    try recorded.check(against: reference, allowingOther: false, file: file)
+    guard recorded == reference else {
       throw FormatError(
         .artifactRetrain, file: file, at: .pointer("/model"),
-        found: "weights \(reference.weights)", expected: "weights \(vector.model.weights)",
+        found: "weights \(reference.weights)", expected: "weights \(recorded.weights)",
         remedy: "Convert the model with the same --dtype.")
     }
+    return reference
+  }
+
+  // MARK: Probes and erasers
+
+  private func probeAgain(
+    _ probe: Probe, _ path: String, _ file: String, _ progress: (Int, Int) -> Void
+  ) throws(FormatError) -> Artifact {
+    let record = try RetrainingRecord.checked(probe.training.retraining, file)
+    var methods: [ProbeMethod] = []
+    for element in try record.member("methods").elements() {
+      guard let method = ProbeMethod(rawValue: try element.string()) else {
+        throw FormatError(
+          .artifactRetrain, file: file, at: .pointer("/retraining/methods"),
+          found: try element.string(), expected: "one of \(ProbeMethod.allCases.map(\.rawValue))")
+      }
+      methods.append(method)
+    }
+    var trainer = ProbeTrainer(methods, seed: probe.training.seed)
+    trainer.splitsHeads = try record.member("heads").boolean()
+    let (records, activations, reference) = try read(
+      probe.sites, of: probe.model, probe.training, path, file, progress,
+      readsPairs: methods.contains(where: \.needsPairs))
+    return try trainer.probe(
+      of: records, activations, model: reference, positions: probe.training.positions,
+      pooling: probe.training.pooling
+    ).probe.artifact
+  }
+
+  private func eraserAgain(
+    _ eraser: ConceptEraser, _ path: String, _ file: String, _ progress: (Int, Int) -> Void
+  ) throws(FormatError) -> Artifact {
+    let record = try RetrainingRecord.checked(eraser.training.retraining, file)
+      .member("held_out")
+    var heldOut = EraserTrainer.HeldOut()
+    heldOut.block = try record.member("block").integer(in: 1...Int(Int32.max))
+    heldOut.every = try record.member("every").integer(in: 1...Int(Int32.max))
+    let (records, activations, reference) = try read(
+      eraser.erasers.map(\.site), of: eraser.model, eraser.training, path, file, progress)
+    return try EraserTrainer.eraser(
+      of: records, activations, model: reference, positions: eraser.training.positions,
+      pooling: eraser.training.pooling, applied: eraser.positions, heldOut: heldOut, area: area
+    ).eraser.artifact
+  }
+
+  /// What the model shows of the records that a manifest describes.
+  private func read(
+    _ sites: [SiteReference], of recorded: ModelReference, _ training: Probe.Training,
+    _ path: String, _ file: String, _ progress: (Int, Int) -> Void, readsPairs: Bool = false
+  ) throws(FormatError) -> (SelectedRecords, Activations, ModelReference) {
+    let reference = try Self.check(recorded, model, tokenizer, file)
+    // Texts begin as they did then, whatever the tokenizer asks for now.
+    let tokenizer = BoundedTokenizer(
+      tokenizer, begin: try BeginningRecord.read(training.data, file: file))
+    var records = try SelectedRecords(
+      reading: path, recordedAs: training.data, label: training.label, artifact: file)
+    records.description = tokenizer.recordingBeginning(in: records.description)
+    let activations = try ActivationReader(
+      model, positions: training.positions, pooling: training.pooling
+    ).read(
+      ChoicePrompts(records.records, tokenizer),
+      sites: model.description.sites(named: sites.map(\.name)), readsPairs: readsPairs,
+      progress: progress)
+    return (records, activations, reference)
+  }
+
+  // MARK: Steering vectors
+
+  private func vectorAgain(
+    _ vector: SteeringVector, _ source: ContrastSource, _ file: String,
+    _ progress: (Int, Int) -> Void
+  ) throws(FormatError) -> Artifact {
+    _ = try RetrainingRecord.checked(vector.training.retraining, file)
+    _ = try Self.check(vector.model, model, tokenizer, file)
     // Texts begin as they did then, whatever the tokenizer asks for now.
     let tokenizer = BoundedTokenizer(
       tokenizer, begin: try BeginningRecord.read(vector.training.data, file: file))
@@ -62,13 +238,10 @@ public struct Retraining {
       model, tokenizer, estimator: Self.estimator(of: vector.training, file),
       sites: model.description.sites(named: vector.vectors.map(\.site.name)),
       positions: vector.training.positions)
-    let trained = try trainer.train(recordedPairs(vector.training.data, file), progress: progress)
+    let pairs = try recordedPairs(vector.training.data, source, file)
     // How it is applied by default was chosen by a user, and is not computed.
-    var again = trained.vector.applied(as: vector.operation, at: vector.positions).artifact
-    // Another version that computes the same is no difference.
-    again = Artifact(
-      manifest: again.manifest.made(by: artifact.manifest.tool.version), tensors: again.tensors)
-    return again
+    return try trainer.train(pairs, progress: progress).vector
+      .applied(as: vector.operation, at: vector.positions).artifact
   }
 
   /// The estimator that a manifest records.
@@ -92,7 +265,7 @@ public struct Retraining {
 
   /// The pairs, once their digests are known to be the ones recorded.
   private func recordedPairs(
-    _ data: JSONObject, _ file: String
+    _ data: JSONObject, _ source: ContrastSource, _ file: String
   ) throws(FormatError) -> ContrastPairs {
     let record = JSONNode(.object(data), code: .artifactSchema, file: file, pointer: "/data")
     let files = try source.files()

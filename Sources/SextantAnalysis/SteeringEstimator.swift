@@ -28,6 +28,17 @@ public enum SteeringMethod: String, Sendable, CaseIterable {
 
   /// Whether differences of pairs are read.
   var needsDifferences: Bool { self == .pca || self == .pcaCentered }
+
+  /// What data leave the method nothing to learn from.
+  fileprivate var flatData: String {
+    switch self {
+    case .mean: "no texts"
+    case .lda, .ldaDiagonal: "texts that do not differ within their classes"
+    case .ldaTotal: "texts that do not differ"
+    case .pca: "pairs whose texts do not differ"
+    case .pcaCentered: "pairs whose differences do not differ, or of one pair"
+    }
+  }
 }
 
 /// What a vector is scaled to after it was computed: methods differ by orders of magnitude.
@@ -51,10 +62,6 @@ public struct SteeringEstimator: Sendable {
 
   /// The names of the classes in moments.
   public static let (positive, negative, difference) = ("positive", "negative", "difference")
-
-  /// Eigenvalues up to this share of the largest, times n, count as zero: what values in f32 cannot
-  /// tell from zero.
-  private static let rounding = 0x1p-23
 
   /// Computes vectors by a method.
   ///
@@ -81,18 +88,24 @@ public struct SteeringEstimator: Sendable {
   ///   - positions: where the texts were read.
   ///   - model: the model that was read.
   ///   - data: what was read, as the manifest shall record it.
+  ///   - retraining: what training again needs; nil where the moments do not tell.
   /// - Throws: `artifact.empty` where a class or what the method needs was not collected;
+  ///   `data.variance` where the method needs a spread and the examples have none at any site;
   ///   `artifact.nonfinite`; `artifact.zero` where a vector without direction is to be scaled.
   public func vector(
     from moments: MomentSet, at positions: PositionSelection, model: ModelReference,
-    data: JSONObject
+    data: JSONObject, retraining: JSONObject? = nil
   ) throws(FormatError) -> SteeringVector {
     var vectors: [(site: SiteReference, value: Tensor)] = []
     var targets: [String: SteeringVector.Targets] = [:]
     var statistics = JSONObject()
+    var flatCount = 0
     for site in moments.sites {
       let sample = try SteeringSample(moments, site)
-      let direction = try scaled(direction(sample), sample, site.site.name)
+      let found = try direction(sample)
+      if found == nil { flatCount += 1 }
+      let direction = try scaled(
+        found ?? Array(repeating: 0, count: sample.count), sample, site.site.name)
       let values = direction.map(Float.init)
       guard values.allSatisfy(\.isFinite) else {
         throw FormatError(
@@ -103,28 +116,44 @@ public struct SteeringEstimator: Sendable {
       targets[site.site.name] = sample.targets(along: direction)
       statistics[site.site.name] = sample.statistics(of: direction)
     }
+    guard flatCount < moments.sites.count else {
+      throw FormatError(
+        .dataVariance, at: .option("--method"), found: "\(method.rawValue) of \(method.flatData)",
+        expected: "a site at which they differ")
+    }
     var parameters = JSONObject()
     if shrinkage > 0 { parameters["shrinkage"] = .number(shrinkage) }
     if scale != .none { parameters["scale"] = .string(scale.rawValue) }
     return SteeringVector(
       model: model, vectors: vectors, targets: targets,
       training: SteeringVector.Training(
-        method: method.rawValue, positions: positions, data: data, parameters: parameters),
+        method: method.rawValue, positions: positions, data: data, parameters: parameters,
+        retraining: retraining),
       statistics: statistics)
   }
 
-  private func direction(_ sample: SteeringSample) throws(FormatError) -> [Double] {
+  /// The direction; nil where the examples have no spread that the method could use.
+  private func direction(_ sample: SteeringSample) throws(FormatError) -> [Double]? {
     let difference = sample.difference
     switch method {
     case .mean: return difference
-    case .lda: return try whitened(difference, by: sample.covarianceWithinClasses(), sample)
-    case .ldaTotal: return try whitened(difference, by: sample.totalCovariance(), sample)
+    case .lda:
+      guard sample.variesWithinClasses else { return nil }
+      return try whitened(difference, by: sample.covarianceWithinClasses(), sample)
+    case .ldaTotal:
+      guard sample.variesWithinClasses || difference.contains(where: { $0 != 0 }) else {
+        return nil
+      }
+      return try whitened(difference, by: sample.totalCovariance(), sample)
     case .ldaDiagonal:
+      guard sample.variesWithinClasses else { return nil }
       let variance = try sample.varianceWithinClasses()
-      let least = Self.rounding * (variance.max() ?? 0)
+      let least = LinearAlgebra.rounding(size: sample.count) * (variance.max() ?? 0)
       return zip(difference, variance).map { $1 > least ? $0 / $1 : 0 }
     case .pca, .pcaCentered:
-      let spread = try sample.spreadOfDifferences(centered: method == .pcaCentered)
+      let isCentered = method == .pcaCentered
+      guard try sample.differencesVary(centered: isCentered) else { return nil }
+      let spread = try sample.spreadOfDifferences(centered: isCentered)
       guard let (_, vectors) = LinearAlgebra.eigen(symmetric: spread, size: sample.count) else {
         return Array(repeating: .nan, count: sample.count)
       }
@@ -150,8 +179,7 @@ public struct SteeringEstimator: Sendable {
       }
     }
     guard
-      let inverse = LinearAlgebra.pseudoInverse(
-        symmetric: covariance, size: n, tolerance: Double(n) * Self.rounding)
+      let inverse = LinearAlgebra.pseudoInverse(symmetric: covariance, size: n)
     else { return Array(repeating: .nan, count: n) }
     return LinearAlgebra.product(inverse, difference, rows: n, inner: n, columns: 1)
   }

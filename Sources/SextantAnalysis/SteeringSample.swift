@@ -77,6 +77,15 @@ struct SteeringSample {
     }
   }
 
+  /// Whether two texts of one class differ.
+  var variesWithinClasses: Bool { positive.varies || negative.varies }
+
+  /// Whether pairs differ in their differences, or, not centred, whether there is a difference at all.
+  func differencesVary(centered: Bool) throws(FormatError) -> Bool {
+    guard let differences else { return true }  // refused with what the method needs
+    return differences.varies || !centered && differences.mean.contains { $0 != 0 }
+  }
+
   /// The mean of d dᵀ over the pairs' differences d, or their covariance, [n, n].
   func spreadOfDifferences(centered: Bool) throws(FormatError) -> [Double] {
     guard let differences, differences.count > 0 else {

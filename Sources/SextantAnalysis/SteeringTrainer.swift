@@ -24,7 +24,7 @@ public struct SteeringTrainer {
   ///   - sites: the sites to learn a vector for; residual stream and state.
   ///   - positions: where the texts are read.
   ///   - kept: methods that the moments shall serve later, beside the estimator's.
-  ///   - batch: pairs that run together.
+  ///   - batch: pairs that run together; no bit of the vector depends on it.
   /// - Throws: `artifact.empty` for no sites, `artifact.site` for one that holds no vector.
   public init(
     _ model: any LanguageModel, _ tokenizer: any Tokenizer, estimator: SteeringEstimator,
@@ -80,7 +80,7 @@ public struct SteeringTrainer {
       progress: progress)
     let vector = try estimator.vector(
       from: moments, at: positions, model: model.description.reference(tokenizer: tokenizer.digest),
-      data: tokenizer.recordingBeginning(in: pairs.record))
+      data: tokenizer.recordingBeginning(in: pairs.record), retraining: RetrainingRecord.new())
     return (vector, moments)
   }
 

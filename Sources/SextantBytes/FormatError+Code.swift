@@ -241,6 +241,7 @@ extension FormatError {
     // MARK: Training data
     case dataRecord = "data.record"
     case dataEmpty = "data.empty"
+    case dataVariance = "data.variance"
     case dataTokenization = "data.tokenization"
 
     // MARK: Usage

@@ -65,6 +65,8 @@ public struct Conversion {
   private let source: CheckpointSource
   /// The weights of the source's checkpoint.
   private let checkpoint: any Checkpoint
+  /// The files beside it that were read or may be read, which no output may replace.
+  private let sideFiles: [String]
   private let options: ConversionOptions
   private let architecture: any Architecture.Type
   private let configuration: JSONObject
@@ -80,6 +82,7 @@ public struct Conversion {
   public init(_ path: String, options: ConversionOptions = .init()) throws(FormatError) {
     source = try CheckpointSource.open(path)
     self.options = options
+    sideFiles = source.sideFiles
     let config = try Self.readConfiguration(source, options)
     let weights = try ModelWeights(of: source.checkpoint, options, config)
     let checkpoint = weights.checkpoint
@@ -241,7 +244,7 @@ public struct Conversion {
         .fileSame, file: destination, found: "the checkpoint itself", expected: "another path")
     }
     try ProtectedFiles(
-      [options.configuration, options.tokenizer].compactMap { $0 } + source.sideFiles
+      [options.configuration, options.tokenizer].compactMap { $0 } + sideFiles
     ).check(destination)
     let writer = try StoreWriter(
       destination: destination, replacing: options.replacing, architecture: architecture.name,

@@ -186,6 +186,30 @@ extension LanguageModel {
     return joined(pieces, batch: tokens.batch)
   }
 
+  /// Tokens of each sequence that run together where sequences must not depend on their batch.
+  static var alikeLength: Int { 64 }
+
+  /// Runs tokens as `run`, so that what each sequence shows has the same bits whatever other sequences
+  /// run beside it: products do not depend on the number of their rows, and the cuts of long sequences
+  /// do not depend on the batch.
+  ///
+  /// - Throws: as `run`.
+  public func runAlike(
+    _ tokens: TokenBatch, from state: inout State, logits: LogitSelection, tap: (any Tap)?
+  ) throws(FormatError) -> Tensor {
+    try Linear.withRowsAlike { () throws(FormatError) in
+      try run(
+        tokens, from: &state, logits: logits, tap: tap,
+        chunk: Self.alikeLength * max(tokens.batch, 1))
+    }
+  }
+
+  /// How many sequences of one length run together at most, so that memory is bounded: a thousand
+  /// tokens at a time.
+  public func alikeBatch(_ wanted: Int, length: Int) -> Int {
+    min(max(wanted, 1), max(1, 1024 / min(max(length, 1), Self.alikeLength)))
+  }
+
   /// Shows the state's components to the tap.
   private func visitState(
     _ state: inout State, _ moment: StateMoment, _ tokens: TokenBatch, _ position: Int,

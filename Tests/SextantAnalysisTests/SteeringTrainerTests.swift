@@ -115,7 +115,7 @@ import Testing
     let path = folder.path("v.steer.safetensors")
     let vector = try train(ContrastPairs(reading: pairs, template: nil), ["blocks.3.output"])
     try vector.artifact.write(to: path)
-    let again = Retraining(model, tokenizer, pairs: pairs)
+    let again = Retraining(model, tokenizer, source: .pairs(.pairs(pairs)))
     try again.verify(Artifact(reading: path), file: path)
     let other = SteeringVector(
       model: vector.model, vectors: vector.vectors.map { ($0.site, Tensor(zeros: $0.value.shape)) },
@@ -136,12 +136,15 @@ import Testing
     let (vector, moments) = try trainer.train(pairs)
     let path = folder.path("kept.moments.safetensors")
     let reference = model.description.reference(tokenizer: tokenizer.digest)
-    try moments.artifact(model: reference, data: pairs.record, positions: .last).write(
-      to: path, replacing: true)
+    try moments.artifact(
+      model: reference, data: pairs.record, positions: .last,
+      retraining: vector.training.retraining
+    ).write(to: path, replacing: true)
     let artifact = try Artifact(reading: path)
     let again = try estimator.vector(
       from: MomentSet(artifact), at: Moments.positions(of: artifact), model: reference,
-      data: artifact.manifest.detailsNode(file: path).member("data").object())
+      data: artifact.manifest.detailsNode(file: path).member("data").object(),
+      retraining: artifact.manifest.detailsNode(file: path).member("retraining").object())
     for (site, value) in vector.vectors {
       let other = try #require(again.vectors.first { $0.site == site }).value
       // A covariance is divided by the count when it is written, and multiplied when it is read.
@@ -208,9 +211,10 @@ import Testing
         sites: model.description.sites(named: ["blocks.3.output"]))
       try trainer.train(pairs).vector.applied(as: .clamp, at: .last).artifact.write(
         to: path, replacing: true)
-      try Retraining(model, tokenizer, source: source).verify(Artifact(reading: path), file: path)
+      try Retraining(model, tokenizer, source: .pairs(source)).verify(
+        Artifact(reading: path), file: path)
       expectRefusal(.artifactRetrain) {
-        try Retraining(model, tokenizer, pairs: negative).verify(
+        try Retraining(model, tokenizer, source: .pairs(.pairs(negative))).verify(
           Artifact(reading: path), file: path)
       }
     }

@@ -47,12 +47,41 @@ public struct LensOptimizerOptions: Sendable, Equatable {
     self.warmUp = warmUp
   }
 
+  /// Refuses numbers with which training goes nowhere, or away.
+  ///
+  /// - Throws: `usage.option`.
+  func check() throws(FormatError) {
+    for (option, value, isAllowed, expected) in [
+      ("--rate-scale", rateScale, rateScale > 0, "more than 0"),
+      ("--weight-decay", weightDecay, weightDecay >= 0, "0 or more"),
+      ("--momentum", momentum, 0 <= momentum && momentum < 1, "from 0 to below 1"),
+      ("--clip-norm", clipNorm, clipNorm > 0, "more than 0"),
+    ] where !isAllowed || !value.isFinite {
+      throw FormatError(
+        .usageOption, at: .option(option), found: "\(value)", expected: "a number, \(expected)")
+    }
+  }
+
   /// The learning rate of a step, counted from 0, which falls to 0 in a straight line.
   func rate(step: Int, of steps: Int) -> Double {
     let base = rateScale * (kind == .sgd ? 1 - momentum : 1e-3)
     let end = steps - warmUp
     if step < warmUp { return base * Double(step) / Double(max(warmUp, 1)) }
     return base * max(0, Double(end - step) / Double(max(end - warmUp, 1)))
+  }
+
+  /// Options that a manifest records.
+  init(_ node: JSONNode) throws(FormatError) {
+    let name = try node.member("optimizer")
+    guard let kind = LensOptimizerKind(rawValue: try name.string()) else {
+      throw name.refusal(expected: "one of \(LensOptimizerKind.allCases.map(\.rawValue))")
+    }
+    self.init(
+      kind: kind, rateScale: try node.member("rate_scale").number(),
+      momentum: try node.member("momentum").number(),
+      weightDecay: try node.member("weight_decay").number(),
+      clipNorm: try node.member("clip_norm").number(),
+      warmUp: try node.member("warm_up").integer())
   }
 
   /// As manifests record them.

@@ -28,6 +28,20 @@ public struct RidgeLensOptions: Sendable {
     return exponent < 0 ? 1 / size : size
   }
 
+  /// Options that a manifest records.
+  init(_ node: JSONNode) throws(FormatError) {
+    heldOutEvery = try node.member("held_out_every").integer(in: 2...Int(Int32.max))
+    calibrationTokens = try node.member("calibration_tokens").integer()
+    calibrationSteps = try node.member("calibration_steps").integer()
+    refinementSteps = try node.member("refinement_steps").integer()
+    var strengths: [Double] = []
+    for element in try node.member("strengths").elements() {
+      strengths.append(try element.number())
+    }
+    guard !strengths.isEmpty else { throw node.refusal(expected: "strengths") }
+    self.strengths = strengths
+  }
+
   /// As manifests record them.
   var json: JSONObject {
     JSONObject([
@@ -120,7 +134,9 @@ public struct RidgeLensTrainer {
     }
     return Lens(
       model: model.description.reference(tokenizer: tokenizer), translators: translators,
-      training: Lens.Training(method: "ridge", options: options.json, data: corpus.record),
+      training: Lens.Training(
+        method: "ridge", options: options.json, data: corpus.record,
+        retraining: RetrainingRecord.new()),
       statistics: statistics)
   }
 

@@ -23,6 +23,62 @@ public struct TunedLensOptions: Sendable {
   /// The published recipe.
   public init() {}
 
+  /// Sets steps and their tokens to what some passes over the texts have.
+  ///
+  /// What is named is kept. Without `steps` there are as many as the recipe has, or as the passes have
+  /// where these are fewer; without `tokensPerStep` the tokens are the recipe's, or what shares the passes
+  /// out over the recipe's steps.
+  ///
+  /// - Parameters:
+  ///   - passes: how often each chunk is read at most; not asked where steps are named.
+  /// - Throws: `usage.option` for passes that have fewer tokens than a step.
+  public mutating func fit(
+    to corpus: TextCorpus, passes: Int, steps: Int?, tokensPerStep: Int?
+  ) throws(FormatError) {
+    if let tokensPerStep { self.tokensPerStep = tokensPerStep }
+    if let steps {
+      self.steps = steps
+      return
+    }
+    let (chunkCount, overflow) = corpus.chunks.count.multipliedReportingOverflow(by: passes)
+    guard passes > 0, !overflow else {
+      throw FormatError(
+        .usageOption, at: .option("--passes"), found: "\(passes)", expected: "1 or more")
+    }
+    if tokensPerStep == nil {
+      let share = max(chunkCount / self.steps, 1)
+      self.tokensPerStep = min(self.tokensPerStep, share.multipliedClamping(by: corpus.chunkLength))
+      self.tokensPerStep = max(self.tokensPerStep, corpus.chunkLength)
+    }
+    let possible = chunkCount / max(self.tokensPerStep / corpus.chunkLength, 1)
+    guard possible > 0 else {
+      throw FormatError(
+        .usageOption, at: .option("--tokens-per-step"), found: "\(self.tokensPerStep)",
+        expected: "at most the \(corpus.tokenCount) tokens of a pass over the texts",
+        remedy: "Lower --tokens-per-step, or allow more --passes.")
+    }
+    self.steps = min(self.steps, possible)
+  }
+
+  /// How often training reads each chunk, on average.
+  public func passes(over corpus: TextCorpus) -> Double {
+    Double(steps) * Double(tokensPerStep / corpus.chunkLength) / Double(corpus.chunks.count)
+  }
+
+  /// Options that a manifest records.
+  init(_ node: JSONNode, seed: Int?) throws(FormatError) {
+    let name = try node.member("loss")
+    guard let loss = LensLoss(rawValue: try name.string()) else {
+      throw name.refusal(expected: "a loss of lenses")
+    }
+    self.loss = loss
+    optimizer = try LensOptimizerOptions(node)
+    steps = try node.member("steps").integer(in: 1...Int(Int32.max))
+    tokensPerStep = try node.member("tokens_per_step").integer(in: 1...1 << 40)
+    isBiasOnly = try node.member("bias_only").boolean()
+    if let seed { self.seed = seed }
+  }
+
   /// As manifests record them.
   var json: JSONObject {
     var object = optimizer.json
@@ -77,6 +133,7 @@ public struct TunedLensTrainer {
         .usageOption, at: .option("--tokens-per-step"), found: "\(options.tokensPerStep)",
         expected: "a chunk of \(corpus.chunkLength) tokens at least")
     }
+    try options.optimizer.check()
     self.model = model
     self.tokenizer = tokenizer
     self.corpus = corpus
@@ -114,11 +171,11 @@ public struct TunedLensTrainer {
     let readout = TrainingReadout(model.readout)
     var parameters = LensParameters(
       try translators(start), self.options.optimizer, isBiasOnly: self.options.isBiasOnly)
-    var first = 0
+    var (first, firstLosses) = (0, [Double]())
     if let checkpoint {
       try check(checkpoint, options, reference)
       parameters.restore(checkpoint.values)
-      first = checkpoint.step
+      (first, firstLosses) = (checkpoint.step, checkpoint.firstLosses)
     }
     var order = ChunkOrder(count: corpus.chunks.count, seed: self.options.seed)
     let perStep = self.options.tokensPerStep / corpus.chunkLength
@@ -134,6 +191,7 @@ public struct TunedLensTrainer {
         state.tokens.done += count
         progress(state)
       }
+      if step == 0 { firstLosses = state.losses }
       parameters.step(step, of: self.options.steps)
       state.step = step + 1
       progress(state)
@@ -141,7 +199,7 @@ public struct TunedLensTrainer {
         try save(
           LensCheckpoint(
             model: reference, sites: sites.map(\.reference), step: state.step, options: options,
-            data: data, memories: self.options.optimizer.kind.memories,
+            data: data, memories: self.options.optimizer.kind.memories, firstLosses: firstLosses,
             values: parameters.snapshot))
       }
     }
@@ -149,9 +207,17 @@ public struct TunedLensTrainer {
       model: reference,
       translators: zip(sites, parameters.translators).map { ($0.reference, $1) },
       training: Lens.Training(
-        method: "tuned", options: options, data: data, seed: self.options.seed),
+        method: "tuned", options: options, data: data, seed: self.options.seed,
+        retraining: RetrainingRecord.new(
+          start.map { [("start_options", .object($0.training.options))] } ?? [])),
       statistics: JSONObject(
-        zip(sites, state.losses).map { ($0.site.name, ["last_loss": .number($1)]) }))
+        sites.indices.map { index in
+          var figures = JSONObject([("last_loss", .number(state.losses[index]))])
+          if firstLosses.count == sites.count {
+            figures["first_loss"] = .number(firstLosses[index])
+          }
+          return (sites[index].site.name, .object(figures))
+        }))
   }
 
   /// Where training starts, as manifests record it.
@@ -221,6 +287,27 @@ public struct TunedLensTrainer {
       read(tile.next.count)
     }
     return sums.map { $0 / Double(counted) }
+  }
+}
+
+extension Lens {
+  /// The sites whose loss in the last step of training was above that in the first: the lens is worse
+  /// there than what training started from.
+  public var sitesMadeWorse: [String] {
+    statistics.members.compactMap { site, figures in
+      guard case .object(let figures) = figures, case .number(let first)? = figures["first_loss"],
+        case .number(let last)? = figures["last_loss"], last > first
+      else { return nil }
+      return site
+    }
+  }
+}
+
+extension Int {
+  /// The product, or the largest number where it is larger.
+  fileprivate func multipliedClamping(by other: Int) -> Int {
+    let (product, overflow) = multipliedReportingOverflow(by: other)
+    return overflow ? .max : product
   }
 }
 

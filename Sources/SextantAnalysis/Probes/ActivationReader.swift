@@ -12,7 +12,7 @@ public struct ActivationReader {
 
   /// Reads `model` at some positions of each prompt.
   ///
-  /// - Parameter batch: prompts of equal length that run together.
+  /// - Parameter batch: prompts of equal length that run together; what is read does not depend on it.
   public init(
     _ model: any LanguageModel, positions: PositionSelection = .last,
     pooling: Probe.Pooling = .each, batch: Int = 32
@@ -62,7 +62,8 @@ public struct ActivationReader {
     }
     var done = 0
     let byLength = Dictionary(grouping: 0..<count) { prompts.prompts[$0].count }
-    for (_, group) in byLength.sorted(by: { $0.key < $1.key }) {
+    for (length, group) in byLength.sorted(by: { $0.key < $1.key }) {
+      let batch = model.alikeBatch(batch, length: length)
       for start in stride(from: 0, to: group.count, by: batch) {
         let records = Array(group[start..<min(start + batch, group.count)])
         try read(records, of: prompts, plan, readsPairs, into: &result)
@@ -110,7 +111,7 @@ public struct ActivationReader {
     result.values = [:]  // one owner, so that nothing is copied
     var state = model.initialState(batch: records.count)
     let batch = TokenBatch(records.map { prompts.prompts[$0] })
-    let logits = try model.run(
+    let logits = try model.runAlike(
       batch, from: &state, logits: prompts.choices == nil ? .none : .last, tap: tap)
     result.values = tap.values
     guard let choices = prompts.choices else { return }
@@ -136,7 +137,7 @@ public struct ActivationReader {
     }
     result.pairs = [:]
     let tokens = TokenBatch(records.flatMap { choices[$0].map { [$0] } })
-    _ = try model.run(tokens, from: &fork, logits: .none, tap: pairTap)
+    _ = try model.runAlike(tokens, from: &fork, logits: .none, tap: pairTap)
     for site in result.sites {
       result.pairs[site.site] = pairTap.values[site.site].map {
         $0.reshaped([$0.rowCount / 2, 2 * site.elementCount])

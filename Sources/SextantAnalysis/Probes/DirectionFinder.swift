@@ -2,6 +2,16 @@ import SextantArtifacts
 import SextantBytes
 import SextantTensor
 
+/// Why a method finds no direction at a site.
+enum NoDirection: Error, Equatable {
+  /// More elements than a covariance is kept of.
+  case tooLarge
+  /// The examples do not differ in what the method learns from.
+  case flat
+  /// A number is not finite.
+  case nonfinite
+}
+
 /// Finds the directions of all methods in one matrix of examples, sharing the moments.
 final class DirectionFinder {
   /// [N, n], or pairs [N, 2n].
@@ -9,7 +19,7 @@ final class DirectionFinder {
   private let labels: [Bool]
   private let moments: ClassMoments
   private let hasCovariance: Bool
-  private lazy var pairMoments = hasCovariance ? PairMoments(moments.total) : nil
+  private lazy var ownPairMoments = PairMoments(moments.total)
 
   init(_ rows: Tensor, _ labels: [Bool]) {
     self.rows = rows
@@ -20,11 +30,11 @@ final class DirectionFinder {
 
   /// Trains one probe.
   ///
-  /// - Returns: the probe with figures of its training; nil where the method needs a covariance of
-  ///   more elements than are kept, or a number is not finite.
+  /// - Returns: the probe with figures of its training.
   func probe(
     _ method: ProbeMethod, _ blank: ProbeEntry, _ random: inout SeededRandom
-  ) -> (entry: ProbeEntry, figures: JSONObject)? {
+  ) throws(NoDirection) -> (entry: ProbeEntry, figures: JSONObject) {
+    guard hasCovariance || !method.needsCovariance else { throw .tooLarge }
     var figures = JSONObject([
       ("examples", .integer(Int64(labels.count))),
       ("positives", .integer(Int64(labels.count { $0 }))),
@@ -32,8 +42,9 @@ final class DirectionFinder {
     var (direction, eraser): ([Double], ProbeEntry.Eraser?) = ([], nil)
     switch method {
     case .logistic, .logisticOnPair:
+      guard moments.total.varies else { throw .flat }
       let fit = LogisticRegression.fit(rows, labels, moments: moments.total)
-      guard fit.loss.isFinite else { return nil }
+      guard fit.loss.isFinite else { throw .nonfinite }
       figures["loss"] = .number(fit.loss)
       figures["iterations"] = .integer(Int64(fit.iterations))
       figures["converged"] = .boolean(fit.converged)
@@ -41,37 +52,49 @@ final class DirectionFinder {
     case .meanDifference, .meanDifferenceOnPair:
       let difference = moments.difference
       let norm = LBFGS.dot(difference, difference).squareRoot()
-      direction = norm > 0 ? difference.map { $0 / norm } : difference
+      guard norm != 0 else { throw .flat }
+      direction = difference.map { $0 / norm }
       figures["norm"] = .number(norm)
     case .discriminant, .discriminantOnPair:
-      guard hasCovariance, let found = moments.discriminant else { return nil }
+      guard moments.negative.varies || moments.positive.varies else { throw .flat }
+      guard let found = moments.discriminant else { throw .nonfinite }
       direction = found
     case .principal:
       let n = rows.columnCount
-      guard hasCovariance,
-        let eigen = LinearAlgebra.eigen(symmetric: moments.total.spread, size: n)
-      else { return nil }
+      guard moments.total.varies else { throw .flat }
+      guard let eigen = LinearAlgebra.eigen(symmetric: moments.total.spread, size: n) else {
+        throw .nonfinite
+      }
       direction = Array(eigen.vectors.suffix(n))
     case .random:
       direction = random.unitVector(rows.columnCount)
     case .consistentSearch:
-      guard let pairMoments else { return nil }
+      let pairMoments = try pairMoments()
       let fit = ConsistentSearch().fit(rows, pairMoments, &random)
-      guard fit.loss.isFinite else { return nil }
+      guard fit.loss.isFinite else { throw .nonfinite }
       (direction, eraser) = (fit.weights, pairMoments.eraser)
       figures["loss"] = .number(fit.loss)
       figures["search_bias"] = .number(fit.bias)
     case .clustering:
-      guard let pairMoments, let found = pairMoments.clustering() else { return nil }
+      let pairMoments = try pairMoments()
+      guard let found = pairMoments.clustering() else { throw .nonfinite }
       (direction, eraser) = (found, pairMoments.eraser)
     case .negativeCovariance:
-      guard let pairMoments, let found = pairMoments.negativeCovariance() else { return nil }
+      let pairMoments = try pairMoments()
+      guard let found = pairMoments.negativeCovariance() else { throw .nonfinite }
       (direction, eraser) = (found, pairMoments.eraser)
     }
-    guard direction.allSatisfy(\.isFinite) else { return nil }
+    guard direction.allSatisfy(\.isFinite) else { throw .nonfinite }
     let raw = Self.filled(blank, direction, eraser, scale: 1, bias: 0)
     let (scale, bias) = PlattScaling.fit(raw.scores(of: rows), labels)
     return (Self.filled(blank, direction, eraser, scale: scale, bias: bias), figures)
+  }
+
+  /// The moments of pairs that differ in their differences.
+  private func pairMoments() throws(NoDirection) -> PairMoments {
+    guard let pairMoments = ownPairMoments else { throw .nonfinite }
+    guard pairMoments.differencesVary else { throw .flat }
+    return pairMoments
   }
 
   private static func filled(

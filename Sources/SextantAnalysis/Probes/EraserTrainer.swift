@@ -18,12 +18,58 @@ public enum EraserTrainer {
     public var after: [Double]
   }
 
+  /// Which records an eraser is tried on, and not learned from: of blocks of neighbours, which often are
+  /// one statement in two contexts and stay together, the last of each few.
+  public struct HeldOut: Sendable, Equatable {
+    /// Records of a block.
+    public var block = 2
+    /// Of so many blocks the last is held out.
+    public var every = 5
+
+    /// A fifth, in pairs.
+    public init() {}
+
+    /// Whether a record is held out.
+    public func contains(_ record: Int) -> Bool { record / block % every == every - 1 }
+
+    var json: JSONValue { ["block": .integer(Int64(block)), "every": .integer(Int64(every))] }
+  }
+
+  /// Learns the erasers of records, and tells what a manifest records of it.
+  ///
+  /// - Parameters:
+  ///   - positions: where the texts were read.
+  ///   - applied: the tokens to erase at unless told otherwise.
+  ///   - area: the area under the curve of scores and labels.
+  /// - Throws: as `train`.
+  public static func eraser(
+    of records: SelectedRecords, _ activations: Activations, model: ModelReference,
+    positions: PositionSelection, pooling: Probe.Pooling, applied: PositionSelection,
+    heldOut: HeldOut = HeldOut(), area: ([Double], [Bool]) -> Double?
+  ) throws(FormatError) -> (eraser: ConceptEraser, tried: [Trained], heldOutLabels: [Bool]) {
+    let (trained, labels) = try train(activations, labels: records.labels) { heldOut.contains($0) }
+    let eraser = ConceptEraser(
+      model: model, erasers: trained.map { ($0.site, $0.eraser) }, positions: applied,
+      training: .init(
+        label: records.label, positions: positions, pooling: pooling, data: records.description,
+        seed: 0, retraining: RetrainingRecord.new([("held_out", heldOut.json)])),
+      statistics: JSONObject(
+        trained.map { own in
+          let areas =
+            [own.before, own.after].map { area($0, labels).map { .number($0) } ?? .null }
+            as [JSONValue]
+          return (own.site.name, ["auroc_before": areas[0], "auroc_after": areas[1]])
+        }))
+    return (eraser, trained, labels)
+  }
+
   /// Learns from some examples and tries on the others.
   ///
   /// - Parameters:
   ///   - labels: of each record.
   ///   - isHeldOut: of each record.
-  /// - Throws: `data.empty` unless both labels occur among the examples to learn from;
+  /// - Throws: `data.empty` unless both labels occur among the examples to learn from, and among those
+  ///   held out: without these nothing tells whether erasing works;
   ///   `artifact.width` for a site with more elements than a covariance is kept of;
   ///   `artifact.nonfinite`.
   public static func train(
@@ -35,6 +81,15 @@ public enum EraserTrainer {
     guard own.contains(true), own.contains(false) else {
       throw FormatError(
         .dataEmpty, found: "\(own.count) examples, all with one label", expected: "both labels")
+    }
+    let heldLabels = held.records.map { labels[$0] }
+    guard heldLabels.contains(true), heldLabels.contains(false) else {
+      throw FormatError(
+        .dataEmpty,
+        found: heldLabels.isEmpty
+          ? "no held-out example" : "\(heldLabels.count) held-out examples, all with one label",
+        expected: "both labels among the examples that are held out to try the eraser on",
+        remedy: "Give more records, with both labels throughout the file.")
     }
     var erasers: [Trained] = []
     for site in activations.sites {
@@ -65,7 +120,7 @@ public enum EraserTrainer {
           site: site.reference, eraser: eraser, before: scores(rows, test),
           after: scores(eraser.erased(rows), eraser.erased(test))))
     }
-    return (erasers, held.records.map { labels[$0] })
+    return (erasers, heldLabels)
   }
 }
 

@@ -44,14 +44,24 @@ struct PairMoments {
     return zip(block, other).map { ($0 + $1) / 2 }
   }
 
-  /// The direction of contrastive representation clustering: the first principal component of the
-  /// differences, true minus false, after erasing.
-  func clustering() -> [Double]? {
+  /// The covariance of the differences, true minus false, after erasing.
+  private var differences: [Double] {
     let spread = joint.spread
     let own = zip(Self.block(spread, n, 0, 0), Self.block(spread, n, n, n)).map { $0 + $1 }
-    let differences = zip(own, contrast).map { $0 - 2 * $1 }
-    return top(of: eraser.erasing(both: differences))
+    return eraser.erasing(both: zip(own, contrast).map { $0 - 2 * $1 })
   }
+
+  /// Whether the pairs' differences differ, by more than rounding makes of equal ones.
+  var differencesVary: Bool {
+    let (spread, differences) = (joint.spread, differences)
+    let trace = (0..<n).reduce(0) { $0 + differences[$1 * n + $1] }
+    let whole = (0..<2 * n).reduce(0) { $0 + spread[$1 * 2 * n + $1] }
+    return joint.count > 1 && trace > LinearAlgebra.rounding(size: 2 * n) * whole
+  }
+
+  /// The direction of contrastive representation clustering: the first principal component of the
+  /// differences, true minus false, after erasing.
+  func clustering() -> [Double]? { top(of: differences) }
 
   /// The direction of VINC: the first eigenvector of
   /// var · Cov_inter - (1 - nc) · Cov_intra - nc · XCov, after erasing. With one variant of each

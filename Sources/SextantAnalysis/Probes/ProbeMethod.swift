@@ -36,4 +36,14 @@ public enum ProbeMethod: String, Sendable, CaseIterable {
 
   /// The methods that need contrast pairs.
   public var needsPairs: Bool { input != .single }
+
+  /// The methods that need a covariance matrix.
+  var needsCovariance: Bool {
+    switch self {
+    case .discriminant, .discriminantOnPair, .principal, .consistentSearch, .clustering,
+      .negativeCovariance:
+      true
+    default: false
+    }
+  }
 }

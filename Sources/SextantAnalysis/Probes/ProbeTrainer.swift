@@ -26,6 +26,8 @@ public struct ProbeTrainer: Sendable {
     public var statistics = JSONObject()
     /// What was left out, in words.
     public var skipped: [String] = []
+    /// How many of these were left out because the examples do not differ.
+    fileprivate var flatCount = 0
   }
 
   /// A part of a site that one set of probes reads.
@@ -40,7 +42,8 @@ public struct ProbeTrainer: Sendable {
   /// change a bit.
   ///
   /// - Parameter labels: of each record.
-  /// - Throws: `data.empty` unless both labels occur; `data.record` for pairs that were not read.
+  /// - Throws: `data.empty` unless both labels occur; `data.variance` where the examples do not differ in
+  ///   what any of the methods learns from; `data.record` for pairs that were not read.
   public func train(
     _ activations: Activations, labels: [Bool], pool: WorkerPool = .shared
   ) throws(FormatError) -> Result {
@@ -62,10 +65,52 @@ public struct ProbeTrainer: Sendable {
       nonisolated(unsafe) let results = results
       pool.forEach(parts.count) { results[$0] = train(parts[$0], activations, own) }
     }
-    return results.reduce(into: Result()) { all, part in
+    let whole = results.reduce(into: Result()) { all, part in
+      all.flatCount += part.flatCount
       all.entries += part.entries
       all.skipped += part.skipped
       for (name, figures) in part.statistics.members { all.statistics[name] = figures }
+    }
+    guard whole.flatCount == 0 || !whole.entries.isEmpty else {
+      throw FormatError(
+        .dataVariance, at: .option("--methods"),
+        found: "\(methods.map(\.rawValue).joined(separator: ", ")) of \(own.count) examples",
+        expected: "examples that differ at a site")
+    }
+    return whole
+  }
+
+  /// Trains on records, and tells what a manifest records of it.
+  ///
+  /// - Throws: as `train`.
+  public func probe(
+    of records: SelectedRecords, _ activations: Activations, model: ModelReference,
+    positions: PositionSelection, pooling: Probe.Pooling
+  ) throws(FormatError) -> (probe: Probe, skipped: [String]) {
+    let result = try train(activations, labels: records.labels)
+    let names = Set(result.entries.map { ExactString($0.site.name) })
+    let probe = Probe(
+      model: model,
+      sites: activations.sites.map(\.reference).filter { names.contains(ExactString($0.name)) },
+      entries: result.entries,
+      training: .init(
+        label: records.label, positions: positions, pooling: pooling, data: records.description,
+        seed: seed,
+        retraining: RetrainingRecord.new([
+          ("methods", .array(methods.map { .string($0.rawValue) })),
+          ("heads", .boolean(splitsHeads)),
+        ])),
+      statistics: result.statistics)
+    return (probe, result.skipped)
+  }
+
+  /// Why a method was left out, in words.
+  private static func text(_ reason: NoDirection, _ method: ProbeMethod, _ elements: Int) -> String
+  {
+    switch reason {
+    case .tooLarge: "\(method.rawValue) needs a covariance of \(elements) elements"
+    case .flat: "\(method.rawValue) has nothing to learn from examples that do not differ"
+    case .nonfinite: "\(method.rawValue) gives numbers that are not finite"
     }
   }
 
@@ -90,17 +135,18 @@ public struct ProbeTrainer: Sendable {
         site: site, head: part.head, method: method.rawValue, input: method.input, direction: [])
       guard let finder = parts[method.input] else { continue }
       // The name, too, so that sites do not share random numbers.
-      let own = blank.name.utf8.reduce(UInt64(seed) &* 0x9E37_79B9_7F4A_7C15) {
+      let own = blank.name.utf8.reduce(UInt64(bitPattern: Int64(seed)) &* 0x9E37_79B9_7F4A_7C15) {
         ($0 ^ UInt64($1)) &* 0x100_0000_01B3
       }
       var random = SeededRandom(seed: own)
-      guard let (entry, figures) = finder.probe(method, blank, &random) else {
-        result.skipped.append(
-          "\(blank.name): \(method.rawValue) needs a covariance of \(range.count) elements")
-        continue
+      do throws(NoDirection) {
+        let (entry, figures) = try finder.probe(method, blank, &random)
+        result.entries.append(entry)
+        result.statistics[entry.name] = .object(figures)
+      } catch {
+        result.skipped.append("\(blank.name): \(Self.text(error, method, range.count))")
+        result.flatCount += error == .flat ? 1 : 0
       }
-      result.entries.append(entry)
-      result.statistics[entry.name] = .object(figures)
     }
     return result
   }

@@ -61,7 +61,8 @@ public struct ConceptEraser: ArtifactKind, Sendable {
     training = Probe.Training(
       label: try node.member("label").string(),
       positions: try PositionSelection(method.member("positions")), pooling: pooling,
-      data: try node.origin("data").object(), seed: try node.optionalMember("seed")?.integer() ?? 0)
+      data: try node.origin("data").object(), seed: try node.optionalMember("seed")?.integer() ?? 0,
+      retraining: try node.optionalMember("retraining")?.object())
     statistics = try node.optionalMember("statistics")?.object() ?? JSONObject()
     model = artifact.manifest.model
     file = artifact.file
@@ -98,6 +99,7 @@ public struct ConceptEraser: ArtifactKind, Sendable {
       ),
       ("data", .object(training.data)), ("seed", .integer(Int64(training.seed))),
     ])
+    details["retraining"] = training.retraining.map { .object($0) }
     if !statistics.members.isEmpty { details["statistics"] = .object(statistics) }
     let manifest = Manifest(
       kind: Self.name, kindVersion: Self.version, model: model, sites: erasers.map(\.site),

@@ -30,9 +30,16 @@ public struct Lens: ArtifactKind, Sendable {
     public var data: JSONObject
     /// The seed of the random numbers that were used; nil where none were.
     public var seed: Int?
+    /// What training again needs beside the rest, as `formats/artifact.md` has it; nil where it is not
+    /// known.
+    public var retraining: JSONObject?
 
     /// Describes a training.
-    public init(method: String, options: JSONObject, data: JSONObject, seed: Int? = nil) {
+    public init(
+      method: String, options: JSONObject, data: JSONObject, seed: Int? = nil,
+      retraining: JSONObject? = nil
+    ) {
+      self.retraining = retraining
       self.method = method
       self.options = options
       self.data = data
@@ -81,7 +88,8 @@ public struct Lens: ArtifactKind, Sendable {
     let method = try node.member("method")
     training = Training(
       method: try method.member("name").string(), options: try method.member("options").object(),
-      data: try node.origin("data").object(), seed: try node.optionalMember("seed")?.integer())
+      data: try node.origin("data").object(), seed: try node.optionalMember("seed")?.integer(),
+      retraining: try node.optionalMember("retraining")?.object())
     statistics = try node.optionalMember("statistics")?.object() ?? JSONObject()
     model = artifact.manifest.model
     file = artifact.file
@@ -127,6 +135,7 @@ public struct Lens: ArtifactKind, Sendable {
       ("data", .object(training.data)),
       ("seed", training.seed.map { .integer(Int64($0)) } ?? .null),
     ])
+    details["retraining"] = training.retraining.map { .object($0) }
     if !statistics.members.isEmpty { details["statistics"] = .object(statistics) }
     let manifest = Manifest(
       kind: Self.name, kindVersion: Self.version, model: model, sites: translators.map(\.site),

@@ -28,14 +28,17 @@ public struct LensCheckpoint: ArtifactKind, Sendable {
   public let memories: [String]
   /// Translators, then the memories in their order, each by site.
   public let values: [[Translator]]
+  /// The loss of each site in the first step, in the order of the sites; empty where that was not kept.
+  public let firstLosses: [Double]
   /// The file that it was read from, for refusals.
   public let file: String?
 
   /// A new checkpoint.
   public init(
     model: ModelReference, sites: [SiteReference], step: Int, options: JSONObject,
-    data: JSONObject, memories: [String], values: [[Translator]]
+    data: JSONObject, memories: [String], firstLosses: [Double] = [], values: [[Translator]]
   ) {
+    self.firstLosses = firstLosses
     self.model = model
     self.sites = sites
     self.step = step
@@ -55,6 +58,14 @@ public struct LensCheckpoint: ArtifactKind, Sendable {
     step = try node.member("step").integer(in: 0...(1 << 40))
     options = try node.member("options").object()
     data = try node.origin("data").object()
+    var losses: [Double] = []
+    if let node = try node.optionalMember("first_losses") {
+      for element in try node.elements() { losses.append(try element.number()) }
+      guard losses.count == artifact.manifest.sites.count else {
+        throw node.refusal(expected: "a loss for each site")
+      }
+    }
+    firstLosses = losses
     var memories: [String] = []
     for element in try node.member("memories").elements() {
       let name = try element.string()
@@ -98,12 +109,15 @@ public struct LensCheckpoint: ArtifactKind, Sendable {
 
   /// The checkpoint as an artifact, ready to be written.
   public var artifact: Artifact {
+    var details = JSONObject([
+      ("step", .integer(Int64(step))), ("options", .object(options)), ("data", .object(data)),
+      ("memories", .array(memories.map { .string($0) })),
+    ])
+    if !firstLosses.isEmpty {
+      details["first_losses"] = .array(firstLosses.map { .number($0) })
+    }
     let manifest = Manifest(
-      kind: Self.name, kindVersion: Self.version, model: model, sites: sites,
-      details: JSONObject([
-        ("step", .integer(Int64(step))), ("options", .object(options)), ("data", .object(data)),
-        ("memories", .array(memories.map { .string($0) })),
-      ]))
+      kind: Self.name, kindVersion: Self.version, model: model, sites: sites, details: details)
     let prefixes = [""] + memories.map { $0 + "." }
     return Artifact(
       manifest: manifest,

@@ -35,11 +35,16 @@ public struct Probe: ArtifactKind, Sendable {
     public var data: JSONObject
     /// The seed of the random numbers that were used.
     public var seed: Int
+    /// What training again needs beside the rest, as `formats/artifact.md` has it; nil where it is not
+    /// known.
+    public var retraining: JSONObject?
 
     /// Describes a training.
     public init(
-      label: String, positions: PositionSelection, pooling: Pooling, data: JSONObject, seed: Int
+      label: String, positions: PositionSelection, pooling: Pooling, data: JSONObject, seed: Int,
+      retraining: JSONObject? = nil
     ) {
+      self.retraining = retraining
       self.label = label
       self.positions = positions
       self.pooling = pooling
@@ -87,7 +92,8 @@ public struct Probe: ArtifactKind, Sendable {
     training = Training(
       label: try node.member("label").string(),
       positions: try PositionSelection(node.member("positions")), pooling: known,
-      data: try node.origin("data").object(), seed: try node.member("seed").integer())
+      data: try node.origin("data").object(), seed: try node.member("seed").integer(),
+      retraining: try node.optionalMember("retraining")?.object())
     statistics = try node.optionalMember("statistics")?.object() ?? JSONObject()
     model = artifact.manifest.model
     sites = artifact.manifest.sites
@@ -134,6 +140,7 @@ public struct Probe: ArtifactKind, Sendable {
       ("pooling", .string(training.pooling.rawValue)), ("data", .object(training.data)),
       ("seed", .integer(Int64(training.seed))),
     ])
+    details["retraining"] = training.retraining.map { .object($0) }
     if !statistics.members.isEmpty { details["statistics"] = .object(statistics) }
     let manifest = Manifest(
       kind: Self.name, kindVersion: Self.version, model: model, sites: sites, details: details)

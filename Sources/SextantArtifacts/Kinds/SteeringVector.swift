@@ -62,12 +62,16 @@ public struct SteeringVector: ArtifactKind, Sendable {
     public var seed: Int?
     /// The numbers that the method was told, such as a shrinkage; empty where it takes none.
     public var parameters: JSONObject
+    /// What training again needs beside the rest, as `formats/artifact.md` has it; nil where it is not
+    /// known.
+    public var retraining: JSONObject?
 
     /// Describes a training.
     public init(
       method: String, positions: PositionSelection, data: JSONObject, seed: Int? = nil,
-      parameters: JSONObject = JSONObject()
+      parameters: JSONObject = JSONObject(), retraining: JSONObject? = nil
     ) {
+      self.retraining = retraining
       self.parameters = parameters
       self.method = method
       self.positions = positions
@@ -129,7 +133,8 @@ public struct SteeringVector: ArtifactKind, Sendable {
       method: try method.member("name").string(),
       positions: try PositionSelection(method.member("positions")),
       data: try node.origin("data").object(), seed: try node.optionalMember("seed")?.integer(),
-      parameters: try method.optionalMember("parameters")?.object() ?? JSONObject())
+      parameters: try method.optionalMember("parameters")?.object() ?? JSONObject(),
+      retraining: try node.optionalMember("retraining")?.object())
     targets = try Self.targets(node, operation, artifact.manifest.sites)
     statistics = try node.optionalMember("statistics")?.object() ?? JSONObject()
     model = artifact.manifest.model
@@ -198,6 +203,7 @@ public struct SteeringVector: ArtifactKind, Sendable {
             ($0.key, [.number($0.value.negative), .number($0.value.positive)])
           }))
     }
+    details["retraining"] = training.retraining.map { .object($0) }
     if !statistics.members.isEmpty { details["statistics"] = .object(statistics) }
     let manifest = Manifest(
       kind: Self.name, kindVersion: Self.version, model: model, sites: vectors.map(\.site),

@@ -19,6 +19,19 @@ public enum Linear {
   /// Rows of x in one chunk of the many-row kernel.
   private static let panelChunkRows = 128
 
+  /// Whether products with few rows go the way of those with many.
+  @TaskLocal private static var rowsAreAlike = false
+
+  /// Runs `body` with products in which a row has the same bits whatever other rows there are.
+  ///
+  /// Elsewhere the number of rows decides the order of sums where there are few. Whatever must not
+  /// depend on how its input is put into batches runs in here, at the cost of packing a few rows.
+  public static func withRowsAlike<Result, Failure: Error>(
+    _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    try $rowsAreAlike.withValue(true) { Swift.Result(catching: body) }.get()
+  }
+
   /// x · Wᵀ + bias.
   ///
   /// - Parameters:
@@ -55,7 +68,7 @@ public enum Linear {
               y: y, y_stride: weight.rowCount, m: x.rowCount, k: x.columnCount)
             let outputs = weight.rowCount
             let rowBytes = weightBytes.count / max(outputs, 1)
-            let isFew = x.rowCount <= Int(SXK_LINEAR_MAX_M)
+            let isFew = x.rowCount <= Int(SXK_LINEAR_MAX_M) && !rowsAreAlike
             if precision == .fast && canRound(product) {
               if isFew || weight.dataType == .q8 {
                 roundedRows(product, outputs: outputs, rowBytes: rowBytes, pool)

@@ -95,25 +95,26 @@ public enum LinearAlgebra {
     return transposed(columns, rows: count, columns: n)
   }
 
+  /// The share of its largest eigenvalue up to which an eigenvalue of a symmetric matrix, [n, n], counts
+  /// as zero everywhere: n times the rounding of f64, as NumPy and SciPy have it for ranks.
+  public static func rounding(size n: Int) -> Double { Double(n) * Double.ulpOfOne }
+
   /// The Moore-Penrose inverse of a symmetric positive semidefinite matrix, `[n, n]`; nil where a
   /// number is not finite.
   ///
-  /// - Parameter tolerance: eigenvalues up to this share of the largest count as zero; nil for
-  ///   n times the rounding of f64.
-  public static func pseudoInverse(
-    symmetric a: [Double], size n: Int, tolerance: Double? = nil
-  ) -> [Double]? {
-    spectral(a, size: n, tolerance: tolerance).map { $0 { 1 / $0 } }
+  /// Eigenvalues up to `rounding` of the largest count as zero.
+  public static func pseudoInverse(symmetric a: [Double], size n: Int) -> [Double]? {
+    spectral(a, size: n).map { $0 { 1 / $0 } }
   }
 
   /// The symmetric square root of the Moore-Penrose inverse, which whitens, and that of the matrix,
   /// which undoes it, each `[n, n]`; nil where a number is not finite.
   ///
-  /// - Parameter tolerance: as in `pseudoInverse`.
+  /// What counts as zero is that of `pseudoInverse`.
   public static func inverseSquareRoot(
-    symmetric a: [Double], size n: Int, tolerance: Double? = nil
+    symmetric a: [Double], size n: Int
   ) -> (whitening: [Double], unwhitening: [Double])? {
-    guard let function = spectral(a, size: n, tolerance: tolerance) else { return nil }
+    guard let function = spectral(a, size: n) else { return nil }
     return (function { 1 / $0.squareRoot() }, function { $0.squareRoot() })
   }
 
@@ -136,10 +137,10 @@ public enum LinearAlgebra {
 
   /// What makes Σ f(λ) v vᵀ over the eigenvalues λ of a matrix that count as more than zero.
   private static func spectral(
-    _ a: [Double], size n: Int, tolerance: Double?
+    _ a: [Double], size n: Int
   ) -> (((Double) -> Double) -> [Double])? {
     guard let (values, vectors) = eigen(symmetric: a, size: n) else { return nil }
-    let limit = (values.last ?? 0) * (tolerance ?? Double(n) * Double.ulpOfOne)
+    let limit = (values.last ?? 0) * rounding(size: n)
     let first = values.firstIndex { $0 > max(limit, 0) } ?? n
     let kept = Array(vectors[(first * n)...])  // [n - first, n]
     return { function in

@@ -18,9 +18,11 @@ struct LensTrain: WritingCommand {
     discussion: """
       A ridge lens is made in closed form from one pass over the texts. A tuned lens is trained by \
       gradient descent to say what the model says in the end; the defaults are the published \
-      recipe (tuned-lens 0.2.0): SGD with Nesterov momentum, 250 steps of 262,144 tokens. With \
-      --start ridge it begins where the ridge lens ends, and needs far fewer. The same command \
-      gives the same bytes.
+      recipe (tuned-lens 0.2.0): SGD with Nesterov momentum, 250 steps of 262,144 tokens, as far \
+      as one pass over the texts has so many; with fewer, the pass is shared out over the steps. \
+      --passes reads the texts more often, --steps takes exactly so many steps. With --start \
+      ridge a lens begins where the ridge lens ends, and needs far fewer. The same command gives \
+      the same bytes.
       """)
 
   enum Method: String, CaseIterable, ExpressibleByArgument { case tuned, ridge }
@@ -49,11 +51,23 @@ struct LensTrain: WritingCommand {
   @Option(help: "The optimiser of a tuned lens.")
   var optimizer = LensOptimizerKind.sgd
 
-  @Option(help: "Steps of a tuned lens.")
-  var steps = 250
+  @Option(
+    help: ArgumentHelp(
+      "Passes of a tuned lens over the texts, at most. Default: 1, unless --steps is given.",
+      valueName: "n"))
+  var passes: Int?
 
-  @Option(help: ArgumentHelp("Tokens that each step reads.", valueName: "n"))
-  var tokensPerStep = 1 << 18
+  @Option(
+    help: ArgumentHelp(
+      "Steps of a tuned lens, however many passes these are. Default: 250, or those of --passes.",
+      valueName: "n"))
+  var steps: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Tokens that each step reads. Default: 262144, or the passes' tokens over 250 steps.",
+      valueName: "n"))
+  var tokensPerStep: Int?
 
   @Option(help: ArgumentHelp("What the learning rate is multiplied by.", valueName: "x"))
   var rateScale = 1.0
@@ -96,12 +110,35 @@ struct LensTrain: WritingCommand {
     try Numbers.check(
       atLeast: 1,
       [
-        ("--steps", steps), ("--tokens-per-step", tokensPerStep),
+        ("--steps", steps), ("--tokens-per-step", tokensPerStep), ("--passes", passes),
         ("--checkpoint-every", checkpointEvery),
       ])
     try Numbers.check(
       atLeast: 0,
       [("--warm-up", warmUp), ("--calibration-tokens", calibrationTokens), ("--seed", seed)])
+    guard steps == nil || passes == nil else {
+      throw ValidationError("--steps and --passes both say how long to train: name one.")
+    }
+    guard method == .tuned || tunedOptions.isEmpty else {
+      throw ValidationError("\(tunedOptions[0]) is for --method tuned.")
+    }
+    guard method == .ridge || start == "ridge" || calibrationTokens == 8192 else {
+      throw ValidationError("--calibration-tokens is for ridge lenses.")
+    }
+  }
+
+  /// The options that were given and that only a tuned lens has.
+  private var tunedOptions: [String] {
+    let given: [(name: String, isGiven: Bool)] = [
+      ("--steps", steps != nil), ("--passes", passes != nil),
+      ("--tokens-per-step", tokensPerStep != nil), ("--loss", loss != .kl),
+      ("--start", start != "identity"), ("--optimizer", optimizer != .sgd),
+      ("--rate-scale", rateScale != 1), ("--warm-up", warmUp != 0),
+      ("--weight-decay", weightDecay != 1e-3), ("--bias-only", biasOnly), ("--seed", seed != 42),
+      ("--checkpoint", checkpoint != nil), ("--checkpoint-every", checkpointEvery != 25),
+      ("--resume", resume != nil),
+    ]
+    return given.filter(\.isGiven).map(\.name)
   }
 
   var fileUse: CommandFiles {
@@ -120,13 +157,17 @@ struct LensTrain: WritingCommand {
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let corpus = try texts.corpus(for: open)
-    let lens =
-      switch method {
-      case .ridge: try ridge(open, tokenizer, corpus)
-      case .tuned: try tuned(open, tokenizer, corpus)
-      }
+    let (lens, passes): (Lens, Double)
+    switch method {
+    case .ridge: (lens, passes) = (try ridge(open, tokenizer, corpus), 1)
+    case .tuned:
+      let options = try tunedOptions(corpus)
+      (lens, passes) = (
+        try tuned(open, tokenizer, corpus, options), options.passes(over: corpus)
+      )
+    }
     try lens.artifact.write(to: output, replacing: force)
-    report(lens, corpus, seconds: clock.seconds).print(asJSON: printing.json)
+    report(lens, corpus, passes: passes, seconds: clock.seconds).print(asJSON: printing.json)
   }
 
   private func ridge(
@@ -147,15 +188,19 @@ struct LensTrain: WritingCommand {
     }
   }
 
-  private func tuned(
-    _ open: OpenModel, _ tokenizer: any Tokenizer, _ corpus: TextCorpus
-  ) throws(FormatError) -> Lens {
+  private func tunedOptions(_ corpus: TextCorpus) throws(FormatError) -> TunedLensOptions {
     var options = TunedLensOptions()
     options.loss = loss
     options.optimizer = LensOptimizerOptions(
       kind: optimizer, rateScale: rateScale, weightDecay: weightDecay, warmUp: warmUp)
-    (options.steps, options.tokensPerStep) = (steps, tokensPerStep)
     (options.isBiasOnly, options.seed) = (biasOnly, seed)
+    try options.fit(to: corpus, passes: passes ?? 1, steps: steps, tokensPerStep: tokensPerStep)
+    return options
+  }
+
+  private func tuned(
+    _ open: OpenModel, _ tokenizer: any Tokenizer, _ corpus: TextCorpus, _ options: TunedLensOptions
+  ) throws(FormatError) -> Lens {
     let trainer = try TunedLensTrainer(
       open.model, tokenizer: tokenizer.digest, corpus: corpus, options: options)
     let begin: Lens? =
@@ -175,30 +220,41 @@ struct LensTrain: WritingCommand {
         try saved.artifact.write(to: checkpoint, replacing: true)
       },
       progress: { state in
-        progress.update(state.tokens.done, state.tokens.total, note: note(state))
+        progress.update(state.tokens.done, state.tokens.total, note: note(state, of: options.steps))
       })
   }
 
   /// The step, and the losses from the first site to the last.
-  private func note(_ state: LensProgress) -> String {
+  private func note(_ state: LensProgress, of steps: Int) -> String {
     "step \(state.step) of \(steps)"
       + (state.losses.isEmpty
         ? "" : "  loss " + state.losses.map { Format.fixed($0, 2) }.joined(separator: " "))
   }
 
-  private func report(_ lens: Lens, _ corpus: TextCorpus, seconds: Double) -> Report {
-    Report(
+  private func report(
+    _ lens: Lens, _ corpus: TextCorpus, passes: Double, seconds: Double
+  ) -> Report {
+    let worse = lens.sitesMadeWorse
+    return Report(
       title: "\(printable(output)): a \(lens.training.method) lens for "
         + "\(Format.count(lens.translators.count, of: "site")), learned from "
         + "\(Format.count(corpus.tokenCount, of: "token")) in \(Format.fixed(seconds, 1)) s",
       facts: [
         ("documents", Format.count(corpus.documentCount)),
+        ("passes over the texts", Format.fixed(passes, 2)),
         ("chunks", "\(Format.count(corpus.chunks.count)) of \(corpus.chunkLength) tokens"),
         ("peak memory", PeakMemory.byteCount.map { Format.bytes($0) } ?? "unknown"),
       ],
-      notes: corpus.notes,
+      notes: corpus.notes
+        + (worse.isEmpty
+          ? []
+          : [
+            "warning: the last loss is above the first at \(worse.joined(separator: ", ")): the lens is "
+              + "worse there than what it started from; lower --rate-scale, or give more text"
+          ]),
       json: JSONObject([
-        ("output", .string(output)), ("model", lens.model.json),
+        ("output", .string(output)), ("model", lens.model.json), ("passes", .number(passes)),
+        ("worse_than_at_the_start", .array(worse.map { .string($0) })),
         ("method", .string(lens.training.method)), ("options", .object(lens.training.options)),
         ("data", .object(lens.training.data)), ("statistics", .object(lens.statistics)),
         ("seconds", JSONValue(finite: seconds)),

@@ -104,7 +104,10 @@ struct SteerTrain: WritingCommand {
       "Methods that the moments shall serve too, such as lda,pca.", valueName: "list"))
   var momentsFor: WordList?
 
-  @Option(help: ArgumentHelp("Pairs that run together.", valueName: "count"))
+  @Option(
+    help: ArgumentHelp(
+      "Pairs that run together: faster, with more memory. It changes no bit of the result.",
+      valueName: "count"))
   var batch = 16
 
   @OptionGroup var compute: ComputeOptions
@@ -160,8 +163,10 @@ struct SteerTrain: WritingCommand {
     progress.clear()
     if let moments {
       let data = try open.textTokenizer().recordingBeginning(in: pairs.record)
-      try collected.artifact(model: open.reference, data: data, positions: positions)
-        .write(to: moments, replacing: force)
+      try collected.artifact(
+        model: open.reference, data: data, positions: positions,
+        retraining: vector.training.retraining
+      ).write(to: moments, replacing: force)
     }
     return vector
   }
@@ -189,7 +194,8 @@ struct SteerTrain: WritingCommand {
     let kept = try all.keeping(isNamed)
     return try estimator.vector(
       from: kept, at: Moments.positions(of: artifact), model: model,
-      data: artifact.manifest.detailsNode(file: path).member("data").object())
+      data: artifact.manifest.detailsNode(file: path).member("data").object(),
+      retraining: artifact.manifest.detailsNode(file: path).optionalMember("retraining")?.object())
   }
 
   /// Whether --sites and --layers select a site of the moments.

@@ -2,6 +2,7 @@ import ArgumentParser
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
+import SextantEvaluation
 import SextantReport
 import SextantStore
 
@@ -11,30 +12,61 @@ struct Verify: ParsableCommand {
     abstract: "Check every digest of a model or artifact; train an artifact again and compare.",
     discussion: """
       Reads the whole file. The status is 65 on the first digest that differs. With --retrain, \
-      what the artifact records (method, positions, sites, template) is run again on the given \
-      model and pairs, and the result must have the same bytes. Bytes can differ between \
+      what the artifact records (method, options, positions, sites, seed) is run again on the \
+      given model and data, and the result must have the same bytes: steering vectors on pairs, \
+      probes and erasers on --data, lenses on --text. Artifacts of versions that did not record \
+      enough are refused. Bytes can differ between \
       processors with other vector units: rounding differs there.
       """)
 
   @Argument(help: "A native model or an artifact.")
   var file: String
 
-  @Flag(help: "Train the artifact again and compare; needs --model and its texts.")
+  @Flag(help: "Train the artifact again and compare; needs --model and its data.")
   var retrain = false
 
   @Option(
     name: .shortAndLong, help: ArgumentHelp("The model to train on.", valueName: "model.sxt"))
   var model: String?
 
-  @OptionGroup(title: "Data") var contrast: ContrastArguments
+  @OptionGroup(title: "Data of a steering vector") var contrast: ContrastArguments
+
+  @Option(help: ArgumentHelp("The records of a probe or eraser.", valueName: "file"))
+  var data: String?
+
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp("The texts of a lens, in the order of its training.", valueName: "file"))
+  var text: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "The member of an object that holds a text of a lens. Default: text.", valueName: "name"))
+  var field: String?
+
+  @Option(
+    help: ArgumentHelp("The lens that a tuned lens started from, if any.", valueName: "file"))
+  var start: String?
 
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
-    guard retrain == (model != nil), retrain == (contrast.source != nil) else {
-      throw ValidationError("--retrain, --model and --pairs go together.")
+    let count = [contrast.source != nil, data != nil, !text.isEmpty].count { $0 }
+    guard retrain == (model != nil), count == (retrain ? 1 : 0) else {
+      throw ValidationError(
+        "--retrain, --model and the data go together: --pairs for a steering vector, --data for a "
+          + "probe or eraser, --text for a lens.")
     }
+    guard !text.isEmpty || field == nil && start == nil else {
+      throw ValidationError("--field and --start go with --text.")
+    }
+  }
+
+  private var source: RetrainingSource? {
+    if let source = contrast.source { return .pairs(source) }
+    if let data { return .records(data) }
+    return text.isEmpty ? nil : .texts(text, field: field ?? "text", start: start)
   }
 
   func run() throws {
@@ -80,7 +112,7 @@ struct Verify: ParsableCommand {
 
   private func verifyArtifact() throws(FormatError) {
     let artifact = try Artifact(reading: file)
-    if let model, let source = contrast.source { try retrain(artifact, model, source) }
+    if let model, let source { try retrain(artifact, model, source) }
     Report(
       title: "\(printable(file)): every digest is right"
         + (retrain ? ", and training again gives the same bytes" : ""),
@@ -98,12 +130,12 @@ struct Verify: ParsableCommand {
   }
 
   private func retrain(
-    _ artifact: Artifact, _ model: String, _ source: ContrastSource
+    _ artifact: Artifact, _ model: String, _ source: RetrainingSource
   ) throws(FormatError) {
     let open = try OpenModel(model)
     let progress = Progress("train", .items("texts"))
-    try Retraining(open.model, open.textTokenizer(), source: source).verify(artifact, file: file) {
-      progress.update($0, $1)
-    }
+    try Retraining(
+      open.model, open.textTokenizer(), source: source, area: { ROC($0, $1)?.area }
+    ).verify(artifact, file: file) { progress.update($0, $1) }
   }
 }

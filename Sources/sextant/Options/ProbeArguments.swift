@@ -19,11 +19,6 @@ struct FieldCondition: ExpressibleByArgument {
     field = String(argument[..<sign])
     value = String(argument[argument.index(after: sign)...])
   }
-
-  /// Whether a record has the value.
-  func holds(for record: LabelledRecord) -> Bool {
-    record.text(of: field).map { ExactString($0) == ExactString(value) } ?? false
-  }
 }
 
 extension QuirkySubset: ExpressibleByArgument {
@@ -120,57 +115,9 @@ struct RecordArguments: ParsableArguments {
   /// - Throws: `data.*` for no records, or one without the label.
   func load() throws(FormatError) -> SelectedRecords {
     let file = try LabelledRecords(reading: data, template: template, field: field)
-    return try SelectedRecords(file, self)
-  }
-}
-
-/// The records of a file that meet all conditions, with their labels.
-struct SelectedRecords {
-  /// The records.
-  let records: [LabelledRecord]
-  /// Their labels.
-  let labels: [Bool]
-  /// Which values of the label are which class, for people.
-  let classes: String
-  /// What an artifact says of them.
-  private(set) var description: JSONObject
-
-  fileprivate init(
-    _ file: LabelledRecords, _ arguments: RecordArguments
-  ) throws(FormatError) {
-    try self.init(
-      file, label: arguments.label, subset: arguments.subset, template: arguments.template
-    ) { record in arguments.conditions.allSatisfy { $0.holds(for: record) } }
-    var whereClause = JSONObject()
-    for condition in arguments.conditions {
-      whereClause[condition.field] = .string(condition.value)
-    }
-    if !arguments.conditions.isEmpty { description["where"] = .object(whereClause) }
-    if let field = arguments.field { description["field"] = .string(field) }
-  }
-
-  /// The records of a part of the file.
-  init(
-    _ file: LabelledRecords, label: String, subset: QuirkySubset, template: String? = nil,
-    _ isSelected: (LabelledRecord) -> Bool = { _ in true }
-  ) throws(FormatError) {
-    let chosen = file.records.enumerated().filter {
-      subset.contains($0.element) && isSelected($0.element)
-    }
-    let column = try LabelColumn(
-      label, of: chosen.map { ($0.offset, $0.element) }, file: file.file)
-    records = chosen.map(\.element)
-    (labels, classes) = (column.labels, column.description)
-    guard !records.isEmpty else {
-      throw FormatError(
-        .dataEmpty, file: file.file, found: "no record that meets the conditions",
-        expected: "at least one")
-    }
-    var description = file.record
-    description["subset"] = .string(subset.description)
-    description["template"] = template.map { .string($0) } ?? .null
-    description["examples"] = JSONValue(records.count)
-    self.description = description
+    return try SelectedRecords(
+      file, label: label, subset: subset, template: template, field: field,
+      where: conditions.map { ($0.field, $0.value) })
   }
 }
 

@@ -15,7 +15,8 @@ struct ProbeErase: WritingCommand {
     discussion: """
       Least-squares concept erasure (LEACE). A fifth of the records is held out: a fresh probe is \
       trained on the others before and after erasing, and its area under the curve on the held-out \
-      ones is the certificate. Apply the artifact with `sextant generate --apply`.
+      ones is the certificate. An eraser is refused where the held-out records do not have both \
+      labels. Apply the artifact with `sextant generate --apply`.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -48,7 +49,7 @@ struct ProbeErase: WritingCommand {
     let open = try model.open(beginning)
     let sites = try open.model.description.sites(
       named: reading.sites.words, layers: reading.layers)
-    let selected = try selection.load()
+    var selected = try selection.load()
     let progress = Progress("read", .items("records"))
     let activations = try ActivationReader(
       open.model, positions: reading.positions, pooling: reading.pooling
@@ -56,17 +57,16 @@ struct ProbeErase: WritingCommand {
       progress.update($0, $1)
     }
     progress.clear()
-    // Neighbours are often one statement in two contexts: they stay together.
-    let (trained, labels) = try EraserTrainer.train(activations, labels: selected.labels) {
-      $0 / 2 % 5 == 4
-    }
-    var statistics = JSONObject()
+    selected.description = try open.textTokenizer().recordingBeginning(in: selected.description)
+    let (eraser, trained, labels) = try EraserTrainer.eraser(
+      of: selected, activations, model: open.reference, positions: reading.positions,
+      pooling: reading.pooling, applied: applyPositions
+    ) { ROC($0, $1)?.area }
     var rows: [JSONValue] = []
     var table = Table(["site", "#before", "interval", "#after", "interval"])
     for own in trained {
       let rocs = [own.before, own.after].map { ROC($0, labels) }
       let areas = rocs.map { roc in roc.map { JSONValue(finite: $0.area) } ?? .null }
-      statistics[own.site.name] = ["auroc_before": areas[0], "auroc_after": areas[1]]
       table.add(
         [own.site.name]
           + rocs.flatMap { roc in
@@ -78,13 +78,6 @@ struct ProbeErase: WritingCommand {
         "auroc_after_ci": rocs[1].map(\.interval.json) ?? .null,
       ])
     }
-    let eraser = ConceptEraser(
-      model: open.reference, erasers: trained.map { ($0.site, $0.eraser) },
-      positions: applyPositions,
-      training: .init(
-        label: selection.label, positions: reading.positions, pooling: reading.pooling,
-        data: try open.textTokenizer().recordingBeginning(in: selected.description), seed: 0),
-      statistics: statistics)
     try eraser.artifact.write(to: output, replacing: force)
     Report(
       title: "\(printable(output)): erasers of \(selection.label) at "

@@ -64,24 +64,18 @@ struct ProbeTrain: WritingCommand {
     let open = try model.open(beginning)
     let sites = try open.model.description.sites(
       named: reading.sites.words, layers: reading.layers)
-    let selected = try selection.load()
+    var selected = try selection.load()
     let activations = try activations(open, sites, selected.records)
     let read = clock.seconds
     var trainer = ProbeTrainer(methods.methods, seed: seed)
     trainer.splitsHeads = heads
-    let result = try trainer.train(activations, labels: selected.labels)
-    let names = Set(result.entries.map { ExactString($0.site.name) })
-    let probe = Probe(
-      model: open.reference,
-      sites: activations.sites.map(\.reference).filter { names.contains(ExactString($0.name)) },
-      entries: result.entries,
-      training: .init(
-        label: selection.label, positions: reading.positions, pooling: reading.pooling,
-        data: try description(of: selected, open), seed: seed),
-      statistics: result.statistics)
+    selected.description = try description(of: selected, open)
+    let (probe, skipped) = try trainer.probe(
+      of: selected, activations, model: open.reference, positions: reading.positions,
+      pooling: reading.pooling)
     try probe.artifact.write(to: output, replacing: force)
     report(
-      probe, result, selected, activations.count, reading: read, training: clock.seconds - read
+      probe, skipped, selected, activations.count, reading: read, training: clock.seconds - read
     ).print(asJSON: printing.json)
   }
 
@@ -118,7 +112,7 @@ struct ProbeTrain: WritingCommand {
   }
 
   private func report(
-    _ probe: Probe, _ result: ProbeTrainer.Result, _ selected: SelectedRecords, _ examples: Int,
+    _ probe: Probe, _ skipped: [String], _ selected: SelectedRecords, _ examples: Int,
     reading: Double, training: Double
   ) -> Report {
     var table = Table(["probe", "#elements", "#loss", "#scale", "#bias"])
@@ -147,11 +141,11 @@ struct ProbeTrain: WritingCommand {
         ("training", "\(Format.fixed(training, 2)) s"),
       ],
       tables: [("probes", table.abbreviated(to: 40))],
-      notes: [selected.classes] + result.skipped.map { "left out: \($0)" },
+      notes: [selected.classes] + skipped.map { "left out: \($0)" },
       json: JSONObject([
         ("output", .string(output)), ("model", probe.model.json),
         ("label", .string(selection.label)), ("examples", JSONValue(examples)),
-        ("probes", .array(rows)), ("skipped", .array(result.skipped.map { .string($0) })),
+        ("probes", .array(rows)), ("skipped", .array(skipped.map { .string($0) })),
         ("reading_seconds", JSONValue(finite: reading)),
         ("training_seconds", JSONValue(finite: training)),
       ]))

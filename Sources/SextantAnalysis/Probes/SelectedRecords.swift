@@ -1,0 +1,83 @@
+import SextantBytes
+
+/// The records of a file that meet all conditions, with their labels.
+public struct SelectedRecords: Sendable {
+  /// The records.
+  public let records: [LabelledRecord]
+  /// Their labels.
+  public let labels: [Bool]
+  /// The field that holds the label.
+  public let label: String
+  /// What a manifest records of them.
+  public var description: JSONObject
+  /// Which values of the label are which class, for people.
+  public let classes: String
+
+  /// The records of a part of a file.
+  ///
+  /// - Parameters:
+  ///   - template, field: what the file was read with, for the description.
+  ///   - conditions: fields, and the values that they must have.
+  /// - Throws: `data.record` for a record without the label, `data.empty` for no records.
+  public init(
+    _ file: LabelledRecords, label: String, subset: QuirkySubset, template: String? = nil,
+    field: String? = nil, where conditions: [(field: String, value: String)] = [],
+    _ isSelected: (LabelledRecord) -> Bool = { _ in true }
+  ) throws(FormatError) {
+    let chosen = file.records.enumerated().filter { _, record in
+      subset.contains(record) && isSelected(record)
+        && conditions.allSatisfy { field, value in
+          record.text(of: field).map { ExactString($0) == ExactString(value) } ?? false
+        }
+    }
+    let column = try LabelColumn(label, of: chosen.map { ($0.offset, $0.element) }, file: file.file)
+    let records = chosen.map(\.element)
+    guard !records.isEmpty else {
+      throw FormatError(
+        .dataEmpty, file: file.file, found: "no record that meets the conditions",
+        expected: "at least one")
+    }
+    var description = file.record
+    description["subset"] = .string(subset.description)
+    description["template"] = template.map { .string($0) } ?? .null
+    description["examples"] = .integer(Int64(records.count))
+    if !conditions.isEmpty {
+      description["where"] = .object(JSONObject(conditions.map { ($0.field, .string($0.value)) }))
+    }
+    if let field { description["field"] = .string(field) }
+    (self.records, self.labels, self.label) = (records, column.labels, label)
+    classes = column.description
+    self.description = description
+  }
+
+  /// The records that a manifest describes.
+  ///
+  /// - Parameters:
+  ///   - path: the file of records.
+  ///   - data: what `description` was.
+  ///   - artifact: the file of the manifest, for refusals.
+  /// - Throws: `artifact.retrain` for another file; `artifact.schema`, `data.*`.
+  public init(
+    reading path: String, recordedAs data: JSONObject, label: String, artifact: String
+  ) throws(FormatError) {
+    let node = JSONNode(.object(data), code: .artifactSchema, file: artifact, pointer: "/data")
+    let template = try node.optionalMember("template")?.string()
+    let subsetNode = try node.member("subset")
+    guard let subset = QuirkySubset(try subsetNode.string()) else {
+      throw subsetNode.refusal(expected: "a part of a set")
+    }
+    var conditions: [(field: String, value: String)] = []
+    for (field, value) in try node.optionalMember("where")?.members() ?? [] {
+      conditions.append((field, try value.string()))
+    }
+    let field = try node.optionalMember("field")?.string()
+    let file = try LabelledRecords(reading: path, template: template, field: field)
+    guard try node.member("sha256").string() == file.digest.description else {
+      throw FormatError(
+        .artifactRetrain, file: path, found: "records with SHA-256 \(file.digest)",
+        expected: "SHA-256 \(try node.member("sha256").string()), as \(artifact) records")
+    }
+    try self.init(
+      file, label: label, subset: subset, template: template, field: field, where: conditions)
+  }
+}
