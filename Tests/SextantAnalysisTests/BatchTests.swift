@@ -90,7 +90,8 @@ import Testing
       guard positions == .last else { continue }
       let capture = try CaptureReader(model, sites: sites).capture(prompts.prompts, tokenizer: nil)
       let captured = try Activations(
-        capture: capture, model: model.description, positions: positions, pooling: pooling)
+        capture: capture, of: prompts.prompts, model: model.description, positions: positions,
+        pooling: pooling)
       #expect(captured.values == one.values)
     }
   }

@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantTensor
 import SextantTestSupport
 import Testing
 
@@ -56,7 +57,7 @@ struct StopTextsTests {
       }
       let longest = end.flatMap { end in
         stops.filter { bytes[..<end].suffix($0.utf8.count).elementsEqual($0.utf8) }
-          .map(\.utf8.count).max()
+          .map { $0.utf8.count }.max()
       }
       let expected = end.map { bytes[..<($0 - (longest ?? 0))] } ?? bytes[...]
       #expect(Array(result.pieces.joined().utf8) == Array(expected))
