@@ -4,33 +4,51 @@ import SextantModels
 import SextantTensor
 import SextantTokenizers
 
-/// What was generated.
-public struct Generation: Sendable {
+/// A text that was generated after a prompt.
+public struct GeneratedText: Sendable {
   /// The generated token ids, without the prompt.
-  public var tokens: [Int] = []
+  public let tokens: [Int]
   /// The text of the generated tokens.
-  public var text = ""
+  public let text: String
   /// Tokens of the prompt.
-  public var promptCount = 0
+  public let promptCount: Int
   /// What each intervention that edits has edited, and how strongly.
-  public var edits: [EditSummary] = []
-  /// The state after the last token that was run: the one before the last of `tokens`, unless
-  /// `completesState` was asked for or somebody observed.
-  public var state: State
+  public let edits: [EditSummary]
   /// Why the text ended.
-  public var ending = GenerationEnding.count
+  public let ending: GenerationEnding
   /// Tokens per second, after the first; nil for fewer than two tokens.
-  public var tokensPerSecond: Double?
+  public let tokensPerSecond: Double?
 
   /// Whether an intervention ended the text.
   public var wasStopped: Bool { ending == .intervention }
+
+  /// The text of a loop that is finished.
+  init(_ loop: TokenLoop, promptCount: Int, edits: [EditSummary]) {
+    (tokens, text, self.promptCount, self.edits) = (loop.tokens, loop.text, promptCount, edits)
+    (ending, tokensPerSecond) = (loop.ending ?? .count, loop.tokensPerSecond)
+  }
+}
+
+/// A generated text, and the state of the model after it.
+@dynamicMemberLookup
+public struct Generation: Sendable {
+  /// The text.
+  public let generated: GeneratedText
+  /// The state after the last token that was run: the one before the last of `tokens`, unless
+  /// `completesState` was asked for or somebody observed.
+  public let state: State
+
+  /// A member of the text.
+  public subscript<Member>(dynamicMember member: KeyPath<GeneratedText, Member>) -> Member {
+    generated[keyPath: member]
+  }
 }
 
 /// Reads a prompt, then chooses and reads one token after the other.
 public struct Generator {
-  private let model: any LanguageModel
-  private let tokenizer: any Tokenizer
-  private let interventions: Interventions
+  let model: any LanguageModel
+  let tokenizer: any Tokenizer
+  let interventions: Interventions
 
   /// Generates with a model, under interventions. Observers among them are those of one text at a time.
   public init(
@@ -79,10 +97,8 @@ public struct Generator {
     }
     if case .stop = verdict { loop.stop() }
     loop.finish(emit)
-    var result = Generation(state: state)
-    (result.tokens, result.text, result.promptCount) = (loop.tokens, loop.text, prompt.count)
-    (result.ending, result.tokensPerSecond) = (loop.ending ?? .count, loop.tokensPerSecond)
-    result.edits = bound.summaries
-    return result
+    return Generation(
+      generated: GeneratedText(loop, promptCount: prompt.count, edits: bound.summaries),
+      state: state)
   }
 }

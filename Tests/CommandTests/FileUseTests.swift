@@ -55,7 +55,8 @@ private let commands = [
     ["-o OUT"]),
   FileUse("export", ["IN"], exports),
   FileUse(
-    "generate", ["-m IN -p t", "-m m -p @IN", "-m m -p t --load-state IN"] + steering,
+    "generate",
+    ["-m IN -p t", "-m m -p @IN", "-m m --prompts IN", "-m m -p t --load-state IN"] + steering,
     ["--save-state OUT", "--trace OUT", "--save-state s --trace OUT"]),
   FileUse(
     "capture",
@@ -195,8 +196,8 @@ private func refusal(_ arguments: [String]) throws -> FormatError? {
         let value = try argument.text("valueName")
         let names = try names(argument)
         guard words.contains(where: value.contains) else { continue }
-        // Texts are files where they begin with @, except this one.
-        if value == "text", names == ["template"] { continue }
+        // Texts are files where they begin with @, except these.
+        if value == "text", names == ["template"] || names == ["stop"] { continue }
         let isNamed = names.contains { tested.contains($0) }
         #expect(isNamed, "\(path) has --\(names) <\(value)>: is it a file?")
       }

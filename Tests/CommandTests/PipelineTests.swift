@@ -99,6 +99,44 @@ import Testing
     #expect(try first.text("text") != generate("--seed", "8").text("text"))
   }
 
+  @Test func manyPromptsAndSamplesAreOneRun() throws {
+    let file = work.folder.write(
+      Array("[{\"prompt\": \"The soup\"}, {\"text\": \"I thought this movie was\"}]".utf8),
+      to: "prompts.json")
+    let arguments = [
+      "generate", "-m", Workspace.model, "--prompts", file, "--samples", "2", "-n", "6", "-s", "4",
+      "--apply", "\(Workspace.vector):2",
+    ]
+    let run = CommandRun.sextant(arguments + ["--json"])
+    #expect(run.end == .exited(0), "\(run.errors)")
+    let document = try run.json()
+    let texts = try document.member("texts").elements()
+    let numbers = try ["prompt", "sample", "seed"].map { key in
+      try texts.map { try $0.member(key).integer() }
+    }
+    #expect(numbers == [[0, 0, 1, 1], [0, 1, 0, 1], [4, 5, 4, 5]])
+    #expect(
+      try document.keys() == ["texts", "generated", "seconds", "tokens_per_second"])
+    let single = try sextant(
+      "generate", "-m", Workspace.model, "-p", "I thought this movie was", "-n", "6", "-s", "5",
+      "--apply", "\(Workspace.vector):2", "--json"
+    ).json()
+    #expect(try texts[3].keys().isSuperset(of: single.keys()))
+    for key in ["prompt_tokens", "tokens"] {
+      #expect(try texts[3].member(key).integers() == single.member(key).integers())
+    }
+    let steered = try #require(try texts[3].member("steered").elements().first)
+    let alone = try #require(try single.member("steered").elements().first)
+    #expect(try steered.member("positions").integers() == alone.member("positions").integers())
+    let words = CommandRun.sextant(arguments + ["--batch", "1"]).output
+    let shown = try zip(texts, ["0, sample 0", "0, sample 1", "1, sample 0", "1, sample 1"]).map {
+      "=== prompt \($1), seed \(try $0.member("seed").integer())\n\(try $0.text("text"))\n"
+    }
+    #expect(words == shown.joined())
+    let refused = CommandRun.sextant(arguments + ["--explain"])
+    #expect(refused.end == .exited(64) && refused.errors.contains("--explain"))
+  }
+
   @Test func strengthZeroIsNoArtifact() throws {
     let plain = try generate()
     let zero = try generate("--apply", "\(Workspace.vector):0")

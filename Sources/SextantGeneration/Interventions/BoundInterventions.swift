@@ -84,11 +84,21 @@ package final class BoundInterventions: Tap {
 
   /// What each item that edits has edited, in the order of the list.
   package var summaries: [EditSummary] {
+    owners.map { summary(of: $0, in: edits[$0.edit].log) }
+  }
+
+  /// What each item that edits has edited in one text of a batch, in the order of the list.
+  func summaries(of text: TextEdits) -> [EditSummary] {
     owners.map { owner in
-      edits[owner.edit].log.summary(
-        item: owner.item, sites: owner.sites, order: siteOrder, strength: owner.strength,
-        layerStrengths: owner.layerStrengths)
+      let log = edits[owner.edit].items.first.flatMap { text.logs[$0] }
+      return summary(of: owner, in: log ?? EditLog())
     }
+  }
+
+  private func summary(of owner: Owner, in log: EditLog) -> EditSummary {
+    log.summary(
+      item: owner.item, sites: owner.sites, order: siteOrder, strength: owner.strength,
+      layerStrengths: owner.layerStrengths)
   }
 
   /// Hands over the records of edits since the last time, in the order of the edits.
@@ -275,5 +285,16 @@ package final class BoundInterventions: Tap {
       }
       return try StrengthSearch(applied, on: run, after: Interventions(before)).strength()
     }
+  }
+}
+
+/// What was edited in one text of a batch, whose row changes when other texts end.
+struct TextEdits {
+  /// A log for each edit, by the first item that it is made of.
+  fileprivate var logs: [Int: EditLog] = [:]
+
+  /// Adds what was done in the text.
+  mutating func add(_ record: EditRecord) {
+    if let item = record.items.first { logs[item, default: EditLog()].add(record) }
   }
 }

@@ -92,6 +92,11 @@ struct EditLog {
         norms: (Self.norm(before), Self.norm(after))))
   }
 
+  /// Adds what another log recorded.
+  mutating func add(_ record: EditRecord) {
+    if record.isEdited { positions[record.site, default: []].insert(record.position) }
+  }
+
   /// What was edited, as a summary of an item.
   ///
   /// - Parameters:

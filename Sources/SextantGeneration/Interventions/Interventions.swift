@@ -64,6 +64,18 @@ public struct Interventions: ExpressibleByArrayLiteral {
   /// Whether anything in the list reads along, so that every token is read, the last one too.
   var observes: Bool { items.contains { $0.support != .edits } }
 
+  /// Whether each text of a batch is edited as if it ran alone: so it is where all are vectors and
+  /// erasers without gates, whose strengths need no search.
+  var suitBatches: Bool {
+    items.allSatisfy { item in
+      switch item {
+      case .steer(let applied): applied.gate == nil && applied.options.unit != .nats
+      case .erase(let applied): applied.gate == nil
+      case .edit, .probe, .lens, .stop, .observe: false
+      }
+    }
+  }
+
   /// Refuses what a runner cannot honour.
   ///
   /// - Parameters:

@@ -4,6 +4,7 @@ import SextantBytes
 import SextantGeneration
 import SextantModels
 import SextantReport
+import SextantTexts
 import SextantTokenizers
 
 /// Text from a model, steered or not.
@@ -14,6 +15,10 @@ struct Generate: WritingCommand {
       The text goes to standard output as it is made; what was steered and how fast goes to \
       standard error. The same command on the same machine writes the same text: choices follow \
       from the seed. A strength of 0 changes nothing, bit for bit.
+
+      With --prompts or --samples, each text follows a heading with the numbers of its prompt and its \
+      sample, from 0. Sample k uses the seed plus k. The texts do not depend on --batch. A text may \
+      differ from that of a run with one prompt where two tokens are equally probable within rounding.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -23,7 +28,9 @@ struct Generate: WritingCommand {
     name: .shortAndLong, parsing: .unconditional,
     help: ArgumentHelp(
       "The prompt; @FILE reads it from a file, - from standard input.", valueName: "text"))
-  var prompt: PromptArgument
+  var prompt: PromptArgument?
+
+  @OptionGroup(title: "Many texts") var many: ManyTextsArguments
 
   @Option(name: .customShort("n"), help: ArgumentHelp("Tokens to generate.", valueName: "count"))
   var count = 64
@@ -69,17 +76,23 @@ struct Generate: WritingCommand {
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
+    guard (prompt == nil) != (many.prompts == nil) else {
+      throw ValidationError("Give one of --prompt and --prompts.")
+    }
+    try many.checkEffects()
     if loadState != nil { try beginning.checkUnused("--load-state") }
     try Numbers.check(atLeast: 1, [("-n", count)])
   }
 
   var fileUse: CommandFiles {
     CommandFiles(
-      inputs: model.inputs + prompt.inputs + steering.inputs + [loadState].compactMap { $0 },
+      inputs: model.inputs + (prompt?.inputs ?? []) + many.inputs + steering.inputs
+        + [loadState].compactMap { $0 },
       outputs: [saveState, trace].compactMap { $0 }, replaces: force)
   }
 
   func run() throws {
+    try checkOutputsOfOneText()
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     var options = GenerationOptions(
@@ -93,13 +106,21 @@ struct Generate: WritingCommand {
         tokenizer: tokenizer.digest, allowsModelMismatch: steering.allowModelMismatch)
     }
     // A text that goes on from a state has no beginning of its own.
-    let text = try prompt.text()
-    let tokens = state == nil ? tokenizer.encodeText(text) : tokenizer.encode(text)
+    func encode(_ text: String) -> [Int] {
+      state == nil ? tokenizer.encodeText(text) : tokenizer.encode(text)
+    }
+    let prompts = try many.prompts.map { path throws(FormatError) in try PromptFile.read(path) }
+    let sequences = try (prompts ?? [prompt?.text() ?? ""]).map(encode)
+    let generator = Generator(open.model, tokenizer, applying: applied.interventions)
+    if many.areGiven {
+      return try ManyTexts(generator, applied, asJSON: printing.json).generate(
+        sequences, many.options, from: state, options)
+    }
+    let tokens = sequences[0]
     // Coloured tokens are shown whole, and would show a part of a text to stop at.
     let paints =
       applied.hasReports && !printing.json && StandardStreams.outputIsTerminal && stopTexts.isEmpty
     let notes = TokenTrace(applied, paints: paints)
-    let generator = Generator(open.model, tokenizer, applying: applied.interventions)
     let isTold = applied.hasReports || trace != nil || explain
     let result = try generator.generate(
       tokens, from: state, options,
@@ -118,18 +139,25 @@ struct Generate: WritingCommand {
     }
   }
 
+  /// Refuses files and tables of one text where several are asked for.
+  private func checkOutputsOfOneText() throws(FormatError) {
+    guard many.areGiven else { return }
+    let outputs = [
+      ("--save-state", saveState != nil), ("--trace", trace != nil), ("--explain", explain),
+    ]
+    for (option, isGiven) in outputs where isGiven {
+      throw FormatError(
+        .usageOption, at: .option(option),
+        found: "several texts (\(many.prompts == nil ? "--samples" : "--prompts"))",
+        expected: "one text, with --prompt alone")
+    }
+  }
+
   private func printJSON(
     _ result: Generation, _ applied: AppliedArtifacts, _ notes: TokenTrace, prompt: [Int],
     unread: [(token: Int, text: String)]
   ) {
-    var document = JSONObject([
-      ("prompt_tokens", .array(prompt.map { JSONValue($0) })),
-      ("tokens", .array(result.tokens.map { JSONValue($0) })), ("text", .string(result.text)),
-      ("steered", applied.json(result.edits)),
-      ("reports", .array(applied.hasReports ? notes.lines.map { .object($0) } : [])),
-      ("stopped", .boolean(result.wasStopped)), ("ending", .string(result.ending.rawValue)),
-      ("tokens_per_second", result.tokensPerSecond.map { JSONValue(finite: $0) } ?? .null),
-    ])
+    var document = applied.json(result.generated, prompt: prompt, notes)
     if explain { document["explain"] = notes.explanationJSON(unread: unread) }
     StandardStreams.print(JSONValue.object(document).prettyText)
   }

@@ -85,6 +85,11 @@ extension PromptArgument {
   var inputs: [String] { file.map { [$0] } ?? [] }
 }
 
+extension ManyTextsArguments {
+  /// The files that are read.
+  var inputs: [String] { [prompts].compactMap { $0 } }
+}
+
 extension AppliedFile {
   /// The files that may be read: in `FILE#NAME` the part before the mark, too.
   var inputs: [String] { [path] + (ProbeFile(argument: path).map { [$0.path] } ?? []) }

@@ -45,6 +45,51 @@ struct SamplingArguments: ParsableArguments {
   }
 }
 
+/// Several texts in one run.
+struct ManyTextsArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      """
+      Continue each of these prompts: one on each line; or JSON strings, or records with a statement, \
+      text, prompt or question. - is standard input.
+      """,
+      valueName: "file"))
+  var prompts: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Texts of each prompt; sample k uses the seed plus k. Default: 1.", valueName: "count"))
+  var samples: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Texts that are continued together at most; memory grows with them. Default: 8. Texts with \
+      probes, lenses, --when, --stop-when or a strength in nats run one after the other.
+      """,
+      valueName: "count"))
+  var batch: Int?
+
+  /// Whether several texts are asked for.
+  var areGiven: Bool { prompts != nil || samples != nil }
+
+  /// The counts.
+  var options: BatchOptions {
+    var options = BatchOptions()
+    options.samples = samples ?? options.samples
+    options.batch = batch ?? options.batch
+    return options
+  }
+
+  /// Refuses counts out of range, and a batch of one text.
+  func checkEffects() throws {
+    try Numbers.check(atLeast: 1, [("--samples", samples), ("--batch", batch)])
+    if batch != nil, !areGiven {
+      throw ValidationError("--batch needs several texts: give --prompts or --samples.")
+    }
+  }
+}
+
 /// Which artifacts are applied, and where.
 struct SteeringArguments: ParsableArguments {
   @Option(

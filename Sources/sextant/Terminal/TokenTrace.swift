@@ -163,6 +163,20 @@ extension AppliedArtifacts {
     }
   }
 
+  /// A text and what was done to it, for programs.
+  ///
+  /// - Parameter notes: what probes and lenses report of its tokens.
+  func json(_ text: GeneratedText, prompt: [Int], _ notes: TokenTrace) -> JSONObject {
+    JSONObject([
+      ("prompt_tokens", .array(prompt.map { JSONValue($0) })),
+      ("tokens", .array(text.tokens.map { JSONValue($0) })), ("text", .string(text.text)),
+      ("steered", json(text.edits)),
+      ("reports", .array(hasReports ? notes.lines.map { .object($0) } : [])),
+      ("stopped", .boolean(text.wasStopped)), ("ending", .string(text.ending.rawValue)),
+      ("tokens_per_second", text.tokensPerSecond.map { JSONValue(finite: $0) } ?? .null),
+    ])
+  }
+
   /// What was edited, for programs.
   func json(_ summaries: [EditSummary]) -> JSONValue {
     .array(

@@ -1,0 +1,76 @@
+import SextantBytes
+import SextantGeneration
+import SextantModels
+import SextantReport
+
+/// Generates several texts and prints them.
+struct ManyTexts {
+  private let generator: Generator
+  private let applied: AppliedArtifacts
+  private let isJSON: Bool
+
+  init(_ generator: Generator, _ applied: AppliedArtifacts, asJSON isJSON: Bool) {
+    (self.generator, self.applied, self.isJSON) = (generator, applied, isJSON)
+  }
+
+  /// Continues each prompt, and prints each text under a heading, or all of them as one document.
+  ///
+  /// - Throws: what generating throws.
+  func generate(
+    _ prompts: [[Int]], _ batches: BatchOptions, from state: State?, _ options: GenerationOptions
+  ) throws(FormatError) {
+    let clock = Stopwatch()
+    var notes = TokenTrace(applied)
+    var texts: [JSONValue] = []
+    var (textCount, tokenCount) = (0, 0)
+    let listens = applied.hasReports && isJSON
+    try generator.generate(
+      prompts, batches, from: state, options,
+      telling: listens ? { _, _, record in notes.add(record) } : nil
+    ) { text in
+      (textCount, tokenCount) = (textCount + 1, tokenCount + text.generated.tokens.count)
+      if isJSON {
+        texts.append(json(text, prompt: prompts[text.prompt], notes))
+      } else {
+        show(text)
+      }
+      notes = TokenTrace(applied)
+    }
+    let speed = clock.seconds > 0 ? Double(tokenCount) / clock.seconds : 0
+    guard isJSON else { return report(prompts.count, textCount, tokenCount, speed) }
+    let document = JSONObject([
+      ("texts", .array(texts)), ("generated", JSONValue(tokenCount)),
+      ("seconds", JSONValue(finite: clock.seconds)),
+      ("tokens_per_second", JSONValue(finite: speed)),
+    ])
+    StandardStreams.print(JSONValue.object(document).prettyText)
+  }
+
+  private func json(_ text: SampledText, prompt: [Int], _ notes: TokenTrace) -> JSONValue {
+    let own = applied.json(text.generated, prompt: prompt, notes)
+    // JSON integers have 63 bits here; a larger seed is written as a string, so that it stays exact.
+    let seed = Int64(exactly: text.seed).map { JSONValue.integer($0) } ?? .string("\(text.seed)")
+    return .object(
+      JSONObject(
+        [
+          ("prompt", JSONValue(text.prompt)), ("sample", JSONValue(text.sample)),
+          ("seed", seed),
+        ] + own.members.map { ($0.key, $0.value) }))
+  }
+
+  private func show(_ text: SampledText) {
+    StandardStreams.print("=== prompt \(text.prompt), sample \(text.sample), seed \(text.seed)")
+    StandardStreams.writeGenerated(text.generated.text)
+    StandardStreams.write("\n")
+  }
+
+  /// Says what was done, after the texts.
+  private func report(_ prompts: Int, _ texts: Int, _ tokens: Int, _ speed: Double) {
+    if applied.hasEdits || applied.hasReports {
+      StandardStreams.printError("what artifacts did in each text: --json")
+    }
+    StandardStreams.printError(
+      "\(Format.count(prompts, of: "prompt")), \(Format.count(texts, of: "text")), "
+        + "\(tokens) tokens generated, \(Format.fixed(speed, 1)) tokens/s, prompts included")
+  }
+}
