@@ -119,7 +119,8 @@ let package = Package(
     .testTarget(
       name: "SextantCheckpointsTests",
       dependencies: [
-        "CSeccompForTests", "SextantCheckpoints", "SextantTensor", "SextantBytes", "SextantTestSupport", "sextant-hdf5",
+        "CSeccompForTests", "SextantCheckpoints", "SextantTensor", "SextantBytes",
+        "SextantTestSupport", "sextant-hdf5",
       ]),
     .testTarget(
       name: "SextantStoreTests",

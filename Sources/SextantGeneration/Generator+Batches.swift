@@ -156,7 +156,8 @@ extension Generator {
     let tokens = TokenBatch(group.map { prompts[$0] })
     var state = start.selecting(group.map { _ in 0 })
     let bound = try bind(tokens.sequences, state, options)
-    let logits = try model.runAlike(tokens, from: &state, logits: .last, tap: bound.tap)  // [P, 1, V]
+    // [P, 1, V].
+    let logits = try model.runAlike(tokens, from: &state, logits: .last, tap: bound.tap)
     var edits = group.map { _ in TextEdits() }
     for record in bound.takeRecords() { edits[record.sequence].add(record) }
     let predictions = Self.rows(of: logits)
