@@ -128,6 +128,30 @@ import Testing
     #expect(refused.errors.contains("[file.exists]"))
   }
 
+  @Test func answersOfSeveralTokensAreEvaluated() throws {
+    let vector = try trained().vector
+    let test = work.folder.write(
+      """
+      {"prompt": "I think the film is", "matching": " good", "other": " bad"}
+      {"prompt": "In the end, it is", "matching": " a wonderful film.", "other": " a waste of time."}
+      """, to: "answers.jsonl")
+    let document = try sextant(
+      "steer", "eval", "-m", Workspace.model, "--apply", vector, "--pairs", test,
+      "--multipliers=-2,2", "--controls", "1", "--accuracy", test, "--json"
+    ).json()
+    #expect(try document.member("prompts").integer() == 2)
+    for row in try document.member("rows").elements() {
+      let matching = try row.member("matching").number()
+      #expect(matching > 0 && matching < 1)
+    }
+    let prefix = work.folder.write(
+      #"{"prompt": "It is", "matching": " good fun", "other": " good fun for all"}"#,
+      to: "prefix.jsonl")
+    let refused = sextant(
+      "steer", "eval", "-m", Workspace.model, "--apply", vector, "--pairs", prefix, status: 65)
+    #expect(refused.errors.contains("[data.record]") && refused.errors.contains("same mark"))
+  }
+
   @Test func halfLivesShadowsAndDiagnosesAreTold() throws {
     let vector = try trained().vector
     let text = "@" + PackageFiles.fixture("demo-model/reviews.txt")

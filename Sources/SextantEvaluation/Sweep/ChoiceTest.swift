@@ -4,7 +4,7 @@ import SextantTokenizers
 
 /// Prompts with two ways to go on, one of which shows a behaviour: what steering is measured on.
 public struct ChoiceTest: Sendable {
-  /// One prompt. Several tokens may stand for one way to go on: their probabilities add up.
+  /// One prompt. Several continuations may stand for one way to go on: their probabilities add up.
   public struct Item: Sendable, Equatable {
     /// The prompt.
     public var prompt: String
@@ -18,17 +18,23 @@ public struct ChoiceTest: Sendable {
   public struct Tokens: Sendable, Equatable {
     /// The prompt, at least one token.
     public var prompt: [Int]
-    /// Tokens that show the behaviour.
-    public var matching: [Int]
-    /// Tokens that do not.
-    public var other: [Int]
+    /// The continuations that show the behaviour, each at least one token.
+    public var matching: [[Int]]
+    /// The continuations that do not, each at least one token.
+    public var other: [[Int]]
 
     /// An item.
-    public init(prompt: [Int], matching: [Int], other: [Int]) {
+    public init(prompt: [Int], matching: [[Int]], other: [[Int]]) {
       self.prompt = prompt
       self.matching = matching
       self.other = other
     }
+
+    /// All continuations: the matching ones, then the others.
+    var continuations: [[Int]] { matching + other }
+
+    /// The tokens of the longest continuation.
+    var longestContinuation: Int { continuations.reduce(0) { max($0, $1.count) } }
   }
 
   /// The digest of the file.
@@ -47,7 +53,7 @@ public struct ChoiceTest: Sendable {
   /// - `{"question", "answer_matching_behavior", "answer_not_matching_behavior"}`, as in the CAA
   ///   repository, or `{"prompt", "correct", "incorrect"}`, as in the MMLU and TruthfulQA files beside
   ///   it: prompts need a template, and answers are letters.
-  /// - `{"prompt", "matching", "other"}`: whole prompts, and one or more continuations of one token each.
+  /// - `{"prompt", "matching", "other"}`: whole prompts, and one or more continuations of any length.
   ///
   /// - Parameters:
   ///   - template: what questions are put into.
@@ -118,43 +124,64 @@ public struct ChoiceTest: Sendable {
 
   /// The items as token ids.
   ///
-  /// Each continuation must be one token of its own after the prompt: else its probability would be
-  /// that of something else.
+  /// The tokens of a continuation are those that the prompt and the continuation together have after
+  /// the tokens of the prompt. A continuation whose first characters merge with the end of the prompt
+  /// into other tokens is refused, because its probability after the prompt's tokens would be that of
+  /// something else. So is a continuation whose tokens begin those of another one: the longer one is
+  /// then never the likelier one.
   ///
-  /// - Throws: `data.tokenization`, `data.record` for a prompt without tokens.
+  /// - Throws: `data.tokenization`; `data.record` for a prompt without tokens, and for a continuation
+  ///   that begins another one.
   public func tokenized(by tokenizer: any Tokenizer) throws(FormatError) -> [Tokens] {
     var result: [Tokens] = []
     for (index, item) in items.enumerated() {
-      let prompt = tokenizer.encodeText(item.prompt)
       let place = FormatError.Place.pointer("/\(index)")
+      let prompt = tokenizer.encodeText(item.prompt)
       guard !prompt.isEmpty else {
         throw FormatError(
           .dataRecord, file: file, at: place, found: "a prompt without tokens",
           expected: "at least one token")
       }
-      let ids = { (words: [String]) throws(FormatError) -> [Int] in
-        var ids: [Int] = []
+      let ids = { (words: [String]) throws(FormatError) -> [[Int]] in
+        var ids: [[Int]] = []
         for word in words {
           let tokens = tokenizer.encodeText(item.prompt + word)
-          guard tokens.count == prompt.count + 1, tokens.starts(with: prompt) else {
+          guard tokens.count > prompt.count, tokens.starts(with: prompt) else {
             throw FormatError(
               .dataTokenization, file: file, at: place,
-              found: "\"\(word)\", which is not one token after the prompt",
-              expected: "a continuation that is a token of its own")
+              found: "\"\(word)\", which "
+                + (word.isEmpty ? "has no tokens" : "changes the tokens of the prompt"),
+              expected: "a continuation that only adds tokens after those of the prompt")
           }
-          ids.append(tokens[prompt.count])
+          ids.append(Array(tokens[prompt.count...]))
         }
         return ids
       }
       let tokens = Tokens(
         prompt: prompt, matching: try ids(item.matching), other: try ids(item.other))
-      guard Set(tokens.matching).isDisjoint(with: tokens.other) else {
-        throw FormatError(
-          .dataRecord, file: file, at: place, found: "a continuation on both sides",
-          expected: "different ones")
-      }
+      try checkBeginnings(tokens, item, place)
       result.append(tokens)
     }
     return result
+  }
+
+  /// Refuses a continuation that begins another one, or that is there twice.
+  private func checkBeginnings(
+    _ tokens: Tokens, _ item: Item, _ place: FormatError.Place
+  ) throws(FormatError) {
+    let (words, ids) = (item.matching + item.other, tokens.continuations)
+    // In this order, what begins with a continuation follows it directly.
+    let order = ids.indices.sorted { ids[$0].lexicographicallyPrecedes(ids[$1]) }
+    for (short, long) in zip(order, order.dropFirst()) where ids[long].starts(with: ids[short]) {
+      let isTwice = ids[long].count == ids[short].count
+      throw FormatError(
+        .dataRecord, file: file, at: place,
+        found: isTwice
+          ? "the continuation \"\(words[short])\" twice"
+          : "\"\(words[short])\", which begins \"\(words[long])\"",
+        expected: "continuations of which none begins another",
+        remedy: isTwice
+          ? nil : "End both continuations with the same mark, such as a full stop.")
+    }
   }
 }

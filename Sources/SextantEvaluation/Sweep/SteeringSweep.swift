@@ -10,9 +10,10 @@ import SextantTensor
 ///
 /// What a cell shares with others is computed once: the prompt up to the first steered token, from
 /// whose state all cells of a prompt fork, and everything below the steered layer. The cells of a
-/// layer run together as one batch.
+/// layer run together as one batch. Continuations of several tokens are a second step: each forks from
+/// the state after the prompt, and its tokens are steered as generated ones would be.
 public struct SteeringSweep {
-  private let model: any LanguageModel
+  let model: any LanguageModel
   private let edits: [Site: SteeringEdit]
   private let unit: SteeringEdit.Unit
   private let positions: PositionSelection
@@ -22,7 +23,7 @@ public struct SteeringSweep {
   private let sites: [SteeredSites]
   private let rowLimit: Int
 
-  /// Bytes of forked states that a batch may hold.
+  /// Bytes of the forked states of a batch, at most.
   private static let stateByteLimit = 1 << 29
 
   /// Prepares a sweep.
@@ -30,7 +31,7 @@ public struct SteeringSweep {
   /// - Parameters:
   ///   - vector: what is applied, each block's part at that block only.
   ///   - options: operation, positions, and a unit other than nats. Strength and blocks are those of
-  ///     the grid.
+  ///     the grid. Positions by token id are refused.
   ///   - layers: nil for every block that the vector has something for.
   ///   - multipliers: strengths; 0, the baseline, is always measured.
   ///   - rowLimit: sequences that run together.
@@ -47,6 +48,14 @@ public struct SteeringSweep {
       throw FormatError(
         .usageOption, file: vector.file, found: "a strength or blocks beside those of the grid",
         expected: "multipliers and layers of the sweep, as multiples or shares")
+    }
+    for (option, selection) in [
+      ("--positions", options.positions), ("--state-positions", options.statePositions),
+    ] {
+      guard let selection, selection.dependsOnTokens else { continue }
+      throw FormatError(
+        .usageOption, file: vector.file, at: .option(option), found: selection.description,
+        expected: "positions without token=ID, which a sweep does not look for")
     }
     var whole = options
     whole.layers = layers
@@ -73,20 +82,22 @@ public struct SteeringSweep {
   /// Runs the sweep.
   ///
   /// - Returns: what each cell made of each item, in the items' order.
-  /// - Throws: `usage.nothing-steered` where a prompt has no selected token; `model.*`.
+  /// - Throws: `usage.nothing-steered` where neither a prompt nor its continuations have a selected
+  ///   token; `data.record` for a prompt or a continuation without tokens; `model.*`.
   public func run(
     on items: [ChoiceTest.Tokens], progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> SweepResult {
     var result = SweepResult(
       layers: layers, multipliers: multipliers, sites: sites, itemCount: items.count)
+    for item in items { try check(item) }
     let perItem = max(sites.count * multipliers.count, 1)
-    let group = max(1, min(rowLimit, affordableRows()) / perItem)
+    let group = max(1, batchLimit / perItem)
     let byLength = Dictionary(grouping: items.indices) { items[$0].prompt.count }
     var done = 0
     for (_, members) in byLength.sorted(by: { $0.key < $1.key }) {
       for start in stride(from: 0, to: members.count, by: group) {
         let part = Array(members[start..<min(start + group, members.count)])
-        try run(part, items, &result)
+        try run(part.map { ($0, items[$0]) }, &result)
         done += part.count
         progress(done, items.count)
       }
@@ -94,118 +105,205 @@ public struct SteeringSweep {
     return result
   }
 
-  /// Rows whose forked states fit.
-  private func affordableRows() -> Int {
+  /// Sequences that run together: their forked states fit.
+  var batchLimit: Int {
     let bytes = model.description.stateLayout.joined().reduce(0) {
       $0 + 4 * $1.shape.reduce(1, *)
     }
-    return max(1, Self.stateByteLimit / max(bytes, 1))
+    return max(1, min(rowLimit, Self.stateByteLimit / max(bytes, 1)))
   }
 
-  /// A piece of the steered end of a prompt: the state can be edited before its first token only.
-  private struct Piece {
-    let tokens: Range<Int>
-    let editsState: Bool
+  private func check(_ item: ChoiceTest.Tokens) throws(FormatError) {
+    guard !item.prompt.isEmpty, item.continuations.allSatisfy({ !$0.isEmpty }) else {
+      throw FormatError(
+        .dataRecord, found: "a prompt or a continuation without tokens",
+        expected: "at least one token of each")
+    }
+    let vocabulary = 0..<model.description.vocabularySize
+    for token in [item.prompt, item.continuations.flatMap { $0 }].joined()
+    where !vocabulary.contains(token) {
+      throw FormatError(
+        .modelToken, found: "id \(token)", expected: "0 to \(vocabulary.upperBound - 1)")
+    }
   }
 
   /// Items of equal length, together.
   private func run(
-    _ members: [Int], _ items: [ChoiceTest.Tokens], _ result: inout SweepResult
+    _ members: [(index: Int, item: ChoiceTest.Tokens)], _ result: inout SweepResult
   ) throws(FormatError) {
-    let prompts = members.map { items[$0].prompt }
-    let pieces = try pieces(length: prompts[0].count)
-    var state = model.initialState(batch: members.count)
-    let first = pieces[0].tokens.lowerBound
+    let items = members.map(\.item)
+    let prompt = 0..<items[0].prompt.count
+    let first = try firstRead(by: items, prompt: prompt)
+    var state = model.initialState(batch: items.count)
     if first > 0 {
-      let prefix = TokenBatch(prompts.map { Array($0[..<first]) })
+      let prefix = TokenBatch(items.map { Array($0.prompt[..<first]) })
       _ = try model.run(prefix, from: &state, logits: .none)
     }
-    // The unsteered run: what enters each layer, piece by piece.
-    let layerCount = model.description.layerCount
     var plain = state
-    var inputs: [[BlockStream]] = []  // [piece][layer]
     var baseline: [LogProbabilities] = []
-    for piece in pieces {
-      let tokens = TokenBatch(prompts.map { Array($0[piece.tokens]) })
-      var stream = try model.begin(tokens, at: plain.position)
-      var streams: [BlockStream] = []
-      for layer in 0..<layerCount {
-        streams.append(stream)
-        try model.run(&stream, through: layer..<layer + 1, &plain)
-      }
-      inputs.append(streams)
-      if piece.tokens.upperBound == prompts[0].count {
+    let ends = try passage(
+      items.map { Array($0.prompt[first...]) }, pieces(of: first..<prompt.upperBound, prompt),
+      from: &plain
+    ) { piece, stream throws(FormatError) in
+      if piece.tokens.upperBound == prompt.upperBound {
         baseline = LogProbabilities.rows(try model.finish(stream))
       }
     }
-    for (row, item) in members.enumerated() {
-      result.setBaseline(ChoiceOutcome(baseline[row], items[item], baseline[row]), item)
+    var later = items.map(Self.noSums)
+    let continuations = try continuations(of: items, prompt, after: plain, &later)
+    for (row, member) in members.enumerated() {
+      result.setBaseline(
+        ChoiceOutcome(baseline[row], later: later[row], member.item, baseline[row]), member.index)
     }
     for layer in layers {
-      let rows = cells(at: layer, count: members.count)
+      let rows = cells(at: layer, count: items.count)
       guard !rows.isEmpty else { continue }
-      var fork = state.selecting(rows.map(\.member))
+      var fork = state.selecting(rows.map(\.sequence))
       var logits: [LogProbabilities] = []
-      for (piece, streams) in zip(pieces, inputs) {
-        var stream = streams[layer].selecting(rows.map(\.member))
-        if piece.editsState { try editState(&fork, layer, rows) }
-        try model.run(&stream, through: layer..<layer + 1, &fork)
-        editResidual(&stream, layer, rows, first: piece.tokens.lowerBound, prompts[0].count)
-        if layer + 1 < layerCount {
-          try model.run(&stream, through: layer + 1..<layerCount, &fork)
-        }
-        if piece.tokens.upperBound == prompts[0].count {
+      try steer(layer, rows, ends, prompt, from: &fork) { piece, stream throws(FormatError) in
+        if piece.tokens.upperBound == prompt.upperBound {
           logits = LogProbabilities.rows(try model.finish(stream))
         }
       }
-      for (row, prediction) in zip(rows, logits) {
-        let item = members[row.member]
+      var later = rows.map { Self.noSums(items[$0.sequence]) }
+      for group in continuations {
+        try steer(layer, rows, group, prompt, after: fork, &later)
+      }
+      for (index, row) in rows.enumerated() {
+        let (place, item) = members[row.sequence]
         result.set(
-          ChoiceOutcome(prediction, items[item], baseline[row.member]), layer: layer,
-          sites: row.sites, multiplier: row.multiplier, item: item)
+          ChoiceOutcome(logits[index], later: later[index], item, baseline[row.sequence]),
+          layer: layer, sites: row.sites, multiplier: row.multiplier, item: place)
       }
     }
   }
 
-  /// One sequence of a batch.
-  private struct Row {
-    let member: Int
+  /// Some positions of a sequence: the state can be edited before the first of them only.
+  struct Piece {
+    let tokens: Range<Int>
+    let editsState: Bool
+  }
+
+  /// Tokens that several sequences read, and what enters each layer there without steering.
+  struct Passage {
+    /// The position of the first token.
+    let first: Int
+    let pieces: [Piece]
+    /// [piece][layer].
+    let inputs: [[BlockStream]]
+  }
+
+  /// Runs tokens without steering.
+  ///
+  /// - Parameters:
+  ///   - tokens: [B][T], at the positions of the pieces.
+  ///   - finished: receives each piece after the last block.
+  func passage(
+    _ tokens: [[Int]], _ pieces: [Piece], from state: inout State,
+    finished: (Piece, BlockStream) throws(FormatError) -> Void
+  ) throws(FormatError) -> Passage {
+    let (first, layerCount) = (state.position, model.description.layerCount)
+    let count = MemoryBudget.product(tokens.count, tokens.first?.count ?? 0)
+    try MemoryBudget.check(
+      MemoryBudget.product(count, layerCount, model.description.width, 4),
+      for: "what enters each block at \(count) tokens",
+      remedy: "Steer fewer tokens of the prompts, or shorten the answers.")
+    var inputs: [[BlockStream]] = []
+    for piece in pieces {
+      let range = piece.tokens.lowerBound - first..<piece.tokens.upperBound - first
+      var stream = try model.begin(
+        TokenBatch(tokens.map { Array($0[range]) }), at: state.position)
+      var streams: [BlockStream] = []
+      for layer in 0..<layerCount {
+        streams.append(stream)
+        try model.run(&stream, through: layer..<layer + 1, &state)
+      }
+      inputs.append(streams)
+      try finished(piece, stream)
+    }
+    return Passage(first: first, pieces: pieces, inputs: inputs)
+  }
+
+  /// Runs a passage steered at a layer, from that layer on.
+  ///
+  /// - Parameters:
+  ///   - rows: sequences of the passage, and how each is steered.
+  ///   - state: of the rows; its blocks below the layer are not read.
+  ///   - finished: receives each piece after the last block.
+  func steer(
+    _ layer: Int, _ rows: [Row], _ passage: Passage, _ prompt: Range<Int>,
+    from state: inout State, finished: (Piece, BlockStream) throws(FormatError) -> Void
+  ) throws(FormatError) {
+    let layerCount = model.description.layerCount
+    for (piece, streams) in zip(passage.pieces, passage.inputs) {
+      var stream = streams[layer].selecting(rows.map(\.sequence))
+      if piece.editsState { try editState(&state, layer, rows) }
+      try model.run(&stream, through: layer..<layer + 1, &state)
+      editResidual(&stream, layer, rows, prompt)
+      if layer + 1 < layerCount {
+        try model.run(&stream, through: layer + 1..<layerCount, &state)
+      }
+      try finished(piece, stream)
+    }
+  }
+
+  /// A sequence of a passage, and how it is steered.
+  struct Row {
+    let sequence: Int
     let sites: Int
     let multiplier: Int
   }
 
-  /// The cells of a layer, for each member of a group.
+  /// The cells of a layer, for each of some sequences.
   private func cells(at layer: Int, count: Int) -> [Row] {
     let present = sites.indices.filter { index in
       edits.keys.contains { $0.block == layer && sites[index].includes($0) }
     }
-    return (0..<count).flatMap { member in
+    return (0..<count).flatMap { sequence in
       present.flatMap { set in
-        multipliers.indices.map { Row(member: member, sites: set, multiplier: $0) }
+        multipliers.indices.map { Row(sequence: sequence, sites: set, multiplier: $0) }
       }
     }
   }
 
-  /// The prompt from its first selected token on, cut before each token that reads an edited state.
-  private func pieces(length: Int) throws(FormatError) -> [Piece] {
-    let prompt = 0..<length
-    let steersState = edits.keys.contains(where: \.isState)
-    let state =
-      steersState ? prompt.filter { statePositions.contains($0, prompt: prompt) } : []
-    let residual =
-      edits.keys.contains { !$0.isState }
-      ? prompt.filter { positions.contains($0, prompt: prompt) }
-      : []
-    guard let first = (state + residual).min() else {
-      throw FormatError(
-        .usageNothingSteered, found: "no token of \(length) at positions \(positions)",
-        expected: "at least one token of each prompt")
+  /// The position from which on the cells of some items differ: the first token of the prompt that is
+  /// selected, or its last one where only tokens of the continuations are.
+  private func firstRead(
+    by items: [ChoiceTest.Tokens], prompt: Range<Int>
+  ) throws(FormatError) -> Int {
+    let selections =
+      (edits.keys.contains(where: \.isState) ? [statePositions] : [])
+      + (edits.keys.contains { !$0.isState } ? [positions] : [])
+    let first = prompt.first { position in
+      selections.contains { $0.contains(position, prompt: prompt) }
     }
-    var starts = Set(state)
-    starts.insert(first)
-    let cuts = starts.sorted() + [length]
+    if let first { return first }
+    for item in items {
+      let read = prompt.upperBound..<prompt.upperBound + max(item.longestContinuation - 1, 0)
+      guard selections.contains(where: { $0.selectsAny(of: read, prompt: prompt) }) else {
+        throw FormatError(
+          .usageNothingSteered,
+          found: "no token of \(prompt.count), or of the answer, at positions \(positions)",
+          expected: "at least one token of each prompt or of its answers")
+      }
+    }
+    return prompt.upperBound - 1
+  }
+
+  /// Some positions, cut before each token that reads an edited state.
+  ///
+  /// - Parameter limit: tokens of a piece, at most; nil for any number.
+  func pieces(
+    of range: Range<Int>, _ prompt: Range<Int>, limit: Int? = nil
+  ) -> [Piece] {
+    let steersState = edits.keys.contains(where: \.isState)
+    let edited = Set(
+      steersState ? range.filter { statePositions.contains($0, prompt: prompt) } : [])
+    let starts = edited.union(
+      stride(from: range.lowerBound, to: range.upperBound, by: limit ?? max(range.count, 1)))
+    let cuts = starts.sorted() + [range.upperBound]
     return zip(cuts, cuts.dropFirst()).map {
-      Piece(tokens: $0..<$1, editsState: state.contains($0))
+      Piece(tokens: $0..<$1, editsState: edited.contains($0))
     }
   }
 
@@ -227,12 +325,14 @@ public struct SteeringSweep {
   }
 
   private func editResidual(
-    _ stream: inout BlockStream, _ layer: Int, _ rows: [Row], first: Int, _ length: Int
+    _ stream: inout BlockStream, _ layer: Int, _ rows: [Row], _ prompt: Range<Int>
   ) {
     let site = Site.output(block: layer)
     guard let edit = edits[site] else { return }
     let (tokens, width) = (stream.positions.count, edit.vector.count)
-    let selected = (0..<tokens).filter { positions.contains(first + $0, prompt: 0..<length) }
+    let selected = (0..<tokens).filter {
+      positions.contains(stream.positions.lowerBound + $0, prompt: prompt)
+    }
     stream.residual.withMutableFloats { values in
       for (index, row) in rows.enumerated() where sites[row.sites].includes(site) {
         for token in selected {

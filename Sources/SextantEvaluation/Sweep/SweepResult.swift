@@ -1,23 +1,50 @@
+import Glibc
 import SextantGeneration
 
 /// What the model predicts after one prompt.
+///
+/// The log-probability of a continuation is the sum of those of its tokens, each predicted from the
+/// prompt and the tokens of the continuation before it.
 public struct ChoiceOutcome: Sendable, Equatable {
   /// p(matching) / (p(matching) + p(other)).
   public var matching: Double
   /// 1 - (p(matching) + p(other)): how much goes to anything else.
   public var nonsense: Double
-  /// The divergence from the unsteered prediction, in nats.
+  /// The divergence from the unsteered prediction of the first token after the prompt, in nats.
   public var divergence: Double
 
+  /// The outcome of a prediction.
+  ///
+  /// - Parameters:
+  ///   - prediction: of the first token after the prompt.
+  ///   - later: of each continuation, the summed log-probabilities of the tokens after its first; nil
+  ///     where every continuation is one token.
   init(
-    _ prediction: LogProbabilities, _ item: ChoiceTest.Tokens, _ baseline: LogProbabilities
+    _ prediction: LogProbabilities, later: [Double]?, _ item: ChoiceTest.Tokens,
+    _ baseline: LogProbabilities
   ) {
-    let sum = { (tokens: [Int]) in tokens.reduce(0) { $0 + prediction.probabilities[$1] } }
-    let (matching, other) = (sum(item.matching), sum(item.other))
-    let total = matching + other
-    self.matching = total > 0 ? matching / total : 0.5
-    nonsense = max(1 - total, 0)
+    if let later {
+      // Probabilities of long continuations can be too small for a number: logarithms are compared.
+      let logs = zip(item.continuations, later).map { prediction.values[$0[0]] + $1 }
+      let matching = Self.logSum(logs.prefix(item.matching.count))
+      let other = Self.logSum(logs.dropFirst(item.matching.count))
+      // Two impossible sides are equally likely.
+      self.matching = matching.isFinite || other.isFinite ? 1 / (1 + exp(other - matching)) : 0.5
+      nonsense = max(1 - (exp(matching) + exp(other)), 0)
+    } else {
+      let sum = { (tokens: [[Int]]) in tokens.reduce(0) { $0 + prediction.probabilities[$1[0]] } }
+      let (matching, other) = (sum(item.matching), sum(item.other))
+      let total = matching + other
+      self.matching = total > 0 ? matching / total : 0.5
+      nonsense = max(1 - total, 0)
+    }
     divergence = baseline.divergence(of: prediction)
+  }
+
+  /// log Σ exp, without overflow or underflow.
+  private static func logSum(_ logs: ArraySlice<Double>) -> Double {
+    guard let largest = logs.max(), largest.isFinite else { return -.infinity }
+    return largest + log(logs.reduce(0) { $0 + exp($1 - largest) })
   }
 }
 

@@ -17,8 +17,9 @@ struct SteerEval: WritingCommand {
     abstract: "Measure a steering vector at every layer and strength, beside controls.",
     discussion: """
       Each prompt of the test has two ways to go on, one of which matches the behaviour. Matching \
-      is p(matching) / (p(matching) + p(other)), nonsense is 1 - p(matching) - p(other). Each \
-      block's part of the vector is applied at that block alone. Layers are chosen on one half of \
+      is p(matching) / (p(matching) + p(other)), nonsense is 1 - p(matching) - p(other). The \
+      log-probability of an answer is the sum over its tokens, so that short answers are favoured. \
+      Each block's part of the vector is applied at that block alone. Layers are chosen on one half of \
       the prompts and reported on the other; intervals cover 95% by bootstrap. With -o, a folder \
       gets results.json, results.csv and index.html.
       """)
@@ -67,7 +68,8 @@ struct SteerEval: WritingCommand {
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("The tokens of the prompt to steer.", valueName: "list"))
+    help: ArgumentHelp(
+      "The tokens to steer, of the prompt and of answers of several tokens.", valueName: "list"))
   var positions = PositionSelection.last
 
   @Option(

@@ -1,0 +1,115 @@
+import SextantBytes
+import SextantGeneration
+import SextantModels
+
+/// The second step of a sweep: the tokens of a continuation after its first.
+extension SteeringSweep {
+  /// Tokens of a continuation that run together, at most, so that memory for logits is bounded.
+  private static let pieceLimit = 64
+
+  /// Continuations of one length, of several tokens.
+  struct Continuations {
+    /// Of each, the item, and its place among the continuations of the item.
+    let places: [(item: Int, continuation: Int)]
+    /// Their tokens.
+    let tokens: [[Int]]
+    /// All tokens but the last, which nothing is predicted from.
+    let passage: Passage
+  }
+
+  /// The sums before anything is added, one for each continuation; nil where each is one token.
+  static func noSums(_ item: ChoiceTest.Tokens) -> [Double]? {
+    item.longestContinuation > 1 ? Array(repeating: 0, count: item.continuations.count) : nil
+  }
+
+  /// Runs the continuations of several tokens without steering.
+  ///
+  /// - Parameters:
+  ///   - state: after the prompts, of all items.
+  ///   - sums: of each item, the log-probabilities of the tokens after the first are added to these.
+  func continuations(
+    of items: [ChoiceTest.Tokens], _ prompt: Range<Int>, after state: State,
+    _ sums: inout [[Double]?]
+  ) throws(FormatError) -> [Continuations] {
+    let places = items.indices.flatMap { item in
+      items[item].continuations.indices.map { (item: item, continuation: $0) }
+    }
+    let byLength = Dictionary(grouping: places) {
+      items[$0.item].continuations[$0.continuation].count
+    }
+    var groups: [Continuations] = []
+    for (length, places) in byLength.sorted(by: { $0.key < $1.key }) where length > 1 {
+      for places in batches(places, length: length) {
+        let tokens = places.map { items[$0.item].continuations[$0.continuation] }
+        let range = prompt.upperBound..<prompt.upperBound + length - 1
+        var end = state.selecting(places.map(\.item))
+        let passage = try passage(
+          tokens.map { Array($0.dropLast()) }, pieces(of: range, prompt, limit: Self.pieceLimit),
+          from: &end
+        ) { piece, stream throws(FormatError) in
+          let found = try predicted(tokens, piece, stream, after: prompt)
+          for (place, sum) in zip(places, found) { sums[place.item]?[place.continuation] += sum }
+        }
+        groups.append(Continuations(places: places, tokens: tokens, passage: passage))
+      }
+    }
+    return groups
+  }
+
+  /// Runs the continuations of several tokens steered at a layer.
+  ///
+  /// - Parameters:
+  ///   - rows: items, and how each is steered.
+  ///   - state: after the prompts, of the rows.
+  ///   - sums: of each row, the log-probabilities of the tokens after the first are added to these.
+  func steer(
+    _ layer: Int, _ rows: [Row], _ group: Continuations, _ prompt: Range<Int>, after state: State,
+    _ sums: inout [[Double]?]
+  ) throws(FormatError) {
+    let ofItem = Dictionary(grouping: group.places.indices) { group.places[$0].item }
+    let cells = rows.indices.flatMap { row in
+      (ofItem[rows[row].sequence] ?? []).map { (row: row, sequence: $0) }
+    }
+    for cells in batches(cells, length: group.tokens[0].count) {
+      let tokens = cells.map { group.tokens[$0.sequence] }
+      let own = cells.map { cell in
+        Row(
+          sequence: cell.sequence, sites: rows[cell.row].sites,
+          multiplier: rows[cell.row].multiplier)
+      }
+      var fork = state.selecting(cells.map(\.row))
+      try steer(layer, own, group.passage, prompt, from: &fork) {
+        piece, stream throws(FormatError) in
+        let found = try predicted(tokens, piece, stream, after: prompt)
+        for (cell, sum) in zip(cells, found) {
+          sums[cell.row]?[group.places[cell.sequence].continuation] += sum
+        }
+      }
+    }
+  }
+
+  /// Parts that run together, so that their states fit, and the logits of a piece.
+  private func batches<Element>(_ whole: [Element], length: Int) -> [[Element]] {
+    let size = max(1, batchLimit / min(length - 1, Self.pieceLimit))
+    return stride(from: 0, to: whole.count, by: size).map {
+      Array(whole[$0..<min($0 + size, whole.count)])
+    }
+  }
+
+  /// The log-probabilities of the tokens that a piece predicts, summed for each sequence.
+  ///
+  /// - Parameters:
+  ///   - tokens: the continuations, [B][T].
+  ///   - stream: of the piece, after the last block.
+  private func predicted(
+    _ tokens: [[Int]], _ piece: Piece, _ stream: BlockStream, after prompt: Range<Int>
+  ) throws(FormatError) -> [Double] {
+    let predictions = LogProbabilities.rows(try model.finish(stream, logits: .all))  // [B·T]
+    let next = piece.tokens.lowerBound - prompt.upperBound + 1
+    return tokens.enumerated().map { sequence, tokens in
+      (0..<piece.tokens.count).reduce(0) { sum, index in
+        sum + predictions[sequence * piece.tokens.count + index].values[tokens[next + index]]
+      }
+    }
+  }
+}
