@@ -20,7 +20,7 @@ import Testing
     (["capture", "-m", "x", "-o", "y"], "Give one of --prompt, --tokens and --prompts."),
     (["capture", "-m", "x", "-p", "a", "--tokens", "1", "-o", "y"], "Give one of"),
     (["capture", "-m", "x", "--tokens", "1,a", "-o", "y"], "--tokens"),
-    (["verify", "x", "--retrain"], "--retrain, --model and --pairs go together."),
+    (["verify", "x", "--retrain"], "--retrain, --model and the data go together"),
     (["bench", "-m", "x", "--threads", "0"], "--threads is 0"),
     (["bench", "-m", "x", "--batch", "0"], "--batch is 0"),
   ])

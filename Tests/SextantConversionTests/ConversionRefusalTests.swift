@@ -135,7 +135,6 @@ import Testing
 
   static let configurations: [(String, JSONValue?, FormatError.Code)] = [
     ("model_type", "gpt5", .modelArchitecture),
-    ("model_type", nil, .modelArchitecture),
     ("hidden_size", "40", .modelConfiguration),
     ("hidden_size", 0, .modelConfiguration),
     ("hidden_size", -40, .modelConfiguration),
