@@ -32,12 +32,10 @@ public struct BlockStream: Sendable {
   /// Likewise, with the angles of a rotary embedding.
   ///
   /// - Parameter textLength: tokens of the whole text.
-  /// - Throws: `model.text-length` where the run cannot be one with what was read before.
   init(
     _ tokens: TokenBatch, at position: Int, embedding: Tensor, rotary: RotaryEmbedding,
     textLength: Int
-  ) throws(FormatError) {
-    try rotary.checkRun(tokens, at: position, textLength: textLength)
+  ) {
     self.init(tokens, at: position, embedding: embedding)
     angles = rotary.angles(positions, textLength: textLength)
   }

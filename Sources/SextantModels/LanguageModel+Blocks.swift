@@ -19,8 +19,9 @@ extension LanguageModel {
     _ tokens: TokenBatch, at position: Int, textLength: Int? = nil, tap: (any Tap)? = nil
   ) throws(FormatError) -> BlockStream {
     description.context?.reads(to: position + tokens.length)
-    var stream = try embed(
-      tokens, at: position, textLength: textLength ?? position + tokens.length)
+    let end = position + tokens.length
+    if textLength == nil { try checkRotation(position..<end) }
+    var stream = embed(tokens, at: position, textLength: textLength ?? end)
     try Pass(stream, tap).visit(.embedding, &stream.residual)
     return stream
   }

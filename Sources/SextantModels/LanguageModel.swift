@@ -22,6 +22,9 @@ public struct ModelDescription: Sendable {
   public let stateLayout: [[StateComponent]]
   /// The length of the texts that the model was made for; nil where it has no limit.
   public var context: ContextLimit? = nil
+  /// The length of a text above which the rotation of all its tokens depends on its length; nil where
+  /// it never does.
+  public var rotationLength: Int? = nil
 
   /// How artifacts refer to the model, where its text goes through this tokenizer.
   public func reference(tokenizer: Digest?) -> ModelReference {
@@ -108,11 +111,7 @@ public protocol LanguageModel: AnyObject, Sendable {
   /// - Parameters:
   ///   - position: the position of the first token in its sequence.
   ///   - textLength: tokens of the whole text, those of earlier and later pieces included.
-  /// - Throws: `model.text-length` where the model's rotation depends on the length of the text, and
-  ///   these tokens cannot be one with what was read before.
-  func embed(
-    _ tokens: TokenBatch, at position: Int, textLength: Int
-  ) throws(FormatError) -> BlockStream
+  func embed(_ tokens: TokenBatch, at position: Int, textLength: Int) -> BlockStream
 
   /// Runs one block: what it computes is shown to the tap by `pass.add`, which adds it to the stream.
   ///
@@ -162,6 +161,7 @@ extension LanguageModel {
     try check(tokens, state)
     try checkMemory(tokens, logits)
     let (start, end) = (state.position, state.position + tokens.length)
+    try checkRotation(start..<end)
     let visits = tap?.stateVisits(in: start..<end) ?? StateVisits()
     let pieceLength = max(1, chunk / max(tokens.batch, 1))
     var pieces: [Tensor] = []  // each [B·S, V]
@@ -208,6 +208,24 @@ extension LanguageModel {
   /// tokens at a time.
   public func alikeBatch(_ wanted: Int, length: Int) -> Int {
     min(max(wanted, 1), max(1, 1024 / min(max(length, 1), Self.alikeLength)))
+  }
+
+  /// Refuses to continue a text in a way that has no single meaning.
+  ///
+  /// Above a length the rotation of some models depends on the length of the whole text. Keys that were
+  /// read before keep the rotation of that time, so that several tokens that are added in one run would
+  /// give other values than the whole text in one run. A single token is what decoding adds;
+  /// transformers computes it in the same way.
+  ///
+  /// - Parameter run: the positions of a whole run.
+  /// - Throws: `model.text-length`.
+  func checkRotation(_ run: Range<Int>) throws(FormatError) {
+    guard let limit = description.rotationLength, run.upperBound > limit, run.lowerBound > 0,
+      run.count > 1
+    else { return }
+    throw FormatError(
+      .modelTextLength, found: "\(run.count) tokens after \(run.lowerBound)",
+      expected: "texts of at most \(limit) tokens, or one token at a time")
   }
 
   /// Shows the state's components to the tap.

@@ -222,24 +222,6 @@ struct RotaryEmbedding: Sendable, Equatable {
       Tensor(angles.map { Float(scale * sin($0)) }, shape: shape)
     )
   }
-
-  /// Refuses to go on with a text in a way that has no single meaning.
-  ///
-  /// Above a length the frequencies of these models depend on how long the whole text is. What was
-  /// read before is kept as it was turned then, so that several tokens that are added in one run
-  /// would give other values than the whole text in one run. A single token is what decoding adds;
-  /// transformers computes it likewise.
-  ///
-  /// - Throws: `model.text-length`.
-  func checkRun(_ tokens: TokenBatch, at position: Int, textLength: Int) throws(FormatError) {
-    guard let limit = scaling.lengthLimit, textLength > limit, position > 0, tokens.length > 1
-    else {
-      return
-    }
-    throw FormatError(
-      .modelTextLength, found: "\(tokens.length) tokens after \(position)",
-      expected: "texts of at most \(limit) tokens, or one token at a time")
-  }
 }
 
 extension ConfigurationForm.Member {

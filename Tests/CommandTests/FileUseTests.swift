@@ -147,9 +147,10 @@ private func refusal(_ arguments: [String]) throws -> FormatError? {
       let isFirst = index == 0 && use.command != "demo"
       for input in [file] + (isFirst ? others : []) {
         let parent = String(input[..<(input.lastIndex(of: "/") ?? input.endIndex)])
-        let arguments = words.map {
-          $0.replacing("OUT\(ending)", with: output).replacing("IN", with: input)
-            .replacing("FOLDER", with: parent)
+        // A word is one of them, with a mark before it or something behind it; a path may have any letters.
+        let places = [("OUT\(ending)", output), ("IN", input), ("FOLDER", parent)]
+        let arguments = words.map { word in
+          places.first { word.contains($0.0) }.map { word.replacing($0.0, with: $0.1) } ?? word
         }
         let force = use.command == "demo" ? [] : ["--force"]
         let refused = try refusal(

@@ -32,6 +32,7 @@ import Testing
     .safetensorsCount, .hdf5Objects,
     // The reader's own end, and the architecture's counts.
     .hdf5ReaderMissing, .hdf5ReaderCrashed, .hdf5ReaderTimeout, .hdf5ReaderProtocol,
+    .hdf5ReaderUnconfined,
     .hdf5KerasCount,
     // What no build lacks, and what using an artifact refuses.
     .storeArchitecture, .artifactModelDigest, .artifactWidth, .artifactScale,

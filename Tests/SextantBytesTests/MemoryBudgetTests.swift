@@ -1,3 +1,4 @@
+import Glibc
 import SextantTestSupport
 import Testing
 
@@ -12,7 +13,7 @@ import Testing
       var folder = ""
       for part in path.split(separator: "/").dropLast() {
         folder += folder.isEmpty ? "\(part)" : "/\(part)"
-        _ = root.makeFolder(folder)
+        if access(root.path(folder), F_OK) != 0 { root.makeFolder(folder) }
       }
       root.write(text, to: path)
     }

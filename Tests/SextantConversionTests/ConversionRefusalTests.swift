@@ -159,6 +159,12 @@ import Testing
     expectRefused(code, try checkpoint(config: [(key, value)]))
   }
 
+  @Test func aConfigurationThatNamesNoArchitectureIsRefused() throws {
+    let path = try checkpoint(
+      config: [("model_type", nil), ("architectures", ["OtherForCausalLM"])])
+    expectRefused(.modelArchitecture, path)
+  }
+
   @Test func aMissingConfigurationSaysHowToNameIt() throws {
     let path = try checkpoint()
     let alone = folder.makeFolder("alone")

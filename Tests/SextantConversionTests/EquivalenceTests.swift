@@ -17,25 +17,33 @@ import Testing
     return (try ModelStore(opening: path), try InputFile(path).readAll(limit: 1 << 30))
   }
 
+  /// What a store contains apart from the files that came with the weights, such as the tokens that
+  /// end a text, which not every naming has.
+  private func model(of store: ModelStore) -> [String: Digest] {
+    var digests = ["": store.identity]
+    for tensor in store.tensors { digests[tensor.name] = tensor.digest }
+    return digests
+  }
+
   @Test(arguments: [
     "mamba-tiny/sharded", "mamba-tiny/state-spaces", "mamba-tiny/pytorch",
     "mamba-tiny/hdf5/flat.h5", "mamba-tiny/hdf5/nested.h5", "mamba-tiny/hdf5/latest.h5",
     "mamba2-tiny/sharded", "mamba2-tiny/state-spaces", "llama-tiny/hdf5/model.h5",
     "gpt-neox-tiny/sharded", "btlm-tiny/sharded",
   ])
-  func everyFormOfATinyModelGivesTheSameBytes(form: String) throws {
-    let model = form.prefix { $0 != "/" }
-    let reference = try convert("\(model)/huggingface")
-    #expect(try convert(form).bytes == reference.bytes)
+  func everyFormOfATinyModelGivesTheSameModel(form: String) throws {
+    let family = form.prefix { $0 != "/" }
+    let reference = try convert("\(family)/huggingface").store
+    #expect(try model(of: convert(form).store) == model(of: reference))
   }
 
   @Test(arguments: [
     ("rwkv4/blinkdl", "rwkv4/huggingface"), ("rwkv5/blinkdl", "rwkv5/huggingface"),
     ("rwkv6/blinkdl", "rwkv6/huggingface"), ("rwkv7/blinkdl", "rwkv7/without-v0"),
   ])
-  func everyNamingOfAnRWKVGivesTheSameBytes(reference: String, form: String) throws {
-    let expected = try convert("rwkv-tiny/\(reference)").bytes
-    #expect(try convert("rwkv-tiny/\(form)").bytes == expected)
+  func everyNamingOfAnRWKVGivesTheSameModel(reference: String, form: String) throws {
+    let expected = try convert("rwkv-tiny/\(reference)").store
+    #expect(try model(of: convert("rwkv-tiny/\(form)").store) == model(of: expected))
   }
 
   /// Heads of another size than the published ones have another epsilon there, so it is given.

@@ -397,7 +397,9 @@ import Testing
   func aFolderMayHaveADotInItsName(name: String) throws {
     #expect(ModelExportFormat(path: name) == .huggingFace)
     let store = try convert(PackageFiles.fixture("mamba-tiny/huggingface"), as: "a.sxt")
-    #expect(try export(store, to: name).files == ["model.safetensors", "config.json"])
+    #expect(
+      try export(store, to: name).files
+        == ["model.safetensors", "generation_config.json", "config.json"])
     _ = try convert(folder.path(name), as: "b.sxt")
     #expect(try bytes(folder.path("a.sxt")) == bytes(folder.path("b.sxt")))
   }

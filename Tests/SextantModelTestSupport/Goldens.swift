@@ -20,12 +20,19 @@ public struct Goldens {
       bytes.withUnsafeBytes { Tensor(copying: $0, dataType: .f32, shape: entry.shape) })
   }
 
-  /// The elements of an I64 tensor.
+  /// The elements of an I64 or I32 tensor.
   public func integers(_ name: String) throws -> [Int] {
     let entry = try #require(file.tensor(named: name))
-    try #require(entry.dataType == .i64)
-    return try file.bytes(of: entry).withUnsafeBytes { bytes in
-      (0..<bytes.count / 8).map { Int(bytes.loadUnaligned(fromByteOffset: 8 * $0, as: Int64.self)) }
+    func elements<Element: FixedWidthInteger>(_ type: Element.Type) throws -> [Int] {
+      let size = MemoryLayout<Element>.size
+      return try file.bytes(of: entry).withUnsafeBytes { bytes in
+        (0..<bytes.count / size).map {
+          Int(bytes.loadUnaligned(fromByteOffset: size * $0, as: Element.self))
+        }
+      }
     }
+    if entry.dataType == .i32 { return try elements(Int32.self) }
+    try #require(entry.dataType == .i64)
+    return try elements(Int64.self)
   }
 }

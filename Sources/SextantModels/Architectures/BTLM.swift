@@ -271,7 +271,7 @@ public enum BTLM: Architecture {
 
     func embed(
       _ tokens: TokenBatch, at position: Int, textLength: Int
-    ) throws(FormatError) -> BlockStream {
+    ) -> BlockStream {
       var stream = BlockStream(tokens, at: position, embedding: embedding)
       Kernels.scale(&stream.residual, by: embeddingScale)
       return stream

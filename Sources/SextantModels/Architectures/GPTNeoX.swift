@@ -216,7 +216,7 @@ public enum GPTNeoX: Architecture {
       architecture: name, width: c.width, layerCount: c.layerCount,
       vocabularySize: c.vocabularySize, identity: store.identity, variant: store.variant,
       blockParts: ["attention", "mlp"], stateLayout: Array(repeating: state, count: c.layerCount),
-      context: ContextLimit(c.contextLength))
+      context: ContextLimit(c.contextLength), rotationLength: c.rotary.scaling.lengthLimit)
     return Model(c, weights, description)
   }
 
@@ -263,8 +263,8 @@ public enum GPTNeoX: Architecture {
 
     func embed(
       _ tokens: TokenBatch, at position: Int, textLength: Int
-    ) throws(FormatError) -> BlockStream {
-      try .init(
+    ) -> BlockStream {
+      .init(
         tokens, at: position, embedding: embedding, rotary: configuration.rotary,
         textLength: textLength)
     }

@@ -332,7 +332,7 @@ public enum Mamba: Architecture {
 
     func embed(
       _ tokens: TokenBatch, at position: Int, textLength: Int
-    ) throws(FormatError) -> BlockStream {
+    ) -> BlockStream {
       BlockStream(tokens, at: position, embedding: embedding)
     }
 

@@ -426,7 +426,7 @@ public enum Mamba2: Architecture {
 
     func embed(
       _ tokens: TokenBatch, at position: Int, textLength: Int
-    ) throws(FormatError) -> BlockStream {
+    ) -> BlockStream {
       BlockStream(tokens, at: position, embedding: embedding)
     }
 

@@ -153,7 +153,7 @@ extension RWKV {
 
     func embed(
       _ tokens: TokenBatch, at position: Int, textLength: Int
-    ) throws(FormatError) -> BlockStream {
+    ) -> BlockStream {
       var stream = BlockStream(tokens, at: position, embedding: embedding)
       // The published codes count this norm to block 0; it stands before the stream.
       stream.residual = embeddingNorm(stream.residual)
