@@ -165,8 +165,8 @@ public struct Conversion {
       let more = unused.count > 20 ? " and \(unused.count - 20) more" : ""
       let shown = unused.prefix(20).map { String($0.prefix(100)) }.joined(separator: ", ")
       notes.append(
-        "not used: \(shown)\(more). The configuration has this, and nothing reads it for a "
-          + architecture.name)
+        "not used: \(shown)\(more). Sextant does not read this in the configuration of a "
+          + "\(architecture.name) model.")
     }
     return notes
   }

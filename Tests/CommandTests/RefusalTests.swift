@@ -44,6 +44,21 @@ import Testing
     }
   }
 
+  @Test func anOptionForHDF5IsRefusedForOtherFiles() {
+    for arguments in [
+      ["inspect", Workspace.model],
+      [
+        "convert", PackageFiles.fixture("demo-model/model.safetensors"), "-o",
+        work.folder.path("m"),
+      ],
+    ] {
+      let run = CommandRun.sextant(arguments + ["--unconfined-hdf5"])
+      #expect(run.end == .exited(64))
+      #expect(run.errors.contains("[usage.option]"), "\(run.errors)")
+    }
+    #expect(work.folder.entries.isEmpty)
+  }
+
   @Test func badDataIs65() throws {
     var damaged = try bytes(of: Workspace.vector)
     damaged[damaged.count - 1] ^= 1

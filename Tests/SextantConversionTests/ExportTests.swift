@@ -389,6 +389,15 @@ import Testing
     #expect(ModelExportFormat(path: "M.GGUF") == .gguf)
   }
 
+  @Test func blocksOf8BitsAreRefusedWhereTheFormatHasNone() throws {
+    let store = try convert(PackageFiles.fixture("mamba-tiny/huggingface"), as: "a.sxt")
+    var options = ModelExportOptions()
+    options.dataType = .q8
+    for name in ["m.safetensors", "m.pth", "m.h5", "folder"] {
+      expectRefusal(.usageOption) { try export(store, to: name, options) }
+    }
+  }
+
   /// A name may have a dot in it.
   @Test(arguments: [
     "llama-1.5b", "model.v2", "rwkv.0", "llama-1.5b/", "my.model/", "m.gguf/", "a.onnx//",

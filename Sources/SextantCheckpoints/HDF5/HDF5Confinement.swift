@@ -9,4 +9,11 @@ public enum HDF5Confinement {
 
   /// Accepts readers that cannot be confined from now on.
   public static func makeOptional() { isOptionalNow.store(true, ordering: .relaxed) }
+
+  private static let hasReaderNow = Atomic<Bool>(false)
+
+  /// Whether a reader of HDF5 was started in this process.
+  public static var hasReader: Bool { hasReaderNow.load(ordering: .relaxed) }
+
+  static func noteReader() { hasReaderNow.store(true, ordering: .relaxed) }
 }

@@ -35,6 +35,7 @@ struct HDF5ReaderProcess: ~Copyable {
     _ executable: String, on file: InputFile, window: Range<Int>? = nil
   ) throws(FormatError) -> Self {
     var arguments = window.map { ["\($0.lowerBound)", "\($0.count)"] } ?? []
+    HDF5Confinement.noteReader()
     if HDF5Confinement.isOptional { arguments.append(HDF5ReaderMessage.unconfinedArgument) }
     return try file.withDescriptor { descriptor throws(FormatError) in
       try start(executable, arguments: arguments, descriptor: descriptor)

@@ -94,7 +94,8 @@ public struct ModelExport {
 
   /// Checks everything that can be checked before anything is written.
   ///
-  /// - Throws: `store.architecture`, `export.format`, `export.inexpressible`, `model.*`.
+  /// - Throws: `store.architecture`, `export.format`, `export.inexpressible`, `model.*`; `usage.option` for
+  ///   a type that the format does not have.
   public init(
     _ store: ModelStore, as format: ModelExportFormat, options: ModelExportOptions = .init()
   ) throws(FormatError) {
@@ -102,6 +103,11 @@ public struct ModelExport {
       throw FormatError(
         .storeArchitecture, file: store.path, found: store.architecture,
         expected: Architectures.names)
+    }
+    guard format == .gguf || options.dataType != .q8 else {
+      throw FormatError(
+        .usageOption, at: .option("--dtype"), found: "q8 for a format without blocks of 8 bits",
+        expected: "keep, f32, bf16 or f16; or a .gguf file")
     }
     self.store = store
     self.architecture = architecture

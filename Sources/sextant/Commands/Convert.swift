@@ -121,6 +121,7 @@ struct Convert: WritingCommand {
   func run() throws {
     hdf5.apply()
     if let model = foreign.model {
+      try hdf5.checkUsed()
       return try foreign.convert(source, to: output, model: model, replacing: force, printing)
     }
     let clock = Stopwatch()
@@ -135,6 +136,7 @@ struct Convert: WritingCommand {
     options.ignoring = ignore
     options.replacing = force
     let conversion = try Conversion(source, options: options)
+    try hdf5.checkUsed()
     Interruption.promise("nothing was written: the same command starts from the beginning")
     let progress = Progress("convert", .bytes)
     let report = try conversion.write(to: output) { progress.update($0, $1) }

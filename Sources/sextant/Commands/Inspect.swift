@@ -24,7 +24,9 @@ struct Inspect: ParsableCommand {
 
   func run() throws {
     hdf5.apply()
-    try report().print(asJSON: printing.json)
+    let report = try report()
+    try hdf5.checkUsed()
+    report.print(asJSON: printing.json)
   }
 
   private func report() throws(FormatError) -> Report {

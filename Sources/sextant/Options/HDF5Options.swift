@@ -1,4 +1,5 @@
 import ArgumentParser
+import SextantBytes
 import SextantCheckpoints
 
 /// How HDF5 files are read.
@@ -14,5 +15,15 @@ struct HDF5Options: ParsableArguments {
   /// Sets how the process reads HDF5 from now on.
   func apply() {
     if isUnconfined { HDF5Confinement.makeOptional() }
+  }
+
+  /// Refuses the option where no HDF5 file was opened.
+  ///
+  /// - Throws: `usage.option`.
+  func checkUsed() throws(FormatError) {
+    guard isUnconfined, !HDF5Confinement.hasReader else { return }
+    throw FormatError(
+      .usageOption, at: .option("--unconfined-hdf5"), found: "a file that is not HDF5",
+      expected: "an HDF5 file", remedy: "Leave the option out.")
   }
 }
