@@ -229,8 +229,8 @@ private final class RecordingModel: LanguageModel, @unchecked Sendable {
 
   func embed(
     _ tokens: TokenBatch, at position: Int, textLength: Int
-  ) throws(FormatError) -> BlockStream {
-    try base.embed(tokens, at: position, textLength: textLength)
+  ) -> BlockStream {
+    base.embed(tokens, at: position, textLength: textLength)
   }
 
   func run(
