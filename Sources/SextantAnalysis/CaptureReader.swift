@@ -58,7 +58,7 @@ public struct CaptureReader {
   ///   - prompts: token ids; none may be empty.
   ///   - tokenizer: the digest of the tokenizer that made the ids; nil where they came as ids.
   ///   - beginOfText: the ids that were put before each text, for the manifest.
-  ///   - editing: what edits a prompt's run before it is recorded; nil for nothing.
+  ///   - editing: what edits a prompt's run before it is recorded; nil if none.
   ///   - progress: receives prompts done and in all.
   /// - Throws: `data.record` for an empty prompt, `data.empty` for none, `model.token`,
   ///   `system.memory`.

@@ -46,7 +46,7 @@ extension MomentReader {
   /// - Parameters:
   ///   - pairs: no text may be empty.
   ///   - differences: what is collected of the difference of each pair, positive minus negative, as
-  ///     the class `difference`; nil for nothing.
+  ///     the class `difference`; nil if none.
   /// - Throws: as `read(_:sites:)`; `data.record` where differences are read and the texts of a pair
   ///   have different numbers of selected positions.
   public func read(

@@ -77,7 +77,7 @@ public struct VectorDoctor: Sendable {
   public let verdict: Verdict
   /// Whether the best reading's sign is turned around.
   public let isFlipped: Bool
-  /// What is doubtful about the operation; nil for nothing.
+  /// What is doubtful about the operation; nil if none.
   public let operationDoubt: String?
   /// Pairs that were read.
   public let pairCount: Int

@@ -31,7 +31,7 @@ extension JSONNode {
   /// The members that nothing has asked for, in their order, with dots between the keys of objects
   /// in objects. Null, empty arrays and empty objects say nothing and are left out.
   ///
-  /// - Parameter known: members to leave out, spelled likewise.
+  /// - Parameter known: members to leave out, spelled in the same way.
   public func unreadMembers(except known: Set<String>) -> [String] {
     unreadMembers(known, prefix: "")
   }

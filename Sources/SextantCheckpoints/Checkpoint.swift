@@ -71,7 +71,7 @@ public protocol Checkpoint: AnyObject, Sendable {
 }
 
 extension Checkpoint {
-  /// None, unless a format says otherwise.
+  /// None, unless the format declares some.
   public var absent: [String] { [] }
 
   /// False, unless a format says otherwise.

@@ -1,6 +1,6 @@
 import SextantBytes
 
-/// What the name of a file says of it, where it lies in a model's folder.
+/// What the name of a file in a model's folder tells about its content.
 enum WeightsFile {
   /// The formats of checkpoints, in the order in which a folder's files are preferred.
   enum Format: Int, Comparable {

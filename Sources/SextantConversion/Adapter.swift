@@ -3,7 +3,7 @@ import SextantCheckpoints
 
 /// An adapter, such as PEFT makes: small tensors that change what a model computes, in files of their own.
 struct Adapter {
-  /// What its configuration says of it, such as `LORA for "a/b"`; empty where it says nothing.
+  /// What its configuration declares, such as `LORA for "a/b"`; empty where it declares nothing.
   private let description: String
 
   /// The adapter whose configuration is beside a checkpoint; nil where there is none.

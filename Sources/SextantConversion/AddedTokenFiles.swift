@@ -106,7 +106,7 @@ struct AddedTokenFiles {
     stripsRight: Bool = false
   ) {
     guard !text.isEmpty, tokens[id] == nil, texts.insert(ExactString(text)).inserted else { return }
-    // Tokens are looked for in the text as it is, whatever `normalized` says.
+    // Tokens are looked for in the unchanged text; `normalized` has no effect.
     tokens[id] = JSONObject([
       ("id", .integer(Int64(id))), ("content", .string(text)), ("special", .boolean(isSpecial)),
       ("single_word", .boolean(singleWord)), ("lstrip", .boolean(stripsLeft)),

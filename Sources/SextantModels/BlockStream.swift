@@ -29,7 +29,7 @@ public struct BlockStream: Sendable {
     residual = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
   }
 
-  /// Likewise, with the angles of a rotary embedding.
+  /// The same, with the angles of a rotary embedding.
   ///
   /// - Parameter textLength: tokens of the whole text.
   init(

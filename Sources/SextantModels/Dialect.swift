@@ -12,7 +12,7 @@ public struct Dialect: Sendable {
     public let name: String
     /// Whether the matrix is stored as [in, out]: its last two dimensions are swapped.
     public let isTransposed: Bool
-    /// What the dialect does to the elements, to be undone; nil for nothing.
+    /// What the dialect does to the elements, to be undone; nil if none.
     public let change: Change?
     /// How the shape is spelled.
     public let form: Form

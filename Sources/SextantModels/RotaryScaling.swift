@@ -39,7 +39,7 @@ extension RotaryEmbedding {
     struct LongRoPE: Sendable, Equatable {
       /// What frequencies are divided by in texts of at most `length` tokens, R numbers.
       var short: [Double]
-      /// Likewise in longer texts.
+      /// The same in longer texts.
       var long: [Double]
       /// The length of the texts that the model was first trained on.
       var length: Double

@@ -50,7 +50,7 @@ public struct TextRecords: Sendable {
     throw Self.refusal(file, fields, acceptsText ? sniffer.promise : nil)
   }
 
-  /// Says what a file is that has no records.
+  /// Describes a file that has no records.
   private static func refusal(
     _ file: TextFile, _ fields: [String], _ promise: TextSniffer.Promise?
   ) -> FormatError {

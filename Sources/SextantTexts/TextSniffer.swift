@@ -40,7 +40,7 @@ struct TextSniffer {
   /// What the text is when it is no table. An object with one of these fields is a record.
   func formWithoutTable(_ fields: [String]) -> TextRecords.Form {
     guard beginsAsJSON, let first else {
-      // Lines of JSON strings where the name says so, too: then a broken one is named.
+      // A name such as .jsonl promises lines of JSON: a line that is none is then named.
       let isStrings = beginning?.0 == Self.quote && (promise == .json || hasStringsAlone)
       return isStrings ? .lines : .text
     }
@@ -135,7 +135,7 @@ struct TextSniffer {
     case json = "JSON (.json, .jsonl, .ndjson)"
   }
 
-  /// What the file's name promises; nil for nothing.
+  /// What the file's name promises; nil if none.
   var promise: Promise? {
     var name = file.path.lowercased()
     if name.hasSuffix(".gz") { name.removeLast(3) }

@@ -133,7 +133,7 @@ import Testing
 
   // MARK: Beginning of text
 
-  /// The folder's tokenizer.json decides, whatever add_bos_token says: as in transformers 5.24.
+  /// The folder's tokenizer.json decides, and add_bos_token has no effect, as in transformers 5.24.
   @Test func theTemplateOfATokenizerJSONBeginsTexts() throws {
     let source = try checkpoint(tokenizer: #"{"add_bos_token": true, "bos_token": "<|pad|>"}"#)
     #expect(try ModelTokenizer.load(from: convert(source).store)?.beginOfTextIDs == [])

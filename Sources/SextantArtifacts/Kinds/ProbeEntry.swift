@@ -41,7 +41,7 @@ public struct ProbeEntry: Sendable, Equatable {
   public let input: Input
   /// The direction, [n], or [2n] for joined activations.
   public let direction: [Double]
-  /// What is erased from each activation first; nil for nothing.
+  /// What is erased from each activation first; nil if none.
   public let eraser: Eraser?
   /// What the projection is multiplied by, so that scores are log-odds.
   public let scale: Double

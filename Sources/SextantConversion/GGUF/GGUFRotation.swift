@@ -2,7 +2,7 @@ import SextantBytes
 import SextantCheckpoints
 import SextantModels
 
-/// What a GGUF file says of a rotation that was scaled for longer texts: metadata under
+/// What a GGUF file declares about a rotation that was scaled for longer texts: metadata under
 /// `<architecture>.rope`, and tensors of factors. llama.cpp's meaning of them, in the words of
 /// transformers.
 struct GGUFRotation {
@@ -23,7 +23,7 @@ struct GGUFRotation {
   static let scalingKey = "sextant.rope_scaling"
   /// A factor for each pair of channels.
   static let factorsName = "rope_freqs.weight"
-  /// Likewise in long and in short texts.
+  /// The same in long and in short texts.
   static let (longName, shortName) = ("rope_factors_long.weight", "rope_factors_short.weight")
 
   /// Keys under `<architecture>.rope` that are read here or say nothing about values.

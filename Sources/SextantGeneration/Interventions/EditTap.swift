@@ -48,7 +48,7 @@ enum ValueEdit: Sendable {
   }
 }
 
-/// Edits the values of the selected tokens while a model runs, as one artifact says.
+/// Edits the values of the selected tokens while a model runs, as one artifact declares.
 ///
 /// At a residual site the selected tokens' values are edited. A component of the state is edited
 /// once before each selected token, so that the token reads the edited state.

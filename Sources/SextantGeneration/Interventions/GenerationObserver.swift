@@ -51,7 +51,7 @@ public protocol GenerationObserver: Tap {
 public protocol TokenReporter: GenerationObserver {
   /// What there is to say of a token of the step that was told last.
   ///
-  /// - Returns: members of a JSON object, such as `{"score": 1.5}`; nil for nothing.
+  /// - Returns: members of a JSON object, such as `{"score": 1.5}`; nil if none.
   func report(at position: Int) -> JSONObject?
 
   /// How strongly the token is to be marked for people, from -1 (cold) to 1 (warm); nil for plain.

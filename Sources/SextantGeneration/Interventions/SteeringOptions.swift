@@ -55,9 +55,9 @@ public struct SteeringOptions: Sendable {
   public var layerStrengths: LayerStrengths?
   /// What the strength counts.
   public var unit: StrengthUnit
-  /// What is done with the vector; nil for what the artifact says.
+  /// What is done with the vector; nil for the artifact's own operation.
   public var operation: SteeringVector.Operation?
-  /// The positions to steer; nil for the ones that the artifact says.
+  /// The positions to steer; nil for the artifact's own positions.
   public var positions: PositionSelection?
   /// The tokens before which the state is edited; nil for `positions`.
   public var statePositions: PositionSelection?
@@ -67,7 +67,7 @@ public struct SteeringOptions: Sendable {
   /// Accept an artifact of another model or tokenizer of the same width and depth.
   public var allowsModelMismatch: Bool
 
-  /// Applies an artifact as its manifest says.
+  /// Applies an artifact as its manifest declares.
   public init(
     strength: Float = 1, unit: StrengthUnit = .raw, layerStrengths: LayerStrengths? = nil,
     operation: SteeringVector.Operation? = nil, positions: PositionSelection? = nil,

@@ -162,7 +162,7 @@ struct Generate: WritingCommand {
     StandardStreams.print(JSONValue.object(document).prettyText)
   }
 
-  /// Says what was done, after the text.
+  /// Prints what was done, after the text.
   private func report(
     _ result: Generation, _ applied: AppliedArtifacts, _ notes: TokenTrace,
     unread: [(token: Int, text: String)]

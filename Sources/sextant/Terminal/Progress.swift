@@ -1,6 +1,6 @@
 import SextantReport
 
-/// Says on standard error how far long work is: on one line of a terminal, elsewhere a line a minute.
+/// Tells the progress of long work on standard error: on one line of a terminal, elsewhere a line a minute.
 final class Progress {
   private var line: ProgressLine
   private let clock = Stopwatch()
