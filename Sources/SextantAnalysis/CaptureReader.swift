@@ -58,12 +58,15 @@ public struct CaptureReader {
   ///   - prompts: token ids; none may be empty.
   ///   - tokenizer: the digest of the tokenizer that made the ids; nil where they came as ids.
   ///   - beginOfText: the ids that were put before each text, for the manifest.
+  ///   - isEdited: whether `editing` edits: the manifest then tells it, and values that an edit made
+  ///     overflow are refused.
   ///   - editing: what edits a prompt's run before it is recorded; nil if none.
   ///   - progress: receives prompts done and in all.
   /// - Throws: `data.record` for an empty prompt, `data.empty` for none, `model.token`,
-  ///   `system.memory`.
+  ///   `model.nonfinite`, `system.memory`.
   public func capture(
     _ prompts: [[Int]], tokenizer: Digest?, beginOfText: [Int] = [],
+    isEdited: Bool = false,
     editing: (_ prompt: [Int]) throws(FormatError) -> (any Tap)? = { _ in nil },
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> Artifact {
@@ -83,7 +86,10 @@ public struct CaptureReader {
       _ = try model.runAlike(
         TokenBatch(prompt), from: &state, logits: wanted.contains(.logits) ? .all : .none,
         tap: TapChain([try editing(prompt), recorder].compactMap { $0 }))
-      for (site, pieces) in recorder.pieces { values[site, default: []] += pieces }
+      for (site, pieces) in recorder.pieces {
+        if isEdited { try Self.checkFinite(pieces, at: site) }
+        values[site, default: []] += pieces
+      }
       progress(index + 1, prompts.count)
     }
     var tensors = [(name: "tokens", value: Tensor(integers: prompts.flatMap { $0 }))]  // [R]
@@ -109,7 +115,20 @@ public struct CaptureReader {
       model: model.description.reference(tokenizer: tokenizer),
       sites: sites.map { $0.reference(positions: rowCount) },
       details: BeginningRecord.adding(
-        beginOfText, to: JSONObject([("prompts", .integer(Int64(prompts.count)))])))
+        beginOfText,
+        to: JSONObject(
+          [("prompts", .integer(Int64(prompts.count)))]
+            + (isEdited ? [("edited", .boolean(true))] : []))))
     return Artifact(manifest: manifest, tensors: tensors)
+  }
+
+  /// - Throws: `model.nonfinite`.
+  private static func checkFinite(_ pieces: [Tensor], at site: Site) throws(FormatError) {
+    guard pieces.allSatisfy({ $0.withFloats { $0.allSatisfy(\.isFinite) } }) else {
+      throw FormatError(
+        .modelNonfinite, at: .tensor(site.name), found: "values that are not finite",
+        expected: "finite values",
+        remedy: "Check the weights with `sextant verify`, or lower the strength.")
+    }
   }
 }

@@ -298,6 +298,7 @@ public struct Retraining {
     for (name, value) in recorded.tensors {
       guard let other = again.tensor(name), other.shape == value.shape else { return "no \(name)" }
       if other == value { continue }
+      guard other.dataType == .f32, value.dataType == .f32 else { return "\(name), which differs" }
       let largest = zip(other.values, value.values).reduce(Float(0)) { max($0, abs($1.0 - $1.1)) }
       return "\(name), which differs by up to \(largest)"
     }

@@ -59,6 +59,14 @@ public final class FilePublisher: @unchecked Sendable {
     descriptor = -1
 
     var status = stat()
+    // A link among the system's files, such as /dev/stdout, must stay, wherever it leads.
+    if unsafe lstat(destination, &status) == 0, status.st_mode & S_IFMT == S_IFLNK,
+      destination.hasPrefix("/dev/") || destination.hasPrefix("/proc/")
+    {
+      throw FormatError(
+        .fileCreate, file: destination, found: "a device of that name",
+        expected: "a path for a new file")
+    }
     if unsafe stat(destination, &status) == 0 {
       guard status.st_mode & S_IFMT == S_IFREG else {
         throw FormatError(

@@ -60,10 +60,15 @@ struct WeightMapping: Sendable {
       return found[name] != nil && !used.contains(name) && tensor.name != duplicate
         && !dialect.ignores(tensor.name, shape: tensor.shape)
     }
-    // Too many numbered variables may shift the meaning of all, whatever their types.
+    // Too many numbered variables may shift the meaning of all, whatever their types. A number among
+    // the model's own weights, such as a scale, may change what the model computes.
+    let roots = Set(used.map { Self.root($0.string) })
     let counters =
       dialect.countsVariables
-      ? [] : Set(others.filter(Self.isNoWeight).map { ExactString($0.name) })
+      ? []
+      : Set(
+        others.filter { Self.isNoWeight($0) && !roots.contains(Self.root($0.name)) }
+          .map { ExactString($0.name) })
     let rest = others.map(\.name)
     let unexpected = rest.filter {
       !LeftOutTensors.isWellKnown($0) && !counters.contains(ExactString($0))
@@ -177,6 +182,11 @@ struct WeightMapping: Sendable {
   }
 
   // MARK: Parts
+
+  /// The part of a name before its first dot.
+  private static func root(_ name: String) -> ExactString {
+    ExactString(String(name.prefix { $0 != "." }))
+  }
 
   /// Whether a tensor that no naming knows is a counter, a mask or the state of a random number
   /// generator: a single number, or integers.

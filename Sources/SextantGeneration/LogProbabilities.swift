@@ -1,4 +1,5 @@
 import Glibc
+import SextantBytes
 import SextantTensor
 
 /// Log-probabilities of the next token, in f64 from the logits' f32.
@@ -39,6 +40,18 @@ public struct LogProbabilities: Sendable {
         LogProbabilities(UnsafeBufferPointer(rebasing: values[row * width..<(row + 1) * width]))
       }
     }
+  }
+
+  /// The rows of logits, [.., V], that are finite.
+  ///
+  /// - Throws: `model.nonfinite` where an edit made values overflow.
+  public static func finiteRows(_ logits: Tensor) throws(FormatError) -> [LogProbabilities] {
+    guard logits.withFloats({ $0.allSatisfy(\.isFinite) }) else {
+      throw FormatError(
+        .modelNonfinite, found: "logits that are not finite", expected: "finite logits",
+        remedy: "Check the weights with `sextant verify`, or lower the strength.")
+    }
+    return rows(logits)
   }
 
   /// The Kullback-Leibler divergence of another distribution from this one, in nats: what a

@@ -59,6 +59,20 @@ import Testing
     #expect(work.folder.entries.isEmpty)
   }
 
+  @Test func exportRefusesOptionsWithoutEffect() {
+    for arguments in [
+      [Workspace.model, "-o", "m.pth", "--layers", "1"],
+      [Workspace.model, "-o", "m.pth", "--shard-size", "1000"],
+      [Workspace.vector, "-o", "v.npz", "--layers", "1"],
+      [Workspace.vector, "-o", "v.gguf", "--dtype", "f16"],
+      [Workspace.vector, "-o", "v.gguf", "--without-tokenizer"],
+    ] {
+      let run = CommandRun.sextant(["export"] + arguments)
+      #expect(run.end == .exited(64))
+      #expect(run.errors.contains("[usage.option]"), "\(arguments) \(run.errors)")
+    }
+  }
+
   @Test func badDataIs65() throws {
     var damaged = try bytes(of: Workspace.vector)
     damaged[damaged.count - 1] ^= 1

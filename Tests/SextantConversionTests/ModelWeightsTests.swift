@@ -150,6 +150,16 @@ import Testing
     #expect(notes.contains("left out, as no part of a language model: rng, step"))
   }
 
+  /// A scale of quantised weights would change what the model computes.
+  @Test(arguments: ["weight_scale", "alpha"])
+  func aNumberAmongTheWeightsIsRefused(name: String) throws {
+    let path = try checkpoint(.safetensors) { tensors in
+      let block = tensors[1].0.split(separator: ".").dropLast().joined(separator: ".")
+      tensors.append((block + "." + name, Tensor([2], shape: [1])))
+    }
+    expectRefusal(.modelTensorUnexpected) { try convert(path) }
+  }
+
   @Test(arguments: [Container.safetensors, .pth, .npz, .h5])
   func oneGroupIsTakenAndWhatIsBesideItIsNamed(container: Container) throws {
     let path = try checkpoint(container) { tensors in

@@ -54,13 +54,19 @@ public struct Activations: Sendable {
   ///   - capture: an artifact of kind `capture`; its prompts are the records.
   ///   - texts: the token ids of the records, which must be those that were captured.
   ///   - positions: the rows that are examples; for states only `last` is known.
-  /// - Throws: `artifact.*`; `data.record` for a capture of other texts; `artifact.site` for a site that the model does not have, or a state
-  ///   that grows; `usage.option` for positions that a prompt or a state has no row for.
+  /// - Throws: `artifact.*`; `data.record` for a capture of other texts or of an edited run; `artifact.site` for
+  ///   a site that the model does not have, or a state that grows; `usage.option` for positions that a prompt or a state has no row for.
   public init(
     capture: Artifact, of texts: [[Int]], model: ModelDescription,
     positions selection: PositionSelection, pooling: Probe.Pooling
   ) throws(FormatError) {
     try Capture.check(capture)
+    guard try !Capture.isEdited(capture) else {
+      throw FormatError(
+        .dataRecord, file: capture.file, at: .pointer("/edited"),
+        found: "a run that applied artifacts edited", expected: "the model as it is",
+        remedy: "Capture again without --apply.")
+    }
     let names = capture.manifest.sites.filter { $0.name != "logits" }.map(\.name)
     let sites = try model.sites(named: names)
     let tokenCount = capture.tensor("tokens")?.count ?? 0

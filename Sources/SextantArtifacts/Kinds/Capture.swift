@@ -21,6 +21,7 @@ public struct Capture: ArtifactKind, Sendable {
     try expect(artifact)
     let node = artifact.manifest.detailsNode(file: artifact.file)
     let prompts = try node.member("prompts").integer(in: 1...(1 << 30))
+    _ = try isEdited(artifact)
     let rows = artifact.tensor("tokens")?.shape.first ?? 0
     let indices = ["tokens"] + (prompts > 1 ? ["row.prompt", "row.position"] : [])
     try artifact.expectTensors(
@@ -36,6 +37,14 @@ public struct Capture: ArtifactKind, Sendable {
   }
 
   /// Every prompt has a row, and the rows stand prompt by prompt and position by position.
+  /// Whether artifacts edited the run that was captured.
+  ///
+  /// - Throws: `artifact.schema`.
+  public static func isEdited(_ artifact: Artifact) throws(FormatError) -> Bool {
+    let node = artifact.manifest.detailsNode(file: artifact.file)
+    return try node.optionalMember("edited")?.boolean() ?? false
+  }
+
   private static func checkRows(
     _ artifact: Artifact, prompts: Int, rows: Int
   ) throws(FormatError) {

@@ -36,7 +36,7 @@ public enum SideEffects {
       let end = min(start + 64, tokens.count - 1)
       let logits = try model.run(
         TokenBatch(Array(tokens[start..<end])), from: &state, logits: .all, tap: tap)
-      for (row, prediction) in LogProbabilities.rows(logits).enumerated() {
+      for (row, prediction) in try LogProbabilities.finiteRows(logits).enumerated() {
         sum -= prediction.values[tokens[start + 1 + row]]
       }
     }

@@ -104,7 +104,7 @@ extension SteeringSweep {
   private func predicted(
     _ tokens: [[Int]], _ piece: Piece, _ stream: BlockStream, after prompt: Range<Int>
   ) throws(FormatError) -> [Double] {
-    let predictions = LogProbabilities.rows(try model.finish(stream, logits: .all))  // [B·T]
+    let predictions = try LogProbabilities.finiteRows(model.finish(stream, logits: .all))  // [B·T]
     let next = piece.tokens.lowerBound - prompt.upperBound + 1
     return tokens.enumerated().map { sequence, tokens in
       (0..<piece.tokens.count).reduce(0) { sum, index in

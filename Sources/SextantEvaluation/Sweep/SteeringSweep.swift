@@ -146,7 +146,7 @@ public struct SteeringSweep {
       from: &plain
     ) { piece, stream throws(FormatError) in
       if piece.tokens.upperBound == prompt.upperBound {
-        baseline = LogProbabilities.rows(try model.finish(stream))
+        baseline = try LogProbabilities.finiteRows(model.finish(stream))
       }
     }
     var later = items.map(Self.noSums)
@@ -162,7 +162,7 @@ public struct SteeringSweep {
       var logits: [LogProbabilities] = []
       try steer(layer, rows, ends, prompt, from: &fork) { piece, stream throws(FormatError) in
         if piece.tokens.upperBound == prompt.upperBound {
-          logits = LogProbabilities.rows(try model.finish(stream))
+          logits = try LogProbabilities.finiteRows(model.finish(stream))
         }
       }
       var later = rows.map { Self.noSums(items[$0.sequence]) }

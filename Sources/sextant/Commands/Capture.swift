@@ -96,6 +96,7 @@ struct Capture: WritingCommand {
     let artifact = try CaptureReader(open.model, sites: sites).capture(
       sequences, tokenizer: tokens == nil ? open.tokenizer?.digest : nil,
       beginOfText: tokens == nil ? open.tokenizer?.beginOfTextIDs ?? [] : [],
+      isEdited: edits.hasEdits,
       editing: { prompt throws(FormatError) in
         try edits.bind(
           to: BoundRun(

@@ -39,8 +39,10 @@ struct Export: WritingCommand {
   var naming: String?
 
   @Option(
-    help: ArgumentHelp("Bytes of weights in one file of a folder, at most.", valueName: "bytes"))
-  var shardSize = 5_000_000_000
+    help: ArgumentHelp(
+      "Bytes of weights in one file of a folder, at most. Default: 5000000000.", valueName: "bytes")
+  )
+  var shardSize: Int?
 
   @Option(
     help: ArgumentHelp(
@@ -57,9 +59,22 @@ struct Export: WritingCommand {
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
-    guard shardSize > 0 else {
+    if let shardSize, shardSize < 1 {
       throw ValidationError("--shard-size is \(shardSize); it must be 1 or more.")
     }
+  }
+
+  /// Refuses options that cannot take effect.
+  ///
+  /// - Parameter options: each one's name, and whether it was given.
+  /// - Throws: `usage.option`.
+  private func refuse(
+    _ options: [(name: String, isGiven: Bool)], for what: String
+  ) throws(FormatError) {
+    guard let option = options.first(where: \.isGiven) else { return }
+    throw FormatError(
+      .usageOption, at: .option(option.name), found: "the export of \(what)",
+      expected: "something that the option concerns", remedy: "Leave the option out.")
   }
 
   /// What folders of models and of lenses contain, except shards.
@@ -88,6 +103,11 @@ struct Export: WritingCommand {
   }
 
   private func exportArtifact() throws {
+    try refuse(
+      [
+        ("--dtype", dtype != .keep), ("--naming", naming != nil),
+        ("--shard-size", shardSize != nil), ("--without-tokenizer", withoutTokenizer),
+      ], for: "an artifact")
     let artifact = try Artifact(reading: file)
     let count: Int
     switch FileEnding(output) {
@@ -98,8 +118,10 @@ struct Export: WritingCommand {
         modelHint: ModelExport.modelHint(of: vector.model.architecture), replacing: force)
       count = try GGUFFile(output).tensors.count
     case .npz, .pt:
+      try refuse([("--layers", layers != nil)], for: "all tensors of an artifact")
       count = try artifact.writeTensors(to: output, replacing: force)
     case .folder:
+      try refuse([("--layers", layers != nil)], for: "a lens")
       let lens = try Lens(artifact)
       try lens.writeTunedLens(to: output, replacing: force)
       count = 2 * lens.model.layerCount
@@ -144,10 +166,14 @@ struct Export: WritingCommand {
         expected: "a folder, .safetensors, .pth, .h5 or .gguf",
         remedy: "For a folder of that name, write a slash behind it: \(output)/")
     }
+    try refuse([("--layers", layers != nil)], for: "a model")
+    if format != .huggingFace {
+      try refuse([("--shard-size", shardSize != nil)], for: "one file")
+    }
     var options = ModelExportOptions()
     options.dataType = dtype.dataType
     options.naming = naming
-    options.shardByteLimit = shardSize
+    if let shardSize { options.shardByteLimit = shardSize }
     options.leavesOutTokenizer = withoutTokenizer
     options.replacing = force
     let export = try ModelExport(ModelStore(opening: file), as: format, options: options)
