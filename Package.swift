@@ -58,7 +58,10 @@ let package = Package(
 
     // MARK: Models
     .target(
-      name: "SextantModels", dependencies: ["SextantTensor", "SextantBytes", "SextantStore"]),
+      name: "SextantModels",
+      dependencies: [
+        "SextantLocks", "SextantTensor", "SextantBytes", "SextantStore",
+      ]),
     .target(
       name: "SextantConversion",
       dependencies: [
@@ -113,7 +116,7 @@ let package = Package(
     .target(name: "CSeccompForTests", path: "Tests/CSeccompForTests"),
     .testTarget(
       name: "SextantTensorTests",
-      dependencies: ["SextantTensor", "CSextantKernels", "SextantTestSupport"]),
+      dependencies: ["SextantLocks", "SextantTensor", "CSextantKernels", "SextantTestSupport"]),
     .testTarget(
       name: "SextantBytesTests", dependencies: ["SextantBytes", "SextantTestSupport"]),
     .testTarget(
@@ -124,7 +127,9 @@ let package = Package(
       ]),
     .testTarget(
       name: "SextantStoreTests",
-      dependencies: ["SextantStore", "SextantTensor", "SextantBytes", "SextantTestSupport"]),
+      dependencies: [
+        "SextantLocks", "SextantStore", "SextantTensor", "SextantBytes", "SextantTestSupport",
+      ]),
     .target(
       name: "SextantModelTestSupport",
       dependencies: [
@@ -134,6 +139,7 @@ let package = Package(
     .testTarget(
       name: "SextantModelsTests",
       dependencies: [
+        "SextantLocks",
         "SextantModels", "SextantConversion", "SextantCheckpoints", "SextantTestSupport",
         "SextantModelTestSupport",
       ]),

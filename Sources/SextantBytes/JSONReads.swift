@@ -1,8 +1,8 @@
-import Synchronization
+import SextantLocks
 
 /// Which members of a JSON document were asked for, so that those that nothing reads can be named.
 public final class JSONReads: Sendable {
-  private let pointers = Mutex<Set<String>>([])
+  private let pointers = Lock<Set<String>>([])
 
   /// Nothing was asked for yet.
   public init() {}

@@ -1,4 +1,4 @@
-import Synchronization
+import SextantLocks
 
 /// The length of the texts that a model was made for, and the one who wants to know of a longer text.
 ///
@@ -7,7 +7,7 @@ import Synchronization
 public final class ContextLimit: Sendable {
   /// Tokens of the longest text: `max_position_embeddings` of a published configuration.
   public let length: Int
-  private let listener = Mutex<(@Sendable () -> Void)?>(nil)
+  private let listener = Lock<(@Sendable () -> Void)?>(nil)
 
   /// A limit of so many tokens.
   public init(_ length: Int) { self.length = length }

@@ -6,20 +6,28 @@ import Testing
 @Suite struct NumberTests {
   private let work = Workspace()
 
-  @Test func aStrengthOfAnySizeIsMeasured() throws {
+  /// At the largest strengths the values overflow.
+  @Test func aStrengthOfAnySizeIsMeasuredOrRefused() throws {
     let test = work.folder.write(
       Array("{\"prompt\":\"The soup was\",\"matching\":\" good\",\"other\":\" bad\"}\n".utf8),
       to: "test.jsonl")
-    let arguments = [
-      "steer", "eval", "-m", Workspace.model, "--apply", Workspace.vector, "--pairs", test,
-      "--controls", "0", "--layers", "3", "--sites", "residual", "--multipliers", "0,1e19,3e38",
-    ]
-    let run = CommandRun.sextant(arguments + ["-o", work.folder.path("results")])
-    #expect(run.end == .exited(0) && run.output.contains("+1e+19"), "\(run.errors)")
+    func arguments(_ multipliers: String) -> [String] {
+      [
+        "steer", "eval", "-m", Workspace.model, "--apply", Workspace.vector, "--pairs", test,
+        "--controls", "0", "--layers", "3", "--sites", "residual", "--multipliers", multipliers,
+      ]
+    }
+    let run = CommandRun.sextant(arguments("0,1e17") + ["-o", work.folder.path("results")])
+    #expect(run.end == .exited(0), "\(run.output) \(run.errors)")
     // Of one prompt nothing tells how far the figures would move.
-    let document = try CommandRun.sextant(arguments + ["--json"]).json()
+    let document = try CommandRun.sextant(arguments("0,1e17") + ["--json"]).json()
     #expect(try document.member("baseline").optionalMember("matching_ci") == nil)
     #expect(run.output.contains("[unknown]"))
+    for strength in ["1e19", "1e25", "3e38"] {
+      let end = CommandRun.sextant(arguments("0,\(strength)"))
+      #expect(end.end == .exited(0) || end.errors.contains("[model.nonfinite]"), "\(end.errors)")
+      #expect(end.end == .exited(0) || end.end == .exited(65))
+    }
   }
 
   @Test func textsWithoutBytesAreNotMeasured() {

@@ -1,8 +1,8 @@
+import SextantLocks
 import SextantModelTestSupport
 import SextantModels
 import SextantTensor
 import SextantTestSupport
-import Synchronization
 import Testing
 
 /// What a model tells of texts that are longer than its context.
@@ -22,7 +22,7 @@ import Testing
   @Test func theFirstTokenBeyondTheLimitIsTold() throws {
     let model = try ConvertedModel("llama-tiny/huggingface").model
     let context = try #require(model.description.context)
-    let calls = Mutex(0)
+    let calls = Lock(0)
     context.whenExceeded { calls.withLock { $0 += 1 } }
     var state = model.initialState(batch: 2)
     let text = [Int](repeating: 3, count: 128)
@@ -37,7 +37,7 @@ import Testing
 
   @Test func aLongTextIsToldBeforeItsTokensAreComputed() throws {
     let model = try ConvertedModel("gpt-neox-tiny/huggingface").model
-    let calls = Mutex(0)
+    let calls = Lock(0)
     model.description.context?.whenExceeded { calls.withLock { $0 += 1 } }
     let stream = try model.begin(TokenBatch([Int](repeating: 3, count: 129)), at: 0)
     #expect(stream.positions == 0..<129 && calls.withLock { $0 } == 1)

@@ -1,9 +1,9 @@
 import Glibc
 import SextantBytes
+import SextantLocks
 import SextantStore
 import SextantTensor
 import SextantTestSupport
-import Synchronization
 import Testing
 
 @Suite struct WriterTests {
@@ -99,7 +99,7 @@ import Testing
     let (parts, plans) = try checkpoint()
     let pool = WorkerPool(threads: threads)
     let copied = try writer(plans)
-    let seen = Mutex(0)
+    let seen = Lock(0)
     // One is left for the other way.
     try copied.copy(pool, from: { $0.name == "t3" ? nil : parts[$0.name] }) { _, piece in
       seen.withLock { $0 += piece.count }

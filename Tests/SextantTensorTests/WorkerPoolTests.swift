@@ -1,5 +1,6 @@
 import CSextantKernels
 import Glibc
+import SextantLocks
 import Synchronization
 import Testing
 
@@ -7,9 +8,9 @@ import Testing
 
 /// Counters that chunks may raise from any thread.
 private final class Counters: Sendable {
-  private let counts: Mutex<[Int]>
+  private let counts: Lock<[Int]>
 
-  init(_ count: Int) { counts = Mutex([Int](repeating: 0, count: count)) }
+  init(_ count: Int) { counts = Lock([Int](repeating: 0, count: count)) }
 
   func raise(_ index: Int) { counts.withLock { $0[index] += 1 } }
   var values: [Int] { counts.withLock { $0 } }
@@ -71,7 +72,7 @@ private final class Counters: Sendable {
 
   @Test func aSlotServesOneChunkAtATime() {
     let pool = WorkerPool(threads: 4)
-    let inUse = Mutex([Bool](repeating: false, count: 4))
+    let inUse = Lock([Bool](repeating: false, count: 4))
     let clashes = Atomic<Int>(0)
     pool.forEach(2000) { _, slot in
       let clash = inUse.withLock { slots in
@@ -86,7 +87,7 @@ private final class Counters: Sendable {
 
   @Test(arguments: [(0, 5), (1, 5), (10, 3), (9, 3), (10, 0), (10, 100)])
   func splitsAtMultiplesOfTheGrain(count: Int, grain: Int) {
-    let ranges = Mutex<[Range<Int>]>([])
+    let ranges = Lock<[Range<Int>]>([])
     WorkerPool(threads: 2).split(count, by: grain) { range in ranges.withLock { $0.append(range) } }
     let sorted = ranges.withLock { $0 }.sorted { $0.lowerBound < $1.lowerBound }
     let step = max(grain, 1)
