@@ -48,10 +48,14 @@ struct ProbeDemo {
       let bob = result.outputs.map(\.target).first(where: { $0.character == "Bob" })
     else { return lines }
     for (family, name) in families {
-      let areas = result.curve(alice, bob, family, ProbeMethod.logistic.rawValue).map(\.area)
+      let curve = result.curve(alice, bob, family, ProbeMethod.logistic.rawValue)
+      // A block whose values do not vary has no probe.
+      let figures = (0..<result.layerCount).map { block in
+        curve.first { $0.probe.layer == block }.map { Format.fixed($0.area, 3) } ?? "    -"
+      }
       let label = name + String(repeating: " ", count: max(0, 16 - name.count))
       lines.append(
-        "  \(label)" + areas.map { "  \(Format.fixed($0, 3))" }.joined())
+        "  \(label)" + figures.map { "  \($0)" }.joined())
     }
     lines.append(
       "at the block that held-out statements of Alice's pick (the earliest informative):")
