@@ -125,10 +125,7 @@ public struct CaptureReader {
   /// - Throws: `model.nonfinite`.
   private static func checkFinite(_ pieces: [Tensor], at site: Site) throws(FormatError) {
     guard pieces.allSatisfy({ $0.withFloats { $0.allSatisfy(\.isFinite) } }) else {
-      throw FormatError(
-        .modelNonfinite, at: .tensor(site.name), found: "values that are not finite",
-        expected: "finite values",
-        remedy: "Check the weights with `sextant verify`, or lower the strength.")
+      throw FormatError.nonfinite("values", at: .tensor(site.name))
     }
   }
 }

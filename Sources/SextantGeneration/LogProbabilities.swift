@@ -1,5 +1,6 @@
 import Glibc
 import SextantBytes
+import SextantModels
 import SextantTensor
 
 /// Log-probabilities of the next token, in f64 from the logits' f32.
@@ -47,9 +48,7 @@ public struct LogProbabilities: Sendable {
   /// - Throws: `model.nonfinite` where an edit made values overflow.
   public static func finiteRows(_ logits: Tensor) throws(FormatError) -> [LogProbabilities] {
     guard logits.withFloats({ $0.allSatisfy(\.isFinite) }) else {
-      throw FormatError(
-        .modelNonfinite, found: "logits that are not finite", expected: "finite logits",
-        remedy: "Check the weights with `sextant verify`, or lower the strength.")
+      throw FormatError.nonfinite("logits")
     }
     return rows(logits)
   }

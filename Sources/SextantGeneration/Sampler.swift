@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantModels
 import SextantTensor
 
 /// How the next token is chosen from the logits.
@@ -99,9 +100,7 @@ public struct Sampler: Sendable {
     guard let best = Kernels.argmax(row).first, logits.indices.contains(best),
       logits[best].isFinite, !logits.contains(where: \.isNaN)
     else {
-      throw FormatError(
-        .modelNonfinite, found: "logits that are not finite", expected: "finite logits",
-        remedy: "Check the weights with `sextant verify`, or lower the strength.")
+      throw FormatError.nonfinite("logits")
     }
     if options.temperature == 0 { return best }
     let weights = Kernels.softmax(row, temperature: options.temperature).values  // [V]

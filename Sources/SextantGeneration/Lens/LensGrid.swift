@@ -48,9 +48,7 @@ public struct LensGrid: Sendable {
       let end = sites.firstIndex(of: last).map { values[$0] } ?? values[values.count - 1]
       // What overflows anywhere is still in the stream at its end.
       guard model.readout.norm(end).withFloats({ $0.allSatisfy(\.isFinite) }) else {
-        throw FormatError(
-          .modelNonfinite, found: "values that are not finite", expected: "finite values",
-          remedy: "Check the weights with `sextant verify`, or lower the strength.")
+        throw FormatError.nonfinite("values")
       }
       let target = ReadoutTarget(model.readout, residual: end)
       let next = range.map { $0 + 1 < tokens.count ? tokens[$0 + 1] : nil }
