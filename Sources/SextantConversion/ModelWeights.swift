@@ -101,14 +101,16 @@ private struct Selection {
   ///
   /// - Parameter group: the group's name, as a user gives it; nil for the only one.
   mutating func choose(_ group: String?) throws(FormatError) {
-    if let group { try keep(prefix: prefix(of: group)) }
+    let outer = try group.map { group throws(FormatError) in try prefix(of: group) } ?? ""
+    if !outer.isEmpty { keep(prefix: outer) }
     let prefixes = prefixes()
     if prefixes.first == "" {
       // The names are right as they are; other groups may lie beside them.
       return drop { name in prefixes.dropFirst().contains { name.utf8.starts(with: $0.utf8) } }
     }
     guard prefixes.count <= 1 else {
-      let names = prefixes.map { String($0.dropLast()) }
+      // A group inside the one that was chosen has its whole name.
+      let names = prefixes.map { outer + String($0.dropLast()) }
       throw FormatError(
         .modelGroup, file: path,
         found:

@@ -8,7 +8,8 @@ extension ModelDescription {
   ///   - words: `residual` (every `blocks.<i>.output`), `state` (every component of the state),
   ///     `all` (both), `logits`, the name of a site, or a name with `*` for every block.
   ///   - layers: the blocks to keep, for sites inside blocks; nil keeps all.
-  /// - Throws: `artifact.site` for a word that names no site of this model, and when none is left.
+  /// - Throws: `artifact.site` for a word that names no site of this model, `artifact.empty` when none is
+  ///   left, `usage.option` for `layers` that concern none of the sites.
   public func sites(
     named words: [String], layers: LayerSelection? = nil
   ) throws(FormatError) -> [SiteDescription] {
@@ -36,6 +37,11 @@ extension ModelDescription {
     }
     guard !kept.isEmpty else {
       throw FormatError(.artifactEmpty, found: "no sites", expected: "at least one")
+    }
+    guard layers == nil || kept.contains(where: { $0.site.block != nil }) else {
+      throw FormatError(
+        .usageOption, at: .option("--layers"), found: "sites outside the blocks",
+        expected: "a site inside a block", remedy: "Leave the option out.")
     }
     return kept
   }

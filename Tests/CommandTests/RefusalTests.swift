@@ -21,6 +21,23 @@ import Testing
     (["capture", "-m", "x", "-p", "a", "--tokens", "1", "-o", "y"], "Give one of"),
     (["capture", "-m", "x", "--tokens", "1,a", "-o", "y"], "--tokens"),
     (["verify", "x", "--retrain"], "--retrain, --model and the data go together"),
+    (
+      ["lens", "train", "-m", "x", "--text", "t", "-o", "y", "--checkpoint-every", "5"],
+      "--checkpoint-every needs --checkpoint."
+    ),
+    (
+      ["steer", "train", "-m", "x", "--pairs", "p", "-o", "y", "--moments-for", "lda"],
+      "--moments-for needs --moments."
+    ),
+    (
+      ["steer", "train", "--from-moments", "m", "-o", "y", "--batch", "3"],
+      "--batch has no effect with --from-moments."
+    ),
+    (
+      ["steer", "eval", "-m", "x", "--apply", "v", "--pairs", "p", "-n", "5"],
+      "-n needs --continue."
+    ),
+    (["convert", "v.gguf", "-m", "x", "-o", "y", "--group", "ema"], "--group is for models;"),
     (["bench", "-m", "x", "--threads", "0"], "--threads is 0"),
     (["bench", "-m", "x", "--batch", "0"], "--batch is 0"),
   ])
@@ -57,6 +74,23 @@ import Testing
       #expect(run.errors.contains("[usage.option]"), "\(run.errors)")
     }
     #expect(work.folder.entries.isEmpty)
+  }
+
+  @Test func optionsThatNoSiteAnswersToAreRefused() {
+    for arguments in [
+      [
+        "capture", "-m", Workspace.model, "-p", "a", "--sites", "logits", "--layers", "3", "-o",
+        "c",
+      ],
+      [
+        "steer", "eval", "-m", Workspace.model, "--apply", Workspace.vector, "--pairs",
+        Workspace.pairs, "--state-positions", "last",
+      ],
+    ] {
+      let run = CommandRun.sextant(arguments)
+      #expect(run.end == .exited(64))
+      #expect(run.errors.contains("[usage."), "\(arguments) \(run.errors)")
+    }
   }
 
   @Test func exportRefusesOptionsWithoutEffect() {

@@ -193,6 +193,17 @@ import Testing
     #expect(unknown?.expected.contains("ema, model") == true)
   }
 
+  @Test func groupsInsideAGroupAreNamedInFull() throws {
+    let path = try checkpoint { tensors in
+      tensors =
+        tensors.map { ("s.a." + $0.name, $0.value) }
+        + tensors.map { ("s.b." + $0.name, Tensor(zeros: $0.value.shape)) }
+    }
+    let refusal = expectRefusal(.modelGroup) { try convert(path) { $0.group = "s" } }
+    #expect(refusal?.remedy == "Choose one: --group s.a or --group s.b.")
+    #expect(try convert(path) { $0.group = "s.a" }.bytes == reference())
+  }
+
   @Test func theModelItselfComesBeforeAGroupBesideIt() throws {
     let path = try checkpoint { tensors in
       tensors += tensors.map { ("ema." + $0.name, Tensor(zeros: $0.value.shape)) }

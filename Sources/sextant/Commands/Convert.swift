@@ -102,14 +102,13 @@ struct Convert: WritingCommand {
       throw ValidationError("--without-tokenizer and --tokenizer exclude each other.")
     }
     guard foreign.model != nil else { return }
-    let ofModels =
-      dtype != .keep || config != nil || tokenizer != nil || withoutTokenizer
-      || architecture != nil || bfloat16AsUInt16 || !ignore.isEmpty
-    if ofModels {
-      throw ValidationError(
-        "With --model, SOURCE is a vector or a lens: --dtype, --config, --tokenizer, "
-          + "--without-tokenizer, --architecture, --bf16-as-uint16 and --ignore are for models.")
-    }
+    try refuseGiven(
+      [
+        ("--dtype", dtype != .keep), ("--config", config != nil), ("--tokenizer", tokenizer != nil),
+        ("--without-tokenizer", withoutTokenizer), ("--architecture", architecture != nil),
+        ("--group", group != nil), ("--bf16-as-uint16", bfloat16AsUInt16),
+        ("--ignore", !ignore.isEmpty),
+      ], "is for models; with --model, SOURCE is a vector or a lens")
   }
 
   var fileUse: CommandFiles {

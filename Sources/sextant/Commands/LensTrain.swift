@@ -95,8 +95,8 @@ struct LensTrain: WritingCommand {
       "Write where training is to this file, to go on from with --resume.", valueName: "file"))
   var checkpoint: String?
 
-  @Option(help: ArgumentHelp("Steps between two checkpoints.", valueName: "n"))
-  var checkpointEvery = 25
+  @Option(help: ArgumentHelp("Steps between two checkpoints. Default: 25.", valueName: "n"))
+  var checkpointEvery: Int?
 
   @Option(help: ArgumentHelp("Go on from a checkpoint.", valueName: "file"))
   var resume: String?
@@ -119,26 +119,26 @@ struct LensTrain: WritingCommand {
     guard steps == nil || passes == nil else {
       throw ValidationError("--steps and --passes both say how long to train: name one.")
     }
-    guard method == .tuned || tunedOptions.isEmpty else {
-      throw ValidationError("\(tunedOptions[0]) is for --method tuned.")
+    if method != .tuned { try refuseGiven(tunedOptions, "is for --method tuned") }
+    if checkpoint == nil {
+      try refuseGiven([("--checkpoint-every", checkpointEvery != nil)], "needs --checkpoint")
     }
     guard method == .ridge || start == "ridge" || calibrationTokens == 8192 else {
       throw ValidationError("--calibration-tokens is for ridge lenses.")
     }
   }
 
-  /// The options that were given and that only a tuned lens has.
-  private var tunedOptions: [String] {
-    let given: [(name: String, isGiven: Bool)] = [
+  /// The options that only a tuned lens has, and whether they were given.
+  private var tunedOptions: [(name: String, isGiven: Bool)] {
+    [
       ("--steps", steps != nil), ("--passes", passes != nil),
       ("--tokens-per-step", tokensPerStep != nil), ("--loss", loss != .kl),
       ("--start", start != "identity"), ("--optimizer", optimizer != .sgd),
       ("--rate-scale", rateScale != 1), ("--warm-up", warmUp != 0),
       ("--weight-decay", weightDecay != 1e-3), ("--bias-only", biasOnly), ("--seed", seed != 42),
-      ("--checkpoint", checkpoint != nil), ("--checkpoint-every", checkpointEvery != 25),
+      ("--checkpoint", checkpoint != nil), ("--checkpoint-every", checkpointEvery != nil),
       ("--resume", resume != nil),
     ]
-    return given.filter(\.isGiven).map(\.name)
   }
 
   var fileUse: CommandFiles {
@@ -214,7 +214,7 @@ struct LensTrain: WritingCommand {
     let progress = Progress("tuned", .items("tokens"))
     defer { progress.clear() }
     return try trainer.train(
-      from: begin, resuming: resumed, saveEvery: checkpoint == nil ? 0 : checkpointEvery,
+      from: begin, resuming: resumed, saveEvery: checkpoint == nil ? 0 : checkpointEvery ?? 25,
       save: { saved throws(FormatError) in
         guard let checkpoint else { return }
         try saved.artifact.write(to: checkpoint, replacing: true)

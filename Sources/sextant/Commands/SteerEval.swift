@@ -112,11 +112,14 @@ struct SteerEval: WritingCommand {
       valueName: "file"))
   var openEnded: String?
 
-  @Option(help: ArgumentHelp("Prompts that are continued, at most.", valueName: "count"))
-  var continuations = 8
+  @Option(
+    help: ArgumentHelp("Prompts that are continued, at most. Default: 8.", valueName: "count"))
+  var continuations: Int?
 
-  @Option(name: .customShort("n"), help: ArgumentHelp("Tokens of a continuation.", valueName: "n"))
-  var tokenCount = 48
+  @Option(
+    name: .customShort("n"),
+    help: ArgumentHelp("Tokens of a continuation. Default: 48.", valueName: "n"))
+  var tokenCount: Int?
 
   @Option(name: .shortAndLong, help: ArgumentHelp("The folder to write.", valueName: "folder"))
   var output: String?
@@ -138,6 +141,9 @@ struct SteerEval: WritingCommand {
   func validate() throws {
     try Numbers.check(atLeast: 0, [("--controls", controls), ("--continuations", continuations)])
     try Numbers.check(atLeast: 1, [("-n", tokenCount)])
+    guard openEnded == nil else { return }
+    try refuseGiven(
+      [("--continuations", continuations != nil), ("-n", tokenCount != nil)], "needs --continue")
   }
 
   var fileUse: CommandFiles {
@@ -155,6 +161,12 @@ struct SteerEval: WritingCommand {
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let vector = try SteeringVector(reading: apply)
+    guard statePositions == nil || vector.vectors.contains(where: { $0.site.isState }) else {
+      throw FormatError(
+        .usageNothingSteered, file: apply, at: .option("--state-positions"),
+        found: "a vector without a component of the state", expected: "a vector of the state",
+        remedy: "Leave the option out, or train the vector with --sites state.")
+    }
     let questions = try PromptTemplate.named(self.template)
     let test = try ChoiceTest(reading: pairs, template: questions)
     let items = try test.tokenized(by: tokenizer)
@@ -252,7 +264,7 @@ struct SteerEval: WritingCommand {
     let tokenizer = try open.textTokenizer()
     let kept = try vector.keeping(curve.sites, layer: curve.layer)
     var texts: [SteeringEvaluation.Continuation] = []
-    for prompt in side.prompts.prefix(continuations) {
+    for prompt in side.prompts.prefix(continuations ?? 8) {
       for strength in [curve.ends.low, 0, curve.ends.high] {
         var options = options(strength: strength)
         (options.positions, options.statePositions) = (.fromLast, nil)
@@ -261,7 +273,7 @@ struct SteerEval: WritingCommand {
         let sampling = try SamplingOptions(temperature: 0.8, seed: seed)
         let result = try generator.generate(
           tokenizer.encodeText(prompt),
-          GenerationOptions(tokenCount: tokenCount, sampling: sampling))
+          GenerationOptions(tokenCount: tokenCount ?? 48, sampling: sampling))
         texts.append(
           .init(prompt: prompt, sites: curve.sites, multiplier: strength, text: result.text))
       }

@@ -106,9 +106,9 @@ struct SteerTrain: WritingCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Pairs that run together: faster, with more memory. It changes no bit of the result.",
+      "Pairs that run together: faster, with more memory. It changes no bit of the result. Default: 16.",
       valueName: "count"))
-  var batch = 16
+  var batch: Int?
 
   @OptionGroup var compute: ComputeOptions
 
@@ -123,9 +123,11 @@ struct SteerTrain: WritingCommand {
         throw ValidationError("--from-moments takes the place of --model and of the texts.")
       }
       try beginning.checkUnused("--from-moments")
+      try refuseGiven([("--batch", batch != nil)], "has no effect with --from-moments")
     } else if model == nil || contrast.source == nil {
       throw ValidationError("Name --model and the texts (--pairs …), or --from-moments.")
     }
+    if moments == nil { try refuseGiven([("--moments-for", momentsFor != nil)], "needs --moments") }
     try Numbers.check(atLeast: 1, [("--batch", batch)])
   }
 
@@ -157,7 +159,7 @@ struct SteerTrain: WritingCommand {
     let pairs = try ContrastPairs(reading: source, template: .named(template))
     let trainer = try SteeringTrainer(
       open.model, open.textTokenizer(), estimator: estimator, sites: sites, positions: positions,
-      keeping: methodsToKeep(), batch: batch)
+      keeping: methodsToKeep(), batch: batch ?? 16)
     let progress = Progress("train", .items("texts"))
     let (vector, collected) = try trainer.train(pairs) { progress.update($0, $1) }
     progress.clear()

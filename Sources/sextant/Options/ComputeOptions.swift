@@ -68,7 +68,7 @@ struct TextOptions: ParsableArguments {
   ///
   /// - Parameter other: the option that takes the text's place.
   func checkUnused(_ other: String) throws {
-    if noBos { throw ValidationError("--no-bos has no effect with \(other).") }
+    try refuseGiven([("--no-bos", noBos)], "has no effect with \(other)")
   }
 }
 

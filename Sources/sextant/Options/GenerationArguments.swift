@@ -84,9 +84,8 @@ struct ManyTextsArguments: ParsableArguments {
   /// Refuses counts out of range, and a batch of one text.
   func checkEffects() throws {
     try Numbers.check(atLeast: 1, [("--samples", samples), ("--batch", batch)])
-    if batch != nil, !areGiven {
-      throw ValidationError("--batch needs several texts: give --prompts or --samples.")
-    }
+    guard !areGiven else { return }
+    try refuseGiven([("--batch", batch != nil)], "needs several texts: give --prompts or --samples")
   }
 }
 

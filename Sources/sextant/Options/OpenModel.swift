@@ -37,9 +37,9 @@ struct OpenModel {
   /// How artifacts refer to the model.
   var reference: ModelReference { model.description.reference(tokenizer: tokenizer?.digest) }
 
-  /// Tells where texts begin otherwise than those that an artifact was learned from.
+  /// Notes that texts begin with other tokens here than the texts that an artifact was learned from.
   ///
-  /// Vectors of other programs do not say how their texts began.
+  /// Vectors of other programs have no record of how their texts began.
   func noteBeginning(of artifact: Artifact, _ path: String) throws(FormatError) {
     guard case .object(let data)? = artifact.manifest.details["data"], data["format"] == nil else {
       return
