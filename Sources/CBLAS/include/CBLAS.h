@@ -2,18 +2,20 @@
 //
 // Linked in the usual way, OpenBLAS starts a thread for each processor as soon as the process is
 // loaded, whatever the process does, and never ends where those threads find no memory.
+//
+// The names are Sextant's own, so that a program may use OpenBLAS's header beside Sextant.
 #pragma once
 
-enum CBLAS_ORDER { CblasRowMajor = 101, CblasColMajor = 102 };
-enum CBLAS_TRANSPOSE { CblasNoTrans = 111, CblasTrans = 112 };
+enum sextant_blas_order { SextantRowMajor = 101 };
+enum sextant_blas_transpose { SextantNoTrans = 111, SextantTrans = 112 };
 
 /// The functions, once `sextant_load_blas` has succeeded.
 struct sextant_blas_functions {
-  void (*dgemm)(enum CBLAS_ORDER, enum CBLAS_TRANSPOSE, enum CBLAS_TRANSPOSE, int, int, int, double,
+  void (*dgemm)(enum sextant_blas_order, enum sextant_blas_transpose, enum sextant_blas_transpose, int, int, int, double,
                 const double *, int, const double *, int, double, double *, int);
-  void (*sgemm)(enum CBLAS_ORDER, enum CBLAS_TRANSPOSE, enum CBLAS_TRANSPOSE, int, int, int, float,
+  void (*sgemm)(enum sextant_blas_order, enum sextant_blas_transpose, enum sextant_blas_transpose, int, int, int, float,
                 const float *, int, const float *, int, float, float *, int);
-  void (*dgemv)(enum CBLAS_ORDER, enum CBLAS_TRANSPOSE, int, int, double, const double *, int,
+  void (*dgemv)(enum sextant_blas_order, enum sextant_blas_transpose, int, int, double, const double *, int,
                 const double *, int, double, double *, int);
   void (*dsyevd)(const char *, const char *, const int *, double *, const int *, double *, double *,
                  const int *, int *, const int *, int *);
@@ -33,8 +35,8 @@ const char *sextant_load_blas(void);
 // MARK: CBLAS
 
 /// C := alpha op(A) op(B) + beta C, in f64.
-static inline void cblas_dgemm(enum CBLAS_ORDER order, enum CBLAS_TRANSPOSE trans_a,
-                               enum CBLAS_TRANSPOSE trans_b, int m, int n, int k, double alpha,
+static inline void sextant_dgemm(enum sextant_blas_order order, enum sextant_blas_transpose trans_a,
+                               enum sextant_blas_transpose trans_b, int m, int n, int k, double alpha,
                                const double *a, int a_stride, const double *b, int b_stride,
                                double beta, double *c, int c_stride) {
   sextant_blas.dgemm(order, trans_a, trans_b, m, n, k, alpha, a, a_stride, b, b_stride, beta, c,
@@ -42,8 +44,8 @@ static inline void cblas_dgemm(enum CBLAS_ORDER order, enum CBLAS_TRANSPOSE tran
 }
 
 /// C := alpha op(A) op(B) + beta C, in f32.
-static inline void cblas_sgemm(enum CBLAS_ORDER order, enum CBLAS_TRANSPOSE trans_a,
-                               enum CBLAS_TRANSPOSE trans_b, int m, int n, int k, float alpha,
+static inline void sextant_sgemm(enum sextant_blas_order order, enum sextant_blas_transpose trans_a,
+                               enum sextant_blas_transpose trans_b, int m, int n, int k, float alpha,
                                const float *a, int a_stride, const float *b, int b_stride,
                                float beta, float *c, int c_stride) {
   sextant_blas.sgemm(order, trans_a, trans_b, m, n, k, alpha, a, a_stride, b, b_stride, beta, c,
@@ -51,7 +53,7 @@ static inline void cblas_sgemm(enum CBLAS_ORDER order, enum CBLAS_TRANSPOSE tran
 }
 
 /// y := alpha op(A) x + beta y, in f64.
-static inline void cblas_dgemv(enum CBLAS_ORDER order, enum CBLAS_TRANSPOSE trans, int m, int n,
+static inline void sextant_dgemv(enum sextant_blas_order order, enum sextant_blas_transpose trans, int m, int n,
                                double alpha, const double *a, int a_stride, const double *x,
                                int x_step, double beta, double *y, int y_step) {
   sextant_blas.dgemv(order, trans, m, n, alpha, a, a_stride, x, x_step, beta, y, y_step);
@@ -60,7 +62,7 @@ static inline void cblas_dgemv(enum CBLAS_ORDER order, enum CBLAS_TRANSPOSE tran
 // MARK: LAPACK, which OpenBLAS contains. Column-major; every argument by address.
 
 /// Eigenvalues (ascending) and, with `job` 'V', eigenvectors of a symmetric matrix, in place.
-static inline void dsyevd_(const char *job, const char *triangle, const int *n, double *a,
+static inline void sextant_dsyevd(const char *job, const char *triangle, const int *n, double *a,
                            const int *stride, double *values, double *work, const int *work_count,
                            int *iwork, const int *iwork_count, int *info) {
   sextant_blas.dsyevd(job, triangle, n, a, stride, values, work, work_count, iwork, iwork_count,
@@ -68,13 +70,13 @@ static inline void dsyevd_(const char *job, const char *triangle, const int *n, 
 }
 
 /// The Cholesky factor of a symmetric positive definite matrix, in place.
-static inline void dpotrf_(const char *triangle, const int *n, double *a, const int *stride,
+static inline void sextant_dpotrf(const char *triangle, const int *n, double *a, const int *stride,
                            int *info) {
   sextant_blas.dpotrf(triangle, n, a, stride, info);
 }
 
-/// Solves for `columns` right sides with the factor of `dpotrf_`, in place.
-static inline void dpotrs_(const char *triangle, const int *n, const int *columns, const double *a,
+/// Solves for `columns` right sides with the factor of `sextant_dpotrf`, in place.
+static inline void sextant_dpotrs(const char *triangle, const int *n, const int *columns, const double *a,
                            const int *stride, double *b, const int *b_stride, int *info) {
   sextant_blas.dpotrs(triangle, n, columns, a, stride, b, b_stride, info);
 }

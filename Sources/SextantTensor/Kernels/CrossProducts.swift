@@ -57,8 +57,8 @@ public enum CrossProducts {
           }
           pool.forEach(tiles.count) { index in
             let (row, column) = tiles[index]
-            cblas_dgemm(
-              CblasRowMajor, CblasTrans, CblasNoTrans, Int32(min(tile, width - row)),
+            sextant_dgemm(
+              SextantRowMajor, SextantTrans, SextantNoTrans, Int32(min(tile, width - row)),
               Int32(min(tile, width - column)), Int32(height), 1, block + row, Int32(width),
               block + column, Int32(width), 1, sums + row * width + column, Int32(width))
           }
@@ -98,8 +98,8 @@ public enum CrossProducts {
             let across = (width + tile - 1) / tile
             pool.forEach((height + tile - 1) / tile * across) { index in
               let (row, column) = (index / across * tile, index % across * tile)
-              cblas_dgemm(
-                CblasRowMajor, CblasTrans, CblasNoTrans, Int32(min(tile, height - row)),
+              sextant_dgemm(
+                SextantRowMajor, SextantTrans, SextantNoTrans, Int32(min(tile, height - row)),
                 Int32(min(tile, width - column)), Int32(range.count), 1, a + row, Int32(height),
                 b + column, Int32(width), 1, sums + row * width + column, Int32(width))
             }

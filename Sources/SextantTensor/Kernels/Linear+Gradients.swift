@@ -78,8 +78,8 @@ extension Linear {
     nonisolated(unsafe) let (a, b, c) = (a, b, c)
     pool.forEach(down * across) { index in
       let (row, column) = (index / across * tileRows, index % across * tileColumns)
-      cblas_sgemm(
-        CblasRowMajor, transposed ? CblasTrans : CblasNoTrans, CblasNoTrans,
+      sextant_sgemm(
+        SextantRowMajor, transposed ? SextantTrans : SextantNoTrans, SextantNoTrans,
         Int32(min(tileRows, rows - row)), Int32(min(tileColumns, columns - column)), Int32(inner),
         1,
         a + (transposed ? row : row * aStride), Int32(aStride), b + column, Int32(bStride), 1,

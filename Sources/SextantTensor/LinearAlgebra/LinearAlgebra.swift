@@ -33,9 +33,9 @@ public enum LinearAlgebra {
             guard let a = a.baseAddress, let b = b.baseAddress, let c = result.baseAddress else {
               return
             }
-            cblas_dgemm(
-              CblasRowMajor, transposingFirst ? CblasTrans : CblasNoTrans,
-              transposingSecond ? CblasTrans : CblasNoTrans, Int32(min(rowBlock, rows - first)),
+            sextant_dgemm(
+              SextantRowMajor, transposingFirst ? SextantTrans : SextantNoTrans,
+              transposingSecond ? SextantTrans : SextantNoTrans, Int32(min(rowBlock, rows - first)),
               Int32(columns), Int32(inner), 1, a + first * (transposingFirst ? 1 : inner),
               Int32(aStride), b, Int32(bStride), 0, c + first * columns, Int32(columns))
           }
@@ -62,7 +62,7 @@ public enum LinearAlgebra {
     var integerCount = Int32(3 + 5 * n)
     var work = [Double](repeating: 0, count: Int(workCount))
     var integers = [Int32](repeating: 0, count: Int(integerCount))
-    dsyevd_(
+    sextant_dsyevd(
       "V", "U", &size, &vectors, &size, &values, &work, &workCount, &integers, &integerCount, &info)
     guard info == 0 else { return nil }
     for row in 0..<n {
@@ -88,9 +88,9 @@ public enum LinearAlgebra {
     BLAS.prepare()
     var (factor, columns) = (a, transposed(b, rows: n, columns: count))  // columns: [count, n]
     var (size, sides, info) = (Int32(n), Int32(count), Int32(0))
-    dpotrf_("U", &size, &factor, &size, &info)
+    sextant_dpotrf("U", &size, &factor, &size, &info)
     guard info == 0 else { return nil }
-    dpotrs_("U", &size, &sides, factor, &size, &columns, &size, &info)
+    sextant_dpotrs("U", &size, &sides, factor, &size, &columns, &size, &info)
     guard info == 0, columns.allSatisfy(\.isFinite) else { return nil }
     return transposed(columns, rows: count, columns: n)
   }

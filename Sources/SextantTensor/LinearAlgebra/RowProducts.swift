@@ -42,12 +42,12 @@ public enum RowProducts {
               kernels.f64_from_f32(
                 copy + (row - range.lowerBound) * width, x + row * stride, width)
             }
-            cblas_dgemv(
-              CblasRowMajor, CblasNoTrans, Int32(range.count), Int32(width), 1, copy,
+            sextant_dgemv(
+              SextantRowMajor, SextantNoTrans, Int32(range.count), Int32(width), 1, copy,
               Int32(width), vector, 1, 0, z, 1)
             body(range, UnsafeMutableBufferPointer(start: z, count: range.count))
-            cblas_dgemv(
-              CblasRowMajor, CblasTrans, Int32(range.count), Int32(width), 1, copy,
+            sextant_dgemv(
+              SextantRowMajor, SextantTrans, Int32(range.count), Int32(width), 1, copy,
               Int32(width), z, 1, 0, sums + block * width, 1)
           }
         }
@@ -90,8 +90,8 @@ public enum RowProducts {
               kernels.f64_from_f32(
                 copy + (row - range.lowerBound) * width, x + row * stride, width)
             }
-            cblas_dgemm(
-              CblasRowMajor, CblasNoTrans, CblasTrans, Int32(range.count), Int32(k),
+            sextant_dgemm(
+              SextantRowMajor, SextantNoTrans, SextantTrans, Int32(range.count), Int32(k),
               Int32(width), 1, copy, Int32(width), vectors, Int32(width), 0,
               result + range.lowerBound * k, Int32(k))
           }
