@@ -223,9 +223,7 @@ package final class BoundInterventions: Tap {
       let tap = try EditTap(
         applied, model: run.model.description, tokenizer: run.tokenizer, prompt: run.prompt,
         gate: gate(applied.gate))
-      for (sites, positions) in tap.exclusiveSites {
-        try vectorClaims.claim(sites, at: positions, prompt: run.prompt, by: applied.vector.file)
-      }
+      try vectorClaims.claim(sitesOf: tap, prompt: run.prompt, by: applied.vector.file)
       before.append(.steer(applied))
       try append(tap, applied.options, applied.vector.file, index)
     }
@@ -234,9 +232,7 @@ package final class BoundInterventions: Tap {
       let tap = try EditTap(
         applied, model: run.model.description, tokenizer: run.tokenizer, prompt: run.prompt,
         gate: gate(applied.gate))
-      for (sites, positions) in tap.exclusiveSites {
-        try eraserClaims.claim(sites, at: positions, prompt: run.prompt, by: applied.eraser.file)
-      }
+      try eraserClaims.claim(sitesOf: tap, prompt: run.prompt, by: applied.eraser.file)
       before.append(.erase(applied))
       try append(tap, applied.options, applied.eraser.file, index)
     }

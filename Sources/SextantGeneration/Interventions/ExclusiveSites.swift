@@ -16,10 +16,21 @@ struct ExclusiveSites {
   /// No claims yet, of artifacts that are called `sort` in refusals.
   init(_ sort: String) { self.sort = sort }
 
+  /// Claims the sites whose value a tap sets.
+  ///
+  /// - Throws: as for each of the sites.
+  mutating func claim(
+    sitesOf tap: EditTap, prompt: Range<Int>, by file: String?
+  ) throws(FormatError) {
+    for (sites, positions) in tap.exclusiveSites {
+      try claim(sites, at: positions, prompt: prompt, by: file)
+    }
+  }
+
   /// Claims sites at the selected tokens.
   ///
   /// - Throws: `artifact.conflict` where another artifact has claimed one at a token that both select.
-  mutating func claim(
+  private mutating func claim(
     _ sites: Set<Site>, at positions: PositionSelection, prompt: Range<Int>, by file: String?
   ) throws(FormatError) {
     for site in sites.sorted(by: { $0.name < $1.name }) {
