@@ -1,7 +1,7 @@
-# What a fresh clone needs: `make demo` shows the whole pipeline, `make test` runs every test. Both install the system
-# libraries that are missing, and say which.
+# For a fresh clone: `make demo` shows the whole pipeline, `make test` runs every test. Both install the system libraries
+# that are missing, and report which.
 
-# Debug builds compile C at -O0, where the kernels are 50 times slower.
+# Debug builds compile C at -O0, which makes the kernels 50 times slower.
 DEBUG_FLAGS := -Xcc -O2
 LINTED := Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources Fuzzing/Package.swift Fuzzing/Sources
 
@@ -17,7 +17,7 @@ help:
 demo: build
 	.build/release/sextant demo
 
-# sextant reads HDF5 through sextant-hdf5, which must lie beside it.
+# sextant reads HDF5 through sextant-hdf5, which must be in the same folder.
 build: dependencies
 	swift build -c release --product sextant
 	swift build -c release --product sextant-hdf5
@@ -36,7 +36,7 @@ format:
 clean:
 	swift package clean
 
-# Installs what is missing, with the least that it needs: nothing at all when everything is there.
+# Installs only the packages that are missing.
 dependencies:
 	@set -eu; \
 	command -v swift >/dev/null || { \

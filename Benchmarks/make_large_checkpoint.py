@@ -1,10 +1,10 @@
-"""Writes a checkpoint of the shapes of Llama 2 7B in sparse files, to measure what converting one takes.
+"""Writes a checkpoint of the shapes of Llama 2 7B in sparse files, to measure the time and memory of a conversion.
 
     python make_large_checkpoint.py FOLDER [SHARDS]
     /usr/bin/time -v sextant convert FOLDER -o large.sxt
 
-The 13.5 GB of bf16 zeros take no room on most file systems, but the model made from them does.
-It needs nothing but Python's standard library.
+The 13.5 GB of bf16 zeros take no space on most file systems; the converted model does.
+It needs only Python's standard library.
 """
 
 import json

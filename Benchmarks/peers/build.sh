@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Gets everything that Sextant is compared with, into one folder (default: ~/.cache/sextant-peers):
+# Installs everything that Sextant is compared with in one folder (default: ~/.cache/sextant-peers):
 # a virtual environment with torch for the CPU, transformers and rwkv, and llama.cpp built for this
-# processor from the sources in the package llama-cpp-python. What is there already is kept.
+# processor from the sources in the package llama-cpp-python. Existing parts are kept.
 #
 #     Benchmarks/peers/build.sh [FOLDER]
 #
@@ -15,7 +15,7 @@ mkdir -p "$folder"
 python=$folder/venv/bin/python
 if [ ! -x "$python" ]; then python3 -m venv "$folder/venv"; fi
 if ! "$python" -c 'import torch, transformers, rwkv' 2>/dev/null; then
-  # TORCH_INDEX: where builds for the CPU alone are; without it the package index decides.
+  # TORCH_INDEX: an index with builds for the CPU only; by default the package index is used.
   "$python" -m pip install --quiet ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
   "$python" -m pip install --quiet 'transformers>=5.23' rwkv==0.8.32 numpy tokenizers
 fi

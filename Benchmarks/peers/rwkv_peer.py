@@ -1,6 +1,6 @@
-"""Runs an RWKV model with the `rwkv` package on the CPU, for timings beside Sextant's.
+"""Runs an RWKV model with the `rwkv` package on the CPU, for timings that are compared with Sextant's.
 
-Speaks as `transformers_peer.py` does; takes a state dict in the original naming (`.pth`). The package
+Uses the protocol of `transformers_peer.py`; reads a state dict in the original naming (`.pth`). The package
 reads one sequence at a time.
 """
 
@@ -12,7 +12,7 @@ import time
 
 
 class Stopwatch:
-    """What has passed since it was made, by the clock and by the processors' time."""
+    """The time since it was made, by the clock and on the processors."""
 
     def __init__(self):
         self.clock, self.processor = time.perf_counter(), time.process_time()
@@ -36,7 +36,7 @@ class Peer:
         torch.set_num_threads(threads)
         torch.set_grad_enabled(False)
         begin = time.perf_counter()
-        # The package adds the ending by itself.
+        # The package adds the ending itself.
         self.model = RWKV(model=path.removesuffix(".pth"), strategy=strategy)
         self.vocabulary = torch.load(path, mmap=True, weights_only=True)["emb.weight"].shape[0]
         self.ready = {"load_seconds": time.perf_counter() - begin, "torch": torch.__version__}
@@ -70,7 +70,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
 
-    # What libraries print must not end up among the answers.
+    # Output that libraries print must not be mixed with the answers.
     answers, sys.stdout = sys.stdout, sys.stderr
     peer = Peer(arguments.path, arguments.version, arguments.strategy, arguments.threads)
 

@@ -1,10 +1,10 @@
-"""A sweep of steering strengths: `sextant steer eval` beside a loop of full forwards in transformers.
+"""A sweep of steering strengths: `sextant steer eval` compared with a loop of full forward passes in transformers.
 
     python steering_sweep.py --sextant ../../.build/release/sextant [--context] [--threads 1]
 
 Both sides do the same: every prompt, block and strength of a grid, the residual stream steered at the
 last token, the probability of the matching continuations. The loop runs the whole prompt through the
-whole model for each cell, as the published code of arXiv 2404.05971 does for Mamba; Sextant shares what
+whole model for each cell, as the published code of arXiv 2404.05971 does for Mamba; Sextant shares the work that
 cells have in common. The figures of both are compared, cell by cell, so that the same work is timed.
 """
 
@@ -30,7 +30,7 @@ def sextant(binary: str, threads: int, *arguments: str) -> str:
 
 
 def items(context: bool) -> list[dict]:
-    """The demo's test; with a review in front of each prompt, prompts are as long as the paper's."""
+    """The demo's test; with a review before each prompt, the prompts have the length of the paper's."""
     lines = [json.loads(line) for line in (DEMO / "sentiment_test.jsonl").read_text().splitlines()]
     if context:
         review = (DEMO / "reviews.txt").read_text().split("\n\n")[0].replace("\n", " ")

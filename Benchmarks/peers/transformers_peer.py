@@ -1,16 +1,16 @@
-"""Runs a Hugging Face model with transformers on the CPU, for timings beside Sextant's.
+"""Runs a Hugging Face model with transformers on the CPU, for timings that are compared with Sextant's.
 
-Reads one JSON object a line on standard input, runs what it asks for, and answers with one JSON
-object a line on standard output:
+Reads JSON objects, one per line, on standard input, runs their tasks, and answers with one JSON object per line on
+standard output:
 
     {"task": "prefill", "tokens": T}
     {"task": "decode", "tokens": N, "batch": B}
 
-Answers hold `seconds` by the clock, `processor_seconds` of all threads, and `last`, the likeliest
-next token of each sequence, so that both sides can be seen to compute the same.
+Answers contain `seconds` by the clock, `processor_seconds` of all threads, and `last`, the most probable next token
+of each sequence, which shows that both sides compute the same.
 
-Modes, of which the best counts:
-    eager      what a user gets who changes nothing
+Modes; the best one counts:
+    eager      the default settings
     scan       `use_mambapy=True`: the parallel scan of the mambapy package, where it is installed
     compiled   `torch.compile`: fused loops, and the associative scan of torch
 """
@@ -22,7 +22,7 @@ import time
 
 
 class Stopwatch:
-    """What has passed since it was made, by the clock and by the processors' time."""
+    """The time since it was made, by the clock and on the processors."""
 
     def __init__(self):
         self.clock, self.processor = time.perf_counter(), time.process_time()
@@ -88,7 +88,7 @@ class Peer:
 
     @staticmethod
     def cache(output):
-        # Recurrent models and transformers name the same thing differently.
+        # Recurrent models and transformers have different names for the cache.
         for name in ("cache_params", "past_key_values", "state"):
             value = getattr(output, name, None)
             if value is not None:
@@ -103,7 +103,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
 
-    # What libraries print must not end up among the answers.
+    # Output that libraries print must not be mixed with the answers.
     answers, sys.stdout = sys.stdout, sys.stderr
     peer = Peer(arguments.folder, arguments.mode, arguments.threads)
 

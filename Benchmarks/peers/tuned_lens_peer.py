@@ -2,11 +2,10 @@
 
     python tuned_lens_peer.py --width D --vocabulary V --tokens T --sites S --threads N --mode f32|bf16
 
-Reads one line of JSON a round on standard input and answers with one line: `seconds` by the clock,
+Reads one line of JSON per round on standard input and answers with one line: `seconds` by the clock,
 `processor_seconds` of all threads, `losses` and `peak_bytes`. The streams are random: the time that
-a step takes does not depend on the numbers in it. What is timed is the package's loop from the
-model's hidden states on: target, translators, loss, gradients; `bf16` with the autocast that the
-loop wraps around the lens, `f32` without.
+a step takes does not depend on the numbers in it. The timed part is the package's loop after the model's hidden
+states: target, translators, loss, gradients. `bf16` has the autocast of the package's loop; `f32` does not.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Holds Sextant against llama.cpp, for models and control vectors that Sextant exports.
+"""Compares Sextant with llama.cpp, for models and control vectors that Sextant exports.
 
     python agreement.py path/to/sextant path/to/llama-logits [MODEL …]
 
 MODEL is anything that `sextant convert` reads; by default the demo model, tiny models of the fixtures,
-and a random RWKV-7 with heads of 64, since llama.cpp computes no others rightly. Prints for each model
+and a random RWKV-7 with heads of 64, because llama.cpp computes only these correctly. Prints for each model
 
   logits     the largest difference of the logits of a prompt, and their largest absolute value;
   greedy     how many of 64 greedy tokens after the prompt agree: the first is told that does not;
@@ -11,7 +11,7 @@ and a random RWKV-7 with heads of 64, since llama.cpp computes no others rightly
              cosine, over blocks, of our movement and theirs, when both apply the exported file, and the
              largest one when ours is applied one block too early, the mistake that the format invites.
 
-Needs numpy and safetensors. Says so and ends well where llama-logits is missing.
+Needs numpy and safetensors. If llama-logits is missing, it reports this and exits with status 0.
 """
 
 import json
@@ -37,7 +37,7 @@ PROMPT, GREEDY = 24, 64
 
 
 def random_rwkv7(path: Path) -> Path:
-    """A model of two heads of 64 and three blocks, in BlinkDL's names."""
+    """A model of two heads of 64 and three blocks, with BlinkDL's names."""
     numbers = np.random.default_rng(7)
     width, heads, inner, rank, vocabulary = 128, 2, 256, 24, 101
     weights = {}
@@ -79,7 +79,7 @@ def random_rwkv7(path: Path) -> Path:
 
 
 def run(*command: object, text: bytes = b"") -> str:
-    """What a command prints that reads a text; ends the program where it fails."""
+    """The output of a command that reads a text; ends the program if the command fails."""
     done = subprocess.run([str(part) for part in command], capture_output=True, input=text)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr.decode()}")
@@ -143,7 +143,7 @@ def compare(pair: Pair) -> str:
     tokens = [(7 * i + 11) % pair.vocabulary for i in range(PROMPT)]
     ours = pair.ours(tokens)
     theirs, said = pair.theirs(tokens, GREEDY)
-    # Ours is greedy, too, where each of their tokens is our likeliest after the ones before it.
+    # The greedy tokens agree as long as each of llama.cpp's tokens is also Sextant's most probable next token.
     choices = pair.ours(tokens + said[:-1])[PROMPT - 1 :].argmax(-1).tolist()
     agree = next((i for i, (a, b) in enumerate(zip(choices, said)) if a != b), len(said))
     strength = 3.0

@@ -1,4 +1,4 @@
-"""Holds Sextant against the tools that make control vectors: llama.cpp's generator and repeng.
+"""Compares Sextant with the tools that make control vectors: llama.cpp's generator and repeng.
 
     python control_vectors.py path/to/sextant path/to/llama-logits path/to/llama-cvector-generator
 
@@ -75,13 +75,13 @@ def check_generator(pair: Pair, generator: Path) -> None:
         a, b = (captured(pair, one + [filler] * (length - len(one))) for one in ids)
         for block, found in rows.items():
             difference = a[f"blocks.{block}.output"] - b[f"blocks.{block}.output"]
-            # It leaves out tokens at which nothing differs, up to what rounding does.
+            # It leaves out tokens at which the values do not differ, up to rounding.
             found.append(difference[np.abs(difference).max(1) > 1e-4])
     for side in ["positive", "negative"]:
         (pair.work / side).write_text("".join(entry[side] + "\n" for entry in pairs))
     for method in ["mean", "pca"]:
         file = pair.work / f"{method}.gguf"
-        # Few steps at a time: it loses its place where it converges in the middle of a batch.
+        # Small batches: the result is wrong if it converges in the middle of a batch.
         run(generator, "-m", pair.gguf, "--positive-file", pair.work / "positive", "--negative-file",
             pair.work / "negative", "--method", method, "--pca-batch", "2", "-t", "2", "-o", file)  # fmt: skip
         estimates = {
@@ -125,7 +125,7 @@ def check_repeng(pair: Pair, folder: Path) -> None:
     estimates: Rows = {}
     captures = [[captured(pair, side, "residual,final_norm") for side in entry] for entry in pairs]
     for block in range(pair.blocks):
-        # transformers' last hidden state is behind the final norm.
+        # transformers' last hidden state is taken after the final norm.
         site = "final_norm" if block == pair.blocks - 1 else f"blocks.{block}.output"
         differences = np.stack([a[site][-1] - b[site][-1] for a, b in captures])
         estimates[block] = first_component(differences, centred=True)

@@ -1,19 +1,17 @@
-"""Holds the tokenizers that Sextant exports to GGUF, and reads from there, against their own packages and
-llama.cpp.
+"""Compares the tokenizers that Sextant exports to GGUF, and reads from GGUF, with their own packages and llama.cpp.
 
     python tokens.py path/to/sextant path/to/llama-tokens
 
-Each tokenizer goes into a random model of one block, which is exported to GGUF. Then, on texts of
-`fixtures/tokenizer/lines.jsonl`, it prints in how many texts the ids are those of the package
-(`sentencepiece`, `tokenizers`):
+Each tokenizer goes into a random model of one block, which is exported to GGUF. Then it prints for how many texts of
+`fixtures/tokenizer/lines.jsonl` the ids are those of the package (`sentencepiece`, `tokenizers`):
 
   sextant    the model's own tokenizer;
   from GGUF  what Sextant reads from the file without the copy of the tokenizer's own file;
   back       that, written as `tokenizer.model` or `tokenizer.json` and loaded by the package;
   llama.cpp  the exported file in llama.cpp, and of how many texts in which neither finds a special token.
 
-Needs numpy, safetensors, gguf, sentencepiece and tokenizers. Says so and ends well where llama-tokens is
-missing.
+Needs numpy, safetensors, gguf, sentencepiece and tokenizers. If llama-tokens is missing, it reports this and exits
+with status 0.
 """
 
 import json
@@ -42,7 +40,7 @@ SPECIAL = {gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.USER_D
 
 
 def package(path: Path) -> tuple[int, Callable[[str], list[int]]]:
-    """The size of a tokenizer's vocabulary, and what encodes a text."""
+    """The size of a tokenizer's vocabulary, and the function that encodes a text."""
     if path.suffix == ".model":
         model = sentencepiece.SentencePieceProcessor(model_file=str(path))
         return model.get_piece_size(), model.encode
@@ -51,7 +49,7 @@ def package(path: Path) -> tuple[int, Callable[[str], list[int]]]:
 
 
 def random_llama(folder: Path, rows: int) -> Path:
-    """A model of one block, as transformers publishes it."""
+    """A model of one block, in the layout of transformers."""
     numbers = np.random.default_rng(1)
     shapes = {"model.embed_tokens.weight": (rows, WIDTH), "lm_head.weight": (rows, WIDTH)}
     block = "model.layers.0."

@@ -1,10 +1,10 @@
-"""Holds the tokenizers that Sextant reads from GGUF against llama.cpp's own tests of published vocabularies.
+"""Compares the tokenizers that Sextant reads from GGUF with llama.cpp's own tests of published vocabularies.
 
     python vocabularies.py path/to/sextant path/to/llama.cpp [NAME …]
 
 llama.cpp's sources have vocabularies without weights (`models/ggml-vocab-NAME.gguf`), and texts with the ids that
-the models' own tokenizers give. Each vocabulary is put beside a random model, which Sextant converts; what is
-printed is in how many texts its ids are those. By default, those whose tokenizers Sextant reads.
+the models' own tokenizers give. Each vocabulary is combined with a random model, which Sextant converts. The script
+prints for how many texts the ids are equal. By default, it runs the vocabularies whose tokenizers Sextant reads.
 
 Needs numpy, safetensors, gguf, sentencepiece and tokenizers.
 """
