@@ -54,7 +54,8 @@ let package = Package(
       swiftSettings: guarded),
     .target(
       name: "SextantTexts", dependencies: ["SextantBytes", "CZlib"], swiftSettings: guarded),
-    .target(name: "SextantTokenizers", dependencies: ["SextantBytes", "SextantTexts"]),
+    .target(
+      name: "SextantTokenizers", dependencies: ["SextantBytes", "SextantStore", "SextantTexts"]),
 
     // MARK: Models
     .target(

@@ -16,20 +16,34 @@ public struct CaptureReader {
     self.sites = sites
   }
 
-  /// Keeps values as they pass; states at the end of the run only.
+  /// The tokens after which states are kept.
+  public enum StateMoments: Sendable {
+    /// The last one.
+    case last
+    /// Each one.
+    case each
+  }
+
+  /// Keeps values as they pass.
   private final class Recorder: Tap {
     private let sites: Set<Site>
-    private let last: Int
+    private let moments: StateMoments
     var pieces: [Site: [Tensor]] = [:]
 
-    init(_ sites: Set<Site>, last: Int) {
+    init(_ sites: Set<Site>, _ moments: StateMoments) {
       self.sites = sites
-      self.last = last
+      self.moments = moments
     }
 
     func wants(_ site: Site) -> Bool { sites.contains(site) }
 
-    func stateVisits(in positions: Range<Int>) -> StateVisits { StateVisits(after: [last]) }
+    func stateVisits(in positions: Range<Int>) -> StateVisits {
+      guard sites.contains(where: \.isState) else { return StateVisits() }
+      switch moments {
+      case .last: return StateVisits(after: [positions.upperBound - 1])
+      case .each: return StateVisits(after: Set(positions))
+      }
+    }
 
     func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
       pieces[site, default: []].append(value)
@@ -38,10 +52,13 @@ public struct CaptureReader {
 
   /// Refuses prompts of which the sites show more than fits into memory: the pieces that are kept, and
   /// the tensors that they are joined to.
-  private func checkMemory(_ prompts: [[Int]]) throws(FormatError) {
+  private func checkMemory(
+    _ prompts: [[Int]], _ moments: StateMoments = .last
+  ) throws(FormatError) {
     let rows = prompts.reduce(0) { $0 + $1.count }
     let bytes = sites.map { site in
-      let count = site.site.isState && !site.grows ? prompts.count : rows
+      let isOnce = site.site.isState && !site.grows && moments == .last
+      let count = isOnce ? prompts.count : rows
       return MemoryBudget.product(2, count, site.elementCount, 4)
     }
     try MemoryBudget.check(
@@ -74,19 +91,13 @@ public struct CaptureReader {
       throw FormatError(.dataEmpty, found: "no prompts", expected: "at least one")
     }
     try checkMemory(prompts)
-    let wanted = Set(sites.map(\.site))
     var values: [Site: [Tensor]] = [:]
     for (index, prompt) in prompts.enumerated() {
       guard !prompt.isEmpty else {
         throw FormatError(
           .dataRecord, found: "prompt \(index) without tokens", expected: "at least one token")
       }
-      let recorder = Recorder(wanted, last: prompt.count - 1)
-      var state = model.initialState()
-      _ = try model.runAlike(
-        TokenBatch(prompt), from: &state, logits: wanted.contains(.logits) ? .all : .none,
-        tap: TapChain([try editing(prompt), recorder].compactMap { $0 }))
-      for (site, pieces) in recorder.pieces {
+      for (site, pieces) in try pieces(of: prompt, .last, editing: try editing(prompt)) {
         if isEdited { try Self.checkFinite(pieces, at: site) }
         values[site, default: []] += pieces
       }
@@ -102,11 +113,7 @@ public struct CaptureReader {
     }
     let rowCount = prompts.reduce(0) { $0 + $1.count }  // R
     for site in sites {
-      // [1, T, …] of a component that grows is a row for each token.
-      let pieces = (values[site.site] ?? []).map { piece in
-        site.grows ? piece.reshaped([piece.shape[1]] + site.shape) : piece
-      }
-      let joined = Tensor.concatenated(pieces)  // [R, …] or, for a state, [P, …]
+      let joined = Self.joined(values[site.site] ?? [], of: site)  // [R, …] or, for a state, [P, …]
       let isSingleState = site.site.isState && !site.grows && prompts.count == 1
       tensors.append((site.site.name, isSingleState ? joined.reshaped(site.shape) : joined))
     }
@@ -120,6 +127,62 @@ public struct CaptureReader {
           [("prompts", .integer(Int64(prompts.count)))]
             + (isEdited ? [("edited", .boolean(true))] : []))))
     return Artifact(manifest: manifest, tensors: tensors)
+  }
+
+  /// What the sites show while one prompt is read from an empty state.
+  ///
+  /// - Parameters:
+  ///   - prompt: token ids, T of them, at least one.
+  ///   - moments: the tokens after which states are kept.
+  ///   - tap: what edits the run before it is recorded; values that are not finite are then refused.
+  /// - Returns: by site [T, …]; the component's shape for a state after the last token.
+  /// - Throws: `data.record` for an empty prompt; `artifact.site` for a component that grows after each
+  ///   token, which has a row for each anyway; `model.token`, `model.nonfinite`, `system.memory`.
+  public func values(
+    of prompt: [Int], statesAfter moments: StateMoments = .last, editing tap: (any Tap)? = nil
+  ) throws(FormatError) -> [Site: Tensor] {
+    guard !prompt.isEmpty else {
+      throw FormatError(
+        .dataRecord, found: "a prompt without tokens", expected: "at least one token")
+    }
+    if moments == .each, let site = sites.first(where: \.grows) {
+      throw FormatError(
+        .artifactSite, at: .tensor(site.site.name),
+        found: "\(site.site), which grows with each position",
+        expected: "a state of constant size, to record it after each token",
+        remedy: "Record it after the last token: it then has a row for each token.")
+    }
+    try checkMemory([prompt], moments)
+    var values: [Site: Tensor] = [:]
+    let all = try pieces(of: prompt, moments, editing: tap)
+    for site in sites {
+      let pieces = all[site.site] ?? []
+      if tap != nil { try Self.checkFinite(pieces, at: site.site) }
+      let joined = Self.joined(pieces, of: site)
+      let isOnce = site.site.isState && !site.grows && moments == .last
+      values[site.site] = isOnce ? joined.reshaped(site.shape) : joined
+    }
+    return values
+  }
+
+  /// What the sites show while a prompt is read, in the order of its tokens.
+  private func pieces(
+    of prompt: [Int], _ moments: StateMoments, editing tap: (any Tap)?
+  ) throws(FormatError) -> [Site: [Tensor]] {
+    let wanted = Set(sites.map(\.site))
+    let recorder = Recorder(wanted, moments)
+    var state = model.initialState()
+    _ = try model.runAlike(
+      TokenBatch(prompt), from: &state, logits: wanted.contains(.logits) ? .all : .none,
+      tap: TapChain([tap, recorder].compactMap { $0 }))
+    return recorder.pieces
+  }
+
+  /// The pieces of a site joined: a row for each token, or for each state.
+  private static func joined(_ pieces: [Tensor], of site: SiteDescription) -> Tensor {
+    // [1, T, …] of a component that grows is a row for each token.
+    Tensor.concatenated(
+      pieces.map { site.grows ? $0.reshaped([$0.shape[1]] + site.shape) : $0 })
   }
 
   /// - Throws: `model.nonfinite`.

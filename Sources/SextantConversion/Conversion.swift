@@ -116,7 +116,8 @@ public struct Conversion {
       source, configuration: config, tokenizer: tokenizer?.tokenizer, rowCount: rowCount)
     notes += end.notes
     let files = [
-      (EndOfText.attachmentName, end.content), (ModelTokenizer.attachmentName, tokenizer?.bytes),
+      (ModelTokenizer.endOfTextAttachmentName, end.content),
+      (ModelTokenizer.attachmentName, tokenizer?.bytes),
     ]
     attachments = files.compactMap { name, bytes in bytes.map { (name, $0) } }
   }

@@ -1,6 +1,5 @@
 import SextantBytes
 import SextantCheckpoints
-import SextantStore
 import SextantTokenizers
 
 /// The ids that end a text, as the files of a model name them.
@@ -9,9 +8,6 @@ import SextantTokenizers
 /// and where neither does, the token that `tokenizer_config.json` or `special_tokens_map.json` names. A GGUF
 /// file decides alone. Where no file names one, the tokenizer's own file is asked (`Tokenizer.endOfTextID`).
 struct EndOfText {
-  /// The attachment's name.
-  static let attachmentName = "end-of-text"
-
   /// The ids, the most usual first; empty where no file names one.
   private(set) var ids: [Int] = []
   /// Which named ids are not used, and why.
@@ -51,19 +47,6 @@ struct EndOfText {
     if ids.isEmpty { return nil }
     let object = JSONObject([("ids", .array(ids.map { .integer(Int64($0)) }))])
     return JSONValue.object(object).canonicalBytes
-  }
-
-  /// The ids that a store keeps; nil where it keeps none.
-  ///
-  /// - Throws: `store.tensor-digest`, `model.tokenizer` for what is no list of ids.
-  static func load(from store: ModelStore) throws(FormatError) -> [Int]? {
-    guard let bytes = try store.attachment(attachmentName) else { return nil }
-    var ids: [Int] = []
-    let node = try JSONNode(parsing: bytes, code: .modelTokenizer, file: store.path)
-    for id in try node.member("ids").elements() {
-      ids.append(try id.integer(in: 0...Int(Int32.max)))
-    }
-    return ids
   }
 
   private mutating func sideFile(_ name: String, of source: CheckpointSource) -> JSONNode? {

@@ -1,7 +1,6 @@
 import SextantArtifacts
 import SextantBytes
 import SextantModels
-import SextantTensor
 import SextantTokenizers
 
 /// A text that was generated after a prompt.
@@ -60,6 +59,21 @@ public struct Generator {
     self.interventions = interventions
   }
 
+  /// Starts to continue a prompt: the tokens are made one by one, as they are asked for.
+  ///
+  /// - Parameters:
+  ///   - prompt: token ids, at least one.
+  ///   - state: where to continue from; nil for an empty state.
+  /// - Throws: what `Interventions.bind` throws.
+  public func start(
+    _ prompt: [Int], from state: State? = nil, _ options: GenerationOptions
+  ) throws(FormatError) -> GenerationRun {
+    // The sequence has a record of every token, so that the last one is read, too.
+    var options = options
+    options.completesState = true
+    return try GenerationRun(self, prompt, from: state, options, isRecorded: true)
+  }
+
   /// Continues a prompt.
   ///
   /// - Parameters:
@@ -72,33 +86,10 @@ public struct Generator {
     _ prompt: [Int], from state: State? = nil, _ options: GenerationOptions,
     emit: (String) -> Void = { _ in }, telling tell: ((TokenRecord) -> Void)? = nil
   ) throws(FormatError) -> Generation {
-    guard !prompt.isEmpty else {
-      throw FormatError(
-        .usageOption, at: .option("--prompt"), found: "no tokens", expected: "at least one")
+    let run = try GenerationRun(self, prompt, from: state, options, isRecorded: tell != nil)
+    while let records = try run.advance(emit) {
+      if let tell { records.forEach(tell) }
     }
-    var state = state ?? model.initialState()
-    let readsLast = options.completesState || interventions.observes
-    let bound = try interventions.bind(
-      to: BoundRun(
-        model, tokenizer: tokenizer.digest, prompts: [prompt], from: state,
-        readingAfter: options.tokenCount - (readsLast ? 0 : 1), recordsEdits: tell != nil,
-        textTokenizer: tokenizer))
-    let range = state.position..<state.position + prompt.count
-    var recorder = tell.map { TokenRecorder(bound, tokenizer, $0) }
-    var loop = TokenLoop(tokenizer, options, continuing: prompt)
-    var logits = try model.run(TokenBatch(prompt), from: &state, tap: bound.tap)  // [1, 1, V]
-    var verdict = try bound.didRead(prompt, endingBefore: state.position, prompt: range, logits)
-    recorder?.record(prompt, endingBefore: state.position, text: nil)
-    while case .goOn = verdict, let token = try loop.choose(from: logits.values, emit) {
-      if loop.isFull && !readsLast { break }
-      logits = try model.run(TokenBatch([token]), from: &state, tap: bound.tap)
-      verdict = try bound.didRead([token], endingBefore: state.position, prompt: range, logits)
-      recorder?.record([token], endingBefore: state.position, text: loop.lastPiece)
-    }
-    if case .stop = verdict { loop.stop() }
-    loop.finish(emit)
-    return Generation(
-      generated: GeneratedText(loop, promptCount: prompt.count, edits: bound.summaries),
-      state: state)
+    return run.generation
   }
 }

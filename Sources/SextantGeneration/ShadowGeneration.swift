@@ -67,11 +67,15 @@ public struct ShadowGeneration: Sendable {
         model, tokenizer: tokenizer.digest, prompts: [prompt], from: own,
         readingAfter: min(steeredTokens - 1, options.tokenCount), recordsEdits: tell != nil,
         textTokenizer: tokenizer))
-    var recorder = tell.map { TokenRecorder(bound, tokenizer, $0) }
+    var recorder = TokenRecorder(bound, tokenizer)
+    func record(_ tokens: [Int], _ text: String?) {
+      guard let tell else { return }
+      recorder.records(of: tokens, endingBefore: own.position, text: text).forEach(tell)
+    }
     var loop = TokenLoop(tokenizer, options, continuing: prompt)
     var ownLogits = try model.run(TokenBatch(prompt), from: &own, tap: bound.tap).values
     var twinLogits = try model.run(TokenBatch(prompt), from: &twin).values
-    recorder?.record(prompt, endingBefore: own.position, text: nil)
+    record(prompt, nil)
     while !loop.isFull {
       let isSteered = loop.tokens.count < steeredTokens
       if !isSteered {
@@ -87,7 +91,7 @@ public struct ShadowGeneration: Sendable {
         TokenBatch([token]), from: &own, tap: readsSteered ? bound.tap : nil
       ).values
       twinLogits = try model.run(TokenBatch([token]), from: &twin).values
-      recorder?.record([token], endingBefore: own.position, text: loop.lastPiece)
+      record([token], loop.lastPiece)
     }
     loop.finish(emit)
     (tokens, text) = (loop.tokens, loop.text)

@@ -40,6 +40,8 @@ public enum GenerationEnding: String, Sendable {
   case stopText
   /// An intervention ended it.
   case intervention
+  /// The task that made it was cancelled.
+  case cancelled
 }
 
 /// The token loop of one text: chooses one token after the other until the text ends.
@@ -109,8 +111,8 @@ struct TokenLoop {
     return token
   }
 
-  /// Ends the text, because an intervention asks for it.
-  mutating func stop() { ending = .intervention }
+  /// Ends the text for a reason from outside.
+  mutating func end(_ reason: GenerationEnding) { ending = reason }
 
   /// Hands out the bytes that no token completed.
   mutating func finish(_ emit: (String) -> Void) {

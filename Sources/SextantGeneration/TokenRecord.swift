@@ -9,7 +9,7 @@ public struct TokenRecord: Sendable {
   /// The id.
   public let token: Int
   /// What the token adds to the text.
-  public let text: String
+  public internal(set) var text: String
   /// Whether the token is one of the prompt.
   public let isPrompt: Bool
   /// What probes and lenses report, by the intervention's place in the list.
@@ -23,31 +23,29 @@ public struct TokenRecord: Sendable {
 /// Makes the records of tokens while a text is read.
 struct TokenRecorder {
   private let interventions: BoundInterventions
-  private let receive: (TokenRecord) -> Void
   private var promptDecoder: StreamingDecoder
 
-  /// - Parameter receive: is given each record, in the order of the tokens.
-  init(
-    _ interventions: BoundInterventions, _ tokenizer: any Tokenizer,
-    _ receive: @escaping (TokenRecord) -> Void
-  ) {
+  init(_ interventions: BoundInterventions, _ tokenizer: any Tokenizer) {
     self.interventions = interventions
-    self.receive = receive
     promptDecoder = StreamingDecoder(tokenizer, continuing: false)
   }
 
-  /// Records tokens that were read, after the observers have been told of them.
+  /// Records of tokens that were read, after the observers have been told of them.
   ///
   /// - Parameter text: of a generated token; nil for the prompt.
-  mutating func record(_ tokens: [Int], endingBefore end: Int, text: String?) {
+  mutating func records(
+    of tokens: [Int], endingBefore end: Int, text: String?
+  ) -> [TokenRecord] {
     let edits = Dictionary(grouping: interventions.takeRecords(), by: \.position)
+    var records: [TokenRecord] = []
     for (index, token) in tokens.enumerated() {
       let position = end - tokens.count + index
-      receive(
+      records.append(
         TokenRecord(
           position: position, token: token, text: text ?? promptDecoder.append(token),
           isPrompt: text == nil, reports: interventions.reports(at: position),
           edits: edits[position] ?? [], tint: interventions.tint(at: position)))
     }
+    return records
   }
 }

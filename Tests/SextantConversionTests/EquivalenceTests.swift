@@ -3,6 +3,7 @@ import SextantConversion
 import SextantStore
 import SextantTensor
 import SextantTestSupport
+import SextantTokenizers
 import Testing
 
 /// The same weights give the same model, whichever container and naming they come in.

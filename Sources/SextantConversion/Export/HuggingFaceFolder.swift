@@ -143,7 +143,7 @@ extension ModelExport {
       let bytes = try store.attachment(ModelTokenizer.attachmentName)
     else { return [] }
     let tokenizer = BoundedTokenizer(
-      try Tokenizers.load(bytes: bytes), end: try EndOfText.load(from: store))
+      try Tokenizers.load(bytes: bytes), end: try ModelTokenizer.storedEndOfTextIDs(of: store))
     if Tokenizers.isSentencePieceModel(bytes) { return try sentencePieceFiles(bytes, tokenizer) }
     if bytes.first == UInt8(ascii: "{") {
       guard !tokenizer.takesLongestTokens else {

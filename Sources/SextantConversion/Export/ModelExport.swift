@@ -130,7 +130,7 @@ public struct ModelExport {
         tokenizerMetadata = try GGUFTokenizerMetadata(
           options.leavesOutTokenizer ? nil : store.attachment(ModelTokenizer.attachmentName),
           vocabularySize: store.entry(architecture.tiedPair.embedding)?.shape.first ?? 0,
-          end: EndOfText.load(from: store))
+          end: ModelTokenizer.storedEndOfTextIDs(of: store))
       } else {
         _ = try architecture.published(store.configuration, dialect: dialect.name)
       }

@@ -178,6 +178,10 @@ package final class BoundInterventions: Tap {
       let model = run.model.description
       switch item {
       case .steer(let applied): try steer(applied, index)
+      case .direct(let applied):
+        let tap = try EditTap(applied, model: model, prompt: run.prompt)
+        before.append(item)
+        try append(tap, applied.options, nil, index)
       case .erase(let applied): try erase(applied, index)
       case .edit(let tap):
         before.append(item)

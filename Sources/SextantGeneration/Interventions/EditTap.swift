@@ -107,6 +107,17 @@ public final class EditTap: Tap {
       applied.options.tokens(orElse: applied.eraser.positions, prompt: prompt), gate)
   }
 
+  /// Prepares a direction for a model and a prompt.
+  ///
+  /// - Throws: what `AppliedDirection.edit` throws.
+  convenience init(
+    _ applied: AppliedDirection, model: ModelDescription, prompt: Range<Int>
+  ) throws(FormatError) {
+    self.init(
+      [applied.site: try applied.edit(for: model)],
+      applied.options.tokens(orElse: .fromLast, prompt: prompt), nil)
+  }
+
   private init(_ edits: [Site: ValueEdit], _ tokens: EditedTokens, _ gate: Gate?) {
     namedSites = Set(edits.keys)
     // What changes nothing visits nothing, so that not even a zero is added.

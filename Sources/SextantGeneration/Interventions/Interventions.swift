@@ -7,6 +7,8 @@ import SextantTokenizers
 public enum Intervention {
   /// Steers with a vector.
   case steer(AppliedVector)
+  /// Adds a direction of one's own, or takes it out.
+  case direct(AppliedDirection)
   /// Erases a concept.
   case erase(AppliedEraser)
   /// Edits values with a tap of one's own. It is also visited while the strength of a later vector in
@@ -50,7 +52,7 @@ public struct Interventions: ExpressibleByArrayLiteral {
       self.rawValue = rawValue
     }
 
-    /// `steer`, `erase` and `edit`, which change values.
+    /// `steer`, `direct`, `erase` and `edit`, which change values.
     package static let edits = Support(rawValue: 1)
     /// `probe`, `lens` and `observe`, which report of tokens.
     package static let reports = Support(rawValue: 2)
@@ -70,6 +72,7 @@ public struct Interventions: ExpressibleByArrayLiteral {
     items.allSatisfy { item in
       switch item {
       case .steer(let applied): applied.gate == nil && applied.options.unit != .nats
+      case .direct: true
       case .erase(let applied): applied.gate == nil
       case .edit, .probe, .lens, .stop, .observe: false
       }
@@ -113,7 +116,7 @@ extension Intervention {
   /// What a runner must be able to do for it.
   fileprivate var support: Interventions.Support {
     switch self {
-    case .steer, .erase, .edit: .edits
+    case .steer, .direct, .erase, .edit: .edits
     case .probe, .lens, .observe: .reports
     case .stop: .stops
     }
@@ -123,6 +126,7 @@ extension Intervention {
   fileprivate var name: String {
     switch self {
     case .steer: "a steering vector"
+    case .direct: "a direction"
     case .erase: "an eraser"
     case .edit: "a tap that edits"
     case .probe: "a probe that reports scores"
@@ -140,7 +144,7 @@ extension Intervention {
     case .probe(let applied): applied.probe.file
     case .lens(let applied): applied.lens.lens?.file
     case .stop(let condition): condition.probe.file
-    case .edit, .observe: nil
+    case .direct, .edit, .observe: nil
     }
   }
 }

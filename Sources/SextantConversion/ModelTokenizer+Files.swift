@@ -1,13 +1,8 @@
 import SextantBytes
 import SextantCheckpoints
-import SextantStore
 import SextantTokenizers
 
-/// The tokenizer that travels with a model, as its own file's bytes.
-public enum ModelTokenizer {
-  /// The attachment's name; its format is told by its content.
-  public static let attachmentName = "tokenizer"
-
+extension ModelTokenizer {
   /// The tokenizer's file that a conversion takes along.
   ///
   /// - Parameters:
@@ -52,24 +47,5 @@ public enum ModelTokenizer {
     }
     let complete = Tokenizers.sentencePiece(bytes, with: try files.additions(to: tokenizer))
     return (complete, try Tokenizers.load(bytes: complete, file: path))
-  }
-
-  /// Reads the tokenizer of a store, with the ids that end a text as the model's files named them.
-  ///
-  /// - Returns: nil where the model was converted without one.
-  /// - Throws: `store.tensor-digest`, `tokenizer.*`, `model.tokenizer`, `json.*`.
-  public static func load(from store: ModelStore) throws(FormatError) -> (any Tokenizer)? {
-    guard let bytes = try store.attachment(attachmentName) else { return nil }
-    let tokenizer = try Tokenizers.load(bytes: bytes, file: store.path)
-    guard let end = try EndOfText.load(from: store) else { return tokenizer }
-    return BoundedTokenizer(tokenizer, end: end)
-  }
-
-  /// The ids that end a text: those that the store keeps, else the tokenizer's.
-  ///
-  /// - Throws: as `load`.
-  public static func endOfTextIDs(of store: ModelStore) throws(FormatError) -> [Int] {
-    if let end = try EndOfText.load(from: store) { return end }
-    return try load(from: store)?.endOfTextIDs ?? []
   }
 }

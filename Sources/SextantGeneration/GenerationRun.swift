@@ -1,0 +1,203 @@
+import SextantBytes
+import SextantModels
+import SextantTensor
+import SextantTokenizers
+
+/// A text while it is generated: a sequence of its tokens, each chosen and read when it is asked for.
+///
+///     let run = try model.generate("Once upon a time", count: 32)
+///     for try await token in run { print(token.text, terminator: "") }
+///     print(run.ending ?? .count, run.edits)
+///
+/// The texts of the tokens, joined, are the text of the run. The run can be walked through once; what it
+/// has made so far can be asked of it at any time. When the task is cancelled the run ends before the
+/// next token, with the ending `cancelled`.
+public final class GenerationRun {
+  private let model: any LanguageModel
+  private let interventions: BoundInterventions
+  private let promptIDs: [Int]
+  private let promptRange: Range<Int>
+  private let readsLast: Bool
+  private var loop: TokenLoop
+  private var recorder: TokenRecorder?
+  private var progress = Progress.prompt
+  /// What the last token chosen, or the end of the text, added to the text.
+  private var shown = ""
+
+  /// The prompt's tokens: what edits and reporters did at each of them. Empty until the first token of
+  /// the text is asked for.
+  public private(set) var prompt: [TokenRecord] = []
+  /// The state that has read everything so far. After a refusal it is incomplete; discard it.
+  public private(set) var state: State
+
+  /// What is done next.
+  private enum Progress {
+    case prompt
+    case read(token: Int, piece: String, shown: String)
+    case ended
+    case failed(FormatError)
+  }
+
+  /// Binds interventions to a run; nothing is read yet.
+  ///
+  /// - Parameters:
+  ///   - isRecorded: whether records of tokens are made.
+  ///   - readsLast: whether the last token is read, too.
+  init(
+    _ generator: Generator, _ prompt: [Int], from state: State?, _ options: GenerationOptions,
+    isRecorded: Bool
+  ) throws(FormatError) {
+    guard !prompt.isEmpty else {
+      throw FormatError(
+        .usageOption, at: .option("--prompt"), found: "no tokens", expected: "at least one")
+    }
+    let (model, tokenizer) = (generator.model, generator.tokenizer)
+    let state = state ?? model.initialState()
+    readsLast = options.completesState || generator.interventions.observes
+    interventions = try generator.interventions.bind(
+      to: BoundRun(
+        model, tokenizer: tokenizer.digest, prompts: [prompt], from: state,
+        readingAfter: options.tokenCount - (readsLast ? 0 : 1), recordsEdits: isRecorded,
+        textTokenizer: tokenizer))
+    recorder = isRecorded ? TokenRecorder(interventions, tokenizer) : nil
+    loop = TokenLoop(tokenizer, options, continuing: prompt)
+    promptIDs = prompt
+    promptRange = state.position..<state.position + prompt.count
+    self.model = model
+    self.state = state
+  }
+
+  /// The ids of the tokens so far, without the prompt.
+  public var tokens: [Int] { loop.tokens }
+
+  /// The text so far, without the prompt.
+  public var text: String { loop.text }
+
+  /// What each intervention that edits has edited so far, and how strongly.
+  public var edits: [EditSummary] { interventions.summaries }
+
+  /// Why the text ended; nil while it goes on.
+  public var ending: GenerationEnding? {
+    if case .ended = progress { loop.ending } else { nil }
+  }
+
+  /// Chooses and reads the next token.
+  ///
+  /// - Returns: the token, and what edits and reporters did when it was read; nil at the end.
+  /// - Throws: `model.*`, and what taps and observers throw. A run that was refused throws the same
+  ///   refusal again.
+  public func next() throws(FormatError) -> TokenRecord? {
+    if case .prompt = progress { prompt = try advance() ?? [] }
+    guard case .read(_, _, let own) = progress, var record = try advance()?.first else {
+      return nil
+    }
+    record.text = own
+    // What no further token completes belongs to the last one.
+    if case .ended = progress { record.text += shown }
+    return record
+  }
+
+  /// Generates the rest.
+  ///
+  /// - Returns: the whole text, the tokens that were asked for before included, and the state after it.
+  /// - Throws: as `next`.
+  public func finish() throws(FormatError) -> Generation {
+    while try next() != nil {}
+    return generation
+  }
+
+  /// Generates the rest, and returns the whole text.
+  ///
+  /// - Throws: as `next`.
+  public func wholeText() throws(FormatError) -> String { try finish().text }
+
+  /// What was made, once the run has ended.
+  var generation: Generation {
+    Generation(
+      generated: GeneratedText(loop, promptCount: promptIDs.count, edits: edits), state: state)
+  }
+
+  /// Reads the prompt, or the token that was chosen last, and chooses the next one.
+  ///
+  /// - Parameter emit: receives text as soon as it is complete UTF-8.
+  /// - Returns: records of what was read, where they are made; nil at the end.
+  func advance(_ emit: (String) -> Void = { _ in }) throws(FormatError) -> [TokenRecord]? {
+    do throws(FormatError) {
+      return try step(emit)
+    } catch {
+      progress = .failed(error)
+      throw error
+    }
+  }
+
+  private func step(_ emit: (String) -> Void) throws(FormatError) -> [TokenRecord]? {
+    let (tokens, piece): ([Int], String?)
+    switch progress {
+    case .ended: return nil
+    case .failed(let refusal): throw refusal
+    case .prompt: (tokens, piece) = (promptIDs, nil)
+    case .read(let token, let own, _): (tokens, piece) = ([token], own)
+    }
+    if Task.isCancelled {
+      loop.end(.cancelled)
+      end(emit)
+      return nil
+    }
+    let logits = try model.run(TokenBatch(tokens), from: &state, tap: interventions.tap)  // [1, 1, V]
+    let verdict = try interventions.didRead(
+      tokens, endingBefore: state.position, prompt: promptRange, logits)
+    let records = recorder?.records(of: tokens, endingBefore: state.position, text: piece)
+    if case .stop = verdict { loop.end(.intervention) }
+    try choose(from: logits, emit)
+    return records ?? []
+  }
+
+  /// Chooses the next token, unless the text ends.
+  private func choose(
+    from logits: Tensor, _ emit: (String) -> Void
+  ) throws(FormatError) {
+    shown = ""
+    let token = try loop.choose(from: logits.values) { text in
+      shown += text
+      emit(text)
+    }
+    guard let token, readsLast || !loop.isFull else { return end(emit) }
+    progress = .read(token: token, piece: loop.lastPiece, shown: shown)
+  }
+
+  private func end(_ emit: (String) -> Void) {
+    shown = ""
+    loop.finish { text in
+      shown += text
+      emit(text)
+    }
+    progress = .ended
+  }
+}
+
+extension GenerationRun: AsyncSequence {
+  /// Walks through the tokens of a run.
+  public struct Iterator: AsyncIteratorProtocol {
+    fileprivate let run: GenerationRun
+
+    /// The next token of the run; nil at the end. The model computes on a thread of the concurrent
+    /// executor, so that the calling actor is free meanwhile.
+    public mutating func next(
+      isolation actor: isolated (any Actor)?
+    ) async throws(FormatError) -> TokenRecord? {
+      try await GenerationRun.next(of: Lent(run: run))
+    }
+  }
+
+  /// The tokens that are still to come.
+  public func makeAsyncIterator() -> Iterator { Iterator(run: self) }
+
+  /// A run that its caller waits for: nobody else touches it meanwhile.
+  private struct Lent: @unchecked Sendable {
+    let run: GenerationRun
+  }
+
+  @concurrent private static func next(of lent: Lent) async throws(FormatError) -> TokenRecord? {
+    try lent.run.next()
+  }
+}
