@@ -3,7 +3,7 @@
 
 # Debug builds compile C at -O0, which makes the kernels 50 times slower.
 DEBUG_FLAGS := -Xcc -O2
-LINTED := Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources Fuzzing/Package.swift Fuzzing/Sources
+LINTED := Package.swift Sources Examples Tests Benchmarks/Package.swift Benchmarks/Sources Fuzzing/Package.swift Fuzzing/Sources
 
 .PHONY: help demo test build lint format dependencies clean
 

@@ -12,7 +12,8 @@ let package = Package(
     .library(
       name: "Sextant",
       targets: [
-        "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantTexts",
+        "Sextant", "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore",
+        "SextantTexts",
         "SextantTokenizers", "SextantModels", "SextantConversion", "SextantArtifacts",
         "SextantAnalysis", "SextantGeneration", "SextantEvaluation", "SextantReport",
       ]),
@@ -96,6 +97,15 @@ let package = Package(
     // MARK: Results
     .target(name: "SextantReport", dependencies: ["SextantBytes"]),
 
+    // MARK: The library
+    .target(
+      name: "Sextant",
+      dependencies: [
+        "SextantTensor", "SextantBytes", "SextantStore", "SextantTokenizers", "SextantModels",
+        "SextantConversion", "SextantArtifacts", "SextantAnalysis", "SextantGeneration",
+        "SextantEvaluation",
+      ]),
+
     // MARK: Executables
     .executableTarget(
       name: "sextant",
@@ -110,6 +120,14 @@ let package = Package(
       name: "sextant-hdf5",
       dependencies: ["CHDF5", "CHDF5Confinement", "CZlib", "SextantBytes"],
       swiftSettings: guarded),
+
+    // MARK: Examples, each with one import
+    .executableTarget(
+      name: "RecordAndSteer", dependencies: ["Sextant"], path: "Examples/RecordAndSteer"),
+    .executableTarget(
+      name: "RawDirection", dependencies: ["Sextant"], path: "Examples/RawDirection"),
+    .executableTarget(
+      name: "TrainAndApply", dependencies: ["Sextant"], path: "Examples/TrainAndApply"),
 
     // MARK: Tests
     .target(
@@ -186,6 +204,12 @@ let package = Package(
       ]),
     .testTarget(
       name: "SextantReportTests", dependencies: ["SextantReport", "SextantBytes"]),
+    .testTarget(
+      name: "SextantTests",
+      dependencies: [
+        "Sextant", "SextantTestSupport", "sextant", "RecordAndSteer", "RawDirection",
+        "TrainAndApply",
+      ]),
     .testTarget(
       name: "ConformanceTests",
       dependencies: [

@@ -71,7 +71,7 @@ public final class GenerationRun {
   public var tokens: [Int] { loop.tokens }
 
   /// The text so far, without the prompt.
-  public var text: String { loop.text }
+  public var textSoFar: String { loop.text }
 
   /// What each intervention that edits has edited so far, and how strongly.
   public var edits: [EditSummary] { interventions.summaries }
@@ -88,9 +88,8 @@ public final class GenerationRun {
   ///   refusal again.
   public func next() throws(FormatError) -> TokenRecord? {
     if case .prompt = progress { prompt = try advance() ?? [] }
-    guard case .read(_, _, let own) = progress, var record = try advance()?.first else {
-      return nil
-    }
+    let own: String? = if case .read(_, _, let shown) = progress { shown } else { nil }
+    guard var record = try advance()?.first, let own else { return nil }
     record.text = own
     // What no further token completes belongs to the last one.
     if case .ended = progress { record.text += shown }
@@ -109,7 +108,7 @@ public final class GenerationRun {
   /// Generates the rest, and returns the whole text.
   ///
   /// - Throws: as `next`.
-  public func wholeText() throws(FormatError) -> String { try finish().text }
+  public func text() throws(FormatError) -> String { try finish().text }
 
   /// What was made, once the run has ended.
   var generation: Generation {
@@ -180,24 +179,18 @@ extension GenerationRun: AsyncSequence {
   public struct Iterator: AsyncIteratorProtocol {
     fileprivate let run: GenerationRun
 
-    /// The next token of the run; nil at the end. The model computes on a thread of the concurrent
-    /// executor, so that the calling actor is free meanwhile.
+    /// The next token of the run; nil at the end.
+    ///
+    /// It is computed where the caller runs, so that taps may use what the caller uses. Other tasks of the
+    /// same actor get their turn between two tokens.
     public mutating func next(
       isolation actor: isolated (any Actor)?
     ) async throws(FormatError) -> TokenRecord? {
-      try await GenerationRun.next(of: Lent(run: run))
+      await Task.yield()
+      return try run.next()
     }
   }
 
   /// The tokens that are still to come.
   public func makeAsyncIterator() -> Iterator { Iterator(run: self) }
-
-  /// A run that its caller waits for: nobody else touches it meanwhile.
-  private struct Lent: @unchecked Sendable {
-    let run: GenerationRun
-  }
-
-  @concurrent private static func next(of lent: Lent) async throws(FormatError) -> TokenRecord? {
-    try lent.run.next()
-  }
 }

@@ -46,6 +46,49 @@ public struct TextCorpus: Sendable {
     reading paths: [String], tokenizer: any Tokenizer, chunkLength asked: Int,
     field: String = "text", limit: Int? = nil
   ) throws(FormatError) {
+    try self.init(
+      paths.lazy.map(Source.path), tokenizer, chunkLength: asked, field: field, limit: limit)
+  }
+
+  /// Texts that the program has made, each a document.
+  ///
+  /// A manifest records them as a file of JSON lines, `{"text": …}` for each.
+  ///
+  /// - Parameters:
+  ///   - chunkLength: tokens of a chunk, at least 2.
+  ///   - limit: tokens to keep at most; nil keeps all.
+  /// - Throws: `data.empty` for texts that have no bytes or fewer than 2 tokens; `usage.option` for a chunk
+  ///   of fewer than 2 tokens.
+  public init(
+    _ texts: [String], tokenizer: any Tokenizer, chunkLength asked: Int, limit: Int? = nil
+  ) throws(FormatError) {
+    try self.init(
+      [Source.content(Self.jsonLines(of: texts))], tokenizer, chunkLength: asked, field: "text",
+      limit: limit)
+  }
+
+  /// The bytes of a file of JSON lines with these texts.
+  public static func jsonLines(of texts: [String]) -> [UInt8] {
+    TextFile.jsonLines(texts.map { JSONObject([("text", .string($0))]) })
+  }
+
+  /// A file, or what would be in it.
+  private enum Source {
+    case path(String)
+    case content([UInt8])
+
+    func file() throws(FormatError) -> TextFile {
+      switch self {
+      case .path(let path): try TextFile(reading: path)
+      case .content(let bytes): try TextFile(bytes, path: "the texts")
+      }
+    }
+  }
+
+  private init(
+    _ sources: some Collection<Source>, _ tokenizer: any Tokenizer, chunkLength asked: Int,
+    field: String, limit: Int?
+  ) throws(FormatError) {
     guard asked >= 2 else {
       throw FormatError(
         .usageOption, at: .option("--chunk"), found: "\(asked)", expected: "2 or more")
@@ -54,8 +97,10 @@ public struct TextCorpus: Sendable {
     var digests: [UInt8] = []
     var documentCount = 0
     beginOfTextIDs = tokenizer.beginOfTextIDs
-    for path in paths {
-      let file = try TextFile(reading: path)
+    var names: [String] = []
+    for source in sources {
+      let file = try source.file()
+      names.append(file.path)
       digests += Array(file.digest.description.utf8)
       for document in try Self.documents(file, field: field) {
         tokens += tokenizer.encodeDocument(document)
@@ -71,7 +116,7 @@ public struct TextCorpus: Sendable {
     }
     guard byteCount > 0 else {
       throw FormatError(
-        .dataEmpty, file: paths.count == 1 ? paths[0] : nil,
+        .dataEmpty, file: names.count == 1 ? names[0] : nil,
         found: "\(available) tokens, which stand for no text",
         expected: "text of 2 tokens at least", remedy: "Give texts that are not empty.")
     }

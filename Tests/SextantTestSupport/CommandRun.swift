@@ -33,12 +33,14 @@ public struct CommandRun: Sendable {
   /// Runs the package's own `sextant`, which lies beside the test bundle, to its end.
   ///
   /// - Parameters:
+  ///   - program: another program of the package to run in its place.
   ///   - input: what it reads from standard input.
   ///   - through: a command that gets its path and arguments after its own, such as `strace`.
   ///   - killedAfter: milliseconds after which it gets a signal, if it still runs then.
   ///   - signal: which one.
   public static func sextant(
-    _ arguments: [String], input: String = "", output: Output = .captured,
+    _ arguments: [String], program: String = "sextant",
+    input: String = "", output: Output = .captured,
     through wrapper: [String] = [], killedAfter milliseconds: Int? = nil,
     with signal: Int32 = SIGKILL
   ) -> CommandRun {
@@ -61,7 +63,7 @@ public struct CommandRun: Sendable {
       close(pipes[0])
       posix_spawn_file_actions_adddup2(&actions, pipes[1], 1)
     }
-    let process = spawn(wrapper + [executable] + arguments, &actions)
+    let process = spawn(wrapper + [executable(program)] + arguments, &actions)
     if pipes[1] >= 0 { close(pipes[1]) }
     if let milliseconds {
       usleep(useconds_t(milliseconds * 1000))
@@ -104,17 +106,17 @@ public struct CommandRun: Sendable {
     return String(decoding: bytes, as: UTF8.self)
   }
 
-  /// The path of `sextant`: in the folder of the test bundle, which is the running executable or
+  /// The path of a program: in the folder of the test bundle, which is the running executable or
   /// the one that its arguments name.
-  private static let executable: String = {
+  private static func executable(_ name: String) -> String {
     let paths = [resolved("/proc/self/exe")] + CommandLine.arguments
     for path in paths {
       guard let slash = path.lastIndex(of: "/") else { continue }
-      let candidate = path[..<slash] + "/sextant"
+      let candidate = path[..<slash] + "/" + name
       if access(String(candidate), X_OK) == 0 { return String(candidate) }
     }
-    fatalError("no executable sextant beside \(paths)")
-  }()
+    fatalError("no executable \(name) beside \(paths)")
+  }
 
   private static func resolved(_ path: String) -> String {
     guard let resolved = realpath(path, nil) else { return path }

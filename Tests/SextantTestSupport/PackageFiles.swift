@@ -1,3 +1,5 @@
+import SextantBytes
+
 /// Paths inside the package's own checkout.
 public enum PackageFiles {
   /// The folder of `Package.swift`, without a trailing slash.
@@ -12,4 +14,9 @@ public enum PackageFiles {
 
   /// A file or folder of `formats/`.
   public static func format(_ path: String) -> String { "\(root)/formats/\(path)" }
+
+  /// The bytes of a file of the package.
+  public static func bytes(_ path: String) throws -> [UInt8] {
+    try InputFile("\(root)/\(path)").readAll(limit: 1 << 24)
+  }
 }

@@ -30,7 +30,15 @@ public struct LabelledRecords: Sendable {
         .usageOption, at: .option("--field"), found: "a field and a template",
         expected: "one of the two")
     }
-    let file = try TextFile(reading: path)
+    try self.init(TextFile(reading: path), template: template, field: field)
+  }
+
+  /// Reads records of a file that is in memory.
+  ///
+  /// - Throws: as the other initialiser.
+  init(
+    _ file: TextFile, template: String? = nil, field: String? = nil
+  ) throws(FormatError) {
     self.file = file.path
     digest = file.digest
     let fields = field.map { [$0] } ?? Self.textFields

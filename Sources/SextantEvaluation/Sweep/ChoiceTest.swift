@@ -12,6 +12,13 @@ public struct ChoiceTest: Sendable {
     public var matching: [String]
     /// The continuations that do not.
     public var other: [String]
+
+    /// A prompt with its continuations, at least one of each kind.
+    public init(prompt: String, matching: [String], other: [String]) {
+      self.prompt = prompt
+      self.matching = matching
+      self.other = other
+    }
   }
 
   /// An item as token ids.
@@ -63,7 +70,32 @@ public struct ChoiceTest: Sendable {
   public init(
     reading path: String, template: PromptTemplate?, isShared: Bool = false
   ) throws(FormatError) {
-    let text = try TextFile(reading: path)
+    try self.init(TextFile(reading: path), template: template, isShared: isShared)
+  }
+
+  /// A test that the program has made. Its digest is that of the file of JSON lines that has the bytes
+  /// `jsonLines(of:)`.
+  ///
+  /// - Throws: `data.empty` for no items, `data.record` for one without continuations of a kind.
+  public init(_ items: [Item]) throws(FormatError) {
+    try self.init(TextFile(Self.jsonLines(of: items), path: "the test"), template: nil)
+  }
+
+  /// The bytes of a file of JSON lines with these items.
+  public static func jsonLines(of items: [Item]) -> [UInt8] {
+    let words = { (words: [String]) in JSONValue.array(words.map { .string($0) }) }
+    return TextFile.jsonLines(
+      items.map { item in
+        JSONObject([
+          ("prompt", .string(item.prompt)), ("matching", words(item.matching)),
+          ("other", words(item.other)),
+        ])
+      })
+  }
+
+  private init(
+    _ text: TextFile, template: PromptTemplate?, isShared: Bool = false
+  ) throws(FormatError) {
     file = text.path
     digest = text.digest
     let records = try TextRecords(text, fields: ["question", "prompt"])

@@ -13,7 +13,7 @@ import SextantTensor
 ///         .add(direction, at: .output(block: 2), strength: 0.5),
 ///         .report(truth),
 ///       ]
-///     ).wholeText()
+///     ).text()
 extension Intervention {
   /// Steers with a vector.
   ///
@@ -85,9 +85,10 @@ extension Intervention {
   ///     shape.
   public static func tap(
     _ sites: Site...,
-    body: @escaping (
-      _ site: Site, _ value: inout Tensor, _ context: TapContext
-    ) throws(FormatError) -> Void
+    body:
+      @escaping (
+        _ site: Site, _ value: inout Tensor, _ context: TapContext
+      ) throws(FormatError) -> Void
   ) -> Intervention {
     .edit(
       ClosureTap(
@@ -124,12 +125,14 @@ extension ScoreCondition {
   /// Tokens whose score by a probe, in log-odds, is above a bound.
   ///
   /// - Parameter name: the probe that scores; nil for the first that reads one activation.
-  public static func above(_ bound: Double, by probe: Probe, name: String? = nil) -> ScoreCondition {
+  public static func above(_ bound: Double, by probe: Probe, name: String? = nil) -> ScoreCondition
+  {
     ScoreCondition(probe, name: name, .init(isAbove: true, bound: bound))
   }
 
   /// Tokens whose score by a probe, in log-odds, is below a bound.
-  public static func below(_ bound: Double, by probe: Probe, name: String? = nil) -> ScoreCondition {
+  public static func below(_ bound: Double, by probe: Probe, name: String? = nil) -> ScoreCondition
+  {
     ScoreCondition(probe, name: name, .init(isAbove: false, bound: bound))
   }
 }

@@ -1,0 +1,86 @@
+import SextantArtifacts
+import SextantBytes
+import SextantGeneration
+import SextantModels
+import SextantTensor
+
+extension LoadedModel {
+  /// What the model remembers of a text: a value. A copy is a fork, which costs next to nothing.
+  ///
+  ///     let opening = try model.state(after: "The film was")
+  ///     let praise = try model.generate(" good because", from: opening).text()
+  ///     let blame = try model.generate(" bad because", from: opening).text()
+  ///     print(try opening["blocks.3.state.ssm"].shape)
+  ///
+  /// - Parameters:
+  ///   - state: what the text continues; nil for the beginning of a text.
+  ///   - interventions: what edits the run.
+  /// - Throws: `data.record` for a text without tokens, what `Interventions` refuse, `model.*`.
+  public func state(
+    after text: String, from state: State? = nil, with interventions: Interventions = []
+  ) throws(FormatError) -> State {
+    try self.state(after: ids(of: text, continuing: state), from: state, with: interventions)
+  }
+
+  /// What the model remembers of token ids.
+  ///
+  /// - Throws: as for a text.
+  public func state(
+    after tokens: [Int], from state: State? = nil, with interventions: Interventions = []
+  ) throws(FormatError) -> State {
+    guard !tokens.isEmpty else {
+      throw FormatError(
+        .dataRecord, found: "a text without tokens", expected: "at least one token")
+    }
+    var state = state ?? model.initialState()
+    let editor = try editor(interventions, of: tokens, from: state, for: "a state")
+    _ = try model.run(TokenBatch(tokens), from: &state, logits: .none, tap: editor)
+    return state
+  }
+
+  /// Saves a state, as `sextant generate --save-state` does.
+  ///
+  /// - Throws: `file.*`, `disk.*`; `artifact.nonfinite`.
+  public func save(
+    _ state: State, to path: String, replacing: Bool = false
+  ) throws(FormatError) {
+    try state.saved(by: reference).artifact.write(to: path, replacing: replacing)
+  }
+
+  /// Loads a state that was saved.
+  ///
+  /// - Parameter allowsModelMismatch: accept a state of another model of the same sizes.
+  /// - Throws: `file.*`, `st.*`, `artifact.*`, also for the state of another model.
+  public func loadState(
+    _ path: String, allowsModelMismatch: Bool = false
+  ) throws(FormatError) -> State {
+    try State(
+      SavedState(Artifact(reading: path)), for: description, tokenizer: tokenizer?.digest,
+      allowsModelMismatch: allowsModelMismatch)
+  }
+}
+
+extension State {
+  /// A component of the state of one sequence, in the component's shape; [positions, …] for keys and
+  /// values. `setComponent` replaces one.
+  ///
+  /// - Throws: `model.state` for a site that is no component, and for a state of several sequences.
+  public subscript(site: Site) -> Tensor {
+    get throws(FormatError) { try self[site.name] }
+  }
+
+  /// The component of that name, such as `blocks.3.state.ssm`.
+  ///
+  /// - Throws: `model.state` for a name that is no component, and for a state of several sequences.
+  public subscript(name: String) -> Tensor {
+    get throws(FormatError) {
+      guard batch == 1, let value = Site(name: name).flatMap({ component($0) }) else {
+        throw FormatError(
+          .modelState, found: "\"\(name)\" of a state of \(batch) sequences",
+          expected: "a component of one sequence: "
+            + sites.map(\.name).joined(separator: ", "))
+      }
+      return value.reshaped(Array(value.shape.dropFirst()))
+    }
+  }
+}

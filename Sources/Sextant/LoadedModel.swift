@@ -1,0 +1,91 @@
+import SextantBytes
+import SextantConversion
+import SextantGeneration
+import SextantModels
+import SextantStore
+import SextantTokenizers
+
+/// A model that is ready to run: its file, the model that runs from it, and its tokenizer.
+///
+///     let model = try LoadedModel("model.sxt")
+///     let seen = try model.record(["blocks.3.output"], reading: "The film was")
+///     let text = try model.generate("The film was", count: 32).text()
+///
+/// Weights are mapped, not read, so that opening takes milliseconds. A loaded model does not change: tasks
+/// may share one.
+public struct LoadedModel: Sendable {
+  /// The file.
+  public let store: ModelStore
+  /// The model that runs from it.
+  public let model: any LanguageModel
+  /// The tokenizer that travels with it; nil where it was converted without one.
+  public let tokenizer: (any Tokenizer)?
+
+  /// Opens a native model file, which `convert` or `sextant convert` made.
+  ///
+  /// - Parameter beginsTexts: whether the tokens that the tokenizer asks for are put before texts.
+  /// - Throws: `file.*`, `store.*`, `model.*`, `tokenizer.*`.
+  public init(_ path: String, beginsTexts: Bool = true) throws(FormatError) {
+    store = try ModelStore(opening: path)
+    model = try Architectures.open(store)
+    let own = try ModelTokenizer.load(from: store)
+    tokenizer = beginsTexts ? own : own.map { BoundedTokenizer($0, begin: []) }
+  }
+
+  /// Converts a checkpoint to a native model file.
+  ///
+  ///     try LoadedModel.convert("path/to/mamba-130m", to: "model.sxt")
+  ///
+  /// - Parameter checkpoint: a folder in Hugging Face layout, or a `.safetensors`, `.pth`, `.h5`, `.npz` or
+  ///   `.gguf` file. HDF5 files are read by the program `sextant-hdf5`.
+  /// - Throws: what is wrong with the checkpoint; `file.exists` for a destination that exists, unless
+  ///   `options.replacing`. Nothing is then written.
+  @discardableResult
+  public static func convert(
+    _ checkpoint: String, to path: String, options: ConversionOptions = ConversionOptions()
+  ) throws(FormatError) -> ConversionReport {
+    try Conversion(checkpoint, options: options).write(to: path)
+  }
+
+  /// What the model is: its architecture, sizes and sites.
+  public var description: ModelDescription { model.description }
+
+  /// How artifacts refer to the model.
+  public var reference: ModelReference { description.reference(tokenizer: tokenizer?.digest) }
+
+  /// The tokenizer, for everything that takes text.
+  ///
+  /// - Throws: `model.tokenizer` where the model was converted without one.
+  public func textTokenizer() throws(FormatError) -> any Tokenizer {
+    guard let tokenizer else {
+      throw FormatError(
+        .modelTokenizer, file: store.path, found: "a model without a tokenizer",
+        expected: "one, to read text with",
+        remedy: "Convert again with --tokenizer FILE, or --tokenizer bytes for a model of bytes.")
+    }
+    return tokenizer
+  }
+
+  /// The ids of a text: of a whole one, or of one that goes on from a state.
+  func ids(of text: String, continuing state: State? = nil) throws(FormatError) -> [Int] {
+    let tokenizer = try textTokenizer()
+    return state == nil ? tokenizer.encodeText(text) : tokenizer.encode(text)
+  }
+
+  /// The sites of patterns, in the blocks of a range.
+  func sites(
+    _ patterns: [String], layers: ClosedRange<Int>? = nil
+  ) throws(FormatError) -> [SiteDescription] {
+    try description.sites(named: patterns, layers: layers.map { LayerSelection($0) })
+  }
+
+  /// The tap of interventions that edit a run of a whole prompt; nil if none.
+  func editor(
+    _ interventions: Interventions, of prompt: [Int], from state: State, for runner: String
+  ) throws(FormatError) -> (any Tap)? {
+    try interventions.check(.edits, of: runner)
+    return try interventions.bind(
+      to: BoundRun(model, tokenizer: tokenizer?.digest, prompts: [prompt], from: state)
+    ).tap
+  }
+}

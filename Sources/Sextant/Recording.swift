@@ -1,0 +1,93 @@
+import SextantAnalysis
+import SextantBytes
+import SextantModels
+import SextantTensor
+import SextantTokenizers
+
+/// What a model computed at some sites while it read a text.
+///
+///     let seen = try model.record(["blocks.3.output", "blocks.*.state.ssm"], reading: "The film was")
+///     let output = try seen["blocks.3.output"]  // [T, D]
+///     for (piece, id) in zip(seen.pieces, seen.tokens) { print(id, piece) }
+///
+/// Shapes, for a text of T tokens: [T, D] at `embedding`, `final_norm` and in the residual stream of blocks,
+/// and [T, V] at `logits`. A component of the state has its own shape (`formats/sites.md`), after the last
+/// token; recorded after each token it has [T] before that shape. Keys and values of attention have a row
+/// for each token in both cases.
+public struct Recording: Sendable {
+  /// The ids that were read, T of them, with those that begin a text.
+  public let tokens: [Int]
+  /// What each token adds to the text; empty for a model without a tokenizer.
+  public let pieces: [String]
+  /// The sites, in the order in which a run visits them.
+  public let sites: [Site]
+  private let values: [Site: Tensor]
+
+  fileprivate init(
+    _ tokens: [Int], _ tokenizer: (any Tokenizer)?, _ sites: [Site], _ values: [Site: Tensor]
+  ) {
+    self.tokens = tokens
+    self.sites = sites
+    self.values = values
+    var decoder = tokenizer.map { StreamingDecoder($0) }
+    pieces = tokens.compactMap { decoder?.append($0) }
+  }
+
+  /// The values of a site.
+  ///
+  /// - Throws: `artifact.site` for a site that was not recorded.
+  public subscript(site: Site) -> Tensor {
+    get throws(FormatError) { try self[site.name] }
+  }
+
+  /// The values of the site of that name.
+  ///
+  /// - Throws: `artifact.site` for a site that was not recorded.
+  public subscript(name: String) -> Tensor {
+    get throws(FormatError) {
+      guard let value = Site(name: name).flatMap({ values[$0] }) else {
+        throw FormatError(
+          .artifactSite, found: "\"\(name)\"",
+          expected: "a site that was recorded: \(sites.map(\.name).joined(separator: ", "))",
+          remedy: "Name the site when you record.")
+      }
+      return value
+    }
+  }
+}
+
+extension LoadedModel {
+  /// Records what the model computes at some sites while it reads a text.
+  ///
+  /// - Parameters:
+  ///   - patterns: names of sites such as `blocks.3.output`, names with `*` for every block, `residual`
+  ///     (the output of every block), `state` (every component of the state) or `all` (both).
+  ///   - layers: the blocks to keep; nil keeps all.
+  ///   - moments: record states after the `last` token, or after `each` one.
+  ///   - interventions: what edits the run. Values are recorded after the edits.
+  /// - Throws: `artifact.site` for a pattern that selects nothing, and for keys and values after each token;
+  ///   `data.record` for a text without tokens; `system.memory` for values that do not fit into memory,
+  ///   before anything runs; what `Interventions` refuse; `model.*`.
+  public func record(
+    _ patterns: [String], reading text: String, layers: ClosedRange<Int>? = nil,
+    statesAfter moments: CaptureReader.StateMoments = .last, with interventions: Interventions = []
+  ) throws(FormatError) -> Recording {
+    try record(
+      patterns, reading: ids(of: text), layers: layers, statesAfter: moments, with: interventions)
+  }
+
+  /// Records what the model computes while it reads token ids.
+  ///
+  /// - Throws: as for a text.
+  public func record(
+    _ patterns: [String], reading tokens: [Int], layers: ClosedRange<Int>? = nil,
+    statesAfter moments: CaptureReader.StateMoments = .last, with interventions: Interventions = []
+  ) throws(FormatError) -> Recording {
+    let sites = try sites(patterns, layers: layers)
+    let editor = try editor(
+      interventions, of: tokens, from: model.initialState(), for: "a recording")
+    let values = try CaptureReader(model, sites: sites).values(
+      of: tokens, statesAfter: moments, editing: editor)
+    return Recording(tokens, tokenizer, sites.map(\.site), values)
+  }
+}

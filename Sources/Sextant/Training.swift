@@ -1,0 +1,185 @@
+import SextantAnalysis
+import SextantArtifacts
+import SextantBytes
+import SextantEvaluation
+import SextantModels
+import SextantTokenizers
+
+extension SteeringVector {
+  /// Learns a vector from pairs of texts, as `sextant steer train` does: the same pairs and model give the
+  /// same bytes.
+  ///
+  ///     let pairs = try ContrastPairs([(positive: "I love it.", negative: "I hate it.")])
+  ///     let joy = try SteeringVector.train(on: pairs, for: model)
+  ///     try joy.write(to: "joy.steer.safetensors")
+  ///
+  /// - Parameters:
+  ///   - patterns: the sites to learn vectors for, as in `LoadedModel.record`.
+  ///   - layers: the blocks to keep; nil keeps all.
+  ///   - shrinkage: the share of a multiple of the identity in the covariance of `lda` and `ldaTotal`.
+  ///   - positions: the tokens that are read.
+  ///   - operation: what is done with the vector where it is applied.
+  ///   - steered: the tokens to steer unless told otherwise.
+  ///   - progress: receives texts done and in all.
+  /// - Throws: `artifact.site`, `usage.option`, `data.*`, `model.*`, `artifact.*`.
+  public static func train(
+    on pairs: ContrastPairs, for model: LoadedModel, at patterns: [String] = ["residual"],
+    layers: ClosedRange<Int>? = nil, method: SteeringMethod = .mean, shrinkage: Double = 0,
+    scale: SteeringScale = .none, reading positions: PositionSelection = .last,
+    operation: Operation = .add, steering steered: PositionSelection = .fromLast,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) -> SteeringVector {
+    try SteeringTrainer(
+      model.model, model.textTokenizer(),
+      estimator: SteeringEstimator(method, shrinkage: shrinkage, scale: scale),
+      sites: model.sites(patterns, layers: layers), positions: positions
+    ).train(pairs, progress: progress).vector.applied(as: operation, at: steered)
+  }
+}
+
+extension Probe {
+  /// Trains linear probes on texts with labels, as `sextant probe train` does: the same records and model
+  /// give the same bytes.
+  ///
+  ///     let records = try SelectedRecords([("2 + 2 = 4", true), ("2 + 2 = 5", false)])
+  ///     let truth = try Probe.train(on: records, for: model, at: ["all"])
+  ///
+  /// - Parameters:
+  ///   - patterns: the sites to read, as in `LoadedModel.record`.
+  ///   - layers: the blocks to keep; nil keeps all.
+  ///   - methods: one probe for each at every site.
+  ///   - splitsHeads: a probe for each head of states whose first axis counts heads.
+  ///   - positions: the tokens that are read.
+  ///   - pooling: whether several tokens of a text are an example each, or their mean is one.
+  ///   - progress: receives records done and in all.
+  /// - Throws: `artifact.site`, `data.*`, `model.*`.
+  public static func train(
+    on records: SelectedRecords, for model: LoadedModel, at patterns: [String] = ["residual"],
+    layers: ClosedRange<Int>? = nil,
+    methods: [ProbeMethod] = [.logistic, .meanDifference, .discriminant], splitsHeads: Bool = false,
+    reading positions: PositionSelection = .last, pooling: Pooling = .each, seed: Int = 0,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) -> Probe {
+    let activations = try model.activations(
+      of: records, at: model.sites(patterns, layers: layers), positions, pooling,
+      readsPairs: methods.contains(where: \.needsPairs), progress)
+    var trainer = ProbeTrainer(methods, seed: seed)
+    trainer.splitsHeads = splitsHeads
+    return try trainer.probe(
+      of: model.recordingBeginning(in: records), activations, model: model.reference,
+      positions: positions, pooling: pooling
+    ).probe
+  }
+}
+
+extension ConceptEraser {
+  /// Learns what to subtract so that no linear probe finds a label, as `sextant probe erase` does. A fifth
+  /// of the records is held out, to measure what is left.
+  ///
+  /// - Parameters:
+  ///   - patterns, layers, positions, pooling, progress: as for `Probe.train`.
+  ///   - erased: the tokens to erase at unless told otherwise.
+  /// - Throws: `data.empty` unless both labels occur among the records to learn from and among those held
+  ///   out; `artifact.site`, `artifact.width`, `data.*`, `model.*`.
+  public static func train(
+    on records: SelectedRecords, for model: LoadedModel, at patterns: [String] = ["residual"],
+    layers: ClosedRange<Int>? = nil, reading positions: PositionSelection = .last,
+    pooling: Probe.Pooling = .each, erasing erased: PositionSelection = PositionSelection([.all]),
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) -> ConceptEraser {
+    let activations = try model.activations(
+      of: records, at: model.sites(patterns, layers: layers), positions, pooling,
+      readsPairs: false, progress)
+    return try EraserTrainer.eraser(
+      of: model.recordingBeginning(in: records), activations, model: model.reference,
+      positions: positions, pooling: pooling, applied: erased
+    ) { ROC($0, $1)?.area }.eraser
+  }
+}
+
+/// How a lens is learned.
+public enum LensMethod: Sendable {
+  /// By gradient descent, from the identity or another lens. Without options: the published recipe, as far
+  /// as one pass over the texts has so many tokens.
+  case tuned(TunedLensOptions? = nil, from: Lens? = nil)
+  /// In closed form from one pass over the texts.
+  case ridge(RidgeLensOptions = RidgeLensOptions())
+}
+
+extension Lens {
+  /// Learns a lens from texts, as `sextant lens train` does: the same texts and model give the same bytes.
+  ///
+  ///     let corpus = try model.corpus(reading: ["reviews.txt"])
+  ///     let lens = try Lens.train(on: corpus, for: model, by: .ridge())
+  ///
+  /// - Parameter progress: receives tokens, or sites solved, done and in all.
+  /// - Throws: `data.empty` for too little text, `usage.option` for options that make no training,
+  ///   `model.*`, `artifact.nonfinite`.
+  public static func train(
+    on corpus: TextCorpus, for model: LoadedModel, by method: LensMethod = .tuned(),
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) -> Lens {
+    let digest = try model.textTokenizer().digest
+    switch method {
+    case .ridge(let options):
+      return try RidgeLensTrainer(
+        model.model, tokenizer: digest, corpus: corpus, options: options
+      ).train { _, done, total in progress(done, total) }
+    case .tuned(let given, let start):
+      var options = given ?? TunedLensOptions()
+      if given == nil { try options.fit(to: corpus, passes: 1, steps: nil, tokensPerStep: nil) }
+      return try TunedLensTrainer(
+        model.model, tokenizer: digest, corpus: corpus, options: options
+      ).train(from: start, progress: { progress($0.tokens.done, $0.tokens.total) })
+    }
+  }
+}
+
+extension LoadedModel {
+  /// Files of text for lenses, cut into chunks.
+  ///
+  /// - Parameters:
+  ///   - paths: text, JSON lines, JSON arrays or tables; records have their text in `field`.
+  ///   - chunkLength: tokens of a chunk; nil for 2048, or the model's context length if that is less.
+  ///   - limit: tokens to keep at most; nil keeps all.
+  /// - Throws: `file.*`, `text.*`, `json.*`, `data.*`, `usage.option`.
+  public func corpus(
+    reading paths: [String], chunkLength: Int? = nil, field: String = "text", limit: Int? = nil
+  ) throws(FormatError) -> TextCorpus {
+    try TextCorpus(
+      reading: paths, tokenizer: textTokenizer(), chunkLength: chunkLength ?? standardChunkLength,
+      field: field, limit: limit)
+  }
+
+  /// Texts for lenses, cut into chunks.
+  ///
+  /// - Throws: as for files.
+  public func corpus(
+    of texts: [String], chunkLength: Int? = nil, limit: Int? = nil
+  ) throws(FormatError) -> TextCorpus {
+    try TextCorpus(
+      texts, tokenizer: textTokenizer(), chunkLength: chunkLength ?? standardChunkLength,
+      limit: limit)
+  }
+
+  private var standardChunkLength: Int { min(2048, description.context?.length ?? 2048) }
+
+  /// What records show at sites.
+  func activations(
+    of records: SelectedRecords, at sites: [SiteDescription], _ positions: PositionSelection,
+    _ pooling: Probe.Pooling, readsPairs: Bool, _ progress: (Int, Int) -> Void
+  ) throws(FormatError) -> Activations {
+    try ActivationReader(model, positions: positions, pooling: pooling).read(
+      ChoicePrompts(records.records, textTokenizer()), sites: sites, readsPairs: readsPairs,
+      progress: progress)
+  }
+
+  /// Records, described with the tokens that are put before their texts.
+  fileprivate func recordingBeginning(
+    in records: SelectedRecords
+  ) throws(FormatError) -> SelectedRecords {
+    var records = records
+    records.description = try textTokenizer().recordingBeginning(in: records.description)
+    return records
+  }
+}

@@ -1,0 +1,23 @@
+import SextantArtifacts
+import SextantBytes
+
+/// What is learned from a model, and can be kept in a file.
+public protocol WritableArtifact {
+  /// The artifact, ready to be written.
+  var artifact: Artifact { get }
+}
+
+extension WritableArtifact {
+  /// Writes the file, which any tool that knows safetensors reads.
+  ///
+  /// - Parameter replacing: replace an existing file.
+  /// - Throws: `file.*`, `disk.*`; `artifact.*` when no reader would accept it.
+  public func write(to path: String, replacing: Bool = false) throws(FormatError) {
+    try artifact.write(to: path, replacing: replacing)
+  }
+}
+
+extension SteeringVector: WritableArtifact {}
+extension ConceptEraser: WritableArtifact {}
+extension Probe: WritableArtifact {}
+extension Lens: WritableArtifact {}

@@ -1,0 +1,31 @@
+import Sextant
+import SextantTestSupport
+
+/// The demo model, converted once.
+enum Demo {
+  static let folder = TemporaryFolder.shared
+
+  /// The path of the model.
+  static let path: String = {
+    let path = folder.path("demo.sxt")
+    do {
+      try LoadedModel.convert(PackageFiles.fixture("demo-model/model.safetensors"), to: path)
+    } catch {
+      fatalError("\(error)")
+    }
+    return path
+  }()
+
+  /// The model.
+  static func model() throws -> LoadedModel { try LoadedModel(path) }
+
+  /// Opposites.
+  static let pairs = ["film", "acting", "story", "music", "ending", "cast"].map {
+    (positive: "The \($0) was superb.", negative: "The \($0) was boring.")
+  }
+
+  /// Texts with labels.
+  static let examples = ["film", "acting", "story", "music", "ending", "cast"].flatMap {
+    [(text: "I loved the \($0).", label: true), (text: "I hated the \($0).", label: false)]
+  }
+}

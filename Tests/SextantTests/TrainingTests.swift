@@ -1,0 +1,121 @@
+import Sextant
+import SextantTestSupport
+import Testing
+
+/// What is learned from Swift values is what the command learns from a file.
+@Suite struct TrainingTests {
+  private let folder = TemporaryFolder()
+
+  /// Writes what was learned, and expects the bytes that the command writes.
+  private func expectBytes(
+    _ learned: some WritableArtifact, of arguments: [String],
+    location: SourceLocation = #_sourceLocation
+  ) throws {
+    let path = folder.path("by-command.safetensors")
+    let run = CommandRun.sextant(arguments + ["-m", Demo.path, "-o", path, "--force"])
+    #expect(run.end == .exited(0), "\(run.errors)", sourceLocation: location)
+    #expect(
+      try learned.artifact.bytes() == Artifact(reading: path).bytes(), sourceLocation: location)
+  }
+
+  @Test func steeringVectors() throws {
+    let model = try Demo.model()
+    let file = folder.write(ContrastPairs.jsonLines(of: Demo.pairs), to: "pairs.jsonl")
+    let pairs = try ContrastPairs(Demo.pairs)
+    let vector = try SteeringVector.train(on: pairs, for: model)
+    try expectBytes(vector, of: ["steer", "train", "--pairs", file])
+    try expectBytes(
+      SteeringVector.train(
+        on: pairs, for: model, at: ["all"], layers: 2...3, method: .ldaDiagonal, scale: .unit,
+        reading: PositionSelection([.last(count: 2)]), operation: .project,
+        steering: PositionSelection([.all])),
+      of: [
+        "steer", "train", "--pairs", file, "--sites", "all", "--layers", "2-3", "--method",
+        "lda-diagonal",
+        "--scale", "unit", "--positions", "last-2", "--operation", "project", "--steer-at", "all",
+      ])
+    let path = folder.path("vector.steer.safetensors")
+    try vector.write(to: path)
+    #expect(try SteeringVector(reading: path).artifact.bytes() == vector.artifact.bytes())
+    #expect(throws: FormatError.self) { try vector.write(to: path) }
+    #expect(
+      CommandRun.sextant([
+        "verify", path, "--retrain", "-m", Demo.path, "--pairs", file,
+      ]).end == .exited(0))
+    #expect(throws: FormatError.self) { try ContrastPairs([]) }
+    #expect(throws: FormatError.self) { try ContrastPairs([(positive: "a", negative: "a")]) }
+  }
+
+  @Test func probesAndErasers() throws {
+    let model = try Demo.model()
+    let file = folder.write(SelectedRecords.jsonLines(of: Demo.examples), to: "records.jsonl")
+    let records = try SelectedRecords(Demo.examples)
+    let data = ["--data", file, "--label", "label"]
+    let probe = try Probe.train(on: records, for: model, at: ["all"], layers: 1...2, seed: 5)
+    try expectBytes(
+      probe,
+      of: ["probe", "train", "--sites", "all", "--layers", "1-2", "--seed", "5"] + data)
+    try expectBytes(Probe.train(on: records, for: model), of: ["probe", "train"] + data)
+    try expectBytes(
+      ConceptEraser.train(on: records, for: model, layers: 3...3),
+      of: ["probe", "erase", "--layers", "3"] + data)
+    let path = folder.path("probes.probe.safetensors")
+    try probe.write(to: path)
+    let run = CommandRun.sextant(
+      ["probe", "eval", "-m", Demo.path, "--probe", path, "--json"] + data)
+    let measured = try probe.evaluate(on: records, with: model)
+    #expect(measured.map(\.entry.name) == probe.entries.map(\.name))
+    for (_, measurement) in measured {
+      let area = try #require(measurement.roc).area
+      #expect(run.output.contains("\(area)"))
+      #expect(run.output.contains("\(measurement.calibrationError)"))
+    }
+    #expect(throws: FormatError.self) {
+      try Probe.train(on: SelectedRecords([("one", true), ("two", true)]), for: model)
+    }
+  }
+
+  @Test func lenses() throws {
+    let model = try Demo.model()
+    let texts = (0..<12).map { "The film of \($0) was superb, and the acting was boring." }
+    let file = folder.write(TextCorpus.jsonLines(of: texts), to: "texts.jsonl")
+    let corpus = try model.corpus(of: texts, chunkLength: 32)
+    let data = ["--text", file, "--chunk", "32"]
+    let lens = try Lens.train(on: corpus, for: model, by: .ridge())
+    try expectBytes(lens, of: ["lens", "train", "--method", "ridge"] + data)
+    try expectBytes(Lens.train(on: corpus, for: model), of: ["lens", "train"] + data)
+    let fromFile = try model.corpus(reading: [file], chunkLength: 32)
+    #expect(fromFile.chunks == corpus.chunks && fromFile.digest == corpus.digest)
+    let path = folder.path("ridge.lens.safetensors")
+    try lens.write(to: path)
+    let run = CommandRun.sextant(
+      ["lens", "eval", "-m", Demo.path, "--lens", path, "--json"] + data)
+    let evaluation = try lens.evaluate(on: corpus, with: model)
+    for layer in try #require(evaluation.results.last).layers {
+      #expect(run.output.contains("\(layer.crossEntropy.mean)"))
+      #expect(run.output.contains("\(layer.divergence.mean)"))
+    }
+  }
+
+  @Test func sweeps() throws {
+    let model = try Demo.model()
+    let items = ["film", "acting", "story", "music"].map {
+      ChoiceTest.Item(
+        prompt: "I think the \($0) was very", matching: [" good"], other: [" bad"])
+    }
+    let file = folder.write(ChoiceTest.jsonLines(of: items), to: "test.jsonl")
+    let vector = try SteeringVector.train(on: ContrastPairs(Demo.pairs), for: model)
+    let path = folder.path("vector.steer.safetensors")
+    try vector.write(to: path)
+    let summary = try vector.evaluate(on: ChoiceTest(items), with: model)
+    let results = folder.path("results")
+    let run = CommandRun.sextant([
+      "steer", "eval", "-m", Demo.path, "--apply", path, "--pairs", file, "--controls", "0", "-o",
+      results, "--json",
+    ])
+    #expect(run.end == .exited(0), "\(run.errors)")
+    let curve = try #require(summary.curves.first)
+    #expect(run.output.contains("\(curve.contrast.value)"))
+    #expect(summary.rows.count == 6 * 8)
+  }
+}
