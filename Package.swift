@@ -15,7 +15,8 @@ let package = Package(
         "Sextant", "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore",
         "SextantTexts",
         "SextantTokenizers", "SextantModels", "SextantConversion", "SextantArtifacts",
-        "SextantAnalysis", "SextantGeneration", "SextantEvaluation", "SextantReport",
+        "SextantAnalysis", "SextantGeneration", "SextantReport", "SextantEvaluation",
+        "SextantInspection",
       ]),
   ],
   dependencies: [
@@ -87,15 +88,23 @@ let package = Package(
       dependencies: [
         "SextantTensor", "SextantBytes", "SextantModels", "SextantTokenizers", "SextantArtifacts",
       ]),
+    // MARK: Results
+    .target(
+      name: "SextantReport", dependencies: ["SextantBytes"],
+      resources: [.embedInCode("Resources")]),
     .target(
       name: "SextantEvaluation",
       dependencies: [
         "SextantTensor", "SextantBytes", "SextantTexts", "SextantModels", "SextantTokenizers",
-        "SextantArtifacts", "SextantGeneration",
+        "SextantArtifacts", "SextantAnalysis", "SextantGeneration", "SextantReport",
+      ], resources: [.embedInCode("Resources")]),
+    .target(
+      name: "SextantInspection",
+      dependencies: [
+        "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantTokenizers",
+        "SextantModels", "SextantConversion", "SextantArtifacts", "SextantAnalysis",
+        "SextantReport",
       ]),
-
-    // MARK: Results
-    .target(name: "SextantReport", dependencies: ["SextantBytes"]),
 
     // MARK: The library
     .target(
@@ -113,7 +122,8 @@ let package = Package(
         "CAllocation", "CProcessEnd",
         "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantTexts",
         "SextantTokenizers", "SextantModels", "SextantConversion", "SextantArtifacts",
-        "SextantAnalysis", "SextantGeneration", "SextantEvaluation", "SextantReport",
+        "SextantAnalysis", "SextantGeneration", "SextantReport", "SextantEvaluation",
+        "SextantInspection",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(

@@ -16,11 +16,13 @@ public struct SelectedRecords: Sendable {
   /// The records of a part of a file.
   ///
   /// - Parameters:
+  ///   - subset: the part of a quirky set; every record by default.
   ///   - template, field: what the file was read with, for the description.
   ///   - conditions: fields, and the values that they must have.
   /// - Throws: `data.record` for a record without the label, `data.empty` for no records.
   public init(
-    _ file: LabelledRecords, label: String, subset: QuirkySubset, template: String? = nil,
+    _ file: LabelledRecords, label: String,
+    subset: QuirkySubset = QuirkySubset(character: nil, difficulty: nil), template: String? = nil,
     field: String? = nil, where conditions: [(field: String, value: String)] = [],
     _ isSelected: (LabelledRecord) -> Bool = { _ in true }
   ) throws(FormatError) {
@@ -48,6 +50,15 @@ public struct SelectedRecords: Sendable {
     (self.records, self.labels, self.label) = (records, column.labels, label)
     classes = column.description
     self.description = description
+  }
+
+  /// Texts with labels that a program made. An artifact that is trained on them records the digest of
+  /// their JSON lines, with the fields `text` and `label`.
+  ///
+  /// - Throws: `data.empty` for no texts; `data.record` for a label too few or too many, or for an
+  ///   empty text.
+  public init(texts: [String], labels: [Bool]) throws(FormatError) {
+    try self.init(LabelledRecords(texts: texts, labels: labels), label: "label")
   }
 
   /// The records that a manifest describes.

@@ -18,7 +18,7 @@ public struct LabelColumn: Sendable, CustomStringConvertible {
   /// - Throws: `data.record` for a record without the field, a value that is no label, or both 0 and -1:
   ///   such a field has three values.
   public init(
-    _ field: String, of records: [(index: Int, record: LabelledRecord)], file: String
+    _ field: String, of records: [(index: Int, record: LabelledRecord)], file: String?
   ) throws(FormatError) {
     var labels: [Bool] = []
     var counts: [(spelling: String, label: Bool, count: Int)] = []
@@ -50,7 +50,7 @@ public struct LabelColumn: Sendable, CustomStringConvertible {
   }
 
   private static func refusal(
-    _ record: LabelledRecord, _ field: String, at index: Int, _ file: String
+    _ record: LabelledRecord, _ field: String, at index: Int, _ file: String?
   ) -> FormatError {
     let names = record.fields.members.map { "\"\($0.key)\"" }.joined(separator: ", ")
     let isThere = record.fields[field] != nil

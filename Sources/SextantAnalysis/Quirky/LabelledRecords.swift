@@ -10,8 +10,8 @@ public struct LabelledRecords: Sendable {
   public let digest: Digest
   /// The records, in the file's order.
   public let records: [LabelledRecord]
-  /// The file, for refusals.
-  public let file: String
+  /// The file, for refusals; nil for records that a program made.
+  public let file: String?
 
   /// Reads records: JSON lines, a JSON array, or a table with a header line. Difficulty quantiles are
   /// computed where the file has difficulties only.
@@ -50,6 +50,45 @@ public struct LabelledRecords: Sendable {
       throw FormatError(.dataEmpty, file: file.path, found: "no records", expected: "at least one")
     }
     self.records = DifficultyQuantiles.filled(in: records)
+  }
+
+  /// Records that a program made. They are those of the file that `lines` gives, and have its digest.
+  ///
+  /// - Throws: `data.empty` for no records.
+  public init(_ records: [LabelledRecord]) throws(FormatError) {
+    guard !records.isEmpty else {
+      throw FormatError(.dataEmpty, found: "no records", expected: "at least one")
+    }
+    digest = SHA256.digest(Self.lines(of: records))
+    self.records = DifficultyQuantiles.filled(in: records)
+    file = nil
+  }
+
+  /// Texts with labels that a program made, as records with the fields `text` and `label`.
+  ///
+  /// - Throws: `data.empty` for no texts; `data.record` for a label too few or too many, or for an
+  ///   empty text.
+  public init(texts: [String], labels: [Bool]) throws(FormatError) {
+    guard texts.count == labels.count else {
+      throw FormatError(
+        .dataRecord, found: "\(texts.count) texts and \(labels.count) labels",
+        expected: "a label for each text")
+    }
+    if let index = texts.firstIndex(of: "") {
+      throw FormatError(
+        .dataRecord, at: .pointer("/\(index)"), found: "no text", expected: "a text")
+    }
+    try self.init(
+      zip(texts, labels).map { text, label in
+        LabelledRecord(
+          text: text, choices: nil,
+          fields: JSONObject([("text", .string(text)), ("label", .boolean(label))]))
+      })
+  }
+
+  /// Records as JSON lines, one on each line.
+  public static func lines(of records: [LabelledRecord]) -> [UInt8] {
+    Array(records.map { JSONValue.object($0.fields).canonicalText + "\n" }.joined().utf8)
   }
 
   private static func record(

@@ -132,6 +132,20 @@ public struct Probe: ArtifactKind, Sendable {
     try self.init(Artifact(reading: path))
   }
 
+  /// The probes of a name; all for nil.
+  ///
+  /// - Throws: `artifact.empty` for a name that no probe has.
+  public func chosen(_ name: String?) throws(FormatError) -> [ProbeEntry] {
+    guard let name else { return entries }
+    let chosen = entries.filter { ExactString($0.name) == ExactString(name) }
+    guard !chosen.isEmpty else {
+      throw FormatError(
+        .artifactEmpty, file: file, found: "no probe \(name)",
+        expected: "one of \(entries.count)", remedy: "`sextant inspect` lists them.")
+    }
+    return chosen
+  }
+
   /// The probes as an artifact, ready to be written.
   public var artifact: Artifact {
     var details = JSONObject([

@@ -36,6 +36,8 @@ public struct HalfLife: Sendable {
   public let entries: [Entry]
   /// Edits that each figure is the mean of.
   public let editCount: Int
+  /// Tokens that are read after each edit.
+  public let horizon: Int
 
   /// Measures half-lives.
   ///
@@ -78,7 +80,7 @@ public struct HalfLife: Sendable {
       }
       progress(place + 1, starts.count)
     }
-    self.editCount = editCount
+    (self.editCount, self.horizon) = (editCount, horizon)
     entries = zip(edits, curves).map { edit, curves in
       let predicted = curves.compactMap(\.predicted)
       return Entry(

@@ -107,24 +107,12 @@ public struct HTMLPage: Sendable {
   private static let style = """
     :root{color-scheme:light dark;\(Palette.light)}
     @media (prefers-color-scheme:dark){:root{\(Palette.dark)}}
-    *{box-sizing:border-box}
-    body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.55 system-ui,sans-serif}
-    main{max-width:61rem;margin:0 auto;padding:1.5rem 1rem 4rem}
-    header p{color:var(--soft);margin-top:-.5rem}
-    h1{font-size:1.6rem;line-height:1.25}
-    h2{font-size:1.2rem;margin:2.5rem 0 .5rem;padding-top:.5rem;border-top:1px solid var(--rule)}
-    p{max-width:46rem}
-    dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1.2rem}
-    dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
-    figure{margin:1rem 0}figure svg{display:block}
-    figcaption{color:var(--soft);font-size:.9rem;max-width:46rem}
-    .scroll{overflow-x:auto}
-    table{border-collapse:collapse;margin:.75rem 0;font-size:.92rem}
-    caption{text-align:left;color:var(--soft);padding-bottom:.3rem}
-    th,td{text-align:left;padding:.28rem .8rem .28rem 0;border-bottom:1px solid var(--rule)}
-    th{font-weight:600}.number{text-align:right;font-variant-numeric:tabular-nums}
-    details{margin:.75rem 0}summary{cursor:pointer;color:var(--accent)}
-    @media (max-width:40rem){dl{grid-template-columns:1fr}dd{margin-bottom:.4rem}}
+    \(text(PackageResources.page_css))
 
     """
+
+  /// The text of a resource file, without the line feed at its end.
+  package static func text(_ resource: [UInt8]) -> String {
+    String(decoding: resource.last == 0x0A ? resource.dropLast() : resource[...], as: UTF8.self)
+  }
 }

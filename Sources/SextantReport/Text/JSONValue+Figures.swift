@@ -10,3 +10,10 @@ extension JSONValue {
   /// A shape.
   public init(shape: [Int]) { self = .array(shape.map { JSONValue($0) }) }
 }
+
+extension JSONObject {
+  /// The members of both, those of this object first.
+  public func with(_ other: JSONObject) -> JSONObject {
+    JSONObject((members + other.members).map { ($0.key, $0.value) })
+  }
+}

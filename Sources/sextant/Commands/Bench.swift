@@ -1,6 +1,6 @@
 import ArgumentParser
 import SextantBytes
-import SextantModels
+import SextantEvaluation
 import SextantReport
 import SextantTensor
 
@@ -45,42 +45,11 @@ struct Bench: ParsableCommand {
     let clock = Stopwatch()
     let open = try model.open()
     let openSeconds = clock.seconds
-    var (prefill, decode): ([Double], [Double]) = ([], [])
-    for round in 0...rounds {
-      let (read, written) = try measure(open.model)
-      guard round > 0 else { continue }
-      prefill.append(Double(promptCount * batch) / read)
-      decode.append(Double(decodedCount * batch) / written)
-    }
-    report(open, openSeconds, prefill: prefill.median, decode: decode.median)
+    let found = try SpeedMeasurement(
+      of: open.model, promptCount: promptCount, decodedCount: decodedCount, batch: batch,
+      rounds: rounds)
+    report(open, openSeconds, prefill: found.prefill, decode: found.decode)
       .print(asJSON: printing.json)
-  }
-
-  /// Seconds of one round.
-  private func measure(
-    _ model: any LanguageModel
-  ) throws(FormatError) -> (prefill: Double, decode: Double) {
-    // Which tokens they are does not matter for speed; a fixed spread over the vocabulary.
-    let elements = model.description.stateLayout.joined().filter { !$0.grows }.reduce(0) {
-      $0 + $1.shape.reduce(1, *)
-    }
-    try MemoryBudget.check(
-      MemoryBudget.sum([
-        MemoryBudget.product(batch, elements, 4), MemoryBudget.product(batch, promptCount, 8),
-        MemoryBudget.product(batch, model.description.vocabularySize, 4),
-      ]),
-      for: "\(batch) sequences of \(promptCount) tokens", remedy: "Choose a smaller --batch or -p.")
-    let token = { (place: Int) in place &* 7919 % model.description.vocabularySize }
-    let prompts = (0..<batch).map { row in (0..<promptCount).map { token(row * promptCount + $0) } }
-    var state = model.initialState(batch: batch)
-    let reading = Stopwatch()
-    _ = try model.run(TokenBatch(prompts), from: &state)
-    let prefill = reading.seconds
-    let writing = Stopwatch()
-    for step in 0..<decodedCount {
-      _ = try model.run(TokenBatch((0..<batch).map { [token(step + $0)] }), from: &state)
-    }
-    return (prefill, writing.seconds)
   }
 
   private func report(
@@ -116,13 +85,5 @@ struct Bench: ParsableCommand {
         ("decode_weight_bytes_per_second", JSONValue(finite: bytesPerSecond)),
         ("peak_memory_bytes", memory.map { JSONValue($0) } ?? .null),
       ]))
-  }
-}
-
-extension [Double] {
-  /// The middle value; the mean of the two middle ones of an even count.
-  fileprivate var median: Double {
-    let ordered = sorted()
-    return (ordered[(count - 1) / 2] + ordered[count / 2]) / 2
   }
 }

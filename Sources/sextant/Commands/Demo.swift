@@ -241,7 +241,7 @@ struct Demo: WritingCommand {
     _ open: OpenModel, _ pairs: ContrastPairs
   ) throws(FormatError) -> JSONValue {
     heading("5. Every block: residual stream, state, and both, on words that the pairs don't have")
-    let found = try SteerDemo(open: open, source: source).run(pairs).evaluation
+    let found = try SteerDemo(open: open, source: source).run(pairs)
     for line in SteerDemo.lines(found) { say("  \(line)") }
     try ResultFolder(steeringFolder, replacing: true).write(
       json: found.json, csv: found.cellTable.csv, page: found.page)

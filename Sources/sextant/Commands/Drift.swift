@@ -1,9 +1,7 @@
 import ArgumentParser
-import Glibc
 import SextantBytes
 import SextantEvaluation
 import SextantReport
-import SextantTokenizers
 
 /// What fewer bits cost.
 struct Drift: ParsableCommand {
@@ -36,77 +34,14 @@ struct Drift: ParsableCommand {
   func run() throws {
     compute.apply()
     let base = try OpenModel(reference, beginsTexts: !beginning.noBos)
-    let tokenizer = try base.textTokenizer()
-    let text = try text.text()
-    // A token before the first lets that be predicted too, as the model learned texts to begin.
-    let tokens = tokenizer.encodeDocument(text)
-    let byteCount = tokens.dropFirst().reduce(0) { $0 + (tokenizer.bytes(of: $1)?.count ?? 0) }
-
-    var rows: [(path: String, open: OpenModel, drift: LogitDrift)] = []
+    var comparison = DriftComparison(
+      with: base.model, in: base.store, try base.textTokenizer(), on: try text.text())
     for path in model {
       let open = try OpenModel(path)
-      let progress = Progress("drift", .items("tokens"))
-      let drift = try LogitDrift(of: open.model, from: base.model, on: tokens) {
-        progress.update($0, $1)
+      try Progress.show("drift", .items("tokens")) { update throws(FormatError) in
+        try comparison.add(open.model, in: open.store, path: path, progress: update)
       }
-      progress.clear()
-      rows.append((path, open, drift))
     }
-    report(base, rows, byteCount: byteCount).print(asJSON: printing.json)
-  }
-
-  private func report(
-    _ base: OpenModel, _ rows: [(path: String, open: OpenModel, drift: LogitDrift)], byteCount: Int
-  ) -> Report {
-    func bitsPerByte(_ loss: Double, _ drift: LogitDrift) -> Double {
-      loss * Double(drift.tokenCount) / (log(2) * Double(max(byteCount, 1)))
-    }
-    var table = Table([
-      "weights", "#size", "#bits/byte", "#perplexity", "#change", "#KL", "#same best",
-      "#logit error", "#largest",
-    ])
-    var entries: [JSONValue] = []
-    func add(_ open: OpenModel, _ loss: Double, _ drift: LogitDrift, isReference: Bool) {
-      let bits = bitsPerByte(loss, drift)
-      let change = (exp(loss - drift.referenceLoss) - 1) * 100
-      let figures =
-        isReference
-        ? ["", "", "", "", ""]
-        : [
-          "\(Format.fixed(change, 3))%", Format.figure(drift.divergence),
-          "\(Format.fixed(drift.agreement * 100, 2))%", Format.figure(drift.rootMeanSquare),
-          Format.figure(drift.maximum),
-        ]
-      table.add(
-        [
-          open.store.variant, Format.bytes(open.store.fileByteCount), Format.fixed(bits, 5),
-          Format.fixed(exp(loss), 4),
-        ] + figures)
-      entries.append([
-        "file": .string(open.store.path), "weights": .string(open.store.variant),
-        "bytes": JSONValue(open.store.fileByteCount), "loss": JSONValue(finite: loss),
-        "bits_per_byte": JSONValue(finite: bits), "perplexity": JSONValue(finite: exp(loss)),
-        "kl": JSONValue(finite: isReference ? 0 : drift.divergence),
-        "same_best": JSONValue(finite: isReference ? 1 : drift.agreement),
-        "logit_rms": JSONValue(finite: isReference ? 0 : drift.rootMeanSquare),
-        "logit_max": JSONValue(finite: isReference ? 0 : drift.maximum),
-      ])
-    }
-    if let first = rows.first {
-      add(base, first.drift.referenceLoss, first.drift, isReference: true)
-    }
-    for row in rows { add(row.open, row.drift.loss, row.drift, isReference: false) }
-    let strangers = rows.filter { $0.open.store.identity != base.store.identity }
-    let count = rows.first?.drift.tokenCount ?? 0
-    return Report(
-      title: "\(Format.count(count, of: "token")), \(Format.bytes(byteCount)) of text",
-      tables: [("against \(printable(reference))", table)],
-      notes: strangers.map {
-        "\(printable($0.path)) is another model than the reference, not the same in other bits"
-      },
-      json: JSONObject([
-        ("tokens", JSONValue(count)), ("bytes", JSONValue(byteCount)),
-        ("reference", entries.first ?? .null), ("rows", .array(Array(entries.dropFirst()))),
-      ]))
+    comparison.report(reference: reference).print(asJSON: printing.json)
   }
 }

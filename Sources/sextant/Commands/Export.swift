@@ -3,6 +3,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantCheckpoints
 import SextantConversion
+import SextantInspection
 import SextantReport
 import SextantStore
 

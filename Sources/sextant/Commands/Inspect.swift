@@ -2,6 +2,8 @@ import ArgumentParser
 import SextantArtifacts
 import SextantBytes
 import SextantCheckpoints
+import SextantInspection
+import SextantReport
 import SextantStore
 
 /// What a file is and holds.

@@ -63,14 +63,16 @@ struct LensEval: WritingCommand {
         .dataEmpty, file: texts.text.first, found: "tokens that stand for no text",
         expected: "at least one byte of text: losses are counted in bits per byte")
     }
-    let progress = Progress("lens eval", .items("tokens"))
-    let evaluation = try LensEvaluation(
-      of: lenses, open.model, tokenizer: tokenizer.digest, on: corpus, measuresTransfer: transfer,
-      allowsModelMismatch: allowModelMismatch
-    ) { progress.update($0, $1) }
-    progress.clear()
+    let evaluation = try Progress.show("lens eval", .items("tokens")) {
+      update throws(FormatError) in
+      try LensEvaluation(
+        of: lenses, open.model, tokenizer: tokenizer.digest, on: corpus,
+        measuresTransfer: transfer, allowsModelMismatch: allowModelMismatch, progress: update)
+    }
     if let folder { try write(evaluation, open, to: folder) }
-    report(evaluation, open, notes: corpus.notes).print(asJSON: printing.json)
+    var report = evaluation.report(notes: corpus.notes)
+    report.json["reference"] = open.reference.json
+    report.print(asJSON: printing.json)
   }
 
   private func write(
@@ -87,33 +89,5 @@ struct LensEval: WritingCommand {
         JSONValue.object(evaluation.aggregateMetrics(of: result)).prettyText + "\n",
         to: "aggregate_metrics.json")
     }
-  }
-
-  private func report(
-    _ evaluation: LensEvaluation, _ open: OpenModel, notes: [String]
-  ) -> Report {
-    let factor = evaluation.bitsPerByteFactor
-    let figure = { (figure: LensFigure) in
-      let half = (figure.interval.high - figure.interval.low) / 2
-      return "\(Format.fixed(figure.mean * factor, 3))"
-        + (figure.interval.isKnown ? " ± \(Format.fixed(half * factor, 3))" : "")
-    }
-    let tables = evaluation.results.map { result in
-      var table = Table(["site", "#CE", "#KL", "#entropy", "#same best"])
-      for layer in result.layers {
-        table.add([
-          layer.site.name, figure(layer.crossEntropy), figure(layer.divergence),
-          figure(layer.entropy), "\(Format.fixed(layer.agreement.mean * 100, 1))%",
-        ])
-      }
-      return (title: "\(printable(result.name)) lens, bits per byte", table: table)
-    }
-    var json = evaluation.json
-    json["reference"] = open.reference.json
-    return Report(
-      title: "\(Format.count(evaluation.tokenCount, of: "token")); the model itself: CE "
-        + "\(figure(evaluation.crossEntropy)), entropy \(figure(evaluation.entropy))",
-      tables: tables, notes: ["± is half of a 95% interval over chunks of text"] + notes, json: json
-    )
   }
 }

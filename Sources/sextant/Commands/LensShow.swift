@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import SextantArtifacts
 import SextantBytes
+import SextantEvaluation
 import SextantGeneration
 import SextantModels
 import SextantReport
@@ -91,9 +92,10 @@ struct LensShow: WritingCommand {
     try applied.interventions.check(.edits, of: "lens show")
     let lenses = lens.isEmpty ? [.logit] : [.logit] + (try LensNames.lenses(lens))
     let views = try views(open, tokenizer, ids, lenses, applied)
+    let page = LensPage(views, tokenizer)
     if let html {
-      let page = LensPage(views, tokenizer).html(subtitle: subtitle(open, ids))
-      try FilePublisher.publish(Array(page.utf8), to: html, replacing: force)
+      try FilePublisher.publish(
+        Array(page.html(subtitle: subtitle(open, ids)).utf8), to: html, replacing: force)
     }
     let shown = views.filter { $0.lens == lenses[lenses.count - 1].name }
     if let svg, let view = shown.last {
@@ -103,7 +105,7 @@ struct LensShow: WritingCommand {
       try FilePublisher.publish(Array((picture.svg() + "\n").utf8), to: svg, replacing: force)
     }
     if printing.json {
-      StandardStreams.print(JSONValue.object(json(views, tokenizer, ids)).prettyText)
+      StandardStreams.print(JSONValue.object(page.json).prettyText)
     } else {
       show(shown, tokenizer, range)
     }
@@ -171,31 +173,5 @@ struct LensShow: WritingCommand {
         width: width ?? StandardStreams.outputWidth)
       StandardStreams.print(terminal.text(layerStride: layerStride, tokens: range))
     }
-  }
-
-  private func json(
-    _ views: [LensPage.View], _ tokenizer: any Tokenizer, _ ids: [Int]
-  ) -> JSONObject {
-    JSONObject([
-      ("tokens", .array(ids.map { JSONValue($0) })),
-      ("texts", .array(ids.map { .string(tokenizer.decode([$0])) })),
-      (
-        "views",
-        .array(
-          views.map { view in
-            [
-              "lens": .string(view.lens), "run": .string(view.run),
-              "layers": .array(
-                zip(view.grid.sites, view.grid.cells).map { site, cells in
-                  [
-                    "site": .string(site.name),
-                    "layer": site.block.map { JSONValue($0) } ?? .null,
-                    "cells": .array(cells.map { .object($0.json(tokenizer)) }),
-                  ]
-                }),
-            ]
-          })
-      ),
-    ])
   }
 }

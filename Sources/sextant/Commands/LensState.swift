@@ -1,8 +1,6 @@
 import ArgumentParser
 import SextantBytes
-import SextantGeneration
-import SextantModels
-import SextantReport
+import SextantEvaluation
 import SextantStore
 import SextantTokenizers
 
@@ -52,88 +50,25 @@ struct LensState: ParsableCommand {
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let ids = tokenizer.encodeText(try prompt.text())
-    let sites = open.model.description.memorySites.map(\.site).filter { site in
-      layers?.contains(site.block ?? 0) ?? true
-    }
-    guard !sites.isEmpty else {
-      throw FormatError(
-        .artifactSite, file: open.store.path,
-        found: "no such blocks of a \(open.model.description.architecture)",
-        expected: "blocks of Mamba, Mamba-2 or RWKV-5 to 7")
-    }
-    let grid = try LensGrid(
-      .logit, open.model, tokenizer: tokenizer, on: ids, sites: sites, guesses: topK)
-    var state = open.model.initialState()
-    _ = try open.model.run(TokenBatch(ids), from: &state, logits: .none)
-    let held = StateDirections(
-      of: state, open.model, count: directions, blocks: layers, guesses: topK)
+    let found = try StateReading(
+      of: open.model, tokenizer, on: ids, layers: layers, count: directions, guesses: topK,
+      file: open.store.path)
     if printing.json {
-      StandardStreams.print(
-        JSONValue.object(json(grid, held, tokenizer, ids)).prettyText)
+      StandardStreams.print(JSONValue.object(found.json).prettyText)
     } else {
-      show(grid, held, tokenizer)
+      show(found, tokenizer)
     }
   }
 
-  private func show(_ grid: LensGrid, _ held: StateDirections, _ tokenizer: any Tokenizer) {
+  private func show(_ found: StateReading, _ tokenizer: any Tokenizer) {
     StandardStreams.print("what each token hears from the state")
     let terminal = LensTerminal(
-      grid, tokenizer, colouredBy: .probability, isColoured: StandardStreams.outputIsTerminal,
+      found.grid, tokenizer, colouredBy: .probability, isColoured: StandardStreams.outputIsTerminal,
       width: width ?? StandardStreams.outputWidth)
-    StandardStreams.print(terminal.text(layerStride: 1, tokens: grid.tokens.indices))
-    guard !held.directions.isEmpty else { return }
-    var table = Table(["#block", "#head", "#singular value", "#of the head", "says", "or denies"])
-    let text = { (guesses: [LensCell.Guess]) in
-      guesses.map { LensText.shown(tokenizer.decode([$0.token])) }.joined(separator: " ")
-    }
-    for direction in held.directions {
-      table.add([
-        "\(direction.block)", "\(direction.head)", Format.figure(direction.strength),
-        "\(Format.fixed(direction.share * 100, 1))%", text(direction.ends.up),
-        text(direction.ends.down),
-      ])
-    }
+    StandardStreams.print(terminal.text(layerStride: 1, tokens: found.grid.tokens.indices))
+    guard let table = found.table else { return }
     StandardStreams.print("")
     StandardStreams.print("what the state holds most of after the last token")
     for line in table.lines { StandardStreams.print("  " + line) }
-  }
-
-  private func json(
-    _ grid: LensGrid, _ held: StateDirections, _ tokenizer: any Tokenizer, _ ids: [Int]
-  ) -> JSONObject {
-    let tokens = { (guesses: [LensCell.Guess]) -> JSONValue in
-      .array(
-        guesses.map {
-          [
-            "token": JSONValue($0.token), "text": .string(tokenizer.decode([$0.token])),
-            "p": JSONValue(finite: $0.probability),
-          ]
-        })
-    }
-    return JSONObject([
-      ("tokens", .array(ids.map { JSONValue($0) })),
-      (
-        "memory",
-        .array(
-          zip(grid.sites, grid.cells).map { site, cells in
-            [
-              "layer": site.block.map { JSONValue($0) } ?? .null,
-              "cells": .array(cells.map { .object($0.json(tokenizer)) }),
-            ]
-          })
-      ),
-      (
-        "directions",
-        .array(
-          held.directions.map { direction in
-            [
-              "layer": JSONValue(direction.block), "head": JSONValue(direction.head),
-              "singular_value": JSONValue(finite: direction.strength),
-              "share": JSONValue(finite: direction.share), "says": tokens(direction.ends.up),
-              "denies": tokens(direction.ends.down),
-            ]
-          })
-      ),
-    ])
   }
 }

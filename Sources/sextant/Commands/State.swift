@@ -2,6 +2,7 @@ import ArgumentParser
 import SextantArtifacts
 import SextantBytes
 import SextantGeneration
+import SextantInspection
 import SextantModels
 import SextantReport
 import SextantTokenizers
@@ -164,44 +165,7 @@ struct StateInspect: ParsableCommand {
   @OptionGroup var printing: OutputOptions
 
   func run() throws {
-    let state = try SavedState(Artifact(reading: file))
-    let norms = state.norms
-    // blocks.<i>.state.<component>
-    let parts = norms.map { $0.site.name.split(separator: ".").map(String.init) }
-    var components: [String] = []
-    for part in parts where !components.contains(part[3]) { components.append(part[3]) }
-    var table = Table(["block"] + components.map { "#\($0)" })
-    var rows: [(block: String, cells: [String: String])] = []
-    for (part, norm) in zip(parts, norms) {
-      if rows.last?.block != part[1] { rows.append((part[1], [:])) }
-      let mean = norm.values.reduce(0, +) / Double(max(norm.values.count, 1))
-      rows[rows.count - 1].cells[part[3]] = Format.figure(mean)
-    }
-    for row in rows { table.add([row.block] + components.map { row.cells[$0] ?? "" }) }
-    let what = state.isDifference ? "a difference of states" : "a state"
-    Report(
-      title: "\(printable(file)): \(what) of \(printable(state.model.architecture))",
-      facts: [
-        ("model", state.model.identity.description),
-        ("sequences", Format.count(state.batch)), ("position", Format.count(state.position)),
-      ],
-      tables: [("norms", table)],
-      json: JSONObject([
-        ("file", .string(file)), ("difference", .boolean(state.isDifference)),
-        ("model", state.model.json), ("batch", JSONValue(state.batch)),
-        ("position", JSONValue(state.position)),
-        (
-          "components",
-          .array(
-            norms.map { site, values in
-              [
-                "site": .string(site.name), "shape": JSONValue(shape: site.shape),
-                "norms": .array(values.map { JSONValue(finite: $0) }),
-              ]
-            })
-        ),
-      ])
-    ).print(asJSON: printing.json)
+    Report(state: try SavedState(Artifact(reading: file))).print(asJSON: printing.json)
   }
 }
 

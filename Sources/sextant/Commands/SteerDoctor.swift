@@ -2,6 +2,7 @@ import ArgumentParser
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
+import SextantEvaluation
 import SextantReport
 import SextantTokenizers
 
@@ -49,74 +50,12 @@ struct SteerDoctor: ParsableCommand {
     let open = try model.open(beginning)
     let vector = try SteeringVector(reading: apply)
     let pairs = try ContrastPairs(reading: source, template: .named(template))
-    let progress = Progress("read", .items("texts"))
-    let found = try VectorDoctor(
-      vector, model: open.model, tokenizer: open.textTokenizer(), pairs: pairs,
-      shifts: -shift...shift
-    ) { progress.update($0, $1) }
-    progress.clear()
-    report(vector, found).print(asJSON: printing.json)
-  }
-
-  private func report(_ vector: SteeringVector, _ found: VectorDoctor) -> Report {
-    var table = Table(["site", "#layer shift", "#separation", "#cosine", "#layers", "reading"])
-    for reading in found.readings {
-      let isOwn = reading.place == found.own.place && reading.shift == 0
-      table.add([
-        "blocks.*.\(reading.place)", reading.shift > 0 ? "+\(reading.shift)" : "\(reading.shift)",
-        Format.fixed(reading.separation, 3), Format.fixed(reading.cosine, 3),
-        String(reading.layerCount), isOwn ? "the file's" : "",
-      ])
+    let tokenizer = try open.textTokenizer()
+    let found = try Progress.show("read", .items("texts")) { update throws(FormatError) in
+      try VectorDoctor(
+        vector, model: open.model, tokenizer: tokenizer, pairs: pairs, shifts: -shift...shift,
+        progress: update)
     }
-    return Report(
-      title: "\(printable(apply)): \(verdict(found))",
-      facts: [
-        ("sign", found.isFlipped ? "turned around: apply it with a negative strength" : "as it is"),
-        (
-          "operation", "\(vector.operation.rawValue)\(found.operationDoubt.map { ": \($0)" } ?? "")"
-        ),
-        ("pairs", Format.count(found.pairCount)),
-      ],
-      tables: [("readings, the best first", table.abbreviated(to: 12))],
-      json: JSONObject([
-        ("file", .string(apply)), ("verdict", .string(word(found.verdict))),
-        ("flipped", .boolean(found.isFlipped)), ("operation", .string(vector.operation.rawValue)),
-        ("operation_doubt", found.operationDoubt.map { .string($0) } ?? .null),
-        ("pairs", JSONValue(found.pairCount)),
-        (
-          "readings",
-          .array(
-            found.readings.map {
-              [
-                "site": .string("\($0.place)"), "shift": JSONValue($0.shift),
-                "separation": JSONValue(finite: $0.separation),
-                "cosine": JSONValue(finite: $0.cosine), "layers": JSONValue($0.layerCount),
-              ]
-            })
-        ),
-      ]))
-  }
-
-  private func word(_ verdict: VectorDoctor.Verdict) -> String {
-    switch verdict {
-    case .fits: "fits"
-    case .other: "other"
-    case .unrelated: "unrelated"
-    }
-  }
-
-  private func verdict(_ found: VectorDoctor) -> String {
-    switch found.verdict {
-    case .fits: return "its layers and site fit"
-    case .unrelated: return "no reading of it separates these pairs"
-    case .other:
-      guard let best = found.readings.first else { return "" }
-      var changes: [String] = []
-      if best.shift != 0 {
-        changes.append("layers shifted by \(best.shift > 0 ? "+" : "")\(best.shift)")
-      }
-      if best.place != found.own.place { changes.append("site \(best.place)") }
-      return "another reading fits better: \(changes.joined(separator: ", "))"
-    }
+    found.report(of: vector).print(asJSON: printing.json)
   }
 }

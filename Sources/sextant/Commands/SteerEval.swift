@@ -1,10 +1,7 @@
 import ArgumentParser
-import Glibc
 import SextantArtifacts
 import SextantBytes
 import SextantEvaluation
-import SextantGeneration
-import SextantModels
 import SextantReport
 import SextantStore
 import SextantTexts
@@ -156,157 +153,47 @@ struct SteerEval: WritingCommand {
   }
 
   func run() throws {
-    let clock = Stopwatch()
     let folder = output.map { ResultFolder($0, replacing: force) }
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
-    let vector = try SteeringVector(reading: apply)
-    guard statePositions == nil || vector.vectors.contains(where: { $0.site.isState }) else {
-      throw FormatError(
-        .usageNothingSteered, file: apply, at: .option("--state-positions"),
-        found: "a vector without a component of the state", expected: "a vector of the state",
-        remedy: "Leave the option out, or train the vector with --sites state.")
-    }
-    let questions = try PromptTemplate.named(self.template)
+    var experiment = SteeringExperiment(
+      try SteeringVector(reading: apply), open.model, tokenizer)
+    experiment.multipliers = multipliers.values
+    (experiment.unit, experiment.layers) = (unit, layers)
+    experiment.sites = sites?.words.map { SteeredSites($0) }
+    (experiment.positions, experiment.statePositions) = (positions, statePositions)
+    (experiment.operation, experiment.allowsModelMismatch) = (operation, allowModelMismatch)
+    (experiment.controlCount, experiment.seed) = (controls, seed)
+    let questions = try PromptTemplate.named(template)
     let test = try ChoiceTest(reading: pairs, template: questions)
-    let items = try test.tokenized(by: tokenizer)
-    let side = try SideTexts(self, questions, tokenizer)
-    let sets = sites.map { $0.words.map { SteeredSites($0) } } ?? Self.sets(of: vector)
-    let progress = Progress("sweep", .items("prompts"))
-    let result = try sweep(open, vector, layers, multipliers.values, sets)
-      .run(on: items) { progress.update($0, $1) }
-    progress.clear()
-    let sweepSeconds = clock.seconds
-    let summary = SweepSummary(result, seed: seed)
-    let randoms = try SweepControls(
-      of: vector, summary: summary, count: controls, seed: seed, on: items,
-      sweep: { vector, layers, sites throws(FormatError) in
-        try sweep(open, vector, layers, multipliers.values, [sites])
-      },
-      progress: { progress.update($0, $1) })
-    progress.clear()
-    var evaluation = SteeringEvaluation(
-      model: open.reference, vector: vector, test: test, templateText: template, summary: summary,
-      controls: randoms, seed: seed, unit: unit.rawValue, positions: positions,
-      statePositions: statePositions)
-    evaluation.sideEffects = try sideEffects(open, vector, summary, side)
-    evaluation.continuations = try continued(open, vector, summary, side)
-    evaluation.seconds = (sweepSeconds, clock.seconds)
-    try folder?.write(
-      json: evaluation.json, csv: evaluation.cellTable.csv, page: evaluation.page)
+    experiment.side = try sideTests(questions, tokenizer)
+    let found = try Progress.show("sweep", .items("prompts")) { update throws(FormatError) in
+      try experiment.run(on: test, template: template, progress: update)
+    }
+    try folder?.write(json: found.json, csv: found.cellTable.csv, page: found.page)
     if let figure {
-      let svg = evaluation.mainFigure.svg()
-      try FilePublisher.publish(Array(svg.utf8), to: figure, replacing: force)
+      try FilePublisher.publish(
+        Array(found.mainFigure.svg().utf8), to: figure, replacing: force)
     }
-    evaluation.report(folder: output).print(asJSON: printing.json)
+    found.report(folder: output).print(asJSON: printing.json)
   }
 
-  private func sweep(
-    _ open: OpenModel, _ vector: SteeringVector, _ layers: LayerSelection?,
-    _ multipliers: [Float], _ sites: [SteeredSites]
-  ) throws(FormatError) -> SteeringSweep {
-    try SteeringSweep(
-      open.model, tokenizer: open.tokenizer?.digest, vector: vector,
-      options: options(strength: 1), layers: layers, multipliers: multipliers, sites: sites)
-  }
-
-  private func options(strength: Float) -> SteeringOptions {
-    SteeringOptions(
-      strength: strength, unit: unit == .share ? .share : .raw, operation: operation,
-      positions: positions, statePositions: statePositions,
-      allowsModelMismatch: allowModelMismatch)
-  }
-
-  /// What a vector can steer.
-  private static func sets(of vector: SteeringVector) -> [SteeredSites] {
-    let sites = vector.vectors.compactMap { Site(name: $0.site.name) }
-    let has = { (set: SteeredSites) in sites.contains(where: set.includes) }
-    return [SteeredSites.residual, .state].filter(has)
-      + (has(.residual) && has(.state) ? [.both] : [])
-  }
-
-  private func sideEffects(
-    _ open: OpenModel, _ vector: SteeringVector, _ summary: SweepSummary, _ side: SideTexts
-  ) throws(FormatError) -> [SteeringEvaluation.SideEffect] {
-    guard side.text != nil || !side.tests.isEmpty else { return [] }
-    let tokenizer = try open.textTokenizer()
-    var effects: [SteeringEvaluation.SideEffect] = []
-    for curve in summary.curves {
-      let strengths = [curve.ends.low, curve.ends.high]
-      for strength in (effects.isEmpty ? [0] : []) + strengths {
-        var effect = SteeringEvaluation.SideEffect(
-          sites: curve.sites, layer: curve.layer, multiplier: strength)
-        if let text = side.text {
-          let tokens = tokenizer.encodeDocument(text)
-          let kept = try vector.keeping(curve.sites, layer: curve.layer)
-          effect.loss = try SideEffects.loss(
-            of: open.model, tokenizer: tokenizer.digest, on: tokens,
-            applying: strength == 0 ? nil : AppliedVector(kept, options(strength: strength)))
-        }
-        for (path, items) in side.tests {
-          let found = try SideEffects.accuracy(
-            of: sweep(
-              open, vector, LayerSelection(curve.layer...curve.layer),
-              [strength == 0 ? 1 : strength],
-              [curve.sites]), on: items)
-          effect.accuracies.append((path, strength == 0 ? found.plain : found.steered))
-        }
-        effects.append(effect)
-      }
-    }
-    return effects
-  }
-
-  private func continued(
-    _ open: OpenModel, _ vector: SteeringVector, _ summary: SweepSummary, _ side: SideTexts
-  ) throws(FormatError) -> [SteeringEvaluation.Continuation] {
-    guard !side.prompts.isEmpty, let curve = summary.curves.last else { return [] }
-    let tokenizer = try open.textTokenizer()
-    let kept = try vector.keeping(curve.sites, layer: curve.layer)
-    var texts: [SteeringEvaluation.Continuation] = []
-    for prompt in side.prompts.prefix(continuations ?? 8) {
-      for strength in [curve.ends.low, 0, curve.ends.high] {
-        var options = options(strength: strength)
-        (options.positions, options.statePositions) = (.fromLast, nil)
-        let generator = Generator(
-          open.model, tokenizer, applying: [.steer(AppliedVector(kept, options))])
-        let sampling = try SamplingOptions(temperature: 0.8, seed: seed)
-        let result = try generator.generate(
-          tokenizer.encodeText(prompt),
-          GenerationOptions(tokenCount: tokenCount ?? 48, sampling: sampling))
-        texts.append(
-          .init(prompt: prompt, sites: curve.sites, multiplier: strength, text: result.text))
-      }
-    }
-    return texts
-  }
-}
-
-/// The units of a sweep's multipliers.
-enum SweepUnit: String, CaseIterable, ExpressibleByArgument {
-  case raw, share
-}
-
-/// What side effects are measured on, read before the work begins.
-private struct SideTexts {
-  /// The text whose perplexity is measured.
-  var text: String?
-  /// The tests that are scored by accuracy, with their paths.
-  var tests: [(path: String, items: [ChoiceTest.Tokens])] = []
-  /// The prompts that are continued freely.
-  var prompts: [String] = []
-
-  init(
-    _ command: SteerEval, _ template: PromptTemplate?, _ tokenizer: any Tokenizer
-  ) throws(FormatError) {
-    text = try command.text?.text()
-    for path in command.accuracy {
+  private func sideTests(
+    _ template: PromptTemplate?, _ tokenizer: any Tokenizer
+  ) throws(FormatError) -> SteeringExperiment.SideTests {
+    var side = SteeringExperiment.SideTests()
+    side.text = try text?.text()
+    for path in accuracy {
       let test = try ChoiceTest(reading: path, template: template, isShared: true)
-      tests.append((path, try test.tokenized(by: tokenizer)))
+      side.tests.append((path, try test.tokenized(by: tokenizer)))
     }
-    if let path = command.openEnded {
-      prompts = try PromptFile(TextFile(reading: path)) { template?.fill($0) ?? $0 }
-        .entries.map(\.text)
+    if let openEnded {
+      side.prompts = try PromptFile(TextFile(reading: openEnded)) { template?.fill($0) ?? $0 }
+        .entries.prefix(continuations ?? 8).map(\.text)
+      side.tokenCount = tokenCount ?? side.tokenCount
     }
+    return side
   }
 }
+
+extension SweepUnit: ExpressibleByArgument {}

@@ -2,6 +2,7 @@ import ArgumentParser
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
+import SextantInspection
 import SextantModels
 import SextantReport
 import SextantStore
@@ -147,7 +148,8 @@ struct SteerTrain: WritingCommand {
       }
     let vector = learned.applied(as: operation, at: steerAt)
     try vector.artifact.write(to: output, replacing: force)
-    report(vector, seconds: clock.seconds).print(asJSON: printing.json)
+    Report(trained: vector, output: output, moments: moments, seconds: clock.seconds)
+      .print(asJSON: printing.json)
   }
 
   /// Reads the texts.
@@ -205,52 +207,5 @@ struct SteerTrain: WritingCommand {
     if let layers, let block = site.block, !layers.contains(block) { return false }
     guard let words = sites?.words else { return true }
     return words.contains { ModelDescription.word($0, selects: site) }
-  }
-
-  private func report(_ vector: SteeringVector, seconds: Double) -> Report {
-    var table = Table(["site", "#norm", "#mean norm", "#separation"])
-    var rows: [JSONValue] = []
-    for (site, _) in vector.vectors {
-      let figures = ["norm", "mean_norm", "separation"].map { name in
-        vector.figure(name, at: site.name)
-      }
-      table.add([site.name] + figures.map { Format.figure($0) })
-      rows.append([
-        "site": .string(site.name),
-        "layer": Site(name: site.name)?.block.map { JSONValue($0) } ?? .null,
-        "norm": JSONValue(finite: figures[0]), "mean_norm": JSONValue(finite: figures[1]),
-        "separation": JSONValue(finite: figures[2]),
-      ])
-    }
-    let pairs: JSONValue = vector.training.data["pairs"] ?? .null
-    let source =
-      if case .integer(let count) = pairs { Format.count(Int(count), of: "pair") } else {
-        "moments"
-      }
-    return Report(
-      title: "\(printable(output)): a vector for \(Format.count(rows.count, of: "site")), "
-        + "learned from \(source) in \(Format.fixed(seconds, 2)) s",
-      tables: [
-        (
-          "norm of each vector, of the mean that it is added to, and how far the classes are apart",
-          table
-        )
-      ],
-      json: JSONObject([
-        ("output", .string(output)), ("moments", moments.map { .string($0) } ?? .null),
-        ("model", vector.model.json), ("method", .string(method.rawValue)),
-        ("positions", .string(vector.training.positions.description)), ("pairs", pairs),
-        ("operation", .string(operation.rawValue)),
-        ("sites", .array(rows)), ("seconds", JSONValue(finite: seconds)),
-      ]))
-  }
-}
-
-extension SteeringVector {
-  /// A figure of training; NaN where there is none.
-  fileprivate func figure(_ name: String, at site: String) -> Double {
-    guard case .object(let figures) = statistics[site], case .number(let value) = figures[name]
-    else { return .nan }
-    return value
   }
 }

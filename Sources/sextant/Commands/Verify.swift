@@ -3,6 +3,7 @@ import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
 import SextantEvaluation
+import SextantInspection
 import SextantReport
 import SextantStore
 

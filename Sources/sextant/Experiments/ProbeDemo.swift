@@ -24,13 +24,14 @@ struct ProbeDemo {
     let parts = { (names: [String]) in names.compactMap { QuirkySubset($0) } }
     let experiment = TransferExperiment(
       sources: parts(["A"]), targets: parts(["A", "B"]), methods: Self.methods)
-    let progress = Progress("read", .items("statements"))
-    defer { progress.clear() }
-    return try experiment.run(
-      open, training: LabelledRecords(reading: "\(source)/quirky_train.jsonl"),
-      test: LabelledRecords(reading: "\(source)/quirky_test.jsonl"),
-      sites: open.model.description.sites(named: Self.sites)
-    ) { progress.update($0, $1) }
+    let tokenizer = try open.textTokenizer()
+    return try Progress.show("read", .items("statements")) { update throws(FormatError) in
+      try experiment.run(
+        open.model, tokenizer,
+        training: LabelledRecords(reading: "\(source)/quirky_train.jsonl"),
+        test: LabelledRecords(reading: "\(source)/quirky_test.jsonl"),
+        sites: open.model.description.sites(named: Self.sites), progress: update)
+    }
   }
 
   /// What was found, in lines for people.

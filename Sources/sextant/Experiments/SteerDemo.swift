@@ -18,41 +18,18 @@ struct SteerDemo {
   private static let controlCount = 32
 
   /// Learns a vector of the residual stream and of the state, and measures it everywhere.
-  ///
-  /// - Returns: what was found, and the vector.
-  func run(
-    _ pairs: ContrastPairs
-  ) throws(FormatError) -> (evaluation: SteeringEvaluation, vector: SteeringVector) {
-    let clock = Stopwatch()
+  func run(_ pairs: ContrastPairs) throws(FormatError) -> SteeringEvaluation {
     let tokenizer = try open.textTokenizer()
     let vector = try SteeringTrainer(
       open.model, tokenizer, sites: open.model.description.sites(named: ["all"])
     ).train(pairs).vector
     let test = try ChoiceTest(reading: "\(source)/sentiment_test.jsonl", template: nil)
-    let items = try test.tokenized(by: tokenizer)
-    let progress = Progress("sweep", .items("prompts"))
-    defer { progress.clear() }
-    let swept = Stopwatch()
-    let result = try sweep(vector, nil, Self.sites).run(on: items) { progress.update($0, $1) }
-    let sweepSeconds = swept.seconds
-    let summary = SweepSummary(result)
-    let controls = try SweepControls(
-      of: vector, summary: summary, count: Self.controlCount, seed: 0, on: items,
-      sweep: { vector, layers, sites throws(FormatError) in try sweep(vector, layers, [sites]) },
-      progress: { progress.update($0, $1) })
-    var evaluation = SteeringEvaluation(
-      model: open.reference, vector: vector, test: test, templateText: nil, summary: summary,
-      controls: controls, seed: 0, unit: "raw", positions: .last, statePositions: nil)
-    evaluation.seconds = (sweepSeconds, clock.seconds)
-    return (evaluation, vector)
-  }
-
-  private func sweep(
-    _ vector: SteeringVector, _ layers: LayerSelection?, _ sites: [SteeredSites]
-  ) throws(FormatError) -> SteeringSweep {
-    try SteeringSweep(
-      open.model, tokenizer: open.tokenizer?.digest, vector: vector,
-      options: .init(positions: .last), layers: layers, multipliers: Self.multipliers, sites: sites)
+    var experiment = SteeringExperiment(vector, open.model, tokenizer)
+    (experiment.multipliers, experiment.sites) = (Self.multipliers, Self.sites)
+    experiment.controlCount = Self.controlCount
+    return try Progress.show("sweep", .items("prompts")) { update throws(FormatError) in
+      try experiment.run(on: test, progress: update)
+    }
   }
 
   /// What was found, in lines for people.

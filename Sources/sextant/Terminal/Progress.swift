@@ -1,3 +1,4 @@
+import SextantBytes
 import SextantReport
 
 /// Tells the progress of long work on standard error: on one line of a terminal, elsewhere a line a minute.
@@ -11,6 +12,18 @@ final class Progress {
   }
 
   deinit { clear() }
+
+  /// Shows the progress of some work while it runs.
+  ///
+  /// - Parameter work: receives what takes how much is done, and of how much in all.
+  static func show<Result>(
+    _ title: String, _ unit: ProgressLine.Unit,
+    _ work: (_ update: (Int, Int) -> Void) throws(FormatError) -> Result
+  ) throws(FormatError) -> Result {
+    let progress = Progress(title, unit)
+    defer { progress.clear() }
+    return try work { progress.update($0, $1) }
+  }
 
   /// Shows how much is done, where a line is due.
   ///

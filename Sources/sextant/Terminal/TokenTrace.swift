@@ -1,5 +1,6 @@
 import SextantArtifacts
 import SextantBytes
+import SextantEvaluation
 import SextantGeneration
 import SextantReport
 import SextantStore

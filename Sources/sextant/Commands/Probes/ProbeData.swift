@@ -64,8 +64,8 @@ struct ProbeData: WritingCommand {
     var table = Table(["file", "#records"])
     for (split, records) in parts {
       let path = path(split)
-      let lines = records.map { JSONValue.object($0.fields).canonicalText + "\n" }
-      try FilePublisher.publish(Array(lines.joined().utf8), to: path, replacing: force)
+      try FilePublisher.publish(
+        LabelledRecords.lines(of: records), to: path, replacing: force)
       table.add([printable(path), Format.count(records.count)])
       rows.append(["file": .string(path), "records": JSONValue(records.count)])
     }

@@ -50,45 +50,30 @@ struct ProbeErase: WritingCommand {
     let sites = try open.model.description.sites(
       named: reading.sites.words, layers: reading.layers)
     var selected = try selection.load()
-    let progress = Progress("read", .items("records"))
-    let activations = try ActivationReader(
-      open.model, positions: reading.positions, pooling: reading.pooling
-    ).read(ChoicePrompts(selected.records, open.textTokenizer()), sites: sites) {
-      progress.update($0, $1)
+    let tokenizer = try open.textTokenizer()
+    let activations = try Progress.show("read", .items("records")) { update throws(FormatError) in
+      try ActivationReader(open.model, positions: reading.positions, pooling: reading.pooling)
+        .read(ChoicePrompts(selected.records, tokenizer), sites: sites, progress: update)
     }
-    progress.clear()
-    selected.description = try open.textTokenizer().recordingBeginning(in: selected.description)
-    let (eraser, trained, labels) = try EraserTrainer.eraser(
+    selected.description = tokenizer.recordingBeginning(in: selected.description)
+    let (eraser, certificate) = try EraserTrainer.certifiedEraser(
       of: selected, activations, model: open.reference, positions: reading.positions,
-      pooling: reading.pooling, applied: applyPositions
-    ) { ROC($0, $1)?.area }
-    var rows: [JSONValue] = []
-    var table = Table(["site", "#before", "interval", "#after", "interval"])
-    for own in trained {
-      let rocs = [own.before, own.after].map { ROC($0, labels) }
-      let areas = rocs.map { roc in roc.map { JSONValue(finite: $0.area) } ?? .null }
-      table.add(
-        [own.site.name]
-          + rocs.flatMap { roc in
-            [roc.map { Format.fixed($0.area, 3) } ?? "-", roc?.interval.text() ?? ""]
-          })
-      rows.append([
-        "site": .string(own.site.name), "auroc_before": areas[0], "auroc_after": areas[1],
-        "auroc_before_ci": rocs[0].map(\.interval.json) ?? .null,
-        "auroc_after_ci": rocs[1].map(\.interval.json) ?? .null,
-      ])
-    }
+      pooling: reading.pooling, applied: applyPositions)
     try eraser.artifact.write(to: output, replacing: force)
+    let count = certificate.heldOutCount
     Report(
       title: "\(printable(output)): erasers of \(selection.label) at "
-        + Format.count(trained.count, of: "site"),
+        + Format.count(certificate.rows.count, of: "site"),
       tables: [
-        ("the area under the curve of a fresh probe on \(labels.count) held-out examples", table)
+        (
+          "the area under the curve of a fresh probe on \(count) held-out examples",
+          certificate.table
+        )
       ],
       notes: [selected.classes],
       json: JSONObject([
         ("output", .string(output)), ("label", .string(selection.label)),
-        ("held_out", JSONValue(labels.count)), ("sites", .array(rows)),
+        ("held_out", JSONValue(count)), ("sites", .array(certificate.json)),
       ])
     ).print(asJSON: printing.json)
   }

@@ -40,60 +40,26 @@ struct ProbeIntervene: ParsableCommand {
     let file = try Probe(reading: probe.path)
     try file.model.check(
       against: open.reference, allowingOther: allowModelMismatch, file: file.file)
-    let entries = try file.chosen(probe.name).filter {
-      $0.input == .single && $0.direction.contains { $0 != 0 } && $0.scale != 0
-    }
+    let entries = try file.chosen(probe.name)
     let selected = try selection.load()
     let prompts = try ChoicePrompts(selected.records, open.textTokenizer())
-    guard let choices = prompts.choices else {
-      throw FormatError(
-        .dataRecord, file: selection.data, found: "records without choices",
-        expected: "\"choices\" in every record")
+    let found = try Progress.show("answer", .items("records")) { update throws(FormatError) in
+      try ProbeInterventionResult(
+        of: entries, open.model, tokenizer: open.tokenizer?.digest, on: prompts,
+        labels: selected.labels, seed: seed, probeFile: probe.path, file: selection.data,
+        progress: update)
     }
-    var table = Table([
-      "probe", "#flips", "#control", "#mean change", "#control", "#AUROC", "#after", "#control",
-    ])
-    var rows: [JSONValue] = []
-    let progress = Progress("answer", .items("records"))
-    for entry in entries {
-      let answers = try ProbeIntervention(open.model, entry, seed: seed).run(
-        prompts.prompts, choices: choices, tokenizer: open.tokenizer?.digest, file: probe.path
-      ) { progress.update($0, $1) }
-      let turned = [answers.after, answers.control]
-      let flips = turned.map { ProbeIntervention.Answers.flips(answers.before, $0) }
-      let changes = turned.map { turned in
-        zip(turned, answers.before).reduce(0) { $0 + abs($1.0 - $1.1) }
-          / Double(max(turned.count, 1))
-      }
-      let areas = [answers.before, answers.after, answers.control].map {
-        ROC($0, selected.labels)?.area ?? .nan
-      }
-      table.add(
-        [entry.name] + (flips + changes + areas).map { Format.fixed($0, 3) })
-      rows.append(
-        .object(
-          entry.identity.with(
-            JSONObject([
-              ("flips", JSONValue(finite: flips[0])),
-              ("flips_control", JSONValue(finite: flips[1])),
-              ("change", JSONValue(finite: changes[0])),
-              ("change_control", JSONValue(finite: changes[1])),
-              ("auroc_before", JSONValue(finite: areas[0])),
-              ("auroc_after", JSONValue(finite: areas[1])),
-              ("auroc_control", JSONValue(finite: areas[2])),
-            ]))))
-    }
-    progress.clear()
+    let count = prompts.prompts.count
     Report(
       title: "\(printable(probe.path)): reflected at the last token of "
-        + Format.count(prompts.prompts.count, of: "record"),
+        + Format.count(count, of: "record"),
       tables: [
-        ("answers that change sides, by how much (log-odds), and the output's AUROC", table)
+        ("answers that change sides, by how much (log-odds), and the output's AUROC", found.table)
       ],
       notes: [selected.classes],
       json: JSONObject([
-        ("records", JSONValue(prompts.prompts.count)), ("label", .string(selection.label)),
-        ("rows", .array(rows)),
+        ("records", JSONValue(count)), ("label", .string(selection.label)),
+        ("rows", .array(found.json)),
       ])
     ).print(asJSON: printing.json)
   }

@@ -2,6 +2,7 @@ import ArgumentParser
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
+import SextantInspection
 import SextantModels
 import SextantReport
 import SextantTokenizers
@@ -74,8 +75,9 @@ struct ProbeTrain: WritingCommand {
       of: selected, activations, model: open.reference, positions: reading.positions,
       pooling: reading.pooling)
     try probe.artifact.write(to: output, replacing: force)
-    report(
-      probe, skipped, selected, activations.count, reading: read, training: clock.seconds - read
+    Report(
+      trained: probe, output: output, skipped: skipped, records: selected,
+      examples: activations.count, seconds: (read, clock.seconds - read)
     ).print(asJSON: printing.json)
   }
 
@@ -102,52 +104,10 @@ struct ProbeTrain: WritingCommand {
         model: open.model.description, positions: reading.positions, pooling: reading.pooling)
     }
     let prompts = try ChoicePrompts(records, open.textTokenizer())
-    let progress = Progress("read", .items("records"))
-    defer { progress.clear() }
-    return try ActivationReader(
-      open.model, positions: reading.positions, pooling: reading.pooling
-    ).read(prompts, sites: sites, readsPairs: methods.methods.contains(where: \.needsPairs)) {
-      progress.update($0, $1)
+    return try Progress.show("read", .items("records")) { update throws(FormatError) in
+      try ActivationReader(open.model, positions: reading.positions, pooling: reading.pooling).read(
+        prompts, sites: sites, readsPairs: methods.methods.contains(where: \.needsPairs),
+        progress: update)
     }
-  }
-
-  private func report(
-    _ probe: Probe, _ skipped: [String], _ selected: SelectedRecords, _ examples: Int,
-    reading: Double, training: Double
-  ) -> Report {
-    var table = Table(["probe", "#elements", "#loss", "#scale", "#bias"])
-    var rows: [JSONValue] = []
-    for entry in probe.entries {
-      let figures =
-        if case .object(let own)? = probe.statistics[entry.name] { own } else { JSONObject() }
-      let loss: Double = if case .number(let value)? = figures["loss"] { value } else { .nan }
-      table.add([
-        entry.name, Format.count(entry.direction.count),
-        loss.isFinite ? Format.figure(loss) : "", Format.figure(entry.scale),
-        Format.figure(entry.bias),
-      ])
-      rows.append([
-        "name": .string(entry.name), "site": .string(entry.site.name),
-        "layer": entry.layer.map { JSONValue($0) } ?? .null,
-        "head": entry.head.map { JSONValue($0) } ?? .null, "method": .string(entry.method),
-        "figures": .object(figures),
-      ])
-    }
-    return Report(
-      title: "\(printable(output)): \(Format.count(probe.entries.count, of: "probe")) of "
-        + "\(selection.label), from \(Format.count(examples, of: "example"))",
-      facts: [
-        ("reading", "\(Format.fixed(reading, 2)) s"),
-        ("training", "\(Format.fixed(training, 2)) s"),
-      ],
-      tables: [("probes", table.abbreviated(to: 40))],
-      notes: [selected.classes] + skipped.map { "left out: \($0)" },
-      json: JSONObject([
-        ("output", .string(output)), ("model", probe.model.json),
-        ("label", .string(selection.label)), ("examples", JSONValue(examples)),
-        ("probes", .array(rows)), ("skipped", .array(skipped.map { .string($0) })),
-        ("reading_seconds", JSONValue(finite: reading)),
-        ("training_seconds", JSONValue(finite: training)),
-      ]))
   }
 }

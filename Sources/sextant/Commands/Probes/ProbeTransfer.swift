@@ -2,6 +2,7 @@ import ArgumentParser
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
+import SextantEvaluation
 import SextantModels
 import SextantReport
 
@@ -98,15 +99,16 @@ struct ProbeTransfer: WritingCommand {
     let open = try model.open(beginning)
     let sites = try open.model.description.sites(
       named: reading.sites.words, layers: reading.layers)
-    let progress = Progress("read", .items("records"))
     let experiment = TransferExperiment(
       sources: sources.subsets, targets: targets.subsets, methods: methods.methods, seed: seed)
-    let result = try experiment.run(
-      open, training: LabelledRecords(reading: data, template: template, field: field),
-      test: LabelledRecords(reading: test, template: template, field: field), sites: sites,
-      positions: reading.positions, pooling: reading.pooling
-    ) { progress.update($0, $1) }
-    progress.clear()
+    let training = try LabelledRecords(reading: data, template: template, field: field)
+    let held = try LabelledRecords(reading: test, template: template, field: field)
+    let tokenizer = try open.textTokenizer()
+    let result = try Progress.show("read", .items("records")) { update throws(FormatError) in
+      try experiment.run(
+        open.model, tokenizer, training: training, test: held, sites: sites,
+        positions: reading.positions, pooling: reading.pooling, progress: update)
+    }
     if let folder {
       var page = HTMLPage(
         title: "Probes: what the model knows and does not say",

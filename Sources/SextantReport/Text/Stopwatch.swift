@@ -1,9 +1,12 @@
 /// Measures time that passes, whatever happens to the calendar.
-struct Stopwatch {
+package struct Stopwatch {
   private let start = ContinuousClock.now
 
+  /// Starts now.
+  package init() {}
+
   /// Seconds since the stopwatch was made.
-  var seconds: Double {
+  package var seconds: Double {
     let (seconds, attoseconds) = start.duration(to: .now).components
     return Double(seconds) + Double(attoseconds) * 1e-18
   }

@@ -1,20 +1,28 @@
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
-import SextantEvaluation
 import SextantModels
+import SextantTokenizers
 
 /// Probes trained on one part of a quirky set and measured on others, at every site: the paper's
 /// third experiment.
-struct TransferExperiment {
+public struct TransferExperiment: Sendable {
   /// The parts that probes are trained on, by the labels of their own speaker.
-  var sources: [QuirkySubset]
+  public var sources: [QuirkySubset]
   /// The parts that they are measured on, against Alice's labels: the truth.
-  var targets: [QuirkySubset]
+  public var targets: [QuirkySubset]
   /// The methods.
-  var methods: [ProbeMethod]
+  public var methods: [ProbeMethod]
   /// The seed of what is random.
-  var seed = 0
+  public var seed: Int
+
+  /// An experiment from some parts of a quirky set to others.
+  public init(
+    sources: [QuirkySubset], targets: [QuirkySubset], methods: [ProbeMethod], seed: Int = 0
+  ) {
+    (self.sources, self.targets) = (sources, targets)
+    (self.methods, self.seed) = (methods, seed)
+  }
 
   /// The field of each speaker's own label, and of the truth.
   private static let (ownLabel, truth) = ("label", "alice_label")
@@ -36,22 +44,28 @@ struct TransferExperiment {
   /// - Parameters:
   ///   - training: the records to train on; `test`: those to measure on.
   ///   - sites: residual and state sites.
+  ///   - positions: the tokens of each record that are read.
   ///   - progress: receives records read and in all.
-  func run(
-    _ open: OpenModel, training: LabelledRecords, test: LabelledRecords, sites: [SiteDescription],
+  /// - Throws: `data.*` for records without the labels of both speakers, or a part with one label;
+  ///   `usage.option`, `artifact.*`, `model.*`.
+  public func run(
+    _ model: any LanguageModel, _ tokenizer: any Tokenizer, training: LabelledRecords,
+    test: LabelledRecords, sites: [SiteDescription],
     positions: PositionSelection = .last, pooling: Probe.Pooling = .each,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> TransferResult {
-    let reader = ActivationReader(open.model, positions: positions, pooling: pooling)
+    let reader = ActivationReader(model, positions: positions, pooling: pooling)
     let first = training.records.count { record in sources.contains { $0.contains(record) } }
     let second = test.records.count { record in
       (sources + targets).contains { $0.contains(record) }
     }
-    let train = try side(training, sources, open, reader, sites) { progress($0, first + second) }
-    let held = try side(test, sources + targets, open, reader, sites) {
+    let train = try side(training, sources, tokenizer, reader, sites) {
+      progress($0, first + second)
+    }
+    let held = try side(test, sources + targets, tokenizer, reader, sites) {
       progress(first + $0, first + second)
     }
-    var result = TransferResult(layerCount: open.model.description.layerCount)
+    var result = TransferResult(layerCount: model.description.layerCount)
     result.outputs = outputs(held)
     var fitted: [(source: QuirkySubset, probes: [ProbeEntry])] = []
     for source in sources {
@@ -60,7 +74,6 @@ struct TransferExperiment {
       for note in trained.skipped where !result.skipped.contains(note) {
         result.skipped.append(note)
       }
-      result.statistics.append((source, trained.statistics))
       fitted.append((source, trained.entries))
     }
     for (source, probes) in fitted {
@@ -91,11 +104,11 @@ struct TransferExperiment {
   }
 
   private func side(
-    _ file: LabelledRecords, _ parts: [QuirkySubset], _ open: OpenModel,
+    _ file: LabelledRecords, _ parts: [QuirkySubset], _ tokenizer: any Tokenizer,
     _ reader: ActivationReader, _ sites: [SiteDescription], progress: (Int) -> Void
   ) throws(FormatError) -> Side {
     let everything = QuirkySubset(character: nil, difficulty: nil)
-    // Only what some part holds is read.
+    // Only the records of some part are read.
     let needed = try SelectedRecords(file, label: Self.ownLabel, subset: everything) { record in
       parts.contains { $0.contains(record) }
     }
@@ -103,7 +116,7 @@ struct TransferExperiment {
       parts.contains { $0.contains(record) }
     }
     let activations = try reader.read(
-      ChoicePrompts(needed.records, open.textTokenizer()), sites: sites,
+      ChoicePrompts(needed.records, tokenizer), sites: sites,
       readsPairs: methods.contains(where: \.needsPairs)
     ) { done, _ in progress(done) }
     return Side(
@@ -134,8 +147,8 @@ struct TransferExperiment {
     let tested = held.activations.selecting { record in
       source.contains(held.records[record]) || bob.contains(held.records[record])
     }
-    for (family, method) in TransferResult.families(of: probes) {
-      let own = probes.filter { TransferResult.family(of: $0) == family && $0.method == method }
+    for (family, method) in probes.families {
+      let own = probes.filter { $0.family == family && $0.method == method }
       let rows = { (part: Activations) -> [[Double]] in
         let columns = own.compactMap { $0.scores(of: part) }
         return part.records.indices.map { row in columns.map { $0[row] } }

@@ -3,9 +3,9 @@ import SextantModels
 import SextantReport
 
 /// How tokens and sites are written in grids.
-enum LensText {
+public enum LensText {
   /// A token's text where spaces and ends of lines can be seen, and nothing acts on a terminal.
-  static func shown(_ text: String) -> String {
+  public static func shown(_ text: String) -> String {
     var shown = String.UnicodeScalarView()
     for scalar in text.unicodeScalars {
       switch scalar {
@@ -22,17 +22,17 @@ enum LensText {
   }
 
   /// A site in a row's head: `embedding`, or the block's number.
-  static func label(_ site: Site) -> String {
+  public static func label(_ site: Site) -> String {
     site.block.map { "block \($0)" } ?? site.name
   }
 }
 
 /// What colours of a grid stand for.
-enum LensMeasure: String, CaseIterable {
+public enum LensMeasure: String, Sendable, CaseIterable {
   case probability, entropy, ce, kl
 
   /// The measure of a cell; nil where there is none.
-  func value(_ cell: LensCell) -> Double? {
+  public func value(_ cell: LensCell) -> Double? {
     switch self {
     case .probability: cell.guesses.first?.probability
     case .entropy: cell.entropy
@@ -42,13 +42,13 @@ enum LensMeasure: String, CaseIterable {
   }
 
   /// The colours over the cells of a grid.
-  func scale(_ cells: [[LensCell]]) -> ColourScale {
+  package func scale(_ cells: [[LensCell]]) -> ColourScale {
     let largest = cells.joined().compactMap(value).filter(\.isFinite).max() ?? 1
     return .sequential(0...(self == .probability ? 1 : max(largest, 1e-6)))
   }
 
   /// The measure in words.
-  var title: String {
+  public var title: String {
     switch self {
     case .probability: "probability of the likeliest token"
     case .entropy: "entropy, nats"

@@ -7,12 +7,15 @@ import SextantTensor
 import SextantTokenizers
 
 extension Report {
-  /// What a native model holds.
-  init(store: ModelStore, rowLimit: Int) throws(FormatError) {
+  /// What a native model contains.
+  ///
+  /// - Parameter rowLimit: rows of the table for people.
+  /// - Throws: `tok.*` for a tokenizer that cannot be read.
+  public init(store: ModelStore, rowLimit: Int) throws(FormatError) {
     let tokenizer = try ModelTokenizer.load(from: store)
     let ends = try ModelTokenizer.endOfTextIDs(of: store)
     let parameters = store.tensors.reduce(0) { $0 + (Shape.elementCount($1.shape) ?? 0) }
-    json = JSONObject([
+    let json = JSONObject([
       ("file", .string(store.path)), ("type", "model"), ("bytes", JSONValue(store.fileByteCount)),
       ("version", JSONValue(StoreFormat.version)), ("architecture", .string(store.architecture)),
       ("configuration", .object(store.configuration)),
@@ -22,8 +25,7 @@ extension Report {
       ("end_of_text", .array(ends.map { JSONValue($0) })),
       ("tensors", .array(store.tensors.map { Self.json($0) })),
     ])
-    title = "\(printable(store.path)): a native model, \(Format.bytes(store.fileByteCount))"
-    facts = [
+    let facts = [
       ("architecture", printable(store.architecture)),
       ("configuration", Self.inline(store.configuration)),
       ("identity", store.identity.description),
@@ -41,12 +43,16 @@ extension Report {
         Format.count(tensor.byteCount),
       ])
     }
-    tables = [(Format.count(store.tensors.count, of: "tensor"), table.abbreviated(to: rowLimit))]
+    self.init(
+      title: "\(printable(store.path)): a native model, \(Format.bytes(store.fileByteCount))",
+      facts: facts,
+      tables: [(Format.count(store.tensors.count, of: "tensor"), table.abbreviated(to: rowLimit))],
+      json: json)
     do throws(FormatError) {
       try add(sites: Architectures.open(store).description.sites)
     } catch {
       // What stands in the header can be shown for a model that this build cannot run, too.
-      json["sites"] = .null
+      self.json["sites"] = .null
       notes.append("this build does not run the model: \(error.found) [\(error.code.rawValue)]")
     }
   }

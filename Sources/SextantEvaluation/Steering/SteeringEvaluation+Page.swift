@@ -1,10 +1,9 @@
 import SextantBytes
-import SextantEvaluation
 import SextantReport
 
 extension SteeringEvaluation {
   /// The page in one file, with the figures of arXiv 2404.05971.
-  var page: HTMLPage {
+  public var page: HTMLPage {
     var page = HTMLPage(
       title: "Steering: effect by layer and strength",
       subtitle:
@@ -50,7 +49,7 @@ extension SteeringEvaluation {
   }
 
   /// The effect by layer, a line for each strength.
-  func effectChart(_ sites: SteeredSites) -> LineChart {
+  package func effectChart(_ sites: SteeredSites) -> LineChart {
     LineChart(
       title: "Change of the matching probability by layer: \(sites)",
       subtitle: "all \(test.items.count) prompts; bands are 95% intervals", x: "block",
@@ -58,7 +57,7 @@ extension SteeringEvaluation {
   }
 
   /// The probability of other answers by layer, a line for each strength.
-  func nonsenseChart(_ sites: SteeredSites) -> LineChart {
+  package func nonsenseChart(_ sites: SteeredSites) -> LineChart {
     LineChart(
       title: "Nonsense by layer: \(sites)",
       subtitle: "1 − p(matching) − p(other), minus the unsteered model's", x: "block",
@@ -69,7 +68,7 @@ extension SteeringEvaluation {
 
   /// Matching by strength at the chosen layers, all sets of sites beside each other and the random
   /// directions of the last.
-  var mainFigure: LineChart {
+  public var mainFigure: LineChart {
     var series = summary.curves.enumerated().map { index, curve in
       LineChart.Series(
         "\(curve.sites), block \(curve.layer)", Self.line(curve.points), colour: .category(index))
@@ -98,7 +97,7 @@ extension SteeringEvaluation {
   }
 
   /// Matching by strength at the chosen layer, beside random directions.
-  func strengthChart(_ curve: SweepSummary.Curve) -> LineChart {
+  package func strengthChart(_ curve: SweepSummary.Curve) -> LineChart {
     var series = [
       LineChart.Series(
         "\(curve.sites), block \(curve.layer)", Self.line(curve.points),
@@ -118,7 +117,7 @@ extension SteeringEvaluation {
   }
 
   /// The range of matching, by sites.
-  var rangeChart: BarChart {
+  package var rangeChart: BarChart {
     let bar = { (figure: Figure) in
       BarChart.Bar(figure.value, interval: figure.interval.range)
     }

@@ -1,26 +1,29 @@
 import SextantBytes
-import SextantReport
 
-/// What a command has to say: the same facts for people and for programs.
-struct Report {
+/// A result as a report: the same facts as text for people and as one JSON document for programs.
+public struct Report: Sendable {
   /// The first line for people.
-  var title: String
+  public var title: String
   /// Facts in one line each.
-  var facts: [(name: String, value: String)] = []
+  public var facts: [(name: String, value: String)]
   /// Tables, each under a line of its own.
-  var tables: [(title: String, table: Table)] = []
+  public var tables: [(title: String, table: Table)]
   /// Sentences at the end.
-  var notes: [String] = []
+  public var notes: [String]
   /// The whole for programs.
-  var json: JSONObject
+  public var json: JSONObject
 
-  /// Prints one JSON document, or the text for people.
-  func print(asJSON: Bool) {
-    StandardStreams.print(asJSON ? JSONValue.object(json).prettyText : text)
+  /// A report of these parts.
+  public init(
+    title: String, facts: [(name: String, value: String)] = [],
+    tables: [(title: String, table: Table)] = [], notes: [String] = [], json: JSONObject
+  ) {
+    (self.title, self.facts, self.tables) = (title, facts, tables)
+    (self.notes, self.json) = (notes, json)
   }
 
   /// The text for people, without a newline at the end.
-  var text: String {
+  public var text: String {
     var lines = [title]
     let width = facts.map(\.name.count).max() ?? 0
     for (name, value) in facts {

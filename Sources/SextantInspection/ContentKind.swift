@@ -2,8 +2,8 @@ import SextantArtifacts
 import SextantBytes
 import SextantCheckpoints
 
-/// What a path leads to, told by content.
-enum ContentKind {
+/// The kind of the file at a path, by its content.
+public enum ContentKind: Sendable {
   /// A native model.
   case model
   /// A safetensors file with a manifest.
@@ -14,7 +14,7 @@ enum ContentKind {
   /// Looks at a file.
   ///
   /// - Throws: `file.*`; `st.*` and `json.*` for a safetensors file whose header is damaged.
-  init(of path: String) throws(FormatError) {
+  public init(of path: String) throws(FormatError) {
     guard !CheckpointSource.isFolder(path) else {
       self = .other
       return

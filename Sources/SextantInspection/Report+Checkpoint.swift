@@ -4,15 +4,16 @@ import SextantReport
 import SextantTensor
 
 extension Report {
-  /// What a foreign checkpoint holds.
-  init(checkpoint source: CheckpointSource, rowLimit: Int) {
+  /// What a foreign checkpoint contains.
+  ///
+  /// - Parameter rowLimit: rows of the table for people.
+  public init(checkpoint source: CheckpointSource, rowLimit: Int) {
     let checkpoint = source.checkpoint
     let tensors = checkpoint.tensors
     let parameters = tensors.reduce(0) { $0 + (Shape.elementCount($1.shape) ?? 0) }
     let bytes = tensors.reduce(0) { $0 + $1.byteCount }
     let metadata = checkpoint.metadata.sorted { ExactString($0.key) < ExactString($1.key) }
-    title = "\(printable(checkpoint.path)): a checkpoint, \(checkpoint.format)"
-    facts = [
+    var facts = [
       ("parameters", Format.count(parameters)), ("weights", Format.bytes(bytes)),
       ("config.json", source.configuration.map { printable($0) } ?? "none beside it"),
       ("tokenizer", source.tokenizers.first.map { printable($0) } ?? "none beside it"),
@@ -28,9 +29,7 @@ extension Report {
         Format.count(tensor.byteCount),
       ])
     }
-    tables = [(Format.count(tensors.count, of: "tensor"), table.abbreviated(to: rowLimit))]
-    notes = source.warnings.map { printable($0) }
-    json = JSONObject([
+    let json = JSONObject([
       ("file", .string(checkpoint.path)), ("type", "checkpoint"),
       ("format", .string(checkpoint.format)), ("parameters", JSONValue(parameters)),
       ("tensor_bytes", JSONValue(bytes)),
@@ -48,5 +47,9 @@ extension Report {
           })
       ),
     ])
+    self.init(
+      title: "\(printable(checkpoint.path)): a checkpoint, \(checkpoint.format)", facts: facts,
+      tables: [(Format.count(tensors.count, of: "tensor"), table.abbreviated(to: rowLimit))],
+      notes: source.warnings.map { printable($0) }, json: json)
   }
 }

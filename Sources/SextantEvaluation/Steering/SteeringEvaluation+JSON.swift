@@ -1,16 +1,15 @@
 import Glibc
 import SextantBytes
-import SextantEvaluation
 import SextantReport
 
 extension SteeringEvaluation {
   /// The document for programs.
-  var json: JSONObject {
+  public var json: JSONObject {
     JSONObject([
       ("model", model.json), ("vector", .string(vector.file ?? "")),
       ("method", .string(vector.training.method)),
       ("test_sha256", .string(test.digest.description)),
-      ("template", templateText.map { .string($0) } ?? .null), ("unit", .string(unit)),
+      ("template", template.map { .string($0) } ?? .null), ("unit", .string(unit.rawValue)),
       ("positions", .string(positions.description)),
       ("state_positions", statePositions.map { .string($0.description) } ?? .null),
       ("seed", .integer(Int64(truncatingIfNeeded: seed))),

@@ -4,10 +4,12 @@ import SextantReport
 import SextantTensor
 
 extension Report {
-  /// What an artifact says of itself and holds.
-  init(artifact: Artifact, rowLimit: Int) {
+  /// What an artifact declares and contains.
+  ///
+  /// - Parameter rowLimit: rows of the table for people.
+  public init(artifact: Artifact, rowLimit: Int) {
     let manifest = artifact.manifest
-    json = JSONObject([
+    var json = JSONObject([
       ("file", .string(artifact.file ?? "")), ("type", "artifact"),
       ("version", JSONValue(Manifest.version)), ("kind", .string(manifest.kind)),
       ("kind_version", JSONValue(manifest.kindVersion)), ("model", manifest.model.json),
@@ -23,8 +25,7 @@ extension Report {
           "norm": value.norm.map { JSONValue(finite: $0) } ?? .null,
         ]
       })
-    title = "\(printable(artifact.file ?? "")): an artifact of kind \(manifest.kind)"
-    facts = [
+    var facts = [
       (
         "model",
         "\(printable(manifest.model.architecture)), width \(manifest.model.width), "
@@ -59,7 +60,12 @@ extension Report {
         ]
           + statistics.names.map { statistics.values[key]?[$0].map { Self.figure($0) } ?? "" })
     }
-    tables = [(Format.count(artifact.tensors.count, of: "tensor"), table.abbreviated(to: rowLimit))]
+    self.init(
+      title: "\(printable(artifact.file ?? "")): an artifact of kind \(manifest.kind)",
+      facts: facts,
+      tables: [
+        (Format.count(artifact.tensors.count, of: "tensor"), table.abbreviated(to: rowLimit))
+      ], json: json)
   }
 
   /// The tensors that are named by a site in the order of the manifest, then all others.

@@ -1,61 +1,78 @@
 import Glibc
 import SextantArtifacts
 import SextantBytes
-import SextantEvaluation
 import SextantReport
 import SextantStore
 
-/// Everything that `steer eval` found.
-struct SteeringEvaluation {
+/// What a steering vector does at every layer and strength, beside controls.
+public struct SteeringEvaluation {
   /// What steering costs elsewhere, at a chosen layer.
-  struct SideEffect {
-    var sites: SteeredSites
-    var layer: Int
-    /// 0: the model as it is.
-    var multiplier: Float
+  public struct SideEffect: Sendable {
+    /// What was steered.
+    public let sites: SteeredSites
+    /// The block that was steered.
+    public let layer: Int
+    /// The strength; 0: the model as it is.
+    public let multiplier: Float
     /// Nats per token of the text.
-    var loss: Double?
-    /// By file, whether each item was right.
-    var accuracies: [(file: String, right: [Double])] = []
+    public internal(set) var loss: Double?
+    /// By file, whether each item was right: 1 or 0.
+    public internal(set) var accuracies: [(file: String, right: [Double])] = []
   }
 
   /// A prompt, continued.
-  struct Continuation {
-    var prompt: String
-    var sites: SteeredSites
-    var multiplier: Float
-    var text: String
+  public struct Continuation: Sendable {
+    /// The prompt.
+    public let prompt: String
+    /// What was steered.
+    public let sites: SteeredSites
+    /// The strength.
+    public let multiplier: Float
+    /// The text that follows the prompt.
+    public let text: String
   }
 
-  var model: ModelReference
-  var vector: SteeringVector
-  var test: ChoiceTest
-  var templateText: String?
-  var summary: SweepSummary
-  var controls: SweepControls
-  var seed: UInt64
-  var unit: String
-  var positions: PositionSelection
-  var statePositions: PositionSelection?
-  var sideEffects: [SideEffect] = []
-  var continuations: [Continuation] = []
-  /// Of the sweep, and of everything.
-  var seconds: (sweep: Double, all: Double) = (0, 0)
+  /// The model that was steered.
+  public let model: ModelReference
+  /// The vector.
+  public let vector: SteeringVector
+  /// The prompts with their two answers.
+  public let test: ChoiceTest
+  /// The name of what the questions were put into; nil for none.
+  public let template: String?
+  /// The figures of every cell, and the chosen blocks.
+  public let summary: SweepSummary
+  /// Random directions at the chosen blocks.
+  public let controls: SweepControls
+  /// The seed of controls, halves and intervals.
+  public let seed: UInt64
+  /// What strengths count.
+  public let unit: SweepUnit
+  /// The tokens that were steered.
+  public let positions: PositionSelection
+  /// The tokens before which the state was edited; nil for those of `positions`.
+  public let statePositions: PositionSelection?
+  /// What steering costs elsewhere.
+  public internal(set) var sideEffects: [SideEffect] = []
+  /// Prompts, continued without and with steering.
+  public internal(set) var continuations: [Continuation] = []
+  /// Seconds of the sweep, and of everything.
+  public internal(set) var seconds: (sweep: Double, all: Double) = (0, 0)
 
   /// A multiplier with its sign.
-  static func signed(_ value: Float) -> String {
+  package static func signed(_ value: Float) -> String {
     (value > 0 ? "+" : "") + Format.plain(value)
   }
 
   /// A figure with its interval, as people read it.
-  static func text(_ figure: Figure, digits: Int = 3) -> String {
+  package static func text(_ figure: Figure, digits: Int = 3) -> String {
     let ends = [figure.interval.low, figure.interval.high].map { Format.fixed($0, digits) }
     return Format.fixed(figure.value, digits)
       + (figure.interval.isKnown ? " [\(ends.joined(separator: ", "))]" : " [unknown]")
   }
 
-  /// The controls of a curve's sites.
-  func control(of curve: SweepSummary.Curve) -> SweepControls.Curve? {
+  /// The controls of a curve's sites; nil for none.
+  public func control(of curve: SweepSummary.Curve) -> SweepControls.Curve? {
     controls.count > 0 ? controls.curves.first { $0.sites == curve.sites } : nil
   }
 }
@@ -63,8 +80,10 @@ struct SteeringEvaluation {
 // MARK: For people
 
 extension SteeringEvaluation {
-  /// The short report that is printed.
-  func report(folder: String?) -> Report {
+  /// The short report.
+  ///
+  /// - Parameter folder: where the page was written, for a note; nil for none.
+  public func report(folder: String? = nil) -> Report {
     Report(
       title: "\(test.items.count) prompts, \(summary.rows.count) cells in "
         + "\(Format.fixed(seconds.sweep, 2)) s; unsteered matching "
@@ -74,7 +93,7 @@ extension SteeringEvaluation {
   }
 
   /// The tables of report and page.
-  var tables: [(title: String, table: Table)] {
+  package var tables: [(title: String, table: Table)] {
     var tables = [
       (
         "best layer by strength: chosen on \(summary.halves.choosing.count) prompts, effect on the "
@@ -175,7 +194,7 @@ extension SteeringEvaluation {
   }
 
   /// Every cell, for programs that read tables.
-  var cellTable: Table {
+  public var cellTable: Table {
     var table = Table([
       "layer", "multiplier", "sites", "matching", "matching_low", "matching_high", "nonsense",
       "nonsense_low", "nonsense_high", "effect", "effect_low", "effect_high", "kl",

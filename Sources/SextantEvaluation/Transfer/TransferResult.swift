@@ -1,16 +1,19 @@
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
-import SextantEvaluation
 
 /// What a transfer experiment found.
-struct TransferResult {
+public struct TransferResult: Sendable {
   /// One probe on one part.
-  struct Row {
-    var source: QuirkySubset
-    var target: QuirkySubset
-    var probe: ProbeEntry
-    var measured: ProbeMeasurement
+  public struct Row: Sendable {
+    /// The part that the probe was trained on.
+    public let source: QuirkySubset
+    /// The part that it was measured on.
+    public let target: QuirkySubset
+    /// The probe.
+    public let probe: ProbeEntry
+    /// How well it reads the label.
+    public let measured: ProbeMeasurement
 
     init(
       source: QuirkySubset, target: QuirkySubset, probe: ProbeEntry, _ measured: ProbeMeasurement
@@ -19,75 +22,70 @@ struct TransferResult {
       self.measured = measured
     }
 
-    var area: Double { measured.roc?.area ?? .nan }
+    /// The area under the curve; NaN where the part has one label only.
+    public var area: Double { measured.roc?.area ?? .nan }
   }
 
   /// A method at one kind of site, across blocks.
-  struct Summary {
-    var source: QuirkySubset
-    var target: QuirkySubset
+  public struct Summary: Sendable {
+    /// The part that probes were trained on.
+    public let source: QuirkySubset
+    /// The part that they were measured on.
+    public let target: QuirkySubset
     /// The site without its block, such as `output` or `state.ssm`.
-    var family: String
-    var method: String
+    public let family: String
+    /// How the probes were trained.
+    public let method: String
     /// The earliest informative block.
-    var layer: Int
+    public let layer: Int
     /// The area there on the target.
-    var roc: ROC
+    public let roc: ROC
     /// The share of the gap between floor and ceiling; nil where those were not measured.
-    var recovered: Double?
+    public internal(set) var recovered: Double?
     /// The same at the ends of the area's interval.
-    var recoveredInterval: Interval?
+    public internal(set) var recoveredInterval: Interval?
   }
 
   /// How well distances of scores tell who speaks.
-  struct Anomaly {
-    var family: String
-    var method: String
-    var roc: ROC
+  public struct Anomaly: Sendable {
+    /// The site without its block.
+    public let family: String
+    /// How the probes were trained.
+    public let method: String
+    /// The area under the curve of the distances, Bob's contexts against Alice's.
+    public let roc: ROC
   }
 
-  let layerCount: Int
+  /// The blocks of the model.
+  public let layerCount: Int
   /// On the targets, against the truth.
-  var rows: [Row] = []
+  public internal(set) var rows: [Row] = []
   /// On held-out examples of the source's own part, against its own labels.
-  var within: [Row] = []
+  public internal(set) var within: [Row] = []
   /// The model's own output on the targets.
-  var outputs: [(target: QuirkySubset, measured: ProbeMeasurement)] = []
-  var summaries: [Summary] = []
+  public internal(set) var outputs: [(target: QuirkySubset, measured: ProbeMeasurement)] = []
+  /// Each method at each kind of site, at its earliest informative block.
+  public internal(set) var summaries: [Summary] = []
   /// The areas of floor and ceiling, of logistic regressions at the last block.
-  var bounds: (floor: Double?, ceiling: Double?) = (nil, nil)
-  var anomalies: [Anomaly] = []
-  var probes: [(source: QuirkySubset, probes: [ProbeEntry])] = []
-  var statistics: [(source: QuirkySubset, figures: JSONObject)] = []
-  var skipped: [String] = []
+  public internal(set) var bounds: (floor: Double?, ceiling: Double?) = (nil, nil)
+  /// Where the distance of scores tells who speaks.
+  public internal(set) var anomalies: [Anomaly] = []
+  /// The probes of each source.
+  public internal(set) var probes: [(source: QuirkySubset, probes: [ProbeEntry])] = []
+  /// The probes that were left out, in words.
+  public internal(set) var skipped: [String] = []
 
   init(layerCount: Int) {
     self.layerCount = layerCount
   }
 
-  /// A probe's site without its block.
-  static func family(of probe: ProbeEntry) -> String {
-    let fields = probe.site.name.split(separator: ".")
-    let name = fields.count > 2 ? fields.dropFirst(2).joined(separator: ".") : probe.site.name
-    return name + (probe.head.map { " head \($0)" } ?? "")
-  }
-
-  /// The kinds of sites with their methods, each once, in order.
-  static func families(of probes: [ProbeEntry]) -> [(family: String, method: String)] {
-    var seen: Set<String> = []
-    return probes.compactMap { probe in
-      let family = family(of: probe)
-      return seen.insert("\(family) \(probe.method)").inserted ? (family, probe.method) : nil
-    }
-  }
-
   /// The rows of a method at one kind of site, by block.
-  func curve(
+  public func curve(
     _ source: QuirkySubset, _ target: QuirkySubset, _ family: String, _ method: String,
     in rows: [Row]? = nil
   ) -> [Row] {
     (rows ?? self.rows).filter {
-      $0.source == source && $0.target == target && Self.family(of: $0.probe) == family
+      $0.source == source && $0.target == target && $0.probe.family == family
         && $0.probe.method == method
     }
   }
@@ -99,13 +97,13 @@ struct TransferResult {
     let last = { [rows] (part: (source: String, target: String)) -> Double? in
       let own = rows.filter {
         $0.source.description == part.source && $0.target.description == part.target
-          && Self.family(of: $0.probe) == "output" && $0.probe.method == "lr"
+          && $0.probe.family == "output" && $0.probe.method == "lr"
       }
       return own.last?.measured.roc?.area
     }
     bounds = (last(floor), last(ceiling))
     for (source, own) in probes {
-      for (family, method) in Self.families(of: own) {
+      for (family, method) in own.families {
         let areas = curve(source, source, family, method, in: within).map(\.area)
         guard let place = Transfer.earliestInformativeLayer(areas) else { continue }
         for target in Set(rows.map(\.target)).sorted(by: { $0.description < $1.description }) {
@@ -131,8 +129,8 @@ struct TransferResult {
     }
   }
 
-  /// The summary of one transfer.
-  func summary(
+  /// The summary of one transfer; nil where it was not measured.
+  public func summary(
     _ source: String, _ target: String, _ family: String, _ method: String
   ) -> Summary? {
     summaries.first {

@@ -1,15 +1,14 @@
-import SextantEvaluation
 import SextantGeneration
 import SextantReport
 import SextantTokenizers
 
 /// Figures of lenses.
-enum LensFigures {
+public enum LensFigures {
   /// Cross-entropy by depth, all lenses in one figure; the model's own as a grey line.
   ///
   /// Early layers of a logit lens may be so far off that nothing else could be told apart: what lies
   /// over one and a half times the worst of the other lenses is left out, and the subtitle says so.
-  static func depth(_ evaluation: LensEvaluation, model: String) -> LineChart {
+  public static func depth(_ evaluation: LensEvaluation, model: String) -> LineChart {
     let factor = evaluation.bitsPerByteFactor
     let losses = { (result: LensEvaluation.Result) in
       result.layers.map { $0.crossEntropy.mean * factor }
@@ -50,8 +49,12 @@ enum LensFigures {
     Double(layer.site.block.map { $0 + 1 } ?? 0)
   }
 
-  /// A grid of layers by tokens.
-  static func grid(
+  /// A grid of layers by tokens, as a picture.
+  ///
+  /// - Parameters:
+  ///   - tokens: the columns.
+  ///   - layerStride: every n-th layer is shown, and the last.
+  public static func grid(
     _ grid: LensGrid, _ tokenizer: any Tokenizer, _ measure: LensMeasure, title: String,
     _ tokens: Range<Int>, layerStride: Int
   ) -> HeatMap {

@@ -1,54 +1,11 @@
+import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
-import SextantEvaluation
 import SextantReport
-
-extension ProbeMeasurement {
-  /// The figures for programs.
-  var json: JSONObject {
-    JSONObject([
-      ("examples", JSONValue(count)),
-      ("auroc", roc.map { JSONValue(finite: $0.area) } ?? .null),
-      ("auroc_ci", roc.map { $0.interval.json } ?? .null),
-      ("accuracy", JSONValue(finite: accuracy)),
-      ("ece", JSONValue(finite: calibrationError)),
-      ("agreement", agreement.map { JSONValue(finite: $0) } ?? .null),
-      ("knows_unsaid", unsaid.map { JSONValue(finite: $0) } ?? .null),
-    ])
-  }
-}
-
-extension Interval {
-  /// The ends for programs; null where they are not known.
-  var json: JSONValue { isKnown ? [JSONValue(finite: low), JSONValue(finite: high)] : .null }
-
-  /// The ends for people.
-  func text(_ digits: Int = 3) -> String {
-    isKnown ? "\(Format.fixed(low, digits)) to \(Format.fixed(high, digits))" : "unknown"
-  }
-}
-
-extension ProbeEntry {
-  /// What names the probe for programs.
-  var identity: JSONObject {
-    JSONObject([
-      ("name", .string(name)), ("method", .string(method)), ("site", .string(site.name)),
-      ("layer", layer.map { JSONValue($0) } ?? .null),
-      ("head", head.map { JSONValue($0) } ?? .null),
-    ])
-  }
-}
-
-extension JSONObject {
-  /// The members of both.
-  func with(_ other: JSONObject) -> JSONObject {
-    JSONObject((members + other.members).map { ($0.key, $0.value) })
-  }
-}
 
 extension TransferResult {
   /// Everything for programs.
-  var json: JSONObject {
+  public var json: JSONObject {
     JSONObject([
       (
         "rows",
@@ -98,7 +55,7 @@ extension TransferResult {
   }
 
   /// Every row, for a file.
-  var table: Table {
+  public var table: Table {
     var table = Table([
       "source", "target", "method", "site", "#layer", "#auroc", "#auroc_low", "#auroc_high",
       "#accuracy", "#ece", "#agreement", "#knows_unsaid",
@@ -119,7 +76,7 @@ extension TransferResult {
   }
 
   /// The earliest informative blocks of the transfers that are selected, for people.
-  func summaryTable(where isSelected: (Summary) -> Bool = { _ in true }) -> Table {
+  package func summaryTable(where isSelected: (Summary) -> Bool = { _ in true }) -> Table {
     var table = Table([
       "from", "to", "site", "method", "#layer", "#AUROC", "95% interval", "#PGR", "interval",
     ])
@@ -135,7 +92,7 @@ extension TransferResult {
   }
 
   /// The model's own output, for people.
-  var outputTable: Table {
+  package var outputTable: Table {
     var table = Table(["on", "#AUROC", "95% interval", "#accuracy"])
     for (target, measured) in outputs {
       table.add([
@@ -147,7 +104,7 @@ extension TransferResult {
   }
 
   /// One curve for each target, by block, of one method at one kind of site.
-  func chart(_ source: String, _ targets: [String], _ family: String, _ method: String)
+  package func chart(_ source: String, _ targets: [String], _ family: String, _ method: String)
     -> LineChart?
   {
     var series: [LineChart.Series] = []
@@ -182,7 +139,7 @@ extension TransferResult {
   }
 
   /// The areas at the earliest informative blocks, from every source to every target.
-  func matrix(_ family: String, _ method: String) -> HeatMap {
+  package func matrix(_ family: String, _ method: String) -> HeatMap {
     let sources = probes.map(\.source.description)
     let targets = outputs.map(\.target.description)
     let cells = sources.map { source in
@@ -201,12 +158,12 @@ extension TransferResult {
   }
 
   /// The whole as sections of a page.
-  func add(to page: inout HTMLPage) {
+  public func add(to page: inout HTMLPage) {
     page.add(heading: "What the model says")
     page.add(table: outputTable, caption: "The model's own output against the truth")
     page.add(heading: "What probes read, block by block")
     var seen: Set<String> = []
-    for (family, method) in Self.families(of: probes.flatMap(\.probes)) {
+    for (family, method) in probes.flatMap(\.probes).families {
       for source in probes.map(\.source.description) where source.hasPrefix("A") {
         guard seen.insert("\(family) \(method) \(source)").inserted,
           let chart = chart(source, ["A", "B"], family, method)
@@ -215,7 +172,7 @@ extension TransferResult {
       }
     }
     page.add(heading: "From part to part")
-    for (family, method) in Self.families(of: probes.flatMap(\.probes)) {
+    for (family, method) in probes.flatMap(\.probes).families {
       page.add(figure: matrix(family, method).svg(standsAlone: false))
     }
     page.add(table: summaryTable(), caption: "Earliest informative blocks", isFolded: true)

@@ -3,7 +3,7 @@ import SextantReport
 import SextantTokenizers
 
 /// A lens grid for terminals: layers by tokens, the likeliest token in each cell.
-struct LensTerminal {
+public struct LensTerminal {
   private let grid: LensGrid
   private let tokenizer: any Tokenizer
   private let measure: LensMeasure
@@ -12,8 +12,10 @@ struct LensTerminal {
 
   private static let cellWidth = 9
 
+  /// A grid for a terminal.
+  ///
   /// - Parameter width: columns of the terminal.
-  init(
+  public init(
     _ grid: LensGrid, _ tokenizer: any Tokenizer, colouredBy measure: LensMeasure,
     isColoured: Bool, width: Int
   ) {
@@ -22,7 +24,7 @@ struct LensTerminal {
   }
 
   /// The grid, in as many parts side by side as the width asks for, one under the other.
-  func text(layerStride: Int, tokens: Range<Int>) -> String {
+  public func text(layerStride: Int, tokens: Range<Int>) -> String {
     let scale = measure.scale(grid.cells)
     let labels = grid.sites.map(LensText.label)
     let labelWidth = labels.map(\.count).max() ?? 0

@@ -1,0 +1,75 @@
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantTokenizers
+
+extension Probe {
+  /// Trains probes on records with labels.
+  ///
+  /// The same records, model and seed give the same probes, bit for bit. `artifact.write(to:)` writes
+  /// them.
+  ///
+  /// - Parameters:
+  ///   - records: texts with labels; `SelectedRecords` has initialisers for files and for values.
+  ///   - sites: where the probes read, such as `model.description.sites(named: ["residual"])`.
+  ///   - positions: the tokens of each text that are examples.
+  ///   - pooling: whether each of several tokens of a text is an example, or their mean is one.
+  ///   - splitsHeads: train a probe for each head of sites whose first axis counts heads.
+  ///   - progress: receives records read and in all.
+  /// - Returns: the probes, and which ones were left out, in words.
+  /// - Throws: `data.*` for records with one label, without choices for methods that need them, or
+  ///   that do not differ; `usage.option` for positions that a text does not have; `artifact.site`,
+  ///   `artifact.nonfinite`, `model.*`.
+  public static func train(
+    on records: SelectedRecords, _ model: any LanguageModel, _ tokenizer: any Tokenizer,
+    sites: [SiteDescription], positions: PositionSelection = .last, pooling: Pooling = .each,
+    methods: [ProbeMethod] = [.logistic], splitsHeads: Bool = false, seed: Int = 0,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) -> (probe: Probe, skipped: [String]) {
+    let activations = try ActivationReader(model, positions: positions, pooling: pooling).read(
+      ChoicePrompts(records.records, tokenizer), sites: sites,
+      readsPairs: methods.contains(where: \.needsPairs), progress: progress)
+    var trainer = ProbeTrainer(methods, seed: seed)
+    trainer.splitsHeads = splitsHeads
+    var records = records
+    records.description = tokenizer.recordingBeginning(in: records.description)
+    return try trainer.probe(
+      of: records, activations, model: model.description.reference(tokenizer: tokenizer.digest),
+      positions: positions, pooling: pooling)
+  }
+
+  /// What some of the probes read of records, as they were trained to read.
+  ///
+  /// - Parameters:
+  ///   - entries: the probes; nil for all.
+  ///   - progress: receives records read and in all.
+  /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width` for another
+  ///   model; `artifact.site` for a site that the model has not, or has in another shape; what
+  ///   `ActivationReader.read` throws.
+  public func activations(
+    of records: [LabelledRecord], for entries: [ProbeEntry]? = nil, _ model: any LanguageModel,
+    _ tokenizer: any Tokenizer, allowsModelMismatch: Bool = false,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) -> Activations {
+    let entries = entries ?? self.entries
+    try self.model.check(
+      against: model.description.reference(tokenizer: tokenizer.digest),
+      allowingOther: allowsModelMismatch, file: file)
+    var sites: [SiteDescription] = []
+    let used = Set(entries.map { ExactString($0.site.name) })
+    for site in self.sites where used.contains(ExactString(site.name)) {
+      let own = try model.description.sites(named: [site.name])[0]
+      guard own.reference == site else {
+        throw FormatError(
+          .artifactSite, file: file, at: .tensor(site.name), found: "\(own.shape) \(own.axes)",
+          expected: "\(site.shape) \(site.axes)")
+      }
+      sites.append(own)
+    }
+    return try ActivationReader(
+      model, positions: training.positions, pooling: training.pooling
+    ).read(
+      ChoicePrompts(records, tokenizer), sites: sites,
+      readsPairs: entries.contains { $0.input != .single }, progress: progress)
+  }
+}

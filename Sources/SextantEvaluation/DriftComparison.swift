@@ -1,0 +1,111 @@
+import Glibc
+import SextantBytes
+import SextantModels
+import SextantReport
+import SextantStore
+import SextantTokenizers
+
+/// How far models with fewer bits are from a reference, on one text.
+public struct DriftComparison {
+  /// One model.
+  private struct Row {
+    let path: String
+    let store: ModelStore
+    let drift: LogitDrift
+  }
+
+  private let reference: ModelStore
+  private let model: any LanguageModel
+  private let tokens: [Int]
+  /// Bytes of the text that is predicted.
+  private let byteCount: Int
+  private var rows: [Row] = []
+
+  /// A comparison with a reference.
+  ///
+  /// - Parameters:
+  ///   - store: the file of the reference.
+  ///   - tokenizer: the reference's; the tokens that it asks for are put before the text, so that the
+  ///     first token is predicted too.
+  public init(
+    with model: any LanguageModel, in store: ModelStore, _ tokenizer: any Tokenizer, on text: String
+  ) {
+    (self.model, reference) = (model, store)
+    tokens = tokenizer.encodeDocument(text)
+    byteCount = tokens.dropFirst().reduce(0) { $0 + (tokenizer.bytes(of: $1)?.count ?? 0) }
+  }
+
+  /// Measures a model.
+  ///
+  /// - Parameters:
+  ///   - store: the file of the model.
+  ///   - path: how the file was named, for notes.
+  ///   - progress: receives tokens done and in all.
+  /// - Throws: what `LogitDrift` throws.
+  public mutating func add(
+    _ model: any LanguageModel, in store: ModelStore, path: String,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) {
+    let drift = try LogitDrift(of: model, from: self.model, on: tokens, progress: progress)
+    rows.append(Row(path: path, store: store, drift: drift))
+  }
+
+  /// The reference, then each model.
+  ///
+  /// - Parameter path: how the reference was named.
+  public func report(reference path: String) -> Report {
+    var table = Table([
+      "weights", "#size", "#bits/byte", "#perplexity", "#change", "#KL", "#same best",
+      "#logit error", "#largest",
+    ])
+    var entries: [JSONValue] = []
+    if let first = rows.first {
+      add(reference, first.drift.referenceLoss, first.drift, isReference: true, &table, &entries)
+    }
+    for row in rows {
+      add(row.store, row.drift.loss, row.drift, isReference: false, &table, &entries)
+    }
+    let strangers = rows.filter { $0.store.identity != reference.identity }
+    let count = rows.first?.drift.tokenCount ?? 0
+    return Report(
+      title: "\(Format.count(count, of: "token")), \(Format.bytes(byteCount)) of text",
+      tables: [("against \(printable(path))", table)],
+      notes: strangers.map {
+        "\(printable($0.path)) is another model than the reference, not the same in other bits"
+      },
+      json: JSONObject([
+        ("tokens", JSONValue(count)), ("bytes", JSONValue(byteCount)),
+        ("reference", entries.first ?? .null), ("rows", .array(Array(entries.dropFirst()))),
+      ]))
+  }
+
+  private func add(
+    _ store: ModelStore, _ loss: Double, _ drift: LogitDrift, isReference: Bool,
+    _ table: inout Table, _ entries: inout [JSONValue]
+  ) {
+    let bits = loss * Double(drift.tokenCount) / (log(2) * Double(max(byteCount, 1)))
+    let change = (exp(loss - drift.referenceLoss) - 1) * 100
+    let figures =
+      isReference
+      ? ["", "", "", "", ""]
+      : [
+        "\(Format.fixed(change, 3))%", Format.figure(drift.divergence),
+        "\(Format.fixed(drift.agreement * 100, 2))%", Format.figure(drift.rootMeanSquare),
+        Format.figure(drift.maximum),
+      ]
+    table.add(
+      [
+        store.variant, Format.bytes(store.fileByteCount), Format.fixed(bits, 5),
+        Format.fixed(exp(loss), 4),
+      ] + figures)
+    entries.append([
+      "file": .string(store.path), "weights": .string(store.variant),
+      "bytes": JSONValue(store.fileByteCount), "loss": JSONValue(finite: loss),
+      "bits_per_byte": JSONValue(finite: bits), "perplexity": JSONValue(finite: exp(loss)),
+      "kl": JSONValue(finite: isReference ? 0 : drift.divergence),
+      "same_best": JSONValue(finite: isReference ? 1 : drift.agreement),
+      "logit_rms": JSONValue(finite: isReference ? 0 : drift.rootMeanSquare),
+      "logit_max": JSONValue(finite: isReference ? 0 : drift.maximum),
+    ])
+  }
+}

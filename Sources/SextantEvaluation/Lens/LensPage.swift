@@ -1,0 +1,128 @@
+import SextantBytes
+import SextantGeneration
+import SextantModels
+import SextantReport
+import SextantTokenizers
+
+/// The predictions of lenses, as a page to look around in.
+public struct LensPage {
+  /// A grid and what it is called.
+  public struct View: Sendable {
+    /// The name of the lens.
+    public let lens: String
+    /// `as it is`, or what the run was steered by.
+    public let run: String
+    /// The predictions.
+    public let grid: LensGrid
+
+    /// A grid under these names.
+    public init(lens: String, run: String, grid: LensGrid) {
+      (self.lens, self.run, self.grid) = (lens, run, grid)
+    }
+  }
+
+  private let views: [View]
+  private let text: [String]
+  private let tokenizer: any Tokenizer
+
+  /// A page of grids of the same text; those of one lens that differ in steering come one after the
+  /// other, the unsteered one first.
+  public init(_ views: [View], _ tokenizer: any Tokenizer) {
+    self.views = views
+    text = (views.first?.grid.tokens ?? []).map { LensText.shown(tokenizer.decode([$0])) }
+    self.tokenizer = tokenizer
+  }
+
+  /// The page.
+  ///
+  /// - Parameter subtitle: the model, in a line.
+  public func html(subtitle: String) -> String {
+    var page = HTMLPage(title: "What each layer would say", subtitle: subtitle)
+    page.add(
+      paragraph:
+        "Each column is a token of the text, each row a depth; a cell shows the token that "
+        + "the lens finds likeliest to come next there. The last row is the model itself. Point at "
+        + "a cell, or touch it, for the likeliest tokens.")
+    page.add(markup: HTMLPage.text(PackageResources.lens_controls_html))
+    page.add(data: .object(data), id: "lens-data")
+    page.add(style: HTMLPage.text(PackageResources.lens_css))
+    page.add(script: HTMLPage.text(PackageResources.lens_js))
+    return page.html
+  }
+
+  private var data: JSONObject {
+    let grid = views.first?.grid
+    return JSONObject([
+      ("tokens", .array(text.map { .string($0) })),
+      ("sites", .array((grid?.sites ?? []).map { .string(LensText.label($0)) })),
+      (
+        "views",
+        .array(
+          views.map { view in
+            [
+              "lens": .string(view.lens), "run": .string(view.run),
+              "sites": .array(view.grid.sites.map { .string(LensText.label($0)) }),
+              "cells": .array(view.grid.cells.map { .array($0.map(cell)) }),
+            ]
+          })
+      ),
+      ("sequential", palette(.sequential(0...1), from: 0)),
+      ("diverging", palette(.diverging(limit: 1), from: -1)),
+    ])
+  }
+
+  /// Guesses, then probability, entropy, cross-entropy and divergence.
+  private func cell(_ cell: LensCell) -> JSONValue {
+    [
+      "g": .array(
+        cell.guesses.map {
+          .array([
+            .string(LensText.shown(tokenizer.decode([$0.token]))), rounded($0.probability),
+          ])
+        }),
+      "m": .array([
+        rounded(cell.guesses.first?.probability ?? 0), rounded(cell.entropy),
+        cell.crossEntropy.map(rounded) ?? .null, rounded(cell.divergence),
+      ]),
+    ]
+  }
+
+  private func rounded(_ value: Double) -> JSONValue {
+    value.isFinite ? .number((value * 1e5).rounded() / 1e5) : .null
+  }
+
+  /// Colours of a scale from `from` to 1, each with that of text on it.
+  private func palette(_ scale: ColourScale, from: Double) -> JSONValue {
+    .array(
+      (0...40).map { step in
+        let colour = scale.colour(from + (1 - from) * Double(step) / 40)
+        return .array([.string(colour.css), .string(colour.prefersBlackText ? "#000" : "#fff")])
+      })
+  }
+
+  /// The grids for programs.
+  public var json: JSONObject {
+    let ids = views.first?.grid.tokens ?? []
+    return JSONObject([
+      ("tokens", .array(ids.map { JSONValue($0) })),
+      ("texts", .array(ids.map { .string(tokenizer.decode([$0])) })),
+      (
+        "views",
+        .array(
+          views.map { view in
+            [
+              "lens": .string(view.lens), "run": .string(view.run),
+              "layers": .array(
+                zip(view.grid.sites, view.grid.cells).map { site, cells in
+                  [
+                    "site": .string(site.name),
+                    "layer": site.block.map { JSONValue($0) } ?? .null,
+                    "cells": .array(cells.map { .object($0.json(tokenizer)) }),
+                  ]
+                }),
+            ]
+          })
+      ),
+    ])
+  }
+}

@@ -1,0 +1,101 @@
+import SextantBytes
+import SextantGeneration
+import SextantModels
+import SextantReport
+import SextantStore
+import SextantTokenizers
+
+/// What the recurrent state of a model predicts: what each token reads from it, and its strongest
+/// directions after the last token.
+public struct StateReading {
+  /// Blocks by tokens: the predictions of what each token reads from the block's memory.
+  public let grid: LensGrid
+  /// The strongest singular directions of each head after the last token.
+  public let directions: StateDirections
+  private let tokenizer: any Tokenizer
+
+  /// Reads a text.
+  ///
+  /// - Parameters:
+  ///   - layers: the blocks; nil for all.
+  ///   - count: directions of each head.
+  ///   - guesses: likeliest tokens of each cell and of each end of a direction.
+  ///   - file: the model's file, for refusals.
+  /// - Throws: `artifact.site` for a model without such blocks; `usage.option`, `model.*`.
+  public init(
+    of model: any LanguageModel, _ tokenizer: any Tokenizer, on tokens: [Int],
+    layers: LayerSelection? = nil, count: Int = 1, guesses: Int = 5, file: String? = nil
+  ) throws(FormatError) {
+    let sites = model.description.memorySites.map(\.site).filter { site in
+      layers?.contains(site.block ?? 0) ?? true
+    }
+    guard !sites.isEmpty else {
+      throw FormatError(
+        .artifactSite, file: file,
+        found: "no such blocks of a \(model.description.architecture)",
+        expected: "blocks of Mamba, Mamba-2 or RWKV-5 to 7")
+    }
+    grid = try LensGrid(
+      .logit, model, tokenizer: tokenizer, on: tokens, sites: sites, guesses: guesses)
+    var state = model.initialState()
+    _ = try model.run(TokenBatch(tokens), from: &state, logits: .none)
+    directions = StateDirections(
+      of: state, model, count: count, blocks: layers, guesses: guesses)
+    self.tokenizer = tokenizer
+  }
+
+  /// A row for each direction; nil for no directions.
+  public var table: Table? {
+    guard !directions.directions.isEmpty else { return nil }
+    var table = Table(["#block", "#head", "#singular value", "#of the head", "says", "or denies"])
+    let text = { (guesses: [LensCell.Guess]) in
+      guesses.map { LensText.shown(tokenizer.decode([$0.token])) }.joined(separator: " ")
+    }
+    for direction in directions.directions {
+      table.add([
+        "\(direction.block)", "\(direction.head)", Format.figure(direction.strength),
+        "\(Format.fixed(direction.share * 100, 1))%", text(direction.ends.up),
+        text(direction.ends.down),
+      ])
+    }
+    return table
+  }
+
+  /// The reading for programs.
+  public var json: JSONObject {
+    let tokens = { (guesses: [LensCell.Guess]) -> JSONValue in
+      .array(
+        guesses.map {
+          [
+            "token": JSONValue($0.token), "text": .string(tokenizer.decode([$0.token])),
+            "p": JSONValue(finite: $0.probability),
+          ]
+        })
+    }
+    return JSONObject([
+      ("tokens", .array(grid.tokens.map { JSONValue($0) })),
+      (
+        "memory",
+        .array(
+          zip(grid.sites, grid.cells).map { site, cells in
+            [
+              "layer": site.block.map { JSONValue($0) } ?? .null,
+              "cells": .array(cells.map { .object($0.json(tokenizer)) }),
+            ]
+          })
+      ),
+      (
+        "directions",
+        .array(
+          directions.directions.map { direction in
+            [
+              "layer": JSONValue(direction.block), "head": JSONValue(direction.head),
+              "singular_value": JSONValue(finite: direction.strength),
+              "share": JSONValue(finite: direction.share), "says": tokens(direction.ends.up),
+              "denies": tokens(direction.ends.down),
+            ]
+          })
+      ),
+    ])
+  }
+}

@@ -1,0 +1,78 @@
+import SextantAnalysis
+import SextantArtifacts
+import SextantBytes
+import SextantReport
+import SextantStore
+
+/// How well fresh probes read a label on held-out examples, before and after erasing it.
+public struct EraserCertificate: Sendable {
+  /// One site.
+  public struct Row: Sendable {
+    /// The site.
+    public let site: SiteReference
+    /// Of a probe that was trained on the activations as they are; nil unless both labels occur.
+    public let before: ROC?
+    /// Of a probe that was trained on erased activations; nil unless both labels occur.
+    public let after: ROC?
+  }
+
+  /// The sites, in their order.
+  public let rows: [Row]
+  /// Held-out examples.
+  public let heldOutCount: Int
+
+  /// Measures what `EraserTrainer` tried.
+  ///
+  /// - Parameter labels: of the held-out examples.
+  public init(of tried: [EraserTrainer.Trained], labels: [Bool]) {
+    heldOutCount = labels.count
+    rows = tried.map {
+      Row(site: $0.site, before: ROC($0.before, labels), after: ROC($0.after, labels))
+    }
+  }
+
+  /// The figures for programs, site by site.
+  public var json: [JSONValue] {
+    rows.map { row in
+      let area = { (roc: ROC?) -> JSONValue in roc.map { JSONValue(finite: $0.area) } ?? .null }
+      return [
+        "site": .string(row.site.name), "auroc_before": area(row.before),
+        "auroc_after": area(row.after), "auroc_before_ci": row.before.map(\.interval.json) ?? .null,
+        "auroc_after_ci": row.after.map(\.interval.json) ?? .null,
+      ]
+    }
+  }
+
+  /// A row for each site.
+  public var table: Table {
+    var table = Table(["site", "#before", "interval", "#after", "interval"])
+    for row in rows {
+      table.add(
+        [row.site.name]
+          + [row.before, row.after].flatMap { roc in
+            [roc.map { Format.fixed($0.area, 3) } ?? "-", roc?.interval.text() ?? ""]
+          })
+    }
+    return table
+  }
+}
+
+extension EraserTrainer {
+  /// Learns the erasers of records, and measures them on the records that are held out.
+  ///
+  /// - Parameters:
+  ///   - positions, pooling: how `activations` were read.
+  ///   - applied: the tokens to erase at unless told otherwise.
+  /// - Returns: the eraser, with the areas in its statistics, and the certificate.
+  /// - Throws: as `train`.
+  public static func certifiedEraser(
+    of records: SelectedRecords, _ activations: Activations, model: ModelReference,
+    positions: PositionSelection, pooling: Probe.Pooling,
+    applied: PositionSelection = PositionSelection([.all]), heldOut: HeldOut = HeldOut()
+  ) throws(FormatError) -> (eraser: ConceptEraser, certificate: EraserCertificate) {
+    let (eraser, tried, labels) = try eraser(
+      of: records, activations, model: model, positions: positions, pooling: pooling,
+      applied: applied, heldOut: heldOut, area: { ROC($0, $1)?.area })
+    return (eraser, EraserCertificate(of: tried, labels: labels))
+  }
+}

@@ -1,0 +1,68 @@
+import SextantBytes
+import SextantModels
+import SextantReport
+
+/// How fast a model reads a prompt (prefill) and runs one token after the other (decode).
+public struct SpeedMeasurement: Sendable {
+  /// Tokens of the prompt.
+  public let promptCount: Int
+  /// Tokens that are decoded.
+  public let decodedCount: Int
+  /// Sequences that run together.
+  public let batch: Int
+  /// The median rate of reading, in tokens of all sequences per second.
+  public let prefill: Double
+  /// The median rate of decoding, in tokens of all sequences per second.
+  public let decode: Double
+
+  /// Measures rounds, after one that is not counted.
+  ///
+  /// - Throws: `limit.memory` for sequences that do not fit; `model.*`.
+  public init(
+    of model: any LanguageModel, promptCount: Int = 512, decodedCount: Int = 64, batch: Int = 1,
+    rounds: Int = 3
+  ) throws(FormatError) {
+    (self.promptCount, self.decodedCount, self.batch) = (promptCount, decodedCount, batch)
+    var (prefill, decode): ([Double], [Double]) = ([], [])
+    for round in 0...rounds {
+      let (read, written) = try Self.round(model, promptCount, decodedCount, batch)
+      guard round > 0 else { continue }
+      prefill.append(Double(promptCount * batch) / read)
+      decode.append(Double(decodedCount * batch) / written)
+    }
+    (self.prefill, self.decode) = (Self.median(prefill), Self.median(decode))
+  }
+
+  /// Seconds of one round.
+  private static func round(
+    _ model: any LanguageModel, _ promptCount: Int, _ decodedCount: Int, _ batch: Int
+  ) throws(FormatError) -> (prefill: Double, decode: Double) {
+    let elements = model.description.stateLayout.joined().filter { !$0.grows }.reduce(0) {
+      $0 + $1.shape.reduce(1, *)
+    }
+    try MemoryBudget.check(
+      MemoryBudget.sum([
+        MemoryBudget.product(batch, elements, 4), MemoryBudget.product(batch, promptCount, 8),
+        MemoryBudget.product(batch, model.description.vocabularySize, 4),
+      ]),
+      for: "\(batch) sequences of \(promptCount) tokens", remedy: "Choose a smaller --batch or -p.")
+    // Which tokens they are does not matter for speed; a fixed spread over the vocabulary.
+    let token = { (place: Int) in place &* 7919 % model.description.vocabularySize }
+    let prompts = (0..<batch).map { row in (0..<promptCount).map { token(row * promptCount + $0) } }
+    var state = model.initialState(batch: batch)
+    let reading = Stopwatch()
+    _ = try model.run(TokenBatch(prompts), from: &state)
+    let prefill = reading.seconds
+    let writing = Stopwatch()
+    for step in 0..<decodedCount {
+      _ = try model.run(TokenBatch((0..<batch).map { [token(step + $0)] }), from: &state)
+    }
+    return (prefill, writing.seconds)
+  }
+
+  /// The middle value; the mean of the two middle ones of an even count.
+  private static func median(_ values: [Double]) -> Double {
+    let ordered = values.sorted()
+    return (ordered[(ordered.count - 1) / 2] + ordered[ordered.count / 2]) / 2
+  }
+}

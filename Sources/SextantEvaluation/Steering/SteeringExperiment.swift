@@ -1,0 +1,196 @@
+import SextantArtifacts
+import SextantBytes
+import SextantGeneration
+import SextantModels
+import SextantReport
+import SextantStore
+import SextantTokenizers
+
+/// What the multipliers of a sweep count: multiples of the vector, or shares of the norm of the value
+/// that is edited.
+public enum SweepUnit: String, Sendable, CaseIterable {
+  case raw, share
+}
+
+/// Measures a steering vector at every layer and strength, beside random directions of equal norm, and
+/// what it does elsewhere at the layers that were chosen.
+///
+/// Layers are chosen on one half of the prompts and reported on the other.
+public struct SteeringExperiment {
+  /// What is measured beside the test.
+  public struct SideTests: Sendable {
+    /// A text whose perplexity is measured; nil for none.
+    public var text: String?
+    /// Tests that are scored by accuracy, by file.
+    public var tests: [(file: String, items: [ChoiceTest.Tokens])] = []
+    /// Prompts that are continued without and with steering.
+    public var prompts: [String] = []
+    /// Tokens of a continuation.
+    public var tokenCount = 48
+
+    /// Nothing.
+    public init() {}
+  }
+
+  /// The strengths; 0, the baseline, is always measured.
+  public var multipliers: [Float] = [-3, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 3]
+  /// What they count.
+  public var unit = SweepUnit.raw
+  /// The blocks; nil for all that the vector has something for.
+  public var layers: LayerSelection?
+  /// What is steered together, set by set; nil for the residual stream, the state and both, as far as
+  /// the vector has them.
+  public var sites: [SteeredSites]?
+  /// The tokens to steer, of the prompt and of answers of several tokens.
+  public var positions = PositionSelection.last
+  /// The tokens before which the state is edited; nil for `positions`.
+  public var statePositions: PositionSelection?
+  /// What is done with the vector; nil for what the artifact declares.
+  public var operation: SteeringVector.Operation?
+  /// Whether a vector of another model of the same width and depth is accepted.
+  public var allowsModelMismatch = false
+  /// Random directions of equal norm.
+  public var controlCount = 16
+  /// The seed of controls, halves and intervals.
+  public var seed: UInt64 = 0
+  /// What is measured beside the test.
+  public var side = SideTests()
+
+  private let model: any LanguageModel
+  private let tokenizer: any Tokenizer
+  private let vector: SteeringVector
+
+  /// An experiment with the settings of the properties above, which can be changed.
+  public init(_ vector: SteeringVector, _ model: any LanguageModel, _ tokenizer: any Tokenizer) {
+    (self.vector, self.model, self.tokenizer) = (vector, model, tokenizer)
+  }
+
+  /// Runs the sweep, its controls and what is measured beside them.
+  ///
+  /// - Parameters:
+  ///   - template: the name of what the questions of the test were put into, for the result.
+  ///   - progress: receives prompts or controls done and in all.
+  /// - Throws: `artifact.*` for a vector that does not fit the model or the sites;
+  ///   `usage.nothing-steered` where no token is selected, or `statePositions` has no state to act on;
+  ///   `data.*`, `model.*`.
+  public func run(
+    on test: ChoiceTest, template: String? = nil,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) -> SteeringEvaluation {
+    let clock = Stopwatch()
+    try checkStatePositions()
+    let items = try test.tokenized(by: tokenizer)
+    let result = try sweep(vector, layers, multipliers, sites ?? Self.sets(of: vector))
+      .run(on: items) { progress($0, $1) }
+    let sweepSeconds = clock.seconds
+    let summary = SweepSummary(result, seed: seed)
+    let controls = try SweepControls(
+      of: vector, summary: summary, count: controlCount, seed: seed, on: items,
+      sweep: { vector, layers, sites throws(FormatError) in
+        try sweep(vector, layers, multipliers, [sites])
+      },
+      progress: { progress($0, $1) })
+    var evaluation = SteeringEvaluation(
+      model: model.description.reference(tokenizer: tokenizer.digest), vector: vector, test: test,
+      template: template, summary: summary, controls: controls, seed: seed, unit: unit,
+      positions: positions, statePositions: statePositions)
+    evaluation.sideEffects = try sideEffects(summary)
+    evaluation.continuations = try continuations(summary)
+    evaluation.seconds = (sweepSeconds, clock.seconds)
+    return evaluation
+  }
+
+  /// Refuses positions of a state that the vector does not edit.
+  private func checkStatePositions() throws(FormatError) {
+    guard statePositions == nil || vector.vectors.contains(where: { $0.site.isState }) else {
+      throw FormatError(
+        .usageNothingSteered, file: vector.file, at: .option("--state-positions"),
+        found: "a vector without a component of the state", expected: "a vector of the state",
+        remedy: "Leave the option out, or train the vector with --sites state.")
+    }
+  }
+
+  private func sweep(
+    _ vector: SteeringVector, _ layers: LayerSelection?, _ multipliers: [Float],
+    _ sites: [SteeredSites]
+  ) throws(FormatError) -> SteeringSweep {
+    try SteeringSweep(
+      model, tokenizer: tokenizer.digest, vector: vector, options: options(strength: 1),
+      layers: layers, multipliers: multipliers, sites: sites)
+  }
+
+  private func options(strength: Float) -> SteeringOptions {
+    SteeringOptions(
+      strength: strength, unit: unit == .share ? .share : .raw, operation: operation,
+      positions: positions, statePositions: statePositions,
+      allowsModelMismatch: allowsModelMismatch)
+  }
+
+  /// What a vector can steer.
+  private static func sets(of vector: SteeringVector) -> [SteeredSites] {
+    let sites = vector.vectors.compactMap { Site(name: $0.site.name) }
+    let has = { (set: SteeredSites) in sites.contains(where: set.includes) }
+    return [SteeredSites.residual, .state].filter(has)
+      + (has(.residual) && has(.state) ? [.both] : [])
+  }
+
+  /// What steering costs elsewhere, at each chosen layer and its two compared strengths.
+  private func sideEffects(
+    _ summary: SweepSummary
+  ) throws(FormatError) -> [SteeringEvaluation.SideEffect] {
+    guard side.text != nil || !side.tests.isEmpty else { return [] }
+    var effects: [SteeringEvaluation.SideEffect] = []
+    for curve in summary.curves {
+      let strengths = [curve.ends.low, curve.ends.high]
+      for strength in (effects.isEmpty ? [0] : []) + strengths {
+        effects.append(try sideEffect(of: curve, strength))
+      }
+    }
+    return effects
+  }
+
+  private func sideEffect(
+    of curve: SweepSummary.Curve, _ strength: Float
+  ) throws(FormatError) -> SteeringEvaluation.SideEffect {
+    var effect = SteeringEvaluation.SideEffect(
+      sites: curve.sites, layer: curve.layer, multiplier: strength)
+    if let text = side.text {
+      let kept = try vector.keeping(curve.sites, layer: curve.layer)
+      effect.loss = try SideEffects.loss(
+        of: model, tokenizer: tokenizer.digest, on: tokenizer.encodeDocument(text),
+        applying: strength == 0 ? nil : AppliedVector(kept, options(strength: strength)))
+    }
+    for (file, items) in side.tests {
+      let found = try SideEffects.accuracy(
+        of: sweep(
+          vector, LayerSelection(curve.layer...curve.layer), [strength == 0 ? 1 : strength],
+          [curve.sites]), on: items)
+      effect.accuracies.append((file, strength == 0 ? found.plain : found.steered))
+    }
+    return effect
+  }
+
+  /// Each prompt, continued at the strengths of the last set of sites that are compared, and at 0.
+  private func continuations(
+    _ summary: SweepSummary
+  ) throws(FormatError) -> [SteeringEvaluation.Continuation] {
+    guard !side.prompts.isEmpty, let curve = summary.curves.last else { return [] }
+    let kept = try vector.keeping(curve.sites, layer: curve.layer)
+    var texts: [SteeringEvaluation.Continuation] = []
+    for prompt in side.prompts {
+      for strength in [curve.ends.low, 0, curve.ends.high] {
+        var options = options(strength: strength)
+        (options.positions, options.statePositions) = (.fromLast, nil)
+        let generator = Generator(
+          model, tokenizer, applying: [.steer(AppliedVector(kept, options))])
+        let sampling = try SamplingOptions(temperature: 0.8, seed: seed)
+        let result = try generator.generate(
+          tokenizer.encodeText(prompt),
+          GenerationOptions(tokenCount: side.tokenCount, sampling: sampling))
+        texts.append(
+          .init(prompt: prompt, sites: curve.sites, multiplier: strength, text: result.text))
+      }
+    }
+    return texts
+  }
+}

@@ -1,0 +1,46 @@
+import SextantArtifacts
+import SextantBytes
+import SextantReport
+
+extension Report {
+  /// The norms of a state's components, block by block; of several sequences the table shows the mean
+  /// of their norms.
+  public init(state: SavedState) {
+    let norms = state.norms
+    // blocks.<i>.state.<component>
+    let parts = norms.map { $0.site.name.split(separator: ".").map(String.init) }
+    var components: [String] = []
+    for part in parts where !components.contains(part[3]) { components.append(part[3]) }
+    var table = Table(["block"] + components.map { "#\($0)" })
+    var rows: [(block: String, cells: [String: String])] = []
+    for (part, norm) in zip(parts, norms) {
+      if rows.last?.block != part[1] { rows.append((part[1], [:])) }
+      let mean = norm.values.reduce(0, +) / Double(max(norm.values.count, 1))
+      rows[rows.count - 1].cells[part[3]] = Format.figure(mean)
+    }
+    for row in rows { table.add([row.block] + components.map { row.cells[$0] ?? "" }) }
+    let what = state.isDifference ? "a difference of states" : "a state"
+    self.init(
+      title: "\(printable(state.file ?? "")): \(what) of \(printable(state.model.architecture))",
+      facts: [
+        ("model", state.model.identity.description),
+        ("sequences", Format.count(state.batch)), ("position", Format.count(state.position)),
+      ],
+      tables: [("norms", table)],
+      json: JSONObject([
+        ("file", .string(state.file ?? "")), ("difference", .boolean(state.isDifference)),
+        ("model", state.model.json), ("batch", JSONValue(state.batch)),
+        ("position", JSONValue(state.position)),
+        (
+          "components",
+          .array(
+            norms.map { site, values in
+              [
+                "site": .string(site.name), "shape": JSONValue(shape: site.shape),
+                "norms": .array(values.map { JSONValue(finite: $0) }),
+              ]
+            })
+        ),
+      ]))
+  }
+}

@@ -1,0 +1,107 @@
+import SextantAnalysis
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantReport
+
+extension Report {
+  /// What a trained steering vector consists of, site by site.
+  ///
+  /// - Parameters:
+  ///   - output: where it was written.
+  ///   - moments: where its moments were written; nil for nowhere.
+  ///   - seconds: that training took.
+  package init(trained vector: SteeringVector, output: String, moments: String?, seconds: Double) {
+    var table = Table(["site", "#norm", "#mean norm", "#separation"])
+    var rows: [JSONValue] = []
+    for (site, _) in vector.vectors {
+      let figures = ["norm", "mean_norm", "separation"].map { name in
+        vector.figure(name, at: site.name)
+      }
+      table.add([site.name] + figures.map { Format.figure($0) })
+      rows.append([
+        "site": .string(site.name),
+        "layer": Site(name: site.name)?.block.map { JSONValue($0) } ?? .null,
+        "norm": JSONValue(finite: figures[0]), "mean_norm": JSONValue(finite: figures[1]),
+        "separation": JSONValue(finite: figures[2]),
+      ])
+    }
+    let pairs: JSONValue = vector.training.data["pairs"] ?? .null
+    let source =
+      if case .integer(let count) = pairs { Format.count(Int(count), of: "pair") } else {
+        "moments"
+      }
+    self.init(
+      title: "\(printable(output)): a vector for \(Format.count(rows.count, of: "site")), "
+        + "learned from \(source) in \(Format.fixed(seconds, 2)) s",
+      tables: [
+        (
+          "norm of each vector, of the mean that it is added to, and how far the classes are apart",
+          table
+        )
+      ],
+      json: JSONObject([
+        ("output", .string(output)), ("moments", moments.map { .string($0) } ?? .null),
+        ("model", vector.model.json), ("method", .string(vector.training.method)),
+        ("positions", .string(vector.training.positions.description)), ("pairs", pairs),
+        ("operation", .string(vector.operation.rawValue)),
+        ("sites", .array(rows)), ("seconds", JSONValue(finite: seconds)),
+      ]))
+  }
+
+  /// What a file of trained probes consists of.
+  ///
+  /// - Parameters:
+  ///   - output: where it was written.
+  ///   - skipped: the probes that were left out, in words.
+  ///   - examples: activations that were learned from.
+  ///   - seconds: that reading the activations and training took.
+  package init(
+    trained probe: Probe, output: String, skipped: [String], records: SelectedRecords,
+    examples: Int, seconds: (reading: Double, training: Double)
+  ) {
+    var table = Table(["probe", "#elements", "#loss", "#scale", "#bias"])
+    var rows: [JSONValue] = []
+    for entry in probe.entries {
+      let figures =
+        if case .object(let own)? = probe.statistics[entry.name] { own } else { JSONObject() }
+      let loss: Double = if case .number(let value)? = figures["loss"] { value } else { .nan }
+      table.add([
+        entry.name, Format.count(entry.direction.count),
+        loss.isFinite ? Format.figure(loss) : "", Format.figure(entry.scale),
+        Format.figure(entry.bias),
+      ])
+      rows.append([
+        "name": .string(entry.name), "site": .string(entry.site.name),
+        "layer": entry.layer.map { JSONValue($0) } ?? .null,
+        "head": entry.head.map { JSONValue($0) } ?? .null, "method": .string(entry.method),
+        "figures": .object(figures),
+      ])
+    }
+    self.init(
+      title: "\(printable(output)): \(Format.count(probe.entries.count, of: "probe")) of "
+        + "\(records.label), from \(Format.count(examples, of: "example"))",
+      facts: [
+        ("reading", "\(Format.fixed(seconds.reading, 2)) s"),
+        ("training", "\(Format.fixed(seconds.training, 2)) s"),
+      ],
+      tables: [("probes", table.abbreviated(to: 40))],
+      notes: [records.classes] + skipped.map { "left out: \($0)" },
+      json: JSONObject([
+        ("output", .string(output)), ("model", probe.model.json),
+        ("label", .string(records.label)), ("examples", JSONValue(examples)),
+        ("probes", .array(rows)), ("skipped", .array(skipped.map { .string($0) })),
+        ("reading_seconds", JSONValue(finite: seconds.reading)),
+        ("training_seconds", JSONValue(finite: seconds.training)),
+      ]))
+  }
+}
+
+extension SteeringVector {
+  /// A figure of training; NaN where there is none.
+  fileprivate func figure(_ name: String, at site: String) -> Double {
+    guard case .object(let figures) = statistics[site], case .number(let value) = figures[name]
+    else { return .nan }
+    return value
+  }
+}
