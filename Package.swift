@@ -208,9 +208,16 @@ let package = Package(
     .testTarget(
       name: "SextantEvaluationTests",
       dependencies: [
-        "SextantEvaluation", "SextantGeneration", "SextantArtifacts", "SextantModels",
+        "SextantEvaluation", "SextantAnalysis", "SextantGeneration", "SextantArtifacts",
+        "SextantModels", "SextantReport", "SextantTexts",
         "SextantTokenizers", "SextantStore", "SextantTensor", "SextantBytes", "SextantTestSupport",
         "SextantModelTestSupport",
+      ]),
+    .testTarget(
+      name: "SextantInspectionTests",
+      dependencies: [
+        "SextantInspection", "SextantArtifacts", "SextantCheckpoints", "SextantGeneration",
+        "SextantModels", "SextantReport", "SextantBytes", "SextantTestSupport", "SextantModelTestSupport",
       ]),
     .testTarget(
       name: "SextantReportTests", dependencies: ["SextantReport", "SextantBytes"]),

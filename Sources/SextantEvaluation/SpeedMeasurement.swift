@@ -1,6 +1,8 @@
 import SextantBytes
 import SextantModels
 import SextantReport
+import SextantStore
+import SextantTensor
 
 /// How fast a model reads a prompt (prefill) and runs one token after the other (decode).
 public struct SpeedMeasurement: Sendable {
@@ -17,7 +19,7 @@ public struct SpeedMeasurement: Sendable {
 
   /// Measures rounds, after one that is not counted.
   ///
-  /// - Throws: `limit.memory` for sequences that do not fit; `model.*`.
+  /// - Throws: `system.memory` for sequences that do not fit; `model.*`.
   public init(
     of model: any LanguageModel, promptCount: Int = 512, decodedCount: Int = 64, batch: Int = 1,
     rounds: Int = 3
@@ -64,5 +66,46 @@ public struct SpeedMeasurement: Sendable {
   private static func median(_ values: [Double]) -> Double {
     let ordered = values.sorted()
     return (ordered[(ordered.count - 1) / 2] + ordered[ordered.count / 2]) / 2
+  }
+
+  /// The rates, and the memory traffic of decoding.
+  ///
+  /// - Parameters:
+  ///   - store: the file of the model.
+  ///   - name: how the file was named.
+  ///   - openSeconds: that opening the model took.
+  ///   - peakMemory: bytes; nil for unknown.
+  package func report(
+    of store: ModelStore, named name: String, rounds: Int, openSeconds: Double, peakMemory: Int?
+  ) -> Report {
+    let threads = WorkerPool.shared.threadCount
+    let stepByteCount = store.decodingByteCount
+    let bytesPerSecond = decode / Double(batch) * Double(stepByteCount)
+    return Report(
+      title:
+        "\(printable(name)): \(store.architecture), weights \(store.variant), \(threads) threads, "
+        + "batch \(batch)",
+      facts: [
+        ("prefill", "\(Format.figure(prefill)) tokens/s (\(promptCount) tokens)"),
+        (
+          "decode",
+          "\(Format.figure(decode)) tokens/s (\(decodedCount) tokens; weights at "
+            + "\(Format.figure(bytesPerSecond / 1e9)) GB/s)"
+        ),
+        ("open", "\(Format.figure(openSeconds * 1e3)) ms"),
+        ("peak memory", peakMemory.map { Format.bytes($0) } ?? "unknown"),
+      ],
+      json: JSONObject([
+        ("model", .string(name)), ("identity", .string(store.identity.description)),
+        ("architecture", .string(store.architecture)), ("weights", .string(store.variant)),
+        ("threads", JSONValue(threads)), ("batch", JSONValue(batch)),
+        ("prompt_tokens", JSONValue(promptCount)), ("decoded_tokens", JSONValue(decodedCount)),
+        ("repeat", JSONValue(rounds)), ("open_seconds", JSONValue(finite: openSeconds)),
+        ("prefill_tokens_per_second", JSONValue(finite: prefill)),
+        ("decode_tokens_per_second", JSONValue(finite: decode)),
+        ("decode_weight_bytes", JSONValue(stepByteCount)),
+        ("decode_weight_bytes_per_second", JSONValue(finite: bytesPerSecond)),
+        ("peak_memory_bytes", peakMemory.map { JSONValue($0) } ?? .null),
+      ]))
   }
 }

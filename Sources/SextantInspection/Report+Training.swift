@@ -3,6 +3,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantModels
 import SextantReport
+import SextantTokenizers
 
 extension Report {
   /// What a trained steering vector consists of, site by site.
@@ -94,6 +95,56 @@ extension Report {
         ("reading_seconds", JSONValue(finite: seconds.reading)),
         ("training_seconds", JSONValue(finite: seconds.training)),
       ]))
+  }
+
+  /// What a trained lens was learned from.
+  ///
+  /// - Parameters:
+  ///   - output: where it was written.
+  ///   - passes: how often the texts were read.
+  ///   - seconds: that training took.
+  ///   - peakMemory: bytes; nil for unknown.
+  package init(
+    trained lens: Lens, output: String, on corpus: TextCorpus, passes: Double, seconds: Double,
+    peakMemory: Int?
+  ) {
+    let worse = lens.sitesMadeWorse
+    self.init(
+      title: "\(printable(output)): a \(lens.training.method) lens for "
+        + "\(Format.count(lens.translators.count, of: "site")), learned from "
+        + "\(Format.count(corpus.tokenCount, of: "token")) in \(Format.fixed(seconds, 1)) s",
+      facts: [
+        ("documents", Format.count(corpus.documentCount)),
+        ("passes over the texts", Format.fixed(passes, 2)),
+        ("chunks", "\(Format.count(corpus.chunks.count)) of \(corpus.chunkLength) tokens"),
+        ("peak memory", peakMemory.map { Format.bytes($0) } ?? "unknown"),
+      ],
+      notes: corpus.notes
+        + (worse.isEmpty
+          ? []
+          : [
+            "warning: the last loss is above the first at \(worse.joined(separator: ", ")): the lens is "
+              + "worse there than what it started from; lower --rate-scale, or give more text"
+          ]),
+      json: JSONObject([
+        ("output", .string(output)), ("model", lens.model.json), ("passes", .number(passes)),
+        ("worse_than_at_the_start", .array(worse.map { .string($0) })),
+        ("method", .string(lens.training.method)), ("options", .object(lens.training.options)),
+        ("data", .object(lens.training.data)), ("statistics", .object(lens.statistics)),
+        ("seconds", JSONValue(finite: seconds)),
+        ("peak_memory_bytes", peakMemory.map { JSONValue($0) } ?? .null),
+      ]))
+  }
+}
+
+extension TextCorpus {
+  /// What people should know about how the texts were read.
+  package var notes: [String] {
+    askedChunkLength.map {
+      [
+        "the texts have fewer than the \($0) tokens of a chunk: they were read as one of \(chunkLength)"
+      ]
+    } ?? []
   }
 }
 

@@ -52,15 +52,6 @@ public struct SelectedRecords: Sendable {
     self.description = description
   }
 
-  /// Texts with labels that a program made. An artifact that is trained on them records the digest of
-  /// their JSON lines, with the fields `text` and `label`.
-  ///
-  /// - Throws: `data.empty` for no texts; `data.record` for a label too few or too many, or for an
-  ///   empty text.
-  public init(texts: [String], labels: [Bool]) throws(FormatError) {
-    try self.init(LabelledRecords(texts: texts, labels: labels), label: "label")
-  }
-
   /// The records that a manifest describes.
   ///
   /// - Parameters:

@@ -64,28 +64,6 @@ public struct LabelledRecords: Sendable {
     file = nil
   }
 
-  /// Texts with labels that a program made, as records with the fields `text` and `label`.
-  ///
-  /// - Throws: `data.empty` for no texts; `data.record` for a label too few or too many, or for an
-  ///   empty text.
-  public init(texts: [String], labels: [Bool]) throws(FormatError) {
-    guard texts.count == labels.count else {
-      throw FormatError(
-        .dataRecord, found: "\(texts.count) texts and \(labels.count) labels",
-        expected: "a label for each text")
-    }
-    if let index = texts.firstIndex(of: "") {
-      throw FormatError(
-        .dataRecord, at: .pointer("/\(index)"), found: "no text", expected: "a text")
-    }
-    try self.init(
-      zip(texts, labels).map { text, label in
-        LabelledRecord(
-          text: text, choices: nil,
-          fields: JSONObject([("text", .string(text)), ("label", .boolean(label))]))
-      })
-  }
-
   /// Records as JSON lines, one on each line.
   public static func lines(of records: [LabelledRecord]) -> [UInt8] {
     Array(records.map { JSONValue.object($0.fields).canonicalText + "\n" }.joined().utf8)

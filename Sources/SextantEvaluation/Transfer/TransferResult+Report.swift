@@ -157,6 +157,24 @@ extension TransferResult {
       scale: .diverging(limit: 0.5))
   }
 
+  /// The summaries of Bob's statements, beside the model's own output.
+  public func report(title: String) -> Report {
+    Report(
+      title: title,
+      facts: [
+        ("floor", bounds.floor.map { Format.fixed($0, 3) } ?? "not measured"),
+        ("ceiling", bounds.ceiling.map { Format.fixed($0, 3) } ?? "not measured"),
+      ],
+      tables: [
+        ("the model's own output against the truth", outputTable),
+        (
+          "probes at their earliest informative block, on Bob's statements",
+          summaryTable { $0.target.character == "Bob" }
+        ),
+      ],
+      notes: skipped.map { "left out: \($0)" }, json: json)
+  }
+
   /// The whole as sections of a page.
   public func add(to page: inout HTMLPage) {
     page.add(heading: "What the model says")

@@ -2,7 +2,6 @@ import ArgumentParser
 import SextantBytes
 import SextantEvaluation
 import SextantReport
-import SextantTensor
 
 /// How fast a model runs here.
 struct Bench: ParsableCommand {
@@ -48,42 +47,9 @@ struct Bench: ParsableCommand {
     let found = try SpeedMeasurement(
       of: open.model, promptCount: promptCount, decodedCount: decodedCount, batch: batch,
       rounds: rounds)
-    report(open, openSeconds, prefill: found.prefill, decode: found.decode)
-      .print(asJSON: printing.json)
-  }
-
-  private func report(
-    _ open: OpenModel, _ openSeconds: Double, prefill: Double, decode: Double
-  ) -> Report {
-    let threads = WorkerPool.shared.threadCount
-    let memory = PeakMemory.byteCount
-    let stepByteCount = open.store.decodingByteCount
-    let bytesPerSecond = decode / Double(batch) * Double(stepByteCount)
-    return Report(
-      title: "\(printable(model.model)): \(open.store.architecture), weights "
-        + "\(open.store.variant), \(threads) threads, batch \(batch)",
-      facts: [
-        ("prefill", "\(Format.figure(prefill)) tokens/s (\(promptCount) tokens)"),
-        (
-          "decode",
-          "\(Format.figure(decode)) tokens/s (\(decodedCount) tokens; weights at "
-            + "\(Format.figure(bytesPerSecond / 1e9)) GB/s)"
-        ),
-        ("open", "\(Format.figure(openSeconds * 1e3)) ms"),
-        ("peak memory", memory.map { Format.bytes($0) } ?? "unknown"),
-      ],
-      json: JSONObject([
-        ("model", .string(model.model)), ("identity", .string(open.store.identity.description)),
-        ("architecture", .string(open.store.architecture)),
-        ("weights", .string(open.store.variant)),
-        ("threads", JSONValue(threads)), ("batch", JSONValue(batch)),
-        ("prompt_tokens", JSONValue(promptCount)), ("decoded_tokens", JSONValue(decodedCount)),
-        ("repeat", JSONValue(rounds)), ("open_seconds", JSONValue(finite: openSeconds)),
-        ("prefill_tokens_per_second", JSONValue(finite: prefill)),
-        ("decode_tokens_per_second", JSONValue(finite: decode)),
-        ("decode_weight_bytes", JSONValue(stepByteCount)),
-        ("decode_weight_bytes_per_second", JSONValue(finite: bytesPerSecond)),
-        ("peak_memory_bytes", memory.map { JSONValue($0) } ?? .null),
-      ]))
+    found.report(
+      of: open.store, named: model.model, rounds: rounds, openSeconds: openSeconds,
+      peakMemory: PeakMemory.byteCount
+    ).print(asJSON: printing.json)
   }
 }

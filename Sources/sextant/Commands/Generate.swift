@@ -1,6 +1,7 @@
 import ArgumentParser
 import SextantArtifacts
 import SextantBytes
+import SextantEvaluation
 import SextantGeneration
 import SextantModels
 import SextantReport
@@ -120,12 +121,17 @@ struct Generate: WritingCommand {
     // Coloured tokens are shown whole, and would show a part of a text to stop at.
     let paints =
       applied.hasReports && !printing.json && StandardStreams.outputIsTerminal && stopTexts.isEmpty
-    let notes = TokenTrace(applied, paints: paints)
+    var notes = TokenTrace(applied.sources)
     let isTold = applied.hasReports || trace != nil || explain
     let result = try generator.generate(
       tokens, from: state, options,
       emit: { if !printing.json, !paints { StandardStreams.writeGenerated($0) } },
-      telling: isTold ? { notes.add($0) } : nil)
+      telling: isTold
+        ? { record in
+          notes.add(record)
+          guard paints, !record.isPrompt else { return }
+          StandardStreams.writeGenerated(record.text, tint: record.tint)
+        } : nil)
     if let saveState {
       try result.state.saved(by: open.reference).artifact.write(to: saveState, replacing: force)
     }

@@ -64,14 +64,3 @@ struct CorpusArguments: ParsableArguments {
     return limit
   }
 }
-
-extension TextCorpus {
-  /// What people should know about how the texts were read.
-  var notes: [String] {
-    askedChunkLength.map {
-      [
-        "the texts have fewer than the \($0) tokens of a chunk: they were read as one of \(chunkLength)"
-      ]
-    } ?? []
-  }
-}

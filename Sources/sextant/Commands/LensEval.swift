@@ -2,6 +2,7 @@ import ArgumentParser
 import SextantArtifacts
 import SextantBytes
 import SextantEvaluation
+import SextantInspection
 import SextantModels
 import SextantReport
 import SextantTokenizers

@@ -125,17 +125,15 @@ struct LensShow: WritingCommand {
           allowsModelMismatch: steering.allowModelMismatch)
         let run =
           steered
-          ? "steered by " + applied.files.map(Self.name(of:)).joined(separator: ", ")
+          ? "steered by "
+            + zip(applied.sources, applied.files).map { source, file in
+              printable(source.name) + " × " + file.strength.text
+            }.joined(separator: ", ")
           : "as it is"
         views.append(LensPage.View(lens: lens.name, run: run, grid: grid))
       }
     }
     return views
-  }
-
-  /// A file's name without its folders, and its strength.
-  private static func name(of file: AppliedFile) -> String {
-    printable(file.name) + " × " + file.strength.text
   }
 
   /// The tokens to show.

@@ -3,6 +3,7 @@ import Glibc
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
+import SextantInspection
 import SextantModels
 import SextantReport
 import SextantTokenizers
@@ -167,7 +168,10 @@ struct LensTrain: WritingCommand {
       )
     }
     try lens.artifact.write(to: output, replacing: force)
-    report(lens, corpus, passes: passes, seconds: clock.seconds).print(asJSON: printing.json)
+    Report(
+      trained: lens, output: output, on: corpus, passes: passes, seconds: clock.seconds,
+      peakMemory: PeakMemory.byteCount
+    ).print(asJSON: printing.json)
   }
 
   private func ridge(
@@ -229,36 +233,5 @@ struct LensTrain: WritingCommand {
     "step \(state.step) of \(steps)"
       + (state.losses.isEmpty
         ? "" : "  loss " + state.losses.map { Format.fixed($0, 2) }.joined(separator: " "))
-  }
-
-  private func report(
-    _ lens: Lens, _ corpus: TextCorpus, passes: Double, seconds: Double
-  ) -> Report {
-    let worse = lens.sitesMadeWorse
-    return Report(
-      title: "\(printable(output)): a \(lens.training.method) lens for "
-        + "\(Format.count(lens.translators.count, of: "site")), learned from "
-        + "\(Format.count(corpus.tokenCount, of: "token")) in \(Format.fixed(seconds, 1)) s",
-      facts: [
-        ("documents", Format.count(corpus.documentCount)),
-        ("passes over the texts", Format.fixed(passes, 2)),
-        ("chunks", "\(Format.count(corpus.chunks.count)) of \(corpus.chunkLength) tokens"),
-        ("peak memory", PeakMemory.byteCount.map { Format.bytes($0) } ?? "unknown"),
-      ],
-      notes: corpus.notes
-        + (worse.isEmpty
-          ? []
-          : [
-            "warning: the last loss is above the first at \(worse.joined(separator: ", ")): the lens is "
-              + "worse there than what it started from; lower --rate-scale, or give more text"
-          ]),
-      json: JSONObject([
-        ("output", .string(output)), ("model", lens.model.json), ("passes", .number(passes)),
-        ("worse_than_at_the_start", .array(worse.map { .string($0) })),
-        ("method", .string(lens.training.method)), ("options", .object(lens.training.options)),
-        ("data", .object(lens.training.data)), ("statistics", .object(lens.statistics)),
-        ("seconds", JSONValue(finite: seconds)),
-        ("peak_memory_bytes", PeakMemory.byteCount.map { JSONValue($0) } ?? .null),
-      ]))
   }
 }

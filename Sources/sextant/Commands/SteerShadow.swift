@@ -1,6 +1,7 @@
 import ArgumentParser
 import SextantArtifacts
 import SextantBytes
+import SextantEvaluation
 import SextantGeneration
 import SextantReport
 import SextantTokenizers
@@ -52,7 +53,7 @@ struct SteerShadow: ParsableCommand {
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let applied = try steering.load(for: open)
-    let notes = TokenTrace(applied)
+    var notes = TokenTrace(applied.sources)
     let result = try ShadowGeneration(
       open.model, tokenizer, applying: applied.interventions,
       to: tokenizer.encodeText(prompt.text()), steeredTokens: steerTokens,

@@ -93,41 +93,13 @@ struct Verify: ParsableCommand {
     let progress = Progress("verify", .bytes)
     try store.verify { progress.update($0, $1) }
     progress.clear()
-    let rate = Double(store.fileByteCount) / clock.seconds / 1e9
-    Report(
-      title: "\(printable(file)): every digest is right",
-      facts: [
-        ("tensors", Format.count(store.tensors.count)),
-        ("attachments", Format.count(store.attachments.count)),
-        ("bytes", "\(Format.count(store.fileByteCount)) (\(Format.fixed(rate, 2)) GB/s)"),
-        ("identity", store.identity.description),
-      ],
-      json: JSONObject([
-        ("file", .string(file)), ("type", "model"), ("verified", true),
-        ("tensors", JSONValue(store.tensors.count)), ("bytes", JSONValue(store.fileByteCount)),
-        ("identity", .string(store.identity.description)),
-        ("gigabytes_per_second", JSONValue(finite: rate)),
-      ])
-    ).print(asJSON: printing.json)
+    Report(verified: store, file: file, seconds: clock.seconds).print(asJSON: printing.json)
   }
 
   private func verifyArtifact() throws(FormatError) {
     let artifact = try Artifact(reading: file)
     if let model, let source { try retrain(artifact, model, source) }
-    Report(
-      title: "\(printable(file)): every digest is right"
-        + (retrain ? ", and training again gives the same bytes" : ""),
-      facts: [
-        ("kind", artifact.manifest.kind), ("tensors", Format.count(artifact.tensors.count)),
-        ("model", artifact.manifest.model.identity.description),
-      ],
-      json: JSONObject([
-        ("file", .string(file)), ("type", "artifact"), ("verified", true),
-        ("retrained", .boolean(retrain)), ("kind", .string(artifact.manifest.kind)),
-        ("tensors", JSONValue(artifact.tensors.count)),
-        ("identity", .string(artifact.manifest.model.identity.description)),
-      ])
-    ).print(asJSON: printing.json)
+    Report(verified: artifact, file: file, isRetrained: retrain).print(asJSON: printing.json)
   }
 
   private func retrain(

@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantEvaluation
 import SextantGeneration
 import SextantModels
 import SextantReport
@@ -20,7 +21,7 @@ struct ManyTexts {
     _ prompts: [[Int]], _ batches: BatchOptions, from state: State?, _ options: GenerationOptions
   ) throws(FormatError) {
     let clock = Stopwatch()
-    var notes = TokenTrace(applied)
+    var notes = TokenTrace(applied.sources)
     var texts: [JSONValue] = []
     var (textCount, tokenCount) = (0, 0)
     let listens = applied.hasReports && isJSON
@@ -34,7 +35,7 @@ struct ManyTexts {
       } else {
         show(text)
       }
-      notes = TokenTrace(applied)
+      notes = TokenTrace(applied.sources)
     }
     let speed = clock.seconds > 0 ? Double(tokenCount) / clock.seconds : 0
     guard isJSON else { return report(prompts.count, textCount, tokenCount, speed) }

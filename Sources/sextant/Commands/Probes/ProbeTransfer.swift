@@ -116,22 +116,9 @@ struct ProbeTransfer: WritingCommand {
       result.add(to: &page)
       try folder.write(json: result.json, csv: result.table.csv, page: page)
     }
-    Report(
-      title: "probes from \(sources.defaultValueDescription) to \(targets.defaultValueDescription)",
-      facts: [
-        ("floor", result.bounds.floor.map { Format.fixed($0, 3) } ?? "not measured"),
-        ("ceiling", result.bounds.ceiling.map { Format.fixed($0, 3) } ?? "not measured"),
-      ],
-      tables: [
-        ("the model's own output against the truth", result.outputTable),
-        (
-          "probes at their earliest informative block, on Bob's statements",
-          result.summaryTable { $0.target.character == "Bob" }
-        ),
-      ],
-      notes: result.skipped.map { "left out: \($0)" }
-        + (folder.map { ["results in \(printable($0.path))/"] } ?? []),
-      json: result.json
-    ).print(asJSON: printing.json)
+    var report = result.report(
+      title: "probes from \(sources.defaultValueDescription) to \(targets.defaultValueDescription)")
+    if let folder { report.notes.append("results in \(printable(folder.path))/") }
+    report.print(asJSON: printing.json)
   }
 }

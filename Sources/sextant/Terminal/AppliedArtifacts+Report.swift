@@ -1,0 +1,65 @@
+import SextantArtifacts
+import SextantBytes
+import SextantEvaluation
+import SextantGeneration
+import SextantReport
+import SextantStore
+
+extension AppliedArtifacts {
+  /// The artifacts, for a trace.
+  var sources: [TokenTrace.Source] {
+    zip(files, kinds).map { TokenTrace.Source(file: $0.path, kind: $1) }
+  }
+
+  /// What was edited, for people: a line for each artifact that edits.
+  func lines(_ summaries: [EditSummary]) -> [String] {
+    summaries.map { summary in
+      let file = files[summary.item]
+      let verb = kinds[summary.item] == SteeringVector.name ? "steered" : "erased"
+      return "\(verb) \(summary.tokens) tokens x \(summary.sites) sites "
+        + "(\(printable(file.path)), strength \(file.strength.text)"
+        + (file.strength.unit == .nats ? ", found at \(summary.strength))" : ")")
+    }
+  }
+
+  /// A text and what was done to it, for programs.
+  ///
+  /// - Parameter notes: what probes and lenses report of its tokens.
+  func json(_ text: GeneratedText, prompt: [Int], _ notes: TokenTrace) -> JSONObject {
+    JSONObject([
+      ("prompt_tokens", .array(prompt.map { JSONValue($0) })),
+      ("tokens", .array(text.tokens.map { JSONValue($0) })), ("text", .string(text.text)),
+      ("steered", json(text.edits)),
+      ("reports", .array(hasReports ? notes.lines.map { .object($0) } : [])),
+      ("stopped", .boolean(text.wasStopped)), ("ending", .string(text.ending.rawValue)),
+      ("tokens_per_second", text.tokensPerSecond.map { JSONValue(finite: $0) } ?? .null),
+    ])
+  }
+
+  /// What was edited, for programs.
+  func json(_ summaries: [EditSummary]) -> JSONValue {
+    .array(
+      summaries.map { summary in
+        let file = files[summary.item]
+        return [
+          "file": .string(file.path), "kind": .string(kinds[summary.item]),
+          "asked": .string(file.strength.text),
+          "strength": summary.layerStrengths == nil
+            ? JSONValue(finite: Double(summary.strength)) : .null,
+          "layer_strengths": summary.layerStrengths.map { strengths in
+            .array(
+              strengths.parts.map { part in
+                [
+                  "layers": .string(LayerSelection.text(part.layers)),
+                  "strength": JSONValue(finite: Double(part.strength)),
+                ]
+              })
+          } ?? .null,
+          "unit": .string(file.strength.unit == .share ? "share" : "raw"),
+          "positions": .array(summary.positions.map { JSONValue($0) }),
+          "site_names": .array(summary.siteNames.map { .string($0) }),
+          "tokens": JSONValue(summary.tokens), "sites": JSONValue(summary.sites),
+        ]
+      })
+  }
+}

@@ -1,0 +1,57 @@
+import SextantArtifacts
+import SextantBytes
+import SextantCheckpoints
+import SextantGeneration
+import SextantInspection
+import SextantModelTestSupport
+import SextantModels
+import SextantReport
+import SextantTestSupport
+import Testing
+
+/// Reports of what files contain.
+@Suite struct InspectionTests {
+  private func json(_ report: Report) -> JSONNode {
+    JSONNode(.object(report.json), code: .dataRecord, file: nil)
+  }
+
+  @Test func aModelIsReportedWithItsSites() throws {
+    let converted = try ConvertedModel("mamba-tiny/huggingface")
+    #expect(try ContentKind(of: converted.store.path) == .model)
+    let report = try Report(store: converted.store, rowLimit: 4)
+    let sites = try json(report).member("sites").elements()
+    #expect(sites.count == converted.model.description.sites.count)
+    #expect(try json(report).member("parameters").integer() == converted.report.parameterCount)
+    // Four rows, and one that tells how many are left out.
+    #expect(report.tables[0].table.rows.count == 5)
+    #expect(report.text.hasPrefix(report.title))
+  }
+
+  @Test func aStateIsReportedByItsNorms() throws {
+    let model = try ConvertedModel("mamba-tiny/huggingface").model
+    let state = model.initialState().saved(by: model.description.reference(tokenizer: nil))
+    let folder = TemporaryFolder()
+    let path = folder.path("a.state.safetensors")
+    try state.artifact.write(to: path)
+    #expect(try ContentKind(of: path) == .artifact)
+    let saved = try SavedState(Artifact(reading: path))
+    let report = Report(state: saved)
+    #expect(report.tables[0].table.rows.count == model.description.layerCount)
+    let norms = try json(report).member("components").elements()
+    #expect(norms.count == saved.components.count)
+    for norm in norms { #expect(try norm.member("norms").elements()[0].number() == 0) }
+    let whole = Report(artifact: try Artifact(reading: path), rowLimit: .max)
+    #expect(try json(whole).member("kind").string() == SavedState.name)
+    #expect(try json(whole).member("tensors").elements().count == saved.artifact.tensors.count)
+  }
+
+  @Test func aCheckpointIsReportedByItsTensors() throws {
+    let path = PackageFiles.fixture("mamba-tiny/huggingface")
+    #expect(try ContentKind(of: path) == .other)
+    let source = try CheckpointSource.open(path)
+    let report = Report(checkpoint: source, rowLimit: 3)
+    let tensors = try json(report).member("tensors").elements()
+    #expect(tensors.count == source.checkpoint.tensors.count)
+    #expect(report.tables[0].table.rows.count == 4)
+  }
+}
