@@ -62,7 +62,7 @@ public struct CaptureReader {
       return MemoryBudget.product(2, count, site.elementCount, 4)
     }
     try MemoryBudget.check(
-      MemoryBudget.sum(bytes), for: "\(sites.count) sites of \(rows) tokens",
+      MemoryBudget.sum(bytes), for: "\(counted(sites.count, "site")) of \(counted(rows, "token"))",
       remedy: "Name fewer sites with --sites and --layers, or capture fewer prompts at a time.")
   }
 

@@ -139,7 +139,7 @@ extension ContrastPairs {
     }
     guard first.count == second.count else {
       throw FormatError(
-        .dataRecord, file: negative.path, found: "\(second.count) texts",
+        .dataRecord, file: negative.path, found: counted(second.count, "text"),
         expected: "\(first.count), as many as in \(positive.path)")
     }
     let pairs = try zip(first, second).map { texts throws(FormatError) in

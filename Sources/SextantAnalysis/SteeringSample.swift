@@ -112,7 +112,7 @@ struct SteeringSample {
       let isLarge = order == .covariance && count > MomentSet.covarianceLimit
       throw FormatError(
         .artifactEmpty, at: .tensor(site.site.name),
-        found: isLarge ? "\(count) elements" : "moments without a \(order)",
+        found: isLarge ? "\(counted(count, "element"))" : "moments without a \(order)",
         expected: isLarge
           ? "at most \(MomentSet.covarianceLimit) elements for a covariance matrix"
           : "moments with a \(order)",

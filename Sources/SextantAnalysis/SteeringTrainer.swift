@@ -91,7 +91,7 @@ public struct SteeringTrainer {
       let site = sites.first(where: { $0.elementCount > MomentSet.covarianceLimit })
     else { return }
     throw FormatError(
-      .artifactEmpty, at: .tensor(site.site.name), found: "\(site.elementCount) elements",
+      .artifactEmpty, at: .tensor(site.site.name), found: counted(site.elementCount, "element"),
       expected: "at most \(MomentSet.covarianceLimit) elements for a covariance matrix",
       remedy: "Leave the site out with --sites, or use --method mean or lda-diagonal.")
   }

@@ -40,8 +40,9 @@ extension ModelReference {
     guard width == model.width, layerCount == model.layerCount else {
       throw FormatError(
         .artifactWidth, file: file, at: .pointer("/model"),
-        found: "a \(model.architecture) of width \(model.width) with \(model.layerCount) blocks",
-        expected: "a \(architecture) of width \(width) with \(layerCount) blocks")
+        found:
+          "a \(model.architecture) of width \(model.width) with \(counted(model.layerCount, "block"))",
+        expected: "a \(architecture) of width \(width) with \(counted(layerCount, "block"))")
     }
     if allowingOther { return }
     guard identity == model.identity else {

@@ -28,7 +28,7 @@ extension SavedState {
     guard strangers.isEmpty else {
       throw FormatError(
         .modelTensorUnexpected, file: path, found: strangers.joined(separator: ", "),
-        expected: "the \(places.count) blocks of the model")
+        expected: "the \(counted(places.count, "block")) of the model")
     }
     var components = components
     for (name, place) in places {
@@ -51,7 +51,7 @@ extension SavedState {
   public func writeTunedMatrices(to path: String, replacing: Bool = false) throws(FormatError) {
     guard batch == 1 else {
       throw FormatError(
-        .modelState, file: file, found: "\(batch) sequences", expected: "a state of one")
+        .modelState, file: file, found: counted(batch, "sequence"), expected: "a state of one")
     }
     var tensors: [(name: String, value: Tensor)] = []
     for (name, place) in try tunedPlaces(file: file) {

@@ -48,7 +48,7 @@ public struct LogitDrift: Sendable {
     }
     guard tokens.count > 1 else {
       throw FormatError(
-        .dataEmpty, found: "\(tokens.count) tokens", expected: "a text of at least two")
+        .dataEmpty, found: counted(tokens.count, "token"), expected: "a text of at least two")
     }
     var states = (reference.initialState(batch: 1), model.initialState(batch: 1))
     for start in stride(from: 0, to: tokens.count - 1, by: Self.pieceLength) {

@@ -47,8 +47,9 @@ extension State {
     }
     guard saved.components.map(\.site) == expected else {
       throw FormatError(
-        .artifactSite, file: saved.file, found: "\(saved.components.count) components",
-        expected: "the \(expected.count) components of the model's state, of the same shapes")
+        .artifactSite, file: saved.file, found: counted(saved.components.count, "component"),
+        expected:
+          "the \(counted(expected.count, "component")) of the model's state, of the same shapes")
     }
     var state = State(layout: model.stateLayout, batch: saved.batch)
     state.position = saved.position

@@ -29,7 +29,7 @@ extension Report {
       (
         "model",
         "\(printable(manifest.model.architecture)), width \(manifest.model.width), "
-          + "\(manifest.model.layerCount) blocks, weights \(printable(manifest.model.weights))"
+          + "\(counted(manifest.model.layerCount, "block")), weights \(printable(manifest.model.weights))"
       ),
       ("identity", manifest.model.identity.description),
       ("tokenizer", manifest.model.tokenizer?.description ?? "none: made from token ids"),

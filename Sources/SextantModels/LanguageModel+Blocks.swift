@@ -39,8 +39,8 @@ extension LanguageModel {
   ) throws(FormatError) {
     guard state.batch == stream.batch, state.position == stream.positions.lowerBound else {
       throw FormatError(
-        .modelState, found: "a state of \(state.batch) sequences at \(state.position)",
-        expected: "\(stream.batch) sequences at \(stream.positions.lowerBound)")
+        .modelState, found: "a state of \(counted(state.batch, "sequence")) at \(state.position)",
+        expected: "\(counted(stream.batch, "sequence")) at \(stream.positions.lowerBound)")
     }
     let pass = Pass(stream, tap)
     for index in blocks {

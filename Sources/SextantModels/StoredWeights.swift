@@ -14,14 +14,14 @@ struct StoredWeights {
     guard missing.isEmpty else {
       throw FormatError(
         .modelTensorMissing, found: "no \(missing.joined(separator: ", "))",
-        expected: "\(specs.count) tensors")
+        expected: counted(specs.count, "tensor"))
     }
     let known = Set(specs.map { ExactString($0.name) })
     let unexpected = store.tensors.map(\.name).filter { !known.contains(ExactString($0)) }
     guard unexpected.isEmpty else {
       throw FormatError(
         .modelTensorUnexpected, found: unexpected.joined(separator: ", "),
-        expected: "\(specs.count) tensors of the architecture")
+        expected: "\(counted(specs.count, "tensor")) of the architecture")
     }
     var tensors: [ExactString: Tensor] = [:]
     for spec in specs {

@@ -74,7 +74,7 @@ public final class ModelStore: Sendable {
     guard let entry = entry(name) else {
       throw FormatError(
         .modelTensorMissing, file: path, at: .tensor(name), found: "no such tensor",
-        expected: "one of the \(tensors.count) tensors of the file")
+        expected: "one of the \(counted(tensors.count, "tensor")) of the file")
     }
     let bytes = unsafe try mapping.slice(at: entry.offset, count: entry.byteCount)
     let tensor = unsafe Tensor(

@@ -93,7 +93,7 @@ public final class StoreWriter {
     _ name: String, _ body: (inout TensorSink) throws(FormatError) -> Void
   ) throws(FormatError) {
     guard let index = isWritten.firstIndex(of: false) else {
-      throw refusal(name, found: "one tensor more", expected: "\(tensors.count) tensors")
+      throw refusal(name, found: "one tensor more", expected: counted(tensors.count, "tensor"))
     }
     let plan = tensors[index]
     guard ExactString(plan.name) == ExactString(name) else {
@@ -230,8 +230,8 @@ public final class StoreWriter {
   public func finish() throws(FormatError) -> Digest {
     if let first = missing.first {
       throw refusal(
-        first.name, found: "\(tensors.count - missing.count) tensors",
-        expected: "\(tensors.count) tensors")
+        first.name, found: counted(tensors.count - missing.count, "tensor"),
+        expected: counted(tensors.count, "tensor"))
     }
     for attachment in attachments {
       try file.append(attachment.bytes)

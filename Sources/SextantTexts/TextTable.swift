@@ -99,7 +99,7 @@ struct TextTable {
     while let (line, cells) = try reader.next() {
       if cells.allSatisfy({ $0.utf8.allSatisfy(TextBytes.isSpace) }) { continue }
       guard cells.count == columns.count else {
-        throw refusal(line, "\(cells.count) cells", "\(columns.count), as the header has")
+        throw refusal(line, counted(cells.count, "cell"), "\(columns.count), as the header has")
       }
       let members = zip(columns, cells).filter { !$0.0.isEmpty }
       try body(JSONObject(members.map { ($0, .string($1)) }), line)

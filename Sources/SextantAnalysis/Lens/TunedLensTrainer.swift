@@ -54,7 +54,7 @@ public struct TunedLensOptions: Sendable {
     guard possible > 0 else {
       throw FormatError(
         .usageOption, at: .option("--tokens-per-step"), found: "\(self.tokensPerStep)",
-        expected: "at most the \(corpus.tokenCount) tokens of a pass over the texts",
+        expected: "at most the \(counted(corpus.tokenCount, "token")) of a pass over the texts",
         remedy: "Lower --tokens-per-step, or allow more --passes.")
     }
     self.steps = min(self.steps, possible)
@@ -125,13 +125,13 @@ public struct TunedLensTrainer {
     else {
       throw FormatError(
         .usageOption, at: .option("--steps"),
-        found: "\(options.steps) steps, \(options.optimizer.warmUp) to warm up",
+        found: "\(counted(options.steps, "step")), \(options.optimizer.warmUp) to warm up",
         expected: "more steps than that")
     }
     guard options.tokensPerStep >= corpus.chunkLength else {
       throw FormatError(
         .usageOption, at: .option("--tokens-per-step"), found: "\(options.tokensPerStep)",
-        expected: "a chunk of \(corpus.chunkLength) tokens at least")
+        expected: "a chunk of \(counted(corpus.chunkLength, "token")) at least")
     }
     try options.optimizer.check()
     self.model = model
@@ -167,7 +167,7 @@ public struct TunedLensTrainer {
     try MemoryBudget.check(
       MemoryBudget.sum(
         sites.map { MemoryBudget.product(copies, $0.elementCount, $0.elementCount + 1, 4) }),
-      for: "the translators of \(sites.count) sites in training")
+      for: "the translators of \(counted(sites.count, "site")) in training")
     let readout = TrainingReadout(model.readout)
     var parameters = LensParameters(
       try translators(start), self.options.optimizer, isBiasOnly: self.options.isBiasOnly)

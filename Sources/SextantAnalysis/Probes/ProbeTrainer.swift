@@ -50,7 +50,8 @@ public struct ProbeTrainer: Sendable {
     let own = activations.records.map { labels[$0] }
     guard own.contains(true), own.contains(false) else {
       throw FormatError(
-        .dataEmpty, found: "\(own.count) examples, all with one label", expected: "both labels")
+        .dataEmpty, found: "\(counted(own.count, "example")), all with one label",
+        expected: "both labels")
     }
     guard !activations.pairs.isEmpty || !methods.contains(where: \.needsPairs) else {
       throw FormatError(
@@ -74,7 +75,8 @@ public struct ProbeTrainer: Sendable {
     guard whole.flatCount == 0 || !whole.entries.isEmpty else {
       throw FormatError(
         .dataVariance, at: .option("--methods"),
-        found: "\(methods.map(\.rawValue).joined(separator: ", ")) of \(own.count) examples",
+        found:
+          "\(methods.map(\.rawValue).joined(separator: ", ")) of \(counted(own.count, "example"))",
         expected: "examples that differ at a site")
     }
     return whole
@@ -108,7 +110,7 @@ public struct ProbeTrainer: Sendable {
   private static func text(_ reason: NoDirection, _ method: ProbeMethod, _ elements: Int) -> String
   {
     switch reason {
-    case .tooLarge: "\(method.rawValue) needs a covariance of \(elements) elements"
+    case .tooLarge: "\(method.rawValue) needs a covariance of \(counted(elements, "element"))"
     case .flat: "\(method.rawValue) has nothing to learn from examples that do not differ"
     case .nonfinite: "\(method.rawValue) gives numbers that are not finite"
     }

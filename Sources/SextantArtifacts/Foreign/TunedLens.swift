@@ -59,8 +59,8 @@ extension Lens {
     let hasBias = try config.optionalMember("bias")?.boolean() ?? true
     guard file.tensors.count == count * (hasBias ? 2 : 1) else {
       throw FormatError(
-        .foreignLayout, file: file.path, found: "\(file.tensors.count) tensors",
-        expected: "a weight\(hasBias ? " and a bias" : "") for each of \(count) blocks")
+        .foreignLayout, file: file.path, found: counted(file.tensors.count, "tensor"),
+        expected: "a weight\(hasBias ? " and a bias" : "") for each of \(counted(count, "block"))")
     }
     var digest = SHA256()
     var translators: [(site: SiteReference, translator: Translator)] = []

@@ -70,7 +70,7 @@ public struct Capture: ArtifactKind, Sendable {
     guard found == prompts else {
       throw FormatError(
         .artifactSchema, file: artifact.file, at: .tensor("tokens"),
-        found: "rows of \(found) prompts", expected: "\(prompts)")
+        found: "rows of \(counted(found, "prompt"))", expected: "\(prompts)")
     }
   }
 }

@@ -27,7 +27,8 @@ public struct Moments: ArtifactKind, Sendable {
     else {
       throw FormatError(
         .artifactTensorMissing, file: artifact.file, found: "\(artifact.tensors.count) tensors",
-        expected: "count and mean of \(classes.count) classes at each of "
+        expected:
+          "count and mean of \(counted(classes.count, "class", plural: "classes")) at each of "
           + "\(artifact.manifest.sites.count) sites")
     }
     var (required, optional): ([ExpectedTensor], [ExpectedTensor]) = ([], [])

@@ -20,7 +20,7 @@ public enum SideEffects {
   ) throws(FormatError) -> Double {
     guard tokens.count > 1 else {
       throw FormatError(
-        .dataEmpty, found: "\(tokens.count) tokens", expected: "a text of at least two")
+        .dataEmpty, found: counted(tokens.count, "token"), expected: "a text of at least two")
     }
     var interventions = Interventions()
     if var applied = vector {

@@ -206,7 +206,7 @@ public struct SteeringSweep {
     let count = MemoryBudget.product(tokens.count, tokens.first?.count ?? 0)
     try MemoryBudget.check(
       MemoryBudget.product(count, layerCount, model.description.width, 4),
-      for: "what enters each block at \(count) tokens",
+      for: "what enters each block at \(counted(count, "token"))",
       remedy: "Steer fewer tokens of the prompts, or shorten the answers.")
     var inputs: [[BlockStream]] = []
     for piece in pieces {

@@ -244,7 +244,7 @@ package final class BoundInterventions: Tap {
     private mutating func append(
       _ tap: EditTap, _ options: SteeringOptions, _ file: String?, _ index: Int
     ) throws(FormatError) {
-      try tap.tokens.check(tap.namedSites, options, read: run.read, file: file)
+      try tap.tokens.check(tap.namedSites, options, run, file: file)
       let sites = tap.sites
       if case .own(let last)? = edits.last?.kind, last.absorb(tap) {
         edits[edits.count - 1].items.append(index)
@@ -262,7 +262,7 @@ package final class BoundInterventions: Tap {
       guard run.prompts.count == 1 else {
         throw FormatError(
           .usageOption, file: condition.probe.file, at: .option("--when"),
-          found: "\(run.prompts.count) texts at once", expected: "one text")
+          found: "\(counted(run.prompts.count, "text")) at once", expected: "one text")
       }
       let gate = try Gate(condition, model: run.model.description, tokenizer: run.tokenizer)
       gates.append(gate)
@@ -280,7 +280,7 @@ package final class BoundInterventions: Tap {
       guard run.prompts.count == 1 else {
         throw FormatError(
           .usageOption, file: applied.vector.file, at: .option("--apply"),
-          found: "a strength in nats for \(run.prompts.count) texts at once",
+          found: "a strength in nats for \(counted(run.prompts.count, "text")) at once",
           expected: "one text, whose prediction is measured")
       }
       return try StrengthSearch(applied, on: run, after: Interventions(before)).strength()

@@ -91,7 +91,7 @@ public enum GPTNeoX: Architecture {
     func check(_ node: JSONNode) throws(FormatError) {
       guard width % headCount == 0, headWidth <= Kernels.widestHead else {
         throw node.refusal(
-          found: "\(headCount) heads of \(width) channels",
+          found: "\(counted(headCount, "head")) of \(counted(width, "channel"))",
           expected: "heads of equal width, at most \(Kernels.widestHead)")
       }
       guard normEpsilon > 0, normEpsilon < 1 else {

@@ -89,7 +89,7 @@ public enum Llama: Architecture {
             guard explicit != nil || c.width % c.headCount == 0, headWidths.contains(c.headWidth)
             else {
               throw node.refusal(
-                found: "\(c.headCount) heads of \(c.width) channels",
+                found: "\(counted(c.headCount, "head")) of \(counted(c.width, "channel"))",
                 expected: "heads of equal width"
               )
             }
@@ -148,7 +148,7 @@ public enum Llama: Architecture {
     func check(_ node: JSONNode) throws(FormatError) {
       guard headCount % keyHeadCount == 0, Self.sizes.contains(headCount * headWidth) else {
         throw node.refusal(
-          found: "\(headCount) heads that share \(keyHeadCount) keys",
+          found: "\(headCount) heads that share \(counted(keyHeadCount, "key"))",
           expected: "groups of equal size")
       }
       guard normEpsilon > 0, normEpsilon < 1 else {

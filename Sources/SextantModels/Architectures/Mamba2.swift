@@ -84,7 +84,7 @@ public enum Mamba2: Architecture {
           let inner = (try node.optionalMember("expand")?.integer(in: 1...64) ?? 2) * c.width
           guard c.innerWidth == inner else {
             throw node.refusal(
-              found: "\(c.headCount) heads of \(c.headWidth)",
+              found: "\(counted(c.headCount, "head")) of \(c.headWidth)",
               expected: "expand times hidden_size, \(inner), in all")
           }
         } write: {
@@ -179,7 +179,8 @@ public enum Mamba2: Architecture {
     func check(_ node: JSONNode) throws(FormatError) {
       guard headCount % groupCount == 0 else {
         throw node.refusal(
-          found: "\(headCount) heads in \(groupCount) groups", expected: "groups of equal size")
+          found: "\(counted(headCount, "head")) in \(groupCount) groups",
+          expected: "groups of equal size")
       }
       guard Self.sizes.contains(innerWidth), Self.sizes.contains(projectionWidth) else {
         throw node.refusal(

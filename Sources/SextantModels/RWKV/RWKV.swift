@@ -162,7 +162,7 @@ enum RWKV {
       let count = try tensors.elementCount(of: vector)
       guard width % count == 0 else {
         throw FormatError(
-          .modelShape, at: .tensor(vector), found: "\(count) heads",
+          .modelShape, at: .tensor(vector), found: counted(count, "head"),
           expected: "a divisor of \(width)")
       }
       (self.count, size) = (count, width / count)

@@ -64,7 +64,7 @@ extension TokenizerJSON {
     }
     guard steps.count <= Self.stepLimit else {
       throw node.unsupported(
-        found: "\(steps.count) steps", expected: "at most \(Self.stepLimit)")
+        found: counted(steps.count, "step"), expected: "at most \(Self.stepLimit)")
     }
     return PreTokenizer(steps: steps)
   }

@@ -37,7 +37,7 @@ extension TokenizerJSON {
     if let node = try root.optionalMember("normalizer") { try append(node, to: &normalizer) }
     guard normalizer.steps.count <= Self.stepLimit else {
       throw try root.member("normalizer").unsupported(
-        found: "\(normalizer.steps.count) steps", expected: "at most \(Self.stepLimit)")
+        found: counted(normalizer.steps.count, "step"), expected: "at most \(Self.stepLimit)")
     }
     return normalizer
   }

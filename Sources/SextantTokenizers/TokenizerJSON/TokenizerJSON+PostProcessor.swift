@@ -15,7 +15,8 @@ extension TokenizerJSON {
     let ids = try beginOfTextIDs(node)
     guard ids.count <= Self.beginLimit else {
       throw node.unsupported(
-        found: "\(ids.count) tokens before a text", expected: "at most \(Self.beginLimit)")
+        found: "\(counted(ids.count, "token")) before a text",
+        expected: "at most \(Self.beginLimit)")
     }
     return ids
   }
@@ -71,7 +72,8 @@ extension TokenizerJSON {
     }
     guard sequences == ["A"] else {
       throw single.unsupported(
-        found: "a template with \(sequences.count) sequences", expected: "sequence A once")
+        found: "a template with \(counted(sequences.count, "sequence"))",
+        expected: "sequence A once")
     }
     return ids
   }

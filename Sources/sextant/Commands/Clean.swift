@@ -24,7 +24,7 @@ struct Clean: ParsableCommand {
     let bytes = removed.reduce(0) { $0 + $1.byteCount }
     Report(
       title: removed.isEmpty
-        ? "nothing to remove" : "removed \(removed.count) files, \(Format.bytes(bytes))",
+        ? "nothing to remove" : "removed \(counted(removed.count, "file")), \(Format.bytes(bytes))",
       facts: [],
       notes: findings.map {
         "\(printable($0.path)): \($0.isBusy ? "being written, left alone" : "removed")"

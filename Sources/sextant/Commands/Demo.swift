@@ -145,7 +145,7 @@ struct Demo: WritingCommand {
       digests.append(digest)
       say("  \(checkpoint) → \(destination)")
       say(
-        "    \(report.tensorCount) tensors, \(Format.count(report.parameterCount)) parameters, "
+        "    \(counted(report.tensorCount, "tensor")), \(Format.count(report.parameterCount)) parameters, "
           + "SHA-256 \(digest.description.prefix(16))…")
     }
     guard digests[0] == digests[1] else {

@@ -28,7 +28,7 @@ struct OpenModel {
         // The text may still be on the current line of the terminal.
         let line = StandardStreams.outputIsTerminal ? "\n" : ""
         StandardStreams.printError(
-          "\(line)warning: the text has more than \(length) tokens, the model's context length; "
+          "\(line)warning: the text has more than \(counted(length, "token")), the model's context length; "
             + "predictions beyond it are unreliable")
       }
     }
