@@ -57,7 +57,10 @@ public struct JSONNode: Sendable {
   /// The member `key`.
   public func member(_ key: String) throws(FormatError) -> JSONNode {
     guard let node = try optionalMember(key) else {
-      throw refusal(found: "no member \"\(key)\"", expected: "a member \"\(key)\"")
+      let isNull = try object()[key] != nil
+      throw refusal(
+        found: isNull ? "null as the member \"\(key)\"" : "no member \"\(key)\"",
+        expected: isNull ? "a value" : "a member \"\(key)\"")
     }
     return node
   }
@@ -144,6 +147,11 @@ public struct JSONNode: Sendable {
     switch value {
     case .integer(let integer): return Double(integer)
     case .number(let number): return number
+    case .verbatim(let spelling):
+      guard let number = Double(spelling), number.isFinite else {
+        throw refusal(expected: "a finite number")
+      }
+      return number
     default: throw refusal(expected: "a number")
     }
   }
@@ -156,6 +164,7 @@ public struct JSONNode: Sendable {
     case .string: "a string"
     case .array: "an array"
     case .object: "an object"
+    case .verbatim(let spelling): spelling
     }
   }
 
@@ -164,6 +173,7 @@ public struct JSONNode: Sendable {
     case .array(let elements): "an array of \(elements.count)"
     case .object: "an object"
     case .string(let string): "\"\(string.prefix(100))\""
+    case .verbatim(let spelling): String(spelling.prefix(100))
     default: value.canonicalText
     }
   }

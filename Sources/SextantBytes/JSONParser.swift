@@ -32,13 +32,20 @@ extension JSONValue {
   ///   - baseOffset: where the text starts in its file, for refusals.
   ///   - file: the file's path, for refusals.
   ///   - acceptsInfinity: whether the word `Infinity`, which Python's writer leaves in some
-  ///     configurations, stands for `{"__float__": "Infinity"}`, which newer ones say instead.
+  ///     configurations, stands for `{"__float__": "Infinity"}`, which newer ones write instead.
+  ///   - keepsVerbatim: whether values that the profile does not have become `verbatim`, so that only
+  ///     a member that is used is refused. `NaN`, `Infinity` and `-Infinity`, which Python's writer
+  ///     leaves in records, are among them.
   /// - Throws: `json.*`.
   public init(
     parsing text: [UInt8], limits: JSONLimits = JSONLimits(), baseOffset: Int = 0,
-    file: String? = nil, acceptsInfinity: Bool = false
+    file: String? = nil, acceptsInfinity: Bool = false, keepsVerbatim: Bool = false
   ) throws(FormatError) {
     var parser = JSONParser(text: text, limits: limits, baseOffset: baseOffset, file: file)
+    parser.keepsVerbatim = keepsVerbatim
+    if keepsVerbatim {
+      parser.words += ["NaN", "Infinity", "-Infinity"].map { ($0, .verbatim($0)) }
+    }
     if acceptsInfinity { parser.words.append(("Infinity", ["__float__": "Infinity"])) }
     self = try parser.document()
   }
@@ -55,6 +62,10 @@ private struct JSONParser {
   var words: [(spelling: String, value: JSONValue)] = [
     ("true", true), ("false", false), ("null", .null),
   ]
+  /// Whether values that the profile does not have are kept as they are written.
+  var keepsVerbatim = false
+  /// Whether the string that was read last has half of a surrogate pair.
+  var hasLoneSurrogate = false
 
   init(text: [UInt8], limits: JSONLimits, baseOffset: Int, file: String?) {
     self.text = text
@@ -129,15 +140,32 @@ private struct JSONParser {
     switch text[position] {
     case UInt8(ascii: "{"): return try object(depth: depth)
     case UInt8(ascii: "["): return try array(depth: depth)
-    case UInt8(ascii: "\""): return .string(try string())
-    case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try number()
+    case UInt8(ascii: "\""):
+      let start = position
+      let string = try string()
+      return hasLoneSurrogate ? verbatim(from: start) : .string(string)
+    case UInt8(ascii: "-"):
+      if let word = word() { return word }
+      return try number()
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): return try number()
     default:
-      for word in words where text[position...].starts(with: word.spelling.utf8) {
-        position += word.spelling.utf8.count
-        return word.value
-      }
-      throw unexpected("a value")
+      guard let word = word() else { throw unexpected("a value") }
+      return word
     }
+  }
+
+  /// Consumes a value that is written as a word; nil if none is next.
+  mutating func word() -> JSONValue? {
+    for word in words where text[position...].starts(with: word.spelling.utf8) {
+      position += word.spelling.utf8.count
+      return word.value
+    }
+    return nil
+  }
+
+  /// The text from a place to here, as a value.
+  func verbatim(from start: Int) -> JSONValue {
+    .verbatim(String(decoding: text[start..<position], as: UTF8.self))
   }
 
   // MARK: Containers
@@ -152,6 +180,7 @@ private struct JSONParser {
       }
       let start = position
       let key = try string()
+      if hasLoneSurrogate { throw loneSurrogate(at: start) }
       skipSpaces()
       guard consume(UInt8(ascii: ":")) else { throw unexpected("\":\"") }
       let value = try self.value(depth: depth + 1)
@@ -232,12 +261,14 @@ private struct JSONParser {
     let spelling = String(decoding: text[start..<position], as: UTF8.self)
     if isInteger {
       guard let value = Int64(spelling), !(isNegative && value == 0) else {
+        if keepsVerbatim { return verbatim(from: start) }
         throw refusal(
           .jsonNumber, found: spelling, expected: "an integer between -2^63 and 2^63-1", at: start)
       }
       return .integer(value)
     }
     guard let value = Double(spelling), value.isFinite else {
+      if keepsVerbatim { return verbatim(from: start) }
       throw refusal(.jsonNumber, found: spelling, expected: "a finite number", at: start)
     }
     return .number(value)
@@ -256,6 +287,7 @@ private struct JSONParser {
 
   mutating func string() throws(FormatError) -> String {
     let start = position
+    hasLoneSurrogate = false
     position += 1
     var runStart = position
     var decoded: [UInt8] = []
@@ -309,15 +341,24 @@ private struct JSONParser {
           value = 0x10000 + (value - 0xD800) << 10 + (low - 0xDC00)
         }
       }
-      guard let scalar = Unicode.Scalar(value) else {
-        throw refusal(
-          .jsonEncoding, found: "a lone surrogate", expected: "a surrogate pair", at: start)
+      if Unicode.Scalar(value) == nil {
+        guard keepsVerbatim else { throw loneSurrogate(at: start) }
+        hasLoneSurrogate = true
       }
+      let scalar = Unicode.Scalar(value) ?? "\u{FFFD}"
       decoded += Array(String(Character(scalar)).utf8)
     default:
       position -= 1
       throw unexpected("an escape of JSON")
     }
+  }
+
+  func loneSurrogate(at start: Int) -> FormatError {
+    var error = refusal(
+      .jsonEncoding, found: "half of a surrogate pair, which is no character",
+      expected: "both halves, such as \\ud83d\\ude00, or the character itself", at: start)
+    error.remedy = "Remove the escape, or write the whole character: the text was cut inside of it."
+    return error
   }
 
   mutating func hexadecimal4() throws(FormatError) -> UInt32 {

@@ -11,6 +11,10 @@ public enum JSONValue: Sendable, Equatable {
   case string(String)
   case array([JSONValue])
   case object(JSONObject)
+  /// A value of a record that is kept as it is written, because the strict profile has no such value: an
+  /// integer beyond Int64, `-0`, a number beyond Double, `NaN`, an infinity, or a string with half of a
+  /// surrogate pair. Nothing but a reader that asks for it gets one.
+  case verbatim(String)
 }
 
 /// The members of a JSON object, in their order; keys are unique and compared byte by byte.

@@ -2,7 +2,7 @@ extension JSONValue {
   /// The canonical text: keys sorted by their UTF-8 bytes, no spaces, shortest escapes and numbers.
   ///
   /// Equal values give equal bytes, so that the text can be digested. JSON has neither NaN nor
-  /// infinity: such a number is written as null.
+  /// infinity: such a number is written as null, and so is a string with half of a surrogate pair.
   public var canonicalText: String {
     var text = ""
     write(to: &text, indentation: nil, sorted: true)
@@ -27,6 +27,8 @@ extension JSONValue {
     case .number(let value):
       text += value.isFinite ? value == 0 ? "0.0" : "\(value)" : "null"
     case .string(let value): Self.write(value, to: &text)
+    case .verbatim(let spelling):
+      text += Double(spelling)?.isFinite ?? false ? spelling : "null"
     case .array(let elements):
       // Arrays of plain values stay on one line: shapes and ranges read better so.
       let flat = elements.allSatisfy { $0.isPlain }

@@ -21,7 +21,13 @@ extension JSONNode {
   /// - Throws: a refusal that names the fields that the record has in their place.
   public func field(_ names: [String]) throws(FormatError) -> JSONNode {
     guard let field = try optionalField(names) else {
-      let own = try object().members.map(\.key)
+      let members = try object().members
+      if let empty = names.first(where: { name in
+        members.contains { ExactString($0.key) == ExactString(name) }
+      }) {
+        throw refusal(found: "null in the field \"\(empty)\"", expected: "a value")
+      }
+      let own = members.map(\.key)
       throw refusal(
         found: own.isEmpty ? "a record without fields" : "the fields \(Self.list(own))",
         expected: Self.choice(names))

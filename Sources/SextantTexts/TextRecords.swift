@@ -25,7 +25,7 @@ public struct TextRecords: Sendable {
   public let form: Form
   private let table: TextTable?
 
-  private static let limits = JSONLimits(
+  static let limits = JSONLimits(
     byteCount: TextFile.byteCountLimit, stringByteCount: TextFile.byteCountLimit)
 
   /// Recognises the form of a file.
@@ -33,20 +33,24 @@ public struct TextRecords: Sendable {
   /// - Parameters:
   ///   - fields: names of which each record has one. A table is recognised by them.
   ///   - acceptsText: whether a file of another form is read as lines of text. Such a file is then
-  ///     refused only where its name promises records.
+  ///     refused only where its name promises records. Text that only begins as JSON does is such a
+  ///     file, too.
   /// - Throws: `text.kind`.
   public init(
     _ file: TextFile, fields: [String], acceptsText: Bool = false
   ) throws(FormatError) {
     self.file = file
     let sniffer = TextSniffer(file)
+    let isProse = acceptsText && sniffer.onlyBeginsAsJSON
     let table = sniffer.beginsAsJSON ? nil : TextTable(file, columns: fields)
-    if let table, !acceptsText || sniffer.isCertainly(table) {
+    if isProse {
+      (form, self.table) = (.text, nil)
+    } else if let table, !acceptsText || sniffer.isCertainly(table) {
       (form, self.table) = (.table, table)
     } else {
       (form, self.table) = (sniffer.formWithoutTable(fields), nil)
     }
-    guard form == .text, !file.isBlank, !acceptsText || sniffer.promise != nil else { return }
+    guard form == .text, !file.isBlank, !acceptsText || sniffer.promisesRecords else { return }
     throw Self.refusal(file, fields, acceptsText ? sniffer.promise : nil)
   }
 
@@ -144,7 +148,8 @@ public struct TextRecords: Sendable {
   private func document(_ bytes: [UInt8], at offset: Int) throws(FormatError) -> JSONNode {
     do throws(FormatError) {
       let value = try JSONValue(
-        parsing: bytes, limits: Self.limits, baseOffset: offset, file: file.path)
+        parsing: bytes, limits: Self.limits, baseOffset: offset, file: file.path,
+        keepsVerbatim: true)
       return JSONNode(value, code: .dataRecord, file: file.path)
     } catch {
       throw located(error, in: bytes)

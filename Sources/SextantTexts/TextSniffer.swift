@@ -50,14 +50,45 @@ struct TextSniffer {
     return isWrappedList(fields) ? .array : .lines
   }
 
+  /// Whether the text begins with a bracket as JSON does, and is prose: its first value is not JSON,
+  /// or, where the name promises plain text, not all of it is. A comma after the first value, or
+  /// another value, is a mistake of somebody who means JSON.
+  var onlyBeginsAsJSON: Bool {
+    guard beginsAsJSON, promise != .json, let start = first?.range.lowerBound else { return false }
+    if promise == .text { return !isJSONThroughout }
+    let end = Self.endOfValue(in: file.bytes, from: start)
+    let text = Array(file.bytes[start..<end])
+    do throws(FormatError) {
+      _ = try Self.value(text)
+      return false
+    } catch {
+      guard error.code == .jsonTrailing, case .offset(let offset)? = error.place else {
+        return error.code == .jsonInvalid
+      }
+      return !(Self.opening.contains(text[offset]) || text[offset] == UInt8(ascii: ","))
+    }
+  }
+
+  /// Whether the text is one JSON value, or every value that begins on a line is one.
+  private var isJSONThroughout: Bool {
+    if (try? Self.value(file.bytes)) != nil { return true }
+    var end = 0
+    return file.lines.allSatisfy { _, range in
+      if range.lowerBound < end { return true }
+      end = Self.endOfValue(in: file.bytes, from: range.lowerBound)
+      return (try? Self.value(Array(file.bytes[range.lowerBound..<end]))) != nil
+    }
+  }
+
+  /// The value that a text is.
+  private static func value(_ text: [UInt8]) throws(FormatError) -> JSONValue {
+    try JSONValue(parsing: text, limits: TextRecords.limits, keepsVerbatim: true)
+  }
+
   /// Whether every line is a JSON string or an object. Prose may begin with a line in quotes, too.
   private var hasStringsAlone: Bool {
     file.lines.allSatisfy { _, range in
-      let value = try? JSONValue(
-        parsing: Array(file.bytes[range]),
-        limits: JSONLimits(
-          byteCount: TextFile.byteCountLimit, stringByteCount: TextFile.byteCountLimit))
-      return switch value {
+      return switch try? Self.value(Array(file.bytes[range])) {
       case .string?, .object?: true
       default: false
       }
@@ -69,9 +100,7 @@ struct TextSniffer {
     guard let first,
       Self.endOfValue(in: file.bytes, from: first.range.lowerBound) >= (lastContent ?? 0)
     else { return false }
-    let limits = JSONLimits(
-      byteCount: TextFile.byteCountLimit, stringByteCount: TextFile.byteCountLimit)
-    guard case .object(let root)? = try? JSONValue(parsing: file.bytes, limits: limits),
+    guard case .object(let root)? = try? Self.value(file.bytes),
       !fields.contains(where: { root[$0] != nil })
     else { return false }
     return Self.wrappedList(in: JSONNode(.object(root), code: .dataRecord, file: nil)) != nil
@@ -133,7 +162,11 @@ struct TextSniffer {
   enum Promise: String {
     case table = "a table (.csv, .tsv)"
     case json = "JSON (.json, .jsonl, .ndjson)"
+    case text = "plain text (.txt, .text, .md)"
   }
+
+  /// Whether the file's name promises records.
+  var promisesRecords: Bool { promise == .table || promise == .json }
 
   /// What the file's name promises; nil if none.
   var promise: Promise? {
@@ -141,6 +174,7 @@ struct TextSniffer {
     if name.hasSuffix(".gz") { name.removeLast(3) }
     if [".csv", ".tsv", ".tab"].contains(where: name.hasSuffix) { return .table }
     if [".jsonl", ".ndjson", ".json"].contains(where: name.hasSuffix) { return .json }
+    if [".txt", ".text", ".md"].contains(where: name.hasSuffix) { return .text }
     return nil
   }
 }

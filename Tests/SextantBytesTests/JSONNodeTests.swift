@@ -64,3 +64,18 @@ private func root() throws(FormatError) -> JSONNode {
   // A node that nobody watches knows nothing.
   #expect(node.unnoted.unreadMembers(except: []).isEmpty)
 }
+
+@Test func aMemberThatIsNullIsNotCalledAbsent() throws {
+  let node = JSONNode(["a": nil], code: .dataRecord, file: nil)
+  let refusal = expectRefusal(.dataRecord) { try node.member("a") }
+  #expect(refusal?.found == "null as the member \"a\"" && refusal?.expected == "a value")
+  let absent = expectRefusal(.dataRecord) { try node.member("b") }
+  #expect(absent?.found == "no member \"b\"")
+}
+
+@Test(arguments: [(0, "0 tokens"), (1, "1 token"), (2, "2 tokens")])
+func countsAgreeWithTheirNouns(count: Int, text: String) {
+  #expect(counted(count, "token") == text)
+  #expect(
+    counted(count, "class", plural: "classes") == (count == 1 ? "1 class" : "\(count) classes"))
+}

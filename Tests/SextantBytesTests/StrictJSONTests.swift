@@ -159,3 +159,25 @@ func objectsFindReplaceAndRemoveMembersWhateverTheirSize(_ count: Int) {
     try JSONValue(parsing: Array("[-Infinity]".utf8), acceptsInfinity: true)
   }
 }
+
+@Test func halfOfASurrogatePairIsNamed() {
+  let refusal = expectRefusal(.jsonEncoding) {
+    try JSONValue(parsing: Array("{\"a\": \"\\ud83d\"}".utf8))
+  }
+  #expect(refusal?.found.contains("half of a surrogate pair") == true)
+  #expect(refusal?.remedy.contains("byte-order mark") == false)
+}
+
+@Test func whatIsKeptVerbatimIsWrittenAsJSON() throws {
+  let text = "{\"a\":9223372036854775808,\"b\":NaN,\"c\":[\"\\ud83d\"],\"d\":-0}"
+  let value = try JSONValue(parsing: Array(text.utf8), keepsVerbatim: true)
+  #expect(value.canonicalText == "{\"a\":9223372036854775808,\"b\":null,\"c\":[null],\"d\":-0}")
+  #expect(
+    value == [
+      "a": .verbatim("9223372036854775808"), "b": .verbatim("NaN"),
+      "c": [.verbatim("\"\\ud83d\"")], "d": .verbatim("-0"),
+    ])
+  // What the profile has stays as it is.
+  let plain = Array("[1, -2.5, \"\\ud83d\\ude00\", null, {\"a\": true}]".utf8)
+  #expect(try JSONValue(parsing: plain, keepsVerbatim: true) == JSONValue(parsing: plain))
+}

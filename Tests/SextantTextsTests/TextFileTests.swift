@@ -103,6 +103,15 @@ import Testing
     #expect(again?.found.contains("gzip") == true)
   }
 
+  @Test func zerosAfterTheLastMemberAreFilling() throws {
+    let text = Array("One film.\n".utf8)
+    for count in [1, 2, 512, 100_000] {
+      let filled = Gzip.pack(text) + [UInt8](repeating: 0, count: count)
+      #expect(try read(filled).bytes == text, "\(count)")
+    }
+    expectRefusal(.textGzip) { try read(Gzip.pack(text) + [0] + Gzip.pack(text)) }
+  }
+
   @Test func damagedGzipIsRefused() throws {
     let whole = Gzip.pack(Array("One film. Two films.".utf8))
     for count in 2..<whole.count {
@@ -113,7 +122,7 @@ import Testing
       changed[index] ^= 1
       expectRefusal(.textGzip, "\(index)") { try read(changed) }
     }
-    let refusal = expectRefusal(.textGzip) { try read(whole + [0, 0]) }
+    let refusal = expectRefusal(.textGzip) { try read(whole + [0, 1]) }
     #expect(refusal?.place == .offset(whole.count) && refusal?.found.hasPrefix("2 bytes") == true)
   }
 

@@ -70,6 +70,8 @@ import Testing
   @Test(arguments: [
     "One film.\n\n Two films. \n", "[INST] one [/INST]\n", "[1] one\n", "{one}\n", "{ 'a': 1 }\n",
     "\"One.\"\n\"Two,\" he said.\n", "a\nx\n", "a, b\nx\n", "b,c\n1,2\n", "{{one}}\n", "\"a, b\n",
+    "{\"One,\" he said.}\n", "{} is the empty set\n",
+    "[\"One\"] he said.\n", "[[one]]\n", "{\"a\" is a letter}\n", "{\"a\": x}\n", "{\n  one\n}\n",
   ])
   func anythingElseIsLinesOfText(text: String) throws {
     let read = try records(text, acceptsText: true)
@@ -79,7 +81,66 @@ import Testing
     #expect(try values(read) == expected.map { "\($0.offset + 1):\($0.element)" })
   }
 
+  @Test func textInAFileNamedAsTextIsJSONOnlyAsAWhole() throws {
+    let text = "{\"a\": \"x\"}\nis a record.\n"
+    #expect(try records(text, named: "a.txt", acceptsText: true).form == .text)
+    #expect(try records(text, named: "a.TXT.gz", acceptsText: true).form == .text)
+    // Without that promise the second record is broken, as one in the middle of a file would be.
+    let refusal = expectRefusal(.jsonInvalid) { try values(records(text, acceptsText: true)) }
+    #expect(refusal?.place == .line(2))
+  }
+
+  @Test(arguments: ["{\"a\": \"x\"},\n{\"a\": \"y\"}\n", "{\"a\": \"x\"} {\"a\": \"y\"}\n"])
+  func mistakesOfPeopleWhoMeanJSONAreNamed(text: String) throws {
+    let refusal = expectRefusal(.jsonTrailing) { try values(records(text, acceptsText: true)) }
+    #expect(refusal?.place == .line(1))
+  }
+
+  // MARK: Members that nobody asks for
+
+  private static let verbatim = [
+    "9223372036854775808", "-9223372036854775809", "123456789012345678901234567890", "-0", "1e999",
+    "NaN", "Infinity", "-Infinity", "\"\\ud83d\"", "[NaN, {\"c\": \"\\udc00x\"}]",
+  ]
+
+  @Test(arguments: verbatim)
+  func aValueThatTheProfileDoesNotHaveMattersOnlyWhereItIsUsed(value: String) throws {
+    for text in ["{\"b\":\(value),\"a\":\"x\"}\n", "[{\"a\":\"x\",\"b\":\(value)}]"] {
+      #expect(try values(records(text)).map { $0.suffix(1) } == ["x"])
+    }
+    let refusal = expectRefusal(.dataRecord) {
+      try values(records("{\"a\":\"x\"}\n{\"a\":\(value)}\n"))
+    }
+    #expect(refusal?.place == .line(2))
+    if !value.hasPrefix("[") { #expect(refusal?.found.contains(value) == true) }
+  }
+
+  @Test func integersOf65BitsAreNumbers() throws {
+    let numbers = try records("{\"a\":9223372036854775808}\n{\"a\":-0}\n").map {
+      record, _ throws(FormatError) in try record.field("a").number()
+    }
+    #expect(numbers == [0x1p63, 0])
+    for value in ["NaN", "-Infinity", "1e999"] {
+      let refusal = expectRefusal(.dataRecord) {
+        try records("{\"a\":\(value)}").map { record, _ throws(FormatError) in
+          try record.field("a").number()
+        }
+      }
+      #expect(refusal?.expected == "a finite number")
+    }
+  }
+
+  @Test(arguments: ["{\"\\ud83d\": 1}", "{\"a\": nan}", "{\"a\": -infinity}", "{\"a\": 01}"])
+  func whatNoWriterOfRecordsWritesIsRefused(text: String) {
+    #expect(throws: FormatError.self) { try values(records(text)) }
+  }
+
   // MARK: Refusals
+
+  @Test func aFieldThatIsNullIsNotCalledAbsent() {
+    let refusal = expectRefusal(.dataRecord) { try values(records("{\"a\": null, \"b\": 1}\n")) }
+    #expect(refusal?.found == "null in the field \"a\"" && refusal?.expected == "a value")
+  }
 
   @Test func aBrokenStringInAFileNamedAsJSONIsNamed() throws {
     let text = "\"x\"\n\n\"y\n"
@@ -124,7 +185,7 @@ import Testing
     ("{\n\"a\": \"x\"\n}\n{\n\"b\": 1\n}\n", .dataRecord, 4),
     ("[\n{\"a\":\"x\"},\n{\"a\":\"y\"},\n]\n", .jsonTrailing, 4),
     ("[{\"a\":\"x\"}]\n[{\"a\":\"y\"}]\n", .jsonTrailing, 2),
-    ("{", .jsonInvalid, 1), ("[", .jsonInvalid, 1), ("{\"a\":\"\\ud800\"}", .jsonEncoding, 1),
+    ("{", .jsonInvalid, 1), ("[", .jsonInvalid, 1), ("{\"a\":\"\\ud800\"}", .dataRecord, 1),
     ("a,b\nx\n", .dataRecord, 2), ("a,b\nx,1,2\n", .dataRecord, 2),
     ("a,a\nx,y\n", .dataRecord, 1), ("a, a \nx,y\n", .dataRecord, 1),
     ("a,b\n\"x,1\n", .dataRecord, 2), ("a,b\n\"x\"y,1\n", .dataRecord, 2),

@@ -16,7 +16,7 @@ extension AppliedArtifacts {
     summaries.map { summary in
       let file = files[summary.item]
       let verb = kinds[summary.item] == SteeringVector.name ? "steered" : "erased"
-      return "\(verb) \(summary.tokens) tokens x \(summary.sites) sites "
+      return "\(verb) \(counted(summary.tokens, "token")) x \(counted(summary.sites, "site")) "
         + "(\(printable(file.path)), strength \(file.strength.text)"
         + (file.strength.unit == .nats ? ", found at \(summary.strength))" : ")")
     }
