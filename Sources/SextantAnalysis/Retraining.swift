@@ -57,7 +57,7 @@ public enum RetrainingSource: Sendable {
   case records(String)
   /// Files of text in the order of the training, for lenses; the member of JSON objects that has the
   /// text; and the lens that a tuned lens started from, where that was a file.
-  case texts([String], field: String, start: String?)
+  case texts([String], field: String?, start: String?)
 
   /// The options that name the data.
   fileprivate var option: String {

@@ -39,12 +39,14 @@ public struct TextCorpus: Sendable {
   ///
   /// - Parameters:
   ///   - chunkLength: tokens of a chunk, at least 2.
+  ///   - field: the field of a record that contains the text; nil for `text`.
   ///   - limit: tokens to keep at most; nil keeps all.
   /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`; `data.empty` for texts that
-  ///   have no bytes or fewer than 2 tokens; `usage.option` for a chunk of fewer than 2 tokens.
+  ///   have no bytes or fewer than 2 tokens; `usage.option` for a chunk of fewer than 2 tokens, and for a
+  ///   field where no file has records with fields.
   public init(
     reading paths: [String], tokenizer: any Tokenizer, chunkLength asked: Int,
-    field: String = "text", limit: Int? = nil
+    field: String? = nil, limit: Int? = nil
   ) throws(FormatError) {
     try self.init(
       paths.lazy.map(Source.path), tokenizer, chunkLength: asked, field: field, limit: limit)
@@ -87,7 +89,7 @@ public struct TextCorpus: Sendable {
 
   private init(
     _ sources: some Collection<Source>, _ tokenizer: any Tokenizer, chunkLength asked: Int,
-    field: String, limit: Int?
+    field: String?, limit: Int?
   ) throws(FormatError) {
     guard asked >= 2 else {
       throw FormatError(
@@ -96,16 +98,23 @@ public struct TextCorpus: Sendable {
     var tokens: [Int] = []
     var digests: [UInt8] = []
     var documentCount = 0
+    var hasFields = false
     beginOfTextIDs = tokenizer.beginOfTextIDs
     var names: [String] = []
     for source in sources {
       let file = try source.file()
       names.append(file.path)
       digests += Array(file.digest.description.utf8)
-      for document in try Self.documents(file, field: field) {
-        tokens += tokenizer.encodeDocument(document)
-        documentCount += 1
-      }
+      let (documents, areFields) = try Self.documents(file, field: field ?? "text")
+      hasFields = hasFields || areFields
+      for document in documents { tokens += tokenizer.encodeDocument(document) }
+      documentCount += documents.count
+    }
+    if let field, !hasFields {
+      throw FormatError(
+        .usageOption, file: names.count == 1 ? names[0] : nil, at: .option("--field"),
+        found: "\"\(field)\" for plain text", expected: "records with that field",
+        remedy: "Leave the option out, or give JSON lines, a JSON array or a table.")
     }
     let available = min(tokens.count, max(limit ?? tokens.count, 0))
     let chunkLength = min(asked, available)
@@ -117,7 +126,7 @@ public struct TextCorpus: Sendable {
     guard byteCount > 0 else {
       throw FormatError(
         .dataEmpty, file: names.count == 1 ? names[0] : nil,
-        found: "\(available) tokens, which stand for no text",
+        found: "\(counted(available, "token")), which stand for no text",
         expected: "text of 2 tokens at least", remedy: "Give texts that are not empty.")
     }
     chunks = (0..<kept).map { Array(tokens[$0 * chunkLength..<($0 + 1) * chunkLength]) }
@@ -145,14 +154,17 @@ public struct TextCorpus: Sendable {
     digest = SHA256.digest(Array(chunks.map { "\($0)" }.joined().utf8))
   }
 
+  /// The documents of a file, and whether any of them is a field of a record.
   private static func documents(
     _ file: TextFile, field: String
-  ) throws(FormatError) -> [String] {
+  ) throws(FormatError) -> (documents: [String], areFields: Bool) {
     let records = try TextRecords(file, fields: [field], acceptsText: true)
-    if records.form == .text { return file.isBlank ? [] : [file.text] }
-    return try records.map { record, _ throws(FormatError) in
+    if records.form == .text { return (file.isBlank ? [] : [file.text], false) }
+    var areFields = false
+    let documents = try records.map { record, _ throws(FormatError) in
       if case .string(let text) = record.value { return text }
       do throws(FormatError) {
+        areFields = true
         return try record.field(field).string()
       } catch {
         var refusal = error
@@ -160,5 +172,6 @@ public struct TextCorpus: Sendable {
         throw refusal
       }
     }
+    return (documents, areFields)
   }
 }

@@ -122,4 +122,19 @@ import Testing
       #expect(error?.code == code, "\(name)")
     }
   }
+
+  @Test func aFieldOfPlainTextIsRefused() throws {
+    let (plain, strings) = (write("One film.\n", "a.txt"), write("[\"One film.\"]", "b.json"))
+    let records = write("{\"body\": \"Two films.\"}\n", "c.jsonl")
+    let read = { (paths: [String], field: String?) throws(FormatError) -> Int in
+      try TextCorpus(reading: paths, tokenizer: tokenizer, chunkLength: 2, field: field)
+        .documentCount
+    }
+    for paths in [[plain], [strings], [plain, strings]] {
+      let refusal = expectRefusal(.usageOption) { try read(paths, "body") }
+      #expect(refusal?.place == .option("--field") && refusal?.found.contains("body") == true)
+      #expect(try read(paths, nil) == paths.count)
+    }
+    #expect(try read([plain, records], "body") == 2)
+  }
 }

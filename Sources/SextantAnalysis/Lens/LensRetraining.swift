@@ -10,7 +10,7 @@ struct LensRetraining {
   private let model: any LanguageModel
   private let tokenizer: any Tokenizer
   private let paths: [String]
-  private let field: String
+  private let field: String?
   private let start: String?
   private let file: String
 
@@ -20,7 +20,7 @@ struct LensRetraining {
   ///   - start: the lens that training started from, where that was a file.
   ///   - file: the artifact's, for refusals.
   init(
-    _ model: any LanguageModel, _ tokenizer: any Tokenizer, paths: [String], field: String,
+    _ model: any LanguageModel, _ tokenizer: any Tokenizer, paths: [String], field: String?,
     start: String?, file: String
   ) {
     (self.model, self.tokenizer, self.paths, self.field) = (model, tokenizer, paths, field)
@@ -68,8 +68,9 @@ struct LensRetraining {
     guard corpus.record == data else {
       throw FormatError(
         .artifactRetrain, file: paths.first,
-        found: "texts with SHA-256 \(corpus.digest), \(corpus.chunks.count) chunks",
-        expected: "SHA-256 \(try record.member("sha256").string()), \(count) chunks, as \(file) "
+        found: "texts with SHA-256 \(corpus.digest), \(counted(corpus.chunks.count, "chunk"))",
+        expected:
+          "SHA-256 \(try record.member("sha256").string()), \(counted(count, "chunk")), as \(file) "
           + "records", remedy: "Name the same files in the same order.")
     }
     return corpus

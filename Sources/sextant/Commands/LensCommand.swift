@@ -21,8 +21,10 @@ struct CorpusArguments: ParsableArguments {
       valueName: "file"))
   var text: [String]
 
-  @Option(help: ArgumentHelp("The field of a record that contains the text.", valueName: "name"))
-  var field = "text"
+  @Option(
+    help: ArgumentHelp(
+      "The field of a record that contains the text. Default: text.", valueName: "name"))
+  var field: String?
 
   @Option(
     help: ArgumentHelp(

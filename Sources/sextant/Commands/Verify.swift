@@ -67,7 +67,7 @@ struct Verify: ParsableCommand {
   private var source: RetrainingSource? {
     if let source = contrast.source { return .pairs(source) }
     if let data { return .records(data) }
-    return text.isEmpty ? nil : .texts(text, field: field ?? "text", start: start)
+    return text.isEmpty ? nil : .texts(text, field: field, start: start)
   }
 
   func run() throws {
