@@ -142,7 +142,7 @@ extension TextCorpus {
   package var notes: [String] {
     askedChunkLength.map {
       [
-        "the texts have fewer than the \($0) tokens of a chunk: they were read as one of \(chunkLength)"
+        "the texts have fewer than the \(counted($0, "token")) of a chunk: they were read as one of \(chunkLength)"
       ]
     } ?? []
   }

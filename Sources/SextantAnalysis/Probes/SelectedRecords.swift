@@ -19,13 +19,15 @@ public struct SelectedRecords: Sendable {
   ///   - subset: the part of a quirky set; every record by default.
   ///   - template, field: what the file was read with, for the description.
   ///   - conditions: fields, and the values that they must have.
-  /// - Throws: `data.record` for a record without the label, `data.empty` for no records.
+  /// - Throws: `data.record` for a record without the label, and for a value of a condition that is not a
+  ///   number, such as NaN; `data.empty` for no records.
   public init(
     _ file: LabelledRecords, label: String,
     subset: QuirkySubset = QuirkySubset(character: nil, difficulty: nil), template: String? = nil,
     field: String? = nil, where conditions: [(field: String, value: String)] = [],
     _ isSelected: (LabelledRecord) -> Bool = { _ in true }
   ) throws(FormatError) {
+    try Self.checkValues(of: conditions.map(\.field) + subset.fields, in: file)
     let chosen = file.records.enumerated().filter { _, record in
       subset.contains(record) && isSelected(record)
         && conditions.allSatisfy { field, value in
@@ -50,6 +52,22 @@ public struct SelectedRecords: Sendable {
     (self.records, self.labels, self.label) = (records, column.labels, label)
     classes = column.description
     self.description = description
+  }
+
+  /// Refuses NaN, an infinity or a cut string in a field that decides which records are selected.
+  private static func checkValues(
+    of fields: [String], in file: LabelledRecords
+  ) throws(FormatError) {
+    for (index, record) in file.records.enumerated() {
+      for field in fields {
+        guard let value = record.fields[field], case .verbatim = value,
+          record.text(of: field) == nil
+        else { continue }
+        throw JSONNode(
+          value, code: .dataRecord, file: file.file, pointer: "/\(index)/\(field)"
+        ).refusal(expected: "a text, a number or a boolean, to select records by")
+      }
+    }
   }
 
   /// The records that a manifest describes.

@@ -44,7 +44,7 @@ public struct LabelColumn: Sendable, CustomStringConvertible {
       let own = counts.filter { $0.label == label }
       let spellings = own.isEmpty ? "nothing" : own.map(\.spelling).joined(separator: ", ")
       let count = own.reduce(0) { $0 + $1.count }
-      return "\(spellings) is \(label) (\(count) \(count == 1 ? "record" : "records"))"
+      return "\(spellings) is \(label) (\(counted(count, "record")))"
     }
     description = "label \"\(field)\": \(classes.joined(separator: ", "))"
   }
@@ -53,14 +53,14 @@ public struct LabelColumn: Sendable, CustomStringConvertible {
     _ record: LabelledRecord, _ field: String, at index: Int, _ file: String?
   ) -> FormatError {
     let names = record.fields.members.map { "\"\($0.key)\"" }.joined(separator: ", ")
-    let isThere = record.fields[field] != nil
+    let pointer = "/\(index)/\(field)"
+    if let value = record.fields[field] {
+      return JSONNode(value, code: .dataRecord, file: file, pointer: pointer)
+        .refusal(expected: "a label: 1 and 0 (or -1), true and false, yes and no")
+    }
     return FormatError(
-      .dataRecord, file: file, at: .pointer("/\(index)/\(field)"),
-      found: isThere
-        ? record.text(of: field).map { "\"\($0)\"" } ?? "no value"
-        : "no field \"\(field)\"; the fields are \(names)",
-      expected: isThere
-        ? "a label: 1 and 0 (or -1), true and false, yes and no" : "the field of --label")
+      .dataRecord, file: file, at: .pointer(pointer),
+      found: "no field \"\(field)\"; the fields are \(names)", expected: "the field of --label")
   }
 
   /// The label of one record; nil where the field is none.

@@ -27,6 +27,7 @@ public struct LabelledRecord: Sendable, Equatable {
     switch fields[field] {
     case .string(let text): text
     case .null, .array, .object, nil: nil
+    case .verbatim(let spelling): Double(spelling).flatMap { $0.isFinite ? spelling : nil }
     case .some(let value): value.canonicalText
     }
   }
@@ -36,7 +37,7 @@ public struct LabelledRecord: Sendable, Equatable {
     switch fields[field] {
     case .integer(let value): Double(value)
     case .number(let value): value
-    case .string(let text): Double(text).flatMap { $0.isFinite ? $0 : nil }
+    case .string(let text), .verbatim(let text): Double(text).flatMap { $0.isFinite ? $0 : nil }
     default: nil
     }
   }

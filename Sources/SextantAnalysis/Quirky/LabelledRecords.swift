@@ -21,7 +21,7 @@ public struct LabelledRecords: Sendable {
   ///     with a text of their own.
   ///   - field: the field with the text; nil for the first of `textFields` that a record has.
   /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`, `data.empty`; `usage.option` for a
-  ///   template and a field.
+  ///   template and a field, and for a template without a name.
   public init(
     reading path: String, template: String? = nil, field: String? = nil
   ) throws(FormatError) {
@@ -39,10 +39,11 @@ public struct LabelledRecords: Sendable {
   init(
     _ file: TextFile, template: String? = nil, field: String? = nil
   ) throws(FormatError) {
+    let template = try template.map { text throws(FormatError) in try RecordTemplate(text) }
     self.file = file.path
     digest = file.digest
     let fields = field.map { [$0] } ?? Self.textFields
-    let sought = template.map { Self.names(in: $0) } ?? fields
+    let sought = template?.names ?? fields
     let records = try TextRecords(file, fields: sought).map { record, _ throws(FormatError) in
       try Self.record(record, template, fields)
     }
@@ -70,36 +71,12 @@ public struct LabelledRecords: Sendable {
   }
 
   private static func record(
-    _ node: JSONNode, _ template: String?, _ fields: [String]
+    _ node: JSONNode, _ template: RecordTemplate?, _ fields: [String]
   ) throws(FormatError) -> LabelledRecord {
     let text =
-      if let template { try filled(template, node) } else { try node.field(fields).text() }
+      if let template { try template.filled(with: node) } else { try node.field(fields).text() }
     guard !text.isEmpty else { throw node.refusal(found: "no text", expected: "a text") }
     return LabelledRecord(text: text, choices: try choices(node), fields: try node.object())
-  }
-
-  /// The names in braces of a template.
-  private static func names(in template: String) -> [String] {
-    template.split(separator: "{").dropFirst().compactMap { part in
-      part.firstIndex(of: "}").map { String(part[..<$0]) }
-    }
-  }
-
-  /// The template with the record's arguments in place of their names in braces.
-  private static func filled(_ template: String, _ node: JSONNode) throws(FormatError) -> String {
-    var text = template
-    let arguments = try node.optionalMember("template_args") ?? node
-    for (key, value) in try arguments.members() {
-      let argument =
-        switch value.value {
-        case .string(let string): string
-        case .array, .object, .null: ""
-        default: value.value.canonicalText
-        }
-      text = text.split(separator: "{\(key)}", omittingEmptySubsequences: false)
-        .joined(separator: argument)
-    }
-    return text
   }
 
   /// Two texts; a list, or in CSV a JSON list.

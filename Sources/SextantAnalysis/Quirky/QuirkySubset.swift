@@ -47,6 +47,12 @@ public struct QuirkySubset: Sendable, Hashable, CustomStringConvertible {
     return (character.map { String($0.prefix(1)) } ?? "") + (difficulty?.rawValue ?? "")
   }
 
+  /// The fields that decide whether a record is part of it.
+  var fields: [String] {
+    (character == nil ? [] : ["character"])
+      + (difficulty == nil ? [] : [DifficultyQuantiles.field, "difficulty"])
+  }
+
   /// Whether a record is part of it.
   public func contains(_ record: LabelledRecord) -> Bool {
     if let character {

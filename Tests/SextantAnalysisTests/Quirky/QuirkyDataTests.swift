@@ -131,6 +131,77 @@ import Testing
     #expect(records.records.map(\.text) == ["3 + 4 = 7. Bob:"])
   }
 
+  private func texts(_ lines: String, template: String) throws(FormatError) -> [String] {
+    try LabelledRecords(reading: folder.write(lines, to: "a.jsonl"), template: template)
+      .records.map(\.text)
+  }
+
+  @Test func aTemplateTakesEachMemberOnce() throws {
+    let line = #"{"a": "{b}", "b": 9223372036854775808, "c d": true, "e": ""}"#
+    #expect(
+      try texts(line, template: #"{a}{b} {c d}{e} {"k": 1} {} {"#)
+        == [#"{b}9223372036854775808 true {"k": 1} {} {"#])
+  }
+
+  @Test(arguments: [
+    ("{x}", "{\"a\": 1}\n{\"a\": 2}\n", 1, "the fields \"a\""),
+    ("{a} {x}", "{\"a\": 1, \"x\": 2}\n{\"a\": 2}\n", 2, "the fields \"a\""),
+    ("{a}", "{\"a\": 1}\n{\"a\": null}\n", 2, "null in the field \"a\""),
+    ("{a}", "{\"a\": 1}\n\n{\"a\": NaN}\n", 3, "NaN"),
+    ("{a}", "{\"a\": [1]}\n", 1, "an array of 1"),
+    ("{a}", "{\"a\": 1, \"template_args\": {\"b\": 1}}\n", 1, "the fields \"b\""),
+  ])
+  func aMemberThatARecordLacksIsNamedWithItsLine(
+    template: String, lines: String, line: Int, found: String
+  ) {
+    let refusal = expectRefusal(.dataRecord) { try texts(lines, template: template) }
+    #expect(refusal?.place == .line(line))
+    #expect(refusal?.found.hasPrefix(found) == true, "\(String(describing: refusal))")
+    #expect(refusal?.remedy.contains("--template") == true)
+  }
+
+  @Test(arguments: ["", "a", "{}", "{\"a\": 1}", "{a"])
+  func aTemplateThatGivesEveryRecordOneTextIsRefused(template: String) {
+    let refusal = expectRefusal(.usageOption) { try texts("{\"a\": 1}", template: template) }
+    #expect(refusal?.place == .option("--template"))
+  }
+
+  // MARK: Values that JSON does not have
+
+  @Test func aNumberThatIsNoneIsRefusedOnlyWhereItIsUsed() throws {
+    let lines =
+      "{\"statement\": \"x\", \"label\": 1, \"score\": NaN, \"id\": 18446744073709551615}\n"
+      + "{\"statement\": \"y\", \"label\": 0, \"score\": 0.5, \"id\": 3}\n"
+    let file = try LabelledRecords(reading: folder.write(lines, to: "a.jsonl"))
+    let all = try #require(QuirkySubset("all"))
+    #expect(try SelectedRecords(file, label: "label", subset: all).labels == [true, false])
+    let chosen = try SelectedRecords(
+      file, label: "label", subset: all, where: [("id", "18446744073709551615")])
+    #expect(chosen.records.map(\.text) == ["x"])
+    for refusal in [
+      expectRefusal(.dataRecord) { try SelectedRecords(file, label: "score", subset: all) },
+      expectRefusal(.dataRecord) {
+        try SelectedRecords(file, label: "label", subset: all, where: [("score", "0.5")])
+      },
+    ] {
+      #expect(refusal?.place == .pointer("/0/score") && refusal?.found == "NaN")
+    }
+    let hard = "{\"statement\": \"x\", \"label\": 1, \"difficulty\": NaN}\n"
+    let difficult = try LabelledRecords(reading: folder.write(hard, to: "b.jsonl"))
+    let refusal = expectRefusal(.dataRecord) {
+      try SelectedRecords(difficult, label: "label", subset: #require(QuirkySubset("E")))
+    }
+    #expect(refusal?.place == .pointer("/0/difficulty"))
+  }
+
+  @Test(
+    arguments: [([1], "an array of 1"), (["a": 1], "an object"), (nil, "null")]
+      as [(JSONValue, String)])
+  func aLabelThatIsNoneIsDescribed(value: JSONValue, found: String) {
+    let refusal = expectRefusal(.dataRecord) { try column([1, value]) }
+    #expect(refusal?.found == found && refusal?.place == .pointer("/1/truth"))
+  }
+
   @Test(
     arguments: [
       ("a.jsonl", #"{"label": 1}"#, 1), ("a.jsonl", "{\"statement\": \"x\"}\n[1]", 2),
