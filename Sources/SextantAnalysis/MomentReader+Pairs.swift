@@ -54,6 +54,7 @@ extension MomentReader {
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> MomentSet {
     try check(sites)
+    try MomentSet.checkMemory(sites, [order, order] + (differences.map { [$0] } ?? []))
     typealias Names = SteeringEstimator
     var moments = MomentCollector(
       MomentSet(

@@ -38,7 +38,7 @@ public struct MomentReader {
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> MomentSet {
     try check(sites)
-    try MomentSet.checkMemory(sites, classes: texts.count, order)
+    try MomentSet.checkMemory(sites, texts.map { _ in order })
     var moments = MomentCollector(
       MomentSet(sites: sites, classes: texts.map(\.name), order: order))
     let tap = RowTap(sites.map(\.site))
@@ -73,7 +73,7 @@ public struct MomentReader {
     let read = (0..<length).filter { positions.contains($0, prompt: 0..<length) }
     guard !read.isEmpty else {
       throw FormatError(
-        .dataRecord, found: "a text of \(length) tokens",
+        .dataRecord, found: "a text of \(counted(length, "token"))",
         expected: "a token at positions \(positions)")
     }
     return read
@@ -86,10 +86,20 @@ public struct MomentReader {
         .artifactSite, found: "\(site.site), which grows with each position",
         expected: "the residual stream, or a state of constant size")
     }
-    guard !positions.dependsOnTokens else {
-      throw FormatError(
-        .usageOption, at: .option("--positions"), found: "\(positions)",
-        expected: "positions that do not depend on the tokens")
-    }
+    try positions.checkIndependence()
+  }
+}
+
+extension PositionSelection {
+  /// Refuses positions that the length of a text does not decide: training reads the same ones in all
+  /// texts of one length.
+  ///
+  /// - Throws: `usage.option`.
+  func checkIndependence() throws(FormatError) {
+    guard dependsOnTokens else { return }
+    throw FormatError(
+      .usageOption, at: .option("--positions"), found: "\(self)",
+      expected: "positions that do not depend on the tokens",
+      remedy: "Leave token=ID out: it is for positions at which an artifact is applied.")
   }
 }

@@ -22,18 +22,21 @@ public struct MomentSet: Sendable, Equatable {
 
   /// Refuses moments that would not fit into memory.
   ///
+  /// - Parameter orders: those of each class.
   /// - Throws: `system.memory`.
   static func checkMemory(
-    _ sites: [SiteDescription], classes: Int, _ order: MomentOrder
+    _ sites: [SiteDescription], _ orders: [MomentOrder]
   ) throws(FormatError) {
     // Each class has its moments; those of a chunk and of a difference come and go.
-    let bytes = sites.map { site in
+    let bytes = sites.flatMap { site in
       let count = site.elementCount
-      let isSquare = order == .covariance && count <= covarianceLimit
-      return MemoryBudget.product(classes, count, isSquare ? count + 1 : 2, 8)
+      return orders.map { order in
+        let isSquare = order == .covariance && count <= covarianceLimit
+        return MemoryBudget.product(count, isSquare ? count + 1 : 2, 8)
+      }
     }
     try MemoryBudget.check(
-      MemoryBudget.sum(bytes), for: "the moments of \(sites.count) sites",
+      MemoryBudget.sum(bytes), for: "the moments of \(counted(sites.count, "site"))",
       remedy: "Name fewer sites with --sites and --layers, or use a method without covariances.")
   }
 
@@ -104,7 +107,7 @@ public struct MomentSet: Sendable, Equatable {
     else {
       throw FormatError(
         .artifactSite, found: "moments of other sites, classes or orders",
-        expected: "\(sites.count) sites, the classes \(classes.joined(separator: ", "))")
+        expected: "\(counted(sites.count, "site")), the classes \(classes.joined(separator: ", "))")
     }
     for (key, value) in other.accumulators { accumulators[key]?.merge(value) }
   }

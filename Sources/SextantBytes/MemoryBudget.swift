@@ -5,6 +5,9 @@ public enum MemoryBudget {
   /// Needs up to this are not compared with anything.
   private static let smallByteCount = 16 << 20
 
+  /// What work of the current task may need, beside the limits of the system; nil for no limit of its own.
+  @TaskLocal package static var taskLimit: Int?
+
   /// Refuses work that needs more memory than there is.
   ///
   /// - Parameters:
@@ -15,8 +18,9 @@ public enum MemoryBudget {
   public static func check(
     _ byteCount: Int, for what: String, remedy: String? = nil
   ) throws(FormatError) {
-    guard byteCount > smallByteCount else { return }
-    let limit = Limit.tightest()
+    guard byteCount > min(smallByteCount, taskLimit ?? .max) else { return }
+    let limit =
+      taskLimit.map { Limit(byteCount: $0, source: "the task may take") } ?? Limit.tightest()
     guard byteCount > limit.byteCount else { return }
     throw FormatError(
       .systemMemory, found: "\(text(byteCount)) for \(what)",

@@ -60,6 +60,17 @@ import Testing
     #expect(throws: Never.self) { try MemoryBudget.check(1 << 20, for: "little") }
   }
 
+  @Test func aTaskMayHaveALimitOfItsOwn() {
+    MemoryBudget.$taskLimit.withValue(100) {
+      #expect(throws: Never.self) { try MemoryBudget.check(100, for: "little") }
+      let refusal = #expect(throws: FormatError.self) {
+        try MemoryBudget.check(101, for: "a bit more")
+      }
+      #expect(refusal?.code == .systemMemory && refusal?.expected.contains("100 bytes") == true)
+    }
+    #expect(throws: Never.self) { try MemoryBudget.check(101, for: "a bit more") }
+  }
+
   @Test func productsAndSumsThatOverflowAreTheLargestNumber() {
     #expect(MemoryBudget.product(3, 4, 5) == 60)
     #expect(MemoryBudget.product(Int.max, 2) == .max)

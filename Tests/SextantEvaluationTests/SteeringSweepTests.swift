@@ -257,4 +257,16 @@ import Testing
       }
     }
   }
+
+  @Test func aSweepThatWouldNotFitIntoMemoryIsRefusedBeforeItsFirstItem() throws {
+    let model = try ConvertedModel("mamba-tiny/huggingface").model
+    let sweep = try SteeringSweep(
+      model, tokenizer: nil, vector: vector(model.description, ["residual"]), multipliers: [1],
+      sites: [SteeredSites("residual")])
+    expectMemoryRefusal("what enters each block at 1 token") {
+      _ = try sweep.run(on: [.init(prompt: [1, 2, 3], matching: [[4]], other: [[5]])]) { done, _ in
+        Issue.record("\(done) items were measured")
+      }
+    }
+  }
 }

@@ -186,6 +186,17 @@ import Testing
     }
   }
 
+  @Test func textsWhoseStatesWouldNotFitIntoMemoryAreRefusedBeforeTheFirst() throws {
+    var batches = BatchOptions()
+    (batches.samples, batches.batch) = (3, 2)
+    let options = GenerationOptions(tokenCount: 2, sampling: try SamplingOptions())
+    expectMemoryRefusal("the states of 4 texts") {
+      try Generator(model, tokenizer).generate([[1, 2], [3]], batches, options) { _ in
+        Issue.record("a text was generated")
+      }
+    }
+  }
+
   @Test func everyPromptContinuesTheStateThatIsGiven() throws {
     var state = model.initialState()
     _ = try model.run(TokenBatch(tokenizer.encode("Last night ")), from: &state, logits: .none)

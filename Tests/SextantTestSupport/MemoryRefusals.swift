@@ -1,0 +1,28 @@
+import SextantBytes
+import Testing
+
+/// Expects that work is refused because of the memory that it needs, with the figure, and that the same
+/// check lets it pass where there is as much as that.
+///
+/// - Parameters:
+///   - what: what the memory is for, as the refusal words it.
+///   - work: the work; it must record an issue if it goes on after the check.
+public func expectMemoryRefusal(
+  _ what: String, sourceLocation: SourceLocation = #_sourceLocation, _ work: () throws -> Void
+) {
+  let refusal = MemoryBudget.$taskLimit.withValue(0) {
+    expectRefusal(.systemMemory) { try work() }
+  }
+  let parts = refusal?.found.split(separator: " ", maxSplits: 3).map(String.init) ?? []
+  guard parts.count == 4, let need = Int(parts[0]), need > 0 else {
+    Issue.record("no figure: \(String(describing: refusal))", sourceLocation: sourceLocation)
+    return
+  }
+  #expect(parts[3] == what, sourceLocation: sourceLocation)
+  let short = MemoryBudget.$taskLimit.withValue(need - 1) {
+    expectRefusal(.systemMemory) { try work() }
+  }
+  #expect(short?.found == refusal?.found, sourceLocation: sourceLocation)
+  #expect(
+    short?.expected.hasPrefix("at most \(need - 1) bytes") == true, sourceLocation: sourceLocation)
+}
