@@ -18,6 +18,29 @@ public struct JSONSchema {
     return flaws(of: value, "", schema, document: root)
   }
 
+  /// The published schema of the manifests of an artifact kind.
+  ///
+  /// - Throws: `file.*`, `json.*`.
+  public static func manifest(of kind: String) throws -> JSONSchema {
+    var documents: [String: JSONValue] = [:]
+    for name in ["artifact", kind].map({ "\($0).schema.json" }) {
+      let path = PackageFiles.format("manifests/\(name)")
+      documents[name] = try JSONValue(parsing: InputFile(path).readAll(limit: 1 << 20), file: path)
+    }
+    return JSONSchema(documents, root: "\(kind).schema.json")
+  }
+
+  /// The members of an object that no schema describes.
+  public func undescribedMembers(of value: JSONValue) -> [String] {
+    func members(_ value: JSONValue?) -> [(key: String, value: JSONValue)] {
+      if case .object(let object)? = value { object.members } else { [] }
+    }
+    let described = documents.values.flatMap { document in
+      members(members(document).first { $0.key == "properties" }?.value).map(\.key)
+    }
+    return members(value).map(\.key).filter { !described.contains($0) }
+  }
+
   private static let annotations: Set<String> = [
     "$schema", "$id", "$defs", "$comment", "title", "description",
   ]
@@ -165,6 +188,7 @@ extension JSONValue {
     case .string: type == "string"
     case .array: type == "array"
     case .object: type == "object"
+    case .verbatim: false
     }
   }
 }
