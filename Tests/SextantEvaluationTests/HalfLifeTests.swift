@@ -99,4 +99,21 @@ import Testing
       try HalfLife(of: model, tokenizer: nil, vector: state, on: tokens(5), horizon: 4)
     }
   }
+
+  @Test func strengthsThatOverflowOrChangeNothingGiveNoFigures() throws {
+    for fixture in ["mamba-tiny/huggingface", "rwkv-tiny/rwkv5/huggingface"] {
+      let model = try ConvertedModel(fixture).model
+      let vector = try vector(model.description, ["state"])
+      for (strength, code) in [
+        (Float(3e38), FormatError.Code.modelNonfinite), (-3e38, .modelNonfinite),
+        (Float.leastNonzeroMagnitude, .artifactScale),
+      ] where strength > 1e-30 || strength < 0 || fixture.hasPrefix("mamba") {
+        expectRefusal(code, "\(fixture) \(strength)") {
+          try HalfLife(
+            of: model, tokenizer: nil, vector: vector, strength: strength, on: tokens(40),
+            horizon: 4, edits: 1)
+        }
+      }
+    }
+  }
 }

@@ -48,8 +48,9 @@ public struct HalfLife: Sendable {
   ///   - horizon: tokens that are read after each edit.
   ///   - edits: edits to take the mean of.
   ///   - rowLimit: components that are measured together.
-  /// - Throws: `artifact.empty` for a vector without a state's component or a strength of 0, `data.empty`
-  ///   for a text that is too short, `usage.option` for a vector that is not added; `artifact.*`,
+  /// - Throws: `artifact.empty` for a vector without a state's component or a strength of 0, `artifact.scale`
+  ///   for one that changes nothing, `model.nonfinite` for one that makes values overflow, `data.empty` for a
+  ///   text that is too short, `usage.option` for a vector that is not added; `artifact.*`,
   ///   `model.*`.
   public init(
     of model: any LanguageModel, tokenizer: Digest?, vector: SteeringVector, strength: Float = 1,
@@ -59,7 +60,7 @@ public struct HalfLife: Sendable {
     let edits = try Self.edits(of: vector, model, tokenizer, strength)
     guard tokens.count > horizon + 1, editCount > 0 else {
       throw FormatError(
-        .dataEmpty, found: "\(tokens.count) tokens", expected: "more than \(horizon + 1)",
+        .dataEmpty, found: counted(tokens.count, "token"), expected: "more than \(horizon + 1)",
         remedy: "Take a longer text, or a smaller horizon.")
     }
     let step = max((tokens.count - horizon - 1) / editCount, 1)
@@ -149,16 +150,27 @@ public struct HalfLife: Sendable {
             rebasing: values[(index + 1) * edit.vector.count..<(index + 2) * edit.vector.count]))
       }
       try state.setComponent(edit.site, to: value)
-      starts.append(Self.difference(state, edit, row: index + 1))
+      let start = try Self.difference(state, edit, row: index + 1)
+      guard start > 0 else {
+        throw FormatError(
+          .artifactScale, at: .tensor(edit.site.name),
+          found: "\(strength), which changes no element of the state", expected: "a larger strength"
+        )
+      }
+      starts.append(start)
     }
     var shares = starts.map { _ in [1.0] }
     var divergences: [[Double]] = starts.map { _ in [] }
     for token in tokens {
       let logits = try model.run(
         TokenBatch(Array(repeating: [token], count: rows)), from: &state)
+      guard logits.withFloats({ $0.allSatisfy(\.isFinite) }) else {
+        throw FormatError.nonfinite("logits")
+      }
       let predictions = LogProbabilities.rows(logits)
       for (index, edit) in edits.enumerated() {
-        shares[index].append(Self.difference(state, edit, row: index + 1) / starts[index])
+        let left = try Self.difference(state, edit, row: index + 1)
+        shares[index].append(left / starts[index])
         divergences[index].append(predictions[0].divergence(of: predictions[index + 1]))
       }
     }
@@ -166,15 +178,23 @@ public struct HalfLife: Sendable {
   }
 
   /// The norm of the difference between a row and the unedited one.
-  private static func difference(_ state: State, _ edit: Edit, row: Int) -> Double {
+  ///
+  /// - Throws: `model.nonfinite`.
+  private static func difference(
+    _ state: State, _ edit: Edit, row: Int
+  ) throws(FormatError) -> Double {
     guard let value = state.component(edit.site) else { return 0 }
     let width = edit.vector.count
-    return value.withFloats { values in
+    let difference = value.withFloats { values in
       (0..<width).reduce(0.0) {
         let difference = Double(values[row * width + $1]) - Double(values[$1])
         return $0 + difference * difference
       }.squareRoot()
     }
+    guard difference.isFinite else {
+      throw FormatError.nonfinite("values", at: .tensor(edit.site.name))
+    }
+    return difference
   }
 
   /// What is left by the decays of the tokens.
