@@ -110,7 +110,7 @@ public struct SteeringEstimator: Sendable {
       guard values.allSatisfy(\.isFinite) else {
         throw FormatError(
           .artifactNonfinite, at: .tensor(site.site.name), found: "activations that are not finite",
-          expected: "finite numbers")
+          expected: "finite numbers", remedy: "Check the weights with `sextant verify`.")
       }
       vectors.append((site.reference, Tensor(values, shape: site.shape)))
       targets[site.site.name] = sample.targets(along: direction)

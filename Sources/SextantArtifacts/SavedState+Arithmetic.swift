@@ -13,7 +13,8 @@ extension SavedState {
   ///
   /// - Parameter terms: at least one; the first gives model and position.
   /// - Throws: `artifact.site` when the terms have other components, `model.state` for another batch,
-  ///   `artifact.model-digest` and the like for states of different models, `artifact.scale`.
+  ///   `artifact.model-digest` and the like for states of different models, `artifact.scale`,
+  ///   `artifact.nonfinite` for a sum that overflows.
   public static func sum(
     _ terms: [Term], allowsModelMismatch: Bool = false
   ) throws(FormatError) -> SavedState {
@@ -26,6 +27,11 @@ extension SavedState {
     let summands = terms.filter { $0.strength != 0 }
     let components = first.components.indices.map { place in
       (site: first.components[place].site, value: first.sum(of: summands, at: place))
+    }
+    for (site, value) in components where !value.values.allSatisfy(\.isFinite) {
+      throw FormatError(
+        .artifactNonfinite, at: .tensor(site.name), found: "a sum that overflows",
+        expected: "finite numbers", remedy: "Give smaller strengths.")
     }
     return SavedState(
       model: first.model, batch: first.batch, position: first.position,
@@ -69,12 +75,14 @@ extension SavedState {
     guard other.components.map(\.site) == components.map(\.site) else {
       throw FormatError(
         .artifactSite, file: other.file,
-        found: "\(other.components.count) components at position \(other.position)",
-        expected: "the \(components.count) components of the first state, of the same shapes")
+        found: "\(counted(other.components.count, "component")) at position \(other.position)",
+        expected:
+          "the \(counted(components.count, "component")) of the first state, of the same shapes")
     }
     guard other.batch == batch else {
       throw FormatError(
-        .modelState, file: other.file, found: "\(other.batch) sequences", expected: "\(batch)")
+        .modelState, file: other.file, found: counted(other.batch, "sequence"), expected: "\(batch)"
+      )
     }
   }
 

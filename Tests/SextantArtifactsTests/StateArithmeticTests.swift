@@ -40,6 +40,17 @@ private func state(
     #expect(a.norms.map(\.values)[0] == [14.squareRoot()])
   }
 
+  @Test func aSumThatOverflowsAsksForSmallerStrengths() {
+    let large = state([1e38, 1, 1])
+    for strength in [Float(10), -10] {
+      let refusal = expectRefusal(.artifactNonfinite) { try SavedState.sum([(large, strength)]) }
+      #expect(refusal?.remedy == "Give smaller strengths.")
+    }
+    expectRefusal(.artifactNonfinite) {
+      try SavedState.sum([(state([3e38]), 1), (state([3e38]), 1)])
+    }
+  }
+
   @Test func normsAreTakenSequenceBySequence() {
     #expect(state([3, 4, 6, 8], batch: 2).norms[0].values == [5, 10])
   }

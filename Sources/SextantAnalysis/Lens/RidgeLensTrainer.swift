@@ -115,7 +115,9 @@ public struct RidgeLensTrainer {
     try MemoryBudget.check(
       MemoryBudget.sum(
         sites.map { MemoryBudget.product(4, $0.elementCount, $0.elementCount, 8) }),
-      for: "the moments of \(sites.count) sites of \(sites.first?.elementCount ?? 0) elements")
+      for:
+        "the moments of \(counted(sites.count, "site")) of \(counted(sites.first?.elementCount ?? 0, "element"))"
+    )
     let reading = try read { progress("read", $0, corpus.tokenCount) }
     var translators: [(site: SiteReference, translator: Translator)] = []
     var statistics = JSONObject()
@@ -201,7 +203,8 @@ public struct RidgeLensTrainer {
     guard let trial = RidgeSolution(training), let solution = RidgeSolution(all) else {
       throw FormatError(
         .artifactNonfinite, at: .tensor(sites[index].site.name),
-        found: "a residual stream that is not finite", expected: "finite numbers")
+        found: "a residual stream that is not finite", expected: "finite numbers",
+        remedy: "Check the weights with `sextant verify`.")
     }
     let errors = options.strengths.map { trial.error(lambda: $0 * trial.unit, on: heldOut) }
     let best = errors.indices.min { errors[$0] < errors[$1] } ?? 0

@@ -51,7 +51,8 @@ public struct ActivationReader {
         MemoryBudget.product(plan.records.count, width, 4),
         readsPairs ? MemoryBudget.product(2, prompts.prompts.count, width, 4) : 0,
       ]),
-      for: "the activations of \(plan.records.count) examples at \(sites.count) sites",
+      for:
+        "the activations of \(counted(plan.records.count, "example")) at \(counted(sites.count, "site"))",
       remedy: "Name fewer sites with --sites and --layers, or fewer records with --where.")
     var result = Activations(sites: sites, records: plan.records, positions: plan.positions)
     let count = prompts.prompts.count
@@ -76,7 +77,8 @@ public struct ActivationReader {
         guard tensor?.withFloats({ $0.allSatisfy(\.isFinite) }) ?? true else {
           throw FormatError(
             .artifactNonfinite, at: .tensor(site.site.name),
-            found: "activations that are not finite", expected: "finite numbers")
+            found: "activations that are not finite", expected: "finite numbers",
+            remedy: "Check the weights with `sextant verify`.")
         }
       }
     }

@@ -80,7 +80,8 @@ public enum EraserTrainer {
     let own = learned.records.map { labels[$0] }
     guard own.contains(true), own.contains(false) else {
       throw FormatError(
-        .dataEmpty, found: "\(own.count) examples, all with one label", expected: "both labels")
+        .dataEmpty, found: "\(counted(own.count, "example")), all with one label",
+        expected: "both labels")
     }
     let heldLabels = held.records.map { labels[$0] }
     guard heldLabels.contains(true), heldLabels.contains(false) else {
@@ -98,14 +99,15 @@ public enum EraserTrainer {
       }
       guard site.elementCount <= MomentSet.covarianceLimit else {
         throw FormatError(
-          .artifactWidth, at: .tensor(site.site.name), found: "\(site.elementCount) elements",
+          .artifactWidth, at: .tensor(site.site.name), found: counted(site.elementCount, "element"),
           expected: "at most \(MomentSet.covarianceLimit): erasing needs a covariance")
       }
       let moments = ClassMoments(rows, own, order: .covariance)
       guard let eraser = LEACE.eraser(moments) else {
         throw FormatError(
           .artifactNonfinite, at: .tensor(site.site.name),
-          found: "activations that are not finite", expected: "finite numbers")
+          found: "activations that are not finite", expected: "finite numbers",
+          remedy: "Check the weights with `sextant verify`.")
       }
       let scores = { (train: Tensor, test: Tensor) -> [Double] in
         let moments = ClassMoments(train, own, order: .covariance)
