@@ -60,7 +60,12 @@ extension Tokenizer {
   /// The ids of a whole text, with those that begin it.
   ///
   /// A text that spells out the token that begins a text gets another one, as in transformers.
-  public func encodeText(_ text: String) -> [Int] { beginOfTextIDs + encode(text) }
+  ///
+  /// - Parameter continues: whether the text continues a state. Such a text has no beginning of its own:
+  ///   what begins a text was read, if at all, with the text that the state comes from.
+  public func encodeText(_ text: String, continues: Bool = false) -> [Int] {
+    (continues ? [] : beginOfTextIDs) + encode(text)
+  }
 
   /// The ids of a document among others: before them stand those that begin a text, or, where the
   /// tokenizer has no such rule, the one that ends the text before.

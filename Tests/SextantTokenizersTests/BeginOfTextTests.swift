@@ -63,6 +63,7 @@ struct BeginOfTextTests {
     #expect(tokenizer.encode("Hi") == [72, 105])
     #expect(tokenizer.encodeText("Hi") == ids + [72, 105])
     #expect(tokenizer.encodeText("") == ids)
+    #expect(tokenizer.encodeText("Hi", continues: true) == [72, 105])
     // A token that is spelled out does not take the place of the one that is put there.
     #expect(tokenizer.encodeText("<s>Hi") == ids + [256, 72, 105])
     let without = BoundedTokenizer(tokenizer, begin: [])

@@ -113,10 +113,10 @@ struct StateSave: WritingCommand {
     try output.write(state.saved(by: open.reference))
   }
 
-  /// The ids of the text. One that continues another has no beginning of its own.
+  /// The ids of the text.
   private func text(_ tokenizer: any Tokenizer) throws(FormatError) -> [Int] {
     let text = try prompt?.text() ?? ""
-    return loadState == nil ? tokenizer.encodeText(text) : tokenizer.encode(text)
+    return tokenizer.encodeText(text, continues: loadState != nil)
   }
 }
 
@@ -284,6 +284,6 @@ struct StateExport: WritingCommand {
   func run() throws {
     let state = try SavedState(Artifact(reading: file))
     try state.writeTunedMatrices(to: output, replacing: force)
-    StandardStreams.print("\(printable(output)): \(state.model.layerCount) blocks")
+    StandardStreams.print("\(printable(output)): \(counted(state.model.layerCount, "block"))")
   }
 }
