@@ -55,6 +55,23 @@ import Testing
     #expect((steered.meanContamination(over: 3) ?? 0) > 0)
   }
 
+  @Test func aStopTextEndsTheTextAsThatOfAGenerator() throws {
+    let whole = try generate(0.3, steered: 6)
+    let stop = String(try #require(whole.text.dropFirst(12).first { $0.isLetter }))
+    let start = try #require(whole.text.firstRange(of: stop)?.lowerBound)
+    let vector = try SteeringVector.random(
+      model.description, ["all"], tokenizer: tokenizer.digest, positions: .init([.all]))
+    var options = GenerationOptions(
+      tokenCount: 16, sampling: try SamplingOptions(temperature: 0), stopsAtEnd: false)
+    options.stops = try StopTexts([stop])
+    var shown = ""
+    let stopped = try ShadowGeneration(
+      model, tokenizer, applying: [.steer(AppliedVector(vector, .init(strength: 0.3)))], to: prompt,
+      steeredTokens: 6, options, emit: { shown += $0 })
+    #expect(stopped.text == String(whole.text[..<start]) && shown == stopped.text)
+    #expect(whole.tokens.starts(with: stopped.tokens))
+  }
+
   @Test func withoutSteeringThereIsNoContamination() throws {
     for result in [try generate(0, steered: 6), try generate(0.3, steered: 16)] {
       #expect(result.contamination.allSatisfy { $0 == 0 })

@@ -64,15 +64,7 @@ struct Generate: WritingCommand {
   @Flag(help: "Replace existing files with --save-state and --trace.")
   var force = false
 
-  @Option(
-    name: .customLong("stop"), parsing: .unconditionalSingleValue,
-    help: ArgumentHelp(
-      "End the text before this one, also where it spans tokens. May be repeated.",
-      valueName: "text"))
-  var stopTexts: [String] = []
-
-  @Flag(help: "Go on after the token that ends a text.")
-  var ignoreEos = false
+  @OptionGroup var ending: EndingArguments
 
   @OptionGroup var printing: OutputOptions
 
@@ -97,21 +89,19 @@ struct Generate: WritingCommand {
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     var options = GenerationOptions(
-      tokenCount: count, sampling: try sampling.options(), stopsAtEnd: !ignoreEos,
+      tokenCount: count, sampling: try sampling.options(), stopsAtEnd: !ending.ignoreEos,
       completesState: saveState != nil)
-    options.stops = try StopTexts(stopTexts)
+    options.stops = try StopTexts(ending.stopTexts)
     let applied = try steering.load(for: open, others: loadState != nil)
     let state = try loadState.map { path throws(FormatError) in
       try State(
         SavedState(Artifact(reading: path)), for: open.model.description,
         tokenizer: tokenizer.digest, allowsModelMismatch: steering.allowModelMismatch)
     }
-    // A text that goes on from a state has no beginning of its own.
-    func encode(_ text: String) -> [Int] {
-      state == nil ? tokenizer.encodeText(text) : tokenizer.encode(text)
-    }
     let prompts = try many.prompts.map { path throws(FormatError) in try PromptFile.read(path) }
-    let sequences = try (prompts ?? [prompt?.text() ?? ""]).map(encode)
+    let sequences = try (prompts ?? [prompt?.text() ?? ""]).map {
+      tokenizer.encodeText($0, continues: state != nil)
+    }
     let generator = Generator(open.model, tokenizer, applying: applied.interventions)
     if many.areGiven {
       return try ManyTexts(generator, applied, asJSON: printing.json).generate(
@@ -120,7 +110,8 @@ struct Generate: WritingCommand {
     let tokens = sequences[0]
     // Coloured tokens are shown whole, and would show a part of a text to stop at.
     let paints =
-      applied.hasReports && !printing.json && StandardStreams.outputIsTerminal && stopTexts.isEmpty
+      applied.hasReports && !printing.json && StandardStreams.outputIsTerminal
+      && ending.stopTexts.isEmpty
     var notes = TokenTrace(applied.sources)
     let isTold = applied.hasReports || trace != nil || explain
     let result = try generator.generate(
@@ -184,7 +175,7 @@ struct Generate: WritingCommand {
         "what lenses and probes report of each token: --trace FILE, --json")
     }
     StandardStreams.printError(
-      "\(result.promptCount) prompt tokens, \(result.tokens.count) generated, "
+      "\(counted(result.promptCount, "prompt token")), \(result.tokens.count) generated, "
         + "\(result.tokensPerSecond.map { Format.fixed($0, 1) } ?? "-") tokens/s")
   }
 }

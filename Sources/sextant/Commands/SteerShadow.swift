@@ -38,6 +38,7 @@ struct SteerShadow: ParsableCommand {
 
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments
   @OptionGroup(title: "Steering") var steering: SteeringArguments
+  @OptionGroup var ending: EndingArguments
 
   @Flag(help: "List the tokens: which were read, and which were edited by which artifact.")
   var explain = false
@@ -54,10 +55,13 @@ struct SteerShadow: ParsableCommand {
     let tokenizer = try open.textTokenizer()
     let applied = try steering.load(for: open)
     var notes = TokenTrace(applied.sources)
+    var options = GenerationOptions(
+      tokenCount: count, sampling: try sampling.options(), stopsAtEnd: !ending.ignoreEos)
+    options.stops = try StopTexts(ending.stopTexts)
     let result = try ShadowGeneration(
       open.model, tokenizer, applying: applied.interventions,
       to: tokenizer.encodeText(prompt.text()), steeredTokens: steerTokens,
-      GenerationOptions(tokenCount: count, sampling: sampling.options()), goingOnFrom: from,
+      options, goingOnFrom: from,
       emit: { if !printing.json { StandardStreams.writeGenerated($0) } },
       telling: explain ? { notes.add($0) } : nil)
     let first = result.meanContamination(over: 8)
@@ -80,7 +84,7 @@ struct SteerShadow: ParsableCommand {
     for line in applied.lines(result.edits) { StandardStreams.printError(line) }
     let last = result.contamination.last
     StandardStreams.printError(
-      "\(result.steeredCount) of \(result.tokens.count) tokens chosen under steering; contamination "
+      "\(result.steeredCount) of \(counted(result.tokens.count, "token")) chosen under steering; contamination "
         + "of the steered state after that: \(first.map { Format.figure($0) } ?? "-") nats over 8 "
         + "tokens, \(last.map { Format.figure($0) } ?? "-") at the last")
   }

@@ -45,6 +45,19 @@ struct SamplingArguments: ParsableArguments {
   }
 }
 
+/// What ends a text, beside the count of its tokens.
+struct EndingArguments: ParsableArguments {
+  @Option(
+    name: .customLong("stop"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "End the text before this one, also where it spans tokens. May be repeated.",
+      valueName: "text"))
+  var stopTexts: [String] = []
+
+  @Flag(help: "Go on after the token that ends a text.")
+  var ignoreEos = false
+}
+
 /// Several texts in one run.
 struct ManyTextsArguments: ParsableArguments {
   @Option(
