@@ -113,7 +113,25 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
 
   /// Whether tokens must be known to tell what is selected.
   public var dependsOnTokens: Bool {
-    parts.contains { if case .token = $0 { true } else { false } }
+    !tokenIDs.isEmpty
+  }
+
+  /// The ids of tokens that are selected wherever they stand.
+  public var tokenIDs: [Int] {
+    parts.compactMap { if case .token(let id) = $0 { id } else { nil } }
+  }
+
+  /// Refuses ids of tokens that no text of a model has.
+  ///
+  /// - Parameter option: the option that names them.
+  /// - Throws: `usage.option`.
+  public func check(
+    vocabularySize: Int, option: String = "--positions", file: String? = nil
+  ) throws(FormatError) {
+    guard let id = tokenIDs.first(where: { $0 >= vocabularySize }) else { return }
+    throw FormatError(
+      .usageOption, file: file, at: .option(option), found: "token=\(id)",
+      expected: "an id below \(vocabularySize), the size of the model's vocabulary")
   }
 
   /// Whether a position is selected, where the prompt is at `prompt` of the sequence.

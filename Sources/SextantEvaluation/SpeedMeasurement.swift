@@ -47,7 +47,7 @@ public struct SpeedMeasurement: Sendable {
         MemoryBudget.product(batch, elements, 4), MemoryBudget.product(batch, promptCount, 8),
         MemoryBudget.product(batch, model.description.vocabularySize, 4),
       ]),
-      for: "\(batch) sequences of \(promptCount) tokens", remedy: "Choose a smaller --batch or -p.")
+      for: "\(counted(batch, "sequence")) of \(counted(promptCount, "token"))", remedy: "Choose a smaller --batch or -p.")
     // Which tokens they are does not matter for speed; a fixed spread over the vocabulary.
     let token = { (place: Int) in place &* 7919 % model.description.vocabularySize }
     let prompts = (0..<batch).map { row in (0..<promptCount).map { token(row * promptCount + $0) } }
@@ -83,13 +83,13 @@ public struct SpeedMeasurement: Sendable {
     let bytesPerSecond = decode / Double(batch) * Double(stepByteCount)
     return Report(
       title:
-        "\(printable(name)): \(store.architecture), weights \(store.variant), \(threads) threads, "
+        "\(printable(name)): \(store.architecture), weights \(store.variant), \(counted(threads, "thread")), "
         + "batch \(batch)",
       facts: [
-        ("prefill", "\(Format.figure(prefill)) tokens/s (\(promptCount) tokens)"),
+        ("prefill", "\(Format.figure(prefill)) tokens/s (\(counted(promptCount, "token")))"),
         (
           "decode",
-          "\(Format.figure(decode)) tokens/s (\(decodedCount) tokens; weights at "
+          "\(Format.figure(decode)) tokens/s (\(counted(decodedCount, "token")); weights at "
             + "\(Format.figure(bytesPerSecond / 1e9)) GB/s)"
         ),
         ("open", "\(Format.figure(openSeconds * 1e3)) ms"),

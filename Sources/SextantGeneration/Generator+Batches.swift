@@ -99,19 +99,21 @@ extension Generator {
     }
     guard start.batch == 1 else {
       throw FormatError(
-        .modelState, found: "a state of \(start.batch) sequences", expected: "one sequence")
+        .modelState, found: "a state of \(counted(start.batch, "sequence"))",
+        expected: "one sequence")
     }
     let texts = MemoryBudget.product(prompts.count, batches.samples)
     guard texts <= BatchOptions.textLimit else {
       throw FormatError(
         .usageOption, at: .option("--samples"),
-        found: "\(batches.samples) samples of \(prompts.count) prompts",
+        found: "\(counted(batches.samples, "sample")) of \(counted(prompts.count, "prompt"))",
         expected: "at most \(BatchOptions.textLimit) texts")
     }
     let seed = options.sampling.seed
     guard !seed.addingReportingOverflow(UInt64(batches.samples - 1)).overflow else {
       throw FormatError(
-        .usageOption, at: .option("--seed"), found: "\(seed) for \(batches.samples) samples",
+        .usageOption, at: .option("--seed"),
+        found: "\(seed) for \(counted(batches.samples, "sample"))",
         expected: "a seed that stays under 2^64 when the number of each sample is added")
     }
     // The states of the prompts are kept while the texts are continued with copies of them.
@@ -119,7 +121,7 @@ extension Generator {
     let size = model.description.stateLayout.joined().filter { !$0.grows }
       .reduce(0) { $0 + $1.shape.reduce(1, *) }
     try MemoryBudget.check(
-      MemoryBudget.product(rows, size, 4), for: "the states of \(rows) texts",
+      MemoryBudget.product(rows, size, 4), for: "the states of \(counted(rows, "text"))",
       remedy: "Generate fewer texts at a time: give a smaller --batch.")
   }
 

@@ -12,7 +12,8 @@ struct CanonicalShapes {
   ) throws(FormatError) {
     guard let dialect = architecture.dialects.first(where: checkpoint.follow) else {
       throw FormatError(
-        .modelDialectUnknown, found: "\(checkpoint.shapes.count) tensors of another naming",
+        .modelDialectUnknown,
+        found: "\(counted(checkpoint.shapes.count, "tensor")) of another naming",
         expected: architecture.dialects.map {
           "\($0.markers.joined(separator: " and ")) (\($0.name))"
         }.joined(separator: ", or "))
@@ -57,7 +58,8 @@ struct CanonicalShapes {
     }
     guard shape.count == count, shape.allSatisfy({ (1...(1 << 24)).contains($0) }) else {
       throw FormatError(
-        .modelShape, at: .tensor(source.name), found: "\(shape)", expected: "\(count) dimensions")
+        .modelShape, at: .tensor(source.name), found: "\(shape)",
+        expected: counted(count, "dimension"))
     }
     return source.isTransposed ? shape.dropLast(2) + shape.suffix(2).reversed() : shape
   }

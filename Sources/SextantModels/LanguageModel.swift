@@ -224,7 +224,7 @@ extension LanguageModel {
       run.count > 1
     else { return }
     throw FormatError(
-      .modelTextLength, found: "\(run.count) tokens after \(run.lowerBound)",
+      .modelTextLength, found: "\(counted(run.count, "token")) after \(run.lowerBound)",
       expected: "texts of at most \(limit) tokens, or one token at a time")
   }
 
@@ -260,7 +260,7 @@ extension LanguageModel {
     ])
     let what = logitRows > 0 ? "the logits" : "the keys and values"
     try MemoryBudget.check(
-      bytes, for: "\(what) of \(rows) tokens",
+      bytes, for: "\(what) of \(counted(rows, "token"))",
       remedy: "Read less text at a time" + (logitRows > 0 ? ", or leave the logits out." : "."))
   }
 
@@ -268,8 +268,12 @@ extension LanguageModel {
     guard state.layout == description.stateLayout, state.batch == tokens.batch, state.isComplete
     else {
       throw FormatError(
-        .modelState, found: "a state of \(state.batch) sequences, \(state.layout.count) blocks",
-        expected: "\(tokens.batch) sequences, \(description.layerCount) blocks of this model")
+        .modelState,
+        found:
+          "a state of \(counted(state.batch, "sequence")), \(counted(state.layout.count, "block"))",
+        expected:
+          "\(counted(tokens.batch, "sequence")), \(counted(description.layerCount, "block")) of this model"
+      )
     }
     for sequence in tokens.sequences {
       for (place, token) in sequence.enumerated()

@@ -13,12 +13,7 @@ extension ModelDescription {
   public func sites(
     named words: [String], layers: LayerSelection? = nil
   ) throws(FormatError) -> [SiteDescription] {
-    let outside = layers?.parts.first { $0.lowerBound < 0 || $0.upperBound >= layerCount }
-    if let outside {
-      throw FormatError(
-        .usageOption, at: .option("--layers"), found: LayerSelection.text(outside),
-        expected: "blocks between 0 and \(layerCount - 1)")
-    }
+    try layers?.check(blockCount: layerCount)
     var chosen: Set<Site> = []
     for word in words {
       let matches = sites.map(\.site).filter { Self.word(word, selects: $0) }
@@ -61,5 +56,44 @@ extension ModelDescription {
         site.name == word
       }
     }
+  }
+}
+
+extension Site {
+  /// The sites of a file that a list of words and layers names.
+  ///
+  /// - Parameters:
+  ///   - words: as `ModelDescription.sites(named:layers:)` takes them; nil for all.
+  ///   - layers: the blocks to keep; nil keeps all.
+  ///   - sites: what the file has, in its order.
+  ///   - layerCount: blocks of the model that the file belongs to.
+  /// - Throws: `artifact.site` for a word that names none of them; `usage.option` for blocks that the model
+  ///   does not have, and for one of which the named sites have none.
+  public static func chosen(
+    named words: [String]?, layers: LayerSelection?, among sites: [Site], layerCount: Int,
+    file: String?
+  ) throws(FormatError) -> [Site] {
+    try layers?.check(blockCount: layerCount)
+    var chosen = sites
+    if let words {
+      for word in words where !sites.contains(where: { ModelDescription.word(word, selects: $0) }) {
+        throw FormatError(
+          .artifactSite, file: file, found: "\"\(word)\", of which the file has nothing",
+          expected: "a site of the file", remedy: "`sextant inspect` lists the file's sites.")
+      }
+      chosen = sites.filter { site in
+        words.contains { ModelDescription.word($0, selects: site) }
+      }
+    }
+    guard let layers else { return chosen }
+    let blocks = Set(chosen.compactMap(\.block))
+    for part in layers.parts {
+      guard let missing = part.first(where: { !blocks.contains($0) }) else { continue }
+      throw FormatError(
+        .usageOption, file: file, at: .option("--layers"),
+        found: "block \(missing), of which the file has no such site",
+        expected: "blocks of the file", remedy: "`sextant inspect` lists the file's sites.")
+    }
+    return chosen.filter { site in site.block.map(layers.contains) ?? true }
   }
 }

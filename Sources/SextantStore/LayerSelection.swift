@@ -1,3 +1,5 @@
+import SextantBytes
+
 /// Blocks of a model, written as a list of indices and ranges: `3`, `2-4` or `1,3,10-12`.
 public struct LayerSelection: Sendable, Equatable, CustomStringConvertible {
   /// The members of the list; both ends of a range are included.
@@ -8,6 +10,11 @@ public struct LayerSelection: Sendable, Equatable, CustomStringConvertible {
 
   /// The blocks of some ranges.
   public init(_ parts: ClosedRange<Int>...) {
+    self.parts = parts
+  }
+
+  /// The blocks of a list of ranges.
+  public init(parts: [ClosedRange<Int>]) {
     self.parts = parts
   }
 
@@ -36,6 +43,21 @@ public struct LayerSelection: Sendable, Equatable, CustomStringConvertible {
 
   /// Whether a block is selected.
   public func contains(_ layer: Int) -> Bool { parts.contains { $0.contains(layer) } }
+
+  /// Refuses blocks that a model does not have.
+  ///
+  /// - Parameter option: the option that names them.
+  /// - Throws: `usage.option`.
+  public func check(
+    blockCount: Int, option: String = "--layers"
+  ) throws(FormatError) {
+    let outside = parts.first { $0.lowerBound < 0 || $0.upperBound >= blockCount }
+    guard let outside else { return }
+    throw FormatError(
+      .usageOption, at: .option(option), found: "block \(Self.text(outside))",
+      expected: "blocks between 0 and \(blockCount - 1): the model has "
+        + counted(blockCount, "block"))
+  }
 
   /// The written form.
   public var description: String { parts.map(Self.text).joined(separator: ",") }

@@ -3,6 +3,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantModelTestSupport
 import SextantModels
+import SextantStore
 import SextantTensor
 import SextantTestSupport
 import Testing
@@ -82,5 +83,44 @@ import Testing
     expectRefusal(.dataEmpty) { try capture([], ["residual"]) }
     expectRefusal(.dataRecord) { try capture([[1], []], ["residual"]) }
     expectRefusal(.modelToken) { try capture([[1], [-1]], ["residual"]) }
+  }
+
+  @Test func activationsTakeTheSitesOfACaptureThatAreNamed() throws {
+    let texts = [Array(tokens[..<4]), Array(tokens[4..<9])]
+    let artifact = try capture(texts, ["blocks.0.output", "blocks.2.output", "blocks.2.state.ssm"])
+    func sites(_ words: [String]?, _ layers: String?) throws(FormatError) -> Set<String> {
+      Set(
+        try Activations(
+          capture: artifact, of: texts, model: model.description, sites: words,
+          layers: layers.flatMap { LayerSelection($0) }, positions: .last, pooling: .each
+        ).sites.map(\.site.name))
+    }
+    #expect(try sites(nil, nil) == ["blocks.0.output", "blocks.2.state.ssm", "blocks.2.output"])
+    #expect(try sites(["residual"], nil) == ["blocks.0.output", "blocks.2.output"])
+    #expect(try sites(["residual"], "2") == ["blocks.2.output"])
+    #expect(try sites(nil, "2") == ["blocks.2.state.ssm", "blocks.2.output"])
+    for (words, layers, code) in [
+      (["blocks.1.output"], nil, .artifactSite), (["state", "nonsense"], nil, .artifactSite),
+      (["state"], "0", .usageOption), (nil, "1-2", .usageOption), (nil, "2-100", .usageOption),
+    ] as [([String]?, String?, FormatError.Code)] {
+      expectRefusal(code, "\(words ?? []) \(layers ?? "")") { try sites(words, layers) }
+    }
+  }
+
+  @Test(arguments: ["token=5", "last,token=100", "all,token=5"])
+  func positionsOfTokensAreRefusedWhereTextsAreRead(positions: String) throws {
+    let selection = try #require(PositionSelection(positions))
+    let prompts = ChoicePrompts(prompts: [[5, 6], [5, 7]], choices: nil)
+    let refusals = [
+      expectRefusal(.usageOption) {
+        try ActivationReader(model, positions: selection).read(
+          prompts, sites: model.description.sites(named: ["residual"]))
+      },
+      expectRefusal(.usageOption) {
+        try MomentReader(model, positions: selection, order: .mean).read(
+          [("a", prompts.prompts)], sites: model.description.sites(named: ["residual"]))
+      },
+    ]
+    #expect(refusals.allSatisfy { $0?.place == .option("--positions") })
   }
 }

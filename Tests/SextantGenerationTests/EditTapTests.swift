@@ -273,6 +273,18 @@ import Testing
         (site, Tensor(value.values.map { $0 * 1e20 }, shape: value.shape))
       })
     refuses(.artifactScale, large, SteeringOptions(strength: 1e20))
-    refuses(.artifactEmpty, own, SteeringOptions(layers: LayerSelection(7...9)))
+    let some = try SteeringVector.random(model.description, ["blocks.1.output"])
+    refuses(.artifactEmpty, some, SteeringOptions(layers: LayerSelection(2...2)))
+  }
+
+  @Test(arguments: ["7-9", "2-100", "3", "0,1,3"])
+  func blocksThatTheModelDoesNotHaveAreRefused(text: String) throws {
+    let own = try SteeringVector.random(model.description, ["residual"])
+    let layers = try #require(LayerSelection(text))
+    refuses(.usageOption, own, SteeringOptions(layers: layers))
+    let strengths = try #require(LayerStrengths(layers.parts.map { .init($0, 1) }))
+    refuses(.usageOption, own, SteeringOptions(layerStrengths: strengths))
+    let refusal = expectRefusal(.usageOption) { try layers.check(blockCount: 3) }
+    #expect(refusal?.expected == "blocks between 0 and 2: the model has 3 blocks")
   }
 }

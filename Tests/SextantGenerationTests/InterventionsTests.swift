@@ -323,7 +323,7 @@ import Testing
     }
     // Every block that is named must have a vector.
     let some = try vector(["blocks.1.output", "blocks.4.output"])
-    for text in ["1,3", "0", "4,99"] {
+    for text in ["1,3", "0", "4,5"] {
       expectRefusal(.artifactEmpty) {
         try run(.bare, [.steer(AppliedVector(some, .init(layers: LayerSelection(text))))])
       }
@@ -381,5 +381,50 @@ import Testing
   @Test(arguments: ["", "-1", "3-", "4-2", "1,,2", "+3", "03", "1-2-3", "a"])
   func whatIsNoListOfBlocksIsRefused(text: String) {
     #expect(LayerSelection(text) == nil)
+  }
+
+  /// What a run reads after the prompt is not known before; what it reads of the prompt is.
+  @Test func idsOfTokensThatARunCannotReadAreRefused() throws {
+    let size = model.description.vocabularySize
+    let other = try #require((0..<size).first { !prompt.contains($0) })
+    let vector = try vector(["residual"])
+    func bind(_ positions: String, readingAfter count: Int) throws {
+      let options = SteeringOptions(positions: PositionSelection(positions))
+      _ = try Interventions([.steer(AppliedVector(vector, options))]).bind(
+        to: BoundRun(
+          model, tokenizer: tokenizer.digest, prompts: [prompt], from: model.initialState(),
+          readingAfter: count))
+    }
+    for positions in ["token=\(size)", "last,token=\(Int.max)"] {
+      for count in [0, 8] {
+        let refusal = expectRefusal(.usageOption) { try bind(positions, readingAfter: count) }
+        #expect(refusal?.place == .option("--positions"))
+        #expect(refusal?.expected.contains("\(size)") == true)
+      }
+    }
+    for positions in ["token=\(other)", "last,token=\(other)"] {
+      let refusal = expectRefusal(.usageNothingSteered) { try bind(positions, readingAfter: 0) }
+      #expect(refusal?.found.contains("\(other)") == true)
+      #expect(throws: Never.self) { try bind(positions, readingAfter: 1) }
+    }
+    #expect(throws: Never.self) { try bind("token=\(prompt[1])", readingAfter: 0) }
+  }
+
+  @Test func aTextThatContinuesAStateHasNoBeginningOfItsOwn() throws {
+    let tokenizer = BoundedTokenizer(self.tokenizer, begin: [0, 0])
+    let options = GenerationOptions(
+      tokenCount: 6, sampling: try SamplingOptions(temperature: 0), stopsAtEnd: false)
+    let whole = try Generator(model, tokenizer).generate(
+      tokenizer.encodeText("The film") + tokenizer.encode(" opens on"), options)
+    var state = model.initialState()
+    _ = try model.run(TokenBatch(tokenizer.encodeText("The film")), from: &state, logits: .none)
+    let loaded = try State(
+      SavedState(state.saved(by: reference).artifact), for: model.description,
+      tokenizer: tokenizer.digest)
+    let rest = tokenizer.encodeText(" opens on", continues: true)
+    #expect(!rest.contains(0))
+    let continued = try Generator(model, tokenizer).generate(rest, from: loaded, options)
+    #expect(continued.tokens == whole.tokens)
+    #expect(continued.state.position == whole.state.position)
   }
 }

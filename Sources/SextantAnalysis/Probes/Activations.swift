@@ -1,6 +1,7 @@
 import SextantArtifacts
 import SextantBytes
 import SextantModels
+import SextantStore
 import SextantTensor
 
 /// What a model showed at some sites, example by example.
@@ -53,12 +54,17 @@ public struct Activations: Sendable {
   /// - Parameters:
   ///   - capture: an artifact of kind `capture`; its prompts are the records.
   ///   - texts: the token ids of the records, which must be those that were captured.
+  ///   - words: the sites of the capture to take, as `ModelDescription.sites(named:layers:)` takes them;
+  ///     nil for all.
+  ///   - layers: the blocks to keep; nil for all.
   ///   - positions: the rows that are examples; for states only `last` is known.
-  /// - Throws: `artifact.*`; `data.record` for a capture of other texts or of an edited run; `artifact.site` for
-  ///   a site that the model does not have, or a state that grows; `usage.option` for positions that a prompt or a state has no row for.
+  /// - Throws: `artifact.*`; `data.record` for a capture of other texts or of an edited run;
+  ///   `artifact.site` for a site that the model or the capture does not have, or a state that grows;
+  ///   `usage.option` for blocks that the model or the capture does not have, and for positions that a
+  ///   prompt or a state has no row for.
   public init(
-    capture: Artifact, of texts: [[Int]], model: ModelDescription,
-    positions selection: PositionSelection, pooling: Probe.Pooling
+    capture: Artifact, of texts: [[Int]], model: ModelDescription, sites words: [String]? = nil,
+    layers: LayerSelection? = nil, positions selection: PositionSelection, pooling: Probe.Pooling
   ) throws(FormatError) {
     try Capture.check(capture)
     guard try !Capture.isEdited(capture) else {
@@ -68,7 +74,11 @@ public struct Activations: Sendable {
         remedy: "Capture again without --apply.")
     }
     let names = capture.manifest.sites.filter { $0.name != "logits" }.map(\.name)
-    let sites = try model.sites(named: names)
+    let captured = try model.sites(named: names)
+    let chosen = try Site.chosen(
+      named: words, layers: layers, among: captured.map(\.site), layerCount: model.layerCount,
+      file: capture.file)
+    let sites = captured.filter { chosen.contains($0.site) }
     let tokenCount = capture.tensor("tokens")?.count ?? 0
     let prompts = capture.tensor("row.prompt")?.integers ?? Array(repeating: 0, count: tokenCount)
     try Self.check(capture, prompts: prompts, against: texts)
@@ -114,7 +124,7 @@ extension Activations {
     let count = (prompts.last ?? -1) + 1
     guard count == texts.count else {
       throw FormatError(
-        .dataRecord, file: capture.file, found: "\(count) prompts",
+        .dataRecord, file: capture.file, found: counted(count, "prompt"),
         expected: "\(texts.count), one for each record")
     }
     var captured = [[Int]](repeating: [], count: count)
@@ -146,10 +156,12 @@ struct ExamplePlan {
   /// The places of each record.
   private(set) var places: [[Place]] = []
 
-  /// - Throws: `usage.option` for a text that has no selected position.
+  /// - Throws: `usage.option` for a text that has no selected position, and for positions that depend on
+  ///   the tokens.
   init(
     lengths: [Int], _ selection: PositionSelection, _ pooling: Probe.Pooling
   ) throws(FormatError) {
+    try selection.checkIndependence()
     for (record, length) in lengths.enumerated() {
       let selected = (0..<length).filter { selection.contains($0, prompt: 0..<length) }
       guard !selected.isEmpty else {

@@ -22,6 +22,7 @@ extension SteeringVector {
         .exportInexpressible, file: file, found: "the operation \(operation.rawValue)",
         expected: "add: llama.cpp would add the vector all the same")
     }
+    try blocks?.check(blockCount: model.layerCount)
     let chosen = try outputs(of: blocks)
     if chosen.first?.block == 0 {
       throw FormatError(

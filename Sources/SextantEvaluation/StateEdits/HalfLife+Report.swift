@@ -57,7 +57,7 @@ extension HalfLife {
   public var report: Report {
     let number = { (value: Double?) -> JSONValue in value.map { JSONValue(finite: $0) } ?? .null }
     return Report(
-      title: "half-lives of edits of the state, in tokens, means of \(editCount) edits",
+      title: "half-lives of edits of the state, in tokens, means of \(counted(editCount, "edit"))",
       tables: [("measured in the component, predicted from decays, and of the output", table)],
       json: JSONObject([
         ("edits", JSONValue(editCount)), ("horizon", JSONValue(horizon)),

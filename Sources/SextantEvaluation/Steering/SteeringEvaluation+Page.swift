@@ -7,8 +7,8 @@ extension SteeringEvaluation {
     var page = HTMLPage(
       title: "Steering: effect by layer and strength",
       subtitle:
-        "\(model.architecture), \(model.layerCount) blocks · \(vector.training.method) vector · "
-        + "\(test.items.count) prompts · positions \(positions)")
+        "\(model.architecture), \(counted(model.layerCount, "block")) · \(vector.training.method) vector · "
+        + "\(counted(test.items.count, "prompt")) · positions \(positions)")
     page.add(facts: [
       ("model", model.identity.description), ("test", test.digest.description),
       ("unsteered matching", Self.text(summary.baseline.matching)),
@@ -52,7 +52,7 @@ extension SteeringEvaluation {
   package func effectChart(_ sites: SteeredSites) -> LineChart {
     LineChart(
       title: "Change of the matching probability by layer: \(sites)",
-      subtitle: "all \(test.items.count) prompts; bands are 95% intervals", x: "block",
+      subtitle: "all \(counted(test.items.count, "prompt")); bands are 95% intervals", x: "block",
       y: "change of p(matching)", series: series(sites, \.effect), countsWhole: true)
   }
 
@@ -81,7 +81,7 @@ extension SteeringEvaluation {
     }
     return LineChart(
       title: "Matching by strength",
-      subtitle: "\(summary.halves.reporting.count) prompts; blocks "
+      subtitle: "\(counted(summary.halves.reporting.count, "prompt")); blocks "
         + "chosen on \(summary.halves.choosing.count) others; bands are 95% intervals",
       x: "strength", y: "p(matching)", series: series)
   }
@@ -111,7 +111,7 @@ extension SteeringEvaluation {
     }
     return LineChart(
       title: "Matching by strength: \(curve.sites), block \(curve.layer)",
-      subtitle: "block chosen on \(summary.halves.choosing.count) prompts, shown on the other "
+      subtitle: "block chosen on \(counted(summary.halves.choosing.count, "prompt")), shown on the other "
         + "\(summary.halves.reporting.count)",
       x: "strength", y: "p(matching)", series: series)
   }

@@ -85,7 +85,7 @@ extension SteeringEvaluation {
   /// - Parameter folder: where the page was written, for a note; nil for none.
   public func report(folder: String? = nil) -> Report {
     Report(
-      title: "\(test.items.count) prompts, \(summary.rows.count) cells in "
+      title: "\(counted(test.items.count, "prompt")), \(summary.rows.count) cells in "
         + "\(Format.fixed(seconds.sweep, 2)) s; unsteered matching "
         + "\(Self.text(summary.baseline.matching)), nonsense "
         + Self.text(summary.baseline.nonsense),
@@ -96,7 +96,7 @@ extension SteeringEvaluation {
   package var tables: [(title: String, table: Table)] {
     var tables = [
       (
-        "best layer by strength: chosen on \(summary.halves.choosing.count) prompts, effect on the "
+        "best layer by strength: chosen on \(counted(summary.halves.choosing.count, "prompt")), effect on the "
           + "other \(summary.halves.reporting.count)", bestTable
       ),
       (

@@ -49,7 +49,8 @@ extension AppliedVector {
       }
       edits[site] = (edit, strength)
     }
-    try options.checkLayers(Set(edits.keys), of: "vector", file: vector.file)
+    try options.checkLayers(
+      Set(edits.keys), of: "vector", blockCount: model.layerCount, file: vector.file)
     // A vector of norm 0 among others changes nothing; that none has a direction is a mistake.
     guard
       (options.unit == .raw && isAdded) || options.isOff
@@ -95,7 +96,8 @@ extension AppliedEraser {
       let site = try model.site(reference, file: eraser.file)
       if let strength = options.strength(at: site) { edits[site] = (own, strength) }
     }
-    try options.checkLayers(Set(edits.keys), of: "eraser", file: eraser.file)
+    try options.checkLayers(
+      Set(edits.keys), of: "eraser", blockCount: model.layerCount, file: eraser.file)
     return edits
   }
 }
@@ -121,12 +123,14 @@ extension SteeringOptions {
     }
   }
 
-  /// Refuses blocks for which the artifact has nothing.
+  /// Refuses blocks that the model does not have, and those for which the artifact has nothing.
   ///
   /// - Parameter sites: the sites that the options leave.
   fileprivate func checkLayers(
-    _ sites: Set<Site>, of kind: String, file: String?
+    _ sites: Set<Site>, of kind: String, blockCount: Int, file: String?
   ) throws(FormatError) {
+    try layers?.check(blockCount: blockCount)
+    try layerStrengths?.selection.check(blockCount: blockCount, option: "--apply")
     let blocks = Set(sites.compactMap(\.block))
     let named = layerStrengths?.parts.map(\.layers) ?? layers?.parts ?? []
     let missing = named.first { part in !blocks.contains(where: part.contains) }

@@ -41,11 +41,12 @@ struct EditedTokens: Equatable {
   /// - Parameters:
   ///   - sites: the sites that are edited.
   ///   - options: what was asked for.
-  ///   - read: the positions that the run reads.
-  /// - Throws: `usage.nothing-steered`.
+  ///   - run: the run. Which tokens it generates is not known before.
+  /// - Throws: `usage.nothing-steered`; `usage.option` for the id of a token that the model does not have.
   func check(
-    _ sites: some Collection<Site>, _ options: SteeringOptions, read: Range<Int>, file: String?
+    _ sites: some Collection<Site>, _ options: SteeringOptions, _ run: BoundRun, file: String?
   ) throws(FormatError) {
+    let read = run.read
     if options.statePositions != nil, !sites.contains(where: \.isState) {
       throw FormatError(
         .usageNothingSteered, file: file, at: .option("--state-positions"),
@@ -54,6 +55,14 @@ struct EditedTokens: Equatable {
     if options.isOff { return }
     for isState in [false, true] where sites.contains(where: { $0.isState == isState }) {
       let own = isState ? state : tokens
+      try own.check(
+        vocabularySize: run.model.description.vocabularySize,
+        option: isState && own != tokens ? "--state-positions" : "--positions", file: file)
+      if run.countAfter == 0, let id = own.tokenIDs.first(where: { !run.reads($0) }) {
+        throw FormatError(
+          .usageNothingSteered, file: file, found: "no token with the id \(id)",
+          expected: "the id of a token that is read")
+      }
       guard own.selectsAny(of: read, prompt: prompt) else {
         throw FormatError(
           .usageNothingSteered, file: file,

@@ -184,6 +184,9 @@ package struct BoundRun {
   /// The positions of the prompts in their sequences.
   var prompt: Range<Int> { state.position..<state.position + (prompts.first?.count ?? 0) }
 
+  /// Whether a token of this id is in a prompt.
+  func reads(_ token: Int) -> Bool { prompts.contains { $0.contains(token) } }
+
   /// The positions that are read.
   var read: Range<Int> {
     let (end, overflow) = prompt.upperBound.addingReportingOverflow(countAfter)

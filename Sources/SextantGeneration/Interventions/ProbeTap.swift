@@ -39,7 +39,8 @@ public final class ProbeTap: TokenReporter {
   ///   - name: the one probe to use; nil for all that read one activation.
   ///   - layers: the blocks to read; nil for all.
   /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width`,
-  ///   `artifact.site`; `artifact.empty` when no probe is left.
+  ///   `artifact.site`; `artifact.empty` when no probe is left; `usage.option` for blocks that the model
+  ///   does not have.
   public init(
     _ probe: Probe, name: String? = nil, layers: LayerSelection? = nil, model: ModelDescription,
     tokenizer: Digest?, allowsModelMismatch: Bool = false
@@ -47,6 +48,7 @@ public final class ProbeTap: TokenReporter {
     try probe.model.check(
       against: model.reference(tokenizer: tokenizer), allowingOther: allowsModelMismatch,
       file: probe.file)
+    try layers?.check(blockCount: model.layerCount)
     let chosen = probe.entries.filter { entry in
       guard entry.input == .single else { return false }
       if let name, ExactString(entry.name) != ExactString(name) { return false }

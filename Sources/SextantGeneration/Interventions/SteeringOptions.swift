@@ -41,6 +41,9 @@ public struct LayerStrengths: Sendable, Equatable {
     self.parts = parts
   }
 
+  /// The blocks that have a strength.
+  public var selection: LayerSelection { LayerSelection(parts: parts.map(\.layers)) }
+
   /// The strength of a block; nil where it has none.
   public func strength(of block: Int) -> Float? {
     parts.first { $0.layers.contains(block) }?.strength

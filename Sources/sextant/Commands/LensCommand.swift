@@ -62,7 +62,7 @@ struct CorpusArguments: ParsableArguments {
         .usageOption, at: .option("--chunk"), found: "\(chunk)",
         expected: "at most \(limit), the model's context length")
     }
-    StandardStreams.printError("note: chunks of \(limit) tokens, the model's context length")
+    StandardStreams.printError("note: chunks of \(counted(limit, "token")), the model's context length")
     return limit
   }
 }

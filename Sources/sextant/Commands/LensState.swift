@@ -49,6 +49,7 @@ struct LensState: ParsableCommand {
   func run() throws {
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
+    try layers?.check(blockCount: open.model.description.layerCount)
     let ids = tokenizer.encodeText(try prompt.text())
     let found = try StateReading(
       of: open.model, tokenizer, on: ids, layers: layers, count: directions, guesses: topK,

@@ -88,7 +88,9 @@ struct LensTrain: WritingCommand {
       valueName: "n"))
   var calibrationTokens = 8192
 
-  @Option(help: ArgumentHelp("The seed of the order in which chunks are read.", valueName: "s"))
+  @Option(
+    help: ArgumentHelp("The seed of the order in which chunks are read.", valueName: "s"),
+    transform: Numbers.positiveSeed)
   var seed = 42
 
   @Option(
@@ -116,7 +118,7 @@ struct LensTrain: WritingCommand {
       ])
     try Numbers.check(
       atLeast: 0,
-      [("--warm-up", warmUp), ("--calibration-tokens", calibrationTokens), ("--seed", seed)])
+      [("--warm-up", warmUp), ("--calibration-tokens", calibrationTokens)])
     guard steps == nil || passes == nil else {
       throw ValidationError("--steps and --passes both say how long to train: name one.")
     }

@@ -152,12 +152,27 @@ struct SteerEval: WritingCommand {
       replaces: force)
   }
 
+  /// The vector of --apply.
+  ///
+  /// - Throws: `usage.option` for a strength after the path, which other commands take.
+  private func readVector() throws(FormatError) -> SteeringVector {
+    do throws(FormatError) {
+      return try SteeringVector(reading: apply)
+    } catch {
+      guard error.code == .fileMissing, let file = AppliedFile(argument: apply), file.hasStrength
+      else { throw error }
+      throw FormatError(
+        .usageOption, at: .option("--apply"), found: "a strength after \(file.path)",
+        expected: "a vector alone: a sweep applies it at each of --multipliers",
+        remedy: "Leave the strength out, or give it with --multipliers.")
+    }
+  }
+
   func run() throws {
     let folder = output.map { ResultFolder($0, replacing: force) }
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
-    var experiment = SteeringExperiment(
-      try SteeringVector(reading: apply), open.model, tokenizer)
+    var experiment = SteeringExperiment(try readVector(), open.model, tokenizer)
     experiment.multipliers = multipliers.values
     (experiment.unit, experiment.layers) = (unit, layers)
     experiment.sites = sites?.words.map { SteeredSites($0) }

@@ -68,7 +68,7 @@ struct SteerHalfLife: WritingCommand {
     }
     if let html {
       let page = found.page(
-        subtitle: "\(open.reference.architecture), \(open.reference.layerCount) blocks")
+        subtitle: "\(open.reference.architecture), \(counted(open.reference.layerCount, "block"))")
       try FilePublisher.publish(Array(page.html.utf8), to: html, replacing: force)
     }
     found.report.print(asJSON: printing.json)

@@ -158,6 +158,8 @@ struct SteerTrain: WritingCommand {
     let open = try OpenModel(model, beginsTexts: !beginning.noBos)
     let sites = try open.model.description.sites(
       named: sites?.words ?? ["residual"], layers: layers)
+    try steerAt.check(
+      vocabularySize: open.model.description.vocabularySize, option: "--steer-at")
     let pairs = try ContrastPairs(reading: source, template: .named(template))
     let trainer = try SteeringTrainer(
       open.model, open.textTokenizer(), estimator: estimator, sites: sites, positions: positions,
@@ -195,17 +197,13 @@ struct SteerTrain: WritingCommand {
     let artifact = try Artifact(reading: path)
     let all = try MomentSet(artifact)
     let model = artifact.manifest.model
-    let kept = try all.keeping(isNamed)
+    let named = try Site.chosen(
+      named: sites?.words, layers: layers, among: all.sites.map(\.site),
+      layerCount: model.layerCount, file: path)
+    let kept = try all.keeping(named.contains)
     return try estimator.vector(
       from: kept, at: Moments.positions(of: artifact), model: model,
       data: artifact.manifest.detailsNode(file: path).member("data").object(),
       retraining: artifact.manifest.detailsNode(file: path).optionalMember("retraining")?.object())
-  }
-
-  /// Whether --sites and --layers select a site of the moments.
-  private func isNamed(_ site: Site) -> Bool {
-    if let layers, let block = site.block, !layers.contains(block) { return false }
-    guard let words = sites?.words else { return true }
-    return words.contains { ModelDescription.word($0, selects: site) }
   }
 }

@@ -43,6 +43,14 @@ enum Numbers {
     return seed
   }
 
+  /// A seed that a manifest records as an integer of 64 bits with a sign.
+  static func positiveSeed(_ text: String) throws -> Int {
+    guard let seed = Int(text), seed >= 0 else {
+      throw ValidationError("It is \(text); it must be a whole number from 0 to \(Int.max).")
+    }
+    return seed
+  }
+
   /// Refuses counts out of range.
   ///
   /// - Parameters:

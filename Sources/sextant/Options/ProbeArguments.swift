@@ -127,10 +127,11 @@ struct ReadingArguments: ParsableArguments {
     help: ArgumentHelp(
       """
       Where probes read: residual (every block's output), state (every component of the recurrent \
-      state), all, or sites such as blocks.*.state.ssm, joined by commas.
+      state), all, or sites such as blocks.*.state.ssm, joined by commas. Default: residual; all \
+      that a capture has.
       """,
       valueName: "list"))
-  var sites = WordList(["residual"])
+  var sites: WordList?
 
   @Option(
     help: ArgumentHelp(
@@ -146,6 +147,11 @@ struct ReadingArguments: ParsableArguments {
 
   @Option(help: "Whether several tokens of a text are an example each, or their mean is one.")
   var pooling = Probe.Pooling.each
+
+  /// The sites of a model that are named.
+  func sites(of model: ModelDescription) throws(FormatError) -> [SiteDescription] {
+    try model.sites(named: sites?.words ?? ["residual"], layers: layers)
+  }
 }
 
 extension Probe.Pooling: ExpressibleByArgument {}

@@ -72,6 +72,7 @@ struct ManyTexts {
     }
     StandardStreams.printError(
       "\(Format.count(prompts, of: "prompt")), \(Format.count(texts, of: "text")), "
-        + "\(tokens) tokens generated, \(Format.fixed(speed, 1)) tokens/s, prompts included")
+        + "\(counted(tokens, "token")) generated, \(Format.fixed(speed, 1)) tokens/s, prompts included"
+    )
   }
 }

@@ -47,8 +47,9 @@ struct ProbeErase: WritingCommand {
 
   func run() throws {
     let open = try model.open(beginning)
-    let sites = try open.model.description.sites(
-      named: reading.sites.words, layers: reading.layers)
+    let sites = try reading.sites(of: open.model.description)
+    try applyPositions.check(
+      vocabularySize: open.model.description.vocabularySize, option: "--apply-positions")
     var selected = try selection.load()
     let tokenizer = try open.textTokenizer()
     let activations = try Progress.show("read", .items("records")) { update throws(FormatError) in

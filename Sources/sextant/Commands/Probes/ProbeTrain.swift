@@ -36,7 +36,9 @@ struct ProbeTrain: WritingCommand {
       valueName: "capture.safetensors"))
   var capture: String?
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("The seed.", valueName: "s"))
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The seed.", valueName: "s"),
+    transform: Numbers.positiveSeed)
   var seed = 0
 
   @Option(
@@ -51,7 +53,6 @@ struct ProbeTrain: WritingCommand {
 
   func validate() throws {
     if capture != nil { try beginning.checkUnused("--capture") }
-    try Numbers.check(atLeast: 0, [("--seed", seed)])
   }
 
   var fileUse: CommandFiles {
@@ -63,10 +64,8 @@ struct ProbeTrain: WritingCommand {
   func run() throws {
     let clock = Stopwatch()
     let open = try model.open(beginning)
-    let sites = try open.model.description.sites(
-      named: reading.sites.words, layers: reading.layers)
     var selected = try selection.load()
-    let activations = try activations(open, sites, selected.records)
+    let activations = try activations(open, selected.records)
     let read = clock.seconds
     var trainer = ProbeTrainer(methods.methods, seed: seed)
     trainer.splitsHeads = heads
@@ -94,15 +93,17 @@ struct ProbeTrain: WritingCommand {
   }
 
   private func activations(
-    _ open: OpenModel, _ sites: [SiteDescription], _ records: [LabelledRecord]
+    _ open: OpenModel, _ records: [LabelledRecord]
   ) throws(FormatError) -> Activations {
     if let capture {
       let file = try Artifact(reading: capture)
       try file.manifest.model.check(against: open.reference, allowingOther: false, file: capture)
       return try Activations(
         capture: file, of: ChoicePrompts(records, open.textTokenizer()).prompts,
-        model: open.model.description, positions: reading.positions, pooling: reading.pooling)
+        model: open.model.description, sites: reading.sites?.words, layers: reading.layers,
+        positions: reading.positions, pooling: reading.pooling)
     }
+    let sites = try reading.sites(of: open.model.description)
     let prompts = try ChoicePrompts(records, open.textTokenizer())
     return try Progress.show("read", .items("records")) { update throws(FormatError) in
       try ActivationReader(open.model, positions: reading.positions, pooling: reading.pooling).read(

@@ -72,7 +72,9 @@ struct ProbeTransfer: WritingCommand {
     help: ArgumentHelp("The methods, joined by commas; all for every one.", valueName: "list"))
   var methods = MethodList([.logistic, .meanDifference, .discriminant])
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("The seed.", valueName: "s"))
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The seed.", valueName: "s"),
+    transform: Numbers.positiveSeed)
   var seed = 0
 
   @Option(
@@ -86,8 +88,6 @@ struct ProbeTransfer: WritingCommand {
 
   @OptionGroup var printing: OutputOptions
 
-  func validate() throws { try Numbers.check(atLeast: 0, [("--seed", seed)]) }
-
   var fileUse: CommandFiles {
     CommandFiles(
       inputs: model.inputs + [data, test], folders: output.map { [$0] } ?? [],
@@ -97,8 +97,7 @@ struct ProbeTransfer: WritingCommand {
   func run() throws {
     let folder = output.map { ResultFolder($0, replacing: force) }
     let open = try model.open(beginning)
-    let sites = try open.model.description.sites(
-      named: reading.sites.words, layers: reading.layers)
+    let sites = try reading.sites(of: open.model.description)
     let experiment = TransferExperiment(
       sources: sources.subsets, targets: targets.subsets, methods: methods.methods, seed: seed)
     let training = try LabelledRecords(reading: data, template: template, field: field)
