@@ -83,3 +83,33 @@ extension Tensor {
     withMutableFloats { body($0.baseAddress.unsafelyUnwrapped) }
   }
 }
+
+/// Where the rows of a matrix lie in memory: the address of the first row, and the distance from one
+/// row to the next in elements.
+struct RowAddress {
+  let first: UnsafePointer<Float>
+  let stride: Int
+}
+
+extension Kernels {
+  /// Gives the addresses of two matrices.
+  static func withRows<R>(
+    _ a: some MatrixRows, _ b: some MatrixRows, _ body: (RowAddress, RowAddress) -> R
+  ) -> R {
+    a.withRows { a, aStride in
+      b.withRows { b, bStride in
+        body(RowAddress(first: a, stride: aStride), RowAddress(first: b, stride: bStride))
+      }
+    }
+  }
+
+  /// Gives the addresses of three matrices.
+  static func withRows<R>(
+    _ a: some MatrixRows, _ b: some MatrixRows, _ c: some MatrixRows,
+    _ body: (RowAddress, RowAddress, RowAddress) -> R
+  ) -> R {
+    withRows(a, b) { a, b in
+      c.withRows { c, stride in body(a, b, RowAddress(first: c, stride: stride)) }
+    }
+  }
+}

@@ -10,7 +10,7 @@ import SextantTensor
 //   L  blocks                          V  rows of the embedding
 //   D  width of the residual stream    E  inner width, usually 2 D ("d_inner")
 //   N  states per channel ("d_state")  R  rank of the step size ("dt_rank", ceil(D / 16))
-//   K  taps of the causal convolution ("d_conv")
+//   K  kernel width of the causal convolution ("d_conv")
 //   delta  the step size, chosen by each token and channel; a, b, c, d  the state space's parameters
 // Rows of a [B·T, …] tensor are ordered by sequence, then by position.
 
@@ -29,7 +29,7 @@ public enum Mamba: Architecture {
     var innerWidth = 0  // E
     var stateSize = 0  // N
     var rank = 0  // R
-    var taps = 0  // K
+    var kernelWidth = 0  // K
     var normEpsilon = 0.0
     var hasLinearBias = false
     var hasConvolutionBias = false
@@ -38,14 +38,14 @@ public enum Mamba: Architecture {
     static let sizes = 1...(1 << 24)
     static let layers = 1...1000
     static let states = 1...4096
-    static let tapCounts = 2...8
+    static let kernelWidths = 2...8
 
     static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
         .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
         .integer("vocab_size", \.vocabularySize, in: sizes),
         .integer("d_inner", \.innerWidth, in: sizes), .integer("d_state", \.stateSize, in: states),
-        .integer("dt_rank", \.rank, in: sizes), .integer("d_conv", \.taps, in: tapCounts),
+        .integer("dt_rank", \.rank, in: sizes), .integer("d_conv", \.kernelWidth, in: kernelWidths),
         .number("norm_eps", \.normEpsilon), .flag("use_bias", \.hasLinearBias),
         .flag("use_conv_bias", \.hasConvolutionBias), .flag("tie_embeddings", \.tiesEmbeddings),
       ])
@@ -61,7 +61,7 @@ public enum Mamba: Architecture {
         .integer("intermediate_size", \.innerWidth, in: sizes) { $0.innerWidth },
         .integer("state_size", \.stateSize, in: states) { _ in 16 },
         .integer("time_step_rank", \.rank, in: sizes, automatic: "auto") { ($0.width + 15) / 16 },
-        .integer("conv_kernel", \.taps, in: tapCounts) { _ in 4 },
+        .integer("conv_kernel", \.kernelWidth, in: kernelWidths) { _ in 4 },
         .number("layer_norm_epsilon", \.normEpsilon, default: 1e-5), .onlySiLU,
         .flag("use_bias", \.hasLinearBias, default: false),
         .flag("use_conv_bias", \.hasConvolutionBias, default: true),
@@ -80,7 +80,7 @@ public enum Mamba: Architecture {
           [
             expansion, .integer("d_state", \.stateSize, in: states) { _ in 16 },
             .integer("dt_rank", \.rank, in: sizes, automatic: "auto") { ($0.width + 15) / 16 },
-            .integer("d_conv", \.taps, in: tapCounts) { _ in 4 },
+            .integer("d_conv", \.kernelWidth, in: kernelWidths) { _ in 4 },
             .flag("bias", \.hasLinearBias, default: false),
             .flag("conv_bias", \.hasConvolutionBias, default: true),
           ]),
@@ -153,7 +153,7 @@ public enum Mamba: Architecture {
       specs += [
         WeightSpec("blocks.\(block).norm.weight", [c.width]),  // [D]
         WeightSpec(mixer + "in_proj.weight", [2 * c.innerWidth, c.width], .matrix),  // [2E, D]
-        WeightSpec(mixer + "conv1d.weight", [c.innerWidth, c.taps]),  // [E, K]
+        WeightSpec(mixer + "conv1d.weight", [c.innerWidth, c.kernelWidth]),  // [E, K]
         WeightSpec(  // [R + 2N, E]
           mixer + "x_proj.weight", [c.rank + 2 * c.stateSize, c.innerWidth], .matrix),
         WeightSpec(mixer + "dt_proj.weight", [c.innerWidth, c.rank], .matrix),  // [E, R]
@@ -248,7 +248,8 @@ public enum Mamba: Architecture {
   private static func state(_ c: Configuration) -> [StateComponent] {
     [
       // The last K - 1 inputs of the convolution, oldest first.
-      StateComponent(name: "conv", shape: [c.innerWidth, c.taps - 1], axes: ["channel", "tap"]),
+      StateComponent(
+        name: "conv", shape: [c.innerWidth, c.kernelWidth - 1], axes: ["channel", "tap"]),
       // The hidden state of the state space.
       StateComponent(name: "ssm", shape: [c.innerWidth, c.stateSize], axes: ["channel", "state"]),
     ]
@@ -388,7 +389,7 @@ public enum Mamba: Architecture {
       of component: String, block index: Int, reading stream: BlockStream, _ state: State
     ) -> Retention? {
       guard component == "ssm" else {
-        return component == "conv" ? .shifts(width: configuration.taps - 1) : nil
+        return component == "conv" ? .shifts(width: configuration.kernelWidth - 1) : nil
       }
       let block = blocks[index]
       var convolution = state.tensors[index][0]

@@ -11,7 +11,8 @@ import SextantTensor
 //   D  width of the residual stream    E  inner width, H P, usually 2 D ("d_inner")
 //   H  heads                           P  channels of a head ("head_dim")
 //   N  states per channel ("d_state")  G  groups of heads that share b and c
-//   K  taps of the causal convolution  C  its channels, E + 2 G N: x, b and c
+//   K  kernel width of the convolution
+//   C  channels of the convolution, E + 2 G N: x, b and c
 //   delta  the step size, chosen by each token and head; a, b, c, d  the state space's parameters
 // Rows of a [B·T, …] tensor are ordered by sequence, then by position.
 
@@ -34,7 +35,7 @@ public enum Mamba2: Architecture {
     var headWidth = 0  // P
     var groupCount = 0  // G
     var stateSize = 0  // N
-    var taps = 0  // K
+    var kernelWidth = 0  // K
     var normEpsilon = 0.0
     var mixerNormEpsilon = 0.0
     var smallestStep = 0.0
@@ -51,7 +52,7 @@ public enum Mamba2: Architecture {
     static let layers = 1...1000
     static let heads = 1...(1 << 16)
     static let states = 1...4096
-    static let tapCounts = 2...8
+    static let kernelWidths = 2...8
 
     static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
@@ -59,7 +60,8 @@ public enum Mamba2: Architecture {
         .integer("vocab_size", \.vocabularySize, in: sizes),
         .integer("n_head", \.headCount, in: heads), .integer("head_dim", \.headWidth, in: heads),
         .integer("n_groups", \.groupCount, in: heads),
-        .integer("d_state", \.stateSize, in: states), .integer("d_conv", \.taps, in: tapCounts),
+        .integer("d_state", \.stateSize, in: states),
+        .integer("d_conv", \.kernelWidth, in: kernelWidths),
         .number("norm_eps", \.normEpsilon), .number("mixer_norm_eps", \.mixerNormEpsilon),
         .number("time_step_min", \.smallestStep), .number("time_step_max", \.largestStep),
         .flag("use_bias", \.hasLinearBias), .flag("use_conv_bias", \.hasConvolutionBias),
@@ -79,7 +81,7 @@ public enum Mamba2: Architecture {
         .integer("head_dim", \.headWidth, in: heads) { _ in 64 },
         .integer("n_groups", \.groupCount, in: heads) { _ in 8 },
         .integer("state_size", \.stateSize, in: states) { _ in 128 },
-        .integer("conv_kernel", \.taps, in: tapCounts) { _ in 4 },
+        .integer("conv_kernel", \.kernelWidth, in: kernelWidths) { _ in 4 },
         .custom { node, c throws(FormatError) in
           let inner = (try node.optionalMember("expand")?.integer(in: 1...64) ?? 2) * c.width
           guard c.innerWidth == inner else {
@@ -116,7 +118,7 @@ public enum Mamba2: Architecture {
             .integer("headdim", \.headWidth, in: heads) { _ in 64 }, headCount,
             .integer("ngroups", \.groupCount, in: heads) { _ in 1 },
             .integer("d_state", \.stateSize, in: states) { _ in 128 },
-            .integer("d_conv", \.taps, in: tapCounts) { _ in 4 }, stepLimits("dt_limit"),
+            .integer("d_conv", \.kernelWidth, in: kernelWidths) { _ in 4 }, stepLimits("dt_limit"),
             .flag("bias", \.hasLinearBias, default: false),
             .flag("conv_bias", \.hasConvolutionBias, default: true), .fixed("rmsnorm", true),
             .fixed("norm_before_gate", false), .fixed("D_has_hdim", false),
@@ -240,7 +242,7 @@ public enum Mamba2: Architecture {
         WeightSpec("blocks.\(block).norm.weight", [c.width]),  // [D]
         WeightSpec(  // [E + C + H, D]
           mixer + "in_proj.weight", [c.projectionWidth, c.width], .matrix),
-        WeightSpec(mixer + "conv1d.weight", [c.convolutionWidth, c.taps]),  // [C, K]
+        WeightSpec(mixer + "conv1d.weight", [c.convolutionWidth, c.kernelWidth]),  // [C, K]
         WeightSpec(mixer + "dt_bias", [c.headCount]),  // [H]
         WeightSpec(mixer + "A_log", [c.headCount]),  // [H]
         WeightSpec(mixer + "D", [c.headCount]),  // [H]
@@ -343,7 +345,7 @@ public enum Mamba2: Architecture {
     [
       // The last K - 1 inputs of the convolution, oldest first: channels of x, then of b and c.
       StateComponent(
-        name: "conv", shape: [c.convolutionWidth, c.taps - 1], axes: ["channel", "tap"]),
+        name: "conv", shape: [c.convolutionWidth, c.kernelWidth - 1], axes: ["channel", "tap"]),
       // The hidden state of the state space.
       StateComponent(
         name: "ssm", shape: [c.headCount, c.headWidth, c.stateSize],

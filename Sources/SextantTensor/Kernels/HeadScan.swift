@@ -42,32 +42,25 @@ extension Kernels {
     let grain = max(8192 / max(steps * p * width, 1), 1)
     state.withMutableRows { h in
       y.withMutableRows { y in
-        x.withRows { x, xStride in
-          b.withRows { b, bStride in
-            c.withRows { c, cStride in
-              decay.withRows { decay, _ in
-                delta.withRows { delta, _ in
-                  d.withRows { d, _ in
-                    nonisolated(unsafe) let job = sxk_head_scan(
-                      h: h, decay: decay, delta: delta, x: x, x_stride: xStride, b: b,
-                      b_stride: bStride, c: c, c_stride: cStride, d: d, y: y, y_stride: channels,
-                      t: steps, heads: heads, heads_per_group: heads / groups, p: p, n: width)
-                    let chunks = (heads + grain - 1) / grain
-                    pool.forEach(batch * chunks) { index in
-                      let (sequence, first) = (index / chunks, index % chunks * grain)
-                      var job = job
-                      job.h += sequence * channels * width
-                      job.decay += sequence * steps * heads
-                      job.delta += sequence * steps * heads
-                      job.x += sequence * steps * xStride
-                      job.b += sequence * steps * bStride
-                      job.c += sequence * steps * cStride
-                      job.y += sequence * steps * channels
-                      kernel?(&job, first, min(first + grain, heads))
-                    }
-                  }
-                }
-              }
+        withRows(x, b, c) { x, b, c in
+          withRows(decay, delta, d) { decay, delta, d in
+            nonisolated(unsafe) let job = sxk_head_scan(
+              h: h, decay: decay.first, delta: delta.first, x: x.first, x_stride: x.stride,
+              b: b.first, b_stride: b.stride, c: c.first, c_stride: c.stride, d: d.first, y: y,
+              y_stride: channels, t: steps, heads: heads, heads_per_group: heads / groups, p: p,
+              n: width)
+            let chunks = (heads + grain - 1) / grain
+            pool.forEach(batch * chunks) { index in
+              let (sequence, first) = (index / chunks, index % chunks * grain)
+              var job = job
+              job.h += sequence * channels * width
+              job.decay += sequence * steps * heads
+              job.delta += sequence * steps * heads
+              job.x += sequence * steps * job.x_stride
+              job.b += sequence * steps * job.b_stride
+              job.c += sequence * steps * job.c_stride
+              job.y += sequence * steps * channels
+              kernel?(&job, first, min(first + grain, heads))
             }
           }
         }

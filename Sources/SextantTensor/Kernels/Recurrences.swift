@@ -1,7 +1,7 @@
 import CSextantKernels
 
 extension Kernels {
-  /// Channels that one chunk of a recurrence holds: whole cache lines, and a few microseconds of work.
+  /// Channels in one chunk of a recurrence: whole cache lines, and a few microseconds of work.
   ///
   /// - Parameter work: multiplications and exponentials for each channel.
   static func channelGrain(work: Int) -> Int {
@@ -36,21 +36,19 @@ extension Kernels {
     var y = Tensor(unfilled: [batch * steps, channels])  // [B·T, C]
     let kernel = table.conv_silu
     withOptionalFloats(bias) { bias in
-      weight.withRows { weight, _ in
-        state.withMutableRows { state in
-          x.withRows { x, stride in
-            y.withMutableRows { y in
-              nonisolated(unsafe) let job = sxk_conv(
-                x: x, x_stride: stride, weight: weight, bias: bias, state: state, y: y,
-                y_stride: channels, t: steps, k: width)
-              pool.split(channels, by: channelGrain(work: batch * steps * width)) { range in
-                var job = job
-                for _ in 0..<batch {
-                  kernel?(&job, range.lowerBound, range.upperBound)
-                  job.x += steps * stride
-                  job.y += steps * channels
-                  job.state += channels * (width - 1)
-                }
+      state.withMutableRows { state in
+        y.withMutableRows { y in
+          withRows(weight, x) { weight, x in
+            nonisolated(unsafe) let job = sxk_conv(
+              x: x.first, x_stride: x.stride, weight: weight.first, bias: bias, state: state, y: y,
+              y_stride: channels, t: steps, k: width)
+            pool.split(channels, by: channelGrain(work: batch * steps * width)) { range in
+              var job = job
+              for _ in 0..<batch {
+                kernel?(&job, range.lowerBound, range.upperBound)
+                job.x += steps * job.x_stride
+                job.y += steps * channels
+                job.state += channels * (width - 1)
               }
             }
           }
@@ -84,7 +82,7 @@ extension Kernels {
   ) -> Tensor {
     precondition(z.rowCount == x.rowCount && z.columnCount == x.columnCount)
     return z.withRows { z, stride in
-      scan(x, delta, a, b, c, d, (z, stride), &state, batch, pool)
+      scan(x, delta, a, b, c, d, RowAddress(first: z, stride: stride), &state, batch, pool)
     }
   }
 
@@ -99,7 +97,7 @@ extension Kernels {
 
   private static func scan(
     _ x: some MatrixRows, _ delta: some MatrixRows, _ a: Tensor, _ b: some MatrixRows,
-    _ c: some MatrixRows, _ d: Tensor, _ gate: (UnsafePointer<Float>, Int)?,
+    _ c: some MatrixRows, _ d: Tensor, _ gate: RowAddress?,
     _ state: inout Tensor, _ batch: Int, _ pool: WorkerPool
   ) -> Tensor {
     let (rows, channels, width) = (x.rowCount, x.columnCount, b.columnCount)
@@ -114,32 +112,24 @@ extension Kernels {
     let kernel = table.selective_scan
     state.withMutableRows { h in
       y.withMutableRows { y in
-        x.withRows { x, xStride in
-          delta.withRows { delta, deltaStride in
-            b.withRows { b, bStride in
-              c.withRows { c, cStride in
-                a.withRows { a, _ in
-                  d.withRows { d, _ in
-                    nonisolated(unsafe) let job = sxk_scan(
-                      h: h, a: a, delta: delta, delta_stride: deltaStride, x: x,
-                      x_stride: xStride, b: b, b_stride: bStride, c: c, c_stride: cStride, d: d,
-                      z: gate?.0, z_stride: gate?.1 ?? 0, y: y, y_stride: channels, t: steps,
-                      n: width)
-                    pool.split(channels, by: channelGrain(work: batch * steps * width)) { range in
-                      var job = job
-                      for _ in 0..<batch {
-                        kernel?(&job, range.lowerBound, range.upperBound)
-                        job.h += channels * width
-                        job.delta += steps * deltaStride
-                        job.x += steps * xStride
-                        job.b += steps * bStride
-                        job.c += steps * cStride
-                        if job.z != nil { job.z += steps * job.z_stride }
-                        job.y += steps * channels
-                      }
-                    }
-                  }
-                }
+        withRows(x, b, c) { x, b, c in
+          withRows(delta, a, d) { delta, a, d in
+            nonisolated(unsafe) let job = sxk_scan(
+              h: h, a: a.first, delta: delta.first, delta_stride: delta.stride, x: x.first,
+              x_stride: x.stride, b: b.first, b_stride: b.stride, c: c.first, c_stride: c.stride,
+              d: d.first, z: gate?.first, z_stride: gate?.stride ?? 0, y: y, y_stride: channels,
+              t: steps, n: width)
+            pool.split(channels, by: channelGrain(work: batch * steps * width)) { range in
+              var job = job
+              for _ in 0..<batch {
+                kernel?(&job, range.lowerBound, range.upperBound)
+                job.h += channels * width
+                job.delta += steps * job.delta_stride
+                job.x += steps * job.x_stride
+                job.b += steps * job.b_stride
+                job.c += steps * job.c_stride
+                if job.z != nil { job.z += steps * job.z_stride }
+                job.y += steps * channels
               }
             }
           }

@@ -69,7 +69,8 @@ extension Kernels {
               withRows(decay, bonus) { decay, bonus in
                 nonisolated(unsafe) let job = sxk_wkv4(
                   numerator: numerator, denominator: denominator, exponent: exponent,
-                  decay: decay, bonus: bonus, k: k, k_stride: channels, v: v, v_stride: channels,
+                  decay: decay.first, bonus: bonus.first, k: k.first, k_stride: channels,
+                  v: v.first, v_stride: channels,
                   y: y, y_stride: channels, t: steps)
                 // Two exponentials and a division are the work of some 32 products.
                 pool.split(channels, by: channelGrain(work: batch * steps * 32)) { range in
@@ -123,8 +124,9 @@ extension Kernels {
         withRows(r, k, v) { r, k, v in
           withRows(decay, bonus) { decay, bonus in
             nonisolated(unsafe) let job = sxk_wkv6(
-              state: state, r: r, r_stride: width, k: k, k_stride: width, v: v, v_stride: width,
-              decay: decay, decay_stride: isConstant ? 0 : width, bonus: bonus, y: y,
+              state: state, r: r.first, r_stride: width, k: k.first, k_stride: width, v: v.first,
+              v_stride: width,
+              decay: decay.first, decay_stride: isConstant ? 0 : width, bonus: bonus.first, y: y,
               y_stride: width, t: layout.steps, n: layout.size)
             layout.split(pool) { sequence, heads in
               let first = sequence * layout.steps * width
@@ -173,8 +175,10 @@ extension Kernels {
         withRows(r, decay, k) { r, decay, k in
           withRows(v, a, b) { v, a, b in
             nonisolated(unsafe) let job = sxk_wkv7(
-              state: state, r: r, r_stride: width, decay: decay, decay_stride: width, k: k,
-              k_stride: width, v: v, v_stride: width, a: a, a_stride: width, b: b, b_stride: width,
+              state: state, r: r.first, r_stride: width, decay: decay.first, decay_stride: width,
+              k: k.first,
+              k_stride: width, v: v.first, v_stride: width, a: a.first, a_stride: width, b: b.first,
+              b_stride: width,
               y: y, y_stride: width, t: layout.steps, n: layout.size)
             layout.split(pool) { sequence, heads in
               let first = sequence * layout.steps * width
@@ -194,20 +198,6 @@ extension Kernels {
       }
     }
     return y
-  }
-
-  private typealias Address = UnsafePointer<Float>
-
-  private static func withRows<R>(
-    _ a: Tensor, _ b: Tensor, _ body: (Address, Address) -> R
-  ) -> R {
-    a.withRows { a, _ in b.withRows { b, _ in body(a, b) } }
-  }
-
-  private static func withRows<R>(
-    _ a: Tensor, _ b: Tensor, _ c: Tensor, _ body: (Address, Address, Address) -> R
-  ) -> R {
-    withRows(a, b) { a, b in c.withRows { c, _ in body(a, b, c) } }
   }
 }
 
