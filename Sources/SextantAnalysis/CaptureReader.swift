@@ -24,32 +24,6 @@ public struct CaptureReader {
     case each
   }
 
-  /// Keeps values as they pass.
-  private final class Recorder: Tap {
-    private let sites: Set<Site>
-    private let moments: StateMoments
-    var pieces: [Site: [Tensor]] = [:]
-
-    init(_ sites: Set<Site>, _ moments: StateMoments) {
-      self.sites = sites
-      self.moments = moments
-    }
-
-    func wants(_ site: Site) -> Bool { sites.contains(site) }
-
-    func stateVisits(in positions: Range<Int>) -> StateVisits {
-      guard sites.contains(where: \.isState) else { return StateVisits() }
-      switch moments {
-      case .last: return StateVisits(after: [positions.upperBound - 1])
-      case .each: return StateVisits(after: Set(positions))
-      }
-    }
-
-    func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
-      pieces[site, default: []].append(value)
-    }
-  }
-
   /// Refuses prompts of which the sites show more than fits into memory: the pieces that are kept, and
   /// the tensors that they are joined to.
   private func checkMemory(
@@ -170,12 +144,13 @@ public struct CaptureReader {
     of prompt: [Int], _ moments: StateMoments, editing tap: (any Tap)?
   ) throws(FormatError) -> [Site: [Tensor]] {
     let wanted = Set(sites.map(\.site))
-    let recorder = Recorder(wanted, moments)
+    let states = moments == .each ? Set(prompt.indices) : [prompt.count - 1]
+    let recorder = Recorder(wanted, statesAfter: states)
     var state = model.initialState()
     _ = try model.runAlike(
       TokenBatch(prompt), from: &state, logits: wanted.contains(.logits) ? .all : .none,
       tap: TapChain([tap, recorder].compactMap { $0 }))
-    return recorder.pieces
+    return Dictionary(uniqueKeysWithValues: wanted.map { ($0, recorder.pieces(at: $0)) })
   }
 
   /// The pieces of a site joined: a row for each token, or for each state.

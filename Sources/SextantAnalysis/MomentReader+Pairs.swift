@@ -61,12 +61,14 @@ extension MomentReader {
         sites: sites,
         classes: [Names.positive, Names.negative] + (differences == nil ? [] : [Names.difference]),
         order: order, orders: differences.map { [Names.difference: $0] } ?? [:]))
-    let tap = RowTap(sites.map(\.site))
+    let recorder = Recorder(sites.map(\.site))
     let shapes = zip(pairs.positive, pairs.negative).map { PairShape($0, $1) }
     var done = 0
-    for (shape, members) in Dictionary(grouping: shapes.indices, by: { shapes[$0] })
-      .sorted(by: { $0.key < $1.key })
-    {
+    let batches = RunBatch.batches(of: shapes) {
+      model.alikeBatch(batch, length: max($0.positive, $0.negative))
+    }
+    for batch in batches {
+      let shape = batch.shape
       let selected = (try positions(in: shape.positive), try positions(in: shape.negative))
       guard differences == nil || selected.0.count == selected.1.count else {
         throw FormatError(
@@ -74,24 +76,21 @@ extension MomentReader {
           expected: "equally many, to take differences",
           remedy: "Choose --positions last, or last-K.")
       }
-      let batch = model.alikeBatch(batch, length: max(shape.positive, shape.negative))
-      for start in stride(from: 0, to: members.count, by: batch) {
-        let part = members[start..<min(start + batch, members.count)]
-        let texts = (part.map { pairs.positive[$0] }, part.map { pairs.negative[$0] })
-        let rows = try rows(of: texts, shape, selected, tap)
-        for site in sites {
-          guard let pair = rows[site.site] else { continue }
-          moments.add(pair.positive, to: site.site, Names.positive)
-          moments.add(pair.negative, to: site.site, Names.negative)
-          guard differences != nil else { continue }
-          var difference = pair.negative
-          Kernels.scale(&difference, by: -1)
-          Kernels.add(pair.positive, to: &difference)
-          moments.add(difference, to: site.site, Names.difference)
-        }
-        done += 2 * part.count
-        progress(done, 2 * shapes.count)
+      let members = batch.members
+      let texts = (members.map { pairs.positive[$0] }, members.map { pairs.negative[$0] })
+      let rows = try rows(of: texts, shape, selected, recorder)
+      for site in sites {
+        guard let pair = rows[site.site] else { continue }
+        moments.add(pair.positive, to: site.site, Names.positive)
+        moments.add(pair.negative, to: site.site, Names.negative)
+        guard differences != nil else { continue }
+        var difference = pair.negative
+        Kernels.scale(&difference, by: -1)
+        Kernels.add(pair.positive, to: &difference)
+        moments.add(difference, to: site.site, Names.difference)
       }
+      done += 2 * members.count
+      progress(done, 2 * shapes.count)
     }
     return moments.finished()
   }
@@ -99,34 +98,37 @@ extension MomentReader {
   /// The values of a batch of pairs of one shape at the selected positions, text by text, [B·S, n] by
   /// site.
   private func rows(
-    of texts: ([[Int]], [[Int]]), _ shape: PairShape, _ selected: ([Int], [Int]), _ tap: RowTap
+    of texts: ([[Int]], [[Int]]), _ shape: PairShape, _ selected: ([Int], [Int]),
+    _ recorder: Recorder
   ) throws(FormatError) -> [Site: (positive: Tensor, negative: Tensor)] {
     let count = texts.0.count
     var state = model.initialState(batch: count)
-    tap.expect(at: Set(selected.0 + selected.1).filter { $0 < shape.prefix })
+    recorder.restart(at: Set(selected.0 + selected.1).filter { $0 < shape.prefix })
     if shape.prefix > 0 {
       let prefix = TokenBatch(texts.0.map { Array($0[..<shape.prefix]) })
-      _ = try model.runAlike(prefix, from: &state, logits: .none, tap: tap)
+      _ = try model.runAlike(prefix, from: &state, logits: .none, tap: recorder)
     }
-    let shared = tap.rows
+    let shared = recorder.rows()
     let rest = { (text: [Int]) in Array(text[shape.prefix...]) }
     let own: ([Site: [Int: Tensor]], [Site: [Int: Tensor]])
     if shape.positive == shape.negative {
-      tap.expect(at: Set(selected.0))
+      recorder.restart(at: Set(selected.0))
       var both = state.selecting((0..<2 * count).map { $0 % count })
       let tokens = TokenBatch((texts.0 + texts.1).map(rest))
-      _ = try model.runAlike(tokens, from: &both, logits: .none, tap: tap)
+      _ = try model.runAlike(tokens, from: &both, logits: .none, tap: recorder)
+      let rows = recorder.rows()
       let half = { (range: Range<Int>) in
-        tap.rows.mapValues { $0.mapValues { $0.rows(range) } }
+        rows.mapValues { $0.mapValues { $0.rows(range) } }
       }
       own = (half(0..<count), half(count..<2 * count))
     } else {
       var parts: [[Site: [Int: Tensor]]] = []
       for (texts, selected) in [(texts.0, selected.0), (texts.1, selected.1)] {
-        tap.expect(at: Set(selected))
+        recorder.restart(at: Set(selected))
         var fork = state
-        _ = try model.runAlike(TokenBatch(texts.map(rest)), from: &fork, logits: .none, tap: tap)
-        parts.append(tap.rows)
+        _ = try model.runAlike(
+          TokenBatch(texts.map(rest)), from: &fork, logits: .none, tap: recorder)
+        parts.append(recorder.rows())
       }
       own = (parts[0], parts[1])
     }

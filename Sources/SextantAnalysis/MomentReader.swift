@@ -41,26 +41,26 @@ public struct MomentReader {
     try MomentSet.checkMemory(sites, texts.map { _ in order })
     var moments = MomentCollector(
       MomentSet(sites: sites, classes: texts.map(\.name), order: order))
-    let tap = RowTap(sites.map(\.site))
+    let recorder = Recorder(sites.map(\.site))
     let total = texts.reduce(0) { $0 + $1.sequences.count }
     var done = 0
     for (name, sequences) in texts {
-      let byLength = Dictionary(grouping: sequences, by: \.count).sorted { $0.key < $1.key }
-      for (length, group) in byLength {
-        let selected = try positions(in: length)
-        let batch = model.alikeBatch(batch, length: length)
-        for start in stride(from: 0, to: group.count, by: batch) {
-          let part = Array(group[start..<min(start + batch, group.count)])
-          var state = model.initialState(batch: part.count)
-          tap.expect(at: Set(selected))
-          _ = try model.runAlike(TokenBatch(part), from: &state, logits: .none, tap: tap)
-          for site in sites.map(\.site) {
-            guard let rows = tap.rows[site] else { continue }
-            moments.add(Tensor.textByText(selected.compactMap { rows[$0] }), to: site, name)
-          }
-          done += part.count
-          progress(done, total)
+      let batches = RunBatch.batches(of: sequences.map(\.count)) {
+        model.alikeBatch(batch, length: $0)
+      }
+      for batch in batches {
+        let selected = try positions(in: batch.shape)
+        let tokens = TokenBatch(batch.members.map { sequences[$0] })
+        var state = model.initialState(batch: tokens.batch)
+        recorder.restart(at: Set(selected))
+        _ = try model.runAlike(tokens, from: &state, logits: .none, tap: recorder)
+        let recorded = recorder.rows()
+        for site in sites.map(\.site) {
+          guard let rows = recorded[site] else { continue }
+          moments.add(Tensor.textByText(selected.compactMap { rows[$0] }), to: site, name)
         }
+        done += tokens.batch
+        progress(done, total)
       }
     }
     return moments.finished()

@@ -128,17 +128,8 @@ extension Generator {
   /// Prompts that are read together, by their places: those of one length, in the order of the first
   /// prompt of each length.
   private func groups(of prompts: [[Int]], _ batches: BatchOptions) -> [[Int]] {
-    var open: [Int: Int] = [:]  // the group of each length that is not full
-    var groups: [[Int]] = []
-    for (prompt, tokens) in prompts.enumerated() {
-      let place = open[tokens.count] ?? groups.count
-      if place == groups.count { groups.append([]) }
-      groups[place].append(prompt)
-      let isFull =
-        groups[place].count >= model.alikeBatch(batches.batch, length: tokens.count)
-      open[tokens.count] = isFull ? nil : place
-    }
-    return groups
+    RunBatch.batches(of: prompts.map(\.count)) { model.alikeBatch(batches.batch, length: $0) }
+      .map(\.members).sorted { $0[0] < $1[0] }
   }
 
   private func bind(

@@ -116,7 +116,10 @@ extension Report {
       facts: [
         ("documents", Format.count(corpus.documentCount)),
         ("passes over the texts", Format.fixed(passes, 2)),
-        ("chunks", "\(Format.count(corpus.chunks.count)) of \(counted(corpus.chunkLength, "token"))"),
+        (
+          "chunks",
+          "\(Format.count(corpus.chunks.count)) of \(counted(corpus.chunkLength, "token"))"
+        ),
         ("peak memory", peakMemory.map { Format.bytes($0) } ?? "unknown"),
       ],
       notes: corpus.notes

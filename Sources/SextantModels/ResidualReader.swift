@@ -44,7 +44,8 @@ public struct ResidualReader {
     let batch = max(1, Self.batchTokens / length)
     for start in stride(from: 0, to: chunks.count, by: batch) {
       let part = Array(chunks[start..<min(start + batch, chunks.count)])
-      let tap = PieceTap(sites + [model.description.lastSite])
+      let shown = sites + [model.description.lastSite]
+      let tap = Recorder(shown)
       var state = model.initialState(batch: part.count)
       let step = max(1, Self.batchTokens / part.count)
       for first in stride(from: 0, to: length, by: step) {
@@ -52,7 +53,7 @@ public struct ResidualReader {
         _ = try model.run(
           TokenBatch(part.map { Array($0[range]) }), from: &state, logits: .none, tap: tap,
           chunk: Self.batchTokens)
-        let values = tap.take()  // [B·T, D] each
+        let values = tap.take(shown)  // [B·T, D] each
         let places = part.indices.flatMap { sequence in range.map { (sequence, $0) } }
         for row in stride(from: 0, to: places.count, by: rows) {
           let tile = row..<min(row + rows, places.count)

@@ -39,7 +39,7 @@ import Testing
     let sites = model.description.lensSites.map(\.site)
     var sums = sites.map { _ in [0.0, 0.0, 0.0, 0.0] }
     for chunk in corpus.chunks {
-      let recorder = Recorder()
+      let recorder = FullRecorder()
       var state = model.initialState()
       _ = try model.run(TokenBatch(chunk), from: &state, logits: .none, tap: recorder)
       let width = model.description.vocabularySize

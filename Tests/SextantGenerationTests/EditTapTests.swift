@@ -37,7 +37,7 @@ import Testing
   private func record(
     _ taps: [any Tap], batch: Int = 1, chunk: Int = 512
   ) throws -> (sites: [Site: Tensor], logits: Tensor, state: State) {
-    let recorder = Recorder()
+    let recorder = FullRecorder()
     var state = model.initialState(batch: batch)
     let logits = try model.run(
       TokenBatch(Array(repeating: tokens, count: batch)), from: &state, logits: .all,

@@ -57,7 +57,7 @@ import Testing
     let named = NamedLens(name: "shift", lens: lens)
     let grid = try LensGrid(named, model, tokenizer: tokenizer, on: tokens, guesses: 2)
     #expect(grid.sites == model.description.lensSites.dropLast().map(\.site))
-    let recorder = Recorder()
+    let recorder = FullRecorder()
     var state = model.initialState()
     _ = try model.run(TokenBatch(tokens), from: &state, logits: .none, tap: recorder)
     let site = Site.output(block: 2)

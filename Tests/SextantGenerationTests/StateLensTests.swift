@@ -21,10 +21,12 @@ import Testing
     let tokens = try goldens.integers("\(name).tokens")
     // In one piece, and token by token: the state carries over either way.
     for chunk in [tokens.count, 1] {
-      let tap = PieceTap(model.description.memorySites.map(\.site))
+      let sites = model.description.memorySites.map(\.site)
+      let recorder = Recorder(sites)
       var state = model.initialState()
-      _ = try model.run(TokenBatch(tokens), from: &state, logits: .none, tap: tap, chunk: chunk)
-      for (block, memory) in tap.take().enumerated() {
+      _ = try model.run(
+        TokenBatch(tokens), from: &state, logits: .none, tap: recorder, chunk: chunk)
+      for (block, memory) in recorder.take(sites).enumerated() {
         expectClose(
           memory, try goldens.floats("\(name).memory.\(block)"), .residual, "\(name) \(block)")
       }

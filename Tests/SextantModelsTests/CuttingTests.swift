@@ -96,7 +96,7 @@ import Testing
     var (plain, tapped) = (model.initialState(), model.initialState())
     let expected = try model.run(TokenBatch(tokens), from: &plain, logits: .all)
     let computed = try model.run(
-      TokenBatch(tokens), from: &tapped, logits: .all, tap: Recorder())
+      TokenBatch(tokens), from: &tapped, logits: .all, tap: FullRecorder())
     #expect(computed == expected)
     #expect(tapped == plain)
   }

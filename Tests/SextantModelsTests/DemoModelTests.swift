@@ -36,7 +36,7 @@ import Testing
     for (index, prompt) in prompts.enumerated() {
       #expect(tokenizer.encode(prompt.text) == prompt.ids)
       #expect(tokenizer.decode(prompt.ids) == prompt.text)
-      let recorder = Recorder()
+      let recorder = FullRecorder()
       var state = model.initialState()
       let all = try model.run(
         TokenBatch(prompt.ids), from: &state, logits: .all, tap: recorder)

@@ -8,7 +8,7 @@ import Testing
   @Test(arguments: ModelFixture.all)
   func everySiteAgreesWithTheReference(fixture: ModelFixture) throws {
     let (model, goldens) = (try fixture.convert().model, try fixture.goldens())
-    let recorder = Recorder()
+    let recorder = FullRecorder()
     var state = model.initialState()
     let logits = try model.run(
       TokenBatch(goldens.integers("tokens")), from: &state, logits: .all, tap: recorder)
@@ -64,7 +64,7 @@ import Testing
   func aPatchedPositionAgreesWithTheReference(fixture: ModelFixture) throws {
     let (model, goldens) = (try fixture.convert().model, try fixture.goldens())
     let site = Site.input(block: 1)
-    let donor = Recorder()
+    let donor = FullRecorder()
     var state = model.initialState()
     _ = try model.run(
       TokenBatch(goldens.integers("patch_tokens")), from: &state, logits: .none, tap: donor)

@@ -62,15 +62,13 @@ public struct ActivationReader {
       if readsPairs { result.pairs[site.site] = Tensor(zeros: [count, 2 * site.elementCount]) }
     }
     var done = 0
-    let byLength = Dictionary(grouping: 0..<count) { prompts.prompts[$0].count }
-    for (length, group) in byLength.sorted(by: { $0.key < $1.key }) {
-      let batch = model.alikeBatch(batch, length: length)
-      for start in stride(from: 0, to: group.count, by: batch) {
-        let records = Array(group[start..<min(start + batch, group.count)])
-        try read(records, of: prompts, plan, readsPairs, into: &result)
-        done += records.count
-        progress(done, count)
-      }
+    let batches = RunBatch.batches(of: prompts.prompts.map(\.count)) {
+      model.alikeBatch(batch, length: $0)
+    }
+    for batch in batches {
+      try read(batch.members, of: prompts, plan, readsPairs, into: &result)
+      done += batch.members.count
+      progress(done, count)
     }
     for site in sites {
       for tensor in [result.values[site.site], result.pairs[site.site]] {

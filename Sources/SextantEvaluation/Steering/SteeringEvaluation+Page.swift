@@ -111,7 +111,8 @@ extension SteeringEvaluation {
     }
     return LineChart(
       title: "Matching by strength: \(curve.sites), block \(curve.layer)",
-      subtitle: "block chosen on \(counted(summary.halves.choosing.count, "prompt")), shown on the other "
+      subtitle:
+        "block chosen on \(counted(summary.halves.choosing.count, "prompt")), shown on the other "
         + "\(summary.halves.reporting.count)",
       x: "strength", y: "p(matching)", series: series)
   }

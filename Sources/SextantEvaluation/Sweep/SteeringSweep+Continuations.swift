@@ -34,24 +34,21 @@ extension SteeringSweep {
     let places = items.indices.flatMap { item in
       items[item].continuations.indices.map { (item: item, continuation: $0) }
     }
-    let byLength = Dictionary(grouping: places) {
-      items[$0.item].continuations[$0.continuation].count
-    }
+    let lengths = places.map { items[$0.item].continuations[$0.continuation].count }
     var groups: [Continuations] = []
-    for (length, places) in byLength.sorted(by: { $0.key < $1.key }) where length > 1 {
-      for places in batches(places, length: length) {
-        let tokens = places.map { items[$0.item].continuations[$0.continuation] }
-        let range = prompt.upperBound..<prompt.upperBound + length - 1
-        var end = state.selecting(places.map(\.item))
-        let passage = try passage(
-          tokens.map { Array($0.dropLast()) }, pieces(of: range, prompt, limit: Self.pieceLimit),
-          from: &end
-        ) { piece, stream throws(FormatError) in
-          let found = try predicted(tokens, piece, stream, after: prompt)
-          for (place, sum) in zip(places, found) { sums[place.item]?[place.continuation] += sum }
-        }
-        groups.append(Continuations(places: places, tokens: tokens, passage: passage))
+    for batch in RunBatch.batches(of: lengths, limit: pieceBatch) where batch.shape > 1 {
+      let places = batch.members.map { places[$0] }
+      let tokens = places.map { items[$0.item].continuations[$0.continuation] }
+      let range = prompt.upperBound..<prompt.upperBound + batch.shape - 1
+      var end = state.selecting(places.map(\.item))
+      let passage = try passage(
+        tokens.map { Array($0.dropLast()) }, pieces(of: range, prompt, limit: Self.pieceLimit),
+        from: &end
+      ) { piece, stream throws(FormatError) in
+        let found = try predicted(tokens, piece, stream, after: prompt)
+        for (place, sum) in zip(places, found) { sums[place.item]?[place.continuation] += sum }
       }
+      groups.append(Continuations(places: places, tokens: tokens, passage: passage))
     }
     return groups
   }
@@ -70,7 +67,9 @@ extension SteeringSweep {
     let cells = rows.indices.flatMap { row in
       (ofItem[rows[row].sequence] ?? []).map { (row: row, sequence: $0) }
     }
-    for cells in batches(cells, length: group.tokens[0].count) {
+    let length = group.tokens[0].count
+    for batch in RunBatch.batches(of: cells.map { _ in length }, limit: pieceBatch) {
+      let cells = batch.members.map { cells[$0] }
       let tokens = cells.map { group.tokens[$0.sequence] }
       let own = cells.map { cell in
         Row(
@@ -88,12 +87,9 @@ extension SteeringSweep {
     }
   }
 
-  /// Parts that run together, so that their states fit, and the logits of a piece.
-  private func batches<Element>(_ whole: [Element], length: Int) -> [[Element]] {
-    let size = max(1, batchLimit / min(length - 1, Self.pieceLimit))
-    return stride(from: 0, to: whole.count, by: size).map {
-      Array(whole[$0..<min($0 + size, whole.count)])
-    }
+  /// Continuations of a length that run together, so that their states fit, and the logits of a piece.
+  private func pieceBatch(length: Int) -> Int {
+    batchLimit / min(max(length - 1, 1), Self.pieceLimit)
   }
 
   /// The log-probabilities of the tokens that a piece predicts, summed for each sequence.

@@ -91,16 +91,13 @@ public struct SteeringSweep {
       layers: layers, multipliers: multipliers, sites: sites, itemCount: items.count)
     for item in items { try check(item) }
     let perItem = max(sites.count * multipliers.count, 1)
-    let group = max(1, batchLimit / perItem)
-    let byLength = Dictionary(grouping: items.indices) { items[$0].prompt.count }
     var done = 0
-    for (_, members) in byLength.sorted(by: { $0.key < $1.key }) {
-      for start in stride(from: 0, to: members.count, by: group) {
-        let part = Array(members[start..<min(start + group, members.count)])
-        try run(part.map { ($0, items[$0]) }, &result)
-        done += part.count
-        progress(done, items.count)
-      }
+    for batch in RunBatch.batches(
+      of: items.map(\.prompt.count), limit: { _ in batchLimit / perItem })
+    {
+      try run(batch.members.map { ($0, items[$0]) }, &result)
+      done += batch.members.count
+      progress(done, items.count)
     }
     return result
   }

@@ -38,13 +38,14 @@ public struct LensGrid: Sendable {
     try interventions.check(.edits, of: "lens show")
     let bound = try interventions.bind(
       to: BoundRun(model, tokenizer: tokenizer.digest, prompts: [tokens], from: state))
-    let shown = PieceTap(sites + (sites.contains(last) ? [] : [last]))
-    let tap = TapChain([bound, shown])
+    let shown = sites + (sites.contains(last) ? [] : [last])
+    let recorder = Recorder(shown)
+    let tap = TapChain([bound, recorder])
     var cells = sites.map { _ in [LensCell]() }
     for start in stride(from: 0, to: tokens.count, by: Readout.tileRows) {
       let range = start..<min(start + Readout.tileRows, tokens.count)
       _ = try model.run(TokenBatch(Array(tokens[range])), from: &state, logits: .none, tap: tap)
-      let values = shown.take()  // [M, D] each
+      let values = recorder.take(shown)  // [M, D] each
       let end = sites.firstIndex(of: last).map { values[$0] } ?? values[values.count - 1]
       // What overflows anywhere is still in the stream at its end.
       guard model.readout.norm(end).withFloats({ $0.allSatisfy(\.isFinite) }) else {

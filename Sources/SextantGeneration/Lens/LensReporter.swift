@@ -12,7 +12,9 @@ public final class LensReporter: TokenReporter {
   private let sites: [Site]
   private let last: Site
   private let guesses: Int
-  private let shown: PieceTap
+  /// The sites that are recorded, the last one at the end.
+  private let shown: [Site]
+  private let recorder: Recorder
   private var reports: [Int: [LensCell]] = [:]
 
   /// Reports of a lens for a model.
@@ -30,20 +32,21 @@ public final class LensReporter: TokenReporter {
     readout = model.readout
     last = model.description.lastSite
     sites = model.description.lensSites.map(\.site).filter { lens.reads($0) }
-    shown = PieceTap(sites.filter { $0 != model.description.lastSite } + [last])
+    shown = sites.filter { $0 != model.description.lastSite } + [last]
+    recorder = Recorder(shown)
   }
 
   /// Whether the lens reads the site.
-  public func wants(_ site: Site) -> Bool { shown.wants(site) }
+  public func wants(_ site: Site) -> Bool { recorder.wants(site) }
 
   /// Keeps what the site shows until the step is told of.
   public func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
-    shown.visit(site, &value, context)
+    recorder.visit(site, &value, context)
   }
 
   /// Reads the tokens of a step through the lens.
   public func didRead(_ step: GenerationStep) throws(FormatError) -> GenerationVerdict {
-    let values = shown.take()  // [T, D] each
+    let values = recorder.take(shown)  // [T, D] each
     reports = [:]
     let places = sites.map { $0 == last ? values.count - 1 : sites.firstIndex(of: $0) ?? 0 }
     for start in stride(from: 0, to: step.tokens.count, by: Readout.tileRows) {

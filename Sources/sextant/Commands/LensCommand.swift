@@ -62,7 +62,8 @@ struct CorpusArguments: ParsableArguments {
         .usageOption, at: .option("--chunk"), found: "\(chunk)",
         expected: "at most \(limit), the model's context length")
     }
-    StandardStreams.printError("note: chunks of \(counted(limit, "token")), the model's context length")
+    StandardStreams.printError(
+      "note: chunks of \(counted(limit, "token")), the model's context length")
     return limit
   }
 }

@@ -2,7 +2,7 @@ import SextantModels
 import SextantTensor
 
 /// Keeps every value that a run shows, by site; the pieces of a long run are joined.
-public final class Recorder: Tap {
+public final class FullRecorder: Tap {
   /// What was shown last at state sites, and all of it at others.
   public private(set) var values: [Site: Tensor] = [:]
 
