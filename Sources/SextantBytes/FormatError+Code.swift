@@ -176,6 +176,7 @@ extension FormatError {
     case modelTied = "model.tied"
     case modelTransformed = "model.transformed"
     case modelAdapter = "model.adapter"
+    case modelQuantised = "model.quantised"
     case modelOverflow = "model.overflow"
     case modelTokenizer = "model.tokenizer"
     case modelToken = "model.token"

@@ -24,6 +24,7 @@ extension FormatError.Place: CustomStringConvertible {
     case .pointer(let pointer): "at \(pointer.isEmpty ? "/" : printable(pointer))"
     case .line(let line): "line \(line)"
     case .option(let option): "option \(option)"
+    case .key(let key): "key \(printable(key))"
     }
   }
 }

@@ -160,6 +160,7 @@ extension FormatError.Code {
     case .modelTied: "tied embeddings contradict the tensors"
     case .modelTransformed: "weights that another program has already computed with"
     case .modelAdapter: "an adapter, which is no model by itself"
+    case .modelQuantised: "the weights are quantised in a way that Sextant does not read"
     case .modelOverflow: "finite weights that the type asked for cannot express"
     case .modelTokenizer: "the tokenizer does not fit the model"
     case .modelToken: "a token id outside the vocabulary"
@@ -386,6 +387,7 @@ extension FormatError.Code {
     case .modelTransformed: "Convert the checkpoint as it was published."
     case .modelAdapter:
       "Merge it into its base model (in PEFT: merge_and_unload, then save_pretrained) and convert the result."
+    case .modelQuantised: "Convert from the unquantised weights, or from a GGUF file of the model."
     case .modelOverflow: "Ask for a type with a larger range: bf16 or f32."
     case .modelTokenizer: "Name the right file with --tokenizer."
     case .modelToken: "Use ids below the vocabulary size."

@@ -16,6 +16,8 @@ public struct FormatError: Error, Sendable, Equatable {
     case line(Int)
     /// A command-line option.
     case option(String)
+    /// A key of a file's metadata.
+    case key(String)
   }
 
   /// What kind of refusal this is.
