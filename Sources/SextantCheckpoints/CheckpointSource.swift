@@ -132,9 +132,16 @@ public struct CheckpointSource: Sendable {
     }
     if unread.isEmpty || unread == states {
       let found = states.isEmpty ? "" : ": \(listing(states)) is the state of a training run"
+      let inner = folder.innerFoldersWithWeights()
       return FormatError(
-        .fileMissing, file: folder.path, found: "a folder without a checkpoint" + found,
-        expected: expected)
+        .fileMissing, file: folder.path,
+        found: "a folder without a checkpoint" + found
+          + (inner.isEmpty ? "" : "; there are weights in folders inside it"),
+        expected: expected,
+        remedy: inner.isEmpty
+          ? nil
+          : "Name the folder inside that has weights: "
+            + inner.prefix(10).joined(separator: ", or ") + (inner.count > 10 ? ", …" : "."))
     }
     return FormatError(
       .fileUnknown, file: folder.path, found: "only \(listing(unread))", expected: expected,

@@ -64,6 +64,34 @@ struct Folder {
     return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
   }
 
+  /// The paths of folders inside this one, up to three levels deep, that have weights: `checkpoint-500` of a
+  /// training run, `models--org--name/snapshots/<commit>` of the hub's cache.
+  func innerFoldersWithWeights() -> [String] {
+    var found: [String] = []
+    var level = [self]
+    for _ in 0..<3 {
+      level = level.flatMap { folder in folder.innerFolders().map { Folder(folder.path($0)) } }
+      level = Array(level.prefix(Self.innerLimit))
+      found += level.filter(\.hasWeights).map(\.path)
+    }
+    return found
+  }
+
+  /// Folders of one level that are looked into, at most.
+  private static let innerLimit = 200
+
+  private func innerFolders() -> [String] {
+    let names = ((try? entries()) ?? []).filter { !$0.hasPrefix(".") && Self.exists(path($0)) }
+    // Of checkpoints, the one with the smaller number comes first.
+    return names.sorted { ($0.utf8.count, $0) < ($1.utf8.count, $1) }
+  }
+
+  private var hasWeights: Bool {
+    ((try? entries()) ?? []).contains {
+      !$0.hasPrefix(".") && WeightsFile.format(of: $0) != nil && file($0) != nil
+    }
+  }
+
   /// Refuses a folder into which a download was not finished, of a file that matters.
   ///
   /// - Parameter checkpoint: the name of the file or index that is read; nil where there is none.

@@ -280,3 +280,39 @@ func anUnfinishedDownloadOfAnotherFileDoesNoHarm(_ name: String) throws {
   folder.write(model, to: "model.safetensors.part")
   expectRefusal(.indexIncompleteDownload) { try CheckpointSource.open(folder.path) }
 }
+
+// MARK: Folders inside a folder
+
+/// The cache of the hub and the folder of a training run have their weights further inside.
+@Test(
+  arguments: [
+    (["snapshots/0a1b/model.safetensors", "refs/x.txt", "blobs/00ff"], ["snapshots/0a1b"]),
+    (
+      ["snapshots/0a1b/model.safetensors", "snapshots/ffee/pytorch_model.bin"],
+      ["snapshots/0a1b", "snapshots/ffee"]
+    ),
+    (
+      ["checkpoint-1000/model.safetensors", "checkpoint-500/model.safetensors", "runs/a.txt"],
+      ["checkpoint-500", "checkpoint-1000"]
+    ),
+    (["a/b/model-00001-of-00002.safetensors", "a/b/model.safetensors.index.json"], ["a/b"]),
+    (["models--org--name/snapshots/0a1b/model.safetensors"], ["models--org--name/snapshots/0a1b"]),
+    (["a/b/c/d/model.safetensors"], []), (["a/config.json", "b/optimizer.pt"], []),
+    ([".cache/model.safetensors"], []),
+  ])
+func foldersInsideThatHaveWeightsAreNamed(_ files: [String], _ named: [String]) {
+  let folder = TemporaryFolder()
+  for file in files {
+    var path = ""
+    for part in file.split(separator: "/").dropLast() {
+      path += path.isEmpty ? "\(part)" : "/\(part)"
+      mkdir(folder.path(path), 0o777)
+    }
+    folder.write(model, to: file)
+  }
+  let refusal = expectRefusal(.fileMissing) { try CheckpointSource.open(folder.path) }
+  let list = named.map { folder.path($0) }.joined(separator: ", or ")
+  #expect(
+    refusal?.remedy.hasSuffix("Name the folder inside that has weights: \(list).")
+      == !named.isEmpty, "\(refusal?.remedy ?? "")")
+}

@@ -194,6 +194,27 @@ private func refusesAnArchive(_ damage: Damage) {
   expectRefusal(damage.code, of: RawZip.file(members, isWide: true))
 }
 
+/// The members of the archives that torch.jit.save and torch.export.save write; the code is compressed.
+@Test(
+  arguments: [
+    ("TorchScript", ["ts/code/__torch__.py", "ts/constants.pkl"], "torch.jit.load"),
+    ("TorchScript", ["ts/constants.pkl"], "torch.jit.load"),
+    ("torch.export", ["e/models/model.json", "e/archive_format"], "torch.export.load"),
+  ])
+func namesAProgramAsSuch(_ program: String, _ names: [String], _ load: String) {
+  var members = [RawZip.Member("\(names[0].prefix { $0 != "/" })/data/0", [1, 2, 3, 4])]
+  for name in names {
+    members.append(RawZip.Member(name, [3, 0]))
+    if name.contains("/code/") { members[members.count - 1].method = 8 }
+  }
+  let folder = TemporaryFolder()
+  for name in ["model.pt", "pytorch_model.bin"] {
+    let path = folder.write(RawZip.file(members), to: name)
+    let refusal = expectRefusal(.pytorchZipExtra) { try CheckpointSource.open(path) }
+    #expect(refusal?.found.contains(program) == true && refusal?.remedy.contains(load) == true)
+  }
+}
+
 @Test func refusesAnEndThatIsNone() {
   let members = Raw.members(pickle: good, storages: storages)
   let file = RawZip.file(members)

@@ -55,6 +55,32 @@ struct PyTorchArchive {
       file: file.path)
   }
 
+  /// The refusal of an archive that contains a program beside the weights; nil for other archives.
+  ///
+  /// Members are told by the directory alone: TorchScript compresses its code.
+  ///
+  /// - Parameter refusal: why the archive is none of `torch.save`.
+  static func refusalOfProgram(_ file: InputFile, after refusal: FormatError) -> FormatError? {
+    guard [.pytorchZipMethod, .pytorchZipExtra].contains(refusal.code),
+      let end = try? ZipEnd(of: file),
+      let entries = try? ZipDirectoryEntry.readAll(from: file, end, allowingDeflate: true)
+    else { return nil }
+    for member in entries {
+      let name = split(member.name).rest
+      let isScript = name == "constants.pkl" || name.hasPrefix("code/")
+      guard isScript || name == "archive_format" || name.hasPrefix("models/") else { continue }
+      let (program, load) =
+        isScript
+        ? ("a TorchScript program", "torch.jit.load(FILE).state_dict()")
+        : ("a program of torch.export", "torch.export.load(FILE).state_dict")
+      return FormatError(
+        .pytorchZipExtra, file: file.path, found: "\(program), with \(member.name)",
+        expected: "a file of torch.save with the weights alone",
+        remedy: "Save its state dict in Python: torch.save(\(load), \"model.pth\").")
+    }
+    return nil
+  }
+
   private static func split(_ name: String) -> (top: Substring, rest: String) {
     guard let slash = name.utf8.firstIndex(of: UInt8(ascii: "/")) else { return ("", name) }
     return (name[..<slash], String(name[name.utf8.index(after: slash)...]))

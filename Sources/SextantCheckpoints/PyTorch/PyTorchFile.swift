@@ -69,7 +69,12 @@ public final class PyTorchFile: Checkpoint {
       return (legacy.root, legacy.machine, legacy.storages)
     }
     try FileKind(of: file).expect(.zip, in: file)
-    let archive = try PyTorchArchive(ZipArchive(of: file), in: file)
+    let archive: PyTorchArchive
+    do throws(FormatError) {
+      archive = try PyTorchArchive(ZipArchive(of: file), in: file)
+    } catch {
+      throw PyTorchArchive.refusalOfProgram(file, after: error) ?? error
+    }
     var machine = PickleMachine(archive.pickle)
     let root = try machine.run()
     try machine.expectEnd()
