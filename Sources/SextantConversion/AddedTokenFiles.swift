@@ -14,6 +14,8 @@ struct AddedTokenFiles {
   /// The declarations, by their ids.
   private var tokens: [Int: JSONObject] = [:]
   private var texts: Set<ExactString> = []
+  /// What a user should know of the files.
+  private(set) var notes: [String] = []
 
   private static let names = [
     "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
@@ -51,16 +53,47 @@ struct AddedTokenFiles {
         all.tokens.sorted { $0.key < $1.key }.map { .object($0.value) })
       if try configuration?.optionalMember("legacy")?.boolean() == true { result["legacy"] = true }
     }
-    if try configuration?.optionalMember("add_bos_token")?.boolean() == true,
-      let name = SpecialTokenName(configuration, "bos_token")
-        ?? SpecialTokenName(special, "bos_token")
-    {
+    if try beginsTexts, let name = try beginningName {
       let added = all.tokens.first { $0.value["content"] == .string(name.text) }?.key
       if let id = added ?? model.id(ofToken: name.text) {
         result["begin_of_text"] = [.integer(Int64(id))]
       }
     }
     return result
+  }
+
+  /// Whether a token is put before a text. Without a word on it, transformers 5.24 does so for one class.
+  private var beginsTexts: Bool {
+    get throws(FormatError) {
+      let named = try configuration?.optionalMember("add_bos_token")?.boolean()
+      return named ?? ["CodeLlamaTokenizer", "CodeLlamaTokenizerFast"].contains(tokenizerClass)
+    }
+  }
+
+  /// The name of the token that is put before a text: `<s>` where no file names one. null names none.
+  private var beginningName: SpecialTokenName? {
+    get throws(FormatError) {
+      let key = "bos_token"
+      if let name = SpecialTokenName(configuration, key) ?? SpecialTokenName(special, key) {
+        return name
+      }
+      return try configuration?.object()[key] == nil ? SpecialTokenName("<s>") : nil
+    }
+  }
+
+  /// That texts begin without a token because nothing asks for one: versions of transformers differ on it.
+  var notesOnBeginning: [String] {
+    guard let name = tokenizerClass, ["LlamaTokenizer", "LlamaTokenizerFast"].contains(name),
+      (try? configuration?.optionalMember("add_bos_token")) == nil
+    else { return [] }
+    return [
+      "no token is put before a text: tokenizer_config.json has no add_bos_token. transformers 5 does the "
+        + "same, and transformers 4 puts <s> there; \"add_bos_token\": true asks for it"
+    ]
+  }
+
+  private var tokenizerClass: String? {
+    try? configuration?.optionalMember("tokenizer_class")?.string()
   }
 
   /// The texts of the tokens that are named as special.
@@ -78,15 +111,18 @@ struct AddedTokenFiles {
 
   private mutating func readDecoder() throws(FormatError) {
     guard let decoder = try configuration?.optionalMember("added_tokens_decoder") else { return }
-    for (key, node) in try decoder.members() {
+    let members = try decoder.members().map { key, node throws(FormatError) in
       guard let id = Int(key), id >= 0 else {
         throw node.refusal(found: "\"\(key)\"", expected: "the id of a token")
       }
+      return (id, try node.member("content").string(), node)
+    }
+    for (id, text, node) in lastOfEachID(members, "added_tokens_decoder") {
       func flag(_ name: String) throws(FormatError) -> Bool {
         try node.optionalMember(name)?.boolean() ?? false
       }
       add(
-        id, try node.member("content").string(), isSpecial: try flag("special"),
+        id, text, isSpecial: try flag("special"),
         singleWord: try flag("single_word"), stripsLeft: try flag("lstrip"),
         stripsRight: try flag("rstrip"))
     }
@@ -95,9 +131,26 @@ struct AddedTokenFiles {
   private mutating func readIDs() throws(FormatError) {
     guard let ids else { return }
     let special = Set(specialTexts.map { ExactString($0) })
-    for (text, node) in try ids.members() where !texts.contains(ExactString(text)) {
-      add(try node.integer(), text, isSpecial: special.contains(ExactString(text)))
+    let members = try ids.members().map { text, node throws(FormatError) in
+      (try node.integer(), text, node)
     }
+    for (id, text, _) in lastOfEachID(members, "added_tokens.json") {
+      add(id, text, isSpecial: special.contains(ExactString(text)))
+    }
+  }
+
+  /// The tokens without those whose id another one has further on in the file: transformers takes the last.
+  private mutating func lastOfEachID(
+    _ members: [(id: Int, text: String, node: JSONNode)], _ file: String
+  ) -> [(id: Int, text: String, node: JSONNode)] {
+    let last = Dictionary(
+      members.enumerated().map { ($1.id, $0) }, uniquingKeysWith: { max($0, $1) })
+    for (place, member) in members.enumerated() where last[member.id] != place {
+      notes.append(
+        "not used: the token \(member.text) of \(file), because a later one has its id, \(member.id)"
+      )
+    }
+    return members.enumerated().filter { last[$1.id] == $0 }.map(\.element)
   }
 
   /// Adds a declaration, unless there is one with its id or its text.

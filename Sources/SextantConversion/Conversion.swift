@@ -18,7 +18,8 @@ public struct ConversionOptions: Sendable {
   public var tokenizer: String?
   /// Leave the tokenizer out: the model takes token ids only.
   public var leavesOutTokenizer = false
-  /// The name of the architecture, where the configuration does not tell.
+  /// The name of the architecture, or a `model_type` or a class of transformers that stands for it, where the
+  /// configuration does not tell.
   public var architecture: String?
   /// The group of tensors to convert, where a file has several; nil for the only one.
   public var group: String?
@@ -31,6 +32,25 @@ public struct ConversionOptions: Sendable {
 
   /// Keeps types, reads the files beside the source and replaces nothing.
   public init() {}
+
+  /// The path of the tokenizer that is named; nil for none, and for one that needs no file.
+  var tokenizerPath: String? {
+    tokenizer.flatMap { Tokenizers.builtIn(named: $0) == nil ? $0 : nil }
+  }
+
+  /// The files that are read beside the configuration and the tokenizer that are named. Not all of them have
+  /// to exist. Nothing may replace them.
+  public var sideFiles: [String] {
+    let configured = configuration.map {
+      ["\(SideFile.folder(of: $0))/generation_config.json"]
+    }
+    let tokenized = tokenizerPath.map { path in
+      ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"].map {
+        "\(SideFile.folder(of: path))/\($0)"
+      }
+    }
+    return (configured ?? []) + (tokenized ?? [])
+  }
 }
 
 /// What a conversion did.
@@ -80,16 +100,20 @@ public struct Conversion {
   /// - Throws: `file.*`, the formats' codes, `model.*`, `tokenizer.*`; `usage.option` for a pattern of
   ///   `ignoring` that fits no tensor.
   public init(_ path: String, options: ConversionOptions = .init()) throws(FormatError) {
-    source = try CheckpointSource.open(path)
+    source = try Self.open(path, options)
     self.options = options
-    sideFiles = source.sideFiles
+    sideFiles = source.sideFiles + options.sideFiles
     let config = try Self.readConfiguration(source, options)
+    // The numbers of a GGUF file are what its reader makes of them, whatever a configuration declares.
+    if !(source.checkpoint is GGUFFile) { try Quantisation.check(config) }
     let weights = try ModelWeights(of: source.checkpoint, options, config)
     let checkpoint = weights.checkpoint
     self.checkpoint = checkpoint
     let leftOut = try LeftOutTensors(
-      options.ignoring, among: (checkpoint.tensors + source.checkpoint.tensors).map(\.name))
-    let adapterNotes = try Adapter.check(source, ignoring: leftOut.ignores)
+      options.ignoring, weights: weights.names, tensors: source.checkpoint.tensors.map(\.name))
+    let adapterNotes = try Adapter.check(source, ignoring: leftOut.ignores(original:))
+    try Quantisation.check(
+      checkpoint.tensors.map(\.name).filter { !leftOut.ignores($0) }, in: checkpoint.path)
     let shapes = CheckpointShapes(checkpoint.tensors.map { ($0.name, $0.shape) })
     if let name = options.architecture {
       architecture = try Self.architecture(named: name)
@@ -99,9 +123,12 @@ public struct Conversion {
     do throws(FormatError) {
       configuration = try architecture.configuration(from: config, checkpoint: shapes)
     } catch {
-      throw error.inFile(checkpoint.path)
+      let refusal = error.inFile(checkpoint.path)
+      throw GGUFDescription(source.checkpoint)?.named(refusal) ?? refusal
     }
-    mapping = try WeightMapping(architecture, configuration, checkpoint, leavingOut: leftOut)
+    mapping = try WeightMapping(
+      architecture, configuration, checkpoint, leavingOut: leftOut,
+      isBaseModel: weights.isBaseModel)
     notes = source.warnings + adapterNotes + weights.notes + mapping.notes
     notes += Self.notes(on: config, architecture, GGUFDescription(source.checkpoint))
     let keeping = mapping.matricesKeepingType(options.dataType)
@@ -113,7 +140,7 @@ public struct Conversion {
     let rowCount = mapping.rowCount(of: architecture.tiedPair.embedding)
     let tokenizer = try Self.readTokenizer(source, options, vocabularySize: rowCount, &notes)
     let end = EndOfText(
-      source, configuration: config, tokenizer: tokenizer?.tokenizer, rowCount: rowCount)
+      source, options, configuration: config, tokenizer: tokenizer?.tokenizer, rowCount: rowCount)
     notes += end.notes
     let files = [
       (ModelTokenizer.endOfTextAttachmentName, end.content),
@@ -124,6 +151,30 @@ public struct Conversion {
 
   // MARK: Side files
 
+  /// Opens a checkpoint. Where its types are none that a reader has, they are usually those of quantised
+  /// weights, and the refusal tells so.
+  private static func open(
+    _ path: String, _ options: ConversionOptions
+  ) throws(FormatError) -> CheckpointSource {
+    do throws(FormatError) {
+      return try CheckpointSource.open(path)
+    } catch {
+      guard [.safetensorsUnsupportedDataType, .pytorchTensorKind].contains(error.code) else {
+        throw error
+      }
+      let folder = CheckpointSource.isFolder(path) ? path : SideFile.folder(of: path)
+      let name = options.configuration ?? "\(folder)/config.json"
+      if let config = try? readConfiguration(at: name) { try Quantisation.check(config) }
+      throw Quantisation.refusal(ofUnreadType: error) ?? error
+    }
+  }
+
+  private static func readConfiguration(at path: String) throws(FormatError) -> JSONNode {
+    try JSONNode(
+      parsing: InputFile(path).readAll(limit: 16 << 20), code: .modelConfiguration, file: path,
+      acceptsInfinity: true, reads: JSONReads())
+  }
+
   private static func readConfiguration(
     _ source: CheckpointSource, _ options: ConversionOptions
   ) throws(FormatError) -> JSONNode? {
@@ -131,10 +182,7 @@ public struct Conversion {
     let description = GGUFDescription(source.checkpoint)
     if options.configuration == nil, let description { return try description.configuration() }
     if let path = options.configuration ?? source.configuration {
-      let bytes = try InputFile(path).readAll(limit: 16 << 20)
-      return try JSONNode(
-        parsing: bytes, code: .modelConfiguration, file: path, acceptsInfinity: true,
-        reads: JSONReads())
+      return try named(options.architecture, in: readConfiguration(at: path))
     }
     // HDF5 dumps of Hugging Face models carry config.json as a root attribute.
     if let text = source.checkpoint.metadata["config"] {
@@ -143,6 +191,27 @@ public struct Conversion {
         acceptsInfinity: true, reads: JSONReads())
     }
     return nil
+  }
+
+  /// A configuration that names no model, with the `model_type` or class that the user named: models of one
+  /// architecture may differ in their defaults.
+  private static func named(
+    _ word: String?, in config: JSONNode
+  ) throws(FormatError) -> JSONNode {
+    let object = try config.object()
+    guard let word, [nil, .null].contains(object["model_type"]),
+      [nil, .null].contains(object["architectures"])
+    else { return config }
+    for (key, value) in [
+      ("model_type", JSONValue.string(word)), ("architectures", [.string(word)]),
+    ] {
+      var named = object
+      named[key] = value
+      let node = JSONNode(
+        .object(named), code: config.code, file: config.file, reads: JSONReads())
+      if Architectures.all.contains(where: { $0.recognises(node) }) { return node }
+    }
+    return config
   }
 
   /// What a user should know about the configuration: members that nothing reads, and a model of
@@ -175,10 +244,11 @@ public struct Conversion {
   static func architecture(
     named name: String
   ) throws(FormatError) -> any Architecture.Type {
-    guard let architecture = Architectures.named(name) else {
+    guard let architecture = Architectures.meant(by: name) else {
       throw FormatError(
-        .modelArchitecture, at: .option("--architecture"), found: name,
-        expected: Architectures.names)
+        .modelArchitecture, at: .option("--architecture"), found: "\"\(name)\"",
+        expected:
+          "\(Architectures.names); or a model_type or class of these, such as LlamaForCausalLM")
     }
     return architecture
   }
@@ -245,7 +315,7 @@ public struct Conversion {
         .fileSame, file: destination, found: "the checkpoint itself", expected: "another path")
     }
     try ProtectedFiles(
-      [options.configuration, options.tokenizer].compactMap { $0 } + sideFiles
+      [options.configuration, options.tokenizerPath].compactMap { $0 } + sideFiles
     ).check(destination)
     let writer = try StoreWriter(
       destination: destination, replacing: options.replacing, architecture: architecture.name,

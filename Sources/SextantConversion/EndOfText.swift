@@ -13,26 +13,35 @@ struct EndOfText {
   /// Which named ids are not used, and why.
   private(set) var notes: [String] = []
   private let rowCount: Int
+  /// The folder of the checkpoint.
+  private let folder: String
 
   /// Looks for the ids.
   ///
   /// - Parameters:
+  ///   - options: the paths of a configuration and a tokenizer that are not beside the checkpoint. Files
+  ///     beside them come before those beside the checkpoint.
   ///   - configuration: the model's configuration.
   ///   - tokenizer: the tokenizer that the model takes along.
   ///   - rowCount: rows of the embedding; ids are below.
   init(
-    _ source: CheckpointSource, configuration: JSONNode?, tokenizer: (any Tokenizer)?, rowCount: Int
+    _ source: CheckpointSource, _ options: ConversionOptions, configuration: JSONNode?,
+    tokenizer: (any Tokenizer)?, rowCount: Int
   ) {
     self.rowCount = rowCount
+    folder = source.folder
     if let description = GGUFDescription(source.checkpoint) {
       ids = valid(description.endOfTextIDs, in: "the file")
       return
     }
-    read(sideFile("generation_config.json", of: source), "generation_config.json")
+    read(
+      sideFile("generation_config.json", beside: options.configuration), "generation_config.json")
     if ids.isEmpty { read(configuration, "config.json") }
     if ids.isEmpty { read(member("text_config", of: configuration), "config.json") }
     for name in ["tokenizer_config.json", "special_tokens_map.json"] where ids.isEmpty {
-      guard let tokenizer, let token = SpecialTokenName(sideFile(name, of: source), "eos_token")
+      guard let tokenizer,
+        let token = SpecialTokenName(
+          sideFile(name, beside: options.tokenizerPath), "eos_token")
       else { continue }
       guard let id = tokenizer.id(ofToken: token.text) else {
         notes.append("not used: the end of a text in \(name), \(token.text), which is no token")
@@ -49,9 +58,11 @@ struct EndOfText {
     return JSONValue.object(object).canonicalBytes
   }
 
-  private mutating func sideFile(_ name: String, of source: CheckpointSource) -> JSONNode? {
+  /// A file beside another one that the user named, or else beside the checkpoint; nil if there is none.
+  private mutating func sideFile(_ name: String, beside path: String?) -> JSONNode? {
     do throws(FormatError) {
-      return try SideFile.read(name, in: source.folder)
+      if let path, let file = try SideFile.read(name, in: SideFile.folder(of: path)) { return file }
+      return try SideFile.read(name, in: folder)
     } catch {
       notes.append("not used: \(name), which does not read (\(error.found))")
       return nil
@@ -97,6 +108,9 @@ struct SpecialTokenName {
     guard let member = try? node?.optionalMember(key) else { return nil }
     self.init(member)
   }
+
+  /// A token of that text.
+  init(_ text: String) { self.text = text }
 
   /// Reads a name.
   init?(_ node: JSONNode) {

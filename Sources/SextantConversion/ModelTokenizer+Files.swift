@@ -45,6 +45,7 @@ extension ModelTokenizer {
       }
       return (bytes, tokenizer)
     }
+    notes += files.notes + files.notesOnBeginning
     let complete = Tokenizers.sentencePiece(bytes, with: try files.additions(to: tokenizer))
     return (complete, try Tokenizers.load(bytes: complete, file: path))
   }

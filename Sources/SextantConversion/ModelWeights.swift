@@ -11,6 +11,10 @@ import SextantTensor
 struct ModelWeights {
   /// The weights, under the names and with the types that remain.
   let checkpoint: any Checkpoint
+  /// The names of the weights, and those that the checkpoint has for them.
+  let names: [(name: String, original: String)]
+  /// Whether the names are those of a model without its output head, as `LlamaModel` saves them.
+  let isBaseModel: Bool
   /// What was changed and left out.
   let notes: [String]
 
@@ -28,7 +32,9 @@ struct ModelWeights {
   init(
     of checkpoint: any Checkpoint, _ options: ConversionOptions, _ config: JSONNode?
   ) throws(FormatError) {
-    var selection = Selection(checkpoint, try Self.dialects(options, config, checkpoint.path))
+    var selection = Selection(
+      checkpoint, try Self.dialects(options, config, checkpoint.path),
+      ignoring: options.ignoring.map { NamePattern($0) })
     try selection.unwrap(Self.wrappers)
     try selection.choose(options.group)
     if options.readsUInt16AsBFloat16 { try selection.readUInt16AsBFloat16() }
@@ -38,6 +44,8 @@ struct ModelWeights {
       selection.isChanged
       ? AdaptedCheckpoint(checkpoint, selection.entries, absent: selection.absent)
       : checkpoint
+    names = selection.entries.map { ($0.name, $0.source.name) }
+    isBaseModel = selection.isBaseModel
     notes = selection.notes
   }
 
@@ -57,14 +65,19 @@ private struct Selection {
   var absent: [String]
   var notes: [String] = []
   var isChanged = false
+  /// Whether the names are those of a model without its output head.
+  var isBaseModel = false
   private let path: String
   private let dialects: [Dialect]
+  /// The names of tensors that the user does not want.
+  private let ignored: [NamePattern]
 
-  init(_ checkpoint: any Checkpoint, _ dialects: [Dialect]) {
+  init(_ checkpoint: any Checkpoint, _ dialects: [Dialect], ignoring ignored: [NamePattern]) {
     entries = checkpoint.tensors.map { AdaptedCheckpoint.Entry($0) }
     absent = checkpoint.absent
     path = checkpoint.path
     self.dialects = dialects
+    self.ignored = ignored
   }
 
   // MARK: Names
@@ -87,55 +100,99 @@ private struct Selection {
       Self.parts(of: name).filter { !wrappers.contains($0.text) }.map { $0.text + $0.separator }
         .joined()
     }
+    try checkNames("one of them without \(Self.quoted(found))")
+    notes.append("took \(Self.quoted(found)) out of the tensors' names")
+  }
+
+  /// Refuses names that two tensors got.
+  private func checkNames(_ reason: String) throws(FormatError) {
     var names: Set<ExactString> = []
     for entry in entries where !names.insert(ExactString(entry.name)).inserted {
       throw FormatError(
         .modelGroup, file: path, at: .tensor(entry.name),
-        found: "two tensors of this name, one of them without \(Self.quoted(found))",
+        found: "two tensors of this name, \(reason)",
         expected: "one", remedy: "Remove one of the two from the file.")
     }
-    notes.append("took \(Self.quoted(found)) out of the tensors' names")
   }
 
   /// Keeps the tensors of one group, without the prefix that their names share.
+  ///
+  /// A model that is saved without its output head has names of its own: what all names of the whole model
+  /// begin with is missing in them. Like transformers, such names are read where no others are found.
   ///
   /// - Parameter group: the group's name, as a user gives it; nil for the only one.
   mutating func choose(_ group: String?) throws(FormatError) {
     let outer = try group.map { group throws(FormatError) in try prefix(of: group) } ?? ""
     if !outer.isEmpty { keep(prefix: outer) }
-    let prefixes = prefixes()
-    if prefixes.first == "" {
+    var groups = groups(ofBaseModels: false)
+    isBaseModel = groups.isEmpty
+    if isBaseModel { groups = self.groups(ofBaseModels: true) }
+    guard let first = groups.first else { return isBaseModel = false }
+    if first.prefix.isEmpty {
       // The names are right as they are; other groups may lie beside them.
-      return drop { name in prefixes.dropFirst().contains { name.utf8.starts(with: $0.utf8) } }
+      drop { name in groups.dropFirst().contains { name.utf8.starts(with: $0.prefix.utf8) } }
+    } else {
+      guard groups.count == 1 else {
+        // A group inside the one that was chosen has its whole name.
+        let names = groups.map { outer + String($0.prefix.dropLast()) }
+        throw FormatError(
+          .modelGroup, file: path,
+          found:
+            "\(names.count) groups of weights: \(names.map { "\"\($0)\"" }.joined(separator: ", "))",
+          expected: "one",
+          remedy: "Choose one: \(names.map { "--group \($0)" }.joined(separator: " or ")).")
+      }
+      keep(prefix: first.prefix)
     }
-    guard prefixes.count <= 1 else {
-      // A group inside the one that was chosen has its whole name.
-      let names = prefixes.map { outer + String($0.dropLast()) }
-      throw FormatError(
-        .modelGroup, file: path,
-        found:
-          "\(names.count) groups of weights: \(names.map { "\"\($0)\"" }.joined(separator: ", "))",
-        expected: "one",
-        remedy: "Choose one: \(names.map { "--group \($0)" }.joined(separator: " or ")).")
-    }
-    if let prefix = prefixes.first { keep(prefix: prefix) }
+    if isBaseModel { try addBase(of: first.dialect) }
   }
 
-  /// The prefixes without which names follow a naming, shortest first.
-  private func prefixes() -> [String] {
+  /// Tensors whose names follow a naming behind a prefix.
+  private struct Group {
+    /// What their names begin with.
+    let prefix: String
+    /// The naming.
+    let dialect: Dialect
+  }
+
+  /// The groups with different prefixes, the shortest first, without those that the user does not want.
+  ///
+  /// - Parameter ofBaseModels: whether the names lack what those of a whole model begin with.
+  private func groups(ofBaseModels: Bool) -> [Group] {
     let names = Set(entries.map { ExactString($0.name) })
-    var result: Set<ExactString> = []
-    for dialect in dialects {
-      guard let marker = dialect.markers.first else { continue }
+    var result: [ExactString: Group] = [:]
+    var unwanted: Set<ExactString> = []
+    for dialect in dialects where !(ofBaseModels && dialect.base.isEmpty) {
+      let missing = ofBaseModels ? dialect.base.utf8.count : 0
+      func name(_ full: String) -> String { String(Substring(full.utf8.dropFirst(missing))) }
+      guard let marker = dialect.markers.first.map(name) else { continue }
       for entry in entries where entry.name.utf8.reversed().starts(with: marker.utf8.reversed()) {
         let prefix = String(Substring(entry.name.utf8.dropLast(marker.utf8.count)))
         guard prefix.isEmpty || prefix.hasSuffix(".") || prefix.hasSuffix("/"),
-          dialect.fits({ names.contains(ExactString(prefix + $0)) })
+          dialect.fits({ names.contains(ExactString(prefix + name($0))) })
         else { continue }
-        result.insert(ExactString(prefix))
+        result[ExactString(prefix)] = Group(prefix: prefix, dialect: dialect)
+        if ignored.contains(where: { $0.matches(entry.name) || $0.matches(entry.source.name) }) {
+          unwanted.insert(ExactString(prefix))
+        }
       }
     }
-    return result.map(\.string).sorted { ($0.utf8.count, $0) < ($1.utf8.count, $1) }
+    let wanted = result.filter { !unwanted.contains($0.key) }
+    return (wanted.isEmpty ? result : wanted).values.sorted {
+      ($0.prefix.utf8.count, $0.prefix) < ($1.prefix.utf8.count, $1.prefix)
+    }
+  }
+
+  /// Gives the tensors of a base model the names that they have in the whole model.
+  private mutating func addBase(of dialect: Dialect) throws(FormatError) {
+    for place in entries.indices where dialect.isOfBaseModel(entries[place].name) {
+      entries[place].name = dialect.base + entries[place].name
+    }
+    absent = absent.map { dialect.isOfBaseModel($0) ? dialect.base + $0 : $0 }
+    isChanged = true
+    try checkNames("one of them without \"\(dialect.base)\"")
+    notes.append(
+      "these are the weights of a base model: put \"\(dialect.base)\" before the tensors' names")
   }
 
   /// The prefix of a group that a user named.
@@ -149,7 +206,7 @@ private struct Selection {
       return parts.count > 1 ? parts.first.map { String($0.text) } : nil
     }
     throw FormatError(
-      .modelGroup, file: path, at: .option("--group"), found: group,
+      .modelGroup, file: path, at: .option("--group"), found: "\"\(group)\"",
       expected: "what tensor names start with: \(Self.list(Array(Set(first)).sorted()))",
       remedy: "sextant inspect shows all names.")
   }

@@ -18,12 +18,14 @@ struct WeightMapping: Sendable {
 
   /// Matches names, then shapes and types; refuses with everything that is missing or left over.
   ///
-  /// - Parameter leftOut: what the user does not want.
+  /// - Parameters:
+  ///   - leftOut: what the user does not want.
+  ///   - isBaseModel: whether the tensors are named as in a model without an output head.
   /// - Throws: `index.tensor-missing`, `model.dialect-unknown`, `model.dialect-ambiguous`, `model.tensor-missing`,
   ///   `model.tensor-unexpected`, `h5.keras.count`, `model.shape`, `model.dtype`, `model.tied`.
   init(
     _ architecture: any Architecture.Type, _ configuration: JSONObject,
-    _ checkpoint: any Checkpoint, leavingOut leftOut: LeftOutTensors
+    _ checkpoint: any Checkpoint, leavingOut leftOut: LeftOutTensors, isBaseModel: Bool
   ) throws(FormatError) {
     let path = checkpoint.path
     var found = Dictionary(
@@ -33,7 +35,8 @@ struct WeightMapping: Sendable {
     let ignored = found.keys.filter { leftOut.ignores($0.string) }.sorted().map(\.string)
     try Self.check(ignored, architecture, configuration, dialect, path)
     for name in ignored { found[ExactString(name)] = nil }
-    let duplicate = try Self.tiedHead(architecture, configuration, dialect, found, checkpoint)
+    let duplicate = try Self.tiedHead(
+      architecture, configuration, dialect, found, checkpoint, isBaseModel)
     let specs = try architecture.weights(configuration)
     var sources: [ExactString: CheckpointTensor] = [:]
     var forms: [ExactString: StoredForm] = [:]
@@ -237,7 +240,7 @@ struct WeightMapping: Sendable {
   /// which of the two counts.
   private static func tiedHead(
     _ architecture: any Architecture.Type, _ configuration: JSONObject, _ dialect: Dialect,
-    _ found: [ExactString: CheckpointTensor], _ checkpoint: any Checkpoint
+    _ found: [ExactString: CheckpointTensor], _ checkpoint: any Checkpoint, _ isBaseModel: Bool
   ) throws(FormatError) -> String? {
     let pair = architecture.tiedPair
     let head = tensor(pair.head, dialect, found)
@@ -246,8 +249,12 @@ struct WeightMapping: Sendable {
       let name = dialect.source(pair.head).name
       guard isTied || checkpoint.absent.contains(name) else {
         throw FormatError(
-          .modelTied, file: checkpoint.path, found: "no \(name)",
-          expected: "an output head, since the configuration says that it is not tied")
+          .modelTied, file: checkpoint.path,
+          found: isBaseModel
+            ? "the base model alone: the output head is missing (\(name))" : "no \(name)",
+          expected: "an output head, since the configuration says that it is not tied",
+          remedy: isBaseModel
+            ? "Save the whole model, such as LlamaForCausalLM in place of LlamaModel." : nil)
       }
       return nil
     }

@@ -19,6 +19,20 @@ public enum Architectures {
     all.first { $0.name == name }
   }
 
+  /// The architecture that a user means by a word: its name here, or a `model_type` or one of the
+  /// `architectures` of published configurations, such as `gpt_neox` or `LlamaForCausalLM`.
+  ///
+  /// - Returns: nil where none or several have the name.
+  public static func meant(by word: String) -> (any Architecture.Type)? {
+    if let exact = named(word) { return exact }
+    let configurations = [
+      JSONObject([("model_type", .string(word))]),
+      JSONObject([("architectures", [.string(word)])]),
+    ].map { JSONNode(.object($0), code: .modelArchitecture, file: nil) }
+    let matches = all.filter { configurations.contains(where: $0.recognises) }
+    return matches.count == 1 ? matches.first : nil
+  }
+
   /// The architecture of a checkpoint: told by its configuration, or else by its tensors.
   ///
   /// A configuration that names no model (by `model_type` or `architectures`) may still set a value

@@ -102,6 +102,9 @@ public struct Dialect: Sendable {
   public let source: @Sendable (_ canonicalName: String) -> Source
   /// What a checkpoint of this dialect has beyond the architecture's tensors; ignored on reading.
   public let fillers: [Filler]
+  /// What the names of all tensors except the output head begin with, such as `model.`, where a model
+  /// without its head (`LlamaModel`) is saved without it. Empty where no program does that.
+  public let base: String
   /// Other names that tensors of this dialect may have, by the usual ones.
   public let synonyms: [String: String]
   /// Whether tensors have numbers in place of names, so that one too many or too few may shift the
@@ -114,12 +117,13 @@ public struct Dialect: Sendable {
   /// - Parameter ignores: whether a tensor of a checkpoint is a buffer without weights, beside those
   ///   that many models have.
   public init(
-    name: String, markers: [String], absent: [String] = [], fillers: [Filler] = [],
-    synonyms: [String: String] = [:], countsVariables: Bool = false,
+    name: String, base: String = "", markers: [String], absent: [String] = [],
+    fillers: [Filler] = [], synonyms: [String: String] = [:], countsVariables: Bool = false,
     ignores: @escaping @Sendable (String) -> Bool = { _ in false },
     source: @escaping @Sendable (String) -> Source
   ) {
     self.name = name
+    self.base = base
     self.markers = markers
     self.absent = absent
     self.source = source
@@ -132,6 +136,16 @@ public struct Dialect: Sendable {
   /// Whether a checkpoint follows this naming, by the tensors that it has.
   public func fits(_ contains: (_ name: String) -> Bool) -> Bool {
     markers.allSatisfy(contains) && !absent.contains(where: contains)
+  }
+
+  /// Whether `name` is that of a tensor of the base model, without `base`: whether it begins with the same
+  /// part as one of them.
+  public func isOfBaseModel(_ name: String) -> Bool {
+    let known = markers + ["embedding.weight", "final_norm.weight"].map { source($0).name }
+    return known.contains { full in
+      let root = full.utf8.dropFirst(base.utf8.count).prefix { $0 != UInt8(ascii: ".") }
+      return name.utf8.prefix { $0 != UInt8(ascii: ".") }.elementsEqual(root)
+    }
   }
 
   /// Whether a tensor of a checkpoint is a buffer without weights, to be left out.

@@ -99,10 +99,13 @@ import Testing
 
   @Test func namesOfNoDialectAreRefused() throws {
     let path = try checkpoint { tensors in
-      tensors = tensors.map { ("model.my_" + $0.name, $0.value) }
+      tensors = tensors.map {
+        ("model.my_" + $0.name.replacing("layers", with: "my_layers"), $0.value)
+      }
     }
     expectRefused(
-      .modelDialectUnknown, naming: ["model.my_backbone", "all start with \"model.my_backbone.\""],
+      .modelDialectUnknown,
+      naming: ["model.my_backbone", "all start with \"model.my_backbone.\""],
       path)
   }
 

@@ -69,6 +69,66 @@ import Testing
     #expect(try ModelTokenizer.load(from: store)?.endOfTextID == ids.first)
   }
 
+  /// The demo model's weights in a folder of their own, and its configuration in another one.
+  private func apart(_ options: (inout ConversionOptions) -> Void) throws -> ConversionOptions {
+    _ = try checkpoint(config: "7")
+    if !folder.entries.contains("weights") { folder.makeFolder("weights") }
+    folder.write(try bytes(folder.path("model.safetensors")), to: "weights/model.safetensors")
+    var result = ConversionOptions()
+    result.replacing = true
+    result.configuration = folder.path("config.json")
+    options(&result)
+    return result
+  }
+
+  private func ids(_ options: ConversionOptions) throws -> [Int] {
+    let path = folder.path("out.sxt")
+    _ = try Conversion(folder.path("weights/model.safetensors"), options: options).write(to: path)
+    return try ModelTokenizer.endOfTextIDs(of: ModelStore(opening: path))
+  }
+
+  /// A configuration that is named has its own files beside it, as in a folder.
+  @Test func theFilesBesideANamedConfigurationAndTokenizerAreRead() throws {
+    let options = try apart { _ in }
+    #expect(try ids(options) == [7])
+    folder.write(#"{"eos_token_id": [5, 6]}"#, to: "weights/generation_config.json")
+    #expect(try ids(options) == [5, 6])
+    folder.write(#"{"eos_token_id": [9, 8]}"#, to: "generation_config.json")
+    #expect(try ids(options) == [9, 8])
+
+    // A file beside the tokenizer counts where no file with ids does.
+    let own = String(
+      decoding: try bytes(PackageFiles.fixture("demo-model/config.json")), as: UTF8.self)
+    folder.write(own.replacing("\"eos_token_id\": 0", with: "\"x\": 0"), to: "weights/own.json")
+    folder.write("{}", to: "weights/generation_config.json")
+    folder.write(#"{"eos_token": "<|pad|>"}"#, to: "tokenizer_config.json")
+    let named = try apart {
+      $0.configuration = folder.path("weights/own.json")
+      $0.tokenizer = folder.path("tokenizer.json")
+    }
+    #expect(try ids(named) == [1])
+    // The name of a tokenizer without a file is no path.
+    #expect(named.sideFiles.count == 4)
+    var bytes = named
+    bytes.tokenizer = "bytes"
+    #expect(bytes.sideFiles == [folder.path("weights/generation_config.json")])
+  }
+
+  @Test(
+    arguments: [
+      "generation_config.json", "tokenizer_config.json", "special_tokens_map.json",
+      "added_tokens.json", "config.json", "tokenizer.json",
+    ])
+  func noneOfTheFilesBesideThemIsReplaced(name: String) throws {
+    let options = try apart { $0.tokenizer = folder.path("tokenizer.json") }
+    let text = ["config.json", "tokenizer.json"].contains(name) ? nil : "{}"
+    if let text { folder.write(text, to: name) }
+    let before = try bytes(folder.path(name))
+    let conversion = try Conversion(folder.path("weights/model.safetensors"), options: options)
+    expectRefusal(.fileSame) { try conversion.write(to: folder.path(name)) }
+    #expect(try bytes(folder.path(name)) == before)
+  }
+
   @Test func whatIsNotUsedIsNamed() throws {
     let notes = try convert(checkpoint(config: "[2048, 5]", generation: "{")).notes
     #expect(notes.contains { $0.contains("2048") && $0.contains("config.json") })

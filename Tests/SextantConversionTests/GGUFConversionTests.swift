@@ -61,7 +61,7 @@ import Testing
   /// The tiny Llama, as a GGUF file with some more metadata and tensors.
   private func llama(
     _ c: JSONObject, _ values: [[UInt8]] = [],
-    _ more: [(name: String, shape: [Int], bytes: [UInt8])] = []
+    _ more: [(name: String, shape: [Int], bytes: [UInt8])] = [], replacing keys: [String] = []
   ) throws -> String {
     let node = JSONNode(.object(c), code: .modelConfiguration, file: nil)
     func number(_ key: String) throws -> UInt32 { try UInt32(node.member(key).integer()) }
@@ -87,7 +87,10 @@ import Testing
       RawGGUF.entry("llama.rope.freq_base", f32: try double("rope_theta")),
       RawGGUF.entry("llama.rope.dimension_count", headWidth),
     ]
-    return folder.write(RawGGUF.file(values: own + values, f32: tensors + more), to: "m.gguf")
+    let kept = own.filter { entry in
+      !keys.contains { entry.starts(with: RawGGUF.string($0)) }
+    }
+    return folder.write(RawGGUF.file(values: kept + values, f32: tensors + more), to: "m.gguf")
   }
 
   @Test func aLlamaIsTheSameFromGGUF() throws {
@@ -300,9 +303,8 @@ import Testing
       return refusal
     }
     let llama = RawGGUF.entry("general.architecture", "llama")
-    #expect(
-      refusal(.modelArchitecture, [RawGGUF.entry("general.architecture", "gemma")])?.found
-        == "general.architecture \"gemma\"")
+    let other = refusal(.modelArchitecture, [RawGGUF.entry("general.architecture", "gemma")])
+    #expect(other?.found == "\"gemma\"" && other?.place == .key("general.architecture"))
     #expect(refusal(.modelConfiguration, [llama])?.found == "no llama.embedding_length")
     let heads = [
       llama, RawGGUF.entry("llama.attention.head_count", 1),
@@ -314,6 +316,59 @@ import Testing
       let found = refusal(.modelUnsupported, heads + [RawGGUF.entry("llama.\(key)", value)])?
         .found
       #expect(found == "llama.\(key) \(value)")
+    }
+  }
+
+  /// Some models of llama.cpp have one number for each block; here all blocks are alike.
+  @Test func oneNumberForEachBlockIsReadWhereAllAreEqual() throws {
+    let reference = try convert(PackageFiles.fixture("llama-tiny/huggingface"), as: "reference.sxt")
+    let node = JSONNode(.object(reference.configuration), code: .modelConfiguration, file: nil)
+    let blocks = try node.member("n_layer").integer()
+    let heads = try UInt32(node.member("n_kv_head").integer())
+    let (key, other) = ("llama.attention.head_count_kv", "llama.feed_forward_length")
+    func array(_ key: String, _ values: [UInt32]) -> [UInt8] {
+      let elements = values.flatMap(\.littleEndianBytes)
+      return RawGGUF.entry(
+        key, 9, UInt32(4).littleEndianBytes + UInt64(values.count).littleEndianBytes + elements)
+    }
+    let equal = [UInt32](repeating: heads, count: blocks)
+    let path = try llama(reference.configuration, [array(key, equal)], replacing: [key])
+    #expect(try convert(path, as: "m.sxt").identity == reference.identity)
+
+    let differing = [heads + 1] + equal.dropFirst()
+    let uneven = try llama(reference.configuration, [array(key, differing)], replacing: [key])
+    let refusal = expectRefusal(.modelUnsupported) { try Conversion(uneven) }
+    #expect(refusal?.place == .key(key))
+    #expect(refusal?.found == "[\(differing.map { "\($0)" }.joined(separator: ", "))]")
+    for values in [[], equal + [heads]] {
+      let count = try llama(reference.configuration, [array(key, values)], replacing: [key])
+      #expect(expectRefusal(.modelConfiguration) { try Conversion(count) }?.place == .key(key))
+    }
+    let width = try UInt32(node.member("d_ff").integer())
+    let widths = [UInt32](repeating: width, count: blocks)
+    let wide = try llama(reference.configuration, [array(other, widths)], replacing: [other])
+    #expect(try convert(wide, as: "w.sxt").identity == reference.identity)
+  }
+
+  /// The configuration is made from the metadata, so that a user can find only the metadata.
+  @Test(
+    arguments: [
+      ("llama.attention.head_count_kv", 5), ("llama.attention.head_count", 0),
+      ("llama.embedding_length", 0), ("llama.block_count", 0), ("llama.feed_forward_length", 0),
+      ("llama.context_length", 0),
+    ] as [(String, UInt32)])
+  func refusalsNameTheKeyOfTheMetadata(key: String, value: UInt32) throws {
+    let reference = try convert(PackageFiles.fixture("llama-tiny/huggingface"), as: "reference.sxt")
+    let path = try llama(
+      reference.configuration, [RawGGUF.entry(key, value)], replacing: [key])
+    do {
+      _ = try Conversion(path)
+      Issue.record("not refused")
+    } catch {
+      let isOfWhole = key.hasSuffix("head_count_kv")  // it contradicts another key
+      #expect(isOfWhole || error.description.contains("(key \(key))"), "\(error)")
+      #expect(!error.description.contains("Repair config.json"), "\(error)")
+      #expect(!error.description.contains("at /"), "\(error)")
     }
   }
 

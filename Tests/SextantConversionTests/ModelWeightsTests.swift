@@ -150,8 +150,8 @@ import Testing
     #expect(notes.contains("left out, as no part of a language model: rng, step"))
   }
 
-  /// A scale of quantised weights would change what the model computes.
-  @Test(arguments: ["weight_scale", "alpha"])
+  /// A number beside a weight may change what the model computes.
+  @Test(arguments: ["scale", "alpha"])
   func aNumberAmongTheWeightsIsRefused(name: String) throws {
     let path = try checkpoint(.safetensors) { tensors in
       let block = tensors[1].0.split(separator: ".").dropLast().joined(separator: ".")
@@ -191,6 +191,66 @@ import Testing
     let unknown = expectRefusal(.modelGroup) { try convert(path) { $0.group = "em" } }
     #expect(unknown?.place == .option("--group"))
     #expect(unknown?.expected.contains("ema, model") == true)
+  }
+
+  @Test func aGroupWithoutANameIsRefusedAsOne() throws {
+    let path = try checkpoint { _ in }
+    for (group, found) in [("", "\"\""), ("no", "\"no\"")] {
+      let refusal = expectRefusal(.modelGroup) { try convert(path) { $0.group = group } }
+      #expect(refusal?.found == found && refusal?.place == .option("--group"))
+    }
+  }
+
+  // MARK: Tensors that are not wanted
+
+  /// A pattern fits the name in the file, or what is left of it.
+  @Test(
+    arguments: [Container.safetensors, .pth, .npz],
+    [
+      "module.backbone.extra.*", "backbone.extra.*", "module.*.extra.?", "*extra*",
+      "module._orig_mod.backbone.extra.w", "module.backbone.extra.w",
+    ])
+  func aPatternFitsEitherName(container: Container, pattern: String) throws {
+    let wrapper = pattern.contains("_orig_mod") ? "module._orig_mod." : "module."
+    let path = try checkpoint(container) { tensors in
+      tensors.append(("backbone.extra.w", Tensor(zeros: [3])))
+      tensors = tensors.map { (wrapper + $0.name, $0.value) }
+    }
+    expectRefusal(.modelTensorUnexpected) { try convert(path) }
+    let (bytes, notes) = try convert(path) { $0.ignoring = [pattern] }
+    #expect(try bytes == reference())
+    #expect(notes.contains("left out, as --ignore asks: backbone.extra.w"))
+  }
+
+  @Test(arguments: ["modul.backbone.extra.*", "extra.*", "module.extra.w", ""])
+  func aPatternThatFitsNeitherIsRefused(pattern: String) throws {
+    let path = try checkpoint { tensors in
+      tensors.append(("backbone.extra.w", Tensor(zeros: [3])))
+      tensors = tensors.map { ("module." + $0.name, $0.value) }
+    }
+    let refusal = expectRefusal(.usageOption) { try convert(path) { $0.ignoring = [pattern] } }
+    #expect(refusal?.place == .option("--ignore"))
+  }
+
+  @Test func aPatternWithThePrefixOfANeededTensorIsRefused() throws {
+    let path = try checkpoint { tensors in
+      tensors = tensors.map { ("module." + $0.name, $0.value) }
+    }
+    let refusal = expectRefusal(.modelTensorMissing) {
+      try convert(path) { $0.ignoring = ["module.backbone.norm_f.*"] }
+    }
+    #expect(refusal?.place == .option("--ignore"))
+  }
+
+  @Test(arguments: ["ema.*", "ema.module.*"])
+  func aGroupThatIsNotWantedIsNotAskedFor(pattern: String) throws {
+    let path = try checkpoint { tensors in
+      tensors =
+        tensors.map { ("model." + $0.name, $0.value) }
+        + tensors.map { ("ema.module." + $0.name, Tensor(zeros: $0.value.shape)) }
+    }
+    expectRefusal(.modelGroup) { try convert(path) }
+    #expect(try convert(path) { $0.ignoring = [pattern] }.bytes == reference())
   }
 
   @Test func groupsInsideAGroupAreNamedInFull() throws {

@@ -130,6 +130,71 @@ import Testing
     #expect(try bytes(folder.path("again.sxt")) == bytes(store.path))
   }
 
+  /// The ids of the tokenizers package 0.23. transformers 5.24 builds a normalizer of its own for this class, and
+  /// has 1113 in place of 275 in the first text, 1133 in place of 286 in the second and 1111 in the third.
+  @Test func aTokenizerJSONCountsWhateverClassIsNamedForIt() throws {
+    let source = try checkpoint([Self.json])
+    folder.write(#"{"tokenizer_class": "LlamaTokenizer"}"#, to: "tokenizer_config.json")
+    let tokenizer = try #require(try ModelTokenizer.load(from: convert(source)))
+    #expect(tokenizer.encode("  a") == [266, 275])
+    #expect(tokenizer.encode("a'sb") == [275, 6, 286])
+    #expect(tokenizer.encode(" ") == [266])
+  }
+
+  /// What a `tokenizer_config.json` beside a `tokenizer.model` makes of the beginning of a text; the values are
+  /// those of transformers 5.24.
+  @Test(
+    arguments: [
+      (#"{"tokenizer_class": "LlamaTokenizer"}"#, []),
+      (#"{"tokenizer_class": "LlamaTokenizerFast", "add_bos_token": null}"#, []),
+      (#"{"tokenizer_class": "LlamaTokenizer", "add_bos_token": true}"#, [1]),
+      (#"{"tokenizer_class": "LlamaTokenizer", "add_bos_token": false}"#, []),
+      (#"{"tokenizer_class": "LlamaTokenizer", "add_bos_token": true, "bos_token": null}"#, []),
+      (#"{"tokenizer_class": "LlamaTokenizer", "add_bos_token": true, "bos_token": "</s>"}"#, [2]),
+      (#"{"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>"}"#, []),
+      (#"{"add_bos_token": true}"#, [1]), (#"{"add_bos_token": true, "bos_token": null}"#, []),
+      (#"{"tokenizer_class": "CodeLlamaTokenizer"}"#, [1]),
+      (#"{"tokenizer_class": "CodeLlamaTokenizer", "add_bos_token": false}"#, []),
+      (#"{"tokenizer_class": "CodeLlamaTokenizer", "bos_token": null}"#, []), ("{}", []),
+    ])
+  func aTokenizerModelBeginsTextsAsTransformersDoes(config: String, ids: [Int]) throws {
+    let source = try checkpoint([Self.model])
+    folder.write(config, to: "tokenizer_config.json")
+    let tokenizer = try #require(try ModelTokenizer.load(from: convert(source)))
+    #expect(tokenizer.beginOfTextIDs == ids)
+    let report = try Conversion(source).write(to: folder.path("again.sxt"))
+    let isOpen =
+      config.contains("LlamaTokenizer") && !config.contains("Code")
+      && !config.contains("true") && !config.contains("false")
+    #expect(report.notes.contains { $0.contains("no add_bos_token") } == isOpen, "\(report.notes)")
+  }
+
+  /// transformers 5.24 takes the last of several tokens with one id.
+  @Test(
+    arguments: [
+      ("added_tokens.json", #"{"<a>": 2000, "<b>": 2000}"#, "<b>", "<a>"),
+      ("added_tokens.json", #"{"<b>": 2000, "<a>": 2000}"#, "<a>", "<b>"),
+      (
+        "tokenizer_config.json",
+        #"{"added_tokens_decoder": {"2000": {"content": "<a>"}, "02000": {"content": "<b>"}}}"#,
+        "<b>", "<a>"
+      ),
+    ])
+  func ofTokensWithOneIDTheLastCounts(
+    file: String, text: String, used: String, unused: String
+  ) throws {
+    let source = try checkpoint([Self.model])
+    folder.write(text, to: file)
+    let report = try Conversion(source).write(to: folder.path("out.sxt"))
+    let store = try ModelStore(opening: folder.path("out.sxt"))
+    let tokenizer = try #require(try ModelTokenizer.load(from: store))
+    #expect(tokenizer.vocabularySize == 2001 && tokenizer.token(2000) == used)
+    #expect(tokenizer.encode(used) == [2000] && tokenizer.encode(unused) != [2000])
+    let note =
+      "not used: the token \(unused) of \(file == "added_tokens.json" ? file : "added_tokens_decoder")"
+    #expect(report.notes.contains { $0.hasPrefix(note) }, "\(report.notes)")
+  }
+
   @Test func addedTokensThatATokenizerJSONLacksAreNamed() throws {
     let source = try checkpoint([Self.json])
     folder.write(#"{"<|extra|>": 2005}"#, to: "added_tokens.json")

@@ -24,14 +24,14 @@ struct GGUFDescription {
     let name = try string(Self.architectureKey)
     guard let family = GGUFFamily.all.first(where: { $0.name == name }) else {
       throw FormatError(
-        .modelArchitecture, file: file.path, found: "\(Self.architectureKey) \"\(name)\"",
+        .modelArchitecture, file: file.path, at: .key(Self.architectureKey), found: "\"\(name)\"",
         expected: GGUFFamily.names, remedy: "Give the model's config.json with --config.")
     }
     var result = JSONObject(family.fixed.map { ($0.member, $0.value) })
     for (key, value) in family.required {
       let key = "\(name).\(key)"
       guard file.values[key] == nil || file.values[key] == value else {
-        throw unsupported(found(key), expected: value.description)
+        throw unsupported(key: key, expected: value.description)
       }
     }
     for (key, member) in family.integers {
@@ -89,7 +89,8 @@ struct GGUFDescription {
     let heads = try integer("\(name).ssm.time_step_rank")
     guard heads > 0, inner % heads == 0, width > 0, inner % width == 0 else {
       throw refusal(
-        "an inner width of \(inner)", expected: "a multiple of \(heads) heads and of \(width)")
+        "an inner width of \(inner)", at: .key("\(name).ssm.inner_size"),
+        expected: "a multiple of \(heads) heads and of \(width)")
     }
     result["head_dim"] = .integer(inner / heads)
     result["expand"] = .integer(inner / width)
@@ -122,7 +123,8 @@ struct GGUFDescription {
       rotated % 2 == 0
     else {
       throw refusal(
-        "\(rotated) rotated channels", expected: "an even number, at most the width of a head")
+        "\(rotated) rotated channels", at: .key("\(name).rope.dimension_count"),
+        expected: "an even number, at most the width of a head")
     }
     let base = try optionalNumber("\(name).rope.freq_base") ?? 10_000
     result["rotary_pct"] = .number(Double(rotated) / Double(width / heads))
@@ -144,14 +146,14 @@ struct GGUFDescription {
 
   func string(_ key: String) throws(FormatError) -> String {
     guard case .string(let value)? = file.values[key] else {
-      throw refusal(found(key), expected: "a string")
+      throw refusal(key: key, expected: "a string")
     }
     return value
   }
 
   private func boolean(_ key: String) throws(FormatError) -> Bool {
     guard case .boolean(let value)? = file.values[key] else {
-      throw refusal(found(key), expected: "true or false")
+      throw refusal(key: key, expected: "true or false")
     }
     return value
   }
@@ -160,11 +162,25 @@ struct GGUFDescription {
     file.values[key] == nil ? nil : try integer(key)
   }
 
+  /// A natural number. Blocks may differ in it, and then it is an array with a number for each block: one
+  /// in which all are equal is the same as one number.
   func integer(_ key: String) throws(FormatError) -> Int64 {
-    guard case .integer(let value)? = file.values[key], value >= 0 else {
-      throw refusal(found(key), expected: "one natural number for all blocks")
+    switch file.values[key] {
+    case .integer(let value)? where value >= 0: return value
+    case .array(let array)?:
+      guard let values = try file.integers(of: array), let first = values.first, first >= 0,
+        case .integer(let blocks)? = file.values[try "\(string(Self.architectureKey)).block_count"],
+        values.count == blocks
+      else { throw refusal(key: key, expected: "a natural number, or one for each block") }
+      guard values.allSatisfy({ $0 == first }) else {
+        let shown = values.prefix(8).map { "\($0)" }.joined(separator: ", ")
+        throw unsupported(
+          "[\(shown)\(values.count > 8 ? ", …" : "")]", at: .key(key),
+          expected: "the same number for all blocks")
+      }
+      return first
+    default: throw refusal(key: key, expected: "a natural number")
     }
-    return value
   }
 
   func optionalNumber(_ key: String) throws(FormatError) -> Double? {
@@ -175,32 +191,66 @@ struct GGUFDescription {
   /// not the nearest f32 to it.
   func number(_ key: String) throws(FormatError) -> Double {
     guard case .number(let value)? = file.values[key], value.isFinite else {
-      throw refusal(found(key), expected: "a finite number")
+      throw refusal(key: key, expected: "a finite number")
     }
     return Double(Float(value)) == value ? Double("\(Float(value))") ?? value : value
   }
 
   /// Refuses a value that is there and another than `value`.
   private func require(_ key: String, _ value: Int64) throws(FormatError) {
-    guard let found = file.values[key], found != .integer(value) else { return }
-    throw unsupported(self.found(key), expected: "\(value)")
+    guard file.values[key] != nil, file.values[key] != .integer(value) else { return }
+    throw unsupported(key: key, expected: "\(value)")
   }
 
-  func found(_ key: String) -> String {
+  private func found(_ key: String) -> String {
     switch file.values[key] {
     case nil: "no \(key)"
-    case .array: "an array as \(key)"
+    case .array(let array): "an array of \(array.count) elements as \(key)"
     default: "\(key) \(file.metadata[key] ?? "")"
     }
   }
 
-  func refusal(_ found: String, expected: String) -> FormatError {
-    FormatError(.modelConfiguration, file: file.path, found: found, expected: expected)
+  private static let remedy =
+    "Repair the file's metadata, or give the model's config.json with --config."
+
+  /// A refusal of what contradicts itself or is missing.
+  func refusal(
+    _ found: String, at place: FormatError.Place? = nil, expected: String
+  ) -> FormatError {
+    FormatError(
+      .modelConfiguration, file: file.path, at: place, found: found, expected: expected,
+      remedy: Self.remedy)
   }
 
-  /// A refusal of what the file may say, and Sextant does not have.
-  func unsupported(_ found: String, expected: String) -> FormatError {
-    FormatError(.modelUnsupported, file: file.path, found: found, expected: expected)
+  /// A refusal of a key's value, or of a key that is missing.
+  func refusal(key: String, expected: String) -> FormatError {
+    refusal(found(key), at: .key(key), expected: expected)
+  }
+
+  /// A refusal of what the file may declare, and Sextant does not have.
+  func unsupported(
+    _ found: String, at place: FormatError.Place? = nil, expected: String
+  ) -> FormatError {
+    FormatError(.modelUnsupported, file: file.path, at: place, found: found, expected: expected)
+  }
+
+  /// A refusal of a key's value that the file may have, and Sextant does not have.
+  func unsupported(key: String, expected: String) -> FormatError {
+    unsupported(found(key), at: .key(key), expected: expected)
+  }
+
+  /// A refusal of the configuration that was made from the metadata, with the key that a user finds in the
+  /// file in place of the member that the configuration has.
+  func named(_ refusal: FormatError) -> FormatError {
+    guard case .pointer(let pointer)? = refusal.place, refusal.file == file.path,
+      case .string(let name)? = file.values[Self.architectureKey],
+      let family = GGUFFamily.all.first(where: { $0.name == name })
+    else { return refusal }
+    var copy = refusal
+    let member = pointer.utf8.split(separator: UInt8(ascii: "/")).first.map { String($0) ?? "" }
+    copy.place = member.flatMap { family.place(of: $0) }
+    if refusal.code == .modelConfiguration { copy.remedy = Self.remedy }
+    return copy
   }
 
   // MARK: What is not read

@@ -42,6 +42,26 @@ struct GGUFFamily {
     case rotation
     /// A rotation of a part of each head.
     case partialRotation
+
+    /// The keys that members of the configuration are made from.
+    var members: [(key: String, member: String)] {
+      let scaling = [
+        (key: "rope.scaling.type", member: "rope_scaling"),
+        (key: "rope.scaling.type", member: "rope_parameters"),
+      ]
+      return switch self {
+      case .none: []
+      case .headsOfInnerWidth:
+        [("ssm.inner_size", "head_dim"), ("ssm.inner_size", "expand")]
+      case .rotation:
+        [
+          ("attention.key_length", "head_dim"), ("attention.head_count_kv", "num_key_value_heads"),
+          ("rope.freq_base", "rope_theta"),
+        ] + scaling
+      case .partialRotation:
+        [("rope.dimension_count", "rotary_pct"), ("rope.freq_base", "rotary_emb_base")] + scaling
+      }
+    }
   }
 
   /// llama.cpp has no limit of the text's length for recurrent models; its converter writes this.
@@ -133,6 +153,13 @@ struct GGUFFamily {
     case .partialRotation: keys += GGUFRotation.keys
     }
     return keys
+  }
+
+  /// Where a file has what a member of the configuration was made from; nil where it has no such place.
+  func place(of member: String) -> FormatError.Place? {
+    if member == "vocab_size" { return .tensor("token_embd.weight") }
+    let table = integers + optionalIntegers + numbers + booleans + special.members
+    return table.first { $0.member == member }.map { .key("\(name).\($0.key)") }
   }
 
   /// Keys that say nothing about values, or what the tensors say.

@@ -39,7 +39,7 @@ struct GGUFRotation {
   private func number(_ word: String) throws(FormatError) -> Double? {
     guard let value = try description.optionalNumber(key(word)) else { return nil }
     guard value > 0 else {
-      throw description.refusal(description.found(key(word)), expected: "a positive number")
+      throw description.refusal(key: key(word), expected: "a positive number")
     }
     return value
   }
@@ -68,8 +68,7 @@ struct GGUFRotation {
     // 0 stands for no factor; negative ones mean nothing.
     guard let factor, factor != 0, type != "none" else { return try scaling(type, by: 1) }
     guard factor > 0 else {
-      throw description.refusal(
-        description.found(key("scaling.factor")), expected: "a positive number")
+      throw description.refusal(key: key("scaling.factor"), expected: "a positive number")
     }
     return try scaling(type, by: factor)
   }
@@ -79,13 +78,14 @@ struct GGUFRotation {
     let share = try description.optionalNumber(key("scaling.yarn_ext_factor")) ?? -1
     guard share < 0 || share == (type == "yarn" ? 1 : 0) else {
       throw description.unsupported(
-        description.found(key("scaling.yarn_ext_factor")), expected: "what the type of scaling has")
+        key: key("scaling.yarn_ext_factor"), expected: "what the type of scaling has")
     }
     if type == "longrope" { return try longRoPE(factor: factor) }
     if let factors = try self.factors(Self.factorsName) {
       guard type != "yarn" else {
         throw description.unsupported(
-          "\(Self.factorsName) and YaRN", expected: "one scaling of the rotation")
+          "\(Self.factorsName) and YaRN", at: .key(key("scaling.type")),
+          expected: "one scaling of the rotation")
       }
       let product = JSONValue.array(factors.map { .number($0 * factor) })
       return longRoPE(short: product, long: product, length: 1, attention: try attention())
@@ -94,13 +94,13 @@ struct GGUFRotation {
     case "none", "linear":
       guard try attention() == 1 else {
         throw description.unsupported(
-          description.found(key("scaling.attn_factor")), expected: "1 for this type of scaling")
+          key: key("scaling.attn_factor"), expected: "1 for this type of scaling")
       }
       return factor == 1 ? .null : ["rope_type": "linear", "factor": .number(factor)]
     case "yarn": return try yarn(factor: factor)
     default:
       throw description.unsupported(
-        description.found(key("scaling.type")), expected: "none, linear, yarn or longrope")
+        key: key("scaling.type"), expected: "none, linear, yarn or longrope")
     }
   }
 
@@ -113,7 +113,8 @@ struct GGUFRotation {
       if let length = try description.optionalInteger(word), length > 0 { return length }
     }
     throw description.refusal(
-      "no \(words[0])", expected: "the length of the first training's texts")
+      "no \(words[0])", at: .key(words[0]),
+      expected: "the length of the first training's texts")
   }
 
   private func yarn(factor: Double) throws(FormatError) -> JSONValue {
@@ -133,7 +134,8 @@ struct GGUFRotation {
   private func longRoPE(factor: Double) throws(FormatError) -> JSONValue {
     guard let short = try factors(Self.shortName), let long = try factors(Self.longName) else {
       throw description.refusal(
-        "a longrope without \(Self.shortName) and \(Self.longName)", expected: "both tensors")
+        "a longrope without \(Self.shortName) and \(Self.longName)",
+        at: .key(key("scaling.type")), expected: "both tensors")
     }
     func product(_ factors: [Double]) -> JSONValue { .array(factors.map { .number($0 * factor) }) }
     return longRoPE(
@@ -155,13 +157,15 @@ struct GGUFRotation {
     guard let tensor = description.file.tensor(named: tensorName) else { return nil }
     guard tensor.dataType == .f32, tensor.shape == [width / 2] else {
       throw description.refusal(
-        "\(tensorName) of \(tensor.dataType.rawValue) \(tensor.shape)",
+        "\(tensor.dataType.rawValue) \(tensor.shape)", at: .tensor(tensorName),
         expected: "F32 [\(width / 2)]")
     }
     let bytes = try description.file.bytes(of: tensor)
     let values = bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
     guard values.allSatisfy({ $0 > 0 && $0.isFinite }) else {
-      throw description.refusal("a factor in \(tensorName)", expected: "positive numbers")
+      throw description.refusal(
+        "a factor that is no positive number", at: .tensor(tensorName),
+        expected: "positive numbers")
     }
     // In their shortest decimal form, as other numbers of 32 bits.
     return values.map { Double("\($0)") ?? Double($0) }

@@ -192,7 +192,7 @@ public enum BTLM: Architecture {
   /// The published naming. As in GPT-2, the matrices inside blocks are stored as [in, out].
   public static let dialects = [
     Dialect(
-      name: "huggingface",
+      name: "huggingface", base: "transformer.",
       markers: ["transformer.relative_pe.slopes", "transformer.h.0.mlp.c_fc2.weight"]
     ) { canonical in
       switch canonical {

@@ -163,7 +163,7 @@ public enum GPTNeoX: Architecture {
   /// The published naming, and that of GGUF files.
   public static let dialects = [
     Dialect(
-      name: "huggingface",
+      name: "huggingface", base: "gpt_neox.",
       markers: [
         "gpt_neox.embed_in.weight", "gpt_neox.layers.0.attention.query_key_value.weight",
       ],

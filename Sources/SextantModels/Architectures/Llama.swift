@@ -219,7 +219,7 @@ public enum Llama: Architecture {
   /// The published naming, and that of GGUF files.
   public static let dialects = [
     Dialect(
-      name: "huggingface",
+      name: "huggingface", base: "model.",
       markers: ["model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight"]
     ) { canonical in
       switch canonical {

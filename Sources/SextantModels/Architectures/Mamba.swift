@@ -213,7 +213,7 @@ public enum Mamba: Architecture {
 
   private static func dialect(_ name: String, embedding: String) -> Dialect {
     let markers = [embedding, "backbone.layers.0.mixer.x_proj.weight"]
-    return Dialect(name: name, markers: markers) { canonical in
+    return Dialect(name: name, base: "backbone.", markers: markers) { canonical in
       switch canonical {
       case "embedding.weight": "\(embedding)"
       case "final_norm.weight": "backbone.norm_f.weight"

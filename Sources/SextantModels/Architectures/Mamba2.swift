@@ -302,7 +302,7 @@ public enum Mamba2: Architecture {
 
   private static func dialect(_ name: String, embedding: String) -> Dialect {
     let markers = [embedding, "backbone.layers.0.mixer.dt_bias"]
-    return Dialect(name: name, markers: markers) { canonical in
+    return Dialect(name: name, base: "backbone.", markers: markers) { canonical in
       switch canonical {
       case "embedding.weight": "\(embedding)"
       case "final_norm.weight": "backbone.norm_f.weight"

@@ -155,7 +155,7 @@ public enum RWKV7: Architecture {
       spread: shares.union(["w0", "a0", "v0", "k_k", "k_a"]),
       ignores: ["blocks.0.att.v0", "blocks.0.att.v1", "blocks.0.att.v2"]),
     Dialect(
-      name: "fla", markers: ["model.embeddings.weight", "model.layers.0.attn.r_k"],
+      name: "fla", base: "model.", markers: ["model.embeddings.weight", "model.layers.0.attn.r_k"],
       source: { canonical in
         let isShare = shares.contains(RWKV.lastPart(of: canonical)) && canonical.contains(".att.")
         return Dialect.Source(flaName(of: canonical), form: isShare ? .ones([0, 1]) : .plain)

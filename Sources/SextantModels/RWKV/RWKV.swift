@@ -255,7 +255,8 @@ enum RWKV {
   ) -> Dialect {
     let letters = ["k": "key", "v": "value", "r": "receptance", "g": "gate"]
     return Dialect(
-      name: "huggingface", markers: ["rwkv.embeddings.weight", "rwkv.blocks.0.\(marker)"],
+      name: "huggingface", base: "rwkv.",
+      markers: ["rwkv.embeddings.weight", "rwkv.blocks.0.\(marker)"],
       source: { canonical in
         if canonical == "head.weight" { return Dialect.Source(canonical) }
         let parts = canonical.split(separator: ".").map { part in
