@@ -219,6 +219,45 @@ private func refusal(_ arguments: [String]) throws -> FormatError? {
     return try inner.flatMap { try leaves($0, path + [$0.text("commandName")]) }
   }
 
+  /// Outputs are files that appear complete or not at all, so that none can go to the standard output.
+  @Test(arguments: commands)
+  fileprivate func noOutputIsTheStandardOutput(_ use: FileUse) throws {
+    for output in use.outputs {
+      let option = output.split(separator: "→").first.map(String.init) ?? ""
+      // `state add` names its output before its terms; a name with an ending is no dash.
+      let line =
+        use.command == "state add"
+        ? "state add -o - a:1 b" : "\(use.command) \(use.inputs.first ?? "") \(option)"
+      guard !line.contains("OUT.") else { continue }
+      let words = line.split(separator: " ").map { word in
+        word == "OUT" ? "-" : word.replacing("IN", with: "input").replacing("FOLDER", with: "f")
+      }
+      let refused = try refusal(words.map { String($0) })
+      #expect(refused?.code == .usageOption && refused?.file?.hasPrefix("-") == true, "\(words)")
+    }
+  }
+
+  @Test func aFileThatOnlyBeginsWithADashIsOne() throws {
+    for output in ["./-", "a/-", "a-"] {
+      #expect(try refusal(["convert", "s", "-o", output]) == nil, "\(output)")
+    }
+  }
+
+  /// A configuration or tokenizer that is named is read together with files beside it.
+  @Test(
+    arguments: [
+      ("--config", "generation_config.json"), ("--tokenizer", "tokenizer_config.json"),
+      ("--tokenizer", "special_tokens_map.json"), ("--tokenizer", "added_tokens.json"),
+    ])
+  func filesBesideANamedFileAreInputs(option: String, name: String) throws {
+    let folder = TemporaryFolder()
+    for file in ["named.json", name] { folder.write("{}", to: file) }
+    let refused = try refusal([
+      "convert", "s", option, folder.path("named.json"), "-o", folder.path(name), "--force",
+    ])
+    #expect(refused?.code == .fileSame)
+  }
+
   @Test func aFileOfAnInputFolderIsAnInputAndAModelInItIsNot() throws {
     let folder = TemporaryFolder()
     folder.write(Array("{}".utf8), to: "config.json")

@@ -36,7 +36,10 @@ struct Convert: WritingCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The model's configuration, where it is not beside the weights.", valueName: "config.json"))
+      """
+      The model's configuration, where it is not beside the weights. A generation_config.json beside it is read too.
+      """,
+      valueName: "config.json"))
   var config: String?
 
   @Option(
@@ -57,7 +60,11 @@ struct Convert: WritingCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The architecture, where the configuration does not tell.", valueName: "name"))
+      """
+      The architecture, where the configuration does not tell: a name such as llama, or a model_type or class of \
+      transformers, such as LlamaForCausalLM.
+      """,
+      valueName: "name"))
   var architecture: String?
 
   @Option(
@@ -81,7 +88,8 @@ struct Convert: WritingCommand {
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       """
-      Leave out the tensors whose names fit, with * for any characters and ? for one. May be repeated. \
+      Leave out the tensors whose names fit, with * for any characters and ? for one. A name is the one in the \
+      file, or what is left of it without prefixes. May be repeated. \
       Value heads, classifiers and buffers are left out in any case.
       """,
       valueName: "pattern"))
@@ -113,17 +121,11 @@ struct Convert: WritingCommand {
 
   var fileUse: CommandFiles {
     CommandFiles(
-      inputs: [source] + [config, tokenizer, foreign.model].compactMap { $0 }, outputs: [output],
-      replaces: force)
+      inputs: [source] + [config, tokenizer, foreign.model].compactMap { $0 } + options.sideFiles,
+      outputs: [output], replaces: force)
   }
 
-  func run() throws {
-    hdf5.apply()
-    if let model = foreign.model {
-      try hdf5.checkUsed()
-      return try foreign.convert(source, to: output, model: model, replacing: force, printing)
-    }
-    let clock = Stopwatch()
+  private var options: ConversionOptions {
     var options = ConversionOptions()
     options.dataType = dtype.dataType
     options.configuration = config
@@ -134,6 +136,16 @@ struct Convert: WritingCommand {
     options.readsUInt16AsBFloat16 = bfloat16AsUInt16
     options.ignoring = ignore
     options.replacing = force
+    return options
+  }
+
+  func run() throws {
+    hdf5.apply()
+    if let model = foreign.model {
+      try hdf5.checkUsed()
+      return try foreign.convert(source, to: output, model: model, replacing: force, printing)
+    }
+    let clock = Stopwatch()
     let conversion = try Conversion(source, options: options)
     try hdf5.checkUsed()
     Interruption.promise("nothing was written: the same command starts from the beginning")

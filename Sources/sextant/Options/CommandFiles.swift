@@ -45,8 +45,17 @@ struct CommandFiles {
 
   /// Refuses outputs that are inputs, or that are given twice.
   ///
-  /// - Throws: `file.same`.
+  /// - Throws: `file.same`; `usage.option` for `-`, the standard output to other programs: files are published
+  ///   under their names when they are complete.
   func check() throws(FormatError) {
+    for output in folders + outputs + updated + possible
+    where output == "-" || output.hasPrefix("-/") {
+      throw FormatError(
+        .usageOption, file: output, found: "- as the path of an output",
+        expected: "the path of a file",
+        remedy: "Name a file. Outputs are files: - does not stand for the standard output here. "
+          + "A file of that name is ./-")
+    }
     let inputs = ProtectedFiles(inputs)
     var seen: Set<ExactString> = []
     for output in outputs + updated + possible {
