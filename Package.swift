@@ -119,7 +119,7 @@ let package = Package(
     .executableTarget(
       name: "sextant",
       dependencies: [
-        "CAllocation", "CProcessEnd",
+        "CAllocation", "CProcessEnd", "Sextant",
         "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantTexts",
         "SextantTokenizers", "SextantModels", "SextantConversion", "SextantArtifacts",
         "SextantAnalysis", "SextantGeneration", "SextantReport", "SextantEvaluation",

@@ -8,9 +8,8 @@ func last(_ text: String) throws -> [Float] {
   let values = try model.record([site.name], reading: text)[site]  // [T, D]
   return values.rows(values.shape[0] - 1..<values.shape[0]).values
 }
-let direction = zip(try last("The film was superb"), try last("The film was boring")).map {
-  $0 - $1
-}
+let (good, bad) = (try last("The film was superb"), try last("The film was boring"))
+let direction = zip(good, bad).map { $0 - $1 }
 
 // Add it in block 3, and look at what leaves block 4.
 var norms: [Float] = []

@@ -41,11 +41,13 @@
 @_exported import enum SextantEvaluation.SteeredSites
 @_exported import struct SextantEvaluation.SweepSummary
 // MARK: Runs, and what acts on them
+@_exported import struct SextantGeneration.AppliedArtifact
 @_exported import struct SextantGeneration.AppliedDirection
 @_exported import struct SextantGeneration.AppliedEraser
 @_exported import struct SextantGeneration.AppliedLens
 @_exported import struct SextantGeneration.AppliedProbe
 @_exported import struct SextantGeneration.AppliedVector
+@_exported import struct SextantGeneration.ApplyingOptions
 @_exported import struct SextantGeneration.EditRecord
 @_exported import struct SextantGeneration.EditSummary
 @_exported import struct SextantGeneration.GateReading

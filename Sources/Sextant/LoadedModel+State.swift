@@ -76,7 +76,7 @@ extension State {
     get throws(FormatError) {
       guard batch == 1, let value = Site(name: name).flatMap({ component($0) }) else {
         throw FormatError(
-          .modelState, found: "\"\(name)\" of a state of \(counted(batch, "sequence"))",
+          .modelState, found: "\"\(name)\" of a state of \(batch) sequences",
           expected: "a component of one sequence: "
             + sites.map(\.name).joined(separator: ", "))
       }

@@ -139,15 +139,16 @@ extension LoadedModel {
   /// Files of text for lenses, cut into chunks.
   ///
   /// - Parameters:
-  ///   - paths: text, JSON lines, JSON arrays or tables; records have their text in `field`.
+  ///   - paths: text, JSON lines, JSON arrays or tables; records have their text in `field`; nil for `text`.
   ///   - chunkLength: tokens of a chunk; nil for 2048, or the model's context length if that is less.
   ///   - limit: tokens to keep at most; nil keeps all.
-  /// - Throws: `file.*`, `text.*`, `json.*`, `data.*`, `usage.option`.
+  /// - Throws: `file.*`, `text.*`, `json.*`, `data.*`; `usage.option` for a chunk of fewer than 2 tokens, or
+  ///   of more than the model's context length.
   public func corpus(
-    reading paths: [String], chunkLength: Int? = nil, field: String = "text", limit: Int? = nil
+    reading paths: [String], chunkLength: Int? = nil, field: String? = nil, limit: Int? = nil
   ) throws(FormatError) -> TextCorpus {
     try TextCorpus(
-      reading: paths, tokenizer: textTokenizer(), chunkLength: chunkLength ?? standardChunkLength,
+      reading: paths, tokenizer: textTokenizer(), chunkLength: checkedChunkLength(chunkLength),
       field: field, limit: limit)
   }
 
@@ -158,11 +159,20 @@ extension LoadedModel {
     of texts: [String], chunkLength: Int? = nil, limit: Int? = nil
   ) throws(FormatError) -> TextCorpus {
     try TextCorpus(
-      texts, tokenizer: textTokenizer(), chunkLength: chunkLength ?? standardChunkLength,
-      limit: limit)
+      texts, tokenizer: textTokenizer(), chunkLength: checkedChunkLength(chunkLength), limit: limit)
   }
 
-  private var standardChunkLength: Int { min(2048, description.context?.length ?? 2048) }
+  /// Tokens of a chunk, which the model must be able to read.
+  private func checkedChunkLength(_ asked: Int?) throws(FormatError) -> Int {
+    guard let limit = description.context?.length else { return asked ?? 2048 }
+    guard let asked else { return min(2048, limit) }
+    guard asked <= limit else {
+      throw FormatError(
+        .usageOption, at: .option("--chunk"), found: "\(asked)",
+        expected: "at most \(limit), the model's context length")
+    }
+    return asked
+  }
 
   /// What records show at sites.
   func activations(

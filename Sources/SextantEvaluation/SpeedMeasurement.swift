@@ -84,7 +84,7 @@ public struct SpeedMeasurement: Sendable {
     let bytesPerSecond = decode / Double(batch) * Double(stepByteCount)
     return Report(
       title:
-        "\(printable(name)): \(store.architecture), weights \(store.variant), \(counted(threads, "thread")), "
+        "\(printable(name)): \(store.architecture), weights \(store.variant), \(threads) threads, "
         + "batch \(batch)",
       facts: [
         ("prefill", "\(Format.figure(prefill)) tokens/s (\(counted(promptCount, "token")))"),

@@ -142,7 +142,8 @@ public final class GenerationRun {
       end(emit)
       return nil
     }
-    let logits = try model.run(TokenBatch(tokens), from: &state, tap: interventions.tap)  // [1, 1, V]
+    // [1, 1, V]
+    let logits = try model.run(TokenBatch(tokens), from: &state, tap: interventions.tap)
     let verdict = try interventions.didRead(
       tokens, endingBefore: state.position, prompt: promptRange, logits)
     let records = recorder?.records(of: tokens, endingBefore: state.position, text: piece)

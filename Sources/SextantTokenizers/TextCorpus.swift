@@ -65,7 +65,7 @@ public struct TextCorpus: Sendable {
     _ texts: [String], tokenizer: any Tokenizer, chunkLength asked: Int, limit: Int? = nil
   ) throws(FormatError) {
     try self.init(
-      [Source.content(Self.jsonLines(of: texts))], tokenizer, chunkLength: asked, field: "text",
+      [Source.content(Self.jsonLines(of: texts))], tokenizer, chunkLength: asked, field: nil,
       limit: limit)
   }
 

@@ -3,11 +3,14 @@ import SextantTestSupport
 
 /// The demo model, converted once.
 enum Demo {
-  static let folder = TemporaryFolder.shared
+  private static let folder = TemporaryFolder.shared.makeFolder("library")
+
+  /// The path of a file for these tests alone.
+  static func file(_ name: String) -> String { "\(folder)/\(name)" }
 
   /// The path of the model.
   static let path: String = {
-    let path = folder.path("demo.sxt")
+    let path = file("demo.sxt")
     do {
       try LoadedModel.convert(PackageFiles.fixture("demo-model/model.safetensors"), to: path)
     } catch {

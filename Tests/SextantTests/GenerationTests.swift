@@ -99,7 +99,7 @@ import Testing
     #expect(try model.generate(second, count: 16, temperature: 0, from: fork).text() == text)
     #expect(
       try model.state(after: second, from: opening).position == tokenizer.encode(prompt).count)
-    let path = Demo.folder.path("opening.state.safetensors")
+    let path = Demo.file("opening.state.safetensors")
     try model.save(opening, to: path)
     #expect(try model.loadState(path) == opening)
     #expect(throws: FormatError.self) { try model.save(opening, to: path) }
@@ -128,7 +128,7 @@ import Testing
       on: ContrastPairs(Demo.pairs), for: model, at: ["residual", "state"])
     for site in [Site.output(block: 2), .state(block: 2, component: "ssm")] {
       let values = try #require(vector.vectors.first { $0.site.name == site.name }).value.values
-      let path = Demo.folder.path("one.steer.safetensors")
+      let path = Demo.file("one.steer.safetensors")
       try SteeringVector.train(on: ContrastPairs(Demo.pairs), for: model, at: [site.name])
         .write(to: path, replacing: true)
       let runs = [
@@ -232,6 +232,66 @@ import Testing
     #expect(shut.edits[0].tokens == 0)
   }
 
+  @Test func artifactsAreAppliedByTheirKind() throws {
+    let model = try Demo.model()
+    let joy = try SteeringVector.train(on: ContrastPairs(Demo.pairs), for: model)
+    let probe = try Probe.train(
+      on: SelectedRecords(Demo.examples), for: model, methods: [.meanDifference])
+    let eraser = try ConceptEraser.train(
+      on: SelectedRecords(Demo.examples), for: model, layers: 3...3)
+    let applied = [
+      try AppliedArtifact(joy.artifact, strength: 3), try AppliedArtifact(probe.artifact),
+      try AppliedArtifact(eraser.artifact, strength: 0.5),
+    ]
+    var options = ApplyingOptions()
+    options.layers = LayerSelection(3...3)
+    let first = try model.generate(
+      prompt, count: 8, temperature: 0, with: Interventions(applying: applied, options))
+    let second = try model.generate(
+      prompt, count: 8, temperature: 0,
+      with: [
+        .steer(joy, strength: 3, layers: 3...3), .report(probe, layers: 3...3),
+        .erase(eraser, share: 0.5, layers: 3...3),
+      ])
+    while let token = try first.next() {
+      let other = try #require(try second.next())
+      #expect(token.edits == other.edits && token.token == other.token)
+      #expect(token.reports.map(\.report) == other.reports.map(\.report))
+    }
+    #expect(first.edits == second.edits && first.edits.map(\.item) == [0, 2])
+    // An option that concerns none of the artifacts, and what cannot be applied.
+    options.operation = .project
+    #expect(throws: FormatError.self) { try Interventions(applying: [applied[1]], options) }
+    #expect(throws: FormatError.self) { try AppliedArtifact(probe.artifact, strength: 2) }
+    #expect(throws: FormatError.self) { try AppliedArtifact(joy.artifact, probe: "a") }
+    let path = Demo.file("a.state.safetensors")
+    try model.save(model.state(after: prompt), to: path)
+    #expect(throws: FormatError.self) { try AppliedArtifact(Artifact(reading: path)) }
+  }
+
+  @Test func tasksShareAModel() async throws {
+    let model = try Demo.model()
+    let prompt = prompt
+    let expected = try (0..<4).map {
+      try model.generate(prompt, count: 8, seed: UInt64($0)).text()
+    }
+    let texts = try await withThrowingTaskGroup(of: (Int, String).self) { group in
+      for seed in 0..<4 {
+        group.addTask {
+          var text = ""
+          for try await token in try model.generate(prompt, count: 8, seed: UInt64(seed)) {
+            text += token.text
+          }
+          return (seed, text)
+        }
+      }
+      var texts = [String](repeating: "", count: 4)
+      for try await (seed, text) in group { texts[seed] = text }
+      return texts
+    }
+    #expect(texts == expected)
+  }
+
   @Test func refusesWhatCannotBeDone() throws {
     let model = try Demo.model()
     let width = model.description.width
@@ -264,6 +324,6 @@ import Testing
     #expect(throws: FormatError.self) {
       try model.record(["residual"], reading: prompt, with: [.report(lens: nil)])
     }
-    #expect(throws: FormatError.self) { try LoadedModel(Demo.folder.path("nothing.sxt")) }
+    #expect(throws: FormatError.self) { try LoadedModel(Demo.file("nothing.sxt")) }
   }
 }

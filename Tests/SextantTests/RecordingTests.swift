@@ -92,7 +92,7 @@ import Testing
   }
 
   @Test func hasARowOfKeysForEachToken() throws {
-    let path = Demo.folder.path("llama.sxt")
+    let path = Demo.file("llama.sxt")
     try LoadedModel.convert(PackageFiles.fixture("llama-tiny/huggingface"), to: path)
     let model = try LoadedModel(path)
     let site = try #require(model.description.sites.first { $0.grows })
@@ -101,6 +101,11 @@ import Testing
     #expect(throws: FormatError.self) {
       try model.record([site.site.name], reading: [3, 4, 5], statesAfter: .each)
     }
+    // This model has no tokenizer.
+    #expect(throws: FormatError.self) { try model.record(["residual"], reading: "text") }
+    #expect(throws: FormatError.self) { try model.generate("text") }
+    #expect(throws: FormatError.self) { try model.record(["residual"], reading: [1 << 40]) }
+    #expect(seen.pieces.isEmpty)
     let state = try model.state(after: [3, 4, 5])[site.site]
     let recorded = try seen[site.site]
     #expect(state.shape == recorded.shape)

@@ -81,8 +81,11 @@ import Testing
     let file = folder.write(TextCorpus.jsonLines(of: texts), to: "texts.jsonl")
     let corpus = try model.corpus(of: texts, chunkLength: 32)
     let data = ["--text", file, "--chunk", "32"]
-    let lens = try Lens.train(on: corpus, for: model, by: .ridge())
-    try expectBytes(lens, of: ["lens", "train", "--method", "ridge"] + data)
+    var options = RidgeLensOptions()
+    options.calibrationTokens = 0
+    let lens = try Lens.train(on: corpus, for: model, by: .ridge(options))
+    try expectBytes(
+      lens, of: ["lens", "train", "--method", "ridge", "--calibration-tokens", "0"] + data)
     try expectBytes(Lens.train(on: corpus, for: model), of: ["lens", "train"] + data)
     let fromFile = try model.corpus(reading: [file], chunkLength: 32)
     #expect(fromFile.chunks == corpus.chunks && fromFile.digest == corpus.digest)

@@ -90,7 +90,7 @@ struct Capture: WritingCommand {
     let open = try model.open(beginning)
     let sites = try open.model.description.sites(named: sites.words, layers: layers)
     let sequences = try sequences(open)
-    let edits = try ApplyingOptions(apply: apply).load(for: open).interventions
+    let edits = try AppliedArtifacts(apply, for: open).interventions
     try edits.check(.edits, of: "capture")
     let progress = Progress("capture", .items("prompts"))
     let artifact = try CaptureReader(open.model, sites: sites).capture(

@@ -172,7 +172,8 @@ struct SteerEval: WritingCommand {
     let folder = output.map { ResultFolder($0, replacing: force) }
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
-    var experiment = SteeringExperiment(try readVector(), open.model, tokenizer)
+    var experiment = SteeringExperiment(
+      try readVector(), open.model, tokenizer)
     experiment.multipliers = multipliers.values
     (experiment.unit, experiment.layers) = (unit, layers)
     experiment.sites = sites?.words.map { SteeredSites($0) }

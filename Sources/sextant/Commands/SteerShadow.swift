@@ -54,10 +54,10 @@ struct SteerShadow: ParsableCommand {
     let open = try model.open(beginning)
     let tokenizer = try open.textTokenizer()
     let applied = try steering.load(for: open)
-    var notes = TokenTrace(applied.sources)
     var options = GenerationOptions(
       tokenCount: count, sampling: try sampling.options(), stopsAtEnd: !ending.ignoreEos)
     options.stops = try StopTexts(ending.stopTexts)
+    var notes = TokenTrace(applied.sources)
     let result = try ShadowGeneration(
       open.model, tokenizer, applying: applied.interventions,
       to: tokenizer.encodeText(prompt.text()), steeredTokens: steerTokens,

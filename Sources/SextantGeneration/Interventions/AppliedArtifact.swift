@@ -1,0 +1,182 @@
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantStore
+
+/// An artifact that acts on a run, as its kind does: steering vectors and erasers edit, probes and lenses
+/// report.
+public struct AppliedArtifact: Sendable {
+  /// The artifact.
+  public let artifact: Artifact
+  /// How strongly a vector or an eraser is applied, in `unit`s; nil for 1.
+  public let strength: Float?
+  /// A strength for each block, in place of `strength`; nil for one.
+  public let layerStrengths: LayerStrengths?
+  /// What the strengths count.
+  public let unit: StrengthUnit
+  /// The one probe to use; nil for all that read one activation.
+  public let probe: String?
+  /// What reports call it, where it is a lens.
+  public let name: String
+
+  /// Applies an artifact.
+  ///
+  /// - Throws: `artifact.kind` for a kind that cannot be applied; `usage.option` for a strength of what edits
+  ///   nothing, and for the name of a probe in a file of something else.
+  public init(
+    _ artifact: Artifact, strength: Float? = nil, layerStrengths: LayerStrengths? = nil,
+    unit: StrengthUnit = .raw, probe: String? = nil, named name: String = Lens.name
+  ) throws(FormatError) {
+    let (kind, file) = (artifact.manifest.kind, artifact.file)
+    self.artifact = artifact
+    (self.strength, self.layerStrengths, self.unit) = (strength, layerStrengths, unit)
+    (self.probe, self.name) = (probe, name)
+    guard [SteeringVector.name, ConceptEraser.name, Probe.name, Lens.name].contains(kind) else {
+      throw FormatError(
+        .artifactKind, file: file, at: .pointer("/kind"), found: kind,
+        expected:
+          "an artifact that can be applied: \(SteeringVector.name), \(ConceptEraser.name), "
+          + "\(Probe.name) or \(Lens.name)")
+    }
+    guard edits || (strength == nil && layerStrengths == nil) else {
+      throw FormatError(
+        .usageOption, file: file, at: .option("--apply"), found: "a \(kind) with a strength",
+        expected: "a \(kind) alone: it reports, and edits nothing")
+    }
+    guard probe == nil || kind == Probe.name else {
+      throw FormatError(
+        .usageOption, file: file, at: .option("--apply"), found: "#\(probe ?? "") of a \(kind)",
+        expected: "a file of probes")
+    }
+  }
+
+  /// Whether it changes values.
+  public var edits: Bool { isVector || artifact.manifest.kind == ConceptEraser.name }
+  fileprivate var isVector: Bool { artifact.manifest.kind == SteeringVector.name }
+  /// Whether blocks of it can be chosen, and its strength does not choose them.
+  fileprivate var hasFreeLayers: Bool {
+    artifact.manifest.kind != Lens.name && layerStrengths == nil
+  }
+
+  /// Whether it edits a site of tokens.
+  fileprivate var editsTokens: Bool {
+    edits && artifact.manifest.sites.contains { Site(name: $0.name)?.isState == false }
+  }
+
+  /// Whether it edits a component of the state in the blocks that are chosen.
+  fileprivate func editsState(in layers: LayerSelection?) -> Bool {
+    edits
+      && artifact.manifest.sites.contains { reference in
+        guard case .state(let block, _)? = Site(name: reference.name) else { return false }
+        if let layerStrengths { return layerStrengths.strength(of: block) != nil }
+        return layers?.contains(block) ?? true
+      }
+  }
+}
+
+/// What the artifacts of a run are told together. Each option must concern one of them.
+public struct ApplyingOptions: Sendable {
+  /// The blocks to edit, and to read with probes; nil for all.
+  public var layers: LayerSelection?
+  /// The tokens to edit; nil for each artifact's own.
+  public var positions: PositionSelection?
+  /// The tokens before which the state is edited; nil for `positions`.
+  public var statePositions: PositionSelection?
+  /// What is done with vectors; nil for each vector's own operation.
+  public var operation: SteeringVector.Operation?
+  /// The condition on the tokens that are edited; nil for all that are selected.
+  public var condition: ScoreCondition?
+  /// Accept artifacts of another model of the same width and depth.
+  public var allowsModelMismatch = false
+
+  /// What each artifact declares.
+  public init() {}
+}
+
+extension Interventions {
+  /// Artifacts as interventions, in their order.
+  ///
+  ///     let joy = try AppliedArtifact(Artifact(reading: "joy.steer.safetensors"), strength: 2)
+  ///     let text = try model.generate("The film was", with: Interventions(applying: [joy])).text()
+  ///
+  /// - Throws: `artifact.*` for a file that is damaged; `usage.nothing-steered` for an option that
+  ///   concerns none of the artifacts.
+  public init(
+    applying artifacts: [AppliedArtifact], _ options: ApplyingOptions = ApplyingOptions()
+  ) throws(FormatError) {
+    try options.checkEffects(on: artifacts)
+    try self.init(
+      artifacts.map { artifact throws(FormatError) in try options.intervention(of: artifact) })
+  }
+}
+
+extension ApplyingOptions {
+  fileprivate func intervention(of applied: AppliedArtifact) throws(FormatError) -> Intervention {
+    let artifact = applied.artifact
+    switch artifact.manifest.kind {
+    case SteeringVector.name:
+      return .steer(
+        AppliedVector(try SteeringVector(artifact), steering(applied), gate: condition))
+    case ConceptEraser.name:
+      return .erase(AppliedEraser(try ConceptEraser(artifact), steering(applied), gate: condition))
+    case Probe.name:
+      return .probe(
+        AppliedProbe(
+          try Probe(artifact), name: applied.probe, layers: layers,
+          allowsModelMismatch: allowsModelMismatch))
+    default:
+      let lens = NamedLens(name: applied.name, lens: try Lens(artifact))
+      return .lens(AppliedLens(lens, allowsModelMismatch: allowsModelMismatch))
+    }
+  }
+
+  /// The options as far as they concern an artifact: several may share them.
+  private func steering(_ applied: AppliedArtifact) -> SteeringOptions {
+    SteeringOptions(
+      strength: applied.strength ?? 1, unit: applied.unit, layerStrengths: applied.layerStrengths,
+      operation: applied.isVector ? operation : nil, positions: positions,
+      statePositions: applied.editsState(in: layers) ? statePositions : nil,
+      layers: applied.layerStrengths == nil ? layers : nil,
+      allowsModelMismatch: allowsModelMismatch)
+  }
+
+  /// Refuses options that cannot take effect on any of the artifacts.
+  fileprivate func checkEffects(on artifacts: [AppliedArtifact]) throws(FormatError) {
+    let needs: [(option: String, isGiven: Bool, isUsed: Bool, what: String)] = [
+      ("--operation", operation != nil, artifacts.contains(where: \.isVector), "a steering vector"),
+      (
+        "--positions", positions != nil,
+        artifacts.contains { $0.edits && (statePositions == nil || $0.editsTokens) },
+        "a steering vector or an eraser whose tokens --state-positions does not select"
+      ),
+      (
+        "--state-positions", statePositions != nil,
+        artifacts.contains { $0.editsState(in: layers) }, "a vector or an eraser of the state"
+      ),
+      (
+        "--when", condition != nil, artifacts.contains(where: \.edits),
+        "a steering vector or an eraser"
+      ),
+      (
+        "--layers", layers != nil, artifacts.contains(where: \.hasFreeLayers),
+        "an artifact of blocks whose strength does not name them"
+      ),
+    ]
+    for need in needs where need.isGiven && !need.isUsed {
+      throw .withoutEffect(
+        need.option, found: artifacts.isEmpty ? "no artifact" : "no artifact that it concerns",
+        expected: need.what)
+    }
+  }
+}
+
+extension FormatError {
+  /// The refusal of an option of applied artifacts that cannot take effect.
+  package static func withoutEffect(
+    _ option: String, found: String, expected: String
+  ) -> FormatError {
+    FormatError(
+      .usageNothingSteered, at: .option(option), found: found, expected: expected,
+      remedy: "Name an artifact with --apply, or leave the option out.")
+  }
+}
