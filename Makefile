@@ -5,12 +5,13 @@
 DEBUG_FLAGS := -Xcc -O2
 LINTED := Package.swift Sources Examples Tests Benchmarks/Package.swift Benchmarks/Sources Fuzzing/Package.swift Fuzzing/Sources
 
-.PHONY: help demo test build lint format dependencies clean
+.PHONY: help demo test build docs lint format dependencies clean
 
 help:
 	@echo "make demo    build, then run the whole pipeline on the model in fixtures/"
 	@echo "make test    build, then run every test"
 	@echo "make build   build the executables into .build/release/"
+	@echo "make docs    write the documentation of the library into .build/docs/"
 	@echo "make lint    check formatting, and the digests of the fixtures"
 	@echo "make format  format the sources"
 
@@ -25,6 +26,9 @@ build: dependencies
 test: dependencies
 	.ci/neon
 	swift test $(DEBUG_FLAGS) --disable-xctest
+
+docs: dependencies
+	.ci/docs
 
 lint:
 	swift format lint --strict --recursive --parallel $(LINTED)

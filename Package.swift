@@ -143,6 +143,9 @@ let package = Package(
     .target(
       name: "SextantTestSupport", dependencies: ["SextantBytes"], path: "Tests/SextantTestSupport"),
     .target(name: "CSeccompForTests", path: "Tests/CSeccompForTests"),
+    // The code of the pages in Sextant.docc, as one program.
+    .executableTarget(
+      name: "ArticleSnippets", dependencies: ["Sextant"], path: "Tests/ArticleSnippets"),
     .testTarget(
       name: "SextantTensorTests",
       dependencies: ["SextantLocks", "SextantTensor", "CSextantKernels", "SextantTestSupport"]),
@@ -225,7 +228,7 @@ let package = Package(
       name: "SextantTests",
       dependencies: [
         "Sextant", "SextantTestSupport", "sextant", "RecordAndSteer", "RawDirection",
-        "TrainAndApply",
+        "TrainAndApply", "ArticleSnippets",
       ]),
     .testTarget(
       name: "ConformanceTests",

@@ -15,6 +15,11 @@ public enum PackageFiles {
   /// A file or folder of `formats/`.
   public static func format(_ path: String) -> String { "\(root)/formats/\(path)" }
 
+  /// The names of the entries of a folder of the package, sorted.
+  public static func entries(_ path: String) -> [String] {
+    TemporaryFolder.entries(of: "\(root)/\(path)").sorted()
+  }
+
   /// The bytes of a file of the package.
   public static func bytes(_ path: String) throws -> [UInt8] {
     try InputFile("\(root)/\(path)").readAll(limit: 1 << 24)

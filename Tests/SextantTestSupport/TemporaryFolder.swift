@@ -66,7 +66,8 @@ public final class TemporaryFolder: Sendable {
   /// The names of all entries, hidden ones too, sorted.
   public var entries: [String] { Self.entries(of: path).sorted() }
 
-  private static func entries(of folder: String) -> [String] {
+  /// The names of the entries of any folder.
+  static func entries(of folder: String) -> [String] {
     guard let handle = opendir(folder) else { return [] }
     defer { closedir(handle) }
     var names: [String] = []
