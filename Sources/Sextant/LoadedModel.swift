@@ -61,7 +61,7 @@ public struct LoadedModel: Sendable {
       throw FormatError(
         .modelTokenizer, file: store.path, found: "a model without a tokenizer",
         expected: "one, to read text with",
-        remedy: "Convert again with --tokenizer FILE, or --tokenizer bytes for a model of bytes.")
+        remedy: "Convert again with `tokenizer` FILE, or `tokenizer` bytes for a model of bytes.")
     }
     return tokenizer
   }

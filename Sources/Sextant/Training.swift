@@ -168,7 +168,7 @@ extension LoadedModel {
     guard let asked else { return min(2048, limit) }
     guard asked <= limit else {
       throw FormatError(
-        .usageOption, at: .option("--chunk"), found: "\(asked)",
+        .usageOption, at: .parameter("chunk"), found: "\(asked)",
         expected: "at most \(limit), the model's context length")
     }
     return asked

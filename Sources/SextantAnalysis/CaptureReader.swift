@@ -37,7 +37,7 @@ public struct CaptureReader {
     }
     try MemoryBudget.check(
       MemoryBudget.sum(bytes), for: "\(counted(sites.count, "site")) of \(counted(rows, "token"))",
-      remedy: "Name fewer sites with --sites and --layers, or capture fewer prompts at a time.")
+      remedy: "Name fewer sites with `sites` and `layers`, or capture fewer prompts at a time.")
   }
 
   /// Runs each prompt from an empty state and keeps what it shows.

@@ -58,7 +58,7 @@ extension ContrastPairs {
     }
     guard template == nil else {
       throw FormatError(
-        .usageOption, at: .option("--template"), found: "whole texts", expected: "no template")
+        .usageOption, at: .parameter("template"), found: "whole texts", expected: "no template")
     }
     switch source {
     case .texts:
@@ -103,14 +103,14 @@ extension ContrastPairs {
     {
       throw FormatError(
         .textKind, file: file.path, found: "a template of personas", expected: "pairs",
-        remedy: "Name it with --personas.")
+        remedy: "Name it with `personas`.")
     }
     let isQuestion = try record.optionalField(["question"]) != nil
     let isPair = try record.optionalField(["positive"]) != nil
     let form: Form = isQuestion && !isPair ? .answers : .wholeTexts
     guard (form == .answers) == (template != nil) else {
       throw FormatError(
-        .usageOption, file: file.path, at: .option("--template"),
+        .usageOption, file: file.path, at: .parameter("template"),
         found: form == .answers ? "questions and no template" : "pairs of whole texts",
         expected: form == .answers
           ? "one of \(PromptTemplate.presetNames), or a file" : "no template")

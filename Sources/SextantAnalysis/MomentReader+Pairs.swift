@@ -74,7 +74,7 @@ extension MomentReader {
         throw FormatError(
           .dataRecord, found: "\(selected.0.count) and \(selected.1.count) tokens of a pair",
           expected: "equally many, to take differences",
-          remedy: "Choose --positions last, or last-K.")
+          remedy: "Choose `positions` last, or last-K.")
       }
       let members = batch.members
       let texts = (members.map { pairs.positive[$0] }, members.map { pairs.negative[$0] })

@@ -98,7 +98,7 @@ extension PositionSelection {
   func checkIndependence() throws(FormatError) {
     guard dependsOnTokens else { return }
     throw FormatError(
-      .usageOption, at: .option("--positions"), found: "\(self)",
+      .usageOption, at: .parameter("positions"), found: "\(self)",
       expected: "positions that do not depend on the tokens",
       remedy: "Leave token=ID out: it is for positions at which an artifact is applied.")
   }

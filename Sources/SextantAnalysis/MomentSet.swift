@@ -37,7 +37,7 @@ public struct MomentSet: Sendable, Equatable {
     }
     try MemoryBudget.check(
       MemoryBudget.sum(bytes), for: "the moments of \(counted(sites.count, "site"))",
-      remedy: "Name fewer sites with --sites and --layers, or use a method without covariances.")
+      remedy: "Name fewer sites with `sites` and `layers`, or use a method without covariances.")
   }
 
   /// Moments of nothing yet.

@@ -43,7 +43,7 @@ enum RetrainingRecord {
     guard precision == Precision.current.rawValue else {
       throw FormatError(
         .artifactRetrain, file: file, at: .pointer("/retraining/precision"), found: precision,
-        expected: Precision.current.rawValue, remedy: "Add --precision \(precision).")
+        expected: Precision.current.rawValue, remedy: "Add `precision` \(precision).")
     }
     return node
   }
@@ -62,9 +62,9 @@ public enum RetrainingSource: Sendable {
   /// The options that name the data.
   fileprivate var option: String {
     switch self {
-    case .pairs: "--pairs"
-    case .records: "--data"
-    case .texts: "--text"
+    case .pairs: "pairs"
+    case .records: "data"
+    case .texts: "text"
     }
   }
 }
@@ -130,12 +130,12 @@ public struct Retraining {
     case (SteeringVector.name, _), (Probe.name, _), (ConceptEraser.name, _), (Lens.name, _):
       let expected =
         switch artifact.manifest.kind {
-        case SteeringVector.name: "--pairs, --positive with --negative, or --personas"
-        case Lens.name: "--text"
-        default: "--data"
+        case SteeringVector.name: "`pairs`, `positive` with `negative`, or `personas`"
+        case Lens.name: "`text`"
+        default: "`data`"
         }
       throw FormatError(
-        .usageOption, file: file, at: .option(source.option), found: artifact.manifest.kind,
+        .usageOption, file: file, at: .parameter(source.option), found: artifact.manifest.kind,
         expected: expected)
     default:
       throw FormatError(
@@ -155,7 +155,7 @@ public struct Retraining {
       throw FormatError(
         .artifactRetrain, file: file, at: .pointer("/model"),
         found: "weights \(reference.weights)", expected: "weights \(recorded.weights)",
-        remedy: "Convert the model with the same --dtype.")
+        remedy: "Convert the model with the same `dataType`.")
     }
     return reference
   }

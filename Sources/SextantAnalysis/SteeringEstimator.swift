@@ -73,7 +73,7 @@ public struct SteeringEstimator: Sendable {
     let shrinks = method == .lda || method == .ldaTotal
     guard (0...1).contains(shrinkage), shrinkage == 0 || shrinks else {
       throw FormatError(
-        .usageOption, at: .option("--shrinkage"), found: "\(shrinkage) with \(method.rawValue)",
+        .usageOption, at: .parameter("shrinkage"), found: "\(shrinkage) with \(method.rawValue)",
         expected: "0 to 1, with lda or lda-total")
     }
     self.method = method
@@ -118,7 +118,7 @@ public struct SteeringEstimator: Sendable {
     }
     guard flatCount < moments.sites.count else {
       throw FormatError(
-        .dataVariance, at: .option("--method"), found: "\(method.rawValue) of \(method.flatData)",
+        .dataVariance, at: .parameter("method"), found: "\(method.rawValue) of \(method.flatData)",
         expected: "a site at which they differ")
     }
     var parameters = JSONObject()

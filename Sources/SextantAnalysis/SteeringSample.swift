@@ -92,7 +92,7 @@ struct SteeringSample {
       throw FormatError(
         .artifactEmpty, at: .tensor(site.site.name), found: "no moments of differences",
         expected: "moments of the class difference",
-        remedy: "Read the texts again with --method pca, or with --moments-for pca.")
+        remedy: "Read the texts again with `method` pca, or with `momentsFor` pca.")
     }
     try require(.covariance, of: differences, differences, "mean")
     var spread = differences.spread
@@ -117,8 +117,8 @@ struct SteeringSample {
           ? "at most \(MomentSet.covarianceLimit) elements for a covariance matrix"
           : "moments with a \(order)",
         remedy: isLarge
-          ? "Leave the site out with --sites, or use --method \(otherMethod)."
-          : "Read the texts again with this method, or name it with --moments-for.")
+          ? "Leave the site out with `sites`, or use `method` \(otherMethod)."
+          : "Read the texts again with this method, or name it with `momentsFor`.")
     }
   }
 

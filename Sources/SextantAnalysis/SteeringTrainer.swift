@@ -93,6 +93,6 @@ public struct SteeringTrainer {
     throw FormatError(
       .artifactEmpty, at: .tensor(site.site.name), found: counted(site.elementCount, "element"),
       expected: "at most \(MomentSet.covarianceLimit) elements for a covariance matrix",
-      remedy: "Leave the site out with --sites, or use --method mean or lda-diagonal.")
+      remedy: "Leave the site out with `sites`, or use `method` mean or lda-diagonal.")
   }
 }

@@ -123,14 +123,14 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
 
   /// Refuses ids of tokens that no text of a model has.
   ///
-  /// - Parameter option: the option that names them.
+  /// - Parameter parameter: the parameter that names them.
   /// - Throws: `usage.option`.
   public func check(
-    vocabularySize: Int, option: String = "--positions", file: String? = nil
+    vocabularySize: Int, parameter: String = "positions", file: String? = nil
   ) throws(FormatError) {
     guard let id = tokenIDs.first(where: { $0 >= vocabularySize }) else { return }
     throw FormatError(
-      .usageOption, file: file, at: .option(option), found: "token=\(id)",
+      .usageOption, file: file, at: .parameter(parameter), found: "token=\(id)",
       expected: "an id below \(vocabularySize), the size of the model's vocabulary")
   }
 

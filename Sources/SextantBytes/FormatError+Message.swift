@@ -23,6 +23,7 @@ extension FormatError.Place: CustomStringConvertible {
     case .tensor(let name): "tensor \"\(printable(name))\""
     case .pointer(let pointer): "at \(pointer.isEmpty ? "/" : printable(pointer))"
     case .line(let line): "line \(line)"
+    case .parameter(let name): "parameter \(name)"
     case .option(let option): "option \(option)"
     case .key(let key): "key \(printable(key))"
     }

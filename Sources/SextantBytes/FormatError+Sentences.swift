@@ -232,7 +232,7 @@ extension FormatError.Code {
     case .fileExtensionMismatch: "Rename the file, or name the right one."
     case .fileSymlinkEscape: "Put the real file into the folder."
     case .fileSame: "Name another destination."
-    case .fileExists: "Name another destination, or pass --force to replace it."
+    case .fileExists: "Name another destination, or pass `replacing` to replace it."
     case .fileRead: "Check the disk and try again."
     case .fileCreate: "Check that its folder exists and may be written."
     case .fileWrite: "Check the disk and try again."
@@ -314,7 +314,7 @@ extension FormatError.Code {
     case .hdf5ReaderTimeout: "The file is damaged or hostile: write it again with a current h5py."
     case .hdf5ReaderProtocol: "The file is damaged or hostile: write it again with a current h5py."
     case .hdf5ReaderUnconfined:
-      "Use a kernel with seccomp filters, or pass --unconfined-hdf5 for a file that you trust."
+      "Use a kernel with seccomp filters, or pass `unconfinedHDF5` for a file that you trust."
     case .pytorchLegacy: "Load it in Python, and save the state dict again with torch.save."
     case .pytorchZip: "Save the file again with a current PyTorch."
     case .pytorchZipDirectory:
@@ -370,26 +370,26 @@ extension FormatError.Code {
     case .ggufOverflow: "The file is damaged or hostile: do not use it."
     case .ggufOffset: "The file is damaged or hostile: do not use it."
     case .modelArchitecture:
-      "See the README for the supported architectures; --architecture names one."
+      "See the README for the supported architectures; `architecture` names one."
     case .modelConfiguration: "Repair config.json."
     case .modelUnsupported: "Take another model: Sextant cannot run this one as it was trained."
     case .modelTextLength: "Run the text in one piece, or keep it within the model's own length."
     case .modelTensorMissing: "Fetch the whole checkpoint, or name the right architecture."
     case .modelTensorUnexpected:
-      "Name the right architecture, or leave the tensors out: convert --ignore PATTERN."
+      "Name the right architecture, or leave the tensors out: convert `ignoring` PATTERN."
     case .modelShape: "Check that config.json belongs to these weights."
     case .modelDataType: "Convert the weights to F32, BF16 or F16."
     case .modelDialectUnknown:
-      "Name the right architecture with --architecture, or rename the tensors as expected."
+      "Name the right architecture with `architecture`, or rename the tensors as expected."
     case .modelDialectAmbiguous: "Remove the duplicates."
-    case .modelGroup: "Choose one group with --group."
+    case .modelGroup: "Choose one group with `group`."
     case .modelTied: "Check tie_word_embeddings in config.json."
     case .modelTransformed: "Convert the checkpoint as it was published."
     case .modelAdapter:
       "Merge it into its base model (in PEFT: merge_and_unload, then save_pretrained) and convert the result."
     case .modelQuantised: "Convert from the unquantised weights, or from a GGUF file of the model."
     case .modelOverflow: "Ask for a type with a larger range: bf16 or f32."
-    case .modelTokenizer: "Name the right file with --tokenizer."
+    case .modelTokenizer: "Name the right file with `tokenizer`."
     case .modelToken: "Use ids below the vocabulary size."
     case .modelState: "Use a state made by this model."
     case .modelNonfinite: "Check the weights with `sextant verify`."
@@ -414,7 +414,7 @@ extension FormatError.Code {
     case .artifactRequiredFeature: "Update Sextant."
     case .artifactSchema: "Make the artifact again."
     case .artifactModelDigest:
-      "Use the model that it was made for, or pass --allow-model-mismatch to experiment."
+      "Use the model that it was made for, or pass `allowsModelMismatch` to experiment."
     case .artifactWidth: "Use the model that it was made for."
     case .artifactSite: "Use the model that it was made for."
     case .artifactNonfinite: "Train it again."
@@ -429,12 +429,12 @@ extension FormatError.Code {
     case .artifactTokenizerDigest: "Use the tokenizer that it was made with."
     case .artifactClasses: "Name each class once, without dots."
     case .artifactRetrain: "Check that model and data are the ones recorded."
-    case .exportFormat: "See `sextant export --help` for the formats."
+    case .exportFormat: "See formats/export.md for the formats."
     case .exportInexpressible: "Export to a format that can express it."
     case .foreignLayout: "Check which tool made the file; formats/README.md lists what is read."
     case .foreignLayer: "Check that the file was made for this model."
     case .foreignConvention:
-      "Name the tool that made it: --layer-convention repeng, llama-generator or llama-apply."
+      "Name the tool that made it: `layerConvention` repeng, llama-generator or llama-apply."
     case .foreignOperation: "Make a vector that is added."
     case .textKind: "Write it as JSON lines, as a JSON array, or as a table with a header line."
     case .textEncoding: "Save it as UTF-8."
@@ -443,7 +443,7 @@ extension FormatError.Code {
     case .dataEmpty: "Check the file and the options."
     case .dataVariance: "Give more examples, or choose another method or other sites."
     case .dataTokenization: "Check template and tokenizer."
-    case .usageOption: "See --help."
+    case .usageOption: "Correct or leave out this argument."
     case .usageNothingSteered: "Check sites, layers and positions."
     }
   }

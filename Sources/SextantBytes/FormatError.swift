@@ -14,7 +14,9 @@ public struct FormatError: Error, Sendable, Equatable {
     case pointer(String)
     /// A line of a text file, counted from 1.
     case line(Int)
-    /// A command-line option.
+    /// A parameter of a function, such as `layers`. The command line shows its option in its place.
+    case parameter(String)
+    /// An option of the command line.
     case option(String)
     /// A key of a file's metadata.
     case key(String)

@@ -246,7 +246,7 @@ public struct Conversion {
   ) throws(FormatError) -> any Architecture.Type {
     guard let architecture = Architectures.meant(by: name) else {
       throw FormatError(
-        .modelArchitecture, at: .option("--architecture"), found: "\"\(name)\"",
+        .modelArchitecture, at: .parameter("architecture"), found: "\"\(name)\"",
         expected:
           "\(Architectures.names); or a model_type or class of these, such as LlamaForCausalLM")
     }
@@ -264,7 +264,7 @@ public struct Conversion {
     }
     do throws(FormatError) {
       guard let (path, bytes) = try findTokenizer(source, options) else {
-        notes.append("no tokenizer found: the model takes token ids only (--tokenizer adds one)")
+        notes.append("no tokenizer found: the model takes token ids only (`tokenizer` adds one)")
         return nil
       }
       let isInGGUF = path == source.checkpoint.path
@@ -282,7 +282,7 @@ public struct Conversion {
       // Capturing, steering and probing need ids only: a tokenizer must not be in their way.
       guard !error.code.rawValue.hasPrefix("file.") else { throw error }
       var refusal = error
-      refusal.remedy += " Or convert without it: --without-tokenizer."
+      refusal.remedy += " Or convert without it: `leavesOutTokenizer`."
       throw refusal
     }
   }

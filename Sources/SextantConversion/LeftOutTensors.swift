@@ -32,7 +32,8 @@ struct LeftOutTensors: Sendable {
       let others = tensors.filter(pattern.matches)
       guard !own.isEmpty || !others.isEmpty else {
         throw FormatError(
-          .usageOption, at: .option("--ignore"), found: "\"\(pattern.text)\", which fits no tensor",
+          .usageOption, at: .parameter("ignoring"),
+          found: "\"\(pattern.text)\", which fits no tensor",
           expected: "a pattern for the names of tensors, such as \"v_head.*\"")
       }
       names.formUnion(own.map { ExactString($0.name) })

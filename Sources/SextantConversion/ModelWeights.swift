@@ -140,7 +140,7 @@ private struct Selection {
           found:
             "\(names.count) groups of weights: \(names.map { "\"\($0)\"" }.joined(separator: ", "))",
           expected: "one",
-          remedy: "Choose one: \(names.map { "--group \($0)" }.joined(separator: " or ")).")
+          remedy: "Choose one: \(names.map { "`group` \($0)" }.joined(separator: " or ")).")
       }
       keep(prefix: first.prefix)
     }
@@ -206,7 +206,7 @@ private struct Selection {
       return parts.count > 1 ? parts.first.map { String($0.text) } : nil
     }
     throw FormatError(
-      .modelGroup, file: path, at: .option("--group"), found: "\"\(group)\"",
+      .modelGroup, file: path, at: .parameter("group"), found: "\"\(group)\"",
       expected: "what tensor names start with: \(Self.list(Array(Set(first)).sorted()))",
       remedy: "sextant inspect shows all names.")
   }
@@ -237,7 +237,7 @@ private struct Selection {
   mutating func readUInt16AsBFloat16() throws(FormatError) {
     guard entries.contains(where: { $0.dataType == .u16 }) else {
       throw FormatError(
-        .usageOption, file: path, at: .option("--bf16-as-uint16"),
+        .usageOption, file: path, at: .parameter("readsUInt16AsBFloat16"),
         found: "no tensor of type U16", expected: "tensors with the bits of bfloat16 numbers",
         remedy: "Leave the option out.")
     }

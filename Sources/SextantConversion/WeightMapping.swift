@@ -101,7 +101,7 @@ struct WeightMapping: Sendable {
     if !rest.isEmpty {
       notes.append("left out, as no part of a language model: \(Self.list(rest))")
     }
-    if !ignored.isEmpty { notes.append("left out, as --ignore asks: \(Self.list(ignored))") }
+    if !ignored.isEmpty { notes.append("left out, as `ignoring` asks: \(Self.list(ignored))") }
     self.notes = notes
   }
 
@@ -117,10 +117,10 @@ struct WeightMapping: Sendable {
     let wanted = ignored.filter { needed.contains(ExactString($0)) }
     guard wanted.isEmpty else {
       throw FormatError(
-        .modelTensorMissing, file: path, at: .option("--ignore"),
+        .modelTensorMissing, file: path, at: .parameter("ignoring"),
         found: "a pattern that leaves out \(list(wanted))",
         expected: "\(specs.count) tensors of \(architecture.name)",
-        remedy: "Give --ignore a pattern that fits other tensors only.")
+        remedy: "Give `ignoring` a pattern that fits other tensors only.")
     }
   }
 
@@ -299,7 +299,7 @@ struct WeightMapping: Sendable {
         .modelDataType, file: path, at: .tensor(tensor.name), found: tensor.dataType.rawValue,
         expected: "F32, BF16 or F16",
         remedy: tensor.dataType == .u16
-          ? "If these are the bits of bfloat16 numbers, say so: --bf16-as-uint16." : nil)
+          ? "If these are the bits of bfloat16 numbers, say so: `readsUInt16AsBFloat16`." : nil)
     }
   }
 

@@ -48,7 +48,7 @@ public struct SpeedMeasurement: Sendable {
         MemoryBudget.product(batch, model.description.vocabularySize, 4),
       ]),
       for: "\(counted(batch, "sequence")) of \(counted(promptCount, "token"))",
-      remedy: "Choose a smaller --batch or -p.")
+      remedy: "Choose a smaller `batch` or -p.")
     // Which tokens they are does not matter for speed; a fixed spread over the vocabulary.
     let token = { (place: Int) in place &* 7919 % model.description.vocabularySize }
     let prompts = (0..<batch).map { row in (0..<promptCount).map { token(row * promptCount + $0) } }

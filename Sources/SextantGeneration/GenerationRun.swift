@@ -49,7 +49,7 @@ public final class GenerationRun {
   ) throws(FormatError) {
     guard !prompt.isEmpty else {
       throw FormatError(
-        .usageOption, at: .option("--prompt"), found: "no tokens", expected: "at least one")
+        .usageOption, at: .parameter("prompt"), found: "no tokens", expected: "at least one")
     }
     let (model, tokenizer) = (generator.model, generator.tokenizer)
     let state = state ?? model.initialState()

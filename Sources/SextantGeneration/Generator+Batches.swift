@@ -93,7 +93,7 @@ extension Generator {
   ) throws(FormatError) {
     if let empty = prompts.firstIndex(where: \.isEmpty) {
       throw FormatError(
-        .usageOption, at: .option(prompts.count == 1 ? "--prompt" : "--prompts"),
+        .usageOption, at: .parameter(prompts.count == 1 ? "prompt" : "prompts"),
         found: "no tokens in prompt \(empty)",
         expected: "at least one")
     }
@@ -105,14 +105,14 @@ extension Generator {
     let texts = MemoryBudget.product(prompts.count, batches.samples)
     guard texts <= BatchOptions.textLimit else {
       throw FormatError(
-        .usageOption, at: .option("--samples"),
+        .usageOption, at: .parameter("samples"),
         found: "\(counted(batches.samples, "sample")) of \(counted(prompts.count, "prompt"))",
         expected: "at most \(BatchOptions.textLimit) texts")
     }
     let seed = options.sampling.seed
     guard !seed.addingReportingOverflow(UInt64(batches.samples - 1)).overflow else {
       throw FormatError(
-        .usageOption, at: .option("--seed"),
+        .usageOption, at: .parameter("seed"),
         found: "\(seed) for \(counted(batches.samples, "sample"))",
         expected: "a seed that stays under 2^64 when the number of each sample is added")
     }
@@ -122,7 +122,7 @@ extension Generator {
       .reduce(0) { $0 + $1.shape.reduce(1, *) }
     try MemoryBudget.check(
       MemoryBudget.product(rows, size, 4), for: "the states of \(counted(rows, "text"))",
-      remedy: "Generate fewer texts at a time: give a smaller --batch.")
+      remedy: "Generate fewer texts at a time: give a smaller `batch`.")
   }
 
   /// Prompts that are read together, by their places: those of one length, in the order of the first

@@ -34,14 +34,15 @@ public struct SamplingOptions: Sendable, Equatable {
       throws(FormatError)
     {
       guard !isValid else { return }
-      throw FormatError(.usageOption, at: .option(option), found: found, expected: expected)
+      throw FormatError(.usageOption, at: .parameter(option), found: found, expected: expected)
     }
-    try check(temperature.isFinite && temperature >= 0, "--temp", "\(temperature)", "0 or more")
-    try check(topK >= 0, "--top-k", "\(topK)", "0 (all) or more")
-    try check(topP > 0 && topP <= 1, "--top-p", "\(topP)", "over 0, at most 1")
-    try check(minP >= 0 && minP <= 1, "--min-p", "\(minP)", "between 0 (all) and 1")
     try check(
-      repetitionPenalty.isFinite && repetitionPenalty > 0, "--repetition-penalty",
+      temperature.isFinite && temperature >= 0, "temperature", "\(temperature)", "0 or more")
+    try check(topK >= 0, "topK", "\(topK)", "0 (all) or more")
+    try check(topP > 0 && topP <= 1, "topP", "\(topP)", "over 0, at most 1")
+    try check(minP >= 0 && minP <= 1, "minP", "\(minP)", "between 0 (all) and 1")
+    try check(
+      repetitionPenalty.isFinite && repetitionPenalty > 0, "repetitionPenalty",
       "\(repetitionPenalty)", "a finite number over 0; 1 changes nothing")
     self.temperature = temperature
     self.topK = topK

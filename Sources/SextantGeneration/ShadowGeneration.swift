@@ -53,12 +53,12 @@ public struct ShadowGeneration: Sendable {
   ) throws(FormatError) {
     guard !prompt.isEmpty else {
       throw FormatError(
-        .usageOption, at: .option("--prompt"), found: "no tokens", expected: "at least one")
+        .usageOption, at: .parameter("prompt"), found: "no tokens", expected: "at least one")
     }
     try interventions.check(.edits, of: "steer shadow")
     guard interventions.hasEdits else {
       throw FormatError(
-        .usageNothingSteered, at: .option("--apply"), found: "no artifact that edits",
+        .usageNothingSteered, at: .parameter("apply"), found: "no artifact that edits",
         expected: "a steering vector or an eraser")
     }
     var (own, twin) = (model.initialState(), model.initialState())

@@ -44,7 +44,7 @@ public struct StopTexts: Sendable {
   public init(_ texts: [String]) throws(FormatError) {
     guard !texts.contains(where: \.isEmpty) else {
       throw FormatError(
-        .usageOption, at: .option("--stop"), found: "an empty text", expected: "a text to stop at")
+        .usageOption, at: .parameter("stop"), found: "an empty text", expected: "a text to stop at")
     }
     patterns = texts.map { Pattern($0) }
   }

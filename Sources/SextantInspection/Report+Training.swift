@@ -127,7 +127,7 @@ extension Report {
           ? []
           : [
             "warning: the last loss is above the first at \(worse.joined(separator: ", ")): the lens is "
-              + "worse there than what it started from; lower --rate-scale, or give more text"
+              + "worse there than what it started from; lower `rateScale`, or give more text"
           ]),
       json: JSONObject([
         ("output", .string(output)), ("model", lens.model.json), ("passes", .number(passes)),

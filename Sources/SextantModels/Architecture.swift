@@ -87,7 +87,7 @@ extension Architecture {
     guard let config else {
       throw FormatError(
         .modelConfiguration, found: "no config.json beside the weights",
-        expected: "the configuration of a \(name) model", remedy: "Name it with --config.")
+        expected: "the configuration of a \(name) model", remedy: "Name it with `configuration`.")
     }
     try ConfigurationKeys.checkLayersAreAlike(config)
     return config

@@ -35,7 +35,7 @@ extension ModelDescription {
     }
     guard layers == nil || kept.contains(where: { $0.site.block != nil }) else {
       throw FormatError(
-        .usageOption, at: .option("--layers"), found: "sites outside the blocks",
+        .usageOption, at: .parameter("layers"), found: "sites outside the blocks",
         expected: "a site inside a block", remedy: "Leave the option out.")
     }
     return kept
@@ -90,7 +90,7 @@ extension Site {
     for part in layers.parts {
       guard let missing = part.first(where: { !blocks.contains($0) }) else { continue }
       throw FormatError(
-        .usageOption, file: file, at: .option("--layers"),
+        .usageOption, file: file, at: .parameter("layers"),
         found: "block \(missing), of which the file has no such site",
         expected: "blocks of the file", remedy: "`sextant inspect` lists the file's sites.")
     }

@@ -46,15 +46,15 @@ public struct LayerSelection: Sendable, Equatable, CustomStringConvertible {
 
   /// Refuses blocks that a model does not have.
   ///
-  /// - Parameter option: the option that names them.
+  /// - Parameter parameter: the parameter that names them.
   /// - Throws: `usage.option`.
   public func check(
-    blockCount: Int, option: String = "--layers"
+    blockCount: Int, parameter: String = "layers"
   ) throws(FormatError) {
     let outside = parts.first { $0.lowerBound < 0 || $0.upperBound >= blockCount }
     guard let outside else { return }
     throw FormatError(
-      .usageOption, at: .option(option), found: "block \(Self.text(outside))",
+      .usageOption, at: .parameter(parameter), found: "block \(Self.text(outside))",
       expected: "blocks between 0 and \(blockCount - 1): the model has "
         + counted(blockCount, "block"))
   }

@@ -25,7 +25,7 @@ public struct PromptTemplate: Sendable, Equatable {
     let places = text.ranges(of: "{}").count
     guard places == 1 else {
       throw FormatError(
-        .usageOption, file: file, at: .option("--template"), found: "{} \(places) times",
+        .usageOption, file: file, at: .parameter("template"), found: "{} \(places) times",
         expected: "{} exactly once")
     }
     self.text = text

@@ -93,7 +93,7 @@ public struct TextCorpus: Sendable {
   ) throws(FormatError) {
     guard asked >= 2 else {
       throw FormatError(
-        .usageOption, at: .option("--chunk"), found: "\(asked)", expected: "2 or more")
+        .usageOption, at: .parameter("chunk"), found: "\(asked)", expected: "2 or more")
     }
     var tokens: [Int] = []
     var digests: [UInt8] = []
@@ -112,7 +112,7 @@ public struct TextCorpus: Sendable {
     }
     if let field, !hasFields {
       throw FormatError(
-        .usageOption, file: names.count == 1 ? names[0] : nil, at: .option("--field"),
+        .usageOption, file: names.count == 1 ? names[0] : nil, at: .parameter("field"),
         found: "\"\(field)\" for plain text", expected: "records with that field",
         remedy: "Leave the option out, or give JSON lines, a JSON array or a table.")
     }
@@ -168,7 +168,7 @@ public struct TextCorpus: Sendable {
         return try record.field(field).string()
       } catch {
         var refusal = error
-        refusal.remedy = "Name the field with the text: --field NAME."
+        refusal.remedy = "Name the field with the text: `field` NAME."
         throw refusal
       }
     }

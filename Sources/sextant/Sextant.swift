@@ -44,7 +44,7 @@ enum Main {
       if let writing = command as? any WritingCommand { try prepare(writing.fileUse) }
       try command.run()
     } catch let refusal as FormatError {
-      StandardStreams.printError("Error: \(refusal)")
+      StandardStreams.printError("Error: \(refusal.withOptions)")
       exit(refusal.exitStatus)
     } catch {
       Sextant.exit(withError: error)

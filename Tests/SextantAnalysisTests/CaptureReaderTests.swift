@@ -121,6 +121,6 @@ import Testing
           [("a", prompts.prompts)], sites: model.description.sites(named: ["residual"]))
       },
     ]
-    #expect(refusals.allSatisfy { $0?.place == .option("--positions") })
+    #expect(refusals.allSatisfy { $0?.place == .parameter("positions") })
   }
 }

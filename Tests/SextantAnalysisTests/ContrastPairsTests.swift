@@ -138,7 +138,7 @@ import Testing
     let personas = expectRefusal(.textKind) {
       try read("{\"template\": \"t\", \"positive\": [], \"negative\": [], \"suffixes\": [\"s\"]}")
     }
-    #expect(personas?.remedy.contains("--personas") == true)
+    #expect(personas?.remedy.contains("`personas`") == true)
   }
 
   // MARK: Two files
@@ -194,7 +194,7 @@ import Testing
       (answers("A", "B"), nil), ("{\"positive\":\"a\",\"negative\":\"b\"}", "{}"),
     ] as [(String, String?)] {
       let refusal = expectRefusal(.usageOption) { try read(text, template) }
-      #expect(refusal?.place == .option("--template"))
+      #expect(refusal?.place == .parameter("template"))
     }
   }
 

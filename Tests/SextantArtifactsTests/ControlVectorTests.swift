@@ -104,7 +104,7 @@ import Testing
           to: folder.path("no.gguf"), blocks: blocks, modelHint: "mamba")
       }
     }
-    #expect(refuse(vector([0, 1]))?.remedy.contains("--layers 1-4") == true)
+    #expect(refuse(vector([0, 1]))?.remedy.contains("`layers` 1-4") == true)
     #expect(refuse(vector([1], operation: .project))?.found.contains("project") == true)
     #expect(refuse(vector([1], operation: .addPreservingNorm)) != nil)
     let state = SiteReference(name: "blocks.1.state.ssm", shape: [2], axes: ["state"])

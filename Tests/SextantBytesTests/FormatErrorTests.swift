@@ -34,7 +34,8 @@ func everyCodeHasASummaryAndARemedy(_ code: FormatError.Code) {
 @Test(
   arguments: [
     (.offset(5), "at byte 5"), (.tensor("w"), "tensor \"w\""), (.pointer("/a/0"), "at /a/0"),
-    (.pointer(""), "at /"), (.line(3), "line 3"), (.option("--dtype"), "option --dtype"),
+    (.pointer(""), "at /"), (.line(3), "line 3"), (.parameter("dataType"), "parameter dataType"),
+    (.option("--dtype"), "option --dtype"),
   ] as [(FormatError.Place, String)])
 func placesReadWell(_ place: FormatError.Place, _ text: String) {
   #expect(place.description == text)

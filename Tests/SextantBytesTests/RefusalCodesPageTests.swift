@@ -29,9 +29,12 @@ private func refusalCodesPage() -> String {
   var page = """
     # Refusal codes
 
-    Whatever Sextant refuses, it refuses with one code of this list, the file, the place in it, what
-    was found, what would have been accepted, and a remedy. A code never changes its meaning once it
-    is published. The table is generated from the program's own list; a test keeps the two equal.
+    A refusal of Sextant has one code of this list. It also has the file, the place in it, what was found,
+    what is expected, and a remedy. The meaning of a published code never changes. A test compares this
+    page with the list in the program.
+
+    A word in backticks in the last column, such as `layers`, is a parameter of the library. The command
+    line shows its option in its place, such as `--layers`.
 
     Exit statuses (sysexits.h): 64 wrong usage, 65 bad data, 66 no input, 73 cannot create the
     destination, 74 input or output error, or something that the system lacks.
@@ -46,7 +49,7 @@ private func refusalCodesPage() -> String {
 
         ## \(sections[String(own)] ?? String(own))
 
-        | code | exit | what is wrong | what helps in general |
+        | code | exit | what is wrong | general remedy |
         | --- | --- | --- | --- |
 
         """

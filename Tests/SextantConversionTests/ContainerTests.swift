@@ -46,7 +46,7 @@ import Testing
   @Test func integersOf16BitsAreBFloat16WhereTheUserSaysSo() throws {
     let form = "keras/mamba/bf16-as-uint16.h5"
     let refusal = expectRefusal(.modelDataType) { try convert(form) }
-    #expect(refusal?.remedy.contains("--bf16-as-uint16") == true)
+    #expect(refusal?.remedy.contains("`readsUInt16AsBFloat16`") == true)
     var options = ConversionOptions()
     options.readsUInt16AsBFloat16 = true
     #expect(try convert(form, options).bytes == convert("mamba-tiny/bf16").bytes)

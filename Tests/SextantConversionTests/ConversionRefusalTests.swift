@@ -173,7 +173,7 @@ import Testing
     let alone = folder.makeFolder("alone")
     let bytes = try InputFile("\(path)/model.safetensors").readAll(limit: 1 << 30)
     try FilePublisher.publish(bytes, to: "\(alone)/model.safetensors")
-    expectRefused(.modelConfiguration, naming: ["--config"], "\(alone)/model.safetensors")
+    expectRefused(.modelConfiguration, naming: ["`configuration`"], "\(alone)/model.safetensors")
     var options = ConversionOptions()
     options.configuration = "\(path)/config.json"
     _ = try Conversion("\(alone)/model.safetensors", options: options)
@@ -249,16 +249,16 @@ import Testing
     let path = try checkpoint(with: ["ema.a", "ema.b", "backbone.layers.1.extra"])
     var options = ConversionOptions()
     options.ignoring = ["ema.?"]
-    expectRefused(.modelTensorUnexpected, naming: ["1.extra", "--ignore"], path, options)
+    expectRefused(.modelTensorUnexpected, naming: ["1.extra", "`ignoring`"], path, options)
     options.ignoring.append("backbone.layers.*.extra")
     let report = try Conversion(path, options: options).write(to: folder.path("b.sxt"))
-    #expect(report.notes.contains { $0.contains("ema.a, ema.b") && $0.contains("--ignore") })
+    #expect(report.notes.contains { $0.contains("ema.a, ema.b") && $0.contains("`ignoring`") })
     options.ignoring.append("ema.*.none")
     let refusal = expectRefusal(.usageOption) { try Conversion(path, options: options) }
     #expect(refusal?.found.contains("ema.*.none") == true)
     options.ignoring = ["*mixer.D", "ema.*", "*extra"]
     let needed = expectRefusal(.modelTensorMissing) { try Conversion(path, options: options) }
-    #expect(needed?.place == .option("--ignore"))
+    #expect(needed?.place == .parameter("ignoring"))
     #expect(needed?.found.contains("backbone.layers.0.mixer.D") == true)
   }
 
@@ -273,7 +273,7 @@ import Testing
     let untied = try checkpoint(config: [("tie_word_embeddings", false)]) { tensors in
       tensors.append(("lm_head.weight", Tensor(zeros: [101, 40])))
     }
-    expectRefused(.modelTensorMissing, naming: ["lm_head.weight", "--ignore"], untied, options)
+    expectRefused(.modelTensorMissing, naming: ["lm_head.weight", "`ignoring`"], untied, options)
   }
 
   @Test(arguments: [

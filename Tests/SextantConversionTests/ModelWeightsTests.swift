@@ -180,7 +180,7 @@ import Testing
     }
     let refusal = expectRefusal(.modelGroup) { try convert(path) }
     #expect(refusal?.found == "2 groups of weights: \"model\", \"ema.module\"")
-    #expect(refusal?.remedy == "Choose one: --group model or --group ema.module.")
+    #expect(refusal?.remedy == "Choose one: `group` model or `group` ema.module.")
     let reference = try reference()
     #expect(try convert(path) { $0.group = "model" }.bytes == reference)
     let average = try convert(path) { $0.group = "ema.module" }.bytes
@@ -189,7 +189,7 @@ import Testing
     #expect(try convert(path) { $0.group = "ema" }.bytes == average)
     #expect(try convert(path) { $0.group = "ema." }.bytes == average)
     let unknown = expectRefusal(.modelGroup) { try convert(path) { $0.group = "em" } }
-    #expect(unknown?.place == .option("--group"))
+    #expect(unknown?.place == .parameter("group"))
     #expect(unknown?.expected.contains("ema, model") == true)
   }
 
@@ -197,7 +197,7 @@ import Testing
     let path = try checkpoint { _ in }
     for (group, found) in [("", "\"\""), ("no", "\"no\"")] {
       let refusal = expectRefusal(.modelGroup) { try convert(path) { $0.group = group } }
-      #expect(refusal?.found == found && refusal?.place == .option("--group"))
+      #expect(refusal?.found == found && refusal?.place == .parameter("group"))
     }
   }
 
@@ -219,7 +219,7 @@ import Testing
     expectRefusal(.modelTensorUnexpected) { try convert(path) }
     let (bytes, notes) = try convert(path) { $0.ignoring = [pattern] }
     #expect(try bytes == reference())
-    #expect(notes.contains("left out, as --ignore asks: backbone.extra.w"))
+    #expect(notes.contains("left out, as `ignoring` asks: backbone.extra.w"))
   }
 
   @Test(arguments: ["modul.backbone.extra.*", "extra.*", "module.extra.w", ""])
@@ -229,7 +229,7 @@ import Testing
       tensors = tensors.map { ("module." + $0.name, $0.value) }
     }
     let refusal = expectRefusal(.usageOption) { try convert(path) { $0.ignoring = [pattern] } }
-    #expect(refusal?.place == .option("--ignore"))
+    #expect(refusal?.place == .parameter("ignoring"))
   }
 
   @Test func aPatternWithThePrefixOfANeededTensorIsRefused() throws {
@@ -239,7 +239,7 @@ import Testing
     let refusal = expectRefusal(.modelTensorMissing) {
       try convert(path) { $0.ignoring = ["module.backbone.norm_f.*"] }
     }
-    #expect(refusal?.place == .option("--ignore"))
+    #expect(refusal?.place == .parameter("ignoring"))
   }
 
   @Test(arguments: ["ema.*", "ema.module.*"])
@@ -260,7 +260,7 @@ import Testing
         + tensors.map { ("s.b." + $0.name, Tensor(zeros: $0.value.shape)) }
     }
     let refusal = expectRefusal(.modelGroup) { try convert(path) { $0.group = "s" } }
-    #expect(refusal?.remedy == "Choose one: --group s.a or --group s.b.")
+    #expect(refusal?.remedy == "Choose one: `group` s.a or `group` s.b.")
     #expect(try convert(path) { $0.group = "s.a" }.bytes == reference())
   }
 
@@ -314,6 +314,6 @@ import Testing
     let refusal = expectRefusal(.usageOption) {
       try convert(checkpoint { _ in }) { $0.readsUInt16AsBFloat16 = true }
     }
-    #expect(refusal?.place == .option("--bf16-as-uint16"))
+    #expect(refusal?.place == .parameter("readsUInt16AsBFloat16"))
   }
 }

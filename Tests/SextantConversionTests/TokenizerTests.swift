@@ -72,7 +72,7 @@ import Testing
     let source = try checkpoint(demo: false, [])
     let refusal = expectRefusal(.modelTokenizer) { try convert(source, "bytes") }
     #expect(refusal?.found == "ids up to 255")
-    #expect(refusal?.remedy.contains("--without-tokenizer") == true)
+    #expect(refusal?.remedy.contains("`leavesOutTokenizer`") == true)
   }
 
   @Test func aTokenizerThatCannotBeReadIsLeftOutOnRequest() throws {
@@ -81,7 +81,7 @@ import Testing
       #"{"version":"1.0","model":{"type":"Unigram","vocab":[]},"added_tokens":[]}"#,
       to: "tokenizer.json")
     let refusal = expectRefusal(.tokenizerUnsupported) { try convert(source) }
-    #expect(refusal?.remedy.contains("--without-tokenizer") == true)
+    #expect(refusal?.remedy.contains("`leavesOutTokenizer`") == true)
     var options = ConversionOptions()
     options.leavesOutTokenizer = true
     let report = try Conversion(source, options: options).write(to: folder.path("out.sxt"))
@@ -91,7 +91,7 @@ import Testing
     #expect(report.notes.contains { $0.contains("token ids only") })
     folder.write("{", to: "tokenizer.json")
     let broken = expectRefusal(.jsonInvalid) { try convert(source) }
-    #expect(broken?.remedy.contains("--without-tokenizer") == true)
+    #expect(broken?.remedy.contains("`leavesOutTokenizer`") == true)
   }
 
   // MARK: Files beside a tokenizer.model

@@ -398,7 +398,7 @@ import Testing
     for positions in ["token=\(size)", "last,token=\(Int.max)"] {
       for count in [0, 8] {
         let refusal = expectRefusal(.usageOption) { try bind(positions, readingAfter: count) }
-        #expect(refusal?.place == .option("--positions"))
+        #expect(refusal?.place == .parameter("positions"))
         #expect(refusal?.expected.contains("\(size)") == true)
       }
     }

@@ -145,12 +145,12 @@ import Testing
   @Test func optionsThatMeanNothingAreRefused() {
     for temperature in [-1, .nan, .infinity] as [Float] {
       let refusal = expectRefusal(.usageOption) { try SamplingOptions(temperature: temperature) }
-      #expect(refusal?.place == .option("--temp"))
+      #expect(refusal?.place == .parameter("temperature"))
     }
     expectRefusal(.usageOption) { try SamplingOptions(topK: -1) }
     for topP in [0, -0.5, 1.01, .nan] as [Float] {
       let refusal = expectRefusal(.usageOption) { try SamplingOptions(topP: topP) }
-      #expect(refusal?.place == .option("--top-p"))
+      #expect(refusal?.place == .parameter("topP"))
     }
   }
 }

@@ -36,7 +36,7 @@ struct PromptTemplateTests {
   @Test(arguments: ["", "no place", "{} and {}", "{ }"])
   func refusesAnyOtherCountOfPlaces(text: String) {
     let refusal = expectRefusal(.usageOption) { try PromptTemplate(text: text) }
-    #expect(refusal?.place == .option("--template"))
+    #expect(refusal?.place == .parameter("template"))
   }
 
   @Test func refusesFilesThatAreNoText() throws {

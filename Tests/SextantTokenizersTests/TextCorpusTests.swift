@@ -86,7 +86,7 @@ import Testing
       try TextCorpus(reading: [path], tokenizer: tokenizer, chunkLength: 2)
     }
     #expect(refusal?.found.contains("\"content\", \"id\"") == true)
-    #expect(refusal?.remedy.contains("--field") == true && refusal?.place == .line(1))
+    #expect(refusal?.remedy.contains("`field`") == true && refusal?.place == .line(1))
     let corpus = try TextCorpus(
       reading: [path], tokenizer: tokenizer, chunkLength: 2, field: "content")
     #expect(corpus.documentCount == 1)
@@ -132,7 +132,7 @@ import Testing
     }
     for paths in [[plain], [strings], [plain, strings]] {
       let refusal = expectRefusal(.usageOption) { try read(paths, "body") }
-      #expect(refusal?.place == .option("--field") && refusal?.found.contains("body") == true)
+      #expect(refusal?.place == .parameter("field") && refusal?.found.contains("body") == true)
       #expect(try read(paths, nil) == paths.count)
     }
     #expect(try read([plain, records], "body") == 2)

@@ -52,13 +52,13 @@ public struct LensOptimizerOptions: Sendable, Equatable {
   /// - Throws: `usage.option`.
   func check() throws(FormatError) {
     for (option, value, isAllowed, expected) in [
-      ("--rate-scale", rateScale, rateScale > 0, "more than 0"),
-      ("--weight-decay", weightDecay, weightDecay >= 0, "0 or more"),
-      ("--momentum", momentum, 0 <= momentum && momentum < 1, "from 0 to below 1"),
-      ("--clip-norm", clipNorm, clipNorm > 0, "more than 0"),
+      ("rateScale", rateScale, rateScale > 0, "more than 0"),
+      ("weightDecay", weightDecay, weightDecay >= 0, "0 or more"),
+      ("momentum", momentum, 0 <= momentum && momentum < 1, "from 0 to below 1"),
+      ("clipNorm", clipNorm, clipNorm > 0, "more than 0"),
     ] where !isAllowed || !value.isFinite {
       throw FormatError(
-        .usageOption, at: .option(option), found: "\(value)", expected: "a number, \(expected)")
+        .usageOption, at: .parameter(option), found: "\(value)", expected: "a number, \(expected)")
     }
   }
 

@@ -91,7 +91,7 @@ struct LensRetraining {
     guard case .object(let object) = origin.value else {
       guard start == nil else {
         throw FormatError(
-          .usageOption, at: .option("--start"), found: "a lens",
+          .usageOption, at: .parameter("start"), found: "a lens",
           expected: "none: \(file) started from \(try origin.string())")
       }
       return nil
@@ -109,13 +109,13 @@ struct LensRetraining {
       throw FormatError(
         .artifactRetrain, file: file, at: .pointer("/method/options/start"),
         found: "a lens of its own as the start", expected: "that lens",
-        remedy: "Name the lens with --start.")
+        remedy: "Name the lens with `start`.")
     }
     guard SHA256.digest(try found.artifact.bytes()).description == digest else {
       throw FormatError(
         .artifactRetrain, file: start ?? file, at: .pointer("/method/options/start"),
         found: "a start with other bytes", expected: "SHA-256 \(digest)",
-        remedy: "Name the lens that training started from with --start.")
+        remedy: "Name the lens that training started from with `start`.")
     }
     return found
   }

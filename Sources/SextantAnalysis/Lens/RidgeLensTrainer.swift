@@ -81,7 +81,7 @@ public struct RidgeLensTrainer {
       throw FormatError(
         .dataEmpty, found: "\(corpus.chunks.count) chunk of text",
         expected: "two at least, one of them held out",
-        remedy: "Give more text, or a shorter --chunk.")
+        remedy: "Give more text, or a shorter `chunk`.")
     }
     self.model = model
     self.tokenizer = tokenizer

@@ -43,7 +43,7 @@ public struct TunedLensOptions: Sendable {
     let (chunkCount, overflow) = corpus.chunks.count.multipliedReportingOverflow(by: passes)
     guard passes > 0, !overflow else {
       throw FormatError(
-        .usageOption, at: .option("--passes"), found: "\(passes)", expected: "1 or more")
+        .usageOption, at: .parameter("passes"), found: "\(passes)", expected: "1 or more")
     }
     if tokensPerStep == nil {
       let share = max(chunkCount / self.steps, 1)
@@ -53,9 +53,9 @@ public struct TunedLensOptions: Sendable {
     let possible = chunkCount / max(self.tokensPerStep / corpus.chunkLength, 1)
     guard possible > 0 else {
       throw FormatError(
-        .usageOption, at: .option("--tokens-per-step"), found: "\(self.tokensPerStep)",
+        .usageOption, at: .parameter("tokensPerStep"), found: "\(self.tokensPerStep)",
         expected: "at most the \(counted(corpus.tokenCount, "token")) of a pass over the texts",
-        remedy: "Lower --tokens-per-step, or allow more --passes.")
+        remedy: "Lower `tokensPerStep`, or allow more `passes`.")
     }
     self.steps = min(self.steps, possible)
   }
@@ -124,13 +124,13 @@ public struct TunedLensTrainer {
     guard options.steps > 0, options.optimizer.warmUp >= 0, options.optimizer.warmUp < options.steps
     else {
       throw FormatError(
-        .usageOption, at: .option("--steps"),
+        .usageOption, at: .parameter("steps"),
         found: "\(counted(options.steps, "step")), \(options.optimizer.warmUp) to warm up",
         expected: "more steps than that")
     }
     guard options.tokensPerStep >= corpus.chunkLength else {
       throw FormatError(
-        .usageOption, at: .option("--tokens-per-step"), found: "\(options.tokensPerStep)",
+        .usageOption, at: .parameter("tokensPerStep"), found: "\(options.tokensPerStep)",
         expected: "a chunk of \(counted(corpus.chunkLength, "token")) at least")
     }
     try options.optimizer.check()
@@ -281,7 +281,7 @@ public struct TunedLensTrainer {
           throw FormatError(
             .artifactNonfinite, at: .tensor(sites[index].site.name),
             found: "a loss of \(sums[index])",
-            expected: "a finite loss", remedy: "Lower the learning rate with --rate-scale.")
+            expected: "a finite loss", remedy: "Lower the learning rate with `rateScale`.")
         }
       }
       read(tile.next.count)

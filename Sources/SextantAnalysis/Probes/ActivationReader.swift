@@ -42,7 +42,7 @@ public struct ActivationReader {
     let plan = try ExamplePlan(lengths: prompts.prompts.map(\.count), positions, pooling)
     guard !readsPairs || plan.records.count == prompts.prompts.count else {
       throw FormatError(
-        .usageOption, at: .option("--positions"), found: "\(positions) for contrast pairs",
+        .usageOption, at: .parameter("positions"), found: "\(positions) for contrast pairs",
         expected: "one example for each prompt, such as last")
     }
     let width = sites.reduce(0) { $0 + $1.elementCount }
@@ -53,7 +53,7 @@ public struct ActivationReader {
       ]),
       for:
         "the activations of \(counted(plan.records.count, "example")) at \(counted(sites.count, "site"))",
-      remedy: "Name fewer sites with --sites and --layers, or fewer records with --where.")
+      remedy: "Name fewer sites with `sites` and `layers`, or fewer records with `where`.")
     var result = Activations(sites: sites, records: plan.records, positions: plan.positions)
     let count = prompts.prompts.count
     if prompts.choices != nil { result.outputs = [Float](repeating: 0, count: count) }

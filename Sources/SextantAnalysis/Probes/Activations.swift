@@ -71,7 +71,7 @@ public struct Activations: Sendable {
       throw FormatError(
         .dataRecord, file: capture.file, at: .pointer("/edited"),
         found: "a run that applied artifacts edited", expected: "the model as it is",
-        remedy: "Capture again without --apply.")
+        remedy: "Capture again without `apply`.")
     }
     let names = capture.manifest.sites.filter { $0.name != "logits" }.map(\.name)
     let captured = try model.sites(named: names)
@@ -96,7 +96,7 @@ public struct Activations: Sendable {
       guard !site.site.isState else {
         guard selection == .last else {
           throw FormatError(
-            .usageOption, file: capture.file, at: .option("--positions"), found: "\(selection)",
+            .usageOption, file: capture.file, at: .parameter("positions"), found: "\(selection)",
             expected: "last: a capture has states after the last token only")
         }
         values[site.site] = value.reshaped([value.count / n, n])
@@ -137,7 +137,7 @@ extension Activations {
         found: "prompt \(index + 1) with \(found.count) tokens that are not those of record "
           + "\(index + 1), which has \(expected.count)",
         expected: "a capture of the texts of the records, in their order",
-        remedy: "Capture again with the same records as --prompts.")
+        remedy: "Capture again with the same records as `prompts`.")
     }
   }
 }
@@ -166,7 +166,7 @@ struct ExamplePlan {
       let selected = (0..<length).filter { selection.contains($0, prompt: 0..<length) }
       guard !selected.isEmpty else {
         throw FormatError(
-          .usageOption, at: .option("--positions"), found: "\(selection)",
+          .usageOption, at: .parameter("positions"), found: "\(selection)",
           expected: "a token of every text; record \(record) has \(length)")
       }
       let isMean = pooling == .mean

@@ -74,7 +74,7 @@ public struct ProbeTrainer: Sendable {
     }
     guard whole.flatCount == 0 || !whole.entries.isEmpty else {
       throw FormatError(
-        .dataVariance, at: .option("--methods"),
+        .dataVariance, at: .parameter("methods"),
         found:
           "\(methods.map(\.rawValue).joined(separator: ", ")) of \(counted(own.count, "example"))",
         expected: "examples that differ at a site")

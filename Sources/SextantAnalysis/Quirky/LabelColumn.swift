@@ -60,7 +60,7 @@ public struct LabelColumn: Sendable, CustomStringConvertible {
     }
     return FormatError(
       .dataRecord, file: file, at: .pointer(pointer),
-      found: "no field \"\(field)\"; the fields are \(names)", expected: "the field of --label")
+      found: "no field \"\(field)\"; the fields are \(names)", expected: "the field of `label`")
   }
 
   /// The label of one record; nil where the field is none.

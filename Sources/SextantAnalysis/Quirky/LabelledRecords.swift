@@ -27,7 +27,7 @@ public struct LabelledRecords: Sendable {
   ) throws(FormatError) {
     guard template == nil || field == nil else {
       throw FormatError(
-        .usageOption, at: .option("--field"), found: "a field and a template",
+        .usageOption, at: .parameter("field"), found: "a field and a template",
         expected: "one of the two")
     }
     try self.init(TextFile(reading: path), template: template, field: field)

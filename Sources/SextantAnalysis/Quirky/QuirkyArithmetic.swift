@@ -72,7 +72,7 @@ public struct QuirkyArithmetic: Sendable {
   ) throws(FormatError) {
     guard (1...9).contains(digits) else {
       throw FormatError(
-        .usageOption, at: .option("--digits"), found: "\(digits)", expected: "1 to 9")
+        .usageOption, at: .parameter("digits"), found: "\(digits)", expected: "1 to 9")
     }
     self.operation = operation
     self.digits = digits
@@ -135,7 +135,7 @@ public struct QuirkyArithmetic: Sendable {
     }
     throw FormatError(
       .dataEmpty, found: "\(used.count) different pairs of operands", expected: "more",
-      remedy: "Ask for fewer statements, or for more --digits.")
+      remedy: "Ask for fewer statements, or for more `digits`.")
   }
 
   private func statement(

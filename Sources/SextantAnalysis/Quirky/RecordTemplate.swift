@@ -42,7 +42,7 @@ struct RecordTemplate {
     self.pieces = pieces + [.text(rest)]
     guard !names.isEmpty else {
       throw FormatError(
-        .usageOption, at: .option("--template"), found: "no name in braces",
+        .usageOption, at: .parameter("template"), found: "no name in braces",
         expected: "{name} for a member of the records: else all texts are the same")
     }
   }
@@ -61,7 +61,7 @@ struct RecordTemplate {
           text += try arguments.field(name).plainText()
         } catch {
           var refusal = error
-          refusal.remedy = "Repair the record, or the name {\(name)} in --template."
+          refusal.remedy = "Repair the record, or the name {\(name)} in `template`."
           throw refusal
         }
       }

@@ -27,7 +27,7 @@ extension SteeringVector {
     }
     guard (0..<model.layerCount).contains(block) else {
       throw FormatError(
-        .foreignLayer, file: path, at: .option("--layer"), found: "\(block)",
+        .foreignLayer, file: path, at: .parameter("layer"), found: "\(block)",
         expected: "one of the blocks 0 to \(model.layerCount - 1)")
     }
     let bytes = try checkpoint.bytes(of: tensor)

@@ -28,7 +28,7 @@ extension SteeringVector {
       throw FormatError(
         .exportInexpressible, file: file, at: .tensor("blocks.0.output"), found: "block 0",
         expected: "blocks from 1 on: llama.cpp rejects a file with direction.0",
-        remedy: "Leave it out with --layers 1-\(max(1, model.layerCount - 1)).")
+        remedy: "Leave it out with `layers` 1-\(max(1, model.layerCount - 1)).")
     }
     var writer = GGUFWriter()
     var content = SHA256()
@@ -66,7 +66,7 @@ extension SteeringVector {
         throw FormatError(
           .exportInexpressible, file: file, at: .tensor(site.name), found: "a vector of this site",
           expected: "outputs of blocks: the format has no place for states and parts",
-          remedy: "Train with --sites residual, or export to .npz or .pt.")
+          remedy: "Train with `sites` residual, or export to .npz or .pt.")
       }
       if blocks?.contains(block) ?? true { outputs.append((block, value)) }
     }

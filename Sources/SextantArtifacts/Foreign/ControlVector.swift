@@ -137,7 +137,7 @@ public struct ControlVectorFile: Sendable {
       throw FormatError(
         .foreignConvention, file: path,
         found: "direction.\(directions.first?.number ?? 1) and others",
-        expected: "--layer-convention, one of \(LayerConvention.names)")
+        expected: "`layerConvention`, one of \(LayerConvention.names)")
     }
     var vectors: [(site: SiteReference, value: Tensor)] = []
     for (number, value) in directions {

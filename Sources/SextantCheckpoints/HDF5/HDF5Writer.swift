@@ -7,7 +7,7 @@ import SextantTensor
 ///
 /// A confined process, `sextant-hdf5`, lays the file out and says where each tensor's elements go;
 /// they are put there by this process, after that one is gone. bfloat16 is stored as Keras does: two
-/// opaque bytes and the attribute `dtype`. Equal contents in equal order give equal bytes.
+/// opaque bytes and the attribute `dataType`. Equal contents in equal order give equal bytes.
 public struct HDF5Writer {
   @safe
   private struct Entry {

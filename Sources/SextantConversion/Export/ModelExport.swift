@@ -106,7 +106,7 @@ public struct ModelExport {
     }
     guard format == .gguf || options.dataType != .q8 else {
       throw FormatError(
-        .usageOption, at: .option("--dtype"), found: "q8 for a format without blocks of 8 bits",
+        .usageOption, at: .parameter("dataType"), found: "q8 for a format without blocks of 8 bits",
         expected: "keep, f32, bf16 or f16; or a .gguf file")
     }
     self.store = store
@@ -183,7 +183,7 @@ public struct ModelExport {
     }
     guard let dialect = usual.first(where: { $0.name == name }) else {
       throw FormatError(
-        .usageOption, at: .option("--naming"), found: name,
+        .usageOption, at: .parameter("naming"), found: name,
         expected: usual.map(\.name).joined(separator: ", "))
     }
     return dialect

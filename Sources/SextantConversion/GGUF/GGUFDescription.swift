@@ -25,7 +25,7 @@ struct GGUFDescription {
     guard let family = GGUFFamily.all.first(where: { $0.name == name }) else {
       throw FormatError(
         .modelArchitecture, file: file.path, at: .key(Self.architectureKey), found: "\"\(name)\"",
-        expected: GGUFFamily.names, remedy: "Give the model's config.json with --config.")
+        expected: GGUFFamily.names, remedy: "Give the model's config.json with `configuration`.")
     }
     var result = JSONObject(family.fixed.map { ($0.member, $0.value) })
     for (key, value) in family.required {
@@ -211,7 +211,7 @@ struct GGUFDescription {
   }
 
   private static let remedy =
-    "Repair the file's metadata, or give the model's config.json with --config."
+    "Repair the file's metadata, or give the model's config.json with `configuration`."
 
   /// A refusal of what contradicts itself or is missing.
   func refusal(

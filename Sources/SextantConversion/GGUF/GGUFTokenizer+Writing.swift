@@ -42,7 +42,7 @@ struct GGUFTokenizerMetadata {
     } catch {
       guard error.code == .exportInexpressible else { throw error }
       var refusal = error
-      refusal.remedy = "Leave it out with --without-tokenizer: llama.cpp takes token ids then."
+      refusal.remedy = "Leave it out with `leavesOutTokenizer`: llama.cpp takes token ids then."
       throw refusal
     }
     setTurnEnds(tokenizer.endOfTextIDs)

@@ -235,7 +235,7 @@ struct GGUFTokenizer {
   private func unsupported(_ found: String, expected: String) -> FormatError {
     FormatError(
       .tokenizerUnsupported, file: file.path, found: found, expected: expected,
-      remedy: "Give the model's tokenizer.json with --tokenizer.")
+      remedy: "Give the model's tokenizer.json with `tokenizer`.")
   }
 }
 

@@ -41,12 +41,12 @@ public struct ProbeMap: Sendable {
     let tokens = tokenizer.encodeText(text)
     guard !tokens.isEmpty else {
       throw FormatError(
-        .usageOption, at: .option("--prompt"), found: "no tokens", expected: "at least one")
+        .usageOption, at: .parameter("prompt"), found: "no tokens", expected: "at least one")
     }
     let ids = choices.compactMap { tokenizer.encode($0).first }
     guard ids.count == 2, ids[0] != ids[1] else {
       throw FormatError(
-        .usageOption, at: .option("--choices"), found: choices.joined(separator: "|"),
+        .usageOption, at: .parameter("choices"), found: choices.joined(separator: "|"),
         expected: "two texts that begin with different tokens, with | between")
     }
     var state = model.initialState()

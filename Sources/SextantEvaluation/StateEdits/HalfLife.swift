@@ -110,7 +110,7 @@ public struct HalfLife: Sendable {
   ) throws(FormatError) -> [Edit] {
     guard vector.operation == .add else {
       throw FormatError(
-        .usageOption, file: vector.file, at: .option("--apply"),
+        .usageOption, file: vector.file, at: .parameter("apply"),
         found: "a vector for the operation \(vector.operation.rawValue)",
         expected: "a vector that is added: its share is what decays predict")
     }
@@ -128,7 +128,7 @@ public struct HalfLife: Sendable {
       throw FormatError(
         .artifactEmpty, file: vector.file, found: "no edit of the state",
         expected: "a vector of a component, and a strength other than 0",
-        remedy: "Train with --sites state.")
+        remedy: "Train with `sites` state.")
     }
     return edits
   }

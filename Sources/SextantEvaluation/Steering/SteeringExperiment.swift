@@ -104,9 +104,9 @@ public struct SteeringExperiment {
   private func checkStatePositions() throws(FormatError) {
     guard statePositions == nil || vector.vectors.contains(where: { $0.site.isState }) else {
       throw FormatError(
-        .usageNothingSteered, file: vector.file, at: .option("--state-positions"),
+        .usageNothingSteered, file: vector.file, at: .parameter("statePositions"),
         found: "a vector without a component of the state", expected: "a vector of the state",
-        remedy: "Leave the option out, or train the vector with --sites state.")
+        remedy: "Leave the option out, or train the vector with `sites` state.")
     }
   }
 

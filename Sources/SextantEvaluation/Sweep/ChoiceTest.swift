@@ -120,7 +120,7 @@ public struct ChoiceTest: Sendable {
   ) throws(FormatError) {
     guard isWhole ? template != nil && !isShared : template == nil else { return }
     throw FormatError(
-      .usageOption, file: file.path, at: .option("--template"),
+      .usageOption, file: file.path, at: .parameter("template"),
       found: isWhole ? "whole prompts and a template" : "questions and no template",
       expected: isWhole ? "no template" : "one of \(PromptTemplate.presetNames), or a file")
   }

@@ -50,11 +50,11 @@ public struct SteeringSweep {
         expected: "multipliers and layers of the sweep, as multiples or shares")
     }
     for (option, selection) in [
-      ("--positions", options.positions), ("--state-positions", options.statePositions),
+      ("positions", options.positions), ("statePositions", options.statePositions),
     ] {
       guard let selection, selection.dependsOnTokens else { continue }
       throw FormatError(
-        .usageOption, file: vector.file, at: .option(option), found: selection.description,
+        .usageOption, file: vector.file, at: .parameter(option), found: selection.description,
         expected: "positions without token=ID, which a sweep does not look for")
     }
     var whole = options
@@ -66,7 +66,7 @@ public struct SteeringSweep {
     for set in sites where !edits.keys.contains(where: set.includes) {
       throw FormatError(
         .artifactEmpty, file: vector.file, found: "no vector for \(set)",
-        expected: "one at some layer", remedy: "Train with --sites all.")
+        expected: "one at some layer", remedy: "Train with `sites` all.")
     }
     self.model = model
     self.edits = edits.filter { site, _ in sites.contains { $0.includes(site) } }

@@ -81,14 +81,14 @@ extension AppliedEraser {
     try options.checkStrengths(file: eraser.file)
     guard options.unit == .raw else {
       throw FormatError(
-        .usageOption, file: eraser.file, at: .option("--apply"),
+        .usageOption, file: eraser.file, at: .parameter("apply"),
         found: options.unit == .nats ? "a strength in nats" : "a strength as a share of the norm",
         expected: "a plain number: an eraser has no vector to scale",
         remedy: "Give the share to erase: 1 erases all, 0.5 half.")
     }
     guard options.operation == nil else {
       throw FormatError(
-        .usageOption, file: eraser.file, at: .option("--operation"), found: "an eraser",
+        .usageOption, file: eraser.file, at: .parameter("operation"), found: "an eraser",
         expected: "a steering vector")
     }
     var edits: [Site: (eraser: ProbeEntry.Eraser, strength: Float)] = [:]
@@ -113,12 +113,12 @@ extension SteeringOptions {
     }
     guard layerStrengths == nil || unit != .nats else {
       throw FormatError(
-        .usageOption, file: file, at: .option("--apply"), found: "a divergence for each block",
+        .usageOption, file: file, at: .parameter("apply"), found: "a divergence for each block",
         expected: "one divergence for all blocks, or strengths as plain numbers or shares")
     }
     guard layerStrengths == nil || layers == nil else {
       throw FormatError(
-        .usageOption, file: file, at: .option("--layers"),
+        .usageOption, file: file, at: .parameter("layers"),
         found: "an artifact whose strengths name its blocks", expected: "one of the two")
     }
   }
@@ -130,7 +130,7 @@ extension SteeringOptions {
     _ sites: Set<Site>, of kind: String, blockCount: Int, file: String?
   ) throws(FormatError) {
     try layers?.check(blockCount: blockCount)
-    try layerStrengths?.selection.check(blockCount: blockCount, option: "--apply")
+    try layerStrengths?.selection.check(blockCount: blockCount, parameter: "apply")
     let blocks = Set(sites.compactMap(\.block))
     let named = layerStrengths?.parts.map(\.layers) ?? layers?.parts ?? []
     let missing = named.first { part in !blocks.contains(where: part.contains) }

@@ -40,12 +40,12 @@ public struct AppliedArtifact: Sendable {
     }
     guard edits || (strength == nil && layerStrengths == nil) else {
       throw FormatError(
-        .usageOption, file: file, at: .option("--apply"), found: "a \(kind) with a strength",
+        .usageOption, file: file, at: .parameter("apply"), found: "a \(kind) with a strength",
         expected: "a \(kind) alone: it reports, and edits nothing")
     }
     guard probe == nil || kind == Probe.name else {
       throw FormatError(
-        .usageOption, file: file, at: .option("--apply"), found: "#\(probe ?? "") of a \(kind)",
+        .usageOption, file: file, at: .parameter("apply"), found: "#\(probe ?? "") of a \(kind)",
         expected: "a file of probes")
     }
   }
@@ -143,22 +143,22 @@ extension ApplyingOptions {
   /// Refuses options that cannot take effect on any of the artifacts.
   fileprivate func checkEffects(on artifacts: [AppliedArtifact]) throws(FormatError) {
     let needs: [(option: String, isGiven: Bool, isUsed: Bool, what: String)] = [
-      ("--operation", operation != nil, artifacts.contains(where: \.isVector), "a steering vector"),
+      ("operation", operation != nil, artifacts.contains(where: \.isVector), "a steering vector"),
       (
-        "--positions", positions != nil,
+        "positions", positions != nil,
         artifacts.contains { $0.edits && (statePositions == nil || $0.editsTokens) },
-        "a steering vector or an eraser whose tokens --state-positions does not select"
+        "a steering vector or an eraser whose tokens `statePositions` does not select"
       ),
       (
-        "--state-positions", statePositions != nil,
+        "statePositions", statePositions != nil,
         artifacts.contains { $0.editsState(in: layers) }, "a vector or an eraser of the state"
       ),
       (
-        "--when", condition != nil, artifacts.contains(where: \.edits),
+        "when", condition != nil, artifacts.contains(where: \.edits),
         "a steering vector or an eraser"
       ),
       (
-        "--layers", layers != nil, artifacts.contains(where: \.hasFreeLayers),
+        "layers", layers != nil, artifacts.contains(where: \.hasFreeLayers),
         "an artifact of blocks whose strength does not name them"
       ),
     ]
@@ -176,7 +176,7 @@ extension FormatError {
     _ option: String, found: String, expected: String
   ) -> FormatError {
     FormatError(
-      .usageNothingSteered, at: .option(option), found: found, expected: expected,
-      remedy: "Name an artifact with --apply, or leave the option out.")
+      .usageNothingSteered, at: .parameter(option), found: found, expected: expected,
+      remedy: "Name an artifact with `apply`, or leave the option out.")
   }
 }

@@ -261,7 +261,7 @@ package final class BoundInterventions: Tap {
       guard let condition else { return nil }
       guard run.prompts.count == 1 else {
         throw FormatError(
-          .usageOption, file: condition.probe.file, at: .option("--when"),
+          .usageOption, file: condition.probe.file, at: .parameter("when"),
           found: "\(counted(run.prompts.count, "text")) at once", expected: "one text")
       }
       let gate = try Gate(condition, model: run.model.description, tokenizer: run.tokenizer)
@@ -274,12 +274,12 @@ package final class BoundInterventions: Tap {
       try applied.options.checkStrengths(file: applied.vector.file)
       guard applied.gate == nil else {
         throw FormatError(
-          .usageOption, file: applied.vector.file, at: .option("--when"),
+          .usageOption, file: applied.vector.file, at: .parameter("when"),
           found: "a strength in nats", expected: "another unit for a vector with a condition")
       }
       guard run.prompts.count == 1 else {
         throw FormatError(
-          .usageOption, file: applied.vector.file, at: .option("--apply"),
+          .usageOption, file: applied.vector.file, at: .parameter("apply"),
           found: "a strength in nats for \(counted(run.prompts.count, "text")) at once",
           expected: "one text, whose prediction is measured")
       }

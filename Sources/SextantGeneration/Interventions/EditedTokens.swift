@@ -49,7 +49,7 @@ struct EditedTokens: Equatable {
     let read = run.read
     if options.statePositions != nil, !sites.contains(where: \.isState) {
       throw FormatError(
-        .usageNothingSteered, file: file, at: .option("--state-positions"),
+        .usageNothingSteered, file: file, at: .parameter("statePositions"),
         found: "no component of the state", expected: "an artifact that edits the state")
     }
     if options.isOff { return }
@@ -57,7 +57,7 @@ struct EditedTokens: Equatable {
       let own = isState ? state : tokens
       try own.check(
         vocabularySize: run.model.description.vocabularySize,
-        option: isState && own != tokens ? "--state-positions" : "--positions", file: file)
+        parameter: isState && own != tokens ? "statePositions" : "positions", file: file)
       if run.countAfter == 0, let id = own.tokenIDs.first(where: { !run.reads($0) }) {
         throw FormatError(
           .usageNothingSteered, file: file, found: "no token with the id \(id)",

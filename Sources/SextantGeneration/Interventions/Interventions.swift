@@ -88,7 +88,7 @@ public struct Interventions: ExpressibleByArrayLiteral {
     for item in items where !support.contains(item.support) {
       throw FormatError(
         .usageOption, file: item.file,
-        at: .option(item.support == .stops ? "--stop-when" : "--apply"),
+        at: .parameter(item.support == .stops ? "stopWhen" : "apply"),
         found: item.name, expected: "what \(runner) can use: \(support.names)")
     }
   }

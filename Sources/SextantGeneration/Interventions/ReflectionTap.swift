@@ -27,7 +27,7 @@ public final class ReflectionTap: Tap {
     site = try model.site(entry.site, file: file)
     guard entry.input == .single, entry.eraser == nil else {
       throw FormatError(
-        .usageOption, file: file, at: .option("--probe"), found: entry.name,
+        .usageOption, file: file, at: .parameter("probe"), found: entry.name,
         expected: "a probe that reads one activation, and erases nothing")
     }
     let square = entry.direction.reduce(0) { $0 + $1 * $1 }

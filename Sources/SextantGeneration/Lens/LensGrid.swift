@@ -29,7 +29,7 @@ public struct LensGrid: Sendable {
   ) throws(FormatError) {
     guard !tokens.isEmpty else {
       throw FormatError(
-        .usageOption, at: .option("--prompt"), found: "no tokens", expected: "at least one")
+        .usageOption, at: .parameter("prompt"), found: "no tokens", expected: "at least one")
     }
     try lens.check(model, tokenizer: tokenizer.digest, allowingOther: allowsModelMismatch)
     let sites = (wanted ?? model.description.lensSites.map(\.site)).filter { lens.reads($0) }

@@ -187,7 +187,7 @@ extension Report {
           "nonfinite",
           .object(JSONObject(report.nonfinite.map { ($0.name, JSONValue($0.count)) }))
         ),
-        ("notes", .array(report.notes.map { .string($0) })),
+        ("notes", .array(report.notes.map { .string(ParameterNames.withOptions($0)) })),
         ("seconds", JSONValue(finite: seconds)),
         ("gigabytes_per_second", JSONValue(finite: rate / 1e9)),
       ]))

@@ -181,7 +181,9 @@ struct Export: WritingCommand {
     let progress = Progress("export", .bytes)
     let report = try export.write(to: output) { progress.update($0, $1) }
     progress.clear()
-    for warning in report.warnings { StandardStreams.printError("warning: \(printable(warning))") }
+    for warning in report.warnings {
+      StandardStreams.printError("warning: \(printable(ParameterNames.withOptions(warning)))")
+    }
     Report(
       title: "\(printable(output)): \(Format.count(report.tensorCount, of: "tensor")), "
         + "\(Format.bytes(report.byteCount)), named as in \(report.naming)",
@@ -191,8 +193,8 @@ struct Export: WritingCommand {
         ("naming", .string(report.naming)), ("tensors", JSONValue(report.tensorCount)),
         ("bytes", JSONValue(report.byteCount)),
         ("files", .array(report.files.map { .string($0) })),
-        ("notes", .array(report.notes.map { .string($0) })),
-        ("warnings", .array(report.warnings.map { .string($0) })),
+        ("notes", .array(report.notes.map { .string(ParameterNames.withOptions($0)) })),
+        ("warnings", .array(report.warnings.map { .string(ParameterNames.withOptions($0)) })),
       ])
     ).print(asJSON: printing.json)
   }

@@ -159,7 +159,7 @@ struct SteerTrain: WritingCommand {
     let sites = try open.model.description.sites(
       named: sites?.words ?? ["residual"], layers: layers)
     try steerAt.check(
-      vocabularySize: open.model.description.vocabularySize, option: "--steer-at")
+      vocabularySize: open.model.description.vocabularySize, parameter: "steerAt")
     let pairs = try ContrastPairs(reading: source, template: .named(template))
     let trainer = try SteeringTrainer(
       open.model, open.textTokenizer(), estimator: estimator, sites: sites, positions: positions,

@@ -4,6 +4,8 @@ import SextantReport
 extension Report {
   /// Prints one JSON document, or the text for people.
   func print(asJSON: Bool) {
-    StandardStreams.print(asJSON ? JSONValue.object(json).prettyText : text)
+    var shown = self
+    shown.notes = notes.map(ParameterNames.withOptions)
+    StandardStreams.print(asJSON ? JSONValue.object(json).prettyText : shown.text)
   }
 }

@@ -157,13 +157,13 @@ import Testing
     let refusal = expectRefusal(.dataRecord) { try texts(lines, template: template) }
     #expect(refusal?.place == .line(line))
     #expect(refusal?.found.hasPrefix(found) == true, "\(String(describing: refusal))")
-    #expect(refusal?.remedy.contains("--template") == true)
+    #expect(refusal?.remedy.contains("`template`") == true)
   }
 
   @Test(arguments: ["", "a", "{}", "{\"a\": 1}", "{a"])
   func aTemplateThatGivesEveryRecordOneTextIsRefused(template: String) {
     let refusal = expectRefusal(.usageOption) { try texts("{\"a\": 1}", template: template) }
-    #expect(refusal?.place == .option("--template"))
+    #expect(refusal?.place == .parameter("template"))
   }
 
   // MARK: Values that JSON does not have

@@ -49,7 +49,7 @@ struct ProbeErase: WritingCommand {
     let open = try model.open(beginning)
     let sites = try reading.sites(of: open.model.description)
     try applyPositions.check(
-      vocabularySize: open.model.description.vocabularySize, option: "--apply-positions")
+      vocabularySize: open.model.description.vocabularySize, parameter: "applyPositions")
     var selected = try selection.load()
     let tokenizer = try open.textTokenizer()
     let activations = try Progress.show("read", .items("records")) { update throws(FormatError) in

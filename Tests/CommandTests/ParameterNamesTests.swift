@@ -1,0 +1,69 @@
+import SextantBytes
+import SextantTestSupport
+import Testing
+
+@testable import sextant
+
+/// Which option the command line shows for a parameter of the library.
+@Suite struct ParameterNamesTests {
+  @Test func everyParameterThatTheLibraryNamesIsInTheTable() throws {
+    var named: Set<String> = []
+    for path in Self.librarySources() {
+      for line in try Self.lines(of: path) {
+        guard !line.drop(while: \.isWhitespace).hasPrefix("//") else { continue }
+        named.formUnion(line.matches(of: #/\.parameter\("(\w+)"\)/#).map { String($0.1) })
+        for text in line.matches(of: #/"(?:[^"\\]|\\.)*"/#) {
+          named.formUnion(text.0.matches(of: #/`([a-z][A-Za-z0-9]*)`/#).map { String($0.1) })
+        }
+      }
+    }
+    #expect(named.count > 40)
+    #expect(named.subtracting(ParameterNames.all) == [])
+  }
+
+  @Test func noSourceOfTheLibraryNamesAnOption() throws {
+    for path in Self.librarySources() {
+      for line in try Self.lines(of: path) {
+        guard !line.drop(while: \.isWhitespace).hasPrefix("//") else { continue }
+        let options = line.matches(of: #/"[^"]*(?:^|[ (:"])--[a-z][^"]*"/#).map { String($0.0) }
+        #expect(
+          options.allSatisfy { $0.contains("llama-gguf-split") }, "\(path): \(line)")
+      }
+    }
+  }
+
+  @Test func everyOptionOfTheTableExists() {
+    let run = CommandRun.sextant(["--experimental-dump-help"])
+    for parameter in ParameterNames.all {
+      let name = ParameterNames.option(parameter).dropFirst(2)
+      #expect(run.output.contains("\"name\" : \"\(name)\""), "\(parameter): --\(name)")
+    }
+  }
+
+  @Test func refusalsShowOptionsInPlaceOfParameters() {
+    let refusal = FormatError(
+      .usageOption, at: .parameter("tokensPerStep"), found: "`layers`", expected: "`passes` of 1",
+      remedy: "Lower `tokensPerStep`, `code of mine` or `replacing`.")
+    let shown = refusal.withOptions
+    #expect(shown.place == .option("--tokens-per-step"))
+    #expect(shown.found == "`layers`" && shown.expected == "--passes of 1")
+    #expect(shown.remedy == "Lower --tokens-per-step, `code of mine` or --force.")
+  }
+
+  private static func lines(of path: String) throws -> [Substring] {
+    try String(decoding: PackageFiles.bytes(path), as: UTF8.self).split(separator: "\n")
+  }
+
+  /// Paths of the library's source files.
+  private static func librarySources() -> [String] {
+    PackageFiles.entries("Sources").filter { $0.hasPrefix("Sextant") }
+      .flatMap { files(in: "Sources/\($0)") }
+  }
+
+  private static func files(in folder: String) -> [String] {
+    PackageFiles.entries(folder).flatMap { name in
+      name.hasSuffix(".swift")
+        ? ["\(folder)/\(name)"] : name.contains(".") ? [] : files(in: "\(folder)/\(name)")
+    }
+  }
+}
