@@ -178,7 +178,7 @@ extension FormatError {
   func at(line: Int) -> FormatError {
     var refusal = self
     switch place {
-    case .line, .option, .tensor, .key: return self
+    case .line, .option, .parameter, .tensor, .key: return self
     case .pointer(""), nil: break
     case .pointer, .offset: refusal.found += place.map { " (\($0))" } ?? ""
     }

@@ -39,7 +39,7 @@ import Testing
       "generate", "-m", model, "-p", prompt, "-n", "12", "--apply", "\(vector):8")
     #expect(plain.output != steered.output)
     #expect(
-      steered.errors.contains("steered 12 tokens x 1 sites (\(vector), strength 8.0)"),
+      steered.errors.contains("steered 12 tokens x 1 site (\(vector), strength 8.0)"),
       "\(steered.errors)")
     #expect(plain.errors.contains("12 generated") && plain.errors.contains("tokens/s"))
   }
