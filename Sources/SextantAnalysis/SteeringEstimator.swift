@@ -29,7 +29,7 @@ public enum SteeringMethod: String, Sendable, CaseIterable {
   /// Whether differences of pairs are read.
   var needsDifferences: Bool { self == .pca || self == .pcaCentered }
 
-  /// What data leave the method nothing to learn from.
+  /// The kind of data from which the method cannot learn.
   fileprivate var flatData: String {
     switch self {
     case .mean: "no texts"
@@ -51,7 +51,7 @@ public enum SteeringScale: String, Sendable, CaseIterable {
   case mean
 }
 
-/// Computes steering vectors from moments; no model is needed.
+/// Computes steering vectors from moments, without a model.
 public struct SteeringEstimator: Sendable {
   /// How vectors are computed.
   public let method: SteeringMethod

@@ -84,7 +84,7 @@ public struct SteeringTrainer {
     return (vector, moments)
   }
 
-  /// Refuses what only the end would show: a pass over the data can take hours.
+  /// Refuses sizes before the pass over the data, because the pass can take hours.
   private func checkSizes() throws(FormatError) {
     let method = estimator.method
     guard method.order == .covariance || method.needsDifferences,

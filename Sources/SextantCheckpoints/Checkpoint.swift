@@ -1,7 +1,7 @@
 import SextantBytes
 import SextantTensor
 
-/// One tensor of a checkpoint: what its file says of it.
+/// One tensor of a checkpoint, as its file declares it.
 public struct CheckpointTensor: Sendable, Equatable {
   /// The name as the file spells it.
   public let name: String
@@ -27,7 +27,7 @@ public struct CheckpointTensor: Sendable, Equatable {
   }
 }
 
-/// A file, or a set of files, that holds named tensors in a foreign format.
+/// A file, or a set of files, that contains named tensors in a foreign format.
 ///
 /// Readers of foreign formats know no model: they yield names, types, shapes and bytes, checked
 /// against the file before anything is allocated.

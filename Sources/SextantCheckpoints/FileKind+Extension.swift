@@ -18,8 +18,8 @@ extension FileKind {
 
   /// Refuses a file whose content is recognised as another kind than its name promises.
   ///
-  /// Content that is not recognised at all passes: the reader that the name calls for says best
-  /// what is wrong with it.
+  /// Unrecognised content is accepted here: the reader for the file's ending gives the most helpful
+  /// refusal.
   ///
   /// - Throws: `file.extension-mismatch`.
   func checkExtension(of path: String) throws(FormatError) {

@@ -134,7 +134,7 @@ public struct Conversion {
     let keeping = mapping.matricesKeepingType(options.dataType)
     if let first = keeping.first, let type = options.dataType {
       notes.append(
-        "\(keeping.count) matrices keep their type, because their rows are no multiples of "
+        "\(keeping.count) matrices keep their type, because their rows are not multiples of "
           + "\(type.blockLength): \(first)\(keeping.count > 1 ? " and others" : "")")
     }
     let rowCount = mapping.rowCount(of: architecture.tiedPair.embedding)
@@ -178,7 +178,7 @@ public struct Conversion {
   private static func readConfiguration(
     _ source: CheckpointSource, _ options: ConversionOptions
   ) throws(FormatError) -> JSONNode? {
-    // What a GGUF file says of itself is nearer to its weights than a file that lies beside it.
+    // Prefer the GGUF file's own metadata to a config.json in the same folder.
     let description = GGUFDescription(source.checkpoint)
     if options.configuration == nil, let description { return try description.configuration() }
     if let path = options.configuration ?? source.configuration {

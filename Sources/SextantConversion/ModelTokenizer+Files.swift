@@ -25,7 +25,7 @@ extension ModelTokenizer {
     return (path, try InputFile(path).readAll(limit: Tokenizers.byteCountLimit))
   }
 
-  /// The file's bytes with what the files beside it say of the tokenizer.
+  /// The file's bytes, with the additions of the other tokenizer files in the folder.
   ///
   /// - Parameter path: the file's path; nil for a tokenizer without a file.
   /// - Throws: `tokenizer.*`, `model.tokenizer`, `file.*`, `json.*`.

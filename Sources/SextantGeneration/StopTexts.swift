@@ -1,6 +1,7 @@
 import SextantBytes
 
-/// Finds the first of some texts in a text that comes in pieces, and holds back what may become one.
+/// Finds the first of some texts in a text that arrives in pieces, and delays output that may
+/// become one of them.
 ///
 /// Each text is looked for by the automaton of Knuth, Morris and Pratt, so that a byte takes constant time
 /// on average whatever the texts are.

@@ -2,8 +2,8 @@ import SextantBytes
 
 /// Members of published configurations that no model here reads.
 public enum ConfigurationKeys {
-  /// Members that cannot change what a model computes, whatever its architecture: names, the way in
-  /// which a program stores and runs it, training, and settings of generation.
+  /// Members that cannot change the values that a model computes, for any architecture: names, the
+  /// way in which a program stores and runs it, training, and settings of generation.
   ///
   /// Tokens that begin and end texts are not the model's business: conversion reads them elsewhere.
   public static let inert: Set<String> = [

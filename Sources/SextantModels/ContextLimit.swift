@@ -1,6 +1,7 @@
 import SextantLocks
 
-/// The length of the texts that a model was made for, and the one who wants to know of a longer text.
+/// The length of the texts that a model was trained for, and the handler that is told of a longer
+/// text.
 ///
 /// Models whose positions are turned or looked up compute something beyond that length, too, but it means
 /// little. Recurrent models have no such limit, whatever length they were trained with.

@@ -1,5 +1,5 @@
 extension Site {
-  /// What a block's recurrent state says to a token that reads it, and nothing else does: what the
+  /// The part of a block's output that comes from the recurrent state alone: the value that the
   /// mixing would add to the stream if the token reached its own output through the state alone.
   ///
   /// Shown to taps, but nothing is computed on with it. Shape per token: [D].

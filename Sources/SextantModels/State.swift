@@ -41,7 +41,7 @@ public struct StateComponent: Sendable, Equatable {
 ///
 /// A run reads and writes an explicit state. Copying one (forking a sequence) costs reference
 /// counts; memory is copied when one of the copies changes, of components that grow only the last
-/// 64 positions. Two equal states continue alike.
+/// 64 positions. Equal states produce equal continuations.
 public struct State: Sendable, Equatable {
   /// The components of each block.
   public let layout: [[StateComponent]]

@@ -2,7 +2,7 @@ import SextantBytes
 import SextantLocks
 
 extension ModelStore {
-  /// Reads the whole file and holds every byte against its digest, or against zero for padding.
+  /// Reads the whole file, and compares every tensor with its digest and padding with zero.
   ///
   /// The file is read and not mapped, so that one that shrinks meanwhile is refused.
   ///

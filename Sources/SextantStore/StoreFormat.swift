@@ -41,8 +41,8 @@ public enum StoreFormat {
 
 /// Places byte ranges one after the other, each at the next multiple of the alignment.
 ///
-/// Writer and reader share this rule: a table that says anything else is refused, so that no file
-/// has holes, overlaps or a second place for the same bytes.
+/// Writer and reader share this rule. Any other table is refused, so that no file has holes,
+/// overlaps or a second place for the same bytes.
 struct StoreLayout {
   /// Where the next range starts; always aligned.
   private(set) var position: Int

@@ -26,7 +26,7 @@ struct StorePreamble {
     self.fileByteCount = fileByteCount
   }
 
-  /// Reads the preamble and holds it against the length of the file.
+  /// Reads the preamble and compares it with the length of the file.
   ///
   /// - Throws: `file.html`, `file.too-short`, `store.magic`, `store.endianness`, `store.version`,
   ///   `store.header`, `store.partial`, `store.size`.

@@ -1,6 +1,6 @@
 import SextantBytes
 
-/// Tells by its content what a text is.
+/// Determines the form of a text by its content.
 struct TextSniffer {
   private let file: TextFile
   private let first: (number: Int, range: Range<Int>)?

@@ -4,9 +4,9 @@ import SextantBytes
 
 /// The one door to the objects of the file.
 ///
-/// libhdf5 is asked what the file holds, and never for elements: `DatasetReader` reads those.
-/// Everything goes through `object(_:in:)`; nothing else opens a name, so that no link is followed
-/// that was not looked at.
+/// libhdf5 is asked for the structure of the file, and never for elements: `DatasetReader` reads
+/// those. Everything goes through `object(_:in:)`; nothing else opens a name, so that no link is
+/// followed that was not looked at.
 struct HDF5File: ~Copyable {
   private let file: Handle
   private let linkAccess: Handle

@@ -18,11 +18,11 @@ struct Sextant: ParsableCommand {
       Sextant reads checkpoints of language models, recurrent ones and transformers \
       (safetensors, PyTorch, HDF5, GGUF), runs them on the CPU, and learns small files from them: \
       steering vectors that push the residual stream or the recurrent state while the model \
-      writes, lenses that show what each layer would say, and probes for what the model knows. \
+      writes, lenses that show what each layer predicts, and probes for what the model knows. \
       Layers count from 0.
 
       Exit status: 0 done, 64 wrong usage, 65 bad data, 66 missing input, 73 cannot create the \
-      output, 74 input or output error, or the system lacks something, such as memory.
+      output, 74 input or output error, or missing system resources, such as memory.
       """,
     version: ToolVersion.current,
     subcommands: [

@@ -23,7 +23,7 @@ public struct TunedLensOptions: Sendable {
   /// The published recipe.
   public init() {}
 
-  /// Sets steps and their tokens to what some passes over the texts have.
+  /// Sets the number of steps, and the tokens per step, for a number of passes over the texts.
   ///
   /// What is named is kept. Without `steps` there are as many as the recipe has, or as the passes have
   /// where these are fewer; without `tokensPerStep` the tokens are the recipe's, or what shares the passes

@@ -3,8 +3,8 @@ import SextantCheckpoints
 import SextantStore
 import SextantTensor
 
-/// Which block a number in another tool's file means: the same names count blocks in two ways, and a
-/// vector that lands one block off still steers, only worse.
+/// Which block a number in another tool's file means: the same names count blocks in two ways. A
+/// vector that is applied one block off still steers, with less effect.
 public enum LayerConvention: String, Sendable, CaseIterable {
   /// `direction.N` was measured at the output of block N, as repeng writes it.
   case repeng
@@ -40,7 +40,7 @@ public struct ControlVectorFile: Sendable {
   public let modelHint: String?
   /// The method, where the file tells it.
   public let method: String?
-  /// Whether the file says of itself that it follows GLP, which counts as `llama-apply`.
+  /// Whether the file declares that it follows GLP, which has the meaning of `llama-apply`.
   public let isGLP: Bool
   /// The digest of the whole file.
   public let digest: Digest

@@ -18,8 +18,8 @@ public enum ModelExportFormat: String, Sendable, CaseIterable {
   /// A model with its tokenizer, for llama.cpp.
   case gguf
 
-  /// The format that a path calls for: a folder where it ends with a slash, is one already, or has no
-  /// ending.
+  /// The format of an output path. It is a folder if the path ends with a slash, is an existing
+  /// folder, or has no ending.
   ///
   /// What follows a dot counts as an ending if it is one that is written, or of letters alone:
   /// `llama-1.5b` and `model.v2` are folders, and `model.onnx` is a file of a format that is not
@@ -122,7 +122,7 @@ public struct ModelExport {
         if isGGUF { return Self.ggufType(wanted, spec, form) }
         return wanted == .q8 ? .f32 : wanted
       }
-      // What the format cannot say refuses here, before the first byte.
+      // A model that the format cannot express is refused here, before the first byte is written.
       if isGGUF {
         let family = try Self.family(of: architecture)
         _ = try family.metadata(architecture, store.configuration)
@@ -144,7 +144,7 @@ public struct ModelExport {
     }
   }
 
-  /// llama.cpp wants whatever is no plain matrix in f32; blocks need whole rows of them.
+  /// llama.cpp requires f32 for every tensor except plain matrices. Blocks need whole rows.
   private static func ggufType(
     _ wanted: DataType, _ spec: WeightSpec, _ form: StoredForm
   ) -> DataType {

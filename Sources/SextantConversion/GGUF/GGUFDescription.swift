@@ -2,8 +2,8 @@ import SextantBytes
 import SextantCheckpoints
 import SextantModels
 
-/// What a GGUF file says of its model, in the words of the formats that the rest of the program
-/// reads: a published `config.json` and a tokenizer's file.
+/// The description of a model in a GGUF file, in the terms of the formats that the rest of the
+/// program reads: a published `config.json` and a tokenizer's file.
 struct GGUFDescription {
   let file: GGUFFile
 

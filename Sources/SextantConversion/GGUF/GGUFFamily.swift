@@ -1,8 +1,8 @@
 import SextantBytes
 import SextantCheckpoints
 
-/// What a GGUF file's metadata says of the models of one architecture, in the words of the
-/// `config.json` that transformers publishes: one table for reading and writing.
+/// The description of one architecture's models in GGUF metadata, in the terms of the `config.json`
+/// that transformers publishes: one table for reading and writing.
 ///
 /// Architectures so know nothing of GGUF but the names of tensors, which are a dialect like any
 /// other.

@@ -114,7 +114,7 @@ public struct ProbeMap: Sendable {
       notes: states == 0
         ? []
         : [
-          "state and output are on different sides at \(disagreements.count) of "
+          "the signs of state and output differ at \(disagreements.count) of "
             + "\(states * texts.count) places"
         ],
       json: json)

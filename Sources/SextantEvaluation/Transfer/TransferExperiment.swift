@@ -123,7 +123,7 @@ public struct TransferExperiment: Sendable {
       records: needed.records, activations: activations, own: needed.labels, truth: truth.labels)
   }
 
-  /// What the model itself says, measured like a probe.
+  /// The model's own answers, measured like a probe.
   private func outputs(_ held: Side) -> [(target: QuirkySubset, measured: ProbeMeasurement)] {
     guard !held.activations.outputs.isEmpty else { return [] }
     return targets.compactMap { target in

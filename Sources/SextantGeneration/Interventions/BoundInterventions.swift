@@ -112,7 +112,7 @@ package final class BoundInterventions: Tap {
     }
   }
 
-  /// Tells every observer of tokens that were read last; whether one of them wants to stop.
+  /// Passes the last tokens to every observer; returns whether one of them asks to stop.
   ///
   /// - Parameter logits: after the last of them, of V elements.
   func didRead(

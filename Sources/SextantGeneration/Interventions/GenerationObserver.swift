@@ -25,7 +25,7 @@ public struct GenerationStep: Sendable {
   }
 }
 
-/// What an observer wants after a step.
+/// The request of an observer after a step.
 public enum GenerationVerdict: Sendable {
   /// Go on.
   case goOn
@@ -39,7 +39,7 @@ public enum GenerationVerdict: Sendable {
 /// on with. All that a step's tokens show is visited before the observer is told of the step; a long
 /// prompt is shown in pieces.
 public protocol GenerationObserver: Tap {
-  /// Is told that tokens have been read, and says whether to go on.
+  /// Called after tokens were read; returns whether generation continues.
   ///
   /// Every token is read when somebody observes, the last generated one too.
   ///

@@ -2,7 +2,7 @@ import Glibc
 import SextantModels
 import SextantTensor
 
-/// What a lens says at one site after one token.
+/// The prediction of a lens at one site after one token.
 public struct LensCell: Sendable, Equatable {
   /// A token and its probability.
   public struct Guess: Sendable, Equatable {

@@ -3,7 +3,7 @@ import SextantModels
 import SextantTensor
 import SextantTokenizers
 
-/// What a lens says at each site after each token of a text, steered or not.
+/// The predictions of a lens at each site after each token of a text, steered or unsteered.
 public struct LensGrid: Sendable {
   /// The sites, in the model's order.
   public let sites: [Site]

@@ -2,7 +2,8 @@ import SextantModels
 import SextantStore
 import SextantTensor
 
-/// What the recurrent state of a block holds most of: the leading singular directions of each head.
+/// The strongest directions of a block's recurrent state: the leading singular directions of each
+/// head.
 ///
 /// A head's state S maps what a token asks for (keys of `wkv`, states of `ssm`) to what it is told
 /// (values, channels). With S = Σ σ u vᵀ, u in the space of what is told, the token that asks for v

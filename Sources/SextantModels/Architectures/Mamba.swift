@@ -284,7 +284,7 @@ public enum Mamba: Architecture {
     let outProjection: Tensor  // [D, E]
     private(set) var outBias: Tensor?  // [D]
 
-    /// The block without the ways past the state: what it says then, the state says.
+    /// A copy without the skip paths (D, bias): its output comes from the state alone.
     var readingStateOnly: Block {
       var copy = self
       copy.d = Tensor(zeros: d.shape)

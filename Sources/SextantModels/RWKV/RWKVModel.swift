@@ -95,7 +95,7 @@ extension RWKV {
     /// the token.
     var keyDecay: Tensor? { get }
 
-    /// The block without the way past the state: what its time mixing says then, the state says.
+    /// A copy without the bonus: the output of its time mixing comes from the state alone.
     var readingStateOnly: Self? { get }
 
     /// What values read from the state, [M, D], would add to the stream, [M, D].

@@ -2,9 +2,9 @@ import SextantBytes
 
 /// The tokenizer of RWKV World (RWKV-5 to 7), read from its vocabulary, `rwkv_vocab_*.txt`.
 ///
-/// A text is cut from left to right, each time by the longest token that it goes on with. Every
-/// byte has a token, so that every text can be encoded. The ids are the ones that the `rwkv`
-/// package gives. Id 0 is in no vocabulary: models use it as the end of a text.
+/// A text is split from left to right; each step takes the longest token that matches. Every byte
+/// has a token, so that every text can be encoded. The ids are the ones that the `rwkv` package
+/// gives. Id 0 is in no vocabulary: models use it as the end of a text.
 struct RWKVWorld: TokenizerFormat {
   private let vocabulary: WorldVocabulary
   private let matches: LongestMatches

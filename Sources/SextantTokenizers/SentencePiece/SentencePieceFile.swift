@@ -1,6 +1,6 @@
 import SextantBytes
 
-/// What a `tokenizer.model` of SentencePiece says, as far as it matters to encoding and decoding.
+/// The content of a SentencePiece `tokenizer.model` that affects encoding and decoding.
 ///
 /// The file is a `ModelProto` message. Fields that are read may come once, as the library writes
 /// them; others are passed over, as protocol buffers want it.

@@ -2,7 +2,7 @@ import SextantBytes
 
 /// The post-processor of a `tokenizer.json`: the tokens that it puts before a text.
 ///
-/// What it puts behind a text is passed over: a text goes on.
+/// Tokens that it puts after a text are ignored, because the text is continued.
 extension TokenizerJSON {
   /// Tokens before a text at most.
   private static let beginLimit = 16

@@ -10,8 +10,8 @@ struct Bench: ParsableCommand {
     discussion: """
       Reads a prompt of random tokens (prefill), then runs one token after the other (decode). \
       After one round that is not counted, rates are medians of the rounds; tokens of all \
-      sequences count. Decoding reads all weights at every step: where that comes near the speed \
-      of the machine's memory, nothing but smaller weights makes it faster.
+      sequences count. Decoding reads all weights at every step: if this is near the speed of the \
+      machine's memory, only smaller weights make it faster.
       """)
 
   @OptionGroup var model: ModelOptions

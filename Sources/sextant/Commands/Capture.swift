@@ -12,9 +12,9 @@ import SextantTokenizers
 /// What a model computes while it reads, as a file.
 struct Capture: WritingCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Write down what a model computes while it reads prompts.",
+    abstract: "Record a model's activations while it reads prompts.",
     discussion: """
-      The file holds one tensor per site: tokens [T], logits [T, V], embedding, every block's \
+      The file contains one tensor per site: tokens [T], logits [T, V], embedding, every block's \
       output and final_norm [T, D], and each component of the recurrent state after the last \
       token. Rows of several prompts are joined; row.prompt and row.position tell which is which, \
       and states are stacked. Any tool that reads safetensors opens it.

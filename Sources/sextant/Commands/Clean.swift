@@ -7,10 +7,10 @@ struct Clean: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Remove unfinished files that killed processes left.",
     discussion: """
-      A file appears under its name when it is complete, and not before. Until then it has no name \
-      at all, or, where the file system cannot do that, the name .<name>.<process>.partial. \
-      A process that is killed can leave such a file: this command removes it, and leaves alone \
-      what is being written.
+      A file appears under its name only when it is complete. Until then it has no name. If the \
+      file system does not support files without a name, it has the name \
+      .<name>.<process>.partial. A process that is killed can leave such a file: this command \
+      removes it, and does not remove files that are being written.
       """)
 
   @Argument(help: "The folders to look into.")

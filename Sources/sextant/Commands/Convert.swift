@@ -8,11 +8,11 @@ struct Convert: WritingCommand {
   static let configuration = CommandConfiguration(
     abstract: "Convert a checkpoint to a native model file.",
     discussion: """
-      Weights are streamed: memory stays small whatever the size of the model. The destination \
+      Weights are streamed, so that memory stays small for models of any size. The destination \
       appears complete or not at all. The same weights give the same bytes, whichever format and \
       naming they come in. With --model, SOURCE is a control vector (.gguf) or a bare vector of \
-      another tool, and becomes a steering vector for that model; or a folder of tuned-lens, and becomes \
-      a lens.
+      another tool, which becomes a steering vector for that model, or a folder of tuned-lens, \
+      which becomes a lens.
       """)
 
   @Argument(
@@ -30,14 +30,15 @@ struct Convert: WritingCommand {
     help: """
       The type to store matrices and embeddings in; keep leaves each tensor as it is. Small \
       tensors always keep theirs. q8 is bytes in blocks of 32 with a scale each; matrices whose \
-      rows are no multiples of 32 keep their type too.
+      rows are not multiples of 32 keep their type, too.
       """)
   var dtype = StoredType.keep
 
   @Option(
     help: ArgumentHelp(
       """
-      The model's configuration, where it is not beside the weights. A generation_config.json beside it is read too.
+      The model's configuration, if it is not in the folder of the weights. A \
+      generation_config.json beside it is read too.
       """,
       valueName: "config.json"))
   var config: String?
@@ -45,8 +46,8 @@ struct Convert: WritingCommand {
   @Option(
     help: ArgumentHelp(
       """
-      The model's tokenizer, where it is not beside the weights: tokenizer.json, tokenizer.model or \
-      rwkv_vocab_*.txt; or the word bytes, for a model that reads bytes.
+      The model's tokenizer, if it is not in the folder of the weights: tokenizer.json, \
+      tokenizer.model or rwkv_vocab_*.txt; or the word bytes, for a model that reads bytes.
       """,
       valueName: "file"))
   var tokenizer: String?
@@ -70,8 +71,8 @@ struct Convert: WritingCommand {
   @Option(
     help: ArgumentHelp(
       """
-      The group of tensors to convert, where a file has several, such as a model and its moving \
-      average: what their names start with.
+      The group of tensors to convert, if a file has several, such as a model and its moving \
+      average. The group is the prefix of the names.
       """,
       valueName: "name"))
   var group: String?
@@ -79,8 +80,8 @@ struct Convert: WritingCommand {
   @Flag(
     name: .customLong("bf16-as-uint16"),
     help: """
-      Take integers of 16 bits, and values of 16 bits without a type, for the bits of bfloat16 \
-      numbers, which HDF5 and NumPy lack.
+      Read integers of 16 bits, and values of 16 bits without a type, as the bits of bfloat16 \
+      numbers. HDF5 and NumPy have no bfloat16 type.
       """)
   var bfloat16AsUInt16 = false
 

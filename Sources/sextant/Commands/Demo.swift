@@ -28,7 +28,7 @@ struct Demo: WritingCommand {
 
   @Option(
     name: .shortAndLong,
-    help: ArgumentHelp("The folder for what the demo makes.", valueName: "folder"))
+    help: ArgumentHelp("The folder for the files of the demo.", valueName: "folder"))
   var output = "demo-output"
 
   @Option(

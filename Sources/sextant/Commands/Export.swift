@@ -12,12 +12,12 @@ struct Export: WritingCommand {
   static let configuration = CommandConfiguration(
     abstract: "Write a model or an artifact in another program's format.",
     discussion: """
-      The ending of OUT tells the format. Of a model: a name without an ending, or with a slash behind \
-      it, makes a folder as transformers loads it (config.json, model.safetensors in pieces of at most 5 GB, the \
-      tokenizer), .safetensors, .pth and .h5 hold the weights alone, .gguf is for llama.cpp. Of a \
-      steering vector: .gguf is a control vector of llama.cpp. Of a lens: a folder is one of the \
-      tuned-lens package. .npz and .pt hold the tensors of any artifact under their sites' names. \
-      Every file appears complete or not at all.
+      The ending of OUT selects the format. For a model, a name without an ending, or with a slash \
+      after it, makes a folder that transformers loads (config.json, model.safetensors in pieces \
+      of at most 5 GB, the tokenizer), .safetensors, .pth and .h5 hold the weights alone, .gguf is \
+      for llama.cpp. Of a steering vector: .gguf is a control vector of llama.cpp. Of a lens: a \
+      folder is one of the tuned-lens package. .npz and .pt contain the tensors of any artifact \
+      under the names of their sites. Every file appears complete or not at all.
       """)
 
   @Argument(help: "A native model, or an artifact.")
@@ -128,7 +128,7 @@ struct Export: WritingCommand {
       count = 2 * lens.model.layerCount
     case .other:
       throw FormatError(
-        .exportFormat, file: output, found: "an ending that is none of an artifact's",
+        .exportFormat, file: output, found: "an ending that is not one of an artifact format",
         expected: ".gguf, .npz, .pt, or a folder for a lens")
     }
     Report(
@@ -163,9 +163,9 @@ struct Export: WritingCommand {
   private func exportModel() throws {
     guard let format = ModelExportFormat(path: output) else {
       throw FormatError(
-        .exportFormat, file: output, found: "an ending that is none of a model's",
+        .exportFormat, file: output, found: "an ending that is not one of a model format",
         expected: "a folder, .safetensors, .pth, .h5 or .gguf",
-        remedy: "For a folder of that name, write a slash behind it: \(output)/")
+        remedy: "For a folder with this name, add a slash: \(output)/")
     }
     try refuse([("--layers", layers != nil)], for: "a model")
     if format != .huggingFace {

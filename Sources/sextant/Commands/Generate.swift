@@ -13,9 +13,10 @@ struct Generate: WritingCommand {
   static let configuration = CommandConfiguration(
     abstract: "Continue a prompt, with steering vectors applied.",
     discussion: """
-      The text goes to standard output as it is made; what was steered and how fast goes to \
-      standard error. The same command on the same machine writes the same text: choices follow \
-      from the seed. A strength of 0 changes nothing, bit for bit.
+      The text is written to standard output while it is generated. A report on steering and speed \
+      is written to standard error. The same command on the same machine writes the same text, \
+      because the seed determines all random choices. A strength of 0 changes nothing, bit for \
+      bit.
 
       With --prompts or --samples, each text follows a heading with the numbers of its prompt and its \
       sample, from 0. Sample k uses the seed plus k. The texts do not depend on --batch. A text may \
@@ -52,8 +53,8 @@ struct Generate: WritingCommand {
   @Option(
     help: ArgumentHelp(
       """
-      Write a JSON line for each token that was read: what probes and lenses report of it, and what \
-      each edit did (site, gate, norm before and after).
+      Write a JSON line for each token that was read: the reports of probes and lenses, and the \
+      effect of each edit (site, gate, norm before and after).
       """,
       valueName: "out.jsonl"))
   var trace: String?

@@ -6,12 +6,12 @@ import SextantInspection
 import SextantReport
 import SextantStore
 
-/// What a file is and holds.
+/// The type and content of a file.
 struct Inspect: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Show what a file holds.",
+    abstract: "Show the content of a file.",
     discussion: """
-      Models, artifacts and checkpoints are told apart by their content, never by their name. \
+      Sextant recognises models, artifacts and checkpoints by their content, never by their name. \
       Opening a model reads no weights; an artifact needs no model, and its digests are checked.
       """)
 

@@ -5,7 +5,7 @@ import SextantTokenizers
 /// Lenses: what each layer would say.
 struct LensCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "lens", abstract: "See what each layer of a model would say.",
+    commandName: "lens", abstract: "Show what each layer of a model predicts.",
     subcommands: [LensTrain.self, LensEval.self, LensShow.self, LensState.self])
 }
 

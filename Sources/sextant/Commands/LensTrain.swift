@@ -95,13 +95,13 @@ struct LensTrain: WritingCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Write where training is to this file, to go on from with --resume.", valueName: "file"))
+      "Write checkpoints of the training to this file, for --resume.", valueName: "file"))
   var checkpoint: String?
 
   @Option(help: ArgumentHelp("Steps between two checkpoints. Default: 25.", valueName: "n"))
   var checkpointEvery: Int?
 
-  @Option(help: ArgumentHelp("Go on from a checkpoint.", valueName: "file"))
+  @Option(help: ArgumentHelp("Continue from a checkpoint.", valueName: "file"))
   var resume: String?
 
   @Flag(help: "Replace existing files.")

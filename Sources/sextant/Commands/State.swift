@@ -11,10 +11,11 @@ import SextantTokenizers
 struct StateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "state",
-    abstract: "Save what a model remembers of a text, compare and mix it.",
+    abstract: "Save, compare and combine the states of a model after a text.",
     discussion: """
-      A state holds all that a model remembers between two tokens. generate --load-state continues \
-      from one. Differences of states can be added to other states of the same model.
+      A state contains everything that a model remembers between two tokens. generate --load-state \
+      continues from a state. Differences of states can be added to other states of the same \
+      model.
       """,
     subcommands: [
       StateSave.self, StateLoad.self, StateInspect.self, StateDiff.self, StateAdd.self,

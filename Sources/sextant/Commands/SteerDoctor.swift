@@ -13,10 +13,10 @@ struct SteerDoctor: ParsableCommand {
     abstract: "Tell whether a foreign vector's layers, sign, site and operation fit a model.",
     discussion: """
       Files of other tools count layers from 0 or from 1, before or after a block, and leave the \
-      sign to their readers. The vector's directions are laid on a small set of contrast pairs at \
-      shifted layers and other sites: where it belongs, it points most closely along the difference \
-      of their means (cosine), with the positive texts on the positive side. Separation is how far \
-      apart they lie along it, in deviations within the classes.
+      sign to their readers. The vector's directions are compared with a small set of contrast \
+      pairs at shifted layers and other sites. At its own site a vector has the largest cosine \
+      with the difference of the class means, and the positive texts have positive projections. \
+      Separation is how far apart they lie along it, in deviations within the classes.
       """)
 
   @OptionGroup var model: ModelOptions

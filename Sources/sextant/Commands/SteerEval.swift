@@ -51,13 +51,13 @@ struct SteerEval: WritingCommand {
   @Option(parsing: .unconditional, help: ArgumentHelp("Strengths.", valueName: "list"))
   var multipliers = NumberList([-3, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 3])
 
-  @Option(help: "What multipliers count: raw, or share (of the value's norm).")
+  @Option(help: "The unit of multipliers: raw, or share (of the value's norm).")
   var unit = SweepUnit.raw
 
   @Option(
     help: ArgumentHelp(
       """
-      What is steered together: residual, state, both, or a component such as ssm, joined by \
+      The sites to steer together: residual, state, both, or a component such as ssm, joined by \
       commas. Default: residual, state and both, as far as the vector has them.
       """,
       valueName: "list"))
@@ -76,7 +76,7 @@ struct SteerEval: WritingCommand {
       valueName: "list"))
   var statePositions: PositionSelection?
 
-  @Option(help: "What is done with the vector. Default: what the artifact says.")
+  @Option(help: "The operation. Default: the operation of the artifact.")
   var operation: SteeringVector.Operation?
 
   @Option(help: ArgumentHelp("Random directions of equal norm, as controls.", valueName: "count"))

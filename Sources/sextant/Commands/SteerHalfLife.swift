@@ -13,10 +13,10 @@ struct SteerHalfLife: WritingCommand {
     abstract: "Measure how many tokens an edit of the recurrent state survives.",
     discussion: """
       Each component of each block is edited once by the vector; then the edited and the unedited \
-      model read the same text on. The half-life is the number of tokens after which half of the \
-      difference is left in the component, measured, and predicted from the model's decays where \
-      they are known. The interval is how often to repeat the edit to keep half of it (--positions \
-      every-K). That of the output is how long predictions differ.
+      model read the rest of the text. The half-life is the number of tokens after which half of \
+      the difference is left in the component, measured, and predicted from the model's decays \
+      where they are known. The interval is how often to repeat the edit to keep half of it \
+      (--positions every-K). That of the output is how long predictions differ.
       """)
 
   @OptionGroup var model: ModelOptions

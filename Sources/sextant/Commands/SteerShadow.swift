@@ -10,12 +10,12 @@ import SextantTokenizers
 struct SteerShadow: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "shadow",
-    abstract: "Steer the first tokens only, beside a clean twin that the text goes on from.",
+    abstract: "Steer only the first tokens, then continue the text from an unsteered twin state.",
     discussion: """
-      A recurrent state remembers having been steered. A second state reads the same tokens and is \
-      never steered; when steering ends, the text goes on from it. Contamination is how far the \
-      predictions of the state that was steered stay away from the twin's, on the same tokens, \
-      after steering ended.
+      A recurrent state keeps effects of steering. A second state, the twin, reads the same tokens \
+      and is never steered. When steering ends, the text continues from the twin. Contamination is \
+      how far the predictions of the state that was steered stay away from the twin's, on the same \
+      tokens, after steering ended.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -33,7 +33,7 @@ struct SteerShadow: ParsableCommand {
   @Option(help: ArgumentHelp("Tokens of them that are chosen under steering.", valueName: "count"))
   var steerTokens = 16
 
-  @Option(help: "What the text goes on from: twin, or steered (to see what is left).")
+  @Option(help: "The state from which the text continues: twin, or steered (to see the remaining effect).")
   var from = ShadowGeneration.Continuation.twin
 
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments

@@ -42,7 +42,7 @@ struct SteerTrain: WritingCommand {
   @Option(
     help: ArgumentHelp(
       """
-      What questions are put into: \(PromptTemplate.presetNames), or a file in which {} stands \
+      The template for questions: \(PromptTemplate.presetNames), or a file in which {} stands \
       for the question.
       """,
       valueName: "name|file"))
@@ -58,7 +58,7 @@ struct SteerTrain: WritingCommand {
   var shrinkage = 0.0
 
   @Option(
-    help: "What vectors are scaled to: none (as the method has it), unit, mean (as the mean's).")
+    help: "The norm of vectors: none (the method's own norm), unit (1), mean (the norm of the mean-difference vector).")
   var scale = SteeringScale.none
 
   @Option(help: "What is done with the vector where it is applied.")
@@ -66,7 +66,7 @@ struct SteerTrain: WritingCommand {
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("The tokens to steer unless told otherwise.", valueName: "list"))
+    help: ArgumentHelp("The tokens to steer, unless the user selects others.", valueName: "list"))
   var steerAt = PositionSelection.fromLast
 
   @Option(
@@ -102,7 +102,7 @@ struct SteerTrain: WritingCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Methods that the moments shall serve too, such as lda,pca.", valueName: "list"))
+      "Also keep the moments that these methods need, such as lda,pca.", valueName: "list"))
   var momentsFor: WordList?
 
   @Option(

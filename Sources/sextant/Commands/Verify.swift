@@ -13,11 +13,11 @@ struct Verify: ParsableCommand {
     abstract: "Check every digest of a model or artifact; train an artifact again and compare.",
     discussion: """
       Reads the whole file. The status is 65 on the first digest that differs. With --retrain, \
-      what the artifact records (method, options, positions, sites, seed) is run again on the \
-      given model and data, and the result must have the same bytes: steering vectors on pairs, \
-      probes and erasers on --data, lenses on --text. Artifacts of versions that did not record \
-      enough are refused. Bytes can differ between \
-      processors with other vector units: rounding differs there.
+      Sextant trains again on the given model and data, with the method, options, positions, sites \
+      and seed that the artifact records. The result must have the same bytes: steering vectors on \
+      pairs, probes and erasers on --data, lenses on --text. Artifacts of versions that did not \
+      record enough are refused. Bytes can differ between processors with other vector units: \
+      rounding differs there.
       """)
 
   @Argument(help: "A native model or an artifact.")
@@ -42,7 +42,7 @@ struct Verify: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The member of an object that holds a text of a lens. Default: text.", valueName: "name"))
+      "The member of an object that contains a text of a lens. Default: text.", valueName: "name"))
   var field: String?
 
   @Option(

@@ -38,7 +38,7 @@ struct SteerDemo {
       "praise / (praise + blame) after \(found.test.items.count) openings, unsteered "
         + Format.fixed(found.summary.baseline.matching.value, 3) + "; blocks chosen on",
       "one half of the openings, figures of the other half, 95% intervals (of random directions:",
-      "what holds 95% of them)", "",
+      "the range that contains 95% of them)", "",
       "sites      block   strength -3            strength +3            "
         + "+3 against -3          \(found.controls.count) random directions",
     ]

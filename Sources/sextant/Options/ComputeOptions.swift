@@ -59,8 +59,8 @@ struct ModelOptions: ParsableArguments {
 struct TextOptions: ParsableArguments {
   @Flag(
     help: """
-      Put no token before a text. Default: those that the model's tokenizer asks for; `sextant inspect` \
-      shows them.
+      Put no token before a text. Default: put the tokens there that the model's tokenizer \
+      requires; `sextant inspect` shows them.
       """)
   var noBos = false
 

@@ -17,7 +17,7 @@ struct ForeignVectorOptions: ParsableArguments {
     help: """
       What the numbers of a control vector's directions mean. repeng: block N, as measured. \
       llama-generator and jukofyork: block N - 1, as measured. llama-apply: block N, where llama.cpp \
-      adds it. A file that follows GLP says it itself.
+      adds it. A file that follows GLP does not need this option.
       """)
   var layerConvention: LayerConvention?
 

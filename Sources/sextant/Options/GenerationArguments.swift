@@ -54,7 +54,7 @@ struct EndingArguments: ParsableArguments {
       valueName: "text"))
   var stopTexts: [String] = []
 
-  @Flag(help: "Go on after the token that ends a text.")
+  @Flag(help: "Continue after the token that ends a text.")
   var ignoreEos = false
 }
 
@@ -140,7 +140,7 @@ struct SteeringArguments: ParsableArguments {
       valueName: "list"))
   var statePositions: PositionSelection?
 
-  @Option(help: "What is done with the vectors. Default: what each artifact says.")
+  @Option(help: "The operation. Default: the operation of each artifact.")
   var operation: SteeringVector.Operation?
 
   @Option(

@@ -7,7 +7,7 @@ enum Interruption {
   /// What to say then: a C string that is never freed, or 0.
   private static let message = Atomic<UInt>(0)
 
-  /// Handles the signals that ask: what is not published goes, and the process still ends by the
+  /// Handles termination signals: unpublished files are removed, and the process still ends by the
   /// signal, as its parent expects.
   static func prepare() {
     // Not to be initialised inside a handler.

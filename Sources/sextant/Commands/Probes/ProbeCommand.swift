@@ -6,9 +6,10 @@ struct ProbeCommand: ParsableCommand {
     commandName: "probe",
     abstract: "Read labels off activations: train probes, measure, intervene, erase.",
     discussion: """
-      A probe is a direction at a site that tells a label, such as the truth of a statement. Quirky \
-      models answer rightly in Alice's contexts and wrongly in Bob's: a probe that is trained on \
-      Alice's alone and still tells the truth in Bob's reads what the model knows and does not say.
+      A probe is a direction at a site that tells a label, such as the truth of a statement. \
+      Quirky models answer correctly in Alice's contexts and wrongly in Bob's. If a probe that is \
+      trained only in Alice's contexts also finds the truth in Bob's contexts, it reads something \
+      that the model knows and does not write.
       """,
     subcommands: [
       ProbeData.self, ProbeTrain.self, ProbeEval.self, ProbeTransfer.self, ProbeShow.self,

@@ -11,8 +11,8 @@ struct ProbeData: WritingCommand {
     commandName: "data",
     abstract: "Make quirky arithmetic statements, in train, validation and test files.",
     discussion: """
-      Alice judges rightly; Bob holds for true what has 1 added to its first digit. No pair of \
-      operands is in two of the files, and the same seed gives the same bytes.
+      Alice judges sums correctly. Bob accepts the sum whose first digit is one too high. No pair \
+      of operands is in two of the files, and the same seed gives the same bytes.
       """)
 
   @Option(help: "What is computed.")

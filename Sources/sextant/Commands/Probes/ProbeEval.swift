@@ -12,10 +12,10 @@ struct ProbeEval: WritingCommand {
     commandName: "eval",
     abstract: "Measure probes on records with labels, beside the model's own output.",
     discussion: """
-      Areas under the curve have 95% intervals by DeLong; where the classes are apart, by Newcombe; of \
-      fewer than two records of a label, none. agreement is how often a probe and the \
-      model's output say the same; knows_unsaid how often the probe is right where the output is \
-      wrong. Random directions show what chance finds.
+      Areas under the curve have 95% intervals by DeLong, or by Newcombe if the classes are \
+      separated. With fewer than two records of a label there is no interval. agreement is how \
+      often a probe and the model's output say the same; knows_unsaid how often the probe is right \
+      where the output is wrong. Random directions show what chance finds.
       """)
 
   @OptionGroup var model: ModelOptions

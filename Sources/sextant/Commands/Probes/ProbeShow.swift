@@ -9,11 +9,12 @@ import SextantStore
 struct ProbeShow: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "show",
-    abstract: "The disagreement map: what probes read and the output says, token by token.",
+    abstract: "The disagreement map: the scores of probes and of the model's output, token by token.",
     discussion: """
       One row for each probe that reads one activation and one for the output: the log-odds of the \
       two choices if the answer came after this token. Tokens at which the state's probes and the \
-      output are on different sides are listed: there the state knows what the output does not say.
+      output are on different sides are listed: there the state contains information that the \
+      output contradicts.
       """)
 
   @OptionGroup var model: ModelOptions
