@@ -72,7 +72,7 @@ public struct MomentSet: Sendable, Equatable {
     let kept = sites.filter { wants($0.site) }
     guard !kept.isEmpty else {
       throw FormatError(
-        .artifactSite, found: "none of the sites asked for", expected: "sites of the moments")
+        .artifactSite, found: "no requested site", expected: "sites of the moments")
     }
     return MomentSet(
       sites: kept, classes: classes,

@@ -27,9 +27,9 @@ enum RetrainingRecord {
     guard let record else {
       throw FormatError(
         .artifactRetrain, file: file, at: .pointer("/retraining"),
-        found: "no record of how it was trained",
-        expected: "the record that training writes since its results do not depend on batches",
-        remedy: "Train it again with this version; what older ones wrote cannot be compared.")
+        found: "no training record",
+        expected: "the training record of a current version",
+        remedy: "Train it again with this version; artifacts of older versions cannot be compared.")
     }
     let node = JSONNode(
       .object(record), code: .artifactSchema, file: file, pointer: "/retraining")
@@ -274,7 +274,7 @@ public struct Retraining {
         throw FormatError(
           .artifactRetrain, file: file, at: .pointer("/data"), found: "no \(key)",
           expected: "the digest of \(text.path)",
-          remedy: "Name the files that the vector was learned from, as when it was trained.")
+          remedy: "Name the training files of the vector.")
       }
       guard text.digest.description == recorded else {
         throw FormatError(

@@ -203,14 +203,15 @@ public struct VectorDoctor: Sendable {
     let sum = { (values: [Double]) in values.reduce(0, +) }
     switch vector.operation {
     case .project where sum(shared) > 2 * sum(apart):
-      return "projecting out also removes what both classes share along the direction, "
+      return "projecting out also removes the part of the direction that both classes share, "
         + "\(Int(clamping: (sum(shared) / max(sum(apart), 1e-30)).rounded())) times their distance: affine "
         + "keeps it"
     case .add, .addPreservingNorm:
       let strength = relative.sorted()[relative.count / 2]
       if strength < 0.1 || strength > 10 {
-        return "the classes lie \(Float(1 / strength)) vectors apart: a strength of about that is "
-          + "the distance between them"
+        return
+          "the distance between the classes is \(Float(1 / strength)) vectors: a strength of about that is "
+          + "this distance"
       }
       return nil
     default: return nil

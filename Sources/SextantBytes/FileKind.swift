@@ -59,7 +59,7 @@ public enum FileKind: String, Sendable {
     self.init(firstBytes: try file.read(at: 0, count: min(Self.sniffedByteCount, file.byteCount)))
     if self == .gitLFSPointer || self == .html {
       throw FormatError(
-        .fileHTML, file: file.path, found: "a \(rawValue)", expected: "the file itself")
+        .fileHTML, file: file.path, found: "a \(rawValue)", expected: "the data")
     }
   }
 }

@@ -65,7 +65,7 @@ public struct InputBytes: Sendable {
         guard !bytes.isEmpty else {
           throw FormatError(
             .fileEmpty, file: name, found: "0 bytes", expected: "at least one",
-            remedy: "Check what writes to it.")
+            remedy: "Check the program that writes to it.")
         }
         return bytes
       }

@@ -355,7 +355,7 @@ private struct JSONParser {
 
   func loneSurrogate(at start: Int) -> FormatError {
     var error = refusal(
-      .jsonEncoding, found: "half of a surrogate pair, which is no character",
+      .jsonEncoding, found: "half of a surrogate pair, which is not a character",
       expected: "both halves, such as \\ud83d\\ude00, or the character itself", at: start)
     error.remedy = "Remove the escape, or write the whole character: the text was cut inside of it."
     return error

@@ -17,9 +17,9 @@ public enum OrderlyEnd {
     )
     let file = parts(
       FormatError(
-        .fileChanged, file: mark, found: "a file that was cut while it was in use",
+        .fileChanged, file: mark, found: "a file that was truncated while it was in use",
         expected: "the file as it was opened",
-        remedy: "Put a new file in its place with mv in place of cutting it, then try again."))
+        remedy: "Replace the file with mv instead of truncating it, then try again."))
     let library = parts(
       FormatError(
         .systemLibrary, found: mark, expected: "libopenblas.so.0",

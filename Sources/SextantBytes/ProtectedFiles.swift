@@ -64,6 +64,6 @@ public struct ProtectedFiles: Sendable {
     guard contains(destination) else { return }
     throw FormatError(
       .fileSame, file: destination, found: "a file that is read",
-      expected: "a path that is no input")
+      expected: "a path that is not an input")
   }
 }

@@ -38,12 +38,12 @@ struct Adapter {
         found: "tensors of an adapter\(details): \(shown)" + (own.count > 2 ? ", …" : ""),
         expected: "the weights of a whole model",
         remedy: own.contains { $0.lowercased().contains("prompt_") }
-          ? "Convert the base model: learned prompts are no part of its weights." : nil)
+          ? "Convert the base model: learned prompts are not part of its weights." : nil)
     }
     guard adapter != nil else { return [] }
     return [
-      "the adapter beside the model\(details) is left out, and transformers would apply it: merge it "
-        + "into the model to have it"
+      "the adapter in the model's folder\(details) is left out, and transformers would apply it: merge it "
+        + "into the model to keep its effect"
     ]
   }
 

@@ -225,7 +225,7 @@ public struct Conversion {
       !architecture.recognises(config)
     {
       notes.append(
-        "the configuration is of a \(type) model, and is read as that of a \(architecture.name) model"
+        "the configuration declares a \(type) model, and is read as one of a \(architecture.name) model"
       )
     }
     let inert = ConfigurationKeys.inert.union(architecture.inertKeys)

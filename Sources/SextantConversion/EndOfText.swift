@@ -44,7 +44,7 @@ struct EndOfText {
           sideFile(name, beside: options.tokenizerPath), "eos_token")
       else { continue }
       guard let id = tokenizer.id(ofToken: token.text) else {
-        notes.append("not used: the end of a text in \(name), \(token.text), which is no token")
+        notes.append("not used: the end of a text in \(name), \(token.text), which is not a token")
         continue
       }
       ids = valid([Int64(id)], in: name)
@@ -80,7 +80,7 @@ struct EndOfText {
     case .integer(let id)?: ids = valid([id], in: name)
     case .array(let elements)?:
       ids = valid(elements.map { if case .integer(let id) = $0 { id } else { -1 } }, in: name)
-    default: notes.append("not used: eos_token_id of \(name), which is no id")
+    default: notes.append("not used: eos_token_id of \(name), which is not an id")
     }
   }
 
@@ -91,7 +91,7 @@ struct EndOfText {
         result.append(Int(id))
       } else {
         notes.append(
-          "not used: the end of a text in \(name), \(id), which is no id below \(rowCount)")
+          "not used: the end of a text in \(name), \(id), which is not an id below \(rowCount)")
       }
     }
     return result

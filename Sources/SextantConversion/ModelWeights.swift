@@ -101,7 +101,7 @@ private struct Selection {
         .joined()
     }
     try checkNames("one of them without \(Self.quoted(found))")
-    notes.append("took \(Self.quoted(found)) out of the tensors' names")
+    notes.append("removed \(Self.quoted(found)) from the tensors' names")
   }
 
   /// Refuses names that two tensors got.
@@ -207,7 +207,7 @@ private struct Selection {
     }
     throw FormatError(
       .modelGroup, file: path, at: .parameter("group"), found: "\"\(group)\"",
-      expected: "what tensor names start with: \(Self.list(Array(Set(first)).sorted()))",
+      expected: "a prefix of tensor names: \(Self.list(Array(Set(first)).sorted()))",
       remedy: "sextant inspect shows all names.")
   }
 
@@ -221,7 +221,7 @@ private struct Selection {
         Substring(entries[place].name.utf8.dropFirst(prefix.utf8.count)))
     }
     isChanged = true
-    notes.append("took the prefix \"\(prefix)\" off the tensors' names")
+    notes.append("removed the prefix \"\(prefix)\" from the tensors' names")
   }
 
   private mutating func drop(where isBeside: (String) -> Bool) {
@@ -229,7 +229,7 @@ private struct Selection {
     guard !beside.isEmpty else { return }
     entries.removeAll { isBeside($0.name) }
     isChanged = true
-    notes.append("left out what is beside the weights: \(Self.list(beside))")
+    notes.append("left out values that are not weights: \(Self.list(beside))")
   }
 
   // MARK: Types

@@ -99,7 +99,7 @@ struct WeightMapping: Sendable {
     self.sources = sources
     var notes = duplicate.map { ["\($0) equals the embedding and is stored once"] } ?? []
     if !rest.isEmpty {
-      notes.append("left out, as no part of a language model: \(Self.list(rest))")
+      notes.append("left out, because they are not part of a language model: \(Self.list(rest))")
     }
     if !ignored.isEmpty { notes.append("left out, as `ignoring` asks: \(Self.list(ignored))") }
     self.notes = notes
@@ -251,10 +251,10 @@ struct WeightMapping: Sendable {
         throw FormatError(
           .modelTied, file: checkpoint.path,
           found: isBaseModel
-            ? "the base model alone: the output head is missing (\(name))" : "no \(name)",
-          expected: "an output head, since the configuration says that it is not tied",
+            ? "only the base model: the output head is missing (\(name))" : "no \(name)",
+          expected: "an output head, because the configuration declares that it is not tied",
           remedy: isBaseModel
-            ? "Save the whole model, such as LlamaForCausalLM in place of LlamaModel." : nil)
+            ? "Save the whole model, such as LlamaForCausalLM instead of LlamaModel." : nil)
       }
       return nil
     }
@@ -266,7 +266,7 @@ struct WeightMapping: Sendable {
       throw FormatError(
         .modelTied, file: checkpoint.path, at: .tensor(head.name),
         found: "a head that differs from the embedding",
-        expected: "equal tensors, since the configuration says that they are tied")
+        expected: "equal tensors, because the configuration declares that they are tied")
     }
     return head.name
   }
@@ -299,7 +299,7 @@ struct WeightMapping: Sendable {
         .modelDataType, file: path, at: .tensor(tensor.name), found: tensor.dataType.rawValue,
         expected: "F32, BF16 or F16",
         remedy: tensor.dataType == .u16
-          ? "If these are the bits of bfloat16 numbers, say so: `readsUInt16AsBFloat16`." : nil)
+          ? "If these are the bits of bfloat16 numbers, pass `readsUInt16AsBFloat16`." : nil)
     }
   }
 

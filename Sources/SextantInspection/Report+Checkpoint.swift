@@ -15,8 +15,8 @@ extension Report {
     let metadata = checkpoint.metadata.sorted { ExactString($0.key) < ExactString($1.key) }
     var facts = [
       ("parameters", Format.count(parameters)), ("weights", Format.bytes(bytes)),
-      ("config.json", source.configuration.map { printable($0) } ?? "none beside it"),
-      ("tokenizer", source.tokenizers.first.map { printable($0) } ?? "none beside it"),
+      ("config.json", source.configuration.map { printable($0) } ?? "none in its folder"),
+      ("tokenizer", source.tokenizers.first.map { printable($0) } ?? "none in its folder"),
     ]
     for (key, value) in metadata {
       facts.append(("metadata \(printable(key))", printable(value, limit: 80)))

@@ -37,7 +37,7 @@ extension Report {
         + "learned from \(source) in \(Format.fixed(seconds, 2)) s",
       tables: [
         (
-          "norm of each vector, of the mean that it is added to, and how far the classes are apart",
+          "norm of each vector, norm of the mean activation, and distance of the classes",
           table
         )
       ],
@@ -127,7 +127,7 @@ extension Report {
           ? []
           : [
             "warning: the last loss is above the first at \(worse.joined(separator: ", ")): the lens is "
-              + "worse there than what it started from; lower `rateScale`, or give more text"
+              + "worse there than at the start; lower `rateScale`, or give more text"
           ]),
       json: JSONObject([
         ("output", .string(output)), ("model", lens.model.json), ("passes", .number(passes)),

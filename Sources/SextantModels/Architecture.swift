@@ -86,7 +86,7 @@ extension Architecture {
   static func required(_ config: JSONNode?) throws(FormatError) -> JSONNode {
     guard let config else {
       throw FormatError(
-        .modelConfiguration, found: "no config.json beside the weights",
+        .modelConfiguration, found: "no config.json in the folder of the weights",
         expected: "the configuration of a \(name) model", remedy: "Name it with `configuration`.")
     }
     try ConfigurationKeys.checkLayersAreAlike(config)

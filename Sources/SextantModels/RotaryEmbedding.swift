@@ -145,7 +145,7 @@ struct RotaryEmbedding: Sendable, Equatable {
       if part == nil { part = try quiet.0.optionalMember(spelling.part) }
       // transformers has no such model, either: its frequencies do not fit the heads.
       if hasKind, let part, try part.number() != 1 {
-        throw part.unsupported(expected: "all of each head rotated where the rotation is scaled")
+        throw part.unsupported(expected: "the whole head rotated, because the rotation is scaled")
       }
     }
     scaling = try Scaling(

@@ -125,7 +125,7 @@ extension StoredTensor {
       sourceDigest = try entry.member("source_sha256").digest()
       guard sourceDataType != dataType else {
         throw try entry.member("source_dtype").refusal(
-          expected: "no source type where it equals the stored one")
+          expected: "no source type if it equals the stored one")
       }
     }
   }
@@ -172,7 +172,7 @@ extension JSONNode {
     guard let next = layout.place(byteCount), next == offset else {
       throw FormatError(
         .storeTable, file: file, at: .tensor(name), found: "\(byteCount) bytes at byte \(offset)",
-        expected: "data at byte \(position), right after what is before it, ending within the file")
+        expected: "data at byte \(position), right after the previous data, ending within the file")
     }
     return offset
   }

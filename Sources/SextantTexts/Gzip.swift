@@ -59,7 +59,8 @@ enum Gzip {
       } else if status != Z_OK || (read == 0 && written == 0) {
         throw damaged(
           path, at: position,
-          position == packed.count ? "the end of the file" : "data that is not what was packed")
+          position == packed.count
+            ? "the end of the file" : "data that differs from the packed data")
       }
     }
   }

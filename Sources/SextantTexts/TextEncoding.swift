@@ -40,7 +40,7 @@ enum TextEncoding {
     switch kind {
     case .gitLFSPointer:
       throw FormatError(
-        .fileHTML, file: path, found: "a \(kind.rawValue)", expected: "the file itself")
+        .fileHTML, file: path, found: "a \(kind.rawValue)", expected: "the data")
     case .store, .safetensors, .hdf5, .gguf, .zip:
       throw refusal(path, kind: "a file of the kind \(kind.rawValue)")
     case .json, .html, .unknown: break

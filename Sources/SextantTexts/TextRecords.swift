@@ -73,7 +73,7 @@ public struct TextRecords: Sendable {
       expected:
         "JSON lines or a JSON array of records\(names), or a table with a column of that name",
       remedy: promise == nil
-        ? nil : "Name the field, repair the file, or rename it where it is plain text.")
+        ? nil : "Name the field, repair the file, or rename it if it is plain text.")
   }
 
   private static func start(of line: ArraySlice<UInt8>) -> String {

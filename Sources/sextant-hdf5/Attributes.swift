@@ -26,7 +26,7 @@ enum Attributes {
       } else if let text = try text(name, of: group) {
         texts.append((name, text))
       } else {
-        notes.append("skipped the attribute \(name), which is no text")
+        notes.append("skipped the attribute \(name), which is not text")
       }
     }
     return texts

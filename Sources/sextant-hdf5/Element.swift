@@ -102,7 +102,7 @@ struct Element: Equatable {
   private static func describe(_ other: H5T_class_t, _ type: borrowing Handle) -> String {
     switch other {
     case H5T_COMPOUND: "compound data"
-    case H5T_ENUM: "an enumeration (h5py stores booleans so)"
+    case H5T_ENUM: "an enumeration (h5py stores booleans in this way)"
     case H5T_VLEN: "rows of varying length"
     case H5T_REFERENCE: "references"
     case H5T_ARRAY: "an array type"

@@ -46,7 +46,7 @@ struct Storage {
     guard byteCount == 0 || stored == byteCount else {
       throw refusal(
         .hdf5StorageUnallocated, found: "\(stored) bytes stored",
-        expected: "\(byteCount) bytes, as type and shape say")
+        expected: "\(byteCount) bytes, from type and shape")
     }
     if layout == H5D_COMPACT { return .compact }
     return .contiguous(offset: byteCount == 0 ? nil : try offset(object))
@@ -86,7 +86,7 @@ struct Storage {
       guard filter != .shuffle || (valueCount > 0 && value == element.byteWidth) else {
         throw refusal(
           .hdf5Filter, found: "shuffle for elements of \(value) bytes",
-          expected: "\(element.byteWidth) bytes, as the type says")
+          expected: "\(element.byteWidth) bytes, the width of the type")
       }
       filters.append(filter)
     }
@@ -109,7 +109,7 @@ struct Storage {
     guard options == 0 else {
       throw refusal(
         .hdf5Chunk, found: "chunks at the edge that are stored without filters",
-        expected: "chunks that are stored alike")
+        expected: "chunks that are stored in the same way")
     }
     guard let chunkByteCount = Dataspace.byteCount(chunk, width: element.byteWidth),
       chunkByteCount <= Self.chunkLimit

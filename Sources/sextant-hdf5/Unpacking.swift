@@ -50,7 +50,7 @@ struct Unpacking {
     switch status {
     case Z_OK where produced == count && consumed == bytes.count: return result
     case Z_OK where produced == count:
-      throw wrongSize("\(bytes.count - Int(consumed)) bytes behind the end", count)
+      throw wrongSize("\(bytes.count - Int(consumed)) bytes after the end", count)
     case Z_OK: throw wrongSize("\(produced) bytes", count)
     case Z_BUF_ERROR: throw wrongSize("more than that", count)
     default:
@@ -85,7 +85,7 @@ struct Unpacking {
       throw FormatError(
         .hdf5Invalid, at: .tensor(path),
         found: "a chunk with the checksum \(String(computed, radix: 16))",
-        expected: "\(String(stored, radix: 16)), as the file says")
+        expected: "\(String(stored, radix: 16)), as the file declares")
     }
     return content
   }

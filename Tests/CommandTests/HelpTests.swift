@@ -16,21 +16,24 @@ import Testing
   @Test(arguments: [
     (["convert"], "OVERVIEW: Convert a checkpoint to a native model file."),
     (["export"], "OVERVIEW: Write a model or an artifact in another program's format."),
-    (["inspect"], "OVERVIEW: Show what a file holds."),
+    (["inspect"], "OVERVIEW: Show the content of a file."),
     (["verify"], "OVERVIEW: Check every digest of a model or artifact; train an artifact again"),
     (["generate"], "OVERVIEW: Continue a prompt, with steering vectors applied."),
-    (["capture"], "OVERVIEW: Write down what a model computes while it reads prompts."),
-    (["steer"], "OVERVIEW: Learn steering vectors, and measure what they do."),
+    (["capture"], "OVERVIEW: Record a model's activations while it reads prompts."),
+    (["steer"], "OVERVIEW: Learn steering vectors, and measure their effects."),
     (["steer", "train"], "OVERVIEW: Learn a steering vector from pairs of texts."),
-    (["steer", "eval"], "OVERVIEW: Measure a steering vector at every layer and strength, beside"),
+    (
+      ["steer", "eval"],
+      "OVERVIEW: Measure a steering vector and controls at every layer and strength."
+    ),
     (["steer", "half-life"], "OVERVIEW: Measure how many tokens an edit of the recurrent state"),
-    (["steer", "shadow"], "OVERVIEW: Steer the first tokens only, beside a clean twin that the"),
-    (["steer", "doctor"], "OVERVIEW: Tell whether a foreign vector's layers, sign, site and"),
+    (["steer", "shadow"], "OVERVIEW: Steer only the first tokens, then continue the text from an"),
+    (["steer", "doctor"], "OVERVIEW: Check whether a foreign vector's layers, sign, site and"),
     (["moments", "merge"], "OVERVIEW: Add up the moments of several parts of the data."),
     (["demo"], "OVERVIEW: Run the whole pipeline on the small model that comes with Sextant."),
-    (["state"], "OVERVIEW: Save what a model remembers of a text, compare and mix it."),
-    (["drift"], "OVERVIEW: Measure how far models with fewer bits are from a reference."),
-    (["bench"], "OVERVIEW: Measure how fast a model reads and writes, and the memory that it"),
+    (["state"], "OVERVIEW: Save, compare and combine the states of a model after a text."),
+    (["drift"], "OVERVIEW: Measure how much models with fewer bits differ from a reference."),
+    (["bench"], "OVERVIEW: Measure the speed of prefill and decoding, and the memory that a"),
   ])
   func everySubcommandSaysWhatItIsFor(command: [String], firstWords: String) {
     let run = CommandRun.sextant(command + ["--help"])

@@ -157,7 +157,7 @@ import Testing
     ("kill -SEGV $$", FormatError.Code.hdf5ReaderCrashed, "signal 11 (Segmentation fault)"),
     ("kill -ABRT $$", .hdf5ReaderCrashed, "signal 6 (Aborted)"),
     ("kill -KILL $$", .hdf5ReaderCrashed, "signal 9 (Killed)"),
-    ("kill -XCPU $$", .hdf5ReaderTimeout, "more processor time than the reader may take"),
+    ("kill -XCPU $$", .hdf5ReaderTimeout, "more processor time than the reader's limit"),
     ("exit 3", .hdf5ReaderProtocol, "the reader's end, with status 3"),
     ("exit 127", .hdf5ReaderMissing, "sextant-hdf5 does not start"),
   ])

@@ -124,7 +124,7 @@ import Testing
     #expect(try bytes == reference())
     #expect(
       notes.contains(
-        "took \"_checkpoint_wrapped_module\", \"_fsdp_wrapped_module\" out of the tensors' names"))
+        "removed \"_checkpoint_wrapped_module\", \"_fsdp_wrapped_module\" from the tensors' names"))
   }
 
   @Test func twoTensorsThatGetOneNameAreRefused() throws {
@@ -168,7 +168,7 @@ import Testing
     }
     let (bytes, notes) = try convert(path)
     #expect(try bytes == reference())
-    #expect(notes.contains("left out what is beside the weights: optimizer.state.0.exp_avg"))
+    #expect(notes.contains("left out values that are not weights: optimizer.state.0.exp_avg"))
   }
 
   @Test(arguments: [Container.safetensors, .pth, .npz, .h5])
@@ -270,7 +270,7 @@ import Testing
     }
     let (bytes, notes) = try convert(path)
     #expect(try bytes == reference())
-    #expect(notes.contains { $0.contains("left out what is beside the weights: ema.") })
+    #expect(notes.contains { $0.contains("left out values that are not weights: ema.") })
     #expect(try convert(path) { $0.group = "ema" }.bytes != bytes)
   }
 

@@ -263,7 +263,7 @@ import Testing
     let sweep = try SteeringSweep(
       model, tokenizer: nil, vector: vector(model.description, ["residual"]), multipliers: [1],
       sites: [SteeredSites("residual")])
-    expectMemoryRefusal("what enters each block at 1 token") {
+    expectMemoryRefusal("the inputs of each block at 1 token") {
       _ = try sweep.run(on: [.init(prompt: [1, 2, 3], matching: [[4]], other: [[5]])]) { done, _ in
         Issue.record("\(done) items were measured")
       }

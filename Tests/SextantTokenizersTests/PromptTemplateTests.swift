@@ -3,7 +3,7 @@ import SextantTestSupport
 import SextantTokenizers
 import Testing
 
-/// What questions are put into.
+/// The template for questions.
 struct PromptTemplateTests {
   private let folder = TemporaryFolder()
 

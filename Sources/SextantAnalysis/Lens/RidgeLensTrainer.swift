@@ -80,7 +80,7 @@ public struct RidgeLensTrainer {
     guard corpus.chunks.count >= 2, options.heldOutEvery >= 2 else {
       throw FormatError(
         .dataEmpty, found: "\(corpus.chunks.count) chunk of text",
-        expected: "two at least, one of them held out",
+        expected: "at least two chunks, one of them held out",
         remedy: "Give more text, or a shorter `chunk`.")
     }
     self.model = model

@@ -89,7 +89,7 @@ public enum EraserTrainer {
         .dataEmpty,
         found: heldLabels.isEmpty
           ? "no held-out example" : "\(heldLabels.count) held-out examples, all with one label",
-        expected: "both labels among the examples that are held out to try the eraser on",
+        expected: "held-out examples of both labels, to measure the eraser",
         remedy: "Give more records, with both labels throughout the file.")
     }
     var erasers: [Trained] = []

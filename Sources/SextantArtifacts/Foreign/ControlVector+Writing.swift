@@ -20,7 +20,7 @@ extension SteeringVector {
     guard operation == .add else {
       throw FormatError(
         .exportInexpressible, file: file, found: "the operation \(operation.rawValue)",
-        expected: "add: llama.cpp would add the vector all the same")
+        expected: "add: llama.cpp always adds a vector")
     }
     try blocks?.check(blockCount: model.layerCount)
     let chosen = try outputs(of: blocks)
@@ -65,7 +65,7 @@ extension SteeringVector {
       else {
         throw FormatError(
           .exportInexpressible, file: file, at: .tensor(site.name), found: "a vector of this site",
-          expected: "outputs of blocks: the format has no place for states and parts",
+          expected: "outputs of blocks: the format cannot express states and parts",
           remedy: "Train with `sites` residual, or export to .npz or .pt.")
       }
       if blocks?.contains(block) ?? true { outputs.append((block, value)) }

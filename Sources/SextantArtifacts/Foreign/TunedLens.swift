@@ -123,7 +123,7 @@ extension Lens {
       guard let translator = translator(site.name) else {
         throw FormatError(
           .exportInexpressible, file: file, at: .tensor(site.name), found: "no translator",
-          expected: "one for the embedding and for the output of every block but the last")
+          expected: "one for the embedding and for the output of every block except the last")
       }
       writer.add("\(index).weight", translator.weight)
       writer.add("\(index).bias", translator.bias)
@@ -134,7 +134,7 @@ extension Lens {
       if translator == Translator(identity: model.width) { continue }
       throw FormatError(
         .exportInexpressible, file: file, at: .tensor(site.name), found: "a translator",
-        expected: "none: the package reads the last block's output without one")
+        expected: "no translator: the package reads the last block's output without one")
     }
     let config: JSONValue = [
       "base_model_name_or_path": .string(model.architecture),

@@ -67,7 +67,7 @@ public struct Moments: ArtifactKind, Sendable {
         else {
           throw FormatError(
             .artifactSchema, file: artifact.file, at: .tensor(prefix + "variance"),
-            found: "variance and covariance", expected: "one of them or neither")
+            found: "variance and covariance", expected: "one of them, or none")
         }
       }
     }

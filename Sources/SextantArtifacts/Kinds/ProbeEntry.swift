@@ -148,7 +148,7 @@ extension ProbeEntry {
     }
     let headNode = try node.optionalMember("head")
     if let headNode, site.axes.first != "head" {
-      throw headNode.refusal(expected: "no head: the site's first axis counts something else")
+      throw headNode.refusal(expected: "no head: the site's first axis is not the head")
     }
     let head = try headNode?.integer(in: 0...max((site.shape.first ?? 1) - 1, 0))
     let erases = try node.member("erases").boolean()

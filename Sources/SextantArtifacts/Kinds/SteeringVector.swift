@@ -166,7 +166,7 @@ public struct SteeringVector: ArtifactKind, Sendable {
       targets[name] = Targets(negative: try ends[0].number(), positive: try ends[1].number())
     }
     if operation.needsTargets, let site = sites.first(where: { targets[$0.name] == nil }) {
-      throw member.refusal(found: "none of \(site.name)", expected: "targets of every site")
+      throw member.refusal(found: "no targets of \(site.name)", expected: "targets of every site")
     }
     return targets
   }

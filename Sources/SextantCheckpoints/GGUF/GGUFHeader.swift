@@ -85,7 +85,7 @@ struct GGUFHeader {
     guard let count = values["split.count"] else { return }
     guard count == .integer(1) || count == .integer(0) else {
       throw FormatError(
-        .ggufSplit, file: file.path, found: "a file that is one of several",
+        .ggufSplit, file: file.path, found: "one file of several",
         expected: "the whole model in one file")
     }
   }
@@ -189,7 +189,7 @@ struct GGUFHeader {
       guard UInt64(offset - start) == info.offset else {
         throw FormatError(
           .ggufOffset, file: file.path, at: .tensor(info.name), found: "offset \(info.offset)",
-          expected: "\(offset - start), behind the tensor before")
+          expected: "\(offset - start), after the previous tensor")
       }
       guard offset <= file.byteCount, info.storedByteCount <= file.byteCount - offset else {
         throw FormatError(

@@ -65,7 +65,7 @@ public struct GGUFWriter {
     }
     guard TensorName.flaw(name) == nil, !tensors.contains(where: { $0.name == name }) else {
       throw FormatError(
-        .ggufName, at: .tensor(name), found: "a name that is none or was there before",
+        .ggufName, at: .tensor(name), found: "a name that is invalid or occurs twice",
         expected: "names that differ")
     }
     unsafe tensors.append(

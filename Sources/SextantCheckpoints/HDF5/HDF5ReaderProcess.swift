@@ -228,7 +228,7 @@ struct HDF5ReaderProcess: ~Copyable {
     let signal = status & 0x7F
     if signal == SIGXCPU {
       return FormatError(
-        .hdf5ReaderTimeout, found: "more processor time than the reader may take",
+        .hdf5ReaderTimeout, found: "more processor time than the reader's limit",
         expected: "an answer")
     }
     if signal != 0 {
@@ -242,7 +242,8 @@ struct HDF5ReaderProcess: ~Copyable {
       return FormatError(
         .hdf5ReaderMissing, found: "sextant-hdf5 does not start",
         expected: "sextant-hdf5 with the libraries that it needs",
-        remedy: "Install libhdf5 (Debian: libhdf5-103-1); ldd sextant-hdf5 says what it lacks.")
+        remedy: "Install libhdf5 (Debian: libhdf5-103-1); ldd sextant-hdf5 lists missing libraries."
+      )
     }
     return FormatError(
       .hdf5ReaderProtocol, found: "the reader's end, with status \(exitStatus)",

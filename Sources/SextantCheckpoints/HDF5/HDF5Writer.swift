@@ -57,7 +57,7 @@ public struct HDF5Writer {
     }
     guard TensorName.flaw(name) == nil, !name.utf8.contains(UInt8(ascii: "/")), name != "." else {
       throw FormatError(
-        .hdf5Name, at: .tensor(name), found: "a name that is a path or none",
+        .hdf5Name, at: .tensor(name), found: "a name that is invalid or a path",
         expected: "a plain name")
     }
     unsafe tensors.append(
@@ -144,7 +144,7 @@ public struct HDF5Writer {
     var end = 0
     for (tensor, place) in zip(tensors, places).sorted(by: { $0.1 < $1.1 }) {
       guard place >= end, place <= fileByteCount - tensor.byteCount else {
-        throw Self.nonsense("a place for \(tensor.name) that is none")
+        throw Self.nonsense("an impossible place for \(tensor.name)")
       }
       end = place + tensor.byteCount
     }

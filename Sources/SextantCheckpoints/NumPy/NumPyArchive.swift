@@ -64,7 +64,7 @@ public final class NumPyArchive: Checkpoint {
         throw FormatError(
           .numpySize, file: file.path, at: .tensor(name),
           found: "\(member.byteCount - header.byteCount) bytes",
-          expected: "\(byteCount) bytes, as type and shape say")
+          expected: "\(byteCount) bytes, from type and shape")
       }
       if header.isBigEndian { notes.append("converted \(name) from big-endian numbers") }
       arrays[ExactString(name)] = (member, header)

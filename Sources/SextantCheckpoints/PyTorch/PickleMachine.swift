@@ -310,7 +310,9 @@ struct PickleMachine {
   private mutating func reduce() throws(FormatError) {
     let values = try pop(2)
     guard case .global(let function) = values[0], case .tuple(let place) = values[1] else {
-      throw refusal(.pytorchPickleGlobal, "a call of no function", "a function of the list")
+      throw refusal(
+        .pytorchPickleGlobal, "a call of something that is not a function", "a function of the list"
+      )
     }
     try call(function, heap.tuples[place])
   }

@@ -81,7 +81,7 @@ struct StateDictionary {
     guard tensors.count <= Self.countLimit, stepCount <= Self.stepLimit else {
       throw FormatError(
         .pytorchRoot, file: file, found: "more tensors or values than that",
-        expected: "at most \(Self.countLimit) tensors and \(Self.stepLimit) values beside them")
+        expected: "at most \(Self.countLimit) tensors and \(Self.stepLimit) other values")
     }
   }
 
@@ -97,7 +97,7 @@ struct StateDictionary {
     default: break
     }
     throw FormatError(
-      .pytorchKey, file: file, found: "a key that is no text", expected: "a tensor's name")
+      .pytorchKey, file: file, found: "a key that is not text", expected: "a tensor's name")
   }
 
   private func checkNames() throws(FormatError) {

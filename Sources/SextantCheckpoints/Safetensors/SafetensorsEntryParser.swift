@@ -173,7 +173,7 @@ struct SafetensorsEntryParser {
     guard bounds[0] <= bounds[1] else {
       throw refusal(
         .safetensorsOffsets, name, found: "[\(bounds[0]), \(bounds[1])]",
-        expected: "a begin that is not past the end")
+        expected: "a begin that is at most the end")
     }
     return bounds[0]..<bounds[1]
   }
@@ -191,12 +191,12 @@ struct SafetensorsEntryParser {
       guard range.lowerBound <= end else {
         throw refusal(
           .safetensorsHole, name, found: "data from \(range.lowerBound)",
-          expected: "data from \(end), where the tensor before ends")
+          expected: "data from \(end), the end of the previous tensor")
       }
       guard range.lowerBound == end else {
         throw refusal(
           .safetensorsOverlap, name, found: "data from \(range.lowerBound)",
-          expected: "data from \(end), where the tensor before ends")
+          expected: "data from \(end), the end of the previous tensor")
       }
       guard range.count == entry.tensor.byteCount else {
         throw refusal(

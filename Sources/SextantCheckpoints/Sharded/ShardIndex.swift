@@ -103,7 +103,7 @@ struct ShardIndex {
     guard isPlain else {
       throw FormatError(
         .indexPath, file: node.file, at: .pointer(node.pointer), found: "\"\(name)\"",
-        expected: "the name of a file beside the index")
+        expected: "the name of a file in the folder of the index")
     }
   }
 
@@ -124,7 +124,7 @@ struct ShardIndex {
     guard missing.isEmpty else {
       throw FormatError(
         .indexMissingShard, file: file, found: "no \(listing(missing))",
-        expected: "\(shardNames.count) shards beside the index")
+        expected: "\(shardNames.count) shards in the folder of the index")
     }
     var shards: [any Checkpoint] = []
     var links: [String] = []
@@ -138,7 +138,7 @@ struct ShardIndex {
         shards.append(try openShard(file))
       } catch  where error.code == .fileMissing {
         throw FormatError(
-          .indexMissingShard, file: file, found: "\"\(name)\" is a link to nothing",
+          .indexMissingShard, file: file, found: "\"\(name)\" is a broken link",
           expected: "a file")
       }
     }
@@ -154,7 +154,8 @@ struct ShardIndex {
     let isOldPickle = try PyTorchFile.isLegacy(file)
     guard isKnown || isOldPickle else {
       throw FormatError(
-        .fileSymlinkEscape, file: file.path, found: "a link to \(target), which is no checkpoint",
+        .fileSymlinkEscape, file: file.path,
+        found: "a link to \(target), which is not a checkpoint",
         expected: "a file in the folder, or a link to a checkpoint")
     }
   }
@@ -163,9 +164,9 @@ struct ShardIndex {
     switch entryKind {
     case .tensorFlowWeight:
       return try openHDF5(
-        file, as: .keras2, "weights that layer_names lists, as transformers write shards")
+        file, as: .keras2, "weights that layer_names lists, as in shards of transformers")
     case .kerasLayer:
-      return try openHDF5(file, as: .keras3, "variables of Keras 3, as the index says")
+      return try openHDF5(file, as: .keras3, "variables of Keras 3, as the index declares")
     case .tensor:
       let isLegacy = try PyTorchFile.isLegacy(file)
       if isLegacy { return try PyTorchFile(file) }

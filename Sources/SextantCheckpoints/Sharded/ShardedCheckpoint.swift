@@ -71,7 +71,8 @@ public final class ShardedCheckpoint: Checkpoint {
       index.totalSize == .integer(Int64(sum))
       || index.entryKind == .kerasLayer && index.totalSize == .number(Double(sum))
     if let total = index.totalSize, !isRight {
-      warnings.append("the index says total_size \(total.canonicalText), the shards hold \(sum)")
+      warnings.append(
+        "the index declares total_size \(total.canonicalText), and the shards contain \(sum)")
     }
     return (metadata, warnings)
   }

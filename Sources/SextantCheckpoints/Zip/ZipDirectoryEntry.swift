@@ -94,7 +94,8 @@ struct ZipDirectoryEntry {
         [sizes.1, sizes.0, reader.zipNumber(at: start + 42, 4)], extra, reader.file),
       method == deflate || wide[0] == wide[1]
     else {
-      throw refusal(reader, start, "sizes that contradict each other", "those of a stored member")
+      throw refusal(
+        reader, start, "sizes that contradict each other", "the sizes of a stored member")
     }
     return ZipDirectoryEntry(
       name: name, flags: flags, checksum: try reader.zipNumber(at: start + 16, 4),
@@ -128,7 +129,7 @@ struct ZipDirectoryEntry {
     guard let name, TensorName.flaw(name) == nil, !name.utf8.contains(UInt8(ascii: "\\")) else {
       throw FormatError(
         .pytorchZipName, file: reader.file, at: .offset(reader.baseOffset + start),
-        found: name ?? "bytes that are no UTF-8", expected: "a plain name in one folder")
+        found: name ?? "bytes that are not UTF-8", expected: "a plain name in one folder")
     }
     return name
   }

@@ -37,7 +37,7 @@ enum ZipLocalHeader {
     let names = try file.read(at: start + fixedByteCount, count: nameCount + extraCount)
     guard flags == entry.flags, method == entry.method,
       names.prefix(nameCount).elementsEqual(entry.name.utf8)
-    else { throw refusal("another name, method or flags", "those of the directory") }
+    else { throw refusal("another name, method or flags", "the values of the directory") }
     guard let extra = ZipArchive.extraFields(names.dropFirst(nameCount)),
       extra.allSatisfy({ ZipArchive.knownFields.contains($0.identifier) })
     else { throw refusal("an unknown extra field", "padding or 64-bit sizes") }
@@ -55,13 +55,13 @@ enum ZipLocalHeader {
       let isRight = zip(wide, [entry.byteCount, entry.storedByteCount]).allSatisfy {
         $0 == $1 || follows && $0 == 0
       }
-      guard isRight else { throw refusal("another 64-bit size", "that of the directory") }
+      guard isRight else { throw refusal("another 64-bit size", "the size in the directory") }
     }
     let wide = sizes != nil
     for (stated, actual) in zip(stated, actual) {
       // Sizes that follow the data are zero here; wide ones are saturated.
       guard stated == actual || follows && stated == 0 || wide && stated == 0xFFFF_FFFF else {
-        throw refusal("another checksum or size", "those of the directory")
+        throw refusal("another checksum or size", "the values of the directory")
       }
     }
     guard entry.storedByteCount <= next - start - headerByteCount else {

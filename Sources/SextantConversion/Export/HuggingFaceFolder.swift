@@ -147,7 +147,7 @@ extension ModelExport {
     if Tokenizers.isSentencePieceModel(bytes) { return try sentencePieceFiles(bytes, tokenizer) }
     if bytes.first == UInt8(ascii: "{") {
       guard !tokenizer.takesLongestTokens else {
-        notes.append("the tokenizer is of bytes, for which transformers has no file")
+        notes.append("the tokenizer is one of bytes, and transformers has no file format for it")
         return []
       }
       var settings = JSONObject([("tokenizer_class", "PreTrainedTokenizerFast")])

@@ -73,8 +73,8 @@ extension GGUFFamily {
       .member(multiple.member).integer()
     guard size % multiple.of != 0 else { return [] }
     return [
-      "llama.cpp computes wrong values for this model, without a word: its \(name) is right only "
-        + "where \(multiple.member) is a multiple of \(multiple.of), and here it is \(size)"
+      "llama.cpp computes wrong values for this model, without a warning: its \(name) is correct only "
+        + "if \(multiple.member) is a multiple of \(multiple.of), and here it is \(size)"
     ]
   }
 

@@ -78,7 +78,8 @@ struct GGUFRotation {
     let share = try description.optionalNumber(key("scaling.yarn_ext_factor")) ?? -1
     guard share < 0 || share == (type == "yarn" ? 1 : 0) else {
       throw description.unsupported(
-        key: key("scaling.yarn_ext_factor"), expected: "what the type of scaling has")
+        key: key("scaling.yarn_ext_factor"),
+        expected: "the value that belongs to the type of scaling")
     }
     if type == "longrope" { return try longRoPE(factor: factor) }
     if let factors = try self.factors(Self.factorsName) {
@@ -164,7 +165,7 @@ struct GGUFRotation {
     let values = bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
     guard values.allSatisfy({ $0 > 0 && $0.isFinite }) else {
       throw description.refusal(
-        "a factor that is no positive number", at: .tensor(tensorName),
+        "a factor that is not a positive number", at: .tensor(tensorName),
         expected: "positive numbers")
     }
     // In their shortest decimal form, as other numbers of 32 bits.

@@ -71,7 +71,7 @@ extension GGUFTokenizer {
     guard case .array(let array)? = file.values[key], array.count == count,
       let scores = try file.numbers(of: array), scores.allSatisfy(\.isFinite)
     else {
-      throw invalid("another \(key), or none", expected: "\(count) finite numbers of 32 bits")
+      throw invalid("no \(key), or another value", expected: "\(count) finite numbers of 32 bits")
     }
     return scores
   }

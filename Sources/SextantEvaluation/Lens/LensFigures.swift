@@ -39,7 +39,7 @@ public enum LensFigures {
     let note =
       cut == 0 ? "" : "; over \(Format.fixed(limit, 1)): \(cut) of the logit lens, left out"
     return LineChart(
-      title: "What each layer would predict", subtitle: model + note,
+      title: "The prediction of each layer", subtitle: model + note,
       x: "blocks passed (0: the embedding)", y: "cross-entropy, bits per byte", series: series,
       yRange: Interval(low: own * 0.95, high: max(highest ?? own, own)).range, countsWhole: true)
   }
@@ -63,8 +63,9 @@ public enum LensFigures {
       $0 % max(layerStride, 1) == 0 || $0 == grid.sites.count - 1
     }
     return HeatMap(
-      title: title, subtitle: "likeliest next token; colour: \(measure.title)", rowTitle: "depth",
-      columnTitle: "token that was read", rows: rows.map { LensText.label(grid.sites[$0]) },
+      title: title, subtitle: "most probable next token; colour: \(measure.title)",
+      rowTitle: "depth",
+      columnTitle: "input token", rows: rows.map { LensText.label(grid.sites[$0]) },
       columns: tokens.map { shown(grid.tokens[$0]) },
       cells: rows.map { row in
         tokens.map { column in

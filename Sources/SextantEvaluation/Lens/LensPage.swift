@@ -37,12 +37,12 @@ public struct LensPage {
   ///
   /// - Parameter subtitle: the model, in a line.
   public func html(subtitle: String) -> String {
-    var page = HTMLPage(title: "What each layer would say", subtitle: subtitle)
+    var page = HTMLPage(title: "The predictions of each layer", subtitle: subtitle)
     page.add(
       paragraph:
         "Each column is a token of the text, each row a depth; a cell shows the token that "
-        + "the lens finds likeliest to come next there. The last row is the model itself. Point at "
-        + "a cell, or touch it, for the likeliest tokens.")
+        + "the lens predicts as the next one. The last row is the model itself. Point at "
+        + "a cell, or touch it, to see the most probable tokens.")
     page.add(markup: HTMLPage.text(PackageResources.lens_controls_html))
     page.add(data: .object(data), id: "lens-data")
     page.add(style: HTMLPage.text(PackageResources.lens_css))

@@ -50,7 +50,7 @@ public enum LensMeasure: String, Sendable, CaseIterable {
   /// The measure in words.
   public var title: String {
     switch self {
-    case .probability: "probability of the likeliest token"
+    case .probability: "probability of the most probable token"
     case .entropy: "entropy, nats"
     case .ce: "cross-entropy of the next token, nats"
     case .kl: "divergence from the model, nats"

@@ -112,7 +112,7 @@ public struct HalfLife: Sendable {
       throw FormatError(
         .usageOption, file: vector.file, at: .parameter("apply"),
         found: "a vector for the operation \(vector.operation.rawValue)",
-        expected: "a vector that is added: its share is what decays predict")
+        expected: "a vector of the operation add, for which decays predict the share")
     }
     let applied = AppliedVector(vector, SteeringOptions(strength: strength))
     let found = try applied.edits(for: model.description, tokenizer: tokenizer)

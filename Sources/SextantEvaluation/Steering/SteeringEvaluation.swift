@@ -119,7 +119,7 @@ extension SteeringEvaluation {
 
   private func notes(folder: String?) -> [String] {
     var notes = [
-      "blocks were chosen on one half of the prompts; intervals of random directions hold 95% of them"
+      "blocks were chosen on one half of the prompts; intervals of random directions contain 95% of them"
     ]
     if let folder { notes.append("\(printable(folder))/index.html has the figures") }
     return notes

@@ -12,7 +12,7 @@ extension VectorDoctor {
     return Report(
       title: "\(printable(file)): \(sentence)",
       facts: [
-        ("sign", isFlipped ? "turned around: apply it with a negative strength" : "as it is"),
+        ("sign", isFlipped ? "reversed: apply it with a negative strength" : "as it is"),
         ("operation", "\(vector.operation.rawValue)\(operationDoubt.map { ": \($0)" } ?? "")"),
         ("pairs", Format.count(pairCount)),
       ],
@@ -60,7 +60,7 @@ extension VectorDoctor {
   private var sentence: String {
     switch verdict {
     case .fits: return "its layers and site fit"
-    case .unrelated: return "no reading of it separates these pairs"
+    case .unrelated: return "no reading of the vector separates these pairs"
     case .other:
       guard let best = readings.first else { return "" }
       var changes: [String] = []

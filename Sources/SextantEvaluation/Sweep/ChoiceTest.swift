@@ -210,8 +210,8 @@ public struct ChoiceTest: Sendable {
         .dataRecord, file: file, at: place,
         found: isTwice
           ? "the continuation \"\(words[short])\" twice"
-          : "\"\(words[short])\", which begins \"\(words[long])\"",
-        expected: "continuations of which none begins another",
+          : "\"\(words[short])\", which is a prefix of \"\(words[long])\"",
+        expected: "continuations, none of which is a prefix of another",
         remedy: isTwice
           ? nil : "End both continuations with the same mark, such as a full stop.")
     }

@@ -46,7 +46,8 @@ public struct SteeringSweep {
       options.unit != .nats
     else {
       throw FormatError(
-        .usageOption, file: vector.file, found: "a strength or blocks beside those of the grid",
+        .usageOption, file: vector.file,
+        found: "a strength or blocks in addition to those of the grid",
         expected: "multipliers and layers of the sweep, as multiples or shares")
     }
     for (option, selection) in [
@@ -55,7 +56,7 @@ public struct SteeringSweep {
       guard let selection, selection.dependsOnTokens else { continue }
       throw FormatError(
         .usageOption, file: vector.file, at: .parameter(option), found: selection.description,
-        expected: "positions without token=ID, which a sweep does not look for")
+        expected: "positions without token=ID, which a sweep does not support")
     }
     var whole = options
     whole.layers = layers
@@ -203,7 +204,7 @@ public struct SteeringSweep {
     let count = MemoryBudget.product(tokens.count, tokens.first?.count ?? 0)
     try MemoryBudget.check(
       MemoryBudget.product(count, layerCount, model.description.width, 4),
-      for: "what enters each block at \(counted(count, "token"))",
+      for: "the inputs of each block at \(counted(count, "token"))",
       remedy: "Steer fewer tokens of the prompts, or shorten the answers.")
     var inputs: [[BlockStream]] = []
     for piece in pieces {

@@ -177,9 +177,9 @@ extension TransferResult {
 
   /// The whole as sections of a page.
   public func add(to page: inout HTMLPage) {
-    page.add(heading: "What the model says")
+    page.add(heading: "The model's own answers")
     page.add(table: outputTable, caption: "The model's own output against the truth")
-    page.add(heading: "What probes read, block by block")
+    page.add(heading: "Probes, block by block")
     var seen: Set<String> = []
     for (family, method) in probes.flatMap(\.probes).families {
       for source in probes.map(\.source.description) where source.hasPrefix("A") {
@@ -202,7 +202,7 @@ extension TransferResult {
           anomaly.roc.interval.text(),
         ])
       }
-      page.add(heading: "Who speaks, by the distance of the scores")
+      page.add(heading: "Detection of the speaker by the distance of the scores")
       page.add(
         table: table,
         caption: "Mahalanobis distance of the scores across blocks from those in Alice's contexts")

@@ -164,7 +164,7 @@ extension ApplyingOptions {
     ]
     for need in needs where need.isGiven && !need.isUsed {
       throw .withoutEffect(
-        need.option, found: artifacts.isEmpty ? "no artifact" : "no artifact that it concerns",
+        need.option, found: artifacts.isEmpty ? "no artifact" : "no artifact that it applies to",
         expected: need.what)
     }
   }

@@ -89,7 +89,7 @@ public struct Interventions: ExpressibleByArrayLiteral {
       throw FormatError(
         .usageOption, file: item.file,
         at: .parameter(item.support == .stops ? "stopWhen" : "apply"),
-        found: item.name, expected: "what \(runner) can use: \(support.names)")
+        found: item.name, expected: "items that \(runner) supports: \(support.names)")
     }
   }
 

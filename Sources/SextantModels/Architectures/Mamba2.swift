@@ -141,7 +141,7 @@ public enum Mamba2: Architecture {
           guard let value = try node.optionalMember(key), ![0, []].contains(value.value) else {
             continue
           }
-          throw value.unsupported(expected: "none: blocks of mixers alone")
+          throw value.unsupported(expected: "none: blocks with mixers only")
         }
       } write: { _ in
         [("d_intermediate", 0), ("attn_layer_idx", [])]

@@ -86,7 +86,7 @@ enum RWKV {
       guard tensors.contains("blocks.0.ln0.weight") else {
         throw FormatError(
           .modelTransformed, found: "no norm after the embedding (blocks.0.ln0)",
-          expected: "the embedding as it was trained, and its norm")
+          expected: "the trained embedding, and its norm")
       }
       let embedding = try tensors.dimensions(of: "embedding.weight", count: 2)  // [V, D]
       (vocabularySize, width) = (embedding[0], embedding[1])

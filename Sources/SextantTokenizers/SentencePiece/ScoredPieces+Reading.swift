@@ -55,7 +55,7 @@ extension ScoredPieces {
         token.content, score: 0, kind: token.special ? .control : .userDefined)
     }
     if addsPrefix, pieces.contains(where: { $0.kind == .userDefined }) {
-      otherChanges.append("puts no space behind the pieces that it looks for first")
+      otherChanges.append("puts no space after the pieces that it matches first")
     }
   }
 
@@ -142,7 +142,7 @@ extension ScoredPieces {
     if let metaspace, addsPrefix {
       otherChanges.append("puts no space before a text that starts with one")
       if metaspace.prefix == .first {
-        otherChanges.append("puts no space behind added tokens")
+        otherChanges.append("puts no space after added tokens")
       }
     }
     let marker = SpaceMarker.bytes
@@ -152,7 +152,7 @@ extension ScoredPieces {
       otherChanges.append("merges nothing across spaces")
     }
     if added.contains(where: { $0.stripsLeft || $0.stripsRight || $0.singleWord }) {
-      otherChanges.append("looks at what is beside added tokens")
+      otherChanges.append("depends on the text next to added tokens")
     }
   }
 }

@@ -1,6 +1,6 @@
 import SextantBytes
 
-/// What the files beside a `tokenizer.model` say of the tokenizer and the file itself has no field for:
+/// The tokenizer's data in the files next to a `tokenizer.model`, for which that file has no field:
 /// added tokens, and the tokens that begin a text.
 ///
 /// They are kept in a field of the file that Sextant defines. Numbers from 200 on are free for that, and

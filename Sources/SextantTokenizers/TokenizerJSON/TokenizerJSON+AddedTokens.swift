@@ -80,7 +80,7 @@ extension TokenizerJSON {
     let known = vocabulary.id(of: token.content)
     if let known, known != token.id {
       throw try node.member("id").refusal(
-        found: "\(token.id), but \(known) in another place", expected: "one id for each token")
+        found: "\(token.id), and \(known) in another place", expected: "one id for each token")
     }
     if known == nil, !vocabulary.insert(token.content, id: token.id) {
       let other = vocabulary.token(token.id) ?? ""

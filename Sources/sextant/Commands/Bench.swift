@@ -6,11 +6,11 @@ import SextantReport
 /// How fast a model runs here.
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Measure how fast a model reads and writes, and the memory that it takes.",
+    abstract: "Measure the speed of prefill and decoding, and the memory that a model uses.",
     discussion: """
-      Reads a prompt of random tokens (prefill), then runs one token after the other (decode). \
-      After one round that is not counted, rates are medians of the rounds; tokens of all \
-      sequences count. Decoding reads all weights at every step: if this is near the speed of the \
+      Reads a prompt of random tokens (prefill), then one token after the other (decode). The \
+      first round is not counted. Rates are medians over the other rounds, and count the tokens of \
+      all sequences. Decoding reads all weights at every step. If this is near the speed of the \
       machine's memory, only smaller weights make it faster.
       """)
 
@@ -18,16 +18,20 @@ struct Bench: ParsableCommand {
 
   @Option(
     name: [.customShort("p"), .customLong("prompt-tokens")],
-    help: ArgumentHelp("Tokens of the prompt.", valueName: "count"))
+    help: ArgumentHelp("The number of tokens in the prompt.", valueName: "count"))
   var promptCount = 512
 
-  @Option(name: .customShort("n"), help: ArgumentHelp("Tokens to decode.", valueName: "count"))
+  @Option(
+    name: .customShort("n"),
+    help: ArgumentHelp("The number of tokens to decode.", valueName: "count"))
   var decodedCount = 64
 
-  @Option(help: ArgumentHelp("Sequences that run together.", valueName: "count"))
+  @Option(help: ArgumentHelp("The number of sequences in a batch.", valueName: "count"))
   var batch = 1
 
-  @Option(name: .customLong("repeat"), help: ArgumentHelp("Rounds to measure.", valueName: "count"))
+  @Option(
+    name: .customLong("repeat"),
+    help: ArgumentHelp("The number of rounds to measure.", valueName: "count"))
   var rounds = 3
 
   @OptionGroup var printing: OutputOptions

@@ -16,8 +16,9 @@ struct Capture: WritingCommand {
     discussion: """
       The file contains one tensor per site: tokens [T], logits [T, V], embedding, every block's \
       output and final_norm [T, D], and each component of the recurrent state after the last \
-      token. Rows of several prompts are joined; row.prompt and row.position tell which is which, \
-      and states are stacked. Any tool that reads safetensors opens it.
+      token. Rows of several prompts are joined, and states are stacked; row.prompt and \
+      row.position give the prompt and position of each row. Any tool that reads safetensors opens \
+      the file.
       """)
 
   @OptionGroup var model: ModelOptions

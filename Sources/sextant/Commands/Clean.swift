@@ -13,7 +13,7 @@ struct Clean: ParsableCommand {
       removes it, and does not remove files that are being written.
       """)
 
-  @Argument(help: "The folders to look into.")
+  @Argument(help: "The folders to search.")
   var folders = ["."]
 
   @OptionGroup var printing: OutputOptions
@@ -27,7 +27,7 @@ struct Clean: ParsableCommand {
         ? "nothing to remove" : "removed \(counted(removed.count, "file")), \(Format.bytes(bytes))",
       facts: [],
       notes: findings.map {
-        "\(printable($0.path)): \($0.isBusy ? "being written, left alone" : "removed")"
+        "\(printable($0.path)): \($0.isBusy ? "being written, not removed" : "removed")"
       },
       json: JSONObject([
         ("removed", .array(removed.map { .string($0.path) })), ("bytes", JSONValue(bytes)),

@@ -9,8 +9,8 @@ struct Convert: WritingCommand {
     abstract: "Convert a checkpoint to a native model file.",
     discussion: """
       Weights are streamed, so that memory stays small for models of any size. The destination \
-      appears complete or not at all. The same weights give the same bytes, whichever format and \
-      naming they come in. With --model, SOURCE is a control vector (.gguf) or a bare vector of \
+      appears complete or not at all. The same weights give the same bytes, for every source \
+      format and naming. With --model, SOURCE is a control vector (.gguf) or a bare vector of \
       another tool, which becomes a steering vector for that model, or a folder of tuned-lens, \
       which becomes a lens.
       """)
@@ -28,8 +28,8 @@ struct Convert: WritingCommand {
 
   @Option(
     help: """
-      The type to store matrices and embeddings in; keep leaves each tensor as it is. Small \
-      tensors always keep theirs. q8 is bytes in blocks of 32 with a scale each; matrices whose \
+      The type to store matrices and embeddings in; keep does not change the types. Small tensors \
+      always keep their types. q8 stores blocks of 32 bytes with one scale each; matrices whose \
       rows are not multiples of 32 keep their type, too.
       """)
   var dtype = StoredType.keep
@@ -38,7 +38,7 @@ struct Convert: WritingCommand {
     help: ArgumentHelp(
       """
       The model's configuration, if it is not in the folder of the weights. A \
-      generation_config.json beside it is read too.
+      generation_config.json in the same folder is read too.
       """,
       valueName: "config.json"))
   var config: String?
@@ -54,16 +54,16 @@ struct Convert: WritingCommand {
 
   @Flag(
     help: """
-      Leave the tokenizer out. The model takes token ids then, which is enough to capture, steer and \
-      probe.
+      Leave the tokenizer out. The model then takes only token ids, which is enough for capture, \
+      steering and probes.
       """)
   var withoutTokenizer = false
 
   @Option(
     help: ArgumentHelp(
       """
-      The architecture, where the configuration does not tell: a name such as llama, or a model_type or class of \
-      transformers, such as LlamaForCausalLM.
+      The architecture, if the configuration does not name it: a name such as llama, or a \
+      model_type or class of transformers, such as LlamaForCausalLM.
       """,
       valueName: "name"))
   var architecture: String?
@@ -89,9 +89,9 @@ struct Convert: WritingCommand {
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       """
-      Leave out the tensors whose names fit, with * for any characters and ? for one. A name is the one in the \
-      file, or what is left of it without prefixes. May be repeated. \
-      Value heads, classifiers and buffers are left out in any case.
+      Leave out the tensors whose names match this pattern; * stands for any characters and ? for \
+      one. The pattern is compared with the name in the file, with and without prefixes. May be \
+      repeated. Value heads, classifiers and buffers are left out in any case.
       """,
       valueName: "pattern"))
   var ignore: [String] = []
@@ -174,7 +174,7 @@ extension Report {
         ("identity", report.identity.description),
       ],
       notes: report.nonfinite.map {
-        "\(printable($0.name)) holds \(Format.count($0.count)) elements that are NaN or infinite"
+        "\(printable($0.name)) contains \(Format.count($0.count)) elements that are NaN or infinite"
       } + report.notes.map { printable($0) },
       json: JSONObject([
         ("source", .string(source)), ("output", .string(output)),

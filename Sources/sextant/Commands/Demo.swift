@@ -17,10 +17,10 @@ struct Demo: WritingCommand {
     discussion: """
       Converts the model from safetensors and from HDF5 and compares the two, learns a sentiment \
       vector from contrast pairs, continues the same openings at several strengths, and measures \
-      the sentiment of many more continuations with a word list, beside random directions. It \
-      sweeps all blocks and strengths, steering the residual stream, the state and both. Then it \
-      trains probes on true and false sums in the contexts where the model answers rightly, and \
-      measures them in those where it does not.
+      the sentiment of many more continuations with a word list. Random directions are the \
+      control. It sweeps all blocks and strengths, and steers the residual stream, the state, and \
+      both. Then it trains probes on true and false sums in the contexts in which the model \
+      answers correctly, and measures them in the contexts in which it does not.
       """)
 
   @Option(help: ArgumentHelp("The demo model's folder.", valueName: "folder"))
@@ -33,7 +33,7 @@ struct Demo: WritingCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Continuations of each opening that are measured, at each strength.", valueName: "count"))
+      "The number of continuations to measure for each opening and strength.", valueName: "count"))
   var samples = 48
 
   @OptionGroup var compute: ComputeOptions
@@ -249,7 +249,7 @@ struct Demo: WritingCommand {
   }
 
   private func probe(_ open: OpenModel) throws(FormatError) -> JSONValue {
-    heading("6. What the model knows and does not say: probes from Alice's contexts to Bob's")
+    heading("6. Latent knowledge: probes from Alice's contexts to Bob's")
     let result = try ProbeDemo(open: open, source: source).run()
     for line in ProbeDemo.lines(result) { say("  \(line)") }
     try FilePublisher.publish(

@@ -6,12 +6,12 @@ import SextantReport
 /// What fewer bits cost.
 struct Drift: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Measure how far models with fewer bits are from a reference.",
+    abstract: "Measure how much models with fewer bits differ from a reference.",
     discussion: """
-      Every model reads the text token by token and predicts the next one. KL is the divergence \
-      of its predictions from the reference's, in nats per token; same best is the share of \
-      positions at which both rank the same token first; the logit error is the root of the mean \
-      square, and the largest.
+      Every model reads the text token by token and predicts the next one. KL is the divergence of \
+      its predictions from the reference's, in nats per token; same best is the share of positions \
+      at which both rank the same token first. The logit error is given as root mean square and as \
+      maximum.
       """)
 
   @Option(

@@ -14,22 +14,22 @@ struct Export: WritingCommand {
     discussion: """
       The ending of OUT selects the format. For a model, a name without an ending, or with a slash \
       after it, makes a folder that transformers loads (config.json, model.safetensors in pieces \
-      of at most 5 GB, the tokenizer), .safetensors, .pth and .h5 hold the weights alone, .gguf is \
-      for llama.cpp. Of a steering vector: .gguf is a control vector of llama.cpp. Of a lens: a \
-      folder is one of the tuned-lens package. .npz and .pt contain the tensors of any artifact \
+      of at most 5 GB, the tokenizer), .safetensors, .pth and .h5 contain only the weights, .gguf \
+      is for llama.cpp. A steering vector becomes a control vector of llama.cpp with .gguf. A lens \
+      becomes a folder of the tuned-lens package. .npz and .pt contain the tensors of any artifact \
       under the names of their sites. Every file appears complete or not at all.
       """)
 
   @Argument(help: "A native model, or an artifact.")
   var file: String
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("What to make.", valueName: "out"))
+  @Option(name: .shortAndLong, help: ArgumentHelp("The file or folder to make.", valueName: "out"))
   var output: String
 
   @Option(
     help: """
-      The type to write a model's matrices and embeddings in; keep leaves each as it is stored. q8 \
-      is for .gguf only.
+      The type to write a model's matrices and embeddings in; keep does not change the stored \
+      types. q8 is for .gguf only.
       """)
   var dtype = StoredType.keep
 
@@ -41,17 +41,18 @@ struct Export: WritingCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Bytes of weights in one file of a folder, at most. Default: 5000000000.", valueName: "bytes")
+      "The largest number of bytes of weights in one file of a folder. Default: 5000000000.",
+      valueName: "bytes")
   )
   var shardSize: Int?
 
   @Option(
     help: ArgumentHelp(
-      "Of a steering vector only these blocks, such as 3 or 1,3,10-12. Default: all.",
+      "Only these blocks of a steering vector, such as 3 or 1,3,10-12. Default: all.",
       valueName: "list"))
   var layers: LayerSelection?
 
-  @Flag(help: "Leave a model's tokenizer out: other programs take token ids then.")
+  @Flag(help: "Leave the model's tokenizer out. Other programs then take only token ids.")
   var withoutTokenizer = false
 
   @Flag(help: "Replace existing files.")
@@ -75,7 +76,7 @@ struct Export: WritingCommand {
     guard let option = options.first(where: \.isGiven) else { return }
     throw FormatError(
       .usageOption, at: .option(option.name), found: "the export of \(what)",
-      expected: "something that the option concerns", remedy: "Leave the option out.")
+      expected: "a format that the option applies to", remedy: "Leave the option out.")
   }
 
   /// What folders of models and of lenses contain, except shards.

@@ -18,9 +18,10 @@ struct Generate: WritingCommand {
       because the seed determines all random choices. A strength of 0 changes nothing, bit for \
       bit.
 
-      With --prompts or --samples, each text follows a heading with the numbers of its prompt and its \
-      sample, from 0. Sample k uses the seed plus k. The texts do not depend on --batch. A text may \
-      differ from that of a run with one prompt where two tokens are equally probable within rounding.
+      With --prompts or --samples, each text follows a heading with the numbers of its prompt and \
+      its sample, from 0. Sample k uses the seed plus k. The texts do not depend on --batch. If \
+      two tokens are equally probable within rounding, a text may differ from that of a run with \
+      one prompt.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -34,7 +35,9 @@ struct Generate: WritingCommand {
 
   @OptionGroup(title: "Many texts") var many: ManyTextsArguments
 
-  @Option(name: .customShort("n"), help: ArgumentHelp("Tokens to generate.", valueName: "count"))
+  @Option(
+    name: .customShort("n"),
+    help: ArgumentHelp("The number of tokens to generate.", valueName: "count"))
   var count = 64
 
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments
@@ -47,7 +50,8 @@ struct Generate: WritingCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Save the state that has read prompt and text.", valueName: "out.state.safetensors"))
+      "Save the state after the prompt and the generated text.", valueName: "out.state.safetensors")
+  )
   var saveState: String?
 
   @Option(
@@ -59,7 +63,7 @@ struct Generate: WritingCommand {
       valueName: "out.jsonl"))
   var trace: String?
 
-  @Flag(help: "List the tokens: which were read, and which were edited by which artifact.")
+  @Flag(help: "List the tokens that were read, and the artifacts that edited each of them.")
   var explain = false
 
   @Flag(help: "Replace existing files with --save-state and --trace.")
@@ -173,7 +177,7 @@ struct Generate: WritingCommand {
     for line in applied.lines(result.edits) { StandardStreams.printError(line) }
     if applied.hasReports, trace == nil {
       StandardStreams.printError(
-        "what lenses and probes report of each token: --trace FILE, --json")
+        "the reports of lenses and probes at each token: --trace FILE, --json")
     }
     StandardStreams.printError(
       "\(counted(result.promptCount, "prompt token")), \(result.tokens.count) generated, "

@@ -12,13 +12,13 @@ struct Inspect: ParsableCommand {
     abstract: "Show the content of a file.",
     discussion: """
       Sextant recognises models, artifacts and checkpoints by their content, never by their name. \
-      Opening a model reads no weights; an artifact needs no model, and its digests are checked.
+      A model's weights are not read. An artifact needs no model, and its digests are checked.
       """)
 
   @Argument(help: "A native model, an artifact, or a checkpoint (a folder too).")
   var file: String
 
-  @Flag(help: "List every tensor, however many there are.")
+  @Flag(help: "List every tensor, for any number of tensors.")
   var tensors = false
 
   @OptionGroup var hdf5: HDF5Options

@@ -16,7 +16,7 @@ struct CorpusArguments: ParsableArguments {
     help: ArgumentHelp(
       """
       The texts. Each record of JSON lines, of a JSON array or of a table with the column --field is \
-      a document; any other file is one. - is standard input, and gzip is unpacked.
+      a document; any other file is one document. - is standard input, and gzip is unpacked.
       """,
       valueName: "file"))
   var text: [String]
@@ -29,14 +29,16 @@ struct CorpusArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      Documents are joined and cut into chunks of so many tokens; what is left over is dropped. \
-      Texts that are shorter are one chunk.
+      The number of tokens in a chunk. Documents are joined and split into chunks; the remainder \
+      is dropped. Texts that are shorter are one chunk.
       """,
       discussion: "Default: 2048, or the model's context length if that is less.",
       valueName: "tokens"))
   var chunk: Int?
 
-  @Option(help: ArgumentHelp("Read only the first tokens of the texts.", valueName: "n"))
+  @Option(
+    help: ArgumentHelp("The number of tokens to read, from the start of the texts.", valueName: "n")
+  )
   var maxTokens: Int?
 
   func validate() throws {

@@ -13,11 +13,11 @@ struct LensEval: WritingCommand {
     commandName: "eval",
     abstract: "Measure lenses on a text.",
     discussion: """
-      At each layer: cross-entropy of the next token, divergence from the model's own \
-      predictions, entropy, in bits per byte, and how often lens and model rank the same token \
-      first; with 95% intervals over chunks of the text. The logit lens is always in. With -o, \
-      metrics.json, the figure depth.svg, and for each lens a folder with aggregate_metrics.json \
-      as the tuned-lens package writes it.
+      Reports for each layer the cross-entropy of the next token, the divergence from the model's \
+      own predictions and the entropy, in bits per byte, and how often lens and model rank the \
+      same token first, with 95% intervals over chunks of the text. The logit lens is always \
+      included. -o writes metrics.json, the figure depth.svg, and for each lens a folder with \
+      aggregate_metrics.json in the form of the tuned-lens package.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -29,7 +29,7 @@ struct LensEval: WritingCommand {
     help: ArgumentHelp("A lens to measure; may be given several times.", valueName: "file"))
   var lens: [String] = []
 
-  @Flag(help: "Read every layer with the translators of all others, too.")
+  @Flag(help: "Also read every layer with the translators of all other layers.")
   var transfer = false
 
   @Option(name: .shortAndLong, help: ArgumentHelp("A folder for results.", valueName: "folder"))
@@ -61,7 +61,7 @@ struct LensEval: WritingCommand {
     let corpus = try texts.corpus(for: open)
     guard corpus.byteCount > 0 else {
       throw FormatError(
-        .dataEmpty, file: texts.text.first, found: "tokens that stand for no text",
+        .dataEmpty, file: texts.text.first, found: "tokens without text",
         expected: "at least one byte of text: losses are counted in bits per byte")
     }
     let evaluation = try Progress.show("lens eval", .items("tokens")) {

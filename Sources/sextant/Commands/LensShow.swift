@@ -15,12 +15,13 @@ extension LensMeasure: ExpressibleByArgument {}
 struct LensShow: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "show",
-    abstract: "Show what each layer would say after each token of a text.",
+    abstract: "Show the prediction of each layer after each token of a text.",
     discussion: """
-      A grid of layers by tokens: each cell is the likeliest next token there, coloured by its \
-      probability, or by entropy, cross-entropy of the next token, or divergence from the model's \
-      own prediction. The last row is the model itself. With --apply the text is read under \
-      steering vectors, and the page shows it beside the unsteered text, with the difference.
+      A grid of layers by tokens: each cell shows the most probable next token, coloured by its \
+      probability, by entropy, by cross-entropy of the next token, or by divergence from the \
+      model's own prediction. The last row is the model itself. With --apply, steering vectors act \
+      while the text is read, and the page shows the steered text, the unsteered text, and the \
+      difference.
       """)
 
   enum Colouring: String, CaseIterable, ExpressibleByArgument { case auto, always, never }
@@ -37,16 +38,16 @@ struct LensShow: WritingCommand {
   @Option(
     parsing: .singleValue,
     help: ArgumentHelp(
-      "A lens to look through; may be given several times. Default: the logit lens.",
+      "A lens to use; may be given several times. Default: the logit lens.",
       valueName: "file"))
   var lens: [String] = []
 
   @OptionGroup(title: "Steering") var steering: SteeringArguments
 
-  @Option(name: .customLong("colour"), help: "What colours stand for.")
+  @Option(name: .customLong("colour"), help: "The measure that colours show.")
   var measure = LensMeasure.probability
 
-  @Option(help: "Colours on standard output; auto: on a terminal.")
+  @Option(help: "Whether standard output has colours; auto: only on a terminal.")
   var color = Colouring.auto
 
   @Option(help: ArgumentHelp("Show every n-th layer, and the last.", valueName: "n"))
@@ -55,16 +56,17 @@ struct LensShow: WritingCommand {
   @Option(help: ArgumentHelp("Show only these tokens, such as 0-15.", valueName: "a-b"))
   var tokens: TokenRange?
 
-  @Option(help: ArgumentHelp("Likeliest tokens kept of each cell.", valueName: "k"))
+  @Option(
+    help: ArgumentHelp("The number of most probable tokens to keep for each cell.", valueName: "k"))
   var topK = 10
 
-  @Option(help: ArgumentHelp("Columns of the terminal.", valueName: "n"))
+  @Option(help: ArgumentHelp("The number of columns of the terminal.", valueName: "n"))
   var width: Int?
 
-  @Option(help: ArgumentHelp("Write a page to look around in.", valueName: "out.html"))
+  @Option(help: ArgumentHelp("Write an interactive page.", valueName: "out.html"))
   var html: String?
 
-  @Option(help: ArgumentHelp("Write the grid as a picture.", valueName: "out.svg"))
+  @Option(help: ArgumentHelp("Write the grid as an image.", valueName: "out.svg"))
   var svg: String?
 
   @Flag(help: "Replace existing files.")

@@ -8,13 +8,13 @@ import SextantTokenizers
 struct LensState: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "state",
-    abstract: "Show what the recurrent state would say.",
+    abstract: "Show what the recurrent state predicts.",
     discussion: """
-      First what each token hears that reads the state with its own query: a grid of blocks by \
-      tokens, as if the memory of the block were all that the model goes by. Then what the state \
-      holds most of after the last token: the strongest singular directions of each head, decoded \
-      through the block's output projection, the final norm and the unembedding. For Mamba, \
-      Mamba-2 and RWKV-5 to 7. The mathematics is in formats/sites.md.
+      The first table is a grid of blocks by tokens: each token reads the state with its own \
+      query, and the cell shows the prediction from this value alone. The second table shows the \
+      strongest singular directions of each head after the last token, decoded by the block's \
+      output projection, the final norm and the unembedding. For Mamba, Mamba-2 and RWKV-5 to 7. \
+      The mathematics is in formats/sites.md.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -29,13 +29,15 @@ struct LensState: ParsableCommand {
   @Option(help: ArgumentHelp("Only these blocks, such as 3 or 1,3,10-12.", valueName: "list"))
   var layers: LayerSelection?
 
-  @Option(help: ArgumentHelp("Directions of each head.", valueName: "n"))
+  @Option(help: ArgumentHelp("The number of directions for each head.", valueName: "n"))
   var directions = 1
 
-  @Option(help: ArgumentHelp("Likeliest tokens of each end of a direction.", valueName: "k"))
+  @Option(
+    help: ArgumentHelp(
+      "The number of most probable tokens for each end of a direction.", valueName: "k"))
   var topK = 5
 
-  @Option(help: ArgumentHelp("Columns of the terminal.", valueName: "n"))
+  @Option(help: ArgumentHelp("The number of columns of the terminal.", valueName: "n"))
   var width: Int?
 
   @OptionGroup var printing: OutputOptions
@@ -62,14 +64,14 @@ struct LensState: ParsableCommand {
   }
 
   private func show(_ found: StateReading, _ tokenizer: any Tokenizer) {
-    StandardStreams.print("what each token hears from the state")
+    StandardStreams.print("the prediction from the state alone, at each token")
     let terminal = LensTerminal(
       found.grid, tokenizer, colouredBy: .probability, isColoured: StandardStreams.outputIsTerminal,
       width: width ?? StandardStreams.outputWidth)
     StandardStreams.print(terminal.text(layerStride: 1, tokens: found.grid.tokens.indices))
     guard let table = found.table else { return }
     StandardStreams.print("")
-    StandardStreams.print("what the state holds most of after the last token")
+    StandardStreams.print("the strongest directions of the state after the last token")
     for line in table.lines { StandardStreams.print("  " + line) }
   }
 }

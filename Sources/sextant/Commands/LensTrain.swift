@@ -17,12 +17,12 @@ struct LensTrain: WritingCommand {
     commandName: "train",
     abstract: "Learn a lens from texts.",
     discussion: """
-      A ridge lens is made in closed form from one pass over the texts. A tuned lens is trained by \
-      gradient descent to say what the model says in the end; the defaults are the published \
-      recipe (tuned-lens 0.2.0): SGD with Nesterov momentum, 250 steps of 262,144 tokens, as far \
-      as one pass over the texts has so many; with fewer, the pass is shared out over the steps. \
-      --passes reads the texts more often, --steps takes exactly so many steps. With --start \
-      ridge a lens begins where the ridge lens ends, and needs far fewer. The same command gives \
+      A ridge lens is computed in closed form from one pass over the texts. A tuned lens is \
+      trained by gradient descent to predict the model's final distribution. The defaults are the \
+      published recipe (tuned-lens 0.2.0): SGD with Nesterov momentum, and 250 steps of 262,144 \
+      tokens. If one pass over the texts has fewer tokens, they are divided among the steps. \
+      --passes reads the texts several times; --steps sets the exact number of steps. With --start \
+      ridge, training starts from the ridge lens and needs far fewer steps. The same command gives \
       the same bytes.
       """)
 
@@ -37,15 +37,15 @@ struct LensTrain: WritingCommand {
     help: ArgumentHelp("The artifact to make.", valueName: "out.lens.safetensors"))
   var output: String
 
-  @Option(help: "How the lens is made.")
+  @Option(help: "The method.")
   var method = Method.tuned
 
-  @Option(help: "What a tuned lens makes small: its divergence from the model, or cross-entropy.")
+  @Option(help: "The loss of a tuned lens: its divergence from the model, or cross-entropy.")
   var loss = LensLoss.kl
 
   @Option(
     help: ArgumentHelp(
-      "Where a tuned lens starts: identity, ridge (made first), or a lens.",
+      "The start of a tuned lens: identity, ridge (computed first), or a lens.",
       valueName: "identity|ridge|file"))
   var start = "identity"
 
@@ -54,42 +54,45 @@ struct LensTrain: WritingCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Passes of a tuned lens over the texts, at most. Default: 1, unless --steps is given.",
+      "The largest number of passes of a tuned lens over the texts. Default: 1, unless --steps is given.",
       valueName: "n"))
   var passes: Int?
 
   @Option(
     help: ArgumentHelp(
-      "Steps of a tuned lens, however many passes these are. Default: 250, or those of --passes.",
+      "The number of steps of a tuned lens, for any number of passes. Default: 250, or those of --passes.",
       valueName: "n"))
   var steps: Int?
 
   @Option(
     help: ArgumentHelp(
-      "Tokens that each step reads. Default: 262144, or the passes' tokens over 250 steps.",
+      "The number of tokens in each step. Default: 262144, or the passes' tokens over 250 steps.",
       valueName: "n"))
   var tokensPerStep: Int?
 
-  @Option(help: ArgumentHelp("What the learning rate is multiplied by.", valueName: "x"))
+  @Option(help: ArgumentHelp("The factor of the learning rate.", valueName: "x"))
   var rateScale = 1.0
 
-  @Option(help: ArgumentHelp("Steps over which the learning rate grows.", valueName: "n"))
+  @Option(
+    help: ArgumentHelp(
+      "The number of warm-up steps, in which the learning rate grows.", valueName: "n"))
   var warmUp = 0
 
-  @Option(help: ArgumentHelp("What pulls a tuned lens to the logit lens.", valueName: "x"))
+  @Option(
+    help: ArgumentHelp("The weight decay of a tuned lens, towards the logit lens.", valueName: "x"))
   var weightDecay = 1e-3
 
-  @Flag(help: "Train the biases of a tuned lens alone.")
+  @Flag(help: "Train only the biases of a tuned lens.")
   var biasOnly = false
 
   @Option(
     help: ArgumentHelp(
-      "Tokens on which a ridge lens is fitted by divergence in the end; 0 for regression alone.",
+      "The number of tokens on which a ridge lens is finally fitted by divergence; 0 for regression only.",
       valueName: "n"))
   var calibrationTokens = 8192
 
   @Option(
-    help: ArgumentHelp("The seed of the order in which chunks are read.", valueName: "s"),
+    help: ArgumentHelp("The seed for the order of the chunks.", valueName: "s"),
     transform: Numbers.positiveSeed)
   var seed = 42
 
@@ -98,7 +101,8 @@ struct LensTrain: WritingCommand {
       "Write checkpoints of the training to this file, for --resume.", valueName: "file"))
   var checkpoint: String?
 
-  @Option(help: ArgumentHelp("Steps between two checkpoints. Default: 25.", valueName: "n"))
+  @Option(
+    help: ArgumentHelp("The number of steps between two checkpoints. Default: 25.", valueName: "n"))
   var checkpointEvery: Int?
 
   @Option(help: ArgumentHelp("Continue from a checkpoint.", valueName: "file"))
@@ -120,7 +124,7 @@ struct LensTrain: WritingCommand {
       atLeast: 0,
       [("--warm-up", warmUp), ("--calibration-tokens", calibrationTokens)])
     guard steps == nil || passes == nil else {
-      throw ValidationError("--steps and --passes both say how long to train: name one.")
+      throw ValidationError("--steps and --passes both set the length of the training: name one.")
     }
     if method != .tuned { try refuseGiven(tunedOptions, "is for --method tuned") }
     if checkpoint == nil {

@@ -8,7 +8,7 @@ import SextantStore
 /// Moments: what was read once.
 struct MomentsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "moments", abstract: "Merge moments of parts of the data.",
+    commandName: "moments", abstract: "Merge the moments of several parts of the data.",
     subcommands: [MomentsMerge.self])
 }
 
@@ -18,8 +18,8 @@ struct MomentsMerge: WritingCommand {
     commandName: "merge",
     abstract: "Add up the moments of several parts of the data.",
     discussion: """
-      The result is that of one pass over all parts, up to rounding in f64: parts can be read on \
-      different machines. `sextant steer train --from-moments` learns from it.
+      The result equals that of one pass over all parts, up to rounding in f64. The parts can be \
+      read on different machines. `sextant steer train --from-moments` learns from it.
       """)
 
   @Argument(help: "The moments of each part.")

@@ -66,7 +66,7 @@ struct StateMatching: ParsableArguments {
 /// The state after a text.
 struct StateSave: WritingCommand {
   static let configuration = CommandConfiguration(
-    commandName: "save", abstract: "Read a text and save what the model remembers of it.")
+    commandName: "save", abstract: "Read a text and save the state of the model after it.")
 
   @OptionGroup var model: ModelOptions
   @OptionGroup var beginning: TextOptions
@@ -126,8 +126,8 @@ struct StateLoad: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "load", abstract: "Check that a model can continue from a saved state.",
     discussion: """
-      Loads the state as generate --load-state does and says what would be continued; a state that \
-      does not fit is refused with the reason.
+      Loads the state as generate --load-state does, and reports its sequences and position. A \
+      state that does not fit is refused with the reason.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -158,7 +158,7 @@ struct StateLoad: ParsableCommand {
 struct StateInspect: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect", abstract: "Show the norm of each component of a state, block by block.",
-    discussion: "Of several sequences the table shows the mean of their norms.")
+    discussion: "For several sequences, the table shows the mean of their norms.")
 
   @Argument(help: "A saved state, or a difference of two.")
   var file: String
@@ -199,10 +199,10 @@ struct StateDiff: WritingCommand {
 /// States and differences, weighted.
 struct StateAdd: WritingCommand {
   static let configuration = CommandConfiguration(
-    commandName: "add", abstract: "Add states and differences, each times a strength.",
+    commandName: "add", abstract: "Add states and differences, each multiplied by a strength.",
     discussion: """
       A state plus a difference times a strength moves the state; two states times 0.5 give their \
-      mean. The position is that of the first. A strength of 0 changes nothing, bit for bit.
+      mean. The position is the position of the first. A strength of 0 changes nothing, bit for bit.
       """)
 
   @Argument(
@@ -238,8 +238,8 @@ struct StateImport: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "import", abstract: "Read a state-tuning file of RWKV for a model.",
     discussion: """
-      The file (.pth or safetensors) holds blocks.<i>.att.time_state for every block. The state \
-      stands before the first token; generate --load-state starts from it.
+      The file (.pth or safetensors) contains blocks.<i>.att.time_state for every block. The state \
+      is the one before the first token; generate --load-state starts from it.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -265,8 +265,8 @@ struct StateExport: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "export", abstract: "Write a state of RWKV-5, 6 or 7 as a state-tuning file.",
     discussion: """
-      Only the recurrent matrices (wkv) go into the file: the format has no place for the rest. \
-      Files *.pth are written for torch.load, others as safetensors.
+      The file contains only the recurrent matrices (wkv), because the format has no names for the \
+      other components. Files *.pth are written for torch.load, others as safetensors.
       """)
 
   @Argument(help: "A saved state of one sequence.")

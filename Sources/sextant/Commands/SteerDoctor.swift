@@ -10,13 +10,13 @@ import SextantTokenizers
 struct SteerDoctor: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor",
-    abstract: "Tell whether a foreign vector's layers, sign, site and operation fit a model.",
+    abstract: "Check whether a foreign vector's layers, sign, site and operation fit a model.",
     discussion: """
-      Files of other tools count layers from 0 or from 1, before or after a block, and leave the \
-      sign to their readers. The vector's directions are compared with a small set of contrast \
-      pairs at shifted layers and other sites. At its own site a vector has the largest cosine \
-      with the difference of the class means, and the positive texts have positive projections. \
-      Separation is how far apart they lie along it, in deviations within the classes.
+      Files of other tools count layers from 0 or from 1, before or after a block, and do not fix \
+      the sign. The vector's directions are compared with a small set of contrast pairs at shifted \
+      layers and other sites. At its own site a vector has the largest cosine with the difference \
+      of the class means, and the positive texts have positive projections. Separation is the \
+      distance of the class means along the vector, in standard deviations within the classes.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -29,7 +29,7 @@ struct SteerDoctor: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "What questions are put into: \(PromptTemplate.presetNames), or a file.",
+      "The template for questions: \(PromptTemplate.presetNames), or a file.",
       valueName: "name|file"))
   var template: String?
 

@@ -11,14 +11,14 @@ import SextantTokenizers
 struct SteerEval: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "eval",
-    abstract: "Measure a steering vector at every layer and strength, beside controls.",
+    abstract: "Measure a steering vector and controls at every layer and strength.",
     discussion: """
-      Each prompt of the test has two ways to go on, one of which matches the behaviour. Matching \
-      is p(matching) / (p(matching) + p(other)), nonsense is 1 - p(matching) - p(other). The \
-      log-probability of an answer is the sum over its tokens, so that short answers are favoured. \
-      Each block's part of the vector is applied at that block alone. Layers are chosen on one half of \
-      the prompts and reported on the other; intervals cover 95% by bootstrap. With -o, a folder \
-      gets results.json, results.csv and index.html.
+      Each prompt of the test has two continuations, one of which matches the behaviour. Matching \
+      is p(matching) / (p(matching) + p(other)); nonsense is 1 - p(matching) - p(other). The \
+      log-probability of an answer is the sum over its tokens, which favours short answers. Each \
+      block's part of the vector is applied at that block alone. Layers are chosen on one half of \
+      the prompts and reported on the other half. Intervals are 95% bootstrap intervals. -o writes \
+      results.json, results.csv and index.html into a folder.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -39,7 +39,7 @@ struct SteerEval: WritingCommand {
 
   @Option(
     help: ArgumentHelp(
-      "What questions are put into: \(PromptTemplate.presetNames), or a file with {} in it.",
+      "The template for questions: \(PromptTemplate.presetNames), or a file with {} in it.",
       valueName: "name|file"))
   var template: String?
 
@@ -72,14 +72,16 @@ struct SteerEval: WritingCommand {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "The tokens before which the state is edited. Default: those of --positions.",
+      "The state is edited before these tokens. Default: the tokens of --positions.",
       valueName: "list"))
   var statePositions: PositionSelection?
 
   @Option(help: "The operation. Default: the operation of the artifact.")
   var operation: SteeringVector.Operation?
 
-  @Option(help: ArgumentHelp("Random directions of equal norm, as controls.", valueName: "count"))
+  @Option(
+    help: ArgumentHelp(
+      "The number of random directions of equal norm, as controls.", valueName: "count"))
   var controls = 16
 
   @Option(
@@ -103,19 +105,20 @@ struct SteerEval: WritingCommand {
     name: .customLong("continue"),
     help: ArgumentHelp(
       """
-      Side by side: prompts (one on each line, or records with a question or prompt), continued \
-      without and with steering.
+      Prompts (one on each line, or records with a question or prompt) to continue without and \
+      with steering, side by side.
       """,
       valueName: "file"))
   var openEnded: String?
 
   @Option(
-    help: ArgumentHelp("Prompts that are continued, at most. Default: 8.", valueName: "count"))
+    help: ArgumentHelp("The largest number of prompts to continue. Default: 8.", valueName: "count")
+  )
   var continuations: Int?
 
   @Option(
     name: .customShort("n"),
-    help: ArgumentHelp("Tokens of a continuation. Default: 48.", valueName: "n"))
+    help: ArgumentHelp("The number of tokens of a continuation. Default: 48.", valueName: "n"))
   var tokenCount: Int?
 
   @Option(name: .shortAndLong, help: ArgumentHelp("The folder to write.", valueName: "folder"))
@@ -163,7 +166,7 @@ struct SteerEval: WritingCommand {
       else { throw error }
       throw FormatError(
         .usageOption, at: .option("--apply"), found: "a strength after \(file.path)",
-        expected: "a vector alone: a sweep applies it at each of --multipliers",
+        expected: "only the path of a vector: a sweep applies it at each of --multipliers",
         remedy: "Leave the strength out, or give it with --multipliers.")
     }
   }

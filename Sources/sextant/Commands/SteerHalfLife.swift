@@ -14,9 +14,10 @@ struct SteerHalfLife: WritingCommand {
     discussion: """
       Each component of each block is edited once by the vector; then the edited and the unedited \
       model read the rest of the text. The half-life is the number of tokens after which half of \
-      the difference is left in the component, measured, and predicted from the model's decays \
-      where they are known. The interval is how often to repeat the edit to keep half of it \
-      (--positions every-K). That of the output is how long predictions differ.
+      the difference is left in the component, as measured, and as predicted from the model's \
+      decays if they are known. The interval is the number of tokens after which to repeat the \
+      edit to keep half of it (--positions every-K). The half-life of the output is that of the \
+      difference of the predictions.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -28,10 +29,12 @@ struct SteerHalfLife: WritingCommand {
   @Option(help: ArgumentHelp("The text to read; @FILE reads it from a file.", valueName: "text"))
   var text: PromptArgument
 
-  @Option(help: ArgumentHelp("Tokens that are read after each edit.", valueName: "count"))
+  @Option(help: ArgumentHelp("The number of tokens to read after each edit.", valueName: "count"))
   var horizon = 64
 
-  @Option(help: ArgumentHelp("Edits in the text to take the mean of.", valueName: "count"))
+  @Option(
+    help: ArgumentHelp(
+      "The number of edits in the text; results are their means.", valueName: "count"))
   var edits = 4
 
   @Option(help: ArgumentHelp("Also write a page with a heat map.", valueName: "out.html"))

@@ -14,8 +14,8 @@ struct SteerShadow: ParsableCommand {
     discussion: """
       A recurrent state keeps effects of steering. A second state, the twin, reads the same tokens \
       and is never steered. When steering ends, the text continues from the twin. Contamination is \
-      how far the predictions of the state that was steered stay away from the twin's, on the same \
-      tokens, after steering ended.
+      the divergence of the steered state's predictions from the twin's, on the same tokens, after \
+      steering ended.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -27,20 +27,24 @@ struct SteerShadow: ParsableCommand {
       "The prompt; @FILE reads it from a file, - from standard input.", valueName: "text"))
   var prompt: PromptArgument
 
-  @Option(name: .customShort("n"), help: ArgumentHelp("Tokens to generate.", valueName: "count"))
+  @Option(
+    name: .customShort("n"),
+    help: ArgumentHelp("The number of tokens to generate.", valueName: "count"))
   var count = 64
 
-  @Option(help: ArgumentHelp("Tokens of them that are chosen under steering.", valueName: "count"))
+  @Option(help: ArgumentHelp("The number of them to choose under steering.", valueName: "count"))
   var steerTokens = 16
 
-  @Option(help: "The state from which the text continues: twin, or steered (to see the remaining effect).")
+  @Option(
+    help: "The state from which the text continues: twin, or steered (to see the remaining effect)."
+  )
   var from = ShadowGeneration.Continuation.twin
 
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments
   @OptionGroup(title: "Steering") var steering: SteeringArguments
   @OptionGroup var ending: EndingArguments
 
-  @Flag(help: "List the tokens: which were read, and which were edited by which artifact.")
+  @Flag(help: "List the tokens that were read, and the artifacts that edited each of them.")
   var explain = false
 
   @OptionGroup var printing: OutputOptions

@@ -16,8 +16,8 @@ struct SteerTrain: WritingCommand {
     discussion: """
       At each site the vector is computed from the moments of the positive and the negative texts, \
       by default as the difference of their means. Questions need a template. The same pairs and \
-      model give the same bytes, and so do moments that were kept with --moments: --from-moments \
-      trains without the model.
+      model give the same bytes. --moments keeps the moments, and --from-moments trains from them \
+      without the model, to the same bytes.
       """)
 
   @Option(
@@ -30,7 +30,7 @@ struct SteerTrain: WritingCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Moments of an earlier training, in place of model and texts.",
+      "Moments of an earlier training, instead of model and texts.",
       valueName: "file.moments.safetensors"))
   var fromMoments: String?
 
@@ -42,26 +42,28 @@ struct SteerTrain: WritingCommand {
   @Option(
     help: ArgumentHelp(
       """
-      The template for questions: \(PromptTemplate.presetNames), or a file in which {} stands \
-      for the question.
+      The template for questions: \(PromptTemplate.presetNames), or a file with {} in the place of \
+      the question.
       """,
       valueName: "name|file"))
   var template: String?
 
-  @Option(help: "How a vector is computed.")
+  @Option(help: "The method that computes the vector.")
   var method = SteeringMethod.mean
 
   @Option(
     help: ArgumentHelp(
-      "The share of a multiple of the identity in the covariance of lda and lda-total.",
+      "The weight of the identity (times a scalar) in the covariance of lda and lda-total.",
       valueName: "0…1"))
   var shrinkage = 0.0
 
   @Option(
-    help: "The norm of vectors: none (the method's own norm), unit (1), mean (the norm of the mean-difference vector).")
+    help:
+      "The norm of vectors: none (the method's own norm), unit (1), mean (the norm of the mean-difference vector)."
+  )
   var scale = SteeringScale.none
 
-  @Option(help: "What is done with the vector where it is applied.")
+  @Option(help: "The operation when the vector is applied.")
   var operation = SteeringVector.Operation.add
 
   @Option(
@@ -72,9 +74,9 @@ struct SteerTrain: WritingCommand {
   @Option(
     help: ArgumentHelp(
       """
-      Where vectors are learned: residual (every block's output), state (every component of the \
+      The sites of the vectors: residual (every block's output), state (every component of the \
       recurrent state), all, or sites such as blocks.*.state.ssm, joined by commas. Default: \
-      residual; all that moments have.
+      residual; with --from-moments, all sites of the moments.
       """,
       valueName: "list"))
   var sites: WordList?
@@ -88,7 +90,7 @@ struct SteerTrain: WritingCommand {
     parsing: .unconditional,
     help: ArgumentHelp(
       """
-      The tokens that are read: last, last-3, all, or indices (negative: from the end), joined by \
+      The tokens to read: last, last-3, all, or indices (negative: from the end), joined by \
       commas.
       """,
       valueName: "list"))
@@ -96,7 +98,7 @@ struct SteerTrain: WritingCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Also write the moments of both classes, as the method needs them.",
+      "Also write the moments of both classes that the method needs.",
       valueName: "out.moments.safetensors"))
   var moments: String?
 
@@ -107,7 +109,7 @@ struct SteerTrain: WritingCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Pairs that run together: faster, with more memory. It changes no bit of the result. Default: 16.",
+      "The number of pairs in a batch. More are faster and use more memory; the result is the same, bit for bit. Default: 16.",
       valueName: "count"))
   var batch: Int?
 
@@ -121,7 +123,7 @@ struct SteerTrain: WritingCommand {
   func validate() throws {
     if fromMoments != nil {
       guard model == nil, contrast.source == nil, moments == nil else {
-        throw ValidationError("--from-moments takes the place of --model and of the texts.")
+        throw ValidationError("--from-moments replaces --model and the texts.")
       }
       try beginning.checkUnused("--from-moments")
       try refuseGiven([("--batch", batch != nil)], "has no effect with --from-moments")

@@ -12,12 +12,12 @@ struct Verify: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Check every digest of a model or artifact; train an artifact again and compare.",
     discussion: """
-      Reads the whole file. The status is 65 on the first digest that differs. With --retrain, \
-      Sextant trains again on the given model and data, with the method, options, positions, sites \
-      and seed that the artifact records. The result must have the same bytes: steering vectors on \
-      pairs, probes and erasers on --data, lenses on --text. Artifacts of versions that did not \
-      record enough are refused. Bytes can differ between processors with other vector units: \
-      rounding differs there.
+      Reads the whole file. The status is 65 if a digest differs. With --retrain, Sextant trains \
+      again on the given model and data, with the method, options, positions, sites and seed that \
+      the artifact records. The result must have the same bytes: steering vectors on pairs, probes \
+      and erasers on --data, lenses on --text. Artifacts of earlier versions that lack this record \
+      are refused. Processors with different vector units round differently, so that bytes can \
+      differ between them.
       """)
 
   @Argument(help: "A native model or an artifact.")
@@ -46,7 +46,8 @@ struct Verify: ParsableCommand {
   var field: String?
 
   @Option(
-    help: ArgumentHelp("The lens that a tuned lens started from, if any.", valueName: "file"))
+    help: ArgumentHelp(
+      "The lens from which the training of a tuned lens started, if any.", valueName: "file"))
   var start: String?
 
   @OptionGroup var compute: ComputeOptions

@@ -59,7 +59,7 @@ struct ProbeDemo {
         "  \(label)" + figures.map { "  \($0)" }.joined())
     }
     lines.append(
-      "at the block that held-out statements of Alice's pick (the earliest informative):")
+      "at the earliest informative block, chosen on held-out statements of Alice's:")
     for (family, name) in families {
       guard let own = result.summary("A", "B", family, ProbeMethod.logistic.rawValue) else {
         continue
@@ -75,13 +75,14 @@ struct ProbeDemo {
   /// The page.
   static func page(_ result: TransferResult) -> HTMLPage {
     var page = HTMLPage(
-      title: "What the model knows and does not say",
+      title: "Latent knowledge of the demo model",
       subtitle: "probes trained in Alice's contexts, measured in Bob's")
     page.add(
       paragraph: """
-        The demo model was trained to judge sums: Alice judges rightly, Bob holds for true what has 1 \
-        added to its first digit. A probe learns what is true from Alice's statements alone. Where it \
-        still tells the truth in Bob's contexts, the model knows what its answer does not say.
+        The demo model was trained to judge sums: Alice judges sums correctly, and Bob accepts the \
+        sum whose first digit is one too high. A probe learns the truth only from Alice's \
+        statements. If it also predicts the truth in Bob's contexts, the model contains knowledge \
+        that its answers contradict.
         """)
     result.add(to: &page)
     return page

@@ -37,7 +37,7 @@ struct SteerDemo {
     var lines = [
       "praise / (praise + blame) after \(found.test.items.count) openings, unsteered "
         + Format.fixed(found.summary.baseline.matching.value, 3) + "; blocks chosen on",
-      "one half of the openings, figures of the other half, 95% intervals (of random directions:",
+      "one half of the openings, figures from the other half, 95% intervals (of random directions:",
       "the range that contains 95% of them)", "",
       "sites      block   strength -3            strength +3            "
         + "+3 against -3          \(found.controls.count) random directions",

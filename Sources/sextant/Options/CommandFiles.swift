@@ -53,8 +53,8 @@ struct CommandFiles {
       throw FormatError(
         .usageOption, file: output, found: "- as the path of an output",
         expected: "the path of a file",
-        remedy: "Name a file. Outputs are files: - does not stand for the standard output here. "
-          + "A file of that name is ./-")
+        remedy: "Name a file. Outputs are files: - does not mean standard output here. "
+          + "For a file with this name, write ./-")
     }
     let inputs = ProtectedFiles(inputs)
     var seen: Set<ExactString> = []

@@ -8,14 +8,14 @@ struct ComputeOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Threads to compute with. Results do not depend on it.",
-      discussion: "Default: the processors that the process may use.", valueName: "n"))
+      "The number of threads. Results do not depend on it.",
+      discussion: "Default: the number of processors that the process may use.", valueName: "n"))
   var threads: Int?
 
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Products with bf16 and q8 weights: exact keeps activations f32, fast rounds them.",
+      "The precision of products with bf16 and q8 weights: exact keeps activations f32, fast rounds them.",
       discussion: "Default: \(Precision.standard.rawValue).", valueName: "exact|fast"))
   var precision: Precision?
 
@@ -39,7 +39,7 @@ struct ModelOptions: ParsableArguments {
     help: ArgumentHelp("The model, a file made by `sextant convert`.", valueName: "model.sxt"))
   var model: String
 
-  @Flag(help: "Read the weights when the model is opened, not when they are first used.")
+  @Flag(help: "Read all weights when the model is opened, instead of at their first use.")
   var preload = false
 
   @OptionGroup var compute: ComputeOptions

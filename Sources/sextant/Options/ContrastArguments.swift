@@ -26,13 +26,13 @@ struct ContrastArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Texts that do not; line i belongs to line i of --positive.", valueName: "file"))
+      "Texts that do not show it; line i belongs to line i of --positive.", valueName: "file"))
   var negative: String?
 
   @Option(
     help: ArgumentHelp(
       """
-      A JSON object with a template that has {persona} and {suffix} in it, and the lists positive, \
+      A JSON object with a template that contains {persona} and {suffix}, and the lists positive, \
       negative and suffixes.
       """,
       valueName: "file"))

@@ -10,19 +10,19 @@ extension LayerConvention: ExpressibleByArgument {}
 struct ForeignVectorOptions: ParsableArguments {
   @Option(
     name: .shortAndLong,
-    help: ArgumentHelp("The model that a vector was made for.", valueName: "model.sxt"))
+    help: ArgumentHelp("The model for which the vector was made.", valueName: "model.sxt"))
   var model: String?
 
   @Option(
     help: """
-      What the numbers of a control vector's directions mean. repeng: block N, as measured. \
-      llama-generator and jukofyork: block N - 1, as measured. llama-apply: block N, where llama.cpp \
-      adds it. A file that follows GLP does not need this option.
+      How a control vector counts layers: the block of direction N. repeng: block N (where it was \
+      measured). llama-generator and jukofyork: block N - 1 (where it was measured). llama-apply: \
+      block N (where llama.cpp adds it). A file that follows GLP does not need this option.
       """)
   var layerConvention: LayerConvention?
 
   @Option(
-    help: ArgumentHelp("The block that a bare vector (.pt, .npz) belongs to.", valueName: "block"))
+    help: ArgumentHelp("The block of a bare vector (.pt, .npz).", valueName: "block"))
   var layer: Int?
 
   func validate() throws {
@@ -55,8 +55,8 @@ struct ForeignVectorOptions: ParsableArguments {
         .steeringVector(for: reference, convention: layerConvention)
     } else {
       throw FormatError(
-        .usageOption, file: source, at: .option("--layer"), found: "a vector of unknown place",
-        expected: "the block that it belongs to")
+        .usageOption, file: source, at: .option("--layer"), found: "a vector without a layer",
+        expected: "its block")
     }
     try vector.artifact.write(to: output, replacing: replacing)
     report(

@@ -9,12 +9,12 @@ struct SamplingArguments: ParsableArguments {
   @Option(help: ArgumentHelp("Temperature; 0 takes the most probable token.", valueName: "t"))
   var temp: Float = 0.8
 
-  @Option(help: ArgumentHelp("Choose among the k likeliest tokens; 0 for all.", valueName: "k"))
+  @Option(help: ArgumentHelp("Choose among the k most probable tokens; 0 for all.", valueName: "k"))
   var topK = 0
 
   @Option(
     help: ArgumentHelp(
-      "Choose among the likeliest tokens whose probabilities add up to p.", valueName: "p"))
+      "Choose among the most probable tokens whose probabilities add up to p.", valueName: "p"))
   var topP: Float = 1
 
   @Option(
@@ -25,15 +25,16 @@ struct SamplingArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      Make tokens that prompt or text already contain less probable: positive logits are divided by r, \
-      negative ones multiplied. 1 changes nothing.
+      Make tokens less probable that the prompt or the text already contains: positive logits are \
+      divided by r, negative ones multiplied. 1 changes nothing.
       """,
       valueName: "r"))
   var repetitionPenalty: Float = 1
 
   @Option(
     name: .shortAndLong,
-    help: ArgumentHelp("The seed of the choices; the same seed, the same text.", valueName: "s"),
+    help: ArgumentHelp(
+      "The seed of the random choices. The same seed gives the same text.", valueName: "s"),
     transform: Numbers.seed)
   var seed: UInt64 = 0
 
@@ -50,7 +51,7 @@ struct EndingArguments: ParsableArguments {
   @Option(
     name: .customLong("stop"), parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "End the text before this one, also where it spans tokens. May be repeated.",
+      "End the text before this string, even if the string spans tokens. May be repeated.",
       valueName: "text"))
   var stopTexts: [String] = []
 
@@ -71,14 +72,15 @@ struct ManyTextsArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Texts of each prompt; sample k uses the seed plus k. Default: 1.", valueName: "count"))
+      "The number of texts for each prompt; sample k uses the seed plus k. Default: 1.",
+      valueName: "count"))
   var samples: Int?
 
   @Option(
     help: ArgumentHelp(
       """
-      Texts that are continued together at most; memory grows with them. Default: 8. Texts with \
-      probes, lenses, --when, --stop-when or a strength in nats run one after the other.
+      The largest number of texts in a batch; memory grows with it. Default: 8. With probes, \
+      lenses, --when, --stop-when or a strength in nats, texts run one after the other.
       """,
       valueName: "count"))
   var batch: Int?
@@ -110,15 +112,16 @@ struct SteeringArguments: ParsableArguments {
       """
       Apply an artifact: steering vectors and erasers edit, in the order given; probes and lenses \
       report. The strength of a vector is a multiple (2; default: 1), a share of the value's norm \
-      (10%), a divergence (0.1nats) for which the strength is searched, or one for each block \
-      (3=1.5,5-7=0.5). That of an eraser is the share to erase. May be repeated.
+      (10%), a divergence (0.1nats), for which Sextant searches the strength, or one number for \
+      each block (3=1.5,5-7=0.5). The strength of an eraser is the share to erase. May be \
+      repeated.
       """,
       valueName: "file[:strength]"))
   var apply: [AppliedFile] = []
 
   @Option(
     help: ArgumentHelp(
-      "Edit, and read with probes, in these blocks only, such as 3 or 1,3,10-12. Default: all.",
+      "The blocks in which artifacts edit and probes read, such as 3 or 1,3,10-12. Default: all.",
       valueName: "list"))
   var layers: LayerSelection?
 
@@ -128,7 +131,7 @@ struct SteeringArguments: ParsableArguments {
       """
       Steer only these tokens: last, last-3, all, prompt, generated, generated-8, every-4, indices \
       (negative: from the prompt's end), windows of them such as 2:5, or token=13, joined by commas. \
-      Default: what the artifact says.
+      Default: the tokens that the artifact declares.
       """,
       valueName: "list"))
   var positions: PositionSelection?
@@ -136,7 +139,7 @@ struct SteeringArguments: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "The tokens before which the state is edited. Default: those of --positions.",
+      "The state is edited before these tokens. Default: the tokens of --positions.",
       valueName: "list"))
   var statePositions: PositionSelection?
 
@@ -146,15 +149,16 @@ struct SteeringArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      Edit only tokens at which a probe's score (log-odds) is above or below a bound: the token's \
-      own score where the probe reads it before the edited site, else that of the token before.
+      Edit only tokens at which a probe's score (log-odds) is above or below a bound. The score is \
+      that of the same token if the probe's site is before the edited site, otherwise that of the \
+      previous token.
       """,
       valueName: "probe[#name]>x"))
   var when: ProbeCondition?
 
   @Option(
     help: ArgumentHelp(
-      "End the text at a token whose score is above or below a bound.",
+      "End the text at a token at which a probe's score is above or below a bound.",
       valueName: "probe[#name]>x"))
   var stopWhen: ProbeCondition?
 

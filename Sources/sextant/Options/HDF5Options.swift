@@ -7,8 +7,8 @@ struct HDF5Options: ParsableArguments {
   @Flag(
     name: .customLong("unconfined-hdf5"),
     help: """
-      Read an HDF5 file that you trust on a system that cannot confine its reader. Without it such a file \
-      is refused there.
+      Read an HDF5 file that you trust on a system that cannot confine the HDF5 reader. Without \
+      this option, HDF5 files are refused on such a system.
       """)
   var isUnconfined = false
 

@@ -107,7 +107,7 @@ struct RecordArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "What template_args are put into, with {name} for each.", valueName: "text"))
+      "The template for template_args, with {name} for each.", valueName: "text"))
   var template: String?
 
   /// Reads the file and keeps what is asked for, with the labels.
@@ -126,9 +126,9 @@ struct ReadingArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      Where probes read: residual (every block's output), state (every component of the recurrent \
-      state), all, or sites such as blocks.*.state.ssm, joined by commas. Default: residual; all \
-      that a capture has.
+      The sites of the probes: residual (every block's output), state (every component of the \
+      recurrent state), all, or sites such as blocks.*.state.ssm, joined by commas. Default: \
+      residual; with a capture, all its sites.
       """,
       valueName: "list"))
   var sites: WordList?
@@ -141,11 +141,12 @@ struct ReadingArguments: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "The tokens that are read: last, last-3, all, or indices (negative: from the end).",
+      "The tokens to read: last, last-3, all, or indices (negative: from the end).",
       valueName: "list"))
   var positions = PositionSelection.last
 
-  @Option(help: "Whether several tokens of a text are an example each, or their mean is one.")
+  @Option(
+    help: "Whether each of several tokens of a text is an example, or their mean is one example.")
   var pooling = Probe.Pooling.each
 
   /// The sites of a model that are named.

@@ -68,7 +68,7 @@ struct ManyTexts {
   /// Says what was done, after the texts.
   private func report(_ prompts: Int, _ texts: Int, _ tokens: Int, _ speed: Double) {
     if applied.hasEdits || applied.hasReports {
-      StandardStreams.printError("what artifacts did in each text: --json")
+      StandardStreams.printError("the effect of artifacts on each text: --json")
     }
     StandardStreams.printError(
       "\(Format.count(prompts, of: "prompt")), \(Format.count(texts, of: "text")), "

@@ -15,19 +15,21 @@ struct ProbeData: WritingCommand {
       of operands is in two of the files, and the same seed gives the same bytes.
       """)
 
-  @Option(help: "What is computed.")
+  @Option(help: "The operation of the statements.")
   var set = QuirkyArithmetic.Operation.addition
 
   @Option(
     name: .customShort("n"),
     help: ArgumentHelp(
-      "Statements to train on; each is two records, Alice's and Bob's.", valueName: "count"))
+      "The number of training statements; each is two records, Alice's and Bob's.",
+      valueName: "count"))
   var count = 4000
 
-  @Option(help: ArgumentHelp("Statements of each of the other files.", valueName: "count"))
+  @Option(
+    help: ArgumentHelp("The number of statements in each of the other files.", valueName: "count"))
   var heldOut = 1000
 
-  @Option(help: ArgumentHelp("Digits that an operand has at most.", valueName: "count"))
+  @Option(help: ArgumentHelp("The largest number of digits of an operand.", valueName: "count"))
   var digits = 4
 
   @Option(

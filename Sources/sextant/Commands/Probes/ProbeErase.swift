@@ -11,12 +11,12 @@ import SextantTokenizers
 struct ProbeErase: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "erase",
-    abstract: "Learn what to subtract so that no linear probe finds a label.",
+    abstract: "Learn an eraser, which removes a label so that no linear probe finds it.",
     discussion: """
-      Least-squares concept erasure (LEACE). A fifth of the records is held out: a fresh probe is \
-      trained on the others before and after erasing, and its area under the curve on the held-out \
-      ones is the certificate. An eraser is refused where the held-out records do not have both \
-      labels. Apply the artifact with `sextant generate --apply`.
+      Least-squares concept erasure (LEACE). A fifth of the records is held out. New probes are \
+      trained on the other records, before and after erasing; their areas under the curve on the \
+      held-out records are the certificate. An eraser is refused if the held-out records do not \
+      have both labels. Apply the artifact with `sextant generate --apply`.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -67,7 +67,7 @@ struct ProbeErase: WritingCommand {
         + Format.count(certificate.rows.count, of: "site"),
       tables: [
         (
-          "the area under the curve of a fresh probe on \(count) held-out examples",
+          "the area under the curve of a new probe on \(count) held-out examples",
           certificate.table
         )
       ],

@@ -10,12 +10,12 @@ import SextantReport
 struct ProbeEval: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "eval",
-    abstract: "Measure probes on records with labels, beside the model's own output.",
+    abstract: "Measure probes and the model's own output on records with labels.",
     discussion: """
       Areas under the curve have 95% intervals by DeLong, or by Newcombe if the classes are \
       separated. With fewer than two records of a label there is no interval. agreement is how \
-      often a probe and the model's output say the same; knows_unsaid how often the probe is right \
-      where the output is wrong. Random directions show what chance finds.
+      often a probe and the model's output give the same label. knows_unsaid is how often the \
+      probe is right when the output is wrong. Random directions show the results of chance.
       """)
 
   @OptionGroup var model: ModelOptions

@@ -12,9 +12,10 @@ struct ProbeIntervene: ParsableCommand {
     commandName: "intervene",
     abstract: "Move activations through a probe's hyperplane; report how the answer changes.",
     discussion: """
-      At the last token of each record the value is reflected, so that the probe's score turns into \
-      its opposite, and the model answers. As a control the value is moved as far in a random \
-      direction. A probe that reads what the model uses changes answers more than the control.
+      At the last token of each record the value is reflected, so that the probe's score changes \
+      its sign, and the model answers. As a control, the value is moved by the same distance in a \
+      random direction. If the model uses the direction of the probe, its answers change more than \
+      with the control.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -54,7 +55,10 @@ struct ProbeIntervene: ParsableCommand {
       title: "\(printable(probe.path)): reflected at the last token of "
         + Format.count(count, of: "record"),
       tables: [
-        ("answers that change sides, by how much (log-odds), and the output's AUROC", found.table)
+        (
+          "the share of answers that change, the change of the log-odds, and the output's AUROC",
+          found.table
+        )
       ],
       notes: [selected.classes],
       json: JSONObject([

@@ -9,12 +9,13 @@ import SextantStore
 struct ProbeShow: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "show",
-    abstract: "The disagreement map: the scores of probes and of the model's output, token by token.",
+    abstract:
+      "The disagreement map: the scores of probes and of the model's output, token by token.",
     discussion: """
       One row for each probe that reads one activation and one for the output: the log-odds of the \
-      two choices if the answer came after this token. Tokens at which the state's probes and the \
-      output are on different sides are listed: there the state contains information that the \
-      output contradicts.
+      two choices if the answer came after this token. The tokens at which the signs of the \
+      state's probes and of the output differ are listed: there the state contains information \
+      that the output contradicts.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -65,7 +66,7 @@ struct ProbeShow: WritingCommand {
       layers: layers, open.model, tokenizer, allowsModelMismatch: allowModelMismatch)
     if let html {
       var page = HTMLPage(
-        title: "Who knows, who says", subtitle: "\(probe.path), label \(file.training.label)")
+        title: "Probes and output", subtitle: "\(probe.path), label \(file.training.label)")
       page.add(paragraph: text)
       page.add(figure: map.figure.svg(width: 1100, standsAlone: false))
       try FilePublisher.publish(Array(page.html.utf8), to: html, replacing: force)

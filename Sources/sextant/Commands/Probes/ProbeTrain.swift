@@ -24,15 +24,15 @@ struct ProbeTrain: WritingCommand {
   @OptionGroup(title: "Activations") var reading: ReadingArguments
 
   @Option(
-    help: ArgumentHelp("The methods, joined by commas; all for every one.", valueName: "list"))
+    help: ArgumentHelp("The methods, joined by commas, or all.", valueName: "list"))
   var methods = MethodList([.logistic, .meanDifference, .discriminant])
 
-  @Flag(help: "A probe for each head of states whose first axis counts heads.")
+  @Flag(help: "Train a probe for each head of states whose first axis is the head.")
   var heads = false
 
   @Option(
     help: ArgumentHelp(
-      "Take the activations from a file of `sextant capture` that read the records' texts.",
+      "Take the activations from a file that `sextant capture` made from the texts of the records.",
       valueName: "capture.safetensors"))
   var capture: String?
 

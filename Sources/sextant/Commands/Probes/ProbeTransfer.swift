@@ -29,13 +29,15 @@ struct SubsetList: ExpressibleByArgument {
 struct ProbeTransfer: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "transfer",
-    abstract: "Train probes on parts of a quirky set, measure them on others, at every block.",
+    abstract:
+      "Train probes on parts of a quirky set, and measure them on other parts, at every block.",
     discussion: """
-      Probes are trained by the labels of the part's own speaker (field label) and measured against \
-      the truth (field alice_label), beside the model's own output. The earliest informative block \
-      is the first whose area above chance, on held-out examples of the source, is at least 95% of \
-      the best block's. The gap recovered (PGR) is measured there on BH, between a floor (logistic \
-      regression from B to BH at the last block) and a ceiling (from A to AH).
+      Probes are trained by the labels of the part's own speaker (field label) and measured \
+      against the truth (field alice_label), together with the model's own output. The earliest \
+      informative block is the first whose area above chance, on held-out examples of the source, \
+      is at least 95% of the best block's. The gap recovered (PGR) is measured there on BH, \
+      between a floor (logistic regression from B to BH at the last block) and a ceiling (from A \
+      to AH).
       """)
 
   @OptionGroup var model: ModelOptions
@@ -49,16 +51,16 @@ struct ProbeTransfer: WritingCommand {
 
   @Option(
     name: .customLong("from"),
-    help: ArgumentHelp("The parts that probes are trained on.", valueName: "list"))
+    help: ArgumentHelp("The parts on which probes are trained.", valueName: "list"))
   var sources = SubsetList(["A", "AE", "B"].compactMap { QuirkySubset($0) })
 
   @Option(
     name: .customLong("to"),
-    help: ArgumentHelp("The parts that they are measured on.", valueName: "list"))
+    help: ArgumentHelp("The parts on which probes are measured.", valueName: "list"))
   var targets = SubsetList(["A", "AH", "B", "BH"].compactMap { QuirkySubset($0) })
 
   @Option(
-    help: ArgumentHelp("What template_args are put into, with {name} for each.", valueName: "text"))
+    help: ArgumentHelp("The template for template_args, with {name} for each.", valueName: "text"))
   var template: String?
 
   @Option(
@@ -69,7 +71,7 @@ struct ProbeTransfer: WritingCommand {
   @OptionGroup(title: "Activations") var reading: ReadingArguments
 
   @Option(
-    help: ArgumentHelp("The methods, joined by commas; all for every one.", valueName: "list"))
+    help: ArgumentHelp("The methods, joined by commas, or all.", valueName: "list"))
   var methods = MethodList([.logistic, .meanDifference, .discriminant])
 
   @Option(
@@ -110,7 +112,7 @@ struct ProbeTransfer: WritingCommand {
     }
     if let folder {
       var page = HTMLPage(
-        title: "Probes: what the model knows and does not say",
+        title: "Probes: latent knowledge of the model",
         subtitle: "\(model.model), trained on \(data), measured on \(test)")
       result.add(to: &page)
       try folder.write(json: result.json, csv: result.table.csv, page: page)
