@@ -24,8 +24,8 @@ extension LoadedModel {
   ///   - stopsAtEnd: whether the token that ends a text ends it.
   ///   - interventions: what acts on the run, in this order.
   ///   - state: what the text continues; nil for the beginning of a text.
-  /// - Throws: `model.tokenizer` for a model without one; `usage.option` for an argument out of range and a
-  ///   prompt without tokens; what `Interventions` refuse.
+  /// - Throws: `model.tokenizer` for a model without one; `usage.option` for an argument out of
+  ///   range and a prompt without tokens; the errors of `Interventions`.
   public func generate(
     _ prompt: String, count: Int = 64, temperature: Float = 0.8, topK: Int = 0, topP: Float = 1,
     minP: Float = 0, repetitionPenalty: Float = 1, seed: UInt64 = 0,

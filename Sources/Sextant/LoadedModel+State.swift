@@ -5,7 +5,7 @@ import SextantModels
 import SextantTensor
 
 extension LoadedModel {
-  /// What the model remembers of a text: a value. A copy is a fork, which costs next to nothing.
+  /// What the model remembers of a text: a value. A copy is a fork, which costs almost nothing.
   ///
   ///     let opening = try model.state(after: "The film was")
   ///     let praise = try model.generate(" good because", from: opening).text()
@@ -15,7 +15,7 @@ extension LoadedModel {
   /// - Parameters:
   ///   - state: what the text continues; nil for the beginning of a text.
   ///   - interventions: what edits the run.
-  /// - Throws: `data.record` for a text without tokens, what `Interventions` refuse, `model.*`.
+  /// - Throws: `data.record` for a text without tokens, the errors of `Interventions`, `model.*`.
   public func state(
     after text: String, from state: State? = nil, with interventions: Interventions = []
   ) throws(FormatError) -> State {
@@ -64,14 +64,16 @@ extension State {
   /// A component of the state of one sequence, in the component's shape; [positions, …] for keys and
   /// values. `setComponent` replaces one.
   ///
-  /// - Throws: `model.state` for a site that is no component, and for a state of several sequences.
+  /// - Throws: `model.state` for a site that is not a component, and for a state of several
+  ///   sequences.
   public subscript(site: Site) -> Tensor {
     get throws(FormatError) { try self[site.name] }
   }
 
   /// The component of that name, such as `blocks.3.state.ssm`.
   ///
-  /// - Throws: `model.state` for a name that is no component, and for a state of several sequences.
+  /// - Throws: `model.state` for a name that is not a component, and for a state of several
+  ///   sequences.
   public subscript(name: String) -> Tensor {
     get throws(FormatError) {
       guard batch == 1, let value = Site(name: name).flatMap({ component($0) }) else {

@@ -18,7 +18,7 @@ public struct LoadedModel: Sendable {
   public let store: ModelStore
   /// The model that runs from it.
   public let model: any LanguageModel
-  /// The tokenizer that travels with it; nil where it was converted without one.
+  /// The tokenizer that travels with it; nil if it was converted without one.
   public let tokenizer: (any Tokenizer)?
 
   /// Opens a native model file, which `convert` or `sextant convert` made.
@@ -55,7 +55,7 @@ public struct LoadedModel: Sendable {
 
   /// The tokenizer, for everything that takes text.
   ///
-  /// - Throws: `model.tokenizer` where the model was converted without one.
+  /// - Throws: `model.tokenizer` if the model was converted without one.
   public func textTokenizer() throws(FormatError) -> any Tokenizer {
     guard let tokenizer else {
       throw FormatError(
@@ -66,7 +66,7 @@ public struct LoadedModel: Sendable {
     return tokenizer
   }
 
-  /// The ids of a text: of a whole one, or of one that goes on from a state.
+  /// The ids of a text: of a whole one, or of one that continues from a state.
   func ids(of text: String, continuing state: State? = nil) throws(FormatError) -> [Int] {
     let tokenizer = try textTokenizer()
     return state == nil ? tokenizer.encodeText(text) : tokenizer.encode(text)

@@ -65,9 +65,9 @@ extension LoadedModel {
   ///   - layers: the blocks to keep; nil keeps all.
   ///   - moments: record states after the `last` token, or after `each` one.
   ///   - interventions: what edits the run. Values are recorded after the edits.
-  /// - Throws: `artifact.site` for a pattern that selects nothing, and for keys and values after each token;
-  ///   `data.record` for a text without tokens; `system.memory` for values that do not fit into memory,
-  ///   before anything runs; what `Interventions` refuse; `model.*`.
+  /// - Throws: `artifact.site` for a pattern that selects nothing, and for keys and values after
+  ///   each token; `data.record` for a text without tokens; `system.memory` for values that do not
+  ///   fit into memory, before anything runs; the errors of `Interventions`; `model.*`.
   public func record(
     _ patterns: [String], reading text: String, layers: ClosedRange<Int>? = nil,
     statesAfter moments: CaptureReader.StateMoments = .last, with interventions: Interventions = []

@@ -19,7 +19,7 @@ extension SteeringVector {
   ///   - shrinkage: the share of a multiple of the identity in the covariance of `lda` and `ldaTotal`.
   ///   - positions: the tokens that are read.
   ///   - operation: what is done with the vector where it is applied.
-  ///   - steered: the tokens to steer unless told otherwise.
+  ///   - steered: the tokens to steer by default.
   ///   - progress: receives texts done and in all.
   /// - Throws: `artifact.site`, `usage.option`, `data.*`, `model.*`, `artifact.*`.
   public static func train(
@@ -78,7 +78,7 @@ extension ConceptEraser {
   ///
   /// - Parameters:
   ///   - patterns, layers, positions, pooling, progress: as for `Probe.train`.
-  ///   - erased: the tokens to erase at unless told otherwise.
+  ///   - erased: the tokens to erase at by default.
   /// - Throws: `data.empty` unless both labels occur among the records to learn from and among those held
   ///   out; `artifact.site`, `artifact.width`, `data.*`, `model.*`.
   public static func train(

@@ -47,7 +47,7 @@ public struct CaptureReader {
   ///
   /// - Parameters:
   ///   - prompts: token ids; none may be empty.
-  ///   - tokenizer: the digest of the tokenizer that made the ids; nil where they came as ids.
+  ///   - tokenizer: the digest of the tokenizer that made the ids; nil if they came as ids.
   ///   - beginOfText: the ids that were put before each text, for the manifest.
   ///   - isEdited: whether `editing` edits: the manifest then tells it, and values that an edit made
   ///     overflow are refused.

@@ -30,7 +30,7 @@ public struct ContrastPairs: Sendable {
   public let form: Form
   /// The digest of the file's bytes; of two texts, of the positive one's.
   public let digest: Digest
-  /// The digest of the file with the negative texts; nil where one file holds both.
+  /// The digest of the file with the negative texts; nil if one file holds both.
   public let negativeDigest: Digest?
   /// The template that questions were put into; nil for a form without questions.
   public let template: PromptTemplate?
@@ -111,7 +111,7 @@ public struct ContrastPairs: Sendable {
     return tokens
   }
 
-  /// What a manifest records of the data, so that training again can check it.
+  /// A manifest's record of the data, so that training again can check it.
   public var record: JSONObject {
     var record = JSONObject([
       ("form", .string(form.rawValue)), ("sha256", .string(digest.description)),

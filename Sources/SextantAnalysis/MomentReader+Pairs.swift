@@ -18,7 +18,7 @@ public struct TokenPairs: Sendable, Equatable {
   }
 }
 
-/// What a pair's texts have in common and how they go on: pairs of one shape run together.
+/// What a pair's texts have in common and how they continue: pairs of one shape run together.
 private struct PairShape: Hashable, Comparable {
   let prefix: Int
   let positive: Int
@@ -40,14 +40,14 @@ private struct PairShape: Hashable, Comparable {
 }
 
 extension MomentReader {
-  /// Reads pairs, and runs what both texts of a pair begin with once, from which both go on: of the
-  /// pairs of questions and answers that is all but one token.
+  /// Reads pairs, and runs what both texts of a pair begin with once, from which both continue: of
+  /// the pairs of questions and answers that is all but one token.
   ///
   /// - Parameters:
   ///   - pairs: no text may be empty.
   ///   - differences: what is collected of the difference of each pair, positive minus negative, as
   ///     the class `difference`; nil if none.
-  /// - Throws: as `read(_:sites:)`; `data.record` where differences are read and the texts of a pair
+  /// - Throws: as `read(_:sites:)`; `data.record` if differences are read and the texts of a pair
   ///   have different numbers of selected positions.
   public func read(
     _ pairs: TokenPairs, sites: [SiteDescription], differences: MomentOrder? = nil,

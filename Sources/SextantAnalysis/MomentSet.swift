@@ -120,7 +120,7 @@ public struct MomentSet: Sendable, Equatable {
   ///   - model: the model that was read.
   ///   - data: what it read.
   ///   - positions: where it read it.
-  ///   - retraining: what reading again needs; nil where it is not known.
+  ///   - retraining: what reading again needs; nil if it is not known.
   public func artifact(
     model: ModelReference, data: JSONObject, positions: PositionSelection,
     retraining: JSONObject? = nil
@@ -153,7 +153,7 @@ public struct MomentSet: Sendable, Equatable {
     return Artifact(manifest: manifest, tensors: tensors)
   }
 
-  /// The moments that an artifact holds.
+  /// The moments that an artifact contains.
   ///
   /// - Throws: `artifact.*`.
   public init(_ artifact: Artifact) throws(FormatError) {

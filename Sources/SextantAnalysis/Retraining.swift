@@ -102,7 +102,7 @@ public struct Retraining {
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) {
     let made = try artifactTrainedAgain(artifact, file, progress)
-    // Another version that computes the same is no difference.
+    // Another version that computes the same is not a difference.
     let again = Artifact(
       manifest: made.manifest.made(by: artifact.manifest.tool.version), tensors: made.tensors)
     let (found, expected) = (try again.bytes(), try InputFile(file).readAll(limit: 1 << 40))

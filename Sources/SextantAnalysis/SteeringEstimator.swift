@@ -88,10 +88,10 @@ public struct SteeringEstimator: Sendable {
   ///   - positions: where the texts were read.
   ///   - model: the model that was read.
   ///   - data: what was read, as the manifest shall record it.
-  ///   - retraining: what training again needs; nil where the moments do not tell.
-  /// - Throws: `artifact.empty` where a class or what the method needs was not collected;
-  ///   `data.variance` where the method needs a spread and the examples have none at any site;
-  ///   `artifact.nonfinite`; `artifact.zero` where a vector without direction is to be scaled.
+  ///   - retraining: what training again needs; nil if the moments do not tell.
+  /// - Throws: `artifact.empty` if a class or what the method needs was not collected;
+  ///   `data.variance` if the method needs a spread and the examples have none at any site;
+  ///   `artifact.nonfinite`; `artifact.zero` if a vector without direction is to be scaled.
   public func vector(
     from moments: MomentSet, at positions: PositionSelection, model: ModelReference,
     data: JSONObject, retraining: JSONObject? = nil
@@ -132,7 +132,7 @@ public struct SteeringEstimator: Sendable {
       statistics: statistics)
   }
 
-  /// The direction; nil where the examples have no spread that the method could use.
+  /// The direction; nil if the examples have no spread that the method could use.
   private func direction(_ sample: SteeringSample) throws(FormatError) -> [Double]? {
     let difference = sample.difference
     switch method {

@@ -190,7 +190,7 @@ extension Manifest {
 extension JSONNode {
   /// A member that says where an artifact comes from.
   ///
-  /// - Throws: `artifact.provenance` where it is absent or null.
+  /// - Throws: `artifact.provenance` if it is absent or null.
   func origin(_ key: String) throws(FormatError) -> JSONNode {
     guard let node = try optionalMember(key) else {
       throw FormatError(
@@ -202,7 +202,7 @@ extension JSONNode {
 
   /// A string that is not empty.
   ///
-  /// - Throws: `artifact.schema` for what is no string, `artifact.provenance` for an empty one.
+  /// - Throws: `artifact.schema` for what is not a string, `artifact.provenance` for an empty one.
   fileprivate func words() throws(FormatError) -> String {
     let text = try string()
     guard !text.isEmpty else {

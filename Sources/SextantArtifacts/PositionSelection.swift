@@ -6,8 +6,8 @@ import SextantBytes
 /// - `last`, `last-K` (the last K of the prompt), `prompt`, `all`;
 /// - `generated`, `generated-K` (the first K after the prompt);
 /// - `every-K`: the prompt's last, and then every K-th;
-/// - indices (negative ones count from the prompt's end, so that -1 is `last`; others from the prompt's
-///   start, and may lie behind it), and windows of them, `A:B`, both ends included;
+/// - indices (negative ones count from the prompt's end, so that -1 is `last`; others from the
+///   prompt's start, and may are behind it), and windows of them, `A:B`, both ends included;
 /// - `token=ID`: wherever the token has this id.
 public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
   /// One member of the list.
@@ -136,8 +136,8 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
 
   /// Whether a position is selected, where the prompt is at `prompt` of the sequence.
   ///
-  /// - Parameter token: the id of the token there; nil where it is not known, and not selected
-  ///   by its id.
+  /// - Parameter token: the id of the token there; nil if it is not known, and not selected by its
+  ///   id.
   public func contains(_ position: Int, prompt: Range<Int>, token: Int? = nil) -> Bool {
     parts.contains { part in
       switch part {

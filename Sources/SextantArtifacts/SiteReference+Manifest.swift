@@ -28,7 +28,7 @@ extension SiteReference {
     return fields.count == 4 && fields[0] == "blocks" && fields[2] == "state"
   }
 
-  /// The number of elements of one value; nil where it overflows.
+  /// The number of elements of one value; nil if it overflows.
   var elementCount: Int? { Shape.elementCount(shape) }
 
   /// What is wrong with the site in a model of this width and depth, or nil.

@@ -1,5 +1,5 @@
 extension FixedWidthInteger {
-  /// The whole part of a number, or the nearest end of the range where it lies outside; 0 for NaN.
+  /// The whole part of a number, or the nearest end of the range where it is outside; 0 for NaN.
   ///
   /// `Int(_:)` ends the process for such numbers. Whatever was computed from data can be one.
   public init(clamping value: some BinaryFloatingPoint) {

@@ -12,7 +12,7 @@ public enum FileKind: String, Sendable {
   case zip = "zip archive"
   /// JSON text.
   case json = "JSON"
-  /// A pointer that Git LFS leaves in place of a file.
+  /// A pointer that Git LFS leaves instead of a file.
   case gitLFSPointer = "Git LFS pointer"
   /// An HTML page saved under the file's name.
   case html = "HTML page"
@@ -54,7 +54,7 @@ public enum FileKind: String, Sendable {
 
   /// Recognises an open file.
   ///
-  /// - Throws: `file.html` when it is a page or pointer in place of the file, which no reader wants.
+  /// - Throws: `file.html` when it is a page or pointer instead of the file, which no reader wants.
   public init(of file: InputFile) throws(FormatError) {
     self.init(firstBytes: try file.read(at: 0, count: min(Self.sniffedByteCount, file.byteCount)))
     if self == .gitLFSPointer || self == .html {

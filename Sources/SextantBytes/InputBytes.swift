@@ -19,7 +19,7 @@ public struct InputBytes: Sendable {
   /// - Parameters:
   ///   - path: a path; `-` is standard input.
   ///   - limit: bytes that the source may have.
-  /// - Throws: `file.*`, `limit.file`; `usage.option` where standard input was read before.
+  /// - Throws: `file.*`, `limit.file`; `usage.option` if standard input was read before.
   public init(reading path: String, limit: Int) throws(FormatError) {
     if Self.standardInputPaths.contains(path) {
       name = "standard input"

@@ -9,7 +9,7 @@ public struct JSONNode: Sendable {
   public let file: String?
   /// The code of refusals about types and values.
   public let code: FormatError.Code
-  /// Which members of the document were asked for; nil where nobody wants to know.
+  /// Which members of the document were asked for; nil if nobody wants to know.
   let reads: JSONReads?
 
   /// The root of a document whose wrong values are refused with `code`.
@@ -65,7 +65,7 @@ public struct JSONNode: Sendable {
     return node
   }
 
-  /// The member `key`, or nil where it is absent or null.
+  /// The member `key`, or nil if it is absent or null.
   public func optionalMember(_ key: String) throws(FormatError) -> JSONNode? {
     reads?.note(pointer(to: key))
     guard let value = try object()[key], value != .null else { return nil }
@@ -97,7 +97,7 @@ public struct JSONNode: Sendable {
 
   private func pointer(to key: String) -> String { "\(pointer)/\(Self.pointerToken(key))" }
 
-  /// A key as it stands in a JSON pointer.
+  /// A key as it is in a JSON pointer.
   private static func pointerToken(_ key: String) -> String {
     guard key.utf8.contains(where: { $0 == UInt8(ascii: "~") || $0 == UInt8(ascii: "/") }) else {
       return key

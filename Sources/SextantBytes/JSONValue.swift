@@ -19,7 +19,7 @@ public enum JSONValue: Sendable, Equatable {
 
 /// The members of a JSON object, in their order; keys are unique and compared byte by byte.
 public struct JSONObject: Sendable, Equatable {
-  /// The members, in the order in which they stand in the text.
+  /// The members, in the order in which they are in the text.
   public private(set) var members: [(key: String, value: JSONValue)] = []
   /// Positions by key, once there are too many members to walk through. Most objects are small, and
   /// a header may hold millions of them.

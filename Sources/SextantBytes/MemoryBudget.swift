@@ -27,7 +27,7 @@ public enum MemoryBudget {
       expected: "at most \(text(limit.byteCount)), which \(limit.source)", remedy: remedy)
   }
 
-  /// The product of counts, or `Int.max` where it is larger.
+  /// The product of counts, or `Int.max` if it is larger.
   public static func product(_ factors: Int...) -> Int {
     var product = 1
     for factor in factors {
@@ -38,7 +38,7 @@ public enum MemoryBudget {
     return product
   }
 
-  /// The sum of counts, or `Int.max` where it is larger.
+  /// The sum of counts, or `Int.max` if it is larger.
   public static func sum(_ terms: [Int]) -> Int {
     terms.reduce(0) { sum, term in
       let (next, overflow) = sum.addingReportingOverflow(term)

@@ -1,6 +1,6 @@
 import CProcessEnd
 
-/// How a program ends by failures that no caller can handle: with a refusal in place of a signal.
+/// How a program ends by failures that no caller can handle: with a refusal instead of a signal.
 ///
 /// Such failures are memory that the Swift runtime asks for and does not get, a mapped file that is
 /// cut, and a library that cannot be loaded.

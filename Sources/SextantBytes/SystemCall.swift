@@ -17,7 +17,7 @@ extension FormatError.Code {
   }
 }
 
-/// The content of a small file that may be one of /proc, which has no size; nil where it cannot be
+/// The content of a small file that may be one of /proc, which has no size; nil if it cannot be
 /// read.
 func smallFile(_ path: String) -> String? {
   let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)

@@ -12,7 +12,7 @@ public struct CheckpointTensor: Sendable, Equatable {
   /// Bytes of the elements.
   public let byteCount: Int
   /// How the file stores the elements where they have to be computed from it, such as `Q4_1`; nil
-  /// where it holds them as they are.
+  /// if it holds them as they are.
   public let encoding: String?
 
   /// A tensor of `byteCount` bytes.
@@ -49,7 +49,7 @@ public protocol Checkpoint: AnyObject, Sendable {
   /// a whole number of elements.
   ///
   /// - Parameter body: receives each piece; the memory is valid during the call only.
-  /// - Throws: `file.*` or the format's codes; whatever `body` throws.
+  /// - Throws: `file.*` or the format's codes; the errors of `body`.
   func read(
     _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError)
@@ -57,8 +57,8 @@ public protocol Checkpoint: AnyObject, Sendable {
   /// Whether `read` may be called from several threads at a time.
   var readsConcurrently: Bool { get }
 
-  /// Where the elements of one tensor stand in a file just as `read` hands them over; nil where they have
-  /// to be gathered or computed.
+  /// Where the elements of one tensor are in a file just as `read` hands them over; nil if they
+  /// have to be gathered or computed.
   func part(of tensor: CheckpointTensor) -> FilePart?
 
   /// Refuses when a file was changed since it was opened.

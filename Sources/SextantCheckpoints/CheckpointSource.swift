@@ -1,6 +1,6 @@
 import SextantBytes
 
-/// A checkpoint found at a path, and the files that usually lie beside it.
+/// A checkpoint found at a path, and the files that usually are in the same folder.
 public struct CheckpointSource: Sendable {
   /// The checkpoint, open.
   public let checkpoint: any Checkpoint
@@ -9,10 +9,11 @@ public struct CheckpointSource: Sendable {
   /// What is odd about it and does no harm.
   public let warnings: [String]
 
-  /// The path of `config.json` beside the checkpoint, if there is one.
+  /// The path of `config.json` in the folder of the checkpoint, if there is one.
   public var configuration: String? { sideFile("config.json") }
-  /// The paths of tokenizers beside the checkpoint, the one to prefer first: `tokenizer.json`,
-  /// `tokenizer.model`, `rwkv_vocab_*.txt`; in a folder of keras-hub its vocabulary alone.
+  /// The paths of tokenizers in the folder of the checkpoint, the one to prefer first:
+  /// `tokenizer.json`, `tokenizer.model`, `rwkv_vocab_*.txt`; in a folder of keras-hub its
+  /// vocabulary alone.
   public var tokenizers: [String] {
     // The tokenizer.json there is Keras's description of an object.
     if let vocabulary = sideFile("assets/tokenizer/vocabulary.txt") { return [vocabulary] }
@@ -21,15 +22,15 @@ public struct CheckpointSource: Sendable {
     return (["tokenizer.json", "tokenizer.model"] + vocabularies).compactMap { sideFile($0) }
   }
 
-  /// The paths of all files beside the checkpoint that may belong to it by their names' endings:
-  /// configurations, indexes, tokenizers and vocabularies.
+  /// The paths of all files in the folder of the checkpoint that may belong to it by their names'
+  /// endings: configurations, indexes, tokenizers and vocabularies.
   public var sideFiles: [String] {
     let names = (try? Folder(folder).entries()) ?? []
     return names.filter { name in [".json", ".model", ".txt"].contains { name.hasSuffix($0) } }
       .compactMap { sideFile($0) }
   }
 
-  /// The path of a file beside the checkpoint, if there is one of that name.
+  /// The path of a file in the folder of the checkpoint, if there is one of that name.
   public func sideFile(_ name: String) -> String? { Folder(folder).file(name) }
 
   /// Whether `path` names a folder, which holds a checkpoint if anything.

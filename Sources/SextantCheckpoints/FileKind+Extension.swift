@@ -1,7 +1,7 @@
 import SextantBytes
 
 extension FileKind {
-  /// The kind that a path's extension promises, or nil where it promises none (`.bin`).
+  /// The kind that a path's extension promises, or nil if it promises none (`.bin`).
   init?(promisedBy path: String) {
     let name = path.split(separator: "/").last ?? ""
     guard let dot = name.lastIndex(of: ".") else { return nil }

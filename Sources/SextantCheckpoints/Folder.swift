@@ -34,7 +34,7 @@ struct Folder {
     return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
-  /// The path of an entry that is a regular file or a link to one; nil where there is none.
+  /// The path of an entry that is a regular file or a link to one; nil if there is none.
   func file(_ name: String) -> String? {
     var status = stat()
     guard unsafe stat(path(name), &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
@@ -94,7 +94,7 @@ struct Folder {
 
   /// Refuses a folder into which a download was not finished, of a file that matters.
   ///
-  /// - Parameter checkpoint: the name of the file or index that is read; nil where there is none.
+  /// - Parameter checkpoint: the name of the file or index that is read; nil if there is none.
   /// - Throws: `index.incomplete-download`.
   func checkDownloadsComplete(reading checkpoint: String?) throws(FormatError) {
     let unfinished = try entries().filter {
@@ -122,7 +122,7 @@ struct Folder {
     return String(decoding: bytes, as: UTF8.self).split(separator: "/").dropLast().last == "blobs"
   }
 
-  /// The absolute path without links; nil where the file does not exist.
+  /// The absolute path without links; nil if the file does not exist.
   private static func resolved(_ path: String) -> String? {
     guard let resolved = unsafe realpath(path, nil) else { return nil }
     defer { unsafe free(resolved) }

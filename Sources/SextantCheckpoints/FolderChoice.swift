@@ -2,10 +2,10 @@ import SextantBytes
 
 /// Which file of a model's folder is its checkpoint.
 ///
-/// A download often has one model in several formats, and a folder of a training run has much that is no
-/// model. The choice goes by names, in the order in which transformers looks for them.
+/// A download often has one model in several formats, and a folder of a training run has much that
+/// is not a model. The choice goes by names, in the order in which transformers looks for them.
 struct FolderChoice {
-  /// The checkpoint's name; nil where the folder has none.
+  /// The checkpoint's name; nil if the folder has none.
   let name: String?
   /// The names of other files with weights, which are left out.
   let leftOut: [String]

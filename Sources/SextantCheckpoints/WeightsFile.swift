@@ -9,8 +9,8 @@ enum WeightsFile {
     static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
   }
 
-  /// The format that a file, or an index of shards, of this name promises; nil for a file that is no
-  /// checkpoint: one of another ending, the state of a training run, or an adapter.
+  /// The format that a file, or an index of shards, of this name promises; nil for a file that is
+  /// not a checkpoint: one of another ending, the state of a training run, or an adapter.
   static func format(of name: String) -> Format? {
     isTrainingState(name) || isAdapter(name) ? nil : ending(of: name)
   }
@@ -84,7 +84,7 @@ enum WeightsFile {
   /// Whether a file is what an unfinished download left of a file that matters to somebody who reads
   /// `checkpoint`: of its weights, of weights that would have been preferred, or of a file beside them.
   ///
-  /// - Parameter checkpoint: the name of the file or index that is read; nil where there is none.
+  /// - Parameter checkpoint: the name of the file or index that is read; nil if there is none.
   static func isUnfinishedDownload(_ name: String, reading checkpoint: String?) -> Bool {
     let endings = [".incomplete", ".part", ".crdownload", ".aria2"]
     guard let ending = endings.first(where: { name.hasSuffix($0) }) else { return false }

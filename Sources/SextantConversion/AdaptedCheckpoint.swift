@@ -85,7 +85,7 @@ final class AdaptedCheckpoint: Checkpoint {
     }
   }
 
-  /// Where the elements stand in a file; nil where they are converted.
+  /// Where the elements are in a file; nil if they are converted.
   func part(of tensor: CheckpointTensor) -> FilePart? {
     guard let entry = entries[ExactString(tensor.name)], !entry.isConverted else { return nil }
     return base.part(of: entry.source)

@@ -3,10 +3,10 @@ import SextantCheckpoints
 
 /// An adapter, such as PEFT makes: small tensors that change what a model computes, in files of their own.
 struct Adapter {
-  /// What its configuration declares, such as `LORA for "a/b"`; empty where it declares nothing.
+  /// What its configuration declares, such as `LORA for "a/b"`; empty if it declares nothing.
   private let description: String
 
-  /// The adapter whose configuration is beside a checkpoint; nil where there is none.
+  /// The adapter whose configuration is beside a checkpoint; nil if there is none.
   init?(beside source: CheckpointSource) {
     guard let path = source.sideFile("adapter_config.json") else { return nil }
     let bytes = (try? InputFile(path).readAll(limit: 1 << 20)) ?? []
@@ -16,7 +16,7 @@ struct Adapter {
     description = [kind, base.map { "for \"\($0)\"" }].compactMap { $0 }.joined(separator: " ")
   }
 
-  /// Refuses an adapter in place of a model, and one that is not merged into the model around it.
+  /// Refuses an adapter instead of a model, and one that is not merged into the model around it.
   ///
   /// - Parameter ignores: whether the user does not want a tensor.
   /// - Returns: what a user should know of an adapter beside the model.

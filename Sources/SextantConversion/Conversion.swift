@@ -9,7 +9,7 @@ import SextantTokenizers
 /// What a conversion is asked for beyond its source.
 public struct ConversionOptions: Sendable {
   /// The type for matrices and embeddings; nil keeps each tensor's own. Small tensors always keep
-  /// theirs, and for `q8` so do matrices whose rows are no whole number of blocks.
+  /// theirs, and for `q8` so do matrices whose rows are not a whole number of blocks.
   public var dataType: DataType?
   /// The path of a `config.json`, where the source has none beside it.
   public var configuration: String?
@@ -85,7 +85,7 @@ public struct Conversion {
   private let source: CheckpointSource
   /// The weights of the source's checkpoint.
   private let checkpoint: any Checkpoint
-  /// The files beside it that were read or may be read, which no output may replace.
+  /// The files in the same folder that were read or may be read, which no output may replace.
   private let sideFiles: [String]
   private let options: ConversionOptions
   private let architecture: any Architecture.Type
@@ -253,7 +253,7 @@ public struct Conversion {
     return architecture
   }
 
-  /// The tokenizer that the model takes along; nil where there is none.
+  /// The tokenizer that the model takes along; nil if there is none.
   private static func readTokenizer(
     _ source: CheckpointSource, _ options: ConversionOptions, vocabularySize: Int,
     _ notes: inout [String]
@@ -303,8 +303,8 @@ public struct Conversion {
   /// - Parameters:
   ///   - destination: the path that will appear when everything is written.
   ///   - progress: receives source bytes done and in all.
-  /// - Throws: `file.*`, `disk.*`, the formats' codes; `model.overflow` where `dataType` cannot express a
-  ///   weight. Nothing is left behind then.
+  /// - Throws: `file.*`, `disk.*`, the formats' codes; `model.overflow` if `dataType` cannot
+  ///   express a weight. Nothing is left behind then.
   public func write(
     to destination: String,
     progress: @escaping (_ done: Int, _ total: Int) -> Void = { _, _ in }

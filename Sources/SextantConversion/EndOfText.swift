@@ -8,7 +8,7 @@ import SextantTokenizers
 /// and where neither does, the token that `tokenizer_config.json` or `special_tokens_map.json` names. A GGUF
 /// file decides alone. Where no file names one, the tokenizer's own file is asked (`Tokenizer.endOfTextID`).
 struct EndOfText {
-  /// The ids, the most usual first; empty where no file names one.
+  /// The ids, the most usual first; empty if no file names one.
   private(set) var ids: [Int] = []
   /// Which named ids are not used, and why.
   private(set) var notes: [String] = []
@@ -19,8 +19,8 @@ struct EndOfText {
   /// Looks for the ids.
   ///
   /// - Parameters:
-  ///   - options: the paths of a configuration and a tokenizer that are not beside the checkpoint. Files
-  ///     beside them come before those beside the checkpoint.
+  ///   - options: the paths of a configuration and a tokenizer that are not in the folder of the
+  ///     checkpoint. Files beside them come before those in the folder of the checkpoint.
   ///   - configuration: the model's configuration.
   ///   - tokenizer: the tokenizer that the model takes along.
   ///   - rowCount: rows of the embedding; ids are below.
@@ -51,14 +51,15 @@ struct EndOfText {
     }
   }
 
-  /// The content of the attachment; nil where there is none.
+  /// The content of the attachment; nil if there is none.
   var content: [UInt8]? {
     if ids.isEmpty { return nil }
     let object = JSONObject([("ids", .array(ids.map { .integer(Int64($0)) }))])
     return JSONValue.object(object).canonicalBytes
   }
 
-  /// A file beside another one that the user named, or else beside the checkpoint; nil if there is none.
+  /// A file beside another one that the user named, or else in the folder of the checkpoint; nil if
+  /// there is none.
   private mutating func sideFile(_ name: String, beside path: String?) -> JSONNode? {
     do throws(FormatError) {
       if let path, let file = try SideFile.read(name, in: SideFile.folder(of: path)) { return file }
@@ -103,7 +104,7 @@ struct SpecialTokenName {
   /// The token's text.
   let text: String
 
-  /// Reads the member of a file; nil where it is absent or something else.
+  /// Reads the member of a file; nil if it is absent or something else.
   init?(_ node: JSONNode?, _ key: String) {
     guard let member = try? node?.optionalMember(key) else { return nil }
     self.init(member)
@@ -128,7 +129,7 @@ struct SpecialTokenName {
 enum SideFile {
   private static let byteCountLimit = 64 << 20
 
-  /// Reads a JSON file of a folder; nil where there is none.
+  /// Reads a JSON file of a folder; nil if there is none.
   ///
   /// - Throws: `file.*`, `json.*`.
   static func read(_ name: String, in folder: String) throws(FormatError) -> JSONNode? {

@@ -6,10 +6,10 @@ extension ModelTokenizer {
   /// The tokenizer's file that a conversion takes along.
   ///
   /// - Parameters:
-  ///   - name: a path, or the name of a tokenizer that needs no file; nil for the file that lies
-  ///     beside the checkpoint.
-  /// - Returns: nil where none was named and none lies there.
-  /// - Throws: `file.*`, `limit.file`; `model.tokenizer` where several lie there and none is better.
+  ///   - name: a path, or the name of a tokenizer that needs no file; nil for the file that lies in
+  ///     the folder of the checkpoint.
+  /// - Returns: nil if none was named and none lies there.
+  /// - Throws: `file.*`, `limit.file`; `model.tokenizer` if several lie there and none is better.
   static func find(
     _ name: String?, beside source: CheckpointSource
   ) throws(FormatError) -> (path: String?, bytes: [UInt8])? {

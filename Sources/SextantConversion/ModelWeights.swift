@@ -27,7 +27,7 @@ struct ModelWeights {
   /// Finds the weights.
   ///
   /// - Parameter config: the model's configuration, which may tell whose names to look for.
-  /// - Throws: `model.group` where no single group of tensors is meant, `model.architecture`,
+  /// - Throws: `model.group` if no single group of tensors is meant, `model.architecture`,
   ///   `usage.option` for an option that nothing in the checkpoint answers to.
   init(
     of checkpoint: any Checkpoint, _ options: ConversionOptions, _ config: JSONNode?

@@ -2,8 +2,9 @@ import SextantBytes
 
 /// How weights were quantised, as a configuration or the names of tensors tell it.
 ///
-/// Quantised files have other tensors in place of the weights, or scales beside them. No reader here puts them
-/// together again. GGUF files are different: their reader computes the weights of the quantised types.
+/// Quantised files have other tensors instead of the weights, or scales beside them. No reader here
+/// puts them together again. GGUF files are different: their reader computes the weights of the
+/// quantised types.
 struct Quantisation {
   /// The programs' or methods' names by those of `quant_method`, where they are written otherwise.
   private static let methods = [
@@ -59,7 +60,7 @@ struct Quantisation {
     }
   }
 
-  /// The method that a member of the configuration declares; nil where it declares none.
+  /// The method that a member of the configuration declares; nil if it declares none.
   private static func method(_ members: JSONObject, _ key: String) -> String? {
     if members.members.isEmpty { return nil }
     let flags = ["load_in_8bit", "load_in_4bit", "_load_in_8bit", "_load_in_4bit"]

@@ -25,7 +25,7 @@ struct StoredForm: Sendable {
   }
 
   /// - Parameter metadata: the free text of the file.
-  /// - Throws: `model.config` where the configuration lacks a number that the form depends on.
+  /// - Throws: `model.config` if the configuration lacks a number that the form depends on.
   init(
     _ spec: WeightSpec, _ source: Dialect.Source, _ configuration: JSONObject,
     metadata: [String: String]
@@ -62,7 +62,7 @@ struct StoredForm: Sendable {
     self.steps = steps
   }
 
-  /// Whether the elements stand in the file as the architecture wants them.
+  /// Whether the elements are in the file as the architecture wants them.
   var isPlain: Bool { steps.isEmpty && source.part == nil }
 
   /// Whether elements move or change on the way.

@@ -149,8 +149,8 @@ struct WeightMapping: Sendable {
     if let failure { throw failure }
   }
 
-  /// Where a canonical tensor's elements stand in a file in the architecture's order; nil where they have to
-  /// be read otherwise.
+  /// Where a canonical tensor's elements are in a file in the architecture's order; nil if they
+  /// have to be read otherwise.
   func part(of name: String, in checkpoint: any Checkpoint) -> FilePart? {
     guard let form = forms[ExactString(name)], form.isPlain else { return nil }
     return checkpoint.part(of: source(of: name))

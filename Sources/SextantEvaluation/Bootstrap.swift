@@ -39,7 +39,7 @@ public struct Interval: Sendable, Equatable {
     (low, high) = (quantile((1 - share) / 2), quantile((1 + share) / 2))
   }
 
-  /// The ends as a range; nil where one is not a number, or where they are the wrong way around.
+  /// The ends as a range; nil if one is not a number, or where they are the wrong way around.
   public var range: ClosedRange<Double>? { low <= high ? low...high : nil }
 
   /// Both ends times a number that is not negative.
@@ -47,7 +47,7 @@ public struct Interval: Sendable, Equatable {
     Interval(low: low * factor, high: high * factor)
   }
 
-  /// Whether a value lies between the ends, both included.
+  /// Whether a value is between the ends, both included.
   public func contains(_ value: Double) -> Bool { low <= value && value <= high }
 }
 

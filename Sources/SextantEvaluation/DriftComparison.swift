@@ -41,7 +41,7 @@ public struct DriftComparison {
   ///   - store: the file of the model.
   ///   - path: how the file was named, for notes.
   ///   - progress: receives tokens done and in all.
-  /// - Throws: what `LogitDrift` throws.
+  /// - Throws: the errors of `LogitDrift`.
   public mutating func add(
     _ model: any LanguageModel, in store: ModelStore, path: String,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }

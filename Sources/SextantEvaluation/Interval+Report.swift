@@ -2,7 +2,7 @@ import SextantBytes
 import SextantReport
 
 extension Interval {
-  /// The ends for programs; null where they are not known.
+  /// The ends for programs; null if they are not known.
   public var json: JSONValue {
     isKnown ? [JSONValue(finite: low), JSONValue(finite: high)] : .null
   }

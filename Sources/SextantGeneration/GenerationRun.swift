@@ -76,7 +76,7 @@ public final class GenerationRun {
   /// What each intervention that edits has edited so far, and how strongly.
   public var edits: [EditSummary] { interventions.summaries }
 
-  /// Why the text ended; nil while it goes on.
+  /// Why the text ended; nil while it continues.
   public var ending: GenerationEnding? {
     if case .ended = progress { loop.ending } else { nil }
   }

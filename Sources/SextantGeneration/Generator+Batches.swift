@@ -52,9 +52,9 @@ extension Generator {
   ///   - tell: receives a record of each token that was read.
   ///   - finish: receives each text as soon as it and all texts before it are complete: the samples of
   ///     the first prompt, then those of the second one, and so on.
-  /// - Throws: as for one text; `usage.option` for a prompt without tokens, for seeds that are too large
-  ///   and for more than 16,777,216 texts; `model.state` for a state of several sequences;
-  ///   `system.memory` where the states of the texts do not fit into memory.
+  /// - Throws: as for one text; `usage.option` for a prompt without tokens, for seeds that are too
+  ///   large and for more than 16,777,216 texts; `model.state` for a state of several sequences;
+  ///   `system.memory` if the states of the texts do not fit into memory.
   public func generate(
     _ prompts: [[Int]], _ batches: BatchOptions, from start: State? = nil,
     _ options: GenerationOptions,

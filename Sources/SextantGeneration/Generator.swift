@@ -64,7 +64,7 @@ public struct Generator {
   /// - Parameters:
   ///   - prompt: token ids, at least one.
   ///   - state: where to continue from; nil for an empty state.
-  /// - Throws: what `Interventions.bind` throws.
+  /// - Throws: the errors of `Interventions.bind`.
   public func start(
     _ prompt: [Int], from state: State? = nil, _ options: GenerationOptions
   ) throws(FormatError) -> GenerationRun {
@@ -81,7 +81,7 @@ public struct Generator {
   ///   - state: where to continue from; nil for an empty state.
   ///   - emit: receives text as soon as it is complete UTF-8.
   ///   - tell: receives a record of each token that was read.
-  /// - Throws: what `Interventions.bind` throws, before anything is generated; `model.*`.
+  /// - Throws: the errors of `Interventions.bind`, before anything is generated; `model.*`.
   public func generate(
     _ prompt: [Int], from state: State? = nil, _ options: GenerationOptions,
     emit: (String) -> Void = { _ in }, telling tell: ((TokenRecord) -> Void)? = nil

@@ -45,7 +45,7 @@ public struct LogProbabilities: Sendable {
 
   /// The rows of logits, [.., V], that are finite.
   ///
-  /// - Throws: `model.nonfinite` where an edit made values overflow.
+  /// - Throws: `model.nonfinite` if an edit made values overflow.
   public static func finiteRows(_ logits: Tensor) throws(FormatError) -> [LogProbabilities] {
     guard logits.withFloats({ $0.allSatisfy(\.isFinite) }) else {
       throw FormatError.nonfinite("logits")

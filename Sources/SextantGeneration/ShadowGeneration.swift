@@ -7,7 +7,7 @@ import SextantTokenizers
 /// Text that is steered for a while, beside a clean twin: a second state that reads the same tokens and
 /// is never steered.
 ///
-/// A recurrent state remembers having been steered. When steering ends, the text goes on from the
+/// A recurrent state remembers having been steered. When steering ends, the text continues from the
 /// twin, as if nothing but the chosen tokens had happened; how far the steered state's predictions
 /// stay away from the twin's is measured on the same tokens.
 public struct ShadowGeneration: Sendable {
@@ -22,10 +22,10 @@ public struct ShadowGeneration: Sendable {
   public private(set) var contamination: [Double] = []
   /// What each intervention edited.
   public let edits: [EditSummary]
-  /// The state that the text goes on from: the twin's, once steering has ended.
+  /// The state that the text continues from: the twin's, once steering has ended.
   public private(set) var state: State
 
-  /// What the text goes on from when steering ends.
+  /// What the text continues from when steering ends.
   public enum Continuation: String, Sendable, CaseIterable {
     /// The clean twin: no residue.
     case twin
@@ -40,11 +40,11 @@ public struct ShadowGeneration: Sendable {
   ///   - prompt: token ids, at least one; the steered model reads it steered, the twin does not.
   ///   - steeredTokens: tokens that are chosen under steering.
   ///   - options: as for any text; `tokenCount` counts all tokens.
-  ///   - continuation: what goes on.
+  ///   - continuation: what continues.
   ///   - emit: receives text as soon as it is complete UTF-8.
   ///   - tell: receives a record of each token that the steered model read.
-  /// - Throws: as `Generator.generate`; `usage.nothing-steered` where nothing edits, `usage.option` for
-  ///   interventions that report or end the text.
+  /// - Throws: as `Generator.generate`; `usage.nothing-steered` if nothing edits, `usage.option`
+  ///   for interventions that report or end the text.
   public init(
     _ model: any LanguageModel, _ tokenizer: any Tokenizer, applying interventions: Interventions,
     to prompt: [Int], steeredTokens: Int, _ options: GenerationOptions,
@@ -99,7 +99,7 @@ public struct ShadowGeneration: Sendable {
     state = continuation == .twin && loop.tokens.count >= steeredTokens ? twin : own
   }
 
-  /// The mean contamination over the first tokens after steering; nil where there were none.
+  /// The mean contamination over the first tokens after steering; nil if there were none.
   public func meanContamination(over count: Int) -> Double? {
     let first = contamination.prefix(count)
     return first.isEmpty ? nil : first.reduce(0, +) / Double(first.count)

@@ -60,7 +60,7 @@ struct TokenLoop {
   private(set) var text = ""
   /// What the last token added to the text.
   private(set) var lastPiece = ""
-  /// Why the text ended; nil while it goes on.
+  /// Why the text ended; nil while it continues.
   private(set) var ending: GenerationEnding?
   /// When the first and the last token were chosen.
   private var chosenAt: (first: ContinuousClock.Instant, last: ContinuousClock.Instant)?

@@ -38,7 +38,7 @@ extension Report {
     let statistics = Self.statistics(manifest.details)
     for (key, value) in manifest.details.members where key != "statistics" {
       if key == "probes", case .array(let probes) = value {
-        // Their names stand in the table.
+        // Their names are in the table.
         facts.append((key, Format.count(probes.count)))
       } else {
         facts.append((printable(key), printable(Self.plain(value))))

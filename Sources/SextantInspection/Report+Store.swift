@@ -51,7 +51,7 @@ extension Report {
     do throws(FormatError) {
       try add(sites: Architectures.open(store).description.sites)
     } catch {
-      // What stands in the header can be shown for a model that this build cannot run, too.
+      // What is in the header can be shown for a model that this build cannot run, too.
       self.json["sites"] = .null
       notes.append("this build does not run the model: \(error.found) [\(error.code.rawValue)]")
     }

@@ -70,7 +70,7 @@ extension ConfigurationForm.Member {
 
   /// An activation in the canonical form.
   ///
-  /// - Parameter usual: the one that needs no member; nil where all are written.
+  /// - Parameter usual: the one that needs no member; nil if all are written.
   static func activation(
     _ path: WritableKeyPath<C, Activation>, usual: Activation? = nil
   ) -> Self {

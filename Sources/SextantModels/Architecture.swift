@@ -30,7 +30,7 @@ public struct WeightSpec: Sendable, Equatable {
 public struct TiedPair: Sendable {
   /// The canonical name of the embedding, [V, D].
   public let embedding: String
-  /// The canonical name of the output head, [V, D]; absent where they are tied.
+  /// The canonical name of the output head, [V, D]; absent if they are tied.
   public let head: String
   /// The key of the canonical configuration that says whether they are tied.
   public let flag: String
@@ -82,7 +82,7 @@ extension Architecture {
 
   /// The configuration, for architectures whose checkpoints never come without one.
   ///
-  /// - Throws: `model.config` where there is none.
+  /// - Throws: `model.config` if there is none.
   static func required(_ config: JSONNode?) throws(FormatError) -> JSONNode {
     guard let config else {
       throw FormatError(

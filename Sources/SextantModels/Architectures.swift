@@ -22,7 +22,7 @@ public enum Architectures {
   /// The architecture that a user means by a word: its name here, or a `model_type` or one of the
   /// `architectures` of published configurations, such as `gpt_neox` or `LlamaForCausalLM`.
   ///
-  /// - Returns: nil where none or several have the name.
+  /// - Returns: nil if none or several have the name.
   public static func meant(by word: String) -> (any Architecture.Type)? {
     if let exact = named(word) { return exact }
     let configurations = [

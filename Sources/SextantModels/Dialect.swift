@@ -4,7 +4,7 @@ import SextantBytes
 ///
 /// The one description serves both directions: reading undoes what it says, writing does it.
 public struct Dialect: Sendable {
-  /// Where a canonical tensor stands in a checkpoint of this dialect.
+  /// Where a canonical tensor is in a checkpoint of this dialect.
   public struct Source: Sendable, Equatable, ExpressibleByStringLiteral,
     ExpressibleByStringInterpolation
   {
@@ -102,12 +102,12 @@ public struct Dialect: Sendable {
   public let source: @Sendable (_ canonicalName: String) -> Source
   /// What a checkpoint of this dialect has beyond the architecture's tensors; ignored on reading.
   public let fillers: [Filler]
-  /// What the names of all tensors except the output head begin with, such as `model.`, where a model
-  /// without its head (`LlamaModel`) is saved without it. Empty where no program does that.
+  /// What the names of all tensors except the output head begin with, such as `model.`, where a
+  /// model without its head (`LlamaModel`) is saved without it. Empty if no program does that.
   public let base: String
   /// Other names that tensors of this dialect may have, by the usual ones.
   public let synonyms: [String: String]
-  /// Whether tensors have numbers in place of names, so that one too many or too few may shift the
+  /// Whether tensors have numbers instead of names, so that one too many or too few may shift the
   /// meaning of all.
   public let countsVariables: Bool
   private let ignoresBuffer: @Sendable (_ name: String) -> Bool
@@ -154,9 +154,10 @@ public struct Dialect: Sendable {
       || fillers.contains { $0.name.utf8.elementsEqual(name.utf8) }
   }
 
-  /// Whether a tensor is one of the buffers that transformers used to save beside the weights, of the model
-  /// or of each block: the frequencies of a rotary embedding and tables made of them, and the causal mask
-  /// with the number that stands for -∞. All follow from the configuration.
+  /// Whether a tensor is one of the buffers that transformers used to save in the folder of the
+  /// weights, of the model or of each block: the frequencies of a rotary embedding and tables made
+  /// of them, and the causal mask with the number that stands for -∞. All follow from the
+  /// configuration.
   private static func isUsualBuffer(_ name: String, _ shape: [Int]) -> Bool {
     let parts = name.split(separator: ".")
     guard parts.count > 1, let last = parts.last else { return false }
@@ -179,7 +180,7 @@ extension Dialect.Source {
   /// - Parameters:
   ///   - shape: the canonical tensor's.
   ///   - configuration: the canonical configuration.
-  /// - Throws: `model.config` where it lacks a number that the shape follows from.
+  /// - Throws: `model.config` if it lacks a number that the shape follows from.
   public func storedShape(
     of shape: [Int], _ configuration: JSONObject
   ) throws(FormatError) -> [Int] {

@@ -26,7 +26,7 @@ extension JSONNode {
     return try member(key).number()
   }
 
-  /// The number `key`, above 0, or nil where it is absent.
+  /// The number `key`, above 0, or nil if it is absent.
   func optionalPositive(_ key: String) throws(FormatError) -> Double? {
     guard let member = try optionalMember(key) else { return nil }
     let number = try member.number()
@@ -63,7 +63,7 @@ extension JSONNode {
     return Int(integer)
   }
 
-  /// The number `key` between 0 and 1, both excluded, or nil where it is absent.
+  /// The number `key` between 0 and 1, both excluded, or nil if it is absent.
   ///
   /// - Throws: the node's code.
   func optionalEpsilon(_ key: String) throws(FormatError) -> Double? {

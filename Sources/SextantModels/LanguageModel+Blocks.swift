@@ -12,9 +12,9 @@ extension LanguageModel {
   /// - Parameters:
   ///   - tokens: ids below the vocabulary's size. All of them run as one piece.
   ///   - position: the position of the first token, that of the state that the blocks will get.
-  ///   - textLength: tokens of the text, those that come in later pieces included; nil where these
-  ///     are the last ones. The rotation of some models depends on it.
-  /// - Throws: `model.text-length` for such a model; what `tap` throws.
+  ///   - textLength: tokens of the text, those that come in later pieces included; nil if these are
+  ///     the last ones. The rotation of some models depends on it.
+  /// - Throws: `model.text-length` for such a model; the errors of `tap`.
   public func begin(
     _ tokens: TokenBatch, at position: Int, textLength: Int? = nil, tap: (any Tap)? = nil
   ) throws(FormatError) -> BlockStream {
@@ -32,7 +32,7 @@ extension LanguageModel {
   ///   - blocks: the first is the one that the stream has come to.
   ///   - state: the state of every block before the stream's tokens. Those of `blocks` are advanced;
   ///     the position is when the last block of the model has run.
-  /// - Throws: `model.state` for a state of another batch or position; what `tap` throws.
+  /// - Throws: `model.state` for a state of another batch or position; the errors of `tap`.
   public func run(
     _ stream: inout BlockStream, through blocks: Range<Int>, _ state: inout State,
     tap: (any Tap)? = nil
@@ -56,7 +56,7 @@ extension LanguageModel {
   /// The logits of a stream that has passed all blocks.
   ///
   /// - Returns: [B·S, V], S positions per sequence as `logits` says.
-  /// - Throws: what `tap` throws.
+  /// - Throws: the errors of `tap`.
   public func finish(
     _ stream: BlockStream, logits: LogitSelection = .last, tap: (any Tap)? = nil
   ) throws(FormatError) -> Tensor {

@@ -20,9 +20,9 @@ public struct ModelDescription: Sendable {
   public let blockParts: [String]
   /// The components of the recurrent state, block by block.
   public let stateLayout: [[StateComponent]]
-  /// The length of the texts that the model was made for; nil where it has no limit.
+  /// The length of the texts that the model was made for; nil if it has no limit.
   public var context: ContextLimit? = nil
-  /// The length of a text above which the rotation of all its tokens depends on its length; nil where
+  /// The length of a text above which the rotation of all its tokens depends on its length; nil if
   /// it never does.
   public var rotationLength: Int? = nil
 
@@ -125,7 +125,7 @@ public protocol LanguageModel: AnyObject, Sendable {
   /// follows the reading, without its bias, and the output projection; no token gates them.
   ///
   /// - Parameter values: [M, heads · values of a head]: channels of `ssm`, values of `wkv`.
-  /// - Returns: [M, D]; nil where the model has no such state.
+  /// - Returns: [M, D]; nil if the model has no such state.
   func output(ofRead values: Tensor, block: Int) -> Tensor?
 }
 
@@ -151,9 +151,9 @@ extension LanguageModel {
   /// - Parameters:
   ///   - chunk: tokens of a piece at most, over all sequences.
   /// - Returns: logits [B, S, V], S positions per sequence as `logits` says.
-  /// - Throws: before anything is computed, `model.token` for ids outside the vocabulary, `model.state`
-  ///   for a state of another batch or model, and `system.memory`; `model.text-length`; and what `tap`
-  ///   throws: the state is then incomplete; discard it.
+  /// - Throws: before anything is computed, `model.token` for ids outside the vocabulary,
+  ///   `model.state` for a state of another batch or model, and `system.memory`;
+  ///   `model.text-length`; and the errors of `tap`: the state is then incomplete; discard it.
   public func run(
     _ tokens: TokenBatch, from state: inout State, logits: LogitSelection = .last,
     tap: (any Tap)? = nil, chunk: Int = 512

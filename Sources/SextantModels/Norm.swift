@@ -4,7 +4,7 @@ import SextantTensor
 public struct Norm: Sendable {
   /// [D], what the normed channels are multiplied by.
   public let weight: Tensor
-  /// [D], what is added then; nil where the norm has none.
+  /// [D], what is added then; nil if the norm has none.
   public let bias: Tensor?
   /// What is added to the mean square or the variance.
   public let epsilon: Float

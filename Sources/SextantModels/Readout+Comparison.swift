@@ -7,7 +7,7 @@ public struct ReadoutTarget: Sendable {
   public let logits: Tensor
   /// log Σ e^logit of each row.
   public let shifts: [Float]
-  /// The likeliest token of each row.
+  /// The most probable token of each row.
   public let best: [Int]
 
   /// The target that a readout makes of rows of the residual stream, [M, D].
@@ -31,7 +31,7 @@ public struct ReadoutComparison: Sendable {
   public var divergence: [Float]
   /// The entropy of the readout.
   public var entropy: [Float]
-  /// The likeliest token.
+  /// The most probable token.
   public var best: [Int]
 }
 
@@ -51,7 +51,7 @@ extension Readout {
   ///
   /// - Parameters:
   ///   - residual: [M, D], `tileRows` at most where memory matters: [M, V] logits are made.
-  ///   - next: the token that follows each row; nil where none does.
+  ///   - next: the token that follows each row; nil if none does.
   public func comparison(
     of residual: some MatrixRows, with target: ReadoutTarget, next: [Int?]
   ) -> ReadoutComparison {

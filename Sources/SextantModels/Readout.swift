@@ -2,8 +2,8 @@ import SextantTensor
 
 /// What turns the residual stream into logits: the final norm, the head, and its scale.
 ///
-/// A model ends with it after the last block, and a lens puts it after any other, so that both say
-/// the same of the same stream, bit for bit.
+/// A model ends with it after the last block, and a lens puts it after any other, so that both
+/// agree of the same stream, bit for bit.
 public struct Readout: Sendable {
   /// The final norm.
   public let norm: Norm

@@ -35,7 +35,7 @@ public struct ResidualReader {
   /// - Parameters:
   ///   - rows: tokens of a tile at most.
   ///   - body: is given one tile after the other.
-  /// - Throws: `model.token`, and what `body` throws.
+  /// - Throws: `model.token`, and the errors of `body`.
   public func read(
     _ chunks: [[Int]], rows: Int = Readout.tileRows,
     _ body: (Tile) throws(FormatError) -> Void

@@ -17,7 +17,7 @@ public protocol RetainingModel: LanguageModel {
   /// - Parameters:
   ///   - stream: one sequence that has come to the block.
   ///   - state: the state before the stream's tokens.
-  /// - Returns: nil where nothing is known.
+  /// - Returns: nil if nothing is known.
   func retention(
     of component: String, block index: Int, reading stream: BlockStream, _ state: State
   ) -> Retention?

@@ -104,7 +104,7 @@ struct RotaryEmbedding: Sendable, Equatable {
     let sizes = (headWidth, contextLength)
     try self.init(config, config.optionalMember(used), sizes, spelling)
     guard used == scaling else { return }
-    // Files for old and new readers have both; what they have twice is no news.
+    // Files for old and new readers have both; what they have twice is not a news.
     let quiet = config.unnoted
     let other = try? RotaryEmbedding(quiet, quiet.optionalMember(parameters), sizes, spelling)
     if other == self { try config.noteAll(of: parameters) }
@@ -207,7 +207,7 @@ struct RotaryEmbedding: Sendable, Equatable {
     }
   }
 
-  /// Cosines and sines at some positions, each [T, R]; nil where nothing turns.
+  /// Cosines and sines at some positions, each [T, R]; nil if nothing turns.
   ///
   /// - Parameters:
   ///   - positions: T of them.

@@ -8,7 +8,7 @@ public enum RotaryFactors {
     RotaryEmbedding.Scaling.llama3(factor: factor, low: 1, high: 4, length: 8192)
   }
 
-  /// The factors of a canonical configuration; nil where its rotation has another kind than Llama 3's.
+  /// The factors of a canonical configuration; nil if its rotation has another kind than Llama 3's.
   ///
   /// - Throws: `model.config`.
   public static func factors(of configuration: JSONObject) throws(FormatError) -> [Float]? {

@@ -47,7 +47,7 @@ extension RotaryEmbedding {
       var attentionFactor: Double
     }
 
-    /// The length above which frequencies depend on the length of the text; nil where they never do.
+    /// The length above which frequencies depend on the length of the text; nil if they never do.
     var lengthLimit: Int? {
       switch self {
       case .dynamic(let factor, let length) where factor != 1:

@@ -7,7 +7,7 @@ extension Site {
 }
 
 extension ModelDescription {
-  /// The memories of all blocks; none where a model has no recurrent state to read so.
+  /// The memories of all blocks; none if a model has no recurrent state to read so.
   public var memorySites: [SiteDescription] {
     guard ["mamba", "mamba2", "rwkv5", "rwkv6", "rwkv7"].contains(architecture) else { return [] }
     return (0..<layerCount).map {

@@ -98,7 +98,7 @@ public struct State: Sendable, Equatable {
   }
 
   /// The component at a site, [B, component's shape], or [B, position, component's shape] where it
-  /// grows; nil where the model has none.
+  /// grows; nil if the model has none.
   public func component(_ site: Site) -> Tensor? {
     guard let (component, block, index) = place(of: site) else { return nil }
     return component.grows ? sequences[block][index].tensor : tensors[block][index]

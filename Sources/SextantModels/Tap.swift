@@ -10,7 +10,7 @@ public struct TapContext: Sendable {
   public let positions: Range<Int>
   /// On which side of the token the state is shown; nil at the sites of tokens.
   public let stateMoment: StateMoment?
-  /// The ids of the tokens at `positions` of each sequence, [B][T]; empty where they are not known.
+  /// The ids of the tokens at `positions` of each sequence, [B][T]; empty if they are not known.
   private let tokens: [[Int]]
 
   /// Describes the rows of a value.
@@ -23,7 +23,7 @@ public struct TapContext: Sendable {
     self.tokens = tokens
   }
 
-  /// The id of the token at a position of a sequence; nil where it is not known.
+  /// The id of the token at a position of a sequence; nil if it is not known.
   public func token(sequence: Int, position: Int) -> Int? {
     tokens.isEmpty ? nil : tokens[sequence][position - positions.lowerBound]
   }

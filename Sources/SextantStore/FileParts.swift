@@ -25,7 +25,7 @@ struct FileParts: Sendable {
   ///
   /// - Parameter body: called from several threads, for each part in order.
   /// - Returns: the SHA-256 of each part.
-  /// - Throws: `file.too-short`, `file.read`, what `body` throws: for one of the parts that fail.
+  /// - Throws: `file.too-short`, `file.read`, the errors of `body`: for one of the parts that fail.
   func digest(_ pool: WorkerPool, _ body: Body) throws(FormatError) -> [Digest] {
     let state = Lock(State(digests: parts.map { _ in nil }))
     pool.forEach(pool.threadCount) { _ in

@@ -12,7 +12,7 @@ public struct ModelReference: Sendable, Equatable {
   public var width: Int
   /// The number of blocks.
   public var layerCount: Int
-  /// The digest of the tokenizer's file; nil where the model was run on token ids.
+  /// The digest of the tokenizer's file; nil if the model was run on token ids.
   public var tokenizer: Digest?
 
   /// Describes a model.

@@ -3,11 +3,10 @@ import SextantTensor
 
 /// An open store: a model's weights, mapped into memory and read in place.
 ///
-/// Opening reads header and footer and touches no weights; it takes milliseconds for a model of
-/// any size. What stands in the header is checked then; that the weights are the ones that the
-/// header means is what `verify` checks. Stores are immutable once published: do not truncate a
-/// file that is open (reading a mapped page that is gone ends the process), and keep stores on a
-/// local disk.
+/// Opening reads header and footer and touches no weights; it takes milliseconds for a model of any
+/// size. What is in the header is checked then; that the weights are the ones that the header means
+/// is what `verify` checks. Stores are immutable once published: do not truncate a file that is
+/// open (reading a mapped page that is gone ends the process), and keep stores on a local disk.
 public final class ModelStore: Sendable {
   /// The path as the user gave it.
   public let path: String

@@ -87,8 +87,8 @@ public final class StoreWriter {
   /// Writes the next tensor, whose name must be that of the first of `tensors` not yet written.
   ///
   /// - Parameter body: hands over the elements, in order, in pieces of any size.
-  /// - Throws: what `body` throws; `store.table` when it is another tensor's turn or the pieces do
-  ///   not add up to the tensor's size; `file.write`, `disk.full`.
+  /// - Throws: the errors of `body`; `store.table` when it is another tensor's turn or the pieces
+  ///   do not add up to the tensor's size; `file.write`, `disk.full`.
   public func write(
     _ name: String, _ body: (inout TensorSink) throws(FormatError) -> Void
   ) throws(FormatError) {

@@ -61,7 +61,7 @@ public enum DataType: String, Sendable, Hashable, CaseIterable {
   }
 
   /// Bytes of a tensor of this type, or nil when the shape is negative, the product overflows, or
-  /// the last dimension is no whole number of blocks.
+  /// the last dimension is not a whole number of blocks.
   ///
   /// A zero dimension does not excuse an overflow in the others: the product is taken over
   /// max(dimension, 1) first, so that `[0, 2^62, 8]` is refused too.

@@ -1,4 +1,4 @@
-/// Where the heads stand in a row of activations: head h is the columns from `first + h · stride` on.
+/// Where the heads are in a row of activations: head h is the columns from `first + h · stride` on.
 public struct HeadColumns: Sendable, Equatable {
   /// The column of the first head.
   public let first: Int
@@ -17,7 +17,7 @@ public struct HeadColumns: Sendable, Equatable {
     self.stride = stride ?? width
   }
 
-  /// Whether all heads lie within rows of so many columns.
+  /// Whether all heads are within rows of so many columns.
   func fits(_ columns: Int) -> Bool {
     first >= 0 && count >= 1 && width >= 1 && stride >= width
       && first + (count - 1) * stride + width <= columns

@@ -1,4 +1,4 @@
-/// Rows of f32 numbers that lie at equal distances in memory: what kernels read.
+/// Rows of f32 numbers that are at equal distances in memory: what kernels read.
 ///
 /// A tensor is one (its last axis makes the rows), and so is a slice of a tensor's rows and columns,
 /// which is read where it lies.
@@ -84,8 +84,8 @@ extension Tensor {
   }
 }
 
-/// Where the rows of a matrix lie in memory: the address of the first row, and the distance from one
-/// row to the next in elements.
+/// Where the rows of a matrix are in memory: the address of the first row, and the distance from
+/// one row to the next in elements.
 struct RowAddress {
   let first: UnsafePointer<Float>
   let stride: Int

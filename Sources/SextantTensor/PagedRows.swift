@@ -4,9 +4,10 @@ import Glibc
 /// Rows of heads, one for each position of each sequence of a batch, to which positions are added at
 /// the end: the keys or the values that attention reads.
 ///
-/// A value with cheap copies. Rows lie in pages of 64 positions, and each sequence has its own: a copy
-/// or a fork shares all pages, adding a position writes to the last one in place, and copies that one
-/// page alone where it is shared. The order inside a page is the one that the attention kernel reads.
+/// A value with cheap copies. Rows are in pages of 64 positions, and each sequence has its own: a
+/// copy or a fork shares all pages, adding a position writes to the last one in place, and copies
+/// that one page alone where it is shared. The order inside a page is the one that the attention
+/// kernel reads.
 public struct PagedRows: Sendable, Equatable {
   /// The order of the elements inside a page.
   public enum Order: Sendable, Equatable {

@@ -73,7 +73,7 @@ extension WorkerPool {
   private static let requestedThreadCount = Atomic<Int>(0)
   private static let sharedExists = Atomic<Bool>(false)
 
-  /// The pool that everything uses unless told otherwise, made on first use.
+  /// The pool that everything uses by default, made on first use.
   ///
   /// Its size is what `setSharedThreadCount` was given, else the environment variable
   /// `SEXTANT_THREADS`, else `ProcessorCount.available`.

@@ -1,7 +1,7 @@
 import SextantBytes
 
 extension JSONNode {
-  /// The first of these fields that the record has; nil where it has none of them, or has only null.
+  /// The first of these fields that the record has; nil if it has none of them, or has only null.
   public func optionalField(_ names: [String]) throws(FormatError) -> JSONNode? {
     for name in names {
       if let field = try optionalMember(name) { return field }

@@ -46,7 +46,7 @@ public struct PromptFile: Sendable {
 
   /// The same prompts; of lines of plain text, with what their escapes stand for.
   ///
-  /// - Throws: `text.encoding` where bytes that are spelled with `\x` do not make UTF-8.
+  /// - Throws: `text.encoding` if bytes that are spelled with `\x` do not make UTF-8.
   public func replacingEscapes() throws(FormatError) -> PromptFile {
     guard isPlain else { return self }
     var result = self

@@ -4,8 +4,8 @@ import SextantBytes
 enum TextEncoding {
   /// The text without a byte-order mark, with line feeds for CR LF and CR.
   ///
-  /// - Throws: `text.kind` for a file that is known and is no text, `file.html` for a pointer of Git
-  ///   LFS, `text.encoding` for anything but UTF-8.
+  /// - Throws: `text.kind` for a file that is known and is not text, `file.html` for a pointer of
+  ///   Git LFS, `text.encoding` for anything but UTF-8.
   static func text(of bytes: [UInt8], path: String) throws(FormatError) -> [UInt8] {
     try checkKind(bytes, path)
     for (name, mark) in marks where bytes.starts(with: mark) {
@@ -23,7 +23,7 @@ enum TextEncoding {
 
   // MARK: Other kinds of files
 
-  /// Files that people give in place of text, by their first bytes.
+  /// Files that people give instead of text, by their first bytes.
   private static let kinds: [(name: String, magic: [UInt8])] = [
     ("a gzip file in a gzip file", [0x1F, 0x8B]),
     ("a zstd file", [0x28, 0xB5, 0x2F, 0xFD]),

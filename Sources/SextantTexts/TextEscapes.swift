@@ -5,7 +5,7 @@ import SextantBytes
 enum TextEscapes {
   /// The text with what its escapes stand for.
   ///
-  /// - Throws: `text.encoding` where bytes that are spelled with `\x` do not make UTF-8.
+  /// - Throws: `text.encoding` if bytes that are spelled with `\x` do not make UTF-8.
   static func replaced(
     in text: String, file: String, line: Int?
   ) throws(FormatError) -> String {

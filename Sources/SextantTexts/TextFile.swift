@@ -16,7 +16,7 @@ public struct TextFile: Sendable {
   /// Reads a file.
   ///
   /// - Parameter path: a path; `-` is standard input.
-  /// - Throws: `file.*`, `limit.file`, `text.*`; `usage.option` where standard input was read before.
+  /// - Throws: `file.*`, `limit.file`, `text.*`; `usage.option` if standard input was read before.
   public init(reading path: String, limit: Int = byteCountLimit) throws(FormatError) {
     let input = try InputBytes(reading: path, limit: limit)
     try self.init(input.bytes, path: input.name, limit: limit)

@@ -89,7 +89,7 @@ public struct TextRecords: Sendable {
   ///
   /// - Parameter read: receives a record, an object or a string, and the line that it begins on; nil in
   ///   a JSON array.
-  /// - Throws: what `read` throws; `json.*`, `data.record`, `limit.file`.
+  /// - Throws: the errors of `read`; `json.*`, `data.record`, `limit.file`.
   public func map<Result>(
     _ read: (_ record: JSONNode, _ line: Int?) throws(FormatError) -> Result
   ) throws(FormatError) -> [Result] {
@@ -156,7 +156,7 @@ public struct TextRecords: Sendable {
     }
   }
 
-  /// A refusal of the JSON parser, with the line in place of the byte.
+  /// A refusal of the JSON parser, with the line instead of the byte.
   private func located(_ error: FormatError, in record: [UInt8]) -> FormatError {
     guard case .offset(let offset)? = error.place else { return error }
     var refusal = error

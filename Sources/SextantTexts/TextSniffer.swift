@@ -37,7 +37,7 @@ struct TextSniffer {
   /// Whether the text begins with a bracket, as JSON and what is meant to be JSON does.
   var beginsWithBracket: Bool { beginning.map { Self.opening.contains($0.0) } ?? false }
 
-  /// What the text is when it is no table. An object with one of these fields is a record.
+  /// What the text is when it is not a table. An object with one of these fields is a record.
   func formWithoutTable(_ fields: [String]) -> TextRecords.Form {
     guard beginsAsJSON, let first else {
       // A name such as .jsonl promises lines of JSON: a line that is none is then named.
@@ -119,7 +119,7 @@ struct TextSniffer {
     return lists[0].node
   }
 
-  /// Whether the first record goes on after its first line.
+  /// Whether the first record continues after its first line.
   var recordsExtendOverLines: Bool {
     guard let first else { return false }
     return Self.endOfValue(in: file.bytes, from: first.range.lowerBound) > first.range.upperBound

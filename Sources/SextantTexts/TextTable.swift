@@ -39,7 +39,7 @@ struct TextTable {
     return nil
   }
 
-  /// What the first line looks like as a header: the separator that gives it most columns; nil where
+  /// What the first line looks like as a header: the separator that gives it most columns; nil if
   /// none gives two.
   static func guess(_ file: TextFile) -> TextTable? {
     let tables = separators(of: file).compactMap { TextTable(file, $0) }

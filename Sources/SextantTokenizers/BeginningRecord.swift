@@ -16,9 +16,9 @@ public enum BeginningRecord {
     return record
   }
 
-  /// The ids that a record names; none where it has no such member.
+  /// The ids that a record names; none if it has no such member.
   ///
-  /// - Throws: `artifact.schema` for what is no list of ids.
+  /// - Throws: `artifact.schema` for what is not a list of ids.
   public static func read(_ record: JSONObject, file: String?) throws(FormatError) -> [Int] {
     let node = JSONNode(.object(record), code: .artifactSchema, file: file, pointer: "/data")
     var ids: [Int] = []
@@ -30,7 +30,7 @@ public enum BeginningRecord {
 }
 
 extension Tokenizer {
-  /// What a manifest records of texts that `encodeText` made ids of.
+  /// A manifest's record of texts that `encodeText` made ids of.
   public func recordingBeginning(in record: JSONObject) -> JSONObject {
     BeginningRecord.adding(beginOfTextIDs, to: record)
   }

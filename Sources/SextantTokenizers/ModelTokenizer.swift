@@ -10,7 +10,7 @@ public enum ModelTokenizer {
 
   /// Reads the tokenizer of a store, with the ids that end a text as the model's files named them.
   ///
-  /// - Returns: nil where the model was converted without one.
+  /// - Returns: nil if the model was converted without one.
   /// - Throws: `store.tensor-digest`, `tokenizer.*`, `model.tokenizer`, `json.*`.
   public static func load(from store: ModelStore) throws(FormatError) -> (any Tokenizer)? {
     guard let bytes = try store.attachment(attachmentName) else { return nil }
@@ -27,9 +27,9 @@ public enum ModelTokenizer {
     return try load(from: store)?.endOfTextIDs ?? []
   }
 
-  /// The ids that a store keeps; nil where it keeps none.
+  /// The ids that a store keeps; nil if it keeps none.
   ///
-  /// - Throws: `store.tensor-digest`, `model.tokenizer` for what is no list of ids.
+  /// - Throws: `store.tensor-digest`, `model.tokenizer` for what is not a list of ids.
   package static func storedEndOfTextIDs(of store: ModelStore) throws(FormatError) -> [Int]? {
     guard let bytes = try store.attachment(endOfTextAttachmentName) else { return nil }
     var ids: [Int] = []

@@ -10,7 +10,7 @@ public struct StreamingDecoder: Sendable {
   private var pending: [UInt8] = []
   private var isAtStart = true
 
-  /// Starts a text, or goes on with one.
+  /// Starts a text, or continues with one.
   public init(_ tokenizer: any Tokenizer, continuing: Bool = false) {
     self.tokenizer = tokenizer
     dropsLeadingSpace = tokenizer.addsLeadingSpace && !continuing

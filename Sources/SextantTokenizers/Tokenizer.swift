@@ -13,7 +13,7 @@ public protocol Tokenizer: Sendable {
   /// The ids of tokens that steer a model rather than stand for text.
   var specialTokenIDs: Set<Int> { get }
 
-  /// The id that ends a text; nil where none is known.
+  /// The id that ends a text; nil if none is known.
   var endOfTextID: Int? { get }
 
   /// All ids that end a text, `endOfTextID` first.

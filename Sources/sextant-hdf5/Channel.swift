@@ -49,7 +49,7 @@ struct Channel {
     return try HDF5ReaderMessage(kind: header[0], payload: payload)
   }
 
-  /// So many bytes, or nil where the main process hung up before.
+  /// So many bytes, or nil if the main process hung up before.
   private func take(_ count: Int) -> [UInt8]? {
     var bytes = [UInt8](repeating: 0, count: count)
     var done = 0

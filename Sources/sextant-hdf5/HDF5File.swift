@@ -10,7 +10,7 @@ import SextantBytes
 struct HDF5File: ~Copyable {
   private let file: Handle
   private let linkAccess: Handle
-  /// Where the HDF5 file lies behind the descriptor.
+  /// Where the HDF5 file is behind the descriptor.
   let window: Confinement.Window
   /// The file's size.
   var byteCount: Int { window.byteCount }

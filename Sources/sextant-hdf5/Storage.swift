@@ -1,7 +1,7 @@
 import CHDF5
 import SextantBytes
 
-/// How a dataset's bytes lie in the file, checked against what the dataset declares.
+/// How a dataset's bytes are in the file, checked against what the dataset declares.
 ///
 /// libhdf5 reads with success what was never written: fill values for missing data, zeros behind
 /// the end of an external file. Such tensors would pass as weights.

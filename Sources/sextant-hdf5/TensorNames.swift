@@ -72,9 +72,9 @@ struct TensorNames {
 
 /// The lists of layers and weights in which Keras 2 keeps names and order.
 enum KerasLists {
-  /// The path of the group that lists the layers, "" for the root; nil where there is none.
+  /// The path of the group that lists the layers, "" for the root; nil if there is none.
   ///
-  /// - Throws: `h5.dialect.ambiguous` where there are two, `h5.invalid`.
+  /// - Throws: `h5.dialect.ambiguous` if there are two, `h5.invalid`.
   static func group(
     _ groups: Set<ExactString>, _ file: borrowing HDF5File
   ) throws(FormatError) -> String? {
@@ -108,7 +108,7 @@ enum KerasLists {
     if groups.contains(ExactString("\(root)/\(top)")), !layers.contains(top) { layers.append(top) }
     for layer in layers {
       let group = "\(root)/\(layer)"
-      // The shards of transformers list weights in place of layers.
+      // The shards of transformers list weights instead of layers.
       if paths.contains(ExactString(group)) {
         try add(layer, at: group, to: &names)
         continue

@@ -20,7 +20,7 @@ struct LensFit {
     count = rows.reduce(0) { $0 + $1.rowCount }
   }
 
-  /// The mean divergence of a translator, nats per token; infinite where it is not finite.
+  /// The mean divergence of a translator, nats per token; infinite if it is not finite.
   func loss(_ translator: Translator) -> Double {
     let loss = evaluate(rows.map { translator($0) }) { _, _ in }
     return loss.isFinite ? loss : .infinity
@@ -65,7 +65,7 @@ struct LensFit {
     return fitted
   }
 
-  /// The translator with matrix and bias fitted together; nil where the stream cannot be whitened.
+  /// The translator with matrix and bias fitted together; nil if the stream cannot be whitened.
   ///
   /// - Parameter moments: of the site's stream. In coordinates in which it is white, all directions
   ///   of the matrix are about equally steep, so that few steps go far.

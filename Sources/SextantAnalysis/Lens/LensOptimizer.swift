@@ -10,7 +10,7 @@ public enum LensOptimizerKind: String, Sendable, CaseIterable {
   /// Adam with the maximum of past squares (AMSGrad).
   case adam
 
-  /// What the optimiser remembers between steps.
+  /// The optimiser's state.
   var memories: [String] {
     switch self {
     case .sgd: ["momentum"]

@@ -1,7 +1,7 @@
 import SextantArtifacts
 import SextantTensor
 
-/// Translators in training: parameters, gradients, and what the optimiser remembers.
+/// Translators in training: parameters, gradients, and the optimiser's state.
 struct LensParameters {
   private var weights: [Parameter]  // [D, D] each
   private var biases: [Parameter]  // [D] each

@@ -13,7 +13,7 @@ struct RidgeSolution {
   private let vectors: [Double]  // one eigenvector per row, Q
   private let rotated: [Double]  // C Qᵀ, [D, D]
 
-  /// Prepares the solutions for every λ; nil where the moments are not finite.
+  /// Prepares the solutions for every λ; nil if the moments are not finite.
   init?(_ moments: JointMoments) {
     let width = moments.mean.count
     let covariance = moments.covariance

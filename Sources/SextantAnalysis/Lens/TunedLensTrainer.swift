@@ -116,7 +116,7 @@ public struct TunedLensTrainer {
 
   /// Trains on a model and texts.
   ///
-  /// - Parameter data: what manifests record of the texts.
+  /// - Parameter data: a manifest's record of the texts.
   /// - Throws: `usage.option` for options that make no training.
   public init(
     _ model: any LanguageModel, tokenizer: Digest, corpus: TextCorpus, options: TunedLensOptions
@@ -146,11 +146,11 @@ public struct TunedLensTrainer {
   ///
   /// - Parameters:
   ///   - start: the translators to start from, and where they come from; nil for the identity.
-  ///   - checkpoint: where to go on from.
+  ///   - checkpoint: where to continue from.
   ///   - save: is given a checkpoint after each step that is a multiple of `interval`.
   ///   - progress: is told of every batch.
   /// - Throws: `data.*`, `model.*`; `artifact.*` for a checkpoint of another training;
-  ///   `artifact.nonfinite` where a loss is not finite.
+  ///   `artifact.nonfinite` if a loss is not finite.
   public func train(
     from start: Lens? = nil, resuming checkpoint: LensCheckpoint? = nil,
     saveEvery interval: Int = 0,
@@ -162,7 +162,7 @@ public struct TunedLensTrainer {
     options["start"] = try Self.origin(start)
     // Recorded only where it matters, so that exact lenses do not depend on how this is spelt.
     if Precision.current == .fast { options["precision"] = "fast" }
-    // Of each site a matrix, its gradient, and what the optimiser remembers of it.
+    // Of each site a matrix, its gradient, and the optimiser's state.
     let copies = 2 + self.options.optimizer.kind.memories.count
     try MemoryBudget.check(
       MemoryBudget.sum(
@@ -312,7 +312,7 @@ extension Int {
 }
 
 extension TextCorpus {
-  /// What manifests record of the texts.
+  /// A manifest's record of the texts.
   public var record: JSONObject {
     let record = JSONObject([
       ("sha256", .string(digest.description)), ("documents", .integer(Int64(documentCount))),

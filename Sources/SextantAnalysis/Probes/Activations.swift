@@ -10,14 +10,14 @@ public struct Activations: Sendable {
   public let sites: [SiteDescription]
   /// The record that each example comes from, [N].
   public let records: [Int]
-  /// The position that each example was read at; nil where it is the mean of several.
+  /// The position that each example was read at; nil if it is the mean of several.
   public let positions: [Int?]
   /// [N, n] by site.
   public internal(set) var values: [Site: Tensor]
-  /// The activations after the false and after the true choice, [N, 2n] by site; empty where pairs
+  /// The activations after the false and after the true choice, [N, 2n] by site; empty if pairs
   /// were not read.
   public internal(set) var pairs: [Site: Tensor]
-  /// The log-odds that the model gives the true choice after each record's text; empty where the
+  /// The log-odds that the model gives the true choice after each record's text; empty if the
   /// records have no choices.
   public internal(set) var outputs: [Float]
 

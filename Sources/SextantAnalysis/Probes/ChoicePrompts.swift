@@ -5,7 +5,7 @@ import SextantTokenizers
 public struct ChoicePrompts: Sendable {
   /// The ids of each record's text.
   public let prompts: [[Int]]
-  /// The first id of the false and of the true choice of each record; nil where a record has none.
+  /// The first id of the false and of the true choice of each record; nil if a record has none.
   public let choices: [[Int]]?
 
   /// Prompts with their choices.

@@ -43,7 +43,7 @@ struct ClassMoments {
     return zip(negative.spread, positive.spread).map { (a * $0 + b * $1) / (a + b) }
   }
 
-  /// The direction of linear discriminant analysis, S⁺ (μ₁ - μ₀); nil where a number is not finite.
+  /// The direction of linear discriminant analysis, S⁺ (μ₁ - μ₀); nil if a number is not finite.
   var discriminant: [Double]? {
     let difference = difference
     let n = difference.count

@@ -124,8 +124,8 @@ extension ProbeEntry {
     }
   }
 
-  /// The scores of all examples of activations; nil where the site, or the pairs that the probe
-  /// needs, were not read.
+  /// The scores of all examples of activations; nil if the site, or the pairs that the probe needs,
+  /// were not read.
   public func scores(of activations: Activations) -> [Double]? {
     guard let own = activations.sites.first(where: { $0.site.name == site.name }),
       let rows = input == .single ? activations.values[own.site] : activations.pairs[own.site]

@@ -35,11 +35,11 @@ public enum EraserTrainer {
     var json: JSONValue { ["block": .integer(Int64(block)), "every": .integer(Int64(every))] }
   }
 
-  /// Learns the erasers of records, and tells what a manifest records of it.
+  /// Learns the erasers of records, and tells a manifest's record of it.
   ///
   /// - Parameters:
   ///   - positions: where the texts were read.
-  ///   - applied: the tokens to erase at unless told otherwise.
+  ///   - applied: the tokens to erase at by default.
   ///   - area: the area under the curve of scores and labels.
   /// - Throws: as `train`.
   public static func eraser(

@@ -99,7 +99,7 @@ struct LBFGS {
 
   private static let (decrease, flatness) = (1e-4, 0.9)
 
-  /// A point along `direction` that meets the strong Wolfe conditions; nil where none is found.
+  /// A point along `direction` that meets the strong Wolfe conditions; nil if none is found.
   private func search(
     _ start: Sample, _ direction: [Double], _ slope: Double, _ length: Double,
     _ evaluate: @escaping ([Double]) -> Sample

@@ -11,7 +11,7 @@ enum LEACE {
   /// The eraser of what tells the classes apart; of nothing where their means are equal.
   ///
   /// - Parameter moments: with covariances.
-  /// - Returns: nil where a number is not finite.
+  /// - Returns: nil if a number is not finite.
   static func eraser(_ moments: ClassMoments) -> ProbeEntry.Eraser? {
     let n = moments.total.mean.count
     let difference = moments.difference

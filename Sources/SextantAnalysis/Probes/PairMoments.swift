@@ -12,7 +12,7 @@ struct PairMoments {
   let eraser: ProbeEntry.Eraser
 
   /// - Parameter joint: moments of the pairs, with covariances.
-  /// - Returns: nil where a number is not finite.
+  /// - Returns: nil if a number is not finite.
   init?(_ joint: MomentAccumulator) {
     self.joint = joint
     let n = joint.mean.count / 2

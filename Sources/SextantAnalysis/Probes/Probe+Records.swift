@@ -44,8 +44,8 @@ extension Probe {
   ///   - entries: the probes; nil for all.
   ///   - progress: receives records read and in all.
   /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width` for another
-  ///   model; `artifact.site` for a site that the model has not, or has in another shape; what
-  ///   `ActivationReader.read` throws.
+  ///   model; `artifact.site` for a site that the model has not, or has in another shape; the
+  ///   errors of `ActivationReader.read`.
   public func activations(
     of records: [LabelledRecord], for entries: [ProbeEntry]? = nil, _ model: any LanguageModel,
     _ tokenizer: any Tokenizer, allowsModelMismatch: Bool = false,

@@ -42,8 +42,8 @@ public struct ProbeTrainer: Sendable {
   /// change a bit.
   ///
   /// - Parameter labels: of each record.
-  /// - Throws: `data.empty` unless both labels occur; `data.variance` where the examples do not differ in
-  ///   what any of the methods learns from; `data.record` for pairs that were not read.
+  /// - Throws: `data.empty` unless both labels occur; `data.variance` if the examples do not differ
+  ///   in what any of the methods learns from; `data.record` for pairs that were not read.
   public func train(
     _ activations: Activations, labels: [Bool], pool: WorkerPool = .shared
   ) throws(FormatError) -> Result {
@@ -82,7 +82,7 @@ public struct ProbeTrainer: Sendable {
     return whole
   }
 
-  /// Trains on records, and tells what a manifest records of it.
+  /// Trains on records, and tells a manifest's record of it.
   ///
   /// - Throws: as `train`.
   public func probe(

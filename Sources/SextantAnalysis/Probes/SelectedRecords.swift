@@ -8,7 +8,7 @@ public struct SelectedRecords: Sendable {
   public let labels: [Bool]
   /// The field that holds the label.
   public let label: String
-  /// What a manifest records of them.
+  /// A manifest's record of them.
   public var description: JSONObject
   /// Which values of the label are which class, for people.
   public let classes: String

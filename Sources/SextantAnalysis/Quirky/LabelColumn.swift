@@ -15,8 +15,8 @@ public struct LabelColumn: Sendable, CustomStringConvertible {
   /// Reads the field of each record.
   ///
   /// - Parameter records: the records with their places in the file, from 0.
-  /// - Throws: `data.record` for a record without the field, a value that is no label, or both 0 and -1:
-  ///   such a field has three values.
+  /// - Throws: `data.record` for a record without the field, a value that is not a label, or both 0
+  ///   and -1: such a field has three values.
   public init(
     _ field: String, of records: [(index: Int, record: LabelledRecord)], file: String?
   ) throws(FormatError) {
@@ -63,7 +63,7 @@ public struct LabelColumn: Sendable, CustomStringConvertible {
       found: "no field \"\(field)\"; the fields are \(names)", expected: "the field of `label`")
   }
 
-  /// The label of one record; nil where the field is none.
+  /// The label of one record; nil if the field is none.
   static func label(of record: LabelledRecord, _ field: String) -> Bool? {
     guard let spelling = record.text(of: field) else { return nil }
     let word = word(spelling)

@@ -8,8 +8,7 @@ import SextantBytes
 public struct LabelledRecord: Sendable, Equatable {
   /// What the model reads.
   public let text: String
-  /// The two continuations that the model chooses from, the false one first; nil where there are
-  /// none.
+  /// The two continuations that the model chooses from, the false one first; nil if there are none.
   public let choices: [String]?
   /// All fields of the record.
   public internal(set) var fields: JSONObject
@@ -21,7 +20,7 @@ public struct LabelledRecord: Sendable, Equatable {
     self.fields = fields
   }
 
-  /// A field as text: strings as they are, numbers and booleans as JSON spells them; nil where the
+  /// A field as text: strings as they are, numbers and booleans as JSON spells them; nil if the
   /// record has no such field.
   public func text(of field: String) -> String? {
     switch fields[field] {
@@ -32,7 +31,7 @@ public struct LabelledRecord: Sendable, Equatable {
     }
   }
 
-  /// A field as a number; nil where it is none.
+  /// A field as a number; nil if it is none.
   public func number(of field: String) -> Double? {
     switch fields[field] {
     case .integer(let value): Double(value)

@@ -78,7 +78,7 @@ public struct LabelledRecords: Sendable {
     return choices
   }
 
-  /// What a manifest records of the data.
+  /// A manifest's record of the data.
   public var record: JSONObject {
     JSONObject([
       ("form", "records"), ("sha256", .string(digest.description)),

@@ -47,9 +47,10 @@ struct RecordTemplate {
     }
   }
 
-  /// The template with the members of a record, or of its `template_args`, in place of their names.
+  /// The template with the members of a record, or of its `template_args`, instead of their names.
   ///
-  /// - Throws: `data.record` for a record without a member, or one that is no text, number or boolean.
+  /// - Throws: `data.record` for a record without a member, or one that is not text, number or
+  ///   boolean.
   func filled(with record: JSONNode) throws(FormatError) -> String {
     let arguments = try record.optionalMember("template_args") ?? record
     var text = ""

@@ -17,7 +17,7 @@ public enum LayerConvention: String, Sendable, CaseIterable {
   /// As `llama-apply`: what GLP specifies.
   case glp
 
-  /// The block of a number; nil where there is none.
+  /// The block of a number; nil if there is none.
   func block(of number: Int) -> Int? {
     switch self {
     case .repeng, .llamaApply, .glp: number
@@ -128,8 +128,8 @@ public struct ControlVectorFile: Sendable {
   ///
   /// - Parameters:
   ///   - model: the model that it was made for: widths and layers must fit.
-  ///   - convention: which block a number means; nil where the file says it.
-  /// - Throws: `foreign.layer-convention` where neither says it, `foreign.layer`, `artifact.width`.
+  ///   - convention: which block a number means; nil if the file says it.
+  /// - Throws: `foreign.layer-convention` if neither says it, `foreign.layer`, `artifact.width`.
   public func steeringVector(
     for model: ModelReference, convention: LayerConvention?
   ) throws(FormatError) -> SteeringVector {

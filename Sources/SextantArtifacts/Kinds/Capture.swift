@@ -16,7 +16,7 @@ public struct Capture: ArtifactKind, Sendable {
   /// A capture shows what is there.
   public static let refusesNonfinite = false
 
-  /// Refuses what is no capture.
+  /// Refuses artifacts of other kinds.
   public static func check(_ artifact: Artifact) throws(FormatError) {
     try expect(artifact)
     let node = artifact.manifest.detailsNode(file: artifact.file)

@@ -19,7 +19,7 @@ public struct ConceptEraser: ArtifactKind, Sendable {
   public let model: ModelReference
   /// The erasers by site, in the model's order.
   public let erasers: [(site: SiteReference, eraser: ProbeEntry.Eraser)]
-  /// The positions to erase at, unless told otherwise.
+  /// The positions to erase at by default.
   public let positions: PositionSelection
   /// How they were made.
   public let training: Probe.Training
@@ -43,7 +43,7 @@ public struct ConceptEraser: ArtifactKind, Sendable {
     file = nil
   }
 
-  /// The erasers that an artifact holds.
+  /// The erasers that an artifact contains.
   ///
   /// - Throws: `artifact.*`.
   public init(_ artifact: Artifact) throws(FormatError) {
@@ -112,7 +112,7 @@ public struct ConceptEraser: ArtifactKind, Sendable {
     return Artifact(manifest: manifest, tensors: tensors)
   }
 
-  /// Refuses what are no erasers.
+  /// Refuses artifacts of other kinds.
   public static func check(_ artifact: Artifact) throws(FormatError) {
     _ = try ConceptEraser(artifact)
   }

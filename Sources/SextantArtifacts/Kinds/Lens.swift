@@ -28,9 +28,9 @@ public struct Lens: ArtifactKind, Sendable {
     public var options: JSONObject
     /// What was read: digest and counts.
     public var data: JSONObject
-    /// The seed of the random numbers that were used; nil where none were.
+    /// The seed of the random numbers that were used; nil if none were.
     public var seed: Int?
-    /// What training again needs beside the rest, as `formats/artifact.md` has it; nil where it is not
+    /// What training again needs beside the rest, as `formats/artifact.md` has it; nil if it is not
     /// known.
     public var retraining: JSONObject?
 
@@ -75,7 +75,7 @@ public struct Lens: ArtifactKind, Sendable {
     translators.first { ExactString($0.site.name) == ExactString(site) }?.translator
   }
 
-  /// The lens that an artifact holds.
+  /// The lens that an artifact contains.
   ///
   /// - Throws: `artifact.*`.
   public init(_ artifact: Artifact) throws(FormatError) {
@@ -147,7 +147,7 @@ public struct Lens: ArtifactKind, Sendable {
       })
   }
 
-  /// Refuses what is no lens.
+  /// Refuses artifacts of other kinds.
   public static func check(_ artifact: Artifact) throws(FormatError) {
     _ = try Lens(artifact)
   }

@@ -2,7 +2,7 @@ import SextantBytes
 import SextantStore
 import SextantTensor
 
-/// A lens in training: translators and what the optimiser remembers, so that training can go on.
+/// A lens in training: translators and the optimiser's state, so that training can continue.
 ///
 /// Tensors: those of a lens, and for each of the optimiser's memories `<memory>.<site>.weight` and
 /// `<memory>.<site>.bias`, all F32. Specification: `formats/lens-checkpoint.md`.
@@ -11,7 +11,7 @@ public struct LensCheckpoint: ArtifactKind, Sendable {
   public static let name = "lens-checkpoint"
   /// 1.
   public static let version = 1
-  /// Training would go on with NaN.
+  /// Training would continue with NaN.
   public static let refusesNonfinite = true
 
   /// The model that the lens is of.
@@ -20,15 +20,16 @@ public struct LensCheckpoint: ArtifactKind, Sendable {
   public let sites: [SiteReference]
   /// Steps that were taken.
   public let step: Int
-  /// The options of the training, which must be the same to go on.
+  /// The options of the training, which must be the same to continue.
   public let options: JSONObject
-  /// What is read, which must be the same to go on.
+  /// What is read, which must be the same to continue.
   public let data: JSONObject
   /// The names of the optimiser's memories, such as `momentum`.
   public let memories: [String]
   /// Translators, then the memories in their order, each by site.
   public let values: [[Translator]]
-  /// The loss of each site in the first step, in the order of the sites; empty where that was not kept.
+  /// The loss of each site in the first step, in the order of the sites; empty if that was not
+  /// kept.
   public let firstLosses: [Double]
   /// The file that it was read from, for refusals.
   public let file: String?
@@ -49,7 +50,7 @@ public struct LensCheckpoint: ArtifactKind, Sendable {
     file = nil
   }
 
-  /// The checkpoint that an artifact holds.
+  /// The checkpoint that an artifact contains.
   ///
   /// - Throws: `artifact.*`.
   public init(_ artifact: Artifact) throws(FormatError) {
@@ -131,7 +132,7 @@ public struct LensCheckpoint: ArtifactKind, Sendable {
       })
   }
 
-  /// Refuses what is no checkpoint.
+  /// Refuses artifacts of other kinds.
   public static func check(_ artifact: Artifact) throws(FormatError) {
     _ = try LensCheckpoint(artifact)
   }

@@ -16,7 +16,7 @@ public struct Moments: ArtifactKind, Sendable {
   /// A NaN would spread into everything made from them.
   public static let refusesNonfinite = true
 
-  /// Refuses what are no moments.
+  /// Refuses artifacts of other kinds.
   public static func check(_ artifact: Artifact) throws(FormatError) {
     try expect(artifact)
     let classes = try classes(of: artifact)

@@ -35,7 +35,7 @@ public struct Probe: ArtifactKind, Sendable {
     public var data: JSONObject
     /// The seed of the random numbers that were used.
     public var seed: Int
-    /// What training again needs beside the rest, as `formats/artifact.md` has it; nil where it is not
+    /// What training again needs beside the rest, as `formats/artifact.md` has it; nil if it is not
     /// known.
     public var retraining: JSONObject?
 
@@ -79,7 +79,7 @@ public struct Probe: ArtifactKind, Sendable {
     file = nil
   }
 
-  /// The probes that an artifact holds.
+  /// The probes that an artifact contains.
   ///
   /// - Throws: `artifact.*`.
   public init(_ artifact: Artifact) throws(FormatError) {
@@ -161,7 +161,7 @@ public struct Probe: ArtifactKind, Sendable {
     return Artifact(manifest: manifest, tensors: entries.flatMap(\.tensors))
   }
 
-  /// Refuses what are no probes.
+  /// Refuses artifacts of other kinds.
   public static func check(_ artifact: Artifact) throws(FormatError) {
     _ = try Probe(artifact)
   }

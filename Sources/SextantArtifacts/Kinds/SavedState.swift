@@ -40,7 +40,7 @@ public struct SavedState: ArtifactKind, Sendable {
     file = nil
   }
 
-  /// The state that an artifact holds.
+  /// The state that an artifact contains.
   ///
   /// - Throws: `artifact.*`.
   public init(_ artifact: Artifact) throws(FormatError) {
@@ -77,7 +77,7 @@ public struct SavedState: ArtifactKind, Sendable {
     return Artifact(manifest: manifest, tensors: components.map { ($0.site.name, $0.value) })
   }
 
-  /// Refuses what is no state.
+  /// Refuses artifacts of other kinds.
   public static func check(_ artifact: Artifact) throws(FormatError) {
     _ = try SavedState(artifact)
   }

@@ -58,11 +58,11 @@ public struct SteeringVector: ArtifactKind, Sendable {
     public var positions: PositionSelection
     /// What was read: format, digest and counts, and whatever training again needs.
     public var data: JSONObject
-    /// The seed of the random numbers that were used; nil where none were.
+    /// The seed of the random numbers that were used; nil if none were.
     public var seed: Int?
-    /// The numbers that the method was told, such as a shrinkage; empty where it takes none.
+    /// The numbers that the method was told, such as a shrinkage; empty if it takes none.
     public var parameters: JSONObject
-    /// What training again needs beside the rest, as `formats/artifact.md` has it; nil where it is not
+    /// What training again needs beside the rest, as `formats/artifact.md` has it; nil if it is not
     /// known.
     public var retraining: JSONObject?
 
@@ -89,7 +89,7 @@ public struct SteeringVector: ArtifactKind, Sendable {
   /// The mean projections of the two classes, by the site's name; there for every site when the
   /// operation needs them.
   public let targets: [String: Targets]
-  /// The positions to steer, unless told otherwise.
+  /// The positions to steer by default.
   public let positions: PositionSelection
   /// How they were made.
   public let training: Training
@@ -115,7 +115,7 @@ public struct SteeringVector: ArtifactKind, Sendable {
     file = nil
   }
 
-  /// The vector that an artifact holds.
+  /// The vector that an artifact contains.
   ///
   /// - Throws: `artifact.*`.
   public init(_ artifact: Artifact) throws(FormatError) {
@@ -211,7 +211,7 @@ public struct SteeringVector: ArtifactKind, Sendable {
     return Artifact(manifest: manifest, tensors: vectors.map { ($0.site.name, $0.value) })
   }
 
-  /// Refuses what is no steering vector.
+  /// Refuses artifacts of other kinds.
   public static func check(_ artifact: Artifact) throws(FormatError) {
     _ = try SteeringVector(artifact)
   }

@@ -165,8 +165,8 @@ extension Span<UInt8> {
     }
   }
 
-  /// Scale and minimum of 6 bits for one of 8 groups: the first four lie in the low bits of 8 bytes,
-  /// the others are halves of the last 4 bytes, with their high bits on top of the first 8.
+  /// Scale and minimum of 6 bits for one of 8 groups: the first four are in the low bits of 8
+  /// bytes, the others are halves of the last 4 bytes, with their high bits on top of the first 8.
   @inline(__always)
   private func sixBits(_ offset: Int, _ group: Int) -> (scale: Int, minimum: Int) {
     if group < 4 { return (int(offset + group) & 63, int(offset + group + 4) & 63) }

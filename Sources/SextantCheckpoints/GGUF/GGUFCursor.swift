@@ -70,7 +70,7 @@ struct GGUFCursor {
 
   /// A 64-bit count of things that take at least `byteCount` bytes each, all of them yet to come.
   ///
-  /// - Throws: `gguf.count` where the rest of the file is too short for them.
+  /// - Throws: `gguf.count` if the rest of the file is too short for them.
   mutating func count(
     of things: String, byteCount: Int
   ) throws(FormatError) -> Int {

@@ -64,7 +64,7 @@ public final class GGUFFile: Checkpoint {
 
   // MARK: Metadata arrays
 
-  /// The elements of an array of strings; nil where it is of another type.
+  /// The elements of an array of strings; nil if it is of another type.
   ///
   /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.
   public func strings(of array: GGUFArray) throws(FormatError) -> [String]? {
@@ -76,7 +76,7 @@ public final class GGUFFile: Checkpoint {
     return strings
   }
 
-  /// The elements of an array of integers; nil where it is of another type.
+  /// The elements of an array of integers; nil if it is of another type.
   ///
   /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.
   public func integers(of array: GGUFArray) throws(FormatError) -> [Int64]? {
@@ -93,7 +93,7 @@ public final class GGUFFile: Checkpoint {
     return integers
   }
 
-  /// The elements of an array of 32-bit numbers; nil where it is of another type.
+  /// The elements of an array of 32-bit numbers; nil if it is of another type.
   ///
   /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.
   public func numbers(of array: GGUFArray) throws(FormatError) -> [Double]? {
@@ -107,7 +107,7 @@ public final class GGUFFile: Checkpoint {
     return numbers
   }
 
-  /// The elements of an array of bytes; nil where it is of another type.
+  /// The elements of an array of bytes; nil if it is of another type.
   ///
   /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.
   public func bytes(of array: GGUFArray) throws(FormatError) -> [UInt8]? {

@@ -65,7 +65,7 @@ enum GGUFTensorType: UInt32, CaseIterable, Sendable {
     }
   }
 
-  /// The type that stores elements of a type as they are; nil where the format has none.
+  /// The type that stores elements of a type as they are; nil if the format has none.
   init?(storing type: DataType) {
     switch type {
     case .f32: self = .f32

@@ -32,7 +32,7 @@ enum GGUFValueType: UInt32, Sendable {
   case uint8, int8, uint16, int16, uint32, int32, float32, bool, string, array, uint64, int64
   case float64
 
-  /// Bytes of a value, at least; nil where they depend on the value.
+  /// Bytes of a value, at least; nil if they depend on the value.
   var byteCount: Int? {
     switch self {
     case .uint8, .int8, .bool: 1

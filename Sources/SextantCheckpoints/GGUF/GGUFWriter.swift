@@ -16,7 +16,7 @@ public enum GGUFNewValue: Sendable, Equatable {
 
 /// Writes GGUF files, version 3: equal contents in equal order give equal bytes.
 ///
-/// Metadata and tensors stand in the file in the order in which they are added. Nothing is written
+/// Metadata and tensors are in the file in the order in which they are added. Nothing is written
 /// before `publish`, and the destination is absent or complete.
 public struct GGUFWriter {
   private var values: [(key: String, value: GGUFNewValue)] = []
@@ -86,7 +86,7 @@ public struct GGUFWriter {
   /// Writes the file to `destination`, which is absent or complete at any time.
   ///
   /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; `gguf.offset` when a
-  ///   source hands over another number of bytes than type and shape say; what a source throws.
+  ///   source hands over another number of bytes than type and shape say; the errors of a source.
   public func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
     let file = try FilePublisher(destination, replacing: replacing)
     try file.append(header)

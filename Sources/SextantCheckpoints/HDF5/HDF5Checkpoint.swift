@@ -45,7 +45,7 @@ public final class HDF5Checkpoint: Checkpoint {
   ///
   /// - Parameters:
   ///   - readerPath: the executable to use; by default that of the environment variable
-  ///     `SEXTANT_HDF5`, or `sextant-hdf5` beside the running executable.
+  ///     `SEXTANT_HDF5`, or `sextant-hdf5` in the folder of the running executable.
   ///   - timeout: how long the reader may take for the list, and for a tensor beyond one second
   ///     per 4 MiB.
   /// - Throws: `file.*`, `h5.*`.
@@ -99,7 +99,7 @@ public final class HDF5Checkpoint: Checkpoint {
 
   /// Hands over the elements of one tensor in pieces of at most 4 MiB.
   ///
-  /// - Throws: `h5.*`; whatever `body` throws.
+  /// - Throws: `h5.*`; the errors of `body`.
   public func read(
     _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {

@@ -20,7 +20,7 @@ struct HDF5Conversation: ~Copyable {
 
   /// Requests a tensor and passes its elements on.
   ///
-  /// - Throws: `h5.*`, the same ever after; whatever `body` throws.
+  /// - Throws: `h5.*`, the same ever after; the errors of `body`.
   mutating func read(
     _ tensor: CheckpointTensor, at index: UInt32, within patience: Patience,
     _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void

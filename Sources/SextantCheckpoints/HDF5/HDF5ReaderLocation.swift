@@ -4,7 +4,7 @@ import SextantBytes
 /// Where the executable `sextant-hdf5` lies.
 enum HDF5ReaderLocation {
   /// The path of the reader: the given one, or that of the environment variable `SEXTANT_HDF5`, or
-  /// the file beside the running executable.
+  /// the file in the folder of the running executable.
   ///
   /// - Throws: `h5.reader.missing`.
   static func find(_ explicit: String?) throws(FormatError) -> String {

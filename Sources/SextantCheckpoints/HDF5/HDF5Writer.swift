@@ -66,8 +66,8 @@ public struct HDF5Writer {
 
   /// Writes the file to `destination`, which is absent or complete at any time.
   ///
-  /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; `h5.*`; what a source
-  ///   throws.
+  /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; `h5.*`; the errors of a
+  ///   source.
   public func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
     if let (_, name) = TensorName.equivalentPair(tensors.lazy.map(\.name)) {
       throw FormatError(
@@ -139,7 +139,7 @@ public struct HDF5Writer {
     return message
   }
 
-  /// Refuses places that overlap or lie outside of the file.
+  /// Refuses places that overlap or are outside of the file.
   private func check(_ places: [Int], within fileByteCount: Int) throws(FormatError) {
     var end = 0
     for (tensor, place) in zip(tensors, places).sorted(by: { $0.1 < $1.1 }) {

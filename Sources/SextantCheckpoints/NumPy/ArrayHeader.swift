@@ -11,7 +11,7 @@ import SextantTensor
 struct ArrayHeader: Equatable {
   /// The type of the elements; meaningless for texts.
   var dataType: DataType
-  /// Whether the elements are texts, which are no numbers to read.
+  /// Whether the elements are texts, which are not numbers to read.
   var isText: Bool
   /// Whether the most significant byte comes first.
   var isBigEndian: Bool

@@ -3,7 +3,7 @@ import SextantTensor
 
 /// Writes `.npz` archives that `numpy.load` reads: stored members, one array each.
 ///
-/// Equal contents give equal bytes: members stand in the order in which they are added, without
+/// Equal contents give equal bytes: members are in the order in which they are added, without
 /// times, and elements start at multiples of 64.
 public struct NumPyWriter {
   private var tensors: [(name: String, value: Tensor)] = []

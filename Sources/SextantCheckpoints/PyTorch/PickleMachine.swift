@@ -154,7 +154,7 @@ struct PickleMachine {
     try take(byteCount).reversed().reduce(0) { $0 << 8 | Int($1) }
   }
 
-  /// A count of 8 bytes, which must lie within the pickle.
+  /// A count of 8 bytes, which must are within the pickle.
   private mutating func longCount() throws(FormatError) -> Int {
     let bytes = try take(8)
     let count = bytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
@@ -184,7 +184,7 @@ struct PickleMachine {
     stack.append(.string(start..<start + count))
   }
 
-  /// The text of a string; nil where it is no UTF-8.
+  /// The text of a string; nil if it is not UTF-8.
   func text(_ range: Range<Int>) -> String? {
     String(validating: pickle.bytes[range], as: UTF8.self)
   }
@@ -451,7 +451,7 @@ struct PickleMachine {
 }
 
 extension PickledStorage {
-  /// The same bytes as elements of another type; nil where they are no whole number of these.
+  /// The same bytes as elements of another type; nil if they are not a whole number of these.
   fileprivate func reinterpreted(as type: DataType) -> PickledStorage? {
     let (byteCount, overflow) = count.multipliedReportingOverflow(by: dataType.byteWidth)
     guard !overflow, byteCount.isMultiple(of: type.byteWidth) else { return nil }

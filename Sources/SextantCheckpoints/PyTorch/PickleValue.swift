@@ -149,7 +149,7 @@ struct PickleHeap {
   /// Containers of all kinds.
   var nodeCount: Int { tuples.count + lists.count + dictionaries.count }
 
-  /// The number that a container has among all; nil for a value that is no container.
+  /// The number that a container has among all; nil for a value that is not a container.
   func node(of value: PickleValue) -> Int? {
     switch value {
     case .tuple(let index): index
@@ -169,7 +169,7 @@ struct PickleHeap {
 
   /// The containers that `root` reaches, each after those that it contains.
   ///
-  /// - Returns: nil where some container contains itself.
+  /// - Returns: nil if some container contains itself.
   func innermostFirst(from root: PickleValue) -> [Int]? {
     guard let start = node(of: root) else { return [] }
     func children(_ node: Int) -> [Int] { values(of: node).compactMap { self.node(of: $0) } }

@@ -55,7 +55,8 @@ struct PyTorchArchive {
       file: file.path)
   }
 
-  /// The refusal of an archive that contains a program beside the weights; nil for other archives.
+  /// The refusal of an archive that contains a program in the folder of the weights; nil for other
+  /// archives.
   ///
   /// Members are told by the directory alone: TorchScript compresses its code.
   ///

@@ -9,11 +9,11 @@ struct StorageRegion: Sendable {
   let offset: Int
   /// Bytes of the elements.
   let byteCount: Int
-  /// The CRC-32 of the bytes; nil where the format has none.
+  /// The CRC-32 of the bytes; nil if the format has none.
   let checksum: UInt32?
 }
 
-/// A tensor as a view of one storage, checked to lie inside it.
+/// A tensor as a view of one storage, checked to are inside it.
 struct StorageView: Sendable {
   /// The storage.
   let region: StorageRegion
@@ -25,10 +25,10 @@ struct StorageView: Sendable {
   let offset: Int
   /// From the first element to the last that the view touches, in elements.
   let extent: Int
-  /// Dimensions and strides, outermost first, with all merged that lie in one line. Never empty.
+  /// Dimensions and strides, outermost first, with all merged that are in one line. Never empty.
   let axes: [(size: Int, stride: Int)]
 
-  /// Whether the elements lie in the storage in the tensor's own order, without gaps.
+  /// Whether the elements are in the storage in the tensor's own order, without gaps.
   var isContiguous: Bool { axes.count == 1 && axes[0].stride == 1 || count <= 1 }
 
   /// The most elements of a tensor that has more of them than its storage: an expanded one, which
@@ -86,7 +86,7 @@ struct StorageView: Sendable {
   private static func merged(_ shape: [Int], _ strides: [Int]) -> [(size: Int, stride: Int)] {
     var axes: [(size: Int, stride: Int)] = []
     for (size, stride) in zip(shape, strides) where size != 1 {
-      // Cannot overflow where it matters: both lie within the storage.
+      // Cannot overflow where it matters: both are within the storage.
       if let outer = axes.last, outer.stride == size.multipliedReportingOverflow(by: stride).0 {
         axes[axes.count - 1] = (outer.size * size, stride)
       } else {

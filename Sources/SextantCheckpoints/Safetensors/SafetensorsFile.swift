@@ -15,7 +15,7 @@ public final class SafetensorsFile: Checkpoint {
   public let tensors: [CheckpointTensor]
   /// True: every call reads into memory of its own.
   public var readsConcurrently: Bool { true }
-  /// The string map of `__metadata__`; empty where the file has none.
+  /// The string map of `__metadata__`; empty if the file has none.
   public let metadata: [String: String]
 
   private let file: InputFile

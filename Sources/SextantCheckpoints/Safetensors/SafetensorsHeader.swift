@@ -3,7 +3,7 @@ import SextantTensor
 
 /// The header of a safetensors file, checked in full before anything else is read.
 ///
-/// The checks stand in the order of the format's reference implementation; `formats/safetensors.md`
+/// The checks are in the order of the format's reference implementation; `formats/safetensors.md`
 /// lists what this profile refuses beyond it.
 struct SafetensorsHeader: Sendable {
   /// A tensor and where its elements start in the file.

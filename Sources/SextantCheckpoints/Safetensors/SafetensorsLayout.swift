@@ -10,7 +10,7 @@ import SextantTensor
 struct SafetensorsLayout {
   /// The length prefix and the padded header: the file up to the first tensor.
   let head: [UInt8]
-  /// Positions of the given tensors, in the order in which their elements stand in the file.
+  /// Positions of the given tensors, in the order in which their elements are in the file.
   let order: [Int]
   /// Bytes of the whole file.
   let byteCount: Int

@@ -72,7 +72,7 @@ public struct SafetensorsWriter {
   ///
   /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; the codes of the strict
   ///   profile for what no reader would accept; `st.size-mismatch` when a source hands over another
-  ///   number of bytes than type and shape say; what a source throws.
+  ///   number of bytes than type and shape say; the errors of a source.
   public func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
     let layout = try layout(file: destination)
     let file = try FilePublisher(destination, replacing: replacing)

@@ -25,7 +25,7 @@ struct ShardIndex {
   let weightMap: [(entry: String, shard: String)]
   /// The shards' file names, sorted.
   let shardNames: [String]
-  /// `metadata.total_size` as it stands in the index, if it does.
+  /// `metadata.total_size` as it is in the index, if it does.
   let totalSize: JSONValue?
 
   /// What the entries of an index stand for.
@@ -188,8 +188,8 @@ struct ShardIndex {
 
   /// Holds the shards against the index.
   ///
-  /// A tensor that no shard has is absent where the entries are tensors' own names, and missing in the other
-  /// formats, whose names depend on each other.
+  /// A tensor that no shard has is absent if the entries are tensors' own names, and missing in the
+  /// other formats, whose names depend on each other.
   ///
   /// - Throws: `index.tensor-twice`, `index.tensor-missing`, `index.tensor-extra`, `st.name`.
   func match(_ shards: [any Checkpoint]) throws(FormatError) -> Contents {

@@ -4,9 +4,10 @@ import SextantTensor
 /// A checkpoint in several files, bound together by an index: safetensors or PyTorch
 /// (`*.index.json`), or HDF5 of TensorFlow (`*.h5.index.json`) or Keras 3 (`*.weights.json`).
 ///
-/// Index and shards must agree: each tensor is in the one shard that the index names, and no shard has
-/// another. A tensor of the index that no shard has is `absent`: only who knows the model can tell
-/// whether anything is missing then. Shards lie beside the index, or are links to checkpoints elsewhere.
+/// Index and shards must agree: each tensor is in the one shard that the index names, and no shard
+/// has another. A tensor of the index that no shard has is `absent`: only who knows the model can
+/// tell whether anything is missing then. Shards lie in the folder of the index, or are links to
+/// checkpoints elsewhere.
 public final class ShardedCheckpoint: Checkpoint {
   /// The path of the index as the user gave it.
   public let path: String
@@ -64,7 +65,7 @@ public final class ShardedCheckpoint: Checkpoint {
     for shard in shards.dropFirst() {
       for (key, value) in metadata where shard.metadata[key] != value { metadata[key] = nil }
     }
-    // The sum cannot overflow: each shard's bytes lie in a file.
+    // The sum cannot overflow: each shard's bytes are in a file.
     let sum = tensors.reduce(0) { $0 + $1.byteCount }
     // Keras writes the number with a decimal point.
     let isRight =

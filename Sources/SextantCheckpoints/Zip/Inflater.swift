@@ -31,7 +31,7 @@ enum Inflater {
     else { throw damaged(member, file, "no memory to unpack it") }
     defer { unsafe _ = inflateEnd(&stream) }
     var (read, done, status) = (0, 0, Z_OK)
-    // One byte more than there should be, to see where a stream goes on.
+    // One byte more than there should be, to see where a stream continues.
     var spare: [UInt8] = [0]
     while status == Z_OK {
       let count = min(1 << 16, member.storedByteCount - read)

@@ -18,7 +18,7 @@ extension ZipArchive {
   /// Streams the bytes of a stored member in pieces, and refuses at the end if they are not those
   /// that the archive's checksum is of.
   ///
-  /// - Throws: `zip.crc`; whatever `body` throws.
+  /// - Throws: `zip.crc`; the errors of `body`.
   static func stream(
     _ member: Member, of file: InputFile,
     _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void

@@ -22,7 +22,7 @@ struct ZipArchive: Sendable {
     let checksum: UInt32
   }
 
-  /// The members, in the order in which they stand in the file.
+  /// The members, in the order in which they are in the file.
   let members: [Member]
 
   /// Reads the directory and all local headers.

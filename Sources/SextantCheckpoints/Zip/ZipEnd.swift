@@ -34,7 +34,7 @@ struct ZipEnd {
     }
     let wide = try Zip64End(of: file, before: start)
     if let wide {
-      // A field that is not saturated must say the same in both records.
+      // A field that is not saturated must agree in both records.
       guard [wide.memberCount, 0xFFFF].contains(counts.0), [wide.size, 0xFFFF_FFFF].contains(size),
         [wide.offset, 0xFFFF_FFFF].contains(offset)
       else {
@@ -67,7 +67,7 @@ private struct Zip64End {
   private static let locatorByteCount = 20
   private static let byteCount = 56
 
-  /// Reads both, which stand right before the end record; nil where there is no locator.
+  /// Reads both, which stand right before the end record; nil if there is no locator.
   ///
   /// - Throws: `pth.zip`.
   init?(of file: InputFile, before end: Int) throws(FormatError) {

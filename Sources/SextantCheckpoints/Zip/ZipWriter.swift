@@ -39,8 +39,8 @@ struct ZipWriter {
 
   /// Adds a member whose bytes `source` streams.
   ///
-  /// - Throws: `pth.storage.size` when they are not as many as said; `file.write`, `disk.full`; what
-  ///   `source` throws.
+  /// - Throws: `pth.storage.size` when they are not as many as said; `file.write`, `disk.full`; the
+  ///   errors of `source`.
   mutating func add(
     _ name: String, byteCount: Int, source: SafetensorsWriter.Source
   ) throws(FormatError) {

@@ -70,7 +70,7 @@ extension ModelExport {
       expected: "a folder, or a path for a new one")
   }
 
-  /// Refuses a folder with a checkpoint of another name, which programs might read in place of ours.
+  /// Refuses a folder with a checkpoint of another name, which programs might read instead of ours.
   private func checkAlone(_ names: [String], in folder: String) throws(FormatError) {
     let others = ["model.safetensors", "model.safetensors.index.json"].filter {
       !names.contains($0) && access("\(folder)/\($0)", F_OK) == 0
@@ -119,7 +119,7 @@ extension ModelExport {
 
   // MARK: Side files
 
-  /// The ids that end a text, as the files have them: one, or a list; nil where none is known.
+  /// The ids that end a text, as the files have them: one, or a list; nil if none is known.
   func endOfText() throws(FormatError) -> JSONValue? {
     let ids = try ModelTokenizer.endOfTextIDs(of: store).map { JSONValue.integer(Int64($0)) }
     return ids.count > 1 ? .array(ids) : ids.first

@@ -60,7 +60,7 @@ struct PublishedModel {
       if entry.dataType == .q8, type != .q8 { wasDequantised = true }
       let part = Part(canonicalName: spec.name, form: form)
       var parts = [part]
-      // Parts of one tensor stand in their own order, whatever that of the specifications.
+      // Parts of one tensor are in their own order, whatever that of the specifications.
       if form.source.part != nil, let place = places[ExactString(name)] {
         parts = (tensors[place].parts + parts).sorted {
           ($0.form.source.part?.index ?? 0) < ($1.form.source.part?.index ?? 0)
@@ -87,8 +87,8 @@ struct PublishedModel {
 
   /// Hands over the elements of a tensor.
   ///
-  /// - Throws: what `sink` throws; `model.tensor-missing`; `model.overflow` where the type that is written
-  ///   has no number for a weight.
+  /// - Throws: the errors of `sink`; `model.tensor-missing`; `model.overflow` if the type that is
+  ///   written has no number for a weight.
   func write(
     _ tensor: Published, to sink: SafetensorsWriter.Sink
   ) throws(FormatError) {

@@ -57,7 +57,7 @@ struct GGUFDescription {
     return JSONNode(.object(result), code: .modelConfiguration, file: file.path)
   }
 
-  /// The tokenizer's file; nil where the file has no tokenizer.
+  /// The tokenizer's file; nil if the file has no tokenizer.
   ///
   /// - Throws: `tokenizer.unsupported`, `tokenizer.invalid`.
   func tokenizer() throws(FormatError) -> [UInt8]? { try GGUFTokenizer(file).content() }
@@ -81,7 +81,7 @@ struct GGUFDescription {
     }
   }
 
-  // MARK: Parts that are no table
+  // MARK: Parts that are not table
 
   private func addHeads(_ name: String, to result: inout JSONObject) throws(FormatError) {
     let inner = try integer("\(name).ssm.inner_size")
@@ -239,8 +239,8 @@ struct GGUFDescription {
     unsupported(found(key), at: .key(key), expected: expected)
   }
 
-  /// A refusal of the configuration that was made from the metadata, with the key that a user finds in the
-  /// file in place of the member that the configuration has.
+  /// A refusal of the configuration that was made from the metadata, with the key that a user finds
+  /// in the file instead of the member that the configuration has.
   func named(_ refusal: FormatError) -> FormatError {
     guard case .pointer(let pointer)? = refusal.place, refusal.file == file.path,
       case .string(let name)? = file.values[Self.architectureKey],

@@ -25,7 +25,7 @@ struct GGUFFamily {
   var required: [(key: String, value: GGUFValue)] = []
   /// Members of the configuration that the format has no place for: llama.cpp has one value.
   let fixed: [(member: String, value: JSONValue)]
-  /// The member that says whether output and embedding are one tensor; nil where they never are.
+  /// The member that says whether output and embedding are one tensor; nil if they never are.
   var tied: String? = "tie_word_embeddings"
   /// A member that llama.cpp computes right only where it is a multiple of this, without a word
   /// otherwise.
@@ -120,7 +120,7 @@ struct GGUFFamily {
         ("attention.gate_lora_rank", "gate_low_rank_dim"),
       ], numbers: [("attention.layer_norm_epsilon", "norm_eps")], constants: headless,
       fixed: [("model_type", "rwkv7"), ("group_norm_epsilon", 64e-5), untied], tied: nil,
-      // Its vector loops leave out what is no whole step of theirs.
+      // Its vector loops leave out what is not a whole step of theirs.
       multiple: ("head_dim", of: 64)),
     GGUFFamily(
       name: "llama", architecture: "llama",
@@ -155,7 +155,8 @@ struct GGUFFamily {
     return keys
   }
 
-  /// Where a file has what a member of the configuration was made from; nil where it has no such place.
+  /// Where a file has what a member of the configuration was made from; nil if it has no such
+  /// place.
   func place(of member: String) -> FormatError.Place? {
     if member == "vocab_size" { return .tensor("token_embd.weight") }
     let table = integers + optionalIntegers + numbers + booleans + special.members

@@ -153,7 +153,7 @@ struct GGUFRotation {
     ]
   }
 
-  /// The numbers of a tensor of factors, or nil where there is none.
+  /// The numbers of a tensor of factors, or nil if there is none.
   private func factors(_ tensorName: String) throws(FormatError) -> [Double]? {
     guard let tensor = description.file.tensor(named: tensorName) else { return nil }
     guard tensor.dataType == .f32, tensor.shape == [width / 2] else {

@@ -76,7 +76,7 @@ extension GGUFTokenizer {
     return scores
   }
 
-  /// The token that a key names; nil where the key is absent.
+  /// The token that a key names; nil if the key is absent.
   private func id(_ key: String, of pieces: ScoredPieces) throws(FormatError) -> Int? {
     guard let value = file.values["tokenizer.ggml.\(key)"] else { return nil }
     guard case .integer(let number) = value, let id = Int(exactly: number),

@@ -57,7 +57,7 @@ struct GGUFTokenizer {
   /// Kinds of tokens, by the format's numbers, which are SentencePiece's.
   typealias Kind = ScoredPieces.Kind
 
-  /// The tokenizer's file; nil where there is no tokenizer.
+  /// The tokenizer's file; nil if there is no tokenizer.
   ///
   /// - Throws: `tokenizer.unsupported`, `tokenizer.invalid`.
   func content() throws(FormatError) -> [UInt8]? {
@@ -152,7 +152,7 @@ struct GGUFTokenizer {
     ]
   }
 
-  /// The token that begins a text; nil where none is named.
+  /// The token that begins a text; nil if none is named.
   private func beginOfTextID(_ count: Int) throws(FormatError) -> Int? {
     guard case .integer(let number)? = file.values["tokenizer.ggml.bos_token_id"],
       let id = Int(exactly: number), 0..<count ~= id
@@ -256,7 +256,7 @@ enum RWKVToken {
     }
   }
 
-  /// The bytes of a spelling; nil where an escape is none.
+  /// The bytes of a spelling; nil if an escape is none.
   static func bytes(of text: String) -> [UInt8]? {
     var bytes: [UInt8] = []
     var rest = Array(text.utf8)[...]

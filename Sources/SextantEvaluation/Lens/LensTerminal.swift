@@ -2,7 +2,7 @@ import SextantGeneration
 import SextantReport
 import SextantTokenizers
 
-/// A lens grid for terminals: layers by tokens, the likeliest token in each cell.
+/// A lens grid for terminals: layers by tokens, the most probable token in each cell.
 public struct LensTerminal {
   private let grid: LensGrid
   private let tokenizer: any Tokenizer

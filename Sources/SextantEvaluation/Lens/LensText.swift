@@ -31,7 +31,7 @@ public enum LensText {
 public enum LensMeasure: String, Sendable, CaseIterable {
   case probability, entropy, ce, kl
 
-  /// The measure of a cell; nil where there is none.
+  /// The measure of a cell; nil if there is none.
   public func value(_ cell: LensCell) -> Double? {
     switch self {
     case .probability: cell.guesses.first?.probability

@@ -19,7 +19,7 @@ public struct StateReading {
   /// - Parameters:
   ///   - layers: the blocks; nil for all.
   ///   - count: directions of each head.
-  ///   - guesses: likeliest tokens of each cell and of each end of a direction.
+  ///   - guesses: most probable tokens of each cell and of each end of a direction.
   ///   - file: the model's file, for refusals.
   /// - Throws: `artifact.site` for a model without such blocks; `usage.option`, `model.*`.
   public init(

@@ -62,7 +62,7 @@ extension EraserTrainer {
   ///
   /// - Parameters:
   ///   - positions, pooling: how `activations` were read.
-  ///   - applied: the tokens to erase at unless told otherwise.
+  ///   - applied: the tokens to erase at by default.
   /// - Returns: the eraser, with the areas in its statistics, and the certificate.
   /// - Throws: as `train`.
   public static func certifiedEraser(

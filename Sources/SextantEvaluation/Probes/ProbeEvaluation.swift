@@ -27,7 +27,7 @@ public struct ProbeEvaluation: Sendable {
 
   /// Each probe whose site was read, in the order of the probes.
   public let rows: [Row]
-  /// The model's own output; nil where the records have no choices.
+  /// The model's own output; nil if the records have no choices.
   public let output: ProbeMeasurement?
   /// What random directions find, site by site; without sites where not both labels occur.
   public let chance: [Chance]

@@ -11,8 +11,8 @@ public enum Transfer {
   }
 
   /// The performance gap recovered, (area - floor) / (ceiling - floor): 0 for a probe that does no
-  /// better than what follows the untrustworthy context, 1 for one that does as well as one could on
-  /// trustworthy ones; nil where the gap is empty.
+  /// better than what follows the untrustworthy context, 1 for one that does as well as one could
+  /// on trustworthy ones; nil if the gap is empty.
   public static func gapRecovered(area: Double, floor: Double, ceiling: Double) -> Double? {
     ceiling > floor ? (area - floor) / (ceiling - floor) : nil
   }

@@ -20,7 +20,7 @@ public struct HalfLife: Sendable {
     public let component: String
     /// What is left in the component, the mean over edits.
     public let measured: SurvivalCurve
-    /// The same from the decays; nil where they are not known.
+    /// The same from the decays; nil if they are not known.
     public let predicted: SurvivalCurve?
     /// The divergence of the prediction after 1, 2, … tokens from the unedited one, in nats.
     public let divergence: [Double]

@@ -20,7 +20,7 @@ public struct SurvivalCurve: Sendable, Equatable {
   }
 
   /// The number of tokens after which half is left, interpolated exponentially between two tokens;
-  /// nil where more than half is left at the end.
+  /// nil if more than half is left at the end.
   public var halfLife: Double? {
     for place in shares.indices.dropFirst() where shares[place] <= 0.5 {
       let (before, after) = (shares[place - 1], shares[place])

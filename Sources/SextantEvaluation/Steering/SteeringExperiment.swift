@@ -71,7 +71,7 @@ public struct SteeringExperiment {
   ///   - template: the name of what the questions of the test were put into, for the result.
   ///   - progress: receives prompts or controls done and in all.
   /// - Throws: `artifact.*` for a vector that does not fit the model or the sites;
-  ///   `usage.nothing-steered` where no token is selected, or `statePositions` has no state to act on;
+  ///   `usage.nothing-steered` if no token is selected, or `statePositions` has no state to act on;
   ///   `data.*`, `model.*`.
   public func run(
     on test: ChoiceTest, template: String? = nil,

@@ -2,9 +2,10 @@ import SextantBytes
 import SextantTexts
 import SextantTokenizers
 
-/// Prompts with two ways to go on, one of which shows a behaviour: what steering is measured on.
+/// Prompts with two ways to continue, one of which shows a behaviour: what steering is measured on.
 public struct ChoiceTest: Sendable {
-  /// One prompt. Several continuations may stand for one way to go on: their probabilities add up.
+  /// One prompt. Several continuations may stand for one way to continue: their probabilities add
+  /// up.
   public struct Item: Sendable, Equatable {
     /// The prompt.
     public var prompt: String
@@ -58,8 +59,8 @@ public struct ChoiceTest: Sendable {
   /// Reads a test from a file of records. The fields of the first record tell what they are:
   ///
   /// - `{"question", "answer_matching_behavior", "answer_not_matching_behavior"}`, as in the CAA
-  ///   repository, or `{"prompt", "correct", "incorrect"}`, as in the MMLU and TruthfulQA files beside
-  ///   it: prompts need a template, and answers are letters.
+  ///   repository, or `{"prompt", "correct", "incorrect"}`, as in the MMLU and TruthfulQA files in
+  ///   the same folder: prompts need a template, and answers are letters.
   /// - `{"prompt", "matching", "other"}`: whole prompts, and one or more continuations of any length.
   ///
   /// - Parameters:

@@ -17,7 +17,7 @@ extension SteeringSweep {
     let passage: Passage
   }
 
-  /// The sums before anything is added, one for each continuation; nil where each is one token.
+  /// The sums before anything is added, one for each continuation; nil if each is one token.
   static func noSums(_ item: ChoiceTest.Tokens) -> [Double]? {
     item.longestContinuation > 1 ? Array(repeating: 0, count: item.continuations.count) : nil
   }

@@ -35,7 +35,7 @@ public struct SteeringSweep {
   ///   - layers: nil for every block that the vector has something for.
   ///   - multipliers: strengths; 0, the baseline, is always measured.
   ///   - rowLimit: sequences that run together.
-  /// - Throws: `artifact.*` for a vector that does not fit the model, `artifact.empty` where a set of
+  /// - Throws: `artifact.*` for a vector that does not fit the model, `artifact.empty` if a set of
   ///   sites selects nothing at all.
   public init(
     _ model: any LanguageModel, tokenizer: Digest?, vector: SteeringVector,
@@ -83,7 +83,7 @@ public struct SteeringSweep {
   /// Runs the sweep.
   ///
   /// - Returns: what each cell made of each item, in the items' order.
-  /// - Throws: `usage.nothing-steered` where neither a prompt nor its continuations have a selected
+  /// - Throws: `usage.nothing-steered` if neither a prompt nor its continuations have a selected
   ///   token; `data.record` for a prompt or a continuation without tokens; `model.*`.
   public func run(
     on items: [ChoiceTest.Tokens], progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }

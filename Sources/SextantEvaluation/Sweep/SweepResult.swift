@@ -17,8 +17,8 @@ public struct ChoiceOutcome: Sendable, Equatable {
   ///
   /// - Parameters:
   ///   - prediction: of the first token after the prompt.
-  ///   - later: of each continuation, the summed log-probabilities of the tokens after its first; nil
-  ///     where every continuation is one token.
+  ///   - later: of each continuation, the summed log-probabilities of the tokens after its first;
+  ///     nil if every continuation is one token.
   init(
     _ prediction: LogProbabilities, later: [Double]?, _ item: ChoiceTest.Tokens,
     _ baseline: LogProbabilities
@@ -87,7 +87,7 @@ public struct SweepResult: Sendable, Equatable {
     if let place = place(layer, sites, multiplier) { outcomes[place + item] = outcome }
   }
 
-  /// The outcomes of a cell, [item]; nil where the vector has nothing for it.
+  /// The outcomes of a cell, [item]; nil if the vector has nothing for it.
   ///
   /// - Parameter multiplier: 0 gives the unsteered outcomes.
   public func cell(

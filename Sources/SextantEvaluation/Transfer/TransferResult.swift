@@ -40,7 +40,7 @@ public struct TransferResult: Sendable {
     public let layer: Int
     /// The area there on the target.
     public let roc: ROC
-    /// The share of the gap between floor and ceiling; nil where those were not measured.
+    /// The share of the gap between floor and ceiling; nil if those were not measured.
     public internal(set) var recovered: Double?
     /// The same at the ends of the area's interval.
     public internal(set) var recoveredInterval: Interval?
@@ -129,7 +129,7 @@ public struct TransferResult: Sendable {
     }
   }
 
-  /// The summary of one transfer; nil where it was not measured.
+  /// The summary of one transfer; nil if it was not measured.
   public func summary(
     _ source: String, _ target: String, _ family: String, _ method: String
   ) -> Summary? {

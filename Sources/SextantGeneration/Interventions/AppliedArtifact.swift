@@ -10,7 +10,7 @@ public struct AppliedArtifact: Sendable {
   public let artifact: Artifact
   /// How strongly a vector or an eraser is applied, in `unit`s; nil for 1.
   public let strength: Float?
-  /// A strength for each block, in place of `strength`; nil for one.
+  /// A strength for each block, instead of `strength`; nil for one.
   public let layerStrengths: LayerStrengths?
   /// What the strengths count.
   public let unit: StrengthUnit

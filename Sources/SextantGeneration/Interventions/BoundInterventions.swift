@@ -76,7 +76,7 @@ package final class BoundInterventions: Tap {
   /// Whether nothing acts and nothing reads along.
   private let isEmpty: Bool
 
-  /// The tap for a run; nil where nothing acts, so that the run costs nothing more.
+  /// The tap for a run; nil if nothing acts, so that the run costs nothing more.
   package var tap: (any Tap)? { isEmpty ? nil : self }
 
   /// Whether any token has been edited so far.

@@ -4,7 +4,7 @@ import SextantModels
 public struct GateReading: Sendable, Equatable {
   /// Whether the token is edited.
   public let isOpen: Bool
-  /// The score that decided, in log-odds; nil where none was known, and the gate is shut.
+  /// The score that decided, in log-odds; nil if none was known, and the gate is shut.
   public let score: Double?
 }
 

@@ -70,7 +70,7 @@ public final class EditTap: Tap {
   ///   - model: the model that will run.
   ///   - tokenizer: the digest of the tokenizer that made the prompt's ids.
   ///   - prompt: the positions of the prompt in its sequence.
-  /// - Throws: what `AppliedVector.edits` throws.
+  /// - Throws: the errors of `AppliedVector.edits`.
   public convenience init(
     _ applied: AppliedVector, model: ModelDescription, tokenizer: Digest?, prompt: Range<Int>
   ) throws(FormatError) {
@@ -79,7 +79,7 @@ public final class EditTap: Tap {
 
   /// Prepares an eraser for a model and a prompt.
   ///
-  /// - Throws: what `AppliedEraser.edits` throws.
+  /// - Throws: the errors of `AppliedEraser.edits`.
   public convenience init(
     _ applied: AppliedEraser, model: ModelDescription, tokenizer: Digest?, prompt: Range<Int>
   ) throws(FormatError) {
@@ -109,7 +109,7 @@ public final class EditTap: Tap {
 
   /// Prepares a direction for a model and a prompt.
   ///
-  /// - Throws: what `AppliedDirection.edit` throws.
+  /// - Throws: the errors of `AppliedDirection.edit`.
   convenience init(
     _ applied: AppliedDirection, model: ModelDescription, prompt: Range<Int>
   ) throws(FormatError) {

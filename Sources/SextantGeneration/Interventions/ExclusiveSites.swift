@@ -29,7 +29,7 @@ struct ExclusiveSites {
 
   /// Claims sites at the selected tokens.
   ///
-  /// - Throws: `artifact.conflict` where another artifact has claimed one at a token that both select.
+  /// - Throws: `artifact.conflict` if another artifact has claimed one at a token that both select.
   private mutating func claim(
     _ sites: Set<Site>, at positions: PositionSelection, prompt: Range<Int>, by file: String?
   ) throws(FormatError) {

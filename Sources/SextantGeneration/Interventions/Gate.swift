@@ -10,7 +10,7 @@ final class Gate {
 
   /// A gate for a model.
   ///
-  /// - Throws: what `ProbeTap` throws.
+  /// - Throws: the errors of `ProbeTap`.
   init(
     _ condition: ScoreCondition, model: ModelDescription, tokenizer: Digest?
   ) throws(FormatError) {

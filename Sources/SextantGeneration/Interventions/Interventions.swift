@@ -153,7 +153,7 @@ extension Intervention {
 package struct BoundRun {
   /// The model that runs.
   package var model: any LanguageModel
-  /// The digest of the tokenizer that made the ids; nil where they came as ids.
+  /// The digest of the tokenizer that made the ids; nil if they came as ids.
   package var tokenizer: Digest?
   /// The tokenizer, which lenses need for their reports.
   package var textTokenizer: (any Tokenizer)?

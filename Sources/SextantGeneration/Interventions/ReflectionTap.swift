@@ -18,7 +18,7 @@ public final class ReflectionTap: Tap {
 
   /// Reflects at one position of the sequences that are selected.
   ///
-  /// - Throws: `artifact.site`, `artifact.width` where the model has no such site; `usage.option` for
+  /// - Throws: `artifact.site`, `artifact.width` if the model has no such site; `usage.option` for
   ///   a probe that reads pairs or erases; `artifact.zero` for one without direction.
   public init(
     _ entry: ProbeEntry, at position: Int, of model: ModelDescription, control: [Double]? = nil,

@@ -44,7 +44,7 @@ public struct LayerStrengths: Sendable, Equatable {
   /// The blocks that have a strength.
   public var selection: LayerSelection { LayerSelection(parts: parts.map(\.layers)) }
 
-  /// The strength of a block; nil where it has none.
+  /// The strength of a block; nil if it has none.
   public func strength(of block: Int) -> Float? {
     parts.first { $0.layers.contains(block) }?.strength
   }
@@ -54,7 +54,7 @@ public struct LayerStrengths: Sendable, Equatable {
 public struct SteeringOptions: Sendable {
   /// What the vector is multiplied by, in `unit`s; 0 changes nothing, bit for bit.
   public var strength: Float
-  /// A strength for each block, in place of `strength`; nil for `strength` everywhere.
+  /// A strength for each block, instead of `strength`; nil for `strength` everywhere.
   public var layerStrengths: LayerStrengths?
   /// What the strength counts.
   public var unit: StrengthUnit
@@ -90,7 +90,7 @@ public struct SteeringOptions: Sendable {
   /// Whether the strength is 0 everywhere.
   var isOff: Bool { layerStrengths?.parts.allSatisfy { $0.strength == 0 } ?? (strength == 0) }
 
-  /// The strength at a site; nil where the options leave the site out.
+  /// The strength at a site; nil if the options leave the site out.
   func strength(at site: Site) -> Float? {
     guard let block = site.block else { return layerStrengths == nil ? strength : nil }
     guard layers?.contains(block) ?? true else { return nil }

@@ -29,9 +29,9 @@ struct StrengthSearch {
 
   /// The strength, of the sign asked for.
   ///
-  /// - Throws: `artifact.scale` where no strength reaches the divergence, `usage.nothing-steered`
-  ///   where no token of the prompt is steered, `model.nonfinite` where the model does not predict
-  ///   without the vector.
+  /// - Throws: `artifact.scale` if no strength reaches the divergence, `usage.nothing-steered` if
+  ///   no token of the prompt is steered, `model.nonfinite` if the model does not predict without
+  ///   the vector.
   func strength() throws(FormatError) -> Float {
     let (nats, sign) = (abs(item.options.strength), item.options.strength < 0 ? Float(-1) : 1)
     guard nats.isFinite else {
@@ -79,7 +79,7 @@ struct StrengthSearch {
 
   /// Where a function that starts at 0 first reaches a value: bracketed by doubling, then bisected.
   ///
-  /// - Parameter function: nil where the strength is so large that the model's numbers overflow.
+  /// - Parameter function: nil if the strength is so large that the model's numbers overflow.
   private func crossing(
     of target: Float, _ function: (Float) throws(FormatError) -> Float?
   ) throws(FormatError) -> Float {
@@ -122,7 +122,7 @@ struct StrengthSearch {
     return (Double(value) * scale).rounded(.down) / scale
   }
 
-  /// The prediction after the prompt; nil where the numbers overflow.
+  /// The prediction after the prompt; nil if the numbers overflow.
   private func prediction(
     _ tokens: [Int], _ state: State, _ interventions: Interventions
   ) throws(FormatError) -> LogProbabilities? {

@@ -12,13 +12,13 @@ public struct LensCell: Sendable, Equatable {
     public let probability: Double
   }
 
-  /// The likeliest tokens, the likeliest first; equals by id.
+  /// The most probable tokens, the most probable first; equals by id.
   public let guesses: [Guess]
   /// The entropy of the prediction, nats.
   public let entropy: Double
   /// The divergence of the prediction from the model's own, nats.
   public let divergence: Double
-  /// -log q of the token that follows, nats; nil where none does.
+  /// -log q of the token that follows, nats; nil if none does.
   public let crossEntropy: Double?
 
   /// The cells of rows of a stream that is handed to the readout, [M, D].

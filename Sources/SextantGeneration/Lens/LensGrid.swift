@@ -20,8 +20,8 @@ public struct LensGrid: Sendable {
   ///   - sites: what is read; nil for every site of the lens.
   ///   - guesses: tokens kept of each cell's prediction.
   /// - Throws: `usage.option` for no tokens, and for interventions that report or end a text;
-  ///   `artifact.*` for a lens of another model; what `Interventions.bind` throws; `model.*`, such as
-  ///   `model.nonfinite` for values that overflow.
+  ///   `artifact.*` for a lens of another model; the errors of `Interventions.bind`; `model.*`,
+  ///   such as `model.nonfinite` for values that overflow.
   public init(
     _ lens: NamedLens, _ model: any LanguageModel, tokenizer: any Tokenizer, on tokens: [Int],
     sites wanted: [Site]? = nil, applying interventions: Interventions = [], guesses: Int = 10,

@@ -19,7 +19,7 @@ public struct NamedLens: Sendable {
     self.lens = lens
   }
 
-  /// The stream of a site as the lens hands it to the readout, [M, D]; nil where the lens has no
+  /// The stream of a site as the lens hands it to the readout, [M, D]; nil if the lens has no
   /// translator for the site.
   public func translated(_ rows: some MatrixRows, at site: Site) -> Tensor? {
     guard let lens else { return Tensor(copying: rows) }

@@ -21,7 +21,7 @@ public struct StateDirections: Sendable {
     public let share: Double
     /// What the direction would add to the stream, [D].
     public let output: Tensor
-    /// What the direction makes likeliest, and least likely: what its negative says.
+    /// What the direction makes most probable, and least likely: what its negative says.
     public let ends: (up: [LensCell.Guess], down: [LensCell.Guess])
   }
 
@@ -77,7 +77,7 @@ public struct StateDirections: Sendable {
   }
 }
 
-/// How the matrices of heads lie in a component of the state.
+/// How the matrices of heads are in a component of the state.
 private struct HeadMatrices {
   let heads: Int
   /// What a token asks for, and what it is told.
@@ -85,7 +85,7 @@ private struct HeadMatrices {
   /// Whether the last axis is what is told.
   private let endsWithTold: Bool
 
-  /// - Returns: nil for components that are no matrices.
+  /// - Returns: nil for components that are not matrices.
   init?(_ component: StateComponent) {
     let matrix = component.axes.suffix(2)
     switch Array(matrix) {

@@ -3,7 +3,7 @@ import SextantStore
 import SextantTensor
 
 // BTLM-3B-8K: 7B Parameter Performance in a 3B Parameter Model (arXiv 2309.11568), section 2: GPT-2
-// with a gated perceptron (SwiGLU, arXiv 2002.05202), linear biases in place of positions (ALiBi,
+// with a gated perceptron (SwiGLU, arXiv 2002.05202), linear biases instead of positions (ALiBi,
 // arXiv 2108.12409) and the scales of the maximal update parametrisation (muP, arXiv 2203.03466).
 //
 // Glossary

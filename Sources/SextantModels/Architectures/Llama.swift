@@ -129,8 +129,8 @@ public enum Llama: Architecture {
       }
     }
 
-    /// The key and value heads, or nil where there are as many as query heads: of a Mistral, null
-    /// says so, and an absent key does not.
+    /// The key and value heads, or nil if there are as many as query heads: of a Mistral, null says
+    /// so, and an absent key does not.
     private static func keyHeads(
       _ config: JSONNode, isMistral: Bool
     ) throws(FormatError) -> Int? {

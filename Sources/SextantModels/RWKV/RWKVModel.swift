@@ -91,7 +91,7 @@ extension RWKV {
     ///   - shift: [B, D].
     func mixChannels(_ x: Tensor, _ shift: inout Tensor, batch: Int) -> Tensor
 
-    /// What each token leaves of the component `wkv`, [D], by head and key; nil where that depends on
+    /// What each token leaves of the component `wkv`, [D], by head and key; nil if that depends on
     /// the token.
     var keyDecay: Tensor? { get }
 

@@ -48,8 +48,8 @@ struct Axis {
     digits > 6 ? Format.figure(value) : Format.fixed(value, digits)
   }
 
-  /// The smallest of 1, 2 and 5 times a power of ten that is no smaller than `size`, and how many
-  /// digits after the point it needs.
+  /// The smallest of 1, 2 and 5 times a power of ten that is not a smaller than `size`, and how
+  /// many digits after the point it needs.
   private static func step(for size: Double) -> (Double, digits: Int) {
     var (power, digits) = (1.0, 0)
     guard size.isFinite, size > 0 else { return (1, 0) }

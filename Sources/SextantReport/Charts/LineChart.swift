@@ -118,7 +118,7 @@ public struct LineChart: Sendable {
     return svg.text(standsAlone: standsAlone)
   }
 
-  /// The smallest and the largest number; nil where there is no room between.
+  /// The smallest and the largest number; nil if there is no room between.
   private static func ends(_ values: [Double]) -> ClosedRange<Double>? {
     let finite = values.filter(\.isFinite)
     guard let low = finite.min(), let high = finite.max(), low < high else { return nil }

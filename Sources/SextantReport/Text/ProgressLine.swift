@@ -28,7 +28,7 @@ public struct ProgressLine: Sendable {
   /// Whether a line stands on the terminal that another one has to replace.
   public var isShown: Bool { isTerminal && shownAt > 0 }
 
-  /// The text to write now, as it is; nil where nothing is due.
+  /// The text to write now, as it is; nil if nothing is due.
   ///
   /// - Parameters:
   ///   - seconds: since the work began.
@@ -48,7 +48,7 @@ public struct ProgressLine: Sendable {
     return isTerminal ? "\r\u{1B}[K\(line)" : "\(line)\n"
   }
 
-  /// The text that removes the line; nil where there is none.
+  /// The text that removes the line; nil if there is none.
   public mutating func clearing() -> String? {
     defer { shownAt = 0 }
     return isShown ? "\r\u{1B}[K" : nil

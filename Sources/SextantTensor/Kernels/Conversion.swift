@@ -8,8 +8,8 @@ extension Tensor {
   /// largest magnitude / 127, rounded up to an f16. A block with a number that is not finite, or
   /// beyond 8.3e6, becomes NaN.
   ///
-  /// - Returns: nil when either type is neither, or when the rows are no whole number of blocks. A
-  ///   tensor of that type already is returned as it is, without a copy.
+  /// - Returns: nil when either type is neither, or when the rows are not a whole number of blocks.
+  ///   A tensor of that type already is returned as it is, without a copy.
   public func converted(to target: DataType, pool: WorkerPool = .shared) -> Tensor? {
     if target == dataType { return self }
     guard [dataType, target].allSatisfy({ $0.isFloatingPoint || $0 == .q8 }),

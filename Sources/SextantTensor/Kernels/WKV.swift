@@ -201,7 +201,7 @@ extension Kernels {
   }
 }
 
-/// How the state of a recurrence with heads lies in memory, and how its work is split.
+/// How the state of a recurrence with heads is in memory, and how its work is split.
 private struct HeadLayout {
   let batch, steps, heads, size: Int
 

@@ -45,8 +45,8 @@ public enum LinearAlgebra {
     return result
   }
 
-  /// The eigenvalues of a symmetric matrix, ascending, `[n]`, and its unit eigenvectors, one in each
-  /// row, `[n, n]`; nil where a number is not finite.
+  /// The eigenvalues of a symmetric matrix, ascending, `[n]`, and its unit eigenvectors, one in
+  /// each row, `[n, n]`; nil if a number is not finite.
   ///
   /// An eigenvector's sign is chosen so that its element of largest size is positive.
   public static func eigen(
@@ -78,7 +78,7 @@ public enum LinearAlgebra {
   /// - Parameters:
   ///   - a: `[n, n]`.
   ///   - b: right sides, `[n, count]`.
-  /// - Returns: X, `[n, count]`; nil where A is not positive definite in f64.
+  /// - Returns: X, `[n, count]`; nil if A is not positive definite in f64.
   public static func solve(
     positiveDefinite a: [Double], size n: Int, rightSides b: [Double], count: Int = 1
   ) -> [Double]? {
@@ -99,7 +99,7 @@ public enum LinearAlgebra {
   /// as zero everywhere: n times the rounding of f64, as NumPy and SciPy have it for ranks.
   public static func rounding(size n: Int) -> Double { Double(n) * Double.ulpOfOne }
 
-  /// The Moore-Penrose inverse of a symmetric positive semidefinite matrix, `[n, n]`; nil where a
+  /// The Moore-Penrose inverse of a symmetric positive semidefinite matrix, `[n, n]`; nil if a
   /// number is not finite.
   ///
   /// Eigenvalues up to `rounding` of the largest count as zero.
@@ -108,7 +108,7 @@ public enum LinearAlgebra {
   }
 
   /// The symmetric square root of the Moore-Penrose inverse, which whitens, and that of the matrix,
-  /// which undoes it, each `[n, n]`; nil where a number is not finite.
+  /// which undoes it, each `[n, n]`; nil if a number is not finite.
   ///
   /// What counts as zero is that of `pseudoInverse`.
   public static func inverseSquareRoot(

@@ -57,7 +57,7 @@ enum SplitPattern: Sendable, Equatable {
 }
 
 extension [UInt8] {
-  /// The end of the scalars of one kind that go on from `start`.
+  /// The end of the scalars of one kind that continue from `start`.
   @inline(__always)
   func runEnd(of kind: ScalarClass.Kind, from start: Int, to end: Int) -> Int {
     var position = start

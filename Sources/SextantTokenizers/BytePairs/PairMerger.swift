@@ -22,7 +22,7 @@ struct PairMerger {
     self.merges = merges
   }
 
-  /// Merges the symbols of one word, each in the merges' table. What a symbol becomes stands in the
+  /// Merges the symbols of one word, each in the merges' table. What a symbol becomes is in the
   /// place of its first part; the places of its other parts become `absent`.
   mutating func merge(_ symbols: inout [Int32]) {
     guard symbols.count > 1 else { return }

@@ -56,8 +56,8 @@ struct CharacterMap: Sendable {
     }
   }
 
-  /// The replacement of the longest text that the map has and `bytes` go on with from `start`, and
-  /// where that text ends.
+  /// The replacement of the longest text that the map has and `bytes` continue with from `start`,
+  /// and where that text ends.
   ///
   /// Adds the bytes that were looked at to `steps`: at most 256, whatever the map is.
   func longest(
@@ -100,7 +100,7 @@ extension UInt32 {
   fileprivate var value: Int { Int(self & 0x7FFF_FFFF) }
   /// Whether a string ends at the node.
   fileprivate var hasLeaf: Bool { self >> 8 & 1 == 1 }
-  /// The byte that leads to the node; no byte for what is no node.
+  /// The byte that leads to the node; no byte for what is not a node.
   fileprivate var label: UInt32 { self & 0x8000_00FF }
   /// What a node's own index and a byte are combined with, to find a child.
   fileprivate var offset: Int { Int(self >> 10) << Int((self & 0x200) >> 6) }

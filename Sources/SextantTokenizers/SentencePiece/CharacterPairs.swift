@@ -18,7 +18,7 @@ struct CharacterPairs: Sendable {
   let merges: MergeTable
   /// The symbols of single characters.
   let characters: CharacterSymbols
-  /// Symbols from here on are no tokens.
+  /// Symbols from here on are not tokens.
   let tokenCount: Int32
   /// What becomes of them.
   let fallback: Fallback

@@ -16,7 +16,7 @@ struct PieceMerges {
   ///
   /// Only normal and unused pieces are merged; of single characters only normal ones have a symbol.
   init(_ pieces: [SentencePieceFile.Piece], in bytes: [UInt8]) {
-    // Of symbols that are no tokens the first stands for every character that no piece has.
+    // Of symbols that are not tokens the first stands for every character that no piece has.
     symbolCount = pieces.count + 1
     var merged: [Int] = []
     for (id, piece) in pieces.enumerated() {

@@ -41,7 +41,7 @@ public struct ScoredPieces: Sendable {
   public var addsPrefix = true
   /// Whether spaces at both ends are removed, and runs of them joined.
   public var removesExtraSpaces = false
-  /// SentencePiece's compiled map of characters; empty where texts stay as they are.
+  /// SentencePiece's compiled map of characters; empty if texts stay as they are.
   public var characterMap: [UInt8] = []
   /// The token that begins a text, where one is named.
   public var beginID: Int?

@@ -50,7 +50,7 @@ struct SentencePieceFile {
   private(set) var normalizer = Normalizer()
   /// What is done to decoded text.
   private(set) var denormalizer = Normalizer()
-  /// What other files say of the tokenizer, as JSON; empty where none does.
+  /// What other files say of the tokenizer, as JSON; empty if none does.
   private(set) var additions = 0..<0
 
   // Memory for merges is bounded by the length of all pieces.

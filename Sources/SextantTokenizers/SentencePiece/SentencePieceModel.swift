@@ -74,7 +74,7 @@ struct SentencePieceModel: TokenizerFormat {
 
   var beginOfTextIDs: [Int] { additions.beginOfTextIDs }
 
-  // Spaces that are no markers are never dropped.
+  // Spaces that are not markers are never dropped.
   var addsLeadingSpace: Bool {
     file.normalizer.marksSpaces && (normalizer.addsPrefix || normalizer.removesExtraSpaces)
   }

@@ -4,7 +4,7 @@
 
 /// Normalisation form C (UAX #15) as the `tokenizers` package computes it.
 enum NFC {
-  /// The composed form of UTF-8 bytes; nil where they are in that form already, told quickly.
+  /// The composed form of UTF-8 bytes; nil if they are in that form already, told quickly.
   ///
   /// Scalars assigned after Unicode 9.0 are left alone and separate what they stand between, as
   /// for a program that does not know them: the package's tables are of that version.
@@ -61,7 +61,7 @@ struct ReorderedScalars {
     scalars.append(scalar)
   }
 
-  /// Three vowel signs of Tibetan are no marks and become two each.
+  /// Three vowel signs of Tibetan are not marks and become two each.
   private mutating func appendTibetan(_ scalar: Unicode.Scalar) {
     let parts = Array(String(scalar)._nfd)
     guard parts.count > 1 else { return appendBase(scalar) }

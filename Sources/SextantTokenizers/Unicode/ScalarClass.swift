@@ -59,7 +59,7 @@ struct ScalarClass: Sendable, Equatable {
     self.bits = bits | kind.rawValue
   }
 
-  /// The class of a scalar value; values that are no scalars have none.
+  /// The class of a scalar value; values that are not scalars have none.
   @inline(__always)
   static func of(_ value: UInt32) -> ScalarClass {
     if value < 0x80 { return ascii[Int(value)] }

@@ -13,7 +13,7 @@ struct TextNormalizer: Sendable {
   /// The steps, in their order.
   var steps: [Step] = []
 
-  /// The normalised text; nil where it is that already.
+  /// The normalised text; nil if it is that already.
   func normalize(_ bytes: [UInt8]) -> [UInt8]? {
     var result: [UInt8]?
     for step in steps {
@@ -35,7 +35,7 @@ enum SpaceMarker {
   /// Its bytes.
   static let bytes: [UInt8] = Array(string.utf8)
 
-  /// The text with the marker for every space; nil where there is none.
+  /// The text with the marker for every space; nil if there is none.
   static func mark(_ text: ArraySlice<UInt8>) -> [UInt8]? {
     let space = UInt8(ascii: " ")
     guard text.contains(space) else { return nil }

@@ -140,7 +140,7 @@ struct LensShow: WritingCommand {
 
   /// The tokens to show.
   ///
-  /// - Throws: `usage.option` where the text has no such tokens.
+  /// - Throws: `usage.option` if the text has no such tokens.
   private func shownRange(of ids: [Int]) throws(FormatError) -> Range<Int> {
     guard let tokens, !ids.isEmpty else { return ids.indices }
     guard tokens.range.upperBound < ids.count else {

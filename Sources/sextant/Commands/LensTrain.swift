@@ -149,7 +149,8 @@ struct LensTrain: WritingCommand {
   }
 
   var fileUse: CommandFiles {
-    // A checkpoint that training goes on from is written again; any other existing one needs --force.
+    // A checkpoint that training continues from is written again; any other existing one needs
+    // --force.
     let goesOn = resume.map { ProtectedFiles([$0]) }
     let isOwn = checkpoint.map { goesOn?.contains($0) ?? false } ?? false
     let read = [start] + (isOwn ? [] : [resume].compactMap { $0 })

@@ -121,7 +121,7 @@ struct StateSave: WritingCommand {
   }
 }
 
-/// Whether a model can go on from a state.
+/// Whether a model can continue from a state.
 struct StateLoad: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "load", abstract: "Check that a model can continue from a saved state.",

@@ -19,8 +19,8 @@ struct CommandFiles {
   var folders: [String] = []
   /// Files that are published when the work is done.
   var outputs: [String] = []
-  /// Files that the command writes again and again while it runs, and reads at the start to go on. The
-  /// command decides whether an existing one may be replaced.
+  /// Files that the command writes again and again while it runs, and reads at the start to
+  /// continue. The command decides whether an existing one may be replaced.
   var updated: [String] = []
   /// Files of other names that may be written too. They are only compared with the inputs.
   var possible: [String] = []

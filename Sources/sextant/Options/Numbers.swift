@@ -18,7 +18,7 @@ enum Numbers {
       } else {
         joined.append(argument)
       }
-      // What follows two dashes is no option.
+      // What follows two dashes is not an option.
       if argument == "--" { isOver = true }
     }
     return joined

@@ -33,7 +33,7 @@ struct OpenModel {
 
   /// The tokenizer, for commands that take text.
   ///
-  /// - Throws: `model.tokenizer` where the model was converted without one.
+  /// - Throws: `model.tokenizer` if the model was converted without one.
   func textTokenizer() throws(FormatError) -> any Tokenizer { try loaded.textTokenizer() }
 
   /// Notes that texts begin with other tokens here than the texts that an artifact was learned from.

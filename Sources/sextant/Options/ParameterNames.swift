@@ -34,7 +34,7 @@ enum ParameterNames {
     }
   }
 
-  /// A text of the library, with options in place of the parameters in backticks.
+  /// A text of the library, with options instead of the parameters in backticks.
   static func withOptions(_ text: String) -> String {
     let parts = text.split(separator: "`", omittingEmptySubsequences: false).map(String.init)
     var result = parts[0]
@@ -53,7 +53,7 @@ enum ParameterNames {
 }
 
 extension FormatError {
-  /// The refusal as the command line shows it: with options in place of parameters.
+  /// The refusal as the command line shows it: with options instead of parameters.
   ///
   /// What was found is shown as it is, because it can be a part of a file.
   var withOptions: FormatError {

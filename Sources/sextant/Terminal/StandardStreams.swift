@@ -39,7 +39,7 @@ enum StandardStreams {
   /// Writes text to standard output, from the main thread.
   ///
   /// If the reader has closed the pipe, the process ends with success. A command that makes files
-  /// too goes on, and its text is dropped. Any other failure ends the process with status 74.
+  /// too continues, and its text is dropped. Any other failure ends the process with status 74.
   static func write(_ text: String) {
     if readerIsGone { return }
     switch write(text, to: STDOUT_FILENO) {
