@@ -14,7 +14,7 @@
 @_exported import enum SextantAnalysis.SteeringMethod
 @_exported import enum SextantAnalysis.SteeringScale
 @_exported import struct SextantAnalysis.TunedLensOptions
-// MARK: What is learned from a model
+// MARK: Artifacts learned from a model
 @_exported import struct SextantArtifacts.Artifact
 @_exported import struct SextantArtifacts.ConceptEraser
 @_exported import struct SextantArtifacts.Lens
@@ -40,7 +40,7 @@
 @_exported import struct SextantEvaluation.ROC
 @_exported import enum SextantEvaluation.SteeredSites
 @_exported import struct SextantEvaluation.SweepSummary
-// MARK: Runs, and what acts on them
+// MARK: Runs, and the items that act on them
 @_exported import struct SextantGeneration.AppliedArtifact
 @_exported import struct SextantGeneration.AppliedDirection
 @_exported import struct SextantGeneration.AppliedEraser

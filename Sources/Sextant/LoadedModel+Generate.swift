@@ -16,14 +16,14 @@ extension LoadedModel {
   /// - Parameters:
   ///   - count: tokens to generate at most.
   ///   - temperature: logits are divided by it; 0 takes the most probable token.
-  ///   - topK: choose among so many most probable tokens; 0 for all.
+  ///   - topK: choose among this number of most probable tokens; 0 for all.
   ///   - topP: choose among the most probable tokens whose probabilities add up to it.
-  ///   - minP: choose among tokens at least so many times as probable as the most probable one.
+  ///   - minP: choose among tokens whose probability is at least this share of the largest one.
   ///   - repetitionPenalty: makes tokens that the text already contains less probable; 1 changes nothing.
   ///   - stops: texts that end the text before them.
   ///   - stopsAtEnd: whether the token that ends a text ends it.
-  ///   - interventions: what acts on the run, in this order.
-  ///   - state: what the text continues; nil for the beginning of a text.
+  ///   - interventions: the items that act on the run, in this order.
+  ///   - state: the state to continue from; nil for the beginning of a text.
   /// - Throws: `model.tokenizer` for a model without one; `usage.option` for an argument out of
   ///   range and a prompt without tokens; the errors of `Interventions`.
   public func generate(

@@ -5,7 +5,7 @@ import SextantModels
 import SextantTensor
 
 extension LoadedModel {
-  /// What the model remembers of a text: a value. A copy is a fork, which costs almost nothing.
+  /// The model's state after a text: a value. A copy is a fork, which costs almost nothing.
   ///
   ///     let opening = try model.state(after: "The film was")
   ///     let praise = try model.generate(" good because", from: opening).text()
@@ -13,8 +13,8 @@ extension LoadedModel {
   ///     print(try opening["blocks.3.state.ssm"].shape)
   ///
   /// - Parameters:
-  ///   - state: what the text continues; nil for the beginning of a text.
-  ///   - interventions: what edits the run.
+  ///   - state: the state to continue from; nil for the beginning of a text.
+  ///   - interventions: the items that edit the run.
   /// - Throws: `data.record` for a text without tokens, the errors of `Interventions`, `model.*`.
   public func state(
     after text: String, from state: State? = nil, with interventions: Interventions = []
@@ -22,7 +22,7 @@ extension LoadedModel {
     try self.state(after: ids(of: text, continuing: state), from: state, with: interventions)
   }
 
-  /// What the model remembers of token ids.
+  /// The model's state after token ids.
   ///
   /// - Throws: as for a text.
   public func state(

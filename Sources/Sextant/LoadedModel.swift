@@ -38,7 +38,7 @@ public struct LoadedModel: Sendable {
   ///
   /// - Parameter checkpoint: a folder in Hugging Face layout, or a `.safetensors`, `.pth`, `.h5`, `.npz` or
   ///   `.gguf` file. HDF5 files are read by the program `sextant-hdf5`.
-  /// - Throws: what is wrong with the checkpoint; `file.exists` for a destination that exists, unless
+  /// - Throws: the refusals of the checkpoint; `file.exists` for a destination that exists, unless
   ///   `options.replacing`. Nothing is then written.
   @discardableResult
   public static func convert(
@@ -47,7 +47,7 @@ public struct LoadedModel: Sendable {
     try Conversion(checkpoint, options: options).write(to: path)
   }
 
-  /// What the model is: its architecture, sizes and sites.
+  /// The description of the model: its architecture, sizes and sites.
   public var description: ModelDescription { model.description }
 
   /// How artifacts refer to the model.

@@ -7,8 +7,8 @@ import SextantModels
 import SextantTokenizers
 
 extension Lens {
-  /// Measures the lens on texts beside the logit lens, as `sextant lens eval` does: cross-entropy of the next
-  /// token, divergence from the model's own predictions, entropy and agreement, by site.
+  /// Measures the lens and the logit lens on texts, as `sextant lens eval` does: cross-entropy of
+  /// the next token, divergence from the model's own predictions, entropy and agreement, by site.
   ///
   /// - Parameter progress: receives tokens done and in all.
   /// - Throws: `artifact.*` for the lens of another model, `model.*`.
@@ -24,7 +24,7 @@ extension Lens {
 }
 
 extension Probe {
-  /// A probe and how well it tells the label.
+  /// A probe, and how well it predicts the label.
   public typealias Measured = (entry: ProbeEntry, measurement: ProbeMeasurement)
 
   /// Measures the probes on texts with labels, as `sextant probe eval` does: they read the same tokens as in
@@ -65,8 +65,8 @@ extension SteeringVector {
   /// - Parameters:
   ///   - strengths: 0, the baseline, is always measured.
   ///   - layers: the blocks to steer; nil for all that the vector has something for.
-  ///   - sites: what is steered together; nil for the residual stream, the state and both, as far as the
-  ///     vector has them.
+  ///   - sites: the groups of sites to steer together; nil for the residual stream, the state and
+  ///     both, as far as the vector has them.
   ///   - positions: the tokens to steer.
   ///   - seed: of the halves and the intervals.
   ///   - progress: receives prompts done and in all.
@@ -86,7 +86,7 @@ extension SteeringVector {
     return SweepSummary(try sweep.run(on: items, progress: progress), seed: seed)
   }
 
-  /// What the vector can steer.
+  /// The groups of sites that the vector can steer.
   private var steeredSites: [SteeredSites] {
     let own = vectors.compactMap { Site(name: $0.site.name) }
     let has = { (set: SteeredSites) in own.contains(where: set.includes) }

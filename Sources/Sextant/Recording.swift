@@ -4,7 +4,7 @@ import SextantModels
 import SextantTensor
 import SextantTokenizers
 
-/// What a model computed at some sites while it read a text.
+/// The activations of a model at some sites, from one text.
 ///
 ///     let seen = try model.record(["blocks.3.output", "blocks.*.state.ssm"], reading: "The film was")
 ///     let output = try seen["blocks.3.output"]  // [T, D]
@@ -17,7 +17,7 @@ import SextantTokenizers
 public struct Recording: Sendable {
   /// The ids that were read, T of them, with those that begin a text.
   public let tokens: [Int]
-  /// What each token adds to the text; empty for a model without a tokenizer.
+  /// The text that each token adds; empty for a model without a tokenizer.
   public let pieces: [String]
   /// The sites, in the order in which a run visits them.
   public let sites: [Site]
@@ -57,14 +57,14 @@ public struct Recording: Sendable {
 }
 
 extension LoadedModel {
-  /// Records what the model computes at some sites while it reads a text.
+  /// Records activations at some sites while the model reads a text.
   ///
   /// - Parameters:
   ///   - patterns: names of sites such as `blocks.3.output`, names with `*` for every block, `residual`
   ///     (the output of every block), `state` (every component of the state) or `all` (both).
   ///   - layers: the blocks to keep; nil keeps all.
   ///   - moments: record states after the `last` token, or after `each` one.
-  ///   - interventions: what edits the run. Values are recorded after the edits.
+  ///   - interventions: the items that edit the run. Values are recorded after the edits.
   /// - Throws: `artifact.site` for a pattern that selects nothing, and for keys and values after
   ///   each token; `data.record` for a text without tokens; `system.memory` for values that do not
   ///   fit into memory, before anything runs; the errors of `Interventions`; `model.*`.
@@ -76,7 +76,7 @@ extension LoadedModel {
       patterns, reading: ids(of: text), layers: layers, statesAfter: moments, with: interventions)
   }
 
-  /// Records what the model computes while it reads token ids.
+  /// Records activations while the model reads token ids.
   ///
   /// - Throws: as for a text.
   public func record(

@@ -18,7 +18,7 @@ extension SteeringVector {
   ///   - layers: the blocks to keep; nil keeps all.
   ///   - shrinkage: the share of a multiple of the identity in the covariance of `lda` and `ldaTotal`.
   ///   - positions: the tokens that are read.
-  ///   - operation: what is done with the vector where it is applied.
+  ///   - operation: the operation when the vector is applied.
   ///   - steered: the tokens to steer by default.
   ///   - progress: receives texts done and in all.
   /// - Throws: `artifact.site`, `usage.option`, `data.*`, `model.*`, `artifact.*`.
@@ -73,8 +73,8 @@ extension Probe {
 }
 
 extension ConceptEraser {
-  /// Learns what to subtract so that no linear probe finds a label, as `sextant probe erase` does. A fifth
-  /// of the records is held out, to measure what is left.
+  /// Learns an eraser, which removes a label so that no linear probe finds it, as `sextant probe
+  /// erase` does. A fifth of the records is held out, to measure the remaining signal.
   ///
   /// - Parameters:
   ///   - patterns, layers, positions, pooling, progress: as for `Probe.train`.
@@ -99,8 +99,8 @@ extension ConceptEraser {
 
 /// How a lens is learned.
 public enum LensMethod: Sendable {
-  /// By gradient descent, from the identity or another lens. Without options: the published recipe, as far
-  /// as one pass over the texts has so many tokens.
+  /// By gradient descent, from the identity or another lens. Without options: the published recipe,
+  /// with fewer tokens per step if one pass over the texts is too short for it.
   case tuned(TunedLensOptions? = nil, from: Lens? = nil)
   /// In closed form from one pass over the texts.
   case ridge(RidgeLensOptions = RidgeLensOptions())
@@ -174,7 +174,7 @@ extension LoadedModel {
     return asked
   }
 
-  /// What records show at sites.
+  /// The activations of records at sites.
   func activations(
     of records: SelectedRecords, at sites: [SiteDescription], _ positions: PositionSelection,
     _ pooling: Probe.Pooling, readsPairs: Bool, _ progress: (Int, Int) -> Void

@@ -1,7 +1,7 @@
 import SextantArtifacts
 import SextantBytes
 
-/// What is learned from a model, and can be kept in a file.
+/// An artifact that is learned from a model and can be written to a file.
 public protocol WritableArtifact {
   /// The artifact, ready to be written.
   var artifact: Artifact { get }

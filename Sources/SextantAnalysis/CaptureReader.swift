@@ -5,7 +5,7 @@ import SextantStore
 import SextantTensor
 import SextantTokenizers
 
-/// Runs prompts and keeps what a model shows at some sites, to be looked at elsewhere.
+/// Runs prompts and keeps the activations at some sites, for use by other programs.
 public struct CaptureReader {
   private let model: any LanguageModel
   private let sites: [SiteDescription]
@@ -40,18 +40,19 @@ public struct CaptureReader {
       remedy: "Name fewer sites with `sites` and `layers`, or capture fewer prompts at a time.")
   }
 
-  /// Runs each prompt from an empty state and keeps what it shows.
+  /// Runs each prompt from an empty state and keeps the activations.
   ///
-  /// Rows of several prompts are joined; `row.prompt` and `row.position` tell which is which.
-  /// States are those after each prompt's last token; of components that grow, all positions.
+  /// Rows of several prompts are joined; `row.prompt` and `row.position` give the prompt and
+  /// position of each row. States are those after each prompt's last token. Components that grow
+  /// have all positions.
   ///
   /// - Parameters:
   ///   - prompts: token ids; none may be empty.
   ///   - tokenizer: the digest of the tokenizer that made the ids; nil if they came as ids.
   ///   - beginOfText: the ids that were put before each text, for the manifest.
-  ///   - isEdited: whether `editing` edits: the manifest then tells it, and values that an edit made
-  ///     overflow are refused.
-  ///   - editing: what edits a prompt's run before it is recorded; nil if none.
+  ///   - isEdited: whether `editing` edits. The manifest then records it, and values that overflow
+  ///     by an edit are refused.
+  ///   - editing: the tap that edits a prompt's run before it is recorded; nil if none.
   ///   - progress: receives prompts done and in all.
   /// - Throws: `data.record` for an empty prompt, `data.empty` for none, `model.token`,
   ///   `model.nonfinite`, `system.memory`.
@@ -103,12 +104,13 @@ public struct CaptureReader {
     return Artifact(manifest: manifest, tensors: tensors)
   }
 
-  /// What the sites show while one prompt is read from an empty state.
+  /// The activations at the sites while the model reads one prompt from an empty state.
   ///
   /// - Parameters:
   ///   - prompt: token ids, T of them, at least one.
   ///   - moments: the tokens after which states are kept.
-  ///   - tap: what edits the run before it is recorded; values that are not finite are then refused.
+  ///   - tap: the tap that edits the run before it is recorded; values that are not finite are then
+  ///     refused.
   /// - Returns: by site [T, …]; the component's shape for a state after the last token.
   /// - Throws: `data.record` for an empty prompt; `artifact.site` for a component that grows after each
   ///   token, which has a row for each anyway; `model.token`, `model.nonfinite`, `system.memory`.
@@ -139,7 +141,7 @@ public struct CaptureReader {
     return values
   }
 
-  /// What the sites show while a prompt is read, in the order of its tokens.
+  /// The activations at the sites while the model reads a prompt, in the order of its tokens.
   private func pieces(
     of prompt: [Int], _ moments: StateMoments, editing tap: (any Tap)?
   ) throws(FormatError) -> [Site: [Tensor]] {

@@ -1,7 +1,7 @@
 import SextantBytes
 import SextantTokenizers
 
-/// Pairs of texts that differ in one thing: what a steering vector is learned from.
+/// Pairs of texts that differ in one thing, from which a steering vector is learned.
 public struct ContrastPairs: Sendable {
   /// The published forms of such data.
   public enum Form: String, Sendable {
@@ -30,11 +30,11 @@ public struct ContrastPairs: Sendable {
   public let form: Form
   /// The digest of the file's bytes; of two texts, of the positive one's.
   public let digest: Digest
-  /// The digest of the file with the negative texts; nil if one file holds both.
+  /// The digest of the file with the negative texts; nil if one file contains both.
   public let negativeDigest: Digest?
   /// The template that questions were put into; nil for a form without questions.
   public let template: PromptTemplate?
-  /// Whether the texts had escapes such as `\n`, which were replaced by what they stand for.
+  /// Whether escapes such as `\n` in the texts were replaced by their characters.
   public let hadEscapes: Bool
   /// The pairs, in the file's order.
   public let pairs: [Pair]
@@ -98,7 +98,7 @@ public struct ContrastPairs: Sendable {
         expected: "at least one token")
     }
     if form == .answers {
-      // By scalars: the letter may form one character with what stands before it.
+      // By scalars: the letter may form one character with the text before it.
       let prompt = tokenizer.encodeText(String(text.unicodeScalars.dropLast()))
       guard tokens.count == prompt.count + 1, tokens.starts(with: prompt) else {
         throw FormatError(

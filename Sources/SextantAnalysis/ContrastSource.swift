@@ -37,7 +37,8 @@ extension ContrastPairs {
 
   /// Reads pairs from their files.
   ///
-  /// - Parameter template: what questions are put into; required for questions, refused for whole texts.
+  /// - Parameter template: the template for questions; required for questions, refused for whole
+  ///   texts.
   /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`, `data.empty`, `usage.option`.
   public init(
     reading source: ContrastSource, template: PromptTemplate?
@@ -94,7 +95,7 @@ extension ContrastPairs {
       form ?? .wholeTexts, digest: file.digest, template: template, pairs: pairs, file: file.path)
   }
 
-  /// What records like this one are, where a template is given exactly for questions.
+  /// The form of records like this one. A template must be given for questions, and only for them.
   private static func form(
     of record: JSONNode, _ template: PromptTemplate?, in file: TextFile
   ) throws(FormatError) -> Form {

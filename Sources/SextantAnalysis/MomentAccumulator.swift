@@ -1,6 +1,6 @@
 import SextantTensor
 
-/// Which moments are collected beside count and mean.
+/// The moments to collect in addition to count and mean.
 public enum MomentOrder: String, Sendable {
   /// Count and mean: all that a difference of means needs.
   case mean
@@ -15,7 +15,7 @@ public enum MomentOrder: String, Sendable {
 /// Chunks, shards and machines merge by the pairwise update of Chan, Golub and LeVeque (1979), so
 /// that the result is the one of a single pass, up to rounding of f64.
 public struct MomentAccumulator: Sendable, Equatable {
-  /// What is collected.
+  /// The collected orders.
   public let order: MomentOrder
   /// Vectors seen.
   public private(set) var count = 0
@@ -50,7 +50,8 @@ public struct MomentAccumulator: Sendable, Equatable {
     }
   }
 
-  /// The variance [n] or covariance [n, n] of the population, as `order` says; empty for `.mean`.
+  /// The variance [n] or covariance [n, n] of the population, depending on `order`; empty for
+  /// `.mean`.
   public var spread: [Double] { scatter.map { $0 / Double(max(count, 1)) } }
 
   /// The variance of each element, [n], from a covariance.

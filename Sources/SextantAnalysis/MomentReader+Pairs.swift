@@ -18,7 +18,8 @@ public struct TokenPairs: Sendable, Equatable {
   }
 }
 
-/// What a pair's texts have in common and how they continue: pairs of one shape run together.
+/// The common beginning of a pair's texts, and their continuations: pairs of one shape run
+/// together.
 private struct PairShape: Hashable, Comparable {
   let prefix: Int
   let positive: Int
@@ -40,12 +41,12 @@ private struct PairShape: Hashable, Comparable {
 }
 
 extension MomentReader {
-  /// Reads pairs, and runs what both texts of a pair begin with once, from which both continue: of
-  /// the pairs of questions and answers that is all but one token.
+  /// Reads pairs. The common beginning of a pair's texts is run once, and both continue from it.
+  /// For pairs of questions and answers, it is everything except one token.
   ///
   /// - Parameters:
   ///   - pairs: no text may be empty.
-  ///   - differences: what is collected of the difference of each pair, positive minus negative, as
+  ///   - differences: the order of moments of each pair's difference, positive minus negative, as
   ///     the class `difference`; nil if none.
   /// - Throws: as `read(_:sites:)`; `data.record` if differences are read and the texts of a pair
   ///   have different numbers of selected positions.

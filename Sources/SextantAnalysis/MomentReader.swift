@@ -3,7 +3,7 @@ import SextantBytes
 import SextantModels
 import SextantTensor
 
-/// Runs a model over texts of several classes and reduces what it shows to moments, in one pass.
+/// Runs a model over texts of several classes and reduces the activations to moments, in one pass.
 public struct MomentReader {
   let model: any LanguageModel
   let positions: PositionSelection
@@ -24,12 +24,12 @@ public struct MomentReader {
 
   /// Reads texts.
   ///
-  /// Texts of equal length run as batches. Neither a text's values nor the order in which they are
-  /// added depend on the batches: the result has the same bits for every batch size.
+  /// Texts of equal length run as batches. The values of a text and the order of sums do not depend
+  /// on the batches, so that the result has the same bits for every batch size.
   ///
   /// - Parameters:
   ///   - texts: token ids by class; none may be empty.
-  ///   - sites: what to read.
+  ///   - sites: the sites to read.
   ///   - progress: receives texts done and in all.
   /// - Throws: `data.record` for a text without tokens or without a selected position;
   ///   `artifact.site` for a component of the state that grows, which has no moments; `model.*`.
@@ -79,7 +79,7 @@ public struct MomentReader {
     return read
   }
 
-  /// Refuses what has no moments, and positions that no text's length decides.
+  /// Refuses sites without moments, and positions that do not depend only on the text's length.
   func check(_ sites: [SiteDescription]) throws(FormatError) {
     if let site = sites.first(where: \.grows) {
       throw FormatError(

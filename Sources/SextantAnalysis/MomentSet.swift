@@ -97,10 +97,10 @@ public struct MomentSet: Sendable, Equatable {
     accumulators[Key(site: site, name: name)]?.add(rows)
   }
 
-  /// Adds what another set of the same sites and classes has seen, such as another machine's part
+  /// Adds the moments of another set of the same sites and classes, such as another machine's part
   /// of the data.
   ///
-  /// - Throws: `artifact.site` when sites, classes or what was collected differ.
+  /// - Throws: `artifact.site` if sites, classes or orders differ.
   public mutating func merge(_ other: MomentSet) throws(FormatError) {
     guard other.sites == sites, other.classes == classes,
       accumulators.allSatisfy({ other.accumulators[$0.key]?.order == $0.value.order })
@@ -118,9 +118,9 @@ public struct MomentSet: Sendable, Equatable {
   ///
   /// - Parameters:
   ///   - model: the model that was read.
-  ///   - data: what it read.
+  ///   - data: the description of the data.
   ///   - positions: where it read it.
-  ///   - retraining: what reading again needs; nil if it is not known.
+  ///   - retraining: the values that reading again needs; nil if they are not known.
   public func artifact(
     model: ModelReference, data: JSONObject, positions: PositionSelection,
     retraining: JSONObject? = nil

@@ -8,9 +8,9 @@ public struct MomentShards: Sendable {
   public private(set) var moments: MomentSet
   /// The model that all parts were read with.
   public let model: ModelReference
-  /// Where all parts were read.
+  /// The positions of all parts.
   public let positions: PositionSelection
-  /// What each part says of its data.
+  /// The description of each part's data.
   private var parts: [JSONValue]
 
   /// Reads and merges files, in order.
@@ -46,7 +46,7 @@ public struct MomentShards: Sendable {
     }
   }
 
-  /// Keeps what a part says of its data; that of a merged part is a list already.
+  /// Keeps a part's description of its data; that of a merged part is a list already.
   private mutating func note(_ artifact: Artifact) throws(FormatError) {
     let data = try artifact.manifest.detailsNode(file: artifact.file).member("data")
     if case .array(let earlier)? = try data.optionalMember("parts")?.value {

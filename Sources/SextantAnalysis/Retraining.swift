@@ -5,7 +5,8 @@ import SextantStore
 import SextantTensor
 import SextantTokenizers
 
-/// What an artifact records so that it can be trained again: `retraining` in `formats/artifact.md`.
+/// The values that an artifact records so that it can be trained again: `retraining` in
+/// `formats/artifact.md`.
 enum RetrainingRecord {
   /// The rules by which texts are put into batches and sums are ordered. With others the same data give
   /// other bits.
@@ -13,7 +14,7 @@ enum RetrainingRecord {
 
   /// The record of a training that runs now.
   ///
-  /// - Parameter options: what the kind needs beside the rest of its manifest.
+  /// - Parameter options: the values that the kind needs in addition to its manifest.
   static func new(_ options: [(String, JSONValue)] = []) -> JSONObject {
     var record = JSONObject([("version", .integer(Int64(version)))] + options)
     if Precision.current == .fast { record["precision"] = "fast" }
@@ -69,8 +70,8 @@ public enum RetrainingSource: Sendable {
   }
 }
 
-/// Trains a steering vector, probe, eraser or lens again from what its manifest records, to prove where
-/// it comes from.
+/// Trains a steering vector, probe, eraser or lens again from the record in its manifest, to prove
+/// its origin.
 public struct Retraining {
   private let model: any LanguageModel
   private let tokenizer: any Tokenizer
@@ -202,13 +203,14 @@ public struct Retraining {
     ).eraser.artifact
   }
 
-  /// What the model shows of the records that a manifest describes.
+  /// The activations of the records that a manifest describes.
   private func read(
     _ sites: [SiteReference], of recorded: ModelReference, _ training: Probe.Training,
     _ path: String, _ file: String, _ progress: (Int, Int) -> Void, readsPairs: Bool = false
   ) throws(FormatError) -> (SelectedRecords, Activations, ModelReference) {
     let reference = try Self.check(recorded, model, tokenizer, file)
-    // Texts begin as they did then, whatever the tokenizer asks for now.
+    // Texts begin in the same way as in the training, even if the tokenizer now requires other
+    // tokens.
     let tokenizer = BoundedTokenizer(
       tokenizer, begin: try BeginningRecord.read(training.data, file: file))
     var records = try SelectedRecords(
@@ -231,7 +233,8 @@ public struct Retraining {
   ) throws(FormatError) -> Artifact {
     _ = try RetrainingRecord.checked(vector.training.retraining, file)
     _ = try Self.check(vector.model, model, tokenizer, file)
-    // Texts begin as they did then, whatever the tokenizer asks for now.
+    // Texts begin in the same way as in the training, even if the tokenizer now requires other
+    // tokens.
     let tokenizer = BoundedTokenizer(
       tokenizer, begin: try BeginningRecord.read(vector.training.data, file: file))
     let trainer = try SteeringTrainer(
@@ -293,7 +296,7 @@ public struct Retraining {
       replacesEscapes: record.optionalMember("escapes")?.boolean() ?? false)
   }
 
-  /// Where two artifacts differ, in words.
+  /// The difference of two artifacts, in words.
   private static func difference(_ again: Artifact, _ recorded: Artifact) -> String {
     for (name, value) in recorded.tensors {
       guard let other = again.tensor(name), other.shape == value.shape else { return "no \(name)" }

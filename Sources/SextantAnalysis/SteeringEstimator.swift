@@ -23,7 +23,7 @@ public enum SteeringMethod: String, Sendable, CaseIterable {
   /// As `pca`, with the mean of the differences taken off first.
   case pcaCentered = "pca-centered"
 
-  /// What is collected of the two classes.
+  /// The order of the moments of both classes.
   var order: MomentOrder { self == .lda || self == .ldaTotal ? .covariance : .variance }
 
   /// Whether differences of pairs are read.
@@ -41,7 +41,8 @@ public enum SteeringMethod: String, Sendable, CaseIterable {
   }
 }
 
-/// What a vector is scaled to after it was computed: methods differ by orders of magnitude.
+/// The norm to which a vector is scaled after it was computed. Methods differ by orders of
+/// magnitude.
 public enum SteeringScale: String, Sendable, CaseIterable {
   /// As the method defines it.
   case none
@@ -57,7 +58,7 @@ public struct SteeringEstimator: Sendable {
   public let method: SteeringMethod
   /// The share of a multiple of the identity (of the same trace) in a covariance, from 0 to 1.
   public let shrinkage: Double
-  /// What vectors are scaled to.
+  /// The norm of vectors.
   public let scale: SteeringScale
 
   /// The names of the classes in moments.
@@ -87,9 +88,9 @@ public struct SteeringEstimator: Sendable {
   ///   - moments: of the classes `positive` and `negative`, and `difference` for PCA.
   ///   - positions: where the texts were read.
   ///   - model: the model that was read.
-  ///   - data: what was read, as the manifest shall record it.
-  ///   - retraining: what training again needs; nil if the moments do not tell.
-  /// - Throws: `artifact.empty` if a class or what the method needs was not collected;
+  ///   - data: the description of the data for the manifest.
+  ///   - retraining: the values that training again needs; nil if the moments do not contain them.
+  /// - Throws: `artifact.empty` if a class, or an order that the method needs, was not collected;
   ///   `data.variance` if the method needs a spread and the examples have none at any site;
   ///   `artifact.nonfinite`; `artifact.zero` if a vector without direction is to be scaled.
   public func vector(

@@ -2,7 +2,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantModels
 
-/// What the moments of one site say of two classes: everything that vectors are computed from.
+/// The moments of two classes at one site, from which all vectors are computed.
 struct SteeringSample {
   private let site: SiteDescription
   private let positive: MomentAccumulator
@@ -140,8 +140,9 @@ struct SteeringSample {
       negative: project(negative.mean), positive: project(positive.mean))
   }
 
-  /// What tells a user how strong a vector is: its norm, the norm of the mean that it is added to,
-  /// and how far the classes are apart, |difference|² over the summed variance of both classes.
+  /// Figures by which a user judges the strength of a vector: its norm, the norm of the mean
+  /// activation, and the distance of the classes, |difference|² over the summed variance of both
+  /// classes.
   func statistics(of direction: [Double]) -> JSONValue {
     let mean = zip(positive.mean, negative.mean).map { ($0 + $1) / 2 }
     let spread = (variance(positive) + variance(negative)).reduce(0, +)

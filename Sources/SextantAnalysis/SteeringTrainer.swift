@@ -23,9 +23,9 @@ public struct SteeringTrainer {
   ///   - estimator: how vectors are computed.
   ///   - sites: the sites to learn a vector for; residual stream and state.
   ///   - positions: where the texts are read.
-  ///   - kept: methods that the moments shall serve later, beside the estimator's.
+  ///   - kept: methods whose moments to keep for later use, in addition to the estimator's.
   ///   - batch: pairs that run together; no bit of the vector depends on it.
-  /// - Throws: `artifact.empty` for no sites, `artifact.site` for one that holds no vector.
+  /// - Throws: `artifact.empty` for no sites, `artifact.site` for one that cannot have a vector.
   public init(
     _ model: any LanguageModel, _ tokenizer: any Tokenizer, estimator: SteeringEstimator,
     sites: [SiteDescription], positions: PositionSelection = .last,

@@ -7,10 +7,10 @@ import SextantTokenizers
 /// Tells whether a foreign vector fits a model: its layer numbering, sign, site and operation, by how
 /// its directions separate a small set of contrast pairs.
 ///
-/// Files of other tools count layers from 0 or 1, before or after a block, and leave the sign and the
-/// operation to their readers. A vector that is right points along the difference of the classes most
-/// closely where it says, and has the positive texts on its positive side. How far it separates
-/// them is reported, but does not decide: some layers separate any classes better than others.
+/// Files of other tools count layers from 0 or 1, before or after a block, and do not fix the sign
+/// and the operation. At its own site, a correct vector has the largest cosine with the difference
+/// of the classes, and the positive texts have positive projections. The separation of the classes
+/// is reported, but does not decide: some layers separate any classes better than others.
 public struct VectorDoctor: Sendable {
   /// The kinds of sites that vectors of the stream's width are made for.
   public enum Place: Sendable, Hashable, CustomStringConvertible {
@@ -18,7 +18,7 @@ public struct VectorDoctor: Sendable {
     case input
     /// The stream that leaves a block.
     case output
-    /// What a part of the block adds.
+    /// The output of a part of the block.
     case part(String)
     /// A component of the state.
     case state(String)
@@ -46,12 +46,12 @@ public struct VectorDoctor: Sendable {
 
   /// How a reading of the vector's layers and place separates the pairs.
   public struct Reading: Sendable {
-    /// Where the vectors are taken to belong.
+    /// The site to which the vectors are assigned.
     public let place: Place
-    /// What is added to the layers that the file names.
+    /// The shift of the layers that the file names.
     public let shift: Int
-    /// The mean over layers of the classes' distance along the vector, in units of the deviation within
-    /// the classes: negative where the positive texts lie on the negative side.
+    /// The mean over layers of the classes' distance along the vector, in units of the deviation
+    /// within the classes: negative if the positive texts have the lower mean.
     public let separation: Double
     /// The mean over layers of the cosine between the vector and the difference of means.
     public let cosine: Double
@@ -77,14 +77,15 @@ public struct VectorDoctor: Sendable {
   public let verdict: Verdict
   /// Whether the best reading's sign is turned around.
   public let isFlipped: Bool
-  /// What is doubtful about the operation; nil if none.
+  /// The doubt about the operation; nil if none.
   public let operationDoubt: String?
   /// Pairs that were read.
   public let pairCount: Int
 
-  /// What another reading's cosine must be larger by, as a factor, to be believed.
+  /// The factor by which another reading's cosine must be larger to be preferred.
   private static let margin = 1.02
-  /// Cosines of random directions have a deviation of 1 / √(elements · layers); so many are noise.
+  /// Cosines of random directions have a deviation of 1 / √(elements · layers); this multiple is
+  /// noise.
   private static let noise = 4.0
 
   /// Bytes of covariance matrices; where they would take more, variances of single elements stand in.
@@ -182,7 +183,7 @@ public struct VectorDoctor: Sendable {
     return (variance > 0 ? along / variance.squareRoot() : 0, along / norms)
   }
 
-  /// Whether what the file says is done with it makes sense for where the classes lie.
+  /// Whether the declared operation makes sense for the positions of the classes.
   private static func operationDoubt(
     _ vector: SteeringVector, _ parts: [(block: Int, place: Place, values: [Double])],
     _ sites: [SiteDescription], _ moments: MomentSet

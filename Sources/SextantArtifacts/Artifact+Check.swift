@@ -2,7 +2,7 @@ import SextantBytes
 import SextantStore
 import SextantTensor
 
-/// What holds of every artifact, whether it is read or about to be written.
+/// The rules that every artifact meets, whether it is read or written.
 extension Artifact {
   /// Refuses an artifact whose manifest and tensors contradict themselves or each other.
   func check() throws(FormatError) {

@@ -2,11 +2,11 @@ import SextantBytes
 import SextantCheckpoints
 import SextantTensor
 
-/// What was learned from a model, as a file: a manifest and the tensors that it describes.
+/// A file with values that were learned from a model: a manifest and the tensors that it describes.
 ///
 /// The file is safetensors in a strict profile, so that other tools open it with one line. Its
-/// `__metadata__` holds the manifest and its digest, and nothing else. The manifest holds the
-/// digests of the tensors, so that the one digest vouches for everything.
+/// `__metadata__` contains only the manifest and its digest. The manifest contains the digests of
+/// the tensors, so that this one digest covers everything.
 public struct Artifact: Sendable, Equatable {
   /// The key of the manifest in the safetensors metadata.
   public static let metadataKey = "sextant"
@@ -15,7 +15,7 @@ public struct Artifact: Sendable, Equatable {
   /// Bytes that a manifest may have.
   public static let manifestLimit = 16 << 20
 
-  /// What the artifact says of itself.
+  /// The artifact's own description.
   public let manifest: Manifest
   /// The tensors, sorted by the bytes of their names.
   public let tensors: [(name: String, value: Tensor)]
@@ -43,7 +43,7 @@ public struct Artifact: Sendable, Equatable {
     return nil
   }
 
-  /// Equal manifests and equal tensors, whatever the file.
+  /// Equal manifests and equal tensors; the files may differ.
   public static func == (a: Artifact, b: Artifact) -> Bool {
     a.manifest == b.manifest
       && a.tensors.elementsEqual(b.tensors) {
@@ -142,7 +142,7 @@ public struct Artifact: Sendable, Equatable {
       (name, unsafe value.withUnsafeBytes { unsafe SHA256.digest($0) })
     }
     let text = manifest.text(digests: digests)
-    // Read back once: a reader with its limits accepts what is written, or nothing is written.
+    // Read back once, with the limits of a reader: only a readable artifact is written.
     _ = try Manifest.read(text, file: file)
     var writer = SafetensorsWriter(metadata: [
       Self.metadataKey: text, Self.digestKey: SHA256.digest(Array(text.utf8)).description,

@@ -1,6 +1,6 @@
 import SextantBytes
 
-/// A kind of artifact: what its manifest adds, and which tensors it has.
+/// A kind of artifact: its members of the manifest, and its tensors.
 ///
 /// One kind is one file in `Kinds/`, one word in `ArtifactKinds.all`, one page in `formats/`.
 public protocol ArtifactKind {

@@ -1,7 +1,7 @@
 import SextantBytes
 import SextantStore
 
-/// What an artifact says of itself, apart from its tensors (`formats/artifact.md`).
+/// The description of an artifact, without its tensors (`formats/artifact.md`).
 ///
 /// The manifest is canonical JSON without time stamps or paths, so that training again from the
 /// same inputs gives the same bytes.
@@ -10,7 +10,7 @@ public struct Manifest: Sendable, Equatable {
   public static let format = "sextant-artifact"
   /// The one version of the container that is read and written.
   public static let version = 1
-  /// The names that `requires` may hold. None yet.
+  /// The names that `requires` may contain. None yet.
   static let knownFeatures: Set<String> = []
 
   /// The program that made an artifact.
@@ -40,7 +40,7 @@ public struct Manifest: Sendable, Equatable {
   public var sites: [SiteReference]
   /// The program that made the artifact.
   public var tool: Tool
-  /// What the kind adds, and optional members that this version does not know.
+  /// The members of the kind, and optional members that this version does not know.
   public var details: JSONObject
 
   /// A manifest of a new artifact.
@@ -56,7 +56,7 @@ public struct Manifest: Sendable, Equatable {
     self.details = details
   }
 
-  /// The same manifest, said to be made by another version of the tool.
+  /// The same manifest, marked as made by another version of the tool.
   public func made(by version: String) -> Manifest {
     var copy = self
     copy.tool.version = version
@@ -97,7 +97,8 @@ extension Manifest {
 
   /// Reads a manifest, and the digests that it records for the tensors.
   ///
-  /// What decides how the rest is read comes first: format, versions, required features.
+  /// The members that decide how the others are read come first: format, versions, required
+  /// features.
   static func read(
     _ text: String, file: String?
   ) throws(FormatError) -> (manifest: Manifest, digests: Digests) {
@@ -188,7 +189,7 @@ extension Manifest {
 // MARK: - Provenance
 
 extension JSONNode {
-  /// A member that says where an artifact comes from.
+  /// A member that records the origin of an artifact.
   ///
   /// - Throws: `artifact.provenance` if it is absent or null.
   func origin(_ key: String) throws(FormatError) -> JSONNode {

@@ -111,7 +111,7 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
     }.joined(separator: ",")
   }
 
-  /// Whether tokens must be known to tell what is selected.
+  /// Whether the selection depends on the token ids.
   public var dependsOnTokens: Bool {
     !tokenIDs.isEmpty
   }

@@ -4,7 +4,7 @@ import SextantStore
 import SextantTensor
 
 extension SavedState {
-  /// A state, or a difference of states, and what it is multiplied by.
+  /// A state, or a difference of states, and its factor.
   public typealias Term = (state: SavedState, strength: Float)
 
   /// The sum of states, each times its strength. A strength of 0 leaves a term out, bit for bit.
@@ -12,9 +12,9 @@ extension SavedState {
   /// RWKV-4's sums are brought to one exponent first (`formats/state.md`).
   ///
   /// - Parameter terms: at least one; the first gives model and position.
-  /// - Throws: `artifact.site` when the terms have other components, `model.state` for another batch,
-  ///   `artifact.model-digest` and the like for states of different models, `artifact.scale`,
-  ///   `artifact.nonfinite` for a sum that overflows.
+  /// - Throws: `artifact.site` when the terms have other components, `model.state` for another
+  ///   batch, `artifact.model-digest` and related codes for states of different models,
+  ///   `artifact.scale`, `artifact.nonfinite` for a sum that overflows.
   public static func sum(
     _ terms: [Term], allowsModelMismatch: Bool = false
   ) throws(FormatError) -> SavedState {
@@ -38,7 +38,7 @@ extension SavedState {
       isDifference: terms.allSatisfy { $0.state.isDifference }, components: components)
   }
 
-  /// What this state has beyond another.
+  /// The difference of this state from another.
   ///
   /// - Throws: as `sum`.
   public func subtracting(
@@ -111,7 +111,7 @@ extension SavedState {
     return Tensor(total, shape: components[place].value.shape)
   }
 
-  /// The component that holds the exponent of a numerator or denominator.
+  /// The component that contains the exponent of a numerator or denominator.
   private func exponentPlace(beside place: Int) -> Int? {
     let name = components[place].site.name
     guard let dot = name.utf8.lastIndex(of: UInt8(ascii: ".")) else { return nil }

@@ -8,7 +8,7 @@ import SextantTensor
 /// Specification: `formats/state.md`.
 extension SavedState {
   private static let component = "wkv"
-  /// What the axes of a published tensor count.
+  /// The meaning of a published tensor's axes.
   private static let publishedAxes = ["head", "value", "key"]
 
   /// This state with its `wkv` components taken from a file.
@@ -42,7 +42,7 @@ extension SavedState {
     return SavedState(model: model, batch: batch, position: position, components: components)
   }
 
-  /// Writes the `wkv` components as a state-tuning file; all else that the state holds is left out.
+  /// Writes the `wkv` components as a state-tuning file, without the other components of the state.
   ///
   /// - Parameter path: the file; `.pth` and `.pt` are written as PyTorch does, others as
   ///   safetensors.
@@ -70,7 +70,7 @@ extension SavedState {
     }
   }
 
-  /// The published names, and the places of the components that they hold.
+  /// The published names, and the places of their components.
   private func tunedPlaces(file: String?) throws(FormatError) -> [(name: String, place: Int)] {
     var places: [(name: String, place: Int)] = []
     for (place, (site, _)) in components.enumerated() {

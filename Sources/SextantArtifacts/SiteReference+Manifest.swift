@@ -31,7 +31,7 @@ extension SiteReference {
   /// The number of elements of one value; nil if it overflows.
   var elementCount: Int? { Shape.elementCount(shape) }
 
-  /// What is wrong with the site in a model of this width and depth, or nil.
+  /// The flaw of the site in a model of this width and depth, or nil.
   func flaw(width: Int, layerCount: Int) -> (code: FormatError.Code, found: String, String)? {
     let fields = name.split(separator: ".", omittingEmptySubsequences: false)
     if fields.count == 1 {

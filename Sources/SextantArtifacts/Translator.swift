@@ -1,6 +1,6 @@
 import SextantTensor
 
-/// What a lens does to the residual stream of one site before the model's own readout: x + W x + b.
+/// The translation of a site's residual stream before the model's own readout: x + W x + b.
 public struct Translator: Sendable, Equatable {
   /// [D, D].
   public var weight: Tensor

@@ -1,4 +1,4 @@
-/// A number with what it counts: `1 token`, `3 tokens`, `2 entries`.
+/// A number with a noun: `1 token`, `3 tokens`, `2 entries`.
 ///
 /// - Parameters:
 ///   - noun: the word for one.

@@ -1,4 +1,4 @@
-/// What a file is, told by its first bytes and never by its name.
+/// The kind of a file, from its first bytes and never from its name.
 public enum FileKind: String, Sendable {
   /// Sextant's native model.
   case store = "Sextant model"
@@ -19,7 +19,7 @@ public enum FileKind: String, Sendable {
   /// Anything else.
   case unknown
 
-  /// Bytes that `init(firstBytes:)` wants to see, where the file has them.
+  /// The number of first bytes for `init(firstBytes:)`, if the file has them.
   public static let sniffedByteCount = 64
 
   /// Recognises a file by its first bytes.
@@ -31,7 +31,8 @@ public enum FileKind: String, Sendable {
     let text = String(decoding: bytes, as: UTF8.self).lowercased()
     let trimmed = text.drop { $0.isWhitespace }
     if starts([0, 0, 0, 0, UInt8(ascii: "{")], at: 4) {
-      // The upper half of the header length is zero, which tells it from JSON like {"meta":{.
+      // The upper half of the header length is zero, which distinguishes it from JSON like
+      // {"meta":{.
       self = .safetensors
     } else if starts(Array("SEXTANT\0".utf8)) {
       self = .store
@@ -54,7 +55,7 @@ public enum FileKind: String, Sendable {
 
   /// Recognises an open file.
   ///
-  /// - Throws: `file.html` when it is a page or pointer instead of the file, which no reader wants.
+  /// - Throws: `file.html` if it is a page or pointer instead of the file, which no reader accepts.
   public init(of file: InputFile) throws(FormatError) {
     self.init(firstBytes: try file.read(at: 0, count: min(Self.sniffedByteCount, file.byteCount)))
     if self == .gitLFSPointer || self == .html {

@@ -8,11 +8,12 @@ private let temporaryFile: Int32 = 0o20_000_000 | O_DIRECTORY
 
 /// Writes a file that is absent or complete: nothing appears under its name before `publish`.
 ///
-/// The bytes go to a temporary file in the destination's folder that has no name (`O_TMPFILE`), so
-/// that even a killed process leaves nothing behind. Where the file system cannot do that, the file
-/// is named `.<name>.<process>.partial` until it is published, and locked: what a killed process
-/// leaves of it, `Leftovers` finds and tells from files that are being written. Publishing is: fsync
-/// of the file, link or rename to the destination, fsync of the folder.
+/// The bytes go to a temporary file without a name in the destination's folder (`O_TMPFILE`), so
+/// that even a killed process leaves nothing behind. If the file system does not support this, the
+/// file has the name `.<name>.<process>.partial` until it is published, and a lock: `Leftovers`
+/// finds files of killed processes, and the lock distinguishes them from files that are being
+/// written. The steps of publishing are: fsync of the file, link or rename to the destination,
+/// fsync of the folder.
 ///
 /// `@unchecked Sendable`: the descriptor does not change before `publish`, and `write(_:at:)` and
 /// `writeIfFree` are all that other threads than the owner's may call.
@@ -27,15 +28,15 @@ public final class FilePublisher: @unchecked Sendable {
   /// Whether the bytes stand under `partialPath` now.
   private var isNamed = false
   private var position = 0
-  /// Held while bytes are written: a file system lets one thread at a time into a file, and lets the
-  /// others burn their processors until it is their turn. What it guards counts the bytes since the disk
-  /// was last set to work.
+  /// Locked while bytes are written: a file system admits one thread at a time to a file, and the
+  /// other threads would busy-wait. The guarded value counts the bytes since the last write-back
+  /// started.
   private let turn = Lock<Int>(0)
   /// Bytes after which the disk is set to work, so that publishing does not wait for all of them.
   private static let flushByteCount = 16 << 20
-  /// Bytes that one call writes at most. The system looks for memory in one piece for what it is handed,
-  /// and moves other memory away where there is none: that took several times as long as the writing
-  /// itself with 512 KiB and more.
+  /// The largest number of bytes in one call. The kernel needs contiguous memory for them, and
+  /// moves other memory away if there is none: with 512 KiB and more this took several times as
+  /// long as the writing itself.
   private static let callByteCount = 256 << 10
 
   /// Starts a file.
@@ -153,8 +154,8 @@ public final class FilePublisher: @unchecked Sendable {
     if rest != 0 { try append([UInt8](repeating: 0, count: alignment - rest)) }
   }
 
-  /// Gives the file its place on the disk before it is written, so that a full disk is told at once, and
-  /// writing need not look for a place piece by piece. Does nothing where a file system cannot do that.
+  /// Allocates the file's blocks before it is written, so that a full disk is reported at once, and
+  /// writing is faster. Does nothing if the file system does not support it.
   ///
   /// - Throws: `disk.full`, `file.write`.
   public func reserve(_ byteCount: Int) throws(FormatError) {
@@ -167,7 +168,7 @@ public final class FilePublisher: @unchecked Sendable {
     }
   }
 
-  /// Takes what was written at places of its own, up to `byteCount`, for the beginning of the file.
+  /// Takes the bytes up to `byteCount`, written by position, as the beginning of the file.
   public func extend(to byteCount: Int) { position = max(position, byteCount) }
 
   /// Overwrites bytes that were already written, such as a header reserved earlier.
@@ -179,14 +180,14 @@ public final class FilePublisher: @unchecked Sendable {
     if let failure { throw failure }
   }
 
-  /// Calls `body` with the descriptor of the file, for what has to write to it otherwise.
+  /// Calls `body` with the descriptor of the file, for other ways of writing.
   public func withDescriptor<Result: ~Copyable>(
     _ body: (Int32) throws(FormatError) -> Result
   ) throws(FormatError) -> Result {
     try body(descriptor)
   }
 
-  /// The length of the file, whoever wrote it.
+  /// The length of the file, for any writer.
   ///
   /// - Throws: `file.read`.
   public func fileByteCount() throws(FormatError) -> Int {
@@ -198,7 +199,7 @@ public final class FilePublisher: @unchecked Sendable {
     return Int(status.st_size)
   }
 
-  /// Writes bytes at a place of their own, from any thread: what nobody writes is zero.
+  /// Writes bytes at a position, from any thread. Bytes that are never written are zero.
   ///
   /// - Throws: `disk.full`, `file.write`.
   public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FormatError) {
@@ -209,7 +210,7 @@ public final class FilePublisher: @unchecked Sendable {
     if isMuch { flush() }
   }
 
-  /// As `write(_:at:)`, unless another thread is writing: whoever has other work does that first.
+  /// As `write(_:at:)`, unless another thread is writing: a thread with other work does that first.
   ///
   /// - Returns: whether the bytes were written.
   /// - Throws: `disk.full`, `file.write`.
@@ -224,7 +225,7 @@ public final class FilePublisher: @unchecked Sendable {
     return isMuch != nil
   }
 
-  /// Writes bytes, and says whether it is time to set the disk to work.
+  /// Writes bytes, and returns whether write-back should start now.
   private func write(
     _ bytes: UnsafeRawBufferPointer, at offset: Int, _ unflushed: inout Int
   ) throws(FormatError) -> Bool {
@@ -243,14 +244,14 @@ public final class FilePublisher: @unchecked Sendable {
     return true
   }
 
-  /// Sets the disk to work. A hint: `publish` waits for the disk and sees what fails.
+  /// Starts write-back. This is a hint: `publish` waits for the disk and reports failures.
   private func flush() {
     _ = sync_file_range(descriptor, 0, 0, UInt32(CLINUX_SYNC_FILE_RANGE_WRITE))
   }
 
   /// Makes the file appear under its name, complete and synchronised.
   ///
-  /// - Throws: `disk.fsync`, `disk.full`, `file.exists` when somebody else published the name
+  /// - Throws: `disk.fsync`, `disk.full`, `file.exists` if another process published the name
   ///   meanwhile, `file.create`.
   public func publish() throws(FormatError) {
     guard fsync(descriptor) == 0 else {

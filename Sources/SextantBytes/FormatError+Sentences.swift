@@ -1,5 +1,5 @@
 extension FormatError.Code {
-  /// What is wrong, in a few words.
+  /// The fault, in a few words.
   public var summary: String {
     switch self {
     case .fileMissing: "the file does not exist"
@@ -219,7 +219,7 @@ extension FormatError.Code {
     }
   }
 
-  /// What helps in general, where a refusal says nothing more precise.
+  /// The general remedy, if a refusal has no more precise one.
   public var remedy: String {
     switch self {
     case .fileMissing: "Check the path."

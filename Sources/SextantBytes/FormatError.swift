@@ -1,4 +1,4 @@
-/// A refusal: what is wrong with an input, where, and what to do about it.
+/// A refusal: the fault of an input, its place, and the remedy.
 ///
 /// Every reader, writer and loader of the project refuses with this one type, so that programs can
 /// rely on `code` (stable for ever, listed in `formats/refusal-codes.md`) and people can rely on
@@ -22,17 +22,17 @@ public struct FormatError: Error, Sendable, Equatable {
     case key(String)
   }
 
-  /// What kind of refusal this is.
+  /// The kind of the refusal.
   public var code: Code
   /// The file that was refused, as the user named it.
   public var file: String?
-  /// Where in the file.
+  /// The place in the file.
   public var place: Place?
-  /// What was found there.
+  /// The value that was found.
   public var found: String
-  /// What would have been accepted.
+  /// The value that would have been accepted.
   public var expected: String
-  /// What the user can do.
+  /// The action that helps the user.
   public var remedy: String
 
   /// Creates a refusal; without a `remedy` the code's general one is used.

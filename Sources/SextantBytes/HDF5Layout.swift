@@ -1,4 +1,4 @@
-/// How an HDF5 file of weights is organised, told by its structure and never by its name.
+/// The organisation of an HDF5 file of weights, recognised by its structure and never by its name.
 public enum HDF5Layout: String, Sendable {
   /// One dataset per tensor, whose path is the tensor's name.
   case flat

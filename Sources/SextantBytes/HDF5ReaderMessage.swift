@@ -1,8 +1,8 @@
-/// What the confined HDF5 reader tells the main process.
+/// The messages of the confined HDF5 reader to the main process.
 ///
-/// The reader (`sextant-hdf5`) holds the file as descriptor 3, gets requests through descriptor 0
-/// and answers through descriptor 1. A message is a kind (1 byte), the length of its payload (u32)
-/// and the payload. Integers are little-endian; a text is its length in bytes (u32) and UTF-8.
+/// The reader (`sextant-hdf5`) has the file as descriptor 3, gets requests through descriptor 0 and
+/// answers through descriptor 1. A message is a kind (1 byte), the length of its payload (u32) and
+/// the payload. Integers are little-endian; a text is its length in bytes (u32) and UTF-8.
 ///
 ///     kind  payload                                                     when
 ///     1     hello      version u32                                      first
@@ -18,15 +18,16 @@
 ///
 /// The place of a refusal is 0 and an empty text for none, 1 and a tensor's name, or 2 and an
 /// offset in decimal digits. After `end` the main process asks for tensors: one request is the
-/// tensor's place in the list (u32). The reader answers with `data` messages whose payloads, joined, are the elements,
-/// row-major and little-endian; each holds a whole number of elements. It ends when descriptor 0
-/// does.
+/// tensor's place in the list (u32). The reader answers with `data` messages whose payloads,
+/// joined, are the elements, row-major and little-endian; each contains a whole number of elements.
+/// The reader ends when descriptor 0 is closed.
 ///
-/// A process that writes (its argument is `write`) greets in the same way and then gets messages:
-/// `metadata` for each attribute of the root, `tensor` for each dataset, which it answers with `place`,
-/// where in the file the elements go, and `end`, which it answers alike once the file is closed.
+/// A process that writes (its argument is `write`) sends the same greeting and then receives
+/// messages: `metadata` for each attribute of the root, `tensor` for each dataset, and `end`. It
+/// answers `tensor` with `place`, the position of the elements in the file, and `end` with `end`
+/// after the file is closed.
 ///
-/// The main process believes none of this: whatever breaks these rules is refused.
+/// The main process trusts no message: a message that breaks these rules is refused.
 public enum HDF5ReaderMessage: Sendable, Equatable {
   case hello(version: Int)
   case layout(HDF5Layout)
@@ -43,9 +44,9 @@ public enum HDF5ReaderMessage: Sendable, Equatable {
   public static let unconfinedArgument = "unconfined"
   /// Bytes of a message before its payload.
   public static let headerByteCount = 5
-  /// The kind of the messages that carry elements.
+  /// The kind of the messages that contain elements.
   public static let dataKind: UInt8 = 7
-  /// Bytes that a payload may hold.
+  /// The largest number of bytes in a payload.
   public static let maximumPayloadByteCount = 4 << 20
   /// Dimensions that a tensor may have.
   public static let maximumRank = 8

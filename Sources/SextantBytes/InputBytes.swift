@@ -1,11 +1,13 @@
 import Glibc
 import Synchronization
 
-/// All bytes of what a path names, read once: a regular file, a pipe, a terminal, or standard input.
+/// All bytes of the input that a path names, read once: a regular file, a pipe, a terminal, or
+/// standard input.
 ///
-/// A pipe can be read only once and has no size before its end, so that `InputFile` cannot serve it.
+/// A pipe can be read only once and has no size before its end, so that `InputFile` does not
+/// support it.
 public struct InputBytes: Sendable {
-  /// What refusals call the source: the path, or "standard input".
+  /// The name of the source in refusals: the path, or "standard input".
   public let name: String
   /// The bytes, at least one.
   public let bytes: [UInt8]

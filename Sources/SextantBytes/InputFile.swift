@@ -12,7 +12,7 @@ public final class InputFile: Sendable {
   private let descriptor: Int32
   private let identity: Identity
 
-  /// What tells one state of a file from another.
+  /// The values that identify one state of a file.
   struct Identity: Sendable, Equatable {
     var device: UInt
     var inode: UInt
@@ -105,7 +105,7 @@ public final class InputFile: Sendable {
         expected: "\(count) bytes from here")
     }
     var bytes = [UInt8](repeating: 0, count: count)
-    // A closure cannot carry a typed error out of `withUnsafeMutableBytes` in all toolchains.
+    // A closure cannot pass a typed error out of `withUnsafeMutableBytes` in all toolchains.
     var failure: FormatError?
     unsafe bytes.withUnsafeMutableBytes { buffer in
       do throws(FormatError) { unsafe try read(at: offset, into: buffer) } catch { failure = error }

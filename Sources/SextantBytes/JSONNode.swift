@@ -1,5 +1,5 @@
-/// A place in a JSON document that knows its pointer, so that every wrong type or value is refused
-/// with file, JSON pointer, what was found and what was expected.
+/// A place in a JSON document with its pointer, so that every wrong type or value is refused with
+/// file, JSON pointer, the found value and the expected one.
 public struct JSONNode: Sendable {
   /// The value at this place.
   public let value: JSONValue
@@ -9,12 +9,12 @@ public struct JSONNode: Sendable {
   public let file: String?
   /// The code of refusals about types and values.
   public let code: FormatError.Code
-  /// Which members of the document were asked for; nil if nobody wants to know.
+  /// The members of the document that were read; nil if they are not tracked.
   let reads: JSONReads?
 
   /// The root of a document whose wrong values are refused with `code`.
   ///
-  /// - Parameter reads: remembers which members are asked for.
+  /// - Parameter reads: records the members that are read.
   public init(
     _ value: JSONValue, code: FormatError.Code, file: String?, pointer: String = "",
     reads: JSONReads? = nil

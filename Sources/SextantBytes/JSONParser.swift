@@ -1,4 +1,4 @@
-/// What a JSON text may hold at most.
+/// The limits of a JSON text.
 public struct JSONLimits: Sendable {
   /// Bytes of the text.
   public var byteCount: Int
@@ -6,7 +6,8 @@ public struct JSONLimits: Sendable {
   public var depth: Int
   /// Bytes of one string, escapes as they are written.
   public var stringByteCount: Int
-  /// Values in all. The tree of a document takes up to 100 bytes for each, whatever its text takes.
+  /// The number of values. The tree of a document takes up to 100 bytes for each, independent of
+  /// its length.
   public var valueCount: Int
 
   /// Limits for headers and small documents.
@@ -22,7 +23,7 @@ public struct JSONLimits: Sendable {
 }
 
 extension JSONValue {
-  /// Reads a JSON text strictly (RFC 8259), as `formats/json.md` says.
+  /// Reads a JSON text strictly (RFC 8259), as `formats/json.md` specifies.
   ///
   /// Refused besides syntax errors: duplicate keys, a byte-order mark, invalid UTF-8, lone
   /// surrogates, `-0`, numbers beyond Int64 or Double, trailing commas and trailing bytes. All

@@ -28,8 +28,8 @@ extension JSONNode {
     for (key, _) in object.members { try node.noteAll(of: key) }
   }
 
-  /// The members that nothing has asked for, in their order, with dots between the keys of objects
-  /// in objects. Null, empty arrays and empty objects say nothing and are left out.
+  /// The members that nothing has read, in their order, with dots between the keys of nested
+  /// objects. Null, empty arrays and empty objects have no content and are left out.
   ///
   /// - Parameter known: members to leave out, spelled in the same way.
   public func unreadMembers(except known: Set<String>) -> [String] {

@@ -11,9 +11,9 @@ public enum JSONValue: Sendable, Equatable {
   case string(String)
   case array([JSONValue])
   case object(JSONObject)
-  /// A value of a record that is kept as it is written, because the strict profile has no such value: an
-  /// integer beyond Int64, `-0`, a number beyond Double, `NaN`, an infinity, or a string with half of a
-  /// surrogate pair. Nothing but a reader that asks for it gets one.
+  /// A value of a record that is kept as it is written, because the strict profile has no such
+  /// value: an integer beyond Int64, `-0`, a number beyond Double, `NaN`, an infinity, or a string
+  /// with half of a surrogate pair. Only a reader that asks for such values gets them.
   case verbatim(String)
 }
 
@@ -21,8 +21,8 @@ public enum JSONValue: Sendable, Equatable {
 public struct JSONObject: Sendable, Equatable {
   /// The members, in the order in which they are in the text.
   public private(set) var members: [(key: String, value: JSONValue)] = []
-  /// Positions by key, once there are too many members to walk through. Most objects are small, and
-  /// a header may hold millions of them.
+  /// Positions by key, once there are too many members for a linear search. Most objects are small,
+  /// and a header may contain millions of them.
   private var index: [ExactString: Int] = [:]
   private static let walkedCount = 8
 
@@ -80,7 +80,7 @@ public struct JSONObject: Sendable, Equatable {
     return true
   }
 
-  /// Equal members, whatever their order.
+  /// Equal members, in any order.
   public static func == (a: JSONObject, b: JSONObject) -> Bool {
     a.members.count == b.members.count && a.members.allSatisfy { b[$0.key] == $0.value }
   }

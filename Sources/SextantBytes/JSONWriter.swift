@@ -1,8 +1,9 @@
 extension JSONValue {
   /// The canonical text: keys sorted by their UTF-8 bytes, no spaces, shortest escapes and numbers.
   ///
-  /// Equal values give equal bytes, so that the text can be digested. JSON has neither NaN nor
-  /// infinity: such a number is written as null, and so is a string with half of a surrogate pair.
+  /// Equal values give equal bytes, so that the text can be digested. JSON has no NaN and no
+  /// infinity: such a number is written as null. A string with half of a surrogate pair is written
+  /// as null, too.
   public var canonicalText: String {
     var text = ""
     write(to: &text, indentation: nil, sorted: true)

@@ -2,10 +2,10 @@ import Glibc
 
 /// Files that killed processes left before they were published: `.<name>.<process>.partial`.
 ///
-/// Most file systems have none: there, what is not published has no name. A file that somebody still
-/// writes is locked, and no leftover.
+/// Most file systems have none, because unpublished files have no name there. A locked file is
+/// being written, and is not a leftover.
 public enum Leftovers {
-  /// What became of a file.
+  /// The outcome for a file.
   public struct Finding: Sendable, Equatable {
     /// The file's path.
     public let path: String
@@ -17,7 +17,7 @@ public enum Leftovers {
 
   /// Removes the leftovers in a folder.
   ///
-  /// - Returns: what was found, ordered by path.
+  /// - Returns: the files, ordered by path.
   /// - Throws: `file.missing`, `file.permission`, `file.read` for a folder that cannot be listed;
   ///   `file.write` for a file that cannot be removed.
   public static func remove(from folder: String) throws(FormatError) -> [Finding] {

@@ -3,10 +3,10 @@ import Glibc
 
 /// A file mapped read-only into memory.
 ///
-/// Only for files that are never written in place: published stores are immutable. A file that somebody
-/// cuts while it is mapped loses pages, and the system sends SIGBUS to a process that touches one. A
-/// program that calls `OrderlyEnd.prepare` ends with `file.changed` then. Slices are checked; memory
-/// from a slice may be used as long as this object lives.
+/// Only for files that are never written in place: published stores are immutable. A file that is
+/// truncated while it is mapped loses pages, and the system sends SIGBUS to a process that touches
+/// one. A program that calls `OrderlyEnd.prepare` ends with `file.changed` then. Slices are
+/// checked; memory from a slice may be used as long as this object lives.
 @safe
 public final class MappedFile: @unchecked Sendable {
   /// The path as the user gave it.

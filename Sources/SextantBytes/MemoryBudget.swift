@@ -1,18 +1,19 @@
 import Glibc
 
-/// What memory the process can still get, and refusals of work that needs more.
+/// The memory that the process can still get, and refusals of work that needs more.
 public enum MemoryBudget {
   /// Needs up to this are not compared with anything.
   private static let smallByteCount = 16 << 20
 
-  /// What work of the current task may need, beside the limits of the system; nil for no limit of its own.
+  /// The memory limit of the current task, in addition to the limits of the system; nil for no
+  /// limit of its own.
   @TaskLocal package static var taskLimit: Int?
 
   /// Refuses work that needs more memory than there is.
   ///
   /// - Parameters:
-  ///   - byteCount: what the work needs beside what the process has already.
-  ///   - what: what the memory is for, such as `the logits of 70,000 tokens`.
+  ///   - byteCount: the memory that the work needs in addition to the memory of the process.
+  ///   - what: the purpose of the memory, such as `the logits of 70,000 tokens`.
   ///   - remedy: how to need less.
   /// - Throws: `system.memory`.
   public static func check(
@@ -54,19 +55,19 @@ public enum MemoryBudget {
   struct Limit: Equatable {
     /// Bytes that the process can still get.
     let byteCount: Int
-    /// What leaves no more, as the end of a sentence: `which …`.
+    /// The source of the limit, as the end of a sentence: `which …`.
     let source: String
 
     /// The limit that is met first.
     ///
-    /// - Parameter root: the folder that holds `proc` and `sys`.
+    /// - Parameter root: the folder that contains `proc` and `sys`.
     static func tightest(root: String = "") -> Limit {
       let limits = [machine(root), addressSpace(root)] + controlGroups(root)
       return limits.compactMap { $0 }.min { $0.byteCount < $1.byteCount }
         ?? Limit(byteCount: .max, source: "nothing limits")
     }
 
-    /// What the machine has: free memory, caches that it can drop, and swap.
+    /// The memory of the machine: free memory, caches that it can drop, and swap.
     private static func machine(_ root: String) -> Limit? {
       guard let text = smallFile("\(root)/proc/meminfo"),
         let available = kibibytes(of: "MemAvailable:", in: text)
@@ -75,7 +76,7 @@ public enum MemoryBudget {
       return Limit(byteCount: (available + swap) << 10, source: "the machine has available")
     }
 
-    /// What `ulimit -v` leaves.
+    /// The rest below `ulimit -v`.
     private static func addressSpace(_ root: String) -> Limit? {
       var limits = rlimit()
       guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limits) == 0,
@@ -88,7 +89,7 @@ public enum MemoryBudget {
         source: "the limit of the address space (ulimit -v) leaves")
     }
 
-    /// What the limits of control groups leave, from the process's own group up.
+    /// The rest below the limits of control groups, from the process's own group up.
     private static func controlGroups(_ root: String) -> [Limit] {
       let lines = (smallFile("\(root)/proc/self/cgroup") ?? "").split(separator: "\n")
       var limits: [Limit] = []

@@ -10,7 +10,8 @@ public enum OrderlyEnd {
 
   /// Makes the process end in order from now on. Call it once, before other threads start.
   ///
-  /// - Parameter cleanup: runs before the process ends; may only do what a signal handler may do.
+  /// - Parameter cleanup: runs before the process ends; limited to calls that are safe in a signal
+  ///   handler.
   public static func prepare(cleanup: @convention(c) () -> Void) {
     let memory = parts(
       FormatError(.systemMemory, found: "no memory for \(mark) bytes more", expected: "more memory")
@@ -35,7 +36,7 @@ public enum OrderlyEnd {
     }
   }
 
-  /// Stands in a message for what is known only at the end.
+  /// The placeholder in a message for a value that is known only at the end.
   private static let mark = "@"
 
   /// A refusal as it is printed, before and after the mark.

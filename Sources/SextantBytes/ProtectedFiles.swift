@@ -23,9 +23,8 @@ public struct ProtectedFiles: Sendable {
 
   /// The files at some paths.
   ///
-  /// Of a folder, all files in it count, except models of Sextant: a folder is an input where a
-  /// checkpoint is read, and converted models often are in it. Paths that lead nowhere do not
-  /// count.
+  /// In a folder, all files count except models of Sextant: a folder is an input if a checkpoint is
+  /// read, and it often contains converted models. Paths without a file do not count.
   public init(_ paths: [String]) {
     for path in paths { add(path, depth: Self.depth) }
   }
@@ -39,7 +38,7 @@ public struct ProtectedFiles: Sendable {
     }
   }
 
-  /// The names in a folder; none for what is not a folder.
+  /// The names in a folder; none for a path that is not a folder.
   private static func names(in folder: String) -> [String] {
     guard let handle = unsafe opendir(folder) else { return [] }
     defer { unsafe closedir(handle) }

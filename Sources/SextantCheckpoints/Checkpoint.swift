@@ -11,8 +11,8 @@ public struct CheckpointTensor: Sendable, Equatable {
   public let shape: [Int]
   /// Bytes of the elements.
   public let byteCount: Int
-  /// How the file stores the elements where they have to be computed from it, such as `Q4_1`; nil
-  /// if it holds them as they are.
+  /// The stored form of elements that have to be computed, such as `Q4_1`; nil if the file contains
+  /// the elements themselves.
   public let encoding: String?
 
   /// A tensor of `byteCount` bytes.
@@ -38,14 +38,14 @@ public protocol Checkpoint: AnyObject, Sendable {
   var format: String { get }
   /// All tensors, ordered by the UTF-8 bytes of their names.
   var tensors: [CheckpointTensor] { get }
-  /// Free text that the files carry.
+  /// The free text in the files.
   var metadata: [String: String] { get }
   /// The names of tensors that the files announce and do not have; a model may do without them.
   var absent: [String] { get }
 
   /// Hands over the elements of one tensor, row-major and little-endian, in consecutive pieces.
   ///
-  /// Memory stays bounded by the piece, whatever the tensor's size. Every piece but the last holds
+  /// Memory is limited by the piece, for tensors of any size. Every piece except the last contains
   /// a whole number of elements.
   ///
   /// - Parameter body: receives each piece; the memory is valid during the call only.
@@ -57,8 +57,8 @@ public protocol Checkpoint: AnyObject, Sendable {
   /// Whether `read` may be called from several threads at a time.
   var readsConcurrently: Bool { get }
 
-  /// Where the elements of one tensor are in a file just as `read` hands them over; nil if they
-  /// have to be gathered or computed.
+  /// The place of one tensor's elements in a file, if the file has them in the form that `read`
+  /// passes on; nil if they have to be gathered or computed.
   func part(of tensor: CheckpointTensor) -> FilePart?
 
   /// Refuses when a file was changed since it was opened.
@@ -74,10 +74,10 @@ extension Checkpoint {
   /// None, unless the format declares some.
   public var absent: [String] { [] }
 
-  /// False, unless a format says otherwise.
+  /// False, unless a format declares otherwise.
   public var readsConcurrently: Bool { false }
 
-  /// Nil, unless a format says otherwise.
+  /// Nil, unless a format declares otherwise.
   public func part(of tensor: CheckpointTensor) -> FilePart? { nil }
 
   /// All elements of one tensor.

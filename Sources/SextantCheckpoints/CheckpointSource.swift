@@ -4,9 +4,9 @@ import SextantBytes
 public struct CheckpointSource: Sendable {
   /// The checkpoint, open.
   public let checkpoint: any Checkpoint
-  /// The folder that holds it and its side files.
+  /// The folder that contains it and its side files.
   public let folder: String
-  /// What is odd about it and does no harm.
+  /// Harmless faults of the checkpoint.
   public let warnings: [String]
 
   /// The path of `config.json` in the folder of the checkpoint, if there is one.
@@ -33,17 +33,18 @@ public struct CheckpointSource: Sendable {
   /// The path of a file in the folder of the checkpoint, if there is one of that name.
   public func sideFile(_ name: String) -> String? { Folder(folder).file(name) }
 
-  /// Whether `path` names a folder, which holds a checkpoint if anything.
+  /// Whether `path` names a folder, which may contain a checkpoint.
   public static func isFolder(_ path: String) -> Bool { Folder.exists(path) }
 
   /// Opens the checkpoint at `path`.
   ///
-  /// - Parameter path: a file, whose format is told by its content (safetensors, PyTorch, an index
-  ///   of shards, HDF5, Keras, NumPy, GGUF); or a folder in Hugging Face layout. Of a folder that has one
-  ///   model in several formats, the one is read that transformers reads, and a warning names the others.
+  /// - Parameter path: a file, whose format is recognised by its content (safetensors, PyTorch, an
+  ///   index of shards, HDF5, Keras, NumPy, GGUF), or a folder in Hugging Face layout. If a folder
+  ///   has one model in several formats, Sextant reads the same one as transformers, and a warning
+  ///   names the others.
   /// - Throws: `file.missing` for a folder without a checkpoint, `index.ambiguous` for one with
-  ///   several of one kind, `index.incomplete-download`, `file.extension-mismatch`, `file.unknown`, and
-  ///   what the format's reader refuses.
+  ///   several of one kind, `index.incomplete-download`, `file.extension-mismatch`, `file.unknown`,
+  ///   and the refusals of the format's reader.
   public static func open(_ path: String) throws(FormatError) -> CheckpointSource {
     guard Folder.exists(path) else { return try open(file: path) }
     let folder = Folder(path)
@@ -67,7 +68,8 @@ public struct CheckpointSource: Sendable {
     try kind.checkExtension(of: path)
     let checkpoint: any Checkpoint
     var warnings: [String] = []
-    // Bytes that say nothing go to the reader that the name calls for: it says best what is wrong.
+    // Unrecognised bytes go to the reader for the file's ending, which gives the most helpful
+    // refusal.
     switch kind == .unknown ? FileKind(promisedBy: path) ?? .unknown : kind {
     case .safetensors:
       checkpoint = try SafetensorsFile(file)
@@ -99,7 +101,7 @@ public struct CheckpointSource: Sendable {
       checkpoint: checkpoint, folder: Folder(of: path).path, warnings: warnings)
   }
 
-  /// Zip archives are told apart by their members.
+  /// The kind of a zip archive follows from its members.
   private static func open(
     archive file: InputFile, _ warnings: inout [String]
   ) throws(FormatError) -> any Checkpoint {

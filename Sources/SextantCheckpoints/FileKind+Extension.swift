@@ -30,9 +30,9 @@ extension FileKind {
       .fileExtensionMismatch, file: path, found: rawValue, expected: promised.rawValue)
   }
 
-  /// Refuses a file that is recognised as another kind than its reader wants.
+  /// Refuses a file that is recognised as another kind than the reader's.
   ///
-  /// - Throws: `file.extension-mismatch` when the name promises `wanted`, else `file.unknown`.
+  /// - Throws: `file.extension-mismatch` if the ending is that of `wanted`, else `file.unknown`.
   func expect(_ wanted: FileKind, in file: InputFile) throws(FormatError) {
     guard self != wanted, self != .unknown else { return }
     try checkExtension(of: file.path)

@@ -1,7 +1,7 @@
 import Glibc
 import SextantBytes
 
-/// A folder that holds a checkpoint and its side files.
+/// A folder that contains a checkpoint and its side files.
 struct Folder {
   /// The path, without a trailing slash; `.` for the current folder.
   let path: String
@@ -82,7 +82,7 @@ struct Folder {
 
   private func innerFolders() -> [String] {
     let names = ((try? entries()) ?? []).filter { !$0.hasPrefix(".") && Self.exists(path($0)) }
-    // Of checkpoints, the one with the smaller number comes first.
+    // Among checkpoints, the one with the smaller number comes first.
     return names.sorted { ($0.utf8.count, $0) < ($1.utf8.count, $1) }
   }
 
@@ -107,8 +107,8 @@ struct Folder {
     }
   }
 
-  /// Where an entry lies that is a link out of the folder: the absolute path without links; nil for any
-  /// other entry.
+  /// The target of an entry that is a link out of the folder: the absolute path without links; nil
+  /// for any other entry.
   func targetOutside(_ name: String) -> String? {
     guard let target = Self.resolved(path(name)), let root = Self.resolved(path) else { return nil }
     return target.hasPrefix(root == "/" ? root : root + "/") ? nil : target

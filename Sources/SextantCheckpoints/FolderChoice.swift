@@ -26,7 +26,7 @@ struct FolderChoice {
       candidates = Self.withoutOtherObjects(candidates, in: folder)
       try Self.checkAlone(candidates, in: folder)
     }
-    // An adapter alone is opened, so that a reader can tell what it is.
+    // A folder with only an adapter is opened, so that a reader can name the problem.
     let chosen = candidates.first ?? names.first(where: WeightsFile.isAdapter)
     name = chosen
     leftOut = (weights + names.filter(WeightsFile.isOfOtherPrograms)).filter { $0 != chosen }

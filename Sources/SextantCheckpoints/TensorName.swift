@@ -1,11 +1,11 @@
 import SextantBytes
 
-/// What a tensor of a foreign file may be called.
+/// The rules for the name of a tensor in a foreign file.
 enum TensorName {
   /// The longest name, in UTF-8 bytes.
   static let byteLimit = 512
 
-  /// What is wrong with a name, or nil.
+  /// The flaw of a name, or nil.
   ///
   /// Names end up in file paths, reports and terminals of the tools around, so that nothing that
   /// climbs out of a folder or steers a terminal passes. A "/" inside is common and allowed.
@@ -28,8 +28,8 @@ enum TensorName {
 
   /// Two of `names` that differ in their bytes but are canonically equivalent, or nil.
   ///
-  /// Tools that normalise names would see one tensor where the file holds two. `String` compares
-  /// by canonical equivalence, which is the very question here.
+  /// Tools that normalise names would find one tensor if the file contains two. `String` compares
+  /// by canonical equivalence, which is needed here.
   static func equivalentPair(_ names: some Sequence<String>) -> (String, String)? {
     var seen = Set<String>()
     for name in names {

@@ -1,6 +1,6 @@
 import SextantBytes
 
-/// What the name of a file in a model's folder tells about its content.
+/// The content of a file in a model's folder, judged by its name.
 enum WeightsFile {
   /// The formats of checkpoints, in the order in which a folder's files are preferred.
   enum Format: Int, Comparable {
@@ -37,8 +37,8 @@ enum WeightsFile {
     ["msgpack", "onnx", "ot", "tflite", "mlmodel"].contains(parts(name).last)
   }
 
-  /// Whether a file has what a training run keeps beside the model: `optimizer.pt`, `scheduler.bin`,
-  /// `rng_state_0.pth`, `training_args.bin` and the like.
+  /// Whether a file has the state of a training run: `optimizer.pt`, `scheduler.bin`,
+  /// `rng_state_0.pth`, `training_args.bin` and similar names.
   static func isTrainingState(_ name: String) -> Bool {
     guard ending(of: name) != nil, let stem = parts(name).first else { return false }
     // The processes of a run number their files.
@@ -59,9 +59,9 @@ enum WeightsFile {
     ending(of: name) != nil && parts(name).first == "adapter_model"
   }
 
-  /// The index that binds a shard together with others, where the shard's name tells: of
-  /// `model-00001-of-00003.safetensors` that is `model.safetensors.index.json`, of
-  /// `model_00000.weights.h5` it is `model.weights.json`.
+  /// The index that binds a shard together with others, if the shard's name implies one:
+  /// `model.safetensors.index.json` for `model-00001-of-00003.safetensors`, and
+  /// `model.weights.json` for `model_00000.weights.h5`.
   static func index(ofShard name: String) -> String? {
     guard let dot = name.lastIndex(of: ".") else { return nil }
     let pieces = name[..<dot].split(separator: "-", omittingEmptySubsequences: false)
@@ -81,8 +81,8 @@ enum WeightsFile {
 
   // MARK: Downloads
 
-  /// Whether a file is what an unfinished download left of a file that matters to somebody who reads
-  /// `checkpoint`: of its weights, of weights that would have been preferred, or of a file beside them.
+  /// Whether a file is an unfinished download that a reader of `checkpoint` must know: of its
+  /// weights, of weights that would have been preferred, or of another file of the model.
   ///
   /// - Parameter checkpoint: the name of the file or index that is read; nil if there is none.
   static func isUnfinishedDownload(_ name: String, reading checkpoint: String?) -> Bool {

@@ -50,7 +50,7 @@ final class AdaptedCheckpoint: Checkpoint {
   var path: String { base.path }
   /// The container format.
   var format: String { base.format }
-  /// Free text that the files carry.
+  /// The free text in the files.
   var metadata: [String: String] { base.metadata }
   /// Whether the base can.
   var readsConcurrently: Bool { base.readsConcurrently }
@@ -85,7 +85,7 @@ final class AdaptedCheckpoint: Checkpoint {
     }
   }
 
-  /// Where the elements are in a file; nil if they are converted.
+  /// The place of the elements in a file; nil if they are converted.
   func part(of tensor: CheckpointTensor) -> FilePart? {
     guard let entry = entries[ExactString(tensor.name)], !entry.isConverted else { return nil }
     return base.part(of: entry.source)

@@ -1,12 +1,13 @@
 import SextantBytes
 import SextantCheckpoints
 
-/// An adapter, such as PEFT makes: small tensors that change what a model computes, in files of their own.
+/// An adapter, such as those of PEFT: small tensors in files of their own that change a model's
+/// output.
 struct Adapter {
-  /// What its configuration declares, such as `LORA for "a/b"`; empty if it declares nothing.
+  /// The declaration of its configuration, such as `LORA for "a/b"`; empty if it declares nothing.
   private let description: String
 
-  /// The adapter whose configuration is beside a checkpoint; nil if there is none.
+  /// The adapter whose configuration is in the folder of a checkpoint; nil if there is none.
   init?(beside source: CheckpointSource) {
     guard let path = source.sideFile("adapter_config.json") else { return nil }
     let bytes = (try? InputFile(path).readAll(limit: 1 << 20)) ?? []
@@ -18,8 +19,8 @@ struct Adapter {
 
   /// Refuses an adapter instead of a model, and one that is not merged into the model around it.
   ///
-  /// - Parameter ignores: whether the user does not want a tensor.
-  /// - Returns: what a user should know of an adapter beside the model.
+  /// - Parameter ignores: whether the user excludes a tensor.
+  /// - Returns: the note for the user on an adapter in the model's folder.
   /// - Throws: `model.adapter`.
   static func check(
     _ source: CheckpointSource, ignoring ignores: (String) -> Bool

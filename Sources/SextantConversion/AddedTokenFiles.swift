@@ -1,7 +1,7 @@
 import SextantBytes
 import SextantTokenizers
 
-/// What the files beside a `tokenizer.model` say of the tokenizer: `tokenizer_config.json`,
+/// The tokenizer's data in the files next to a `tokenizer.model`: `tokenizer_config.json`,
 /// `added_tokens.json` and `special_tokens_map.json`.
 ///
 /// Added tokens are those that transformers adds. `added_tokens_decoder` of `tokenizer_config.json` has
@@ -14,7 +14,7 @@ struct AddedTokenFiles {
   /// The declarations, by their ids.
   private var tokens: [Int: JSONObject] = [:]
   private var texts: Set<ExactString> = []
-  /// What a user should know of the files.
+  /// Notes on the files for the user.
   private(set) var notes: [String] = []
 
   private static let names = [
@@ -39,7 +39,7 @@ struct AddedTokenFiles {
     }
   }
 
-  /// What is added to a `tokenizer.model` (`Tokenizers.sentencePiece`).
+  /// The additions to a `tokenizer.model` (`Tokenizers.sentencePiece`).
   ///
   /// - Throws: `model.tokenizer`.
   func additions(to model: any Tokenizer) throws(FormatError) -> JSONObject {

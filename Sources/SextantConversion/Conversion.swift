@@ -6,20 +6,20 @@ import SextantStore
 import SextantTensor
 import SextantTokenizers
 
-/// What a conversion is asked for beyond its source.
+/// The options of a conversion.
 public struct ConversionOptions: Sendable {
   /// The type for matrices and embeddings; nil keeps each tensor's own. Small tensors always keep
   /// theirs, and for `q8` so do matrices whose rows are not a whole number of blocks.
   public var dataType: DataType?
-  /// The path of a `config.json`, where the source has none beside it.
+  /// The path of a `config.json`, if the source's folder has none.
   public var configuration: String?
-  /// The path of a tokenizer's file, where the source has none beside it, or the name of a tokenizer
+  /// The path of a tokenizer's file, if the source's folder has none, or the name of a tokenizer
   /// without one: `bytes`.
   public var tokenizer: String?
   /// Leave the tokenizer out: the model takes token ids only.
   public var leavesOutTokenizer = false
-  /// The name of the architecture, or a `model_type` or a class of transformers that stands for it, where the
-  /// configuration does not tell.
+  /// The name of the architecture, or a `model_type` or a class of transformers, if the
+  /// configuration does not name it.
   public var architecture: String?
   /// The group of tensors to convert, where a file has several; nil for the only one.
   public var group: String?
@@ -30,7 +30,7 @@ public struct ConversionOptions: Sendable {
   /// Replace an existing destination.
   public var replacing = false
 
-  /// Keeps types, reads the files beside the source and replaces nothing.
+  /// Keeps types, reads the files in the source's folder and replaces nothing.
   public init() {}
 
   /// The path of the tokenizer that is named; nil for none, and for one that needs no file.
@@ -38,8 +38,8 @@ public struct ConversionOptions: Sendable {
     tokenizer.flatMap { Tokenizers.builtIn(named: $0) == nil ? $0 : nil }
   }
 
-  /// The files that are read beside the configuration and the tokenizer that are named. Not all of them have
-  /// to exist. Nothing may replace them.
+  /// The files that are read together with a given configuration and tokenizer. Not all of them
+  /// have to exist. They must not be replaced.
   public var sideFiles: [String] {
     let configured = configuration.map {
       ["\(SideFile.folder(of: $0))/generation_config.json"]
@@ -53,7 +53,7 @@ public struct ConversionOptions: Sendable {
   }
 }
 
-/// What a conversion did.
+/// The report of a conversion.
 public struct ConversionReport: Sendable {
   /// The model's identity.
   public var identity: Digest
@@ -73,14 +73,14 @@ public struct ConversionReport: Sendable {
   public var byteCount: Int
   /// Elements that are NaN or infinite in the store, by canonical name.
   public var nonfinite: [(name: String, count: Int)]
-  /// What a user should know, and need not act on.
+  /// Notes for the user that need no action.
   public var notes: [String]
 }
 
 /// A checkpoint of any supported format on its way into a native model file.
 ///
-/// Tensors are streamed, several at a time: memory stays bounded by the pieces, whatever the model's
-/// size. The same weights give the same bytes, whichever container and naming they come in.
+/// Tensors are streamed, several at a time: memory is limited by the pieces, for models of any
+/// size. The same weights give the same bytes, for every container and naming.
 public struct Conversion {
   private let source: CheckpointSource
   /// The weights of the source's checkpoint.
@@ -104,7 +104,7 @@ public struct Conversion {
     self.options = options
     sideFiles = source.sideFiles + options.sideFiles
     let config = try Self.readConfiguration(source, options)
-    // The numbers of a GGUF file are what its reader makes of them, whatever a configuration declares.
+    // The types of a GGUF file's numbers come from its reader, not from a configuration.
     if !(source.checkpoint is GGUFFile) { try Quantisation.check(config) }
     let weights = try ModelWeights(of: source.checkpoint, options, config)
     let checkpoint = weights.checkpoint
@@ -151,8 +151,8 @@ public struct Conversion {
 
   // MARK: Side files
 
-  /// Opens a checkpoint. Where its types are none that a reader has, they are usually those of quantised
-  /// weights, and the refusal tells so.
+  /// Opens a checkpoint. If no reader supports its types, they are usually those of quantised
+  /// weights, and the refusal names this.
   private static func open(
     _ path: String, _ options: ConversionOptions
   ) throws(FormatError) -> CheckpointSource {
@@ -184,7 +184,7 @@ public struct Conversion {
     if let path = options.configuration ?? source.configuration {
       return try named(options.architecture, in: readConfiguration(at: path))
     }
-    // HDF5 dumps of Hugging Face models carry config.json as a root attribute.
+    // HDF5 dumps of Hugging Face models contain config.json as a root attribute.
     if let text = source.checkpoint.metadata["config"] {
       return try JSONNode(
         parsing: Array(text.utf8), code: .modelConfiguration, file: source.checkpoint.path,
@@ -214,8 +214,8 @@ public struct Conversion {
     return config
   }
 
-  /// What a user should know about the configuration: members that nothing reads, and a model of
-  /// another type than its own.
+  /// Notes for the user on the configuration: members that nothing reads, and a model of another
+  /// type.
   private static func notes(
     on config: JSONNode?, _ architecture: any Architecture.Type, _ gguf: GGUFDescription?
   ) -> [String] {
@@ -323,7 +323,7 @@ public struct Conversion {
       attachments: attachments)
     let total = mapping.byteCount
     let account = Lock(Account())
-    // Called with the account's lock held.
+    // Called while the account's lock is locked.
     nonisolated(unsafe) let progress = progress
     let mapping = mapping
     // A piece of the source that is on its way, and how many elements of it are NaN or infinite in the store.
@@ -380,7 +380,7 @@ public struct Conversion {
       sourceByteCount: total, byteCount: writer.fileByteCount, nonfinite: nonfinite, notes: notes)
   }
 
-  /// What threads that write tensors add up.
+  /// The totals of the threads that write tensors.
   private struct Account: Sendable {
     /// Bytes of the source that are done.
     var done = 0

@@ -9,7 +9,7 @@ struct ElementConverter {
   private let unit: Int
   /// The elements since the last whole block, where the target has blocks.
   private var rest: [UInt8] = []
-  /// What the last piece became.
+  /// The last piece after its conversion.
   private var output: [UInt8] = []
   /// Elements so far that were finite and became NaN or infinite.
   private(set) var overflowCount = 0
@@ -61,7 +61,7 @@ enum Overflow {
   /// - Parameters:
   ///   - count: how many were finite and became NaN or infinite.
   ///   - name: the tensor's.
-  ///   - type: what it was converted to.
+  ///   - type: the type of the converted elements.
   /// - Throws: `model.overflow`.
   static func check(
     _ count: Int, of name: String, in type: DataType, file: String

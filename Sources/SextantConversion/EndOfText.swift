@@ -19,8 +19,8 @@ struct EndOfText {
   /// Looks for the ids.
   ///
   /// - Parameters:
-  ///   - options: the paths of a configuration and a tokenizer that are not in the folder of the
-  ///     checkpoint. Files beside them come before those in the folder of the checkpoint.
+  ///   - options: the paths of a configuration and a tokenizer outside the checkpoint's folder.
+  ///     Files in their folders have priority over those in the checkpoint's folder.
   ///   - configuration: the model's configuration.
   ///   - tokenizer: the tokenizer that the model takes along.
   ///   - rowCount: rows of the embedding; ids are below.
@@ -58,8 +58,8 @@ struct EndOfText {
     return JSONValue.object(object).canonicalBytes
   }
 
-  /// A file beside another one that the user named, or else in the folder of the checkpoint; nil if
-  /// there is none.
+  /// A file in the folder of another one that the user named, or else in the folder of the
+  /// checkpoint; nil if there is none.
   private mutating func sideFile(_ name: String, beside path: String?) -> JSONNode? {
     do throws(FormatError) {
       if let path, let file = try SideFile.read(name, in: SideFile.folder(of: path)) { return file }
@@ -125,7 +125,7 @@ struct SpecialTokenName {
   }
 }
 
-/// Small files beside weights or a tokenizer.
+/// Small files in the folder of weights or a tokenizer.
 enum SideFile {
   private static let byteCountLimit = 64 << 20
 
@@ -145,7 +145,7 @@ enum SideFile {
     }
   }
 
-  /// The folder that holds a file.
+  /// The folder that contains a file.
   static func folder(of path: String) -> String {
     guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])

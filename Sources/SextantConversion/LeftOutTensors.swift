@@ -1,23 +1,23 @@
 import SextantBytes
 
-/// The tensors of a checkpoint that no part of a language model is made of, and those that the user does not
-/// want.
+/// The tensors of a checkpoint that are not part of a language model, and those that the user
+/// excludes.
 struct LeftOutTensors: Sendable {
-  /// The names of the weights that the user does not want.
+  /// The names of the weights that the user excludes.
   private let names: Set<ExactString>
-  /// The names of the checkpoint's tensors that the user does not want.
+  /// The names of the checkpoint's tensors that the user excludes.
   private let originals: Set<ExactString>
 
-  /// Heads that models get for other tasks (a value head, a classifier), what Transformer Engine keeps beside
-  /// its layers, and the counts of a profiler. A model that has them computes the same logits as without.
+  /// Heads for other tasks (a value head, a classifier), the extra state of Transformer Engine's
+  /// layers, and the counts of a profiler. They do not change the logits of a model.
   private static let wellKnown = [
     "v_head.*", "value_head.*", "critic_head.*", "reward_head.*", "score.*", "classifier.*",
     "classification_head.*", "qa_outputs.*", "_extra_state", "*._extra_state", "total_ops",
     "*.total_ops", "total_params", "*.total_params",
   ].map { NamePattern($0) }
 
-  /// Leaves out what fits one of these patterns, by the name that it has in the checkpoint, or by the one that
-  /// is left of it.
+  /// Leaves out the tensors that match one of these patterns, by their name in the checkpoint, or
+  /// by its remainder without prefixes.
   ///
   /// - Parameters:
   ///   - weights: the names of the weights, and those that the checkpoint has for them.
@@ -42,10 +42,10 @@ struct LeftOutTensors: Sendable {
     (self.names, self.originals) = (names, originals)
   }
 
-  /// Whether the user does not want a weight, by the name that is left of it.
+  /// Whether the user excludes a weight, by its name without prefixes.
   func ignores(_ name: String) -> Bool { names.contains(ExactString(name)) }
 
-  /// Whether the user does not want a tensor of the checkpoint, by the name that it has there.
+  /// Whether the user excludes a tensor of the checkpoint, by its name in the checkpoint.
   func ignores(original name: String) -> Bool { originals.contains(ExactString(name)) }
 
   /// Whether a tensor that the model has no place for is known to be none of a language model's.

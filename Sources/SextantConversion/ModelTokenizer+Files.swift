@@ -6,17 +6,19 @@ extension ModelTokenizer {
   /// The tokenizer's file that a conversion takes along.
   ///
   /// - Parameters:
-  ///   - name: a path, or the name of a tokenizer that needs no file; nil for the file that lies in
-  ///     the folder of the checkpoint.
-  /// - Returns: nil if none was named and none lies there.
-  /// - Throws: `file.*`, `limit.file`; `model.tokenizer` if several lie there and none is better.
+  ///   - name: a path, or the name of a tokenizer that needs no file; nil for the file in the
+  ///     folder of the checkpoint.
+  /// - Returns: nil if none was named and the folder has none.
+  /// - Throws: `file.*`, `limit.file`; `model.tokenizer` if the folder has several and none is
+  ///   better.
   static func find(
     _ name: String?, beside source: CheckpointSource
   ) throws(FormatError) -> (path: String?, bytes: [UInt8])? {
     if let name, let content = Tokenizers.builtIn(named: name) { return (nil, content) }
     let beside = source.tokenizers
     guard let path = name ?? beside.first else { return nil }
-    // A folder of files with one name each has one of each; vocabularies carry their dates.
+    // Most files have fixed names, so that a folder has one of each; vocabularies have dates in
+    // their names.
     if name == nil, path.hasSuffix(".txt"), beside.count > 1 {
       throw FormatError(
         .modelTokenizer, file: source.folder, found: "several vocabularies, from \(path) on",

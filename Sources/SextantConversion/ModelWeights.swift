@@ -5,9 +5,9 @@ import SextantTensor
 
 /// The tensors of a checkpoint that are a model's weights, as the architectures know them.
 ///
-/// Training programs wrap a model, and the names of its tensors get prefixes and parts; they store
-/// optimizers, averages and counters beside it; and they may store doubles. All that is undone here,
-/// for every container alike, and told in notes.
+/// Training programs wrap a model, so that the names of its tensors get prefixes and parts. They
+/// store optimizers, averages and counters in the same file, and they may store doubles. All that
+/// is undone here for every container, and reported in notes.
 struct ModelWeights {
   /// The weights, under the names and with the types that remain.
   let checkpoint: any Checkpoint
@@ -15,7 +15,7 @@ struct ModelWeights {
   let names: [(name: String, original: String)]
   /// Whether the names are those of a model without its output head, as `LlamaModel` saves them.
   let isBaseModel: Bool
-  /// What was changed and left out.
+  /// The tensors that were changed and left out.
   let notes: [String]
 
   /// Parts of names that wrappers of PyTorch leave, wherever they wrap: `torch.compile`, fully
@@ -26,9 +26,9 @@ struct ModelWeights {
 
   /// Finds the weights.
   ///
-  /// - Parameter config: the model's configuration, which may tell whose names to look for.
-  /// - Throws: `model.group` if no single group of tensors is meant, `model.architecture`,
-  ///   `usage.option` for an option that nothing in the checkpoint answers to.
+  /// - Parameter config: the model's configuration, which may determine the expected names.
+  /// - Throws: `model.group` if no single group of tensors can be selected, `model.architecture`,
+  ///   `usage.option` for an option that applies to nothing in the checkpoint.
   init(
     of checkpoint: any Checkpoint, _ options: ConversionOptions, _ config: JSONNode?
   ) throws(FormatError) {
@@ -69,7 +69,7 @@ private struct Selection {
   var isBaseModel = false
   private let path: String
   private let dialects: [Dialect]
-  /// The names of tensors that the user does not want.
+  /// The names of tensors that the user excludes.
   private let ignored: [NamePattern]
 
   init(_ checkpoint: any Checkpoint, _ dialects: [Dialect], ignoring ignored: [NamePattern]) {
@@ -117,8 +117,9 @@ private struct Selection {
 
   /// Keeps the tensors of one group, without the prefix that their names share.
   ///
-  /// A model that is saved without its output head has names of its own: what all names of the whole model
-  /// begin with is missing in them. Like transformers, such names are read where no others are found.
+  /// A model that is saved without its output head has other names: the common prefix of the whole
+  /// model's names is missing in them. As in transformers, such names are read if no others are
+  /// found.
   ///
   /// - Parameter group: the group's name, as a user gives it; nil for the only one.
   mutating func choose(_ group: String?) throws(FormatError) {
@@ -129,7 +130,7 @@ private struct Selection {
     if isBaseModel { groups = self.groups(ofBaseModels: true) }
     guard let first = groups.first else { return isBaseModel = false }
     if first.prefix.isEmpty {
-      // The names are right as they are; other groups may lie beside them.
+      // The names are already correct; the file may also contain other groups.
       drop { name in groups.dropFirst().contains { name.utf8.starts(with: $0.prefix.utf8) } }
     } else {
       guard groups.count == 1 else {
@@ -149,15 +150,15 @@ private struct Selection {
 
   /// Tensors whose names follow a naming behind a prefix.
   private struct Group {
-    /// What their names begin with.
+    /// The prefix of their names.
     let prefix: String
     /// The naming.
     let dialect: Dialect
   }
 
-  /// The groups with different prefixes, the shortest first, without those that the user does not want.
+  /// The groups with different prefixes, the shortest first, without those that the user excludes.
   ///
-  /// - Parameter ofBaseModels: whether the names lack what those of a whole model begin with.
+  /// - Parameter ofBaseModels: whether the names lack the prefix of a whole model's names.
   private func groups(ofBaseModels: Bool) -> [Group] {
     let names = Set(entries.map { ExactString($0.name) })
     var result: [ExactString: Group] = [:]
@@ -258,7 +259,7 @@ private struct Selection {
 
   // MARK: Text
 
-  /// The parts of a name between dots and slashes, each with what follows it.
+  /// The parts of a name between dots and slashes, each with the rest after it.
   private static func parts(of name: String) -> [(text: Substring, separator: String)] {
     var parts: [(text: Substring, separator: String)] = []
     var rest = Substring(name)

@@ -17,7 +17,8 @@ struct NamePattern: Sendable {
     let name = Array(name.utf8)
     let (star, any) = (UInt8(ascii: "*"), UInt8(ascii: "?"))
     var (place, next) = (0, 0)
-    // Where the last star is, and the first byte of the name that it does not stand for.
+    // The position of the last star, and of the first byte of the name after the text that it
+    // stands for.
     var last: (star: Int, end: Int)?
     while place < name.count {
       if next < characters.count, characters[next] == star {

@@ -1,9 +1,9 @@
 import SextantBytes
 
-/// How weights were quantised, as a configuration or the names of tensors tell it.
+/// The quantisation of weights, as a configuration or the names of tensors declare it.
 ///
-/// Quantised files have other tensors instead of the weights, or scales beside them. No reader here
-/// puts them together again. GGUF files are different: their reader computes the weights of the
+/// Quantised files have other tensors instead of the weights, or additional scales. No reader here
+/// combines them again. GGUF files are different: their reader computes the weights of the
 /// quantised types.
 struct Quantisation {
   /// The programs' or methods' names by those of `quant_method`, where they are written otherwise.

@@ -6,7 +6,7 @@ import SextantTensor
 /// How one naming stores one canonical tensor, with everything that its elements depend on: read in
 /// one direction and written in the other.
 struct StoredForm: Sendable {
-  /// What the naming says of the tensor.
+  /// The naming's rule for the tensor.
   let source: Dialect.Source
   /// The stored tensor's shape; of a part, that of all parts together.
   let shape: [Int]
@@ -62,7 +62,7 @@ struct StoredForm: Sendable {
     self.steps = steps
   }
 
-  /// Whether the elements are in the file as the architecture wants them.
+  /// Whether the elements in the file have the architecture's order.
   var isPlain: Bool { steps.isEmpty && source.part == nil }
 
   /// Whether elements move or change on the way.

@@ -12,14 +12,14 @@ struct WeightMapping: Sendable {
   let specs: [WeightSpec]
   /// The checkpoint's tensor for each canonical name.
   let sources: [ExactString: CheckpointTensor]
-  /// What a user should know.
+  /// Notes for the user.
   let notes: [String]
   private let forms: [ExactString: StoredForm]
 
   /// Matches names, then shapes and types; refuses with everything that is missing or left over.
   ///
   /// - Parameters:
-  ///   - leftOut: what the user does not want.
+  ///   - leftOut: the tensors that the user excludes.
   ///   - isBaseModel: whether the tensors are named as in a model without an output head.
   /// - Throws: `index.tensor-missing`, `model.dialect-unknown`, `model.dialect-ambiguous`, `model.tensor-missing`,
   ///   `model.tensor-unexpected`, `h5.keras.count`, `model.shape`, `model.dtype`, `model.tied`.
@@ -63,8 +63,8 @@ struct WeightMapping: Sendable {
       return found[name] != nil && !used.contains(name) && tensor.name != duplicate
         && !dialect.ignores(tensor.name, shape: tensor.shape)
     }
-    // Too many numbered variables may shift the meaning of all, whatever their types. A number among
-    // the model's own weights, such as a scale, may change what the model computes.
+    // Too many numbered variables may shift the meaning of all, independent of their types. A
+    // number among the model's own weights, such as a scale, may change the model's output.
     let roots = Set(used.map { Self.root($0.string) })
     let counters =
       dialect.countsVariables
@@ -105,7 +105,7 @@ struct WeightMapping: Sendable {
     self.notes = notes
   }
 
-  /// Refuses to leave out what the model needs.
+  /// Refuses to leave out tensors that the model needs.
   ///
   /// - Throws: `model.tensor-missing`.
   private static func check(
@@ -132,7 +132,7 @@ struct WeightMapping: Sendable {
 
   /// Hands over a canonical tensor's elements in the architecture's order, as `Checkpoint.read`.
   ///
-  /// Only a tensor whose elements move or change is held in memory as a whole.
+  /// Only a tensor whose elements move or change is kept in memory as a whole.
   func read(
     _ name: String, from checkpoint: any Checkpoint,
     _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
@@ -149,7 +149,7 @@ struct WeightMapping: Sendable {
     if let failure { throw failure }
   }
 
-  /// Where a canonical tensor's elements are in a file in the architecture's order; nil if they
+  /// The place of a canonical tensor's elements in a file in the architecture's order; nil if they
   /// have to be read otherwise.
   func part(of name: String, in checkpoint: any Checkpoint) -> FilePart? {
     guard let form = forms[ExactString(name)], form.isPlain else { return nil }
@@ -235,7 +235,7 @@ struct WeightMapping: Sendable {
 
   /// The name of an output head that is in the checkpoint although it is tied to the embedding.
   ///
-  /// Files with tied weights may still hold the head. Equal bytes are stored once; a head that
+  /// Files with tied weights may still contain the head. Equal bytes are stored once; a head that
   /// differs from an embedding that claims to be tied is refused, since tools would disagree on
   /// which of the two counts.
   private static func tiedHead(
@@ -306,7 +306,7 @@ struct WeightMapping: Sendable {
   /// The parts, up to a dot or slash, that all names start with.
   private static func sharedPrefix(_ names: [String]) -> String {
     guard let first = names.first, let last = names.last else { return "" }
-    // Of sorted names, the first and the last differ the earliest.
+    // Among sorted names, the first and the last have the shortest common prefix.
     let shared = Substring(
       first.utf8.prefix(zip(first.utf8, last.utf8).prefix { $0 == $1 }.count))
     let end = shared.utf8.lastIndex { $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "/") }

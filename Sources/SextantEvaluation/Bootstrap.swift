@@ -15,7 +15,7 @@ public struct Interval: Sendable, Equatable {
     self.high = high
   }
 
-  /// The interval of a figure of which nothing tells how far it would move: both ends are NaN.
+  /// The interval of a figure whose variation is unknown: both ends are NaN.
   public static let unknown = Interval(low: .nan, high: .nan)
 
   /// Whether the ends are known.
@@ -75,8 +75,8 @@ public struct Bootstrap: Sendable {
     }
   }
 
-  /// The interval of the mean of one number per item; unknown for fewer than two items, which tell
-  /// nothing of how items differ.
+  /// The interval of the mean of one number per item; unknown for fewer than two items, which show
+  /// no variation.
   public func interval(ofMean values: [Double]) -> Interval {
     precondition(values.count == count)
     guard count > 1 else { return .unknown }

@@ -24,7 +24,7 @@ public struct LogitDrift: Sendable {
   private var (referenceSum, lossSum, divergenceSum, squareSum) = (0.0, 0.0, 0.0, 0.0)
   private var (agreeing, logitCount) = (0, 0)
 
-  /// Tokens whose logits are held at a time.
+  /// The number of tokens whose logits are in memory at a time.
   private static let pieceLength = 64
 
   private func mean(_ sum: Double) -> Double { sum / Double(max(tokenCount, 1)) }
@@ -32,7 +32,7 @@ public struct LogitDrift: Sendable {
   /// Runs both models over a text.
   ///
   /// - Parameters:
-  ///   - tokens: at least two ids; all but the first are predicted, each from all before it.
+  ///   - tokens: at least two ids; all except the first are predicted, each from all previous ones.
   ///   - progress: receives the tokens predicted and those in all.
   /// - Throws: `model.shape` for models of different vocabularies, `data.empty` for fewer than two
   ///   tokens, `model.token`.
@@ -91,7 +91,7 @@ public struct LogitDrift: Sendable {
   }
 }
 
-/// What turns logits into log-probabilities: log p = logit - shift.
+/// The shift from logits to log-probabilities: log p = logit - shift.
 private struct LogSoftmax {
   let shift: Double
   /// The place of the largest logit.

@@ -1,4 +1,5 @@
-/// A word list that tells praise from blame in film reviews: a rough measure that no model made.
+/// A word list that separates praise from blame in film reviews: a rough measure that does not
+/// depend on a model.
 ///
 /// A text's score is (praise - blame) / (praise + blame), counted over its words; a negation within
 /// the two words before turns a word around. A text without such words has no score.

@@ -2,7 +2,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantGeneration
 
-/// What steering does to the sentiment of generated text, measured with a word list.
+/// The effect of steering on the sentiment of generated text, measured with a word list.
 public struct SentimentTrial: Sendable {
   /// The strength that the vector was applied with.
   public let strength: Float
@@ -22,7 +22,7 @@ public struct SentimentTrial: Sendable {
   ///   - openings: token ids of the texts to continue.
   ///   - samplesPerOpening: continuations of each.
   ///   - tokenCount: tokens of each continuation.
-  /// - Throws: what generation throws.
+  /// - Throws: the errors of generation.
   public init(
     of vectors: [SteeringVector], options: SteeringOptions, openings: [[Int]],
     samplesPerOpening: Int, tokenCount: Int, temperature: Float, lexicon: SentimentLexicon,

@@ -4,8 +4,8 @@ import SextantGeneration
 import SextantTensor
 
 extension SteeringVector {
-  /// A vector of random directions that has this one's norm at every site: what steering does when
-  /// there is nothing in the direction.
+  /// A vector of random directions with the same norm at every site: the control for the effect of
+  /// any direction.
   ///
   /// - Parameter seed: the seed of the directions, normally distributed before scaling.
   public func randomControl(seed: UInt64) -> SteeringVector {

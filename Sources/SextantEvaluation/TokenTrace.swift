@@ -4,7 +4,7 @@ import SextantGeneration
 import SextantReport
 import SextantStore
 
-/// What happened at each token that was read: as JSON lines, and as a table for people.
+/// The events at each token: as JSON lines, and as a table for people.
 public struct TokenTrace: Sendable {
   /// An artifact that acts on a run.
   public struct Source: Sendable {
@@ -81,7 +81,7 @@ public struct TokenTrace: Sendable {
 
   // MARK: Explanation
 
-  /// What one artifact did at one token.
+  /// The action of one artifact at one token.
   private struct Deed {
     let item: Int
     var sites: [String] = []

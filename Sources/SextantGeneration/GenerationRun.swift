@@ -9,9 +9,9 @@ import SextantTokenizers
 ///     for try await token in run { print(token.text, terminator: "") }
 ///     print(run.ending ?? .count, run.edits)
 ///
-/// The texts of the tokens, joined, are the text of the run. The run can be walked through once; what it
-/// has made so far can be asked of it at any time. When the task is cancelled the run ends before the
-/// next token, with the ending `cancelled`.
+/// The texts of the tokens, joined, are the text of the run. The run can be iterated once; its
+/// results so far can be read at any time. If the task is cancelled, the run ends before the next
+/// token, with the ending `cancelled`.
 public final class GenerationRun {
   private let model: any LanguageModel
   private let interventions: BoundInterventions
@@ -21,16 +21,16 @@ public final class GenerationRun {
   private var loop: TokenLoop
   private var recorder: TokenRecorder?
   private var progress = Progress.prompt
-  /// What the last token chosen, or the end of the text, added to the text.
+  /// The text that the last chosen token, or the end of the text, added.
   private var shown = ""
 
-  /// The prompt's tokens: what edits and reporters did at each of them. Empty until the first token of
-  /// the text is asked for.
+  /// The prompt's tokens, with the actions of edits and reporters at each of them. Empty until the
+  /// first token of the text is requested.
   public private(set) var prompt: [TokenRecord] = []
   /// The state that has read everything so far. After a refusal it is incomplete; discard it.
   public private(set) var state: State
 
-  /// What is done next.
+  /// The next step.
   private enum Progress {
     case prompt
     case read(token: Int, piece: String, shown: String)
@@ -73,7 +73,7 @@ public final class GenerationRun {
   /// The text so far, without the prompt.
   public var textSoFar: String { loop.text }
 
-  /// What each intervention that edits has edited so far, and how strongly.
+  /// The edits of each editing intervention so far, and their strength.
   public var edits: [EditSummary] { interventions.summaries }
 
   /// Why the text ended; nil while it continues.
@@ -83,15 +83,15 @@ public final class GenerationRun {
 
   /// Chooses and reads the next token.
   ///
-  /// - Returns: the token, and what edits and reporters did when it was read; nil at the end.
-  /// - Throws: `model.*`, and what taps and observers throw. A run that was refused throws the same
-  ///   refusal again.
+  /// - Returns: the token, and the actions of edits and reporters when it was read; nil at the end.
+  /// - Throws: `model.*`, and the errors of taps and observers. A run that was refused throws the
+  ///   same refusal again.
   public func next() throws(FormatError) -> TokenRecord? {
     if case .prompt = progress { prompt = try advance() ?? [] }
     let own: String? = if case .read(_, _, let shown) = progress { shown } else { nil }
     guard var record = try advance()?.first, let own else { return nil }
     record.text = own
-    // What no further token completes belongs to the last one.
+    // Bytes that no further token completes belong to the last token.
     if case .ended = progress { record.text += shown }
     return record
   }
@@ -110,7 +110,7 @@ public final class GenerationRun {
   /// - Throws: as `next`.
   public func text() throws(FormatError) -> String { try finish().text }
 
-  /// What was made, once the run has ended.
+  /// The result, once the run has ended.
   var generation: Generation {
     Generation(
       generated: GeneratedText(loop, promptCount: promptIDs.count, edits: edits), state: state)
@@ -119,7 +119,7 @@ public final class GenerationRun {
   /// Reads the prompt, or the token that was chosen last, and chooses the next one.
   ///
   /// - Parameter emit: receives text as soon as it is complete UTF-8.
-  /// - Returns: records of what was read, where they are made; nil at the end.
+  /// - Returns: records of the tokens that were read, if records are kept; nil at the end.
   func advance(_ emit: (String) -> Void = { _ in }) throws(FormatError) -> [TokenRecord]? {
     do throws(FormatError) {
       return try step(emit)
@@ -182,8 +182,8 @@ extension GenerationRun: AsyncSequence {
 
     /// The next token of the run; nil at the end.
     ///
-    /// It is computed where the caller runs, so that taps may use what the caller uses. Other tasks of the
-    /// same actor get their turn between two tokens.
+    /// It is computed where the caller runs, so that taps may use the caller's values. Other tasks
+    /// of the same actor can run between two tokens.
     public mutating func next(
       isolation actor: isolated (any Actor)?
     ) async throws(FormatError) -> TokenRecord? {

@@ -33,16 +33,16 @@ public struct BatchOptions: Sendable {
 extension Generator {
   /// Continues several prompts, each with several samples.
   ///
-  /// Prompts of one length are read together, and the samples of a prompt share that reading. The texts
-  /// are then rows of a batch, from which each one is dropped where it ends. A row has the same bits
-  /// whatever other rows there are, so that the texts do not depend on the size of the batch. They are
-  /// those of `generate(_:from:_:emit:telling:)` with the seed of the sample, except that products with
-  /// few rows are rounded otherwise there: a text may differ from the token on at which two tokens are
-  /// equally probable within rounding.
+  /// Prompts of one length are read together, and the samples of a prompt share that reading. The
+  /// texts are then rows of a batch, and each one is dropped when it ends. A row has the same bits
+  /// for any other rows, so that the texts do not depend on the size of the batch. They are those
+  /// of `generate(_:from:_:emit:telling:)` with the seed of the sample, with one exception:
+  /// products with few rows are rounded otherwise there, so that a text may differ from the token
+  /// on at which two tokens are equally probable within rounding.
   ///
-  /// Where interventions concern one text (gates, strengths in nats, probes, lenses, conditions that end
-  /// a text, taps and observers of one's own), or somebody is told of tokens, the texts are generated one
-  /// after the other, each exactly as by the function for one prompt.
+  /// If interventions concern one text (gates, strengths in nats, probes, lenses, conditions that
+  /// end a text, custom taps and observers), or if there is a handler for tokens, the texts are
+  /// generated one after the other, each exactly as by the function for one prompt.
   ///
   /// - Parameters:
   ///   - prompts: token ids, at least one for each prompt.
@@ -182,7 +182,7 @@ extension Generator {
   ///
   /// - Parameters:
   ///   - state: of the rows, which have read equally many tokens.
-  ///   - logits: what is predicted next in each row, [V].
+  ///   - logits: the logits of each row, [V].
   ///   - finish: receives each row when its text has ended.
   private func go(
     on rows: [BatchRow], from state: State, _ logits: [[Float]], _ bound: BoundInterventions,
@@ -227,7 +227,8 @@ private struct BatchRow {
   var edits: TextEdits
 }
 
-/// Hands out texts in the order of the prompts and their samples, whatever order they are finished in.
+/// Delivers texts in the order of the prompts and their samples, independent of the order in which
+/// they end.
 private struct OrderedTexts {
   private let samples: Int
   private let finish: (SampledText) -> Void

@@ -11,7 +11,7 @@ public struct GeneratedText: Sendable {
   public let text: String
   /// Tokens of the prompt.
   public let promptCount: Int
-  /// What each intervention that edits has edited, and how strongly.
+  /// The edits of each editing intervention, and their strength.
   public let edits: [EditSummary]
   /// Why the text ended.
   public let ending: GenerationEnding
@@ -34,7 +34,7 @@ public struct Generation: Sendable {
   /// The text.
   public let generated: GeneratedText
   /// The state after the last token that was run: the one before the last of `tokens`, unless
-  /// `completesState` was asked for or somebody observed.
+  /// `completesState` was set or there was an observer.
   public let state: State
 
   /// A member of the text.

@@ -53,8 +53,8 @@ public struct LogProbabilities: Sendable {
     return rows(logits)
   }
 
-  /// The Kullback-Leibler divergence of another distribution from this one, in nats: what a
-  /// prediction by `other` costs where this one is right.
+  /// The Kullback-Leibler divergence of another distribution from this one, in nats: the cost of
+  /// predicting with `other` if this one is right.
   public func divergence(of other: LogProbabilities) -> Double {
     var sum = 0.0
     for index in values.indices where probabilities[index] > 0 {

@@ -75,7 +75,7 @@ public struct Sampler: Sendable {
   /// Ties are broken by the lower id, so that the choice does not depend on sorting.
   ///
   /// - Parameter logits: [V].
-  /// - Throws: `model.nonfinite` when the logits hold a NaN or nothing finite.
+  /// - Throws: `model.nonfinite` if the logits contain a NaN or no finite number.
   public mutating func choose(_ logits: [Float]) throws(FormatError) -> Int {
     let token = try draw(penalised(logits))
     if options.repetitionPenalty != 1 { present.insert(token) }
@@ -132,7 +132,7 @@ public struct Sampler: Sendable {
   /// The tokens that top-k and top-p leave, the most probable first.
   ///
   /// Sorting a whole vocabulary costs more than a small model's step. The floor is lowered until
-  /// enough tokens lie above it, and only those are sorted.
+  /// enough tokens are above it, and only those are sorted.
   private func leading(_ weights: [Float], peak: Float) -> [Int] {
     let count = options.topK > 0 ? min(options.topK, weights.count) : weights.count
     let mass = Double(options.topP) * weights.reduce(0.0) { $0 + Double($1) }
@@ -147,7 +147,7 @@ public struct Sampler: Sendable {
     ids.sort { weights[$0] != weights[$1] ? weights[$0] > weights[$1] : $0 < $1 }
     if options.topK > 0 { ids = Array(ids.prefix(count)) }
     guard options.topP < 1 else { return ids }
-    // Of the mass that top-k left.
+    // The share of the probability that top-k left.
     let needed = Double(options.topP) * ids.reduce(0.0) { $0 + Double(weights[$1]) }
     var covered = 0.0
     let cut = ids.firstIndex { id in

@@ -4,12 +4,12 @@ import SextantModels
 import SextantTensor
 import SextantTokenizers
 
-/// Text that is steered for a while, beside a clean twin: a second state that reads the same tokens and
-/// is never steered.
+/// Text that is steered at its start, and an unsteered twin: a second state that reads the same
+/// tokens and is never steered.
 ///
-/// A recurrent state remembers having been steered. When steering ends, the text continues from the
-/// twin, as if nothing but the chosen tokens had happened; how far the steered state's predictions
-/// stay away from the twin's is measured on the same tokens.
+/// A recurrent state keeps effects of steering. When steering ends, the text continues from the
+/// twin, which was affected only by the chosen tokens. The divergence of the steered state's
+/// predictions from the twin's is measured on the same tokens.
 public struct ShadowGeneration: Sendable {
   /// The generated token ids, without the prompt.
   public private(set) var tokens: [Int] = []
@@ -20,12 +20,12 @@ public struct ShadowGeneration: Sendable {
   /// After steering ended, at each choice: the divergence of the steered-then-off prediction from the
   /// never steered one, in nats. The first is at the first choice without steering.
   public private(set) var contamination: [Double] = []
-  /// What each intervention edited.
+  /// The edits of each intervention.
   public let edits: [EditSummary]
   /// The state that the text continues from: the twin's, once steering has ended.
   public private(set) var state: State
 
-  /// What the text continues from when steering ends.
+  /// The state from which the text continues when steering ends.
   public enum Continuation: String, Sendable, CaseIterable {
     /// The clean twin: no residue.
     case twin
@@ -40,7 +40,7 @@ public struct ShadowGeneration: Sendable {
   ///   - prompt: token ids, at least one; the steered model reads it steered, the twin does not.
   ///   - steeredTokens: tokens that are chosen under steering.
   ///   - options: as for any text; `tokenCount` counts all tokens.
-  ///   - continuation: what continues.
+  ///   - continuation: the state that continues.
   ///   - emit: receives text as soon as it is complete UTF-8.
   ///   - tell: receives a record of each token that the steered model read.
   /// - Throws: as `Generator.generate`; `usage.nothing-steered` if nothing edits, `usage.option`

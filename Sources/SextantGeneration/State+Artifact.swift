@@ -41,7 +41,7 @@ extension State {
     try saved.model.check(
       against: model.reference(tokenizer: tokenizer), allowingOther: allowsModelMismatch,
       file: saved.file)
-    // Before anything is allocated: the batch is as large as the file says.
+    // Before anything is allocated, because the file declares the size of the batch.
     let expected = Self.descriptions(model.stateLayout).map {
       $0.reference(positions: saved.position)
     }

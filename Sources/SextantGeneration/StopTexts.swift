@@ -3,8 +3,8 @@ import SextantBytes
 /// Finds the first of some texts in a text that arrives in pieces, and delays output that may
 /// become one of them.
 ///
-/// Each text is looked for by the automaton of Knuth, Morris and Pratt, so that a byte takes constant time
-/// on average whatever the texts are.
+/// Each text is found by the algorithm of Knuth, Morris and Pratt, so that a byte takes constant
+/// time on average for any texts.
 public struct StopTexts: Sendable {
   private struct Pattern: Sendable {
     let bytes: [UInt8]
@@ -33,7 +33,7 @@ public struct StopTexts: Sendable {
   }
 
   private var patterns: [Pattern] = []
-  /// What is held back: the start of a pattern, maybe.
+  /// The delayed output, which may be the start of a pattern.
   private var held: [UInt8] = []
 
   /// Looks for nothing.
@@ -52,8 +52,8 @@ public struct StopTexts: Sendable {
 
   /// Takes the next piece of a text.
   ///
-  /// - Returns: what can be shown now, and whether one of the texts was found, which ends the text before
-  ///   it. Of texts that end at one place the longest counts.
+  /// - Returns: the text that can be output now, and whether one of the texts was found, which ends
+  ///   the text before it. If several texts end at one place, the longest counts.
   mutating func append(_ piece: String) -> (text: String, isFound: Bool) {
     guard !patterns.isEmpty else { return (piece, false) }
     for byte in piece.utf8 {
@@ -74,7 +74,7 @@ public struct StopTexts: Sendable {
     return (text, false)
   }
 
-  /// Ends the text: what is held back belongs to it.
+  /// Ends the text: the delayed output belongs to it.
   mutating func finish() -> String {
     defer { held = [] }
     return String(decoding: held, as: UTF8.self)

@@ -3,7 +3,7 @@ import SextantModels
 import SextantTensor
 import SextantTokenizers
 
-/// What to generate.
+/// The options of a generation.
 public struct GenerationOptions: Sendable {
   /// Tokens to generate at most.
   public var tokenCount: Int
@@ -46,8 +46,8 @@ public enum GenerationEnding: String, Sendable {
 
 /// The token loop of one text: chooses one token after the other until the text ends.
 ///
-/// The caller reads the tokens, so that one loop serves every way to read them: with interventions,
-/// beside a twin, or as one row of a batch.
+/// The caller reads the tokens, so that one loop supports every way to read them: with
+/// interventions, with a twin, or as one row of a batch.
 struct TokenLoop {
   private let options: GenerationOptions
   private let tokenizer: any Tokenizer
@@ -58,7 +58,7 @@ struct TokenLoop {
   private(set) var tokens: [Int] = []
   /// Their text, as far as it is complete UTF-8.
   private(set) var text = ""
-  /// What the last token added to the text.
+  /// The text that the last token added.
   private(set) var lastPiece = ""
   /// Why the text ended; nil while it continues.
   private(set) var ending: GenerationEnding?

@@ -2,19 +2,19 @@ import SextantBytes
 import SextantModels
 import SextantTokenizers
 
-/// What happened at one token that was read.
+/// The events at one token that was read.
 public struct TokenRecord: Sendable {
   /// The position in the sequence.
   public let position: Int
   /// The id.
   public let token: Int
-  /// What the token adds to the text.
+  /// The text that the token adds.
   public internal(set) var text: String
   /// Whether the token is one of the prompt.
   public let isPrompt: Bool
-  /// What probes and lenses report, by the intervention's place in the list.
+  /// The reports of probes and lenses, by the intervention's place in the list.
   public let reports: [(item: Int, report: JSONObject)]
-  /// What edits did, in their order.
+  /// The effects of edits, in their order.
   public let edits: [EditRecord]
   /// How strongly the token is to be marked for people, from -1 (cold) to 1 (warm); nil for plain.
   public let tint: Double?
@@ -30,7 +30,7 @@ struct TokenRecorder {
     promptDecoder = StreamingDecoder(tokenizer, continuing: false)
   }
 
-  /// Records of tokens that were read, after the observers have been told of them.
+  /// Records of tokens that were read, after the observers were called.
   ///
   /// - Parameter text: of a generated token; nil for the prompt.
   mutating func records(

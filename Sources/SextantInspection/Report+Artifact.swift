@@ -4,7 +4,7 @@ import SextantReport
 import SextantTensor
 
 extension Report {
-  /// What an artifact declares and contains.
+  /// The declarations and the content of an artifact.
   ///
   /// - Parameter rowLimit: rows of the table for people.
   public init(artifact: Artifact, rowLimit: Int) {

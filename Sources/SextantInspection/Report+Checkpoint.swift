@@ -4,7 +4,7 @@ import SextantReport
 import SextantTensor
 
 extension Report {
-  /// What a foreign checkpoint contains.
+  /// The content of a foreign checkpoint.
   ///
   /// - Parameter rowLimit: rows of the table for people.
   public init(checkpoint source: CheckpointSource, rowLimit: Int) {

@@ -7,7 +7,7 @@ import SextantTensor
 import SextantTokenizers
 
 extension Report {
-  /// What a native model contains.
+  /// The content of a native model.
   ///
   /// - Parameter rowLimit: rows of the table for people.
   /// - Throws: `tok.*` for a tokenizer that cannot be read.
@@ -51,7 +51,7 @@ extension Report {
     do throws(FormatError) {
       try add(sites: Architectures.open(store).description.sites)
     } catch {
-      // What is in the header can be shown for a model that this build cannot run, too.
+      // The header of a model that this build cannot run can be shown, too.
       self.json["sites"] = .null
       notes.append("this build does not run the model: \(error.found) [\(error.code.rawValue)]")
     }
@@ -103,7 +103,7 @@ extension Report {
       + (begin.isEmpty ? "" : ", \(list(begin)) before a text")
   }
 
-  /// What ends a text, after other facts.
+  /// The tokens that end a text, after other facts.
   private static func text(ends: [Int]) -> String {
     switch ends.count {
     case 0: ""

@@ -6,7 +6,7 @@ import SextantReport
 import SextantTokenizers
 
 extension Report {
-  /// What a trained steering vector consists of, site by site.
+  /// The content of a trained steering vector, site by site.
   ///
   /// - Parameters:
   ///   - output: where it was written.
@@ -50,7 +50,7 @@ extension Report {
       ]))
   }
 
-  /// What a file of trained probes consists of.
+  /// The content of a file of trained probes.
   ///
   /// - Parameters:
   ///   - output: where it was written.
@@ -97,7 +97,7 @@ extension Report {
       ]))
   }
 
-  /// What a trained lens was learned from.
+  /// The data from which a trained lens was learned.
   ///
   /// - Parameters:
   ///   - output: where it was written.
@@ -141,7 +141,7 @@ extension Report {
 }
 
 extension TextCorpus {
-  /// What people should know about how the texts were read.
+  /// Notes for people on how the texts were read.
   package var notes: [String] {
     askedChunkLength.map {
       [

@@ -4,7 +4,7 @@ import SextantReport
 import SextantStore
 
 extension Report {
-  /// What was verified of a native model.
+  /// The verified parts of a native model.
   ///
   /// - Parameter seconds: that reading the file took.
   package init(verified store: ModelStore, file: String, seconds: Double) {
@@ -25,7 +25,7 @@ extension Report {
       ]))
   }
 
-  /// What was verified of an artifact.
+  /// The verified parts of an artifact.
   ///
   /// - Parameter isRetrained: whether it was trained again, with the same bytes.
   package init(verified artifact: Artifact, file: String, isRetrained: Bool) {

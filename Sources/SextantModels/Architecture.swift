@@ -3,7 +3,7 @@ import SextantStore
 
 /// A tensor of an architecture, under its canonical name.
 public struct WeightSpec: Sendable, Equatable {
-  /// What conversion may do with a tensor.
+  /// The allowed type conversions of a tensor.
   public enum Kind: Sendable, Equatable {
     /// A matrix of a product, [out, in], or an embedding [V, D]: may be stored in fewer bits.
     case matrix
@@ -15,7 +15,7 @@ public struct WeightSpec: Sendable, Equatable {
   public let name: String
   /// The shape. Dimensions of 1 in a checkpoint's shape are dropped before comparing.
   public let shape: [Int]
-  /// What conversion may do with it.
+  /// The allowed type conversions.
   public let kind: Kind
 
   /// Describes a tensor.
@@ -32,11 +32,12 @@ public struct TiedPair: Sendable {
   public let embedding: String
   /// The canonical name of the output head, [V, D]; absent if they are tied.
   public let head: String
-  /// The key of the canonical configuration that says whether they are tied.
+  /// The key of the canonical configuration that declares whether they are tied.
   public let flag: String
 }
 
-/// What a checkpoint's tensors tell about a configuration that its `config.json` leaves open.
+/// The values of a configuration that follow from a checkpoint's tensors if its `config.json` does
+/// not contain them.
 public struct CheckpointShapes: Sendable {
   /// The shapes by name.
   public let shapes: [ExactString: [Int]]
@@ -104,7 +105,7 @@ public protocol Architecture {
   /// Whether a published `config.json` describes a model of this architecture.
   static func recognises(_ config: JSONNode) -> Bool
 
-  /// Members of published configurations that cannot change what the model computes, beside those of
+  /// Members of published configurations that cannot change the model's output, in addition to
   /// `ConfigurationKeys.inert`.
   static var inertKeys: Set<String> { get }
 
@@ -126,10 +127,10 @@ public protocol Architecture {
   /// The published namings.
   static var dialects: [Dialect] { get }
 
-  /// The `config.json` of a canonical configuration, as the codes that read a dialect expect it:
-  /// what `configuration(from:checkpoint:)` makes this canonical configuration of again.
+  /// The `config.json` of a canonical configuration, in the form that the readers of a dialect
+  /// expect: `configuration(from:checkpoint:)` converts it back.
   ///
-  /// - Throws: `export.inexpressible` for what those codes cannot do.
+  /// - Throws: `export.inexpressible` for features that those readers do not support.
   static func published(
     _ configuration: JSONObject, dialect: String
   ) throws(FormatError) -> JSONObject

@@ -33,7 +33,7 @@ public enum Architectures {
     return matches.count == 1 ? matches.first : nil
   }
 
-  /// The architecture of a checkpoint: told by its configuration, or else by its tensors.
+  /// The architecture of a checkpoint, from its configuration, or else from its tensors.
   ///
   /// A configuration that names no model (by `model_type` or `architectures`) may still set a value
   /// that the tensors leave open.
@@ -68,7 +68,7 @@ public enum Architectures {
 
   /// Opens the model of a store.
   ///
-  /// - Throws: `store.architecture` and what the architecture's `open` throws.
+  /// - Throws: `store.architecture` and the errors of the architecture's `open`.
   public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
     guard let architecture = named(store.architecture) else {
       throw FormatError(

@@ -1,11 +1,11 @@
 import SextantBytes
 import SextantTensor
 
-/// What flows through the blocks of one run: the residual stream of its tokens, and what blocks hand
-/// on beside it.
+/// The values that pass through the blocks of one run: the residual stream of its tokens, and other
+/// values that blocks pass on.
 ///
-/// A value: a copy taken between two blocks can be run on from there any number of times, each with
-/// another edit, without what comes before.
+/// A value: a copy between two blocks can continue from there any number of times, each with
+/// another edit, and the earlier blocks are not run again.
 public struct BlockStream: Sendable {
   /// The tokens, [B][T].
   public let tokens: TokenBatch

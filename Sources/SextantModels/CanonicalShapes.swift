@@ -1,7 +1,7 @@
 import SextantBytes
 
-/// A checkpoint's shapes under an architecture's canonical names: what a configuration is derived
-/// from where the checkpoint comes without one.
+/// A checkpoint's shapes under an architecture's canonical names. A configuration is derived from
+/// them if the checkpoint has none.
 struct CanonicalShapes {
   private let checkpoint: CheckpointShapes
   private let dialect: Dialect

@@ -1,6 +1,6 @@
 import SextantTensor
 
-/// What attention blocks have in common: their state, and how it is read.
+/// The common parts of attention blocks: their state, and how it is read.
 ///
 /// The state of a block is the keys and values of every position so far. Keys are kept as they are
 /// read: rotated by their own position, where the model has rotary position embedding.
@@ -11,14 +11,14 @@ struct CausalAttention: Sendable {
   let keyHeads: Int
   /// Channels of a head.
   let width: Int
-  /// What scores are multiplied by.
+  /// The factor of scores.
   let scale: Float
   /// Positions that a token sees, its own included; nil for all.
   var window: Int?
   /// Slopes of the linear bias, [H].
   var slopes: Tensor?
 
-  /// The components of a block's state, in the order in which `attend` wants them.
+  /// The components of a block's state, in the order that `attend` expects.
   static func state(keyHeads: Int, width: Int) -> [StateComponent] {
     [
       StateComponent(name: "key", heads: keyHeads, channels: width, order: .keys),

@@ -38,8 +38,8 @@ extension ModelConfiguration {
   }
 }
 
-/// How one file spells a configuration: keys, where their values belong, and what absent ones mean.
-/// The same lines read it and write it.
+/// The members of one configuration format: keys, the places of their values, and the meaning of
+/// absent ones. The same lines read and write it.
 struct ConfigurationForm<C> {
   /// One key, or some that belong together.
   struct Member {
@@ -47,7 +47,7 @@ struct ConfigurationForm<C> {
     let write: (C) -> [(String, JSONValue)]
   }
 
-  /// In the order in which they are read: a default may use what stands above it.
+  /// In the order in which they are read: a default may use the values above it.
   let members: [Member]
 
   init(_ members: [Member]) { self.members = members }
@@ -135,7 +135,7 @@ extension ConfigurationForm.Member {
     }
   }
 
-  /// What other programs want to find, and nothing is read from.
+  /// The values that other programs expect, and that are not read.
   static func written(_ key: String, _ value: JSONValue) -> Self {
     Self { _, _ in
     } write: { _ in

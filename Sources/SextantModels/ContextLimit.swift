@@ -3,14 +3,14 @@ import SextantLocks
 /// The length of the texts that a model was trained for, and the handler that is told of a longer
 /// text.
 ///
-/// Models whose positions are turned or looked up compute something beyond that length, too, but it means
-/// little. Recurrent models have no such limit, whatever length they were trained with.
+/// Models with rotated or looked-up positions also compute values beyond that length, which mean
+/// little. Recurrent models have no such limit, for any length of training texts.
 public final class ContextLimit: Sendable {
   /// Tokens of the longest text: `max_position_embeddings` of a published configuration.
   public let length: Int
   private let listener = Lock<(@Sendable () -> Void)?>(nil)
 
-  /// A limit of so many tokens.
+  /// A limit of this number of tokens.
   public init(_ length: Int) { self.length = length }
 
   /// Calls `body` once, when a run first reads a token beyond the limit, before that token is computed.

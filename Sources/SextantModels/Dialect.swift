@@ -2,9 +2,9 @@ import SextantBytes
 
 /// How one published naming spells an architecture's tensors.
 ///
-/// The one description serves both directions: reading undoes what it says, writing does it.
+/// The one description serves both directions: reading undoes it, writing applies it.
 public struct Dialect: Sendable {
-  /// Where a canonical tensor is in a checkpoint of this dialect.
+  /// The place of a canonical tensor in a checkpoint of this dialect.
   public struct Source: Sendable, Equatable, ExpressibleByStringLiteral,
     ExpressibleByStringInterpolation
   {
@@ -12,21 +12,21 @@ public struct Dialect: Sendable {
     public let name: String
     /// Whether the matrix is stored as [in, out]: its last two dimensions are swapped.
     public let isTransposed: Bool
-    /// What the dialect does to the elements, to be undone; nil if none.
+    /// The dialect's operation on the elements, to be undone; nil if none.
     public let change: Change?
     /// How the shape is spelled.
     public let form: Form
     /// Which part of the stored tensor it is; nil for all of it.
     public let part: Part?
 
-    /// What a naming may do to a tensor's elements beside turning it.
+    /// The operations of a naming on a tensor's elements, in addition to a transposition.
     public enum Change: Sendable, Equatable {
       /// The rows of each head alternate between its first and its second half, so that the two
-      /// channels that a rotary embedding turns together lie side by side. The configuration's
-      /// number of that key says how many rows a head has.
+      /// channels of a rotary pair are adjacent. The configuration's number of that key is the
+      /// number of rows of a head.
       case pairedRows(headWidth: String)
-      /// Each head has rows of several kinds, and those of one kind lie together. The
-      /// configuration's number of that key says how many heads there are.
+      /// Each head has rows of several kinds, and those of one kind are adjacent. The
+      /// configuration's number of that key is the number of heads.
       case groupedRows(kinds: Int, headCount: String)
       /// Elements are -exp of the canonical ones.
       case negativeExponential
@@ -43,7 +43,7 @@ public struct Dialect: Sendable {
       case ones([Int])
       /// As one dimension.
       case flat
-      /// A vector as rows: the configuration's number of that key says how many.
+      /// A vector as rows: the configuration's number of that key is their number.
       case rows(String)
     }
 
@@ -73,11 +73,11 @@ public struct Dialect: Sendable {
       self.part = part
     }
 
-    /// A source of that name, stored as the architecture wants it.
+    /// A source of that name, stored in the architecture's form.
     public init(stringLiteral name: String) { self.init(name) }
   }
 
-  /// A tensor that readers of a dialect want and no code uses: a copy of another one.
+  /// A tensor that readers of a dialect require and no code uses: a copy of another one.
   public struct Filler: Sendable, Equatable {
     /// The name that it has there.
     public let name: String
@@ -100,10 +100,11 @@ public struct Dialect: Sendable {
   public let absent: [String]
   /// The source of a canonical tensor. A function, because some namings count by block.
   public let source: @Sendable (_ canonicalName: String) -> Source
-  /// What a checkpoint of this dialect has beyond the architecture's tensors; ignored on reading.
+  /// The tensors of a checkpoint of this dialect in addition to the architecture's; ignored on
+  /// reading.
   public let fillers: [Filler]
-  /// What the names of all tensors except the output head begin with, such as `model.`, where a
-  /// model without its head (`LlamaModel`) is saved without it. Empty if no program does that.
+  /// The prefix of all tensor names except the output head, such as `model.`, if a model without
+  /// its head (`LlamaModel`) is saved without it. Empty if no program does that.
   public let base: String
   /// Other names that tensors of this dialect may have, by the usual ones.
   public let synonyms: [String: String]
@@ -114,8 +115,8 @@ public struct Dialect: Sendable {
 
   /// Describes a naming.
   ///
-  /// - Parameter ignores: whether a tensor of a checkpoint is a buffer without weights, beside those
-  ///   that many models have.
+  /// - Parameter ignores: whether a tensor of a checkpoint is a buffer without weights, in addition
+  ///   to those that many models have.
   public init(
     name: String, base: String = "", markers: [String], absent: [String] = [],
     fillers: [Filler] = [], synonyms: [String: String] = [:], countsVariables: Bool = false,

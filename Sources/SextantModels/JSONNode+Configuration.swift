@@ -34,7 +34,7 @@ extension JSONNode {
     return number
   }
 
-  /// Refuses where the integer `key` is there and differs from what the checkpoint's tensors say.
+  /// Refuses an integer `key` that differs from the checkpoint's tensors.
   ///
   /// - Throws: the node's code.
   func agree(_ key: String, with value: Int) throws(FormatError) {

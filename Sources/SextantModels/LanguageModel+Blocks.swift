@@ -4,8 +4,8 @@ import SextantTensor
 /// Runs that their caller takes through the blocks, to go back to a place between two of them.
 ///
 /// `run(_:from:)` is `begin`, `run(_:through:_:)` over all blocks, and `finish`. A stream that was
-/// kept between two blocks runs on from there with the same bits: what comes before is not computed
-/// again for every edit that is tried.
+/// kept between two blocks continues from there with the same bits, so that the earlier blocks are
+/// not run again for every edit.
 extension LanguageModel {
   /// The stream of tokens before the first block.
   ///
@@ -29,7 +29,7 @@ extension LanguageModel {
   /// Takes a stream through some of the blocks, in order.
   ///
   /// - Parameters:
-  ///   - blocks: the first is the one that the stream has come to.
+  ///   - blocks: the first is the next block of the stream.
   ///   - state: the state of every block before the stream's tokens. Those of `blocks` are advanced;
   ///     the position is when the last block of the model has run.
   /// - Throws: `model.state` for a state of another batch or position; the errors of `tap`.
@@ -55,7 +55,7 @@ extension LanguageModel {
 
   /// The logits of a stream that has passed all blocks.
   ///
-  /// - Returns: [B·S, V], S positions per sequence as `logits` says.
+  /// - Returns: [B·S, V], S positions per sequence, selected by `logits`.
   /// - Throws: the errors of `tap`.
   public func finish(
     _ stream: BlockStream, logits: LogitSelection = .last, tap: (any Tap)? = nil

@@ -2,7 +2,7 @@ import SextantBytes
 import SextantStore
 import SextantTensor
 
-/// What a model is: enough to check an artifact against it.
+/// The description of a model, sufficient to check an artifact against it.
 public struct ModelDescription: Sendable {
   /// The architecture's name, such as `mamba`.
   public let architecture: String
@@ -95,15 +95,15 @@ public struct TokenBatch: Sendable, Equatable {
 
 /// A language model: tokens in, logits out, with every site open to a tap.
 ///
-/// All models are a stream that blocks read and add to: an architecture says how tokens enter it,
-/// what a block does to it, and how logits leave it. Prefill and decode are one code path with
-/// different T. A run touches nothing but the state that it is given, so that one model serves any
-/// number of sequences.
+/// In all models, blocks read a stream and add to it. An architecture defines how tokens enter the
+/// stream, the addition of a block, and how logits leave the stream. Prefill and decode are one
+/// code path with different T. A run changes only the state that it is given, so that one model can
+/// run any number of sequences.
 public protocol LanguageModel: AnyObject, Sendable {
-  /// What the model is.
+  /// The description of the model.
   var description: ModelDescription { get }
 
-  /// What makes logits of the stream that leaves the last block; a lens asks it of other blocks.
+  /// Makes logits from the stream that leaves the last block; a lens applies it to other blocks.
   var readout: Readout { get }
 
   /// The stream before the first block.
@@ -113,16 +113,17 @@ public protocol LanguageModel: AnyObject, Sendable {
   ///   - textLength: tokens of the whole text, those of earlier and later pieces included.
   func embed(_ tokens: TokenBatch, at position: Int, textLength: Int) -> BlockStream
 
-  /// Runs one block: what it computes is shown to the tap by `pass.add`, which adds it to the stream.
+  /// Runs one block. `pass.add` shows its output to the tap, and adds it to the stream.
   ///
   /// - Parameter state: of every block; this one's part is advanced by T tokens.
-  /// - Throws: what the tap throws.
+  /// - Throws: the errors of the tap.
   func run(
     block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
   ) throws(FormatError)
 
-  /// What values read from a block's recurrent state would add to the stream: through the norm that
-  /// follows the reading, without its bias, and the output projection; no token gates them.
+  /// The additions to the stream by values that are read from a block's recurrent state: through
+  /// the norm that follows the reading, without its bias, and the output projection; no token gates
+  /// them.
   ///
   /// - Parameter values: [M, heads · values of a head]: channels of `ssm`, values of `wkv`.
   /// - Returns: [M, D]; nil if the model has no such state.
@@ -145,12 +146,12 @@ extension LanguageModel {
   /// Long inputs are cut into pieces, so that memory does not grow with T, and where the tap must
   /// see the state. The numbers do not depend on the cuts beyond rounding.
   ///
-  /// Where a model's rotation depends on the length of the text, that is the length at the end of
-  /// this run.
+  /// If a model's rotation depends on the length of the text, it is the length at the end of this
+  /// run.
   ///
   /// - Parameters:
   ///   - chunk: tokens of a piece at most, over all sequences.
-  /// - Returns: logits [B, S, V], S positions per sequence as `logits` says.
+  /// - Returns: logits [B, S, V], S positions per sequence, selected by `logits`.
   /// - Throws: before anything is computed, `model.token` for ids outside the vocabulary,
   ///   `model.state` for a state of another batch or model, and `system.memory`;
   ///   `model.text-length`; and the errors of `tap`: the state is then incomplete; discard it.
@@ -189,9 +190,9 @@ extension LanguageModel {
   /// Tokens of each sequence that run together where sequences must not depend on their batch.
   static var alikeLength: Int { 64 }
 
-  /// Runs tokens as `run`, so that what each sequence shows has the same bits whatever other sequences
-  /// run beside it: products do not depend on the number of their rows, and the cuts of long sequences
-  /// do not depend on the batch.
+  /// Runs tokens as `run`, so that the values of each sequence have the same bits for any other
+  /// sequences in the batch: products do not depend on the number of their rows, and the splits of
+  /// long sequences do not depend on the batch.
   ///
   /// - Throws: as `run`.
   public func runAlike(
@@ -212,9 +213,9 @@ extension LanguageModel {
 
   /// Refuses to continue a text in a way that has no single meaning.
   ///
-  /// Above a length the rotation of some models depends on the length of the whole text. Keys that were
-  /// read before keep the rotation of that time, so that several tokens that are added in one run would
-  /// give other values than the whole text in one run. A single token is what decoding adds;
+  /// Above a length the rotation of some models depends on the length of the whole text. Keys that
+  /// were read before keep the rotation of that time, so that several tokens that are added in one
+  /// run would give other values than the whole text in one run. Decoding adds a single token;
   /// transformers computes it in the same way.
   ///
   /// - Parameter run: the positions of a whole run.

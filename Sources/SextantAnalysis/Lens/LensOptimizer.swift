@@ -27,7 +27,8 @@ public struct LensOptimizerOptions: Sendable, Equatable {
   public var rateScale: Double
   /// The momentum of SGD, the first decay of Adam.
   public var momentum: Double
-  /// What pulls every parameter to zero, and so every translator to the identity.
+  /// The weight decay, which pulls every parameter to zero, and so every translator to the
+  /// identity.
   public var weightDecay: Double
   /// The largest norm that the gradients of all layers may have together.
   public var clipNorm: Double

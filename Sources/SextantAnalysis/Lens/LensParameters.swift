@@ -25,7 +25,7 @@ struct LensParameters {
     zip(weights, biases).map { Translator(weight: $0.gradient, bias: $1.gradient) }
   }
 
-  /// What checkpoints keep: the translators, then each memory of the optimiser, by site.
+  /// The values that checkpoints keep: the translators, then each state of the optimiser, by site.
   var snapshot: [[Translator]] {
     [translators]
       + options.kind.memories.indices.map { memory in
@@ -60,7 +60,8 @@ struct LensParameters {
     }
   }
 
-  /// Adds what rows of one site contribute: `gradient` [M, D] by the translated rows, `x` [M, D].
+  /// Adds the contribution of one site's rows: `gradient` [M, D] by the translated rows, `x` [M,
+  /// D].
   mutating func add(_ gradient: Tensor, _ x: some MatrixRows, at index: Int) {
     if !isBiasOnly { Linear.addWeightGradient(gradient, x, to: &weights[index].gradient) }
     var sums = [Double](repeating: 0, count: gradient.columnCount)

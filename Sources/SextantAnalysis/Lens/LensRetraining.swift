@@ -5,7 +5,7 @@ import SextantStore
 import SextantTensor
 import SextantTokenizers
 
-/// Trains a lens again from what its manifest records.
+/// Trains a lens again from the record in its manifest.
 struct LensRetraining {
   private let model: any LanguageModel
   private let tokenizer: any Tokenizer

@@ -7,7 +7,7 @@ import SextantTokenizers
 
 /// How a ridge lens is made.
 public struct RidgeLensOptions: Sendable {
-  /// One of so many chunks is held out, to choose how strongly W is pulled to zero.
+  /// One of this number of chunks is held out, to choose how strongly W is pulled to zero.
   public var heldOutEvery = 10
   /// Tokens on which the lens is fitted by divergence in the end; 0 leaves it as regression makes it.
   public var calibrationTokens = 8192
@@ -57,12 +57,12 @@ public struct RidgeLensOptions: Sendable {
 /// Makes a lens in closed form from one pass over the texts: for each site the ridge regression of
 /// the stream that the model reads out on the stream there.
 ///
-/// The final norm divides every stream by its length, so that the length of what is read out tells
-/// nothing: the regression's target is that stream, brought to one length. Likewise the length of
-/// a regression's result is lost, and with it how sure the lens should be; but its bias is not:
-/// fitted by divergence on a few thousand tokens, D numbers for each site, it makes up for that. A few
-/// steps of L-BFGS over matrix and bias follow, in coordinates in which the stream is white. What
-/// does not help on held-out tokens is not kept.
+/// The final norm divides every stream by its length, so that the length of the stream has no
+/// effect on the readout. The regression's target is therefore the stream, scaled to one length.
+/// The regression also loses the length of its result, and with it the confidence of the lens. Its
+/// bias, D numbers for each site, restores this confidence: it is fitted by divergence on a few
+/// thousand tokens. A few steps of L-BFGS over matrix and bias follow, in coordinates in which the
+/// stream is white. A step that does not help on held-out tokens is not kept.
 public struct RidgeLensTrainer {
   private let model: any LanguageModel
   private let tokenizer: Digest
@@ -106,12 +106,12 @@ public struct RidgeLensTrainer {
 
   /// Makes the lens.
   ///
-  /// - Parameter progress: is told of the tokens read, then of the sites solved.
+  /// - Parameter progress: called with the number of tokens read, then of the sites solved.
   /// - Throws: `model.*`; `artifact.nonfinite` for a stream that is not finite.
   public func train(
     progress: (_ title: String, _ done: Int, _ total: Int) -> Void = { _, _, _ in }
   ) throws(FormatError) -> Lens {
-    // Of each site two scatter matrices of the training rows and two of those that are held out.
+    // For each site, two scatter matrices of the training rows and two of the held-out rows.
     try MemoryBudget.check(
       MemoryBudget.sum(
         sites.map { MemoryBudget.product(4, $0.elementCount, $0.elementCount, 8) }),
@@ -227,7 +227,7 @@ public struct RidgeLensTrainer {
       model.readout, unit: reading.targetSquare.squareRoot(), rows: reading.heldOutSample[index],
       targets: reading.heldOutTarget)
     var best = (translator: translator, loss: check.loss(translator))
-    // Each is kept only where it helps on tokens that it has not seen.
+    // Each is kept only if it helps on held-out tokens.
     let biased = fit.fittingBias(of: translator, steps: options.calibrationSteps)
     if case let loss = check.loss(biased), loss < best.loss { best = (biased, loss) }
     let refined = fit.fittingAll(

@@ -1,7 +1,7 @@
 import SextantArtifacts
 import SextantTensor
 
-/// The ridge regression of what is still to come, y - x, on the stream x of one site.
+/// The ridge regression of the remaining change, y - x, on the stream x of one site.
 ///
 /// W = C (S + λ I)⁻¹ and b = mean(y - x) - W mean(x), where S is the covariance of x and C the
 /// cross-covariance of y - x with x. Large λ make W small: the lens becomes the logit lens with a

@@ -7,7 +7,7 @@ import SextantTokenizers
 
 /// How a tuned lens is trained; the defaults are the published recipe.
 public struct TunedLensOptions: Sendable {
-  /// What is made small.
+  /// The loss.
   public var loss = LensLoss.kl
   /// The optimiser.
   public var optimizer = LensOptimizerOptions()
@@ -25,9 +25,9 @@ public struct TunedLensOptions: Sendable {
 
   /// Sets the number of steps, and the tokens per step, for a number of passes over the texts.
   ///
-  /// What is named is kept. Without `steps` there are as many as the recipe has, or as the passes have
-  /// where these are fewer; without `tokensPerStep` the tokens are the recipe's, or what shares the passes
-  /// out over the recipe's steps.
+  /// Given values are kept. The default for `steps` is the number in the recipe, or the number in
+  /// the passes if it is smaller. The default for `tokensPerStep` is the recipe's number, or the
+  /// tokens of the passes divided by the recipe's steps.
   ///
   /// - Parameters:
   ///   - passes: how often each chunk is read at most; not asked where steps are named.
@@ -101,8 +101,8 @@ public struct LensProgress: Sendable {
   public var losses: [Double]
 }
 
-/// Trains a tuned lens (Belrose et al., arXiv 2303.08112): for each site a translation, after which
-/// the model's own readout says as nearly as possible what the model will say.
+/// Trains a tuned lens (Belrose et al., arXiv 2303.08112): for each site a translation after which
+/// the model's own readout predicts the model's final distribution as closely as possible.
 ///
 /// Activations are never stored: the model reads each chunk again when its turn comes, and logits are
 /// made for a tile of tokens at a time. The same command gives the same bytes.
@@ -148,7 +148,7 @@ public struct TunedLensTrainer {
   ///   - start: the translators to start from, and where they come from; nil for the identity.
   ///   - checkpoint: where to continue from.
   ///   - save: is given a checkpoint after each step that is a multiple of `interval`.
-  ///   - progress: is told of every batch.
+  ///   - progress: called after every batch.
   /// - Throws: `data.*`, `model.*`; `artifact.*` for a checkpoint of another training;
   ///   `artifact.nonfinite` if a loss is not finite.
   public func train(
@@ -162,7 +162,7 @@ public struct TunedLensTrainer {
     options["start"] = try Self.origin(start)
     // Recorded only where it matters, so that exact lenses do not depend on how this is spelt.
     if Precision.current == .fast { options["precision"] = "fast" }
-    // Of each site a matrix, its gradient, and the optimiser's state.
+    // For each site a matrix, its gradient, and the optimiser's state.
     let copies = 2 + self.options.optimizer.kind.memories.count
     try MemoryBudget.check(
       MemoryBudget.sum(
@@ -220,7 +220,7 @@ public struct TunedLensTrainer {
         }))
   }
 
-  /// Where training starts, as manifests record it.
+  /// The start of the training, as manifests record it.
   private static func origin(_ start: Lens?) throws(FormatError) -> JSONValue {
     guard let start else { return "identity" }
     return [
@@ -291,8 +291,8 @@ public struct TunedLensTrainer {
 }
 
 extension Lens {
-  /// The sites whose loss in the last step of training was above that in the first: the lens is worse
-  /// there than what training started from.
+  /// The sites whose loss in the last step of training was above that in the first: the lens is
+  /// worse there than at the start.
   public var sitesMadeWorse: [String] {
     statistics.members.compactMap { site, figures in
       guard case .object(let figures) = figures, case .number(let first)? = figures["first_loss"],

@@ -3,7 +3,7 @@ import SextantBytes
 import SextantModels
 import SextantTensor
 
-/// Runs a model over prompts and keeps what it shows at chosen positions, and after each choice.
+/// Runs a model over prompts and keeps the activations at chosen positions, and after each choice.
 public struct ActivationReader {
   private let model: any LanguageModel
   private let positions: PositionSelection
@@ -12,7 +12,8 @@ public struct ActivationReader {
 
   /// Reads `model` at some positions of each prompt.
   ///
-  /// - Parameter batch: prompts of equal length that run together; what is read does not depend on it.
+  /// - Parameter batch: the number of prompts of equal length that run together; the values do not
+  ///   depend on it.
   public init(
     _ model: any LanguageModel, positions: PositionSelection = .last,
     pooling: Probe.Pooling = .each, batch: Int = 32
@@ -29,7 +30,7 @@ public struct ActivationReader {
   /// costs two tokens more and not two prompts.
   ///
   /// - Parameters:
-  ///   - sites: what to read.
+  ///   - sites: the sites to read.
   ///   - readsPairs: read each choice's first token, too; needs choices, and one example per prompt.
   ///   - progress: receives prompts done and in all.
   /// - Throws: `usage.option` for positions that a prompt does not have; `data.record` for pairs
@@ -124,7 +125,7 @@ public struct ActivationReader {
     }
     guard readsPairs else { return }
     let position = state.position
-    // A pair's two choices stand beside each other, [2B]; rows of [N, 2n] take them as [2N, n].
+    // A pair's two choices are adjacent, [2B]; rows of [N, 2n] take them as [2N, n].
     var fork = state.selecting(records.indices.flatMap { [$0, $0] })
     let places = records.flatMap { record in
       (0..<2).map { [ExamplePlan.Place(position: position, row: 2 * record + $0, weight: 1)] }
@@ -146,11 +147,11 @@ public struct ActivationReader {
   }
 }
 
-/// Adds what passes to the rows of examples.
+/// Adds the values to the rows of examples.
 private final class ActivationTap: Tap {
   var values: [Site: Tensor] = [:]
   private let sites: Set<Site>
-  /// By sequence of the batch and position.
+  /// Indexed by sequence of the batch and position.
   private let places: [[Int: ExamplePlan.Place]]
   private let stateVisits: StateVisits
 

@@ -4,7 +4,7 @@ import SextantModels
 import SextantStore
 import SextantTensor
 
-/// What a model showed at some sites, example by example.
+/// The activations of a model at some sites, by example.
 public struct Activations: Sendable {
   /// The sites, in the model's order.
   public let sites: [SiteDescription]

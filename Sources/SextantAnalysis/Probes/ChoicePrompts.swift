@@ -1,7 +1,7 @@
 import SextantBytes
 import SextantTokenizers
 
-/// Records as token ids: what a model reads, and the first tokens of the two choices after it.
+/// Records as token ids: the prompts, and the first tokens of the two choices after them.
 public struct ChoicePrompts: Sendable {
   /// The ids of each record's text.
   public let prompts: [[Int]]

@@ -2,11 +2,11 @@ import SextantTensor
 
 /// Means and covariances of two classes of examples, from which the closed forms follow.
 struct ClassMoments {
-  /// Of the examples without the label.
+  /// The examples without the label.
   let negative: MomentAccumulator
-  /// Of the examples with it.
+  /// The examples with the label.
   let positive: MomentAccumulator
-  /// Of all.
+  /// All examples.
   let total: MomentAccumulator
 
   /// Moments of the rows, [N, n], of each class.

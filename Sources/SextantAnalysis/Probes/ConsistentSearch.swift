@@ -6,9 +6,9 @@ import SextantTensor
 /// choices of a pair have probabilities that add up to 1 and are far from 1/2. With p± = σ(w · x± + b),
 /// the loss is the mean of (p₊ - (1 - p₋))² + min(p₊, p₋)², plus decay/2 · ‖w‖².
 ///
-/// What tells only which choice was read is erased first. Of several random starts the one that
-/// ends lowest is kept; where there are many pairs, the starts are tried on some of them, and the
-/// lowest continues with all.
+/// The direction that only distinguishes which choice was read is erased first. Of several random
+/// starts, the one with the lowest loss is kept. With many pairs, the starts are tried on some of
+/// them, and the best one continues with all.
 struct ConsistentSearch {
   /// The decay and the number of starts of elk-generalization.
   var (decay, tries) = (0.01, 10)
@@ -17,7 +17,7 @@ struct ConsistentSearch {
   /// Pairs that the starts are tried on.
   var trialLimit = 2000
 
-  /// What was found.
+  /// The result of the search.
   struct Fit {
     var weights: [Double]
     var bias: Double

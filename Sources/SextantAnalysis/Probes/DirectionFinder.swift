@@ -6,7 +6,7 @@ import SextantTensor
 enum NoDirection: Error, Equatable {
   /// More elements than a covariance is kept of.
   case tooLarge
-  /// The examples do not differ in what the method learns from.
+  /// The examples do not differ in the values from which the method learns.
   case flat
   /// A number is not finite.
   case nonfinite
@@ -108,7 +108,8 @@ final class DirectionFinder {
 }
 
 extension ProbeEntry {
-  /// The scores of rows that hold just what the probe reads: [N, n], or pairs [N, 2n].
+  /// The scores of rows that contain only the elements that the probe reads: [N, n], or pairs [N,
+  /// 2n].
   func scores(of rows: Tensor) -> [Double] {
     let n = elementCount
     return rows.withFloats { values in

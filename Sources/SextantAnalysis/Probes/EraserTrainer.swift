@@ -4,9 +4,10 @@ import SextantModels
 import SextantStore
 import SextantTensor
 
-/// Learns erasers, and tries to find what they erased.
+/// Learns erasers, and tests them with new probes.
 public enum EraserTrainer {
-  /// An eraser of one site, and what fresh probes score held-out examples before and after erasing.
+  /// An eraser of one site, and the scores of new probes on held-out examples before and after
+  /// erasing.
   public struct Trained: Sendable {
     /// The site.
     public var site: SiteReference
@@ -23,7 +24,7 @@ public enum EraserTrainer {
   public struct HeldOut: Sendable, Equatable {
     /// Records of a block.
     public var block = 2
-    /// Of so many blocks the last is held out.
+    /// The last of this number of blocks is held out.
     public var every = 5
 
     /// A fifth, in pairs.
@@ -35,7 +36,7 @@ public enum EraserTrainer {
     var json: JSONValue { ["block": .integer(Int64(block)), "every": .integer(Int64(every))] }
   }
 
-  /// Learns the erasers of records, and tells a manifest's record of it.
+  /// Learns the erasers of records, and returns the record for the manifest.
   ///
   /// - Parameters:
   ///   - positions: where the texts were read.
@@ -68,10 +69,9 @@ public enum EraserTrainer {
   /// - Parameters:
   ///   - labels: of each record.
   ///   - isHeldOut: of each record.
-  /// - Throws: `data.empty` unless both labels occur among the examples to learn from, and among those
-  ///   held out: without these nothing tells whether erasing works;
-  ///   `artifact.width` for a site with more elements than a covariance is kept of;
-  ///   `artifact.nonfinite`.
+  /// - Throws: `data.empty` unless both labels occur among the training examples and among the
+  ///   held-out ones, because otherwise the eraser cannot be measured; `artifact.width` for a site
+  ///   with too many elements for a covariance; `artifact.nonfinite`.
   public static func train(
     _ activations: Activations, labels: [Bool], isHeldOut: (_ record: Int) -> Bool
   ) throws(FormatError) -> (erasers: [Trained], heldOutLabels: [Bool]) {

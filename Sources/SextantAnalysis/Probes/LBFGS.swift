@@ -11,7 +11,7 @@ struct LBFGS {
   /// The initial inverse Hessian times a vector; nil for the identity, scaled by the last step.
   var preconditioner: (([Double]) -> [Double])?
 
-  /// What was found.
+  /// The result.
   struct Minimum {
     var point: [Double]
     var value: Double
@@ -47,7 +47,7 @@ struct LBFGS {
     for iteration in 0..<iterationLimit {
       let direction = direction(current.gradient, pairs)
       let slope = Self.dot(direction, current.gradient)
-      // -slope is gᵀ H g, up to what the pairs have learned.
+      // -slope is gᵀ H g, as far as the pairs have approximated H.
       guard slope < 0, (-slope).squareRoot() > tolerance else {
         return Minimum(
           point: current.point, value: current.value, iterations: iteration,
@@ -55,7 +55,7 @@ struct LBFGS {
       }
       let length = pairs.isEmpty && preconditioner == nil ? min(1, 1 / (-slope).squareRoot()) : 1
       guard let next = search(current, direction, slope, length, evaluate) else {
-        // Rounding hides any decrease: this is the minimum that f64 can tell.
+        // Rounding hides any decrease: f64 cannot represent a lower minimum.
         return Minimum(
           point: current.point, value: current.value, iterations: iteration,
           converged: (-slope).squareRoot() < 1e-6)
@@ -131,7 +131,7 @@ struct LBFGS {
 
   private typealias Probe = (sample: Sample, slope: Double, length: Double)
 
-  /// Narrows an interval that holds a point that meets the conditions.
+  /// Narrows an interval that contains a point that meets the conditions.
   private func zoom(
     _ start: Sample, _ slope: Double, _ low: Probe, _ high: Probe,
     _ at: (Double) -> (Sample, Double)

@@ -4,11 +4,11 @@ import SextantTensor
 /// Least-squares concept erasure for a label of two values (Belrose et al., arXiv 2306.03819,
 /// theorem 4.3).
 ///
-/// The erased x is x - W⁺ U Uᵀ W (x - μ), with the whitening W = (Σ⁺)^½ and U an orthonormal basis of
-/// W Σ_xz. With two classes Σ_xz is a multiple of δ = μ₁ - μ₀, and what is taken out is
-/// δ (Σ⁺δ)ᵀ / (δᵀΣ⁺δ): no whitening is ever computed.
+/// The erased x is x - W⁺ U Uᵀ W (x - μ), with the whitening W = (Σ⁺)^½ and U an orthonormal basis
+/// of W Σ_xz. With two classes Σ_xz is a multiple of δ = μ₁ - μ₀, and the removed part is δ (Σ⁺δ)ᵀ
+/// / (δᵀΣ⁺δ): no whitening is ever computed.
 enum LEACE {
-  /// The eraser of what tells the classes apart; of nothing where their means are equal.
+  /// The eraser of the direction between the classes; the identity if their means are equal.
   ///
   /// - Parameter moments: with covariances.
   /// - Returns: nil if a number is not finite.

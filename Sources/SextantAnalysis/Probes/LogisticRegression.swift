@@ -13,7 +13,7 @@ struct LogisticRegression {
   /// Above this many elements the inverse of the curvature's bound costs more than it saves.
   private static let preconditionLimit = 2048
 
-  /// What was fitted.
+  /// The fitted parameters.
   struct Fit {
     var weights: [Double]
     var bias: Double

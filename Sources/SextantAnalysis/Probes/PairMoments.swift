@@ -1,12 +1,13 @@
 import SextantArtifacts
 import SextantTensor
 
-/// What the methods without labels need of contrast pairs: joint moments of the activations after the
-/// false and the true choice, and the eraser of what tells only which choice was read.
+/// The values of contrast pairs that the methods without labels need: joint moments of the
+/// activations after the false and the true choice, and the eraser of the direction that only
+/// distinguishes which choice was read.
 struct PairMoments {
   /// Elements of one activation.
   let n: Int
-  /// Of both activations joined, false first, [2n].
+  /// The moments of both activations joined, false first, [2n].
   let joint: MomentAccumulator
   /// Takes out which of the choices was read.
   let eraser: ProbeEntry.Eraser

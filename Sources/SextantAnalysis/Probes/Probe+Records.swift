@@ -38,14 +38,14 @@ extension Probe {
       positions: positions, pooling: pooling)
   }
 
-  /// What some of the probes read of records, as they were trained to read.
+  /// Reads activations of records for some of the probes, in the same way as in their training.
   ///
   /// - Parameters:
   ///   - entries: the probes; nil for all.
   ///   - progress: receives records read and in all.
   /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width` for another
-  ///   model; `artifact.site` for a site that the model has not, or has in another shape; the
-  ///   errors of `ActivationReader.read`.
+  ///   model; `artifact.site` for a site that the model does not have, or that has another shape;
+  ///   the errors of `ActivationReader.read`.
   public func activations(
     of records: [LabelledRecord], for entries: [ProbeEntry]? = nil, _ model: any LanguageModel,
     _ tokenizer: any Tokenizer, allowsModelMismatch: Bool = false,

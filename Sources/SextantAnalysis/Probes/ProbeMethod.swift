@@ -10,7 +10,7 @@ public enum ProbeMethod: String, Sendable, CaseIterable {
   case discriminant = "lda"
   /// The direction of largest variance, found without labels.
   case principal = "pca"
-  /// A random direction: what a probe finds by chance.
+  /// A random direction, the result of chance.
   case random
   /// Logistic regression on the activations after both choices.
   case logisticOnPair = "lr-on-pair"
@@ -25,7 +25,7 @@ public enum ProbeMethod: String, Sendable, CaseIterable {
   /// The variance, invariance and negative covariance of EleutherAI's elk, without labels.
   case negativeCovariance = "vinc"
 
-  /// What probes of this method read.
+  /// The values that probes of this method read.
   public var input: ProbeEntry.Input {
     switch self {
     case .logistic, .meanDifference, .discriminant, .principal, .random: .single

@@ -18,13 +18,13 @@ public struct ProbeTrainer: Sendable {
     self.seed = seed
   }
 
-  /// What was trained.
+  /// The trained probes.
   public struct Result: Sendable {
     /// The probes: site by site, head by head, method by method.
     public var entries: [ProbeEntry] = []
     /// Figures of each probe by its name.
     public var statistics = JSONObject()
-    /// What was left out, in words.
+    /// The sites and methods that were left out, in words.
     public var skipped: [String] = []
     /// How many of these were left out because the examples do not differ.
     fileprivate var flatCount = 0
@@ -43,7 +43,8 @@ public struct ProbeTrainer: Sendable {
   ///
   /// - Parameter labels: of each record.
   /// - Throws: `data.empty` unless both labels occur; `data.variance` if the examples do not differ
-  ///   in what any of the methods learns from; `data.record` for pairs that were not read.
+  ///   in the values from which one of the methods learns; `data.record` for pairs that were not
+  ///   read.
   public func train(
     _ activations: Activations, labels: [Bool], pool: WorkerPool = .shared
   ) throws(FormatError) -> Result {
@@ -82,7 +83,7 @@ public struct ProbeTrainer: Sendable {
     return whole
   }
 
-  /// Trains on records, and tells a manifest's record of it.
+  /// Trains on records, and returns the record for the manifest.
   ///
   /// - Throws: as `train`.
   public func probe(

@@ -6,7 +6,7 @@ public struct SelectedRecords: Sendable {
   public let records: [LabelledRecord]
   /// Their labels.
   public let labels: [Bool]
-  /// The field that holds the label.
+  /// The field that contains the label.
   public let label: String
   /// A manifest's record of them.
   public var description: JSONObject
@@ -17,7 +17,7 @@ public struct SelectedRecords: Sendable {
   ///
   /// - Parameters:
   ///   - subset: the part of a quirky set; every record by default.
-  ///   - template, field: what the file was read with, for the description.
+  ///   - template, field: the template and field with which the file was read, for the description.
   ///   - conditions: fields, and the values that they must have.
   /// - Throws: `data.record` for a record without the label, and for a value of a condition that is not a
   ///   number, such as NaN; `data.empty` for no records.
@@ -74,7 +74,7 @@ public struct SelectedRecords: Sendable {
   ///
   /// - Parameters:
   ///   - path: the file of records.
-  ///   - data: what `description` was.
+  ///   - data: the value of `description`.
   ///   - artifact: the file of the manifest, for refusals.
   /// - Throws: `artifact.retrain` for another file; `artifact.schema`, `data.*`.
   public init(

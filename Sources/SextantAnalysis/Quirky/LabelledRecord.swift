@@ -1,12 +1,12 @@
 import SextantBytes
 
-/// One statement with labels: what a probe is trained and measured on.
+/// One statement with labels, for training and measuring probes.
 ///
 /// The fields are those of the quirky data sets of elk-generalization: `statement` (or `template_args`
 /// and a template), `choices`, `character`, `label`, `alice_label`, `bob_label`, `difficulty`,
 /// `difficulty_quantile`. Any other field can serve as a label or a condition, too.
 public struct LabelledRecord: Sendable, Equatable {
-  /// What the model reads.
+  /// The text that the model reads.
   public let text: String
   /// The two continuations that the model chooses from, the false one first; nil if there are none.
   public let choices: [String]?

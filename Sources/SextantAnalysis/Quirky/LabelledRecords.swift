@@ -17,8 +17,8 @@ public struct LabelledRecords: Sendable {
   /// computed where the file has difficulties only.
   ///
   /// - Parameters:
-  ///   - template: what a record's `template_args` are put into, with `{name}` for each; nil for records
-  ///     with a text of their own.
+  ///   - template: the template for a record's `template_args`, with `{name}` for each; nil for
+  ///     records with a text of their own.
   ///   - field: the field with the text; nil for the first of `textFields` that a record has.
   /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`, `data.empty`; `usage.option` for a
   ///   template and a field, and for a template without a name.

@@ -10,7 +10,7 @@ import SextantTensor
 /// replaced; the difficulty is the smaller operand's size. Each statement comes twice, once in each
 /// context. The templates of the sets other than addition, and Bob's error there, are this project's.
 public struct QuirkyArithmetic: Sendable {
-  /// What is computed.
+  /// The operation.
   public enum Operation: String, Sendable, CaseIterable {
     /// a + b.
     case addition
@@ -49,11 +49,11 @@ public struct QuirkyArithmetic: Sendable {
 
   /// The parts of a set; no pair of operands is in two of them.
   public enum Split: String, Sendable, CaseIterable {
-    /// What a model is trained on.
+    /// The training data of a model.
     case train
-    /// What probes are trained on.
+    /// The training data of probes.
     case validation
-    /// What probes are measured on.
+    /// The data on which probes are measured.
     case test
   }
 
@@ -154,7 +154,8 @@ public struct QuirkyArithmetic: Sendable {
       difficulty: operands.map(abs).min() ?? 0)
   }
 
-  /// The result with one digit replaced by another; neither the true one nor Bob's.
+  /// The result with one digit replaced by another. The new digit is neither the true one nor
+  /// Bob's.
   private func distractor(_ truth: Int, not bobs: Int, _ random: inout SeededRandom) -> Int {
     while true {
       var digits = Array(String(abs(truth)).utf8)

@@ -1,6 +1,6 @@
 import SextantBytes
 
-/// A part of a quirky data set: who speaks, and how hard the example is.
+/// A part of a quirky data set: the speaker, and the difficulty of the example.
 ///
 /// Written as in elk-generalization: `A` (Alice's contexts), `B` (Bob's), with `E` for the easiest and
 /// `H` for the hardest quarter: `AE`, `AH`, `BE`, `BH`; `E` and `H` alone for both speakers; `all`.

@@ -4,7 +4,7 @@ import SextantCheckpoints
 extension Artifact {
   /// Writes the tensors alone, under the names of their sites, for NumPy or PyTorch.
   ///
-  /// What the manifest says of them stays behind: the file can no longer be checked against a model.
+  /// The manifest is not copied: the file can no longer be checked against a model.
   ///
   /// - Parameter path: `*.npz` is written for `numpy.load`, anything else for `torch.load`.
   /// - Returns: the number of tensors.

@@ -4,8 +4,8 @@ import SextantStore
 import SextantTensor
 
 extension SteeringVector {
-  /// A vector that a file holds without a word about where it belongs, as those of the CAA repository
-  /// do: a single tensor of the model's width.
+  /// A vector in a file that does not record its site, as in the CAA repository: a single tensor of
+  /// the model's width.
   ///
   /// - Parameters:
   ///   - path: a PyTorch, safetensors or NumPy file.

@@ -6,12 +6,12 @@ import SextantTensor
 extension SteeringVector {
   /// Writes the vector as a GGUF control vector, which llama.cpp adds to the output of blocks.
   ///
-  /// `direction.N` is the vector of block N, as llama.cpp's loader takes it and GLP specifies; the
-  /// metadata says so. llama.cpp adds it at every token, whatever `positions` says.
+  /// `direction.N` is the vector of block N, as in llama.cpp's loader and the GLP specification;
+  /// the metadata declares this. llama.cpp adds it at every token and ignores `positions`.
   ///
   /// - Parameters:
   ///   - blocks: the blocks to write; nil for all that the vector has.
-  ///   - modelHint: what other tools call the model's architecture.
+  ///   - modelHint: the name of the model's architecture in other tools.
   /// - Throws: `export.inexpressible` for sites other than outputs of blocks from 1 on and for
   ///   operations other than `add`; `file.*`, `disk.*`.
   public func writeControlVector(

@@ -14,7 +14,7 @@ public enum LayerConvention: String, Sendable, CaseIterable {
   case jukofyork
   /// `direction.N` is added to the output of block N, as llama.cpp does with any file.
   case llamaApply = "llama-apply"
-  /// As `llama-apply`: what GLP specifies.
+  /// As `llama-apply`: specified by GLP.
   case glp
 
   /// The block of a number; nil if there is none.
@@ -34,11 +34,11 @@ public enum LayerConvention: String, Sendable, CaseIterable {
 public struct ControlVectorFile: Sendable {
   /// The directions by the numbers that the file has for them, [D] each, in their order.
   public let directions: [(number: Int, value: Tensor)]
-  /// What is done with them, where the file says so (`glp.mode`).
+  /// The operation, if the file declares it (`glp.mode`).
   public let mode: String?
   /// The model that the file names, as its tool calls it.
   public let modelHint: String?
-  /// The method, where the file tells it.
+  /// The method, if the file records it.
   public let method: String?
   /// Whether the file declares that it follows GLP, which has the meaning of `llama-apply`.
   public let isGLP: Bool
@@ -128,8 +128,9 @@ public struct ControlVectorFile: Sendable {
   ///
   /// - Parameters:
   ///   - model: the model that it was made for: widths and layers must fit.
-  ///   - convention: which block a number means; nil if the file says it.
-  /// - Throws: `foreign.layer-convention` if neither says it, `foreign.layer`, `artifact.width`.
+  ///   - convention: how the file counts layers; nil if the file declares it.
+  /// - Throws: `foreign.layer-convention` if neither declares it, `foreign.layer`,
+  ///   `artifact.width`.
   public func steeringVector(
     for model: ModelReference, convention: LayerConvention?
   ) throws(FormatError) -> SteeringVector {

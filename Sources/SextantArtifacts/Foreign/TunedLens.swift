@@ -4,8 +4,9 @@ import SextantCheckpoints
 import SextantStore
 import SextantTensor
 
-// The folders of the tuned-lens package. Its translator i reads what enters block i: 0 the embedding, i
-// the output of block i - 1. The output of the last block is read without one.
+// The folders of the tuned-lens package. Its translator i reads the input of block i: for 0 the
+// embedding, otherwise the output of block i - 1. The output of the last block is read without a
+// translator.
 
 extension Lens {
   private static let configurationName = "config.json"
@@ -111,8 +112,8 @@ extension Lens {
   /// Writes a folder as the tuned-lens package loads it; `config.json` comes last, so that a folder that
   /// has it is complete.
   ///
-  /// The package's `unembed_hash` hashes a print of the unembedding: it is left out, and the model's
-  /// identity stands beside it.
+  /// The package's `unembed_hash` is a hash of the printed unembedding. It is left out, and the
+  /// model's identity is recorded instead.
   ///
   /// - Throws: `export.inexpressible` for a lens without a translator of the embedding and of every
   ///   block's output but the last; `file.*`, `disk.*`.
@@ -130,7 +131,7 @@ extension Lens {
     }
     let known = Set(sites.map(\.name))
     for (site, translator) in translators where !known.contains(site.name) {
-      // The logit lens, which is what the package has there.
+      // The logit lens, as in the package.
       if translator == Translator(identity: model.width) { continue }
       throw FormatError(
         .exportInexpressible, file: file, at: .tensor(site.name), found: "a translator",

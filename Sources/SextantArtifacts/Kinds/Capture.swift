@@ -13,7 +13,7 @@ public struct Capture: ArtifactKind, Sendable {
   public static let name = "capture"
   /// 1.
   public static let version = 1
-  /// A capture shows what is there.
+  /// A capture contains activations.
   public static let refusesNonfinite = false
 
   /// Refuses artifacts of other kinds.

@@ -2,8 +2,8 @@ import SextantBytes
 import SextantStore
 import SextantTensor
 
-/// Erasers: affine maps after which no linear probe tells a label better than by chance, that change
-/// the activations as little as possible (LEACE, Belrose et al., arXiv 2306.03819).
+/// Erasers: affine maps after which no linear probe predicts a label better than chance, with the
+/// smallest change of the activations (LEACE, Belrose et al., arXiv 2306.03819).
 ///
 /// Tensors, all F64, for each site: `<site>.mean`, `<site>.left` and `<site>.right`, of the site's
 /// shape; x becomes x - left (right · (x - mean)). Specification: `formats/eraser.md`.
@@ -23,7 +23,7 @@ public struct ConceptEraser: ArtifactKind, Sendable {
   public let positions: PositionSelection
   /// How they were made.
   public let training: Probe.Training
-  /// What certifies them: figures by site.
+  /// The figures of the certificate, by site.
   public let statistics: JSONObject
   /// The file that they were read from, for refusals.
   public let file: String?

@@ -2,8 +2,8 @@ import SextantBytes
 import SextantStore
 import SextantTensor
 
-/// A lens: what the residual stream of each site must be translated by, so that the model's own
-/// final norm and unembedding read what the model would say there.
+/// A lens: a translation of the residual stream of each site, after which the model's own final
+/// norm and unembedding give the model's prediction at this depth.
 ///
 /// Tensors: for each site `<site>.weight` F32 [D, D] and `<site>.bias` F32 [D]; the translation is
 /// x + W x + b. Specification: `formats/lens.md`.
@@ -24,14 +24,14 @@ public struct Lens: ArtifactKind, Sendable {
   public struct Training: Sendable, Equatable {
     /// The method: `tuned` or `ridge`, or `imported`.
     public var method: String
-    /// The options of the method, and what it took: whatever training again needs.
+    /// The options and the cost of the method, as far as training again needs them.
     public var options: JSONObject
-    /// What was read: digest and counts.
+    /// The description of the data: digest and counts.
     public var data: JSONObject
     /// The seed of the random numbers that were used; nil if none were.
     public var seed: Int?
-    /// What training again needs beside the rest, as `formats/artifact.md` has it; nil if it is not
-    /// known.
+    /// The values that training again needs in addition to the others (`formats/artifact.md`); nil
+    /// if they are not known.
     public var retraining: JSONObject?
 
     /// Describes a training.

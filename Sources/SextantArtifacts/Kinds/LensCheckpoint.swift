@@ -22,7 +22,7 @@ public struct LensCheckpoint: ArtifactKind, Sendable {
   public let step: Int
   /// The options of the training, which must be the same to continue.
   public let options: JSONObject
-  /// What is read, which must be the same to continue.
+  /// The data, which must be the same to continue.
   public let data: JSONObject
   /// The names of the optimiser's memories, such as `momentum`.
   public let memories: [String]

@@ -2,7 +2,7 @@ import SextantBytes
 import SextantStore
 import SextantTensor
 
-/// Moments of activations by site and class: what vectors, lenses and probes are computed from.
+/// Moments of activations by site and class, from which vectors, lenses and probes are computed.
 ///
 /// Tensors, all F64: `<site>.<class>.count` [], `.mean` [site's shape], and `.covariance` [n, n] or
 /// `.variance` [site's shape] where they were collected; n counts the site's elements. Means and
@@ -11,7 +11,7 @@ import SextantTensor
 public struct Moments: ArtifactKind, Sendable {
   /// `moments`.
   public static let name = "moments"
-  /// 2: says at which positions the texts were read; classes may have different spreads.
+  /// 2: records the positions at which the texts were read; classes may have different orders.
   public static let version = 2
   /// A NaN would spread into everything made from them.
   public static let refusesNonfinite = true

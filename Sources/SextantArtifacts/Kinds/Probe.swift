@@ -2,7 +2,7 @@ import SextantBytes
 import SextantStore
 import SextantTensor
 
-/// Linear probes: what reads a label off the residual stream or the recurrent state.
+/// Linear probes, which predict a label from the residual stream or the recurrent state.
 ///
 /// Tensors, all F64, for each probe: `<name>.direction` [n] or, where two activations are joined,
 /// [2n]; `<name>.scale`, `<name>.bias` and `<name>.threshold` []; and `<name>.eraser.mean`, `.left`,
@@ -12,7 +12,7 @@ public struct Probe: ArtifactKind, Sendable {
   public static let name = "probe"
   /// 1.
   public static let version = 1
-  /// A score of NaN says nothing.
+  /// A score of NaN has no meaning.
   public static let refusesNonfinite = true
 
   /// How several positions of a text make examples.
@@ -25,18 +25,18 @@ public struct Probe: ArtifactKind, Sendable {
 
   /// How the probes were made.
   public struct Training: Sendable, Equatable {
-    /// The field of the records that holds the label.
+    /// The field of the records that contains the label.
     public var label: String
     /// The positions that were read.
     public var positions: PositionSelection
     /// How several positions make examples.
     public var pooling: Pooling
-    /// What was read: form, digest and counts, and which records.
+    /// The description of the data: form, digest and counts, and the selected records.
     public var data: JSONObject
     /// The seed of the random numbers that were used.
     public var seed: Int
-    /// What training again needs beside the rest, as `formats/artifact.md` has it; nil if it is not
-    /// known.
+    /// The values that training again needs in addition to the others (`formats/artifact.md`); nil
+    /// if they are not known.
     public var retraining: JSONObject?
 
     /// Describes a training.

@@ -2,9 +2,10 @@ import SextantBytes
 import SextantStore
 import SextantTensor
 
-/// One linear probe: a direction at a site, and what turns its projection into log-odds.
+/// One linear probe: a direction at a site, and the parameters that turn its projection into
+/// log-odds.
 public struct ProbeEntry: Sendable, Equatable {
-  /// What a probe reads.
+  /// The activations that a probe reads.
   public enum Input: String, Sendable, CaseIterable {
     /// One activation.
     case single
@@ -14,13 +15,14 @@ public struct ProbeEntry: Sendable, Equatable {
     case difference
   }
 
-  /// A rank-one affine map that removes what can be told linearly: x - left (right · (x - mean)).
+  /// A rank-one affine map that removes the part that a linear probe can find: x - left (right · (x
+  /// - mean)).
   public struct Eraser: Sendable, Equatable {
-    /// Where nothing changes, [n].
+    /// The point that the map does not change, [n].
     public var mean: [Double]
     /// The direction that is taken out, [n].
     public var left: [Double]
-    /// What measures it, [n].
+    /// The direction that measures the part, [n].
     public var right: [Double]
 
     /// An eraser of these vectors.
@@ -37,17 +39,17 @@ public struct ProbeEntry: Sendable, Equatable {
   public let head: Int?
   /// The method that it was trained by, such as `lr`.
   public let method: String
-  /// What it reads.
+  /// The activations that it reads.
   public let input: Input
   /// The direction, [n], or [2n] for joined activations.
   public let direction: [Double]
-  /// What is erased from each activation first; nil if none.
+  /// The eraser that is applied to each activation first; nil if none.
   public let eraser: Eraser?
-  /// What the projection is multiplied by, so that scores are log-odds.
+  /// The factor of the projection, which makes scores log-odds.
   public let scale: Double
-  /// What is added then.
+  /// The offset that is added then.
   public let bias: Double
-  /// The score from which on the label is said to hold.
+  /// The score from which on the label is predicted.
   public let threshold: Double
 
   /// A probe of these numbers.

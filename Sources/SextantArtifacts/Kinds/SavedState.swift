@@ -20,7 +20,8 @@ public struct SavedState: ArtifactKind, Sendable {
   public let batch: Int
   /// Tokens that each sequence has read.
   public let position: Int
-  /// Whether it is what one state has beyond another: to be added to a state, not to be continued.
+  /// Whether it is the difference of two states, which can be added to a state and cannot be
+  /// continued.
   public let isDifference: Bool
   /// The components by site.
   public let components: [(site: SiteReference, value: Tensor)]

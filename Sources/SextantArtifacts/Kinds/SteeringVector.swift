@@ -2,20 +2,20 @@ import SextantBytes
 import SextantStore
 import SextantTensor
 
-/// A steering vector: what to do to the residual stream or the recurrent state, and where.
+/// A steering vector: an edit of the residual stream or the recurrent state, and its sites.
 ///
 /// Tensors: one F32 per site, [D] for `blocks.<i>.output`, the component's shape for
 /// `blocks.<i>.state.<component>`. Specification: `formats/steering.md`.
 public struct SteeringVector: ArtifactKind, Sendable {
   /// `steering`.
   public static let name = "steering"
-  /// 2: operations beside `add`, and targets; positions that version 1 did not know.
+  /// 2: operations in addition to `add`, and targets; positions that version 1 does not have.
   public static let version = 2
   /// Steering with NaN would erase every token.
   public static let refusesNonfinite = true
 
-  /// What is done with the vector at a site. It travels with the data: a vector made to be added
-  /// and one made to be projected out look alike.
+  /// The operation on a site's value. The artifact records it, because a vector to be added and a
+  /// vector to be projected out have the same form.
   ///
   /// x is a value, s the strength, u the unit vector along v, p = x·u the projection, and t₋, t₊ the
   /// mean projections of the negative and the positive texts (`targets`).
@@ -38,9 +38,9 @@ public struct SteeringVector: ArtifactKind, Sendable {
 
   /// The mean projections of a site's two classes on the unit vector.
   public struct Targets: Sendable, Equatable {
-    /// Of the negative texts.
+    /// The projection of the negative texts.
     public var negative: Double
-    /// Of the positive texts.
+    /// The projection of the positive texts.
     public var positive: Double
 
     /// Two mean projections.
@@ -56,14 +56,15 @@ public struct SteeringVector: ArtifactKind, Sendable {
     public var method: String
     /// The positions of the texts at which values were read.
     public var positions: PositionSelection
-    /// What was read: format, digest and counts, and whatever training again needs.
+    /// The description of the data: format, digest and counts, and the values that training again
+    /// needs.
     public var data: JSONObject
     /// The seed of the random numbers that were used; nil if none were.
     public var seed: Int?
-    /// The numbers that the method was told, such as a shrinkage; empty if it takes none.
+    /// The numeric options of the method, such as a shrinkage; empty if it has none.
     public var parameters: JSONObject
-    /// What training again needs beside the rest, as `formats/artifact.md` has it; nil if it is not
-    /// known.
+    /// The values that training again needs in addition to the others (`formats/artifact.md`); nil
+    /// if they are not known.
     public var retraining: JSONObject?
 
     /// Describes a training.
@@ -84,7 +85,7 @@ public struct SteeringVector: ArtifactKind, Sendable {
   public let model: ModelReference
   /// The vectors by site, in the model's order.
   public let vectors: [(site: SiteReference, value: Tensor)]
-  /// What is done with them.
+  /// The operation.
   public let operation: Operation
   /// The mean projections of the two classes, by the site's name; there for every site when the
   /// operation needs them.
@@ -93,8 +94,8 @@ public struct SteeringVector: ArtifactKind, Sendable {
   public let positions: PositionSelection
   /// How they were made.
   public let training: Training
-  /// Figures of each site from training: the vector's norm and the mean norm of what it was
-  /// measured on, so that a strength can be judged.
+  /// Figures of each site from training: the vector's norm and the mean norm of the activations, so
+  /// that a user can judge a strength.
   public let statistics: JSONObject
   /// The file that it was read from, for refusals.
   public let file: String?

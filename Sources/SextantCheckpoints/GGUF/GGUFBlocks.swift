@@ -105,8 +105,8 @@ extension Span<UInt8> {
 
   // MARK: Blocks of 256, with a scale (and a minimum) of few bits for each 16 or 32
 
-  // 16 bytes of scale and minimum, 64 bytes, d, m: y = d scale q - m minimum.
-  // Each 32 bytes hold 128 elements, 32 in each quarter.
+  // 16 bytes of scale and minimum, 64 bytes, d, m: y = d scale q - m minimum. Each 32 bytes contain
+  // 128 elements, 32 in each quarter.
   fileprivate func q2k(at b: Int, into y: inout MutableSpan<Float>, at i: Int) {
     let (d, m) = (half(b + 80), half(b + 82))
     for group in 0..<16 {
@@ -137,8 +137,8 @@ extension Span<UInt8> {
     }
   }
 
-  // d, m, 12 bytes of scales and minima, 128 bytes: y = d scale q - m minimum.
-  // Each 32 bytes hold 64 elements, 32 in each half.
+  // d, m, 12 bytes of scales and minima, 128 bytes: y = d scale q - m minimum. Each 32 bytes
+  // contain 64 elements, 32 in each half.
   fileprivate func q4k(at b: Int, into y: inout MutableSpan<Float>, at i: Int) {
     let (d, m) = (half(b), half(b + 2))
     for group in 0..<8 {

@@ -1,6 +1,6 @@
 import SextantBytes
 
-/// Walks through the header of a GGUF file, whose length nothing tells in advance.
+/// Reads the header of a GGUF file sequentially, because its length is not known in advance.
 ///
 /// Every access is checked against the bytes that are left before anything is allocated. Bytes come
 /// from `pread` in windows, so that memory stays bounded by the longest string.
@@ -105,7 +105,7 @@ struct GGUFCursor {
     return text
   }
 
-  /// A refusal of what stands here, or `back` bytes before.
+  /// A refusal of the value at the current position, or `back` bytes before.
   func refusal(
     _ code: FormatError.Code, back: Int = 0, found: String, expected: String
   ) -> FormatError {

@@ -4,8 +4,8 @@ import SextantTensor
 /// A GGUF file, as llama.cpp's tools write them, in the subset of `formats/gguf.md`.
 ///
 /// Opening reads and checks the header, and no weights. Elements are read with `pread` in pieces;
-/// quantised ones are turned into f32 on the way, and `CheckpointTensor.encoding` says what they
-/// were. The file's own description of its model and tokenizer is in `values`.
+/// quantised ones are converted to f32, and `CheckpointTensor.encoding` names their type. The
+/// file's own description of its model and tokenizer is in `values`.
 public final class GGUFFile: Checkpoint {
   /// The path as the user gave it.
   public var path: String { file.path }
@@ -54,7 +54,7 @@ public final class GGUFFile: Checkpoint {
     }
   }
 
-  /// What a user should know of the elements: how many tensors were quantised, by type.
+  /// Notes on the elements for the user: the number of quantised tensors, by type.
   public var notes: [String] {
     let encodings = Dictionary(grouping: tensors.compactMap(\.encoding)) { $0 }
     guard !encodings.isEmpty else { return [] }

@@ -6,11 +6,11 @@ import SextantTensor
 /// No check and no allocation depends on a number that was not compared with the bytes that are
 /// there: every published attack on readers of this format went through one that was not.
 struct GGUFHeader {
-  /// One tensor: what is handed over, and how it is stored.
+  /// One tensor: its type as it is read, and its stored form.
   struct Entry {
     let tensor: CheckpointTensor
     let type: GGUFTensorType
-    /// Where the elements start in the file.
+    /// The position of the elements in the file.
     let offset: Int
     /// Bytes that they take there.
     let storedByteCount: Int
@@ -113,7 +113,7 @@ struct GGUFHeader {
     let shape: [Int]
     let elementCount: Int
     let storedByteCount: Int
-    /// From the start of the data.
+    /// The position from the start of the data.
     let offset: UInt64
 
     init(_ cursor: inout GGUFCursor) throws(FormatError) {

@@ -2,8 +2,8 @@ import SextantTensor
 
 /// How a GGUF file stores the elements of a tensor, by the numbers of the format.
 ///
-/// A row is cut into blocks of equal size; a block holds small integers and the scales that turn
-/// them into numbers.
+/// A row is split into blocks of equal size. A block contains small integers and the scales that
+/// turn them into numbers.
 enum GGUFTensorType: UInt32, CaseIterable, Sendable {
   case f32 = 0
   case f16 = 1

@@ -14,7 +14,7 @@ public enum GGUFValue: Sendable, Equatable {
   case array(GGUFArray)
 }
 
-/// An array of a GGUF file's metadata: where its elements lie.
+/// An array in the metadata of a GGUF file: the position of its elements.
 ///
 /// A vocabulary has hundred thousands of elements, and a hostile file as many as it is long: they
 /// are checked when the file is opened and decoded only when `GGUFFile` is asked for them.

@@ -47,7 +47,7 @@ public struct GGUFWriter {
 
   /// Adds a tensor whose elements `source` streams, row-major and little-endian.
   ///
-  /// - Throws: `gguf.type`, `gguf.shape`, `gguf.name` for what no reader would accept.
+  /// - Throws: `gguf.type`, `gguf.shape`, `gguf.name` for a tensor that no reader would accept.
   public mutating func add(
     _ name: String, _ dataType: DataType, shape: [Int], source: @escaping SafetensorsWriter.Source
   ) throws(FormatError) {
@@ -85,8 +85,8 @@ public struct GGUFWriter {
 
   /// Writes the file to `destination`, which is absent or complete at any time.
   ///
-  /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; `gguf.offset` when a
-  ///   source hands over another number of bytes than type and shape say; the errors of a source.
+  /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; `gguf.offset` if the
+  ///   number of bytes from a source does not fit type and shape; the errors of a source.
   public func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
     let file = try FilePublisher(destination, replacing: replacing)
     try file.append(header)

@@ -15,11 +15,11 @@ public final class HDF5Checkpoint: Checkpoint {
   /// How the file spells the tensors' names.
   public let layout: HDF5Layout
   /// All tensors, ordered by the UTF-8 bytes of their names: the datasets' paths joined with ".",
-  /// or what the lists of Keras 2 say.
+  /// or the names in the lists of Keras 2.
   public let tensors: [CheckpointTensor]
   /// The texts among the root group's attributes, such as `config`.
   public let metadata: [String: String]
-  /// What was skipped or converted, in words.
+  /// The parts that were skipped or converted, in words.
   public let notes: [String]
 
   /// An HDF5 file inside another file.
@@ -28,7 +28,7 @@ public final class HDF5Checkpoint: Checkpoint {
     var range: Range<Int>
     /// The format of the file around it.
     var format: String
-    /// What the file around it says of the model.
+    /// The description of the model in the surrounding file.
     var metadata: [String: String]
   }
 
@@ -58,9 +58,8 @@ public final class HDF5Checkpoint: Checkpoint {
   /// Lists the tensors of an open file.
   ///
   /// - Parameters:
-  ///   - member: the part of the file that is HDF5 and what else is known of it, for a member of an
-  ///     archive; nil for a file of its own.
-  ///   - isShard: whether other files hold the rest, so that numbers may be missing here.
+  ///   - member: the HDF5 part of an archive, and other facts about it; nil for a file of its own.
+  ///   - isShard: whether other files contain the rest, so that numbers may be missing here.
   /// - Throws: `h5.*`.
   init(
     _ file: InputFile, member: Member? = nil, isShard: Bool = false, readerPath: String? = nil,

@@ -1,13 +1,13 @@
 import SextantBytes
 import SextantTensor
 
-/// The reader after its list: idle, in the middle of a tensor that nobody wants any more, or gone.
+/// The reader after its list: idle, in the middle of a tensor that is no longer needed, or ended.
 struct HDF5Conversation: ~Copyable {
   private var process: HDF5ReaderProcess?
   /// The number of the reader's process, while there is one.
   private(set) var processID: Int32?
   private var failure: FormatError?
-  /// Bytes of the requested tensor that the reader has not sent yet.
+  /// The number of bytes of the requested tensor that the reader has not sent yet.
   private var owed = 0
   private var elementByteWidth = 1
   private var buffer: [UInt8] = []
@@ -43,7 +43,7 @@ struct HDF5Conversation: ~Copyable {
       } catch {
         throw end(error)
       }
-      // A closure cannot carry a typed error out of `withUnsafeBytes` in all toolchains.
+      // A closure cannot pass a typed error out of `withUnsafeBytes` in all toolchains.
       var refusal: FormatError?
       unsafe buffer.withUnsafeBytes { bytes in
         do throws(FormatError) {

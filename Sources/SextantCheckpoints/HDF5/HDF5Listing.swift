@@ -1,7 +1,7 @@
 import SextantBytes
 import SextantTensor
 
-/// What the reader says that a file holds, checked.
+/// The reader's list of the file's content, checked.
 struct HDF5Listing {
   /// Tensors in one file.
   static let tensorLimit = 200_000
@@ -18,13 +18,13 @@ struct HDF5Listing {
   private(set) var layout: HDF5Layout?
   /// The texts of the root group.
   private(set) var metadata: [String: String] = [:]
-  /// What the reader skipped or converted.
+  /// The parts that the reader skipped or converted.
   private(set) var notes: [String] = []
   private var totalByteCount = 0
 
   /// Receives the list.
   ///
-  /// - Throws: `h5.*`; whatever the reader refuses.
+  /// - Throws: `h5.*`; the refusals of the reader.
   init(
     from process: inout HDF5ReaderProcess, fileByteCount: Int, within patience: inout Patience
   ) throws(FormatError) {

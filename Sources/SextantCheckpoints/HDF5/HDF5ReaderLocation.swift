@@ -1,7 +1,7 @@
 import Glibc
 import SextantBytes
 
-/// Where the executable `sextant-hdf5` lies.
+/// The location of the executable `sextant-hdf5`.
 enum HDF5ReaderLocation {
   /// The path of the reader: the given one, or that of the environment variable `SEXTANT_HDF5`, or
   /// the file in the folder of the running executable.

@@ -3,9 +3,9 @@ import SextantBytes
 
 /// A running reader, and the socket that leads to it.
 ///
-/// The reader works on a hostile file, so that nothing it does is trusted: each wait has an end,
-/// and an answer that breaks the rules of `HDF5ReaderMessage` is a refusal. Whatever happens, the
-/// process is killed and reaped when this value goes.
+/// The reader works on a hostile file, so that its answers are not trusted. Each wait has a limit,
+/// and an answer that breaks the rules of `HDF5ReaderMessage` is a refusal. The process is always
+/// killed and reaped when this value is destroyed.
 struct HDF5ReaderProcess: ~Copyable {
   /// The process's number, its own until this value goes.
   let processID: pid_t
@@ -27,7 +27,7 @@ struct HDF5ReaderProcess: ~Copyable {
   /// Starts `executable` on an open file: with an environment of our own, the socket as descriptors
   /// 0 and 1, /dev/null as 2 and the file as 3, and in a process group of its own.
   ///
-  /// The reader closes at once what else it may have inherited.
+  /// The reader closes other inherited descriptors at once.
   ///
   /// - Parameter window: the part of the file that is HDF5; nil for all of it.
   /// - Throws: `h5.reader.missing` when it cannot be started; `system.descriptors`.
@@ -55,7 +55,7 @@ struct HDF5ReaderProcess: ~Copyable {
     }
     defer { close(pair[1]) }
     do throws(FormatError) {
-      // Above the numbers that the child uses, whatever descriptors this process has closed.
+      // Above the numbers that the child uses, even if this process has closed some descriptors.
       let theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, 10)
       guard theirs >= 0 else { throw startFailure(executable, errno) }
       defer { close(theirs) }
@@ -91,15 +91,15 @@ struct HDF5ReaderProcess: ~Copyable {
     unsafe posix_spawnattr_setsigmask(&attributes, &signals)
     unsafe sigfillset(&signals)
     unsafe posix_spawnattr_setsigdefault(&attributes, &signals)
-    // A group of its own: an interrupt from the terminal is for the main process to handle, and
-    // whatever the reader starts dies with it.
+    // A group of its own: the main process handles an interrupt from the terminal, and children of
+    // the reader end with it.
     unsafe posix_spawnattr_setpgroup(&attributes, 0)
     unsafe posix_spawnattr_setflags(
       &attributes,
       Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP))
 
     var environment = ["SWIFT_BACKTRACE=enable=no"]
-    // Where the user's libraries lie is the user's word, not the file's.
+    // The user, and not the file, sets the path of the user's libraries.
     if let path = HDF5ReaderLocation.environment("LD_LIBRARY_PATH") {
       environment.append("LD_LIBRARY_PATH=\(path)")
     }
@@ -128,7 +128,7 @@ struct HDF5ReaderProcess: ~Copyable {
   /// - Throws: `h5.reader.*`.
   mutating func request(_ index: UInt32) throws(FormatError) {
     let bytes = index.littleEndianBytes
-    // MSG_NOSIGNAL: a reader that is gone is a refusal here, not a SIGPIPE.
+    // MSG_NOSIGNAL: a write to an ended reader is a refusal here, not a SIGPIPE.
     let count = unsafe Glibc.send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL))
     guard count == bytes.count else { throw ending() }
   }
@@ -177,7 +177,7 @@ struct HDF5ReaderProcess: ~Copyable {
 
   /// Receives a payload into the front of `bytes`.
   ///
-  /// - Precondition: `bytes` holds at least `count` bytes.
+  /// - Precondition: `bytes` contains at least `count` bytes.
   /// - Throws: `h5.reader.*`.
   mutating func receive(
     _ count: Int, into bytes: inout [UInt8], within patience: inout Patience
@@ -211,7 +211,7 @@ struct HDF5ReaderProcess: ~Copyable {
 
   // MARK: Ending
 
-  /// The refusal that fits a reader that hung up; the process is gone afterwards.
+  /// The refusal for a reader that closed the connection; the process has ended afterwards.
   private mutating func ending() -> FormatError {
     // The kernel closes a dying process's descriptors a moment before it is dead.
     var attempts = 0
@@ -273,9 +273,9 @@ struct HDF5ReaderProcess: ~Copyable {
 
 /// The time that is left to wait for the reader; time spent on its answers does not count.
 struct Patience {
-  /// What was granted.
+  /// The granted time.
   let total: Duration
-  /// What is left of it.
+  /// The remaining time.
   var left: Duration
 
   /// Grants a time.
@@ -284,7 +284,7 @@ struct Patience {
     left = total
   }
 
-  /// What is left, rounded up, as `poll` wants it.
+  /// The remaining time, rounded up, for `poll`.
   var milliseconds: Int32 {
     let (seconds, attoseconds) = max(left, .zero).components
     let milliseconds = seconds * 1000 + attoseconds / 1_000_000_000_000_000 + 1

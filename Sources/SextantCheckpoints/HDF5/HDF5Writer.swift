@@ -5,9 +5,10 @@ import SextantTensor
 /// Writes HDF5 files with one dataset for each tensor, at the root, under its name: the flat layout of
 /// `formats/hdf5.md`, which h5py reads.
 ///
-/// A confined process, `sextant-hdf5`, lays the file out and says where each tensor's elements go;
-/// they are put there by this process, after that one is gone. bfloat16 is stored as Keras does: two
-/// opaque bytes and the attribute `dataType`. Equal contents in equal order give equal bytes.
+/// A confined process, `sextant-hdf5`, makes the layout of the file and returns the position of
+/// each tensor's elements. This process writes the elements after the confined one has ended.
+/// bfloat16 is stored as in Keras: two opaque bytes and the attribute `dataType`. Equal contents in
+/// equal order give equal bytes.
 public struct HDF5Writer {
   @safe
   private struct Entry {
@@ -99,7 +100,7 @@ public struct HDF5Writer {
     try file.publish()
   }
 
-  /// Lets the confined process write everything but the elements; it has ended afterwards.
+  /// Lets the confined process write everything except the elements; it has ended afterwards.
   private func layOut(_ file: FilePublisher) throws(FormatError) -> [Int] {
     let executable = try HDF5ReaderLocation.find(writerPath)
     var process = try file.withDescriptor { descriptor throws(FormatError) in

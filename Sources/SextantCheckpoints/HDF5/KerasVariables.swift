@@ -14,7 +14,7 @@ enum KerasVariables {
 
   /// Refuses a file of Keras 3 where a layer lacks a variable between others.
   ///
-  /// The numbers are all that tells one variable of a layer from another.
+  /// Only the numbers distinguish the variables of a layer.
   ///
   /// - Throws: `h5.keras.index-gap`.
   static func checkComplete(_ listing: HDF5Listing) throws(FormatError) {

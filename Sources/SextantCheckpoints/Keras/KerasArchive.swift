@@ -13,7 +13,7 @@ enum KerasArchive {
 
   /// Opens the weights, which stay where they are: the HDF5 reader gets that part of the file.
   ///
-  /// The model's description is handed on as `config`; the code that it may hold is never run.
+  /// The model's description becomes `config`; code in it is never run.
   ///
   /// - Throws: `zip.*`, `limit.file`, `h5.*`.
   static func open(

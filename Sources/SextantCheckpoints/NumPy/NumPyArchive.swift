@@ -12,9 +12,9 @@ public final class NumPyArchive: Checkpoint {
   public var format: String { "npz" }
   /// All arrays, ordered by the UTF-8 bytes of their names.
   public let tensors: [CheckpointTensor]
-  /// Empty: the format carries none.
+  /// Empty: the format has none.
   public var metadata: [String: String] { [:] }
-  /// What is converted, in words.
+  /// The conversions, in words.
   public let notes: [String]
 
   private let file: InputFile
@@ -107,7 +107,7 @@ public final class NumPyArchive: Checkpoint {
 
   /// Hands over the elements of one array, row-major and little-endian.
   ///
-  /// A stored array in that order is streamed; any other is held in memory while it is read.
+  /// A stored array in that order is streamed; any other array is kept in memory while it is read.
   ///
   /// - Throws: `zip.crc`, `zip.deflate`, after the last piece of a stored array.
   public func read(

@@ -3,14 +3,14 @@ import SextantTensor
 
 /// A pickle, read symbolically: the machine of protocols 2 to 5 without the power to call anything.
 ///
-/// It knows the opcodes that `torch.save` writes and no others, and the globals of `PickleGlobal`.
-/// "Calling" one of those is a table of what arguments it must have. So a hostile pickle can only be
-/// refused, or describe tensors that are then compared with the file.
+/// It accepts only the opcodes that `torch.save` writes, and the globals of `PickleGlobal`.
+/// "Calling" one of those is a lookup in a table of allowed arguments. So a hostile pickle can only
+/// be refused, or describe tensors that are then compared with the file.
 struct PickleMachine {
-  /// What was built.
+  /// The values that the pickle built.
   private(set) var heap = PickleHeap()
 
-  /// Where the next opcode stands; after `run`, the first byte that follows the pickle.
+  /// The position of the next opcode; after `run`, the first byte that follows the pickle.
   private(set) var position: Int
   private let pickle: ByteReader
   private var stack: [PickleValue] = []
@@ -173,7 +173,7 @@ struct PickleMachine {
   private mutating func pushLong() throws(FormatError) {
     let bytes = try take(number(1))
     guard bytes.count <= 8 else { return stack.append(.opaque) }
-    // Two's complement: the highest byte carries the sign.
+    // Two's complement: the highest byte contains the sign.
     let sign: Int = bytes.last.map { $0 >= 0x80 ? -1 : 0 } ?? 0
     stack.append(.integer(bytes.reversed().reduce(sign) { $0 << 8 | Int($1) }))
   }
@@ -235,7 +235,7 @@ struct PickleMachine {
     return top
   }
 
-  // What is added to an opaque value is not looked at either.
+  // Additions to an opaque value are ignored, too.
 
   private mutating func appendToList(_ values: [PickleValue]) throws(FormatError) {
     switch try top() {
@@ -306,7 +306,7 @@ struct PickleMachine {
     try pushGlobal("\(module).\(name)")
   }
 
-  /// What Python would call, as a table of the arguments that are allowed.
+  /// The calls that Python would make, as a table of the allowed arguments.
   private mutating func reduce() throws(FormatError) {
     let values = try pop(2)
     guard case .global(let function) = values[0], case .tuple(let place) = values[1] else {
@@ -459,7 +459,7 @@ extension PickledStorage {
   }
 }
 
-/// The opcodes that pickles of dicts and tensors, and of plain values beside them, consist of.
+/// The opcodes in pickles of dicts, tensors and other plain values.
 enum PickleOpcode: UInt8 {
   case mark = 0x28  // (
   case emptyTuple = 0x29  // )

@@ -1,9 +1,10 @@
 import SextantTensor
 
-/// What a pickle can build: plain values, and names of tensors and storages. Nothing acts.
+/// The values that a pickle can build: plain values, and names of tensors and storages. None of
+/// them runs code.
 ///
-/// Containers and tensors are indices into a `PickleHeap`, so that a hostile nesting costs neither
-/// recursion nor reference counts.
+/// Containers and tensors are indices into a `PickleHeap`, so that a hostile nesting needs no
+/// recursion and no reference counts.
 enum PickleValue: Equatable {
   case none
   case boolean(Bool)
@@ -36,7 +37,7 @@ enum PickleGlobal: Equatable {
   case tensorClass
   case storage(DataType)
   case dataType(DataType)
-  /// A class of plain values that stand beside tensors. What it would make is not looked at.
+  /// A class of plain values in the same file as tensors. Its content is ignored.
   case plain
 
   /// The global of that module and name; nil for all that is not on the list.
@@ -86,8 +87,8 @@ enum PickleGlobal: Equatable {
     return known
   }()
 
-  /// Classes and functions of the values that training programs save beside weights: options,
-  /// paths, dates, sets, and the states of random number generators.
+  /// Classes and functions of the values that training programs save together with weights:
+  /// options, paths, dates, sets, and the states of random number generators.
   private static let plainNames =
     [
       "_codecs.encode", "argparse.Namespace", "collections.Counter", "collections.deque",
@@ -159,7 +160,7 @@ struct PickleHeap {
     }
   }
 
-  /// What a container contains: the keys of a dict too.
+  /// The content of a container, including the keys of a dict.
   func values(of node: Int) -> [PickleValue] {
     if node < tuples.count { return tuples[node] }
     let list = node - tuples.count

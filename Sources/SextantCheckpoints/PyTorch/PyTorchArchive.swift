@@ -1,6 +1,6 @@
 import SextantBytes
 
-/// The members of a file that `torch.save` wrote, told apart by their names.
+/// The members of a file that `torch.save` wrote, distinguished by their names.
 struct PyTorchArchive {
   /// The pickle.
   let pickle: ByteReader
@@ -11,7 +11,7 @@ struct PyTorchArchive {
   private static let version = "3"
   private static let textByteLimit = 64
 
-  /// Finds the members, and reads all but the storages.
+  /// Finds the members, and reads all of them except the storages.
   ///
   /// - Throws: `pth.zip.*`, `pth.version`, `pth.byteorder`, `limit.file`.
   init(_ archive: ZipArchive, in file: InputFile) throws(FormatError) {
@@ -46,7 +46,8 @@ struct PyTorchArchive {
     }
     self.storages = storages
     try Self.checkText(others, "version", Self.version, .pytorchVersion, file)
-    // Files from before PyTorch 2.0 do not say; they were little-endian, as all machines that ran it.
+    // Files from before PyTorch 2.0 do not record it. They were little-endian, as all machines that
+    // ran it.
     if others["byteorder"] != nil {
       try Self.checkText(others, "byteorder", "little", .pytorchByteOrder, file)
     }
@@ -58,7 +59,7 @@ struct PyTorchArchive {
   /// The refusal of an archive that contains a program in the folder of the weights; nil for other
   /// archives.
   ///
-  /// Members are told by the directory alone: TorchScript compresses its code.
+  /// Only the directory identifies members, because TorchScript compresses its code.
   ///
   /// - Parameter refusal: why the archive is none of `torch.save`.
   static func refusalOfProgram(_ file: InputFile, after refusal: FormatError) -> FormatError? {

@@ -6,7 +6,7 @@ import SextantTensor
 ///
 /// The accepted subset is in `formats/pytorch.md`. The pickle is read symbolically: nothing that it
 /// names is ever called. Opening reads the archive's directory and the pickle, and no weights.
-/// Elements are read with `pread`, in the tensor's own order whatever its strides.
+/// Elements are read with `pread`, in the tensor's own order for any strides.
 public final class PyTorchFile: Checkpoint {
   /// The path as the user gave it.
   public var path: String { file.path }
@@ -16,7 +16,7 @@ public final class PyTorchFile: Checkpoint {
   public let tensors: [CheckpointTensor]
   /// True: every call reads into memory of its own.
   public var readsConcurrently: Bool { true }
-  /// Empty: the format carries none.
+  /// Empty: the format has none.
   public var metadata: [String: String] { [:] }
 
   private let file: InputFile
@@ -60,7 +60,7 @@ public final class PyTorchFile: Checkpoint {
     reader = StorageReader(file)
   }
 
-  /// What the pickle describes, and where the elements are.
+  /// The tensors that the pickle describes, and the positions of their elements.
   private static func contents(
     of file: InputFile
   ) throws(FormatError) -> (PickleValue, PickleMachine, [ExactString: StorageRegion]) {

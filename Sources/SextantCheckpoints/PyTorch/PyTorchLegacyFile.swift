@@ -11,7 +11,7 @@ import SextantTensor
 ///     8 bytes  elements of the first storage, little-endian
 ///     …        the elements; then the other storages, in the order of the list
 struct PyTorchLegacyFile {
-  /// What was saved.
+  /// The saved object.
   let root: PickleValue
   /// The machine that read it.
   let machine: PickleMachine
@@ -32,7 +32,7 @@ struct PyTorchLegacyFile {
   /// Whether a file is a tar archive, as the very first versions wrote.
   static func isTar(_ start: [UInt8]) -> Bool { start.dropFirst(257).starts(with: "ustar".utf8) }
 
-  /// Reads all but the storages' elements.
+  /// Reads everything except the storages' elements.
   ///
   /// - Throws: `pth.legacy`, `pth.version`, `pth.byteorder`, `pth.pickle.*`, `pth.storage.*`.
   init(_ file: InputFile) throws(FormatError) {
@@ -92,7 +92,7 @@ struct PyTorchLegacyFile {
     }
   }
 
-  /// Where the storages' elements are.
+  /// The positions of the storages' elements.
   private static func regions(
     of keys: [String], from start: Int, _ machine: PickleMachine, _ file: InputFile
   ) throws(FormatError) -> [ExactString: StorageRegion] {

@@ -49,7 +49,7 @@ public struct PyTorchWriter {
   /// Writes the file to `destination`, which is absent or complete at any time.
   ///
   /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; `pth.root`, `pth.key` and
-  ///   `pth.tensor.kind` for what no reader would accept.
+  ///   `pth.tensor.kind` for tensors that no reader would accept.
   public func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
     let pickle = try pickle(for: destination)
     let file = try FilePublisher(destination, replacing: replacing)
@@ -99,7 +99,7 @@ public struct PyTorchWriter {
 }
 
 extension PickleGlobal {
-  /// What PyTorch calls the storage of a type; nil for a type that it does not have.
+  /// PyTorch's name for the storage of a type; nil for a type that it does not have.
   fileprivate static func storageName(of type: DataType) -> String? {
     switch type {
     case .f32: "FloatStorage"

@@ -1,6 +1,6 @@
 import SextantBytes
 
-/// The tensors of a pickle, under names that tell where they stand in it.
+/// The tensors of a pickle. Their names are their paths in it.
 ///
 /// A name is the path to the tensor: the keys of the dicts and the places in lists and tuples that
 /// lead to it, joined with `.`. The dict `{"model": {"w": …}, "step": 3}` has a tensor `model.w`.
@@ -50,7 +50,7 @@ struct StateDictionary {
     value.isTensor || machine.heap.node(of: value).map { leads[$0] } == true
   }
 
-  /// Adds what `value` leads to. Each level makes the name longer, whose length is limited.
+  /// Adds the tensors below `value`. Each level makes the name longer, and its length is limited.
   private mutating func collect(_ value: PickleValue, _ path: String?) throws(FormatError) {
     if let path, path.utf8.count > TensorName.byteLimit {
       throw refusal(path, "a name of \(path.utf8.count) bytes")

@@ -1,9 +1,9 @@
 import SextantBytes
 import SextantTensor
 
-/// Where the elements of a storage are in a file.
+/// The place of a storage's elements in a file.
 struct StorageRegion: Sendable {
-  /// What the region is called in refusals.
+  /// The name of the region in refusals.
   let name: String
   /// The first byte.
   let offset: Int
@@ -23,7 +23,7 @@ struct StorageView: Sendable {
   let count: Int
   /// The first element, counted from the storage's start.
   let offset: Int
-  /// From the first element to the last that the view touches, in elements.
+  /// The range from the first element of the view to the last, in elements.
   let extent: Int
   /// Dimensions and strides, outermost first, with all merged that are in one line. Never empty.
   let axes: [(size: Int, stride: Int)]

@@ -1,7 +1,7 @@
 import SextantBytes
 import SextantTensor
 
-/// From the header's JSON object to tensors: first each entry alone, then all of them together.
+/// Converts the header's JSON object to tensors: first each entry alone, then all of them together.
 struct SafetensorsEntryParser {
   /// A tensor and its byte range, relative to the end of the header.
   struct Entry {

@@ -23,7 +23,8 @@ public final class SafetensorsFile: Checkpoint {
 
   /// The longest string of a header that is accepted by default, in bytes.
   public static let defaultStringLimit = 65_536
-  /// Bytes of the pieces that `read` hands over: a cache holds one while it is digested and written.
+  /// The size of the pieces that `read` passes on: a piece fits a cache while it is digested and
+  /// written.
   static let pieceByteCount = 256 << 10
 
   /// Opens a file.
@@ -58,8 +59,8 @@ public final class SafetensorsFile: Checkpoint {
     _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {
     guard let start = part(of: tensor)?.range.lowerBound else { throw absent(tensor) }
-    // No alignment beyond what `malloc` gives: freed blocks with more are not used again by glibc
-    // before 2.38, and memory would grow with the number of tensors.
+    // No alignment beyond what `malloc` gives: glibc before 2.38 does not use freed blocks with a
+    // larger alignment again, and memory would grow with the number of tensors.
     let buffer = UnsafeMutableRawBufferPointer.allocate(
       byteCount: min(tensor.byteCount, Self.pieceByteCount), alignment: 16)
     defer { unsafe buffer.deallocate() }

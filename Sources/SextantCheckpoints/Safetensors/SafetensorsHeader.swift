@@ -27,7 +27,7 @@ struct SafetensorsHeader: Sendable {
   static let rankLimit = 8
   /// The most JSON values in a header: a million entries of eight dimensions fit.
   static let valueLimit = 15_000_000
-  /// The key that holds metadata instead of a tensor.
+  /// The key that contains metadata instead of a tensor.
   static let metadataKey = "__metadata__"
 
   /// Reads and checks the header of `file`; `stringLimit` bounds each string in it, in bytes.

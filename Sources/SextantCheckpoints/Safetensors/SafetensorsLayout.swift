@@ -1,7 +1,7 @@
 import SextantBytes
 import SextantTensor
 
-/// Where each tensor of a new safetensors file goes, and the header that says so.
+/// The position of each tensor in a new safetensors file, and the header that declares it.
 ///
 /// Order, spelling and padding are the reference implementation's, so that equal contents give
 /// equal bytes: `__metadata__` first, then tensors by descending type and ascending name, data in
@@ -17,7 +17,7 @@ struct SafetensorsLayout {
 
   /// Lays out a file.
   ///
-  /// - Throws: what a reader of the strict profile would refuse: `st.none`, `st.count`, `st.name`,
+  /// - Throws: the refusals of a reader of the strict profile: `st.none`, `st.count`, `st.name`,
   ///   `st.reserved-name`, `st.shape`, `st.metadata-type`, `st.overflow`, `st.header-length`.
   init(
     _ tensors: [CheckpointTensor], metadata: [String: String], file: String?

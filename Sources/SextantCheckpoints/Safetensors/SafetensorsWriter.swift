@@ -1,7 +1,7 @@
 import SextantBytes
 import SextantTensor
 
-/// Writes safetensors files: equal contents give equal bytes, in whatever order they were added.
+/// Writes safetensors files: equal contents give equal bytes, in any order of additions.
 ///
 /// Tensors are added first, as values or as closures that stream their elements; nothing is written
 /// before `publish`, and the destination is absent or complete.
@@ -12,7 +12,7 @@ public struct SafetensorsWriter {
   /// Hands all elements of a tensor to a sink, row-major and little-endian.
   public typealias Source = (_ sink: Sink) throws(FormatError) -> Void
 
-  /// The string map that the file carries as `__metadata__`; left out when empty.
+  /// The string map `__metadata__` of the file; left out if it is empty.
   public var metadata: [String: String]
   private var tensors: [(tensor: CheckpointTensor, source: Source)]
 
@@ -71,8 +71,8 @@ public struct SafetensorsWriter {
   /// Writes the file to `destination`, which is absent or complete at any time.
   ///
   /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; the codes of the strict
-  ///   profile for what no reader would accept; `st.size-mismatch` when a source hands over another
-  ///   number of bytes than type and shape say; the errors of a source.
+  ///   profile for tensors that no reader would accept; `st.size-mismatch` if the number of bytes
+  ///   from a source does not fit type and shape; the errors of a source.
   public func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
     let layout = try layout(file: destination)
     let file = try FilePublisher(destination, replacing: replacing)

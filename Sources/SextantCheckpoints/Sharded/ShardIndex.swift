@@ -1,16 +1,16 @@
 import SextantBytes
 import SextantTensor
 
-/// The contents of an index file, and how shards are held against it.
+/// The contents of an index file, and their comparison with the shards.
 struct ShardIndex {
-  /// What index and shards together hold.
+  /// The content of index and shards together.
   struct Contents {
     var tensors: [CheckpointTensor] = []
     var shardOfTensor: [ExactString: Int] = [:]
     /// The tensors that the index names and no shard has.
     var absent: [String] = []
 
-    /// What is wrong and may do no harm.
+    /// Faults that may be harmless.
     var warnings: [String] {
       absent.isEmpty
         ? [] : ["the index names tensors that no shard contains: \(listing(absent))"]
@@ -19,16 +19,17 @@ struct ShardIndex {
 
   /// The index file's path, for refusals.
   let file: String
-  /// What its entries name: a tensor, or a layer whose numbered variables it stands for.
+  /// The meaning of its entries: a tensor, or a layer with numbered variables.
   let entryKind: EntryKind
-  /// What the index names, and the file that shall hold it. Variables of one layer may be in several.
+  /// The entries of the index, with the files that must contain them. Variables of one layer may be
+  /// in several.
   let weightMap: [(entry: String, shard: String)]
   /// The shards' file names, sorted.
   let shardNames: [String]
   /// `metadata.total_size` as it is in the index, if it does.
   let totalSize: JSONValue?
 
-  /// What the entries of an index stand for.
+  /// The meaning of an index's entries.
   enum EntryKind {
     /// One tensor of that name.
     case tensor
@@ -38,7 +39,7 @@ struct ShardIndex {
     /// without the model's, which transformers leave out.
     case tensorFlowWeight
 
-    /// What the entries of an index at this path stand for.
+    /// The meaning of the entries of an index at this path.
     init(ofIndexAt path: String) {
       self =
         ShardedCheckpoint.isOfKeras(path)
@@ -107,7 +108,7 @@ struct ShardIndex {
     }
   }
 
-  /// Opens all shards, each in the format that its content tells.
+  /// Opens all shards, each in the format of its content.
   ///
   /// A shard is named by the index and not by the user, and a folder may come from a stranger. A link in it
   /// may lead anywhere, to the cache of a download or another disk, but to a checkpoint only: a link to
@@ -245,7 +246,7 @@ struct ShardIndex {
     return contents
   }
 
-  /// The name in its shard of what the index calls `entry`.
+  /// The name of the index entry `entry` in its shard.
   private func name(of entry: String, isInShard: (String) -> Bool) -> String {
     guard entryKind == .tensorFlowWeight else { return entry }
     let full = HDF5Layout.tensorName(ofWeight: entry)

@@ -5,8 +5,8 @@ import SextantTensor
 /// (`*.index.json`), or HDF5 of TensorFlow (`*.h5.index.json`) or Keras 3 (`*.weights.json`).
 ///
 /// Index and shards must agree: each tensor is in the one shard that the index names, and no shard
-/// has another. A tensor of the index that no shard has is `absent`: only who knows the model can
-/// tell whether anything is missing then. Shards lie in the folder of the index, or are links to
+/// has another. A tensor of the index that no shard has is `absent`: only the architecture decides
+/// whether anything is missing then. Shards are in the folder of the index, or are links to
 /// checkpoints elsewhere.
 public final class ShardedCheckpoint: Checkpoint {
   /// The path of the index as the user gave it.
@@ -17,11 +17,11 @@ public final class ShardedCheckpoint: Checkpoint {
   public let tensors: [CheckpointTensor]
   /// Whether all shards can.
   public var readsConcurrently: Bool { shards.allSatisfy(\.readsConcurrently) }
-  /// What the shards' `__metadata__` agree on.
+  /// The common `__metadata__` of the shards.
   public let metadata: [String: String]
   /// The tensors that the index names and no shard has, in the order of the index.
   public let absent: [String]
-  /// What is wrong with the index and does no harm, such as a stale `total_size`.
+  /// Harmless faults of the index, such as a stale `total_size`.
   public let warnings: [String]
   /// The paths of the shards, in the order of their names.
   public var shardPaths: [String] { shards.map(\.path) }
@@ -86,7 +86,7 @@ public final class ShardedCheckpoint: Checkpoint {
     try unsafe shards[shard].read(tensor, body)
   }
 
-  /// What the shard says that holds it.
+  /// The declaration in the shard that contains it.
   public func part(of tensor: CheckpointTensor) -> FilePart? {
     shardOfTensor[ExactString(tensor.name)].flatMap { shards[$0].part(of: tensor) }
   }

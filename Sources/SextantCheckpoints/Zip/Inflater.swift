@@ -8,8 +8,8 @@ enum Inflater {
 
   /// All bytes of a deflated member, or its first ones.
   ///
-  /// - Parameter limit: how many at most; nil for all, which must then be exactly as many as the
-  ///   archive says and end with the stream.
+  /// - Parameter limit: the largest number of bytes; nil for all, which must then be exactly as
+  ///   many as the archive declares and end with the stream.
   /// - Throws: `zip.bomb`, `zip.deflate`, `file.*`.
   static func unpack(
     _ member: ZipArchive.Member, of file: InputFile, atMost limit: Int? = nil

@@ -3,14 +3,15 @@ import SextantBytes
 /// A zip archive of members that are stored, or deflated where that is allowed, read so strictly that no two readers can see two archives in it.
 ///
 /// Local headers, members and directory must fill the file without a gap, each header must agree
-/// with the directory, and nothing may follow the end record. What hides from scanners in other
-/// archives (second end records, flags, members that only one of two readers finds) has no place.
+/// with the directory, and nothing may follow the end record. So the archive cannot contain second
+/// end records, flags, or members that only one of two readers finds, which hide content from
+/// scanners in other archives.
 struct ZipArchive: Sendable {
   /// A member.
   struct Member: Sendable {
     /// The name, with its folders.
     let name: String
-    /// Where its bytes start in the file.
+    /// The position of its bytes in the file.
     let offset: Int
     /// Bytes in the file.
     let storedByteCount: Int
@@ -18,7 +19,7 @@ struct ZipArchive: Sendable {
     let byteCount: Int
     /// Whether the bytes in the file are a deflate stream.
     let isDeflated: Bool
-    /// The CRC-32 that the bytes shall have.
+    /// The CRC-32 that the bytes must have.
     let checksum: UInt32
   }
 

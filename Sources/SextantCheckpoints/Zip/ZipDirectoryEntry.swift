@@ -1,6 +1,6 @@
 import SextantBytes
 
-/// What the directory of a zip archive says of one member.
+/// The entry of one member in the directory of a zip archive.
 struct ZipDirectoryEntry {
   /// The name.
   let name: String
@@ -14,7 +14,7 @@ struct ZipDirectoryEntry {
   let storedByteCount: Int
   /// Bytes of the member.
   let byteCount: Int
-  /// Where the member's local header starts.
+  /// The position of the member's local header.
   let headerOffset: Int
 
   /// The method whose data is a deflate stream.
@@ -41,7 +41,8 @@ struct ZipDirectoryEntry {
     var position = 0
     for _ in 0..<end.memberCount {
       let entry = try read(from: reader, at: &position, allowingDeflate)
-      // By canonical equivalence, because file systems and other readers may compare that way.
+      // By canonical equivalence, because file systems and other readers may compare names in this
+      // way.
       guard names.insert(entry.name).inserted else {
         throw FormatError(
           .pytorchZipName, file: file.path, found: "two members \"\(entry.name)\"",
@@ -104,7 +105,7 @@ struct ZipDirectoryEntry {
 
   /// Numbers of 32 bits, with those that are saturated taken from the extra field of 64-bit sizes.
   ///
-  /// - Returns: nil unless the extra block holds exactly these numbers.
+  /// - Returns: nil unless the extra block contains exactly these numbers.
   private static func widened(
     _ numbers: [Int], _ extra: ArraySlice<UInt8>, _ file: String?
   ) throws(FormatError) -> [Int]? {

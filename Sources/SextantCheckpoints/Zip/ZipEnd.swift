@@ -58,7 +58,7 @@ struct ZipEnd {
 
 /// The end record of an archive that may be larger than 4 GiB, and its locator.
 private struct Zip64End {
-  /// Where the record starts.
+  /// The position of the record.
   let start: Int
   let memberCount: Int
   let size: Int

@@ -8,7 +8,7 @@ enum ZipLocalHeader {
 
   /// Checks the bytes from an entry's header to the next one (or the directory) at `next`.
   ///
-  /// - Returns: the member, whose data lies between.
+  /// - Returns: the member, with its data between header and descriptor.
   /// - Throws: `pth.zip`, `pth.zip.directory`.
   static func member(
     of entry: ZipDirectoryEntry, in file: InputFile, until next: Int
@@ -51,7 +51,7 @@ enum ZipLocalHeader {
     if let sizes, sizes.count == 16 {
       let sizes = ByteReader(sizes, file: file.path)
       let wide = try [sizes.zipNumber(at: 0, 8), sizes.zipNumber(at: 8, 8)]
-      // Where sizes follow the data, either may be 0: torch.save knows one of them before the data.
+      // If sizes follow the data, either may be 0: torch.save knows one of them before the data.
       let isRight = zip(wide, [entry.byteCount, entry.storedByteCount]).allSatisfy {
         $0 == $1 || follows && $0 == 0
       }
@@ -80,7 +80,7 @@ enum ZipLocalHeader {
       checksum: UInt32(truncatingIfNeeded: entry.checksum))
   }
 
-  /// The descriptor must fill the room up to the next member, and say what the directory says.
+  /// The descriptor must fill the space up to the next member, and agree with the directory.
   private static func checkDescriptor(
     _ actual: [Int], _ file: InputFile, _ range: Range<Int>
   ) throws(FormatError) {

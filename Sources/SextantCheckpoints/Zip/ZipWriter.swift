@@ -12,7 +12,7 @@ struct ZipWriter {
   private static let headerByteCount = 30
   private static let checksumOffset = 14
 
-  /// An archive in a file that holds nothing yet.
+  /// An archive in a file without content.
   init(_ file: FilePublisher) {
     self.file = file
   }
@@ -39,8 +39,8 @@ struct ZipWriter {
 
   /// Adds a member whose bytes `source` streams.
   ///
-  /// - Throws: `pth.storage.size` when they are not as many as said; `file.write`, `disk.full`; the
-  ///   errors of `source`.
+  /// - Throws: `pth.storage.size` if their number differs from the declared one; `file.write`,
+  ///   `disk.full`; the errors of `source`.
   mutating func add(
     _ name: String, byteCount: Int, source: SafetensorsWriter.Source
   ) throws(FormatError) {
@@ -73,7 +73,7 @@ struct ZipWriter {
         .pytorchStorageSize, file: file.destination, at: .tensor(name),
         found: "\(file.byteCount - start) bytes", expected: "\(byteCount) bytes")
     }
-    // The checksum stands before what it is of.
+    // The checksum is before its data.
     try file.write(number(Int(checksum.value), 4), at: offset + Self.checksumOffset)
 
     let isFar = offset >= Self.wordLimit

@@ -50,7 +50,7 @@ extension ModelExport {
     let model = ProtectedFiles([store.path])
     for name in names { try model.check("\(folder)/\(name)") }
     if !options.replacing {
-      // Refuses what is there already before anything is written.
+      // Refuses existing files before anything is written.
       for name in names { _ = try FilePublisher("\(folder)/\(name)") }
     }
     for (name, tensors) in weights {
@@ -162,7 +162,7 @@ extension ModelExport {
     return [("rwkv_vocab_v20230424.txt", bytes)]
   }
 
-  /// The `tokenizer.model` as it came in, and what was added to it.
+  /// The original `tokenizer.model`, and the additions to it.
   private func sentencePieceFiles(
     _ bytes: [UInt8], _ tokenizer: any Tokenizer
   ) throws(FormatError) -> [(name: String, bytes: [UInt8])] {

@@ -21,9 +21,9 @@ public enum ModelExportFormat: String, Sendable, CaseIterable {
   /// The format of an output path. It is a folder if the path ends with a slash, is an existing
   /// folder, or has no ending.
   ///
-  /// What follows a dot counts as an ending if it is one that is written, or of letters alone:
-  /// `llama-1.5b` and `model.v2` are folders, and `model.onnx` is a file of a format that is not
-  /// written.
+  /// The text after a dot counts as an ending if it is the ending of a supported format, or
+  /// consists of letters only: `llama-1.5b` and `model.v2` are folders, and `model.onnx` is a file
+  /// of an unsupported format.
   public init?(path: String) {
     let name = path.utf8.split(separator: UInt8(ascii: "/")).last.map { Substring($0) } ?? ""
     let dot = name.lastIndex(of: ".").flatMap { $0 == name.startIndex ? nil : $0 }
@@ -46,11 +46,11 @@ public enum ModelExportFormat: String, Sendable, CaseIterable {
   }
 }
 
-/// What an export is asked for.
+/// The options of an export.
 public struct ModelExportOptions: Sendable {
   /// The type for matrices and embeddings; nil keeps those of the store.
   public var dataType: DataType?
-  /// The naming, by its name here; nil takes the one that the format's usual readers want.
+  /// The name of the naming; nil selects the one that the format's usual readers expect.
   public var naming: String?
   /// Bytes of weights that one file of a folder may have.
   public var shardByteLimit = 5_000_000_000
@@ -63,7 +63,7 @@ public struct ModelExportOptions: Sendable {
   public init() {}
 }
 
-/// What an export did.
+/// The report of an export.
 public struct ModelExportReport: Sendable {
   /// The naming.
   public var naming: String
@@ -73,9 +73,9 @@ public struct ModelExportReport: Sendable {
   public var tensorCount: Int
   /// Bytes of their elements.
   public var byteCount: Int
-  /// What a user should know.
+  /// Notes for the user.
   public var notes: [String]
-  /// Why the file may not do what a user expects of it.
+  /// Reasons for which the file may not work as a user expects.
   public var warnings: [String]
 }
 
@@ -155,7 +155,7 @@ public struct ModelExport {
     return .f32
   }
 
-  /// The dialect of that name, or the one that a format's usual readers want.
+  /// The dialect of that name, or the one that a format's usual readers expect.
   private static func dialect(
     of architecture: any Architecture.Type, _ format: ModelExportFormat, _ name: String?
   ) throws(FormatError) -> Dialect {
@@ -189,7 +189,7 @@ public struct ModelExport {
     return dialect
   }
 
-  /// What llama.cpp calls an architecture, for files that name the model they belong to.
+  /// llama.cpp's name for an architecture, for files that name their model.
   public static func modelHint(of architecture: String) -> String {
     GGUFFamily.modelHint(of: architecture)
   }
@@ -317,7 +317,7 @@ public struct ModelExport {
     try writer.publish(to: destination, replacing: options.replacing)
   }
 
-  /// llama.cpp's number for what most matrices are stored in.
+  /// llama.cpp's number for the type of most matrices.
   private var fileType: UInt32 {
     let types = Set(model.tensors.map(\.dataType))
     if types.contains(.q8) { return 7 }

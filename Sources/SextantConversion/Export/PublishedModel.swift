@@ -6,8 +6,8 @@ import SextantTensor
 
 /// The tensors of a native model as a published naming has them, streamed from the mapped store.
 ///
-/// What a dialect says of reading is done here backwards: nothing about a naming is written down
-/// twice.
+/// A dialect's rules for reading are applied in reverse here, so that each naming is written down
+/// only once.
 struct PublishedModel {
   /// One tensor of the naming.
   struct Published {
@@ -60,7 +60,7 @@ struct PublishedModel {
       if entry.dataType == .q8, type != .q8 { wasDequantised = true }
       let part = Part(canonicalName: spec.name, form: form)
       var parts = [part]
-      // Parts of one tensor are in their own order, whatever that of the specifications.
+      // Parts of one tensor are in their own order, not in that of the specifications.
       if form.source.part != nil, let place = places[ExactString(name)] {
         parts = (tensors[place].parts + parts).sorted {
           ($0.form.source.part?.index ?? 0) < ($1.form.source.part?.index ?? 0)

@@ -3,14 +3,14 @@ import SextantCheckpoints
 import SextantModels
 
 extension GGUFFamily {
-  /// The metadata that describes a model, and what `GGUFDescription` reads.
+  /// The metadata that describes a model, as `GGUFDescription` reads it.
   ///
-  /// - Throws: `export.inexpressible` for what llama.cpp cannot do, `model.config`.
+  /// - Throws: `export.inexpressible` for features that llama.cpp does not support, `model.config`.
   func metadata(
     _ architecture: any Architecture.Type, _ configuration: JSONObject
   ) throws(FormatError) -> [(key: String, value: GGUFNewValue)] {
     let object = try architecture.published(configuration, dialect: "gguf")
-    // What a published configuration leaves to the tensors, the canonical one has.
+    // The canonical configuration has the sizes that a published one leaves to the tensors.
     func member(_ key: String) throws(FormatError) -> JSONNode {
       let holder = object[key] == nil ? configuration : object
       return try JSONNode(.object(holder), code: .modelConfiguration, file: nil).member(key)
@@ -61,7 +61,7 @@ extension GGUFFamily {
     return result
   }
 
-  /// What llama.cpp gets wrong about a model that it loads.
+  /// The wrong results of llama.cpp for a model that it loads.
   ///
   /// - Throws: `model.config`.
   func warnings(
@@ -82,7 +82,7 @@ extension GGUFFamily {
     UInt32(try node.integer(in: 0...Int(UInt32.max)))
   }
 
-  /// Of Mamba llama.cpp knows one inner width.
+  /// llama.cpp supports only one inner width of Mamba.
   private func checkNothing(
     _ member: (String) throws(FormatError) -> JSONNode
   ) throws(FormatError) {
@@ -123,7 +123,7 @@ extension GGUFFamily {
       add("type", .string("linear"))
       add("factor", .float32(Float(try number("factor"))))
     case "llama3" where special == .rotation: result.append(spelling)  // The factors are a tensor.
-    case "longrope" where special == .rotation:  // So are these.
+    case "longrope" where special == .rotation:  // The same is true for these.
       add("type", .string("longrope"))
       add("original_context_length", try length())
       add("attn_factor", .float32(Float(try number("attention_factor"))))

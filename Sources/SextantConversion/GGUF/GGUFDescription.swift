@@ -213,7 +213,7 @@ struct GGUFDescription {
   private static let remedy =
     "Repair the file's metadata, or give the model's config.json with `configuration`."
 
-  /// A refusal of what contradicts itself or is missing.
+  /// A refusal of a contradiction or a missing value.
   func refusal(
     _ found: String, at place: FormatError.Place? = nil, expected: String
   ) -> FormatError {
@@ -227,7 +227,7 @@ struct GGUFDescription {
     refusal(found(key), at: .key(key), expected: expected)
   }
 
-  /// A refusal of what the file may declare, and Sextant does not have.
+  /// A refusal of a valid declaration that Sextant does not support.
   func unsupported(
     _ found: String, at place: FormatError.Place? = nil, expected: String
   ) -> FormatError {
@@ -253,7 +253,7 @@ struct GGUFDescription {
     return copy
   }
 
-  // MARK: What is not read
+  // MARK: Parts that are not read
 
   /// Whether a configuration was made from the file's metadata.
   func isSource(of configuration: JSONNode) -> Bool { configuration.file == file.path }

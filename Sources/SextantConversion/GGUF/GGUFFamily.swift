@@ -19,24 +19,24 @@ struct GGUFFamily {
   let numbers: [(key: String, member: String)]
   /// Truth values.
   var booleans: [(key: String, member: String)] = []
-  /// What llama.cpp wants to be there and we know.
+  /// The keys that llama.cpp requires and whose values are known.
   var constants: [(key: String, value: GGUFNewValue)] = []
   /// Values that must be the ones given, where they are there.
   var required: [(key: String, value: GGUFValue)] = []
   /// Members of the configuration that the format has no place for: llama.cpp has one value.
   let fixed: [(member: String, value: JSONValue)]
-  /// The member that says whether output and embedding are one tensor; nil if they never are.
+  /// The member that declares whether output and embedding are one tensor; nil if they never are.
   var tied: String? = "tie_word_embeddings"
   /// A member that llama.cpp computes right only where it is a multiple of this, without a word
   /// otherwise.
   var multiple: (member: String, of: Int)?
-  /// What takes more than a name.
+  /// The conversions that need more than a name.
   var special: Special = .none
 
-  /// The parts of a description that no table holds.
+  /// The parts of a description that are in no table.
   enum Special {
     case none
-    /// Of Mamba-2 the file has the inner width, and the configuration the width of a head.
+    /// For Mamba-2, the file has the inner width, and the configuration has the width of a head.
     case headsOfInnerWidth
     /// A rotation of all of each head.
     case rotation
@@ -120,7 +120,7 @@ struct GGUFFamily {
         ("attention.gate_lora_rank", "gate_low_rank_dim"),
       ], numbers: [("attention.layer_norm_epsilon", "norm_eps")], constants: headless,
       fixed: [("model_type", "rwkv7"), ("group_norm_epsilon", 64e-5), untied], tied: nil,
-      // Its vector loops leave out what is not a whole step of theirs.
+      // Its vector loops skip the elements after the last whole step.
       multiple: ("head_dim", of: 64)),
     GGUFFamily(
       name: "llama", architecture: "llama",
@@ -139,7 +139,7 @@ struct GGUFFamily {
       tied: nil, special: .partialRotation),
   ]
 
-  /// All keys that are read or say nothing about values, without their first word.
+  /// All keys that are read or do not affect values, without their first word.
   var keys: [String] {
     var keys = (integers + optionalIntegers + numbers + booleans).map(\.key)
     keys += constants.map(\.key) + required.map(\.key) + Self.silent
@@ -155,21 +155,20 @@ struct GGUFFamily {
     return keys
   }
 
-  /// Where a file has what a member of the configuration was made from; nil if it has no such
-  /// place.
+  /// The source of a configuration's member in a file; nil if the file has no such place.
   func place(of member: String) -> FormatError.Place? {
     if member == "vocab_size" { return .tensor("token_embd.weight") }
     let table = integers + optionalIntegers + numbers + booleans + special.members
     return table.first { $0.member == member }.map { .key("\(name).\($0.key)") }
   }
 
-  /// Keys that say nothing about values, or what the tensors say.
+  /// Keys that do not affect values, or that repeat the tensors.
   private static let silent = [
     "vocab_size", "context_length", "attention.causal", "tensor_data_layout",
     "rescale_every_n_layers", "token_shift_count",
   ]
 
-  /// What llama.cpp calls an architecture; its own name where that program does not have it.
+  /// llama.cpp's name for an architecture; its own name if llama.cpp does not have it.
   static func modelHint(of architecture: String) -> String {
     all.first { $0.architecture == architecture }?.name ?? architecture
   }

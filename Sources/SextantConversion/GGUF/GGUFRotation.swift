@@ -3,8 +3,8 @@ import SextantCheckpoints
 import SextantModels
 
 /// What a GGUF file declares about a rotation that was scaled for longer texts: metadata under
-/// `<architecture>.rope`, and tensors of factors. llama.cpp's meaning of them, in the words of
-/// transformers.
+/// `<architecture>.rope`, and tensors of factors. They are converted from llama.cpp's meaning to
+/// the terms of transformers.
 struct GGUFRotation {
   private let description: GGUFDescription
   private let name: String
@@ -26,7 +26,7 @@ struct GGUFRotation {
   /// The same in long and in short texts.
   static let (longName, shortName) = ("rope_factors_long.weight", "rope_factors_short.weight")
 
-  /// Keys under `<architecture>.rope` that are read here or say nothing about values.
+  /// Keys under `<architecture>.rope` that are read here or do not affect values.
   static let keys = [
     "dimension_count", "freq_base", "scale_linear", "scaling.type", "scaling.factor",
     "scaling.attn_factor", "scaling.original_context_length", "scaling.finetuned",
@@ -59,7 +59,7 @@ struct GGUFRotation {
   }
 
   private func scalingByNumbers() throws(FormatError) -> JSONValue {
-    var type = "linear"  // what llama.cpp takes where the file names no type
+    var type = "linear"  // llama.cpp's default if the file names no type
     if description.file.values[key("scaling.type")] != nil {
       type = try description.string(key("scaling.type"))
     }
@@ -105,7 +105,7 @@ struct GGUFRotation {
     }
   }
 
-  /// What cosines and sines are multiplied by.
+  /// The factor of cosines and sines.
   private func attention() throws(FormatError) -> Double { try number("scaling.attn_factor") ?? 1 }
 
   private func originalLength() throws(FormatError) -> Int64 {

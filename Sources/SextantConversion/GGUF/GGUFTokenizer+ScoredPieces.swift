@@ -14,7 +14,7 @@ extension GGUFTokenizer {
     do throws(FormatError) {
       _ = try Tokenizers.load(bytes: model, file: file.path)
     } catch {
-      // An offset would be one into bytes that nobody has.
+      // An offset would refer to bytes that do not exist.
       var refusal = error
       refusal.place = nil
       throw refusal
@@ -87,7 +87,8 @@ extension GGUFTokenizer {
     return id
   }
 
-  /// The same, where that is a token that controls: no text may lead to what begins or ends one.
+  /// The same, but only for a control token, so that no text can encode to a token that begins or
+  /// ends a text.
   private func control(_ key: String, of pieces: ScoredPieces) throws(FormatError) -> Int? {
     try id(key, of: pieces).flatMap { pieces.pieces[$0].kind == .control ? $0 : nil }
   }

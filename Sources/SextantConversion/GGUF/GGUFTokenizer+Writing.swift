@@ -6,12 +6,12 @@ import SextantTokenizers
 struct GGUFTokenizerMetadata {
   /// The metadata.
   private(set) var values: [(key: String, value: GGUFNewValue)] = []
-  /// What a user should know.
+  /// Notes for the user.
   private(set) var notes: [String] = []
 
   /// - Parameters:
   ///   - file: the tokenizer's file; nil for a model without one.
-  ///   - size: rows of the embedding; llama.cpp wants a token for each.
+  ///   - size: rows of the embedding; llama.cpp needs a token for each.
   ///   - end: the ids that end a text as the model's files name them; nil for those of the tokenizer.
   /// - Throws: `export.inexpressible` for a tokenizer that llama.cpp does not have; `tokenizer.*` for
   ///   a file that no longer reads.

@@ -4,9 +4,9 @@ import SextantTokenizers
 
 /// The tokenizer in a GGUF file's metadata, as the file that it was made from.
 ///
-/// Files that we wrote hold that file itself. Others name the pattern that splits a text into words
-/// (`tokenizer.ggml.pre`) and do not spell it; names whose pattern is not certain refuse. Normalizers
-/// and the flags of added tokens beyond their kind are lost in the format.
+/// Files that Sextant wrote contain that file itself. Others name the pattern that splits a text
+/// into words (`tokenizer.ggml.pre`) and do not contain it; names whose pattern is not certain are
+/// refused. The format loses normalizers, and the flags of added tokens except their kind.
 struct GGUFTokenizer {
   let file: GGUFFile
 
@@ -216,7 +216,7 @@ struct GGUFTokenizer {
     return strings
   }
 
-  /// The kind of each token; all are normal where the file does not say.
+  /// The kind of each token; all are normal if the file does not record kinds.
   func kinds(_ count: Int) throws(FormatError) -> [Int] {
     let key = "tokenizer.ggml.token_type"
     guard let value = file.values[key] else {

@@ -9,7 +9,7 @@ import SextantTokenizers
 public struct LensEvaluation: Sendable {
   /// The measures of one lens.
   public struct Result: Sendable {
-    /// What the lens is called.
+    /// The name of the lens.
     public let name: String
     /// Every site that the lens reads, in the model's order.
     public let layers: [LensLayer]
@@ -18,7 +18,7 @@ public struct LensEvaluation: Sendable {
     public let transfer: (crossEntropy: [[Double]], divergence: [[Double]])
   }
 
-  /// By lens; the logit lens first.
+  /// Indexed by lens; the logit lens first.
   public let results: [Result]
   /// The model's own cross-entropy, in nats per token.
   public let crossEntropy: LensFigure
@@ -26,15 +26,15 @@ public struct LensEvaluation: Sendable {
   public let entropy: LensFigure
   /// Tokens that were read.
   public let tokenCount: Int
-  /// What nats per token are multiplied by to be bits per byte.
+  /// The factor from nats per token to bits per byte.
   public let bitsPerByteFactor: Double
 
   /// Reads a text through lenses.
   ///
   /// - Parameters:
-  ///   - lenses: beside the logit lens, which is always in.
+  ///   - lenses: the lenses in addition to the logit lens, which is always included.
   ///   - measuresTransfer: read every site with the translators of all others, too.
-  ///   - progress: is told of tokens read and in all.
+  ///   - progress: called with the number of tokens read, and of all tokens.
   /// - Throws: `artifact.*` for the lens of another model, `model.*`.
   public init(
     of lenses: [NamedLens], _ model: any LanguageModel, tokenizer: Digest?, on corpus: TextCorpus,

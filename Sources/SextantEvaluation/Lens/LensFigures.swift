@@ -6,8 +6,9 @@ import SextantTokenizers
 public enum LensFigures {
   /// Cross-entropy by depth, all lenses in one figure; the model's own as a grey line.
   ///
-  /// Early layers of a logit lens may be so far off that nothing else could be told apart: what lies
-  /// over one and a half times the worst of the other lenses is left out, and the subtitle says so.
+  /// A logit lens may have values in early layers that are too large for a readable figure. Values
+  /// over one and a half times the largest one of the other lenses are left out, and the subtitle
+  /// reports it.
   public static func depth(_ evaluation: LensEvaluation, model: String) -> LineChart {
     let factor = evaluation.bitsPerByteFactor
     let losses = { (result: LensEvaluation.Result) in

@@ -8,7 +8,7 @@ public struct LensFigure: Sendable, Equatable {
   public let interval: Interval
 }
 
-/// What one lens says at one site, measured over a text.
+/// The predictions of one lens at one site, measured over a text.
 public struct LensLayer: Sendable {
   /// The site.
   public let site: Site

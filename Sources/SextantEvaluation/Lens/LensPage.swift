@@ -6,11 +6,11 @@ import SextantTokenizers
 
 /// The predictions of lenses, as a page to look around in.
 public struct LensPage {
-  /// A grid and what it is called.
+  /// A grid and its name.
   public struct View: Sendable {
     /// The name of the lens.
     public let lens: String
-    /// `as it is`, or what the run was steered by.
+    /// `as it is`, or the steering of the run.
     public let run: String
     /// The predictions.
     public let grid: LensGrid

@@ -27,7 +27,7 @@ public enum LensText {
   }
 }
 
-/// What colours of a grid stand for.
+/// The measure that the colours of a grid show.
 public enum LensMeasure: String, Sendable, CaseIterable {
   case probability, entropy, ce, kl
 

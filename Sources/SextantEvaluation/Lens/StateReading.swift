@@ -5,10 +5,11 @@ import SextantReport
 import SextantStore
 import SextantTokenizers
 
-/// What the recurrent state of a model predicts: what each token reads from it, and its strongest
-/// directions after the last token.
+/// The predictions of a model's recurrent state: from the values that each token reads, and from
+/// its strongest directions after the last token.
 public struct StateReading {
-  /// Blocks by tokens: the predictions of what each token reads from the block's memory.
+  /// Blocks by tokens: the predictions from the values that each token reads from the block's
+  /// state.
   public let grid: LensGrid
   /// The strongest singular directions of each head after the last token.
   public let directions: StateDirections

@@ -1,7 +1,8 @@
 import SextantTensor
 
-/// Tells examples that are unlike those it was fitted to, by their Mahalanobis distance: of the
-/// probes' scores across layers, an example where the model speaks against its knowledge may stand out.
+/// Detects examples that are unlike the fitted ones, by the Mahalanobis distance of the probes'
+/// scores across layers. An example in which the model answers against its knowledge may have a
+/// large distance.
 public struct AnomalyDetector: Sendable {
   private let mean: [Double]
   private let precision: [Double]

@@ -10,9 +10,10 @@ public struct EraserCertificate: Sendable {
   public struct Row: Sendable {
     /// The site.
     public let site: SiteReference
-    /// Of a probe that was trained on the activations as they are; nil unless both labels occur.
+    /// The area of a probe that was trained on the original activations; nil unless both labels
+    /// occur.
     public let before: ROC?
-    /// Of a probe that was trained on erased activations; nil unless both labels occur.
+    /// The area of a probe that was trained on erased activations; nil unless both labels occur.
     public let after: ROC?
   }
 
@@ -21,7 +22,7 @@ public struct EraserCertificate: Sendable {
   /// Held-out examples.
   public let heldOutCount: Int
 
-  /// Measures what `EraserTrainer` tried.
+  /// Measures the results of `EraserTrainer`.
   ///
   /// - Parameter labels: of the held-out examples.
   public init(of tried: [EraserTrainer.Trained], labels: [Bool]) {

@@ -4,7 +4,7 @@ import SextantBytes
 import SextantModels
 import SextantReport
 
-/// Probes measured on examples with labels, beside the model's own output and random directions.
+/// Probes, the model's own output and random directions, measured on examples with labels.
 public struct ProbeEvaluation: Sendable {
   /// One probe.
   public struct Row: Sendable {
@@ -29,7 +29,7 @@ public struct ProbeEvaluation: Sendable {
   public let rows: [Row]
   /// The model's own output; nil if the records have no choices.
   public let output: ProbeMeasurement?
-  /// What random directions find, site by site; without sites where not both labels occur.
+  /// The results of random directions, by site; without sites if only one label occurs.
   public let chance: [Chance]
   /// Examples.
   public let count: Int

@@ -4,8 +4,8 @@ import SextantGeneration
 import SextantModels
 import SextantTensor
 
-/// What a model answers when a prompt's last token is moved through a probe's hyperplane: whether the
-/// model uses what the probe reads.
+/// A model's answers when a prompt's last token is moved through a probe's hyperplane. They show
+/// whether the model uses the direction of the probe.
 public struct ProbeIntervention {
   private let model: any LanguageModel
   private let entry: ProbeEntry
@@ -15,7 +15,7 @@ public struct ProbeIntervention {
 
   /// Intervenes with a probe that reads one activation.
   ///
-  /// - Parameter interventions: what else edits every run, before the value is moved.
+  /// - Parameter interventions: other edits of every run, before the value is moved.
   public init(
     _ model: any LanguageModel, _ entry: ProbeEntry, applying interventions: Interventions = [],
     batch: Int = 32, seed: UInt64 = 0

@@ -40,7 +40,7 @@ public struct ProbeInterventionResult: Sendable {
   /// Intervenes with each probe that reads one activation and has a direction.
   ///
   /// - Parameters:
-  ///   - records: what the model answers; each has choices.
+  ///   - records: the records that the model answers; each has choices.
   ///   - seed: of the random direction.
   ///   - file: the file of the records, for refusals.
   ///   - progress: receives records done and in all, of each probe.

@@ -7,7 +7,7 @@ import SextantStore
 import SextantTensor
 import SextantTokenizers
 
-/// What probes and the model's output predict after each token of a text.
+/// The predictions of probes and of the model's output after each token of a text.
 ///
 /// The output is the log-odds of two choices if the answer came after the token.
 public struct ProbeMap: Sendable {
@@ -28,8 +28,8 @@ public struct ProbeMap: Sendable {
   ///   - name: the one probe to use; nil for all that read one activation.
   ///   - choices: the false and the true choice, which begin with different tokens.
   ///   - layers: the blocks to read; nil for all.
-  /// - Throws: `usage.option` for a text without tokens, or for choices that begin alike;
-  ///   `artifact.*`, `model.*`.
+  /// - Throws: `usage.option` for a text without tokens, or for choices that begin with the same
+  ///   token; `artifact.*`, `model.*`.
   public init(
     _ probe: Probe, name: String? = nil, of text: String, choices: [String],
     layers: LayerSelection? = nil, _ model: any LanguageModel, _ tokenizer: any Tokenizer,
@@ -71,7 +71,7 @@ public struct ProbeMap: Sendable {
     public let entry: Int
   }
 
-  /// Where the state's probes and the output are on different sides, token by token.
+  /// The tokens at which the signs of the state's probes and of the output differ.
   public var disagreements: [Disagreement] {
     tokens.indices.flatMap { position in
       entries.indices.filter { entry in

@@ -25,7 +25,7 @@ extension ProbeMeasurement {
 }
 
 extension ProbeEntry {
-  /// What names the probe for programs.
+  /// The name of the probe for programs.
   package var identity: JSONObject {
     JSONObject([
       ("name", .string(name)), ("method", .string(method)), ("site", .string(site.name)),

@@ -1,7 +1,7 @@
 import Glibc
 import SextantBytes
 
-/// How well the scores of a probe, or the output of a model, tell a label.
+/// How well the scores of a probe, or the output of a model, predict a label.
 public struct ProbeMeasurement: Sendable {
   /// Examples.
   public let count: Int
@@ -14,15 +14,15 @@ public struct ProbeMeasurement: Sendable {
   /// The share of examples in which the score and the model's output are on the same side; nil
   /// without an output.
   public let agreement: Double?
-  /// The share of examples in which the score is right and the model's output is not: what it knows
-  /// and does not say; nil without an output.
+  /// The share of examples in which the score is right and the model's output is wrong: its
+  /// unexpressed knowledge; nil without an output.
   public let unsaid: Double?
 
   /// Measures log-odds.
   ///
   /// - Parameters:
   ///   - scores: log-odds of the label, by example.
-  ///   - threshold: the score from which on the label is said to hold.
+  ///   - threshold: the score from which on the label is predicted.
   ///   - outputs: the log-odds that the model itself gives, by example.
   public init(
     _ scores: [Double], _ labels: [Bool], threshold: Double = 0, outputs: [Double]? = nil

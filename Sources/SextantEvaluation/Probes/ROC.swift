@@ -11,8 +11,8 @@ public struct ROC: Sendable {
   /// The interval that covers the area with a probability of 95 percent, in [0, 1]; unknown for fewer
   /// than two scores of a class.
   ///
-  /// By DeLong's variance. Where that is 0, the area is at an end of what it can be and not known the
-  /// better for it: then the interval is the one of `Self.score`.
+  /// By DeLong's variance. The variance is 0 if the area is at an end of its range, and the area is
+  /// still uncertain then: the interval is the one of `Self.score`.
   public let interval: Interval
 
   /// Measures scores against labels; nil unless both labels occur and every score is a number.
@@ -72,7 +72,7 @@ public struct ROC: Sendable {
   }
 
   private static func variance(_ values: [Double]) -> Double {
-    // Equal values have none, whatever rounding makes of their mean.
+    // Equal values have no spread, even if rounding changes their mean.
     guard let first = values.first, values.contains(where: { $0 != first }) else { return 0 }
     let mean = values.reduce(0, +) / Double(values.count)
     return values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(values.count - 1)

@@ -1,7 +1,8 @@
 import SextantGeneration
 import SextantTensor
 
-/// What random directions tell of a label: probes must do better than the luckiest of as many.
+/// How well random directions predict a label: probes must do better than the best of as many
+/// random directions.
 public enum RandomBaseline {
   /// The areas of random directions, whichever way each points, ascending.
   ///

@@ -1,4 +1,4 @@
-/// What is read off the areas of probes at every block (elk-generalization).
+/// Figures from the areas of probes at every block (elk-generalization).
 public enum Transfer {
   /// The first block that is informative: whose area above chance is at least 95 percent of the best
   /// block's, on data like that of the training. Where no block is better than chance, the middle one.
@@ -10,9 +10,9 @@ public enum Transfer {
     return areas.firstIndex { $0 - 0.5 >= 0.95 * (best - 0.5) }
   }
 
-  /// The performance gap recovered, (area - floor) / (ceiling - floor): 0 for a probe that does no
-  /// better than what follows the untrustworthy context, 1 for one that does as well as one could
-  /// on trustworthy ones; nil if the gap is empty.
+  /// The performance gap recovered, (area - floor) / (ceiling - floor): 0 for a probe that is as
+  /// good as one trained in the untrustworthy context, 1 for a probe that is as good as one trained
+  /// in trustworthy contexts; nil if the gap is empty.
   public static func gapRecovered(area: Double, floor: Double, ceiling: Double) -> Double? {
     ceiling > floor ? (area - floor) / (ceiling - floor) : nil
   }

@@ -6,33 +6,33 @@ import SextantTensor
 
 /// How long an edit of the recurrent state survives, by layer and component.
 ///
-/// A component is edited before one token of a text; then the edited and the unedited model read on,
-/// the same tokens. Measured is the norm of the difference in the edited component, as a share of
-/// what it was, and the divergence of the predictions. Predicted is the same share from the decays
-/// alone, without an edit: for Mamba exp(delta A), for RWKV-5 its decay, and for shift registers their
-/// length.
+/// A component is edited before one token of a text; then the edited and the unedited model read
+/// the same following tokens. The measured values are the norm of the difference in the edited
+/// component, as a share of the initial one, and the divergence of the predictions. The predicted
+/// value is the same share from the decays alone, without an edit: for Mamba exp(delta A), for
+/// RWKV-5 its decay, and for shift registers their length.
 public struct HalfLife: Sendable {
-  /// What was found for one component of one block.
+  /// The result for one component of one block.
   public struct Entry: Sendable {
     /// The layer.
     public let layer: Int
     /// The component.
     public let component: String
-    /// What is left in the component, the mean over edits.
+    /// The remaining share in the component, the mean over edits.
     public let measured: SurvivalCurve
     /// The same from the decays; nil if they are not known.
     public let predicted: SurvivalCurve?
     /// The divergence of the prediction after 1, 2, … tokens from the unedited one, in nats.
     public let divergence: [Double]
 
-    /// What is left of the divergence after the first token.
+    /// The remaining share of the divergence after the first token.
     public var divergenceCurve: SurvivalCurve? {
       guard let first = divergence.first, first > 0 else { return nil }
       return SurvivalCurve(divergence.map { $0 / first })
     }
   }
 
-  /// By block, then by component.
+  /// Indexed by block, then by component.
   public let entries: [Entry]
   /// Edits that each figure is the mean of.
   public let editCount: Int
@@ -42,7 +42,7 @@ public struct HalfLife: Sendable {
   /// Measures half-lives.
   ///
   /// - Parameters:
-  ///   - vector: what the state is edited by; components that it has nothing for are left out.
+  ///   - vector: the vector that edits the state; components without a vector are left out.
   ///   - strength: multiples of the vector.
   ///   - tokens: a text; edits are made at equal distances in it.
   ///   - horizon: tokens that are read after each edit.
@@ -133,7 +133,7 @@ public struct HalfLife: Sendable {
     return edits
   }
 
-  /// Reads on with every edit in a row of its own, beside an unedited row.
+  /// Reads the rest with one row for each edit, and one unedited row.
   private static func measured(
     _ edits: [Edit], _ model: any LanguageModel, _ state: State, _ tokens: [Int],
     _ strength: Float
@@ -197,7 +197,7 @@ public struct HalfLife: Sendable {
     return difference
   }
 
-  /// What is left by the decays of the tokens.
+  /// The remaining share by the decays of the tokens.
   private static func predicted(
     _ edits: [Edit], _ model: any LanguageModel, _ state: State, _ tokens: [Int],
     _ strength: Float

@@ -24,7 +24,7 @@ public struct SurvivalCurve: Sendable, Equatable {
   public var halfLife: Double? {
     for place in shares.indices.dropFirst() where shares[place] <= 0.5 {
       let (before, after) = (shares[place - 1], shares[place])
-      // What ends at once has no rate: then a straight line.
+      // A curve that ends at once has no rate: then a straight line.
       let part =
         after > 0 ? log(before / 0.5) / log(before / after) : (before - 0.5) / (before - after)
       return Double(place - 1) + part

@@ -66,8 +66,8 @@ extension SteeringEvaluation {
       countsWhole: true)
   }
 
-  /// Matching by strength at the chosen layers, all sets of sites beside each other and the random
-  /// directions of the last.
+  /// Matching by strength at the chosen layers: all sets of sites, and the random directions of the
+  /// last one.
   public var mainFigure: LineChart {
     var series = summary.curves.enumerated().map { index, curve in
       LineChart.Series(
@@ -96,7 +96,7 @@ extension SteeringEvaluation {
     }
   }
 
-  /// Matching by strength at the chosen layer, beside random directions.
+  /// Matching by strength at the chosen layer, with random directions.
   package func strengthChart(_ curve: SweepSummary.Curve) -> LineChart {
     var series = [
       LineChart.Series(

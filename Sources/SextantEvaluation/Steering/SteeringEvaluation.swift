@@ -4,11 +4,11 @@ import SextantBytes
 import SextantReport
 import SextantStore
 
-/// What a steering vector does at every layer and strength, beside controls.
+/// The effects of a steering vector at every layer and strength, with controls.
 public struct SteeringEvaluation {
-  /// What steering costs elsewhere, at a chosen layer.
+  /// The side effects of steering at a chosen layer.
   public struct SideEffect: Sendable {
-    /// What was steered.
+    /// The steered sites.
     public let sites: SteeredSites
     /// The block that was steered.
     public let layer: Int
@@ -16,7 +16,7 @@ public struct SteeringEvaluation {
     public let multiplier: Float
     /// Nats per token of the text.
     public internal(set) var loss: Double?
-    /// By file, whether each item was right: 1 or 0.
+    /// Indexed by file: whether each item was right, 1 or 0.
     public internal(set) var accuracies: [(file: String, right: [Double])] = []
   }
 
@@ -24,7 +24,7 @@ public struct SteeringEvaluation {
   public struct Continuation: Sendable {
     /// The prompt.
     public let prompt: String
-    /// What was steered.
+    /// The steered sites.
     public let sites: SteeredSites
     /// The strength.
     public let multiplier: Float
@@ -38,7 +38,7 @@ public struct SteeringEvaluation {
   public let vector: SteeringVector
   /// The prompts with their two answers.
   public let test: ChoiceTest
-  /// The name of what the questions were put into; nil for none.
+  /// The name of the template for the questions; nil for none.
   public let template: String?
   /// The figures of every cell, and the chosen blocks.
   public let summary: SweepSummary
@@ -46,13 +46,13 @@ public struct SteeringEvaluation {
   public let controls: SweepControls
   /// The seed of controls, halves and intervals.
   public let seed: UInt64
-  /// What strengths count.
+  /// The unit of strengths.
   public let unit: SweepUnit
   /// The tokens that were steered.
   public let positions: PositionSelection
   /// The tokens before which the state was edited; nil for those of `positions`.
   public let statePositions: PositionSelection?
-  /// What steering costs elsewhere.
+  /// The side effects of steering.
   public internal(set) var sideEffects: [SideEffect] = []
   /// Prompts, continued without and with steering.
   public internal(set) var continuations: [Continuation] = []

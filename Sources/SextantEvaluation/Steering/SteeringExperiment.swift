@@ -6,18 +6,18 @@ import SextantReport
 import SextantStore
 import SextantTokenizers
 
-/// What the multipliers of a sweep count: multiples of the vector, or shares of the norm of the value
-/// that is edited.
+/// The unit of a sweep's multipliers: multiples of the vector, or shares of the norm of the edited
+/// value.
 public enum SweepUnit: String, Sendable, CaseIterable {
   case raw, share
 }
 
-/// Measures a steering vector at every layer and strength, beside random directions of equal norm, and
-/// what it does elsewhere at the layers that were chosen.
+/// Measures a steering vector at every layer and strength, with random directions of equal norm as
+/// controls, and its side effects at the chosen layers.
 ///
 /// Layers are chosen on one half of the prompts and reported on the other.
 public struct SteeringExperiment {
-  /// What is measured beside the test.
+  /// The measurements in addition to the test.
   public struct SideTests: Sendable {
     /// A text whose perplexity is measured; nil for none.
     public var text: String?
@@ -34,18 +34,18 @@ public struct SteeringExperiment {
 
   /// The strengths; 0, the baseline, is always measured.
   public var multipliers: [Float] = [-3, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 3]
-  /// What they count.
+  /// The unit of the multipliers.
   public var unit = SweepUnit.raw
   /// The blocks; nil for all that the vector has something for.
   public var layers: LayerSelection?
-  /// What is steered together, set by set; nil for the residual stream, the state and both, as far as
-  /// the vector has them.
+  /// The sets of sites to steer together; nil for the residual stream, the state and both, as far
+  /// as the vector has them.
   public var sites: [SteeredSites]?
   /// The tokens to steer, of the prompt and of answers of several tokens.
   public var positions = PositionSelection.last
   /// The tokens before which the state is edited; nil for `positions`.
   public var statePositions: PositionSelection?
-  /// What is done with the vector; nil for what the artifact declares.
+  /// The operation; nil for the one that the artifact declares.
   public var operation: SteeringVector.Operation?
   /// Whether a vector of another model of the same width and depth is accepted.
   public var allowsModelMismatch = false
@@ -53,7 +53,7 @@ public struct SteeringExperiment {
   public var controlCount = 16
   /// The seed of controls, halves and intervals.
   public var seed: UInt64 = 0
-  /// What is measured beside the test.
+  /// The measurements in addition to the test.
   public var side = SideTests()
 
   private let model: any LanguageModel
@@ -65,10 +65,10 @@ public struct SteeringExperiment {
     (self.vector, self.model, self.tokenizer) = (vector, model, tokenizer)
   }
 
-  /// Runs the sweep, its controls and what is measured beside them.
+  /// Runs the sweep, its controls and the other measurements.
   ///
   /// - Parameters:
-  ///   - template: the name of what the questions of the test were put into, for the result.
+  ///   - template: the name of the template for the test's questions, for the result.
   ///   - progress: receives prompts or controls done and in all.
   /// - Throws: `artifact.*` for a vector that does not fit the model or the sites;
   ///   `usage.nothing-steered` if no token is selected, or `statePositions` has no state to act on;
@@ -126,7 +126,7 @@ public struct SteeringExperiment {
       allowsModelMismatch: allowsModelMismatch)
   }
 
-  /// What a vector can steer.
+  /// The groups of sites that a vector can steer.
   private static func sets(of vector: SteeringVector) -> [SteeredSites] {
     let sites = vector.vectors.compactMap { Site(name: $0.site.name) }
     let has = { (set: SteeredSites) in sites.contains(where: set.includes) }
@@ -134,7 +134,7 @@ public struct SteeringExperiment {
       + (has(.residual) && has(.state) ? [.both] : [])
   }
 
-  /// What steering costs elsewhere, at each chosen layer and its two compared strengths.
+  /// The side effects of steering, at each chosen layer and its two compared strengths.
   private func sideEffects(
     _ summary: SweepSummary
   ) throws(FormatError) -> [SteeringEvaluation.SideEffect] {

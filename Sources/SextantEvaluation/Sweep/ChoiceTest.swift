@@ -2,7 +2,7 @@ import SextantBytes
 import SextantTexts
 import SextantTokenizers
 
-/// Prompts with two ways to continue, one of which shows a behaviour: what steering is measured on.
+/// Prompts with two continuations, one of which shows a behaviour, to measure steering.
 public struct ChoiceTest: Sendable {
   /// One prompt. Several continuations may stand for one way to continue: their probabilities add
   /// up.
@@ -56,7 +56,7 @@ public struct ChoiceTest: Sendable {
   )
   private static let gradedKeys = ("prompt", "correct", "incorrect")
 
-  /// Reads a test from a file of records. The fields of the first record tell what they are:
+  /// Reads a test from a file of records. The fields of the first record determine their form:
   ///
   /// - `{"question", "answer_matching_behavior", "answer_not_matching_behavior"}`, as in the CAA
   ///   repository, or `{"prompt", "correct", "incorrect"}`, as in the MMLU and TruthfulQA files in
@@ -64,9 +64,9 @@ public struct ChoiceTest: Sendable {
   /// - `{"prompt", "matching", "other"}`: whole prompts, and one or more continuations of any length.
   ///
   /// - Parameters:
-  ///   - template: what questions are put into.
-  ///   - isShared: whether the template is meant for other tests, too, so that one of whole prompts does
-  ///     not refuse it.
+  ///   - template: the template for questions.
+  ///   - isShared: whether the template is also meant for other tests, so that a test of whole
+  ///     prompts does not refuse it.
   /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`, `data.empty`, `usage.option`.
   public init(
     reading path: String, template: PromptTemplate?, isShared: Bool = false
@@ -203,7 +203,7 @@ public struct ChoiceTest: Sendable {
     _ tokens: Tokens, _ item: Item, _ place: FormatError.Place
   ) throws(FormatError) {
     let (words, ids) = (item.matching + item.other, tokens.continuations)
-    // In this order, what begins with a continuation follows it directly.
+    // In this order, texts that begin with a continuation follow it directly.
     let order = ids.indices.sorted { ids[$0].lexicographicallyPrecedes(ids[$1]) }
     for (short, long) in zip(order, order.dropFirst()) where ids[long].starts(with: ids[short]) {
       let isTwice = ids[long].count == ids[short].count

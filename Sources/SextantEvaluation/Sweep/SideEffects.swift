@@ -4,13 +4,13 @@ import SextantGeneration
 import SextantModels
 import SextantTensor
 
-/// What a steered model loses elsewhere: how well it predicts a text, and how often it is right.
+/// The side effects on a steered model: its perplexity on a text, and its accuracy.
 public enum SideEffects {
   /// The mean negative log-likelihood of a text, each token predicted from all before it, with a
   /// vector applied at every token.
   ///
   /// - Parameters:
-  ///   - tokens: at least two ids; all but the first are predicted.
+  ///   - tokens: at least two ids; all except the first are predicted.
   ///   - vector: nil for the model as it is.
   /// - Returns: nats per token.
   /// - Throws: `data.empty` for fewer than two tokens; `artifact.*`, `model.*`.
@@ -43,10 +43,11 @@ public enum SideEffects {
     return sum / Double(tokens.count - 1)
   }
 
-  /// Of each item whether the matching answer is the likelier one, without and with steering.
+  /// For each item, whether the matching answer is more probable than the other, without and with
+  /// steering.
   ///
   /// - Parameter sweep: of one layer, one set of sites and one strength.
-  /// - Throws: what the sweep throws.
+  /// - Throws: the errors of the sweep.
   public static func accuracy(
     of sweep: SteeringSweep, on items: [ChoiceTest.Tokens]
   ) throws(FormatError) -> (plain: [Double], steered: [Double]) {

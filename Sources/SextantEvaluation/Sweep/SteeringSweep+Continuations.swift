@@ -9,7 +9,7 @@ extension SteeringSweep {
 
   /// Continuations of one length, of several tokens.
   struct Continuations {
-    /// Of each, the item, and its place among the continuations of the item.
+    /// For each, the item, and its place among the continuations of the item.
     let places: [(item: Int, continuation: Int)]
     /// Their tokens.
     let tokens: [[Int]]

@@ -8,9 +8,9 @@ import SextantTensor
 /// Applies a vector at every layer, at every strength and at several sets of sites, one cell of the
 /// grid at a time, and reads the prediction after each prompt.
 ///
-/// What a cell shares with others is computed once: the prompt up to the first steered token, from
-/// whose state all cells of a prompt fork, and everything below the steered layer. The cells of a
-/// layer run together as one batch. Continuations of several tokens are a second step: each forks from
+/// Shared computations of cells run once: the prompt up to the first steered token, from whose
+/// state all cells of a prompt fork, and everything below the steered layer. The cells of a layer
+/// run together as one batch. Continuations of several tokens are a second step: each forks from
 /// the state after the prompt, and its tokens are steered as generated ones would be.
 public struct SteeringSweep {
   let model: any LanguageModel
@@ -29,7 +29,7 @@ public struct SteeringSweep {
   /// Prepares a sweep.
   ///
   /// - Parameters:
-  ///   - vector: what is applied, each block's part at that block only.
+  ///   - vector: the vector to apply, each block's part at that block only.
   ///   - options: operation, positions, and a unit other than nats. Strength and blocks are those of
   ///     the grid. Positions by token id are refused.
   ///   - layers: nil for every block that the vector has something for.
@@ -82,7 +82,7 @@ public struct SteeringSweep {
 
   /// Runs the sweep.
   ///
-  /// - Returns: what each cell made of each item, in the items' order.
+  /// - Returns: the result of each cell for each item, in the items' order.
   /// - Throws: `usage.nothing-steered` if neither a prompt nor its continuations have a selected
   ///   token; `data.record` for a prompt or a continuation without tokens; `model.*`.
   public func run(
@@ -182,7 +182,7 @@ public struct SteeringSweep {
     let editsState: Bool
   }
 
-  /// Tokens that several sequences read, and what enters each layer there without steering.
+  /// Tokens that several sequences read, and the input of each layer there without steering.
   struct Passage {
     /// The position of the first token.
     let first: Int

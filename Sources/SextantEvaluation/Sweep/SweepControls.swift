@@ -4,20 +4,20 @@ import SextantGeneration
 import SextantModels
 import SextantStore
 
-/// What random directions of equal norm do where the vector was found to work best: what there is to
-/// see when there is nothing in the direction.
+/// The effect of random directions of equal norm at the place where the vector has its best effect:
+/// the control for the effect of any direction.
 public struct SweepControls: Sendable {
   /// The controls of one set of sites, at its chosen layer, on the reported half.
   public struct Curve: Sendable {
-    /// What was steered.
+    /// The steered sites.
     public let sites: SteeredSites
     /// The layer.
     public let layer: Int
-    /// By strength, ascending and with 0: matching, the mean over directions, and what holds 95% of
-    /// them.
+    /// By strength, ascending and with 0: matching, the mean over directions, and the range that
+    /// contains 95% of them.
     public let points: [(multiplier: Float, matching: Figure)]
-    /// Matching at the high end minus matching at the low one: the mean, and what holds 95% of the
-    /// directions.
+    /// Matching at the high end minus matching at the low one: the mean, and the range that
+    /// contains 95% of the directions.
     public let contrast: Figure
     /// The same of each direction.
     public let contrasts: [Double]
@@ -36,7 +36,7 @@ public struct SweepControls: Sendable {
   /// - Parameters:
   ///   - count: random directions, drawn from seeds that follow `seed`.
   ///   - sweep: makes a sweep of a vector at some layers, with the settings of the one controlled.
-  /// - Throws: what sweeps throw.
+  /// - Throws: the errors of sweeps.
   public init(
     of vector: SteeringVector, summary: SweepSummary, count: Int, seed: UInt64,
     on items: [ChoiceTest.Tokens],
@@ -44,7 +44,7 @@ public struct SweepControls: Sendable {
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) {
     self.count = count
-    // Only the reported half is asked.
+    // Only the reported half is measured.
     let reported = summary.halves.reporting.map { items[$0] }
     var curves: [Curve] = []
     var done = 0

@@ -1,7 +1,7 @@
 import Glibc
 import SextantGeneration
 
-/// What the model predicts after one prompt.
+/// The model's predictions after one prompt.
 ///
 /// The log-probability of a continuation is the sum of those of its tokens, each predicted from the
 /// prompt and the tokens of the continuation before it.

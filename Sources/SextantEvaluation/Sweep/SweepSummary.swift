@@ -5,10 +5,10 @@ import SextantTensor
 public struct Figure: Sendable, Equatable {
   /// The figure.
   public let value: Double
-  /// Its bootstrap interval; of controls, what holds 95% of them.
+  /// Its bootstrap interval; for controls, the range that contains 95% of them.
   public let interval: Interval
 
-  /// The mean of some values, and what holds 95% of them.
+  /// The mean of some values, and the range that contains 95% of them.
   init(spreadOf values: [Double]) {
     value = values.reduce(0, +) / Double(max(values.count, 1))
     interval = Interval(of: values)
@@ -32,7 +32,7 @@ public struct SweepSummary: Sendable {
     public let layer: Int
     /// The strength.
     public let multiplier: Float
-    /// What was steered.
+    /// The steered sites.
     public let sites: SteeredSites
     /// The probability of the matching answer among the two.
     public let matching: Figure
@@ -48,7 +48,7 @@ public struct SweepSummary: Sendable {
 
   /// The best layer at one strength.
   public struct Best: Sendable {
-    /// What was steered.
+    /// The steered sites.
     public let sites: SteeredSites
     /// The strength.
     public let multiplier: Float
@@ -64,9 +64,9 @@ public struct SweepSummary: Sendable {
     public let effectOnAll: Double
   }
 
-  /// What a set of sites does at the layer that was chosen for it.
+  /// The effect of a set of sites at the layer that was chosen for it.
   public struct Curve: Sendable {
-    /// What was steered.
+    /// The steered sites.
     public let sites: SteeredSites
     /// The layer whose difference between the strongest strengths is largest on the first half.
     public let layer: Int
@@ -129,7 +129,7 @@ public struct SweepSummary: Sendable {
   }
 }
 
-/// What is chosen on one half of the items and reported on the other.
+/// The layers that are chosen on one half of the items, and their results on the other half.
 struct SweepFigures {
   private let result: SweepResult
   private let bootstrap: Bootstrap

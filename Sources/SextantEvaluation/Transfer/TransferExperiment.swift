@@ -13,7 +13,7 @@ public struct TransferExperiment: Sendable {
   public var targets: [QuirkySubset]
   /// The methods.
   public var methods: [ProbeMethod]
-  /// The seed of what is random.
+  /// The seed of random choices.
   public var seed: Int
 
   /// An experiment from some parts of a quirky set to others.
@@ -26,12 +26,12 @@ public struct TransferExperiment: Sendable {
 
   /// The field of each speaker's own label, and of the truth.
   private static let (ownLabel, truth) = ("label", "alice_label")
-  /// From where to where the recovered gap is measured; floor and ceiling as elk-generalization.
+  /// The source and target of the recovered gap; floor and ceiling as in elk-generalization.
   private static let (floorPart, ceilingPart) = (
     (source: "B", target: "BH"), (source: "A", target: "AH")
   )
 
-  /// Records with what a model shows of them.
+  /// Records with their activations.
   private struct Side {
     var records: [LabelledRecord]
     var activations: Activations
@@ -108,7 +108,7 @@ public struct TransferExperiment: Sendable {
     _ reader: ActivationReader, _ sites: [SiteDescription], progress: (Int) -> Void
   ) throws(FormatError) -> Side {
     let everything = QuirkySubset(character: nil, difficulty: nil)
-    // Only the records of some part are read.
+    // Only the records of the given parts are read.
     let needed = try SelectedRecords(file, label: Self.ownLabel, subset: everything) { record in
       parts.contains { $0.contains(record) }
     }
@@ -134,8 +134,8 @@ public struct TransferExperiment: Sendable {
     }
   }
 
-  /// How well the distance of the scores across blocks from those in Alice's contexts tells that Bob
-  /// is speaking.
+  /// How well Bob's contexts can be detected from the distance of the scores across blocks from
+  /// those in Alice's contexts.
   private func anomalies(
     _ fitted: [(source: QuirkySubset, probes: [ProbeEntry])], _ train: Side, _ held: Side
   ) -> [TransferResult.Anomaly] {

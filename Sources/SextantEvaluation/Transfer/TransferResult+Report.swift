@@ -157,7 +157,7 @@ extension TransferResult {
       scale: .diverging(limit: 0.5))
   }
 
-  /// The summaries of Bob's statements, beside the model's own output.
+  /// The summaries of Bob's statements, with the model's own output.
   public func report(title: String) -> Report {
     Report(
       title: title,

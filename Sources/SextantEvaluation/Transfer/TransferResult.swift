@@ -2,7 +2,7 @@ import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
 
-/// What a transfer experiment found.
+/// The result of a transfer experiment.
 public struct TransferResult: Sendable {
   /// One probe on one part.
   public struct Row: Sendable {
@@ -46,7 +46,7 @@ public struct TransferResult: Sendable {
     public internal(set) var recoveredInterval: Interval?
   }
 
-  /// How well distances of scores tell who speaks.
+  /// How well distances of scores detect the speaker.
   public struct Anomaly: Sendable {
     /// The site without its block.
     public let family: String
@@ -68,7 +68,7 @@ public struct TransferResult: Sendable {
   public internal(set) var summaries: [Summary] = []
   /// The areas of floor and ceiling, of logistic regressions at the last block.
   public internal(set) var bounds: (floor: Double?, ceiling: Double?) = (nil, nil)
-  /// Where the distance of scores tells who speaks.
+  /// The contexts in which the distance of scores detects the speaker.
   public internal(set) var anomalies: [Anomaly] = []
   /// The probes of each source.
   public internal(set) var probes: [(source: QuirkySubset, probes: [ProbeEntry])] = []

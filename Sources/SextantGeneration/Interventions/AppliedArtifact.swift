@@ -12,17 +12,17 @@ public struct AppliedArtifact: Sendable {
   public let strength: Float?
   /// A strength for each block, instead of `strength`; nil for one.
   public let layerStrengths: LayerStrengths?
-  /// What the strengths count.
+  /// The unit of the strengths.
   public let unit: StrengthUnit
   /// The one probe to use; nil for all that read one activation.
   public let probe: String?
-  /// What reports call it, where it is a lens.
+  /// The name of a lens in reports.
   public let name: String
 
   /// Applies an artifact.
   ///
-  /// - Throws: `artifact.kind` for a kind that cannot be applied; `usage.option` for a strength of what edits
-  ///   nothing, and for the name of a probe in a file of something else.
+  /// - Throws: `artifact.kind` for a kind that cannot be applied; `usage.option` for a strength of
+  ///   an artifact that does not edit, and for the name of a probe in a file of another kind.
   public init(
     _ artifact: Artifact, strength: Float? = nil, layerStrengths: LayerStrengths? = nil,
     unit: StrengthUnit = .raw, probe: String? = nil, named name: String = Lens.name
@@ -74,7 +74,7 @@ public struct AppliedArtifact: Sendable {
   }
 }
 
-/// What the artifacts of a run are told together. Each option must concern one of them.
+/// The options for all artifacts of a run. Each option must apply to one of them.
 public struct ApplyingOptions: Sendable {
   /// The blocks to edit, and to read with probes; nil for all.
   public var layers: LayerSelection?
@@ -82,14 +82,14 @@ public struct ApplyingOptions: Sendable {
   public var positions: PositionSelection?
   /// The tokens before which the state is edited; nil for `positions`.
   public var statePositions: PositionSelection?
-  /// What is done with vectors; nil for each vector's own operation.
+  /// The operation of vectors; nil for each vector's own operation.
   public var operation: SteeringVector.Operation?
   /// The condition on the tokens that are edited; nil for all that are selected.
   public var condition: ScoreCondition?
   /// Accept artifacts of another model of the same width and depth.
   public var allowsModelMismatch = false
 
-  /// What each artifact declares.
+  /// The declarations of each artifact.
   public init() {}
 }
 

@@ -16,8 +16,8 @@ public struct AppliedDirection: Sendable {
   ///
   /// - Parameters:
   ///   - operation: `add`, `addPreservingNorm` or `project`; the others need targets.
-  ///   - strength: multiples of the direction, or with the unit `share` the norm of what is added as a
-  ///     share of the value's norm.
+  ///   - strength: a multiple of the direction, or with the unit `share` the norm of the addition
+  ///     as a share of the value's norm.
   ///   - positions: the tokens to edit; of a state, the tokens that read the edited state.
   public init(
     _ values: [Float], at site: Site, operation: SteeringVector.Operation = .add,

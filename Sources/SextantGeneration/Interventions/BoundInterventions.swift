@@ -3,7 +3,7 @@ import SextantBytes
 import SextantModels
 import SextantTensor
 
-/// Interventions that are bound to one run: the tap of the run, and what it did.
+/// Interventions that are bound to one run: the tap of the run, and its edits.
 package final class BoundInterventions: Tap {
   private let chain: TapChain
   private let edits: [Edit]
@@ -82,12 +82,12 @@ package final class BoundInterventions: Tap {
   /// Whether any token has been edited so far.
   package var hasEdited: Bool { edits.contains { !$0.log.positions.isEmpty } }
 
-  /// What each item that edits has edited, in the order of the list.
+  /// The edits of each editing item, in the order of the list.
   package var summaries: [EditSummary] {
     owners.map { summary(of: $0, in: edits[$0.edit].log) }
   }
 
-  /// What each item that edits has edited in one text of a batch, in the order of the list.
+  /// The edits of each editing item in one text of a batch, in the order of the list.
   func summaries(of text: TextEdits) -> [EditSummary] {
     owners.map { owner in
       let log = edits[owner.edit].items.first.flatMap { text.logs[$0] }
@@ -129,7 +129,7 @@ package final class BoundInterventions: Tap {
     return verdict
   }
 
-  /// What reporters have to say of a token of the step that was told last, by item.
+  /// The reports at a token of the last step, by item.
   func reports(at position: Int) -> [(item: Int, report: JSONObject)] {
     reporters.compactMap { item, reporter in
       reporter.report(at: position).map { (item, $0) }
@@ -288,12 +288,12 @@ package final class BoundInterventions: Tap {
   }
 }
 
-/// What was edited in one text of a batch, whose row changes when other texts end.
+/// The edits in one text of a batch, whose row changes when other texts end.
 struct TextEdits {
   /// A log for each edit, by the first item that it is made of.
   fileprivate var logs: [Int: EditLog] = [:]
 
-  /// Adds what was done in the text.
+  /// Adds the edits in the text.
   mutating func add(_ record: EditRecord) {
     if let item = record.items.first { logs[item, default: EditLog()].add(record) }
   }

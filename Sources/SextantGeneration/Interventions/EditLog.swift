@@ -1,6 +1,6 @@
 import SextantModels
 
-/// What a gate decided about a token.
+/// The decision of a gate about a token.
 public struct GateReading: Sendable, Equatable {
   /// Whether the token is edited.
   public let isOpen: Bool
@@ -8,7 +8,7 @@ public struct GateReading: Sendable, Equatable {
   public let score: Double?
 }
 
-/// What an intervention did to one value of one token.
+/// The effect of an intervention on one value of one token.
 public struct EditRecord: Sendable, Equatable {
   /// The interventions that did it, by their place in the list: several where vectors are added up
   /// before they are added to the value.
@@ -19,7 +19,7 @@ public struct EditRecord: Sendable, Equatable {
   public let position: Int
   /// The sequence of the batch.
   public let sequence: Int
-  /// What the gate decided; nil without one.
+  /// The decision of the gate; nil without one.
   public let gate: GateReading?
   /// Whether the value was edited: not where the gate is shut, or a clamp has nothing to do.
   public let isEdited: Bool
@@ -33,7 +33,7 @@ public struct EditRecord: Sendable, Equatable {
   }
 }
 
-/// What was edited by one intervention.
+/// The edits of one intervention.
 public struct EditSummary: Sendable, Equatable {
   /// The intervention's place in the list.
   public let item: Int
@@ -61,7 +61,7 @@ struct EditLog {
   var keepsRecords = false
   private var records: [EditRecord] = []
 
-  /// Runs an edit of a value and notes what it did.
+  /// Runs an edit of a value and records its effect.
   mutating func note(
     _ site: Site, _ position: Int, _ sequence: Int, _ gate: GateReading?,
     _ value: UnsafeMutableBufferPointer<Float>, _ edit: () -> Bool
@@ -92,12 +92,12 @@ struct EditLog {
         norms: (Self.norm(before), Self.norm(after))))
   }
 
-  /// Adds what another log recorded.
+  /// Adds the record of another log.
   mutating func add(_ record: EditRecord) {
     if record.isEdited { positions[record.site, default: []].insert(record.position) }
   }
 
-  /// What was edited, as a summary of an item.
+  /// The edits, as a summary of an item.
   ///
   /// - Parameters:
   ///   - sites: the item's sites; nil for all.

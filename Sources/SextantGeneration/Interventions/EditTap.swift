@@ -4,7 +4,7 @@ import SextantModels
 import SextantStore
 import SextantTensor
 
-/// What is done to one value of a site, at every token that is selected.
+/// The edit of one value of a site, at every selected token.
 enum ValueEdit: Sendable {
   /// A steering vector's operation.
   case steer(SteeringEdit, strength: Float, unit: SteeringEdit.Unit)
@@ -60,7 +60,7 @@ public final class EditTap: Tap {
   let tokens: EditedTokens
   /// Decides at which of the selected tokens the edits act; nil for all.
   let gate: Gate?
-  /// What the edits did.
+  /// The effects of the edits.
   private(set) var log = EditLog()
 
   /// Prepares a steering vector for a model and a prompt.
@@ -120,7 +120,7 @@ public final class EditTap: Tap {
 
   private init(_ edits: [Site: ValueEdit], _ tokens: EditedTokens, _ gate: Gate?) {
     namedSites = Set(edits.keys)
-    // What changes nothing visits nothing, so that not even a zero is added.
+    // An edit that changes nothing is not run, so that not even a zero is added.
     self.edits = edits.filter { !$0.value.changesNothing }
     self.tokens = tokens
     self.gate = gate
@@ -152,7 +152,7 @@ public final class EditTap: Tap {
   /// Whether it edits the site.
   public func wants(_ site: Site) -> Bool { edits[site] != nil }
 
-  /// Before each selected token; before every one where only the token itself tells.
+  /// Before each selected token; before every token if the selection depends on the token itself.
   public func stateVisits(in positions: Range<Int>) -> StateVisits {
     tokens.stateVisits(
       in: positions, editsState: edits.keys.contains(where: \.isState), isGated: gate != nil)
@@ -184,7 +184,7 @@ public final class EditTap: Tap {
   /// Hands over the records since the last time.
   func takeRecords() -> [EditRecord] { log.takeRecords() }
 
-  /// Adds what another tap would add, so that vectors which cancel change nothing, bit for bit.
+  /// Adds the addition of another tap, so that vectors that cancel change nothing, bit for bit.
   ///
   /// - Returns: whether it could be done: both add, in raw units, at the same positions.
   func absorb(_ other: EditTap) -> Bool {

@@ -40,7 +40,7 @@ struct EditedTokens: Equatable {
   ///
   /// - Parameters:
   ///   - sites: the sites that are edited.
-  ///   - options: what was asked for.
+  ///   - options: the options for the artifact.
   ///   - run: the run. Which tokens it generates is not known before.
   /// - Throws: `usage.nothing-steered`; `usage.option` for the id of a token that the model does not have.
   func check(

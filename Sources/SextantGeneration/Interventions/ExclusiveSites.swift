@@ -4,8 +4,8 @@ import SextantModels
 
 /// Sites whose value only one artifact of a sort may set.
 ///
-/// What is added composes with what was added before. An affine vector or an eraser promises what
-/// the value is afterwards, and a second one at the same token breaks the promise of the first.
+/// Additions compose. An affine vector or an eraser fixes the value after the edit, and a second
+/// one at the same token would break this guarantee of the first.
 struct ExclusiveSites {
   /// How far behind the prompt selections are compared: no longer text is expected.
   private static let horizon = 4096
@@ -45,7 +45,7 @@ struct ExclusiveSites {
     }
   }
 
-  /// Whether both select a token; what hangs on tokens that nobody knows yet may.
+  /// Whether both select a token; selections that depend on tokens that are not known yet may.
   private static func overlap(
     _ a: PositionSelection, _ b: PositionSelection, prompt: Range<Int>
   ) -> Bool {

@@ -2,10 +2,10 @@ import SextantBytes
 import SextantModels
 import SextantTensor
 
-/// A tap from outside that may edit values: what it did is found by comparing them.
+/// A custom tap that may edit values: its effect is found by comparing them.
 final class ForeignEdit: Tap {
   private let tap: any Tap
-  /// What the tap did.
+  /// The effect of the tap.
   private(set) var log = EditLog()
 
   init(_ tap: any Tap) {

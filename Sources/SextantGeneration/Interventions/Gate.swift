@@ -20,7 +20,7 @@ final class Gate {
     self.condition = condition.condition
   }
 
-  /// What the gate decides about a token; it is shut where no score is known.
+  /// The decision of the gate about a token; it is shut if no score is known.
   func reading(at position: Int) -> GateReading {
     let known = [position, position - 1].lazy.compactMap { self.probe.scores(at: $0)?.first }
     guard let score = known.first(where: { !$0.isNaN }) else {

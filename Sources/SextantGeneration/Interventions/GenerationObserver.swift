@@ -33,23 +33,23 @@ public enum GenerationVerdict: Sendable {
   case stop
 }
 
-/// Reads along while text is generated: a tap that is told when tokens have been read.
+/// Reads activations while text is generated: a tap that is called after tokens were read.
 ///
-/// Observers visit a site after everything that edits it, so that they see what the model computes
-/// on with. All that a step's tokens show is visited before the observer is told of the step; a long
-/// prompt is shown in pieces.
+/// Observers visit a site after all edits, so that they read the value with which the model
+/// continues. All activations of a step's tokens are visited before the observer is called for the
+/// step; a long prompt is read in pieces.
 public protocol GenerationObserver: Tap {
   /// Called after tokens were read; returns whether generation continues.
   ///
-  /// Every token is read when somebody observes, the last generated one too.
+  /// Every token is read if there is an observer, including the last generated one.
   ///
-  /// - Throws: what ends the generation with a refusal.
+  /// - Throws: a refusal that ends the generation.
   func didRead(_ step: GenerationStep) throws(FormatError) -> GenerationVerdict
 }
 
-/// An observer that has something to say of each token.
+/// An observer that reports on each token.
 public protocol TokenReporter: GenerationObserver {
-  /// What there is to say of a token of the step that was told last.
+  /// The report on a token of the last step.
   ///
   /// - Returns: members of a JSON object, such as `{"score": 1.5}`; nil if none.
   func report(at position: Int) -> JSONObject?

@@ -18,7 +18,7 @@ extension Intervention {
   /// Steers with a vector.
   ///
   /// - Parameters:
-  ///   - strength: what the vector is multiplied by, in `unit`s; 0 changes nothing, bit for bit.
+  ///   - strength: the factor of the vector, in `unit`s; 0 changes nothing, bit for bit.
   ///   - layers: the blocks to steer; nil for all that the vector has something for.
   ///   - positions: the tokens to steer; nil for the vector's own.
   ///   - condition: the condition on the tokens that are steered; nil for all that are selected.
@@ -79,7 +79,7 @@ extension Intervention {
   ///
   /// - Parameters:
   ///   - sites: the sites that the function visits. A component of the state is visited before each
-  ///     token, so that the token reads what the function leaves.
+  ///     token, so that the token reads the result of the function.
   ///   - body: gets the value and may change it: [T, D] of the T tokens at `context.positions` for the
   ///     residual stream, [1, V] for the logits, [1, …] for a component of the state. It must keep the
   ///     shape.
@@ -109,7 +109,7 @@ extension Intervention {
     .probe(AppliedProbe(probe, name: name, layers: layers.map { LayerSelection($0) }))
   }
 
-  /// Reports what a lens predicts at each token and layer (`TokenRecord.reports`).
+  /// Reports the predictions of a lens at each token and layer (`TokenRecord.reports`).
   ///
   /// - Parameters:
   ///   - lens: nil for the logit lens.

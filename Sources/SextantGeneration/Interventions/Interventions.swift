@@ -16,7 +16,7 @@ public enum Intervention {
   case edit(any Tap)
   /// Reports the scores of probes.
   case probe(AppliedProbe)
-  /// Reports what a lens predicts.
+  /// Reports the predictions of a lens.
   case lens(AppliedLens)
   /// Ends the text at a token whose score meets a condition.
   case stop(ScoreCondition)
@@ -26,10 +26,10 @@ public enum Intervention {
 
 /// Everything that acts on a run: an ordered list, which every runner takes whole.
 ///
-/// Edits act in the order of the list, each on what the one before it left. Neighbouring vectors
-/// that only add, at the same positions, are added to each other first: a vector and its negative then
-/// change nothing, bit for bit. The probes of gates see every site before the edits. Reports see it
-/// after them, as the model computes on with it.
+/// Edits act in the order of the list, each on the result of the previous one. Neighbouring vectors
+/// that only add, at the same positions, are added to each other first: a vector and its negative
+/// then change nothing, bit for bit. The probes of gates read every site before the edits. Reports
+/// read it after them, as the model does.
 public struct Interventions: ExpressibleByArrayLiteral {
   /// The list.
   public var items: [Intervention]
@@ -44,7 +44,7 @@ public struct Interventions: ExpressibleByArrayLiteral {
     self.items = items
   }
 
-  /// What a runner can do with interventions; it refuses the others.
+  /// The interventions that a runner supports; it refuses the others.
   package struct Support: OptionSet, Sendable {
     package let rawValue: Int
 
@@ -66,8 +66,8 @@ public struct Interventions: ExpressibleByArrayLiteral {
   /// Whether anything in the list reads along, so that every token is read, the last one too.
   var observes: Bool { items.contains { $0.support != .edits } }
 
-  /// Whether each text of a batch is edited as if it ran alone: so it is where all are vectors and
-  /// erasers without gates, whose strengths need no search.
+  /// Whether each text of a batch is edited as if it ran alone. This is the case if all items are
+  /// vectors and erasers without gates, whose strengths need no search.
   var suitBatches: Bool {
     items.allSatisfy { item in
       switch item {
@@ -79,7 +79,7 @@ public struct Interventions: ExpressibleByArrayLiteral {
     }
   }
 
-  /// Refuses what a runner cannot honour.
+  /// Refuses items that a runner does not support.
   ///
   /// - Parameters:
   ///   - runner: the runner's name for people, such as `steer shadow`.
@@ -113,7 +113,7 @@ extension Interventions.Support {
 }
 
 extension Intervention {
-  /// What a runner must be able to do for it.
+  /// The support of a runner that it needs.
   fileprivate var support: Interventions.Support {
     switch self {
     case .steer, .direct, .erase, .edit: .edits
@@ -122,7 +122,7 @@ extension Intervention {
     }
   }
 
-  /// What it is called in refusals.
+  /// Its name in refusals.
   fileprivate var name: String {
     switch self {
     case .steer: "a steering vector"
@@ -159,7 +159,7 @@ package struct BoundRun {
   package var textTokenizer: (any Tokenizer)?
   /// The prompts of the batch, of one length.
   package var prompts: [[Int]]
-  /// What the prompts continue.
+  /// The state that the prompts continue.
   package var state: State
   /// Tokens that are read after the prompt at most.
   package var countAfter: Int

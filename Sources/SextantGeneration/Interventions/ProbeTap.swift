@@ -101,7 +101,7 @@ public final class ProbeTap: TokenReporter {
     }
   }
 
-  /// Stops where the first probe's score says so.
+  /// Stops if the first probe's score meets the condition.
   public func didRead(_ step: GenerationStep) -> GenerationVerdict {
     guard let stopsWhen, let last = step.positions.last, let score = scores[last]?.first else {
       return .goOn

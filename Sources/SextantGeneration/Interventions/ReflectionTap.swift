@@ -3,8 +3,8 @@ import SextantBytes
 import SextantModels
 import SextantTensor
 
-/// Moves the values of one token through a probe's hyperplane: x becomes x - 2 (score / scale) d / ‖d‖²,
-/// after which the probe's score is the opposite of what it was.
+/// Moves the values of one token through a probe's hyperplane: x becomes x - 2 (score / scale) d /
+/// ‖d‖², after which the probe's score has the opposite sign.
 ///
 /// As a control, the same distance in another direction. At a component of the state the value that
 /// the token reads is moved.

@@ -1,17 +1,17 @@
 import SextantArtifacts
 import SextantTensor
 
-/// What a steering vector does to one value of its site (`formats/steering.md`, "Operations").
+/// The effect of a steering vector on one value of its site (`formats/steering.md`, "Operations").
 public struct SteeringEdit: Sendable {
-  /// What a strength counts.
+  /// The unit of a strength.
   public enum Unit: String, Sendable, CaseIterable {
     /// Multiples of the vector.
     case raw
-    /// The norm of what is added, as a share of the value's norm.
+    /// The norm of the addition, as a share of the value's norm.
     case share
   }
 
-  /// What is done.
+  /// The operation.
   public let operation: SteeringVector.Operation
   /// The vector, [n].
   public let vector: [Float]
@@ -70,7 +70,7 @@ public struct SteeringEdit: Sendable {
     case .affine, .clamp:
       let target = strength > 0 ? targets.positive : targets.negative
       let missing = target - projection(of: value)
-      // Only what falls short is clamped.
+      // Only lower values are clamped.
       if operation == .clamp, (missing > 0) != (strength > 0) { return false }
       move(value, by: Double(abs(strength)) * missing)
     }

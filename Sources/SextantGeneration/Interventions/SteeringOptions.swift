@@ -2,11 +2,11 @@ import SextantArtifacts
 import SextantModels
 import SextantStore
 
-/// What an artifact's strength counts.
+/// The unit of an artifact's strength.
 public enum StrengthUnit: String, Sendable, CaseIterable {
   /// Multiples of the vector; of an eraser, the share that is erased.
   case raw
-  /// The norm of what is added, as a share of the value's norm.
+  /// The norm of the addition, as a share of the value's norm.
   case share
   /// The divergence of the prediction after the prompt from the unsteered one, in nats: the strength
   /// is searched for. A negative one steers against the vector.
@@ -52,13 +52,13 @@ public struct LayerStrengths: Sendable, Equatable {
 
 /// How an artifact edits values: how strongly, where, and at which tokens.
 public struct SteeringOptions: Sendable {
-  /// What the vector is multiplied by, in `unit`s; 0 changes nothing, bit for bit.
+  /// The factor of the vector, in `unit`s; 0 changes nothing, bit for bit.
   public var strength: Float
   /// A strength for each block, instead of `strength`; nil for `strength` everywhere.
   public var layerStrengths: LayerStrengths?
-  /// What the strength counts.
+  /// The unit of the strength.
   public var unit: StrengthUnit
-  /// What is done with the vector; nil for the artifact's own operation.
+  /// The operation of the vector; nil for the artifact's own operation.
   public var operation: SteeringVector.Operation?
   /// The positions to steer; nil for the artifact's own positions.
   public var positions: PositionSelection?
@@ -122,7 +122,7 @@ public struct AppliedVector: Sendable {
 public struct AppliedEraser: Sendable {
   /// The eraser.
   public var eraser: ConceptEraser
-  /// How it is applied. Strength 1 erases all. An eraser takes neither an operation nor a unit.
+  /// The way to apply it. Strength 1 erases all. An eraser accepts no operation and no unit.
   public var options: SteeringOptions
   /// The condition on the tokens that are edited; nil for all that are selected.
   public var gate: ScoreCondition?

@@ -18,7 +18,7 @@ struct StrengthSearch {
 
   /// - Parameters:
   ///   - run: of one prompt.
-  ///   - before: what acts before the vector, with strengths that need no search.
+  ///   - before: the interventions that act before the vector, with strengths that need no search.
   init(_ item: AppliedVector, on run: BoundRun, after before: Interventions) {
     var run = run
     run.recordsEdits = false
@@ -53,7 +53,7 @@ struct StrengthSearch {
         found: "no token of the prompt at \(tokens.tokens)",
         expected: "one, after which the divergence is measured")
     }
-    // What comes before the first steered token runs once.
+    // The tokens before the first steered one run once.
     var fork = run.state
     let split = first - range.lowerBound
     if split > 0 {
@@ -77,7 +77,8 @@ struct StrengthSearch {
       })
   }
 
-  /// Where a function that starts at 0 first reaches a value: bracketed by doubling, then bisected.
+  /// The first place where a function that starts at 0 reaches a value: bracketed by doubling, then
+  /// bisected.
   ///
   /// - Parameter function: nil if the strength is so large that the model's numbers overflow.
   private func crossing(

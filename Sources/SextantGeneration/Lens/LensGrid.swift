@@ -16,8 +16,8 @@ public struct LensGrid: Sendable {
   ///
   /// - Parameters:
   ///   - tokens: at least one.
-  ///   - interventions: what edits, and nothing else; the lens sees what they leave.
-  ///   - sites: what is read; nil for every site of the lens.
+  ///   - interventions: edits only; the lens reads their results.
+  ///   - sites: the sites to read; nil for every site of the lens.
   ///   - guesses: tokens kept of each cell's prediction.
   /// - Throws: `usage.option` for no tokens, and for interventions that report or end a text;
   ///   `artifact.*` for a lens of another model; the errors of `Interventions.bind`; `model.*`,
@@ -47,7 +47,7 @@ public struct LensGrid: Sendable {
       _ = try model.run(TokenBatch(Array(tokens[range])), from: &state, logits: .none, tap: tap)
       let values = recorder.take(shown)  // [M, D] each
       let end = sites.firstIndex(of: last).map { values[$0] } ?? values[values.count - 1]
-      // What overflows anywhere is still in the stream at its end.
+      // A value that overflows anywhere is still in the stream at its end.
       guard model.readout.norm(end).withFloats({ $0.allSatisfy(\.isFinite) }) else {
         throw FormatError.nonfinite("values")
       }

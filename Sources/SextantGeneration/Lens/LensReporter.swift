@@ -3,8 +3,8 @@ import SextantModels
 import SextantTensor
 import SextantTokenizers
 
-/// Reads along through a lens while text is generated, and reports what each layer would have said
-/// after each token.
+/// Reads activations through a lens while text is generated, and reports the prediction of each
+/// layer after each token.
 public final class LensReporter: TokenReporter {
   private let lens: NamedLens
   private let readout: Readout
@@ -19,7 +19,7 @@ public final class LensReporter: TokenReporter {
 
   /// Reports of a lens for a model.
   ///
-  /// - Parameter guesses: tokens told of each layer's prediction.
+  /// - Parameter guesses: the number of tokens to report for each layer's prediction.
   /// - Throws: `artifact.*` for the lens of another model.
   public init(
     _ lens: NamedLens, _ model: any LanguageModel, tokenizer: any Tokenizer, guesses: Int = 3,
@@ -39,7 +39,7 @@ public final class LensReporter: TokenReporter {
   /// Whether the lens reads the site.
   public func wants(_ site: Site) -> Bool { recorder.wants(site) }
 
-  /// Keeps what the site shows until the step is told of.
+  /// Keeps the activations of the site until the observer is called for the step.
   public func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
     recorder.visit(site, &value, context)
   }
@@ -68,7 +68,7 @@ public final class LensReporter: TokenReporter {
     return .goOn
   }
 
-  /// What each layer would say after the token, from the embedding on.
+  /// The prediction of each layer after the token, from the embedding on.
   public func report(at position: Int) -> JSONObject? {
     guard let cells = reports[position] else { return nil }
     return JSONObject([

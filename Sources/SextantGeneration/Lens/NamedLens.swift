@@ -5,7 +5,7 @@ import SextantTensor
 
 /// A lens to look through: the logit lens, or one that was trained.
 public struct NamedLens: Sendable {
-  /// What reports call it.
+  /// Its name in reports.
   public let name: String
   /// The lens; nil for the logit lens, which translates nothing.
   public let lens: Lens?

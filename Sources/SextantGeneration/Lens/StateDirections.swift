@@ -5,9 +5,9 @@ import SextantTensor
 /// The strongest directions of a block's recurrent state: the leading singular directions of each
 /// head.
 ///
-/// A head's state S maps what a token asks for (keys of `wkv`, states of `ssm`) to what it is told
-/// (values, channels). With S = Σ σ u vᵀ, u in the space of what is told, the token that asks for v
-/// hears σ u. A direction has no sign of its own: both ends are decoded.
+/// A head's state S maps a query (keys of `wkv`, states of `ssm`) to a result (values, channels).
+/// With S = Σ σ u vᵀ and u in the space of results, the query v gets the result σ u. A direction
+/// has no sign of its own, so that both ends are decoded.
 public struct StateDirections: Sendable {
   /// One direction of one head.
   public struct Direction: Sendable {
@@ -19,13 +19,14 @@ public struct StateDirections: Sendable {
     public let strength: Double
     /// Its square over the sum of all squares of the head.
     public let share: Double
-    /// What the direction would add to the stream, [D].
+    /// The addition of the direction to the stream, [D].
     public let output: Tensor
-    /// What the direction makes most probable, and least likely: what its negative says.
+    /// The tokens that the direction makes most probable, and those that its negative makes most
+    /// probable.
     public let ends: (up: [LensCell.Guess], down: [LensCell.Guess])
   }
 
-  /// By block, then by head, the strongest first.
+  /// Indexed by block, then by head, the strongest first.
   public let directions: [Direction]
 
   /// Decodes a state through each block's output projection, the final norm and the unembedding.
@@ -80,9 +81,9 @@ public struct StateDirections: Sendable {
 /// How the matrices of heads are in a component of the state.
 private struct HeadMatrices {
   let heads: Int
-  /// What a token asks for, and what it is told.
+  /// The axes of the query and of the result.
   let (asked, told): (Int, Int)
-  /// Whether the last axis is what is told.
+  /// Whether the last axis is the result.
   private let endsWithTold: Bool
 
   /// - Returns: nil for components that are not matrices.
@@ -98,12 +99,12 @@ private struct HeadMatrices {
     (asked, told) = endsWithTold ? (rows, columns) : (columns, rows)
   }
 
-  /// The strongest directions of a head: singular value, its share of the energy, and the unit vector
-  /// of what is told, in the place of its head, [1, heads · told].
+  /// The strongest directions of a head: singular value, its share of the energy, and the unit
+  /// vector of the result, in the place of its head, [1, heads · results].
   func leading(_ count: Int, of value: Tensor, head: Int) -> [(Double, Double, Tensor)] {
     let size = asked * told
     let elements = value.withFloats { $0[head * size..<(head + 1) * size].map { Double($0) } }
-    // [told, asked], so that S times what is asked is what is told.
+    // [results, queries], so that S times the query is the result.
     let matrix =
       endsWithTold ? LinearAlgebra.transposed(elements, rows: asked, columns: told) : elements
     let gram = LinearAlgebra.product(

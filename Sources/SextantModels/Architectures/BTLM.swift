@@ -31,9 +31,9 @@ public enum BTLM: Architecture {
     var innerWidth = 0  // F
     var headCount = 0  // H
     var normEpsilon = 0.0
-    /// What the embedding's rows are multiplied by.
+    /// The factor of the embedding's rows.
     var embeddingScale = 0.0
-    /// What the logits are multiplied by.
+    /// The factor of the logits.
     var logitScale = 0.0
     /// Whether scores are divided by W, instead of its square root.
     var dividesScoresByWidth = false
@@ -106,7 +106,7 @@ public enum BTLM: Architecture {
         throw node.refusal(
           found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
       }
-      // Numbers that single precision can hold.
+      // Numbers within the range of single precision.
       for scale in [embeddingScale, logitScale] where !(1e-30...1e30).contains(abs(scale)) {
         throw node.refusal(found: "a scale of \(scale)", expected: "a number such as 14.6")
       }
@@ -118,7 +118,7 @@ public enum BTLM: Architecture {
     isNamed(config, types: ["btlm"], classes: ["BTLMLMHeadModel", "BTLMModel"])
   }
 
-  /// What the published code keeps of training and of its own ways to compute.
+  /// Members of the published code for training and for its own ways to compute.
   public static let inertKeys: Set = [
     "n_positions", "n_ctx", "embd_pdrop", "attn_pdrop", "resid_pdrop", "reorder_and_upcast_attn",
     "summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels",

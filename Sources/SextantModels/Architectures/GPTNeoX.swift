@@ -15,8 +15,8 @@ import SextantTensor
 
 /// GPT-NeoX and Pythia, as published in Hugging Face transformers.
 ///
-/// With the parallel residual, the usual one, attention and perceptron read the same stream;
-/// without it the perceptron reads what the attention has been added to.
+/// With the parallel residual, the usual one, attention and perceptron read the same stream.
+/// Without it, the perceptron reads the stream after the attention's addition.
 public enum GPTNeoX: Architecture {
   /// The name in stores and artifacts.
   public static let name = "gpt-neox"
@@ -44,7 +44,7 @@ public enum GPTNeoX: Architecture {
     static let layers = 1...1000
     static let heads = 1...(1 << 16)
     static let lengths = 1...Int(Int32.max)
-    /// transformers' default, and what stores without a length were made with.
+    /// transformers' default, and the length of stores that do not record one.
     static let usualLength = 2048
 
     static var canonicalForm: ConfigurationForm<Self> {
@@ -180,7 +180,7 @@ public enum GPTNeoX: Architecture {
     }, gguf,
   ]
 
-  /// llama.cpp wants all queries, then all keys, then all values.
+  /// llama.cpp expects all queries, then all keys, then all values.
   private static let gguf = Dialect(
     name: "gguf",
     markers: ["token_embd.weight", "blk.0.attn_qkv.weight", "blk.0.attn_norm.bias"]

@@ -47,7 +47,7 @@ public enum Llama: Architecture {
     static let heads = 1...(1 << 16)
     static let headWidths = 2...Kernels.widestHead
     static let lengths = 1...Int(Int32.max)
-    /// transformers' default for Llamas, and what stores without a length were made with.
+    /// transformers' default for Llamas, and the length of stores that do not record one.
     static let usualLength = 2048
 
     static var canonicalForm: ConfigurationForm<Self> {
@@ -112,7 +112,7 @@ public enum Llama: Architecture {
         ] + (isMistral ? [window] : biases))
     }
 
-    /// Only a Llama has them.
+    /// Only Llama has them.
     private static var biases: [ConfigurationForm<Self>.Member] {
       [
         .flag("attention_bias", \.hasAttentionBias, default: false),
@@ -120,7 +120,7 @@ public enum Llama: Architecture {
       ]
     }
 
-    /// Only a Mistral has one.
+    /// Only Mistral has one.
     private static var window: ConfigurationForm<Self>.Member {
       .custom { node, c throws(FormatError) in
         c.window = try window(node)
@@ -129,8 +129,8 @@ public enum Llama: Architecture {
       }
     }
 
-    /// The key and value heads, or nil if there are as many as query heads: of a Mistral, null says
-    /// so, and an absent key does not.
+    /// The key and value heads, or nil if there are as many as query heads: for Mistral, null means
+    /// this, and an absent key does not.
     private static func keyHeads(
       _ config: JSONNode, isMistral: Bool
     ) throws(FormatError) -> Int? {
@@ -139,7 +139,7 @@ public enum Llama: Architecture {
       return try config.optionalMember(key)?.integer(supported: heads)
     }
 
-    /// The window of a Mistral: null says that there is none, and so it is not the same as absent.
+    /// The window of a Mistral: null means that there is none, and differs from an absent key.
     private static func window(_ config: JSONNode) throws(FormatError) -> Int? {
       guard try config.object()["sliding_window"] != nil else { return 4096 }
       return try config.optionalMember("sliding_window")?.integer(supported: sizes)

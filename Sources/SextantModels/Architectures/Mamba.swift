@@ -120,8 +120,8 @@ public enum Mamba: Architecture {
     return ssm["layer"] == nil || ssm["layer"] == "Mamba1"
   }
 
-  /// What mamba_ssm and transformers keep of training and of their own ways to compute, and what the
-  /// one has beside the other's members.
+  /// Members of mamba_ssm and transformers for training and for their own ways to compute, and
+  /// members that only one of the two has.
   public static let inertKeys: Set = [
     "rescale_prenorm_residual", "residual_in_fp32", "fused_add_norm", "time_step_scale",
     "time_step_min", "time_step_max", "time_step_floor", "time_step_init_scheme", "use_mambapy",
@@ -244,7 +244,7 @@ public enum Mamba: Architecture {
 
   // MARK: State
 
-  /// What a block remembers.
+  /// The state of a block.
   private static func state(_ c: Configuration) -> [StateComponent] {
     [
       // The last K - 1 inputs of the convolution, oldest first.
@@ -354,7 +354,7 @@ public enum Mamba: Architecture {
       Linear.apply(values, weight: blocks[block].outProjection)  // [M, E] to [M, D]
     }
 
-    /// What the selective scan reads: section 3.4 of the paper, figure 3 on the left.
+    /// The inputs of the selective scan: section 3.4 of the paper, figure 3 on the left.
     ///
     /// - Returns: x and gate z [B·T, 2E] before the convolution, x [B·T, E] after it, the selected
     ///   low rank of delta, b and c [B·T, R + 2N], and delta [B·T, E].
@@ -384,7 +384,7 @@ public enum Mamba: Architecture {
       return Linear.apply(gated, weight: block.outProjection, bias: block.outBias)  // [B·T, D]
     }
 
-    /// h_t = exp(delta_t A) h_{t-1} + …: what was added to h is multiplied by exp(delta_t A).
+    /// h_t = exp(delta_t A) h_{t-1} + …: an earlier addition to h is multiplied by exp(delta_t A).
     func retention(
       of component: String, block index: Int, reading stream: BlockStream, _ state: State
     ) -> Retention? {

@@ -148,7 +148,7 @@ public enum Mamba2: Architecture {
       }
     }
 
-    /// mamba_ssm says how wide the mixer is; its heads follow.
+    /// mamba_ssm declares the width of the mixer; its heads follow.
     private static var headCount: ConfigurationForm<Self>.Member {
       .custom { node, c throws(FormatError) in
         let inner = (try node.optionalMember("expand")?.integer(in: 1...64) ?? 2) * c.width
@@ -210,7 +210,7 @@ public enum Mamba2: Architecture {
     return ssm["layer"] == "Mamba2"
   }
 
-  /// What mamba_ssm and transformers keep of training and of their own ways to compute.
+  /// Members of mamba_ssm and transformers for training and for their own ways to compute.
   public static let inertKeys: Set = [
     "rescale_prenorm_residual", "residual_in_fp32", "fused_add_norm", "time_step_rank",
     "time_step_min", "time_step_max", "time_step_floor", "chunk_size", "rms_norm",
@@ -340,7 +340,7 @@ public enum Mamba2: Architecture {
 
   // MARK: State
 
-  /// What a block remembers.
+  /// The state of a block.
   private static func state(_ c: Configuration) -> [StateComponent] {
     [
       // The last K - 1 inputs of the convolution, oldest first: channels of x, then of b and c.

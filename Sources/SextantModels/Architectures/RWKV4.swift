@@ -24,12 +24,12 @@ public enum RWKV4: Architecture {
     isNamed(config, types: ["rwkv"], classes: ["RwkvForCausalLM", "RwkvModel"])
   }
 
-  /// What transformers has for its own ways to compute.
+  /// Members of transformers for its own ways to compute.
   public static let inertKeys = RWKV.inertKeys
 
-  /// The canonical configuration: sizes derived from the tensors, and what transformers' code does with
-  /// a configuration, where there is one. Its last norm has its own epsilon, and it halves the stream
-  /// after every sixth block unless the configuration says otherwise.
+  /// The canonical configuration: sizes derived from the tensors, and the meaning of a
+  /// configuration in transformers' code, if there is one. Its last norm has its own epsilon, and
+  /// it halves the stream after every sixth block unless the configuration has another number.
   public static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {
@@ -37,7 +37,7 @@ public enum RWKV4: Architecture {
     var sizes = try RWKV.Sizes(tensors, config, epsilonKey: "layer_norm_epsilon")
     if let config, recognises(config) {
       sizes.finalNormEpsilon = RWKV.Sizes.defaultNormEpsilon
-      // Where the configuration is 0 or less, nothing is halved.
+      // If the configuration is 0 or less, nothing is halved.
       let interval = try config.optionalMember("rescale_every")?.wholeNumber() ?? 6
       sizes.rescaleInterval = (1...sizes.layerCount).contains(interval) ? interval : 0
     }

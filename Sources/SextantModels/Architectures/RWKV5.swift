@@ -23,7 +23,7 @@ public enum RWKV5: Architecture {
 
   // MARK: Configuration
 
-  /// What the versions differ in.
+  /// The differences of the versions.
   enum Version: String {
     case heads = "5.0"
     case gated = "5.1"
@@ -63,13 +63,13 @@ public enum RWKV5: Architecture {
     isNamed(config, types: ["rwkv5"], classes: ["Rwkv5ForCausalLM", "Rwkv5Model"])
   }
 
-  /// What the published code has for its own ways to compute.
+  /// Members of the published code for its own ways to compute.
   public static let inertKeys = RWKV.inertKeys
 
   /// The canonical configuration, derived from the tensors.
   ///
-  /// The epsilon of the norm of each head is 64e-5 unless the configuration says otherwise. Code that
-  /// takes 1e-5 exists (rwkv.cpp), and so do weights trained for it: `group_norm_epsilon` sets it.
+  /// The epsilon of the norm of each head is 64e-5 unless the configuration has another value. Code
+  /// with 1e-5 exists (rwkv.cpp), and so do weights trained for it: `group_norm_epsilon` sets it.
   public static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {

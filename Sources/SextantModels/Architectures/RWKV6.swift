@@ -57,7 +57,7 @@ public enum RWKV6: Architecture {
     isNamed(config, types: ["rwkv6"], classes: ["Rwkv6ForCausalLM", "Rwkv6Model"])
   }
 
-  /// What the published code has for its own ways to compute.
+  /// Members of the published code for its own ways to compute.
   public static let inertKeys = RWKV.inertKeys
 
   /// The canonical configuration, derived from the tensors.
@@ -103,8 +103,8 @@ public enum RWKV6: Architecture {
     RWKV.huggingFace(marker: "attention.time_maa_x", transposed: lowRank, spread: spread), gguf,
   ]
 
-  /// llama.cpp's converter stacks the shares but the common one, and halves what is added to the
-  /// stream where the code it converts for halves the stream.
+  /// llama.cpp's converter stacks all shares except the common one, and halves the additions to the
+  /// stream if its original code halves the stream.
   private static let gguf = Dialect(
     name: "gguf", markers: ["token_embd.weight", "blk.0.time_mix_lerp_x.weight"]
   ) { canonical in
@@ -130,10 +130,10 @@ public enum RWKV6: Architecture {
     return JSONObject(try RWKV.published(c.gated, name: "Rwkv6ForCausalLM", type: "rwkv6"))
   }
 
-  /// The vectors that the files hold as [1, 1, D].
+  /// The vectors that are [1, 1, D] in the files.
   private static let spread = Set("xwkvrg".map { "time_maa_\($0)" }).union(["time_decay"])
 
-  /// The low-rank matrices, which the files hold as [in, out].
+  /// The low-rank matrices, which are [in, out] in the files.
   private static let lowRank: Set = [
     "time_maa_w1", "time_maa_w2", "time_decay_w1", "time_decay_w2",
   ]

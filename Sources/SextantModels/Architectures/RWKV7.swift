@@ -102,7 +102,7 @@ public enum RWKV7: Architecture {
       || RWKV7KerasHub.describes(object)
   }
 
-  /// What flash-linear-attention and keras-hub have for their own ways to compute.
+  /// Members of flash-linear-attention and keras-hub for their own ways to compute.
   public static let inertKeys = RWKV.inertKeys.union(RWKV7KerasHub.inertKeys)
 
   /// The canonical configuration, derived from the tensors.
@@ -218,7 +218,7 @@ public enum RWKV7: Architecture {
           ? [] : [(RWKV.Heads.epsilonKey, .number(c.heads.normEpsilon))]))
   }
 
-  /// The low-rank matrices, which the original files hold as [in, out].
+  /// The low-rank matrices, which are [in, out] in the original files.
   static let lowRank: Set = ["w1", "w2", "a1", "a2", "v1", "v2", "g1", "g2"]
 
   private static func flaName(of canonical: String) -> String {
@@ -262,7 +262,7 @@ public enum RWKV7: Architecture {
     ) { Block(weights, configuration, $0) }
   }
 
-  /// base + up · (down · x): what lets each token choose a value for each channel.
+  /// base + up · (down · x): each token chooses a value for each channel.
   private struct LowRank: Sendable {
     private let down: Tensor  // [R, D]
     private let up: Tensor  // [D, R]
