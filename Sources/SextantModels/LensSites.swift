@@ -9,6 +9,6 @@ extension ModelDescription {
     }
   }
 
-  /// What the model's own readout reads.
+  /// The sites that the model's own readout can read.
   public var lastSite: Site { .output(block: layerCount - 1) }
 }

@@ -4,7 +4,7 @@ extension ModelStore {
   /// Bytes of weights that one step of decoding reads, however many sequences take it together: all of
   /// them, but not the embedding where the output head is another matrix, of which a token needs one row.
   ///
-  /// Memory's speed divided by this is what decoding can reach at most.
+  /// The speed of memory divided by this is the upper limit of decoding.
   public var decodingByteCount: Int {
     let all = tensors.reduce(0) { $0 + $1.byteCount }
     guard let pair = Architectures.named(architecture)?.tiedPair, entry(pair.head) != nil else {

@@ -2,11 +2,11 @@ import SextantTensor
 
 /// A norm of a model: of the root of the mean square, or of mean and variance.
 public struct Norm: Sendable {
-  /// [D], what the normed channels are multiplied by.
+  /// [D], the factors of the normed channels.
   public let weight: Tensor
-  /// [D], what is added then; nil if the norm has none.
+  /// [D], the offset that is added then; nil if the norm has none.
   public let bias: Tensor?
-  /// What is added to the mean square or the variance.
+  /// The number that is added to the mean square or the variance.
   public let epsilon: Float
   /// Whether the mean is taken away first, as layer norm does; else it is an RMS norm.
   public let isCentered: Bool

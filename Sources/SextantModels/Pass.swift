@@ -1,7 +1,7 @@
 import SextantBytes
 import SextantTensor
 
-/// One run through a model, as its blocks see it: what stands between the values and the tap.
+/// One run through a model for its blocks: it passes values between them and the tap.
 public struct Pass {
   private let tap: (any Tap)?
   private let context: TapContext
@@ -19,7 +19,7 @@ public struct Pass {
     self.context = context
   }
 
-  /// Shows a value to the tap, if it wants the site.
+  /// Shows a value to the tap, if it visits the site.
   func visit(_ site: Site, _ value: inout Tensor) throws(FormatError) {
     guard let tap, tap.wants(site) else { return }
     let shape = value.shape
@@ -31,7 +31,7 @@ public struct Pass {
     }
   }
 
-  /// Shows the tap what a part of a block computed, [B·T, D], and adds it to the stream.
+  /// Shows the tap the output of a part of a block, [B·T, D], and adds it to the stream.
   func add(
     _ value: Tensor, of part: String, in block: Int, to stream: inout BlockStream
   ) throws(FormatError) {
@@ -40,8 +40,8 @@ public struct Pass {
     Kernels.add(value, to: &stream.residual)
   }
 
-  /// Shows the tap what a block's memory says, [B·T, D], if it wants to know. Nothing is computed on
-  /// with it.
+  /// Shows the tap the output of a block's recurrent state, [B·T, D], if it visits this site. The
+  /// value is not used otherwise.
   func show(memoryOf block: Int, _ memory: () -> Tensor) throws(FormatError) {
     let site = Site.memory(block: block)
     guard let tap, tap.wants(site) else { return }
@@ -51,11 +51,11 @@ public struct Pass {
 
   /// The final norm and the head.
   ///
-  /// The norm is taken of every position when the tap wants to see it, else of those that need
-  /// logits only.
+  /// The norm is computed at every position if the tap visits it, else only at those that need
+  /// logits.
   ///
   /// - Parameters:
-  ///   - residual: [B·T, D], what leaves the last block.
+  ///   - residual: [B·T, D], the output of the last block.
   /// - Returns: [B·S, V].
   func logits(
     of residual: Tensor, _ selection: LogitSelection, _ readout: Readout

@@ -1,7 +1,7 @@
 import SextantBytes
 import SextantTensor
 
-/// What a model says in the end of some tokens, to compare a lens with.
+/// A model's final predictions at some tokens, to compare a lens with.
 public struct ReadoutTarget: Sendable {
   /// [M, V].
   public let logits: Tensor
@@ -35,7 +35,7 @@ public struct ReadoutComparison: Sendable {
   public var best: [Int]
 }
 
-/// What a lens is trained to make small.
+/// The loss of a lens.
 public enum LensLoss: String, Sendable, CaseIterable {
   /// The divergence of the lens's predictions from the model's.
   case kl
@@ -44,10 +44,11 @@ public enum LensLoss: String, Sendable, CaseIterable {
 }
 
 extension Readout {
-  /// Rows whose logits are held at a time: enough for the products to be limited by arithmetic.
+  /// Rows whose logits are in memory at a time: enough for the products to be limited by
+  /// arithmetic.
   public static let tileRows = 128
 
-  /// Compares what the readout makes of rows of some residual stream with a target.
+  /// Compares the predictions of the readout from rows of some residual stream with a target.
   ///
   /// - Parameters:
   ///   - residual: [M, D], `tileRows` at most where memory matters: [M, V] logits are made.

@@ -1,6 +1,6 @@
 import SextantTensor
 
-/// What turns the residual stream into logits: the final norm, the head, and its scale.
+/// Turns the residual stream into logits: the final norm, the head, and its scale.
 ///
 /// A model ends with it after the last block, and a lens puts it after any other, so that both
 /// agree of the same stream, bit for bit.
@@ -9,7 +9,7 @@ public struct Readout: Sendable {
   public let norm: Norm
   /// The unembedding, [V, D], in the type in which it is stored.
   public let head: Tensor
-  /// What the logits are multiplied by.
+  /// The factor of the logits.
   public let scale: Float
 
   /// A readout.

@@ -1,6 +1,6 @@
 import SextantTensor
 
-/// A tap that keeps values of some sites: what captures, moments, lenses and recordings read from.
+/// A tap that keeps values of some sites, for captures, moments, lenses and recordings.
 ///
 /// It keeps all rows of the stream, or the rows of some positions; and the state after some tokens.
 public final class Recorder: Tap {
@@ -25,7 +25,8 @@ public final class Recorder: Tap {
     readsState = self.sites.contains { $0.isState }
   }
 
-  /// Forgets what was recorded, and records the rows and the states of some positions from now on.
+  /// Removes the recorded values, and records the rows and the states of some positions from now
+  /// on.
   public func restart(at positions: Set<Int>) {
     self.positions = positions
     states = positions
@@ -74,11 +75,11 @@ public final class Recorder: Tap {
     }
   }
 
-  /// Hands over what was recorded since the last time, and forgets it: by site in the order given,
-  /// [B·T, D] each.
+  /// Returns the values that were recorded since the last call, and removes them: by site in the
+  /// given order, [B·T, D] each.
   ///
-  /// A run of one sequence may have been cut. Of several sequences only what one piece shows can be
-  /// joined.
+  /// A run of one sequence may have been split. The values of several sequences can be joined only
+  /// if they are in one piece.
   public func take(_ sites: [Site]) -> [Tensor] {
     let values = sites.map { site in
       let shown = pieces(at: site)

@@ -1,7 +1,8 @@
 import SextantBytes
 import SextantTensor
 
-/// Runs a model over chunks of text and hands on what some sites show, a tile of tokens at a time.
+/// Runs a model over chunks of text and passes the activations at some sites on, a tile of tokens
+/// at a time.
 ///
 /// Nothing is kept beyond a piece of about a thousand tokens, so that memory does not grow with the
 /// text.
@@ -20,7 +21,7 @@ public struct ResidualReader {
 
   /// Some tokens as every site shows them.
   public struct Tile {
-    /// By site, in the reader's order, [M, D] each.
+    /// Indexed by site, in the reader's order, [M, D] each.
     public let values: [MatrixSlice]
     /// The stream that the model itself reads out, [M, D].
     public let last: MatrixSlice

@@ -1,10 +1,10 @@
 import SextantTensor
 
-/// What a token leaves of an edit that was made to a component of the state before it.
+/// The factor by which a token keeps an earlier edit of a component of the state.
 public enum Retention: Sendable, Equatable {
   /// Each element is multiplied by a number of its own: [T, component's shape], by token.
   case factors(Tensor)
-  /// The values of the last axis, so many of them, move up by one, and the first is lost.
+  /// This number of values of the last axis move up by one, and the first is lost.
   case shifts(width: Int)
   /// Nothing: the token writes the component anew.
   case overwritten
@@ -12,10 +12,11 @@ public enum Retention: Sendable, Equatable {
 
 /// A model that knows, without any edit, how fast components of its state forget one.
 public protocol RetainingModel: LanguageModel {
-  /// What tokens leave of an edit of a component, as far as it stays in the component itself.
+  /// The factors by which tokens keep an edit of a component, as far as it stays in the component
+  /// itself.
   ///
   /// - Parameters:
-  ///   - stream: one sequence that has come to the block.
+  ///   - stream: one sequence before the block.
   ///   - state: the state before the stream's tokens.
   /// - Returns: nil if nothing is known.
   func retention(

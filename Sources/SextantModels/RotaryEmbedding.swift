@@ -28,14 +28,14 @@ struct RotaryEmbedding: Sendable, Equatable {
     ]
   }
 
-  /// How a family's published configurations spell a rotation, beside `rope_parameters`.
+  /// The members of a family's published configurations for a rotation, in addition to
+  /// `rope_parameters`.
   struct Spelling {
     /// The key of the base.
     var base: String
     /// The key of the part of each head that turns.
     var part: String
-    /// That part where no key has it; nil for families that turn all of each head, whatever a key
-    /// says.
+    /// The default part; nil for families that always rotate the whole head.
     var usualPart: Double?
   }
 
@@ -46,7 +46,7 @@ struct RotaryEmbedding: Sendable, Equatable {
     var parameters = JSONObject([("rope_type", "default")])
     var scaling = scaling.json
     if case .object(var object) = scaling {
-      // A number of positions: transformers wants an integer.
+      // A number of positions: transformers expects an integer.
       if case .number(let length)? = object[Scaling.lengthKey], let whole = Int64(exactly: length) {
         object[Scaling.lengthKey] = .integer(whole)
       }
@@ -65,7 +65,7 @@ struct RotaryEmbedding: Sendable, Equatable {
     ]
   }
 
-  /// The part of a head that turns, so that readers come to the same number of channels.
+  /// The part of a head that rotates, so that readers compute the same number of channels.
   func part(ofHead headWidth: Int) -> Double {
     let part = Double(width) / Double(headWidth)
     return Int(part * Double(headWidth)) < width ? part.nextUp : part
@@ -104,7 +104,7 @@ struct RotaryEmbedding: Sendable, Equatable {
     let sizes = (headWidth, contextLength)
     try self.init(config, config.optionalMember(used), sizes, spelling)
     guard used == scaling else { return }
-    // Files for old and new readers have both; what they have twice is not a news.
+    // Files for old and new readers have both; members that occur twice need no note.
     let quiet = config.unnoted
     let other = try? RotaryEmbedding(quiet, quiet.optionalMember(parameters), sizes, spelling)
     if other == self { try config.noteAll(of: parameters) }

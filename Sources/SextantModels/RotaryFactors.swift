@@ -1,7 +1,7 @@
 import SextantBytes
 
-/// Scalings of a rotation as numbers by which each pair of channels turns more slowly: what formats
-/// have that do not name the scaling.
+/// Scalings of a rotation as factors by which each pair of channels rotates more slowly, for
+/// formats that do not name the scaling.
 public enum RotaryFactors {
   /// The scalings of Llama 3.1 and 3.2, as published.
   private static let published = [8.0, 32.0].map { factor in
@@ -22,13 +22,13 @@ public enum RotaryFactors {
     }
   }
 
-  /// What YaRN multiplies cosines and sines by, where nothing else is said.
+  /// YaRN's default factor of cosines and sines.
   public static func usualAttentionFactor(yarn factor: Double) -> Double {
     RotaryEmbedding.Scaling.YaRN.magnitude(factor)
   }
 
-  /// A scaling in the spelling of a published configuration: the one that a file names, or the one of
-  /// Llama 3.1 or 3.2, where it turns as the numbers in the file say; otherwise those numbers.
+  /// A scaling in the spelling of a published configuration: the one that a file names, or the one
+  /// of Llama 3.1 or 3.2 if it gives the numbers in the file; otherwise those numbers.
   ///
   /// - Parameters:
   ///   - found: the scaling by the numbers in the file, as a canonical configuration spells it.

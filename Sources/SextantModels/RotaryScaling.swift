@@ -5,7 +5,7 @@ extension RotaryEmbedding {
   /// How frequencies were changed for longer texts. The kinds and their numbers are those of
   /// transformers.
   enum Scaling: Sendable, Equatable {
-    /// Not.
+    /// No scaling.
     case none
     /// All are divided by a factor.
     case linear(factor: Double)
@@ -25,7 +25,7 @@ extension RotaryEmbedding {
       var factor: Double
       /// The length of the texts that the model was first trained on.
       var length: Double
-      /// What cosines and sines are multiplied by.
+      /// The factor of cosines and sines.
       var attentionFactor: Double
       /// Channels that turn more often than this in `length` positions keep their frequency.
       var fast: Double
@@ -37,13 +37,13 @@ extension RotaryEmbedding {
 
     /// The numbers of LongRoPE.
     struct LongRoPE: Sendable, Equatable {
-      /// What frequencies are divided by in texts of at most `length` tokens, R numbers.
+      /// The divisors of frequencies in texts of at most `length` tokens, R numbers.
       var short: [Double]
       /// The same in longer texts.
       var long: [Double]
       /// The length of the texts that the model was first trained on.
       var length: Double
-      /// What cosines and sines are multiplied by.
+      /// The factor of cosines and sines.
       var attentionFactor: Double
     }
 
@@ -58,7 +58,7 @@ extension RotaryEmbedding {
       }
     }
 
-    /// What cosines and sines are multiplied by.
+    /// The factor of cosines and sines.
     var attentionFactor: Double {
       switch self {
       case .yarn(let numbers): numbers.attentionFactor
@@ -105,7 +105,7 @@ extension RotaryEmbedding.Scaling {
     }
   }
 
-  /// What a scaling may leave to the rest of a published configuration.
+  /// The values of a scaling that may be elsewhere in a published configuration.
   struct Surroundings {
     /// The configuration. Where it has the length of the texts that the model was first trained on,
     /// that comes before the scaling's own.

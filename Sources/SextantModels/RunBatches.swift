@@ -1,6 +1,6 @@
 /// Sequences of one shape, which run together.
 public struct RunBatch<Shape: Hashable & Comparable & Sendable>: Sendable, Equatable {
-  /// What the sequences have in common, such as their length.
+  /// The common value of the sequences, such as their length.
   public let shape: Shape
   /// Their places among all sequences, ascending; at least one.
   public let members: [Int]

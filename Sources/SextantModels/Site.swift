@@ -9,7 +9,8 @@ public enum Site: Hashable, Sendable {
   case embedding
   /// The residual stream that enters a block. Shape per token: [D].
   case input(block: Int)
-  /// What a part of a block, such as `mixer`, adds to the residual stream. Shape per token: [D].
+  /// The addition of a part of a block, such as `mixer`, to the residual stream. Shape per token:
+  /// [D].
   case part(block: Int, name: String)
   /// The residual stream that leaves a block. Shape per token: [D].
   case output(block: Int)
@@ -82,14 +83,14 @@ extension Site: CustomStringConvertible {
   public var description: String { name }
 }
 
-/// A site with the shape of its value and what the axes mean.
+/// A site with the shape of its value and the meaning of the axes.
 public struct SiteDescription: Sendable, Equatable {
   /// The site.
   public let site: Site
   /// The shape of one token's value, or of one sequence's state component; of one position of a
   /// component that grows.
   public let shape: [Int]
-  /// What each axis counts, such as `["channel", "state"]`.
+  /// The meaning of each axis, such as `["channel", "state"]`.
   public let axes: [String]
   /// Whether the site is a state component that grows by `shape` with each position.
   public let grows: Bool
@@ -110,7 +111,8 @@ public struct SiteDescription: Sendable, Equatable {
     SiteReference(name: site.name, shape: shape, axes: axes)
   }
 
-  /// How artifacts refer to the whole site; a component that grows has so many positions.
+  /// The reference of artifacts to the whole site; a component that grows has this number of
+  /// positions.
   public func reference(positions: Int) -> SiteReference {
     grows
       ? SiteReference(

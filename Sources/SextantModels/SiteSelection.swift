@@ -65,7 +65,7 @@ extension Site {
   /// - Parameters:
   ///   - words: as `ModelDescription.sites(named:layers:)` takes them; nil for all.
   ///   - layers: the blocks to keep; nil keeps all.
-  ///   - sites: what the file has, in its order.
+  ///   - sites: the sites of the file, in its order.
   ///   - layerCount: blocks of the model that the file belongs to.
   /// - Throws: `artifact.site` for a word that names none of them; `usage.option` for blocks that the model
   ///   does not have, and for one of which the named sites have none.

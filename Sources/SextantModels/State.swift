@@ -7,7 +7,7 @@ public struct StateComponent: Sendable, Equatable {
   public let name: String
   /// The shape for one sequence; for one position of it where the component grows.
   public let shape: [Int]
-  /// What each axis counts, such as `["channel", "state"]`.
+  /// The meaning of each axis, such as `["channel", "state"]`.
   public let axes: [String]
   /// The value before the first token.
   public let initialValue: Float
@@ -37,7 +37,7 @@ public struct StateComponent: Sendable, Equatable {
   public var grows: Bool { order != nil }
 }
 
-/// Everything that a model remembers of the tokens it has read: a value.
+/// The state of a model after the tokens that it has read: a value.
 ///
 /// A run reads and writes an explicit state. Copying one (forking a sequence) costs reference
 /// counts; memory is copied when one of the copies changes, of components that grow only the last
@@ -84,8 +84,8 @@ public struct State: Sendable, Equatable {
     }
   }
 
-  /// Where a component is: its description, and its place among those of its block that grow, or
-  /// among those that don't.
+  /// The place of a component: its description, and its index among those of its block that grow,
+  /// or among the others.
   private func place(
     of site: Site
   ) -> (component: StateComponent, block: Int, index: Int)? {

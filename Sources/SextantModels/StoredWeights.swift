@@ -2,7 +2,7 @@ import SextantBytes
 import SextantStore
 import SextantTensor
 
-/// The tensors of a store, checked against what an architecture says it has.
+/// The tensors of a store, checked against the architecture's list.
 struct StoredWeights {
   private let tensors: [ExactString: Tensor]
 

@@ -1,12 +1,12 @@
 import SextantBytes
 import SextantTensor
 
-/// What a model shows to a tap beside a value: which sequences and tokens its rows belong to.
+/// The sequences and tokens of a value's rows, which a model passes to a tap with the value.
 public struct TapContext: Sendable {
   /// Sequences in the batch, B.
   public let batch: Int
-  /// The positions of the tokens in their sequences, from 0, T of them. For the state: the one
-  /// token that will read it, or has left it, as `stateMoment` says.
+  /// The positions of the tokens in their sequences, from 0, T of them. For the state: the token
+  /// that will read it, or has left it, depending on `stateMoment`.
   public let positions: Range<Int>
   /// On which side of the token the state is shown; nil at the sites of tokens.
   public let stateMoment: StateMoment?
@@ -36,7 +36,7 @@ public struct TapContext: Sendable {
 
 /// The two moments at which a token's state can be visited.
 public enum StateMoment: Sendable {
-  /// Before the token reads it: an edit is what the token finds.
+  /// Before the token reads it: the token reads the edited state.
   case before
   /// After the token wrote it, and before anything edits it for the next one.
   case after
@@ -68,13 +68,13 @@ public struct StateVisits: Sendable, Equatable {
   }
 }
 
-/// What reads and edits the values inside a model while it runs.
+/// Reads and edits the values inside a model while it runs.
 ///
-/// Capture and intervention are one mechanism: a run calls `visit` once per site, and computes on
-/// with whatever it gets back. A tap that only reads keeps the tensor: values are
-/// copy-on-write, so that nothing changes behind its back.
+/// Capture and intervention are one mechanism: a run calls `visit` once per site, and continues
+/// with the returned value. A tap that only reads keeps the tensor: values are copy-on-write, so
+/// that it never changes later.
 public protocol Tap: AnyObject {
-  /// Whether the tap wants to visit a site. Sites that nobody wants cost nothing.
+  /// Whether the tap visits a site. Sites without a visitor cost nothing.
   func wants(_ site: Site) -> Bool
 
   /// Visits a site.
@@ -92,14 +92,14 @@ public protocol Tap: AnyObject {
 }
 
 extension Tap {
-  /// None: the tap does not want the state.
+  /// None: the tap does not visit the state.
   public func stateVisits(in positions: Range<Int>) -> StateVisits { StateVisits() }
 }
 
-/// Several taps at every site, in order: each sees what the ones before it made of the value.
+/// Several taps at every site, in order: each gets the value after the previous ones.
 public final class TapChain: Tap {
   private let taps: [any Tap]
-  /// What each tap asked for when the current run started: the state is shown to those only.
+  /// The visits that each tap requested when the current run started: only those get the state.
   private var visits: [StateVisits]
 
   /// Chains taps.
@@ -108,10 +108,10 @@ public final class TapChain: Tap {
     visits = taps.map { _ in StateVisits() }
   }
 
-  /// Whether any tap wants the site.
+  /// Whether any tap visits the site.
   public func wants(_ site: Site) -> Bool { taps.contains { $0.wants(site) } }
 
-  /// Lets every tap that wants the site visit it, in order.
+  /// Calls every tap that visits the site, in order.
   public func visit(
     _ site: Site, _ value: inout Tensor, _ context: TapContext
   ) throws(FormatError) {
@@ -137,7 +137,7 @@ public final class ClosureTap: Tap {
   private let visits: (Range<Int>) -> StateVisits
   private let body: (Site, inout Tensor, TapContext) throws(FormatError) -> Void
 
-  /// Visits `sites` with `body`, and the state where `stateVisits` says.
+  /// Visits `sites` with `body`, and the state at the moments of `stateVisits`.
   public init(
     _ sites: Set<Site>,
     stateVisits: @escaping (_ positions: Range<Int>) -> StateVisits = { _ in StateVisits() },

@@ -1,6 +1,6 @@
 import SextantTensor
 
-/// A readout with what training a lens through it needs.
+/// A readout, with the values that training a lens through it needs.
 ///
 /// The products with the unembedding are nearly all of the work. In `Precision.fast` they are made in
 /// bf16 with sums in f32, where the processor multiplies these directly: the unembedding is kept once
@@ -27,7 +27,7 @@ public struct TrainingReadout: Sendable {
   /// - Parameters:
   ///   - residual: [M, D].
   ///   - next: the token that follows each row, for cross-entropy; rows without one count nothing.
-  ///   - weight: what the gradient is multiplied by, such as one over the number of tokens.
+  ///   - weight: the factor of the gradient, such as one over the number of tokens.
   /// - Returns: a loss for each row, in nats, and the gradient of `weight` times their sum, [M, D].
   public func lossGradient(
     _ loss: LensLoss, of residual: Tensor, target: ReadoutTarget, next: [Int?], weight: Float

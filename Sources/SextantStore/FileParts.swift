@@ -18,7 +18,8 @@ struct FileParts: Sendable {
       _ part: Int, _ position: Int, _ piece: UnsafeRawBufferPointer, _ mayWait: Bool
     ) throws(FormatError) -> Bool
 
-  /// Bytes of a piece: a cache holds one of each part while they are handed over and digested.
+  /// The size of a piece: a cache can contain one of each part while they are passed on and
+  /// digested.
   private static let pieceByteCount = 256 << 10
 
   /// Reads and digests everything.
@@ -43,9 +44,9 @@ struct FileParts: Sendable {
     }
   }
 
-  /// What the threads share.
+  /// The shared values of the threads.
   private struct State {
-    /// The first part that nobody has begun.
+    /// The first part that no thread has begun.
     var next = 0
     var digests: [Digest?]
     var failure: FormatError?

@@ -1,7 +1,7 @@
 import SextantBytes
 import SextantTensor
 
-/// What makes two stores the same model.
+/// The values that make two stores the same model.
 public enum ModelIdentity {
   /// The SHA-256 over the canonical JSON text of
   /// `{"architecture": …, "configuration": …, "tensors": [[name, type, shape, digest], …]}`.

@@ -1,6 +1,6 @@
 import SextantBytes
 
-/// A model as others refer to it: enough to tell whether something made from it fits another one.
+/// A reference to a model, sufficient to check whether an artifact fits another model.
 public struct ModelReference: Sendable, Equatable {
   /// The architecture's name.
   public var architecture: String

@@ -39,7 +39,7 @@ extension ModelStore {
     of ranges: [Range<Int>], from start: Int, _ progress: (_ done: Int, _ total: Int) -> Void
   ) throws(FormatError) -> [Digest] {
     let done = Lock(start)
-    // Called with the lock held.
+    // Called while the lock is locked.
     return try withoutActuallyEscaping(progress) { progress throws(FormatError) in
       nonisolated(unsafe) let progress = progress
       let total = fileByteCount

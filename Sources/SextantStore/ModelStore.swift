@@ -3,10 +3,10 @@ import SextantTensor
 
 /// An open store: a model's weights, mapped into memory and read in place.
 ///
-/// Opening reads header and footer and touches no weights; it takes milliseconds for a model of any
-/// size. What is in the header is checked then; that the weights are the ones that the header means
-/// is what `verify` checks. Stores are immutable once published: do not truncate a file that is
-/// open (reading a mapped page that is gone ends the process), and keep stores on a local disk.
+/// Opening reads header and footer and no weights; it takes milliseconds for a model of any size.
+/// The header is checked then; `verify` checks that the weights are the ones of the header. Stores
+/// are immutable once published: do not truncate a file that is open (reading a mapped page that no
+/// longer exists ends the process), and keep stores on a local disk.
 public final class ModelStore: Sendable {
   /// The path as the user gave it.
   public let path: String
@@ -22,7 +22,7 @@ public final class ModelStore: Sendable {
   public let tensors: [StoredTensor]
   /// The attachments, sorted by the bytes of their names.
   public let attachments: [StoredAttachment]
-  /// The digest of everything before the data: two stores with equal ones hold equal bytes.
+  /// The digest of everything before the data: two stores with equal digests contain equal bytes.
   public let headerDigest: Digest
 
   let file: InputFile
@@ -93,7 +93,7 @@ public final class ModelStore: Sendable {
 
   // MARK: Attachments
 
-  /// The bytes of an attachment, held against its digest; nil when there is none of this name.
+  /// The bytes of an attachment, compared with its digest; nil if there is none of this name.
   ///
   /// - Throws: `store.tensor-digest`, `file.too-short`, `file.read`.
   public func attachment(_ name: String) throws(FormatError) -> [UInt8]? {

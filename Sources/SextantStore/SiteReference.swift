@@ -1,4 +1,4 @@
-/// A site of a model as others refer to it: enough to tell whether what was made there fits.
+/// A reference to a site of a model, sufficient to check whether an artifact fits.
 ///
 /// Shape and axes travel with the name, because the states of two implementations may have equal
 /// names and transposed axes.
@@ -7,7 +7,7 @@ public struct SiteReference: Sendable, Hashable {
   public var name: String
   /// The shape of one token's value, or of one sequence's state component.
   public var shape: [Int]
-  /// What each axis counts, such as `["channel", "state"]`.
+  /// The meaning of each axis, such as `["channel", "state"]`.
   public var axes: [String]
 
   /// The first axis of a state component that grows with each position.

@@ -44,7 +44,7 @@ public enum StoreFormat {
 /// Writer and reader share this rule. Any other table is refused, so that no file has holes,
 /// overlaps or a second place for the same bytes.
 struct StoreLayout {
-  /// Where the next range starts; always aligned.
+  /// The start of the next range; always aligned.
   private(set) var position: Int
 
   /// The offset of the next range of `byteCount` bytes; nil when it would end beyond `Int.max`.

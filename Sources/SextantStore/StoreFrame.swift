@@ -9,7 +9,7 @@ struct StorePreamble {
   /// Bytes of the whole file.
   var fileByteCount: Int
 
-  /// Where the header's padding ends and the data starts; nil when that overflows.
+  /// The end of the header's padding, at which the data starts; nil if it overflows.
   var dataStart: Int? {
     let (end, overflow) = headerByteCount.addingReportingOverflow(Self.byteCount)
     return overflow ? nil : StoreFormat.aligned(end)
@@ -38,7 +38,7 @@ struct StorePreamble {
         found: kind == .unknown ? "other bytes" : "a file of kind \(kind.rawValue)",
         expected: "the bytes \"SEXTANT\\0\"")
     }
-    // One byte more: the first of the JSON text tells an unfinished file.
+    // One byte more: the first byte of the JSON text identifies an unfinished file.
     let reader = ByteReader(
       try file.read(at: 0, count: min(file.byteCount, Self.byteCount + 1)), file: file.path)
     let mark = UInt32(try reader.unsigned(at: 12, byteCount: 4))

@@ -6,7 +6,7 @@ extension StoreHeader {
   ///
   /// - Parameters:
   ///   - text: the JSON text.
-  ///   - frame: the preamble, which says where the data must start and the file must end.
+  ///   - frame: the preamble, which declares where the data must start and the file must end.
   /// - Throws: `json.*`, `store.header`, `store.version`, `store.required-feature`, `store.table`.
   init(parsing text: [UInt8], frame: StorePreamble, file: String) throws(FormatError) {
     let root = try JSONNode(

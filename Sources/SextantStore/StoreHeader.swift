@@ -9,7 +9,7 @@ public struct StoredTensor: Sendable, Equatable {
   public let dataType: DataType
   /// The dimensions, outermost first; `[]` is a scalar.
   public let shape: [Int]
-  /// Where the elements start in the file: a multiple of 64.
+  /// The position of the elements in the file: a multiple of 64.
   public let offset: Int
   /// Bytes of the elements.
   public let byteCount: Int
@@ -28,7 +28,7 @@ public struct StoredTensor: Sendable, Equatable {
 public struct StoredAttachment: Sendable, Equatable {
   /// The name.
   public let name: String
-  /// Where the bytes start in the store: a multiple of 64.
+  /// The position of the bytes in the store: a multiple of 64.
   public let offset: Int
   /// The number of bytes.
   public let byteCount: Int

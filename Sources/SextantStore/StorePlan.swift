@@ -1,7 +1,7 @@
 import SextantBytes
 import SextantTensor
 
-/// What a store will hold, before any data is there.
+/// The content of a store, before there is any data.
 struct StorePlan {
   let architecture: String
   let configuration: JSONObject
@@ -16,7 +16,7 @@ struct StorePlan {
   /// Offsets stand as decimal numbers in the header, and the header's length decides the offsets;
   /// lengthening the header until both agree takes two or three rounds.
   ///
-  /// - Throws: what the reader would say about such a header.
+  /// - Throws: the refusals of the reader for such a header.
   func layOut(for file: String) throws(FormatError) -> (StorePreamble, StoreHeader) {
     let digests = attachments.map { SHA256.digest($0.bytes) }
     var preamble = StorePreamble(headerByteCount: 0, fileByteCount: 0)

@@ -10,7 +10,7 @@ public struct PlannedTensor: Sendable, Equatable {
   public var dataType: DataType
   /// The dimensions, outermost first.
   public var shape: [Int]
-  /// The type in which the checkpoint holds the elements.
+  /// The type of the elements in the checkpoint.
   public var sourceDataType: DataType
 
   /// Plans a tensor; without `sourceDataType` its elements are stored as they are.
@@ -24,11 +24,11 @@ public struct PlannedTensor: Sendable, Equatable {
 
 /// Writes a store, tensor by tensor and piece by piece.
 ///
-/// Everything but digests is known in advance, so that each tensor has its place from the start,
-/// every byte is written once, and memory is bounded by the pieces that the caller hands over.
-/// Nothing appears at the destination before `finish` has succeeded, and dropping the writer leaves
-/// nothing behind. The same input gives the same bytes. Writing tensors of model size costs one
-/// SHA-256 per byte, two where the stored type differs from the source's.
+/// Everything except digests is known in advance, so that each tensor has its place from the start,
+/// every byte is written once, and memory is limited by the pieces that the caller passes. Nothing
+/// appears at the destination before `finish` has succeeded, and dropping the writer leaves nothing
+/// behind. The same input gives the same bytes. Writing tensors of model size costs one SHA-256 per
+/// byte, or two if the stored type differs from the source's.
 public final class StoreWriter {
   /// The tensors in the order in which they have to be written: by the bytes of their names.
   public let tensors: [PlannedTensor]
@@ -108,12 +108,12 @@ public final class StoreWriter {
     isBroken = false
   }
 
-  /// Writes the tensors whose elements stand in files as the store holds them, several at a time: each has
-  /// its place in the store already.
+  /// Writes the tensors whose elements are in files in the store's form, several at a time: each
+  /// has its place in the store already.
   ///
   /// - Parameters:
-  ///   - part: where a tensor's elements stand, as many bytes as the store will hold; nil for one that
-  ///     has to be written otherwise.
+  ///   - part: the place of a tensor's elements, with the number of bytes that the store will
+  ///     contain; nil for one that has to be written otherwise.
   ///   - body: receives each piece on its way; called from several threads.
   /// - Throws: `store.table` for a part of another length; `file.too-short`, `file.read`, `file.write`,
   ///   `disk.full`.
@@ -197,7 +197,7 @@ public final class StoreWriter {
       expected: "one attempt; a part of a tensor is written")
   }
 
-  /// What came of tensors that were written at the same time.
+  /// The outcome of tensors that were written at the same time.
   private struct Outcome: Sendable {
     var digests: [Int: (stored: Digest, source: Digest)] = [:]
     var failure: FormatError?
@@ -207,7 +207,7 @@ public final class StoreWriter {
     isWritten[index] = true
     header.tensors[index].digest = digests.stored
     header.tensors[index].sourceDigest = digests.source
-    // What pads it to the next one is zero without being written.
+    // The padding up to the next tensor is zero without being written.
     let end = header.tensors[index].offset + (tensors[index].byteCount ?? 0)
     file.extend(
       to: (end + StoreFormat.alignment - 1) / StoreFormat.alignment * StoreFormat.alignment)
@@ -254,7 +254,7 @@ public final class StoreWriter {
   /// Writes a whole store from tensors that are in memory, stored as they are.
   ///
   /// - Returns: the model's identity.
-  /// - Throws: what `init`, `write` and `finish` throw.
+  /// - Throws: the errors of `init`, `write` and `finish`.
   @discardableResult
   public static func publish(
     _ tensors: [(name: String, tensor: Tensor)], to destination: String, replacing: Bool = false,

@@ -9,7 +9,7 @@ public struct TensorSink: ~Copyable {
   public let tensor: PlannedTensor
 
   private let file: FilePublisher
-  /// Where the tensor begins in the file.
+  /// The position of the tensor in the file.
   private let offset: Int
   private let destination: String
   private let expected: Expected
@@ -33,7 +33,7 @@ public struct TensorSink: ~Copyable {
     expected = Expected(stored: tensor.byteCount ?? 0, source: tensor.sourceByteCount ?? 0)
   }
 
-  /// Adds elements that are stored as the source holds them.
+  /// Adds elements that are stored as they are in the source.
   ///
   /// - Throws: `store.table` beyond the tensor's size; `file.write`, `disk.full`.
   public mutating func append(_ piece: UnsafeRawBufferPointer) throws(FormatError) {

@@ -2,7 +2,7 @@ import CProcessEnd
 import Glibc
 import SextantLocks
 
-/// The memory of tensors, kept when they are gone for the next ones of the same size.
+/// The memory of tensors, kept after they are freed for new ones of the same size.
 ///
 /// A forward pass makes and drops the same few shapes block after block. Taking their memory from the
 /// system each time costs a page fault for every 4 KiB: with half a gigabyte of activations for a
@@ -11,12 +11,12 @@ import SextantLocks
 /// ones come from `malloc` once, so that decoding, which makes hundreds of them for a token, asks it for
 /// none.
 ///
-/// `@unchecked Sendable`: a block belongs to whoever took it, or to the list behind the mutex.
+/// `@unchecked Sendable`: a block belongs to its taker, or to the list behind the mutex.
 final class BlockCache: @unchecked Sendable {
   /// The one that all tensors share.
   static let shared = BlockCache(limit: 128 << 20)
 
-  /// From how many bytes on blocks are mapped.
+  /// The smallest size of blocks that are mapped.
   static let smallestMapping = 64 << 10
   /// Small blocks are multiples of this.
   private static let smallStep = 1 << 10
@@ -60,7 +60,7 @@ final class BlockCache: @unchecked Sendable {
       + small.withLock { lists in lists.joined().reduce(0) { $0 + $1.byteCount } }
   }
 
-  /// Memory for `byteCount` bytes, undefined, aligned as `TensorStorage.alignment` says.
+  /// Memory for `byteCount` bytes, undefined, with the alignment of `TensorStorage.alignment`.
   func take(_ byteCount: Int) -> UnsafeMutableRawPointer {
     if byteCount < Self.smallestMapping {
       let steps = Self.steps(byteCount)
@@ -87,7 +87,7 @@ final class BlockCache: @unchecked Sendable {
     return base
   }
 
-  /// Takes back what `take` gave for `byteCount` bytes.
+  /// Takes back the memory that `take` returned for `byteCount` bytes.
   ///
   /// Beyond the limit, the blocks unused for longest go back to the system.
   func giveBack(_ base: UnsafeMutableRawPointer, _ byteCount: Int) {

@@ -2,18 +2,19 @@ import CSextantKernels
 import Glibc
 import Synchronization
 
-/// What the threads of a `WorkerPool` share: the loop that runs, and how they wait for the next.
+/// The shared values of a `WorkerPool`'s threads: the running loop, and how they wait for the next
+/// one.
 ///
-/// One loop runs at a time (`busy`). Its owner writes `body` and `shares`, opens the loop, works, and
-/// closes it. A worker counts itself in (`inside`) before it looks whether the loop is open, and out when
-/// it finds no chunk left. All of these operations are sequentially consistent, so an owner that has
-/// closed the loop and then reads 0 in `inside` knows that nobody holds a chunk, and that nobody who
-/// comes later reads the two: they may be written again.
+/// One loop runs at a time (`busy`). Its owner writes `body` and `shares`, opens the loop, works,
+/// and closes it. A worker counts itself in (`inside`) before it checks whether the loop is open,
+/// and out when it finds no chunk. All of these operations are sequentially consistent. If an owner
+/// has closed the loop and then reads 0 in `inside`, no worker has a chunk, and no later worker
+/// reads the two values, so that they may be written again.
 ///
 /// `@unchecked Sendable`: `body` and `shares` are guarded as described; the mutex and the condition are
 /// used as POSIX asks, at addresses that do not move.
 final class Crew: @unchecked Sendable {
-  /// What the loop does with a chunk, by its index and the slot of the thread.
+  /// The work of the loop for a chunk, by its index and the slot of the thread.
   private var body: @Sendable (Int, Int) -> Void = { _, _ in }
   private let shares: Shares
   private let busy = Atomic<Bool>(false)

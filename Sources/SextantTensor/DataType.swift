@@ -1,4 +1,4 @@
-/// The element types that a checkpoint, a store or a tensor can hold.
+/// The element types of checkpoints, stores and tensors.
 ///
 /// The raw value is the spelling of the safetensors format, which the project uses everywhere; `q8`
 /// is spelled as in GGUF, whose layout it has.
@@ -18,9 +18,9 @@ public enum DataType: String, Sendable, Hashable, CaseIterable {
   case bool = "BOOL"
   /// Blocks of 32 neighbours in a row: a scale (f16), then 32 signed bytes that it multiplies.
   ///
-  /// A block has its own scale, so that one large weight costs only 31 others their precision; f16
-  /// is precise enough for the scale of bytes (2⁻¹¹ beside 2⁻⁸) and costs half of what f32 would.
-  /// Weights only, in rows of whole blocks.
+  /// A block has its own scale, so that one large weight reduces the precision of only 31 others;
+  /// f16 is precise enough for the scale of bytes (2⁻¹¹ compared with 2⁻⁸) and needs half the space
+  /// of f32. Weights only, in rows of whole blocks.
   case q8 = "Q8_0"
 
   /// The types of single elements: all that foreign containers and activations know.

@@ -1,4 +1,5 @@
-/// Where the heads are in a row of activations: head h is the columns from `first + h · stride` on.
+/// The positions of heads in a row of activations: head h is the columns from `first + h · stride`
+/// on.
 public struct HeadColumns: Sendable, Equatable {
   /// The column of the first head.
   public let first: Int
@@ -9,7 +10,7 @@ public struct HeadColumns: Sendable, Equatable {
   /// Columns from one head to the next.
   public let stride: Int
 
-  /// Heads from column `first` on; side by side unless `stride` says otherwise.
+  /// Heads from column `first` on; adjacent unless `stride` is given.
   public init(first: Int = 0, count: Int, width: Int, stride: Int? = nil) {
     self.first = first
     self.count = count
@@ -17,7 +18,7 @@ public struct HeadColumns: Sendable, Equatable {
     self.stride = stride ?? width
   }
 
-  /// Whether all heads are within rows of so many columns.
+  /// Whether all heads are within rows of this number of columns.
   func fits(_ columns: Int) -> Bool {
     first >= 0 && count >= 1 && width >= 1 && stride >= width
       && first + (count - 1) * stride + width <= columns

@@ -1,7 +1,7 @@
-/// Rows of f32 numbers that are at equal distances in memory: what kernels read.
+/// Rows of f32 numbers at equal distances in memory, the input of kernels.
 ///
-/// A tensor is one (its last axis makes the rows), and so is a slice of a tensor's rows and columns,
-/// which is read where it lies.
+/// A tensor is one (its last axis makes the rows), and so is a slice of a tensor's rows and
+/// columns, which is read in place.
 public protocol MatrixRows: Sendable {
   /// The number of rows.
   var rowCount: Int { get }
@@ -26,7 +26,7 @@ extension Tensor: MatrixRows {
 
 /// Some of the rows and columns of an f32 tensor, read in place.
 ///
-/// It holds the tensor: writing to the tensor meanwhile copies it first.
+/// It keeps a reference to the tensor: writing to the tensor meanwhile copies it first.
 public struct MatrixSlice: MatrixRows {
   private let tensor: Tensor
   private let rows: Range<Int>
@@ -84,7 +84,7 @@ extension Tensor {
   }
 }
 
-/// Where the rows of a matrix are in memory: the address of the first row, and the distance from
+/// The position of a matrix's rows in memory: the address of the first row, and the distance from
 /// one row to the next in elements.
 struct RowAddress {
   let first: UnsafePointer<Float>

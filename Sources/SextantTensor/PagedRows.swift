@@ -27,7 +27,7 @@ public struct PagedRows: Sendable, Equatable {
   public let width: Int
   /// Positions of each sequence.
   public private(set) var count = 0
-  /// [sequence][page]; what no position has written is zero.
+  /// [sequence][page]; positions that were never written are zero.
   private(set) var pages: [[TensorStorage]]
 
   /// The number of sequences.

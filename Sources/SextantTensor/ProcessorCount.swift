@@ -3,7 +3,7 @@ import Glibc
 
 /// How many processors this process may keep busy.
 public enum ProcessorCount {
-  /// The smaller of what the affinity mask allows and what the container's quota pays for.
+  /// The smaller of the affinity mask's number and the container's quota.
   ///
   /// Threads beyond the quota would not only gain nothing: while they spin, they use it up.
   public static var available: Int {

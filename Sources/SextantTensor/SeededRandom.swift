@@ -15,7 +15,7 @@ public struct SeededRandom: RandomNumberGenerator, Sendable {
     return Self.mixed(state)
   }
 
-  /// The bits of a number, mixed so that they look random: what makes numbers of the state.
+  /// The bits of a number, mixed so that they look random: it makes numbers from the state.
   public static func mixed(_ value: UInt64) -> UInt64 {
     var z = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
     z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB

@@ -2,10 +2,10 @@ import Synchronization
 
 /// The chunks of one loop, shared out among the threads: to each a run of neighbours.
 ///
-/// Neighbouring chunks are neighbours in memory. The processor fetches ahead of a thread that walks
-/// through one run at a time, and not of threads that take every other chunk of the same run; with
-/// weights that come from memory that decides the speed of decoding. A thread that has nothing left
-/// of its own takes what others have left, so one that is late, or asleep, holds nobody up.
+/// Neighbouring chunks are neighbours in memory. The processor prefetches for a thread that reads
+/// one run of memory at a time, and not for threads that take every other chunk of the same run.
+/// For weights in memory, this decides the speed of decoding. A thread without remaining work takes
+/// chunks of others, so that a late or sleeping thread does not delay them.
 ///
 /// `@unchecked Sendable`: the counters are atomic; `count` is guarded as `Crew.body` is.
 final class Shares: @unchecked Sendable {
@@ -41,12 +41,13 @@ final class Shares: @unchecked Sendable {
     for slot in 0..<slots { counter(slot).pointee.store(start(slot), ordering: .relaxed) }
   }
 
-  /// Calls `body` for chunks that nobody else has, first of the slot's own share, until none is left.
+  /// Calls `body` for chunks that no other thread has, first of the slot's own share, until none is
+  /// left.
   func claim(_ slot: Int, _ body: (Int) -> Void) {
     for distance in 0..<slots {
       let owner = slot + distance < slots ? slot + distance : slot + distance - slots
       let (counter, end) = (counter(owner), start(owner + 1))
-      // To look first leaves the owner its cache line when there is nothing to take.
+      // The check before the exchange leaves the owner its cache line if there is nothing to take.
       while counter.pointee.load(ordering: .relaxed) < end {
         let index = counter.pointee.add(1, ordering: .sequentiallyConsistent).oldValue
         if index >= end { break }

@@ -72,7 +72,7 @@ public struct Tensor: Sendable {
 
   /// A read-only tensor over memory that `owner` keeps alive, such as a mapped file.
   ///
-  /// Memory that is not aligned for the type, as a foreign file may lay it out, is copied instead.
+  /// Memory that is not aligned for the type, as in foreign files, is copied instead.
   ///
   /// - Returns: nil when the byte count does not fit the type and shape.
   public init?(

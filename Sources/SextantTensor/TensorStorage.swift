@@ -2,13 +2,13 @@ import Glibc
 
 /// The memory behind tensors: either owned, or borrowed from something that keeps it alive.
 ///
-/// Owned memory is aligned to 64 bytes, so that kernels may use whole vectors. Borrowed memory
-/// (a mapped file) is read-only. `@unchecked Sendable`: owned memory is written only through a
-/// `Tensor` that holds the one reference to it; borrowed memory is never written.
+/// Owned memory is aligned to 64 bytes, so that kernels may use whole vectors. Borrowed memory (a
+/// mapped file) is read-only. `@unchecked Sendable`: owned memory is written only through a
+/// `Tensor` that has the only reference to it; borrowed memory is never written.
 final class TensorStorage: @unchecked Sendable {
   let base: UnsafeMutableRawPointer
   let byteCount: Int
-  /// What keeps borrowed memory alive; nil when this object owns the memory.
+  /// The object that keeps borrowed memory alive; nil if this object owns the memory.
   private let owner: AnyObject?
 
   static let alignment = 64

@@ -5,10 +5,11 @@ import Synchronization
 
 /// Threads that share the chunks of one loop at a time.
 ///
-/// A forward pass is hundreds of short parallel loops with short serial pieces between them. Waking a
-/// sleeping thread costs more than such a loop, so workers spin for a while before they sleep, and
-/// chunks are claimed (`Shares`): the caller works too and never waits for a sleeper. Which thread
-/// takes a chunk varies; what a chunk computes does not, so results do not depend on the thread count.
+/// A forward pass is hundreds of short parallel loops with short serial pieces between them. Waking
+/// a sleeping thread costs more than such a loop, so workers spin for a while before they sleep,
+/// and chunks are claimed (`Shares`): the caller works too and never waits for a sleeper. The
+/// thread of a chunk varies and its result does not, so that results do not depend on the thread
+/// count.
 ///
 /// A loop that starts inside a chunk, or while another thread uses the pool, runs on its own thread.
 public final class WorkerPool: Sendable {
@@ -54,8 +55,8 @@ public final class WorkerPool: Sendable {
     }
   }
 
-  /// As `forEach`; the second argument, below `threadCount`, names the thread for as long as the loop
-  /// runs: what belongs to a slot, such as scratch memory, is used by one chunk at a time.
+  /// As `forEach`; the second argument, below `threadCount`, names the thread while the loop runs:
+  /// the resources of a slot, such as scratch memory, are used by one chunk at a time.
   func forEach(_ count: Int, _ body: @Sendable (_ index: Int, _ slot: Int) -> Void) {
     if count > 1 && threadCount > 1 && crew.tryBegin() {
       withoutActuallyEscaping(body) { crew.run(count, $0) }
@@ -69,13 +70,13 @@ public final class WorkerPool: Sendable {
 // MARK: - The shared pool
 
 extension WorkerPool {
-  /// What `shared` will have, or has: 0 while nobody has said.
+  /// The size that `shared` has or will have: 0 while it is not set.
   private static let requestedThreadCount = Atomic<Int>(0)
   private static let sharedExists = Atomic<Bool>(false)
 
   /// The pool that everything uses by default, made on first use.
   ///
-  /// Its size is what `setSharedThreadCount` was given, else the environment variable
+  /// Its size is the argument of `setSharedThreadCount`, else the environment variable
   /// `SEXTANT_THREADS`, else `ProcessorCount.available`.
   public static let shared: WorkerPool = {
     sharedExists.store(true, ordering: .sequentiallyConsistent)

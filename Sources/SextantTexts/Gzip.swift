@@ -31,7 +31,7 @@ enum Gzip {
     return bytes
   }
 
-  /// Hands over what the file unpacks to, piece by piece.
+  /// Passes the unpacked content of the file on, piece by piece.
   private static func pieces(
     of packed: [UInt8], _ path: String,
     _ body: (ArraySlice<UInt8>) throws(FormatError) -> Void

@@ -48,7 +48,7 @@ extension JSONNode {
       + (names.count > 12 ? " and \(names.count - 12) more" : "")
   }
 
-  /// What a record must have one of.
+  /// The fields of which a record must have one.
   static func choice(_ names: [String]) -> String {
     (names.count == 1 ? "a field " : "one of the fields ") + list(names)
   }

@@ -25,7 +25,7 @@ public struct PromptFile: Sendable {
 
   /// Reads prompts.
   ///
-  /// - Parameter fill: what becomes of a text in the field `question`.
+  /// - Parameter fill: the template for a text in the field `question`.
   /// - Throws: `text.*`, `json.*`, `data.record` for an empty prompt, `data.empty` for none.
   public init(
     _ file: TextFile, fillingQuestions fill: (String) -> String = { $0 }
@@ -44,7 +44,7 @@ public struct PromptFile: Sendable {
     }
   }
 
-  /// The same prompts; of lines of plain text, with what their escapes stand for.
+  /// The same prompts; in lines of plain text, escapes are replaced by their characters.
   ///
   /// - Throws: `text.encoding` if bytes that are spelled with `\x` do not make UTF-8.
   public func replacingEscapes() throws(FormatError) -> PromptFile {

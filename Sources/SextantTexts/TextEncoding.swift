@@ -4,8 +4,8 @@ import SextantBytes
 enum TextEncoding {
   /// The text without a byte-order mark, with line feeds for CR LF and CR.
   ///
-  /// - Throws: `text.kind` for a file that is known and is not text, `file.html` for a pointer of
-  ///   Git LFS, `text.encoding` for anything but UTF-8.
+  /// - Throws: `text.kind` for a file of another known kind, `file.html` for a pointer of Git LFS,
+  ///   `text.encoding` for text that is not UTF-8.
   static func text(of bytes: [UInt8], path: String) throws(FormatError) -> [UInt8] {
     try checkKind(bytes, path)
     for (name, mark) in marks where bytes.starts(with: mark) {

@@ -3,7 +3,7 @@ import SextantBytes
 /// The escapes of llama.cpp's text files: `\n`, `\r`, `\t`, `\'`, `\"`, `\\`, and `\x` with two hexadecimal
 /// digits for a byte. A backslash before anything else stays, and so does one at the end.
 enum TextEscapes {
-  /// The text with what its escapes stand for.
+  /// The text, with escapes replaced by their characters.
   ///
   /// - Throws: `text.encoding` if bytes that are spelled with `\x` do not make UTF-8.
   static func replaced(
@@ -32,7 +32,7 @@ enum TextEscapes {
     return replaced
   }
 
-  /// What a backslash and these bytes stand for, and how many of the bytes belong to it.
+  /// The character of a backslash and these bytes, and the number of the bytes that belong to it.
   private static func escape(_ bytes: ArraySlice<UInt8>) -> (bytes: [UInt8], length: Int) {
     let backslash = UInt8(ascii: "\\")
     let letter = bytes[bytes.startIndex]

@@ -6,7 +6,7 @@ public struct TextFile: Sendable {
   /// Bytes that a file of text may have, packed and unpacked.
   public static let byteCountLimit = 1 << 30
 
-  /// What refusals call the file: the path as the user gave it, or "standard input".
+  /// The name of the file in refusals: the path from the user, or "standard input".
   public let path: String
   /// SHA-256 of the bytes of the file, unpacked: the same text has one digest, however it came.
   public let digest: Digest
@@ -44,7 +44,7 @@ public struct TextFile: Sendable {
       decoding: bytes.last == TextBytes.lineFeed ? bytes.dropLast() : bytes[...], as: UTF8.self)
   }
 
-  /// Whether the file contains nothing but white space.
+  /// Whether the file contains only white space.
   public var isBlank: Bool { TextBytes.isBlank(bytes[...]) }
 
   /// The lines that are not blank, with their numbers from 1.
@@ -73,7 +73,7 @@ public struct TextFile: Sendable {
   }
 }
 
-/// What is white space and where lines end, the same for every reader of text.
+/// The definition of white space and line ends, the same for every reader of text.
 enum TextBytes {
   static let lineFeed = UInt8(ascii: "\n")
 
@@ -82,7 +82,7 @@ enum TextBytes {
     byte == 0x20 || (0x09...0x0D).contains(byte)
   }
 
-  /// Whether there is nothing but white space.
+  /// Whether there is only white space.
   static func isBlank(_ bytes: ArraySlice<UInt8>) -> Bool {
     bytes.allSatisfy(isSpace)
   }

@@ -1,12 +1,12 @@
 import SextantBytes
 
-/// The records of a text file, in whichever form the file has them. The content tells the form, never
-/// the name of the file.
+/// The records of a text file in any of the supported forms. The form follows from the content,
+/// never from the name of the file.
 public struct TextRecords: Sendable {
   /// How a file contains records.
   public enum Form: String, Sendable {
-    /// One JSON array; or one JSON object that contains nothing but one array of records and values
-    /// that describe it.
+    /// One JSON array; or one JSON object that contains one array of records, and otherwise only
+    /// values that describe it.
     case array = "a JSON array"
     /// JSON lines: objects or strings, each of which begins on a line of its own.
     case lines = "JSON lines"
@@ -131,7 +131,7 @@ public struct TextRecords: Sendable {
   }
 
   private func readLines(_ receive: Receiver) throws(FormatError) {
-    // Whether records extend over lines is told by the first one: then a record that is cut off in a
+    // Whether records extend over lines follows from the first one, so that a truncated record in a
     // file of JSON lines is found on its own line.
     let extendOverLines = TextSniffer(file).recordsExtendOverLines
     var (lines, end) = (file.lines, 0)
@@ -174,7 +174,7 @@ public struct TextRecords: Sendable {
 }
 
 extension FormatError {
-  /// The same refusal, said of a line of the file instead of a place in the line.
+  /// The same refusal with a line of the file as its place, instead of a place in the line.
   func at(line: Int) -> FormatError {
     var refusal = self
     switch place {

@@ -34,10 +34,10 @@ struct TextSniffer {
     }
   }
 
-  /// Whether the text begins with a bracket, as JSON and what is meant to be JSON does.
+  /// Whether the text begins with a bracket, as JSON and defective JSON do.
   var beginsWithBracket: Bool { beginning.map { Self.opening.contains($0.0) } ?? false }
 
-  /// What the text is when it is not a table. An object with one of these fields is a record.
+  /// The form of a text that is not a table. An object with one of these fields is a record.
   func formWithoutTable(_ fields: [String]) -> TextRecords.Form {
     guard beginsAsJSON, let first else {
       // A name such as .jsonl promises lines of JSON: a line that is none is then named.
@@ -50,9 +50,9 @@ struct TextSniffer {
     return isWrappedList(fields) ? .array : .lines
   }
 
-  /// Whether the text begins with a bracket as JSON does, and is prose: its first value is not JSON,
-  /// or, where the name promises plain text, not all of it is. A comma after the first value, or
-  /// another value, is a mistake of somebody who means JSON.
+  /// Whether the text begins with a bracket as JSON does, and is prose: its first value is not
+  /// JSON, or, if the ending is that of plain text, not all of it is. A comma after the first
+  /// value, or another value, is a mistake in intended JSON.
   var onlyBeginsAsJSON: Bool {
     guard beginsAsJSON, promise != .json, let start = first?.range.lowerBound else { return false }
     if promise == .text { return !isJSONThroughout }
@@ -146,10 +146,10 @@ struct TextSniffer {
     return bytes.count
   }
 
-  // MARK: Tables, and what names promise
+  // MARK: Tables, and file endings
 
-  /// Whether a table that prose could be taken for is one: its name says so, or it has several columns
-  /// and as many cells in every row.
+  /// Whether text that may be prose is a table: its ending is that of a table, or it has several
+  /// columns and the same number of cells in every row.
   func isCertainly(_ table: TextTable) -> Bool {
     if promise == .table { return true }
     guard table.columns.count > 1 else { return false }
@@ -158,7 +158,7 @@ struct TextSniffer {
     return isWhole != nil && rowCount > 0
   }
 
-  /// What a file's name promises.
+  /// The form that a file's ending declares.
   enum Promise: String {
     case table = "a table (.csv, .tsv)"
     case json = "JSON (.json, .jsonl, .ndjson)"
@@ -168,7 +168,7 @@ struct TextSniffer {
   /// Whether the file's name promises records.
   var promisesRecords: Bool { promise == .table || promise == .json }
 
-  /// What the file's name promises; nil if none.
+  /// The form that the file's ending declares; nil if none.
   var promise: Promise? {
     var name = file.path.lowercased()
     if name.hasSuffix(".gz") { name.removeLast(3) }

@@ -3,7 +3,7 @@ import SextantBytes
 /// A table with a header line, as RFC 4180 has it: quoted cells may contain separators, line feeds, and
 /// quotes, which are written twice. The separator is the one that the header shows.
 struct TextTable {
-  /// What separates cells.
+  /// The separator of cells.
   enum Separator: UInt8, CaseIterable {
     case comma = 0x2C, semicolon = 0x3B, tab = 0x09, bar = 0x7C
 
@@ -18,12 +18,12 @@ struct TextTable {
     }
   }
 
-  /// What separates cells.
+  /// The separator of cells.
   let separator: Separator
   /// The names of the columns, without white space around them. A column may have none.
   let columns: [String]
   private let file: TextFile
-  /// Where the first row begins, and on which line.
+  /// The position of the first row, and its line.
   private let start: (index: Int, line: Int)
 
   /// The table that a file is, where one separator gives its first line a column of these names.
@@ -39,8 +39,7 @@ struct TextTable {
     return nil
   }
 
-  /// What the first line looks like as a header: the separator that gives it most columns; nil if
-  /// none gives two.
+  /// The first line as a header: the separator that gives it most columns; nil if none gives two.
   static func guess(_ file: TextFile) -> TextTable? {
     let tables = separators(of: file).compactMap { TextTable(file, $0) }
     let best = tables.max { $0.columns.count < $1.columns.count }
@@ -57,8 +56,8 @@ struct TextTable {
     start = (reader.index, reader.line)
   }
 
-  /// Where the header begins: the first line that is not blank, after `sep=` and a character, which
-  /// spreadsheets put first.
+  /// The position of the header: the first line that is not blank, after the line `sep=` and a
+  /// character, which spreadsheets put first.
   private static func header(of file: TextFile) -> (start: Int, line: Int)? {
     var lines = file.lines
     guard let first = lines.next() else { return nil }

@@ -2,7 +2,7 @@ import SextantBytes
 import SextantTensor
 
 extension RWKV {
-  /// The configuration of RWKV-5 and 6, apart from what is RWKV-6's own.
+  /// The configuration of RWKV-5 and 6, without the parts of RWKV-6 alone.
   struct GatedSizes: Equatable {
     var sizes: Sizes
     var heads: Heads
@@ -39,7 +39,7 @@ extension RWKV {
     }
   }
 
-  /// What `GatedSizes` reads of a published configuration.
+  /// The members of a published configuration that `GatedSizes` reads.
   ///
   /// - Throws: `export.inexpressible` for an epsilon that no whole divisor gives.
   static func published(
@@ -64,8 +64,8 @@ extension RWKV {
       ]
   }
 
-  /// What RWKV-5 and 6 do alike once inputs are mixed and decays chosen: the recurrence over a matrix
-  /// per head, a norm of each head, and a gate.
+  /// The common part of RWKV-5 and 6 after inputs are mixed and decays chosen: the recurrence over
+  /// a matrix per head, a norm of each head, and a gate.
   struct GatedAttention: Sendable {
     private let receptance, key, value, output: Tensor  // [D, D]
     private let gate: Tensor?  // [D, D]
@@ -76,7 +76,7 @@ extension RWKV {
     /// - Parameters:
     ///   - att: the prefix of the tensors, with its dot.
     ///   - bonus: [H, N], where it is not `time_faaaa`.
-    ///   - hasGate: whether what is read passes a gate.
+    ///   - hasGate: whether the read value passes a gate.
     init(
       _ weights: StoredWeights, _ heads: Heads, att: String, bonus: Tensor? = nil,
       hasGate: Bool = true
@@ -99,7 +99,7 @@ extension RWKV {
       return copy
     }
 
-    /// What values read from the state, [M, D], become: normed by heads, without bias and gate.
+    /// Values read from the state, [M, D], after the norm of heads, without bias and gate.
     func output(ofRead values: Tensor) -> Tensor {
       let normed = Kernels.groupNorm(  // [M, D]
         values, heads: heads.count, weight: normWeight, bias: Tensor(zeros: normBias.shape),
@@ -118,7 +118,7 @@ extension RWKV {
       ]
     }
 
-    /// The recurrent state: what was stored under which key.
+    /// The recurrent state: the stored values by key.
     static func state(_ heads: Heads) -> StateComponent {
       StateComponent(
         name: "wkv", shape: [heads.count, heads.size, heads.size], axes: ["head", "key", "value"])

@@ -1,7 +1,7 @@
 import Glibc
 import SextantBytes
 
-/// What RWKV-4, 5, 6 and 7 have in common.
+/// The common parts of RWKV-4, 5, 6 and 7.
 ///
 /// All are blocks of [layer norm, time mixing, add, layer norm, channel mixing, add] over a normed
 /// embedding. They differ in the time mixing, which is the recurrent part, and in details of the
@@ -24,7 +24,7 @@ enum RWKV {
     var tiesEmbeddings = false
 
     static let range = 1...(1 << 24)
-    /// What every published model has.
+    /// The tensors of every published model.
     static let defaultNormEpsilon = 1e-5
 
     private static let (finalKey, rescaleKey) = ("final_norm_epsilon", "rescale_every")
@@ -55,9 +55,9 @@ enum RWKV {
 
     /// The epsilon of the norms of a block, and behind the last block of the final norm.
     ///
-    /// transformers halves the stream of RWKV-4 after some blocks, and what later blocks add to it.
-    /// That changes nothing but what an epsilon means: for a stream that was halved k times, it is
-    /// what 4^k times the epsilon is for the whole one, which is computed here.
+    /// transformers halves the stream of RWKV-4 after some blocks, and the additions of later
+    /// blocks. This changes only the meaning of an epsilon: the epsilon of a stream that was halved
+    /// k times corresponds to 4^k times the epsilon for the whole stream, which is computed here.
     func epsilon(ofBlock index: Int) -> Double {
       let plain = index < layerCount ? normEpsilon : finalNormEpsilon
       return rescaleInterval > 0 ? plain * pow(4, Double(index / rescaleInterval)) : plain
@@ -77,12 +77,12 @@ enum RWKV {
 
     /// Derives the sizes from the tensors, and the epsilon from the configuration if it is there.
     ///
-    /// - Parameter epsilonKey: what the configuration calls the epsilon of the layer norms.
+    /// - Parameter epsilonKey: the configuration's key for the epsilon of the layer norms.
     init(
       _ tensors: CanonicalShapes, _ config: JSONNode?, epsilonKey: String
     ) throws(FormatError) {
-      // Some converters apply this norm to the embedding once and for all. What such a file holds
-      // looks right, and would be normed twice by a guess.
+      // Some converters apply this norm to the embedding once. The result in such a file looks
+      // correct, and a guess would apply the norm twice.
       guard tensors.contains("blocks.0.ln0.weight") else {
         throw FormatError(
           .modelTransformed, found: "no norm after the embedding (blocks.0.ln0)",
@@ -109,12 +109,12 @@ enum RWKV {
     var count: Int  // H
     var size: Int  // N
     /// The epsilon of the norm of each head. Published codes for RWKV-5 disagree on it, and no
-    /// tensor tells: so it is a value of the configuration.
+    /// tensor determines it, so that it is a value of the configuration.
     var normEpsilon: Double
 
     /// The key that sets the epsilon in any configuration, the canonical one included.
     static let epsilonKey = "group_norm_epsilon"
-    /// What the original code has, for heads of any size: 64 times the layer norms' epsilon.
+    /// The value of the original code, for heads of any size: 64 times the layer norms' epsilon.
     static let defaultNormEpsilon = 64 * Sizes.defaultNormEpsilon
 
     /// The members of the canonical form.
@@ -170,14 +170,14 @@ enum RWKV {
     }
   }
 
-  /// What `Sizes` reads of a published configuration.
+  /// The members of a published configuration that `Sizes` reads.
   static func published(_ sizes: Sizes, epsilonKey: String) -> [(String, JSONValue)] {
     sizes.commonMembers.map { $0.0 == "layer_norm_epsilon" ? (epsilonKey, $0.1) : $0 } + [
       ("tie_word_embeddings", .boolean(sizes.tiesEmbeddings))
     ]
   }
 
-  /// What configurations of the family have for their own codes' ways to compute.
+  /// Members of the family's configurations for their own codes' ways to compute.
   static let inertKeys: Set = [
     "context_length", "rescale_every", "model_version", "num_attention_heads", "attn_mode",
     "fuse_norm", "fuse_cross_entropy", "fuse_linear_cross_entropy", "use_l2warp", "value_dim",
@@ -191,7 +191,7 @@ enum RWKV {
 
   // MARK: Weights
 
-  /// What every model has outside the mixing.
+  /// The tensors of every model outside the mixing.
   ///
   /// - Parameter block: the tensors of the mixing, by block.
   static func weights(_ sizes: Sizes, block: (Int) -> [WeightSpec]) -> [WeightSpec] {
@@ -222,8 +222,8 @@ enum RWKV {
   /// The original naming, which the canonical names follow inside the blocks.
   ///
   /// - Parameters:
-  ///   - marker: a tensor of block 0 that tells the version.
-  ///   - absent: those of block 0 that tell other versions with the same one.
+  ///   - marker: a tensor of block 0 that identifies the version.
+  ///   - absent: tensors of block 0 that identify other versions with the same marker.
   ///   - transposed: the last part of the names of matrices that are stored as [in, out].
   ///   - spread: the last part of the names of vectors that are stored as [1, 1, D].
   static func original(
@@ -279,7 +279,7 @@ enum RWKV {
       })
   }
 
-  /// The shares of the mixings of RWKV-4 and 5, which files hold as [1, 1, D].
+  /// The shares of the mixings of RWKV-4 and 5, which are [1, 1, D] in files.
   static let oldShares: Set = ["time_mix_k", "time_mix_v", "time_mix_r", "time_mix_g"]
 
   /// The name that llama.cpp's converter gives a tensor of RWKV-6 or 7.

@@ -54,7 +54,7 @@ enum RWKV7KerasHub {
 
   // MARK: Configuration
 
-  /// What Keras says of any layer, here and in the configurations inside.
+  /// Members of Keras for any layer, here and in the inner configurations.
   static let inertKeys: Set<String> = Set(
     ["", "config.", "config.backbone.", "config.backbone.config."].flatMap { prefix in
       [
@@ -81,7 +81,7 @@ enum RWKV7KerasHub {
     return try backbone.member("config")
   }
 
-  /// Holds it against what the tensors say.
+  /// Compares it with the tensors.
   ///
   /// - Throws: `model.config`.
   static func check(

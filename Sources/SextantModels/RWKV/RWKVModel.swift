@@ -37,7 +37,7 @@ extension RWKV {
     /// - Parameters:
     ///   - block: the prefix of the block's tensors, with its dot.
     ///   - shares: the prefix of the two mixing vectors.
-    ///   - sharesPast: whether they say how much of the past is read, or of the present.
+    ///   - sharesPast: whether they are shares of the past, or of the present.
     init(_ weights: StoredWeights, block: String, shares: String, sharesPast: Bool) {
       keyShare = weights.vector("\(block)ffn.\(shares)_k")
       receptanceShare = weights.vector("\(block)ffn.\(shares)_r")
@@ -74,9 +74,9 @@ extension RWKV {
     }
   }
 
-  /// The mixing of one block, which is what the versions differ in.
+  /// The mixing of one block, in which the versions differ.
   protocol Block: Sendable {
-    /// What the time mixing adds to the stream.
+    /// The addition of the time mixing to the stream.
     ///
     /// - Parameters:
     ///   - x: [B·T, D], normed.
@@ -84,25 +84,25 @@ extension RWKV {
     ///   - stream: where x comes from; RWKV-7 leaves the values of block 0 in it.
     func mixTime(_ x: Tensor, _ state: inout [Tensor], _ stream: inout BlockStream) -> Tensor
 
-    /// What the channel mixing adds to the stream.
+    /// The addition of the channel mixing to the stream.
     ///
     /// - Parameters:
     ///   - x: [B·T, D], normed.
     ///   - shift: [B, D].
     func mixChannels(_ x: Tensor, _ shift: inout Tensor, batch: Int) -> Tensor
 
-    /// What each token leaves of the component `wkv`, [D], by head and key; nil if that depends on
-    /// the token.
+    /// The factor by which each token keeps the component `wkv`, [D], by head and key; nil if it
+    /// depends on the token.
     var keyDecay: Tensor? { get }
 
     /// A copy without the bonus: the output of its time mixing comes from the state alone.
     var readingStateOnly: Self? { get }
 
-    /// What values read from the state, [M, D], would add to the stream, [M, D].
+    /// The addition to the stream of values read from the state, [M, D] to [M, D].
     func output(ofRead values: Tensor) -> Tensor?
   }
 
-  /// The state of a block: the last inputs of the two mixings, and what lies between them.
+  /// The state of a block: the last inputs of the two mixings, and the components between them.
   static func state(_ sizes: Sizes, recurrent: [StateComponent]) -> [StateComponent] {
     let shift = { StateComponent(name: $0, shape: [sizes.width], axes: ["channel"]) }
     return [shift("time_shift")] + recurrent + [shift("channel_shift")]
@@ -203,7 +203,7 @@ extension RWKV.Block {
   /// Versions 4, 6 and 7 decay by the token, or keep no plain sums.
   var keyDecay: Tensor? { nil }
 
-  /// None: RWKV-4 keeps averages, which nothing but a quotient reads.
+  /// None: RWKV-4 keeps averages, which only a quotient reads.
   var readingStateOnly: Self? { nil }
 
   /// None.

@@ -1,4 +1,5 @@
-/// One axis of a chart: numbers to pixels, and the numbers that are written beside it.
+/// One axis of a chart: the scale from numbers to pixels, and the numbers that are written next to
+/// it.
 struct Axis {
   /// The numbers at the ends of the axis.
   let range: ClosedRange<Double>
@@ -28,7 +29,7 @@ struct Axis {
       (low, high) = ((low / step).rounded(.down) * step, (high / step).rounded(.up) * step)
     }
     range = low...high
-    // Far from zero, steps may be smaller than the numbers can tell apart.
+    // Far from zero, steps may be smaller than the precision of the numbers.
     let (first, last) = ((low / step - 1e-9).rounded(.up), (high / step + 1e-9).rounded(.down))
     let isSane = first <= last && last - first < 100 && abs(first) < 1e15 && abs(last) < 1e15
     ticks = isSane ? (Int(first)...Int(last)).map { Double($0) * step } : [low, high]
@@ -38,12 +39,12 @@ struct Axis {
   /// Whether an axis can show a number: it is finite, and so are sums and differences of such.
   private static func fits(_ value: Double) -> Bool { abs(value) <= 1e300 }
 
-  /// The share of the axis at which a number lies.
+  /// The share of the axis at which a number is.
   func share(_ value: Double) -> Double {
     (value - range.lowerBound) / (range.upperBound - range.lowerBound)
   }
 
-  /// What is written at a tick.
+  /// The text at a tick.
   func label(_ value: Double) -> String {
     digits > 6 ? Format.figure(value) : Format.fixed(value, digits)
   }

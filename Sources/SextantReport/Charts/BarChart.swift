@@ -17,7 +17,7 @@ public struct BarChart: Sendable {
   public var title: String
   /// A line under the title.
   public var subtitle: String?
-  /// What the bars count, with its unit.
+  /// The quantity of the bars, with its unit.
   public var yTitle: String
   /// The names of the groups, from left to right.
   public var groups: [String]
@@ -42,7 +42,7 @@ public struct BarChart: Sendable {
       showing: [0]
         + bars.flatMap { [$0.value] + ($0.interval.map { [$0.lowerBound, $0.upperBound] } ?? []) })
     let slots = Double(max(groups.count, 1))
-    // Names that don't fit beside each other lean.
+    // Names that don't fit next to each other are slanted.
     let leans = groups.contains { SVG.width(of: $0) > (width - 80) / slots - 8 }
     let longest = groups.map { SVG.width(of: $0) }.max() ?? 0
     let frame = Frame(

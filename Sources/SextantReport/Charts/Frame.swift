@@ -1,4 +1,4 @@
-/// What all charts with axes have around their data: title, legend, axes, grid.
+/// The common parts of all charts with axes: title, legend, axes, grid.
 struct Frame {
   /// The rectangle of the data, in pixels.
   let plot: (x: Double, y: Double, width: Double, height: Double)
@@ -7,7 +7,7 @@ struct Frame {
   /// Draws the frame and the horizontal grid.
   ///
   /// - Parameters:
-  ///   - legend: names with what stands for them.
+  ///   - legend: names with their marks.
   ///   - bottom: pixels under the plot for the labels of the other axis.
   init(
     _ svg: inout SVG, width: Double, height: Double, title: String, subtitle: String? = nil,

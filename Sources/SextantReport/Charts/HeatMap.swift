@@ -6,9 +6,9 @@ public struct HeatMap: Sendable {
   public struct Cell: Sendable, Equatable {
     /// The number; nil, or one that is not finite, leaves the cell empty.
     public var value: Double?
-    /// What is written in the cell, where there is room.
+    /// The text in the cell, if there is space.
     public var text: String
-    /// What is shown when somebody points at the cell.
+    /// The text that is shown when the pointer is on the cell.
     public var hover: String
 
     /// A cell.
@@ -21,9 +21,9 @@ public struct HeatMap: Sendable {
   public var title: String
   /// A line under the title.
   public var subtitle: String?
-  /// What the rows are.
+  /// The meaning of the rows.
   public var rowTitle: String
-  /// What the columns are.
+  /// The meaning of the columns.
   public var columnTitle: String
   /// The names of the rows, from top to bottom.
   public var rows: [String]
@@ -106,7 +106,7 @@ public struct HeatMap: Sendable {
     }
   }
 
-  /// What the colours stand for.
+  /// The meaning of the colours.
   private func drawScale(_ svg: inout SVG, x: Double, y: Double, width: Double) {
     let (steps, ends) = (48, scale.ends)
     for step in 0..<steps {

@@ -2,7 +2,7 @@ import SextantBytes
 
 /// Series of numbers over a common axis, with intervals where they are known.
 public struct LineChart: Sendable {
-  /// A number and where it lies.
+  /// A number and its interval.
   public struct Point: Sendable, Equatable {
     /// The place on the horizontal axis.
     public var x: Double
@@ -26,7 +26,7 @@ public struct LineChart: Sendable {
     public var name: String
     /// The points, in the order in which they are joined.
     public var points: [Point]
-    /// What it is drawn in.
+    /// The style of the line.
     public var colour: SeriesColour
     /// Whether the line is broken: a control, a prediction.
     public var isDashed: Bool
@@ -43,9 +43,9 @@ public struct LineChart: Sendable {
   public var title: String
   /// A line under the title.
   public var subtitle: String?
-  /// What the horizontal axis counts, with its unit.
+  /// The quantity of the horizontal axis, with its unit.
   public var xTitle: String
-  /// What the vertical axis counts, with its unit.
+  /// The quantity of the vertical axis, with its unit.
   public var yTitle: String
   /// The series, drawn in this order.
   public var series: [Series]

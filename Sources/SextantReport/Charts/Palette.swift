@@ -52,7 +52,7 @@ public struct Colour: Sendable, Equatable {
     return luminance > 0.18
   }
 
-  /// The colour that lies the share `t` of the way to another.
+  /// The colour at the share `t` of the way to another.
   func mixed(with other: Colour, _ t: Double) -> Colour {
     Colour(
       red: red + (other.red - red) * t, green: green + (other.green - green) * t,
@@ -62,7 +62,7 @@ public struct Colour: Sendable, Equatable {
 
 /// How a number becomes a colour.
 public enum ColourScale: Sendable, Equatable {
-  /// From pale to dark, over the range given.
+  /// From pale to dark, over the given range.
   case sequential(ClosedRange<Double>)
   /// Blue below zero, red above, pale at zero; full at ± the limit.
   case diverging(limit: Double)
@@ -98,9 +98,9 @@ public enum ColourScale: Sendable, Equatable {
   }
 }
 
-/// What stands for a series in a chart.
+/// The style of a series in a chart.
 public enum SeriesColour: Sendable, Equatable {
-  /// One of eight colours that people with any colour vision tell apart.
+  /// One of eight colours that people with any colour vision can distinguish.
   case category(Int)
   /// A place between -1 (blue) and 1 (red), for series that are ordered around zero.
   case diverging(Double)

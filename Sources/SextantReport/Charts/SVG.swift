@@ -12,7 +12,7 @@ struct SVG {
     (self.width, self.height, self.title) = (width, height, title)
   }
 
-  /// Where a text stands beside its point.
+  /// The anchor of a text relative to its point.
   enum Anchor: String { case start, middle, end }
 
   mutating func line(
@@ -97,7 +97,7 @@ struct SVG {
     return "\(cents < 0 ? "-" : "")\(whole).\(digits)"
   }
 
-  /// About how wide a text is, in pixels: what layout needs to keep texts apart.
+  /// The approximate width of a text in pixels, for layouts without overlaps.
   static func width(of text: String, size: Double = 12) -> Double {
     text.unicodeScalars.reduce(0) { width, scalar in
       width + (scalar.value < 0x1100 ? 0.56 : 1.0) * size

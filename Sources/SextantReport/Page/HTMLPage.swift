@@ -10,7 +10,7 @@ public struct HTMLPage: Sendable {
 
   /// An empty page.
   ///
-  /// - Parameter subtitle: what the page was made from, in a line.
+  /// - Parameter subtitle: the source of the page, in one line.
   public init(title: String, subtitle: String) {
     self.title = title
     body = """
@@ -41,7 +41,7 @@ public struct HTMLPage: Sendable {
 
   /// Adds a table.
   ///
-  /// - Parameter isFolded: shown when somebody opens it, under its caption.
+  /// - Parameter isFolded: whether only its caption is shown until the user opens it.
   public mutating func add(table: Table, caption: String? = nil, isFolded: Bool = false) {
     let cells = { (row: [String], tag: String) in
       let texts = row.enumerated().map { column, text in

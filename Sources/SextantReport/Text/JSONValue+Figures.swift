@@ -4,7 +4,7 @@ extension JSONValue {
   /// A count.
   public init(_ count: Int) { self = .integer(Int64(count)) }
 
-  /// A number; null if it is not finite, which JSON cannot say.
+  /// A number; null if it is not finite, because JSON cannot express it.
   public init(finite value: Double) { self = value.isFinite ? .number(value) : .null }
 
   /// A shape.

@@ -1,9 +1,9 @@
 import SextantBytes
 
-/// What there is to say of long work, and when: on a terminal one line that is written anew ten times a
-/// second, elsewhere, such as in the log of a server, a line a minute.
+/// The progress of long work: on a terminal one line that is updated ten times a second, elsewhere,
+/// such as in the log of a server, one line a minute.
 public struct ProgressLine: Sendable {
-  /// What is counted.
+  /// The unit of progress.
   public enum Unit: Sendable {
     /// Bytes, shown as MB.
     case bytes
@@ -32,7 +32,7 @@ public struct ProgressLine: Sendable {
   ///
   /// - Parameters:
   ///   - seconds: since the work began.
-  ///   - note: what else there is to say.
+  ///   - note: additional text.
   public mutating func text(
     _ done: Int, of total: Int, after seconds: Double, note: @autoclosure () -> String = ""
   ) -> String? {

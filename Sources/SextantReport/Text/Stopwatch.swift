@@ -1,4 +1,4 @@
-/// Measures time that passes, whatever happens to the calendar.
+/// Measures elapsed time, independent of changes of the calendar clock.
 package struct Stopwatch {
   private let start = ContinuousClock.now
 

@@ -2,7 +2,7 @@
 public struct Table: Sendable, Equatable {
   /// The heads of the columns.
   public let heads: [String]
-  /// The columns that hold numbers, which are aligned to the right.
+  /// The columns of numbers, which are aligned to the right.
   public let numeric: Set<Int>
   public private(set) var rows: [[String]] = []
 
@@ -15,7 +15,7 @@ public struct Table: Sendable, Equatable {
   /// Adds a row, one text for each column.
   public mutating func add(_ row: [String]) { rows.append(row) }
 
-  /// Only the first and last rows, and a line that tells how many are left out.
+  /// Only the first and last rows, and a line with the number of rows that are left out.
   public func abbreviated(to limit: Int) -> Table {
     guard rows.count > limit else { return self }
     var short = self

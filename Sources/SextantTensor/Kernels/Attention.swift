@@ -8,9 +8,9 @@ extension Kernels {
   ///
   /// y[i, h] = Σ_j w[j] · value[j, g], w = softmax_j(scale · q[i, h] · key[j, g] + slope[h] · (j - i))
   ///
-  /// over the positions j ≤ i, the last `window` of them where that is given. The H heads share the key
-  /// heads evenly: head h reads key head g = h / (H / key heads). A row's numbers depend neither on T nor
-  /// on the other rows, bit for bit.
+  /// over the positions j ≤ i, the last `window` of them if it is given. The H heads share the key
+  /// heads evenly: head h reads key head g = h / (H / key heads). A row's numbers depend neither on
+  /// T nor on the other rows, bit for bit.
   ///
   /// - Parameters:
   ///   - q: `[B·T, …]`, ordered by sequence, then by position.

@@ -147,6 +147,6 @@ enum BLAS {
     fatalError(String(cString: reason))
   }()
 
-  /// To be called before any call into BLAS. The process ends where OpenBLAS cannot be loaded.
+  /// To be called before any call into BLAS. The process ends if OpenBLAS cannot be loaded.
   static func prepare() { precondition(isPrepared) }
 }

@@ -7,9 +7,9 @@ extension Kernels {
   ///
   /// - Parameters:
   ///   - logits: `[M, V]`; finite.
-  ///   - shifts: what `logSumExp` says of the logits, M numbers.
+  ///   - shifts: the result of `logSumExp` for the logits, M numbers.
   ///   - target: `[M, V]`; finite.
-  ///   - targetShifts: what `logSumExp` says of the target.
+  ///   - targetShifts: the result of `logSumExp` for the target.
   public static func divergence(
     of logits: Tensor, shifts: [Float], from target: Tensor, targetShifts: [Float],
     pool: WorkerPool = .shared

@@ -1,6 +1,6 @@
 import CSextantKernels
 
-// What models do to each head of a row: a row [H · N] is H heads of N neighbouring columns.
+// Operations on each head of a row: a row [H · N] is H heads of N neighbouring columns.
 extension Kernels {
   /// The layer norm of each head by itself: (x - mean) / sqrt(variance + epsilon) · weight + bias.
   ///

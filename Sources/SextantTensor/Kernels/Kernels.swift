@@ -2,10 +2,10 @@ import CSextantKernels
 
 /// The numeric kernels over tensors.
 ///
-/// Activations are f32. Functions that take `some MatrixRows` read tensors and slices of them in place,
-/// row by row. Work is split over `pool` at boundaries that depend on the shapes alone, so the thread
-/// count changes no bit of a result. Shapes that do not fit are programming errors and trap: what comes
-/// from files is checked before it gets here.
+/// Activations are f32. Functions that take `some MatrixRows` read tensors and slices of them in
+/// place, row by row. Work is split over `pool` at boundaries that depend on the shapes alone, so
+/// the thread count changes no bit of a result. Shapes that do not fit are programming errors and
+/// trap: values from files are checked before.
 public enum Kernels {
   /// The instruction set in use: `portable`, `neon`, `avx2`, `avx512` or `avx512-dot`.
   ///
@@ -15,7 +15,8 @@ public enum Kernels {
   /// The kernels of that level.
   static var table: sxk_table { sxk_active().pointee }
 
-  /// Elements that one chunk of a cheap elementwise loop holds: about ten microseconds of work.
+  /// The number of elements in one chunk of a cheap elementwise loop: about ten microseconds of
+  /// work.
   static let elementGrain = 16_384
 
   /// Rows of `width` elements in one chunk.

@@ -1,15 +1,15 @@
 import CBLAS
 import CSextantKernels
 
-// What training a matrix, or through one, needs beside the product itself. OpenBLAS computes the
-// tiles; tiles and the order of sums depend on the shapes alone.
+// The products for training a matrix, or through one. OpenBLAS computes the tiles; tiles and the
+// order of sums depend on the shapes alone.
 extension Linear {
   /// Rows and columns of one tile of a result.
   private static let (tileRows, tileColumns) = (64, 192)
   /// Rows of weights that are widened to f32 at a time, where they are stored in fewer bits.
   private static let blockRows = 1024
 
-  /// y · W: the gradient by x of whatever has the gradient y by x · Wᵀ.
+  /// y · W: the gradient by x, for the gradient y by x · Wᵀ.
   ///
   /// - Parameters:
   ///   - y: `[M, N]`.
@@ -39,7 +39,7 @@ extension Linear {
     return x
   }
 
-  /// sums += yᵀ · x: the gradient by W of whatever has the gradient y by x · Wᵀ.
+  /// sums += yᵀ · x: the gradient by W, for the gradient y by x · Wᵀ.
   ///
   /// - Parameters:
   ///   - y: `[M, N]`.

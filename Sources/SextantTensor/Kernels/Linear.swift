@@ -3,12 +3,12 @@ import CSextantKernels
 /// Products of activations with weights, y = x · Wᵀ + bias.
 ///
 /// Weights are `[N, K]` in the type in which they are stored (f32, bf16, f16 or q8) and are read in
-/// place.
-/// With few rows of x the weights' bandwidth is the limit, and they are read once; with more, the
-/// arithmetic is, and blocks of x and of the weights are kept in the caches. Both are our own kernels:
-/// they take every weight type, need no packed copy of the weights, and hold their own against OpenBLAS
-/// in f32. Each output element is summed within one chunk, in an order that K decides and, where x has few
-/// rows, their number. `Precision` says whether x may be rounded to the type of the weights.
+/// place. With few rows of x the weights' bandwidth is the limit, and they are read once; with
+/// more, the arithmetic is, and blocks of x and of the weights are kept in the caches. Both are our
+/// own kernels: they support every weight type, need no packed copy of the weights, and are about
+/// as fast as OpenBLAS in f32. Each output element is summed within one chunk, in an order that
+/// depends on K and, if x has few rows, on their number. `Precision` decides whether x may be
+/// rounded to the type of the weights.
 public enum Linear {
   /// Rows of weights in one chunk of the few-row kernels: some microseconds of reading, and a multiple of
   /// the outputs that a kernel sums up together.
@@ -22,10 +22,10 @@ public enum Linear {
   /// Whether products with few rows go the way of those with many.
   @TaskLocal private static var rowsAreAlike = false
 
-  /// Runs `body` with products in which a row has the same bits whatever other rows there are.
+  /// Runs `body` with products in which a row has the same bits for any other rows.
   ///
-  /// Elsewhere the number of rows decides the order of sums where there are few. Whatever must not
-  /// depend on how its input is put into batches runs in here, at the cost of packing a few rows.
+  /// Elsewhere a small number of rows changes the order of sums. Computations that must not depend
+  /// on their batches run in here, at the cost of packing a few rows.
   public static func withRowsAlike<Result, Failure: Error>(
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
@@ -38,7 +38,7 @@ public enum Linear {
   ///   - x: `[M, K]`.
   ///   - weight: `[N, K]`, of type f32, bf16, f16 or q8.
   ///   - bias: `[N]`, f32.
-  ///   - precision: whether x may be rounded to what the weights' type deserves.
+  ///   - precision: whether x may be rounded to the precision of the weights' type.
   /// - Returns: `[M, N]`.
   public static func apply(
     _ x: some MatrixRows, weight: Tensor, bias: Tensor? = nil, precision: Precision = .current,
@@ -154,7 +154,7 @@ public enum Linear {
   /// Whether there are instructions for a product with x rounded.
   private static func canRound(_ product: sxk_linear) -> Bool {
     guard Kernels.table.dot_linear != nil else { return false }
-    // Panels hold pairs of neighbours.
+    // Panels contain pairs of neighbours.
     return product.weight_type == SXK_BF16 && product.k.isMultiple(of: 2)
       || product.weight_type == SXK_Q8
   }

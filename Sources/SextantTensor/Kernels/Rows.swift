@@ -6,7 +6,7 @@ extension Kernels {
   ///
   /// - Parameters:
   ///   - x: `[M, D]`; minus infinity stands for a probability of 0, unless a whole row is (NaN then).
-  ///   - temperature: what `x` is divided by first; positive.
+  ///   - temperature: the divisor of `x`; positive.
   /// - Returns: `[M, D]`.
   public static func softmax(
     _ x: some MatrixRows, temperature: Float = 1, pool: WorkerPool = .shared

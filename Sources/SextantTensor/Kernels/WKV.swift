@@ -105,8 +105,8 @@ extension Kernels {
   ///   - v: `[B·T, H·N]`.
   ///   - decay: `[B·T, H·N]`, or `[H·N]` for every step (RWKV-5); from 0 to 1.
   ///   - bonus: `[H·N]`.
-  ///   - state: S, `[B, H, N, N]`: head, key, value. Neither its bits nor y's depend on how T is cut
-  ///     into calls.
+  ///   - state: S, `[B, H, N, N]`: head, key, value. Its bits and those of y do not depend on how T
+  ///     is split into calls.
   /// - Returns: `[B·T, H·N]`.
   public static func wkv6(
     r: Tensor, k: Tensor, v: Tensor, decay: Tensor, bonus: Tensor, state: inout Tensor,
@@ -147,7 +147,7 @@ extension Kernels {
   }
 
   /// The recurrence of RWKV-7 (arXiv 2503.14456, section 4): each head keeps a matrix of values by
-  /// keys, and replaces in it what stood under a key.
+  /// keys, and replaces the value of a key in it.
   ///
   /// S = S · diag(decay) + (S a) ⊗ b + v ⊗ k, then y = S r.
   ///
@@ -156,10 +156,10 @@ extension Kernels {
   ///   - decay: `[B·T, H·N]`, from 0 to 1.
   ///   - k: `[B·T, H·N]`.
   ///   - v: `[B·T, H·N]`.
-  ///   - a: `[B·T, H·N]`, the negative direction of what is removed.
+  ///   - a: `[B·T, H·N]`, the negative direction of the removed part.
   ///   - b: `[B·T, H·N]`, that direction times the rate of removal.
-  ///   - state: S, `[B, H, N, N]`: head, value, key. Neither its bits nor y's depend on how T is cut
-  ///     into calls.
+  ///   - state: S, `[B, H, N, N]`: head, value, key. Its bits and those of y do not depend on how T
+  ///     is split into calls.
   /// - Returns: `[B·T, H·N]`.
   public static func wkv7(
     r: Tensor, decay: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: inout Tensor,

@@ -110,7 +110,7 @@ public enum LinearAlgebra {
   /// The symmetric square root of the Moore-Penrose inverse, which whitens, and that of the matrix,
   /// which undoes it, each `[n, n]`; nil if a number is not finite.
   ///
-  /// What counts as zero is that of `pseudoInverse`.
+  /// The bound for zero is that of `pseudoInverse`.
   public static func inverseSquareRoot(
     symmetric a: [Double], size n: Int
   ) -> (whitening: [Double], unwhitening: [Double])? {
@@ -135,7 +135,7 @@ public enum LinearAlgebra {
     }
   }
 
-  /// What makes Σ f(λ) v vᵀ over the eigenvalues λ of a matrix that count as more than zero.
+  /// Makes Σ f(λ) v vᵀ over the eigenvalues λ of a matrix that count as more than zero.
   private static func spectral(
     _ a: [Double], size n: Int
   ) -> (((Double) -> Double) -> [Double])? {

@@ -1,14 +1,15 @@
 import CBLAS
 import CSextantKernels
 
-/// Products of many f32 rows with few f64 vectors, in f64: what iterative fits spend their time on.
+/// Products of many f32 rows with few f64 vectors, in f64, which dominate the time of iterative
+/// fits.
 ///
 /// Rows are converted block by block, so that memory is read once. Sums of blocks are added in the
 /// order of the rows: results do not depend on the thread count.
 public enum RowProducts {
   private static let blockRows = 256
 
-  /// For each block of rows: z = X v, then what `body` makes of z, w, and Σ Xᵀ w over all blocks.
+  /// For each block of rows: z = X v, then w from `body`, and Σ Xᵀ w over all blocks.
   ///
   /// - Parameters:
   ///   - x: `[M, D]`.
