@@ -124,7 +124,7 @@ struct TextTable {
 
 /// Reads a table row by row.
 private struct RowReader {
-  /// Where the next row begins, and on which line.
+  /// The position of the next row, and its line.
   private(set) var index: Int
   private(set) var line: Int
   private let file: TextFile

@@ -1,13 +1,13 @@
 import SextantBytes
 
-/// A tokenizer with the ids that begin and end a text as something else than its own file says: the
-/// model's configuration, or a user.
+/// A tokenizer with other ids at the beginning and the end of a text than in its own file: from the
+/// model's configuration, or from a user.
 public struct BoundedTokenizer: Tokenizer {
   private let base: any Tokenizer
   public let beginOfTextIDs: [Int]
   public let endOfTextIDs: [Int]
 
-  /// Changes what begins and ends texts.
+  /// Changes the tokens that begin and end texts.
   ///
   /// - Parameters:
   ///   - begin: ids to put before a whole text; nil keeps those of the tokenizer.

@@ -3,7 +3,7 @@ import SextantStore
 
 /// The tokenizer that travels with a model: the bytes of its own file, attached to the store.
 public enum ModelTokenizer {
-  /// The attachment's name; its format is told by its content.
+  /// The attachment's name; its format follows from its content.
   public static let attachmentName = "tokenizer"
   /// The name of the attachment with the ids that end a text.
   package static let endOfTextAttachmentName = "end-of-text"

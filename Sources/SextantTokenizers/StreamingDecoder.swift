@@ -1,9 +1,8 @@
 /// Decodes ids one at a time, for showing text while it is generated.
 ///
-/// What `append` and the final `flush` return, joined, equals `decode` of all ids; of ids that
-/// continue a text, what `decode` adds to that text for them. A character
-/// whose bytes are not complete yet is held back, so that no replacement character appears only to
-/// be taken back later.
+/// The joined results of `append` and the final `flush` equal `decode` of all ids; for ids that
+/// continue a text, they equal the part that `decode` adds to that text. A character with
+/// incomplete bytes is delayed, so that no replacement character has to be removed later.
 public struct StreamingDecoder: Sendable {
   private let tokenizer: any Tokenizer
   private let dropsLeadingSpace: Bool
@@ -30,7 +29,7 @@ public struct StreamingDecoder: Sendable {
     return text
   }
 
-  /// Ends the text: the bytes held back become U+FFFD. The decoder can be used for another text.
+  /// Ends the text: the delayed bytes become U+FFFD. The decoder can be used for another text.
   public mutating func flush() -> String {
     defer {
       pending = []

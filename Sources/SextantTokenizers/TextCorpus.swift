@@ -3,10 +3,10 @@ import SextantTexts
 
 /// Texts to read a model with: documents joined with end-of-text tokens and cut to equal lengths.
 ///
-/// As lenses are trained and measured in the literature: the token that ends a text stands before
-/// every document (or the tokens that begin a text, where the tokenizer asks for them), all are joined,
-/// and the result is cut into chunks of exactly one length; what is left at the end is dropped. Texts
-/// that are shorter than a chunk are one chunk together.
+/// Chunks for training and measuring lenses, as in the literature. The token that ends a text is
+/// put before every document (or the tokens that begin a text, if the tokenizer requires them). All
+/// documents are joined, and the result is split into chunks of exactly one length; the remainder
+/// is dropped. Texts that are shorter than a chunk are one chunk together.
 public struct TextCorpus: Sendable {
   /// Token ids, each chunk of exactly `chunkLength`.
   public let chunks: [[Int]]
@@ -24,7 +24,7 @@ public struct TextCorpus: Sendable {
   /// Tokens of all chunks.
   public var tokenCount: Int { chunks.count * chunkLength }
 
-  /// What a loss in nats per token is multiplied by to be one in bits per byte.
+  /// The factor from a loss in nats per token to one in bits per byte.
   public var bitsPerByteFactor: Double {
     byteCount == 0 ? .nan : Double(tokenCount) / Double(byteCount) / 0.693_147_180_559_945_3
   }
@@ -74,7 +74,7 @@ public struct TextCorpus: Sendable {
     TextFile.jsonLines(texts.map { JSONObject([("text", .string($0))]) })
   }
 
-  /// A file, or what would be in it.
+  /// A file, or its content.
   private enum Source {
     case path(String)
     case content([UInt8])

@@ -28,7 +28,7 @@ public protocol Tokenizer: Sendable {
   /// Whether `encode` puts a space before a text that `decode` takes away again.
   ///
   /// The ids of a text's continuation then decode to their own text with `StreamingDecoder`, which
-  /// can be told that they are one.
+  /// has an option for this.
   var addsLeadingSpace: Bool { get }
 
   /// Whether a text is cut from left to right, each time by the longest token that fits.
@@ -61,8 +61,8 @@ extension Tokenizer {
   ///
   /// A text that spells out the token that begins a text gets another one, as in transformers.
   ///
-  /// - Parameter continues: whether the text continues a state. Such a text has no beginning of its own:
-  ///   what begins a text was read, if at all, with the text that the state comes from.
+  /// - Parameter continues: whether the text continues a state. Such a text has no beginning of its
+  ///   own: the tokens that begin a text were read, if at all, with the text of the state.
   public func encodeText(_ text: String, continues: Bool = false) -> [Int] {
     (continues ? [] : beginOfTextIDs) + encode(text)
   }

@@ -16,7 +16,7 @@ public enum Tokenizers {
     name == "bytes" ? RawBytes.content : nil
   }
 
-  /// Reads a tokenizer from the bytes of its file, whose format is told by its content.
+  /// Reads a tokenizer from the bytes of its file, whose format follows from its content.
   ///
   /// - Parameters:
   ///   - bytes: the whole file.
@@ -42,7 +42,7 @@ protocol TokenizerFormat: Tokenizer {
   init(_ source: TokenizerSource) throws(FormatError)
 }
 
-/// A tokenizer's file, parsed once for all formats that want to look at it.
+/// A tokenizer's file, parsed once for all formats that read it.
 struct TokenizerSource {
   let bytes: [UInt8]
   let file: String?

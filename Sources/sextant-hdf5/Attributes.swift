@@ -2,7 +2,7 @@ import CHDF5
 import Glibc
 import SextantBytes
 
-/// Attributes that hold one text.
+/// Attributes that contain one text.
 enum Attributes {
   /// Bytes of one text.
   static let textLimit = 1 << 20

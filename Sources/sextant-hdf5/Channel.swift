@@ -3,7 +3,7 @@ import SextantBytes
 
 /// The two ends of the conversation with the main process: descriptors 0 and 1.
 struct Channel {
-  /// Sends a message; ends the process when nobody listens any more.
+  /// Sends a message; ends the process if the main process has closed the connection.
   func send(_ message: HDF5ReaderMessage) {
     let bytes = message.encoded()
     unsafe bytes.withUnsafeBytes { unsafe write($0) }
@@ -24,7 +24,7 @@ struct Channel {
     }
   }
 
-  /// The place of the next tensor that the main process wants, or nil when it wants no more.
+  /// The place of the next requested tensor, or nil if there are no more requests.
   func nextRequest() -> Int? {
     var bytes: [UInt8] = []
     while bytes.count < 4 {
@@ -37,7 +37,7 @@ struct Channel {
     return Int(bytes.reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) })
   }
 
-  /// The next message of the main process, or nil when it has no more to say.
+  /// The next message of the main process, or nil if there are no more.
   ///
   /// - Throws: `h5.reader.protocol`.
   func nextMessage() throws(FormatError) -> HDF5ReaderMessage? {
@@ -49,7 +49,7 @@ struct Channel {
     return try HDF5ReaderMessage(kind: header[0], payload: payload)
   }
 
-  /// So many bytes, or nil if the main process hung up before.
+  /// This number of bytes, or nil if the main process closed the connection before.
   private func take(_ count: Int) -> [UInt8]? {
     var bytes = [UInt8](repeating: 0, count: count)
     var done = 0

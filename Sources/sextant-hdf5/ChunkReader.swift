@@ -20,7 +20,7 @@ struct ChunkReader {
 
     for place in Indices([1] + chunks.grid.dropFirst()) {
       var start = zip(place, chunk).map { $0 * $1 }
-      // Where the chunk starts in the band, and how much of it is inside the dataset.
+      // The position of the chunk in the band, and its part that is inside the dataset.
       let inner = zip(zip(chunk, bandShape), start).map { min($0.0, $0.1 - $1) }
       let bandStart = zip(start, bandStrides).reduce(0) { $0 + $1.0 * $1.1 }
       start[0] = row * chunk[0]

@@ -3,17 +3,17 @@ import CHDF5Confinement
 import Glibc
 import SextantBytes
 
-/// What this process gives up before it looks at the file.
+/// The rights that this process gives up before it reads the file.
 ///
-/// The parent already gave it a clean environment and nothing but three descriptors. What is set
-/// here holds even if a damaged file makes libhdf5 run code of the file's own.
+/// The parent already gave it a clean environment and only three descriptors. The limits here stay
+/// in force even if a damaged file makes libhdf5 run code of the file's own.
 enum Confinement {
-  /// Where the parent leaves the open file.
+  /// The descriptor of the open file from the parent.
   static let fileDescriptor = SEXTANT_FILE_DESCRIPTOR
 
-  /// What of the file behind the descriptor is HDF5: all of it, or a member of an archive.
+  /// The HDF5 part of the file behind the descriptor: all of it, or a member of an archive.
   struct Window {
-    /// Where it starts.
+    /// The start of the part.
     var start: Int
     /// Its length in bytes.
     var byteCount: Int
@@ -64,7 +64,7 @@ enum Confinement {
     H5PLset_loading_state(0)
     H5Eset_auto2(0, nil, nil)
 
-    // With no filter the other measures still hold, for a file that the user trusts.
+    // Without a filter the other measures still apply, for a file that the user trusts.
     let number = sextant_confine(writes ? 1 : 0)
     guard number == 0 || !isRequired else {
       throw FormatError(
@@ -74,8 +74,8 @@ enum Confinement {
     }
   }
 
-  /// Raises the memory limit to what reading pieces of this size takes: the piece, a chunk, and
-  /// what its filters make of it.
+  /// Raises the memory limit to the memory for reading pieces of this size: the piece, a chunk, and
+  /// the memory of its filters.
   static func allowMemory(forPiecesOf byteCount: Int) {
     limit(
       RLIMIT_AS, soft: addressSpaceForListing + 4 * min(byteCount, largestPiece),

@@ -5,7 +5,8 @@ import SextantBytes
 struct Dataset: Equatable {
   /// The path inside the file, from "/".
   let path: String
-  /// The tensor's name: the path's parts joined with ".", unless the file's layout says otherwise.
+  /// The tensor's name: the path's parts joined with ".", unless the file's layout defines another
+  /// one.
   var name: String
   /// The number type.
   let element: Element
@@ -13,7 +14,7 @@ struct Dataset: Equatable {
   let shape: [Int]
   /// Bytes of all elements.
   let byteCount: Int
-  /// Where the elements are.
+  /// The position of the elements.
   let layout: Layout
   private let address: UInt64
 
@@ -27,7 +28,7 @@ struct Dataset: Equatable {
     }
   }
 
-  /// Checks a dataset; nil when it holds strings.
+  /// Checks a dataset; nil if it contains strings.
   ///
   /// - Throws: `h5.datatype*`, `h5.bfloat16-unmarked`, `h5.dataspace`, `h5.storage.*`, `h5.filter`,
   ///   `h5.chunk`, `h5.bomb`, `h5.address`, `h5.invalid`.
@@ -58,7 +59,7 @@ struct Dataset: Equatable {
     layout = try storage.layout(of: object)
   }
 
-  /// Whether the other is the same dataset, whatever its tensor is called.
+  /// Whether the other is the same dataset, for any names of its tensor.
   func isStored(like other: Dataset) -> Bool {
     var other = other
     other.name = name
@@ -98,7 +99,7 @@ enum Dataspace {
     return shape
   }
 
-  /// Bytes of a shape, or nil when they overflow, whatever zeros stand among the dimensions.
+  /// Bytes of a shape, or nil if they overflow, even if a dimension is zero.
   static func byteCount(_ shape: [Int], width: Int) -> Int? {
     var product = width
     for dimension in shape {

@@ -12,7 +12,7 @@ struct Element: Equatable {
 
   /// Recognises a data type; nil for strings.
   ///
-  /// - Parameter isMarked: asked for two-byte opaque data: whether an attribute says that it is
+  /// - Parameter isMarked: called for two-byte opaque data: whether an attribute marks it as
   ///   bfloat16.
   /// - Throws: `h5.datatype`, `h5.datatype.float`, `h5.bfloat16-unmarked`.
   init?(

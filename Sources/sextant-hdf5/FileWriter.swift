@@ -3,8 +3,8 @@ import CHDF5Confinement
 import Glibc
 import SextantBytes
 
-/// Lays a new HDF5 file out for the main process, confined, as `HDF5ReaderMessage` says: everything but
-/// the elements, for which it says where they go.
+/// Makes the layout of a new HDF5 file for the main process, confined, as `HDF5ReaderMessage`
+/// specifies: everything except the elements, for which it returns the positions.
 enum FileWriter {
   static func serve(_ channel: Channel) throws(FormatError) {
     try Confinement.beginWriting()
@@ -30,7 +30,7 @@ enum FileWriter {
     channel.send(.end(tensorCount: count))
   }
 
-  /// The file behind descriptor 3, which holds nothing yet.
+  /// The file behind descriptor 3, which is empty.
   private static func create() throws(FormatError) -> Handle {
     let access = try Handle(sextant_h5_file_access(), "make access properties")
     let driver = try Handle(sextant_descriptor_driver(1), "register the file driver")

@@ -10,7 +10,7 @@ import SextantBytes
 struct HDF5File: ~Copyable {
   private let file: Handle
   private let linkAccess: Handle
-  /// Where the HDF5 file is behind the descriptor.
+  /// The position of the HDF5 file behind the descriptor.
   let window: Confinement.Window
   /// The file's size.
   var byteCount: Int { window.byteCount }
@@ -42,7 +42,7 @@ struct HDF5File: ~Copyable {
 }
 
 extension Handle {
-  /// What tells this object of the file from others.
+  /// The identifier of this object in the file.
   func address(path: String) throws(FormatError) -> UInt64 {
     var address: UInt64 = 0
     try unsafe Library.check(

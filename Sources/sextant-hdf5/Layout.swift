@@ -1,6 +1,6 @@
 import CHDF5
 
-/// Where the elements of a dataset are.
+/// The positions of a dataset's elements.
 enum Layout: Equatable {
   /// In the dataset's own header.
   case compact
@@ -10,8 +10,8 @@ enum Layout: Equatable {
   case chunked(Chunks)
 }
 
-/// How a dataset is cut into chunks: boxes of equal shape that lie anywhere in the file, each
-/// stored through the same filters. Those at the end of an axis reach over the dataset's edge.
+/// The division of a dataset into chunks: boxes of equal shape anywhere in the file, each stored
+/// through the same filters. Those at the end of an axis extend over the dataset's edge.
 struct Chunks: Equatable {
   /// The shape of the dataset.
   let shape: [Int]
@@ -25,8 +25,8 @@ struct Chunks: Equatable {
   /// Bytes of a chunk, unpacked.
   var byteCount: Int { chunk.reduce(width, *) }
 
-  /// Bytes of the rows that one row of chunks covers: what must be unpacked before the first of
-  /// these rows is complete.
+  /// Bytes of the rows that one row of chunks covers, which must all be unpacked before the first
+  /// of these rows is complete.
   var bandByteCount: Int { shape.dropFirst().reduce(width * min(shape[0], chunk[0]), *) }
 
   /// Chunks along each axis.

@@ -23,7 +23,7 @@ struct Link {
 
 /// The links of a group.
 enum Links {
-  /// What the library's callback fills in.
+  /// The result of the library's callback.
   private struct Collector {
     var limit: Int
     var names: [(bytes: [UInt8], type: Int32)] = []

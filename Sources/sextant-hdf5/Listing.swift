@@ -1,7 +1,7 @@
 import CHDF5
 import SextantBytes
 
-/// All that the file holds, found by a walk over its groups.
+/// The whole content of the file, found by a walk over its groups.
 struct Listing {
   /// Groups inside groups.
   static let depthLimit = 32
@@ -27,7 +27,7 @@ struct Listing {
   mutating func read(_ file: borrowing HDF5File) throws(FormatError) {
     let root = try file.object("/")
     try walk(root, path: "", depth: 0, file)
-    // From here on every link is known to be a hard one, so that paths lead where they seem to.
+    // From here on every link is known to be a hard one, so that paths have their usual meaning.
     let names = try TensorNames(
       datasets: datasets.map(\.path), groups: Set(groups.values.map { ExactString($0) }), file)
     layout = names.layout

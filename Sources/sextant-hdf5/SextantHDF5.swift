@@ -1,8 +1,8 @@
 import Glibc
 import SextantBytes
 
-/// Reads one HDF5 file for the main process, or lays a new one out, confined, as
-/// `HDF5ReaderMessage` says.
+/// Reads one HDF5 file for the main process, or makes the layout of a new one, confined, as
+/// `HDF5ReaderMessage` specifies.
 ///
 /// Nobody calls it by hand: descriptor 3 must be the open file. Two arguments, an offset and a
 /// number of bytes, name the part of it that is the HDF5 file, where that is not all of it. The
@@ -76,7 +76,7 @@ struct SextantHDF5 {
 }
 
 extension FormatError {
-  /// The same refusal with texts cut to what a message holds.
+  /// The same refusal with texts cut to the limit of a message.
   var bounded: FormatError {
     var copy = self
     copy.found = printable(found)

@@ -1,10 +1,10 @@
 import CHDF5
 import SextantBytes
 
-/// How a dataset's bytes are in the file, checked against what the dataset declares.
+/// The form of a dataset's bytes in the file, checked against the declarations of the dataset.
 ///
-/// libhdf5 reads with success what was never written: fill values for missing data, zeros behind
-/// the end of an external file. Such tensors would pass as weights.
+/// libhdf5 reads missing data with success: fill values for data that was never written, zeros
+/// after the end of an external file. Such tensors would be taken for weights.
 struct Storage {
   let path: String
   let shape: [Int]
@@ -129,8 +129,9 @@ struct Storage {
         .hdf5Bomb, found: "\(byteCount) bytes declared, \(stored) stored",
         expected: "at most \(Listing.ratioLimit) bytes for each stored one")
     }
-    // Every chunk must be there: libhdf5 would make up those that are not. A chunk holds a byte
-    // at least, so that this product is below the dataset's size and cannot overflow.
+    // Every chunk must be there: libhdf5 would replace missing ones by fill values. A chunk
+    // contains at least one byte, so that this product is below the dataset's size and cannot
+    // overflow.
     let expected = chunks.grid.reduce(1, *)
     var present: hsize_t = 0
     let space = try Handle(H5Dget_space(object.id), "read a dataspace", tensor: path)

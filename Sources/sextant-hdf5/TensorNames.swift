@@ -5,12 +5,13 @@ import SextantBytes
 struct TensorNames {
   /// The layout.
   let layout: HDF5Layout
-  /// Attributes of the root that describe a Keras model, code included: nobody interprets them.
+  /// Attributes of the root that describe a Keras model, including code: they are never
+  /// interpreted.
   let descriptions: [String]
   /// The names that attributes give to datasets, by path.
   private let listed: [ExactString: String]
 
-  /// What Keras 2.13 and TensorFlow call the group that is `layers` elsewhere.
+  /// The name of the group `layers` in Keras 2.13 and TensorFlow.
   private static let oldLayers = "_layer_checkpoint_dependencies"
 
   /// Tells the layout of a file with these datasets and groups.
@@ -43,7 +44,7 @@ struct TensorNames {
     descriptions = layout == .flat ? [] : ["model_config", "training_config"]
   }
 
-  /// The tensor's name, or nil for what an optimizer keeps.
+  /// The tensor's name, or nil for tensors of an optimizer.
   ///
   /// - Throws: `h5.keras.names` for a dataset that no list names.
   func name(of path: String) throws(FormatError) -> String? {

@@ -3,7 +3,7 @@ import Glibc
 import SextantArtifacts
 import SextantBytes
 
-/// The root command: examples first, then what there is.
+/// The root command: examples first, then the subcommands.
 struct Sextant: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sextant",
@@ -33,7 +33,7 @@ struct Sextant: ParsableCommand {
     ])
 }
 
-/// Where the process starts, and how it ends.
+/// The start of the process, and its end.
 @main
 enum Main {
   static func main() {

@@ -24,7 +24,7 @@ extension ByteLevelBPE.Parts {
   private static func byteIDs(
     of vocabulary: Vocabulary, in model: JSONNode
   ) throws(FormatError) -> [Int32] {
-    // Where there is an unknown token, the package puts it in the place of such a byte.
+    // If there is an unknown token, the package puts it in the place of such a byte.
     let passesOver = try model.optionalMember("unk_token") == nil
     var ids: [Int32] = []
     for byte in UInt8.min...UInt8.max {

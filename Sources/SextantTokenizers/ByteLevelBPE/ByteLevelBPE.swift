@@ -3,9 +3,9 @@ import SextantBytes
 /// Byte-level byte-pair encoding, as GPT-2, GPT-NeoX and their successors use it, read from a
 /// `tokenizer.json` of the `tokenizers` package.
 ///
-/// Encoding: added tokens are cut out of the text, what remains is normalised and split into
-/// words, and the bytes of each word are merged pair by pair in the order of the vocabulary's
-/// merges (Sennrich et al. 2016). Every byte has a token, so that every text can be encoded.
+/// Encoding: the text is split at added tokens, the rest is normalised and split into words, and
+/// the bytes of each word are merged pair by pair in the order of the vocabulary's merges (Sennrich
+/// et al. 2016). Every byte has a token, so that every text can be encoded.
 ///
 /// The ids of `encode` are the ones that the package gives with `add_special_tokens=False`, without
 /// truncation and padding.
@@ -16,8 +16,7 @@ struct ByteLevelBPE: TokenizerFormat {
     /// The id of each of the 256 bytes; -1 for bytes that UTF-8 never has.
     var byteIDs: [Int32]
     var merges: MergeTable
-    /// Where the merges do not matter for words that are tokens by themselves: the tokens of the
-    /// model, without added ones.
+    /// If words that are tokens are not merged: the tokens of the model, without added ones.
     var wholeWords: Vocabulary?
     var preTokenizer: PreTokenizer
     var added: AddedTokens

@@ -56,7 +56,8 @@ enum GPT4Pattern {
     in bytes: [UInt8], from start: Int, to end: Int
   ) -> Int? {
     guard bytes[start] == UInt8(ascii: "'"), start + 1 < end else { return nil }
-    // Of ASCII, only a letter becomes a small letter by the bit 0x20, and bytes above stay above.
+    // In ASCII, the bit 0x20 changes only letters, into small letters, and bytes above ASCII do not
+    // change.
     switch bytes[start + 1] | 0x20 {
     case UInt8(ascii: "s"), UInt8(ascii: "t"), UInt8(ascii: "m"), UInt8(ascii: "d"):
       return start + 2

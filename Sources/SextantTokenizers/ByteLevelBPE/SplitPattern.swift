@@ -5,11 +5,11 @@
 enum SplitPattern: Sendable, Equatable {
   /// The pattern of GPT-2.
   case gpt2
-  /// The pattern of GPT-4, with at most so many numbers in a row.
+  /// The pattern of GPT-4, with at most this number of digits in a row.
   case gpt4(numbers: Int)
 
-  /// The spellings under which files name patterns. Those of one pattern differ in where they keep
-  /// a regular-expression engine from trying again, and never in what they match.
+  /// The spellings of patterns in files. The spellings of one pattern differ in their possessive
+  /// quantifiers, and never in their matches.
   static let published: [(spelling: String, pattern: SplitPattern)] = [
     (
       #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#,

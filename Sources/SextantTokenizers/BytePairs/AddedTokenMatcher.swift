@@ -1,7 +1,7 @@
 /// Finds added tokens in a text: the leftmost first, of several at one place the longest.
 ///
-/// What the flags do in odd cases is what the `tokenizers` package does. For example, a
-/// single-word token that is rejected still hides shorter ones inside it.
+/// In odd cases the flags behave as in the `tokenizers` package. For example, a single-word token
+/// that is rejected still hides shorter ones inside it.
 struct AddedTokenMatcher: Sendable {
   /// A part of a text.
   enum Piece: Equatable {
@@ -49,8 +49,8 @@ struct AddedTokenMatcher: Sendable {
     var pieces: [Piece] = []
     var textStart = 0
     var searchStart = 0
-    // Where the last white space that was swallowed to the right ends. Matches inside it need not look
-    // again, so that the search stays linear.
+    // The end of the last white space that was removed to the right. Matches inside it are not
+    // searched again, so that the search stays linear.
     var spaceEnd = 0
     while searchStart < bytes.count {
       guard let match = reader.match(at: searchStart) else {

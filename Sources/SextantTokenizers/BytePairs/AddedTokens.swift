@@ -3,7 +3,7 @@
 struct AddedTokens: Sendable {
   /// The tokens, as the file declares them.
   let tokens: [AddedToken]
-  /// What is done to the text between them.
+  /// The normalisation of the text between them.
   let normalizer: TextNormalizer
   /// Finds tokens in the text as it is.
   private let raw: AddedTokenMatcher
@@ -22,7 +22,7 @@ struct AddedTokens: Sendable {
   /// The ids of the special ones.
   var specialTokenIDs: Set<Int> { Set(tokens.filter(\.special).map(\.id)) }
 
-  /// The id of the special one that ends a text, told by its name.
+  /// The id of the special token that ends a text, found by its name.
   var endOfTextID: Int? {
     Self.endOfTextNames.lazy.compactMap { name in
       tokens.first { $0.special && $0.content.utf8.elementsEqual(name.utf8) }?.id

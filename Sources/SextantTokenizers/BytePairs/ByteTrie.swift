@@ -1,7 +1,7 @@
 /// Byte strings, to be followed byte by byte.
 ///
-/// The children of a node lie together, sorted by their bytes: nine bytes per node, whatever the
-/// strings are.
+/// The children of a node are adjacent, sorted by their bytes: nine bytes per node, for any
+/// strings.
 struct ByteTrie: Sendable {
   // The children of node i are those from firstChild[i] up to firstChild[i + 1]; node 0 is the root.
   private var firstChild: [Int32] = []

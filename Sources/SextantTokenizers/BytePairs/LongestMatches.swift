@@ -1,15 +1,15 @@
-/// Finds at each place of a text the longest of many strings that begins there, in time linear in the
-/// text whatever the strings are.
+/// Finds at each place of a text the longest of many strings that begins there, in time linear in
+/// the text for any strings.
 ///
-/// The automaton of Aho and Corasick (1975) over the reversed strings reads the text backwards: what it
-/// has matched when it arrives at a place are the strings that begin at that place. A text is read in
-/// windows, so that memory does not grow with it.
+/// The automaton of Aho and Corasick (1975) over the reversed strings reads the text backwards: its
+/// matches at a place are the strings that begin at that place. A text is read in windows, so that
+/// memory does not grow with it.
 struct LongestMatches: Sendable {
   private let trie: ByteTrie
   private let lengths: [Int32]
-  /// Of each node, the node of the longest proper suffix that is in the trie.
+  /// For each node, the node of the longest proper suffix that is in the trie.
   private var failures: [Int32] = []
-  /// Of each node, the place of the longest string that is a suffix of it; -1 for none.
+  /// For each node, the place of the longest string that is a suffix of it; -1 for none.
   private var longest: [Int32] = []
   /// Bytes of the longest string.
   let maximum: Int
@@ -91,7 +91,7 @@ struct LongestMatches: Sendable {
     }
 
     private mutating func fill(from start: Int) {
-      // A window that is much longer than the strings: what is read twice is a small share.
+      // A window that is much longer than the strings, so that only a small share is read twice.
       let count = min(max(Self.windowByteCount, 8 * matches.maximum), bytes.count - start)
       windowStart = start
       window = [Int32](repeating: -1, count: count)

@@ -4,7 +4,7 @@ struct Merge: Sendable {
   var left: Int32
   /// The symbol on the right.
   var right: Int32
-  /// What they become.
+  /// The result of the merge.
   var result: Int32
   /// Its turn: lower ranks come first. Several merges may share one, then the leftmost place is
   /// first.
@@ -13,8 +13,8 @@ struct Merge: Sendable {
 
 /// The merges of a byte-pair vocabulary, by the pair of symbols that they join.
 ///
-/// The right-hand symbols of each left-hand one lie together, sorted: small, faster to search than
-/// a hash table, and as fast for a file that was made to be slow.
+/// The right-hand symbols of each left-hand one are adjacent and sorted: small, faster to search
+/// than a hash table, and as fast for a file that was made to be slow.
 struct MergeTable: Sendable {
   // The merges of left-hand symbol i are those from starts[i] to starts[i + 1].
   private let starts: [Int32]

@@ -3,7 +3,7 @@
 /// Candidates wait in a heap and symbols form a linked list, so that a word of n symbols takes
 /// O(n log n) however long it is. The value keeps its buffers from word to word.
 struct PairMerger {
-  /// What is left in the place of a symbol that was merged into its left neighbour.
+  /// The mark in the place of a symbol that was merged into its left neighbour.
   static let absent: Int32 = -1
 
   private let merges: MergeTable
@@ -22,7 +22,7 @@ struct PairMerger {
     self.merges = merges
   }
 
-  /// Merges the symbols of one word, each in the merges' table. What a symbol becomes is in the
+  /// Merges the symbols of one word, each in the merges' table. The result of a merge is in the
   /// place of its first part; the places of its other parts become `absent`.
   mutating func merge(_ symbols: inout [Int32]) {
     guard symbols.count > 1 else { return }

@@ -4,13 +4,13 @@ import SextantBytes
 struct Vocabulary: Sendable {
   private var ids: [ExactString: Int] = [:]
   private var tokens: [String?] = []
-  // What an added token stands for, where normalisation changed it on its way into the text.
+  // The text of an added token, if normalisation changed it before encoding.
   private var spellings: [Int: String] = [:]
 
   /// One more than the highest id.
   var size: Int { tokens.count }
 
-  /// The number that the ids of so many tokens must be below.
+  /// The upper bound of the ids of this number of tokens.
   ///
   /// A table by id must not be larger than the file that asks for it suggests: some gaps are normal,
   /// an id of two thousand millions is not.
@@ -39,6 +39,6 @@ struct Vocabulary: Sendable {
   /// The token of an id.
   func token(_ id: Int) -> String? { tokens.indices.contains(id) ? tokens[id] : nil }
 
-  /// What an id stands for, as it is spelled in tokens.
+  /// The text of an id, in the spelling of tokens.
   func spelling(of id: Int) -> String? { spellings[id] ?? token(id) }
 }

@@ -1,8 +1,8 @@
 /// Remembers where in the output the ids of a word already stand, within one text.
 ///
 /// Natural text repeats few words, so that most need no merging. The table is direct-mapped: a
-/// collision costs a repetition of work, whatever words an adversary picks. Memory is bounded by
-/// the text's own size, and nothing is shared between calls, so that no lock is needed.
+/// collision only repeats work, for any words that an adversary chooses. Memory is limited by the
+/// text's own size, and nothing is shared between calls, so that no lock is needed.
 struct WordCache {
   private struct Entry {
     var keyStart = 0
@@ -25,8 +25,8 @@ struct WordCache {
       repeating: Entry(), count: 1 << (Int.bitWidth - (wanted - 1).leadingZeroBitCount))
   }
 
-  /// The range of the output that holds the ids of the word `bytes[range]`, if it is remembered.
-  /// Otherwise `place` is where to remember it, nil for a word that is too long.
+  /// The range of the output with the ids of the word `bytes[range]`, if the cache has it.
+  /// Otherwise `place` is its place in the cache, nil for a word that is too long.
   func find(_ bytes: [UInt8], _ range: Range<Int>) -> (ids: Range<Int>?, place: Int?) {
     guard range.count <= Self.wordByteCount else { return (nil, nil) }
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325  // FNV-1a

@@ -11,17 +11,17 @@ struct PythonLiteral {
   private(set) var value: [UInt8] = []
   /// Whether it is a string rather than bytes.
   private(set) var isText = true
-  /// Where it ends.
+  /// The end of the literal.
   private(set) var end: Int
 
   private let bytes: [UInt8]
   private let limit: Int
 
-  /// What is wrong with a literal.
+  /// The fault of a literal.
   struct Mistake: Error {
-    /// What was found.
+    /// The value that was found.
     var found: String
-    /// What would have been accepted.
+    /// The value that would have been accepted.
     var expected: String
   }
 

@@ -7,9 +7,9 @@ struct WorldVocabulary: Sendable {
   private let path: String?
   /// The bytes of all tokens, one after the other.
   private(set) var blob: [UInt8] = []
-  /// Where each line's token is in the blob.
+  /// The position of each line's token in the blob.
   private(set) var tokens: [Range<Int>] = []
-  /// Where each line's literal is in the file.
+  /// The position of each line's literal in the file.
   private(set) var literals: [Range<Int>] = []
   /// Each line's id.
   private(set) var ids: [Int] = []

@@ -2,8 +2,7 @@ import SextantBytes
 
 /// The tokenizer of models that read bytes: the ids of a text are the bytes of its UTF-8.
 ///
-/// Its file says no more than that it is one; it exists so that a model can carry it as any other
-/// tokenizer.
+/// Its file only declares that it is one, so that a model can contain it as any other tokenizer.
 struct RawBytes: TokenizerFormat {
   /// The file.
   static let content = Array(#"{"format":"sextant-bytes","version":1}"#.utf8)

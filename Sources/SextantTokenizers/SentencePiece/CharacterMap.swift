@@ -14,9 +14,9 @@ struct CharacterMap: Sendable {
   // A hostile trie may have cycles, in which a search would run to the end of the text.
   private static let keyByteCountLimit = 256
 
-  /// What is wrong with a blob.
+  /// The fault of a blob.
   struct Mistake: Error {
-    /// What was found.
+    /// The value that was found.
     var found: String
   }
 
@@ -59,7 +59,7 @@ struct CharacterMap: Sendable {
   /// The replacement of the longest text that the map has and `bytes` continue with from `start`,
   /// and where that text ends.
   ///
-  /// Adds the bytes that were looked at to `steps`: at most 256, whatever the map is.
+  /// Adds the number of bytes that were read to `steps`: at most 256, for any map.
   func longest(
     in bytes: [UInt8], from start: Int, steps: inout Int
   ) -> (replacement: ArraySlice<UInt8>, end: Int)? {
@@ -94,14 +94,14 @@ struct CharacterMap: Sendable {
 
 /// A unit of the double array.
 extension UInt32 {
-  /// Whether it holds a string's value instead of a node.
+  /// Whether it contains a string's value instead of a node.
   fileprivate var isValue: Bool { self >> 31 == 1 }
   /// The value.
   fileprivate var value: Int { Int(self & 0x7FFF_FFFF) }
   /// Whether a string ends at the node.
   fileprivate var hasLeaf: Bool { self >> 8 & 1 == 1 }
-  /// The byte that leads to the node; no byte for what is not a node.
+  /// The byte that leads to the node; no byte if it is not a node.
   fileprivate var label: UInt32 { self & 0x8000_00FF }
-  /// What a node's own index and a byte are combined with, to find a child.
+  /// The value that is combined with a node's own index and a byte to find a child.
   fileprivate var offset: Int { Int(self >> 10) << Int((self & 0x200) >> 6) }
 }

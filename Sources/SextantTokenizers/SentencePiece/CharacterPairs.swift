@@ -1,10 +1,9 @@
-/// Byte-pair encoding that starts from characters rather than bytes, as SentencePiece does it
-/// (Kudo & Richardson 2018): what has no token of its own falls back to bytes or to one unknown
-/// token.
+/// Byte-pair encoding that starts from characters instead of bytes, as in SentencePiece (Kudo &
+/// Richardson 2018): text without a token of its own falls back to bytes or to one unknown token.
 ///
 /// Symbols are token ids, and from `tokenCount` on numbers for characters without a token.
 struct CharacterPairs: Sendable {
-  /// What becomes of a character without a token.
+  /// The encoding of a character without a token.
   enum Fallback: Sendable {
     /// The tokens of its bytes, which may merge as any other.
     case mergingBytes([Int32])
@@ -20,9 +19,9 @@ struct CharacterPairs: Sendable {
   let characters: CharacterSymbols
   /// Symbols from here on are not tokens.
   let tokenCount: Int32
-  /// What becomes of them.
+  /// The result of the merge.
   let fallback: Fallback
-  /// What stands for a space.
+  /// The text for a space.
   let marker: [UInt8]
   /// Whether no merge joins a marker to something before it other than markers: texts can then be
   /// cut there, and most words are merged only once.
@@ -71,7 +70,7 @@ struct CharacterPairWriter {
   private var merger: PairMerger
   private var cache: WordCache
   private var symbols: [Int32] = []
-  // Where each symbol's character is in the text.
+  // The position of each symbol's character in the text.
   private var offsets: [Int] = []
   private var endsUnknown = false
 
@@ -154,7 +153,7 @@ struct CharacterPairWriter {
     }
   }
 
-  /// Writes what the merges have left; false where that depends on what was written before.
+  /// Writes the symbols after the merges; false if they depend on earlier output.
   private mutating func writeSymbols(_ bytes: [UInt8]) -> Bool {
     var isWhole = true
     for (index, symbol) in symbols.enumerated() where symbol != PairMerger.absent {

@@ -14,9 +14,10 @@ struct PieceMerges {
 
   /// Works the merges out, in time and memory that the pieces' bytes bound.
   ///
-  /// Only normal and unused pieces are merged; of single characters only normal ones have a symbol.
+  /// Only normal and unused pieces are merged; single characters have a symbol only if they are
+  /// normal.
   init(_ pieces: [SentencePieceFile.Piece], in bytes: [UInt8]) {
-    // Of symbols that are not tokens the first stands for every character that no piece has.
+    // Among symbols that are not tokens, the first stands for every character without a piece.
     symbolCount = pieces.count + 1
     var merged: [Int] = []
     for (id, piece) in pieces.enumerated() {
@@ -105,7 +106,7 @@ private struct PieceParts {
   /// The two parts at each place between two characters of a piece.
   func cuts(of place: Int) -> [(left: Part, right: Part)] {
     let piece = pieces[place]
-    // Where each part that is a piece ends, from the front and from the back.
+    // The ends of each part that is a piece, from the front and from the back.
     let beginnings = parts(forwards, bytes[piece])
     let ends = parts(backwards, ArraySlice(bytes[piece].reversed()))
     var cuts: [(Part, Part)] = []

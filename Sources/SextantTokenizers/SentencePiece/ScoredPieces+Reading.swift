@@ -93,11 +93,11 @@ extension ScoredPieces {
     noteChanges(normalizer, metaspace, added)
   }
 
-  /// Gives each token that merges make its place among such tokens, and refuses where that says
-  /// something else than the merges do.
+  /// Gives each token that merges make its place among such tokens, and refuses an order that
+  /// contradicts the merges.
   private mutating func setScores(_ merges: [Merge]) throws(FormatError) {
     let expected = "merges in the order of their tokens, all of them"
-    // What is added is cut out of a text before anything is merged.
+    // Added tokens are split off before anything is merged.
     let possible = merges.filter { merge in
       [merge.left, merge.right, merge.result].allSatisfy {
         ![.control, .userDefined, .unknown].contains(pieces[Int($0)].kind)

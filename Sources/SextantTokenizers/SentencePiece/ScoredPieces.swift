@@ -1,7 +1,7 @@
 import SextantBytes
 
-/// SentencePiece's byte-pair encoding as a list of pieces with scores and nothing else of a file's
-/// format: what a `tokenizer.model` and the metadata of a GGUF file say in their own ways.
+/// SentencePiece's byte-pair encoding as a list of pieces with scores, independent of a file's
+/// format: the common content of a `tokenizer.model` and the metadata of a GGUF file.
 public struct ScoredPieces: Sendable {
   /// A token.
   public struct Piece: Sendable, Equatable {
@@ -9,7 +9,7 @@ public struct ScoredPieces: Sendable {
     public var text: String
     /// Its rank among merges: higher scores come first.
     public var score: Float
-    /// What it is for.
+    /// Its purpose.
     public var kind: Kind
 
     /// A token.
@@ -20,10 +20,10 @@ public struct ScoredPieces: Sendable {
     }
   }
 
-  /// What a piece is for, by the numbers of `tokenizer.model` and GGUF.
+  /// The purpose of a piece, by the numbers of `tokenizer.model` and GGUF.
   public enum Kind: Int, Sendable {
     case normal = 1
-    /// Stands for what has no piece.
+    /// Stands for text without a piece.
     case unknown
     /// Steers a model and is never found in a text.
     case control
@@ -47,7 +47,7 @@ public struct ScoredPieces: Sendable {
   public var beginID: Int?
   /// The token that ends a text, where one is named.
   public var endID: Int?
-  /// In which ways texts are changed that no member says, for notes to users.
+  /// The changes of texts that no member describes, for notes to users.
   public internal(set) var otherChanges: [String] = []
 
   /// Pieces, with the options that Llama has.

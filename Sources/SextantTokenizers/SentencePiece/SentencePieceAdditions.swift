@@ -71,7 +71,7 @@ public struct SentencePieceAdditions: Sendable {
 }
 
 extension Tokenizers {
-  /// A `tokenizer.model` with what other files say of it.
+  /// A `tokenizer.model` with the additions from other files.
   ///
   /// - Parameters:
   ///   - model: the file's bytes, without additions.

@@ -1,6 +1,6 @@
 import SextantBytes
 
-/// What must hold between the parts of a `tokenizer.model`.
+/// The rules between the parts of a `tokenizer.model`.
 extension SentencePieceFile {
   /// Refuses models of other kinds and options that would change ids or texts.
   func checkKind() throws(FormatError) {

@@ -2,8 +2,8 @@ import SextantBytes
 
 /// The content of a SentencePiece `tokenizer.model` that affects encoding and decoding.
 ///
-/// The file is a `ModelProto` message. Fields that are read may come once, as the library writes
-/// them; others are passed over, as protocol buffers want it.
+/// The file is a `ModelProto` message. Fields that are read may occur once, as the library writes
+/// them; other fields are ignored, as in protocol buffers.
 struct SentencePieceFile {
   /// A token.
   struct Piece {
@@ -12,11 +12,11 @@ struct SentencePieceFile {
     /// Its rank among merges: higher scores come first.
     var score: Float = 0
     var kind = Kind.normal
-    /// Where the piece starts in the file.
+    /// The position of the piece in the file.
     var offset = 0
   }
 
-  /// What a piece is for.
+  /// The purpose of a piece.
   typealias Kind = ScoredPieces.Kind
 
   /// How the model was trained, as far as it matters later.
@@ -25,7 +25,7 @@ struct SentencePieceFile {
     var modelType = 1
     var usesByteFallback = false
     var marksWordEnds = false
-    /// What the unknown piece decodes to.
+    /// The text to which the unknown piece decodes.
     var unknownSurface: [UInt8] = Array(" \u{2047} ".utf8)
     var beginPiece: [UInt8] = Array("<s>".utf8)
     var endPiece: [UInt8] = Array("</s>".utf8)
@@ -48,9 +48,9 @@ struct SentencePieceFile {
   private(set) var pieces: [Piece] = []
   private(set) var trainer = Trainer()
   private(set) var normalizer = Normalizer()
-  /// What is done to decoded text.
+  /// The normalisation of decoded text.
   private(set) var denormalizer = Normalizer()
-  /// What other files say of the tokenizer, as JSON; empty if none does.
+  /// The additions from other files, as JSON; empty if there are none.
   private(set) var additions = 0..<0
 
   // Memory for merges is bounded by the length of all pieces.
@@ -98,14 +98,14 @@ struct SentencePieceFile {
   /// The text of a piece.
   func text(_ piece: Piece) -> String { String(decoding: bytes[piece.text], as: UTF8.self) }
 
-  /// A refusal of what contradicts itself.
+  /// A refusal of a contradiction.
   func invalid(at offset: Int? = nil, found: String, expected: String) -> FormatError {
     FormatError(
       .tokenizerInvalid, file: path, at: offset.map { .offset($0) }, found: found,
       expected: expected)
   }
 
-  /// A refusal of what this program does not do.
+  /// A refusal of an unsupported feature.
   func unsupported(at offset: Int? = nil, found: String, expected: String) -> FormatError {
     FormatError(
       .tokenizerUnsupported, file: path, at: offset.map { .offset($0) }, found: found,
@@ -188,7 +188,7 @@ struct SentencePieceFile {
   }
 }
 
-/// Refuses a field that comes twice: readers of protocol buffers differ on what it means.
+/// Refuses a field that occurs twice: readers of protocol buffers differ on its meaning.
 private struct FieldsOnce {
   private var seen: Set<Int> = []
 

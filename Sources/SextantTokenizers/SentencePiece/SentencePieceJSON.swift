@@ -3,9 +3,9 @@ import SextantBytes
 /// SentencePiece's byte-pair encoding as a `tokenizer.json` of the `tokenizers` package spells it
 /// out: the tokenizers of Llama 1 and 2, Mistral, Gemma and their relatives.
 ///
-/// Encoding: added tokens are cut out of the text, spaces become "▁", and the characters of what
-/// remains are merged in the order of the merges. A character without a token becomes the tokens of
-/// its bytes.
+/// Encoding: the text is split at added tokens, spaces become "▁", and the characters of the rest
+/// are merged in the order of the merges. A character without a token becomes the tokens of its
+/// bytes.
 ///
 /// The ids of `encode` are the ones that the package gives with `add_special_tokens=False`.
 struct SentencePieceJSON: TokenizerFormat {

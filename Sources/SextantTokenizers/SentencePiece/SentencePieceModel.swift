@@ -2,9 +2,9 @@ import SextantBytes
 
 /// SentencePiece's byte-pair encoding, read from a `tokenizer.model`.
 ///
-/// Encoding: the text is normalised, user-defined pieces are cut out of it, and the characters of
-/// what remains are merged, two neighbours at a time, into the piece of the highest score. A
-/// character without a piece becomes the pieces of its bytes or the unknown piece.
+/// Encoding: the text is normalised and split at user-defined pieces, and the characters of the
+/// rest are merged, two neighbours at a time, into the piece of the highest score. A character
+/// without a piece becomes the pieces of its bytes or the unknown piece.
 ///
 /// The ids are the ones that the `sentencepiece` package gives. Control pieces spelled out in a text are
 /// text, unless other files declare them as added tokens, which are cut out of the text before.

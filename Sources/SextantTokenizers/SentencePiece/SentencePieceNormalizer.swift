@@ -9,7 +9,7 @@ struct SentencePieceNormalizer: Sendable {
   var addsPrefix: Bool
   /// Whether spaces at both ends are removed, and runs of them joined.
   var removesExtraSpaces: Bool
-  /// What a space becomes.
+  /// The replacement of a space.
   var marker: [UInt8]
 
   private static let space = UInt8(ascii: " ")
@@ -57,7 +57,7 @@ struct SentencePieceNormalizer: Sendable {
     return result
   }
 
-  /// What stands for the next part of the text, and where that part ends.
+  /// The replacement of the next part of the text, and the end of that part.
   private func next(
     _ bytes: [UInt8], from position: Int, _ kept: inout LongestMatches.Reader, _ steps: inout Int
   ) -> (text: ArraySlice<UInt8>, end: Int) {

@@ -34,7 +34,7 @@ extension TokenizerJSON {
     switch try type.string() {
     case "ByteLevel": return []  // trims offsets, which are not computed here
     case "Sequence":
-      // A later processor takes what an earlier one has made for the text.
+      // A later processor receives the result of an earlier one.
       var ids: [Int] = []
       for child in try node.member("processors").elements() {
         ids = try beginOfTextIDs(child) + ids

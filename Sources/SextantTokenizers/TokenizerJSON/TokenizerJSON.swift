@@ -1,18 +1,18 @@
 import SextantBytes
 
 /// A `tokenizer.json` of the `tokenizers` package, version 1.0, in the subset that byte-pair
-/// encodings use. Whatever would change ids and is not done here is refused.
+/// encodings use. Features that would change ids and are not supported are refused.
 ///
-/// `truncation` and `padding` are passed over: they say how a batch is cut and filled, not what
-/// the ids of a text are.
+/// `truncation` and `padding` are ignored: they define how a batch is cut and filled, not the ids
+/// of a text.
 struct TokenizerJSON {
   /// The root object.
   let root: JSONNode
   /// The model.
   let model: JSONNode
 
-  /// Takes a file whose parts will be read one by one: kinds first, data after, because what is
-  /// refused for its kind should not wait for the vocabulary.
+  /// Takes a file whose parts will be read one by one: kinds first, data after, so that a refusal
+  /// of a kind does not wait for the vocabulary.
   ///
   /// - Throws: `tokenizer.unsupported`, `tokenizer.invalid`, with a JSON pointer, as all methods.
   init(_ source: TokenizerSource) throws(FormatError) {

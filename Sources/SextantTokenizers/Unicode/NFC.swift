@@ -4,10 +4,11 @@
 
 /// Normalisation form C (UAX #15) as the `tokenizers` package computes it.
 enum NFC {
-  /// The composed form of UTF-8 bytes; nil if they are in that form already, told quickly.
+  /// The composed form of UTF-8 bytes; nil if they are in that form already, which a quick check
+  /// finds.
   ///
-  /// Scalars assigned after Unicode 9.0 are left alone and separate what they stand between, as
-  /// for a program that does not know them: the package's tables are of that version.
+  /// Scalars assigned after Unicode 9.0 are not changed and separate their neighbours, as for a
+  /// program that does not know them: the package's tables have that version.
   static func normalize(_ bytes: [UInt8]) -> [UInt8]? {
     // No scalar below U+0300, whose first byte is 0xCC, is changed or combines backwards.
     guard bytes.contains(where: { $0 >= 0xCC }) else { return nil }
@@ -39,7 +40,7 @@ struct ReorderedScalars {
   /// Marks whose place is not settled, with their classes.
   private var marks: [(combiningClass: UInt8, scalar: Unicode.Scalar)] = []
 
-  // What natural texts have never waits here.
+  // The tables for scalars that natural texts never have are built only when they are needed.
   private static let shortCount = 8
 
   /// Adds a scalar.

@@ -1,12 +1,12 @@
-/// What the pre-tokenisers ask about a scalar, packed into one byte.
+/// The properties of a scalar that the pre-tokenisers need, packed into one byte.
 ///
-/// Token ids must be the ones that the model was trained with, so that every question is asked of
-/// the Unicode version that the `tokenizers` package (0.23) answers it with: its pattern engine
-/// knows Unicode 16.0, its digit test 17.0, its NFC 9.0. What was assigned later counts as
-/// unassigned, by means of its age; without this, a new toolchain would silently change ids.
-/// Today 4,657 scalars (4,644 letters and 13 numbers of Unicode 17.0) are "other" because of it.
+/// Token ids must be the ones that the model was trained with. Each property is therefore that of
+/// the Unicode version in the `tokenizers` package (0.23): its pattern engine has Unicode 16.0, its
+/// digit test 17.0, its NFC 9.0. Scalars that were assigned later count as unassigned, by their
+/// age; otherwise a new toolchain would silently change ids. Today 4,657 scalars (4,644 letters and
+/// 13 numbers of Unicode 17.0) are "other" because of it.
 struct ScalarClass: Sendable, Equatable {
-  /// What the GPT-2 pattern tells apart.
+  /// The classes of the GPT-2 pattern.
   enum Kind: UInt8 {
     /// Neither of the others: `[^\s\p{L}\p{N}]`.
     case other

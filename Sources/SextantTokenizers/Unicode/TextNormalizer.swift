@@ -1,4 +1,4 @@
-/// What is done to a text before it is split, step by step.
+/// The normalisation of a text before it is split, step by step.
 struct TextNormalizer: Sendable {
   /// One step.
   enum Step: Sendable, Equatable {

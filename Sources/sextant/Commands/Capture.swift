@@ -9,7 +9,7 @@ import SextantStore
 import SextantTexts
 import SextantTokenizers
 
-/// What a model computes while it reads, as a file.
+/// `sextant capture`: the activations of a model, as a file.
 struct Capture: WritingCommand {
   static let configuration = CommandConfiguration(
     abstract: "Record a model's activations while it reads prompts.",

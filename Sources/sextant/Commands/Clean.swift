@@ -2,7 +2,7 @@ import ArgumentParser
 import SextantBytes
 import SextantReport
 
-/// Removes what killed processes left.
+/// `sextant clean`: removes the unfinished files of killed processes.
 struct Clean: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Remove unfinished files that killed processes left.",

@@ -158,7 +158,7 @@ struct Convert: WritingCommand {
 }
 
 extension Report {
-  /// What a conversion did.
+  /// The report of a conversion.
   fileprivate init(
     _ report: ConversionReport, of source: String, to output: String, seconds: Double
   ) {

@@ -3,7 +3,7 @@ import SextantBytes
 import SextantEvaluation
 import SextantReport
 
-/// What fewer bits cost.
+/// `sextant drift`: the cost of fewer bits.
 struct Drift: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure how much models with fewer bits differ from a reference.",

@@ -79,7 +79,7 @@ struct Export: WritingCommand {
       expected: "a format that the option applies to", remedy: "Leave the option out.")
   }
 
-  /// What folders of models and of lenses contain, except shards.
+  /// The files in folders of models and of lenses, except shards.
   private static let usualNames = [
     "config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json",
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",

@@ -164,7 +164,7 @@ struct Generate: WritingCommand {
     StandardStreams.print(JSONValue.object(document).prettyText)
   }
 
-  /// Prints what was done, after the text.
+  /// Prints the report, after the text.
   private func report(
     _ result: Generation, _ applied: AppliedArtifacts, _ notes: TokenTrace,
     unread: [(token: Int, text: String)]

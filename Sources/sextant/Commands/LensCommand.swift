@@ -2,7 +2,7 @@ import ArgumentParser
 import SextantBytes
 import SextantTokenizers
 
-/// Lenses: what each layer would say.
+/// `sextant lens`: the predictions of each layer.
 struct LensCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lens", abstract: "Show what each layer of a model predicts.",

@@ -4,7 +4,7 @@ import SextantEvaluation
 import SextantStore
 import SextantTokenizers
 
-/// What the recurrent state would say.
+/// `sextant lens state`: the predictions of the recurrent state.
 struct LensState: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "state",

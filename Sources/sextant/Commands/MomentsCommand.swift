@@ -5,7 +5,7 @@ import SextantBytes
 import SextantReport
 import SextantStore
 
-/// Moments: what was read once.
+/// `sextant moments`: the moments of texts that were read once.
 struct MomentsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "moments", abstract: "Merge the moments of several parts of the data.",

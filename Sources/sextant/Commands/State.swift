@@ -7,7 +7,7 @@ import SextantModels
 import SextantReport
 import SextantTokenizers
 
-/// Saved states: what a model remembers, as a file.
+/// `sextant state`: saved states, as files.
 struct StateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "state",
@@ -24,7 +24,7 @@ struct StateCommand: ParsableCommand {
     ])
 }
 
-/// Where a state goes.
+/// The destination of a state.
 struct StateOutput: ParsableArguments {
   @Option(
     name: .shortAndLong, help: ArgumentHelp("The file to make.", valueName: "out.state.safetensors")
@@ -41,7 +41,7 @@ struct StateOutput: ParsableArguments {
     CommandFiles(inputs: inputs, outputs: [output], replaces: force)
   }
 
-  /// Writes a state and says so.
+  /// Writes a state and reports it.
   func write(_ state: SavedState) throws(FormatError) {
     try state.artifact.write(to: output, replacing: force)
     let what = state.isDifference ? "a difference of states" : "a state"
@@ -170,7 +170,7 @@ struct StateInspect: ParsableCommand {
   }
 }
 
-/// What one state has beyond another.
+/// The difference of two states.
 struct StateDiff: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "diff", abstract: "Subtract one state from another: A - B.")

@@ -7,7 +7,7 @@ import SextantStore
 import SextantTexts
 import SextantTokenizers
 
-/// What a steering vector does, at every layer and strength.
+/// `sextant steer eval`: the effects of a steering vector, at every layer and strength.
 struct SteerEval: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "eval",

@@ -34,7 +34,7 @@ struct ProbeDemo {
     }
   }
 
-  /// What was found, in lines for people.
+  /// The results, in lines for people.
   static func lines(_ result: TransferResult) -> [String] {
     var lines: [String] = []
     for (target, measured) in result.outputs {

@@ -32,7 +32,7 @@ struct SteerDemo {
     }
   }
 
-  /// What was found, in lines for people.
+  /// The results, in lines for people.
   static func lines(_ found: SteeringEvaluation) -> [String] {
     var lines = [
       "praise / (praise + blame) after \(found.test.items.count) openings, unsteered "

@@ -7,7 +7,8 @@ import SextantStore
 
 /// The artifacts of `--apply`, in their order, as interventions.
 struct AppliedArtifacts {
-  /// What acts on the run: one item for each of `files`, then the condition that ends the text.
+  /// The items that act on the run: one item for each of `files`, then the condition that ends the
+  /// text.
   var interventions = Interventions()
   /// The files of `--apply`.
   var files: [AppliedFile] = []
@@ -24,10 +25,11 @@ extension AppliedArtifacts {
   /// Reads the artifacts.
   ///
   /// - Parameters:
-  ///   - options: what they are told together.
+  ///   - options: the options for all of them.
   ///   - stop: the condition that ends the text; nil if none.
-  /// - Throws: `artifact.kind` for one that cannot be applied, `usage.option` for a strength that it
-  ///   cannot have, `usage.nothing-steered` for an option that concerns none; what reading throws.
+  /// - Throws: `artifact.kind` for one that cannot be applied, `usage.option` for a strength that
+  ///   it cannot have, `usage.nothing-steered` for an option that applies to none; the errors of
+  ///   reading.
   init(
     _ files: [AppliedFile], _ options: ApplyingOptions = ApplyingOptions(),
     stop: ScoreCondition? = nil, for open: OpenModel
@@ -68,7 +70,8 @@ extension SteeringArguments {
 extension AppliedArtifact {
   /// Reads a file of `--apply`.
   ///
-  /// - Throws: `usage.option` for a strength that is none; what reading and `AppliedArtifact` throw.
+  /// - Throws: `usage.option` for a strength that is not valid; the errors of reading and of
+  ///   `AppliedArtifact`.
   init(_ file: AppliedFile) throws(FormatError) {
     try Self.checkStrength(of: file.path)
     // FILE#NAME names one probe; a path may have a # itself.
@@ -81,7 +84,8 @@ extension AppliedArtifact {
       probe: isPath ? nil : named?.name, named: LensNames.name(of: file.path))
   }
 
-  /// Refuses what looks like a strength and is not one, where a file of the name before it is there.
+  /// Refuses text that looks like a strength and is not one, if the file with the name before it
+  /// exists.
   private static func checkStrength(of path: String) throws(FormatError) {
     guard access(path, F_OK) != 0, let colon = path.lastIndex(of: ":"),
       access(String(path[..<colon]), F_OK) == 0

@@ -27,10 +27,10 @@ struct WrittenStrength {
   var value: Float = 1
   /// A strength for each block instead; nil for one.
   var layers: LayerStrengths?
-  /// What the strengths count.
+  /// The unit of the strengths.
   var unit = StrengthUnit.raw
 
-  /// 1, as if nothing was written.
+  /// 1, the same as no strength.
   init() {}
 
   /// Whether it is one number without a unit.

@@ -10,8 +10,8 @@ protocol WritingCommand: ParsableCommand {
 
 /// The files that a command reads and writes, as its arguments name them.
 ///
-/// They are checked in one place before the command runs (`Main`): no command replaces a file that it
-/// reads, and what cannot be written is refused before the work.
+/// They are checked in one place before the command runs (`Main`): no command replaces a file that
+/// it reads, and destinations that cannot be written are refused before the work.
 struct CommandFiles {
   /// Files that are read, and folders whose files are read. Names that lead nowhere do no harm.
   var inputs: [String] = []

@@ -72,7 +72,7 @@ struct TextOptions: ParsableArguments {
   }
 }
 
-/// Whether to speak to people or to programs.
+/// Whether to write for people or for programs.
 struct OutputOptions: ParsableArguments {
   @Flag(name: .long, help: "Print one JSON document to standard output, for programs.")
   var json = false

@@ -6,7 +6,7 @@ import SextantReport
 
 extension LayerConvention: ExpressibleByArgument {}
 
-/// What a vector of another tool does not say of itself.
+/// The facts about a vector of another tool that its file does not record.
 struct ForeignVectorOptions: ParsableArguments {
   @Option(
     name: .shortAndLong,
@@ -37,7 +37,7 @@ struct ForeignVectorOptions: ParsableArguments {
 
   /// Reads the vector and writes it as an artifact.
   ///
-  /// - Throws: `usage.option`, `foreign.*`, `artifact.*`; what reading and writing throw.
+  /// - Throws: `usage.option`, `foreign.*`, `artifact.*`; the errors of reading and writing.
   func convert(
     _ source: String, to output: String, model: String, replacing: Bool, _ printing: OutputOptions
   ) throws {

@@ -46,7 +46,7 @@ struct SamplingArguments: ParsableArguments {
   }
 }
 
-/// What ends a text, beside the count of its tokens.
+/// The texts and tokens that end a text, in addition to the number of its tokens.
 struct EndingArguments: ParsableArguments {
   @Option(
     name: .customLong("stop"), parsing: .unconditionalSingleValue,

@@ -2,9 +2,9 @@ import SextantArtifacts
 import SextantBytes
 import SextantGeneration
 
-/// What reports call lenses.
+/// The names of lenses in reports.
 enum LensNames {
-  /// A file's name without what such names end in.
+  /// A file's name without the usual endings.
   static func name(of path: String) -> String {
     var name = String(path.split(separator: "/").last ?? "")
     for ending in [".safetensors", ".lens"] where name.hasSuffix(ending) {

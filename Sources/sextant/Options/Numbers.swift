@@ -18,7 +18,7 @@ enum Numbers {
       } else {
         joined.append(argument)
       }
-      // What follows two dashes is not an option.
+      // Words after two dashes are not options.
       if argument == "--" { isOver = true }
     }
     return joined

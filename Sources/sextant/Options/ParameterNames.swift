@@ -55,7 +55,7 @@ enum ParameterNames {
 extension FormatError {
   /// The refusal as the command line shows it: with options instead of parameters.
   ///
-  /// What was found is shown as it is, because it can be a part of a file.
+  /// The found value is not changed, because it can be a part of a file.
   var withOptions: FormatError {
     var shown = self
     if case .parameter(let name) = place { shown.place = .option(ParameterNames.option(name)) }

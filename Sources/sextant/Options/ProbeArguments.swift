@@ -22,7 +22,7 @@ struct FieldCondition: ExpressibleByArgument {
 }
 
 extension QuirkySubset: ExpressibleByArgument {
-  /// Reads `A`, `AE`, `BH`, `all` and the like.
+  /// Reads `A`, `AE`, `BH`, `all` and the other names.
   public init?(argument: String) { self.init(argument) }
 }
 
@@ -110,7 +110,7 @@ struct RecordArguments: ParsableArguments {
       "The template for template_args, with {name} for each.", valueName: "text"))
   var template: String?
 
-  /// Reads the file and keeps what is asked for, with the labels.
+  /// Reads the file and keeps the selected records, with the labels.
   ///
   /// - Throws: `data.*` for no records, or one without the label.
   func load() throws(FormatError) -> SelectedRecords {
@@ -121,7 +121,7 @@ struct RecordArguments: ParsableArguments {
   }
 }
 
-/// Where activations are read.
+/// The sites at which activations are read.
 struct ReadingArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(

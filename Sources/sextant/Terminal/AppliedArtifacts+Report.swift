@@ -11,7 +11,7 @@ extension AppliedArtifacts {
     zip(files, kinds).map { TokenTrace.Source(file: $0.path, kind: $1) }
   }
 
-  /// What was edited, for people: a line for each artifact that edits.
+  /// The edits, for people: a line for each artifact that edits.
   func lines(_ summaries: [EditSummary]) -> [String] {
     summaries.map { summary in
       let file = files[summary.item]
@@ -22,9 +22,9 @@ extension AppliedArtifacts {
     }
   }
 
-  /// A text and what was done to it, for programs.
+  /// A text and its edits, for programs.
   ///
-  /// - Parameter notes: what probes and lenses report of its tokens.
+  /// - Parameter notes: the reports of probes and lenses on its tokens.
   func json(_ text: GeneratedText, prompt: [Int], _ notes: TokenTrace) -> JSONObject {
     JSONObject([
       ("prompt_tokens", .array(prompt.map { JSONValue($0) })),
@@ -36,7 +36,7 @@ extension AppliedArtifacts {
     ])
   }
 
-  /// What was edited, for programs.
+  /// The edits, for programs.
   func json(_ summaries: [EditSummary]) -> JSONValue {
     .array(
       summaries.map { summary in

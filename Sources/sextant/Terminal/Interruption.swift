@@ -2,9 +2,9 @@ import Glibc
 import SextantBytes
 import Synchronization
 
-/// What happens when the user, or the system, asks the process to end.
+/// The reaction to a termination request of the user or the system.
 enum Interruption {
-  /// What to say then: a C string that is never freed, or 0.
+  /// The message on interruption: a C string that is never freed, or 0.
   private static let message = Atomic<UInt>(0)
 
   /// Handles termination signals: unpublished files are removed, and the process still ends by the
@@ -14,7 +14,7 @@ enum Interruption {
     _ = message.load(ordering: .relaxed)
     FilePublisher.removeUnpublishedName()
     for number in [SIGINT, SIGTERM, SIGHUP] {
-      // A parent that wants a signal ignored (nohup) is obeyed.
+      // A signal that the parent ignores (nohup) stays ignored.
       let before = unsafeBitCast(signal(number, SIG_IGN) as sighandler_t?, to: Int.self)
       if before == unsafeBitCast(SIG_IGN as sighandler_t?, to: Int.self) { continue }
       signal(number) { number in
@@ -30,7 +30,7 @@ enum Interruption {
     }
   }
 
-  /// Says what an interruption leaves behind, from now on.
+  /// Sets the message about the files that an interruption leaves.
   static func promise(_ text: String) {
     let copy = UInt(bitPattern: strdup("\nInterrupted; \(text).\n"))
     message.store(copy, ordering: .relaxed)

@@ -16,7 +16,7 @@ struct ManyTexts {
 
   /// Continues each prompt, and prints each text under a heading, or all of them as one document.
   ///
-  /// - Throws: what generating throws.
+  /// - Throws: the errors of generation.
   func generate(
     _ prompts: [[Int]], _ batches: BatchOptions, from state: State?, _ options: GenerationOptions
   ) throws(FormatError) {
@@ -65,7 +65,7 @@ struct ManyTexts {
     StandardStreams.write("\n")
   }
 
-  /// Says what was done, after the texts.
+  /// Prints the report, after the texts.
   private func report(_ prompts: Int, _ texts: Int, _ tokens: Int, _ speed: Double) {
     if applied.hasEdits || applied.hasReports {
       StandardStreams.printError("the effect of artifacts on each text: --json")

@@ -4,8 +4,8 @@ import Glibc
 enum PeakMemory {
   /// The largest resident size so far, in bytes; it counts the pages of mapped files that were read.
   ///
-  /// From `/proc`, because `getrusage` tells of the process that started this one, too: its memory
-  /// before the executable was loaded counts there.
+  /// From `/proc`, because `getrusage` includes the memory of the process before the executable was
+  /// loaded.
   static var byteCount: Int? {
     let descriptor = open("/proc/self/status", O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }

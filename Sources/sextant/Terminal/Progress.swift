@@ -15,7 +15,7 @@ final class Progress {
 
   /// Shows the progress of some work while it runs.
   ///
-  /// - Parameter work: receives what takes how much is done, and of how much in all.
+  /// - Parameter work: receives a function to report how much is done, and of how much in all.
   static func show<Result>(
     _ title: String, _ unit: ProgressLine.Unit,
     _ work: (_ update: (Int, Int) -> Void) throws(FormatError) -> Result
@@ -27,14 +27,14 @@ final class Progress {
 
   /// Shows how much is done, where a line is due.
   ///
-  /// - Parameter note: what else there is to say.
+  /// - Parameter note: additional text.
   func update(_ done: Int, _ total: Int, note: @autoclosure () -> String = "") {
     if let text = line.text(done, of: total, after: clock.seconds, note: note()) {
       StandardStreams.writeError(text)
     }
   }
 
-  /// Removes the line, so that what follows stands alone.
+  /// Removes the line, so that the following output is on a line of its own.
   func clear() {
     if let text = line.clearing() { StandardStreams.writeError(text) }
   }

@@ -32,7 +32,7 @@ enum StandardStreams {
     return Int(size.ws_col)
   }
 
-  /// Whether what a command prints is all that it makes.
+  /// Whether the command has no other output than the printed one.
   nonisolated(unsafe) static var isNeeded = true
   private nonisolated(unsafe) static var readerIsGone = false
 

@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// What a model knows, read by linear probes.
+/// `sextant probe`: a model's knowledge, read by linear probes.
 struct ProbeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "probe",

@@ -80,7 +80,7 @@ struct ProbeTrain: WritingCommand {
     ).print(asJSON: printing.json)
   }
 
-  /// What the probe records of the texts, with the tokens that were put before them.
+  /// The record of the texts in the probe, with the tokens that were put before them.
   private func description(
     of selected: SelectedRecords, _ open: OpenModel
   ) throws(FormatError) -> JSONObject {
