@@ -32,7 +32,7 @@ public struct ContrastPairs: Sendable {
   public let digest: Digest
   /// The digest of the file with the negative texts; nil if one file contains both.
   public let negativeDigest: Digest?
-  /// The template that questions were put into; nil for a form without questions.
+  /// The template for questions; nil for a form without questions.
   public let template: PromptTemplate?
   /// Whether escapes such as `\n` in the texts were replaced by their characters.
   public let hadEscapes: Bool
@@ -73,8 +73,8 @@ public struct ContrastPairs: Sendable {
 
   /// The pairs as token ids.
   ///
-  /// For answers, the letter must be a token of its own after the prompt, the last one: else
-  /// values read at the last token would be of something else.
+  /// For answers, the letter must be a token of its own after the prompt, the last one: otherwise
+  /// values at the last token would not belong to the answer.
   ///
   /// - Throws: `data.tokenization`, `data.record` for a text without tokens.
   public func tokenized(

@@ -95,7 +95,7 @@ public struct MomentAccumulator: Sendable, Equatable {
     merge(chunk)
   }
 
-  /// Adds the vectors that another accumulator has seen.
+  /// Adds the vectors of another accumulator.
   public mutating func merge(_ other: MomentAccumulator) {
     precondition(other.order == order && other.mean.count == mean.count)
     guard other.count > 0 else { return }

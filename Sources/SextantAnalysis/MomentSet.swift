@@ -40,7 +40,7 @@ public struct MomentSet: Sendable, Equatable {
       remedy: "Name fewer sites with `sites` and `layers`, or use a method without covariances.")
   }
 
-  /// Moments of nothing yet.
+  /// Empty moments.
   ///
   /// - Parameters:
   ///   - order: sites over `covarianceLimit` elements get variances instead of covariances.

@@ -56,8 +56,8 @@ public enum RetrainingSource: Sendable {
   case pairs(ContrastSource)
   /// A file of labelled records, for probes and erasers.
   case records(String)
-  /// Files of text in the order of the training, for lenses; the member of JSON objects that has the
-  /// text; and the lens that a tuned lens started from, where that was a file.
+  /// Files of text in the order of the training, for lenses; the member of JSON objects that has
+  /// the text; and the lens that a tuned lens started from, if that was a file.
   case texts([String], field: String?, start: String?)
 
   /// The options that name the data.

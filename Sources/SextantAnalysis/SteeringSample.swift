@@ -63,7 +63,7 @@ struct SteeringSample {
   }
 
   /// The variance within the classes along a direction, which is not normalised: vᵀ C v, with the
-  /// variances of single elements where there is no covariance.
+  /// variances of single elements if there is no covariance.
   func varianceWithinClasses(along direction: [Double]) throws(FormatError) -> Double {
     guard positive.order == .covariance else {
       return zip(try varianceWithinClasses(), direction).reduce(0) { $0 + $1.0 * $1.1 * $1.1 }

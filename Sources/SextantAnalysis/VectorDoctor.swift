@@ -88,7 +88,7 @@ public struct VectorDoctor: Sendable {
   /// noise.
   private static let noise = 4.0
 
-  /// Bytes of covariance matrices; where they would take more, variances of single elements stand in.
+  /// Bytes of covariance matrices; if they would take more, variances of single elements stand in.
   private static let matrixByteLimit = 1 << 30
 
   /// Examines a vector.
@@ -112,7 +112,7 @@ public struct VectorDoctor: Sendable {
       else { continue }
       parts.append((block, place, value.values.map(Double.init)))
     }
-    // One kind of site at a time: the residual stream's where the vector has any.
+    // One kind of site at a time: the residual stream's if the vector has any.
     let isOfState = { (place: Place) in if case .state = place { true } else { false } }
     guard let first = parts.first(where: { !isOfState($0.place) }) ?? parts.first else {
       throw FormatError(
@@ -140,7 +140,7 @@ public struct VectorDoctor: Sendable {
           guard let site else { continue }
           found.append(try Self.separation(of: part.values, SteeringSample(moments, site)))
         }
-        // As many layers as the file has, but for those that a shift pushes out of the model.
+        // The layers of the file, except those that a shift moves out of the model.
         guard !found.isEmpty, found.count >= parts.count - abs(shift) else { continue }
         let mean = { (values: [Double]) in values.reduce(0, +) / Double(values.count) }
         readings.append(

@@ -7,7 +7,7 @@ import SextantBytes
 /// - `generated`, `generated-K` (the first K after the prompt);
 /// - `every-K`: the prompt's last, and then every K-th;
 /// - indices (negative ones count from the prompt's end, so that -1 is `last`; others from the
-///   prompt's start, and may are behind it), and windows of them, `A:B`, both ends included;
+///   prompt's start, and may be behind it), and windows of them, `A:B`, both ends included;
 /// - `token=ID`: wherever the token has this id.
 public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
   /// One member of the list.
@@ -116,7 +116,7 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
     !tokenIDs.isEmpty
   }
 
-  /// The ids of tokens that are selected wherever they stand.
+  /// The ids of tokens that are selected at any position.
   public var tokenIDs: [Int] {
     parts.compactMap { if case .token(let id) = $0 { id } else { nil } }
   }
@@ -134,7 +134,7 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
       expected: "an id below \(vocabularySize), the size of the model's vocabulary")
   }
 
-  /// Whether a position is selected, where the prompt is at `prompt` of the sequence.
+  /// Whether a position is selected, if the prompt is at `prompt` of the sequence.
   ///
   /// - Parameter token: the id of the token there; nil if it is not known, and not selected by its
   ///   id.

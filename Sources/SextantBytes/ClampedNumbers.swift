@@ -1,5 +1,5 @@
 extension FixedWidthInteger {
-  /// The whole part of a number, or the nearest end of the range where it is outside; 0 for NaN.
+  /// The whole part of a number, or the nearest end of the range if it is outside; 0 for NaN.
   ///
   /// `Int(_:)` ends the process for such numbers, which computations on data can give.
   public init(clamping value: some BinaryFloatingPoint) {

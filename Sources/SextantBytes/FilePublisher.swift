@@ -25,7 +25,7 @@ public final class FilePublisher: @unchecked Sendable {
   private let folder: String
   private let partialPath: String
   private var descriptor: Int32
-  /// Whether the bytes stand under `partialPath` now.
+  /// Whether the bytes are under `partialPath` now.
   private var isNamed = false
   private var position = 0
   /// Locked while bytes are written: a file system admits one thread at a time to a file, and the
@@ -82,7 +82,7 @@ public final class FilePublisher: @unchecked Sendable {
       if descriptor < 0 && errno == EEXIST { throw leftover() }
       setNamed(descriptor >= 0)
     }
-    // Some file systems have no locks: then nothing of it will be taken for a leftover.
+    // Some file systems have no locks: then the file is never taken for a leftover.
     if descriptor >= 0 { _ = flock(descriptor, LOCK_EX | LOCK_NB) }
     guard descriptor >= 0 else {
       let number = errno
@@ -107,7 +107,7 @@ public final class FilePublisher: @unchecked Sendable {
 
   // MARK: Interruption
 
-  /// The name under which bytes stand that are not published, as a C string; 0 for none.
+  /// The name of unpublished bytes, as a C string; 0 for none.
   private static let unpublishedName = Atomic<UInt>(0)
 
   private func setNamed(_ isNamed: Bool) {
@@ -120,7 +120,7 @@ public final class FilePublisher: @unchecked Sendable {
 
   /// Removes the name that a file has before it is published, if one has a name now.
   ///
-  /// For handlers of signals that end the process: it does nothing that they may not do.
+  /// For handlers of signals that end the process: it only makes calls that are safe there.
   public static func removeUnpublishedName() {
     let name = unpublishedName.load(ordering: .sequentiallyConsistent)
     guard let name = unsafe UnsafePointer<CChar>(bitPattern: name) else { return }
@@ -272,7 +272,7 @@ public final class FilePublisher: @unchecked Sendable {
       guard unsafe rename(partialPath, destination) == 0 else { throw publishFailure() }
       setNamed(false)
     } else if isNamed {
-      // `link` fails where the destination exists; `rename` would replace it.
+      // `link` fails if the destination exists; `rename` would replace it.
       guard unsafe Glibc.link(partialPath, destination) == 0 else { throw publishFailure() }
       unsafe unlink(partialPath)
       setNamed(false)

@@ -51,7 +51,7 @@ public struct FormatError: Error, Sendable, Equatable {
   /// The exit status of a command that ends with this refusal (sysexits.h).
   public var exitStatus: Int32 { code.exitStatus }
 
-  /// The same refusal, with the file filled in where it was not known.
+  /// The same refusal, with the file filled in if it was not known.
   public func inFile(_ path: String) -> FormatError {
     var copy = self
     if copy.file == nil { copy.file = path }

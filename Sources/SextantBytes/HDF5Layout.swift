@@ -4,7 +4,7 @@ public enum HDF5Layout: String, Sendable {
   case flat
   /// Keras 3: the variables of each layer are numbered, `…/vars/<number>`.
   case keras3 = "keras-3"
-  /// Keras 1 and 2, and TensorFlow models of transformers: names stand in attributes.
+  /// Keras 1 and 2, and TensorFlow models of transformers: names are in attributes.
   case keras2 = "keras-2"
 
   /// Whether the last part of a dataset's path, and the one before it, are those of a variable of

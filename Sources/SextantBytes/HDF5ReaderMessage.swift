@@ -40,7 +40,7 @@ public enum HDF5ReaderMessage: Sendable, Equatable {
 
   /// The version of these rules.
   public static let version = 2
-  /// The argument that makes a reader read where it cannot be confined.
+  /// The argument that makes a reader read even if it cannot be confined.
   public static let unconfinedArgument = "unconfined"
   /// Bytes of a message before its payload.
   public static let headerByteCount = 5

@@ -1,28 +1,28 @@
 import SextantLocks
 
-/// Which members of a JSON document were asked for, so that those that nothing reads can be named.
+/// The members of a JSON document that were read, so that the other members can be named.
 public final class JSONReads: Sendable {
   private let pointers = Lock<Set<String>>([])
 
-  /// Nothing was asked for yet.
+  /// Nothing was read yet.
   public init() {}
 
-  /// Notes that the member at a JSON pointer was asked for.
+  /// Records that the member at a JSON pointer was read.
   func note(_ pointer: String) {
     pointers.withLock { _ = $0.insert(pointer) }
   }
 
-  /// Whether the member at a JSON pointer was asked for.
+  /// Whether the member at a JSON pointer was read.
   func contains(_ pointer: String) -> Bool {
     pointers.withLock { $0.contains(pointer) }
   }
 }
 
 extension JSONNode {
-  /// The same place, whose members can be asked for without being noted as read.
+  /// The same place, whose members can be read without a record.
   public var unnoted: JSONNode { JSONNode(value, code: code, file: file, pointer: pointer) }
 
-  /// Notes that all members of the object `key` are known, although nothing asks for them.
+  /// Marks all members of the object `key` as known, although nothing reads them.
   public func noteAll(of key: String) throws(FormatError) {
     guard let node = try optionalMember(key), case .object(let object) = node.value else { return }
     for (key, _) in object.members { try node.noteAll(of: key) }

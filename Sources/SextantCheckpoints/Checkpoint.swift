@@ -5,7 +5,7 @@ import SextantTensor
 public struct CheckpointTensor: Sendable, Equatable {
   /// The name as the file spells it.
   public let name: String
-  /// The type of the elements that are handed over.
+  /// The type of the elements that are passed on.
   public let dataType: DataType
   /// The dimensions, outermost first.
   public let shape: [Int]
@@ -29,8 +29,8 @@ public struct CheckpointTensor: Sendable, Equatable {
 
 /// A file, or a set of files, that contains named tensors in a foreign format.
 ///
-/// Readers of foreign formats know no model: they yield names, types, shapes and bytes, checked
-/// against the file before anything is allocated.
+/// Readers of foreign formats are independent of models: they return names, types, shapes and
+/// bytes, checked against the file before anything is allocated.
 public protocol Checkpoint: AnyObject, Sendable {
   /// The path as the user gave it.
   var path: String { get }

@@ -22,8 +22,8 @@ public struct CheckpointSource: Sendable {
     return (["tokenizer.json", "tokenizer.model"] + vocabularies).compactMap { sideFile($0) }
   }
 
-  /// The paths of all files in the folder of the checkpoint that may belong to it by their names'
-  /// endings: configurations, indexes, tokenizers and vocabularies.
+  /// The paths of all files in the folder of the checkpoint that may belong to it by their endings:
+  /// configurations, indexes, tokenizers and vocabularies.
   public var sideFiles: [String] {
     let names = (try? Folder(folder).entries()) ?? []
     return names.filter { name in [".json", ".model", ".txt"].contains { name.hasSuffix($0) } }

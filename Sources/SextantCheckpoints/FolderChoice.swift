@@ -3,7 +3,7 @@ import SextantBytes
 /// Which file of a model's folder is its checkpoint.
 ///
 /// A download often has one model in several formats, and a folder of a training run has much that
-/// is not a model. The choice goes by names, in the order in which transformers looks for them.
+/// is not a model. The choice depends on names, in the order of transformers.
 struct FolderChoice {
   /// The checkpoint's name; nil if the folder has none.
   let name: String?

@@ -7,8 +7,8 @@ enum TensorName {
 
   /// The flaw of a name, or nil.
   ///
-  /// Names end up in file paths, reports and terminals of the tools around, so that nothing that
-  /// climbs out of a folder or steers a terminal passes. A "/" inside is common and allowed.
+  /// Names appear in file paths, reports and terminals, so that names that leave a folder or
+  /// control a terminal are refused. A "/" inside is common and allowed.
   static func flaw(_ name: String) -> String? {
     if name.isEmpty { return "an empty name" }
     if name.utf8.count > byteLimit { return "a name of \(name.utf8.count) bytes" }

@@ -4,9 +4,9 @@ import SextantTokenizers
 /// The tokenizer's data in the files next to a `tokenizer.model`: `tokenizer_config.json`,
 /// `added_tokens.json` and `special_tokens_map.json`.
 ///
-/// Added tokens are those that transformers adds. `added_tokens_decoder` of `tokenizer_config.json` has
-/// them with their flags, `added_tokens.json` their ids alone. The named special tokens (`bos_token` and its
-/// like) that are pieces of the model count as added tokens too.
+/// Added tokens are those that transformers adds. `added_tokens_decoder` of `tokenizer_config.json`
+/// has them with their flags, `added_tokens.json` their ids alone. The named special tokens
+/// (`bos_token` and others) that are pieces of the model count as added tokens too.
 struct AddedTokenFiles {
   private let configuration: JSONNode?
   private let ids: JSONNode?
@@ -62,7 +62,7 @@ struct AddedTokenFiles {
     return result
   }
 
-  /// Whether a token is put before a text. Without a word on it, transformers 5.24 does so for one class.
+  /// Whether a token is put before a text. By default, transformers 5.24 does so for one class.
   private var beginsTexts: Bool {
     get throws(FormatError) {
       let named = try configuration?.optionalMember("add_bos_token")?.boolean()
@@ -70,7 +70,7 @@ struct AddedTokenFiles {
     }
   }
 
-  /// The name of the token that is put before a text: `<s>` where no file names one. null names none.
+  /// The name of the token that is put before a text: `<s>` if no file names one. null names none.
   private var beginningName: SpecialTokenName? {
     get throws(FormatError) {
       let key = "bos_token"
@@ -81,7 +81,8 @@ struct AddedTokenFiles {
     }
   }
 
-  /// That texts begin without a token because nothing asks for one: versions of transformers differ on it.
+  /// The note that texts begin without a token because no file requires one: versions of
+  /// transformers differ on it.
   var notesOnBeginning: [String] {
     guard let name = tokenizerClass, ["LlamaTokenizer", "LlamaTokenizerFast"].contains(name),
       (try? configuration?.optionalMember("add_bos_token")) == nil

@@ -21,7 +21,7 @@ public struct ConversionOptions: Sendable {
   /// The name of the architecture, or a `model_type` or a class of transformers, if the
   /// configuration does not name it.
   public var architecture: String?
-  /// The group of tensors to convert, where a file has several; nil for the only one.
+  /// The group of tensors to convert, if a file has several; nil for the only one.
   public var group: String?
   /// Take integers of 16 bits for the bits of bfloat16 numbers.
   public var readsUInt16AsBFloat16 = false
@@ -77,7 +77,7 @@ public struct ConversionReport: Sendable {
   public var notes: [String]
 }
 
-/// A checkpoint of any supported format on its way into a native model file.
+/// Converts a checkpoint of any supported format to a native model file.
 ///
 /// Tensors are streamed, several at a time: memory is limited by the pieces, for models of any
 /// size. The same weights give the same bytes, for every container and naming.
@@ -279,7 +279,7 @@ public struct Conversion {
       }
       return found
     } catch {
-      // Capturing, steering and probing need ids only: a tokenizer must not be in their way.
+      // Capturing, steering and probing need only ids, so that a tokenizer is optional.
       guard !error.code.rawValue.hasPrefix("file.") else { throw error }
       var refusal = error
       refusal.remedy += " Or convert without it: `leavesOutTokenizer`."
@@ -326,7 +326,8 @@ public struct Conversion {
     // Called while the account's lock is locked.
     nonisolated(unsafe) let progress = progress
     let mapping = mapping
-    // A piece of the source that is on its way, and how many elements of it are NaN or infinite in the store.
+    // A piece of the source in conversion, and how many elements of it are NaN or infinite in the
+    // store.
     let count: @Sendable (PlannedTensor, UnsafeRawBufferPointer, Int) -> Void = {
       tensor, piece, nonfinite in
       account.withLock { account in

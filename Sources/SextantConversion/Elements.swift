@@ -7,7 +7,7 @@ struct ElementConverter {
   private let target: DataType
   /// Bytes of the source that the target stores together.
   private let unit: Int
-  /// The elements since the last whole block, where the target has blocks.
+  /// The elements since the last whole block, if the target has blocks.
   private var rest: [UInt8] = []
   /// The last piece after its conversion.
   private var output: [UInt8] = []

@@ -4,9 +4,10 @@ import SextantTokenizers
 
 /// The ids that end a text, as the files of a model name them.
 ///
-/// The first file that names one decides, as in transformers: `generation_config.json`, `config.json`;
-/// and where neither does, the token that `tokenizer_config.json` or `special_tokens_map.json` names. A GGUF
-/// file decides alone. Where no file names one, the tokenizer's own file is asked (`Tokenizer.endOfTextID`).
+/// The first file that names one decides, as in transformers: `generation_config.json`,
+/// `config.json`; and if neither does, the token that `tokenizer_config.json` or
+/// `special_tokens_map.json` names. A GGUF file decides alone. Where no file names one, the
+/// tokenizer's own file is asked (`Tokenizer.endOfTextID`).
 struct EndOfText {
   /// The ids, the most usual first; empty if no file names one.
   private(set) var ids: [Int] = []

@@ -6,15 +6,15 @@ import SextantBytes
 /// combines them again. GGUF files are different: their reader computes the weights of the
 /// quantised types.
 struct Quantisation {
-  /// The programs' or methods' names by those of `quant_method`, where they are written otherwise.
+  /// The programs' or methods' names by those of `quant_method`, if they are written otherwise.
   private static let methods = [
     "aqlm": "AQLM", "awq": "AWQ", "eetq": "EETQ", "exl2": "EXL2", "fbgemm_fp8": "FP8", "fp8": "FP8",
     "gptq": "GPTQ", "higgs": "HIGGS", "hqq": "HQQ", "mxfp4": "MXFP4", "nvfp4": "NVFP4",
     "quip": "QuIP", "spqr": "SpQR", "vptq": "VPTQ",
   ]
 
-  /// Parts of names that tensors have where a program quantised them. The first row that fits counts: GPTQ has
-  /// names of AWQ's, too.
+  /// Parts of names that tensors have if a program quantised them. The first row that fits counts:
+  /// GPTQ has names of AWQ's, too.
   private static let marks: [(method: String, parts: Set<Substring>)] = [
     ("GPTQ", ["g_idx"]), ("AWQ or GPTQ", ["qweight", "qzeros"]),
     (

@@ -65,7 +65,7 @@ struct StoredForm: Sendable {
   /// Whether the elements in the file have the architecture's order.
   var isPlain: Bool { steps.isEmpty && source.part == nil }
 
-  /// Whether elements move or change on the way.
+  /// Whether elements move or change in the conversion.
   var movesElements: Bool { !steps.isEmpty }
 
   /// Whether elements are computed, which takes f32.

@@ -164,7 +164,7 @@ struct WeightMapping: Sendable {
   /// The first dimension of a canonical tensor.
   func rowCount(of name: String) -> Int { source(of: name).shape.first ?? 0 }
 
-  /// The tensors to store, with matrices in `dataType` where that is given and fits.
+  /// The tensors to store, with matrices in `dataType` if that is given and fits.
   func plan(_ dataType: DataType?) -> [PlannedTensor] {
     specs.map { spec in
       let stored = source(of: spec.name).dataType

@@ -21,8 +21,8 @@ public struct Interval: Sendable, Equatable {
   /// Whether the ends are known.
   public var isKnown: Bool { range != nil }
 
-  /// Between the quantiles that leave as much out on both sides, interpolated; unknown for fewer than
-  /// two values, or where one is NaN.
+  /// Between symmetric quantiles, interpolated; unknown for fewer than two values, or if one is
+  /// NaN.
   public init(holding share: Double = 0.95, of values: [Double]) {
     let sorted = values.sorted()
     guard sorted.count > 1, !values.contains(where: \.isNaN) else {
@@ -39,7 +39,7 @@ public struct Interval: Sendable, Equatable {
     (low, high) = (quantile((1 - share) / 2), quantile((1 + share) / 2))
   }
 
-  /// The ends as a range; nil if one is not a number, or where they are the wrong way around.
+  /// The ends as a range; nil if one is not a number, or if they are the wrong way around.
   public var range: ClosedRange<Double>? { low <= high ? low...high : nil }
 
   /// Both ends times a number that is not negative.

@@ -182,7 +182,7 @@ extension GenerationRun: AsyncSequence {
 
     /// The next token of the run; nil at the end.
     ///
-    /// It is computed where the caller runs, so that taps may use the caller's values. Other tasks
+    /// It is computed on the caller's actor, so that taps may use the caller's values. Other tasks
     /// of the same actor can run between two tokens.
     public mutating func next(
       isolation actor: isolated (any Actor)?

@@ -15,8 +15,9 @@ public struct SamplingOptions: Sendable, Equatable {
   /// Only tokens at least `minP` times as probable as the most probable one may be chosen; 0 for all
   /// (Nguyen et al. 2024, arXiv 2407.01082).
   public var minP: Float
-  /// The logit of a token that the text already contains is divided by it where it is positive, and
-  /// multiplied where it is negative; 1 changes nothing (Keskar et al. 2019, arXiv 1909.05858, section 4.1).
+  /// The logit of a token that the text already contains is divided by it if it is positive, and
+  /// multiplied if it is negative; 1 changes nothing (Keskar et al. 2019, arXiv 1909.05858, section
+  /// 4.1).
   public var repetitionPenalty: Float
   /// The seed of the choices: the same seed chooses the same tokens.
   public var seed: UInt64

@@ -36,7 +36,7 @@ public struct StopTexts: Sendable {
   /// The delayed output, which may be the start of a pattern.
   private var held: [UInt8] = []
 
-  /// Looks for nothing.
+  /// No texts.
   public init() {}
 
   /// Looks for these texts.

@@ -152,7 +152,7 @@ extension TextCorpus {
 }
 
 extension SteeringVector {
-  /// A figure of training; NaN where there is none.
+  /// A figure of training; NaN if there is none.
   fileprivate func figure(_ name: String, at site: String) -> Double {
     guard case .object(let figures) = statistics[site], case .number(let value) = figures[name]
     else { return .nan }

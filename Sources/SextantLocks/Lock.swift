@@ -3,7 +3,7 @@
 
   /// A lock and the value that it guards, on a POSIX mutex.
   ///
-  /// The thread sanitizer sees POSIX mutexes, and does not see `Mutex`.
+  /// The thread sanitizer supports POSIX mutexes, and does not support `Mutex`.
   public struct Lock<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let value: UnsafeMutablePointer<Value>

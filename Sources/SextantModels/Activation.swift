@@ -52,7 +52,7 @@ enum Activation: String, Sendable {
 extension ConfigurationForm.Member {
   /// An activation under transformers' names.
   ///
-  /// - Parameter usual: the one where no key names one.
+  /// - Parameter usual: the one if no key names one.
   static func publishedActivation(
     _ path: WritableKeyPath<C, Activation>, usual: Activation
   ) -> Self {

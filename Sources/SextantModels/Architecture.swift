@@ -7,7 +7,7 @@ public struct WeightSpec: Sendable, Equatable {
   public enum Kind: Sendable, Equatable {
     /// A matrix of a product, [out, in], or an embedding [V, D]: may be stored in fewer bits.
     case matrix
-    /// Anything small: keeps its precision.
+    /// Small tensors: they keep their precision.
     case vector
   }
 
@@ -114,7 +114,7 @@ public protocol Architecture {
   /// - Parameters:
   ///   - config: the published configuration; nil for checkpoints that come without one.
   ///   - checkpoint: the names and shapes of the checkpoint's tensors.
-  /// - Throws: `model.config`, also where there is none and the architecture needs one.
+  /// - Throws: `model.config`, also if there is none and the architecture needs one.
   static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject

@@ -40,7 +40,7 @@ public struct BlockStream: Sendable {
     angles = rotary.angles(positions, textLength: textLength)
   }
 
-  /// Turns the heads of some rows, [B·T, …], by the angles of their positions, where there are any.
+  /// Turns the heads of some rows, [B·T, …], by the angles of their positions, if there are any.
   func rotate(_ rows: inout Tensor, _ heads: HeadColumns) {
     if let angles { Kernels.rotate(&rows, heads, by: angles) }
   }

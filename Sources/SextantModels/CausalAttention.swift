@@ -3,7 +3,7 @@ import SextantTensor
 /// The common parts of attention blocks: their state, and how it is read.
 ///
 /// The state of a block is the keys and values of every position so far. Keys are kept as they are
-/// read: rotated by their own position, where the model has rotary position embedding.
+/// read: rotated by their own position, if the model has rotary position embedding.
 struct CausalAttention: Sendable {
   /// Query heads, H.
   let heads: Int
@@ -13,7 +13,7 @@ struct CausalAttention: Sendable {
   let width: Int
   /// The factor of scores.
   let scale: Float
-  /// Positions that a token sees, its own included; nil for all.
+  /// The number of positions that a token attends to, including its own; nil for all.
   var window: Int?
   /// Slopes of the linear bias, [H].
   var slopes: Tensor?
@@ -29,8 +29,8 @@ struct CausalAttention: Sendable {
   /// Remembers the keys and values of the newest T positions, and attends from them to all.
   ///
   /// - Parameters:
-  ///   - query: [B·T, …], and where a row's H heads stand.
-  ///   - key: [B·T, …], and where a row's key heads stand; rotated already.
+  ///   - query: [B·T, …], and the positions of a row's H heads.
+  ///   - key: [B·T, …], and the positions of a row's key heads; already rotated.
   ///   - value: likewise.
   ///   - state: the components of `state`.
   /// - Returns: [B·T, H·width].

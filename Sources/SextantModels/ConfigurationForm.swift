@@ -10,7 +10,7 @@ protocol ModelConfiguration: Equatable {
 
   /// Refuses numbers that do not fit together.
   ///
-  /// - Parameter node: where they stand, for the refusal.
+  /// - Parameter node: their place, for the refusal.
   func check(_ node: JSONNode) throws(FormatError)
 }
 

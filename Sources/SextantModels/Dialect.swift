@@ -31,7 +31,7 @@ public struct Dialect: Sendable {
       /// Elements are -exp of the canonical ones.
       case negativeExponential
       /// Elements of a block are halved as often as the number under a key of the file's metadata
-      /// goes into the block's index: not at all where it is 0 or absent.
+      /// goes into the block's index: not at all if it is 0 or absent.
       case halved(block: Int, every: String)
     }
 

@@ -143,8 +143,8 @@ extension LanguageModel {
 
   /// Runs T tokens of B sequences from `state`, which is advanced by T.
   ///
-  /// Long inputs are cut into pieces, so that memory does not grow with T, and where the tap must
-  /// see the state. The numbers do not depend on the cuts beyond rounding.
+  /// Long inputs are split into pieces, so that memory does not grow with T, and at the moments at
+  /// which the tap visits the state. The numbers depend on the splits only by rounding.
   ///
   /// If a model's rotation depends on the length of the text, it is the length at the end of this
   /// run.
@@ -211,7 +211,7 @@ extension LanguageModel {
     min(max(wanted, 1), max(1, 1024 / min(max(length, 1), Self.alikeLength)))
   }
 
-  /// Refuses to continue a text in a way that has no single meaning.
+  /// Refuses to continue a text in a way that is ambiguous.
   ///
   /// Above a length the rotation of some models depends on the length of the whole text. Keys that
   /// were read before keep the rotation of that time, so that several tokens that are added in one

@@ -1,8 +1,8 @@
 import SextantStore
 
 extension ModelStore {
-  /// Bytes of weights that one step of decoding reads, however many sequences take it together: all of
-  /// them, but not the embedding where the output head is another matrix, of which a token needs one row.
+  /// Bytes of weights that one step of decoding reads, for any number of sequences: all of them,
+  /// except the embedding if the output head is another matrix, of which a token needs one row.
   ///
   /// The speed of memory divided by this is the upper limit of decoding.
   public var decodingByteCount: Int {

@@ -6,11 +6,11 @@ public enum Retention: Sendable, Equatable {
   case factors(Tensor)
   /// This number of values of the last axis move up by one, and the first is lost.
   case shifts(width: Int)
-  /// Nothing: the token writes the component anew.
+  /// Nothing: the token overwrites the component.
   case overwritten
 }
 
-/// A model that knows, without any edit, how fast components of its state forget one.
+/// A model for which the decay of an edit of its state is known without an edit.
 public protocol RetainingModel: LanguageModel {
   /// The factors by which tokens keep an edit of a component, as far as it stays in the component
   /// itself.

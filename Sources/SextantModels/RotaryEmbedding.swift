@@ -5,12 +5,12 @@ import SextantTensor
 /// Rotary position embedding (arXiv 2104.09864): which channels of a head turn, and how fast.
 ///
 /// Channel pair c of R turns by position · frequency c; frequency c is base^(-2 c / width), changed
-/// where the model was trained further for longer texts. Angles are computed in double precision.
+/// if the model was trained further for longer texts. Angles are computed in double precision.
 struct RotaryEmbedding: Sendable, Equatable {
   /// The base of the frequencies, "theta".
   var base = 10_000.0
-  /// Channels of a head that turn, from the first on; the others stay. One more turns where the
-  /// number is odd.
+  /// The number of channels of a head that rotate, from the first on. If it is odd, one more
+  /// rotates.
   var width = 0
   /// How frequencies were changed.
   var scaling = Scaling.none
@@ -41,7 +41,7 @@ struct RotaryEmbedding: Sendable, Equatable {
 
   /// The members of a published `config.json`: the spelling of transformers 5, and the older one.
   ///
-  /// - Parameter headWidth: given where only a part of each head turns.
+  /// - Parameter headWidth: given if only a part of each head turns.
   func publishedMembers(headWidth: Int? = nil) -> [(String, JSONValue)] {
     var parameters = JSONObject([("rope_type", "default")])
     var scaling = scaling.json
@@ -71,7 +71,7 @@ struct RotaryEmbedding: Sendable, Equatable {
     return Int(part * Double(headWidth)) < width ? part.nextUp : part
   }
 
-  /// An embedding that turns nothing.
+  /// An embedding without a rotation.
   init() {}
 
   /// An embedding of these numbers.

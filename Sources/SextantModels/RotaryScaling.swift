@@ -9,7 +9,7 @@ extension RotaryEmbedding {
     case none
     /// All are divided by a factor.
     case linear(factor: Double)
-    /// The base grows with the length of the text, where that is above `length` (NTK).
+    /// The base grows with the length of the text, if that is above `length` (NTK).
     case dynamic(factor: Double, length: Double)
     /// Slow ones are divided by a factor, fast ones are not, and there is a ramp between them:
     /// wavelengths in relation to the length of the texts that the model was first trained on, as
@@ -181,7 +181,7 @@ extension RotaryEmbedding.Scaling {
 }
 
 extension RotaryEmbedding.Scaling.YaRN {
-  /// - Parameter contextLength: with `length` it makes the factor, where that is null.
+  /// - Parameter contextLength: with `length` it makes the factor, if that is null.
   fileprivate init(
     _ node: JSONNode, length: Double, _ contextLength: Double?
   ) throws(FormatError) {
@@ -238,7 +238,7 @@ extension RotaryEmbedding.Scaling.YaRN {
 extension RotaryEmbedding.Scaling.LongRoPE {
   /// - Parameters:
   ///   - pairs: pairs of channels, R.
-  ///   - contextLength: with `length` it makes the factor, where there is none.
+  ///   - contextLength: with `length` it makes the factor, if there is none.
   fileprivate init(
     _ node: JSONNode, pairs: Int, length: Double, _ contextLength: Double?
   ) throws(FormatError) {

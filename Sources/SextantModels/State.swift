@@ -5,7 +5,7 @@ import SextantTensor
 public struct StateComponent: Sendable, Equatable {
   /// The name, as in `blocks.<i>.state.<name>`.
   public let name: String
-  /// The shape for one sequence; for one position of it where the component grows.
+  /// The shape for one sequence; for one position of it if the component grows.
   public let shape: [Int]
   /// The meaning of each axis, such as `["channel", "state"]`.
   public let axes: [String]
@@ -97,7 +97,7 @@ public struct State: Sendable, Equatable {
     return (component, block, index)
   }
 
-  /// The component at a site, [B, component's shape], or [B, position, component's shape] where it
+  /// The component at a site, [B, component's shape], or [B, position, component's shape] if it
   /// grows; nil if the model has none.
   public func component(_ site: Site) -> Tensor? {
     guard let (component, block, index) = place(of: site) else { return nil }
@@ -107,7 +107,7 @@ public struct State: Sendable, Equatable {
   /// Replaces the component at a site.
   ///
   /// - Throws: `model.state` when the site or the shape does not fit: [B, …], or [B, `position`, …]
-  ///   where the component grows.
+  ///   if the component grows.
   public mutating func setComponent(_ site: Site, to value: Tensor) throws(FormatError) {
     guard let (component, block, index) = place(of: site) else {
       throw FormatError(

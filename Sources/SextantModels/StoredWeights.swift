@@ -47,7 +47,7 @@ struct StoredWeights {
     return tensor
   }
 
-  /// A small tensor in f32, converted once where it is stored in another type.
+  /// A small tensor in f32, converted once if it is stored in another type.
   func vector(_ name: String) -> Tensor {
     guard let tensor = matrix(name).converted(to: .f32) else {
       preconditionFailure("\(name) was checked to be floating-point")
@@ -55,7 +55,7 @@ struct StoredWeights {
     return tensor
   }
 
-  /// A small tensor in f32 where the model has it.
+  /// A small tensor in f32 if the model has it.
   func optionalVector(_ name: String) -> Tensor? {
     tensors[ExactString(name)].flatMap { $0.converted(to: .f32) }
   }

@@ -8,7 +8,7 @@ public struct TapContext: Sendable {
   /// The positions of the tokens in their sequences, from 0, T of them. For the state: the token
   /// that will read it, or has left it, depending on `stateMoment`.
   public let positions: Range<Int>
-  /// On which side of the token the state is shown; nil at the sites of tokens.
+  /// Whether the state is the one before or after the token; nil at the sites of tokens.
   public let stateMoment: StateMoment?
   /// The ids of the tokens at `positions` of each sequence, [B][T]; empty if they are not known.
   private let tokens: [[Int]]
@@ -44,8 +44,8 @@ public enum StateMoment: Sendable {
 
 /// The tokens of a run at which a tap visits the state.
 ///
-/// Between two tokens the visits after the first come before the visits before the second,
-/// whether one run reads both or each has a run of its own: how a text is cut changes nothing.
+/// Between two tokens the visits after the first come before the visits before the second, whether
+/// one run reads both or each has a run of its own: the splits of a text have no effect.
 public struct StateVisits: Sendable, Equatable {
   /// Positions of the tokens before which the tap visits.
   public var before: Set<Int>

@@ -2,9 +2,9 @@ import SextantTensor
 
 /// A readout, with the values that training a lens through it needs.
 ///
-/// The products with the unembedding are nearly all of the work. In `Precision.fast` they are made in
-/// bf16 with sums in f32, where the processor multiplies these directly: the unembedding is kept once
-/// more, rounded, in both orders, 4 bytes for each element.
+/// The products with the unembedding are nearly all of the work. In `Precision.fast` they are made
+/// in bf16 with sums in f32, if the processor multiplies these directly: the unembedding is kept
+/// once more, rounded, in both orders, 4 bytes for each element.
 public struct TrainingReadout: Sendable {
   /// The readout.
   public let readout: Readout

@@ -4,9 +4,9 @@ import SextantTensor
 
 /// Parts of files that are read front to back, several at a time, and digested on the way.
 ///
-/// Each thread goes through two parts in step, since two digests at once are faster than one after the other
-/// (`SHA256.update`). Where one part ends the next takes its place; parts of one size meet when they stand
-/// side by side.
+/// Each thread goes through two parts in step, since two digests at once are faster than one after
+/// the other (`SHA256.update`). When one part ends, the next takes its place; parts of one size are
+/// read together.
 struct FileParts: Sendable {
   /// The parts, in the order in which they are begun.
   let parts: [FilePart]
@@ -52,7 +52,7 @@ struct FileParts: Sendable {
     var failure: FormatError?
   }
 
-  /// A part on its way.
+  /// A part that is being read.
   @safe
   private struct Lane: ~Copyable {
     var part: Int?
@@ -97,7 +97,7 @@ struct FileParts: Sendable {
     lane.hash = SHA256()
   }
 
-  /// The next piece of a lane's part; no bytes where it has none.
+  /// The next piece of a lane's part; no bytes if it has none.
   private func read(_ lane: borrowing Lane) throws(FormatError) -> UnsafeRawBufferPointer {
     guard let index = lane.part else { return unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
     let part = parts[index]

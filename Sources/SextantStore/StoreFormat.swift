@@ -9,7 +9,7 @@ public enum StoreFormat {
   public static let name = "sextant-model"
   /// The value of `weights` in the header when every tensor keeps its source type.
   public static let sourceVariant = "source"
-  /// Features whose names may stand in `requires`; version 1 defines none.
+  /// Features whose names may be in `requires`; version 1 defines none.
   public static let features: Set<String> = []
   /// Tensors, attachments and the footer start at multiples of this, in bytes.
   public static let alignment = 64

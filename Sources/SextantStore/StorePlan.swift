@@ -11,9 +11,9 @@ struct StorePlan {
   /// Sorted by the bytes of their names.
   let attachments: [(name: String, bytes: [UInt8])]
 
-  /// Preamble and header of the file, with zeros where digests of tensors will stand.
+  /// Preamble and header of the file, with zeros in the places of tensors' digests.
   ///
-  /// Offsets stand as decimal numbers in the header, and the header's length decides the offsets;
+  /// Offsets are decimal numbers in the header, and the header's length decides the offsets;
   /// lengthening the header until both agree takes two or three rounds.
   ///
   /// - Throws: the refusals of the reader for such a header.
@@ -86,6 +86,6 @@ extension PlannedTensor {
 }
 
 extension Digest {
-  /// Stands where a digest will be known later; every digest has the same length.
+  /// The placeholder of a digest that is known later; every digest has the same length.
   fileprivate static let placeholder = SHA256.digest([UInt8]())
 }

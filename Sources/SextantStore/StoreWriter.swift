@@ -74,7 +74,7 @@ public final class StoreWriter {
     isWritten = tensors.map { _ in false }
     file = try FilePublisher(destination, replacing: replacing)
     try file.reserve(fileByteCount)
-    // The JSON text stays zero until `finish`: that is how a reader knows an unfinished file.
+    // The JSON text stays zero until `finish`: so that a reader recognises an unfinished file.
     try file.append(preamble.bytes)
     try file.append([UInt8](repeating: 0, count: preamble.headerByteCount))
     try file.pad(to: StoreFormat.alignment)
@@ -86,7 +86,7 @@ public final class StoreWriter {
 
   /// Writes the next tensor, whose name must be that of the first of `tensors` not yet written.
   ///
-  /// - Parameter body: hands over the elements, in order, in pieces of any size.
+  /// - Parameter body: passes on the elements, in order, in pieces of any size.
   /// - Throws: the errors of `body`; `store.table` when it is another tensor's turn or the pieces
   ///   do not add up to the tensor's size; `file.write`, `disk.full`.
   public func write(
@@ -156,8 +156,8 @@ public final class StoreWriter {
   /// Writes all tensors that are not written yet, several at a time, the largest first.
   ///
   /// - Parameters:
-  ///   - pool: as many tensors are under way as it has threads.
-  ///   - body: hands over the elements of one tensor as in `write`; called from several threads.
+  ///   - pool: one tensor is written by each of its threads at a time.
+  ///   - body: passes on the elements of one tensor as in `write`; called from several threads.
   /// - Throws: as `write`, for one of the tensors that fail.
   public func writeAll(
     _ pool: WorkerPool = .shared,

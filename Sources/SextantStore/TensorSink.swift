@@ -1,7 +1,7 @@
 import SextantBytes
 import SextantTensor
 
-/// Takes the elements of one tensor, piece by piece, on their way into a store.
+/// Takes the elements of one tensor, piece by piece, for a store.
 ///
 /// Pieces may be cut anywhere, even within an element. The sink counts and digests them.
 public struct TensorSink: ~Copyable {

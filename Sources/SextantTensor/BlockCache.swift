@@ -4,11 +4,11 @@ import SextantLocks
 
 /// The memory of tensors, kept after they are freed for new ones of the same size.
 ///
-/// A forward pass makes and drops the same few shapes block after block. Taking their memory from the
-/// system each time costs a page fault for every 4 KiB: with half a gigabyte of activations for a
-/// prompt, a third of all time. `malloc` would keep it, but cannot fill the hole that one aligned
-/// block leaves with the next of its size, and grows. So large blocks are mapped, and kept here; small
-/// ones come from `malloc` once, so that decoding, which makes hundreds of them for a token, asks it for
+/// A forward pass makes and drops the same few shapes block after block. Taking their memory from
+/// the system each time costs a page fault for every 4 KiB: with half a gigabyte of activations for
+/// a prompt, a third of all time. `malloc` would keep it, but cannot reuse the gap of one aligned
+/// block for the next of its size, and grows. So large blocks are mapped, and kept here; small ones
+/// come from `malloc` once, so that decoding, which makes hundreds of them for a token, asks it for
 /// none.
 ///
 /// `@unchecked Sendable`: a block belongs to its taker, or to the list behind the mutex.

@@ -136,8 +136,8 @@ final class Crew: @unchecked Sendable {
       if now != seen { return now }
       sxk_pause()
     }
-    // The owner reads `sleepers` after it raises `generation`, and we read them in the other order:
-    // one of us sees the other.
+    // The owner reads `sleepers` after it raises `generation`, and this thread reads them in the
+    // other order, so that one of the two threads sees the other.
     pthread_mutex_lock(mutex)
     sleepers.add(1, ordering: .sequentiallyConsistent)
     var now = generation.load(ordering: .sequentiallyConsistent)

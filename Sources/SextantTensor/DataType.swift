@@ -23,7 +23,7 @@ public enum DataType: String, Sendable, Hashable, CaseIterable {
   /// of f32. Weights only, in rows of whole blocks.
   case q8 = "Q8_0"
 
-  /// The types of single elements: all that foreign containers and activations know.
+  /// The types of single elements, the only ones in foreign containers and activations.
   public static let elementTypes = allCases.filter { $0.blockLength == 1 }
 
   /// The type of single elements with that spelling.

@@ -6,7 +6,7 @@ import Glibc
 ///
 /// A value with cheap copies. Rows are in pages of 64 positions, and each sequence has its own: a
 /// copy or a fork shares all pages, adding a position writes to the last one in place, and copies
-/// that one page alone where it is shared. The order inside a page is the one that the attention
+/// that one page alone if it is shared. The order inside a page is the one that the attention
 /// kernel reads.
 public struct PagedRows: Sendable, Equatable {
   /// The order of the elements inside a page.

@@ -26,7 +26,7 @@ struct TextTable {
   /// The position of the first row, and its line.
   private let start: (index: Int, line: Int)
 
-  /// The table that a file is, where one separator gives its first line a column of these names.
+  /// The table that a file is, if one separator gives its first line a column of these names.
   init?(_ file: TextFile, columns wanted: [String]) {
     let names = Set(wanted.map { ExactString($0) })
     for separator in Self.separators(of: file) {

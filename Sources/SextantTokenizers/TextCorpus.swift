@@ -29,7 +29,7 @@ public struct TextCorpus: Sendable {
     byteCount == 0 ? .nan : Double(tokenCount) / Double(byteCount) / 0.693_147_180_559_945_3
   }
 
-  /// The length that was asked for, where the texts are too short for a chunk of it.
+  /// The length that was asked for, if the texts are too short for a chunk of it.
   public let askedChunkLength: Int?
 
   /// Reads files of text.
@@ -41,9 +41,9 @@ public struct TextCorpus: Sendable {
   ///   - chunkLength: tokens of a chunk, at least 2.
   ///   - field: the field of a record that contains the text; nil for `text`.
   ///   - limit: tokens to keep at most; nil keeps all.
-  /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`; `data.empty` for texts that
-  ///   have no bytes or fewer than 2 tokens; `usage.option` for a chunk of fewer than 2 tokens, and for a
-  ///   field where no file has records with fields.
+  /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`; `data.empty` for texts
+  ///   that have no bytes or fewer than 2 tokens; `usage.option` for a chunk of fewer than 2
+  ///   tokens, and for a field if no file has records with fields.
   public init(
     reading paths: [String], tokenizer: any Tokenizer, chunkLength asked: Int,
     field: String? = nil, limit: Int? = nil
@@ -140,7 +140,7 @@ public struct TextCorpus: Sendable {
   ///
   /// - Parameters:
   ///   - chunks: at least one, of one length of at least 2.
-  ///   - byteCount: bytes of text that the tokens stand for; 0 where that is not known.
+  ///   - byteCount: bytes of text that the tokens stand for; 0 if that is not known.
   public init(chunks: [[Int]], byteCount: Int = 0) {
     let length = chunks.first?.count ?? 0
     precondition(

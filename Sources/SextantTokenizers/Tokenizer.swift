@@ -34,8 +34,8 @@ public protocol Tokenizer: Sendable {
   /// Whether a text is cut from left to right, each time by the longest token that fits.
   var takesLongestTokens: Bool { get }
 
-  /// The ids of a text, or of a part of one: nothing is put before or behind it. Special tokens spelled
-  /// out in the text become their ids, where the format looks for them.
+  /// The ids of a text, or of a part of one: nothing is put before or behind it. Special tokens
+  /// spelled out in the text become their ids, if the format looks for them.
   func encode(_ text: String) -> [Int]
 
   /// The bytes that an id stands for; nil for an id without a token.
@@ -67,7 +67,7 @@ extension Tokenizer {
     (continues ? [] : beginOfTextIDs) + encode(text)
   }
 
-  /// The ids of a document among others: before them stand those that begin a text, or, where the
+  /// The ids of a document among others: before them stand those that begin a text, or, if the
   /// tokenizer has no such rule, the one that ends the text before.
   public func encodeDocument(_ text: String) -> [Int] {
     let begin = beginOfTextIDs

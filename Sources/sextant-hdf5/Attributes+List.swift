@@ -7,7 +7,7 @@ extension Attributes {
   ///
   /// Keras splits lists that are too long for one attribute over `name0`, `name1` and so on.
   ///
-  /// - Returns: nothing where there is no such attribute.
+  /// - Returns: nothing if there is no such attribute.
   /// - Throws: `h5.attribute` when it is not a list of texts, or too long; `h5.invalid`.
   static func list(
     _ name: String, of object: borrowing Handle, path: String

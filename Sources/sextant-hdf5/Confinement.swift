@@ -26,7 +26,7 @@ enum Confinement {
   /// Closes inherited descriptors, sets resource limits, turns the library's plugins off and gives up all
   /// further access.
   ///
-  /// - Parameter isRequired: refuse where the kernel cannot filter system calls.
+  /// - Parameter isRequired: refuse if the kernel cannot filter system calls.
   /// - Throws: `h5.reader.unconfined`.
   static func begin(fileByteCount: Int, isRequired: Bool) throws(FormatError) {
     // A backstop: the parent waits for less. A MiB of the file may be a GiB of zeros, which take

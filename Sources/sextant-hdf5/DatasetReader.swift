@@ -5,7 +5,7 @@ import SextantBytes
 /// Reads elements.
 ///
 /// Bytes come from the file directly, at addresses that libhdf5 found and this program checked: the
-/// library's own reading makes up data where a file is damaged.
+/// library's own reading makes up data if a file is damaged.
 enum DatasetReader {
   /// Sends all elements of a dataset, row-major and little-endian.
   ///

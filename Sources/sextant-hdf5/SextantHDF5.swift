@@ -5,9 +5,9 @@ import SextantBytes
 /// `HDF5ReaderMessage` specifies.
 ///
 /// Nobody calls it by hand: descriptor 3 must be the open file. Two arguments, an offset and a
-/// number of bytes, name the part of it that is the HDF5 file, where that is not all of it. The
-/// argument `write` asks for a new file there. A last argument `unconfined` accepts a kernel that cannot
-/// filter system calls.
+/// number of bytes, name the part of it that is the HDF5 file, if that is not all of it. The
+/// argument `write` asks for a new file there. A last argument `unconfined` accepts a kernel that
+/// cannot filter system calls.
 @main
 struct SextantHDF5 {
   static func main() {

@@ -3,8 +3,8 @@ import SextantBytes
 
 /// Undoes the filters of a chunk, and checks the size at each step.
 ///
-/// libhdf5 would pass on memory that it never wrote where a chunk unpacks to less than its size,
-/// and would unpack without limit where it is more.
+/// libhdf5 would pass on memory that it never wrote if a chunk unpacks to less than its size, and
+/// would unpack without limit if it is more.
 struct Unpacking {
   let path: String
   let chunks: Chunks

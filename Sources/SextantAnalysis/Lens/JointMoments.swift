@@ -17,7 +17,7 @@ public struct JointMoments: Sendable, Equatable {
   /// Σ |y - target mean|².
   public private(set) var targetScatter = 0.0
 
-  /// Moments of nothing yet.
+  /// Empty moments.
   public init(width: Int) {
     mean = Array(repeating: 0, count: width)
     targetMean = mean
@@ -68,7 +68,7 @@ public struct JointMoments: Sendable, Equatable {
     return copy
   }
 
-  /// Adds the tokens that other moments have seen (Chan, Golub and LeVeque, 1979).
+  /// Adds the tokens of other moments (Chan, Golub and LeVeque, 1979).
   public mutating func merge(_ other: JointMoments) {
     precondition(other.mean.count == mean.count)
     guard other.count > 0 else { return }

@@ -72,7 +72,7 @@ struct LensFit {
   func fittingAll(of translator: Translator, steps: Int, moments: JointMoments) -> Translator? {
     let width = translator.bias.count
     var covariance = moments.covariance
-    // Directions in which nearly nothing varies would only gather noise.
+    // Directions with almost no variance would only add noise.
     let floor = (0..<width).reduce(0.0) { $0 + covariance[$1 * width + $1] } / Double(width) * 1e-3
     for index in 0..<width { covariance[index * width + index] += floor }
     guard steps > 0, count > 0, floor > 0,
@@ -120,7 +120,7 @@ struct LensFit {
 }
 
 extension Translator {
-  /// The matrix and bias that stand one after the other, times a scale.
+  /// The matrix and bias from adjacent memory, times a scale.
   fileprivate static func parts(_ point: [Double], _ width: Int, scale: Double) -> Translator {
     Translator(
       weight: Tensor(

@@ -48,7 +48,7 @@ public struct LensOptimizerOptions: Sendable, Equatable {
     self.warmUp = warmUp
   }
 
-  /// Refuses numbers with which training goes nowhere, or away.
+  /// Refuses numbers with which training does not move, or diverges.
   ///
   /// - Throws: `usage.option`.
   func check() throws(FormatError) {

@@ -17,7 +17,7 @@ struct LensRetraining {
   /// Trains on a model and files of text.
   ///
   /// - Parameters:
-  ///   - start: the lens that training started from, where that was a file.
+  ///   - start: the lens that training started from, if that was a file.
   ///   - file: the artifact's, for refusals.
   init(
     _ model: any LanguageModel, _ tokenizer: any Tokenizer, paths: [String], field: String?,

@@ -34,7 +34,8 @@ struct RidgeSolution {
 
   /// C Qᵀ with column i divided by the eigenvalue i plus λ.
   private func scaled(_ lambda: Double) -> [Double] {
-    // An eigenvalue that rounding made negative counts nothing; a stream that never varies has W = 0.
+    // An eigenvalue that rounding made negative has no effect; a stream that never varies has W =
+    // 0.
     let factors = values.map { 1 / (max($0, 0) + lambda) }.map { $0.isFinite ? $0 : 0 }
     return rotated.indices.map { rotated[$0] * factors[$0 % width] }
   }

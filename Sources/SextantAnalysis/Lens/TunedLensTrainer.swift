@@ -257,7 +257,7 @@ public struct TunedLensTrainer {
   /// Adds the gradients of one step's chunks; the mean loss of each site.
   ///
   /// - Parameter trainsLast: whether the stream that the model reads out is translated too. By
-  ///   divergence there is nothing to learn there.
+  ///   divergence its translation is the identity.
   func accumulate(
     _ chunks: [[Int]], _ parameters: inout LensParameters, _ training: TrainingReadout,
     trainsLast: Bool,
@@ -304,7 +304,7 @@ extension Lens {
 }
 
 extension Int {
-  /// The product, or the largest number where it is larger.
+  /// The product, or the largest number if it is larger.
   fileprivate func multipliedClamping(by other: Int) -> Int {
     let (product, overflow) = multipliedReportingOverflow(by: other)
     return overflow ? .max : product

@@ -142,7 +142,7 @@ extension Activations {
   }
 }
 
-/// Which example each position of each text goes to.
+/// The example of each position of each text.
 struct ExamplePlan {
   /// A position that is read.
   struct Place {

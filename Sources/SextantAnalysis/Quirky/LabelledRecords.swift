@@ -13,8 +13,8 @@ public struct LabelledRecords: Sendable {
   /// The file, for refusals; nil for records that a program made.
   public let file: String?
 
-  /// Reads records: JSON lines, a JSON array, or a table with a header line. Difficulty quantiles are
-  /// computed where the file has difficulties only.
+  /// Reads records: JSON lines, a JSON array, or a table with a header line. Difficulty quantiles
+  /// are computed if the file has only difficulties.
   ///
   /// - Parameters:
   ///   - template: the template for a record's `template_args`, with `{name}` for each; nil for

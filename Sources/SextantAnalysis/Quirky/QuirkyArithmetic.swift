@@ -119,7 +119,7 @@ public struct QuirkyArithmetic: Sendable {
     var difficulty: Int
   }
 
-  /// Operands that no statement had before, in either order where that is the same statement.
+  /// Operands that no statement had before, in either order if that is the same statement.
   private func unused(
     _ used: inout Set<[Int]>, _ random: inout SeededRandom
   ) throws(FormatError) -> [Int] {

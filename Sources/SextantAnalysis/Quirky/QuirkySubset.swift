@@ -69,8 +69,8 @@ public struct QuirkySubset: Sendable, Hashable, CustomStringConvertible {
 enum DifficultyQuantiles {
   static let field = "difficulty_quantile"
 
-  /// The records, with quantiles where all of them have difficulties and none has a quantile:
-  /// (rank + 1/2) / n, equal difficulties sharing the mean of their ranks.
+  /// The records, with quantiles if all of them have difficulties and none has a quantile: (rank +
+  /// 1/2) / n, equal difficulties sharing the mean of their ranks.
   static func filled(in records: [LabelledRecord]) -> [LabelledRecord] {
     guard records.allSatisfy({ $0.fields[field] == nil }) else { return records }
     let difficulties = records.compactMap { $0.number(of: "difficulty") }

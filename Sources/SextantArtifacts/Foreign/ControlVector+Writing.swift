@@ -54,7 +54,7 @@ extension SteeringVector {
 
   /// The vectors of blocks' outputs, in the blocks' order.
   ///
-  /// - Throws: `export.inexpressible` for other sites, and where nothing is left.
+  /// - Throws: `export.inexpressible` for other sites, and if nothing is left.
   func outputs(
     of blocks: LayerSelection?
   ) throws(FormatError) -> [(block: Int, value: Tensor)] {

@@ -36,7 +36,7 @@ public struct ControlVectorFile: Sendable {
   public let directions: [(number: Int, value: Tensor)]
   /// The operation, if the file declares it (`glp.mode`).
   public let mode: String?
-  /// The model that the file names, as its tool calls it.
+  /// The model's name in the file, in the terms of its tool.
   public let modelHint: String?
   /// The method, if the file records it.
   public let method: String?

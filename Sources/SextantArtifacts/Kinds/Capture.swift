@@ -36,8 +36,8 @@ public struct Capture: ArtifactKind, Sendable {
     try checkRows(artifact, prompts: prompts, rows: rows)
   }
 
-  /// Every prompt has a row, and the rows stand prompt by prompt and position by position.
-  /// Whether artifacts edited the run that was captured.
+  /// Every prompt has a row, and the rows are ordered by prompt and by position. Whether artifacts
+  /// edited the run that was captured.
   ///
   /// - Throws: `artifact.schema`.
   public static func isEdited(_ artifact: Artifact) throws(FormatError) -> Bool {

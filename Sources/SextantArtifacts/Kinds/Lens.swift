@@ -12,12 +12,13 @@ public struct Lens: ArtifactKind, Sendable {
   public static let name = "lens"
   /// 1.
   public static let version = 1
-  /// A lens of NaN reads nothing.
+  /// A lens of NaN has no predictions.
   public static let refusesNonfinite = true
 
   /// The one depth convention: a translator belongs to the site whose value it reads, before any norm.
   ///
-  /// Other tools count from the embedding, and some leave it out: they are converted at the border.
+  /// Other tools count from the embedding, and some leave it out: they are converted on import and
+  /// export.
   public static let depth = "site"
 
   /// How the lens was made.

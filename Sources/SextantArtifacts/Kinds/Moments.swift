@@ -5,7 +5,7 @@ import SextantTensor
 /// Moments of activations by site and class, from which vectors, lenses and probes are computed.
 ///
 /// Tensors, all F64: `<site>.<class>.count` [], `.mean` [site's shape], and `.covariance` [n, n] or
-/// `.variance` [site's shape] where they were collected; n counts the site's elements. Means and
+/// `.variance` [site's shape] if they were collected; n counts the site's elements. Means and
 /// covariances are of the population (divided by the count), so that merging is exact.
 /// Specification: `formats/moments.md`.
 public struct Moments: ArtifactKind, Sendable {
@@ -22,7 +22,7 @@ public struct Moments: ArtifactKind, Sendable {
     let classes = try classes(of: artifact)
     _ = try artifact.manifest.detailsNode(file: artifact.file).origin("data").object()
     _ = try positions(of: artifact)
-    // Before a list of sites times classes is made, which no file bounds.
+    // Before a list of sites times classes is made, whose size no file limits.
     guard classes.count <= artifact.tensors.count / (2 * max(artifact.manifest.sites.count, 1))
     else {
       throw FormatError(

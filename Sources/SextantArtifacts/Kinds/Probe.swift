@@ -4,9 +4,9 @@ import SextantTensor
 
 /// Linear probes, which predict a label from the residual stream or the recurrent state.
 ///
-/// Tensors, all F64, for each probe: `<name>.direction` [n] or, where two activations are joined,
-/// [2n]; `<name>.scale`, `<name>.bias` and `<name>.threshold` []; and `<name>.eraser.mean`, `.left`,
-/// `.right` [n] where the method erases something first. Specification: `formats/probe.md`.
+/// Tensors, all F64, for each probe: `<name>.direction` [n] or, if two activations are joined,
+/// [2n]; `<name>.scale`, `<name>.bias` and `<name>.threshold` []; and `<name>.eraser.mean`,
+/// `.left`, `.right` [n] if the method erases something first. Specification: `formats/probe.md`.
 public struct Probe: ArtifactKind, Sendable {
   /// `probe`.
   public static let name = "probe"

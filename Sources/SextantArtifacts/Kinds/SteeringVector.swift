@@ -147,7 +147,7 @@ public struct SteeringVector: ArtifactKind, Sendable {
     }
   }
 
-  /// The targets in a manifest: of sites that it lists, and of all of them where they are needed.
+  /// The targets in a manifest: of sites that it lists, and of all of them if they are needed.
   private static func targets(
     _ node: JSONNode, _ operation: Operation, _ sites: [SiteReference]
   ) throws(FormatError) -> [String: Targets] {

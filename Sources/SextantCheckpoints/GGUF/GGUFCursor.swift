@@ -68,7 +68,7 @@ struct GGUFCursor {
     return value
   }
 
-  /// A 64-bit count of things that take at least `byteCount` bytes each, all of them yet to come.
+  /// A 64-bit count of the following items, which take at least `byteCount` bytes each.
   ///
   /// - Throws: `gguf.count` if the rest of the file is too short for them.
   mutating func count(

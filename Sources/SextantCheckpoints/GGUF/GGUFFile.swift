@@ -21,7 +21,7 @@ public final class GGUFFile: Checkpoint {
   private let file: InputFile
   private let entries: [ExactString: GGUFHeader.Entry]
 
-  /// Elements of the pieces that `read` hands over: a multiple of every block's, 4 MiB as f32.
+  /// Elements of the pieces that `read` passes on: a multiple of every block's, 4 MiB as f32.
   private static let pieceElements = 1 << 20
 
   /// Opens a file.
@@ -145,7 +145,7 @@ public final class GGUFFile: Checkpoint {
     }
   }
 
-  /// Quantised elements have to be computed; others stand as they are.
+  /// Quantised elements have to be computed; others are stored directly.
   public func part(of tensor: CheckpointTensor) -> FilePart? {
     guard let entry = entries[ExactString(tensor.name)], entry.tensor == tensor,
       !entry.type.isQuantised

@@ -143,7 +143,7 @@ struct GGUFHeader {
           expected: "positive dimensions, the first a multiple of \(type.blockElements)")
       }
       shape = dimensions.reversed().map { Int($0) }
-      // Elements are handed over as f32 at most, so that 4 bytes of each bound all sizes.
+      // Elements are passed on as f32 at most, so that 4 bytes of each bound all sizes.
       guard let count = Shape.elementCount(shape),
         !count.multipliedReportingOverflow(by: 4).overflow
       else {
@@ -168,7 +168,7 @@ struct GGUFHeader {
   }
 
   /// Checks that the tensors follow one another from the header's end to the file's, each on the
-  /// next aligned offset: neither holes nor overlaps are possible then.
+  /// next aligned offset: so that there are no holes and no overlaps.
   private mutating func layOut(
     _ infos: [Info], from cursor: GGUFCursor, alignment: Int
   ) throws(FormatError) {

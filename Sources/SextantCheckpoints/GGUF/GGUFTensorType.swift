@@ -79,7 +79,7 @@ enum GGUFTensorType: UInt32, CaseIterable, Sendable {
   /// Whether elements are stored in blocks and have to be computed.
   var isQuantised: Bool { blockElements > 1 }
 
-  /// The type of the elements that are handed over.
+  /// The type of the elements that are passed on.
   var dataType: DataType {
     switch self {
     case .f16: .f16

@@ -4,9 +4,9 @@ import SextantTensor
 
 /// An HDF5 file whose datasets are tensors, in one of the layouts of `formats/hdf5.md`.
 ///
-/// The file is never parsed in this process. A confined process, `sextant-hdf5`, reads it and hands
-/// over names, types, shapes and elements; a crash or an endless loop there is a refusal here. One
-/// tensor is read at a time; `body` may not read from the same checkpoint.
+/// The file is never parsed in this process. A confined process, `sextant-hdf5`, reads it and
+/// passes on names, types, shapes and elements; a crash or an endless loop there is a refusal here.
+/// One tensor is read at a time; `body` may not read from the same checkpoint.
 public final class HDF5Checkpoint: Checkpoint {
   /// The path as the user gave it.
   public let path: String

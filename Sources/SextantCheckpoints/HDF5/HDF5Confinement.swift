@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Whether HDF5 files are read where the kernel cannot confine their reader.
+/// Whether HDF5 files are read if the kernel cannot confine their reader.
 public enum HDF5Confinement {
   private static let isOptionalNow = Atomic<Bool>(false)
 

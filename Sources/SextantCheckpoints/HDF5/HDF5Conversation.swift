@@ -28,7 +28,7 @@ struct HDF5Conversation: ~Copyable {
     if let failure { throw failure }
     var patience = patience
     do throws(FormatError) {
-      // `body` may have given up in the middle of a tensor, whose rest is still on its way.
+      // `body` may have stopped in the middle of a tensor, and the rest of it still arrives.
       while owed > 0 { _ = try receivePiece(within: &patience) }
       try process?.request(index)
     } catch {

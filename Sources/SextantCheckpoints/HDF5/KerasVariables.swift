@@ -12,7 +12,7 @@ enum KerasVariables {
     return (String(name[..<dot]), number)
   }
 
-  /// Refuses a file of Keras 3 where a layer lacks a variable between others.
+  /// Refuses a file of Keras 3 if a layer lacks a variable between others.
   ///
   /// Only the numbers distinguish the variables of a layer.
   ///

@@ -64,7 +64,7 @@ struct ArrayHeader: Equatable {
     self.dataType = dataType
     isText = Self.isText(fields.type)
     self.isBigEndian = isBigEndian
-    // With one axis or none there is but one order.
+    // With at most one axis there is only one order.
     isFortran = fields.isFortran && fields.shape.count > 1
     shape = fields.shape
     byteCount = start + count
@@ -79,7 +79,8 @@ struct ArrayHeader: Equatable {
 
   /// NumPy's spelling of a type: byte order, letter, bytes.
   private static func type(_ spelling: String) -> (DataType, isBigEndian: Bool)? {
-    // Two bytes without a type, as NumPy stores the bfloat16 of ml_dtypes. Only the user knows.
+    // Two bytes without a type, as NumPy stores the bfloat16 of ml_dtypes. Only the user knows
+    // their type.
     if ["<V2", "|V2"].contains(spelling) { return (.u16, false) }
     if isText(spelling) { return (.u8, false) }
     let types: [String: DataType] = [

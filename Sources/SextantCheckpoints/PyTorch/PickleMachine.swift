@@ -154,7 +154,7 @@ struct PickleMachine {
     try take(byteCount).reversed().reduce(0) { $0 << 8 | Int($1) }
   }
 
-  /// A count of 8 bytes, which must are within the pickle.
+  /// A count of 8 bytes, which must be within the pickle.
   private mutating func longCount() throws(FormatError) -> Int {
     let bytes = try take(8)
     let count = bytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }

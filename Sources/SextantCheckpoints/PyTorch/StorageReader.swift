@@ -3,13 +3,13 @@ import SextantLocks
 import SextantTensor
 
 /// Reads elements of a file's storages, and checks each storage's checksum before or while it does,
-/// where the format has checksums.
+/// if the format has checksums.
 final class StorageReader: Sendable {
   private let file: InputFile
   /// Offsets of the storages whose checksum was found right.
   private let checked = Lock<Set<Int>>([])
 
-  /// Bytes of the pieces that are handed over.
+  /// Bytes of the pieces that are passed on.
   static let pieceByteCount = 256 << 10
 
   init(_ file: InputFile) {
@@ -18,7 +18,7 @@ final class StorageReader: Sendable {
 
   /// Hands over a view's elements in row-major order, in pieces of at most 256 KiB.
   ///
-  /// A view that takes its whole storage in order is checked while it is handed over, and refused
+  /// A view that takes its whole storage in order is checked while it is passed on, and refused
   /// after its last piece. For any other the storage is read twice; one that is not contiguous is
   /// kept in memory from its first element to its last.
   func read(

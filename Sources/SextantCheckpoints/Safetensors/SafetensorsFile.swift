@@ -74,7 +74,7 @@ public final class SafetensorsFile: Checkpoint {
     }
   }
 
-  /// Elements always stand as they are.
+  /// Elements are always stored directly.
   public func part(of tensor: CheckpointTensor) -> FilePart? {
     guard let offset = offsets[ExactString(tensor.name)], self.tensor(named: tensor.name) == tensor
     else { return nil }

@@ -8,7 +8,7 @@ struct CRC32: Sendable {
   /// Adds bytes.
   mutating func update(_ bytes: UnsafeRawBufferPointer) {
     let pointer = unsafe bytes.baseAddress?.assumingMemoryBound(to: Bytef.self)
-    // zlib takes a null pointer for the wish to start anew.
+    // For zlib a null pointer means a new start.
     guard let pointer = unsafe pointer else { return }
     value = unsafe UInt32(truncatingIfNeeded: crc32_z(UInt(value), pointer, bytes.count))
   }

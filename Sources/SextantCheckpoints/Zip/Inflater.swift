@@ -3,7 +3,7 @@ import SextantBytes
 
 /// Unpacks deflate streams of zip archives.
 enum Inflater {
-  /// Bytes that one byte of a deflate stream can stand for.
+  /// The largest number of bytes that one byte of a deflate stream unpacks to.
   static let ratioLimit = 1032
 
   /// All bytes of a deflated member, or its first ones.

@@ -71,7 +71,7 @@ extension ZipArchive {
 }
 
 extension FormatError {
-  /// The same refusal under the code for archives that PyTorch has nothing to do with.
+  /// The same refusal under the code for archives of other programs than PyTorch.
   fileprivate var ofAnyArchive: FormatError {
     let codes: [Code: Code] = [
       .pytorchZip: .zipStructure, .pytorchZipDirectory: .zipDirectory,

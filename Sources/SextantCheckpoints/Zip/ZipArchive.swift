@@ -1,6 +1,7 @@
 import SextantBytes
 
-/// A zip archive of members that are stored, or deflated where that is allowed, read so strictly that no two readers can see two archives in it.
+/// A zip archive of members that are stored, or deflated if that is allowed, read so strictly that
+/// two readers cannot find different archives in it.
 ///
 /// Local headers, members and directory must fill the file without a gap, each header must agree
 /// with the directory, and nothing may follow the end record. So the archive cannot contain second

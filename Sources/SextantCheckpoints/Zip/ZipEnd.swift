@@ -11,7 +11,7 @@ struct ZipEnd {
   /// The largest directory: a million members with names of PyTorch's length fit.
   private static let directoryLimit = 128 << 20
 
-  /// Reads the end record, which must be the last 22 bytes, and its 64-bit form where there is one.
+  /// Reads the end record, which must be the last 22 bytes, and its 64-bit form if there is one.
   ///
   /// - Throws: `pth.zip`.
   init(of file: InputFile) throws(FormatError) {
@@ -67,7 +67,7 @@ private struct Zip64End {
   private static let locatorByteCount = 20
   private static let byteCount = 56
 
-  /// Reads both, which stand right before the end record; nil if there is no locator.
+  /// Reads both, which are right before the end record; nil if there is no locator.
   ///
   /// - Throws: `pth.zip`.
   init?(of file: InputFile, before end: Int) throws(FormatError) {

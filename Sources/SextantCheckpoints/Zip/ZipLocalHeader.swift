@@ -3,7 +3,7 @@ import SextantBytes
 /// The header before a member's data, and the descriptor after it.
 enum ZipLocalHeader {
   private static let fixedByteCount = 30
-  /// Bytes of the record that follows the data where sizes were not known before it.
+  /// Bytes of the record that follows the data if sizes were not known before it.
   private static let descriptorByteCounts = [16, 24]
 
   /// Checks the bytes from an entry's header to the next one (or the directory) at `next`.

@@ -79,7 +79,7 @@ public struct ModelExportReport: Sendable {
   public var warnings: [String]
 }
 
-/// A native model on its way into the format of another program.
+/// Converts a native model to the format of another program.
 ///
 /// Every file is absent or complete, and tensors are streamed from the mapped store.
 public struct ModelExport {
@@ -233,7 +233,7 @@ public struct ModelExport {
       byteCount: meter.total, notes: notes, warnings: warnings)
   }
 
-  /// Counts bytes that were handed over.
+  /// Counts bytes that were passed on.
   final class Meter {
     let total: Int
     private var done = 0
@@ -285,7 +285,7 @@ public struct ModelExport {
 
   private func writeHDF5(_ destination: String, _ meter: Meter) throws(FormatError) {
     var writer = HDF5Writer()
-    // Readers of flat files find the configuration where the weights are.
+    // Readers of flat files expect the configuration in the folder of the weights.
     var configuration = try architecture.published(
       store.configuration, dialect: model.dialect.name)
     if let end = try endOfText() { configuration["eos_token_id"] = end }

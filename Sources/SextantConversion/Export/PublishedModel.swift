@@ -113,7 +113,7 @@ struct PublishedModel {
     try Overflow.check(overflowCount, of: tensor.name, in: tensor.dataType, file: store.path)
   }
 
-  /// Rows in pieces of some megabytes, converted where the types differ.
+  /// Rows in pieces of some megabytes, converted if the types differ.
   ///
   /// - Returns: how many elements were finite and became NaN or infinite.
   private static func stream(

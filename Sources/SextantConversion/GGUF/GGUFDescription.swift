@@ -187,8 +187,8 @@ struct GGUFDescription {
     file.values[key] == nil ? nil : try number(key)
   }
 
-  /// A number, in its shortest decimal form where it is stored in 32 bits: the published 1e-5, and
-  /// not the nearest f32 to it.
+  /// A number, in its shortest decimal form if it is stored in 32 bits: the published 1e-5, and not
+  /// the nearest f32 to it.
   func number(_ key: String) throws(FormatError) -> Double {
     guard case .number(let value)? = file.values[key], value.isFinite else {
       throw refusal(key: key, expected: "a finite number")

@@ -4,8 +4,7 @@ import SextantCheckpoints
 /// The description of one architecture's models in GGUF metadata, in the terms of the `config.json`
 /// that transformers publishes: one table for reading and writing.
 ///
-/// Architectures so know nothing of GGUF but the names of tensors, which are a dialect like any
-/// other.
+/// So architectures contain only the tensor names of GGUF, which are a dialect like any other.
 struct GGUFFamily {
   /// `general.architecture`, which is also the first word of the other keys.
   let name: String
@@ -21,14 +20,14 @@ struct GGUFFamily {
   var booleans: [(key: String, member: String)] = []
   /// The keys that llama.cpp requires and whose values are known.
   var constants: [(key: String, value: GGUFNewValue)] = []
-  /// Values that must be the ones given, where they are there.
+  /// Values that must be the ones given, if they are there.
   var required: [(key: String, value: GGUFValue)] = []
   /// Members of the configuration that the format has no place for: llama.cpp has one value.
   let fixed: [(member: String, value: JSONValue)]
   /// The member that declares whether output and embedding are one tensor; nil if they never are.
   var tied: String? = "tie_word_embeddings"
-  /// A member that llama.cpp computes right only where it is a multiple of this, without a word
-  /// otherwise.
+  /// A member that llama.cpp computes right only if it is a multiple of this, and wrong without a
+  /// warning otherwise.
   var multiple: (member: String, of: Int)?
   /// The conversions that need more than a name.
   var special: Special = .none

@@ -65,7 +65,7 @@ struct GGUFRotation {
     }
     var factor = try description.optionalNumber(key("scaling.factor"))
     if factor == nil { factor = try number("scale_linear") }  // the key of 2023
-    // 0 stands for no factor; negative ones mean nothing.
+    // 0 means no factor; negative ones have no meaning.
     guard let factor, factor != 0, type != "none" else { return try scaling(type, by: 1) }
     guard factor > 0 else {
       throw description.refusal(key: key("scaling.factor"), expected: "a positive number")

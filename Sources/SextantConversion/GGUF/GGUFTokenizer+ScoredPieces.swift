@@ -47,7 +47,7 @@ extension GGUFTokenizer {
       }
       result.pieces[unknown].kind = .unknown
     }
-    // Behind the last token stand those that fill the rows of the embedding.
+    // The last token is followed by those that fill the rows of the embedding.
     while result.pieces.last?.kind == .unused { result.pieces.removeLast() }
     result.beginID = try control("bos_token_id", of: result)
     result.endID = try control("eos_token_id", of: result)

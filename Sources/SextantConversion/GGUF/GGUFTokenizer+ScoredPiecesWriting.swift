@@ -7,8 +7,8 @@ extension GGUFTokenizerMetadata {
   ///   - begins: the token that the tokenizer's rule puts before a text.
   ///   - end: the token that ends a text.
   ///   - size: rows of the embedding.
-  /// - Throws: `export.inexpressible` without tokens for bytes: llama.cpp ends where it finds a
-  ///   character that has no token.
+  /// - Throws: `export.inexpressible` without tokens for bytes: llama.cpp ends at a character that
+  ///   has no token.
   mutating func add(
     _ pieces: ScoredPieces, begins: Int?, end: Int?, _ size: Int
   ) throws(FormatError) {

@@ -126,8 +126,8 @@ struct GGUFTokenizer {
     return (steps, pattern.ignoresMerges)
   }
 
-  /// Whether a token is put before a text. Without a word on it, llama.cpp does so for SentencePiece and
-  /// for the pattern of Llama 3.
+  /// Whether a token is put before a text. By default, llama.cpp does so for SentencePiece and for
+  /// the pattern of Llama 3.
   private func beginsTexts(unlessTold: Bool) throws(FormatError) -> Bool {
     try flag("add_bos_token") ?? unlessTold
   }
@@ -239,7 +239,8 @@ struct GGUFTokenizer {
   }
 }
 
-/// The spelling of an RWKV token's bytes: visible ASCII stands for itself, other bytes as in Python.
+/// The spelling of an RWKV token's bytes: visible ASCII represents itself, other bytes as in
+/// Python.
 enum RWKVToken {
   /// The spelling of a byte, inside single quotes too.
   static func escape(_ byte: UInt8) -> String {

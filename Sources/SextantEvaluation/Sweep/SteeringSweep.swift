@@ -264,8 +264,8 @@ public struct SteeringSweep {
     }
   }
 
-  /// The position from which on the cells of some items differ: the first token of the prompt that is
-  /// selected, or its last one where only tokens of the continuations are.
+  /// The position from which on the cells of some items differ: the first token of the prompt that
+  /// is selected, or its last one if only tokens of the continuations are.
   private func firstRead(
     by items: [ChoiceTest.Tokens], prompt: Range<Int>
   ) throws(FormatError) -> Int {

@@ -7,9 +7,9 @@ extension AppliedVector {
   /// The edits of a model's sites, those of strength or norm 0 included.
   ///
   /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width`,
-  ///   `artifact.site`, `artifact.scale`, `artifact.schema` for an operation that needs targets
-  ///   where there are none, `artifact.empty` if the options leave no site or name a block without
-  ///   one, `artifact.zero` if every vector has norm 0 and the options need a direction.
+  ///   `artifact.site`, `artifact.scale`, `artifact.schema` for an operation that needs targets if
+  ///   there are none, `artifact.empty` if the options leave no site or name a block without one,
+  ///   `artifact.zero` if every vector has norm 0 and the options need a direction.
   package func edits(
     for model: ModelDescription, tokenizer: Digest?
   ) throws(FormatError) -> [Site: (edit: SteeringEdit, strength: Float)] {

@@ -100,7 +100,7 @@ extension Interventions {
   ///     let text = try model.generate("The film was", with: Interventions(applying: [joy])).text()
   ///
   /// - Throws: `artifact.*` for a file that is damaged; `usage.nothing-steered` for an option that
-  ///   concerns none of the artifacts.
+  ///   applies to none of the artifacts.
   public init(
     applying artifacts: [AppliedArtifact], _ options: ApplyingOptions = ApplyingOptions()
   ) throws(FormatError) {

@@ -31,10 +31,10 @@ public struct AppliedDirection: Sendable {
 
   /// The edit of the site.
   ///
-  /// - Throws: `artifact.site` for a site that the model does not have or that grows, `artifact.width` for
-  ///   a wrong number of elements, `artifact.nonfinite`; `artifact.scale` for a strength that overflows or
-  ///   that the operation does not take, `artifact.zero` for a direction of norm 0 where one is needed,
-  ///   `usage.option` for an operation that needs targets.
+  /// - Throws: `artifact.site` for a site that the model does not have or that grows,
+  ///   `artifact.width` for a wrong number of elements, `artifact.nonfinite`; `artifact.scale` for
+  ///   a strength that overflows or that the operation does not take, `artifact.zero` for a
+  ///   direction of norm 0 if one is needed, `usage.option` for an operation that needs targets.
   func edit(for model: ModelDescription) throws(FormatError) -> ValueEdit {
     guard let own = model.sites.first(where: { $0.site == site }), !own.grows else {
       throw FormatError(

@@ -73,7 +73,7 @@ package final class BoundInterventions: Tap {
     isEmpty = builder.gates.isEmpty && edits.isEmpty && observers.isEmpty
   }
 
-  /// Whether nothing acts and nothing reads along.
+  /// Whether nothing acts and nothing reads.
   private let isEmpty: Bool
 
   /// The tap for a run; nil if nothing acts, so that the run costs nothing more.

@@ -21,7 +21,7 @@ public struct EditRecord: Sendable, Equatable {
   public let sequence: Int
   /// The decision of the gate; nil without one.
   public let gate: GateReading?
-  /// Whether the value was edited: not where the gate is shut, or a clamp has nothing to do.
+  /// Whether the value was edited: not if the gate is shut, or a clamp has nothing to do.
   public let isEdited: Bool
   /// The norm of the value before and after.
   public let norms: (before: Double, after: Double)
@@ -41,10 +41,10 @@ public struct EditSummary: Sendable, Equatable {
   public var positions: [Int]
   /// The names of the sites that were edited, in the model's order.
   public var siteNames: [String]
-  /// The strength, as multiples of the vector or as a share; the one that was found where a
-  /// divergence was asked for.
+  /// The strength, as multiples of the vector or as a share; the result of the search for a
+  /// divergence.
   public var strength: Float
-  /// The strength of each block, where each has its own.
+  /// The strength of each block, if each has its own.
   public var layerStrengths: LayerStrengths?
 
   /// Tokens edited.

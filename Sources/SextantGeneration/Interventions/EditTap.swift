@@ -203,7 +203,7 @@ public final class EditTap: Tap {
     return true
   }
 
-  /// The edits, where all of them add multiples of a vector.
+  /// The edits, if all of them add multiples of a vector.
   private var additions: [Site: (edit: SteeringEdit, strength: Float)]? {
     var additions: [Site: (edit: SteeringEdit, strength: Float)] = [:]
     for (site, edit) in edits {

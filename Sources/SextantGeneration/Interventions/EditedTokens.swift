@@ -11,7 +11,7 @@ struct EditedTokens: Equatable {
   /// The positions of the prompt in its sequence.
   let prompt: Range<Int>
 
-  /// The selection that counts at a site.
+  /// The selection for a site.
   func selection(at site: Site) -> PositionSelection { site.isState ? state : tokens }
 
   /// Whether the site's value is edited at a token.
@@ -19,7 +19,7 @@ struct EditedTokens: Equatable {
     selection(at: site).contains(position, prompt: prompt, token: token)
   }
 
-  /// The tokens before which an edit must see the state.
+  /// The tokens before which an edit needs the state.
   ///
   /// - Parameter isGated: the score of the token before must then be known, so that the run is cut
   ///   before each token that may be edited.

@@ -1,7 +1,7 @@
 import SextantBytes
 import SextantModels
 
-/// Lets an edit act only at tokens whose score meets a condition: the score of the token itself, where
+/// Lets an edit act only at tokens whose score meets a condition: the score of the token itself, if
 /// the probe reads it before the edit's site is reached, otherwise the score of the token before.
 final class Gate {
   /// The probe that scores; it visits every site before the edits.

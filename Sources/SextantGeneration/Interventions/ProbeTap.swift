@@ -72,8 +72,8 @@ public final class ProbeTap: TokenReporter {
     readsState = sites.keys.contains { $0.isState }
   }
 
-  /// The scores of a token, in the order of `entries`; NaN where it was not read, nil for a token
-  /// that was not read at all.
+  /// The scores of a token, in the order of `entries`; NaN if it was not read, nil for a token that
+  /// was not read at all.
   public func scores(at position: Int) -> [Double]? { scores[position] }
 
   /// Whether a probe reads the site.

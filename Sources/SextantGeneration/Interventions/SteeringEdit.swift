@@ -30,8 +30,8 @@ public struct SteeringEdit: Sendable {
     norm = Self.norm(vector)
   }
 
-  /// Whether it leaves every value as it is, bit for bit: nothing is then computed, because not even
-  /// a zero may be added (it would turn -0 into 0).
+  /// Whether it changes no value, bit for bit. Nothing is computed then, because even adding a zero
+  /// would turn -0 into 0.
   public func changesNothing(strength: Float) -> Bool { strength == 0 || norm == 0 }
 
   private static func norm(_ values: some Sequence<Float>) -> Double {

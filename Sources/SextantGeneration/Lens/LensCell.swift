@@ -24,7 +24,7 @@ public struct LensCell: Sendable, Equatable {
   /// The cells of rows of a stream that is handed to the readout, [M, D].
   ///
   /// - Parameters:
-  ///   - next: the token that follows each row, where one does.
+  ///   - next: the token that follows each row, if one does.
   ///   - count: guesses of each cell.
   static func cells(
     of residual: Tensor, _ readout: Readout, target: ReadoutTarget, next: [Int?], count: Int

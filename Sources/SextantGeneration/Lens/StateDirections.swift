@@ -13,7 +13,7 @@ public struct StateDirections: Sendable {
   public struct Direction: Sendable {
     /// The block.
     public let block: Int
-    /// The head; 0 where a state has none.
+    /// The head; 0 if a state has none.
     public let head: Int
     /// The singular value.
     public let strength: Double

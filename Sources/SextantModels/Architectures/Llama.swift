@@ -16,8 +16,8 @@ import SextantTensor
 
 /// Llama and Mistral, as published in Hugging Face transformers.
 ///
-/// A configuration of Mistral may name a `sliding_window`; then a token sees that many positions, its
-/// own included. The state keeps all positions either way.
+/// A configuration of Mistral may name a `sliding_window`; then a token attends to this number of
+/// positions, including its own. The state always keeps all positions.
 public enum Llama: Architecture {
   /// The name in stores and artifacts.
   public static let name = "llama"

@@ -75,7 +75,7 @@ extension RWKV {
 
     /// - Parameters:
     ///   - att: the prefix of the tensors, with its dot.
-    ///   - bonus: [H, N], where it is not `time_faaaa`.
+    ///   - bonus: [H, N], if it is not `time_faaaa`.
     ///   - hasGate: whether the read value passes a gate.
     init(
       _ weights: StoredWeights, _ heads: Heads, att: String, bonus: Tensor? = nil,
@@ -92,7 +92,7 @@ extension RWKV {
       self.heads = heads
     }
 
-    /// Without the bonus, by which a token reads its own value past the state.
+    /// Without the bonus, by which a token reads its own value directly and not from the state.
     var readingStateOnly: GatedAttention {
       var copy = self
       copy.bonus = Tensor(zeros: bonus.shape)

@@ -17,9 +17,9 @@ enum RWKV {
     var vocabularySize: Int  // V
     var innerWidth: Int  // F, of the channel mixing
     var normEpsilon: Double
-    /// That of the last norm, where it is another one.
+    /// That of the last norm, if it is another one.
     var finalNormEpsilon: Double
-    /// Blocks after which the stream is halved; 0 where it never is.
+    /// Blocks after which the stream is halved; 0 if it never is.
     var rescaleInterval = 0
     var tiesEmbeddings = false
 

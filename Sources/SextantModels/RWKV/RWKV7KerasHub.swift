@@ -19,7 +19,7 @@ enum RWKV7KerasHub {
     name: "keras-hub",
     markers: ["layers.embedding.vars.0", "layers.rwkv7__block.att.vars.0"],
     countsVariables: true,
-    // Dropout keeps the state of its random numbers among the weights.
+    // Dropout stores the state of its random numbers with the weights.
     ignores: { $0.contains(".seed_generator.") || $0.hasPrefix("seed_generator.") },
     source: source)
 

@@ -155,7 +155,7 @@ extension RWKV {
       _ tokens: TokenBatch, at position: Int, textLength: Int
     ) -> BlockStream {
       var stream = BlockStream(tokens, at: position, embedding: embedding)
-      // The published codes count this norm to block 0; it stands before the stream.
+      // The published codes count this norm as part of block 0; it is before the stream.
       stream.residual = embeddingNorm(stream.residual)
       return stream
     }

@@ -9,7 +9,7 @@ struct Axis {
 
   /// An axis that shows all of `values`, with round numbers at about `tickCount` places.
   ///
-  /// - Parameter fixed: the ends, where they are known; else they are round numbers.
+  /// - Parameter fixed: the ends, if they are known; else they are round numbers.
   init(
     showing values: [Double], fixed: ClosedRange<Double>? = nil, tickCount: Int = 6,
     isWhole: Bool = false

@@ -1,8 +1,8 @@
-/// Groups of bars, with intervals where they are known.
+/// Groups of bars, with intervals if they are known.
 public struct BarChart: Sendable {
   /// One bar.
   public struct Bar: Sendable, Equatable {
-    /// The number; none is drawn where it is not finite.
+    /// The number; none is drawn if it is not finite.
     public var value: Double
     /// An interval around the number.
     public var interval: ClosedRange<Double>?

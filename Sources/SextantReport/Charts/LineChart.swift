@@ -1,6 +1,6 @@
 import SextantBytes
 
-/// Series of numbers over a common axis, with intervals where they are known.
+/// Series of numbers over a common axis, with intervals if they are known.
 public struct LineChart: Sendable {
   /// A number and its interval.
   public struct Point: Sendable, Equatable {
@@ -49,7 +49,7 @@ public struct LineChart: Sendable {
   public var yTitle: String
   /// The series, drawn in this order.
   public var series: [Series]
-  /// The ends of the vertical axis, where they are known.
+  /// The ends of the vertical axis, if they are known.
   public var yRange: ClosedRange<Double>?
   /// Whether the horizontal axis counts things, such as blocks.
   public var countsWhole: Bool

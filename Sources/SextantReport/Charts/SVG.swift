@@ -7,7 +7,7 @@ struct SVG {
   private let title: String
   private var body = ""
 
-  /// A picture of a size in pixels; the title is for readers who do not see it.
+  /// An image of a size in pixels; the title is for screen readers.
   init(width: Double, height: Double, title: String) {
     (self.width, self.height, self.title) = (width, height, title)
   }
@@ -107,8 +107,8 @@ struct SVG {
 
 /// Text inside markup.
 enum Markup {
-  /// Text that stands for itself between tags and inside quoted attributes; control characters,
-  /// which XML forbids, are replaced.
+  /// Text that is escaped for content and quoted attributes; control characters, which XML forbids,
+  /// are replaced.
   static func escaped(_ text: String) -> String {
     var result = String.UnicodeScalarView()
     for scalar in text.unicodeScalars {

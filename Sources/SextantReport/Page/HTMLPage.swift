@@ -79,7 +79,7 @@ public struct HTMLPage: Sendable {
     body += "<script type=\"application/json\" id=\"\(Markup.escaped(id))\">\(text)</script>\n"
   }
 
-  /// Text that stands for itself in markup.
+  /// Text that is escaped for markup.
   public static func escaped(_ text: String) -> String { Markup.escaped(text) }
 
   /// The page.

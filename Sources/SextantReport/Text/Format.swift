@@ -2,7 +2,7 @@ import SextantBytes
 
 /// Numbers as people read them.
 public enum Format {
-  /// A number with `digits` digits after the point; `-` where it is not finite.
+  /// A number with `digits` digits after the point; `-` if it is not finite.
   public static func fixed(_ value: Double, _ digits: Int) -> String {
     let digits = min(max(digits, 0), 18)
     let scale = (0..<digits).reduce(1.0) { product, _ in product * 10 }
@@ -25,7 +25,7 @@ public enum Format {
     return fixed(value, size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 5)
   }
 
-  /// A number as people write it: without a fraction where it has none, and else with all digits.
+  /// A number as people write it: without a fraction if it has none, and else with all digits.
   public static func plain(_ value: Float) -> String {
     Int(exactly: value).map { String($0) } ?? String(value)
   }

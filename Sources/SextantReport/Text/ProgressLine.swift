@@ -25,7 +25,7 @@ public struct ProgressLine: Sendable {
     self.isTerminal = isTerminal
   }
 
-  /// Whether a line stands on the terminal that another one has to replace.
+  /// Whether the terminal shows a line that the next one has to replace.
   public var isShown: Bool { isTerminal && shownAt > 0 }
 
   /// The text to write now, as it is; nil if nothing is due.

@@ -9,12 +9,12 @@ extension Kernels {
   /// y[i, h] = Σ_j w[j] · value[j, g], w = softmax_j(scale · q[i, h] · key[j, g] + slope[h] · (j - i))
   ///
   /// over the positions j ≤ i, the last `window` of them if it is given. The H heads share the key
-  /// heads evenly: head h reads key head g = h / (H / key heads). A row's numbers depend neither on
-  /// T nor on the other rows, bit for bit.
+  /// heads evenly: head h reads key head g = h / (H / key heads). A row's numbers do not depend on
+  /// T or on the other rows, bit for bit.
   ///
   /// - Parameters:
   ///   - q: `[B·T, …]`, ordered by sequence, then by position.
-  ///   - layout: where a row's query heads stand.
+  ///   - layout: the positions of a row's query heads.
   ///   - keys: the keys of all positions, the newest T included.
   ///   - values: the values of the same positions.
   ///   - slopes: `[H]`, of the linear bias; nil for none.
@@ -80,7 +80,7 @@ extension Kernels {
   ///
   /// - Parameters:
   ///   - x: `[B·T, …]`, ordered by sequence, then by position.
-  ///   - layout: where a row's heads stand.
+  ///   - layout: the positions of a row's heads.
   ///   - angles: cosines and sines, each `[T, R]`.
   public static func rotate(
     _ x: inout Tensor, _ layout: HeadColumns, by angles: (cosines: Tensor, sines: Tensor),

@@ -98,7 +98,7 @@ extension Kernels {
     update(&y, with: z, pool) { kernel?($0, $1, $2) }
   }
 
-  /// p + (q - p) · weight: p where the weight is 0, q where it is 1.
+  /// p + (q - p) · weight: p if the weight is 0, q if it is 1.
   ///
   /// - Parameters:
   ///   - p: `[M, D]`.

@@ -1,7 +1,7 @@
 import CSextantKernels
 
 extension Kernels {
-  /// Rows of a matrix, converted to f32 where they are stored in another type.
+  /// Rows of a matrix, converted to f32 if they are stored in another type.
   ///
   /// - Parameters:
   ///   - table: `[V, D]`, of type f32, bf16, f16 or q8.

@@ -31,7 +31,7 @@ extension Kernels {
     return y
   }
 
-  /// Each head divided by its Euclidean length, or by 1e-12 where that is less.
+  /// Each head divided by its Euclidean length, or by 1e-12 if that is less.
   ///
   /// - Parameters:
   ///   - x: `[M, H·N]`.

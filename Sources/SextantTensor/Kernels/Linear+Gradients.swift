@@ -6,7 +6,7 @@ import CSextantKernels
 extension Linear {
   /// Rows and columns of one tile of a result.
   private static let (tileRows, tileColumns) = (64, 192)
-  /// Rows of weights that are widened to f32 at a time, where they are stored in fewer bits.
+  /// Rows of weights that are widened to f32 at a time, if they are stored in fewer bits.
   private static let blockRows = 1024
 
   /// y · W: the gradient by x, for the gradient y by x · Wᵀ.

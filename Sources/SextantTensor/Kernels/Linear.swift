@@ -19,7 +19,7 @@ public enum Linear {
   /// Rows of x in one chunk of the many-row kernel.
   private static let panelChunkRows = 128
 
-  /// Whether products with few rows go the way of those with many.
+  /// Whether products with few rows use the kernel for many rows.
   @TaskLocal private static var rowsAreAlike = false
 
   /// Runs `body` with products in which a row has the same bits for any other rows.

@@ -1,7 +1,7 @@
 import CSextantKernels
 
 extension Kernels {
-  /// x / sqrt(mean(x²) + epsilon) · weight, for each row; NaN where the mean overflows.
+  /// x / sqrt(mean(x²) + epsilon) · weight, for each row; NaN if the mean overflows.
   ///
   /// - Parameters:
   ///   - x: `[M, D]`.
@@ -36,7 +36,8 @@ extension Kernels {
     }
   }
 
-  /// (x - mean) / sqrt(variance + epsilon) · weight + bias, for each row; NaN where the variance overflows.
+  /// (x - mean) / sqrt(variance + epsilon) · weight + bias, for each row; NaN if the variance
+  /// overflows.
   ///
   /// - Parameters:
   ///   - x: `[M, D]`.

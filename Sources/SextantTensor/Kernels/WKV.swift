@@ -45,7 +45,7 @@ extension Kernels {
   ///   - bonus: `[C]`, added to the key of the current step.
   ///   - numerator: n, `[B, C]`; its bits do not depend on how T is cut into calls.
   ///   - denominator: d, `[B, C]`.
-  ///   - exponent: `[B, C]`; -1e30 where nothing was read.
+  ///   - exponent: `[B, C]`; -1e30 if nothing was read.
   ///   - batch: the number of sequences, B.
   /// - Returns: `[B·T, C]`.
   public static func wkv4(

@@ -71,7 +71,7 @@ struct AddedToken: Sendable, Equatable {
   var content: String
   /// Whether it steers the model rather than stands for text.
   var special = false
-  /// Whether it counts only where no word character touches it.
+  /// Whether it counts only if no word character touches it.
   var singleWord = false
   /// Whether it swallows the white space before it.
   var stripsLeft = false

@@ -99,7 +99,7 @@ private struct StringGroups {
     self.bytes = bytes
   }
 
-  /// One more than the byte at a depth of a string; 0 where it has ended.
+  /// One more than the byte at a depth of a string; 0 if it has ended.
   @inline(__always)
   private func key(_ string: Int, _ depth: Int) -> Int {
     let range = strings[string]

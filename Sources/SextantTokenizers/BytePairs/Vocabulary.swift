@@ -22,7 +22,7 @@ struct Vocabulary: Sendable {
     ids.reserveCapacity(count)
   }
 
-  /// Adds a token whose id is below `size`; false where the id is taken.
+  /// Adds a token whose id is below `size`; false if the id is taken.
   mutating func insert(_ token: String, id: Int) -> Bool {
     guard tokens[id] == nil else { return false }
     tokens[id] = token

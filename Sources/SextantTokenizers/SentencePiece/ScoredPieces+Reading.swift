@@ -3,8 +3,8 @@ import SextantBytes
 extension ScoredPieces {
   /// The pieces of a tokenizer's file; nil for tokenizers of other kinds.
   ///
-  /// A `tokenizer.json` lists merges and no scores. It is taken where scores agree: all merges of
-  /// two tokens into a third are there, and those into one token follow each other.
+  /// A `tokenizer.json` lists merges and no scores. It is taken if scores agree: all merges of two
+  /// tokens into a third are there, and those into one token follow each other.
   ///
   /// - Throws: `export.inexpressible` for merges that no scores give and for spaces that are not
   ///   written as "▁"; `tokenizer.*`, `json.*`.

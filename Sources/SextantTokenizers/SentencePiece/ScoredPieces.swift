@@ -43,9 +43,9 @@ public struct ScoredPieces: Sendable {
   public var removesExtraSpaces = false
   /// SentencePiece's compiled map of characters; empty if texts stay as they are.
   public var characterMap: [UInt8] = []
-  /// The token that begins a text, where one is named.
+  /// The token that begins a text, if one is named.
   public var beginID: Int?
-  /// The token that ends a text, where one is named.
+  /// The token that ends a text, if one is named.
   public var endID: Int?
   /// The changes of texts that no member describes, for notes to users.
   public internal(set) var otherChanges: [String] = []
@@ -53,7 +53,7 @@ public struct ScoredPieces: Sendable {
   /// Pieces, with the options that Llama has.
   public init(_ pieces: [Piece]) { self.pieces = pieces }
 
-  /// The one piece for everything unknown, where there is one.
+  /// The one piece for everything unknown, if there is one.
   public var unknownID: Int? { pieces.firstIndex { $0.kind == .unknown } }
 
   /// Whether characters without a piece become the pieces of their bytes.

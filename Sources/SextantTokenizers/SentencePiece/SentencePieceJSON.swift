@@ -137,7 +137,7 @@ struct Metaspace: Sendable {
 }
 
 extension TokenizerJSON {
-  /// The pre-tokenizer, where one does anything.
+  /// The pre-tokenizer, if one does anything.
   func metaspace(_ normalizer: TextNormalizer) throws(FormatError) -> Metaspace? {
     guard let node = try root.optionalMember("pre_tokenizer") else { return nil }
     let type = try node.member("type")

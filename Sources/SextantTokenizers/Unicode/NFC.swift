@@ -40,7 +40,7 @@ struct ReorderedScalars {
   /// Marks whose place is not settled, with their classes.
   private var marks: [(combiningClass: UInt8, scalar: Unicode.Scalar)] = []
 
-  // The tables for scalars that natural texts never have are built only when they are needed.
+  // Natural texts have at most this many marks in a row; more are sorted in linear time.
   private static let shortCount = 8
 
   /// Adds a scalar.

@@ -15,7 +15,7 @@ protocol WritingCommand: ParsableCommand {
 struct CommandFiles {
   /// Files that are read, and folders whose files are read. Names that lead nowhere do no harm.
   var inputs: [String] = []
-  /// Folders that are made for outputs where they are absent, outer folders first.
+  /// Folders that are made for outputs if they are absent, outer folders first.
   var folders: [String] = []
   /// Files that are published when the work is done.
   var outputs: [String] = []

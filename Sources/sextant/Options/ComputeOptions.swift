@@ -64,7 +64,7 @@ struct TextOptions: ParsableArguments {
       """)
   var noBos = false
 
-  /// Refuses the option where no text is read from its start.
+  /// Refuses the option if no text is read from its start.
   ///
   /// - Parameter other: the option that takes the text's place.
   func checkUnused(_ other: String) throws {

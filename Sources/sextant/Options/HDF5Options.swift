@@ -17,7 +17,7 @@ struct HDF5Options: ParsableArguments {
     if isUnconfined { HDF5Confinement.makeOptional() }
   }
 
-  /// Refuses the option where no HDF5 file was opened.
+  /// Refuses the option if no HDF5 file was opened.
   ///
   /// - Throws: `usage.option`.
   func checkUsed() throws(FormatError) {

@@ -25,7 +25,7 @@ final class Progress {
     return try work { progress.update($0, $1) }
   }
 
-  /// Shows how much is done, where a line is due.
+  /// Shows how much is done, if a line is due.
   ///
   /// - Parameter note: additional text.
   func update(_ done: Int, _ total: Int, note: @autoclosure () -> String = "") {
