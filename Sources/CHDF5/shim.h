@@ -1,5 +1,5 @@
-// What Swift cannot import from hdf5.h: macros that expand to expressions, and functions whose
-// names are macros that differ between versions of the library.
+// The parts of hdf5.h that Swift cannot import: macros that expand to expressions, and functions
+// whose names are macros that differ between versions of the library.
 #pragma once
 
 #include <hdf5.h>
@@ -49,7 +49,7 @@ static inline hid_t sextant_h5_new_type(const char *name) {
 /// A maximum dimension that has no bound.
 static inline hsize_t sextant_h5_unlimited(void) { return H5S_UNLIMITED; }
 
-/// The number that tells one object of a file from all others, or a negative status.
+/// The number that identifies an object of a file, or a negative status.
 static inline herr_t sextant_h5_object_address(hid_t object, uint64_t *address) {
 #if H5_VERSION_GE(1, 12, 0)
   H5O_info2_t info;
@@ -84,7 +84,8 @@ static inline herr_t sextant_h5_visit_link(
   return to->visit(name, (int)info->type, to->context);
 }
 
-/// Hands each link of a group to `visit`; negative where the library fails, else what `visit` said.
+/// Passes each link of a group to `visit`; negative if the library fails, else the result of
+/// `visit`.
 static inline herr_t sextant_h5_visit_links(
     hid_t group, sextant_h5_link_visitor visit, void *context) {
   sextant_h5_link_walk walk = {visit, context};

@@ -41,11 +41,11 @@ void sextant_close_others(void) {
       BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (bits), 0, 1), REFUSE, RETURN(SECCOMP_RET_ALLOW)
 
 int sextant_confine(int writes) {
-  // A number that no call has, where the file is only read.
+  // A number that no call has, if the file is only read.
   const unsigned pwrite_call = writes ? __NR_pwrite64 : ~0U;
   const unsigned ftruncate_call = writes ? __NR_ftruncate : ~0U;
-  // What libhdf5, malloc and the Swift runtime need once everything is loaded; nothing of it
-  // reaches beyond this process but through its three descriptors.
+  // The calls that libhdf5, malloc and the Swift runtime need once everything is loaded. They reach
+  // beyond this process only through its three descriptors.
   struct sock_filter program[] = {
       LOAD(arch),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE_ARCHITECTURE, 1, 0),

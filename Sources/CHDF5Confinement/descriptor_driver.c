@@ -8,12 +8,12 @@
 #endif
 
 typedef struct {
-  H5FD_t base;  // The library keeps its own fields here and wants them first.
+  H5FD_t base;  // The library's own fields, which must be first.
   haddr_t allocated;
   haddr_t size;
 } descriptor_file;
 
-// What of the descriptor's file counts as the HDF5 file.
+// The part of the descriptor's file that is the HDF5 file.
 static haddr_t window_start;
 static haddr_t window_size;
 
@@ -68,7 +68,8 @@ static haddr_t get_size(const H5FD_t *file, H5FD_mem_t type) {
   return ((const descriptor_file *)file)->size;
 }
 
-// The library's own driver fills what lies beyond the end with zeros, which would pass as weights.
+// The library's own driver returns zeros for bytes beyond the end, which would be taken for
+// weights.
 static herr_t read_bytes(
     H5FD_t *file, H5FD_mem_t type, hid_t list, haddr_t address, size_t count, void *buffer) {
   (void)type;
@@ -105,7 +106,8 @@ static herr_t write_bytes(
   return 0;
 }
 
-// Called when the file is closed: what was allocated and not written is part of the file, too.
+// Called when the file is closed: space that was allocated and not written is part of the file,
+// too.
 static herr_t truncate_file(H5FD_t *file, hid_t list, hbool_t closing) {
   (void)list;
   (void)closing;

@@ -1,4 +1,5 @@
-// What <fcntl.h> declares for programs that define _GNU_SOURCE, which Swift's Glibc does not.
+// The declarations of <fcntl.h> for programs that define _GNU_SOURCE; Swift's Glibc does not define
+// it.
 #pragma once
 
 #include <sys/types.h>
@@ -8,5 +9,5 @@ int sync_file_range(int descriptor, off_t offset, off_t length, unsigned int fla
 
 enum { CLINUX_SYNC_FILE_RANGE_WRITE = 2 };
 
-// Gives a file its length and its place on the disk (mode 0); what is not written reads as zero.
+// Sets a file's length and allocates its blocks (mode 0); bytes that are not written read as zero.
 int fallocate(int descriptor, int mode, off_t offset, off_t length);

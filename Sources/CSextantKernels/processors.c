@@ -1,4 +1,4 @@
-// What the thread pool asks of the processor and the system, and Swift cannot say.
+// The requests of the thread pool to the processor and the system that Swift cannot express.
 #define _GNU_SOURCE
 #include <sched.h>
 #include <unistd.h>

@@ -22,7 +22,8 @@ static const uint32_t constants[64] __attribute__((aligned(16))) = {
 __attribute__((target("sha,ssse3,sse4.1"))) static void digest_blocks(
     uint32_t *const states[MESSAGES], const uint8_t *const messages[MESSAGES], size_t blocks) {
   const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
-  // The instructions want the eight words a..h as (f, e, b, a) and (h, g, d, c), from the lowest lane on.
+  // The instructions expect the eight words a..h as (f, e, b, a) and (h, g, d, c), from the lowest
+  // lane on.
   __m128i feba[MESSAGES], hgdc[MESSAGES];
   EACH {
     const __m128i dcba = _mm_loadu_si128((const __m128i *)states[m]);

@@ -19,7 +19,8 @@ extension LoadedModel {
   ///   - topK: choose among this number of most probable tokens; 0 for all.
   ///   - topP: choose among the most probable tokens whose probabilities add up to it.
   ///   - minP: choose among tokens whose probability is at least this share of the largest one.
-  ///   - repetitionPenalty: makes tokens that the text already contains less probable; 1 changes nothing.
+  ///   - repetitionPenalty: reduces the probability of tokens that the text already contains; 1
+  ///     changes nothing.
   ///   - stops: texts that end the text before them.
   ///   - stopsAtEnd: whether the token that ends a text ends it.
   ///   - interventions: the items that act on the run, in this order.

@@ -8,7 +8,7 @@ public protocol WritableArtifact {
 }
 
 extension WritableArtifact {
-  /// Writes the file, which any tool that knows safetensors reads.
+  /// Writes the file, which any reader of safetensors can open.
   ///
   /// - Parameter replacing: replace an existing file.
   /// - Throws: `file.*`, `disk.*`; `artifact.*` when no reader would accept it.

@@ -17,7 +17,7 @@ public enum MomentOrder: String, Sendable {
 public struct MomentAccumulator: Sendable, Equatable {
   /// The collected orders.
   public let order: MomentOrder
-  /// Vectors seen.
+  /// The number of vectors.
   public private(set) var count = 0
   /// The mean, [n].
   public private(set) var mean: [Double]
@@ -60,8 +60,8 @@ public struct MomentAccumulator: Sendable, Equatable {
     return (0..<n).map { scatter[$0 * n + $0] / Double(max(count, 1)) }
   }
 
-  /// Whether the vectors differ by more than the rounding of their f64 sums; true where spreads are not
-  /// collected and there are two vectors.
+  /// Whether the vectors differ by more than the rounding of their f64 sums; true if spreads are
+  /// not collected and there are two vectors.
   ///
   /// Vectors of f32 that differ at all have a variance far above 2⁻⁸⁰ of their mean square.
   var varies: Bool {

@@ -26,7 +26,7 @@ private struct PairShape: Hashable, Comparable {
   let negative: Int
 
   init(_ positive: [Int], _ negative: [Int]) {
-    // At least one token of each is left to run.
+    // At least one token of each remains to run.
     let most = min(positive.count, negative.count) - 1
     var prefix = 0
     while prefix < most, positive[prefix] == negative[prefix] { prefix += 1 }

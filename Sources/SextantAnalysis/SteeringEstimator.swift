@@ -20,7 +20,7 @@ public enum SteeringMethod: String, Sendable, CaseIterable {
   /// u (u·Δ), with u the unit vector for which Σ (d·u)² is largest: principal component of the
   /// differences, not centred.
   case pca
-  /// As `pca`, with the mean of the differences taken off first.
+  /// As `pca`, after the mean of the differences was subtracted.
   case pcaCentered = "pca-centered"
 
   /// The order of the moments of both classes.

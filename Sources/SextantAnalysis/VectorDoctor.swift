@@ -75,7 +75,7 @@ public struct VectorDoctor: Sendable {
   public let own: Reading
   /// Whether it fits, apart from its sign.
   public let verdict: Verdict
-  /// Whether the best reading's sign is turned around.
+  /// Whether the best reading has the opposite sign.
   public let isFlipped: Bool
   /// The doubt about the operation; nil if none.
   public let operationDoubt: String?

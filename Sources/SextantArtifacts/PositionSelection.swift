@@ -1,6 +1,7 @@
 import SextantBytes
 
-/// Which tokens of a text: where values are read when training, and edited when applying.
+/// A selection of tokens in a text, at which values are read in training, and edited on
+/// application.
 ///
 /// Written as a list, joined by commas, without spaces, of
 /// - `last`, `last-K` (the last K of the prompt), `prompt`, `all`;

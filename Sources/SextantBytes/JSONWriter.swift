@@ -76,7 +76,8 @@ extension JSONValue {
   private static func write(_ string: String, to text: inout String) {
     text += "\""
     defer { text += "\"" }
-    // Most strings need no escape, and are appended whole: much faster than scalar by scalar.
+    // Most strings need no escape, and are appended as a whole, which is much faster than scalar by
+    // scalar.
     let needsEscape = string.utf8.contains { byte in
       byte < 0x20 || byte == 0x7F || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
     }

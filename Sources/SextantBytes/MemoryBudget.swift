@@ -58,7 +58,7 @@ public enum MemoryBudget {
     /// The source of the limit, as the end of a sentence: `which …`.
     let source: String
 
-    /// The limit that is met first.
+    /// The limit that is reached first.
     ///
     /// - Parameter root: the folder that contains `proc` and `sys`.
     static func tightest(root: String = "") -> Limit {

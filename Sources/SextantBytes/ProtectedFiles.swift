@@ -1,6 +1,6 @@
 import Glibc
 
-/// Files that are read, and that nothing may replace meanwhile.
+/// Files that are read, and must not be replaced meanwhile.
 ///
 /// Files are compared and not paths, so that links and other spellings of a path are found too.
 public struct ProtectedFiles: Sendable {

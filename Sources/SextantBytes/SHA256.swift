@@ -56,8 +56,8 @@ public struct SHA256: ~Copyable {
     _ = unsafe SHA256_Update(&context, base, bytes.count)
   }
 
-  /// Adds bytes to two computations, which takes two thirds of the time of one after the other if
-  /// the processor has instructions for SHA-256 and both get as many bytes.
+  /// Adds bytes to two computations. This takes two thirds of the time of one after the other, if
+  /// the processor has instructions for SHA-256 and both get the same number of bytes.
   public static func update(
     _ first: inout SHA256, _ firstBytes: UnsafeRawBufferPointer,
     _ second: inout SHA256, _ secondBytes: UnsafeRawBufferPointer

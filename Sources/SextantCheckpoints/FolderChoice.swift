@@ -51,7 +51,7 @@ struct FolderChoice {
     ]
   }
 
-  /// The files without those of PyTorch that contain other things than tensors by name. Where no file is left,
+  /// The files, without those of PyTorch that do not contain tensors by name. If no file is left,
   /// all of them.
   private static func withoutOtherObjects(_ names: [String], in folder: Folder) -> [String] {
     let models = names.filter { name in

@@ -191,7 +191,7 @@ struct WeightMapping: Sendable {
     ExactString(String(name.prefix { $0 != "." }))
   }
 
-  /// Whether a tensor that no naming knows is a counter, a mask or the state of a random number
+  /// Whether a tensor that is in no naming is a counter, a mask or the state of a random number
   /// generator: a single number, or integers.
   private static func isNoWeight(_ tensor: CheckpointTensor) -> Bool {
     !tensor.dataType.isFloatingPoint || tensor.shape.allSatisfy { $0 == 1 }

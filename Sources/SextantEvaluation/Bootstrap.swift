@@ -95,8 +95,8 @@ public struct Bootstrap: Sendable {
 
   private func interval(of figures: [Double]) -> Interval { Interval(holding: level, of: figures) }
 
-  /// How often the mean of the items, each with a random sign, is as far from zero as it is: the
-  /// probability of such an effect if the two labels of each item meant nothing.
+  /// The share of random signs of the items with which their mean is at least as far from zero: the
+  /// probability of such an effect if the two labels of each item had no meaning.
   ///
   /// - Parameter rounds: random assignments of signs.
   public static func labelPermutation(

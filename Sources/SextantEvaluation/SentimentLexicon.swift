@@ -2,7 +2,7 @@
 /// depend on a model.
 ///
 /// A text's score is (praise - blame) / (praise + blame), counted over its words; a negation within
-/// the two words before turns a word around. A text without such words has no score.
+/// the two previous words reverses a word. A text without such words has no score.
 public struct SentimentLexicon: Sendable {
   private let values: [String: Int]
 

@@ -18,7 +18,7 @@ public struct SentimentTrial: Sendable {
   /// The same seeds are used at every strength, so that trials differ by the strength alone.
   ///
   /// - Parameters:
-  ///   - vectors: one vector, or several that take turns, such as random controls.
+  ///   - vectors: one vector, or several that are used in turn, such as random controls.
   ///   - openings: token ids of the texts to continue.
   ///   - samplesPerOpening: continuations of each.
   ///   - tokenCount: tokens of each continuation.

@@ -32,7 +32,7 @@ public struct GenerationOptions: Sendable {
 
 /// Why a text ended.
 public enum GenerationEnding: String, Sendable {
-  /// It has as many tokens as were asked for.
+  /// It has the requested number of tokens.
   case count
   /// The model chose the token that ends a text.
   case endOfText
@@ -75,7 +75,7 @@ struct TokenLoop {
     if options.tokenCount <= 0 { ending = .count }
   }
 
-  /// Whether the text has as many tokens as were asked for: no further one is chosen.
+  /// Whether the text has the requested number of tokens: no further one is chosen.
   var isFull: Bool { tokens.count >= options.tokenCount }
 
   /// Tokens chosen per second, after the first; nil for fewer than two tokens.

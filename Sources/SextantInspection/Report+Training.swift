@@ -9,8 +9,8 @@ extension Report {
   /// The content of a trained steering vector, site by site.
   ///
   /// - Parameters:
-  ///   - output: where it was written.
-  ///   - moments: where its moments were written; nil for nowhere.
+  ///   - output: the path of the artifact.
+  ///   - moments: the path of its moments; nil for none.
   ///   - seconds: that training took.
   package init(trained vector: SteeringVector, output: String, moments: String?, seconds: Double) {
     var table = Table(["site", "#norm", "#mean norm", "#separation"])
@@ -53,7 +53,7 @@ extension Report {
   /// The content of a file of trained probes.
   ///
   /// - Parameters:
-  ///   - output: where it was written.
+  ///   - output: the path of the artifact.
   ///   - skipped: the probes that were left out, in words.
   ///   - examples: activations that were learned from.
   ///   - seconds: that reading the activations and training took.
@@ -100,7 +100,7 @@ extension Report {
   /// The data from which a trained lens was learned.
   ///
   /// - Parameters:
-  ///   - output: where it was written.
+  ///   - output: the path of the artifact.
   ///   - passes: how often the texts were read.
   ///   - seconds: that training took.
   ///   - peakMemory: bytes; nil for unknown.

@@ -46,7 +46,7 @@
 
   /// A lock and the value that it guards.
   ///
-  /// The name stands for the type that the thread sanitizer understands in a build for it
-  /// (`.ci/sanitize thread`), and for `Mutex` in every other build.
+  /// The name is an alias of the type that the thread sanitizer supports in a build for it
+  /// (`.ci/sanitize thread`), and of `Mutex` in every other build.
   public typealias Lock<Value: ~Copyable> = Mutex<Value>
 #endif

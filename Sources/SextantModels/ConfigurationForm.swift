@@ -126,7 +126,8 @@ extension ConfigurationForm.Member {
     }
   }
 
-  /// A key with the one value that is supported: it is written, and where it is there it must agree.
+  /// A key with the one value that is supported: it is always written, and must agree if it is
+  /// there.
   static func fixed(_ key: String, _ value: JSONValue) -> Self {
     Self { node, _ throws(FormatError) in
       try node.require(key, toBe: value)

@@ -30,16 +30,16 @@ public struct Dialect: Sendable {
       case groupedRows(kinds: Int, headCount: String)
       /// Elements are -exp of the canonical ones.
       case negativeExponential
-      /// Elements of a block are halved as often as the number under a key of the file's metadata
-      /// goes into the block's index: not at all if it is 0 or absent.
+      /// Elements of a block are halved as many times as the number under a key of the file's
+      /// metadata divides the block's index: not at all if it is 0 or absent.
       case halved(block: Int, every: String)
     }
 
     /// How a shape is spelled.
     public enum Form: Sendable, Equatable {
-      /// As it is.
+      /// Unchanged.
       case plain
-      /// With dimensions of 1 at these places. Readers accept them at others, too.
+      /// With dimensions of 1 at these places. Readers accept them at other places, too.
       case ones([Int])
       /// As one dimension.
       case flat
@@ -96,7 +96,7 @@ public struct Dialect: Sendable {
   /// Tensors that every checkpoint of this dialect has; together no other dialect of any
   /// architecture has them.
   public let markers: [String]
-  /// Tensors that no checkpoint of this dialect has: where another one has the markers, too.
+  /// Tensors that no checkpoint of this dialect has, if another dialect has the same markers.
   public let absent: [String]
   /// The source of a canonical tensor. A function, because some namings count by block.
   public let source: @Sendable (_ canonicalName: String) -> Source

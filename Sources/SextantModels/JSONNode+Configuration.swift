@@ -44,7 +44,7 @@ extension JSONNode {
     }
   }
 
-  /// Refuses where `key` is there and has another value than the only one that is supported.
+  /// Refuses a value of `key` other than the only supported one.
   ///
   /// - Throws: `model.unsupported`, and the node's code for a value of another type.
   func require(_ key: String, toBe value: JSONValue) throws(FormatError) {

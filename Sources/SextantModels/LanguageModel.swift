@@ -26,7 +26,7 @@ public struct ModelDescription: Sendable {
   /// it never does.
   public var rotationLength: Int? = nil
 
-  /// How artifacts refer to the model, where its text goes through this tokenizer.
+  /// The reference of artifacts to the model, if its text is encoded by this tokenizer.
   public func reference(tokenizer: Digest?) -> ModelReference {
     ModelReference(
       architecture: architecture, identity: identity, weights: variant, width: width,
@@ -54,7 +54,7 @@ public struct ModelDescription: Sendable {
   }
 }
 
-/// The positions of a run for which logits are computed: they cost as much as many blocks.
+/// The positions of a run for which logits are computed: logits cost as much time as many blocks.
 public enum LogitSelection: Sendable {
   /// None.
   case none
@@ -187,7 +187,7 @@ extension LanguageModel {
     return joined(pieces, batch: tokens.batch)
   }
 
-  /// Tokens of each sequence that run together where sequences must not depend on their batch.
+  /// Tokens of each sequence that run together if sequences must not depend on their batch.
   static var alikeLength: Int { 64 }
 
   /// Runs tokens as `run`, so that the values of each sequence have the same bits for any other

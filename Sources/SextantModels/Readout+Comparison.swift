@@ -25,7 +25,7 @@ public struct ReadoutTarget: Sendable {
 
 /// How far a readout is from the model's own, token by token; nats.
 public struct ReadoutComparison: Sendable {
-  /// -log q[next], where the next token is known.
+  /// -log q[next], if the next token is known.
   public var crossEntropy: [Float?]
   /// Kullback-Leibler divergence of the readout from the target.
   public var divergence: [Float]
@@ -51,7 +51,7 @@ extension Readout {
   /// Compares the predictions of the readout from rows of some residual stream with a target.
   ///
   /// - Parameters:
-  ///   - residual: [M, D], `tileRows` at most where memory matters: [M, V] logits are made.
+  ///   - residual: [M, D], at most `tileRows` rows if memory is limited: [M, V] logits are made.
   ///   - next: the token that follows each row; nil if none does.
   public func comparison(
     of residual: some MatrixRows, with target: ReadoutTarget, next: [Int?]
@@ -59,7 +59,7 @@ extension Readout {
     comparison(ofLogits: logits(residual: residual), with: target, next: next)
   }
 
-  /// As above, of logits that were made already, [M, V].
+  /// As above, for existing logits, [M, V].
   public func comparison(
     ofLogits logits: Tensor, with target: ReadoutTarget, next: [Int?]
   ) -> ReadoutComparison {

@@ -4,8 +4,9 @@ import SextantTensor
 
 /// Rotary position embedding (arXiv 2104.09864): which channels of a head turn, and how fast.
 ///
-/// Channel pair c of R turns by position · frequency c; frequency c is base^(-2 c / width), changed
-/// if the model was trained further for longer texts. Angles are computed in double precision.
+/// Channel pair c of R rotates by position · frequency c. Frequency c is base^(-2 c / width),
+/// changed if the model was trained further for longer texts. Angles are computed in double
+/// precision.
 struct RotaryEmbedding: Sendable, Equatable {
   /// The base of the frequencies, "theta".
   var base = 10_000.0
@@ -33,7 +34,7 @@ struct RotaryEmbedding: Sendable, Equatable {
   struct Spelling {
     /// The key of the base.
     var base: String
-    /// The key of the part of each head that turns.
+    /// The key of the rotated part of each head.
     var part: String
     /// The default part; nil for families that always rotate the whole head.
     var usualPart: Double?
@@ -41,7 +42,7 @@ struct RotaryEmbedding: Sendable, Equatable {
 
   /// The members of a published `config.json`: the spelling of transformers 5, and the older one.
   ///
-  /// - Parameter headWidth: given if only a part of each head turns.
+  /// - Parameter headWidth: given if only a part of each head rotates.
   func publishedMembers(headWidth: Int? = nil) -> [(String, JSONValue)] {
     var parameters = JSONObject([("rope_type", "default")])
     var scaling = scaling.json
@@ -207,7 +208,7 @@ struct RotaryEmbedding: Sendable, Equatable {
     }
   }
 
-  /// Cosines and sines at some positions, each [T, R]; nil if nothing turns.
+  /// Cosines and sines at some positions, each [T, R]; nil if nothing rotates.
   ///
   /// - Parameters:
   ///   - positions: T of them.

@@ -222,7 +222,7 @@ extension RotaryEmbedding.Scaling.YaRN {
     factor <= 1 ? 1 : 0.1 * scale * log(factor) + 1
   }
 
-  /// How much of each pair's frequency is divided by the factor, from 0 to 1.
+  /// The share of each pair's frequency that is divided by the factor, from 0 to 1.
   func ramp(pairs: Int, width: Int, base: Double) -> [Double] {
     func channel(turning turns: Double) -> Double {
       Double(width) * log(length / (turns * 2 * .pi)) / (2 * log(base))

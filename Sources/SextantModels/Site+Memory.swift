@@ -2,7 +2,7 @@ extension Site {
   /// The part of a block's output that comes from the recurrent state alone: the value that the
   /// mixing would add to the stream if the token reached its own output through the state alone.
   ///
-  /// Shown to taps, but nothing is computed on with it. Shape per token: [D].
+  /// Shown to taps, and not used otherwise. Shape per token: [D].
   public static func memory(block: Int) -> Site { .part(block: block, name: "memory") }
 }
 

@@ -39,9 +39,9 @@ public struct StateComponent: Sendable, Equatable {
 
 /// The state of a model after the tokens that it has read: a value.
 ///
-/// A run reads and writes an explicit state. Copying one (forking a sequence) costs reference
-/// counts; memory is copied when one of the copies changes, of components that grow only the last
-/// 64 positions. Equal states produce equal continuations.
+/// A run reads and writes an explicit state. Copying one (forking a sequence) costs only reference
+/// counts. Memory is copied when one of the copies changes; for components that grow, only the last
+/// 64 positions are copied. Equal states produce equal continuations.
 public struct State: Sendable, Equatable {
   /// The components of each block.
   public let layout: [[StateComponent]]

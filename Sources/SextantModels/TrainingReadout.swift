@@ -26,7 +26,7 @@ public struct TrainingReadout: Sendable {
   ///
   /// - Parameters:
   ///   - residual: [M, D].
-  ///   - next: the token that follows each row, for cross-entropy; rows without one count nothing.
+  ///   - next: the token that follows each row, for cross-entropy; rows without one have no effect.
   ///   - weight: the factor of the gradient, such as one over the number of tokens.
   /// - Returns: a loss for each row, in nats, and the gradient of `weight` times their sum, [M, D].
   public func lossGradient(

@@ -128,7 +128,7 @@ final class BlockCache: @unchecked Sendable {
     return (byteCount + page - 1) / page * page
   }
 
-  /// Asks for huge pages where they matter: walking weights in 4 KiB pages costs bandwidth.
+  /// Requests huge pages for large blocks: reading weights in 4 KiB pages costs bandwidth.
   private func adviseHugePages(_ base: UnsafeMutableRawPointer, _ byteCount: Int) {
     // Advice only: without huge pages everything works the same.
     if byteCount >= 8 << 20 { _ = madvise(base, byteCount, MADV_HUGEPAGE) }

@@ -12,7 +12,7 @@ public protocol MatrixRows: Sendable {
 }
 
 extension Tensor: MatrixRows {
-  /// The product of all dimensions but the last; 1 for a vector or a scalar.
+  /// The product of all dimensions except the last; 1 for a vector or a scalar.
   public var rowCount: Int { shape.dropLast().reduce(1, *) }
 
   /// The last dimension; 1 for a scalar.
@@ -57,7 +57,7 @@ public struct MatrixSlice: MatrixRows {
 }
 
 extension Tensor {
-  /// Some rows (of the last axis) and columns, read in place; nil stands for all.
+  /// Some rows (of the last axis) and columns, read in place; nil means all.
   public func slice(rows: Range<Int>? = nil, columns: Range<Int>? = nil) -> MatrixSlice {
     MatrixSlice(self, rows: rows ?? 0..<rowCount, columns: columns ?? 0..<columnCount)
   }

@@ -60,7 +60,7 @@ public struct PagedRows: Sendable, Equatable {
   ///
   /// - Parameters:
   ///   - x: `[B·T, …]`, ordered by sequence, then by position.
-  ///   - layout: where a row's heads stand.
+  ///   - layout: the positions of a row's heads.
   public mutating func append(
     _ x: some MatrixRows, _ layout: HeadColumns, pool: WorkerPool = .shared
   ) {

@@ -5,7 +5,7 @@ import Glibc
 public enum ProcessorCount {
   /// The smaller of the affinity mask's number and the container's quota.
   ///
-  /// Threads beyond the quota would not only gain nothing: while they spin, they use it up.
+  /// Threads beyond the quota gain nothing, and use up the quota while they spin.
   public static var available: Int {
     let allowed = max(Int(sxk_processor_count()), 1)
     return min(allowed, quota ?? allowed)

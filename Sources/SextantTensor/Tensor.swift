@@ -2,8 +2,8 @@ import Glibc
 
 /// An n-dimensional array in row-major order: a value with copy-on-write storage.
 ///
-/// Memory is either owned or borrowed from a mapped file. Copying a tensor costs a reference
-/// count; writing to a copy, or to a tensor whose memory is borrowed, first copies the elements.
+/// Memory is either owned or borrowed from a mapped file. Copying a tensor costs only a reference
+/// count. Writing to a copy, or to a tensor whose memory is borrowed, first copies the elements.
 /// Activations are always `f32`; weights keep the type in which they are stored.
 public struct Tensor: Sendable {
   /// The type of the elements.

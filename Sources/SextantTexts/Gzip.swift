@@ -65,7 +65,7 @@ enum Gzip {
     }
   }
 
-  /// Unpacks once: as much as there is room for.
+  /// Unpacks once, up to the available space.
   private static func step(
     _ stream: inout z_stream, _ packed: [UInt8], _ position: Int, _ piece: inout [UInt8]
   ) -> (status: Int32, read: Int, written: Int) {

@@ -2,13 +2,13 @@ import SextantBytes
 
 /// A file of prompts.
 ///
-/// JSON records are strings, or objects with the text in one of their `fields`; so are the rows of a
-/// table. In any other file, each line that is not blank is a prompt as it stands.
+/// JSON records are strings, or objects with the text in one of their `fields`; the same is true
+/// for the rows of a table. In any other file, each line that is not blank is a prompt.
 public struct PromptFile: Sendable {
   /// The fields of a record that may contain its text, the first one that is there.
   public static let fields = ["statement", "text", "prompt", "question"]
 
-  /// A prompt, and the line that it stands on; nil in a JSON array.
+  /// A prompt, and its line; nil in a JSON array.
   public struct Entry: Sendable, Equatable {
     /// The prompt.
     public let text: String

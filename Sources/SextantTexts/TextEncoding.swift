@@ -59,7 +59,7 @@ enum TextEncoding {
   // MARK: Encodings
 
   private static let marks: [(name: String, mark: [UInt8])] = [
-    // Before UTF-16, whose mark it begins with.
+    // Before UTF-16, because it begins with the mark of UTF-16.
     ("UTF-32LE", [0xFF, 0xFE, 0, 0]), ("UTF-32BE", [0, 0, 0xFE, 0xFF]),
     ("UTF-16LE", [0xFF, 0xFE]), ("UTF-16BE", [0xFE, 0xFF]),
   ]

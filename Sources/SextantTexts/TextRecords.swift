@@ -33,7 +33,7 @@ public struct TextRecords: Sendable {
   /// - Parameters:
   ///   - fields: names of which each record has one. A table is recognised by them.
   ///   - acceptsText: whether a file of another form is read as lines of text. Such a file is then
-  ///     refused only where its name promises records. Text that only begins as JSON does is such a
+  ///     refused only if its ending is that of records. Text that only begins like JSON is such a
   ///     file, too.
   /// - Throws: `text.kind`.
   public init(
@@ -84,8 +84,8 @@ public struct TextRecords: Sendable {
 
   /// Reads all records in their order.
   ///
-  /// A refusal of `read` gets the file, and the line of the record where the file has records on lines;
-  /// in a JSON array it keeps its JSON pointer.
+  /// A refusal of `read` gets the file, and the line of the record if the file has records on
+  /// lines; in a JSON array it keeps its JSON pointer.
   ///
   /// - Parameter read: receives a record, an object or a string, and the line that it begins on; nil in
   ///   a JSON array.

@@ -88,8 +88,8 @@ struct TextTable {
   /// Hands over the rows as objects, with the line that each starts on. Rows without any content are
   /// passed over, and so are columns without a name.
   ///
-  /// - Throws: `data.record` for two columns of one name, another number of cells than the header has,
-  ///   or a quote that is not closed or stands inside a plain cell.
+  /// - Throws: `data.record` for two columns of one name, another number of cells than the header
+  ///   has, or a quote that is not closed or is inside a plain cell.
   func forEachRow(
     _ body: (_ row: JSONObject, _ line: Int) throws(FormatError) -> Void
   ) throws(FormatError) {

@@ -20,7 +20,7 @@ public struct PromptTemplate: Sendable, Equatable {
 
   /// A template of this text.
   ///
-  /// - Throws: `usage.option` unless `{}` stands in it exactly once.
+  /// - Throws: `usage.option` unless it contains `{}` exactly once.
   public init(text: String, file: String? = nil) throws(FormatError) {
     let places = text.ranges(of: "{}").count
     guard places == 1 else {

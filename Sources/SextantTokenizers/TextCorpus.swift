@@ -14,7 +14,7 @@ public struct TextCorpus: Sendable {
   public let chunkLength: Int
   /// Documents that were read.
   public let documentCount: Int
-  /// Bytes of text that the tokens of all chunks stand for; special tokens count none.
+  /// Bytes of text that the tokens of all chunks represent; special tokens have none.
   public let byteCount: Int
   /// The ids that the tokenizer's rule put before each document.
   public let beginOfTextIDs: [Int]
@@ -140,7 +140,7 @@ public struct TextCorpus: Sendable {
   ///
   /// - Parameters:
   ///   - chunks: at least one, of one length of at least 2.
-  ///   - byteCount: bytes of text that the tokens stand for; 0 if that is not known.
+  ///   - byteCount: bytes of text that the tokens represent; 0 if it is not known.
   public init(chunks: [[Int]], byteCount: Int = 0) {
     let length = chunks.first?.count ?? 0
     precondition(

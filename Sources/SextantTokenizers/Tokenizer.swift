@@ -10,7 +10,7 @@ public protocol Tokenizer: Sendable {
   /// SHA-256 over the bytes of the tokenizer's file.
   var digest: Digest { get }
 
-  /// The ids of tokens that steer a model rather than stand for text.
+  /// The ids of control tokens without text.
   var specialTokenIDs: Set<Int> { get }
 
   /// The id that ends a text; nil if none is known.
@@ -34,11 +34,11 @@ public protocol Tokenizer: Sendable {
   /// Whether a text is cut from left to right, each time by the longest token that fits.
   var takesLongestTokens: Bool { get }
 
-  /// The ids of a text, or of a part of one: nothing is put before or behind it. Special tokens
-  /// spelled out in the text become their ids, if the format looks for them.
+  /// The ids of a text, or of a part of one, without tokens before or after it. Special tokens
+  /// spelled out in the text become their ids, if the format supports this.
   func encode(_ text: String) -> [Int]
 
-  /// The bytes that an id stands for; nil for an id without a token.
+  /// The bytes of an id; nil for an id without a token.
   ///
   /// They need not be UTF-8 by themselves: one character may be spread over several tokens.
   func bytes(of id: Int) -> [UInt8]?
@@ -67,8 +67,8 @@ extension Tokenizer {
     (continues ? [] : beginOfTextIDs) + encode(text)
   }
 
-  /// The ids of a document among others: before them stand those that begin a text, or, if the
-  /// tokenizer has no such rule, the one that ends the text before.
+  /// The ids of a document among others: after the tokens that begin a text, or, if the tokenizer
+  /// has no such rule, after the one that ends the previous text.
   public func encodeDocument(_ text: String) -> [Int] {
     let begin = beginOfTextIDs
     return (begin.isEmpty ? endOfTextID.map { [$0] } ?? [] : begin) + encode(text)

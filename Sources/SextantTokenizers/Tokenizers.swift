@@ -47,7 +47,7 @@ struct TokenizerSource {
   let bytes: [UInt8]
   let file: String?
   let digest: Digest
-  /// The root object, where the file is JSON.
+  /// The root object, if the file is JSON.
   let json: JSONNode?
 
   init(bytes: [UInt8], file: String?) throws(FormatError) {

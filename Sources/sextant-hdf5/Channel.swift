@@ -9,7 +9,7 @@ struct Channel {
     unsafe bytes.withUnsafeBytes { unsafe write($0) }
   }
 
-  /// Sends elements, in as many messages as it takes.
+  /// Sends elements, in as many messages as necessary.
   func send(_ elements: [UInt8]) {
     let limit = HDF5ReaderMessage.maximumPayloadByteCount
     unsafe elements.withUnsafeBytes { elements in

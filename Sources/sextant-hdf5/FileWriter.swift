@@ -35,7 +35,7 @@ enum FileWriter {
     let access = try Handle(sextant_h5_file_access(), "make access properties")
     let driver = try Handle(sextant_descriptor_driver(1), "register the file driver")
     try Library.check(H5Pset_driver(access.id, driver.id, nil), "choose the file driver")
-    // Elements of a tensor start where vectors of the processor like to.
+    // Elements of a tensor start at the alignment of the processor's vectors.
     try Library.check(H5Pset_alignment(access.id, 64, 64), "choose the alignment")
     return try Handle(
       unsafe sextant_h5_create_file("descriptor", access.id), "create the file")

@@ -5,8 +5,8 @@ import SextantBytes
 /// The one door to the objects of the file.
 ///
 /// libhdf5 is asked for the structure of the file, and never for elements: `DatasetReader` reads
-/// those. Everything goes through `object(_:in:)`; nothing else opens a name, so that no link is
-/// followed that was not looked at.
+/// those. Everything goes through `object(_:in:)`; nothing else opens a name, so that every link is
+/// checked before it is followed.
 struct HDF5File: ~Copyable {
   private let file: Handle
   private let linkAccess: Handle

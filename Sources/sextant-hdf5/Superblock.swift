@@ -2,7 +2,7 @@ import CHDF5Confinement
 import Glibc
 import SextantBytes
 
-/// The first bytes of an HDF5 file, checked before libhdf5 sees any of them.
+/// The first bytes of an HDF5 file, checked before libhdf5 reads any of them.
 ///
 /// The library would search a signature behind a user block, accept offsets of odd sizes and give
 /// one vague reason for all that is wrong.

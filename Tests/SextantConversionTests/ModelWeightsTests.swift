@@ -147,7 +147,7 @@ import Testing
     }
     let (bytes, notes) = try convert(path)
     #expect(try bytes == reference())
-    #expect(notes.contains("left out, as no part of a language model: rng, step"))
+    #expect(notes.contains("left out, because they are not part of a language model: rng, step"))
   }
 
   /// A number beside a weight may change what the model computes.

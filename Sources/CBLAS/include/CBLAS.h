@@ -1,9 +1,9 @@
 // The few functions of OpenBLAS that are used, loaded when the first of them is needed.
 //
 // Linked in the usual way, OpenBLAS starts a thread for each processor as soon as the process is
-// loaded, whatever the process does, and never ends where those threads find no memory.
+// loaded, for any process, and never ends if those threads get no memory.
 //
-// The names are Sextant's own, so that a program may use OpenBLAS's header beside Sextant.
+// The names are Sextant's own, so that a program may use OpenBLAS's header together with Sextant.
 #pragma once
 
 enum sextant_blas_order { SextantRowMajor = 101 };
@@ -29,7 +29,7 @@ extern struct sextant_blas_functions sextant_blas;
 /// Loads OpenBLAS, which then uses one thread for each call. The first call does the work; any thread
 /// may call at any time.
 ///
-/// Returns null, or what is wrong.
+/// Returns null, or the fault.
 const char *sextant_load_blas(void);
 
 // MARK: CBLAS

@@ -1,13 +1,14 @@
 // Failures that no caller can handle, and how the process ends with them.
 //
-// Memory that runs out inside the Swift runtime, and a mapped file that somebody cuts, would end the
+// Memory that runs out inside the Swift runtime, and a mapped file that is truncated, would end the
 // process by a signal. A program that calls `sextant_end_in_order` ends with a message and an exit
 // status instead. A program that does not call it keeps the usual behaviour.
 #pragma once
 
 #include <stddef.h>
 
-/// How the process ends. Each message has a text before and after what is known only then.
+/// The messages and status with which the process ends. Each message has a text before and after
+/// the part that is known only then.
 struct sextant_endings {
   /// The message for memory, around the number of bytes.
   const char *memory[2];
@@ -17,23 +18,23 @@ struct sextant_endings {
   const char *library[2];
   /// The exit status.
   int status;
-  /// Runs before the process ends; may only do what a signal handler may do.
+  /// Runs before the process ends; limited to calls that are safe in a signal handler.
   void (*cleanup)(void);
 };
 
-/// Makes the process end as `endings` says from now on. The texts are copied.
+/// Makes the process end with `endings` from now on. The texts are copied.
 void sextant_end_in_order(struct sextant_endings endings);
 
-/// Ends the process because `byte_count` bytes of memory could not be had. Returns where
+/// Ends the process because `byte_count` bytes of memory could not be allocated. Returns if
 /// `sextant_end_in_order` was not called.
 void sextant_end_without_memory(size_t byte_count);
 
-/// Remembers a mapped file, so that a lost page of it can be named. `name` is copied.
+/// Records a mapped file, so that a lost page of it can be named. `name` is copied.
 void sextant_remember_mapping(const void *base, size_t byte_count, const char *name);
 
-/// Forgets a mapped file that is about to be unmapped.
+/// Removes the record of a mapped file that is about to be unmapped.
 void sextant_forget_mapping(const void *base);
 
-/// Ends the process because a library cannot be loaded. Returns where `sextant_end_in_order` was not
+/// Ends the process because a library cannot be loaded. Returns if `sextant_end_in_order` was not
 /// called.
 void sextant_end_without_library(const char *reason);

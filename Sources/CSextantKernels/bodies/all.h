@@ -3,7 +3,7 @@
 
 #include "functions.h"
 
-// Each may use what stands above it.
+// Each may use the files above it.
 #include "convert.h"
 #include "outputs.h"
 #include "q8.h"

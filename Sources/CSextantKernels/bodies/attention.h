@@ -1,10 +1,10 @@
 // Attention of some query rows to the positions before them, and rotary position embedding.
 //
-// Keys and values lie in pages of SXK_PAGE positions. A page of keys has a channel's positions side
-// by side, a page of values a position's channels: so both products run over whole vectors and
-// nothing is summed across lanes. A tile of rows walks over the pages once, with the softmax kept up
-// to date (its largest score so far, and sums relative to it). What a row computes does not depend on
-// the tile it is in: the same numbers are added in the same order.
+// Keys and values are in pages of SXK_PAGE positions. In a page of keys, a channel's positions are
+// adjacent; in a page of values, a position's channels are. So both products run over whole vectors
+// and nothing is summed across lanes. A tile of rows walks over the pages once, with the softmax
+// kept up to date (its largest score so far, and sums relative to it). The result of a row does not
+// depend on its tile: the same numbers are added in the same order.
 
 #define TILE_ROWS 4
 
@@ -43,7 +43,7 @@ INLINE void score_block(
     for (int v = 0; v < V; v++) vf_store(tile->scores[r] + p + v * VL, sums[r][v]);
 }
 
-// Vectors in one block of a full tile: as many sums as the registers hold.
+// Vectors in one block of a full tile: as many sums as fit the registers.
 #if VL == 16
 #define TILE_VECTORS 4
 #else

@@ -20,7 +20,7 @@ CONVERT(f16_from_f32, uint16_t, float, vh, vf, f16_from_vf(v))
 
 #undef CONVERT
 
-// The compiler vectorises what needs no more than the conversion itself.
+// The compiler vectorises loops that need only the conversion itself.
 static void f32_from_f64(float *y, const double *x, size_t count) {
   for (size_t i = 0; i < count; i++) y[i] = (float)x[i];
 }

@@ -2,8 +2,8 @@
 // bf16 or quads of bytes and add them up in one instruction.
 //
 // For bf16 weights x is rounded to bf16; products are exact and sums are f32. For q8 weights x is
-// rounded to blocks of bytes as weights are; the sum over a block is exact. What is computed for a row
-// of x does not depend on the others.
+// rounded to blocks of bytes as weights are; the sum over a block is exact. The result for a row of
+// x does not depend on the others.
 
 
 
@@ -39,7 +39,7 @@ static void dot_q8_row(dot_pair *to, const float *x, size_t k) {
   for (size_t b = 0; b < k / SXK_Q8_LENGTH; b++) {
     vf a = vf_load(x + b * SXK_Q8_LENGTH), c = vf_load(x + b * SXK_Q8_LENGTH + VL);
     const float most = vf_max_lane(vf_max(vf_abs(a), vf_abs(c)));
-    // What is not finite must stay visible: its scale is NaN.
+    // Values that are not finite must stay visible: their scale is NaN.
     const float scale = most / 127, inverse = most > 0 ? 127 / most : 0;
     const int finite = most - most == 0 && vf_sum((a - a) + (c - c)) == 0;
     dot_pair *pair = to + b / 2;
@@ -72,8 +72,8 @@ static void dot_rows(void *to, const sxk_linear *job) {
 
 // MARK: Few rows
 
-// As `linear_rows`, with 32 weights in a vector. R rows of the weights at a time, so that what is read of x
-// serves several: with many rows of x these reads are the limit.
+// As `linear_rows`, with 32 weights in a vector. R rows of the weights at a time, so that each read
+// of x is used by several: with many rows of x these reads are the limit.
 INLINE void dot_bf16_linear(
     const sxk_linear *job, const uint16_t *x, size_t n0, size_t n1, const int M, const int R,
     const int U) {

@@ -1,10 +1,10 @@
 // Products with many rows of x, limited by arithmetic.
 //
 // Lanes are rows of x. These are packed once into panels, [K][PANEL] with zeros beyond the last
-// row; the weights are read where they lie, one element at a time for a whole panel, so that a
-// product with few dozens of rows pays for no copy of the weights. A tile of TILE_N columns by one
-// panel stays in registers over a block of k; the blocks of x and of the weights stay in the
-// second-level cache.
+// row; the weights are read in place, one element at a time for a whole panel, so that a product
+// with few dozens of rows pays for no copy of the weights. A tile of TILE_N columns by one panel
+// stays in registers over a block of k; the blocks of x and of the weights stay in the second-level
+// cache.
 
 #define PANEL (2 * VL)
 #if VL == 16 || SXK_HAS_NEON
@@ -17,7 +17,7 @@
 
 static size_t panel_rows(void) { return PANEL; }
 
-// The panels p0..<p1 of x [M, K], by squares of four where there are four rows and columns.
+// The panels p0..<p1 of x [M, K], by squares of four if there are four rows and columns.
 static void pack_panels(
     float *panels, const float *x, size_t x_stride, size_t m, size_t k, size_t p0, size_t p1) {
   for (size_t p = p0; p < p1; p++) {

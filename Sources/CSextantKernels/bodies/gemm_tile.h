@@ -1,9 +1,8 @@
 // One block of k of a product of panels with weights, for one kind of element: included once for each.
 //
-//   GEMM(name)   the name's form for this kind
-//   GEMM_UNIT    what a weight is read as: a float, or two neighbours along k in 32 bits
-//   GEMM_LANES   a vector of the latter
-//   GEMM_STEP(w, x, sum)  sum + w * x, lane by lane, for a vector whose lanes are all w
+//   GEMM(name)   the name's form for this kind GEMM_UNIT    the form in which a weight is read: a
+//   float, or two neighbours along k in 32 bits GEMM_LANES   a vector of the latter GEMM_STEP(w, x,
+//   sum)  sum + w * x, lane by lane, for a vector whose lanes are all w
 
 // y[m, n] (+)= the sum over one block of k, for V vectors of rows and NT columns.
 INLINE void GEMM(tile)(
@@ -27,7 +26,7 @@ INLINE void GEMM(tile)(
     }
   }
 
-  // From lanes that are rows to columns side by side, by squares of four where there are four.
+  // Converts lanes that are rows to adjacent columns, by squares of four if there are four.
   float tile[TILE_N][PANEL];
 #pragma clang loop unroll(full)
   for (int n = 0; n < NT; n++) {

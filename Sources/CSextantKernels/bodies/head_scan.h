@@ -54,7 +54,7 @@ INLINE void head_scan_states(
   if (n < job->n) head_scan_block(job, head, p, count, n, job->n - n);
 }
 
-// Few steps, as in decoding: lanes are the elements of one channel's state, which lie side by side.
+// Few steps, as in decoding: lanes are the elements of one channel's state, which are adjacent.
 INLINE void head_scan_channel(const sxk_head_scan *job, size_t head, size_t p) {
   const size_t N = job->n, row = head * job->p + p, group = head / job->heads_per_group;
   float *const h_row = job->h + row * N;

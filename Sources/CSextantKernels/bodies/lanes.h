@@ -1,9 +1,9 @@
-// A vector of VL floats (`vf`) and what the kernels do with it.
+// A vector of VL floats (`vf`) and the operations of the kernels on it.
 //
-// Clang's vector types give each level its registers: `+ - * / < ?:` work lane by lane. Only what
-// an instruction does better than the general form has a form per level. A `_part` function handles
-// the last, incomplete vector: it touches `count` elements (0 < count < VL) and reads the others as
-// zero.
+// Clang's vector types give each level its registers: `+ - * / < ?:` work lane by lane. Only
+// operations with a better instruction than the general form have a form per level. A `_part`
+// function handles the last, incomplete vector: it touches `count` elements (0 < count < VL) and
+// reads the others as zero.
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -79,7 +79,7 @@ INLINE void linear_prefetch(const void *weight, const int M) {
 
 // MARK: Arithmetic
 
-// a * b + c. Fused where the processor has it: levels differ by a rounding.
+// a * b + c. Fused if the processor supports it: levels differ by a rounding.
 INLINE vf vf_fma(vf a, vf b, vf c) {
 #if SXK_HAS_AVX512 || SXK_HAS_AVX2 || defined(__aarch64__)
   return __builtin_elementwise_fma(a, b, c);
@@ -212,7 +212,7 @@ typedef __fp16 vhalf __attribute__((ext_vector_type(VL)));
 
 INLINE vf vf_from_bf16(vh x) { return vf_bits(__builtin_convertvector(x, vu) << 16); }
 
-// Adds half a unit in the last place, less a hair where the result is even.
+// Adds half a unit in the last place, or slightly less if the result is even.
 INLINE vh bf16_from_vf(vf x) {
   const vu bits = vu_bits(x);
   const vu rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;

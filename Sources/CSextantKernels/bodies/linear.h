@@ -1,5 +1,5 @@
 // Products with up to eight rows of x. Memory bandwidth is the limit, so each row of the weights is
-// read once, from front to back where x leaves room for it in the cache; several rows at a time would
+// read once, from front to back if x leaves space for it in the cache; several rows at a time would
 // defeat the prefetcher and halve the speed.
 
 INLINE vf weight_load(const void *row, size_t k, sxk_type type) {

@@ -1,4 +1,4 @@
-// What products with few rows of x have in common: in which order they read, and what they do with sums.
+// The common parts of products with few rows of x: the order of reads, and the use of sums.
 
 // The outputs n ..< n + rows of row m of x, rows <= VL: bias and the sums of `totals`. Summing several
 // vectors across their lanes at once costs a third of summing one after the other.
@@ -15,7 +15,7 @@ INLINE void linear_store(
 }
 
 // The sums of M rows of x by R rows of the weights from row i on, each taken as U independent ones;
-// `more`: beside what `totals` holds.
+// `more`: in addition to `totals`.
 INLINE void linear_collect(
     vf totals[][VL], size_t i, vf sums[][4], const int more, const int M, const int R,
     const int U) {
@@ -30,7 +30,7 @@ INLINE void linear_collect(
     }
 }
 
-// Rows of weights at a time where there are many of x: two by eight need 16 accumulators.
+// Rows of weights at a time for many rows of x: two by eight need 16 accumulators.
 #if VL == 16
 #define LINEAR_R 2
 #else
@@ -47,9 +47,9 @@ INLINE size_t linear_columns(size_t K, const int M) {
   return ((K + parts - 1) / parts + step - 1) / step * step;
 }
 
-// What is asked for when row i of VL is read: what comes LINEAR_AHEAD bytes later where rows are read
-// whole. Where they take turns with a part each, here `part_bytes` from byte `from` on, it is the same part
-// so many rows later that as many bytes come first.
+// The prefetch when row i of VL is read. If rows are read as a whole, it is the data LINEAR_AHEAD
+// bytes later. If a part of each row is read in turn, here `part_bytes` from byte `from` on, it is
+// the same part of a later row, with at least this number of bytes between them.
 INLINE const char *linear_later(
     const char *row, size_t row_bytes, size_t i, size_t from, size_t part_bytes, int last,
     const int M, const int whole) {

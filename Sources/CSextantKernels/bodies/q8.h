@@ -40,7 +40,7 @@ static void q8_from_f32(sxk_q8_block *y, const float *x, size_t count) {
       memset(y->weights, 0, sizeof y->weights);
       continue;
     }
-    // The next f16 that is not below, so that no weight lies beyond 127 steps.
+    // The next f16 that is not below, so that no weight is beyond 127 steps.
     uint16_t scale = f16_from_vf(vf_set(most / 127))[0];
     if (vf_from_f16((vh)scale)[0] < most / 127) scale++;
     const vf step = vf_from_f16((vh)scale);

@@ -76,8 +76,8 @@ INLINE void scan_states(const sxk_scan *job, size_t c, const size_t count) {
 // are too short for the processor to notice.
 #define SCAN_AHEAD 4096
 
-// Few steps, as in decoding: lanes are the elements of one channel's state, which lie side by side;
-// the sums over them are taken for VL channels at once.
+// Few steps, as in decoding: lanes are the elements of one channel's state, which are adjacent; the
+// sums over them are taken for VL channels at once.
 INLINE void scan_channels(const sxk_scan *job, size_t c, size_t count) {
   const size_t N = job->n;
   for (size_t t = 0; t < job->t; t++) {

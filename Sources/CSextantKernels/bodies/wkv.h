@@ -1,7 +1,7 @@
 // The recurrences of RWKV-4, 5, 6 and 7. Their cost is reading and writing the state once per step:
 // a head's matrix (16 KiB at its usual size) stays in the first cache from one step to the next.
-// Every element goes through the same operations however T is cut: neither the state's bits nor y's
-// depend on it.
+// Every element goes through the same operations for any split of T: the bits of the state and of y
+// do not depend on it.
 
 INLINE vf wkv_load(const float *p, const size_t count) {
   return count == VL ? vf_load(p) : vf_load_part(p, count);
@@ -139,7 +139,7 @@ INLINE void wkv7_update(
   }
 }
 
-// R rows of one head's state at one step: what is shared by the rows is read once.
+// R rows of one head's state at one step: values that the rows share are read once.
 INLINE void wkv7_rows(
     float *state, const float *r, const float *w, const float *k, const float *v, const float *a,
     const float *b, float *y, size_t n, const int R) {

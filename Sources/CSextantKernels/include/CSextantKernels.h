@@ -8,7 +8,7 @@
 // - activations are f32; a matrix is row-major, and a `stride` counts elements from one row to the
 //   next;
 // - pointers need only the alignment of their element; a count of zero is fine and touches nothing;
-// - outputs may be the same array as an input only where the comment says so;
+// - outputs may be the same array as an input only if the comment allows it;
 // - a half-open range (n0..<n1, c0..<c1) lets threads split the work; what a kernel computes for an
 //   index does not depend on the range, bit for bit, unless the comment says otherwise;
 // - the rounding mode is to nearest and subnormals are not flushed (the process's default).
@@ -65,9 +65,9 @@ typedef struct sxk_linear {
 #define SXK_GEMM_COLUMNS 48
 #define SXK_GEMM_DEPTH 1024
 
-// Causal depthwise convolution over time, then bias, then SiLU:
-// y[t, c] = silu(bias[c] + sum over j of weight[c, j] * x[t - (K - 1) + j, c])
-// The state stands for x before t = 0; afterwards it holds the last K - 1 inputs. y may be x.
+// Causal depthwise convolution over time, then bias, then SiLU: y[t, c] = silu(bias[c] + sum over j
+// of weight[c, j] * x[t - (K - 1) + j, c]) The state is x before t = 0; afterwards it contains the
+// last K - 1 inputs. y may be x.
 typedef struct sxk_conv {
   const float *x;  // [T, C]
   size_t x_stride;
@@ -305,7 +305,7 @@ typedef struct sxk_table {
   void (*selective_scan)(const sxk_scan *job, size_t c0, size_t c1);
   void (*head_scan)(const sxk_head_scan *job, size_t h0, size_t h1);
 
-  // Recurrences of RWKV, over channels or heads. Neither y nor the state depends on how T is cut.
+  // Recurrences of RWKV, over channels or heads. The results do not depend on how T is split.
   void (*wkv4)(const sxk_wkv4 *job, size_t c0, size_t c1);
   void (*wkv6)(const sxk_wkv6 *job, size_t h0, size_t h1);
   void (*wkv7)(const sxk_wkv7 *job, size_t h0, size_t h1);
@@ -331,15 +331,15 @@ const sxk_table *sxk_table_for(sxk_level level);
 // "portable", "neon", "avx2", "avx512", "avx512-dot".
 const char *sxk_level_name(sxk_level level);
 
-// The processors that the calling thread may run on; 0 when the system does not say.
+// The processors that the calling thread may run on; 0 if the system does not report them.
 int sxk_processor_count(void);
 
 // One spin-loop hint to the processor, for threads that wait a few microseconds.
 void sxk_pause(void);
 
-// Goes on with two SHA-256 computations by `blocks` blocks of 64 bytes each. The states are the eight words
-// of the hash value, and may not be the same. Returns 0, with nothing done, where the processor has no
-// instructions for it.
+// Goes on with two SHA-256 computations by `blocks` blocks of 64 bytes each. The states are the
+// eight words of the hash value, and may not be the same. Returns 0, with nothing done, if the
+// processor has no instructions for it.
 int sxk_sha256_pair(
     uint32_t *first_state, const uint8_t *first, uint32_t *second_state, const uint8_t *second,
     size_t blocks);

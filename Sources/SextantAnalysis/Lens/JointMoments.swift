@@ -4,7 +4,7 @@ import SextantTensor
 /// Moments of the residual stream of one site together with the stream that the model reads out, in
 /// f64: all that a ridge lens needs. Two parts of the data merge exactly.
 public struct JointMoments: Sendable, Equatable {
-  /// Tokens seen.
+  /// The number of tokens.
   public private(set) var count = 0
   /// The mean of the site, [D].
   public private(set) var mean: [Double]

@@ -30,7 +30,7 @@ public struct TunedLensOptions: Sendable {
   /// tokens of the passes divided by the recipe's steps.
   ///
   /// - Parameters:
-  ///   - passes: how often each chunk is read at most; not asked where steps are named.
+  ///   - passes: the largest number of times to read each chunk; ignored if steps are given.
   /// - Throws: `usage.option` for passes that have fewer tokens than a step.
   public mutating func fit(
     to corpus: TextCorpus, passes: Int, steps: Int?, tokensPerStep: Int?

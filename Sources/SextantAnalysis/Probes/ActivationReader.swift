@@ -26,8 +26,8 @@ public struct ActivationReader {
 
   /// Reads prompts.
   ///
-  /// Both choices of a pair are fed from a copy of the state that has read the prompt, so that a pair
-  /// costs two tokens more and not two prompts.
+  /// Both choices of a pair continue from a copy of the state after the prompt, so that a pair
+  /// costs two more tokens and not two prompts.
   ///
   /// - Parameters:
   ///   - sites: the sites to read.

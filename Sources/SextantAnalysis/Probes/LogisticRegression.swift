@@ -10,7 +10,8 @@ import SextantTensor
 struct LogisticRegression {
   /// The penalty of elk-generalization.
   static let penalty = 1e-3
-  /// Above this many elements the inverse of the curvature's bound costs more than it saves.
+  /// Above this number of elements the inverse of the curvature's bound costs more time than it
+  /// saves.
   private static let preconditionLimit = 2048
 
   /// The fitted parameters.

@@ -4,11 +4,12 @@ import SextantTensor
 
 /// Makes quirky arithmetic: statements that Alice judges rightly and Bob by an error of his own.
 ///
-/// As the sets of elk-generalization have it: operands are ⌊10^(4u)⌋ with u uniform in [0, 1), so that
-/// all lengths are equally likely; Bob's result is the true one with 1 added to its first digit; of the
-/// statements a quarter shows the true result, a quarter Bob's, and half one with a random digit
-/// replaced; the difficulty is the smaller operand's size. Each statement comes twice, once in each
-/// context. The templates of the sets other than addition, and Bob's error there, are this project's.
+/// As in the sets of elk-generalization. Operands are ⌊10^(4u)⌋ with u uniform in [0, 1), so that
+/// all lengths are equally likely. Bob's result is the true one with 1 added to its first digit. A
+/// quarter of the statements shows the true result, a quarter Bob's, and half one with a random
+/// digit replaced. The difficulty is the smaller operand's size. Each statement occurs twice, once
+/// in each context. The templates of the sets other than addition, and Bob's error there, are this
+/// project's.
 public struct QuirkyArithmetic: Sendable {
   /// The operation.
   public enum Operation: String, Sendable, CaseIterable {

@@ -1,7 +1,7 @@
 import SextantBytes
 import SextantTexts
 
-/// A text in which `{name}` stands for a member of a record.
+/// A text in which `{name}` represents a member of a record.
 ///
 /// A name contains no brace, quote or line feed, so that other text in braces, such as JSON, stays.
 struct RecordTemplate {

@@ -116,7 +116,7 @@ extension Lens {
   /// model's identity is recorded instead.
   ///
   /// - Throws: `export.inexpressible` for a lens without a translator of the embedding and of every
-  ///   block's output but the last; `file.*`, `disk.*`.
+  ///   block's output except the last; `file.*`, `disk.*`.
   public func writeTunedLens(to folder: String, replacing: Bool = false) throws(FormatError) {
     var writer = PyTorchWriter()
     let sites = Self.tunedLensSites(model)

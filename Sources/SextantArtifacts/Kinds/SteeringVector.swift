@@ -29,7 +29,7 @@ public struct SteeringVector: ArtifactKind, Sendable {
     /// x ← x + |s| (t - p) u with t = t₊ for s > 0 and t₋ for s < 0: with strength 1 the projection is
     /// that of the mean positive text, with -1 that of the mean negative one.
     case affine
-    /// As `affine`, but only where p falls short of t: below t₊ for s > 0, above t₋ for s < 0.
+    /// As `affine`, but only if p is below t₊ (for s > 0) or above t₋ (for s < 0).
     case clamp
 
     /// Whether it needs `targets`.

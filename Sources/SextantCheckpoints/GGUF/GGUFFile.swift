@@ -46,7 +46,7 @@ public final class GGUFFile: Checkpoint {
       header.entries.map { (ExactString($0.tensor.name), $0) }, uniquingKeysWith: { a, _ in a })
   }
 
-  /// The metadata but its arrays, as text.
+  /// The metadata except its arrays, as text.
   public var metadata: [String: String] {
     values.compactMapValues { value in
       if case .array = value { return nil }

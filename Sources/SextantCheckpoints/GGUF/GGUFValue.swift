@@ -16,8 +16,9 @@ public enum GGUFValue: Sendable, Equatable {
 
 /// An array in the metadata of a GGUF file: the position of its elements.
 ///
-/// A vocabulary has hundred thousands of elements, and a hostile file as many as it is long: they
-/// are checked when the file is opened and decoded only when `GGUFFile` is asked for them.
+/// A vocabulary has hundred thousands of elements, and a hostile file may have as many as its
+/// length allows. They are checked when the file is opened, and decoded only when `GGUFFile` needs
+/// them.
 public struct GGUFArray: Sendable, Equatable {
   /// The elements' type.
   let elementType: GGUFValueType

@@ -7,7 +7,7 @@ import SextantBytes
 /// and an answer that breaks the rules of `HDF5ReaderMessage` is a refusal. The process is always
 /// killed and reaped when this value is destroyed.
 struct HDF5ReaderProcess: ~Copyable {
-  /// The process's number, its own until this value goes.
+  /// The process's number, valid until this value is destroyed.
   let processID: pid_t
   private let socket: Int32
   private var isReaped = false

@@ -65,7 +65,7 @@ struct PickleMachine {
     throw refusal(.pytorchPickleLength, "more opcodes", "at most \(Self.stepLimit)")
   }
 
-  /// Refuses where bytes follow the pickle.
+  /// Refuses bytes after the pickle.
   ///
   /// - Throws: `pth.pickle.stack`.
   func expectEnd() throws(FormatError) {

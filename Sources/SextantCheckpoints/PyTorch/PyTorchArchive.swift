@@ -128,7 +128,7 @@ struct PyTorchArchive {
 }
 
 extension ZipArchive.Member {
-  /// The member's bytes, where it is stored as it is.
+  /// The member's bytes, if it is stored without compression.
   var region: StorageRegion {
     StorageRegion(name: name, offset: offset, byteCount: byteCount, checksum: checksum)
   }

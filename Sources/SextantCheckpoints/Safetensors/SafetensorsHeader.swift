@@ -60,7 +60,7 @@ struct SafetensorsHeader: Sendable {
       .sorted { $0.tensor.name.utf8.lexicographicallyPrecedes($1.tensor.name.utf8) }
   }
 
-  /// The header starts with the object and ends with it, but for padding with spaces.
+  /// The header starts and ends with the object, except for padding with spaces.
   private static func checkEnds(of text: [UInt8], file: String) throws(FormatError) {
     guard text.first == UInt8(ascii: "{") else {
       throw FormatError(

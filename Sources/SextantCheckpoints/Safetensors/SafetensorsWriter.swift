@@ -85,7 +85,7 @@ public struct SafetensorsWriter {
 
   /// The bytes of the file, for small ones.
   ///
-  /// - Throws: as `publish`, but for the destination.
+  /// - Throws: as `publish`, without the codes of the destination.
   public func bytes() throws(FormatError) -> [UInt8] {
     let layout = try layout(file: nil)
     var bytes = layout.head

@@ -110,9 +110,9 @@ struct ShardIndex {
 
   /// Opens all shards, each in the format of its content.
   ///
-  /// A shard is named by the index and not by the user, and a folder may come from a stranger. A link in it
-  /// may lead anywhere, to the cache of a download or another disk, but to a checkpoint only: a link to
-  /// anything else is refused before more than its first bytes are read.
+  /// A shard is named by the index and not by the user, and a folder may come from a stranger. A
+  /// link in it may point anywhere, to the cache of a download or another disk, but only to a
+  /// checkpoint: a link to anything else is refused before more than its first bytes are read.
   ///
   /// - Returns: the shards, and a warning that names links out of the folder. Links into the cache of the
   ///   hub are its usual form, and not named.

@@ -16,7 +16,7 @@ struct ZipArchive: Sendable {
     let offset: Int
     /// Bytes in the file.
     let storedByteCount: Int
-    /// Bytes of the member; those in the file where it is stored as it is.
+    /// Bytes of the member; those in the file if it is stored without compression.
     let byteCount: Int
     /// Whether the bytes in the file are a deflate stream.
     let isDeflated: Bool

@@ -126,7 +126,7 @@ struct ZipDirectoryEntry {
     _ bytes: ArraySlice<UInt8>, _ reader: ByteReader, _ start: Int
   ) throws(FormatError) -> String {
     let name = String(validating: bytes, as: UTF8.self)
-    // A name is `folder/member`: nothing that another tool would write outside its own folder.
+    // A name is `folder/member`, so that no tool writes outside its own folder.
     guard let name, TensorName.flaw(name) == nil, !name.utf8.contains(UInt8(ascii: "\\")) else {
       throw FormatError(
         .pytorchZipName, file: reader.file, at: .offset(reader.baseOffset + start),

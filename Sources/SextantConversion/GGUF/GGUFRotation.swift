@@ -2,7 +2,7 @@ import SextantBytes
 import SextantCheckpoints
 import SextantModels
 
-/// What a GGUF file declares about a rotation that was scaled for longer texts: metadata under
+/// The declarations of a GGUF file on a rotation that was scaled for longer texts: metadata under
 /// `<architecture>.rope`, and tensors of factors. They are converted from llama.cpp's meaning to
 /// the terms of transformers.
 struct GGUFRotation {
@@ -74,7 +74,7 @@ struct GGUFRotation {
   }
 
   private func scaling(_ type: String, by factor: Double) throws(FormatError) -> JSONValue {
-    // How much of YaRN's ramp there is; below 0 it follows from the type.
+    // The share of YaRN's ramp; below 0 it follows from the type.
     let share = try description.optionalNumber(key("scaling.yarn_ext_factor")) ?? -1
     guard share < 0 || share == (type == "yarn" ? 1 : 0) else {
       throw description.unsupported(

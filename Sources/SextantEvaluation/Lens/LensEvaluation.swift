@@ -171,7 +171,7 @@ extension LensEvaluation {
   /// The layout of the tuned-lens package's `aggregate_metrics.json`: bits per byte, layers counted
   /// from the embedding, the model's own output left out.
   ///
-  /// - Parameter result: the lens that stands under `tuned`; the logit lens under `logit`.
+  /// - Parameter result: the lens under the key `tuned`; the logit lens is under `logit`.
   public func aggregateMetrics(of result: Result) -> JSONObject {
     var object = JSONObject()
     for (key, lens) in [("logit", results[0]), ("tuned", result)] {

@@ -23,7 +23,7 @@ public struct LensTerminal {
     (self.isColoured, self.width) = (isColoured, width)
   }
 
-  /// The grid, in as many parts side by side as the width asks for, one under the other.
+  /// The grid, in the number of parts that fit the width, one below the other.
   public func text(layerStride: Int, tokens: Range<Int>) -> String {
     let scale = measure.scale(grid.cells)
     let labels = grid.sites.map(LensText.label)

@@ -4,7 +4,7 @@ import SextantReport
 
 /// How tokens and sites are written in grids.
 public enum LensText {
-  /// A token's text where spaces and ends of lines can be seen, and nothing acts on a terminal.
+  /// A token's text in which spaces and ends of lines are visible, without control characters.
   public static func shown(_ text: String) -> String {
     var shown = String.UnicodeScalarView()
     for scalar in text.unicodeScalars {

@@ -31,9 +31,9 @@ public struct ProbeIntervention {
   public struct Answers: Sendable {
     /// Without intervention.
     public var before: [Double]
-    /// After moving through the hyperplane.
+    /// After the move through the hyperplane.
     public var after: [Double]
-    /// After moving as far in a random direction.
+    /// After a move by the same distance in a random direction.
     public var control: [Double]
 
     /// The share of prompts in which the model's answer changes sides.

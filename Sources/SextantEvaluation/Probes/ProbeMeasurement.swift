@@ -9,7 +9,7 @@ public struct ProbeMeasurement: Sendable {
   public let roc: ROC?
   /// The share of examples whose score is on the label's side of the threshold.
   public let accuracy: Double
-  /// The expected calibration error: by how much probabilities differ from frequencies, on average.
+  /// The expected calibration error: the mean difference of probabilities and frequencies.
   public let calibrationError: Double
   /// The share of examples in which the score and the model's output are on the same side; nil
   /// without an output.

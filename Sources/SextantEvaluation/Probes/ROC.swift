@@ -5,8 +5,8 @@ import SextantGeneration
 public struct ROC: Sendable {
   /// The area.
   public let area: Double
-  /// The variance of the area by DeLong, DeLong and Clarke-Pearson (1988); 0 where every score has the
-  /// same share of the other class below it, as when the classes are apart.
+  /// The variance of the area by DeLong, DeLong and Clarke-Pearson (1988); 0 if every score has the
+  /// same share of the other class below it, for example for separated classes.
   public let variance: Double
   /// The interval that covers the area with a probability of 95 percent, in [0, 1]; unknown for fewer
   /// than two scores of a class.

@@ -1,7 +1,7 @@
 import Glibc
 import SextantBytes
 
-/// How much of an edit is left, token by token.
+/// The remaining share of an edit, token by token.
 public struct SurvivalCurve: Sendable, Equatable {
   /// The share that is left after 0, 1, 2, … tokens; the first is 1.
   public let shares: [Double]

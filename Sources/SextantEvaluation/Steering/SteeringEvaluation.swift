@@ -82,7 +82,7 @@ public struct SteeringEvaluation {
 extension SteeringEvaluation {
   /// The short report.
   ///
-  /// - Parameter folder: where the page was written, for a note; nil for none.
+  /// - Parameter folder: the folder of the page, for a note; nil for none.
   public func report(folder: String? = nil) -> Report {
     Report(
       title: "\(counted(test.items.count, "prompt")), \(summary.rows.count) cells in "
@@ -109,7 +109,7 @@ extension SteeringEvaluation {
     return tables
   }
 
-  /// How often a random direction does as much, by sites.
+  /// The share of random directions with at least the same effect, by sites.
   private var controlProbabilities: String {
     let texts = summary.curves.compactMap { curve in
       control(of: curve).map { "\(curve.sites) \(Format.fixed($0.probability, 3))" }

@@ -4,8 +4,7 @@ import SextantTokenizers
 
 /// Prompts with two continuations, one of which shows a behaviour, to measure steering.
 public struct ChoiceTest: Sendable {
-  /// One prompt. Several continuations may stand for one way to continue: their probabilities add
-  /// up.
+  /// One prompt. Several continuations may express the same answer: their probabilities add up.
   public struct Item: Sendable, Equatable {
     /// The prompt.
     public var prompt: String

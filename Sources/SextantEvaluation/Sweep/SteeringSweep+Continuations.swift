@@ -13,7 +13,7 @@ extension SteeringSweep {
     let places: [(item: Int, continuation: Int)]
     /// Their tokens.
     let tokens: [[Int]]
-    /// All tokens but the last, which nothing is predicted from.
+    /// All tokens except the last, from which nothing is predicted.
     let passage: Passage
   }
 

@@ -8,7 +8,7 @@ import SextantGeneration
 public struct ChoiceOutcome: Sendable, Equatable {
   /// p(matching) / (p(matching) + p(other)).
   public var matching: Double
-  /// 1 - (p(matching) + p(other)): how much goes to anything else.
+  /// 1 - (p(matching) + p(other)): the probability of all other continuations.
   public var nonsense: Double
   /// The divergence from the unsteered prediction of the first token after the prompt, in nats.
   public var divergence: Double
@@ -52,7 +52,7 @@ public struct ChoiceOutcome: Sendable, Equatable {
 public struct SweepResult: Sendable, Equatable {
   /// The layers, ascending.
   public let layers: [Int]
-  /// The strengths but 0, in the order asked for.
+  /// The strengths except 0, in the requested order.
   public let multipliers: [Float]
   /// The sets of sites.
   public let sites: [SteeredSites]
@@ -87,7 +87,7 @@ public struct SweepResult: Sendable, Equatable {
     if let place = place(layer, sites, multiplier) { outcomes[place + item] = outcome }
   }
 
-  /// The outcomes of a cell, [item]; nil if the vector has nothing for it.
+  /// The outcomes of a cell, [item]; nil if the vector has no part for it.
   ///
   /// - Parameter multiplier: 0 gives the unsteered outcomes.
   public func cell(

@@ -22,9 +22,9 @@ public struct Figure: Sendable, Equatable {
 
 /// The figures of a sweep.
 ///
-/// Effects are differences of the matching probability from the unsteered one, item by item. A layer
-/// is chosen on one half of the items, at random but from a seed, and reported on the other: the layer
-/// that is best on a few items is partly the one that chance favours there.
+/// Effects are differences of the matching probability from the unsteered one, by item. A layer is
+/// chosen on a random half of the items, by a seed, and reported on the other half, because the
+/// best layer on a few items is partly the result of chance.
 public struct SweepSummary: Sendable {
   /// One cell of the grid, on all items.
   public struct Row: Sendable {

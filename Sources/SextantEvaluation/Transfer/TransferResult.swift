@@ -22,7 +22,7 @@ public struct TransferResult: Sendable {
       self.measured = measured
     }
 
-    /// The area under the curve; NaN where the part has one label only.
+    /// The area under the curve; NaN if the part has only one label.
     public var area: Double { measured.roc?.area ?? .nan }
   }
 
@@ -58,9 +58,9 @@ public struct TransferResult: Sendable {
 
   /// The blocks of the model.
   public let layerCount: Int
-  /// On the targets, against the truth.
+  /// The area on the targets, against the truth.
   public internal(set) var rows: [Row] = []
-  /// On held-out examples of the source's own part, against its own labels.
+  /// The area on held-out examples of the source's own part, against its own labels.
   public internal(set) var within: [Row] = []
   /// The model's own output on the targets.
   public internal(set) var outputs: [(target: QuirkySubset, measured: ProbeMeasurement)] = []

@@ -51,7 +51,7 @@ extension AppliedVector {
     }
     try options.checkLayers(
       Set(edits.keys), of: "vector", blockCount: model.layerCount, file: vector.file)
-    // A vector of norm 0 among others changes nothing; that none has a direction is a mistake.
+    // One vector of norm 0 among others changes nothing. If all have norm 0, it is a mistake.
     guard
       (options.unit == .raw && isAdded) || options.isOff
         || edits.values.contains(where: { !$0.edit.changesNothing(strength: 1) })
@@ -123,7 +123,7 @@ extension SteeringOptions {
     }
   }
 
-  /// Refuses blocks that the model does not have, and those for which the artifact has nothing.
+  /// Refuses blocks that the model does not have, and those for which the artifact has no part.
   ///
   /// - Parameter sites: the sites that the options leave.
   fileprivate func checkLayers(

@@ -10,8 +10,8 @@ public struct GateReading: Sendable, Equatable {
 
 /// The effect of an intervention on one value of one token.
 public struct EditRecord: Sendable, Equatable {
-  /// The interventions that did it, by their place in the list: several where vectors are added up
-  /// before they are added to the value.
+  /// The interventions that made the edit, by their place in the list: several if vectors are added
+  /// up before they are added to the value.
   public internal(set) var items: [Int] = []
   /// The site.
   public let site: Site

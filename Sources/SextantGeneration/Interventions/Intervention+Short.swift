@@ -36,7 +36,7 @@ extension Intervention {
   /// Erases a concept.
   ///
   /// - Parameters:
-  ///   - share: how much is erased; 1 is all.
+  ///   - share: the share to erase; 1 is all.
   ///   - layers, positions, condition: as for `steer`.
   public static func erase(
     _ eraser: ConceptEraser, share: Float = 1, layers: ClosedRange<Int>? = nil,

@@ -3,7 +3,7 @@ import SextantBytes
 import SextantModels
 import SextantTokenizers
 
-/// One thing that acts on a run, or reads along.
+/// One item that acts on a run, or reads its values.
 public enum Intervention {
   /// Steers with a vector.
   case steer(AppliedVector)

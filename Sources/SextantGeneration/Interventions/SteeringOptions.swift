@@ -50,7 +50,7 @@ public struct LayerStrengths: Sendable, Equatable {
   }
 }
 
-/// How an artifact edits values: how strongly, where, and at which tokens.
+/// How an artifact edits values: strength, blocks, and tokens.
 public struct SteeringOptions: Sendable {
   /// The factor of the vector, in `unit`s; 0 changes nothing, bit for bit.
   public var strength: Float

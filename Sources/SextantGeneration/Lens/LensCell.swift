@@ -21,7 +21,7 @@ public struct LensCell: Sendable, Equatable {
   /// -log q of the token that follows, nats; nil if none does.
   public let crossEntropy: Double?
 
-  /// The cells of rows of a stream that is handed to the readout, [M, D].
+  /// The cells of rows of a stream that is passed to the readout, [M, D].
   ///
   /// - Parameters:
   ///   - next: the token that follows each row, if one does.

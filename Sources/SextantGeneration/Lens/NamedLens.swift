@@ -7,7 +7,7 @@ import SextantTensor
 public struct NamedLens: Sendable {
   /// Its name in reports.
   public let name: String
-  /// The lens; nil for the logit lens, which translates nothing.
+  /// The lens; nil for the logit lens, which has no translators.
   public let lens: Lens?
 
   /// The logit lens: the model's own readout on every stream.
@@ -19,7 +19,7 @@ public struct NamedLens: Sendable {
     self.lens = lens
   }
 
-  /// The stream of a site as the lens hands it to the readout, [M, D]; nil if the lens has no
+  /// The stream of a site as the lens passes it to the readout, [M, D]; nil if the lens has no
   /// translator for the site.
   public func translated(_ rows: some MatrixRows, at site: Site) -> Tensor? {
     guard let lens else { return Tensor(copying: rows) }

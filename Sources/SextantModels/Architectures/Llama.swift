@@ -231,7 +231,8 @@ public enum Llama: Architecture {
     }, gguf,
   ]
 
-  /// llama.cpp turns neighbouring channels, so its converter brings rows of the halves together.
+  /// llama.cpp rotates neighbouring channels, so that its converter makes rows of the halves
+  /// neighbours.
   private static let gguf = Dialect(
     name: "gguf", markers: ["token_embd.weight", "blk.0.attn_q.weight", "blk.0.ffn_gate.weight"],
     // The scaling of the rotation, which the configuration has.

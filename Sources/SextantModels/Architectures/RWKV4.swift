@@ -115,7 +115,7 @@ public enum RWKV4: Architecture {
 
   /// The weights of one block's mixing.
   private struct Block: RWKV.Block {
-    // How much of each input is the current token's, [D] each.
+    // The share of the current token in each input, [D] each.
     private let rShare, kShare, vShare: Tensor
     private let decay: Tensor  // [D], negative
     private let bonus: Tensor  // [D]

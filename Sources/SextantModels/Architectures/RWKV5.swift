@@ -149,7 +149,7 @@ public enum RWKV5: Architecture {
 
   /// The weights of one block's mixing.
   private struct Block: RWKV.Block {
-    // How much of each input is the current token's, [D] each.
+    // The share of the current token in each input, [D] each.
     private let rShare, kShare, vShare: Tensor
     private let gShare: Tensor?
     private let decay: Tensor  // [D], from 0 to 1

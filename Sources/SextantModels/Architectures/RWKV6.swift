@@ -151,7 +151,7 @@ public enum RWKV6: Architecture {
 
   /// The weights of one block's mixing.
   private struct Block: RWKV.Block {
-    /// How much of the previous token the choice of the other shares reads.
+    /// The share of the previous token in the input of the other shares.
     private let commonShare: Tensor  // [D]
     private let mixDown: Tensor  // [5M, D]
     /// One per input, in the order of `letters`.

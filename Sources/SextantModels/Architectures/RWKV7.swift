@@ -166,8 +166,8 @@ public enum RWKV7: Architecture {
   private static let letters = ["r", "w", "k", "v", "a", "g"]
   private static let shares = Set(letters.map { "x_\($0)" })
 
-  /// llama.cpp's converter stacks the shares, flattens the bonus, and gives block 0 values to mix in
-  /// that nothing reads.
+  /// llama.cpp's converter stacks the shares, flattens the bonus, and gives block 0 unused value
+  /// mixing.
   private static let gguf = Dialect(
     name: "gguf", markers: ["token_embd.weight", "blk.0.time_mix_r_k.weight"],
     fillers: ["0", "1", "2"].map {
@@ -284,7 +284,7 @@ public enum RWKV7: Architecture {
 
   /// The weights of one block's mixing.
   private struct Block: RWKV.Block {
-    // How much of each input is the previous token's, [D] each.
+    // The share of the previous token in each input, [D] each.
     private let rShare, wShare, kShare, vShare, aShare, gShare, channelShare: Tensor
     private let decay, rate, gate: LowRank
     private let value0: LowRank?  // nil in block 0, whose values the others mix in

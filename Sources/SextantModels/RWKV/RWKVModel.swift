@@ -81,7 +81,7 @@ extension RWKV {
     /// - Parameters:
     ///   - x: [B·T, D], normed.
     ///   - state: the block's components: `time_shift` first, `channel_shift` last.
-    ///   - stream: where x comes from; RWKV-7 leaves the values of block 0 in it.
+    ///   - stream: the origin of x; RWKV-7 leaves the values of block 0 in it.
     func mixTime(_ x: Tensor, _ state: inout [Tensor], _ stream: inout BlockStream) -> Tensor
 
     /// The addition of the channel mixing to the stream.

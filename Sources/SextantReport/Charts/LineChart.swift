@@ -20,7 +20,7 @@ public struct LineChart: Sendable {
     fileprivate var isDrawn: Bool { x.isFinite && y.isFinite }
   }
 
-  /// Points that belong together.
+  /// The points of one series.
   public struct Series: Sendable, Equatable {
     /// The name in the legend.
     public var name: String
@@ -51,7 +51,7 @@ public struct LineChart: Sendable {
   public var series: [Series]
   /// The ends of the vertical axis, if they are known.
   public var yRange: ClosedRange<Double>?
-  /// Whether the horizontal axis counts things, such as blocks.
+  /// Whether the horizontal axis is a count, such as of blocks.
   public var countsWhole: Bool
 
   /// A chart.

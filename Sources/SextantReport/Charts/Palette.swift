@@ -143,7 +143,8 @@ enum Palette {
     colours.map { "--\($0.name):\(Colour(hex: shade($0)).css)" }.joined(separator: ";")
   }
 
-  /// Markup with the light colours instead of the variables, for programs that know no variables.
+  /// Markup with the light colours instead of the variables, for programs that do not support
+  /// variables.
   static func resolved(_ markup: String) -> String {
     let parts = markup.split(separator: "var(--", omittingEmptySubsequences: false)
     return parts.dropFirst().reduce(into: String(parts[0])) { result, part in

@@ -40,7 +40,7 @@ public enum Format {
     return String(text.reversed())
   }
 
-  /// A count of things: `1 site`, `1,200 sites`.
+  /// A number with a noun: `1 site`, `1,200 sites`.
   public static func count(_ value: Int, of noun: String) -> String {
     "\(count(value)) \(noun)\(value == 1 ? "" : "s")"
   }

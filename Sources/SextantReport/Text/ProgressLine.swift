@@ -28,7 +28,7 @@ public struct ProgressLine: Sendable {
   /// Whether the terminal shows a line that the next one has to replace.
   public var isShown: Bool { isTerminal && shownAt > 0 }
 
-  /// The text to write now, as it is; nil if nothing is due.
+  /// The text to write now; nil if nothing is due.
   ///
   /// - Parameters:
   ///   - seconds: since the work began.

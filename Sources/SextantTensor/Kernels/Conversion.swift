@@ -82,7 +82,7 @@ extension Kernels {
   ///
   /// - Parameters:
   ///   - source: whole blocks of the target, aligned for their type.
-  ///   - target: memory for as many elements of the target's type.
+  ///   - target: memory for the same number of elements of the target's type.
   public static func convert(
     _ source: UnsafeRawBufferPointer, from sourceType: DataType,
     into target: UnsafeMutableRawBufferPointer, as targetType: DataType

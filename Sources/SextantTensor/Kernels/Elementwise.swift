@@ -66,7 +66,7 @@ extension Kernels {
 
   // MARK: Functions of two arrays
 
-  /// y += x, where x has as many rows as y, or one for all.
+  /// y += x; x has the same number of rows as y, or one row for all.
   public static func add(
     _ x: some MatrixRows, to y: inout Tensor, pool: WorkerPool = .shared
   ) {
@@ -74,7 +74,7 @@ extension Kernels {
     update(&y, with: x, pool) { kernel?($0, $1, $2) }
   }
 
-  /// y += a · x, where x has as many rows as y, or one for all.
+  /// y += a · x; x has the same number of rows as y, or one row for all.
   public static func add(
     _ x: some MatrixRows, scaledBy a: Float, to y: inout Tensor, pool: WorkerPool = .shared
   ) {
@@ -82,7 +82,7 @@ extension Kernels {
     update(&y, with: x, pool) { kernel?($0, a, $1, $2) }
   }
 
-  /// y *= x, where x has as many rows as y, or one for all.
+  /// y *= x; x has the same number of rows as y, or one row for all.
   public static func multiply(
     _ y: inout Tensor, by x: some MatrixRows, pool: WorkerPool = .shared
   ) {
@@ -90,7 +90,8 @@ extension Kernels {
     update(&y, with: x, pool) { kernel?($0, $1, $2) }
   }
 
-  /// y *= z · sigmoid(z), where z has as many rows as y, or one for all: the gate of Mamba and of gated perceptrons.
+  /// y *= z · sigmoid(z), the gate of Mamba and of gated perceptrons; z has the same number of rows
+  /// as y, or one row for all.
   public static func multiply(
     _ y: inout Tensor, bySiLUOf z: some MatrixRows, pool: WorkerPool = .shared
   ) {

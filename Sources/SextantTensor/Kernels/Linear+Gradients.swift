@@ -66,7 +66,7 @@ extension Linear {
     return block
   }
 
-  /// c += op(a) · b by tiles, where op transposes if asked to.
+  /// c += op(a) · b by tiles; op transposes if requested.
   private static func gemm(
     transposed: Bool, rows: Int, columns: Int, inner: Int, _ a: UnsafePointer<Float>,
     _ aStride: Int, _ b: UnsafePointer<Float>, _ bStride: Int, _ c: UnsafeMutablePointer<Float>,

@@ -5,7 +5,7 @@ extension Kernels {
   ///
   /// - Parameters:
   ///   - x: `[M, D]`.
-  ///   - weight: `[D]`; nil stands for ones.
+  ///   - weight: `[D]`; nil means ones.
   ///   - groups: parts of equal width that are normalised each on its own.
   /// - Returns: `[M, D]`.
   public static func rmsNorm(
@@ -41,8 +41,8 @@ extension Kernels {
   ///
   /// - Parameters:
   ///   - x: `[M, D]`.
-  ///   - weight: `[D]`; nil stands for ones.
-  ///   - bias: `[D]`; nil stands for zeros.
+  ///   - weight: `[D]`; nil means ones.
+  ///   - bias: `[D]`; nil means zeros.
   /// - Returns: `[M, D]`.
   public static func layerNorm(
     _ x: some MatrixRows, weight: Tensor?, bias: Tensor?, epsilon: Float,

@@ -5,7 +5,7 @@ extension Kernels {
   /// e^x / Σ e^x, for each row.
   ///
   /// - Parameters:
-  ///   - x: `[M, D]`; minus infinity stands for a probability of 0, unless a whole row is (NaN then).
+  ///   - x: `[M, D]`; minus infinity means a probability of 0, unless a whole row is (NaN then).
   ///   - temperature: the divisor of `x`; positive.
   /// - Returns: `[M, D]`.
   public static func softmax(

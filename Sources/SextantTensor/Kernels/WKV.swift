@@ -35,8 +35,8 @@ extension Kernels {
   /// The recurrence of RWKV-4 (arXiv 2305.13048, section 3.1.2): a moving average of v, weighted by
   /// e^k and fading by e^decay per step.
   ///
-  /// y[t, c] = (n + e^(bonus + k) · v) / (d + e^(bonus + k)), then n = e^decay · n + e^k · v and
-  /// d = e^decay · d + e^k, where n and d are kept divided by e^exponent.
+  /// y[t, c] = (n + e^(bonus + k) · v) / (d + e^(bonus + k)), then n = e^decay · n + e^k · v and d
+  /// = e^decay · d + e^k, with n and d stored divided by e^exponent.
   ///
   /// - Parameters:
   ///   - k: `[B·T, C]`.

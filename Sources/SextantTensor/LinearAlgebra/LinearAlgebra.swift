@@ -1,6 +1,6 @@
 import CBLAS
 
-/// Dense linear algebra in f64, on row-major matrices: the closed forms that moments are turned into.
+/// Dense linear algebra in f64, on row-major matrices: the closed forms for moments.
 ///
 /// OpenBLAS does the work. Calls use one thread each, except products, which the pool splits.
 /// The same input gives the same bits on the same machine.

@@ -14,7 +14,7 @@ public enum RowProducts {
   /// - Parameters:
   ///   - x: `[M, D]`.
   ///   - vector: D numbers.
-  ///   - body: turns z of some rows into w, in place; called from several threads.
+  ///   - body: converts z of some rows to w, in place; called from several threads.
   /// - Returns: D numbers.
   public static func transposedProduct(
     _ x: some MatrixRows, times vector: [Double], pool: WorkerPool = .shared,

@@ -1,7 +1,7 @@
-/// The 256 characters that stand for bytes in byte-level vocabularies (Radford et al. 2019).
+/// The 256 characters that represent bytes in byte-level vocabularies (Radford et al. 2019).
 ///
-/// Bytes that are printable in Latin-1 stand for themselves; the others, in their order, are
-/// U+0100 and up. So "Ġ" is a space and "Ċ" a line feed.
+/// Bytes that are printable in Latin-1 represent themselves; the others, in their order, are U+0100
+/// and up. So "Ġ" is a space and "Ċ" a line feed.
 enum ByteAlphabet {
   /// The scalar of each byte.
   static let scalars: [Unicode.Scalar] = {
@@ -22,7 +22,7 @@ enum ByteAlphabet {
     return table
   }()
 
-  /// The bytes that a token stands for; a token with any other character is taken literally.
+  /// The bytes that a token represents; a token with any other character is taken literally.
   static func bytes(of token: String) -> [UInt8] {
     var result: [UInt8] = []
     for scalar in token.unicodeScalars {
@@ -34,7 +34,7 @@ enum ByteAlphabet {
     return result
   }
 
-  /// The token that stands for bytes.
+  /// The token that represents bytes.
   static func token(of bytes: some Sequence<UInt8>) -> String {
     var token = String.UnicodeScalarView()
     for byte in bytes { token.append(scalars[Int(byte)]) }

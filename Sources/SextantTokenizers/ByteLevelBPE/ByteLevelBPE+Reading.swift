@@ -72,7 +72,7 @@ extension TokenizerJSON {
   private func appendSteps(
     of node: JSONNode, to steps: inout [PreTokenizer.Step], mapsBytes: inout Bool
   ) throws(FormatError) {
-    // After ByteLevel a step would see stand-in characters instead of the text.
+    // After ByteLevel a step would read the characters that represent bytes instead of the text.
     guard !mapsBytes else {
       throw node.unsupported(found: "a step after \"ByteLevel\"", expected: "none")
     }

@@ -20,7 +20,7 @@ struct AddedTokenMatcher: Sendable {
   private var tokens: [AddedToken] = []
   private var matches = LongestMatches()
 
-  /// Finds nothing.
+  /// No tokens.
   init() {}
 
   /// Finds these tokens; no spelling is empty or comes twice.

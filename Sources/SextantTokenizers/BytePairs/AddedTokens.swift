@@ -1,5 +1,4 @@
-/// The added tokens of a tokenizer, and the normalizer between the two places where they are looked
-/// for.
+/// The added tokens of a tokenizer, and the normalizer, after which the text is searched again.
 struct AddedTokens: Sendable {
   /// The tokens, as the file declares them.
   let tokens: [AddedToken]
@@ -69,7 +68,7 @@ struct AddedTokens: Sendable {
 struct AddedToken: Sendable, Equatable {
   var id: Int
   var content: String
-  /// Whether it steers the model rather than stands for text.
+  /// Whether it is a control token without text.
   var special = false
   /// Whether it counts only if no word character touches it.
   var singleWord = false

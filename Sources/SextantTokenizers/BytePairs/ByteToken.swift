@@ -1,4 +1,4 @@
-/// The spelling `<0x41>` of a token that stands for one byte.
+/// The spelling `<0x41>` of a token that represents one byte.
 enum ByteToken {
   private static let digits = Array("0123456789ABCDEF".unicodeScalars)
 

@@ -30,7 +30,7 @@ struct Vocabulary: Sendable {
     return true
   }
 
-  /// Lets a token stand for the bytes of another spelling.
+  /// Assigns the bytes of another spelling to a token.
   mutating func respell(_ id: Int, as spelling: String) { spellings[id] = spelling }
 
   /// The id of a token.

@@ -1,4 +1,4 @@
-/// Remembers where in the output the ids of a word already stand, within one text.
+/// Stores the places of words' ids in the output, within one text.
 ///
 /// Natural text repeats few words, so that most need no merging. The table is direct-mapped: a
 /// collision only repeats work, for any words that an adversary chooses. Memory is limited by the

@@ -7,7 +7,7 @@ struct CharacterPairs: Sendable {
   enum Fallback: Sendable {
     /// The tokens of its bytes, which may merge as any other.
     case mergingBytes([Int32])
-    /// The tokens of its bytes, once nothing merges any more.
+    /// The tokens of its bytes, when no merge is left.
     case bytes([Int32])
     /// The unknown token, once for each run of such characters.
     case token(Int32)
@@ -88,7 +88,7 @@ struct CharacterPairWriter {
     endsUnknown = false
   }
 
-  /// Writes a text that nothing before or after merges with.
+  /// Writes a text that no neighbour merges with.
   mutating func write(_ bytes: [UInt8], _ range: Range<Int>) {
     var start = range.lowerBound
     while start < range.upperBound {

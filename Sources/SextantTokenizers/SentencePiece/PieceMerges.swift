@@ -56,7 +56,7 @@ struct PieceMerges {
     }
   }
 
-  /// For each score how many different ones are higher.
+  /// For each score, the number of different higher ones.
   private static func ranks(of scores: [Float]) -> [Int] {
     var ranks = [Int](repeating: 0, count: scores.count)
     var rank = 0
@@ -126,7 +126,7 @@ private struct PieceParts {
     }
   }
 
-  /// For each length of a text's beginning, which piece it is.
+  /// For each length of a text's beginning, the piece that it is.
   private func parts(_ trie: ByteTrie, _ text: ArraySlice<UInt8>) -> [Part] {
     var parts: [Part] = [.neither]
     var node: Int32 = 0

@@ -17,7 +17,8 @@ extension ScoredPieces {
     return file.bytes
   }
 
-  /// `trainer_spec`: the kind of the model, and which pieces begin, end and stand for the unknown.
+  /// `trainer_spec`: the kind of the model, and the pieces for the beginning, the end and unknown
+  /// text.
   private var trainer: [UInt8] {
     var message = ProtobufWriter()
     message.add(3, 2)  // byte-pair encoding

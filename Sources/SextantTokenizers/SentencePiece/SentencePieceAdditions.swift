@@ -41,7 +41,7 @@ public struct SentencePieceAdditions: Sendable {
     try check(nodes, file)
   }
 
-  /// Each id belongs to one text. A text comes once, and may be that of the file's own piece.
+  /// Each id belongs to one text. A text occurs once, and may be that of the file's own piece.
   private func check(_ nodes: [JSONNode], _ file: SentencePieceFile) throws(FormatError) {
     let limit = Vocabulary.idLimit(count: file.pieces.count + tokens.count)
     let places = try file.places()

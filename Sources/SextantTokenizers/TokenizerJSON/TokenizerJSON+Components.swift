@@ -70,7 +70,7 @@ extension TokenizerJSON {
 }
 
 extension JSONNode {
-  /// A refusal of something that is valid but that this program does not do.
+  /// A refusal of a valid feature that this program does not support.
   func unsupported(found: String? = nil, expected: String) -> FormatError {
     var refusal = refusal(found: found, expected: expected)
     refusal.code = .tokenizerUnsupported
@@ -86,7 +86,7 @@ extension JSONNode {
     }
   }
 
-  /// Refuses any text but this one as unsupported.
+  /// Refuses any other text as unsupported.
   func supportText(_ text: String) throws(FormatError) {
     guard try string().utf8.elementsEqual(text.utf8) else {
       throw unsupported(expected: "\"\(text)\"")

@@ -54,7 +54,7 @@ extension TokenizerJSON {
     }
   }
 
-  /// The ids of the special tokens that stand before sequence A.
+  /// The ids of the special tokens before sequence A.
   private func templateIDs(_ node: JSONNode) throws(FormatError) -> [Int] {
     let single = try node.member("single")
     var sequences: [String] = []

@@ -28,7 +28,7 @@ struct TextNormalizer: Sendable {
   }
 }
 
-/// The character U+2581, "▁", that stands for a space in the tokens of SentencePiece.
+/// The character U+2581, "▁", which represents a space in the tokens of SentencePiece.
 enum SpaceMarker {
   /// The character.
   static let string = "\u{2581}"

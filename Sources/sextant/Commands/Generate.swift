@@ -141,7 +141,7 @@ struct Generate: WritingCommand {
     }
   }
 
-  /// Refuses files and tables of one text where several are asked for.
+  /// Refuses files and tables of one text if several texts are requested.
   private func checkOutputsOfOneText() throws(FormatError) {
     guard many.areGiven else { return }
     let outputs = [

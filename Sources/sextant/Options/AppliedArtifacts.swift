@@ -50,7 +50,8 @@ extension SteeringArguments {
   ///
   /// - Parameter others: whether the command uses other artifacts, for which a mismatch of models may be
   ///   accepted.
-  /// - Throws: as `AppliedArtifacts`; `usage.nothing-steered` for a mismatch that concerns no artifact.
+  /// - Throws: as `AppliedArtifacts`; `usage.nothing-steered` for a mismatch that applies to no
+  ///   artifact.
   func load(for open: OpenModel, others: Bool = false) throws(FormatError) -> AppliedArtifacts {
     let usesArtifacts = others || !apply.isEmpty || when != nil || stopWhen != nil
     guard usesArtifacts || !allowModelMismatch else {

@@ -104,7 +104,7 @@ struct ManyTextsArguments: ParsableArguments {
   }
 }
 
-/// Which artifacts are applied, and where.
+/// The applied artifacts, with their blocks and tokens.
 struct SteeringArguments: ParsableArguments {
   @Option(
     parsing: .unconditionalSingleValue,

@@ -81,7 +81,7 @@ enum StandardStreams {
     write("\u{1B}[38;2;\(red);\(faded);\(blue)m\(String(shown))\u{1B}[0m")
   }
 
-  /// Writes a line to standard error; nothing can be done when that fails.
+  /// Writes a line to standard error; a failure is ignored.
   static func printError(_ line: String) { _ = write(line + "\n", to: STDERR_FILENO) }
 
   /// Writes to standard error as it is.
