@@ -3,17 +3,18 @@
 
 # Debug builds compile C at -O0, which makes the kernels 50 times slower.
 DEBUG_FLAGS := -Xcc -O2
-LINTED := Package.swift Sources Examples Tests Benchmarks/Package.swift Benchmarks/Sources Fuzzing/Package.swift Fuzzing/Sources
+LINTED := Package.swift Sources Examples Tests Benchmarks/Sources Fuzzing/Sources
 
-.PHONY: help demo test build docs lint format dependencies clean
+.PHONY: help demo test build benchmarks docs lint format dependencies clean
 
 help:
-	@echo "make demo    build, then run the whole pipeline on the model in fixtures/"
-	@echo "make test    build, then run every test"
-	@echo "make build   build the executables into .build/release/"
-	@echo "make docs    write the documentation of the library into .build/docs/"
-	@echo "make lint    check formatting, and the digests of the fixtures"
-	@echo "make format  format the sources"
+	@echo "make demo        build, then run the whole pipeline on the model in fixtures/"
+	@echo "make test        build, then run every test"
+	@echo "make build       build the executables into .build/release/"
+	@echo "make benchmarks  build Benchmarks/.build/release/sextant-benchmarks"
+	@echo "make docs        write the documentation of the library into .build/docs/"
+	@echo "make lint        check formatting, and the digests of the fixtures"
+	@echo "make format      format the sources"
 
 demo: build
 	.build/release/sextant demo
@@ -22,6 +23,9 @@ demo: build
 build: dependencies
 	swift build -c release --product sextant
 	swift build -c release --product sextant-hdf5
+
+benchmarks: dependencies
+	SEXTANT_BENCHMARKS=1 swift build -c release --scratch-path Benchmarks/.build --product sextant-benchmarks
 
 test: dependencies
 	.ci/neon

@@ -9,15 +9,7 @@ let package = Package(
   products: [
     .executable(name: "sextant", targets: ["sextant"]),
     .executable(name: "sextant-hdf5", targets: ["sextant-hdf5"]),
-    .library(
-      name: "Sextant",
-      targets: [
-        "Sextant", "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore",
-        "SextantTexts",
-        "SextantTokenizers", "SextantModels", "SextantConversion", "SextantArtifacts",
-        "SextantAnalysis", "SextantGeneration", "SextantReport", "SextantEvaluation",
-        "SextantInspection",
-      ]),
+    .library(name: "Sextant", targets: ["Sextant"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
@@ -220,7 +212,8 @@ let package = Package(
       name: "SextantInspectionTests",
       dependencies: [
         "SextantInspection", "SextantArtifacts", "SextantCheckpoints", "SextantGeneration",
-        "SextantModels", "SextantReport", "SextantBytes", "SextantTestSupport", "SextantModelTestSupport",
+        "SextantModels", "SextantReport", "SextantBytes", "SextantTestSupport",
+        "SextantModelTestSupport",
       ]),
     .testTarget(
       name: "SextantReportTests", dependencies: ["SextantReport", "SextantBytes"]),
@@ -245,3 +238,49 @@ let package = Package(
       ]),
   ]
 )
+
+// The targets below use names that only this package sees, and most people never build them. Therefore they exist only if a
+// variable of the environment asks for them. Their builds need a build folder of their own, so that the usual one stays as it is.
+
+// MARK: Benchmarks
+if Context.environment["SEXTANT_BENCHMARKS"] != nil {
+  package.targets += [
+    // Our matrix products are compared with this library.
+    .systemLibrary(
+      name: "COpenBLAS", path: "Benchmarks/Sources/COpenBLAS", pkgConfig: "openblas",
+      providers: [.apt(["libopenblas-dev"])]),
+    .executableTarget(
+      name: "sextant-benchmarks",
+      dependencies: [
+        "COpenBLAS", "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore",
+        "SextantTexts", "SextantTokenizers", "SextantModels", "SextantConversion",
+        "SextantArtifacts", "SextantAnalysis",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "Benchmarks/Sources/sextant-benchmarks"),
+  ]
+}
+
+// MARK: Fuzzing
+if Context.environment["SEXTANT_FUZZING"] != nil {
+  /// Each of these readers has an executable `fuzz-<name>`, which is linked with libFuzzer.
+  let readers = [
+    "safetensors", "pytorch", "gguf", "numpy", "index", "store", "artifact", "hdf5", "json",
+    "tokenizer", "records",
+  ]
+  package.targets +=
+    [
+      .target(
+        name: "FuzzedReaders",
+        dependencies: [
+          "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantTexts",
+          "SextantTokenizers", "SextantArtifacts",
+        ], path: "Fuzzing/Sources/FuzzedReaders"),
+      .executableTarget(
+        name: "replay", dependencies: ["FuzzedReaders", "SextantBytes"],
+        path: "Fuzzing/Sources/replay"),
+    ]
+    + readers.map {
+      .executableTarget(
+        name: "fuzz-\($0)", dependencies: ["FuzzedReaders"], path: "Fuzzing/Sources/fuzz-\($0)")
+    }
+}

@@ -8,14 +8,14 @@ import SextantTokenizers
 
 /// A reader that takes bytes from anyone, as a fuzzer sees it: a function of a file that returns or
 /// refuses, and does nothing else.
-public enum FuzzedReader: String, CaseIterable, Sendable {
+package enum FuzzedReader: String, CaseIterable, Sendable {
   case safetensors, pytorch, gguf, numpy, index, store, artifact, hdf5, json, tokenizer,
     records
 
   /// Reads all that a file holds.
   ///
   /// - Throws: the reader's refusal.
-  public func read(_ path: String) throws(FormatError) {
+  package func read(_ path: String) throws(FormatError) {
     switch self {
     case .safetensors: try Self.readAll(SafetensorsFile(path))
     case .pytorch: try Self.readAll(PyTorchFile(path))
@@ -53,7 +53,7 @@ public enum FuzzedReader: String, CaseIterable, Sendable {
   /// Gives bytes to the reader as a file, which lies in memory where the system has a place for it.
   ///
   /// - Returns: 0, as libFuzzer wants it, whether the bytes are read or refused.
-  public func run(_ bytes: UnsafePointer<UInt8>?, count: Int) -> Int32 {
+  package func run(_ bytes: UnsafePointer<UInt8>?, count: Int) -> Int32 {
     guard count > 0 else { return 0 }
     let path = "\(Self.folder)/sextant-fuzz-\(getpid()).\(suffix)"
     let descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0o600)
