@@ -51,12 +51,36 @@ import Testing
   }
 
   @Test func theFirstPageListsEveryType() throws {
-    let imports = try text("Sources/Sextant/Exports.swift").split(separator: "\n")
-      .filter { $0.hasPrefix("@_exported import") }
-    let exported = Set(imports.compactMap { $0.split(separator: ".").last.map(String.init) })
-    let own = ["LensMethod", "LoadedModel", "Recording", "WritableArtifact"]
     let listed = try text("\(catalogue)/Sextant.md").split(separator: "\n")
       .filter { $0.hasPrefix("- ``") }.map { String($0.dropFirst(4).dropLast(2)) }
-    #expect(listed.sorted() == exported.union(own).sorted())
+    #expect(try listed.sorted() == shownTypes().sorted())
+  }
+
+  /// A type that only the package needs has `package` access.
+  @Test func everyPublicTypeIsShown() throws {
+    let shown = try shownTypes()
+    let libraries = PackageFiles.entries("Sources").filter { $0.hasPrefix("Sextant") }
+    let files = libraries.flatMap { swiftFiles(in: "Sources/\($0)") }
+    let declaration = /^(?:@\w+ )*public (?:final )?(?:struct|enum|class|protocol|actor) (\w+)/
+      .anchorsMatchLineEndings()
+    let declared = try files.flatMap { file in
+      try text(file).matches(of: declaration).map { String($0.1) }
+    }
+    #expect(declared.sorted() == shown.sorted())
+  }
+
+  /// The types that `import Sextant` shows.
+  private func shownTypes() throws -> Set<String> {
+    let imports = try text("Sources/Sextant/Exports.swift").split(separator: "\n")
+      .filter { $0.hasPrefix("@_exported import") }
+    let own: Set = ["LensMethod", "LoadedModel", "Recording", "WritableArtifact"]
+    return own.union(imports.compactMap { $0.split(separator: ".").last.map(String.init) })
+  }
+
+  private func swiftFiles(in folder: String) -> [String] {
+    PackageFiles.entries(folder).flatMap { name in
+      if name.hasSuffix(".swift") { return ["\(folder)/\(name)"] }
+      return name.contains(".") ? [] : swiftFiles(in: "\(folder)/\(name)")
+    }
   }
 }
