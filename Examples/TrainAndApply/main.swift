@@ -14,8 +14,8 @@ let records = try SelectedRecords(
   nouns.flatMap { [("I loved the \($0).", true), ("I hated the \($0).", false)] })
 let praise = try Probe.train(
   on: records, for: model, at: ["blocks.3.output"], methods: [.meanDifference])
-for (probe, measured) in try praise.evaluate(on: records, with: model) {
-  print(probe.name, "accuracy:", measured.accuracy)
+for row in try praise.evaluate(on: records, with: model).rows {
+  print(row.entry.name, "accuracy:", row.measured.accuracy)
 }
 
 // Steer with the vector, and let the probe read along.

@@ -36,15 +36,25 @@
 @_exported import struct SextantConversion.ConversionReport
 @_exported import struct SextantEvaluation.ChoiceTest
 // MARK: Measures
+@_exported import struct SextantEvaluation.DriftComparison
+@_exported import struct SextantEvaluation.EraserCertificate
 @_exported import struct SextantEvaluation.Figure
+@_exported import struct SextantEvaluation.HalfLife
 @_exported import struct SextantEvaluation.Interval
 @_exported import struct SextantEvaluation.LensEvaluation
 @_exported import struct SextantEvaluation.LensFigure
 @_exported import struct SextantEvaluation.LensLayer
+@_exported import struct SextantEvaluation.ProbeEvaluation
 @_exported import struct SextantEvaluation.ProbeMeasurement
 @_exported import struct SextantEvaluation.ROC
 @_exported import enum SextantEvaluation.SteeredSites
+@_exported import struct SextantEvaluation.SteeringEvaluation
+@_exported import struct SextantEvaluation.SteeringExperiment
+@_exported import struct SextantEvaluation.SweepControls
 @_exported import struct SextantEvaluation.SweepSummary
+@_exported import enum SextantEvaluation.SweepUnit
+@_exported import struct SextantEvaluation.TransferExperiment
+@_exported import struct SextantEvaluation.TransferResult
 // MARK: Runs, and the items that act on them
 @_exported import struct SextantGeneration.AppliedArtifact
 @_exported import struct SextantGeneration.AppliedDirection

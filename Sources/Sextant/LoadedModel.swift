@@ -68,8 +68,7 @@ public struct LoadedModel: Sendable {
 
   /// The ids of a text: of a whole one, or of one that continues from a state.
   func ids(of text: String, continuing state: State? = nil) throws(FormatError) -> [Int] {
-    let tokenizer = try textTokenizer()
-    return state == nil ? tokenizer.encodeText(text) : tokenizer.encode(text)
+    try textTokenizer().encodeText(text, continues: state != nil)
   }
 
   /// The sites of patterns, in the blocks of a range.

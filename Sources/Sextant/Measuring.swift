@@ -3,7 +3,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantEvaluation
 import SextantGeneration
-import SextantModels
+import SextantStore
 import SextantTokenizers
 
 extension Lens {
@@ -24,43 +24,31 @@ extension Lens {
 }
 
 extension Probe {
-  /// A probe, and how well it predicts the label.
-  public typealias Measured = (entry: ProbeEntry, measurement: ProbeMeasurement)
-
   /// Measures the probes on texts with labels, as `sextant probe eval` does: they read the same tokens as in
-  /// training.
+  /// training. Beside them are the model's own output and random directions.
   ///
-  /// - Parameter progress: receives records done and in all.
-  /// - Returns: a measurement of each probe, in the order of `entries`.
-  /// - Throws: `artifact.*` for probes of another model, `data.*`, `model.*`.
+  /// - Parameters:
+  ///   - name: the probe to measure; nil for all.
+  ///   - progress: receives records done and in all.
+  /// - Throws: `artifact.empty` for a name that no probe has; `artifact.*` for probes of another model,
+  ///   `data.*`, `model.*`.
   public func evaluate(
-    on records: SelectedRecords, with model: LoadedModel, allowsModelMismatch: Bool = false,
+    on records: SelectedRecords, with model: LoadedModel, name: String? = nil,
+    allowsModelMismatch: Bool = false,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> [Measured] {
-    try self.model.check(
-      against: model.reference, allowingOther: allowsModelMismatch, file: file)
-    let activations = try model.activations(
-      of: records, at: model.sites(sites.map(\.name)), training.positions, training.pooling,
-      readsPairs: entries.contains { $0.input != .single }, progress)
-    let labels = activations.records.map { records.labels[$0] }
-    let outputs =
-      activations.outputs.isEmpty
-      ? nil : activations.records.map { Double(activations.outputs[$0]) }
-    return entries.compactMap { entry in
-      entry.scores(of: activations).map { scores in
-        (
-          entry,
-          ProbeMeasurement(scores, labels, threshold: entry.threshold, outputs: outputs)
-        )
-      }
-    }
+  ) throws(FormatError) -> ProbeEvaluation {
+    let entries = try chosen(name)
+    let activations = try activations(
+      of: records.records, for: entries, model.model, model.textTokenizer(),
+      allowsModelMismatch: allowsModelMismatch, progress: progress)
+    return ProbeEvaluation(of: entries, on: activations, labels: records.labels)
   }
 }
 
 extension SteeringVector {
-  /// Applies the vector at every block and strength, as the sweep of `sextant steer eval` does, and measures
-  /// how probable the matching answers become. Blocks are chosen on one half of the test and reported on the
-  /// other.
+  /// Applies the vector at every block and strength, as `sextant steer eval` does, and measures how probable
+  /// the matching answers become, beside random directions of equal norm. Blocks are chosen on one half of
+  /// the test and reported on the other. `SteeringExperiment` has more settings.
   ///
   /// - Parameters:
   ///   - strengths: 0, the baseline, is always measured.
@@ -68,28 +56,22 @@ extension SteeringVector {
   ///   - sites: the groups of sites to steer together; nil for the residual stream, the state and
   ///     both, as far as the vector has them.
   ///   - positions: the tokens to steer.
-  ///   - seed: of the halves and the intervals.
-  ///   - progress: receives prompts done and in all.
+  ///   - controls: random directions, as controls.
+  ///   - seed: of the controls, the halves and the intervals.
+  ///   - progress: receives prompts or controls done and in all.
   /// - Throws: `artifact.*` for a vector that does not fit the model, `data.*`, `model.*`.
   public func evaluate(
     on test: ChoiceTest, with model: LoadedModel,
-    strengths: [Float] = [-3, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 3], layers: ClosedRange<Int>? = nil,
-    sites: [SteeredSites]? = nil, positions: PositionSelection = .last, seed: UInt64 = 0,
-    allowsModelMismatch: Bool = false, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> SweepSummary {
-    let items = try test.tokenized(by: model.textTokenizer())
-    let sweep = try SteeringSweep(
-      model.model, tokenizer: model.tokenizer?.digest, vector: self,
-      options: SteeringOptions(positions: positions, allowsModelMismatch: allowsModelMismatch),
-      layers: layers.map { LayerSelection($0) }, multipliers: strengths,
-      sites: sites ?? steeredSites)
-    return SweepSummary(try sweep.run(on: items, progress: progress), seed: seed)
-  }
-
-  /// The groups of sites that the vector can steer.
-  private var steeredSites: [SteeredSites] {
-    let own = vectors.compactMap { Site(name: $0.site.name) }
-    let has = { (set: SteeredSites) in own.contains(where: set.includes) }
-    return [.residual, .state].filter(has) + (has(.residual) && has(.state) ? [.both] : [])
+    strengths: [Float] = SteeringExperiment.standardMultipliers, layers: ClosedRange<Int>? = nil,
+    sites: [SteeredSites]? = nil, positions: PositionSelection = .last, controls: Int = 16,
+    seed: UInt64 = 0, allowsModelMismatch: Bool = false,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) -> SteeringEvaluation {
+    var experiment = SteeringExperiment(self, model.model, try model.textTokenizer())
+    (experiment.multipliers, experiment.sites) = (strengths, sites)
+    experiment.layers = layers.map { LayerSelection($0) }
+    (experiment.positions, experiment.controlCount) = (positions, controls)
+    (experiment.seed, experiment.allowsModelMismatch) = (seed, allowsModelMismatch)
+    return try experiment.run(on: test, progress: progress)
   }
 }

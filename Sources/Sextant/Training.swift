@@ -60,14 +60,10 @@ extension Probe {
     reading positions: PositionSelection = .last, pooling: Pooling = .each, seed: Int = 0,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> Probe {
-    let activations = try model.activations(
-      of: records, at: model.sites(patterns, layers: layers), positions, pooling,
-      readsPairs: methods.contains(where: \.needsPairs), progress)
-    var trainer = ProbeTrainer(methods, seed: seed)
-    trainer.splitsHeads = splitsHeads
-    return try trainer.probe(
-      of: model.recordingBeginning(in: records), activations, model: model.reference,
-      positions: positions, pooling: pooling
+    try train(
+      on: records, model.model, model.textTokenizer(), sites: model.sites(patterns, layers: layers),
+      positions: positions, pooling: pooling, methods: methods, splitsHeads: splitsHeads,
+      seed: seed, progress: progress
     ).probe
   }
 }
@@ -76,9 +72,13 @@ extension ConceptEraser {
   /// Learns an eraser, which removes a label so that no linear probe finds it, as `sextant probe
   /// erase` does. A fifth of the records is held out, to measure the remaining signal.
   ///
+  ///     let (eraser, certificate) = try ConceptEraser.train(on: records, for: model)
+  ///     for row in certificate.rows { print(row.site.name, row.after?.area ?? 0) }
+  ///
   /// - Parameters:
   ///   - patterns, layers, positions, pooling, progress: as for `Probe.train`.
-  ///   - erased: the tokens to erase at by default.
+  ///   - erased: the default tokens to erase at.
+  /// - Returns: the eraser, and how well new probes predict the label before and after erasing.
   /// - Throws: `data.empty` unless both labels occur among the records to learn from and among those held
   ///   out; `artifact.site`, `artifact.width`, `data.*`, `model.*`.
   public static func train(
@@ -86,14 +86,10 @@ extension ConceptEraser {
     layers: ClosedRange<Int>? = nil, reading positions: PositionSelection = .last,
     pooling: Probe.Pooling = .each, erasing erased: PositionSelection = PositionSelection([.all]),
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> ConceptEraser {
-    let activations = try model.activations(
-      of: records, at: model.sites(patterns, layers: layers), positions, pooling,
-      readsPairs: false, progress)
-    return try EraserTrainer.eraser(
-      of: model.recordingBeginning(in: records), activations, model: model.reference,
-      positions: positions, pooling: pooling, applied: erased
-    ) { ROC($0, $1)?.area }.eraser
+  ) throws(FormatError) -> (eraser: ConceptEraser, certificate: EraserCertificate) {
+    try EraserTrainer.certifiedEraser(
+      on: records, model.model, model.textTokenizer(), sites: model.sites(patterns, layers: layers),
+      positions: positions, pooling: pooling, applied: erased, progress: progress)
   }
 }
 
@@ -172,24 +168,5 @@ extension LoadedModel {
         expected: "at most \(limit), the model's context length")
     }
     return asked
-  }
-
-  /// The activations of records at sites.
-  func activations(
-    of records: SelectedRecords, at sites: [SiteDescription], _ positions: PositionSelection,
-    _ pooling: Probe.Pooling, readsPairs: Bool, _ progress: (Int, Int) -> Void
-  ) throws(FormatError) -> Activations {
-    try ActivationReader(model, positions: positions, pooling: pooling).read(
-      ChoicePrompts(records.records, textTokenizer()), sites: sites, readsPairs: readsPairs,
-      progress: progress)
-  }
-
-  /// Records, described with the tokens that are put before their texts.
-  fileprivate func recordingBeginning(
-    in records: SelectedRecords
-  ) throws(FormatError) -> SelectedRecords {
-    var records = records
-    records.description = try textTokenizer().recordingBeginning(in: records.description)
-    return records
   }
 }

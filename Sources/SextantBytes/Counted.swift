@@ -1,8 +1,18 @@
-/// A number with a noun: `1 token`, `3 tokens`, `2 entries`.
+/// A whole number with commas between thousands: `1,200`.
+public func grouped(_ value: Int) -> String {
+  var text = ""
+  for (place, digit) in String(value).reversed().enumerated() {
+    if place > 0, place % 3 == 0, digit != "-" { text.append(",") }
+    text.append(digit)
+  }
+  return String(text.reversed())
+}
+
+/// A number with a noun: `1 token`, `1,200 tokens`, `2 entries`.
 ///
 /// - Parameters:
 ///   - noun: the word for one.
 ///   - plural: the word for any other number; nil for the noun with an s.
 public func counted(_ count: Int, _ noun: String, plural: String? = nil) -> String {
-  "\(count) \(count == 1 ? noun : plural ?? noun + "s")"
+  "\(grouped(count)) \(count == 1 ? noun : plural ?? noun + "s")"
 }

@@ -68,7 +68,7 @@ public struct DriftComparison {
     let strangers = rows.filter { $0.store.identity != reference.identity }
     let count = rows.first?.drift.tokenCount ?? 0
     return Report(
-      title: "\(Format.count(count, of: "token")), \(Format.bytes(byteCount)) of text",
+      title: "\(counted(count, "token")), \(Format.bytes(byteCount)) of text",
       tables: [("against \(printable(path))", table)],
       notes: strangers.map {
         "\(printable($0.path)) is another model than the reference, not the same in other bits"

@@ -114,7 +114,7 @@ public struct TokenTrace: Sendable {
             + (shut.score.map { " (score \(Format.figure($0)))" } ?? " (no score)")
         }
         let verb = applied[deed.item].kind == SteeringVector.name ? "steered" : "erased"
-        return "\(verb) by \(name) at \(Format.count(deed.sites.count, of: "site"))"
+        return "\(verb) by \(name) at \(counted(deed.sites.count, "site"))"
       }
       parts += record.reports.map { "read by \(printable(applied[$0.item].name))" }
       table.add([

@@ -64,7 +64,7 @@ extension Report {
       title: "\(printable(artifact.file ?? "")): an artifact of kind \(manifest.kind)",
       facts: facts,
       tables: [
-        (Format.count(artifact.tensors.count, of: "tensor"), table.abbreviated(to: rowLimit))
+        (counted(artifact.tensors.count, "tensor"), table.abbreviated(to: rowLimit))
       ], json: json)
   }
 

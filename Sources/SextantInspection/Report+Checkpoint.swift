@@ -49,7 +49,7 @@ extension Report {
     ])
     self.init(
       title: "\(printable(checkpoint.path)): a checkpoint, \(checkpoint.format)", facts: facts,
-      tables: [(Format.count(tensors.count, of: "tensor"), table.abbreviated(to: rowLimit))],
+      tables: [(counted(tensors.count, "tensor"), table.abbreviated(to: rowLimit))],
       notes: source.warnings.map { printable($0) }, json: json)
   }
 }

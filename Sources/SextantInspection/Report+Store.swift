@@ -46,7 +46,7 @@ extension Report {
     self.init(
       title: "\(printable(store.path)): a native model, \(Format.bytes(store.fileByteCount))",
       facts: facts,
-      tables: [(Format.count(store.tensors.count, of: "tensor"), table.abbreviated(to: rowLimit))],
+      tables: [(counted(store.tensors.count, "tensor"), table.abbreviated(to: rowLimit))],
       json: json)
     do throws(FormatError) {
       try add(sites: Architectures.open(store).description.sites)
@@ -72,7 +72,7 @@ extension Report {
       let row = [site.site.pattern, Format.shape(site.shape), site.axes.joined(separator: ", ")]
       if seen.insert(row).inserted { table.add(row) }
     }
-    tables.append(("\(Format.count(sites.count, of: "site")); * stands for each block", table))
+    tables.append(("\(counted(sites.count, "site")); * stands for each block", table))
   }
 
   private static func json(_ tensor: StoredTensor) -> JSONValue {

@@ -29,11 +29,11 @@ extension Report {
     }
     let pairs: JSONValue = vector.training.data["pairs"] ?? .null
     let source =
-      if case .integer(let count) = pairs { Format.count(Int(count), of: "pair") } else {
+      if case .integer(let count) = pairs { counted(Int(count), "pair") } else {
         "moments"
       }
     self.init(
-      title: "\(printable(output)): a vector for \(Format.count(rows.count, of: "site")), "
+      title: "\(printable(output)): a vector for \(counted(rows.count, "site")), "
         + "learned from \(source) in \(Format.fixed(seconds, 2)) s",
       tables: [
         (
@@ -80,8 +80,8 @@ extension Report {
       ])
     }
     self.init(
-      title: "\(printable(output)): \(Format.count(probe.entries.count, of: "probe")) of "
-        + "\(records.label), from \(Format.count(examples, of: "example"))",
+      title: "\(printable(output)): \(counted(probe.entries.count, "probe")) of "
+        + "\(records.label), from \(counted(examples, "example"))",
       facts: [
         ("reading", "\(Format.fixed(seconds.reading, 2)) s"),
         ("training", "\(Format.fixed(seconds.training, 2)) s"),
@@ -111,8 +111,8 @@ extension Report {
     let worse = lens.sitesMadeWorse
     self.init(
       title: "\(printable(output)): a \(lens.training.method) lens for "
-        + "\(Format.count(lens.translators.count, of: "site")), learned from "
-        + "\(Format.count(corpus.tokenCount, of: "token")) in \(Format.fixed(seconds, 1)) s",
+        + "\(counted(lens.translators.count, "site")), learned from "
+        + "\(counted(corpus.tokenCount, "token")) in \(Format.fixed(seconds, 1)) s",
       facts: [
         ("documents", Format.count(corpus.documentCount)),
         ("passes over the texts", Format.fixed(passes, 2)),

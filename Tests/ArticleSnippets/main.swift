@@ -54,8 +54,8 @@ func trainVector(_ model: LoadedModel) throws {
     nouns.map {
       ChoiceTest.Item(prompt: "I think the \($0) is", matching: [" great"], other: [" awful"])
     })
-  let summary = try joy.evaluate(on: test, with: model, strengths: [-1, 1])
-  for best in summary.best {
+  let found = try joy.evaluate(on: test, with: model, strengths: [-1, 1])
+  for best in found.summary.best {
     print(best.sites, best.layer, best.multiplier, best.effect.value, best.effect.interval)
   }
 }
@@ -133,9 +133,9 @@ func probes(_ model: LoadedModel) async throws {
     file, label: "alice_label", subset: QuirkySubset(character: "Alice", difficulty: nil))
   print(alice.records.count, alice.classes)
 
-  for (entry, measured) in try praise.evaluate(on: records, with: model) {
-    print(entry.name, measured.accuracy, measured.calibrationError)
-    if let roc = measured.roc { print("  area:", roc.area, roc.interval) }
+  for row in try praise.evaluate(on: records, with: model).rows {
+    print(row.entry.name, row.measured.accuracy, row.measured.calibrationError)
+    if let roc = row.measured.roc { print("  area:", roc.area, roc.interval) }
   }
 
   let joy = try SteeringVector(reading: "joy.steer.safetensors")
@@ -154,9 +154,9 @@ func probes(_ model: LoadedModel) async throws {
   let examples = ["film", "acting", "story", "music", "ending", "cast"].flatMap {
     [("I loved the \($0).", true), ("I hated the \($0).", false)]
   }
-  let eraser = try ConceptEraser.train(
+  let (eraser, certificate) = try ConceptEraser.train(
     on: SelectedRecords(examples), for: model, at: ["blocks.3.output"])
-  print(JSONValue.object(eraser.statistics).canonicalText)
+  for row in certificate.rows { print(row.site.name, row.before?.area ?? 0, row.after?.area ?? 0) }
   print(try model.generate("The film was", count: 12, with: [.erase(eraser)]).text())
 }
 

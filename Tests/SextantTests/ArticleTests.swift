@@ -5,16 +5,6 @@ import Testing
 @Suite struct ArticleTests {
   private let catalogue = "Sources/Sextant/Sextant.docc"
 
-  private func text(_ path: String) throws -> String {
-    try String(decoding: PackageFiles.bytes(path), as: UTF8.self)
-  }
-
-  /// The lines without the blanks before them.
-  private func unindented(_ text: String) -> String {
-    text.split(separator: "\n", omittingEmptySubsequences: false)
-      .map { $0.drop { $0 == " " } }.joined(separator: "\n")
-  }
-
   @Test func theCodeOfThePagesRuns() {
     let folder = TemporaryFolder()
     folder.makeLink("demo.sxt", to: Demo.path)
@@ -33,25 +23,18 @@ import Testing
   }
 
   @Test func pagesShowOnlyCodeThatRuns() throws {
-    let programs = try PackageFiles.entries("Examples").map {
-      try text("Examples/\($0)/main.swift")
-    }
-    let snippets = try unindented(text("Tests/ArticleSnippets/main.swift"))
     let pages = PackageFiles.entries(catalogue).filter { $0.hasSuffix(".md") }
     #expect(pages.count >= 9)
-    for page in pages {
-      let blocks = try text("\(catalogue)/\(page)").split(separator: "```swift\n").dropFirst().map {
-        String($0[..<($0.firstRange(of: "```")?.lowerBound ?? $0.endIndex)])
-      }
-      #expect(!blocks.isEmpty, "\(page)")
-      for block in blocks where !programs.contains(block) {
-        #expect(snippets.contains(unindented(block)), "\(page): not compiled: \(block)")
-      }
+    for page in pages.map({ "\(catalogue)/\($0)" }) {
+      #expect(try !Pages.code(of: page).isEmpty, "\(page)")
+      #expect(
+        try Pages.uncompiledCode(of: page, partsOf: "Tests/ArticleSnippets/main.swift") == [],
+        "\(page)")
     }
   }
 
   @Test func theFirstPageListsEveryType() throws {
-    let listed = try text("\(catalogue)/Sextant.md").split(separator: "\n")
+    let listed = try Pages.text("\(catalogue)/Sextant.md").split(separator: "\n")
       .filter { $0.hasPrefix("- ``") }.map { String($0.dropFirst(4).dropLast(2)) }
     #expect(try listed.sorted() == shownTypes().sorted())
   }
@@ -64,14 +47,14 @@ import Testing
     let declaration = /^(?:@\w+ )*public (?:final )?(?:struct|enum|class|protocol|actor) (\w+)/
       .anchorsMatchLineEndings()
     let declared = try files.flatMap { file in
-      try text(file).matches(of: declaration).map { String($0.1) }
+      try Pages.text(file).matches(of: declaration).map { String($0.1) }
     }
     #expect(declared.sorted() == shown.sorted())
   }
 
   /// The types that `import Sextant` shows.
   private func shownTypes() throws -> Set<String> {
-    let imports = try text("Sources/Sextant/Exports.swift").split(separator: "\n")
+    let imports = try Pages.text("Sources/Sextant/Exports.swift").split(separator: "\n")
       .filter { $0.hasPrefix("@_exported import") }
     let own: Set = ["LensMethod", "LoadedModel", "Recording", "WritableArtifact"]
     return own.union(imports.compactMap { $0.split(separator: ".").last.map(String.init) })

@@ -40,34 +40,16 @@ import Testing
     #expect(folder.entries.contains("joy.steer.safetensors"))
   }
 
-  /// The lines without the blanks before them.
-  private static func unindented(_ text: String) -> String {
-    text.split(separator: "\n", omittingEmptySubsequences: false)
-      .map { $0.drop { $0 == " " } }.joined(separator: "\n")
-  }
-
   @Test func pagesShowTheProgramsAsTheyAre() throws {
-    func text(_ path: String) throws -> String {
-      try String(decoding: PackageFiles.bytes(path), as: UTF8.self)
-    }
+    let program = try #require(Pages.programs()["RecordAndSteer"])
     for page in ["README.md", "docs/library.md"] {
-      let blocks = try text(page).split(separator: "```swift\n").dropFirst().map {
-        String($0[..<($0.firstRange(of: "```")?.lowerBound ?? $0.endIndex)])
-      }
-      #expect(!blocks.isEmpty)
-      let programs = try ["RecordAndSteer", "RawDirection", "TrainAndApply"].map {
-        try text("Examples/\($0)/main.swift")
-      }
-      let snippets = try Self.unindented(text("Tests/SextantTests/Snippets.swift"))
-      for block in blocks where !programs.contains(block) {
-        #expect(snippets.contains(Self.unindented(block)), "\(page): not compiled: \(block)")
-      }
-      #expect(blocks.contains(programs[0]), "\(page)")
+      #expect(
+        try Pages.uncompiledCode(of: page, partsOf: "Tests/SextantTests/Snippets.swift") == [],
+        "\(page)")
+      #expect(try Pages.code(of: page).contains(program), "\(page)")
     }
-    let first = try text("Examples/RecordAndSteer/main.swift").split(
-      separator: "\n", omittingEmptySubsequences: false
-    ).dropLast()
-    #expect(first.count <= 8)
-    #expect(first.count { $0.hasPrefix("import") } == 1)
+    let lines = program.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
+    #expect(lines.count <= 8)
+    #expect(lines.count { $0.hasPrefix("import") } == 1)
   }
 }

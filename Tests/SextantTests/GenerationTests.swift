@@ -238,7 +238,8 @@ import Testing
     let probe = try Probe.train(
       on: SelectedRecords(Demo.examples), for: model, methods: [.meanDifference])
     let eraser = try ConceptEraser.train(
-      on: SelectedRecords(Demo.examples), for: model, layers: 3...3)
+      on: SelectedRecords(Demo.examples), for: model, layers: 3...3
+    ).eraser
     let applied = [
       try AppliedArtifact(joy.artifact, strength: 3), try AppliedArtifact(probe.artifact),
       try AppliedArtifact(eraser.artifact, strength: 0.5),

@@ -56,20 +56,24 @@ import Testing
       probe,
       of: ["probe", "train", "--sites", "all", "--layers", "1-2", "--seed", "5"] + data)
     try expectBytes(Probe.train(on: records, for: model), of: ["probe", "train"] + data)
-    try expectBytes(
-      ConceptEraser.train(on: records, for: model, layers: 3...3),
-      of: ["probe", "erase", "--layers", "3"] + data)
+    let (eraser, certificate) = try ConceptEraser.train(on: records, for: model, layers: 3...3)
+    try expectBytes(eraser, of: ["probe", "erase", "--layers", "3"] + data)
+    #expect(certificate.heldOutCount == 2 && certificate.rows.count == 1)
     let path = folder.path("probes.probe.safetensors")
     try probe.write(to: path)
     let run = CommandRun.sextant(
       ["probe", "eval", "-m", Demo.path, "--probe", path, "--json"] + data)
-    let measured = try probe.evaluate(on: records, with: model)
-    #expect(measured.map(\.entry.name) == probe.entries.map(\.name))
-    for (_, measurement) in measured {
-      let area = try #require(measurement.roc).area
+    let found = try probe.evaluate(on: records, with: model)
+    #expect(found.rows.map(\.entry.name) == probe.entries.map(\.name))
+    #expect(found.count == records.labels.count && found.chance.count == probe.sites.count)
+    for row in found.rows {
+      let area = try #require(row.measured.roc).area
       #expect(run.output.contains("\(area)"))
-      #expect(run.output.contains("\(measurement.calibrationError)"))
+      #expect(run.output.contains("\(row.measured.calibrationError)"))
     }
+    let name = probe.entries[1].name
+    #expect(
+      try probe.evaluate(on: records, with: model, name: name).rows.map(\.entry.name) == [name])
     #expect(throws: FormatError.self) {
       try Probe.train(on: SelectedRecords([("one", true), ("two", true)]), for: model)
     }
@@ -110,15 +114,20 @@ import Testing
     let vector = try SteeringVector.train(on: ContrastPairs(Demo.pairs), for: model)
     let path = folder.path("vector.steer.safetensors")
     try vector.write(to: path)
-    let summary = try vector.evaluate(on: ChoiceTest(items), with: model)
+    let found = try vector.evaluate(on: ChoiceTest(items), with: model, seed: 4)
     let results = folder.path("results")
     let run = CommandRun.sextant([
-      "steer", "eval", "-m", Demo.path, "--apply", path, "--pairs", file, "--controls", "0", "-o",
-      results, "--json",
+      "steer", "eval", "-m", Demo.path, "--apply", path, "--pairs", file, "--seed", "4", "-o",
+      results,
+      "--json",
     ])
     #expect(run.end == .exited(0), "\(run.errors)")
-    let curve = try #require(summary.curves.first)
+    let curve = try #require(found.summary.curves.first)
     #expect(run.output.contains("\(curve.contrast.value)"))
-    #expect(summary.rows.count == 6 * 8)
+    #expect(found.summary.rows.count == 6 * 8)
+    let control = try #require(found.control(of: curve))
+    #expect(found.controls.count == 16)
+    #expect(run.output.contains("\(control.probability)"))
+    #expect(run.output.contains("\(control.contrast.value)"))
   }
 }

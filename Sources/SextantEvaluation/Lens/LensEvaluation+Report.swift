@@ -17,7 +17,7 @@ extension LensEvaluation {
       return (title: "\(printable(result.name)) lens, bits per byte", table: table)
     }
     return Report(
-      title: "\(Format.count(tokenCount, of: "token")); the model itself: CE "
+      title: "\(counted(tokenCount, "token")); the model itself: CE "
         + "\(text(crossEntropy)), entropy \(text(entropy))",
       tables: tables, notes: ["± is half of a 95% interval over chunks of text"] + notes, json: json
     )

@@ -1,8 +1,10 @@
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
+import SextantModels
 import SextantReport
 import SextantStore
+import SextantTokenizers
 
 /// How well fresh probes read a label on held-out examples, before and after erasing it.
 public struct EraserCertificate: Sendable {
@@ -59,6 +61,29 @@ public struct EraserCertificate: Sendable {
 }
 
 extension EraserTrainer {
+  /// Learns the erasers of records at some sites, and measures them on the records that are held out.
+  ///
+  /// - Parameters:
+  ///   - positions, pooling: the tokens that are read, and whether several of a text are an example each.
+  ///   - applied: the tokens to erase at unless told otherwise.
+  ///   - progress: receives records read and in all.
+  /// - Returns: the eraser, with the areas in its statistics, and the certificate.
+  /// - Throws: as `train`; `data.*`, `model.*`.
+  public static func certifiedEraser(
+    on records: SelectedRecords, _ model: any LanguageModel, _ tokenizer: any Tokenizer,
+    sites: [SiteDescription], positions: PositionSelection = .last, pooling: Probe.Pooling = .each,
+    applied: PositionSelection = PositionSelection([.all]), heldOut: HeldOut = HeldOut(),
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) -> (eraser: ConceptEraser, certificate: EraserCertificate) {
+    let activations = try ActivationReader(model, positions: positions, pooling: pooling).read(
+      ChoicePrompts(records.records, tokenizer), sites: sites, progress: progress)
+    var records = records
+    records.description = tokenizer.recordingBeginning(in: records.description)
+    return try certifiedEraser(
+      of: records, activations, model: model.description.reference(tokenizer: tokenizer.digest),
+      positions: positions, pooling: pooling, applied: applied, heldOut: heldOut)
+  }
+
   /// Learns the erasers of records, and measures them on the records that are held out.
   ///
   /// - Parameters:

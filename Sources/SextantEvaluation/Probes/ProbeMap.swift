@@ -109,7 +109,7 @@ public struct ProbeMap: Sendable {
     let states = entries.count { $0.site.isState }
     return Report(
       title:
-        "\(Format.count(texts.count, of: "token")), \(Format.count(entries.count, of: "probe"))",
+        "\(counted(texts.count, "token")), \(counted(entries.count, "probe"))",
       tables: [("log-odds; the last probes", table)],
       notes: states == 0
         ? []

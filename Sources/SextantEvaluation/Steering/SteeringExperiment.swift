@@ -32,8 +32,11 @@ public struct SteeringExperiment {
     public init() {}
   }
 
+  /// The strengths that are measured unless others are named.
+  public static let standardMultipliers: [Float] = [-3, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 3]
+
   /// The strengths; 0, the baseline, is always measured.
-  public var multipliers: [Float] = [-3, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 3]
+  public var multipliers = standardMultipliers
   /// The unit of the multipliers.
   public var unit = SweepUnit.raw
   /// The blocks; nil for all that the vector has something for.

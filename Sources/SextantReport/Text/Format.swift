@@ -31,19 +31,7 @@ public enum Format {
   }
 
   /// A whole number with commas between thousands.
-  public static func count(_ value: Int) -> String {
-    var text = ""
-    for (place, digit) in String(value).reversed().enumerated() {
-      if place > 0, place % 3 == 0, digit != "-" { text.append(",") }
-      text.append(digit)
-    }
-    return String(text.reversed())
-  }
-
-  /// A number with a noun: `1 site`, `1,200 sites`.
-  public static func count(_ value: Int, of noun: String) -> String {
-    "\(count(value)) \(noun)\(value == 1 ? "" : "s")"
-  }
+  public static func count(_ value: Int) -> String { grouped(value) }
 
   /// Bytes, in decimal units.
   public static func bytes(_ count: Int) -> String {

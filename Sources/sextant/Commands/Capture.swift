@@ -109,9 +109,9 @@ struct Capture: WritingCommand {
     try artifact.write(to: output, replacing: force)
     let rowCount = sequences.reduce(0) { $0 + $1.count }
     Report(
-      title: "\(printable(output)): \(Format.count(sites.count, of: "site")), "
-        + "\(Format.count(rowCount, of: "token")) of "
-        + "\(Format.count(sequences.count, of: "prompt")) in "
+      title: "\(printable(output)): \(counted(sites.count, "site")), "
+        + "\(counted(rowCount, "token")) of "
+        + "\(counted(sequences.count, "prompt")) in "
         + "\(Format.fixed(clock.seconds, 2)) s",
       json: JSONObject([
         ("output", .string(output)), ("prompts", JSONValue(sequences.count)),

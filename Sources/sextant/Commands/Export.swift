@@ -133,7 +133,7 @@ struct Export: WritingCommand {
         expected: ".gguf, .npz, .pt, or a folder for a lens")
     }
     Report(
-      title: "\(printable(output)): \(Format.count(count, of: "tensor")) of "
+      title: "\(printable(output)): \(counted(count, "tensor")) of "
         + "\(printable(artifact.manifest.kind)) for \(printable(artifact.manifest.model.architecture))",
       json: JSONObject([
         ("input", .string(file)), ("output", .string(output)),
@@ -186,7 +186,7 @@ struct Export: WritingCommand {
       StandardStreams.printError("warning: \(printable(ParameterNames.withOptions(warning)))")
     }
     Report(
-      title: "\(printable(output)): \(Format.count(report.tensorCount, of: "tensor")), "
+      title: "\(printable(output)): \(counted(report.tensorCount, "tensor")), "
         + "\(Format.bytes(report.byteCount)), named as in \(report.naming)",
       notes: report.notes.map { printable($0) },
       json: JSONObject([

@@ -153,8 +153,8 @@ struct LensShow: WritingCommand {
 
   private func subtitle(_ open: OpenModel, _ ids: [Int]) -> String {
     "\(open.model.description.architecture) of width \(open.model.description.width), "
-      + "\(Format.count(open.model.description.layerCount, of: "block")), "
-      + "\(Format.count(ids.count, of: "token"))"
+      + "\(counted(open.model.description.layerCount, "block")), "
+      + "\(counted(ids.count, "token"))"
   }
 
   private func show(

@@ -46,8 +46,8 @@ struct MomentsMerge: WritingCommand {
       (name, merged.moments.sites.first.flatMap { merged.moments[$0.site, name]?.count } ?? 0)
     }
     Report(
-      title: "\(printable(output)): \(Format.count(files.count, of: "file")) merged",
-      facts: counts.map { ("\(printable($0.0))", Format.count($0.1, of: "vector") + " per site") },
+      title: "\(printable(output)): \(counted(files.count, "file")) merged",
+      facts: counts.map { ("\(printable($0.0))", counted($0.1, "vector") + " per site") },
       json: JSONObject([
         ("output", .string(output)), ("files", .array(files.map { .string($0) })),
         ("sites", JSONValue(merged.moments.sites.count)),

@@ -46,7 +46,7 @@ struct StateOutput: ParsableArguments {
     try state.artifact.write(to: output, replacing: force)
     let what = state.isDifference ? "a difference of states" : "a state"
     Report(
-      title: "\(printable(output)): \(what) of \(Format.count(state.batch, of: "sequence")) at "
+      title: "\(printable(output)): \(what) of \(counted(state.batch, "sequence")) at "
         + "position \(Format.count(state.position))",
       json: JSONObject([
         ("output", .string(output)), ("difference", .boolean(state.isDifference)),
@@ -144,7 +144,7 @@ struct StateLoad: ParsableCommand {
       SavedState(Artifact(reading: file)), for: open.model.description,
       tokenizer: open.tokenizer?.digest, allowsModelMismatch: matching.allowModelMismatch)
     Report(
-      title: "\(printable(file)) fits: \(Format.count(state.batch, of: "sequence")) at position "
+      title: "\(printable(file)) fits: \(counted(state.batch, "sequence")) at position "
         + "\(Format.count(state.position)); continue with generate --load-state",
       json: JSONObject([
         ("state", .string(file)), ("fits", true), ("batch", JSONValue(state.batch)),

@@ -49,7 +49,7 @@ struct SteerEval: WritingCommand {
   var layers: LayerSelection?
 
   @Option(parsing: .unconditional, help: ArgumentHelp("Strengths.", valueName: "list"))
-  var multipliers = NumberList([-3, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 3])
+  var multipliers = NumberList(SteeringExperiment.standardMultipliers)
 
   @Option(help: "The unit of multipliers: raw, or share (of the value's norm).")
   var unit = SweepUnit.raw

@@ -69,7 +69,7 @@ struct ForeignVectorOptions: ParsableArguments {
     _ printing: OutputOptions
   ) {
     Report(
-      title: "\(printable(output)): \(what) for \(Format.count(sites.count, of: "site"))",
+      title: "\(printable(output)): \(what) for \(counted(sites.count, "site"))",
       facts: [("sites", sites.joined(separator: ", "))],
       json: JSONObject([
         ("source", .string(source)), ("output", .string(output)), ("kind", .string(kind)),

@@ -71,7 +71,7 @@ struct ManyTexts {
       StandardStreams.printError("the effect of artifacts on each text: --json")
     }
     StandardStreams.printError(
-      "\(Format.count(prompts, of: "prompt")), \(Format.count(texts, of: "text")), "
+      "\(counted(prompts, "prompt")), \(counted(texts, "text")), "
         + "\(counted(tokens, "token")) generated, \(Format.fixed(speed, 1)) tokens/s, prompts included"
     )
   }

@@ -32,7 +32,7 @@ import Testing
 
   @Test func theProbeIsThatOfTheFileOfTheirLines() throws {
     let values = try records(texts, labels)
-    let path = folder.write(LabelledRecords.lines(of: values.records), to: "records.jsonl")
+    let path = folder.write(LabelledRecords.jsonLines(of: values.records), to: "records.jsonl")
     let file = try SelectedRecords(LabelledRecords(reading: path), label: "label")
     #expect(values.description == file.description && values.labels == file.labels)
     let (first, second) = (folder.path("a.probe.safetensors"), folder.path("b.probe.safetensors"))

@@ -67,7 +67,7 @@ struct ProbeData: WritingCommand {
     for (split, records) in parts {
       let path = path(split)
       try FilePublisher.publish(
-        LabelledRecords.lines(of: records), to: path, replacing: force)
+        LabelledRecords.jsonLines(of: records), to: path, replacing: force)
       table.add([printable(path), Format.count(records.count)])
       rows.append(["file": .string(path), "records": JSONValue(records.count)])
     }

@@ -50,21 +50,19 @@ struct ProbeErase: WritingCommand {
     let sites = try reading.sites(of: open.model.description)
     try applyPositions.check(
       vocabularySize: open.model.description.vocabularySize, parameter: "applyPositions")
-    var selected = try selection.load()
+    let selected = try selection.load()
     let tokenizer = try open.textTokenizer()
-    let activations = try Progress.show("read", .items("records")) { update throws(FormatError) in
-      try ActivationReader(open.model, positions: reading.positions, pooling: reading.pooling)
-        .read(ChoicePrompts(selected.records, tokenizer), sites: sites, progress: update)
+    let (eraser, certificate) = try Progress.show("read", .items("records")) {
+      update throws(FormatError) in
+      try EraserTrainer.certifiedEraser(
+        on: selected, open.model, tokenizer, sites: sites, positions: reading.positions,
+        pooling: reading.pooling, applied: applyPositions, progress: update)
     }
-    selected.description = tokenizer.recordingBeginning(in: selected.description)
-    let (eraser, certificate) = try EraserTrainer.certifiedEraser(
-      of: selected, activations, model: open.reference, positions: reading.positions,
-      pooling: reading.pooling, applied: applyPositions)
     try eraser.artifact.write(to: output, replacing: force)
     let count = certificate.heldOutCount
     Report(
       title: "\(printable(output)): erasers of \(selection.label) at "
-        + Format.count(certificate.rows.count, of: "site"),
+        + counted(certificate.rows.count, "site"),
       tables: [
         (
           "the area under the curve of a new probe on \(count) held-out examples",

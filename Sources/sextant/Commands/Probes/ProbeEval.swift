@@ -1,4 +1,5 @@
 import ArgumentParser
+import Sextant
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
@@ -51,15 +52,12 @@ struct ProbeEval: WritingCommand {
     let folder = output.map { ResultFolder($0, replacing: force) }
     let open = try model.open(beginning)
     let file = try Probe(reading: probe.path)
-    let entries = try file.chosen(probe.name)
     let selected = try selection.load()
-    let tokenizer = try open.textTokenizer()
-    let activations = try Progress.show("read", .items("records")) { update throws(FormatError) in
-      try file.activations(
-        of: selected.records, for: entries, open.model, tokenizer,
-        allowsModelMismatch: allowModelMismatch, progress: update)
+    let found = try Progress.show("read", .items("records")) { update throws(FormatError) in
+      try file.evaluate(
+        on: selected, with: open.loaded, name: probe.name, allowsModelMismatch: allowModelMismatch,
+        progress: update)
     }
-    let found = ProbeEvaluation(of: entries, on: activations, labels: selected.labels)
     let json = JSONObject([
       ("label", .string(selection.label)), ("subset", .string(selection.subset.description)),
     ]).with(found.json)
@@ -69,8 +67,8 @@ struct ProbeEval: WritingCommand {
         title: "Probes of \(selection.label)",
         subtitle: "\(probe.path) on \(selection.data), part \(selection.subset)"))
     Report(
-      title: "\(printable(probe.path)): \(Format.count(found.rows.count, of: "probe")) on "
-        + "\(Format.count(found.count, of: "example")) (\(selection.label))",
+      title: "\(printable(probe.path)): \(counted(found.rows.count, "probe")) on "
+        + "\(counted(found.count, "example")) (\(selection.label))",
       facts: found.output.map { [("the model's own output", $0.text)] } ?? [],
       tables: [("probes", found.table)],
       notes: [

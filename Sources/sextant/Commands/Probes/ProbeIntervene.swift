@@ -53,7 +53,7 @@ struct ProbeIntervene: ParsableCommand {
     let count = prompts.prompts.count
     Report(
       title: "\(printable(probe.path)): reflected at the last token of "
-        + Format.count(count, of: "record"),
+        + counted(count, "record"),
       tables: [
         (
           "the share of answers that change, the change of the log-odds, and the output's AUROC",
