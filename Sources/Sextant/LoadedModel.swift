@@ -1,3 +1,4 @@
+import SextantArtifacts
 import SextantBytes
 import SextantConversion
 import SextantGeneration
@@ -86,5 +87,22 @@ public struct LoadedModel: Sendable {
     return try interventions.bind(
       to: BoundRun(model, tokenizer: tokenizer?.digest, prompts: [prompt], from: state)
     ).tap
+  }
+
+  /// A note, where texts begin with other tokens here than the texts that an artifact was learned from.
+  ///
+  /// Vectors of other programs have no record of how their texts began.
+  package func beginningNote(on artifact: Artifact) throws(FormatError) -> String? {
+    guard case .object(let data)? = artifact.manifest.details["data"], data["format"] == nil else {
+      return nil
+    }
+    let learned = try BeginningRecord.read(data, file: artifact.file)
+    guard let own = tokenizer?.beginOfTextIDs, own != learned else { return nil }
+    let words = { (ids: [Int]) in
+      ids.isEmpty ? "no token" : ids.map { "\($0)" }.joined(separator: ", ")
+    }
+    return
+      "\(printable(artifact.file ?? "an artifact")) was learned from texts with \(words(learned)) "
+      + "before them; here it is \(words(own))"
   }
 }

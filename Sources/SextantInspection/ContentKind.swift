@@ -1,6 +1,8 @@
 import SextantArtifacts
 import SextantBytes
 import SextantCheckpoints
+import SextantReport
+import SextantStore
 
 /// The kind of the file at a path, by its content.
 public enum ContentKind: Sendable {
@@ -26,6 +28,20 @@ public enum ContentKind: Sendable {
       let safetensors = try SafetensorsFile(file, stringLimit: Artifact.manifestLimit)
       self = Artifact.isArtifact(safetensors) ? .artifact : .other
     default: self = .other
+    }
+  }
+}
+
+extension Report {
+  /// What a file is and contains.
+  ///
+  /// - Parameter rowLimit: tensors that are listed at most.
+  /// - Throws: what opening the file throws.
+  package init(inspecting path: String, rowLimit: Int) throws(FormatError) {
+    switch try ContentKind(of: path) {
+    case .model: try self.init(store: ModelStore(opening: path), rowLimit: rowLimit)
+    case .artifact: try self.init(artifact: Artifact(reading: path), rowLimit: rowLimit)
+    case .other: try self.init(checkpoint: CheckpointSource.open(path), rowLimit: rowLimit)
     }
   }
 }

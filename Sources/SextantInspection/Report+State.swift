@@ -43,4 +43,17 @@ extension Report {
         ),
       ]))
   }
+
+  /// A state that was written to a file.
+  package init(written state: SavedState, to output: String) {
+    let what = state.isDifference ? "a difference of states" : "a state"
+    self.init(
+      title: "\(printable(output)): \(what) of \(counted(state.batch, "sequence")) at "
+        + "position \(Format.count(state.position))",
+      json: JSONObject([
+        ("output", .string(output)), ("difference", .boolean(state.isDifference)),
+        ("batch", JSONValue(state.batch)), ("position", JSONValue(state.position)),
+        ("components", JSONValue(state.components.count)),
+      ]))
+  }
 }

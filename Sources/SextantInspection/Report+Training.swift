@@ -159,3 +159,43 @@ extension SteeringVector {
     return value
   }
 }
+
+// MARK: Moments and captures
+
+extension Report {
+  /// Moments of several files that were added up.
+  package init(merged: MomentShards, from files: [String], to output: String) {
+    let counts = merged.moments.classes.map { name in
+      (name, merged.moments.sites.first.flatMap { merged.moments[$0.site, name]?.count } ?? 0)
+    }
+    self.init(
+      title: "\(printable(output)): \(counted(files.count, "file")) merged",
+      facts: counts.map { ("\(printable($0.0))", counted($0.1, "vector") + " per site") },
+      json: JSONObject([
+        ("output", .string(output)), ("files", .array(files.map { .string($0) })),
+        ("sites", JSONValue(merged.moments.sites.count)),
+        ("counts", .object(JSONObject(counts.map { ($0.0, JSONValue($0.1)) }))),
+      ]))
+  }
+
+  /// A capture that was written to a file.
+  ///
+  /// - Parameters:
+  ///   - sites: the sites that were recorded.
+  ///   - sequences: the token ids of each prompt.
+  package init(
+    captured artifact: Artifact, sites: [SiteDescription], of sequences: [[Int]], to output: String,
+    seconds: Double
+  ) {
+    let rowCount = sequences.reduce(0) { $0 + $1.count }
+    self.init(
+      title: "\(printable(output)): \(counted(sites.count, "site")), "
+        + "\(counted(rowCount, "token")) of \(counted(sequences.count, "prompt")) in "
+        + "\(Format.fixed(seconds, 2)) s",
+      json: JSONObject([
+        ("output", .string(output)), ("prompts", JSONValue(sequences.count)),
+        ("tokens", JSONValue(rowCount)), ("sites", .array(sites.map { .string($0.site.name) })),
+        ("tensors", JSONValue(artifact.tensors.count)), ("seconds", JSONValue(finite: seconds)),
+      ]))
+  }
+}

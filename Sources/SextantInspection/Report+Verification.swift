@@ -1,9 +1,43 @@
+import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
 import SextantReport
 import SextantStore
 
 extension Report {
+  /// Verifies every digest of a native model or an artifact.
+  ///
+  /// - Parameters:
+  ///   - retraining: trains an artifact again and compares the bytes; nil for not.
+  ///   - progress: receives bytes, or texts of the training, done and in all.
+  /// - Throws: `file.unknown` for a file without digests, `artifact.kind` for a model to train again, what
+  ///   reading finds, `artifact.retrain` for other bytes.
+  package init(
+    verifying path: String, trainingAgain retraining: Retraining?,
+    progress: (_ done: Int, _ total: Int) -> Void
+  ) throws(FormatError) {
+    let kind = try ContentKind(of: path)
+    guard kind == .artifact || retraining == nil else {
+      throw FormatError(
+        .artifactKind, file: path, found: "no artifact", expected: "an artifact to train again")
+    }
+    switch kind {
+    case .model:
+      let clock = Stopwatch()
+      let store = try ModelStore(opening: path)
+      try store.verify(progress: progress)
+      self.init(verified: store, file: path, seconds: clock.seconds)
+    case .artifact:
+      let artifact = try Artifact(reading: path)
+      try retraining?.verify(artifact, file: path, progress: progress)
+      self.init(verified: artifact, file: path, isRetrained: retraining != nil)
+    case .other:
+      throw FormatError(
+        .fileUnknown, file: path, found: "a file without digests",
+        expected: "a native model or an artifact")
+    }
+  }
+
   /// The verified parts of a native model.
   ///
   /// - Parameter seconds: that reading the file took.

@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import SextantArtifacts
 import SextantBytes
+import SextantReport
 
 /// The root command: examples first, then the subcommands.
 struct Sextant: ParsableCommand {

@@ -26,16 +26,15 @@ extension Probe {
     methods: [ProbeMethod] = [.logistic], splitsHeads: Bool = false, seed: Int = 0,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> (probe: Probe, skipped: [String]) {
-    let activations = try ActivationReader(model, positions: positions, pooling: pooling).read(
-      ChoicePrompts(records.records, tokenizer), sites: sites,
+    let examples = try ProbeExamples(
+      of: records, model, tokenizer, sites: sites, positions: positions, pooling: pooling,
       readsPairs: methods.contains(where: \.needsPairs), progress: progress)
     var trainer = ProbeTrainer(methods, seed: seed)
     trainer.splitsHeads = splitsHeads
-    var records = records
-    records.description = tokenizer.recordingBeginning(in: records.description)
     return try trainer.probe(
-      of: records, activations, model: model.description.reference(tokenizer: tokenizer.digest),
-      positions: positions, pooling: pooling)
+      of: examples.records, examples.activations,
+      model: model.description.reference(tokenizer: tokenizer.digest), positions: positions,
+      pooling: pooling)
   }
 
   /// Reads activations of records for some of the probes, in the same way as in their training.

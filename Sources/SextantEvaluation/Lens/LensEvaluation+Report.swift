@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantModels
 import SextantReport
 
 extension LensEvaluation {
@@ -27,5 +28,25 @@ extension LensEvaluation {
     let half = (figure.interval.high - figure.interval.low) / 2
     return "\(Format.fixed(figure.mean * bitsPerByteFactor, 3))"
       + (figure.interval.isKnown ? " ± \(Format.fixed(half * bitsPerByteFactor, 3))" : "")
+  }
+
+  /// Writes metrics.json, the figure depth.svg, and aggregate_metrics.json of each lens in a folder of its
+  /// own.
+  ///
+  /// - Throws: what publishing a file throws.
+  package func write(
+    to folder: ResultFolder, of model: ModelDescription
+  ) throws(FormatError) {
+    let chart = LensFigures.depth(
+      self,
+      model: "\(model.architecture) of width \(model.width), "
+        + "\(Format.count(tokenCount)) tokens, 95% intervals")
+    try folder.write(JSONValue.object(json).prettyText + "\n", to: "metrics.json")
+    try folder.write(chart.svg() + "\n", to: "depth.svg")
+    for result in results.dropFirst() {
+      try folder.folder(result.name).write(
+        JSONValue.object(aggregateMetrics(of: result)).prettyText + "\n",
+        to: "aggregate_metrics.json")
+    }
   }
 }

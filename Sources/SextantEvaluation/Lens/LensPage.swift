@@ -126,3 +126,35 @@ public struct LensPage {
     ])
   }
 }
+
+extension LensPage {
+  /// The grids of each lens: as the model is, then under the artifacts that edit.
+  ///
+  /// - Throws: what `LensGrid` throws.
+  package static func views(
+    _ lenses: [NamedLens], _ model: any LanguageModel, _ tokenizer: any Tokenizer, on ids: [Int],
+    _ applied: AppliedArtifacts, guesses: Int, allowsModelMismatch: Bool
+  ) throws(FormatError) -> [View] {
+    let edits = zip(applied.sources, applied.files).map { source, file in
+      "\(printable(source.name)) × \(file.strength.text)"
+    }
+    var views: [View] = []
+    for lens in lenses {
+      for isSteered in applied.hasEdits ? [false, true] : [false] {
+        let grid = try LensGrid(
+          lens, model, tokenizer: tokenizer, on: ids,
+          applying: isSteered ? applied.interventions : [], guesses: guesses,
+          allowsModelMismatch: allowsModelMismatch)
+        let run = isSteered ? "steered by \(edits.joined(separator: ", "))" : "as it is"
+        views.append(View(lens: lens.name, run: run, grid: grid))
+      }
+    }
+    return views
+  }
+
+  /// What was read, for the page.
+  package static func subtitle(_ model: ModelDescription, _ ids: [Int]) -> String {
+    "\(model.architecture) of width \(model.width), \(counted(model.layerCount, "block")), "
+      + counted(ids.count, "token")
+  }
+}

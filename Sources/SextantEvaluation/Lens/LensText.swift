@@ -1,6 +1,8 @@
+import SextantBytes
 import SextantGeneration
 import SextantModels
 import SextantReport
+import SextantStore
 
 /// How tokens and sites are written in grids.
 public enum LensText {
@@ -19,6 +21,22 @@ public enum LensText {
       }
     }
     return String(shown)
+  }
+
+  /// The tokens of a text that are shown.
+  ///
+  /// - Parameter shown: their places, both ends included; nil for all.
+  /// - Throws: `usage.option` if the text has no such tokens.
+  package static func range(
+    _ shown: ClosedRange<Int>?, of ids: [Int]
+  ) throws(FormatError) -> Range<Int> {
+    guard let shown, !ids.isEmpty else { return ids.indices }
+    guard shown.upperBound < ids.count else {
+      throw FormatError(
+        .usageOption, at: .parameter("tokens"), found: LayerSelection.text(shown),
+        expected: "tokens of the text, which are 0 to \(ids.count - 1)")
+    }
+    return shown.lowerBound..<shown.upperBound + 1
   }
 
   /// A site in a row's head: `embedding`, or the block's number.

@@ -58,6 +58,22 @@ public struct EraserCertificate: Sendable {
     }
     return table
   }
+
+  /// The short report of an eraser of some records.
+  package func report(
+    of records: SelectedRecords, to output: String
+  ) -> Report {
+    Report(
+      title: "\(printable(output)): erasers of \(records.label) at \(counted(rows.count, "site"))",
+      tables: [
+        ("the area under the curve of a fresh probe on \(heldOutCount) held-out examples", table)
+      ],
+      notes: [records.classes],
+      json: JSONObject([
+        ("output", .string(output)), ("label", .string(records.label)),
+        ("held_out", JSONValue(heldOutCount)), ("sites", .array(json)),
+      ]))
+  }
 }
 
 extension EraserTrainer {
@@ -65,7 +81,7 @@ extension EraserTrainer {
   ///
   /// - Parameters:
   ///   - positions, pooling: the tokens that are read, and whether several of a text are an example each.
-  ///   - applied: the tokens to erase at unless told otherwise.
+  ///   - applied: the tokens to erase at by default.
   ///   - progress: receives records read and in all.
   /// - Returns: the eraser, with the areas in its statistics, and the certificate.
   /// - Throws: as `train`; `data.*`, `model.*`.
@@ -75,12 +91,12 @@ extension EraserTrainer {
     applied: PositionSelection = PositionSelection([.all]), heldOut: HeldOut = HeldOut(),
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> (eraser: ConceptEraser, certificate: EraserCertificate) {
-    let activations = try ActivationReader(model, positions: positions, pooling: pooling).read(
-      ChoicePrompts(records.records, tokenizer), sites: sites, progress: progress)
-    var records = records
-    records.description = tokenizer.recordingBeginning(in: records.description)
+    let examples = try ProbeExamples(
+      of: records, model, tokenizer, sites: sites, positions: positions, pooling: pooling,
+      progress: progress)
     return try certifiedEraser(
-      of: records, activations, model: model.description.reference(tokenizer: tokenizer.digest),
+      of: examples.records, examples.activations,
+      model: model.description.reference(tokenizer: tokenizer.digest),
       positions: positions, pooling: pooling, applied: applied, heldOut: heldOut)
   }
 

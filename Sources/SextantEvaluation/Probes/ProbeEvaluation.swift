@@ -80,6 +80,29 @@ public struct ProbeEvaluation: Sendable {
     ])
   }
 
+  /// The short report.
+  ///
+  /// - Parameters:
+  ///   - part: the part of a quirky set that the records are.
+  ///   - probes: the file of the probes.
+  ///   - folder: where the page was written, for a note; nil for none.
+  package func report(
+    of records: SelectedRecords, part: QuirkySubset, probes: String, folder: String?
+  ) -> Report {
+    Report(
+      title:
+        "\(printable(probes)): \(counted(rows.count, "probe")) on \(counted(count, "example")) "
+        + "(\(records.label))",
+      facts: output.map { [("the model's own output", $0.text)] } ?? [],
+      tables: [("probes", table)],
+      notes: [
+        records.classes, "chance: 95% of random directions at the site stay below this AUROC",
+      ] + (folder.map { ["results in \(printable($0))/"] } ?? []),
+      json: JSONObject([
+        ("label", .string(records.label)), ("subset", .string(part.description)),
+      ]).with(json))
+  }
+
   /// A row for each probe.
   public var table: Table {
     var table = Table([

@@ -95,4 +95,20 @@ public struct ProbeInterventionResult: Sendable {
     }
     return table
   }
+
+  /// The short report.
+  ///
+  /// - Parameter probes: the file of the probes.
+  package func report(of records: SelectedRecords, probes: String) -> Report {
+    let count = records.records.count
+    return Report(
+      title: "\(printable(probes)): reflected at the last token of \(counted(count, "record"))",
+      tables: [
+        ("answers that change sides, by how much (log-odds), and the output's AUROC", table)
+      ],
+      notes: [records.classes],
+      json: JSONObject([
+        ("records", JSONValue(count)), ("label", .string(records.label)), ("rows", .array(json)),
+      ]))
+  }
 }

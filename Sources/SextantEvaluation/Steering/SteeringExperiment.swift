@@ -4,6 +4,7 @@ import SextantGeneration
 import SextantModels
 import SextantReport
 import SextantStore
+import SextantTexts
 import SextantTokenizers
 
 /// The unit of a sweep's multipliers: multiples of the vector, or shares of the norm of the edited
@@ -30,6 +31,30 @@ public struct SteeringExperiment {
 
     /// Nothing.
     public init() {}
+
+    /// Tests that are read from files.
+    ///
+    /// - Parameters:
+    ///   - tests: the files of tests that are scored by accuracy.
+    ///   - prompts: the file of prompts to continue; nil for none.
+    ///   - template: what questions are put into; nil for nothing.
+    ///   - promptLimit: prompts to continue at most; nil for 8.
+    ///   - tokenCount: tokens of a continuation; nil for the usual number.
+    /// - Throws: `file.*`, `text.*`, `json.*`, `data.*`.
+    package init(
+      text: String?, tests paths: [String], prompts file: String?, template: PromptTemplate?,
+      _ tokenizer: any Tokenizer, promptLimit: Int?, tokenCount count: Int?
+    ) throws(FormatError) {
+      self.text = text
+      for path in paths {
+        let test = try ChoiceTest(reading: path, template: template, isShared: true)
+        tests.append((path, try test.tokenized(by: tokenizer)))
+      }
+      tokenCount = count ?? tokenCount
+      guard let file else { return }
+      prompts = try PromptFile(TextFile(reading: file)) { template?.fill($0) ?? $0 }
+        .entries.prefix(promptLimit ?? 8).map(\.text)
+    }
   }
 
   /// The strengths that are measured unless others are named.

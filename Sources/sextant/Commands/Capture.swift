@@ -1,13 +1,11 @@
 import ArgumentParser
-import SextantAnalysis
+import Sextant
 import SextantArtifacts
 import SextantBytes
 import SextantGeneration
-import SextantModels
+import SextantInspection
 import SextantReport
-import SextantStore
 import SextantTexts
-import SextantTokenizers
 
 /// `sextant capture`: the activations of a model, as a file.
 struct Capture: WritingCommand {
@@ -21,17 +19,8 @@ struct Capture: WritingCommand {
       the file.
       """)
 
-  @OptionGroup var model: ModelOptions
-  @OptionGroup var beginning: TextOptions
-
-  @Option(
-    name: .shortAndLong, parsing: .unconditional,
-    help: ArgumentHelp(
-      "The prompt; @FILE reads it from a file, - from standard input.", valueName: "text"))
-  var prompt: PromptArgument?
-
-  @Option(help: ArgumentHelp("The prompt as token ids, joined by commas.", valueName: "ids"))
-  var tokens: TokenList?
+  @OptionGroup var model: TextModelOptions
+  @OptionGroup var text: TextOrTokenArguments
 
   @Option(
     help: ArgumentHelp(
@@ -49,12 +38,9 @@ struct Capture: WritingCommand {
       blocks.0.mixer or blocks.*.input, joined by commas.
       """,
       valueName: "list"))
-  var sites = WordList(["logits", "embedding", "residual", "final_norm", "state"])
+  var sites = CommaList(["logits", "embedding", "residual", "final_norm", "state"])
 
-  @Option(
-    help: ArgumentHelp(
-      "Only these blocks, such as 3 or 1,3,10-12. Default: all.", valueName: "list"))
-  var layers: LayerSelection?
+  @OptionGroup var blocks: LayerArguments
 
   @Option(
     parsing: .unconditionalSingleValue,
@@ -73,30 +59,32 @@ struct Capture: WritingCommand {
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
-    guard [prompt != nil, tokens != nil, prompts != nil].count(where: { $0 }) == 1 else {
+    guard [text.prompt != nil, text.tokens != nil, prompts != nil].count(where: { $0 }) == 1 else {
       throw ValidationError("Give one of --prompt, --tokens and --prompts.")
     }
-    if tokens != nil { try beginning.checkUnused("--tokens") }
+    if text.tokens != nil { try model.beginning.checkUnused("--tokens") }
   }
 
   var fileUse: CommandFiles {
     CommandFiles(
-      inputs: model.inputs + (prompt?.inputs ?? []) + [prompts].compactMap { $0 }
+      inputs: model.inputs + text.inputs + [prompts].compactMap { $0 }
         + apply.flatMap(\.inputs),
       outputs: [output], replaces: force)
   }
 
   func run() throws {
     let clock = Stopwatch()
-    let open = try model.open(beginning)
-    let sites = try open.model.description.sites(named: sites.words, layers: layers)
+    let open = try model.open()
+    let sites = try open.model.description.sites(named: sites.values, layers: blocks.layers)
     let sequences = try sequences(open)
-    let edits = try AppliedArtifacts(apply, for: open).interventions
+    let applied = try AppliedArtifacts(apply)
+    try open.noteBeginnings(of: applied.artifacts)
+    let edits = applied.interventions
     try edits.check(.edits, of: "capture")
     let progress = Progress("capture", .items("prompts"))
     let artifact = try CaptureReader(open.model, sites: sites).capture(
-      sequences, tokenizer: tokens == nil ? open.tokenizer?.digest : nil,
-      beginOfText: tokens == nil ? open.tokenizer?.beginOfTextIDs ?? [] : [],
+      sequences, tokenizer: text.tokens == nil ? open.tokenizer?.digest : nil,
+      beginOfText: text.tokens == nil ? open.tokenizer?.beginOfTextIDs ?? [] : [],
       isEdited: edits.hasEdits,
       editing: { prompt throws(FormatError) in
         try edits.bind(
@@ -107,27 +95,15 @@ struct Capture: WritingCommand {
       }, progress: { progress.update($0, $1) })
     progress.clear()
     try artifact.write(to: output, replacing: force)
-    let rowCount = sequences.reduce(0) { $0 + $1.count }
     Report(
-      title: "\(printable(output)): \(counted(sites.count, "site")), "
-        + "\(counted(rowCount, "token")) of "
-        + "\(counted(sequences.count, "prompt")) in "
-        + "\(Format.fixed(clock.seconds, 2)) s",
-      json: JSONObject([
-        ("output", .string(output)), ("prompts", JSONValue(sequences.count)),
-        ("tokens", JSONValue(rowCount)),
-        ("sites", .array(sites.map { .string($0.site.name) })),
-        ("tensors", JSONValue(artifact.tensors.count)),
-        ("seconds", JSONValue(finite: clock.seconds)),
-      ])
+      captured: artifact, sites: sites, of: sequences, to: output, seconds: clock.seconds
     ).print(asJSON: printing.json)
   }
 
   /// The prompts as token ids.
-  private func sequences(_ open: OpenModel) throws(FormatError) -> [[Int]] {
-    if let tokens { return [tokens.tokens] }
+  private func sequences(_ open: LoadedModel) throws(FormatError) -> [[Int]] {
+    guard let prompts else { return [try text.ids(open.textTokenizer)] }
     let tokenizer = try open.textTokenizer()
-    if let prompts { return try PromptFile.read(prompts).map { tokenizer.encodeText($0) } }
-    return [tokenizer.encodeText(try prompt?.text() ?? "")]
+    return try PromptFile.read(prompts).map { tokenizer.encodeText($0) }
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import SextantBytes
+import SextantInspection
 import SextantReport
 
 /// `sextant clean`: removes the unfinished files of killed processes.
@@ -20,19 +21,6 @@ struct Clean: ParsableCommand {
 
   func run() throws {
     let findings = try folders.flatMap { try Leftovers.remove(from: $0) }
-    let removed = findings.filter { !$0.isBusy }
-    let bytes = removed.reduce(0) { $0 + $1.byteCount }
-    Report(
-      title: removed.isEmpty
-        ? "nothing to remove" : "removed \(counted(removed.count, "file")), \(Format.bytes(bytes))",
-      facts: [],
-      notes: findings.map {
-        "\(printable($0.path)): \($0.isBusy ? "being written, not removed" : "removed")"
-      },
-      json: JSONObject([
-        ("removed", .array(removed.map { .string($0.path) })), ("bytes", JSONValue(bytes)),
-        ("busy", .array(findings.filter(\.isBusy).map { .string($0.path) })),
-      ])
-    ).print(asJSON: printing.json)
+    Report(leftovers: findings).print(asJSON: printing.json)
   }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import SextantBytes
 import SextantConversion
+import SextantInspection
 import SextantReport
 
 /// Checkpoint to native model.
@@ -97,7 +98,6 @@ struct Convert: WritingCommand {
   var ignore: [String] = []
 
   @OptionGroup var hdf5: HDF5Options
-
   @OptionGroup(title: "Vectors of other tools")
   var foreign: ForeignVectorOptions
 
@@ -151,46 +151,9 @@ struct Convert: WritingCommand {
     try hdf5.checkUsed()
     Interruption.promise("nothing was written: the same command starts from the beginning")
     let progress = Progress("convert", .bytes)
-    let report = try conversion.write(to: output) { progress.update($0, $1) }
+    var report = try conversion.write(to: output) { progress.update($0, $1) }
     progress.clear()
+    report.notes = report.notes.map(ParameterNames.withOptions)
     Report(report, of: source, to: output, seconds: clock.seconds).print(asJSON: printing.json)
-  }
-}
-
-extension Report {
-  /// The report of a conversion.
-  fileprivate init(
-    _ report: ConversionReport, of source: String, to output: String, seconds: Double
-  ) {
-    let rate = Double(report.sourceByteCount) / seconds
-    self.init(
-      title: "\(printable(output)): \(Format.bytes(report.byteCount)), made in "
-        + "\(Format.fixed(seconds, 2)) s (\(Format.fixed(rate / 1e9, 2)) GB/s)",
-      facts: [
-        ("architecture", report.architecture),
-        ("source", "\(report.format), named as in \(report.dialect)"),
-        ("tensors", Format.count(report.tensorCount)),
-        ("parameters", Format.count(report.parameterCount)),
-        ("identity", report.identity.description),
-      ],
-      notes: report.nonfinite.map {
-        "\(printable($0.name)) contains \(Format.count($0.count)) elements that are NaN or infinite"
-      } + report.notes.map { printable($0) },
-      json: JSONObject([
-        ("source", .string(source)), ("output", .string(output)),
-        ("format", .string(report.format)), ("naming", .string(report.dialect)),
-        ("architecture", .string(report.architecture)),
-        ("tensors", JSONValue(report.tensorCount)),
-        ("parameters", JSONValue(report.parameterCount)),
-        ("identity", .string(report.identity.description)),
-        ("source_bytes", JSONValue(report.sourceByteCount)), ("bytes", JSONValue(report.byteCount)),
-        (
-          "nonfinite",
-          .object(JSONObject(report.nonfinite.map { ($0.name, JSONValue($0.count)) }))
-        ),
-        ("notes", .array(report.notes.map { .string(ParameterNames.withOptions($0)) })),
-        ("seconds", JSONValue(finite: seconds)),
-        ("gigabytes_per_second", JSONValue(finite: rate / 1e9)),
-      ]))
   }
 }

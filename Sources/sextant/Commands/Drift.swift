@@ -1,6 +1,6 @@
 import ArgumentParser
+import Sextant
 import SextantBytes
-import SextantEvaluation
 import SextantReport
 
 /// `sextant drift`: the cost of fewer bits.
@@ -33,11 +33,11 @@ struct Drift: ParsableCommand {
 
   func run() throws {
     compute.apply()
-    let base = try OpenModel(reference, beginsTexts: !beginning.noBos)
+    let base = try LoadedModel.open(reference, beginsTexts: !beginning.noBos)
     var comparison = DriftComparison(
       with: base.model, in: base.store, try base.textTokenizer(), on: try text.text())
     for path in model {
-      let open = try OpenModel(path)
+      let open = try LoadedModel.open(path)
       try Progress.show("drift", .items("tokens")) { update throws(FormatError) in
         try comparison.add(open.model, in: open.store, path: path, progress: update)
       }

@@ -1,11 +1,9 @@
 import ArgumentParser
-import SextantArtifacts
+import Sextant
 import SextantBytes
-import SextantCheckpoints
 import SextantConversion
 import SextantInspection
 import SextantReport
-import SextantStore
 
 /// Native files to the formats of other programs.
 struct Export: WritingCommand {
@@ -110,55 +108,16 @@ struct Export: WritingCommand {
         ("--dtype", dtype != .keep), ("--naming", naming != nil),
         ("--shard-size", shardSize != nil), ("--without-tokenizer", withoutTokenizer),
       ], for: "an artifact")
+    let format = try ArtifactExport(to: output)
+    if format != .controlVector {
+      try refuse(
+        [("--layers", layers != nil)],
+        for: format == .tunedLens ? "a lens" : "all tensors of an artifact")
+    }
     let artifact = try Artifact(reading: file)
-    let count: Int
-    switch FileEnding(output) {
-    case .gguf:
-      let vector = try SteeringVector(artifact)
-      try vector.writeControlVector(
-        to: output, blocks: layers,
-        modelHint: ModelExport.modelHint(of: vector.model.architecture), replacing: force)
-      count = try GGUFFile(output).tensors.count
-    case .npz, .pt:
-      try refuse([("--layers", layers != nil)], for: "all tensors of an artifact")
-      count = try artifact.writeTensors(to: output, replacing: force)
-    case .folder:
-      try refuse([("--layers", layers != nil)], for: "a lens")
-      let lens = try Lens(artifact)
-      try lens.writeTunedLens(to: output, replacing: force)
-      count = 2 * lens.model.layerCount
-    case .other:
-      throw FormatError(
-        .exportFormat, file: output, found: "an ending that is not one of an artifact format",
-        expected: ".gguf, .npz, .pt, or a folder for a lens")
-    }
-    Report(
-      title: "\(printable(output)): \(counted(count, "tensor")) of "
-        + "\(printable(artifact.manifest.kind)) for \(printable(artifact.manifest.model.architecture))",
-      json: JSONObject([
-        ("input", .string(file)), ("output", .string(output)),
-        ("kind", .string(artifact.manifest.kind)), ("tensors", JSONValue(count)),
-      ])
-    ).print(asJSON: printing.json)
-  }
-
-  /// The endings that artifacts are written under.
-  private enum FileEnding {
-    case gguf, npz, pt, folder, other
-
-    init(_ path: String) {
-      if path.hasSuffix(".gguf") {
-        self = .gguf
-      } else if path.hasSuffix(".npz") {
-        self = .npz
-      } else if path.hasSuffix(".pt") || path.hasSuffix(".pth") {
-        self = .pt
-      } else if ModelExportFormat(path: path) == .huggingFace {
-        self = .folder
-      } else {
-        self = .other
-      }
-    }
+    let count = try format.write(artifact, to: output, layers: layers, replacing: force)
+    Report(exported: artifact, of: file, to: output, tensorCount: count)
+      .print(asJSON: printing.json)
   }
 
   private func exportModel() throws {
@@ -180,23 +139,11 @@ struct Export: WritingCommand {
     options.replacing = force
     let export = try ModelExport(ModelStore(opening: file), as: format, options: options)
     let progress = Progress("export", .bytes)
-    let report = try export.write(to: output) { progress.update($0, $1) }
+    var report = try export.write(to: output) { progress.update($0, $1) }
     progress.clear()
-    for warning in report.warnings {
-      StandardStreams.printError("warning: \(printable(ParameterNames.withOptions(warning)))")
-    }
-    Report(
-      title: "\(printable(output)): \(counted(report.tensorCount, "tensor")), "
-        + "\(Format.bytes(report.byteCount)), named as in \(report.naming)",
-      notes: report.notes.map { printable($0) },
-      json: JSONObject([
-        ("input", .string(file)), ("output", .string(output)), ("format", .string(format.rawValue)),
-        ("naming", .string(report.naming)), ("tensors", JSONValue(report.tensorCount)),
-        ("bytes", JSONValue(report.byteCount)),
-        ("files", .array(report.files.map { .string($0) })),
-        ("notes", .array(report.notes.map { .string(ParameterNames.withOptions($0)) })),
-        ("warnings", .array(report.warnings.map { .string(ParameterNames.withOptions($0)) })),
-      ])
-    ).print(asJSON: printing.json)
+    report.notes = report.notes.map(ParameterNames.withOptions)
+    report.warnings = report.warnings.map(ParameterNames.withOptions)
+    for warning in report.warnings { StandardStreams.printError("warning: \(printable(warning))") }
+    Report(report, of: file, to: output, as: format).print(asJSON: printing.json)
   }
 }

@@ -1,12 +1,9 @@
 import ArgumentParser
-import SextantArtifacts
 import SextantBytes
 import SextantEvaluation
 import SextantGeneration
-import SextantModels
 import SextantReport
 import SextantTexts
-import SextantTokenizers
 
 /// Text from a model, steered or not.
 struct Generate: WritingCommand {
@@ -24,8 +21,7 @@ struct Generate: WritingCommand {
       one prompt.
       """)
 
-  @OptionGroup var model: ModelOptions
-  @OptionGroup var beginning: TextOptions
+  @OptionGroup var model: TextModelOptions
 
   @Option(
     name: .shortAndLong, parsing: .unconditional,
@@ -70,7 +66,6 @@ struct Generate: WritingCommand {
   var force = false
 
   @OptionGroup var ending: EndingArguments
-
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
@@ -78,7 +73,7 @@ struct Generate: WritingCommand {
       throw ValidationError("Give one of --prompt and --prompts.")
     }
     try many.checkEffects()
-    if loadState != nil { try beginning.checkUnused("--load-state") }
+    if loadState != nil { try model.beginning.checkUnused("--load-state") }
     try Numbers.check(atLeast: 1, [("-n", count)])
   }
 
@@ -91,7 +86,7 @@ struct Generate: WritingCommand {
 
   func run() throws {
     try checkOutputsOfOneText()
-    let open = try model.open(beginning)
+    let open = try model.open()
     let tokenizer = try open.textTokenizer()
     var options = GenerationOptions(
       tokenCount: count, sampling: try sampling.options(), stopsAtEnd: !ending.ignoreEos,
@@ -99,9 +94,7 @@ struct Generate: WritingCommand {
     options.stops = try StopTexts(ending.stopTexts)
     let applied = try steering.load(for: open, others: loadState != nil)
     let state = try loadState.map { path throws(FormatError) in
-      try State(
-        SavedState(Artifact(reading: path)), for: open.model.description,
-        tokenizer: tokenizer.digest, allowsModelMismatch: steering.allowModelMismatch)
+      try open.loadState(path, allowsModelMismatch: steering.allowModelMismatch)
     }
     let prompts = try many.prompts.map { path throws(FormatError) in try PromptFile.read(path) }
     let sequences = try (prompts ?? [prompt?.text() ?? ""]).map {

@@ -1,10 +1,6 @@
 import ArgumentParser
-import SextantArtifacts
-import SextantBytes
-import SextantCheckpoints
 import SextantInspection
 import SextantReport
-import SextantStore
 
 /// The type and content of a file.
 struct Inspect: ParsableCommand {
@@ -26,17 +22,8 @@ struct Inspect: ParsableCommand {
 
   func run() throws {
     hdf5.apply()
-    let report = try report()
+    let report = try Report(inspecting: file, rowLimit: tensors ? .max : 12)
     try hdf5.checkUsed()
     report.print(asJSON: printing.json)
-  }
-
-  private func report() throws(FormatError) -> Report {
-    let rowLimit = tensors ? Int.max : 12
-    switch try ContentKind(of: file) {
-    case .model: return try Report(store: ModelStore(opening: file), rowLimit: rowLimit)
-    case .artifact: return try Report(artifact: Artifact(reading: file), rowLimit: rowLimit)
-    case .other: return try Report(checkpoint: CheckpointSource.open(file), rowLimit: rowLimit)
-    }
   }
 }

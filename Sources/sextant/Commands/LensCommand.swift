@@ -1,6 +1,6 @@
 import ArgumentParser
+import Sextant
 import SextantBytes
-import SextantTokenizers
 
 /// `sextant lens`: the predictions of each layer.
 struct LensCommand: ParsableCommand {
@@ -47,25 +47,14 @@ struct CorpusArguments: ParsableArguments {
   }
 
   /// Reads the texts for a model.
-  func corpus(for open: OpenModel) throws(FormatError) -> TextCorpus {
-    try TextCorpus(
-      reading: text, tokenizer: open.textTokenizer(),
-      chunkLength: chunkLength(upTo: open.model.description.context?.length), field: field,
-      limit: maxTokens)
+  func corpus(for open: LoadedModel) throws(FormatError) -> TextCorpus {
+    if chunk == nil, let length = open.description.context?.length, length < 2048 {
+      StandardStreams.printError(
+        "note: chunks of \(counted(length, "token")), the model's context length")
+    }
+    return try open.corpus(reading: text, chunkLength: chunk, field: field, limit: maxTokens)
   }
 
-  /// Tokens of a chunk, which a model must be able to read.
-  ///
-  /// - Throws: `usage.option` for more than `limit` that were asked for.
-  private func chunkLength(upTo limit: Int?) throws(FormatError) -> Int {
-    guard let limit, chunk ?? 2048 > limit else { return chunk ?? 2048 }
-    if let chunk {
-      throw FormatError(
-        .usageOption, at: .option("--chunk"), found: "\(chunk)",
-        expected: "at most \(limit), the model's context length")
-    }
-    StandardStreams.printError(
-      "note: chunks of \(counted(limit, "token")), the model's context length")
-    return limit
-  }
+  /// The files that are read.
+  var inputs: [String] { text }
 }

@@ -1,11 +1,9 @@
 import ArgumentParser
-import SextantArtifacts
+import Sextant
 import SextantBytes
-import SextantEvaluation
+import SextantGeneration
 import SextantInspection
-import SextantModels
 import SextantReport
-import SextantTokenizers
 
 /// How well lenses read a model.
 struct LensEval: WritingCommand {
@@ -20,8 +18,7 @@ struct LensEval: WritingCommand {
       aggregate_metrics.json in the form of the tuned-lens package.
       """)
 
-  @OptionGroup var model: ModelOptions
-  @OptionGroup var beginning: TextOptions
+  @OptionGroup var model: TextModelOptions
   @OptionGroup(title: "Texts") var texts: CorpusArguments
 
   @Option(
@@ -55,7 +52,7 @@ struct LensEval: WritingCommand {
 
   func run() throws {
     let folder = output.map { ResultFolder($0, replacing: force) }
-    let open = try model.open(beginning)
+    let open = try model.open()
     let tokenizer = try open.textTokenizer()
     let lenses = try LensNames.lenses(lens)
     let corpus = try texts.corpus(for: open)
@@ -70,25 +67,9 @@ struct LensEval: WritingCommand {
         of: lenses, open.model, tokenizer: tokenizer.digest, on: corpus,
         measuresTransfer: transfer, allowsModelMismatch: allowModelMismatch, progress: update)
     }
-    if let folder { try write(evaluation, open, to: folder) }
+    if let folder { try evaluation.write(to: folder, of: open.description) }
     var report = evaluation.report(notes: corpus.notes)
     report.json["reference"] = open.reference.json
     report.print(asJSON: printing.json)
-  }
-
-  private func write(
-    _ evaluation: LensEvaluation, _ open: OpenModel, to folder: ResultFolder
-  ) throws(FormatError) {
-    let chart = LensFigures.depth(
-      evaluation,
-      model: "\(open.model.description.architecture) of width \(open.model.description.width), "
-        + "\(Format.count(evaluation.tokenCount)) tokens, 95% intervals")
-    try folder.write(JSONValue.object(evaluation.json).prettyText + "\n", to: "metrics.json")
-    try folder.write(chart.svg() + "\n", to: "depth.svg")
-    for result in evaluation.results.dropFirst() {
-      try folder.folder(result.name).write(
-        JSONValue.object(evaluation.aggregateMetrics(of: result)).prettyText + "\n",
-        to: "aggregate_metrics.json")
-    }
   }
 }

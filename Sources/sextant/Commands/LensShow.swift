@@ -1,13 +1,10 @@
 import ArgumentParser
 import Glibc
-import SextantArtifacts
+import Sextant
 import SextantBytes
 import SextantEvaluation
 import SextantGeneration
-import SextantModels
 import SextantReport
-import SextantStore
-import SextantTokenizers
 
 extension LensMeasure: ExpressibleByArgument {}
 
@@ -26,14 +23,8 @@ struct LensShow: WritingCommand {
 
   enum Colouring: String, CaseIterable, ExpressibleByArgument { case auto, always, never }
 
-  @OptionGroup var model: ModelOptions
-  @OptionGroup var beginning: TextOptions
-
-  @Option(
-    name: .shortAndLong, parsing: .unconditional,
-    help: ArgumentHelp(
-      "The text; @FILE reads it from a file, - from standard input.", valueName: "text"))
-  var prompt: PromptArgument
+  @OptionGroup var model: TextModelOptions
+  @OptionGroup var text: TextArguments
 
   @Option(
     parsing: .singleValue,
@@ -81,23 +72,26 @@ struct LensShow: WritingCommand {
 
   var fileUse: CommandFiles {
     CommandFiles(
-      inputs: model.inputs + prompt.inputs + lens + steering.inputs,
+      inputs: model.inputs + text.inputs + lens + steering.inputs,
       outputs: [html, svg].compactMap { $0 }, replaces: force)
   }
 
   func run() throws {
-    let open = try model.open(beginning)
+    let open = try model.open()
     let tokenizer = try open.textTokenizer()
-    let ids = tokenizer.encodeText(try prompt.text())
-    let range = try shownRange(of: ids)
+    let ids = tokenizer.encodeText(try text.prompt.text())
+    let range = try LensText.range(tokens?.range, of: ids)
     let applied = try steering.load(for: open, others: !lens.isEmpty)
     try applied.interventions.check(.edits, of: "lens show")
     let lenses = lens.isEmpty ? [.logit] : [.logit] + (try LensNames.lenses(lens))
-    let views = try views(open, tokenizer, ids, lenses, applied)
+    let views = try LensPage.views(
+      lenses, open.model, tokenizer, on: ids, applied, guesses: topK,
+      allowsModelMismatch: steering.allowModelMismatch)
     let page = LensPage(views, tokenizer)
     if let html {
       try FilePublisher.publish(
-        Array(page.html(subtitle: subtitle(open, ids)).utf8), to: html, replacing: force)
+        Array(page.html(subtitle: LensPage.subtitle(open.model.description, ids)).utf8), to: html,
+        replacing: force)
     }
     let shown = views.filter { $0.lens == lenses[lenses.count - 1].name }
     if let svg, let view = shown.last {
@@ -111,50 +105,6 @@ struct LensShow: WritingCommand {
     } else {
       show(shown, tokenizer, range)
     }
-  }
-
-  /// The grids of each lens: as it is, then steered.
-  private func views(
-    _ open: OpenModel, _ tokenizer: any Tokenizer, _ ids: [Int], _ lenses: [NamedLens],
-    _ applied: AppliedArtifacts
-  ) throws(FormatError) -> [LensPage.View] {
-    var views: [LensPage.View] = []
-    for lens in lenses {
-      for steered in applied.hasEdits ? [false, true] : [false] {
-        let grid = try LensGrid(
-          lens, open.model, tokenizer: tokenizer, on: ids,
-          applying: steered ? applied.interventions : [], guesses: topK,
-          allowsModelMismatch: steering.allowModelMismatch)
-        let run =
-          steered
-          ? "steered by "
-            + zip(applied.sources, applied.files).map { source, file in
-              printable(source.name) + " × " + file.strength.text
-            }.joined(separator: ", ")
-          : "as it is"
-        views.append(LensPage.View(lens: lens.name, run: run, grid: grid))
-      }
-    }
-    return views
-  }
-
-  /// The tokens to show.
-  ///
-  /// - Throws: `usage.option` if the text has no such tokens.
-  private func shownRange(of ids: [Int]) throws(FormatError) -> Range<Int> {
-    guard let tokens, !ids.isEmpty else { return ids.indices }
-    guard tokens.range.upperBound < ids.count else {
-      throw FormatError(
-        .usageOption, at: .option("--tokens"), found: LayerSelection.text(tokens.range),
-        expected: "tokens of the text, which are 0 to \(ids.count - 1)")
-    }
-    return tokens.range.lowerBound..<tokens.range.upperBound + 1
-  }
-
-  private func subtitle(_ open: OpenModel, _ ids: [Int]) -> String {
-    "\(open.model.description.architecture) of width \(open.model.description.width), "
-      + "\(counted(open.model.description.layerCount, "block")), "
-      + "\(counted(ids.count, "token"))"
   }
 
   private func show(

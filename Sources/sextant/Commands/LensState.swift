@@ -1,8 +1,7 @@
 import ArgumentParser
+import Sextant
 import SextantBytes
 import SextantEvaluation
-import SextantStore
-import SextantTokenizers
 
 /// `sextant lens state`: the predictions of the recurrent state.
 struct LensState: ParsableCommand {
@@ -17,14 +16,8 @@ struct LensState: ParsableCommand {
       The mathematics is in formats/sites.md.
       """)
 
-  @OptionGroup var model: ModelOptions
-  @OptionGroup var beginning: TextOptions
-
-  @Option(
-    name: .shortAndLong, parsing: .unconditional,
-    help: ArgumentHelp(
-      "The text; @FILE reads it from a file, - from standard input.", valueName: "text"))
-  var prompt: PromptArgument
+  @OptionGroup var model: TextModelOptions
+  @OptionGroup var text: TextArguments
 
   @Option(help: ArgumentHelp("Only these blocks, such as 3 or 1,3,10-12.", valueName: "list"))
   var layers: LayerSelection?
@@ -49,10 +42,10 @@ struct LensState: ParsableCommand {
   }
 
   func run() throws {
-    let open = try model.open(beginning)
+    let open = try model.open()
     let tokenizer = try open.textTokenizer()
     try layers?.check(blockCount: open.model.description.layerCount)
-    let ids = tokenizer.encodeText(try prompt.text())
+    let ids = tokenizer.encodeText(try text.prompt.text())
     let found = try StateReading(
       of: open.model, tokenizer, on: ids, layers: layers, count: directions, guesses: topK,
       file: open.store.path)

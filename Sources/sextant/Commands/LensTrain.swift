@@ -1,12 +1,12 @@
 import ArgumentParser
 import Glibc
+import Sextant
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
 import SextantInspection
 import SextantModels
 import SextantReport
-import SextantTokenizers
 
 extension LensLoss: ExpressibleByArgument {}
 extension LensOptimizerKind: ExpressibleByArgument {}
@@ -28,8 +28,7 @@ struct LensTrain: WritingCommand {
 
   enum Method: String, CaseIterable, ExpressibleByArgument { case tuned, ridge }
 
-  @OptionGroup var model: ModelOptions
-  @OptionGroup var beginning: TextOptions
+  @OptionGroup var model: TextModelOptions
   @OptionGroup(title: "Texts") var texts: CorpusArguments
 
   @Option(
@@ -162,7 +161,7 @@ struct LensTrain: WritingCommand {
 
   func run() throws {
     let clock = Stopwatch()
-    let open = try model.open(beginning)
+    let open = try model.open()
     let tokenizer = try open.textTokenizer()
     let corpus = try texts.corpus(for: open)
     let (lens, passes): (Lens, Double)
@@ -182,7 +181,7 @@ struct LensTrain: WritingCommand {
   }
 
   private func ridge(
-    _ open: OpenModel, _ tokenizer: any Tokenizer, _ corpus: TextCorpus
+    _ open: LoadedModel, _ tokenizer: any Tokenizer, _ corpus: TextCorpus
   ) throws(FormatError) -> Lens {
     var options = RidgeLensOptions()
     options.calibrationTokens = calibrationTokens
@@ -210,7 +209,8 @@ struct LensTrain: WritingCommand {
   }
 
   private func tuned(
-    _ open: OpenModel, _ tokenizer: any Tokenizer, _ corpus: TextCorpus, _ options: TunedLensOptions
+    _ open: LoadedModel, _ tokenizer: any Tokenizer, _ corpus: TextCorpus,
+    _ options: TunedLensOptions
   ) throws(FormatError) -> Lens {
     let trainer = try TunedLensTrainer(
       open.model, tokenizer: tokenizer.digest, corpus: corpus, options: options)

@@ -1,9 +1,7 @@
 import ArgumentParser
 import SextantAnalysis
-import SextantArtifacts
-import SextantBytes
+import SextantInspection
 import SextantReport
-import SextantStore
 
 /// `sextant moments`: the moments of texts that were read once.
 struct MomentsCommand: ParsableCommand {
@@ -42,17 +40,6 @@ struct MomentsMerge: WritingCommand {
   func run() throws {
     let merged = try MomentShards(files)
     try merged.artifact.write(to: output, replacing: force)
-    let counts = merged.moments.classes.map { name in
-      (name, merged.moments.sites.first.flatMap { merged.moments[$0.site, name]?.count } ?? 0)
-    }
-    Report(
-      title: "\(printable(output)): \(counted(files.count, "file")) merged",
-      facts: counts.map { ("\(printable($0.0))", counted($0.1, "vector") + " per site") },
-      json: JSONObject([
-        ("output", .string(output)), ("files", .array(files.map { .string($0) })),
-        ("sites", JSONValue(merged.moments.sites.count)),
-        ("counts", .object(JSONObject(counts.map { ($0.0, JSONValue($0.1)) }))),
-      ])
-    ).print(asJSON: printing.json)
+    Report(merged: merged, from: files, to: output).print(asJSON: printing.json)
   }
 }

@@ -1,11 +1,10 @@
 import ArgumentParser
+import Sextant
 import SextantArtifacts
 import SextantBytes
 import SextantGeneration
 import SextantInspection
-import SextantModels
 import SextantReport
-import SextantTokenizers
 
 /// `sextant state`: saved states, as files.
 struct StateCommand: ParsableCommand {
@@ -44,16 +43,7 @@ struct StateOutput: ParsableArguments {
   /// Writes a state and reports it.
   func write(_ state: SavedState) throws(FormatError) {
     try state.artifact.write(to: output, replacing: force)
-    let what = state.isDifference ? "a difference of states" : "a state"
-    Report(
-      title: "\(printable(output)): \(what) of \(counted(state.batch, "sequence")) at "
-        + "position \(Format.count(state.position))",
-      json: JSONObject([
-        ("output", .string(output)), ("difference", .boolean(state.isDifference)),
-        ("batch", JSONValue(state.batch)), ("position", JSONValue(state.position)),
-        ("components", JSONValue(state.components.count)),
-      ])
-    ).print(asJSON: printing.json)
+    Report(written: state, to: output).print(asJSON: printing.json)
   }
 }
 
@@ -68,17 +58,8 @@ struct StateSave: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "save", abstract: "Read a text and save the state of the model after it.")
 
-  @OptionGroup var model: ModelOptions
-  @OptionGroup var beginning: TextOptions
-
-  @Option(
-    name: .shortAndLong, parsing: .unconditional,
-    help: ArgumentHelp(
-      "The text; @FILE reads it from a file, - from standard input.", valueName: "text"))
-  var prompt: PromptArgument?
-
-  @Option(help: ArgumentHelp("The text as token ids, joined by commas.", valueName: "ids"))
-  var tokens: TokenList?
+  @OptionGroup var model: TextModelOptions
+  @OptionGroup var text: TextOrTokenArguments
 
   @Option(
     help: ArgumentHelp("Start from a saved state instead of an empty one.", valueName: "file"))
@@ -88,36 +69,29 @@ struct StateSave: WritingCommand {
   @OptionGroup var output: StateOutput
 
   func validate() throws {
-    guard (prompt == nil) != (tokens == nil) else {
+    guard (text.prompt == nil) != (text.tokens == nil) else {
       throw ValidationError("Give one of --prompt and --tokens.")
     }
-    if tokens != nil { try beginning.checkUnused("--tokens") }
-    if loadState != nil { try beginning.checkUnused("--load-state") }
+    if text.tokens != nil { try model.beginning.checkUnused("--tokens") }
+    if loadState != nil { try model.beginning.checkUnused("--load-state") }
   }
 
   var fileUse: CommandFiles {
     output.files(
-      reading: model.inputs + (prompt?.inputs ?? []) + [loadState].compactMap { $0 })
+      reading: model.inputs + text.inputs + [loadState].compactMap { $0 })
   }
 
   func run() throws {
-    let open = try model.open(beginning)
-    let ids = try tokens?.tokens ?? text(open.textTokenizer())
+    let open = try model.open()
+    let ids = try text.ids(open.textTokenizer, continues: loadState != nil)
     var state = open.model.initialState()
     if let loadState {
-      state = try State(
-        SavedState(Artifact(reading: loadState)), for: open.model.description,
-        tokenizer: open.tokenizer?.digest, allowsModelMismatch: matching.allowModelMismatch)
+      state = try open.loadState(
+        loadState, allowsModelMismatch: matching.allowModelMismatch)
     }
     let batch = TokenBatch([[Int]](repeating: ids, count: state.batch))
     if !ids.isEmpty { _ = try open.model.run(batch, from: &state, logits: .none) }
     try output.write(state.saved(by: open.reference))
-  }
-
-  /// The ids of the text.
-  private func text(_ tokenizer: any Tokenizer) throws(FormatError) -> [Int] {
-    let text = try prompt?.text() ?? ""
-    return tokenizer.encodeText(text, continues: loadState != nil)
   }
 }
 
@@ -140,9 +114,8 @@ struct StateLoad: ParsableCommand {
 
   func run() throws {
     let open = try model.open()
-    let state = try State(
-      SavedState(Artifact(reading: file)), for: open.model.description,
-      tokenizer: open.tokenizer?.digest, allowsModelMismatch: matching.allowModelMismatch)
+    let state = try open.loadState(
+      file, allowsModelMismatch: matching.allowModelMismatch)
     Report(
       title: "\(printable(file)) fits: \(counted(state.batch, "sequence")) at position "
         + "\(Format.count(state.position)); continue with generate --load-state",

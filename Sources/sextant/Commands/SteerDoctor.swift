@@ -1,10 +1,8 @@
 import ArgumentParser
+import Sextant
 import SextantAnalysis
-import SextantArtifacts
 import SextantBytes
-import SextantEvaluation
 import SextantReport
-import SextantTokenizers
 
 /// Whether a foreign vector fits.
 struct SteerDoctor: ParsableCommand {
@@ -19,19 +17,14 @@ struct SteerDoctor: ParsableCommand {
       distance of the class means along the vector, in standard deviations within the classes.
       """)
 
-  @OptionGroup var model: ModelOptions
-  @OptionGroup var beginning: TextOptions
+  @OptionGroup var model: TextModelOptions
 
   @Option(help: ArgumentHelp("The steering vector.", valueName: "file"))
   var apply: String
 
   @OptionGroup(title: "Data") var contrast: ContrastArguments
 
-  @Option(
-    help: ArgumentHelp(
-      "The template for questions: \(PromptTemplate.presetNames), or a file.",
-      valueName: "name|file"))
-  var template: String?
+  @OptionGroup var questions: TemplateArguments
 
   @Option(help: ArgumentHelp("The largest layer shift to try.", valueName: "layers"))
   var shift = 2
@@ -47,9 +40,9 @@ struct SteerDoctor: ParsableCommand {
 
   func run() throws {
     guard let source = contrast.source else { return }
-    let open = try model.open(beginning)
+    let open = try model.open()
     let vector = try SteeringVector(reading: apply)
-    let pairs = try ContrastPairs(reading: source, template: .named(template))
+    let pairs = try ContrastPairs(reading: source, template: questions.load())
     let tokenizer = try open.textTokenizer()
     let found = try Progress.show("read", .items("texts")) { update throws(FormatError) in
       try VectorDoctor(

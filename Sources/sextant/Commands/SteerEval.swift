@@ -1,11 +1,9 @@
 import ArgumentParser
-import SextantArtifacts
+import Sextant
 import SextantBytes
-import SextantEvaluation
+import SextantGeneration
 import SextantReport
-import SextantStore
 import SextantTexts
-import SextantTokenizers
 
 /// `sextant steer eval`: the effects of a steering vector, at every layer and strength.
 struct SteerEval: WritingCommand {
@@ -21,8 +19,7 @@ struct SteerEval: WritingCommand {
       results.json, results.csv and index.html into a folder.
       """)
 
-  @OptionGroup var model: ModelOptions
-  @OptionGroup var beginning: TextOptions
+  @OptionGroup var model: TextModelOptions
 
   @Option(help: ArgumentHelp("The steering vector.", valueName: "file"))
   var apply: String
@@ -37,19 +34,12 @@ struct SteerEval: WritingCommand {
       valueName: "file"))
   var pairs: String
 
-  @Option(
-    help: ArgumentHelp(
-      "The template for questions: \(PromptTemplate.presetNames), or a file with {} in it.",
-      valueName: "name|file"))
-  var template: String?
+  @OptionGroup var questions: TemplateArguments
 
-  @Option(
-    help: ArgumentHelp(
-      "Only these blocks, such as 3 or 1,3,10-12. Default: all.", valueName: "list"))
-  var layers: LayerSelection?
+  @OptionGroup var blocks: LayerArguments
 
   @Option(parsing: .unconditional, help: ArgumentHelp("Strengths.", valueName: "list"))
-  var multipliers = NumberList(SteeringExperiment.standardMultipliers)
+  var multipliers = CommaList(SteeringExperiment.standardMultipliers)
 
   @Option(help: "The unit of multipliers: raw, or share (of the value's norm).")
   var unit = SweepUnit.raw
@@ -61,7 +51,7 @@ struct SteerEval: WritingCommand {
       commas. Default: residual, state and both, as far as the vector has them.
       """,
       valueName: "list"))
-  var sites: WordList?
+  var sites: CommaList<String>?
 
   @Option(
     parsing: .unconditional,
@@ -121,17 +111,13 @@ struct SteerEval: WritingCommand {
     help: ArgumentHelp("The number of tokens of a continuation. Default: 48.", valueName: "n"))
   var tokenCount: Int?
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("The folder to write.", valueName: "folder"))
-  var output: String?
-
   @Option(
     help: ArgumentHelp(
       "Also write the main figure: matching by strength at the chosen blocks.",
       valueName: "out.svg"))
   var figure: String?
 
-  @Flag(help: "Replace existing files.")
-  var force = false
+  @OptionGroup var results: MeasurementArguments
 
   @Flag(help: "Accept a vector of another model of the same width and depth.")
   var allowModelMismatch = false
@@ -147,12 +133,11 @@ struct SteerEval: WritingCommand {
   }
 
   var fileUse: CommandFiles {
-    CommandFiles(
-      inputs: model.inputs + [apply, pairs] + accuracy + [template, openEnded].compactMap { $0 }
+    results.files(
+      reading: model.inputs + [apply, pairs] + accuracy + [openEnded].compactMap { $0 }
+        + questions.inputs
         + (text?.inputs ?? []),
-      folders: output.map { [$0] } ?? [],
-      outputs: (output.map(ResultFolder.measurement(in:)) ?? []) + [figure].compactMap { $0 },
-      replaces: force)
+      writing: [figure].compactMap { $0 })
   }
 
   /// The vector of --apply.
@@ -172,46 +157,31 @@ struct SteerEval: WritingCommand {
   }
 
   func run() throws {
-    let folder = output.map { ResultFolder($0, replacing: force) }
-    let open = try model.open(beginning)
+    let folder = results.folder
+    let open = try model.open()
     let tokenizer = try open.textTokenizer()
     var experiment = SteeringExperiment(
       try readVector(), open.model, tokenizer)
     experiment.multipliers = multipliers.values
-    (experiment.unit, experiment.layers) = (unit, layers)
-    experiment.sites = sites?.words.map { SteeredSites($0) }
+    (experiment.unit, experiment.layers) = (unit, blocks.layers)
+    experiment.sites = sites?.values.map { SteeredSites($0) }
     (experiment.positions, experiment.statePositions) = (positions, statePositions)
     (experiment.operation, experiment.allowsModelMismatch) = (operation, allowModelMismatch)
     (experiment.controlCount, experiment.seed) = (controls, seed)
-    let questions = try PromptTemplate.named(template)
-    let test = try ChoiceTest(reading: pairs, template: questions)
-    experiment.side = try sideTests(questions, tokenizer)
+    let template = try questions.load()
+    let test = try ChoiceTest(reading: pairs, template: template)
+    experiment.side = try SteeringExperiment.SideTests(
+      text: text?.text(), tests: accuracy, prompts: openEnded, template: template, tokenizer,
+      promptLimit: continuations, tokenCount: tokenCount)
     let found = try Progress.show("sweep", .items("prompts")) { update throws(FormatError) in
-      try experiment.run(on: test, template: template, progress: update)
+      try experiment.run(on: test, template: questions.template, progress: update)
     }
     try folder?.write(json: found.json, csv: found.cellTable.csv, page: found.page)
     if let figure {
       try FilePublisher.publish(
-        Array(found.mainFigure.svg().utf8), to: figure, replacing: force)
+        Array(found.mainFigure.svg().utf8), to: figure, replacing: results.force)
     }
-    found.report(folder: output).print(asJSON: printing.json)
-  }
-
-  private func sideTests(
-    _ template: PromptTemplate?, _ tokenizer: any Tokenizer
-  ) throws(FormatError) -> SteeringExperiment.SideTests {
-    var side = SteeringExperiment.SideTests()
-    side.text = try text?.text()
-    for path in accuracy {
-      let test = try ChoiceTest(reading: path, template: template, isShared: true)
-      side.tests.append((path, try test.tokenized(by: tokenizer)))
-    }
-    if let openEnded {
-      side.prompts = try PromptFile(TextFile(reading: openEnded)) { template?.fill($0) ?? $0 }
-        .entries.prefix(continuations ?? 8).map(\.text)
-      side.tokenCount = tokenCount ?? side.tokenCount
-    }
-    return side
+    found.report(folder: folder?.path).print(asJSON: printing.json)
   }
 }
 

@@ -1,10 +1,8 @@
 import ArgumentParser
-import SextantArtifacts
+import Sextant
 import SextantBytes
-import SextantEvaluation
-import SextantModels
+import SextantGeneration
 import SextantReport
-import SextantTokenizers
 
 /// How long an edit of the state survives.
 struct SteerHalfLife: WritingCommand {
@@ -20,8 +18,7 @@ struct SteerHalfLife: WritingCommand {
       difference of the predictions.
       """)
 
-  @OptionGroup var model: ModelOptions
-  @OptionGroup var beginning: TextOptions
+  @OptionGroup var model: TextModelOptions
 
   @Option(help: ArgumentHelp("A vector of the state.", valueName: "file[:strength]"))
   var apply: AppliedFile
@@ -59,7 +56,7 @@ struct SteerHalfLife: WritingCommand {
   }
 
   func run() throws {
-    let open = try model.open(beginning)
+    let open = try model.open()
     let tokenizer = try open.textTokenizer()
     let vector = try SteeringVector(reading: apply.path)
     let tokens = tokenizer.encodeText(try text.text())

@@ -1,10 +1,8 @@
 import ArgumentParser
-import SextantArtifacts
+import Sextant
 import SextantBytes
 import SextantEvaluation
 import SextantGeneration
-import SextantReport
-import SextantTokenizers
 
 /// Steering that ends without residue.
 struct SteerShadow: ParsableCommand {
@@ -18,8 +16,7 @@ struct SteerShadow: ParsableCommand {
       steering ended.
       """)
 
-  @OptionGroup var model: ModelOptions
-  @OptionGroup var beginning: TextOptions
+  @OptionGroup var model: TextModelOptions
 
   @Option(
     name: .shortAndLong, parsing: .unconditional,
@@ -55,7 +52,7 @@ struct SteerShadow: ParsableCommand {
   }
 
   func run() throws {
-    let open = try model.open(beginning)
+    let open = try model.open()
     let tokenizer = try open.textTokenizer()
     let applied = try steering.load(for: open)
     var options = GenerationOptions(
@@ -68,29 +65,17 @@ struct SteerShadow: ParsableCommand {
       options, goingOnFrom: from,
       emit: { if !printing.json { StandardStreams.writeGenerated($0) } },
       telling: explain ? { notes.add($0) } : nil)
-    let first = result.meanContamination(over: 8)
     if printing.json {
-      var document = JSONObject([
-        ("tokens", .array(result.tokens.map { JSONValue($0) })), ("text", .string(result.text)),
-        ("steered_tokens", JSONValue(result.steeredCount)),
-        ("steered", applied.json(result.edits)),
-        ("contamination", .array(result.contamination.map { JSONValue(finite: $0) })),
-        ("mean_contamination_8", first.map { JSONValue(finite: $0) } ?? .null),
-      ])
+      var document = result.json(applied)
       if explain { document["explain"] = notes.explanationJSON(unread: []) }
       StandardStreams.print(JSONValue.object(document).prettyText)
       return
     }
     StandardStreams.write("\n")
-    if explain {
-      for line in notes.explanation(unread: []).lines { StandardStreams.printError(line) }
+    let told = explain ? notes.explanation(unread: []).lines : []
+    for line in told + applied.lines(result.edits) + [result.line] {
+      StandardStreams.printError(line)
     }
-    for line in applied.lines(result.edits) { StandardStreams.printError(line) }
-    let last = result.contamination.last
-    StandardStreams.printError(
-      "\(result.steeredCount) of \(counted(result.tokens.count, "token")) chosen under steering; contamination "
-        + "of the steered state after that: \(first.map { Format.figure($0) } ?? "-") nats over 8 "
-        + "tokens, \(last.map { Format.figure($0) } ?? "-") at the last")
   }
 }
 

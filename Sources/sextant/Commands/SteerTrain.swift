@@ -1,12 +1,10 @@
 import ArgumentParser
+import Sextant
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
 import SextantInspection
-import SextantModels
 import SextantReport
-import SextantStore
-import SextantTokenizers
 
 /// Contrast pairs to steering vector.
 struct SteerTrain: WritingCommand {
@@ -39,14 +37,7 @@ struct SteerTrain: WritingCommand {
     help: ArgumentHelp("The artifact to make.", valueName: "out.steer.safetensors"))
   var output: String
 
-  @Option(
-    help: ArgumentHelp(
-      """
-      The template for questions: \(PromptTemplate.presetNames), or a file with {} in the place of \
-      the question.
-      """,
-      valueName: "name|file"))
-  var template: String?
+  @OptionGroup var questions: TemplateArguments
 
   @Option(help: "The method that computes the vector.")
   var method = SteeringMethod.mean
@@ -71,30 +62,7 @@ struct SteerTrain: WritingCommand {
     help: ArgumentHelp("The tokens to steer, unless the user selects others.", valueName: "list"))
   var steerAt = PositionSelection.fromLast
 
-  @Option(
-    help: ArgumentHelp(
-      """
-      The sites of the vectors: residual (every block's output), state (every component of the \
-      recurrent state), all, or sites such as blocks.*.state.ssm, joined by commas. Default: \
-      residual; with --from-moments, all sites of the moments.
-      """,
-      valueName: "list"))
-  var sites: WordList?
-
-  @Option(
-    help: ArgumentHelp(
-      "Only these blocks, such as 3 or 1,3,10-12. Default: all.", valueName: "list"))
-  var layers: LayerSelection?
-
-  @Option(
-    parsing: .unconditional,
-    help: ArgumentHelp(
-      """
-      The tokens to read: last, last-3, all, or indices (negative: from the end), joined by \
-      commas.
-      """,
-      valueName: "list"))
-  var positions = PositionSelection.last
+  @OptionGroup var places: SiteArguments
 
   @Option(
     help: ArgumentHelp(
@@ -105,7 +73,7 @@ struct SteerTrain: WritingCommand {
   @Option(
     help: ArgumentHelp(
       "Also keep the moments that these methods need, such as lda,pca.", valueName: "list"))
-  var momentsFor: WordList?
+  var momentsFor: CommaList<String>?
 
   @Option(
     help: ArgumentHelp(
@@ -136,7 +104,7 @@ struct SteerTrain: WritingCommand {
 
   var fileUse: CommandFiles {
     CommandFiles(
-      inputs: [model, fromMoments, template].compactMap { $0 } + contrast.inputs,
+      inputs: [model, fromMoments].compactMap { $0 } + questions.inputs + contrast.inputs,
       outputs: [output, moments].compactMap { $0 }, replaces: force)
   }
 
@@ -145,7 +113,10 @@ struct SteerTrain: WritingCommand {
     compute.apply()
     let estimator = try SteeringEstimator(method, shrinkage: shrinkage, scale: scale)
     let learned =
-      if let fromMoments { try trainAgain(estimator, from: fromMoments) } else {
+      if let fromMoments {
+        try SteeringVector.train(
+          fromMoments: fromMoments, estimator, sites: places.sites?.values, layers: places.layers)
+      } else {
         try train(estimator)
       }
     let vector = learned.applied(as: operation, at: steerAt)
@@ -157,55 +128,25 @@ struct SteerTrain: WritingCommand {
   /// Reads the texts.
   private func train(_ estimator: SteeringEstimator) throws(FormatError) -> SteeringVector {
     guard let model, let source = contrast.source else { preconditionFailure("checked before") }
-    let open = try OpenModel(model, beginsTexts: !beginning.noBos)
-    let sites = try open.model.description.sites(
-      named: sites?.words ?? ["residual"], layers: layers)
+    let open = try LoadedModel.open(model, beginsTexts: !beginning.noBos)
+    let sites = try places.sites(of: open.description)
     try steerAt.check(
       vocabularySize: open.model.description.vocabularySize, parameter: "steerAt")
-    let pairs = try ContrastPairs(reading: source, template: .named(template))
+    let pairs = try ContrastPairs(reading: source, template: questions.load())
     let trainer = try SteeringTrainer(
-      open.model, open.textTokenizer(), estimator: estimator, sites: sites, positions: positions,
-      keeping: methodsToKeep(), batch: batch ?? 16)
+      open.model, open.textTokenizer(), estimator: estimator, sites: sites,
+      positions: places.positions,
+      keeping: SteeringMethod.named(momentsFor?.values ?? []), batch: batch ?? 16)
     let progress = Progress("train", .items("texts"))
     let (vector, collected) = try trainer.train(pairs) { progress.update($0, $1) }
     progress.clear()
     if let moments {
       let data = try open.textTokenizer().recordingBeginning(in: pairs.record)
       try collected.artifact(
-        model: open.reference, data: data, positions: positions,
+        model: open.reference, data: data, positions: places.positions,
         retraining: vector.training.retraining
       ).write(to: moments, replacing: force)
     }
     return vector
-  }
-
-  private func methodsToKeep() throws(FormatError) -> [SteeringMethod] {
-    var methods: [SteeringMethod] = []
-    for word in momentsFor?.words ?? [] {
-      guard let method = SteeringMethod(rawValue: word) else {
-        throw FormatError(
-          .usageOption, at: .option("--moments-for"), found: word,
-          expected: "some of \(SteeringMethod.allCases.map(\.rawValue))")
-      }
-      methods.append(method)
-    }
-    return methods
-  }
-
-  /// Trains again from moments, without the model.
-  private func trainAgain(
-    _ estimator: SteeringEstimator, from path: String
-  ) throws(FormatError) -> SteeringVector {
-    let artifact = try Artifact(reading: path)
-    let all = try MomentSet(artifact)
-    let model = artifact.manifest.model
-    let named = try Site.chosen(
-      named: sites?.words, layers: layers, among: all.sites.map(\.site),
-      layerCount: model.layerCount, file: path)
-    let kept = try all.keeping(named.contains)
-    return try estimator.vector(
-      from: kept, at: Moments.positions(of: artifact), model: model,
-      data: artifact.manifest.detailsNode(file: path).member("data").object(),
-      retraining: artifact.manifest.detailsNode(file: path).optionalMember("retraining")?.object())
   }
 }

@@ -1,11 +1,9 @@
 import ArgumentParser
+import Sextant
 import SextantAnalysis
-import SextantArtifacts
 import SextantBytes
-import SextantEvaluation
 import SextantInspection
 import SextantReport
-import SextantStore
 
 /// Every digest of a file, and whether training again gives it.
 struct Verify: ParsableCommand {
@@ -73,43 +71,18 @@ struct Verify: ParsableCommand {
 
   func run() throws {
     compute.apply()
-    let kind = try ContentKind(of: file)
-    guard kind == .artifact || !retrain else {
-      throw FormatError(
-        .artifactKind, file: file, found: "no artifact", expected: "an artifact to train again")
+    let progress = retrain ? Progress("train", .items("texts")) : Progress("verify", .bytes)
+    let report = try Report(verifying: file, trainingAgain: retraining()) {
+      progress.update($0, $1)
     }
-    switch kind {
-    case .model: try verifyStore()
-    case .artifact: try verifyArtifact()
-    case .other:
-      throw FormatError(
-        .fileUnknown, file: file, found: "a file without digests",
-        expected: "a native model or an artifact")
-    }
-  }
-
-  private func verifyStore() throws(FormatError) {
-    let clock = Stopwatch()
-    let store = try ModelStore(opening: file)
-    let progress = Progress("verify", .bytes)
-    try store.verify { progress.update($0, $1) }
     progress.clear()
-    Report(verified: store, file: file, seconds: clock.seconds).print(asJSON: printing.json)
+    report.print(asJSON: printing.json)
   }
 
-  private func verifyArtifact() throws(FormatError) {
-    let artifact = try Artifact(reading: file)
-    if let model, let source { try retrain(artifact, model, source) }
-    Report(verified: artifact, file: file, isRetrained: retrain).print(asJSON: printing.json)
-  }
-
-  private func retrain(
-    _ artifact: Artifact, _ model: String, _ source: RetrainingSource
-  ) throws(FormatError) {
-    let open = try OpenModel(model)
-    let progress = Progress("train", .items("texts"))
-    try Retraining(
-      open.model, open.textTokenizer(), source: source, area: { ROC($0, $1)?.area }
-    ).verify(artifact, file: file) { progress.update($0, $1) }
+  private func retraining() throws(FormatError) -> Retraining? {
+    guard let model, let source else { return nil }
+    let open = try LoadedModel.open(model)
+    return try Retraining(
+      open.model, open.textTokenizer(), source: source, area: { ROC($0, $1)?.area })
   }
 }

@@ -1,5 +1,5 @@
 import ArgumentParser
-import SextantTensor
+import Sextant
 
 extension Precision: ExpressibleByArgument {}
 
@@ -46,13 +46,16 @@ struct ModelOptions: ParsableArguments {
 
   /// Sizes the pool and opens the model.
   ///
-  /// - Parameter texts: how the texts begin that the command reads.
-  func open(_ texts: TextOptions? = nil) throws -> OpenModel {
+  /// - Parameter beginsTexts: whether the tokens that the tokenizer asks for are put before texts.
+  func open(beginsTexts: Bool = true) throws -> LoadedModel {
     compute.apply()
-    let open = try OpenModel(model, beginsTexts: texts?.noBos != true)
+    let open = try LoadedModel.open(model, beginsTexts: beginsTexts)
     if preload { open.store.preload() }
     return open
   }
+
+  /// The files that are read.
+  var inputs: [String] { [model] }
 }
 
 /// How texts begin that a model reads.
@@ -70,6 +73,18 @@ struct TextOptions: ParsableArguments {
   func checkUnused(_ other: String) throws {
     try refuseGiven([("--no-bos", noBos)], "has no effect with \(other)")
   }
+}
+
+/// The model to run on texts.
+struct TextModelOptions: ParsableArguments {
+  @OptionGroup var options: ModelOptions
+  @OptionGroup var beginning: TextOptions
+
+  /// The files that are read.
+  var inputs: [String] { options.inputs }
+
+  /// Sizes the pool and opens the model.
+  func open() throws -> LoadedModel { try options.open(beginsTexts: !beginning.noBos) }
 }
 
 /// Whether to write for people or for programs.

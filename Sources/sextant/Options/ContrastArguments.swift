@@ -1,7 +1,6 @@
 import ArgumentParser
-import SextantAnalysis
+import Sextant
 import SextantBytes
-import SextantTokenizers
 
 /// The files that contrast pairs are read from.
 struct ContrastArguments: ParsableArguments {
@@ -53,12 +52,28 @@ struct ContrastArguments: ParsableArguments {
       throw ValidationError("Name one source: --pairs, --positive with --negative, or --personas.")
     }
   }
+
+  /// The files that are read.
+  var inputs: [String] { [pairs, positive, negative, personas].compactMap { $0 } }
 }
 
-extension PromptTemplate {
-  /// The template of that name or in that file; nil for nil.
-  static func named(_ name: String?) throws(FormatError) -> PromptTemplate? {
-    guard let name else { return nil }
-    return try PromptTemplate(named: name)
+/// What questions are put into.
+struct TemplateArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      """
+      The template for questions: \(PromptTemplate.presetNames), or a file with {} in the place of \
+      the question.
+      """,
+      valueName: "name|file"))
+  var template: String?
+
+  /// The files that are read.
+  var inputs: [String] { template.map { [$0] } ?? [] }
+
+  /// The template; nil for none.
+  func load() throws(FormatError) -> PromptTemplate? {
+    guard let template else { return nil }
+    return try PromptTemplate(named: template)
   }
 }

@@ -1,7 +1,7 @@
 import ArgumentParser
+import Sextant
 import SextantArtifacts
-import SextantBytes
-import SextantCheckpoints
+import SextantInspection
 import SextantReport
 
 extension LayerConvention: ExpressibleByArgument {}
@@ -41,40 +41,10 @@ struct ForeignVectorOptions: ParsableArguments {
   func convert(
     _ source: String, to output: String, model: String, replacing: Bool, _ printing: OutputOptions
   ) throws {
-    let reference = try OpenModel(model).reference
-    if Lens.isTunedLens(source) {
-      let lens = try Lens(tunedLens: source, for: reference)
-      try lens.artifact.write(to: output, replacing: replacing)
-      return report(source, output, "lens", "a lens", lens.translators.map(\.site.name), printing)
-    }
-    let vector: SteeringVector
-    if let layer {
-      vector = try SteeringVector(bareVector: source, block: layer, for: reference)
-    } else if try FileKind(of: InputFile(source)) == .gguf {
-      vector = try ControlVectorFile(reading: source)
-        .steeringVector(for: reference, convention: layerConvention)
-    } else {
-      throw FormatError(
-        .usageOption, file: source, at: .option("--layer"), found: "a vector without a layer",
-        expected: "its block")
-    }
-    try vector.artifact.write(to: output, replacing: replacing)
-    report(
-      source, output, "steering", "a steering vector (\(vector.operation.rawValue))",
-      vector.vectors.map(\.site.name), printing)
-  }
-
-  private func report(
-    _ source: String, _ output: String, _ kind: String, _ what: String, _ sites: [String],
-    _ printing: OutputOptions
-  ) {
-    Report(
-      title: "\(printable(output)): \(what) for \(counted(sites.count, "site"))",
-      facts: [("sites", sites.joined(separator: ", "))],
-      json: JSONObject([
-        ("source", .string(source)), ("output", .string(output)), ("kind", .string(kind)),
-        ("sites", .array(sites.map { .string($0) })),
-      ])
-    ).print(asJSON: printing.json)
+    let foreign = try ForeignArtifact(
+      reading: source, for: LoadedModel.open(model).reference, layer: layer,
+      convention: layerConvention)
+    try foreign.artifact.write(to: output, replacing: replacing)
+    Report(foreign, of: source, to: output).print(asJSON: printing.json)
   }
 }

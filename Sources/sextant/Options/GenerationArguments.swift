@@ -1,8 +1,7 @@
 import ArgumentParser
-import SextantArtifacts
+import Sextant
 import SextantBytes
 import SextantGeneration
-import SextantStore
 
 /// How tokens are chosen.
 struct SamplingArguments: ParsableArguments {
@@ -102,6 +101,9 @@ struct ManyTextsArguments: ParsableArguments {
     guard !areGiven else { return }
     try refuseGiven([("--batch", batch != nil)], "needs several texts: give --prompts or --samples")
   }
+
+  /// The files that are read.
+  var inputs: [String] { [prompts].compactMap { $0 } }
 }
 
 /// The applied artifacts, with their blocks and tokens.
@@ -164,4 +166,9 @@ struct SteeringArguments: ParsableArguments {
 
   @Flag(help: "Accept artifacts of another model of the same width and depth.")
   var allowModelMismatch = false
+
+  /// The files that are read.
+  var inputs: [String] {
+    apply.flatMap(\.inputs) + [when?.path, stopWhen?.path].compactMap { $0 }
+  }
 }

@@ -1,21 +1,14 @@
 import Sextant
-import SextantArtifacts
 import SextantBytes
-import SextantReport
-import SextantTokenizers
 
 /// A model as commands open it: with notes and warnings on standard error.
-@dynamicMemberLookup
-struct OpenModel {
-  /// The model.
-  let loaded: LoadedModel
-
+extension LoadedModel {
   /// Opens a native model file.
   ///
   /// - Parameter beginsTexts: whether the tokens that the tokenizer asks for are put before texts.
-  init(_ path: String, beginsTexts: Bool = true) throws(FormatError) {
-    loaded = try LoadedModel(path, beginsTexts: beginsTexts)
-    if let context = loaded.description.context {
+  static func open(_ path: String, beginsTexts: Bool = true) throws(FormatError) -> LoadedModel {
+    let model = try LoadedModel(path, beginsTexts: beginsTexts)
+    if let context = model.description.context {
       context.whenExceeded { [length = context.length] in
         // The text may still be on the current line of the terminal.
         let line = StandardStreams.outputIsTerminal ? "\n" : ""
@@ -24,32 +17,15 @@ struct OpenModel {
             + "predictions beyond it are unreliable")
       }
     }
+    return model
   }
 
-  /// A member of the model.
-  subscript<Member>(dynamicMember member: KeyPath<LoadedModel, Member>) -> Member {
-    loaded[keyPath: member]
-  }
-
-  /// The tokenizer, for commands that take text.
-  ///
-  /// - Throws: `model.tokenizer` if the model was converted without one.
-  func textTokenizer() throws(FormatError) -> any Tokenizer { try loaded.textTokenizer() }
-
-  /// Notes that texts begin with other tokens here than the texts that an artifact was learned from.
-  ///
-  /// Vectors of other programs have no record of how their texts began.
-  func noteBeginning(of artifact: Artifact, _ path: String) throws(FormatError) {
-    guard case .object(let data)? = artifact.manifest.details["data"], data["format"] == nil else {
-      return
+  /// Notes artifacts that were learned from texts with other tokens before them.
+  func noteBeginnings(of artifacts: [AppliedArtifact]) throws(FormatError) {
+    for applied in artifacts {
+      if let note = try beginningNote(on: applied.artifact) {
+        StandardStreams.printError("note: \(note)")
+      }
     }
-    let learned = try BeginningRecord.read(data, file: path)
-    guard let own = loaded.tokenizer?.beginOfTextIDs, own != learned else { return }
-    func words(_ ids: [Int]) -> String {
-      ids.isEmpty ? "no token" : ids.map { "\($0)" }.joined(separator: ", ")
-    }
-    StandardStreams.printError(
-      "note: \(printable(path)) was learned from texts with \(words(learned)) before them; "
-        + "here it is \(words(own))")
   }
 }

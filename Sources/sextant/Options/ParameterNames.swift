@@ -22,7 +22,7 @@ enum ParameterNames {
     "personas", "positions", "positive", "precision", "probe", "prompt", "prompts", "rateScale",
     "readsUInt16AsBFloat16", "repetitionPenalty", "replacing", "samples", "seed", "shrinkage",
     "sites", "start", "statePositions", "steerAt", "steps", "stop", "stopWhen", "temperature",
-    "template", "text", "tokenizer", "tokensPerStep", "topK", "topP", "unconfinedHDF5",
+    "template", "text", "tokenizer", "tokens", "tokensPerStep", "topK", "topP", "unconfinedHDF5",
     "weightDecay", "when", "where",
   ]
 

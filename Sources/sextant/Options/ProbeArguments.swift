@@ -1,11 +1,7 @@
 import ArgumentParser
-import SextantAnalysis
-import SextantArtifacts
+import Sextant
 import SextantBytes
 import SextantGeneration
-import SextantModels
-import SextantStore
-import SextantTokenizers
 
 /// A field and the value that it must have, written `FIELD=VALUE`.
 struct FieldCondition: ExpressibleByArgument {
@@ -26,44 +22,24 @@ extension QuirkySubset: ExpressibleByArgument {
   public init?(argument: String) { self.init(argument) }
 }
 
-/// A probe's score and a bound, written `FILE[#NAME]>BOUND` or `FILE[#NAME]<BOUND`.
-struct ProbeCondition: ExpressibleByArgument {
-  /// The file of probes.
-  let path: String
-  /// The probe; nil for the first that reads one activation.
-  let name: String?
-  /// The condition.
-  let condition: ProbeTap.Condition
+extension ProbeCondition: ExpressibleByArgument {}
+extension ProbeFile: ExpressibleByArgument {}
 
-  init?(argument: String) {
-    guard let sign = argument.lastIndex(where: { $0 == ">" || $0 == "<" }),
-      let bound = Double(argument[argument.index(after: sign)...]), bound.isFinite
-    else { return nil }
-    let file = ProbeFile(argument: String(argument[..<sign]))
-    guard let file else { return nil }
-    (path, name) = (file.path, file.name)
-    condition = ProbeTap.Condition(isAbove: argument[sign] == ">", bound: bound)
-  }
+/// Where the texts of records are.
+struct RecordTextArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "The field with the text. Default: statement, text or prompt.", valueName: "field"))
+  var field: String?
 
-  /// The condition with its probes.
-  func load(allowingOther: Bool) throws(FormatError) -> ScoreCondition {
-    ScoreCondition(
-      try Probe(reading: path), name: name, condition, allowsModelMismatch: allowingOther)
-  }
-}
+  @Option(
+    help: ArgumentHelp(
+      "The template for template_args, with {name} for each.", valueName: "text"))
+  var template: String?
 
-/// A file of probes, and one of them, written `FILE` or `FILE#NAME`.
-struct ProbeFile: ExpressibleByArgument {
-  /// The file.
-  let path: String
-  /// The probe; nil for no choice.
-  let name: String?
-
-  init?(argument: String) {
-    let mark = argument.lastIndex(of: "#")
-    path = String(mark.map { argument[..<$0] } ?? argument[...])
-    name = mark.map { String(argument[argument.index(after: $0)...]) }
-    if path.isEmpty || name == "" { return nil }
+  /// Reads a file of records.
+  func records(reading path: String) throws(FormatError) -> LabelledRecords {
+    try LabelledRecords(reading: path, template: template, field: field)
   }
 }
 
@@ -79,10 +55,7 @@ struct RecordArguments: ParsableArguments {
       valueName: "file"))
   var data: String
 
-  @Option(
-    help: ArgumentHelp(
-      "The field with the text. Default: statement, text or prompt.", valueName: "field"))
-  var field: String?
+  @OptionGroup var texts: RecordTextArguments
 
   @Option(
     help: ArgumentHelp(
@@ -105,33 +78,31 @@ struct RecordArguments: ParsableArguments {
       "Only records whose field has this value. May be repeated.", valueName: "field=value"))
   var conditions: [FieldCondition] = []
 
-  @Option(
-    help: ArgumentHelp(
-      "The template for template_args, with {name} for each.", valueName: "text"))
-  var template: String?
-
   /// Reads the file and keeps the selected records, with the labels.
   ///
   /// - Throws: `data.*` for no records, or one without the label.
   func load() throws(FormatError) -> SelectedRecords {
-    let file = try LabelledRecords(reading: data, template: template, field: field)
+    let file = try texts.records(reading: data)
     return try SelectedRecords(
-      file, label: label, subset: subset, template: template, field: field,
+      file, label: label, subset: subset, template: texts.template, field: texts.field,
       where: conditions.map { ($0.field, $0.value) })
   }
+
+  /// The files that are read.
+  var inputs: [String] { [data] }
 }
 
 /// The sites at which activations are read.
-struct ReadingArguments: ParsableArguments {
+struct SiteArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      The sites of the probes: residual (every block's output), state (every component of the \
+      Where activations are read: residual (every block's output), state (every component of the \
       recurrent state), all, or sites such as blocks.*.state.ssm, joined by commas. Default: \
-      residual; with a capture, all its sites.
+      residual; all that a capture or moments have.
       """,
       valueName: "list"))
-  var sites: WordList?
+  var sites: CommaList<String>?
 
   @Option(
     help: ArgumentHelp(
@@ -141,18 +112,26 @@ struct ReadingArguments: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "The tokens to read: last, last-3, all, or indices (negative: from the end).",
+      """
+      The tokens to read: last, last-3, all, or indices (negative: from the end), joined by \
+      commas.
+      """,
       valueName: "list"))
   var positions = PositionSelection.last
+
+  /// The sites of a model that are named.
+  func sites(of model: ModelDescription) throws(FormatError) -> [SiteDescription] {
+    try model.sites(named: sites?.values ?? ["residual"], layers: layers)
+  }
+}
+
+/// Where activations of texts with labels are read, and what one example is.
+struct ReadingArguments: ParsableArguments {
+  @OptionGroup var places: SiteArguments
 
   @Option(
     help: "Whether each of several tokens of a text is an example, or their mean is one example.")
   var pooling = Probe.Pooling.each
-
-  /// The sites of a model that are named.
-  func sites(of model: ModelDescription) throws(FormatError) -> [SiteDescription] {
-    try model.sites(named: sites?.words ?? ["residual"], layers: layers)
-  }
 }
 
 extension Probe.Pooling: ExpressibleByArgument {}
@@ -179,4 +158,16 @@ struct MethodList: ExpressibleByArgument {
   }
 
   var defaultValueDescription: String { methods.map(\.rawValue).joined(separator: ",") }
+}
+
+/// How probes are trained.
+struct ProbeMethodArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp("The methods, joined by commas, or all.", valueName: "list"))
+  var methods = MethodList([.logistic, .meanDifference, .discriminant])
+
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The seed.", valueName: "s"),
+    transform: Numbers.positiveSeed)
+  var seed = 0
 }

@@ -22,4 +22,7 @@ struct PromptArgument: ExpressibleByArgument {
     guard let path = argument == "-" ? argument : file else { return argument }
     return try TextFile(reading: path, limit: Self.limit).textWithoutLastLineFeed
   }
+
+  /// The files that are read.
+  var inputs: [String] { file.map { [$0] } ?? [] }
 }

@@ -31,7 +31,7 @@ struct ManyTexts {
     ) { text in
       (textCount, tokenCount) = (textCount + 1, tokenCount + text.generated.tokens.count)
       if isJSON {
-        texts.append(json(text, prompt: prompts[text.prompt], notes))
+        texts.append(applied.json(text, prompt: prompts[text.prompt], notes))
       } else {
         show(text)
       }
@@ -45,18 +45,6 @@ struct ManyTexts {
       ("tokens_per_second", JSONValue(finite: speed)),
     ])
     StandardStreams.print(JSONValue.object(document).prettyText)
-  }
-
-  private func json(_ text: SampledText, prompt: [Int], _ notes: TokenTrace) -> JSONValue {
-    let own = applied.json(text.generated, prompt: prompt, notes)
-    // JSON integers have 63 bits here; a larger seed is written as a string, so that it stays exact.
-    let seed = Int64(exactly: text.seed).map { JSONValue.integer($0) } ?? .string("\(text.seed)")
-    return .object(
-      JSONObject(
-        [
-          ("prompt", JSONValue(text.prompt)), ("sample", JSONValue(text.sample)),
-          ("seed", seed),
-        ] + own.members.map { ($0.key, $0.value) }))
   }
 
   private func show(_ text: SampledText) {

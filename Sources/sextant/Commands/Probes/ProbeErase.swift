@@ -1,11 +1,8 @@
 import ArgumentParser
+import Sextant
 import SextantAnalysis
-import SextantArtifacts
 import SextantBytes
-import SextantEvaluation
-import SextantModels
 import SextantReport
-import SextantTokenizers
 
 /// Records to erasers.
 struct ProbeErase: WritingCommand {
@@ -19,8 +16,7 @@ struct ProbeErase: WritingCommand {
       have both labels. Apply the artifact with `sextant generate --apply`.
       """)
 
-  @OptionGroup var model: ModelOptions
-  @OptionGroup var beginning: TextOptions
+  @OptionGroup var model: TextModelOptions
   @OptionGroup(title: "Records") var selection: RecordArguments
   @OptionGroup(title: "Activations") var reading: ReadingArguments
 
@@ -46,8 +42,8 @@ struct ProbeErase: WritingCommand {
   }
 
   func run() throws {
-    let open = try model.open(beginning)
-    let sites = try reading.sites(of: open.model.description)
+    let open = try model.open()
+    let sites = try reading.places.sites(of: open.model.description)
     try applyPositions.check(
       vocabularySize: open.model.description.vocabularySize, parameter: "applyPositions")
     let selected = try selection.load()
@@ -55,25 +51,10 @@ struct ProbeErase: WritingCommand {
     let (eraser, certificate) = try Progress.show("read", .items("records")) {
       update throws(FormatError) in
       try EraserTrainer.certifiedEraser(
-        on: selected, open.model, tokenizer, sites: sites, positions: reading.positions,
+        on: selected, open.model, tokenizer, sites: sites, positions: reading.places.positions,
         pooling: reading.pooling, applied: applyPositions, progress: update)
     }
     try eraser.artifact.write(to: output, replacing: force)
-    let count = certificate.heldOutCount
-    Report(
-      title: "\(printable(output)): erasers of \(selection.label) at "
-        + counted(certificate.rows.count, "site"),
-      tables: [
-        (
-          "the area under the curve of a new probe on \(count) held-out examples",
-          certificate.table
-        )
-      ],
-      notes: [selected.classes],
-      json: JSONObject([
-        ("output", .string(output)), ("label", .string(selection.label)),
-        ("held_out", JSONValue(count)), ("sites", .array(certificate.json)),
-      ])
-    ).print(asJSON: printing.json)
+    certificate.report(of: selected, to: output).print(asJSON: printing.json)
   }
 }

@@ -1,9 +1,8 @@
 import ArgumentParser
+import Sextant
 import SextantAnalysis
-import SextantArtifacts
 import SextantBytes
 import SextantEvaluation
-import SextantModels
 import SextantReport
 
 /// Activations moved through a probe's hyperplane.
@@ -18,12 +17,8 @@ struct ProbeIntervene: ParsableCommand {
       with the control.
       """)
 
-  @OptionGroup var model: ModelOptions
-  @OptionGroup var beginning: TextOptions
-
-  @Option(help: ArgumentHelp("The probes.", valueName: "file[#name]"))
-  var probe: ProbeFile
-
+  @OptionGroup var model: TextModelOptions
+  @OptionGroup var probes: ProbeFileArguments
   @OptionGroup(title: "Records") var selection: RecordArguments
 
   @Option(
@@ -31,40 +26,22 @@ struct ProbeIntervene: ParsableCommand {
     transform: Numbers.seed)
   var seed: UInt64 = 0
 
-  @Flag(help: "Accept probes of another model of the same width and depth.")
-  var allowModelMismatch = false
-
   @OptionGroup var printing: OutputOptions
 
   func run() throws {
-    let open = try model.open(beginning)
-    let file = try Probe(reading: probe.path)
+    let open = try model.open()
+    let file = try Probe(reading: probes.probe.path)
     try file.model.check(
-      against: open.reference, allowingOther: allowModelMismatch, file: file.file)
-    let entries = try file.chosen(probe.name)
+      against: open.reference, allowingOther: probes.allowModelMismatch, file: file.file)
+    let entries = try file.chosen(probes.probe.name)
     let selected = try selection.load()
     let prompts = try ChoicePrompts(selected.records, open.textTokenizer())
     let found = try Progress.show("answer", .items("records")) { update throws(FormatError) in
       try ProbeInterventionResult(
         of: entries, open.model, tokenizer: open.tokenizer?.digest, on: prompts,
-        labels: selected.labels, seed: seed, probeFile: probe.path, file: selection.data,
+        labels: selected.labels, seed: seed, probeFile: probes.probe.path, file: selection.data,
         progress: update)
     }
-    let count = prompts.prompts.count
-    Report(
-      title: "\(printable(probe.path)): reflected at the last token of "
-        + counted(count, "record"),
-      tables: [
-        (
-          "the share of answers that change, the change of the log-odds, and the output's AUROC",
-          found.table
-        )
-      ],
-      notes: [selected.classes],
-      json: JSONObject([
-        ("records", JSONValue(count)), ("label", .string(selection.label)),
-        ("rows", .array(found.json)),
-      ])
-    ).print(asJSON: printing.json)
+    found.report(of: selected, probes: probes.probe.path).print(asJSON: printing.json)
   }
 }

@@ -1,9 +1,8 @@
 import ArgumentParser
-import SextantArtifacts
+import Sextant
 import SextantBytes
 import SextantEvaluation
 import SextantReport
-import SextantStore
 
 /// Residual probes against state probes against the output, token by token.
 struct ProbeShow: WritingCommand {
@@ -18,25 +17,14 @@ struct ProbeShow: WritingCommand {
       that the output contradicts.
       """)
 
-  @OptionGroup var model: ModelOptions
-  @OptionGroup var beginning: TextOptions
-
-  @Option(help: ArgumentHelp("The probes.", valueName: "file[#name]"))
-  var probe: ProbeFile
-
-  @Option(
-    name: .shortAndLong, parsing: .unconditional,
-    help: ArgumentHelp(
-      "The text; @FILE reads it from a file, - from standard input.", valueName: "text"))
-  var prompt: PromptArgument
+  @OptionGroup var model: TextModelOptions
+  @OptionGroup var probes: ProbeFileArguments
+  @OptionGroup var text: TextArguments
 
   @Option(help: ArgumentHelp("The false and the true choice, with | between.", valueName: "a|b"))
   var choices = " False| True"
 
-  @Option(
-    help: ArgumentHelp(
-      "Only these blocks, such as 3 or 1,3,10-12. Default: all.", valueName: "list"))
-  var layers: LayerSelection?
+  @OptionGroup var blocks: LayerArguments
 
   @Option(help: ArgumentHelp("Write the map as a page.", valueName: "out.html"))
   var html: String?
@@ -44,30 +32,28 @@ struct ProbeShow: WritingCommand {
   @Flag(help: "Replace an existing page.")
   var force = false
 
-  @Flag(help: "Accept probes of another model of the same width and depth.")
-  var allowModelMismatch = false
-
   @OptionGroup var printing: OutputOptions
 
   var fileUse: CommandFiles {
     CommandFiles(
-      inputs: model.inputs + prompt.inputs + [probe.path], outputs: [html].compactMap { $0 },
+      inputs: model.inputs + text.inputs + [probes.probe.path], outputs: [html].compactMap { $0 },
       replaces: force)
   }
 
   func run() throws {
-    let open = try model.open(beginning)
+    let open = try model.open()
     let tokenizer = try open.textTokenizer()
-    let file = try Probe(reading: probe.path)
-    let text = try prompt.text()
+    let file = try Probe(reading: probes.probe.path)
+    let read = try text.prompt.text()
     let map = try ProbeMap(
-      file, name: probe.name, of: text,
+      file, name: probes.probe.name, of: read,
       choices: choices.split(separator: "|", omittingEmptySubsequences: false).map(String.init),
-      layers: layers, open.model, tokenizer, allowsModelMismatch: allowModelMismatch)
+      layers: blocks.layers, open.model, tokenizer, allowsModelMismatch: probes.allowModelMismatch)
     if let html {
       var page = HTMLPage(
-        title: "Probes and output", subtitle: "\(probe.path), label \(file.training.label)")
-      page.add(paragraph: text)
+        title: "Who knows, who says", subtitle: "\(probes.probe.path), label \(file.training.label)"
+      )
+      page.add(paragraph: read)
       page.add(figure: map.figure.svg(width: 1100, standsAlone: false))
       try FilePublisher.publish(Array(page.html.utf8), to: html, replacing: force)
     }

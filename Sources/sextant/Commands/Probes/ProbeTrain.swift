@@ -1,11 +1,9 @@
 import ArgumentParser
+import Sextant
 import SextantAnalysis
-import SextantArtifacts
 import SextantBytes
 import SextantInspection
-import SextantModels
 import SextantReport
-import SextantTokenizers
 
 /// Records to probes.
 struct ProbeTrain: WritingCommand {
@@ -18,14 +16,10 @@ struct ProbeTrain: WritingCommand {
       without labels, ccs, crc, vinc. The same records and model give the same bytes.
       """)
 
-  @OptionGroup var model: ModelOptions
-  @OptionGroup var beginning: TextOptions
+  @OptionGroup var model: TextModelOptions
   @OptionGroup(title: "Records") var selection: RecordArguments
   @OptionGroup(title: "Activations") var reading: ReadingArguments
-
-  @Option(
-    help: ArgumentHelp("The methods, joined by commas, or all.", valueName: "list"))
-  var methods = MethodList([.logistic, .meanDifference, .discriminant])
+  @OptionGroup var training: ProbeMethodArguments
 
   @Flag(help: "Train a probe for each head of states whose first axis is the head.")
   var heads = false
@@ -35,11 +29,6 @@ struct ProbeTrain: WritingCommand {
       "Take the activations from a file that `sextant capture` made from the texts of the records.",
       valueName: "capture.safetensors"))
   var capture: String?
-
-  @Option(
-    name: .shortAndLong, help: ArgumentHelp("The seed.", valueName: "s"),
-    transform: Numbers.positiveSeed)
-  var seed = 0
 
   @Option(
     name: .shortAndLong,
@@ -52,7 +41,7 @@ struct ProbeTrain: WritingCommand {
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
-    if capture != nil { try beginning.checkUnused("--capture") }
+    if capture != nil { try model.beginning.checkUnused("--capture") }
   }
 
   var fileUse: CommandFiles {
@@ -63,51 +52,38 @@ struct ProbeTrain: WritingCommand {
 
   func run() throws {
     let clock = Stopwatch()
-    let open = try model.open(beginning)
-    var selected = try selection.load()
-    let activations = try activations(open, selected.records)
+    let open = try model.open()
+    let examples = try examples(of: selection.load(), open)
     let read = clock.seconds
-    var trainer = ProbeTrainer(methods.methods, seed: seed)
+    var trainer = ProbeTrainer(training.methods.methods, seed: training.seed)
     trainer.splitsHeads = heads
-    selected.description = try description(of: selected, open)
     let (probe, skipped) = try trainer.probe(
-      of: selected, activations, model: open.reference, positions: reading.positions,
-      pooling: reading.pooling)
+      of: examples.records, examples.activations, model: open.reference,
+      positions: reading.places.positions, pooling: reading.pooling)
     try probe.artifact.write(to: output, replacing: force)
     Report(
-      trained: probe, output: output, skipped: skipped, records: selected,
-      examples: activations.count, seconds: (read, clock.seconds - read)
+      trained: probe, output: output, skipped: skipped, records: examples.records,
+      examples: examples.activations.count, seconds: (read, clock.seconds - read)
     ).print(asJSON: printing.json)
   }
 
-  /// The record of the texts in the probe, with the tokens that were put before them.
-  private func description(
-    of selected: SelectedRecords, _ open: OpenModel
-  ) throws(FormatError) -> JSONObject {
-    guard let capture else {
-      return try open.textTokenizer().recordingBeginning(in: selected.description)
-    }
-    var data = selected.description
-    data[BeginningRecord.key] = try Artifact(reading: capture).manifest.details[BeginningRecord.key]
-    return data
-  }
-
-  private func activations(
-    _ open: OpenModel, _ records: [LabelledRecord]
-  ) throws(FormatError) -> Activations {
+  private func examples(
+    of records: SelectedRecords, _ open: LoadedModel
+  ) throws(FormatError) -> ProbeExamples {
+    let tokenizer = try open.textTokenizer()
     if let capture {
-      let file = try Artifact(reading: capture)
-      try file.manifest.model.check(against: open.reference, allowingOther: false, file: capture)
-      return try Activations(
-        capture: file, of: ChoicePrompts(records, open.textTokenizer()).prompts,
-        model: open.model.description, sites: reading.sites?.words, layers: reading.layers,
-        positions: reading.positions, pooling: reading.pooling)
+      return try ProbeExamples(
+        of: records, capture: capture, open.description, tokenizer,
+        sites: reading.places.sites?.values,
+        layers: reading.places.layers, positions: reading.places.positions, pooling: reading.pooling
+      )
     }
-    let sites = try reading.sites(of: open.model.description)
-    let prompts = try ChoicePrompts(records, open.textTokenizer())
+    let sites = try reading.places.sites(of: open.description)
     return try Progress.show("read", .items("records")) { update throws(FormatError) in
-      try ActivationReader(open.model, positions: reading.positions, pooling: reading.pooling).read(
-        prompts, sites: sites, readsPairs: methods.methods.contains(where: \.needsPairs),
+      try ProbeExamples(
+        of: records, open.model, tokenizer, sites: sites, positions: reading.places.positions,
+        pooling: reading.pooling,
+        readsPairs: training.methods.methods.contains(where: \.needsPairs),
         progress: update)
     }
   }

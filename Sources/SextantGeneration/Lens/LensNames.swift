@@ -1,11 +1,10 @@
 import SextantArtifacts
 import SextantBytes
-import SextantGeneration
 
 /// The names of lenses in reports.
-enum LensNames {
+package enum LensNames {
   /// A file's name without the usual endings.
-  static func name(of path: String) -> String {
+  package static func name(of path: String) -> String {
     var name = String(path.split(separator: "/").last ?? "")
     for ending in [".safetensors", ".lens"] where name.hasSuffix(ending) {
       name.removeLast(ending.count)
@@ -14,7 +13,7 @@ enum LensNames {
   }
 
   /// Different names for some files.
-  static func names(of paths: [String]) -> [String] {
+  package static func names(of paths: [String]) -> [String] {
     var names: [String] = []
     for path in paths {
       let name = name(of: path)
@@ -25,7 +24,7 @@ enum LensNames {
   }
 
   /// The lenses of some files, by different names.
-  static func lenses(_ paths: [String]) throws(FormatError) -> [NamedLens] {
+  package static func lenses(_ paths: [String]) throws(FormatError) -> [NamedLens] {
     var lenses: [NamedLens] = []
     for (name, path) in zip(names(of: paths), paths) {
       lenses.append(NamedLens(name: name, lens: try Lens(reading: path)))

@@ -1,37 +1,39 @@
-import ArgumentParser
 import Glibc
 import SextantBytes
 
-/// A command that writes files.
-protocol WritingCommand: ParsableCommand {
-  /// The files that it reads and writes.
-  var fileUse: CommandFiles { get }
-}
-
 /// The files that a command reads and writes, as its arguments name them.
 ///
-/// They are checked in one place before the command runs (`Main`): no command replaces a file that
-/// it reads, and destinations that cannot be written are refused before the work.
-struct CommandFiles {
+/// They are checked in one place before the command runs: no command replaces a file that it
+/// reads, and what cannot be written is refused before the work.
+package struct CommandFiles: Sendable {
   /// Files that are read, and folders whose files are read. Names that lead nowhere do no harm.
-  var inputs: [String] = []
+  package var inputs: [String] = []
   /// Folders that are made for outputs if they are absent, outer folders first.
-  var folders: [String] = []
+  package var folders: [String] = []
   /// Files that are published when the work is done.
-  var outputs: [String] = []
+  package var outputs: [String] = []
   /// Files that the command writes again and again while it runs, and reads at the start to
   /// continue. The command decides whether an existing one may be replaced.
-  var updated: [String] = []
+  package var updated: [String] = []
   /// Files of other names that may be written too. They are only compared with the inputs.
-  var possible: [String] = []
+  package var possible: [String] = []
   /// Whether existing outputs are replaced.
-  var replaces = false
+  package var replaces = false
+
+  /// The files of a command.
+  package init(
+    inputs: [String] = [], folders: [String] = [], outputs: [String] = [], updated: [String] = [],
+    possible: [String] = [], replaces: Bool = false
+  ) {
+    (self.inputs, self.folders, self.outputs) = (inputs, folders, outputs)
+    (self.updated, self.possible, self.replaces) = (updated, possible, replaces)
+  }
 
   /// Refuses outputs that are inputs, that are given twice or that could not be published; makes the
   /// folders.
   ///
   /// - Throws: `file.same`, `file.exists`, `file.create`, `system.descriptors`.
-  func prepare() throws(FormatError) {
+  package func prepare() throws(FormatError) {
     try check()
     for folder in folders {
       guard mkdir(folder, 0o777) == 0 || errno == EEXIST else {
@@ -47,7 +49,7 @@ struct CommandFiles {
   ///
   /// - Throws: `file.same`; `usage.option` for `-`, the standard output to other programs: files are published
   ///   under their names when they are complete.
-  func check() throws(FormatError) {
+  package func check() throws(FormatError) {
     for output in folders + outputs + updated + possible
     where output == "-" || output.hasPrefix("-/") {
       throw FormatError(
@@ -80,48 +82,4 @@ struct CommandFiles {
     let name = slash.map { String(path[path.index(after: $0)...]) } ?? path
     return resolved(folder).map { "\($0)/\(name)" } ?? path
   }
-}
-
-// MARK: - The inputs that groups of options name
-
-extension ModelOptions {
-  /// The files that are read.
-  var inputs: [String] { [model] }
-}
-
-extension PromptArgument {
-  /// The files that are read.
-  var inputs: [String] { file.map { [$0] } ?? [] }
-}
-
-extension ManyTextsArguments {
-  /// The files that are read.
-  var inputs: [String] { [prompts].compactMap { $0 } }
-}
-
-extension AppliedFile {
-  /// The files that may be read: in `FILE#NAME` the part before the mark, too.
-  var inputs: [String] { [path] + (ProbeFile(argument: path).map { [$0.path] } ?? []) }
-}
-
-extension SteeringArguments {
-  /// The files that are read.
-  var inputs: [String] {
-    apply.flatMap(\.inputs) + [when?.path, stopWhen?.path].compactMap { $0 }
-  }
-}
-
-extension ContrastArguments {
-  /// The files that are read.
-  var inputs: [String] { [pairs, positive, negative, personas].compactMap { $0 } }
-}
-
-extension CorpusArguments {
-  /// The files that are read.
-  var inputs: [String] { text }
-}
-
-extension RecordArguments {
-  /// The files that are read.
-  var inputs: [String] { [data] }
 }

@@ -1,16 +1,12 @@
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
-import SextantEvaluation
+import SextantModels
 import SextantReport
+import SextantTokenizers
 
 /// The demo's probe experiment: from Alice's contexts to Bob's, at every block, residual and state.
-struct ProbeDemo {
-  /// The demo model.
-  let open: OpenModel
-  /// The folder of its data.
-  let source: String
-
+package enum ProbeDemo {
   /// The methods: the best two, and chance.
   private static let methods: [ProbeMethod] = [.logistic, .meanDifference, .random]
   private static let sites = ["residual", "blocks.*.state.conv", "blocks.*.state.ssm"]
@@ -20,22 +16,26 @@ struct ProbeDemo {
   ]
 
   /// Trains on Alice's statements and measures on both speakers' held-out ones.
-  func run() throws(FormatError) -> TransferResult {
+  ///
+  /// - Parameters:
+  ///   - source: the folder of the demo model's data.
+  ///   - progress: receives statements done and in all.
+  /// - Throws: what training and measuring throw.
+  package static func run(
+    _ model: any LanguageModel, _ tokenizer: any Tokenizer, source: String,
+    progress: (_ done: Int, _ total: Int) -> Void
+  ) throws(FormatError) -> TransferResult {
     let parts = { (names: [String]) in names.compactMap { QuirkySubset($0) } }
     let experiment = TransferExperiment(
-      sources: parts(["A"]), targets: parts(["A", "B"]), methods: Self.methods)
-    let tokenizer = try open.textTokenizer()
-    return try Progress.show("read", .items("statements")) { update throws(FormatError) in
-      try experiment.run(
-        open.model, tokenizer,
-        training: LabelledRecords(reading: "\(source)/quirky_train.jsonl"),
-        test: LabelledRecords(reading: "\(source)/quirky_test.jsonl"),
-        sites: open.model.description.sites(named: Self.sites), progress: update)
-    }
+      sources: parts(["A"]), targets: parts(["A", "B"]), methods: methods)
+    return try experiment.run(
+      model, tokenizer, training: LabelledRecords(reading: "\(source)/quirky_train.jsonl"),
+      test: LabelledRecords(reading: "\(source)/quirky_test.jsonl"),
+      sites: model.description.sites(named: sites), progress: progress)
   }
 
   /// The results, in lines for people.
-  static func lines(_ result: TransferResult) -> [String] {
+  package static func lines(_ result: TransferResult) -> [String] {
     var lines: [String] = []
     for (target, measured) in result.outputs {
       guard let roc = measured.roc else { continue }
@@ -73,7 +73,7 @@ struct ProbeDemo {
   }
 
   /// The page.
-  static func page(_ result: TransferResult) -> HTMLPage {
+  package static func page(_ result: TransferResult) -> HTMLPage {
     var page = HTMLPage(
       title: "Latent knowledge of the demo model",
       subtitle: "probes trained in Alice's contexts, measured in Bob's")

@@ -1,18 +1,17 @@
 import SextantArtifacts
 import SextantBytes
-import SextantEvaluation
 import SextantGeneration
 import SextantReport
 import SextantStore
 
 extension AppliedArtifacts {
   /// The artifacts, for a trace.
-  var sources: [TokenTrace.Source] {
+  package var sources: [TokenTrace.Source] {
     zip(files, kinds).map { TokenTrace.Source(file: $0.path, kind: $1) }
   }
 
   /// The edits, for people: a line for each artifact that edits.
-  func lines(_ summaries: [EditSummary]) -> [String] {
+  package func lines(_ summaries: [EditSummary]) -> [String] {
     summaries.map { summary in
       let file = files[summary.item]
       let verb = kinds[summary.item] == SteeringVector.name ? "steered" : "erased"
@@ -25,7 +24,7 @@ extension AppliedArtifacts {
   /// A text and its edits, for programs.
   ///
   /// - Parameter notes: the reports of probes and lenses on its tokens.
-  func json(_ text: GeneratedText, prompt: [Int], _ notes: TokenTrace) -> JSONObject {
+  package func json(_ text: GeneratedText, prompt: [Int], _ notes: TokenTrace) -> JSONObject {
     JSONObject([
       ("prompt_tokens", .array(prompt.map { JSONValue($0) })),
       ("tokens", .array(text.tokens.map { JSONValue($0) })), ("text", .string(text.text)),
@@ -36,8 +35,18 @@ extension AppliedArtifacts {
     ])
   }
 
+  /// One of several texts and what was done to it, for programs.
+  package func json(_ text: SampledText, prompt: [Int], _ notes: TokenTrace) -> JSONValue {
+    // JSON integers have 63 bits here; a larger seed is written as a string, so that it stays exact.
+    let seed = Int64(exactly: text.seed).map { JSONValue.integer($0) } ?? .string("\(text.seed)")
+    return .object(
+      JSONObject([
+        ("prompt", JSONValue(text.prompt)), ("sample", JSONValue(text.sample)), ("seed", seed),
+      ]).with(json(text.generated, prompt: prompt, notes)))
+  }
+
   /// The edits, for programs.
-  func json(_ summaries: [EditSummary]) -> JSONValue {
+  package func json(_ summaries: [EditSummary]) -> JSONValue {
     .array(
       summaries.map { summary in
         let file = files[summary.item]

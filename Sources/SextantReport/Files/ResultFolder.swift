@@ -1,38 +1,39 @@
 import SextantBytes
-import SextantReport
 
 /// A folder that a command writes its results to.
-struct ResultFolder {
+package struct ResultFolder: Sendable {
   /// The folder's path.
-  let path: String
+  package let path: String
   private let replaces: Bool
 
   /// The files of a measurement: for programs, for spreadsheets and for people.
-  static let measurement = ["results.json", "results.csv", "index.html"]
+  package static let measurement = ["results.json", "results.csv", "index.html"]
 
   /// The paths of a measurement's files in a folder.
-  static func measurement(in folder: String) -> [String] { measurement.map { "\(folder)/\($0)" } }
+  package static func measurement(in folder: String) -> [String] {
+    measurement.map { "\(folder)/\($0)" }
+  }
 
   /// A folder that is there: `CommandFiles.prepare` makes it.
-  init(_ path: String, replacing: Bool) {
+  package init(_ path: String, replacing: Bool) {
     self.path = path
     replaces = replacing
   }
 
   /// A folder inside, which is there too.
-  func folder(_ name: String) -> ResultFolder {
+  package func folder(_ name: String) -> ResultFolder {
     ResultFolder("\(path)/\(name)", replacing: replaces)
   }
 
   /// Publishes a text file.
   ///
   /// - Throws: `file.exists` unless replacing, `file.create`, `file.write`.
-  func write(_ text: String, to name: String) throws(FormatError) {
+  package func write(_ text: String, to name: String) throws(FormatError) {
     try FilePublisher.publish(Array(text.utf8), to: "\(path)/\(name)", replacing: replaces)
   }
 
   /// Publishes the files of a measurement.
-  func write(json: JSONObject, csv: String, page: HTMLPage) throws(FormatError) {
+  package func write(json: JSONObject, csv: String, page: HTMLPage) throws(FormatError) {
     try write(JSONValue.object(json).prettyText + "\n", to: Self.measurement[0])
     try write(csv, to: Self.measurement[1])
     try write(page.html, to: Self.measurement[2])

@@ -1,12 +1,12 @@
 import Glibc
 
 /// The memory that this process has used.
-enum PeakMemory {
+package enum PeakMemory {
   /// The largest resident size so far, in bytes; it counts the pages of mapped files that were read.
   ///
   /// From `/proc`, because `getrusage` includes the memory of the process before the executable was
   /// loaded.
-  static var byteCount: Int? {
+  package static var byteCount: Int? {
     let descriptor = open("/proc/self/status", O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }

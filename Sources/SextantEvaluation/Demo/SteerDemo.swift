@@ -1,39 +1,39 @@
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
-import SextantEvaluation
+import SextantModels
 import SextantReport
-import SextantStore
+import SextantTokenizers
 
 /// The demo's steering experiment: the paper's sweep on the demo model, on words and openings that
 /// the vector was not learned from.
-struct SteerDemo {
-  /// The demo model.
-  let open: OpenModel
-  /// The folder of its data.
-  let source: String
-
+package enum SteerDemo {
   private static let multipliers: [Float] = [-3, -2, -1, -0.5, 0, 0.5, 1, 2, 3]
   private static let sites: [SteeredSites] = [.residual, .state, .both]
   private static let controlCount = 32
 
   /// Learns a vector of the residual stream and of the state, and measures it everywhere.
-  func run(_ pairs: ContrastPairs) throws(FormatError) -> SteeringEvaluation {
-    let tokenizer = try open.textTokenizer()
+  ///
+  /// - Parameters:
+  ///   - source: the folder of the demo model's data.
+  ///   - progress: receives prompts or controls done and in all.
+  /// - Throws: what training and measuring throw.
+  package static func run(
+    _ model: any LanguageModel, _ tokenizer: any Tokenizer, on pairs: ContrastPairs,
+    source: String, progress: (_ done: Int, _ total: Int) -> Void
+  ) throws(FormatError) -> SteeringEvaluation {
     let vector = try SteeringTrainer(
-      open.model, tokenizer, sites: open.model.description.sites(named: ["all"])
+      model, tokenizer, sites: model.description.sites(named: ["all"])
     ).train(pairs).vector
     let test = try ChoiceTest(reading: "\(source)/sentiment_test.jsonl", template: nil)
-    var experiment = SteeringExperiment(vector, open.model, tokenizer)
-    (experiment.multipliers, experiment.sites) = (Self.multipliers, Self.sites)
-    experiment.controlCount = Self.controlCount
-    return try Progress.show("sweep", .items("prompts")) { update throws(FormatError) in
-      try experiment.run(on: test, progress: update)
-    }
+    var experiment = SteeringExperiment(vector, model, tokenizer)
+    (experiment.multipliers, experiment.sites) = (multipliers, sites)
+    experiment.controlCount = controlCount
+    return try experiment.run(on: test, progress: progress)
   }
 
   /// The results, in lines for people.
-  static func lines(_ found: SteeringEvaluation) -> [String] {
+  package static func lines(_ found: SteeringEvaluation) -> [String] {
     var lines = [
       "praise / (praise + blame) after \(found.test.items.count) openings, unsteered "
         + Format.fixed(found.summary.baseline.matching.value, 3) + "; blocks chosen on",

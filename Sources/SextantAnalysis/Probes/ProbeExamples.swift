@@ -1,0 +1,56 @@
+import SextantArtifacts
+import SextantBytes
+import SextantModels
+import SextantStore
+import SextantTokenizers
+
+/// What a model computes of records: what probes and erasers are learned from.
+package struct ProbeExamples: Sendable {
+  /// What was read.
+  package let activations: Activations
+  /// The records, described with the tokens that were put before their texts.
+  package let records: SelectedRecords
+
+  /// Reads records.
+  ///
+  /// - Parameters:
+  ///   - positions, pooling: the tokens that are read, and whether several of a text are an example each.
+  ///   - readsPairs: whether the activations after both choices are read too.
+  ///   - progress: receives records done and in all.
+  /// - Throws: what `ActivationReader.read` throws.
+  package init(
+    of records: SelectedRecords, _ model: any LanguageModel, _ tokenizer: any Tokenizer,
+    sites: [SiteDescription], positions: PositionSelection, pooling: Probe.Pooling,
+    readsPairs: Bool = false, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+  ) throws(FormatError) {
+    activations = try ActivationReader(model, positions: positions, pooling: pooling).read(
+      ChoicePrompts(records.records, tokenizer), sites: sites, readsPairs: readsPairs,
+      progress: progress)
+    var records = records
+    records.description = tokenizer.recordingBeginning(in: records.description)
+    self.records = records
+  }
+
+  /// Takes what a capture recorded of the records' texts.
+  ///
+  /// - Parameters:
+  ///   - sites: the sites to take; nil for all that the capture has.
+  ///   - layers: the blocks to keep; nil keeps all.
+  /// - Throws: `artifact.*` for a capture of another model; `data.record` for one of other texts; what
+  ///   `Activations` throws.
+  package init(
+    of records: SelectedRecords, capture path: String, _ model: ModelDescription,
+    _ tokenizer: any Tokenizer, sites: [String]?, layers: LayerSelection?,
+    positions: PositionSelection, pooling: Probe.Pooling
+  ) throws(FormatError) {
+    let file = try Artifact(reading: path)
+    try file.manifest.model.check(
+      against: model.reference(tokenizer: tokenizer.digest), allowingOther: false, file: path)
+    activations = try Activations(
+      capture: file, of: ChoicePrompts(records.records, tokenizer).prompts, model: model,
+      sites: sites, layers: layers, positions: positions, pooling: pooling)
+    var records = records
+    records.description[BeginningRecord.key] = file.manifest.details[BeginningRecord.key]
+    self.records = records
+  }
+}

@@ -1,0 +1,85 @@
+import SextantStore
+
+/// A strength as it is written: `2`, `10%`, `0.1nats`, or one for each block: `3=1.5,5-7=0.5`.
+package struct WrittenStrength: Sendable {
+  /// The strength, in `unit`s.
+  package private(set) var value: Float = 1
+  /// A strength for each block instead; nil for one.
+  package private(set) var layers: LayerStrengths?
+  /// The unit of the strengths.
+  package private(set) var unit = StrengthUnit.raw
+
+  /// 1, the same as no strength.
+  package init() {}
+
+  /// Whether it is one number without a unit.
+  package var isPlain: Bool { unit == .raw && layers == nil }
+
+  /// Reads the written form; nil when the text is not one.
+  package init?(_ text: Substring) {
+    guard text.contains("=") else {
+      guard let (value, unit) = Self.number(text) else { return nil }
+      (self.value, self.unit) = (value, unit)
+      return
+    }
+    var parts: [LayerStrengths.Part] = []
+    var units: Set<StrengthUnit> = []
+    for word in text.split(separator: ",", omittingEmptySubsequences: false) {
+      let sides = word.split(separator: "=", omittingEmptySubsequences: false)
+      guard sides.count == 2, let layers = LayerSelection.range(sides[0]),
+        let (value, unit) = Self.number(sides[1])
+      else { return nil }
+      parts.append(.init(layers, value))
+      units.insert(unit)
+    }
+    guard units.count == 1, let unit = units.first, let layers = LayerStrengths(parts) else {
+      return nil
+    }
+    (self.layers, self.unit) = (layers, unit)
+  }
+
+  private static func number(_ text: Substring) -> (Float, StrengthUnit)? {
+    if text.hasSuffix("%") { return Float(text.dropLast()).map { ($0 / 100, .share) } }
+    if text.hasSuffix("nats") { return Float(text.dropLast(4)).map { ($0, .nats) } }
+    return Float(text).map { ($0, .raw) }
+  }
+
+  /// The strength for people.
+  package var text: String {
+    guard let layers else { return text(value) }
+    return layers.parts.map { "\(text($0.strength)) in block \(LayerSelection.text($0.layers))" }
+      .joined(separator: ", ")
+  }
+
+  private func text(_ value: Float) -> String {
+    switch unit {
+    case .raw: "\(value)"
+    case .share: "\(value * 100)% of the norm"
+    case .nats: "\(value) nats"
+    }
+  }
+}
+
+/// An artifact and its strength, written `FILE`, `FILE:2`, `FILE:10%`, `FILE:0.1nats` or
+/// `FILE:3=1.5,5-7=0.5`.
+package struct AppliedFile: Sendable {
+  /// The artifact's path.
+  package let path: String
+  /// How strongly it is applied.
+  package let strength: WrittenStrength
+  /// Whether a strength was written.
+  package let hasStrength: Bool
+
+  /// Splits at the last colon, if a strength follows it: a path may have colons itself.
+  package init?(argument: String) {
+    let colon = argument.lastIndex(of: ":")
+    let written = colon.flatMap { WrittenStrength(argument[argument.index(after: $0)...]) }
+    path = String(colon.flatMap { written == nil ? nil : argument[..<$0] } ?? argument[...])
+    strength = written ?? WrittenStrength()
+    hasStrength = written != nil
+    if path.isEmpty { return nil }
+  }
+
+  /// The files that may be read: in `FILE#NAME` the part before the mark, too.
+  package var inputs: [String] { [path] + (ProbeFile(argument: path).map { [$0.path] } ?? []) }
+}

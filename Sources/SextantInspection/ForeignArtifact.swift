@@ -1,0 +1,60 @@
+import SextantArtifacts
+import SextantBytes
+import SextantCheckpoints
+import SextantReport
+import SextantStore
+
+/// A vector or a lens of another tool.
+package struct ForeignArtifact: Sendable {
+  /// The artifact that it becomes.
+  package let artifact: Artifact
+  fileprivate let kind: String
+  fileprivate let words: String
+  fileprivate let sites: [String]
+
+  /// Reads a control vector (.gguf), a bare vector, or a folder of tuned-lens.
+  ///
+  /// - Parameters:
+  ///   - reference: the model that it was made for.
+  ///   - layer: the block that a bare vector belongs to; nil for none.
+  ///   - convention: what the numbers of a control vector's directions mean; nil for what the file tells.
+  /// - Throws: `usage.option` for a bare vector without a block; `foreign.*`, `artifact.*`, what reading
+  ///   throws.
+  package init(
+    reading source: String, for reference: ModelReference, layer: Int?, convention: LayerConvention?
+  ) throws(FormatError) {
+    if Lens.isTunedLens(source) {
+      let lens = try Lens(tunedLens: source, for: reference)
+      (artifact, kind, words) = (lens.artifact, "lens", "a lens")
+      sites = lens.translators.map(\.site.name)
+      return
+    }
+    let vector: SteeringVector
+    if let layer {
+      vector = try SteeringVector(bareVector: source, block: layer, for: reference)
+    } else if try FileKind(of: InputFile(source)) == .gguf {
+      vector = try ControlVectorFile(reading: source)
+        .steeringVector(for: reference, convention: convention)
+    } else {
+      throw FormatError(
+        .usageOption, file: source, at: .parameter("layer"), found: "a vector of unknown place",
+        expected: "the block that it belongs to")
+    }
+    (artifact, kind) = (vector.artifact, "steering")
+    words = "a steering vector (\(vector.operation.rawValue))"
+    sites = vector.vectors.map(\.site.name)
+  }
+}
+
+extension Report {
+  /// What was read from another tool's file.
+  package init(_ foreign: ForeignArtifact, of source: String, to output: String) {
+    self.init(
+      title: "\(printable(output)): \(foreign.words) for \(counted(foreign.sites.count, "site"))",
+      facts: [("sites", foreign.sites.joined(separator: ", "))],
+      json: JSONObject([
+        ("source", .string(source)), ("output", .string(output)), ("kind", .string(foreign.kind)),
+        ("sites", .array(foreign.sites.map { .string($0) })),
+      ]))
+  }
+}
