@@ -26,7 +26,7 @@ package enum ArtifactExport: Sendable {
       self = .tunedLens
     } else {
       throw FormatError(
-        .exportFormat, file: path, found: "an ending that is none of an artifact's",
+        .exportFormat, file: path, found: "an ending that is not one of an artifact format",
         expected: ".gguf, .npz, .pt, or a folder for a lens")
     }
   }

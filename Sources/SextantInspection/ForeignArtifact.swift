@@ -37,7 +37,7 @@ package struct ForeignArtifact: Sendable {
         .steeringVector(for: reference, convention: convention)
     } else {
       throw FormatError(
-        .usageOption, file: source, at: .parameter("layer"), found: "a vector of unknown place",
+        .usageOption, file: source, at: .parameter("layer"), found: "a vector without a layer",
         expected: "the block that it belongs to")
     }
     (artifact, kind) = (vector.artifact, "steering")

@@ -1,8 +1,9 @@
 // One block of k of a product of panels with weights, for one kind of element: included once for each.
 //
-//   GEMM(name)   the name's form for this kind GEMM_UNIT    the form in which a weight is read: a
-//   float, or two neighbours along k in 32 bits GEMM_LANES   a vector of the latter GEMM_STEP(w, x,
-//   sum)  sum + w * x, lane by lane, for a vector whose lanes are all w
+//   GEMM(name)   the name's form for this kind
+//   GEMM_UNIT    the form in which a weight is read: a float, or two neighbours along k in 32 bits
+//   GEMM_LANES   a vector of GEMM_UNIT
+//   GEMM_STEP(w, x, sum)  sum + w * x, lane by lane, for a vector whose lanes are all w
 
 // y[m, n] (+)= the sum over one block of k, for V vectors of rows and NT columns.
 INLINE void GEMM(tile)(

@@ -65,9 +65,9 @@ typedef struct sxk_linear {
 #define SXK_GEMM_COLUMNS 48
 #define SXK_GEMM_DEPTH 1024
 
-// Causal depthwise convolution over time, then bias, then SiLU: y[t, c] = silu(bias[c] + sum over j
-// of weight[c, j] * x[t - (K - 1) + j, c]) The state is x before t = 0; afterwards it contains the
-// last K - 1 inputs. y may be x.
+// Causal depthwise convolution over time, then bias, then SiLU:
+// y[t, c] = silu(bias[c] + sum over j of weight[c, j] * x[t - (K - 1) + j, c])
+// The state is x before t = 0; afterwards it contains the last K - 1 inputs. y may be x.
 typedef struct sxk_conv {
   const float *x;  // [T, C]
   size_t x_stride;

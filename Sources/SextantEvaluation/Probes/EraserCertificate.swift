@@ -6,7 +6,7 @@ import SextantReport
 import SextantStore
 import SextantTokenizers
 
-/// How well fresh probes read a label on held-out examples, before and after erasing it.
+/// How well new probes predict a label on held-out examples, before and after erasing it.
 public struct EraserCertificate: Sendable {
   /// One site.
   public struct Row: Sendable {
@@ -66,7 +66,7 @@ public struct EraserCertificate: Sendable {
     Report(
       title: "\(printable(output)): erasers of \(records.label) at \(counted(rows.count, "site"))",
       tables: [
-        ("the area under the curve of a fresh probe on \(heldOutCount) held-out examples", table)
+        ("the area under the curve of a new probe on \(heldOutCount) held-out examples", table)
       ],
       notes: [records.classes],
       json: JSONObject([

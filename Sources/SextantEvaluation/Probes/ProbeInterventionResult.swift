@@ -12,7 +12,7 @@ public struct ProbeInterventionResult: Sendable {
     public let entry: ProbeEntry
     /// The answers.
     public let answers: ProbeIntervention.Answers
-    /// The share of answers that change sides: by the probe, and by the control.
+    /// The share of answers that change: by the probe, and by the control.
     public let flips: [Double]
     /// The mean change of the log-odds: by the probe, and by the control.
     public let changes: [Double]
@@ -104,7 +104,10 @@ public struct ProbeInterventionResult: Sendable {
     return Report(
       title: "\(printable(probes)): reflected at the last token of \(counted(count, "record"))",
       tables: [
-        ("answers that change sides, by how much (log-odds), and the output's AUROC", table)
+        (
+          "the share of answers that change, the change of the log-odds, and the output's AUROC",
+          table
+        )
       ],
       notes: [records.classes],
       json: JSONObject([

@@ -37,7 +37,7 @@ public struct SteeringExperiment {
     /// - Parameters:
     ///   - tests: the files of tests that are scored by accuracy.
     ///   - prompts: the file of prompts to continue; nil for none.
-    ///   - template: what questions are put into; nil for nothing.
+    ///   - template: the template for questions; nil if none.
     ///   - promptLimit: prompts to continue at most; nil for 8.
     ///   - tokenCount: tokens of a continuation; nil for the usual number.
     /// - Throws: `file.*`, `text.*`, `json.*`, `data.*`.

@@ -57,7 +57,7 @@ struct ContrastArguments: ParsableArguments {
   var inputs: [String] { [pairs, positive, negative, personas].compactMap { $0 } }
 }
 
-/// What questions are put into.
+/// The template for questions.
 struct TemplateArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(

@@ -51,7 +51,7 @@ struct ProbeShow: WritingCommand {
       layers: blocks.layers, open.model, tokenizer, allowsModelMismatch: probes.allowModelMismatch)
     if let html {
       var page = HTMLPage(
-        title: "Who knows, who says", subtitle: "\(probes.probe.path), label \(file.training.label)"
+        title: "Probes and output", subtitle: "\(probes.probe.path), label \(file.training.label)"
       )
       page.add(paragraph: read)
       page.add(figure: map.figure.svg(width: 1100, standsAlone: false))
