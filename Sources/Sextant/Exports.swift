@@ -50,6 +50,7 @@
 @_exported import enum SextantEvaluation.SteeredSites
 @_exported import struct SextantEvaluation.SteeringEvaluation
 @_exported import struct SextantEvaluation.SteeringExperiment
+@_exported import struct SextantEvaluation.SurvivalCurve
 @_exported import struct SextantEvaluation.SweepControls
 @_exported import struct SextantEvaluation.SweepSummary
 @_exported import enum SextantEvaluation.SweepUnit

@@ -11,7 +11,7 @@ public struct CaptureReader {
   private let sites: [SiteDescription]
 
   /// Captures these sites of `model`.
-  public init(_ model: any LanguageModel, sites: [SiteDescription]) {
+  package init(_ model: any LanguageModel, sites: [SiteDescription]) {
     self.model = model
     self.sites = sites
   }
@@ -56,7 +56,7 @@ public struct CaptureReader {
   ///   - progress: receives prompts done and in all.
   /// - Throws: `data.record` for an empty prompt, `data.empty` for none, `model.token`,
   ///   `model.nonfinite`, `system.memory`.
-  public func capture(
+  package func capture(
     _ prompts: [[Int]], tokenizer: Digest?, beginOfText: [Int] = [],
     isEdited: Bool = false,
     editing: (_ prompt: [Int]) throws(FormatError) -> (any Tap)? = { _ in nil },
@@ -114,7 +114,7 @@ public struct CaptureReader {
   /// - Returns: by site [T, …]; the component's shape for a state after the last token.
   /// - Throws: `data.record` for an empty prompt; `artifact.site` for a component that grows after each
   ///   token, which has a row for each anyway; `model.token`, `model.nonfinite`, `system.memory`.
-  public func values(
+  package func values(
     of prompt: [Int], statesAfter moments: StateMoments = .last, editing tap: (any Tap)? = nil
   ) throws(FormatError) -> [Site: Tensor] {
     guard !prompt.isEmpty else {

@@ -77,7 +77,7 @@ public struct ContrastPairs: Sendable {
   /// values at the last token would not belong to the answer.
   ///
   /// - Throws: `data.tokenization`, `data.record` for a text without tokens.
-  public func tokenized(
+  package func tokenized(
     by tokenizer: any Tokenizer
   ) throws(FormatError) -> TokenPairs {
     var (positive, negative): ([[Int]], [[Int]]) = ([], [])
@@ -112,7 +112,7 @@ public struct ContrastPairs: Sendable {
   }
 
   /// A manifest's record of the data, so that training again can check it.
-  public var record: JSONObject {
+  package var record: JSONObject {
     var record = JSONObject([
       ("form", .string(form.rawValue)), ("sha256", .string(digest.description)),
       ("pairs", .integer(Int64(pairs.count))),

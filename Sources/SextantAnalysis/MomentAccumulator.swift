@@ -1,7 +1,7 @@
 import SextantTensor
 
 /// The moments to collect in addition to count and mean.
-public enum MomentOrder: String, Sendable {
+package enum MomentOrder: String, Sendable {
   /// Count and mean: all that a difference of means needs.
   case mean
   /// The variance of each element.
@@ -14,18 +14,18 @@ public enum MomentOrder: String, Sendable {
 ///
 /// Chunks, shards and machines merge by the pairwise update of Chan, Golub and LeVeque (1979), so
 /// that the result is the one of a single pass, up to rounding of f64.
-public struct MomentAccumulator: Sendable, Equatable {
+package struct MomentAccumulator: Sendable, Equatable {
   /// The collected orders.
-  public let order: MomentOrder
+  package let order: MomentOrder
   /// The number of vectors.
-  public private(set) var count = 0
+  package private(set) var count = 0
   /// The mean, [n].
-  public private(set) var mean: [Double]
+  package private(set) var mean: [Double]
   /// Σ (x - mean)² per element, [n], or Σ (x - mean)(x - mean)ᵀ, [n, n]; empty for `.mean`.
   private var scatter: [Double]
 
   /// Moments of no vectors of n elements.
-  public init(elementCount n: Int, order: MomentOrder) {
+  package init(elementCount n: Int, order: MomentOrder) {
     self.order = order
     mean = Array(repeating: 0, count: n)
     scatter = Array(repeating: 0, count: Self.scatterCount(n, order))
@@ -34,7 +34,7 @@ public struct MomentAccumulator: Sendable, Equatable {
   /// Moments that were collected earlier.
   ///
   /// - Parameter spread: variance [n] or covariance [n, n] of the population, or empty.
-  public init(order: MomentOrder, count: Int, mean: [Double], spread: [Double]) {
+  package init(order: MomentOrder, count: Int, mean: [Double], spread: [Double]) {
     precondition(spread.count == Self.scatterCount(mean.count, order))
     self.order = order
     self.count = count
@@ -52,7 +52,7 @@ public struct MomentAccumulator: Sendable, Equatable {
 
   /// The variance [n] or covariance [n, n] of the population, depending on `order`; empty for
   /// `.mean`.
-  public var spread: [Double] { scatter.map { $0 / Double(max(count, 1)) } }
+  package var spread: [Double] { scatter.map { $0 / Double(max(count, 1)) } }
 
   /// The variance of each element, [n], from a covariance.
   var diagonal: [Double] {
@@ -72,7 +72,7 @@ public struct MomentAccumulator: Sendable, Equatable {
   }
 
   /// Adds the rows of a chunk, [M, n].
-  public mutating func add(_ rows: some MatrixRows) {
+  package mutating func add(_ rows: some MatrixRows) {
     guard rows.rowCount > 0 else { return }
     var chunk = MomentAccumulator(elementCount: mean.count, order: order)
     chunk.count = rows.rowCount
@@ -96,7 +96,7 @@ public struct MomentAccumulator: Sendable, Equatable {
   }
 
   /// Adds the vectors of another accumulator.
-  public mutating func merge(_ other: MomentAccumulator) {
+  package mutating func merge(_ other: MomentAccumulator) {
     precondition(other.order == order && other.mean.count == mean.count)
     guard other.count > 0 else { return }
     let total = Double(count + other.count)

@@ -4,14 +4,14 @@ import SextantModels
 import SextantTensor
 
 /// Token ids of contrast pairs: text i of one class belongs to text i of the other.
-public struct TokenPairs: Sendable, Equatable {
+package struct TokenPairs: Sendable, Equatable {
   /// The texts that show the behaviour.
-  public let positive: [[Int]]
+  package let positive: [[Int]]
   /// The texts that do not.
-  public let negative: [[Int]]
+  package let negative: [[Int]]
 
   /// Pairs; both lists have one length, and no text is empty.
-  public init(positive: [[Int]], negative: [[Int]]) {
+  package init(positive: [[Int]], negative: [[Int]]) {
     precondition(positive.count == negative.count, "texts without a partner")
     self.positive = positive
     self.negative = negative
@@ -50,7 +50,7 @@ extension MomentReader {
   ///     the class `difference`; nil if none.
   /// - Throws: as `read(_:sites:)`; `data.record` if differences are read and the texts of a pair
   ///   have different numbers of selected positions.
-  public func read(
+  package func read(
     _ pairs: TokenPairs, sites: [SiteDescription], differences: MomentOrder? = nil,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> MomentSet {

@@ -4,7 +4,7 @@ import SextantModels
 import SextantTensor
 
 /// Runs a model over texts of several classes and reduces the activations to moments, in one pass.
-public struct MomentReader {
+package struct MomentReader {
   let model: any LanguageModel
   let positions: PositionSelection
   let order: MomentOrder
@@ -13,7 +13,7 @@ public struct MomentReader {
   /// Reads `model` at some positions of each text.
   ///
   /// - Parameter batch: sequences of equal length that run together; the result does not depend on it.
-  public init(
+  package init(
     _ model: any LanguageModel, positions: PositionSelection, order: MomentOrder, batch: Int = 16
   ) {
     self.model = model
@@ -33,7 +33,7 @@ public struct MomentReader {
   ///   - progress: receives texts done and in all.
   /// - Throws: `data.record` for a text without tokens or without a selected position;
   ///   `artifact.site` for a component of the state that grows, which has no moments; `model.*`.
-  public func read(
+  package func read(
     _ texts: [(name: String, sequences: [[Int]])], sites: [SiteDescription],
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> MomentSet {

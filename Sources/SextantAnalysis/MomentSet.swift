@@ -5,11 +5,11 @@ import SextantStore
 import SextantTensor
 
 /// The moments of every site that was read, for every class of texts.
-public struct MomentSet: Sendable, Equatable {
+package struct MomentSet: Sendable, Equatable {
   /// The classes, such as `positive` and `negative`.
-  public let classes: [String]
+  package let classes: [String]
   /// The sites, in the model's order.
-  public let sites: [SiteDescription]
+  package let sites: [SiteDescription]
   private var accumulators: [Key: MomentAccumulator]
 
   private struct Key: Hashable {
@@ -18,7 +18,7 @@ public struct MomentSet: Sendable, Equatable {
   }
 
   /// Above this many elements a covariance matrix would not fit anywhere: the variance is kept.
-  public static let covarianceLimit = 4096
+  package static let covarianceLimit = 4096
 
   /// Refuses moments that would not fit into memory.
   ///
@@ -45,7 +45,7 @@ public struct MomentSet: Sendable, Equatable {
   /// - Parameters:
   ///   - order: sites over `covarianceLimit` elements get variances instead of covariances.
   ///   - orders: those of classes that differ from the others.
-  public init(
+  package init(
     sites: [SiteDescription], classes: [String], order: MomentOrder,
     orders: [String: MomentOrder] = [:]
   ) {
@@ -66,7 +66,7 @@ public struct MomentSet: Sendable, Equatable {
   /// The moments of some of the sites.
   ///
   /// - Throws: `artifact.site` when none is left.
-  public func keeping(
+  package func keeping(
     _ wants: (Site) -> Bool
   ) throws(FormatError) -> MomentSet {
     let kept = sites.filter { wants($0.site) }
@@ -88,12 +88,12 @@ public struct MomentSet: Sendable, Equatable {
   }
 
   /// The moments of a site and class.
-  public subscript(site: Site, name: String) -> MomentAccumulator? {
+  package subscript(site: Site, name: String) -> MomentAccumulator? {
     accumulators[Key(site: site, name: name)]
   }
 
   /// Adds vectors, [M, n], to a site and class.
-  public mutating func add(_ rows: some MatrixRows, to site: Site, _ name: String) {
+  package mutating func add(_ rows: some MatrixRows, to site: Site, _ name: String) {
     accumulators[Key(site: site, name: name)]?.add(rows)
   }
 
@@ -101,7 +101,7 @@ public struct MomentSet: Sendable, Equatable {
   /// of the data.
   ///
   /// - Throws: `artifact.site` if sites, classes or orders differ.
-  public mutating func merge(_ other: MomentSet) throws(FormatError) {
+  package mutating func merge(_ other: MomentSet) throws(FormatError) {
     guard other.sites == sites, other.classes == classes,
       accumulators.allSatisfy({ other.accumulators[$0.key]?.order == $0.value.order })
     else {
@@ -121,7 +121,7 @@ public struct MomentSet: Sendable, Equatable {
   ///   - data: the description of the data.
   ///   - positions: where it read it.
   ///   - retraining: the values that reading again needs; nil if they are not known.
-  public func artifact(
+  package func artifact(
     model: ModelReference, data: JSONObject, positions: PositionSelection,
     retraining: JSONObject? = nil
   ) -> Artifact {
@@ -156,7 +156,7 @@ public struct MomentSet: Sendable, Equatable {
   /// The moments that an artifact contains.
   ///
   /// - Throws: `artifact.*`.
-  public init(_ artifact: Artifact) throws(FormatError) {
+  package init(_ artifact: Artifact) throws(FormatError) {
     try Moments.check(artifact)
     classes = try Moments.classes(of: artifact)
     var sites: [SiteDescription] = []

@@ -3,13 +3,13 @@ import SextantBytes
 import SextantStore
 
 /// Moments of several parts of the data, added up.
-public struct MomentShards: Sendable {
+package struct MomentShards: Sendable {
   /// The moments of the whole.
-  public private(set) var moments: MomentSet
+  package private(set) var moments: MomentSet
   /// The model that all parts were read with.
-  public let model: ModelReference
+  package let model: ModelReference
   /// The positions of all parts.
-  public let positions: PositionSelection
+  package let positions: PositionSelection
   /// The description of each part's data.
   private var parts: [JSONValue]
 
@@ -18,7 +18,7 @@ public struct MomentShards: Sendable {
   /// - Throws: `artifact.*`: `artifact.model-digest` for parts of different
   ///   models, `artifact.schema` for different positions, `artifact.site` for different sites,
   ///   classes or spreads.
-  public init(_ paths: [String]) throws(FormatError) {
+  package init(_ paths: [String]) throws(FormatError) {
     guard let first = paths.first else {
       throw FormatError(.dataEmpty, found: "no moments", expected: "at least one file")
     }
@@ -57,7 +57,7 @@ public struct MomentShards: Sendable {
   }
 
   /// The moments as an artifact; of one part, with the data that the part records.
-  public var artifact: Artifact {
+  package var artifact: Artifact {
     var data = JSONObject([("parts", .array(parts))])
     if parts.count == 1, case .object(let only) = parts[0] { data = only }
     return moments.artifact(model: model, data: data, positions: positions)

@@ -51,7 +51,7 @@ enum RetrainingRecord {
 }
 
 /// The data that an artifact is trained on again.
-public enum RetrainingSource: Sendable {
+package enum RetrainingSource: Sendable {
   /// Contrast pairs, for steering vectors.
   case pairs(ContrastSource)
   /// A file of labelled records, for probes and erasers.
@@ -72,7 +72,7 @@ public enum RetrainingSource: Sendable {
 
 /// Trains a steering vector, probe, eraser or lens again from the record in its manifest, to prove
 /// its origin.
-public struct Retraining {
+package struct Retraining {
   private let model: any LanguageModel
   private let tokenizer: any Tokenizer
   private let source: RetrainingSource
@@ -81,7 +81,7 @@ public struct Retraining {
   /// Trains on this model and data.
   ///
   /// - Parameter area: the area under the curve of scores and labels, as erasers record it.
-  public init(
+  package init(
     _ model: any LanguageModel, _ tokenizer: any Tokenizer, source: RetrainingSource,
     area: @escaping ([Double], [Bool]) -> Double? = { _, _ in nil }
   ) {
@@ -98,7 +98,7 @@ public struct Retraining {
   ///   `artifact.model-digest`, `artifact.tokenizer-digest`; `artifact.retrain` for an artifact without a
   ///   record of its training, other data, other weights, a method or site that is not there, or another
   ///   result; `data.*`, `model.*`, `file.*`.
-  public func verify(
+  package func verify(
     _ artifact: Artifact, file: String,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) {

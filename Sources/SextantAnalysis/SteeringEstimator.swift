@@ -53,22 +53,22 @@ public enum SteeringScale: String, Sendable, CaseIterable {
 }
 
 /// Computes steering vectors from moments, without a model.
-public struct SteeringEstimator: Sendable {
+package struct SteeringEstimator: Sendable {
   /// How vectors are computed.
-  public let method: SteeringMethod
+  package let method: SteeringMethod
   /// The share of a multiple of the identity (of the same trace) in a covariance, from 0 to 1.
-  public let shrinkage: Double
+  package let shrinkage: Double
   /// The norm of vectors.
-  public let scale: SteeringScale
+  package let scale: SteeringScale
 
   /// The names of the classes in moments.
-  public static let (positive, negative, difference) = ("positive", "negative", "difference")
+  package static let (positive, negative, difference) = ("positive", "negative", "difference")
 
   /// Computes vectors by a method.
   ///
   /// - Throws: `usage.option` for a shrinkage that is not between 0 and 1, or that the method has no
   ///   use for.
-  public init(
+  package init(
     _ method: SteeringMethod = .mean, shrinkage: Double = 0, scale: SteeringScale = .none
   ) throws(FormatError) {
     let shrinks = method == .lda || method == .ldaTotal
@@ -93,7 +93,7 @@ public struct SteeringEstimator: Sendable {
   /// - Throws: `artifact.empty` if a class, or an order that the method needs, was not collected;
   ///   `data.variance` if the method needs a spread and the examples have none at any site;
   ///   `artifact.nonfinite`; `artifact.zero` if a vector without direction is to be scaled.
-  public func vector(
+  package func vector(
     from moments: MomentSet, at positions: PositionSelection, model: ModelReference,
     data: JSONObject, retraining: JSONObject? = nil
   ) throws(FormatError) -> SteeringVector {

@@ -8,7 +8,7 @@ import SextantTokenizers
 /// Contrastive activation addition (Rimsky et al., arXiv 2312.06681; for recurrent models and
 /// their states arXiv 2404.05971, sections 2 and 3): at each site the vector is computed from the
 /// moments of the positive and the negative texts, which one pass collects.
-public struct SteeringTrainer {
+package struct SteeringTrainer {
   private let model: any LanguageModel
   private let tokenizer: any Tokenizer
   private let estimator: SteeringEstimator
@@ -26,7 +26,7 @@ public struct SteeringTrainer {
   ///   - kept: methods whose moments to keep for later use, in addition to the estimator's.
   ///   - batch: pairs that run together; no bit of the vector depends on it.
   /// - Throws: `artifact.empty` for no sites, `artifact.site` for one that cannot have a vector.
-  public init(
+  package init(
     _ model: any LanguageModel, _ tokenizer: any Tokenizer, estimator: SteeringEstimator,
     sites: [SiteDescription], positions: PositionSelection = .last,
     keeping kept: [SteeringMethod] = [],
@@ -51,7 +51,7 @@ public struct SteeringTrainer {
   /// Learns vectors by a method without further settings.
   ///
   /// - Throws: as the other initialiser.
-  public init(
+  package init(
     _ model: any LanguageModel, _ tokenizer: any Tokenizer, method: SteeringMethod = .mean,
     sites: [SiteDescription], positions: PositionSelection = .last
   ) throws(FormatError) {
@@ -66,7 +66,7 @@ public struct SteeringTrainer {
   /// - Returns: the vector, and the moments that it was computed from.
   /// - Throws: `data.*`, `model.*`, `artifact.nonfinite`, `artifact.empty` for a site that is too
   ///   large for the method.
-  public func train(
+  package func train(
     _ pairs: ContrastPairs, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> (vector: SteeringVector, moments: MomentSet) {
     try checkSizes()

@@ -11,9 +11,9 @@ import SextantTokenizers
 /// and the operation. At its own site, a correct vector has the largest cosine with the difference
 /// of the classes, and the positive texts have positive projections. The separation of the classes
 /// is reported, but does not decide: some layers separate any classes better than others.
-public struct VectorDoctor: Sendable {
+package struct VectorDoctor: Sendable {
   /// The kinds of sites that vectors of the stream's width are made for.
-  public enum Place: Sendable, Hashable, CustomStringConvertible {
+  package enum Place: Sendable, Hashable, CustomStringConvertible {
     /// The stream that enters a block.
     case input
     /// The stream that leaves a block.
@@ -34,7 +34,7 @@ public struct VectorDoctor: Sendable {
     }
 
     /// The name as in sites.
-    public var description: String {
+    package var description: String {
       switch self {
       case .input: "input"
       case .output: "output"
@@ -45,22 +45,22 @@ public struct VectorDoctor: Sendable {
   }
 
   /// How a reading of the vector's layers and place separates the pairs.
-  public struct Reading: Sendable {
+  package struct Reading: Sendable {
     /// The site to which the vectors are assigned.
-    public let place: Place
+    package let place: Place
     /// The shift of the layers that the file names.
-    public let shift: Int
+    package let shift: Int
     /// The mean over layers of the classes' distance along the vector, in units of the deviation
     /// within the classes: negative if the positive texts have the lower mean.
-    public let separation: Double
+    package let separation: Double
     /// The mean over layers of the cosine between the vector and the difference of means.
-    public let cosine: Double
+    package let cosine: Double
     /// The layers that were compared.
-    public let layerCount: Int
+    package let layerCount: Int
   }
 
   /// How readings compare.
-  public enum Verdict: Sendable, Equatable {
+  package enum Verdict: Sendable, Equatable {
     /// The file's own reading is the best, or as good as the best.
     case fits
     /// Another reading separates clearly better.
@@ -70,17 +70,17 @@ public struct VectorDoctor: Sendable {
   }
 
   /// Every reading that was tried, the best first.
-  public let readings: [Reading]
+  package let readings: [Reading]
   /// The file's own reading.
-  public let own: Reading
+  package let own: Reading
   /// Whether it fits, apart from its sign.
-  public let verdict: Verdict
+  package let verdict: Verdict
   /// Whether the best reading has the opposite sign.
-  public let isFlipped: Bool
+  package let isFlipped: Bool
   /// The doubt about the operation; nil if none.
-  public let operationDoubt: String?
+  package let operationDoubt: String?
   /// Pairs that were read.
-  public let pairCount: Int
+  package let pairCount: Int
 
   /// The factor by which another reading's cosine must be larger to be preferred.
   private static let margin = 1.02
@@ -97,7 +97,7 @@ public struct VectorDoctor: Sendable {
   ///   - vector: its model need not be this one, but width and depth must.
   ///   - shifts: layer shifts to try.
   /// - Throws: `artifact.width`, `artifact.site`; `data.*`, `model.*`.
-  public init(
+  package init(
     _ vector: SteeringVector, model: any LanguageModel, tokenizer: any Tokenizer,
     pairs: ContrastPairs, shifts: ClosedRange<Int> = -2...2,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }

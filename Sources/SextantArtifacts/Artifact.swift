@@ -9,11 +9,11 @@ import SextantTensor
 /// the tensors, so that this one digest covers everything.
 public struct Artifact: Sendable, Equatable {
   /// The key of the manifest in the safetensors metadata.
-  public static let metadataKey = "sextant"
+  package static let metadataKey = "sextant"
   /// The key of the SHA-256 of the manifest's bytes.
-  public static let digestKey = "sextant.sha256"
+  package static let digestKey = "sextant.sha256"
   /// Bytes that a manifest may have.
-  public static let manifestLimit = 16 << 20
+  package static let manifestLimit = 16 << 20
 
   /// The artifact's own description.
   public let manifest: Manifest
@@ -23,7 +23,7 @@ public struct Artifact: Sendable, Equatable {
   public let file: String?
 
   /// A new artifact.
-  public init(manifest: Manifest, tensors: [(name: String, value: Tensor)], file: String? = nil) {
+  package init(manifest: Manifest, tensors: [(name: String, value: Tensor)], file: String? = nil) {
     self.manifest = manifest
     self.tensors = tensors.sorted { ExactString($0.name) < ExactString($1.name) }
     self.file = file
@@ -54,7 +54,7 @@ public struct Artifact: Sendable, Equatable {
   // MARK: Reading
 
   /// Whether a safetensors file is an artifact.
-  public static func isArtifact(_ file: SafetensorsFile) -> Bool {
+  package static func isArtifact(_ file: SafetensorsFile) -> Bool {
     file.metadata[metadataKey] != nil
   }
 

@@ -3,7 +3,7 @@ import SextantBytes
 /// A kind of artifact: its members of the manifest, and its tensors.
 ///
 /// One kind is one file in `Kinds/`, one word in `ArtifactKinds.all`, one page in `formats/`.
-public protocol ArtifactKind {
+package protocol ArtifactKind {
   /// The name in manifests.
   static var name: String { get }
   /// The one version that is read and written.
@@ -18,9 +18,9 @@ public protocol ArtifactKind {
 }
 
 /// The kinds that this build knows.
-public enum ArtifactKinds {
+package enum ArtifactKinds {
   /// All of them; a new kind adds one word here.
-  public static var all: [any ArtifactKind.Type] {
+  package static var all: [any ArtifactKind.Type] {
     [
       SteeringVector.self, Moments.self, SavedState.self, Capture.self, Probe.self,
       ConceptEraser.self, Lens.self, LensCheckpoint.self,
@@ -28,10 +28,10 @@ public enum ArtifactKinds {
   }
 
   /// The names of all, for messages.
-  public static var names: String { all.map { $0.name }.joined(separator: ", ") }
+  package static var names: String { all.map { $0.name }.joined(separator: ", ") }
 
   /// The kind of that name.
-  public static func named(_ name: String) -> (any ArtifactKind.Type)? {
+  package static func named(_ name: String) -> (any ArtifactKind.Type)? {
     all.first { $0.name == name }
   }
 }

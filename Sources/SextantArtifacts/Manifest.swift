@@ -7,9 +7,9 @@ import SextantStore
 /// same inputs gives the same bytes.
 public struct Manifest: Sendable, Equatable {
   /// The format's name in every manifest.
-  public static let format = "sextant-artifact"
+  package static let format = "sextant-artifact"
   /// The one version of the container that is read and written.
-  public static let version = 1
+  package static let version = 1
   /// The names that `requires` may contain. None yet.
   static let knownFeatures: Set<String> = []
 
@@ -21,13 +21,13 @@ public struct Manifest: Sendable, Equatable {
     public var version: String
 
     /// Names a program.
-    public init(name: String, version: String) {
+    package init(name: String, version: String) {
       self.name = name
       self.version = version
     }
 
     /// This program.
-    public static let current = Tool(name: "sextant", version: ToolVersion.current)
+    package static let current = Tool(name: "sextant", version: ToolVersion.current)
   }
 
   /// The kind's name, such as `steering`.
@@ -44,7 +44,7 @@ public struct Manifest: Sendable, Equatable {
   public var details: JSONObject
 
   /// A manifest of a new artifact.
-  public init(
+  package init(
     kind: String, kindVersion: Int, model: ModelReference, sites: [SiteReference],
     tool: Tool = .current, details: JSONObject
   ) {
@@ -57,14 +57,14 @@ public struct Manifest: Sendable, Equatable {
   }
 
   /// The same manifest, marked as made by another version of the tool.
-  public func made(by version: String) -> Manifest {
+  package func made(by version: String) -> Manifest {
     var copy = self
     copy.tool.version = version
     return copy
   }
 
   /// The details as a place in the document, so that refusals name the JSON pointer.
-  public func detailsNode(file: String?) -> JSONNode {
+  package func detailsNode(file: String?) -> JSONNode {
     JSONNode(.object(details), code: .artifactSchema, file: file)
   }
 }

@@ -17,7 +17,7 @@ extension ModelReference {
   }
 
   /// The reference as manifests spell it.
-  public var json: JSONValue {
+  package var json: JSONValue {
     .object(
       JSONObject([
         ("architecture", .string(architecture)), ("identity", .string(identity.description)),
@@ -34,7 +34,7 @@ extension ModelReference {
   ///   - allowingOther: accept another model or tokenizer of the same width and depth.
   ///   - file: the artifact's path.
   /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width`.
-  public func check(
+  package func check(
     against model: ModelReference, allowingOther: Bool, file: String?
   ) throws(FormatError) {
     guard width == model.width, layerCount == model.layerCount else {

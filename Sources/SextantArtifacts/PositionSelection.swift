@@ -126,7 +126,7 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
   ///
   /// - Parameter parameter: the parameter that names them.
   /// - Throws: `usage.option`.
-  public func check(
+  package func check(
     vocabularySize: Int, parameter: String = "positions", file: String? = nil
   ) throws(FormatError) {
     guard let id = tokenIDs.first(where: { $0 >= vocabularySize }) else { return }

@@ -5,7 +5,7 @@ import SextantTensor
 
 extension SavedState {
   /// A state, or a difference of states, and its factor.
-  public typealias Term = (state: SavedState, strength: Float)
+  package typealias Term = (state: SavedState, strength: Float)
 
   /// The sum of states, each times its strength. A strength of 0 leaves a term out, bit for bit.
   ///
@@ -15,7 +15,7 @@ extension SavedState {
   /// - Throws: `artifact.site` when the terms have other components, `model.state` for another
   ///   batch, `artifact.model-digest` and related codes for states of different models,
   ///   `artifact.scale`, `artifact.nonfinite` for a sum that overflows.
-  public static func sum(
+  package static func sum(
     _ terms: [Term], allowsModelMismatch: Bool = false
   ) throws(FormatError) -> SavedState {
     guard let first = terms.first?.state else {
@@ -41,7 +41,7 @@ extension SavedState {
   /// The difference of this state from another.
   ///
   /// - Throws: as `sum`.
-  public func subtracting(
+  package func subtracting(
     _ other: SavedState, allowsModelMismatch: Bool = false
   ) throws(FormatError) -> SavedState {
     let sum = try Self.sum(
@@ -52,7 +52,7 @@ extension SavedState {
   }
 
   /// The Euclidean norm of each component, sequence by sequence.
-  public var norms: [(site: SiteReference, values: [Double])] {
+  package var norms: [(site: SiteReference, values: [Double])] {
     components.map { site, value in
       let count = value.count / batch
       let values = value.values

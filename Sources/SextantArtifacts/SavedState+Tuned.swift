@@ -18,7 +18,7 @@ extension SavedState {
   /// - Throws: `artifact.site` for a model without such components, `model.tensor-missing`,
   ///   `model.tensor-unexpected` for blocks that the model does not have, `model.shape`,
   ///   `model.dtype`; `file.*` and the format's codes.
-  public func replacingTunedMatrices(from path: String) throws(FormatError) -> SavedState {
+  package func replacingTunedMatrices(from path: String) throws(FormatError) -> SavedState {
     let checkpoint = try CheckpointSource.open(path).checkpoint
     let places = try tunedPlaces(file: path)
     let names = Set(places.map { ExactString($0.name) })
@@ -48,7 +48,7 @@ extension SavedState {
   ///   safetensors.
   /// - Throws: `artifact.site` for a model without such components, `model.state` for a state of
   ///   several sequences; `file.*`, `disk.*`.
-  public func writeTunedMatrices(to path: String, replacing: Bool = false) throws(FormatError) {
+  package func writeTunedMatrices(to path: String, replacing: Bool = false) throws(FormatError) {
     guard batch == 1 else {
       throw FormatError(
         .modelState, file: file, found: counted(batch, "sequence"), expected: "a state of one")

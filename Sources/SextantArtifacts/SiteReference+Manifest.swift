@@ -14,7 +14,7 @@ extension SiteReference {
   }
 
   /// The site as manifests spell it.
-  public var json: JSONValue {
+  package var json: JSONValue {
     [
       "name": .string(name), "shape": .array(shape.map { .integer(Int64($0)) }),
       "axes": .array(axes.map { .string($0) }),

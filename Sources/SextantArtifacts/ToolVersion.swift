@@ -1,5 +1,5 @@
 /// The version of Sextant, as artifacts record it and `--version` prints it.
-public enum ToolVersion {
+package enum ToolVersion {
   /// The version, by semver.org.
-  public static let current = "0.1.0"
+  package static let current = "0.1.0"
 }

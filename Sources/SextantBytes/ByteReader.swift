@@ -1,14 +1,14 @@
 /// The one door to the bytes of an untrusted buffer: every access is checked and may refuse.
-public struct ByteReader: Sendable {
+package struct ByteReader: Sendable {
   /// The bytes.
-  public let bytes: [UInt8]
+  package let bytes: [UInt8]
   /// Added to offsets in refusals: where these bytes start in their file.
-  public let baseOffset: Int
+  package let baseOffset: Int
   /// The file that the bytes come from, for refusals.
-  public let file: String?
+  package let file: String?
 
   /// Reads `bytes`, which start at `baseOffset` of `file`.
-  public init(_ bytes: [UInt8], baseOffset: Int = 0, file: String? = nil) {
+  package init(_ bytes: [UInt8], baseOffset: Int = 0, file: String? = nil) {
     self.bytes = bytes
     self.baseOffset = baseOffset
     self.file = file
@@ -17,7 +17,7 @@ public struct ByteReader: Sendable {
   /// The bytes `offset ..< offset + count`.
   ///
   /// - Throws: `file.too-short` when they are not all there.
-  public func slice(at offset: Int, count: Int) throws(FormatError) -> ArraySlice<UInt8> {
+  package func slice(at offset: Int, count: Int) throws(FormatError) -> ArraySlice<UInt8> {
     let (end, overflow) = offset.addingReportingOverflow(count)
     guard offset >= 0, count >= 0, !overflow, end <= bytes.count else {
       throw FormatError(
@@ -28,7 +28,7 @@ public struct ByteReader: Sendable {
   }
 
   /// A little-endian unsigned integer of 1 to 8 bytes.
-  public func unsigned(at offset: Int, byteCount: Int) throws(FormatError) -> UInt64 {
+  package func unsigned(at offset: Int, byteCount: Int) throws(FormatError) -> UInt64 {
     var value: UInt64 = 0
     for byte in try slice(at: offset, count: byteCount).reversed() {
       value = value << 8 | UInt64(byte)
@@ -39,7 +39,7 @@ public struct ByteReader: Sendable {
 
 extension FixedWidthInteger {
   /// The bytes of the number, least significant first.
-  public var littleEndianBytes: [UInt8] {
+  package var littleEndianBytes: [UInt8] {
     (0..<Self.bitWidth / 8).map { UInt8(truncatingIfNeeded: self >> Self($0 * 8)) }
   }
 }

@@ -2,7 +2,7 @@ extension FixedWidthInteger {
   /// The whole part of a number, or the nearest end of the range if it is outside; 0 for NaN.
   ///
   /// `Int(_:)` ends the process for such numbers, which computations on data can give.
-  public init(clamping value: some BinaryFloatingPoint) {
+  package init(clamping value: some BinaryFloatingPoint) {
     if let whole = Self(exactly: value.rounded(.towardZero)) {
       self = whole
     } else if value.isNaN {

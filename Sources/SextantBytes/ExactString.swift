@@ -2,27 +2,27 @@
 ///
 /// Swift's `String` treats canonically equivalent texts as equal: "é" composed and decomposed
 /// would be one dictionary key, and one of two tensors of a hostile file would disappear.
-public struct ExactString: Hashable, Sendable, Comparable {
+package struct ExactString: Hashable, Sendable, Comparable {
   /// The text.
-  public let string: String
+  package let string: String
 
   /// Wraps a string.
-  public init(_ string: String) {
+  package init(_ string: String) {
     self.string = string
   }
 
   /// Equality of the UTF-8 bytes.
-  public static func == (a: ExactString, b: ExactString) -> Bool {
+  package static func == (a: ExactString, b: ExactString) -> Bool {
     a.string.utf8.elementsEqual(b.string.utf8)
   }
 
   /// Lexicographic order of the UTF-8 bytes.
-  public static func < (a: ExactString, b: ExactString) -> Bool {
+  package static func < (a: ExactString, b: ExactString) -> Bool {
     a.string.utf8.lexicographicallyPrecedes(b.string.utf8)
   }
 
   /// Hashes the UTF-8 bytes.
-  public func hash(into hasher: inout Hasher) {
+  package func hash(into hasher: inout Hasher) {
     var copy = string
     copy.withUTF8 { unsafe hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
     hasher.combine(0xFF as UInt8)

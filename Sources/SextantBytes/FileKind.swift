@@ -1,5 +1,5 @@
 /// The kind of a file, from its first bytes and never from its name.
-public enum FileKind: String, Sendable {
+package enum FileKind: String, Sendable {
   /// Sextant's native model.
   case store = "Sextant model"
   /// A safetensors file: a checkpoint or an artifact.
@@ -20,10 +20,10 @@ public enum FileKind: String, Sendable {
   case unknown
 
   /// The number of first bytes for `init(firstBytes:)`, if the file has them.
-  public static let sniffedByteCount = 64
+  package static let sniffedByteCount = 64
 
   /// Recognises a file by its first bytes.
-  public init(firstBytes bytes: [UInt8]) {
+  package init(firstBytes bytes: [UInt8]) {
     func starts(_ prefix: [UInt8], at offset: Int = 0) -> Bool {
       bytes.count >= offset + prefix.count
         && bytes[offset..<offset + prefix.count].elementsEqual(prefix)
@@ -56,7 +56,7 @@ public enum FileKind: String, Sendable {
   /// Recognises an open file.
   ///
   /// - Throws: `file.html` if it is a page or pointer instead of the file, which no reader accepts.
-  public init(of file: InputFile) throws(FormatError) {
+  package init(of file: InputFile) throws(FormatError) {
     self.init(firstBytes: try file.read(at: 0, count: min(Self.sniffedByteCount, file.byteCount)))
     if self == .gitLFSPointer || self == .html {
       throw FormatError(

@@ -17,11 +17,11 @@ private let temporaryFile: Int32 = 0o20_000_000 | O_DIRECTORY
 ///
 /// `@unchecked Sendable`: the descriptor does not change before `publish`, and `write(_:at:)` and
 /// `writeIfFree` are all that other threads than the owner's may call.
-public final class FilePublisher: @unchecked Sendable {
+package final class FilePublisher: @unchecked Sendable {
   /// The path that will appear.
-  public let destination: String
+  package let destination: String
   /// Whether an existing destination is replaced.
-  public let replaces: Bool
+  package let replaces: Bool
   private let folder: String
   private let partialPath: String
   private var descriptor: Int32
@@ -46,7 +46,7 @@ public final class FilePublisher: @unchecked Sendable {
   ///   - replacing: replace an existing file; otherwise an existing destination is refused, both
   ///     now and when publishing.
   /// - Throws: `file.exists`, `file.create`.
-  public init(_ destination: String, replacing: Bool = false) throws(FormatError) {
+  package init(_ destination: String, replacing: Bool = false) throws(FormatError) {
     self.destination = destination
     self.replaces = replacing
     let slash = destination.utf8.lastIndex(of: UInt8(ascii: "/"))
@@ -121,7 +121,7 @@ public final class FilePublisher: @unchecked Sendable {
   /// Removes the name that a file has before it is published, if one has a name now.
   ///
   /// For handlers of signals that end the process: it only makes calls that are safe there.
-  public static func removeUnpublishedName() {
+  package static func removeUnpublishedName() {
     let name = unpublishedName.load(ordering: .sequentiallyConsistent)
     guard let name = unsafe UnsafePointer<CChar>(bitPattern: name) else { return }
     unsafe unlink(name)
@@ -132,24 +132,24 @@ public final class FilePublisher: @unchecked Sendable {
   }
 
   /// Bytes written so far by `append`.
-  public var byteCount: Int { position }
+  package var byteCount: Int { position }
 
   /// Adds bytes at the end.
   ///
   /// - Throws: `disk.full`, `file.write`.
-  public func append(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+  package func append(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
     unsafe try write(bytes, at: position)
     position += bytes.count
   }
 
   /// Adds bytes at the end.
-  public func append(_ bytes: [UInt8]) throws(FormatError) {
+  package func append(_ bytes: [UInt8]) throws(FormatError) {
     try write(bytes, at: position)
     position += bytes.count
   }
 
   /// Adds zeros until the length is a multiple of `alignment`.
-  public func pad(to alignment: Int) throws(FormatError) {
+  package func pad(to alignment: Int) throws(FormatError) {
     let rest = position % alignment
     if rest != 0 { try append([UInt8](repeating: 0, count: alignment - rest)) }
   }
@@ -158,7 +158,7 @@ public final class FilePublisher: @unchecked Sendable {
   /// writing is faster. Does nothing if the file system does not support it.
   ///
   /// - Throws: `disk.full`, `file.write`.
-  public func reserve(_ byteCount: Int) throws(FormatError) {
+  package func reserve(_ byteCount: Int) throws(FormatError) {
     guard byteCount > 0 else { return }
     while fallocate(descriptor, 0, 0, off_t(byteCount)) != 0 {
       let number = errno
@@ -169,10 +169,10 @@ public final class FilePublisher: @unchecked Sendable {
   }
 
   /// Takes the bytes up to `byteCount`, written by position, as the beginning of the file.
-  public func extend(to byteCount: Int) { position = max(position, byteCount) }
+  package func extend(to byteCount: Int) { position = max(position, byteCount) }
 
   /// Overwrites bytes that were already written, such as a header reserved earlier.
-  public func write(_ bytes: [UInt8], at offset: Int) throws(FormatError) {
+  package func write(_ bytes: [UInt8], at offset: Int) throws(FormatError) {
     var failure: FormatError?
     unsafe bytes.withUnsafeBytes { buffer in
       do throws(FormatError) { unsafe try write(buffer, at: offset) } catch { failure = error }
@@ -181,7 +181,7 @@ public final class FilePublisher: @unchecked Sendable {
   }
 
   /// Calls `body` with the descriptor of the file, for other ways of writing.
-  public func withDescriptor<Result: ~Copyable>(
+  package func withDescriptor<Result: ~Copyable>(
     _ body: (Int32) throws(FormatError) -> Result
   ) throws(FormatError) -> Result {
     try body(descriptor)
@@ -190,7 +190,7 @@ public final class FilePublisher: @unchecked Sendable {
   /// The length of the file, for any writer.
   ///
   /// - Throws: `file.read`.
-  public func fileByteCount() throws(FormatError) -> Int {
+  package func fileByteCount() throws(FormatError) -> Int {
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0 else {
       throw FormatError(
@@ -202,7 +202,7 @@ public final class FilePublisher: @unchecked Sendable {
   /// Writes bytes at a position, from any thread. Bytes that are never written are zero.
   ///
   /// - Throws: `disk.full`, `file.write`.
-  public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FormatError) {
+  package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FormatError) {
     nonisolated(unsafe) let bytes = unsafe bytes
     let isMuch = try turn.withLock { unflushed throws(FormatError) in
       unsafe try write(bytes, at: offset, &unflushed)
@@ -214,7 +214,7 @@ public final class FilePublisher: @unchecked Sendable {
   ///
   /// - Returns: whether the bytes were written.
   /// - Throws: `disk.full`, `file.write`.
-  public func writeIfFree(
+  package func writeIfFree(
     _ bytes: UnsafeRawBufferPointer, at offset: Int
   ) throws(FormatError) -> Bool {
     nonisolated(unsafe) let bytes = unsafe bytes
@@ -253,7 +253,7 @@ public final class FilePublisher: @unchecked Sendable {
   ///
   /// - Throws: `disk.fsync`, `disk.full`, `file.exists` if another process published the name
   ///   meanwhile, `file.create`.
-  public func publish() throws(FormatError) {
+  package func publish() throws(FormatError) {
     guard fsync(descriptor) == 0 else {
       let number = errno
       throw FormatError(
@@ -315,7 +315,7 @@ public final class FilePublisher: @unchecked Sendable {
   }
 
   /// Writes and publishes a whole file.
-  public static func publish(
+  package static func publish(
     _ bytes: [UInt8], to destination: String, replacing: Bool = false
   ) throws(FormatError) {
     let file = try FilePublisher(destination, replacing: replacing)

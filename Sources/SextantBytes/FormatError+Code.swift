@@ -254,7 +254,7 @@ extension FormatError {
 extension FormatError.Code {
   /// The exit status of a command that ends with this code (sysexits.h): 64 usage, 65 data,
   /// 66 no input, 73 cannot create, 74 input or output error, or something that the system lacks.
-  public var exitStatus: Int32 {
+  package var exitStatus: Int32 {
     switch self {
     case .usageOption, .usageNothingSteered: 64
     case .fileMissing, .filePermission: 66

@@ -33,7 +33,7 @@ extension FormatError.Place: CustomStringConvertible {
 /// Text from a hostile file, made safe to print: control characters are escaped, length is bounded.
 ///
 /// A terminal acts on escape sequences, so that a tensor's name must not reach it raw.
-public func printable(_ text: String, limit: Int = 400) -> String {
+package func printable(_ text: String, limit: Int = 400) -> String {
   var result = ""
   var count = 0
   for scalar in text.unicodeScalars {

@@ -49,10 +49,10 @@ public struct FormatError: Error, Sendable, Equatable {
   }
 
   /// The exit status of a command that ends with this refusal (sysexits.h).
-  public var exitStatus: Int32 { code.exitStatus }
+  package var exitStatus: Int32 { code.exitStatus }
 
   /// The same refusal, with the file filled in if it was not known.
-  public func inFile(_ path: String) -> FormatError {
+  package func inFile(_ path: String) -> FormatError {
     var copy = self
     if copy.file == nil { copy.file = path }
     return copy

@@ -1,5 +1,5 @@
 /// The organisation of an HDF5 file of weights, recognised by its structure and never by its name.
-public enum HDF5Layout: String, Sendable {
+package enum HDF5Layout: String, Sendable {
   /// One dataset per tensor, whose path is the tensor's name.
   case flat
   /// Keras 3: the variables of each layer are numbered, `…/vars/<number>`.
@@ -9,7 +9,7 @@ public enum HDF5Layout: String, Sendable {
 
   /// Whether the last part of a dataset's path, and the one before it, are those of a variable of
   /// Keras 3.
-  public static func isNumbered(_ parts: [some StringProtocol]) -> Bool {
+  package static func isNumbered(_ parts: [some StringProtocol]) -> Bool {
     guard let last = parts.last, parts.dropLast().last?.utf8.elementsEqual("vars".utf8) == true
     else { return false }
     return !last.isEmpty
@@ -20,7 +20,7 @@ public enum HDF5Layout: String, Sendable {
   /// `layer.h.0.kernel`.
   ///
   /// TensorFlow numbers a variable's outputs, and transformers mark places in a list by `_._`.
-  public static func tensorName(ofWeight weight: String) -> String {
+  package static func tensorName(ofWeight weight: String) -> String {
     var bytes = Array(weight.utf8)
     if let colon = bytes.lastIndex(of: UInt8(ascii: ":")), colon + 1 < bytes.count,
       bytes[(colon + 1)...].allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })

@@ -28,7 +28,7 @@
 /// after the file is closed.
 ///
 /// The main process trusts no message: a message that breaks these rules is refused.
-public enum HDF5ReaderMessage: Sendable, Equatable {
+package enum HDF5ReaderMessage: Sendable, Equatable {
   case hello(version: Int)
   case layout(HDF5Layout)
   case metadata(key: String, value: String)
@@ -39,27 +39,27 @@ public enum HDF5ReaderMessage: Sendable, Equatable {
   case place(offset: Int)
 
   /// The version of these rules.
-  public static let version = 2
+  package static let version = 2
   /// The argument that makes a reader read even if it cannot be confined.
-  public static let unconfinedArgument = "unconfined"
+  package static let unconfinedArgument = "unconfined"
   /// Bytes of a message before its payload.
-  public static let headerByteCount = 5
+  package static let headerByteCount = 5
   /// The kind of the messages that contain elements.
-  public static let dataKind: UInt8 = 7
+  package static let dataKind: UInt8 = 7
   /// The largest number of bytes in a payload.
-  public static let maximumPayloadByteCount = 4 << 20
+  package static let maximumPayloadByteCount = 4 << 20
   /// Dimensions that a tensor may have.
-  public static let maximumRank = 8
+  package static let maximumRank = 8
 
   /// The header of a message with this payload.
-  public static func header(kind: UInt8, payloadByteCount: Int) -> [UInt8] {
+  package static func header(kind: UInt8, payloadByteCount: Int) -> [UInt8] {
     [kind] + UInt32(payloadByteCount).littleEndianBytes
   }
 
   /// The whole message.
   ///
   /// - Precondition: the payload fits `maximumPayloadByteCount`.
-  public func encoded() -> [UInt8] {
+  package func encoded() -> [UInt8] {
     var payload: [UInt8] = []
     func append(_ text: String) {
       payload += UInt32(text.utf8.count).littleEndianBytes
@@ -116,7 +116,7 @@ public enum HDF5ReaderMessage: Sendable, Equatable {
   /// Reads the payload of a message that is not data.
   ///
   /// - Throws: `h5.reader.protocol`.
-  public init(kind: UInt8, payload: [UInt8]) throws(FormatError) {
+  package init(kind: UInt8, payload: [UInt8]) throws(FormatError) {
     var fields = Fields(bytes: ByteReader(payload))
     switch kind {
     case 1: self = .hello(version: try fields.count())
@@ -154,7 +154,7 @@ public enum HDF5ReaderMessage: Sendable, Equatable {
   }
 
   /// The refusal of a message that is none.
-  public static func nonsense(_ found: String) -> FormatError {
+  package static func nonsense(_ found: String) -> FormatError {
     FormatError(.hdf5ReaderProtocol, found: found, expected: "a message of the reader")
   }
 

@@ -6,11 +6,11 @@ import Synchronization
 ///
 /// A pipe can be read only once and has no size before its end, so that `InputFile` does not
 /// support it.
-public struct InputBytes: Sendable {
+package struct InputBytes: Sendable {
   /// The name of the source in refusals: the path, or "standard input".
-  public let name: String
+  package let name: String
   /// The bytes, at least one.
-  public let bytes: [UInt8]
+  package let bytes: [UInt8]
 
   /// The paths that mean standard input.
   private static let standardInputPaths = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"]
@@ -22,7 +22,7 @@ public struct InputBytes: Sendable {
   ///   - path: a path; `-` is standard input.
   ///   - limit: bytes that the source may have.
   /// - Throws: `file.*`, `limit.file`; `usage.option` if standard input was read before.
-  public init(reading path: String, limit: Int) throws(FormatError) {
+  package init(reading path: String, limit: Int) throws(FormatError) {
     if Self.standardInputPaths.contains(path) {
       name = "standard input"
       guard !Self.standardInputWasRead.exchange(true, ordering: .relaxed) else {

@@ -4,11 +4,11 @@ import Glibc
 /// it is read is a refusal and not a signal.
 ///
 /// Size and modification time are taken at opening; `checkUnchanged` compares them at the end.
-public final class InputFile: Sendable {
+package final class InputFile: Sendable {
   /// The path as the user gave it.
-  public let path: String
+  package let path: String
   /// The size at opening, in bytes.
-  public let byteCount: Int
+  package let byteCount: Int
   private let descriptor: Int32
   private let identity: Identity
 
@@ -32,7 +32,7 @@ public final class InputFile: Sendable {
   /// Opens a file.
   ///
   /// - Throws: `file.missing`, `file.permission`, `file.not-regular`, `file.empty`, `file.read`.
-  public init(_ path: String) throws(FormatError) {
+  package init(_ path: String) throws(FormatError) {
     // O_NONBLOCK: opening a FIFO must not wait for a writer; it changes nothing on regular files.
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw openFailure(path) }
@@ -72,7 +72,7 @@ public final class InputFile: Sendable {
   /// Fills `buffer` with the bytes from `offset` on.
   ///
   /// - Throws: `file.too-short` when the file ends before, `file.read`.
-  public func read(
+  package func read(
     at offset: Int, into buffer: UnsafeMutableRawBufferPointer
   ) throws(FormatError) {
     var done = 0
@@ -97,7 +97,7 @@ public final class InputFile: Sendable {
   /// The bytes `offset ..< offset + count`.
   ///
   /// - Throws: `file.too-short` before anything is allocated when the file is not that long.
-  public func read(at offset: Int, count: Int) throws(FormatError) -> [UInt8] {
+  package func read(at offset: Int, count: Int) throws(FormatError) -> [UInt8] {
     let (end, overflow) = offset.addingReportingOverflow(count)
     guard offset >= 0, count >= 0, !overflow, end <= byteCount else {
       throw FormatError(
@@ -115,7 +115,7 @@ public final class InputFile: Sendable {
   }
 
   /// The whole file, when it is no longer than `limit` bytes.
-  public func readAll(limit: Int) throws(FormatError) -> [UInt8] {
+  package func readAll(limit: Int) throws(FormatError) -> [UInt8] {
     guard byteCount <= limit else {
       throw FormatError(
         .limitFile, file: path, found: "\(byteCount) bytes", expected: "at most \(limit) bytes")
@@ -126,7 +126,7 @@ public final class InputFile: Sendable {
   /// Refuses when the file was changed since it was opened.
   ///
   /// - Throws: `file.changed`.
-  public func checkUnchanged() throws(FormatError) {
+  package func checkUnchanged() throws(FormatError) {
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0, Identity(status) == identity else {
       throw FormatError(
@@ -136,14 +136,14 @@ public final class InputFile: Sendable {
   }
 
   /// Lends the descriptor, to hand it to another process.
-  public func withDescriptor<Result: ~Copyable>(
+  package func withDescriptor<Result: ~Copyable>(
     _ body: (Int32) throws(FormatError) -> Result
   ) throws(FormatError) -> Result {
     try body(descriptor)
   }
 
   /// Whether `path` names this very file.
-  public func isSameFile(as path: String) -> Bool {
+  package func isSameFile(as path: String) -> Bool {
     var status = stat()
     guard unsafe stat(path, &status) == 0 else { return false }
     return UInt(status.st_dev) == identity.device && UInt(status.st_ino) == identity.inode
@@ -152,7 +152,7 @@ public final class InputFile: Sendable {
   /// Maps the file read-only.
   ///
   /// - Throws: `file.read`.
-  public func map() throws(FormatError) -> MappedFile {
+  package func map() throws(FormatError) -> MappedFile {
     try MappedFile(path: path, descriptor: descriptor, byteCount: byteCount)
   }
 }

@@ -1,21 +1,21 @@
 /// A place in a JSON document with its pointer, so that every wrong type or value is refused with
 /// file, JSON pointer, the found value and the expected one.
-public struct JSONNode: Sendable {
+package struct JSONNode: Sendable {
   /// The value at this place.
-  public let value: JSONValue
+  package let value: JSONValue
   /// The JSON pointer (RFC 6901) of this place.
-  public let pointer: String
+  package let pointer: String
   /// The file of the document, for refusals.
-  public let file: String?
+  package let file: String?
   /// The code of refusals about types and values.
-  public let code: FormatError.Code
+  package let code: FormatError.Code
   /// The members of the document that were read; nil if they are not tracked.
   let reads: JSONReads?
 
   /// The root of a document whose wrong values are refused with `code`.
   ///
   /// - Parameter reads: records the members that are read.
-  public init(
+  package init(
     _ value: JSONValue, code: FormatError.Code, file: String?, pointer: String = "",
     reads: JSONReads? = nil
   ) {
@@ -30,7 +30,7 @@ public struct JSONNode: Sendable {
   ///
   /// - Parameter acceptsInfinity: as for `JSONValue`.
   /// - Throws: `json.*`, `json.not-object`.
-  public init(
+  package init(
     parsing text: [UInt8], limits: JSONLimits = JSONLimits(), code: FormatError.Code,
     baseOffset: Int = 0, file: String?, acceptsInfinity: Bool = false, reads: JSONReads? = nil
   ) throws(FormatError) {
@@ -46,7 +46,7 @@ public struct JSONNode: Sendable {
   }
 
   /// A refusal at this place.
-  public func refusal(found: String? = nil, expected: String) -> FormatError {
+  package func refusal(found: String? = nil, expected: String) -> FormatError {
     FormatError(
       code, file: file, at: .pointer(pointer), found: found ?? Self.describe(value),
       expected: expected)
@@ -55,7 +55,7 @@ public struct JSONNode: Sendable {
   // MARK: Members and elements
 
   /// The member `key`.
-  public func member(_ key: String) throws(FormatError) -> JSONNode {
+  package func member(_ key: String) throws(FormatError) -> JSONNode {
     guard let node = try optionalMember(key) else {
       let isNull = try object()[key] != nil
       throw refusal(
@@ -66,19 +66,19 @@ public struct JSONNode: Sendable {
   }
 
   /// The member `key`, or nil if it is absent or null.
-  public func optionalMember(_ key: String) throws(FormatError) -> JSONNode? {
+  package func optionalMember(_ key: String) throws(FormatError) -> JSONNode? {
     reads?.note(pointer(to: key))
     guard let value = try object()[key], value != .null else { return nil }
     return child(key, value)
   }
 
   /// All members, in their order.
-  public func members() throws(FormatError) -> [(key: String, node: JSONNode)] {
+  package func members() throws(FormatError) -> [(key: String, node: JSONNode)] {
     try object().members.map { ($0.key, child($0.key, $0.value)) }
   }
 
   /// Refuses members other than these.
-  public func allowOnly(_ keys: Set<String>) throws(FormatError) {
+  package func allowOnly(_ keys: Set<String>) throws(FormatError) {
     for (key, _) in try object().members where !keys.contains(key) {
       throw refusal(
         found: "a member \"\(key)\"", expected: "only \(keys.sorted().joined(separator: ", "))")
@@ -86,7 +86,7 @@ public struct JSONNode: Sendable {
   }
 
   /// The elements of an array.
-  public func elements() throws(FormatError) -> [JSONNode] {
+  package func elements() throws(FormatError) -> [JSONNode] {
     guard case .array(let elements) = value else { throw refusal(expected: "an array") }
     return elements.enumerated().map { child(String($0.offset), $0.element) }
   }
@@ -116,25 +116,25 @@ public struct JSONNode: Sendable {
   // MARK: Values
 
   /// The value as an object.
-  public func object() throws(FormatError) -> JSONObject {
+  package func object() throws(FormatError) -> JSONObject {
     guard case .object(let object) = value else { throw refusal(expected: "an object") }
     return object
   }
 
   /// The value as a string.
-  public func string() throws(FormatError) -> String {
+  package func string() throws(FormatError) -> String {
     guard case .string(let string) = value else { throw refusal(expected: "a string") }
     return string
   }
 
   /// The value as a boolean.
-  public func boolean() throws(FormatError) -> Bool {
+  package func boolean() throws(FormatError) -> Bool {
     guard case .boolean(let boolean) = value else { throw refusal(expected: "true or false") }
     return boolean
   }
 
   /// The value as an integer in `range`.
-  public func integer(in range: ClosedRange<Int> = 0...Int.max) throws(FormatError) -> Int {
+  package func integer(in range: ClosedRange<Int> = 0...Int.max) throws(FormatError) -> Int {
     guard case .integer(let integer) = value, range.contains(Int(integer)) else {
       let limits = "an integer between \(range.lowerBound) and \(range.upperBound)"
       throw refusal(expected: range == 0...Int.max ? "a non-negative integer" : limits)
@@ -143,7 +143,7 @@ public struct JSONNode: Sendable {
   }
 
   /// The value as a finite number.
-  public func number() throws(FormatError) -> Double {
+  package func number() throws(FormatError) -> Double {
     switch value {
     case .integer(let integer): return Double(integer)
     case .number(let number): return number

@@ -1,17 +1,17 @@
 /// The limits of a JSON text.
-public struct JSONLimits: Sendable {
+package struct JSONLimits: Sendable {
   /// Bytes of the text.
-  public var byteCount: Int
+  package var byteCount: Int
   /// Nested arrays and objects.
-  public var depth: Int
+  package var depth: Int
   /// Bytes of one string, escapes as they are written.
-  public var stringByteCount: Int
+  package var stringByteCount: Int
   /// The number of values. The tree of a document takes up to 100 bytes for each, independent of
   /// its length.
-  public var valueCount: Int
+  package var valueCount: Int
 
   /// Limits for headers and small documents.
-  public init(
+  package init(
     byteCount: Int = 100_000_000, depth: Int = 32, stringByteCount: Int = 65_536,
     valueCount: Int = 15_000_000
   ) {
@@ -38,7 +38,7 @@ extension JSONValue {
   ///     a member that is used is refused. `NaN`, `Infinity` and `-Infinity`, which Python's writer
   ///     leaves in records, are among them.
   /// - Throws: `json.*`.
-  public init(
+  package init(
     parsing text: [UInt8], limits: JSONLimits = JSONLimits(), baseOffset: Int = 0,
     file: String? = nil, acceptsInfinity: Bool = false, keepsVerbatim: Bool = false
   ) throws(FormatError) {

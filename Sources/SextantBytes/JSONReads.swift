@@ -1,11 +1,11 @@
 import SextantLocks
 
 /// The members of a JSON document that were read, so that the other members can be named.
-public final class JSONReads: Sendable {
+package final class JSONReads: Sendable {
   private let pointers = Lock<Set<String>>([])
 
   /// Nothing was read yet.
-  public init() {}
+  package init() {}
 
   /// Records that the member at a JSON pointer was read.
   func note(_ pointer: String) {
@@ -20,10 +20,10 @@ public final class JSONReads: Sendable {
 
 extension JSONNode {
   /// The same place, whose members can be read without a record.
-  public var unnoted: JSONNode { JSONNode(value, code: code, file: file, pointer: pointer) }
+  package var unnoted: JSONNode { JSONNode(value, code: code, file: file, pointer: pointer) }
 
   /// Marks all members of the object `key` as known, although nothing reads them.
-  public func noteAll(of key: String) throws(FormatError) {
+  package func noteAll(of key: String) throws(FormatError) {
     guard let node = try optionalMember(key), case .object(let object) = node.value else { return }
     for (key, _) in object.members { try node.noteAll(of: key) }
   }
@@ -32,7 +32,7 @@ extension JSONNode {
   /// objects. Null, empty arrays and empty objects have no content and are left out.
   ///
   /// - Parameter known: members to leave out, spelled in the same way.
-  public func unreadMembers(except known: Set<String>) -> [String] {
+  package func unreadMembers(except known: Set<String>) -> [String] {
     unreadMembers(known, prefix: "")
   }
 

@@ -4,15 +4,15 @@ import Glibc
 ///
 /// Most file systems have none, because unpublished files have no name there. A locked file is
 /// being written, and is not a leftover.
-public enum Leftovers {
+package enum Leftovers {
   /// The outcome for a file.
-  public struct Finding: Sendable, Equatable {
+  package struct Finding: Sendable, Equatable {
     /// The file's path.
-    public let path: String
+    package let path: String
     /// Its size in bytes.
-    public let byteCount: Int
+    package let byteCount: Int
     /// Whether a process still writes it, or may: it is left alone then.
-    public let isBusy: Bool
+    package let isBusy: Bool
   }
 
   /// Removes the leftovers in a folder.
@@ -20,7 +20,7 @@ public enum Leftovers {
   /// - Returns: the files, ordered by path.
   /// - Throws: `file.missing`, `file.permission`, `file.read` for a folder that cannot be listed;
   ///   `file.write` for a file that cannot be removed.
-  public static func remove(from folder: String) throws(FormatError) -> [Finding] {
+  package static func remove(from folder: String) throws(FormatError) -> [Finding] {
     guard let handle = unsafe opendir(folder) else { throw openFailure(folder) }
     defer { unsafe closedir(handle) }
     var names: [String] = []

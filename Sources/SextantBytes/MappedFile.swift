@@ -8,11 +8,11 @@ import Glibc
 /// one. A program that calls `OrderlyEnd.prepare` ends with `file.changed` then. Slices are
 /// checked; memory from a slice may be used as long as this object lives.
 @safe
-public final class MappedFile: @unchecked Sendable {
+package final class MappedFile: @unchecked Sendable {
   /// The path as the user gave it.
-  public let path: String
+  package let path: String
   /// Bytes mapped.
-  public let byteCount: Int
+  package let byteCount: Int
   private let base: UnsafeMutableRawPointer
 
   init(path: String, descriptor: Int32, byteCount: Int) throws(FormatError) {
@@ -37,7 +37,7 @@ public final class MappedFile: @unchecked Sendable {
   /// The bytes `offset ..< offset + count`, in place.
   ///
   /// - Throws: `file.too-short` when the file is not that long.
-  public func slice(at offset: Int, count: Int) throws(FormatError) -> UnsafeRawBufferPointer {
+  package func slice(at offset: Int, count: Int) throws(FormatError) -> UnsafeRawBufferPointer {
     let (end, overflow) = offset.addingReportingOverflow(count)
     guard offset >= 0, count >= 0, !overflow, end <= byteCount else {
       throw FormatError(
@@ -48,13 +48,13 @@ public final class MappedFile: @unchecked Sendable {
   }
 
   /// Reads the whole file now, so that its first use does not wait for the disk.
-  public func populate() {
+  package func populate() {
     // MADV_POPULATE_READ of Linux 5.14; before, reading ahead has to do.
     if unsafe madvise(base, byteCount, 22) != 0 { prefetch(at: 0, count: byteCount) }
   }
 
   /// Asks the kernel to read these bytes ahead.
-  public func prefetch(at offset: Int, count: Int) {
+  package func prefetch(at offset: Int, count: Int) {
     let page = Int(getpagesize())
     let start = offset / page * page
     guard start >= 0, offset + count <= byteCount else { return }

@@ -1,7 +1,7 @@
 import Glibc
 
 /// The memory that the process can still get, and refusals of work that needs more.
-public enum MemoryBudget {
+package enum MemoryBudget {
   /// Needs up to this are not compared with anything.
   private static let smallByteCount = 16 << 20
 
@@ -16,7 +16,7 @@ public enum MemoryBudget {
   ///   - what: the purpose of the memory, such as `the logits of 70,000 tokens`.
   ///   - remedy: how to need less.
   /// - Throws: `system.memory`.
-  public static func check(
+  package static func check(
     _ byteCount: Int, for what: String, remedy: String? = nil
   ) throws(FormatError) {
     guard byteCount > min(smallByteCount, taskLimit ?? .max) else { return }
@@ -29,7 +29,7 @@ public enum MemoryBudget {
   }
 
   /// The product of counts, or `Int.max` if it is larger.
-  public static func product(_ factors: Int...) -> Int {
+  package static func product(_ factors: Int...) -> Int {
     var product = 1
     for factor in factors {
       let (next, overflow) = product.multipliedReportingOverflow(by: max(factor, 0))
@@ -40,7 +40,7 @@ public enum MemoryBudget {
   }
 
   /// The sum of counts, or `Int.max` if it is larger.
-  public static func sum(_ terms: [Int]) -> Int {
+  package static func sum(_ terms: [Int]) -> Int {
     terms.reduce(0) { sum, term in
       let (next, overflow) = sum.addingReportingOverflow(term)
       return overflow ? .max : next

@@ -4,7 +4,7 @@ import CProcessEnd
 ///
 /// Such failures are memory that the Swift runtime asks for and does not get, a mapped file that is
 /// cut, and a library that cannot be loaded.
-public enum OrderlyEnd {
+package enum OrderlyEnd {
   /// The exit status of these refusals.
   private static let exitStatus: Int32 = 74
 
@@ -12,7 +12,7 @@ public enum OrderlyEnd {
   ///
   /// - Parameter cleanup: runs before the process ends; limited to calls that are safe in a signal
   ///   handler.
-  public static func prepare(cleanup: @convention(c) () -> Void) {
+  package static func prepare(cleanup: @convention(c) () -> Void) {
     let memory = parts(
       FormatError(.systemMemory, found: "no memory for \(mark) bytes more", expected: "more memory")
     )

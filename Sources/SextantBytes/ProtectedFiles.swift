@@ -3,7 +3,7 @@ import Glibc
 /// Files that are read, and must not be replaced meanwhile.
 ///
 /// Files are compared and not paths, so that links and other spellings of a path are found too.
-public struct ProtectedFiles: Sendable {
+package struct ProtectedFiles: Sendable {
   private struct File: Hashable {
     let device: UInt
     let inode: UInt
@@ -25,7 +25,7 @@ public struct ProtectedFiles: Sendable {
   ///
   /// In a folder, all files count except models of Sextant: a folder is an input if a checkpoint is
   /// read, and it often contains converted models. Paths without a file do not count.
-  public init(_ paths: [String]) {
+  package init(_ paths: [String]) {
     for path in paths { add(path, depth: Self.depth) }
   }
 
@@ -53,14 +53,14 @@ public struct ProtectedFiles: Sendable {
   }
 
   /// Whether a path leads to one of the files.
-  public func contains(_ path: String) -> Bool {
+  package func contains(_ path: String) -> Bool {
     File(path).map(files.contains) ?? false
   }
 
   /// Refuses a destination that is one of the files.
   ///
   /// - Throws: `file.same`.
-  public func check(_ destination: String) throws(FormatError) {
+  package func check(_ destination: String) throws(FormatError) {
     guard contains(destination) else { return }
     throw FormatError(
       .fileSame, file: destination, found: "a file that is read",

@@ -40,25 +40,25 @@ public struct Digest: Sendable, Hashable, CustomStringConvertible {
 }
 
 /// An incremental SHA-256 computation, by OpenSSL's libcrypto.
-public struct SHA256: ~Copyable {
+package struct SHA256: ~Copyable {
   /// Bytes of a digest.
-  public static let byteCount = 32
+  package static let byteCount = 32
   private static let blockByteCount = 64
 
   private var context = SHA256_CTX()
 
   /// Starts a computation.
-  public init() { _ = unsafe SHA256_Init(&context) }
+  package init() { _ = unsafe SHA256_Init(&context) }
 
   /// Adds bytes.
-  public mutating func update(_ bytes: UnsafeRawBufferPointer) {
+  package mutating func update(_ bytes: UnsafeRawBufferPointer) {
     guard let base = bytes.baseAddress else { return }
     _ = unsafe SHA256_Update(&context, base, bytes.count)
   }
 
   /// Adds bytes to two computations. This takes two thirds of the time of one after the other, if
   /// the processor has instructions for SHA-256 and both get the same number of bytes.
-  public static func update(
+  package static func update(
     _ first: inout SHA256, _ firstBytes: UnsafeRawBufferPointer,
     _ second: inout SHA256, _ secondBytes: UnsafeRawBufferPointer
   ) {
@@ -97,7 +97,7 @@ public struct SHA256: ~Copyable {
   }
 
   /// Adds bytes.
-  public mutating func update(_ bytes: some Collection<UInt8>) {
+  package mutating func update(_ bytes: some Collection<UInt8>) {
     let done: Void? = bytes.withContiguousStorageIfAvailable { buffer in
       unsafe update(UnsafeRawBufferPointer(buffer))
     }
@@ -105,7 +105,7 @@ public struct SHA256: ~Copyable {
   }
 
   /// Ends the computation.
-  public consuming func finalize() -> Digest {
+  package consuming func finalize() -> Digest {
     var bytes = [UInt8](repeating: 0, count: Self.byteCount)
     _ = unsafe SHA256_Final(&bytes, &context)
     guard let digest = Digest(bytes: bytes) else { fatalError("a digest has 32 bytes") }
@@ -113,14 +113,14 @@ public struct SHA256: ~Copyable {
   }
 
   /// The digest of `bytes`.
-  public static func digest(_ bytes: some Collection<UInt8>) -> Digest {
+  package static func digest(_ bytes: some Collection<UInt8>) -> Digest {
     var hash = SHA256()
     hash.update(bytes)
     return hash.finalize()
   }
 
   /// The digest of `bytes`.
-  public static func digest(_ bytes: UnsafeRawBufferPointer) -> Digest {
+  package static func digest(_ bytes: UnsafeRawBufferPointer) -> Digest {
     var hash = SHA256()
     unsafe hash.update(bytes)
     return hash.finalize()

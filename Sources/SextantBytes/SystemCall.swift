@@ -8,7 +8,7 @@ func systemReason(_ number: Int32 = errno) -> String {
 extension FormatError.Code {
   /// The code of a failed system call: `otherwise`, unless the process or the system has no file
   /// descriptor or no memory left.
-  public static func ofSystemCall(_ number: Int32, otherwise: Self) -> Self {
+  package static func ofSystemCall(_ number: Int32, otherwise: Self) -> Self {
     switch number {
     case EMFILE, ENFILE: .systemDescriptors
     case ENOMEM: .systemMemory

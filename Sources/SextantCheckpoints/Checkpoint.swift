@@ -2,21 +2,21 @@ import SextantBytes
 import SextantTensor
 
 /// One tensor of a checkpoint, as its file declares it.
-public struct CheckpointTensor: Sendable, Equatable {
+package struct CheckpointTensor: Sendable, Equatable {
   /// The name as the file spells it.
-  public let name: String
+  package let name: String
   /// The type of the elements that are passed on.
-  public let dataType: DataType
+  package let dataType: DataType
   /// The dimensions, outermost first.
-  public let shape: [Int]
+  package let shape: [Int]
   /// Bytes of the elements.
-  public let byteCount: Int
+  package let byteCount: Int
   /// The stored form of elements that have to be computed, such as `Q4_1`; nil if the file contains
   /// the elements themselves.
-  public let encoding: String?
+  package let encoding: String?
 
   /// A tensor of `byteCount` bytes.
-  public init(
+  package init(
     name: String, dataType: DataType, shape: [Int], byteCount: Int, encoding: String? = nil
   ) {
     self.name = name
@@ -31,7 +31,7 @@ public struct CheckpointTensor: Sendable, Equatable {
 ///
 /// Readers of foreign formats are independent of models: they return names, types, shapes and
 /// bytes, checked against the file before anything is allocated.
-public protocol Checkpoint: AnyObject, Sendable {
+package protocol Checkpoint: AnyObject, Sendable {
   /// The path as the user gave it.
   var path: String { get }
   /// The container format, such as `safetensors`.
@@ -72,16 +72,16 @@ public protocol Checkpoint: AnyObject, Sendable {
 
 extension Checkpoint {
   /// None, unless the format declares some.
-  public var absent: [String] { [] }
+  package var absent: [String] { [] }
 
   /// False, unless a format declares otherwise.
-  public var readsConcurrently: Bool { false }
+  package var readsConcurrently: Bool { false }
 
   /// Nil, unless a format declares otherwise.
-  public func part(of tensor: CheckpointTensor) -> FilePart? { nil }
+  package func part(of tensor: CheckpointTensor) -> FilePart? { nil }
 
   /// All elements of one tensor.
-  public func bytes(of tensor: CheckpointTensor) throws(FormatError) -> [UInt8] {
+  package func bytes(of tensor: CheckpointTensor) throws(FormatError) -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(tensor.byteCount)
     try unsafe read(tensor) { piece throws(FormatError) in

@@ -1,20 +1,20 @@
 import SextantBytes
 
 /// A checkpoint found at a path, and the files that usually are in the same folder.
-public struct CheckpointSource: Sendable {
+package struct CheckpointSource: Sendable {
   /// The checkpoint, open.
-  public let checkpoint: any Checkpoint
+  package let checkpoint: any Checkpoint
   /// The folder that contains it and its side files.
-  public let folder: String
+  package let folder: String
   /// Harmless faults of the checkpoint.
-  public let warnings: [String]
+  package let warnings: [String]
 
   /// The path of `config.json` in the folder of the checkpoint, if there is one.
-  public var configuration: String? { sideFile("config.json") }
+  package var configuration: String? { sideFile("config.json") }
   /// The paths of tokenizers in the folder of the checkpoint, the one to prefer first:
   /// `tokenizer.json`, `tokenizer.model`, `rwkv_vocab_*.txt`; in a folder of keras-hub its
   /// vocabulary alone.
-  public var tokenizers: [String] {
+  package var tokenizers: [String] {
     // The tokenizer.json there is Keras's description of an object.
     if let vocabulary = sideFile("assets/tokenizer/vocabulary.txt") { return [vocabulary] }
     let names = (try? Folder(folder).entries()) ?? []
@@ -24,17 +24,17 @@ public struct CheckpointSource: Sendable {
 
   /// The paths of all files in the folder of the checkpoint that may belong to it by their endings:
   /// configurations, indexes, tokenizers and vocabularies.
-  public var sideFiles: [String] {
+  package var sideFiles: [String] {
     let names = (try? Folder(folder).entries()) ?? []
     return names.filter { name in [".json", ".model", ".txt"].contains { name.hasSuffix($0) } }
       .compactMap { sideFile($0) }
   }
 
   /// The path of a file in the folder of the checkpoint, if there is one of that name.
-  public func sideFile(_ name: String) -> String? { Folder(folder).file(name) }
+  package func sideFile(_ name: String) -> String? { Folder(folder).file(name) }
 
   /// Whether `path` names a folder, which may contain a checkpoint.
-  public static func isFolder(_ path: String) -> Bool { Folder.exists(path) }
+  package static func isFolder(_ path: String) -> Bool { Folder.exists(path) }
 
   /// Opens the checkpoint at `path`.
   ///
@@ -45,7 +45,7 @@ public struct CheckpointSource: Sendable {
   /// - Throws: `file.missing` for a folder without a checkpoint, `index.ambiguous` for one with
   ///   several of one kind, `index.incomplete-download`, `file.extension-mismatch`, `file.unknown`,
   ///   and the refusals of the format's reader.
-  public static func open(_ path: String) throws(FormatError) -> CheckpointSource {
+  package static func open(_ path: String) throws(FormatError) -> CheckpointSource {
     guard Folder.exists(path) else { return try open(file: path) }
     let folder = Folder(path)
     let choice = try FolderChoice(folder)

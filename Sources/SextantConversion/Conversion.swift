@@ -81,7 +81,7 @@ public struct ConversionReport: Sendable {
 ///
 /// Tensors are streamed, several at a time: memory is limited by the pieces, for models of any
 /// size. The same weights give the same bytes, for every container and naming.
-public struct Conversion {
+package struct Conversion {
   private let source: CheckpointSource
   /// The weights of the source's checkpoint.
   private let checkpoint: any Checkpoint
@@ -99,7 +99,7 @@ public struct Conversion {
   /// - Parameter path: a folder in Hugging Face layout, or a checkpoint file.
   /// - Throws: `file.*`, the formats' codes, `model.*`, `tokenizer.*`; `usage.option` for a pattern of
   ///   `ignoring` that fits no tensor.
-  public init(_ path: String, options: ConversionOptions = .init()) throws(FormatError) {
+  package init(_ path: String, options: ConversionOptions = .init()) throws(FormatError) {
     source = try Self.open(path, options)
     self.options = options
     sideFiles = source.sideFiles + options.sideFiles
@@ -305,7 +305,7 @@ public struct Conversion {
   ///   - progress: receives source bytes done and in all.
   /// - Throws: `file.*`, `disk.*`, the formats' codes; `model.overflow` if `dataType` cannot
   ///   express a weight. Nothing is left behind then.
-  public func write(
+  package func write(
     to destination: String,
     progress: @escaping (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> ConversionReport {

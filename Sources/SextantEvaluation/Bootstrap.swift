@@ -16,14 +16,14 @@ public struct Interval: Sendable, Equatable {
   }
 
   /// The interval of a figure whose variation is unknown: both ends are NaN.
-  public static let unknown = Interval(low: .nan, high: .nan)
+  package static let unknown = Interval(low: .nan, high: .nan)
 
   /// Whether the ends are known.
   public var isKnown: Bool { range != nil }
 
   /// Between symmetric quantiles, interpolated; unknown for fewer than two values, or if one is
   /// NaN.
-  public init(holding share: Double = 0.95, of values: [Double]) {
+  package init(holding share: Double = 0.95, of values: [Double]) {
     let sorted = values.sorted()
     guard sorted.count > 1, !values.contains(where: \.isNaN) else {
       self = .unknown
@@ -43,7 +43,7 @@ public struct Interval: Sendable, Equatable {
   public var range: ClosedRange<Double>? { low <= high ? low...high : nil }
 
   /// Both ends times a number that is not negative.
-  public func scaled(by factor: Double) -> Interval {
+  package func scaled(by factor: Double) -> Interval {
     Interval(low: low * factor, high: high * factor)
   }
 
@@ -56,16 +56,16 @@ public struct Interval: Sendable, Equatable {
 ///
 /// The resamples are drawn once, from a seed. Figures of the same items share them: the interval of a
 /// difference of two paired measurements is that of the items' differences.
-public struct Bootstrap: Sendable {
+package struct Bootstrap: Sendable {
   /// Items that are resampled.
-  public let count: Int
+  package let count: Int
   /// [resample][draw], indices of items.
   private let draws: [[Int32]]
   /// The probability that intervals cover.
-  public let level: Double
+  package let level: Double
 
   /// Draws `resamples` samples of `count` items, with replacement.
-  public init(count: Int, resamples: Int = 2000, level: Double = 0.95, seed: UInt64 = 0) {
+  package init(count: Int, resamples: Int = 2000, level: Double = 0.95, seed: UInt64 = 0) {
     precondition(count >= 0 && resamples > 0 && level > 0 && level < 1)
     var random = SeededRandom(seed: seed)
     self.count = count
@@ -77,7 +77,7 @@ public struct Bootstrap: Sendable {
 
   /// The interval of the mean of one number per item; unknown for fewer than two items, which show
   /// no variation.
-  public func interval(ofMean values: [Double]) -> Interval {
+  package func interval(ofMean values: [Double]) -> Interval {
     precondition(values.count == count)
     guard count > 1 else { return .unknown }
     return interval(
@@ -88,7 +88,7 @@ public struct Bootstrap: Sendable {
 
   /// The interval of any figure of a sample, given as indices of items; resamples for which there is
   /// none are left out.
-  public func interval(of figure: (_ items: [Int]) -> Double?) -> Interval {
+  package func interval(of figure: (_ items: [Int]) -> Double?) -> Interval {
     guard count > 1 else { return .unknown }
     return interval(of: draws.compactMap { figure($0.map(Int.init)) })
   }
@@ -99,7 +99,7 @@ public struct Bootstrap: Sendable {
   /// probability of such an effect if the two labels of each item had no meaning.
   ///
   /// - Parameter rounds: random assignments of signs.
-  public static func labelPermutation(
+  package static func labelPermutation(
     _ effects: [Double], rounds: Int = 10_000, seed: UInt64 = 0
   ) -> Double {
     var random = SeededRandom(seed: seed)

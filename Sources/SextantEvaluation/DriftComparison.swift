@@ -53,7 +53,7 @@ public struct DriftComparison {
   /// The reference, then each model.
   ///
   /// - Parameter path: how the reference was named.
-  public func report(reference path: String) -> Report {
+  package func report(reference path: String) -> Report {
     var table = Table([
       "weights", "#size", "#bits/byte", "#perplexity", "#change", "#KL", "#same best",
       "#logit error", "#largest",

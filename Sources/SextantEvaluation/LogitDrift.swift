@@ -5,21 +5,21 @@ import SextantTensor
 
 /// How far a model's predictions of a text are from those of a reference, such as the same model with
 /// its weights in more bits.
-public struct LogitDrift: Sendable {
+package struct LogitDrift: Sendable {
   /// Tokens that were predicted.
-  public private(set) var tokenCount = 0
+  package private(set) var tokenCount = 0
   /// Mean negative log-likelihood of the text under the reference, in nats per token.
-  public var referenceLoss: Double { mean(referenceSum) }
+  package var referenceLoss: Double { mean(referenceSum) }
   /// Mean negative log-likelihood of the text under the model, in nats per token.
-  public var loss: Double { mean(lossSum) }
+  package var loss: Double { mean(lossSum) }
   /// Mean Kullback-Leibler divergence of the model's predictions from the reference's, in nats.
-  public var divergence: Double { mean(divergenceSum) }
+  package var divergence: Double { mean(divergenceSum) }
   /// The share of positions at which both rank the same token first.
-  public var agreement: Double { mean(Double(agreeing)) }
+  package var agreement: Double { mean(Double(agreeing)) }
   /// Root of the mean squared difference of logits.
-  public var rootMeanSquare: Double { (squareSum / Double(max(logitCount, 1))).squareRoot() }
+  package var rootMeanSquare: Double { (squareSum / Double(max(logitCount, 1))).squareRoot() }
   /// The largest difference of two logits.
-  public private(set) var maximum = 0.0
+  package private(set) var maximum = 0.0
 
   private var (referenceSum, lossSum, divergenceSum, squareSum) = (0.0, 0.0, 0.0, 0.0)
   private var (agreeing, logitCount) = (0, 0)
@@ -36,7 +36,7 @@ public struct LogitDrift: Sendable {
   ///   - progress: receives the tokens predicted and those in all.
   /// - Throws: `model.shape` for models of different vocabularies, `data.empty` for fewer than two
   ///   tokens, `model.token`.
-  public init(
+  package init(
     of model: any LanguageModel, from reference: any LanguageModel, on tokens: [Int],
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) {

@@ -3,14 +3,14 @@
 ///
 /// A text's score is (praise - blame) / (praise + blame), counted over its words; a negation within
 /// the two previous words reverses a word. A text without such words has no score.
-public struct SentimentLexicon: Sendable {
+package struct SentimentLexicon: Sendable {
   private let values: [String: Int]
 
   /// The words of the list, without the ones that `text` contains.
   ///
   /// Words that a vector was trained on are left out of the measure of its effect: else it would
   /// show that the vector pushes its own words.
-  public init(without texts: [String] = []) {
+  package init(without texts: [String] = []) {
     let excluded = Set(texts.flatMap { Self.words(of: $0) })
     var values: [String: Int] = [:]
     for (list, value) in [(Self.praise, 1), (Self.blame, -1)] {
@@ -22,10 +22,10 @@ public struct SentimentLexicon: Sendable {
   }
 
   /// Words in the list.
-  public var count: Int { values.count }
+  package var count: Int { values.count }
 
   /// The score of a text, from -1 (only blame) to 1 (only praise); nil for neither.
-  public func score(_ text: String) -> Double? {
+  package func score(_ text: String) -> Double? {
     let words = Self.words(of: text)
     var (sum, total) = (0, 0)
     for (place, word) in words.enumerated() {

@@ -3,15 +3,15 @@ import SextantBytes
 import SextantGeneration
 
 /// The effect of steering on the sentiment of generated text, measured with a word list.
-public struct SentimentTrial: Sendable {
+package struct SentimentTrial: Sendable {
   /// The strength that the vector was applied with.
-  public let strength: Float
+  package let strength: Float
   /// The scores of the samples that have one.
-  public let score: SampleMean
+  package let score: SampleMean
   /// Samples generated.
-  public let sampleCount: Int
+  package let sampleCount: Int
   /// Tokens that were steered, over all samples.
-  public let steeredTokenCount: Int
+  package let steeredTokenCount: Int
 
   /// Continues each opening several times under a vector and scores the continuations.
   ///
@@ -23,7 +23,7 @@ public struct SentimentTrial: Sendable {
   ///   - samplesPerOpening: continuations of each.
   ///   - tokenCount: tokens of each continuation.
   /// - Throws: the errors of generation.
-  public init(
+  package init(
     of vectors: [SteeringVector], options: SteeringOptions, openings: [[Int]],
     samplesPerOpening: Int, tokenCount: Int, temperature: Float, lexicon: SentimentLexicon,
     generator make: (Interventions) -> Generator

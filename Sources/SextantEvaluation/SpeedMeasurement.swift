@@ -5,22 +5,22 @@ import SextantStore
 import SextantTensor
 
 /// How fast a model reads a prompt (prefill) and runs one token after the other (decode).
-public struct SpeedMeasurement: Sendable {
+package struct SpeedMeasurement: Sendable {
   /// Tokens of the prompt.
-  public let promptCount: Int
+  package let promptCount: Int
   /// Tokens that are decoded.
-  public let decodedCount: Int
+  package let decodedCount: Int
   /// Sequences that run together.
-  public let batch: Int
+  package let batch: Int
   /// The median rate of reading, in tokens of all sequences per second.
-  public let prefill: Double
+  package let prefill: Double
   /// The median rate of decoding, in tokens of all sequences per second.
-  public let decode: Double
+  package let decode: Double
 
   /// Measures rounds, after one that is not counted.
   ///
   /// - Throws: `system.memory` for sequences that do not fit; `model.*`.
-  public init(
+  package init(
     of model: any LanguageModel, promptCount: Int = 512, decodedCount: Int = 64, batch: Int = 1,
     rounds: Int = 3
   ) throws(FormatError) {

@@ -5,21 +5,21 @@ import SextantReport
 import SextantStore
 
 /// The events at each token: as JSON lines, and as a table for people.
-public struct TokenTrace: Sendable {
+package struct TokenTrace: Sendable {
   /// An artifact that acts on a run.
-  public struct Source: Sendable {
+  package struct Source: Sendable {
     /// Its file.
-    public let file: String
+    package let file: String
     /// Its kind, such as `steering-vector`.
-    public let kind: String
+    package let kind: String
 
     /// An artifact of a file.
-    public init(file: String, kind: String) {
+    package init(file: String, kind: String) {
       (self.file, self.kind) = (file, kind)
     }
 
     /// The file's name without its folders.
-    public var name: String { String(file.split(separator: "/").last ?? "") }
+    package var name: String { String(file.split(separator: "/").last ?? "") }
   }
 
   private let applied: [Source]
@@ -28,19 +28,19 @@ public struct TokenTrace: Sendable {
   /// A trace without tokens.
   ///
   /// - Parameter applied: the artifacts, in the order of the interventions.
-  public init(_ applied: [Source]) {
+  package init(_ applied: [Source]) {
     self.applied = applied
   }
 
   /// Takes the record of one token.
-  public mutating func add(_ record: TokenRecord) {
+  package mutating func add(_ record: TokenRecord) {
     records.append(record)
   }
 
   // MARK: Trace
 
   /// One JSON object for each token that was read.
-  public var lines: [JSONObject] {
+  package var lines: [JSONObject] {
     records.map { record in
       JSONObject([
         ("position", JSONValue(record.position)), ("token", JSONValue(record.token)),
@@ -52,7 +52,7 @@ public struct TokenTrace: Sendable {
   }
 
   /// The lines as the bytes of a file.
-  public var bytes: [UInt8] {
+  package var bytes: [UInt8] {
     Array(lines.map { JSONValue.object($0).canonicalText + "\n" }.joined().utf8)
   }
 
@@ -104,7 +104,7 @@ public struct TokenTrace: Sendable {
   /// One line for each token: which artifacts edited it, and which read it.
   ///
   /// - Parameter unread: the tokens that were chosen last and not read, with their texts.
-  public func explanation(unread: [(token: Int, text: String)]) -> Table {
+  package func explanation(unread: [(token: Int, text: String)]) -> Table {
     var table = Table(["#index", "#token", "text", "what happened"])
     for record in records {
       var parts = deeds(record).map { deed in
@@ -131,7 +131,7 @@ public struct TokenTrace: Sendable {
   }
 
   /// The same for programs.
-  public func explanationJSON(unread: [(token: Int, text: String)]) -> JSONValue {
+  package func explanationJSON(unread: [(token: Int, text: String)]) -> JSONValue {
     var rows = records.map { record -> JSONValue in
       [
         "index": JSONValue(record.position), "token": JSONValue(record.token),

@@ -3,29 +3,29 @@ import SextantModels
 import SextantTensor
 
 /// One of the texts of a run with several prompts, or several samples of a prompt.
-public struct SampledText: Sendable {
+package struct SampledText: Sendable {
   /// The place of the prompt among the prompts, from 0.
-  public let prompt: Int
+  package let prompt: Int
   /// The number of the sample, from 0.
-  public let sample: Int
+  package let sample: Int
   /// The seed of the sample's choices.
-  public let seed: UInt64
+  package let seed: UInt64
   /// The text.
-  public let generated: GeneratedText
+  package let generated: GeneratedText
 }
 
 /// How many texts are generated from each prompt, and how many together.
-public struct BatchOptions: Sendable {
+package struct BatchOptions: Sendable {
   /// Texts of one run at most.
   static let textLimit = 1 << 24
 
   /// Texts of each prompt. Sample k uses the seed of the options plus k.
-  public var samples: Int
+  package var samples: Int
   /// Texts that are continued together at most: memory grows with them, the texts do not depend on it.
-  public var batch: Int
+  package var batch: Int
 
   /// Creates options; counts under 1 count as 1.
-  public init(samples: Int = 1, batch: Int = 8) {
+  package init(samples: Int = 1, batch: Int = 8) {
     (self.samples, self.batch) = (max(samples, 1), max(batch, 1))
   }
 }
@@ -55,7 +55,7 @@ extension Generator {
   /// - Throws: as for one text; `usage.option` for a prompt without tokens, for seeds that are too
   ///   large and for more than 16,777,216 texts; `model.state` for a state of several sequences;
   ///   `system.memory` if the states of the texts do not fit into memory.
-  public func generate(
+  package func generate(
     _ prompts: [[Int]], _ batches: BatchOptions, from start: State? = nil,
     _ options: GenerationOptions,
     telling tell: ((_ prompt: Int, _ sample: Int, TokenRecord) -> Void)? = nil,

@@ -44,13 +44,13 @@ public struct Generation: Sendable {
 }
 
 /// Reads a prompt, then chooses and reads one token after the other.
-public struct Generator {
+package struct Generator {
   let model: any LanguageModel
   let tokenizer: any Tokenizer
   let interventions: Interventions
 
   /// Generates with a model, under interventions. Observers among them are those of one text at a time.
-  public init(
+  package init(
     _ model: any LanguageModel, _ tokenizer: any Tokenizer,
     applying interventions: Interventions = []
   ) {
@@ -65,7 +65,7 @@ public struct Generator {
   ///   - prompt: token ids, at least one.
   ///   - state: where to continue from; nil for an empty state.
   /// - Throws: the errors of `Interventions.bind`.
-  public func start(
+  package func start(
     _ prompt: [Int], from state: State? = nil, _ options: GenerationOptions
   ) throws(FormatError) -> GenerationRun {
     // The sequence has a record of every token, so that the last one is read, too.
@@ -82,7 +82,7 @@ public struct Generator {
   ///   - emit: receives text as soon as it is complete UTF-8.
   ///   - tell: receives a record of each token that was read.
   /// - Throws: the errors of `Interventions.bind`, before anything is generated; `model.*`.
-  public func generate(
+  package func generate(
     _ prompt: [Int], from state: State? = nil, _ options: GenerationOptions,
     emit: (String) -> Void = { _ in }, telling tell: ((TokenRecord) -> Void)? = nil
   ) throws(FormatError) -> Generation {

@@ -4,19 +4,19 @@ import SextantModels
 import SextantTensor
 
 /// Log-probabilities of the next token, in f64 from the logits' f32.
-public struct LogProbabilities: Sendable {
+package struct LogProbabilities: Sendable {
   /// log p by token, [V].
-  public let values: [Double]
+  package let values: [Double]
   /// p by token, [V].
-  public let probabilities: [Double]
+  package let probabilities: [Double]
 
   /// Normalises logits, [V].
-  public init(_ logits: [Float]) {
+  package init(_ logits: [Float]) {
     self = logits.withUnsafeBufferPointer { LogProbabilities($0) }
   }
 
   /// Normalises logits, [V].
-  public init(_ logits: UnsafeBufferPointer<Float>) {
+  package init(_ logits: UnsafeBufferPointer<Float>) {
     var largest = -Float.infinity
     for logit in logits where logit > largest { largest = logit }
     let shift = largest.isFinite ? Double(largest) : 0
@@ -34,7 +34,7 @@ public struct LogProbabilities: Sendable {
   }
 
   /// The rows of logits, [.., V].
-  public static func rows(_ logits: Tensor) -> [LogProbabilities] {
+  package static func rows(_ logits: Tensor) -> [LogProbabilities] {
     let width = logits.columnCount
     return logits.withFloats { values in
       (0..<logits.rowCount).map { row in
@@ -46,7 +46,7 @@ public struct LogProbabilities: Sendable {
   /// The rows of logits, [.., V], that are finite.
   ///
   /// - Throws: `model.nonfinite` if an edit made values overflow.
-  public static func finiteRows(_ logits: Tensor) throws(FormatError) -> [LogProbabilities] {
+  package static func finiteRows(_ logits: Tensor) throws(FormatError) -> [LogProbabilities] {
     guard logits.withFloats({ $0.allSatisfy(\.isFinite) }) else {
       throw FormatError.nonfinite("logits")
     }
@@ -55,7 +55,7 @@ public struct LogProbabilities: Sendable {
 
   /// The Kullback-Leibler divergence of another distribution from this one, in nats: the cost of
   /// predicting with `other` if this one is right.
-  public func divergence(of other: LogProbabilities) -> Double {
+  package func divergence(of other: LogProbabilities) -> Double {
     var sum = 0.0
     for index in values.indices where probabilities[index] > 0 {
       sum += probabilities[index] * (values[index] - other.values[index])

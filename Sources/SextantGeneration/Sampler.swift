@@ -5,29 +5,29 @@ import SextantTensor
 /// How the next token is chosen from the logits.
 ///
 /// The parts act in the order of transformers: repetition penalty, temperature, top-k, top-p, min-p.
-public struct SamplingOptions: Sendable, Equatable {
+package struct SamplingOptions: Sendable, Equatable {
   /// The logits are divided by it; 0 chooses the most probable token.
-  public var temperature: Float
+  package var temperature: Float
   /// Only the `topK` most probable tokens may be chosen; 0 for all.
-  public var topK: Int
+  package var topK: Int
   /// Only the most probable tokens whose probabilities add up to `topP` may be chosen; 1 for all.
-  public var topP: Float
+  package var topP: Float
   /// Only tokens at least `minP` times as probable as the most probable one may be chosen; 0 for all
   /// (Nguyen et al. 2024, arXiv 2407.01082).
-  public var minP: Float
+  package var minP: Float
   /// The logit of a token that the text already contains is divided by it if it is positive, and
   /// multiplied if it is negative; 1 changes nothing (Keskar et al. 2019, arXiv 1909.05858, section
   /// 4.1).
-  public var repetitionPenalty: Float
+  package var repetitionPenalty: Float
   /// The seed of the choices: the same seed chooses the same tokens.
-  public var seed: UInt64
+  package var seed: UInt64
 
   /// Creates options.
   ///
   /// - Throws: `usage.option` for a negative or infinite temperature, a negative top-k, a top-p that is
   ///   not between 0 (exclusive) and 1, a min-p that is not between 0 and 1, or a repetition penalty that
   ///   is not a finite number over 0.
-  public init(
+  package init(
     temperature: Float = 0.8, topK: Int = 0, topP: Float = 1, minP: Float = 0,
     repetitionPenalty: Float = 1, seed: UInt64 = 0
   ) throws(FormatError) {
@@ -55,9 +55,9 @@ public struct SamplingOptions: Sendable, Equatable {
 }
 
 /// Chooses tokens from logits, reproducibly.
-public struct Sampler: Sendable {
+package struct Sampler: Sendable {
   /// The options.
-  public let options: SamplingOptions
+  package let options: SamplingOptions
   private var generator: SeededRandom
   /// The tokens of the text so far, which the repetition penalty concerns.
   private var present: Set<Int>
@@ -65,7 +65,7 @@ public struct Sampler: Sendable {
   /// A sampler that starts from the options' seed.
   ///
   /// - Parameter prompt: the tokens that the chosen ones continue.
-  public init(_ options: SamplingOptions, continuing prompt: [Int] = []) {
+  package init(_ options: SamplingOptions, continuing prompt: [Int] = []) {
     self.options = options
     generator = SeededRandom(seed: options.seed)
     present = options.repetitionPenalty == 1 ? [] : Set(prompt)
@@ -77,7 +77,7 @@ public struct Sampler: Sendable {
   ///
   /// - Parameter logits: [V].
   /// - Throws: `model.nonfinite` if the logits contain a NaN or no finite number.
-  public mutating func choose(_ logits: [Float]) throws(FormatError) -> Int {
+  package mutating func choose(_ logits: [Float]) throws(FormatError) -> Int {
     let token = try draw(penalised(logits))
     if options.repetitionPenalty != 1 { present.insert(token) }
     return token

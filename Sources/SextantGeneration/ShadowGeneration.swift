@@ -10,23 +10,23 @@ import SextantTokenizers
 /// A recurrent state keeps effects of steering. When steering ends, the text continues from the
 /// twin, which was affected only by the chosen tokens. The divergence of the steered state's
 /// predictions from the twin's is measured on the same tokens.
-public struct ShadowGeneration: Sendable {
+package struct ShadowGeneration: Sendable {
   /// The generated token ids, without the prompt.
-  public private(set) var tokens: [Int] = []
+  package private(set) var tokens: [Int] = []
   /// The text of the generated tokens.
-  public private(set) var text = ""
+  package private(set) var text = ""
   /// Tokens that were chosen under steering: while it lasted, and after it had edited something.
-  public private(set) var steeredCount = 0
+  package private(set) var steeredCount = 0
   /// After steering ended, at each choice: the divergence of the steered-then-off prediction from the
   /// never steered one, in nats. The first is at the first choice without steering.
-  public private(set) var contamination: [Double] = []
+  package private(set) var contamination: [Double] = []
   /// The edits of each intervention.
-  public let edits: [EditSummary]
+  package let edits: [EditSummary]
   /// The state that the text continues from: the twin's, once steering has ended.
-  public private(set) var state: State
+  package private(set) var state: State
 
   /// The state from which the text continues when steering ends.
-  public enum Continuation: String, Sendable, CaseIterable {
+  package enum Continuation: String, Sendable, CaseIterable {
     /// The clean twin: no residue.
     case twin
     /// The steered state, to see its residue.
@@ -45,7 +45,7 @@ public struct ShadowGeneration: Sendable {
   ///   - tell: receives a record of each token that the steered model read.
   /// - Throws: as `Generator.generate`; `usage.nothing-steered` if nothing edits, `usage.option`
   ///   for interventions that report or end the text.
-  public init(
+  package init(
     _ model: any LanguageModel, _ tokenizer: any Tokenizer, applying interventions: Interventions,
     to prompt: [Int], steeredTokens: Int, _ options: GenerationOptions,
     goingOnFrom continuation: Continuation = .twin, emit: (String) -> Void = { _ in },
@@ -100,7 +100,7 @@ public struct ShadowGeneration: Sendable {
   }
 
   /// The mean contamination over the first tokens after steering; nil if there were none.
-  public func meanContamination(over count: Int) -> Double? {
+  package func meanContamination(over count: Int) -> Double? {
     let first = contamination.prefix(count)
     return first.isEmpty ? nil : first.reduce(0, +) / Double(first.count)
   }

@@ -6,7 +6,7 @@ import SextantTensor
 
 extension State {
   /// The state as an artifact of the model that it belongs to.
-  public func saved(by model: ModelReference) -> SavedState {
+  package func saved(by model: ModelReference) -> SavedState {
     SavedState(
       model: model, batch: batch, position: position,
       components: Self.descriptions(layout).compactMap { description in
@@ -29,7 +29,7 @@ extension State {
   ///
   /// - Throws: `artifact.kind` for a difference of states, `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width`,
   ///   `artifact.site`.
-  public init(
+  package init(
     _ saved: SavedState, for model: ModelDescription, tokenizer: Digest?,
     allowsModelMismatch: Bool = false
   ) throws(FormatError) {

@@ -5,7 +5,7 @@ import SextantBytes
 ///
 /// Each text is found by the algorithm of Knuth, Morris and Pratt, so that a byte takes constant
 /// time on average for any texts.
-public struct StopTexts: Sendable {
+package struct StopTexts: Sendable {
   private struct Pattern: Sendable {
     let bytes: [UInt8]
     /// For each count of bytes that match, the longest shorter count that matches too.
@@ -37,12 +37,12 @@ public struct StopTexts: Sendable {
   private var held: [UInt8] = []
 
   /// No texts.
-  public init() {}
+  package init() {}
 
   /// Looks for these texts.
   ///
   /// - Throws: `usage.option` for an empty text, which every text begins with.
-  public init(_ texts: [String]) throws(FormatError) {
+  package init(_ texts: [String]) throws(FormatError) {
     guard !texts.contains(where: \.isEmpty) else {
       throw FormatError(
         .usageOption, at: .parameter("stop"), found: "an empty text", expected: "a text to stop at")

@@ -4,22 +4,22 @@ import SextantTensor
 import SextantTokenizers
 
 /// The options of a generation.
-public struct GenerationOptions: Sendable {
+package struct GenerationOptions: Sendable {
   /// Tokens to generate at most.
-  public var tokenCount: Int
+  package var tokenCount: Int
   /// How tokens are chosen.
-  public var sampling: SamplingOptions
+  package var sampling: SamplingOptions
   /// Stop at the token that ends a text.
-  public var stopsAtEnd: Bool
+  package var stopsAtEnd: Bool
 
   /// Run the last token too, so that the state has read all of the text and can be continued.
-  public var completesState: Bool
+  package var completesState: Bool
 
   /// Texts that end the text before them.
-  public var stops = StopTexts()
+  package var stops = StopTexts()
 
   /// Creates options.
-  public init(
+  package init(
     tokenCount: Int = 64, sampling: SamplingOptions, stopsAtEnd: Bool = true,
     completesState: Bool = false
   ) {

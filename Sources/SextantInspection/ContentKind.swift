@@ -5,7 +5,7 @@ import SextantReport
 import SextantStore
 
 /// The kind of the file at a path, by its content.
-public enum ContentKind: Sendable {
+package enum ContentKind: Sendable {
   /// A native model.
   case model
   /// A safetensors file with a manifest.
@@ -16,7 +16,7 @@ public enum ContentKind: Sendable {
   /// Looks at a file.
   ///
   /// - Throws: `file.*`; `st.*` and `json.*` for a safetensors file whose header is damaged.
-  public init(of path: String) throws(FormatError) {
+  package init(of path: String) throws(FormatError) {
     guard !CheckpointSource.isFolder(path) else {
       self = .other
       return

@@ -38,7 +38,7 @@ package struct ForeignArtifact: Sendable {
     } else {
       throw FormatError(
         .usageOption, file: source, at: .parameter("layer"), found: "a vector without a layer",
-        expected: "the block that it belongs to")
+        expected: "its block")
     }
     (artifact, kind) = (vector.artifact, "steering")
     words = "a steering vector (\(vector.operation.rawValue))"

@@ -7,7 +7,7 @@ extension Report {
   /// The declarations and the content of an artifact.
   ///
   /// - Parameter rowLimit: rows of the table for people.
-  public init(artifact: Artifact, rowLimit: Int) {
+  package init(artifact: Artifact, rowLimit: Int) {
     let manifest = artifact.manifest
     var json = JSONObject([
       ("file", .string(artifact.file ?? "")), ("type", "artifact"),

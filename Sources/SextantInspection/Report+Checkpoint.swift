@@ -7,7 +7,7 @@ extension Report {
   /// The content of a foreign checkpoint.
   ///
   /// - Parameter rowLimit: rows of the table for people.
-  public init(checkpoint source: CheckpointSource, rowLimit: Int) {
+  package init(checkpoint source: CheckpointSource, rowLimit: Int) {
     let checkpoint = source.checkpoint
     let tensors = checkpoint.tensors
     let parameters = tensors.reduce(0) { $0 + (Shape.elementCount($1.shape) ?? 0) }

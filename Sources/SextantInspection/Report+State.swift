@@ -5,7 +5,7 @@ import SextantReport
 extension Report {
   /// The norms of a state's components, block by block; of several sequences the table shows the mean
   /// of their norms.
-  public init(state: SavedState) {
+  package init(state: SavedState) {
     let norms = state.norms
     // blocks.<i>.state.<component>
     let parts = norms.map { $0.site.name.split(separator: ".").map(String.init) }

@@ -11,7 +11,7 @@ extension Report {
   ///
   /// - Parameter rowLimit: rows of the table for people.
   /// - Throws: `tok.*` for a tokenizer that cannot be read.
-  public init(store: ModelStore, rowLimit: Int) throws(FormatError) {
+  package init(store: ModelStore, rowLimit: Int) throws(FormatError) {
     let tokenizer = try ModelTokenizer.load(from: store)
     let ends = try ModelTokenizer.endOfTextIDs(of: store)
     let parameters = store.tensors.reduce(0) { $0 + (Shape.elementCount($1.shape) ?? 0) }

@@ -4,12 +4,12 @@
   /// A lock and the value that it guards, on a POSIX mutex.
   ///
   /// The thread sanitizer supports POSIX mutexes, and does not support `Mutex`.
-  public struct Lock<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
+  package struct Lock<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let value: UnsafeMutablePointer<Value>
 
     /// A lock that guards `value`.
-    public init(_ value: consuming sending Value) {
+    package init(_ value: consuming sending Value) {
       mutex = .allocate(capacity: 1)
       pthread_mutex_init(mutex, nil)
       self.value = .allocate(capacity: 1)
@@ -24,7 +24,7 @@
     }
 
     /// Calls `body` with the value while no other thread can.
-    public borrowing func withLock<Result: ~Copyable, Failure: Error>(
+    package borrowing func withLock<Result: ~Copyable, Failure: Error>(
       _ body: (inout sending Value) throws(Failure) -> sending Result
     ) throws(Failure) -> sending Result {
       pthread_mutex_lock(mutex)
@@ -33,7 +33,7 @@
     }
 
     /// As `withLock`, unless another thread has the lock: nil then.
-    public borrowing func withLockIfAvailable<Result: ~Copyable, Failure: Error>(
+    package borrowing func withLockIfAvailable<Result: ~Copyable, Failure: Error>(
       _ body: (inout sending Value) throws(Failure) -> sending Result
     ) throws(Failure) -> sending Result? {
       guard pthread_mutex_trylock(mutex) == 0 else { return nil }
@@ -48,5 +48,5 @@
   ///
   /// The name is an alias of the type that the thread sanitizer supports in a build for it
   /// (`.ci/sanitize thread`), and of `Mutex` in every other build.
-  public typealias Lock<Value: ~Copyable> = Mutex<Value>
+  package typealias Lock<Value: ~Copyable> = Mutex<Value>
 #endif

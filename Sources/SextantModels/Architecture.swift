@@ -2,9 +2,9 @@ import SextantBytes
 import SextantStore
 
 /// A tensor of an architecture, under its canonical name.
-public struct WeightSpec: Sendable, Equatable {
+package struct WeightSpec: Sendable, Equatable {
   /// The allowed type conversions of a tensor.
-  public enum Kind: Sendable, Equatable {
+  package enum Kind: Sendable, Equatable {
     /// A matrix of a product, [out, in], or an embedding [V, D]: may be stored in fewer bits.
     case matrix
     /// Small tensors: they keep their precision.
@@ -12,14 +12,14 @@ public struct WeightSpec: Sendable, Equatable {
   }
 
   /// The canonical name, such as `blocks.0.mixer.in_proj.weight`.
-  public let name: String
+  package let name: String
   /// The shape. Dimensions of 1 in a checkpoint's shape are dropped before comparing.
-  public let shape: [Int]
+  package let shape: [Int]
   /// The allowed type conversions.
-  public let kind: Kind
+  package let kind: Kind
 
   /// Describes a tensor.
-  public init(_ name: String, _ shape: [Int], _ kind: Kind = .vector) {
+  package init(_ name: String, _ shape: [Int], _ kind: Kind = .vector) {
     self.name = name
     self.shape = shape
     self.kind = kind
@@ -27,42 +27,42 @@ public struct WeightSpec: Sendable, Equatable {
 }
 
 /// The two tensors that are one tensor in models with tied embeddings.
-public struct TiedPair: Sendable {
+package struct TiedPair: Sendable {
   /// The canonical name of the embedding, [V, D].
-  public let embedding: String
+  package let embedding: String
   /// The canonical name of the output head, [V, D]; absent if they are tied.
-  public let head: String
+  package let head: String
   /// The key of the canonical configuration that declares whether they are tied.
-  public let flag: String
+  package let flag: String
 }
 
 /// The values of a configuration that follow from a checkpoint's tensors if its `config.json` does
 /// not contain them.
-public struct CheckpointShapes: Sendable {
+package struct CheckpointShapes: Sendable {
   /// The shapes by name.
-  public let shapes: [ExactString: [Int]]
+  package let shapes: [ExactString: [Int]]
 
   /// Collects shapes.
-  public init(_ shapes: [(name: String, shape: [Int])]) {
+  package init(_ shapes: [(name: String, shape: [Int])]) {
     self.shapes = Dictionary(
       shapes.map { (ExactString($0.name), $0.shape) }, uniquingKeysWith: { first, _ in first })
   }
 
   /// The shape of the first of these tensors that is there.
-  public func shape(ofAny names: [String]) -> [Int]? {
+  package func shape(ofAny names: [String]) -> [Int]? {
     names.lazy.compactMap { shapes[ExactString($0)] }.first
   }
 
   /// Whether the tensor is there.
-  public func contains(_ name: String) -> Bool { shapes[ExactString(name)] != nil }
+  package func contains(_ name: String) -> Bool { shapes[ExactString(name)] != nil }
 
   /// Whether the tensors follow a dialect.
-  public func follow(_ dialect: Dialect) -> Bool { dialect.fits(contains) }
+  package func follow(_ dialect: Dialect) -> Bool { dialect.fits(contains) }
 }
 
 extension Architecture {
   /// None.
-  public static var inertKeys: Set<String> { [] }
+  package static var inertKeys: Set<String> { [] }
 
   /// Whether a configuration names one of some models: by its type, or else by a class.
   static func isNamed(_ config: JSONNode, types: Set<String>, classes: Set<String>) -> Bool {
@@ -98,7 +98,7 @@ extension Architecture {
 /// A family of models: its configuration, weights, published namings and forward pass.
 ///
 /// One architecture is one file in `Architectures/` and one word in `Architectures.all`.
-public protocol Architecture {
+package protocol Architecture {
   /// The name in stores and artifacts.
   static var name: String { get }
 

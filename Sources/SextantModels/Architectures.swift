@@ -2,9 +2,9 @@ import SextantBytes
 import SextantStore
 
 /// The architectures that this build runs.
-public enum Architectures {
+package enum Architectures {
   /// All of them; a new architecture adds one word here.
-  public static var all: [any Architecture.Type] {
+  package static var all: [any Architecture.Type] {
     [
       Mamba.self, Mamba2.self, RWKV4.self, RWKV5.self, RWKV6.self, RWKV7.self, Llama.self,
       GPTNeoX.self, BTLM.self,
@@ -12,10 +12,10 @@ public enum Architectures {
   }
 
   /// The names of all, for messages.
-  public static var names: String { all.map { $0.name }.joined(separator: ", ") }
+  package static var names: String { all.map { $0.name }.joined(separator: ", ") }
 
   /// The architecture of that name.
-  public static func named(_ name: String) -> (any Architecture.Type)? {
+  package static func named(_ name: String) -> (any Architecture.Type)? {
     all.first { $0.name == name }
   }
 
@@ -23,7 +23,7 @@ public enum Architectures {
   /// `architectures` of published configurations, such as `gpt_neox` or `LlamaForCausalLM`.
   ///
   /// - Returns: nil if none or several have the name.
-  public static func meant(by word: String) -> (any Architecture.Type)? {
+  package static func meant(by word: String) -> (any Architecture.Type)? {
     if let exact = named(word) { return exact }
     let configurations = [
       JSONObject([("model_type", .string(word))]),
@@ -40,7 +40,7 @@ public enum Architectures {
   ///
   /// - Parameter path: the checkpoint's path, for refusals.
   /// - Throws: `model.architecture` when none or several fit.
-  public static func recognise(
+  package static func recognise(
     _ config: JSONNode?, checkpoint: CheckpointShapes, path: String
   ) throws(FormatError) -> any Architecture.Type {
     var matches = config.map { config in all.filter { $0.recognises(config) } } ?? []
@@ -69,7 +69,7 @@ public enum Architectures {
   /// Opens the model of a store.
   ///
   /// - Throws: `store.architecture` and the errors of the architecture's `open`.
-  public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
     guard let architecture = named(store.architecture) else {
       throw FormatError(
         .storeArchitecture, file: store.path, found: store.architecture, expected: names)

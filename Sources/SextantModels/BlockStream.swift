@@ -23,7 +23,7 @@ public struct BlockStream: Sendable {
   /// - Parameters:
   ///   - position: the position of the first token of each sequence.
   ///   - embedding: [V, D].
-  public init(_ tokens: TokenBatch, at position: Int, embedding: Tensor) {
+  package init(_ tokens: TokenBatch, at position: Int, embedding: Tensor) {
     self.tokens = tokens
     positions = position..<position + tokens.length
     residual = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
@@ -59,7 +59,7 @@ public struct BlockStream: Sendable {
   public var batch: Int { tokens.batch }
 
   /// The stream of some of the sequences, in the given order; one may be taken several times.
-  public func selecting(_ sequences: [Int]) -> BlockStream {
+  package func selecting(_ sequences: [Int]) -> BlockStream {
     BlockStream(self, sequences: sequences)
   }
 }

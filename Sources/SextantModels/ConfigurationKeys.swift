@@ -1,12 +1,12 @@
 import SextantBytes
 
 /// Members of published configurations that no model here reads.
-public enum ConfigurationKeys {
+package enum ConfigurationKeys {
   /// Members that cannot change the values that a model computes, for any architecture: names, the
   /// way in which a program stores and runs it, training, and settings of generation.
   ///
   /// Tokens that begin and end texts are not the model's business: conversion reads them elsewhere.
-  public static let inert: Set<String> = [
+  package static let inert: Set<String> = [
     // Names.
     "_name_or_path", "name_or_path", "_commit_hash", "architectures", "auto_map", "model_type",
     "transformers_version", "tokenizer_class", "prefix", "finetuning_task", "unsloth_version",

@@ -5,16 +5,16 @@ import SextantLocks
 ///
 /// Models with rotated or looked-up positions also compute values beyond that length, which mean
 /// little. Recurrent models have no such limit, for any length of training texts.
-public final class ContextLimit: Sendable {
+package final class ContextLimit: Sendable {
   /// Tokens of the longest text: `max_position_embeddings` of a published configuration.
-  public let length: Int
+  package let length: Int
   private let listener = Lock<(@Sendable () -> Void)?>(nil)
 
   /// A limit of this number of tokens.
-  public init(_ length: Int) { self.length = length }
+  package init(_ length: Int) { self.length = length }
 
   /// Calls `body` once, when a run first reads a token beyond the limit, before that token is computed.
-  public func whenExceeded(_ body: @escaping @Sendable () -> Void) {
+  package func whenExceeded(_ body: @escaping @Sendable () -> Void) {
     listener.withLock { $0 = body }
   }
 

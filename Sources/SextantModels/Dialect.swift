@@ -3,24 +3,24 @@ import SextantBytes
 /// How one published naming spells an architecture's tensors.
 ///
 /// The one description serves both directions: reading undoes it, writing applies it.
-public struct Dialect: Sendable {
+package struct Dialect: Sendable {
   /// The place of a canonical tensor in a checkpoint of this dialect.
-  public struct Source: Sendable, Equatable, ExpressibleByStringLiteral,
+  package struct Source: Sendable, Equatable, ExpressibleByStringLiteral,
     ExpressibleByStringInterpolation
   {
     /// The tensor's name there.
-    public let name: String
+    package let name: String
     /// Whether the matrix is stored as [in, out]: its last two dimensions are swapped.
-    public let isTransposed: Bool
+    package let isTransposed: Bool
     /// The dialect's operation on the elements, to be undone; nil if none.
-    public let change: Change?
+    package let change: Change?
     /// How the shape is spelled.
-    public let form: Form
+    package let form: Form
     /// Which part of the stored tensor it is; nil for all of it.
-    public let part: Part?
+    package let part: Part?
 
     /// The operations of a naming on a tensor's elements, in addition to a transposition.
-    public enum Change: Sendable, Equatable {
+    package enum Change: Sendable, Equatable {
       /// The rows of each head alternate between its first and its second half, so that the two
       /// channels of a rotary pair are adjacent. The configuration's number of that key is the
       /// number of rows of a head.
@@ -36,7 +36,7 @@ public struct Dialect: Sendable {
     }
 
     /// How a shape is spelled.
-    public enum Form: Sendable, Equatable {
+    package enum Form: Sendable, Equatable {
       /// Unchanged.
       case plain
       /// With dimensions of 1 at these places. Readers accept them at other places, too.
@@ -48,21 +48,21 @@ public struct Dialect: Sendable {
     }
 
     /// One of several tensors of equal shape that are stored as one, along a new first axis.
-    public struct Part: Sendable, Equatable {
+    package struct Part: Sendable, Equatable {
       /// Its place.
-      public let index: Int
+      package let index: Int
       /// How many there are.
-      public let count: Int
+      package let count: Int
 
       /// The `index`-th of `count`.
-      public init(_ index: Int, of count: Int) {
+      package init(_ index: Int, of count: Int) {
         self.index = index
         self.count = count
       }
     }
 
     /// A source of that name.
-    public init(
+    package init(
       _ name: String, isTransposed: Bool = false, change: Change? = nil, form: Form = .plain,
       part: Part? = nil
     ) {
@@ -74,50 +74,50 @@ public struct Dialect: Sendable {
     }
 
     /// A source of that name, stored in the architecture's form.
-    public init(stringLiteral name: String) { self.init(name) }
+    package init(stringLiteral name: String) { self.init(name) }
   }
 
   /// A tensor that readers of a dialect require and no code uses: a copy of another one.
-  public struct Filler: Sendable, Equatable {
+  package struct Filler: Sendable, Equatable {
     /// The name that it has there.
-    public let name: String
+    package let name: String
     /// The canonical name of the tensor that is copied.
-    public let original: String
+    package let original: String
 
     /// A copy of `original` under the name `name`.
-    public init(_ name: String, copying original: String) {
+    package init(_ name: String, copying original: String) {
       self.name = name
       self.original = original
     }
   }
 
   /// The dialect's name, such as `huggingface`.
-  public let name: String
+  package let name: String
   /// Tensors that every checkpoint of this dialect has; together no other dialect of any
   /// architecture has them.
-  public let markers: [String]
+  package let markers: [String]
   /// Tensors that no checkpoint of this dialect has, if another dialect has the same markers.
-  public let absent: [String]
+  package let absent: [String]
   /// The source of a canonical tensor. A function, because some namings count by block.
-  public let source: @Sendable (_ canonicalName: String) -> Source
+  package let source: @Sendable (_ canonicalName: String) -> Source
   /// The tensors of a checkpoint of this dialect in addition to the architecture's; ignored on
   /// reading.
-  public let fillers: [Filler]
+  package let fillers: [Filler]
   /// The prefix of all tensor names except the output head, such as `model.`, if a model without
   /// its head (`LlamaModel`) is saved without it. Empty if no program does that.
-  public let base: String
+  package let base: String
   /// Other names that tensors of this dialect may have, by the usual ones.
-  public let synonyms: [String: String]
+  package let synonyms: [String: String]
   /// Whether tensors have numbers instead of names, so that one too many or too few may shift the
   /// meaning of all.
-  public let countsVariables: Bool
+  package let countsVariables: Bool
   private let ignoresBuffer: @Sendable (_ name: String) -> Bool
 
   /// Describes a naming.
   ///
   /// - Parameter ignores: whether a tensor of a checkpoint is a buffer without weights, in addition
   ///   to those that many models have.
-  public init(
+  package init(
     name: String, base: String = "", markers: [String], absent: [String] = [],
     fillers: [Filler] = [], synonyms: [String: String] = [:], countsVariables: Bool = false,
     ignores: @escaping @Sendable (String) -> Bool = { _ in false },
@@ -135,13 +135,13 @@ public struct Dialect: Sendable {
   }
 
   /// Whether a checkpoint follows this naming, by the tensors that it has.
-  public func fits(_ contains: (_ name: String) -> Bool) -> Bool {
+  package func fits(_ contains: (_ name: String) -> Bool) -> Bool {
     markers.allSatisfy(contains) && !absent.contains(where: contains)
   }
 
   /// Whether `name` is that of a tensor of the base model, without `base`: whether it begins with the same
   /// part as one of them.
-  public func isOfBaseModel(_ name: String) -> Bool {
+  package func isOfBaseModel(_ name: String) -> Bool {
     let known = markers + ["embedding.weight", "final_norm.weight"].map { source($0).name }
     return known.contains { full in
       let root = full.utf8.dropFirst(base.utf8.count).prefix { $0 != UInt8(ascii: ".") }
@@ -150,7 +150,7 @@ public struct Dialect: Sendable {
   }
 
   /// Whether a tensor of a checkpoint is a buffer without weights, to be left out.
-  public func ignores(_ name: String, shape: [Int]) -> Bool {
+  package func ignores(_ name: String, shape: [Int]) -> Bool {
     ignoresBuffer(name) || Self.isUsualBuffer(name, shape)
       || fillers.contains { $0.name.utf8.elementsEqual(name.utf8) }
   }
@@ -182,7 +182,7 @@ extension Dialect.Source {
   ///   - shape: the canonical tensor's.
   ///   - configuration: the canonical configuration.
   /// - Throws: `model.config` if it lacks a number that the shape follows from.
-  public func storedShape(
+  package func storedShape(
     of shape: [Int], _ configuration: JSONObject
   ) throws(FormatError) -> [Int] {
     var stored = isTransposed ? shape.dropLast(2) + shape.suffix(2).reversed() : shape

@@ -19,9 +19,9 @@ public struct ModelDescription: Sendable {
   /// The parts of a block that have sites of their own, such as `["mixer"]`.
   public let blockParts: [String]
   /// The components of the recurrent state, block by block.
-  public let stateLayout: [[StateComponent]]
+  package let stateLayout: [[StateComponent]]
   /// The length of the texts that the model was made for; nil if it has no limit.
-  public var context: ContextLimit? = nil
+  package var context: ContextLimit? = nil
   /// The length of a text above which the rotation of all its tokens depends on its length; nil if
   /// it never does.
   public var rotationLength: Int? = nil
@@ -195,7 +195,7 @@ extension LanguageModel {
   /// long sequences do not depend on the batch.
   ///
   /// - Throws: as `run`.
-  public func runAlike(
+  package func runAlike(
     _ tokens: TokenBatch, from state: inout State, logits: LogitSelection, tap: (any Tap)?
   ) throws(FormatError) -> Tensor {
     try Linear.withRowsAlike { () throws(FormatError) in
@@ -207,7 +207,7 @@ extension LanguageModel {
 
   /// How many sequences of one length run together at most, so that memory is bounded: a thousand
   /// tokens at a time.
-  public func alikeBatch(_ wanted: Int, length: Int) -> Int {
+  package func alikeBatch(_ wanted: Int, length: Int) -> Int {
     min(max(wanted, 1), max(1, 1024 / min(max(length, 1), Self.alikeLength)))
   }
 

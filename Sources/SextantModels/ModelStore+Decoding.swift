@@ -5,7 +5,7 @@ extension ModelStore {
   /// except the embedding if the output head is another matrix, of which a token needs one row.
   ///
   /// The speed of memory divided by this is the upper limit of decoding.
-  public var decodingByteCount: Int {
+  package var decodingByteCount: Int {
     let all = tensors.reduce(0) { $0 + $1.byteCount }
     guard let pair = Architectures.named(architecture)?.tiedPair, entry(pair.head) != nil else {
       return all

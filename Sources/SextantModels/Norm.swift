@@ -1,23 +1,23 @@
 import SextantTensor
 
 /// A norm of a model: of the root of the mean square, or of mean and variance.
-public struct Norm: Sendable {
+package struct Norm: Sendable {
   /// [D], the factors of the normed channels.
-  public let weight: Tensor
+  package let weight: Tensor
   /// [D], the offset that is added then; nil if the norm has none.
-  public let bias: Tensor?
+  package let bias: Tensor?
   /// The number that is added to the mean square or the variance.
-  public let epsilon: Float
+  package let epsilon: Float
   /// Whether the mean is taken away first, as layer norm does; else it is an RMS norm.
-  public let isCentered: Bool
+  package let isCentered: Bool
 
   /// x / sqrt(mean(x²) + epsilon) · weight.
-  public static func rms(weight: Tensor, epsilon: Float) -> Norm {
+  package static func rms(weight: Tensor, epsilon: Float) -> Norm {
     Norm(weight: weight, bias: nil, epsilon: epsilon, isCentered: false)
   }
 
   /// (x - mean) / sqrt(variance + epsilon) · weight + bias.
-  public static func layer(weight: Tensor, bias: Tensor?, epsilon: Float) -> Norm {
+  package static func layer(weight: Tensor, bias: Tensor?, epsilon: Float) -> Norm {
     Norm(weight: weight, bias: bias, epsilon: epsilon, isCentered: true)
   }
 
@@ -34,7 +34,7 @@ public struct Norm: Sendable {
   }
 
   /// [M, D] to [M, D].
-  public func callAsFunction(_ x: some MatrixRows) -> Tensor {
+  package func callAsFunction(_ x: some MatrixRows) -> Tensor {
     isCentered
       ? Kernels.layerNorm(x, weight: weight, bias: bias, epsilon: epsilon)
       : Kernels.rmsNorm(x, weight: weight, epsilon: epsilon)

@@ -2,21 +2,21 @@ import SextantBytes
 import SextantTensor
 
 /// A model's final predictions at some tokens, to compare a lens with.
-public struct ReadoutTarget: Sendable {
+package struct ReadoutTarget: Sendable {
   /// [M, V].
-  public let logits: Tensor
+  package let logits: Tensor
   /// log Σ e^logit of each row.
-  public let shifts: [Float]
+  package let shifts: [Float]
   /// The most probable token of each row.
-  public let best: [Int]
+  package let best: [Int]
 
   /// The target that a readout makes of rows of the residual stream, [M, D].
-  public init(_ readout: Readout, residual: some MatrixRows) {
+  package init(_ readout: Readout, residual: some MatrixRows) {
     self.init(logits: readout.logits(residual: residual))
   }
 
   /// The target of logits, [M, V].
-  public init(logits: Tensor) {
+  package init(logits: Tensor) {
     self.logits = logits
     shifts = Kernels.logSumExp(logits)
     best = Kernels.argmax(logits)
@@ -24,15 +24,15 @@ public struct ReadoutTarget: Sendable {
 }
 
 /// How far a readout is from the model's own, token by token; nats.
-public struct ReadoutComparison: Sendable {
+package struct ReadoutComparison: Sendable {
   /// -log q[next], if the next token is known.
-  public var crossEntropy: [Float?]
+  package var crossEntropy: [Float?]
   /// Kullback-Leibler divergence of the readout from the target.
-  public var divergence: [Float]
+  package var divergence: [Float]
   /// The entropy of the readout.
-  public var entropy: [Float]
+  package var entropy: [Float]
   /// The most probable token.
-  public var best: [Int]
+  package var best: [Int]
 }
 
 /// The loss of a lens.
@@ -46,21 +46,21 @@ public enum LensLoss: String, Sendable, CaseIterable {
 extension Readout {
   /// Rows whose logits are in memory at a time: enough for the products to be limited by
   /// arithmetic.
-  public static let tileRows = 128
+  package static let tileRows = 128
 
   /// Compares the predictions of the readout from rows of some residual stream with a target.
   ///
   /// - Parameters:
   ///   - residual: [M, D], at most `tileRows` rows if memory is limited: [M, V] logits are made.
   ///   - next: the token that follows each row; nil if none does.
-  public func comparison(
+  package func comparison(
     of residual: some MatrixRows, with target: ReadoutTarget, next: [Int?]
   ) -> ReadoutComparison {
     comparison(ofLogits: logits(residual: residual), with: target, next: next)
   }
 
   /// As above, for existing logits, [M, V].
-  public func comparison(
+  package func comparison(
     ofLogits logits: Tensor, with target: ReadoutTarget, next: [Int?]
   ) -> ReadoutComparison {
     let shifts = Kernels.logSumExp(logits)

@@ -6,14 +6,14 @@ import SextantTensor
 /// agree of the same stream, bit for bit.
 public struct Readout: Sendable {
   /// The final norm.
-  public let norm: Norm
+  package let norm: Norm
   /// The unembedding, [V, D], in the type in which it is stored.
   public let head: Tensor
   /// The factor of the logits.
   public let scale: Float
 
   /// A readout.
-  public init(norm: Norm, head: Tensor, scale: Float = 1) {
+  package init(norm: Norm, head: Tensor, scale: Float = 1) {
     self.norm = norm
     self.head = head
     self.scale = scale

@@ -3,7 +3,7 @@ import SextantTensor
 /// A tap that keeps values of some sites, for captures, moments, lenses and recordings.
 ///
 /// It keeps all rows of the stream, or the rows of some positions; and the state after some tokens.
-public final class Recorder: Tap {
+package final class Recorder: Tap {
   private let sites: Set<Site>
   private let readsState: Bool
   /// The positions that are kept; nil for all rows of the stream.
@@ -19,7 +19,7 @@ public final class Recorder: Tap {
   }
 
   /// Records all rows of the stream at `sites`, and states after the tokens at `states`.
-  public init(_ sites: some Sequence<Site>, statesAfter states: Set<Int> = []) {
+  package init(_ sites: some Sequence<Site>, statesAfter states: Set<Int> = []) {
     self.sites = Set(sites)
     self.states = states
     readsState = self.sites.contains { $0.isState }
@@ -27,22 +27,22 @@ public final class Recorder: Tap {
 
   /// Removes the recorded values, and records the rows and the states of some positions from now
   /// on.
-  public func restart(at positions: Set<Int>) {
+  package func restart(at positions: Set<Int>) {
     self.positions = positions
     states = positions
     pieces = [:]
   }
 
   /// Whether the site is recorded.
-  public func wants(_ site: Site) -> Bool { sites.contains(site) }
+  package func wants(_ site: Site) -> Bool { sites.contains(site) }
 
   /// The recorded tokens, if a component of the state is recorded.
-  public func stateVisits(in positions: Range<Int>) -> StateVisits {
+  package func stateVisits(in positions: Range<Int>) -> StateVisits {
     StateVisits(after: readsState ? states.filter(positions.contains) : [])
   }
 
   /// Keeps the value, or the rows of the recorded positions.
-  public func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
+  package func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
     guard let positions, !site.isState else {
       keep(value, at: site, context.positions.lowerBound)
       return
@@ -59,12 +59,12 @@ public final class Recorder: Tap {
 
   /// The recorded values of each visit to a site, in the order of the run: [B·T, D] for the stream,
   /// [B, …] for a component of the state.
-  public func pieces(at site: Site) -> [Tensor] { (pieces[site] ?? []).map(\.value) }
+  package func pieces(at site: Site) -> [Tensor] { (pieces[site] ?? []).map(\.value) }
 
   /// The recorded values by site and position: [B, n] each, states as rows.
   ///
   /// Only after `restart(at:)`: visits that keep all rows have no position of their own.
-  public func rows() -> [Site: [Int: Tensor]] {
+  package func rows() -> [Site: [Int: Tensor]] {
     precondition(positions != nil, "rows of positions that were not asked for")
     return pieces.mapValues { pieces in
       Dictionary(
@@ -80,7 +80,7 @@ public final class Recorder: Tap {
   ///
   /// A run of one sequence may have been split. The values of several sequences can be joined only
   /// if they are in one piece.
-  public func take(_ sites: [Site]) -> [Tensor] {
+  package func take(_ sites: [Site]) -> [Tensor] {
     let values = sites.map { site in
       let shown = pieces(at: site)
       return shown.count == 1 ? shown[0] : Tensor.concatenated(shown)

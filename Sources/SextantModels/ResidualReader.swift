@@ -6,7 +6,7 @@ import SextantTensor
 ///
 /// Nothing is kept beyond a piece of about a thousand tokens, so that memory does not grow with the
 /// text.
-public struct ResidualReader {
+package struct ResidualReader {
   private let model: any LanguageModel
   private let sites: [Site]
 
@@ -14,21 +14,21 @@ public struct ResidualReader {
   private static let batchTokens = 1024
 
   /// Reads `sites` of a model; residual stream only.
-  public init(_ model: any LanguageModel, sites: [Site]) {
+  package init(_ model: any LanguageModel, sites: [Site]) {
     self.model = model
     self.sites = sites
   }
 
   /// Some tokens as every site shows them.
-  public struct Tile {
+  package struct Tile {
     /// Indexed by site, in the reader's order, [M, D] each.
-    public let values: [MatrixSlice]
+    package let values: [MatrixSlice]
     /// The stream that the model itself reads out, [M, D].
-    public let last: MatrixSlice
+    package let last: MatrixSlice
     /// The token that follows each row in its chunk; nil at the end of the chunk.
-    public let next: [Int?]
+    package let next: [Int?]
     /// The chunk that each row belongs to.
-    public let chunks: [Int]
+    package let chunks: [Int]
   }
 
   /// Reads chunks of one length, each from an empty state.
@@ -37,7 +37,7 @@ public struct ResidualReader {
   ///   - rows: tokens of a tile at most.
   ///   - body: is given one tile after the other.
   /// - Throws: `model.token`, and the errors of `body`.
-  public func read(
+  package func read(
     _ chunks: [[Int]], rows: Int = Readout.tileRows,
     _ body: (Tile) throws(FormatError) -> Void
   ) throws(FormatError) {

@@ -1,7 +1,7 @@
 import SextantTensor
 
 /// The factor by which a token keeps an earlier edit of a component of the state.
-public enum Retention: Sendable, Equatable {
+package enum Retention: Sendable, Equatable {
   /// Each element is multiplied by a number of its own: [T, component's shape], by token.
   case factors(Tensor)
   /// This number of values of the last axis move up by one, and the first is lost.
@@ -11,7 +11,7 @@ public enum Retention: Sendable, Equatable {
 }
 
 /// A model for which the decay of an edit of its state is known without an edit.
-public protocol RetainingModel: LanguageModel {
+package protocol RetainingModel: LanguageModel {
   /// The factors by which tokens keep an edit of a component, as far as it stays in the component
   /// itself.
   ///

@@ -2,7 +2,7 @@ import SextantBytes
 
 /// Scalings of a rotation as factors by which each pair of channels rotates more slowly, for
 /// formats that do not name the scaling.
-public enum RotaryFactors {
+package enum RotaryFactors {
   /// The scalings of Llama 3.1 and 3.2, as published.
   private static let published = [8.0, 32.0].map { factor in
     RotaryEmbedding.Scaling.llama3(factor: factor, low: 1, high: 4, length: 8192)
@@ -11,7 +11,7 @@ public enum RotaryFactors {
   /// The factors of a canonical configuration; nil if its rotation has another kind than Llama 3's.
   ///
   /// - Throws: `model.config`.
-  public static func factors(of configuration: JSONObject) throws(FormatError) -> [Float]? {
+  package static func factors(of configuration: JSONObject) throws(FormatError) -> [Float]? {
     let node = JSONNode(.object(configuration), code: .modelConfiguration, file: nil)
     let rotary = try RotaryEmbedding(canonical: node)
     guard case .llama3 = rotary.scaling else { return nil }
@@ -23,7 +23,7 @@ public enum RotaryFactors {
   }
 
   /// YaRN's default factor of cosines and sines.
-  public static func usualAttentionFactor(yarn factor: Double) -> Double {
+  package static func usualAttentionFactor(yarn factor: Double) -> Double {
     RotaryEmbedding.Scaling.YaRN.magnitude(factor)
   }
 
@@ -36,7 +36,7 @@ public enum RotaryFactors {
   ///   - base: the base of the frequencies.
   ///   - width: channels of a head that turn.
   /// - Throws: `model.config`, `model.unsupported`.
-  public static func scaling(
+  package static func scaling(
     _ found: JSONValue, named: JSONNode?, base: Double, width: Int
   ) throws(FormatError) -> JSONValue {
     let node = JSONNode(found, code: .modelConfiguration, file: named?.file)

@@ -1,9 +1,9 @@
 /// Sequences of one shape, which run together.
-public struct RunBatch<Shape: Hashable & Comparable & Sendable>: Sendable, Equatable {
+package struct RunBatch<Shape: Hashable & Comparable & Sendable>: Sendable, Equatable {
   /// The common value of the sequences, such as their length.
-  public let shape: Shape
+  package let shape: Shape
   /// Their places among all sequences, ascending; at least one.
-  public let members: [Int]
+  package let members: [Int]
 
   /// Puts sequences of equal shape together.
   ///
@@ -12,7 +12,7 @@ public struct RunBatch<Shape: Hashable & Comparable & Sendable>: Sendable, Equat
   ///   - limit: the number of sequences of a shape that run together at most; 1 or more.
   /// - Returns: batches ordered by shape, and within a shape in the order of the sequences. Each
   ///   sequence is in one of them.
-  public static func batches(
+  package static func batches(
     of shapes: some Sequence<Shape>, limit: (Shape) -> Int
   ) -> [RunBatch] {
     var members: [Shape: [Int]] = [:]

@@ -42,7 +42,7 @@ extension ModelDescription {
   }
 
   /// Whether a word of a list of sites selects a site.
-  public static func word(_ word: String, selects site: Site) -> Bool {
+  package static func word(_ word: String, selects site: Site) -> Bool {
     switch word {
     case "residual": if case .output = site { true } else { false }
     case "state": site.isState
@@ -69,7 +69,7 @@ extension Site {
   ///   - layerCount: blocks of the model that the file belongs to.
   /// - Throws: `artifact.site` for a word that names none of them; `usage.option` for blocks that the model
   ///   does not have, and for one of which the named sites have none.
-  public static func chosen(
+  package static func chosen(
     named words: [String]?, layers: LayerSelection?, among sites: [Site], layerCount: Int,
     file: String?
   ) throws(FormatError) -> [Site] {

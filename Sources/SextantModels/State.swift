@@ -2,20 +2,20 @@ import SextantBytes
 import SextantTensor
 
 /// One component of a block's recurrent state.
-public struct StateComponent: Sendable, Equatable {
+package struct StateComponent: Sendable, Equatable {
   /// The name, as in `blocks.<i>.state.<name>`.
-  public let name: String
+  package let name: String
   /// The shape for one sequence; for one position of it if the component grows.
-  public let shape: [Int]
+  package let shape: [Int]
   /// The meaning of each axis, such as `["channel", "state"]`.
-  public let axes: [String]
+  package let axes: [String]
   /// The value before the first token.
-  public let initialValue: Float
+  package let initialValue: Float
   /// How a component that grows is kept; nil for the others.
   let order: PagedRows.Order?
 
   /// Describes a component of constant size.
-  public init(name: String, shape: [Int], axes: [String], initialValue: Float = 0) {
+  package init(name: String, shape: [Int], axes: [String], initialValue: Float = 0) {
     self.name = name
     self.shape = shape
     self.axes = axes
@@ -34,7 +34,7 @@ public struct StateComponent: Sendable, Equatable {
 
   /// Whether the component has one value of `shape` for each position that was read, as attention
   /// needs it, instead of one in all.
-  public var grows: Bool { order != nil }
+  package var grows: Bool { order != nil }
 }
 
 /// The state of a model after the tokens that it has read: a value.
@@ -44,7 +44,7 @@ public struct StateComponent: Sendable, Equatable {
 /// 64 positions are copied. Equal states produce equal continuations.
 public struct State: Sendable, Equatable {
   /// The components of each block.
-  public let layout: [[StateComponent]]
+  package let layout: [[StateComponent]]
   /// Sequences, B.
   public let batch: Int
   /// Tokens that each sequence has read.
@@ -55,7 +55,7 @@ public struct State: Sendable, Equatable {
   var sequences: [[PagedRows]]
 
   /// The state before the first token.
-  public init(layout: [[StateComponent]], batch: Int) {
+  package init(layout: [[StateComponent]], batch: Int) {
     self.layout = layout
     self.batch = batch
     tensors = layout.map { components in

@@ -97,22 +97,22 @@ extension Tap {
 }
 
 /// Several taps at every site, in order: each gets the value after the previous ones.
-public final class TapChain: Tap {
+package final class TapChain: Tap {
   private let taps: [any Tap]
   /// The visits that each tap requested when the current run started: only those get the state.
   private var visits: [StateVisits]
 
   /// Chains taps.
-  public init(_ taps: [any Tap]) {
+  package init(_ taps: [any Tap]) {
     self.taps = taps
     visits = taps.map { _ in StateVisits() }
   }
 
   /// Whether any tap visits the site.
-  public func wants(_ site: Site) -> Bool { taps.contains { $0.wants(site) } }
+  package func wants(_ site: Site) -> Bool { taps.contains { $0.wants(site) } }
 
   /// Calls every tap that visits the site, in order.
-  public func visit(
+  package func visit(
     _ site: Site, _ value: inout Tensor, _ context: TapContext
   ) throws(FormatError) {
     for (tap, visits) in zip(taps, visits) where tap.wants(site) {
@@ -122,7 +122,7 @@ public final class TapChain: Tap {
   }
 
   /// The visits of all taps.
-  public func stateVisits(in positions: Range<Int>) -> StateVisits {
+  package func stateVisits(in positions: Range<Int>) -> StateVisits {
     visits = taps.map { $0.stateVisits(in: positions) }
     return visits.reduce(into: StateVisits()) { all, own in
       all.before.formUnion(own.before)

@@ -5,13 +5,13 @@ import SextantTensor
 /// The products with the unembedding are nearly all of the work. In `Precision.fast` they are made
 /// in bf16 with sums in f32, if the processor multiplies these directly: the unembedding is kept
 /// once more, rounded, in both orders, 4 bytes for each element.
-public struct TrainingReadout: Sendable {
+package struct TrainingReadout: Sendable {
   /// The readout.
-  public let readout: Readout
+  package let readout: Readout
   private let transposedHead: Tensor?  // [D, V]
 
   /// Prepares a readout.
-  public init(_ readout: Readout, precision: Precision = .current) {
+  package init(_ readout: Readout, precision: Precision = .current) {
     guard precision == .fast, let head = readout.head.converted(to: .bf16) else {
       self.readout = readout
       transposedHead = nil
@@ -29,7 +29,7 @@ public struct TrainingReadout: Sendable {
   ///   - next: the token that follows each row, for cross-entropy; rows without one have no effect.
   ///   - weight: the factor of the gradient, such as one over the number of tokens.
   /// - Returns: a loss for each row, in nats, and the gradient of `weight` times their sum, [M, D].
-  public func lossGradient(
+  package func lossGradient(
     _ loss: LensLoss, of residual: Tensor, target: ReadoutTarget, next: [Int?], weight: Float
   ) -> (losses: [Float], gradient: Tensor) {
     let norm = readout.norm

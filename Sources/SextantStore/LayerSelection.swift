@@ -27,7 +27,7 @@ public struct LayerSelection: Sendable, Equatable, CustomStringConvertible {
   }
 
   /// One member of a list: `3` or `2-4`.
-  public static func range(_ word: Substring) -> ClosedRange<Int>? {
+  package static func range(_ word: Substring) -> ClosedRange<Int>? {
     let ends = word.split(separator: "-", omittingEmptySubsequences: false)
     let numbers = ends.compactMap { end in Int(end).flatMap { String($0) == end ? $0 : nil } }
     guard (1...2).contains(ends.count), numbers.count == ends.count,
@@ -37,7 +37,7 @@ public struct LayerSelection: Sendable, Equatable, CustomStringConvertible {
   }
 
   /// The written form of one member.
-  public static func text(_ range: ClosedRange<Int>) -> String {
+  package static func text(_ range: ClosedRange<Int>) -> String {
     range.count == 1 ? "\(range.lowerBound)" : "\(range.lowerBound)-\(range.upperBound)"
   }
 
@@ -48,7 +48,7 @@ public struct LayerSelection: Sendable, Equatable, CustomStringConvertible {
   ///
   /// - Parameter parameter: the parameter that names them.
   /// - Throws: `usage.option`.
-  public func check(
+  package func check(
     blockCount: Int, parameter: String = "layers"
   ) throws(FormatError) {
     let outside = parts.first { $0.lowerBound < 0 || $0.upperBound >= blockCount }

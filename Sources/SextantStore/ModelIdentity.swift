@@ -2,7 +2,7 @@ import SextantBytes
 import SextantTensor
 
 /// The values that make two stores the same model.
-public enum ModelIdentity {
+package enum ModelIdentity {
   /// The SHA-256 over the canonical JSON text of
   /// `{"architecture": …, "configuration": …, "tensors": [[name, type, shape, digest], …]}`.
   ///
@@ -14,7 +14,7 @@ public enum ModelIdentity {
   ///   - architecture: the canonical name of the architecture.
   ///   - configuration: its canonical configuration.
   ///   - tensors: every tensor of the model, in any order.
-  public static func digest(
+  package static func digest(
     architecture: String, configuration: JSONObject, tensors: [StoredTensor]
   ) -> Digest {
     let sorted = tensors.sorted { ExactString($0.name) < ExactString($1.name) }

@@ -19,11 +19,11 @@ public final class ModelStore: Sendable {
   /// `"source"` when every tensor keeps its source's type, else a word such as `"bf16"`.
   public let variant: String
   /// The tensors, sorted by the bytes of their names.
-  public let tensors: [StoredTensor]
+  package let tensors: [StoredTensor]
   /// The attachments, sorted by the bytes of their names.
-  public let attachments: [StoredAttachment]
+  package let attachments: [StoredAttachment]
   /// The digest of everything before the data: two stores with equal digests contain equal bytes.
-  public let headerDigest: Digest
+  package let headerDigest: Digest
 
   let file: InputFile
   private let mapping: MappedFile
@@ -54,7 +54,7 @@ public final class ModelStore: Sendable {
   public var fileByteCount: Int { file.byteCount }
 
   /// Reads all weights into memory now: opening alone touches none.
-  public func preload() { mapping.populate() }
+  package func preload() { mapping.populate() }
 
   // MARK: Tensors
 
@@ -62,7 +62,7 @@ public final class ModelStore: Sendable {
   public func hasTensor(_ name: String) -> Bool { places[ExactString(name)] != nil }
 
   /// The table's entry of a tensor; nil when there is none of this name.
-  public func entry(_ name: String) -> StoredTensor? {
+  package func entry(_ name: String) -> StoredTensor? {
     places[ExactString(name)].map { tensors[$0] }
   }
 
@@ -87,7 +87,7 @@ public final class ModelStore: Sendable {
   }
 
   /// Asks the kernel to read a tensor ahead; does nothing when there is none of this name.
-  public func prefetch(_ name: String) {
+  package func prefetch(_ name: String) {
     if let entry = entry(name) { mapping.prefetch(at: entry.offset, count: entry.byteCount) }
   }
 
@@ -96,7 +96,7 @@ public final class ModelStore: Sendable {
   /// The bytes of an attachment, compared with its digest; nil if there is none of this name.
   ///
   /// - Throws: `store.tensor-digest`, `file.too-short`, `file.read`.
-  public func attachment(_ name: String) throws(FormatError) -> [UInt8]? {
+  package func attachment(_ name: String) throws(FormatError) -> [UInt8]? {
     let wanted = ExactString(name)
     guard let entry = attachments.first(where: { ExactString($0.name) == wanted }) else {
       return nil

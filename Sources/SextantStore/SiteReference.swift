@@ -11,7 +11,7 @@ public struct SiteReference: Sendable, Hashable {
   public var axes: [String]
 
   /// The first axis of a state component that grows with each position.
-  public static let positionAxis = "position"
+  package static let positionAxis = "position"
 
   /// Describes a site.
   public init(name: String, shape: [Int], axes: [String]) {

@@ -2,23 +2,23 @@ import SextantBytes
 import SextantTensor
 
 /// The constants of the native model format, as `formats/store.md` defines them.
-public enum StoreFormat {
+package enum StoreFormat {
   /// The version that this code writes, and the only one that it reads.
-  public static let version = 1
+  package static let version = 1
   /// The value of `format` in the header.
-  public static let name = "sextant-model"
+  package static let name = "sextant-model"
   /// The value of `weights` in the header when every tensor keeps its source type.
-  public static let sourceVariant = "source"
+  package static let sourceVariant = "source"
   /// Features whose names may be in `requires`; version 1 defines none.
-  public static let features: Set<String> = []
+  package static let features: Set<String> = []
   /// Tensors, attachments and the footer start at multiples of this, in bytes.
-  public static let alignment = 64
+  package static let alignment = 64
   /// Bytes that the JSON header may have at most.
-  public static let headerLimit = 16 << 20
+  package static let headerLimit = 16 << 20
   /// Dimensions that a tensor may have at most.
-  public static let rankLimit = 8
+  package static let rankLimit = 8
   /// UTF-8 bytes that a name may have at most.
-  public static let nameLimit = 512
+  package static let nameLimit = 512
 
   static let magic = Array("SEXTANT\0".utf8)
   static let footerMagic = Array("SXTEND\0\0".utf8)

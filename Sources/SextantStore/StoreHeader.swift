@@ -2,38 +2,38 @@ import SextantBytes
 import SextantTensor
 
 /// A tensor of a store, as the header's table describes it.
-public struct StoredTensor: Sendable, Equatable {
+package struct StoredTensor: Sendable, Equatable {
   /// The canonical name.
-  public let name: String
+  package let name: String
   /// The type in which the elements are stored.
-  public let dataType: DataType
+  package let dataType: DataType
   /// The dimensions, outermost first; `[]` is a scalar.
-  public let shape: [Int]
+  package let shape: [Int]
   /// The position of the elements in the file: a multiple of 64.
-  public let offset: Int
+  package let offset: Int
   /// Bytes of the elements.
-  public let byteCount: Int
+  package let byteCount: Int
   /// The SHA-256 of the stored elements.
-  public internal(set) var digest: Digest
+  package internal(set) var digest: Digest
   /// The type of the elements in the checkpoint that the tensor comes from.
-  public let sourceDataType: DataType
+  package let sourceDataType: DataType
   /// The SHA-256 of the elements in `sourceDataType`, row-major and little-endian.
-  public internal(set) var sourceDigest: Digest
+  package internal(set) var sourceDigest: Digest
 
   /// Whether the elements were changed to another type.
-  public var isConverted: Bool { dataType != sourceDataType }
+  package var isConverted: Bool { dataType != sourceDataType }
 }
 
 /// A file that travels in a store, such as `tokenizer.json`.
-public struct StoredAttachment: Sendable, Equatable {
+package struct StoredAttachment: Sendable, Equatable {
   /// The name.
-  public let name: String
+  package let name: String
   /// The position of the bytes in the store: a multiple of 64.
-  public let offset: Int
+  package let offset: Int
   /// The number of bytes.
-  public let byteCount: Int
+  package let byteCount: Int
   /// Their SHA-256.
-  public let digest: Digest
+  package let digest: Digest
 }
 
 /// The JSON header of a store.

@@ -3,18 +3,18 @@ import SextantLocks
 import SextantTensor
 
 /// A tensor that is going to be written to a store.
-public struct PlannedTensor: Sendable, Equatable {
+package struct PlannedTensor: Sendable, Equatable {
   /// The canonical name.
-  public var name: String
+  package var name: String
   /// The type in which the elements will be stored.
-  public var dataType: DataType
+  package var dataType: DataType
   /// The dimensions, outermost first.
-  public var shape: [Int]
+  package var shape: [Int]
   /// The type of the elements in the checkpoint.
-  public var sourceDataType: DataType
+  package var sourceDataType: DataType
 
   /// Plans a tensor; without `sourceDataType` its elements are stored as they are.
-  public init(name: String, dataType: DataType, shape: [Int], sourceDataType: DataType? = nil) {
+  package init(name: String, dataType: DataType, shape: [Int], sourceDataType: DataType? = nil) {
     self.name = name
     self.dataType = dataType
     self.shape = shape
@@ -29,11 +29,11 @@ public struct PlannedTensor: Sendable, Equatable {
 /// appears at the destination before `finish` has succeeded, and dropping the writer leaves nothing
 /// behind. The same input gives the same bytes. Writing tensors of model size costs one SHA-256 per
 /// byte, or two if the stored type differs from the source's.
-public final class StoreWriter {
+package final class StoreWriter {
   /// The tensors in the order in which they have to be written: by the bytes of their names.
-  public let tensors: [PlannedTensor]
+  package let tensors: [PlannedTensor]
   /// The length that the file will have, in bytes.
-  public let fileByteCount: Int
+  package let fileByteCount: Int
 
   private let destination: String
   private let file: FilePublisher
@@ -58,7 +58,7 @@ public final class StoreWriter {
   /// - Throws: `file.exists`, `file.create`, `file.write`, `disk.full`; `store.table`,
   ///   `store.header` and `json.*` when no reader would accept the plan (names given twice, shapes
   ///   that overflow, a configuration nested too deeply).
-  public init(
+  package init(
     destination: String, replacing: Bool = false, architecture: String,
     configuration: JSONObject, variant: String = StoreFormat.sourceVariant,
     tensors: [PlannedTensor], attachments: [(name: String, bytes: [UInt8])] = []
@@ -81,7 +81,7 @@ public final class StoreWriter {
   }
 
   /// The tensors that are not written yet, in order.
-  public var missing: [PlannedTensor] { missingIndices.map { tensors[$0] } }
+  package var missing: [PlannedTensor] { missingIndices.map { tensors[$0] } }
   private var missingIndices: [Int] { tensors.indices.filter { !isWritten[$0] } }
 
   /// Writes the next tensor, whose name must be that of the first of `tensors` not yet written.
@@ -89,7 +89,7 @@ public final class StoreWriter {
   /// - Parameter body: passes on the elements, in order, in pieces of any size.
   /// - Throws: the errors of `body`; `store.table` when it is another tensor's turn or the pieces
   ///   do not add up to the tensor's size; `file.write`, `disk.full`.
-  public func write(
+  package func write(
     _ name: String, _ body: (inout TensorSink) throws(FormatError) -> Void
   ) throws(FormatError) {
     guard let index = isWritten.firstIndex(of: false) else {
@@ -117,7 +117,7 @@ public final class StoreWriter {
   ///   - body: receives each piece on its way; called from several threads.
   /// - Throws: `store.table` for a part of another length; `file.too-short`, `file.read`, `file.write`,
   ///   `disk.full`.
-  public func copy(
+  package func copy(
     _ pool: WorkerPool = .shared, from part: (PlannedTensor) -> FilePart?,
     _ body: @Sendable (PlannedTensor, UnsafeRawBufferPointer) -> Void
   ) throws(FormatError) {
@@ -159,7 +159,7 @@ public final class StoreWriter {
   ///   - pool: one tensor is written by each of its threads at a time.
   ///   - body: passes on the elements of one tensor as in `write`; called from several threads.
   /// - Throws: as `write`, for one of the tensors that fail.
-  public func writeAll(
+  package func writeAll(
     _ pool: WorkerPool = .shared,
     _ body: @Sendable (PlannedTensor, inout TensorSink) throws(FormatError) -> Void
   ) throws(FormatError) {
@@ -214,7 +214,7 @@ public final class StoreWriter {
   }
 
   /// Writes the next tensor, stored as it is.
-  public func write(_ name: String, _ tensor: Tensor) throws(FormatError) {
+  package func write(_ name: String, _ tensor: Tensor) throws(FormatError) {
     try write(name) { sink throws(FormatError) in
       unsafe try tensor.withUnsafeBytes { bytes throws(FormatError) in
         unsafe try sink.append(bytes)
@@ -227,7 +227,7 @@ public final class StoreWriter {
   /// - Returns: the model's identity.
   /// - Throws: `store.table` when tensors are missing; `disk.fsync`, `disk.full`, `file.write`,
   ///   `file.exists`, `file.create`. Nothing is published then.
-  public func finish() throws(FormatError) -> Digest {
+  package func finish() throws(FormatError) -> Digest {
     if let first = missing.first {
       throw refusal(
         first.name, found: counted(tensors.count - missing.count, "tensor"),
@@ -256,7 +256,7 @@ public final class StoreWriter {
   /// - Returns: the model's identity.
   /// - Throws: the errors of `init`, `write` and `finish`.
   @discardableResult
-  public static func publish(
+  package static func publish(
     _ tensors: [(name: String, tensor: Tensor)], to destination: String, replacing: Bool = false,
     architecture: String, configuration: JSONObject,
     attachments: [(name: String, bytes: [UInt8])] = []

@@ -4,9 +4,9 @@ import SextantTensor
 /// Takes the elements of one tensor, piece by piece, for a store.
 ///
 /// Pieces may be cut anywhere, even within an element. The sink counts and digests them.
-public struct TensorSink: ~Copyable {
+package struct TensorSink: ~Copyable {
   /// The tensor being written.
-  public let tensor: PlannedTensor
+  package let tensor: PlannedTensor
 
   private let file: FilePublisher
   /// The position of the tensor in the file.
@@ -36,7 +36,7 @@ public struct TensorSink: ~Copyable {
   /// Adds elements that are stored as they are in the source.
   ///
   /// - Throws: `store.table` beyond the tensor's size; `file.write`, `disk.full`.
-  public mutating func append(_ piece: UnsafeRawBufferPointer) throws(FormatError) {
+  package mutating func append(_ piece: UnsafeRawBufferPointer) throws(FormatError) {
     unsafe try append(piece, source: piece)
   }
 
@@ -47,7 +47,7 @@ public struct TensorSink: ~Copyable {
   ///   - source: elements in the source's type, the same ones or others: the two streams are
   ///     counted apart. Ignored for a tensor that keeps its type.
   /// - Throws: `store.table` beyond the tensor's size; `file.write`, `disk.full`.
-  public mutating func append(
+  package mutating func append(
     _ piece: UnsafeRawBufferPointer, source: UnsafeRawBufferPointer
   ) throws(FormatError) {
     let place = offset + storedCount

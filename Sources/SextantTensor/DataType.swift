@@ -24,22 +24,22 @@ public enum DataType: String, Sendable, Hashable, CaseIterable {
   case q8 = "Q8_0"
 
   /// The types of single elements, the only ones in foreign containers and activations.
-  public static let elementTypes = allCases.filter { $0.blockLength == 1 }
+  package static let elementTypes = allCases.filter { $0.blockLength == 1 }
 
   /// The type of single elements with that spelling.
-  public init?(elementType spelling: String) {
+  package init?(elementType spelling: String) {
     guard let type = Self(rawValue: spelling), type.blockLength == 1 else { return nil }
     self = type
   }
 
   /// The short name that options and reports use: `f32`, `bf16`, `q8`.
-  public var word: String { self == .q8 ? "q8" : rawValue.lowercased() }
+  package var word: String { self == .q8 ? "q8" : rawValue.lowercased() }
 
   /// Elements that are stored together: 1, or 32 for `q8`.
-  public var blockLength: Int { self == .q8 ? 32 : 1 }
+  package var blockLength: Int { self == .q8 ? 32 : 1 }
 
   /// Bytes to a multiple of which the elements must be aligned.
-  public var alignment: Int { self == .q8 ? 2 : byteWidth }
+  package var alignment: Int { self == .q8 ? 2 : byteWidth }
 
   /// Bytes of one element, or of one block of `blockLength` elements.
   public var byteWidth: Int {
@@ -65,7 +65,7 @@ public enum DataType: String, Sendable, Hashable, CaseIterable {
   ///
   /// A zero dimension does not excuse an overflow in the others: the product is taken over
   /// max(dimension, 1) first, so that `[0, 2^62, 8]` is refused too.
-  public func byteCount(shape: [Int]) -> Int? {
+  package func byteCount(shape: [Int]) -> Int? {
     guard let elements = Shape.elementCount(shape) else { return nil }
     guard (shape.last ?? 1).isMultiple(of: blockLength) else { return nil }
     let (bytes, overflow) = (elements / blockLength).multipliedReportingOverflow(by: byteWidth)
@@ -74,9 +74,9 @@ public enum DataType: String, Sendable, Hashable, CaseIterable {
 }
 
 /// Checked arithmetic on shapes.
-public enum Shape {
+package enum Shape {
   /// The number of elements, or nil when a dimension is negative or the product overflows.
-  public static func elementCount(_ shape: [Int]) -> Int? {
+  package static func elementCount(_ shape: [Int]) -> Int? {
     var product = 1
     var isEmpty = false
     for dimension in shape {

@@ -27,7 +27,7 @@ extension Tensor: MatrixRows {
 /// Some of the rows and columns of an f32 tensor, read in place.
 ///
 /// It keeps a reference to the tensor: writing to the tensor meanwhile copies it first.
-public struct MatrixSlice: MatrixRows {
+package struct MatrixSlice: MatrixRows {
   private let tensor: Tensor
   private let rows: Range<Int>
   private let columns: Range<Int>
@@ -43,13 +43,13 @@ public struct MatrixSlice: MatrixRows {
   }
 
   /// The number of rows.
-  public var rowCount: Int { rows.count }
+  package var rowCount: Int { rows.count }
 
   /// The number of elements in each row.
-  public var columnCount: Int { columns.count }
+  package var columnCount: Int { columns.count }
 
   /// Gives the address of the first element, and the tensor's row length.
-  public func withRows<R>(_ body: (_ first: UnsafePointer<Float>, _ stride: Int) -> R) -> R {
+  package func withRows<R>(_ body: (_ first: UnsafePointer<Float>, _ stride: Int) -> R) -> R {
     tensor.withRows { first, stride in
       body(first + rows.lowerBound * stride + columns.lowerBound, stride)
     }
@@ -58,12 +58,12 @@ public struct MatrixSlice: MatrixRows {
 
 extension Tensor {
   /// Some rows (of the last axis) and columns, read in place; nil means all.
-  public func slice(rows: Range<Int>? = nil, columns: Range<Int>? = nil) -> MatrixSlice {
+  package func slice(rows: Range<Int>? = nil, columns: Range<Int>? = nil) -> MatrixSlice {
     MatrixSlice(self, rows: rows ?? 0..<rowCount, columns: columns ?? 0..<columnCount)
   }
 
   /// The columns `range` of every row, read in place.
-  public func columns(_ range: Range<Int>) -> MatrixSlice { slice(columns: range) }
+  package func columns(_ range: Range<Int>) -> MatrixSlice { slice(columns: range) }
 
   /// A tensor `[rows, columns]` with a copy of the elements.
   public init(copying rows: some MatrixRows) {

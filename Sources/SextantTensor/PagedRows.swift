@@ -8,9 +8,9 @@ import Glibc
 /// copy or a fork shares all pages, adding a position writes to the last one in place, and copies
 /// that one page alone if it is shared. The order inside a page is the one that the attention
 /// kernel reads.
-public struct PagedRows: Sendable, Equatable {
+package struct PagedRows: Sendable, Equatable {
   /// The order of the elements inside a page.
-  public enum Order: Sendable, Equatable {
+  package enum Order: Sendable, Equatable {
     /// [heads, width, 64]: the positions of a channel side by side.
     case keys
     /// [heads, 64, width], width rounded up to 16: the channels of a position side by side.
@@ -20,21 +20,21 @@ public struct PagedRows: Sendable, Equatable {
   static let pageLength = Int(SXK_PAGE)
 
   /// The order inside a page.
-  public let order: Order
+  package let order: Order
   /// The number of heads.
-  public let heads: Int
+  package let heads: Int
   /// Channels of a head.
-  public let width: Int
+  package let width: Int
   /// Positions of each sequence.
-  public private(set) var count = 0
+  package private(set) var count = 0
   /// [sequence][page]; positions that were never written are zero.
   private(set) var pages: [[TensorStorage]]
 
   /// The number of sequences.
-  public var batch: Int { pages.count }
+  package var batch: Int { pages.count }
 
   /// No positions yet.
-  public init(batch: Int, heads: Int, width: Int, order: Order) {
+  package init(batch: Int, heads: Int, width: Int, order: Order) {
     self.order = order
     self.heads = heads
     self.width = width
@@ -61,7 +61,7 @@ public struct PagedRows: Sendable, Equatable {
   /// - Parameters:
   ///   - x: `[B·T, …]`, ordered by sequence, then by position.
   ///   - layout: the positions of a row's heads.
-  public mutating func append(
+  package mutating func append(
     _ x: some MatrixRows, _ layout: HeadColumns, pool: WorkerPool = .shared
   ) {
     let length = x.rowCount / max(batch, 1)
@@ -109,14 +109,14 @@ public struct PagedRows: Sendable, Equatable {
   }
 
   /// The sequences `rows`, in that order; one may be taken several times. Pages are shared.
-  public func selecting(_ rows: [Int]) -> PagedRows {
+  package func selecting(_ rows: [Int]) -> PagedRows {
     var result = self
     result.pages = rows.map { pages[$0] }
     return result
   }
 
   /// Calls `body` with the addresses of a sequence's pages.
-  public func withPages<R>(
+  package func withPages<R>(
     ofSequence sequence: Int, _ body: (UnsafePointer<UnsafePointer<Float>?>?) -> R
   ) -> R {
     let addresses = pages[sequence].map { UnsafePointer($0.floats) as UnsafePointer<Float>? }
@@ -127,7 +127,7 @@ public struct PagedRows: Sendable, Equatable {
   // MARK: As a tensor
 
   /// The rows as a tensor `[B, positions, heads, width]`.
-  public var tensor: Tensor {
+  package var tensor: Tensor {
     var result = Tensor(unfilled: [batch, count, heads, width])
     result.withMutableFloats { result in
       var index = 0
@@ -148,7 +148,7 @@ public struct PagedRows: Sendable, Equatable {
   }
 
   /// The rows of an f32 tensor `[B, positions, heads, width]`.
-  public init(_ tensor: Tensor, order: Order) {
+  package init(_ tensor: Tensor, order: Order) {
     precondition(tensor.shape.count == 4, "rows of shape \(tensor.shape)")
     let (heads, width) = (tensor.shape[2], tensor.shape[3])
     self.init(batch: tensor.shape[0], heads: heads, width: width, order: order)
@@ -157,7 +157,7 @@ public struct PagedRows: Sendable, Equatable {
   }
 
   /// Equal positions with equal bits.
-  public static func == (a: PagedRows, b: PagedRows) -> Bool {
+  package static func == (a: PagedRows, b: PagedRows) -> Bool {
     guard a.order == b.order, a.heads == b.heads, a.width == b.width, a.count == b.count,
       a.batch == b.batch
     else { return false }

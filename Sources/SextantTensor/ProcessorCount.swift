@@ -2,11 +2,11 @@ import CSextantKernels
 import Glibc
 
 /// How many processors this process may keep busy.
-public enum ProcessorCount {
+package enum ProcessorCount {
   /// The smaller of the affinity mask's number and the container's quota.
   ///
   /// Threads beyond the quota gain nothing, and use up the quota while they spin.
-  public static var available: Int {
+  package static var available: Int {
     let allowed = max(Int(sxk_processor_count()), 1)
     return min(allowed, quota ?? allowed)
   }

@@ -75,7 +75,7 @@ public struct Tensor: Sendable {
   /// Memory that is not aligned for the type, as in foreign files, is copied instead.
   ///
   /// - Returns: nil when the byte count does not fit the type and shape.
-  public init?(
+  package init?(
     borrowing bytes: UnsafeRawBufferPointer, owner: AnyObject, dataType: DataType, shape: [Int]
   ) {
     guard dataType.byteCount(shape: shape) == bytes.count else { return nil }

@@ -42,13 +42,13 @@ public final class WorkerPool: Sendable {
   // MARK: Loops
 
   /// Calls `body` once for each index below `count`, in any order, and returns when all are done.
-  public func forEach(_ count: Int, _ body: @Sendable (Int) -> Void) {
+  package func forEach(_ count: Int, _ body: @Sendable (Int) -> Void) {
     forEach(count) { index, _ in body(index) }
   }
 
   /// Calls `body` for the consecutive ranges of `grain` indices (the last may be shorter) of
   /// `0..<count`. The boundaries depend on nothing else.
-  public func split(_ count: Int, by grain: Int, _ body: @Sendable (Range<Int>) -> Void) {
+  package func split(_ count: Int, by grain: Int, _ body: @Sendable (Range<Int>) -> Void) {
     let grain = max(grain, 1)
     forEach((count + grain - 1) / grain) { chunk, _ in
       body(chunk * grain..<min((chunk + 1) * grain, count))

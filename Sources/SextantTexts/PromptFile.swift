@@ -4,30 +4,30 @@ import SextantBytes
 ///
 /// JSON records are strings, or objects with the text in one of their `fields`; the same is true
 /// for the rows of a table. In any other file, each line that is not blank is a prompt.
-public struct PromptFile: Sendable {
+package struct PromptFile: Sendable {
   /// The fields of a record that may contain its text, the first one that is there.
-  public static let fields = ["statement", "text", "prompt", "question"]
+  package static let fields = ["statement", "text", "prompt", "question"]
 
   /// A prompt, and its line; nil in a JSON array.
-  public struct Entry: Sendable, Equatable {
+  package struct Entry: Sendable, Equatable {
     /// The prompt.
-    public let text: String
+    package let text: String
     /// The line, from 1.
-    public let line: Int?
+    package let line: Int?
   }
 
   /// The file.
-  public let file: TextFile
+  package let file: TextFile
   /// The prompts, in the file's order; at least one.
-  public private(set) var entries: [Entry]
+  package private(set) var entries: [Entry]
   /// Whether the prompts are lines of plain text.
-  public let isPlain: Bool
+  package let isPlain: Bool
 
   /// Reads prompts.
   ///
   /// - Parameter fill: the template for a text in the field `question`.
   /// - Throws: `text.*`, `json.*`, `data.record` for an empty prompt, `data.empty` for none.
-  public init(
+  package init(
     _ file: TextFile, fillingQuestions fill: (String) -> String = { $0 }
   ) throws(FormatError) {
     let records = try TextRecords(file, fields: Self.fields, acceptsText: true)
@@ -47,7 +47,7 @@ public struct PromptFile: Sendable {
   /// The same prompts; in lines of plain text, escapes are replaced by their characters.
   ///
   /// - Throws: `text.encoding` if bytes that are spelled with `\x` do not make UTF-8.
-  public func replacingEscapes() throws(FormatError) -> PromptFile {
+  package func replacingEscapes() throws(FormatError) -> PromptFile {
     guard isPlain else { return self }
     var result = self
     result.entries = try entries.map { entry throws(FormatError) in
@@ -60,7 +60,7 @@ public struct PromptFile: Sendable {
   /// Reads the prompts of the file at a path, a pipe or standard input.
   ///
   /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`, `data.empty`.
-  public static func read(_ path: String) throws(FormatError) -> [String] {
+  package static func read(_ path: String) throws(FormatError) -> [String] {
     try PromptFile(TextFile(reading: path)).entries.map(\.text)
   }
 }

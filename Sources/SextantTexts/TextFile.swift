@@ -2,22 +2,22 @@ import SextantBytes
 
 /// A file of text: prompts, records, a corpus, a template. It is read once, from a path, a pipe or
 /// standard input, as it is or packed with gzip.
-public struct TextFile: Sendable {
+package struct TextFile: Sendable {
   /// Bytes that a file of text may have, packed and unpacked.
-  public static let byteCountLimit = 1 << 30
+  package static let byteCountLimit = 1 << 30
 
   /// The name of the file in refusals: the path from the user, or "standard input".
-  public let path: String
+  package let path: String
   /// SHA-256 of the bytes of the file, unpacked: the same text has one digest, however it came.
-  public let digest: Digest
+  package let digest: Digest
   /// The text: valid UTF-8 without byte-order mark and NUL, with line feeds alone between lines.
-  public let bytes: [UInt8]
+  package let bytes: [UInt8]
 
   /// Reads a file.
   ///
   /// - Parameter path: a path; `-` is standard input.
   /// - Throws: `file.*`, `limit.file`, `text.*`; `usage.option` if standard input was read before.
-  public init(reading path: String, limit: Int = byteCountLimit) throws(FormatError) {
+  package init(reading path: String, limit: Int = byteCountLimit) throws(FormatError) {
     let input = try InputBytes(reading: path, limit: limit)
     try self.init(input.bytes, path: input.name, limit: limit)
   }
@@ -25,7 +25,7 @@ public struct TextFile: Sendable {
   /// A file that was read elsewhere.
   ///
   /// - Throws: `limit.file`, `text.*`, `file.html`.
-  public init(
+  package init(
     _ stored: [UInt8], path: String, limit: Int = byteCountLimit
   ) throws(FormatError) {
     let unpacked =
@@ -36,16 +36,16 @@ public struct TextFile: Sendable {
   }
 
   /// The whole text.
-  public var text: String { String(decoding: bytes, as: UTF8.self) }
+  package var text: String { String(decoding: bytes, as: UTF8.self) }
 
   /// The whole text, without the line feed at its end: editors add one.
-  public var textWithoutLastLineFeed: String {
+  package var textWithoutLastLineFeed: String {
     String(
       decoding: bytes.last == TextBytes.lineFeed ? bytes.dropLast() : bytes[...], as: UTF8.self)
   }
 
   /// Whether the file contains only white space.
-  public var isBlank: Bool { TextBytes.isBlank(bytes[...]) }
+  package var isBlank: Bool { TextBytes.isBlank(bytes[...]) }
 
   /// The lines that are not blank, with their numbers from 1.
   var lines: Lines { Lines(bytes) }

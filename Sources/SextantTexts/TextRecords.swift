@@ -2,9 +2,9 @@ import SextantBytes
 
 /// The records of a text file in any of the supported forms. The form follows from the content,
 /// never from the name of the file.
-public struct TextRecords: Sendable {
+package struct TextRecords: Sendable {
   /// How a file contains records.
-  public enum Form: String, Sendable {
+  package enum Form: String, Sendable {
     /// One JSON array; or one JSON object that contains one array of records, and otherwise only
     /// values that describe it.
     case array = "a JSON array"
@@ -17,12 +17,12 @@ public struct TextRecords: Sendable {
   }
 
   /// Records that a file may have.
-  public static let countLimit = 1 << 24
+  package static let countLimit = 1 << 24
 
   /// The file.
-  public let file: TextFile
+  package let file: TextFile
   /// How it contains the records.
-  public let form: Form
+  package let form: Form
   private let table: TextTable?
 
   static let limits = JSONLimits(
@@ -36,7 +36,7 @@ public struct TextRecords: Sendable {
   ///     refused only if its ending is that of records. Text that only begins like JSON is such a
   ///     file, too.
   /// - Throws: `text.kind`.
-  public init(
+  package init(
     _ file: TextFile, fields: [String], acceptsText: Bool = false
   ) throws(FormatError) {
     self.file = file
@@ -90,7 +90,7 @@ public struct TextRecords: Sendable {
   /// - Parameter read: receives a record, an object or a string, and the line that it begins on; nil in
   ///   a JSON array.
   /// - Throws: the errors of `read`; `json.*`, `data.record`, `limit.file`.
-  public func map<Result>(
+  package func map<Result>(
     _ read: (_ record: JSONNode, _ line: Int?) throws(FormatError) -> Result
   ) throws(FormatError) -> [Result] {
     var results: [Result] = []

@@ -1,12 +1,12 @@
 import SextantBytes
 
 /// The letters that name the answers of a question.
-public enum AnswerLetter {
+package enum AnswerLetter {
   /// The letter of "(A)" or "A", with or without spaces around it. Any letter or digit stays itself:
   /// some questions have more than two answers.
   ///
   /// - Throws: the node's refusal for anything else.
-  public static func read(_ node: JSONNode) throws(FormatError) -> String {
+  package static func read(_ node: JSONNode) throws(FormatError) -> String {
     var letters = try node.string().utf8.drop { $0 == UInt8(ascii: " ") }
     while letters.last == UInt8(ascii: " ") { letters.removeLast() }
     if letters.first == UInt8(ascii: "("), letters.last == UInt8(ascii: ")") {

@@ -4,12 +4,12 @@ import SextantBytes
 ///
 /// A manifest of texts without such tokens has no record, as those have that were written before there
 /// were any.
-public enum BeginningRecord {
+package enum BeginningRecord {
   /// The member's key.
-  public static let key = "begin_of_text"
+  package static let key = "begin_of_text"
 
   /// A record of texts, with the ids that were put before each one.
-  public static func adding(_ ids: [Int], to record: JSONObject) -> JSONObject {
+  package static func adding(_ ids: [Int], to record: JSONObject) -> JSONObject {
     guard !ids.isEmpty else { return record }
     var record = record
     record[key] = .array(ids.map { .integer(Int64($0)) })
@@ -19,7 +19,7 @@ public enum BeginningRecord {
   /// The ids that a record names; none if it has no such member.
   ///
   /// - Throws: `artifact.schema` for what is not a list of ids.
-  public static func read(_ record: JSONObject, file: String?) throws(FormatError) -> [Int] {
+  package static func read(_ record: JSONObject, file: String?) throws(FormatError) -> [Int] {
     let node = JSONNode(.object(record), code: .artifactSchema, file: file, pointer: "/data")
     var ids: [Int] = []
     for id in try node.optionalMember(key)?.elements() ?? [] {
@@ -31,7 +31,7 @@ public enum BeginningRecord {
 
 extension Tokenizer {
   /// A manifest's record of texts that `encodeText` made ids of.
-  public func recordingBeginning(in record: JSONObject) -> JSONObject {
+  package func recordingBeginning(in record: JSONObject) -> JSONObject {
     BeginningRecord.adding(beginOfTextIDs, to: record)
   }
 }

@@ -2,9 +2,9 @@ import SextantBytes
 import SextantStore
 
 /// The tokenizer that travels with a model: the bytes of its own file, attached to the store.
-public enum ModelTokenizer {
+package enum ModelTokenizer {
   /// The attachment's name; its format follows from its content.
-  public static let attachmentName = "tokenizer"
+  package static let attachmentName = "tokenizer"
   /// The name of the attachment with the ids that end a text.
   package static let endOfTextAttachmentName = "end-of-text"
 
@@ -12,7 +12,7 @@ public enum ModelTokenizer {
   ///
   /// - Returns: nil if the model was converted without one.
   /// - Throws: `store.tensor-digest`, `tokenizer.*`, `model.tokenizer`, `json.*`.
-  public static func load(from store: ModelStore) throws(FormatError) -> (any Tokenizer)? {
+  package static func load(from store: ModelStore) throws(FormatError) -> (any Tokenizer)? {
     guard let bytes = try store.attachment(attachmentName) else { return nil }
     let tokenizer = try Tokenizers.load(bytes: bytes, file: store.path)
     guard let end = try storedEndOfTextIDs(of: store) else { return tokenizer }
@@ -22,7 +22,7 @@ public enum ModelTokenizer {
   /// The ids that end a text: those that the store keeps, else the tokenizer's.
   ///
   /// - Throws: as `load`.
-  public static func endOfTextIDs(of store: ModelStore) throws(FormatError) -> [Int] {
+  package static func endOfTextIDs(of store: ModelStore) throws(FormatError) -> [Int] {
     if let end = try storedEndOfTextIDs(of: store) { return end }
     return try load(from: store)?.endOfTextIDs ?? []
   }

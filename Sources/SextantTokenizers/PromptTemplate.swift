@@ -16,7 +16,7 @@ public struct PromptTemplate: Sendable, Equatable {
   ]
 
   /// The names of the presets, for messages.
-  public static var presetNames: String { presets.map(\.name).joined(separator: ", ") }
+  package static var presetNames: String { presets.map(\.name).joined(separator: ", ") }
 
   /// A template of this text.
   ///

@@ -3,20 +3,20 @@
 /// The joined results of `append` and the final `flush` equal `decode` of all ids; for ids that
 /// continue a text, they equal the part that `decode` adds to that text. A character with
 /// incomplete bytes is delayed, so that no replacement character has to be removed later.
-public struct StreamingDecoder: Sendable {
+package struct StreamingDecoder: Sendable {
   private let tokenizer: any Tokenizer
   private let dropsLeadingSpace: Bool
   private var pending: [UInt8] = []
   private var isAtStart = true
 
   /// Starts a text, or continues with one.
-  public init(_ tokenizer: any Tokenizer, continuing: Bool = false) {
+  package init(_ tokenizer: any Tokenizer, continuing: Bool = false) {
     self.tokenizer = tokenizer
     dropsLeadingSpace = tokenizer.addsLeadingSpace && !continuing
   }
 
   /// Takes the next id and returns the text that is complete now, which may be empty.
-  public mutating func append(_ id: Int) -> String {
+  package mutating func append(_ id: Int) -> String {
     guard let bytes = tokenizer.bytes(of: id) else { return "" }
     pending += bytes
     if isAtStart, !pending.isEmpty {
@@ -30,7 +30,7 @@ public struct StreamingDecoder: Sendable {
   }
 
   /// Ends the text: the delayed bytes become U+FFFD. The decoder can be used for another text.
-  public mutating func flush() -> String {
+  package mutating func flush() -> String {
     defer {
       pending = []
       isAtStart = true

@@ -30,7 +30,7 @@ public struct TextCorpus: Sendable {
   }
 
   /// The length that was asked for, if the texts are too short for a chunk of it.
-  public let askedChunkLength: Int?
+  package let askedChunkLength: Int?
 
   /// Reads files of text.
   ///

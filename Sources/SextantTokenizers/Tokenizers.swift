@@ -1,9 +1,9 @@
 import SextantBytes
 
 /// The tokenizer formats that can be read.
-public enum Tokenizers {
+package enum Tokenizers {
   /// Bytes that a tokenizer's file may have.
-  public static let byteCountLimit = 64 << 20
+  package static let byteCountLimit = 64 << 20
 
   /// The formats, in the order in which they are asked. A new format is a file and a word here.
   static let formats: [any TokenizerFormat.Type] = [
@@ -12,7 +12,7 @@ public enum Tokenizers {
   ]
 
   /// The file of a tokenizer that needs none: `bytes`, for models that read bytes.
-  public static func builtIn(named name: String) -> [UInt8]? {
+  package static func builtIn(named name: String) -> [UInt8]? {
     name == "bytes" ? RawBytes.content : nil
   }
 
@@ -22,7 +22,7 @@ public enum Tokenizers {
   ///   - bytes: the whole file.
   ///   - file: its path, for refusals.
   /// - Throws: `limit.file`, `json.*`, `tokenizer.unsupported`, `tokenizer.invalid`.
-  public static func load(
+  package static func load(
     bytes: [UInt8], file: String? = nil
   ) throws(FormatError) -> any Tokenizer {
     let source = try TokenizerSource(bytes: bytes, file: file)

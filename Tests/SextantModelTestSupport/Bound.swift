@@ -2,26 +2,26 @@ import SextantTensor
 import Testing
 
 /// How far a computed value may be from its golden one: absolute + relative · |golden|.
-public struct Bound: Sendable {
+package struct Bound: Sendable {
   var absolute: Float
   var relative: Float
 
   /// A bound.
-  public init(absolute: Float, relative: Float = 0) {
+  package init(absolute: Float, relative: Float = 0) {
     self.absolute = absolute
     self.relative = relative
   }
 
   /// Of logits in f32.
-  public static let logits = Bound(absolute: 1e-4, relative: 1e-5)
+  package static let logits = Bound(absolute: 1e-4, relative: 1e-5)
   /// Of the residual stream in f32.
-  public static let residual = Bound(absolute: 5e-5)
+  package static let residual = Bound(absolute: 5e-5)
   /// Of the recurrent state in f32.
-  public static let state = Bound(absolute: 1e-4)
+  package static let state = Bound(absolute: 1e-4)
 }
 
 /// Expects equal shapes (apart from dimensions of 1) and values within the bound.
-public func expectClose(
+package func expectClose(
   _ computed: Tensor, _ golden: Tensor, _ bound: Bound, _ what: String,
   sourceLocation: SourceLocation = #_sourceLocation
 ) {

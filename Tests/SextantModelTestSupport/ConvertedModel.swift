@@ -5,20 +5,20 @@ import SextantTestSupport
 import SextantTokenizers
 
 /// A fixture's checkpoint, converted into a temporary folder and opened.
-public struct ConvertedModel {
+package struct ConvertedModel {
   /// The folder that holds the store.
-  public let folder = TemporaryFolder()
+  package let folder = TemporaryFolder()
   /// What the conversion did.
-  public let report: ConversionReport
+  package let report: ConversionReport
   /// The native model.
-  public let store: ModelStore
+  package let store: ModelStore
   /// The model, ready to run.
-  public let model: any LanguageModel
+  package let model: any LanguageModel
   /// Its tokenizer; nil where the fixture has none.
-  public let tokenizer: (any Tokenizer)?
+  package let tokenizer: (any Tokenizer)?
 
   /// Converts a folder or file of `fixtures/`.
-  public init(_ fixture: String, options: ConversionOptions = .init()) throws {
+  package init(_ fixture: String, options: ConversionOptions = .init()) throws {
     let path = folder.path("model.sxt")
     report = try Conversion(PackageFiles.fixture(fixture), options: options).write(to: path)
     store = try ModelStore(opening: path)

@@ -2,24 +2,24 @@ import SextantModels
 import SextantTensor
 
 /// Keeps every value that a run shows, by site; the pieces of a long run are joined.
-public final class FullRecorder: Tap {
+package final class FullRecorder: Tap {
   /// What was shown last at state sites, and all of it at others.
-  public private(set) var values: [Site: Tensor] = [:]
+  package private(set) var values: [Site: Tensor] = [:]
 
   /// Nothing recorded yet.
-  public init() {}
+  package init() {}
 
   /// Every site.
-  public func wants(_ site: Site) -> Bool { true }
+  package func wants(_ site: Site) -> Bool { true }
 
   /// Keeps the value.
-  public func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
+  package func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
     let earlier = site.isState ? nil : values[site]
     values[site] = earlier.map { Tensor.concatenated([$0, value]) } ?? value
   }
 
   /// The state that the run leaves.
-  public func stateVisits(in positions: Range<Int>) -> StateVisits {
+  package func stateVisits(in positions: Range<Int>) -> StateVisits {
     StateVisits(after: [positions.upperBound - 1])
   }
 }

@@ -4,16 +4,16 @@ import SextantTestSupport
 import Testing
 
 /// A file of golden outputs, by tensor name.
-public struct Goldens {
+package struct Goldens {
   private let file: SafetensorsFile
 
   /// Opens a file of `fixtures/`.
-  public init(_ fixture: String) throws {
+  package init(_ fixture: String) throws {
     file = try SafetensorsFile(PackageFiles.fixture(fixture))
   }
 
   /// An F32 tensor.
-  public func floats(_ name: String) throws -> Tensor {
+  package func floats(_ name: String) throws -> Tensor {
     let entry = try #require(file.tensor(named: name))
     let bytes = try file.bytes(of: entry)
     return try #require(
@@ -21,7 +21,7 @@ public struct Goldens {
   }
 
   /// The elements of an I64 or I32 tensor.
-  public func integers(_ name: String) throws -> [Int] {
+  package func integers(_ name: String) throws -> [Int] {
     let entry = try #require(file.tensor(named: name))
     func elements<Element: FixedWidthInteger>(_ type: Element.Type) throws -> [Int] {
       let size = MemoryLayout<Element>.size

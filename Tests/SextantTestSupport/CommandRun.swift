@@ -2,9 +2,9 @@ import Glibc
 import SextantBytes
 
 /// How a process ended and what it wrote.
-public struct CommandRun: Sendable {
+package struct CommandRun: Sendable {
   /// How it ended.
-  public enum End: Sendable, Equatable {
+  package enum End: Sendable, Equatable {
     /// With this exit status.
     case exited(Int32)
     /// By this signal.
@@ -12,7 +12,7 @@ public struct CommandRun: Sendable {
   }
 
   /// Where its standard output goes.
-  public enum Output: Sendable {
+  package enum Output: Sendable {
     /// Into `output`.
     case captured
     /// Into a pipe that nobody reads.
@@ -24,11 +24,11 @@ public struct CommandRun: Sendable {
   }
 
   /// How it ended.
-  public let end: End
+  package let end: End
   /// What it wrote to standard output, where that was captured.
-  public let output: String
+  package let output: String
   /// What it wrote to standard error.
-  public let errors: String
+  package let errors: String
 
   /// Runs the package's own `sextant`, which lies beside the test bundle, to its end.
   ///
@@ -38,7 +38,7 @@ public struct CommandRun: Sendable {
   ///   - through: a command that gets its path and arguments after its own, such as `strace`.
   ///   - killedAfter: milliseconds after which it gets a signal, if it still runs then.
   ///   - signal: which one.
-  public static func sextant(
+  package static func sextant(
     _ arguments: [String], program: String = "sextant",
     input: String = "", output: Output = .captured,
     through wrapper: [String] = [], killedAfter milliseconds: Int? = nil,

@@ -2,18 +2,18 @@ import SextantBytes
 
 /// Checks JSON values against a JSON Schema (2020-12), for the keywords that the project's own
 /// schemas use. Any other keyword is a flaw of the schema, so that none goes unchecked.
-public struct JSONSchema {
+package struct JSONSchema {
   private let documents: [String: JSONValue]
   private let root: String
 
   /// Schemas by file name; references may point from one to another.
-  public init(_ documents: [String: JSONValue], root: String) {
+  package init(_ documents: [String: JSONValue], root: String) {
     self.documents = documents
     self.root = root
   }
 
   /// What is wrong with a value, as `pointer: what`; empty when it is valid.
-  public func flaws(of value: JSONValue) -> [String] {
+  package func flaws(of value: JSONValue) -> [String] {
     guard let schema = documents[root] else { return ["no schema \(root)"] }
     return flaws(of: value, "", schema, document: root)
   }
@@ -21,7 +21,7 @@ public struct JSONSchema {
   /// The published schema of the manifests of an artifact kind.
   ///
   /// - Throws: `file.*`, `json.*`.
-  public static func manifest(of kind: String) throws -> JSONSchema {
+  package static func manifest(of kind: String) throws -> JSONSchema {
     var documents: [String: JSONValue] = [:]
     for name in ["artifact", kind].map({ "\($0).schema.json" }) {
       let path = PackageFiles.format("manifests/\(name)")
@@ -31,7 +31,7 @@ public struct JSONSchema {
   }
 
   /// The members of an object that no schema describes.
-  public func undescribedMembers(of value: JSONValue) -> [String] {
+  package func undescribedMembers(of value: JSONValue) -> [String] {
     func members(_ value: JSONValue?) -> [(key: String, value: JSONValue)] {
       if case .object(let object)? = value { object.members } else { [] }
     }

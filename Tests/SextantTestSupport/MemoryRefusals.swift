@@ -7,7 +7,7 @@ import Testing
 /// - Parameters:
 ///   - what: what the memory is for, as the refusal words it.
 ///   - work: the work; it must record an issue if it goes on after the check.
-public func expectMemoryRefusal(
+package func expectMemoryRefusal(
   _ what: String, sourceLocation: SourceLocation = #_sourceLocation, _ work: () throws -> Void
 ) {
   let refusal = MemoryBudget.$taskLimit.withValue(0) {

@@ -1,27 +1,27 @@
 import SextantBytes
 
 /// Paths inside the package's own checkout.
-public enum PackageFiles {
+package enum PackageFiles {
   /// The folder of `Package.swift`, without a trailing slash.
-  public static let root: String = {
+  package static let root: String = {
     // …/Tests/SextantTestSupport/PackageFiles.swift
     let parts = #filePath.split(separator: "/", omittingEmptySubsequences: false)
     return parts.dropLast(3).joined(separator: "/")
   }()
 
   /// A file or folder of `fixtures/`.
-  public static func fixture(_ path: String) -> String { "\(root)/fixtures/\(path)" }
+  package static func fixture(_ path: String) -> String { "\(root)/fixtures/\(path)" }
 
   /// A file or folder of `formats/`.
-  public static func format(_ path: String) -> String { "\(root)/formats/\(path)" }
+  package static func format(_ path: String) -> String { "\(root)/formats/\(path)" }
 
   /// The names of the entries of a folder of the package, sorted.
-  public static func entries(_ path: String) -> [String] {
+  package static func entries(_ path: String) -> [String] {
     TemporaryFolder.entries(of: "\(root)/\(path)").sorted()
   }
 
   /// The bytes of a file of the package.
-  public static func bytes(_ path: String) throws -> [UInt8] {
+  package static func bytes(_ path: String) throws -> [UInt8] {
     try InputFile("\(root)/\(path)").readAll(limit: 1 << 24)
   }
 }

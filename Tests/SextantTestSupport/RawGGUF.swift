@@ -1,52 +1,54 @@
 import SextantBytes
 
 /// Bytes of GGUF files, good and bad, without the reader that the tests check.
-public enum RawGGUF {
+package enum RawGGUF {
   /// A string with its length, which need not be the true one.
-  public static func string(_ text: String, length: UInt64? = nil) -> [UInt8] {
+  package static func string(_ text: String, length: UInt64? = nil) -> [UInt8] {
     (length ?? UInt64(text.utf8.count)).littleEndianBytes + Array(text.utf8)
   }
 
   /// A metadata entry of a type's number and a value's bytes.
-  public static func entry(_ key: String, _ type: UInt32, _ value: [UInt8]) -> [UInt8] {
+  package static func entry(_ key: String, _ type: UInt32, _ value: [UInt8]) -> [UInt8] {
     string(key) + type.littleEndianBytes + value
   }
 
   /// A metadata entry that is a string.
-  public static func entry(_ key: String, _ text: String) -> [UInt8] { entry(key, 8, string(text)) }
+  package static func entry(_ key: String, _ text: String) -> [UInt8] {
+    entry(key, 8, string(text))
+  }
 
   /// A metadata entry that is a 32-bit unsigned integer.
-  public static func entry(_ key: String, _ number: UInt32) -> [UInt8] {
+  package static func entry(_ key: String, _ number: UInt32) -> [UInt8] {
     entry(key, 4, number.littleEndianBytes)
   }
 
   /// A metadata entry that is a 32-bit floating-point number.
-  public static func entry(_ key: String, f32 number: Float) -> [UInt8] {
+  package static func entry(_ key: String, f32 number: Float) -> [UInt8] {
     entry(key, 6, number.bitPattern.littleEndianBytes)
   }
 
   /// A metadata entry that is a boolean.
-  public static func entry(_ key: String, _ value: Bool) -> [UInt8] {
+  package static func entry(_ key: String, _ value: Bool) -> [UInt8] {
     entry(key, 7, [value ? 1 : 0])
   }
 
   /// The value of an array of strings.
-  public static func array(_ texts: [String]) -> [UInt8] {
+  package static func array(_ texts: [String]) -> [UInt8] {
     array(8, count: texts.count, texts.flatMap { string($0) })
   }
 
   /// The value of an array of 32-bit integers.
-  public static func array(_ numbers: [Int32]) -> [UInt8] {
+  package static func array(_ numbers: [Int32]) -> [UInt8] {
     array(5, count: numbers.count, numbers.flatMap { $0.littleEndianBytes })
   }
 
   /// The value of an array.
-  public static func array(_ type: UInt32, count: Int, _ elements: [UInt8]) -> [UInt8] {
+  package static func array(_ type: UInt32, count: Int, _ elements: [UInt8]) -> [UInt8] {
     type.littleEndianBytes + UInt64(count).littleEndianBytes + elements
   }
 
   /// An entry of the table of tensors; dimensions are the file's, innermost first.
-  public static func tensor(
+  package static func tensor(
     _ name: String, _ dimensions: [UInt64], type: UInt32 = 0, offset: UInt64 = 0
   ) -> [UInt8] {
     string(name) + UInt32(dimensions.count).littleEndianBytes
@@ -58,7 +60,7 @@ public enum RawGGUF {
   ///
   /// - Parameters:
   ///   - valueCount: the count to declare, where it is not the true one; as `tensorCount`.
-  public static func file(
+  package static func file(
     version: UInt32 = 3, values: [[UInt8]] = [], valueCount: UInt64? = nil,
     tensors: [[UInt8]] = [], tensorCount: UInt64? = nil, data: [UInt8] = [], alignment: Int = 32
   ) -> [UInt8] {
@@ -71,7 +73,7 @@ public enum RawGGUF {
   }
 
   /// A valid file of F32 tensors, row-major shapes; each takes `bytes`, filled up to 32.
-  public static func file(
+  package static func file(
     values: [[UInt8]], f32 tensors: [(name: String, shape: [Int], bytes: [UInt8])]
   ) -> [UInt8] {
     var table: [[UInt8]] = []

@@ -1,9 +1,9 @@
 import SextantBytes
 
 /// Bytes of files as `torch.save` writes them, good and bad.
-public enum RawPyTorch {
+package enum RawPyTorch {
   /// The members of a file, before they are put into an archive.
-  public static func members(
+  package static func members(
     pickle: [UInt8], storages: [(key: String, bytes: [UInt8])], folder: String = "model"
   ) -> [RawZip.Member] {
     [
@@ -13,7 +13,7 @@ public enum RawPyTorch {
   }
 
   /// A file with this pickle and these storages.
-  public static func file(
+  package static func file(
     pickle: [UInt8], storages: [(key: String, bytes: [UInt8])] = []
   ) -> [UInt8] {
     RawZip.file(members(pickle: pickle, storages: storages))
@@ -22,7 +22,7 @@ public enum RawPyTorch {
   /// A file of the format before version 1.6.
   ///
   /// - Parameter storages: keys, bytes of an element, and the elements, in the order of the file.
-  public static func legacyFile(
+  package static func legacyFile(
     pickle: [UInt8], storages: [(key: String, width: Int, bytes: [UInt8])] = [],
     version: Int = 1001, isLittleEndian: Bool = true
   ) -> [UInt8] {
@@ -37,41 +37,41 @@ public enum RawPyTorch {
   }
 
   /// The pickle of the magic number that such a file starts with.
-  public static let legacyMagic: [UInt8] =
+  package static let legacyMagic: [UInt8] =
     [0x80, 2, 0x8A, 10, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E]
 
   // MARK: Pickles
 
   /// A whole pickle: its header, `body`, and STOP.
-  public static func pickle(_ body: [UInt8]...) -> [UInt8] {
+  package static func pickle(_ body: [UInt8]...) -> [UInt8] {
     [0x80, 2] + body.flatMap { $0 } + [0x2E]
   }
 
   /// A dict of names and values.
-  public static func dictionary(_ items: [(String, [UInt8])]) -> [UInt8] {
+  package static func dictionary(_ items: [(String, [UInt8])]) -> [UInt8] {
     Array("}(".utf8) + items.flatMap { string($0.0) + $0.1 } + Array("u".utf8)
   }
 
   /// A string.
-  public static func string(_ text: String) -> [UInt8] {
+  package static func string(_ text: String) -> [UInt8] {
     [0x58] + UInt32(text.utf8.count).littleEndianBytes + Array(text.utf8)
   }
 
   /// An integer of any size.
-  public static func integer(_ value: Int) -> [UInt8] { [0x8A, 8] + value.littleEndianBytes }
+  package static func integer(_ value: Int) -> [UInt8] { [0x8A, 8] + value.littleEndianBytes }
 
   /// A global by its module and name.
-  public static func global(_ module: String, _ name: String) -> [UInt8] {
+  package static func global(_ module: String, _ name: String) -> [UInt8] {
     Array("c\(module)\n\(name)\n".utf8)
   }
 
   /// A tuple of integers.
-  public static func tuple(_ values: [Int]) -> [UInt8] {
+  package static func tuple(_ values: [Int]) -> [UInt8] {
     Array("(".utf8) + values.flatMap { integer($0) } + Array("t".utf8)
   }
 
   /// A storage's persistent id.
-  public static func storage(
+  package static func storage(
     _ key: String, _ type: String = "FloatStorage", count: Int
   ) -> [UInt8] {
     Array("(".utf8) + string("storage") + global("torch", type) + string(key) + string("cpu")
@@ -79,7 +79,7 @@ public enum RawPyTorch {
   }
 
   /// A tensor over `storage`, with empty hooks.
-  public static func tensor(
+  package static func tensor(
     _ storage: [UInt8], offset: Int = 0, shape: [Int], strides: [Int]
   ) -> [UInt8] {
     global("torch._utils", "_rebuild_tensor_v2") + Array("(".utf8) + storage + integer(offset)
@@ -87,6 +87,6 @@ public enum RawPyTorch {
   }
 
   /// `OrderedDict()`.
-  public static let emptyOrderedDictionary =
+  package static let emptyOrderedDictionary =
     global("collections", "OrderedDict") + Array(")R".utf8)
 }

@@ -1,20 +1,20 @@
 import SextantBytes
 
 /// Bytes of safetensors files, good and bad, without the writer that the tests check.
-public enum RawSafetensors {
+package enum RawSafetensors {
   /// A file of this header text and data.
   ///
   /// - Parameters:
   ///   - headerLength: the length to declare, where it is not the true one.
   ///   - padded: fill the header up with spaces to a multiple of 8 bytes.
-  public static func file(
+  package static func file(
     header: String, data: [UInt8] = [], headerLength: UInt64? = nil, padded: Bool = false
   ) -> [UInt8] {
     file(header: Array(header.utf8), data: data, headerLength: headerLength, padded: padded)
   }
 
   /// A file of this header, which may be no text at all, and data.
-  public static func file(
+  package static func file(
     header: [UInt8], data: [UInt8] = [], headerLength: UInt64? = nil, padded: Bool = false
   ) -> [UInt8] {
     var header = header
@@ -23,7 +23,7 @@ public enum RawSafetensors {
   }
 
   /// The header entry of one tensor, such as `"a":{"dtype":"F32",…}`.
-  public static func entry(
+  package static func entry(
     _ name: String, _ dataType: String = "F32", _ shape: [Int], _ begin: Int, _ end: Int
   ) -> String {
     let name = JSONValue.string(name).canonicalText
@@ -32,7 +32,7 @@ public enum RawSafetensors {
   }
 
   /// A valid file of these tensors, in this order.
-  public static func file(
+  package static func file(
     _ tensors: [(name: String, dataType: String, shape: [Int], bytes: [UInt8])],
     metadata: [(String, String)] = []
   ) -> [UInt8] {

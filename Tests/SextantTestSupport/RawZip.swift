@@ -1,45 +1,45 @@
 import SextantBytes
 
 /// Bytes of zip archives, good and bad.
-public enum RawZip {
+package enum RawZip {
   /// A member, and what its records say of it where that is not the truth.
-  public struct Member: Sendable {
+  package struct Member: Sendable {
     /// The name in the directory.
-    public var name: String
+    package var name: String
     /// The data.
-    public var bytes: [UInt8]
+    package var bytes: [UInt8]
     /// The name in the local header.
-    public var localName: String?
+    package var localName: String?
     /// The flags in both records.
-    public var flags = 0
+    package var flags = 0
     /// The flags in the local header.
-    public var localFlags: Int?
+    package var localFlags: Int?
     /// The method in both records.
-    public var method = 0
+    package var method = 0
     /// The checksum in all records.
-    public var checksum: UInt32?
+    package var checksum: UInt32?
     /// The size in the local header.
-    public var localByteCount: Int?
+    package var localByteCount: Int?
     /// The size in the directory.
-    public var byteCount: Int?
+    package var byteCount: Int?
     /// Bytes before packing, in both records.
-    public var unpackedByteCount: Int?
+    package var unpackedByteCount: Int?
     /// The extra block of the local header.
-    public var extra: [UInt8] = []
+    package var extra: [UInt8] = []
     /// Sizes stand behind the data, in the form of 4 or of 8 bytes.
-    public var descriptorWidth: Int?
+    package var descriptorWidth: Int?
     /// The directory gives sizes and offset in the field for 64 bits.
-    public var isWide = false
+    package var isWide = false
     /// Bytes of no member after this one.
-    public var gap: [UInt8] = []
+    package var gap: [UInt8] = []
 
     /// A member in order.
-    public init(_ name: String, _ bytes: [UInt8]) {
+    package init(_ name: String, _ bytes: [UInt8]) {
       (self.name, self.bytes) = (name, bytes)
     }
 
     /// A member with text in it.
-    public init(_ name: String, _ text: String) { self.init(name, Array(text.utf8)) }
+    package init(_ name: String, _ text: String) { self.init(name, Array(text.utf8)) }
   }
 
   /// An archive of these members.
@@ -48,7 +48,7 @@ public enum RawZip {
   ///   - isWide: with a 64-bit end record and its locator.
   ///   - count: the number of members to declare.
   ///   - comment: what follows the end record.
-  public static func file(
+  package static func file(
     _ members: [Member], isWide: Bool = false, count: Int? = nil, comment: [UInt8] = []
   ) -> [UInt8] {
     var file: [UInt8] = []
@@ -117,7 +117,7 @@ public enum RawZip {
   }
 
   /// CRC-32, bit by bit.
-  public static func crc32(_ bytes: [UInt8]) -> UInt32 {
+  package static func crc32(_ bytes: [UInt8]) -> UInt32 {
     var value = UInt32.max
     for byte in bytes {
       value ^= UInt32(byte)

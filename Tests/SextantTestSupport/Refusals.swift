@@ -3,7 +3,7 @@ import Testing
 
 /// Checks that `body` refuses with `code`, and returns the refusal for further checks.
 @discardableResult
-public func expectRefusal<Result>(
+package func expectRefusal<Result>(
   _ code: FormatError.Code, _ comment: Comment? = nil, fileID: String = #fileID,
   filePath: String = #filePath, line: Int = #line, column: Int = #column,
   _ body: () throws -> Result

@@ -4,12 +4,12 @@ import Glibc
 ///
 /// Keep it alive for as long as its files are used: `withExtendedLifetime`, or a stored property
 /// of the suite.
-public final class TemporaryFolder: Sendable {
+package final class TemporaryFolder: Sendable {
   /// The absolute path, without a trailing slash.
-  public let path: String
+  package let path: String
 
   /// Makes a folder under `TMPDIR`, or `/tmp`.
-  public init() {
+  package init() {
     let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
     var template = Array("\(parent)/sextant-test-XXXXXX".utf8CString)
     let made: String? = template.withUnsafeMutableBufferPointer { buffer in
@@ -23,17 +23,17 @@ public final class TemporaryFolder: Sendable {
   deinit { Self.remove(path) }
 
   /// One folder for all tests of a process, removed when it exits.
-  public static let shared: TemporaryFolder = {
+  package static let shared: TemporaryFolder = {
     atexit { TemporaryFolder.remove(TemporaryFolder.shared.path) }
     return TemporaryFolder()
   }()
 
   /// The path of an entry of the folder.
-  public func path(_ name: String) -> String { "\(path)/\(name)" }
+  package func path(_ name: String) -> String { "\(path)/\(name)" }
 
   /// Writes a file, replacing one of that name, and returns its path.
   @discardableResult
-  public func write(_ bytes: [UInt8], to name: String) -> String {
+  package func write(_ bytes: [UInt8], to name: String) -> String {
     let file = path(name)
     guard let handle = fopen(file, "wb") else { fatalError("cannot write \(file)") }
     let written = bytes.withUnsafeBytes { fwrite($0.baseAddress, 1, $0.count, handle) }
@@ -43,13 +43,13 @@ public final class TemporaryFolder: Sendable {
 
   /// Writes a text file, replacing one of that name, and returns its path.
   @discardableResult
-  public func write(_ text: String, to name: String) -> String {
+  package func write(_ text: String, to name: String) -> String {
     write(Array(text.utf8), to: name)
   }
 
   /// Makes a folder inside, and returns its path.
   @discardableResult
-  public func makeFolder(_ name: String) -> String {
+  package func makeFolder(_ name: String) -> String {
     let folder = path(name)
     guard mkdir(folder, 0o777) == 0 else { fatalError("cannot make \(folder)") }
     return folder
@@ -57,14 +57,14 @@ public final class TemporaryFolder: Sendable {
 
   /// Makes a symbolic link to `target`, and returns its path.
   @discardableResult
-  public func makeLink(_ name: String, to target: String) -> String {
+  package func makeLink(_ name: String, to target: String) -> String {
     let link = path(name)
     guard symlink(target, link) == 0 else { fatalError("cannot link \(link)") }
     return link
   }
 
   /// The names of all entries, hidden ones too, sorted.
-  public var entries: [String] { Self.entries(of: path).sorted() }
+  package var entries: [String] { Self.entries(of: path).sorted() }
 
   /// The names of the entries of any folder.
   static func entries(of folder: String) -> [String] {

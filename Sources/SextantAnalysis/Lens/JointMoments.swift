@@ -3,22 +3,22 @@ import SextantTensor
 
 /// Moments of the residual stream of one site together with the stream that the model reads out, in
 /// f64: all that a ridge lens needs. Two parts of the data merge exactly.
-public struct JointMoments: Sendable, Equatable {
+package struct JointMoments: Sendable, Equatable {
   /// The number of tokens.
-  public private(set) var count = 0
+  package private(set) var count = 0
   /// The mean of the site, [D].
-  public private(set) var mean: [Double]
+  package private(set) var mean: [Double]
   /// The mean of the stream that is read out, [D].
-  public private(set) var targetMean: [Double]
+  package private(set) var targetMean: [Double]
   /// Σ (x - mean)(x - mean)ᵀ, [D, D].
-  public private(set) var scatter: [Double]
+  package private(set) var scatter: [Double]
   /// Σ (x - mean)(y - target mean)ᵀ, [D, D].
-  public private(set) var crossScatter: [Double]
+  package private(set) var crossScatter: [Double]
   /// Σ |y - target mean|².
-  public private(set) var targetScatter = 0.0
+  package private(set) var targetScatter = 0.0
 
   /// Empty moments.
-  public init(width: Int) {
+  package init(width: Int) {
     mean = Array(repeating: 0, count: width)
     targetMean = mean
     scatter = Array(repeating: 0, count: width * width)
@@ -26,7 +26,7 @@ public struct JointMoments: Sendable, Equatable {
   }
 
   /// Adds rows of the site, [M, D], and the same tokens' rows of the stream that is read out.
-  public mutating func add(_ x: some MatrixRows, _ y: some MatrixRows) {
+  package mutating func add(_ x: some MatrixRows, _ y: some MatrixRows) {
     guard x.rowCount > 0 else { return }
     var part = JointMoments(width: mean.count)
     part.count = x.rowCount
@@ -69,7 +69,7 @@ public struct JointMoments: Sendable, Equatable {
   }
 
   /// Adds the tokens of other moments (Chan, Golub and LeVeque, 1979).
-  public mutating func merge(_ other: JointMoments) {
+  package mutating func merge(_ other: JointMoments) {
     precondition(other.mean.count == mean.count)
     guard other.count > 0 else { return }
     let total = Double(count + other.count)

@@ -63,7 +63,7 @@ public struct RidgeLensOptions: Sendable {
 /// bias, D numbers for each site, restores this confidence: it is fitted by divergence on a few
 /// thousand tokens. A few steps of L-BFGS over matrix and bias follow, in coordinates in which the
 /// stream is white. A step that does not help on held-out tokens is not kept.
-public struct RidgeLensTrainer {
+package struct RidgeLensTrainer {
   private let model: any LanguageModel
   private let tokenizer: Digest
   private let corpus: TextCorpus
@@ -73,7 +73,7 @@ public struct RidgeLensTrainer {
   /// Makes lenses of a model from texts.
   ///
   /// - Throws: `data.empty` for texts of which no chunk can be held out.
-  public init(
+  package init(
     _ model: any LanguageModel, tokenizer: Digest, corpus: TextCorpus,
     options: RidgeLensOptions = RidgeLensOptions()
   ) throws(FormatError) {
@@ -108,7 +108,7 @@ public struct RidgeLensTrainer {
   ///
   /// - Parameter progress: called with the number of tokens read, then of the sites solved.
   /// - Throws: `model.*`; `artifact.nonfinite` for a stream that is not finite.
-  public func train(
+  package func train(
     progress: (_ title: String, _ done: Int, _ total: Int) -> Void = { _, _, _ in }
   ) throws(FormatError) -> Lens {
     // For each site, two scatter matrices of the training rows and two of the held-out rows.

@@ -106,7 +106,7 @@ public struct LensProgress: Sendable {
 ///
 /// Activations are never stored: the model reads each chunk again when its turn comes, and logits are
 /// made for a tile of tokens at a time. The same command gives the same bytes.
-public struct TunedLensTrainer {
+package struct TunedLensTrainer {
   private let model: any LanguageModel
   private let corpus: TextCorpus
   private let tokenizer: Digest
@@ -118,7 +118,7 @@ public struct TunedLensTrainer {
   ///
   /// - Parameter data: a manifest's record of the texts.
   /// - Throws: `usage.option` for options that make no training.
-  public init(
+  package init(
     _ model: any LanguageModel, tokenizer: Digest, corpus: TextCorpus, options: TunedLensOptions
   ) throws(FormatError) {
     guard options.steps > 0, options.optimizer.warmUp >= 0, options.optimizer.warmUp < options.steps
@@ -151,7 +151,7 @@ public struct TunedLensTrainer {
   ///   - progress: called after every batch.
   /// - Throws: `data.*`, `model.*`; `artifact.*` for a checkpoint of another training;
   ///   `artifact.nonfinite` if a loss is not finite.
-  public func train(
+  package func train(
     from start: Lens? = nil, resuming checkpoint: LensCheckpoint? = nil,
     saveEvery interval: Int = 0,
     save: (LensCheckpoint) throws(FormatError) -> Void = { _ in },
@@ -313,7 +313,7 @@ extension Int {
 
 extension TextCorpus {
   /// A manifest's record of the texts.
-  public var record: JSONObject {
+  package var record: JSONObject {
     let record = JSONObject([
       ("sha256", .string(digest.description)), ("documents", .integer(Int64(documentCount))),
       ("chunks", .integer(Int64(chunks.count))), ("chunk_length", .integer(Int64(chunkLength))),

@@ -4,7 +4,7 @@ import SextantModels
 import SextantTensor
 
 /// Runs a model over prompts and keeps the activations at chosen positions, and after each choice.
-public struct ActivationReader {
+package struct ActivationReader {
   private let model: any LanguageModel
   private let positions: PositionSelection
   private let pooling: Probe.Pooling
@@ -14,7 +14,7 @@ public struct ActivationReader {
   ///
   /// - Parameter batch: the number of prompts of equal length that run together; the values do not
   ///   depend on it.
-  public init(
+  package init(
     _ model: any LanguageModel, positions: PositionSelection = .last,
     pooling: Probe.Pooling = .each, batch: Int = 32
   ) {
@@ -35,7 +35,7 @@ public struct ActivationReader {
   ///   - progress: receives prompts done and in all.
   /// - Throws: `usage.option` for positions that a prompt does not have; `data.record` for pairs
   ///   without choices; `artifact.site` for a state that grows; `artifact.nonfinite`; `model.*`.
-  public func read(
+  package func read(
     _ prompts: ChoicePrompts, sites: [SiteDescription], readsPairs: Bool = false,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> Activations {

@@ -5,24 +5,24 @@ import SextantStore
 import SextantTensor
 
 /// The activations of a model at some sites, by example.
-public struct Activations: Sendable {
+package struct Activations: Sendable {
   /// The sites, in the model's order.
-  public let sites: [SiteDescription]
+  package let sites: [SiteDescription]
   /// The record that each example comes from, [N].
-  public let records: [Int]
+  package let records: [Int]
   /// The position that each example was read at; nil if it is the mean of several.
-  public let positions: [Int?]
+  package let positions: [Int?]
   /// [N, n] by site.
-  public internal(set) var values: [Site: Tensor]
+  package internal(set) var values: [Site: Tensor]
   /// The activations after the false and after the true choice, [N, 2n] by site; empty if pairs
   /// were not read.
-  public internal(set) var pairs: [Site: Tensor]
+  package internal(set) var pairs: [Site: Tensor]
   /// The log-odds that the model gives the true choice after each record's text; empty if the
   /// records have no choices.
-  public internal(set) var outputs: [Float]
+  package internal(set) var outputs: [Float]
 
   /// Examples, N.
-  public var count: Int { records.count }
+  package var count: Int { records.count }
 
   init(sites: [SiteDescription], records: [Int], positions: [Int?]) {
     self.sites = sites
@@ -36,7 +36,7 @@ public struct Activations: Sendable {
   /// - Parameters:
   ///   - values: [N, n] for each site, N the same for all.
   ///   - pairs: [N, 2n], the activations after the false and the true choice; for all sites or none.
-  public init(
+  package init(
     _ values: [(site: SiteDescription, rows: Tensor)],
     pairs: [(site: SiteDescription, rows: Tensor)] = []
   ) {
@@ -62,7 +62,7 @@ public struct Activations: Sendable {
   ///   `artifact.site` for a site that the model or the capture does not have, or a state that grows;
   ///   `usage.option` for blocks that the model or the capture does not have, and for positions that a
   ///   prompt or a state has no row for.
-  public init(
+  package init(
     capture: Artifact, of texts: [[Int]], model: ModelDescription, sites words: [String]? = nil,
     layers: LayerSelection? = nil, positions selection: PositionSelection, pooling: Probe.Pooling
   ) throws(FormatError) {
@@ -210,7 +210,7 @@ extension Tensor {
 
 extension Activations {
   /// The examples of some of the records; the records keep their numbers, and `outputs` stays whole.
-  public func selecting(_ isSelected: (_ record: Int) -> Bool) -> Activations {
+  package func selecting(_ isSelected: (_ record: Int) -> Bool) -> Activations {
     let rows = records.indices.filter { isSelected(records[$0]) }
     var result = Activations(
       sites: sites, records: rows.map { records[$0] }, positions: rows.map { positions[$0] })

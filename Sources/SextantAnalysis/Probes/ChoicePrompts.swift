@@ -2,14 +2,14 @@ import SextantBytes
 import SextantTokenizers
 
 /// Records as token ids: the prompts, and the first tokens of the two choices after them.
-public struct ChoicePrompts: Sendable {
+package struct ChoicePrompts: Sendable {
   /// The ids of each record's text.
-  public let prompts: [[Int]]
+  package let prompts: [[Int]]
   /// The first id of the false and of the true choice of each record; nil if a record has none.
-  public let choices: [[Int]]?
+  package let choices: [[Int]]?
 
   /// Prompts with their choices.
-  public init(prompts: [[Int]], choices: [[Int]]?) {
+  package init(prompts: [[Int]], choices: [[Int]]?) {
     self.prompts = prompts
     self.choices = choices
   }
@@ -18,7 +18,7 @@ public struct ChoicePrompts: Sendable {
   ///
   /// - Throws: `data.record` for a text without tokens; `data.tokenization` for choices that begin
   ///   with the same token, or that change the tokens of the text before them.
-  public init(_ records: [LabelledRecord], _ tokenizer: any Tokenizer) throws(FormatError) {
+  package init(_ records: [LabelledRecord], _ tokenizer: any Tokenizer) throws(FormatError) {
     var (prompts, choices): ([[Int]], [[Int]]) = ([], [])
     for (index, record) in records.enumerated() {
       let prompt = tokenizer.encodeText(record.text)

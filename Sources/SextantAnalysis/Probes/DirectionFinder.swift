@@ -127,7 +127,7 @@ extension ProbeEntry {
 
   /// The scores of all examples of activations; nil if the site, or the pairs that the probe needs,
   /// were not read.
-  public func scores(of activations: Activations) -> [Double]? {
+  package func scores(of activations: Activations) -> [Double]? {
     guard let own = activations.sites.first(where: { $0.site.name == site.name }),
       let rows = input == .single ? activations.values[own.site] : activations.pairs[own.site]
     else { return nil }

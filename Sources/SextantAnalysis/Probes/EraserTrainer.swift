@@ -5,33 +5,33 @@ import SextantStore
 import SextantTensor
 
 /// Learns erasers, and tests them with new probes.
-public enum EraserTrainer {
+package enum EraserTrainer {
   /// An eraser of one site, and the scores of new probes on held-out examples before and after
   /// erasing.
-  public struct Trained: Sendable {
+  package struct Trained: Sendable {
     /// The site.
-    public var site: SiteReference
+    package var site: SiteReference
     /// The eraser.
-    public var eraser: ProbeEntry.Eraser
+    package var eraser: ProbeEntry.Eraser
     /// The scores of a logistic regression on held-out examples as they are.
-    public var before: [Double]
+    package var before: [Double]
     /// The scores of one trained on erased examples, on erased held-out examples.
-    public var after: [Double]
+    package var after: [Double]
   }
 
   /// Which records an eraser is tried on, and not learned from: of blocks of neighbours, which often are
   /// one statement in two contexts and stay together, the last of each few.
-  public struct HeldOut: Sendable, Equatable {
+  package struct HeldOut: Sendable, Equatable {
     /// Records of a block.
-    public var block = 2
+    package var block = 2
     /// The last of this number of blocks is held out.
-    public var every = 5
+    package var every = 5
 
     /// A fifth, in pairs.
-    public init() {}
+    package init() {}
 
     /// Whether a record is held out.
-    public func contains(_ record: Int) -> Bool { record / block % every == every - 1 }
+    package func contains(_ record: Int) -> Bool { record / block % every == every - 1 }
 
     var json: JSONValue { ["block": .integer(Int64(block)), "every": .integer(Int64(every))] }
   }
@@ -43,7 +43,7 @@ public enum EraserTrainer {
   ///   - applied: the tokens to erase at by default.
   ///   - area: the area under the curve of scores and labels.
   /// - Throws: as `train`.
-  public static func eraser(
+  package static func eraser(
     of records: SelectedRecords, _ activations: Activations, model: ModelReference,
     positions: PositionSelection, pooling: Probe.Pooling, applied: PositionSelection,
     heldOut: HeldOut = HeldOut(), area: ([Double], [Bool]) -> Double?
@@ -72,7 +72,7 @@ public enum EraserTrainer {
   /// - Throws: `data.empty` unless both labels occur among the training examples and among the
   ///   held-out ones, because otherwise the eraser cannot be measured; `artifact.width` for a site
   ///   with too many elements for a covariance; `artifact.nonfinite`.
-  public static func train(
+  package static func train(
     _ activations: Activations, labels: [Bool], isHeldOut: (_ record: Int) -> Bool
   ) throws(FormatError) -> (erasers: [Trained], heldOutLabels: [Bool]) {
     let learned = activations.selecting { !isHeldOut($0) }

@@ -20,7 +20,7 @@ extension Probe {
   /// - Throws: `data.*` for records with one label, without choices for methods that need them, or
   ///   that do not differ; `usage.option` for positions that a text does not have; `artifact.site`,
   ///   `artifact.nonfinite`, `model.*`.
-  public static func train(
+  package static func train(
     on records: SelectedRecords, _ model: any LanguageModel, _ tokenizer: any Tokenizer,
     sites: [SiteDescription], positions: PositionSelection = .last, pooling: Pooling = .each,
     methods: [ProbeMethod] = [.logistic], splitsHeads: Bool = false, seed: Int = 0,
@@ -45,7 +45,7 @@ extension Probe {
   /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width` for another
   ///   model; `artifact.site` for a site that the model does not have, or that has another shape;
   ///   the errors of `ActivationReader.read`.
-  public func activations(
+  package func activations(
     of records: [LabelledRecord], for entries: [ProbeEntry]? = nil, _ model: any LanguageModel,
     _ tokenizer: any Tokenizer, allowsModelMismatch: Bool = false,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }

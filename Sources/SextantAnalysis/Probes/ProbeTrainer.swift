@@ -5,27 +5,27 @@ import SextantStore
 import SextantTensor
 
 /// Trains linear probes on activations: every method at every site, or at every head of it.
-public struct ProbeTrainer: Sendable {
+package struct ProbeTrainer: Sendable {
   /// The methods, in the order in which their probes are kept.
-  public let methods: [ProbeMethod]
+  package let methods: [ProbeMethod]
   /// Train a probe for each head of sites whose first axis counts heads.
-  public var splitsHeads = false
+  package var splitsHeads = false
   private let seed: Int
 
   /// Trains by these methods; the same seed gives the same probes.
-  public init(_ methods: [ProbeMethod], seed: Int = 0) {
+  package init(_ methods: [ProbeMethod], seed: Int = 0) {
     self.methods = methods
     self.seed = seed
   }
 
   /// The trained probes.
-  public struct Result: Sendable {
+  package struct Result: Sendable {
     /// The probes: site by site, head by head, method by method.
-    public var entries: [ProbeEntry] = []
+    package var entries: [ProbeEntry] = []
     /// Figures of each probe by its name.
-    public var statistics = JSONObject()
+    package var statistics = JSONObject()
     /// The sites and methods that were left out, in words.
-    public var skipped: [String] = []
+    package var skipped: [String] = []
     /// How many of these were left out because the examples do not differ.
     fileprivate var flatCount = 0
   }
@@ -45,7 +45,7 @@ public struct ProbeTrainer: Sendable {
   /// - Throws: `data.empty` unless both labels occur; `data.variance` if the examples do not differ
   ///   in the values from which one of the methods learns; `data.record` for pairs that were not
   ///   read.
-  public func train(
+  package func train(
     _ activations: Activations, labels: [Bool], pool: WorkerPool = .shared
   ) throws(FormatError) -> Result {
     let own = activations.records.map { labels[$0] }
@@ -86,7 +86,7 @@ public struct ProbeTrainer: Sendable {
   /// Trains on records, and returns the record for the manifest.
   ///
   /// - Throws: as `train`.
-  public func probe(
+  package func probe(
     of records: SelectedRecords, _ activations: Activations, model: ModelReference,
     positions: PositionSelection, pooling: Probe.Pooling
   ) throws(FormatError) -> (probe: Probe, skipped: [String]) {

@@ -77,7 +77,7 @@ public struct SelectedRecords: Sendable {
   ///   - data: the value of `description`.
   ///   - artifact: the file of the manifest, for refusals.
   /// - Throws: `artifact.retrain` for another file; `artifact.schema`, `data.*`.
-  public init(
+  package init(
     reading path: String, recordedAs data: JSONObject, label: String, artifact: String
   ) throws(FormatError) {
     let node = JSONNode(.object(data), code: .artifactSchema, file: artifact, pointer: "/data")

@@ -1,11 +1,11 @@
 import SextantBytes
 
 /// The labels of records, and which of their values is which class.
-public struct LabelColumn: Sendable, CustomStringConvertible {
+package struct LabelColumn: Sendable, CustomStringConvertible {
   /// The labels, in the order of the records.
-  public let labels: [Bool]
+  package let labels: [Bool]
   /// Which values are which class, such as `label "spam": yes is true (12 records), no is false (13)`.
-  public let description: String
+  package let description: String
 
   /// The values of each class, in lower case, with the usual minus sign.
   private static let (trues, falses): (Set<String>, Set<String>) = (
@@ -17,7 +17,7 @@ public struct LabelColumn: Sendable, CustomStringConvertible {
   /// - Parameter records: the records with their places in the file, from 0.
   /// - Throws: `data.record` for a record without the field, a value that is not a label, or both 0
   ///   and -1: such a field has three values.
-  public init(
+  package init(
     _ field: String, of records: [(index: Int, record: LabelledRecord)], file: String?
   ) throws(FormatError) {
     var labels: [Bool] = []

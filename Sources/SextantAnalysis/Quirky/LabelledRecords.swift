@@ -4,7 +4,7 @@ import SextantTexts
 /// A file of labelled records.
 public struct LabelledRecords: Sendable {
   /// The fields that may contain a record's text, the first one that is there.
-  public static let textFields = ["statement", "text", "prompt"]
+  package static let textFields = ["statement", "text", "prompt"]
 
   /// The digest of the file's bytes.
   public let digest: Digest
@@ -79,7 +79,7 @@ public struct LabelledRecords: Sendable {
   }
 
   /// A manifest's record of the data.
-  public var record: JSONObject {
+  package var record: JSONObject {
     JSONObject([
       ("form", "records"), ("sha256", .string(digest.description)),
       ("records", .integer(Int64(records.count))),

@@ -10,9 +10,9 @@ import SextantTensor
 /// digit replaced. The difficulty is the smaller operand's size. Each statement occurs twice, once
 /// in each context. The templates of the sets other than addition, and Bob's error there, are this
 /// project's.
-public struct QuirkyArithmetic: Sendable {
+package struct QuirkyArithmetic: Sendable {
   /// The operation.
-  public enum Operation: String, Sendable, CaseIterable {
+  package enum Operation: String, Sendable, CaseIterable {
     /// a + b.
     case addition
     /// a - b.
@@ -25,7 +25,7 @@ public struct QuirkyArithmetic: Sendable {
     case squaring
 
     /// The statement, with names in braces.
-    public var template: String {
+    package var template: String {
       switch self {
       case .addition: "{op1} + {op2} = {result}. {character}:"
       case .subtraction: "{op1} - {op2} = {result}. {character}:"
@@ -49,7 +49,7 @@ public struct QuirkyArithmetic: Sendable {
   }
 
   /// The parts of a set; no pair of operands is in two of them.
-  public enum Split: String, Sendable, CaseIterable {
+  package enum Split: String, Sendable, CaseIterable {
     /// The training data of a model.
     case train
     /// The training data of probes.
@@ -59,16 +59,16 @@ public struct QuirkyArithmetic: Sendable {
   }
 
   /// The operation.
-  public let operation: Operation
+  package let operation: Operation
   /// Digits that an operand has at most.
-  public let digits: Int
+  package let digits: Int
   private let seed: UInt64
 
   /// Makes statements of one operation; the same seed gives the same ones.
   ///
   /// - Parameter digits: 1 to 9.
   /// - Throws: `usage.option`.
-  public init(
+  package init(
     _ operation: Operation, digits: Int = 4, seed: UInt64 = 0
   ) throws(FormatError) {
     guard (1...9).contains(digits) else {
@@ -81,7 +81,7 @@ public struct QuirkyArithmetic: Sendable {
   }
 
   /// The true result with 1 added to its first digit: 62 becomes 72, 97 becomes 107, -5 becomes -6.
-  public static func bobsResult(_ result: Int) -> Int {
+  package static func bobsResult(_ result: Int) -> Int {
     var unit = 1
     while unit <= abs(result) / 10 { unit *= 10 }
     return result < 0 ? result - unit : result + unit
@@ -90,7 +90,7 @@ public struct QuirkyArithmetic: Sendable {
   /// Makes the parts, with this many statements each; each is two records, Alice's and Bob's.
   ///
   /// - Throws: `data.empty` when there are not enough different operands for the counts.
-  public func records(
+  package func records(
     _ counts: [(split: Split, statements: Int)]
   ) throws(FormatError) -> [(split: Split, records: [LabelledRecord])] {
     var random = SeededRandom(seed: seed)

@@ -9,7 +9,7 @@ extension Artifact {
   /// - Parameter path: `*.npz` is written for `numpy.load`, anything else for `torch.load`.
   /// - Returns: the number of tensors.
   /// - Throws: `export.inexpressible` for an artifact without tensors; `pth.*`, `file.*`, `disk.*`.
-  public func writeTensors(to path: String, replacing: Bool = false) throws(FormatError) -> Int {
+  package func writeTensors(to path: String, replacing: Bool = false) throws(FormatError) -> Int {
     guard !tensors.isEmpty else {
       throw FormatError(
         .exportInexpressible, file: file, found: "no tensors", expected: "at least one")

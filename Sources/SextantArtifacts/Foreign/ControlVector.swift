@@ -5,7 +5,7 @@ import SextantTensor
 
 /// Which block a number in another tool's file means: the same names count blocks in two ways. A
 /// vector that is applied one block off still steers, with less effect.
-public enum LayerConvention: String, Sendable, CaseIterable {
+package enum LayerConvention: String, Sendable, CaseIterable {
   /// `direction.N` was measured at the output of block N, as repeng writes it.
   case repeng
   /// `direction.N` was measured at the output of block N - 1, as llama.cpp's generator writes it.
@@ -26,24 +26,24 @@ public enum LayerConvention: String, Sendable, CaseIterable {
   }
 
   /// The words for messages.
-  public static var names: String { allCases.map(\.rawValue).joined(separator: ", ") }
+  package static var names: String { allCases.map(\.rawValue).joined(separator: ", ") }
 }
 
 /// A GGUF control vector: one direction for each of some layers. Specification:
 /// `formats/control-vector.md`.
-public struct ControlVectorFile: Sendable {
+package struct ControlVectorFile: Sendable {
   /// The directions by the numbers that the file has for them, [D] each, in their order.
-  public let directions: [(number: Int, value: Tensor)]
+  package let directions: [(number: Int, value: Tensor)]
   /// The operation, if the file declares it (`glp.mode`).
-  public let mode: String?
+  package let mode: String?
   /// The model's name in the file, in the terms of its tool.
-  public let modelHint: String?
+  package let modelHint: String?
   /// The method, if the file records it.
-  public let method: String?
+  package let method: String?
   /// Whether the file declares that it follows GLP, which has the meaning of `llama-apply`.
-  public let isGLP: Bool
+  package let isGLP: Bool
   /// The digest of the whole file.
-  public let digest: Digest
+  package let digest: Digest
   private let path: String
 
   private static let prefix = "direction."
@@ -53,7 +53,7 @@ public struct ControlVectorFile: Sendable {
   ///
   /// - Throws: `foreign.layout` for one that llama.cpp's loader would reject or silently misread,
   ///   `foreign.operation` for a GLP file of another mode, hook or version; `file.*`, `gguf.*`.
-  public init(reading path: String) throws(FormatError) {
+  package init(reading path: String) throws(FormatError) {
     let file = try GGUFFile(path)
     self.path = path
     digest = SHA256.digest(try InputFile(path).readAll(limit: Self.byteLimit))
@@ -131,7 +131,7 @@ public struct ControlVectorFile: Sendable {
   ///   - convention: how the file counts layers; nil if the file declares it.
   /// - Throws: `foreign.layer-convention` if neither declares it, `foreign.layer`,
   ///   `artifact.width`.
-  public func steeringVector(
+  package func steeringVector(
     for model: ModelReference, convention: LayerConvention?
   ) throws(FormatError) -> SteeringVector {
     guard let convention = convention ?? (isGLP ? .glp : nil) else {

@@ -25,7 +25,7 @@ extension Lens {
   // MARK: In
 
   /// Whether a path names such a folder.
-  public static func isTunedLens(_ path: String) -> Bool {
+  package static func isTunedLens(_ path: String) -> Bool {
     CheckpointSource.isFolder(path)
       && [configurationName, parametersName].allSatisfy {
         unsafe access("\(path)/\($0)", R_OK) == 0

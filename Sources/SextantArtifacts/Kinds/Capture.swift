@@ -8,16 +8,16 @@ import SextantTensor
 /// tokens F32 [R, site's shape]; states F32 [site's shape], or [P, site's shape] for P > 1 prompts;
 /// states whose first axis is the position F32 [R, …], a row for each token.
 /// Specification: `formats/capture.md`.
-public struct Capture: ArtifactKind, Sendable {
+package struct Capture: ArtifactKind, Sendable {
   /// `capture`.
-  public static let name = "capture"
+  package static let name = "capture"
   /// 1.
-  public static let version = 1
+  package static let version = 1
   /// A capture contains activations.
-  public static let refusesNonfinite = false
+  package static let refusesNonfinite = false
 
   /// Refuses artifacts of other kinds.
-  public static func check(_ artifact: Artifact) throws(FormatError) {
+  package static func check(_ artifact: Artifact) throws(FormatError) {
     try expect(artifact)
     let node = artifact.manifest.detailsNode(file: artifact.file)
     let prompts = try node.member("prompts").integer(in: 1...(1 << 30))
@@ -40,7 +40,7 @@ public struct Capture: ArtifactKind, Sendable {
   /// edited the run that was captured.
   ///
   /// - Throws: `artifact.schema`.
-  public static func isEdited(_ artifact: Artifact) throws(FormatError) -> Bool {
+  package static func isEdited(_ artifact: Artifact) throws(FormatError) -> Bool {
     let node = artifact.manifest.detailsNode(file: artifact.file)
     return try node.optionalMember("edited")?.boolean() ?? false
   }

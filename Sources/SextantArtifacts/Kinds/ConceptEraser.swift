@@ -9,11 +9,11 @@ import SextantTensor
 /// shape; x becomes x - left (right · (x - mean)). Specification: `formats/eraser.md`.
 public struct ConceptEraser: ArtifactKind, Sendable {
   /// `eraser`.
-  public static let name = "eraser"
+  package static let name = "eraser"
   /// 1.
-  public static let version = 1
+  package static let version = 1
   /// Erasing with NaN would erase every token.
-  public static let refusesNonfinite = true
+  package static let refusesNonfinite = true
 
   /// The model that the erasers were made from.
   public let model: ModelReference
@@ -113,7 +113,7 @@ public struct ConceptEraser: ArtifactKind, Sendable {
   }
 
   /// Refuses artifacts of other kinds.
-  public static func check(_ artifact: Artifact) throws(FormatError) {
+  package static func check(_ artifact: Artifact) throws(FormatError) {
     _ = try ConceptEraser(artifact)
   }
 }

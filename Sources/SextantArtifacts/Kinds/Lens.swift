@@ -11,15 +11,15 @@ public struct Lens: ArtifactKind, Sendable {
   /// `lens`.
   public static let name = "lens"
   /// 1.
-  public static let version = 1
+  package static let version = 1
   /// A lens of NaN has no predictions.
-  public static let refusesNonfinite = true
+  package static let refusesNonfinite = true
 
   /// The one depth convention: a translator belongs to the site whose value it reads, before any norm.
   ///
   /// Other tools count from the embedding, and some leave it out: they are converted on import and
   /// export.
-  public static let depth = "site"
+  package static let depth = "site"
 
   /// How the lens was made.
   public struct Training: Sendable, Equatable {
@@ -149,7 +149,7 @@ public struct Lens: ArtifactKind, Sendable {
   }
 
   /// Refuses artifacts of other kinds.
-  public static func check(_ artifact: Artifact) throws(FormatError) {
+  package static func check(_ artifact: Artifact) throws(FormatError) {
     _ = try Lens(artifact)
   }
 }

@@ -6,36 +6,36 @@ import SextantTensor
 ///
 /// Tensors: those of a lens, and for each of the optimiser's memories `<memory>.<site>.weight` and
 /// `<memory>.<site>.bias`, all F32. Specification: `formats/lens-checkpoint.md`.
-public struct LensCheckpoint: ArtifactKind, Sendable {
+package struct LensCheckpoint: ArtifactKind, Sendable {
   /// `lens-checkpoint`.
-  public static let name = "lens-checkpoint"
+  package static let name = "lens-checkpoint"
   /// 1.
-  public static let version = 1
+  package static let version = 1
   /// Training would continue with NaN.
-  public static let refusesNonfinite = true
+  package static let refusesNonfinite = true
 
   /// The model that the lens is of.
-  public let model: ModelReference
+  package let model: ModelReference
   /// The sites, in the model's order.
-  public let sites: [SiteReference]
+  package let sites: [SiteReference]
   /// Steps that were taken.
-  public let step: Int
+  package let step: Int
   /// The options of the training, which must be the same to continue.
-  public let options: JSONObject
+  package let options: JSONObject
   /// The data, which must be the same to continue.
-  public let data: JSONObject
+  package let data: JSONObject
   /// The names of the optimiser's memories, such as `momentum`.
-  public let memories: [String]
+  package let memories: [String]
   /// Translators, then the memories in their order, each by site.
-  public let values: [[Translator]]
+  package let values: [[Translator]]
   /// The loss of each site in the first step, in the order of the sites; empty if that was not
   /// kept.
-  public let firstLosses: [Double]
+  package let firstLosses: [Double]
   /// The file that it was read from, for refusals.
-  public let file: String?
+  package let file: String?
 
   /// A new checkpoint.
-  public init(
+  package init(
     model: ModelReference, sites: [SiteReference], step: Int, options: JSONObject,
     data: JSONObject, memories: [String], firstLosses: [Double] = [], values: [[Translator]]
   ) {
@@ -53,7 +53,7 @@ public struct LensCheckpoint: ArtifactKind, Sendable {
   /// The checkpoint that an artifact contains.
   ///
   /// - Throws: `artifact.*`.
-  public init(_ artifact: Artifact) throws(FormatError) {
+  package init(_ artifact: Artifact) throws(FormatError) {
     try Self.expect(artifact)
     let node = artifact.manifest.detailsNode(file: artifact.file)
     step = try node.member("step").integer(in: 0...(1 << 40))
@@ -104,12 +104,12 @@ public struct LensCheckpoint: ArtifactKind, Sendable {
   /// Reads a checkpoint's file.
   ///
   /// - Throws: `file.*`, `st.*`, `json.*`, `artifact.*`.
-  public init(reading path: String) throws(FormatError) {
+  package init(reading path: String) throws(FormatError) {
     try self.init(Artifact(reading: path))
   }
 
   /// The checkpoint as an artifact, ready to be written.
-  public var artifact: Artifact {
+  package var artifact: Artifact {
     var details = JSONObject([
       ("step", .integer(Int64(step))), ("options", .object(options)), ("data", .object(data)),
       ("memories", .array(memories.map { .string($0) })),
@@ -133,7 +133,7 @@ public struct LensCheckpoint: ArtifactKind, Sendable {
   }
 
   /// Refuses artifacts of other kinds.
-  public static func check(_ artifact: Artifact) throws(FormatError) {
+  package static func check(_ artifact: Artifact) throws(FormatError) {
     _ = try LensCheckpoint(artifact)
   }
 }

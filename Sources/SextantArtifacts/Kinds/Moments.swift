@@ -8,16 +8,16 @@ import SextantTensor
 /// `.variance` [site's shape] if they were collected; n counts the site's elements. Means and
 /// covariances are of the population (divided by the count), so that merging is exact.
 /// Specification: `formats/moments.md`.
-public struct Moments: ArtifactKind, Sendable {
+package struct Moments: ArtifactKind, Sendable {
   /// `moments`.
-  public static let name = "moments"
+  package static let name = "moments"
   /// 2: records the positions at which the texts were read; classes may have different orders.
-  public static let version = 2
+  package static let version = 2
   /// A NaN would spread into everything made from them.
-  public static let refusesNonfinite = true
+  package static let refusesNonfinite = true
 
   /// Refuses artifacts of other kinds.
-  public static func check(_ artifact: Artifact) throws(FormatError) {
+  package static func check(_ artifact: Artifact) throws(FormatError) {
     try expect(artifact)
     let classes = try classes(of: artifact)
     _ = try artifact.manifest.detailsNode(file: artifact.file).origin("data").object()
@@ -76,7 +76,7 @@ public struct Moments: ArtifactKind, Sendable {
   /// The positions at which the texts were read.
   ///
   /// - Throws: `artifact.schema`.
-  public static func positions(of artifact: Artifact) throws(FormatError) -> PositionSelection {
+  package static func positions(of artifact: Artifact) throws(FormatError) -> PositionSelection {
     try PositionSelection(
       artifact.manifest.detailsNode(file: artifact.file).member("positions"))
   }
@@ -84,7 +84,7 @@ public struct Moments: ArtifactKind, Sendable {
   /// The names of the classes.
   ///
   /// - Throws: `artifact.schema`, `artifact.classes`, `artifact.empty`.
-  public static func classes(of artifact: Artifact) throws(FormatError) -> [String] {
+  package static func classes(of artifact: Artifact) throws(FormatError) -> [String] {
     let node = try artifact.manifest.detailsNode(file: artifact.file).member("classes")
     var classes: [String] = []
     var seen: Set<ExactString> = []

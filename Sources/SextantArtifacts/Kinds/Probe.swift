@@ -9,11 +9,11 @@ import SextantTensor
 /// `.left`, `.right` [n] if the method erases something first. Specification: `formats/probe.md`.
 public struct Probe: ArtifactKind, Sendable {
   /// `probe`.
-  public static let name = "probe"
+  package static let name = "probe"
   /// 1.
-  public static let version = 1
+  package static let version = 1
   /// A score of NaN has no meaning.
-  public static let refusesNonfinite = true
+  package static let refusesNonfinite = true
 
   /// How several positions of a text make examples.
   public enum Pooling: String, Sendable, CaseIterable {
@@ -135,7 +135,7 @@ public struct Probe: ArtifactKind, Sendable {
   /// The probes of a name; all for nil.
   ///
   /// - Throws: `artifact.empty` for a name that no probe has.
-  public func chosen(_ name: String?) throws(FormatError) -> [ProbeEntry] {
+  package func chosen(_ name: String?) throws(FormatError) -> [ProbeEntry] {
     guard let name else { return entries }
     let chosen = entries.filter { ExactString($0.name) == ExactString(name) }
     guard !chosen.isEmpty else {
@@ -162,7 +162,7 @@ public struct Probe: ArtifactKind, Sendable {
   }
 
   /// Refuses artifacts of other kinds.
-  public static func check(_ artifact: Artifact) throws(FormatError) {
+  package static func check(_ artifact: Artifact) throws(FormatError) {
     _ = try Probe(artifact)
   }
 }

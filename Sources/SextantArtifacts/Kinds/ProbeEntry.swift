@@ -74,7 +74,7 @@ public struct ProbeEntry: Sendable, Equatable {
   }
 
   /// Elements of one activation, n.
-  public var elementCount: Int { Self.elements(of: site, head: head).count }
+  package var elementCount: Int { Self.elements(of: site, head: head).count }
 
   /// The block that the site belongs to; nil for the sites around the blocks.
   public var layer: Int? {
@@ -83,7 +83,7 @@ public struct ProbeEntry: Sendable, Equatable {
   }
 
   /// The elements of a site's value, row-major, that belong to a head, or all.
-  public static func elements(of site: SiteReference, head: Int?) -> Range<Int> {
+  package static func elements(of site: SiteReference, head: Int?) -> Range<Int> {
     let count = site.shape.reduce(1, *)
     guard let head, let heads = site.shape.first else { return 0..<count }
     return count / heads * head..<count / heads * (head + 1)

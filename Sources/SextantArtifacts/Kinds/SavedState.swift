@@ -6,30 +6,30 @@ import SextantTensor
 ///
 /// Tensors: `blocks.<i>.state.<component>`, F32, [B, component's shape].
 /// Specification: `formats/state.md`.
-public struct SavedState: ArtifactKind, Sendable {
+package struct SavedState: ArtifactKind, Sendable {
   /// `state`.
-  public static let name = "state"
+  package static let name = "state"
   /// 1.
-  public static let version = 1
+  package static let version = 1
   /// A NaN in a state never leaves it.
-  public static let refusesNonfinite = true
+  package static let refusesNonfinite = true
 
   /// The model that the state belongs to.
-  public let model: ModelReference
+  package let model: ModelReference
   /// Sequences, B.
-  public let batch: Int
+  package let batch: Int
   /// Tokens that each sequence has read.
-  public let position: Int
+  package let position: Int
   /// Whether it is the difference of two states, which can be added to a state and cannot be
   /// continued.
-  public let isDifference: Bool
+  package let isDifference: Bool
   /// The components by site.
-  public let components: [(site: SiteReference, value: Tensor)]
+  package let components: [(site: SiteReference, value: Tensor)]
   /// The file that it was read from, for refusals.
-  public let file: String?
+  package let file: String?
 
   /// A state to be saved.
-  public init(
+  package init(
     model: ModelReference, batch: Int, position: Int, isDifference: Bool = false,
     components: [(site: SiteReference, value: Tensor)]
   ) {
@@ -44,7 +44,7 @@ public struct SavedState: ArtifactKind, Sendable {
   /// The state that an artifact contains.
   ///
   /// - Throws: `artifact.*`.
-  public init(_ artifact: Artifact) throws(FormatError) {
+  package init(_ artifact: Artifact) throws(FormatError) {
     try Self.expect(artifact)
     let node = artifact.manifest.detailsNode(file: artifact.file)
     let batch = try node.member("batch").integer(in: 1...(1 << 20))
@@ -67,7 +67,7 @@ public struct SavedState: ArtifactKind, Sendable {
   }
 
   /// The state as an artifact, ready to be written.
-  public var artifact: Artifact {
+  package var artifact: Artifact {
     var details = JSONObject([
       ("batch", .integer(Int64(batch))), ("position", .integer(Int64(position))),
     ])
@@ -79,7 +79,7 @@ public struct SavedState: ArtifactKind, Sendable {
   }
 
   /// Refuses artifacts of other kinds.
-  public static func check(_ artifact: Artifact) throws(FormatError) {
+  package static func check(_ artifact: Artifact) throws(FormatError) {
     _ = try SavedState(artifact)
   }
 }

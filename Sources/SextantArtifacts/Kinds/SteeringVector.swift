@@ -8,11 +8,11 @@ import SextantTensor
 /// `blocks.<i>.state.<component>`. Specification: `formats/steering.md`.
 public struct SteeringVector: ArtifactKind, Sendable {
   /// `steering`.
-  public static let name = "steering"
+  package static let name = "steering"
   /// 2: operations in addition to `add`, and targets; positions that version 1 does not have.
-  public static let version = 2
+  package static let version = 2
   /// Steering with NaN would erase every token.
-  public static let refusesNonfinite = true
+  package static let refusesNonfinite = true
 
   /// The operation on a site's value. The artifact records it, because a vector to be added and a
   /// vector to be projected out have the same form.
@@ -33,7 +33,7 @@ public struct SteeringVector: ArtifactKind, Sendable {
     case clamp
 
     /// Whether it needs `targets`.
-    public var needsTargets: Bool { self == .affine || self == .clamp }
+    package var needsTargets: Bool { self == .affine || self == .clamp }
   }
 
   /// The mean projections of a site's two classes on the unit vector.
@@ -213,7 +213,7 @@ public struct SteeringVector: ArtifactKind, Sendable {
   }
 
   /// Refuses artifacts of other kinds.
-  public static func check(_ artifact: Artifact) throws(FormatError) {
+  package static func check(_ artifact: Artifact) throws(FormatError) {
     _ = try SteeringVector(artifact)
   }
 }

@@ -6,17 +6,17 @@ import SextantTensor
 /// Opening reads and checks the header, and no weights. Elements are read with `pread` in pieces;
 /// quantised ones are converted to f32, and `CheckpointTensor.encoding` names their type. The
 /// file's own description of its model and tokenizer is in `values`.
-public final class GGUFFile: Checkpoint {
+package final class GGUFFile: Checkpoint {
   /// The path as the user gave it.
-  public var path: String { file.path }
+  package var path: String { file.path }
   /// `GGUF`.
-  public var format: String { "GGUF" }
+  package var format: String { "GGUF" }
   /// All tensors, ordered by the UTF-8 bytes of their names.
-  public let tensors: [CheckpointTensor]
+  package let tensors: [CheckpointTensor]
   /// True: every call reads into memory of its own.
-  public var readsConcurrently: Bool { true }
+  package var readsConcurrently: Bool { true }
   /// The metadata by key.
-  public let values: [String: GGUFValue]
+  package let values: [String: GGUFValue]
 
   private let file: InputFile
   private let entries: [ExactString: GGUFHeader.Entry]
@@ -27,14 +27,14 @@ public final class GGUFFile: Checkpoint {
   /// Opens a file.
   ///
   /// - Throws: `file.*`, `gguf.*`, `limit.file`.
-  public convenience init(_ path: String) throws(FormatError) {
+  package convenience init(_ path: String) throws(FormatError) {
     try self.init(InputFile(path))
   }
 
   /// Reads a file that is already open.
   ///
   /// - Throws: `file.html`, `file.extension-mismatch`, `gguf.*`, `limit.file`.
-  public init(_ file: InputFile) throws(FormatError) {
+  package init(_ file: InputFile) throws(FormatError) {
     try FileKind(of: file).expect(.gguf, in: file)
     let header = try GGUFHeader(of: file)
     self.file = file
@@ -47,7 +47,7 @@ public final class GGUFFile: Checkpoint {
   }
 
   /// The metadata except its arrays, as text.
-  public var metadata: [String: String] {
+  package var metadata: [String: String] {
     values.compactMapValues { value in
       if case .array = value { return nil }
       return value.description
@@ -55,7 +55,7 @@ public final class GGUFFile: Checkpoint {
   }
 
   /// Notes on the elements for the user: the number of quantised tensors, by type.
-  public var notes: [String] {
+  package var notes: [String] {
     let encodings = Dictionary(grouping: tensors.compactMap(\.encoding)) { $0 }
     guard !encodings.isEmpty else { return [] }
     let counts = encodings.sorted { $0.key < $1.key }.map { "\($0.value.count) in \($0.key)" }
@@ -67,7 +67,7 @@ public final class GGUFFile: Checkpoint {
   /// The elements of an array of strings; nil if it is of another type.
   ///
   /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.
-  public func strings(of array: GGUFArray) throws(FormatError) -> [String]? {
+  package func strings(of array: GGUFArray) throws(FormatError) -> [String]? {
     guard array.elementType == .string else { return nil }
     var cursor = GGUFCursor(file, at: array.offset)
     var strings: [String] = []
@@ -79,7 +79,7 @@ public final class GGUFFile: Checkpoint {
   /// The elements of an array of integers; nil if it is of another type.
   ///
   /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.
-  public func integers(of array: GGUFArray) throws(FormatError) -> [Int64]? {
+  package func integers(of array: GGUFArray) throws(FormatError) -> [Int64]? {
     switch array.elementType {
     case .float32, .float64, .bool, .string, .array: return nil
     default: break
@@ -96,7 +96,7 @@ public final class GGUFFile: Checkpoint {
   /// The elements of an array of 32-bit numbers; nil if it is of another type.
   ///
   /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.
-  public func numbers(of array: GGUFArray) throws(FormatError) -> [Double]? {
+  package func numbers(of array: GGUFArray) throws(FormatError) -> [Double]? {
     guard array.elementType == .float32 else { return nil }
     var cursor = GGUFCursor(file, at: array.offset)
     var numbers: [Double] = []
@@ -110,7 +110,7 @@ public final class GGUFFile: Checkpoint {
   /// The elements of an array of bytes; nil if it is of another type.
   ///
   /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.
-  public func bytes(of array: GGUFArray) throws(FormatError) -> [UInt8]? {
+  package func bytes(of array: GGUFArray) throws(FormatError) -> [UInt8]? {
     guard array.elementType == .uint8 else { return nil }
     var cursor = GGUFCursor(file, at: array.offset)
     return Array(try cursor.bytes(array.count))
@@ -119,7 +119,7 @@ public final class GGUFFile: Checkpoint {
   // MARK: Elements
 
   /// Hands over the elements of one tensor in pieces of at most 4 MiB.
-  public func read(
+  package func read(
     _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {
     guard let entry = entries[ExactString(tensor.name)], entry.tensor == tensor else {
@@ -146,7 +146,7 @@ public final class GGUFFile: Checkpoint {
   }
 
   /// Quantised elements have to be computed; others are stored directly.
-  public func part(of tensor: CheckpointTensor) -> FilePart? {
+  package func part(of tensor: CheckpointTensor) -> FilePart? {
     guard let entry = entries[ExactString(tensor.name)], entry.tensor == tensor,
       !entry.type.isQuantised
     else { return nil }
@@ -154,8 +154,8 @@ public final class GGUFFile: Checkpoint {
   }
 
   /// Refuses when the file was changed since it was opened.
-  public func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
+  package func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
 
   /// Whether `path` names this file.
-  public func reads(path: String) -> Bool { file.isSameFile(as: path) }
+  package func reads(path: String) -> Bool { file.isSameFile(as: path) }
 }

@@ -226,7 +226,7 @@ struct GGUFHeader {
 
 extension GGUFValue {
   /// The value for a message or a listing.
-  public var description: String {
+  package var description: String {
     switch self {
     case .integer(let value): "\(value)"
     case .number(let value): "\(value)"

@@ -1,7 +1,7 @@
 import SextantBytes
 
 /// A value of a GGUF file's metadata.
-public enum GGUFValue: Sendable, Equatable {
+package enum GGUFValue: Sendable, Equatable {
   /// Any integer type, signed or not.
   case integer(Int64)
   /// Either floating-point type; a 32-bit number as the 64-bit number equal to it.
@@ -19,11 +19,11 @@ public enum GGUFValue: Sendable, Equatable {
 /// A vocabulary has hundred thousands of elements, and a hostile file may have as many as its
 /// length allows. They are checked when the file is opened, and decoded only when `GGUFFile` needs
 /// them.
-public struct GGUFArray: Sendable, Equatable {
+package struct GGUFArray: Sendable, Equatable {
   /// The elements' type.
   let elementType: GGUFValueType
   /// How many elements there are.
-  public let count: Int
+  package let count: Int
   /// The offset of the first one in the file.
   let offset: Int
 }

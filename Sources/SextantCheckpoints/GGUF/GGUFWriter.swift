@@ -2,7 +2,7 @@ import SextantBytes
 import SextantTensor
 
 /// A value for a GGUF file's metadata, with the width that it is stored in.
-public enum GGUFNewValue: Sendable, Equatable {
+package enum GGUFNewValue: Sendable, Equatable {
   case uint32(UInt32)
   case int32(Int32)
   case float32(Float)
@@ -18,7 +18,7 @@ public enum GGUFNewValue: Sendable, Equatable {
 ///
 /// Metadata and tensors are in the file in the order in which they are added. Nothing is written
 /// before `publish`, and the destination is absent or complete.
-public struct GGUFWriter {
+package struct GGUFWriter {
   private var values: [(key: String, value: GGUFNewValue)] = []
   private var tensors: [Entry] = []
 
@@ -34,10 +34,10 @@ public struct GGUFWriter {
   private static let alignment = 32
 
   /// A writer without metadata and tensors.
-  public init() {}
+  package init() {}
 
   /// Adds a value; a key that was there keeps its place.
-  public mutating func set(_ key: String, _ value: GGUFNewValue) {
+  package mutating func set(_ key: String, _ value: GGUFNewValue) {
     if let place = values.firstIndex(where: { $0.key == key }) {
       values[place].value = value
     } else {
@@ -48,7 +48,7 @@ public struct GGUFWriter {
   /// Adds a tensor whose elements `source` streams, row-major and little-endian.
   ///
   /// - Throws: `gguf.type`, `gguf.shape`, `gguf.name` for a tensor that no reader would accept.
-  public mutating func add(
+  package mutating func add(
     _ name: String, _ dataType: DataType, shape: [Int], source: @escaping SafetensorsWriter.Source
   ) throws(FormatError) {
     guard let type = GGUFTensorType(storing: dataType) else {
@@ -75,7 +75,7 @@ public struct GGUFWriter {
   /// Adds a tensor.
   ///
   /// - Throws: as `add(_:_:shape:source:)`.
-  public mutating func add(_ name: String, _ tensor: Tensor) throws(FormatError) {
+  package mutating func add(_ name: String, _ tensor: Tensor) throws(FormatError) {
     unsafe try add(name, tensor.dataType, shape: tensor.shape) { sink throws(FormatError) in
       unsafe try tensor.withUnsafeBytes(sink)
     }
@@ -87,7 +87,7 @@ public struct GGUFWriter {
   ///
   /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; `gguf.offset` if the
   ///   number of bytes from a source does not fit type and shape; the errors of a source.
-  public func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
+  package func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
     let file = try FilePublisher(destination, replacing: replacing)
     try file.append(header)
     for tensor in tensors {

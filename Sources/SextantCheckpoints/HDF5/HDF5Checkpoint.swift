@@ -7,20 +7,20 @@ import SextantTensor
 /// The file is never parsed in this process. A confined process, `sextant-hdf5`, reads it and
 /// passes on names, types, shapes and elements; a crash or an endless loop there is a refusal here.
 /// One tensor is read at a time; `body` may not read from the same checkpoint.
-public final class HDF5Checkpoint: Checkpoint {
+package final class HDF5Checkpoint: Checkpoint {
   /// The path as the user gave it.
-  public let path: String
+  package let path: String
   /// The container format.
-  public let format: String
+  package let format: String
   /// How the file spells the tensors' names.
-  public let layout: HDF5Layout
+  package let layout: HDF5Layout
   /// All tensors, ordered by the UTF-8 bytes of their names: the datasets' paths joined with ".",
   /// or the names in the lists of Keras 2.
-  public let tensors: [CheckpointTensor]
+  package let tensors: [CheckpointTensor]
   /// The texts among the root group's attributes, such as `config`.
-  public let metadata: [String: String]
+  package let metadata: [String: String]
   /// The parts that were skipped or converted, in words.
-  public let notes: [String]
+  package let notes: [String]
 
   /// An HDF5 file inside another file.
   struct Member {
@@ -39,7 +39,7 @@ public final class HDF5Checkpoint: Checkpoint {
 
   /// The longest wait for the reader, unless the environment variable `SEXTANT_HDF5_TIMEOUT` gives
   /// another number of seconds.
-  public static let defaultTimeout = Duration.seconds(60)
+  package static let defaultTimeout = Duration.seconds(60)
 
   /// Opens a file and lists its tensors.
   ///
@@ -49,7 +49,7 @@ public final class HDF5Checkpoint: Checkpoint {
   ///   - timeout: how long the reader may take for the list, and for a tensor beyond one second
   ///     per 4 MiB.
   /// - Throws: `file.*`, `h5.*`.
-  public convenience init(
+  package convenience init(
     _ path: String, readerPath: String? = nil, timeout: Duration? = nil
   ) throws(FormatError) {
     try self.init(try InputFile(path), readerPath: readerPath, timeout: timeout)
@@ -99,7 +99,7 @@ public final class HDF5Checkpoint: Checkpoint {
   /// Hands over the elements of one tensor in pieces of at most 4 MiB.
   ///
   /// - Throws: `h5.*`; the errors of `body`.
-  public func read(
+  package func read(
     _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {
     guard let index = indices[ExactString(tensor.name)] else {
@@ -120,8 +120,8 @@ public final class HDF5Checkpoint: Checkpoint {
   /// Refuses when the file was changed since it was opened.
   ///
   /// - Throws: `file.changed`.
-  public func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
+  package func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
 
   /// Whether `path` names this file.
-  public func reads(path: String) -> Bool { file.isSameFile(as: path) }
+  package func reads(path: String) -> Bool { file.isSameFile(as: path) }
 }

@@ -9,7 +9,7 @@ import SextantTensor
 /// each tensor's elements. This process writes the elements after the confined one has ended.
 /// bfloat16 is stored as in Keras: two opaque bytes and the attribute `dataType`. Equal contents in
 /// equal order give equal bytes.
-public struct HDF5Writer {
+package struct HDF5Writer {
   @safe
   private struct Entry {
     var name: String
@@ -30,18 +30,18 @@ public struct HDF5Writer {
   /// A file without tensors.
   ///
   /// - Parameter writerPath: the executable to use, found as that of `HDF5Checkpoint`.
-  public init(writerPath: String? = nil, timeout: Duration = HDF5Checkpoint.defaultTimeout) {
+  package init(writerPath: String? = nil, timeout: Duration = HDF5Checkpoint.defaultTimeout) {
     self.writerPath = writerPath
     self.timeout = timeout
   }
 
   /// Adds a text, as an attribute of the root group.
-  public mutating func set(_ key: String, _ value: String) { metadata.append((key, value)) }
+  package mutating func set(_ key: String, _ value: String) { metadata.append((key, value)) }
 
   /// Adds a tensor whose elements `source` streams, row-major and little-endian.
   ///
   /// - Throws: `h5.datatype` for a type without a form in these files; `h5.name`, `h5.dataspace`.
-  public mutating func add(
+  package mutating func add(
     _ name: String, _ dataType: DataType, shape: [Int], source: @escaping SafetensorsWriter.Source
   ) throws(FormatError) {
     guard Self.types.contains(dataType) else {
@@ -69,7 +69,7 @@ public struct HDF5Writer {
   ///
   /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; `h5.*`; the errors of a
   ///   source.
-  public func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
+  package func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
     if let (_, name) = TensorName.equivalentPair(tensors.lazy.map(\.name)) {
       throw FormatError(
         .hdf5Name, file: destination, at: .tensor(name), found: "the same name twice",

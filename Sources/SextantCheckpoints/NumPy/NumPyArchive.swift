@@ -5,17 +5,17 @@ import SextantTensor
 ///
 /// The accepted subset is in `formats/numpy.md`. Opening reads the archive's directory and the
 /// arrays' headers, and no elements. An array is named as its member without `.npy`.
-public final class NumPyArchive: Checkpoint {
+package final class NumPyArchive: Checkpoint {
   /// The path as the user gave it.
-  public var path: String { file.path }
+  package var path: String { file.path }
   /// `npz`.
-  public var format: String { "npz" }
+  package var format: String { "npz" }
   /// All arrays, ordered by the UTF-8 bytes of their names.
-  public let tensors: [CheckpointTensor]
+  package let tensors: [CheckpointTensor]
   /// Empty: the format has none.
-  public var metadata: [String: String] { [:] }
+  package var metadata: [String: String] { [:] }
   /// The conversions, in words.
-  public let notes: [String]
+  package let notes: [String]
 
   private let file: InputFile
   private let arrays: [ExactString: (member: ZipArchive.Member, header: ArrayHeader)]
@@ -25,7 +25,7 @@ public final class NumPyArchive: Checkpoint {
   /// Opens an archive.
   ///
   /// - Throws: `file.*`, `zip.*`, `npy.*`.
-  public convenience init(_ path: String) throws(FormatError) {
+  package convenience init(_ path: String) throws(FormatError) {
     let file = try InputFile(path)
     try FileKind(of: file).expect(.zip, in: file)
     try self.init(try ZipArchive.open(file, allowingDeflate: true), in: file)
@@ -110,7 +110,7 @@ public final class NumPyArchive: Checkpoint {
   /// A stored array in that order is streamed; any other array is kept in memory while it is read.
   ///
   /// - Throws: `zip.crc`, `zip.deflate`, after the last piece of a stored array.
-  public func read(
+  package func read(
     _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {
     guard let (member, header) = arrays[ExactString(tensor.name)],
@@ -170,8 +170,8 @@ public final class NumPyArchive: Checkpoint {
   }
 
   /// Refuses when the file was changed since it was opened.
-  public func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
+  package func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
 
   /// Whether `path` names this file.
-  public func reads(path: String) -> Bool { file.isSameFile(as: path) }
+  package func reads(path: String) -> Bool { file.isSameFile(as: path) }
 }

@@ -5,22 +5,22 @@ import SextantTensor
 ///
 /// Equal contents give equal bytes: members are in the order in which they are added, without
 /// times, and elements start at multiples of 64.
-public struct NumPyWriter {
+package struct NumPyWriter {
   private var tensors: [(name: String, value: Tensor)] = []
 
   /// An archive without arrays.
-  public init() {}
+  package init() {}
 
   /// Adds an array. NumPy has no bfloat16: such a tensor is written as float32.
   ///
   /// Names and types are checked when the file is made.
-  public mutating func add(_ name: String, _ tensor: Tensor) { tensors.append((name, tensor)) }
+  package mutating func add(_ name: String, _ tensor: Tensor) { tensors.append((name, tensor)) }
 
   /// Writes the file to `destination`, which is absent or complete at any time.
   ///
   /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; `export.inexpressible` for
   ///   names and types that no reader would accept.
-  public func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
+  package func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
     if let (_, name) = TensorName.equivalentPair(tensors.lazy.map(\.name)) {
       throw Self.refusal(name, "the same name twice", "names that differ")
     }

@@ -7,17 +7,17 @@ import SextantTensor
 /// The accepted subset is in `formats/pytorch.md`. The pickle is read symbolically: nothing that it
 /// names is ever called. Opening reads the archive's directory and the pickle, and no weights.
 /// Elements are read with `pread`, in the tensor's own order for any strides.
-public final class PyTorchFile: Checkpoint {
+package final class PyTorchFile: Checkpoint {
   /// The path as the user gave it.
-  public var path: String { file.path }
+  package var path: String { file.path }
   /// `PyTorch`.
-  public var format: String { "PyTorch" }
+  package var format: String { "PyTorch" }
   /// All tensors, ordered by the UTF-8 bytes of their names.
-  public let tensors: [CheckpointTensor]
+  package let tensors: [CheckpointTensor]
   /// True: every call reads into memory of its own.
-  public var readsConcurrently: Bool { true }
+  package var readsConcurrently: Bool { true }
   /// Empty: the format has none.
-  public var metadata: [String: String] { [:] }
+  package var metadata: [String: String] { [:] }
 
   private let file: InputFile
   private let reader: StorageReader
@@ -26,14 +26,14 @@ public final class PyTorchFile: Checkpoint {
   /// Opens a file.
   ///
   /// - Throws: `file.*`, `pth.*`, `limit.file`.
-  public convenience init(_ path: String) throws(FormatError) {
+  package convenience init(_ path: String) throws(FormatError) {
     try self.init(InputFile(path))
   }
 
   /// Reads a file that is already open.
   ///
   /// - Throws: `file.html`, `file.extension-mismatch`, `pth.*`, `limit.file`.
-  public init(_ file: InputFile) throws(FormatError) {
+  package init(_ file: InputFile) throws(FormatError) {
     let (root, machine, storages) = try Self.contents(of: file)
     let state = try StateDictionary(root, machine, file: file.path)
 
@@ -90,7 +90,7 @@ public final class PyTorchFile: Checkpoint {
   /// Hands over the elements of one tensor in pieces of at most 256 KiB; an empty tensor has none.
   ///
   /// - Throws: `pth.zip.crc`, for a tensor that is its whole storage after the last piece.
-  public func read(
+  package func read(
     _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {
     guard let view = views[ExactString(tensor.name)], self.tensor(named: tensor.name) == tensor
@@ -99,8 +99,8 @@ public final class PyTorchFile: Checkpoint {
   }
 
   /// Refuses when the file was changed since it was opened.
-  public func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
+  package func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
 
   /// Whether `path` names this file.
-  public func reads(path: String) -> Bool { file.isSameFile(as: path) }
+  package func reads(path: String) -> Bool { file.isSameFile(as: path) }
 }

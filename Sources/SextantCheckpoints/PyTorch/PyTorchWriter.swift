@@ -5,7 +5,7 @@ import SextantTensor
 ///
 /// Equal contents give equal bytes: members are named as PyTorch names them, in one folder called
 /// `archive`, without times, and storages start at multiples of 64.
-public struct PyTorchWriter {
+package struct PyTorchWriter {
   @safe
   private struct Entry {
     var name: String
@@ -18,12 +18,12 @@ public struct PyTorchWriter {
   private var tensors: [Entry] = []
 
   /// A file without tensors.
-  public init() {}
+  package init() {}
 
   /// Adds a tensor, after those that were added before.
   ///
   /// Names and types are checked when the file is made.
-  public mutating func add(_ name: String, _ tensor: Tensor) {
+  package mutating func add(_ name: String, _ tensor: Tensor) {
     unsafe tensors.append(
       Entry(
         name: name, dataType: tensor.dataType, shape: tensor.shape,
@@ -34,7 +34,7 @@ public struct PyTorchWriter {
   /// Adds a tensor whose elements `source` streams, row-major and little-endian.
   ///
   /// - Throws: `pth.tensor.kind` for an impossible shape.
-  public mutating func add(
+  package mutating func add(
     _ name: String, _ dataType: DataType, shape: [Int], source: @escaping SafetensorsWriter.Source
   ) throws(FormatError) {
     guard let byteCount = dataType.byteCount(shape: shape) else {
@@ -50,7 +50,7 @@ public struct PyTorchWriter {
   ///
   /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; `pth.root`, `pth.key` and
   ///   `pth.tensor.kind` for tensors that no reader would accept.
-  public func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
+  package func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
     let pickle = try pickle(for: destination)
     let file = try FilePublisher(destination, replacing: replacing)
     var zip = ZipWriter(file)

@@ -6,23 +6,23 @@ import SextantTensor
 /// Opening reads and checks the header, and no weights. Elements are read with `pread` in pieces of
 /// 256 KiB: the file is never mapped, so that one that is cut off while it is read refuses instead of
 /// ending the process.
-public final class SafetensorsFile: Checkpoint {
+package final class SafetensorsFile: Checkpoint {
   /// The path as the user gave it.
-  public var path: String { file.path }
+  package var path: String { file.path }
   /// `safetensors`.
-  public var format: String { "safetensors" }
+  package var format: String { "safetensors" }
   /// All tensors, ordered by the UTF-8 bytes of their names.
-  public let tensors: [CheckpointTensor]
+  package let tensors: [CheckpointTensor]
   /// True: every call reads into memory of its own.
-  public var readsConcurrently: Bool { true }
+  package var readsConcurrently: Bool { true }
   /// The string map of `__metadata__`; empty if the file has none.
-  public let metadata: [String: String]
+  package let metadata: [String: String]
 
   private let file: InputFile
   private let offsets: [ExactString: Int]
 
   /// The longest string of a header that is accepted by default, in bytes.
-  public static let defaultStringLimit = 65_536
+  package static let defaultStringLimit = 65_536
   /// The size of the pieces that `read` passes on: a piece fits a cache while it is digested and
   /// written.
   static let pieceByteCount = 256 << 10
@@ -32,7 +32,7 @@ public final class SafetensorsFile: Checkpoint {
   /// - Parameter stringLimit: the longest string in the header, in bytes. Artifacts keep their
   ///   manifest in one string and raise it.
   /// - Throws: `file.*`, `json.*`, `st.*`.
-  public convenience init(
+  package convenience init(
     _ path: String, stringLimit: Int = SafetensorsFile.defaultStringLimit
   ) throws(FormatError) {
     try self.init(InputFile(path), stringLimit: stringLimit)
@@ -41,7 +41,7 @@ public final class SafetensorsFile: Checkpoint {
   /// Reads a file that is already open.
   ///
   /// - Throws: `file.html`, `file.extension-mismatch`, `file.too-short`, `json.*`, `st.*`.
-  public init(
+  package init(
     _ file: InputFile, stringLimit: Int = SafetensorsFile.defaultStringLimit
   ) throws(FormatError) {
     try FileKind(of: file).expect(.safetensors, in: file)
@@ -55,7 +55,7 @@ public final class SafetensorsFile: Checkpoint {
   }
 
   /// Hands over the elements of one tensor in pieces of at most 256 KiB; an empty tensor has none.
-  public func read(
+  package func read(
     _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {
     guard let start = part(of: tensor)?.range.lowerBound else { throw absent(tensor) }
@@ -75,22 +75,22 @@ public final class SafetensorsFile: Checkpoint {
   }
 
   /// Elements are always stored directly.
-  public func part(of tensor: CheckpointTensor) -> FilePart? {
+  package func part(of tensor: CheckpointTensor) -> FilePart? {
     guard let offset = offsets[ExactString(tensor.name)], self.tensor(named: tensor.name) == tensor
     else { return nil }
     return FilePart(file, offset..<offset + tensor.byteCount)
   }
 
   /// Refuses when the file was changed since it was opened.
-  public func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
+  package func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
 
   /// Whether `path` names this file.
-  public func reads(path: String) -> Bool { file.isSameFile(as: path) }
+  package func reads(path: String) -> Bool { file.isSameFile(as: path) }
 }
 
 extension Checkpoint {
   /// The tensor of that name, compared byte by byte, or nil.
-  public func tensor(named name: String) -> CheckpointTensor? {
+  package func tensor(named name: String) -> CheckpointTensor? {
     var range = tensors.startIndex..<tensors.endIndex
     while let middle = range.isEmpty ? nil : range.lowerBound + range.count / 2 {
       let candidate = tensors[middle]

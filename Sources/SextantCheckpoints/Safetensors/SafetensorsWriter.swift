@@ -6,18 +6,18 @@ import SextantTensor
 /// Tensors are added first, as values or as closures that stream their elements; nothing is written
 /// before `publish`, and the destination is absent or complete.
 @safe
-public struct SafetensorsWriter {
+package struct SafetensorsWriter {
   /// Receives consecutive pieces of a tensor's elements.
-  public typealias Sink = (UnsafeRawBufferPointer) throws(FormatError) -> Void
+  package typealias Sink = (UnsafeRawBufferPointer) throws(FormatError) -> Void
   /// Hands all elements of a tensor to a sink, row-major and little-endian.
-  public typealias Source = (_ sink: Sink) throws(FormatError) -> Void
+  package typealias Source = (_ sink: Sink) throws(FormatError) -> Void
 
   /// The string map `__metadata__` of the file; left out if it is empty.
-  public var metadata: [String: String]
+  package var metadata: [String: String]
   private var tensors: [(tensor: CheckpointTensor, source: Source)]
 
   /// A writer without tensors.
-  public init(metadata: [String: String] = [:]) {
+  package init(metadata: [String: String] = [:]) {
     self.metadata = metadata
     unsafe tensors = []
   }
@@ -27,7 +27,7 @@ public struct SafetensorsWriter {
   /// Adds a tensor.
   ///
   /// Names are checked when the file is made.
-  public mutating func add(_ name: String, _ tensor: Tensor) {
+  package mutating func add(_ name: String, _ tensor: Tensor) {
     let byteCount = tensor.count * tensor.dataType.byteWidth
     let entry = CheckpointTensor(
       name: name, dataType: tensor.dataType, shape: tensor.shape, byteCount: byteCount)
@@ -38,7 +38,7 @@ public struct SafetensorsWriter {
   /// Adds a tensor whose elements `source` streams; it is called once for each file made.
   ///
   /// - Throws: `st.overflow` for an impossible shape.
-  public mutating func add(
+  package mutating func add(
     _ name: String, _ dataType: DataType, shape: [Int], source: @escaping Source
   ) throws(FormatError) {
     guard let byteCount = dataType.byteCount(shape: shape) else {
@@ -54,7 +54,7 @@ public struct SafetensorsWriter {
   /// Adds a tensor of these little-endian elements.
   ///
   /// - Throws: `st.overflow` for an impossible shape.
-  public mutating func add(
+  package mutating func add(
     _ name: String, _ dataType: DataType, shape: [Int], bytes: [UInt8]
   ) throws(FormatError) {
     try unsafe add(name, dataType, shape: shape) { sink throws(FormatError) in
@@ -73,7 +73,7 @@ public struct SafetensorsWriter {
   /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; the codes of the strict
   ///   profile for tensors that no reader would accept; `st.size-mismatch` if the number of bytes
   ///   from a source does not fit type and shape; the errors of a source.
-  public func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
+  package func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
     let layout = try layout(file: destination)
     let file = try FilePublisher(destination, replacing: replacing)
     try file.append(layout.head)
@@ -86,7 +86,7 @@ public struct SafetensorsWriter {
   /// The bytes of the file, for small ones.
   ///
   /// - Throws: as `publish`, without the codes of the destination.
-  public func bytes() throws(FormatError) -> [UInt8] {
+  package func bytes() throws(FormatError) -> [UInt8] {
     let layout = try layout(file: nil)
     var bytes = layout.head
     bytes.reserveCapacity(layout.byteCount)

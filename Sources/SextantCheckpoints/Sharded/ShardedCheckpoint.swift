@@ -8,23 +8,23 @@ import SextantTensor
 /// has another. A tensor of the index that no shard has is `absent`: only the architecture decides
 /// whether anything is missing then. Shards are in the folder of the index, or are links to
 /// checkpoints elsewhere.
-public final class ShardedCheckpoint: Checkpoint {
+package final class ShardedCheckpoint: Checkpoint {
   /// The path of the index as the user gave it.
-  public let path: String
+  package let path: String
   /// The format of the shards.
-  public var format: String { shards.first?.format ?? "" }
+  package var format: String { shards.first?.format ?? "" }
   /// The tensors of all shards, ordered by the UTF-8 bytes of their names.
-  public let tensors: [CheckpointTensor]
+  package let tensors: [CheckpointTensor]
   /// Whether all shards can.
-  public var readsConcurrently: Bool { shards.allSatisfy(\.readsConcurrently) }
+  package var readsConcurrently: Bool { shards.allSatisfy(\.readsConcurrently) }
   /// The common `__metadata__` of the shards.
-  public let metadata: [String: String]
+  package let metadata: [String: String]
   /// The tensors that the index names and no shard has, in the order of the index.
-  public let absent: [String]
+  package let absent: [String]
   /// Harmless faults of the index, such as a stale `total_size`.
-  public let warnings: [String]
+  package let warnings: [String]
   /// The paths of the shards, in the order of their names.
-  public var shardPaths: [String] { shards.map(\.path) }
+  package var shardPaths: [String] { shards.map(\.path) }
 
   private let index: InputFile
   private let shards: [any Checkpoint]
@@ -33,7 +33,7 @@ public final class ShardedCheckpoint: Checkpoint {
   /// Opens an index and all its shards.
   ///
   /// - Throws: `file.*`, `json.*`, `index.*`, and each shard's `st.*`, `pth.*` or `h5.*`.
-  public init(_ path: String) throws(FormatError) {
+  package init(_ path: String) throws(FormatError) {
     let file = try InputFile(path)
     try FileKind(of: file).expect(.json, in: file)
     let index = try ShardIndex(
@@ -79,7 +79,7 @@ public final class ShardedCheckpoint: Checkpoint {
   }
 
   /// Hands over the elements of one tensor in pieces, as its shard does.
-  public func read(
+  package func read(
     _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
   ) throws(FormatError) {
     guard let shard = shardOfTensor[ExactString(tensor.name)] else { throw absent(tensor) }
@@ -87,18 +87,18 @@ public final class ShardedCheckpoint: Checkpoint {
   }
 
   /// The declaration in the shard that contains it.
-  public func part(of tensor: CheckpointTensor) -> FilePart? {
+  package func part(of tensor: CheckpointTensor) -> FilePart? {
     shardOfTensor[ExactString(tensor.name)].flatMap { shards[$0].part(of: tensor) }
   }
 
   /// Refuses when the index or a shard was changed since it was opened.
-  public func checkUnchanged() throws(FormatError) {
+  package func checkUnchanged() throws(FormatError) {
     try index.checkUnchanged()
     for shard in shards { try shard.checkUnchanged() }
   }
 
   /// Whether `path` names the index or a shard.
-  public func reads(path: String) -> Bool {
+  package func reads(path: String) -> Bool {
     index.isSameFile(as: path) || shards.contains { $0.reads(path: path) }
   }
 }

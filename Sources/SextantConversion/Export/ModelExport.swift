@@ -6,7 +6,7 @@ import SextantTensor
 import SextantTokenizers
 
 /// The formats of other programs that a model can be exported to.
-public enum ModelExportFormat: String, Sendable, CaseIterable {
+package enum ModelExportFormat: String, Sendable, CaseIterable {
   /// A folder as transformers loads it: configuration, weights, tokenizer.
   case huggingFace = "huggingface"
   /// One file of weights.
@@ -24,7 +24,7 @@ public enum ModelExportFormat: String, Sendable, CaseIterable {
   /// The text after a dot counts as an ending if it is the ending of a supported format, or
   /// consists of letters only: `llama-1.5b` and `model.v2` are folders, and `model.onnx` is a file
   /// of an unsupported format.
-  public init?(path: String) {
+  package init?(path: String) {
     let name = path.utf8.split(separator: UInt8(ascii: "/")).last.map { Substring($0) } ?? ""
     let dot = name.lastIndex(of: ".").flatMap { $0 == name.startIndex ? nil : $0 }
     guard let dot, !path.hasSuffix("/") else {
@@ -47,42 +47,42 @@ public enum ModelExportFormat: String, Sendable, CaseIterable {
 }
 
 /// The options of an export.
-public struct ModelExportOptions: Sendable {
+package struct ModelExportOptions: Sendable {
   /// The type for matrices and embeddings; nil keeps those of the store.
-  public var dataType: DataType?
+  package var dataType: DataType?
   /// The name of the naming; nil selects the one that the format's usual readers expect.
-  public var naming: String?
+  package var naming: String?
   /// Bytes of weights that one file of a folder may have.
-  public var shardByteLimit = 5_000_000_000
+  package var shardByteLimit = 5_000_000_000
   /// Leave the tokenizer out.
-  public var leavesOutTokenizer = false
+  package var leavesOutTokenizer = false
   /// Replace existing files.
-  public var replacing = false
+  package var replacing = false
 
   /// Keeps types and takes the usual naming.
-  public init() {}
+  package init() {}
 }
 
 /// The report of an export.
-public struct ModelExportReport: Sendable {
+package struct ModelExportReport: Sendable {
   /// The naming.
-  public var naming: String
+  package var naming: String
   /// The files, by their names.
-  public var files: [String]
+  package var files: [String]
   /// Tensors written.
-  public var tensorCount: Int
+  package var tensorCount: Int
   /// Bytes of their elements.
-  public var byteCount: Int
+  package var byteCount: Int
   /// Notes for the user.
-  public var notes: [String]
+  package var notes: [String]
   /// Reasons for which the file may not work as a user expects.
-  public var warnings: [String]
+  package var warnings: [String]
 }
 
 /// Converts a native model to the format of another program.
 ///
 /// Every file is absent or complete, and tensors are streamed from the mapped store.
-public struct ModelExport {
+package struct ModelExport {
   let store: ModelStore
   let architecture: any Architecture.Type
   let format: ModelExportFormat
@@ -96,7 +96,7 @@ public struct ModelExport {
   ///
   /// - Throws: `store.architecture`, `export.format`, `export.inexpressible`, `model.*`; `usage.option` for
   ///   a type that the format does not have.
-  public init(
+  package init(
     _ store: ModelStore, as format: ModelExportFormat, options: ModelExportOptions = .init()
   ) throws(FormatError) {
     guard let architecture = Architectures.named(store.architecture) else {
@@ -190,7 +190,7 @@ public struct ModelExport {
   }
 
   /// llama.cpp's name for an architecture, for files that name their model.
-  public static func modelHint(of architecture: String) -> String {
+  package static func modelHint(of architecture: String) -> String {
     GGUFFamily.modelHint(of: architecture)
   }
 
@@ -213,7 +213,7 @@ public struct ModelExport {
   ///   - destination: the path that will appear: a file, or a folder that may exist.
   ///   - progress: receives bytes of weights done and in all.
   /// - Throws: `file.*`, `disk.*`.
-  public func write(
+  package func write(
     to destination: String, progress: @escaping (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> ModelExportReport {
     let meter = Meter(total: model.tensors.reduce(0) { $0 + $1.byteCount }, report: progress)

@@ -6,7 +6,7 @@ extension LensEvaluation {
   /// A table for each lens.
   ///
   /// - Parameter notes: sentences at the end.
-  public func report(notes: [String] = []) -> Report {
+  package func report(notes: [String] = []) -> Report {
     let tables = results.map { result in
       var table = Table(["site", "#CE", "#KL", "#entropy", "#same best"])
       for layer in result.layers {

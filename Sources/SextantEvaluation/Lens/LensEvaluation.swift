@@ -36,7 +36,7 @@ public struct LensEvaluation: Sendable {
   ///   - measuresTransfer: read every site with the translators of all others, too.
   ///   - progress: called with the number of tokens read, and of all tokens.
   /// - Throws: `artifact.*` for the lens of another model, `model.*`.
-  public init(
+  package init(
     of lenses: [NamedLens], _ model: any LanguageModel, tokenizer: Digest?, on corpus: TextCorpus,
     measuresTransfer: Bool = false, allowsModelMismatch: Bool = false,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
@@ -172,7 +172,7 @@ extension LensEvaluation {
   /// from the embedding, the model's own output left out.
   ///
   /// - Parameter result: the lens under the key `tuned`; the logit lens is under `logit`.
-  public func aggregateMetrics(of result: Result) -> JSONObject {
+  package func aggregateMetrics(of result: Result) -> JSONObject {
     var object = JSONObject()
     for (key, lens) in [("logit", results[0]), ("tuned", result)] {
       let layers = lens.layers.dropLast()

@@ -3,13 +3,13 @@ import SextantReport
 import SextantTokenizers
 
 /// Figures of lenses.
-public enum LensFigures {
+package enum LensFigures {
   /// Cross-entropy by depth, all lenses in one figure; the model's own as a grey line.
   ///
   /// A logit lens may have values in early layers that are too large for a readable figure. Values
   /// over one and a half times the largest one of the other lenses are left out, and the subtitle
   /// reports it.
-  public static func depth(_ evaluation: LensEvaluation, model: String) -> LineChart {
+  package static func depth(_ evaluation: LensEvaluation, model: String) -> LineChart {
     let factor = evaluation.bitsPerByteFactor
     let losses = { (result: LensEvaluation.Result) in
       result.layers.map { $0.crossEntropy.mean * factor }
@@ -55,7 +55,7 @@ public enum LensFigures {
   /// - Parameters:
   ///   - tokens: the columns.
   ///   - layerStride: every n-th layer is shown, and the last.
-  public static func grid(
+  package static func grid(
     _ grid: LensGrid, _ tokenizer: any Tokenizer, _ measure: LensMeasure, title: String,
     _ tokens: Range<Int>, layerStride: Int
   ) -> HeatMap {

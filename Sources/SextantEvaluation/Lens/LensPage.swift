@@ -5,18 +5,18 @@ import SextantReport
 import SextantTokenizers
 
 /// The predictions of lenses, as a page to look around in.
-public struct LensPage {
+package struct LensPage {
   /// A grid and its name.
-  public struct View: Sendable {
+  package struct View: Sendable {
     /// The name of the lens.
-    public let lens: String
+    package let lens: String
     /// `as it is`, or the steering of the run.
-    public let run: String
+    package let run: String
     /// The predictions.
-    public let grid: LensGrid
+    package let grid: LensGrid
 
     /// A grid under these names.
-    public init(lens: String, run: String, grid: LensGrid) {
+    package init(lens: String, run: String, grid: LensGrid) {
       (self.lens, self.run, self.grid) = (lens, run, grid)
     }
   }
@@ -27,7 +27,7 @@ public struct LensPage {
 
   /// A page of grids of the same text; those of one lens that differ in steering come one after the
   /// other, the unsteered one first.
-  public init(_ views: [View], _ tokenizer: any Tokenizer) {
+  package init(_ views: [View], _ tokenizer: any Tokenizer) {
     self.views = views
     text = (views.first?.grid.tokens ?? []).map { LensText.shown(tokenizer.decode([$0])) }
     self.tokenizer = tokenizer
@@ -36,7 +36,7 @@ public struct LensPage {
   /// The page.
   ///
   /// - Parameter subtitle: the model, in a line.
-  public func html(subtitle: String) -> String {
+  package func html(subtitle: String) -> String {
     var page = HTMLPage(title: "The predictions of each layer", subtitle: subtitle)
     page.add(
       paragraph:
@@ -101,7 +101,7 @@ public struct LensPage {
   }
 
   /// The grids for programs.
-  public var json: JSONObject {
+  package var json: JSONObject {
     let ids = views.first?.grid.tokens ?? []
     return JSONObject([
       ("tokens", .array(ids.map { JSONValue($0) })),

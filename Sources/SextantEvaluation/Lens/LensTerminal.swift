@@ -3,7 +3,7 @@ import SextantReport
 import SextantTokenizers
 
 /// A lens grid for terminals: layers by tokens, the most probable token in each cell.
-public struct LensTerminal {
+package struct LensTerminal {
   private let grid: LensGrid
   private let tokenizer: any Tokenizer
   private let measure: LensMeasure
@@ -15,7 +15,7 @@ public struct LensTerminal {
   /// A grid for a terminal.
   ///
   /// - Parameter width: columns of the terminal.
-  public init(
+  package init(
     _ grid: LensGrid, _ tokenizer: any Tokenizer, colouredBy measure: LensMeasure,
     isColoured: Bool, width: Int
   ) {
@@ -24,7 +24,7 @@ public struct LensTerminal {
   }
 
   /// The grid, in the number of parts that fit the width, one below the other.
-  public func text(layerStride: Int, tokens: Range<Int>) -> String {
+  package func text(layerStride: Int, tokens: Range<Int>) -> String {
     let scale = measure.scale(grid.cells)
     let labels = grid.sites.map(LensText.label)
     let labelWidth = labels.map(\.count).max() ?? 0

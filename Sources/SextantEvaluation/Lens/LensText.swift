@@ -5,9 +5,9 @@ import SextantReport
 import SextantStore
 
 /// How tokens and sites are written in grids.
-public enum LensText {
+package enum LensText {
   /// A token's text in which spaces and ends of lines are visible, without control characters.
-  public static func shown(_ text: String) -> String {
+  package static func shown(_ text: String) -> String {
     var shown = String.UnicodeScalarView()
     for scalar in text.unicodeScalars {
       switch scalar {
@@ -40,17 +40,17 @@ public enum LensText {
   }
 
   /// A site in a row's head: `embedding`, or the block's number.
-  public static func label(_ site: Site) -> String {
+  package static func label(_ site: Site) -> String {
     site.block.map { "block \($0)" } ?? site.name
   }
 }
 
 /// The measure that the colours of a grid show.
-public enum LensMeasure: String, Sendable, CaseIterable {
+package enum LensMeasure: String, Sendable, CaseIterable {
   case probability, entropy, ce, kl
 
   /// The measure of a cell; nil if there is none.
-  public func value(_ cell: LensCell) -> Double? {
+  package func value(_ cell: LensCell) -> Double? {
     switch self {
     case .probability: cell.guesses.first?.probability
     case .entropy: cell.entropy
@@ -66,7 +66,7 @@ public enum LensMeasure: String, Sendable, CaseIterable {
   }
 
   /// The measure in words.
-  public var title: String {
+  package var title: String {
     switch self {
     case .probability: "probability of the most probable token"
     case .entropy: "entropy, nats"

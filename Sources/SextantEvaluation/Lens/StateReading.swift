@@ -7,12 +7,12 @@ import SextantTokenizers
 
 /// The predictions of a model's recurrent state: from the values that each token reads, and from
 /// its strongest directions after the last token.
-public struct StateReading {
+package struct StateReading {
   /// Blocks by tokens: the predictions from the values that each token reads from the block's
   /// state.
-  public let grid: LensGrid
+  package let grid: LensGrid
   /// The strongest singular directions of each head after the last token.
-  public let directions: StateDirections
+  package let directions: StateDirections
   private let tokenizer: any Tokenizer
 
   /// Reads a text.
@@ -23,7 +23,7 @@ public struct StateReading {
   ///   - guesses: most probable tokens of each cell and of each end of a direction.
   ///   - file: the model's file, for refusals.
   /// - Throws: `artifact.site` for a model without such blocks; `usage.option`, `model.*`.
-  public init(
+  package init(
     of model: any LanguageModel, _ tokenizer: any Tokenizer, on tokens: [Int],
     layers: LayerSelection? = nil, count: Int = 1, guesses: Int = 5, file: String? = nil
   ) throws(FormatError) {
@@ -46,7 +46,7 @@ public struct StateReading {
   }
 
   /// A row for each direction; nil for no directions.
-  public var table: Table? {
+  package var table: Table? {
     guard !directions.directions.isEmpty else { return nil }
     var table = Table(["#block", "#head", "#singular value", "#of the head", "says", "or denies"])
     let text = { (guesses: [LensCell.Guess]) in
@@ -63,7 +63,7 @@ public struct StateReading {
   }
 
   /// The reading for programs.
-  public var json: JSONObject {
+  package var json: JSONObject {
     let tokens = { (guesses: [LensCell.Guess]) -> JSONValue in
       .array(
         guesses.map {

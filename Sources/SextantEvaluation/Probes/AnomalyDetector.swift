@@ -3,7 +3,7 @@ import SextantTensor
 /// Detects examples that are unlike the fitted ones, by the Mahalanobis distance of the probes'
 /// scores across layers. An example in which the model answers against its knowledge may have a
 /// large distance.
-public struct AnomalyDetector: Sendable {
+package struct AnomalyDetector: Sendable {
   private let mean: [Double]
   private let precision: [Double]
 
@@ -13,7 +13,7 @@ public struct AnomalyDetector: Sendable {
   ///   - rows: [N][k], the scores of each example.
   ///   - ignoresCorrelation: use the variances only.
   /// - Returns: nil for fewer than two examples, or a number that is not finite.
-  public init?(normal rows: [[Double]], ignoresCorrelation: Bool = false) {
+  package init?(normal rows: [[Double]], ignoresCorrelation: Bool = false) {
     guard let k = rows.first?.count, rows.count > 1, k > 0 else { return nil }
     let count = Double(rows.count)
     let mean = (0..<k).map { column in rows.reduce(0) { $0 + $1[column] } / count }
@@ -34,7 +34,7 @@ public struct AnomalyDetector: Sendable {
   }
 
   /// The squared distance of an example, [k].
-  public func distance(_ row: [Double]) -> Double {
+  package func distance(_ row: [Double]) -> Double {
     let k = mean.count
     precondition(row.count == k)
     let centred = zip(row, mean).map { $0 - $1 }

@@ -27,7 +27,7 @@ public struct EraserCertificate: Sendable {
   /// Measures the results of `EraserTrainer`.
   ///
   /// - Parameter labels: of the held-out examples.
-  public init(of tried: [EraserTrainer.Trained], labels: [Bool]) {
+  package init(of tried: [EraserTrainer.Trained], labels: [Bool]) {
     heldOutCount = labels.count
     rows = tried.map {
       Row(site: $0.site, before: ROC($0.before, labels), after: ROC($0.after, labels))
@@ -47,7 +47,7 @@ public struct EraserCertificate: Sendable {
   }
 
   /// A row for each site.
-  public var table: Table {
+  package var table: Table {
     var table = Table(["site", "#before", "interval", "#after", "interval"])
     for row in rows {
       table.add(
@@ -85,7 +85,7 @@ extension EraserTrainer {
   ///   - progress: receives records read and in all.
   /// - Returns: the eraser, with the areas in its statistics, and the certificate.
   /// - Throws: as `train`; `data.*`, `model.*`.
-  public static func certifiedEraser(
+  package static func certifiedEraser(
     on records: SelectedRecords, _ model: any LanguageModel, _ tokenizer: any Tokenizer,
     sites: [SiteDescription], positions: PositionSelection = .last, pooling: Probe.Pooling = .each,
     applied: PositionSelection = PositionSelection([.all]), heldOut: HeldOut = HeldOut(),
@@ -107,7 +107,7 @@ extension EraserTrainer {
   ///   - applied: the tokens to erase at by default.
   /// - Returns: the eraser, with the areas in its statistics, and the certificate.
   /// - Throws: as `train`.
-  public static func certifiedEraser(
+  package static func certifiedEraser(
     of records: SelectedRecords, _ activations: Activations, model: ModelReference,
     positions: PositionSelection, pooling: Probe.Pooling,
     applied: PositionSelection = PositionSelection([.all]), heldOut: HeldOut = HeldOut()

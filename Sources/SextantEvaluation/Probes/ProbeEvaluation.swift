@@ -39,7 +39,7 @@ public struct ProbeEvaluation: Sendable {
   /// - Parameters:
   ///   - activations: read as the probes were trained to read: `Probe.activations`.
   ///   - labels: of each record that was read.
-  public init(of entries: [ProbeEntry], on activations: Activations, labels: [Bool]) {
+  package init(of entries: [ProbeEntry], on activations: Activations, labels: [Bool]) {
     let own = activations.records.map { labels[$0] }
     let outputs =
       activations.outputs.isEmpty
@@ -104,7 +104,7 @@ public struct ProbeEvaluation: Sendable {
   }
 
   /// A row for each probe.
-  public var table: Table {
+  package var table: Table {
     var table = Table([
       "probe", "#auroc", "#low", "#high", "#accuracy", "#ece", "#agreement", "#knows_unsaid",
       "#chance",
@@ -124,7 +124,7 @@ public struct ProbeEvaluation: Sendable {
   }
 
   /// The areas by block in figures, a figure for each kind of site, and every probe in a table.
-  public func page(title: String, subtitle: String) -> HTMLPage {
+  package func page(title: String, subtitle: String) -> HTMLPage {
     var page = HTMLPage(title: title, subtitle: subtitle)
     if let output { page.add(facts: [("The model's own output", output.text)]) }
     let families = Dictionary(grouping: rows) { $0.entry.family }

@@ -6,7 +6,7 @@ import SextantTensor
 
 /// A model's answers when a prompt's last token is moved through a probe's hyperplane. They show
 /// whether the model uses the direction of the probe.
-public struct ProbeIntervention {
+package struct ProbeIntervention {
   private let model: any LanguageModel
   private let entry: ProbeEntry
   private let interventions: Interventions
@@ -16,7 +16,7 @@ public struct ProbeIntervention {
   /// Intervenes with a probe that reads one activation.
   ///
   /// - Parameter interventions: other edits of every run, before the value is moved.
-  public init(
+  package init(
     _ model: any LanguageModel, _ entry: ProbeEntry, applying interventions: Interventions = [],
     batch: Int = 32, seed: UInt64 = 0
   ) {
@@ -28,16 +28,16 @@ public struct ProbeIntervention {
   }
 
   /// The log-odds of the true choice, by prompt.
-  public struct Answers: Sendable {
+  package struct Answers: Sendable {
     /// Without intervention.
-    public var before: [Double]
+    package var before: [Double]
     /// After the move through the hyperplane.
-    public var after: [Double]
+    package var after: [Double]
     /// After a move by the same distance in a random direction.
-    public var control: [Double]
+    package var control: [Double]
 
     /// The share of prompts in which the model's answer changes sides.
-    public static func flips(_ a: [Double], _ b: [Double]) -> Double {
+    package static func flips(_ a: [Double], _ b: [Double]) -> Double {
       Double(zip(a, b).count { ($0 >= 0) != ($1 >= 0) }) / Double(max(a.count, 1))
     }
   }
@@ -49,7 +49,7 @@ public struct ProbeIntervention {
   ///   - choices: the first id of the false and the true choice of each.
   ///   - tokenizer: the digest of the tokenizer that made the ids.
   /// - Throws: `artifact.*`, `usage.option`, `model.*`.
-  public func run(
+  package func run(
     _ prompts: [[Int]], choices: [[Int]], tokenizer: Digest? = nil, file: String? = nil,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> Answers {

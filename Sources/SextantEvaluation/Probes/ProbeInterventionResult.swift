@@ -5,20 +5,20 @@ import SextantModels
 import SextantReport
 
 /// How answers change when activations are moved through the hyperplanes of probes, probe by probe.
-public struct ProbeInterventionResult: Sendable {
+package struct ProbeInterventionResult: Sendable {
   /// The answers with one probe.
-  public struct Row: Sendable {
+  package struct Row: Sendable {
     /// The probe.
-    public let entry: ProbeEntry
+    package let entry: ProbeEntry
     /// The answers.
-    public let answers: ProbeIntervention.Answers
+    package let answers: ProbeIntervention.Answers
     /// The share of answers that change: by the probe, and by the control.
-    public let flips: [Double]
+    package let flips: [Double]
     /// The mean change of the log-odds: by the probe, and by the control.
-    public let changes: [Double]
+    package let changes: [Double]
     /// The area under the curve of the answers: as they are, by the probe, and by the control; NaN
     /// unless both labels occur.
-    public let areas: [Double]
+    package let areas: [Double]
 
     init(_ entry: ProbeEntry, _ answers: ProbeIntervention.Answers, _ labels: [Bool]) {
       (self.entry, self.answers) = (entry, answers)
@@ -35,7 +35,7 @@ public struct ProbeInterventionResult: Sendable {
   }
 
   /// The probes that read one activation and have a direction.
-  public let rows: [Row]
+  package let rows: [Row]
 
   /// Intervenes with each probe that reads one activation and has a direction.
   ///
@@ -45,7 +45,7 @@ public struct ProbeInterventionResult: Sendable {
   ///   - file: the file of the records, for refusals.
   ///   - progress: receives records done and in all, of each probe.
   /// - Throws: `data.record` for records without choices; `artifact.*`, `model.*`.
-  public init(
+  package init(
     of entries: [ProbeEntry], _ model: any LanguageModel, tokenizer: Digest?,
     on prompts: ChoicePrompts, labels: [Bool], seed: UInt64 = 0, probeFile: String? = nil,
     file: String? = nil, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
@@ -68,7 +68,7 @@ public struct ProbeInterventionResult: Sendable {
   }
 
   /// The figures for programs, probe by probe.
-  public var json: [JSONValue] {
+  package var json: [JSONValue] {
     rows.map { row in
       .object(
         row.entry.identity.with(
@@ -85,7 +85,7 @@ public struct ProbeInterventionResult: Sendable {
   }
 
   /// A row for each probe.
-  public var table: Table {
+  package var table: Table {
     var table = Table([
       "probe", "#flips", "#control", "#mean change", "#control", "#AUROC", "#after", "#control",
     ])

@@ -10,17 +10,17 @@ import SextantTokenizers
 /// The predictions of probes and of the model's output after each token of a text.
 ///
 /// The output is the log-odds of two choices if the answer came after the token.
-public struct ProbeMap: Sendable {
+package struct ProbeMap: Sendable {
   /// The probes, which read one activation each.
-  public let entries: [ProbeEntry]
+  package let entries: [ProbeEntry]
   /// The tokens of the text.
-  public let tokens: [Int]
+  package let tokens: [Int]
   /// Their texts.
-  public let texts: [String]
+  package let texts: [String]
   /// The score of each probe at each token: [probe][token], log-odds.
-  public let scores: [[Double]]
+  package let scores: [[Double]]
   /// The log-odds of the second choice at each token.
-  public let output: [Double]
+  package let output: [Double]
 
   /// Reads a text.
   ///
@@ -30,7 +30,7 @@ public struct ProbeMap: Sendable {
   ///   - layers: the blocks to read; nil for all.
   /// - Throws: `usage.option` for a text without tokens, or for choices that begin with the same
   ///   token; `artifact.*`, `model.*`.
-  public init(
+  package init(
     _ probe: Probe, name: String? = nil, of text: String, choices: [String],
     layers: LayerSelection? = nil, _ model: any LanguageModel, _ tokenizer: any Tokenizer,
     allowsModelMismatch: Bool = false
@@ -64,15 +64,15 @@ public struct ProbeMap: Sendable {
   }
 
   /// A probe of the state and the output that are on different sides at a token.
-  public struct Disagreement: Sendable {
+  package struct Disagreement: Sendable {
     /// The index of the token.
-    public let position: Int
+    package let position: Int
     /// The index of the probe.
-    public let entry: Int
+    package let entry: Int
   }
 
   /// The tokens at which the signs of the state's probes and of the output differ.
-  public var disagreements: [Disagreement] {
+  package var disagreements: [Disagreement] {
     tokens.indices.flatMap { position in
       entries.indices.filter { entry in
         entries[entry].site.isState
@@ -82,7 +82,7 @@ public struct ProbeMap: Sendable {
   }
 
   /// Probes by tokens, the output in the last row.
-  public var figure: HeatMap {
+  package var figure: HeatMap {
     let rows = entries.map(\.name) + ["output"]
     let cells = (scores + [output]).enumerated().map { row, values in
       values.enumerated().map { column, value in
@@ -97,7 +97,7 @@ public struct ProbeMap: Sendable {
   }
 
   /// The scores as a report; the table shows the last probes.
-  public var report: Report {
+  package var report: Report {
     let shown = entries.indices.suffix(6)
     var table = Table(
       ["token"] + shown.map { "#\(entries[$0].name)" } + ["#output"])

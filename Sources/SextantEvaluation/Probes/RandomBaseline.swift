@@ -3,13 +3,13 @@ import SextantTensor
 
 /// How well random directions predict a label: probes must do better than the best of as many
 /// random directions.
-public enum RandomBaseline {
+package enum RandomBaseline {
   /// The areas of random directions, whichever way each points, ascending.
   ///
   /// - Parameters:
   ///   - rows: [N, n].
   ///   - count: directions.
-  public static func areas(
+  package static func areas(
     _ rows: Tensor, _ labels: [Bool], count: Int = 200, seed: UInt64 = 0
   ) -> [Double] {
     var random = SeededRandom(seed: seed)

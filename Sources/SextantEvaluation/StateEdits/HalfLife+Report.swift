@@ -3,7 +3,7 @@ import SextantReport
 
 extension HalfLife {
   /// Half-lives by block and component.
-  public var figure: HeatMap {
+  package var figure: HeatMap {
     let layers = Set(entries.map(\.layer)).sorted()
     var components: [String] = []
     for entry in entries where !components.contains(entry.component) {
@@ -30,7 +30,7 @@ extension HalfLife {
   }
 
   /// A row for each component of each block.
-  public var table: Table {
+  package var table: Table {
     var table = Table(["site", "#measured", "#predicted", "#repeat every", "#output"])
     for entry in entries {
       table.add([
@@ -46,7 +46,7 @@ extension HalfLife {
   /// A page with the figure and the table.
   ///
   /// - Parameter subtitle: the model, in a line.
-  public func page(subtitle: String) -> HTMLPage {
+  package func page(subtitle: String) -> HTMLPage {
     var page = HTMLPage(title: "Half-life of an edit of the state", subtitle: subtitle)
     page.add(figure: figure.svg(standsAlone: false))
     page.add(table: table, caption: "tokens")
@@ -54,7 +54,7 @@ extension HalfLife {
   }
 
   /// The table, and for programs the curves, too.
-  public var report: Report {
+  package var report: Report {
     let number = { (value: Double?) -> JSONValue in value.map { JSONValue(finite: $0) } ?? .null }
     return Report(
       title: "half-lives of edits of the state, in tokens, means of \(counted(editCount, "edit"))",

@@ -3,7 +3,7 @@ import SextantReport
 
 extension SteeringEvaluation {
   /// The page in one file, with the figures of arXiv 2404.05971.
-  public var page: HTMLPage {
+  package var page: HTMLPage {
     var page = HTMLPage(
       title: "Steering: effect by layer and strength",
       subtitle:
@@ -68,7 +68,7 @@ extension SteeringEvaluation {
 
   /// Matching by strength at the chosen layers: all sets of sites, and the random directions of the
   /// last one.
-  public var mainFigure: LineChart {
+  package var mainFigure: LineChart {
     var series = summary.curves.enumerated().map { index, curve in
       LineChart.Series(
         "\(curve.sites), block \(curve.layer)", Self.line(curve.points), colour: .category(index))

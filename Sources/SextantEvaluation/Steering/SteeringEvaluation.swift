@@ -83,7 +83,7 @@ extension SteeringEvaluation {
   /// The short report.
   ///
   /// - Parameter folder: the folder of the page, for a note; nil for none.
-  public func report(folder: String? = nil) -> Report {
+  package func report(folder: String? = nil) -> Report {
     Report(
       title: "\(counted(test.items.count, "prompt")), \(summary.rows.count) cells in "
         + "\(Format.fixed(seconds.sweep, 2)) s; unsteered matching "
@@ -194,7 +194,7 @@ extension SteeringEvaluation {
   }
 
   /// Every cell, for programs that read tables.
-  public var cellTable: Table {
+  package var cellTable: Table {
     var table = Table([
       "layer", "multiplier", "sites", "matching", "matching_low", "matching_high", "nonsense",
       "nonsense_low", "nonsense_high", "effect", "effect_low", "effect_high", "kl",

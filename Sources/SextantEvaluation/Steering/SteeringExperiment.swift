@@ -23,7 +23,7 @@ public struct SteeringExperiment {
     /// A text whose perplexity is measured; nil for none.
     public var text: String?
     /// Tests that are scored by accuracy, by file.
-    public var tests: [(file: String, items: [ChoiceTest.Tokens])] = []
+    package var tests: [(file: String, items: [ChoiceTest.Tokens])] = []
     /// Prompts that are continued without and with steering.
     public var prompts: [String] = []
     /// Tokens of a continuation.

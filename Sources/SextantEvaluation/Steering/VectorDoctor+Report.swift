@@ -7,7 +7,7 @@ extension VectorDoctor {
   /// Which reading of a vector fits, and how well each does.
   ///
   /// - Parameter vector: the vector that was examined.
-  public func report(of vector: SteeringVector) -> Report {
+  package func report(of vector: SteeringVector) -> Report {
     let file = vector.file ?? ""
     return Report(
       title: "\(printable(file)): \(sentence)",

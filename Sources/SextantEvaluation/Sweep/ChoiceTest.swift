@@ -22,16 +22,16 @@ public struct ChoiceTest: Sendable {
   }
 
   /// An item as token ids.
-  public struct Tokens: Sendable, Equatable {
+  package struct Tokens: Sendable, Equatable {
     /// The prompt, at least one token.
-    public var prompt: [Int]
+    package var prompt: [Int]
     /// The continuations that show the behaviour, each at least one token.
-    public var matching: [[Int]]
+    package var matching: [[Int]]
     /// The continuations that do not, each at least one token.
-    public var other: [[Int]]
+    package var other: [[Int]]
 
     /// An item.
-    public init(prompt: [Int], matching: [[Int]], other: [[Int]]) {
+    package init(prompt: [Int], matching: [[Int]], other: [[Int]]) {
       self.prompt = prompt
       self.matching = matching
       self.other = other
@@ -164,7 +164,7 @@ public struct ChoiceTest: Sendable {
   ///
   /// - Throws: `data.tokenization`; `data.record` for a prompt without tokens, and for a continuation
   ///   that begins another one.
-  public func tokenized(by tokenizer: any Tokenizer) throws(FormatError) -> [Tokens] {
+  package func tokenized(by tokenizer: any Tokenizer) throws(FormatError) -> [Tokens] {
     var result: [Tokens] = []
     for (index, item) in items.enumerated() {
       let place = FormatError.Place.pointer("/\(index)")

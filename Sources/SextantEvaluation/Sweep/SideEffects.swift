@@ -5,7 +5,7 @@ import SextantModels
 import SextantTensor
 
 /// The side effects on a steered model: its perplexity on a text, and its accuracy.
-public enum SideEffects {
+package enum SideEffects {
   /// The mean negative log-likelihood of a text, each token predicted from all before it, with a
   /// vector applied at every token.
   ///
@@ -14,7 +14,7 @@ public enum SideEffects {
   ///   - vector: nil for the model as it is.
   /// - Returns: nats per token.
   /// - Throws: `data.empty` for fewer than two tokens; `artifact.*`, `model.*`.
-  public static func loss(
+  package static func loss(
     of model: any LanguageModel, tokenizer: Digest?, on tokens: [Int],
     applying vector: AppliedVector?
   ) throws(FormatError) -> Double {
@@ -48,7 +48,7 @@ public enum SideEffects {
   ///
   /// - Parameter sweep: of one layer, one set of sites and one strength.
   /// - Throws: the errors of the sweep.
-  public static func accuracy(
+  package static func accuracy(
     of sweep: SteeringSweep, on items: [ChoiceTest.Tokens]
   ) throws(FormatError) -> (plain: [Double], steered: [Double]) {
     let result = try sweep.run(on: items)
@@ -65,7 +65,7 @@ extension SteeringVector {
   /// The vector at some of its sites only.
   ///
   /// - Throws: `artifact.empty` when none is left.
-  public func keeping(
+  package func keeping(
     _ sites: SteeredSites, layer: Int
   ) throws(FormatError) -> SteeringVector {
     let kept = vectors.filter { reference, _ in

@@ -33,7 +33,7 @@ public enum SteeredSites: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// Whether a site inside a block is among them.
-  public func includes(_ site: Site) -> Bool {
+  package func includes(_ site: Site) -> Bool {
     switch (self, site) {
     case (.residual, .output), (.both, .output): true
     case (.state, .state), (.both, .state): true

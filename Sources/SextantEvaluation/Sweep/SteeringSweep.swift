@@ -12,7 +12,7 @@ import SextantTensor
 /// state all cells of a prompt fork, and everything below the steered layer. The cells of a layer
 /// run together as one batch. Continuations of several tokens are a second step: each forks from
 /// the state after the prompt, and its tokens are steered as generated ones would be.
-public struct SteeringSweep {
+package struct SteeringSweep {
   let model: any LanguageModel
   private let edits: [Site: SteeringEdit]
   private let unit: SteeringEdit.Unit
@@ -37,7 +37,7 @@ public struct SteeringSweep {
   ///   - rowLimit: sequences that run together.
   /// - Throws: `artifact.*` for a vector that does not fit the model, `artifact.empty` if a set of
   ///   sites selects nothing at all.
-  public init(
+  package init(
     _ model: any LanguageModel, tokenizer: Digest?, vector: SteeringVector,
     options: SteeringOptions = .init(), layers: LayerSelection? = nil, multipliers: [Float],
     sites: [SteeredSites], rowLimit: Int = 256
@@ -85,7 +85,7 @@ public struct SteeringSweep {
   /// - Returns: the result of each cell for each item, in the items' order.
   /// - Throws: `usage.nothing-steered` if neither a prompt nor its continuations have a selected
   ///   token; `data.record` for a prompt or a continuation without tokens; `model.*`.
-  public func run(
+  package func run(
     on items: [ChoiceTest.Tokens], progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(FormatError) -> SweepResult {
     var result = SweepResult(

@@ -37,7 +37,7 @@ public struct SweepControls: Sendable {
   ///   - count: random directions, drawn from seeds that follow `seed`.
   ///   - sweep: makes a sweep of a vector at some layers, with the settings of the one controlled.
   /// - Throws: the errors of sweeps.
-  public init(
+  package init(
     of vector: SteeringVector, summary: SweepSummary, count: Int, seed: UInt64,
     on items: [ChoiceTest.Tokens],
     sweep: (SteeringVector, LayerSelection, SteeredSites) throws(FormatError) -> SteeringSweep,

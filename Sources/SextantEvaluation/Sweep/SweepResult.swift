@@ -5,13 +5,13 @@ import SextantGeneration
 ///
 /// The log-probability of a continuation is the sum of those of its tokens, each predicted from the
 /// prompt and the tokens of the continuation before it.
-public struct ChoiceOutcome: Sendable, Equatable {
+package struct ChoiceOutcome: Sendable, Equatable {
   /// p(matching) / (p(matching) + p(other)).
-  public var matching: Double
+  package var matching: Double
   /// 1 - (p(matching) + p(other)): the probability of all other continuations.
-  public var nonsense: Double
+  package var nonsense: Double
   /// The divergence from the unsteered prediction of the first token after the prompt, in nats.
-  public var divergence: Double
+  package var divergence: Double
 
   /// The outcome of a prediction.
   ///
@@ -49,17 +49,17 @@ public struct ChoiceOutcome: Sendable, Equatable {
 }
 
 /// The outcomes of every cell of a sweep, item by item.
-public struct SweepResult: Sendable, Equatable {
+package struct SweepResult: Sendable, Equatable {
   /// The layers, ascending.
-  public let layers: [Int]
+  package let layers: [Int]
   /// The strengths except 0, in the requested order.
-  public let multipliers: [Float]
+  package let multipliers: [Float]
   /// The sets of sites.
-  public let sites: [SteeredSites]
+  package let sites: [SteeredSites]
   /// Items.
-  public let itemCount: Int
+  package let itemCount: Int
   /// The unsteered outcomes, [item].
-  public private(set) var baseline: [ChoiceOutcome?]
+  package private(set) var baseline: [ChoiceOutcome?]
   /// [sites][layer][multiplier][item].
   private var outcomes: [ChoiceOutcome?]
 
@@ -90,7 +90,7 @@ public struct SweepResult: Sendable, Equatable {
   /// The outcomes of a cell, [item]; nil if the vector has no part for it.
   ///
   /// - Parameter multiplier: 0 gives the unsteered outcomes.
-  public func cell(
+  package func cell(
     layer: Int, sites: SteeredSites, multiplier: Float
   ) -> [ChoiceOutcome]? {
     let found: [ChoiceOutcome?]

@@ -97,7 +97,7 @@ public struct SweepSummary: Sendable {
   public let halves: (choosing: [Int], reporting: [Int])
 
   /// Computes the figures of a sweep.
-  public init(_ result: SweepResult, seed: UInt64 = 0, resamples: Int = 2000) {
+  package init(_ result: SweepResult, seed: UInt64 = 0, resamples: Int = 2000) {
     let figures = SweepFigures(result, seed: seed, resamples: resamples)
     let all = Bootstrap(count: result.itemCount, resamples: resamples, seed: seed)
     let plain = result.baseline.compactMap { $0 }

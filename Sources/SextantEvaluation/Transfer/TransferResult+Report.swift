@@ -55,7 +55,7 @@ extension TransferResult {
   }
 
   /// Every row, for a file.
-  public var table: Table {
+  package var table: Table {
     var table = Table([
       "source", "target", "method", "site", "#layer", "#auroc", "#auroc_low", "#auroc_high",
       "#accuracy", "#ece", "#agreement", "#knows_unsaid",
@@ -158,7 +158,7 @@ extension TransferResult {
   }
 
   /// The summaries of Bob's statements, with the model's own output.
-  public func report(title: String) -> Report {
+  package func report(title: String) -> Report {
     Report(
       title: title,
       facts: [
@@ -176,7 +176,7 @@ extension TransferResult {
   }
 
   /// The whole as sections of a page.
-  public func add(to page: inout HTMLPage) {
+  package func add(to page: inout HTMLPage) {
     page.add(heading: "The model's own answers")
     page.add(table: outputTable, caption: "The model's own output against the truth")
     page.add(heading: "Probes, block by block")

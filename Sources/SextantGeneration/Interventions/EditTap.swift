@@ -52,7 +52,7 @@ enum ValueEdit: Sendable {
 ///
 /// At a residual site the selected tokens' values are edited. A component of the state is edited
 /// once before each selected token, so that the token reads the edited state.
-public final class EditTap: Tap {
+package final class EditTap: Tap {
   private var edits: [Site: ValueEdit]
   /// The sites that were asked for, those of strength or norm 0 included.
   let namedSites: Set<Site>
@@ -71,7 +71,7 @@ public final class EditTap: Tap {
   ///   - tokenizer: the digest of the tokenizer that made the prompt's ids.
   ///   - prompt: the positions of the prompt in its sequence.
   /// - Throws: the errors of `AppliedVector.edits`.
-  public convenience init(
+  package convenience init(
     _ applied: AppliedVector, model: ModelDescription, tokenizer: Digest?, prompt: Range<Int>
   ) throws(FormatError) {
     try self.init(applied, model: model, tokenizer: tokenizer, prompt: prompt, gate: nil)
@@ -80,7 +80,7 @@ public final class EditTap: Tap {
   /// Prepares an eraser for a model and a prompt.
   ///
   /// - Throws: the errors of `AppliedEraser.edits`.
-  public convenience init(
+  package convenience init(
     _ applied: AppliedEraser, model: ModelDescription, tokenizer: Digest?, prompt: Range<Int>
   ) throws(FormatError) {
     try self.init(applied, model: model, tokenizer: tokenizer, prompt: prompt, gate: nil)
@@ -130,10 +130,10 @@ public final class EditTap: Tap {
   var sites: Set<Site> { Set(edits.keys) }
 
   /// The sites at which a value was edited.
-  public var editedSites: Set<Site> { Set(log.positions.keys) }
+  package var editedSites: Set<Site> { Set(log.positions.keys) }
 
   /// The positions of the tokens at which a value was edited.
-  public var editedPositions: Set<Int> {
+  package var editedPositions: Set<Int> {
     log.positions.values.reduce(into: []) { $0.formUnion($1) }
   }
 
@@ -150,16 +150,16 @@ public final class EditTap: Tap {
   }
 
   /// Whether it edits the site.
-  public func wants(_ site: Site) -> Bool { edits[site] != nil }
+  package func wants(_ site: Site) -> Bool { edits[site] != nil }
 
   /// Before each selected token; before every token if the selection depends on the token itself.
-  public func stateVisits(in positions: Range<Int>) -> StateVisits {
+  package func stateVisits(in positions: Range<Int>) -> StateVisits {
     tokens.stateVisits(
       in: positions, editsState: edits.keys.contains(where: \.isState), isGated: gate != nil)
   }
 
   /// Edits the selected values.
-  public func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
+  package func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
     guard let edit = edits[site] else { return }
     let width = edit.width
     for position in context.positions {

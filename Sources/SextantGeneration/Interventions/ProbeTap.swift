@@ -6,29 +6,29 @@ import SextantStore
 import SextantTensor
 
 /// Scores every token with probes while a text is read and generated.
-public final class ProbeTap: TokenReporter {
+package final class ProbeTap: TokenReporter {
   /// A condition on the score of one probe.
-  public struct Condition: Sendable, Equatable {
+  package struct Condition: Sendable, Equatable {
     /// Whether the score must be above the bound; otherwise below it.
-    public var isAbove: Bool
+    package var isAbove: Bool
     /// The bound, in log-odds.
-    public var bound: Double
+    package var bound: Double
 
     /// A condition.
-    public init(isAbove: Bool, bound: Double) {
+    package init(isAbove: Bool, bound: Double) {
       self.isAbove = isAbove
       self.bound = bound
     }
 
     /// Whether a score meets it.
-    public func holds(for score: Double) -> Bool { isAbove ? score > bound : score < bound }
+    package func holds(for score: Double) -> Bool { isAbove ? score > bound : score < bound }
   }
 
   /// The probes that score, which read one activation each.
-  public let entries: [ProbeEntry]
+  package let entries: [ProbeEntry]
   /// Ends the text at a generated token, or the last of the prompt, whose score by the first probe
   /// meets this.
-  public var stopsWhen: Condition?
+  package var stopsWhen: Condition?
   private let sites: [Site: [Int]]
   private let readsState: Bool
   private var scores: [Int: [Double]] = [:]
@@ -41,7 +41,7 @@ public final class ProbeTap: TokenReporter {
   /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width`,
   ///   `artifact.site`; `artifact.empty` when no probe is left; `usage.option` for blocks that the model
   ///   does not have.
-  public init(
+  package init(
     _ probe: Probe, name: String? = nil, layers: LayerSelection? = nil, model: ModelDescription,
     tokenizer: Digest?, allowsModelMismatch: Bool = false
   ) throws(FormatError) {
@@ -74,18 +74,18 @@ public final class ProbeTap: TokenReporter {
 
   /// The scores of a token, in the order of `entries`; NaN if it was not read, nil for a token that
   /// was not read at all.
-  public func scores(at position: Int) -> [Double]? { scores[position] }
+  package func scores(at position: Int) -> [Double]? { scores[position] }
 
   /// Whether a probe reads the site.
-  public func wants(_ site: Site) -> Bool { sites[site] != nil }
+  package func wants(_ site: Site) -> Bool { sites[site] != nil }
 
   /// After every token.
-  public func stateVisits(in positions: Range<Int>) -> StateVisits {
+  package func stateVisits(in positions: Range<Int>) -> StateVisits {
     StateVisits(after: readsState ? Set(positions) : [])
   }
 
   /// Scores the rows of the first sequence.
-  public func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
+  package func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
     guard let own = sites[site] else { return }
     let width = value.count / (context.batch * context.positions.count)
     value.withFloats { values in
@@ -102,7 +102,7 @@ public final class ProbeTap: TokenReporter {
   }
 
   /// Stops if the first probe's score meets the condition.
-  public func didRead(_ step: GenerationStep) -> GenerationVerdict {
+  package func didRead(_ step: GenerationStep) -> GenerationVerdict {
     guard let stopsWhen, let last = step.positions.last, let score = scores[last]?.first else {
       return .goOn
     }
@@ -110,7 +110,7 @@ public final class ProbeTap: TokenReporter {
   }
 
   /// The scores by probe, and the probes whose threshold a score reaches.
-  public func report(at position: Int) -> JSONObject? {
+  package func report(at position: Int) -> JSONObject? {
     guard let own = scores[position] else { return nil }
     var (scores, flags): (JSONObject, [JSONValue]) = (JSONObject(), [])
     for (entry, score) in zip(entries, own) {
@@ -121,5 +121,5 @@ public final class ProbeTap: TokenReporter {
   }
 
   /// The probability of the first probe, from -1 to 1.
-  public func tint(at position: Int) -> Double? { scores[position]?.first.map { tanh($0 / 2) } }
+  package func tint(at position: Int) -> Double? { scores[position]?.first.map { tanh($0 / 2) } }
 }

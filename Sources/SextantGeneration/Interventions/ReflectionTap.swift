@@ -8,7 +8,7 @@ import SextantTensor
 ///
 /// As a control, the same distance in another direction. At a component of the state the value that
 /// the token reads is moved.
-public final class ReflectionTap: Tap {
+package final class ReflectionTap: Tap {
   private let entry: ProbeEntry
   private let site: Site
   private let position: Int
@@ -20,7 +20,7 @@ public final class ReflectionTap: Tap {
   ///
   /// - Throws: `artifact.site`, `artifact.width` if the model has no such site; `usage.option` for
   ///   a probe that reads pairs or erases; `artifact.zero` for one without direction.
-  public init(
+  package init(
     _ entry: ProbeEntry, at position: Int, of model: ModelDescription, control: [Double]? = nil,
     file: String? = nil, where isSelected: @escaping (_ sequence: Int) -> Bool = { _ in true }
   ) throws(FormatError) {
@@ -44,15 +44,15 @@ public final class ReflectionTap: Tap {
   }
 
   /// Whether the site is the probe's.
-  public func wants(_ site: Site) -> Bool { site == self.site }
+  package func wants(_ site: Site) -> Bool { site == self.site }
 
   /// Before the token.
-  public func stateVisits(in positions: Range<Int>) -> StateVisits {
+  package func stateVisits(in positions: Range<Int>) -> StateVisits {
     StateVisits(before: site.isState && positions.contains(position) ? [position] : [])
   }
 
   /// Moves the rows.
-  public func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
+  package func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
     guard context.positions.contains(position) else { return }
     let width = value.count / (context.batch * context.positions.count)
     let range = ProbeEntry.elements(of: entry.site, head: entry.head)

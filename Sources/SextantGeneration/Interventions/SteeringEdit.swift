@@ -2,9 +2,9 @@ import SextantArtifacts
 import SextantTensor
 
 /// The effect of a steering vector on one value of its site (`formats/steering.md`, "Operations").
-public struct SteeringEdit: Sendable {
+package struct SteeringEdit: Sendable {
   /// The unit of a strength.
-  public enum Unit: String, Sendable, CaseIterable {
+  package enum Unit: String, Sendable, CaseIterable {
     /// Multiples of the vector.
     case raw
     /// The norm of the addition, as a share of the value's norm.
@@ -12,14 +12,14 @@ public struct SteeringEdit: Sendable {
   }
 
   /// The operation.
-  public let operation: SteeringVector.Operation
+  package let operation: SteeringVector.Operation
   /// The vector, [n].
-  public let vector: [Float]
+  package let vector: [Float]
   private let norm: Double
   private let targets: SteeringVector.Targets
 
   /// An edit by a vector; `targets` are needed by some operations.
-  public init(
+  package init(
     _ operation: SteeringVector.Operation, vector: [Float],
     targets: SteeringVector.Targets? = nil
   ) {
@@ -32,7 +32,7 @@ public struct SteeringEdit: Sendable {
 
   /// Whether it changes no value, bit for bit. Nothing is computed then, because even adding a zero
   /// would turn -0 into 0.
-  public func changesNothing(strength: Float) -> Bool { strength == 0 || norm == 0 }
+  package func changesNothing(strength: Float) -> Bool { strength == 0 || norm == 0 }
 
   private static func norm(_ values: some Sequence<Float>) -> Double {
     values.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
@@ -50,7 +50,7 @@ public struct SteeringEdit: Sendable {
   ///
   /// - Returns: whether anything was done: a clamp leaves a value that is beyond its target.
   @discardableResult
-  public func apply(
+  package func apply(
     strength: Float, unit: Unit = .raw, to value: UnsafeMutableBufferPointer<Float>
   ) -> Bool {
     guard !changesNothing(strength: strength) else { return false }

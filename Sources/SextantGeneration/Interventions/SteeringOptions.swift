@@ -185,12 +185,12 @@ public struct ScoreCondition: Sendable {
   /// The probe that scores; nil for the first that reads one activation.
   public var name: String?
   /// The condition.
-  public var condition: ProbeTap.Condition
+  package var condition: ProbeTap.Condition
   /// Accept probes of another model or tokenizer of the same width and depth.
   public var allowsModelMismatch: Bool
 
   /// A condition on a probe's score.
-  public init(
+  package init(
     _ probe: Probe, name: String?, _ condition: ProbeTap.Condition,
     allowsModelMismatch: Bool = false
   ) {

@@ -3,23 +3,23 @@ import SextantModels
 import SextantTensor
 
 /// The prediction of a lens at one site after one token.
-public struct LensCell: Sendable, Equatable {
+package struct LensCell: Sendable, Equatable {
   /// A token and its probability.
-  public struct Guess: Sendable, Equatable {
+  package struct Guess: Sendable, Equatable {
     /// The token's id.
-    public let token: Int
+    package let token: Int
     /// Its probability.
-    public let probability: Double
+    package let probability: Double
   }
 
   /// The most probable tokens, the most probable first; equals by id.
-  public let guesses: [Guess]
+  package let guesses: [Guess]
   /// The entropy of the prediction, nats.
-  public let entropy: Double
+  package let entropy: Double
   /// The divergence of the prediction from the model's own, nats.
-  public let divergence: Double
+  package let divergence: Double
   /// -log q of the token that follows, nats; nil if none does.
-  public let crossEntropy: Double?
+  package let crossEntropy: Double?
 
   /// The cells of rows of a stream that is passed to the readout, [M, D].
   ///

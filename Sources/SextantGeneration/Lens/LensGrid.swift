@@ -4,13 +4,13 @@ import SextantTensor
 import SextantTokenizers
 
 /// The predictions of a lens at each site after each token of a text, steered or unsteered.
-public struct LensGrid: Sendable {
+package struct LensGrid: Sendable {
   /// The sites, in the model's order.
-  public let sites: [Site]
+  package let sites: [Site]
   /// The tokens that were read.
-  public let tokens: [Int]
+  package let tokens: [Int]
   /// [site][token].
-  public let cells: [[LensCell]]
+  package let cells: [[LensCell]]
 
   /// Reads a text through a lens.
   ///
@@ -22,7 +22,7 @@ public struct LensGrid: Sendable {
   /// - Throws: `usage.option` for no tokens, and for interventions that report or end a text;
   ///   `artifact.*` for a lens of another model; the errors of `Interventions.bind`; `model.*`,
   ///   such as `model.nonfinite` for values that overflow.
-  public init(
+  package init(
     _ lens: NamedLens, _ model: any LanguageModel, tokenizer: any Tokenizer, on tokens: [Int],
     sites wanted: [Site]? = nil, applying interventions: Interventions = [], guesses: Int = 10,
     allowsModelMismatch: Bool = false

@@ -5,7 +5,7 @@ import SextantTokenizers
 
 /// Reads activations through a lens while text is generated, and reports the prediction of each
 /// layer after each token.
-public final class LensReporter: TokenReporter {
+package final class LensReporter: TokenReporter {
   private let lens: NamedLens
   private let readout: Readout
   private let tokenizer: any Tokenizer
@@ -21,7 +21,7 @@ public final class LensReporter: TokenReporter {
   ///
   /// - Parameter guesses: the number of tokens to report for each layer's prediction.
   /// - Throws: `artifact.*` for the lens of another model.
-  public init(
+  package init(
     _ lens: NamedLens, _ model: any LanguageModel, tokenizer: any Tokenizer, guesses: Int = 3,
     allowsModelMismatch: Bool = false
   ) throws(FormatError) {
@@ -37,15 +37,15 @@ public final class LensReporter: TokenReporter {
   }
 
   /// Whether the lens reads the site.
-  public func wants(_ site: Site) -> Bool { recorder.wants(site) }
+  package func wants(_ site: Site) -> Bool { recorder.wants(site) }
 
   /// Keeps the activations of the site until the observer is called for the step.
-  public func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
+  package func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) {
     recorder.visit(site, &value, context)
   }
 
   /// Reads the tokens of a step through the lens.
-  public func didRead(_ step: GenerationStep) throws(FormatError) -> GenerationVerdict {
+  package func didRead(_ step: GenerationStep) throws(FormatError) -> GenerationVerdict {
     let values = recorder.take(shown)  // [T, D] each
     reports = [:]
     let places = sites.map { $0 == last ? values.count - 1 : sites.firstIndex(of: $0) ?? 0 }
@@ -69,7 +69,7 @@ public final class LensReporter: TokenReporter {
   }
 
   /// The prediction of each layer after the token, from the embedding on.
-  public func report(at position: Int) -> JSONObject? {
+  package func report(at position: Int) -> JSONObject? {
     guard let cells = reports[position] else { return nil }
     return JSONObject([
       ("lens", .string(lens.name)),
@@ -88,7 +88,7 @@ public final class LensReporter: TokenReporter {
 
 extension LensCell {
   /// The cell for programs: guesses with their text, measures in nats.
-  public func json(_ tokenizer: any Tokenizer) -> JSONObject {
+  package func json(_ tokenizer: any Tokenizer) -> JSONObject {
     var object = JSONObject([
       (
         "top",

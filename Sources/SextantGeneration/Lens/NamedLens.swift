@@ -32,7 +32,7 @@ public struct NamedLens: Sendable {
   /// Refuses the lens of another model.
   ///
   /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width`.
-  public func check(
+  package func check(
     _ model: any LanguageModel, tokenizer: Digest?, allowingOther: Bool
   ) throws(FormatError) {
     try lens?.model.check(

@@ -8,26 +8,26 @@ import SextantTensor
 /// A head's state S maps a query (keys of `wkv`, states of `ssm`) to a result (values, channels).
 /// With S = Σ σ u vᵀ and u in the space of results, the query v gets the result σ u. A direction
 /// has no sign of its own, so that both ends are decoded.
-public struct StateDirections: Sendable {
+package struct StateDirections: Sendable {
   /// One direction of one head.
-  public struct Direction: Sendable {
+  package struct Direction: Sendable {
     /// The block.
-    public let block: Int
+    package let block: Int
     /// The head; 0 if a state has none.
-    public let head: Int
+    package let head: Int
     /// The singular value.
-    public let strength: Double
+    package let strength: Double
     /// Its square over the sum of all squares of the head.
-    public let share: Double
+    package let share: Double
     /// The addition of the direction to the stream, [D].
-    public let output: Tensor
+    package let output: Tensor
     /// The tokens that the direction makes most probable, and those that its negative makes most
     /// probable.
-    public let ends: (up: [LensCell.Guess], down: [LensCell.Guess])
+    package let ends: (up: [LensCell.Guess], down: [LensCell.Guess])
   }
 
   /// Indexed by block, then by head, the strongest first.
-  public let directions: [Direction]
+  package let directions: [Direction]
 
   /// Decodes a state through each block's output projection, the final norm and the unembedding.
   ///
@@ -36,7 +36,7 @@ public struct StateDirections: Sendable {
   ///   - count: directions of each head.
   ///   - blocks: the blocks to decode; nil for all.
   ///   - guesses: tokens of each end.
-  public init(
+  package init(
     of state: State, _ model: any LanguageModel, count: Int = 1, blocks: LayerSelection? = nil,
     guesses: Int = 5
   ) {

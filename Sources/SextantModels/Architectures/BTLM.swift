@@ -17,9 +17,9 @@ import SextantTensor
 ///
 /// The slopes of the linear biases are weights of the checkpoint, as they are for the published code:
 /// in half precision they are rounded.
-public enum BTLM: Architecture {
+package enum BTLM: Architecture {
   /// The name in stores and artifacts.
-  public static let name = "btlm"
+  package static let name = "btlm"
 
   // MARK: Configuration
 
@@ -114,19 +114,19 @@ public enum BTLM: Architecture {
   }
 
   /// Whether a published `config.json` describes a BTLM.
-  public static func recognises(_ config: JSONNode) -> Bool {
+  package static func recognises(_ config: JSONNode) -> Bool {
     isNamed(config, types: ["btlm"], classes: ["BTLMLMHeadModel", "BTLMModel"])
   }
 
   /// Members of the published code for training and for its own ways to compute.
-  public static let inertKeys: Set = [
+  package static let inertKeys: Set = [
     "n_positions", "n_ctx", "embd_pdrop", "attn_pdrop", "resid_pdrop", "reorder_and_upcast_attn",
     "summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels",
     "summary_first_dropout", "fp32_residual_connection",
   ]
 
   /// The canonical configuration of a published one.
-  public static func configuration(
+  package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {
     try Configuration.read(required(config), as: Configuration.published).json
@@ -135,7 +135,7 @@ public enum BTLM: Architecture {
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  public static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
     let c = try Configuration.canonical(configuration)
     var specs = [
       WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix),  // [V, D]
@@ -166,13 +166,13 @@ public enum BTLM: Architecture {
   }
 
   /// The embedding and the head, which the published model ties.
-  public static let tiedPair = TiedPair(
+  package static let tiedPair = TiedPair(
     embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
 
   // MARK: Dialects
 
   /// The published `config.json`.
-  public static func published(
+  package static func published(
     _ configuration: JSONObject, dialect: String
   ) throws(FormatError) -> JSONObject {
     let c = try Configuration.canonical(configuration)
@@ -190,7 +190,7 @@ public enum BTLM: Architecture {
   }
 
   /// The published naming. As in GPT-2, the matrices inside blocks are stored as [in, out].
-  public static let dialects = [
+  package static let dialects = [
     Dialect(
       name: "huggingface", base: "transformer.",
       markers: ["transformer.relative_pe.slopes", "transformer.h.0.mlp.c_fc2.weight"]
@@ -212,7 +212,7 @@ public enum BTLM: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
     let c = try Configuration.canonical(store.configuration)
     let weights = try StoredWeights(store, specs: try weights(store.configuration))
     let state = CausalAttention.state(keyHeads: c.headCount, width: c.headWidth)

@@ -17,9 +17,9 @@ import SextantTensor
 ///
 /// With the parallel residual, the usual one, attention and perceptron read the same stream.
 /// Without it, the perceptron reads the stream after the attention's addition.
-public enum GPTNeoX: Architecture {
+package enum GPTNeoX: Architecture {
   /// The name in stores and artifacts.
-  public static let name = "gpt-neox"
+  package static let name = "gpt-neox"
 
   // MARK: Configuration
 
@@ -106,12 +106,12 @@ public enum GPTNeoX: Architecture {
   }
 
   /// Whether a published `config.json` describes a GPT-NeoX.
-  public static func recognises(_ config: JSONNode) -> Bool {
+  package static func recognises(_ config: JSONNode) -> Bool {
     isNamed(config, types: ["gpt_neox"], classes: ["GPTNeoXForCausalLM", "GPTNeoXModel"])
   }
 
   /// The canonical configuration of a published one.
-  public static func configuration(
+  package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {
     try Configuration.read(required(config), as: Configuration.huggingFace).json
@@ -120,7 +120,7 @@ public enum GPTNeoX: Architecture {
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  public static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
     let c = try Configuration.canonical(configuration)
     var specs = [WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix)]  // [V, D]
     for block in 0..<c.layerCount {
@@ -148,20 +148,20 @@ public enum GPTNeoX: Architecture {
   }
 
   /// The embedding and the head, which published models keep apart.
-  public static let tiedPair = TiedPair(
+  package static let tiedPair = TiedPair(
     embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
 
   // MARK: Dialects
 
   /// `config.json` of `GPTNeoXForCausalLM`.
-  public static func published(
+  package static func published(
     _ configuration: JSONObject, dialect: String
   ) throws(FormatError) -> JSONObject {
     try Configuration.huggingFace.json(of: Configuration.canonical(configuration))
   }
 
   /// The published naming, and that of GGUF files.
-  public static let dialects = [
+  package static let dialects = [
     Dialect(
       name: "huggingface", base: "gpt_neox.",
       markers: [
@@ -208,7 +208,7 @@ public enum GPTNeoX: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
     let c = try Configuration.canonical(store.configuration)
     let weights = try StoredWeights(store, specs: try weights(store.configuration))
     let state = CausalAttention.state(keyHeads: c.headCount, width: c.headWidth)

@@ -18,9 +18,9 @@ import SextantTensor
 ///
 /// A configuration of Mistral may name a `sliding_window`; then a token attends to this number of
 /// positions, including its own. The state always keeps all positions.
-public enum Llama: Architecture {
+package enum Llama: Architecture {
   /// The name in stores and artifacts.
-  public static let name = "llama"
+  package static let name = "llama"
 
   // MARK: Configuration
 
@@ -163,7 +163,7 @@ public enum Llama: Architecture {
   }
 
   /// Whether a published `config.json` describes a Llama or a Mistral.
-  public static func recognises(_ config: JSONNode) -> Bool {
+  package static func recognises(_ config: JSONNode) -> Bool {
     isNamed(
       config, types: ["llama", "mistral"],
       classes: mistralClasses.union(["LlamaForCausalLM", "LlamaModel"]))
@@ -172,7 +172,7 @@ public enum Llama: Architecture {
   private static let mistralClasses: Set = ["MistralForCausalLM", "MistralModel"]
 
   /// The canonical configuration of a published one.
-  public static func configuration(
+  package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {
     let config = try required(config)
@@ -183,7 +183,7 @@ public enum Llama: Architecture {
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  public static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
     let c = try Configuration.canonical(configuration)
     let (queries, keys) = (c.headCount * c.headWidth, c.keyHeadCount * c.headWidth)
     var specs = [WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix)]  // [V, D]
@@ -211,13 +211,13 @@ public enum Llama: Architecture {
   }
 
   /// The embedding and the head, which smaller models tie.
-  public static let tiedPair = TiedPair(
+  package static let tiedPair = TiedPair(
     embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
 
   // MARK: Dialects
 
   /// The published naming, and that of GGUF files.
-  public static let dialects = [
+  package static let dialects = [
     Dialect(
       name: "huggingface", base: "model.",
       markers: ["model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight"]
@@ -254,7 +254,7 @@ public enum Llama: Architecture {
   }
 
   /// `config.json` of `LlamaForCausalLM` or `MistralForCausalLM`.
-  public static func published(
+  package static func published(
     _ configuration: JSONObject, dialect: String
   ) throws(FormatError) -> JSONObject {
     let c = try Configuration.canonical(configuration)
@@ -278,7 +278,7 @@ public enum Llama: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
     let c = try Configuration.canonical(store.configuration)
     let weights = try StoredWeights(store, specs: try weights(store.configuration))
     let state = CausalAttention.state(keyHeads: c.keyHeadCount, width: c.headWidth)

@@ -15,9 +15,9 @@ import SextantTensor
 // Rows of a [B·T, …] tensor are ordered by sequence, then by position.
 
 /// Mamba-1, as published by state-spaces and in Hugging Face transformers.
-public enum Mamba: Architecture {
+package enum Mamba: Architecture {
   /// The name in stores and artifacts.
-  public static let name = "mamba"
+  package static let name = "mamba"
 
   // MARK: Configuration
 
@@ -108,7 +108,7 @@ public enum Mamba: Architecture {
   }
 
   /// Whether a published `config.json` describes a Mamba-1 model.
-  public static func recognises(_ config: JSONNode) -> Bool {
+  package static func recognises(_ config: JSONNode) -> Bool {
     guard case .object(let object) = config.value else { return false }
     let classes: Set = ["MambaForCausalLM", "MambaModel"]
     if isNamed(config, types: ["mamba"], classes: classes) { return true }
@@ -122,7 +122,7 @@ public enum Mamba: Architecture {
 
   /// Members of mamba_ssm and transformers for training and for their own ways to compute, and
   /// members that only one of the two has.
-  public static let inertKeys: Set = [
+  package static let inertKeys: Set = [
     "rescale_prenorm_residual", "residual_in_fp32", "fused_add_norm", "time_step_scale",
     "time_step_min", "time_step_max", "time_step_floor", "time_step_init_scheme", "use_mambapy",
     "use_associative_scan", "use_mamba_kernels", "ssm_cfg.layer", "ssm_cfg.dt_min",
@@ -132,7 +132,7 @@ public enum Mamba: Architecture {
   ]
 
   /// The canonical configuration of a published one.
-  public static func configuration(
+  package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {
     let config = try required(config)
@@ -145,7 +145,7 @@ public enum Mamba: Architecture {
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  public static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
     let c = try Configuration.canonical(configuration)
     var specs = [WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix)]  // [V, D]
     for block in 0..<c.layerCount {
@@ -176,13 +176,13 @@ public enum Mamba: Architecture {
   }
 
   /// The embedding and the head, which most published models tie.
-  public static let tiedPair = TiedPair(
+  package static let tiedPair = TiedPair(
     embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
 
   // MARK: Dialects
 
   /// The two published namings, which differ by one letter, and that of GGUF files.
-  public static let dialects = [
+  package static let dialects = [
     dialect("huggingface", embedding: "backbone.embeddings.weight"),
     dialect("state-spaces", embedding: "backbone.embedding.weight"), gguf,
   ]
@@ -227,7 +227,7 @@ public enum Mamba: Architecture {
   }
 
   /// `config.json` of `MambaForCausalLM` or of mamba_ssm, and the former for GGUF files.
-  public static func published(
+  package static func published(
     _ configuration: JSONObject, dialect: String
   ) throws(FormatError) -> JSONObject {
     let c = try Configuration.canonical(configuration)
@@ -258,7 +258,7 @@ public enum Mamba: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
     let configuration = try Configuration.canonical(store.configuration)
     let weights = try StoredWeights(store, specs: try weights(store.configuration))
     let description = ModelDescription(

@@ -20,9 +20,9 @@ import SextantTensor
 ///
 /// The gated norm is taken over each group's channels, as in mamba_ssm and transformers 5;
 /// transformers 4 took it over all of them, which is the same for the published models with G = 1.
-public enum Mamba2: Architecture {
+package enum Mamba2: Architecture {
   /// The name in stores and artifacts.
-  public static let name = "mamba2"
+  package static let name = "mamba2"
 
   // MARK: Configuration
 
@@ -201,7 +201,7 @@ public enum Mamba2: Architecture {
   }
 
   /// Whether a published `config.json` describes a Mamba-2 model.
-  public static func recognises(_ config: JSONNode) -> Bool {
+  package static func recognises(_ config: JSONNode) -> Bool {
     guard case .object(let object) = config.value else { return false }
     let classes: Set = ["Mamba2ForCausalLM", "Mamba2Model"]
     if isNamed(config, types: ["mamba2"], classes: classes) { return true }
@@ -211,7 +211,7 @@ public enum Mamba2: Architecture {
   }
 
   /// Members of mamba_ssm and transformers for training and for their own ways to compute.
-  public static let inertKeys: Set = [
+  package static let inertKeys: Set = [
     "rescale_prenorm_residual", "residual_in_fp32", "fused_add_norm", "time_step_rank",
     "time_step_min", "time_step_max", "time_step_floor", "chunk_size", "rms_norm",
     "norm_before_gate", "use_mamba_kernels", "ssm_cfg.layer", "ssm_cfg.A_init_range",
@@ -220,7 +220,7 @@ public enum Mamba2: Architecture {
   ]
 
   /// The canonical configuration of a published one.
-  public static func configuration(
+  package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {
     let config = try required(config)
@@ -233,7 +233,7 @@ public enum Mamba2: Architecture {
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  public static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
     let c = try Configuration.canonical(configuration)
     var specs = [WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix)]  // [V, D]
     for block in 0..<c.layerCount {
@@ -265,13 +265,13 @@ public enum Mamba2: Architecture {
   }
 
   /// The embedding and the head.
-  public static let tiedPair = TiedPair(
+  package static let tiedPair = TiedPair(
     embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
 
   // MARK: Dialects
 
   /// The two published namings, which differ by one letter, and that of GGUF files.
-  public static let dialects = [
+  package static let dialects = [
     dialect("huggingface", embedding: "backbone.embeddings.weight"),
     dialect("state-spaces", embedding: "backbone.embedding.weight"), gguf,
   ]
@@ -316,7 +316,7 @@ public enum Mamba2: Architecture {
   }
 
   /// `config.json` of `Mamba2ForCausalLM`, or of mamba_ssm.
-  public static func published(
+  package static func published(
     _ configuration: JSONObject, dialect: String
   ) throws(FormatError) -> JSONObject {
     let c = try Configuration.canonical(configuration)
@@ -356,7 +356,7 @@ public enum Mamba2: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
     let configuration = try Configuration.canonical(store.configuration)
     let weights = try StoredWeights(store, specs: try weights(store.configuration))
     let description = ModelDescription(

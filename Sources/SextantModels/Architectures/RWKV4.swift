@@ -13,24 +13,24 @@ import SextantTensor
 // Rows of a [B·T, …] tensor are ordered by sequence, then by position.
 
 /// RWKV-4, as published by BlinkDL and in Hugging Face transformers.
-public enum RWKV4: Architecture {
+package enum RWKV4: Architecture {
   /// The name in stores and artifacts.
-  public static let name = "rwkv4"
+  package static let name = "rwkv4"
 
   // MARK: Configuration
 
   /// Whether a published `config.json` describes an RWKV-4 model.
-  public static func recognises(_ config: JSONNode) -> Bool {
+  package static func recognises(_ config: JSONNode) -> Bool {
     isNamed(config, types: ["rwkv"], classes: ["RwkvForCausalLM", "RwkvModel"])
   }
 
   /// Members of transformers for its own ways to compute.
-  public static let inertKeys = RWKV.inertKeys
+  package static let inertKeys = RWKV.inertKeys
 
   /// The canonical configuration: sizes derived from the tensors, and the meaning of a
   /// configuration in transformers' code, if there is one. Its last norm has its own epsilon, and
   /// it halves the stream after every sixth block unless the configuration has another number.
-  public static func configuration(
+  package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {
     let tensors = try CanonicalShapes(checkpoint, of: Self.self)
@@ -47,7 +47,7 @@ public enum RWKV4: Architecture {
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  public static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
     let sizes = try RWKV.Sizes(canonical: RWKV.node(configuration))
     let d = sizes.width
     return RWKV.weights(sizes) { index in
@@ -61,18 +61,18 @@ public enum RWKV4: Architecture {
   }
 
   /// The embedding and the head, which no published model ties.
-  public static let tiedPair = RWKV.tiedPair
+  package static let tiedPair = RWKV.tiedPair
 
   // MARK: Dialects
 
   /// The original naming, and that of transformers.
-  public static let dialects = [
+  package static let dialects = [
     RWKV.original(marker: "att.time_first", absent: ["att.ln_x.weight"], spread: RWKV.oldShares),
     RWKV.huggingFace(marker: "attention.time_first", spread: RWKV.oldShares),
   ]
 
   /// `config.json` of `RwkvForCausalLM`.
-  public static func published(
+  package static func published(
     _ configuration: JSONObject, dialect: String
   ) throws(FormatError) -> JSONObject {
     let sizes = try RWKV.Sizes(canonical: RWKV.node(configuration))
@@ -107,7 +107,7 @@ public enum RWKV4: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
     let sizes = try RWKV.Sizes(canonical: RWKV.node(store.configuration))
     let weights = try StoredWeights(store, specs: try weights(store.configuration))
     return RWKV.Model(name, store, weights, sizes, state: state(sizes)) { Block(weights, $0) }

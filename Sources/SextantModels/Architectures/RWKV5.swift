@@ -17,9 +17,9 @@ import SextantTensor
 ///
 /// The paper's is 5.2, the last and widespread version. Before it, in 5.0 and 5.1, a head has one
 /// decay and one bonus, which is stored as its logarithm; and 5.0 has no gate.
-public enum RWKV5: Architecture {
+package enum RWKV5: Architecture {
   /// The name in stores and artifacts.
-  public static let name = "rwkv5"
+  package static let name = "rwkv5"
 
   // MARK: Configuration
 
@@ -59,18 +59,18 @@ public enum RWKV5: Architecture {
   }
 
   /// Whether a published `config.json` describes an RWKV-5 model.
-  public static func recognises(_ config: JSONNode) -> Bool {
+  package static func recognises(_ config: JSONNode) -> Bool {
     isNamed(config, types: ["rwkv5"], classes: ["Rwkv5ForCausalLM", "Rwkv5Model"])
   }
 
   /// Members of the published code for its own ways to compute.
-  public static let inertKeys = RWKV.inertKeys
+  package static let inertKeys = RWKV.inertKeys
 
   /// The canonical configuration, derived from the tensors.
   ///
   /// The epsilon of the norm of each head is 64e-5 unless the configuration has another value. Code
   /// with 1e-5 exists (rwkv.cpp), and so do weights trained for it: `group_norm_epsilon` sets it.
-  public static func configuration(
+  package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {
     let tensors = try CanonicalShapes(checkpoint, of: Self.self)
@@ -81,7 +81,7 @@ public enum RWKV5: Architecture {
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  public static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
     let c = try RWKV.GatedSizes(canonical: RWKV.node(configuration))
     let version = try Version(canonical: RWKV.node(configuration))
     return RWKV.weights(c.sizes) { index in
@@ -102,19 +102,19 @@ public enum RWKV5: Architecture {
   }
 
   /// The embedding and the head, which no published model ties.
-  public static let tiedPair = RWKV.tiedPair
+  package static let tiedPair = RWKV.tiedPair
 
   // MARK: Dialects
 
   /// The original naming, and that of the published conversions for transformers.
-  public static let dialects = [
+  package static let dialects = [
     RWKV.original(
       marker: "att.ln_x.weight", absent: ["att.time_maa_x", "att.r_k"], spread: RWKV.oldShares),
     RWKV.huggingFace(marker: "attention.time_mix_gate", spread: RWKV.oldShares),
   ]
 
   /// `config.json` of the published conversions for transformers.
-  public static func published(
+  package static func published(
     _ configuration: JSONObject, dialect: String
   ) throws(FormatError) -> JSONObject {
     let c = try RWKV.GatedSizes(canonical: RWKV.node(configuration))
@@ -130,7 +130,7 @@ public enum RWKV5: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
     let c = try RWKV.GatedSizes(canonical: RWKV.node(store.configuration))
     let version = try Version(canonical: RWKV.node(store.configuration))
     let weights = try StoredWeights(store, specs: try weights(store.configuration))

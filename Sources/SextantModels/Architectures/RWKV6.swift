@@ -14,9 +14,9 @@ import SextantTensor
 // Rows of a [B·T, …] tensor are ordered by sequence, then by position.
 
 /// RWKV-6 ("Finch"), as published by BlinkDL and converted for transformers.
-public enum RWKV6: Architecture {
+package enum RWKV6: Architecture {
   /// The name in stores and artifacts.
-  public static let name = "rwkv6"
+  package static let name = "rwkv6"
 
   // MARK: Configuration
 
@@ -53,15 +53,15 @@ public enum RWKV6: Architecture {
   }
 
   /// Whether a published `config.json` describes an RWKV-6 model.
-  public static func recognises(_ config: JSONNode) -> Bool {
+  package static func recognises(_ config: JSONNode) -> Bool {
     isNamed(config, types: ["rwkv6"], classes: ["Rwkv6ForCausalLM", "Rwkv6Model"])
   }
 
   /// Members of the published code for its own ways to compute.
-  public static let inertKeys = RWKV.inertKeys
+  package static let inertKeys = RWKV.inertKeys
 
   /// The canonical configuration, derived from the tensors.
-  public static func configuration(
+  package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {
     try Configuration(CanonicalShapes(checkpoint, of: Self.self), config).json
@@ -70,7 +70,7 @@ public enum RWKV6: Architecture {
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  public static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
     let c = try Configuration(canonical: configuration)
     let (sizes, heads) = (c.gated.sizes, c.gated.heads)
     let (d, m, r) = (sizes.width, c.mixRank, c.decayRank)
@@ -93,12 +93,12 @@ public enum RWKV6: Architecture {
   private static let letters = ["w", "k", "v", "r", "g"]
 
   /// The embedding and the head, which no published model ties.
-  public static let tiedPair = RWKV.tiedPair
+  package static let tiedPair = RWKV.tiedPair
 
   // MARK: Dialects
 
   /// The original naming, those of the published conversions for transformers, and of GGUF files.
-  public static let dialects = [
+  package static let dialects = [
     RWKV.original(marker: "att.time_maa_x", transposed: lowRank, spread: spread),
     RWKV.huggingFace(marker: "attention.time_maa_x", transposed: lowRank, spread: spread), gguf,
   ]
@@ -123,7 +123,7 @@ public enum RWKV6: Architecture {
   }
 
   /// `config.json` of the published conversions for transformers.
-  public static func published(
+  package static func published(
     _ configuration: JSONObject, dialect: String
   ) throws(FormatError) -> JSONObject {
     let c = try Configuration(canonical: configuration)
@@ -141,7 +141,7 @@ public enum RWKV6: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
     let c = try Configuration(canonical: store.configuration)
     let weights = try StoredWeights(store, specs: try weights(store.configuration))
     let (sizes, heads) = (c.gated.sizes, c.gated.heads)

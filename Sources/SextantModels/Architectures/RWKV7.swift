@@ -16,9 +16,9 @@ import SextantTensor
 // Rows of a [B·T, …] tensor are ordered by sequence, then by position.
 
 /// RWKV-7, as published by BlinkDL, in flash-linear-attention and in keras-hub.
-public enum RWKV7: Architecture {
+package enum RWKV7: Architecture {
   /// The name in stores and artifacts.
-  public static let name = "rwkv7"
+  package static let name = "rwkv7"
 
   // MARK: Configuration
 
@@ -96,17 +96,17 @@ public enum RWKV7: Architecture {
   }
 
   /// Whether a published `config.json` describes an RWKV-7 model.
-  public static func recognises(_ config: JSONNode) -> Bool {
+  package static func recognises(_ config: JSONNode) -> Bool {
     guard case .object(let object) = config.value else { return false }
     return isNamed(config, types: ["rwkv7"], classes: ["RWKV7ForCausalLM", "RWKV7Model"])
       || RWKV7KerasHub.describes(object)
   }
 
   /// Members of flash-linear-attention and keras-hub for their own ways to compute.
-  public static let inertKeys = RWKV.inertKeys.union(RWKV7KerasHub.inertKeys)
+  package static let inertKeys = RWKV.inertKeys.union(RWKV7KerasHub.inertKeys)
 
   /// The canonical configuration, derived from the tensors.
-  public static func configuration(
+  package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(FormatError) -> JSONObject {
     try Configuration(CanonicalShapes(checkpoint, of: Self.self), config).json
@@ -115,7 +115,7 @@ public enum RWKV7: Architecture {
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  public static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
     let c = try Configuration(canonical: configuration)
     let (d, f) = (c.sizes.width, c.sizes.innerWidth)
     return RWKV.weights(c.sizes) { index in
@@ -143,12 +143,12 @@ public enum RWKV7: Architecture {
   }
 
   /// The embedding and the head, which no published model ties.
-  public static let tiedPair = RWKV.tiedPair
+  package static let tiedPair = RWKV.tiedPair
 
   // MARK: Dialects
 
   /// The original naming, and those of flash-linear-attention and keras-hub.
-  public static let dialects = [
+  package static let dialects = [
     // Some published files have values to mix into those of block 0, which no code reads.
     RWKV.original(
       marker: "att.r_k", transposed: lowRank,
@@ -187,7 +187,7 @@ public enum RWKV7: Architecture {
   }
 
   /// `config.json` of flash-linear-attention.
-  public static func published(
+  package static func published(
     _ configuration: JSONObject, dialect: String
   ) throws(FormatError) -> JSONObject {
     let c = try Configuration(canonical: configuration)
@@ -251,7 +251,7 @@ public enum RWKV7: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  public static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
     let configuration = try Configuration(canonical: store.configuration)
     let weights = try StoredWeights(store, specs: try weights(store.configuration))
     let (h, n) = (configuration.heads.count, configuration.heads.size)

@@ -1,31 +1,31 @@
 /// Groups of bars, with intervals if they are known.
-public struct BarChart: Sendable {
+package struct BarChart: Sendable {
   /// One bar.
-  public struct Bar: Sendable, Equatable {
+  package struct Bar: Sendable, Equatable {
     /// The number; none is drawn if it is not finite.
-    public var value: Double
+    package var value: Double
     /// An interval around the number.
-    public var interval: ClosedRange<Double>?
+    package var interval: ClosedRange<Double>?
 
     /// A bar.
-    public init(_ value: Double, interval: ClosedRange<Double>? = nil) {
+    package init(_ value: Double, interval: ClosedRange<Double>? = nil) {
       (self.value, self.interval) = (value, interval)
     }
   }
 
   /// The title.
-  public var title: String
+  package var title: String
   /// A line under the title.
-  public var subtitle: String?
+  package var subtitle: String?
   /// The quantity of the bars, with its unit.
-  public var yTitle: String
+  package var yTitle: String
   /// The names of the groups, from left to right.
-  public var groups: [String]
+  package var groups: [String]
   /// Bars of one colour, one for each group.
-  public var series: [(name: String, bars: [Bar], colour: SeriesColour)]
+  package var series: [(name: String, bars: [Bar], colour: SeriesColour)]
 
   /// A chart; each series has one bar for each group.
-  public init(
+  package init(
     title: String, subtitle: String? = nil, y: String, groups: [String],
     series: [(name: String, bars: [Bar], colour: SeriesColour)]
   ) {
@@ -35,7 +35,7 @@ public struct BarChart: Sendable {
   }
 
   /// The chart as SVG, of a size in pixels.
-  public func svg(width: Double = 720, height: Double = 400, standsAlone: Bool = true) -> String {
+  package func svg(width: Double = 720, height: Double = 400, standsAlone: Bool = true) -> String {
     var svg = SVG(width: width, height: height, title: title)
     let bars = series.flatMap(\.bars)
     let y = Axis(

@@ -1,41 +1,41 @@
 import SextantBytes
 
 /// Numbers by row and column, as colours.
-public struct HeatMap: Sendable {
+package struct HeatMap: Sendable {
   /// One cell.
-  public struct Cell: Sendable, Equatable {
+  package struct Cell: Sendable, Equatable {
     /// The number; nil, or one that is not finite, leaves the cell empty.
-    public var value: Double?
+    package var value: Double?
     /// The text in the cell, if there is space.
-    public var text: String
+    package var text: String
     /// The text that is shown when the pointer is on the cell.
-    public var hover: String
+    package var hover: String
 
     /// A cell.
-    public init(_ value: Double?, text: String = "", hover: String = "") {
+    package init(_ value: Double?, text: String = "", hover: String = "") {
       (self.value, self.text, self.hover) = (value, text, hover)
     }
   }
 
   /// The title.
-  public var title: String
+  package var title: String
   /// A line under the title.
-  public var subtitle: String?
+  package var subtitle: String?
   /// The meaning of the rows.
-  public var rowTitle: String
+  package var rowTitle: String
   /// The meaning of the columns.
-  public var columnTitle: String
+  package var columnTitle: String
   /// The names of the rows, from top to bottom.
-  public var rows: [String]
+  package var rows: [String]
   /// The names of the columns, from left to right.
-  public var columns: [String]
+  package var columns: [String]
   /// The cells, row by row.
-  public var cells: [[Cell]]
+  package var cells: [[Cell]]
   /// How numbers become colours.
-  public var scale: ColourScale
+  package var scale: ColourScale
 
   /// A map; there is a cell for each row and column.
-  public init(
+  package init(
     title: String, subtitle: String? = nil, rowTitle: String, columnTitle: String, rows: [String],
     columns: [String], cells: [[Cell]], scale: ColourScale
   ) {
@@ -52,7 +52,7 @@ public struct HeatMap: Sendable {
   /// - Parameters:
   ///   - width: pixels at most, unless cells would become narrower than 6.
   ///   - cellHeight: pixels of a row.
-  public func svg(
+  package func svg(
     width: Double = 720, cellHeight: Double = 22, standsAlone: Bool = true
   ) -> String {
     let left = 36 + (rows.map { SVG.width(of: $0) }.max() ?? 0)

@@ -1,18 +1,18 @@
 import SextantBytes
 
 /// Series of numbers over a common axis, with intervals if they are known.
-public struct LineChart: Sendable {
+package struct LineChart: Sendable {
   /// A number and its interval.
-  public struct Point: Sendable, Equatable {
+  package struct Point: Sendable, Equatable {
     /// The place on the horizontal axis.
-    public var x: Double
+    package var x: Double
     /// The number; one that is not finite interrupts the line.
-    public var y: Double
+    package var y: Double
     /// An interval around the number.
-    public var interval: ClosedRange<Double>?
+    package var interval: ClosedRange<Double>?
 
     /// A point.
-    public init(_ x: Double, _ y: Double, interval: ClosedRange<Double>? = nil) {
+    package init(_ x: Double, _ y: Double, interval: ClosedRange<Double>? = nil) {
       (self.x, self.y, self.interval) = (x, y, interval)
     }
 
@@ -21,18 +21,18 @@ public struct LineChart: Sendable {
   }
 
   /// The points of one series.
-  public struct Series: Sendable, Equatable {
+  package struct Series: Sendable, Equatable {
     /// The name in the legend.
-    public var name: String
+    package var name: String
     /// The points, in the order in which they are joined.
-    public var points: [Point]
+    package var points: [Point]
     /// The style of the line.
-    public var colour: SeriesColour
+    package var colour: SeriesColour
     /// Whether the line is broken: a control, a prediction.
-    public var isDashed: Bool
+    package var isDashed: Bool
 
     /// A series.
-    public init(
+    package init(
       _ name: String, _ points: [Point], colour: SeriesColour, isDashed: Bool = false
     ) {
       (self.name, self.points, self.colour, self.isDashed) = (name, points, colour, isDashed)
@@ -40,22 +40,22 @@ public struct LineChart: Sendable {
   }
 
   /// The title.
-  public var title: String
+  package var title: String
   /// A line under the title.
-  public var subtitle: String?
+  package var subtitle: String?
   /// The quantity of the horizontal axis, with its unit.
-  public var xTitle: String
+  package var xTitle: String
   /// The quantity of the vertical axis, with its unit.
-  public var yTitle: String
+  package var yTitle: String
   /// The series, drawn in this order.
-  public var series: [Series]
+  package var series: [Series]
   /// The ends of the vertical axis, if they are known.
-  public var yRange: ClosedRange<Double>?
+  package var yRange: ClosedRange<Double>?
   /// Whether the horizontal axis is a count, such as of blocks.
-  public var countsWhole: Bool
+  package var countsWhole: Bool
 
   /// A chart.
-  public init(
+  package init(
     title: String, subtitle: String? = nil, x: String, y: String, series: [Series],
     yRange: ClosedRange<Double>? = nil, countsWhole: Bool = false
   ) {
@@ -64,7 +64,7 @@ public struct LineChart: Sendable {
   }
 
   /// The chart as SVG, of a size in pixels.
-  public func svg(width: Double = 720, height: Double = 400, standsAlone: Bool = true) -> String {
+  package func svg(width: Double = 720, height: Double = 400, standsAlone: Bool = true) -> String {
     var svg = SVG(width: width, height: height, title: title)
     let points = series.flatMap(\.points)
     let xValues = points.map(\.x)

@@ -1,16 +1,16 @@
 import SextantBytes
 
 /// A colour of red, green and blue, each 0 to 1.
-public struct Colour: Sendable, Equatable {
+package struct Colour: Sendable, Equatable {
   /// The share of red.
-  public let red: Double
+  package let red: Double
   /// The share of green.
-  public let green: Double
+  package let green: Double
   /// The share of blue.
-  public let blue: Double
+  package let blue: Double
 
   /// A colour; shares outside 0 to 1 are cut off.
-  public init(red: Double, green: Double, blue: Double) {
+  package init(red: Double, green: Double, blue: Double) {
     (self.red, self.green, self.blue) = (
       min(max(red, 0), 1), min(max(green, 0), 1), min(max(blue, 0), 1)
     )
@@ -24,7 +24,7 @@ public struct Colour: Sendable, Equatable {
   }
 
   /// The channels as bytes.
-  public var bytes: (red: UInt8, green: UInt8, blue: UInt8) {
+  package var bytes: (red: UInt8, green: UInt8, blue: UInt8) {
     (
       UInt8(clamping: (red * 255).rounded()), UInt8(clamping: (green * 255).rounded()),
       UInt8(clamping: (blue * 255).rounded())
@@ -32,7 +32,7 @@ public struct Colour: Sendable, Equatable {
   }
 
   /// `#rrggbb`.
-  public var css: String {
+  package var css: String {
     let (red, green, blue) = bytes
     return "#"
       + [red, green, blue].map { value in
@@ -43,7 +43,7 @@ public struct Colour: Sendable, Equatable {
 
   /// Whether black text reads better on it than white text does, by the relative luminance of
   /// WCAG 2.
-  public var prefersBlackText: Bool {
+  package var prefersBlackText: Bool {
     let linear = { (share: Double) -> Double in
       // The sRGB curve within 2%: enough to choose between two.
       share * share * (0.3 * share + 0.7)
@@ -61,14 +61,14 @@ public struct Colour: Sendable, Equatable {
 }
 
 /// How a number becomes a colour.
-public enum ColourScale: Sendable, Equatable {
+package enum ColourScale: Sendable, Equatable {
   /// From pale to dark, over the given range.
   case sequential(ClosedRange<Double>)
   /// Blue below zero, red above, pale at zero; full at ± the limit.
   case diverging(limit: Double)
 
   /// The colour of a value; values outside the range get the colour of its end.
-  public func colour(_ value: Double) -> Colour {
+  package func colour(_ value: Double) -> Colour {
     switch self {
     case .sequential(let range):
       let width = range.upperBound - range.lowerBound
@@ -79,7 +79,7 @@ public enum ColourScale: Sendable, Equatable {
   }
 
   /// The numbers at the ends of the scale.
-  public var ends: ClosedRange<Double> {
+  package var ends: ClosedRange<Double> {
     switch self {
     case .sequential(let range): range
     case .diverging(let limit): limit >= 0 ? -limit...limit : 0...0
@@ -99,7 +99,7 @@ public enum ColourScale: Sendable, Equatable {
 }
 
 /// The style of a series in a chart.
-public enum SeriesColour: Sendable, Equatable {
+package enum SeriesColour: Sendable, Equatable {
   /// One of eight colours that people with any colour vision can distinguish.
   case category(Int)
   /// A place between -1 (blue) and 1 (red), for series that are ordered around zero.

@@ -2,7 +2,7 @@ import SextantBytes
 
 /// A page in one file: no script, style or picture from elsewhere, so that it can be kept, sent and
 /// opened without a network.
-public struct HTMLPage: Sendable {
+package struct HTMLPage: Sendable {
   private let title: String
   private var body = ""
   private var styles = ""
@@ -11,7 +11,7 @@ public struct HTMLPage: Sendable {
   /// An empty page.
   ///
   /// - Parameter subtitle: the source of the page, in one line.
-  public init(title: String, subtitle: String) {
+  package init(title: String, subtitle: String) {
     self.title = title
     body = """
       <header><h1>\(Markup.escaped(title))</h1><p>\(Markup.escaped(subtitle))</p></header>
@@ -20,13 +20,13 @@ public struct HTMLPage: Sendable {
   }
 
   /// Begins a section.
-  public mutating func add(heading: String) { body += "<h2>\(Markup.escaped(heading))</h2>\n" }
+  package mutating func add(heading: String) { body += "<h2>\(Markup.escaped(heading))</h2>\n" }
 
   /// Adds a paragraph of plain text.
-  public mutating func add(paragraph: String) { body += "<p>\(Markup.escaped(paragraph))</p>\n" }
+  package mutating func add(paragraph: String) { body += "<p>\(Markup.escaped(paragraph))</p>\n" }
 
   /// Adds facts, a name and a value in each line.
-  public mutating func add(facts: [(name: String, value: String)]) {
+  package mutating func add(facts: [(name: String, value: String)]) {
     let lines = facts.map {
       "<dt>\(Markup.escaped($0.name))</dt><dd>\(Markup.escaped($0.value))</dd>"
     }
@@ -34,7 +34,7 @@ public struct HTMLPage: Sendable {
   }
 
   /// Adds a chart, made with `svg(standsAlone: false)`.
-  public mutating func add(figure svg: String, caption: String? = nil) {
+  package mutating func add(figure svg: String, caption: String? = nil) {
     let text = caption.map { "<figcaption>\(Markup.escaped($0))</figcaption>" }
     body += "<figure><div class=\"scroll\">\(svg)</div>\(text ?? "")</figure>\n"
   }
@@ -42,7 +42,7 @@ public struct HTMLPage: Sendable {
   /// Adds a table.
   ///
   /// - Parameter isFolded: whether only its caption is shown until the user opens it.
-  public mutating func add(table: Table, caption: String? = nil, isFolded: Bool = false) {
+  package mutating func add(table: Table, caption: String? = nil, isFolded: Bool = false) {
     let cells = { (row: [String], tag: String) in
       let texts = row.enumerated().map { column, text in
         let style = table.numeric.contains(column) ? " class=\"number\"" : ""
@@ -63,16 +63,16 @@ public struct HTMLPage: Sendable {
   }
 
   /// Adds markup as it is. Text in it must come through `escaped`.
-  public mutating func add(markup: String) { body += markup + "\n" }
+  package mutating func add(markup: String) { body += markup + "\n" }
 
   /// Adds rules of style.
-  public mutating func add(style: String) { styles += style + "\n" }
+  package mutating func add(style: String) { styles += style + "\n" }
 
   /// Adds a script, which runs when the page is complete.
-  public mutating func add(script: String) { scripts += script + "\n" }
+  package mutating func add(script: String) { scripts += script + "\n" }
 
   /// Adds data for a script: `JSON.parse(document.getElementById(id).textContent)`.
-  public mutating func add(data: JSONValue, id: String) {
+  package mutating func add(data: JSONValue, id: String) {
     // "</script>" in a text would end the element.
     let text = data.canonicalText.split(separator: "<", omittingEmptySubsequences: false)
       .joined(separator: "\\u003c")
@@ -80,10 +80,10 @@ public struct HTMLPage: Sendable {
   }
 
   /// Text that is escaped for markup.
-  public static func escaped(_ text: String) -> String { Markup.escaped(text) }
+  package static func escaped(_ text: String) -> String { Markup.escaped(text) }
 
   /// The page.
-  public var html: String {
+  package var html: String {
     """
     <!DOCTYPE html>
     <html lang="en">

@@ -1,9 +1,9 @@
 import SextantBytes
 
 /// Numbers as people read them.
-public enum Format {
+package enum Format {
   /// A number with `digits` digits after the point; `-` if it is not finite.
-  public static func fixed(_ value: Double, _ digits: Int) -> String {
+  package static func fixed(_ value: Double, _ digits: Int) -> String {
     let digits = min(max(digits, 0), 18)
     let scale = (0..<digits).reduce(1.0) { product, _ in product * 10 }
     let scaled = (value * scale).rounded()
@@ -16,7 +16,7 @@ public enum Format {
   }
 
   /// A number with about four significant digits.
-  public static func figure(_ value: Double) -> String {
+  package static func figure(_ value: Double) -> String {
     let size = abs(value)
     guard value.isFinite else { return "-" }
     if value == 0 { return "0" }
@@ -26,15 +26,15 @@ public enum Format {
   }
 
   /// A number as people write it: without a fraction if it has none, and else with all digits.
-  public static func plain(_ value: Float) -> String {
+  package static func plain(_ value: Float) -> String {
     Int(exactly: value).map { String($0) } ?? String(value)
   }
 
   /// A whole number with commas between thousands.
-  public static func count(_ value: Int) -> String { grouped(value) }
+  package static func count(_ value: Int) -> String { grouped(value) }
 
   /// Bytes, in decimal units.
-  public static func bytes(_ count: Int) -> String {
+  package static func bytes(_ count: Int) -> String {
     let units = ["kB", "MB", "GB", "TB"]
     var value = Double(count)
     if value < 1000 { return "\(count) bytes" }
@@ -47,7 +47,7 @@ public enum Format {
   }
 
   /// Seconds as `0:07` or `1:02:33`.
-  public static func duration(_ seconds: Double) -> String {
+  package static func duration(_ seconds: Double) -> String {
     guard seconds.isFinite, seconds < 1e9 else { return "-" }
     let total = Int(clamping: max(seconds, 0).rounded())
     let seconds = padded(String(total % 60), 2, with: "0")
@@ -56,12 +56,12 @@ public enum Format {
   }
 
   /// Text filled up on the left.
-  public static func padded(_ text: String, _ width: Int, with fill: Character = " ") -> String {
+  package static func padded(_ text: String, _ width: Int, with fill: Character = " ") -> String {
     String(repeating: fill, count: max(0, width - text.count)) + text
   }
 
   /// A shape, such as `[192, 16]`.
-  public static func shape(_ shape: [Int]) -> String {
+  package static func shape(_ shape: [Int]) -> String {
     "[\(shape.map(String.init).joined(separator: ", "))]"
   }
 }

@@ -2,18 +2,18 @@ import SextantBytes
 
 extension JSONValue {
   /// A count.
-  public init(_ count: Int) { self = .integer(Int64(count)) }
+  package init(_ count: Int) { self = .integer(Int64(count)) }
 
   /// A number; null if it is not finite, because JSON cannot express it.
-  public init(finite value: Double) { self = value.isFinite ? .number(value) : .null }
+  package init(finite value: Double) { self = value.isFinite ? .number(value) : .null }
 
   /// A shape.
-  public init(shape: [Int]) { self = .array(shape.map { JSONValue($0) }) }
+  package init(shape: [Int]) { self = .array(shape.map { JSONValue($0) }) }
 }
 
 extension JSONObject {
   /// The members of both, those of this object first.
-  public func with(_ other: JSONObject) -> JSONObject {
+  package func with(_ other: JSONObject) -> JSONObject {
     JSONObject((members + other.members).map { ($0.key, $0.value) })
   }
 }

@@ -2,9 +2,9 @@ import SextantBytes
 
 /// The progress of long work: on a terminal one line that is updated ten times a second, elsewhere,
 /// such as in the log of a server, one line a minute.
-public struct ProgressLine: Sendable {
+package struct ProgressLine: Sendable {
   /// The unit of progress.
-  public enum Unit: Sendable {
+  package enum Unit: Sendable {
     /// Bytes, shown as MB.
     case bytes
     /// Things of this name, such as `texts`.
@@ -19,21 +19,21 @@ public struct ProgressLine: Sendable {
   /// A line for work of this title.
   ///
   /// - Parameter isTerminal: whether the line goes to a terminal.
-  public init(_ title: String, _ unit: Unit, isTerminal: Bool) {
+  package init(_ title: String, _ unit: Unit, isTerminal: Bool) {
     self.title = title
     self.unit = unit
     self.isTerminal = isTerminal
   }
 
   /// Whether the terminal shows a line that the next one has to replace.
-  public var isShown: Bool { isTerminal && shownAt > 0 }
+  package var isShown: Bool { isTerminal && shownAt > 0 }
 
   /// The text to write now; nil if nothing is due.
   ///
   /// - Parameters:
   ///   - seconds: since the work began.
   ///   - note: additional text.
-  public mutating func text(
+  package mutating func text(
     _ done: Int, of total: Int, after seconds: Double, note: @autoclosure () -> String = ""
   ) -> String? {
     guard seconds - shownAt >= (isTerminal ? 0.1 : 60), done > 0, total > 0 else { return nil }
@@ -49,7 +49,7 @@ public struct ProgressLine: Sendable {
   }
 
   /// The text that removes the line; nil if there is none.
-  public mutating func clearing() -> String? {
+  package mutating func clearing() -> String? {
     defer { shownAt = 0 }
     return isShown ? "\r\u{1B}[K" : nil
   }

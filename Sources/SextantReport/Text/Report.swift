@@ -1,20 +1,20 @@
 import SextantBytes
 
 /// A result as a report: the same facts as text for people and as one JSON document for programs.
-public struct Report: Sendable {
+package struct Report: Sendable {
   /// The first line for people.
-  public var title: String
+  package var title: String
   /// Facts in one line each.
-  public var facts: [(name: String, value: String)]
+  package var facts: [(name: String, value: String)]
   /// Tables, each under a line of its own.
-  public var tables: [(title: String, table: Table)]
+  package var tables: [(title: String, table: Table)]
   /// Sentences at the end.
-  public var notes: [String]
+  package var notes: [String]
   /// The whole for programs.
-  public var json: JSONObject
+  package var json: JSONObject
 
   /// A report of these parts.
-  public init(
+  package init(
     title: String, facts: [(name: String, value: String)] = [],
     tables: [(title: String, table: Table)] = [], notes: [String] = [], json: JSONObject
   ) {
@@ -23,7 +23,7 @@ public struct Report: Sendable {
   }
 
   /// The text for people, without a newline at the end.
-  public var text: String {
+  package var text: String {
     var lines = [title]
     let width = facts.map(\.name.count).max() ?? 0
     for (name, value) in facts {

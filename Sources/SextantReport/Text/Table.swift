@@ -1,22 +1,22 @@
 /// Rows of text in aligned columns.
-public struct Table: Sendable, Equatable {
+package struct Table: Sendable, Equatable {
   /// The heads of the columns.
-  public let heads: [String]
+  package let heads: [String]
   /// The columns of numbers, which are aligned to the right.
-  public let numeric: Set<Int>
-  public private(set) var rows: [[String]] = []
+  package let numeric: Set<Int>
+  package private(set) var rows: [[String]] = []
 
   /// An empty table; heads that begin with `#` are those of numbers.
-  public init(_ heads: [String]) {
+  package init(_ heads: [String]) {
     numeric = Set(heads.indices.filter { heads[$0].hasPrefix("#") })
     self.heads = heads.map { $0.hasPrefix("#") ? String($0.dropFirst()) : $0 }
   }
 
   /// Adds a row, one text for each column.
-  public mutating func add(_ row: [String]) { rows.append(row) }
+  package mutating func add(_ row: [String]) { rows.append(row) }
 
   /// Only the first and last rows, and a line with the number of rows that are left out.
-  public func abbreviated(to limit: Int) -> Table {
+  package func abbreviated(to limit: Int) -> Table {
     guard rows.count > limit else { return self }
     var short = self
     let (first, last) = (limit - limit / 3, limit / 3)
@@ -26,7 +26,7 @@ public struct Table: Sendable, Equatable {
   }
 
   /// The lines, without spaces at their ends.
-  public var lines: [String] {
+  package var lines: [String] {
     let all = [heads] + rows
     let widths = heads.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
     return all.map { row in
@@ -42,7 +42,7 @@ public struct Table: Sendable, Equatable {
   }
 
   /// The table as RFC 4180 writes it: fields between commas, heads first, lines that end in CR LF.
-  public var csv: String {
+  package var csv: String {
     ([heads] + rows).map { row in
       row.map { field in
         let isPlain = !field.utf8.contains { [0x22, 0x2C, 0x0A, 0x0D].contains($0) }

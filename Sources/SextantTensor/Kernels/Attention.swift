@@ -2,7 +2,7 @@ import CSextantKernels
 
 extension Kernels {
   /// The widest head that `attend` takes.
-  public static let widestHead = Int(SXK_ATTENTION_MAX_WIDTH)
+  package static let widestHead = Int(SXK_ATTENTION_MAX_WIDTH)
 
   /// Causal attention of the newest T positions to all positions so far.
   ///
@@ -19,7 +19,7 @@ extension Kernels {
   ///   - values: the values of the same positions.
   ///   - slopes: `[H]`, of the linear bias; nil for none.
   /// - Returns: `[B·T, H·width]`.
-  public static func attend(
+  package static func attend(
     _ q: some MatrixRows, _ layout: HeadColumns, keys: PagedRows, values: PagedRows, scale: Float,
     slopes: Tensor? = nil, window: Int? = nil, pool: WorkerPool = .shared
   ) -> Tensor {
@@ -82,7 +82,7 @@ extension Kernels {
   ///   - x: `[B·T, …]`, ordered by sequence, then by position.
   ///   - layout: the positions of a row's heads.
   ///   - angles: cosines and sines, each `[T, R]`.
-  public static func rotate(
+  package static func rotate(
     _ x: inout Tensor, _ layout: HeadColumns, by angles: (cosines: Tensor, sines: Tensor),
     pool: WorkerPool = .shared
   ) {

@@ -39,7 +39,7 @@ extension Tensor {
 extension Kernels {
   /// How many of the elements, little-endian in memory of any alignment, are NaN or infinite; 0 for
   /// types that have no such values. A block is NaN as a whole.
-  public static func nonfiniteCount(_ bytes: UnsafeRawBufferPointer, _ type: DataType) -> Int {
+  package static func nonfiniteCount(_ bytes: UnsafeRawBufferPointer, _ type: DataType) -> Int {
     guard let base = bytes.baseAddress else { return 0 }
     return switch type {
     case .f32: table.nonfinite_32(base, 0x7F80_0000, bytes.count / 4)
@@ -62,7 +62,7 @@ extension Kernels {
 
   /// How many elements were finite before a conversion and are NaN or infinite after it. In blocks those
   /// count, too, that share one with a number that is too large.
-  public static func overflowCount(
+  package static func overflowCount(
     from source: UnsafeRawBufferPointer, _ sourceType: DataType, to target: UnsafeRawBufferPointer,
     _ targetType: DataType
   ) -> Int {
@@ -83,7 +83,7 @@ extension Kernels {
   /// - Parameters:
   ///   - source: whole blocks of the target, aligned for their type.
   ///   - target: memory for the same number of elements of the target's type.
-  public static func convert(
+  package static func convert(
     _ source: UnsafeRawBufferPointer, from sourceType: DataType,
     into target: UnsafeMutableRawBufferPointer, as targetType: DataType
   ) {

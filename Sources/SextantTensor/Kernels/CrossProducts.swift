@@ -3,7 +3,7 @@ import CProcessEnd
 import CSextantKernels
 
 /// Sums over many rows in f64, from which means and covariances are made.
-public enum CrossProducts {
+package enum CrossProducts {
   /// Rows that are converted at a time: with 2,048 columns, 4 MiB of f64.
   private static let blockRows = 256
   /// Rows and columns of one tile of the result.
@@ -14,7 +14,7 @@ public enum CrossProducts {
   /// - Parameters:
   ///   - x: `[M, D]`.
   ///   - sums: D numbers.
-  public static func addRows(_ x: some MatrixRows, to sums: inout [Double]) {
+  package static func addRows(_ x: some MatrixRows, to sums: inout [Double]) {
     precondition(sums.count == x.columnCount)
     let (rows, kernel) = (x.rowCount, Kernels.table.add_rows_f64)
     x.withRows { x, stride in
@@ -30,7 +30,7 @@ public enum CrossProducts {
   ///   - x: `[M, D]`. A few hundred rows at a time keep the processor busy.
   ///   - center: D numbers near the mean, subtracted first so that little cancels later; nil for zeros.
   ///   - sums: `[D, D]`, row-major. Symmetric before and after.
-  public static func add(
+  package static func add(
     of x: some MatrixRows, minus center: [Double]? = nil, to sums: inout [Double],
     pool: WorkerPool = .shared
   ) {
@@ -76,7 +76,7 @@ public enum CrossProducts {
   ///   - x: `[M, D]`. A few hundred rows at a time keep the processor busy.
   ///   - y: `[M, E]`.
   ///   - sums: `[D, E]`, row-major.
-  public static func add(
+  package static func add(
     of x: some MatrixRows, minus center: [Double], and y: some MatrixRows,
     minus otherCenter: [Double], to sums: inout [Double], pool: WorkerPool = .shared
   ) {

@@ -10,7 +10,7 @@ extension Kernels {
   ///   - shifts: the result of `logSumExp` for the logits, M numbers.
   ///   - target: `[M, V]`; finite.
   ///   - targetShifts: the result of `logSumExp` for the target.
-  public static func divergence(
+  package static func divergence(
     of logits: Tensor, shifts: [Float], from target: Tensor, targetShifts: [Float],
     pool: WorkerPool = .shared
   ) -> (divergence: [Float], entropy: [Float]) {
@@ -42,7 +42,7 @@ extension Kernels {
   /// As `divergence`; replaces the logits by the divergences' gradients by them, q - p.
   ///
   /// - Returns: the divergences, M numbers.
-  public static func divergenceGradient(
+  package static func divergenceGradient(
     _ logits: inout Tensor, shifts: [Float], from target: Tensor, targetShifts: [Float],
     pool: WorkerPool = .shared
   ) -> [Float] {
@@ -71,7 +71,7 @@ extension Kernels {
   /// Replaces logits by the gradients of -log q[label], q - [label]; rows without a label by zeros.
   ///
   /// - Returns: -log q[label] in nats, 0 without a label.
-  public static func crossEntropyGradient(
+  package static func crossEntropyGradient(
     _ logits: inout Tensor, shifts: [Float], labels: [Int?], pool: WorkerPool = .shared
   ) -> [Float] {
     let width = logits.columnCount

@@ -10,43 +10,43 @@ extension Kernels {
   // MARK: Functions of one array, in place
 
   /// y = e^y, within 2 ulp.
-  public static func exp(_ y: inout Tensor, pool: WorkerPool = .shared) {
+  package static func exp(_ y: inout Tensor, pool: WorkerPool = .shared) {
     apply(table.exp, to: &y, pool)
   }
 
   /// y = 1 / (1 + e^-y), within 4 ulp.
-  public static func sigmoid(_ y: inout Tensor, pool: WorkerPool = .shared) {
+  package static func sigmoid(_ y: inout Tensor, pool: WorkerPool = .shared) {
     apply(table.sigmoid, to: &y, pool)
   }
 
   /// y = tanh(y), within 3 ulp.
-  public static func tanh(_ y: inout Tensor, pool: WorkerPool = .shared) {
+  package static func tanh(_ y: inout Tensor, pool: WorkerPool = .shared) {
     apply(table.tanh, to: &y, pool)
   }
 
   /// y = y · sigmoid(y), within 4 ulp.
-  public static func silu(_ y: inout Tensor, pool: WorkerPool = .shared) {
+  package static func silu(_ y: inout Tensor, pool: WorkerPool = .shared) {
     apply(table.silu, to: &y, pool)
   }
 
   /// y = max(y, 0)².
-  public static func squaredReLU(_ y: inout Tensor, pool: WorkerPool = .shared) {
+  package static func squaredReLU(_ y: inout Tensor, pool: WorkerPool = .shared) {
     apply(table.squared_relu, to: &y, pool)
   }
 
   /// y = y · Φ(y), Φ the normal distribution; relative error below 6e-7 + 4e-8 y².
-  public static func gelu(_ y: inout Tensor, pool: WorkerPool = .shared) {
+  package static func gelu(_ y: inout Tensor, pool: WorkerPool = .shared) {
     apply(table.gelu, to: &y, pool)
   }
 
   /// y = y / 2 · (1 + tanh(√(2 / π) · (y + 0.044715 y³))), an approximation of `gelu` that some models
   /// were trained with; relative error below 6e-7 + 2e-7 y².
-  public static func geluTanh(_ y: inout Tensor, pool: WorkerPool = .shared) {
+  package static func geluTanh(_ y: inout Tensor, pool: WorkerPool = .shared) {
     apply(table.gelu_tanh, to: &y, pool)
   }
 
   /// y = a · y.
-  public static func scale(_ y: inout Tensor, by a: Float, pool: WorkerPool = .shared) {
+  package static func scale(_ y: inout Tensor, by a: Float, pool: WorkerPool = .shared) {
     let (count, kernel) = (y.count, table.scale)
     y.withMutableRows { first in
       nonisolated(unsafe) let first = first
@@ -67,7 +67,7 @@ extension Kernels {
   // MARK: Functions of two arrays
 
   /// y += x; x has the same number of rows as y, or one row for all.
-  public static func add(
+  package static func add(
     _ x: some MatrixRows, to y: inout Tensor, pool: WorkerPool = .shared
   ) {
     let kernel = table.add
@@ -75,7 +75,7 @@ extension Kernels {
   }
 
   /// y += a · x; x has the same number of rows as y, or one row for all.
-  public static func add(
+  package static func add(
     _ x: some MatrixRows, scaledBy a: Float, to y: inout Tensor, pool: WorkerPool = .shared
   ) {
     let kernel = table.axpy
@@ -83,7 +83,7 @@ extension Kernels {
   }
 
   /// y *= x; x has the same number of rows as y, or one row for all.
-  public static func multiply(
+  package static func multiply(
     _ y: inout Tensor, by x: some MatrixRows, pool: WorkerPool = .shared
   ) {
     let kernel = table.mul
@@ -92,7 +92,7 @@ extension Kernels {
 
   /// y *= z · sigmoid(z), the gate of Mamba and of gated perceptrons; z has the same number of rows
   /// as y, or one row for all.
-  public static func multiply(
+  package static func multiply(
     _ y: inout Tensor, bySiLUOf z: some MatrixRows, pool: WorkerPool = .shared
   ) {
     let kernel = table.silu_mul
@@ -106,7 +106,7 @@ extension Kernels {
   ///   - q: `[M, D]`.
   ///   - weight: `[M, D]`, or `[D]` for every row.
   /// - Returns: `[M, D]`.
-  public static func interpolate(
+  package static func interpolate(
     from p: some MatrixRows, to q: some MatrixRows, by weight: some MatrixRows,
     pool: WorkerPool = .shared
   ) -> Tensor {
@@ -142,7 +142,7 @@ extension Kernels {
   ///   - x: `[M, D]`.
   ///   - bias: `[D]`, added to every row.
   /// - Returns: `[M, D]`.
-  public static func softplus(
+  package static func softplus(
     _ x: some MatrixRows, bias: Tensor? = nil, pool: WorkerPool = .shared
   ) -> Tensor {
     let (rows, width, kernel) = (x.rowCount, x.columnCount, table.softplus)

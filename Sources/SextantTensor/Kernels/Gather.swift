@@ -7,7 +7,7 @@ extension Kernels {
   ///   - table: `[V, D]`, of type f32, bf16, f16 or q8.
   ///   - rows: M indices below V.
   /// - Returns: `[M, D]`.
-  public static func gather(_ table: Tensor, rows: [Int]) -> Tensor {
+  package static func gather(_ table: Tensor, rows: [Int]) -> Tensor {
     let (height, width, type) = (table.rowCount, table.columnCount, table.dataType)
     let rowBytes = width / type.blockLength * type.byteWidth
     precondition(rows.allSatisfy { (0..<height).contains($0) }, "a row outside 0..<\(height)")

@@ -19,7 +19,7 @@ extension Kernels {
   ///   - state: h, `[B, H, P, N]`. Its bits do not depend on how T is cut into calls.
   ///   - batch: the number of sequences, B.
   /// - Returns: `[B·T, H·P]`.
-  public static func headScan(
+  package static func headScan(
     _ x: some MatrixRows, delta: Tensor, a: Tensor, b: some MatrixRows, c: some MatrixRows,
     d: Tensor, state: inout Tensor, batch: Int = 1, pool: WorkerPool = .shared
   ) -> Tensor {

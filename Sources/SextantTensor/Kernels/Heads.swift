@@ -10,7 +10,7 @@ extension Kernels {
   ///   - weight: `[H·N]`.
   ///   - bias: `[H·N]`.
   /// - Returns: `[M, H·N]`.
-  public static func groupNorm(
+  package static func groupNorm(
     _ x: some MatrixRows, heads: Int, weight: Tensor, bias: Tensor, epsilon: Float,
     pool: WorkerPool = .shared
   ) -> Tensor {
@@ -36,7 +36,7 @@ extension Kernels {
   /// - Parameters:
   ///   - x: `[M, H·N]`.
   ///   - heads: H.
-  public static func normalize(_ x: inout Tensor, heads: Int, pool: WorkerPool = .shared) {
+  package static func normalize(_ x: inout Tensor, heads: Int, pool: WorkerPool = .shared) {
     let kernels = table
     let (rows, width) = (x.rowCount, x.columnCount)
     let size = headSize(width, heads)
@@ -60,7 +60,7 @@ extension Kernels {
   ///   - x: `[M, H·N]`.
   ///   - weight: `[H·N]`.
   ///   - heads: H.
-  public static func add(
+  package static func add(
     _ v: Tensor, scaledByHeadsOf x: Tensor, weight: Tensor, heads: Int, to y: inout Tensor,
     pool: WorkerPool = .shared
   ) {

@@ -6,11 +6,11 @@ import CSextantKernels
 /// place, row by row. Work is split over `pool` at boundaries that depend on the shapes alone, so
 /// the thread count changes no bit of a result. Shapes that do not fit are programming errors and
 /// trap: values from files are checked before.
-public enum Kernels {
+package enum Kernels {
   /// The instruction set in use: `portable`, `neon`, `avx2`, `avx512` or `avx512-dot`.
   ///
   /// The best that the processor has, unless the environment variable `SEXTANT_KERNELS` names another.
-  public static var level: String { String(cString: sxk_level_name(table.level)) }
+  package static var level: String { String(cString: sxk_level_name(table.level)) }
 
   /// The kernels of that level.
   static var table: sxk_table { sxk_active().pointee }

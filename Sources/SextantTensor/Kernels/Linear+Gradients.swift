@@ -15,7 +15,7 @@ extension Linear {
   ///   - y: `[M, N]`.
   ///   - weight: `[N, K]`, of type f32, bf16, f16 or q8.
   /// - Returns: `[M, K]`.
-  public static func applyTransposed(
+  package static func applyTransposed(
     _ y: Tensor, weight: Tensor, pool: WorkerPool = .shared
   ) -> Tensor {
     let (m, n, k) = (y.rowCount, weight.rowCount, weight.columnCount)
@@ -45,7 +45,7 @@ extension Linear {
   ///   - y: `[M, N]`.
   ///   - x: `[M, K]`.
   ///   - sums: `[N, K]`.
-  public static func addWeightGradient(
+  package static func addWeightGradient(
     _ y: Tensor, _ x: some MatrixRows, to sums: inout Tensor, pool: WorkerPool = .shared
   ) {
     let (m, n, k) = (y.rowCount, y.columnCount, x.columnCount)

@@ -9,7 +9,7 @@ import CSextantKernels
 /// as fast as OpenBLAS in f32. Each output element is summed within one chunk, in an order that
 /// depends on K and, if x has few rows, on their number. `Precision` decides whether x may be
 /// rounded to the type of the weights.
-public enum Linear {
+package enum Linear {
   /// Rows of weights in one chunk of the few-row kernels: some microseconds of reading, and a multiple of
   /// the outputs that a kernel sums up together.
   private static func chunkRows(rowBytes: Int) -> Int {
@@ -26,7 +26,7 @@ public enum Linear {
   ///
   /// Elsewhere a small number of rows changes the order of sums. Computations that must not depend
   /// on their batches run in here, at the cost of packing a few rows.
-  public static func withRowsAlike<Result, Failure: Error>(
+  package static func withRowsAlike<Result, Failure: Error>(
     _ body: () throws(Failure) -> Result
   ) throws(Failure) -> Result {
     try $rowsAreAlike.withValue(true) { Swift.Result(catching: body) }.get()
@@ -40,7 +40,7 @@ public enum Linear {
   ///   - bias: `[N]`, f32.
   ///   - precision: whether x may be rounded to the precision of the weights' type.
   /// - Returns: `[M, N]`.
-  public static func apply(
+  package static func apply(
     _ x: some MatrixRows, weight: Tensor, bias: Tensor? = nil, precision: Precision = .current,
     pool: WorkerPool = .shared
   ) -> Tensor {
@@ -50,7 +50,7 @@ public enum Linear {
   }
 
   /// As `apply`, into an f32 tensor with M rows of N columns, whose contents it replaces.
-  public static func apply(
+  package static func apply(
     _ x: some MatrixRows, weight: Tensor, bias: Tensor? = nil, into y: inout Tensor,
     precision: Precision = .current, pool: WorkerPool = .shared
   ) {

@@ -10,7 +10,7 @@ extension Kernels {
   ///   - gradient: `[M, D]`.
   ///   - x: `[M, D]`, the input of the norm.
   ///   - weight: `[D]`.
-  public static func rmsNormGradient(
+  package static func rmsNormGradient(
     _ gradient: inout Tensor, of x: some MatrixRows, weight: Tensor, epsilon: Float,
     pool: WorkerPool = .shared
   ) {
@@ -33,7 +33,7 @@ extension Kernels {
   ///   - gradient: `[M, D]`.
   ///   - x: `[M, D]`, the input of the norm.
   ///   - weight: `[D]`.
-  public static func layerNormGradient(
+  package static func layerNormGradient(
     _ gradient: inout Tensor, of x: some MatrixRows, weight: Tensor, epsilon: Float,
     pool: WorkerPool = .shared
   ) {

@@ -8,7 +8,7 @@ extension Kernels {
   ///   - weight: `[D]`; nil means ones.
   ///   - groups: parts of equal width that are normalised each on its own.
   /// - Returns: `[M, D]`.
-  public static func rmsNorm(
+  package static func rmsNorm(
     _ x: some MatrixRows, weight: Tensor?, epsilon: Float, groups: Int = 1,
     pool: WorkerPool = .shared
   ) -> Tensor {
@@ -18,7 +18,7 @@ extension Kernels {
   }
 
   /// As `rmsNorm`, into a tensor with as many rows and columns as `x`.
-  public static func rmsNorm(
+  package static func rmsNorm(
     _ x: some MatrixRows, weight: Tensor?, epsilon: Float, groups: Int = 1,
     into y: inout Tensor, pool: WorkerPool = .shared
   ) {
@@ -44,7 +44,7 @@ extension Kernels {
   ///   - weight: `[D]`; nil means ones.
   ///   - bias: `[D]`; nil means zeros.
   /// - Returns: `[M, D]`.
-  public static func layerNorm(
+  package static func layerNorm(
     _ x: some MatrixRows, weight: Tensor?, bias: Tensor?, epsilon: Float,
     pool: WorkerPool = .shared
   ) -> Tensor {
@@ -54,7 +54,7 @@ extension Kernels {
   }
 
   /// As `layerNorm`, into a tensor with as many rows and columns as `x`.
-  public static func layerNorm(
+  package static func layerNorm(
     _ x: some MatrixRows, weight: Tensor?, bias: Tensor?, epsilon: Float, into y: inout Tensor,
     pool: WorkerPool = .shared
   ) {

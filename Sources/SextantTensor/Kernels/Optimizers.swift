@@ -4,7 +4,7 @@ import Glibc
 // computes them.
 extension Kernels {
   /// Σ x², summed in f64 over parts of 4096 elements.
-  public static func squaredNorm(_ x: Tensor) -> Double {
+  package static func squaredNorm(_ x: Tensor) -> Double {
     let dot = table.dot
     return x.withRows { first, _ in
       stride(from: 0, to: x.count, by: 4096).reduce(0) { sum, start in
@@ -18,7 +18,7 @@ extension Kernels {
   ///
   /// g = share · gradient + weightDecay · value; momentum = decay · momentum + g, in the first step
   /// g; value -= rate · (g + decay · momentum).
-  public static func nesterovStep(
+  package static func nesterovStep(
     _ value: inout Tensor, gradient: Tensor, share: Float, momentum: inout Tensor, decay: Float,
     rate: Float, weightDecay: Float, isFirst: Bool, pool: WorkerPool = .shared
   ) {
@@ -46,7 +46,7 @@ extension Kernels {
   /// - Parameters:
   ///   - decays: of the mean of gradients and of the mean of their squares.
   ///   - step: counted from 1.
-  public static func adamStep(
+  package static func adamStep(
     _ value: inout Tensor, gradient: Tensor, share: Float, mean: inout Tensor,
     square: inout Tensor, largest: inout Tensor, decays: (Double, Double), rate: Double,
     weightDecay: Float, step: Int, pool: WorkerPool = .shared

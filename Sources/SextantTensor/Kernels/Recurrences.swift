@@ -21,7 +21,7 @@ extension Kernels {
   ///     K - 1.
   ///   - batch: the number of sequences, B.
   /// - Returns: `[B·T, C]`.
-  public static func causalConvolutionSiLU(
+  package static func causalConvolutionSiLU(
     _ x: some MatrixRows, weight: Tensor, bias: Tensor?, state: inout Tensor, batch: Int = 1,
     pool: WorkerPool = .shared
   ) -> Tensor {
@@ -75,7 +75,7 @@ extension Kernels {
   ///   - state: h, `[B, C, N]`. Its bits do not depend on how T is cut into calls.
   ///   - batch: the number of sequences, B.
   /// - Returns: `[B·T, C]`.
-  public static func selectiveScan(
+  package static func selectiveScan(
     _ x: some MatrixRows, delta: some MatrixRows, a: Tensor, b: some MatrixRows,
     c: some MatrixRows, d: Tensor, gate z: some MatrixRows, state: inout Tensor,
     batch: Int = 1, pool: WorkerPool = .shared
@@ -87,7 +87,7 @@ extension Kernels {
   }
 
   /// As the overload with a gate, without the factor silu(z).
-  public static func selectiveScan(
+  package static func selectiveScan(
     _ x: some MatrixRows, delta: some MatrixRows, a: Tensor, b: some MatrixRows,
     c: some MatrixRows, d: Tensor, state: inout Tensor, batch: Int = 1,
     pool: WorkerPool = .shared

@@ -8,7 +8,7 @@ extension Kernels {
   ///   - x: `[M, D]`; minus infinity means a probability of 0, unless a whole row is (NaN then).
   ///   - temperature: the divisor of `x`; positive.
   /// - Returns: `[M, D]`.
-  public static func softmax(
+  package static func softmax(
     _ x: some MatrixRows, temperature: Float = 1, pool: WorkerPool = .shared
   ) -> Tensor {
     var y = Tensor(unfilled: [x.rowCount, x.columnCount])  // [M, D]
@@ -23,7 +23,7 @@ extension Kernels {
   }
 
   /// log Σ e^x of each row of `[M, D]`; -infinity for a row of -infinity.
-  public static func logSumExp(_ x: some MatrixRows, pool: WorkerPool = .shared) -> [Float] {
+  package static func logSumExp(_ x: some MatrixRows, pool: WorkerPool = .shared) -> [Float] {
     let kernels = table
     return reduceRows(x, pool) { x, width in
       let largest = kernels.max(x, width)
@@ -33,19 +33,19 @@ extension Kernels {
   }
 
   /// The first index of the largest number in each row of `[M, D]`; NaN is passed over.
-  public static func argmax(_ x: some MatrixRows, pool: WorkerPool = .shared) -> [Int] {
+  package static func argmax(_ x: some MatrixRows, pool: WorkerPool = .shared) -> [Int] {
     let kernels = table
     return reduceRows(x, pool) { kernels.argmax($0, $1) }
   }
 
   /// The largest number in each row of `[M, D]`; NaN is passed over.
-  public static func maximum(_ x: some MatrixRows, pool: WorkerPool = .shared) -> [Float] {
+  package static func maximum(_ x: some MatrixRows, pool: WorkerPool = .shared) -> [Float] {
     let kernels = table
     return reduceRows(x, pool) { kernels.max($0, $1) }
   }
 
   /// The sum of each row of `[M, D]`.
-  public static func sum(_ x: some MatrixRows, pool: WorkerPool = .shared) -> [Float] {
+  package static func sum(_ x: some MatrixRows, pool: WorkerPool = .shared) -> [Float] {
     let kernels = table
     return reduceRows(x, pool) { kernels.sum($0, $1) }
   }

@@ -10,7 +10,7 @@ extension Kernels {
   ///   - state: `[B, C]`, the rows before the first; afterwards each sequence's last row.
   ///   - batch: the number of sequences, B.
   /// - Returns: `[B·T, C]`.
-  public static func shiftInTime(_ x: Tensor, state: inout Tensor, batch: Int = 1) -> Tensor {
+  package static func shiftInTime(_ x: Tensor, state: inout Tensor, batch: Int = 1) -> Tensor {
     let (rows, width) = (x.rowCount, x.columnCount)
     let steps = rows / max(batch, 1)
     precondition(
@@ -48,7 +48,7 @@ extension Kernels {
   ///   - exponent: `[B, C]`; -1e30 if nothing was read.
   ///   - batch: the number of sequences, B.
   /// - Returns: `[B·T, C]`.
-  public static func wkv4(
+  package static func wkv4(
     k: Tensor, v: Tensor, decay: Tensor, bonus: Tensor, numerator: inout Tensor,
     denominator: inout Tensor, exponent: inout Tensor, batch: Int = 1, pool: WorkerPool = .shared
   ) -> Tensor {
@@ -108,7 +108,7 @@ extension Kernels {
   ///   - state: S, `[B, H, N, N]`: head, key, value. Its bits and those of y do not depend on how T
   ///     is split into calls.
   /// - Returns: `[B·T, H·N]`.
-  public static func wkv6(
+  package static func wkv6(
     r: Tensor, k: Tensor, v: Tensor, decay: Tensor, bonus: Tensor, state: inout Tensor,
     pool: WorkerPool = .shared
   ) -> Tensor {
@@ -161,7 +161,7 @@ extension Kernels {
   ///   - state: S, `[B, H, N, N]`: head, value, key. Its bits and those of y do not depend on how T
   ///     is split into calls.
   /// - Returns: `[B·T, H·N]`.
-  public static func wkv7(
+  package static func wkv7(
     r: Tensor, decay: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: inout Tensor,
     pool: WorkerPool = .shared
   ) -> Tensor {

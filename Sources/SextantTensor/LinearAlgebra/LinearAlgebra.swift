@@ -4,7 +4,7 @@ import CBLAS
 ///
 /// OpenBLAS does the work. Calls use one thread each, except products, which the pool splits.
 /// The same input gives the same bits on the same machine.
-public enum LinearAlgebra {
+package enum LinearAlgebra {
   /// Rows of a product that one task computes.
   private static let rowBlock = 64
 
@@ -13,7 +13,7 @@ public enum LinearAlgebra {
   /// - Parameters:
   ///   - a: `[rows, inner]`, or `[inner, rows]` when transposed.
   ///   - b: `[inner, columns]`, or `[columns, inner]` when transposed.
-  public static func product(
+  package static func product(
     _ a: [Double], _ b: [Double], rows: Int, inner: Int, columns: Int,
     transposingFirst: Bool = false, transposingSecond: Bool = false, pool: WorkerPool = .shared
   ) -> [Double] {
@@ -49,7 +49,7 @@ public enum LinearAlgebra {
   /// each row, `[n, n]`; nil if a number is not finite.
   ///
   /// An eigenvector's sign is chosen so that its element of largest size is positive.
-  public static func eigen(
+  package static func eigen(
     symmetric a: [Double], size n: Int
   ) -> (values: [Double], vectors: [Double])? {
     precondition(a.count == n * n)
@@ -79,7 +79,7 @@ public enum LinearAlgebra {
   ///   - a: `[n, n]`.
   ///   - b: right sides, `[n, count]`.
   /// - Returns: X, `[n, count]`; nil if A is not positive definite in f64.
-  public static func solve(
+  package static func solve(
     positiveDefinite a: [Double], size n: Int, rightSides b: [Double], count: Int = 1
   ) -> [Double]? {
     precondition(a.count == n * n && b.count == n * count)
@@ -97,13 +97,13 @@ public enum LinearAlgebra {
 
   /// The share of its largest eigenvalue up to which an eigenvalue of a symmetric matrix, [n, n], counts
   /// as zero everywhere: n times the rounding of f64, as NumPy and SciPy have it for ranks.
-  public static func rounding(size n: Int) -> Double { Double(n) * Double.ulpOfOne }
+  package static func rounding(size n: Int) -> Double { Double(n) * Double.ulpOfOne }
 
   /// The Moore-Penrose inverse of a symmetric positive semidefinite matrix, `[n, n]`; nil if a
   /// number is not finite.
   ///
   /// Eigenvalues up to `rounding` of the largest count as zero.
-  public static func pseudoInverse(symmetric a: [Double], size n: Int) -> [Double]? {
+  package static func pseudoInverse(symmetric a: [Double], size n: Int) -> [Double]? {
     spectral(a, size: n).map { $0 { 1 / $0 } }
   }
 
@@ -111,7 +111,7 @@ public enum LinearAlgebra {
   /// which undoes it, each `[n, n]`; nil if a number is not finite.
   ///
   /// The bound for zero is that of `pseudoInverse`.
-  public static func inverseSquareRoot(
+  package static func inverseSquareRoot(
     symmetric a: [Double], size n: Int
   ) -> (whitening: [Double], unwhitening: [Double])? {
     guard let function = spectral(a, size: n) else { return nil }
@@ -119,7 +119,7 @@ public enum LinearAlgebra {
   }
 
   /// The transpose, `[columns, rows]`, of a matrix `[rows, columns]`.
-  public static func transposed(_ a: [Double], rows: Int, columns: Int) -> [Double] {
+  package static func transposed(_ a: [Double], rows: Int, columns: Int) -> [Double] {
     precondition(a.count == rows * columns)
     if rows == 1 || columns == 1 { return a }
     return [Double](unsafeUninitializedCapacity: a.count) { target, count in

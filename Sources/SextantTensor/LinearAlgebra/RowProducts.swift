@@ -6,7 +6,7 @@ import CSextantKernels
 ///
 /// Rows are converted block by block, so that memory is read once. Sums of blocks are added in the
 /// order of the rows: results do not depend on the thread count.
-public enum RowProducts {
+package enum RowProducts {
   private static let blockRows = 256
 
   /// For each block of rows: z = X v, then w from `body`, and Σ Xᵀ w over all blocks.
@@ -16,7 +16,7 @@ public enum RowProducts {
   ///   - vector: D numbers.
   ///   - body: converts z of some rows to w, in place; called from several threads.
   /// - Returns: D numbers.
-  public static func transposedProduct(
+  package static func transposedProduct(
     _ x: some MatrixRows, times vector: [Double], pool: WorkerPool = .shared,
     _ body: @Sendable (_ rows: Range<Int>, _ z: UnsafeMutableBufferPointer<Double>) -> Void
   ) -> [Double] {
@@ -65,7 +65,7 @@ public enum RowProducts {
   /// - Parameters:
   ///   - x: `[M, D]`.
   ///   - vectors: `[k, D]`, one vector in each row.
-  public static func product(
+  package static func product(
     _ x: some MatrixRows, vectors: [Double], count k: Int, pool: WorkerPool = .shared
   ) -> [Double] {
     let (rows, width) = (x.rowCount, x.columnCount)

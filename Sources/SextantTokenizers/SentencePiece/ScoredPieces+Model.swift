@@ -3,7 +3,7 @@ import SextantBytes
 extension ScoredPieces {
   /// The bytes of a `tokenizer.model` with these pieces, which `Tokenizers.load` and the
   /// `sentencepiece` package read: equal pieces give equal bytes.
-  public var model: [UInt8] {
+  package var model: [UInt8] {
     var file = ProtobufWriter()
     for piece in pieces {
       var message = ProtobufWriter()

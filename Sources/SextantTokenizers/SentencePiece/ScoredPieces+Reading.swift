@@ -8,7 +8,7 @@ extension ScoredPieces {
   ///
   /// - Throws: `export.inexpressible` for merges that no scores give and for spaces that are not
   ///   written as "▁"; `tokenizer.*`, `json.*`.
-  public init?(tokenizer bytes: [UInt8], file: String? = nil) throws(FormatError) {
+  package init?(tokenizer bytes: [UInt8], file: String? = nil) throws(FormatError) {
     let source = try TokenizerSource(bytes: bytes, file: file)
     if SentencePieceJSON.recognizes(source) {
       try self.init(json: source)

@@ -2,18 +2,18 @@ import SextantBytes
 
 /// SentencePiece's byte-pair encoding as a list of pieces with scores, independent of a file's
 /// format: the common content of a `tokenizer.model` and the metadata of a GGUF file.
-public struct ScoredPieces: Sendable {
+package struct ScoredPieces: Sendable {
   /// A token.
-  public struct Piece: Sendable, Equatable {
+  package struct Piece: Sendable, Equatable {
     /// Its text, with "▁" for a space.
-    public var text: String
+    package var text: String
     /// Its rank among merges: higher scores come first.
-    public var score: Float
+    package var score: Float
     /// Its purpose.
-    public var kind: Kind
+    package var kind: Kind
 
     /// A token.
-    public init(_ text: String, score: Float, kind: Kind) {
+    package init(_ text: String, score: Float, kind: Kind) {
       self.text = text
       self.score = score
       self.kind = kind
@@ -21,7 +21,7 @@ public struct ScoredPieces: Sendable {
   }
 
   /// The purpose of a piece, by the numbers of `tokenizer.model` and GGUF.
-  public enum Kind: Int, Sendable {
+  package enum Kind: Int, Sendable {
     case normal = 1
     /// Stands for text without a piece.
     case unknown
@@ -36,31 +36,31 @@ public struct ScoredPieces: Sendable {
   }
 
   /// The tokens, by their ids.
-  public var pieces: [Piece]
+  package var pieces: [Piece]
   /// Whether a space is put before a text.
-  public var addsPrefix = true
+  package var addsPrefix = true
   /// Whether spaces at both ends are removed, and runs of them joined.
-  public var removesExtraSpaces = false
+  package var removesExtraSpaces = false
   /// SentencePiece's compiled map of characters; empty if texts stay as they are.
-  public var characterMap: [UInt8] = []
+  package var characterMap: [UInt8] = []
   /// The token that begins a text, if one is named.
-  public var beginID: Int?
+  package var beginID: Int?
   /// The token that ends a text, if one is named.
-  public var endID: Int?
+  package var endID: Int?
   /// The changes of texts that no member describes, for notes to users.
-  public internal(set) var otherChanges: [String] = []
+  package internal(set) var otherChanges: [String] = []
 
   /// Pieces, with the options that Llama has.
-  public init(_ pieces: [Piece]) { self.pieces = pieces }
+  package init(_ pieces: [Piece]) { self.pieces = pieces }
 
   /// The one piece for everything unknown, if there is one.
-  public var unknownID: Int? { pieces.firstIndex { $0.kind == .unknown } }
+  package var unknownID: Int? { pieces.firstIndex { $0.kind == .unknown } }
 
   /// Whether characters without a piece become the pieces of their bytes.
-  public var fallsBackToBytes: Bool { pieces.contains { $0.kind == .byte } }
+  package var fallsBackToBytes: Bool { pieces.contains { $0.kind == .byte } }
 
   /// Whether the tokenizer does anything to a text beyond putting a space before it.
-  public var normalizes: Bool {
+  package var normalizes: Bool {
     removesExtraSpaces || !characterMap.isEmpty || !otherChanges.isEmpty
   }
 }

@@ -5,7 +5,7 @@ import SextantBytes
 ///
 /// They are kept in a field of the file that Sextant defines. Numbers from 200 on are free for that, and
 /// other readers pass over them.
-public struct SentencePieceAdditions: Sendable {
+package struct SentencePieceAdditions: Sendable {
   /// The number of the field.
   static let field = 21_336
 
@@ -78,7 +78,7 @@ extension Tokenizers {
   ///   - additions: an object with some of `added_tokens` (as a `tokenizer.json` declares them),
   ///     `begin_of_text` (ids) and `legacy` (whether each part between added tokens gets a space
   ///     before it). An empty one changes nothing.
-  public static func sentencePiece(_ model: [UInt8], with additions: JSONObject) -> [UInt8] {
+  package static func sentencePiece(_ model: [UInt8], with additions: JSONObject) -> [UInt8] {
     guard !additions.members.isEmpty else { return model }
     var writer = ProtobufWriter()
     writer.add(SentencePieceAdditions.field, JSONValue.object(additions).canonicalBytes)
@@ -86,7 +86,7 @@ extension Tokenizers {
   }
 
   /// Whether the file of a tokenizer is a `tokenizer.model`.
-  public static func isSentencePieceModel(_ bytes: [UInt8]) -> Bool {
+  package static func isSentencePieceModel(_ bytes: [UInt8]) -> Bool {
     guard let source = try? TokenizerSource(bytes: bytes, file: nil), source.json == nil else {
       return false
     }
@@ -96,7 +96,7 @@ extension Tokenizers {
   /// A `tokenizer.model` as it came in, and the additions that it got here.
   ///
   /// - Throws: `tokenizer.*`, `json.*` for a file that does not read.
-  public static func partsOfSentencePiece(
+  package static func partsOfSentencePiece(
     _ bytes: [UInt8]
   ) throws(FormatError) -> (model: [UInt8], additions: JSONObject) {
     let file = try SentencePieceFile(TokenizerSource(bytes: bytes, file: nil))
