@@ -159,7 +159,7 @@ import Testing
         model, tokenizer, method: method,
         sites: model.description.sites(named: ["blocks.0.state.ssm"]))
       let refusal = expectRefusal(.artifactEmpty) { try trainer.train(pairs(2)) }
-      #expect(refusal?.found == "6144 elements")
+      #expect(refusal?.found == "6,144 elements")
     }
     let diagonal = try SteeringTrainer(
       model, tokenizer, method: .ldaDiagonal,

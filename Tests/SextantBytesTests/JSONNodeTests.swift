@@ -73,9 +73,13 @@ private func root() throws(FormatError) -> JSONNode {
   #expect(absent?.found == "no member \"b\"")
 }
 
-@Test(arguments: [(0, "0 tokens"), (1, "1 token"), (2, "2 tokens")])
-func countsAgreeWithTheirNouns(count: Int, text: String) {
-  #expect(counted(count, "token") == text)
-  #expect(
-    counted(count, "class", plural: "classes") == (count == 1 ? "1 class" : "\(count) classes"))
+@Test(arguments: [
+  (0, "0 tokens", "0 classes"), (1, "1 token", "1 class"), (2, "2 tokens", "2 classes"),
+  (999, "999 tokens", "999 classes"), (1000, "1,000 tokens", "1,000 classes"),
+  (-12_345_678, "-12,345,678 tokens", "-12,345,678 classes"),
+  (Int.min, "-9,223,372,036,854,775,808 tokens", "-9,223,372,036,854,775,808 classes"),
+])
+func countsAgreeWithTheirNouns(count: Int, first: String, second: String) {
+  #expect(counted(count, "token") == first)
+  #expect(counted(count, "class", plural: "classes") == second)
 }
