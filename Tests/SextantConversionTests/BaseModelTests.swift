@@ -86,7 +86,7 @@ import Testing
       return
     }
     let refusal = expectRefusal(.modelTied) { try convert(path) }
-    #expect(refusal?.found.hasPrefix("the base model alone: the output head is missing") == true)
+    #expect(refusal?.found.hasPrefix("only the base model: the output head is missing") == true)
     #expect(refusal?.remedy.contains("LlamaForCausalLM") == true)
   }
 

@@ -233,7 +233,7 @@ import Testing
     #expect(texts[7] == "     " && kinds[7] == 4)
     #expect(texts[2002] == "[PAD2002]" && kinds[2002] == 5)
     #expect(texts.contains("<0x0A>") && scores[300] > scores[1000])
-    #expect(metadata.notes.contains { $0.contains("looks for first") })
+    #expect(metadata.notes.contains { $0.contains("matches first") })
   }
 
   @Test func refusesTokenizersThatLlamaCppDoesNotHave() throws {

@@ -85,9 +85,9 @@ import Testing
     arguments: Container.allCases,
     [
       ("module.", ["the prefix \"module.\""]),
-      ("_orig_mod.", ["took \"_orig_mod\""]),
-      ("module._orig_mod.", ["took \"_orig_mod\"", "the prefix \"module.\""]),
-      ("_fsdp_wrapped_module.", ["took \"_fsdp_wrapped_module\""]),
+      ("_orig_mod.", ["removed \"_orig_mod\""]),
+      ("module._orig_mod.", ["removed \"_orig_mod\"", "the prefix \"module.\""]),
+      ("_fsdp_wrapped_module.", ["removed \"_fsdp_wrapped_module\""]),
       ("state_dict.model.", ["the prefix \"state_dict.model.\""]),
       ("my/own/", ["the prefix \"my/own/\""]),
     ])
