@@ -309,7 +309,8 @@ import Testing
     folder.write("{\"peft_type\":\"LORA\"}", to: "adapter_config.json")
     folder.write("not read", to: "adapter_model.safetensors")
     let report = try Conversion(checkpoint()).write(to: folder.path("a.sxt"))
-    #expect(report.notes.contains { $0.contains("adapter in the model's folder (LORA) is left out") })
+    #expect(
+      report.notes.contains { $0.contains("model's folder (LORA) is left out") })
     let name = "backbone.layers.0.mixer.in_proj.lora_B.default.weight"
     expectRefused(.modelAdapter, naming: [name], try checkpoint(with: [name]))
   }
