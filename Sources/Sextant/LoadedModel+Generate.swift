@@ -10,7 +10,8 @@ extension LoadedModel {
   ///     let run = try model.generate("The film was", with: [.steer(joy, strength: 2)])
   ///     for try await token in run { print(token.text, token.edits.count) }
   ///
-  /// Everything is checked before this function returns; tokens are made when the run is asked for them.
+  /// Everything is checked before this function returns. A token is generated when the caller asks the run
+  /// for it.
   /// The same seed makes the same text. The defaults are those of `sextant generate`.
   ///
   /// - Parameters:

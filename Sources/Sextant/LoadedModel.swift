@@ -19,7 +19,7 @@ public struct LoadedModel: Sendable {
   public let store: ModelStore
   /// The model that runs from it.
   public let model: any LanguageModel
-  /// The tokenizer that travels with it; nil if it was converted without one.
+  /// The tokenizer in the file; nil if the model was converted without one.
   public let tokenizer: (any Tokenizer)?
 
   /// Opens a native model file, which `convert` or `sextant convert` made.

@@ -109,7 +109,7 @@ extension Lens {
   ///     let lens = try Lens.train(on: corpus, for: model, by: .ridge())
   ///
   /// - Parameter progress: receives tokens, or sites solved, done and in all.
-  /// - Throws: `data.empty` for too little text, `usage.option` for options that make no training,
+  /// - Throws: `data.empty` for too little text, `usage.option` for options with which no step is trained,
   ///   `model.*`, `artifact.nonfinite`.
   public static func train(
     on corpus: TextCorpus, for model: LoadedModel, by method: LensMethod = .tuned(),

@@ -11,21 +11,13 @@ import Testing
 /// Whatever training writes is valid by the published schemas, which describe every member of it.
 @Suite struct ManifestTests {
   private let folder = TemporaryFolder()
-  private let converted: ConvertedModel
-  private let model: any LanguageModel
+  private let demo: DemoModel
   private let tokenizer: any Tokenizer
 
   init() throws {
-    converted = try ConvertedModel("demo-model/model.safetensors")
-    model = converted.model
+    demo = try DemoModel()
     // Texts that begin with a token of their own are recorded, too.
-    tokenizer = BoundedTokenizer(try #require(converted.tokenizer), begin: [0])
-  }
-
-  private func lines(_ name: String, _ count: Int) throws -> String {
-    let all = try InputFile(PackageFiles.fixture("demo-model/\(name)")).readAll(limit: 1 << 26)
-    let lines = all.split(separator: UInt8(ascii: "\n"), maxSplits: count)[..<count]
-    return folder.write(Array(lines.joined(separator: [0x0A])), to: name)
+    tokenizer = BoundedTokenizer(demo.tokenizer, begin: [0])
   }
 
   private func check(
@@ -50,15 +42,15 @@ import Testing
   }
 
   private var reference: ModelReference {
-    model.description.reference(tokenizer: tokenizer.digest)
+    demo.model.description.reference(tokenizer: tokenizer.digest)
   }
 
   @Test func vectorsMomentsAndCaptures() throws {
-    let sites = try model.description.sites(named: ["blocks.3.output"])
+    let sites = try demo.model.description.sites(named: ["blocks.3.output"])
     let pairs = try ContrastPairs(
-      reading: lines("sentiment_pairs.jsonl", 8), template: nil)
+      reading: demo.firstLines(8, of: "sentiment_pairs.jsonl"), template: nil)
     let (vector, moments) = try SteeringTrainer(
-      model, tokenizer, estimator: SteeringEstimator(.lda, shrinkage: 0.5), sites: sites
+      demo.model, tokenizer, estimator: SteeringEstimator(.lda, shrinkage: 0.5), sites: sites
     ).train(pairs)
     try check(vector.artifact, has: "retraining", "targets", "statistics")
     try check(
@@ -66,18 +58,19 @@ import Testing
         model: reference, data: tokenizer.recordingBeginning(in: pairs.record), positions: .last,
         retraining: vector.training.retraining), has: "retraining")
     try check(
-      CaptureReader(model, sites: sites).capture(
+      CaptureReader(demo.model, sites: sites).capture(
         [[0, 5], [0, 6]], tokenizer: tokenizer.digest, beginOfText: [0], isEdited: true),
       has: "begin_of_text", "edited")
   }
 
   @Test func probesAndErasers() throws {
     let records = try SelectedRecords(
-      LabelledRecords(reading: lines("quirky_train.jsonl", 120)), label: "alice_label",
+      LabelledRecords(reading: demo.firstLines(120, of: "quirky_train.jsonl")),
+      label: "alice_label",
       subset: try #require(QuirkySubset("A")))
-    let activations = try ActivationReader(model).read(
+    let activations = try ActivationReader(demo.model).read(
       ChoicePrompts(records.records, tokenizer),
-      sites: model.description.sites(named: ["blocks.3.output"]))
+      sites: demo.model.description.sites(named: ["blocks.3.output"]))
     let probe = try ProbeTrainer([.logistic]).probe(
       of: records, activations, model: reference, positions: .last, pooling: .each
     ).probe
@@ -90,12 +83,13 @@ import Testing
 
   @Test func lensesAndTheirCheckpoints() throws {
     let corpus = try TextCorpus(
-      reading: [lines("samples_train.jsonl", 4)], tokenizer: tokenizer, chunkLength: 16, limit: 64)
+      reading: [demo.firstLines(4, of: "samples_train.jsonl")], tokenizer: tokenizer,
+      chunkLength: 16, limit: 64)
     var options = TunedLensOptions()
     (options.steps, options.tokensPerStep, options.optimizer.warmUp) = (2, 16, 0)
     var checkpoints: [LensCheckpoint] = []
     let lens = try TunedLensTrainer(
-      model, tokenizer: tokenizer.digest, corpus: corpus, options: options
+      demo.model, tokenizer: tokenizer.digest, corpus: corpus, options: options
     ).train(saveEvery: 1, save: { checkpoints.append($0) })
     try check(lens.artifact, has: "retraining", "statistics", "seed")
     try check(try #require(checkpoints.first).artifact, has: "first_losses", "memories")

@@ -10,22 +10,9 @@ import Testing
 /// Probes, erasers and lenses, trained again from what their manifests record.
 @Suite struct RetrainingTests {
   private let folder = TemporaryFolder()
-  private let converted: ConvertedModel
-  private let model: any LanguageModel
-  private let tokenizer: any Tokenizer
+  private let demo: DemoModel
 
-  init() throws {
-    converted = try ConvertedModel("demo-model/model.safetensors")
-    model = converted.model
-    tokenizer = try #require(converted.tokenizer)
-  }
-
-  /// The first lines of a fixture, in a file of their own.
-  private func lines(_ name: String, _ count: Int) throws -> String {
-    let all = try InputFile(PackageFiles.fixture("demo-model/\(name)")).readAll(limit: 1 << 26)
-    let lines = all.split(separator: UInt8(ascii: "\n"), maxSplits: count)[..<count]
-    return folder.write(Array(lines.joined(separator: [0x0A])), to: "\(count)-\(name)")
-  }
+  init() throws { demo = try DemoModel() }
 
   private func written(_ artifact: Artifact) throws -> String {
     let path = folder.path("artifact.safetensors")
@@ -34,8 +21,9 @@ import Testing
   }
 
   private func verify(_ path: String, _ source: RetrainingSource) throws {
-    try Retraining(model, tokenizer, source: source, area: { scores, _ in scores[0] }).verify(
-      Artifact(reading: path), file: path)
+    try Retraining(demo.model, demo.tokenizer, source: source, area: { scores, _ in scores[0] })
+      .verify(
+        Artifact(reading: path), file: path)
   }
 
   /// The artifact without its record, as older versions wrote it.
@@ -58,28 +46,29 @@ import Testing
   }
 
   @Test func probesAreTrainedAgainToTheBit() throws {
-    let path = try lines("quirky_train.jsonl", 48)
+    let path = try demo.firstLines(48, of: "quirky_train.jsonl")
     let records = try records(path)
-    let sites = try model.description.sites(named: ["blocks.3.output", "blocks.2.state.ssm"])
+    let sites = try demo.model.description.sites(named: ["blocks.3.output", "blocks.2.state.ssm"])
     let last = try #require(PositionSelection("last-2"))
     for (methods, positions, pooling) in [
       ([.discriminant, .logistic, .random], last, .mean),
       ([.meanDifference, .clustering, .logisticOnPair], .last, .each),
     ] as [([ProbeMethod], PositionSelection, Probe.Pooling)] {
       let activations = try ActivationReader(
-        model, positions: positions, pooling: pooling, batch: 5
+        demo.model, positions: positions, pooling: pooling, batch: 5
       )
       .read(
-        ChoicePrompts(records.records, tokenizer), sites: [sites[0]],
+        ChoicePrompts(records.records, demo.tokenizer), sites: [sites[0]],
         readsPairs: methods.contains(where: \.needsPairs))
       let probe = try ProbeTrainer(methods, seed: 9).probe(
-        of: records, activations, model: model.description.reference(tokenizer: tokenizer.digest),
+        of: records, activations,
+        model: demo.model.description.reference(tokenizer: demo.tokenizer.digest),
         positions: positions, pooling: pooling
       ).probe
       let file = try written(probe.artifact)
       try verify(file, .records(path))
       // Other records, data of another kind, and no record.
-      let other = try lines("quirky_train.jsonl", 47)
+      let other = try demo.firstLines(47, of: "quirky_train.jsonl")
       expectRefusal(.artifactRetrain) { try verify(file, .records(other)) }
       expectRefusal(.usageOption) { try verify(file, .pairs(.pairs(path))) }
       let old = try forgotten(file)
@@ -88,36 +77,40 @@ import Testing
   }
 
   @Test func erasersAreTrainedAgainToTheBit() throws {
-    let path = try lines("quirky_train.jsonl", 120)
+    let path = try demo.firstLines(120, of: "quirky_train.jsonl")
     let records = try records(path)
-    let sites = try model.description.sites(named: ["blocks.3.output"])
-    let activations = try ActivationReader(model, batch: 7).read(
-      ChoicePrompts(records.records, tokenizer), sites: sites)
+    let sites = try demo.model.description.sites(named: ["blocks.3.output"])
+    let activations = try ActivationReader(demo.model, batch: 7).read(
+      ChoicePrompts(records.records, demo.tokenizer), sites: sites)
     let eraser = try EraserTrainer.eraser(
-      of: records, activations, model: model.description.reference(tokenizer: tokenizer.digest),
+      of: records, activations,
+      model: demo.model.description.reference(tokenizer: demo.tokenizer.digest),
       positions: .last, pooling: .each, applied: try #require(PositionSelection("all"))
     ) { scores, _ in scores[0] }.eraser
     let file = try written(eraser.artifact)
     try verify(file, .records(path))
     // A figure that is not the one computed.
-    try Retraining(model, tokenizer, source: .records(path), area: { scores, _ in scores[0] })
-      .verify(Artifact(reading: file), file: file)
+    try Retraining(
+      demo.model, demo.tokenizer, source: .records(path), area: { scores, _ in scores[0] }
+    )
+    .verify(Artifact(reading: file), file: file)
     expectRefusal(.artifactRetrain) {
-      try Retraining(model, tokenizer, source: .records(path), area: { _, _ in 0.5 }).verify(
-        Artifact(reading: file), file: file)
+      try Retraining(demo.model, demo.tokenizer, source: .records(path), area: { _, _ in 0.5 })
+        .verify(
+          Artifact(reading: file), file: file)
     }
     let old = try forgotten(file)
     expectRefusal(.artifactRetrain) { try verify(old, .records(path)) }
   }
 
   @Test func lensesAreTrainedAgainToTheBit() throws {
-    let path = try lines("samples_train.jsonl", 12)
+    let path = try demo.firstLines(12, of: "samples_train.jsonl")
     let corpus = try TextCorpus(
-      reading: [path], tokenizer: tokenizer, chunkLength: 32, limit: 512)
+      reading: [path], tokenizer: demo.tokenizer, chunkLength: 32, limit: 512)
     var options = RidgeLensOptions()
     (options.calibrationTokens, options.heldOutEvery) = (64, 4)
     let ridge = try RidgeLensTrainer(
-      model, tokenizer: tokenizer.digest, corpus: corpus, options: options
+      demo.model, tokenizer: demo.tokenizer.digest, corpus: corpus, options: options
     ).train()
     let ridgeFile = folder.path("ridge.safetensors")
     try ridge.artifact.write(to: ridgeFile, replacing: false)
@@ -129,7 +122,7 @@ import Testing
     try tuned.fit(to: corpus, passes: 1, steps: nil, tokensPerStep: 256)
     #expect(tuned.steps == 2 && tuned.passes(over: corpus) == 1)
     let trainer = try TunedLensTrainer(
-      model, tokenizer: tokenizer.digest, corpus: corpus, options: tuned)
+      demo.model, tokenizer: demo.tokenizer.digest, corpus: corpus, options: tuned)
     let fromIdentity = try written(trainer.train().artifact)
     try verify(fromIdentity, texts)
     expectRefusal(.usageOption) {
@@ -138,7 +131,7 @@ import Testing
     let fromRidge = try written(trainer.train(from: ridge).artifact)
     try verify(fromRidge, texts)
     try verify(fromRidge, .texts([path], field: "text", start: ridgeFile))
-    let other = try lines("samples_train.jsonl", 11)
+    let other = try demo.firstLines(11, of: "samples_train.jsonl")
     expectRefusal(.artifactRetrain) {
       try verify(fromRidge, .texts([other], field: "text", start: nil))
     }
@@ -177,21 +170,22 @@ import Testing
       var options = TunedLensOptions()
       (options.tokensPerStep, options.optimizer.rateScale) = (8, rate)
       expectRefusal(.usageOption) {
-        try TunedLensTrainer(model, tokenizer: tokenizer.digest, corpus: corpus, options: options)
+        try TunedLensTrainer(
+          demo.model, tokenizer: demo.tokenizer.digest, corpus: corpus, options: options)
       }
     }
   }
 
   @Test func sitesThatTrainingMadeWorseAreNamed() throws {
-    let path = try lines("samples_train.jsonl", 12)
+    let path = try demo.firstLines(12, of: "samples_train.jsonl")
     let corpus = try TextCorpus(
-      reading: [path], tokenizer: tokenizer, chunkLength: 32, limit: 256)
+      reading: [path], tokenizer: demo.tokenizer, chunkLength: 32, limit: 256)
     for (rate, isWorse) in [(1.0, false), (1e6, true)] {
       var options = TunedLensOptions()
       options.optimizer.rateScale = rate
       try options.fit(to: corpus, passes: 1, steps: 6, tokensPerStep: 256)
       let lens = try TunedLensTrainer(
-        model, tokenizer: tokenizer.digest, corpus: corpus, options: options
+        demo.model, tokenizer: demo.tokenizer.digest, corpus: corpus, options: options
       ).train()
       let worse = lens.sitesMadeWorse
       #expect(worse.isEmpty != isWorse && !worse.contains("blocks.5.output"))

@@ -10,18 +10,14 @@ import Testing
 
 /// Reports that compare models, states and speeds.
 @Suite struct ComparisonTests {
-  private let converted: ConvertedModel
-  private let tokenizer: any Tokenizer
+  private let demo: DemoModel
 
-  init() throws {
-    converted = try ConvertedModel("demo-model/model.safetensors")
-    tokenizer = try #require(converted.tokenizer)
-  }
+  init() throws { demo = try DemoModel() }
 
   @Test func aModelHasNoDriftFromItself() throws {
     var comparison = DriftComparison(
-      with: converted.model, in: converted.store, tokenizer, on: "The film was good.")
-    try comparison.add(converted.model, in: converted.store, path: "again.sxt")
+      with: demo.model, in: demo.store, demo.tokenizer, on: "The film was good.")
+    try comparison.add(demo.model, in: demo.store, path: "again.sxt")
     let report = comparison.report(reference: "model.sxt")
     let json = JSONNode(.object(report.json), code: .dataRecord, file: nil)
     let row = try #require(json.member("rows").elements().first)
@@ -33,22 +29,22 @@ import Testing
   }
 
   @Test func aStateIsReadBlockByBlock() throws {
-    let tokens = tokenizer.encodeText("The film was")
+    let tokens = demo.tokenizer.encodeText("The film was")
     let found = try StateReading(
-      of: converted.model, tokenizer, on: tokens, layers: LayerSelection(1...2), count: 2)
+      of: demo.model, demo.tokenizer, on: tokens, layers: LayerSelection(1...2), count: 2)
     #expect(found.grid.sites.compactMap(\.block) == [1, 2])
     #expect(Set(found.directions.directions.map(\.block)) == [1, 2])
     #expect(found.table?.rows.count == found.directions.directions.count)
     let llama = try ConvertedModel("llama-tiny/huggingface").model
-    expectRefusal(.artifactSite) { try StateReading(of: llama, tokenizer, on: [1, 2]) }
+    expectRefusal(.artifactSite) { try StateReading(of: llama, demo.tokenizer, on: [1, 2]) }
   }
 
   @Test func ratesCountTheTokensOfAllSequences() throws {
     let found = try SpeedMeasurement(
-      of: converted.model, promptCount: 4, decodedCount: 2, batch: 2, rounds: 1)
+      of: demo.model, promptCount: 4, decodedCount: 2, batch: 2, rounds: 1)
     #expect(found.prefill > 0 && found.decode > 0 && found.prefill.isFinite)
     expectRefusal(.systemMemory) {
-      try SpeedMeasurement(of: converted.model, promptCount: 1 << 20, batch: 1 << 20)
+      try SpeedMeasurement(of: demo.model, promptCount: 1 << 20, batch: 1 << 20)
     }
   }
 }

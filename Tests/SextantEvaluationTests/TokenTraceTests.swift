@@ -10,20 +10,15 @@ import Testing
 
 /// Traces of generated tokens, by artifact.
 @Suite struct TokenTraceTests {
-  private let converted: ConvertedModel
-  private let tokenizer: any Tokenizer
+  private let demo: DemoModel
 
-  init() throws {
-    converted = try ConvertedModel("demo-model/model.safetensors")
-    tokenizer = try #require(converted.tokenizer)
-  }
+  init() throws { demo = try DemoModel() }
 
   @Test func aTraceNamesTheFileOfEachEdit() throws {
-    let model = converted.model
     let site = try #require(
-      try model.description.sites(named: ["blocks.2.output"]).first)
+      try demo.model.description.sites(named: ["blocks.2.output"]).first)
     let vector = SteeringVector(
-      model: model.description.reference(tokenizer: tokenizer.digest),
+      model: demo.model.description.reference(tokenizer: demo.tokenizer.digest),
       vectors: [
         (
           site.reference,
@@ -34,9 +29,9 @@ import Testing
       statistics: JSONObject())
     let options = SteeringOptions(strength: 2, positions: PositionSelection([.generated]))
     var trace = TokenTrace([.init(file: "a/joy.safetensors", kind: SteeringVector.name)])
-    let prompt = tokenizer.encodeText("The film")
+    let prompt = demo.tokenizer.encodeText("The film")
     let result = try Generator(
-      model, tokenizer, applying: [.steer(AppliedVector(vector, options))]
+      demo.model, demo.tokenizer, applying: [.steer(AppliedVector(vector, options))]
     ).generate(
       prompt, GenerationOptions(tokenCount: 3, sampling: SamplingOptions(temperature: 0)),
       telling: { trace.add($0) })
@@ -54,7 +49,7 @@ import Testing
           try edit.member("norm_before").number() != edit.member("norm_after").number())
       }
     }
-    let unread = [(token: result.tokens[2], text: tokenizer.decode([result.tokens[2]]))]
+    let unread = [(token: result.tokens[2], text: demo.tokenizer.decode([result.tokens[2]]))]
     let table = trace.explanation(unread: unread)
     #expect(table.rows.count == prompt.count + 3)
     #expect(table.rows[prompt.count][3] == "steered by joy.safetensors at 1 site")

@@ -49,7 +49,7 @@ public struct ProbeEntry: Sendable, Equatable {
   public let scale: Double
   /// The offset that is added then.
   public let bias: Double
-  /// The score from which on the label is predicted.
+  /// Scores at or above it predict the label.
   public let threshold: Double
 
   /// A probe of these numbers.

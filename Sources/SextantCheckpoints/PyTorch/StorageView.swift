@@ -13,7 +13,7 @@ struct StorageRegion: Sendable {
   let checksum: UInt32?
 }
 
-/// A tensor as a view of one storage, checked to are inside it.
+/// A tensor as a view of one storage, checked to be inside it.
 struct StorageView: Sendable {
   /// The storage.
   let region: StorageRegion

@@ -26,7 +26,7 @@ struct ShardIndex {
   let weightMap: [(entry: String, shard: String)]
   /// The shards' file names, sorted.
   let shardNames: [String]
-  /// `metadata.total_size` as it is in the index, if it does.
+  /// `metadata.total_size` of the index; nil if it has none.
   let totalSize: JSONValue?
 
   /// The meaning of an index's entries.

@@ -81,7 +81,7 @@ struct GGUFDescription {
     }
   }
 
-  // MARK: Parts that are not table
+  // MARK: Parts that are in no table
 
   private func addHeads(_ name: String, to result: inout JSONObject) throws(FormatError) {
     let inner = try integer("\(name).ssm.inner_size")

@@ -22,7 +22,7 @@ public struct ProbeMeasurement: Sendable {
   ///
   /// - Parameters:
   ///   - scores: log-odds of the label, by example.
-  ///   - threshold: the score from which on the label is predicted.
+  ///   - threshold: scores at or above it predict the label.
   ///   - outputs: the log-odds that the model itself gives, by example.
   public init(
     _ scores: [Double], _ labels: [Bool], threshold: Double = 0, outputs: [Double]? = nil

@@ -89,7 +89,7 @@ public struct ApplyingOptions: Sendable {
   /// Accept artifacts of another model of the same width and depth.
   public var allowsModelMismatch = false
 
-  /// The declarations of each artifact.
+  /// No option: each artifact acts as its manifest declares.
   public init() {}
 }
 

@@ -49,7 +49,7 @@ struct Axis {
     digits > 6 ? Format.figure(value) : Format.fixed(value, digits)
   }
 
-  /// The smallest of 1, 2 and 5 times a power of ten that is not a smaller than `size`, and how
+  /// The smallest of 1, 2 and 5 times a power of ten that is not smaller than `size`, and how
   /// many digits after the point it needs.
   private static func step(for size: Double) -> (Double, digits: Int) {
     var (power, digits) = (1.0, 0)

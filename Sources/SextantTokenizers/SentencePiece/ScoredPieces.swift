@@ -58,9 +58,4 @@ package struct ScoredPieces: Sendable {
 
   /// Whether characters without a piece become the pieces of their bytes.
   package var fallsBackToBytes: Bool { pieces.contains { $0.kind == .byte } }
-
-  /// Whether the tokenizer does anything to a text beyond putting a space before it.
-  package var normalizes: Bool {
-    removesExtraSpaces || !characterMap.isEmpty || !otherChanges.isEmpty
-  }
 }

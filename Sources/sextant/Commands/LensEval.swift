@@ -56,11 +56,6 @@ struct LensEval: WritingCommand {
     let tokenizer = try open.textTokenizer()
     let lenses = try LensNames.lenses(lens)
     let corpus = try texts.corpus(for: open)
-    guard corpus.byteCount > 0 else {
-      throw FormatError(
-        .dataEmpty, file: texts.text.first, found: "tokens without text",
-        expected: "at least one byte of text: losses are counted in bits per byte")
-    }
     let evaluation = try Progress.show("lens eval", .items("tokens")) {
       update throws(FormatError) in
       try LensEvaluation(

@@ -12,15 +12,9 @@ import Testing
 
 /// Probes and erasers of the demo model, from records to figures, without the command line.
 @Suite struct ProbeEvaluationTests {
-  private let converted: ConvertedModel
-  private let tokenizer: any Tokenizer
+  private let demo: DemoModel
 
-  init() throws {
-    converted = try ConvertedModel("demo-model/model.safetensors")
-    tokenizer = try #require(converted.tokenizer)
-  }
-
-  private var model: any LanguageModel { converted.model }
+  init() throws { demo = try DemoModel() }
 
   /// The first records of a quirky file.
   private func records(_ name: String, _ count: Int) throws -> LabelledRecords {
@@ -32,8 +26,9 @@ import Testing
     _ words: [String], _ methods: [ProbeMethod] = [.logistic]
   ) throws -> Probe {
     try Probe.train(
-      on: SelectedRecords(records("quirky_train", 60), label: "alice_label"), model, tokenizer,
-      sites: model.description.sites(named: words, layers: LayerSelection(3...3)),
+      on: SelectedRecords(records("quirky_train", 60), label: "alice_label"), demo.model,
+      demo.tokenizer,
+      sites: demo.model.description.sites(named: words, layers: LayerSelection(3...3)),
       methods: methods
     ).probe
   }
@@ -41,7 +36,7 @@ import Testing
   @Test func figuresAreThoseOfScoresAndLabels() throws {
     let probe = try probe(["residual"], [.logistic, .meanDifference])
     let held = try SelectedRecords(records("quirky_test", 40), label: "alice_label")
-    let activations = try probe.activations(of: held.records, model, tokenizer)
+    let activations = try probe.activations(of: held.records, demo.model, demo.tokenizer)
     let found = ProbeEvaluation(of: probe.entries, on: activations, labels: held.labels)
     #expect(found.rows.map(\.entry) == probe.entries && found.count == 40)
     for row in found.rows {
@@ -70,18 +65,22 @@ import Testing
       sites: probe.sites, entries: probe.entries, training: probe.training, statistics: JSONObject()
     )
     let held = try records("quirky_test", 4).records
-    expectRefusal(.artifactModelDigest) { try other.activations(of: held, model, tokenizer) }
-    let accepted = try other.activations(of: held, model, tokenizer, allowsModelMismatch: true)
+    expectRefusal(.artifactModelDigest) {
+      try other.activations(of: held, demo.model, demo.tokenizer)
+    }
+    let accepted = try other.activations(
+      of: held, demo.model, demo.tokenizer, allowsModelMismatch: true)
     #expect(accepted.count == 4)
   }
 
   @Test func erasingLeavesAFreshProbeLess() throws {
     let selected = try SelectedRecords(records("quirky_train", 120), label: "alice_label")
-    let sites = try model.description.sites(named: ["blocks.3.output"])
-    let activations = try ActivationReader(model).read(
-      ChoicePrompts(selected.records, tokenizer), sites: sites)
+    let sites = try demo.model.description.sites(named: ["blocks.3.output"])
+    let activations = try ActivationReader(demo.model).read(
+      ChoicePrompts(selected.records, demo.tokenizer), sites: sites)
     let (eraser, certificate) = try EraserTrainer.certifiedEraser(
-      of: selected, activations, model: model.description.reference(tokenizer: tokenizer.digest),
+      of: selected, activations,
+      model: demo.model.description.reference(tokenizer: demo.tokenizer.digest),
       positions: .last, pooling: .each)
     #expect(certificate.heldOutCount == 24 && certificate.rows.count == 1)
     let row = certificate.rows[0]
@@ -95,9 +94,10 @@ import Testing
   @Test func answersFollowReflectionsMoreThanControls() throws {
     let probe = try probe(["residual"], [.logistic, .random])
     let held = try SelectedRecords(records("quirky_test", 40), label: "alice_label")
-    let prompts = try ChoicePrompts(held.records, tokenizer)
+    let prompts = try ChoicePrompts(held.records, demo.tokenizer)
     let found = try ProbeInterventionResult(
-      of: probe.entries, model, tokenizer: tokenizer.digest, on: prompts, labels: held.labels)
+      of: probe.entries, demo.model, tokenizer: demo.tokenizer.digest, on: prompts,
+      labels: held.labels)
     #expect(found.rows.count == 2 && found.table.rows.count == 2 && found.json.count == 2)
     for row in found.rows {
       let answers = row.answers
@@ -108,19 +108,20 @@ import Testing
     let bare = ChoicePrompts(prompts: prompts.prompts, choices: nil)
     expectRefusal(.dataRecord) {
       try ProbeInterventionResult(
-        of: probe.entries, model, tokenizer: tokenizer.digest, on: bare, labels: held.labels)
+        of: probe.entries, demo.model, tokenizer: demo.tokenizer.digest, on: bare,
+        labels: held.labels)
     }
   }
 
   @Test func aMapScoresEveryToken() throws {
     let probe = try probe(["blocks.3.state.conv", "blocks.3.output"])
     let map = try ProbeMap(
-      probe, of: "59 + 5 = 64. Bob:", choices: [" False", " True"], model, tokenizer)
+      probe, of: "59 + 5 = 64. Bob:", choices: [" False", " True"], demo.model, demo.tokenizer)
     #expect(map.texts.joined() == "59 + 5 = 64. Bob:" && map.scores.count == 2)
     // The last token's scores are those of the activations that the probes were trained on.
     let record = LabelledRecord(
       text: "59 + 5 = 64. Bob:", choices: [" False", " True"], fields: JSONObject())
-    let activations = try probe.activations(of: [record], model, tokenizer)
+    let activations = try probe.activations(of: [record], demo.model, demo.tokenizer)
     for (entry, scores) in zip(map.entries, map.scores) {
       let whole = try #require(entry.scores(of: activations)?.first)
       #expect(abs(try #require(scores.last) - whole) < 1e-3 * max(1, abs(whole)))
@@ -132,10 +133,10 @@ import Testing
         (map.scores[place.entry][place.position] >= 0) != (map.output[place.position] >= 0))
     }
     expectRefusal(.usageOption) {
-      try ProbeMap(probe, of: "59", choices: [" True", " True"], model, tokenizer)
+      try ProbeMap(probe, of: "59", choices: [" True", " True"], demo.model, demo.tokenizer)
     }
     expectRefusal(.usageOption) {
-      try ProbeMap(probe, of: "", choices: [" False", " True"], model, tokenizer)
+      try ProbeMap(probe, of: "", choices: [" False", " True"], demo.model, demo.tokenizer)
     }
   }
 
@@ -144,8 +145,9 @@ import Testing
     let experiment = TransferExperiment(
       sources: parts("A", "B"), targets: parts("A", "B", "AH", "BH"), methods: [.logistic])
     let found = try experiment.run(
-      model, tokenizer, training: records("quirky_train", 120), test: records("quirky_test", 120),
-      sites: model.description.sites(named: ["residual"], layers: LayerSelection(2...3)))
+      demo.model, demo.tokenizer, training: records("quirky_train", 120),
+      test: records("quirky_test", 120),
+      sites: demo.model.description.sites(named: ["residual"], layers: LayerSelection(2...3)))
     #expect(found.rows.count == 2 * 4 * 2 && found.outputs.count == 4)
     let own = try #require(found.summary("A", "B", "output", "lr"))
     let source = try #require(QuirkySubset("A"))
