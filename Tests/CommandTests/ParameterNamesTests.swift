@@ -8,8 +8,8 @@ import Testing
 @Suite struct ParameterNamesTests {
   @Test func everyParameterThatTheLibraryNamesIsInTheTable() throws {
     var named: Set<String> = []
-    for path in Self.librarySources() {
-      for line in try Self.lines(of: path) {
+    for path in PackageFiles.librarySources {
+      for line in try PackageFiles.text(path).split(separator: "\n") {
         guard !line.drop(while: \.isWhitespace).hasPrefix("//") else { continue }
         named.formUnion(line.matches(of: #/\.parameter\("(\w+)"\)/#).map { String($0.1) })
         for text in line.matches(of: #/"(?:[^"\\]|\\.)*"/#) {
@@ -22,8 +22,8 @@ import Testing
   }
 
   @Test func noSourceOfTheLibraryNamesAnOption() throws {
-    for path in Self.librarySources() {
-      for line in try Self.lines(of: path) {
+    for path in PackageFiles.librarySources {
+      for line in try PackageFiles.text(path).split(separator: "\n") {
         guard !line.drop(while: \.isWhitespace).hasPrefix("//") else { continue }
         let options = line.matches(of: #/"[^"]*(?:^|[ (:"])--[a-z][^"]*"/#).map { String($0.0) }
         // Another program's option, and colours of style sheets.
@@ -52,22 +52,5 @@ import Testing
     #expect(shown.place == .option("--tokens-per-step"))
     #expect(shown.found == "`layers`" && shown.expected == "--passes of 1")
     #expect(shown.remedy == "Lower --tokens-per-step, `code of mine` or --force.")
-  }
-
-  private static func lines(of path: String) throws -> [Substring] {
-    try String(decoding: PackageFiles.bytes(path), as: UTF8.self).split(separator: "\n")
-  }
-
-  /// Paths of the library's source files.
-  private static func librarySources() -> [String] {
-    PackageFiles.entries("Sources").filter { $0.hasPrefix("Sextant") }
-      .flatMap { files(in: "Sources/\($0)") }
-  }
-
-  private static func files(in folder: String) -> [String] {
-    PackageFiles.entries(folder).flatMap { name in
-      name.hasSuffix(".swift")
-        ? ["\(folder)/\(name)"] : name.contains(".") ? [] : files(in: "\(folder)/\(name)")
-    }
   }
 }

@@ -34,36 +34,29 @@ import Testing
   }
 
   @Test func theFirstPageListsEveryType() throws {
-    let listed = try Pages.text("\(catalogue)/Sextant.md").split(separator: "\n")
+    let listed = try PackageFiles.text("\(catalogue)/Sextant.md").split(separator: "\n")
       .filter { $0.hasPrefix("- ``") }.map { String($0.dropFirst(4).dropLast(2)) }
-    #expect(try listed.sorted() == shownTypes().sorted())
+    let shown = try shownTypes()
+    #expect(listed.sorted() == shown.sorted())
+    #expect(try PackageFiles.text("docs/library.md").contains("shows \(shown.count) types"))
   }
 
   /// A type that only the package needs has `package` access.
   @Test func everyPublicTypeIsShown() throws {
     let shown = try shownTypes()
-    let libraries = PackageFiles.entries("Sources").filter { $0.hasPrefix("Sextant") }
-    let files = libraries.flatMap { swiftFiles(in: "Sources/\($0)") }
     let declaration = /^(?:@\w+ )*public (?:final )?(?:struct|enum|class|protocol|actor) (\w+)/
       .anchorsMatchLineEndings()
-    let declared = try files.flatMap { file in
-      try Pages.text(file).matches(of: declaration).map { String($0.1) }
+    let declared = try PackageFiles.librarySources.flatMap { file in
+      try PackageFiles.text(file).matches(of: declaration).map { String($0.1) }
     }
     #expect(declared.sorted() == shown.sorted())
   }
 
   /// The types that `import Sextant` shows.
   private func shownTypes() throws -> Set<String> {
-    let imports = try Pages.text("Sources/Sextant/Exports.swift").split(separator: "\n")
+    let imports = try PackageFiles.text("Sources/Sextant/Exports.swift").split(separator: "\n")
       .filter { $0.hasPrefix("@_exported import") }
     let own: Set = ["LensMethod", "LoadedModel", "Recording", "WritableArtifact"]
     return own.union(imports.compactMap { $0.split(separator: ".").last.map(String.init) })
-  }
-
-  private func swiftFiles(in folder: String) -> [String] {
-    PackageFiles.entries(folder).flatMap { name in
-      if name.hasSuffix(".swift") { return ["\(folder)/\(name)"] }
-      return name.contains(".") ? [] : swiftFiles(in: "\(folder)/\(name)")
-    }
   }
 }

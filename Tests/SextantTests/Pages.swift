@@ -2,14 +2,9 @@ import SextantTestSupport
 
 /// Pages of the documentation, and the code that they show.
 enum Pages {
-  /// The text of a file of the package.
-  static func text(_ path: String) throws -> String {
-    try String(decoding: PackageFiles.bytes(path), as: UTF8.self)
-  }
-
   /// The blocks of Swift code of a page.
   static func code(of page: String) throws -> [String] {
-    try text(page).split(separator: "```swift\n").dropFirst().map {
+    try PackageFiles.text(page).split(separator: "```swift\n").dropFirst().map {
       String($0[..<($0.firstRange(of: "```")?.lowerBound ?? $0.endIndex)])
     }
   }
@@ -18,13 +13,13 @@ enum Pages {
   static func programs() throws -> [String: String] {
     try Dictionary(
       uniqueKeysWithValues: PackageFiles.entries("Examples").map {
-        ($0, try text("Examples/\($0)/main.swift"))
+        ($0, try PackageFiles.text("Examples/\($0)/main.swift"))
       })
   }
 
   /// The blocks of a page that are neither a whole program nor a part of a file that is compiled.
   static func uncompiledCode(of page: String, partsOf file: String) throws -> [String] {
-    let (programs, snippets) = (try programs().values, try unindented(text(file)))
+    let (programs, snippets) = (try programs().values, try unindented(PackageFiles.text(file)))
     return try code(of: page).filter {
       !programs.contains($0) && !snippets.contains(unindented($0))
     }
