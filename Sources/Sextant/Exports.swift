@@ -28,9 +28,9 @@
 @_exported import struct SextantArtifacts.Translator
 // MARK: Errors and JSON
 @_exported import struct SextantBytes.Digest
-@_exported import struct SextantBytes.FormatError
 @_exported import struct SextantBytes.JSONObject
 @_exported import enum SextantBytes.JSONValue
+@_exported import struct SextantBytes.Refusal
 // MARK: Checkpoints
 @_exported import struct SextantConversion.ConversionOptions
 @_exported import struct SextantConversion.ConversionReport

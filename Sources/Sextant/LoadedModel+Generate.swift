@@ -33,7 +33,7 @@ extension LoadedModel {
     minP: Float = 0, repetitionPenalty: Float = 1, seed: UInt64 = 0,
     stoppingAt stops: [String] = [],
     stopsAtEnd: Bool = true, with interventions: Interventions = [], from state: State? = nil
-  ) throws(FormatError) -> GenerationRun {
+  ) throws(Refusal) -> GenerationRun {
     var options = GenerationOptions(
       tokenCount: count,
       sampling: try SamplingOptions(

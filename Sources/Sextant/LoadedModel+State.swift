@@ -18,7 +18,7 @@ extension LoadedModel {
   /// - Throws: `data.record` for a text without tokens, the errors of `Interventions`, `model.*`.
   public func state(
     after text: String, from state: State? = nil, with interventions: Interventions = []
-  ) throws(FormatError) -> State {
+  ) throws(Refusal) -> State {
     try self.state(after: ids(of: text, continuing: state), from: state, with: interventions)
   }
 
@@ -27,9 +27,9 @@ extension LoadedModel {
   /// - Throws: as for a text.
   public func state(
     after tokens: [Int], from state: State? = nil, with interventions: Interventions = []
-  ) throws(FormatError) -> State {
+  ) throws(Refusal) -> State {
     guard !tokens.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .dataRecord, found: "a text without tokens", expected: "at least one token")
     }
     var state = state ?? model.initialState()
@@ -43,7 +43,7 @@ extension LoadedModel {
   /// - Throws: `file.*`, `disk.*`; `artifact.nonfinite`.
   public func save(
     _ state: State, to path: String, replacing: Bool = false
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try state.saved(by: reference).artifact.write(to: path, replacing: replacing)
   }
 
@@ -53,7 +53,7 @@ extension LoadedModel {
   /// - Throws: `file.*`, `st.*`, `artifact.*`, also for the state of another model.
   public func loadState(
     _ path: String, allowsModelMismatch: Bool = false
-  ) throws(FormatError) -> State {
+  ) throws(Refusal) -> State {
     try State(
       SavedState(Artifact(reading: path)), for: description, tokenizer: tokenizer?.digest,
       allowsModelMismatch: allowsModelMismatch)
@@ -67,7 +67,7 @@ extension State {
   /// - Throws: `model.state` for a site that is not a component, and for a state of several
   ///   sequences.
   public subscript(site: Site) -> Tensor {
-    get throws(FormatError) { try self[site.name] }
+    get throws(Refusal) { try self[site.name] }
   }
 
   /// The component of that name, such as `blocks.3.state.ssm`.
@@ -75,9 +75,9 @@ extension State {
   /// - Throws: `model.state` for a name that is not a component, and for a state of several
   ///   sequences.
   public subscript(name: String) -> Tensor {
-    get throws(FormatError) {
+    get throws(Refusal) {
       guard batch == 1, let value = Site(name: name).flatMap({ component($0) }) else {
-        throw FormatError(
+        throw Refusal(
           .modelState, found: "\"\(name)\" of a state of \(batch) sequences",
           expected: "a component of one sequence: "
             + sites.map(\.name).joined(separator: ", "))

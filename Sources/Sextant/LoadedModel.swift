@@ -26,7 +26,7 @@ public struct LoadedModel: Sendable {
   ///
   /// - Parameter beginsTexts: whether the tokens that the tokenizer asks for are put before texts.
   /// - Throws: `file.*`, `store.*`, `model.*`, `tokenizer.*`.
-  public init(_ path: String, beginsTexts: Bool = true) throws(FormatError) {
+  public init(_ path: String, beginsTexts: Bool = true) throws(Refusal) {
     store = try ModelStore(opening: path)
     model = try Architectures.open(store)
     let own = try ModelTokenizer.load(from: store)
@@ -44,7 +44,7 @@ public struct LoadedModel: Sendable {
   @discardableResult
   public static func convert(
     _ checkpoint: String, to path: String, options: ConversionOptions = ConversionOptions()
-  ) throws(FormatError) -> ConversionReport {
+  ) throws(Refusal) -> ConversionReport {
     try Conversion(checkpoint, options: options).write(to: path)
   }
 
@@ -57,9 +57,9 @@ public struct LoadedModel: Sendable {
   /// The tokenizer, for everything that takes text.
   ///
   /// - Throws: `model.tokenizer` if the model was converted without one.
-  public func textTokenizer() throws(FormatError) -> any Tokenizer {
+  public func textTokenizer() throws(Refusal) -> any Tokenizer {
     guard let tokenizer else {
-      throw FormatError(
+      throw Refusal(
         .modelTokenizer, file: store.path, found: "a model without a tokenizer",
         expected: "one, to read text with",
         remedy: "Convert again with `tokenizer` FILE, or `tokenizer` bytes for a model of bytes.")
@@ -68,21 +68,21 @@ public struct LoadedModel: Sendable {
   }
 
   /// The ids of a text: of a whole one, or of one that continues from a state.
-  func ids(of text: String, continuing state: State? = nil) throws(FormatError) -> [Int] {
+  func ids(of text: String, continuing state: State? = nil) throws(Refusal) -> [Int] {
     try textTokenizer().encodeText(text, continues: state != nil)
   }
 
   /// The sites of patterns, in the blocks of a range.
   func sites(
     _ patterns: [String], layers: ClosedRange<Int>? = nil
-  ) throws(FormatError) -> [SiteDescription] {
+  ) throws(Refusal) -> [SiteDescription] {
     try description.sites(named: patterns, layers: layers.map { LayerSelection($0) })
   }
 
   /// The tap of interventions that edit a run of a whole prompt; nil if none.
   func editor(
     _ interventions: Interventions, of prompt: [Int], from state: State, for runner: String
-  ) throws(FormatError) -> (any Tap)? {
+  ) throws(Refusal) -> (any Tap)? {
     try interventions.check(.edits, of: runner)
     return try interventions.bind(
       to: BoundRun(model, tokenizer: tokenizer?.digest, prompts: [prompt], from: state)
@@ -92,7 +92,7 @@ public struct LoadedModel: Sendable {
   /// A note, where texts begin with other tokens here than the texts that an artifact was learned from.
   ///
   /// Vectors of other programs have no record of how their texts began.
-  package func beginningNote(on artifact: Artifact) throws(FormatError) -> String? {
+  package func beginningNote(on artifact: Artifact) throws(Refusal) -> String? {
     guard case .object(let data)? = artifact.manifest.details["data"], data["format"] == nil else {
       return nil
     }

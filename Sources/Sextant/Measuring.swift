@@ -15,7 +15,7 @@ extension Lens {
   public func evaluate(
     on corpus: TextCorpus, with model: LoadedModel, allowsModelMismatch: Bool = false,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> LensEvaluation {
+  ) throws(Refusal) -> LensEvaluation {
     try LensEvaluation(
       of: [NamedLens(name: training.method, lens: self)], model.model,
       tokenizer: model.tokenizer?.digest, on: corpus, allowsModelMismatch: allowsModelMismatch,
@@ -36,7 +36,7 @@ extension Probe {
     on records: SelectedRecords, with model: LoadedModel, name: String? = nil,
     allowsModelMismatch: Bool = false,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> ProbeEvaluation {
+  ) throws(Refusal) -> ProbeEvaluation {
     let entries = try chosen(name)
     let activations = try activations(
       of: records.records, for: entries, model.model, model.textTokenizer(),
@@ -66,7 +66,7 @@ extension SteeringVector {
     sites: [SteeredSites]? = nil, positions: PositionSelection = .last, controls: Int = 16,
     seed: UInt64 = 0, allowsModelMismatch: Bool = false,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> SteeringEvaluation {
+  ) throws(Refusal) -> SteeringEvaluation {
     var experiment = SteeringExperiment(self, model.model, try model.textTokenizer())
     (experiment.multipliers, experiment.sites) = (strengths, sites)
     experiment.layers = layers.map { LayerSelection($0) }

@@ -37,16 +37,16 @@ public struct Recording: Sendable {
   ///
   /// - Throws: `artifact.site` for a site that was not recorded.
   public subscript(site: Site) -> Tensor {
-    get throws(FormatError) { try self[site.name] }
+    get throws(Refusal) { try self[site.name] }
   }
 
   /// The values of the site of that name.
   ///
   /// - Throws: `artifact.site` for a site that was not recorded.
   public subscript(name: String) -> Tensor {
-    get throws(FormatError) {
+    get throws(Refusal) {
       guard let value = Site(name: name).flatMap({ values[$0] }) else {
-        throw FormatError(
+        throw Refusal(
           .artifactSite, found: "\"\(name)\"",
           expected: "a site that was recorded: \(sites.map(\.name).joined(separator: ", "))",
           remedy: "Name the site when you record.")
@@ -71,7 +71,7 @@ extension LoadedModel {
   public func record(
     _ patterns: [String], reading text: String, layers: ClosedRange<Int>? = nil,
     statesAfter moments: CaptureReader.StateMoments = .last, with interventions: Interventions = []
-  ) throws(FormatError) -> Recording {
+  ) throws(Refusal) -> Recording {
     try record(
       patterns, reading: ids(of: text), layers: layers, statesAfter: moments, with: interventions)
   }
@@ -82,7 +82,7 @@ extension LoadedModel {
   public func record(
     _ patterns: [String], reading tokens: [Int], layers: ClosedRange<Int>? = nil,
     statesAfter moments: CaptureReader.StateMoments = .last, with interventions: Interventions = []
-  ) throws(FormatError) -> Recording {
+  ) throws(Refusal) -> Recording {
     let sites = try sites(patterns, layers: layers)
     let editor = try editor(
       interventions, of: tokens, from: model.initialState(), for: "a recording")

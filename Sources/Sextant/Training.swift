@@ -28,7 +28,7 @@ extension SteeringVector {
     scale: SteeringScale = .none, reading positions: PositionSelection = .last,
     operation: Operation = .add, steering steered: PositionSelection = .fromLast,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> SteeringVector {
+  ) throws(Refusal) -> SteeringVector {
     try SteeringTrainer(
       model.model, model.textTokenizer(),
       estimator: SteeringEstimator(method, shrinkage: shrinkage, scale: scale),
@@ -59,7 +59,7 @@ extension Probe {
     methods: [ProbeMethod] = [.logistic, .meanDifference, .discriminant], splitsHeads: Bool = false,
     reading positions: PositionSelection = .last, pooling: Pooling = .each, seed: Int = 0,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> Probe {
+  ) throws(Refusal) -> Probe {
     try train(
       on: records, model.model, model.textTokenizer(), sites: model.sites(patterns, layers: layers),
       positions: positions, pooling: pooling, methods: methods, splitsHeads: splitsHeads,
@@ -86,7 +86,7 @@ extension ConceptEraser {
     layers: ClosedRange<Int>? = nil, reading positions: PositionSelection = .last,
     pooling: Probe.Pooling = .each, erasing erased: PositionSelection = PositionSelection([.all]),
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> (eraser: ConceptEraser, certificate: EraserCertificate) {
+  ) throws(Refusal) -> (eraser: ConceptEraser, certificate: EraserCertificate) {
     try EraserTrainer.certifiedEraser(
       on: records, model.model, model.textTokenizer(), sites: model.sites(patterns, layers: layers),
       positions: positions, pooling: pooling, applied: erased, progress: progress)
@@ -114,7 +114,7 @@ extension Lens {
   public static func train(
     on corpus: TextCorpus, for model: LoadedModel, by method: LensMethod = .tuned(),
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> Lens {
+  ) throws(Refusal) -> Lens {
     let digest = try model.textTokenizer().digest
     switch method {
     case .ridge(let options):
@@ -142,7 +142,7 @@ extension LoadedModel {
   ///   of more than the model's context length.
   public func corpus(
     reading paths: [String], chunkLength: Int? = nil, field: String? = nil, limit: Int? = nil
-  ) throws(FormatError) -> TextCorpus {
+  ) throws(Refusal) -> TextCorpus {
     try TextCorpus(
       reading: paths, tokenizer: textTokenizer(), chunkLength: checkedChunkLength(chunkLength),
       field: field, limit: limit)
@@ -153,17 +153,17 @@ extension LoadedModel {
   /// - Throws: as for files.
   public func corpus(
     of texts: [String], chunkLength: Int? = nil, limit: Int? = nil
-  ) throws(FormatError) -> TextCorpus {
+  ) throws(Refusal) -> TextCorpus {
     try TextCorpus(
       texts, tokenizer: textTokenizer(), chunkLength: checkedChunkLength(chunkLength), limit: limit)
   }
 
   /// Tokens of a chunk, which the model must be able to read.
-  private func checkedChunkLength(_ asked: Int?) throws(FormatError) -> Int {
+  private func checkedChunkLength(_ asked: Int?) throws(Refusal) -> Int {
     guard let limit = description.context?.length else { return asked ?? 2048 }
     guard let asked else { return min(2048, limit) }
     guard asked <= limit else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("chunk"), found: "\(asked)",
         expected: "at most \(limit), the model's context length")
     }

@@ -12,7 +12,7 @@ extension WritableArtifact {
   ///
   /// - Parameter replacing: replace an existing file.
   /// - Throws: `file.*`, `disk.*`; `artifact.*` when no reader would accept it.
-  public func write(to path: String, replacing: Bool = false) throws(FormatError) {
+  public func write(to path: String, replacing: Bool = false) throws(Refusal) {
     try artifact.write(to: path, replacing: replacing)
   }
 }

@@ -28,7 +28,7 @@ public struct CaptureReader {
   /// the tensors that they are joined to.
   private func checkMemory(
     _ prompts: [[Int]], _ moments: StateMoments = .last
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let rows = prompts.reduce(0) { $0 + $1.count }
     let bytes = sites.map { site in
       let isOnce = site.site.isState && !site.grows && moments == .last
@@ -59,17 +59,17 @@ public struct CaptureReader {
   package func capture(
     _ prompts: [[Int]], tokenizer: Digest?, beginOfText: [Int] = [],
     isEdited: Bool = false,
-    editing: (_ prompt: [Int]) throws(FormatError) -> (any Tap)? = { _ in nil },
+    editing: (_ prompt: [Int]) throws(Refusal) -> (any Tap)? = { _ in nil },
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> Artifact {
+  ) throws(Refusal) -> Artifact {
     guard !prompts.isEmpty else {
-      throw FormatError(.dataEmpty, found: "no prompts", expected: "at least one")
+      throw Refusal(.dataEmpty, found: "no prompts", expected: "at least one")
     }
     try checkMemory(prompts)
     var values: [Site: [Tensor]] = [:]
     for (index, prompt) in prompts.enumerated() {
       guard !prompt.isEmpty else {
-        throw FormatError(
+        throw Refusal(
           .dataRecord, found: "prompt \(index) without tokens", expected: "at least one token")
       }
       for (site, pieces) in try pieces(of: prompt, .last, editing: try editing(prompt)) {
@@ -116,13 +116,13 @@ public struct CaptureReader {
   ///   token, which has a row for each anyway; `model.token`, `model.nonfinite`, `system.memory`.
   package func values(
     of prompt: [Int], statesAfter moments: StateMoments = .last, editing tap: (any Tap)? = nil
-  ) throws(FormatError) -> [Site: Tensor] {
+  ) throws(Refusal) -> [Site: Tensor] {
     guard !prompt.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .dataRecord, found: "a prompt without tokens", expected: "at least one token")
     }
     if moments == .each, let site = sites.first(where: \.grows) {
-      throw FormatError(
+      throw Refusal(
         .artifactSite, at: .tensor(site.site.name),
         found: "\(site.site), which grows with each position",
         expected: "a state of constant size, to record it after each token",
@@ -144,7 +144,7 @@ public struct CaptureReader {
   /// The activations at the sites while the model reads a prompt, in the order of its tokens.
   private func pieces(
     of prompt: [Int], _ moments: StateMoments, editing tap: (any Tap)?
-  ) throws(FormatError) -> [Site: [Tensor]] {
+  ) throws(Refusal) -> [Site: [Tensor]] {
     let wanted = Set(sites.map(\.site))
     let states = moments == .each ? Set(prompt.indices) : [prompt.count - 1]
     let recorder = Recorder(wanted, statesAfter: states)
@@ -163,9 +163,9 @@ public struct CaptureReader {
   }
 
   /// - Throws: `model.nonfinite`.
-  private static func checkFinite(_ pieces: [Tensor], at site: Site) throws(FormatError) {
+  private static func checkFinite(_ pieces: [Tensor], at site: Site) throws(Refusal) {
     guard pieces.allSatisfy({ $0.withFloats { $0.allSatisfy(\.isFinite) } }) else {
-      throw FormatError.nonfinite("values", at: .tensor(site.name))
+      throw Refusal.nonfinite("values", at: .tensor(site.name))
     }
   }
 }

@@ -11,7 +11,7 @@ extension ContrastPairs {
   ///
   /// - Parameter texts: the text that shows the behaviour, and the text that does not.
   /// - Throws: `data.empty` for no pairs, `data.record` for two equal texts.
-  public init(_ texts: [(positive: String, negative: String)]) throws(FormatError) {
+  public init(_ texts: [(positive: String, negative: String)]) throws(Refusal) {
     let file = try TextFile(Self.jsonLines(of: texts), path: "the pairs")
     try self.init(.pairs("the pairs"), [file], template: nil)
   }
@@ -35,7 +35,7 @@ extension SelectedRecords {
   ///     let records = try SelectedRecords([("2 + 2 = 4", true), ("2 + 2 = 5", false)])
   ///
   /// - Throws: `data.empty` for no texts, `data.record` for an empty one.
-  public init(_ examples: [(text: String, label: Bool)]) throws(FormatError) {
+  public init(_ examples: [(text: String, label: Bool)]) throws(Refusal) {
     let file = try TextFile(Self.jsonLines(of: examples), path: "the records")
     try self.init(
       LabelledRecords(file), label: "label",

@@ -46,9 +46,9 @@ public struct ContrastPairs: Sendable {
   init(
     _ form: Form, digest: Digest, negativeDigest: Digest? = nil, template: PromptTemplate? = nil,
     hadEscapes: Bool = false, pairs: [Pair], file: String
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard !pairs.isEmpty else {
-      throw FormatError(.dataEmpty, file: file, found: "no pairs", expected: "at least one")
+      throw Refusal(.dataEmpty, file: file, found: "no pairs", expected: "at least one")
     }
     self.form = form
     self.digest = digest
@@ -62,7 +62,7 @@ public struct ContrastPairs: Sendable {
   /// Two texts without a difference would only take weight from the others.
   static func pair(
     _ positive: String, _ negative: String, _ node: JSONNode
-  ) throws(FormatError) -> Pair {
+  ) throws(Refusal) -> Pair {
     guard ExactString(positive) != ExactString(negative) else {
       throw node.refusal(found: "the same text twice", expected: "two texts that differ")
     }
@@ -79,7 +79,7 @@ public struct ContrastPairs: Sendable {
   /// - Throws: `data.tokenization`, `data.record` for a text without tokens.
   package func tokenized(
     by tokenizer: any Tokenizer
-  ) throws(FormatError) -> TokenPairs {
+  ) throws(Refusal) -> TokenPairs {
     var (positive, negative): ([[Int]], [[Int]]) = ([], [])
     for (index, pair) in pairs.enumerated() {
       positive.append(try tokens(of: pair.positive, tokenizer, record: index))
@@ -90,10 +90,10 @@ public struct ContrastPairs: Sendable {
 
   private func tokens(
     of text: String, _ tokenizer: any Tokenizer, record: Int
-  ) throws(FormatError) -> [Int] {
+  ) throws(Refusal) -> [Int] {
     let tokens = tokenizer.encodeText(text)
     guard !tokens.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .dataRecord, file: file, at: .pointer("/\(record)"), found: "a text without tokens",
         expected: "at least one token")
     }
@@ -101,7 +101,7 @@ public struct ContrastPairs: Sendable {
       // By scalars: the letter may form one character with the text before it.
       let prompt = tokenizer.encodeText(String(text.unicodeScalars.dropLast()))
       guard tokens.count == prompt.count + 1, tokens.starts(with: prompt) else {
-        throw FormatError(
+        throw Refusal(
           .dataTokenization, file: file, at: .pointer("/\(record)"),
           found: "a letter that merges with the end of the prompt",
           expected: "the answer's letter as a token of its own",

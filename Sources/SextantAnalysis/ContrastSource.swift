@@ -22,8 +22,8 @@ public enum ContrastSource: Sendable, Equatable {
   /// Reads the files, each once.
   ///
   /// - Throws: `file.*`, `limit.file`, `text.*`.
-  func files() throws(FormatError) -> [TextFile] {
-    try paths.map { path throws(FormatError) in try TextFile(reading: path) }
+  func files() throws(Refusal) -> [TextFile] {
+    try paths.map { path throws(Refusal) in try TextFile(reading: path) }
   }
 }
 
@@ -31,7 +31,7 @@ extension ContrastPairs {
   /// Reads pairs from one file of records.
   ///
   /// - Throws: as `init(reading:template:)` of a source.
-  public init(reading path: String, template: PromptTemplate?) throws(FormatError) {
+  public init(reading path: String, template: PromptTemplate?) throws(Refusal) {
     try self.init(reading: .pairs(path), template: template)
   }
 
@@ -42,7 +42,7 @@ extension ContrastPairs {
   /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`, `data.empty`, `usage.option`.
   public init(
     reading source: ContrastSource, template: PromptTemplate?
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try self.init(source, source.files(), template: template)
   }
 
@@ -52,13 +52,13 @@ extension ContrastPairs {
   init(
     _ source: ContrastSource, _ files: [TextFile], template: PromptTemplate?,
     replacesEscapes: Bool = true
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     if case .pairs = source {
       try self.init(records: files[0], template: template)
       return
     }
     guard template == nil else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("template"), found: "whole texts", expected: "no template")
     }
     switch source {
@@ -71,14 +71,14 @@ extension ContrastPairs {
 
   // MARK: Records
 
-  private init(records file: TextFile, template: PromptTemplate?) throws(FormatError) {
+  private init(records file: TextFile, template: PromptTemplate?) throws(Refusal) {
     let keys = (
       question: "question", matching: "answer_matching_behavior",
       other: "answer_not_matching_behavior"
     )
     let records = try TextRecords(file, fields: ["positive", keys.question])
     var form: Form?
-    let pairs = try records.map { record, _ throws(FormatError) in
+    let pairs = try records.map { record, _ throws(Refusal) in
       if form == nil {
         form = try Self.form(of: record, template, in: file)
       }
@@ -98,11 +98,11 @@ extension ContrastPairs {
   /// The form of records like this one. A template must be given for questions, and only for them.
   private static func form(
     of record: JSONNode, _ template: PromptTemplate?, in file: TextFile
-  ) throws(FormatError) -> Form {
+  ) throws(Refusal) -> Form {
     if try record.optionalField(["template"]) != nil,
       try record.optionalField(["suffixes"]) != nil
     {
-      throw FormatError(
+      throw Refusal(
         .textKind, file: file.path, found: "a template of personas", expected: "pairs",
         remedy: "Name it with `personas`.")
     }
@@ -110,7 +110,7 @@ extension ContrastPairs {
     let isPair = try record.optionalField(["positive"]) != nil
     let form: Form = isQuestion && !isPair ? .answers : .wholeTexts
     guard (form == .answers) == (template != nil) else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, file: file.path, at: .parameter("template"),
         found: form == .answers ? "questions and no template" : "pairs of whole texts",
         expected: form == .answers
@@ -123,7 +123,7 @@ extension ContrastPairs {
 
   private init(
     positive: TextFile, negative: TextFile, replacesEscapes: Bool
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let plain = (try PromptFile(positive), try PromptFile(negative))
     let replaced =
       replacesEscapes ? (try plain.0.replacingEscapes(), try plain.1.replacingEscapes()) : plain
@@ -131,7 +131,7 @@ extension ContrastPairs {
     // A line that is blank in one file alone would shift all pairs after it.
     for (own, other) in zip(first, second) where own.line != other.line {
       guard let line = own.line, let otherLine = other.line else { break }
-      throw FormatError(
+      throw Refusal(
         .dataRecord, file: line < otherLine ? negative.path : positive.path,
         at: .line(min(line, otherLine)), found: "a blank line",
         expected: "a text, as in the other file",
@@ -139,13 +139,13 @@ extension ContrastPairs {
           + "one to the other file.")
     }
     guard first.count == second.count else {
-      throw FormatError(
+      throw Refusal(
         .dataRecord, file: negative.path, found: counted(second.count, "text"),
         expected: "\(first.count), as many as in \(positive.path)")
     }
-    let pairs = try zip(first, second).map { texts throws(FormatError) in
+    let pairs = try zip(first, second).map { texts throws(Refusal) in
       guard ExactString(texts.0.text) != ExactString(texts.1.text) else {
-        throw FormatError(
+        throw Refusal(
           .dataRecord, file: negative.path, at: texts.1.line.map { .line($0) },
           found: "the same text in both files", expected: "two texts that differ")
       }
@@ -162,7 +162,7 @@ extension ContrastPairs {
   /// The places of a persona template.
   private static let (persona, suffix) = ("{persona}", "{suffix}")
 
-  private init(personas file: TextFile) throws(FormatError) {
+  private init(personas file: TextFile) throws(Refusal) {
     let limits = JSONLimits(
       byteCount: TextFile.byteCountLimit, stringByteCount: TextFile.byteCountLimit)
     let root = try JSONNode(
@@ -173,8 +173,8 @@ extension ContrastPairs {
     for place in [Self.persona, Self.suffix] where text.ranges(of: place).count != 1 {
       throw template.refusal(expected: "a text with \(place) in it once")
     }
-    let texts = { (key: String) throws(FormatError) -> [String] in
-      try root.member(key).elements().map { node throws(FormatError) in try node.text() }
+    let texts = { (key: String) throws(Refusal) -> [String] in
+      try root.member(key).elements().map { node throws(Refusal) in try node.text() }
     }
     let (positive, negative) = (try texts("positive"), try texts("negative"))
     guard positive.count == negative.count else {

@@ -53,7 +53,7 @@ extension MomentReader {
   package func read(
     _ pairs: TokenPairs, sites: [SiteDescription], differences: MomentOrder? = nil,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> MomentSet {
+  ) throws(Refusal) -> MomentSet {
     try check(sites)
     try MomentSet.checkMemory(sites, [order, order] + (differences.map { [$0] } ?? []))
     typealias Names = SteeringEstimator
@@ -72,7 +72,7 @@ extension MomentReader {
       let shape = batch.shape
       let selected = (try positions(in: shape.positive), try positions(in: shape.negative))
       guard differences == nil || selected.0.count == selected.1.count else {
-        throw FormatError(
+        throw Refusal(
           .dataRecord, found: "\(selected.0.count) and \(selected.1.count) tokens of a pair",
           expected: "equally many, to take differences",
           remedy: "Choose `positions` last, or last-K.")
@@ -101,7 +101,7 @@ extension MomentReader {
   private func rows(
     of texts: ([[Int]], [[Int]]), _ shape: PairShape, _ selected: ([Int], [Int]),
     _ recorder: Recorder
-  ) throws(FormatError) -> [Site: (positive: Tensor, negative: Tensor)] {
+  ) throws(Refusal) -> [Site: (positive: Tensor, negative: Tensor)] {
     let count = texts.0.count
     var state = model.initialState(batch: count)
     recorder.restart(at: Set(selected.0 + selected.1).filter { $0 < shape.prefix })

@@ -36,7 +36,7 @@ package struct MomentReader {
   package func read(
     _ texts: [(name: String, sequences: [[Int]])], sites: [SiteDescription],
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> MomentSet {
+  ) throws(Refusal) -> MomentSet {
     try check(sites)
     try MomentSet.checkMemory(sites, texts.map { _ in order })
     var moments = MomentCollector(
@@ -69,10 +69,10 @@ package struct MomentReader {
   /// The selected positions of a text, ascending.
   ///
   /// - Throws: `data.record` for none.
-  func positions(in length: Int) throws(FormatError) -> [Int] {
+  func positions(in length: Int) throws(Refusal) -> [Int] {
     let read = (0..<length).filter { positions.contains($0, prompt: 0..<length) }
     guard !read.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .dataRecord, found: "a text of \(counted(length, "token"))",
         expected: "a token at positions \(positions)")
     }
@@ -80,9 +80,9 @@ package struct MomentReader {
   }
 
   /// Refuses sites without moments, and positions that do not depend only on the text's length.
-  func check(_ sites: [SiteDescription]) throws(FormatError) {
+  func check(_ sites: [SiteDescription]) throws(Refusal) {
     if let site = sites.first(where: \.grows) {
-      throw FormatError(
+      throw Refusal(
         .artifactSite, found: "\(site.site), which grows with each position",
         expected: "the residual stream, or a state of constant size")
     }
@@ -95,9 +95,9 @@ extension PositionSelection {
   /// texts of one length.
   ///
   /// - Throws: `usage.option`.
-  func checkIndependence() throws(FormatError) {
+  func checkIndependence() throws(Refusal) {
     guard dependsOnTokens else { return }
-    throw FormatError(
+    throw Refusal(
       .usageOption, at: .parameter("positions"), found: "\(self)",
       expected: "positions that do not depend on the tokens",
       remedy: "Leave token=ID out: it is for positions at which an artifact is applied.")

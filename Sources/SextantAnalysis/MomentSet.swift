@@ -26,7 +26,7 @@ package struct MomentSet: Sendable, Equatable {
   /// - Throws: `system.memory`.
   static func checkMemory(
     _ sites: [SiteDescription], _ orders: [MomentOrder]
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     // Each class has its moments; those of a chunk and of a difference come and go.
     let bytes = sites.flatMap { site in
       let count = site.elementCount
@@ -68,10 +68,10 @@ package struct MomentSet: Sendable, Equatable {
   /// - Throws: `artifact.site` when none is left.
   package func keeping(
     _ wants: (Site) -> Bool
-  ) throws(FormatError) -> MomentSet {
+  ) throws(Refusal) -> MomentSet {
     let kept = sites.filter { wants($0.site) }
     guard !kept.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .artifactSite, found: "no requested site", expected: "sites of the moments")
     }
     return MomentSet(
@@ -101,11 +101,11 @@ package struct MomentSet: Sendable, Equatable {
   /// of the data.
   ///
   /// - Throws: `artifact.site` if sites, classes or orders differ.
-  package mutating func merge(_ other: MomentSet) throws(FormatError) {
+  package mutating func merge(_ other: MomentSet) throws(Refusal) {
     guard other.sites == sites, other.classes == classes,
       accumulators.allSatisfy({ other.accumulators[$0.key]?.order == $0.value.order })
     else {
-      throw FormatError(
+      throw Refusal(
         .artifactSite, found: "moments of other sites, classes or orders",
         expected: "\(counted(sites.count, "site")), the classes \(classes.joined(separator: ", "))")
     }
@@ -156,14 +156,14 @@ package struct MomentSet: Sendable, Equatable {
   /// The moments that an artifact contains.
   ///
   /// - Throws: `artifact.*`.
-  package init(_ artifact: Artifact) throws(FormatError) {
+  package init(_ artifact: Artifact) throws(Refusal) {
     try Moments.check(artifact)
     classes = try Moments.classes(of: artifact)
     var sites: [SiteDescription] = []
     accumulators = [:]
     for reference in artifact.manifest.sites {
       guard let site = Site(name: reference.name) else {
-        throw FormatError(
+        throw Refusal(
           .artifactSite, file: artifact.file, found: "site \(reference.name)",
           expected: "a site such as blocks.0.output")
       }

@@ -18,9 +18,9 @@ package struct MomentShards: Sendable {
   /// - Throws: `artifact.*`: `artifact.model-digest` for parts of different
   ///   models, `artifact.schema` for different positions, `artifact.site` for different sites,
   ///   classes or spreads.
-  package init(_ paths: [String]) throws(FormatError) {
+  package init(_ paths: [String]) throws(Refusal) {
     guard let first = paths.first else {
-      throw FormatError(.dataEmpty, found: "no moments", expected: "at least one file")
+      throw Refusal(.dataEmpty, found: "no moments", expected: "at least one file")
     }
     let artifact = try Artifact(reading: first)
     moments = try MomentSet(artifact)
@@ -32,13 +32,13 @@ package struct MomentShards: Sendable {
       let next = try Artifact(reading: path)
       try moments.merge(MomentSet(next))
       guard next.manifest.model == model else {
-        throw FormatError(
+        throw Refusal(
           .artifactModelDigest, file: path, found: "moments of \(next.manifest.model.identity)",
           expected: "\(model.identity), as in \(first), with the same weights and tokenizer")
       }
       let own = try Moments.positions(of: next)
       guard own == positions else {
-        throw FormatError(
+        throw Refusal(
           .artifactSchema, file: path, at: .pointer("/positions"), found: "\(own)",
           expected: "\(positions), as in \(first)")
       }
@@ -47,7 +47,7 @@ package struct MomentShards: Sendable {
   }
 
   /// Keeps a part's description of its data; that of a merged part is a list already.
-  private mutating func note(_ artifact: Artifact) throws(FormatError) {
+  private mutating func note(_ artifact: Artifact) throws(Refusal) {
     let data = try artifact.manifest.detailsNode(file: artifact.file).member("data")
     if case .array(let earlier)? = try data.optionalMember("parts")?.value {
       parts += earlier

@@ -24,9 +24,9 @@ enum RetrainingRecord {
   /// The record of an artifact, which this version can follow.
   ///
   /// - Throws: `artifact.retrain` for none, or one of other rules or another precision.
-  static func checked(_ record: JSONObject?, _ file: String) throws(FormatError) -> JSONNode {
+  static func checked(_ record: JSONObject?, _ file: String) throws(Refusal) -> JSONNode {
     guard let record else {
-      throw FormatError(
+      throw Refusal(
         .artifactRetrain, file: file, at: .pointer("/retraining"),
         found: "no training record",
         expected: "the training record of a current version",
@@ -36,13 +36,13 @@ enum RetrainingRecord {
       .object(record), code: .artifactSchema, file: file, pointer: "/retraining")
     let found = try node.member("version").integer()
     guard found == version else {
-      throw FormatError(
+      throw Refusal(
         .artifactRetrain, file: file, at: .pointer("/retraining/version"), found: "\(found)",
         expected: "\(version)", remedy: "Use the version of Sextant that trained it.")
     }
     let precision = try node.optionalMember("precision")?.string() ?? Precision.exact.rawValue
     guard precision == Precision.current.rawValue else {
-      throw FormatError(
+      throw Refusal(
         .artifactRetrain, file: file, at: .pointer("/retraining/precision"), found: precision,
         expected: Precision.current.rawValue, remedy: "Add `precision` \(precision).")
     }
@@ -101,14 +101,14 @@ package struct Retraining {
   package func verify(
     _ artifact: Artifact, file: String,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let made = try artifactTrainedAgain(artifact, file, progress)
     // Another version that computes the same is not a difference.
     let again = Artifact(
       manifest: made.manifest.made(by: artifact.manifest.tool.version), tensors: made.tensors)
     let (found, expected) = (try again.bytes(), try InputFile(file).readAll(limit: 1 << 40))
     guard found == expected else {
-      throw FormatError(
+      throw Refusal(
         .artifactRetrain, file: file, found: Self.difference(again, artifact),
         expected: "the bytes of the file")
     }
@@ -116,7 +116,7 @@ package struct Retraining {
 
   private func artifactTrainedAgain(
     _ artifact: Artifact, _ file: String, _ progress: (Int, Int) -> Void
-  ) throws(FormatError) -> Artifact {
+  ) throws(Refusal) -> Artifact {
     switch (artifact.manifest.kind, source) {
     case (SteeringVector.name, .pairs(let source)):
       return try vectorAgain(SteeringVector(artifact), source, file, progress)
@@ -135,11 +135,11 @@ package struct Retraining {
         case Lens.name: "`text`"
         default: "`data`"
         }
-      throw FormatError(
+      throw Refusal(
         .usageOption, file: file, at: .parameter(source.option), found: artifact.manifest.kind,
         expected: expected)
     default:
-      throw FormatError(
+      throw Refusal(
         .artifactKind, file: file, found: artifact.manifest.kind,
         expected: "a steering vector, probe, eraser or lens")
     }
@@ -149,11 +149,11 @@ package struct Retraining {
   static func check(
     _ recorded: ModelReference, _ model: any LanguageModel, _ tokenizer: any Tokenizer,
     _ file: String
-  ) throws(FormatError) -> ModelReference {
+  ) throws(Refusal) -> ModelReference {
     let reference = model.description.reference(tokenizer: tokenizer.digest)
     try recorded.check(against: reference, allowingOther: false, file: file)
     guard recorded == reference else {
-      throw FormatError(
+      throw Refusal(
         .artifactRetrain, file: file, at: .pointer("/model"),
         found: "weights \(reference.weights)", expected: "weights \(recorded.weights)",
         remedy: "Convert the model with the same `dataType`.")
@@ -165,12 +165,12 @@ package struct Retraining {
 
   private func probeAgain(
     _ probe: Probe, _ path: String, _ file: String, _ progress: (Int, Int) -> Void
-  ) throws(FormatError) -> Artifact {
+  ) throws(Refusal) -> Artifact {
     let record = try RetrainingRecord.checked(probe.training.retraining, file)
     var methods: [ProbeMethod] = []
     for element in try record.member("methods").elements() {
       guard let method = ProbeMethod(rawValue: try element.string()) else {
-        throw FormatError(
+        throw Refusal(
           .artifactRetrain, file: file, at: .pointer("/retraining/methods"),
           found: try element.string(), expected: "one of \(ProbeMethod.allCases.map(\.rawValue))")
       }
@@ -189,7 +189,7 @@ package struct Retraining {
 
   private func eraserAgain(
     _ eraser: ConceptEraser, _ path: String, _ file: String, _ progress: (Int, Int) -> Void
-  ) throws(FormatError) -> Artifact {
+  ) throws(Refusal) -> Artifact {
     let record = try RetrainingRecord.checked(eraser.training.retraining, file)
       .member("held_out")
     var heldOut = EraserTrainer.HeldOut()
@@ -207,7 +207,7 @@ package struct Retraining {
   private func read(
     _ sites: [SiteReference], of recorded: ModelReference, _ training: Probe.Training,
     _ path: String, _ file: String, _ progress: (Int, Int) -> Void, readsPairs: Bool = false
-  ) throws(FormatError) -> (SelectedRecords, Activations, ModelReference) {
+  ) throws(Refusal) -> (SelectedRecords, Activations, ModelReference) {
     let reference = try Self.check(recorded, model, tokenizer, file)
     // Texts begin in the same way as in the training, even if the tokenizer now requires other
     // tokens.
@@ -230,7 +230,7 @@ package struct Retraining {
   private func vectorAgain(
     _ vector: SteeringVector, _ source: ContrastSource, _ file: String,
     _ progress: (Int, Int) -> Void
-  ) throws(FormatError) -> Artifact {
+  ) throws(Refusal) -> Artifact {
     _ = try RetrainingRecord.checked(vector.training.retraining, file)
     _ = try Self.check(vector.model, model, tokenizer, file)
     // Texts begin in the same way as in the training, even if the tokenizer now requires other
@@ -250,7 +250,7 @@ package struct Retraining {
   /// The estimator that a manifest records.
   private static func estimator(
     of training: SteeringVector.Training, _ file: String
-  ) throws(FormatError) -> SteeringEstimator {
+  ) throws(Refusal) -> SteeringEstimator {
     let parameters = JSONNode(
       .object(training.parameters), code: .artifactSchema, file: file,
       pointer: "/method/parameters")
@@ -259,7 +259,7 @@ package struct Retraining {
     guard let method = SteeringMethod(rawValue: training.method),
       let scale = SteeringScale(rawValue: scale)
     else {
-      throw FormatError(
+      throw Refusal(
         .artifactRetrain, file: file, at: .pointer("/method/name"), found: training.method,
         expected: "one of \(SteeringMethod.allCases.map(\.rawValue))")
     }
@@ -269,18 +269,18 @@ package struct Retraining {
   /// The pairs, once their digests are known to be the ones recorded.
   private func recordedPairs(
     _ data: JSONObject, _ source: ContrastSource, _ file: String
-  ) throws(FormatError) -> ContrastPairs {
+  ) throws(Refusal) -> ContrastPairs {
     let record = JSONNode(.object(data), code: .artifactSchema, file: file, pointer: "/data")
     let files = try source.files()
     for (key, text) in zip(["sha256", "sha256_negative"], files) {
       guard let recorded = try record.optionalMember(key)?.string() else {
-        throw FormatError(
+        throw Refusal(
           .artifactRetrain, file: file, at: .pointer("/data"), found: "no \(key)",
           expected: "the digest of \(text.path)",
           remedy: "Name the training files of the vector.")
       }
       guard text.digest.description == recorded else {
-        throw FormatError(
+        throw Refusal(
           .artifactRetrain, file: text.path, found: "pairs with SHA-256 \(text.digest)",
           expected: "SHA-256 \(recorded), as \(file) records")
       }

@@ -70,10 +70,10 @@ package struct SteeringEstimator: Sendable {
   ///   use for.
   package init(
     _ method: SteeringMethod = .mean, shrinkage: Double = 0, scale: SteeringScale = .none
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let shrinks = method == .lda || method == .ldaTotal
     guard (0...1).contains(shrinkage), shrinkage == 0 || shrinks else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("shrinkage"), found: "\(shrinkage) with \(method.rawValue)",
         expected: "0 to 1, with lda or lda-total")
     }
@@ -96,7 +96,7 @@ package struct SteeringEstimator: Sendable {
   package func vector(
     from moments: MomentSet, at positions: PositionSelection, model: ModelReference,
     data: JSONObject, retraining: JSONObject? = nil
-  ) throws(FormatError) -> SteeringVector {
+  ) throws(Refusal) -> SteeringVector {
     var vectors: [(site: SiteReference, value: Tensor)] = []
     var targets: [String: SteeringVector.Targets] = [:]
     var statistics = JSONObject()
@@ -109,7 +109,7 @@ package struct SteeringEstimator: Sendable {
         found ?? Array(repeating: 0, count: sample.count), sample, site.site.name)
       let values = direction.map(Float.init)
       guard values.allSatisfy(\.isFinite) else {
-        throw FormatError(
+        throw Refusal(
           .artifactNonfinite, at: .tensor(site.site.name), found: "activations that are not finite",
           expected: "finite numbers", remedy: "Check the weights with `sextant verify`.")
       }
@@ -118,7 +118,7 @@ package struct SteeringEstimator: Sendable {
       statistics[site.site.name] = sample.statistics(of: direction)
     }
     guard flatCount < moments.sites.count else {
-      throw FormatError(
+      throw Refusal(
         .dataVariance, at: .parameter("method"), found: "\(method.rawValue) of \(method.flatData)",
         expected: "a site at which they differ")
     }
@@ -134,7 +134,7 @@ package struct SteeringEstimator: Sendable {
   }
 
   /// The direction; nil if the examples have no spread that the method could use.
-  private func direction(_ sample: SteeringSample) throws(FormatError) -> [Double]? {
+  private func direction(_ sample: SteeringSample) throws(Refusal) -> [Double]? {
     let difference = sample.difference
     switch method {
     case .mean: return difference
@@ -166,7 +166,7 @@ package struct SteeringEstimator: Sendable {
 
   private func whitened(
     _ difference: [Double], by covariance: [Double], _ sample: SteeringSample
-  ) throws(FormatError) -> [Double] {
+  ) throws(Refusal) -> [Double] {
     let n = sample.count
     var covariance = covariance
     if shrinkage > 0 {
@@ -187,11 +187,11 @@ package struct SteeringEstimator: Sendable {
 
   private func scaled(
     _ direction: [Double], _ sample: SteeringSample, _ site: String
-  ) throws(FormatError) -> [Double] {
+  ) throws(Refusal) -> [Double] {
     guard scale != .none else { return direction }
     let norm = direction.norm
     guard norm != 0 else {
-      throw FormatError(
+      throw Refusal(
         .artifactZero, at: .tensor(site), found: "classes that do not differ along any direction",
         expected: "a vector that can be scaled")
     }

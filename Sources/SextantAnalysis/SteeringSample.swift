@@ -12,13 +12,13 @@ struct SteeringSample {
   /// The elements of a value, n.
   var count: Int { site.elementCount }
 
-  init(_ moments: MomentSet, _ site: SiteDescription) throws(FormatError) {
+  init(_ moments: MomentSet, _ site: SiteDescription) throws(Refusal) {
     self.site = site
     guard let positive = moments[site.site, SteeringEstimator.positive],
       let negative = moments[site.site, SteeringEstimator.negative], positive.count > 0,
       negative.count > 0
     else {
-      throw FormatError(
+      throw Refusal(
         .artifactEmpty, at: .tensor(site.site.name), found: "no moments of both classes",
         expected: "moments of the classes positive and negative")
     }
@@ -40,13 +40,13 @@ struct SteeringSample {
   }
 
   /// The covariance within the classes, unbiased, [n, n].
-  func covarianceWithinClasses() throws(FormatError) -> [Double] {
+  func covarianceWithinClasses() throws(Refusal) -> [Double] {
     try require(.covariance, of: positive, negative, "lda-diagonal")
     return pooled(\.spread)
   }
 
   /// The covariance of all texts together, unbiased, [n, n].
-  func totalCovariance() throws(FormatError) -> [Double] {
+  func totalCovariance() throws(Refusal) -> [Double] {
     try require(.covariance, of: positive, negative, "lda-diagonal")
     var all = positive
     all.merge(negative)
@@ -55,7 +55,7 @@ struct SteeringSample {
   }
 
   /// The variance of each element within the classes, unbiased, [n].
-  func varianceWithinClasses() throws(FormatError) -> [Double] {
+  func varianceWithinClasses() throws(Refusal) -> [Double] {
     if positive.order == .mean || negative.order == .mean {
       try require(.variance, of: positive, negative, "mean")
     }
@@ -64,7 +64,7 @@ struct SteeringSample {
 
   /// The variance within the classes along a direction, which is not normalised: vᵀ C v, with the
   /// variances of single elements if there is no covariance.
-  func varianceWithinClasses(along direction: [Double]) throws(FormatError) -> Double {
+  func varianceWithinClasses(along direction: [Double]) throws(Refusal) -> Double {
     guard positive.order == .covariance else {
       return zip(try varianceWithinClasses(), direction).reduce(0) { $0 + $1.0 * $1.1 * $1.1 }
     }
@@ -81,15 +81,15 @@ struct SteeringSample {
   var variesWithinClasses: Bool { positive.varies || negative.varies }
 
   /// Whether pairs differ in their differences, or, not centred, whether there is a difference at all.
-  func differencesVary(centered: Bool) throws(FormatError) -> Bool {
+  func differencesVary(centered: Bool) throws(Refusal) -> Bool {
     guard let differences else { return true }  // refused with what the method needs
     return differences.varies || !centered && differences.mean.contains { $0 != 0 }
   }
 
   /// The mean of d dᵀ over the pairs' differences d, or their covariance, [n, n].
-  func spreadOfDifferences(centered: Bool) throws(FormatError) -> [Double] {
+  func spreadOfDifferences(centered: Bool) throws(Refusal) -> [Double] {
     guard let differences, differences.count > 0 else {
-      throw FormatError(
+      throw Refusal(
         .artifactEmpty, at: .tensor(site.site.name), found: "no moments of differences",
         expected: "moments of the class difference",
         remedy: "Read the texts again with `method` pca, or with `momentsFor` pca.")
@@ -107,10 +107,10 @@ struct SteeringSample {
   private func require(
     _ order: MomentOrder, of first: MomentAccumulator, _ second: MomentAccumulator,
     _ otherMethod: String
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard first.order == order, second.order == order else {
       let isLarge = order == .covariance && count > MomentSet.covarianceLimit
-      throw FormatError(
+      throw Refusal(
         .artifactEmpty, at: .tensor(site.site.name),
         found: isLarge ? "\(counted(count, "element"))" : "moments without a \(order)",
         expected: isLarge

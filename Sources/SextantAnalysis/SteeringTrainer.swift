@@ -31,12 +31,12 @@ package struct SteeringTrainer {
     sites: [SiteDescription], positions: PositionSelection = .last,
     keeping kept: [SteeringMethod] = [],
     batch: Int = 16
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard !sites.isEmpty else {
-      throw FormatError(.artifactEmpty, found: "no sites", expected: "at least one")
+      throw Refusal(.artifactEmpty, found: "no sites", expected: "at least one")
     }
     if let logits = sites.first(where: { $0.site == .logits }) {
-      throw FormatError(
+      throw Refusal(
         .artifactSite, found: logits.site.name, expected: "the residual stream or the state")
     }
     self.model = model
@@ -54,7 +54,7 @@ package struct SteeringTrainer {
   package init(
     _ model: any LanguageModel, _ tokenizer: any Tokenizer, method: SteeringMethod = .mean,
     sites: [SiteDescription], positions: PositionSelection = .last
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try self.init(
       model, tokenizer, estimator: SteeringEstimator(method), sites: sites, positions: positions)
   }
@@ -68,7 +68,7 @@ package struct SteeringTrainer {
   ///   large for the method.
   package func train(
     _ pairs: ContrastPairs, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> (vector: SteeringVector, moments: MomentSet) {
+  ) throws(Refusal) -> (vector: SteeringVector, moments: MomentSet) {
     try checkSizes()
     let methods = kept + [estimator.method]
     let order: MomentOrder =
@@ -85,12 +85,12 @@ package struct SteeringTrainer {
   }
 
   /// Refuses sizes before the pass over the data, because the pass can take hours.
-  private func checkSizes() throws(FormatError) {
+  private func checkSizes() throws(Refusal) {
     let method = estimator.method
     guard method.order == .covariance || method.needsDifferences,
       let site = sites.first(where: { $0.elementCount > MomentSet.covarianceLimit })
     else { return }
-    throw FormatError(
+    throw Refusal(
       .artifactEmpty, at: .tensor(site.site.name), found: counted(site.elementCount, "element"),
       expected: "at most \(MomentSet.covarianceLimit) elements for a covariance matrix",
       remedy: "Leave the site out with `sites`, or use `method` mean or lda-diagonal.")

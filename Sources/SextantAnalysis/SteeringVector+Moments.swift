@@ -13,7 +13,7 @@ extension SteeringVector {
   package static func train(
     fromMoments path: String, _ estimator: SteeringEstimator, sites: [String]?,
     layers: LayerSelection?
-  ) throws(FormatError) -> SteeringVector {
+  ) throws(Refusal) -> SteeringVector {
     let artifact = try Artifact(reading: path)
     let all = try MomentSet(artifact)
     let model = artifact.manifest.model
@@ -32,10 +32,10 @@ extension SteeringMethod {
   /// Methods by their names.
   ///
   /// - Throws: `usage.option` for another name.
-  package static func named(_ words: [String]) throws(FormatError) -> [SteeringMethod] {
-    try words.map { word throws(FormatError) in
+  package static func named(_ words: [String]) throws(Refusal) -> [SteeringMethod] {
+    try words.map { word throws(Refusal) in
       guard let method = SteeringMethod(rawValue: word) else {
-        throw FormatError(
+        throw Refusal(
           .usageOption, at: .parameter("momentsFor"), found: word,
           expected: "some of \(SteeringMethod.allCases.map(\.rawValue))")
       }

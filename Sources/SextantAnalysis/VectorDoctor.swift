@@ -101,7 +101,7 @@ package struct VectorDoctor: Sendable {
     _ vector: SteeringVector, model: any LanguageModel, tokenizer: any Tokenizer,
     pairs: ContrastPairs, shifts: ClosedRange<Int> = -2...2,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let description = model.description
     try vector.model.check(
       against: description.reference(tokenizer: tokenizer.digest), allowingOther: true,
@@ -115,7 +115,7 @@ package struct VectorDoctor: Sendable {
     // One kind of site at a time: the residual stream's if the vector has any.
     let isOfState = { (place: Place) in if case .state = place { true } else { false } }
     guard let first = parts.first(where: { !isOfState($0.place) }) ?? parts.first else {
-      throw FormatError(
+      throw Refusal(
         .artifactSite, file: vector.file, found: "no vector of a block",
         expected: "vectors of blocks")
     }
@@ -153,7 +153,7 @@ package struct VectorDoctor: Sendable {
     guard let best = readings.first,
       let own = readings.first(where: { $0.place == first.place && $0.shift == 0 })
     else {
-      throw FormatError(
+      throw Refusal(
         .artifactSite, file: vector.file, found: "\(first.place)", expected: "a site of the model")
     }
     self.readings = readings
@@ -175,7 +175,7 @@ package struct VectorDoctor: Sendable {
   /// cosine between direction and difference.
   private static func separation(
     of direction: [Double], _ sample: SteeringSample
-  ) throws(FormatError) -> (separation: Double, cosine: Double) {
+  ) throws(Refusal) -> (separation: Double, cosine: Double) {
     let difference = sample.difference
     let along = zip(direction, difference).reduce(0) { $0 + $1.0 * $1.1 }
     let variance = try sample.varianceWithinClasses(along: direction)
@@ -187,7 +187,7 @@ package struct VectorDoctor: Sendable {
   private static func operationDoubt(
     _ vector: SteeringVector, _ parts: [(block: Int, place: Place, values: [Double])],
     _ sites: [SiteDescription], _ moments: MomentSet
-  ) throws(FormatError) -> String? {
+  ) throws(Refusal) -> String? {
     var (shared, apart, relative): ([Double], [Double], [Double]) = ([], [], [])
     for part in parts {
       guard

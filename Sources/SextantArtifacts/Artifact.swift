@@ -61,7 +61,7 @@ public struct Artifact: Sendable, Equatable {
   /// Reads an artifact and checks everything: container, manifest, kind, tensors and digests.
   ///
   /// - Throws: `file.*`, `st.*`, `json.*`, `artifact.*`.
-  public init(reading path: String) throws(FormatError) {
+  public init(reading path: String) throws(Refusal) {
     let file = try SafetensorsFile(path, stringLimit: Self.manifestLimit)
     let (manifest, digests) = try Manifest.read(try Self.manifestText(file), file: path)
     self.init(manifest: manifest, tensors: try Self.tensors(file, digests), file: path)
@@ -70,20 +70,20 @@ public struct Artifact: Sendable, Equatable {
   }
 
   /// The manifest of a file, once its digest is right.
-  private static func manifestText(_ file: SafetensorsFile) throws(FormatError) -> String {
+  private static func manifestText(_ file: SafetensorsFile) throws(Refusal) -> String {
     guard let text = file.metadata[metadataKey] else {
-      throw FormatError(
+      throw Refusal(
         .artifactFormat, file: file.path, found: "a safetensors file without a manifest",
         expected: "the metadata key \"\(metadataKey)\"")
     }
     guard let recorded = file.metadata[digestKey], file.metadata.count == 2 else {
-      throw FormatError(
+      throw Refusal(
         .artifactFormat, file: file.path, found: "metadata \(file.metadata.keys.sorted())",
         expected: "the keys \"\(metadataKey)\" and \"\(digestKey)\"")
     }
     let found = SHA256.digest(Array(text.utf8))
     guard Digest(hexadecimal: recorded) == found else {
-      throw FormatError(
+      throw Refusal(
         .artifactDigest, file: file.path, at: .pointer(""), found: found.description,
         expected: recorded)
     }
@@ -92,24 +92,24 @@ public struct Artifact: Sendable, Equatable {
 
   private static func tensors(
     _ file: SafetensorsFile, _ digests: Manifest.Digests
-  ) throws(FormatError) -> [(name: String, value: Tensor)] {
+  ) throws(Refusal) -> [(name: String, value: Tensor)] {
     let recorded = Set(digests.map { ExactString($0.name) })
     if let extra = file.tensors.first(where: { !recorded.contains(ExactString($0.name)) }) {
-      throw FormatError(
+      throw Refusal(
         .artifactTensorExtra, file: file.path, at: .tensor(extra.name),
         found: "no digest in the manifest", expected: "a manifest that names it")
     }
     var tensors: [(name: String, value: Tensor)] = []
     for (name, digest) in digests {
       guard let entry = file.tensor(named: name) else {
-        throw FormatError(
+        throw Refusal(
           .artifactTensorMissing, file: file.path, at: .tensor(name), found: "no such tensor",
           expected: "the tensor that the manifest names")
       }
       let bytes = try file.bytes(of: entry)
       let found = SHA256.digest(bytes)
       guard found == digest else {
-        throw FormatError(
+        throw Refusal(
           .artifactDigest, file: file.path, at: .tensor(name), found: found.description,
           expected: digest.description)
       }
@@ -127,16 +127,16 @@ public struct Artifact: Sendable, Equatable {
   /// Checks the artifact and publishes it.
   ///
   /// - Throws: `artifact.*` when no reader would accept it; `file.*`, `disk.*`.
-  public func write(to path: String, replacing: Bool = false) throws(FormatError) {
+  public func write(to path: String, replacing: Bool = false) throws(Refusal) {
     try writer().publish(to: path, replacing: replacing)
   }
 
   /// The bytes of the file.
   ///
   /// - Throws: `artifact.*` when no reader would accept it.
-  public func bytes() throws(FormatError) -> [UInt8] { try writer().bytes() }
+  public func bytes() throws(Refusal) -> [UInt8] { try writer().bytes() }
 
-  private func writer() throws(FormatError) -> SafetensorsWriter {
+  private func writer() throws(Refusal) -> SafetensorsWriter {
     try check()
     let digests = tensors.map { name, value in
       (name, unsafe value.withUnsafeBytes { unsafe SHA256.digest($0) })

@@ -14,7 +14,7 @@ package protocol ArtifactKind {
   /// Refuses a manifest or tensors that the kind does not allow.
   ///
   /// - Throws: `artifact.*`.
-  static func check(_ artifact: Artifact) throws(FormatError)
+  static func check(_ artifact: Artifact) throws(Refusal)
 }
 
 /// The kinds that this build knows.
@@ -38,9 +38,9 @@ package enum ArtifactKinds {
 
 extension ArtifactKind {
   /// Refuses an artifact of another kind.
-  static func expect(_ artifact: Artifact) throws(FormatError) {
+  static func expect(_ artifact: Artifact) throws(Refusal) {
     guard artifact.manifest.kind == name else {
-      throw FormatError(
+      throw Refusal(
         .artifactKind, file: artifact.file, at: .pointer("/kind"), found: artifact.manifest.kind,
         expected: name)
     }

@@ -101,7 +101,7 @@ extension Manifest {
   /// features.
   static func read(
     _ text: String, file: String?
-  ) throws(FormatError) -> (manifest: Manifest, digests: Digests) {
+  ) throws(Refusal) -> (manifest: Manifest, digests: Digests) {
     let root = try parse(text, file: file)
     try checkFormat(root)
     var sites: [SiteReference] = []
@@ -130,9 +130,9 @@ extension Manifest {
     return (manifest, digests)
   }
 
-  private static func parse(_ text: String, file: String?) throws(FormatError) -> JSONNode {
+  private static func parse(_ text: String, file: String?) throws(Refusal) -> JSONNode {
     let limits = JSONLimits(byteCount: Artifact.manifestLimit, stringByteCount: 1 << 20)
-    do throws(FormatError) {
+    do throws(Refusal) {
       return try JSONNode(
         parsing: Array(text.utf8), limits: limits, code: .artifactSchema, file: file)
     } catch {
@@ -146,7 +146,7 @@ extension Manifest {
     }
   }
 
-  private static func checkFormat(_ root: JSONNode) throws(FormatError) {
+  private static func checkFormat(_ root: JSONNode) throws(Refusal) {
     let format = try root.member("format")
     guard try format.string() == Self.format else {
       throw refusal(.artifactFormat, format, found: try format.string(), expected: Self.format)
@@ -179,9 +179,9 @@ extension Manifest {
   }
 
   private static func refusal(
-    _ code: FormatError.Code, _ node: JSONNode, found: String, expected: String
-  ) -> FormatError {
-    FormatError(
+    _ code: Refusal.Code, _ node: JSONNode, found: String, expected: String
+  ) -> Refusal {
+    Refusal(
       code, file: node.file, at: .pointer(node.pointer), found: found, expected: expected)
   }
 }
@@ -192,9 +192,9 @@ extension JSONNode {
   /// A member that records the origin of an artifact.
   ///
   /// - Throws: `artifact.provenance` if it is absent or null.
-  func origin(_ key: String) throws(FormatError) -> JSONNode {
+  func origin(_ key: String) throws(Refusal) -> JSONNode {
     guard let node = try optionalMember(key) else {
-      throw FormatError(
+      throw Refusal(
         .artifactProvenance, file: file, at: .pointer(pointer), found: "no member \"\(key)\"",
         expected: "a member \"\(key)\"")
     }
@@ -204,10 +204,10 @@ extension JSONNode {
   /// A string that is not empty.
   ///
   /// - Throws: `artifact.schema` for what is not a string, `artifact.provenance` for an empty one.
-  fileprivate func words() throws(FormatError) -> String {
+  fileprivate func words() throws(Refusal) -> String {
     let text = try string()
     guard !text.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .artifactProvenance, file: file, at: .pointer(pointer), found: "nothing",
         expected: "a name or version")
     }

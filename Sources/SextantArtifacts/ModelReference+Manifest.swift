@@ -2,7 +2,7 @@ import SextantBytes
 import SextantStore
 
 extension ModelReference {
-  init(_ node: JSONNode) throws(FormatError) {
+  init(_ node: JSONNode) throws(Refusal) {
     try node.allowOnly(["architecture", "identity", "layers", "tokenizer", "weights", "width"])
     self.init(
       architecture: try node.member("architecture").string(),
@@ -36,9 +36,9 @@ extension ModelReference {
   /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width`.
   package func check(
     against model: ModelReference, allowingOther: Bool, file: String?
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard width == model.width, layerCount == model.layerCount else {
-      throw FormatError(
+      throw Refusal(
         .artifactWidth, file: file, at: .pointer("/model"),
         found:
           "a \(model.architecture) of width \(model.width) with \(counted(model.layerCount, "block"))",
@@ -46,12 +46,12 @@ extension ModelReference {
     }
     if allowingOther { return }
     guard identity == model.identity else {
-      throw FormatError(
+      throw Refusal(
         .artifactModelDigest, file: file, at: .pointer("/model/identity"),
         found: "model \(model.identity)", expected: "model \(identity)")
     }
     guard tokenizer == nil || model.tokenizer == nil || tokenizer == model.tokenizer else {
-      throw FormatError(
+      throw Refusal(
         .artifactTokenizerDigest, file: file, at: .pointer("/model/tokenizer"),
         found: model.tokenizer?.description ?? "none",
         expected: tokenizer?.description ?? "none")
@@ -61,7 +61,7 @@ extension ModelReference {
 
 extension JSONNode {
   /// The value as a digest.
-  func digest() throws(FormatError) -> Digest {
+  func digest() throws(Refusal) -> Digest {
     guard let digest = Digest(hexadecimal: try string()) else {
       throw refusal(expected: "64 lower-case hexadecimal digits")
     }

@@ -128,9 +128,9 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
   /// - Throws: `usage.option`.
   package func check(
     vocabularySize: Int, parameter: String = "positions", file: String? = nil
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard let id = tokenIDs.first(where: { $0 >= vocabularySize }) else { return }
-    throw FormatError(
+    throw Refusal(
       .usageOption, file: file, at: .parameter(parameter), found: "token=\(id)",
       expected: "an id below \(vocabularySize), the size of the model's vocabulary")
   }
@@ -198,7 +198,7 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
     }
   }
 
-  init(_ node: JSONNode) throws(FormatError) {
+  init(_ node: JSONNode) throws(Refusal) {
     guard let selection = PositionSelection(try node.string()) else {
       throw node.refusal(expected: "last, last-K, all, prompt, generated, every-K or indices")
     }

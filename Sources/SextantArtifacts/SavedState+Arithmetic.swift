@@ -17,9 +17,9 @@ extension SavedState {
   ///   `artifact.scale`, `artifact.nonfinite` for a sum that overflows.
   package static func sum(
     _ terms: [Term], allowsModelMismatch: Bool = false
-  ) throws(FormatError) -> SavedState {
+  ) throws(Refusal) -> SavedState {
     guard let first = terms.first?.state else {
-      throw FormatError(.artifactEmpty, found: "no state", expected: "at least one")
+      throw Refusal(.artifactEmpty, found: "no state", expected: "at least one")
     }
     for (state, strength) in terms {
       try first.checkAddable(state, strength, allowsModelMismatch)
@@ -29,7 +29,7 @@ extension SavedState {
       (site: first.components[place].site, value: first.sum(of: summands, at: place))
     }
     for (site, value) in components where !value.values.allSatisfy(\.isFinite) {
-      throw FormatError(
+      throw Refusal(
         .artifactNonfinite, at: .tensor(site.name), found: "a sum that overflows",
         expected: "finite numbers", remedy: "Give smaller strengths.")
     }
@@ -43,7 +43,7 @@ extension SavedState {
   /// - Throws: as `sum`.
   package func subtracting(
     _ other: SavedState, allowsModelMismatch: Bool = false
-  ) throws(FormatError) -> SavedState {
+  ) throws(Refusal) -> SavedState {
     let sum = try Self.sum(
       [(self, 1), (other, -1)], allowsModelMismatch: allowsModelMismatch)
     return SavedState(
@@ -66,21 +66,21 @@ extension SavedState {
 
   private func checkAddable(
     _ other: SavedState, _ strength: Float, _ allowsModelMismatch: Bool
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard strength.isFinite else {
-      throw FormatError(
+      throw Refusal(
         .artifactScale, file: other.file, found: "\(strength)", expected: "a finite number")
     }
     try other.model.check(against: model, allowingOther: allowsModelMismatch, file: other.file)
     guard other.components.map(\.site) == components.map(\.site) else {
-      throw FormatError(
+      throw Refusal(
         .artifactSite, file: other.file,
         found: "\(counted(other.components.count, "component")) at position \(other.position)",
         expected:
           "the \(counted(components.count, "component")) of the first state, of the same shapes")
     }
     guard other.batch == batch else {
-      throw FormatError(
+      throw Refusal(
         .modelState, file: other.file, found: counted(other.batch, "sequence"), expected: "\(batch)"
       )
     }

@@ -18,7 +18,7 @@ extension SavedState {
   /// - Throws: `artifact.site` for a model without such components, `model.tensor-missing`,
   ///   `model.tensor-unexpected` for blocks that the model does not have, `model.shape`,
   ///   `model.dtype`; `file.*` and the format's codes.
-  package func replacingTunedMatrices(from path: String) throws(FormatError) -> SavedState {
+  package func replacingTunedMatrices(from path: String) throws(Refusal) -> SavedState {
     let checkpoint = try CheckpointSource.open(path).checkpoint
     let places = try tunedPlaces(file: path)
     let names = Set(places.map { ExactString($0.name) })
@@ -26,7 +26,7 @@ extension SavedState {
       $0.hasSuffix(".att.time_state") && !names.contains(ExactString($0))
     }
     guard strangers.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .modelTensorUnexpected, file: path, found: strangers.joined(separator: ", "),
         expected: "the \(counted(places.count, "block")) of the model")
     }
@@ -48,9 +48,9 @@ extension SavedState {
   ///   safetensors.
   /// - Throws: `artifact.site` for a model without such components, `model.state` for a state of
   ///   several sequences; `file.*`, `disk.*`.
-  package func writeTunedMatrices(to path: String, replacing: Bool = false) throws(FormatError) {
+  package func writeTunedMatrices(to path: String, replacing: Bool = false) throws(Refusal) {
     guard batch == 1 else {
-      throw FormatError(
+      throw Refusal(
         .modelState, file: file, found: counted(batch, "sequence"), expected: "a state of one")
     }
     var tensors: [(name: String, value: Tensor)] = []
@@ -71,7 +71,7 @@ extension SavedState {
   }
 
   /// The published names, and the places of their components.
-  private func tunedPlaces(file: String?) throws(FormatError) -> [(name: String, place: Int)] {
+  private func tunedPlaces(file: String?) throws(Refusal) -> [(name: String, place: Int)] {
     var places: [(name: String, place: Int)] = []
     for (place, (site, _)) in components.enumerated() {
       let parts = site.name.split(separator: ".")
@@ -80,7 +80,7 @@ extension SavedState {
       places.append(("blocks.\(parts[1]).att.time_state", place))
     }
     guard places.count == model.layerCount else {
-      throw FormatError(
+      throw Refusal(
         .artifactSite, file: file, found: "a \(model.architecture)",
         expected: "a model with a \"\(Self.component)\" in every block: RWKV-5, 6 or 7")
     }
@@ -93,14 +93,14 @@ extension SavedState {
 
   private static func read(
     _ name: String, shape: [Int], from checkpoint: any Checkpoint
-  ) throws(FormatError) -> Tensor {
+  ) throws(Refusal) -> Tensor {
     guard let entry = checkpoint.tensor(named: name) else {
-      throw FormatError(
+      throw Refusal(
         .modelTensorMissing, file: checkpoint.path, at: .tensor(name), found: "no such tensor",
         expected: "one for each block")
     }
     guard entry.shape == shape else {
-      throw FormatError(
+      throw Refusal(
         .modelShape, file: checkpoint.path, at: .tensor(name), found: "\(entry.shape)",
         expected: "\(shape)")
     }
@@ -109,7 +109,7 @@ extension SavedState {
       unsafe Tensor(copying: $0, dataType: entry.dataType, shape: entry.shape)
     }
     guard let matrices = stored?.converted(to: .f32) else {
-      throw FormatError(
+      throw Refusal(
         .modelDataType, file: checkpoint.path, at: .tensor(name),
         found: entry.dataType.rawValue, expected: "F32, BF16, F16 or F64")
     }

@@ -3,7 +3,7 @@ import SextantStore
 import SextantTensor
 
 extension SiteReference {
-  init(_ node: JSONNode) throws(FormatError) {
+  init(_ node: JSONNode) throws(Refusal) {
     try node.allowOnly(["axes", "name", "shape"])
     var (shape, axes): ([Int], [String]) = ([], [])
     for element in try node.member("shape").elements() {
@@ -32,7 +32,7 @@ extension SiteReference {
   var elementCount: Int? { Shape.elementCount(shape) }
 
   /// The flaw of the site in a model of this width and depth, or nil.
-  func flaw(width: Int, layerCount: Int) -> (code: FormatError.Code, found: String, String)? {
+  func flaw(width: Int, layerCount: Int) -> (code: Refusal.Code, found: String, String)? {
     let fields = name.split(separator: ".", omittingEmptySubsequences: false)
     if fields.count == 1 {
       guard ["embedding", "final_norm", "logits"].contains(name) else {

@@ -17,10 +17,10 @@ package struct ByteReader: Sendable {
   /// The bytes `offset ..< offset + count`.
   ///
   /// - Throws: `file.too-short` when they are not all there.
-  package func slice(at offset: Int, count: Int) throws(FormatError) -> ArraySlice<UInt8> {
+  package func slice(at offset: Int, count: Int) throws(Refusal) -> ArraySlice<UInt8> {
     let (end, overflow) = offset.addingReportingOverflow(count)
     guard offset >= 0, count >= 0, !overflow, end <= bytes.count else {
-      throw FormatError(
+      throw Refusal(
         .fileTooShort, file: file, at: .offset(baseOffset &+ offset),
         found: "\(bytes.count) bytes", expected: "\(count) bytes from here")
     }
@@ -28,7 +28,7 @@ package struct ByteReader: Sendable {
   }
 
   /// A little-endian unsigned integer of 1 to 8 bytes.
-  package func unsigned(at offset: Int, byteCount: Int) throws(FormatError) -> UInt64 {
+  package func unsigned(at offset: Int, byteCount: Int) throws(Refusal) -> UInt64 {
     var value: UInt64 = 0
     for byte in try slice(at: offset, count: byteCount).reversed() {
       value = value << 8 | UInt64(byte)

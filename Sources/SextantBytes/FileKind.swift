@@ -56,10 +56,10 @@ package enum FileKind: String, Sendable {
   /// Recognises an open file.
   ///
   /// - Throws: `file.html` if it is a page or pointer instead of the file, which no reader accepts.
-  package init(of file: InputFile) throws(FormatError) {
+  package init(of file: InputFile) throws(Refusal) {
     self.init(firstBytes: try file.read(at: 0, count: min(Self.sniffedByteCount, file.byteCount)))
     if self == .gitLFSPointer || self == .html {
-      throw FormatError(
+      throw Refusal(
         .fileHTML, file: file.path, found: "a \(rawValue)", expected: "the data")
     }
   }

@@ -46,7 +46,7 @@ package final class FilePublisher: @unchecked Sendable {
   ///   - replacing: replace an existing file; otherwise an existing destination is refused, both
   ///     now and when publishing.
   /// - Throws: `file.exists`, `file.create`.
-  package init(_ destination: String, replacing: Bool = false) throws(FormatError) {
+  package init(_ destination: String, replacing: Bool = false) throws(Refusal) {
     self.destination = destination
     self.replaces = replacing
     let slash = destination.utf8.lastIndex(of: UInt8(ascii: "/"))
@@ -64,13 +64,13 @@ package final class FilePublisher: @unchecked Sendable {
     if unsafe lstat(destination, &status) == 0, status.st_mode & S_IFMT == S_IFLNK,
       destination.hasPrefix("/dev/") || destination.hasPrefix("/proc/")
     {
-      throw FormatError(
+      throw Refusal(
         .fileCreate, file: destination, found: "a device of that name",
         expected: "a path for a new file")
     }
     if unsafe stat(destination, &status) == 0 {
       guard status.st_mode & S_IFMT == S_IFREG else {
-        throw FormatError(
+        throw Refusal(
           .fileCreate, file: destination, found: "a folder or device of that name",
           expected: "a path for a new file")
       }
@@ -86,7 +86,7 @@ package final class FilePublisher: @unchecked Sendable {
     if descriptor >= 0 { _ = flock(descriptor, LOCK_EX | LOCK_NB) }
     guard descriptor >= 0 else {
       let number = errno
-      throw FormatError(
+      throw Refusal(
         .ofSystemCall(number, otherwise: .fileCreate), file: destination,
         found: systemReason(number),
         expected: "a folder that exists and can be written")
@@ -99,8 +99,8 @@ package final class FilePublisher: @unchecked Sendable {
     setNamed(false)
   }
 
-  private func leftover() -> FormatError {
-    FormatError(
+  private func leftover() -> Refusal {
+    Refusal(
       .fileCreate, file: destination, found: "\(partialPath), left by a killed process",
       expected: "no such file", remedy: "Run sextant clean \(folder) and try again.")
   }
@@ -127,8 +127,8 @@ package final class FilePublisher: @unchecked Sendable {
     unsafe unlink(name)
   }
 
-  private func existing() -> FormatError {
-    FormatError(.fileExists, file: destination, found: "a file", expected: "no file of that name")
+  private func existing() -> Refusal {
+    Refusal(.fileExists, file: destination, found: "a file", expected: "no file of that name")
   }
 
   /// Bytes written so far by `append`.
@@ -137,19 +137,19 @@ package final class FilePublisher: @unchecked Sendable {
   /// Adds bytes at the end.
   ///
   /// - Throws: `disk.full`, `file.write`.
-  package func append(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+  package func append(_ bytes: UnsafeRawBufferPointer) throws(Refusal) {
     unsafe try write(bytes, at: position)
     position += bytes.count
   }
 
   /// Adds bytes at the end.
-  package func append(_ bytes: [UInt8]) throws(FormatError) {
+  package func append(_ bytes: [UInt8]) throws(Refusal) {
     try write(bytes, at: position)
     position += bytes.count
   }
 
   /// Adds zeros until the length is a multiple of `alignment`.
-  package func pad(to alignment: Int) throws(FormatError) {
+  package func pad(to alignment: Int) throws(Refusal) {
     let rest = position % alignment
     if rest != 0 { try append([UInt8](repeating: 0, count: alignment - rest)) }
   }
@@ -158,7 +158,7 @@ package final class FilePublisher: @unchecked Sendable {
   /// writing is faster. Does nothing if the file system does not support it.
   ///
   /// - Throws: `disk.full`, `file.write`.
-  package func reserve(_ byteCount: Int) throws(FormatError) {
+  package func reserve(_ byteCount: Int) throws(Refusal) {
     guard byteCount > 0 else { return }
     while fallocate(descriptor, 0, 0, off_t(byteCount)) != 0 {
       let number = errno
@@ -172,28 +172,28 @@ package final class FilePublisher: @unchecked Sendable {
   package func extend(to byteCount: Int) { position = max(position, byteCount) }
 
   /// Overwrites bytes that were already written, such as a header reserved earlier.
-  package func write(_ bytes: [UInt8], at offset: Int) throws(FormatError) {
-    var failure: FormatError?
+  package func write(_ bytes: [UInt8], at offset: Int) throws(Refusal) {
+    var failure: Refusal?
     unsafe bytes.withUnsafeBytes { buffer in
-      do throws(FormatError) { unsafe try write(buffer, at: offset) } catch { failure = error }
+      do throws(Refusal) { unsafe try write(buffer, at: offset) } catch { failure = error }
     }
     if let failure { throw failure }
   }
 
   /// Calls `body` with the descriptor of the file, for other ways of writing.
   package func withDescriptor<Result: ~Copyable>(
-    _ body: (Int32) throws(FormatError) -> Result
-  ) throws(FormatError) -> Result {
+    _ body: (Int32) throws(Refusal) -> Result
+  ) throws(Refusal) -> Result {
     try body(descriptor)
   }
 
   /// The length of the file, for any writer.
   ///
   /// - Throws: `file.read`.
-  package func fileByteCount() throws(FormatError) -> Int {
+  package func fileByteCount() throws(Refusal) -> Int {
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0 else {
-      throw FormatError(
+      throw Refusal(
         .fileRead, file: destination, found: systemReason(), expected: "an open file")
     }
     return Int(status.st_size)
@@ -202,9 +202,9 @@ package final class FilePublisher: @unchecked Sendable {
   /// Writes bytes at a position, from any thread. Bytes that are never written are zero.
   ///
   /// - Throws: `disk.full`, `file.write`.
-  package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FormatError) {
+  package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(Refusal) {
     nonisolated(unsafe) let bytes = unsafe bytes
-    let isMuch = try turn.withLock { unflushed throws(FormatError) in
+    let isMuch = try turn.withLock { unflushed throws(Refusal) in
       unsafe try write(bytes, at: offset, &unflushed)
     }
     if isMuch { flush() }
@@ -216,9 +216,9 @@ package final class FilePublisher: @unchecked Sendable {
   /// - Throws: `disk.full`, `file.write`.
   package func writeIfFree(
     _ bytes: UnsafeRawBufferPointer, at offset: Int
-  ) throws(FormatError) -> Bool {
+  ) throws(Refusal) -> Bool {
     nonisolated(unsafe) let bytes = unsafe bytes
-    let isMuch = try turn.withLockIfAvailable { unflushed throws(FormatError) in
+    let isMuch = try turn.withLockIfAvailable { unflushed throws(Refusal) in
       unsafe try write(bytes, at: offset, &unflushed)
     }
     if isMuch == true { flush() }
@@ -228,7 +228,7 @@ package final class FilePublisher: @unchecked Sendable {
   /// Writes bytes, and returns whether write-back should start now.
   private func write(
     _ bytes: UnsafeRawBufferPointer, at offset: Int, _ unflushed: inout Int
-  ) throws(FormatError) -> Bool {
+  ) throws(Refusal) -> Bool {
     var done = 0
     while done < bytes.count {
       let end = min(done + Self.callByteCount, bytes.count)
@@ -253,16 +253,16 @@ package final class FilePublisher: @unchecked Sendable {
   ///
   /// - Throws: `disk.fsync`, `disk.full`, `file.exists` if another process published the name
   ///   meanwhile, `file.create`.
-  package func publish() throws(FormatError) {
+  package func publish() throws(Refusal) {
     guard fsync(descriptor) == 0 else {
       let number = errno
-      throw FormatError(
+      throw Refusal(
         number == ENOSPC || number == EDQUOT ? .diskFull : .diskSync, file: destination,
         found: systemReason(number), expected: "data on the disk")
     }
     if replaces {
       if !isNamed {
-        do throws(FormatError) {
+        do throws(Refusal) {
           try link(to: partialPath)
         } catch {
           throw error.code == .fileExists ? leftover() : error
@@ -285,31 +285,31 @@ package final class FilePublisher: @unchecked Sendable {
   }
 
   /// Gives the nameless file a name.
-  private func link(to path: String) throws(FormatError) {
+  private func link(to path: String) throws(Refusal) {
     let source = "/proc/self/fd/\(descriptor)"
     guard unsafe linkat(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 else {
       throw publishFailure()
     }
   }
 
-  private func publishFailure() -> FormatError {
+  private func publishFailure() -> Refusal {
     let number = errno
     if number == EEXIST { return existing() }
-    return FormatError(
+    return Refusal(
       .fileCreate, file: destination, found: systemReason(number), expected: "a published file")
   }
 
-  private func syncFolder() throws(FormatError) {
+  private func syncFolder() throws(Refusal) {
     let handle = unsafe open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if handle < 0, errno == EMFILE || errno == ENFILE {
-      throw FormatError(
+      throw Refusal(
         .systemDescriptors, file: destination, found: systemReason(),
         expected: "the name on the disk")
     }
     guard handle >= 0 else { return }
     defer { close(handle) }
     guard fsync(handle) == 0 || errno == EINVAL else {
-      throw FormatError(
+      throw Refusal(
         .diskSync, file: destination, found: systemReason(), expected: "the name on the disk")
     }
   }
@@ -317,7 +317,7 @@ package final class FilePublisher: @unchecked Sendable {
   /// Writes and publishes a whole file.
   package static func publish(
     _ bytes: [UInt8], to destination: String, replacing: Bool = false
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let file = try FilePublisher(destination, replacing: replacing)
     try file.append(bytes)
     try file.publish()

@@ -35,7 +35,7 @@ package enum HDF5ReaderMessage: Sendable, Equatable {
   case note(String)
   case tensor(name: String, dataType: String, shape: [Int])
   case end(tensorCount: Int)
-  case refusal(FormatError)
+  case refusal(Refusal)
   case place(offset: Int)
 
   /// The version of these rules.
@@ -116,7 +116,7 @@ package enum HDF5ReaderMessage: Sendable, Equatable {
   /// Reads the payload of a message that is not data.
   ///
   /// - Throws: `h5.reader.protocol`.
-  package init(kind: UInt8, payload: [UInt8]) throws(FormatError) {
+  package init(kind: UInt8, payload: [UInt8]) throws(Refusal) {
     var fields = Fields(bytes: ByteReader(payload))
     switch kind {
     case 1: self = .hello(version: try fields.count())
@@ -133,12 +133,12 @@ package enum HDF5ReaderMessage: Sendable, Equatable {
     case 5: self = .end(tensorCount: try fields.count())
     case 6:
       let spelling = try fields.text()
-      guard let code = FormatError.Code(rawValue: spelling) else {
+      guard let code = Refusal.Code(rawValue: spelling) else {
         throw Self.nonsense("the code \"\(spelling)\"")
       }
       let place = try fields.place()
       self = .refusal(
-        FormatError(code, at: place, found: try fields.text(), expected: try fields.text()))
+        Refusal(code, at: place, found: try fields.text(), expected: try fields.text()))
     case 9: self = .place(offset: try fields.dimension())
     case 8:
       let spelling = try fields.text()
@@ -154,8 +154,8 @@ package enum HDF5ReaderMessage: Sendable, Equatable {
   }
 
   /// The refusal of a message that is none.
-  package static func nonsense(_ found: String) -> FormatError {
-    FormatError(.hdf5ReaderProtocol, found: found, expected: "a message of the reader")
+  package static func nonsense(_ found: String) -> Refusal {
+    Refusal(.hdf5ReaderProtocol, found: found, expected: "a message of the reader")
   }
 
   /// Takes the fields of a payload from its front.
@@ -163,9 +163,9 @@ package enum HDF5ReaderMessage: Sendable, Equatable {
     let bytes: ByteReader
     var position = 0
 
-    mutating func number(byteCount: Int) throws(FormatError) -> UInt64 {
+    mutating func number(byteCount: Int) throws(Refusal) -> UInt64 {
       let value: UInt64
-      do throws(FormatError) {
+      do throws(Refusal) {
         value = try bytes.unsigned(at: position, byteCount: byteCount)
       } catch {
         throw nonsense("a message that ends early")
@@ -174,16 +174,16 @@ package enum HDF5ReaderMessage: Sendable, Equatable {
       return value
     }
 
-    mutating func count() throws(FormatError) -> Int { Int(try number(byteCount: 4)) }
+    mutating func count() throws(Refusal) -> Int { Int(try number(byteCount: 4)) }
 
-    mutating func dimension() throws(FormatError) -> Int {
+    mutating func dimension() throws(Refusal) -> Int {
       guard let dimension = Int(exactly: try number(byteCount: 8)) else {
         throw nonsense("a dimension beyond 2^63")
       }
       return dimension
     }
 
-    mutating func place() throws(FormatError) -> FormatError.Place? {
+    mutating func place() throws(Refusal) -> Refusal.Place? {
       let kind = try count()
       let text = try text()
       switch kind {
@@ -195,10 +195,10 @@ package enum HDF5ReaderMessage: Sendable, Equatable {
       throw nonsense("a place \(kind) \(text)")
     }
 
-    mutating func text() throws(FormatError) -> String {
+    mutating func text() throws(Refusal) -> String {
       let byteCount = try count()
       let slice: ArraySlice<UInt8>
-      do throws(FormatError) {
+      do throws(Refusal) {
         slice = try bytes.slice(at: position, count: byteCount)
       } catch {
         throw nonsense("a text that ends early")

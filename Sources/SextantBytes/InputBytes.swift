@@ -22,11 +22,11 @@ package struct InputBytes: Sendable {
   ///   - path: a path; `-` is standard input.
   ///   - limit: bytes that the source may have.
   /// - Throws: `file.*`, `limit.file`; `usage.option` if standard input was read before.
-  package init(reading path: String, limit: Int) throws(FormatError) {
+  package init(reading path: String, limit: Int) throws(Refusal) {
     if Self.standardInputPaths.contains(path) {
       name = "standard input"
       guard !Self.standardInputWasRead.exchange(true, ordering: .relaxed) else {
-        throw FormatError(
+        throw Refusal(
           .usageOption, file: name, found: "standard input in two places", expected: "it in one",
           remedy: "Write one of the two to a file.")
       }
@@ -52,20 +52,20 @@ package struct InputBytes: Sendable {
 
   private static func stream(
     _ descriptor: Int32, _ name: String, _ limit: Int
-  ) throws(FormatError) -> [UInt8] {
+  ) throws(Refusal) -> [UInt8] {
     var bytes: [UInt8] = []
     var piece = [UInt8](repeating: 0, count: 1 << 16)
     while bytes.count <= limit {
       let count = unsafe read(descriptor, &piece, piece.count)
       if count < 0 && errno == EINTR { continue }
       guard count >= 0 else {
-        throw FormatError(
+        throw Refusal(
           errno == EISDIR ? .fileNotRegular : .fileRead, file: name, found: systemReason(),
           expected: "data that can be read")
       }
       if count == 0 {
         guard !bytes.isEmpty else {
-          throw FormatError(
+          throw Refusal(
             .fileEmpty, file: name, found: "0 bytes", expected: "at least one",
             remedy: "Check the program that writes to it.")
         }
@@ -73,7 +73,7 @@ package struct InputBytes: Sendable {
       }
       bytes += piece[..<count]
     }
-    throw FormatError(
+    throw Refusal(
       .limitFile, file: name, found: "more than \(limit) bytes", expected: "at most \(limit) bytes")
   }
 }

@@ -32,7 +32,7 @@ package final class InputFile: Sendable {
   /// Opens a file.
   ///
   /// - Throws: `file.missing`, `file.permission`, `file.not-regular`, `file.empty`, `file.read`.
-  package init(_ path: String) throws(FormatError) {
+  package init(_ path: String) throws(Refusal) {
     // O_NONBLOCK: opening a FIFO must not wait for a writer; it changes nothing on regular files.
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw openFailure(path) }
@@ -44,12 +44,12 @@ package final class InputFile: Sendable {
     }
     guard status.st_mode & S_IFMT == S_IFREG else {
       close(descriptor)
-      throw FormatError(
+      throw Refusal(
         .fileNotRegular, file: path, found: Self.kind(of: status), expected: "a regular file")
     }
     guard status.st_size > 0 else {
       close(descriptor)
-      throw FormatError(.fileEmpty, file: path, found: "0 bytes", expected: "a non-empty file")
+      throw Refusal(.fileEmpty, file: path, found: "0 bytes", expected: "a non-empty file")
     }
     self.path = path
     self.descriptor = descriptor
@@ -74,19 +74,19 @@ package final class InputFile: Sendable {
   /// - Throws: `file.too-short` when the file ends before, `file.read`.
   package func read(
     at offset: Int, into buffer: UnsafeMutableRawBufferPointer
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     var done = 0
     while done < buffer.count {
       let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
       let count = unsafe pread(descriptor, rest.baseAddress, rest.count, off_t(offset + done))
       if count < 0 && errno == EINTR { continue }
       guard count >= 0 else {
-        throw FormatError(
+        throw Refusal(
           .fileRead, file: path, at: .offset(offset + done), found: systemReason(),
           expected: "readable data")
       }
       guard count > 0 else {
-        throw FormatError(
+        throw Refusal(
           .fileTooShort, file: path, at: .offset(offset + done),
           found: "the end of the file", expected: "\(buffer.count - done) more bytes")
       }
@@ -97,27 +97,27 @@ package final class InputFile: Sendable {
   /// The bytes `offset ..< offset + count`.
   ///
   /// - Throws: `file.too-short` before anything is allocated when the file is not that long.
-  package func read(at offset: Int, count: Int) throws(FormatError) -> [UInt8] {
+  package func read(at offset: Int, count: Int) throws(Refusal) -> [UInt8] {
     let (end, overflow) = offset.addingReportingOverflow(count)
     guard offset >= 0, count >= 0, !overflow, end <= byteCount else {
-      throw FormatError(
+      throw Refusal(
         .fileTooShort, file: path, at: .offset(offset), found: "a file of \(byteCount) bytes",
         expected: "\(count) bytes from here")
     }
     var bytes = [UInt8](repeating: 0, count: count)
     // A closure cannot pass a typed error out of `withUnsafeMutableBytes` in all toolchains.
-    var failure: FormatError?
+    var failure: Refusal?
     unsafe bytes.withUnsafeMutableBytes { buffer in
-      do throws(FormatError) { unsafe try read(at: offset, into: buffer) } catch { failure = error }
+      do throws(Refusal) { unsafe try read(at: offset, into: buffer) } catch { failure = error }
     }
     if let failure { throw failure }
     return bytes
   }
 
   /// The whole file, when it is no longer than `limit` bytes.
-  package func readAll(limit: Int) throws(FormatError) -> [UInt8] {
+  package func readAll(limit: Int) throws(Refusal) -> [UInt8] {
     guard byteCount <= limit else {
-      throw FormatError(
+      throw Refusal(
         .limitFile, file: path, found: "\(byteCount) bytes", expected: "at most \(limit) bytes")
     }
     return try read(at: 0, count: byteCount)
@@ -126,10 +126,10 @@ package final class InputFile: Sendable {
   /// Refuses when the file was changed since it was opened.
   ///
   /// - Throws: `file.changed`.
-  package func checkUnchanged() throws(FormatError) {
+  package func checkUnchanged() throws(Refusal) {
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0, Identity(status) == identity else {
-      throw FormatError(
+      throw Refusal(
         .fileChanged, file: path, found: "another size or modification time",
         expected: "the file as it was opened (\(byteCount) bytes)")
     }
@@ -137,8 +137,8 @@ package final class InputFile: Sendable {
 
   /// Lends the descriptor, to hand it to another process.
   package func withDescriptor<Result: ~Copyable>(
-    _ body: (Int32) throws(FormatError) -> Result
-  ) throws(FormatError) -> Result {
+    _ body: (Int32) throws(Refusal) -> Result
+  ) throws(Refusal) -> Result {
     try body(descriptor)
   }
 
@@ -152,7 +152,7 @@ package final class InputFile: Sendable {
   /// Maps the file read-only.
   ///
   /// - Throws: `file.read`.
-  package func map() throws(FormatError) -> MappedFile {
+  package func map() throws(Refusal) -> MappedFile {
     try MappedFile(path: path, descriptor: descriptor, byteCount: byteCount)
   }
 }

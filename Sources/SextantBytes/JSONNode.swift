@@ -8,7 +8,7 @@ package struct JSONNode: Sendable {
   /// The file of the document, for refusals.
   package let file: String?
   /// The code of refusals about types and values.
-  package let code: FormatError.Code
+  package let code: Refusal.Code
   /// The members of the document that were read; nil if they are not tracked.
   let reads: JSONReads?
 
@@ -16,7 +16,7 @@ package struct JSONNode: Sendable {
   ///
   /// - Parameter reads: records the members that are read.
   package init(
-    _ value: JSONValue, code: FormatError.Code, file: String?, pointer: String = "",
+    _ value: JSONValue, code: Refusal.Code, file: String?, pointer: String = "",
     reads: JSONReads? = nil
   ) {
     self.value = value
@@ -31,14 +31,14 @@ package struct JSONNode: Sendable {
   /// - Parameter acceptsInfinity: as for `JSONValue`.
   /// - Throws: `json.*`, `json.not-object`.
   package init(
-    parsing text: [UInt8], limits: JSONLimits = JSONLimits(), code: FormatError.Code,
+    parsing text: [UInt8], limits: JSONLimits = JSONLimits(), code: Refusal.Code,
     baseOffset: Int = 0, file: String?, acceptsInfinity: Bool = false, reads: JSONReads? = nil
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let value = try JSONValue(
       parsing: text, limits: limits, baseOffset: baseOffset, file: file,
       acceptsInfinity: acceptsInfinity)
     guard case .object = value else {
-      throw FormatError(
+      throw Refusal(
         .jsonNotObject, file: file, at: .offset(baseOffset), found: Self.kind(of: value),
         expected: "an object")
     }
@@ -46,8 +46,8 @@ package struct JSONNode: Sendable {
   }
 
   /// A refusal at this place.
-  package func refusal(found: String? = nil, expected: String) -> FormatError {
-    FormatError(
+  package func refusal(found: String? = nil, expected: String) -> Refusal {
+    Refusal(
       code, file: file, at: .pointer(pointer), found: found ?? Self.describe(value),
       expected: expected)
   }
@@ -55,7 +55,7 @@ package struct JSONNode: Sendable {
   // MARK: Members and elements
 
   /// The member `key`.
-  package func member(_ key: String) throws(FormatError) -> JSONNode {
+  package func member(_ key: String) throws(Refusal) -> JSONNode {
     guard let node = try optionalMember(key) else {
       let isNull = try object()[key] != nil
       throw refusal(
@@ -66,19 +66,19 @@ package struct JSONNode: Sendable {
   }
 
   /// The member `key`, or nil if it is absent or null.
-  package func optionalMember(_ key: String) throws(FormatError) -> JSONNode? {
+  package func optionalMember(_ key: String) throws(Refusal) -> JSONNode? {
     reads?.note(pointer(to: key))
     guard let value = try object()[key], value != .null else { return nil }
     return child(key, value)
   }
 
   /// All members, in their order.
-  package func members() throws(FormatError) -> [(key: String, node: JSONNode)] {
+  package func members() throws(Refusal) -> [(key: String, node: JSONNode)] {
     try object().members.map { ($0.key, child($0.key, $0.value)) }
   }
 
   /// Refuses members other than these.
-  package func allowOnly(_ keys: Set<String>) throws(FormatError) {
+  package func allowOnly(_ keys: Set<String>) throws(Refusal) {
     for (key, _) in try object().members where !keys.contains(key) {
       throw refusal(
         found: "a member \"\(key)\"", expected: "only \(keys.sorted().joined(separator: ", "))")
@@ -86,7 +86,7 @@ package struct JSONNode: Sendable {
   }
 
   /// The elements of an array.
-  package func elements() throws(FormatError) -> [JSONNode] {
+  package func elements() throws(Refusal) -> [JSONNode] {
     guard case .array(let elements) = value else { throw refusal(expected: "an array") }
     return elements.enumerated().map { child(String($0.offset), $0.element) }
   }
@@ -116,25 +116,25 @@ package struct JSONNode: Sendable {
   // MARK: Values
 
   /// The value as an object.
-  package func object() throws(FormatError) -> JSONObject {
+  package func object() throws(Refusal) -> JSONObject {
     guard case .object(let object) = value else { throw refusal(expected: "an object") }
     return object
   }
 
   /// The value as a string.
-  package func string() throws(FormatError) -> String {
+  package func string() throws(Refusal) -> String {
     guard case .string(let string) = value else { throw refusal(expected: "a string") }
     return string
   }
 
   /// The value as a boolean.
-  package func boolean() throws(FormatError) -> Bool {
+  package func boolean() throws(Refusal) -> Bool {
     guard case .boolean(let boolean) = value else { throw refusal(expected: "true or false") }
     return boolean
   }
 
   /// The value as an integer in `range`.
-  package func integer(in range: ClosedRange<Int> = 0...Int.max) throws(FormatError) -> Int {
+  package func integer(in range: ClosedRange<Int> = 0...Int.max) throws(Refusal) -> Int {
     guard case .integer(let integer) = value, range.contains(Int(integer)) else {
       let limits = "an integer between \(range.lowerBound) and \(range.upperBound)"
       throw refusal(expected: range == 0...Int.max ? "a non-negative integer" : limits)
@@ -143,7 +143,7 @@ package struct JSONNode: Sendable {
   }
 
   /// The value as a finite number.
-  package func number() throws(FormatError) -> Double {
+  package func number() throws(Refusal) -> Double {
     switch value {
     case .integer(let integer): return Double(integer)
     case .number(let number): return number

@@ -41,7 +41,7 @@ extension JSONValue {
   package init(
     parsing text: [UInt8], limits: JSONLimits = JSONLimits(), baseOffset: Int = 0,
     file: String? = nil, acceptsInfinity: Bool = false, keepsVerbatim: Bool = false
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     var parser = JSONParser(text: text, limits: limits, baseOffset: baseOffset, file: file)
     parser.keepsVerbatim = keepsVerbatim
     if keepsVerbatim {
@@ -78,14 +78,14 @@ private struct JSONParser {
   // MARK: Refusals
 
   func refusal(
-    _ code: FormatError.Code, found: String, expected: String, at offset: Int? = nil
-  ) -> FormatError {
-    FormatError(
+    _ code: Refusal.Code, found: String, expected: String, at offset: Int? = nil
+  ) -> Refusal {
+    Refusal(
       code, file: file, at: .offset(baseOffset + (offset ?? position)), found: found,
       expected: expected)
   }
 
-  func unexpected(_ expected: String) -> FormatError {
+  func unexpected(_ expected: String) -> Refusal {
     guard position < text.count else {
       return refusal(.jsonInvalid, found: "the end of the text", expected: expected)
     }
@@ -98,7 +98,7 @@ private struct JSONParser {
 
   // MARK: Document
 
-  mutating func document() throws(FormatError) -> JSONValue {
+  mutating func document() throws(Refusal) -> JSONValue {
     guard text.count <= limits.byteCount else {
       throw refusal(
         .jsonTooLong, found: "\(text.count) bytes", expected: "at most \(limits.byteCount)")
@@ -131,7 +131,7 @@ private struct JSONParser {
     }
   }
 
-  mutating func value(depth: Int) throws(FormatError) -> JSONValue {
+  mutating func value(depth: Int) throws(Refusal) -> JSONValue {
     guard position < text.count else { throw unexpected("a value") }
     valueCount += 1
     guard valueCount <= limits.valueCount else {
@@ -171,7 +171,7 @@ private struct JSONParser {
 
   // MARK: Containers
 
-  mutating func object(depth: Int) throws(FormatError) -> JSONValue {
+  mutating func object(depth: Int) throws(Refusal) -> JSONValue {
     try enter(depth)
     var object = JSONObject()
     if consume(UInt8(ascii: "}")) { return .object(object) }
@@ -193,7 +193,7 @@ private struct JSONParser {
     }
   }
 
-  mutating func array(depth: Int) throws(FormatError) -> JSONValue {
+  mutating func array(depth: Int) throws(Refusal) -> JSONValue {
     try enter(depth)
     var elements: [JSONValue] = []
     if consume(UInt8(ascii: "]")) { return .array(elements) }
@@ -203,7 +203,7 @@ private struct JSONParser {
     }
   }
 
-  mutating func enter(_ depth: Int) throws(FormatError) {
+  mutating func enter(_ depth: Int) throws(Refusal) {
     guard depth <= limits.depth else {
       throw refusal(
         .jsonDepth, found: "nesting deeper than \(limits.depth)",
@@ -222,7 +222,7 @@ private struct JSONParser {
   }
 
   /// After an element: true when another follows, false after the closing bracket.
-  mutating func next(closing: UInt8) throws(FormatError) -> Bool {
+  mutating func next(closing: UInt8) throws(Refusal) -> Bool {
     skipSpaces()
     guard position < text.count else { throw unexpected("\",\" or a closing bracket") }
     if text[position] == closing {
@@ -238,7 +238,7 @@ private struct JSONParser {
 
   // MARK: Numbers
 
-  mutating func number() throws(FormatError) -> JSONValue {
+  mutating func number() throws(Refusal) -> JSONValue {
     let start = position
     let isNegative = text[position] == UInt8(ascii: "-")
     if isNegative { position += 1 }
@@ -275,7 +275,7 @@ private struct JSONParser {
     return .number(value)
   }
 
-  mutating func digitRun() throws(FormatError) -> ArraySlice<UInt8> {
+  mutating func digitRun() throws(Refusal) -> ArraySlice<UInt8> {
     let start = position
     while position < text.count, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(text[position]) {
       position += 1
@@ -286,7 +286,7 @@ private struct JSONParser {
 
   // MARK: Strings
 
-  mutating func string() throws(FormatError) -> String {
+  mutating func string() throws(Refusal) -> String {
     let start = position
     hasLoneSurrogate = false
     position += 1
@@ -320,7 +320,7 @@ private struct JSONParser {
   }
 
   /// Consumes one escape sequence, or two that form a surrogate pair.
-  mutating func escape(into decoded: inout [UInt8]) throws(FormatError) {
+  mutating func escape(into decoded: inout [UInt8]) throws(Refusal) {
     let start = position
     position += 1
     guard position < text.count else { throw unexpected("an escape") }
@@ -354,7 +354,7 @@ private struct JSONParser {
     }
   }
 
-  func loneSurrogate(at start: Int) -> FormatError {
+  func loneSurrogate(at start: Int) -> Refusal {
     var error = refusal(
       .jsonEncoding, found: "half of a surrogate pair, which is not a character",
       expected: "both halves, such as \\ud83d\\ude00, or the character itself", at: start)
@@ -362,7 +362,7 @@ private struct JSONParser {
     return error
   }
 
-  mutating func hexadecimal4() throws(FormatError) -> UInt32 {
+  mutating func hexadecimal4() throws(Refusal) -> UInt32 {
     var value: UInt32 = 0
     for _ in 0..<4 {
       guard position < text.count, text[position] < 0x80,

@@ -23,7 +23,7 @@ extension JSONNode {
   package var unnoted: JSONNode { JSONNode(value, code: code, file: file, pointer: pointer) }
 
   /// Marks all members of the object `key` as known, although nothing reads them.
-  package func noteAll(of key: String) throws(FormatError) {
+  package func noteAll(of key: String) throws(Refusal) {
     guard let node = try optionalMember(key), case .object(let object) = node.value else { return }
     for (key, _) in object.members { try node.noteAll(of: key) }
   }

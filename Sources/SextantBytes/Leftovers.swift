@@ -20,7 +20,7 @@ package enum Leftovers {
   /// - Returns: the files, ordered by path.
   /// - Throws: `file.missing`, `file.permission`, `file.read` for a folder that cannot be listed;
   ///   `file.write` for a file that cannot be removed.
-  package static func remove(from folder: String) throws(FormatError) -> [Finding] {
+  package static func remove(from folder: String) throws(Refusal) -> [Finding] {
     guard let handle = unsafe opendir(folder) else { throw openFailure(folder) }
     defer { unsafe closedir(handle) }
     var names: [String] = []
@@ -49,7 +49,7 @@ package enum Leftovers {
     return !process.isEmpty && process.allSatisfy { $0.isASCII && $0.isNumber }
   }
 
-  private static func removeOne(_ path: String) throws(FormatError) -> Finding? {
+  private static func removeOne(_ path: String) throws(Refusal) -> Finding? {
     let descriptor = unsafe open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }

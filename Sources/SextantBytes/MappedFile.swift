@@ -15,11 +15,11 @@ package final class MappedFile: @unchecked Sendable {
   package let byteCount: Int
   private let base: UnsafeMutableRawPointer
 
-  init(path: String, descriptor: Int32, byteCount: Int) throws(FormatError) {
+  init(path: String, descriptor: Int32, byteCount: Int) throws(Refusal) {
     let base = unsafe mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0)
     guard let base = unsafe base, unsafe base != MAP_FAILED else {
       let number = errno
-      throw FormatError(
+      throw Refusal(
         .ofSystemCall(number, otherwise: .fileRead), file: path, found: systemReason(number),
         expected: "a file that can be mapped")
     }
@@ -37,10 +37,10 @@ package final class MappedFile: @unchecked Sendable {
   /// The bytes `offset ..< offset + count`, in place.
   ///
   /// - Throws: `file.too-short` when the file is not that long.
-  package func slice(at offset: Int, count: Int) throws(FormatError) -> UnsafeRawBufferPointer {
+  package func slice(at offset: Int, count: Int) throws(Refusal) -> UnsafeRawBufferPointer {
     let (end, overflow) = offset.addingReportingOverflow(count)
     guard offset >= 0, count >= 0, !overflow, end <= byteCount else {
-      throw FormatError(
+      throw Refusal(
         .fileTooShort, file: path, at: .offset(offset), found: "a file of \(byteCount) bytes",
         expected: "\(count) bytes from here")
     }

@@ -18,12 +18,12 @@ package enum MemoryBudget {
   /// - Throws: `system.memory`.
   package static func check(
     _ byteCount: Int, for what: String, remedy: String? = nil
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard byteCount > min(smallByteCount, taskLimit ?? .max) else { return }
     let limit =
       taskLimit.map { Limit(byteCount: $0, source: "the task may take") } ?? Limit.tightest()
     guard byteCount > limit.byteCount else { return }
-    throw FormatError(
+    throw Refusal(
       .systemMemory, found: "\(text(byteCount)) for \(what)",
       expected: "at most \(text(limit.byteCount)), which \(limit.source)", remedy: remedy)
   }

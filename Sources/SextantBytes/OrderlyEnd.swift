@@ -14,15 +14,15 @@ package enum OrderlyEnd {
   ///   handler.
   package static func prepare(cleanup: @convention(c) () -> Void) {
     let memory = parts(
-      FormatError(.systemMemory, found: "no memory for \(mark) bytes more", expected: "more memory")
+      Refusal(.systemMemory, found: "no memory for \(mark) bytes more", expected: "more memory")
     )
     let file = parts(
-      FormatError(
+      Refusal(
         .fileChanged, file: mark, found: "a file that was truncated while it was in use",
         expected: "the file as it was opened",
         remedy: "Replace the file with mv instead of truncating it, then try again."))
     let library = parts(
-      FormatError(
+      Refusal(
         .systemLibrary, found: mark, expected: "libopenblas.so.0",
         remedy: "Install OpenBLAS (Debian: libopenblas0)."))
     unsafe withCStrings(memory + file + library) { texts in
@@ -40,7 +40,7 @@ package enum OrderlyEnd {
   private static let mark = "@"
 
   /// A refusal as it is printed, before and after the mark.
-  private static func parts(_ refusal: FormatError) -> [String] {
+  private static func parts(_ refusal: Refusal) -> [String] {
     "Error: \(refusal)\n".split(separator: "@", maxSplits: 1).map(String.init)
   }
 

@@ -60,9 +60,9 @@ package struct ProtectedFiles: Sendable {
   /// Refuses a destination that is one of the files.
   ///
   /// - Throws: `file.same`.
-  package func check(_ destination: String) throws(FormatError) {
+  package func check(_ destination: String) throws(Refusal) {
     guard contains(destination) else { return }
-    throw FormatError(
+    throw Refusal(
       .fileSame, file: destination, found: "a file that is read",
       expected: "a path that is not an input")
   }

@@ -5,7 +5,7 @@ func systemReason(_ number: Int32 = errno) -> String {
   unsafe String(cString: strerror(number))
 }
 
-extension FormatError.Code {
+extension Refusal.Code {
   /// The code of a failed system call: `otherwise`, unless the process or the system has no file
   /// descriptor or no memory left.
   package static func ofSystemCall(_ number: Int32, otherwise: Self) -> Self {
@@ -29,23 +29,23 @@ func smallFile(_ path: String) -> String? {
 }
 
 /// The refusal that fits a failed attempt to open `path` for reading.
-func openFailure(_ path: String) -> FormatError {
+func openFailure(_ path: String) -> Refusal {
   let number = errno
-  let code: FormatError.Code =
+  let code: Refusal.Code =
     switch number {
     case ENOENT, ENOTDIR: .fileMissing
     case EACCES, EPERM: .filePermission
     case ENXIO, ENODEV: .fileNotRegular  // a socket, or a device without a driver
     default: .ofSystemCall(number, otherwise: .fileRead)
     }
-  return FormatError(
+  return Refusal(
     code, file: path, found: systemReason(number), expected: "a file that can be read")
 }
 
 /// The refusal that fits a failed write to `path`.
-func writeFailure(_ path: String, _ number: Int32 = errno) -> FormatError {
+func writeFailure(_ path: String, _ number: Int32 = errno) -> Refusal {
   // EFBIG: a limit of the process (ulimit -f) or of the file system.
-  FormatError(
+  Refusal(
     [ENOSPC, EDQUOT, EFBIG].contains(number) ? .diskFull : .fileWrite, file: path,
     found: systemReason(number), expected: "every byte written")
 }

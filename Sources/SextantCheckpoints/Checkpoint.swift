@@ -51,8 +51,8 @@ package protocol Checkpoint: AnyObject, Sendable {
   /// - Parameter body: receives each piece; the memory is valid during the call only.
   /// - Throws: `file.*` or the format's codes; the errors of `body`.
   func read(
-    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
-  ) throws(FormatError)
+    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
+  ) throws(Refusal)
 
   /// Whether `read` may be called from several threads at a time.
   var readsConcurrently: Bool { get }
@@ -64,7 +64,7 @@ package protocol Checkpoint: AnyObject, Sendable {
   /// Refuses when a file was changed since it was opened.
   ///
   /// - Throws: `file.changed`.
-  func checkUnchanged() throws(FormatError)
+  func checkUnchanged() throws(Refusal)
 
   /// Whether `path` names one of the files that are being read.
   func reads(path: String) -> Bool
@@ -81,10 +81,10 @@ extension Checkpoint {
   package func part(of tensor: CheckpointTensor) -> FilePart? { nil }
 
   /// All elements of one tensor.
-  package func bytes(of tensor: CheckpointTensor) throws(FormatError) -> [UInt8] {
+  package func bytes(of tensor: CheckpointTensor) throws(Refusal) -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(tensor.byteCount)
-    try unsafe read(tensor) { piece throws(FormatError) in
+    try unsafe read(tensor) { piece throws(Refusal) in
       unsafe bytes.append(contentsOf: piece)
     }
     return bytes

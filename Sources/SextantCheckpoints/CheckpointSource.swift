@@ -45,7 +45,7 @@ package struct CheckpointSource: Sendable {
   /// - Throws: `file.missing` for a folder without a checkpoint, `index.ambiguous` for one with
   ///   several of one kind, `index.incomplete-download`, `file.extension-mismatch`, `file.unknown`,
   ///   and the refusals of the format's reader.
-  package static func open(_ path: String) throws(FormatError) -> CheckpointSource {
+  package static func open(_ path: String) throws(Refusal) -> CheckpointSource {
     guard Folder.exists(path) else { return try open(file: path) }
     let folder = Folder(path)
     let choice = try FolderChoice(folder)
@@ -62,7 +62,7 @@ package struct CheckpointSource: Sendable {
       ])
   }
 
-  private static func open(file path: String) throws(FormatError) -> CheckpointSource {
+  private static func open(file path: String) throws(Refusal) -> CheckpointSource {
     let file = try InputFile(path)
     let kind = try FileKind(of: file)
     try kind.checkExtension(of: path)
@@ -90,11 +90,11 @@ package struct CheckpointSource: Sendable {
       warnings = gguf.notes
       checkpoint = gguf
     case .store:
-      throw FormatError(
+      throw Refusal(
         .fileUnknown, file: path, found: "a Sextant model", expected: "a foreign checkpoint",
         remedy: "Use it as it is: it is converted already.")
     case .json, .unknown, .gitLFSPointer, .html:
-      throw FormatError(
+      throw Refusal(
         .fileUnknown, file: path, found: kind.rawValue, expected: formats)
     }
     return CheckpointSource(
@@ -104,7 +104,7 @@ package struct CheckpointSource: Sendable {
   /// The kind of a zip archive follows from its members.
   private static func open(
     archive file: InputFile, _ warnings: inout [String]
-  ) throws(FormatError) -> any Checkpoint {
+  ) throws(Refusal) -> any Checkpoint {
     let name = file.path.lowercased()
     let archive = try? ZipArchive.open(file, allowingDeflate: true)
     if name.hasSuffix(".npz") || archive.map(NumPyArchive.isOne) == true {
@@ -126,7 +126,7 @@ package struct CheckpointSource: Sendable {
 
   // MARK: Folders
 
-  private static func noCheckpoint(in folder: Folder) throws(FormatError) -> FormatError {
+  private static func noCheckpoint(in folder: Folder) throws(Refusal) -> Refusal {
     let names = try folder.entries().filter { !$0.hasPrefix(".") && folder.file($0) != nil }
     let expected = "model.safetensors, pytorch_model.bin, an index of either, HDF5, .npz or GGUF"
     let states = names.filter { WeightsFile.isTrainingState($0) }
@@ -136,7 +136,7 @@ package struct CheckpointSource: Sendable {
     if unread.isEmpty || unread == states {
       let found = states.isEmpty ? "" : ": \(listing(states)) is the state of a training run"
       let inner = folder.innerFoldersWithWeights()
-      return FormatError(
+      return Refusal(
         .fileMissing, file: folder.path,
         found: "a folder without a checkpoint" + found
           + (inner.isEmpty ? "" : "; there are weights in folders inside it"),
@@ -146,7 +146,7 @@ package struct CheckpointSource: Sendable {
           : "Name the folder inside that has weights: "
             + inner.prefix(10).joined(separator: ", or ") + (inner.count > 10 ? ", …" : "."))
     }
-    return FormatError(
+    return Refusal(
       .fileUnknown, file: folder.path, found: "only \(listing(unread))", expected: expected,
       remedy: "Name the file, if one of them is the checkpoint.")
   }

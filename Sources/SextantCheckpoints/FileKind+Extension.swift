@@ -22,21 +22,21 @@ extension FileKind {
   /// refusal.
   ///
   /// - Throws: `file.extension-mismatch`.
-  func checkExtension(of path: String) throws(FormatError) {
+  func checkExtension(of path: String) throws(Refusal) {
     guard let promised = FileKind(promisedBy: path), self != promised, self != .unknown else {
       return
     }
-    throw FormatError(
+    throw Refusal(
       .fileExtensionMismatch, file: path, found: rawValue, expected: promised.rawValue)
   }
 
   /// Refuses a file that is recognised as another kind than the reader's.
   ///
   /// - Throws: `file.extension-mismatch` if the ending is that of `wanted`, else `file.unknown`.
-  func expect(_ wanted: FileKind, in file: InputFile) throws(FormatError) {
+  func expect(_ wanted: FileKind, in file: InputFile) throws(Refusal) {
     guard self != wanted, self != .unknown else { return }
     try checkExtension(of: file.path)
-    throw FormatError(
+    throw Refusal(
       .fileUnknown, file: file.path, found: rawValue, expected: wanted.rawValue)
   }
 }

@@ -46,10 +46,10 @@ struct Folder {
   /// The names of all entries, sorted.
   ///
   /// - Throws: `file.permission`, `file.read`.
-  func entries() throws(FormatError) -> [String] {
+  func entries() throws(Refusal) -> [String] {
     guard let handle = unsafe opendir(path) else {
       let reason = unsafe String(cString: strerror(errno))
-      throw FormatError(
+      throw Refusal(
         errno == EACCES ? .filePermission : .fileRead, file: path, found: reason,
         expected: "a folder that can be listed")
     }
@@ -96,12 +96,12 @@ struct Folder {
   ///
   /// - Parameter checkpoint: the name of the file or index that is read; nil if there is none.
   /// - Throws: `index.incomplete-download`.
-  func checkDownloadsComplete(reading checkpoint: String?) throws(FormatError) {
+  func checkDownloadsComplete(reading checkpoint: String?) throws(Refusal) {
     let unfinished = try entries().filter {
       WeightsFile.isUnfinishedDownload($0, reading: checkpoint)
     }
     guard unfinished.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .indexIncompleteDownload, file: path, found: listing(unfinished),
         expected: "finished downloads only")
     }

@@ -14,7 +14,7 @@ struct FolderChoice {
   ///
   /// - Parameter folder: the folder; files in it whose names start with a dot do not count.
   /// - Throws: `index.ambiguous` for several candidates of one kind; `file.read`, `file.permission`.
-  init(_ folder: Folder) throws(FormatError) {
+  init(_ folder: Folder) throws(Refusal) {
     let names = try folder.entries().filter { !$0.hasPrefix(".") && folder.file($0) != nil }
     let isBound = { (name: String) in
       WeightsFile.index(ofShard: name).map { names.contains($0) } ?? false
@@ -63,7 +63,7 @@ struct FolderChoice {
 
   /// Whether a file of PyTorch is a dict of tensors, or damaged: then it may have been one.
   private static func mayBeModel(_ path: String) -> Bool {
-    do throws(FormatError) {
+    do throws(Refusal) {
       let file = try InputFile(path)
       let (kind, isOldPickle) = (try FileKind(of: file), try PyTorchFile.isLegacy(file))
       guard kind == .zip || isOldPickle else { return false }
@@ -74,14 +74,14 @@ struct FolderChoice {
     }
   }
 
-  private static func checkAlone(_ names: [String], in folder: Folder) throws(FormatError) {
+  private static func checkAlone(_ names: [String], in folder: Folder) throws(Refusal) {
     guard names.count > 1 else { return }
     let indices = Set(names.map { WeightsFile.index(ofShard: $0) })
     var remedy: String?
     if indices.count == 1, let index = indices.first, let index {
       remedy = "Fetch the index of these shards, \(index)."
     }
-    throw FormatError(
+    throw Refusal(
       .indexAmbiguous, file: folder.path, found: listing(names), expected: "one checkpoint",
       remedy: remedy)
   }

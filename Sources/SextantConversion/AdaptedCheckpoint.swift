@@ -59,15 +59,15 @@ final class AdaptedCheckpoint: Checkpoint {
   ///
   /// - Throws: `model.dtype` for a double that is beyond the range of F32.
   func read(
-    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
+  ) throws(Refusal) {
     guard let entry = entries[ExactString(tensor.name)] else {
       preconditionFailure("no tensor \(tensor.name)")
     }
     guard entry.isConverted else { return try base.read(entry.source, body) }
     var converter = ElementConverter(from: entry.source.dataType, to: entry.dataType)
-    try base.read(entry.source) { piece throws(FormatError) in
-      try converter.convert(piece) { bytes throws(FormatError) in
+    try base.read(entry.source) { piece throws(Refusal) in
+      try converter.convert(piece) { bytes throws(Refusal) in
         if Kernels.nonfiniteCount(bytes, entry.dataType) > 0 { try self.checkRange(piece, entry) }
         try body(bytes)
       }
@@ -75,11 +75,11 @@ final class AdaptedCheckpoint: Checkpoint {
   }
 
   /// Refuses a finite double that becomes infinite.
-  private func checkRange(_ doubles: UnsafeRawBufferPointer, _ entry: Entry) throws(FormatError) {
+  private func checkRange(_ doubles: UnsafeRawBufferPointer, _ entry: Entry) throws(Refusal) {
     for offset in stride(from: 0, to: doubles.count, by: 8) {
       let value = doubles.loadUnaligned(fromByteOffset: offset, as: Double.self)
       guard value.isFinite, Float(value).isInfinite else { continue }
-      throw FormatError(
+      throw Refusal(
         .modelDataType, file: path, at: .tensor(entry.name), found: "\(value)",
         expected: "a number within the range of F32")
     }
@@ -92,7 +92,7 @@ final class AdaptedCheckpoint: Checkpoint {
   }
 
   /// Refuses when a file was changed since it was opened.
-  func checkUnchanged() throws(FormatError) { try base.checkUnchanged() }
+  func checkUnchanged() throws(Refusal) { try base.checkUnchanged() }
 
   /// Whether `path` names a file that is being read.
   func reads(path: String) -> Bool { base.reads(path: path) }

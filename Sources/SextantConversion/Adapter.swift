@@ -24,7 +24,7 @@ struct Adapter {
   /// - Throws: `model.adapter`.
   static func check(
     _ source: CheckpointSource, ignoring ignores: (String) -> Bool
-  ) throws(FormatError) -> [String] {
+  ) throws(Refusal) -> [String] {
     let adapter = Adapter(beside: source)
     let file = source.checkpoint.path.split(separator: "/").last ?? ""
     let isAdapter = adapter != nil && file.hasPrefix("adapter_model.")
@@ -34,7 +34,7 @@ struct Adapter {
     let details = adapter.map { $0.description.isEmpty ? "" : " (\($0.description))" } ?? ""
     guard own.isEmpty else {
       let shown = own.prefix(2).joined(separator: ", ")
-      throw FormatError(
+      throw Refusal(
         .modelAdapter, file: source.checkpoint.path,
         found: "tensors of an adapter\(details): \(shown)" + (own.count > 2 ? ", …" : ""),
         expected: "the weights of a whole model",

@@ -24,7 +24,7 @@ struct AddedTokenFiles {
   /// Reads the files of a folder.
   ///
   /// - Throws: `file.*`, `json.*`; `model.tokenizer` for members of another form.
-  init(_ folder: String) throws(FormatError) {
+  init(_ folder: String) throws(Refusal) {
     configuration = try SideFile.read("tokenizer_config.json", in: folder)
     ids = try SideFile.read("added_tokens.json", in: folder)
     special = try SideFile.read("special_tokens_map.json", in: folder)
@@ -42,7 +42,7 @@ struct AddedTokenFiles {
   /// The additions to a `tokenizer.model` (`Tokenizers.sentencePiece`).
   ///
   /// - Throws: `model.tokenizer`.
-  func additions(to model: any Tokenizer) throws(FormatError) -> JSONObject {
+  func additions(to model: any Tokenizer) throws(Refusal) -> JSONObject {
     var all = self
     for name in specialTexts {
       if let id = model.id(ofToken: name) { all.add(id, name, isSpecial: true) }
@@ -64,7 +64,7 @@ struct AddedTokenFiles {
 
   /// Whether a token is put before a text. By default, transformers 5.24 does so for one class.
   private var beginsTexts: Bool {
-    get throws(FormatError) {
+    get throws(Refusal) {
       let named = try configuration?.optionalMember("add_bos_token")?.boolean()
       return named ?? ["CodeLlamaTokenizer", "CodeLlamaTokenizerFast"].contains(tokenizerClass)
     }
@@ -72,7 +72,7 @@ struct AddedTokenFiles {
 
   /// The name of the token that is put before a text: `<s>` if no file names one. null names none.
   private var beginningName: SpecialTokenName? {
-    get throws(FormatError) {
+    get throws(Refusal) {
       let key = "bos_token"
       if let name = SpecialTokenName(configuration, key) ?? SpecialTokenName(special, key) {
         return name
@@ -110,16 +110,16 @@ struct AddedTokenFiles {
     return texts
   }
 
-  private mutating func readDecoder() throws(FormatError) {
+  private mutating func readDecoder() throws(Refusal) {
     guard let decoder = try configuration?.optionalMember("added_tokens_decoder") else { return }
-    let members = try decoder.members().map { key, node throws(FormatError) in
+    let members = try decoder.members().map { key, node throws(Refusal) in
       guard let id = Int(key), id >= 0 else {
         throw node.refusal(found: "\"\(key)\"", expected: "the id of a token")
       }
       return (id, try node.member("content").string(), node)
     }
     for (id, text, node) in lastOfEachID(members, "added_tokens_decoder") {
-      func flag(_ name: String) throws(FormatError) -> Bool {
+      func flag(_ name: String) throws(Refusal) -> Bool {
         try node.optionalMember(name)?.boolean() ?? false
       }
       add(
@@ -129,10 +129,10 @@ struct AddedTokenFiles {
     }
   }
 
-  private mutating func readIDs() throws(FormatError) {
+  private mutating func readIDs() throws(Refusal) {
     guard let ids else { return }
     let special = Set(specialTexts.map { ExactString($0) })
-    let members = try ids.members().map { text, node throws(FormatError) in
+    let members = try ids.members().map { text, node throws(Refusal) in
       (try node.integer(), text, node)
     }
     for (id, text, _) in lastOfEachID(members, "added_tokens.json") {

@@ -99,7 +99,7 @@ package struct Conversion {
   /// - Parameter path: a folder in Hugging Face layout, or a checkpoint file.
   /// - Throws: `file.*`, the formats' codes, `model.*`, `tokenizer.*`; `usage.option` for a pattern of
   ///   `ignoring` that fits no tensor.
-  package init(_ path: String, options: ConversionOptions = .init()) throws(FormatError) {
+  package init(_ path: String, options: ConversionOptions = .init()) throws(Refusal) {
     source = try Self.open(path, options)
     self.options = options
     sideFiles = source.sideFiles + options.sideFiles
@@ -120,7 +120,7 @@ package struct Conversion {
     } else {
       architecture = try Architectures.recognise(config, checkpoint: shapes, path: checkpoint.path)
     }
-    do throws(FormatError) {
+    do throws(Refusal) {
       configuration = try architecture.configuration(from: config, checkpoint: shapes)
     } catch {
       let refusal = error.inFile(checkpoint.path)
@@ -155,8 +155,8 @@ package struct Conversion {
   /// weights, and the refusal names this.
   private static func open(
     _ path: String, _ options: ConversionOptions
-  ) throws(FormatError) -> CheckpointSource {
-    do throws(FormatError) {
+  ) throws(Refusal) -> CheckpointSource {
+    do throws(Refusal) {
       return try CheckpointSource.open(path)
     } catch {
       guard [.safetensorsUnsupportedDataType, .pytorchTensorKind].contains(error.code) else {
@@ -169,7 +169,7 @@ package struct Conversion {
     }
   }
 
-  private static func readConfiguration(at path: String) throws(FormatError) -> JSONNode {
+  private static func readConfiguration(at path: String) throws(Refusal) -> JSONNode {
     try JSONNode(
       parsing: InputFile(path).readAll(limit: 16 << 20), code: .modelConfiguration, file: path,
       acceptsInfinity: true, reads: JSONReads())
@@ -177,7 +177,7 @@ package struct Conversion {
 
   private static func readConfiguration(
     _ source: CheckpointSource, _ options: ConversionOptions
-  ) throws(FormatError) -> JSONNode? {
+  ) throws(Refusal) -> JSONNode? {
     // Prefer the GGUF file's own metadata to a config.json in the same folder.
     let description = GGUFDescription(source.checkpoint)
     if options.configuration == nil, let description { return try description.configuration() }
@@ -197,7 +197,7 @@ package struct Conversion {
   /// architecture may differ in their defaults.
   private static func named(
     _ word: String?, in config: JSONNode
-  ) throws(FormatError) -> JSONNode {
+  ) throws(Refusal) -> JSONNode {
     let object = try config.object()
     guard let word, [nil, .null].contains(object["model_type"]),
       [nil, .null].contains(object["architectures"])
@@ -243,9 +243,9 @@ package struct Conversion {
 
   static func architecture(
     named name: String
-  ) throws(FormatError) -> any Architecture.Type {
+  ) throws(Refusal) -> any Architecture.Type {
     guard let architecture = Architectures.meant(by: name) else {
-      throw FormatError(
+      throw Refusal(
         .modelArchitecture, at: .parameter("architecture"), found: "\"\(name)\"",
         expected:
           "\(Architectures.names); or a model_type or class of these, such as LlamaForCausalLM")
@@ -257,12 +257,12 @@ package struct Conversion {
   private static func readTokenizer(
     _ source: CheckpointSource, _ options: ConversionOptions, vocabularySize: Int,
     _ notes: inout [String]
-  ) throws(FormatError) -> (bytes: [UInt8], tokenizer: any Tokenizer)? {
+  ) throws(Refusal) -> (bytes: [UInt8], tokenizer: any Tokenizer)? {
     if options.leavesOutTokenizer {
       notes.append("without a tokenizer: the model takes token ids only")
       return nil
     }
-    do throws(FormatError) {
+    do throws(Refusal) {
       guard let (path, bytes) = try findTokenizer(source, options) else {
         notes.append("no tokenizer found: the model takes token ids only (`tokenizer` adds one)")
         return nil
@@ -273,7 +273,7 @@ package struct Conversion {
         ? (bytes, try Tokenizers.load(bytes: bytes, file: path))
         : try ModelTokenizer.completed(bytes, at: path, notes: &notes)
       guard found.1.vocabularySize <= vocabularySize else {
-        throw FormatError(
+        throw Refusal(
           .modelTokenizer, file: path, found: "ids up to \(found.1.vocabularySize - 1)",
           expected: "ids below the \(vocabularySize) rows of the embedding")
       }
@@ -289,7 +289,7 @@ package struct Conversion {
 
   private static func findTokenizer(
     _ source: CheckpointSource, _ options: ConversionOptions
-  ) throws(FormatError) -> (path: String?, bytes: [UInt8])? {
+  ) throws(Refusal) -> (path: String?, bytes: [UInt8])? {
     if options.tokenizer == nil, let own = try GGUFDescription(source.checkpoint)?.tokenizer() {
       return (source.checkpoint.path, own)
     }
@@ -308,10 +308,10 @@ package struct Conversion {
   package func write(
     to destination: String,
     progress: @escaping (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> ConversionReport {
+  ) throws(Refusal) -> ConversionReport {
     let checkpoint = checkpoint
     guard !checkpoint.reads(path: destination) else {
-      throw FormatError(
+      throw Refusal(
         .fileSame, file: destination, found: "the checkpoint itself", expected: "another path")
     }
     try ProtectedFiles(
@@ -339,15 +339,15 @@ package struct Conversion {
     let note: @Sendable (PlannedTensor, UnsafeRawBufferPointer) -> Void = { tensor, piece in
       count(tensor, piece, Kernels.nonfiniteCount(piece, tensor.sourceDataType))
     }
-    let hand: @Sendable (PlannedTensor, inout TensorSink) throws(FormatError) -> Void = {
-      tensor, sink throws(FormatError) in
+    let hand: @Sendable (PlannedTensor, inout TensorSink) throws(Refusal) -> Void = {
+      tensor, sink throws(Refusal) in
       var converter = ElementConverter(from: tensor.sourceDataType, to: tensor.dataType)
-      try mapping.read(tensor.name, from: checkpoint) { piece throws(FormatError) in
+      try mapping.read(tensor.name, from: checkpoint) { piece throws(Refusal) in
         if tensor.dataType == tensor.sourceDataType {
           note(tensor, piece)
           try sink.append(piece)
         } else {
-          try converter.convert(piece) { bytes throws(FormatError) in
+          try converter.convert(piece) { bytes throws(Refusal) in
             count(tensor, piece, Kernels.nonfiniteCount(bytes, tensor.dataType))
             try sink.append(bytes, source: piece)
           }
@@ -365,7 +365,7 @@ package struct Conversion {
       try writer.writeAll(.shared, hand)
     } else {
       for tensor in writer.missing {
-        try writer.write(tensor.name) { sink throws(FormatError) in try hand(tensor, &sink) }
+        try writer.write(tensor.name) { sink throws(Refusal) in try hand(tensor, &sink) }
       }
     }
     let counts = account.withLock { $0.nonfinite }

@@ -25,8 +25,8 @@ struct ElementConverter {
   /// elements.
   mutating func convert(
     _ piece: UnsafeRawBufferPointer,
-    _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
+  ) throws(Refusal) {
     let isAligned = Int(bitPattern: piece.baseAddress) % source.alignment == 0
     if rest.isEmpty, piece.count.isMultiple(of: unit), isAligned {
       fill(from: piece)
@@ -37,9 +37,9 @@ struct ElementConverter {
       rest.removeFirst(count)
       whole.withUnsafeBytes { fill(from: $0) }
     }
-    var failure: FormatError?
+    var failure: Refusal?
     output.withUnsafeBytes { bytes in
-      do throws(FormatError) { try body(bytes) } catch { failure = error }
+      do throws(Refusal) { try body(bytes) } catch { failure = error }
     }
     if let failure { throw failure }
   }
@@ -65,10 +65,10 @@ enum Overflow {
   /// - Throws: `model.overflow`.
   static func check(
     _ count: Int, of name: String, in type: DataType, file: String
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard count > 0 else { return }
     let isBlocks = type.blockLength > 1
-    throw FormatError(
+    throw Refusal(
       .modelOverflow, file: file, at: .tensor(name),
       found: isBlocks
         ? "\(count) elements in blocks with a number beyond \(type.rawValue)"

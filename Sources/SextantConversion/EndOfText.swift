@@ -62,7 +62,7 @@ struct EndOfText {
   /// A file in the folder of another one that the user named, or else in the folder of the
   /// checkpoint; nil if there is none.
   private mutating func sideFile(_ name: String, beside path: String?) -> JSONNode? {
-    do throws(FormatError) {
+    do throws(Refusal) {
       if let path, let file = try SideFile.read(name, in: SideFile.folder(of: path)) { return file }
       return try SideFile.read(name, in: folder)
     } catch {
@@ -133,8 +133,8 @@ enum SideFile {
   /// Reads a JSON file of a folder; nil if there is none.
   ///
   /// - Throws: `file.*`, `json.*`.
-  static func read(_ name: String, in folder: String) throws(FormatError) -> JSONNode? {
-    do throws(FormatError) {
+  static func read(_ name: String, in folder: String) throws(Refusal) -> JSONNode? {
+    do throws(Refusal) {
       let path = folder.isEmpty ? name : "\(folder)/\(name)"
       let bytes = try InputFile(path).readAll(limit: byteCountLimit)
       let limits = JSONLimits(byteCount: byteCountLimit, stringByteCount: 4 << 20)

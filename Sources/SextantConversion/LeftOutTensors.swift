@@ -25,13 +25,13 @@ struct LeftOutTensors: Sendable {
   /// - Throws: `usage.option` for a pattern that fits none of them.
   init(
     _ patterns: [String], weights: [(name: String, original: String)], tensors: [String]
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     var (names, originals): (Set<ExactString>, Set<ExactString>) = ([], [])
     for pattern in patterns.map({ NamePattern($0) }) {
       let own = weights.filter { pattern.matches($0.name) || pattern.matches($0.original) }
       let others = tensors.filter(pattern.matches)
       guard !own.isEmpty || !others.isEmpty else {
-        throw FormatError(
+        throw Refusal(
           .usageOption, at: .parameter("ignoring"),
           found: "\"\(pattern.text)\", which fits no tensor",
           expected: "a pattern for the names of tensors, such as \"v_head.*\"")

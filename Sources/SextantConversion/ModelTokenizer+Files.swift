@@ -13,14 +13,14 @@ extension ModelTokenizer {
   ///   better.
   static func find(
     _ name: String?, beside source: CheckpointSource
-  ) throws(FormatError) -> (path: String?, bytes: [UInt8])? {
+  ) throws(Refusal) -> (path: String?, bytes: [UInt8])? {
     if let name, let content = Tokenizers.builtIn(named: name) { return (nil, content) }
     let beside = source.tokenizers
     guard let path = name ?? beside.first else { return nil }
     // Most files have fixed names, so that a folder has one of each; vocabularies have dates in
     // their names.
     if name == nil, path.hasSuffix(".txt"), beside.count > 1 {
-      throw FormatError(
+      throw Refusal(
         .modelTokenizer, file: source.folder, found: "several vocabularies, from \(path) on",
         expected: "one")
     }
@@ -33,7 +33,7 @@ extension ModelTokenizer {
   /// - Throws: `tokenizer.*`, `model.tokenizer`, `file.*`, `json.*`.
   static func completed(
     _ bytes: [UInt8], at path: String?, notes: inout [String]
-  ) throws(FormatError) -> (bytes: [UInt8], tokenizer: any Tokenizer) {
+  ) throws(Refusal) -> (bytes: [UInt8], tokenizer: any Tokenizer) {
     let tokenizer = try Tokenizers.load(bytes: bytes, file: path)
     guard let path else { return (bytes, tokenizer) }
     let files = try AddedTokenFiles(SideFile.folder(of: path))

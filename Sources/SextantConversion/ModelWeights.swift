@@ -31,7 +31,7 @@ struct ModelWeights {
   ///   `usage.option` for an option that applies to nothing in the checkpoint.
   init(
     of checkpoint: any Checkpoint, _ options: ConversionOptions, _ config: JSONNode?
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     var selection = Selection(
       checkpoint, try Self.dialects(options, config, checkpoint.path),
       ignoring: options.ignoring.map { NamePattern($0) })
@@ -52,7 +52,7 @@ struct ModelWeights {
   /// The namings that the names may follow.
   private static func dialects(
     _ options: ConversionOptions, _ config: JSONNode?, _ path: String
-  ) throws(FormatError) -> [Dialect] {
+  ) throws(Refusal) -> [Dialect] {
     if let name = options.architecture { return try Conversion.architecture(named: name).dialects }
     let told = config.map { config in Architectures.all.filter { $0.recognises(config) } } ?? []
     return (told.isEmpty ? Architectures.all : told).flatMap { $0.dialects }
@@ -83,7 +83,7 @@ private struct Selection {
   // MARK: Names
 
   /// Takes parts that wrappers left out of the names.
-  mutating func unwrap(_ wrappers: Set<Substring>) throws(FormatError) {
+  mutating func unwrap(_ wrappers: Set<Substring>) throws(Refusal) {
     var found: Set<Substring> = []
     for place in entries.indices {
       let parts = Self.parts(of: entries[place].name)
@@ -105,10 +105,10 @@ private struct Selection {
   }
 
   /// Refuses names that two tensors got.
-  private func checkNames(_ reason: String) throws(FormatError) {
+  private func checkNames(_ reason: String) throws(Refusal) {
     var names: Set<ExactString> = []
     for entry in entries where !names.insert(ExactString(entry.name)).inserted {
-      throw FormatError(
+      throw Refusal(
         .modelGroup, file: path, at: .tensor(entry.name),
         found: "two tensors of this name, \(reason)",
         expected: "one", remedy: "Remove one of the two from the file.")
@@ -122,8 +122,8 @@ private struct Selection {
   /// found.
   ///
   /// - Parameter group: the group's name, as a user gives it; nil for the only one.
-  mutating func choose(_ group: String?) throws(FormatError) {
-    let outer = try group.map { group throws(FormatError) in try prefix(of: group) } ?? ""
+  mutating func choose(_ group: String?) throws(Refusal) {
+    let outer = try group.map { group throws(Refusal) in try prefix(of: group) } ?? ""
     if !outer.isEmpty { keep(prefix: outer) }
     var groups = groups(ofBaseModels: false)
     isBaseModel = groups.isEmpty
@@ -136,7 +136,7 @@ private struct Selection {
       guard groups.count == 1 else {
         // A group inside the one that was chosen has its whole name.
         let names = groups.map { outer + String($0.prefix.dropLast()) }
-        throw FormatError(
+        throw Refusal(
           .modelGroup, file: path,
           found:
             "\(names.count) groups of weights: \(names.map { "\"\($0)\"" }.joined(separator: ", "))",
@@ -185,7 +185,7 @@ private struct Selection {
   }
 
   /// Gives the tensors of a base model the names that they have in the whole model.
-  private mutating func addBase(of dialect: Dialect) throws(FormatError) {
+  private mutating func addBase(of dialect: Dialect) throws(Refusal) {
     for place in entries.indices where dialect.isOfBaseModel(entries[place].name) {
       entries[place].name = dialect.base + entries[place].name
     }
@@ -197,7 +197,7 @@ private struct Selection {
   }
 
   /// The prefix of a group that a user named.
-  private func prefix(of group: String) throws(FormatError) -> String {
+  private func prefix(of group: String) throws(Refusal) -> String {
     for prefix in [group, group + ".", group + "/"]
     where prefix.hasSuffix(".") || prefix.hasSuffix("/") {
       if entries.contains(where: { $0.name.utf8.starts(with: prefix.utf8) }) { return prefix }
@@ -206,7 +206,7 @@ private struct Selection {
       let parts = Self.parts(of: entry.name)
       return parts.count > 1 ? parts.first.map { String($0.text) } : nil
     }
-    throw FormatError(
+    throw Refusal(
       .modelGroup, file: path, at: .parameter("group"), found: "\"\(group)\"",
       expected: "a prefix of tensor names: \(Self.list(Array(Set(first)).sorted()))",
       remedy: "sextant inspect shows all names.")
@@ -235,9 +235,9 @@ private struct Selection {
 
   // MARK: Types
 
-  mutating func readUInt16AsBFloat16() throws(FormatError) {
+  mutating func readUInt16AsBFloat16() throws(Refusal) {
     guard entries.contains(where: { $0.dataType == .u16 }) else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, file: path, at: .parameter("readsUInt16AsBFloat16"),
         found: "no tensor of type U16", expected: "tensors with the bits of bfloat16 numbers",
         remedy: "Leave the option out.")

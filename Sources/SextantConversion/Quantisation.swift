@@ -40,7 +40,7 @@ struct Quantisation {
   /// Refuses a configuration that declares quantised weights.
   ///
   /// - Throws: `model.quantised`.
-  static func check(_ config: JSONNode?) throws(FormatError) {
+  static func check(_ config: JSONNode?) throws(Refusal) {
     guard let config, case .object(let object) = config.value else { return }
     var places = [(config.pointer, object)]
     if case .object(let text)? = object["text_config"] {
@@ -51,10 +51,10 @@ struct Quantisation {
         guard case .object(let members)? = object[key], let method = method(members, key) else {
           continue
         }
-        throw FormatError(
+        throw Refusal(
           .modelQuantised, file: config.file, at: .pointer("\(pointer)/\(key)"),
           found: "weights that are quantised by \(method)", expected: expected,
-          remedy: FormatError.Code.modelQuantised.remedy
+          remedy: Refusal.Code.modelQuantised.remedy
             + " If these weights are not quantised, remove \(key) from the configuration.")
       }
     }
@@ -79,14 +79,14 @@ struct Quantisation {
   /// Refuses tensors with names that quantised weights have.
   ///
   /// - Throws: `model.quantised`.
-  static func check(_ names: [String], in path: String) throws(FormatError) {
+  static func check(_ names: [String], in path: String) throws(Refusal) {
     for (method, parts) in marks {
       let found = names.filter { name in
         name.split { $0 == "." || $0 == "/" }.contains(where: parts.contains)
       }
       guard let first = found.first else { continue }
       let others = found.count > 1 ? " and \(found.count - 1) more" : ""
-      throw FormatError(
+      throw Refusal(
         .modelQuantised, file: path, at: .tensor(first),
         found: "weights that are quantised by \(method): \(first)\(others)", expected: expected)
     }
@@ -95,10 +95,10 @@ struct Quantisation {
   /// The refusal of a file with a type that only quantised weights have; nil for other types.
   ///
   /// - Parameter refusal: a reader's refusal of the type.
-  static func refusal(ofUnreadType refusal: FormatError) -> FormatError? {
+  static func refusal(ofUnreadType refusal: Refusal) -> Refusal? {
     let type = refusal.found.replacing("torch.float", with: "F").uppercased()
     guard let bits = ["F4", "F6", "F8"].first(where: type.hasPrefix) else { return nil }
-    return FormatError(
+    return Refusal(
       .modelQuantised, file: refusal.file, at: refusal.place,
       found: "weights that are quantised to \(bits.replacing("F", with: "FP")): \(refusal.found)",
       expected: expected)

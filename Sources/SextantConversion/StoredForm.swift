@@ -29,7 +29,7 @@ struct StoredForm: Sendable {
   init(
     _ spec: WeightSpec, _ source: Dialect.Source, _ configuration: JSONObject,
     metadata: [String: String]
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     self.source = source
     canonicalShape = spec.shape
     shape = try source.storedShape(of: spec.shape, configuration)
@@ -79,7 +79,7 @@ struct StoredForm: Sendable {
 
   private static func number(
     _ key: String, _ configuration: JSONObject, upTo limit: Int
-  ) throws(FormatError) -> Int {
+  ) throws(Refusal) -> Int {
     try node(configuration).member(key).integer(in: 1...max(1, limit))
   }
 

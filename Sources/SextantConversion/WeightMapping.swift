@@ -26,7 +26,7 @@ struct WeightMapping: Sendable {
   init(
     _ architecture: any Architecture.Type, _ configuration: JSONObject,
     _ checkpoint: any Checkpoint, leavingOut leftOut: LeftOutTensors, isBaseModel: Bool
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let path = checkpoint.path
     var found = Dictionary(
       checkpoint.tensors.map { (ExactString($0.name), $0) }, uniquingKeysWith: { first, _ in first }
@@ -50,7 +50,7 @@ struct WeightMapping: Sendable {
     }
     guard missing.isEmpty else {
       let isAnnounced = missing.contains { checkpoint.absent.contains($0) }
-      throw FormatError(
+      throw Refusal(
         isAnnounced
           ? .indexTensorMissing : dialect.countsVariables ? .hdf5KerasCount : .modelTensorMissing,
         file: path,
@@ -77,14 +77,14 @@ struct WeightMapping: Sendable {
       !LeftOutTensors.isWellKnown($0) && !counters.contains(ExactString($0))
     }
     guard unexpected.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         dialect.countsVariables ? .hdf5KerasCount : .modelTensorUnexpected, file: path,
         found: Self.list(unexpected),
         expected: "\(specs.count) tensors of \(architecture.name)")
     }
     for spec in specs {
       let form: StoredForm
-      do throws(FormatError) {
+      do throws(Refusal) {
         form = try StoredForm(
           spec, dialect.source(spec.name), configuration, metadata: checkpoint.metadata)
       } catch {
@@ -111,12 +111,12 @@ struct WeightMapping: Sendable {
   private static func check(
     _ ignored: [String], _ architecture: any Architecture.Type, _ configuration: JSONObject,
     _ dialect: Dialect, _ path: String
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let specs = try architecture.weights(configuration)
     let needed = Set(specs.map { ExactString(dialect.source($0.name).name) })
     let wanted = ignored.filter { needed.contains(ExactString($0)) }
     guard wanted.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .modelTensorMissing, file: path, at: .parameter("ignoring"),
         found: "a pattern that leaves out \(list(wanted))",
         expected: "\(specs.count) tensors of \(architecture.name)",
@@ -135,16 +135,16 @@ struct WeightMapping: Sendable {
   /// Only a tensor whose elements move or change is kept in memory as a whole.
   func read(
     _ name: String, from checkpoint: any Checkpoint,
-    _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
+  ) throws(Refusal) {
     let tensor = source(of: name)
     guard let form = forms[ExactString(name)], !form.isPlain else {
       return try checkpoint.read(tensor, body)
     }
     let bytes = form.reading(try checkpoint.bytes(of: tensor), tensor.dataType)
-    var failure: FormatError?
+    var failure: Refusal?
     bytes.withUnsafeBytes { buffer in
-      do throws(FormatError) { try body(buffer) } catch { failure = error }
+      do throws(Refusal) { try body(buffer) } catch { failure = error }
     }
     if let failure { throw failure }
   }
@@ -199,14 +199,14 @@ struct WeightMapping: Sendable {
 
   private static func dialect(
     of architecture: any Architecture.Type, _ found: [ExactString: CheckpointTensor], _ path: String
-  ) throws(FormatError) -> Dialect {
+  ) throws(Refusal) -> Dialect {
     let matches = architecture.dialects.filter { dialect in
       dialect.fits { found[ExactString($0)] != nil }
     }
     guard let match = matches.first else {
       let names = found.keys.sorted().map(\.string)
       let shared = Self.sharedPrefix(names)
-      throw FormatError(
+      throw Refusal(
         .modelDialectUnknown, file: path,
         found: shared.isEmpty
           ? Self.list(names)
@@ -217,7 +217,7 @@ struct WeightMapping: Sendable {
         }.joined(separator: ", or "))
     }
     guard matches.count == 1 else {
-      throw FormatError(
+      throw Refusal(
         .modelDialectAmbiguous, file: path,
         found: matches.map { $0.markers.joined(separator: ", ") }.joined(separator: " and "),
         expected: "one naming")
@@ -241,14 +241,14 @@ struct WeightMapping: Sendable {
   private static func tiedHead(
     _ architecture: any Architecture.Type, _ configuration: JSONObject, _ dialect: Dialect,
     _ found: [ExactString: CheckpointTensor], _ checkpoint: any Checkpoint, _ isBaseModel: Bool
-  ) throws(FormatError) -> String? {
+  ) throws(Refusal) -> String? {
     let pair = architecture.tiedPair
     let head = tensor(pair.head, dialect, found)
     let isTied = configuration[pair.flag] == .boolean(true)
     guard let head else {
       let name = dialect.source(pair.head).name
       guard isTied || checkpoint.absent.contains(name) else {
-        throw FormatError(
+        throw Refusal(
           .modelTied, file: checkpoint.path,
           found: isBaseModel
             ? "only the base model: the output head is missing (\(name))" : "no \(name)",
@@ -263,7 +263,7 @@ struct WeightMapping: Sendable {
       embedding.dataType == head.dataType, embedding.shape == head.shape,
       try digest(embedding, checkpoint) == digest(head, checkpoint)
     else {
-      throw FormatError(
+      throw Refusal(
         .modelTied, file: checkpoint.path, at: .tensor(head.name),
         found: "a head that differs from the embedding",
         expected: "equal tensors, because the configuration declares that they are tied")
@@ -273,29 +273,29 @@ struct WeightMapping: Sendable {
 
   private static func digest(
     _ tensor: CheckpointTensor, _ checkpoint: any Checkpoint
-  ) throws(FormatError) -> Digest {
+  ) throws(Refusal) -> Digest {
     var hash = SHA256()
-    try checkpoint.read(tensor) { piece throws(FormatError) in hash.update(piece) }
+    try checkpoint.read(tensor) { piece throws(Refusal) in hash.update(piece) }
     return hash.finalize()
   }
 
   private static func check(
     _ tensor: CheckpointTensor?, _ form: StoredForm, _ path: String
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard let tensor else { return }
     // [E, 1, K] and [E, K], [1, 1, C] and [C] are the same numbers.
     guard tensor.shape.filter({ $0 != 1 }) == form.shape.filter({ $0 != 1 }) else {
-      throw FormatError(
+      throw Refusal(
         .modelShape, file: path, at: .tensor(tensor.name), found: "\(tensor.shape)",
         expected: "\(form.shape)")
     }
     guard !form.computes || tensor.dataType == .f32 else {
-      throw FormatError(
+      throw Refusal(
         .modelDataType, file: path, at: .tensor(tensor.name), found: tensor.dataType.rawValue,
         expected: "F32")
     }
     guard [.f32, .bf16, .f16].contains(tensor.dataType) else {
-      throw FormatError(
+      throw Refusal(
         .modelDataType, file: path, at: .tensor(tensor.name), found: tensor.dataType.rawValue,
         expected: "F32, BF16 or F16",
         remedy: tensor.dataType == .u16

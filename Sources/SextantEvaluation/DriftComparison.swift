@@ -45,7 +45,7 @@ public struct DriftComparison {
   public mutating func add(
     _ model: any LanguageModel, in store: ModelStore, path: String,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let drift = try LogitDrift(of: model, from: self.model, on: tokens, progress: progress)
     rows.append(Row(path: path, store: store, drift: drift))
   }

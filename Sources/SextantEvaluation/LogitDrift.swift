@@ -39,15 +39,15 @@ package struct LogitDrift: Sendable {
   package init(
     of model: any LanguageModel, from reference: any LanguageModel, on tokens: [Int],
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let size = reference.description.vocabularySize
     guard model.description.vocabularySize == size else {
-      throw FormatError(
+      throw Refusal(
         .modelShape, found: "a vocabulary of \(model.description.vocabularySize)",
         expected: "\(size), as the reference has")
     }
     guard tokens.count > 1 else {
-      throw FormatError(
+      throw Refusal(
         .dataEmpty, found: counted(tokens.count, "token"), expected: "a text of at least two")
     }
     var states = (reference.initialState(batch: 1), model.initialState(batch: 1))

@@ -27,7 +27,7 @@ package struct SentimentTrial: Sendable {
     of vectors: [SteeringVector], options: SteeringOptions, openings: [[Int]],
     samplesPerOpening: Int, tokenCount: Int, temperature: Float, lexicon: SentimentLexicon,
     generator make: (Interventions) -> Generator
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let generators = vectors.map { make([.steer(AppliedVector($0, options))]) }
     var (scores, steered): ([Double], Int) = ([], 0)
     for (index, opening) in openings.enumerated() {

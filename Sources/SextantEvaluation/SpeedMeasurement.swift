@@ -23,7 +23,7 @@ package struct SpeedMeasurement: Sendable {
   package init(
     of model: any LanguageModel, promptCount: Int = 512, decodedCount: Int = 64, batch: Int = 1,
     rounds: Int = 3
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     (self.promptCount, self.decodedCount, self.batch) = (promptCount, decodedCount, batch)
     var (prefill, decode): ([Double], [Double]) = ([], [])
     for round in 0...rounds {
@@ -38,7 +38,7 @@ package struct SpeedMeasurement: Sendable {
   /// Seconds of one round.
   private static func round(
     _ model: any LanguageModel, _ promptCount: Int, _ decodedCount: Int, _ batch: Int
-  ) throws(FormatError) -> (prefill: Double, decode: Double) {
+  ) throws(Refusal) -> (prefill: Double, decode: Double) {
     let elements = model.description.stateLayout.joined().filter { !$0.grows }.reduce(0) {
       $0 + $1.shape.reduce(1, *)
     }

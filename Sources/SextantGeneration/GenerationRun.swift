@@ -35,7 +35,7 @@ public final class GenerationRun {
     case prompt
     case read(token: Int, piece: String, shown: String)
     case ended
-    case failed(FormatError)
+    case failed(Refusal)
   }
 
   /// Binds interventions to a run; nothing is read yet.
@@ -46,9 +46,9 @@ public final class GenerationRun {
   init(
     _ generator: Generator, _ prompt: [Int], from state: State?, _ options: GenerationOptions,
     isRecorded: Bool
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard !prompt.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("prompt"), found: "no tokens", expected: "at least one")
     }
     let (model, tokenizer) = (generator.model, generator.tokenizer)
@@ -86,7 +86,7 @@ public final class GenerationRun {
   /// - Returns: the token, and the actions of edits and reporters when it was read; nil at the end.
   /// - Throws: `model.*`, and the errors of taps and observers. A run that was refused throws the
   ///   same refusal again.
-  public func next() throws(FormatError) -> TokenRecord? {
+  public func next() throws(Refusal) -> TokenRecord? {
     if case .prompt = progress { prompt = try advance() ?? [] }
     let own: String? = if case .read(_, _, let shown) = progress { shown } else { nil }
     guard var record = try advance()?.first, let own else { return nil }
@@ -100,7 +100,7 @@ public final class GenerationRun {
   ///
   /// - Returns: the whole text, the tokens that were asked for before included, and the state after it.
   /// - Throws: as `next`.
-  public func finish() throws(FormatError) -> Generation {
+  public func finish() throws(Refusal) -> Generation {
     while try next() != nil {}
     return generation
   }
@@ -108,7 +108,7 @@ public final class GenerationRun {
   /// Generates the rest, and returns the whole text.
   ///
   /// - Throws: as `next`.
-  public func text() throws(FormatError) -> String { try finish().text }
+  public func text() throws(Refusal) -> String { try finish().text }
 
   /// The result, once the run has ended.
   var generation: Generation {
@@ -120,8 +120,8 @@ public final class GenerationRun {
   ///
   /// - Parameter emit: receives text as soon as it is complete UTF-8.
   /// - Returns: records of the tokens that were read, if records are kept; nil at the end.
-  func advance(_ emit: (String) -> Void = { _ in }) throws(FormatError) -> [TokenRecord]? {
-    do throws(FormatError) {
+  func advance(_ emit: (String) -> Void = { _ in }) throws(Refusal) -> [TokenRecord]? {
+    do throws(Refusal) {
       return try step(emit)
     } catch {
       progress = .failed(error)
@@ -129,7 +129,7 @@ public final class GenerationRun {
     }
   }
 
-  private func step(_ emit: (String) -> Void) throws(FormatError) -> [TokenRecord]? {
+  private func step(_ emit: (String) -> Void) throws(Refusal) -> [TokenRecord]? {
     let (tokens, piece): ([Int], String?)
     switch progress {
     case .ended: return nil
@@ -155,7 +155,7 @@ public final class GenerationRun {
   /// Chooses the next token, unless the text ends.
   private func choose(
     from logits: Tensor, _ emit: (String) -> Void
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     shown = ""
     let token = try loop.choose(from: logits.values) { text in
       shown += text
@@ -186,7 +186,7 @@ extension GenerationRun: AsyncSequence {
     /// of the same actor can run between two tokens.
     public mutating func next(
       isolation actor: isolated (any Actor)?
-    ) async throws(FormatError) -> TokenRecord? {
+    ) async throws(Refusal) -> TokenRecord? {
       await Task.yield()
       return try run.next()
     }

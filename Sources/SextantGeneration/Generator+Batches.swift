@@ -60,7 +60,7 @@ extension Generator {
     _ options: GenerationOptions,
     telling tell: ((_ prompt: Int, _ sample: Int, TokenRecord) -> Void)? = nil,
     finish: @escaping (SampledText) -> Void
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let start = start ?? model.initialState()
     try check(prompts, batches, start, options)
     var options = options
@@ -90,28 +90,28 @@ extension Generator {
 
   private func check(
     _ prompts: [[Int]], _ batches: BatchOptions, _ start: State, _ options: GenerationOptions
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     if let empty = prompts.firstIndex(where: \.isEmpty) {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter(prompts.count == 1 ? "prompt" : "prompts"),
         found: "no tokens in prompt \(empty)",
         expected: "at least one")
     }
     guard start.batch == 1 else {
-      throw FormatError(
+      throw Refusal(
         .modelState, found: "a state of \(counted(start.batch, "sequence"))",
         expected: "one sequence")
     }
     let texts = MemoryBudget.product(prompts.count, batches.samples)
     guard texts <= BatchOptions.textLimit else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("samples"),
         found: "\(counted(batches.samples, "sample")) of \(counted(prompts.count, "prompt"))",
         expected: "at most \(BatchOptions.textLimit) texts")
     }
     let seed = options.sampling.seed
     guard !seed.addingReportingOverflow(UInt64(batches.samples - 1)).overflow else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("seed"),
         found: "\(seed) for \(counted(batches.samples, "sample"))",
         expected: "a seed that stays under 2^64 when the number of each sample is added")
@@ -134,7 +134,7 @@ extension Generator {
 
   private func bind(
     _ prompts: [[Int]], _ start: State, _ options: GenerationOptions
-  ) throws(FormatError) -> BoundInterventions {
+  ) throws(Refusal) -> BoundInterventions {
     try interventions.bind(
       to: BoundRun(
         model, tokenizer: tokenizer.digest, prompts: prompts, from: start,
@@ -145,7 +145,7 @@ extension Generator {
   private func generate(
     _ group: [Int], of prompts: [[Int]], _ batches: BatchOptions, from start: State,
     _ options: GenerationOptions, _ finish: (SampledText) -> Void
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let tokens = TokenBatch(group.map { prompts[$0] })
     var state = start.selecting(group.map { _ in 0 })
     let bound = try bind(tokens.sequences, state, options)
@@ -187,7 +187,7 @@ extension Generator {
   private func go(
     on rows: [BatchRow], from state: State, _ logits: [[Float]], _ bound: BoundInterventions,
     _ finish: (BatchRow) -> Void
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     var (rows, state, logits) = (rows, state, logits)
     while !rows.isEmpty {
       var (kept, chosen): ([Int], [Int]) = ([], [])

@@ -67,7 +67,7 @@ package struct Generator {
   /// - Throws: the errors of `Interventions.bind`.
   package func start(
     _ prompt: [Int], from state: State? = nil, _ options: GenerationOptions
-  ) throws(FormatError) -> GenerationRun {
+  ) throws(Refusal) -> GenerationRun {
     // The sequence has a record of every token, so that the last one is read, too.
     var options = options
     options.completesState = true
@@ -85,7 +85,7 @@ package struct Generator {
   package func generate(
     _ prompt: [Int], from state: State? = nil, _ options: GenerationOptions,
     emit: (String) -> Void = { _ in }, telling tell: ((TokenRecord) -> Void)? = nil
-  ) throws(FormatError) -> Generation {
+  ) throws(Refusal) -> Generation {
     let run = try GenerationRun(self, prompt, from: state, options, isRecorded: tell != nil)
     while let records = try run.advance(emit) {
       if let tell { records.forEach(tell) }

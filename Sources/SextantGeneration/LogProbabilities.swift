@@ -46,9 +46,9 @@ package struct LogProbabilities: Sendable {
   /// The rows of logits, [.., V], that are finite.
   ///
   /// - Throws: `model.nonfinite` if an edit made values overflow.
-  package static func finiteRows(_ logits: Tensor) throws(FormatError) -> [LogProbabilities] {
+  package static func finiteRows(_ logits: Tensor) throws(Refusal) -> [LogProbabilities] {
     guard logits.withFloats({ $0.allSatisfy(\.isFinite) }) else {
-      throw FormatError.nonfinite("logits")
+      throw Refusal.nonfinite("logits")
     }
     return rows(logits)
   }

@@ -30,12 +30,12 @@ package struct SamplingOptions: Sendable, Equatable {
   package init(
     temperature: Float = 0.8, topK: Int = 0, topP: Float = 1, minP: Float = 0,
     repetitionPenalty: Float = 1, seed: UInt64 = 0
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     func check(_ isValid: Bool, _ option: String, _ found: String, _ expected: String)
-      throws(FormatError)
+      throws(Refusal)
     {
       guard !isValid else { return }
-      throw FormatError(.usageOption, at: .parameter(option), found: found, expected: expected)
+      throw Refusal(.usageOption, at: .parameter(option), found: found, expected: expected)
     }
     try check(
       temperature.isFinite && temperature >= 0, "temperature", "\(temperature)", "0 or more")
@@ -77,7 +77,7 @@ package struct Sampler: Sendable {
   ///
   /// - Parameter logits: [V].
   /// - Throws: `model.nonfinite` if the logits contain a NaN or no finite number.
-  package mutating func choose(_ logits: [Float]) throws(FormatError) -> Int {
+  package mutating func choose(_ logits: [Float]) throws(Refusal) -> Int {
     let token = try draw(penalised(logits))
     if options.repetitionPenalty != 1 { present.insert(token) }
     return token
@@ -97,12 +97,12 @@ package struct Sampler: Sendable {
     return result
   }
 
-  private mutating func draw(_ logits: [Float]) throws(FormatError) -> Int {
+  private mutating func draw(_ logits: [Float]) throws(Refusal) -> Int {
     let row = Tensor(logits, shape: [1, logits.count])
     guard let best = Kernels.argmax(row).first, logits.indices.contains(best),
       logits[best].isFinite, !logits.contains(where: \.isNaN)
     else {
-      throw FormatError.nonfinite("logits")
+      throw Refusal.nonfinite("logits")
     }
     if options.temperature == 0 { return best }
     let weights = Kernels.softmax(row, temperature: options.temperature).values  // [V]

@@ -50,14 +50,14 @@ package struct ShadowGeneration: Sendable {
     to prompt: [Int], steeredTokens: Int, _ options: GenerationOptions,
     goingOnFrom continuation: Continuation = .twin, emit: (String) -> Void = { _ in },
     telling tell: ((TokenRecord) -> Void)? = nil
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard !prompt.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("prompt"), found: "no tokens", expected: "at least one")
     }
     try interventions.check(.edits, of: "steer shadow")
     guard interventions.hasEdits else {
-      throw FormatError(
+      throw Refusal(
         .usageNothingSteered, at: .parameter("apply"), found: "no artifact that edits",
         expected: "a steering vector or an eraser")
     }

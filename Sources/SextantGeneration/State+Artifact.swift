@@ -32,9 +32,9 @@ extension State {
   package init(
     _ saved: SavedState, for model: ModelDescription, tokenizer: Digest?,
     allowsModelMismatch: Bool = false
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard !saved.isDifference else {
-      throw FormatError(
+      throw Refusal(
         .artifactKind, file: saved.file, found: "a difference of states", expected: "a state",
         remedy: "Add it to a state with `sextant state add`.")
     }
@@ -46,7 +46,7 @@ extension State {
       $0.reference(positions: saved.position)
     }
     guard saved.components.map(\.site) == expected else {
-      throw FormatError(
+      throw Refusal(
         .artifactSite, file: saved.file, found: counted(saved.components.count, "component"),
         expected:
           "the \(counted(expected.count, "component")) of the model's state, of the same shapes")

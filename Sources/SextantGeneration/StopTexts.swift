@@ -42,9 +42,9 @@ package struct StopTexts: Sendable {
   /// Looks for these texts.
   ///
   /// - Throws: `usage.option` for an empty text, which every text begins with.
-  package init(_ texts: [String]) throws(FormatError) {
+  package init(_ texts: [String]) throws(Refusal) {
     guard !texts.contains(where: \.isEmpty) else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("stop"), found: "an empty text", expected: "a text to stop at")
     }
     patterns = texts.map { Pattern($0) }

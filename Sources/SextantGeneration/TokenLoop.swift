@@ -94,7 +94,7 @@ struct TokenLoop {
   /// - Throws: `model.nonfinite`.
   mutating func choose(
     from logits: [Float], _ emit: (String) -> Void
-  ) throws(FormatError) -> Int? {
+  ) throws(Refusal) -> Int? {
     if isFull { ending = ending ?? .count }
     if ending != nil { return nil }
     let token = try sampler.choose(logits)

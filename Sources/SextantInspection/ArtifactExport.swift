@@ -17,7 +17,7 @@ package enum ArtifactExport: Sendable {
   /// The format that a path's ending stands for.
   ///
   /// - Throws: `export.format` for an ending of none.
-  package init(to path: String) throws(FormatError) {
+  package init(to path: String) throws(Refusal) {
     if path.hasSuffix(".gguf") {
       self = .controlVector
     } else if [".npz", ".pt", ".pth"].contains(where: path.hasSuffix) {
@@ -25,7 +25,7 @@ package enum ArtifactExport: Sendable {
     } else if ModelExportFormat(path: path) == .huggingFace {
       self = .tunedLens
     } else {
-      throw FormatError(
+      throw Refusal(
         .exportFormat, file: path, found: "an ending that is not one of an artifact format",
         expected: ".gguf, .npz, .pt, or a folder for a lens")
     }
@@ -38,7 +38,7 @@ package enum ArtifactExport: Sendable {
   /// - Throws: `artifact.*`, `export.*`, `file.*`.
   package func write(
     _ artifact: Artifact, to path: String, layers: LayerSelection?, replacing: Bool
-  ) throws(FormatError) -> Int {
+  ) throws(Refusal) -> Int {
     switch self {
     case .controlVector:
       let vector = try SteeringVector(artifact)

@@ -16,7 +16,7 @@ package enum ContentKind: Sendable {
   /// Looks at a file.
   ///
   /// - Throws: `file.*`; `st.*` and `json.*` for a safetensors file whose header is damaged.
-  package init(of path: String) throws(FormatError) {
+  package init(of path: String) throws(Refusal) {
     guard !CheckpointSource.isFolder(path) else {
       self = .other
       return
@@ -37,7 +37,7 @@ extension Report {
   ///
   /// - Parameter rowLimit: tensors that are listed at most.
   /// - Throws: what opening the file throws.
-  package init(inspecting path: String, rowLimit: Int) throws(FormatError) {
+  package init(inspecting path: String, rowLimit: Int) throws(Refusal) {
     switch try ContentKind(of: path) {
     case .model: try self.init(store: ModelStore(opening: path), rowLimit: rowLimit)
     case .artifact: try self.init(artifact: Artifact(reading: path), rowLimit: rowLimit)

@@ -16,7 +16,7 @@ package struct DemoConversion: Sendable {
   /// - Throws: what converting throws; `store.identity` for models that are not byte-identical.
   package init(
     _ conversions: [(checkpoint: String, model: String)], say: (String) -> Void
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     var digests: [Digest] = []
     for (checkpoint, destination) in conversions {
       var options = ConversionOptions()
@@ -29,7 +29,7 @@ package struct DemoConversion: Sendable {
         "    \(counted(report.tensorCount, "tensor")), \(Format.count(report.parameterCount)) parameters, "
           + "SHA-256 \(digest.description.prefix(16))…")
       guard digest == digests[0] else {
-        throw FormatError(
+        throw Refusal(
           .storeIdentity, file: destination,
           found: "other bytes than from \(conversions[0].checkpoint)",
           expected: "byte-identical files")

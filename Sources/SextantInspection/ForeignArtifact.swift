@@ -22,7 +22,7 @@ package struct ForeignArtifact: Sendable {
   ///   throws.
   package init(
     reading source: String, for reference: ModelReference, layer: Int?, convention: LayerConvention?
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     if Lens.isTunedLens(source) {
       let lens = try Lens(tunedLens: source, for: reference)
       (artifact, kind, words) = (lens.artifact, "lens", "a lens")
@@ -36,7 +36,7 @@ package struct ForeignArtifact: Sendable {
       vector = try ControlVectorFile(reading: source)
         .steeringVector(for: reference, convention: convention)
     } else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, file: source, at: .parameter("layer"), found: "a vector without a layer",
         expected: "its block")
     }

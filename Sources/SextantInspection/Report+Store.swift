@@ -11,7 +11,7 @@ extension Report {
   ///
   /// - Parameter rowLimit: rows of the table for people.
   /// - Throws: `tok.*` for a tokenizer that cannot be read.
-  package init(store: ModelStore, rowLimit: Int) throws(FormatError) {
+  package init(store: ModelStore, rowLimit: Int) throws(Refusal) {
     let tokenizer = try ModelTokenizer.load(from: store)
     let ends = try ModelTokenizer.endOfTextIDs(of: store)
     let parameters = store.tensors.reduce(0) { $0 + (Shape.elementCount($1.shape) ?? 0) }
@@ -48,7 +48,7 @@ extension Report {
       facts: facts,
       tables: [(counted(store.tensors.count, "tensor"), table.abbreviated(to: rowLimit))],
       json: json)
-    do throws(FormatError) {
+    do throws(Refusal) {
       try add(sites: Architectures.open(store).description.sites)
     } catch {
       // The header of a model that this build cannot run can be shown, too.

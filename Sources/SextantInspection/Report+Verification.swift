@@ -15,10 +15,10 @@ extension Report {
   package init(
     verifying path: String, trainingAgain retraining: Retraining?,
     progress: (_ done: Int, _ total: Int) -> Void
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let kind = try ContentKind(of: path)
     guard kind == .artifact || retraining == nil else {
-      throw FormatError(
+      throw Refusal(
         .artifactKind, file: path, found: "no artifact", expected: "an artifact to train again")
     }
     switch kind {
@@ -32,7 +32,7 @@ extension Report {
       try retraining?.verify(artifact, file: path, progress: progress)
       self.init(verified: artifact, file: path, isRetrained: retraining != nil)
     case .other:
-      throw FormatError(
+      throw Refusal(
         .fileUnknown, file: path, found: "a file without digests",
         expected: "a native model or an artifact")
     }

@@ -56,7 +56,7 @@ extension ConfigurationForm.Member {
   static func publishedActivation(
     _ path: WritableKeyPath<C, Activation>, usual: Activation
   ) -> Self {
-    Self { node, configuration throws(FormatError) in
+    Self { node, configuration throws(Refusal) in
       configuration[keyPath: path] = usual
       guard let name = try node.optionalMember("hidden_act") else { return }
       guard let known = try Activation.published[name.string()] else {
@@ -74,7 +74,7 @@ extension ConfigurationForm.Member {
   static func activation(
     _ path: WritableKeyPath<C, Activation>, usual: Activation? = nil
   ) -> Self {
-    Self { node, configuration throws(FormatError) in
+    Self { node, configuration throws(Refusal) in
       if let usual, try node.optionalMember("activation") == nil {
         configuration[keyPath: path] = usual
         return
@@ -94,7 +94,7 @@ extension ConfigurationForm.Member {
 
   /// SiLU under either of its names: the only one that a state space's convolution has here.
   static var onlySiLU: Self {
-    Self { node, _ throws(FormatError) in
+    Self { node, _ throws(Refusal) in
       guard let name = try node.optionalMember("hidden_act") else { return }
       guard try Activation.published[name.string()] == .silu else {
         throw name.unsupported(expected: "silu or swish")

@@ -77,16 +77,16 @@ extension Architecture {
   }
 
   /// The refusal of a value that another program's format has no place for.
-  static func inexpressible(_ found: String, expected: String) -> FormatError {
-    FormatError(.exportInexpressible, found: found, expected: expected)
+  static func inexpressible(_ found: String, expected: String) -> Refusal {
+    Refusal(.exportInexpressible, found: found, expected: expected)
   }
 
   /// The configuration, for architectures whose checkpoints never come without one.
   ///
   /// - Throws: `model.config` if there is none.
-  static func required(_ config: JSONNode?) throws(FormatError) -> JSONNode {
+  static func required(_ config: JSONNode?) throws(Refusal) -> JSONNode {
     guard let config else {
-      throw FormatError(
+      throw Refusal(
         .modelConfiguration, found: "no config.json in the folder of the weights",
         expected: "the configuration of a \(name) model", remedy: "Name it with `configuration`.")
     }
@@ -117,12 +117,12 @@ package protocol Architecture {
   /// - Throws: `model.config`, also if there is none and the architecture needs one.
   static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(FormatError) -> JSONObject
+  ) throws(Refusal) -> JSONObject
 
   /// The tensors of a model with this canonical configuration.
   ///
   /// - Throws: `model.config`.
-  static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec]
+  static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec]
 
   /// The published namings.
   static var dialects: [Dialect] { get }
@@ -133,7 +133,7 @@ package protocol Architecture {
   /// - Throws: `export.inexpressible` for features that those readers do not support.
   static func published(
     _ configuration: JSONObject, dialect: String
-  ) throws(FormatError) -> JSONObject
+  ) throws(Refusal) -> JSONObject
 
   /// The embedding and the output head, which a checkpoint may tie.
   static var tiedPair: TiedPair { get }
@@ -141,5 +141,5 @@ package protocol Architecture {
   /// A model that runs from an open store.
   ///
   /// - Throws: `model.config`, `model.tensor-missing`, `model.shape`, `model.dtype`.
-  static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel
+  static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel
 }

@@ -42,7 +42,7 @@ package enum Architectures {
   /// - Throws: `model.architecture` when none or several fit.
   package static func recognise(
     _ config: JSONNode?, checkpoint: CheckpointShapes, path: String
-  ) throws(FormatError) -> any Architecture.Type {
+  ) throws(Refusal) -> any Architecture.Type {
     var matches = config.map { config in all.filter { $0.recognises(config) } } ?? []
     let type = try config?.optionalMember("model_type")
     let classes = try config?.optionalMember("architectures")
@@ -55,13 +55,13 @@ package enum Architectures {
       if let name = try type?.string() {
         found = "\"\(name)\""
       } else {
-        let names = try classes?.elements().map { node throws(FormatError) in try node.string() }
+        let names = try classes?.elements().map { node throws(Refusal) in try node.string() }
         found = "no model_type" + (names.map { ", and \($0.joined(separator: ", "))" } ?? "")
       }
     } else if matches.isEmpty {
       found = "no configuration, and tensors of no known naming"
     }
-    throw FormatError(
+    throw Refusal(
       .modelArchitecture, file: config?.file ?? path,
       at: config == nil ? nil : .pointer("/model_type"), found: found, expected: "one of \(names)")
   }
@@ -69,12 +69,12 @@ package enum Architectures {
   /// Opens the model of a store.
   ///
   /// - Throws: `store.architecture` and the errors of the architecture's `open`.
-  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
     guard let architecture = named(store.architecture) else {
-      throw FormatError(
+      throw Refusal(
         .storeArchitecture, file: store.path, found: store.architecture, expected: names)
     }
-    do throws(FormatError) {
+    do throws(Refusal) {
       return try architecture.open(store)
     } catch {
       throw error.inFile(store.path)

@@ -9,9 +9,9 @@ struct CanonicalShapes {
   /// - Throws: `model.dialect-unknown` when the tensors follow none of the architecture's namings.
   init(
     _ checkpoint: CheckpointShapes, of architecture: any Architecture.Type
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard let dialect = architecture.dialects.first(where: checkpoint.follow) else {
-      throw FormatError(
+      throw Refusal(
         .modelDialectUnknown,
         found: "\(counted(checkpoint.shapes.count, "tensor")) of another naming",
         expected: architecture.dialects.map {
@@ -31,15 +31,15 @@ struct CanonicalShapes {
   /// How many elements a tensor of few has.
   ///
   /// - Throws: `model.tensor-missing`, and `model.shape` for none or more than 65,536.
-  func elementCount(of name: String) throws(FormatError) -> Int {
+  func elementCount(of name: String) throws(Refusal) -> Int {
     let source = dialect.source(name).name
     guard let shape = checkpoint.shape(ofAny: [source]) else {
-      throw FormatError(
+      throw Refusal(
         .modelTensorMissing, found: "no \(source)", expected: "a tensor of every such model")
     }
     let sizes = shape.filter { $0 != 1 }
     guard sizes.count <= 1, (1...65_536).contains(sizes.first ?? 1) else {
-      throw FormatError(
+      throw Refusal(
         .modelShape, at: .tensor(source), found: "\(shape)", expected: "one dimension")
     }
     return sizes.first ?? 1
@@ -49,15 +49,15 @@ struct CanonicalShapes {
   ///
   /// - Throws: `model.tensor-missing` or `h5.keras.count`, and `model.shape` for another number of
   ///   dimensions or one that no model has.
-  func dimensions(of name: String, count: Int) throws(FormatError) -> [Int] {
+  func dimensions(of name: String, count: Int) throws(Refusal) -> [Int] {
     let source = dialect.source(name)
     guard let shape = checkpoint.shape(ofAny: [source.name]) else {
-      throw FormatError(
+      throw Refusal(
         dialect.countsVariables ? .hdf5KerasCount : .modelTensorMissing, found: "no \(source.name)",
         expected: "a tensor of every such model")
     }
     guard shape.count == count, shape.allSatisfy({ (1...(1 << 24)).contains($0) }) else {
-      throw FormatError(
+      throw Refusal(
         .modelShape, at: .tensor(source.name), found: "\(shape)",
         expected: counted(count, "dimension"))
     }

@@ -11,7 +11,7 @@ protocol ModelConfiguration: Equatable {
   /// Refuses numbers that do not fit together.
   ///
   /// - Parameter node: their place, for the refusal.
-  func check(_ node: JSONNode) throws(FormatError)
+  func check(_ node: JSONNode) throws(Refusal)
 }
 
 extension ModelConfiguration {
@@ -21,7 +21,7 @@ extension ModelConfiguration {
   /// Reads the canonical form.
   ///
   /// - Throws: `model.config`.
-  static func canonical(_ object: JSONObject) throws(FormatError) -> Self {
+  static func canonical(_ object: JSONObject) throws(Refusal) -> Self {
     try read(JSONNode(.object(object), code: .modelConfiguration, file: nil), as: canonicalForm)
   }
 
@@ -30,7 +30,7 @@ extension ModelConfiguration {
   /// - Throws: the node's code.
   static func read(
     _ node: JSONNode, as form: ConfigurationForm<Self>
-  ) throws(FormatError) -> Self {
+  ) throws(Refusal) -> Self {
     var configuration = Self()
     try form.read(node, into: &configuration)
     try configuration.check(node)
@@ -43,7 +43,7 @@ extension ModelConfiguration {
 struct ConfigurationForm<C> {
   /// One key, or some that belong together.
   struct Member {
-    let read: (JSONNode, inout C) throws(FormatError) -> Void
+    let read: (JSONNode, inout C) throws(Refusal) -> Void
     let write: (C) -> [(String, JSONValue)]
   }
 
@@ -53,7 +53,7 @@ struct ConfigurationForm<C> {
   init(_ members: [Member]) { self.members = members }
 
   /// - Throws: the node's code.
-  func read(_ node: JSONNode, into configuration: inout C) throws(FormatError) {
+  func read(_ node: JSONNode, into configuration: inout C) throws(Refusal) {
     for member in members { try member.read(node, &configuration) }
   }
 
@@ -70,7 +70,7 @@ extension ConfigurationForm.Member {
     _ key: String, _ path: WritableKeyPath<C, Int>, in range: ClosedRange<Int>,
     automatic: JSONValue? = nil, default: ((C) -> Int)? = nil
   ) -> Self {
-    Self { node, configuration throws(FormatError) in
+    Self { node, configuration throws(Refusal) in
       let member = try `default` == nil ? node.member(key) : node.optionalMember(key)
       if let member, member.value != automatic {
         configuration[keyPath: path] = try member.integer(supported: range)
@@ -86,7 +86,7 @@ extension ConfigurationForm.Member {
   static func integer(
     _ key: String, _ path: WritableKeyPath<C, Int?>, in range: ClosedRange<Int>
   ) -> Self {
-    Self { node, configuration throws(FormatError) in
+    Self { node, configuration throws(Refusal) in
       configuration[keyPath: path] = try node.optionalMember(key)?.integer(supported: range)
     } write: {
       [(key, $0[keyPath: path].map { .integer(Int64($0)) } ?? .null)]
@@ -97,7 +97,7 @@ extension ConfigurationForm.Member {
   static func number(
     _ key: String, _ path: WritableKeyPath<C, Double>, default: Double? = nil
   ) -> Self {
-    Self { node, configuration throws(FormatError) in
+    Self { node, configuration throws(Refusal) in
       let member = try `default` == nil ? node.member(key) : node.optionalMember(key)
       configuration[keyPath: path] = try member?.number() ?? `default` ?? 0
     } write: {
@@ -107,7 +107,7 @@ extension ConfigurationForm.Member {
 
   /// A number that a model need not have.
   static func number(_ key: String, _ path: WritableKeyPath<C, Double?>) -> Self {
-    Self { node, configuration throws(FormatError) in
+    Self { node, configuration throws(Refusal) in
       configuration[keyPath: path] = try node.optionalMember(key)?.number()
     } write: {
       [(key, $0[keyPath: path].map { .number($0) } ?? .null)]
@@ -118,7 +118,7 @@ extension ConfigurationForm.Member {
   static func flag(
     _ key: String, _ path: WritableKeyPath<C, Bool>, default: Bool? = nil
   ) -> Self {
-    Self { node, configuration throws(FormatError) in
+    Self { node, configuration throws(Refusal) in
       let member = try `default` == nil ? node.member(key) : node.optionalMember(key)
       configuration[keyPath: path] = try member?.boolean() ?? `default` ?? false
     } write: {
@@ -129,7 +129,7 @@ extension ConfigurationForm.Member {
   /// A key with the one value that is supported: it is always written, and must agree if it is
   /// there.
   static func fixed(_ key: String, _ value: JSONValue) -> Self {
-    Self { node, _ throws(FormatError) in
+    Self { node, _ throws(Refusal) in
       try node.require(key, toBe: value)
     } write: { _ in
       [(key, value)]
@@ -146,7 +146,7 @@ extension ConfigurationForm.Member {
 
   /// A value of its own kind.
   static func custom(
-    read: @escaping (JSONNode, inout C) throws(FormatError) -> Void,
+    read: @escaping (JSONNode, inout C) throws(Refusal) -> Void,
     write: @escaping (C) -> [(String, JSONValue)]
   ) -> Self {
     Self(read: read, write: write)
@@ -157,7 +157,7 @@ extension ConfigurationForm.Member {
   /// - Parameter isOptional: whether an absent one is read as an empty one.
   static func object(_ key: String, isOptional: Bool = false, _ members: [Self]) -> Self {
     let form = ConfigurationForm(members)
-    return Self { node, configuration throws(FormatError) in
+    return Self { node, configuration throws(Refusal) in
       let inner = try isOptional ? node.optionalMember(key) : node.member(key)
       let empty = JSONNode(.object(JSONObject()), code: .modelConfiguration, file: node.file)
       try form.read(inner ?? empty, into: &configuration)
@@ -171,7 +171,7 @@ extension ConfigurationForm.Member {
     _ path: WritableKeyPath<C, Int>, in range: ClosedRange<Int>
   ) -> Self {
     let (sizeKey, multipleKey) = ("vocab_size", "pad_vocab_size_multiple")
-    return Self { node, configuration throws(FormatError) in
+    return Self { node, configuration throws(Refusal) in
       let size = try node.member(sizeKey).integer(in: range)
       let multiple = try node.optionalMember(multipleKey)?.integer(in: range) ?? 8
       configuration[keyPath: path] = (size + multiple - 1) / multiple * multiple

@@ -36,7 +36,7 @@ package enum ConfigurationKeys {
   /// Refuses configurations of transformers that give some layers options of their own.
   ///
   /// - Throws: `model.unsupported`.
-  static func checkLayersAreAlike(_ config: JSONNode) throws(FormatError) {
+  static func checkLayersAreAlike(_ config: JSONNode) throws(Refusal) {
     guard let layers = try config.optionalMember("per_layer_config"),
       layers.value != .object(JSONObject())
     else { return }

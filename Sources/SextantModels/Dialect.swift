@@ -184,7 +184,7 @@ extension Dialect.Source {
   /// - Throws: `model.config` if it lacks a number that the shape follows from.
   package func storedShape(
     of shape: [Int], _ configuration: JSONObject
-  ) throws(FormatError) -> [Int] {
+  ) throws(Refusal) -> [Int] {
     var stored = isTransposed ? shape.dropLast(2) + shape.suffix(2).reversed() : shape
     switch form {
     case .plain: break

@@ -2,9 +2,9 @@ import SextantBytes
 
 extension JSONNode {
   /// A refusal at this place of something that is right, and that Sextant does not have.
-  func unsupported(found: String? = nil, expected: String) -> FormatError {
+  func unsupported(found: String? = nil, expected: String) -> Refusal {
     let refusal = refusal(found: found, expected: expected)
-    return FormatError(
+    return Refusal(
       .modelUnsupported, file: refusal.file, at: refusal.place, found: refusal.found,
       expected: expected)
   }
@@ -12,7 +12,7 @@ extension JSONNode {
   /// The value as an integer in a range that is a limit of this program.
   ///
   /// - Throws: `model.unsupported` for other natural numbers, the node's code for other values.
-  func integer(supported range: ClosedRange<Int>) throws(FormatError) -> Int {
+  func integer(supported range: ClosedRange<Int>) throws(Refusal) -> Int {
     let number = try integer(in: min(1, range.lowerBound)...Int.max)
     guard range.contains(number) else {
       throw unsupported(expected: "an integer between \(range.lowerBound) and \(range.upperBound)")
@@ -21,13 +21,13 @@ extension JSONNode {
   }
 
   /// The number `key`, above 0.
-  func positive(_ key: String) throws(FormatError) -> Double {
+  func positive(_ key: String) throws(Refusal) -> Double {
     if let number = try optionalPositive(key) { return number }
     return try member(key).number()
   }
 
   /// The number `key`, above 0, or nil if it is absent.
-  func optionalPositive(_ key: String) throws(FormatError) -> Double? {
+  func optionalPositive(_ key: String) throws(Refusal) -> Double? {
     guard let member = try optionalMember(key) else { return nil }
     let number = try member.number()
     guard number > 0 else { throw member.refusal(expected: "a positive number") }
@@ -37,7 +37,7 @@ extension JSONNode {
   /// Refuses an integer `key` that differs from the checkpoint's tensors.
   ///
   /// - Throws: the node's code.
-  func agree(_ key: String, with value: Int) throws(FormatError) {
+  func agree(_ key: String, with value: Int) throws(Refusal) {
     guard let member = try optionalMember(key) else { return }
     guard member.value == .integer(Int64(value)) else {
       throw member.refusal(expected: "\(value), as the tensors have it")
@@ -47,7 +47,7 @@ extension JSONNode {
   /// Refuses a value of `key` other than the only supported one.
   ///
   /// - Throws: `model.unsupported`, and the node's code for a value of another type.
-  func require(_ key: String, toBe value: JSONValue) throws(FormatError) {
+  func require(_ key: String, toBe value: JSONValue) throws(Refusal) {
     guard let member = try optionalMember(key) else { return }
     switch (member.value, value) {
     case (value, _): return
@@ -58,7 +58,7 @@ extension JSONNode {
   }
 
   /// The value as an integer of either sign.
-  func wholeNumber() throws(FormatError) -> Int {
+  func wholeNumber() throws(Refusal) -> Int {
     guard case .integer(let integer) = value else { throw refusal(expected: "an integer") }
     return Int(integer)
   }
@@ -66,7 +66,7 @@ extension JSONNode {
   /// The number `key` between 0 and 1, both excluded, or nil if it is absent.
   ///
   /// - Throws: the node's code.
-  func optionalEpsilon(_ key: String) throws(FormatError) -> Double? {
+  func optionalEpsilon(_ key: String) throws(Refusal) -> Double? {
     guard let member = try optionalMember(key) else { return nil }
     let number = try member.number()
     guard number > 0, number < 1 else { throw member.refusal(expected: "between 0 and 1") }

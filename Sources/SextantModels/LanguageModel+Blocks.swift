@@ -17,7 +17,7 @@ extension LanguageModel {
   /// - Throws: `model.text-length` for such a model; the errors of `tap`.
   public func begin(
     _ tokens: TokenBatch, at position: Int, textLength: Int? = nil, tap: (any Tap)? = nil
-  ) throws(FormatError) -> BlockStream {
+  ) throws(Refusal) -> BlockStream {
     description.context?.reads(to: position + tokens.length)
     let end = position + tokens.length
     if textLength == nil { try checkRotation(position..<end) }
@@ -36,9 +36,9 @@ extension LanguageModel {
   public func run(
     _ stream: inout BlockStream, through blocks: Range<Int>, _ state: inout State,
     tap: (any Tap)? = nil
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard state.batch == stream.batch, state.position == stream.positions.lowerBound else {
-      throw FormatError(
+      throw Refusal(
         .modelState, found: "a state of \(counted(state.batch, "sequence")) at \(state.position)",
         expected: "\(counted(stream.batch, "sequence")) at \(stream.positions.lowerBound)")
     }
@@ -59,7 +59,7 @@ extension LanguageModel {
   /// - Throws: the errors of `tap`.
   public func finish(
     _ stream: BlockStream, logits: LogitSelection = .last, tap: (any Tap)? = nil
-  ) throws(FormatError) -> Tensor {
+  ) throws(Refusal) -> Tensor {
     try Pass(stream, tap).logits(of: stream.residual, logits, readout)
   }
 }

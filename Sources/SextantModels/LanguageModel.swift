@@ -119,7 +119,7 @@ public protocol LanguageModel: AnyObject, Sendable {
   /// - Throws: the errors of the tap.
   func run(
     block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
-  ) throws(FormatError)
+  ) throws(Refusal)
 
   /// The additions to the stream by values that are read from a block's recurrent state: through
   /// the norm that follows the reading, without its bias, and the output projection; no token gates
@@ -158,7 +158,7 @@ extension LanguageModel {
   public func run(
     _ tokens: TokenBatch, from state: inout State, logits: LogitSelection = .last,
     tap: (any Tap)? = nil, chunk: Int = 512
-  ) throws(FormatError) -> Tensor {
+  ) throws(Refusal) -> Tensor {
     try check(tokens, state)
     try checkMemory(tokens, logits)
     let (start, end) = (state.position, state.position + tokens.length)
@@ -197,8 +197,8 @@ extension LanguageModel {
   /// - Throws: as `run`.
   package func runAlike(
     _ tokens: TokenBatch, from state: inout State, logits: LogitSelection, tap: (any Tap)?
-  ) throws(FormatError) -> Tensor {
-    try Linear.withRowsAlike { () throws(FormatError) in
+  ) throws(Refusal) -> Tensor {
+    try Linear.withRowsAlike { () throws(Refusal) in
       try run(
         tokens, from: &state, logits: logits, tap: tap,
         chunk: Self.alikeLength * max(tokens.batch, 1))
@@ -220,11 +220,11 @@ extension LanguageModel {
   ///
   /// - Parameter run: the positions of a whole run.
   /// - Throws: `model.text-length`.
-  func checkRotation(_ run: Range<Int>) throws(FormatError) {
+  func checkRotation(_ run: Range<Int>) throws(Refusal) {
     guard let limit = description.rotationLength, run.upperBound > limit, run.lowerBound > 0,
       run.count > 1
     else { return }
-    throw FormatError(
+    throw Refusal(
       .modelTextLength, found: "\(counted(run.count, "token")) after \(run.lowerBound)",
       expected: "texts of at most \(limit) tokens, or one token at a time")
   }
@@ -233,7 +233,7 @@ extension LanguageModel {
   private func visitState(
     _ state: inout State, _ moment: StateMoment, _ tokens: TokenBatch, _ position: Int,
     _ tap: (any Tap)?
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard let tap else { return }
     let context = TapContext(
       batch: state.batch, positions: position..<position + 1, stateMoment: moment,
@@ -248,7 +248,7 @@ extension LanguageModel {
   /// Refuses a run whose logits and keys and values would not fit into memory.
   private func checkMemory(
     _ tokens: TokenBatch, _ logits: LogitSelection
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let rows = MemoryBudget.product(tokens.batch, tokens.length)
     let grown = description.stateLayout.joined().filter(\.grows).reduce(0) { sum, component in
       sum + component.shape.reduce(1, *)
@@ -265,10 +265,10 @@ extension LanguageModel {
       remedy: "Read less text at a time" + (logitRows > 0 ? ", or leave the logits out." : "."))
   }
 
-  private func check(_ tokens: TokenBatch, _ state: State) throws(FormatError) {
+  private func check(_ tokens: TokenBatch, _ state: State) throws(Refusal) {
     guard state.layout == description.stateLayout, state.batch == tokens.batch, state.isComplete
     else {
-      throw FormatError(
+      throw Refusal(
         .modelState,
         found:
           "a state of \(counted(state.batch, "sequence")), \(counted(state.layout.count, "block"))",
@@ -279,7 +279,7 @@ extension LanguageModel {
     for sequence in tokens.sequences {
       for (place, token) in sequence.enumerated()
       where token < 0 || token >= description.vocabularySize {
-        throw FormatError(
+        throw Refusal(
           .modelToken, found: "id \(token) at position \(state.position + place)",
           expected: "0 to \(description.vocabularySize - 1)")
       }

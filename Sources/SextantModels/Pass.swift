@@ -20,12 +20,12 @@ public struct Pass {
   }
 
   /// Shows a value to the tap, if it visits the site.
-  func visit(_ site: Site, _ value: inout Tensor) throws(FormatError) {
+  func visit(_ site: Site, _ value: inout Tensor) throws(Refusal) {
     guard let tap, tap.wants(site) else { return }
     let shape = value.shape
     try tap.visit(site, &value, context)
     guard value.shape == shape, value.dataType == .f32 else {
-      throw FormatError(
+      throw Refusal(
         .modelState, at: .tensor(site.name), found: "a tap made \(value.shape)",
         expected: "F32 \(shape)")
     }
@@ -34,7 +34,7 @@ public struct Pass {
   /// Shows the tap the output of a part of a block, [B·T, D], and adds it to the stream.
   func add(
     _ value: Tensor, of part: String, in block: Int, to stream: inout BlockStream
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     var value = value
     try visit(.part(block: block, name: part), &value)
     Kernels.add(value, to: &stream.residual)
@@ -42,7 +42,7 @@ public struct Pass {
 
   /// Shows the tap the output of a block's recurrent state, [B·T, D], if it visits this site. The
   /// value is not used otherwise.
-  func show(memoryOf block: Int, _ memory: () -> Tensor) throws(FormatError) {
+  func show(memoryOf block: Int, _ memory: () -> Tensor) throws(Refusal) {
     let site = Site.memory(block: block)
     guard let tap, tap.wants(site) else { return }
     var value = memory()
@@ -59,7 +59,7 @@ public struct Pass {
   /// - Returns: [B·S, V].
   func logits(
     of residual: Tensor, _ selection: LogitSelection, _ readout: Readout
-  ) throws(FormatError) -> Tensor {
+  ) throws(Refusal) -> Tensor {
     let length = context.positions.count
     let showsNorm = tap?.wants(.finalNorm) ?? false
     var normed = residual

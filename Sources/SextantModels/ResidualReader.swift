@@ -39,8 +39,8 @@ package struct ResidualReader {
   /// - Throws: `model.token`, and the errors of `body`.
   package func read(
     _ chunks: [[Int]], rows: Int = Readout.tileRows,
-    _ body: (Tile) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ body: (Tile) throws(Refusal) -> Void
+  ) throws(Refusal) {
     guard let length = chunks.first?.count, length > 0 else { return }
     let batch = max(1, Self.batchTokens / length)
     for start in stride(from: 0, to: chunks.count, by: batch) {

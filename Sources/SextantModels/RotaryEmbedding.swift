@@ -81,7 +81,7 @@ struct RotaryEmbedding: Sendable, Equatable {
   }
 
   /// Reads `members` of a canonical configuration.
-  init(canonical node: JSONNode) throws(FormatError) {
+  init(canonical node: JSONNode) throws(Refusal) {
     base = try node.positive("rope_theta")
     width = try node.member("rotary_dim").integer(in: 0...Kernels.widestHead)
     scaling = try Scaling(node.optionalMember("rope_scaling"), width: width)
@@ -99,7 +99,7 @@ struct RotaryEmbedding: Sendable, Equatable {
   /// - Throws: `model.config`, `model.unsupported`.
   init(
     published config: JSONNode, headWidth: Int, contextLength: Int, _ spelling: Spelling
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let (scaling, parameters) = ("rope_scaling", "rope_parameters")
     let used = try Self.hasMembers(config, scaling) ? scaling : parameters
     let sizes = (headWidth, contextLength)
@@ -111,7 +111,7 @@ struct RotaryEmbedding: Sendable, Equatable {
     if other == self { try config.noteAll(of: parameters) }
   }
 
-  private static func hasMembers(_ config: JSONNode, _ key: String) throws(FormatError) -> Bool {
+  private static func hasMembers(_ config: JSONNode, _ key: String) throws(Refusal) -> Bool {
     guard let node = try config.unnoted.optionalMember(key) else { return false }
     return try !node.object().members.isEmpty
   }
@@ -120,9 +120,9 @@ struct RotaryEmbedding: Sendable, Equatable {
   private init(
     _ config: JSONNode, _ parameters: JSONNode?, _ sizes: (headWidth: Int, contextLength: Int),
     _ spelling: Spelling
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     /// The first of a number's spellings; others with the same value are noted as read.
-    func number(_ inner: String, _ outer: String) throws(FormatError) -> Double? {
+    func number(_ inner: String, _ outer: String) throws(Refusal) -> Double? {
       var value = try parameters?.optionalMember(inner)?.number()
       if value == nil { value = try config.optionalMember(outer)?.number() }
       for key in [outer, inner] where try config.unnoted.optionalMember(key)?.number() == value {
@@ -156,14 +156,14 @@ struct RotaryEmbedding: Sendable, Equatable {
   }
 
   /// Whether a rotation is of another kind than the default.
-  private static func hasKind(_ parameters: JSONNode?) throws(FormatError) -> Bool {
+  private static func hasKind(_ parameters: JSONNode?) throws(Refusal) -> Bool {
     guard let quiet = parameters?.unnoted else { return false }
     var kind = try quiet.optionalMember("rope_type")
     if kind == nil { kind = try quiet.optionalMember("type") }
     return kind != nil && kind?.value != "default"
   }
 
-  private func check(_ node: JSONNode) throws(FormatError) {
+  private func check(_ node: JSONNode) throws(Refusal) {
     guard base > 0 else {
       throw node.refusal(found: "a rotation of base \(base)", expected: "a positive number")
     }
@@ -228,7 +228,7 @@ struct RotaryEmbedding: Sendable, Equatable {
 extension ConfigurationForm.Member {
   /// A rotary embedding in the canonical form.
   static func rotary(_ path: WritableKeyPath<C, RotaryEmbedding>) -> Self {
-    Self { node, configuration throws(FormatError) in
+    Self { node, configuration throws(Refusal) in
       configuration[keyPath: path] = try RotaryEmbedding(canonical: node)
     } write: {
       $0[keyPath: path].members

@@ -11,7 +11,7 @@ package enum RotaryFactors {
   /// The factors of a canonical configuration; nil if its rotation has another kind than Llama 3's.
   ///
   /// - Throws: `model.config`.
-  package static func factors(of configuration: JSONObject) throws(FormatError) -> [Float]? {
+  package static func factors(of configuration: JSONObject) throws(Refusal) -> [Float]? {
     let node = JSONNode(.object(configuration), code: .modelConfiguration, file: nil)
     let rotary = try RotaryEmbedding(canonical: node)
     guard case .llama3 = rotary.scaling else { return nil }
@@ -38,7 +38,7 @@ package enum RotaryFactors {
   /// - Throws: `model.config`, `model.unsupported`.
   package static func scaling(
     _ found: JSONValue, named: JSONNode?, base: Double, width: Int
-  ) throws(FormatError) -> JSONValue {
+  ) throws(Refusal) -> JSONValue {
     let node = JSONNode(found, code: .modelConfiguration, file: named?.file)
     let scaling = try RotaryEmbedding.Scaling(node, width: width)
     let rotary = RotaryEmbedding(base: base, width: width, scaling: scaling)

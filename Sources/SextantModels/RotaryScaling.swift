@@ -123,7 +123,7 @@ extension RotaryEmbedding.Scaling {
   /// - Throws: `model.config`, `model.unsupported` for kinds that are not known.
   init(
     _ node: JSONNode?, width: Int, _ surroundings: Surroundings? = nil
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     self = .none
     guard let node else { return }
     for (_, member) in try node.members() {
@@ -133,8 +133,8 @@ extension RotaryEmbedding.Scaling {
     }
     var type = try node.optionalMember("rope_type")
     if type == nil { type = try node.optionalMember("type") }
-    func factor() throws(FormatError) -> Double { try node.positive("factor") }
-    func length() throws(FormatError) -> Double {
+    func factor() throws(Refusal) -> Double { try node.positive("factor") }
+    func length() throws(Refusal) -> Double {
       if let length = try surroundings?.configuration.optionalPositive(Self.lengthKey) {
         if try node.unnoted.optionalPositive(Self.lengthKey) == length {
           _ = try node.optionalMember(Self.lengthKey)
@@ -184,7 +184,7 @@ extension RotaryEmbedding.Scaling.YaRN {
   /// - Parameter contextLength: with `length` it makes the factor, if that is null.
   fileprivate init(
     _ node: JSONNode, length: Double, _ contextLength: Double?
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let (object, stated) = (try node.object(), try node.optionalPositive("factor"))
     if let stated {
       factor = stated
@@ -241,8 +241,8 @@ extension RotaryEmbedding.Scaling.LongRoPE {
   ///   - contextLength: with `length` it makes the factor, if there is none.
   fileprivate init(
     _ node: JSONNode, pairs: Int, length: Double, _ contextLength: Double?
-  ) throws(FormatError) {
-    func factors(_ key: String) throws(FormatError) -> [Double] {
+  ) throws(Refusal) {
+    func factors(_ key: String) throws(Refusal) -> [Double] {
       let member = try node.member(key)
       let elements = try member.elements()
       guard elements.count == pairs else {

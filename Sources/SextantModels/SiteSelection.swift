@@ -12,13 +12,13 @@ extension ModelDescription {
   ///   left, `usage.option` for `layers` that concern none of the sites.
   public func sites(
     named words: [String], layers: LayerSelection? = nil
-  ) throws(FormatError) -> [SiteDescription] {
+  ) throws(Refusal) -> [SiteDescription] {
     try layers?.check(blockCount: layerCount)
     var chosen: Set<Site> = []
     for word in words {
       let matches = sites.map(\.site).filter { Self.word(word, selects: $0) }
       guard !matches.isEmpty else {
-        throw FormatError(
+        throw Refusal(
           .artifactSite, found: "\"\(word)\"",
           expected: "residual, state, all, or a site such as blocks.0.output",
           remedy: "`sextant inspect` lists the model's sites.")
@@ -31,10 +31,10 @@ extension ModelDescription {
       return layers.contains(block)
     }
     guard !kept.isEmpty else {
-      throw FormatError(.artifactEmpty, found: "no sites", expected: "at least one")
+      throw Refusal(.artifactEmpty, found: "no sites", expected: "at least one")
     }
     guard layers == nil || kept.contains(where: { $0.site.block != nil }) else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("layers"), found: "sites outside the blocks",
         expected: "a site inside a block", remedy: "Leave the option out.")
     }
@@ -72,12 +72,12 @@ extension Site {
   package static func chosen(
     named words: [String]?, layers: LayerSelection?, among sites: [Site], layerCount: Int,
     file: String?
-  ) throws(FormatError) -> [Site] {
+  ) throws(Refusal) -> [Site] {
     try layers?.check(blockCount: layerCount)
     var chosen = sites
     if let words {
       for word in words where !sites.contains(where: { ModelDescription.word(word, selects: $0) }) {
-        throw FormatError(
+        throw Refusal(
           .artifactSite, file: file, found: "\"\(word)\", of which the file has nothing",
           expected: "a site of the file", remedy: "`sextant inspect` lists the file's sites.")
       }
@@ -89,7 +89,7 @@ extension Site {
     let blocks = Set(chosen.compactMap(\.block))
     for part in layers.parts {
       guard let missing = part.first(where: { !blocks.contains($0) }) else { continue }
-      throw FormatError(
+      throw Refusal(
         .usageOption, file: file, at: .parameter("layers"),
         found: "block \(missing), of which the file has no such site",
         expected: "blocks of the file", remedy: "`sextant inspect` lists the file's sites.")

@@ -108,14 +108,14 @@ public struct State: Sendable, Equatable {
   ///
   /// - Throws: `model.state` when the site or the shape does not fit: [B, …], or [B, `position`, …]
   ///   if the component grows.
-  public mutating func setComponent(_ site: Site, to value: Tensor) throws(FormatError) {
+  public mutating func setComponent(_ site: Site, to value: Tensor) throws(Refusal) {
     guard let (component, block, index) = place(of: site) else {
-      throw FormatError(
+      throw Refusal(
         .modelState, found: "site \(site)", expected: "a state component of this model")
     }
     let shape = [batch] + (component.grows ? [position] : []) + component.shape
     guard value.shape == shape, value.dataType == .f32 else {
-      throw FormatError(
+      throw Refusal(
         .modelState, at: .tensor(site.name), found: "\(value.dataType.rawValue) \(value.shape)",
         expected: "F32 \(shape)")
     }

@@ -9,17 +9,17 @@ struct StoredWeights {
   /// Takes the tensors out of a store, in place.
   ///
   /// - Throws: `model.tensor-missing`, `model.tensor-unexpected`, `model.shape`, `model.dtype`.
-  init(_ store: ModelStore, specs: [WeightSpec]) throws(FormatError) {
+  init(_ store: ModelStore, specs: [WeightSpec]) throws(Refusal) {
     let missing = specs.filter { !store.hasTensor($0.name) }.map(\.name)
     guard missing.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .modelTensorMissing, found: "no \(missing.joined(separator: ", "))",
         expected: counted(specs.count, "tensor"))
     }
     let known = Set(specs.map { ExactString($0.name) })
     let unexpected = store.tensors.map(\.name).filter { !known.contains(ExactString($0)) }
     guard unexpected.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .modelTensorUnexpected, found: unexpected.joined(separator: ", "),
         expected: "\(counted(specs.count, "tensor")) of the architecture")
     }
@@ -27,12 +27,12 @@ struct StoredWeights {
     for spec in specs {
       let tensor = try store.tensor(spec.name)
       guard tensor.shape == spec.shape else {
-        throw FormatError(
+        throw Refusal(
           .modelShape, at: .tensor(spec.name), found: "\(tensor.shape)", expected: "\(spec.shape)")
       }
       let types: [DataType] = [.f32, .bf16, .f16] + (spec.kind == .matrix ? [.q8] : [])
       guard types.contains(tensor.dataType) else {
-        throw FormatError(
+        throw Refusal(
           .modelDataType, at: .tensor(spec.name), found: tensor.dataType.rawValue,
           expected: types.map(\.rawValue).joined(separator: ", "))
       }

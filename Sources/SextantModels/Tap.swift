@@ -84,7 +84,7 @@ public protocol Tap: AnyObject {
   ///     [B, …] for a component of the state. An edit must keep the shape.
   ///   - context: the positions of the rows; for the state the token before or after which it is
   ///     visited.
-  func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) throws(FormatError)
+  func visit(_ site: Site, _ value: inout Tensor, _ context: TapContext) throws(Refusal)
 
   /// The tokens, among those at `positions` of their sequences, before and after which the tap
   /// visits the state. Asked once, when a run of these tokens starts.
@@ -114,7 +114,7 @@ package final class TapChain: Tap {
   /// Calls every tap that visits the site, in order.
   package func visit(
     _ site: Site, _ value: inout Tensor, _ context: TapContext
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     for (tap, visits) in zip(taps, visits) where tap.wants(site) {
       guard !site.isState || visits.contains(context) else { continue }
       try tap.visit(site, &value, context)
@@ -135,13 +135,13 @@ package final class TapChain: Tap {
 public final class ClosureTap: Tap {
   private let sites: Set<Site>
   private let visits: (Range<Int>) -> StateVisits
-  private let body: (Site, inout Tensor, TapContext) throws(FormatError) -> Void
+  private let body: (Site, inout Tensor, TapContext) throws(Refusal) -> Void
 
   /// Visits `sites` with `body`, and the state at the moments of `stateVisits`.
   public init(
     _ sites: Set<Site>,
     stateVisits: @escaping (_ positions: Range<Int>) -> StateVisits = { _ in StateVisits() },
-    _ body: @escaping (Site, inout Tensor, TapContext) throws(FormatError) -> Void
+    _ body: @escaping (Site, inout Tensor, TapContext) throws(Refusal) -> Void
   ) {
     self.sites = sites
     visits = stateVisits
@@ -154,7 +154,7 @@ public final class ClosureTap: Tap {
   /// Calls the closure.
   public func visit(
     _ site: Site, _ value: inout Tensor, _ context: TapContext
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try body(site, &value, context)
   }
 

@@ -16,7 +16,7 @@ struct FileParts: Sendable {
   typealias Body =
     @Sendable (
       _ part: Int, _ position: Int, _ piece: UnsafeRawBufferPointer, _ mayWait: Bool
-    ) throws(FormatError) -> Bool
+    ) throws(Refusal) -> Bool
 
   /// The size of a piece: a cache can contain one of each part while they are passed on and
   /// digested.
@@ -27,10 +27,10 @@ struct FileParts: Sendable {
   /// - Parameter body: called from several threads, for each part in order.
   /// - Returns: the SHA-256 of each part.
   /// - Throws: `file.too-short`, `file.read`, the errors of `body`: for one of the parts that fail.
-  func digest(_ pool: WorkerPool, _ body: Body) throws(FormatError) -> [Digest] {
+  func digest(_ pool: WorkerPool, _ body: Body) throws(Refusal) -> [Digest] {
     let state = Lock(State(digests: parts.map { _ in nil }))
     pool.forEach(pool.threadCount) { _ in
-      do throws(FormatError) {
+      do throws(Refusal) {
         unsafe try work(state, body)
       } catch {
         state.withLock { $0.failure = $0.failure ?? error }
@@ -49,7 +49,7 @@ struct FileParts: Sendable {
     /// The first part that no thread has begun.
     var next = 0
     var digests: [Digest?]
-    var failure: FormatError?
+    var failure: Refusal?
   }
 
   /// A part that is being read.
@@ -62,7 +62,7 @@ struct FileParts: Sendable {
     let buffer: UnsafeMutableRawBufferPointer
   }
 
-  private func work(_ state: borrowing Lock<State>, _ body: Body) throws(FormatError) {
+  private func work(_ state: borrowing Lock<State>, _ body: Body) throws(Refusal) {
     let buffer = UnsafeMutableRawBufferPointer.allocate(
       byteCount: 2 * Self.pieceByteCount, alignment: 16)
     defer { unsafe buffer.deallocate() }
@@ -98,7 +98,7 @@ struct FileParts: Sendable {
   }
 
   /// The next piece of a lane's part; no bytes if it has none.
-  private func read(_ lane: borrowing Lane) throws(FormatError) -> UnsafeRawBufferPointer {
+  private func read(_ lane: borrowing Lane) throws(Refusal) -> UnsafeRawBufferPointer {
     guard let index = lane.part else { return unsafe UnsafeRawBufferPointer(start: nil, count: 0) }
     let part = parts[index]
     let count = unsafe min(lane.buffer.count, part.range.count - lane.position)
@@ -109,7 +109,7 @@ struct FileParts: Sendable {
 
   private func handOver(
     _ piece: UnsafeRawBufferPointer, of lane: borrowing Lane, _ body: Body, mayWait: Bool
-  ) throws(FormatError) -> Bool {
+  ) throws(Refusal) -> Bool {
     guard let index = lane.part else { return true }
     return unsafe try body(index, lane.position, piece, mayWait)
   }

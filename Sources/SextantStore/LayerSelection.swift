@@ -50,10 +50,10 @@ public struct LayerSelection: Sendable, Equatable, CustomStringConvertible {
   /// - Throws: `usage.option`.
   package func check(
     blockCount: Int, parameter: String = "layers"
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let outside = parts.first { $0.lowerBound < 0 || $0.upperBound >= blockCount }
     guard let outside else { return }
-    throw FormatError(
+    throw Refusal(
       .usageOption, at: .parameter(parameter), found: "block \(Self.text(outside))",
       expected: "blocks between 0 and \(blockCount - 1): the model has "
         + counted(blockCount, "block"))

@@ -11,11 +11,11 @@ extension ModelStore {
   ///   `store.padding`, `store.header-digest`, `file.changed`, `file.too-short`, `file.read`.
   public func verify(
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try file.checkUnchanged()
     let (header, digest) = try StoreHeader.read(from: file)
     guard digest == headerDigest else {
-      throw FormatError(
+      throw Refusal(
         .storeHeaderDigest, file: path, found: "SHA-256 \(digest)",
         expected: "SHA-256 \(headerDigest), as when the file was opened")
     }
@@ -37,10 +37,10 @@ extension ModelStore {
   /// The digests of parts of the file; `start` bytes are done before.
   private func digests(
     of ranges: [Range<Int>], from start: Int, _ progress: (_ done: Int, _ total: Int) -> Void
-  ) throws(FormatError) -> [Digest] {
+  ) throws(Refusal) -> [Digest] {
     let done = Lock(start)
     // Called while the lock is locked.
-    return try withoutActuallyEscaping(progress) { progress throws(FormatError) in
+    return try withoutActuallyEscaping(progress) { progress throws(Refusal) in
       nonisolated(unsafe) let progress = progress
       let total = fileByteCount
       return try unsafe FileParts(parts: ranges.map { FilePart(file, $0) }).digest(.shared) {
@@ -55,10 +55,10 @@ extension ModelStore {
   }
 
   /// Refuses padding that is not zero; the range is shorter than the alignment.
-  private func checkZero(_ range: Range<Int>) throws(FormatError) {
+  private func checkZero(_ range: Range<Int>) throws(Refusal) {
     let bytes = try file.read(at: range.lowerBound, count: range.count)
     if let place = bytes.firstIndex(where: { $0 != 0 }) {
-      throw FormatError(
+      throw Refusal(
         .storePadding, file: path, at: .offset(range.lowerBound + place),
         found: "a byte that is not 0", expected: "zeros")
     }

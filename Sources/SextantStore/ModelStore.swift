@@ -33,7 +33,7 @@ public final class ModelStore: Sendable {
   ///
   /// - Throws: `file.*` for a file that cannot be read; `store.*` and `json.*` for one that
   ///   violates the format, in the order of `formats/store.md`.
-  public init(opening path: String) throws(FormatError) {
+  public init(opening path: String) throws(Refusal) {
     let file = try InputFile(path)
     let (header, digest) = try StoreHeader.read(from: file)
     self.path = path
@@ -69,9 +69,9 @@ public final class ModelStore: Sendable {
   /// A tensor, in place: its memory is the mapped file, which it keeps open.
   ///
   /// - Throws: `model.tensor-missing`.
-  public func tensor(_ name: String) throws(FormatError) -> Tensor {
+  public func tensor(_ name: String) throws(Refusal) -> Tensor {
     guard let entry = entry(name) else {
-      throw FormatError(
+      throw Refusal(
         .modelTensorMissing, file: path, at: .tensor(name), found: "no such tensor",
         expected: "one of the \(counted(tensors.count, "tensor")) of the file")
     }
@@ -79,7 +79,7 @@ public final class ModelStore: Sendable {
     let tensor = unsafe Tensor(
       borrowing: bytes, owner: mapping, dataType: entry.dataType, shape: entry.shape)
     guard let tensor else {
-      throw FormatError(
+      throw Refusal(
         .storeTable, file: path, at: .tensor(name), found: "\(entry.byteCount) bytes",
         expected: "the size of \(entry.dataType.rawValue) \(entry.shape)")
     }
@@ -96,7 +96,7 @@ public final class ModelStore: Sendable {
   /// The bytes of an attachment, compared with its digest; nil if there is none of this name.
   ///
   /// - Throws: `store.tensor-digest`, `file.too-short`, `file.read`.
-  package func attachment(_ name: String) throws(FormatError) -> [UInt8]? {
+  package func attachment(_ name: String) throws(Refusal) -> [UInt8]? {
     let wanted = ExactString(name)
     guard let entry = attachments.first(where: { ExactString($0.name) == wanted }) else {
       return nil
@@ -108,9 +108,9 @@ public final class ModelStore: Sendable {
 
   func checkDigest(
     _ found: Digest, _ expected: Digest, of name: String
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard found == expected else {
-      throw FormatError(
+      throw Refusal(
         .storeTensorDigest, file: path, at: .tensor(name), found: "SHA-256 \(found)",
         expected: "SHA-256 \(expected)")
     }
@@ -119,26 +119,26 @@ public final class ModelStore: Sendable {
 
 extension StoreHeader {
   /// Reads preamble, footer and header of a file, and checks them against each other.
-  static func read(from file: InputFile) throws(FormatError) -> (StoreHeader, Digest) {
+  static func read(from file: InputFile) throws(Refusal) -> (StoreHeader, Digest) {
     let preamble = try StorePreamble(of: file)
     let footer = try StoreFooter(of: file)
     let head = try file.read(at: 0, count: preamble.dataStart ?? file.byteCount)
     let digest = SHA256.digest(head)
     guard digest == footer.headerDigest else {
-      throw FormatError(
+      throw Refusal(
         .storeHeaderDigest, file: file.path, found: "SHA-256 \(digest)",
         expected: "SHA-256 \(footer.headerDigest)")
     }
     let end = StorePreamble.byteCount + preamble.headerByteCount
     if let place = head[end...].firstIndex(where: { $0 != 0 }) {
-      throw FormatError(
+      throw Refusal(
         .storePadding, file: file.path, at: .offset(place), found: "a byte that is not 0",
         expected: "zeros")
     }
     let header = try StoreHeader(
       parsing: Array(head[StorePreamble.byteCount..<end]), frame: preamble, file: file.path)
     guard header.identity == header.computedIdentity else {
-      throw FormatError(
+      throw Refusal(
         .storeIdentity, file: file.path, at: .pointer("/identity"), found: "\(header.identity)",
         expected: "\(header.computedIdentity)")
     }

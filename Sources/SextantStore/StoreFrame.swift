@@ -30,10 +30,10 @@ struct StorePreamble {
   ///
   /// - Throws: `file.html`, `file.too-short`, `store.magic`, `store.endianness`, `store.version`,
   ///   `store.header`, `store.partial`, `store.size`.
-  init(of file: InputFile) throws(FormatError) {
+  init(of file: InputFile) throws(Refusal) {
     let kind = try FileKind(of: file)
     guard kind == .store else {
-      throw FormatError(
+      throw Refusal(
         .storeMagic, file: file.path, at: .offset(0),
         found: kind == .unknown ? "other bytes" : "a file of kind \(kind.rawValue)",
         expected: "the bytes \"SEXTANT\\0\"")
@@ -43,38 +43,38 @@ struct StorePreamble {
       try file.read(at: 0, count: min(file.byteCount, Self.byteCount + 1)), file: file.path)
     let mark = UInt32(try reader.unsigned(at: 12, byteCount: 4))
     guard mark == StoreFormat.byteOrderMark else {
-      throw FormatError(
+      throw Refusal(
         .storeEndianness, file: file.path, at: .offset(12),
         found: "the mark 0x\(String(mark, radix: 16))",
         expected: "0x\(String(StoreFormat.byteOrderMark, radix: 16)) in little-endian order")
     }
     let version = try reader.unsigned(at: 8, byteCount: 4)
     guard version == StoreFormat.version else {
-      throw FormatError(
+      throw Refusal(
         .storeVersion, file: file.path, at: .offset(8), found: "version \(version)",
         expected: "version \(StoreFormat.version)")
     }
     let headerLength = try reader.unsigned(at: 16, byteCount: 8)
     guard (2...UInt64(StoreFormat.headerLimit)).contains(headerLength) else {
-      throw FormatError(
+      throw Refusal(
         .storeHeader, file: file.path, at: .offset(16), found: "a header of \(headerLength) bytes",
         expected: "2 to \(StoreFormat.headerLimit) bytes")
     }
     let fileLength = try reader.unsigned(at: 24, byteCount: 8)
     // The writer fills in the header last, so that a file it left behind is recognised as such.
     if let first = reader.bytes.dropFirst(Self.byteCount).first, first == 0 {
-      throw FormatError(
+      throw Refusal(
         .storePartial, file: file.path, at: .offset(Self.byteCount), found: "an empty header",
         expected: "the header, which is written when everything else is")
     }
     guard fileLength == file.byteCount else {
-      throw FormatError(
+      throw Refusal(
         .storeSize, file: file.path, at: .offset(24), found: "a file of \(file.byteCount) bytes",
         expected: "\(fileLength) bytes")
     }
     self.init(headerByteCount: Int(headerLength), fileByteCount: file.byteCount)
     guard let dataStart, dataStart <= fileByteCount - StoreFooter.byteCount else {
-      throw FormatError(
+      throw Refusal(
         .storeHeader, file: file.path, at: .offset(16), found: "a header of \(headerLength) bytes",
         expected: "header and footer within a file of \(fileByteCount) bytes")
     }
@@ -103,29 +103,29 @@ struct StoreFooter {
   /// Reads the footer of a file whose length is already known to be the recorded one.
   ///
   /// - Throws: `store.partial`, `store.size`, `store.padding`.
-  init(of file: InputFile) throws(FormatError) {
+  init(of file: InputFile) throws(Refusal) {
     let start = file.byteCount - Self.byteCount
     let reader = ByteReader(
       try file.read(at: start, count: Self.byteCount), baseOffset: start, file: file.path)
     guard try reader.slice(at: 0, count: 8).elementsEqual(StoreFormat.footerMagic) else {
-      throw FormatError(
+      throw Refusal(
         .storePartial, file: file.path, at: .offset(start), found: "no footer",
         expected: "the bytes \"SXTEND\\0\\0\"")
     }
     let fileLength = try reader.unsigned(at: 40, byteCount: 8)
     guard fileLength == file.byteCount else {
-      throw FormatError(
+      throw Refusal(
         .storeSize, file: file.path, at: .offset(start + 40),
         found: "a file of \(file.byteCount) bytes", expected: "\(fileLength) bytes")
     }
     let rest = try reader.slice(at: 48, count: 16)
     if let place = rest.firstIndex(where: { $0 != 0 }) {
-      throw FormatError(
+      throw Refusal(
         .storePadding, file: file.path, at: .offset(start + place), found: "a byte that is not 0",
         expected: "zeros")
     }
     guard let digest = Digest(bytes: Array(try reader.slice(at: 8, count: 32))) else {
-      throw FormatError(
+      throw Refusal(
         .storeHeader, file: file.path, at: .offset(start + 8), found: "no digest",
         expected: "32 bytes")
     }

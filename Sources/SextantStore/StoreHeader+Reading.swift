@@ -8,7 +8,7 @@ extension StoreHeader {
   ///   - text: the JSON text.
   ///   - frame: the preamble, which declares where the data must start and the file must end.
   /// - Throws: `json.*`, `store.header`, `store.version`, `store.required-feature`, `store.table`.
-  init(parsing text: [UInt8], frame: StorePreamble, file: String) throws(FormatError) {
+  init(parsing text: [UInt8], frame: StorePreamble, file: String) throws(Refusal) {
     let root = try JSONNode(
       parsing: text, limits: JSONLimits(byteCount: StoreFormat.headerLimit), code: .storeHeader,
       baseOffset: StorePreamble.byteCount, file: file)
@@ -18,7 +18,7 @@ extension StoreHeader {
     }
     let version = try root.member("version")
     guard try version.integer() == StoreFormat.version else {
-      throw FormatError(
+      throw Refusal(
         .storeVersion, file: file, at: .pointer(version.pointer),
         found: "version \(version.value.canonicalText)",
         expected: "version \(StoreFormat.version)")
@@ -34,37 +34,37 @@ extension StoreHeader {
     variant = try root.member("weights").nonemptyString()
     identity = try root.member("identity").digest()
     var layout = StoreLayout(position: frame.dataStart ?? 0)
-    tensors = try Self.table(root.member("tensors")) { entry, name throws(FormatError) in
+    tensors = try Self.table(root.member("tensors")) { entry, name throws(Refusal) in
       try StoredTensor(entry, name: name, layout: &layout)
     }
-    attachments = try Self.table(root.member("attachments")) { entry, name throws(FormatError) in
+    attachments = try Self.table(root.member("attachments")) { entry, name throws(Refusal) in
       try StoredAttachment(entry, name: name, layout: &layout)
     }
     let end = layout.position.addingReportingOverflow(StoreFooter.byteCount)
     guard !end.overflow, end.partialValue == frame.fileByteCount else {
-      throw FormatError(
+      throw Refusal(
         .storeTable, file: file, found: "data that ends at byte \(layout.position)",
         expected: "data up to the footer, at byte \(frame.fileByteCount - StoreFooter.byteCount)")
     }
     if variant == StoreFormat.sourceVariant, let tensor = tensors.first(where: \.isConverted) {
-      throw FormatError(
+      throw Refusal(
         .storeHeader, file: file, at: .tensor(tensor.name),
         found: "\(tensor.dataType.rawValue) made from \(tensor.sourceDataType.rawValue)",
         expected: "the source's type, as \"weights\" is \"\(StoreFormat.sourceVariant)\"")
     }
   }
 
-  private static func checkFeatures(of root: JSONNode) throws(FormatError) {
+  private static func checkFeatures(of root: JSONNode) throws(Refusal) {
     for feature in try root.member("requires").elements() {
       guard StoreFormat.features.contains(try feature.string()) else {
-        throw FormatError(
+        throw Refusal(
           .storeRequiredFeature, file: root.file, at: .pointer(feature.pointer),
           found: "\"\(try feature.string())\"", expected: "features of this program")
       }
     }
     let layout = try root.member("layout")
     guard try layout.string() == StoreFormat.layout else {
-      throw FormatError(
+      throw Refusal(
         .storeRequiredFeature, file: root.file, at: .pointer(layout.pointer),
         found: "\"\(try layout.string())\"", expected: "\"\(StoreFormat.layout)\"")
     }
@@ -72,8 +72,8 @@ extension StoreHeader {
 
   /// The entries of a table whose names must be strictly ascending.
   private static func table<Entry>(
-    _ node: JSONNode, _ make: (JSONNode, String) throws(FormatError) -> Entry
-  ) throws(FormatError) -> [Entry] {
+    _ node: JSONNode, _ make: (JSONNode, String) throws(Refusal) -> Entry
+  ) throws(Refusal) -> [Entry] {
     let table = JSONNode(node.value, code: .storeTable, file: node.file, pointer: node.pointer)
     var entries: [Entry] = []
     var previous: String?
@@ -97,21 +97,21 @@ extension StoreHeader {
 extension StoredTensor {
   fileprivate init(
     _ entry: JSONNode, name: String, layout: inout StoreLayout
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     self.name = name
     dataType = try entry.member("dtype").dataType()
     var shape: [Int] = []
     for dimension in try entry.member("shape").elements() { shape.append(try dimension.integer()) }
     guard shape.count <= StoreFormat.rankLimit, let expected = dataType.byteCount(shape: shape)
     else {
-      throw FormatError(
+      throw Refusal(
         .storeTable, file: entry.file, at: .tensor(name), found: "the shape \(shape)",
         expected: "at most \(StoreFormat.rankLimit) dimensions whose product fits 64 bits")
     }
     self.shape = shape
     byteCount = try entry.member("bytes").integer()
     guard byteCount == expected else {
-      throw FormatError(
+      throw Refusal(
         .storeTable, file: entry.file, at: .tensor(name), found: "\(byteCount) bytes",
         expected: "\(expected) bytes for \(dataType.rawValue) \(shape)")
     }
@@ -134,7 +134,7 @@ extension StoredTensor {
 extension StoredAttachment {
   fileprivate init(
     _ entry: JSONNode, name: String, layout: inout StoreLayout
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     self.name = name
     byteCount = try entry.member("bytes").integer()
     offset = try entry.place(byteCount, name: name, in: &layout)
@@ -143,20 +143,20 @@ extension StoredAttachment {
 }
 
 extension JSONNode {
-  fileprivate func nonemptyString() throws(FormatError) -> String {
+  fileprivate func nonemptyString() throws(Refusal) -> String {
     let text = try string()
     guard !text.isEmpty else { throw refusal(expected: "a name") }
     return text
   }
 
-  fileprivate func digest() throws(FormatError) -> Digest {
+  fileprivate func digest() throws(Refusal) -> Digest {
     guard let digest = Digest(hexadecimal: try string()) else {
       throw refusal(expected: "64 lower-case hexadecimal digits")
     }
     return digest
   }
 
-  fileprivate func dataType() throws(FormatError) -> DataType {
+  fileprivate func dataType() throws(Refusal) -> DataType {
     guard let type = DataType(rawValue: try string()) else {
       throw refusal(expected: "one of \(DataType.allCases.map(\.rawValue).joined(separator: ", "))")
     }
@@ -166,11 +166,11 @@ extension JSONNode {
   /// The member `offset`, which must be the next aligned place.
   fileprivate func place(
     _ byteCount: Int, name: String, in layout: inout StoreLayout
-  ) throws(FormatError) -> Int {
+  ) throws(Refusal) -> Int {
     let offset = try member("offset").integer()
     let position = layout.position
     guard let next = layout.place(byteCount), next == offset else {
-      throw FormatError(
+      throw Refusal(
         .storeTable, file: file, at: .tensor(name), found: "\(byteCount) bytes at byte \(offset)",
         expected: "data at byte \(position), right after the previous data, ending within the file")
     }

@@ -17,7 +17,7 @@ struct StorePlan {
   /// lengthening the header until both agree takes two or three rounds.
   ///
   /// - Throws: the refusals of the reader for such a header.
-  func layOut(for file: String) throws(FormatError) -> (StorePreamble, StoreHeader) {
+  func layOut(for file: String) throws(Refusal) -> (StorePreamble, StoreHeader) {
     let digests = attachments.map { SHA256.digest($0.bytes) }
     var preamble = StorePreamble(headerByteCount: 0, fileByteCount: 0)
     while true {
@@ -36,9 +36,9 @@ struct StorePlan {
   /// The header of a file whose data starts at `dataStart`, and that file's length.
   private func header(
     dataStart: Int, attachmentDigests: [Digest], file: String
-  ) throws(FormatError) -> (StoreHeader, fileByteCount: Int) {
+  ) throws(Refusal) -> (StoreHeader, fileByteCount: Int) {
     var layout = StoreLayout(position: dataStart)
-    func place(_ byteCount: Int, _ name: String) throws(FormatError) -> Int {
+    func place(_ byteCount: Int, _ name: String) throws(Refusal) -> Int {
       guard let offset = layout.place(byteCount) else {
         throw overflow(file, at: .tensor(name))
       }
@@ -71,8 +71,8 @@ struct StorePlan {
     return (header, end.partialValue)
   }
 
-  private func overflow(_ file: String, at place: FormatError.Place?) -> FormatError {
-    FormatError(
+  private func overflow(_ file: String, at place: Refusal.Place?) -> Refusal {
+    Refusal(
       .storeTable, file: file, at: place, found: "a size that overflows or is negative",
       expected: "a size that fits a file")
   }

@@ -62,7 +62,7 @@ package final class StoreWriter {
     destination: String, replacing: Bool = false, architecture: String,
     configuration: JSONObject, variant: String = StoreFormat.sourceVariant,
     tensors: [PlannedTensor], attachments: [(name: String, bytes: [UInt8])] = []
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     self.destination = destination
     self.tensors = tensors.sorted { ExactString($0.name) < ExactString($1.name) }
     self.attachments = attachments.sorted { ExactString($0.name) < ExactString($1.name) }
@@ -90,8 +90,8 @@ package final class StoreWriter {
   /// - Throws: the errors of `body`; `store.table` when it is another tensor's turn or the pieces
   ///   do not add up to the tensor's size; `file.write`, `disk.full`.
   package func write(
-    _ name: String, _ body: (inout TensorSink) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ name: String, _ body: (inout TensorSink) throws(Refusal) -> Void
+  ) throws(Refusal) {
     guard let index = isWritten.firstIndex(of: false) else {
       throw refusal(name, found: "one tensor more", expected: counted(tensors.count, "tensor"))
     }
@@ -120,7 +120,7 @@ package final class StoreWriter {
   package func copy(
     _ pool: WorkerPool = .shared, from part: (PlannedTensor) -> FilePart?,
     _ body: @Sendable (PlannedTensor, UnsafeRawBufferPointer) -> Void
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try checkWhole()
     var copies: [(index: Int, part: FilePart)] = []
     for index in missingIndices {
@@ -139,7 +139,7 @@ package final class StoreWriter {
     let offsets = indices.map { header.tensors[$0].offset }
     isBroken = true
     let digests = try unsafe FileParts(parts: copies.map(\.part)).digest(pool) {
-      copy, position, piece, mayWait throws(FormatError) in
+      copy, position, piece, mayWait throws(Refusal) in
       let place = offsets[copy] + position
       if mayWait {
         unsafe try file.write(piece, at: place)
@@ -161,8 +161,8 @@ package final class StoreWriter {
   /// - Throws: as `write`, for one of the tensors that fail.
   package func writeAll(
     _ pool: WorkerPool = .shared,
-    _ body: @Sendable (PlannedTensor, inout TensorSink) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ body: @Sendable (PlannedTensor, inout TensorSink) throws(Refusal) -> Void
+  ) throws(Refusal) {
     try checkWhole()
     isBroken = true
     let outcome = Lock<Outcome>(Outcome())
@@ -174,7 +174,7 @@ package final class StoreWriter {
     pool.forEach(order.count) { place in
       guard outcome.withLock({ $0.failure == nil }) else { return }
       let index = order[place]
-      do throws(FormatError) {
+      do throws(Refusal) {
         var sink = TensorSink(
           tensors[index], to: file, at: offsets[index], destination: destination)
         try body(tensors[index], &sink)
@@ -190,9 +190,9 @@ package final class StoreWriter {
     isBroken = false
   }
 
-  private func checkWhole() throws(FormatError) {
+  private func checkWhole() throws(Refusal) {
     guard isBroken else { return }
-    throw FormatError(
+    throw Refusal(
       .storeTable, file: destination, found: "another attempt",
       expected: "one attempt; a part of a tensor is written")
   }
@@ -200,7 +200,7 @@ package final class StoreWriter {
   /// The outcome of tensors that were written at the same time.
   private struct Outcome: Sendable {
     var digests: [Int: (stored: Digest, source: Digest)] = [:]
-    var failure: FormatError?
+    var failure: Refusal?
   }
 
   private func setDigests(of index: Int, _ digests: (stored: Digest, source: Digest)) {
@@ -214,9 +214,9 @@ package final class StoreWriter {
   }
 
   /// Writes the next tensor, stored as it is.
-  package func write(_ name: String, _ tensor: Tensor) throws(FormatError) {
-    try write(name) { sink throws(FormatError) in
-      unsafe try tensor.withUnsafeBytes { bytes throws(FormatError) in
+  package func write(_ name: String, _ tensor: Tensor) throws(Refusal) {
+    try write(name) { sink throws(Refusal) in
+      unsafe try tensor.withUnsafeBytes { bytes throws(Refusal) in
         unsafe try sink.append(bytes)
       }
     }
@@ -227,7 +227,7 @@ package final class StoreWriter {
   /// - Returns: the model's identity.
   /// - Throws: `store.table` when tensors are missing; `disk.fsync`, `disk.full`, `file.write`,
   ///   `file.exists`, `file.create`. Nothing is published then.
-  package func finish() throws(FormatError) -> Digest {
+  package func finish() throws(Refusal) -> Digest {
     if let first = missing.first {
       throw refusal(
         first.name, found: counted(tensors.count - missing.count, "tensor"),
@@ -260,7 +260,7 @@ package final class StoreWriter {
     _ tensors: [(name: String, tensor: Tensor)], to destination: String, replacing: Bool = false,
     architecture: String, configuration: JSONObject,
     attachments: [(name: String, bytes: [UInt8])] = []
-  ) throws(FormatError) -> Digest {
+  ) throws(Refusal) -> Digest {
     let writer = try StoreWriter(
       destination: destination, replacing: replacing, architecture: architecture,
       configuration: configuration,
@@ -274,7 +274,7 @@ package final class StoreWriter {
     return try writer.finish()
   }
 
-  private func refusal(_ name: String, found: String, expected: String) -> FormatError {
-    FormatError(.storeTable, file: destination, at: .tensor(name), found: found, expected: expected)
+  private func refusal(_ name: String, found: String, expected: String) -> Refusal {
+    Refusal(.storeTable, file: destination, at: .tensor(name), found: found, expected: expected)
   }
 }

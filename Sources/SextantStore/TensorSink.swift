@@ -36,7 +36,7 @@ package struct TensorSink: ~Copyable {
   /// Adds elements that are stored as they are in the source.
   ///
   /// - Throws: `store.table` beyond the tensor's size; `file.write`, `disk.full`.
-  package mutating func append(_ piece: UnsafeRawBufferPointer) throws(FormatError) {
+  package mutating func append(_ piece: UnsafeRawBufferPointer) throws(Refusal) {
     unsafe try append(piece, source: piece)
   }
 
@@ -49,7 +49,7 @@ package struct TensorSink: ~Copyable {
   /// - Throws: `store.table` beyond the tensor's size; `file.write`, `disk.full`.
   package mutating func append(
     _ piece: UnsafeRawBufferPointer, source: UnsafeRawBufferPointer
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let place = offset + storedCount
     storedCount += piece.count
     sourceCount += keepsType ? piece.count : source.count
@@ -63,11 +63,11 @@ package struct TensorSink: ~Copyable {
   /// thread does all of it, and digests first while another writes.
   private mutating func writeAndDigest(
     _ piece: UnsafeRawBufferPointer, at place: Int, source: UnsafeRawBufferPointer
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     // Each of these is used by one part of the loop alone, and all parts end before it returns.
     nonisolated(unsafe) let (piece, source) = unsafe (piece, source)
     let file = file
-    nonisolated(unsafe) var failure: FormatError?
+    nonisolated(unsafe) var failure: Refusal?
     nonisolated(unsafe) var isWritten = false
     let keepsType = keepsType
     unsafe withUnsafeMutablePointer(to: &hash) { hash in
@@ -82,7 +82,7 @@ package struct TensorSink: ~Copyable {
             }
             return
           }
-          do throws(FormatError) {
+          do throws(Refusal) {
             unsafe isWritten = try file.writeIfFree(piece, at: place)
           } catch {
             unsafe failure = error
@@ -99,18 +99,18 @@ package struct TensorSink: ~Copyable {
   /// The digests of the stored and of the source elements.
   ///
   /// - Throws: `store.table` when bytes are missing.
-  consuming func finish() throws(FormatError) -> (stored: Digest, source: Digest) {
+  consuming func finish() throws(Refusal) -> (stored: Digest, source: Digest) {
     guard storedCount == expected.stored, sourceCount == expected.source else { throw refusal() }
     let keepsType = keepsType
     let digest = hash.finalize()
     return (digest, keepsType ? digest : sourceHash.finalize())
   }
 
-  private func refusal() -> FormatError {
+  private func refusal() -> Refusal {
     func text(_ stored: Int, _ source: Int) -> String {
       "\(stored) bytes" + (keepsType ? "" : " made from \(source) bytes")
     }
-    return FormatError(
+    return Refusal(
       .storeTable, file: destination, at: .tensor(tensor.name),
       found: text(storedCount, sourceCount), expected: text(expected.stored, expected.source))
   }

@@ -15,27 +15,27 @@ enum Gzip {
   /// - Throws: `text.gzip`, `limit.file`.
   static func unpack(
     _ packed: [UInt8], limit: Int, path: String
-  ) throws(FormatError) -> [UInt8] {
+  ) throws(Refusal) -> [UInt8] {
     var count = 0
-    try pieces(of: packed, path) { piece throws(FormatError) in
+    try pieces(of: packed, path) { piece throws(Refusal) in
       count += piece.count
       guard count <= limit else {
-        throw FormatError(
+        throw Refusal(
           .limitFile, file: path, found: "a gzip file of more than \(limit) bytes, unpacked",
           expected: "at most \(limit) bytes")
       }
     }
     var bytes: [UInt8] = []
     bytes.reserveCapacity(count)
-    try pieces(of: packed, path) { piece throws(FormatError) in bytes += piece }
+    try pieces(of: packed, path) { piece throws(Refusal) in bytes += piece }
     return bytes
   }
 
   /// Passes the unpacked content of the file on, piece by piece.
   private static func pieces(
     of packed: [UInt8], _ path: String,
-    _ body: (ArraySlice<UInt8>) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ body: (ArraySlice<UInt8>) throws(Refusal) -> Void
+  ) throws(Refusal) {
     var stream = unsafe z_stream()
     // 16: the header and the checksum are those of gzip.
     guard
@@ -88,8 +88,8 @@ enum Gzip {
     return unsafe (status, available - Int(stream.avail_in), room - Int(stream.avail_out))
   }
 
-  private static func damaged(_ path: String, at offset: Int, _ found: String) -> FormatError {
-    FormatError(
+  private static func damaged(_ path: String, at offset: Int, _ found: String) -> Refusal {
+    Refusal(
       .textGzip, file: path, at: .offset(offset), found: found,
       expected: "members of gzip, each with its checksum")
   }

@@ -2,7 +2,7 @@ import SextantBytes
 
 extension JSONNode {
   /// The first of these fields that the record has; nil if it has none of them, or has only null.
-  package func optionalField(_ names: [String]) throws(FormatError) -> JSONNode? {
+  package func optionalField(_ names: [String]) throws(Refusal) -> JSONNode? {
     for name in names {
       if let field = try optionalMember(name) { return field }
     }
@@ -12,14 +12,14 @@ extension JSONNode {
   /// The first of these fields that the record has.
   ///
   /// - Throws: a refusal that names the fields that the record has in their place.
-  package func field(_ names: String...) throws(FormatError) -> JSONNode {
+  package func field(_ names: String...) throws(Refusal) -> JSONNode {
     try field(names)
   }
 
   /// The first of these fields that the record has.
   ///
   /// - Throws: a refusal that names the fields that the record has in their place.
-  package func field(_ names: [String]) throws(FormatError) -> JSONNode {
+  package func field(_ names: [String]) throws(Refusal) -> JSONNode {
     guard let field = try optionalField(names) else {
       let members = try object().members
       if let empty = names.first(where: { name in
@@ -36,7 +36,7 @@ extension JSONNode {
   }
 
   /// The value as a text that is not empty.
-  package func text() throws(FormatError) -> String {
+  package func text() throws(Refusal) -> String {
     let text = try string()
     guard !text.isEmpty else { throw refusal(expected: "a text that is not empty") }
     return text

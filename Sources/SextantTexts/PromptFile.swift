@@ -29,28 +29,28 @@ package struct PromptFile: Sendable {
   /// - Throws: `text.*`, `json.*`, `data.record` for an empty prompt, `data.empty` for none.
   package init(
     _ file: TextFile, fillingQuestions fill: (String) -> String = { $0 }
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let records = try TextRecords(file, fields: Self.fields, acceptsText: true)
     self.file = file
     isPlain = records.form == .text
-    entries = try records.map { record, line throws(FormatError) in
+    entries = try records.map { record, line throws(Refusal) in
       if case .string = record.value { return Entry(text: try record.text(), line: line) }
       let field = try record.field(Self.fields)
       let isQuestion = try record.optionalField(Self.fields.dropLast()) == nil
       return Entry(text: isQuestion ? fill(try field.text()) : try field.text(), line: line)
     }
     guard !entries.isEmpty else {
-      throw FormatError(.dataEmpty, file: file.path, found: "no prompts", expected: "at least one")
+      throw Refusal(.dataEmpty, file: file.path, found: "no prompts", expected: "at least one")
     }
   }
 
   /// The same prompts; in lines of plain text, escapes are replaced by their characters.
   ///
   /// - Throws: `text.encoding` if bytes that are spelled with `\x` do not make UTF-8.
-  package func replacingEscapes() throws(FormatError) -> PromptFile {
+  package func replacingEscapes() throws(Refusal) -> PromptFile {
     guard isPlain else { return self }
     var result = self
-    result.entries = try entries.map { entry throws(FormatError) in
+    result.entries = try entries.map { entry throws(Refusal) in
       let text = try TextEscapes.replaced(in: entry.text, file: file.path, line: entry.line)
       return Entry(text: text, line: entry.line)
     }
@@ -60,7 +60,7 @@ package struct PromptFile: Sendable {
   /// Reads the prompts of the file at a path, a pipe or standard input.
   ///
   /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`, `data.empty`.
-  package static func read(_ path: String) throws(FormatError) -> [String] {
+  package static func read(_ path: String) throws(Refusal) -> [String] {
     try PromptFile(TextFile(reading: path)).entries.map(\.text)
   }
 }

@@ -6,7 +6,7 @@ enum TextEncoding {
   ///
   /// - Throws: `text.kind` for a file of another known kind, `file.html` for a pointer of Git LFS,
   ///   `text.encoding` for text that is not UTF-8.
-  static func text(of bytes: [UInt8], path: String) throws(FormatError) -> [UInt8] {
+  static func text(of bytes: [UInt8], path: String) throws(Refusal) -> [UInt8] {
     try checkKind(bytes, path)
     for (name, mark) in marks where bytes.starts(with: mark) {
       throw refusal(path, found: name, encoding: name)
@@ -35,11 +35,11 @@ enum TextEncoding {
     ("a PDF file", Array("%PDF-".utf8)),
   ]
 
-  private static func checkKind(_ bytes: [UInt8], _ path: String) throws(FormatError) {
+  private static func checkKind(_ bytes: [UInt8], _ path: String) throws(Refusal) {
     let kind = FileKind(firstBytes: Array(bytes.prefix(FileKind.sniffedByteCount)))
     switch kind {
     case .gitLFSPointer:
-      throw FormatError(
+      throw Refusal(
         .fileHTML, file: path, found: "a \(kind.rawValue)", expected: "the data")
     case .store, .safetensors, .hdf5, .gguf, .zip:
       throw refusal(path, kind: "a file of the kind \(kind.rawValue)")
@@ -50,8 +50,8 @@ enum TextEncoding {
     }
   }
 
-  private static func refusal(_ path: String, kind: String) -> FormatError {
-    FormatError(
+  private static func refusal(_ path: String, kind: String) -> Refusal {
+    Refusal(
       .textKind, file: path, found: kind, expected: "text, as it is or packed with gzip",
       remedy: "Unpack it, or convert it to JSON lines.")
   }
@@ -65,7 +65,7 @@ enum TextEncoding {
   ]
 
   /// Refuses NUL: text has none, and in UTF-16 every second byte of Latin text is one.
-  private static func checkZeros(_ text: [UInt8], _ path: String) throws(FormatError) {
+  private static func checkZeros(_ text: [UInt8], _ path: String) throws(Refusal) {
     guard let first = text.firstIndex(of: 0) else { return }
     let sample = text.prefix(1 << 12)
     let odd = sample.indices.count { sample[$0] == 0 && $0 % 2 == 1 }
@@ -74,20 +74,20 @@ enum TextEncoding {
     where own * 4 >= sample.count && other * 8 <= own {
       throw refusal(path, found: "\(name) without a mark", encoding: name)
     }
-    throw FormatError(
+    throw Refusal(
       .textEncoding, file: path, at: .line(TextBytes.place(of: first, in: text).line),
       found: "a NUL byte", expected: "UTF-8 text", remedy: "Check that this is a file of text.")
   }
 
-  private static func refusal(_ path: String, found: String, encoding: String) -> FormatError {
-    FormatError(
+  private static func refusal(_ path: String, found: String, encoding: String) -> Refusal {
+    Refusal(
       .textEncoding, file: path, found: found, expected: "UTF-8",
       remedy: "Convert it, for example with `iconv -f \(encoding) -t UTF-8`.")
   }
 
-  private static func invalid(_ text: [UInt8], at offset: Int, _ path: String) -> FormatError {
+  private static func invalid(_ text: [UInt8], at offset: Int, _ path: String) -> Refusal {
     let spelling = String(text[offset], radix: 16, uppercase: true)
-    return FormatError(
+    return Refusal(
       .textEncoding, file: path, at: .line(TextBytes.place(of: offset, in: text).line),
       found: "the byte 0x\(spelling), which is not UTF-8 here (Latin-1 or Windows-1252?)",
       expected: "UTF-8 text",

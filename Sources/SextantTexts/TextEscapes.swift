@@ -8,7 +8,7 @@ enum TextEscapes {
   /// - Throws: `text.encoding` if bytes that are spelled with `\x` do not make UTF-8.
   static func replaced(
     in text: String, file: String, line: Int?
-  ) throws(FormatError) -> String {
+  ) throws(Refusal) -> String {
     let source = Array(text.utf8)
     let backslash = UInt8(ascii: "\\")
     guard source.contains(backslash) else { return text }
@@ -25,7 +25,7 @@ enum TextEscapes {
       position += 1 + length
     }
     guard let replaced = String(validating: result, as: UTF8.self) else {
-      throw FormatError(
+      throw Refusal(
         .textEncoding, file: file, at: line.map { .line($0) },
         found: "escapes \\x that do not make UTF-8", expected: "the bytes of whole characters")
     }

@@ -17,7 +17,7 @@ package struct TextFile: Sendable {
   ///
   /// - Parameter path: a path; `-` is standard input.
   /// - Throws: `file.*`, `limit.file`, `text.*`; `usage.option` if standard input was read before.
-  package init(reading path: String, limit: Int = byteCountLimit) throws(FormatError) {
+  package init(reading path: String, limit: Int = byteCountLimit) throws(Refusal) {
     let input = try InputBytes(reading: path, limit: limit)
     try self.init(input.bytes, path: input.name, limit: limit)
   }
@@ -27,7 +27,7 @@ package struct TextFile: Sendable {
   /// - Throws: `limit.file`, `text.*`, `file.html`.
   package init(
     _ stored: [UInt8], path: String, limit: Int = byteCountLimit
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let unpacked =
       Gzip.isPacked(stored) ? try Gzip.unpack(stored, limit: limit, path: path) : stored
     self.path = path

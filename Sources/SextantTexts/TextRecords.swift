@@ -38,7 +38,7 @@ package struct TextRecords: Sendable {
   /// - Throws: `text.kind`.
   package init(
     _ file: TextFile, fields: [String], acceptsText: Bool = false
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     self.file = file
     let sniffer = TextSniffer(file)
     let isProse = acceptsText && sniffer.onlyBeginsAsJSON
@@ -57,7 +57,7 @@ package struct TextRecords: Sendable {
   /// Describes a file that has no records.
   private static func refusal(
     _ file: TextFile, _ fields: [String], _ promise: TextSniffer.Promise?
-  ) -> FormatError {
+  ) -> Refusal {
     var lines = file.lines
     let first = lines.next()
     let found =
@@ -67,7 +67,7 @@ package struct TextRecords: Sendable {
         "text that begins \"\(first.map { start(of: file.bytes[$0.range]) } ?? "")\""
       }
     let names = fields.isEmpty ? "" : " with \(JSONNode.choice(fields))"
-    return FormatError(
+    return Refusal(
       .textKind, file: file.path, at: first.map { .line($0.number) },
       found: found + (promise.map { ", in a file whose name promises \($0.rawValue)" } ?? ""),
       expected:
@@ -91,16 +91,16 @@ package struct TextRecords: Sendable {
   ///   a JSON array.
   /// - Throws: the errors of `read`; `json.*`, `data.record`, `limit.file`.
   package func map<Result>(
-    _ read: (_ record: JSONNode, _ line: Int?) throws(FormatError) -> Result
-  ) throws(FormatError) -> [Result] {
+    _ read: (_ record: JSONNode, _ line: Int?) throws(Refusal) -> Result
+  ) throws(Refusal) -> [Result] {
     var results: [Result] = []
-    func add(_ record: JSONNode, _ line: Int?) throws(FormatError) {
+    func add(_ record: JSONNode, _ line: Int?) throws(Refusal) {
       guard results.count < Self.countLimit else {
-        throw FormatError(
+        throw Refusal(
           .limitFile, file: file.path, found: "more than \(Self.countLimit) records",
           expected: "at most that")
       }
-      do throws(FormatError) {
+      do throws(Refusal) {
         results.append(try read(record, line))
       } catch {
         throw line.map { error.at(line: $0) } ?? error
@@ -110,7 +110,7 @@ package struct TextRecords: Sendable {
     case .array: try readArray(add)
     case .lines: try readLines(add)
     case .table:
-      try table?.forEachRow { row, line throws(FormatError) in
+      try table?.forEachRow { row, line throws(Refusal) in
         try add(JSONNode(.object(row), code: .dataRecord, file: file.path), line)
       }
     case .text:
@@ -122,15 +122,15 @@ package struct TextRecords: Sendable {
     return results
   }
 
-  private typealias Receiver = (_ record: JSONNode, _ line: Int?) throws(FormatError) -> Void
+  private typealias Receiver = (_ record: JSONNode, _ line: Int?) throws(Refusal) -> Void
 
-  private func readArray(_ receive: Receiver) throws(FormatError) {
+  private func readArray(_ receive: Receiver) throws(Refusal) {
     let root = try document(file.bytes, at: 0)
     let list = TextSniffer.wrappedList(in: root) ?? root
     for record in try list.elements() { try receive(record, nil) }
   }
 
-  private func readLines(_ receive: Receiver) throws(FormatError) {
+  private func readLines(_ receive: Receiver) throws(Refusal) {
     // Whether records extend over lines follows from the first one, so that a truncated record in a
     // file of JSON lines is found on its own line.
     let extendOverLines = TextSniffer(file).recordsExtendOverLines
@@ -145,8 +145,8 @@ package struct TextRecords: Sendable {
     }
   }
 
-  private func document(_ bytes: [UInt8], at offset: Int) throws(FormatError) -> JSONNode {
-    do throws(FormatError) {
+  private func document(_ bytes: [UInt8], at offset: Int) throws(Refusal) -> JSONNode {
+    do throws(Refusal) {
       let value = try JSONValue(
         parsing: bytes, limits: Self.limits, baseOffset: offset, file: file.path,
         keepsVerbatim: true)
@@ -157,7 +157,7 @@ package struct TextRecords: Sendable {
   }
 
   /// A refusal of the JSON parser, with the line instead of the byte.
-  private func located(_ error: FormatError, in record: [UInt8]) -> FormatError {
+  private func located(_ error: Refusal, in record: [UInt8]) -> Refusal {
     guard case .offset(let offset)? = error.place else { return error }
     var refusal = error
     let (line, column) = TextBytes.place(of: offset, in: file.bytes)
@@ -173,9 +173,9 @@ package struct TextRecords: Sendable {
   }
 }
 
-extension FormatError {
+extension Refusal {
   /// The same refusal with a line of the file as its place, instead of a place in the line.
-  func at(line: Int) -> FormatError {
+  func at(line: Int) -> Refusal {
     var refusal = self
     switch place {
     case .line, .option, .parameter, .tensor, .key: return self

@@ -58,7 +58,7 @@ struct TextSniffer {
     if promise == .text { return !isJSONThroughout }
     let end = Self.endOfValue(in: file.bytes, from: start)
     let text = Array(file.bytes[start..<end])
-    do throws(FormatError) {
+    do throws(Refusal) {
       _ = try Self.value(text)
       return false
     } catch {
@@ -81,7 +81,7 @@ struct TextSniffer {
   }
 
   /// The value that a text is.
-  private static func value(_ text: [UInt8]) throws(FormatError) -> JSONValue {
+  private static func value(_ text: [UInt8]) throws(Refusal) -> JSONValue {
     try JSONValue(parsing: text, limits: TextRecords.limits, keepsVerbatim: true)
   }
 

@@ -91,8 +91,8 @@ struct TextTable {
   /// - Throws: `data.record` for two columns of one name, another number of cells than the header
   ///   has, or a quote that is not closed or is inside a plain cell.
   func forEachRow(
-    _ body: (_ row: JSONObject, _ line: Int) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ body: (_ row: JSONObject, _ line: Int) throws(Refusal) -> Void
+  ) throws(Refusal) {
     try checkColumns()
     var reader = RowReader(file, separator, at: start.index, line: start.line)
     while let (line, cells) = try reader.next() {
@@ -105,7 +105,7 @@ struct TextTable {
     }
   }
 
-  private func checkColumns() throws(FormatError) {
+  private func checkColumns() throws(Refusal) {
     var seen: Set<ExactString> = []
     for column in columns where !column.isEmpty {
       guard seen.insert(ExactString(column)).inserted else {
@@ -115,8 +115,8 @@ struct TextTable {
     }
   }
 
-  private func refusal(_ line: Int, _ found: String, _ expected: String) -> FormatError {
-    FormatError(
+  private func refusal(_ line: Int, _ found: String, _ expected: String) -> Refusal {
+    Refusal(
       .dataRecord, file: file.path, at: .line(line), found: found,
       expected: "\(expected) (cells separated by \(separator.name))")
   }
@@ -138,7 +138,7 @@ private struct RowReader {
   }
 
   /// The next row with the line that it starts on; nil at the end.
-  mutating func next() throws(FormatError) -> (line: Int, cells: [String])? {
+  mutating func next() throws(Refusal) -> (line: Int, cells: [String])? {
     let bytes = file.bytes
     guard index < bytes.count else { return nil }
     let start = line
@@ -157,7 +157,7 @@ private struct RowReader {
     return (start, cells)
   }
 
-  private mutating func cell(_ bytes: [UInt8]) throws(FormatError) -> String {
+  private mutating func cell(_ bytes: [UInt8]) throws(Refusal) -> String {
     guard index < bytes.count, bytes[index] == Self.quote else {
       let start = index
       while index < bytes.count, bytes[index] != separator, bytes[index] != TextBytes.lineFeed {
@@ -185,7 +185,7 @@ private struct RowReader {
     return String(decoding: content, as: UTF8.self)
   }
 
-  private func refusal(_ line: Int, _ found: String, _ expected: String) -> FormatError {
-    FormatError(.dataRecord, file: file.path, at: .line(line), found: found, expected: expected)
+  private func refusal(_ line: Int, _ found: String, _ expected: String) -> Refusal {
+    Refusal(.dataRecord, file: file.path, at: .line(line), found: found, expected: expected)
   }
 }

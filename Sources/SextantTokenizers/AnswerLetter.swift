@@ -6,7 +6,7 @@ package enum AnswerLetter {
   /// some questions have more than two answers.
   ///
   /// - Throws: the node's refusal for anything else.
-  package static func read(_ node: JSONNode) throws(FormatError) -> String {
+  package static func read(_ node: JSONNode) throws(Refusal) -> String {
     var letters = try node.string().utf8.drop { $0 == UInt8(ascii: " ") }
     while letters.last == UInt8(ascii: " ") { letters.removeLast() }
     if letters.first == UInt8(ascii: "("), letters.last == UInt8(ascii: ")") {

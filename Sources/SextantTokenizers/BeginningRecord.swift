@@ -19,7 +19,7 @@ package enum BeginningRecord {
   /// The ids that a record names; none if it has no such member.
   ///
   /// - Throws: `artifact.schema` for what is not a list of ids.
-  package static func read(_ record: JSONObject, file: String?) throws(FormatError) -> [Int] {
+  package static func read(_ record: JSONObject, file: String?) throws(Refusal) -> [Int] {
     let node = JSONNode(.object(record), code: .artifactSchema, file: file, pointer: "/data")
     var ids: [Int] = []
     for id in try node.optionalMember(key)?.elements() ?? [] {

@@ -12,7 +12,7 @@ package enum ModelTokenizer {
   ///
   /// - Returns: nil if the model was converted without one.
   /// - Throws: `store.tensor-digest`, `tokenizer.*`, `model.tokenizer`, `json.*`.
-  package static func load(from store: ModelStore) throws(FormatError) -> (any Tokenizer)? {
+  package static func load(from store: ModelStore) throws(Refusal) -> (any Tokenizer)? {
     guard let bytes = try store.attachment(attachmentName) else { return nil }
     let tokenizer = try Tokenizers.load(bytes: bytes, file: store.path)
     guard let end = try storedEndOfTextIDs(of: store) else { return tokenizer }
@@ -22,7 +22,7 @@ package enum ModelTokenizer {
   /// The ids that end a text: those that the store keeps, else the tokenizer's.
   ///
   /// - Throws: as `load`.
-  package static func endOfTextIDs(of store: ModelStore) throws(FormatError) -> [Int] {
+  package static func endOfTextIDs(of store: ModelStore) throws(Refusal) -> [Int] {
     if let end = try storedEndOfTextIDs(of: store) { return end }
     return try load(from: store)?.endOfTextIDs ?? []
   }
@@ -30,7 +30,7 @@ package enum ModelTokenizer {
   /// The ids that a store keeps; nil if it keeps none.
   ///
   /// - Throws: `store.tensor-digest`, `model.tokenizer` for what is not a list of ids.
-  package static func storedEndOfTextIDs(of store: ModelStore) throws(FormatError) -> [Int]? {
+  package static func storedEndOfTextIDs(of store: ModelStore) throws(Refusal) -> [Int]? {
     guard let bytes = try store.attachment(endOfTextAttachmentName) else { return nil }
     var ids: [Int] = []
     let node = try JSONNode(parsing: bytes, code: .modelTokenizer, file: store.path)

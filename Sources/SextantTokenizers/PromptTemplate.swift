@@ -21,10 +21,10 @@ public struct PromptTemplate: Sendable, Equatable {
   /// A template of this text.
   ///
   /// - Throws: `usage.option` unless it contains `{}` exactly once.
-  public init(text: String, file: String? = nil) throws(FormatError) {
+  public init(text: String, file: String? = nil) throws(Refusal) {
     let places = text.ranges(of: "{}").count
     guard places == 1 else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, file: file, at: .parameter("template"), found: "{} \(places) times",
         expected: "{} exactly once")
     }
@@ -35,7 +35,7 @@ public struct PromptTemplate: Sendable, Equatable {
   /// end: editors add one, and a template that ends with an open parenthesis means it.
   ///
   /// - Throws: `file.*`, `text.*`, `usage.option`.
-  public init(named name: String) throws(FormatError) {
+  public init(named name: String) throws(Refusal) {
     if let preset = Self.presets.first(where: { $0.name == name }) {
       try self.init(text: preset.text)
       return

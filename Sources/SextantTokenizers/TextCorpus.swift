@@ -47,7 +47,7 @@ public struct TextCorpus: Sendable {
   public init(
     reading paths: [String], tokenizer: any Tokenizer, chunkLength asked: Int,
     field: String? = nil, limit: Int? = nil
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try self.init(
       paths.lazy.map(Source.path), tokenizer, chunkLength: asked, field: field, limit: limit)
   }
@@ -63,7 +63,7 @@ public struct TextCorpus: Sendable {
   ///   of fewer than 2 tokens.
   public init(
     _ texts: [String], tokenizer: any Tokenizer, chunkLength asked: Int, limit: Int? = nil
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try self.init(
       [Source.content(Self.jsonLines(of: texts))], tokenizer, chunkLength: asked, field: nil,
       limit: limit)
@@ -79,7 +79,7 @@ public struct TextCorpus: Sendable {
     case path(String)
     case content([UInt8])
 
-    func file() throws(FormatError) -> TextFile {
+    func file() throws(Refusal) -> TextFile {
       switch self {
       case .path(let path): try TextFile(reading: path)
       case .content(let bytes): try TextFile(bytes, path: "the texts")
@@ -90,9 +90,9 @@ public struct TextCorpus: Sendable {
   private init(
     _ sources: some Collection<Source>, _ tokenizer: any Tokenizer, chunkLength asked: Int,
     field: String?, limit: Int?
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard asked >= 2 else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("chunk"), found: "\(asked)", expected: "2 or more")
     }
     var tokens: [Int] = []
@@ -111,7 +111,7 @@ public struct TextCorpus: Sendable {
       documentCount += documents.count
     }
     if let field, !hasFields {
-      throw FormatError(
+      throw Refusal(
         .usageOption, file: names.count == 1 ? names[0] : nil, at: .parameter("field"),
         found: "\"\(field)\" for plain text", expected: "records with that field",
         remedy: "Leave the option out, or give JSON lines, a JSON array or a table.")
@@ -124,7 +124,7 @@ public struct TextCorpus: Sendable {
       special.contains(id) ? sum : sum + (tokenizer.bytes(of: id)?.count ?? 0)
     }
     guard byteCount > 0 else {
-      throw FormatError(
+      throw Refusal(
         .dataEmpty, file: names.count == 1 ? names[0] : nil,
         found: "\(counted(available, "token")), which have no text",
         expected: "text of 2 tokens at least", remedy: "Give texts that are not empty.")
@@ -157,13 +157,13 @@ public struct TextCorpus: Sendable {
   /// The documents of a file, and whether any of them is a field of a record.
   private static func documents(
     _ file: TextFile, field: String
-  ) throws(FormatError) -> (documents: [String], areFields: Bool) {
+  ) throws(Refusal) -> (documents: [String], areFields: Bool) {
     let records = try TextRecords(file, fields: [field], acceptsText: true)
     if records.form == .text { return (file.isBlank ? [] : [file.text], false) }
     var areFields = false
-    let documents = try records.map { record, _ throws(FormatError) in
+    let documents = try records.map { record, _ throws(Refusal) in
       if case .string(let text) = record.value { return text }
-      do throws(FormatError) {
+      do throws(Refusal) {
         areFields = true
         return try record.field(field).string()
       } catch {

@@ -24,10 +24,10 @@ package enum Tokenizers {
   /// - Throws: `limit.file`, `json.*`, `tokenizer.unsupported`, `tokenizer.invalid`.
   package static func load(
     bytes: [UInt8], file: String? = nil
-  ) throws(FormatError) -> any Tokenizer {
+  ) throws(Refusal) -> any Tokenizer {
     let source = try TokenizerSource(bytes: bytes, file: file)
     for format in formats where format.recognizes(source) { return try format.init(source) }
-    throw FormatError(
+    throw Refusal(
       .tokenizerUnsupported, file: file, found: "no known format",
       expected: "a tokenizer.json, a tokenizer.model or an RWKV vocabulary")
   }
@@ -39,7 +39,7 @@ protocol TokenizerFormat: Tokenizer {
   static func recognizes(_ source: TokenizerSource) -> Bool
 
   /// Reads the file or refuses it.
-  init(_ source: TokenizerSource) throws(FormatError)
+  init(_ source: TokenizerSource) throws(Refusal)
 }
 
 /// A tokenizer's file, parsed once for all formats that read it.
@@ -50,9 +50,9 @@ struct TokenizerSource {
   /// The root object, if the file is JSON.
   let json: JSONNode?
 
-  init(bytes: [UInt8], file: String?) throws(FormatError) {
+  init(bytes: [UInt8], file: String?) throws(Refusal) {
     guard bytes.count <= Tokenizers.byteCountLimit else {
-      throw FormatError(
+      throw Refusal(
         .limitFile, file: file, found: "\(bytes.count) bytes",
         expected: "at most \(Tokenizers.byteCountLimit) bytes")
     }

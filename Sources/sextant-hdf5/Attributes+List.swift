@@ -11,7 +11,7 @@ extension Attributes {
   /// - Throws: `h5.attribute` when it is not a list of texts, or too long; `h5.invalid`.
   static func list(
     _ name: String, of object: borrowing Handle, path: String
-  ) throws(FormatError) -> [String] {
+  ) throws(Refusal) -> [String] {
     if unsafe H5Aexists(object.id, name) > 0 { return try part(name, of: object, path) }
     var texts: [String] = []
     var number = 0
@@ -25,7 +25,7 @@ extension Attributes {
 
   private static func part(
     _ name: String, of object: borrowing Handle, _ path: String
-  ) throws(FormatError) -> [String] {
+  ) throws(Refusal) -> [String] {
     let attribute = try Handle(
       unsafe H5Aopen_by_name(object.id, ".", name, 0, 0), "open the attribute \(name)",
       tensor: path)
@@ -54,7 +54,7 @@ extension Attributes {
   private static func varying(
     _ count: Int, _ name: String, _ attribute: borrowing Handle, _ type: borrowing Handle,
     _ space: borrowing Handle, _ path: String
-  ) throws(FormatError) -> [[UInt8]] {
+  ) throws(Refusal) -> [[UInt8]] {
     var pointers = unsafe [UnsafeMutablePointer<CChar>?](repeating: nil, count: count)
     try unsafe Library.check(
       H5Aread(attribute.id, type.id, &pointers), "read the attribute \(name)", tensor: path)
@@ -80,7 +80,7 @@ extension Attributes {
   private static func fixed(
     _ count: Int, _ name: String, _ attribute: borrowing Handle, _ type: borrowing Handle,
     _ path: String
-  ) throws(FormatError) -> [[UInt8]] {
+  ) throws(Refusal) -> [[UInt8]] {
     let size = H5Tget_size(type.id)
     guard size > 0, size <= textLimit, count <= (64 << 20) / size else {
       throw wrong(name, path, "\(count) texts of \(size) bytes")
@@ -96,8 +96,8 @@ extension Attributes {
     }
   }
 
-  private static func wrong(_ name: String, _ path: String, _ found: String) -> FormatError {
-    FormatError(
+  private static func wrong(_ name: String, _ path: String, _ found: String) -> Refusal {
+    Refusal(
       .hdf5Attribute, at: .tensor(path.isEmpty ? "/" : path), found: "\(found) in \(name)",
       expected: "a list of at most \(listLimit) texts")
   }

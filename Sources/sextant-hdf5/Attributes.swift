@@ -18,7 +18,7 @@ enum Attributes {
   /// - Throws: `h5.attribute`, `h5.invalid`.
   static func texts(
     of group: borrowing Handle, except skipped: [String], notes: inout [String]
-  ) throws(FormatError) -> [(key: String, value: String)] {
+  ) throws(Refusal) -> [(key: String, value: String)] {
     var texts: [(key: String, value: String)] = []
     for name in try names(of: group) where !name.hasPrefix("layer_names") || skipped.isEmpty {
       if skipped.contains(name) {
@@ -37,7 +37,7 @@ enum Attributes {
   /// - Throws: `h5.attribute` when it is not UTF-8 or too long, `h5.invalid`.
   static func text(
     _ name: String, of object: borrowing Handle
-  ) throws(FormatError) -> String? {
+  ) throws(Refusal) -> String? {
     guard unsafe H5Aexists(object.id, name) > 0 else { return nil }
     let attribute = try Handle(
       unsafe H5Aopen_by_name(object.id, ".", name, 0, 0), "open the attribute \(name)")
@@ -51,7 +51,7 @@ enum Attributes {
       ? try variableText(name, attribute, type, space) : try fixedText(name, attribute, type)
     guard bytes.count <= textLimit else { throw tooLong(name, bytes.count) }
     guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw FormatError(
+      throw Refusal(
         .hdf5Attribute, at: .tensor(name), found: "bytes that are not UTF-8", expected: "UTF-8")
     }
     return text
@@ -60,7 +60,7 @@ enum Attributes {
   private static func variableText(
     _ name: String, _ attribute: borrowing Handle, _ type: borrowing Handle,
     _ space: borrowing Handle
-  ) throws(FormatError) -> [UInt8] {
+  ) throws(Refusal) -> [UInt8] {
     var text: UnsafeMutablePointer<CChar>?
     try unsafe Library.check(
       H5Aread(attribute.id, type.id, &text), "read the attribute \(name)")
@@ -75,7 +75,7 @@ enum Attributes {
 
   private static func fixedText(
     _ name: String, _ attribute: borrowing Handle, _ type: borrowing Handle
-  ) throws(FormatError) -> [UInt8] {
+  ) throws(Refusal) -> [UInt8] {
     let size = H5Tget_size(type.id)
     guard size <= textLimit else { throw tooLong(name, size) }
     var bytes = [UInt8](repeating: 0, count: size)
@@ -87,7 +87,7 @@ enum Attributes {
     return Array(bytes.prefix { $0 != 0 })
   }
 
-  private static func names(of group: borrowing Handle) throws(FormatError) -> [String] {
+  private static func names(of group: borrowing Handle) throws(Refusal) -> [String] {
     var names: [[UInt8]] = []
     let status = unsafe withUnsafeMutablePointer(to: &names) { place in
       unsafe H5Aiterate2(
@@ -103,13 +103,13 @@ enum Attributes {
     }
     try Library.check(status, "list the attributes")
     guard names.count <= countLimit else {
-      throw FormatError(
+      throw Refusal(
         .hdf5Attribute, found: "more than \(countLimit) attributes", expected: "at most that")
     }
     var texts: [String] = []
     for bytes in names.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
       guard let name = String(validating: bytes, as: UTF8.self) else {
-        throw FormatError(
+        throw Refusal(
           .hdf5Attribute, found: "an attribute's name that is not UTF-8", expected: "UTF-8")
       }
       texts.append(name)
@@ -117,8 +117,8 @@ enum Attributes {
     return texts
   }
 
-  private static func tooLong(_ name: String, _ count: Int) -> FormatError {
-    FormatError(
+  private static func tooLong(_ name: String, _ count: Int) -> Refusal {
+    Refusal(
       .hdf5Attribute, at: .tensor(name), found: "\(count) bytes",
       expected: "at most \(textLimit) bytes")
   }

@@ -40,7 +40,7 @@ struct Channel {
   /// The next message of the main process, or nil if there are no more.
   ///
   /// - Throws: `h5.reader.protocol`.
-  func nextMessage() throws(FormatError) -> HDF5ReaderMessage? {
+  func nextMessage() throws(Refusal) -> HDF5ReaderMessage? {
     guard let header = take(HDF5ReaderMessage.headerByteCount) else { return nil }
     let count = header[1...].reversed().reduce(0) { $0 << 8 | Int($1) }
     guard count <= HDF5ReaderMessage.maximumPayloadByteCount, let payload = take(count) else {

@@ -11,7 +11,7 @@ struct ChunkReader {
   /// The rows that the chunks of one row of the grid cover, complete.
   ///
   /// - Throws: `h5.filter.size`, `h5.chunk`, `h5.invalid`.
-  func band(_ row: Int) throws(FormatError) -> [UInt8] {
+  func band(_ row: Int) throws(Refusal) -> [UInt8] {
     let (shape, chunk, width) = (chunks.shape, chunks.chunk, chunks.width)
     let rows = min(chunk[0], shape[0] - row * chunk[0])
     let bandShape = [rows] + shape.dropFirst()
@@ -50,19 +50,19 @@ struct ChunkReader {
   }
 
   /// The elements of the chunk that starts at this index of the dataset.
-  private func unpacked(at start: [Int]) throws(FormatError) -> [UInt8] {
+  private func unpacked(at start: [Int]) throws(Refusal) -> [UInt8] {
     let start = start.map { hsize_t($0) }
     var stored: hsize_t = 0
     try unsafe Library.check(
       H5Dget_chunk_storage_size(object, start, &stored), "find a chunk", tensor: path)
     guard stored > 0 else {
-      throw FormatError(
+      throw Refusal(
         .hdf5Chunk, at: .tensor(path), found: "no chunk at \(start)", expected: "every chunk")
     }
     // Deflate and a checksum make incompressible data a little larger, no more.
     let limit = chunks.byteCount + chunks.byteCount / 512 + 1024
     guard stored <= min(limit, fileByteCount) else {
-      throw FormatError(
+      throw Refusal(
         .hdf5FilterSize, at: .tensor(path), found: "a chunk of \(stored) stored bytes",
         expected: "at most \(limit) for \(chunks.byteCount) bytes of elements")
     }

@@ -28,7 +28,7 @@ enum Confinement {
   ///
   /// - Parameter isRequired: refuse if the kernel cannot filter system calls.
   /// - Throws: `h5.reader.unconfined`.
-  static func begin(fileByteCount: Int, isRequired: Bool) throws(FormatError) {
+  static func begin(fileByteCount: Int, isRequired: Bool) throws(Refusal) {
     // A backstop: the parent waits for less. A MiB of the file may be a GiB of zeros, which take
     // 10 s to unpack, and may be read twice.
     try begin(
@@ -38,13 +38,13 @@ enum Confinement {
   /// The same for a process that writes a file of its own: the descriptor may be written.
   ///
   /// The library reads no file of a stranger then, so that the filter is not required.
-  static func beginWriting() throws(FormatError) {
+  static func beginWriting() throws(Refusal) {
     try begin(seconds: 60, writes: true, isRequired: false)
   }
 
   private static func begin(
     seconds: Int, writes: Bool, isRequired: Bool
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     sextant_close_others()
     clearenv()
     // Crash handlers, such as the Swift runtime's, would wait for helpers that cannot be started.
@@ -67,7 +67,7 @@ enum Confinement {
     // Without a filter the other measures still apply, for a file that the user trusts.
     let number = sextant_confine(writes ? 1 : 0)
     guard number == 0 || !isRequired else {
-      throw FormatError(
+      throw Refusal(
         .hdf5ReaderUnconfined,
         found: "no filter of system calls (\(unsafe String(cString: strerror(number))))",
         expected: "seccomp filters")

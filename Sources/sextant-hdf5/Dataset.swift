@@ -34,7 +34,7 @@ struct Dataset: Equatable {
   ///   `h5.chunk`, `h5.bomb`, `h5.address`, `h5.invalid`.
   init?(
     _ object: borrowing Handle, path: String, fileByteCount: Int
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let type = try Handle(H5Dget_type(object.id), "read a data type", tensor: path)
     // The closure cannot capture the borrowed handle: the question is answered beforehand.
     let mark = H5Tget_class(type.id) == H5T_OPAQUE ? try Attributes.text("dtype", of: object) : nil
@@ -43,7 +43,7 @@ struct Dataset: Equatable {
     }
     let shape = try Dataspace.shape(of: object, path: path)
     guard let byteCount = Dataspace.byteCount(shape, width: element.byteWidth) else {
-      throw FormatError(
+      throw Refusal(
         .hdf5Dataspace, at: .tensor(path), found: "a shape of \(shape)",
         expected: "a size below 2^63 bytes")
     }
@@ -70,7 +70,7 @@ struct Dataset: Equatable {
 /// The dimensions of a dataset.
 enum Dataspace {
   /// - Throws: `h5.dataspace`, `h5.invalid`.
-  static func shape(of object: borrowing Handle, path: String) throws(FormatError) -> [Int] {
+  static func shape(of object: borrowing Handle, path: String) throws(Refusal) -> [Int] {
     let space = try Handle(H5Dget_space(object.id), "read a dataspace", tensor: path)
     switch H5Sget_simple_extent_type(space.id) {
     case H5S_SCALAR: return []
@@ -110,7 +110,7 @@ enum Dataspace {
     return shape.contains(0) ? 0 : product
   }
 
-  private static func refusal(_ path: String, found: String, expected: String) -> FormatError {
-    FormatError(.hdf5Dataspace, at: .tensor(path), found: found, expected: expected)
+  private static func refusal(_ path: String, found: String, expected: String) -> Refusal {
+    Refusal(.hdf5Dataspace, at: .tensor(path), found: found, expected: expected)
   }
 }

@@ -12,14 +12,14 @@ enum DatasetReader {
   /// - Throws: `h5.filter.size`, `h5.chunk`, `h5.invalid`.
   static func send(
     _ dataset: Dataset, of file: borrowing HDF5File, to channel: Channel
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let object = try file.object(dataset.path)
     // The file may have been written to since it was listed.
     guard H5Iget_type(object.id) == H5I_DATASET,
       let now = try Dataset(object, path: dataset.path, fileByteCount: file.byteCount),
       now.isStored(like: dataset)
     else {
-      throw FormatError(
+      throw Refusal(
         .hdf5Invalid, at: .tensor(dataset.path), found: "another dataset than before",
         expected: "a file that nobody writes to")
     }
@@ -49,7 +49,7 @@ enum DatasetReader {
   /// - Throws: `h5.invalid` when the file became shorter.
   private static func bytes(
     at offset: Int, count: Int, of path: String
-  ) throws(FormatError) -> [UInt8] {
+  ) throws(Refusal) -> [UInt8] {
     let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, done in
       while done < count {
         let rest = unsafe UnsafeMutableRawBufferPointer(
@@ -62,7 +62,7 @@ enum DatasetReader {
       }
     }
     guard bytes.count == count else {
-      throw FormatError(
+      throw Refusal(
         .hdf5Invalid, at: .tensor(path), found: "data that cannot be read",
         expected: "a file that nobody writes to")
     }
@@ -71,7 +71,7 @@ enum DatasetReader {
 
   private static func compactBytes(
     _ object: borrowing Handle, _ dataset: Dataset
-  ) throws(FormatError) -> [UInt8] {
+  ) throws(Refusal) -> [UInt8] {
     let type = try Handle(H5Dget_type(object.id), "read a data type", tensor: dataset.path)
     var bytes = [UInt8](repeating: 0, count: dataset.byteCount)
     // The file's own type in memory, too: the library converts nothing.

@@ -16,13 +16,13 @@ struct Element: Equatable {
   ///   bfloat16.
   /// - Throws: `h5.datatype`, `h5.datatype.float`, `h5.bfloat16-unmarked`.
   init?(
-    _ type: borrowing Handle, path: String, isMarked: () throws(FormatError) -> Bool
-  ) throws(FormatError) {
+    _ type: borrowing Handle, path: String, isMarked: () throws(Refusal) -> Bool
+  ) throws(Refusal) {
     let size = H5Tget_size(type.id)
     switch H5Tget_class(type.id) {
     case H5T_FLOAT:
       guard let name = Self.floatName(type, size: size) else {
-        throw FormatError(
+        throw Refusal(
           .hdf5FloatType, at: .tensor(path),
           found: "a floating-point type of \(size) bytes with another layout",
           expected: "IEEE 754 with 16, 32 or 64 bits, or bfloat16")
@@ -37,7 +37,7 @@ struct Element: Equatable {
     case H5T_OPAQUE:
       guard size == 2 else { throw Self.refusal(path, found: "opaque data of \(size) bytes") }
       guard try isMarked() else {
-        throw FormatError(
+        throw Refusal(
           .hdf5UnmarkedBFloat16, at: .tensor(path), found: "no such mark",
           expected: "the attribute dtype = \"bfloat16\"")
       }
@@ -93,8 +93,8 @@ struct Element: Equatable {
     return nil
   }
 
-  private static func refusal(_ path: String, found: String) -> FormatError {
-    FormatError(
+  private static func refusal(_ path: String, found: String) -> Refusal {
+    Refusal(
       .hdf5DataType, at: .tensor(path), found: found,
       expected: "floating-point numbers or integers")
   }

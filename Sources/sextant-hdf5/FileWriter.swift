@@ -6,7 +6,7 @@ import SextantBytes
 /// Makes the layout of a new HDF5 file for the main process, confined, as `HDF5ReaderMessage`
 /// specifies: everything except the elements, for which it returns the positions.
 enum FileWriter {
-  static func serve(_ channel: Channel) throws(FormatError) {
+  static func serve(_ channel: Channel) throws(Refusal) {
     try Confinement.beginWriting()
     channel.send(.hello(version: HDF5ReaderMessage.version))
     var count = 0
@@ -31,7 +31,7 @@ enum FileWriter {
   }
 
   /// The file behind descriptor 3, which is empty.
-  private static func create() throws(FormatError) -> Handle {
+  private static func create() throws(Refusal) -> Handle {
     let access = try Handle(sextant_h5_file_access(), "make access properties")
     let driver = try Handle(sextant_descriptor_driver(1), "register the file driver")
     try Library.check(H5Pset_driver(access.id, driver.id, nil), "choose the file driver")
@@ -44,7 +44,7 @@ enum FileWriter {
   /// Makes a dataset whose elements have a place at once, and are not touched.
   private static func dataset(
     _ name: String, _ dataType: String, _ shape: [Int], in file: borrowing Handle
-  ) throws(FormatError) -> Int {
+  ) throws(Refusal) -> Int {
     let type = try Handle(
       unsafe sextant_h5_new_type(dataType), "make the type \(dataType)", tensor: name)
     let dimensions = shape.map { hsize_t($0) }
@@ -69,7 +69,7 @@ enum FileWriter {
   /// Sets an attribute to a text.
   private static func setText(
     _ key: String, _ value: String, of object: hid_t
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let type = try Handle(sextant_h5_text_type(), "make the type of texts")
     let space = try Handle(H5Screate(H5S_SCALAR), "make a shape")
     let attribute = try Handle(

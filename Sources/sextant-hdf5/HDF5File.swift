@@ -18,7 +18,7 @@ struct HDF5File: ~Copyable {
   /// Opens the file behind descriptor 3.
   ///
   /// - Throws: `h5.invalid`.
-  init(_ window: Confinement.Window) throws(FormatError) {
+  init(_ window: Confinement.Window) throws(Refusal) {
     sextant_set_window(UInt64(window.start), UInt64(window.byteCount))
     let access = try Handle(sextant_h5_file_access(), "make access properties")
     let driver = try Handle(sextant_descriptor_driver(0), "register the file driver")
@@ -36,14 +36,14 @@ struct HDF5File: ~Copyable {
   }
 
   /// Opens the object of this path, which starts with "/".
-  func object(_ path: String) throws(FormatError) -> Handle {
+  func object(_ path: String) throws(Refusal) -> Handle {
     try Handle(unsafe H5Oopen(file.id, path, linkAccess.id), "open an object", tensor: path)
   }
 }
 
 extension Handle {
   /// The identifier of this object in the file.
-  func address(path: String) throws(FormatError) -> UInt64 {
+  func address(path: String) throws(Refusal) -> UInt64 {
     var address: UInt64 = 0
     try unsafe Library.check(
       sextant_h5_object_address(id, &address), "find the object's address", tensor: path)

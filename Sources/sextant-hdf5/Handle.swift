@@ -9,7 +9,7 @@ struct Handle: ~Copyable {
   /// Takes over an id that a call of the library returned.
   ///
   /// - Throws: `h5.invalid` with the library's reason when the call failed.
-  init(_ id: hid_t, _ action: String, tensor: String? = nil) throws(FormatError) {
+  init(_ id: hid_t, _ action: String, tensor: String? = nil) throws(Refusal) {
     guard id >= 0 else { throw Library.failure(action, tensor: tensor) }
     self.id = id
   }
@@ -20,8 +20,8 @@ struct Handle: ~Copyable {
 /// The error stack of libhdf5.
 enum Library {
   /// The refusal for a call that failed just now.
-  static func failure(_ action: String, tensor: String? = nil) -> FormatError {
-    FormatError(
+  static func failure(_ action: String, tensor: String? = nil) -> Refusal {
+    Refusal(
       .hdf5Invalid, at: tensor.map { .tensor($0) },
       found: "libhdf5 fails to \(action)\(innermostReason().map { ": \($0)" } ?? "")",
       expected: "a sound HDF5 file that libhdf5 \(version) reads")
@@ -30,7 +30,7 @@ enum Library {
   /// Refuses when a call of the library returned a negative status.
   static func check(
     _ status: Int32, _ action: String, tensor: String? = nil
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard status >= 0 else { throw failure(action, tensor: tensor) }
   }
 

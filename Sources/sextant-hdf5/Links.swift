@@ -9,15 +9,15 @@ struct Link {
   /// Refuses all links that lead elsewhere.
   ///
   /// - Throws: `h5.link.soft`, `h5.link.external`, `h5.link.user-defined`.
-  func refuseUnlessHard(path: String) throws(FormatError) {
-    let code: FormatError.Code
+  func refuseUnlessHard(path: String) throws(Refusal) {
+    let code: Refusal.Code
     switch type {
     case H5L_TYPE_HARD.rawValue: return
     case H5L_TYPE_SOFT.rawValue: code = .hdf5LinkSoft
     case H5L_TYPE_EXTERNAL.rawValue: code = .hdf5LinkExternal
     default: code = .hdf5LinkUserDefined
     }
-    throw FormatError(code, at: .tensor(path), found: code.summary, expected: "a hard link")
+    throw Refusal(code, at: .tensor(path), found: code.summary, expected: "a hard link")
   }
 }
 
@@ -34,7 +34,7 @@ enum Links {
   /// - Throws: `h5.objects`, `h5.name`, `h5.invalid`.
   static func list(
     _ group: borrowing Handle, path: String, atMost limit: Int
-  ) throws(FormatError) -> [Link] {
+  ) throws(Refusal) -> [Link] {
     var collector = Collector(limit: limit)
     let status = unsafe withUnsafeMutablePointer(to: &collector) { place in
       unsafe sextant_h5_visit_links(
@@ -50,7 +50,7 @@ enum Links {
     }
     try Library.check(status, "list a group", tensor: path)
     guard collector.names.count <= limit else {
-      throw FormatError(
+      throw Refusal(
         .hdf5Objects, at: .tensor(path), found: "more than \(Listing.objectLimit) objects",
         expected: "at most that")
     }
@@ -58,7 +58,7 @@ enum Links {
     for (bytes, type) in collector.names.sorted(by: { $0.bytes.lexicographicallyPrecedes($1.bytes) }
     ) {
       guard let name = String(validating: bytes, as: UTF8.self) else {
-        throw FormatError(
+        throw Refusal(
           .hdf5Name, at: .tensor("\(path)/\(String(decoding: bytes, as: UTF8.self))"),
           found: "a name that is not UTF-8", expected: "UTF-8")
       }

@@ -24,7 +24,7 @@ struct Listing {
   /// Walks over the whole file.
   ///
   /// - Throws: `h5.*`.
-  mutating func read(_ file: borrowing HDF5File) throws(FormatError) {
+  mutating func read(_ file: borrowing HDF5File) throws(Refusal) {
     let root = try file.object("/")
     try walk(root, path: "", depth: 0, file)
     // From here on every link is known to be a hard one, so that paths have their usual meaning.
@@ -46,11 +46,11 @@ struct Listing {
     try refuseEqualNames()
   }
 
-  private func refuseEqualNames() throws(FormatError) {
+  private func refuseEqualNames() throws(Refusal) {
     var paths: [ExactString: String] = [:]
     for dataset in datasets {
       if let other = paths.updateValue(dataset.path, forKey: ExactString(dataset.name)) {
-        throw FormatError(
+        throw Refusal(
           layout == .keras2 ? .hdf5KerasNames : .hdf5Name, at: .tensor(dataset.name),
           found: "\(other) and \(dataset.path)",
           expected: layout == .flat
@@ -61,15 +61,15 @@ struct Listing {
 
   private mutating func walk(
     _ group: borrowing Handle, path: String, depth: Int, _ file: borrowing HDF5File
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard depth <= Self.depthLimit else {
-      throw FormatError(
+      throw Refusal(
         .hdf5Depth, at: .tensor(path), found: "a group \(depth) levels deep",
         expected: "at most \(Self.depthLimit)")
     }
     let address = try group.address(path: path)
     if let earlier = groups.updateValue(path, forKey: address) {
-      throw FormatError(
+      throw Refusal(
         .hdf5Cycle, at: .tensor(path),
         found: "the same group as \(earlier.isEmpty ? "/" : earlier)",
         expected: "each group in one place")
@@ -93,7 +93,7 @@ struct Listing {
 
   private mutating func add(
     _ object: borrowing Handle, path: String, _ file: borrowing HDF5File
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard let dataset = try Dataset(object, path: path, fileByteCount: file.byteCount) else {
       notes.append("skipped the dataset of strings \(path)")
       return

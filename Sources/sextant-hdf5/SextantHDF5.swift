@@ -15,14 +15,14 @@ struct SextantHDF5 {
     guard isatty(1) == 0, unsafe fstat(Confinement.fileDescriptor, &status) == 0 else {
       let text = "sextant-hdf5 reads HDF5 files for sextant, which starts it: see sextant --help\n"
       _ = unsafe write(2, text, text.utf8.count)
-      exit(FormatError.Code.usageOption.exitStatus)
+      exit(Refusal.Code.usageOption.exitStatus)
     }
     var arguments = Array(CommandLine.arguments.dropFirst())
     let isTrusted = arguments.last == HDF5ReaderMessage.unconfinedArgument
     if isTrusted { arguments.removeLast() }
     let window = Self.window(arguments[...], of: Int(status.st_size))
     let channel = Channel()
-    do throws(FormatError) {
+    do throws(Refusal) {
       if arguments == ["write"] {
         try FileWriter.serve(channel)
       } else {
@@ -47,7 +47,7 @@ struct SextantHDF5 {
 
   static func serve(
     _ channel: Channel, _ window: Confinement.Window, isTrusted: Bool
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try Confinement.begin(fileByteCount: window.byteCount, isRequired: !isTrusted)
     channel.send(.hello(version: HDF5ReaderMessage.version))
 
@@ -75,9 +75,9 @@ struct SextantHDF5 {
   }
 }
 
-extension FormatError {
+extension Refusal {
   /// The same refusal with texts cut to the limit of a message.
-  var bounded: FormatError {
+  var bounded: Refusal {
     var copy = self
     copy.found = printable(found)
     copy.expected = printable(expected)

@@ -17,7 +17,7 @@ struct Storage {
   /// Checks layout, filters and sizes.
   ///
   /// - Throws: `h5.storage.*`, `h5.filter`, `h5.chunk`, `h5.bomb`, `h5.address`, `h5.invalid`.
-  func layout(of object: borrowing Handle) throws(FormatError) -> Layout {
+  func layout(of object: borrowing Handle) throws(Refusal) -> Layout {
     let properties = try Handle(
       H5Dget_create_plist(object.id), "read a dataset's properties", tensor: path)
     let layout = H5Pget_layout(properties.id)
@@ -52,7 +52,7 @@ struct Storage {
     return .contiguous(offset: byteCount == 0 ? nil : try offset(object))
   }
 
-  private func offset(_ object: borrowing Handle) throws(FormatError) -> Int {
+  private func offset(_ object: borrowing Handle) throws(Refusal) -> Int {
     let address = H5Dget_offset(object.id)
     guard let offset = Int(exactly: address), offset <= fileByteCount - byteCount else {
       throw refusal(
@@ -64,7 +64,7 @@ struct Storage {
 
   // MARK: Chunks
 
-  private func filters(_ properties: borrowing Handle) throws(FormatError) -> [Filter] {
+  private func filters(_ properties: borrowing Handle) throws(Refusal) -> [Filter] {
     let count = H5Pget_nfilters(properties.id)
     try Library.check(count, "read the filters", tensor: path)
     var filters: [Filter] = []
@@ -95,7 +95,7 @@ struct Storage {
 
   private func chunks(
     _ object: borrowing Handle, _ properties: borrowing Handle, _ filters: [Filter]
-  ) throws(FormatError) -> Chunks {
+  ) throws(Refusal) -> Chunks {
     var dimensions = [hsize_t](repeating: 0, count: shape.count)
     let rank = unsafe H5Pget_chunk(properties.id, Int32(shape.count), &dimensions)
     let chunk = dimensions.compactMap { Int(exactly: $0) }
@@ -122,7 +122,7 @@ struct Storage {
     return chunks
   }
 
-  private func check(_ chunks: Chunks, _ object: borrowing Handle) throws(FormatError) {
+  private func check(_ chunks: Chunks, _ object: borrowing Handle) throws(Refusal) {
     let stored = H5Dget_storage_size(object.id)
     guard stored > 0, UInt64(byteCount) / UInt64(Listing.ratioLimit) <= stored else {
       throw refusal(
@@ -148,8 +148,8 @@ struct Storage {
   }
 
   private func refusal(
-    _ code: FormatError.Code, found: String, expected: String
-  ) -> FormatError {
-    FormatError(code, at: .tensor(path), found: found, expected: expected)
+    _ code: Refusal.Code, found: String, expected: String
+  ) -> Refusal {
+    Refusal(code, at: .tensor(path), found: found, expected: expected)
   }
 }

@@ -19,19 +19,19 @@ struct TensorNames {
   /// - Throws: `h5.dialect.ambiguous`, `h5.keras.names`, `h5.attribute`, `h5.invalid`.
   init(
     datasets: [String], groups: Set<ExactString>, _ file: borrowing HDF5File
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let numbered = datasets.filter { HDF5Layout.isNumbered(Self.parts(of: $0)) }
     let lists = try KerasLists.group(groups, file)
     if let first = numbered.first, lists != nil || numbered.count < datasets.count {
       let other = datasets.first { !HDF5Layout.isNumbered(Self.parts(of: $0)) }
-      throw FormatError(
+      throw Refusal(
         .hdf5DialectAmbiguous, at: .tensor(first),
         found: lists.map { "numbered variables, and layer_names at \($0)" }
           ?? "numbered variables, and \(other ?? "") without a number",
         expected: "one layout")
     }
     if groups.contains(ExactString("/layers")), groups.contains(ExactString("/\(Self.oldLayers)")) {
-      throw FormatError(
+      throw Refusal(
         .hdf5DialectAmbiguous, found: "both layers and \(Self.oldLayers)", expected: "one of them")
     }
     if let lists {
@@ -47,7 +47,7 @@ struct TensorNames {
   /// The tensor's name, or nil for tensors of an optimizer.
   ///
   /// - Throws: `h5.keras.names` for a dataset that no list names.
-  func name(of path: String) throws(FormatError) -> String? {
+  func name(of path: String) throws(Refusal) -> String? {
     var parts = Self.parts(of: path)
     switch layout {
     case .flat: break
@@ -57,7 +57,7 @@ struct TensorNames {
     case .keras2:
       if let name = listed[ExactString(path)] { return name }
       if parts.first == "optimizer_weights" { return nil }
-      throw FormatError(
+      throw Refusal(
         .hdf5KerasNames, at: .tensor(path), found: "a dataset that no weight_names names",
         expected: "only weights of the listed layers")
     }
@@ -78,7 +78,7 @@ enum KerasLists {
   /// - Throws: `h5.dialect.ambiguous` if there are two, `h5.invalid`.
   static func group(
     _ groups: Set<ExactString>, _ file: borrowing HDF5File
-  ) throws(FormatError) -> String? {
+  ) throws(Refusal) -> String? {
     var found: [String] = []
     for path in ["", "/model_weights"] where path.isEmpty || groups.contains(ExactString(path)) {
       let group = try file.object(path.isEmpty ? "/" : path)
@@ -88,7 +88,7 @@ enum KerasLists {
       }
     }
     guard found.count < 2 else {
-      throw FormatError(
+      throw Refusal(
         .hdf5DialectAmbiguous, found: "layer_names at the root and at /model_weights",
         expected: "one list of layers")
     }
@@ -100,7 +100,7 @@ enum KerasLists {
   /// - Throws: `h5.keras.names`, `h5.attribute`, `h5.invalid`.
   static func names(
     in root: String, datasets: [String], groups: Set<ExactString>, _ file: borrowing HDF5File
-  ) throws(FormatError) -> [ExactString: String] {
+  ) throws(Refusal) -> [ExactString: String] {
     let paths = Set(datasets.map { ExactString($0) })
     var names: [ExactString: String] = [:]
     let top = "top_level_model_weights"
@@ -115,14 +115,14 @@ enum KerasLists {
         continue
       }
       guard groups.contains(ExactString(group)) else {
-        throw FormatError(
+        throw Refusal(
           .hdf5KerasNames, at: .tensor(group), found: "no such group",
           expected: "a group for each of layer_names")
       }
       for weight in try Attributes.list("weight_names", of: file.object(group), path: group) {
         let path = "\(group)/\(weight)"
         guard paths.contains(ExactString(path)) else {
-          throw FormatError(
+          throw Refusal(
             .hdf5KerasNames, at: .tensor(path), found: "no such dataset",
             expected: "a dataset for each of weight_names")
         }
@@ -135,10 +135,10 @@ enum KerasLists {
   /// Names the dataset at `path` after its weight.
   private static func add(
     _ weight: String, at path: String, to names: inout [ExactString: String]
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let name = HDF5Layout.tensorName(ofWeight: weight)
     guard names.updateValue(name, forKey: ExactString(path)) == nil else {
-      throw FormatError(
+      throw Refusal(
         .hdf5KerasNames, at: .tensor(path), found: "a weight that is named twice",
         expected: "each once")
     }

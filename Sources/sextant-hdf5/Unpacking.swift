@@ -14,7 +14,7 @@ struct Unpacking {
   /// The elements, row-major, as the file orders the bytes of each.
   ///
   /// - Throws: `h5.filter.size`, `h5.invalid`.
-  func elements(of stored: [UInt8]) throws(FormatError) -> [UInt8] {
+  func elements(of stored: [UInt8]) throws(Refusal) -> [UInt8] {
     var bytes = stored
     for (place, filter) in chunks.filters.enumerated().reversed() where isApplied(place) {
       switch filter {
@@ -39,7 +39,7 @@ struct Unpacking {
     return chunks.byteCount + (hasChecksum ? 4 : 0)
   }
 
-  private func inflated(_ bytes: [UInt8], to count: Int) throws(FormatError) -> [UInt8] {
+  private func inflated(_ bytes: [UInt8], to count: Int) throws(Refusal) -> [UInt8] {
     var produced = uLong(count)
     var consumed = uLong(bytes.count)
     var status: Int32 = Z_OK
@@ -54,7 +54,7 @@ struct Unpacking {
     case Z_OK: throw wrongSize("\(produced) bytes", count)
     case Z_BUF_ERROR: throw wrongSize("more than that", count)
     default:
-      throw FormatError(
+      throw Refusal(
         .hdf5Invalid, at: .tensor(path), found: "damaged deflate data (zlib \(status))",
         expected: "a sound chunk")
     }
@@ -76,13 +76,13 @@ struct Unpacking {
     return result
   }
 
-  private func withoutChecksum(_ bytes: [UInt8]) throws(FormatError) -> [UInt8] {
+  private func withoutChecksum(_ bytes: [UInt8]) throws(Refusal) -> [UInt8] {
     guard bytes.count >= 4 else { throw wrongSize("\(bytes.count) bytes", chunks.byteCount + 4) }
     let content = Array(bytes.dropLast(4))
     let stored = bytes.suffix(4).reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
     let computed = Self.fletcher32(content)
     guard stored == computed else {
-      throw FormatError(
+      throw Refusal(
         .hdf5Invalid, at: .tensor(path),
         found: "a chunk with the checksum \(String(computed, radix: 16))",
         expected: "\(String(stored, radix: 16)), as the file declares")
@@ -105,8 +105,8 @@ struct Unpacking {
     return UInt32(reduced(sumOfSums)) << 16 | UInt32(reduced(sum))
   }
 
-  private func wrongSize(_ found: String, _ expected: Int) -> FormatError {
-    FormatError(
+  private func wrongSize(_ found: String, _ expected: Int) -> Refusal {
+    Refusal(
       .hdf5FilterSize, at: .tensor(path), found: found, expected: "\(expected) bytes per chunk")
   }
 }

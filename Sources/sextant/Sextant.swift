@@ -44,7 +44,7 @@ enum Main {
         Numbers.joined(Array(CommandLine.arguments.dropFirst())))
       if let writing = command as? any WritingCommand { try prepare(writing.fileUse) }
       try command.run()
-    } catch let refusal as FormatError {
+    } catch let refusal as Refusal {
       StandardStreams.printError("Error: \(refusal.withOptions)")
       exit(refusal.exitStatus)
     } catch {
@@ -52,7 +52,7 @@ enum Main {
     }
   }
 
-  private static func prepare(_ files: CommandFiles) throws(FormatError) {
+  private static func prepare(_ files: CommandFiles) throws(Refusal) {
     try files.prepare()
     StandardStreams.isNeeded = files.outputs.isEmpty && files.updated.isEmpty
   }

@@ -118,9 +118,9 @@ private let commands = [
 ]
 
 /// The refusal of a command's files; nil where they are accepted.
-private func refusal(_ arguments: [String]) throws -> FormatError? {
+private func refusal(_ arguments: [String]) throws -> Refusal? {
   let command = try #require(Sextant.parseAsRoot(arguments) as? any WritingCommand)
-  do throws(FormatError) {
+  do throws(Refusal) {
     try command.fileUse.check()
     return nil
   } catch {
@@ -286,10 +286,10 @@ private func refusal(_ arguments: [String]) throws -> FormatError? {
   @Test func checkpointReplacesOnlyTheFileThatTrainingGoesOnFrom() throws {
     let folder = TemporaryFolder()
     for name in ["notes.txt", "own"] { folder.write(Array("precious".utf8), to: name) }
-    let train = { (more: [String]) throws -> FormatError? in
+    let train = { (more: [String]) throws -> Refusal? in
       let base = ["lens", "train", "-m", "m", "--text", "t", "-o", folder.path("a")]
       let command = try #require(Sextant.parseAsRoot(base + more) as? any WritingCommand)
-      do throws(FormatError) { try command.fileUse.prepare() } catch { return error }
+      do throws(Refusal) { try command.fileUse.prepare() } catch { return error }
       return nil
     }
     let (notes, own) = (folder.path("notes.txt"), folder.path("own"))

@@ -45,7 +45,7 @@ import Testing
   }
 
   @Test func refusalsShowOptionsInPlaceOfParameters() {
-    let refusal = FormatError(
+    let refusal = Refusal(
       .usageOption, at: .parameter("tokensPerStep"), found: "`layers`", expected: "`passes` of 1",
       remedy: "Lower `tokensPerStep`, `code of mine` or `replacing`.")
     let shown = refusal.withOptions

@@ -20,7 +20,7 @@ struct Vector: Sendable, CustomTestStringConvertible {
   var format: String
   var isAccepted: Bool
   /// nil where any code will do.
-  var code: FormatError.Code?
+  var code: Refusal.Code?
   /// nil where the index does not say.
   var tensors: [ExpectedTensor]?
 
@@ -47,7 +47,7 @@ struct Vector: Sendable, CustomTestStringConvertible {
     try #require(["accept", "reject"].contains(verdict))
     isAccepted = verdict == "accept"
     if case .object(let object) = node.value, case .string(let spelling) = object["code"] {
-      code = FormatError.Code(rawValue: spelling)
+      code = Refusal.Code(rawValue: spelling)
       try #require(code != nil, "\(spelling)")
     }
     tensors = try node.optionalMember("tensors")?.elements().map {
@@ -59,12 +59,12 @@ struct Vector: Sendable, CustomTestStringConvertible {
   }
 
   /// Reads all of the file with the reader of its format.
-  func read() throws(FormatError) -> [ExpectedTensor] {
+  func read() throws(Refusal) -> [ExpectedTensor] {
     switch format {
     case "store":
       let store = try ModelStore(opening: path)
       try store.verify()
-      return try store.tensors.map { entry throws(FormatError) in
+      return try store.tensors.map { entry throws(Refusal) in
         let bytes = try store.tensor(entry.name).withUnsafeBytes { Array($0) }
         return Self.found(entry.name, entry.dataType, entry.shape, bytes)
       }
@@ -78,7 +78,7 @@ struct Vector: Sendable, CustomTestStringConvertible {
         format == "hdf5"
         ? try HDF5Checkpoint(path, timeout: .seconds(5))
         : try CheckpointSource.open(path).checkpoint
-      return try checkpoint.tensors.map { tensor throws(FormatError) in
+      return try checkpoint.tensors.map { tensor throws(Refusal) in
         Self.found(tensor.name, tensor.dataType, tensor.shape, try checkpoint.bytes(of: tensor))
       }
     }

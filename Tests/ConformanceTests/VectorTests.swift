@@ -27,7 +27,7 @@ import Testing
 
   /// Codes of formats that no file shows: what happens around a file, or takes a file too large to
   /// keep. Each has a test of its own.
-  private static let withoutFile: Set<FormatError.Code> = [
+  private static let withoutFile: Set<Refusal.Code> = [
     // A million tensors; 200,000 objects; a billion memo entries.
     .safetensorsCount, .hdf5Objects,
     // The reader's own end, and the architecture's counts.
@@ -43,7 +43,7 @@ import Testing
 
   @Test(arguments: ["st", "index", "h5", "pth", "zip", "npy", "gguf", "store", "artifact", "json"])
   func everyCodeOfAFormatHasAFile(family: String) {
-    let codes = FormatError.Code.allCases.filter { $0.rawValue.hasPrefix(family + ".") }
+    let codes = Refusal.Code.allCases.filter { $0.rawValue.hasPrefix(family + ".") }
     let shown = Set(Vector.all.compactMap(\.code))
     #expect(!codes.isEmpty)
     for code in codes where !Self.withoutFile.contains(code) {

@@ -88,7 +88,7 @@ import Testing
   @Test func activationsTakeTheSitesOfACaptureThatAreNamed() throws {
     let texts = [Array(tokens[..<4]), Array(tokens[4..<9])]
     let artifact = try capture(texts, ["blocks.0.output", "blocks.2.output", "blocks.2.state.ssm"])
-    func sites(_ words: [String]?, _ layers: String?) throws(FormatError) -> Set<String> {
+    func sites(_ words: [String]?, _ layers: String?) throws(Refusal) -> Set<String> {
       Set(
         try Activations(
           capture: artifact, of: texts, model: model.description, sites: words,
@@ -102,7 +102,7 @@ import Testing
     for (words, layers, code) in [
       (["blocks.1.output"], nil, .artifactSite), (["state", "nonsense"], nil, .artifactSite),
       (["state"], "0", .usageOption), (nil, "1-2", .usageOption), (nil, "2-100", .usageOption),
-    ] as [([String]?, String?, FormatError.Code)] {
+    ] as [([String]?, String?, Refusal.Code)] {
       expectRefusal(code, "\(words ?? []) \(layers ?? "")") { try sites(words, layers) }
     }
   }

@@ -61,7 +61,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("{\"positive\":\"a\"}", FormatError.Code.dataRecord, 1),
+    ("{\"positive\":\"a\"}", Refusal.Code.dataRecord, 1),
     (
       "{\"positive\":\"a\",\"negative\":\"b\"}\n\n{\"positive\":1,\"negative\":\"b\"}", .dataRecord,
       3
@@ -73,14 +73,14 @@ import Testing
     ("text", .textKind, 1), ("\"text\"", .dataRecord, 1),
     ("{\"positive\":\"a\",\"negative\":\"b\"} x", .jsonTrailing, 1),
   ])
-  func badLinesAreNamed(text: String, code: FormatError.Code, line: Int) throws {
+  func badLinesAreNamed(text: String, code: Refusal.Code, line: Int) throws {
     let refusal = expectRefusal(code) { try read(text) }
     #expect(refusal?.place == .line(line))
     #expect(refusal?.file == folder.path("pairs"))
   }
 
   @Test(arguments: [
-    ("[{\"question\":\"q\"}]", FormatError.Code.dataRecord, "/0"),
+    ("[{\"question\":\"q\"}]", Refusal.Code.dataRecord, "/0"),
     ("[[1]]", .dataRecord, "/0"),
     (
       "[{\"question\":\"\",\"answer_matching_behavior\":\"A\",\"answer_not_matching_behavior\":\"B\"}]",
@@ -95,7 +95,7 @@ import Testing
       .dataRecord, "/0/answer_matching_behavior"
     ),
   ])
-  func badRecordsAreNamed(text: String, code: FormatError.Code, pointer: String) throws {
+  func badRecordsAreNamed(text: String, code: Refusal.Code, pointer: String) throws {
     let refusal = expectRefusal(code) { try read(text, "{} (") }
     #expect(refusal?.place == .pointer(pointer))
   }

@@ -124,7 +124,7 @@ import Testing
       let other = try lens.trainer {
         $0.tokensPerStep = 36; $0.optimizer.kind = kind
       }
-      #expect(throws: FormatError.self) { try other.train(resuming: saved[0]) }
+      #expect(throws: Refusal.self) { try other.train(resuming: saved[0]) }
     }
   }
 

@@ -98,7 +98,7 @@ import Testing
   }
 
   @Test func whatLlamaCppCannotExpressIsRefused() {
-    func refuse(_ vector: SteeringVector, blocks: LayerSelection? = nil) -> FormatError? {
+    func refuse(_ vector: SteeringVector, blocks: LayerSelection? = nil) -> Refusal? {
       expectRefusal(.exportInexpressible) {
         try vector.writeControlVector(
           to: folder.path("no.gguf"), blocks: blocks, modelHint: "mamba")
@@ -178,7 +178,7 @@ import Testing
   }
 
   @Test func layersAndWidthsThatTheModelDoesNotHaveAreRefused() throws {
-    func refuse(_ code: FormatError.Code, _ path: String, _ convention: LayerConvention) {
+    func refuse(_ code: Refusal.Code, _ path: String, _ convention: LayerConvention) {
       expectRefusal(code) {
         try ControlVectorFile(reading: path).steeringVector(for: Self.model, convention: convention)
       }

@@ -40,7 +40,7 @@ import Testing
           let found = try read(damaged)
           #expect(found == artifact, "bit \(bit) of byte \(place) gave another artifact")
           meaningless += 1
-        } catch is FormatError {}
+        } catch is Refusal {}
       }
     }
     // The manifest is under a digest and the rest is checked against it.
@@ -54,7 +54,7 @@ import Testing
       do {
         _ = try read(Array(bytes[..<count]))
         Issue.record("accepted \(count) of \(bytes.count) bytes")
-      } catch is FormatError {}
+      } catch is Refusal {}
     }
     expectRefusal(.safetensorsTrailingBytes) { try read(bytes + [0]) }
   }

@@ -10,14 +10,14 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
   var sample: String
   var pointer: String
   var value: JSONValue?
-  var code: FormatError.Code
-  var place: FormatError.Place?
+  var code: Refusal.Code
+  var place: Refusal.Place?
   /// Whether the kind's JSON schema refuses it too: not what it says about tensors and other members.
   var isInSchema: Bool
 
   init(
     in sample: String = "steering", _ pointer: String, _ value: JSONValue?,
-    _ code: FormatError.Code, at place: FormatError.Place? = nil, inSchema: Bool = true
+    _ code: Refusal.Code, at place: Refusal.Place? = nil, inSchema: Bool = true
   ) {
     self.sample = sample
     self.pointer = pointer
@@ -29,8 +29,8 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
 
   var testDescription: String { "\(sample) \(pointer) = \(value?.canonicalText ?? "absent")" }
 
-  static let root = FormatError.Place.pointer("")
-  static let tensor = FormatError.Place.tensor("blocks.1.output")
+  static let root = Refusal.Place.pointer("")
+  static let tensor = Refusal.Place.tensor("blocks.1.output")
 
   static let common = [
     BadManifest("/format", "sextant-model", .artifactFormat),
@@ -225,10 +225,10 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
   }
 
   @Test(arguments: [
-    ("", FormatError.Code.jsonInvalid), ("{", .jsonInvalid), ("[]", .jsonNotObject),
+    ("", Refusal.Code.jsonInvalid), ("{", .jsonInvalid), ("[]", .jsonNotObject),
     ("{\"format\":1,\"format\":2}", .jsonDuplicateKey), ("{} x", .jsonTrailing),
   ])
-  func textsThatAreNoManifest(text: String, code: FormatError.Code) throws {
+  func textsThatAreNoManifest(text: String, code: Refusal.Code) throws {
     let raw = try RawArtifact(Samples.steering)
     expectRefusal(code) { try read(raw.file(manifest: text)) }
   }
@@ -249,7 +249,7 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
 
   /// Tensors that the manifest vouches for and that the kind does not have.
   @Test(arguments: [
-    ("steering", "blocks.1.output", "F64", [2], FormatError.Code.artifactSchema),
+    ("steering", "blocks.1.output", "F64", [2], Refusal.Code.artifactSchema),
     ("steering", "blocks.1.output", "I32", [4], .artifactSchema),
     ("steering", "blocks.1.output", "BF16", [8], .artifactSchema),
     ("steering", "blocks.1.output", "F32", [4, 1], .artifactSchema),
@@ -270,7 +270,7 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
     ("capture", "blocks.2.state.ssm", "F32", [2, 3, 2], .artifactSchema),
   ])
   func typesAndShapes(
-    sample: String, tensor: String, dataType: String, shape: [Int], code: FormatError.Code
+    sample: String, tensor: String, dataType: String, shape: [Int], code: Refusal.Code
   ) throws {
     var raw = try RawArtifact(Samples.named(sample))
     let place = try #require(raw.tensors.firstIndex { $0.name == tensor })
@@ -313,7 +313,7 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
           tensors[place].value = Self.replacing(element, of: tensor.value, by: value)
           let damaged = Artifact(manifest: artifact.manifest, tensors: tensors)
           let isCount = tensor.name.hasSuffix(".count")
-          let code = isCount ? FormatError.Code.artifactSchema : .artifactNonfinite
+          let code = isCount ? Refusal.Code.artifactSchema : .artifactNonfinite
           let refusal = expectRefusal(code, "\(value) in \(tensor.name)") { try damaged.bytes() }
           #expect(refusal?.place == .tensor(tensor.name))
           var raw = try RawArtifact(artifact)
@@ -383,7 +383,7 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
   @Test func nothingIsWrittenThatNoReaderAccepts() throws {
     let path = folder.path("out.safetensors")
     let sample = Samples.steering
-    func refuses(_ code: FormatError.Code, _ edit: (inout Manifest) -> Void) {
+    func refuses(_ code: Refusal.Code, _ edit: (inout Manifest) -> Void) {
       var manifest = sample.manifest
       edit(&manifest)
       expectRefusal(code) {
@@ -437,7 +437,7 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
   @Test func anotherModelIsRefusedUnlessAllowed() throws {
     let digest = SHA256.digest([])
     for (model, code) in [
-      (other { $0.identity = digest }, FormatError.Code.artifactModelDigest),
+      (other { $0.identity = digest }, Refusal.Code.artifactModelDigest),
       (other { $0.tokenizer = digest }, .artifactTokenizerDigest),
     ] {
       expectRefusal(code) {

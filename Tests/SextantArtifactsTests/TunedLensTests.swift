@@ -84,13 +84,13 @@ import Testing
   }
 
   @Test(arguments: [
-    (#"{"d_model":3,"num_hidden_layers":3}"#, FormatError.Code.artifactWidth),
+    (#"{"d_model":3,"num_hidden_layers":3}"#, Refusal.Code.artifactWidth),
     (#"{"d_model":2,"num_hidden_layers":4}"#, .foreignLayer),
     (#"{"d_model":2}"#, .foreignLayout),
     (#"{"d_model":2,"num_hidden_layers":3,"lens_type":"mlp"}"#, .foreignLayout),
     (#"{"d_model":2,"num_hidden_layers":3,"bias":false}"#, .foreignLayout),
   ])
-  func foldersThatDoNotFitAreRefused(config: String, code: FormatError.Code) throws {
+  func foldersThatDoNotFitAreRefused(config: String, code: Refusal.Code) throws {
     let path = folder.path("lens")
     try lens(Self.sites).writeTunedLens(to: path)
     folder.write(config, to: "lens/config.json")

@@ -97,9 +97,9 @@ func refusesAFolderThatMayNotBeWritten() {
   try file.pad(to: 8)
   #expect(file.byteCount == 8)
   let bytes: [UInt8] = [7, 8]
-  var failure: FormatError?
+  var failure: Refusal?
   bytes.withUnsafeBytes { buffer in
-    do throws(FormatError) { try file.append(buffer) } catch { failure = error }
+    do throws(Refusal) { try file.append(buffer) } catch { failure = error }
   }
   #expect(failure == nil)
   try file.write([1, 2], at: 1)

@@ -4,7 +4,7 @@ import Testing
 
 private let document = #"{"a/b":{"~":[1,"x",2.5,-3,true,null]},"big":9223372036854775807}"#
 
-private func root() throws(FormatError) -> JSONNode {
+private func root() throws(Refusal) -> JSONNode {
   try JSONNode(parsing: Array(document.utf8), code: .artifactSchema, file: "a.json")
 }
 

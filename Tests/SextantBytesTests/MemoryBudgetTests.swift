@@ -51,7 +51,7 @@ import Testing
   }
 
   @Test func needsBeyondAllMemoryAreRefusedWithTheFigure() {
-    let refusal = #expect(throws: FormatError.self) {
+    let refusal = #expect(throws: Refusal.self) {
       try MemoryBudget.check(1 << 60, for: "the logits of 9 tokens", remedy: "Read less.")
     }
     #expect(refusal?.code == .systemMemory)
@@ -63,7 +63,7 @@ import Testing
   @Test func aTaskMayHaveALimitOfItsOwn() {
     MemoryBudget.$taskLimit.withValue(100) {
       #expect(throws: Never.self) { try MemoryBudget.check(100, for: "little") }
-      let refusal = #expect(throws: FormatError.self) {
+      let refusal = #expect(throws: Refusal.self) {
         try MemoryBudget.check(101, for: "a bit more")
       }
       #expect(refusal?.code == .systemMemory && refusal?.expected.contains("100 bytes") == true)

@@ -41,7 +41,7 @@ private func refusalCodesPage() -> String {
 
     """
   var prefix: Substring = ""
-  for code in FormatError.Code.allCases {
+  for code in Refusal.Code.allCases {
     let own = code.rawValue.prefix { $0 != "." }
     if own != prefix {
       prefix = own

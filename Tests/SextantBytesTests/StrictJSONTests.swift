@@ -36,8 +36,8 @@ import Testing
     ("{\"\":1,\"\":2}", .jsonDuplicateKey),
     // A byte-order mark.
     ("\u{FEFF}{}", .jsonEncoding),
-  ] as [(String, FormatError.Code)])
-func refusesText(_ text: String, _ code: FormatError.Code) {
+  ] as [(String, Refusal.Code)])
+func refusesText(_ text: String, _ code: Refusal.Code) {
   expectRefusal(code) { try JSONValue(parsing: Array(text.utf8)) }
 }
 
@@ -137,7 +137,7 @@ func objectsFindReplaceAndRemoveMembersWhateverTheirSize(_ count: Int) {
 @Test func damagedTextNeverCrashesTheParser() {
   let text = Array(#"{"a":[1,-2.5e3,"\u00e9\uD83D\uDE00",null,true],"é":{"b":{}}}"#.utf8)
   for count in 0..<text.count {
-    #expect(throws: FormatError.self) { try JSONValue(parsing: Array(text.prefix(count))) }
+    #expect(throws: Refusal.self) { try JSONValue(parsing: Array(text.prefix(count))) }
   }
   var accepted = 0
   for position in text.indices {

@@ -24,9 +24,9 @@ private func sample() -> [UInt8] {
 @discardableResult
 private func refusesOrStaysInBounds(
   _ bytes: [UInt8], in folder: TemporaryFolder
-) -> FormatError.Code? {
+) -> Refusal.Code? {
   let path = folder.write(bytes, to: "m.gguf")
-  do throws(FormatError) {
+  do throws(Refusal) {
     let file = try GGUFFile(path)
     for tensor in file.tensors {
       let count = try file.bytes(of: tensor).count

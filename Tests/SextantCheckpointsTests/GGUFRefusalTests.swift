@@ -9,20 +9,20 @@ private typealias Raw = RawGGUF
 /// A damaged file, and the code with which it is refused.
 private struct Damage: CustomTestStringConvertible, Sendable {
   let testDescription: String
-  let code: FormatError.Code
+  let code: Refusal.Code
   let bytes: [UInt8]
 
-  init(_ name: String, _ code: FormatError.Code, _ bytes: [UInt8]) {
+  init(_ name: String, _ code: Refusal.Code, _ bytes: [UInt8]) {
     (testDescription, self.code, self.bytes) = (name, code, bytes)
   }
 
   /// A file whose only flaw is this metadata.
-  init(_ name: String, _ code: FormatError.Code, values: [[UInt8]]) {
+  init(_ name: String, _ code: Refusal.Code, values: [[UInt8]]) {
     self.init(name, code, Raw.file(values: values))
   }
 
   /// A file whose only flaw is this tensor, with some data behind it.
-  init(_ name: String, _ code: FormatError.Code, tensor: [UInt8], data: Int = 64) {
+  init(_ name: String, _ code: Refusal.Code, tensor: [UInt8], data: Int = 64) {
     self.init(
       name, code, Raw.file(tensors: [tensor], data: [UInt8](repeating: 0, count: data)))
   }

@@ -19,7 +19,7 @@ enum HDF5Cases {
   /// A file that must be refused.
   struct Refused: Sendable, CustomTestStringConvertible {
     var file: String
-    var code: FormatError.Code
+    var code: Refusal.Code
     var testDescription: String { file }
     var path: String { PackageFiles.format("vectors/\(file)") }
   }
@@ -79,7 +79,7 @@ enum HDF5Cases {
   private static func refused(_ node: JSONNode) throws -> Refused {
     Refused(
       file: try node.member("file").string(),
-      code: try #require(FormatError.Code(rawValue: try node.member("code").string())))
+      code: try #require(Refusal.Code(rawValue: try node.member("code").string())))
   }
 }
 

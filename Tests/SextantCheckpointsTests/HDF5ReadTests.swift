@@ -67,11 +67,11 @@ import Testing
   @Test func staysUsableWhenACallerGivesUpInTheMiddle() throws {
     let file = try HDF5Cases.accepted("many-pieces")
     let checkpoint = try HDF5Checkpoint(file.path)
-    let reason = FormatError(.diskFull, found: "no room", expected: "room")
+    let reason = Refusal(.diskFull, found: "no room", expected: "room")
     for (tensor, digest, _) in file.tensors {
       var calls = 0
       let refusal = expectRefusal(.diskFull) {
-        try checkpoint.read(checkpoint.tensors[0]) { _ throws(FormatError) in
+        try checkpoint.read(checkpoint.tensors[0]) { _ throws(Refusal) in
           calls += 1
           throw reason
         }

@@ -25,9 +25,9 @@ import Testing
   struct Answer: Sendable, CustomTestStringConvertible {
     var testDescription: String
     var bytes: [UInt8]
-    var code: FormatError.Code
+    var code: Refusal.Code
 
-    init(_ description: String, _ bytes: [UInt8], _ code: FormatError.Code = .hdf5ReaderProtocol) {
+    init(_ description: String, _ bytes: [UInt8], _ code: Refusal.Code = .hdf5ReaderProtocol) {
       testDescription = description
       self.bytes = bytes
       self.code = code
@@ -115,7 +115,7 @@ import Testing
     let refusal = expectRefusal(.hdf5Chunk) { try fake.open() }
     #expect(
       refusal
-        == FormatError(
+        == Refusal(
           .hdf5Chunk, file: fake.path, at: .tensor("/weight"), found: "this", expected: "that"))
   }
 
@@ -154,7 +154,7 @@ import Testing
   // MARK: Death and delay
 
   @Test(arguments: [
-    ("kill -SEGV $$", FormatError.Code.hdf5ReaderCrashed, "signal 11 (Segmentation fault)"),
+    ("kill -SEGV $$", Refusal.Code.hdf5ReaderCrashed, "signal 11 (Segmentation fault)"),
     ("kill -ABRT $$", .hdf5ReaderCrashed, "signal 6 (Aborted)"),
     ("kill -KILL $$", .hdf5ReaderCrashed, "signal 9 (Killed)"),
     ("kill -XCPU $$", .hdf5ReaderTimeout, "more processor time than the reader's limit"),
@@ -162,7 +162,7 @@ import Testing
     ("exit 127", .hdf5ReaderMissing, "sextant-hdf5 does not start"),
   ])
   func saysHowTheReaderDied(
-    script: String, code: FormatError.Code, found: String
+    script: String, code: Refusal.Code, found: String
   ) throws {
     for start in [[], Self.hello, Self.hello + Self.weight] {
       let fake = FakeReader(start, then: script)
@@ -285,7 +285,7 @@ private struct FakeReader {
       """, to: "script.h5")
   }
 
-  func open(timeout: Duration? = .seconds(30)) throws(FormatError) -> HDF5Checkpoint {
+  func open(timeout: Duration? = .seconds(30)) throws(Refusal) -> HDF5Checkpoint {
     try HDF5Checkpoint(
       path, readerPath: PackageFiles.fixture("hdf5/fake-reader.sh"), timeout: timeout)
   }

@@ -32,7 +32,7 @@ import Testing
       try Self.readAll(PackageFiles.format("vectors/reject/hdf5/bfloat16-unmarked.h5"))
     }
     #expect(refusal?.place == .tensor("/weight"))
-    #expect(refusal?.remedy == FormatError.Code.hdf5UnmarkedBFloat16.remedy)
+    #expect(refusal?.remedy == Refusal.Code.hdf5UnmarkedBFloat16.remedy)
   }
 
   @Test func refusesEveryTruncation() throws {
@@ -90,7 +90,7 @@ import Testing
   @discardableResult
   static func readAll(
     _ path: String, timeout: Duration? = nil
-  ) throws(FormatError) -> HDF5Checkpoint {
+  ) throws(Refusal) -> HDF5Checkpoint {
     let checkpoint = try HDF5Checkpoint(path, timeout: timeout)
     for tensor in checkpoint.tensors {
       var count = 0

@@ -91,7 +91,7 @@ import Testing
     expectRefusal(.numpyNone) { try open(text) }
   }
 
-  static let refused: [(bytes: [UInt8], code: FormatError.Code)] = [
+  static let refused: [(bytes: [UInt8], code: Refusal.Code)] = [
     (Array("no array".utf8), .numpyHeader),
     (header(text(), version: 4) + elements, .numpyHeader),
     (Array((header(text()) + elements).prefix(20)), .numpyHeader),
@@ -133,7 +133,7 @@ import Testing
 
   static let array = header(text()) + elements
 
-  static let archives: [(members: [RawZip.Member], code: FormatError.Code)] = {
+  static let archives: [(members: [RawZip.Member], code: Refusal.Code)] = {
     func member(_ name: String, _ change: (inout RawZip.Member) -> Void = { _ in }) -> RawZip.Member
     {
       var member = RawZip.Member(name, array)

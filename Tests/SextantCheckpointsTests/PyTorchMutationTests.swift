@@ -28,9 +28,9 @@ private func sample() -> [UInt8] {
 @discardableResult
 private func refusesOrStaysInBounds(
   _ bytes: [UInt8], in folder: TemporaryFolder
-) -> FormatError.Code? {
+) -> Refusal.Code? {
   let path = folder.write(bytes, to: "m.pth")
-  do throws(FormatError) {
+  do throws(Refusal) {
     let file = try PyTorchFile(path)
     for tensor in file.tensors {
       let count = try file.bytes(of: tensor).count

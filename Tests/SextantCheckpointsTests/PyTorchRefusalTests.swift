@@ -12,9 +12,9 @@ private let good = Raw.pickle(Raw.dictionary([("w", tensor)]))
 
 @discardableResult
 private func expectRefusal(
-  _ code: FormatError.Code, _ comment: Comment? = nil, of bytes: [UInt8],
+  _ code: Refusal.Code, _ comment: Comment? = nil, of bytes: [UInt8],
   named name: String = "m.pth"
-) -> FormatError? {
+) -> Refusal? {
   let folder = TemporaryFolder()
   let path = folder.write(bytes, to: name)
   let refusal = expectRefusal(code, comment) {
@@ -41,8 +41,8 @@ private func expectRefusal(
     ("float8", .pytorchTensorKind), ("meta", .pytorchTensorKind), ("module", .pytorchPickleGlobal),
     ("no-tensor", .pytorchRoot), ("recursive", .pytorchPickleRecursive),
     ("sparse", .pytorchTensorKind),
-  ] as [(String, FormatError.Code)])
-func refusesWhatIsNoStateDict(_ name: String, _ code: FormatError.Code) {
+  ] as [(String, Refusal.Code)])
+func refusesWhatIsNoStateDict(_ name: String, _ code: Refusal.Code) {
   expectRefusal(code) { try PyTorchFile(PackageFiles.fixture("pytorch/refused/\(name).pth")) }
 }
 
@@ -85,7 +85,7 @@ private func legacyOfFarTooMany() -> [UInt8] {
   return bytes
 }
 
-private let damagedLegacies: [(name: String, bytes: [UInt8], code: FormatError.Code)] = [
+private let damagedLegacies: [(name: String, bytes: [UInt8], code: Refusal.Code)] = [
   ("the magic number alone", Raw.legacyMagic, .pytorchPickleLength),
   ("another version", legacy(version: 1002), .pytorchVersion),
   ("big-endian", legacy(isLittleEndian: false), .pytorchByteOrder),
@@ -118,11 +118,11 @@ func refusesADamagedFileOfTheFormatBeforeVersion16(_ index: Int) {
 /// A change of the archive's members, and the code with which it is refused.
 private struct Damage: CustomTestStringConvertible, Sendable {
   let testDescription: String
-  let code: FormatError.Code
+  let code: Refusal.Code
   let edit: @Sendable (inout [RawZip.Member]) -> Void
 
   init(
-    _ name: String, _ code: FormatError.Code,
+    _ name: String, _ code: Refusal.Code,
     _ edit: @escaping @Sendable (inout [RawZip.Member]) -> Void
   ) {
     (testDescription, self.code, self.edit) = (name, code, edit)
@@ -235,7 +235,7 @@ private func code(_ text: String) -> [UInt8] {
   text.unicodeScalars.map { UInt8(truncatingIfNeeded: $0.value) }
 }
 
-private let pickles: [(String, [UInt8], FormatError.Code)] = [
+private let pickles: [(String, [UInt8], Refusal.Code)] = [
   ("empty", [], .pytorchPickleLength),
   ("no header", code("}."), .pytorchPickleOpcode),
   ("protocol 1", [0x80, 1] + code("}."), .pytorchPickleOpcode),

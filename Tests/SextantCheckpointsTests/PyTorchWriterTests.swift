@@ -61,8 +61,8 @@ import Testing
     arguments: [
       ([], .pytorchRoot), (["a", "a"], .pytorchKey), (["é", "e\u{301}"], .pytorchKey),
       ([""], .pytorchKey), (["../a"], .pytorchKey), (["a\n"], .pytorchKey),
-    ] as [([String], FormatError.Code)])
-  func refusesNamesThatNoReaderAccepts(_ names: [String], _ code: FormatError.Code) {
+    ] as [([String], Refusal.Code)])
+  func refusesNamesThatNoReaderAccepts(_ names: [String], _ code: Refusal.Code) {
     let one = Tensor([1], shape: [1])
     expectRefusal(code) { try write(names.map { ($0, one) }, to: "a.pth") }
     #expect(folder.entries.isEmpty)

@@ -19,7 +19,7 @@ private func sample() -> [UInt8] {
 /// - Returns: whether it was refused.
 private func refusesOrStaysInBounds(_ bytes: [UInt8], in folder: TemporaryFolder) -> Bool {
   let path = folder.write(bytes, to: "m.safetensors")
-  do throws(FormatError) {
+  do throws(Refusal) {
     let file = try SafetensorsFile(path)
     var total = 0
     for tensor in file.tensors {

@@ -104,8 +104,8 @@ func acceptsNamesThatOnlyLookUnusual(_ name: String) throws {
   let bytes = RawSafetensors.file([("a", "U8", [3], [1, 2, 3])])
   let file = try SafetensorsFile(folder.write(bytes, to: "m.safetensors"))
   expectRefusal(.diskFull) {
-    try file.read(file.tensors[0]) { _ throws(FormatError) in
-      throw FormatError(.diskFull, found: "", expected: "")
+    try file.read(file.tensors[0]) { _ throws(Refusal) in
+      throw Refusal(.diskFull, found: "", expected: "")
     }
   }
 }

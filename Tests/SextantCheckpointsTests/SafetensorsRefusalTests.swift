@@ -6,24 +6,24 @@ import Testing
 /// Files that the strict profile refuses, each with the code that it must be refused with.
 struct SafetensorsRefusal: Sendable, CustomTestStringConvertible {
   let testDescription: String
-  let code: FormatError.Code
+  let code: Refusal.Code
   let bytes: [UInt8]
 
-  init(_ description: String, _ code: FormatError.Code, _ bytes: [UInt8]) {
+  init(_ description: String, _ code: Refusal.Code, _ bytes: [UInt8]) {
     testDescription = description
     self.code = code
     self.bytes = bytes
   }
 
   /// A file with this header and `data` zero bytes.
-  init(_ description: String, _ code: FormatError.Code, _ header: String, data: Int = 8) {
+  init(_ description: String, _ code: Refusal.Code, _ header: String, data: Int = 8) {
     self.init(
       description, code,
       RawSafetensors.file(header: header, data: [UInt8](repeating: 0, count: data)))
   }
 
   /// A file whose header holds these entries and `data` zero bytes.
-  init(_ description: String, _ code: FormatError.Code, entries: String..., data: Int = 8) {
+  init(_ description: String, _ code: Refusal.Code, entries: String..., data: Int = 8) {
     self.init(description, code, "{\(entries.joined(separator: ","))}", data: data)
   }
 }
@@ -214,7 +214,7 @@ func refusesUnsafeSafetensors(_ example: SafetensorsRefusal) {
   #expect(refusal?.file == path)
   #expect(refusal?.exitStatus == 65)
   // Through the front door too, whatever the content looks like.
-  #expect(throws: FormatError.self) { try CheckpointSource.open(path) }
+  #expect(throws: Refusal.self) { try CheckpointSource.open(path) }
 }
 
 @Test func refusesMoreThanAMillionTensors() {

@@ -51,7 +51,7 @@ func copiesFilesOfTheReferenceLibraryExactly(_ name: String) throws {
   let original = try SafetensorsFile(path)
   var writer = SafetensorsWriter(metadata: original.metadata)
   for tensor in original.tensors.reversed() {
-    try writer.add(tensor.name, tensor.dataType, shape: tensor.shape) { sink throws(FormatError) in
+    try writer.add(tensor.name, tensor.dataType, shape: tensor.shape) { sink throws(Refusal) in
       try original.read(tensor, sink)
     }
   }
@@ -83,7 +83,7 @@ func copiesFilesOfTheReferenceLibraryExactly(_ name: String) throws {
   let folder = TemporaryFolder()
   var writer = SafetensorsWriter(metadata: ["note": "a\u{1}\n\u{7F}é\u{1F600}"])
   writer.add("v", Tensor([1, 2, 3, 4, 5, 6], shape: [2, 3]))
-  try writer.add("streamed", .u8, shape: [6]) { sink throws(FormatError) in
+  try writer.add("streamed", .u8, shape: [6]) { sink throws(Refusal) in
     for bytes: [UInt8] in [[1, 2], [], [3, 4, 5], [6]] {
       let tensor = bytes.withUnsafeBytes {
         Tensor(copying: $0, dataType: .u8, shape: [bytes.count])
@@ -139,8 +139,8 @@ func refusesASourceOfAnotherLengthAndLeavesNothing(_ bytes: [UInt8]) throws {
     (["a", "a"], .safetensorsName), (["é", "e\u{301}"], .safetensorsName),
     ([String(repeating: "n", count: 513)], .safetensorsName),
     (["__metadata__"], .safetensorsReservedName), ([], .safetensorsNone),
-  ] as [([String], FormatError.Code)])
-func refusesToWriteWhatNoReaderAccepts(_ names: [String], _ code: FormatError.Code) {
+  ] as [([String], Refusal.Code)])
+func refusesToWriteWhatNoReaderAccepts(_ names: [String], _ code: Refusal.Code) {
   var writer = SafetensorsWriter()
   for name in names { writer.add(name, Tensor([1], shape: [1])) }
   expectRefusal(code) { try writer.bytes() }

@@ -25,12 +25,12 @@ private final class Shards {
 
   func open(
     map: String = Shards.map, metadata: String? = nil
-  ) throws(FormatError) -> ShardedCheckpoint {
+  ) throws(Refusal) -> ShardedCheckpoint {
     let head = metadata.map { "\"metadata\":\($0)," } ?? ""
     return try open(index: "{\(head)\"weight_map\":\(map)}")
   }
 
-  func open(index: String) throws(FormatError) -> ShardedCheckpoint {
+  func open(index: String) throws(Refusal) -> ShardedCheckpoint {
     try ShardedCheckpoint(folder.write(index, to: "model.safetensors.index.json"))
   }
 }
@@ -88,8 +88,8 @@ func totalSizeAndFurtherKeysAreOptional(_ metadata: String?) throws {
     ("{\"metadata\":5,\"weight_map\":\(Shards.map)}", .indexValue),
     ("{\"weight_map\":\(Shards.map)} x", .jsonTrailing),
     ("{\"weight_map\":{\"a1\":\"a.safetensors\",\"a1\":\"b.safetensors\"}}", .jsonDuplicateKey),
-  ] as [(String, FormatError.Code)])
-func refusesAnIndexThatIsNone(_ text: String, _ code: FormatError.Code) {
+  ] as [(String, Refusal.Code)])
+func refusesAnIndexThatIsNone(_ text: String, _ code: Refusal.Code) {
   expectRefusal(code) { try Shards().open(index: text) }
 }
 
@@ -103,8 +103,8 @@ func refusesAnIndexThatIsNone(_ text: String, _ code: FormatError.Code) {
     ("\"..\\\\a.safetensors\"", .indexPath), ("\"a.safetensors\\u0000\"", .indexPath),
     ("\"c.safetensors\"", .indexMissingShard), ("\"A.safetensors\"", .indexMissingShard),
     ("\"b.safetensors\"", .indexTensorMissing),
-  ] as [(String, FormatError.Code)])
-func refusesAShardName(_ value: String, _ code: FormatError.Code) {
+  ] as [(String, Refusal.Code)])
+func refusesAShardName(_ value: String, _ code: Refusal.Code) {
   let shards = Shards()
   let refusal = expectRefusal(code) {
     try shards.open(

@@ -11,7 +11,7 @@ import Testing
   @Test func refusesToReadUnconfined() throws {
     let outcome = try onThread { () -> Outcome in
       guard sextant_test_forbid_filters() == 0 else { return .notForbidden }
-      do throws(FormatError) {
+      do throws(Refusal) {
         _ = try HDF5Checkpoint(InputFile(PackageFiles.fixture("demo-model/model.h5")))
         return .read
       } catch {
@@ -33,8 +33,8 @@ import Testing
       guard sextant_test_forbid_filters() == 0 else { return -1 }
       let file = try? InputFile(PackageFiles.fixture("demo-model/model.h5"))
       guard let file, let path = try? HDF5ReaderLocation.find(nil) else { return 0 }
-      do throws(FormatError) {
-        var process = try file.withDescriptor { descriptor throws(FormatError) in
+      do throws(Refusal) {
+        var process = try file.withDescriptor { descriptor throws(Refusal) in
           try HDF5ReaderProcess.start(
             path, arguments: [HDF5ReaderMessage.unconfinedArgument], descriptor: descriptor)
         }
@@ -51,7 +51,7 @@ import Testing
 
   private enum Outcome: Sendable {
     case notForbidden, read
-    case refused(FormatError)
+    case refused(Refusal)
   }
 
   /// What a thread does.

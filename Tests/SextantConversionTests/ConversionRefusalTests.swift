@@ -40,7 +40,7 @@ import Testing
   }
 
   private func expectRefused(
-    _ code: FormatError.Code, naming words: [String] = [], _ path: String,
+    _ code: Refusal.Code, naming words: [String] = [], _ path: String,
     _ options: ConversionOptions = .init(), sourceLocation: SourceLocation = #_sourceLocation
   ) {
     let destination = folder.path("out.sxt")
@@ -136,7 +136,7 @@ import Testing
     expectRefused(.modelTied, try checkpoint(config: [("tie_word_embeddings", false)]))
   }
 
-  static let configurations: [(String, JSONValue?, FormatError.Code)] = [
+  static let configurations: [(String, JSONValue?, Refusal.Code)] = [
     ("model_type", "gpt5", .modelArchitecture),
     ("hidden_size", "40", .modelConfiguration),
     ("hidden_size", 0, .modelConfiguration),
@@ -156,7 +156,7 @@ import Testing
 
   @Test(arguments: configurations)
   func aConfigurationThatDoesNotFitIsRefused(
-    key: String, value: JSONValue?, code: FormatError.Code
+    key: String, value: JSONValue?, code: Refusal.Code
   ) throws {
     // A folder of its own: cases run side by side.
     expectRefused(code, try checkpoint(config: [(key, value)]))
@@ -190,7 +190,7 @@ import Testing
     let path = try checkpoint()
     var options = ConversionOptions()
     options.replacing = true
-    let refusal = #expect(throws: FormatError.self) {
+    let refusal = #expect(throws: Refusal.self) {
       try Conversion(path, options: options).write(to: "\(path)/model.safetensors")
     }
     #expect(refusal?.code == .fileSame)

@@ -172,23 +172,23 @@ import Testing
   @Test func aWriterThatFailsLeavesNothing() throws {
     for program in ["/bin/false", "/bin/cat", "/nonexistent/sextant-hdf5"] {
       var writer = HDF5Writer(writerPath: program, timeout: .seconds(2))
-      try writer.add("a", .f32, shape: [1]) { sink throws(FormatError) in
+      try writer.add("a", .f32, shape: [1]) { sink throws(Refusal) in
         try [0, 0, 128, 63].span.bytes.withUnsafeBytes(sink)
       }
       let path = folder.path("no.h5")
-      #expect(throws: FormatError.self) { try writer.publish(to: path) }
+      #expect(throws: Refusal.self) { try writer.publish(to: path) }
       #expect(access(path, F_OK) != 0)
     }
   }
 
   @Test(arguments: [
-    ("a/b", DataType.f32, [1], FormatError.Code.hdf5Name), (".", .f32, [1], .hdf5Name),
+    ("a/b", DataType.f32, [1], Refusal.Code.hdf5Name), (".", .f32, [1], .hdf5Name),
     ("", .f32, [1], .hdf5Name), ("a", .i64, [1], .hdf5DataType), ("a", .q8, [32], .hdf5DataType),
     ("a", .f32, [0], .hdf5Dataspace),
     ("a", .f32, [Int](repeating: 1, count: 9), .hdf5Dataspace),
   ])
   func whatHDF5FilesDoNotHoldIsRefused(
-    name: String, type: DataType, shape: [Int], code: FormatError.Code
+    name: String, type: DataType, shape: [Int], code: Refusal.Code
   ) {
     expectRefusal(code) {
       var writer = HDF5Writer()
@@ -279,7 +279,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("rwkv-tiny/rwkv4/huggingface", FormatError.Code.exportFormat, "rwkv4"),
+    ("rwkv-tiny/rwkv4/huggingface", Refusal.Code.exportFormat, "rwkv4"),
     ("btlm-tiny/huggingface", .exportFormat, "btlm"),
     ("rwkv-tiny/rwkv7/fla", .exportInexpressible, "group_norm_epsilon"),
     ("mamba2-tiny/grouped", .exportInexpressible, "time_step_limit"),
@@ -290,7 +290,7 @@ import Testing
     ("configurations/neox-odd", .exportInexpressible, "3 rotated channels"),
   ])
   func whatLlamaCppDoesNotComputeIsRefused(
-    model: String, code: FormatError.Code, found: String
+    model: String, code: Refusal.Code, found: String
   ) throws {
     let store = try convert(PackageFiles.fixture(model), as: "a.sxt")
     let refusal = expectRefusal(code) { try export(store, to: "m.gguf") }

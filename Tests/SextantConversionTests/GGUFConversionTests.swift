@@ -294,7 +294,7 @@ import Testing
   // MARK: Refusals
 
   @Test func refusesModelsThatItCannotTranslate() {
-    func refusal(_ code: FormatError.Code, _ values: [[UInt8]]) -> FormatError? {
+    func refusal(_ code: Refusal.Code, _ values: [[UInt8]]) -> Refusal? {
       let bytes = RawGGUF.file(
         values: values, f32: [("token_embd.weight", [1, 2], [UInt8](repeating: 0, count: 8))])
       let path = folder.write(bytes, to: "m.gguf")
@@ -429,7 +429,7 @@ import Testing
   }
 
   @Test func refusesTokenizersThatItDoesNotKnow() throws {
-    func refusal(_ code: FormatError.Code, _ values: [[UInt8]]) throws {
+    func refusal(_ code: Refusal.Code, _ values: [[UInt8]]) throws {
       let path = try demo(values)
       #expect(expectRefusal(code) { try Conversion(path, options: options) }?.file == path)
     }

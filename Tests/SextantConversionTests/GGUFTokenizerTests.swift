@@ -137,7 +137,7 @@ import Testing
   }
 
   @Test func refusesWhatDoesNotFitTogether() throws {
-    func refusal(_ code: FormatError.Code, _ path: String) {
+    func refusal(_ code: Refusal.Code, _ path: String) {
       let refusal = expectRefusal(code) { try GGUFTokenizer(GGUFFile(path)).content() }
       #expect(refusal?.file == path)
       // No offset into bytes that nobody has.
@@ -174,7 +174,7 @@ import Testing
       var bytes = original
       bytes[random.index(below: bytes.count)] = UInt8(random.index(below: 256))
       let path = folder.write(bytes, to: "changed.gguf")
-      do throws(FormatError) {
+      do throws(Refusal) {
         guard let content = try GGUFTokenizer(GGUFFile(path)).content() else { continue }
         let tokenizer = try Tokenizers.load(bytes: content)
         _ = tokenizer.decode(tokenizer.encode("ab  b\u{FFFD}"))

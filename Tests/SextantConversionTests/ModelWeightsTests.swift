@@ -47,10 +47,10 @@ import Testing
       var writer = HDF5Writer()
       for (name, value) in tensors {
         let bytes = value.withUnsafeBytes { Array($0) }
-        try writer.add(name, value.dataType, shape: value.shape) { sink throws(FormatError) in
-          var failure: FormatError?
+        try writer.add(name, value.dataType, shape: value.shape) { sink throws(Refusal) in
+          var failure: Refusal?
           bytes.withUnsafeBytes { buffer in
-            do throws(FormatError) { try sink(buffer) } catch { failure = error }
+            do throws(Refusal) { try sink(buffer) } catch { failure = error }
           }
           if let failure { throw failure }
         }

@@ -84,7 +84,7 @@ import Testing
 
   /// The words are records with one prompt: what does not continue it, and what cannot be compared.
   @Test(arguments: [
-    (#""""#, #"" bad""#, FormatError.Code.dataTokenization),
+    (#""""#, #"" bad""#, Refusal.Code.dataTokenization),
     (#""tastic""#, #"" bad""#, .dataTokenization),
     (#"" good fun""#, #"" good fun""#, .dataRecord),
     (#"" good""#, #"" good fun""#, .dataRecord),
@@ -92,7 +92,7 @@ import Testing
     (#"[" good fun", " good"]"#, #"" bad""#, .dataRecord),
   ])
   func answersThatCannotBeComparedAreRefused(
-    matching: String, other: String, code: FormatError.Code
+    matching: String, other: String, code: Refusal.Code
   ) throws {
     expectRefusal(code, "\(matching), \(other)") {
       try items(

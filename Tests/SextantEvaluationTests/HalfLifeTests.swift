@@ -105,7 +105,7 @@ import Testing
       let model = try ConvertedModel(fixture).model
       let vector = try vector(model.description, ["state"])
       for (strength, code) in [
-        (Float(3e38), FormatError.Code.modelNonfinite), (-3e38, .modelNonfinite),
+        (Float(3e38), Refusal.Code.modelNonfinite), (-3e38, .modelNonfinite),
         (Float.leastNonzeroMagnitude, .artifactScale),
       ] where strength > 1e-30 || strength < 0 || fixture.hasPrefix("mamba") {
         expectRefusal(code, "\(fixture) \(strength)") {

@@ -110,7 +110,7 @@ import Testing
     let lens = Lens(
       model: other, translators: [],
       training: .init(method: "imported", options: JSONObject(), data: JSONObject()))
-    let error = #expect(throws: FormatError.self) {
+    let error = #expect(throws: Refusal.self) {
       try LensEvaluation(
         of: [NamedLens(name: "x", lens: lens)], model, tokenizer: nil, on: corpus)
     }

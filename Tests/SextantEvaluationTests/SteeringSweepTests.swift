@@ -248,7 +248,7 @@ import Testing
         sites: [.residual])
     }
     for (matching, code) in [
-      ([] as [Int], FormatError.Code.dataRecord), ([1, 1 << 20], .modelToken),
+      ([] as [Int], Refusal.Code.dataRecord), ([1, 1 << 20], .modelToken),
     ] {
       expectRefusal(code) {
         try SteeringSweep(

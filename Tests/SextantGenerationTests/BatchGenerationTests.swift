@@ -209,8 +209,8 @@ import Testing
     func code(
       _ prompts: [[Int]], _ batches: BatchOptions, seed: UInt64 = 0, from state: State? = nil,
       applying interventions: Interventions = []
-    ) -> FormatError.Code? {
-      #expect(throws: FormatError.self) {
+    ) -> Refusal.Code? {
+      #expect(throws: Refusal.self) {
         try Generator(model, tokenizer, applying: interventions).generate(
           prompts, batches, from: state, options(4, seed: seed)
         ) { _ in Issue.record("a text was generated") }
@@ -246,7 +246,7 @@ private final class RecordingModel: LanguageModel, @unchecked Sendable {
 
   func run(
     block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try base.run(block: index, on: &stream, &state, pass)
     guard index == description.layerCount - 1 else { return }
     let (values, width) = (stream.residual.values, stream.residual.shape[1])

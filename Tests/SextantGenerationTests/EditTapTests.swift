@@ -211,7 +211,7 @@ import Testing
   // MARK: Refusals
 
   private func refuses(
-    _ code: FormatError.Code, _ vector: SteeringVector,
+    _ code: Refusal.Code, _ vector: SteeringVector,
     _ options: SteeringOptions = SteeringOptions(), tokenizer: Digest? = nil
   ) {
     expectRefusal(code) {
@@ -243,7 +243,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("blocks.3.output", [40], ["channel"], FormatError.Code.artifactSite),
+    ("blocks.3.output", [40], ["channel"], Refusal.Code.artifactSite),
     ("blocks.0.attention", [40], ["channel"], .artifactSite),
     ("blocks.0.state.wkv", [80, 16], ["channel", "state"], .artifactSite),
     ("hidden", [40], ["channel"], .artifactSite),
@@ -253,7 +253,7 @@ import Testing
     ("blocks.0.state.ssm", [80, 16], ["state", "channel"], .artifactSite),
   ])
   func sitesThatDoNotFitAreRefused(
-    name: String, shape: [Int], axes: [String], code: FormatError.Code
+    name: String, shape: [Int], axes: [String], code: Refusal.Code
   ) throws {
     let own = try SteeringVector.random(model.description, ["residual"])
     refuses(

@@ -127,7 +127,7 @@ import Testing
       reporter.visit(site, &value, context)
     }
 
-    func didRead(_ step: GenerationStep) throws(FormatError) -> GenerationVerdict {
+    func didRead(_ step: GenerationStep) throws(Refusal) -> GenerationVerdict {
       let verdict = try reporter.didRead(step)
       for position in step.positions {
         if let report = reporter.report(at: position) { keep(position, report) }

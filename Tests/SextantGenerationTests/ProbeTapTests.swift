@@ -87,7 +87,7 @@ import Testing
     var other = model.description.reference(tokenizer: tokenizer.digest)
     other.identity = SHA256.digest(Array("another".utf8))
     let probe = try probe(["blocks.2.output"], model: other)
-    let refusal = #expect(throws: FormatError.self) { try tap(probe) }
+    let refusal = #expect(throws: Refusal.self) { try tap(probe) }
     #expect(refusal?.code == .artifactModelDigest)
     _ = try ProbeTap(
       probe, model: model.description, tokenizer: tokenizer.digest, allowsModelMismatch: true)
@@ -104,7 +104,7 @@ import Testing
       ],
       training: .init(label: "x", positions: .last, pooling: .each, data: JSONObject(), seed: 0),
       statistics: JSONObject())
-    let refusal = #expect(throws: FormatError.self) { try tap(pairs) }
+    let refusal = #expect(throws: Refusal.self) { try tap(pairs) }
     #expect(refusal?.code == .artifactEmpty)
   }
 
@@ -242,12 +242,12 @@ import Testing
   }
 
   @Test(arguments: [
-    (0.0, 1.0, ProbeEntry.Input.single, FormatError.Code.artifactZero),
+    (0.0, 1.0, ProbeEntry.Input.single, Refusal.Code.artifactZero),
     (1e-200, 1, .single, .artifactZero), (1e200, 1, .single, .artifactZero),
     (1, 0, .single, .artifactZero), (1, 1, .difference, .usageOption),
   ])
   func nothingIsReflectedWithoutADirection(
-    element: Double, scale: Double, input: ProbeEntry.Input, code: FormatError.Code
+    element: Double, scale: Double, input: ProbeEntry.Input, code: Refusal.Code
   ) throws {
     let site = try model.description.sites(named: ["blocks.3.output"])[0].reference
     let entry = ProbeEntry(

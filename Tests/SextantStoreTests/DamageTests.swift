@@ -13,7 +13,7 @@ import Testing
     let bytes = try Sample().bytes()
     for count in 0..<bytes.count {
       let path = folder.write(Array(bytes[..<count]), to: "cut.sxt")
-      let expected: FormatError.Code =
+      let expected: Refusal.Code =
         switch count {
         case 0: .fileEmpty
         case 1..<8: .storeMagic
@@ -37,7 +37,7 @@ import Testing
       var damaged = bytes
       damaged[place] ^= mask
       let path = folder.write(damaged, to: "damaged.sxt")
-      #expect(throws: FormatError.self, "byte \(place)") { try ModelStore(opening: path) }
+      #expect(throws: Refusal.self, "byte \(place)") { try ModelStore(opening: path) }
     }
   }
 
@@ -75,7 +75,7 @@ import Testing
       }
       mutant.text = text
       let path = folder.write(mutant.bytes, to: "mutant.sxt")
-      do throws(FormatError) {
+      do throws(Refusal) {
         let store = try ModelStore(opening: path)
         for entry in store.tensors {
           let tensor = try store.tensor(entry.name)

@@ -7,7 +7,7 @@ import Testing
 /// One fault, the code that must name it, and whether only `verify` can see it.
 struct Fault: CustomTestStringConvertible, Sendable {
   let name: String
-  let code: FormatError.Code
+  let code: Refusal.Code
   var needsVerify = false
   let make: @Sendable (inout RawStore) -> Void
 
@@ -16,18 +16,18 @@ struct Fault: CustomTestStringConvertible, Sendable {
 
 /// A fault of the tensor table's first entry, "a.bias" (BF16, [5], 10 bytes).
 private func entry(
-  _ name: String, _ key: String, _ value: JSONValue?, _ code: FormatError.Code = .storeTable
+  _ name: String, _ key: String, _ value: JSONValue?, _ code: Refusal.Code = .storeTable
 ) -> Fault {
   Fault(name: name, code: code) { $0["tensors", 0, key] = value }
 }
 
 private func member(
-  _ name: String, _ key: String, _ value: JSONValue?, _ code: FormatError.Code = .storeHeader
+  _ name: String, _ key: String, _ value: JSONValue?, _ code: Refusal.Code = .storeHeader
 ) -> Fault {
   Fault(name: name, code: code) { $0.header[key] = value }
 }
 
-private func inserted(_ name: String, _ text: String, _ code: FormatError.Code) -> Fault {
+private func inserted(_ name: String, _ text: String, _ code: Refusal.Code) -> Fault {
   Fault(name: name, code: code) { $0.inserted = text }
 }
 

@@ -46,9 +46,9 @@ struct Sample {
     let byName = Dictionary(uniqueKeysWithValues: tensors.map { ($0.plan.name, $0) })
     for plan in writer.tensors {
       let piece = try #require(byName[plan.name])
-      try writer.write(plan.name) { sink throws(FormatError) in
-        try piece.stored.handOver { stored throws(FormatError) in
-          try piece.source.handOver { source throws(FormatError) in
+      try writer.write(plan.name) { sink throws(Refusal) in
+        try piece.stored.handOver { stored throws(Refusal) in
+          try piece.source.handOver { source throws(Refusal) in
             try sink.append(stored, source: source)
           }
         }
@@ -68,11 +68,11 @@ struct Sample {
 extension [UInt8] {
   /// Calls `body` with the bytes in place.
   func handOver(
-    _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
-  ) throws(FormatError) {
-    var failure: FormatError?
+    _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
+  ) throws(Refusal) {
+    var failure: Refusal?
     withUnsafeBytes { bytes in
-      do throws(FormatError) { try body(bytes) } catch { failure = error }
+      do throws(Refusal) { try body(bytes) } catch { failure = error }
     }
     if let failure { throw failure }
   }

@@ -45,10 +45,10 @@ import Testing
   func piecesMayBeCutAnywhere(pieceByteCount: Int) throws {
     let bytes = Sample.bytes(4 * 777)
     let writer = try writer([PlannedTensor(name: "a", dataType: .f32, shape: [777])])
-    try writer.write("a") { sink throws(FormatError) in
+    try writer.write("a") { sink throws(Refusal) in
       for start in stride(from: 0, to: bytes.count, by: pieceByteCount) {
         let piece = Array(bytes[start..<min(start + pieceByteCount, bytes.count)])
-        try piece.handOver { piece throws(FormatError) in try sink.append(piece) }
+        try piece.handOver { piece throws(Refusal) in try sink.append(piece) }
       }
     }
     _ = try writer.finish()
@@ -65,10 +65,10 @@ import Testing
       destination: folder.path("model.sxt"), architecture: sample.architecture,
       configuration: sample.configuration, variant: sample.variant,
       tensors: sample.tensors.map(\.plan), attachments: sample.attachments)
-    try writer.writeAll(WorkerPool(threads: threads)) { plan, sink throws(FormatError) in
+    try writer.writeAll(WorkerPool(threads: threads)) { plan, sink throws(Refusal) in
       guard let piece = byName[plan.name] else { return }
-      try piece.stored.handOver { stored throws(FormatError) in
-        try piece.source.handOver { source throws(FormatError) in
+      try piece.stored.handOver { stored throws(Refusal) in
+        try piece.source.handOver { source throws(Refusal) in
           try sink.append(stored, source: source)
         }
       }
@@ -106,10 +106,10 @@ import Testing
     }
     #expect(copied.missing.map(\.name) == ["t3"])
     #expect(seen.withLock { $0 } == Self.sizes.reduce(0, +) - Self.sizes[3])
-    try copied.writeAll(pool) { plan, sink throws(FormatError) in
+    try copied.writeAll(pool) { plan, sink throws(Refusal) in
       guard let part = parts[plan.name] else { return }
       try part.file.read(at: part.range.lowerBound, count: part.range.count).handOver {
-        piece throws(FormatError) in try sink.append(piece)
+        piece throws(Refusal) in try sink.append(piece)
       }
     }
     _ = try copied.finish()
@@ -143,15 +143,15 @@ import Testing
 
   @Test func oneOfSeveralTensorsThatFailsRefusesTheStore() throws {
     let writer = try writer(plans, variant: "bf16")
-    #expect(throws: FormatError.self) {
-      try writer.writeAll(WorkerPool(threads: 2)) { plan, sink throws(FormatError) in
+    #expect(throws: Refusal.self) {
+      try writer.writeAll(WorkerPool(threads: 2)) { plan, sink throws(Refusal) in
         let bytes = Sample.bytes(plan.name == "a" ? 3 : 8)
-        try bytes.handOver { piece throws(FormatError) in try sink.append(piece) }
+        try bytes.handOver { piece throws(Refusal) in try sink.append(piece) }
       }
     }
-    #expect(throws: FormatError.self) { _ = try writer.finish() }
-    #expect(throws: FormatError.self) {
-      try writer.writeAll { _, _ throws(FormatError) in }
+    #expect(throws: Refusal.self) { _ = try writer.finish() }
+    #expect(throws: Refusal.self) {
+      try writer.writeAll { _, _ throws(Refusal) in }
     }
   }
 
@@ -233,7 +233,7 @@ import Testing
   // MARK: Refusals
 
   @Test func refusesPlansThatNoReaderWouldAccept() {
-    func refuses(_ code: FormatError.Code, _ tensors: [PlannedTensor]) {
+    func refuses(_ code: Refusal.Code, _ tensors: [PlannedTensor]) {
       expectRefusal(code) { try writer(tensors) }
     }
     let a = PlannedTensor(name: "a", dataType: .f32, shape: [2])
@@ -266,9 +266,9 @@ import Testing
   func refusesMissingAndExtraBytes(stored: Int, source: Int) throws {
     let writer = try writer(plans, variant: "bf16")
     let refusal = expectRefusal(.storeTable) {
-      try writer.write("a") { sink throws(FormatError) in
-        try Sample.bytes(stored).handOver { stored throws(FormatError) in
-          try Sample.bytes(source).handOver { source throws(FormatError) in
+      try writer.write("a") { sink throws(Refusal) in
+        try Sample.bytes(stored).handOver { stored throws(Refusal) in
+          try Sample.bytes(source).handOver { source throws(Refusal) in
             try sink.append(stored, source: source)
           }
         }
@@ -277,7 +277,7 @@ import Testing
     #expect(refusal?.place == .tensor("a"))
     // What was written of the tensor cannot be taken back.
     if stored > 0 && stored <= 4 {
-      expectRefusal(.storeTable) { try writer.write("a") { _ throws(FormatError) in } }
+      expectRefusal(.storeTable) { try writer.write("a") { _ throws(Refusal) in } }
     }
     expectRefusal(.storeTable) { try writer.finish() }
   }

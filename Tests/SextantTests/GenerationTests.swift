@@ -73,14 +73,14 @@ import Testing
     let run = try model.generate(
       prompt, count: 8,
       with: [
-        .tap(.output(block: 1)) { site, value, _ throws(FormatError) in
+        .tap(.output(block: 1)) { site, value, _ throws(Refusal) in
           visits += 1
           if visits == 3 { value = value.reshaped([value.count]) }
         }
       ])
     #expect(try run.next() != nil)
     let refusals = (0..<2).map { _ in
-      #expect(throws: FormatError.self) { try run.next() }
+      #expect(throws: Refusal.self) { try run.next() }
     }
     #expect(refusals[0]?.code == .modelState && refusals[0] == refusals[1])
     #expect(visits == 3)
@@ -102,10 +102,10 @@ import Testing
     let path = Demo.file("opening.state.safetensors")
     try model.save(opening, to: path)
     #expect(try model.loadState(path) == opening)
-    #expect(throws: FormatError.self) { try model.save(opening, to: path) }
-    #expect(throws: FormatError.self) { try opening["blocks.3.output"] }
-    #expect(throws: FormatError.self) { try opening["blocks.99.state.ssm"] }
-    #expect(throws: FormatError.self) { try model.generate("", from: opening) }
+    #expect(throws: Refusal.self) { try model.save(opening, to: path) }
+    #expect(throws: Refusal.self) { try opening["blocks.3.output"] }
+    #expect(throws: Refusal.self) { try opening["blocks.99.state.ssm"] }
+    #expect(throws: Refusal.self) { try model.generate("", from: opening) }
     var other = opening
     let ssm = try other["blocks.3.state.ssm"]
     try other.setComponent(
@@ -262,12 +262,12 @@ import Testing
     #expect(first.edits == second.edits && first.edits.map(\.item) == [0, 2])
     // An option that concerns none of the artifacts, and what cannot be applied.
     options.operation = .project
-    #expect(throws: FormatError.self) { try Interventions(applying: [applied[1]], options) }
-    #expect(throws: FormatError.self) { try AppliedArtifact(probe.artifact, strength: 2) }
-    #expect(throws: FormatError.self) { try AppliedArtifact(joy.artifact, probe: "a") }
+    #expect(throws: Refusal.self) { try Interventions(applying: [applied[1]], options) }
+    #expect(throws: Refusal.self) { try AppliedArtifact(probe.artifact, strength: 2) }
+    #expect(throws: Refusal.self) { try AppliedArtifact(joy.artifact, probe: "a") }
     let path = Demo.file("a.state.safetensors")
     try model.save(model.state(after: prompt), to: path)
-    #expect(throws: FormatError.self) { try AppliedArtifact(Artifact(reading: path)) }
+    #expect(throws: Refusal.self) { try AppliedArtifact(Artifact(reading: path)) }
   }
 
   @Test func tasksShareAModel() async throws {
@@ -297,8 +297,8 @@ import Testing
     let model = try Demo.model()
     let width = model.description.width
     let ones = [Float](repeating: 1, count: width)
-    func code(_ intervention: Intervention) -> FormatError.Code? {
-      #expect(throws: FormatError.self) {
+    func code(_ intervention: Intervention) -> Refusal.Code? {
+      #expect(throws: Refusal.self) {
         try model.generate(prompt, count: 2, with: [intervention])
       }?.code
     }
@@ -318,13 +318,13 @@ import Testing
     let nowhere = try #require(PositionSelection("99999"))
     #expect(
       code(.add(ones, at: .output(block: 3), positions: nowhere)) == .usageNothingSteered)
-    #expect(throws: FormatError.self) { try model.generate("") }
-    #expect(throws: FormatError.self) { try model.generate(prompt, temperature: -1) }
-    #expect(throws: FormatError.self) { try model.generate(prompt, stoppingAt: [""]) }
-    #expect(throws: FormatError.self) { try model.state(after: "") }
-    #expect(throws: FormatError.self) {
+    #expect(throws: Refusal.self) { try model.generate("") }
+    #expect(throws: Refusal.self) { try model.generate(prompt, temperature: -1) }
+    #expect(throws: Refusal.self) { try model.generate(prompt, stoppingAt: [""]) }
+    #expect(throws: Refusal.self) { try model.state(after: "") }
+    #expect(throws: Refusal.self) {
       try model.record(["residual"], reading: prompt, with: [.report(lens: nil)])
     }
-    #expect(throws: FormatError.self) { try LoadedModel(Demo.file("nothing.sxt")) }
+    #expect(throws: Refusal.self) { try LoadedModel(Demo.file("nothing.sxt")) }
   }
 }

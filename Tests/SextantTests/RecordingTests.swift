@@ -39,11 +39,11 @@ import Testing
         "blocks.2.output", "blocks.2.state.conv", "blocks.2.state.ssm", "blocks.3.output",
         "blocks.3.state.conv", "blocks.3.state.ssm",
       ])
-    #expect(throws: FormatError.self) { try seen["blocks.1.output"] }
-    #expect(throws: FormatError.self) { try seen["nothing"] }
-    #expect(throws: FormatError.self) { try model.record(["blocks.99.output"], reading: text) }
-    #expect(throws: FormatError.self) { try model.record([], reading: text) }
-    #expect(throws: FormatError.self) { try model.record(["residual"], reading: [Int]()) }
+    #expect(throws: Refusal.self) { try seen["blocks.1.output"] }
+    #expect(throws: Refusal.self) { try seen["nothing"] }
+    #expect(throws: Refusal.self) { try model.record(["blocks.99.output"], reading: text) }
+    #expect(throws: Refusal.self) { try model.record([], reading: text) }
+    #expect(throws: Refusal.self) { try model.record(["residual"], reading: [Int]()) }
   }
 
   @Test func hasTheStateAfterEachTokenWhereAsked() throws {
@@ -88,7 +88,7 @@ import Testing
     let tokens = [Int](repeating: 5, count: 1 << 23)
     #expect {
       try model.record(["state"], reading: tokens, statesAfter: .each)
-    } throws: { ($0 as? FormatError)?.code == .systemMemory }
+    } throws: { ($0 as? Refusal)?.code == .systemMemory }
   }
 
   @Test func hasARowOfKeysForEachToken() throws {
@@ -98,13 +98,13 @@ import Testing
     let site = try #require(model.description.sites.first { $0.grows })
     let seen = try model.record([site.site.name], reading: [3, 4, 5])
     #expect(try seen[site.site].shape == [3] + site.shape)
-    #expect(throws: FormatError.self) {
+    #expect(throws: Refusal.self) {
       try model.record([site.site.name], reading: [3, 4, 5], statesAfter: .each)
     }
     // This model has no tokenizer.
-    #expect(throws: FormatError.self) { try model.record(["residual"], reading: "text") }
-    #expect(throws: FormatError.self) { try model.generate("text") }
-    #expect(throws: FormatError.self) { try model.record(["residual"], reading: [1 << 40]) }
+    #expect(throws: Refusal.self) { try model.record(["residual"], reading: "text") }
+    #expect(throws: Refusal.self) { try model.generate("text") }
+    #expect(throws: Refusal.self) { try model.record(["residual"], reading: [1 << 40]) }
     #expect(seen.pieces.isEmpty)
     let state = try model.state(after: [3, 4, 5])[site.site]
     let recorded = try seen[site.site]

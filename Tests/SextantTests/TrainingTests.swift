@@ -37,13 +37,13 @@ import Testing
     let path = folder.path("vector.steer.safetensors")
     try vector.write(to: path)
     #expect(try SteeringVector(reading: path).artifact.bytes() == vector.artifact.bytes())
-    #expect(throws: FormatError.self) { try vector.write(to: path) }
+    #expect(throws: Refusal.self) { try vector.write(to: path) }
     #expect(
       CommandRun.sextant([
         "verify", path, "--retrain", "-m", Demo.path, "--pairs", file,
       ]).end == .exited(0))
-    #expect(throws: FormatError.self) { try ContrastPairs([]) }
-    #expect(throws: FormatError.self) { try ContrastPairs([(positive: "a", negative: "a")]) }
+    #expect(throws: Refusal.self) { try ContrastPairs([]) }
+    #expect(throws: Refusal.self) { try ContrastPairs([(positive: "a", negative: "a")]) }
   }
 
   @Test func probesAndErasers() throws {
@@ -74,7 +74,7 @@ import Testing
     let name = probe.entries[1].name
     #expect(
       try probe.evaluate(on: records, with: model, name: name).rows.map(\.entry.name) == [name])
-    #expect(throws: FormatError.self) {
+    #expect(throws: Refusal.self) {
       try Probe.train(on: SelectedRecords([("one", true), ("two", true)]), for: model)
     }
   }

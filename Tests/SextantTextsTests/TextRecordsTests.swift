@@ -9,14 +9,14 @@ import Testing
 
   private func records(
     _ text: String, named path: String = "records", acceptsText: Bool = false
-  ) throws(FormatError) -> TextRecords {
+  ) throws(Refusal) -> TextRecords {
     try TextRecords(
       TextFile(Array(text.utf8), path: path), fields: fields, acceptsText: acceptsText)
   }
 
   /// The values of the field `a`, or the records that are strings, with their lines.
   private func values(_ records: TextRecords) throws -> [String] {
-    try records.map { record, line throws(FormatError) in
+    try records.map { record, line throws(Refusal) in
       let value =
         if case .string(let text) = record.value { text } else {
           try record.field("a").string()
@@ -117,12 +117,12 @@ import Testing
 
   @Test func integersOf65BitsAreNumbers() throws {
     let numbers = try records("{\"a\":9223372036854775808}\n{\"a\":-0}\n").map {
-      record, _ throws(FormatError) in try record.field("a").number()
+      record, _ throws(Refusal) in try record.field("a").number()
     }
     #expect(numbers == [0x1p63, 0])
     for value in ["NaN", "-Infinity", "1e999"] {
       let refusal = expectRefusal(.dataRecord) {
-        try records("{\"a\":\(value)}").map { record, _ throws(FormatError) in
+        try records("{\"a\":\(value)}").map { record, _ throws(Refusal) in
           try record.field("a").number()
         }
       }
@@ -132,7 +132,7 @@ import Testing
 
   @Test(arguments: ["{\"\\ud83d\": 1}", "{\"a\": nan}", "{\"a\": -infinity}", "{\"a\": 01}"])
   func whatNoWriterOfRecordsWritesIsRefused(text: String) {
-    #expect(throws: FormatError.self) { try values(records(text)) }
+    #expect(throws: Refusal.self) { try values(records(text)) }
   }
 
   // MARK: Refusals
@@ -172,8 +172,8 @@ import Testing
     #expect(refusal?.found.contains("name promises") == true)
   }
 
-  private static let badRecords: [(text: String, code: FormatError.Code, line: Int)] = [
-    ("{\"a\":\"x\"},\n{\"a\":\"y\"}\n", FormatError.Code.jsonTrailing, 1),
+  private static let badRecords: [(text: String, code: Refusal.Code, line: Int)] = [
+    ("{\"a\":\"x\"},\n{\"a\":\"y\"}\n", Refusal.Code.jsonTrailing, 1),
     ("{\"a\":\"x\"}\n{\"a\":\"y\"}{\"a\":\"z\"}\n", .jsonTrailing, 2),
     ("{\"a\":\"x\"}\n{\"a\":\"y\"\n{\"a\":\"z\"}\n", .jsonInvalid, 2),
     ("{\"a\":\"x\"}\n{\"a\":\"y\n\"}\n", .jsonInvalid, 2),
@@ -192,7 +192,7 @@ import Testing
   ]
 
   @Test(arguments: badRecords)
-  func badRecordsAreNamedByTheirLine(text: String, code: FormatError.Code, line: Int) throws {
+  func badRecordsAreNamedByTheirLine(text: String, code: Refusal.Code, line: Int) throws {
     let refusal = expectRefusal(code) { try values(records(text)) }
     #expect(refusal?.place == .line(line) && refusal?.file == "records")
   }

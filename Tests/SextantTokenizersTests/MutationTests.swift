@@ -49,7 +49,7 @@ struct MutationTests {
 
   /// Loading throws nothing but refusals: the signature says so.
   private static func load(_ bytes: [UInt8]) -> (any Tokenizer)? {
-    do throws(FormatError) {
+    do throws(Refusal) {
       return try Tokenizers.load(bytes: bytes, file: "damaged")
     } catch {
       return nil

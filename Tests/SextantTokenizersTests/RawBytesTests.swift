@@ -31,14 +31,14 @@ struct RawBytesTests {
   }
 
   @Test(arguments: [
-    (#"{"format":"sextant-bytes","version":2}"#, FormatError.Code.tokenizerUnsupported),
+    (#"{"format":"sextant-bytes","version":2}"#, Refusal.Code.tokenizerUnsupported),
     (#"{"format":"sextant-words","version":1}"#, .tokenizerUnsupported),
     (#"{"format":"sextant-bytes","version":1,"case":"lower"}"#, .tokenizerUnsupported),
     (#"{"format":"sextant-bytes"}"#, .tokenizerInvalid),
     (#"{"format":"sextant-bytes","version":"1"}"#, .tokenizerInvalid),
     (#"{"format":"bytes","version":1}"#, .tokenizerUnsupported),
   ])
-  func refusesOtherFiles(text: String, code: FormatError.Code) {
+  func refusesOtherFiles(text: String, code: Refusal.Code) {
     expectRefusal(code) { try Tokenizers.load(bytes: Array(text.utf8)) }
   }
 }

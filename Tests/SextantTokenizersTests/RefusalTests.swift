@@ -9,7 +9,7 @@ struct RefusalTests {
   /// An edit of a tiny tokenizer, and how the result is refused.
   struct Case: CustomTestStringConvertible, Sendable {
     var testDescription: String
-    var code: FormatError.Code
+    var code: Refusal.Code
     var pointer: String
     /// What is edited.
     var path: [String]
@@ -134,7 +134,7 @@ struct RefusalTests {
     ])
 
   private static func cases(
-    _ code: FormatError.Code,
+    _ code: Refusal.Code,
     _ rows: [(name: String, pointer: String, path: [String], value: JSONValue?)]
   ) -> [Case] {
     rows.map {
@@ -172,14 +172,14 @@ struct RefusalTests {
   }
 
   @Test(arguments: [
-    ("", FormatError.Code.tokenizerUnsupported), ("\u{FEFF}{}", .tokenizerUnsupported),
+    ("", Refusal.Code.tokenizerUnsupported), ("\u{FEFF}{}", .tokenizerUnsupported),
     ("[]", .tokenizerUnsupported),
     ("{", .jsonInvalid), ("{}", .tokenizerInvalid), ("{\"version\": \"1.0\"} x", .jsonTrailing),
     ("{\"model\": {}, \"model\": {}}", .jsonDuplicateKey),
     ("{\"a\": \(String(repeating: "[", count: 100_000))", .jsonDepth),
     ("{\"version\": \(String(repeating: "9", count: 40))}", .jsonNumber),
   ])
-  func refusesHostileTexts(text: String, code: FormatError.Code) {
+  func refusesHostileTexts(text: String, code: Refusal.Code) {
     expectRefusal(code) { try Tokenizers.load(bytes: Array(text.utf8), file: "hostile") }
   }
 

@@ -11,7 +11,7 @@ struct SentencePieceRefusalTests {
   /// A model and how it is refused.
   struct Case: CustomTestStringConvertible, Sendable {
     var testDescription: String
-    var code: FormatError.Code
+    var code: Refusal.Code
     /// What the refusal speaks of.
     var word: String
     var bytes: [UInt8]
@@ -118,7 +118,7 @@ struct SentencePieceRefusalTests {
   private static let pieces = Tiny.field(1, Tiny.message(("<unk>", 0, 2)))
 
   private static func edited(
-    _ name: String, _ code: FormatError.Code, _ word: String, bytes: Bool = false,
+    _ name: String, _ code: Refusal.Code, _ word: String, bytes: Bool = false,
     _ edit: (inout Tiny) -> Void
   ) -> Case {
     var tiny = Tiny(bytes: bytes)

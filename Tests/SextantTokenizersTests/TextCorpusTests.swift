@@ -109,14 +109,14 @@ import Testing
   }
 
   @Test func badTextsAreRefused() {
-    let bad: [(String, String, FormatError.Code)] = [
+    let bad: [(String, String, Refusal.Code)] = [
       (" ", "blank.jsonl", .dataEmpty), ("\"\"\n{\"text\": \"\"}\n", "empty.jsonl", .dataEmpty),
       ("{\"txt\": 1}\n", "other.jsonl", .dataRecord),
       ("{\n", "broken.jsonl", .jsonInvalid),
     ]
     for (text, name, code) in bad {
       let path = write(text, name)
-      let error = #expect(throws: FormatError.self) {
+      let error = #expect(throws: Refusal.self) {
         try TextCorpus(reading: [path], tokenizer: tokenizer, chunkLength: 64)
       }
       #expect(error?.code == code, "\(name)")
@@ -126,7 +126,7 @@ import Testing
   @Test func aFieldOfPlainTextIsRefused() throws {
     let (plain, strings) = (write("One film.\n", "a.txt"), write("[\"One film.\"]", "b.json"))
     let records = write("{\"body\": \"Two films.\"}\n", "c.jsonl")
-    let read = { (paths: [String], field: String?) throws(FormatError) -> Int in
+    let read = { (paths: [String], field: String?) throws(Refusal) -> Int in
       try TextCorpus(reading: paths, tokenizer: tokenizer, chunkLength: 2, field: field)
         .documentCount
     }

@@ -15,7 +15,7 @@ package enum FuzzedReader: String, CaseIterable, Sendable {
   /// Reads all that a file holds.
   ///
   /// - Throws: the reader's refusal.
-  package func read(_ path: String) throws(FormatError) {
+  package func read(_ path: String) throws(Refusal) {
     switch self {
     case .safetensors: try Self.readAll(SafetensorsFile(path))
     case .pytorch: try Self.readAll(PyTorchFile(path))
@@ -35,13 +35,13 @@ package enum FuzzedReader: String, CaseIterable, Sendable {
       let prompts = try? PromptFile(file)
       _ = try? prompts?.replacingEscapes()
       _ = try TextRecords(file, fields: PromptFile.fields).map {
-        record, _ throws(FormatError) in
+        record, _ throws(Refusal) in
         try record.field(PromptFile.fields).text()
       }
     }
   }
 
-  private static func readAll(_ checkpoint: any Checkpoint) throws(FormatError) {
+  private static func readAll(_ checkpoint: any Checkpoint) throws(Refusal) {
     for tensor in checkpoint.tensors {
       var count = 0
       try checkpoint.read(tensor) { count += $0.count }
@@ -63,7 +63,7 @@ package enum FuzzedReader: String, CaseIterable, Sendable {
       unlink(path)
     }
     precondition(write(descriptor, bytes, count) == count, "no room for a file")
-    do throws(FormatError) {
+    do throws(Refusal) {
       try read(path)
     } catch {
       precondition(!error.description.isEmpty)

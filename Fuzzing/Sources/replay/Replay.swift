@@ -19,7 +19,7 @@ struct Replay {
     for path in arguments.dropFirst() {
       let start = ContinuousClock.now
       var outcome = "read"
-      do throws(FormatError) { try reader.read(path) } catch { outcome = error.code.rawValue }
+      do throws(Refusal) { try reader.read(path) } catch { outcome = error.code.rawValue }
       let milliseconds = start.duration(to: .now) / .milliseconds(1)
       print("\(outcome)\t\(Int(milliseconds)) ms\t\(path)")
       outcomes[outcome, default: 0] += 1

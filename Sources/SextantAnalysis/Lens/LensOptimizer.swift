@@ -51,14 +51,14 @@ public struct LensOptimizerOptions: Sendable, Equatable {
   /// Refuses numbers with which training does not move, or diverges.
   ///
   /// - Throws: `usage.option`.
-  func check() throws(FormatError) {
+  func check() throws(Refusal) {
     for (option, value, isAllowed, expected) in [
       ("rateScale", rateScale, rateScale > 0, "more than 0"),
       ("weightDecay", weightDecay, weightDecay >= 0, "0 or more"),
       ("momentum", momentum, 0 <= momentum && momentum < 1, "from 0 to below 1"),
       ("clipNorm", clipNorm, clipNorm > 0, "more than 0"),
     ] where !isAllowed || !value.isFinite {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter(option), found: "\(value)", expected: "a number, \(expected)")
     }
   }
@@ -72,7 +72,7 @@ public struct LensOptimizerOptions: Sendable, Equatable {
   }
 
   /// Options that a manifest records.
-  init(_ node: JSONNode) throws(FormatError) {
+  init(_ node: JSONNode) throws(Refusal) {
     let name = try node.member("optimizer")
     guard let kind = LensOptimizerKind(rawValue: try name.string()) else {
       throw name.refusal(expected: "one of \(LensOptimizerKind.allCases.map(\.rawValue))")

@@ -30,7 +30,7 @@ struct LensRetraining {
   /// The lens of the same texts and options.
   ///
   /// - Throws: `artifact.retrain`, `artifact.schema`, `data.*`, `model.*`.
-  func again(_ lens: Lens, _ progress: (Int, Int) -> Void) throws(FormatError) -> Artifact {
+  func again(_ lens: Lens, _ progress: (Int, Int) -> Void) throws(Refusal) -> Artifact {
     let record = try RetrainingRecord.checked(lens.training.retraining, file)
     _ = try Retraining.check(lens.model, model, tokenizer, file)
     let corpus = try corpus(lens.training.data)
@@ -46,7 +46,7 @@ struct LensRetraining {
         from: begin, progress: { progress($0.tokens.done, $0.tokens.total) }
       ).artifact
     default:
-      throw FormatError(
+      throw Refusal(
         .artifactRetrain, file: file, at: .pointer("/method/name"), found: lens.training.method,
         expected: "ridge or tuned")
     }
@@ -57,7 +57,7 @@ struct LensRetraining {
   }
 
   /// The texts, once their digest is known to be the one recorded.
-  private func corpus(_ data: JSONObject) throws(FormatError) -> TextCorpus {
+  private func corpus(_ data: JSONObject) throws(Refusal) -> TextCorpus {
     let record = node(data, "/data")
     let length = try record.member("chunk_length").integer(in: 2...Int(Int32.max))
     let count = try record.member("chunks").integer(in: 1...Int(Int32.max))
@@ -66,7 +66,7 @@ struct LensRetraining {
       reading: paths, tokenizer: tokenizer, chunkLength: length, field: field,
       limit: length * count)
     guard corpus.record == data else {
-      throw FormatError(
+      throw Refusal(
         .artifactRetrain, file: paths.first,
         found: "texts with SHA-256 \(corpus.digest), \(counted(corpus.chunks.count, "chunk"))",
         expected:
@@ -78,7 +78,7 @@ struct LensRetraining {
 
   private func ridge(
     _ options: JSONNode, _ corpus: TextCorpus, _ progress: (Int, Int) -> Void
-  ) throws(FormatError) -> Lens {
+  ) throws(Refusal) -> Lens {
     try RidgeLensTrainer(
       model, tokenizer: tokenizer.digest, corpus: corpus, options: RidgeLensOptions(options)
     ).train { progress($1, $2) }
@@ -87,10 +87,10 @@ struct LensRetraining {
   /// The lens that a tuned lens started from: the one in a file, or a ridge lens of the same texts.
   private func start(
     _ origin: JSONNode, _ record: JSONNode, _ corpus: TextCorpus, _ progress: (Int, Int) -> Void
-  ) throws(FormatError) -> Lens? {
+  ) throws(Refusal) -> Lens? {
     guard case .object(let object) = origin.value else {
       guard start == nil else {
-        throw FormatError(
+        throw Refusal(
           .usageOption, at: .parameter("start"), found: "a lens",
           expected: "none: \(file) started from \(try origin.string())")
       }
@@ -106,13 +106,13 @@ struct LensRetraining {
       let version = try Artifact(reading: file).manifest.tool.version
       found = try Lens(Artifact(manifest: made.manifest.made(by: version), tensors: made.tensors))
     } else {
-      throw FormatError(
+      throw Refusal(
         .artifactRetrain, file: file, at: .pointer("/method/options/start"),
         found: "a lens of its own as the start", expected: "that lens",
         remedy: "Name the lens with `start`.")
     }
     guard SHA256.digest(try found.artifact.bytes()).description == digest else {
-      throw FormatError(
+      throw Refusal(
         .artifactRetrain, file: start ?? file, at: .pointer("/method/options/start"),
         found: "a start with other bytes", expected: "SHA-256 \(digest)",
         remedy: "Name the lens that training started from with `start`.")

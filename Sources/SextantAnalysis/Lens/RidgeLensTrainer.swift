@@ -29,7 +29,7 @@ public struct RidgeLensOptions: Sendable {
   }
 
   /// Options that a manifest records.
-  init(_ node: JSONNode) throws(FormatError) {
+  init(_ node: JSONNode) throws(Refusal) {
     heldOutEvery = try node.member("held_out_every").integer(in: 2...Int(Int32.max))
     calibrationTokens = try node.member("calibration_tokens").integer()
     calibrationSteps = try node.member("calibration_steps").integer()
@@ -76,9 +76,9 @@ package struct RidgeLensTrainer {
   package init(
     _ model: any LanguageModel, tokenizer: Digest, corpus: TextCorpus,
     options: RidgeLensOptions = RidgeLensOptions()
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard corpus.chunks.count >= 2, options.heldOutEvery >= 2 else {
-      throw FormatError(
+      throw Refusal(
         .dataEmpty, found: "\(corpus.chunks.count) chunk of text",
         expected: "at least two chunks, one of them held out",
         remedy: "Give more text, or a shorter `chunk`.")
@@ -110,7 +110,7 @@ package struct RidgeLensTrainer {
   /// - Throws: `model.*`; `artifact.nonfinite` for a stream that is not finite.
   package func train(
     progress: (_ title: String, _ done: Int, _ total: Int) -> Void = { _, _, _ in }
-  ) throws(FormatError) -> Lens {
+  ) throws(Refusal) -> Lens {
     // For each site, two scatter matrices of the training rows and two of the held-out rows.
     try MemoryBudget.check(
       MemoryBudget.sum(
@@ -143,7 +143,7 @@ package struct RidgeLensTrainer {
   }
 
   /// Reads all chunks once.
-  private func read(_ progress: (Int) -> Void) throws(FormatError) -> Reading {
+  private func read(_ progress: (Int) -> Void) throws(Refusal) -> Reading {
     let empty = sites.map { JointMoments(width: $0.elementCount) }
     var reading = Reading(
       training: empty, heldOut: empty, sample: sites.map { _ in [] },
@@ -192,7 +192,7 @@ package struct RidgeLensTrainer {
   /// The best regression of one site.
   private func solve(
     _ index: Int, _ reading: Reading
-  ) throws(FormatError) -> (
+  ) throws(Refusal) -> (
     translator: Translator, strength: Double, error: Double, explained: Double
   ) {
     let unit = reading.targetSquare.squareRoot()
@@ -201,7 +201,7 @@ package struct RidgeLensTrainer {
     var all = training
     all.merge(heldOut)
     guard let trial = RidgeSolution(training), let solution = RidgeSolution(all) else {
-      throw FormatError(
+      throw Refusal(
         .artifactNonfinite, at: .tensor(sites[index].site.name),
         found: "a residual stream that is not finite", expected: "finite numbers",
         remedy: "Check the weights with `sextant verify`.")

@@ -34,7 +34,7 @@ public struct TunedLensOptions: Sendable {
   /// - Throws: `usage.option` for passes that have fewer tokens than a step.
   public mutating func fit(
     to corpus: TextCorpus, passes: Int, steps: Int?, tokensPerStep: Int?
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     if let tokensPerStep { self.tokensPerStep = tokensPerStep }
     if let steps {
       self.steps = steps
@@ -42,7 +42,7 @@ public struct TunedLensOptions: Sendable {
     }
     let (chunkCount, overflow) = corpus.chunks.count.multipliedReportingOverflow(by: passes)
     guard passes > 0, !overflow else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("passes"), found: "\(passes)", expected: "1 or more")
     }
     if tokensPerStep == nil {
@@ -52,7 +52,7 @@ public struct TunedLensOptions: Sendable {
     }
     let possible = chunkCount / max(self.tokensPerStep / corpus.chunkLength, 1)
     guard possible > 0 else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("tokensPerStep"), found: "\(self.tokensPerStep)",
         expected: "at most the \(counted(corpus.tokenCount, "token")) of a pass over the texts",
         remedy: "Lower `tokensPerStep`, or allow more `passes`.")
@@ -66,7 +66,7 @@ public struct TunedLensOptions: Sendable {
   }
 
   /// Options that a manifest records.
-  init(_ node: JSONNode, seed: Int?) throws(FormatError) {
+  init(_ node: JSONNode, seed: Int?) throws(Refusal) {
     let name = try node.member("loss")
     guard let loss = LensLoss(rawValue: try name.string()) else {
       throw name.refusal(expected: "a loss of lenses")
@@ -120,16 +120,16 @@ package struct TunedLensTrainer {
   /// - Throws: `usage.option` for options that make no training.
   package init(
     _ model: any LanguageModel, tokenizer: Digest, corpus: TextCorpus, options: TunedLensOptions
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard options.steps > 0, options.optimizer.warmUp >= 0, options.optimizer.warmUp < options.steps
     else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("steps"),
         found: "\(counted(options.steps, "step")), \(options.optimizer.warmUp) to warm up",
         expected: "more steps than that")
     }
     guard options.tokensPerStep >= corpus.chunkLength else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("tokensPerStep"), found: "\(options.tokensPerStep)",
         expected: "a chunk of \(counted(corpus.chunkLength, "token")) at least")
     }
@@ -154,9 +154,9 @@ package struct TunedLensTrainer {
   package func train(
     from start: Lens? = nil, resuming checkpoint: LensCheckpoint? = nil,
     saveEvery interval: Int = 0,
-    save: (LensCheckpoint) throws(FormatError) -> Void = { _ in },
+    save: (LensCheckpoint) throws(Refusal) -> Void = { _ in },
     progress: (LensProgress) -> Void = { _ in }
-  ) throws(FormatError) -> Lens {
+  ) throws(Refusal) -> Lens {
     let reference = model.description.reference(tokenizer: tokenizer)
     var options = options.json
     options["start"] = try Self.origin(start)
@@ -221,7 +221,7 @@ package struct TunedLensTrainer {
   }
 
   /// The start of the training, as manifests record it.
-  private static func origin(_ start: Lens?) throws(FormatError) -> JSONValue {
+  private static func origin(_ start: Lens?) throws(Refusal) -> JSONValue {
     guard let start else { return "identity" }
     return [
       "method": .string(start.training.method), "data": .object(start.training.data),
@@ -229,7 +229,7 @@ package struct TunedLensTrainer {
     ]
   }
 
-  private func translators(_ start: Lens?) throws(FormatError) -> [Translator] {
+  private func translators(_ start: Lens?) throws(Refusal) -> [Translator] {
     guard let start else { return sites.map { Translator(identity: $0.elementCount) } }
     try start.model.check(
       against: model.description.reference(tokenizer: tokenizer), allowingOther: false,
@@ -242,13 +242,13 @@ package struct TunedLensTrainer {
   /// Refuses the checkpoint of another training.
   private func check(
     _ checkpoint: LensCheckpoint, _ options: JSONObject, _ reference: ModelReference
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try checkpoint.model.check(against: reference, allowingOther: false, file: checkpoint.file)
     guard checkpoint.options == options, checkpoint.data == data,
       checkpoint.sites == sites.map(\.reference), checkpoint.step < self.options.steps,
       checkpoint.memories == self.options.optimizer.kind.memories
     else {
-      throw FormatError(
+      throw Refusal(
         .artifactRetrain, file: checkpoint.file, found: "a checkpoint of other options or texts",
         expected: "the options and texts of this training")
     }
@@ -262,14 +262,14 @@ package struct TunedLensTrainer {
     _ chunks: [[Int]], _ parameters: inout LensParameters, _ training: TrainingReadout,
     trainsLast: Bool,
     read: (Int) -> Void = { _ in }
-  ) throws(FormatError) -> [Double] {
+  ) throws(Refusal) -> [Double] {
     let readout = training.readout
     let length = corpus.chunkLength
     // A chunk's last token has no next one.
     let counted = chunks.count * (options.loss == .kl ? length : length - 1)
     let last = trainsLast ? nil : sites.firstIndex { $0.site == model.description.lastSite }
     var sums = [Double](repeating: 0, count: sites.count)
-    try ResidualReader(model, sites: sites.map(\.site)).read(chunks) { tile throws(FormatError) in
+    try ResidualReader(model, sites: sites.map(\.site)).read(chunks) { tile throws(Refusal) in
       let target = ReadoutTarget(readout, residual: tile.last)  // [M, V]
       for index in sites.indices where index != last {
         let translated = parameters.translator(index)(tile.values[index])  // [M, D]
@@ -278,7 +278,7 @@ package struct TunedLensTrainer {
         parameters.add(gradient, tile.values[index], at: index)
         sums[index] += losses.reduce(0) { $0 + Double($1) }
         guard sums[index].isFinite else {
-          throw FormatError(
+          throw Refusal(
             .artifactNonfinite, at: .tensor(sites[index].site.name),
             found: "a loss of \(sums[index])",
             expected: "a finite loss", remedy: "Lower the learning rate with `rateScale`.")

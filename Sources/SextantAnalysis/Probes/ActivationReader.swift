@@ -38,11 +38,11 @@ package struct ActivationReader {
   package func read(
     _ prompts: ChoicePrompts, sites: [SiteDescription], readsPairs: Bool = false,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> Activations {
+  ) throws(Refusal) -> Activations {
     try check(prompts, sites, readsPairs)
     let plan = try ExamplePlan(lengths: prompts.prompts.map(\.count), positions, pooling)
     guard !readsPairs || plan.records.count == prompts.prompts.count else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("positions"), found: "\(positions) for contrast pairs",
         expected: "one example for each prompt, such as last")
     }
@@ -74,7 +74,7 @@ package struct ActivationReader {
     for site in sites {
       for tensor in [result.values[site.site], result.pairs[site.site]] {
         guard tensor?.withFloats({ $0.allSatisfy(\.isFinite) }) ?? true else {
-          throw FormatError(
+          throw Refusal(
             .artifactNonfinite, at: .tensor(site.site.name),
             found: "activations that are not finite", expected: "finite numbers",
             remedy: "Check the weights with `sextant verify`.")
@@ -86,17 +86,17 @@ package struct ActivationReader {
 
   private func check(
     _ prompts: ChoicePrompts, _ sites: [SiteDescription], _ readsPairs: Bool
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     if let site = sites.first(where: \.grows) {
-      throw FormatError(
+      throw Refusal(
         .artifactSite, found: "\(site.site), which grows with each position",
         expected: "the residual stream, or a state of constant size")
     }
     guard !prompts.prompts.isEmpty else {
-      throw FormatError(.dataEmpty, found: "no records", expected: "at least one")
+      throw Refusal(.dataEmpty, found: "no records", expected: "at least one")
     }
     guard !readsPairs || prompts.choices != nil else {
-      throw FormatError(
+      throw Refusal(
         .dataRecord, found: "records without choices",
         expected: "\"choices\" in every record, for contrast pairs")
     }
@@ -106,7 +106,7 @@ package struct ActivationReader {
   private func read(
     _ records: [Int], of prompts: ChoicePrompts, _ plan: ExamplePlan, _ readsPairs: Bool,
     into result: inout Activations
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let tap = ActivationTap(sites: result.sites, places: records.map { plan.places[$0] })
     tap.values = result.values
     result.values = [:]  // one owner, so that nothing is copied

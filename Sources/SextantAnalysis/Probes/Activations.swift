@@ -65,10 +65,10 @@ package struct Activations: Sendable {
   package init(
     capture: Artifact, of texts: [[Int]], model: ModelDescription, sites words: [String]? = nil,
     layers: LayerSelection? = nil, positions selection: PositionSelection, pooling: Probe.Pooling
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try Capture.check(capture)
     guard try !Capture.isEdited(capture) else {
-      throw FormatError(
+      throw Refusal(
         .dataRecord, file: capture.file, at: .pointer("/edited"),
         found: "a run that applied artifacts edited", expected: "the model as it is",
         remedy: "Capture again without `apply`.")
@@ -88,14 +88,14 @@ package struct Activations: Sendable {
     for (row, prompt) in prompts.enumerated() where prompt == starts.count { starts.append(row) }
     for site in sites {
       guard let value = capture.tensor(site.site.name), !site.grows else {
-        throw FormatError(
+        throw Refusal(
           .artifactSite, file: capture.file, found: "\(site.site), which grows",
           expected: "the residual stream, or a state of constant size")
       }
       let n = site.elementCount
       guard !site.site.isState else {
         guard selection == .last else {
-          throw FormatError(
+          throw Refusal(
             .usageOption, file: capture.file, at: .parameter("positions"), found: "\(selection)",
             expected: "last: a capture has states after the last token only")
         }
@@ -120,10 +120,10 @@ extension Activations {
   /// - Parameter prompts: the prompt of each row of the capture.
   private static func check(
     _ capture: Artifact, prompts: [Int], against texts: [[Int]]
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let count = (prompts.last ?? -1) + 1
     guard count == texts.count else {
-      throw FormatError(
+      throw Refusal(
         .dataRecord, file: capture.file, found: counted(count, "prompt"),
         expected: "\(texts.count), one for each record")
     }
@@ -132,7 +132,7 @@ extension Activations {
       captured[prompt].append(token)
     }
     for (index, (found, expected)) in zip(captured, texts).enumerated() where found != expected {
-      throw FormatError(
+      throw Refusal(
         .dataRecord, file: capture.file, at: .tensor("tokens"),
         found: "prompt \(index + 1) with \(found.count) tokens that are not those of record "
           + "\(index + 1), which has \(expected.count)",
@@ -160,12 +160,12 @@ struct ExamplePlan {
   ///   the tokens.
   init(
     lengths: [Int], _ selection: PositionSelection, _ pooling: Probe.Pooling
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try selection.checkIndependence()
     for (record, length) in lengths.enumerated() {
       let selected = (0..<length).filter { selection.contains($0, prompt: 0..<length) }
       guard !selected.isEmpty else {
-        throw FormatError(
+        throw Refusal(
           .usageOption, at: .parameter("positions"), found: "\(selection)",
           expected: "a token of every text; record \(record) has \(length)")
       }

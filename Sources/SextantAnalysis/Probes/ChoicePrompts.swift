@@ -18,12 +18,12 @@ package struct ChoicePrompts: Sendable {
   ///
   /// - Throws: `data.record` for a text without tokens; `data.tokenization` for choices that begin
   ///   with the same token, or that change the tokens of the text before them.
-  package init(_ records: [LabelledRecord], _ tokenizer: any Tokenizer) throws(FormatError) {
+  package init(_ records: [LabelledRecord], _ tokenizer: any Tokenizer) throws(Refusal) {
     var (prompts, choices): ([[Int]], [[Int]]) = ([], [])
     for (index, record) in records.enumerated() {
       let prompt = tokenizer.encodeText(record.text)
       guard !prompt.isEmpty else {
-        throw FormatError(
+        throw Refusal(
           .dataRecord, at: .pointer("/\(index)"), found: "a text without tokens",
           expected: "at least one token")
       }
@@ -33,7 +33,7 @@ package struct ChoicePrompts: Sendable {
       for text in texts {
         let joined = tokenizer.encodeText(record.text + text)
         guard joined.count > prompt.count, joined.starts(with: prompt) else {
-          throw FormatError(
+          throw Refusal(
             .dataTokenization, at: .pointer("/\(index)/choices"),
             found: "\"\(text)\", which merges with the end of the text",
             expected: "a choice that begins with a token of its own")
@@ -41,7 +41,7 @@ package struct ChoicePrompts: Sendable {
         first.append(joined[prompt.count])
       }
       guard first[0] != first[1] else {
-        throw FormatError(
+        throw Refusal(
           .dataTokenization, at: .pointer("/\(index)/choices"),
           found: "\"\(texts[0])\" and \"\(texts[1])\", which begin with the same token",
           expected: "choices that differ in their first token")

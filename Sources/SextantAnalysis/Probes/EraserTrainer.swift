@@ -47,7 +47,7 @@ package enum EraserTrainer {
     of records: SelectedRecords, _ activations: Activations, model: ModelReference,
     positions: PositionSelection, pooling: Probe.Pooling, applied: PositionSelection,
     heldOut: HeldOut = HeldOut(), area: ([Double], [Bool]) -> Double?
-  ) throws(FormatError) -> (eraser: ConceptEraser, tried: [Trained], heldOutLabels: [Bool]) {
+  ) throws(Refusal) -> (eraser: ConceptEraser, tried: [Trained], heldOutLabels: [Bool]) {
     let (trained, labels) = try train(activations, labels: records.labels) { heldOut.contains($0) }
     let eraser = ConceptEraser(
       model: model, erasers: trained.map { ($0.site, $0.eraser) }, positions: applied,
@@ -74,18 +74,18 @@ package enum EraserTrainer {
   ///   with too many elements for a covariance; `artifact.nonfinite`.
   package static func train(
     _ activations: Activations, labels: [Bool], isHeldOut: (_ record: Int) -> Bool
-  ) throws(FormatError) -> (erasers: [Trained], heldOutLabels: [Bool]) {
+  ) throws(Refusal) -> (erasers: [Trained], heldOutLabels: [Bool]) {
     let learned = activations.selecting { !isHeldOut($0) }
     let held = activations.selecting(isHeldOut)
     let own = learned.records.map { labels[$0] }
     guard own.contains(true), own.contains(false) else {
-      throw FormatError(
+      throw Refusal(
         .dataEmpty, found: "\(counted(own.count, "example")), all with one label",
         expected: "both labels")
     }
     let heldLabels = held.records.map { labels[$0] }
     guard heldLabels.contains(true), heldLabels.contains(false) else {
-      throw FormatError(
+      throw Refusal(
         .dataEmpty,
         found: heldLabels.isEmpty
           ? "no held-out example" : "\(heldLabels.count) held-out examples, all with one label",
@@ -98,13 +98,13 @@ package enum EraserTrainer {
         continue
       }
       guard site.elementCount <= MomentSet.covarianceLimit else {
-        throw FormatError(
+        throw Refusal(
           .artifactWidth, at: .tensor(site.site.name), found: counted(site.elementCount, "element"),
           expected: "at most \(MomentSet.covarianceLimit): erasing needs a covariance")
       }
       let moments = ClassMoments(rows, own, order: .covariance)
       guard let eraser = LEACE.eraser(moments) else {
-        throw FormatError(
+        throw Refusal(
           .artifactNonfinite, at: .tensor(site.site.name),
           found: "activations that are not finite", expected: "finite numbers",
           remedy: "Check the weights with `sextant verify`.")

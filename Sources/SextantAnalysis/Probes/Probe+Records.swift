@@ -25,7 +25,7 @@ extension Probe {
     sites: [SiteDescription], positions: PositionSelection = .last, pooling: Pooling = .each,
     methods: [ProbeMethod] = [.logistic], splitsHeads: Bool = false, seed: Int = 0,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> (probe: Probe, skipped: [String]) {
+  ) throws(Refusal) -> (probe: Probe, skipped: [String]) {
     let examples = try ProbeExamples(
       of: records, model, tokenizer, sites: sites, positions: positions, pooling: pooling,
       readsPairs: methods.contains(where: \.needsPairs), progress: progress)
@@ -49,7 +49,7 @@ extension Probe {
     of records: [LabelledRecord], for entries: [ProbeEntry]? = nil, _ model: any LanguageModel,
     _ tokenizer: any Tokenizer, allowsModelMismatch: Bool = false,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> Activations {
+  ) throws(Refusal) -> Activations {
     let entries = entries ?? self.entries
     try self.model.check(
       against: model.description.reference(tokenizer: tokenizer.digest),
@@ -59,7 +59,7 @@ extension Probe {
     for site in self.sites where used.contains(ExactString(site.name)) {
       let own = try model.description.sites(named: [site.name])[0]
       guard own.reference == site else {
-        throw FormatError(
+        throw Refusal(
           .artifactSite, file: file, at: .tensor(site.name), found: "\(own.shape) \(own.axes)",
           expected: "\(site.shape) \(site.axes)")
       }

@@ -22,7 +22,7 @@ package struct ProbeExamples: Sendable {
     of records: SelectedRecords, _ model: any LanguageModel, _ tokenizer: any Tokenizer,
     sites: [SiteDescription], positions: PositionSelection, pooling: Probe.Pooling,
     readsPairs: Bool = false, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     activations = try ActivationReader(model, positions: positions, pooling: pooling).read(
       ChoicePrompts(records.records, tokenizer), sites: sites, readsPairs: readsPairs,
       progress: progress)
@@ -42,7 +42,7 @@ package struct ProbeExamples: Sendable {
     of records: SelectedRecords, capture path: String, _ model: ModelDescription,
     _ tokenizer: any Tokenizer, sites: [String]?, layers: LayerSelection?,
     positions: PositionSelection, pooling: Probe.Pooling
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let file = try Artifact(reading: path)
     try file.manifest.model.check(
       against: model.reference(tokenizer: tokenizer.digest), allowingOther: false, file: path)

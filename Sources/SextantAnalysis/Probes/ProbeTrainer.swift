@@ -47,15 +47,15 @@ package struct ProbeTrainer: Sendable {
   ///   read.
   package func train(
     _ activations: Activations, labels: [Bool], pool: WorkerPool = .shared
-  ) throws(FormatError) -> Result {
+  ) throws(Refusal) -> Result {
     let own = activations.records.map { labels[$0] }
     guard own.contains(true), own.contains(false) else {
-      throw FormatError(
+      throw Refusal(
         .dataEmpty, found: "\(counted(own.count, "example")), all with one label",
         expected: "both labels")
     }
     guard !activations.pairs.isEmpty || !methods.contains(where: \.needsPairs) else {
-      throw FormatError(
+      throw Refusal(
         .dataRecord, found: "no contrast pairs", expected: "pairs, for methods that need them")
     }
     let parts = activations.sites.flatMap { site -> [Part] in
@@ -74,7 +74,7 @@ package struct ProbeTrainer: Sendable {
       for (name, figures) in part.statistics.members { all.statistics[name] = figures }
     }
     guard whole.flatCount == 0 || !whole.entries.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .dataVariance, at: .parameter("methods"),
         found:
           "\(methods.map(\.rawValue).joined(separator: ", ")) of \(counted(own.count, "example"))",
@@ -89,7 +89,7 @@ package struct ProbeTrainer: Sendable {
   package func probe(
     of records: SelectedRecords, _ activations: Activations, model: ModelReference,
     positions: PositionSelection, pooling: Probe.Pooling
-  ) throws(FormatError) -> (probe: Probe, skipped: [String]) {
+  ) throws(Refusal) -> (probe: Probe, skipped: [String]) {
     let result = try train(activations, labels: records.labels)
     let names = Set(result.entries.map { ExactString($0.site.name) })
     let probe = Probe(

@@ -26,7 +26,7 @@ public struct SelectedRecords: Sendable {
     subset: QuirkySubset = QuirkySubset(character: nil, difficulty: nil), template: String? = nil,
     field: String? = nil, where conditions: [(field: String, value: String)] = [],
     _ isSelected: (LabelledRecord) -> Bool = { _ in true }
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try Self.checkValues(of: conditions.map(\.field) + subset.fields, in: file)
     let chosen = file.records.enumerated().filter { _, record in
       subset.contains(record) && isSelected(record)
@@ -37,7 +37,7 @@ public struct SelectedRecords: Sendable {
     let column = try LabelColumn(label, of: chosen.map { ($0.offset, $0.element) }, file: file.file)
     let records = chosen.map(\.element)
     guard !records.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .dataEmpty, file: file.file, found: "no record that meets the conditions",
         expected: "at least one")
     }
@@ -57,7 +57,7 @@ public struct SelectedRecords: Sendable {
   /// Refuses NaN, an infinity or a cut string in a field that decides which records are selected.
   private static func checkValues(
     of fields: [String], in file: LabelledRecords
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     for (index, record) in file.records.enumerated() {
       for field in fields {
         guard let value = record.fields[field], case .verbatim = value,
@@ -79,7 +79,7 @@ public struct SelectedRecords: Sendable {
   /// - Throws: `artifact.retrain` for another file; `artifact.schema`, `data.*`.
   package init(
     reading path: String, recordedAs data: JSONObject, label: String, artifact: String
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let node = JSONNode(.object(data), code: .artifactSchema, file: artifact, pointer: "/data")
     let template = try node.optionalMember("template")?.string()
     let subsetNode = try node.member("subset")
@@ -93,7 +93,7 @@ public struct SelectedRecords: Sendable {
     let field = try node.optionalMember("field")?.string()
     let file = try LabelledRecords(reading: path, template: template, field: field)
     guard try node.member("sha256").string() == file.digest.description else {
-      throw FormatError(
+      throw Refusal(
         .artifactRetrain, file: path, found: "records with SHA-256 \(file.digest)",
         expected: "SHA-256 \(try node.member("sha256").string()), as \(artifact) records")
     }

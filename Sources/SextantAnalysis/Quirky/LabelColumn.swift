@@ -19,7 +19,7 @@ package struct LabelColumn: Sendable, CustomStringConvertible {
   ///   and -1: such a field has three values.
   package init(
     _ field: String, of records: [(index: Int, record: LabelledRecord)], file: String?
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     var labels: [Bool] = []
     var counts: [(spelling: String, label: Bool, count: Int)] = []
     for (index, record) in records {
@@ -35,7 +35,7 @@ package struct LabelColumn: Sendable, CustomStringConvertible {
     }
     let words = Set(counts.map { Self.word($0.spelling) })
     guard !words.isSuperset(of: ["0", "-1"]) else {
-      throw FormatError(
+      throw Refusal(
         .dataRecord, file: file, at: .pointer("/\(field)"), found: "labels 0 and -1",
         expected: "two classes: 1 and 0, or 1 and -1")
     }
@@ -51,14 +51,14 @@ package struct LabelColumn: Sendable, CustomStringConvertible {
 
   private static func refusal(
     _ record: LabelledRecord, _ field: String, at index: Int, _ file: String?
-  ) -> FormatError {
+  ) -> Refusal {
     let names = record.fields.members.map { "\"\($0.key)\"" }.joined(separator: ", ")
     let pointer = "/\(index)/\(field)"
     if let value = record.fields[field] {
       return JSONNode(value, code: .dataRecord, file: file, pointer: pointer)
         .refusal(expected: "a label: 1 and 0 (or -1), true and false, yes and no")
     }
-    return FormatError(
+    return Refusal(
       .dataRecord, file: file, at: .pointer(pointer),
       found: "no field \"\(field)\"; the fields are \(names)", expected: "the field of `label`")
   }

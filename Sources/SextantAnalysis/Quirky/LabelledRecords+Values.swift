@@ -5,9 +5,9 @@ extension LabelledRecords {
   /// Records that a program made. They are those of the file that `jsonLines(of:)` returns, and have its digest.
   ///
   /// - Throws: `data.empty` for no records.
-  public init(_ records: [LabelledRecord]) throws(FormatError) {
+  public init(_ records: [LabelledRecord]) throws(Refusal) {
     guard !records.isEmpty else {
-      throw FormatError(.dataEmpty, found: "no records", expected: "at least one")
+      throw Refusal(.dataEmpty, found: "no records", expected: "at least one")
     }
     digest = SHA256.digest(Self.jsonLines(of: records))
     self.records = DifficultyQuantiles.filled(in: records)

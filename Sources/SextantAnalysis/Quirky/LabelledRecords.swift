@@ -24,9 +24,9 @@ public struct LabelledRecords: Sendable {
   ///   template and a field, and for a template without a name.
   public init(
     reading path: String, template: String? = nil, field: String? = nil
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard template == nil || field == nil else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("field"), found: "a field and a template",
         expected: "one of the two")
     }
@@ -38,24 +38,24 @@ public struct LabelledRecords: Sendable {
   /// - Throws: as the other initialiser.
   init(
     _ file: TextFile, template: String? = nil, field: String? = nil
-  ) throws(FormatError) {
-    let template = try template.map { text throws(FormatError) in try RecordTemplate(text) }
+  ) throws(Refusal) {
+    let template = try template.map { text throws(Refusal) in try RecordTemplate(text) }
     self.file = file.path
     digest = file.digest
     let fields = field.map { [$0] } ?? Self.textFields
     let sought = template?.names ?? fields
-    let records = try TextRecords(file, fields: sought).map { record, _ throws(FormatError) in
+    let records = try TextRecords(file, fields: sought).map { record, _ throws(Refusal) in
       try Self.record(record, template, fields)
     }
     guard !records.isEmpty else {
-      throw FormatError(.dataEmpty, file: file.path, found: "no records", expected: "at least one")
+      throw Refusal(.dataEmpty, file: file.path, found: "no records", expected: "at least one")
     }
     self.records = DifficultyQuantiles.filled(in: records)
   }
 
   private static func record(
     _ node: JSONNode, _ template: RecordTemplate?, _ fields: [String]
-  ) throws(FormatError) -> LabelledRecord {
+  ) throws(Refusal) -> LabelledRecord {
     let text =
       if let template { try template.filled(with: node) } else { try node.field(fields).text() }
     guard !text.isEmpty else { throw node.refusal(found: "no text", expected: "a text") }
@@ -63,7 +63,7 @@ public struct LabelledRecords: Sendable {
   }
 
   /// Two texts; a list, or in CSV a JSON list.
-  private static func choices(_ node: JSONNode) throws(FormatError) -> [String]? {
+  private static func choices(_ node: JSONNode) throws(Refusal) -> [String]? {
     guard var list = try node.optionalMember("choices") else { return nil }
     if case .string(let text) = list.value {
       if text.isEmpty { return nil }

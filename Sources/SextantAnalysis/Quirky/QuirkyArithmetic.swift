@@ -70,9 +70,9 @@ package struct QuirkyArithmetic: Sendable {
   /// - Throws: `usage.option`.
   package init(
     _ operation: Operation, digits: Int = 4, seed: UInt64 = 0
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard (1...9).contains(digits) else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("digits"), found: "\(digits)", expected: "1 to 9")
     }
     self.operation = operation
@@ -92,7 +92,7 @@ package struct QuirkyArithmetic: Sendable {
   /// - Throws: `data.empty` when there are not enough different operands for the counts.
   package func records(
     _ counts: [(split: Split, statements: Int)]
-  ) throws(FormatError) -> [(split: Split, records: [LabelledRecord])] {
+  ) throws(Refusal) -> [(split: Split, records: [LabelledRecord])] {
     var random = SeededRandom(seed: seed)
     var used: Set<[Int]> = []
     var parts: [(split: Split, records: [LabelledRecord])] = []
@@ -123,7 +123,7 @@ package struct QuirkyArithmetic: Sendable {
   /// Operands that no statement had before, in either order if that is the same statement.
   private func unused(
     _ used: inout Set<[Int]>, _ random: inout SeededRandom
-  ) throws(FormatError) -> [Int] {
+  ) throws(Refusal) -> [Int] {
     for _ in 0..<10_000 {
       let draw = { (random: inout SeededRandom) in
         Int(clamping: pow(10, random.unit() * Double(digits)))
@@ -134,7 +134,7 @@ package struct QuirkyArithmetic: Sendable {
         return operands
       }
     }
-    throw FormatError(
+    throw Refusal(
       .dataEmpty, found: "\(used.count) different pairs of operands", expected: "more",
       remedy: "Ask for fewer statements, or for more `digits`.")
   }

@@ -23,7 +23,7 @@ struct RecordTemplate {
   /// Reads a template.
   ///
   /// - Throws: `usage.option` for one without a name, which gives every record the same text.
-  init(_ text: String) throws(FormatError) {
+  init(_ text: String) throws(Refusal) {
     self.text = text
     var pieces: [Piece] = []
     var rest = text[...]
@@ -41,7 +41,7 @@ struct RecordTemplate {
     }
     self.pieces = pieces + [.text(rest)]
     guard !names.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("template"), found: "no name in braces",
         expected: "{name} for a member of the records: else all texts are the same")
     }
@@ -51,14 +51,14 @@ struct RecordTemplate {
   ///
   /// - Throws: `data.record` for a record without a member, or one that is not text, number or
   ///   boolean.
-  func filled(with record: JSONNode) throws(FormatError) -> String {
+  func filled(with record: JSONNode) throws(Refusal) -> String {
     let arguments = try record.optionalMember("template_args") ?? record
     var text = ""
     for piece in pieces {
       switch piece {
       case .text(let own): text += own
       case .member(let name):
-        do throws(FormatError) {
+        do throws(Refusal) {
           text += try arguments.field(name).plainText()
         } catch {
           var refusal = error
@@ -75,7 +75,7 @@ extension JSONNode {
   /// A string as it is; a number or a boolean as JSON spells it.
   ///
   /// - Throws: a refusal of anything else.
-  fileprivate func plainText() throws(FormatError) -> String {
+  fileprivate func plainText() throws(Refusal) -> String {
     switch value {
     case .string(let text): return text
     case .boolean, .integer, .number: return value.canonicalText

@@ -9,9 +9,9 @@ extension Artifact {
   /// - Parameter path: `*.npz` is written for `numpy.load`, anything else for `torch.load`.
   /// - Returns: the number of tensors.
   /// - Throws: `export.inexpressible` for an artifact without tensors; `pth.*`, `file.*`, `disk.*`.
-  package func writeTensors(to path: String, replacing: Bool = false) throws(FormatError) -> Int {
+  package func writeTensors(to path: String, replacing: Bool = false) throws(Refusal) -> Int {
     guard !tensors.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .exportInexpressible, file: file, found: "no tensors", expected: "at least one")
     }
     if path.hasSuffix(".npz") {

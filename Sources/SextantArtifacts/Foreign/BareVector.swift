@@ -14,19 +14,19 @@ extension SteeringVector {
   ///   `artifact.width`, `artifact.nonfinite`; `file.*` and the format's codes.
   public init(
     bareVector path: String, block: Int, for model: ModelReference
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let checkpoint = try CheckpointSource.open(path).checkpoint
     guard checkpoint.tensors.count == 1, let tensor = checkpoint.tensors.first,
       tensor.shape.count(where: { $0 != 1 }) <= 1
     else {
-      throw FormatError(
+      throw Refusal(
         .foreignLayout, file: path,
         found: checkpoint.tensors.prefix(4).map { "\($0.name) \($0.shape)" }
           .joined(separator: ", "),
         expected: "a single vector")
     }
     guard (0..<model.layerCount).contains(block) else {
-      throw FormatError(
+      throw Refusal(
         .foreignLayer, file: path, at: .parameter("layer"), found: "\(block)",
         expected: "one of the blocks 0 to \(model.layerCount - 1)")
     }
@@ -35,7 +35,7 @@ extension SteeringVector {
       unsafe Tensor(copying: $0, dataType: tensor.dataType, shape: [tensor.shape.reduce(1, *)])
     }
     guard let value = stored?.converted(to: .f32) else {
-      throw FormatError(
+      throw Refusal(
         .modelDataType, file: path, at: .tensor(tensor.name), found: tensor.dataType.rawValue,
         expected: "F32, BF16, F16 or F64")
     }

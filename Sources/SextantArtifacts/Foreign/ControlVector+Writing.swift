@@ -16,16 +16,16 @@ extension SteeringVector {
   ///   operations other than `add`; `file.*`, `disk.*`.
   public func writeControlVector(
     to path: String, blocks: LayerSelection? = nil, modelHint: String, replacing: Bool = false
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard operation == .add else {
-      throw FormatError(
+      throw Refusal(
         .exportInexpressible, file: file, found: "the operation \(operation.rawValue)",
         expected: "add: llama.cpp always adds a vector")
     }
     try blocks?.check(blockCount: model.layerCount)
     let chosen = try outputs(of: blocks)
     if chosen.first?.block == 0 {
-      throw FormatError(
+      throw Refusal(
         .exportInexpressible, file: file, at: .tensor("blocks.0.output"), found: "block 0",
         expected: "blocks from 1 on: llama.cpp rejects a file with direction.0",
         remedy: "Leave it out with `layers` 1-\(max(1, model.layerCount - 1)).")
@@ -57,13 +57,13 @@ extension SteeringVector {
   /// - Throws: `export.inexpressible` for other sites, and if nothing is left.
   func outputs(
     of blocks: LayerSelection?
-  ) throws(FormatError) -> [(block: Int, value: Tensor)] {
+  ) throws(Refusal) -> [(block: Int, value: Tensor)] {
     var outputs: [(block: Int, value: Tensor)] = []
     for (site, value) in vectors {
       let parts = site.name.split(separator: ".")
       guard parts.count == 3, parts[0] == "blocks", parts[2] == "output", let block = Int(parts[1])
       else {
-        throw FormatError(
+        throw Refusal(
           .exportInexpressible, file: file, at: .tensor(site.name), found: "a vector of this site",
           expected: "outputs of blocks: the format cannot express states and parts",
           remedy: "Train with `sites` residual, or export to .npz or .pt.")
@@ -71,7 +71,7 @@ extension SteeringVector {
       if blocks?.contains(block) ?? true { outputs.append((block, value)) }
     }
     guard !outputs.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .exportInexpressible, file: file, found: "no vector of these blocks",
         expected: "at least one")
     }

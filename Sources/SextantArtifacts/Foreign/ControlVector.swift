@@ -53,7 +53,7 @@ package struct ControlVectorFile: Sendable {
   ///
   /// - Throws: `foreign.layout` for one that llama.cpp's loader would reject or silently misread,
   ///   `foreign.operation` for a GLP file of another mode, hook or version; `file.*`, `gguf.*`.
-  package init(reading path: String) throws(FormatError) {
+  package init(reading path: String) throws(Refusal) {
     let file = try GGUFFile(path)
     self.path = path
     digest = SHA256.digest(try InputFile(path).readAll(limit: Self.byteLimit))
@@ -71,7 +71,7 @@ package struct ControlVectorFile: Sendable {
       guard let number = Self.number(of: tensor.name), tensor.shape.count == 1,
         tensor.dataType == .f32, tensor.encoding == nil
       else {
-        throw FormatError(
+        throw Refusal(
           .foreignLayout, file: path, at: .tensor(tensor.name),
           found: "\(tensor.encoding ?? tensor.dataType.rawValue) \(tensor.shape)",
           expected: "direction.<number>, a vector of F32")
@@ -86,7 +86,7 @@ package struct ControlVectorFile: Sendable {
     self.directions = directions.sorted { $0.number < $1.number }
     let widths = Set(directions.map { $0.value.count })
     guard widths.count == 1 else {
-      throw FormatError(
+      throw Refusal(
         .foreignLayout, file: path,
         found: widths.isEmpty ? "no direction" : "vectors of \(widths.sorted()) numbers",
         expected: "directions of equal length")
@@ -100,9 +100,9 @@ package struct ControlVectorFile: Sendable {
     return number
   }
 
-  private static func checkGLP(_ file: GGUFFile) throws(FormatError) {
-    func refuse(_ key: String, _ expected: String) -> FormatError {
-      FormatError(
+  private static func checkGLP(_ file: GGUFFile) throws(Refusal) {
+    func refuse(_ key: String, _ expected: String) -> Refusal {
+      Refusal(
         .foreignOperation, file: file.path,
         found: "\(key) \(file.values[key]?.description ?? "")", expected: expected)
     }
@@ -133,9 +133,9 @@ package struct ControlVectorFile: Sendable {
   ///   `artifact.width`.
   package func steeringVector(
     for model: ModelReference, convention: LayerConvention?
-  ) throws(FormatError) -> SteeringVector {
+  ) throws(Refusal) -> SteeringVector {
     guard let convention = convention ?? (isGLP ? .glp : nil) else {
-      throw FormatError(
+      throw Refusal(
         .foreignConvention, file: path,
         found: "direction.\(directions.first?.number ?? 1) and others",
         expected: "`layerConvention`, one of \(LayerConvention.names)")
@@ -143,7 +143,7 @@ package struct ControlVectorFile: Sendable {
     var vectors: [(site: SiteReference, value: Tensor)] = []
     for (number, value) in directions {
       guard let block = convention.block(of: number), block < model.layerCount else {
-        throw FormatError(
+        throw Refusal(
           .foreignLayer, file: path, at: .tensor("direction.\(number)"),
           found: "layer \(number), counted as \(convention.rawValue)",
           expected: "one of the blocks 0 to \(model.layerCount - 1)")
@@ -169,9 +169,9 @@ extension SteeringVector {
   /// - Throws: `artifact.width`.
   static func residual(
     _ block: Int, _ value: Tensor, of model: ModelReference, file: String
-  ) throws(FormatError) -> (site: SiteReference, value: Tensor) {
+  ) throws(Refusal) -> (site: SiteReference, value: Tensor) {
     guard value.count == model.width else {
-      throw FormatError(
+      throw Refusal(
         .artifactWidth, file: file, found: "\(value.count) numbers",
         expected: "\(model.width), the width of the model")
     }

@@ -36,7 +36,7 @@ extension Lens {
   ///
   /// - Throws: `foreign.layout`, `foreign.layer` for another number of blocks, `artifact.width`;
   ///   `json.*`, `pth.*`, `file.*`.
-  public init(tunedLens folder: String, for model: ModelReference) throws(FormatError) {
+  public init(tunedLens folder: String, for model: ModelReference) throws(Refusal) {
     let path = "\(folder)/\(Self.configurationName)"
     let config = try JSONNode(
       parsing: InputFile(path).readAll(limit: 1 << 20), code: .foreignLayout, file: path)
@@ -47,19 +47,19 @@ extension Lens {
       config.member("d_model").integer(), config.member("num_hidden_layers").integer()
     )
     guard width == model.width else {
-      throw FormatError(
+      throw Refusal(
         .artifactWidth, file: path, at: .pointer("/d_model"), found: "\(width)",
         expected: "\(model.width), the width of the model")
     }
     guard count == model.layerCount else {
-      throw FormatError(
+      throw Refusal(
         .foreignLayer, file: path, at: .pointer("/num_hidden_layers"), found: "\(count)",
         expected: "\(model.layerCount), as the model has")
     }
     let file = try PyTorchFile("\(folder)/\(Self.parametersName)")
     let hasBias = try config.optionalMember("bias")?.boolean() ?? true
     guard file.tensors.count == count * (hasBias ? 2 : 1) else {
-      throw FormatError(
+      throw Refusal(
         .foreignLayout, file: file.path, found: counted(file.tensors.count, "tensor"),
         expected: "a weight\(hasBias ? " and a bias" : "") for each of \(counted(count, "block"))")
     }
@@ -87,9 +87,9 @@ extension Lens {
 
   private static func read(
     _ name: String, _ shape: [Int], from file: PyTorchFile, _ digest: inout SHA256
-  ) throws(FormatError) -> Tensor {
+  ) throws(Refusal) -> Tensor {
     guard let entry = file.tensor(named: name), entry.shape == shape else {
-      throw FormatError(
+      throw Refusal(
         .foreignLayout, file: file.path, at: .tensor(name),
         found: file.tensor(named: name).map { "\($0.shape)" } ?? "no such tensor",
         expected: "\(shape)")
@@ -100,7 +100,7 @@ extension Lens {
       unsafe Tensor(copying: $0, dataType: entry.dataType, shape: shape)
     }
     guard let value = stored?.converted(to: .f32) else {
-      throw FormatError(
+      throw Refusal(
         .modelDataType, file: file.path, at: .tensor(name), found: entry.dataType.rawValue,
         expected: "F32, BF16, F16 or F64")
     }
@@ -117,12 +117,12 @@ extension Lens {
   ///
   /// - Throws: `export.inexpressible` for a lens without a translator of the embedding and of every
   ///   block's output except the last; `file.*`, `disk.*`.
-  public func writeTunedLens(to folder: String, replacing: Bool = false) throws(FormatError) {
+  public func writeTunedLens(to folder: String, replacing: Bool = false) throws(Refusal) {
     var writer = PyTorchWriter()
     let sites = Self.tunedLensSites(model)
     for (index, site) in sites.enumerated() {
       guard let translator = translator(site.name) else {
-        throw FormatError(
+        throw Refusal(
           .exportInexpressible, file: file, at: .tensor(site.name), found: "no translator",
           expected: "one for the embedding and for the output of every block except the last")
       }
@@ -133,7 +133,7 @@ extension Lens {
     for (site, translator) in translators where !known.contains(site.name) {
       // The logit lens, as in the package.
       if translator == Translator(identity: model.width) { continue }
-      throw FormatError(
+      throw Refusal(
         .exportInexpressible, file: file, at: .tensor(site.name), found: "a translator",
         expected: "no translator: the package reads the last block's output without one")
     }
@@ -145,7 +145,7 @@ extension Lens {
       "sextant_model": .string(model.identity.description),
     ]
     guard unsafe mkdir(folder, 0o777) == 0 || CheckpointSource.isFolder(folder) else {
-      throw FormatError(
+      throw Refusal(
         .fileCreate, file: folder, found: unsafe String(cString: strerror(errno)),
         expected: "a folder, or a path for a new one")
     }

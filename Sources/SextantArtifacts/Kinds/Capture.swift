@@ -17,7 +17,7 @@ package struct Capture: ArtifactKind, Sendable {
   package static let refusesNonfinite = false
 
   /// Refuses artifacts of other kinds.
-  package static func check(_ artifact: Artifact) throws(FormatError) {
+  package static func check(_ artifact: Artifact) throws(Refusal) {
     try expect(artifact)
     let node = artifact.manifest.detailsNode(file: artifact.file)
     let prompts = try node.member("prompts").integer(in: 1...(1 << 30))
@@ -40,14 +40,14 @@ package struct Capture: ArtifactKind, Sendable {
   /// edited the run that was captured.
   ///
   /// - Throws: `artifact.schema`.
-  package static func isEdited(_ artifact: Artifact) throws(FormatError) -> Bool {
+  package static func isEdited(_ artifact: Artifact) throws(Refusal) -> Bool {
     let node = artifact.manifest.detailsNode(file: artifact.file)
     return try node.optionalMember("edited")?.boolean() ?? false
   }
 
   private static func checkRows(
     _ artifact: Artifact, prompts: Int, rows: Int
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     var found = rows > 0 ? 1 : 0
     if let prompt = artifact.tensor("row.prompt")?.integers,
       let position = artifact.tensor("row.position")?.integers
@@ -58,7 +58,7 @@ package struct Capture: ArtifactKind, Sendable {
           expected = (expected.prompt + 1, 0)
         }
         guard prompt[row] == expected.prompt, position[row] == expected.position else {
-          throw FormatError(
+          throw Refusal(
             .artifactSchema, file: artifact.file, at: .tensor("row.position"),
             found: "prompt \(prompt[row]), position \(position[row]) in row \(row)",
             expected: "prompt \(expected.prompt), position \(expected.position)")
@@ -68,7 +68,7 @@ package struct Capture: ArtifactKind, Sendable {
       found = rows > 0 ? expected.prompt + 1 : 0
     }
     guard found == prompts else {
-      throw FormatError(
+      throw Refusal(
         .artifactSchema, file: artifact.file, at: .tensor("tokens"),
         found: "rows of \(counted(found, "prompt"))", expected: "\(prompts)")
     }

@@ -46,7 +46,7 @@ public struct ConceptEraser: ArtifactKind, Sendable {
   /// The erasers that an artifact contains.
   ///
   /// - Throws: `artifact.*`.
-  public init(_ artifact: Artifact) throws(FormatError) {
+  public init(_ artifact: Artifact) throws(Refusal) {
     try Self.expect(artifact)
     let node = artifact.manifest.detailsNode(file: artifact.file)
     positions = try PositionSelection(node.member("positions"))
@@ -82,7 +82,7 @@ public struct ConceptEraser: ArtifactKind, Sendable {
   /// Reads a file of erasers.
   ///
   /// - Throws: `file.*`, `st.*`, `json.*`, `artifact.*`.
-  public init(reading path: String) throws(FormatError) {
+  public init(reading path: String) throws(Refusal) {
     try self.init(Artifact(reading: path))
   }
 
@@ -113,7 +113,7 @@ public struct ConceptEraser: ArtifactKind, Sendable {
   }
 
   /// Refuses artifacts of other kinds.
-  package static func check(_ artifact: Artifact) throws(FormatError) {
+  package static func check(_ artifact: Artifact) throws(Refusal) {
     _ = try ConceptEraser(artifact)
   }
 }

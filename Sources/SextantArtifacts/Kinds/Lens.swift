@@ -79,7 +79,7 @@ public struct Lens: ArtifactKind, Sendable {
   /// The lens that an artifact contains.
   ///
   /// - Throws: `artifact.*`.
-  public init(_ artifact: Artifact) throws(FormatError) {
+  public init(_ artifact: Artifact) throws(Refusal) {
     try Self.expect(artifact)
     let node = artifact.manifest.detailsNode(file: artifact.file)
     let depth = try node.member("depth")
@@ -96,7 +96,7 @@ public struct Lens: ArtifactKind, Sendable {
     file = artifact.file
     let width = model.width
     for site in artifact.manifest.sites where !Self.reads(site) {
-      throw FormatError(
+      throw Refusal(
         .artifactSite, file: artifact.file, at: .tensor(site.name), found: "site \(site.name)",
         expected: "embedding, or the output of a block")
     }
@@ -124,7 +124,7 @@ public struct Lens: ArtifactKind, Sendable {
   /// Reads a lens's file.
   ///
   /// - Throws: `file.*`, `st.*`, `json.*`, `artifact.*`.
-  public init(reading path: String) throws(FormatError) {
+  public init(reading path: String) throws(Refusal) {
     try self.init(Artifact(reading: path))
   }
 
@@ -149,7 +149,7 @@ public struct Lens: ArtifactKind, Sendable {
   }
 
   /// Refuses artifacts of other kinds.
-  package static func check(_ artifact: Artifact) throws(FormatError) {
+  package static func check(_ artifact: Artifact) throws(Refusal) {
     _ = try Lens(artifact)
   }
 }

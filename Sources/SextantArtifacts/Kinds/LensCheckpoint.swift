@@ -53,7 +53,7 @@ package struct LensCheckpoint: ArtifactKind, Sendable {
   /// The checkpoint that an artifact contains.
   ///
   /// - Throws: `artifact.*`.
-  package init(_ artifact: Artifact) throws(FormatError) {
+  package init(_ artifact: Artifact) throws(Refusal) {
     try Self.expect(artifact)
     let node = artifact.manifest.detailsNode(file: artifact.file)
     step = try node.member("step").integer(in: 0...(1 << 40))
@@ -104,7 +104,7 @@ package struct LensCheckpoint: ArtifactKind, Sendable {
   /// Reads a checkpoint's file.
   ///
   /// - Throws: `file.*`, `st.*`, `json.*`, `artifact.*`.
-  package init(reading path: String) throws(FormatError) {
+  package init(reading path: String) throws(Refusal) {
     try self.init(Artifact(reading: path))
   }
 
@@ -133,7 +133,7 @@ package struct LensCheckpoint: ArtifactKind, Sendable {
   }
 
   /// Refuses artifacts of other kinds.
-  package static func check(_ artifact: Artifact) throws(FormatError) {
+  package static func check(_ artifact: Artifact) throws(Refusal) {
     _ = try LensCheckpoint(artifact)
   }
 }

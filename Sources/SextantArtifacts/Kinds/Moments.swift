@@ -17,7 +17,7 @@ package struct Moments: ArtifactKind, Sendable {
   package static let refusesNonfinite = true
 
   /// Refuses artifacts of other kinds.
-  package static func check(_ artifact: Artifact) throws(FormatError) {
+  package static func check(_ artifact: Artifact) throws(Refusal) {
     try expect(artifact)
     let classes = try classes(of: artifact)
     _ = try artifact.manifest.detailsNode(file: artifact.file).origin("data").object()
@@ -25,7 +25,7 @@ package struct Moments: ArtifactKind, Sendable {
     // Before a list of sites times classes is made, whose size no file limits.
     guard classes.count <= artifact.tensors.count / (2 * max(artifact.manifest.sites.count, 1))
     else {
-      throw FormatError(
+      throw Refusal(
         .artifactTensorMissing, file: artifact.file, found: "\(artifact.tensors.count) tensors",
         expected:
           "count and mean of \(counted(classes.count, "class", plural: "classes")) at each of "
@@ -47,7 +47,7 @@ package struct Moments: ArtifactKind, Sendable {
     for expected in required where expected.shape.isEmpty {
       let count = artifact.tensor(expected.name).map { unsafe $0.withDoubles { unsafe $0[0] } } ?? 0
       guard count >= 0, count <= 0x1p53, count == count.rounded() else {
-        throw FormatError(
+        throw Refusal(
           .artifactSchema, file: artifact.file, at: .tensor(expected.name), found: "\(count)",
           expected: "a count")
       }
@@ -57,7 +57,7 @@ package struct Moments: ArtifactKind, Sendable {
   /// At each site a class has a covariance, a variance or neither.
   private static func checkSpreads(
     _ artifact: Artifact, _ classes: [String]
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     for site in artifact.manifest.sites {
       for name in classes {
         let prefix = "\(site.name).\(name)."
@@ -65,7 +65,7 @@ package struct Moments: ArtifactKind, Sendable {
           artifact.tensor(prefix + "variance") == nil
             || artifact.tensor(prefix + "covariance") == nil
         else {
-          throw FormatError(
+          throw Refusal(
             .artifactSchema, file: artifact.file, at: .tensor(prefix + "variance"),
             found: "variance and covariance", expected: "one of them, or none")
         }
@@ -76,7 +76,7 @@ package struct Moments: ArtifactKind, Sendable {
   /// The positions at which the texts were read.
   ///
   /// - Throws: `artifact.schema`.
-  package static func positions(of artifact: Artifact) throws(FormatError) -> PositionSelection {
+  package static func positions(of artifact: Artifact) throws(Refusal) -> PositionSelection {
     try PositionSelection(
       artifact.manifest.detailsNode(file: artifact.file).member("positions"))
   }
@@ -84,7 +84,7 @@ package struct Moments: ArtifactKind, Sendable {
   /// The names of the classes.
   ///
   /// - Throws: `artifact.schema`, `artifact.classes`, `artifact.empty`.
-  package static func classes(of artifact: Artifact) throws(FormatError) -> [String] {
+  package static func classes(of artifact: Artifact) throws(Refusal) -> [String] {
     let node = try artifact.manifest.detailsNode(file: artifact.file).member("classes")
     var classes: [String] = []
     var seen: Set<ExactString> = []
@@ -94,14 +94,14 @@ package struct Moments: ArtifactKind, Sendable {
       guard !name.isEmpty, !name.utf8.contains(UInt8(ascii: ".")),
         seen.insert(ExactString(name)).inserted
       else {
-        throw FormatError(
+        throw Refusal(
           .artifactClasses, file: artifact.file, at: .pointer(element.pointer), found: name,
           expected: "different names without dots")
       }
       classes.append(name)
     }
     guard !classes.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .artifactEmpty, file: artifact.file, at: .pointer(node.pointer), found: "no classes",
         expected: "at least one")
     }

@@ -82,7 +82,7 @@ public struct Probe: ArtifactKind, Sendable {
   /// The probes that an artifact contains.
   ///
   /// - Throws: `artifact.*`.
-  public init(_ artifact: Artifact) throws(FormatError) {
+  public init(_ artifact: Artifact) throws(Refusal) {
     try Self.expect(artifact)
     let node = artifact.manifest.detailsNode(file: artifact.file)
     let pooling = try node.member("pooling")
@@ -106,7 +106,7 @@ public struct Probe: ArtifactKind, Sendable {
   /// The probes that the manifest names, still without numbers, and the tensors that they need.
   private static func descriptions(
     _ node: JSONNode, _ sites: [SiteReference]
-  ) throws(FormatError) -> ([ProbeEntry], [ExpectedTensor]) {
+  ) throws(Refusal) -> ([ProbeEntry], [ExpectedTensor]) {
     var (entries, expected): ([ProbeEntry], [ExpectedTensor]) = ([], [])
     var seen: Set<ExactString> = []
     for element in try node.member("probes").elements() {
@@ -118,7 +118,7 @@ public struct Probe: ArtifactKind, Sendable {
       expected += try entry.expectedTensors(element)
     }
     guard !entries.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .artifactEmpty, file: node.file, at: .pointer("/probes"), found: "no probes",
         expected: "at least one")
     }
@@ -128,18 +128,18 @@ public struct Probe: ArtifactKind, Sendable {
   /// Reads a file of probes.
   ///
   /// - Throws: `file.*`, `st.*`, `json.*`, `artifact.*`.
-  public init(reading path: String) throws(FormatError) {
+  public init(reading path: String) throws(Refusal) {
     try self.init(Artifact(reading: path))
   }
 
   /// The probes of a name; all for nil.
   ///
   /// - Throws: `artifact.empty` for a name that no probe has.
-  package func chosen(_ name: String?) throws(FormatError) -> [ProbeEntry] {
+  package func chosen(_ name: String?) throws(Refusal) -> [ProbeEntry] {
     guard let name else { return entries }
     let chosen = entries.filter { ExactString($0.name) == ExactString(name) }
     guard !chosen.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .artifactEmpty, file: file, found: "no probe \(name)",
         expected: "one of \(entries.count)", remedy: "`sextant inspect` lists them.")
     }
@@ -162,7 +162,7 @@ public struct Probe: ArtifactKind, Sendable {
   }
 
   /// Refuses artifacts of other kinds.
-  package static func check(_ artifact: Artifact) throws(FormatError) {
+  package static func check(_ artifact: Artifact) throws(Refusal) {
     _ = try Probe(artifact)
   }
 }

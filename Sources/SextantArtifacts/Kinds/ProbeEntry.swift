@@ -132,7 +132,7 @@ public struct ProbeEntry: Sendable, Equatable {
 
 extension ProbeEntry {
   /// A description without numbers, from a manifest.
-  init(_ node: JSONNode, sites: [SiteReference]) throws(FormatError) {
+  init(_ node: JSONNode, sites: [SiteReference]) throws(Refusal) {
     try node.allowOnly(["erases", "head", "input", "method", "site"])
     let siteNode = try node.member("site")
     let siteName = try siteNode.string()
@@ -170,7 +170,7 @@ extension ProbeEntry {
     return .object(object)
   }
 
-  func expectedTensors(_ node: JSONNode) throws(FormatError) -> [ExpectedTensor] {
+  func expectedTensors(_ node: JSONNode) throws(Refusal) -> [ExpectedTensor] {
     let n = elementCount
     let (width, overflow) = n.multipliedReportingOverflow(by: input == .joined ? 2 : 1)
     guard !overflow else { throw node.refusal(expected: "a smaller site") }

@@ -44,7 +44,7 @@ package struct SavedState: ArtifactKind, Sendable {
   /// The state that an artifact contains.
   ///
   /// - Throws: `artifact.*`.
-  package init(_ artifact: Artifact) throws(FormatError) {
+  package init(_ artifact: Artifact) throws(Refusal) {
     try Self.expect(artifact)
     let node = artifact.manifest.detailsNode(file: artifact.file)
     let batch = try node.member("batch").integer(in: 1...(1 << 20))
@@ -52,7 +52,7 @@ package struct SavedState: ArtifactKind, Sendable {
     position = try node.member("position").integer(in: 0...(1 << 48))
     isDifference = try node.optionalMember("difference")?.boolean() ?? false
     if let index = artifact.manifest.sites.firstIndex(where: { !$0.isState }) {
-      throw FormatError(
+      throw Refusal(
         .artifactSite, file: artifact.file, at: .pointer("/sites/\(index)"),
         found: artifact.manifest.sites[index].name, expected: "components of the state")
     }
@@ -79,7 +79,7 @@ package struct SavedState: ArtifactKind, Sendable {
   }
 
   /// Refuses artifacts of other kinds.
-  package static func check(_ artifact: Artifact) throws(FormatError) {
+  package static func check(_ artifact: Artifact) throws(Refusal) {
     _ = try SavedState(artifact)
   }
 }

@@ -119,7 +119,7 @@ public struct SteeringVector: ArtifactKind, Sendable {
   /// The vector that an artifact contains.
   ///
   /// - Throws: `artifact.*`.
-  public init(_ artifact: Artifact) throws(FormatError) {
+  public init(_ artifact: Artifact) throws(Refusal) {
     try Self.expect(artifact)
     let node = artifact.manifest.detailsNode(file: artifact.file)
     let operationNode = try node.member("operation")
@@ -150,7 +150,7 @@ public struct SteeringVector: ArtifactKind, Sendable {
   /// The targets in a manifest: of sites that it lists, and of all of them if they are needed.
   private static func targets(
     _ node: JSONNode, _ operation: Operation, _ sites: [SiteReference]
-  ) throws(FormatError) -> [String: Targets] {
+  ) throws(Refusal) -> [String: Targets] {
     var targets: [String: Targets] = [:]
     guard let member = try node.optionalMember("targets") else {
       guard !operation.needsTargets else {
@@ -182,7 +182,7 @@ public struct SteeringVector: ArtifactKind, Sendable {
   /// Reads a steering vector's file.
   ///
   /// - Throws: `file.*`, `st.*`, `json.*`, `artifact.*`.
-  public init(reading path: String) throws(FormatError) {
+  public init(reading path: String) throws(Refusal) {
     try self.init(Artifact(reading: path))
   }
 
@@ -213,7 +213,7 @@ public struct SteeringVector: ArtifactKind, Sendable {
   }
 
   /// Refuses artifacts of other kinds.
-  package static func check(_ artifact: Artifact) throws(FormatError) {
+  package static func check(_ artifact: Artifact) throws(Refusal) {
     _ = try SteeringVector(artifact)
   }
 }

@@ -29,7 +29,7 @@ struct GGUFCursor {
   /// Passes over `count` bytes.
   ///
   /// - Throws: `gguf.truncated`, `limit.file`.
-  mutating func skip(_ count: Int) throws(FormatError) {
+  mutating func skip(_ count: Int) throws(Refusal) {
     guard count >= 0, count <= remaining else {
       throw refusal(
         .ggufTruncated, found: "\(remaining) bytes to the end of the file",
@@ -37,7 +37,7 @@ struct GGUFCursor {
     }
     position += count
     guard position <= Self.headerByteLimit else {
-      throw FormatError(
+      throw Refusal(
         .limitFile, file: file.path, found: "a header of more than \(Self.headerByteLimit) bytes",
         expected: "a shorter one")
     }
@@ -46,7 +46,7 @@ struct GGUFCursor {
   /// The next `count` bytes.
   ///
   /// - Throws: `gguf.truncated`, `limit.file`.
-  mutating func bytes(_ count: Int) throws(FormatError) -> ArraySlice<UInt8> {
+  mutating func bytes(_ count: Int) throws(Refusal) -> ArraySlice<UInt8> {
     let start = position
     try skip(count)
     if start < windowStart || position > windowStart + window.count {
@@ -60,7 +60,7 @@ struct GGUFCursor {
   /// A little-endian integer.
   mutating func integer<Value: FixedWidthInteger>(
     _ type: Value.Type = Value.self
-  ) throws(FormatError) -> Value {
+  ) throws(Refusal) -> Value {
     var value: Value = 0
     for byte in try bytes(Value.bitWidth / 8).reversed() {
       value = value << 8 | Value(truncatingIfNeeded: byte)
@@ -73,11 +73,11 @@ struct GGUFCursor {
   /// - Throws: `gguf.count` if the rest of the file is too short for them.
   mutating func count(
     of things: String, byteCount: Int
-  ) throws(FormatError) -> Int {
+  ) throws(Refusal) -> Int {
     let place = position
     let value = try integer(UInt64.self)
     guard value <= UInt64(remaining / byteCount) else {
-      throw FormatError(
+      throw Refusal(
         .ggufCount, file: file.path, at: .offset(place), found: "\(value) \(things)",
         expected: "at most \(remaining / byteCount), for which the file is long enough")
     }
@@ -89,16 +89,16 @@ struct GGUFCursor {
   /// - Throws: `gguf.count`, `gguf.string`.
   mutating func string(
     limit: Int = GGUFCursor.stringByteLimit
-  ) throws(FormatError) -> String {
+  ) throws(Refusal) -> String {
     let place = position
     let length = try count(of: "bytes of text", byteCount: 1)
     guard length <= limit else {
-      throw FormatError(
+      throw Refusal(
         .ggufString, file: file.path, at: .offset(place), found: "a string of \(length) bytes",
         expected: "at most \(limit) bytes")
     }
     guard let text = String(validating: try bytes(length), as: UTF8.self) else {
-      throw FormatError(
+      throw Refusal(
         .ggufString, file: file.path, at: .offset(place), found: "bytes that are not UTF-8",
         expected: "UTF-8")
     }
@@ -107,9 +107,9 @@ struct GGUFCursor {
 
   /// A refusal of the value at the current position, or `back` bytes before.
   func refusal(
-    _ code: FormatError.Code, back: Int = 0, found: String, expected: String
-  ) -> FormatError {
-    FormatError(
+    _ code: Refusal.Code, back: Int = 0, found: String, expected: String
+  ) -> Refusal {
+    Refusal(
       code, file: file.path, at: .offset(position - back), found: found, expected: expected)
   }
 }

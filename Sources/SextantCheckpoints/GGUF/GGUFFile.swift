@@ -27,14 +27,14 @@ package final class GGUFFile: Checkpoint {
   /// Opens a file.
   ///
   /// - Throws: `file.*`, `gguf.*`, `limit.file`.
-  package convenience init(_ path: String) throws(FormatError) {
+  package convenience init(_ path: String) throws(Refusal) {
     try self.init(InputFile(path))
   }
 
   /// Reads a file that is already open.
   ///
   /// - Throws: `file.html`, `file.extension-mismatch`, `gguf.*`, `limit.file`.
-  package init(_ file: InputFile) throws(FormatError) {
+  package init(_ file: InputFile) throws(Refusal) {
     try FileKind(of: file).expect(.gguf, in: file)
     let header = try GGUFHeader(of: file)
     self.file = file
@@ -67,7 +67,7 @@ package final class GGUFFile: Checkpoint {
   /// The elements of an array of strings; nil if it is of another type.
   ///
   /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.
-  package func strings(of array: GGUFArray) throws(FormatError) -> [String]? {
+  package func strings(of array: GGUFArray) throws(Refusal) -> [String]? {
     guard array.elementType == .string else { return nil }
     var cursor = GGUFCursor(file, at: array.offset)
     var strings: [String] = []
@@ -79,7 +79,7 @@ package final class GGUFFile: Checkpoint {
   /// The elements of an array of integers; nil if it is of another type.
   ///
   /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.
-  package func integers(of array: GGUFArray) throws(FormatError) -> [Int64]? {
+  package func integers(of array: GGUFArray) throws(Refusal) -> [Int64]? {
     switch array.elementType {
     case .float32, .float64, .bool, .string, .array: return nil
     default: break
@@ -96,7 +96,7 @@ package final class GGUFFile: Checkpoint {
   /// The elements of an array of 32-bit numbers; nil if it is of another type.
   ///
   /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.
-  package func numbers(of array: GGUFArray) throws(FormatError) -> [Double]? {
+  package func numbers(of array: GGUFArray) throws(Refusal) -> [Double]? {
     guard array.elementType == .float32 else { return nil }
     var cursor = GGUFCursor(file, at: array.offset)
     var numbers: [Double] = []
@@ -110,7 +110,7 @@ package final class GGUFFile: Checkpoint {
   /// The elements of an array of bytes; nil if it is of another type.
   ///
   /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.
-  package func bytes(of array: GGUFArray) throws(FormatError) -> [UInt8]? {
+  package func bytes(of array: GGUFArray) throws(Refusal) -> [UInt8]? {
     guard array.elementType == .uint8 else { return nil }
     var cursor = GGUFCursor(file, at: array.offset)
     return Array(try cursor.bytes(array.count))
@@ -120,8 +120,8 @@ package final class GGUFFile: Checkpoint {
 
   /// Hands over the elements of one tensor in pieces of at most 4 MiB.
   package func read(
-    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
+  ) throws(Refusal) {
     guard let entry = entries[ExactString(tensor.name)], entry.tensor == tensor else {
       throw absent(tensor)
     }
@@ -154,7 +154,7 @@ package final class GGUFFile: Checkpoint {
   }
 
   /// Refuses when the file was changed since it was opened.
-  package func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
+  package func checkUnchanged() throws(Refusal) { try file.checkUnchanged() }
 
   /// Whether `path` names this file.
   package func reads(path: String) -> Bool { file.isSameFile(as: path) }

@@ -33,7 +33,7 @@ struct GGUFHeader {
   /// Reads the header.
   ///
   /// - Throws: `gguf.*`, `limit.file`.
-  init(of file: InputFile) throws(FormatError) {
+  init(of file: InputFile) throws(Refusal) {
     var cursor = GGUFCursor(file)
     guard try cursor.bytes(4).elementsEqual("GGUF".utf8) else {
       throw cursor.refusal(.ggufVersion, back: 4, found: "no \"GGUF\"", expected: "\"GGUF\"")
@@ -51,7 +51,7 @@ struct GGUFHeader {
     try checkNames(file)
   }
 
-  private static func checkVersion(_ cursor: inout GGUFCursor) throws(FormatError) {
+  private static func checkVersion(_ cursor: inout GGUFCursor) throws(Refusal) {
     let version = try cursor.integer(UInt32.self)
     guard versions.contains(version) else {
       let isSwapped = versions.contains(version.byteSwapped)
@@ -64,38 +64,38 @@ struct GGUFHeader {
 
   // MARK: Metadata
 
-  private mutating func readValue(_ cursor: inout GGUFCursor) throws(FormatError) {
+  private mutating func readValue(_ cursor: inout GGUFCursor) throws(Refusal) {
     let place = cursor.position
     let key = try cursor.string(limit: Self.keyByteLimit)
     guard !key.isEmpty, key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-      throw FormatError(
+      throw Refusal(
         .ggufKey, file: cursor.file.path, at: .offset(place),
         found: key.isEmpty ? "an empty key" : "a key with other characters than visible ASCII",
         expected: "a key such as general.architecture")
     }
     let value = try cursor.value(cursor.valueType())
     guard values.updateValue(value, forKey: key) == nil else {
-      throw FormatError(
+      throw Refusal(
         .ggufKey, file: cursor.file.path, at: .offset(place), found: "a second \(key)",
         expected: "each key once")
     }
   }
 
-  private func checkSplit(_ file: InputFile) throws(FormatError) {
+  private func checkSplit(_ file: InputFile) throws(Refusal) {
     guard let count = values["split.count"] else { return }
     guard count == .integer(1) || count == .integer(0) else {
-      throw FormatError(
+      throw Refusal(
         .ggufSplit, file: file.path, found: "one file of several",
         expected: "the whole model in one file")
     }
   }
 
-  private func alignment(_ file: InputFile) throws(FormatError) -> Int {
+  private func alignment(_ file: InputFile) throws(Refusal) -> Int {
     guard let value = values["general.alignment"] else { return 32 }
     guard case .integer(let number) = value, let alignment = Int(exactly: number),
       Self.alignments.contains(alignment), alignment.nonzeroBitCount == 1
     else {
-      throw FormatError(
+      throw Refusal(
         .ggufAlignment, file: file.path, found: "general.alignment \(value.description)",
         expected: "a power of two from \(Self.alignments.lowerBound) to "
           + "\(Self.alignments.upperBound)")
@@ -116,17 +116,17 @@ struct GGUFHeader {
     /// The position from the start of the data.
     let offset: UInt64
 
-    init(_ cursor: inout GGUFCursor) throws(FormatError) {
+    init(_ cursor: inout GGUFCursor) throws(Refusal) {
       let place = cursor.position
       name = try cursor.string(limit: TensorName.byteLimit)
       if let flaw = TensorName.flaw(name) {
-        throw FormatError(
+        throw Refusal(
           .ggufName, file: cursor.file.path, at: .offset(place), found: flaw,
           expected: "a plain name")
       }
       let count = try cursor.integer(UInt32.self)
       guard (1...UInt32(dimensionLimit)).contains(count) else {
-        throw FormatError(
+        throw Refusal(
           .ggufShape, file: cursor.file.path, at: .tensor(name), found: "\(count) dimensions",
           expected: "1 to \(dimensionLimit)")
       }
@@ -138,7 +138,7 @@ struct GGUFHeader {
       guard dimensions.allSatisfy({ (1...UInt64(Int.max)).contains($0) }),
         dimensions[0] % UInt64(type.blockElements) == 0
       else {
-        throw FormatError(
+        throw Refusal(
           .ggufShape, file: cursor.file.path, at: .tensor(name), found: "\(dimensions)",
           expected: "positive dimensions, the first a multiple of \(type.blockElements)")
       }
@@ -147,7 +147,7 @@ struct GGUFHeader {
       guard let count = Shape.elementCount(shape),
         !count.multipliedReportingOverflow(by: 4).overflow
       else {
-        throw FormatError(
+        throw Refusal(
           .ggufOverflow, file: cursor.file.path, at: .tensor(name), found: "\(dimensions)",
           expected: "a size that can be counted")
       }
@@ -158,9 +158,9 @@ struct GGUFHeader {
 
     private static func type(
       _ number: UInt32, of name: String, _ file: InputFile
-    ) throws(FormatError) -> GGUFTensorType {
+    ) throws(Refusal) -> GGUFTensorType {
       if let type = GGUFTensorType(rawValue: number) { return type }
-      throw FormatError(
+      throw Refusal(
         .ggufType, file: file.path, at: .tensor(name),
         found: GGUFTensorType.unreadName(number) ?? "type \(number)",
         expected: GGUFTensorType.allCases.map(\.name).joined(separator: ", "))
@@ -171,12 +171,12 @@ struct GGUFHeader {
   /// next aligned offset: so that there are no holes and no overlaps.
   private mutating func layOut(
     _ infos: [Info], from cursor: GGUFCursor, alignment: Int
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let file = cursor.file
-    func padded(_ offset: Int) throws(FormatError) -> Int {
+    func padded(_ offset: Int) throws(Refusal) -> Int {
       let (sum, overflow) = offset.addingReportingOverflow(alignment - 1)
       guard !overflow else {
-        throw FormatError(
+        throw Refusal(
           .ggufOverflow, file: file.path, at: .offset(offset), found: "no room for padding",
           expected: "a size that can be counted")
       }
@@ -187,12 +187,12 @@ struct GGUFHeader {
     for info in infos {
       let offset = try padded(end)
       guard UInt64(offset - start) == info.offset else {
-        throw FormatError(
+        throw Refusal(
           .ggufOffset, file: file.path, at: .tensor(info.name), found: "offset \(info.offset)",
           expected: "\(offset - start), after the previous tensor")
       }
       guard offset <= file.byteCount, info.storedByteCount <= file.byteCount - offset else {
-        throw FormatError(
+        throw Refusal(
           .ggufTruncated, file: file.path, at: .tensor(info.name),
           found: "a file of \(file.byteCount) bytes",
           expected: "\(info.storedByteCount) bytes from offset \(offset)")
@@ -209,15 +209,15 @@ struct GGUFHeader {
     // Writers fill the last tensor up too, or do not.
     let paddedEnd = try padded(end)
     guard file.byteCount == end || file.byteCount == paddedEnd else {
-      throw FormatError(
+      throw Refusal(
         .ggufTrailingBytes, file: file.path, at: .offset(end),
         found: "\(file.byteCount - end) bytes", expected: "the end of the file")
     }
   }
 
-  private func checkNames(_ file: InputFile) throws(FormatError) {
+  private func checkNames(_ file: InputFile) throws(Refusal) {
     if let (_, name) = TensorName.equivalentPair(entries.map(\.tensor.name)) {
-      throw FormatError(
+      throw Refusal(
         .ggufName, file: file.path, at: .tensor(name), found: "a second tensor of that name",
         expected: "each name once")
     }

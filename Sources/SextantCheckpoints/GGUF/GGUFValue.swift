@@ -55,7 +55,7 @@ extension GGUFCursor {
   /// The number of a value type.
   ///
   /// - Throws: `gguf.value`.
-  mutating func valueType() throws(FormatError) -> GGUFValueType {
+  mutating func valueType() throws(Refusal) -> GGUFValueType {
     let number = try integer(UInt32.self)
     guard let type = GGUFValueType(rawValue: number) else {
       throw refusal(
@@ -67,7 +67,7 @@ extension GGUFCursor {
   /// A value of a type; an array is checked and passed over.
   ///
   /// - Throws: `gguf.value`, `gguf.string`, `gguf.count`, `gguf.depth`, `gguf.truncated`.
-  mutating func value(_ type: GGUFValueType) throws(FormatError) -> GGUFValue {
+  mutating func value(_ type: GGUFValueType) throws(Refusal) -> GGUFValue {
     switch type {
     case .uint8: return .integer(Int64(try integer(UInt8.self)))
     case .int8: return .integer(Int64(try integer(Int8.self)))
@@ -90,7 +90,7 @@ extension GGUFCursor {
     }
   }
 
-  private mutating func boolean() throws(FormatError) -> Bool {
+  private mutating func boolean() throws(Refusal) -> Bool {
     let byte = try integer(UInt8.self)
     guard byte <= 1 else {
       throw refusal(.ggufValue, back: 1, found: "a boolean of \(byte)", expected: "0 or 1")
@@ -98,7 +98,7 @@ extension GGUFCursor {
     return byte == 1
   }
 
-  private mutating func array(depth: Int) throws(FormatError) -> GGUFArray {
+  private mutating func array(depth: Int) throws(Refusal) -> GGUFArray {
     guard depth <= Self.depthLimit else {
       throw refusal(
         .ggufDepth, found: "an array in \(depth - 1) others", expected: "at most \(Self.depthLimit)"

@@ -50,21 +50,21 @@ package struct GGUFWriter {
   /// - Throws: `gguf.type`, `gguf.shape`, `gguf.name` for a tensor that no reader would accept.
   package mutating func add(
     _ name: String, _ dataType: DataType, shape: [Int], source: @escaping SafetensorsWriter.Source
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard let type = GGUFTensorType(storing: dataType) else {
-      throw FormatError(
+      throw Refusal(
         .ggufType, at: .tensor(name), found: dataType.rawValue,
         expected: "F32, F16, BF16 or blocks of 8 bits")
     }
     guard (1...GGUFHeader.dimensionLimit).contains(shape.count), shape.allSatisfy({ $0 > 0 }),
       let byteCount = dataType.byteCount(shape: shape)
     else {
-      throw FormatError(
+      throw Refusal(
         .ggufShape, at: .tensor(name), found: "\(shape)",
         expected: "1 to \(GGUFHeader.dimensionLimit) dimensions of at least 1")
     }
     guard TensorName.flaw(name) == nil, !tensors.contains(where: { $0.name == name }) else {
-      throw FormatError(
+      throw Refusal(
         .ggufName, at: .tensor(name), found: "a name that is invalid or occurs twice",
         expected: "names that differ")
     }
@@ -75,8 +75,8 @@ package struct GGUFWriter {
   /// Adds a tensor.
   ///
   /// - Throws: as `add(_:_:shape:source:)`.
-  package mutating func add(_ name: String, _ tensor: Tensor) throws(FormatError) {
-    unsafe try add(name, tensor.dataType, shape: tensor.shape) { sink throws(FormatError) in
+  package mutating func add(_ name: String, _ tensor: Tensor) throws(Refusal) {
+    unsafe try add(name, tensor.dataType, shape: tensor.shape) { sink throws(Refusal) in
       unsafe try tensor.withUnsafeBytes(sink)
     }
   }
@@ -87,19 +87,19 @@ package struct GGUFWriter {
   ///
   /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; `gguf.offset` if the
   ///   number of bytes from a source does not fit type and shape; the errors of a source.
-  package func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
+  package func publish(to destination: String, replacing: Bool = false) throws(Refusal) {
     let file = try FilePublisher(destination, replacing: replacing)
     try file.append(header)
     for tensor in tensors {
       try file.pad(to: Self.alignment)
       let start = file.byteCount
-      unsafe try tensor.source { piece throws(FormatError) in
+      unsafe try tensor.source { piece throws(Refusal) in
         if file.byteCount - start + piece.count <= tensor.byteCount {
           unsafe try file.append(piece)
         }
       }
       guard file.byteCount - start == tensor.byteCount else {
-        throw FormatError(
+        throw Refusal(
           .ggufOffset, file: destination, at: .tensor(tensor.name),
           found: "\(file.byteCount - start) bytes", expected: "\(tensor.byteCount) bytes")
       }

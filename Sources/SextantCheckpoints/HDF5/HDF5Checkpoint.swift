@@ -51,7 +51,7 @@ package final class HDF5Checkpoint: Checkpoint {
   /// - Throws: `file.*`, `h5.*`.
   package convenience init(
     _ path: String, readerPath: String? = nil, timeout: Duration? = nil
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try self.init(try InputFile(path), readerPath: readerPath, timeout: timeout)
   }
 
@@ -64,8 +64,8 @@ package final class HDF5Checkpoint: Checkpoint {
   init(
     _ file: InputFile, member: Member? = nil, isShard: Bool = false, readerPath: String? = nil,
     timeout: Duration? = nil
-  ) throws(FormatError) {
-    do throws(FormatError) {
+  ) throws(Refusal) {
+    do throws(Refusal) {
       let seconds = HDF5ReaderLocation.environment("SEXTANT_HDF5_TIMEOUT").flatMap { Int($0) }
       let timeout = timeout ?? seconds.map { .seconds($0) } ?? Self.defaultTimeout
       var process = try HDF5ReaderProcess.start(
@@ -100,16 +100,16 @@ package final class HDF5Checkpoint: Checkpoint {
   ///
   /// - Throws: `h5.*`; the errors of `body`.
   package func read(
-    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
+  ) throws(Refusal) {
     guard let index = indices[ExactString(tensor.name)] else {
-      throw FormatError(
+      throw Refusal(
         .modelTensorMissing, file: path, at: .tensor(tensor.name), found: "no such tensor",
         expected: "a tensor of this file")
     }
     let patience = Patience(timeout + .seconds(tensor.byteCount >> 22))
-    do throws(FormatError) {
-      try conversation.withLock { conversation throws(FormatError) in
+    do throws(Refusal) {
+      try conversation.withLock { conversation throws(Refusal) in
         unsafe try conversation.read(tensor, at: UInt32(index), within: patience, body)
       }
     } catch {
@@ -120,7 +120,7 @@ package final class HDF5Checkpoint: Checkpoint {
   /// Refuses when the file was changed since it was opened.
   ///
   /// - Throws: `file.changed`.
-  package func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
+  package func checkUnchanged() throws(Refusal) { try file.checkUnchanged() }
 
   /// Whether `path` names this file.
   package func reads(path: String) -> Bool { file.isSameFile(as: path) }

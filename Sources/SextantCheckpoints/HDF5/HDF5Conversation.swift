@@ -6,7 +6,7 @@ struct HDF5Conversation: ~Copyable {
   private var process: HDF5ReaderProcess?
   /// The number of the reader's process, while there is one.
   private(set) var processID: Int32?
-  private var failure: FormatError?
+  private var failure: Refusal?
   /// The number of bytes of the requested tensor that the reader has not sent yet.
   private var owed = 0
   private var elementByteWidth = 1
@@ -23,11 +23,11 @@ struct HDF5Conversation: ~Copyable {
   /// - Throws: `h5.*`, the same ever after; the errors of `body`.
   mutating func read(
     _ tensor: CheckpointTensor, at index: UInt32, within patience: Patience,
-    _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
+  ) throws(Refusal) {
     if let failure { throw failure }
     var patience = patience
-    do throws(FormatError) {
+    do throws(Refusal) {
       // `body` may have stopped in the middle of a tensor, and the rest of it still arrives.
       while owed > 0 { _ = try receivePiece(within: &patience) }
       try process?.request(index)
@@ -38,15 +38,15 @@ struct HDF5Conversation: ~Copyable {
     elementByteWidth = tensor.dataType.byteWidth
     while owed > 0 {
       let count: Int
-      do throws(FormatError) {
+      do throws(Refusal) {
         count = try receivePiece(within: &patience)
       } catch {
         throw end(error)
       }
       // A closure cannot pass a typed error out of `withUnsafeBytes` in all toolchains.
-      var refusal: FormatError?
+      var refusal: Refusal?
       unsafe buffer.withUnsafeBytes { bytes in
-        do throws(FormatError) {
+        do throws(Refusal) {
           unsafe try body(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
         } catch {
           refusal = error
@@ -59,20 +59,20 @@ struct HDF5Conversation: ~Copyable {
   /// Fills the front of `buffer` with the next elements; returns their bytes.
   private mutating func receivePiece(
     within patience: inout Patience
-  ) throws(FormatError) -> Int {
+  ) throws(Refusal) -> Int {
     guard let (kind, count) = try process?.receiveHeader(within: &patience) else {
-      throw FormatError(.hdf5ReaderProtocol, found: "no reader", expected: "a running reader")
+      throw Refusal(.hdf5ReaderProtocol, found: "no reader", expected: "a running reader")
     }
     guard kind == HDF5ReaderMessage.dataKind else {
       let payload = try process?.receive(count, within: &patience) ?? []
       if case .refusal(let refusal) = try HDF5ReaderMessage(kind: kind, payload: payload) {
         throw refusal
       }
-      throw FormatError(
+      throw Refusal(
         .hdf5ReaderProtocol, found: "a message of kind \(kind)", expected: "elements")
     }
     guard count > 0, count <= owed, count % elementByteWidth == 0 else {
-      throw FormatError(
+      throw Refusal(
         .hdf5ReaderProtocol, found: "\(count) bytes of elements",
         expected: "whole elements, and at most \(owed) bytes")
     }
@@ -85,7 +85,7 @@ struct HDF5Conversation: ~Copyable {
   }
 
   /// Ends the reader and keeps the reason for later requests.
-  private mutating func end(_ error: FormatError) -> FormatError {
+  private mutating func end(_ error: Refusal) -> Refusal {
     process = nil
     processID = nil
     failure = error

@@ -27,7 +27,7 @@ struct HDF5Listing {
   /// - Throws: `h5.*`; the refusals of the reader.
   init(
     from process: inout HDF5ReaderProcess, fileByteCount: Int, within patience: inout Patience
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     var received = 0
     var isFirst = true
     while true {
@@ -44,7 +44,7 @@ struct HDF5Listing {
         case .hello(HDF5ReaderMessage.version): continue
         case .refusal(let refusal): throw refusal
         default:
-          throw FormatError(
+          throw Refusal(
             .hdf5ReaderProtocol, found: "\(message)",
             expected: "a greeting of version \(HDF5ReaderMessage.version)",
             remedy: "Install sextant and sextant-hdf5 of the same version.")
@@ -72,14 +72,14 @@ struct HDF5Listing {
     }
   }
 
-  private mutating func add(_ key: String, _ value: String) throws(FormatError) {
+  private mutating func add(_ key: String, _ value: String) throws(Refusal) {
     guard metadata.count < Self.metadataLimit, metadata.updateValue(value, forKey: key) == nil
     else { throw nonsense("too many attributes, or one twice") }
   }
 
   private mutating func add(
     _ name: String, _ spelling: String, _ shape: [Int], fileByteCount: Int
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard tensors.count < Self.tensorLimit else {
       throw nonsense("more than \(Self.tensorLimit) tensors")
     }
@@ -91,7 +91,7 @@ struct HDF5Listing {
     }
     let (total, overflow) = totalByteCount.addingReportingOverflow(byteCount)
     guard !overflow, total / Self.ratioLimit <= fileByteCount else {
-      throw FormatError(
+      throw Refusal(
         .hdf5Bomb, at: .tensor(name),
         found: "more than \(Self.ratioLimit) bytes declared for each byte of the file",
         expected: "at most that")
@@ -101,14 +101,14 @@ struct HDF5Listing {
       CheckpointTensor(name: name, dataType: dataType, shape: shape, byteCount: byteCount))
   }
 
-  private func checkNames() throws(FormatError) {
+  private func checkNames() throws(Refusal) {
     guard !tensors.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .hdf5DialectUnknown, found: "no dataset of numbers", expected: "one dataset per tensor")
     }
     for tensor in tensors {
       if let flaw = TensorName.flaw(tensor.name) {
-        throw FormatError(
+        throw Refusal(
           .hdf5Name, at: .tensor(tensor.name), found: flaw,
           expected: "a plain name of at most \(TensorName.byteLimit) bytes")
       }
@@ -119,13 +119,13 @@ struct HDF5Listing {
       }
     }
     if let (a, b) = TensorName.equivalentPair(tensors.map(\.name)) {
-      throw FormatError(
+      throw Refusal(
         .hdf5Name, at: .tensor(a), found: "\"\(a)\" and \"\(b)\", equal to most programs",
         expected: "names that differ")
     }
   }
 
-  private func nonsense(_ found: String) -> FormatError {
-    FormatError(.hdf5ReaderProtocol, found: found, expected: "a list of tensors")
+  private func nonsense(_ found: String) -> Refusal {
+    Refusal(.hdf5ReaderProtocol, found: found, expected: "a list of tensors")
   }
 }

@@ -7,10 +7,10 @@ enum HDF5ReaderLocation {
   /// the file in the folder of the running executable.
   ///
   /// - Throws: `h5.reader.missing`.
-  static func find(_ explicit: String?) throws(FormatError) -> String {
+  static func find(_ explicit: String?) throws(Refusal) -> String {
     if let path = explicit ?? environment("SEXTANT_HDF5") { return try checked(path) }
     guard let folder = executableFolder() else {
-      throw FormatError(
+      throw Refusal(
         .hdf5ReaderMissing, found: "no /proc/self/exe", expected: "a mounted /proc",
         remedy: "Set SEXTANT_HDF5 to the path of sextant-hdf5.")
     }
@@ -23,9 +23,9 @@ enum HDF5ReaderLocation {
     return text.isEmpty ? nil : text
   }
 
-  private static func checked(_ path: String) throws(FormatError) -> String {
+  private static func checked(_ path: String) throws(Refusal) -> String {
     guard unsafe access(path, X_OK) == 0 else {
-      throw FormatError(
+      throw Refusal(
         .hdf5ReaderMissing, found: "no executable \(path)", expected: "the HDF5 reader there")
     }
     return path

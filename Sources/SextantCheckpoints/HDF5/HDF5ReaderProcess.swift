@@ -33,11 +33,11 @@ struct HDF5ReaderProcess: ~Copyable {
   /// - Throws: `h5.reader.missing` when it cannot be started; `system.descriptors`.
   static func start(
     _ executable: String, on file: InputFile, window: Range<Int>? = nil
-  ) throws(FormatError) -> Self {
+  ) throws(Refusal) -> Self {
     var arguments = window.map { ["\($0.lowerBound)", "\($0.count)"] } ?? []
     HDF5Confinement.noteReader()
     if HDF5Confinement.isOptional { arguments.append(HDF5ReaderMessage.unconfinedArgument) }
-    return try file.withDescriptor { descriptor throws(FormatError) in
+    return try file.withDescriptor { descriptor throws(Refusal) in
       try start(executable, arguments: arguments, descriptor: descriptor)
     }
   }
@@ -47,14 +47,14 @@ struct HDF5ReaderProcess: ~Copyable {
   /// - Throws: `h5.reader.missing` when it cannot be started.
   static func start(
     _ executable: String, arguments: [String], descriptor: Int32
-  ) throws(FormatError) -> Self {
+  ) throws(Refusal) -> Self {
     var pair: [Int32] = [-1, -1]
     guard unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | closeOnExec, 0, &pair) == 0
     else {
       throw startFailure(executable, errno)
     }
     defer { close(pair[1]) }
-    do throws(FormatError) {
+    do throws(Refusal) {
       // Above the numbers that the child uses, even if this process has closed some descriptors.
       let theirs = fcntl(pair[1], F_DUPFD_CLOEXEC, 10)
       guard theirs >= 0 else { throw startFailure(executable, errno) }
@@ -74,7 +74,7 @@ struct HDF5ReaderProcess: ~Copyable {
 
   private static func spawn(
     _ command: [String], socket: Int32, file: Int32
-  ) throws(FormatError) -> pid_t {
+  ) throws(Refusal) -> pid_t {
     var actions = unsafe posix_spawn_file_actions_t()
     unsafe posix_spawn_file_actions_init(&actions)
     defer { unsafe _ = posix_spawn_file_actions_destroy(&actions) }
@@ -113,9 +113,9 @@ struct HDF5ReaderProcess: ~Copyable {
     return processID
   }
 
-  private static func startFailure(_ executable: String, _ number: Int32) -> FormatError {
+  private static func startFailure(_ executable: String, _ number: Int32) -> Refusal {
     // A limit below the number that is asked for is an invalid argument.
-    FormatError(
+    Refusal(
       number == EINVAL ? .systemDescriptors : .ofSystemCall(number, otherwise: .hdf5ReaderMissing),
       found: "\(executable) cannot be started: \(unsafe String(cString: strerror(number)))",
       expected: "an executable")
@@ -126,7 +126,7 @@ struct HDF5ReaderProcess: ~Copyable {
   /// Asks for a tensor by its place in the reader's list.
   ///
   /// - Throws: `h5.reader.*`.
-  mutating func request(_ index: UInt32) throws(FormatError) {
+  mutating func request(_ index: UInt32) throws(Refusal) {
     let bytes = index.littleEndianBytes
     // MSG_NOSIGNAL: a write to an ended reader is a refusal here, not a SIGPIPE.
     let count = unsafe Glibc.send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL))
@@ -136,7 +136,7 @@ struct HDF5ReaderProcess: ~Copyable {
   /// Sends a message.
   ///
   /// - Throws: `h5.reader.*`.
-  mutating func send(_ message: HDF5ReaderMessage) throws(FormatError) {
+  mutating func send(_ message: HDF5ReaderMessage) throws(Refusal) {
     var rest = message.encoded()[...]
     while !rest.isEmpty {
       let count = unsafe rest.withUnsafeBytes { bytes in
@@ -153,11 +153,11 @@ struct HDF5ReaderProcess: ~Copyable {
   /// - Throws: `h5.reader.*`.
   mutating func receiveHeader(
     within patience: inout Patience
-  ) throws(FormatError) -> (kind: UInt8, payloadByteCount: Int) {
+  ) throws(Refusal) -> (kind: UInt8, payloadByteCount: Int) {
     let bytes = try receive(HDF5ReaderMessage.headerByteCount, within: &patience)
     let count = bytes[1...].reversed().reduce(0) { $0 << 8 | Int($1) }
     guard count <= HDF5ReaderMessage.maximumPayloadByteCount else {
-      throw FormatError(
+      throw Refusal(
         .hdf5ReaderProtocol, found: "a message of \(count) bytes",
         expected: "at most \(HDF5ReaderMessage.maximumPayloadByteCount)")
     }
@@ -169,7 +169,7 @@ struct HDF5ReaderProcess: ~Copyable {
   /// - Throws: `h5.reader.*`.
   mutating func receive(
     _ count: Int, within patience: inout Patience
-  ) throws(FormatError) -> [UInt8] {
+  ) throws(Refusal) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: count)
     try receive(count, into: &bytes, within: &patience)
     return bytes
@@ -181,7 +181,7 @@ struct HDF5ReaderProcess: ~Copyable {
   /// - Throws: `h5.reader.*`.
   mutating func receive(
     _ count: Int, into bytes: inout [UInt8], within patience: inout Patience
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     precondition(bytes.count >= count)
     var done = 0
     while done < count {
@@ -196,7 +196,7 @@ struct HDF5ReaderProcess: ~Copyable {
     }
   }
 
-  private func waitForInput(within patience: inout Patience) throws(FormatError) {
+  private func waitForInput(within patience: inout Patience) throws(Refusal) {
     while true {
       var event = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
       let start = ContinuousClock.now
@@ -204,7 +204,7 @@ struct HDF5ReaderProcess: ~Copyable {
       patience.left -= start.duration(to: .now)
       if status > 0 { return }
       if status < 0 && errno == EINTR && patience.left > .zero { continue }
-      throw FormatError(
+      throw Refusal(
         .hdf5ReaderTimeout, found: "no answer in \(patience.total)", expected: "an answer")
     }
   }
@@ -212,13 +212,13 @@ struct HDF5ReaderProcess: ~Copyable {
   // MARK: Ending
 
   /// The refusal for a reader that closed the connection; the process has ended afterwards.
-  private mutating func ending() -> FormatError {
+  private mutating func ending() -> Refusal {
     // The kernel closes a dying process's descriptors a moment before it is dead.
     var attempts = 0
     while !Self.hasEnded(processID) {
       attempts += 1
       guard attempts < 200 else {
-        return FormatError(
+        return Refusal(
           .hdf5ReaderProtocol, found: "a closed connection", expected: "an answer")
       }
       usleep(10_000)
@@ -227,25 +227,25 @@ struct HDF5ReaderProcess: ~Copyable {
     isReaped = true
     let signal = status & 0x7F
     if signal == SIGXCPU {
-      return FormatError(
+      return Refusal(
         .hdf5ReaderTimeout, found: "more processor time than the reader's limit",
         expected: "an answer")
     }
     if signal != 0 {
       let name = unsafe strsignal(signal).map { unsafe String(cString: $0) } ?? "unknown"
-      return FormatError(
+      return Refusal(
         .hdf5ReaderCrashed, found: "signal \(signal) (\(name))", expected: "an answer")
     }
     let exitStatus = status >> 8 & 0xFF
     // The dynamic loader's own status.
     if exitStatus == 127 {
-      return FormatError(
+      return Refusal(
         .hdf5ReaderMissing, found: "sextant-hdf5 does not start",
         expected: "sextant-hdf5 with the libraries that it needs",
         remedy: "Install libhdf5 (Debian: libhdf5-103-1); ldd sextant-hdf5 lists missing libraries."
       )
     }
-    return FormatError(
+    return Refusal(
       .hdf5ReaderProtocol, found: "the reader's end, with status \(exitStatus)",
       expected: "an answer")
   }

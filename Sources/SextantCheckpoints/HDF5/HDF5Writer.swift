@@ -43,21 +43,21 @@ package struct HDF5Writer {
   /// - Throws: `h5.datatype` for a type without a form in these files; `h5.name`, `h5.dataspace`.
   package mutating func add(
     _ name: String, _ dataType: DataType, shape: [Int], source: @escaping SafetensorsWriter.Source
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard Self.types.contains(dataType) else {
-      throw FormatError(
+      throw Refusal(
         .hdf5DataType, at: .tensor(name), found: dataType.rawValue,
         expected: "F64, F32, F16 or BF16")
     }
     guard shape.count <= HDF5ReaderMessage.maximumRank, !shape.contains(0),
       let byteCount = dataType.byteCount(shape: shape)
     else {
-      throw FormatError(
+      throw Refusal(
         .hdf5Dataspace, at: .tensor(name), found: "\(shape)",
         expected: "at most \(HDF5ReaderMessage.maximumRank) dimensions of at least 1")
     }
     guard TensorName.flaw(name) == nil, !name.utf8.contains(UInt8(ascii: "/")), name != "." else {
-      throw FormatError(
+      throw Refusal(
         .hdf5Name, at: .tensor(name), found: "a name that is invalid or a path",
         expected: "a plain name")
     }
@@ -69,15 +69,15 @@ package struct HDF5Writer {
   ///
   /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; `h5.*`; the errors of a
   ///   source.
-  package func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
+  package func publish(to destination: String, replacing: Bool = false) throws(Refusal) {
     if let (_, name) = TensorName.equivalentPair(tensors.lazy.map(\.name)) {
-      throw FormatError(
+      throw Refusal(
         .hdf5Name, file: destination, at: .tensor(name), found: "the same name twice",
         expected: "names that differ, also after Unicode normalisation")
     }
     let file = try FilePublisher(destination, replacing: replacing)
     let places: [Int]
-    do throws(FormatError) {
+    do throws(Refusal) {
       places = try layOut(file)
       try check(places, within: file.fileByteCount())
     } catch {
@@ -85,14 +85,14 @@ package struct HDF5Writer {
     }
     for (tensor, place) in zip(tensors, places) {
       var done = 0
-      try unsafe tensor.source { piece throws(FormatError) in
+      try unsafe tensor.source { piece throws(Refusal) in
         if done + piece.count <= tensor.byteCount {
           unsafe try file.write(piece, at: place + done)
         }
         done += piece.count
       }
       guard done == tensor.byteCount else {
-        throw FormatError(
+        throw Refusal(
           .hdf5Dataspace, file: destination, at: .tensor(tensor.name), found: "\(done) bytes",
           expected: "\(tensor.byteCount) bytes")
       }
@@ -101,14 +101,14 @@ package struct HDF5Writer {
   }
 
   /// Lets the confined process write everything except the elements; it has ended afterwards.
-  private func layOut(_ file: FilePublisher) throws(FormatError) -> [Int] {
+  private func layOut(_ file: FilePublisher) throws(Refusal) -> [Int] {
     let executable = try HDF5ReaderLocation.find(writerPath)
-    var process = try file.withDescriptor { descriptor throws(FormatError) in
+    var process = try file.withDescriptor { descriptor throws(Refusal) in
       try HDF5ReaderProcess.start(executable, arguments: ["write"], descriptor: descriptor)
     }
     var patience = Patience(timeout)
     guard case .hello(HDF5ReaderMessage.version) = try Self.answer(&process, &patience) else {
-      throw FormatError(
+      throw Refusal(
         .hdf5ReaderProtocol, found: "no greeting",
         expected: "a greeting of version \(HDF5ReaderMessage.version)",
         remedy: "Install sextant and sextant-hdf5 of the same version.")
@@ -132,7 +132,7 @@ package struct HDF5Writer {
 
   private static func answer(
     _ process: inout HDF5ReaderProcess, _ patience: inout Patience
-  ) throws(FormatError) -> HDF5ReaderMessage {
+  ) throws(Refusal) -> HDF5ReaderMessage {
     let (kind, count) = try process.receiveHeader(within: &patience)
     let message = try HDF5ReaderMessage(
       kind: kind, payload: try process.receive(count, within: &patience))
@@ -141,7 +141,7 @@ package struct HDF5Writer {
   }
 
   /// Refuses places that overlap or are outside of the file.
-  private func check(_ places: [Int], within fileByteCount: Int) throws(FormatError) {
+  private func check(_ places: [Int], within fileByteCount: Int) throws(Refusal) {
     var end = 0
     for (tensor, place) in zip(tensors, places).sorted(by: { $0.1 < $1.1 }) {
       guard place >= end, place <= fileByteCount - tensor.byteCount else {
@@ -151,7 +151,7 @@ package struct HDF5Writer {
     }
   }
 
-  private static func nonsense(_ found: String) -> FormatError {
-    FormatError(.hdf5ReaderProtocol, found: found, expected: "a place for each tensor")
+  private static func nonsense(_ found: String) -> Refusal {
+    Refusal(.hdf5ReaderProtocol, found: found, expected: "a place for each tensor")
   }
 }

@@ -17,18 +17,18 @@ enum KerasVariables {
   /// Only the numbers distinguish the variables of a layer.
   ///
   /// - Throws: `h5.keras.index-gap`.
-  static func checkComplete(_ listing: HDF5Listing) throws(FormatError) {
+  static func checkComplete(_ listing: HDF5Listing) throws(Refusal) {
     if listing.layout == .keras3 { try checkComplete(listing.tensors.map(\.name)) }
   }
 
   /// Refuses names that leave a number out.
   ///
   /// - Throws: `h5.keras.index-gap`.
-  static func checkComplete(_ names: [String], file: String? = nil) throws(FormatError) {
+  static func checkComplete(_ names: [String], file: String? = nil) throws(Refusal) {
     var numbers: [ExactString: Set<Int>] = [:]
     for name in names {
       guard let (layer, number) = split(name) else {
-        throw FormatError(
+        throw Refusal(
           .hdf5KerasIndexGap, file: file, at: .tensor(name), found: "no plain number at the end",
           expected: "0, 1, 2 and so on")
       }
@@ -36,7 +36,7 @@ enum KerasVariables {
     }
     for (layer, found) in numbers.sorted(by: { $0.key < $1.key }) {
       if let gap = (0..<found.count).first(where: { !found.contains($0) }) {
-        throw FormatError(
+        throw Refusal(
           .hdf5KerasIndexGap, file: file, at: .tensor(layer.string),
           found: "\(found.count) variables without number \(gap)",
           expected: "0 to \(found.count - 1)")

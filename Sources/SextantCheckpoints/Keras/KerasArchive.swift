@@ -18,15 +18,15 @@ enum KerasArchive {
   /// - Throws: `zip.*`, `limit.file`, `h5.*`.
   static func open(
     _ archive: ZipArchive, in file: InputFile
-  ) throws(FormatError) -> HDF5Checkpoint {
+  ) throws(Refusal) -> HDF5Checkpoint {
     for member in archive.members where !isKnown(member.name) {
-      throw FormatError(
+      throw Refusal(
         .zipMember, file: file.path, found: member.name,
         expected: "metadata.json, config.json, model.weights.h5 and assets")
     }
     guard let weights = archive.members.first(where: { $0.name == weights }), !weights.isDeflated
     else {
-      throw FormatError(
+      throw Refusal(
         .zipMethod, file: file.path, found: "packed weights", expected: "weights stored as they are"
       )
     }
@@ -34,7 +34,7 @@ enum KerasArchive {
     if let member = archive.members.first(where: { $0.name == configuration }) {
       let bytes = try ZipArchive.bytes(of: member, in: file, limit: byteLimit)
       guard let text = String(validating: bytes, as: UTF8.self) else {
-        throw FormatError(
+        throw Refusal(
           .jsonEncoding, file: file.path, found: "\(configuration) that is not UTF-8",
           expected: "UTF-8")
       }

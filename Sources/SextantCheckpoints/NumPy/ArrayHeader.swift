@@ -29,9 +29,9 @@ struct ArrayHeader: Equatable {
   /// Parses the front of an array's bytes.
   ///
   /// - Throws: `npy.header`, `npy.dtype`, `npy.shape`.
-  init(_ bytes: [UInt8], name: String, file: String) throws(FormatError) {
-    func refusal(_ code: FormatError.Code, _ found: String, _ expected: String) -> FormatError {
-      FormatError(code, file: file, at: .tensor(name), found: found, expected: expected)
+  init(_ bytes: [UInt8], name: String, file: String) throws(Refusal) {
+    func refusal(_ code: Refusal.Code, _ found: String, _ expected: String) -> Refusal {
+      Refusal(code, file: file, at: .tensor(name), found: found, expected: expected)
     }
     guard bytes.count >= 10, bytes.starts(with: [0x93] + Array("NUMPY".utf8)) else {
       throw refusal(.numpyHeader, "other bytes", "an array of NumPy")

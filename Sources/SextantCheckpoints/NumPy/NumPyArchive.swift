@@ -25,7 +25,7 @@ package final class NumPyArchive: Checkpoint {
   /// Opens an archive.
   ///
   /// - Throws: `file.*`, `zip.*`, `npy.*`.
-  package convenience init(_ path: String) throws(FormatError) {
+  package convenience init(_ path: String) throws(Refusal) {
     let file = try InputFile(path)
     try FileKind(of: file).expect(.zip, in: file)
     try self.init(try ZipArchive.open(file, allowingDeflate: true), in: file)
@@ -39,18 +39,18 @@ package final class NumPyArchive: Checkpoint {
   /// Reads the headers of all members.
   ///
   /// - Throws: `zip.*`, `npy.*`.
-  init(_ archive: ZipArchive, in file: InputFile) throws(FormatError) {
+  init(_ archive: ZipArchive, in file: InputFile) throws(Refusal) {
     var arrays: [ExactString: (member: ZipArchive.Member, header: ArrayHeader)] = [:]
     var tensors: [CheckpointTensor] = []
     var notes: [String] = []
     for member in archive.members {
       guard member.name.hasSuffix(Self.suffix) else {
-        throw FormatError(
+        throw Refusal(
           .zipMember, file: file.path, found: member.name, expected: "arrays (*\(Self.suffix))")
       }
       let name = String(member.name.dropLast(Self.suffix.count))
       if let flaw = TensorName.flaw(name) {
-        throw FormatError(
+        throw Refusal(
           .numpyName, file: file.path, at: .tensor(name), found: flaw,
           expected: "1 to \(TensorName.byteLimit) bytes, no control characters, no path")
       }
@@ -61,7 +61,7 @@ package final class NumPyArchive: Checkpoint {
       }
       let byteCount = header.dataType.byteCount(shape: header.shape) ?? 0
       guard byteCount == member.byteCount - header.byteCount else {
-        throw FormatError(
+        throw Refusal(
           .numpySize, file: file.path, at: .tensor(name),
           found: "\(member.byteCount - header.byteCount) bytes",
           expected: "\(byteCount) bytes, from type and shape")
@@ -73,10 +73,10 @@ package final class NumPyArchive: Checkpoint {
           name: name, dataType: header.dataType, shape: header.shape, byteCount: byteCount))
     }
     guard !tensors.isEmpty else {
-      throw FormatError(.numpyNone, file: file.path, found: "no member", expected: "arrays")
+      throw Refusal(.numpyNone, file: file.path, found: "no member", expected: "arrays")
     }
     if let (_, name) = TensorName.equivalentPair(tensors.lazy.map(\.name)) {
-      throw FormatError(
+      throw Refusal(
         .numpyName, file: file.path, at: .tensor(name), found: "the same name twice",
         expected: "names that differ, also after Unicode normalisation")
     }
@@ -88,7 +88,7 @@ package final class NumPyArchive: Checkpoint {
 
   private static func header(
     of member: ZipArchive.Member, name: String, in file: InputFile
-  ) throws(FormatError) -> ArrayHeader {
+  ) throws(Refusal) -> ArrayHeader {
     // Enough for every array that is not hostile; headers that are longer are read again.
     var count = 256
     while true {
@@ -96,7 +96,7 @@ package final class NumPyArchive: Checkpoint {
         member.isDeflated
         ? try Inflater.unpack(member, of: file, atMost: count)
         : try file.read(at: member.offset, count: min(count, member.byteCount))
-      do throws(FormatError) {
+      do throws(Refusal) {
         return try ArrayHeader(front, name: name, file: file.path)
       } catch {
         guard count < min(ArrayHeader.byteLimit, member.byteCount) else { throw error }
@@ -111,8 +111,8 @@ package final class NumPyArchive: Checkpoint {
   ///
   /// - Throws: `zip.crc`, `zip.deflate`, after the last piece of a stored array.
   package func read(
-    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
+  ) throws(Refusal) {
     guard let (member, header) = arrays[ExactString(tensor.name)],
       self.tensor(named: tensor.name) == tensor
     else { throw absent(tensor) }
@@ -120,7 +120,7 @@ package final class NumPyArchive: Checkpoint {
     let width = tensor.dataType.byteWidth
     if !member.isDeflated, !header.isFortran, !header.isBigEndian {
       var skipped = 0
-      unsafe try ZipArchive.stream(member, of: file) { piece throws(FormatError) in
+      unsafe try ZipArchive.stream(member, of: file) { piece throws(Refusal) in
         let skip = min(header.byteCount - skipped, piece.count)
         skipped += skip
         if skip < piece.count {
@@ -137,9 +137,9 @@ package final class NumPyArchive: Checkpoint {
       }
     }
     if header.isFortran { bytes = Self.rowMajor(bytes, header.shape, width: width) }
-    var failure: FormatError?
+    var failure: Refusal?
     unsafe bytes.withUnsafeBytes { buffer in
-      do throws(FormatError) { unsafe try body(buffer) } catch { failure = error }
+      do throws(Refusal) { unsafe try body(buffer) } catch { failure = error }
     }
     if let failure { throw failure }
   }
@@ -170,7 +170,7 @@ package final class NumPyArchive: Checkpoint {
   }
 
   /// Refuses when the file was changed since it was opened.
-  package func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
+  package func checkUnchanged() throws(Refusal) { try file.checkUnchanged() }
 
   /// Whether `path` names this file.
   package func reads(path: String) -> Bool { file.isSameFile(as: path) }

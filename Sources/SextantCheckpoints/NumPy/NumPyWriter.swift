@@ -20,7 +20,7 @@ package struct NumPyWriter {
   ///
   /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; `export.inexpressible` for
   ///   names and types that no reader would accept.
-  package func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
+  package func publish(to destination: String, replacing: Bool = false) throws(Refusal) {
     if let (_, name) = TensorName.equivalentPair(tensors.lazy.map(\.name)) {
       throw Self.refusal(name, "the same name twice", "names that differ")
     }
@@ -36,7 +36,7 @@ package struct NumPyWriter {
       }
       let header = Self.header(descriptor, value.shape)
       let byteCount = header.count + value.count * value.dataType.byteWidth
-      try unsafe zip.add("\(name).npy", byteCount: byteCount) { sink throws(FormatError) in
+      try unsafe zip.add("\(name).npy", byteCount: byteCount) { sink throws(Refusal) in
         unsafe try header.span.bytes.withUnsafeBytes(sink)
         unsafe try value.withUnsafeBytes(sink)
       }
@@ -74,7 +74,7 @@ package struct NumPyWriter {
     }
   }
 
-  private static func refusal(_ name: String, _ found: String, _ expected: String) -> FormatError {
-    FormatError(.exportInexpressible, at: .tensor(name), found: found, expected: expected)
+  private static func refusal(_ name: String, _ found: String, _ expected: String) -> Refusal {
+    Refusal(.exportInexpressible, at: .tensor(name), found: found, expected: expected)
   }
 }

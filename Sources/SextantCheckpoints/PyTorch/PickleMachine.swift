@@ -43,7 +43,7 @@ struct PickleMachine {
   ///
   /// - Returns: the one value that it leaves.
   /// - Throws: `pth.pickle.*`, `pth.tensor.kind`, `pth.storage.missing`.
-  mutating func run() throws(FormatError) -> PickleValue {
+  mutating func run() throws(Refusal) -> PickleValue {
     let header = try Array(take(2))
     guard header[0] == 0x80, Self.protocols.contains(header[1]) else {
       throw refusal(
@@ -55,7 +55,7 @@ struct PickleMachine {
       let start = position
       let code = try take(1).first ?? 0
       guard let opcode = PickleOpcode(rawValue: code) else {
-        throw FormatError(
+        throw Refusal(
           .pytorchPickleOpcode, file: pickle.file, at: .offset(pickle.baseOffset + start),
           found: "opcode 0x\(String(code, radix: 16))", expected: "one that torch.save writes")
       }
@@ -68,13 +68,13 @@ struct PickleMachine {
   /// Refuses bytes after the pickle.
   ///
   /// - Throws: `pth.pickle.stack`.
-  func expectEnd() throws(FormatError) {
+  func expectEnd() throws(Refusal) {
     guard position == pickle.bytes.count else {
       throw refusal(.pytorchPickleStack, "bytes left over", "the end")
     }
   }
 
-  private mutating func finish() throws(FormatError) -> PickleValue {
+  private mutating func finish() throws(Refusal) -> PickleValue {
     let result = try pop()
     guard stack.isEmpty, marks.isEmpty else {
       throw refusal(.pytorchPickleStack, "values left over", "one value")
@@ -85,7 +85,7 @@ struct PickleMachine {
     return result
   }
 
-  private mutating func perform(_ opcode: PickleOpcode) throws(FormatError) {
+  private mutating func perform(_ opcode: PickleOpcode) throws(Refusal) {
     switch opcode {
     case .stop: break
     case .mark: marks.append(stack.count)
@@ -141,7 +141,7 @@ struct PickleMachine {
 
   // MARK: Bytes
 
-  private mutating func take(_ count: Int) throws(FormatError) -> ArraySlice<UInt8> {
+  private mutating func take(_ count: Int) throws(Refusal) -> ArraySlice<UInt8> {
     guard count <= pickle.bytes.count - position else {
       throw refusal(
         .pytorchPickleLength, "\(pickle.bytes.count - position) bytes left", "\(count) bytes")
@@ -150,12 +150,12 @@ struct PickleMachine {
     return try pickle.slice(at: position, count: count)
   }
 
-  private mutating func number(_ byteCount: Int) throws(FormatError) -> Int {
+  private mutating func number(_ byteCount: Int) throws(Refusal) -> Int {
     try take(byteCount).reversed().reduce(0) { $0 << 8 | Int($1) }
   }
 
   /// A count of 8 bytes, which must be within the pickle.
-  private mutating func longCount() throws(FormatError) -> Int {
+  private mutating func longCount() throws(Refusal) -> Int {
     let bytes = try take(8)
     let count = bytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     guard count <= UInt64(pickle.bytes.count - position) else {
@@ -165,12 +165,12 @@ struct PickleMachine {
     return Int(count)
   }
 
-  private mutating func pushBytes(_ count: Int) throws(FormatError) {
+  private mutating func pushBytes(_ count: Int) throws(Refusal) {
     _ = try take(count)
     stack.append(.opaque)
   }
 
-  private mutating func pushLong() throws(FormatError) {
+  private mutating func pushLong() throws(Refusal) {
     let bytes = try take(number(1))
     guard bytes.count <= 8 else { return stack.append(.opaque) }
     // Two's complement: the highest byte contains the sign.
@@ -178,7 +178,7 @@ struct PickleMachine {
     stack.append(.integer(bytes.reversed().reduce(sign) { $0 << 8 | Int($1) }))
   }
 
-  private mutating func pushString(_ count: Int) throws(FormatError) {
+  private mutating func pushString(_ count: Int) throws(Refusal) {
     let start = position
     _ = try take(count)
     stack.append(.string(start..<start + count))
@@ -189,7 +189,7 @@ struct PickleMachine {
     String(validating: pickle.bytes[range], as: UTF8.self)
   }
 
-  private mutating func line() throws(FormatError) -> String {
+  private mutating func line() throws(Refusal) -> String {
     guard let end = pickle.bytes[position...].firstIndex(of: UInt8(ascii: "\n")) else {
       throw refusal(.pytorchPickleLength, "no end of the line", "a module and a name")
     }
@@ -199,9 +199,9 @@ struct PickleMachine {
 
   // MARK: Stack
 
-  private mutating func pop() throws(FormatError) -> PickleValue { try pop(1)[0] }
+  private mutating func pop() throws(Refusal) -> PickleValue { try pop(1)[0] }
 
-  private mutating func pop(_ count: Int) throws(FormatError) -> [PickleValue] {
+  private mutating func pop(_ count: Int) throws(Refusal) -> [PickleValue] {
     guard stack.count - (marks.last ?? 0) >= count else {
       throw refusal(.pytorchPickleStack, "an empty stack", "\(count) values")
     }
@@ -209,7 +209,7 @@ struct PickleMachine {
     return Array(stack.suffix(count))
   }
 
-  private mutating func popToMark() throws(FormatError) -> [PickleValue] {
+  private mutating func popToMark() throws(Refusal) -> [PickleValue] {
     guard let mark = marks.popLast() else {
       throw refusal(.pytorchPickleStack, "no mark", "a mark")
     }
@@ -228,7 +228,7 @@ struct PickleMachine {
   }
 
   /// The value on top of the stack, which stays there.
-  private func top() throws(FormatError) -> PickleValue {
+  private func top() throws(Refusal) -> PickleValue {
     guard stack.count > marks.last ?? 0, let top = stack.last else {
       throw refusal(.pytorchPickleStack, "an empty stack", "a value")
     }
@@ -237,7 +237,7 @@ struct PickleMachine {
 
   // Additions to an opaque value are ignored, too.
 
-  private mutating func appendToList(_ values: [PickleValue]) throws(FormatError) {
+  private mutating func appendToList(_ values: [PickleValue]) throws(Refusal) {
     switch try top() {
     case .list(let list): heap.lists[list] += values
     case .opaque: break
@@ -245,7 +245,7 @@ struct PickleMachine {
     }
   }
 
-  private mutating func setItems(_ values: [PickleValue]) throws(FormatError) {
+  private mutating func setItems(_ values: [PickleValue]) throws(Refusal) {
     let top = try top()
     guard values.count.isMultiple(of: 2) else {
       throw refusal(.pytorchPickleStack, "a key alone", "keys and values")
@@ -260,7 +260,7 @@ struct PickleMachine {
     }
   }
 
-  private mutating func addToSet(_ values: [PickleValue]) throws(FormatError) {
+  private mutating func addToSet(_ values: [PickleValue]) throws(Refusal) {
     guard try top() == .opaque else {
       throw refusal(.pytorchPickleStack, "no set", "a set to add \(values.count) values to")
     }
@@ -268,14 +268,14 @@ struct PickleMachine {
 
   // MARK: Memo
 
-  private mutating func recall(_ index: Int) throws(FormatError) {
+  private mutating func recall(_ index: Int) throws(Refusal) {
     guard index < memo.count, let value = memo[index] else {
       throw refusal(.pytorchPickleMemo, "no entry \(index)", "an entry that was put")
     }
     stack.append(value)
   }
 
-  private mutating func memoize(_ index: Int) throws(FormatError) {
+  private mutating func memoize(_ index: Int) throws(Refusal) {
     guard index < Self.memoLimit else {
       throw refusal(.pytorchPickleMemo, "entry \(index)", "at most \(Self.memoLimit) entries")
     }
@@ -288,7 +288,7 @@ struct PickleMachine {
 
   // MARK: Objects
 
-  private mutating func pushGlobal(_ name: String) throws(FormatError) {
+  private mutating func pushGlobal(_ name: String) throws(Refusal) {
     guard let global = PickleGlobal(name) else {
       throw refusal(
         PickleGlobal.isOtherTensorKind(name) ? .pytorchTensorKind : .pytorchPickleGlobal, name,
@@ -298,7 +298,7 @@ struct PickleMachine {
   }
 
   /// The global of a module and a name on the stack.
-  private mutating func pushStackGlobal() throws(FormatError) {
+  private mutating func pushStackGlobal() throws(Refusal) {
     let values = try pop(2)
     guard case .string(let module) = values[0], case .string(let name) = values[1],
       let module = text(module), let name = text(name)
@@ -307,7 +307,7 @@ struct PickleMachine {
   }
 
   /// The calls that Python would make, as a table of the allowed arguments.
-  private mutating func reduce() throws(FormatError) {
+  private mutating func reduce() throws(Refusal) {
     let values = try pop(2)
     guard case .global(let function) = values[0], case .tuple(let place) = values[1] else {
       throw refusal(
@@ -319,7 +319,7 @@ struct PickleMachine {
 
   private mutating func call(
     _ function: PickleGlobal, _ arguments: [PickleValue]
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     switch function {
     case .plain: stack.append(.opaque)
     case .dictionary: try pushDictionary(of: arguments)
@@ -353,7 +353,7 @@ struct PickleMachine {
 
   /// A dict of no arguments, of the default that a `defaultdict` has, or of the list of pairs that
   /// Python 2 wrote for an `OrderedDict`.
-  private mutating func pushDictionary(of arguments: [PickleValue]) throws(FormatError) {
+  private mutating func pushDictionary(of arguments: [PickleValue]) throws(Refusal) {
     var pairs: [PickleValue] = []
     var isAllowed = arguments.count <= 1
     switch arguments.first {
@@ -370,7 +370,7 @@ struct PickleMachine {
   }
 
   /// An object of a class of plain values.
-  private mutating func makeObject() throws(FormatError) {
+  private mutating func makeObject() throws(Refusal) {
     let values = try pop(2)
     guard values[0] == .global(.plain), case .tuple = values[1] else {
       throw refusal(.pytorchPickleGlobal, "an object of another class", "a class of the list")
@@ -416,7 +416,7 @@ struct PickleMachine {
 
   /// Attributes of a dict (`_metadata` of a state dict) or of an object do not concern tensors, and
   /// are dropped.
-  private mutating func build() throws(FormatError) {
+  private mutating func build() throws(Refusal) {
     let state = try pop()
     switch (try top(), state) {
     case (.dictionary, .dictionary), (.opaque, _): break
@@ -426,7 +426,7 @@ struct PickleMachine {
 
   /// The storage of the persistent id ("storage", type, key, device, element count), which in files
   /// from before version 1.6 ends with a view of the storage: none.
-  private mutating func pushStorage() throws(FormatError) {
+  private mutating func pushStorage() throws(Refusal) {
     guard case .tuple(let place) = try pop(),
       heap.tuples[place].count == 5
         || heap.tuples[place].count == 6 && heap.tuples[place][5] == PickleValue.none,
@@ -442,9 +442,9 @@ struct PickleMachine {
   }
 
   private func refusal(
-    _ code: FormatError.Code, _ found: String, _ expected: String
-  ) -> FormatError {
-    FormatError(
+    _ code: Refusal.Code, _ found: String, _ expected: String
+  ) -> Refusal {
+    Refusal(
       code, file: pickle.file, at: .offset(pickle.baseOffset + position), found: found,
       expected: expected)
   }

@@ -14,7 +14,7 @@ struct PyTorchArchive {
   /// Finds the members, and reads all of them except the storages.
   ///
   /// - Throws: `pth.zip.*`, `pth.version`, `pth.byteorder`, `limit.file`.
-  init(_ archive: ZipArchive, in file: InputFile) throws(FormatError) {
+  init(_ archive: ZipArchive, in file: InputFile) throws(Refusal) {
     var others: [String: ZipArchive.Member] = [:]
     var storages: [ExactString: StorageRegion] = [:]
     var folder: Substring?
@@ -23,7 +23,7 @@ struct PyTorchArchive {
       guard !top.isEmpty,
         folder == nil || ExactString(String(top)) == folder.map({ ExactString(String($0)) })
       else {
-        throw FormatError(
+        throw Refusal(
           .pytorchZipName, file: file.path, found: member.name, expected: "all in one folder")
       }
       folder = top
@@ -35,13 +35,13 @@ struct PyTorchArchive {
       ].contains(name) {
         others[name] = member
       } else {
-        throw FormatError(
+        throw Refusal(
           .pytorchZipExtra, file: file.path, found: member.name,
           expected: "data.pkl, version, byteorder, data/0 and so on")
       }
     }
     guard let pickle = others["data.pkl"] else {
-      throw FormatError(
+      throw Refusal(
         .pytorchZipExtra, file: file.path, found: "no data.pkl", expected: "a file of torch.save")
     }
     self.storages = storages
@@ -62,7 +62,7 @@ struct PyTorchArchive {
   /// Only the directory identifies members, because TorchScript compresses its code.
   ///
   /// - Parameter refusal: why the archive is none of `torch.save`.
-  static func refusalOfProgram(_ file: InputFile, after refusal: FormatError) -> FormatError? {
+  static func refusalOfProgram(_ file: InputFile, after refusal: Refusal) -> Refusal? {
     guard [.pytorchZipMethod, .pytorchZipExtra].contains(refusal.code),
       let end = try? ZipEnd(of: file),
       let entries = try? ZipDirectoryEntry.readAll(from: file, end, allowingDeflate: true)
@@ -75,7 +75,7 @@ struct PyTorchArchive {
         isScript
         ? ("a TorchScript program", "torch.jit.load(FILE).state_dict()")
         : ("a program of torch.export", "torch.export.load(FILE).state_dict")
-      return FormatError(
+      return Refusal(
         .pytorchZipExtra, file: file.path, found: "\(program), with \(member.name)",
         expected: "a file of torch.save with the weights alone",
         remedy: "Save its state dict in Python: torch.save(\(load), \"model.pth\").")
@@ -100,24 +100,24 @@ struct PyTorchArchive {
 
   private static func checkText(
     _ members: [String: ZipArchive.Member], _ name: String, _ expected: String,
-    _ code: FormatError.Code, _ file: InputFile
-  ) throws(FormatError) {
-    let bytes = try members[name].map { member throws(FormatError) in
+    _ code: Refusal.Code, _ file: InputFile
+  ) throws(Refusal) {
+    let bytes = try members[name].map { member throws(Refusal) in
       try read(member, in: file, limit: textByteLimit)
     }
     // Written with and without a line's end.
     let text = bytes.map { String(decoding: $0, as: UTF8.self) } ?? ""
     guard text == expected || text == expected + "\n" else {
-      throw FormatError(
+      throw Refusal(
         code, file: file.path, found: "\(name) \"\(text)\"", expected: "\"\(expected)\"")
     }
   }
 
   private static func read(
     _ member: ZipArchive.Member, in file: InputFile, limit: Int
-  ) throws(FormatError) -> [UInt8] {
+  ) throws(Refusal) -> [UInt8] {
     guard member.byteCount <= limit else {
-      throw FormatError(
+      throw Refusal(
         .limitFile, file: file.path, found: "\(member.name) of \(member.byteCount) bytes",
         expected: "at most \(limit) bytes")
     }
@@ -138,9 +138,9 @@ extension StorageRegion {
   /// Refuses when `found` is not the checksum that the file declares.
   ///
   /// - Throws: `pth.zip.crc`.
-  func check(_ found: UInt32, in file: InputFile) throws(FormatError) {
+  func check(_ found: UInt32, in file: InputFile) throws(Refusal) {
     guard let checksum, found != checksum else { return }
-    throw FormatError(
+    throw Refusal(
       .pytorchZipCRC, file: file.path, at: .offset(offset),
       found: "0x\(String(found, radix: 16)) (\"\(name)\")",
       expected: "0x\(String(checksum, radix: 16))")

@@ -26,14 +26,14 @@ package final class PyTorchFile: Checkpoint {
   /// Opens a file.
   ///
   /// - Throws: `file.*`, `pth.*`, `limit.file`.
-  package convenience init(_ path: String) throws(FormatError) {
+  package convenience init(_ path: String) throws(Refusal) {
     try self.init(InputFile(path))
   }
 
   /// Reads a file that is already open.
   ///
   /// - Throws: `file.html`, `file.extension-mismatch`, `pth.*`, `limit.file`.
-  package init(_ file: InputFile) throws(FormatError) {
+  package init(_ file: InputFile) throws(Refusal) {
     let (root, machine, storages) = try Self.contents(of: file)
     let state = try StateDictionary(root, machine, file: file.path)
 
@@ -43,7 +43,7 @@ package final class PyTorchFile: Checkpoint {
       let storage = machine.heap.storages[tensor.storage]
       let key = machine.text(storage.key) ?? ""
       guard let region = storages[ExactString(key)] else {
-        throw FormatError(
+        throw Refusal(
           .pytorchStorageMissing, file: file.path, at: .tensor(name),
           found: "no storage \"\(key)\"", expected: "the tensor's elements")
       }
@@ -63,14 +63,14 @@ package final class PyTorchFile: Checkpoint {
   /// The tensors that the pickle describes, and the positions of their elements.
   private static func contents(
     of file: InputFile
-  ) throws(FormatError) -> (PickleValue, PickleMachine, [ExactString: StorageRegion]) {
+  ) throws(Refusal) -> (PickleValue, PickleMachine, [ExactString: StorageRegion]) {
     if try isLegacy(file) {
       let legacy = try PyTorchLegacyFile(file)
       return (legacy.root, legacy.machine, legacy.storages)
     }
     try FileKind(of: file).expect(.zip, in: file)
     let archive: PyTorchArchive
-    do throws(FormatError) {
+    do throws(Refusal) {
       archive = try PyTorchArchive(ZipArchive(of: file), in: file)
     } catch {
       throw PyTorchArchive.refusalOfProgram(file, after: error) ?? error
@@ -82,7 +82,7 @@ package final class PyTorchFile: Checkpoint {
   }
 
   /// Whether a file is of a format before version 1.6: a pickle, or, older still, a tar archive.
-  static func isLegacy(_ file: InputFile) throws(FormatError) -> Bool {
+  static func isLegacy(_ file: InputFile) throws(Refusal) -> Bool {
     let start = try file.read(at: 0, count: min(file.byteCount, 512))
     return PyTorchLegacyFile.isPickle(start) || PyTorchLegacyFile.isTar(start)
   }
@@ -91,15 +91,15 @@ package final class PyTorchFile: Checkpoint {
   ///
   /// - Throws: `pth.zip.crc`, for a tensor that is its whole storage after the last piece.
   package func read(
-    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
+  ) throws(Refusal) {
     guard let view = views[ExactString(tensor.name)], self.tensor(named: tensor.name) == tensor
     else { throw absent(tensor) }
     unsafe try reader.read(view, body)
   }
 
   /// Refuses when the file was changed since it was opened.
-  package func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
+  package func checkUnchanged() throws(Refusal) { try file.checkUnchanged() }
 
   /// Whether `path` names this file.
   package func reads(path: String) -> Bool { file.isSameFile(as: path) }

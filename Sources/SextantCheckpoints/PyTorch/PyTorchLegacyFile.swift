@@ -35,7 +35,7 @@ struct PyTorchLegacyFile {
   /// Reads everything except the storages' elements.
   ///
   /// - Throws: `pth.legacy`, `pth.version`, `pth.byteorder`, `pth.pickle.*`, `pth.storage.*`.
-  init(_ file: InputFile) throws(FormatError) {
+  init(_ file: InputFile) throws(Refusal) {
     let pickles = ByteReader(
       try file.read(at: 0, count: min(file.byteCount, PickleMachine.byteLimit)), file: file.path)
     var system = PickleMachine(pickles, at: try Self.checkVersion(pickles))
@@ -44,7 +44,7 @@ struct PyTorchLegacyFile {
     root = try machine.run()
     var keys = PickleMachine(pickles, at: machine.position)
     guard case .list(let list) = try keys.run() else {
-      throw FormatError(
+      throw Refusal(
         .pytorchStorageMissing, file: file.path, at: .offset(machine.position),
         found: "no list of storages", expected: "one after the pickle of the tensors")
     }
@@ -56,11 +56,11 @@ struct PyTorchLegacyFile {
   }
 
   /// - Returns: the byte after the pickle of the version.
-  private static func checkVersion(_ pickles: ByteReader) throws(FormatError) -> Int {
+  private static func checkVersion(_ pickles: ByteReader) throws(Refusal) -> Int {
     // A frame, from protocol 4 on, is announced with 9 bytes.
     let start = pickles.bytes.dropFirst(2).first == PickleOpcode.frame.rawValue ? 11 : 2
     guard pickles.bytes.dropFirst(start).starts(with: magic) else {
-      throw FormatError(
+      throw Refusal(
         .pytorchLegacy, file: pickles.file,
         found: isTar(Array(pickles.bytes.prefix(512))) ? "a tar archive" : "a bare pickle",
         expected: "a zip archive, or pickles that start with torch.save's magic number")
@@ -68,7 +68,7 @@ struct PyTorchLegacyFile {
     var machine = PickleMachine(pickles, at: start + magic.count)
     let found = try machine.run()
     guard found == .integer(version) else {
-      throw FormatError(
+      throw Refusal(
         .pytorchVersion, file: pickles.file, at: .offset(start + magic.count),
         found: "another version", expected: "\(version)")
     }
@@ -77,7 +77,7 @@ struct PyTorchLegacyFile {
 
   private static func checkByteOrder(
     _ system: PickleValue, _ machine: PickleMachine, _ pickles: ByteReader
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     var isLittle = false
     if case .dictionary(let index) = system {
       isLittle = machine.heap.dictionaries[index].contains { key, value in
@@ -86,7 +86,7 @@ struct PyTorchLegacyFile {
       }
     }
     guard isLittle else {
-      throw FormatError(
+      throw Refusal(
         .pytorchByteOrder, file: pickles.file, found: "no little_endian True",
         expected: "a file of a little-endian machine")
     }
@@ -95,13 +95,13 @@ struct PyTorchLegacyFile {
   /// The positions of the storages' elements.
   private static func regions(
     of keys: [String], from start: Int, _ machine: PickleMachine, _ file: InputFile
-  ) throws(FormatError) -> [ExactString: StorageRegion] {
+  ) throws(Refusal) -> [ExactString: StorageRegion] {
     var types: [ExactString: DataType] = [:]
     for storage in machine.heap.storages {
       let key = machine.text(storage.key) ?? ""
       let earlier = types.updateValue(storage.dataType, forKey: ExactString(key))
       guard earlier == nil || earlier == storage.dataType else {
-        throw FormatError(
+        throw Refusal(
           .pytorchStorageSize, file: file.path, found: "storage \(key) with two types",
           expected: "one type")
       }
@@ -110,7 +110,7 @@ struct PyTorchLegacyFile {
     var position = start
     for key in keys {
       guard let type = types[ExactString(key)], regions[ExactString(key)] == nil else {
-        throw FormatError(
+        throw Refusal(
           .pytorchStorageMissing, file: file.path, at: .offset(position),
           found: "the storage \"\(key)\"", expected: "a storage of the tensors, once")
       }
@@ -125,15 +125,15 @@ struct PyTorchLegacyFile {
       position += 8 + byteCount
     }
     guard position == file.byteCount else {
-      throw FormatError(
+      throw Refusal(
         .pytorchStorageSize, file: file.path, at: .offset(position),
         found: "\(file.byteCount - position) bytes after the last storage", expected: "the end")
     }
     return regions
   }
 
-  private static func tooShort(_ key: String, _ position: Int, _ file: InputFile) -> FormatError {
-    FormatError(
+  private static func tooShort(_ key: String, _ position: Int, _ file: InputFile) -> Refusal {
+    Refusal(
       .pytorchStorageSize, file: file.path, at: .offset(position),
       found: "\(file.byteCount - position) bytes left", expected: "the storage \"\(key)\"")
   }

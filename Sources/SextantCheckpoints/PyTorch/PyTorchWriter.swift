@@ -28,7 +28,7 @@ package struct PyTorchWriter {
       Entry(
         name: name, dataType: tensor.dataType, shape: tensor.shape,
         byteCount: tensor.count * tensor.dataType.byteWidth,
-        source: { sink throws(FormatError) in unsafe try tensor.withUnsafeBytes(sink) }))
+        source: { sink throws(Refusal) in unsafe try tensor.withUnsafeBytes(sink) }))
   }
 
   /// Adds a tensor whose elements `source` streams, row-major and little-endian.
@@ -36,9 +36,9 @@ package struct PyTorchWriter {
   /// - Throws: `pth.tensor.kind` for an impossible shape.
   package mutating func add(
     _ name: String, _ dataType: DataType, shape: [Int], source: @escaping SafetensorsWriter.Source
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard let byteCount = dataType.byteCount(shape: shape) else {
-      throw FormatError(
+      throw Refusal(
         .pytorchTensorKind, at: .tensor(name), found: "\(dataType.rawValue) \(shape)",
         expected: "non-negative dimensions and less than 2^63 bytes")
     }
@@ -50,7 +50,7 @@ package struct PyTorchWriter {
   ///
   /// - Throws: `file.exists` unless `replacing`, `file.create`, `disk.*`; `pth.root`, `pth.key` and
   ///   `pth.tensor.kind` for tensors that no reader would accept.
-  package func publish(to destination: String, replacing: Bool = false) throws(FormatError) {
+  package func publish(to destination: String, replacing: Bool = false) throws(Refusal) {
     let pickle = try pickle(for: destination)
     let file = try FilePublisher(destination, replacing: replacing)
     var zip = ZipWriter(file)
@@ -65,26 +65,26 @@ package struct PyTorchWriter {
     try file.publish()
   }
 
-  private func pickle(for file: String) throws(FormatError) -> [UInt8] {
+  private func pickle(for file: String) throws(Refusal) -> [UInt8] {
     guard !tensors.isEmpty else {
-      throw FormatError(.pytorchRoot, file: file, found: "no tensor", expected: "at least one")
+      throw Refusal(.pytorchRoot, file: file, found: "no tensor", expected: "at least one")
     }
     if let (_, name) = TensorName.equivalentPair(tensors.lazy.map(\.name)) {
-      throw FormatError(
+      throw Refusal(
         .pytorchKey, file: file, at: .tensor(name), found: "the same name twice",
         expected: "names that differ, also after Unicode normalisation")
     }
     var pickle = PickleWriter()
     for (place, tensor) in tensors.enumerated() {
       if let flaw = TensorName.flaw(tensor.name) {
-        throw FormatError(
+        throw Refusal(
           .pytorchKey, file: file, at: .tensor(tensor.name), found: flaw,
           expected: "1 to \(TensorName.byteLimit) bytes, no control characters, no path")
       }
       guard let storage = PickleGlobal.storageName(of: tensor.dataType),
         tensor.shape.count <= PickleMachine.rankLimit
       else {
-        throw FormatError(
+        throw Refusal(
           .pytorchTensorKind, file: file, at: .tensor(tensor.name),
           found: "\(tensor.dataType.rawValue) \(tensor.shape)",
           expected: "a type that PyTorch has, at most \(PickleMachine.rankLimit) dimensions")

@@ -23,7 +23,7 @@ struct StateDictionary {
   /// Collects the tensors that `root` reaches.
   ///
   /// - Throws: `pth.root`, `pth.key`.
-  init(_ root: PickleValue, _ machine: PickleMachine, file: String) throws(FormatError) {
+  init(_ root: PickleValue, _ machine: PickleMachine, file: String) throws(Refusal) {
     self.machine = machine
     self.file = file
     let heap = machine.heap
@@ -38,7 +38,7 @@ struct StateDictionary {
       tensors = [(Self.bareName, heap.tensors[index])]
     } else {
       guard leadsToTensor(root) else {
-        throw FormatError(
+        throw Refusal(
           .pytorchRoot, file: file, found: "no tensor", expected: "a dict of tensors")
       }
       try collect(root, nil)
@@ -51,7 +51,7 @@ struct StateDictionary {
   }
 
   /// Adds the tensors below `value`. Each level makes the name longer, and its length is limited.
-  private mutating func collect(_ value: PickleValue, _ path: String?) throws(FormatError) {
+  private mutating func collect(_ value: PickleValue, _ path: String?) throws(Refusal) {
     if let path, path.utf8.count > TensorName.byteLimit {
       throw refusal(path, "a name of \(path.utf8.count) bytes")
     }
@@ -69,17 +69,17 @@ struct StateDictionary {
     }
   }
 
-  private mutating func collect(_ values: [PickleValue], _ path: String?) throws(FormatError) {
+  private mutating func collect(_ values: [PickleValue], _ path: String?) throws(Refusal) {
     try count(values.count)
     for (place, value) in values.enumerated() where leadsToTensor(value) {
       try collect(value, Self.joined(path, "\(place)"))
     }
   }
 
-  private mutating func count(_ valueCount: Int) throws(FormatError) {
+  private mutating func count(_ valueCount: Int) throws(Refusal) {
     stepCount += valueCount
     guard tensors.count <= Self.countLimit, stepCount <= Self.stepLimit else {
-      throw FormatError(
+      throw Refusal(
         .pytorchRoot, file: file, found: "more tensors or values than that",
         expected: "at most \(Self.countLimit) tensors and \(Self.stepLimit) other values")
     }
@@ -89,30 +89,30 @@ struct StateDictionary {
     path.map { "\($0).\(name)" } ?? name
   }
 
-  private func name(of key: PickleValue) throws(FormatError) -> String {
+  private func name(of key: PickleValue) throws(Refusal) -> String {
     switch key {
     case .integer(let number): return "\(number)"
     case .string(let range):
       if let name = machine.text(range) { return name }
     default: break
     }
-    throw FormatError(
+    throw Refusal(
       .pytorchKey, file: file, found: "a key that is not text", expected: "a tensor's name")
   }
 
-  private func checkNames() throws(FormatError) {
+  private func checkNames() throws(Refusal) {
     for (name, _) in tensors {
       if let flaw = TensorName.flaw(name) { throw refusal(name, flaw) }
     }
     if let (_, name) = TensorName.equivalentPair(tensors.lazy.map(\.name)) {
-      throw FormatError(
+      throw Refusal(
         .pytorchKey, file: file, at: .tensor(name), found: "the same name twice",
         expected: "names that differ, also after Unicode normalisation")
     }
   }
 
-  private func refusal(_ name: String, _ flaw: String) -> FormatError {
-    FormatError(
+  private func refusal(_ name: String, _ flaw: String) -> Refusal {
+    Refusal(
       .pytorchKey, file: file, at: .tensor(name), found: flaw,
       expected: "1 to \(TensorName.byteLimit) bytes, no control characters, no path")
   }

@@ -22,13 +22,13 @@ final class StorageReader: Sendable {
   /// after its last piece. For any other the storage is read twice; one that is not contiguous is
   /// kept in memory from its first element to its last.
   func read(
-    _ view: StorageView, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ view: StorageView, _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
+  ) throws(Refusal) {
     let width = view.dataType.byteWidth
     let region = view.region
     if region.checksum != nil && view.isContiguous && view.count * width == region.byteCount {
       var checksum = CRC32()
-      unsafe try stream(region.offset, region.byteCount) { piece throws(FormatError) in
+      unsafe try stream(region.offset, region.byteCount) { piece throws(Refusal) in
         unsafe checksum.update(piece)
         unsafe try body(piece)
       }
@@ -49,10 +49,10 @@ final class StorageReader: Sendable {
     }
   }
 
-  private func check(_ region: StorageRegion) throws(FormatError) {
+  private func check(_ region: StorageRegion) throws(Refusal) {
     guard region.checksum != nil, !checked.withLock({ $0.contains(region.offset) }) else { return }
     var checksum = CRC32()
-    unsafe try stream(region.offset, region.byteCount) { piece throws(FormatError) in
+    unsafe try stream(region.offset, region.byteCount) { piece throws(Refusal) in
       unsafe checksum.update(piece)
     }
     try region.check(checksum.value, in: file)
@@ -61,8 +61,8 @@ final class StorageReader: Sendable {
 
   private func stream(
     _ start: Int, _ byteCount: Int,
-    _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
+  ) throws(Refusal) {
     let buffer = UnsafeMutableRawBufferPointer.allocate(
       byteCount: min(byteCount, Self.pieceByteCount), alignment: 64)
     defer { unsafe buffer.deallocate() }
@@ -79,8 +79,8 @@ final class StorageReader: Sendable {
   /// Walks the view's indices in row-major order and copies element by element.
   private func gather<Element: FixedWidthInteger>(
     _ view: StorageView, _ source: [UInt8], as type: Element.Type,
-    _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
+  ) throws(Refusal) {
     let width = MemoryLayout<Element>.size
     let (outer, inner) = (view.axes.dropLast(), view.axes[view.axes.count - 1])
     var index = [Int](repeating: 0, count: outer.count)

@@ -41,17 +41,17 @@ struct StorageView: Sendable {
   init(
     _ tensor: PickledTensor, of storage: PickledStorage, in region: StorageRegion,
     name: String, file: String
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let (byteCount, overflow) = storage.count.multipliedReportingOverflow(
       by: storage.dataType.byteWidth)
     guard storage.count >= 0, !overflow, byteCount == region.byteCount else {
-      throw FormatError(
+      throw Refusal(
         .pytorchStorageSize, file: file, at: .tensor(name),
         found: "\(storage.count) elements of \(storage.dataType.rawValue)",
         expected: "the \(region.byteCount) bytes of \"\(region.name)\"")
     }
-    func outside(_ found: String) -> FormatError {
-      FormatError(
+    func outside(_ found: String) -> Refusal {
+      Refusal(
         .pytorchTensorBounds, file: file, at: .tensor(name), found: found,
         expected: "a view of \(storage.count) elements")
     }
@@ -71,7 +71,7 @@ struct StorageView: Sendable {
       throw outside("elements up to \(tensor.offset) + \(last)")
     }
     guard count <= max(storage.count, Self.expandedLimit) else {
-      throw FormatError(
+      throw Refusal(
         .pytorchTensorExpanded, file: file, at: .tensor(name), found: view,
         expected: "at most \(Self.expandedLimit) elements from a storage of \(storage.count)")
     }

@@ -16,17 +16,17 @@ struct SafetensorsEntryParser {
   init(file: String) { self.file = file }
 
   private func refusal(
-    _ code: FormatError.Code, _ name: String, found: String, expected: String
-  ) -> FormatError {
-    FormatError(code, file: file, at: .tensor(name), found: found, expected: expected)
+    _ code: Refusal.Code, _ name: String, found: String, expected: String
+  ) -> Refusal {
+    Refusal(code, file: file, at: .tensor(name), found: found, expected: expected)
   }
 
   // MARK: Each entry
 
-  mutating func parse(_ root: JSONObject) throws(FormatError) {
+  mutating func parse(_ root: JSONObject) throws(Refusal) {
     let tensorCount = root.members.count - (root[SafetensorsHeader.metadataKey] == nil ? 0 : 1)
     guard tensorCount <= SafetensorsHeader.tensorLimit else {
-      throw FormatError(
+      throw Refusal(
         .safetensorsCount, file: file, found: "\(tensorCount) tensors",
         expected: "at most \(SafetensorsHeader.tensorLimit)")
     }
@@ -43,7 +43,7 @@ struct SafetensorsEntryParser {
       entries.append(try parseEntry(key, value))
     }
     guard !entries.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .safetensorsNone, file: file, found: "no tensor", expected: "at least one")
     }
     if let (_, name) = TensorName.equivalentPair(entries.lazy.map { $0.tensor.name }) {
@@ -53,7 +53,7 @@ struct SafetensorsEntryParser {
     }
   }
 
-  private mutating func parseMetadata(_ value: JSONValue) throws(FormatError) {
+  private mutating func parseMetadata(_ value: JSONValue) throws(Refusal) {
     let pointer = "/\(SafetensorsHeader.metadataKey)"
     let node = JSONNode(
       value, code: .safetensorsMetadataType, file: file, pointer: pointer)
@@ -73,7 +73,7 @@ struct SafetensorsEntryParser {
     }
   }
 
-  private func parseEntry(_ name: String, _ value: JSONValue) throws(FormatError) -> Entry {
+  private func parseEntry(_ name: String, _ value: JSONValue) throws(Refusal) -> Entry {
     guard case .object(let fields) = value else {
       throw refusal(
         .jsonNotObject, name, found: "no object", expected: "dtype, shape and data_offsets")
@@ -96,7 +96,7 @@ struct SafetensorsEntryParser {
     return Entry(tensor: tensor, range: range)
   }
 
-  private func parseShape(_ name: String, _ value: JSONValue?) throws(FormatError) -> [Int] {
+  private func parseShape(_ name: String, _ value: JSONValue?) throws(Refusal) -> [Int] {
     guard case .array(let elements)? = value else {
       throw refusal(
         .safetensorsShape, name, found: value == nil ? "no shape" : "no array",
@@ -120,7 +120,7 @@ struct SafetensorsEntryParser {
 
   private func parseDataType(
     _ name: String, _ value: JSONValue?, shape: [Int]
-  ) throws(FormatError) -> DataType {
+  ) throws(Refusal) -> DataType {
     let known = DataType.elementTypes.map(\.rawValue).joined(separator: ", ")
     guard case .string(let spelling)? = value else {
       throw refusal(
@@ -152,7 +152,7 @@ struct SafetensorsEntryParser {
 
   private func parseOffsets(
     _ name: String, _ value: JSONValue?
-  ) throws(FormatError) -> Range<Int> {
+  ) throws(Refusal) -> Range<Int> {
     guard case .array(let elements)? = value, elements.count == 2 else {
       throw refusal(
         .safetensorsOffsets, name, found: value == nil ? "no data_offsets" : "no pair",
@@ -181,7 +181,7 @@ struct SafetensorsEntryParser {
   // MARK: All entries together
 
   /// The tensors fill the data exactly: no hole, no overlap, nothing before, nothing after.
-  mutating func checkLayout(dataByteCount: Int) throws(FormatError) {
+  mutating func checkLayout(dataByteCount: Int) throws(Refusal) {
     entries.sort {
       ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
     }
@@ -207,12 +207,12 @@ struct SafetensorsEntryParser {
       end = range.upperBound
     }
     guard end <= dataByteCount else {
-      throw FormatError(
+      throw Refusal(
         .safetensorsTruncated, file: file, found: "\(dataByteCount) bytes of data",
         expected: "\(end) bytes")
     }
     guard end == dataByteCount else {
-      throw FormatError(
+      throw Refusal(
         .safetensorsTrailingBytes, file: file,
         found: "\(dataByteCount - end) bytes after the last tensor", expected: "none")
     }

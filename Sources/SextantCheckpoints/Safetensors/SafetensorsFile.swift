@@ -34,7 +34,7 @@ package final class SafetensorsFile: Checkpoint {
   /// - Throws: `file.*`, `json.*`, `st.*`.
   package convenience init(
     _ path: String, stringLimit: Int = SafetensorsFile.defaultStringLimit
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try self.init(InputFile(path), stringLimit: stringLimit)
   }
 
@@ -43,7 +43,7 @@ package final class SafetensorsFile: Checkpoint {
   /// - Throws: `file.html`, `file.extension-mismatch`, `file.too-short`, `json.*`, `st.*`.
   package init(
     _ file: InputFile, stringLimit: Int = SafetensorsFile.defaultStringLimit
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try FileKind(of: file).expect(.safetensors, in: file)
     let header = try SafetensorsHeader(of: file, stringLimit: stringLimit)
     self.file = file
@@ -56,8 +56,8 @@ package final class SafetensorsFile: Checkpoint {
 
   /// Hands over the elements of one tensor in pieces of at most 256 KiB; an empty tensor has none.
   package func read(
-    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
+  ) throws(Refusal) {
     guard let start = part(of: tensor)?.range.lowerBound else { throw absent(tensor) }
     // No alignment beyond what `malloc` gives: glibc before 2.38 does not use freed blocks with a
     // larger alignment again, and memory would grow with the number of tensors.
@@ -82,7 +82,7 @@ package final class SafetensorsFile: Checkpoint {
   }
 
   /// Refuses when the file was changed since it was opened.
-  package func checkUnchanged() throws(FormatError) { try file.checkUnchanged() }
+  package func checkUnchanged() throws(Refusal) { try file.checkUnchanged() }
 
   /// Whether `path` names this file.
   package func reads(path: String) -> Bool { file.isSameFile(as: path) }
@@ -103,8 +103,8 @@ extension Checkpoint {
   }
 
   /// The refusal to read a tensor that is none of this checkpoint's.
-  func absent(_ tensor: CheckpointTensor) -> FormatError {
-    FormatError(
+  func absent(_ tensor: CheckpointTensor) -> Refusal {
+    Refusal(
       .modelTensorMissing, file: path, at: .tensor(tensor.name),
       found: "no tensor of this name, type and shape", expected: "a tensor of this checkpoint")
   }

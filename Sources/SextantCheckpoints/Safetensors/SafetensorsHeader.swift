@@ -31,13 +31,13 @@ struct SafetensorsHeader: Sendable {
   static let metadataKey = "__metadata__"
 
   /// Reads and checks the header of `file`; `stringLimit` bounds each string in it, in bytes.
-  init(of file: InputFile, stringLimit: Int) throws(FormatError) {
+  init(of file: InputFile, stringLimit: Int) throws(Refusal) {
     let prefix = ByteReader(
       try file.read(at: 0, count: Self.prefixByteCount), file: file.path)
     let declared = try prefix.unsigned(at: 0, byteCount: Self.prefixByteCount)
     let available = min(file.byteCount - Self.prefixByteCount, Self.byteLimit)
     guard declared > 0, let count = Int(exactly: declared), count <= available else {
-      throw FormatError(
+      throw Refusal(
         .safetensorsHeaderLength, file: file.path, at: .offset(0),
         found: "a header of \(declared) bytes in a file of \(file.byteCount)",
         expected: "1 to \(available) bytes")
@@ -61,15 +61,15 @@ struct SafetensorsHeader: Sendable {
   }
 
   /// The header starts and ends with the object, except for padding with spaces.
-  private static func checkEnds(of text: [UInt8], file: String) throws(FormatError) {
+  private static func checkEnds(of text: [UInt8], file: String) throws(Refusal) {
     guard text.first == UInt8(ascii: "{") else {
-      throw FormatError(
+      throw Refusal(
         .safetensorsHeaderStart, file: file, at: .offset(prefixByteCount),
         found: "byte 0x\(String(text.first ?? 0, radix: 16))", expected: "\"{\"")
     }
     guard let last = text.lastIndex(where: { $0 != UInt8(ascii: " ") }) else { return }
     guard ![0x09, 0x0A, 0x0D].contains(text[last]) else {
-      throw FormatError(
+      throw Refusal(
         .jsonTrailing, file: file, at: .offset(prefixByteCount + last),
         found: "a tab or line break after the header", expected: "spaces, or nothing")
     }

@@ -21,7 +21,7 @@ struct SafetensorsLayout {
   ///   `st.reserved-name`, `st.shape`, `st.metadata-type`, `st.overflow`, `st.header-length`.
   init(
     _ tensors: [CheckpointTensor], metadata: [String: String], file: String?
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try Self.check(tensors, file: file)
     order = tensors.indices.sorted { a, b in
       let (left, right) = (tensors[a], tensors[b])
@@ -40,7 +40,7 @@ struct SafetensorsLayout {
       let tensor = tensors[place]
       let (next, overflow) = end.addingReportingOverflow(tensor.byteCount)
       guard !overflow else {
-        throw FormatError(
+        throw Refusal(
           .safetensorsOverflow, file: file, at: .tensor(tensor.name),
           found: "more than 2^63 bytes in all", expected: "less")
       }
@@ -54,32 +54,32 @@ struct SafetensorsLayout {
     var header = Array("{\(members.joined(separator: ","))}".utf8)
     while header.count % 8 != 0 { header.append(UInt8(ascii: " ")) }
     guard header.count <= SafetensorsHeader.byteLimit else {
-      throw FormatError(
+      throw Refusal(
         .safetensorsHeaderLength, file: file, found: "a header of \(header.count) bytes",
         expected: "at most \(SafetensorsHeader.byteLimit)")
     }
     head = UInt64(header.count).littleEndianBytes + header
     let (total, overflow) = head.count.addingReportingOverflow(end)
     guard !overflow else {
-      throw FormatError(
+      throw Refusal(
         .safetensorsOverflow, file: file, found: "more than 2^63 bytes in all", expected: "less")
     }
     byteCount = total
   }
 
-  private static func check(_ tensors: [CheckpointTensor], file: String?) throws(FormatError) {
+  private static func check(_ tensors: [CheckpointTensor], file: String?) throws(Refusal) {
     guard !tensors.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .safetensorsNone, file: file, found: "no tensor", expected: "at least one")
     }
     guard tensors.count <= SafetensorsHeader.tensorLimit else {
-      throw FormatError(
+      throw Refusal(
         .safetensorsCount, file: file, found: "\(tensors.count) tensors",
         expected: "at most \(SafetensorsHeader.tensorLimit)")
     }
     for tensor in tensors {
-      func refusal(_ code: FormatError.Code, _ found: String, _ expected: String) -> FormatError {
-        FormatError(code, file: file, at: .tensor(tensor.name), found: found, expected: expected)
+      func refusal(_ code: Refusal.Code, _ found: String, _ expected: String) -> Refusal {
+        Refusal(code, file: file, at: .tensor(tensor.name), found: found, expected: expected)
       }
       if tensor.name == SafetensorsHeader.metadataKey {
         throw refusal(.safetensorsReservedName, "a tensor of that name", "another name")
@@ -100,7 +100,7 @@ struct SafetensorsLayout {
       }
     }
     if let (_, name) = TensorName.equivalentPair(tensors.lazy.map(\.name)) {
-      throw FormatError(
+      throw Refusal(
         .safetensorsName, file: file, at: .tensor(name), found: "the same name twice",
         expected: "names that differ, also after Unicode normalisation")
     }

@@ -58,7 +58,7 @@ struct ShardIndex {
   /// Reads an index.
   ///
   /// - Throws: `limit.file`, `json.*`, `index.value`, `index.path`, `st.none`.
-  init(of file: InputFile, entries entryKind: EntryKind = .tensor) throws(FormatError) {
+  init(of file: InputFile, entries entryKind: EntryKind = .tensor) throws(Refusal) {
     let root = try JSONNode(
       parsing: file.readAll(limit: SafetensorsHeader.byteLimit), code: .indexValue,
       file: file.path)
@@ -76,7 +76,7 @@ struct ShardIndex {
       }
     }
     guard !weightMap.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .safetensorsNone, file: file.path, at: .pointer("/weight_map"), found: "no tensor",
         expected: "at least one")
     }
@@ -95,14 +95,14 @@ struct ShardIndex {
   }
 
   /// Shards are named by one path component: an index must not reach out of its folder.
-  private static func checkPlainName(_ name: String, at node: JSONNode) throws(FormatError) {
+  private static func checkPlainName(_ name: String, at node: JSONNode) throws(Refusal) {
     let isPlain =
       !name.isEmpty && name != "." && name != ".."
       && !name.unicodeScalars.contains {
         $0 == "/" || $0 == "\\" || $0.properties.generalCategory == .control
       }
     guard isPlain else {
-      throw FormatError(
+      throw Refusal(
         .indexPath, file: node.file, at: .pointer(node.pointer), found: "\"\(name)\"",
         expected: "the name of a file in the folder of the index")
     }
@@ -119,18 +119,18 @@ struct ShardIndex {
   /// - Throws: `index.missing-shard`, `file.*`, `st.*`, `pth.*`.
   func openShards(
     in folder: Folder
-  ) throws(FormatError) -> (shards: [any Checkpoint], warnings: [String]) {
+  ) throws(Refusal) -> (shards: [any Checkpoint], warnings: [String]) {
     let entries = Set(try folder.entries().map { ExactString($0) })
     let missing = shardNames.filter { !entries.contains(ExactString($0)) }
     guard missing.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .indexMissingShard, file: file, found: "no \(listing(missing))",
         expected: "\(shardNames.count) shards in the folder of the index")
     }
     var shards: [any Checkpoint] = []
     var links: [String] = []
     for name in shardNames {
-      do throws(FormatError) {
+      do throws(Refusal) {
         let file = try InputFile(folder.path(name))
         if let target = folder.targetOutside(name) {
           try Self.checkIsCheckpoint(file, target)
@@ -138,7 +138,7 @@ struct ShardIndex {
         }
         shards.append(try openShard(file))
       } catch  where error.code == .fileMissing {
-        throw FormatError(
+        throw Refusal(
           .indexMissingShard, file: file, found: "\"\(name)\" is a broken link",
           expected: "a file")
       }
@@ -150,18 +150,18 @@ struct ShardIndex {
 
   private static func checkIsCheckpoint(
     _ file: InputFile, _ target: String
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let isKnown = [.safetensors, .zip, .hdf5].contains(try FileKind(of: file))
     let isOldPickle = try PyTorchFile.isLegacy(file)
     guard isKnown || isOldPickle else {
-      throw FormatError(
+      throw Refusal(
         .fileSymlinkEscape, file: file.path,
         found: "a link to \(target), which is not a checkpoint",
         expected: "a file in the folder, or a link to a checkpoint")
     }
   }
 
-  private func openShard(_ file: InputFile) throws(FormatError) -> any Checkpoint {
+  private func openShard(_ file: InputFile) throws(Refusal) -> any Checkpoint {
     switch entryKind {
     case .tensorFlowWeight:
       return try openHDF5(
@@ -177,10 +177,10 @@ struct ShardIndex {
 
   private func openHDF5(
     _ file: InputFile, as layout: HDF5Layout, _ expected: String
-  ) throws(FormatError) -> HDF5Checkpoint {
+  ) throws(Refusal) -> HDF5Checkpoint {
     let shard = try HDF5Checkpoint(file, isShard: true)
     guard shard.layout == layout else {
-      throw FormatError(
+      throw Refusal(
         .hdf5DialectUnknown, file: file.path, found: "the layout \(shard.layout.rawValue)",
         expected: expected)
     }
@@ -193,7 +193,7 @@ struct ShardIndex {
   /// other formats, whose names depend on each other.
   ///
   /// - Throws: `index.tensor-twice`, `index.tensor-missing`, `index.tensor-extra`, `st.name`.
-  func match(_ shards: [any Checkpoint]) throws(FormatError) -> Contents {
+  func match(_ shards: [any Checkpoint]) throws(Refusal) -> Contents {
     var contents = Contents()
     var twice: [String] = []
     for (place, shard) in shards.enumerated() {
@@ -234,7 +234,7 @@ struct ShardIndex {
     try refuse(.indexTensorExtra, extra, expected: "only tensors that the index names")
 
     if let (_, name) = TensorName.equivalentPair(contents.tensors.lazy.map(\.name)) {
-      throw FormatError(
+      throw Refusal(
         .safetensorsName, file: file, at: .tensor(name),
         found: "another name that differs only in Unicode normalisation",
         expected: "distinct names")
@@ -258,10 +258,10 @@ struct ShardIndex {
   }
 
   private func refuse(
-    _ code: FormatError.Code, _ names: [String], expected: String
-  ) throws(FormatError) {
+    _ code: Refusal.Code, _ names: [String], expected: String
+  ) throws(Refusal) {
     if let first = names.first {
-      throw FormatError(
+      throw Refusal(
         code, file: file, at: .tensor(first), found: listing(names), expected: expected)
     }
   }

@@ -33,7 +33,7 @@ package final class ShardedCheckpoint: Checkpoint {
   /// Opens an index and all its shards.
   ///
   /// - Throws: `file.*`, `json.*`, `index.*`, and each shard's `st.*`, `pth.*` or `h5.*`.
-  package init(_ path: String) throws(FormatError) {
+  package init(_ path: String) throws(Refusal) {
     let file = try InputFile(path)
     try FileKind(of: file).expect(.json, in: file)
     let index = try ShardIndex(
@@ -80,8 +80,8 @@ package final class ShardedCheckpoint: Checkpoint {
 
   /// Hands over the elements of one tensor in pieces, as its shard does.
   package func read(
-    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
+  ) throws(Refusal) {
     guard let shard = shardOfTensor[ExactString(tensor.name)] else { throw absent(tensor) }
     try unsafe shards[shard].read(tensor, body)
   }
@@ -92,7 +92,7 @@ package final class ShardedCheckpoint: Checkpoint {
   }
 
   /// Refuses when the index or a shard was changed since it was opened.
-  package func checkUnchanged() throws(FormatError) {
+  package func checkUnchanged() throws(Refusal) {
     try index.checkUnchanged()
     for shard in shards { try shard.checkUnchanged() }
   }

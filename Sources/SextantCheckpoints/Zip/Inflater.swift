@@ -13,10 +13,10 @@ enum Inflater {
   /// - Throws: `zip.bomb`, `zip.deflate`, `file.*`.
   static func unpack(
     _ member: ZipArchive.Member, of file: InputFile, atMost limit: Int? = nil
-  ) throws(FormatError) -> [UInt8] {
+  ) throws(Refusal) -> [UInt8] {
     // Before anything is allocated: no stream unpacks to more than this.
     guard member.byteCount / ratioLimit <= member.storedByteCount else {
-      throw FormatError(
+      throw Refusal(
         .zipBomb, file: file.path, at: .offset(member.offset),
         found: "\(member.byteCount) bytes from \(member.storedByteCount) (\"\(member.name)\")",
         expected: "at most \(ratioLimit) for each stored byte")
@@ -73,8 +73,8 @@ enum Inflater {
 
   private static func damaged(
     _ member: ZipArchive.Member, _ file: InputFile, _ found: String
-  ) -> FormatError {
-    FormatError(
+  ) -> Refusal {
+    Refusal(
       .zipDeflate, file: file.path, at: .offset(member.offset), found: found,
       expected: "\(member.byteCount) bytes from \(member.storedByteCount) (\"\(member.name)\")")
   }

@@ -7,8 +7,8 @@ extension ZipArchive {
   /// - Throws: `zip.*`.
   static func open(
     _ file: InputFile, allowingDeflate: Bool = false
-  ) throws(FormatError) -> ZipArchive {
-    do throws(FormatError) {
+  ) throws(Refusal) -> ZipArchive {
+    do throws(Refusal) {
       return try ZipArchive(of: file, allowingDeflate: allowingDeflate)
     } catch {
       throw error.ofAnyArchive
@@ -21,8 +21,8 @@ extension ZipArchive {
   /// - Throws: `zip.crc`; the errors of `body`.
   static func stream(
     _ member: Member, of file: InputFile,
-    _ body: (UnsafeRawBufferPointer) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
+  ) throws(Refusal) {
     precondition(!member.isDeflated)
     var checksum = CRC32()
     let buffer = UnsafeMutableRawBufferPointer.allocate(
@@ -45,9 +45,9 @@ extension ZipArchive {
   /// - Throws: `limit.file` for more than `limit` bytes, `zip.bomb`, `zip.deflate`, `zip.crc`.
   static func bytes(
     of member: Member, in file: InputFile, limit: Int
-  ) throws(FormatError) -> [UInt8] {
+  ) throws(Refusal) -> [UInt8] {
     guard member.byteCount <= limit else {
-      throw FormatError(
+      throw Refusal(
         .limitFile, file: file.path, found: "\(member.name) of \(member.byteCount) bytes",
         expected: "at most \(limit) bytes")
     }
@@ -63,21 +63,21 @@ extension ZipArchive {
 
   private static func check(
     _ found: UInt32, _ member: Member, _ file: InputFile
-  ) throws(FormatError) {
-    do throws(FormatError) { try member.region.check(found, in: file) } catch {
+  ) throws(Refusal) {
+    do throws(Refusal) { try member.region.check(found, in: file) } catch {
       throw error.ofAnyArchive
     }
   }
 }
 
-extension FormatError {
+extension Refusal {
   /// The same refusal under the code for archives of other programs than PyTorch.
-  fileprivate var ofAnyArchive: FormatError {
+  fileprivate var ofAnyArchive: Refusal {
     let codes: [Code: Code] = [
       .pytorchZip: .zipStructure, .pytorchZipDirectory: .zipDirectory,
       .pytorchZipMethod: .zipMethod, .pytorchZipName: .zipName, .pytorchZipCRC: .zipCRC,
     ]
     guard let code = codes[code] else { return self }
-    return FormatError(code, file: file, at: place, found: found, expected: expected)
+    return Refusal(code, file: file, at: place, found: found, expected: expected)
   }
 }

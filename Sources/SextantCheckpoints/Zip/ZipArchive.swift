@@ -31,7 +31,7 @@ struct ZipArchive: Sendable {
   ///
   /// - Parameter allowingDeflate: whether members may be compressed.
   /// - Throws: `pth.zip`, `pth.zip.directory`, `pth.zip.method`, `pth.zip.name`.
-  init(of file: InputFile, allowingDeflate: Bool = false) throws(FormatError) {
+  init(of file: InputFile, allowingDeflate: Bool = false) throws(Refusal) {
     let end = try ZipEnd(of: file)
     let entries = try ZipDirectoryEntry.readAll(from: file, end, allowingDeflate: allowingDeflate)
       .sorted { $0.headerOffset < $1.headerOffset }
@@ -42,7 +42,7 @@ struct ZipArchive: Sendable {
         place + 1 < entries.count ? entries[place + 1].headerOffset : end.directory.lowerBound
       let start = place == 0 ? 0 : entry.headerOffset
       guard entry.headerOffset == start, start < next else {
-        throw FormatError(
+        throw Refusal(
           .pytorchZipDirectory, file: file.path, at: .offset(entry.headerOffset),
           found: "a member that starts here", expected: "the first at byte 0, no two at one place")
       }
@@ -78,10 +78,10 @@ struct ZipArchive: Sendable {
 
 extension ByteReader {
   /// A little-endian number of 2, 4 or 8 bytes; one of 64 bits beyond 63 is refused.
-  func zipNumber(at offset: Int, _ byteCount: Int) throws(FormatError) -> Int {
+  func zipNumber(at offset: Int, _ byteCount: Int) throws(Refusal) -> Int {
     let value = try unsigned(at: offset, byteCount: byteCount)
     guard let number = Int(exactly: value) else {
-      throw FormatError(
+      throw Refusal(
         .pytorchZip, file: file, at: .offset(baseOffset + offset), found: "the number \(value)",
         expected: "a size or offset below 2^63")
     }
@@ -91,9 +91,9 @@ extension ByteReader {
   /// Refuses unless the four bytes at `offset` are `signature`.
   func expectZipSignature(
     _ signature: [UInt8], at offset: Int, _ name: String
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard try slice(at: offset, count: 4).elementsEqual(signature) else {
-      throw FormatError(
+      throw Refusal(
         .pytorchZip, file: file, at: .offset(baseOffset + offset), found: "other bytes",
         expected: name)
     }

@@ -29,7 +29,7 @@ struct ZipDirectoryEntry {
   /// - Throws: `pth.zip`, `pth.zip.method`, `pth.zip.name`.
   static func readAll(
     from file: InputFile, _ end: ZipEnd, allowingDeflate: Bool
-  ) throws(FormatError) -> [ZipDirectoryEntry] {
+  ) throws(Refusal) -> [ZipDirectoryEntry] {
     let reader = ByteReader(
       try file.read(at: end.directory.lowerBound, count: end.directory.count),
       baseOffset: end.directory.lowerBound, file: file.path)
@@ -44,7 +44,7 @@ struct ZipDirectoryEntry {
       // By canonical equivalence, because file systems and other readers may compare names in this
       // way.
       guard names.insert(entry.name).inserted else {
-        throw FormatError(
+        throw Refusal(
           .pytorchZipName, file: file.path, found: "two members \"\(entry.name)\"",
           expected: "names that differ")
       }
@@ -58,7 +58,7 @@ struct ZipDirectoryEntry {
 
   private static func read(
     from reader: ByteReader, at position: inout Int, _ allowingDeflate: Bool
-  ) throws(FormatError) -> ZipDirectoryEntry {
+  ) throws(Refusal) -> ZipDirectoryEntry {
     let start = position
     guard reader.bytes.count - start >= fixedByteCount else {
       throw refusal(reader, start, "the directory's end", "another member")
@@ -84,7 +84,7 @@ struct ZipDirectoryEntry {
         reader, start, "flags 0x\(String(flags, radix: 16))", "no encryption or comment")
     }
     guard method == 0 || allowingDeflate && method == deflate else {
-      throw FormatError(
+      throw Refusal(
         .pytorchZipMethod, file: reader.file, at: .offset(reader.baseOffset + start),
         found: "method \(method) for \"\(name)\"",
         expected: allowingDeflate ? "0, stored, or 8, deflate" : "0, stored")
@@ -108,7 +108,7 @@ struct ZipDirectoryEntry {
   /// - Returns: nil unless the extra block contains exactly these numbers.
   private static func widened(
     _ numbers: [Int], _ extra: ArraySlice<UInt8>, _ file: String?
-  ) throws(FormatError) -> [Int]? {
+  ) throws(Refusal) -> [Int]? {
     let saturated = numbers.indices.filter { numbers[$0] == 0xFFFF_FFFF }
     guard let fields = ZipArchive.extraFields(extra) else { return nil }
     let wide = fields.filter { $0.identifier == ZipArchive.zip64Field }
@@ -124,11 +124,11 @@ struct ZipDirectoryEntry {
 
   private static func decodeName(
     _ bytes: ArraySlice<UInt8>, _ reader: ByteReader, _ start: Int
-  ) throws(FormatError) -> String {
+  ) throws(Refusal) -> String {
     let name = String(validating: bytes, as: UTF8.self)
     // A name is `folder/member`, so that no tool writes outside its own folder.
     guard let name, TensorName.flaw(name) == nil, !name.utf8.contains(UInt8(ascii: "\\")) else {
-      throw FormatError(
+      throw Refusal(
         .pytorchZipName, file: reader.file, at: .offset(reader.baseOffset + start),
         found: name ?? "bytes that are not UTF-8", expected: "a plain name in one folder")
     }
@@ -137,8 +137,8 @@ struct ZipDirectoryEntry {
 
   private static func refusal(
     _ reader: ByteReader, _ position: Int, _ found: String, _ expected: String
-  ) -> FormatError {
-    FormatError(
+  ) -> Refusal {
+    Refusal(
       .pytorchZip, file: reader.file, at: .offset(reader.baseOffset + position), found: found,
       expected: expected)
   }

@@ -14,10 +14,10 @@ struct ZipEnd {
   /// Reads the end record, which must be the last 22 bytes, and its 64-bit form if there is one.
   ///
   /// - Throws: `pth.zip`.
-  init(of file: InputFile) throws(FormatError) {
+  init(of file: InputFile) throws(Refusal) {
     let start = file.byteCount - Self.byteCount
     guard start >= 0 else {
-      throw FormatError(
+      throw Refusal(
         .pytorchZip, file: file.path, found: "\(file.byteCount) bytes",
         expected: "at least an end record of \(Self.byteCount) bytes")
     }
@@ -28,7 +28,7 @@ struct ZipEnd {
     let counts = try (record.zipNumber(at: 8, 2), record.zipNumber(at: 10, 2))
     let (size, offset) = try (record.zipNumber(at: 12, 4), record.zipNumber(at: 16, 4))
     guard disks == (0, 0), counts.0 == counts.1, try record.zipNumber(at: 20, 2) == 0 else {
-      throw FormatError(
+      throw Refusal(
         .pytorchZip, file: file.path, at: .offset(start), found: "a comment, or several disks",
         expected: "one disk and no comment")
     }
@@ -38,7 +38,7 @@ struct ZipEnd {
       guard [wide.memberCount, 0xFFFF].contains(counts.0), [wide.size, 0xFFFF_FFFF].contains(size),
         [wide.offset, 0xFFFF_FFFF].contains(offset)
       else {
-        throw FormatError(
+        throw Refusal(
           .pytorchZip, file: file.path, at: .offset(start), found: "two end records that differ",
           expected: "the same directory in both")
       }
@@ -47,7 +47,7 @@ struct ZipEnd {
     let (begin, count) = (wide?.offset ?? offset, wide?.size ?? size)
     let end = wide?.start ?? start
     guard begin <= end, end - begin == count, count <= Self.directoryLimit else {
-      throw FormatError(
+      throw Refusal(
         .pytorchZip, file: file.path, at: .offset(begin), found: "a directory of \(count) bytes",
         expected: "one that ends at byte \(end) and has at most \(Self.directoryLimit)")
     }
@@ -70,7 +70,7 @@ private struct Zip64End {
   /// Reads both, which are right before the end record; nil if there is no locator.
   ///
   /// - Throws: `pth.zip`.
-  init?(of file: InputFile, before end: Int) throws(FormatError) {
+  init?(of file: InputFile, before end: Int) throws(Refusal) {
     let start = end - Self.locatorByteCount - Self.byteCount
     guard start >= 0 else { return nil }
     let both = ByteReader(
@@ -90,7 +90,7 @@ private struct Zip64End {
     guard located == start, disks == [0, 0, 0], diskCount <= 1, counts.0 == counts.1,
       restByteCount == Self.byteCount - 12
     else {
-      throw FormatError(
+      throw Refusal(
         .pytorchZip, file: file.path, at: .offset(start), found: "a 64-bit end record in disorder",
         expected: "one of \(Self.byteCount) bytes right before its locator")
     }

@@ -12,10 +12,10 @@ enum ZipLocalHeader {
   /// - Throws: `pth.zip`, `pth.zip.directory`.
   static func member(
     of entry: ZipDirectoryEntry, in file: InputFile, until next: Int
-  ) throws(FormatError) -> ZipArchive.Member {
+  ) throws(Refusal) -> ZipArchive.Member {
     let start = entry.headerOffset
-    func refusal(_ found: String, _ expected: String) -> FormatError {
-      FormatError(
+    func refusal(_ found: String, _ expected: String) -> Refusal {
+      Refusal(
         .pytorchZipDirectory, file: file.path, at: .offset(start),
         found: "\(found) (\"\(entry.name)\")", expected: expected)
     }
@@ -42,7 +42,7 @@ enum ZipLocalHeader {
       extra.allSatisfy({ ZipArchive.knownFields.contains($0.identifier) })
     else { throw refusal("an unknown extra field", "padding or 64-bit sizes") }
 
-    let stated = try [14, 18, 22].map { place throws(FormatError) in
+    let stated = try [14, 18, 22].map { place throws(Refusal) in
       try header.zipNumber(at: place, 4)
     }
     let actual = [entry.checksum, entry.storedByteCount, entry.byteCount]
@@ -83,9 +83,9 @@ enum ZipLocalHeader {
   /// The descriptor must fill the space up to the next member, and agree with the directory.
   private static func checkDescriptor(
     _ actual: [Int], _ file: InputFile, _ range: Range<Int>
-  ) throws(FormatError) {
-    func refusal(_ found: String) -> FormatError {
-      FormatError(
+  ) throws(Refusal) {
+    func refusal(_ found: String) -> Refusal {
+      Refusal(
         .pytorchZipDirectory, file: file.path, at: .offset(range.lowerBound), found: found,
         expected: "a data descriptor that agrees with the directory")
     }

@@ -20,10 +20,10 @@ struct ZipWriter {
   /// Adds a member.
   ///
   /// - Throws: `file.write`, `disk.full`.
-  mutating func add(_ name: String, _ bytes: [UInt8]) throws(FormatError) {
-    var failure: FormatError?
+  mutating func add(_ name: String, _ bytes: [UInt8]) throws(Refusal) {
+    var failure: Refusal?
     unsafe bytes.withUnsafeBytes { buffer in
-      do throws(FormatError) { unsafe try add(name, buffer) } catch { failure = error }
+      do throws(Refusal) { unsafe try add(name, buffer) } catch { failure = error }
     }
     if let failure { throw failure }
   }
@@ -31,8 +31,8 @@ struct ZipWriter {
   /// Adds a member.
   ///
   /// - Throws: `file.write`, `disk.full`.
-  mutating func add(_ name: String, _ bytes: UnsafeRawBufferPointer) throws(FormatError) {
-    try unsafe add(name, byteCount: bytes.count) { sink throws(FormatError) in
+  mutating func add(_ name: String, _ bytes: UnsafeRawBufferPointer) throws(Refusal) {
+    try unsafe add(name, byteCount: bytes.count) { sink throws(Refusal) in
       unsafe try sink(bytes)
     }
   }
@@ -43,7 +43,7 @@ struct ZipWriter {
   ///   `disk.full`; the errors of `source`.
   mutating func add(
     _ name: String, byteCount: Int, source: SafetensorsWriter.Source
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let offset = file.byteCount
     let isLong = byteCount >= Self.wordLimit
     let sizes = number(byteCount, 8) + number(byteCount, 8)
@@ -64,12 +64,12 @@ struct ZipWriter {
         + Array(name.utf8) + extra)
     let start = file.byteCount
     var checksum = CRC32()
-    try unsafe source { piece throws(FormatError) in
+    try unsafe source { piece throws(Refusal) in
       unsafe checksum.update(piece)
       if file.byteCount - start + piece.count <= byteCount { unsafe try file.append(piece) }
     }
     guard file.byteCount - start == byteCount else {
-      throw FormatError(
+      throw Refusal(
         .pytorchStorageSize, file: file.destination, at: .tensor(name),
         found: "\(file.byteCount - start) bytes", expected: "\(byteCount) bytes")
     }
@@ -90,7 +90,7 @@ struct ZipWriter {
   /// Writes the directory and the end records.
   ///
   /// - Throws: `file.write`, `disk.full`.
-  consuming func finish() throws(FormatError) {
+  consuming func finish() throws(Refusal) {
     let (start, count, size) = (file.byteCount, memberCount, directory.count)
     try file.append(directory)
     if start >= Self.wordLimit || count >= Self.shortLimit || size >= Self.wordLimit {

@@ -12,7 +12,7 @@ extension ModelExport {
   /// - Returns: the names of the files.
   func writeFolder(
     _ path: String, _ meter: Meter, _ notes: inout [String]
-  ) throws(FormatError) -> [String] {
+  ) throws(Refusal) -> [String] {
     var folder = path
     while folder.utf8.count > 1, folder.hasSuffix("/") { folder.removeLast() }
     let shards = shards()
@@ -31,7 +31,7 @@ extension ModelExport {
     side.append(("config.json", try configuration(endOfText: end)))
 
     let isNew = try makeFolder(folder)
-    do throws(FormatError) {
+    do throws(Refusal) {
       try publish(zip(names, shards), side, in: folder, meter)
     } catch {
       // Goes only if it is empty.
@@ -44,7 +44,7 @@ extension ModelExport {
   private func publish(
     _ weights: some Sequence<(String, [PublishedModel.Published])>,
     _ side: [(name: String, bytes: [UInt8])], in folder: String, _ meter: Meter
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let names = weights.map { $0.0 } + side.map(\.name)
     try checkAlone(names, in: folder)
     let model = ProtectedFiles([store.path])
@@ -62,21 +62,21 @@ extension ModelExport {
   }
 
   /// Makes a folder, unless it is there; whether it is new.
-  private func makeFolder(_ folder: String) throws(FormatError) -> Bool {
+  private func makeFolder(_ folder: String) throws(Refusal) -> Bool {
     if mkdir(folder, 0o777) == 0 { return true }
     if errno == EEXIST, CheckpointSource.isFolder(folder) { return false }
-    throw FormatError(
+    throw Refusal(
       .fileCreate, file: folder, found: String(cString: strerror(errno)),
       expected: "a folder, or a path for a new one")
   }
 
   /// Refuses a folder with a checkpoint of another name, which programs might read instead of ours.
-  private func checkAlone(_ names: [String], in folder: String) throws(FormatError) {
+  private func checkAlone(_ names: [String], in folder: String) throws(Refusal) {
     let others = ["model.safetensors", "model.safetensors.index.json"].filter {
       !names.contains($0) && access("\(folder)/\($0)", F_OK) == 0
     }
     guard let other = others.first else { return }
-    throw FormatError(
+    throw Refusal(
       .fileExists, file: "\(folder)/\(other)", found: "other weights",
       expected: "a folder without them", remedy: "Remove the file, or name another folder.")
   }
@@ -120,12 +120,12 @@ extension ModelExport {
   // MARK: Side files
 
   /// The ids that end a text, as the files have them: one, or a list; nil if none is known.
-  func endOfText() throws(FormatError) -> JSONValue? {
+  func endOfText() throws(Refusal) -> JSONValue? {
     let ids = try ModelTokenizer.endOfTextIDs(of: store).map { JSONValue.integer(Int64($0)) }
     return ids.count > 1 ? .array(ids) : ids.first
   }
 
-  private func configuration(endOfText: JSONValue?) throws(FormatError) -> [UInt8] {
+  private func configuration(endOfText: JSONValue?) throws(Refusal) -> [UInt8] {
     var object = try architecture.published(store.configuration, dialect: model.dialect.name)
     let types = Set(model.tensors.map(\.dataType))
     let name = types.contains(.bf16) ? "bfloat16" : types.contains(.f16) ? "float16" : "float32"
@@ -138,7 +138,7 @@ extension ModelExport {
   /// The tokenizer under the name that its format has there.
   private func tokenizerFiles(
     _ notes: inout [String]
-  ) throws(FormatError) -> [(name: String, bytes: [UInt8])] {
+  ) throws(Refusal) -> [(name: String, bytes: [UInt8])] {
     guard !options.leavesOutTokenizer,
       let bytes = try store.attachment(ModelTokenizer.attachmentName)
     else { return [] }
@@ -165,7 +165,7 @@ extension ModelExport {
   /// The original `tokenizer.model`, and the additions to it.
   private func sentencePieceFiles(
     _ bytes: [UInt8], _ tokenizer: any Tokenizer
-  ) throws(FormatError) -> [(name: String, bytes: [UInt8])] {
+  ) throws(Refusal) -> [(name: String, bytes: [UInt8])] {
     let (model, additions) = try Tokenizers.partsOfSentencePiece(bytes)
     guard !additions.members.isEmpty else { return [("tokenizer.model", model)] }
     let legacy = additions["legacy"] ?? false

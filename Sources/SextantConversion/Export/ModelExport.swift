@@ -98,14 +98,14 @@ package struct ModelExport {
   ///   a type that the format does not have.
   package init(
     _ store: ModelStore, as format: ModelExportFormat, options: ModelExportOptions = .init()
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard let architecture = Architectures.named(store.architecture) else {
-      throw FormatError(
+      throw Refusal(
         .storeArchitecture, file: store.path, found: store.architecture,
         expected: Architectures.names)
     }
     guard format == .gguf || options.dataType != .q8 else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("dataType"), found: "q8 for a format without blocks of 8 bits",
         expected: "keep, f32, bf16 or f16; or a .gguf file")
     }
@@ -113,7 +113,7 @@ package struct ModelExport {
     self.architecture = architecture
     self.format = format
     self.options = options
-    do throws(FormatError) {
+    do throws(Refusal) {
       let dialect = try Self.dialect(of: architecture, format, options.naming)
       let isGGUF = format == .gguf
       model = try PublishedModel(store, architecture, dialect) { spec, form, stored in
@@ -158,12 +158,12 @@ package struct ModelExport {
   /// The dialect of that name, or the one that a format's usual readers expect.
   private static func dialect(
     of architecture: any Architecture.Type, _ format: ModelExportFormat, _ name: String?
-  ) throws(FormatError) -> Dialect {
+  ) throws(Refusal) -> Dialect {
     let all = architecture.dialects
     if format == .gguf {
       guard let dialect = all.first(where: { $0.name == "gguf" }), name == nil || name == "gguf"
       else {
-        throw FormatError(
+        throw Refusal(
           .exportFormat, found: name.map { "the naming \($0)" } ?? architecture.name,
           expected: "a model of \(GGUFFamily.names) in llama.cpp's naming")
       }
@@ -178,11 +178,11 @@ package struct ModelExport {
       }).first ?? usual.first {
         return dialect
       }
-      throw FormatError(
+      throw Refusal(
         .exportFormat, found: architecture.name, expected: "an architecture with a naming")
     }
     guard let dialect = usual.first(where: { $0.name == name }) else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("naming"), found: name,
         expected: usual.map(\.name).joined(separator: ", "))
     }
@@ -196,9 +196,9 @@ package struct ModelExport {
 
   static func family(
     of architecture: any Architecture.Type
-  ) throws(FormatError) -> GGUFFamily {
+  ) throws(Refusal) -> GGUFFamily {
     guard let family = GGUFFamily.all.first(where: { $0.architecture == architecture.name }) else {
-      throw FormatError(
+      throw Refusal(
         .exportFormat, found: "a model of \(architecture.name)",
         expected: "one that llama.cpp has: \(GGUFFamily.names)")
     }
@@ -215,7 +215,7 @@ package struct ModelExport {
   /// - Throws: `file.*`, `disk.*`.
   package func write(
     to destination: String, progress: @escaping (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> ModelExportReport {
+  ) throws(Refusal) -> ModelExportReport {
     let meter = Meter(total: model.tensors.reduce(0) { $0 + $1.byteCount }, report: progress)
     var notes = notes
     var files = [destination]
@@ -254,8 +254,8 @@ package struct ModelExport {
   func source(
     of tensor: PublishedModel.Published, _ meter: Meter
   ) -> SafetensorsWriter.Source {
-    { sink throws(FormatError) in
-      try model.write(tensor) { piece throws(FormatError) in
+    { sink throws(Refusal) in
+      try model.write(tensor) { piece throws(Refusal) in
         try sink(piece)
         meter.add(piece.count)
       }
@@ -265,7 +265,7 @@ package struct ModelExport {
   /// A safetensors file of some tensors.
   func writer(
     _ tensors: [PublishedModel.Published], _ meter: Meter
-  ) throws(FormatError) -> SafetensorsWriter {
+  ) throws(Refusal) -> SafetensorsWriter {
     var writer = SafetensorsWriter(metadata: ["format": "pt"])
     for tensor in tensors {
       try writer.add(
@@ -274,7 +274,7 @@ package struct ModelExport {
     return writer
   }
 
-  private func writePyTorch(_ destination: String, _ meter: Meter) throws(FormatError) {
+  private func writePyTorch(_ destination: String, _ meter: Meter) throws(Refusal) {
     var writer = PyTorchWriter()
     for tensor in model.tensors {
       try writer.add(
@@ -283,7 +283,7 @@ package struct ModelExport {
     try writer.publish(to: destination, replacing: options.replacing)
   }
 
-  private func writeHDF5(_ destination: String, _ meter: Meter) throws(FormatError) {
+  private func writeHDF5(_ destination: String, _ meter: Meter) throws(Refusal) {
     var writer = HDF5Writer()
     // Readers of flat files expect the configuration in the folder of the weights.
     var configuration = try architecture.published(
@@ -297,7 +297,7 @@ package struct ModelExport {
     try writer.publish(to: destination, replacing: options.replacing)
   }
 
-  private func writeGGUF(_ destination: String, _ meter: Meter) throws(FormatError) {
+  private func writeGGUF(_ destination: String, _ meter: Meter) throws(Refusal) {
     var writer = GGUFWriter()
     let family = try Self.family(of: architecture)
     for (key, value) in try family.metadata(architecture, store.configuration) {

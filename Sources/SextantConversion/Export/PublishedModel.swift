@@ -43,16 +43,16 @@ struct PublishedModel {
   init(
     _ store: ModelStore, _ architecture: any Architecture.Type, _ dialect: Dialect,
     type: (_ spec: WeightSpec, _ form: StoredForm, _ stored: DataType) -> DataType
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     self.store = store
     self.dialect = dialect
     var places: [ExactString: Int] = [:]
     var tensors: [Published] = []
     var wasDequantised = false
     let specs = try architecture.weights(store.configuration)
-    func add(_ name: String, _ spec: WeightSpec, _ form: StoredForm) throws(FormatError) {
+    func add(_ name: String, _ spec: WeightSpec, _ form: StoredForm) throws(Refusal) {
       guard let entry = store.entry(spec.name) else {
-        throw FormatError(
+        throw Refusal(
           .modelTensorMissing, file: store.path, found: "no \(spec.name)",
           expected: "a model of \(architecture.name)")
       }
@@ -91,7 +91,7 @@ struct PublishedModel {
   ///   written has no number for a weight.
   func write(
     _ tensor: Published, to sink: SafetensorsWriter.Sink
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     var overflowCount = 0
     for part in tensor.parts {
       let stored = try store.tensor(part.canonicalName)
@@ -118,7 +118,7 @@ struct PublishedModel {
   /// - Returns: how many elements were finite and became NaN or infinite.
   private static func stream(
     _ tensor: Tensor, as type: DataType, to sink: SafetensorsWriter.Sink
-  ) throws(FormatError) -> Int {
+  ) throws(Refusal) -> Int {
     var overflowCount = 0
     let rowCount = tensor.shape.first ?? 1
     let rowLength = max(1, tensor.count / max(1, rowCount))

@@ -8,17 +8,17 @@ extension GGUFFamily {
   /// - Throws: `export.inexpressible` for features that llama.cpp does not support, `model.config`.
   func metadata(
     _ architecture: any Architecture.Type, _ configuration: JSONObject
-  ) throws(FormatError) -> [(key: String, value: GGUFNewValue)] {
+  ) throws(Refusal) -> [(key: String, value: GGUFNewValue)] {
     let object = try architecture.published(configuration, dialect: "gguf")
     // The canonical configuration has the sizes that a published one leaves to the tensors.
-    func member(_ key: String) throws(FormatError) -> JSONNode {
+    func member(_ key: String) throws(Refusal) -> JSONNode {
       let holder = object[key] == nil ? configuration : object
       return try JSONNode(.object(holder), code: .modelConfiguration, file: nil).member(key)
     }
     for (key, value) in fixed {
       let node = try member(key)
       guard node.value == value else {
-        throw FormatError(
+        throw Refusal(
           .exportInexpressible, found: "\(key) \(node.value.canonicalText)",
           expected: "\(value.canonicalText), the only one that llama.cpp computes")
       }
@@ -66,7 +66,7 @@ extension GGUFFamily {
   /// - Throws: `model.config`.
   func warnings(
     _ architecture: any Architecture.Type, _ configuration: JSONObject
-  ) throws(FormatError) -> [String] {
+  ) throws(Refusal) -> [String] {
     guard let multiple else { return [] }
     let object = try architecture.published(configuration, dialect: "gguf")
     let size = try JSONNode(.object(object), code: .modelConfiguration, file: nil)
@@ -78,20 +78,20 @@ extension GGUFFamily {
     ]
   }
 
-  private static func word(_ node: JSONNode) throws(FormatError) -> UInt32 {
+  private static func word(_ node: JSONNode) throws(Refusal) -> UInt32 {
     UInt32(try node.integer(in: 0...Int(UInt32.max)))
   }
 
   /// llama.cpp supports only one inner width of Mamba.
   private func checkNothing(
-    _ member: (String) throws(FormatError) -> JSONNode
-  ) throws(FormatError) {
+    _ member: (String) throws(Refusal) -> JSONNode
+  ) throws(Refusal) {
     guard name == "mamba" else { return }
     let (width, inner) = try (
       member("hidden_size").integer(), member("intermediate_size").integer()
     )
     guard inner == 2 * width else {
-      throw FormatError(
+      throw Refusal(
         .exportInexpressible, found: "an inner width of \(inner)",
         expected: "\(2 * width), the only one that llama.cpp computes")
     }
@@ -99,14 +99,14 @@ extension GGUFFamily {
 
   private func rotation(
     _ configuration: JSONObject
-  ) throws(FormatError) -> [(key: String, value: GGUFNewValue)] {
+  ) throws(Refusal) -> [(key: String, value: GGUFNewValue)] {
     let node = JSONNode(.object(configuration), code: .modelConfiguration, file: nil)
     var result: [(key: String, value: GGUFNewValue)] = [
       ("\(name).rope.freq_base", .float32(Float(try node.member("rope_theta").number())))
     ]
     guard let scaling = try node.optionalMember("rope_scaling") else { return result }
-    func number(_ key: String) throws(FormatError) -> Double { try scaling.member(key).number() }
-    func length() throws(FormatError) -> GGUFNewValue {
+    func number(_ key: String) throws(Refusal) -> Double { try scaling.member(key).number() }
+    func length() throws(Refusal) -> GGUFNewValue {
       let length = try number("original_max_position_embeddings")
       guard let whole = UInt32(exactly: length) else {
         throw Self.inexpressible("an original length of \(length)", expected: "a whole number")
@@ -156,7 +156,7 @@ extension GGUFFamily {
   /// - Throws: `model.config`.
   func factors(
     _ configuration: JSONObject
-  ) throws(FormatError) -> [(name: String, values: [Float])] {
+  ) throws(Refusal) -> [(name: String, values: [Float])] {
     guard special == .rotation else { return [] }
     if let factors = try RotaryFactors.factors(of: configuration) {
       return [(GGUFRotation.factorsName, factors)]
@@ -178,7 +178,7 @@ extension GGUFFamily {
     return result
   }
 
-  private static func inexpressible(_ found: String, expected: String) -> FormatError {
-    FormatError(.exportInexpressible, found: found, expected: expected)
+  private static func inexpressible(_ found: String, expected: String) -> Refusal {
+    Refusal(.exportInexpressible, found: found, expected: expected)
   }
 }

@@ -20,10 +20,10 @@ struct GGUFDescription {
   /// The configuration as transformers publishes it.
   ///
   /// - Throws: `model.architecture` for models that have none here, `model.config`.
-  func configuration() throws(FormatError) -> JSONNode {
+  func configuration() throws(Refusal) -> JSONNode {
     let name = try string(Self.architectureKey)
     guard let family = GGUFFamily.all.first(where: { $0.name == name }) else {
-      throw FormatError(
+      throw Refusal(
         .modelArchitecture, file: file.path, at: .key(Self.architectureKey), found: "\"\(name)\"",
         expected: GGUFFamily.names, remedy: "Give the model's config.json with `configuration`.")
     }
@@ -60,7 +60,7 @@ struct GGUFDescription {
   /// The tokenizer's file; nil if the file has no tokenizer.
   ///
   /// - Throws: `tokenizer.unsupported`, `tokenizer.invalid`.
-  func tokenizer() throws(FormatError) -> [UInt8]? { try GGUFTokenizer(file).content() }
+  func tokenizer() throws(Refusal) -> [UInt8]? { try GGUFTokenizer(file).content() }
 
   /// The key of all ids that end a text, an array of integers: the format has keys for single ones.
   static let endOfTextKey = "sextant.end_of_text"
@@ -83,7 +83,7 @@ struct GGUFDescription {
 
   // MARK: Parts that are in no table
 
-  private func addHeads(_ name: String, to result: inout JSONObject) throws(FormatError) {
+  private func addHeads(_ name: String, to result: inout JSONObject) throws(Refusal) {
     let inner = try integer("\(name).ssm.inner_size")
     let width = try integer("\(name).embedding_length")
     let heads = try integer("\(name).ssm.time_step_rank")
@@ -96,7 +96,7 @@ struct GGUFDescription {
     result["expand"] = .integer(inner / width)
   }
 
-  private func addRotation(_ name: String, to result: inout JSONObject) throws(FormatError) {
+  private func addRotation(_ name: String, to result: inout JSONObject) throws(Refusal) {
     let heads = try integer("\(name).attention.head_count")
     let width = try integer("\(name).embedding_length")
     let headWidth = try optionalInteger("\(name).attention.key_length") ?? width / max(heads, 1)
@@ -115,7 +115,7 @@ struct GGUFDescription {
 
   private func addPartialRotation(
     _ name: String, to result: inout JSONObject
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let heads = try integer("\(name).attention.head_count")
     let width = try integer("\(name).embedding_length")
     let rotated = try integer("\(name).rope.dimension_count")
@@ -137,34 +137,34 @@ struct GGUFDescription {
   func has(_ tensor: String) -> Bool { file.tensor(named: tensor) != nil }
 
   /// Rows of the embedding: `vocab_size` is not always there.
-  private func vocabularySize() throws(FormatError) -> Int64 {
+  private func vocabularySize() throws(Refusal) -> Int64 {
     guard let rows = file.tensor(named: "token_embd.weight")?.shape.first else {
       throw refusal("no token_embd.weight", expected: "an embedding")
     }
     return Int64(rows)
   }
 
-  func string(_ key: String) throws(FormatError) -> String {
+  func string(_ key: String) throws(Refusal) -> String {
     guard case .string(let value)? = file.values[key] else {
       throw refusal(key: key, expected: "a string")
     }
     return value
   }
 
-  private func boolean(_ key: String) throws(FormatError) -> Bool {
+  private func boolean(_ key: String) throws(Refusal) -> Bool {
     guard case .boolean(let value)? = file.values[key] else {
       throw refusal(key: key, expected: "true or false")
     }
     return value
   }
 
-  func optionalInteger(_ key: String) throws(FormatError) -> Int64? {
+  func optionalInteger(_ key: String) throws(Refusal) -> Int64? {
     file.values[key] == nil ? nil : try integer(key)
   }
 
   /// A natural number. Blocks may differ in it, and then it is an array with a number for each block: one
   /// in which all are equal is the same as one number.
-  func integer(_ key: String) throws(FormatError) -> Int64 {
+  func integer(_ key: String) throws(Refusal) -> Int64 {
     switch file.values[key] {
     case .integer(let value)? where value >= 0: return value
     case .array(let array)?:
@@ -183,13 +183,13 @@ struct GGUFDescription {
     }
   }
 
-  func optionalNumber(_ key: String) throws(FormatError) -> Double? {
+  func optionalNumber(_ key: String) throws(Refusal) -> Double? {
     file.values[key] == nil ? nil : try number(key)
   }
 
   /// A number, in its shortest decimal form if it is stored in 32 bits: the published 1e-5, and not
   /// the nearest f32 to it.
-  func number(_ key: String) throws(FormatError) -> Double {
+  func number(_ key: String) throws(Refusal) -> Double {
     guard case .number(let value)? = file.values[key], value.isFinite else {
       throw refusal(key: key, expected: "a finite number")
     }
@@ -197,7 +197,7 @@ struct GGUFDescription {
   }
 
   /// Refuses a value that is there and another than `value`.
-  private func require(_ key: String, _ value: Int64) throws(FormatError) {
+  private func require(_ key: String, _ value: Int64) throws(Refusal) {
     guard file.values[key] != nil, file.values[key] != .integer(value) else { return }
     throw unsupported(key: key, expected: "\(value)")
   }
@@ -215,33 +215,33 @@ struct GGUFDescription {
 
   /// A refusal of a contradiction or a missing value.
   func refusal(
-    _ found: String, at place: FormatError.Place? = nil, expected: String
-  ) -> FormatError {
-    FormatError(
+    _ found: String, at place: Refusal.Place? = nil, expected: String
+  ) -> Refusal {
+    Refusal(
       .modelConfiguration, file: file.path, at: place, found: found, expected: expected,
       remedy: Self.remedy)
   }
 
   /// A refusal of a key's value, or of a key that is missing.
-  func refusal(key: String, expected: String) -> FormatError {
+  func refusal(key: String, expected: String) -> Refusal {
     refusal(found(key), at: .key(key), expected: expected)
   }
 
   /// A refusal of a valid declaration that Sextant does not support.
   func unsupported(
-    _ found: String, at place: FormatError.Place? = nil, expected: String
-  ) -> FormatError {
-    FormatError(.modelUnsupported, file: file.path, at: place, found: found, expected: expected)
+    _ found: String, at place: Refusal.Place? = nil, expected: String
+  ) -> Refusal {
+    Refusal(.modelUnsupported, file: file.path, at: place, found: found, expected: expected)
   }
 
   /// A refusal of a key's value that the file may have, and Sextant does not have.
-  func unsupported(key: String, expected: String) -> FormatError {
+  func unsupported(key: String, expected: String) -> Refusal {
     unsupported(found(key), at: .key(key), expected: expected)
   }
 
   /// A refusal of the configuration that was made from the metadata, with the key that a user finds
   /// in the file instead of the member that the configuration has.
-  func named(_ refusal: FormatError) -> FormatError {
+  func named(_ refusal: Refusal) -> Refusal {
     guard case .pointer(let pointer)? = refusal.place, refusal.file == file.path,
       case .string(let name)? = file.values[Self.architectureKey],
       let family = GGUFFamily.all.first(where: { $0.name == name })

@@ -155,7 +155,7 @@ struct GGUFFamily {
   }
 
   /// The source of a configuration's member in a file; nil if the file has no such place.
-  func place(of member: String) -> FormatError.Place? {
+  func place(of member: String) -> Refusal.Place? {
     if member == "vocab_size" { return .tensor("token_embd.weight") }
     let table = integers + optionalIntegers + numbers + booleans + special.members
     return table.first { $0.member == member }.map { .key("\(name).\($0.key)") }

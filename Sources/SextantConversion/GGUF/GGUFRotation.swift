@@ -36,7 +36,7 @@ struct GGUFRotation {
 
   private func key(_ word: String) -> String { "\(name).rope.\(word)" }
 
-  private func number(_ word: String) throws(FormatError) -> Double? {
+  private func number(_ word: String) throws(Refusal) -> Double? {
     guard let value = try description.optionalNumber(key(word)) else { return nil }
     guard value > 0 else {
       throw description.refusal(key: key(word), expected: "a positive number")
@@ -47,7 +47,7 @@ struct GGUFRotation {
   /// The scaling as a published configuration has it, or null.
   ///
   /// - Throws: `model.config`, `model.unsupported`.
-  func scaling() throws(FormatError) -> JSONValue {
+  func scaling() throws(Refusal) -> JSONValue {
     let found = try scalingByNumbers()
     guard found != .null else { return .null }
     var named: JSONNode?
@@ -58,7 +58,7 @@ struct GGUFRotation {
     return try RotaryFactors.scaling(found, named: named, base: base, width: width)
   }
 
-  private func scalingByNumbers() throws(FormatError) -> JSONValue {
+  private func scalingByNumbers() throws(Refusal) -> JSONValue {
     var type = "linear"  // llama.cpp's default if the file names no type
     if description.file.values[key("scaling.type")] != nil {
       type = try description.string(key("scaling.type"))
@@ -73,7 +73,7 @@ struct GGUFRotation {
     return try scaling(type, by: factor)
   }
 
-  private func scaling(_ type: String, by factor: Double) throws(FormatError) -> JSONValue {
+  private func scaling(_ type: String, by factor: Double) throws(Refusal) -> JSONValue {
     // The share of YaRN's ramp; below 0 it follows from the type.
     let share = try description.optionalNumber(key("scaling.yarn_ext_factor")) ?? -1
     guard share < 0 || share == (type == "yarn" ? 1 : 0) else {
@@ -106,9 +106,9 @@ struct GGUFRotation {
   }
 
   /// The factor of cosines and sines.
-  private func attention() throws(FormatError) -> Double { try number("scaling.attn_factor") ?? 1 }
+  private func attention() throws(Refusal) -> Double { try number("scaling.attn_factor") ?? 1 }
 
-  private func originalLength() throws(FormatError) -> Int64 {
+  private func originalLength() throws(Refusal) -> Int64 {
     let words = [key("scaling.original_context_length"), "\(name).context_length"]
     for word in words {
       if let length = try description.optionalInteger(word), length > 0 { return length }
@@ -118,7 +118,7 @@ struct GGUFRotation {
       expected: "the length of the first training's texts")
   }
 
-  private func yarn(factor: Double) throws(FormatError) -> JSONValue {
+  private func yarn(factor: Double) throws(Refusal) -> JSONValue {
     var attention = RotaryFactors.usualAttentionFactor(yarn: factor)
     if let multiplier = try number("scaling.yarn_log_multiplier"), factor > 1 {
       attention /= 1 + multiplier * (attention - 1)
@@ -132,7 +132,7 @@ struct GGUFRotation {
     ]
   }
 
-  private func longRoPE(factor: Double) throws(FormatError) -> JSONValue {
+  private func longRoPE(factor: Double) throws(Refusal) -> JSONValue {
     guard let short = try factors(Self.shortName), let long = try factors(Self.longName) else {
       throw description.refusal(
         "a longrope without \(Self.shortName) and \(Self.longName)",
@@ -154,7 +154,7 @@ struct GGUFRotation {
   }
 
   /// The numbers of a tensor of factors, or nil if there is none.
-  private func factors(_ tensorName: String) throws(FormatError) -> [Double]? {
+  private func factors(_ tensorName: String) throws(Refusal) -> [Double]? {
     guard let tensor = description.file.tensor(named: tensorName) else { return nil }
     guard tensor.dataType == .f32, tensor.shape == [width / 2] else {
       throw description.refusal(

@@ -8,10 +8,10 @@ extension GGUFTokenizer {
   /// The bytes of the `tokenizer.model`.
   ///
   /// - Throws: `tokenizer.invalid`, `tokenizer.unsupported`.
-  func sentencePieceModel() throws(FormatError) -> [UInt8] {
+  func sentencePieceModel() throws(Refusal) -> [UInt8] {
     let pieces = try scoredPieces()
     let model = try beginningTexts(pieces.model, count: pieces.pieces.count)
-    do throws(FormatError) {
+    do throws(Refusal) {
       _ = try Tokenizers.load(bytes: model, file: file.path)
     } catch {
       // An offset would refer to bytes that do not exist.
@@ -22,7 +22,7 @@ extension GGUFTokenizer {
     return model
   }
 
-  private func scoredPieces() throws(FormatError) -> ScoredPieces {
+  private func scoredPieces() throws(Refusal) -> ScoredPieces {
     let texts = try strings("tokens")
     guard file.values["tokenizer.ggml.token_type"] != nil else {
       throw invalid("no tokenizer.ggml.token_type", expected: "one integer for each token")
@@ -66,7 +66,7 @@ extension GGUFTokenizer {
     String(String.UnicodeScalarView(text.unicodeScalars.map { $0 == " " ? "\u{2581}" : $0 }))
   }
 
-  private func scores(_ count: Int) throws(FormatError) -> [Double] {
+  private func scores(_ count: Int) throws(Refusal) -> [Double] {
     let key = "tokenizer.ggml.scores"
     guard case .array(let array)? = file.values[key], array.count == count,
       let scores = try file.numbers(of: array), scores.allSatisfy(\.isFinite)
@@ -77,7 +77,7 @@ extension GGUFTokenizer {
   }
 
   /// The token that a key names; nil if the key is absent.
-  private func id(_ key: String, of pieces: ScoredPieces) throws(FormatError) -> Int? {
+  private func id(_ key: String, of pieces: ScoredPieces) throws(Refusal) -> Int? {
     guard let value = file.values["tokenizer.ggml.\(key)"] else { return nil }
     guard case .integer(let number) = value, let id = Int(exactly: number),
       pieces.pieces.indices.contains(id)
@@ -89,7 +89,7 @@ extension GGUFTokenizer {
 
   /// The same, but only for a control token, so that no text can encode to a token that begins or
   /// ends a text.
-  private func control(_ key: String, of pieces: ScoredPieces) throws(FormatError) -> Int? {
+  private func control(_ key: String, of pieces: ScoredPieces) throws(Refusal) -> Int? {
     try id(key, of: pieces).flatMap { pieces.pieces[$0].kind == .control ? $0 : nil }
   }
 }

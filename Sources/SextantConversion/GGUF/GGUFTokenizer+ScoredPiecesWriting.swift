@@ -11,7 +11,7 @@ extension GGUFTokenizerMetadata {
   ///   has no token.
   mutating func add(
     _ pieces: ScoredPieces, begins: Int?, end: Int?, _ size: Int
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard pieces.fallsBackToBytes else {
       throw Self.inexpressible("a tokenizer of characters, without tokens for bytes")
     }

@@ -15,7 +15,7 @@ struct GGUFTokenizerMetadata {
   ///   - end: the ids that end a text as the model's files name them; nil for those of the tokenizer.
   /// - Throws: `export.inexpressible` for a tokenizer that llama.cpp does not have; `tokenizer.*` for
   ///   a file that no longer reads.
-  init(_ file: [UInt8]?, vocabularySize size: Int, end: [Int]? = nil) throws(FormatError) {
+  init(_ file: [UInt8]?, vocabularySize size: Int, end: [Int]? = nil) throws(Refusal) {
     if let end { values.append((GGUFDescription.endOfTextKey, .int32s(end.map { Int32($0) }))) }
     guard let file else {
       set("model", .string("none"))
@@ -26,7 +26,7 @@ struct GGUFTokenizerMetadata {
     let json = try? JSONNode(
       parsing: file, limits: JSONLimits(byteCount: Tokenizers.byteCountLimit, depth: 32),
       code: .tokenizerInvalid, file: nil)
-    do throws(FormatError) {
+    do throws(Refusal) {
       if tokenizer.takesLongestTokens {
         addRWKV(tokenizer, size)
       } else if let pieces = try ScoredPieces(tokenizer: file) {
@@ -64,8 +64,8 @@ struct GGUFTokenizerMetadata {
     }
   }
 
-  static func inexpressible(_ found: String) -> FormatError {
-    FormatError(.exportInexpressible, found: found, expected: "one of those that llama.cpp has")
+  static func inexpressible(_ found: String) -> Refusal {
+    Refusal(.exportInexpressible, found: found, expected: "one of those that llama.cpp has")
   }
 
   mutating func note(_ text: String) { notes.append(text) }
@@ -90,7 +90,7 @@ struct GGUFTokenizerMetadata {
 
   // MARK: Byte-level byte pairs
 
-  private static func merges(_ json: JSONNode) throws(FormatError) -> [String]? {
+  private static func merges(_ json: JSONNode) throws(Refusal) -> [String]? {
     guard let model = try json.optionalMember("model"),
       let merges = try model.optionalMember("merges")
     else { return nil }
@@ -108,7 +108,7 @@ struct GGUFTokenizerMetadata {
   }
 
   /// The pattern that the file spells; nil for one that has no name.
-  private static func pattern(_ json: JSONNode) throws(FormatError) -> GGUFTokenizer.Pattern? {
+  private static func pattern(_ json: JSONNode) throws(Refusal) -> GGUFTokenizer.Pattern? {
     guard let root = try json.optionalMember("pre_tokenizer") else { return nil }
     let nested = try root.optionalMember("pretokenizers")?.elements()
     // `trim_offsets` is of no consequence for ids, and absent members have their defaults.

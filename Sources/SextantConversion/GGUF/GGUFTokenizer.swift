@@ -60,7 +60,7 @@ struct GGUFTokenizer {
   /// The tokenizer's file; nil if there is no tokenizer.
   ///
   /// - Throws: `tokenizer.unsupported`, `tokenizer.invalid`.
-  func content() throws(FormatError) -> [UInt8]? {
+  func content() throws(Refusal) -> [UInt8]? {
     if case .array(let array)? = file.values[Self.fileKey], let own = try file.bytes(of: array) {
       return own
     }
@@ -78,7 +78,7 @@ struct GGUFTokenizer {
 
   // MARK: Byte-level byte pairs
 
-  private func json() throws(FormatError) -> JSONValue {
+  private func json() throws(Refusal) -> JSONValue {
     let (steps, ignoresMerges) = try preTokenizer()
     let tokens = try strings("tokens")
     let kinds = try self.kinds(tokens.count)
@@ -112,7 +112,7 @@ struct GGUFTokenizer {
     ]
   }
 
-  private func preTokenizer() throws(FormatError) -> (steps: [JSONValue], ignoresMerges: Bool) {
+  private func preTokenizer() throws(Refusal) -> (steps: [JSONValue], ignoresMerges: Bool) {
     let name = file.values["tokenizer.ggml.pre"] == nil ? "default" : try string("pre")
     guard let pattern = Self.patterns.first(where: { $0.names.contains(name) }) else {
       let known = Self.patterns.flatMap(\.names).joined(separator: ", ")
@@ -128,12 +128,12 @@ struct GGUFTokenizer {
 
   /// Whether a token is put before a text. By default, llama.cpp does so for SentencePiece and for
   /// the pattern of Llama 3.
-  private func beginsTexts(unlessTold: Bool) throws(FormatError) -> Bool {
+  private func beginsTexts(unlessTold: Bool) throws(Refusal) -> Bool {
     try flag("add_bos_token") ?? unlessTold
   }
 
   /// The template that puts the token before a text.
-  private func beginOfText(_ tokens: [String], _ kinds: [Int]) throws(FormatError) -> JSONValue {
+  private func beginOfText(_ tokens: [String], _ kinds: [Int]) throws(Refusal) -> JSONValue {
     let isLlama3 = try preTokenizer().ignoresMerges
     guard try beginsTexts(unlessTold: isLlama3), let id = try beginOfTextID(tokens.count),
       Kind(rawValue: kinds[id]) != .unused
@@ -153,7 +153,7 @@ struct GGUFTokenizer {
   }
 
   /// The token that begins a text; nil if none is named.
-  private func beginOfTextID(_ count: Int) throws(FormatError) -> Int? {
+  private func beginOfTextID(_ count: Int) throws(Refusal) -> Int? {
     guard case .integer(let number)? = file.values["tokenizer.ggml.bos_token_id"],
       let id = Int(exactly: number), 0..<count ~= id
     else { return nil }
@@ -161,13 +161,13 @@ struct GGUFTokenizer {
   }
 
   /// A `tokenizer.model` that puts the token before a text, if the metadata ask for it.
-  func beginningTexts(_ model: [UInt8], count: Int) throws(FormatError) -> [UInt8] {
+  func beginningTexts(_ model: [UInt8], count: Int) throws(Refusal) -> [UInt8] {
     guard try beginsTexts(unlessTold: true), let id = try beginOfTextID(count) else { return model }
     return Tokenizers.sentencePiece(
       model, with: JSONObject([("begin_of_text", [.integer(Int64(id))])]))
   }
 
-  func flag(_ key: String) throws(FormatError) -> Bool? {
+  func flag(_ key: String) throws(Refusal) -> Bool? {
     switch file.values["tokenizer.ggml.\(key)"] {
     case nil: return nil
     case .boolean(let flag): return flag
@@ -185,7 +185,7 @@ struct GGUFTokenizer {
   // MARK: RWKV
 
   /// The lines of an RWKV vocabulary: each token as a literal of bytes.
-  private func worldVocabulary() throws(FormatError) -> [UInt8] {
+  private func worldVocabulary() throws(Refusal) -> [UInt8] {
     let tokens = try strings("tokens")
     let kinds = try self.kinds(tokens.count)
     var lines: [UInt8] = []
@@ -202,14 +202,14 @@ struct GGUFTokenizer {
 
   // MARK: Values
 
-  func string(_ key: String) throws(FormatError) -> String {
+  func string(_ key: String) throws(Refusal) -> String {
     guard case .string(let value)? = file.values["tokenizer.ggml.\(key)"] else {
       throw invalid("no text as tokenizer.ggml.\(key)", expected: "a string")
     }
     return value
   }
 
-  func strings(_ key: String) throws(FormatError) -> [String] {
+  func strings(_ key: String) throws(Refusal) -> [String] {
     guard case .array(let array)? = file.values["tokenizer.ggml.\(key)"],
       let strings = try file.strings(of: array)
     else { throw invalid("no texts as tokenizer.ggml.\(key)", expected: "an array of strings") }
@@ -217,7 +217,7 @@ struct GGUFTokenizer {
   }
 
   /// The kind of each token; all are normal if the file does not record kinds.
-  func kinds(_ count: Int) throws(FormatError) -> [Int] {
+  func kinds(_ count: Int) throws(Refusal) -> [Int] {
     let key = "tokenizer.ggml.token_type"
     guard let value = file.values[key] else {
       return Array(repeating: Kind.normal.rawValue, count: count)
@@ -228,12 +228,12 @@ struct GGUFTokenizer {
     return kinds.map { Int($0) }
   }
 
-  func invalid(_ found: String, expected: String) -> FormatError {
-    FormatError(.tokenizerInvalid, file: file.path, found: found, expected: expected)
+  func invalid(_ found: String, expected: String) -> Refusal {
+    Refusal(.tokenizerInvalid, file: file.path, found: found, expected: expected)
   }
 
-  private func unsupported(_ found: String, expected: String) -> FormatError {
-    FormatError(
+  private func unsupported(_ found: String, expected: String) -> Refusal {
+    Refusal(
       .tokenizerUnsupported, file: file.path, found: found, expected: expected,
       remedy: "Give the model's tokenizer.json with `tokenizer`.")
   }

@@ -24,7 +24,7 @@ package enum ProbeDemo {
   package static func run(
     _ model: any LanguageModel, _ tokenizer: any Tokenizer, source: String,
     progress: (_ done: Int, _ total: Int) -> Void
-  ) throws(FormatError) -> TransferResult {
+  ) throws(Refusal) -> TransferResult {
     let parts = { (names: [String]) in names.compactMap { QuirkySubset($0) } }
     let experiment = TransferExperiment(
       sources: parts(["A"]), targets: parts(["A", "B"]), methods: methods)

@@ -44,7 +44,7 @@ package struct SentimentDemo {
   }
 
   /// Learns the vector.
-  package func train(_ pairs: ContrastPairs) throws(FormatError) -> SteeringVector {
+  package func train(_ pairs: ContrastPairs) throws(Refusal) -> SteeringVector {
     heading("2. Learn a sentiment vector from \(pairs.pairs.count) contrast pairs")
     let vector = try SteeringTrainer(
       model, tokenizer, sites: model.description.sites(named: ["residual"])
@@ -59,7 +59,7 @@ package struct SentimentDemo {
   }
 
   /// Continues openings at every strength, and shows the texts.
-  package func show(_ vector: SteeringVector) throws(FormatError) -> JSONValue {
+  package func show(_ vector: SteeringVector) throws(Refusal) -> JSONValue {
     heading("3. The same openings at three strengths (output of block \(Self.layer))")
     var shown: [JSONValue] = []
     for opening in Self.openings.prefix(2) {
@@ -85,7 +85,7 @@ package struct SentimentDemo {
   /// Measures the sentiment of many continuations, beside random directions.
   package func measure(
     _ vector: SteeringVector, _ pairs: ContrastPairs
-  ) throws(FormatError) -> JSONValue {
+  ) throws(Refusal) -> JSONValue {
     let lexicon = SentimentLexicon(without: pairs.pairs.flatMap { [$0.positive, $0.negative] })
     heading("4. The sentiment of \(samples * Self.openings.count) continuations at each strength")
     say(
@@ -99,7 +99,7 @@ package struct SentimentDemo {
     let openings = Self.openings.map { tokenizer.encode(Self.start + $0) }
     var rows: [JSONValue] = []
     for strength in Self.strengths {
-      let trials = try [[vector], controls].map { vectors throws(FormatError) in
+      let trials = try [[vector], controls].map { vectors throws(Refusal) in
         try SentimentTrial(
           of: vectors, options: options(strength), openings: openings, samplesPerOpening: samples,
           tokenCount: Self.tokenCount, temperature: Self.temperature, lexicon: lexicon

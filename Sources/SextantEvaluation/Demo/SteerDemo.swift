@@ -21,7 +21,7 @@ package enum SteerDemo {
   package static func run(
     _ model: any LanguageModel, _ tokenizer: any Tokenizer, on pairs: ContrastPairs,
     source: String, progress: (_ done: Int, _ total: Int) -> Void
-  ) throws(FormatError) -> SteeringEvaluation {
+  ) throws(Refusal) -> SteeringEvaluation {
     let vector = try SteeringTrainer(
       model, tokenizer, sites: model.description.sites(named: ["all"])
     ).train(pairs).vector

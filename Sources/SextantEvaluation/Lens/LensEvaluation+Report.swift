@@ -36,7 +36,7 @@ extension LensEvaluation {
   /// - Throws: what publishing a file throws.
   package func write(
     to folder: ResultFolder, of model: ModelDescription
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let chart = LensFigures.depth(
       self,
       model: "\(model.architecture) of width \(model.width), "

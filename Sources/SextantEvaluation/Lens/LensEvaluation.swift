@@ -40,7 +40,7 @@ public struct LensEvaluation: Sendable {
     of lenses: [NamedLens], _ model: any LanguageModel, tokenizer: Digest?, on corpus: TextCorpus,
     measuresTransfer: Bool = false, allowsModelMismatch: Bool = false,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     for lens in lenses.compactMap(\.lens) {
       try lens.model.check(
         against: model.description.reference(tokenizer: tokenizer),
@@ -58,7 +58,7 @@ public struct LensEvaluation: Sendable {
       measuresTransfer ? sites.map { _ in sites.map { _ in empty } } : []
     }
     var done = 0
-    try ResidualReader(model, sites: sites).read(corpus.chunks) { tile throws(FormatError) in
+    try ResidualReader(model, sites: sites).read(corpus.chunks) { tile throws(Refusal) in
       let target = ReadoutTarget(readout, residual: tile.last)  // [M, V]
       own.add(
         readout.comparison(of: tile.last, with: target, next: tile.next), target,

@@ -134,7 +134,7 @@ extension LensPage {
   package static func views(
     _ lenses: [NamedLens], _ model: any LanguageModel, _ tokenizer: any Tokenizer, on ids: [Int],
     _ applied: AppliedArtifacts, guesses: Int, allowsModelMismatch: Bool
-  ) throws(FormatError) -> [View] {
+  ) throws(Refusal) -> [View] {
     let edits = zip(applied.sources, applied.files).map { source, file in
       "\(printable(source.name)) × \(file.strength.text)"
     }

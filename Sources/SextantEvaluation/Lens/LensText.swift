@@ -29,10 +29,10 @@ package enum LensText {
   /// - Throws: `usage.option` if the text has no such tokens.
   package static func range(
     _ shown: ClosedRange<Int>?, of ids: [Int]
-  ) throws(FormatError) -> Range<Int> {
+  ) throws(Refusal) -> Range<Int> {
     guard let shown, !ids.isEmpty else { return ids.indices }
     guard shown.upperBound < ids.count else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("tokens"), found: LayerSelection.text(shown),
         expected: "tokens of the text, which are 0 to \(ids.count - 1)")
     }

@@ -26,12 +26,12 @@ package struct StateReading {
   package init(
     of model: any LanguageModel, _ tokenizer: any Tokenizer, on tokens: [Int],
     layers: LayerSelection? = nil, count: Int = 1, guesses: Int = 5, file: String? = nil
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let sites = model.description.memorySites.map(\.site).filter { site in
       layers?.contains(site.block ?? 0) ?? true
     }
     guard !sites.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .artifactSite, file: file,
         found: "no such blocks of a \(model.description.architecture)",
         expected: "blocks of Mamba, Mamba-2 or RWKV-5 to 7")

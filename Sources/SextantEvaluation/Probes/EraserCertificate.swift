@@ -90,7 +90,7 @@ extension EraserTrainer {
     sites: [SiteDescription], positions: PositionSelection = .last, pooling: Probe.Pooling = .each,
     applied: PositionSelection = PositionSelection([.all]), heldOut: HeldOut = HeldOut(),
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> (eraser: ConceptEraser, certificate: EraserCertificate) {
+  ) throws(Refusal) -> (eraser: ConceptEraser, certificate: EraserCertificate) {
     let examples = try ProbeExamples(
       of: records, model, tokenizer, sites: sites, positions: positions, pooling: pooling,
       progress: progress)
@@ -111,7 +111,7 @@ extension EraserTrainer {
     of records: SelectedRecords, _ activations: Activations, model: ModelReference,
     positions: PositionSelection, pooling: Probe.Pooling,
     applied: PositionSelection = PositionSelection([.all]), heldOut: HeldOut = HeldOut()
-  ) throws(FormatError) -> (eraser: ConceptEraser, certificate: EraserCertificate) {
+  ) throws(Refusal) -> (eraser: ConceptEraser, certificate: EraserCertificate) {
     let (eraser, tried, labels) = try eraser(
       of: records, activations, model: model, positions: positions, pooling: pooling,
       applied: applied, heldOut: heldOut, area: { ROC($0, $1)?.area })

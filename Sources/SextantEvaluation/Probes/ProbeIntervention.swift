@@ -52,7 +52,7 @@ package struct ProbeIntervention {
   package func run(
     _ prompts: [[Int]], choices: [[Int]], tokenizer: Digest? = nil, file: String? = nil,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> Answers {
+  ) throws(Refusal) -> Answers {
     try interventions.check(.edits, of: "probe intervene")
     let blank = [Double](repeating: 0, count: prompts.count)
     var answers = Answers(before: blank, after: blank, control: blank)

@@ -49,9 +49,9 @@ package struct ProbeInterventionResult: Sendable {
     of entries: [ProbeEntry], _ model: any LanguageModel, tokenizer: Digest?,
     on prompts: ChoicePrompts, labels: [Bool], seed: UInt64 = 0, probeFile: String? = nil,
     file: String? = nil, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard let choices = prompts.choices else {
-      throw FormatError(
+      throw Refusal(
         .dataRecord, file: file, found: "records without choices",
         expected: "\"choices\" in every record")
     }

@@ -34,18 +34,18 @@ package struct ProbeMap: Sendable {
     _ probe: Probe, name: String? = nil, of text: String, choices: [String],
     layers: LayerSelection? = nil, _ model: any LanguageModel, _ tokenizer: any Tokenizer,
     allowsModelMismatch: Bool = false
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let tap = try ProbeTap(
       probe, name: name, layers: layers, model: model.description, tokenizer: tokenizer.digest,
       allowsModelMismatch: allowsModelMismatch)
     let tokens = tokenizer.encodeText(text)
     guard !tokens.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("prompt"), found: "no tokens", expected: "at least one")
     }
     let ids = choices.compactMap { tokenizer.encode($0).first }
     guard ids.count == 2, ids[0] != ids[1] else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("choices"), found: choices.joined(separator: "|"),
         expected: "two texts that begin with different tokens, with | between")
     }

@@ -56,10 +56,10 @@ public struct HalfLife: Sendable {
     of model: any LanguageModel, tokenizer: Digest?, vector: SteeringVector, strength: Float = 1,
     on tokens: [Int], horizon: Int = 64, edits editCount: Int = 4, rowLimit: Int = 64,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let edits = try Self.edits(of: vector, model, tokenizer, strength)
     guard tokens.count > horizon + 1, editCount > 0 else {
-      throw FormatError(
+      throw Refusal(
         .dataEmpty, found: counted(tokens.count, "token"), expected: "more than \(horizon + 1)",
         remedy: "Take a longer text, or a smaller horizon.")
     }
@@ -107,9 +107,9 @@ public struct HalfLife: Sendable {
 
   private static func edits(
     of vector: SteeringVector, _ model: any LanguageModel, _ tokenizer: Digest?, _ strength: Float
-  ) throws(FormatError) -> [Edit] {
+  ) throws(Refusal) -> [Edit] {
     guard vector.operation == .add else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, file: vector.file, at: .parameter("apply"),
         found: "a vector for the operation \(vector.operation.rawValue)",
         expected: "a vector of the operation add, for which decays predict the share")
@@ -125,7 +125,7 @@ public struct HalfLife: Sendable {
         norm: edit.vector.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot())
     }
     guard !edits.isEmpty, strength != 0 else {
-      throw FormatError(
+      throw Refusal(
         .artifactEmpty, file: vector.file, found: "no edit of the state",
         expected: "a vector of a component, and a strength other than 0",
         remedy: "Train with `sites` state.")
@@ -137,7 +137,7 @@ public struct HalfLife: Sendable {
   private static func measured(
     _ edits: [Edit], _ model: any LanguageModel, _ state: State, _ tokens: [Int],
     _ strength: Float
-  ) throws(FormatError) -> [(curve: SurvivalCurve, divergence: [Double])] {
+  ) throws(Refusal) -> [(curve: SurvivalCurve, divergence: [Double])] {
     let rows = edits.count + 1
     var state = state.selecting(Array(repeating: 0, count: rows))
     var starts: [Double] = []
@@ -152,7 +152,7 @@ public struct HalfLife: Sendable {
       try state.setComponent(edit.site, to: value)
       let start = try Self.difference(state, edit, row: index + 1)
       guard start > 0 else {
-        throw FormatError(
+        throw Refusal(
           .artifactScale, at: .tensor(edit.site.name),
           found: "\(strength), which changes no element of the state", expected: "a larger strength"
         )
@@ -165,7 +165,7 @@ public struct HalfLife: Sendable {
       let logits = try model.run(
         TokenBatch(Array(repeating: [token], count: rows)), from: &state)
       guard logits.withFloats({ $0.allSatisfy(\.isFinite) }) else {
-        throw FormatError.nonfinite("logits")
+        throw Refusal.nonfinite("logits")
       }
       let predictions = LogProbabilities.rows(logits)
       for (index, edit) in edits.enumerated() {
@@ -182,7 +182,7 @@ public struct HalfLife: Sendable {
   /// - Throws: `model.nonfinite`.
   private static func difference(
     _ state: State, _ edit: Edit, row: Int
-  ) throws(FormatError) -> Double {
+  ) throws(Refusal) -> Double {
     guard let value = state.component(edit.site) else { return 0 }
     let width = edit.vector.count
     let difference = value.withFloats { values in
@@ -192,7 +192,7 @@ public struct HalfLife: Sendable {
       }.squareRoot()
     }
     guard difference.isFinite else {
-      throw FormatError.nonfinite("values", at: .tensor(edit.site.name))
+      throw Refusal.nonfinite("values", at: .tensor(edit.site.name))
     }
     return difference
   }
@@ -201,7 +201,7 @@ public struct HalfLife: Sendable {
   private static func predicted(
     _ edits: [Edit], _ model: any LanguageModel, _ state: State, _ tokens: [Int],
     _ strength: Float
-  ) throws(FormatError) -> [SurvivalCurve?] {
+  ) throws(Refusal) -> [SurvivalCurve?] {
     guard let model = model as? any RetainingModel else { return edits.map { _ in nil } }
     var curves: [SurvivalCurve?] = edits.map { _ in nil }
     var (stream, running) = (try model.begin(TokenBatch(tokens), at: state.position), state)

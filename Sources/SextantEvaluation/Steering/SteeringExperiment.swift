@@ -44,7 +44,7 @@ public struct SteeringExperiment {
     package init(
       text: String?, tests paths: [String], prompts file: String?, template: PromptTemplate?,
       _ tokenizer: any Tokenizer, promptLimit: Int?, tokenCount count: Int?
-    ) throws(FormatError) {
+    ) throws(Refusal) {
       self.text = text
       for path in paths {
         let test = try ChoiceTest(reading: path, template: template, isShared: true)
@@ -104,7 +104,7 @@ public struct SteeringExperiment {
   public func run(
     on test: ChoiceTest, template: String? = nil,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> SteeringEvaluation {
+  ) throws(Refusal) -> SteeringEvaluation {
     let clock = Stopwatch()
     try checkStatePositions()
     let items = try test.tokenized(by: tokenizer)
@@ -114,7 +114,7 @@ public struct SteeringExperiment {
     let summary = SweepSummary(result, seed: seed)
     let controls = try SweepControls(
       of: vector, summary: summary, count: controlCount, seed: seed, on: items,
-      sweep: { vector, layers, sites throws(FormatError) in
+      sweep: { vector, layers, sites throws(Refusal) in
         try sweep(vector, layers, multipliers, [sites])
       },
       progress: { progress($0, $1) })
@@ -129,9 +129,9 @@ public struct SteeringExperiment {
   }
 
   /// Refuses positions of a state that the vector does not edit.
-  private func checkStatePositions() throws(FormatError) {
+  private func checkStatePositions() throws(Refusal) {
     guard statePositions == nil || vector.vectors.contains(where: { $0.site.isState }) else {
-      throw FormatError(
+      throw Refusal(
         .usageNothingSteered, file: vector.file, at: .parameter("statePositions"),
         found: "a vector without a component of the state", expected: "a vector of the state",
         remedy: "Leave the option out, or train the vector with `sites` state.")
@@ -141,7 +141,7 @@ public struct SteeringExperiment {
   private func sweep(
     _ vector: SteeringVector, _ layers: LayerSelection?, _ multipliers: [Float],
     _ sites: [SteeredSites]
-  ) throws(FormatError) -> SteeringSweep {
+  ) throws(Refusal) -> SteeringSweep {
     try SteeringSweep(
       model, tokenizer: tokenizer.digest, vector: vector, options: options(strength: 1),
       layers: layers, multipliers: multipliers, sites: sites)
@@ -165,7 +165,7 @@ public struct SteeringExperiment {
   /// The side effects of steering, at each chosen layer and its two compared strengths.
   private func sideEffects(
     _ summary: SweepSummary
-  ) throws(FormatError) -> [SteeringEvaluation.SideEffect] {
+  ) throws(Refusal) -> [SteeringEvaluation.SideEffect] {
     guard side.text != nil || !side.tests.isEmpty else { return [] }
     var effects: [SteeringEvaluation.SideEffect] = []
     for curve in summary.curves {
@@ -179,7 +179,7 @@ public struct SteeringExperiment {
 
   private func sideEffect(
     of curve: SweepSummary.Curve, _ strength: Float
-  ) throws(FormatError) -> SteeringEvaluation.SideEffect {
+  ) throws(Refusal) -> SteeringEvaluation.SideEffect {
     var effect = SteeringEvaluation.SideEffect(
       sites: curve.sites, layer: curve.layer, multiplier: strength)
     if let text = side.text {
@@ -201,7 +201,7 @@ public struct SteeringExperiment {
   /// Each prompt, continued at the strengths of the last set of sites that are compared, and at 0.
   private func continuations(
     _ summary: SweepSummary
-  ) throws(FormatError) -> [SteeringEvaluation.Continuation] {
+  ) throws(Refusal) -> [SteeringEvaluation.Continuation] {
     guard !side.prompts.isEmpty, let curve = summary.curves.last else { return [] }
     let kept = try vector.keeping(curve.sites, layer: curve.layer)
     var texts: [SteeringEvaluation.Continuation] = []

@@ -69,7 +69,7 @@ public struct ChoiceTest: Sendable {
   /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`, `data.empty`, `usage.option`.
   public init(
     reading path: String, template: PromptTemplate?, isShared: Bool = false
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try self.init(TextFile(reading: path), template: template, isShared: isShared)
   }
 
@@ -77,7 +77,7 @@ public struct ChoiceTest: Sendable {
   /// `jsonLines(of:)`.
   ///
   /// - Throws: `data.empty` for no items, `data.record` for one without continuations of a kind.
-  public init(_ items: [Item]) throws(FormatError) {
+  public init(_ items: [Item]) throws(Refusal) {
     try self.init(TextFile(Self.jsonLines(of: items), path: "the test"), template: nil)
   }
 
@@ -95,12 +95,12 @@ public struct ChoiceTest: Sendable {
 
   private init(
     _ text: TextFile, template: PromptTemplate?, isShared: Bool = false
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     file = text.path
     digest = text.digest
     let records = try TextRecords(text, fields: ["question", "prompt"])
     var hasQuestions: Bool?
-    items = try records.map { record, _ throws(FormatError) in
+    items = try records.map { record, _ throws(Refusal) in
       if hasQuestions == nil {
         let isWhole = try record.optionalField(["matching"]) != nil
         try Self.check(template, isShared, isWhole: isWhole, text)
@@ -110,16 +110,16 @@ public struct ChoiceTest: Sendable {
       return try Self.question(record, template)
     }
     guard !items.isEmpty else {
-      throw FormatError(.dataEmpty, file: file, found: "no items", expected: "at least one")
+      throw Refusal(.dataEmpty, file: file, found: "no items", expected: "at least one")
     }
   }
 
   /// Refuses a template for whole prompts, and questions without one.
   private static func check(
     _ template: PromptTemplate?, _ isShared: Bool, isWhole: Bool, _ file: TextFile
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard isWhole ? template != nil && !isShared : template == nil else { return }
-    throw FormatError(
+    throw Refusal(
       .usageOption, file: file.path, at: .parameter("template"),
       found: isWhole ? "whole prompts and a template" : "questions and no template",
       expected: isWhole ? "no template" : "one of \(PromptTemplate.presetNames), or a file")
@@ -127,7 +127,7 @@ public struct ChoiceTest: Sendable {
 
   private static func question(
     _ record: JSONNode, _ template: PromptTemplate
-  ) throws(FormatError) -> Item {
+  ) throws(Refusal) -> Item {
     let keys = try record.optionalField(["correct"]) != nil ? gradedKeys : questionKeys
     let item = Item(
       prompt: template.fill(try record.field(keys.0).text()),
@@ -139,14 +139,14 @@ public struct ChoiceTest: Sendable {
     return item
   }
 
-  private static func whole(_ record: JSONNode) throws(FormatError) -> Item {
+  private static func whole(_ record: JSONNode) throws(Refusal) -> Item {
     Item(
       prompt: try record.field("prompt").text(), matching: try words(record.field("matching")),
       other: try words(record.field("other")))
   }
 
   /// A word, or a list of them.
-  private static func words(_ node: JSONNode) throws(FormatError) -> [String] {
+  private static func words(_ node: JSONNode) throws(Refusal) -> [String] {
     guard case .array = node.value else { return [try node.string()] }
     var words: [String] = []
     for element in try node.elements() { words.append(try element.string()) }
@@ -164,22 +164,22 @@ public struct ChoiceTest: Sendable {
   ///
   /// - Throws: `data.tokenization`; `data.record` for a prompt without tokens, and for a continuation
   ///   that begins another one.
-  package func tokenized(by tokenizer: any Tokenizer) throws(FormatError) -> [Tokens] {
+  package func tokenized(by tokenizer: any Tokenizer) throws(Refusal) -> [Tokens] {
     var result: [Tokens] = []
     for (index, item) in items.enumerated() {
-      let place = FormatError.Place.pointer("/\(index)")
+      let place = Refusal.Place.pointer("/\(index)")
       let prompt = tokenizer.encodeText(item.prompt)
       guard !prompt.isEmpty else {
-        throw FormatError(
+        throw Refusal(
           .dataRecord, file: file, at: place, found: "a prompt without tokens",
           expected: "at least one token")
       }
-      let ids = { (words: [String]) throws(FormatError) -> [[Int]] in
+      let ids = { (words: [String]) throws(Refusal) -> [[Int]] in
         var ids: [[Int]] = []
         for word in words {
           let tokens = tokenizer.encodeText(item.prompt + word)
           guard tokens.count > prompt.count, tokens.starts(with: prompt) else {
-            throw FormatError(
+            throw Refusal(
               .dataTokenization, file: file, at: place,
               found: "\"\(word)\", which "
                 + (word.isEmpty ? "has no tokens" : "changes the tokens of the prompt"),
@@ -199,14 +199,14 @@ public struct ChoiceTest: Sendable {
 
   /// Refuses a continuation that begins another one, or that is there twice.
   private func checkBeginnings(
-    _ tokens: Tokens, _ item: Item, _ place: FormatError.Place
-  ) throws(FormatError) {
+    _ tokens: Tokens, _ item: Item, _ place: Refusal.Place
+  ) throws(Refusal) {
     let (words, ids) = (item.matching + item.other, tokens.continuations)
     // In this order, texts that begin with a continuation follow it directly.
     let order = ids.indices.sorted { ids[$0].lexicographicallyPrecedes(ids[$1]) }
     for (short, long) in zip(order, order.dropFirst()) where ids[long].starts(with: ids[short]) {
       let isTwice = ids[long].count == ids[short].count
-      throw FormatError(
+      throw Refusal(
         .dataRecord, file: file, at: place,
         found: isTwice
           ? "the continuation \"\(words[short])\" twice"

@@ -17,9 +17,9 @@ package enum SideEffects {
   package static func loss(
     of model: any LanguageModel, tokenizer: Digest?, on tokens: [Int],
     applying vector: AppliedVector?
-  ) throws(FormatError) -> Double {
+  ) throws(Refusal) -> Double {
     guard tokens.count > 1 else {
-      throw FormatError(
+      throw Refusal(
         .dataEmpty, found: counted(tokens.count, "token"), expected: "a text of at least two")
     }
     var interventions = Interventions()
@@ -50,7 +50,7 @@ package enum SideEffects {
   /// - Throws: the errors of the sweep.
   package static func accuracy(
     of sweep: SteeringSweep, on items: [ChoiceTest.Tokens]
-  ) throws(FormatError) -> (plain: [Double], steered: [Double]) {
+  ) throws(Refusal) -> (plain: [Double], steered: [Double]) {
     let result = try sweep.run(on: items)
     let right = { (outcomes: [ChoiceOutcome]) in outcomes.map { $0.matching > 0.5 ? 1.0 : 0 } }
     guard let layer = result.layers.first, let sites = result.sites.first,
@@ -67,12 +67,12 @@ extension SteeringVector {
   /// - Throws: `artifact.empty` when none is left.
   package func keeping(
     _ sites: SteeredSites, layer: Int
-  ) throws(FormatError) -> SteeringVector {
+  ) throws(Refusal) -> SteeringVector {
     let kept = vectors.filter { reference, _ in
       Site(name: reference.name).map { $0.block == layer && sites.includes($0) } ?? false
     }
     guard !kept.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .artifactEmpty, file: file, found: "no \(sites) in block \(layer)",
         expected: "a site of the vector")
     }

@@ -30,7 +30,7 @@ extension SteeringSweep {
   func continuations(
     of items: [ChoiceTest.Tokens], _ prompt: Range<Int>, after state: State,
     _ sums: inout [[Double]?]
-  ) throws(FormatError) -> [Continuations] {
+  ) throws(Refusal) -> [Continuations] {
     let places = items.indices.flatMap { item in
       items[item].continuations.indices.map { (item: item, continuation: $0) }
     }
@@ -44,7 +44,7 @@ extension SteeringSweep {
       let passage = try passage(
         tokens.map { Array($0.dropLast()) }, pieces(of: range, prompt, limit: Self.pieceLimit),
         from: &end
-      ) { piece, stream throws(FormatError) in
+      ) { piece, stream throws(Refusal) in
         let found = try predicted(tokens, piece, stream, after: prompt)
         for (place, sum) in zip(places, found) { sums[place.item]?[place.continuation] += sum }
       }
@@ -62,7 +62,7 @@ extension SteeringSweep {
   func steer(
     _ layer: Int, _ rows: [Row], _ group: Continuations, _ prompt: Range<Int>, after state: State,
     _ sums: inout [[Double]?]
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let ofItem = Dictionary(grouping: group.places.indices) { group.places[$0].item }
     let cells = rows.indices.flatMap { row in
       (ofItem[rows[row].sequence] ?? []).map { (row: row, sequence: $0) }
@@ -78,7 +78,7 @@ extension SteeringSweep {
       }
       var fork = state.selecting(cells.map(\.row))
       try steer(layer, own, group.passage, prompt, from: &fork) {
-        piece, stream throws(FormatError) in
+        piece, stream throws(Refusal) in
         let found = try predicted(tokens, piece, stream, after: prompt)
         for (cell, sum) in zip(cells, found) {
           sums[cell.row]?[group.places[cell.sequence].continuation] += sum
@@ -99,7 +99,7 @@ extension SteeringSweep {
   ///   - stream: of the piece, after the last block.
   private func predicted(
     _ tokens: [[Int]], _ piece: Piece, _ stream: BlockStream, after prompt: Range<Int>
-  ) throws(FormatError) -> [Double] {
+  ) throws(Refusal) -> [Double] {
     let predictions = try LogProbabilities.finiteRows(model.finish(stream, logits: .all))  // [B·T]
     let next = piece.tokens.lowerBound - prompt.upperBound + 1
     return tokens.enumerated().map { sequence, tokens in

@@ -41,11 +41,11 @@ package struct SteeringSweep {
     _ model: any LanguageModel, tokenizer: Digest?, vector: SteeringVector,
     options: SteeringOptions = .init(), layers: LayerSelection? = nil, multipliers: [Float],
     sites: [SteeredSites], rowLimit: Int = 256
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard options.strength == 1, options.layers == nil, options.layerStrengths == nil,
       options.unit != .nats
     else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, file: vector.file,
         found: "a strength or blocks in addition to those of the grid",
         expected: "multipliers and layers of the sweep, as multiples or shares")
@@ -54,7 +54,7 @@ package struct SteeringSweep {
       ("positions", options.positions), ("statePositions", options.statePositions),
     ] {
       guard let selection, selection.dependsOnTokens else { continue }
-      throw FormatError(
+      throw Refusal(
         .usageOption, file: vector.file, at: .parameter(option), found: selection.description,
         expected: "positions without token=ID, which a sweep does not support")
     }
@@ -65,7 +65,7 @@ package struct SteeringSweep {
       for: model.description, tokenizer: tokenizer
     ).filter { $0.key.block != nil }.mapValues(\.edit)
     for set in sites where !edits.keys.contains(where: set.includes) {
-      throw FormatError(
+      throw Refusal(
         .artifactEmpty, file: vector.file, found: "no vector for \(set)",
         expected: "one at some layer", remedy: "Train with `sites` all.")
     }
@@ -87,7 +87,7 @@ package struct SteeringSweep {
   ///   token; `data.record` for a prompt or a continuation without tokens; `model.*`.
   package func run(
     on items: [ChoiceTest.Tokens], progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> SweepResult {
+  ) throws(Refusal) -> SweepResult {
     var result = SweepResult(
       layers: layers, multipliers: multipliers, sites: sites, itemCount: items.count)
     for item in items { try check(item) }
@@ -111,16 +111,16 @@ package struct SteeringSweep {
     return max(1, min(rowLimit, Self.stateByteLimit / max(bytes, 1)))
   }
 
-  private func check(_ item: ChoiceTest.Tokens) throws(FormatError) {
+  private func check(_ item: ChoiceTest.Tokens) throws(Refusal) {
     guard !item.prompt.isEmpty, item.continuations.allSatisfy({ !$0.isEmpty }) else {
-      throw FormatError(
+      throw Refusal(
         .dataRecord, found: "a prompt or a continuation without tokens",
         expected: "at least one token of each")
     }
     let vocabulary = 0..<model.description.vocabularySize
     for token in [item.prompt, item.continuations.flatMap { $0 }].joined()
     where !vocabulary.contains(token) {
-      throw FormatError(
+      throw Refusal(
         .modelToken, found: "id \(token)", expected: "0 to \(vocabulary.upperBound - 1)")
     }
   }
@@ -128,7 +128,7 @@ package struct SteeringSweep {
   /// Items of equal length, together.
   private func run(
     _ members: [(index: Int, item: ChoiceTest.Tokens)], _ result: inout SweepResult
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let items = members.map(\.item)
     let prompt = 0..<items[0].prompt.count
     let first = try firstRead(by: items, prompt: prompt)
@@ -142,7 +142,7 @@ package struct SteeringSweep {
     let ends = try passage(
       items.map { Array($0.prompt[first...]) }, pieces(of: first..<prompt.upperBound, prompt),
       from: &plain
-    ) { piece, stream throws(FormatError) in
+    ) { piece, stream throws(Refusal) in
       if piece.tokens.upperBound == prompt.upperBound {
         baseline = try LogProbabilities.finiteRows(model.finish(stream))
       }
@@ -158,7 +158,7 @@ package struct SteeringSweep {
       guard !rows.isEmpty else { continue }
       var fork = state.selecting(rows.map(\.sequence))
       var logits: [LogProbabilities] = []
-      try steer(layer, rows, ends, prompt, from: &fork) { piece, stream throws(FormatError) in
+      try steer(layer, rows, ends, prompt, from: &fork) { piece, stream throws(Refusal) in
         if piece.tokens.upperBound == prompt.upperBound {
           logits = try LogProbabilities.finiteRows(model.finish(stream))
         }
@@ -198,8 +198,8 @@ package struct SteeringSweep {
   ///   - finished: receives each piece after the last block.
   func passage(
     _ tokens: [[Int]], _ pieces: [Piece], from state: inout State,
-    finished: (Piece, BlockStream) throws(FormatError) -> Void
-  ) throws(FormatError) -> Passage {
+    finished: (Piece, BlockStream) throws(Refusal) -> Void
+  ) throws(Refusal) -> Passage {
     let (first, layerCount) = (state.position, model.description.layerCount)
     let count = MemoryBudget.product(tokens.count, tokens.first?.count ?? 0)
     try MemoryBudget.check(
@@ -230,8 +230,8 @@ package struct SteeringSweep {
   ///   - finished: receives each piece after the last block.
   func steer(
     _ layer: Int, _ rows: [Row], _ passage: Passage, _ prompt: Range<Int>,
-    from state: inout State, finished: (Piece, BlockStream) throws(FormatError) -> Void
-  ) throws(FormatError) {
+    from state: inout State, finished: (Piece, BlockStream) throws(Refusal) -> Void
+  ) throws(Refusal) {
     let layerCount = model.description.layerCount
     for (piece, streams) in zip(passage.pieces, passage.inputs) {
       var stream = streams[layer].selecting(rows.map(\.sequence))
@@ -268,7 +268,7 @@ package struct SteeringSweep {
   /// is selected, or its last one if only tokens of the continuations are.
   private func firstRead(
     by items: [ChoiceTest.Tokens], prompt: Range<Int>
-  ) throws(FormatError) -> Int {
+  ) throws(Refusal) -> Int {
     let selections =
       (edits.keys.contains(where: \.isState) ? [statePositions] : [])
       + (edits.keys.contains { !$0.isState } ? [positions] : [])
@@ -279,7 +279,7 @@ package struct SteeringSweep {
     for item in items {
       let read = prompt.upperBound..<prompt.upperBound + max(item.longestContinuation - 1, 0)
       guard selections.contains(where: { $0.selectsAny(of: read, prompt: prompt) }) else {
-        throw FormatError(
+        throw Refusal(
           .usageNothingSteered,
           found: "no token of \(prompt.count), or of the answer, at positions \(positions)",
           expected: "at least one token of each prompt or of its answers")
@@ -307,7 +307,7 @@ package struct SteeringSweep {
 
   private func editState(
     _ state: inout State, _ layer: Int, _ rows: [Row]
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     for (site, edit) in edits where site.isState && site.block == layer {
       guard var value = state.component(site) else { continue }
       let width = edit.vector.count

@@ -40,9 +40,9 @@ public struct SweepControls: Sendable {
   package init(
     of vector: SteeringVector, summary: SweepSummary, count: Int, seed: UInt64,
     on items: [ChoiceTest.Tokens],
-    sweep: (SteeringVector, LayerSelection, SteeredSites) throws(FormatError) -> SteeringSweep,
+    sweep: (SteeringVector, LayerSelection, SteeredSites) throws(Refusal) -> SteeringSweep,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     self.count = count
     // Only the reported half is measured.
     let reported = summary.halves.reporting.map { items[$0] }

@@ -53,7 +53,7 @@ public struct TransferExperiment: Sendable {
     test: LabelledRecords, sites: [SiteDescription],
     positions: PositionSelection = .last, pooling: Probe.Pooling = .each,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
-  ) throws(FormatError) -> TransferResult {
+  ) throws(Refusal) -> TransferResult {
     let reader = ActivationReader(model, positions: positions, pooling: pooling)
     let first = training.records.count { record in sources.contains { $0.contains(record) } }
     let second = test.records.count { record in
@@ -106,7 +106,7 @@ public struct TransferExperiment: Sendable {
   private func side(
     _ file: LabelledRecords, _ parts: [QuirkySubset], _ tokenizer: any Tokenizer,
     _ reader: ActivationReader, _ sites: [SiteDescription], progress: (Int) -> Void
-  ) throws(FormatError) -> Side {
+  ) throws(Refusal) -> Side {
     let everything = QuirkySubset(character: nil, difficulty: nil)
     // Only the records of the given parts are read.
     let needed = try SelectedRecords(file, label: Self.ownLabel, subset: everything) { record in

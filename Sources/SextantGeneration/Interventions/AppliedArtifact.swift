@@ -26,25 +26,25 @@ public struct AppliedArtifact: Sendable {
   public init(
     _ artifact: Artifact, strength: Float? = nil, layerStrengths: LayerStrengths? = nil,
     unit: StrengthUnit = .raw, probe: String? = nil, named name: String = Lens.name
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let (kind, file) = (artifact.manifest.kind, artifact.file)
     self.artifact = artifact
     (self.strength, self.layerStrengths, self.unit) = (strength, layerStrengths, unit)
     (self.probe, self.name) = (probe, name)
     guard [SteeringVector.name, ConceptEraser.name, Probe.name, Lens.name].contains(kind) else {
-      throw FormatError(
+      throw Refusal(
         .artifactKind, file: file, at: .pointer("/kind"), found: kind,
         expected:
           "an artifact that can be applied: \(SteeringVector.name), \(ConceptEraser.name), "
           + "\(Probe.name) or \(Lens.name)")
     }
     guard edits || (strength == nil && layerStrengths == nil) else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, file: file, at: .parameter("apply"), found: "a \(kind) with a strength",
         expected: "a \(kind) alone: it reports, and edits nothing")
     }
     guard probe == nil || kind == Probe.name else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, file: file, at: .parameter("apply"), found: "#\(probe ?? "") of a \(kind)",
         expected: "a file of probes")
     }
@@ -103,15 +103,15 @@ extension Interventions {
   ///   applies to none of the artifacts.
   public init(
     applying artifacts: [AppliedArtifact], _ options: ApplyingOptions = ApplyingOptions()
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try options.checkEffects(on: artifacts)
     try self.init(
-      artifacts.map { artifact throws(FormatError) in try options.intervention(of: artifact) })
+      artifacts.map { artifact throws(Refusal) in try options.intervention(of: artifact) })
   }
 }
 
 extension ApplyingOptions {
-  fileprivate func intervention(of applied: AppliedArtifact) throws(FormatError) -> Intervention {
+  fileprivate func intervention(of applied: AppliedArtifact) throws(Refusal) -> Intervention {
     let artifact = applied.artifact
     switch artifact.manifest.kind {
     case SteeringVector.name:
@@ -141,7 +141,7 @@ extension ApplyingOptions {
   }
 
   /// Refuses options that cannot take effect on any of the artifacts.
-  fileprivate func checkEffects(on artifacts: [AppliedArtifact]) throws(FormatError) {
+  fileprivate func checkEffects(on artifacts: [AppliedArtifact]) throws(Refusal) {
     let needs: [(option: String, isGiven: Bool, isUsed: Bool, what: String)] = [
       ("operation", operation != nil, artifacts.contains(where: \.isVector), "a steering vector"),
       (
@@ -170,12 +170,12 @@ extension ApplyingOptions {
   }
 }
 
-extension FormatError {
+extension Refusal {
   /// The refusal of an option of applied artifacts that cannot take effect.
   package static func withoutEffect(
     _ option: String, found: String, expected: String
-  ) -> FormatError {
-    FormatError(
+  ) -> Refusal {
+    Refusal(
       .usageNothingSteered, at: .parameter(option), found: found, expected: expected,
       remedy: "Name an artifact with `apply`, or leave the option out.")
   }

@@ -30,9 +30,9 @@ package struct AppliedArtifacts {
   package init(
     _ files: [AppliedFile], _ options: ApplyingOptions = ApplyingOptions(),
     stop: ScoreCondition? = nil
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     self.files = files
-    artifacts = try files.map { file throws(FormatError) in try AppliedArtifact(file) }
+    artifacts = try files.map { file throws(Refusal) in try AppliedArtifact(file) }
     interventions = try Interventions(applying: artifacts, options)
     if let stop { interventions.items.append(.stop(stop)) }
   }
@@ -43,7 +43,7 @@ extension AppliedArtifact {
   ///
   /// - Throws: `usage.option` for a strength that is not valid; the errors of reading and of
   ///   `AppliedArtifact`.
-  package init(_ file: AppliedFile) throws(FormatError) {
+  package init(_ file: AppliedFile) throws(Refusal) {
     try Self.checkStrength(of: file.path)
     // FILE#NAME names one probe; a path may have a # itself.
     let named = ProbeFile(argument: file.path)
@@ -57,11 +57,11 @@ extension AppliedArtifact {
 
   /// Refuses text that looks like a strength and is not one, if the file with the name before it
   /// exists.
-  private static func checkStrength(of path: String) throws(FormatError) {
+  private static func checkStrength(of path: String) throws(Refusal) {
     guard access(path, F_OK) != 0, let colon = path.lastIndex(of: ":"),
       access(String(path[..<colon]), F_OK) == 0
     else { return }
-    throw FormatError(
+    throw Refusal(
       .usageOption, file: String(path[..<colon]), at: .parameter("apply"),
       found: "the strength \"\(path[path.index(after: colon)...])\"",
       expected: "a number, such as 2, 10% or 0.1nats, or one for each block, such as 3=1.5,5-7=0.5")

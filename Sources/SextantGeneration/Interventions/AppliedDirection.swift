@@ -35,44 +35,44 @@ public struct AppliedDirection: Sendable {
   ///   `artifact.width` for a wrong number of elements, `artifact.nonfinite`; `artifact.scale` for
   ///   a strength that overflows or that the operation does not take, `artifact.zero` for a
   ///   direction of norm 0 if one is needed, `usage.option` for an operation that needs targets.
-  func edit(for model: ModelDescription) throws(FormatError) -> ValueEdit {
+  func edit(for model: ModelDescription) throws(Refusal) -> ValueEdit {
     guard let own = model.sites.first(where: { $0.site == site }), !own.grows else {
-      throw FormatError(
+      throw Refusal(
         .artifactSite, at: .tensor(site.name), found: "a direction for \(site)",
         expected: "a site of the model that does not grow")
     }
     guard values.count == own.elementCount else {
-      throw FormatError(
+      throw Refusal(
         .artifactWidth, at: .tensor(site.name), found: "a direction of \(values.count) elements",
         expected: "\(own.elementCount)")
     }
     guard values.allSatisfy(\.isFinite) else {
-      throw FormatError(
+      throw Refusal(
         .artifactNonfinite, at: .tensor(site.name), found: "a direction that is not finite",
         expected: "finite numbers")
     }
     let operation = options.operation ?? .add
     guard !operation.needsTargets else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .tensor(site.name), found: "the operation \(operation.rawValue)",
         expected: "add, add-preserving-norm or project: a direction has no targets")
     }
     let isAdded = operation != .project
     guard options.unit == .raw || (options.unit == .share && isAdded) else {
-      throw FormatError(
+      throw Refusal(
         .artifactScale, at: .tensor(site.name),
         found: "a strength in the unit \(options.unit.rawValue) for \(operation.rawValue)",
         expected: isAdded ? "multiples or a share of the norm" : "a plain number")
     }
     guard values.allSatisfy({ ($0 * options.strength).isFinite }) else {
-      throw FormatError(
+      throw Refusal(
         .artifactScale, at: .tensor(site.name),
         found: "\(options.strength), which makes the direction overflow",
         expected: "a smaller strength")
     }
     guard (options.unit == .raw && isAdded) || options.isOff || values.contains(where: { $0 != 0 })
     else {
-      throw FormatError(
+      throw Refusal(
         .artifactZero, at: .tensor(site.name), found: "norm 0", expected: "a direction")
     }
     return .steer(

@@ -60,7 +60,7 @@ package final class BoundInterventions: Tap {
     let layerStrengths: LayerStrengths?
   }
 
-  init(_ interventions: Interventions, _ run: BoundRun) throws(FormatError) {
+  init(_ interventions: Interventions, _ run: BoundRun) throws(Refusal) {
     var builder = Builder(run)
     for (index, item) in interventions.items.enumerated() { try builder.add(item, index) }
     (edits, owners) = (builder.edits, builder.owners)
@@ -117,7 +117,7 @@ package final class BoundInterventions: Tap {
   /// - Parameter logits: after the last of them, of V elements.
   func didRead(
     _ tokens: [Int], endingBefore end: Int, prompt: Range<Int>, _ logits: Tensor
-  ) throws(FormatError) -> GenerationVerdict {
+  ) throws(Refusal) -> GenerationVerdict {
     guard !observers.isEmpty else { return .goOn }
     let step = GenerationStep(
       tokens: tokens, positions: end - tokens.count..<end, prompt: prompt,
@@ -151,7 +151,7 @@ package final class BoundInterventions: Tap {
 
   package func visit(
     _ site: Site, _ value: inout Tensor, _ context: TapContext
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try chain.visit(site, &value, context)
   }
 
@@ -174,7 +174,7 @@ package final class BoundInterventions: Tap {
       self.run = run
     }
 
-    mutating func add(_ item: Intervention, _ index: Int) throws(FormatError) {
+    mutating func add(_ item: Intervention, _ index: Int) throws(Refusal) {
       let model = run.model.description
       switch item {
       case .steer(let applied): try steer(applied, index)
@@ -197,7 +197,7 @@ package final class BoundInterventions: Tap {
         reporters.append((index, tap))
       case .lens(let applied):
         guard let tokenizer = run.textTokenizer else {
-          throw FormatError(
+          throw Refusal(
             .modelTokenizer, file: applied.lens.lens?.file, found: "a model without a tokenizer",
             expected: "one, for the reports of a lens")
         }
@@ -218,7 +218,7 @@ package final class BoundInterventions: Tap {
       }
     }
 
-    private mutating func steer(_ applied: AppliedVector, _ index: Int) throws(FormatError) {
+    private mutating func steer(_ applied: AppliedVector, _ index: Int) throws(Refusal) {
       var applied = applied
       if applied.options.unit == .nats {
         applied.options.strength = try searchedStrength(of: applied)
@@ -232,7 +232,7 @@ package final class BoundInterventions: Tap {
       try append(tap, applied.options, applied.vector.file, index)
     }
 
-    private mutating func erase(_ applied: AppliedEraser, _ index: Int) throws(FormatError) {
+    private mutating func erase(_ applied: AppliedEraser, _ index: Int) throws(Refusal) {
       let tap = try EditTap(
         applied, model: run.model.description, tokenizer: run.tokenizer, prompt: run.prompt,
         gate: gate(applied.gate))
@@ -243,7 +243,7 @@ package final class BoundInterventions: Tap {
 
     private mutating func append(
       _ tap: EditTap, _ options: SteeringOptions, _ file: String?, _ index: Int
-    ) throws(FormatError) {
+    ) throws(Refusal) {
       try tap.tokens.check(tap.namedSites, options, run, file: file)
       let sites = tap.sites
       if case .own(let last)? = edits.last?.kind, last.absorb(tap) {
@@ -257,10 +257,10 @@ package final class BoundInterventions: Tap {
           layerStrengths: options.layerStrengths))
     }
 
-    private mutating func gate(_ condition: ScoreCondition?) throws(FormatError) -> Gate? {
+    private mutating func gate(_ condition: ScoreCondition?) throws(Refusal) -> Gate? {
       guard let condition else { return nil }
       guard run.prompts.count == 1 else {
-        throw FormatError(
+        throw Refusal(
           .usageOption, file: condition.probe.file, at: .parameter("when"),
           found: "\(counted(run.prompts.count, "text")) at once", expected: "one text")
       }
@@ -270,15 +270,15 @@ package final class BoundInterventions: Tap {
     }
 
     /// The strength of a divergence, with the edits before it applied.
-    private func searchedStrength(of applied: AppliedVector) throws(FormatError) -> Float {
+    private func searchedStrength(of applied: AppliedVector) throws(Refusal) -> Float {
       try applied.options.checkStrengths(file: applied.vector.file)
       guard applied.gate == nil else {
-        throw FormatError(
+        throw Refusal(
           .usageOption, file: applied.vector.file, at: .parameter("when"),
           found: "a strength in nats", expected: "another unit for a vector with a condition")
       }
       guard run.prompts.count == 1 else {
-        throw FormatError(
+        throw Refusal(
           .usageOption, file: applied.vector.file, at: .parameter("apply"),
           found: "a strength in nats for \(counted(run.prompts.count, "text")) at once",
           expected: "one text, whose prediction is measured")

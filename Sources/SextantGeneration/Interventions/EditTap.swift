@@ -73,7 +73,7 @@ package final class EditTap: Tap {
   /// - Throws: the errors of `AppliedVector.edits`.
   package convenience init(
     _ applied: AppliedVector, model: ModelDescription, tokenizer: Digest?, prompt: Range<Int>
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try self.init(applied, model: model, tokenizer: tokenizer, prompt: prompt, gate: nil)
   }
 
@@ -82,14 +82,14 @@ package final class EditTap: Tap {
   /// - Throws: the errors of `AppliedEraser.edits`.
   package convenience init(
     _ applied: AppliedEraser, model: ModelDescription, tokenizer: Digest?, prompt: Range<Int>
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try self.init(applied, model: model, tokenizer: tokenizer, prompt: prompt, gate: nil)
   }
 
   convenience init(
     _ applied: AppliedVector, model: ModelDescription, tokenizer: Digest?, prompt: Range<Int>,
     gate: Gate?
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let edits = try applied.edits(for: model, tokenizer: tokenizer)
     let unit: SteeringEdit.Unit = applied.options.unit == .share ? .share : .raw
     self.init(
@@ -100,7 +100,7 @@ package final class EditTap: Tap {
   convenience init(
     _ applied: AppliedEraser, model: ModelDescription, tokenizer: Digest?, prompt: Range<Int>,
     gate: Gate?
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let edits = try applied.edits(for: model, tokenizer: tokenizer)
     self.init(
       edits.mapValues { .erase($0.eraser, strength: $0.strength) },
@@ -112,7 +112,7 @@ package final class EditTap: Tap {
   /// - Throws: the errors of `AppliedDirection.edit`.
   convenience init(
     _ applied: AppliedDirection, model: ModelDescription, prompt: Range<Int>
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     self.init(
       [applied.site: try applied.edit(for: model)],
       applied.options.tokens(orElse: .fromLast, prompt: prompt), nil)

@@ -45,10 +45,10 @@ struct EditedTokens: Equatable {
   /// - Throws: `usage.nothing-steered`; `usage.option` for the id of a token that the model does not have.
   func check(
     _ sites: some Collection<Site>, _ options: SteeringOptions, _ run: BoundRun, file: String?
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let read = run.read
     if options.statePositions != nil, !sites.contains(where: \.isState) {
-      throw FormatError(
+      throw Refusal(
         .usageNothingSteered, file: file, at: .parameter("statePositions"),
         found: "no component of the state", expected: "an artifact that edits the state")
     }
@@ -59,12 +59,12 @@ struct EditedTokens: Equatable {
         vocabularySize: run.model.description.vocabularySize,
         parameter: isState && own != tokens ? "statePositions" : "positions", file: file)
       if run.countAfter == 0, let id = own.tokenIDs.first(where: { !run.reads($0) }) {
-        throw FormatError(
+        throw Refusal(
           .usageNothingSteered, file: file, found: "no token with the id \(id)",
           expected: "the id of a token that is read")
       }
       guard own.selectsAny(of: read, prompt: prompt) else {
-        throw FormatError(
+        throw Refusal(
           .usageNothingSteered, file: file,
           found: "no token at positions \(own)" + (isState && own != tokens ? " of the state" : ""),
           expected: "at least one token to steer")

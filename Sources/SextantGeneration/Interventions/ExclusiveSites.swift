@@ -21,7 +21,7 @@ struct ExclusiveSites {
   /// - Throws: as for each of the sites.
   mutating func claim(
     sitesOf tap: EditTap, prompt: Range<Int>, by file: String?
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     for (sites, positions) in tap.exclusiveSites {
       try claim(sites, at: positions, prompt: prompt, by: file)
     }
@@ -32,11 +32,11 @@ struct ExclusiveSites {
   /// - Throws: `artifact.conflict` if another artifact has claimed one at a token that both select.
   private mutating func claim(
     _ sites: Set<Site>, at positions: PositionSelection, prompt: Range<Int>, by file: String?
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     for site in sites.sorted(by: { $0.name < $1.name }) {
       for claim in claims[site, default: []]
       where Self.overlap(positions, claim.positions, prompt: prompt) {
-        throw FormatError(
+        throw Refusal(
           .artifactConflict, file: file, at: .tensor(site.name),
           found: "\(sort) at a site that \(claim.file ?? "another one") sets at the same tokens",
           expected: "one at each site")

@@ -18,7 +18,7 @@ final class ForeignEdit: Tap {
 
   func visit(
     _ site: Site, _ value: inout Tensor, _ context: TapContext
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let before = value.values
     try tap.visit(site, &value, context)
     guard value.count == before.count, !before.isEmpty, context.stateMoment != .after else {

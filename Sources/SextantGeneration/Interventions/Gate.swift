@@ -13,7 +13,7 @@ final class Gate {
   /// - Throws: the errors of `ProbeTap`.
   init(
     _ condition: ScoreCondition, model: ModelDescription, tokenizer: Digest?
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     probe = try ProbeTap(
       condition.probe, name: condition.name, model: model, tokenizer: tokenizer,
       allowsModelMismatch: condition.allowsModelMismatch)

@@ -44,7 +44,7 @@ public protocol GenerationObserver: Tap {
   /// Every token is read if there is an observer, including the last generated one.
   ///
   /// - Throws: a refusal that ends the generation.
-  func didRead(_ step: GenerationStep) throws(FormatError) -> GenerationVerdict
+  func didRead(_ step: GenerationStep) throws(Refusal) -> GenerationVerdict
 }
 
 /// An observer that reports on each token.

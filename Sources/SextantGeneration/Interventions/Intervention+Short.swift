@@ -88,7 +88,7 @@ extension Intervention {
     body:
       @escaping (
         _ site: Site, _ value: inout Tensor, _ context: TapContext
-      ) throws(FormatError) -> Void
+      ) throws(Refusal) -> Void
   ) -> Intervention {
     .edit(
       ClosureTap(

@@ -84,9 +84,9 @@ public struct Interventions: ExpressibleByArrayLiteral {
   /// - Parameters:
   ///   - runner: the runner's name for people, such as `steer shadow`.
   /// - Throws: `usage.option`.
-  package func check(_ support: Support, of runner: String) throws(FormatError) {
+  package func check(_ support: Support, of runner: String) throws(Refusal) {
     for item in items where !support.contains(item.support) {
-      throw FormatError(
+      throw Refusal(
         .usageOption, file: item.file,
         at: .parameter(item.support == .stops ? "stopWhen" : "apply"),
         found: item.name, expected: "items that \(runner) supports: \(support.names)")
@@ -98,7 +98,7 @@ public struct Interventions: ExpressibleByArrayLiteral {
   /// - Throws: `artifact.*` for an artifact that does not fit, such as `artifact.conflict` for two
   ///   affine vectors at one site; `usage.nothing-steered` for an edit of a strength other than 0 that
   ///   selects no token of the run; `usage.option`; `model.*` while a strength is searched for.
-  package func bind(to run: BoundRun) throws(FormatError) -> BoundInterventions {
+  package func bind(to run: BoundRun) throws(Refusal) -> BoundInterventions {
     try BoundInterventions(self, run)
   }
 }

@@ -21,7 +21,7 @@ package struct ProbeCondition: Sendable {
   }
 
   /// The condition with its probes.
-  package func load(allowingOther: Bool) throws(FormatError) -> ScoreCondition {
+  package func load(allowingOther: Bool) throws(Refusal) -> ScoreCondition {
     ScoreCondition(
       try Probe(reading: path), name: name, condition, allowsModelMismatch: allowingOther)
   }

@@ -44,7 +44,7 @@ package final class ProbeTap: TokenReporter {
   package init(
     _ probe: Probe, name: String? = nil, layers: LayerSelection? = nil, model: ModelDescription,
     tokenizer: Digest?, allowsModelMismatch: Bool = false
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try probe.model.check(
       against: model.reference(tokenizer: tokenizer), allowingOther: allowsModelMismatch,
       file: probe.file)
@@ -56,7 +56,7 @@ package final class ProbeTap: TokenReporter {
       return layers.contains(layer)
     }
     guard !chosen.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .artifactEmpty, file: probe.file,
         found: "no probe" + (name.map { " \($0)" } ?? "") + " that reads one activation"
           + (layers.map { " in blocks \($0)" } ?? ""),

@@ -23,16 +23,16 @@ package final class ReflectionTap: Tap {
   package init(
     _ entry: ProbeEntry, at position: Int, of model: ModelDescription, control: [Double]? = nil,
     file: String? = nil, where isSelected: @escaping (_ sequence: Int) -> Bool = { _ in true }
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     site = try model.site(entry.site, file: file)
     guard entry.input == .single, entry.eraser == nil else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, file: file, at: .parameter("probe"), found: entry.name,
         expected: "a probe that reads one activation, and erases nothing")
     }
     let square = entry.direction.reduce(0) { $0 + $1 * $1 }
     guard entry.scale != 0, square > 0, square.isFinite else {
-      throw FormatError(
+      throw Refusal(
         .artifactZero, file: file, at: .tensor("\(entry.name).direction"),
         found: "|direction|² = \(square), scale \(entry.scale)",
         expected: "a direction that a score can be moved along")

@@ -32,10 +32,10 @@ struct StrengthSearch {
   /// - Throws: `artifact.scale` if no strength reaches the divergence, `usage.nothing-steered` if
   ///   no token of the prompt is steered, `model.nonfinite` if the model does not predict without
   ///   the vector.
-  func strength() throws(FormatError) -> Float {
+  func strength() throws(Refusal) -> Float {
     let (nats, sign) = (abs(item.options.strength), item.options.strength < 0 ? Float(-1) : 1)
     guard nats.isFinite else {
-      throw FormatError(
+      throw Refusal(
         .artifactScale, file: item.vector.file, found: "\(nats) nats", expected: "a finite number")
     }
     if nats == 0 { return 0 }
@@ -48,7 +48,7 @@ struct StrengthSearch {
       }
     }
     guard let first else {
-      throw FormatError(
+      throw Refusal(
         .usageNothingSteered, file: item.vector.file,
         found: "no token of the prompt at \(tokens.tokens)",
         expected: "one, after which the divergence is measured")
@@ -63,12 +63,12 @@ struct StrengthSearch {
     }
     let rest = Array(prompt[split...])
     guard let plain = try prediction(rest, fork, before) else {
-      throw FormatError(
+      throw Refusal(
         .modelNonfinite, file: item.vector.file, found: "logits that are not finite",
         expected: "a prediction to measure the divergence from")
     }
     return sign
-      * (try crossing(of: nats) { strength throws(FormatError) in
+      * (try crossing(of: nats) { strength throws(Refusal) in
         var applied = item
         applied.options.strength = sign * strength
         applied.options.unit = .raw
@@ -82,8 +82,8 @@ struct StrengthSearch {
   ///
   /// - Parameter function: nil if the strength is so large that the model's numbers overflow.
   private func crossing(
-    of target: Float, _ function: (Float) throws(FormatError) -> Float?
-  ) throws(FormatError) -> Float {
+    of target: Float, _ function: (Float) throws(Refusal) -> Float?
+  ) throws(Refusal) -> Float {
     var (low, high): (Float, Float) = (0, 1)
     var (halvings, doublings) = (0, 0)
     while halvings < Self.reach, try function(high) ?? .infinity >= target {
@@ -108,9 +108,9 @@ struct StrengthSearch {
     return high
   }
 
-  private func unreachable(_ target: Float, _ largest: Float) -> FormatError {
+  private func unreachable(_ target: Float, _ largest: Float) -> Refusal {
     let reached = Self.threeDigits(largest)
-    return FormatError(
+    return Refusal(
       .artifactScale, file: item.vector.file,
       found: "\(target) nats; this vector reaches at most \(reached) nats",
       expected: "a divergence that some strength reaches",
@@ -126,7 +126,7 @@ struct StrengthSearch {
   /// The prediction after the prompt; nil if the numbers overflow.
   private func prediction(
     _ tokens: [Int], _ state: State, _ interventions: Interventions
-  ) throws(FormatError) -> LogProbabilities? {
+  ) throws(Refusal) -> LogProbabilities? {
     let bound: BoundInterventions
     do { bound = try interventions.bind(to: run) } catch {
       if error.code == .artifactScale { return nil }

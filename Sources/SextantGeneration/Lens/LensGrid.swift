@@ -26,9 +26,9 @@ package struct LensGrid: Sendable {
     _ lens: NamedLens, _ model: any LanguageModel, tokenizer: any Tokenizer, on tokens: [Int],
     sites wanted: [Site]? = nil, applying interventions: Interventions = [], guesses: Int = 10,
     allowsModelMismatch: Bool = false
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard !tokens.isEmpty else {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .parameter("prompt"), found: "no tokens", expected: "at least one")
     }
     try lens.check(model, tokenizer: tokenizer.digest, allowingOther: allowsModelMismatch)
@@ -49,7 +49,7 @@ package struct LensGrid: Sendable {
       let end = sites.firstIndex(of: last).map { values[$0] } ?? values[values.count - 1]
       // A value that overflows anywhere is still in the stream at its end.
       guard model.readout.norm(end).withFloats({ $0.allSatisfy(\.isFinite) }) else {
-        throw FormatError.nonfinite("values")
+        throw Refusal.nonfinite("values")
       }
       let target = ReadoutTarget(model.readout, residual: end)
       let next = range.map { $0 + 1 < tokens.count ? tokens[$0 + 1] : nil }

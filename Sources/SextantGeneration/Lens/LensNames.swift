@@ -24,7 +24,7 @@ package enum LensNames {
   }
 
   /// The lenses of some files, by different names.
-  package static func lenses(_ paths: [String]) throws(FormatError) -> [NamedLens] {
+  package static func lenses(_ paths: [String]) throws(Refusal) -> [NamedLens] {
     var lenses: [NamedLens] = []
     for (name, path) in zip(names(of: paths), paths) {
       lenses.append(NamedLens(name: name, lens: try Lens(reading: path)))

@@ -24,7 +24,7 @@ package final class LensReporter: TokenReporter {
   package init(
     _ lens: NamedLens, _ model: any LanguageModel, tokenizer: any Tokenizer, guesses: Int = 3,
     allowsModelMismatch: Bool = false
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try lens.check(model, tokenizer: tokenizer.digest, allowingOther: allowsModelMismatch)
     self.lens = lens
     self.tokenizer = tokenizer
@@ -45,7 +45,7 @@ package final class LensReporter: TokenReporter {
   }
 
   /// Reads the tokens of a step through the lens.
-  package func didRead(_ step: GenerationStep) throws(FormatError) -> GenerationVerdict {
+  package func didRead(_ step: GenerationStep) throws(Refusal) -> GenerationVerdict {
     let values = recorder.take(shown)  // [T, D] each
     reports = [:]
     let places = sites.map { $0 == last ? values.count - 1 : sites.firstIndex(of: $0) ?? 0 }

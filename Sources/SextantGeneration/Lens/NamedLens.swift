@@ -34,7 +34,7 @@ public struct NamedLens: Sendable {
   /// - Throws: `artifact.model-digest`, `artifact.tokenizer-digest`, `artifact.width`.
   package func check(
     _ model: any LanguageModel, tokenizer: Digest?, allowingOther: Bool
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try lens?.model.check(
       against: model.description.reference(tokenizer: tokenizer), allowingOther: allowingOther,
       file: lens?.file)

@@ -69,7 +69,7 @@ package enum BTLM: Architecture {
         .integer("n_head", \.headCount, in: heads),
         .number("layer_norm_epsilon", \.normEpsilon, default: 1e-5),
         .number("mup_embeddings_scale", \.embeddingScale, default: 1),
-        .custom { node, c throws(FormatError) in
+        .custom { node, c throws(Refusal) in
           let alpha = try node.optionalMember("mup_output_alpha")?.number() ?? 1
           c.logitScale = try alpha * (node.optionalMember("mup_width_scale")?.number() ?? 1)
         } write: { _ in
@@ -81,7 +81,7 @@ package enum BTLM: Architecture {
     }
 
     /// GPT-2's forms of these are the defaults, so they must be there.
-    private static func checkForm(_ node: JSONNode, _: inout Self) throws(FormatError) {
+    private static func checkForm(_ node: JSONNode, _: inout Self) throws(Refusal) {
       for (key, value) in [
         ("activation_function", "swiglu"), ("position_embedding_type", "alibi"),
       ] {
@@ -96,7 +96,7 @@ package enum BTLM: Architecture {
       }
     }
 
-    func check(_ node: JSONNode) throws(FormatError) {
+    func check(_ node: JSONNode) throws(Refusal) {
       guard width % headCount == 0, headWidth <= Kernels.widestHead else {
         throw node.refusal(
           found: "\(counted(headCount, "head")) of \(counted(width, "channel"))",
@@ -128,14 +128,14 @@ package enum BTLM: Architecture {
   /// The canonical configuration of a published one.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     try Configuration.read(required(config), as: Configuration.published).json
   }
 
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
     let c = try Configuration.canonical(configuration)
     var specs = [
       WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix),  // [V, D]
@@ -174,7 +174,7 @@ package enum BTLM: Architecture {
   /// The published `config.json`.
   package static func published(
     _ configuration: JSONObject, dialect: String
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     let c = try Configuration.canonical(configuration)
     return JSONObject([
       ("architectures", ["BTLMLMHeadModel"]), ("model_type", "btlm"),
@@ -212,7 +212,7 @@ package enum BTLM: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
     let c = try Configuration.canonical(store.configuration)
     let weights = try StoredWeights(store, specs: try weights(store.configuration))
     let state = CausalAttention.state(keyHeads: c.headCount, width: c.headWidth)
@@ -279,7 +279,7 @@ package enum BTLM: Architecture {
 
     func run(
       block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
-    ) throws(FormatError) {
+    ) throws(Refusal) {
       let block = blocks[index]
       let attended = attend(block, stream.residual, &state.sequences[index])  // [B·T, D]
       try pass.add(attended, of: "attention", in: index, to: &stream)

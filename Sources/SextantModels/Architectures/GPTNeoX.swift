@@ -75,7 +75,7 @@ package enum GPTNeoX: Architecture {
         .flag("use_parallel_residual", \.isParallel, default: true),
         .flag("attention_bias", \.hasAttentionBias, default: true),
         .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
-        .custom { node, c throws(FormatError) in
+        .custom { node, c throws(Refusal) in
           c.rotary = try RotaryEmbedding(
             published: node, headWidth: c.headWidth, contextLength: c.contextLength,
             .init(base: "rotary_emb_base", part: "rotary_pct", usualPart: 0.25))
@@ -88,7 +88,7 @@ package enum GPTNeoX: Architecture {
       ])
     }
 
-    func check(_ node: JSONNode) throws(FormatError) {
+    func check(_ node: JSONNode) throws(Refusal) {
       guard width % headCount == 0, headWidth <= Kernels.widestHead else {
         throw node.refusal(
           found: "\(counted(headCount, "head")) of \(counted(width, "channel"))",
@@ -113,14 +113,14 @@ package enum GPTNeoX: Architecture {
   /// The canonical configuration of a published one.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     try Configuration.read(required(config), as: Configuration.huggingFace).json
   }
 
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
     let c = try Configuration.canonical(configuration)
     var specs = [WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix)]  // [V, D]
     for block in 0..<c.layerCount {
@@ -156,7 +156,7 @@ package enum GPTNeoX: Architecture {
   /// `config.json` of `GPTNeoXForCausalLM`.
   package static func published(
     _ configuration: JSONObject, dialect: String
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     try Configuration.huggingFace.json(of: Configuration.canonical(configuration))
   }
 
@@ -208,7 +208,7 @@ package enum GPTNeoX: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
     let c = try Configuration.canonical(store.configuration)
     let weights = try StoredWeights(store, specs: try weights(store.configuration))
     let state = CausalAttention.state(keyHeads: c.headCount, width: c.headWidth)
@@ -271,7 +271,7 @@ package enum GPTNeoX: Architecture {
 
     func run(
       block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
-    ) throws(FormatError) {
+    ) throws(Refusal) {
       let (block, input) = (blocks[index], stream.residual)  // [B·T, D]
       let attended = attend(block, stream, &state.sequences[index])  // [B·T, D]
       try pass.add(attended, of: "attention", in: index, to: &stream)

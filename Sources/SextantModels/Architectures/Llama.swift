@@ -78,12 +78,12 @@ package enum Llama: Architecture {
           .integer("vocab_size", \.vocabularySize, in: sizes),
           .integer("intermediate_size", \.innerWidth, in: sizes),
           .integer("num_attention_heads", \.headCount, in: heads),
-          .custom { node, c throws(FormatError) in
+          .custom { node, c throws(Refusal) in
             c.keyHeadCount = try keyHeads(node, isMistral: isMistral) ?? c.headCount
           } write: {
             [("num_key_value_heads", .integer(Int64($0.keyHeadCount)))]
           },
-          .custom { node, c throws(FormatError) in
+          .custom { node, c throws(Refusal) in
             let explicit = try node.optionalMember("head_dim")?.integer(supported: headWidths)
             c.headWidth = explicit ?? c.width / c.headCount
             guard explicit != nil || c.width % c.headCount == 0, headWidths.contains(c.headWidth)
@@ -102,7 +102,7 @@ package enum Llama: Architecture {
           .publishedActivation(\.activation, usual: .silu),
           .number("rms_norm_eps", \.normEpsilon, default: 1e-6),
           .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
-          .custom { node, c throws(FormatError) in
+          .custom { node, c throws(Refusal) in
             c.rotary = try RotaryEmbedding(
               published: node, headWidth: c.headWidth, contextLength: c.contextLength,
               .init(base: "rope_theta", part: "partial_rotary_factor", usualPart: nil))
@@ -122,7 +122,7 @@ package enum Llama: Architecture {
 
     /// Only Mistral has one.
     private static var window: ConfigurationForm<Self>.Member {
-      .custom { node, c throws(FormatError) in
+      .custom { node, c throws(Refusal) in
         c.window = try window(node)
       } write: { c in
         c.window.map { [("sliding_window", .integer(Int64($0)))] } ?? []
@@ -133,19 +133,19 @@ package enum Llama: Architecture {
     /// this, and an absent key does not.
     private static func keyHeads(
       _ config: JSONNode, isMistral: Bool
-    ) throws(FormatError) -> Int? {
+    ) throws(Refusal) -> Int? {
       let key = "num_key_value_heads"
       if isMistral, try config.object()[key] == nil { return 8 }
       return try config.optionalMember(key)?.integer(supported: heads)
     }
 
     /// The window of a Mistral: null means that there is none, and differs from an absent key.
-    private static func window(_ config: JSONNode) throws(FormatError) -> Int? {
+    private static func window(_ config: JSONNode) throws(Refusal) -> Int? {
       guard try config.object()["sliding_window"] != nil else { return 4096 }
       return try config.optionalMember("sliding_window")?.integer(supported: sizes)
     }
 
-    func check(_ node: JSONNode) throws(FormatError) {
+    func check(_ node: JSONNode) throws(Refusal) {
       guard headCount % keyHeadCount == 0, Self.sizes.contains(headCount * headWidth) else {
         throw node.refusal(
           found: "\(headCount) heads that share \(counted(keyHeadCount, "key"))",
@@ -174,7 +174,7 @@ package enum Llama: Architecture {
   /// The canonical configuration of a published one.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     let config = try required(config)
     let isMistral = isNamed(config, types: ["mistral"], classes: mistralClasses)
     return try Configuration.read(config, as: Configuration.huggingFace(isMistral: isMistral)).json
@@ -183,7 +183,7 @@ package enum Llama: Architecture {
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
     let c = try Configuration.canonical(configuration)
     let (queries, keys) = (c.headCount * c.headWidth, c.keyHeadCount * c.headWidth)
     var specs = [WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix)]  // [V, D]
@@ -256,7 +256,7 @@ package enum Llama: Architecture {
   /// `config.json` of `LlamaForCausalLM` or `MistralForCausalLM`.
   package static func published(
     _ configuration: JSONObject, dialect: String
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     let c = try Configuration.canonical(configuration)
     guard c.rotary.width == c.headWidth else {
       throw inexpressible(
@@ -278,7 +278,7 @@ package enum Llama: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
     let c = try Configuration.canonical(store.configuration)
     let weights = try StoredWeights(store, specs: try weights(store.configuration))
     let state = CausalAttention.state(keyHeads: c.keyHeadCount, width: c.headWidth)
@@ -348,7 +348,7 @@ package enum Llama: Architecture {
 
     func run(
       block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
-    ) throws(FormatError) {
+    ) throws(Refusal) {
       let block = blocks[index]
       let attended = attend(block, stream, &state.sequences[index])  // [B·T, D]
       try pass.add(attended, of: "attention", in: index, to: &stream)

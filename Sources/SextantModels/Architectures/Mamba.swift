@@ -92,14 +92,14 @@ package enum Mamba: Architecture {
 
     /// The inner width as a multiple of the width.
     private static var expansion: ConfigurationForm<Self>.Member {
-      .custom { node, c throws(FormatError) in
+      .custom { node, c throws(Refusal) in
         c.innerWidth = (try node.optionalMember("expand")?.integer(in: 1...64) ?? 2) * c.width
       } write: {
         [("expand", .integer(Int64($0.innerWidth / $0.width)))]
       }
     }
 
-    func check(_ node: JSONNode) throws(FormatError) {
+    func check(_ node: JSONNode) throws(Refusal) {
       guard normEpsilon > 0, normEpsilon < 1 else {
         throw node.refusal(
           found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
@@ -134,7 +134,7 @@ package enum Mamba: Architecture {
   /// The canonical configuration of a published one.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     let config = try required(config)
     let isHuggingFace = try config.optionalMember("hidden_size") != nil
     return try Configuration.read(
@@ -145,7 +145,7 @@ package enum Mamba: Architecture {
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
     let c = try Configuration.canonical(configuration)
     var specs = [WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix)]  // [V, D]
     for block in 0..<c.layerCount {
@@ -229,7 +229,7 @@ package enum Mamba: Architecture {
   /// `config.json` of `MambaForCausalLM` or of mamba_ssm, and the former for GGUF files.
   package static func published(
     _ configuration: JSONObject, dialect: String
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     let c = try Configuration.canonical(configuration)
     guard c.innerWidth % c.width == 0 else {
       throw inexpressible(
@@ -258,7 +258,7 @@ package enum Mamba: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
     let configuration = try Configuration.canonical(store.configuration)
     let weights = try StoredWeights(store, specs: try weights(store.configuration))
     let description = ModelDescription(
@@ -339,7 +339,7 @@ package enum Mamba: Architecture {
 
     func run(
       block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
-    ) throws(FormatError) {
+    ) throws(Refusal) {
       let block = blocks[index]
       let normed = block.norm(stream.residual)  // [B·T, D]
       try pass.show(memoryOf: index) {

@@ -82,7 +82,7 @@ package enum Mamba2: Architecture {
         .integer("n_groups", \.groupCount, in: heads) { _ in 8 },
         .integer("state_size", \.stateSize, in: states) { _ in 128 },
         .integer("conv_kernel", \.kernelWidth, in: kernelWidths) { _ in 4 },
-        .custom { node, c throws(FormatError) in
+        .custom { node, c throws(Refusal) in
           let inner = (try node.optionalMember("expand")?.integer(in: 1...64) ?? 2) * c.width
           guard c.innerWidth == inner else {
             throw node.refusal(
@@ -136,7 +136,7 @@ package enum Mamba2: Architecture {
 
     /// mamba_ssm can put perceptrons and attention between the mixers.
     private static var onlyMixers: ConfigurationForm<Self>.Member {
-      .custom { node, _ throws(FormatError) in
+      .custom { node, _ throws(Refusal) in
         for key in ["d_intermediate", "attn_layer_idx"] {
           guard let value = try node.optionalMember(key), ![0, []].contains(value.value) else {
             continue
@@ -150,7 +150,7 @@ package enum Mamba2: Architecture {
 
     /// mamba_ssm declares the width of the mixer; its heads follow.
     private static var headCount: ConfigurationForm<Self>.Member {
-      .custom { node, c throws(FormatError) in
+      .custom { node, c throws(Refusal) in
         let inner = (try node.optionalMember("expand")?.integer(in: 1...64) ?? 2) * c.width
         guard inner % c.headWidth == 0 else {
           throw node.refusal(found: "heads of \(c.headWidth)", expected: "a divisor of \(inner)")
@@ -167,7 +167,7 @@ package enum Mamba2: Architecture {
     /// The limits of delta, a pair; no upper one is written as transformers writes infinity.
     private static func stepLimits(_ key: String) -> ConfigurationForm<Self>.Member {
       let infinity: JSONValue = ["__float__": "Infinity"]
-      return .custom { node, c throws(FormatError) in
+      return .custom { node, c throws(Refusal) in
         guard let member = try node.optionalMember(key) else { return }
         let limits = try member.elements()
         guard limits.count == 2 else { throw member.refusal(expected: "two numbers") }
@@ -178,7 +178,7 @@ package enum Mamba2: Architecture {
       }
     }
 
-    func check(_ node: JSONNode) throws(FormatError) {
+    func check(_ node: JSONNode) throws(Refusal) {
       guard headCount % groupCount == 0 else {
         throw node.refusal(
           found: "\(counted(headCount, "head")) in \(groupCount) groups",
@@ -222,7 +222,7 @@ package enum Mamba2: Architecture {
   /// The canonical configuration of a published one.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     let config = try required(config)
     let isHuggingFace = try config.optionalMember("hidden_size") != nil
     return try Configuration.read(
@@ -233,7 +233,7 @@ package enum Mamba2: Architecture {
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
     let c = try Configuration.canonical(configuration)
     var specs = [WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix)]  // [V, D]
     for block in 0..<c.layerCount {
@@ -318,7 +318,7 @@ package enum Mamba2: Architecture {
   /// `config.json` of `Mamba2ForCausalLM`, or of mamba_ssm.
   package static func published(
     _ configuration: JSONObject, dialect: String
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     let c = try Configuration.canonical(configuration)
     guard c.innerWidth % c.width == 0 else {
       throw inexpressible(
@@ -356,7 +356,7 @@ package enum Mamba2: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
     let configuration = try Configuration.canonical(store.configuration)
     let weights = try StoredWeights(store, specs: try weights(store.configuration))
     let description = ModelDescription(
@@ -435,7 +435,7 @@ package enum Mamba2: Architecture {
 
     func run(
       block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
-    ) throws(FormatError) {
+    ) throws(Refusal) {
       let block = blocks[index]
       let normed = block.norm(stream.residual)  // [B·T, D]
       try pass.show(memoryOf: index) {

@@ -32,7 +32,7 @@ package enum RWKV4: Architecture {
   /// it halves the stream after every sixth block unless the configuration has another number.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     let tensors = try CanonicalShapes(checkpoint, of: Self.self)
     var sizes = try RWKV.Sizes(tensors, config, epsilonKey: "layer_norm_epsilon")
     if let config, recognises(config) {
@@ -47,7 +47,7 @@ package enum RWKV4: Architecture {
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
     let sizes = try RWKV.Sizes(canonical: RWKV.node(configuration))
     let d = sizes.width
     return RWKV.weights(sizes) { index in
@@ -74,7 +74,7 @@ package enum RWKV4: Architecture {
   /// `config.json` of `RwkvForCausalLM`.
   package static func published(
     _ configuration: JSONObject, dialect: String
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     let sizes = try RWKV.Sizes(canonical: RWKV.node(configuration))
     guard sizes.finalNormEpsilon == RWKV.Sizes.defaultNormEpsilon else {
       throw inexpressible(
@@ -107,7 +107,7 @@ package enum RWKV4: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
     let sizes = try RWKV.Sizes(canonical: RWKV.node(store.configuration))
     let weights = try StoredWeights(store, specs: try weights(store.configuration))
     return RWKV.Model(name, store, weights, sizes, state: state(sizes)) { Block(weights, $0) }

@@ -35,7 +35,7 @@ package enum RWKV5: Architecture {
     var members: [(String, JSONValue)] { self == .channels ? [] : [(Self.key, .string(rawValue))] }
 
     /// Reads the canonical form.
-    init(canonical node: JSONNode) throws(FormatError) {
+    init(canonical node: JSONNode) throws(Refusal) {
       guard let member = try node.optionalMember(Self.key) else {
         self = .channels
         return
@@ -72,7 +72,7 @@ package enum RWKV5: Architecture {
   /// with 1e-5 exists (rwkv.cpp), and so do weights trained for it: `group_norm_epsilon` sets it.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     let tensors = try CanonicalShapes(checkpoint, of: Self.self)
     return JSONObject(
       try RWKV.GatedSizes(tensors, config).members + Version(tensors).members)
@@ -81,7 +81,7 @@ package enum RWKV5: Architecture {
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
     let c = try RWKV.GatedSizes(canonical: RWKV.node(configuration))
     let version = try Version(canonical: RWKV.node(configuration))
     return RWKV.weights(c.sizes) { index in
@@ -116,11 +116,11 @@ package enum RWKV5: Architecture {
   /// `config.json` of the published conversions for transformers.
   package static func published(
     _ configuration: JSONObject, dialect: String
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     let c = try RWKV.GatedSizes(canonical: RWKV.node(configuration))
     let version = try Version(canonical: RWKV.node(configuration))
     guard dialect != "huggingface" || version == .channels else {
-      throw FormatError(
+      throw Refusal(
         .exportInexpressible, found: "RWKV-\(version.rawValue)",
         expected: "RWKV-5.2, which code for transformers runs")
     }
@@ -130,7 +130,7 @@ package enum RWKV5: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
     let c = try RWKV.GatedSizes(canonical: RWKV.node(store.configuration))
     let version = try Version(canonical: RWKV.node(store.configuration))
     let weights = try StoredWeights(store, specs: try weights(store.configuration))

@@ -36,7 +36,7 @@ package enum RWKV6: Architecture {
     }
 
     /// Reads the canonical form.
-    init(canonical object: JSONObject) throws(FormatError) {
+    init(canonical object: JSONObject) throws(Refusal) {
       let node = RWKV.node(object)
       gated = try RWKV.GatedSizes(canonical: node)
       mixRank = try node.member("time_mix_extra_dim").integer(in: RWKV.Sizes.range)
@@ -44,7 +44,7 @@ package enum RWKV6: Architecture {
     }
 
     /// Derives the sizes from the tensors; a configuration must agree.
-    init(_ tensors: CanonicalShapes, _ config: JSONNode?) throws(FormatError) {
+    init(_ tensors: CanonicalShapes, _ config: JSONNode?) throws(Refusal) {
       gated = try RWKV.GatedSizes(tensors, config)
       let mix = try tensors.dimensions(of: "blocks.0.att.time_maa_w2", count: 3)  // [5, D, M]
       mixRank = mix[2]
@@ -63,14 +63,14 @@ package enum RWKV6: Architecture {
   /// The canonical configuration, derived from the tensors.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     try Configuration(CanonicalShapes(checkpoint, of: Self.self), config).json
   }
 
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
     let c = try Configuration(canonical: configuration)
     let (sizes, heads) = (c.gated.sizes, c.gated.heads)
     let (d, m, r) = (sizes.width, c.mixRank, c.decayRank)
@@ -125,7 +125,7 @@ package enum RWKV6: Architecture {
   /// `config.json` of the published conversions for transformers.
   package static func published(
     _ configuration: JSONObject, dialect: String
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     let c = try Configuration(canonical: configuration)
     return JSONObject(try RWKV.published(c.gated, name: "Rwkv6ForCausalLM", type: "rwkv6"))
   }
@@ -141,7 +141,7 @@ package enum RWKV6: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
     let c = try Configuration(canonical: store.configuration)
     let weights = try StoredWeights(store, specs: try weights(store.configuration))
     let (sizes, heads) = (c.gated.sizes, c.gated.heads)

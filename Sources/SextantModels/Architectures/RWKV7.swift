@@ -43,7 +43,7 @@ package enum RWKV7: Architecture {
     }
 
     /// Reads the canonical form.
-    init(canonical object: JSONObject) throws(FormatError) {
+    init(canonical object: JSONObject) throws(Refusal) {
       let node = RWKV.node(object)
       sizes = try RWKV.Sizes(canonical: node)
       heads = try RWKV.Heads(canonical: node, width: sizes.width)
@@ -56,8 +56,8 @@ package enum RWKV7: Architecture {
     }
 
     /// Derives the sizes from the tensors; a configuration (of flash-linear-attention) must agree.
-    init(_ tensors: CanonicalShapes, _ published: JSONNode?) throws(FormatError) {
-      let ofKeras = try published.flatMap { node throws(FormatError) in
+    init(_ tensors: CanonicalShapes, _ published: JSONNode?) throws(Refusal) {
+      let ofKeras = try published.flatMap { node throws(Refusal) in
         try RWKV7KerasHub.backbone(node)
       }
       let config = ofKeras == nil ? published : nil
@@ -108,14 +108,14 @@ package enum RWKV7: Architecture {
   /// The canonical configuration, derived from the tensors.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     try Configuration(CanonicalShapes(checkpoint, of: Self.self), config).json
   }
 
   // MARK: Weights
 
   /// The tensors of a model with this canonical configuration.
-  package static func weights(_ configuration: JSONObject) throws(FormatError) -> [WeightSpec] {
+  package static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
     let c = try Configuration(canonical: configuration)
     let (d, f) = (c.sizes.width, c.sizes.innerWidth)
     return RWKV.weights(c.sizes) { index in
@@ -189,7 +189,7 @@ package enum RWKV7: Architecture {
   /// `config.json` of flash-linear-attention.
   package static func published(
     _ configuration: JSONObject, dialect: String
-  ) throws(FormatError) -> JSONObject {
+  ) throws(Refusal) -> JSONObject {
     let c = try Configuration(canonical: configuration)
     // Code for that naming derives the epsilon; that for the others has one for all.
     let derived = c.sizes.normEpsilon * Double(c.heads.size)
@@ -251,7 +251,7 @@ package enum RWKV7: Architecture {
   // MARK: Model
 
   /// A model that runs from an open store.
-  package static func open(_ store: ModelStore) throws(FormatError) -> any LanguageModel {
+  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
     let configuration = try Configuration(canonical: store.configuration)
     let weights = try StoredWeights(store, specs: try weights(store.configuration))
     let (h, n) = (configuration.heads.count, configuration.heads.size)

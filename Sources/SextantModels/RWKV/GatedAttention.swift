@@ -11,7 +11,7 @@ extension RWKV {
     var members: [(String, JSONValue)] { sizes.members + heads.members }
 
     /// Reads the canonical form.
-    init(canonical node: JSONNode) throws(FormatError) {
+    init(canonical node: JSONNode) throws(Refusal) {
       sizes = try Sizes(canonical: node)
       heads = try Heads(canonical: node, width: sizes.width)
     }
@@ -21,7 +21,7 @@ extension RWKV {
     ///
     /// Code for these divides by `head_size_divisor` before it norms each head with
     /// `layer_norm_epsilon`: the same as a larger epsilon without the division.
-    init(_ tensors: CanonicalShapes, _ config: JSONNode?) throws(FormatError) {
+    init(_ tensors: CanonicalShapes, _ config: JSONNode?) throws(Refusal) {
       sizes = try Sizes(tensors, config, epsilonKey: "layer_norm_epsilon")
       let divisor = try config?.optionalMember("head_size_divisor")?.integer(in: 1...4096) ?? 8
       let epsilon =
@@ -44,14 +44,14 @@ extension RWKV {
   /// - Throws: `export.inexpressible` for an epsilon that no whole divisor gives.
   static func published(
     _ c: GatedSizes, name: String, type: String
-  ) throws(FormatError) -> [(String, JSONValue)] {
+  ) throws(Refusal) -> [(String, JSONValue)] {
     let ratio = c.heads.normEpsilon / c.sizes.normEpsilon
     guard
       let divisor = (1...64).first(where: {
         c.sizes.normEpsilon * Double($0 * $0) == c.heads.normEpsilon
       })
     else {
-      throw FormatError(
+      throw Refusal(
         .exportInexpressible, found: "a norm of heads with \(ratio) times the other epsilon",
         expected: "the square of a whole number")
     }

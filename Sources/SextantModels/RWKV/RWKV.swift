@@ -64,7 +64,7 @@ enum RWKV {
     }
 
     /// Reads the canonical form.
-    init(canonical node: JSONNode) throws(FormatError) {
+    init(canonical node: JSONNode) throws(Refusal) {
       width = try node.member("hidden_size").integer(in: Self.range)
       layerCount = try node.member("num_hidden_layers").integer(in: 1...1000)
       vocabularySize = try node.member("vocab_size").integer(in: Self.range)
@@ -80,11 +80,11 @@ enum RWKV {
     /// - Parameter epsilonKey: the configuration's key for the epsilon of the layer norms.
     init(
       _ tensors: CanonicalShapes, _ config: JSONNode?, epsilonKey: String
-    ) throws(FormatError) {
+    ) throws(Refusal) {
       // Some converters apply this norm to the embedding once. The result in such a file looks
       // correct, and a guess would apply the norm twice.
       guard tensors.contains("blocks.0.ln0.weight") else {
-        throw FormatError(
+        throw Refusal(
           .modelTransformed, found: "no norm after the embedding (blocks.0.ln0)",
           expected: "the trained embedding, and its norm")
       }
@@ -123,14 +123,14 @@ enum RWKV {
     }
 
     /// Reads the canonical form.
-    init(canonical node: JSONNode, width: Int) throws(FormatError) {
+    init(canonical node: JSONNode, width: Int) throws(Refusal) {
       try self.init(
         size: node.member("head_size"), width: width,
         normEpsilon: node.member(Self.epsilonKey).number())
     }
 
     /// Takes the size of a head from a configuration.
-    init(size: JSONNode, width: Int, normEpsilon: Double) throws(FormatError) {
+    init(size: JSONNode, width: Int, normEpsilon: Double) throws(Refusal) {
       self.size = try size.integer(in: Sizes.range)
       guard width % self.size == 0 else { throw size.refusal(expected: "a divisor of \(width)") }
       count = width / self.size
@@ -142,10 +142,10 @@ enum RWKV {
     /// - Throws: `model.shape` when the heads do not make up the width.
     init(
       _ tensors: CanonicalShapes, tensor: String, width: Int, normEpsilon: Double
-    ) throws(FormatError) {
+    ) throws(Refusal) {
       let shape = try tensors.dimensions(of: tensor, count: 2)  // [H, N]
       guard shape[0] <= width, shape[0] * shape[1] == width else {
-        throw FormatError(
+        throw Refusal(
           .modelShape, at: .tensor(tensor), found: "\(shape)",
           expected: "heads by size, \(width) in all")
       }
@@ -158,10 +158,10 @@ enum RWKV {
     /// - Throws: `model.shape` when that does not divide the width.
     init(
       _ tensors: CanonicalShapes, vector: String, width: Int, normEpsilon: Double
-    ) throws(FormatError) {
+    ) throws(Refusal) {
       let count = try tensors.elementCount(of: vector)
       guard width % count == 0 else {
-        throw FormatError(
+        throw Refusal(
           .modelShape, at: .tensor(vector), found: counted(count, "head"),
           expected: "a divisor of \(width)")
       }

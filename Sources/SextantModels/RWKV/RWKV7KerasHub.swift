@@ -74,7 +74,7 @@ enum RWKV7KerasHub {
   /// The backbone's own configuration in a Keras description, or nil in other files.
   ///
   /// - Throws: `model.config`.
-  static func backbone(_ config: JSONNode) throws(FormatError) -> JSONNode? {
+  static func backbone(_ config: JSONNode) throws(Refusal) -> JSONNode? {
     guard case .object(let object) = config.value, describes(object) else { return nil }
     let inner = try config.member("config")
     guard let backbone = try inner.optionalMember("backbone") else { return inner }
@@ -86,7 +86,7 @@ enum RWKV7KerasHub {
   /// - Throws: `model.config`.
   static func check(
     _ backbone: JSONNode, _ found: RWKV7.Configuration
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     try backbone.agree("hidden_size", with: found.sizes.width)
     try backbone.agree("num_layers", with: found.sizes.layerCount)
     try backbone.agree("vocabulary_size", with: found.sizes.vocabularySize)

@@ -162,7 +162,7 @@ extension RWKV {
 
     func run(
       block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
-    ) throws(FormatError) {
+    ) throws(Refusal) {
       let layer = layers[index]
       let timeInput = layer.timeNorm(stream.residual)  // [B·T, D]
       if let reading = layer.block.readingStateOnly {

@@ -33,11 +33,11 @@ package struct CommandFiles: Sendable {
   /// folders.
   ///
   /// - Throws: `file.same`, `file.exists`, `file.create`, `system.descriptors`.
-  package func prepare() throws(FormatError) {
+  package func prepare() throws(Refusal) {
     try check()
     for folder in folders {
       guard mkdir(folder, 0o777) == 0 || errno == EEXIST else {
-        throw FormatError(
+        throw Refusal(
           .fileCreate, file: folder, found: String(cString: strerror(errno)), expected: "a folder")
       }
     }
@@ -49,10 +49,10 @@ package struct CommandFiles: Sendable {
   ///
   /// - Throws: `file.same`; `usage.option` for `-`, the standard output to other programs: files are published
   ///   under their names when they are complete.
-  package func check() throws(FormatError) {
+  package func check() throws(Refusal) {
     for output in folders + outputs + updated + possible
     where output == "-" || output.hasPrefix("-/") {
-      throw FormatError(
+      throw Refusal(
         .usageOption, file: output, found: "- as the path of an output",
         expected: "the path of a file",
         remedy: "Name a file. Outputs are files: - does not mean standard output here. "
@@ -63,7 +63,7 @@ package struct CommandFiles: Sendable {
     for output in outputs + updated + possible {
       try inputs.check(output)
       guard seen.insert(ExactString(Self.place(of: output))).inserted else {
-        throw FormatError(
+        throw Refusal(
           .fileSame, file: output, found: "one path for two files", expected: "a path for each")
       }
     }

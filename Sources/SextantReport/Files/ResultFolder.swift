@@ -28,12 +28,12 @@ package struct ResultFolder: Sendable {
   /// Publishes a text file.
   ///
   /// - Throws: `file.exists` unless replacing, `file.create`, `file.write`.
-  package func write(_ text: String, to name: String) throws(FormatError) {
+  package func write(_ text: String, to name: String) throws(Refusal) {
     try FilePublisher.publish(Array(text.utf8), to: "\(path)/\(name)", replacing: replaces)
   }
 
   /// Publishes the files of a measurement.
-  package func write(json: JSONObject, csv: String, page: HTMLPage) throws(FormatError) {
+  package func write(json: JSONObject, csv: String, page: HTMLPage) throws(Refusal) {
     try write(JSONValue.object(json).prettyText + "\n", to: Self.measurement[0])
     try write(csv, to: Self.measurement[1])
     try write(page.html, to: Self.measurement[2])

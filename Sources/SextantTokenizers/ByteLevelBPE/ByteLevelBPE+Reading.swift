@@ -5,7 +5,7 @@ extension ByteLevelBPE.Parts {
   /// Reads all parts.
   ///
   /// - Throws: `tokenizer.unsupported`, `tokenizer.invalid`, with a JSON pointer.
-  init(_ json: TokenizerJSON) throws(FormatError) {
+  init(_ json: TokenizerJSON) throws(Refusal) {
     let ignoresMerges = try json.checkModel(byteFallback: false)
     let normalizer = try json.normalizer()
     preTokenizer = try json.byteLevelPreTokenizer()
@@ -23,7 +23,7 @@ extension ByteLevelBPE.Parts {
   /// The ids of single bytes; -1 for those that are passed over.
   private static func byteIDs(
     of vocabulary: Vocabulary, in model: JSONNode
-  ) throws(FormatError) -> [Int32] {
+  ) throws(Refusal) -> [Int32] {
     // If there is an unknown token, the package puts it in the place of such a byte.
     let passesOver = try model.optionalMember("unk_token") == nil
     var ids: [Int32] = []
@@ -50,7 +50,7 @@ extension ByteLevelBPE.Parts {
 
 extension TokenizerJSON {
   /// The pre-tokenizer, whose last step must be ByteLevel.
-  fileprivate func byteLevelPreTokenizer() throws(FormatError) -> PreTokenizer {
+  fileprivate func byteLevelPreTokenizer() throws(Refusal) -> PreTokenizer {
     guard let node = try root.optionalMember("pre_tokenizer") else {
       throw root.unsupported(
         found: "no pre_tokenizer", expected: "one that ends with \"ByteLevel\"")
@@ -71,7 +71,7 @@ extension TokenizerJSON {
 
   private func appendSteps(
     of node: JSONNode, to steps: inout [PreTokenizer.Step], mapsBytes: inout Bool
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     // After ByteLevel a step would read the characters that represent bytes instead of the text.
     guard !mapsBytes else {
       throw node.unsupported(found: "a step after \"ByteLevel\"", expected: "none")
@@ -100,7 +100,7 @@ extension TokenizerJSON {
     }
   }
 
-  private func pattern(of node: JSONNode) throws(FormatError) -> SplitPattern {
+  private func pattern(of node: JSONNode) throws(Refusal) -> SplitPattern {
     try node.supportOnly(["type", "pattern", "behavior", "invert"])
     let container = try node.member("pattern")
     try container.supportOnly(["Regex"])
@@ -116,7 +116,7 @@ extension TokenizerJSON {
   }
 
   /// Checks that ids are decoded by joining the bytes of their tokens.
-  fileprivate func checkByteLevelDecoder() throws(FormatError) {
+  fileprivate func checkByteLevelDecoder() throws(Refusal) {
     guard let node = try root.optionalMember("decoder") else {
       throw root.unsupported(found: "no decoder", expected: "\"ByteLevel\"")
     }

@@ -31,7 +31,7 @@ struct ByteLevelBPE: TokenizerFormat {
   /// Any JSON that is of no other format: its refusals are the ones to read.
   static func recognizes(_ source: TokenizerSource) -> Bool { source.json != nil }
 
-  init(_ source: TokenizerSource) throws(FormatError) {
+  init(_ source: TokenizerSource) throws(Refusal) {
     parts = try Parts(TokenizerJSON(source))
     digest = source.digest
     specialTokenIDs = parts.added.specialTokenIDs

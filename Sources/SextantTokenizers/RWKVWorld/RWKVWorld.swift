@@ -22,7 +22,7 @@ struct RWKVWorld: TokenizerFormat {
     return ["'", "\"", "b'", "b\""].contains { literal.dropFirst().starts(with: $0.utf8) }
   }
 
-  init(_ source: TokenizerSource) throws(FormatError) {
+  init(_ source: TokenizerSource) throws(Refusal) {
     vocabulary = try WorldVocabulary(source.bytes, file: source.file)
     matches = LongestMatches(vocabulary.tokens, in: vocabulary.blob)
     digest = source.digest
@@ -33,7 +33,7 @@ struct RWKVWorld: TokenizerFormat {
     let single = Set(
       vocabulary.tokens.filter { $0.count == 1 }.map { vocabulary.blob[$0.lowerBound] })
     for byte in UInt8.min...UInt8.max where !single.contains(byte) {
-      throw FormatError(
+      throw Refusal(
         .tokenizerUnsupported, file: source.file, found: "no token for byte \(byte)",
         expected: "a token for every byte")
     }

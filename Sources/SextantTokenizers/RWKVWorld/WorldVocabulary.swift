@@ -24,7 +24,7 @@ struct WorldVocabulary: Sendable {
   /// Reads the lines, which end with a line feed or with carriage return and line feed.
   ///
   /// - Throws: `tokenizer.invalid`, `tokenizer.unsupported`, with a line number.
-  init(_ bytes: [UInt8], file path: String?) throws(FormatError) {
+  init(_ bytes: [UInt8], file path: String?) throws(Refusal) {
     file = bytes
     self.path = path
     var start = 0
@@ -51,8 +51,8 @@ struct WorldVocabulary: Sendable {
   }
 
   /// A refusal of a line, counted from 1.
-  func refusal(line: Int, found: String, expected: String) -> FormatError {
-    FormatError(
+  func refusal(line: Int, found: String, expected: String) -> Refusal {
+    Refusal(
       .tokenizerInvalid, file: path, at: .line(line), found: found, expected: expected)
   }
 
@@ -105,7 +105,7 @@ struct WorldVocabulary: Sendable {
     return number
   }
 
-  private func checkLimits() throws(FormatError) {
+  private func checkLimits() throws(Refusal) {
     guard let token = tokens.last,
       token.count > Self.tokenByteCountLimit || blob.count > Self.tokensByteCountLimit
     else { return }
@@ -118,7 +118,7 @@ struct WorldVocabulary: Sendable {
     throw refusal
   }
 
-  private mutating func fillPlaces() throws(FormatError) {
+  private mutating func fillPlaces() throws(Refusal) {
     let limit = Vocabulary.idLimit(count: ids.count)
     places = Array(repeating: -1, count: min(limit, (ids.max() ?? -1) + 1))
     for (index, id) in ids.enumerated() {

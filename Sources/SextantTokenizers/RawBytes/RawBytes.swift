@@ -19,9 +19,9 @@ struct RawBytes: TokenizerFormat {
     return format.utf8.starts(with: "sextant-".utf8)
   }
 
-  init(_ source: TokenizerSource) throws(FormatError) {
+  init(_ source: TokenizerSource) throws(Refusal) {
     guard let root = source.json else {
-      throw FormatError(
+      throw Refusal(
         .tokenizerInvalid, file: source.file, found: "no JSON object",
         expected: String(decoding: Self.content, as: UTF8.self))
     }

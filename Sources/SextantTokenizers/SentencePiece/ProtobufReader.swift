@@ -39,7 +39,7 @@ struct ProtobufReader {
   /// The next field; nil at the end of the message.
   ///
   /// - Throws: `tokenizer.invalid`, with an offset.
-  mutating func next() throws(FormatError) -> Field? {
+  mutating func next() throws(Refusal) -> Field? {
     guard position < end else { return nil }
     let offset = position
     let key = try varint()
@@ -66,12 +66,12 @@ struct ProtobufReader {
   }
 
   /// A refusal at an offset.
-  func refusal(at offset: Int, found: String, expected: String) -> FormatError {
-    FormatError(
+  func refusal(at offset: Int, found: String, expected: String) -> Refusal {
+    Refusal(
       .tokenizerInvalid, file: file, at: .offset(offset), found: found, expected: expected)
   }
 
-  private mutating func varint() throws(FormatError) -> UInt64 {
+  private mutating func varint() throws(Refusal) -> UInt64 {
     let start = position
     var number: UInt64 = 0
     for shift in stride(from: UInt64(0), to: 64, by: 7) {
@@ -92,7 +92,7 @@ struct ProtobufReader {
       at: start, found: "a number that is too long", expected: "at most 64 bits, no idle bytes")
   }
 
-  private mutating func fixed(_ count: Int) throws(FormatError) -> UInt64 {
+  private mutating func fixed(_ count: Int) throws(Refusal) -> UInt64 {
     guard end - position >= count else {
       throw refusal(at: position, found: "the end of a message", expected: "\(count) bytes")
     }
@@ -103,13 +103,13 @@ struct ProtobufReader {
 
 extension ProtobufReader {
   /// The range of a string, bytes or a message.
-  func range(_ field: Field) throws(FormatError) -> Range<Int> {
+  func range(_ field: Field) throws(Refusal) -> Range<Int> {
     guard case .bytes(let range) = field.value else { throw wrongType(field, "bytes") }
     return range
   }
 
   /// The bytes of a string, which must be UTF-8.
-  func text(_ field: Field) throws(FormatError) -> Range<Int> {
+  func text(_ field: Field) throws(Refusal) -> Range<Int> {
     let range = try range(field)
     guard String(validating: bytes[range], as: UTF8.self) != nil else {
       throw refusal(at: field.offset, found: "a string that is not UTF-8", expected: "UTF-8")
@@ -118,7 +118,7 @@ extension ProtobufReader {
   }
 
   /// A truth value.
-  func boolean(_ field: Field) throws(FormatError) -> Bool {
+  func boolean(_ field: Field) throws(Refusal) -> Bool {
     guard case .varint(let number) = field.value, number <= 1 else {
       throw wrongType(field, "a truth value")
     }
@@ -126,7 +126,7 @@ extension ProtobufReader {
   }
 
   /// A small non-negative number.
-  func small(_ field: Field) throws(FormatError) -> Int {
+  func small(_ field: Field) throws(Refusal) -> Int {
     guard case .varint(let number) = field.value, number <= 1_000 else {
       throw wrongType(field, "a small number")
     }
@@ -134,14 +134,14 @@ extension ProtobufReader {
   }
 
   /// A number in single precision that is one.
-  func float(_ field: Field) throws(FormatError) -> Float {
+  func float(_ field: Field) throws(Refusal) -> Float {
     guard case .fixed32(let bits) = field.value, case let number = Float(bitPattern: bits),
       !number.isNaN
     else { throw wrongType(field, "a 32-bit floating-point number") }
     return number
   }
 
-  private func wrongType(_ field: Field, _ expected: String) -> FormatError {
+  private func wrongType(_ field: Field, _ expected: String) -> Refusal {
     refusal(
       at: field.offset, found: "another type or value of field \(field.number)",
       expected: expected)

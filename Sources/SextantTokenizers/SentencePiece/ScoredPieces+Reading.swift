@@ -8,7 +8,7 @@ extension ScoredPieces {
   ///
   /// - Throws: `export.inexpressible` for merges that no scores give and for spaces that are not
   ///   written as "▁"; `tokenizer.*`, `json.*`.
-  package init?(tokenizer bytes: [UInt8], file: String? = nil) throws(FormatError) {
+  package init?(tokenizer bytes: [UInt8], file: String? = nil) throws(Refusal) {
     let source = try TokenizerSource(bytes: bytes, file: file)
     if SentencePieceJSON.recognizes(source) {
       try self.init(json: source)
@@ -21,8 +21,8 @@ extension ScoredPieces {
     }
   }
 
-  private static func inexpressible(_ found: String, expected: String) -> FormatError {
-    FormatError(.exportInexpressible, found: found, expected: expected)
+  private static func inexpressible(_ found: String, expected: String) -> Refusal {
+    Refusal(.exportInexpressible, found: found, expected: expected)
   }
 
   private static let unmarkedSpaces = inexpressible(
@@ -30,7 +30,7 @@ extension ScoredPieces {
 
   // MARK: tokenizer.model
 
-  private init(model source: TokenizerSource) throws(FormatError) {
+  private init(model source: TokenizerSource) throws(Refusal) {
     let file = try SentencePieceFile(source)
     try file.checkKind()
     guard file.normalizer.marksSpaces else { throw Self.unmarkedSpaces }
@@ -61,7 +61,7 @@ extension ScoredPieces {
 
   // MARK: tokenizer.json
 
-  private init(json source: TokenizerSource) throws(FormatError) {
+  private init(json source: TokenizerSource) throws(Refusal) {
     let tokenizer = try SentencePieceJSON(source)
     let json = try TokenizerJSON(source)
     let normalizer = try json.normalizer()
@@ -95,7 +95,7 @@ extension ScoredPieces {
 
   /// Gives each token that merges make its place among such tokens, and refuses an order that
   /// contradicts the merges.
-  private mutating func setScores(_ merges: [Merge]) throws(FormatError) {
+  private mutating func setScores(_ merges: [Merge]) throws(Refusal) {
     let expected = "merges in the order of their tokens, all of them"
     // Added tokens are split off before anything is merged.
     let possible = merges.filter { merge in

@@ -25,7 +25,7 @@ package struct SentencePieceAdditions: Sendable {
   /// Reads the field's JSON.
   ///
   /// - Throws: `tokenizer.invalid`, `tokenizer.unsupported`, `json.*`.
-  init(_ file: SentencePieceFile) throws(FormatError) {
+  init(_ file: SentencePieceFile) throws(Refusal) {
     if file.additions.isEmpty { return }
     let node = try JSONNode(
       parsing: Array(file.bytes[file.additions]),
@@ -42,7 +42,7 @@ package struct SentencePieceAdditions: Sendable {
   }
 
   /// Each id belongs to one text. A text occurs once, and may be that of the file's own piece.
-  private func check(_ nodes: [JSONNode], _ file: SentencePieceFile) throws(FormatError) {
+  private func check(_ nodes: [JSONNode], _ file: SentencePieceFile) throws(Refusal) {
     let limit = Vocabulary.idLimit(count: file.pieces.count + tokens.count)
     let places = try file.places()
     var texts: [Int: ExactString] = [:]
@@ -63,7 +63,7 @@ package struct SentencePieceAdditions: Sendable {
       }
     }
     for id in beginOfTextIDs where !file.pieces.indices.contains(id) && texts[id] == nil {
-      throw FormatError(
+      throw Refusal(
         .tokenizerInvalid, file: file.path, found: "id \(id) before a text",
         expected: "the ids of tokens")
     }
@@ -98,7 +98,7 @@ extension Tokenizers {
   /// - Throws: `tokenizer.*`, `json.*` for a file that does not read.
   package static func partsOfSentencePiece(
     _ bytes: [UInt8]
-  ) throws(FormatError) -> (model: [UInt8], additions: JSONObject) {
+  ) throws(Refusal) -> (model: [UInt8], additions: JSONObject) {
     let file = try SentencePieceFile(TokenizerSource(bytes: bytes, file: nil))
     guard !file.additions.isEmpty else { return (bytes, JSONObject()) }
     let text = Array(bytes[file.additions])

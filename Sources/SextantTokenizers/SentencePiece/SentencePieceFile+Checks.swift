@@ -3,7 +3,7 @@ import SextantBytes
 /// The rules between the parts of a `tokenizer.model`.
 extension SentencePieceFile {
   /// Refuses models of other kinds and options that would change ids or texts.
-  func checkKind() throws(FormatError) {
+  func checkKind() throws(Refusal) {
     guard trainer.modelType == 2 else {
       let kinds = [1: "a unigram model", 3: "a model of words", 4: "a model of characters"]
       throw unsupported(
@@ -21,7 +21,7 @@ extension SentencePieceFile {
   }
 
   /// The id of each piece, by its text.
-  func places() throws(FormatError) -> [ExactString: Int] {
+  func places() throws(Refusal) -> [ExactString: Int] {
     var places: [ExactString: Int] = [:]
     places.reserveCapacity(pieces.count)
     for (id, piece) in pieces.enumerated() {
@@ -34,7 +34,7 @@ extension SentencePieceFile {
   }
 
   /// The id of the one piece for everything unknown.
-  func unknownID() throws(FormatError) -> Int {
+  func unknownID() throws(Refusal) -> Int {
     let unknown = pieces.indices.filter { pieces[$0].kind == .unknown }
     guard unknown.count == 1, let id = unknown.first else {
       throw invalid(found: "\(unknown.count) unknown pieces", expected: "one")
@@ -43,7 +43,7 @@ extension SentencePieceFile {
   }
 
   /// The ids of the 256 bytes; nil without byte fallback.
-  func byteIDs(_ places: [ExactString: Int]) throws(FormatError) -> [Int32]? {
+  func byteIDs(_ places: [ExactString: Int]) throws(Refusal) -> [Int32]? {
     for piece in pieces where piece.kind == .byte {
       guard trainer.usesByteFallback else {
         throw invalid(
@@ -70,7 +70,7 @@ extension SentencePieceFile {
 
   /// Refuses unused pieces that merges lead to: the library takes them apart again, in a way that
   /// depends on all of the text.
-  func checkUnused(_ merges: [Merge]) throws(FormatError) {
+  func checkUnused(_ merges: [Merge]) throws(Refusal) {
     for merge in merges where pieces[Int(merge.result)].kind == .unused {
       throw unsupported(
         at: pieces[Int(merge.result)].offset, found: "an unused piece that merges lead to",
@@ -79,7 +79,7 @@ extension SentencePieceFile {
   }
 
   /// The map of characters, if there is one.
-  func characterMap() throws(FormatError) -> CharacterMap? {
+  func characterMap() throws(Refusal) -> CharacterMap? {
     guard !normalizer.characterMap.isEmpty else { return nil }
     do throws(CharacterMap.Mistake) {
       return try CharacterMap(bytes[normalizer.characterMap])

@@ -61,7 +61,7 @@ struct SentencePieceFile {
   /// Reads a file.
   ///
   /// - Throws: `tokenizer.invalid`, `tokenizer.unsupported`, with an offset.
-  init(_ source: TokenizerSource) throws(FormatError) {
+  init(_ source: TokenizerSource) throws(Refusal) {
     bytes = source.bytes
     path = source.file
     var reader = ProtobufReader(bytes, file: path)
@@ -99,15 +99,15 @@ struct SentencePieceFile {
   func text(_ piece: Piece) -> String { String(decoding: bytes[piece.text], as: UTF8.self) }
 
   /// A refusal of a contradiction.
-  func invalid(at offset: Int? = nil, found: String, expected: String) -> FormatError {
-    FormatError(
+  func invalid(at offset: Int? = nil, found: String, expected: String) -> Refusal {
+    Refusal(
       .tokenizerInvalid, file: path, at: offset.map { .offset($0) }, found: found,
       expected: expected)
   }
 
   /// A refusal of an unsupported feature.
-  func unsupported(at offset: Int? = nil, found: String, expected: String) -> FormatError {
-    FormatError(
+  func unsupported(at offset: Int? = nil, found: String, expected: String) -> Refusal {
+    Refusal(
       .tokenizerUnsupported, file: path, at: offset.map { .offset($0) }, found: found,
       expected: expected)
   }
@@ -116,7 +116,7 @@ struct SentencePieceFile {
 
   private static func piece(
     _ reader: ProtobufReader, _ field: ProtobufReader.Field
-  ) throws(FormatError) -> Piece {
+  ) throws(Refusal) -> Piece {
     var message = ProtobufReader(reader.bytes, in: try reader.range(field), file: reader.file)
     var once = FieldsOnce()
     var piece = Piece(offset: field.offset)
@@ -149,7 +149,7 @@ struct SentencePieceFile {
 
   private static func trainer(
     _ reader: ProtobufReader, _ field: ProtobufReader.Field
-  ) throws(FormatError) -> Trainer {
+  ) throws(Refusal) -> Trainer {
     var message = ProtobufReader(reader.bytes, in: try reader.range(field), file: reader.file)
     var once = FieldsOnce()
     var trainer = Trainer()
@@ -170,7 +170,7 @@ struct SentencePieceFile {
 
   private static func normalizer(
     _ reader: ProtobufReader, _ field: ProtobufReader.Field
-  ) throws(FormatError) -> Normalizer {
+  ) throws(Refusal) -> Normalizer {
     var message = ProtobufReader(reader.bytes, in: try reader.range(field), file: reader.file)
     var once = FieldsOnce()
     var normalizer = Normalizer()
@@ -194,7 +194,7 @@ private struct FieldsOnce {
 
   mutating func check(
     _ field: ProtobufReader.Field, _ reader: ProtobufReader
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard seen.insert(field.number).inserted else {
       throw reader.refusal(
         at: field.offset, found: "field \(field.number) again", expected: "each field once")

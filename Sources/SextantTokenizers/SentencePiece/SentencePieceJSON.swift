@@ -25,7 +25,7 @@ struct SentencePieceJSON: TokenizerFormat {
     return model["byte_fallback"] == true
   }
 
-  init(_ source: TokenizerSource) throws(FormatError) {
+  init(_ source: TokenizerSource) throws(Refusal) {
     let json = try TokenizerJSON(source)
     guard try !json.checkModel(byteFallback: true) else {
       throw try json.model.member("ignore_merges").unsupported(expected: "false")
@@ -61,7 +61,7 @@ struct SentencePieceJSON: TokenizerFormat {
 
   private static func byteIDs(
     of words: Vocabulary, at node: JSONNode
-  ) throws(FormatError) -> [Int32] {
+  ) throws(Refusal) -> [Int32] {
     var ids: [Int32] = []
     for byte in UInt8.min...UInt8.max {
       guard let id = words.id(of: ByteToken.name(byte)) else {
@@ -138,7 +138,7 @@ struct Metaspace: Sendable {
 
 extension TokenizerJSON {
   /// The pre-tokenizer, if one does anything.
-  func metaspace(_ normalizer: TextNormalizer) throws(FormatError) -> Metaspace? {
+  func metaspace(_ normalizer: TextNormalizer) throws(Refusal) -> Metaspace? {
     guard let node = try root.optionalMember("pre_tokenizer") else { return nil }
     let type = try node.member("type")
     switch try type.string() {
@@ -168,7 +168,7 @@ extension TokenizerJSON {
 
   /// Checks that the decoder joins tokens and bytes and writes spaces for "▁", and returns whether it
   /// drops the first space.
-  fileprivate func spaceDecoderDropsFirst() throws(FormatError) -> Bool {
+  fileprivate func spaceDecoderDropsFirst() throws(Refusal) -> Bool {
     let expected = "\"Sequence\" of \"Replace\", \"ByteFallback\", \"Fuse\" and maybe \"Strip\""
     guard let node = try root.optionalMember("decoder") else {
       throw root.unsupported(found: "no decoder", expected: expected)

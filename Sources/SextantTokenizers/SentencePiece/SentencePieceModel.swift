@@ -30,7 +30,7 @@ struct SentencePieceModel: TokenizerFormat {
     return start.dropFirst().drop { $0 & 0x80 != 0 }.dropFirst().first == 0x0A
   }
 
-  init(_ source: TokenizerSource) throws(FormatError) {
+  init(_ source: TokenizerSource) throws(Refusal) {
     let file = try SentencePieceFile(source)
     try file.checkKind()
     let places = try file.places()

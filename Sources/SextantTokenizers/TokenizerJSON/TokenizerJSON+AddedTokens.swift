@@ -9,7 +9,7 @@ extension AddedToken {
   /// Reads the declarations.
   ///
   /// - Throws: `tokenizer.unsupported` for tokens that are too long, `tokenizer.invalid`.
-  static func read(_ nodes: [JSONNode]) throws(FormatError) -> [AddedToken] {
+  static func read(_ nodes: [JSONNode]) throws(Refusal) -> [AddedToken] {
     var tokens: [AddedToken] = []
     var byteCount = 0
     for node in nodes {
@@ -29,7 +29,7 @@ extension AddedToken {
     return tokens
   }
 
-  private init(_ node: JSONNode) throws(FormatError) {
+  private init(_ node: JSONNode) throws(Refusal) {
     try node.supportOnly([
       "id", "content", "special", "single_word", "lstrip", "rstrip", "normalized",
     ])
@@ -52,7 +52,7 @@ extension TokenizerJSON {
   func add(
     _ tokens: [AddedToken], at nodes: [JSONNode], normalizer: TextNormalizer,
     to vocabulary: inout Vocabulary
-  ) throws(FormatError) -> [AddedTokenMatcher.Entry] {
+  ) throws(Refusal) -> [AddedTokenMatcher.Entry] {
     var entries: [AddedTokenMatcher.Entry] = []
     var spellings: (raw: Set<[UInt8]>, normalized: Set<[UInt8]>) = ([], [])
     for (token, node) in zip(tokens, nodes) {
@@ -76,7 +76,7 @@ extension TokenizerJSON {
 
   private func add(
     _ token: AddedToken, at node: JSONNode, to vocabulary: inout Vocabulary
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let known = vocabulary.id(of: token.content)
     if let known, known != token.id {
       throw try node.member("id").refusal(

@@ -6,7 +6,7 @@ extension TokenizerJSON {
   /// Checks the model's kind and options, and returns whether it ignores merges for whole words.
   ///
   /// - Parameter byteFallback: whether characters without a token become one token for each byte.
-  func checkModel(byteFallback: Bool) throws(FormatError) -> Bool {
+  func checkModel(byteFallback: Bool) throws(Refusal) -> Bool {
     if let type = try model.optionalMember("type"), try type.string() != "BPE" {
       throw type.unsupported(expected: "\"BPE\"")
     }
@@ -32,7 +32,7 @@ extension TokenizerJSON {
   }
 
   /// The normalizer: none, NFC, the two that write spaces as SentencePiece does, or several.
-  func normalizer() throws(FormatError) -> TextNormalizer {
+  func normalizer() throws(Refusal) -> TextNormalizer {
     var normalizer = TextNormalizer()
     if let node = try root.optionalMember("normalizer") { try append(node, to: &normalizer) }
     guard normalizer.steps.count <= Self.stepLimit else {
@@ -47,7 +47,7 @@ extension TokenizerJSON {
 
   private func append(
     _ node: JSONNode, to normalizer: inout TextNormalizer
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let type = try node.member("type")
     switch try type.string() {
     case "NFC":
@@ -71,7 +71,7 @@ extension TokenizerJSON {
 
 extension JSONNode {
   /// A refusal of a valid feature that this program does not support.
-  func unsupported(found: String? = nil, expected: String) -> FormatError {
+  func unsupported(found: String? = nil, expected: String) -> Refusal {
     var refusal = refusal(found: found, expected: expected)
     refusal.code = .tokenizerUnsupported
     refusal.remedy = refusal.code.remedy
@@ -79,7 +79,7 @@ extension JSONNode {
   }
 
   /// Refuses members other than these as unsupported: an unknown option could change ids.
-  func supportOnly(_ keys: [String]) throws(FormatError) {
+  func supportOnly(_ keys: [String]) throws(Refusal) {
     for (key, child) in try members() where !keys.contains(key) {
       throw child.unsupported(
         found: "a member \"\(key)\"", expected: "only \(keys.joined(separator: ", "))")
@@ -87,14 +87,14 @@ extension JSONNode {
   }
 
   /// Refuses any other text as unsupported.
-  func supportText(_ text: String) throws(FormatError) {
+  func supportText(_ text: String) throws(Refusal) {
     guard try string().utf8.elementsEqual(text.utf8) else {
       throw unsupported(expected: "\"\(text)\"")
     }
   }
 
   /// Refuses a "Replace" other than of one text by another.
-  func supportReplacement(of text: String, by content: String) throws(FormatError) {
+  func supportReplacement(of text: String, by content: String) throws(Refusal) {
     try supportOnly(["type", "pattern", "content"])
     let pattern = try member("pattern")
     try pattern.supportOnly(["String"])

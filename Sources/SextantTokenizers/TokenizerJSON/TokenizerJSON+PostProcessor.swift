@@ -10,7 +10,7 @@ extension TokenizerJSON {
   /// The ids of the tokens that begin a text, in their order.
   ///
   /// - Throws: `tokenizer.unsupported` for another kind of post-processor, `tokenizer.invalid`.
-  func beginOfTextIDs() throws(FormatError) -> [Int] {
+  func beginOfTextIDs() throws(Refusal) -> [Int] {
     guard let node = try root.optionalMember("post_processor") else { return [] }
     let ids = try beginOfTextIDs(node)
     guard ids.count <= Self.beginLimit else {
@@ -22,14 +22,14 @@ extension TokenizerJSON {
   }
 
   /// Refuses ids without a token: no row of an embedding belongs to them.
-  func check(beginOfTextIDs ids: [Int], in vocabulary: Vocabulary) throws(FormatError) {
+  func check(beginOfTextIDs ids: [Int], in vocabulary: Vocabulary) throws(Refusal) {
     for id in ids where vocabulary.token(id) == nil {
       throw try root.member("post_processor").refusal(
         found: "id \(id) before a text", expected: "the ids of tokens")
     }
   }
 
-  private func beginOfTextIDs(_ node: JSONNode) throws(FormatError) -> [Int] {
+  private func beginOfTextIDs(_ node: JSONNode) throws(Refusal) -> [Int] {
     let type = try node.member("type")
     switch try type.string() {
     case "ByteLevel": return []  // trims offsets, which are not computed here
@@ -55,7 +55,7 @@ extension TokenizerJSON {
   }
 
   /// The ids of the special tokens before sequence A.
-  private func templateIDs(_ node: JSONNode) throws(FormatError) -> [Int] {
+  private func templateIDs(_ node: JSONNode) throws(Refusal) -> [Int] {
     let single = try node.member("single")
     var sequences: [String] = []
     var ids: [Int] = []

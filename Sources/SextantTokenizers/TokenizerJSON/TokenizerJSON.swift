@@ -15,9 +15,9 @@ struct TokenizerJSON {
   /// of a kind does not wait for the vocabulary.
   ///
   /// - Throws: `tokenizer.unsupported`, `tokenizer.invalid`, with a JSON pointer, as all methods.
-  init(_ source: TokenizerSource) throws(FormatError) {
+  init(_ source: TokenizerSource) throws(Refusal) {
     guard let root = source.json else {
-      throw FormatError(
+      throw Refusal(
         .tokenizerInvalid, file: source.file, found: "no JSON object", expected: "a tokenizer.json")
     }
     self.root = root
@@ -43,7 +43,7 @@ struct TokenizerJSON {
   }
 
   /// Reads vocabulary, merges and added tokens.
-  func tokens(normalizer: TextNormalizer) throws(FormatError) -> Tokens {
+  func tokens(normalizer: TextNormalizer) throws(Refusal) -> Tokens {
     let nodes = try root.optionalMember("added_tokens")?.elements() ?? []
     let addedTokens = try AddedToken.read(nodes)
     let words = try vocabulary(model.member("vocab"), addedTokens: addedTokens)
@@ -57,7 +57,7 @@ struct TokenizerJSON {
 
   private func vocabulary(
     _ node: JSONNode, addedTokens: [AddedToken]
-  ) throws(FormatError) -> Vocabulary {
+  ) throws(Refusal) -> Vocabulary {
     let members = try node.object().members
     let count = members.count + addedTokens.count
     let idLimit = Vocabulary.idLimit(count: count)
@@ -85,7 +85,7 @@ struct TokenizerJSON {
 
   private func merges(
     _ node: JSONNode, of vocabulary: Vocabulary
-  ) throws(FormatError) -> [Merge] {
+  ) throws(Refusal) -> [Merge] {
     guard case .array(let elements) = node.value else {
       throw node.refusal(expected: "an array")
     }
@@ -93,7 +93,7 @@ struct TokenizerJSON {
     merges.reserveCapacity(elements.count)
     var pairs: Set<UInt64> = []
     for (index, element) in elements.enumerated() {
-      func refusal(found: String? = nil, expected: String) throws(FormatError) -> FormatError {
+      func refusal(found: String? = nil, expected: String) throws(Refusal) -> Refusal {
         try node.elements()[index].refusal(found: found, expected: expected)
       }
       let pair: (left: String, right: String)
@@ -111,7 +111,7 @@ struct TokenizerJSON {
         pair = (left, right)
       default: throw try refusal(expected: "two tokens")
       }
-      func id(_ token: String) throws(FormatError) -> Int32 {
+      func id(_ token: String) throws(Refusal) -> Int32 {
         if let id = vocabulary.id(of: token) { return Int32(id) }
         throw try refusal(found: "\"\(token)\"", expected: "tokens of the vocabulary")
       }

@@ -86,7 +86,7 @@ struct Capture: WritingCommand {
       sequences, tokenizer: text.tokens == nil ? open.tokenizer?.digest : nil,
       beginOfText: text.tokens == nil ? open.tokenizer?.beginOfTextIDs ?? [] : [],
       isEdited: edits.hasEdits,
-      editing: { prompt throws(FormatError) in
+      editing: { prompt throws(Refusal) in
         try edits.bind(
           to: BoundRun(
             open.model, tokenizer: open.tokenizer?.digest, prompts: [prompt],
@@ -101,7 +101,7 @@ struct Capture: WritingCommand {
   }
 
   /// The prompts as token ids.
-  private func sequences(_ open: LoadedModel) throws(FormatError) -> [[Int]] {
+  private func sequences(_ open: LoadedModel) throws(Refusal) -> [[Int]] {
     guard let prompts else { return [try text.ids(open.textTokenizer)] }
     let tokenizer = try open.textTokenizer()
     return try PromptFile.read(prompts).map { tokenizer.encodeText($0) }

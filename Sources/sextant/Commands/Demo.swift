@@ -90,9 +90,9 @@ struct Demo: WritingCommand {
   private var probePage: String { "\(output)/probes.html" }
   private var vectorPath: String { "\(output)/sentiment.steer.safetensors" }
 
-  private func checkSource() throws(FormatError) {
+  private func checkSource() throws(Refusal) {
     guard access("\(source)/config.json", R_OK) == 0 else {
-      throw FormatError(
+      throw Refusal(
         .fileMissing, file: source, found: "no demo model",
         expected: "the folder of the demo model",
         remedy: "Run this in Sextant's own folder, or name the model's folder with --source.")
@@ -111,7 +111,7 @@ struct Demo: WritingCommand {
 
   // MARK: Steps
 
-  private func convert() throws(FormatError) -> JSONValue {
+  private func convert() throws(Refusal) -> JSONValue {
     heading("1. Convert the same weights from safetensors and from HDF5")
     return try DemoConversion(
       [("\(source)/model.safetensors", storePath), ("\(source)/model.h5", hdf5StorePath)], say: say
@@ -120,10 +120,10 @@ struct Demo: WritingCommand {
 
   private func sweep(
     _ open: LoadedModel, _ pairs: ContrastPairs
-  ) throws(FormatError) -> JSONValue {
+  ) throws(Refusal) -> JSONValue {
     heading("5. Every block: residual stream, state, and both, on words that the pairs don't have")
     let tokenizer = try open.textTokenizer()
-    let found = try Progress.show("sweep", .items("prompts")) { update throws(FormatError) in
+    let found = try Progress.show("sweep", .items("prompts")) { update throws(Refusal) in
       try SteerDemo.run(open.model, tokenizer, on: pairs, source: source, progress: update)
     }
     for line in SteerDemo.lines(found) { say("  \(line)") }
@@ -132,10 +132,10 @@ struct Demo: WritingCommand {
     return .object(found.json)
   }
 
-  private func probe(_ open: LoadedModel) throws(FormatError) -> JSONValue {
+  private func probe(_ open: LoadedModel) throws(Refusal) -> JSONValue {
     heading("6. Latent knowledge: probes from Alice's contexts to Bob's")
     let tokenizer = try open.textTokenizer()
-    let result = try Progress.show("read", .items("statements")) { update throws(FormatError) in
+    let result = try Progress.show("read", .items("statements")) { update throws(Refusal) in
       try ProbeDemo.run(open.model, tokenizer, source: source, progress: update)
     }
     for line in ProbeDemo.lines(result) { say("  \(line)") }

@@ -38,7 +38,7 @@ struct Drift: ParsableCommand {
       with: base.model, in: base.store, try base.textTokenizer(), on: try text.text())
     for path in model {
       let open = try LoadedModel.open(path)
-      try Progress.show("drift", .items("tokens")) { update throws(FormatError) in
+      try Progress.show("drift", .items("tokens")) { update throws(Refusal) in
         try comparison.add(open.model, in: open.store, path: path, progress: update)
       }
     }

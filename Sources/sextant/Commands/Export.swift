@@ -70,9 +70,9 @@ struct Export: WritingCommand {
   /// - Throws: `usage.option`.
   private func refuse(
     _ options: [(name: String, isGiven: Bool)], for what: String
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     guard let option = options.first(where: \.isGiven) else { return }
-    throw FormatError(
+    throw Refusal(
       .usageOption, at: .option(option.name), found: "the export of \(what)",
       expected: "a format that the option applies to", remedy: "Leave the option out.")
   }
@@ -96,7 +96,7 @@ struct Export: WritingCommand {
     case .model: try exportModel()
     case .artifact: try exportArtifact()
     case .other:
-      throw FormatError(
+      throw Refusal(
         .exportFormat, file: file, found: "a file of another program",
         expected: "a native model or an artifact", remedy: "Convert it first.")
     }
@@ -122,7 +122,7 @@ struct Export: WritingCommand {
 
   private func exportModel() throws {
     guard let format = ModelExportFormat(path: output) else {
-      throw FormatError(
+      throw Refusal(
         .exportFormat, file: output, found: "an ending that is not one of a model format",
         expected: "a folder, .safetensors, .pth, .h5 or .gguf",
         remedy: "For a folder with this name, add a slash: \(output)/")

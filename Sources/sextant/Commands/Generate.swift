@@ -93,10 +93,10 @@ struct Generate: WritingCommand {
       completesState: saveState != nil)
     options.stops = try StopTexts(ending.stopTexts)
     let applied = try steering.load(for: open, others: loadState != nil)
-    let state = try loadState.map { path throws(FormatError) in
+    let state = try loadState.map { path throws(Refusal) in
       try open.loadState(path, allowsModelMismatch: steering.allowModelMismatch)
     }
-    let prompts = try many.prompts.map { path throws(FormatError) in try PromptFile.read(path) }
+    let prompts = try many.prompts.map { path throws(Refusal) in try PromptFile.read(path) }
     let sequences = try (prompts ?? [prompt?.text() ?? ""]).map {
       tokenizer.encodeText($0, continues: state != nil)
     }
@@ -135,13 +135,13 @@ struct Generate: WritingCommand {
   }
 
   /// Refuses files and tables of one text if several texts are requested.
-  private func checkOutputsOfOneText() throws(FormatError) {
+  private func checkOutputsOfOneText() throws(Refusal) {
     guard many.areGiven else { return }
     let outputs = [
       ("--save-state", saveState != nil), ("--trace", trace != nil), ("--explain", explain),
     ]
     for (option, isGiven) in outputs where isGiven {
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .option(option),
         found: "several texts (\(many.prompts == nil ? "--samples" : "--prompts"))",
         expected: "one text, with --prompt alone")

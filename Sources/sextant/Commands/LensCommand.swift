@@ -47,7 +47,7 @@ struct CorpusArguments: ParsableArguments {
   }
 
   /// Reads the texts for a model.
-  func corpus(for open: LoadedModel) throws(FormatError) -> TextCorpus {
+  func corpus(for open: LoadedModel) throws(Refusal) -> TextCorpus {
     if chunk == nil, let length = open.description.context?.length, length < 2048 {
       StandardStreams.printError(
         "note: chunks of \(counted(length, "token")), the model's context length")

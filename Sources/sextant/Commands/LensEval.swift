@@ -57,7 +57,7 @@ struct LensEval: WritingCommand {
     let lenses = try LensNames.lenses(lens)
     let corpus = try texts.corpus(for: open)
     let evaluation = try Progress.show("lens eval", .items("tokens")) {
-      update throws(FormatError) in
+      update throws(Refusal) in
       try LensEvaluation(
         of: lenses, open.model, tokenizer: tokenizer.digest, on: corpus,
         measuresTransfer: transfer, allowsModelMismatch: allowModelMismatch, progress: update)

@@ -182,7 +182,7 @@ struct LensTrain: WritingCommand {
 
   private func ridge(
     _ open: LoadedModel, _ tokenizer: any Tokenizer, _ corpus: TextCorpus
-  ) throws(FormatError) -> Lens {
+  ) throws(Refusal) -> Lens {
     var options = RidgeLensOptions()
     options.calibrationTokens = calibrationTokens
     let trainer = try RidgeLensTrainer(
@@ -198,7 +198,7 @@ struct LensTrain: WritingCommand {
     }
   }
 
-  private func tunedOptions(_ corpus: TextCorpus) throws(FormatError) -> TunedLensOptions {
+  private func tunedOptions(_ corpus: TextCorpus) throws(Refusal) -> TunedLensOptions {
     var options = TunedLensOptions()
     options.loss = loss
     options.optimizer = LensOptimizerOptions(
@@ -211,7 +211,7 @@ struct LensTrain: WritingCommand {
   private func tuned(
     _ open: LoadedModel, _ tokenizer: any Tokenizer, _ corpus: TextCorpus,
     _ options: TunedLensOptions
-  ) throws(FormatError) -> Lens {
+  ) throws(Refusal) -> Lens {
     let trainer = try TunedLensTrainer(
       open.model, tokenizer: tokenizer.digest, corpus: corpus, options: options)
     let begin: Lens? =
@@ -226,7 +226,7 @@ struct LensTrain: WritingCommand {
     defer { progress.clear() }
     return try trainer.train(
       from: begin, resuming: resumed, saveEvery: checkpoint == nil ? 0 : checkpointEvery ?? 25,
-      save: { saved throws(FormatError) in
+      save: { saved throws(Refusal) in
         guard let checkpoint else { return }
         try saved.artifact.write(to: checkpoint, replacing: true)
       },

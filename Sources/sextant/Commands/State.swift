@@ -41,7 +41,7 @@ struct StateOutput: ParsableArguments {
   }
 
   /// Writes a state and reports it.
-  func write(_ state: SavedState) throws(FormatError) {
+  func write(_ state: SavedState) throws(Refusal) {
     try state.artifact.write(to: output, replacing: force)
     Report(written: state, to: output).print(asJSON: printing.json)
   }

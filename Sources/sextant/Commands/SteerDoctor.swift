@@ -44,7 +44,7 @@ struct SteerDoctor: ParsableCommand {
     let vector = try SteeringVector(reading: apply)
     let pairs = try ContrastPairs(reading: source, template: questions.load())
     let tokenizer = try open.textTokenizer()
-    let found = try Progress.show("read", .items("texts")) { update throws(FormatError) in
+    let found = try Progress.show("read", .items("texts")) { update throws(Refusal) in
       try VectorDoctor(
         vector, model: open.model, tokenizer: tokenizer, pairs: pairs, shifts: -shift...shift,
         progress: update)

@@ -143,13 +143,13 @@ struct SteerEval: WritingCommand {
   /// The vector of --apply.
   ///
   /// - Throws: `usage.option` for a strength after the path, which other commands take.
-  private func readVector() throws(FormatError) -> SteeringVector {
-    do throws(FormatError) {
+  private func readVector() throws(Refusal) -> SteeringVector {
+    do throws(Refusal) {
       return try SteeringVector(reading: apply)
     } catch {
       guard error.code == .fileMissing, let file = AppliedFile(argument: apply), file.hasStrength
       else { throw error }
-      throw FormatError(
+      throw Refusal(
         .usageOption, at: .option("--apply"), found: "a strength after \(file.path)",
         expected: "only the path of a vector: a sweep applies it at each of --multipliers",
         remedy: "Leave the strength out, or give it with --multipliers.")
@@ -173,7 +173,7 @@ struct SteerEval: WritingCommand {
     experiment.side = try SteeringExperiment.SideTests(
       text: text?.text(), tests: accuracy, prompts: openEnded, template: template, tokenizer,
       promptLimit: continuations, tokenCount: tokenCount)
-    let found = try Progress.show("sweep", .items("prompts")) { update throws(FormatError) in
+    let found = try Progress.show("sweep", .items("prompts")) { update throws(Refusal) in
       try experiment.run(on: test, template: questions.template, progress: update)
     }
     try folder?.write(json: found.json, csv: found.cellTable.csv, page: found.page)

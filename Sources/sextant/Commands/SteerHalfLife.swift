@@ -60,7 +60,7 @@ struct SteerHalfLife: WritingCommand {
     let tokenizer = try open.textTokenizer()
     let vector = try SteeringVector(reading: apply.path)
     let tokens = tokenizer.encodeText(try text.text())
-    let found = try Progress.show("half-life", .items("edits")) { update throws(FormatError) in
+    let found = try Progress.show("half-life", .items("edits")) { update throws(Refusal) in
       try HalfLife(
         of: open.model, tokenizer: tokenizer.digest, vector: vector,
         strength: apply.strength.value, on: tokens, horizon: horizon, edits: edits,

@@ -126,7 +126,7 @@ struct SteerTrain: WritingCommand {
   }
 
   /// Reads the texts.
-  private func train(_ estimator: SteeringEstimator) throws(FormatError) -> SteeringVector {
+  private func train(_ estimator: SteeringEstimator) throws(Refusal) -> SteeringVector {
     guard let model, let source = contrast.source else { preconditionFailure("checked before") }
     let open = try LoadedModel.open(model, beginsTexts: !beginning.noBos)
     let sites = try places.sites(of: open.description)

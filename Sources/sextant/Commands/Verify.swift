@@ -79,7 +79,7 @@ struct Verify: ParsableCommand {
     report.print(asJSON: printing.json)
   }
 
-  private func retraining() throws(FormatError) -> Retraining? {
+  private func retraining() throws(Refusal) -> Retraining? {
     guard let model, let source else { return nil }
     let open = try LoadedModel.open(model)
     return try Retraining(

@@ -9,7 +9,7 @@ extension SteeringArguments {
   ///   accepted.
   /// - Throws: as `AppliedArtifacts`; `usage.nothing-steered` for a mismatch that applies to no
   ///   artifact.
-  func load(for open: LoadedModel, others: Bool = false) throws(FormatError) -> AppliedArtifacts {
+  func load(for open: LoadedModel, others: Bool = false) throws(Refusal) -> AppliedArtifacts {
     let usesArtifacts = others || !apply.isEmpty || when != nil || stopWhen != nil
     guard usesArtifacts || !allowModelMismatch else {
       throw .withoutEffect(

@@ -72,7 +72,7 @@ struct TemplateArguments: ParsableArguments {
   var inputs: [String] { template.map { [$0] } ?? [] }
 
   /// The template; nil for none.
-  func load() throws(FormatError) -> PromptTemplate? {
+  func load() throws(Refusal) -> PromptTemplate? {
     guard let template else { return nil }
     return try PromptTemplate(named: template)
   }

@@ -38,7 +38,7 @@ struct SamplingArguments: ParsableArguments {
   var seed: UInt64 = 0
 
   /// The options, checked.
-  func options() throws(FormatError) -> SamplingOptions {
+  func options() throws(Refusal) -> SamplingOptions {
     try SamplingOptions(
       temperature: temp, topK: topK, topP: topP, minP: minP, repetitionPenalty: repetitionPenalty,
       seed: seed)

@@ -20,9 +20,9 @@ struct HDF5Options: ParsableArguments {
   /// Refuses the option if no HDF5 file was opened.
   ///
   /// - Throws: `usage.option`.
-  func checkUsed() throws(FormatError) {
+  func checkUsed() throws(Refusal) {
     guard isUnconfined, !HDF5Confinement.hasReader else { return }
-    throw FormatError(
+    throw Refusal(
       .usageOption, at: .option("--unconfined-hdf5"), found: "a file that is not HDF5",
       expected: "an HDF5 file", remedy: "Leave the option out.")
   }

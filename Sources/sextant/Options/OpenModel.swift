@@ -6,7 +6,7 @@ extension LoadedModel {
   /// Opens a native model file.
   ///
   /// - Parameter beginsTexts: whether the tokens that the tokenizer asks for are put before texts.
-  static func open(_ path: String, beginsTexts: Bool = true) throws(FormatError) -> LoadedModel {
+  static func open(_ path: String, beginsTexts: Bool = true) throws(Refusal) -> LoadedModel {
     let model = try LoadedModel(path, beginsTexts: beginsTexts)
     if let context = model.description.context {
       context.whenExceeded { [length = context.length] in
@@ -21,7 +21,7 @@ extension LoadedModel {
   }
 
   /// Notes artifacts that were learned from texts with other tokens before them.
-  func noteBeginnings(of artifacts: [AppliedArtifact]) throws(FormatError) {
+  func noteBeginnings(of artifacts: [AppliedArtifact]) throws(Refusal) {
     for applied in artifacts {
       if let note = try beginningNote(on: applied.artifact) {
         StandardStreams.printError("note: \(note)")

@@ -52,11 +52,11 @@ enum ParameterNames {
   }
 }
 
-extension FormatError {
+extension Refusal {
   /// The refusal as the command line shows it: with options instead of parameters.
   ///
   /// The found value is not changed, because it can be a part of a file.
-  var withOptions: FormatError {
+  var withOptions: Refusal {
     var shown = self
     if case .parameter(let name) = place { shown.place = .option(ParameterNames.option(name)) }
     shown.expected = ParameterNames.withOptions(expected)

@@ -38,7 +38,7 @@ struct RecordTextArguments: ParsableArguments {
   var template: String?
 
   /// Reads a file of records.
-  func records(reading path: String) throws(FormatError) -> LabelledRecords {
+  func records(reading path: String) throws(Refusal) -> LabelledRecords {
     try LabelledRecords(reading: path, template: template, field: field)
   }
 }
@@ -81,7 +81,7 @@ struct RecordArguments: ParsableArguments {
   /// Reads the file and keeps the selected records, with the labels.
   ///
   /// - Throws: `data.*` for no records, or one without the label.
-  func load() throws(FormatError) -> SelectedRecords {
+  func load() throws(Refusal) -> SelectedRecords {
     let file = try texts.records(reading: data)
     return try SelectedRecords(
       file, label: label, subset: subset, template: texts.template, field: texts.field,
@@ -120,7 +120,7 @@ struct SiteArguments: ParsableArguments {
   var positions = PositionSelection.last
 
   /// The sites of a model that are named.
-  func sites(of model: ModelDescription) throws(FormatError) -> [SiteDescription] {
+  func sites(of model: ModelDescription) throws(Refusal) -> [SiteDescription] {
     try model.sites(named: sites?.values ?? ["residual"], layers: layers)
   }
 }

@@ -18,7 +18,7 @@ struct PromptArgument: ExpressibleByArgument {
   /// The text; of a file without the newline at its end.
   ///
   /// - Throws: `file.*`, `limit.file`, `text.*`; `usage.option` if standard input was read before.
-  func text() throws(FormatError) -> String {
+  func text() throws(Refusal) -> String {
     guard let path = argument == "-" ? argument : file else { return argument }
     return try TextFile(reading: path, limit: Self.limit).textWithoutLastLineFeed
   }

@@ -48,8 +48,8 @@ struct TextOrTokenArguments: ParsableArguments {
   ///
   /// - Parameter continues: whether it continues a state.
   func ids(
-    _ tokenizer: () throws(FormatError) -> any Tokenizer, continues: Bool = false
-  ) throws(FormatError) -> [Int] {
+    _ tokenizer: () throws(Refusal) -> any Tokenizer, continues: Bool = false
+  ) throws(Refusal) -> [Int] {
     if let tokens { return tokens.values }
     return try tokenizer().encodeText(try prompt?.text() ?? "", continues: continues)
   }

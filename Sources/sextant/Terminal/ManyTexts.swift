@@ -19,7 +19,7 @@ struct ManyTexts {
   /// - Throws: the errors of generation.
   func generate(
     _ prompts: [[Int]], _ batches: BatchOptions, from state: State?, _ options: GenerationOptions
-  ) throws(FormatError) {
+  ) throws(Refusal) {
     let clock = Stopwatch()
     var notes = TokenTrace(applied.sources)
     var texts: [JSONValue] = []

@@ -18,8 +18,8 @@ final class Progress {
   /// - Parameter work: receives a function to report how much is done, and of how much in all.
   static func show<Result>(
     _ title: String, _ unit: ProgressLine.Unit,
-    _ work: (_ update: (Int, Int) -> Void) throws(FormatError) -> Result
-  ) throws(FormatError) -> Result {
+    _ work: (_ update: (Int, Int) -> Void) throws(Refusal) -> Result
+  ) throws(Refusal) -> Result {
     let progress = Progress(title, unit)
     defer { progress.clear() }
     return try work { progress.update($0, $1) }

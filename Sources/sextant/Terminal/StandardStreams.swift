@@ -47,7 +47,7 @@ enum StandardStreams {
     case EPIPE where isNeeded: exit(0)
     case EPIPE: readerIsGone = true
     case let number:
-      let refusal = FormatError(
+      let refusal = Refusal(
         .fileWrite, file: "standard output", found: String(cString: strerror(number)),
         expected: "every byte written")
       printError("Error: \(refusal)")

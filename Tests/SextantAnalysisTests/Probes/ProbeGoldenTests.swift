@@ -167,7 +167,7 @@ import Testing
   }
 
   @Test func oneLabelAloneIsRefused() throws {
-    let refusal = #expect(throws: FormatError.self) {
+    let refusal = #expect(throws: Refusal.self) {
       try ProbeTrainer([.logistic]).train(examples, labels: labels.map { _ in true })
     }
     #expect(refusal?.code == .dataEmpty)

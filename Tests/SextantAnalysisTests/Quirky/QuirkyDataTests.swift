@@ -131,7 +131,7 @@ import Testing
     #expect(records.records.map(\.text) == ["3 + 4 = 7. Bob:"])
   }
 
-  private func texts(_ lines: String, template: String) throws(FormatError) -> [String] {
+  private func texts(_ lines: String, template: String) throws(Refusal) -> [String] {
     try LabelledRecords(reading: folder.write(lines, to: "a.jsonl"), template: template)
       .records.map(\.text)
   }
@@ -211,7 +211,7 @@ import Testing
     ])
   func badRecordsAreRefusedWithTheirLine(name: String, text: String, line: Int) throws {
     let path = folder.write(text, to: name)
-    let refusal = #expect(throws: FormatError.self) { try LabelledRecords(reading: path) }
+    let refusal = #expect(throws: Refusal.self) { try LabelledRecords(reading: path) }
     #expect(refusal?.place == .line(line))
   }
 
@@ -271,7 +271,7 @@ import Testing
 
   @Test func tooFewOperandsAreRefused() throws {
     let source = try QuirkyArithmetic(.squaring, digits: 1)
-    let refusal = #expect(throws: FormatError.self) { try source.records([(.train, 50)]) }
+    let refusal = #expect(throws: Refusal.self) { try source.records([(.train, 50)]) }
     #expect(refusal?.code == .dataEmpty)
   }
 }

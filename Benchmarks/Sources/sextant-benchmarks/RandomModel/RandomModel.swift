@@ -32,13 +32,13 @@ struct RandomModel {
       guard let place = specs.firstIndex(where: { $0.name == tensor.name }) else { continue }
       var values = InitialValues(of: specs[place], seed: seed &+ UInt64(place) << 32)
       let count = tensor.shape.reduce(1, *)
-      try writer.write(tensor.name) { sink throws(FormatError) in
+      try writer.write(tensor.name) { sink throws(Refusal) in
         for start in stride(from: 0, to: count, by: 1 << 20) {
           let piece = (start..<min(start + 1 << 20, count)).map { _ in values.next() }
           guard
             let stored = Tensor(piece, shape: [1, piece.count]).converted(to: tensor.dataType)
           else { return }
-          try stored.withUnsafeBytes { bytes throws(FormatError) in try sink.append(bytes) }
+          try stored.withUnsafeBytes { bytes throws(Refusal) in try sink.append(bytes) }
         }
       }
     }

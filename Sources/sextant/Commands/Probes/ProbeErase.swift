@@ -49,7 +49,7 @@ struct ProbeErase: WritingCommand {
     let selected = try selection.load()
     let tokenizer = try open.textTokenizer()
     let (eraser, certificate) = try Progress.show("read", .items("records")) {
-      update throws(FormatError) in
+      update throws(Refusal) in
       try EraserTrainer.certifiedEraser(
         on: selected, open.model, tokenizer, sites: sites, positions: reading.places.positions,
         pooling: reading.pooling, applied: applyPositions, progress: update)

@@ -29,7 +29,7 @@ struct ProbeEval: WritingCommand {
     let open = try model.open()
     let file = try Probe(reading: probes.probe.path)
     let selected = try selection.load()
-    let found = try Progress.show("read", .items("records")) { update throws(FormatError) in
+    let found = try Progress.show("read", .items("records")) { update throws(Refusal) in
       try file.evaluate(
         on: selected, with: open, name: probes.probe.name,
         allowsModelMismatch: probes.allowModelMismatch,

@@ -36,7 +36,7 @@ struct ProbeIntervene: ParsableCommand {
     let entries = try file.chosen(probes.probe.name)
     let selected = try selection.load()
     let prompts = try ChoicePrompts(selected.records, open.textTokenizer())
-    let found = try Progress.show("answer", .items("records")) { update throws(FormatError) in
+    let found = try Progress.show("answer", .items("records")) { update throws(Refusal) in
       try ProbeInterventionResult(
         of: entries, open.model, tokenizer: open.tokenizer?.digest, on: prompts,
         labels: selected.labels, seed: seed, probeFile: probes.probe.path, file: selection.data,

@@ -69,7 +69,7 @@ struct ProbeTrain: WritingCommand {
 
   private func examples(
     of records: SelectedRecords, _ open: LoadedModel
-  ) throws(FormatError) -> ProbeExamples {
+  ) throws(Refusal) -> ProbeExamples {
     let tokenizer = try open.textTokenizer()
     if let capture {
       return try ProbeExamples(
@@ -79,7 +79,7 @@ struct ProbeTrain: WritingCommand {
       )
     }
     let sites = try reading.places.sites(of: open.description)
-    return try Progress.show("read", .items("records")) { update throws(FormatError) in
+    return try Progress.show("read", .items("records")) { update throws(Refusal) in
       try ProbeExamples(
         of: records, open.model, tokenizer, sites: sites, positions: reading.places.positions,
         pooling: reading.pooling,

@@ -57,7 +57,7 @@ struct ProbeTransfer: WritingCommand {
     let learned = try texts.records(reading: data)
     let held = try texts.records(reading: test)
     let tokenizer = try open.textTokenizer()
-    let result = try Progress.show("read", .items("records")) { update throws(FormatError) in
+    let result = try Progress.show("read", .items("records")) { update throws(Refusal) in
       try experiment.run(
         open.model, tokenizer, training: learned, test: held, sites: sites,
         positions: reading.places.positions, pooling: reading.pooling, progress: update)

@@ -3,7 +3,7 @@
 /// Every reader, writer and loader of the project refuses with this one type, so that programs can
 /// rely on `code` (stable for ever, listed in `formats/refusal-codes.md`) and people can rely on
 /// the message naming the file first and the remedy last.
-public struct FormatError: Error, Sendable, Equatable {
+public struct Refusal: Error, Sendable, Equatable {
   /// A position inside a file, in the terms of its format.
   public enum Place: Sendable, Equatable {
     /// A byte offset from the file's start.
@@ -52,7 +52,7 @@ public struct FormatError: Error, Sendable, Equatable {
   package var exitStatus: Int32 { code.exitStatus }
 
   /// The same refusal, with the file filled in if it was not known.
-  package func inFile(_ path: String) -> FormatError {
+  package func inFile(_ path: String) -> Refusal {
     var copy = self
     if copy.file == nil { copy.file = path }
     return copy

@@ -2,8 +2,8 @@ import SextantBytes
 import SextantTestSupport
 import Testing
 
-@Test(arguments: FormatError.Code.allCases)
-func everyCodeHasASummaryAndARemedy(_ code: FormatError.Code) {
+@Test(arguments: Refusal.Code.allCases)
+func everyCodeHasASummaryAndARemedy(_ code: Refusal.Code) {
   #expect(!code.summary.isEmpty && !code.summary.hasSuffix("."))
   #expect(code.remedy.hasSuffix(".") && code.remedy.count > 5)
   #expect([64, 65, 66, 73, 74].contains(code.exitStatus))
@@ -19,7 +19,7 @@ func everyCodeHasASummaryAndARemedy(_ code: FormatError.Code) {
 }
 
 @Test func messagesNameTheFileFirstAndTheRemedyLast() {
-  let refusal = FormatError(
+  let refusal = Refusal(
     .safetensorsShape, file: "m.safetensors", at: .tensor("w"), found: "-1", expected: "at least 0")
   #expect(
     refusal.description == """
@@ -36,13 +36,13 @@ func everyCodeHasASummaryAndARemedy(_ code: FormatError.Code) {
     (.offset(5), "at byte 5"), (.tensor("w"), "tensor \"w\""), (.pointer("/a/0"), "at /a/0"),
     (.pointer(""), "at /"), (.line(3), "line 3"), (.parameter("dataType"), "parameter dataType"),
     (.option("--dtype"), "option --dtype"),
-  ] as [(FormatError.Place, String)])
-func placesReadWell(_ place: FormatError.Place, _ text: String) {
+  ] as [(Refusal.Place, String)])
+func placesReadWell(_ place: Refusal.Place, _ text: String) {
   #expect(place.description == text)
 }
 
 @Test func hostileTextCannotSteerTheTerminal() {
-  let refusal = FormatError(
+  let refusal = Refusal(
     .safetensorsName, file: "a\u{1B}]0;x\u{7}", at: .tensor("\u{1B}[31m\n\u{202E}"),
     found: "\u{9B}1m", expected: "e", remedy: "r")
   for scalar in refusal.description.unicodeScalars where scalar != "\n" {
@@ -55,7 +55,7 @@ func placesReadWell(_ place: FormatError.Place, _ text: String) {
 }
 
 @Test func theFileIsFilledInOnce() {
-  let refusal = FormatError(.jsonInvalid, found: "f", expected: "e")
+  let refusal = Refusal(.jsonInvalid, found: "f", expected: "e")
   #expect(refusal.file == nil)
   #expect(refusal.inFile("a").file == "a")
   #expect(refusal.inFile("a").inFile("b").file == "a")

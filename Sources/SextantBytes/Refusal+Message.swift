@@ -1,4 +1,4 @@
-extension FormatError: CustomStringConvertible {
+extension Refusal: CustomStringConvertible {
   /// The refusal in one line per fact, file first and remedy last.
   public var description: String {
     var head = ""
@@ -15,7 +15,7 @@ extension FormatError: CustomStringConvertible {
   }
 }
 
-extension FormatError.Place: CustomStringConvertible {
+extension Refusal.Place: CustomStringConvertible {
   /// The place in words.
   public var description: String {
     switch self {

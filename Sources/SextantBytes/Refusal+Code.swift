@@ -1,4 +1,4 @@
-extension FormatError {
+extension Refusal {
   /// The stable names of all refusals. A published name never changes its meaning.
   public enum Code: String, Sendable, CaseIterable {
     // MARK: Any file
@@ -251,7 +251,7 @@ extension FormatError {
   }
 }
 
-extension FormatError.Code {
+extension Refusal.Code {
   /// The exit status of a command that ends with this code (sysexits.h): 64 usage, 65 data,
   /// 66 no input, 73 cannot create, 74 input or output error, or something that the system lacks.
   package var exitStatus: Int32 {

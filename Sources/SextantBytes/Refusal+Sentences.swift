@@ -1,4 +1,4 @@
-extension FormatError.Code {
+extension Refusal.Code {
   /// The fault, in a few words.
   public var summary: String {
     switch self {
