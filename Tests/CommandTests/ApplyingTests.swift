@@ -3,7 +3,7 @@ import SextantBytes
 import SextantTestSupport
 import Testing
 
-/// The options beside `--apply`, as a user types them: each takes effect or is refused.
+/// The options of `--apply`: each takes effect or is refused.
 @Suite struct ApplyingTests {
   private let work = Workspace()
 

@@ -9,7 +9,7 @@ import Testing
   private var destination: String { folder.path("model.sxt") }
   private static let source = PackageFiles.fixture("mamba-tiny/huggingface")
 
-  /// `strace`, which can do things to a process at any of its system calls, where that is allowed.
+  /// `strace`, which can inject faults at any system call of a process, if it is allowed.
   private static let strace: String? = ["/usr/bin/strace", "/bin/strace"].first { path in
     access(path, X_OK) == 0
       && CommandRun.sextant(["--version"], through: [path, "-f", "-qq", "-e", "trace=none"]).end
@@ -24,7 +24,8 @@ import Testing
     var testDescription: String { "\(call) \(number)\(replacing ? ", replacing" : "")" }
   }
 
-  /// Before and amid the data, at both syncs (the first comes after header and footer), at the name.
+  /// Before and during the data, at both syncs (the first is after header and footer), and at the
+  /// link.
   ///
   /// Calls are counted by thread, so that the numbers are small.
   private static let moments: [Moment] = [false, true].flatMap { replacing in
@@ -47,7 +48,7 @@ import Testing
       ])
   }
 
-  /// What stood there before is still there, or the new model is, complete.
+  /// The destination is the old file or the complete new model.
   private func checkDestination(_ moment: Moment, isOld: Bool? = nil) {
     let old = (try? bytes(of: destination)) == Array("old".utf8)
     if moment.replacing && old { return }
@@ -81,7 +82,7 @@ import Testing
     if error != "EIO", ["fallocate", "pwrite64"].contains(moment.call) {
       #expect(run.errors.contains("[disk.full]"), "\(run.errors)")
     }
-    // Only the last sync comes after the name: the file is complete, if not for sure on the disk.
+    // Only the last sync is after the link. The file is complete, but may not be on the disk yet.
     let isNamed = moment.call == "fsync" && moment.number == 2
     checkDestination(moment, isOld: isNamed ? false : nil)
     #expect(folder.entries == (moment.replacing || isNamed ? ["model.sxt"] : []))

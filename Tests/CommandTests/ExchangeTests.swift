@@ -4,7 +4,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// `export`, and `convert` of other tools' vectors, as a user meets them.
+/// `export`, and `convert` of vectors of other tools.
 @Suite struct ExchangeTests {
   private let folder = TemporaryFolder()
 
@@ -83,7 +83,7 @@ import Testing
       "generate", "-m", model, "-p", "The film", "-n", "4", "--apply", "\(ours):2")
     #expect(text.errors.contains("2 sites"))
     sextant("export", ours, "-o", again)
-    // Ours follows GLP, which says where its directions belong.
+    // Our file follows GLP, which records the sites of its directions.
     let back = try sextant(
       "convert", again, "-m", model, "-o", folder.path("w.steer.safetensors"), "--json"
     ).json()

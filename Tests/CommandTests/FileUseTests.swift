@@ -7,8 +7,8 @@ import Testing
 
 /// One command: each way to name an input, and each way to name an output.
 ///
-/// IN stands for the input; OUT for the output, or for the folder that gets a file of the name that
-/// follows the arrow.
+/// IN means the input. OUT means the output, or the folder that gets a file with the name after the
+/// arrow.
 private struct FileUse: Sendable, CustomTestStringConvertible {
   let command: String
   let inputs: [String]
@@ -117,7 +117,7 @@ private let commands = [
   FileUse("demo", ["--source FOLDER"], ["-o OUT →demo.sxt", "-o OUT →steering/results.json"]),
 ]
 
-/// The refusal of a command's files; nil where they are accepted.
+/// The refusal of a command's files; nil if they are accepted.
 private func refusal(_ arguments: [String]) throws -> Refusal? {
   let command = try #require(Sextant.parseAsRoot(arguments) as? any WritingCommand)
   do throws(Refusal) {
@@ -147,7 +147,8 @@ private func refusal(_ arguments: [String]) throws -> Refusal? {
       let isFirst = index == 0 && use.command != "demo"
       for input in [file] + (isFirst ? others : []) {
         let parent = String(input[..<(input.lastIndex(of: "/") ?? input.endIndex)])
-        // A word is one of them, with a mark before it or something behind it; a path may have any letters.
+        // A word is one of them, with a mark before it or more text after it. A path may have any
+        // letters.
         let places = [("OUT\(ending)", output), ("IN", input), ("FOLDER", parent)]
         let arguments = words.map { word in
           places.first { word.contains($0.0) }.map { word.replacing($0.0, with: $0.1) } ?? word
@@ -197,7 +198,7 @@ private func refusal(_ arguments: [String]) throws -> Refusal? {
         let value = try argument.text("valueName")
         let names = try names(argument)
         guard words.contains(where: value.contains) else { continue }
-        // Texts are files where they begin with @, except these.
+        // Texts that begin with @ are files, except these.
         if value == "text", names == ["template"] || names == ["stop"] { continue }
         let isNamed = names.contains { tested.contains($0) }
         #expect(isNamed, "\(path) has --\(names) <\(value)>: is it a file?")
@@ -219,12 +220,13 @@ private func refusal(_ arguments: [String]) throws -> Refusal? {
     return try inner.flatMap { try leaves($0, path + [$0.text("commandName")]) }
   }
 
-  /// Outputs are files that appear complete or not at all, so that none can go to the standard output.
+  /// Outputs are files that appear only when they are complete, so that none can be standard
+  /// output.
   @Test(arguments: commands)
   fileprivate func noOutputIsTheStandardOutput(_ use: FileUse) throws {
     for output in use.outputs {
       let option = output.split(separator: "→").first.map(String.init) ?? ""
-      // `state add` names its output before its terms; a name with an ending is no dash.
+      // `state add` has its output before its terms. A name with an ending is not a dash.
       let line =
         use.command == "state add"
         ? "state add -o - a:1 b" : "\(use.command) \(use.inputs.first ?? "") \(option)"
@@ -243,7 +245,7 @@ private func refusal(_ arguments: [String]) throws -> Refusal? {
     }
   }
 
-  /// A configuration or tokenizer that is named is read together with files beside it.
+  /// A configuration or tokenizer that the user names is read with the files beside it.
   @Test(
     arguments: [
       ("--config", "generation_config.json"), ("--tokenizer", "tokenizer_config.json"),

@@ -2,7 +2,7 @@ import SextantArtifacts
 import SextantTensor
 import Testing
 
-/// Artifacts that are well-formed and untrue.
+/// Artifacts that are well-formed and wrong.
 enum Forgery {
   /// Writes a copy of an artifact in which one tensor has the opposite sign.
   static func flip(_ path: String, tensor name: String, to copy: String) throws {

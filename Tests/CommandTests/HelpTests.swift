@@ -2,7 +2,7 @@ import SextantArtifacts
 import SextantTestSupport
 import Testing
 
-/// What a newcomer sees first.
+/// The help texts that a newcomer sees first.
 @Suite struct HelpTests {
   @Test func theFirstLinesShowThreeCommandsThatFitATerminal() {
     let lines = sextant("--help").output.split(separator: "\n").map(String.init)

@@ -36,7 +36,7 @@ import Testing
         killed += 1
       case .exited(let status): #expect(status == 0, "\(run.errors)")
       }
-      // Nothing but the destination, and that only when it is whole.
+      // The folder contains only the destination, and only if it is complete.
       guard !folder.entries.isEmpty else { continue }
       #expect(folder.entries == ["model.sxt"])
       sextant("verify", destination)

@@ -3,7 +3,7 @@ import Testing
 
 @testable import sextant
 
-/// A number below its range is refused with the range, and never taken for a missing value.
+/// A number below its range is refused with the range, and never read as a missing value.
 @Suite struct NegativeNumberTests {
   @Test(arguments: [
     ("generate -m m -p t -n", "1 or more"), ("generate -m m -p t -s", "from 0 to"),

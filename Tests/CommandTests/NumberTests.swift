@@ -19,7 +19,7 @@ import Testing
     }
     let run = CommandRun.sextant(arguments("0,1e17") + ["-o", work.folder.path("results")])
     #expect(run.end == .exited(0), "\(run.output) \(run.errors)")
-    // Of one prompt nothing tells how far the figures would move.
+    // One prompt gives no information about the uncertainty of the figures.
     let document = try CommandRun.sextant(arguments("0,1e17") + ["--json"]).json()
     #expect(try document.member("baseline").optionalMember("matching_ci") == nil)
     #expect(run.output.contains("[unknown]"))

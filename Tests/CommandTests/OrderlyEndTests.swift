@@ -3,11 +3,11 @@ import SextantBytes
 import SextantTestSupport
 import Testing
 
-/// What takes memory, files or readers away from a running command ends it in order.
+/// A command that loses memory, files or readers while it runs ends in an orderly way.
 @Suite struct OrderlyEndTests {
   private let work = Workspace()
 
-  /// Runs under a limit of the shell, and is killed where it hangs.
+  /// Runs under a limit of the shell, and is killed if it hangs.
   private func limited(_ limit: String, _ arguments: [String]) -> CommandRun {
     CommandRun.sextant(
       arguments,
@@ -27,7 +27,7 @@ import Testing
     ] {
       let run = limited("-v \(mebibytes << 10)", arguments)
       let isRefusal = run.end == .exited(74) && run.errors.contains("[system.")
-      // Below this the loader finds no room for the libraries, before the program starts.
+      // With less memory the loader has no room for the libraries, and the program does not start.
       let isLoader = run.end == .exited(127) && run.errors.contains("shared librar")
       #expect(run.end == .exited(0) || isRefusal || isLoader, "\(arguments) \(run)")
     }
@@ -44,7 +44,7 @@ import Testing
   @Test func modelThatIsCutWhileItRunsIsARefusal() throws {
     let model = work.folder.write(try bytes(of: Workspace.model), to: "run.sxt")
     let text = work.folder.path("text")
-    // The file is cut when the model has begun to write, long before it ends.
+    // The file is truncated after the model has started to write, long before it ends.
     let script = """
       "$@" > \(text) & process=$!
       until [ -s \(text) ] || ! kill -0 $process; do sleep 0.02; done

@@ -4,9 +4,9 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// Control vectors that llama.cpp's generator and repeng wrote, from prompts so few that their
-/// directions can be computed here from what the model does: each must land on the block that it was
-/// measured at.
+/// Control vectors that llama.cpp's generator and repeng wrote from a few prompts. The directions
+/// can be computed here from the model's activations. Each must be applied at the block where it
+/// was measured.
 @Suite struct PeerVectorTests {
   private let folder = TemporaryFolder()
 
@@ -14,7 +14,7 @@ import Testing
     PackageFiles.fixture("control-vectors/\(name).gguf")
   }
 
-  /// What a file of vectors has at a site, or a capture in its last row.
+  /// The vector of a file at a site, or the last row of a capture.
   private func last(_ name: String, in path: String) throws -> [Float] {
     let file = try SafetensorsFile(path)
     let tensor = try #require(file.tensor(named: name), "\(name)")
@@ -23,7 +23,7 @@ import Testing
     return Array(bytes).withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
   }
 
-  /// What a model computes, in the order of the prompts, as files.
+  /// The activations of a model, as files in the order of the prompts.
   private func captures(_ model: String, _ option: String, _ prompts: [String]) -> [String] {
     prompts.indices.map { index in
       let path = folder.path("\(index).capture.safetensors")
@@ -98,8 +98,8 @@ import Testing
     #expect(abs(cosine(first, try component("blocks.1.output"))) > 0.99999)
     #expect(abs(cosine(first, try component("blocks.0.output"))) < 0.99)
     #expect(abs(cosine(first, try component("blocks.2.output"))) < 0.99)
-    // transformers' last hidden state is behind the final norm, and so is what repeng measures there;
-    // it adds the direction to the output of the last block all the same.
+    // The last hidden state of transformers comes after the final norm, and repeng measures there.
+    // But it adds the direction to the output of the last block.
     let final = try last("blocks.2.output", in: vector)
     #expect(abs(cosine(final, try component("final_norm"))) > 0.99999)
   }

@@ -5,7 +5,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// From a checkpoint to steered text, as a user types it.
+/// From a checkpoint to steered text, with the commands that a user types.
 @Suite struct PipelineTests {
   private let work = Workspace()
   private let prompt = "<|endoftext|>I thought this movie"
@@ -176,7 +176,7 @@ import Testing
       greedy + ["-p", prompt + first.text("text") + " and"]
     ).json()
     let tokens = { (run: JSONNode, key: String) in try run.member(key).integers() }
-    // The state has read prompt and text, so that only what follows is read again.
+    // The state has read the prompt and the text, so that only the rest is read now.
     let read = try tokens(first, "prompt_tokens") + tokens(first, "tokens")
     try #require(
       try tokens(whole, "prompt_tokens") == read + tokens(second, "prompt_tokens"))

@@ -3,7 +3,7 @@ import SextantBytes
 import SextantTestSupport
 import Testing
 
-/// From quirky statements to probes that are measured, applied, reflected and erased, as typed.
+/// Commands that make quirky statements, and train, measure, apply, reflect and erase probes.
 @Suite struct ProbeCommandTests {
   let folder = TemporaryFolder()
 

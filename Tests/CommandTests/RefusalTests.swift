@@ -3,7 +3,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// Every refusal says its code and ends with the status that its kind has.
+/// Every refusal prints its code and ends with the exit status of its kind.
 @Suite struct RefusalTests {
   private let work = Workspace()
 

@@ -58,7 +58,7 @@ import Testing
   }
 
   @Test func aChangedVectorIsNamed() throws {
-    // Signs of one vector flipped, with digests made right again: only training tells.
+    // The signs of one vector are flipped and the digests updated. Only training detects this.
     let changed = work.folder.path("changed.steer.safetensors")
     try Forgery.flip(Workspace.vector, tensor: "blocks.2.output", to: changed)
     sextant("verify", changed)

@@ -2,7 +2,7 @@ import SextantBytes
 import SextantTestSupport
 import Testing
 
-/// Saved states, as a user handles them.
+/// Saved states, with the commands that a user types.
 @Suite struct StateTests {
   private let work = Workspace()
   private var model: String { Workspace.model }
@@ -72,7 +72,7 @@ import Testing
     #expect(try components[1].member("norms").elements()[0].number() > 0)
   }
 
-  /// RWKV-7 keeps its matrices as they are published, RWKV-6 transposed.
+  /// The matrices of RWKV-7 are stored as they are published. Those of RWKV-6 are transposed.
   @Test(arguments: ["rwkv6", "rwkv7"])
   func tunedStatesGoOutAndComeIn(_ architecture: String) throws {
     let (model, state) = (work.folder.path("m.sxt"), work.folder.path("s"))
@@ -88,7 +88,7 @@ import Testing
     }
     let (before, after) = (try norms(state), try norms(back))
     for place in before.indices {
-      // time_shift, wkv, channel_shift: only the middle one travels.
+      // time_shift, wkv, channel_shift: only the middle one is exported.
       #expect(after[place] == (place % 3 == 1 ? before[place] : 0))
     }
   }

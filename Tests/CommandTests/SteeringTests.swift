@@ -3,7 +3,7 @@ import SextantBytes
 import SextantTestSupport
 import Testing
 
-/// Training, measuring and diagnosing steering vectors, as a user types it.
+/// Training, measuring and diagnosing steering vectors, with the commands that a user types.
 @Suite struct SteeringTests {
   private let work = Workspace()
   private static let test = PackageFiles.fixture("demo-model/sentiment_test.jsonl")
@@ -45,7 +45,7 @@ import Testing
       #expect(x.site == y.site)
       #expect(zip(x.value.values, y.value.values).allSatisfy { abs($0 - $1) < 1e-5 })
     }
-    // Other models' moments, and ones of other sites, don't add up.
+    // Moments of other models, and of other sites, cannot be merged.
     let other = try trained("--layers", "3")
     #expect(other.moments != merged)
     let refused = sextant(

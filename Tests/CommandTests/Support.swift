@@ -40,9 +40,9 @@ extension JSONNode {
 /// All bytes of a file.
 func bytes(of path: String) throws -> [UInt8] { try InputFile(path).readAll(limit: 1 << 30) }
 
-/// What the tests of the command line run on: the demo model, converted, and a vector, trained.
+/// The files for tests of the command line: the converted demo model and a trained vector.
 struct Workspace {
-  /// A folder of the test's own.
+  /// The folder of the test.
   let folder = TemporaryFolder()
 
   /// The demo model with its tokenizer.

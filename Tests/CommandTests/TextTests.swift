@@ -2,7 +2,7 @@ import SextantBytes
 import SextantTestSupport
 import Testing
 
-/// Text from standard input, and texts that do not fit together, as typed.
+/// Text from standard input, and texts that do not fit together.
 @Suite struct TextTests {
   private let work = Workspace()
 

@@ -7,7 +7,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// Control vectors of llama.cpp and the tools around it, in and out.
+/// Import and export of control vectors of llama.cpp and related tools.
 @Suite struct ControlVectorTests {
   private let folder = TemporaryFolder()
 
@@ -36,7 +36,7 @@ import Testing
       statistics: JSONObject())
   }
 
-  /// A file as another tool writes it.
+  /// A file in the form of another tool.
   private func file(
     _ directions: [Int], values: [(String, GGUFNewValue)] = [], width: Int = 4
   ) throws -> String {
@@ -65,7 +65,7 @@ import Testing
     for (block, (_, value)) in zip([1, 2, 4], back.vectors) { #expect(value == direction(block)) }
     #expect(back.operation == .add && back.positions == PositionSelection([.all]))
     #expect(back.training.method == "mean")
-    // The artifact is a valid one.
+    // The artifact is valid.
     try back.artifact.write(to: folder.path("v.steer.safetensors"))
     _ = try SteeringVector(reading: folder.path("v.steer.safetensors"))
   }
@@ -136,7 +136,8 @@ import Testing
     #expect(vector.training.data["layer_convention"] == .string(convention.rawValue))
   }
 
-  /// The files of the two generators hold the same direction of one block under different numbers.
+  /// The files of the two generators contain the same direction of one block under different
+  /// numbers.
   @Test func filesOfTwoToolsOfTheSameDirectionLandOnTheSameBlock() throws {
     let repeng = try ControlVectorFile(
       reading: file([2], values: [("controlvector.model_hint", .string("mamba"))]))

@@ -3,7 +3,7 @@ import SextantBytes
 import SextantTestSupport
 import Testing
 
-/// Files that were cut off, or in which a bit changed.
+/// Truncated files, and files with a changed bit.
 @Suite struct DamageTests {
   private let folder = TemporaryFolder()
 
@@ -43,7 +43,7 @@ import Testing
         } catch is Refusal {}
       }
     }
-    // The manifest is under a digest and the rest is checked against it.
+    // The manifest has a digest, and the rest of the file is checked against the manifest.
     #expect(meaningless == 0)
   }
 

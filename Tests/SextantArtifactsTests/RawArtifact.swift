@@ -3,7 +3,7 @@ import SextantBytes
 import SextantTensor
 import SextantTestSupport
 
-/// An artifact's file taken apart, to be put together again with something wrong in it.
+/// The parts of an artifact's file, from which a faulty file is made.
 struct RawArtifact {
   var manifest: JSONValue
   var tensors: [(name: String, dataType: String, shape: [Int], bytes: [UInt8])]
@@ -54,7 +54,7 @@ struct RawArtifact {
     set("/tensors", to: .object(JSONObject(digests)))
   }
 
-  /// The file, its manifest spelled `text` where it is not the canonical spelling.
+  /// The file. Its manifest is `text` if that is given, else the canonical spelling.
   func file(manifest text: String? = nil, digest: String? = nil) -> [UInt8] {
     let text = text ?? manifest.canonicalText
     let digest = digest ?? SHA256.digest(Array(text.utf8)).description

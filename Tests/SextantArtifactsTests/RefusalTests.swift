@@ -12,7 +12,8 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
   var value: JSONValue?
   var code: Refusal.Code
   var place: Refusal.Place?
-  /// Whether the kind's JSON schema refuses it too: not what it says about tensors and other members.
+  /// Whether the kind's JSON schema refuses it, too. A schema cannot compare a member with tensors
+  /// or with other members.
   var isInSchema: Bool
 
   init(
@@ -247,7 +248,7 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
     }
   }
 
-  /// Tensors that the manifest vouches for and that the kind does not have.
+  /// Tensors that the manifest declares and that the kind does not have.
   @Test(arguments: [
     ("steering", "blocks.1.output", "F64", [2], Refusal.Code.artifactSchema),
     ("steering", "blocks.1.output", "I32", [4], .artifactSchema),
@@ -426,7 +427,7 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
 
   @Test func theSameModelPasses() throws {
     try Samples.model.check(against: Samples.model, allowingOther: false, file: nil)
-    // Another storage type is the same model; ids without a tokenizer contradict none.
+    // A model in another storage type is the same model. A missing tokenizer contradicts none.
     try Samples.model.check(
       against: other { $0.weights = "bf16" }, allowingOther: false, file: nil)
     try Samples.model.check(against: other { $0.tokenizer = nil }, allowingOther: false, file: nil)

@@ -13,7 +13,7 @@ enum Samples {
   static let state = SiteReference(
     name: "blocks.2.state.ssm", shape: [2, 3], axes: ["channel", "state"])
 
-  /// Numbers that are not symmetric in anything.
+  /// Numbers without any symmetry.
   static func floats(_ shape: [Int], from start: Int = 0) -> Tensor {
     let count = shape.reduce(1, *)
     return Tensor((0..<count).map { Float(start + $0) * 0.75 - 1 }, shape: shape)

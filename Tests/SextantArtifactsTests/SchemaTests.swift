@@ -3,7 +3,7 @@ import SextantBytes
 import SextantTestSupport
 import Testing
 
-/// The published schemas say what the reader does, as far as a schema can.
+/// The published schemas agree with the reader, as far as a schema can express it.
 @Suite struct SchemaTests {
   private func schema(of kind: String) throws -> JSONSchema {
     for name in ["artifact", kind].map({ "\($0).schema.json" }) {

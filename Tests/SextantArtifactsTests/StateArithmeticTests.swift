@@ -61,7 +61,7 @@ private func state(
     #expect(sum.artifact == a.artifact)
   }
 
-  /// n · e^p and d · e^p add up, whatever exponents they stand under.
+  /// n · e^p and d · e^p are added, also if their exponents differ.
   @Test func sumsUnderAnExponentAreBroughtToOne() throws {
     func rwkv4(_ numerator: Float, _ denominator: Float, _ exponent: Float) -> SavedState {
       let parts = [("numerator", numerator), ("denominator", denominator), ("exponent", exponent)]

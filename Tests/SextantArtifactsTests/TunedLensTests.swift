@@ -6,7 +6,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// Folders of the tuned-lens package, in and out.
+/// Import and export of folders of the tuned-lens package.
 @Suite struct TunedLensTests {
   private let folder = TemporaryFolder()
 
@@ -43,7 +43,7 @@ import Testing
     _ = try Lens(reading: folder.path("l.lens.safetensors"))
   }
 
-  /// The package's translator i reads what enters block i.
+  /// The package's translator i reads the input of block i.
   @Test func numbersCountFromTheEmbedding() throws {
     let path = folder.path("lens")
     try lens(Self.sites).writeTunedLens(to: path)
@@ -69,7 +69,7 @@ import Testing
     refuse(lens(["blocks.0.output", "blocks.1.output"]))
     refuse(lens(["embedding", "blocks.1.output"]))
     refuse(lens(Self.sites + ["blocks.2.output"]))
-    // A last translator that changes nothing is what the package has.
+    // The package has a last translator that changes nothing.
     let last = Lens(
       model: Self.model,
       translators: lens(Self.sites).translators + [

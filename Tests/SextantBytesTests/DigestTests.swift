@@ -43,7 +43,7 @@ func sha256OfKnownMessages(_ message: String, _ digits: String) {
   for (first, second) in [
     (0, 0), (0, 64), (63, 64), (64, 64), (65, 127), (128, 4_096), (70_000, 9),
   ] {
-    // What is added before may leave a block begun, in none of the two, one or both.
+    // The bytes before may end inside a block, in none, one or both of the two.
     for (before, beforeToo) in [(0, 0), (64, 128), (1, 0), (0, 63), (100, 100)] {
       let (a, b) = (numbers.bytes(before + first), numbers.bytes(beforeToo + second))
       var one = SHA256()
@@ -63,7 +63,7 @@ func sha256OfKnownMessages(_ message: String, _ digits: String) {
   }
 }
 
-/// A message's length in bits takes more than one of the words that libcrypto counts with.
+/// The message's length in bits needs more than one of libcrypto's counter words.
 @Test func longMessagesAtOnceGiveTheDigestsOfEach() {
   var numbers = SplitMix64(seed: 6)
   let bytes = numbers.bytes(1 << 20)

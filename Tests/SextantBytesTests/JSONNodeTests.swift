@@ -61,7 +61,7 @@ private func root() throws(Refusal) -> JSONNode {
   _ = try node.unnoted.member("a").integer()
   try node.noteAll(of: "b")
   #expect(node.unreadMembers(except: []) == ["a", "j"])
-  // A node that nobody watches knows nothing.
+  // A node without an observer records nothing.
   #expect(node.unnoted.unreadMembers(except: []).isEmpty)
 }
 

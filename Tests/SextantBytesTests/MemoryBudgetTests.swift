@@ -4,7 +4,7 @@ import Testing
 
 @testable import SextantBytes
 
-/// What memory the process can get is read from the system, and work that needs more is refused.
+/// The system reports how much memory is available. Work that needs more is refused.
 @Suite struct MemoryBudgetTests {
   private let root = TemporaryFolder()
 

@@ -3,7 +3,7 @@ import SextantBytes
 import SextantTestSupport
 import Testing
 
-/// The page that lists all refusal codes says what the code says.
+/// The page of all refusal codes agrees with the program.
 ///
 /// `SEXTANT_UPDATE_FORMATS=1 swift test --filter refusalCodesPage` writes it again.
 @Test func refusalCodesPageIsUpToDate() throws {

@@ -177,7 +177,7 @@ func objectsFindReplaceAndRemoveMembersWhateverTheirSize(_ count: Int) {
       "a": .verbatim("9223372036854775808"), "b": .verbatim("NaN"),
       "c": [.verbatim("\"\\ud83d\"")], "d": .verbatim("-0"),
     ])
-  // What the profile has stays as it is.
+  // Values of the strict profile do not change.
   let plain = Array("[1, -2.5, \"\\ud83d\\ude00\", null, {\"a\": true}]".utf8)
   #expect(try JSONValue(parsing: plain, keepsVerbatim: true) == JSONValue(parsing: plain))
 }

@@ -131,7 +131,7 @@ func refusesPointersAndPages(_ text: String) {
     expectRefusal(.ggufTruncated) { try CheckpointSource.open(folder.path) }?.file
       == folder.path("m.gguf"))
 
-  // Another name than the usual one serves as long as it is alone.
+  // A file with an unusual name is read if it is the only one.
   folder.write(model, to: "only.safetensors")
   folder.makeFolder("model.safetensors.d")
   folder.write(model, to: ".hidden.safetensors")
@@ -174,7 +174,7 @@ func readsOneOfSeveralFormatsAndNamesTheOthers(_ files: [String], _ leftOut: [St
   for name in files {
     folder.write(name.hasSuffix(".index.json") ? index : name == files[0] ? model : zip, to: name)
   }
-  // A shard counts with its index.
+  // A shard belongs to its index.
   let shard = "model-00001-of-00001.safetensors"
   if files.contains("model.safetensors.index.json") { folder.write(model, to: shard) }
   let source = try CheckpointSource.open(folder.path)
@@ -210,7 +210,7 @@ func whatATrainingRunKeepsIsNoModel(_ name: String) throws {
   #expect(source.checkpoint.path == path && source.warnings.isEmpty)
 }
 
-/// Names do not tell of every file, and contents do.
+/// The content of a file determines its kind if the name does not.
 @Test func ofFilesOfPyTorchTheOneWithTensorsIsTheModel() throws {
   let folder = TemporaryFolder()
   let path = folder.write(pytorch(), to: "model.pth")
@@ -220,7 +220,7 @@ func whatATrainingRunKeepsIsNoModel(_ name: String) throws {
   let source = try CheckpointSource.open(folder.path)
   #expect(source.checkpoint.path == path)
   #expect(source.warnings.first?.contains("\"args.pt\", \"my.pt\", \"words.pt\"") == true)
-  // A damaged one may have been the model.
+  // A damaged file may be the model, so it is not skipped.
   folder.write(Array(pytorch().dropLast(30)), to: "last.pth")
   let refusal = expectRefusal(.indexAmbiguous) { try CheckpointSource.open(folder.path) }
   #expect(refusal?.found == "\"last.pth\", \"model.pth\"")
@@ -283,7 +283,7 @@ func anUnfinishedDownloadOfAnotherFileDoesNoHarm(_ name: String) throws {
 
 // MARK: Folders inside a folder
 
-/// The cache of the hub and the folder of a training run have their weights further inside.
+/// The cache of the hub and the folder of a training run have their weights in inner folders.
 @Test(
   arguments: [
     (["snapshots/0a1b/model.safetensors", "refs/x.txt", "blobs/00ff"], ["snapshots/0a1b"]),

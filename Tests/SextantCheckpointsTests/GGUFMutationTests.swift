@@ -20,7 +20,8 @@ private func sample() -> [UInt8] {
     ], data: (0..<106).map { UInt8($0) })
 }
 
-/// Opens a damaged file. It is refused as bad data, or what it yields is as long as it says.
+/// Opens a damaged file. It is refused as bad data, or each tensor has as many bytes as it
+/// declares.
 @discardableResult
 private func refusesOrStaysInBounds(
   _ bytes: [UInt8], in folder: TemporaryFolder
@@ -65,7 +66,7 @@ func survivesAFlipOfAnyBitOfAGGUFHeader(_ bit: Int) {
   }
 }
 
-/// Mutated files for each seed; `SEXTANT_MUTATIONS` asks for a longer run.
+/// Mutated files for each seed. `SEXTANT_MUTATIONS` sets a larger number.
 private let mutationCount = getenv("SEXTANT_MUTATIONS").flatMap { Int(String(cString: $0)) } ?? 150
 
 @Test(arguments: 0..<8)

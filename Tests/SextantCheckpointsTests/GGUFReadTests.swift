@@ -77,7 +77,7 @@ func readsEachTensorTypeAsTheReferenceDoes(_ name: String) throws {
   try source.checkpoint.checkUnchanged()
 }
 
-/// Pieces hold whole blocks, so that a tensor of several pieces is the same as its parts.
+/// Pieces contain whole blocks, so that a tensor read in several pieces has the same elements.
 @Test func readsATensorInPieces() throws {
   let folder = TemporaryFolder()
   // A Q8_0 block of 32 ones, 40,000 times: more than one piece of 2^20 elements.

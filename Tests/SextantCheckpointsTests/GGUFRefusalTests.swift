@@ -6,7 +6,7 @@ import Testing
 
 private typealias Raw = RawGGUF
 
-/// A damaged file, and the code with which it is refused.
+/// A damaged file, and the code of its refusal.
 private struct Damage: CustomTestStringConvertible, Sendable {
   let testDescription: String
   let code: Refusal.Code
@@ -21,7 +21,7 @@ private struct Damage: CustomTestStringConvertible, Sendable {
     self.init(name, code, Raw.file(values: values))
   }
 
-  /// A file whose only flaw is this tensor, with some data behind it.
+  /// A file whose only flaw is this tensor. Some data follows it.
   init(_ name: String, _ code: Refusal.Code, tensor: [UInt8], data: Int = 64) {
     self.init(
       name, code, Raw.file(tensors: [tensor], data: [UInt8](repeating: 0, count: data)))
@@ -172,7 +172,7 @@ private func refusesADamagedGGUFFile(_ damage: Damage) {
 @Test func refusesAHeaderThatNeverEnds() {
   let folder = TemporaryFolder()
   let path = folder.path("m.gguf")
-  // One array of bytes that takes 300 MiB, which are a hole in the file.
+  // One array of 300 MiB of bytes. The bytes are a hole in the file.
   let count = 300 << 20
   folder.write(
     Raw.file(values: [Raw.entry("a", 9, Raw.array(0, count: count, []))]), to: "m.gguf")

@@ -4,7 +4,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// The HDF5 files of `formats/vectors` and what its index expects of them.
+/// The HDF5 files of `formats/vectors`, and the results that the index expects.
 enum HDF5Cases {
   /// A file that must be read.
   struct Accepted: Sendable, CustomTestStringConvertible {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import SextantCheckpoints
 
-/// What the HDF5 reader accepts, and the numbers that it reads.
+/// Files that the HDF5 reader accepts, and the numbers that it reads.
 @Suite struct HDF5ReadTests {
   /// One model as an HDF5 file in three shapes of the format, and as safetensors.
   @Test(arguments: ["flat", "nested", "latest"])
@@ -32,7 +32,7 @@ import Testing
     #expect(checkpoint.tensors == file.tensors.map(\.tensor))
     #expect(checkpoint.metadata == file.metadata)
     if !file.notes.isEmpty { #expect(checkpoint.notes == file.notes) }
-    // Backwards: the order of requests is the caller's business.
+    // In reverse, because the caller may choose any order of requests.
     for (tensor, digest, hexadecimal) in file.tensors.reversed() {
       let bytes = try checkpoint.bytes(of: tensor)
       #expect(bytes.count == tensor.byteCount)

@@ -6,9 +6,10 @@ import Testing
 
 @testable import SextantCheckpoints
 
-/// A reader that has gone bad: whatever it does, the main process refuses and goes on.
+/// A reader that behaves wrongly: the main process refuses the file and continues.
 ///
-/// `fake-reader.sh` takes the reader's place and runs the "HDF5 file", a shell script.
+/// `fake-reader.sh` runs in place of the reader. It executes the "HDF5 file", which is a shell
+/// script.
 @Suite struct HDF5ReaderTests {
   private static let hello =
     HDF5ReaderMessage.hello(version: HDF5ReaderMessage.version).encoded()
@@ -21,7 +22,7 @@ import Testing
       kind: HDF5ReaderMessage.dataKind, payloadByteCount: bytes.count) + bytes
   }
 
-  /// Bytes that a fake reader sends, and what must come of it.
+  /// Bytes that a fake reader sends, and the expected result.
   struct Answer: Sendable, CustomTestStringConvertible {
     var testDescription: String
     var bytes: [UInt8]
@@ -137,7 +138,7 @@ import Testing
     let fake = FakeReader(list + answer.bytes, then: "head -c 4 >/dev/null")
     let checkpoint = try fake.open()
     let first = expectRefusal(answer.code) { try checkpoint.bytes(of: checkpoint.tensors[0]) }
-    // The reader is gone, and every further request says why.
+    // The reader has ended, and every further request reports the reason.
     #expect(checkpoint.readerProcessID == nil)
     let second = expectRefusal(answer.code) { try checkpoint.bytes(of: checkpoint.tensors[0]) }
     #expect(first == second)
@@ -296,7 +297,7 @@ private struct FakeReader {
     return Int32(String(decoding: text, as: UTF8.self).filter(\.isNumber))
   }
 
-  /// Whether the process is there, be it as a zombie.
+  /// Whether the process exists. A zombie counts, too.
   var isAlive: Bool {
     guard let processID else { return false }
     return kill(processID, 0) == 0

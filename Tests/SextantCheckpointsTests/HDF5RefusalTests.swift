@@ -6,7 +6,7 @@ import Testing
 
 @testable import SextantCheckpoints
 
-/// What the HDF5 reader refuses: hostile files, damaged files, and files of other layouts.
+/// Files that the HDF5 reader refuses: hostile files, damaged files, and files of other layouts.
 @Suite struct HDF5RefusalTests {
   @Test(arguments: HDF5Cases.refused)
   func refusesTheFixturesByTheirCodes(file: HDF5Cases.Refused) throws {
@@ -50,13 +50,13 @@ import Testing
     }
   }
 
-  /// A damaged file may still be readable, but nothing else than a refusal may come of it.
+  /// A damaged file is read or refused. Nothing else may happen.
   @Test(arguments: ["dots", "all-filters", "all-filters-v110", "bfloat16-marked"])
   func survivesDamage(name: String) throws {
     let folder = TemporaryFolder()
     let bytes = try InputFile(try HDF5Cases.accepted(name).path).readAll(limit: 1 << 20)
     var random = SplitMix64(seed: 5)
-    // Structure, not padding: most of a small file is zero.
+    // Only bytes that are not zero: most of a small file is padding.
     let places = bytes.indices.filter { bytes[$0] != 0 }
     var outcomes: [String: Int] = [:]
     for _ in 0..<60 {

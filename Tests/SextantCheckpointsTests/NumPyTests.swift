@@ -5,7 +5,7 @@ import Testing
 
 @testable import SextantCheckpoints
 
-/// NumPy's archives: what is read, and what is refused.
+/// Archives of NumPy that are read, and archives that are refused.
 @Suite struct NumPyTests {
   private let folder = TemporaryFolder()
 
@@ -72,7 +72,8 @@ import Testing
     #expect(try archive.bytes(of: archive.tensors[0]).count == byteCount)
   }
 
-  /// NumPy stores the bfloat16 of ml_dtypes as bytes without a type. Only the user can tell.
+  /// NumPy stores the bfloat16 of ml_dtypes as bytes without a type. Only the user knows what they
+  /// are.
   @Test(arguments: ["<V2", "|V2"])
   func readsValuesWithoutATypeAsIntegers(type: String) throws {
     let archive = try open(Self.header(Self.text(type, "True", "(3, 4)")) + Self.elements)
@@ -189,7 +190,7 @@ import Testing
     expectRefusal(.numpyNone) { try CheckpointSource.open(empty) }
   }
 
-  /// Every flipped bit of a packed and a stored archive is read as before or refused.
+  /// An archive with a flipped bit, packed or stored, gives the same numbers or is refused.
   @Test(arguments: ["keras/mamba/packed.npz", "keras/mamba/model.npz"])
   func survivesDamage(fixture: String) throws {
     let bytes = try InputFile(PackageFiles.fixture(fixture)).readAll(limit: 1 << 20)

@@ -5,7 +5,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// A small valid file, as PyTorch lays it out: padding, sizes behind the data, 64-bit end record.
+/// A small valid file in PyTorch's layout: padding, sizes after the data, 64-bit end record.
 private func sample() -> [UInt8] {
   let storage = RawPyTorch.storage("0", "HalfStorage", count: 6)
   let pickle = RawPyTorch.pickle(
@@ -22,7 +22,8 @@ private func sample() -> [UInt8] {
   return RawZip.file(members, isWide: true)
 }
 
-/// Opens a damaged file. It is refused as bad data, or what it yields is as long as it says.
+/// Opens a damaged file. It is refused as bad data, or each tensor has as many bytes as it
+/// declares.
 ///
 /// - Returns: the code of the refusal.
 @discardableResult
@@ -58,8 +59,8 @@ func refusesAPyTorchFileCutOffAtAnyByte(isLegacy: Bool) throws {
   #expect(refusesOrStaysInBounds(bytes, in: folder) == nil)
 }
 
-/// Every bit is vouched for: by a checksum, or because two records must agree. Free are dates,
-/// versions and attributes, which say nothing of the content.
+/// Every bit is checked, by a checksum or because two records must agree. Dates, versions and
+/// attributes are not checked, because they do not describe the content.
 @Test(arguments: 0..<8)
 func noticesAFlipOfAnyBitThatMatters(_ bit: Int) {
   let folder = TemporaryFolder()
@@ -70,15 +71,16 @@ func noticesAFlipOfAnyBitThatMatters(_ bit: Int) {
     damaged[position] ^= 1 << bit
     if refusesOrStaysInBounds(damaged, in: folder) == nil { accepted += 1 }
   }
-  // Free: two bytes of padding and 8 more in each of 4 local headers, 16 in each directory entry, and
+  // Not checked: two bytes of padding and 8 more in each of 4 local headers, 16 in each directory
+  // entry, and
   // 4 in the end record; a changed date is no damage.
   #expect(accepted <= 4 * (2 + 6 + 16) + 4, "\(accepted) of \(bytes.count)")
 }
 
-/// Mutated files for each seed; `SEXTANT_MUTATIONS` asks for a longer run.
+/// Mutated files for each seed. `SEXTANT_MUTATIONS` sets a larger number.
 private let mutationCount = getenv("SEXTANT_MUTATIONS").flatMap { Int(String(cString: $0)) } ?? 150
 
-/// Pickles with random edits in archives that are in order, so that no checksum stops them.
+/// Pickles with random edits, in archives with correct checksums, so that the edits are read.
 @Test(arguments: 0..<8)
 func survivesRandomPickles(_ seed: Int) {
   let folder = TemporaryFolder()

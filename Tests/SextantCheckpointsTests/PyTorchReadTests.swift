@@ -28,7 +28,7 @@ func readsWhatTorchWrote(_ file: String) throws {
   try source.checkpoint.checkUnchanged()
 }
 
-/// The tensors of a fixture by name; floats as numbers, all else as bytes.
+/// The tensors of a fixture by name: floats as numbers, other types as bytes.
 private func contents(_ file: String) throws -> [String: [Double]] {
   let file = try PyTorchFile(PackageFiles.fixture("pytorch/\(file)"))
   var result: [String: [Double]] = [:]
@@ -130,7 +130,7 @@ private let pickle = RawPyTorch.pickle(
   ]))
 private let storages: [(key: String, bytes: [UInt8])] = [("7", [0, 1, 2, 3, 4, 5])]
 
-/// Archives of the same members, as several writers lay them out.
+/// Archives with the same members, in the layouts of several writers.
 private func archive(_ name: String) -> [UInt8] {
   var members = RawPyTorch.members(pickle: pickle, storages: storages)
   switch name {
@@ -143,7 +143,7 @@ private func archive(_ name: String) -> [UInt8] {
       members[place].descriptorWidth = 4
       members[place].extra = Array("FB".utf8) + [3, 0] + Array("ZZZ".utf8)
     }
-  // What torch.save writes of a storage of 4 GiB and more: one of the sizes before the data.
+  // torch.save writes this for a storage of 4 GiB or more: one of the sizes is before the data.
   case "size before the data":
     for place in members.indices {
       members[place].descriptorWidth = 8

@@ -63,7 +63,7 @@ private let legacyStorages: [(key: String, width: Int, bytes: [UInt8])] = [
   ("0", 4, [UInt8](repeating: 1, count: 24))
 ]
 
-/// Six floats twice: once more as integers.
+/// Six floats, and the same bytes as integers.
 private let withTwoTypes = Raw.pickle(
   Raw.dictionary([
     ("w", tensor),
@@ -78,7 +78,7 @@ private func legacy(
     pickle: pickle, storages: storages, version: version, isLittleEndian: isLittleEndian)
 }
 
-/// The file with a byte of the count of elements, which stands before them, changed.
+/// The file with a changed byte in the count of elements, which is before the elements.
 private func legacyOfFarTooMany() -> [UInt8] {
   var bytes = legacy()
   bytes[bytes.count - 25] = 0x80
@@ -115,7 +115,7 @@ func refusesADamagedFileOfTheFormatBeforeVersion16(_ index: Int) {
 
 // MARK: Archives
 
-/// A change of the archive's members, and the code with which it is refused.
+/// A change of the archive's members, and the code of the refusal.
 private struct Damage: CustomTestStringConvertible, Sendable {
   let testDescription: String
   let code: Refusal.Code
@@ -157,7 +157,7 @@ private let damages: [Damage] = [
   Damage("unknown extra field", .pytorchZipDirectory) { $0[0].extra = [0x75, 0x70, 0, 0] },
   Damage("torn extra field", .pytorchZipDirectory) { $0[0].extra = [0x46, 0x42, 9, 0, 1] },
   Damage("two members of one name", .pytorchZipName) { $0.append($0[2]) },
-  Damage("two names alike after normalisation", .pytorchZipName) {
+  Damage("two names that are equal after normalisation", .pytorchZipName) {
     $0[0].name = "é/data.pkl"
     $0[1].name = "e\u{301}/data.pkl"
   },
@@ -388,12 +388,12 @@ func refusesAPickle(_ index: Int) {
   expectRefusal(.pytorchKey, of: Raw.file(pickle: dicts, storages: storages))
 }
 
-/// Each tuple holds the one before twice: 2^60 values, if somebody walked all of them.
+/// Each tuple contains the tuple before it twice, so that a full walk would visit 2^60 values.
 @Test func sharedValuesAreWalkedOnce() {
   var doubling = code(")")
   for index in UInt8(0)..<60 { doubling += code("q") + [index] + code("h") + [index, 0x86] }
   expectRefusal(.pytorchRoot, of: Raw.file(pickle: Raw.pickle(doubling)))
-  // With a tensor at the bottom, each path to it would be a name.
+  // With a tensor in the innermost tuple, each path to it would be a name.
   let paths = Raw.pickle(tensor, code("\u{85}"), Array(doubling.dropFirst()))
   expectRefusal(.pytorchRoot, of: Raw.file(pickle: paths, storages: storages))
 }

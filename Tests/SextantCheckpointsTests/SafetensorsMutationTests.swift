@@ -5,7 +5,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// A small valid file with everything that the format has.
+/// A small valid file that uses every feature of the format.
 private func sample() -> [UInt8] {
   RawSafetensors.file(
     [
@@ -14,7 +14,7 @@ private func sample() -> [UInt8] {
     ], metadata: [("format", "pt")])
 }
 
-/// Opens a damaged file. It is refused as bad data, or every tensor that it yields lies in it.
+/// Opens a damaged file. It is refused as bad data, or every tensor is inside the file.
 ///
 /// - Returns: whether it was refused.
 private func refusesOrStaysInBounds(_ bytes: [UInt8], in folder: TemporaryFolder) -> Bool {
@@ -65,7 +65,7 @@ func survivesAFlipOfAnyHeaderBit(_ bit: Int) throws {
     damaged[position] ^= 1 << bit
     if refusesOrStaysInBounds(damaged, in: folder) { refused += 1 }
   }
-  // A flip inside a name or in metadata makes another valid file; elsewhere it must be noticed.
+  // A flip inside a name or in metadata makes another valid file. Every other flip must be noticed.
   #expect(refused > headerCount / 2)
 }
 
@@ -81,10 +81,10 @@ func survivesAFlipOfAnyHeaderBit(_ bit: Int) throws {
   }
 }
 
-/// Mutated files for each seed; `SEXTANT_MUTATIONS` asks for a longer run.
+/// Mutated files for each seed. `SEXTANT_MUTATIONS` sets a larger number.
 private let mutationCount = getenv("SEXTANT_MUTATIONS").flatMap { Int(String(cString: $0)) } ?? 150
 
-/// Random edits that keep much of the structure, so that they reach deeper than the parser.
+/// Random edits that keep much of the structure, so that the code after the parser is reached.
 @Test(arguments: 0..<8)
 func survivesRandomMutations(_ seed: Int) {
   let folder = TemporaryFolder()
@@ -105,7 +105,7 @@ func survivesRandomMutations(_ seed: Int) {
       default: bytes.insert(contentsOf: bytes[position..<end], at: 8 + numbers.int(below: 200))
       }
     }
-    // Half of the time the declared length follows the edits, so that the header is read at all.
+    // In half of the files the declared length is updated, so that the header is read.
     if numbers.int(below: 2) == 0, bytes.count > 8 + 29 {
       bytes.replaceSubrange(0..<8, with: UInt64(bytes.count - 8 - 29).littleEndianBytes)
     }

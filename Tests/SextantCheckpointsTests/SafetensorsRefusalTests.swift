@@ -3,7 +3,7 @@ import SextantCheckpoints
 import SextantTestSupport
 import Testing
 
-/// Files that the strict profile refuses, each with the code that it must be refused with.
+/// Files that the strict profile refuses, each with the code of the refusal.
 struct SafetensorsRefusal: Sendable, CustomTestStringConvertible {
   let testDescription: String
   let code: Refusal.Code
@@ -22,7 +22,7 @@ struct SafetensorsRefusal: Sendable, CustomTestStringConvertible {
       RawSafetensors.file(header: header, data: [UInt8](repeating: 0, count: data)))
   }
 
-  /// A file whose header holds these entries and `data` zero bytes.
+  /// A file whose header contains these entries, followed by `data` zero bytes.
   init(_ description: String, _ code: Refusal.Code, entries: String..., data: Int = 8) {
     self.init(description, code, "{\(entries.joined(separator: ","))}", data: data)
   }
@@ -213,7 +213,7 @@ func refusesUnsafeSafetensors(_ example: SafetensorsRefusal) {
   let refusal = expectRefusal(example.code) { try SafetensorsFile(path) }
   #expect(refusal?.file == path)
   #expect(refusal?.exitStatus == 65)
-  // Through the front door too, whatever the content looks like.
+  // Also through `CheckpointSource`, for any content.
   #expect(throws: Refusal.self) { try CheckpointSource.open(path) }
 }
 

@@ -40,7 +40,7 @@ import Testing
   #expect(try writer.bytes() == RawSafetensors.file(header: header, data: data, padded: true))
 }
 
-/// A file of the reference library, whose digest `fixtures/generate` knows, comes out byte for byte.
+/// The writer makes the same bytes as the reference library (`fixtures/generate` has the digest).
 @Test(
   arguments: [
     "huggingface/model.safetensors", "bf16/model.safetensors", "state-spaces/model.safetensors",

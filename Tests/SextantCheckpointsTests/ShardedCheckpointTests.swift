@@ -16,7 +16,7 @@ private final class Shards {
     write("b.safetensors", ["b1"])
   }
 
-  /// Writes a shard whose tensors hold one byte each: the last of their name.
+  /// Writes a shard whose tensors contain one byte each: the last byte of the tensor's name.
   @discardableResult
   func write(_ file: String, _ names: [String], metadata: [(String, String)] = []) -> String {
     let tensors = names.map { ($0, "U8", [1], [$0.utf8.last ?? 0]) }
@@ -138,7 +138,7 @@ func refusesAShardName(_ value: String, _ code: Refusal.Code) {
   }
 }
 
-/// Whether a model can do without them is not for the reader to say.
+/// The reader does not decide whether a model needs these tensors.
 @Test func tensorsThatNoShardHasAreAbsent() throws {
   let checkpoint = try Shards().open(
     map: """
@@ -201,8 +201,8 @@ func refusesAnUnfinishedDownload(_ name: String) {
   #expect(try ShardedCheckpoint(index).tensors.count == 3)
 }
 
-/// The forms that caches and users have: into the cache from a folder of its own, from a folder inside a
-/// snapshot, to blobs on another disk, and to a file of the user's.
+/// The links that caches and users make: from another folder into the cache, from a folder inside a
+/// snapshot, to blobs on another disk, and to a file of the user.
 @Test(arguments: ["local", "cache/models--a--b/snapshots/1/sub", "moved/models--a--b/snapshots/1"])
 func followsLinksIntoACacheWhereverItIs(_ place: String) throws {
   let shards = Shards()
@@ -240,7 +240,7 @@ func followsLinksIntoACacheWhereverItIs(_ place: String) throws {
   let checkpoint = try shards.open(map: map)
   #expect(checkpoint.tensors.count == 3)
   #expect(checkpoint.warnings.first?.contains("c.safetensors to ") == true)
-  // What stands in such a file is not told.
+  // The refusal does not quote the content of such a file.
   for secret in ["user:secret:1000", "{\"secret\":1}", "-----BEGIN KEY-----\nsecret"] {
     outside.write(secret, to: "b")
     let refusal = expectRefusal(.fileSymlinkEscape) { try shards.open(map: map) }

@@ -6,7 +6,7 @@ import Testing
 
 @testable import SextantCheckpoints
 
-/// A system that cannot filter system calls: HDF5 is refused there.
+/// HDF5 is refused on a system that cannot filter system calls.
 @Suite struct UnconfinedReaderTests {
   @Test func refusesToReadUnconfined() throws {
     let outcome = try onThread { () -> Outcome in
@@ -18,7 +18,7 @@ import Testing
         return .refused(error)
       }
     }
-    // A sandbox that forbids filters already has nothing more to show.
+    // In a sandbox that already forbids filters, this test cannot check anything.
     if case .notForbidden = outcome { return }
     guard case .refused(let refusal) = outcome else {
       Issue.record("the file was read")
@@ -60,7 +60,7 @@ import Testing
     init(_ body: @escaping () -> Void) { self.body = body }
   }
 
-  /// Runs `body` on a thread of its own: a filter stays with the thread and its children.
+  /// Runs `body` on its own thread, because a filter stays with the thread and its children.
   private func onThread<Result>(_ body: @escaping () -> Result) throws -> Result {
     var result: Result?
     let job = Job { result = body() }

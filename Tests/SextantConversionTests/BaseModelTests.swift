@@ -17,7 +17,8 @@ import Testing
   private let folder = TemporaryFolder()
   private typealias Named = (name: String, value: Tensor)
 
-  /// One fixture of each naming that has a base class, and what the names of the base class lack.
+  /// One fixture of each naming that has a base class, and the part that the names of the base
+  /// class lack.
   static let models = [
     ("llama-tiny/huggingface", "model."), ("llama-tiny/llama3", "model."),
     ("llama-tiny/mistral", "model."), ("gpt-neox-tiny/huggingface", "gpt_neox."),
@@ -64,7 +65,7 @@ import Testing
   @Test(arguments: models)
   func namesWithoutTheirFirstPartAreRead(fixture: String, base: String) throws {
     let whole = try convert(PackageFiles.fixture(fixture)).bytes
-    // The head keeps its name where it is there.
+    // The head keeps its name if it is in the checkpoint.
     for prefix in ["", "module."] {
       let path = try checkpoint(fixture) { prefix + withoutBase($0, base) }
       let (bytes, notes) = try convert(path)
@@ -76,7 +77,7 @@ import Testing
   @Test(arguments: models)
   func aHeadThatIsMissingAndNotTiedIsRefusedAsSuch(fixture: String, base: String) throws {
     let whole = try convert(PackageFiles.fixture(fixture)).bytes
-    // A tied head may be in the checkpoint; it is in no store.
+    // A tied head may be in the checkpoint. It is never in a store.
     let hasHead = try ModelStore(opening: folder.path("out.sxt")).entry("head.weight") != nil
     let path = try checkpoint(fixture) {
       Self.heads.contains($0) ? nil : withoutBase($0, base)
@@ -105,7 +106,7 @@ import Testing
     let path = try checkpoint("mamba-tiny/huggingface") {
       $0 == "backbone.norm_f.weight" ? $0 : withoutBase($0, "backbone.")
     }
-    // One of the names is whole already, which is no harm; both spellings are.
+    // One full name among them is accepted. Both spellings of one name are refused.
     _ = try convert(path)
     var writer = SafetensorsWriter()
     let file = try SafetensorsFile(folder.path("model.safetensors"))
@@ -120,7 +121,7 @@ import Testing
     expectRefusal(.modelGroup) { try convert(path) }
   }
 
-  /// The words of published configurations stand for the architectures that they belong to.
+  /// The words of published configurations name their architectures.
   @Test(
     arguments: [
       ("LlamaForCausalLM", "llama"), ("MistralForCausalLM", "llama"), ("mistral", "llama"),

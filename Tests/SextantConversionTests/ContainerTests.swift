@@ -87,7 +87,7 @@ import Testing
   }
 
   /// Number 12 is the gate's first matrix in block 0, and the value's base in the others: with
-  /// equal shapes nothing but the number of variables tells.
+  /// equal shapes, only the number of variables distinguishes them.
   @Test func variablesOfBlock0AreNotThoseOfTheOthers() throws {
     let (store, path) = (folder.path("shift.sxt"), "keras/rwkv7/weights")
     _ = try Conversion(PackageFiles.fixture(path)).write(to: store)

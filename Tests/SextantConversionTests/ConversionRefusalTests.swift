@@ -7,7 +7,7 @@ import Testing
 
 @testable import SextantConversion
 
-/// Checkpoints that are no model of the architecture are refused before anything is written.
+/// Checkpoints that are not a model of the architecture are refused before anything is written.
 @Suite struct ConversionRefusalTests {
   private let folder = TemporaryFolder()
 
@@ -158,7 +158,7 @@ import Testing
   func aConfigurationThatDoesNotFitIsRefused(
     key: String, value: JSONValue?, code: Refusal.Code
   ) throws {
-    // A folder of its own: cases run side by side.
+    // Each case has its own folder, because cases run in parallel.
     expectRefused(code, try checkpoint(config: [(key, value)]))
   }
 
@@ -262,7 +262,7 @@ import Testing
     #expect(needed?.found.contains("backbone.layers.0.mixer.D") == true)
   }
 
-  /// Of two heads the user may choose the tied one.
+  /// The user may choose the tied one of two heads.
   @Test func aHeadThatDiffersFromItsTiedEmbeddingCanBeLeftOut() throws {
     let path = try checkpoint { tensors in
       tensors.append(("lm_head.weight", Tensor(zeros: [101, 40])))
@@ -374,7 +374,7 @@ import Testing
     expectRefused(
       .modelOverflow, naming: ["embedding.weight", "\(count) elements", type.rawValue], bad, options
     )
-    // What was infinite before is no overflow.
+    // A value that was infinite before is not an overflow.
     let infinite = try checkpoint(embedding: [7: .infinity, 8: .nan], as: stored)
     let noted = try Conversion(infinite, options: options).write(to: folder.path("good.sxt"))
     #expect(noted.nonfinite.map(\.count) == [2])

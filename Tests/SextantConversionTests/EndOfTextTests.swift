@@ -7,7 +7,7 @@ import Testing
 
 @testable import SextantConversion
 
-/// Which ids end a text: what the files of a model say, the store keeps and an export writes.
+/// The ids that end a text, in the files of a model, in the store and in an export.
 @Suite struct EndOfTextTests {
   private let folder = TemporaryFolder()
 
@@ -50,9 +50,9 @@ import Testing
     (nil, nil, #"{"eos_token": {"content": "<|pad|>", "lstrip": false}}"#, [1]),
     ("null", nil, #"{"eos_token": "<|pad|>"}"#, [1]),
     ("7", nil, #"{"eos_token": "<|pad|>"}"#, [7]),
-    // None names one: the tokenizer's file has a token that is known by its name.
+    // No file names one. The tokenizer's file has a token with a known name.
     (nil, nil, nil, [0]),
-    // Ids that the model does not have are no ids.
+    // Ids that the model does not have are ignored.
     ("[2048, 5]", nil, nil, [5]), ("7", #"{"eos_token_id": [-1, 1e300]}"#, nil, [7]),
     ("7", #"{"eos_token_id": "8"}"#, nil, [7]), ("7", "[1]", nil, [7]), ("7", "{", nil, [7]),
     (nil, nil, #"{"eos_token": "no such token"}"#, [0]),
@@ -107,7 +107,7 @@ import Testing
       $0.tokenizer = folder.path("tokenizer.json")
     }
     #expect(try ids(named) == [1])
-    // The name of a tokenizer without a file is no path.
+    // The name of a tokenizer without a file is not a path.
     #expect(named.sideFiles.count == 4)
     var bytes = named
     bytes.tokenizer = "bytes"

@@ -6,7 +6,7 @@ import SextantTestSupport
 import SextantTokenizers
 import Testing
 
-/// The same weights give the same model, whichever container and naming they come in.
+/// The same weights give the same model, for every container and naming.
 @Suite struct EquivalenceTests {
   private let folder = TemporaryFolder()
 
@@ -47,7 +47,7 @@ import Testing
     #expect(try model(of: convert("rwkv-tiny/\(form)").store) == model(of: expected))
   }
 
-  /// Heads of another size than the published ones have another epsilon there, so it is given.
+  /// The epsilon depends on the size of a head there, so it is given for heads of unusual size.
   @Test func theFlashLinearAttentionNamingOfRWKV7GivesTheSameBytes() throws {
     let fla = try convert("rwkv-tiny/rwkv7/fla")
     var options = ConversionOptions()

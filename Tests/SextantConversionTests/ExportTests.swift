@@ -225,7 +225,7 @@ import Testing
     }
   }
 
-  /// The files hold -exp(A_log) in f32, and so do not tell the last bits of A_log.
+  /// The files contain -exp(A_log) in f32, which does not determine the last bits of A_log.
   @Test(arguments: [
     "mamba-tiny/huggingface", "mamba2-tiny/huggingface", "demo-model/model.safetensors",
   ])
@@ -260,14 +260,14 @@ import Testing
     #expect(expected?.withUnsafeBytes { Array($0) } == found)
     #expect(file.values["general.file_type"] == .integer(7))
 
-    // Scales and weights are the same bytes there, and again in a model that is made of them.
+    // Scales and weights have the same bytes in the file, and in a model that is made from it.
     let written = try InputFile(folder.path("m.gguf")).readAll(limit: 1 << 30)
     conversion.replacing = true
     let again = try convert(folder.path("m.gguf"), as: "again.sxt", conversion)
     var blocks = 0
     for entry in store.tensors where entry.dataType == .q8 {
       let own = try store.tensor(entry.name).withUnsafeBytes { Array($0) }
-      // Tensors stand at multiples of 32 there.
+      // Tensors start at multiples of 32 in the file.
       let isThere = stride(from: 0, through: written.count - own.count, by: 32).contains {
         written[$0] == own[0] && written[$0..<$0 + own.count].elementsEqual(own)
       }

@@ -124,7 +124,7 @@ import Testing
     .array(values.map { .number(Double($0)) })
   }
 
-  /// What llama.cpp makes of the keys and tensors, in the words of the configuration.
+  /// The meaning of keys and tensors in llama.cpp, in the words of the configuration.
   @Test(
     arguments: [
       ([], [], .null), ([rope("scaling.factor", 4)], [], ["rope_type": "linear", "factor": 4.0]),
@@ -319,7 +319,7 @@ import Testing
     }
   }
 
-  /// Some models of llama.cpp have one number for each block; here all blocks are alike.
+  /// Some models of llama.cpp have one number for each block. Here all blocks have the same.
   @Test func oneNumberForEachBlockIsReadWhereAllAreEqual() throws {
     let reference = try convert(PackageFiles.fixture("llama-tiny/huggingface"), as: "reference.sxt")
     let node = JSONNode(.object(reference.configuration), code: .modelConfiguration, file: nil)

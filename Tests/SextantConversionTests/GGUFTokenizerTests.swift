@@ -7,7 +7,7 @@ import Testing
 
 @testable import SextantConversion
 
-/// SentencePiece's tokenizers in GGUF files: those of other programs read, ours spelled out for them.
+/// SentencePiece tokenizers in GGUF files: reading those of other programs, and writing ours.
 @Suite struct GGUFTokenizerTests {
   private let folder = TemporaryFolder()
 
@@ -32,7 +32,7 @@ import Testing
     try #require(try GGUFTokenizer(GGUFFile(path)).content())
   }
 
-  /// What a tokenizer becomes on its way through a file that has no copy of its own file.
+  /// A tokenizer after export and conversion, without a copy of its original file in the GGUF file.
   private func spelledOut(_ file: [UInt8], rows: Int) throws -> any Tokenizer {
     let metadata = try GGUFTokenizerMetadata(file, vocabularySize: rows)
     var writer = GGUFWriter()
@@ -64,7 +64,7 @@ import Testing
       #expect(ids == expected.encode(text))
       #expect(found.decode(ids) == expected.decode(ids))
     }
-    // Bytes that are no text: a lone continuation, and a character that is cut off.
+    // Bytes that are not text: a lone continuation, and a truncated character.
     let bytes = [0xA9, 0xE2, 0x82].map {
       found.id(ofToken: "<0x\(String($0, radix: 16).uppercased())>")
     }
@@ -106,7 +106,7 @@ import Testing
       try tokens("ab  b", [("add_space_prefix", .boolean(false))]) == [ab, marker, marker, b])
     let joined: [(String, GGUFNewValue)] = [("remove_extra_whitespaces", .boolean(true))]
     #expect(try tokens("ab  b", joined) == [marker, ab, marker, b])
-    // What fills the rows behind the last token is none.
+    // Entries that only fill the rows after the last token are not tokens.
     #expect(try Tokenizers.load(bytes: content(file())).vocabularySize == Self.texts.count - 1)
   }
 
@@ -116,7 +116,7 @@ import Testing
     }
     let bos = ("bos_token_id", GGUFNewValue.uint32(1))
     #expect(try ids([]) == [259, 260])
-    // Without a word on it, llama.cpp adds the token.
+    // Without this key, llama.cpp adds the token.
     #expect(try ids([bos]) == [1, 259, 260])
     #expect(try ids([bos, ("add_bos_token", .boolean(true))]) == [1, 259, 260])
     #expect(try ids([bos, ("add_bos_token", .boolean(false))]) == [259, 260])
@@ -140,7 +140,7 @@ import Testing
     func refusal(_ code: Refusal.Code, _ path: String) {
       let refusal = expectRefusal(code) { try GGUFTokenizer(GGUFFile(path)).content() }
       #expect(refusal?.file == path)
-      // No offset into bytes that nobody has.
+      // The refusal has no offset, because the bytes are not in a file.
       #expect(refusal?.place == nil)
     }
     var kinds = Self.kinds
@@ -229,7 +229,7 @@ import Testing
       return
     }
     #expect(texts.count == 2003 && kinds.count == 2003 && scores.count == 2003)
-    // llama.cpp looks for these in the text itself.
+    // llama.cpp searches the text for these.
     #expect(texts[7] == "     " && kinds[7] == 4)
     #expect(texts[2002] == "[PAD2002]" && kinds[2002] == 5)
     #expect(texts.contains("<0x0A>") && scores[300] > scores[1000])
@@ -258,7 +258,7 @@ import Testing
       return JSONValue.object(root).canonicalBytes
     }
     refusal(edited(Array(merges.dropLast())), "left out")
-    // The first merge of a token that several lead to, behind all others.
+    // The first of several merges that make the same token is after all others.
     let results = merges.map { merge -> String in
       guard case .array(let pair) = merge, case .string(let a) = pair[0],
         case .string(let b) = pair[1]
@@ -267,7 +267,7 @@ import Testing
     }
     let place = try #require(results.indices.dropLast().first { results[$0] == results[$0 + 1] })
     refusal(edited(merges[..<place] + merges[(place + 1)...] + [merges[place]]), "in two places")
-    // A pattern that has no name there.
+    // A pattern without a name in llama.cpp.
     let byteLevel = try InputFile(PackageFiles.fixture("demo-model/tokenizer.json"))
       .readAll(limit: 1 << 20)
     let changed = String(decoding: byteLevel, as: UTF8.self)

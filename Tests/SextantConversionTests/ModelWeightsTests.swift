@@ -5,7 +5,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// What training programs do to names and types, in every container, does not change the model.
+/// Changes of names and types by training programs do not change the model, in any container.
 @Suite struct ModelWeightsTests {
   private typealias Named = (name: String, value: Tensor)
 
@@ -185,7 +185,7 @@ import Testing
     #expect(try convert(path) { $0.group = "model" }.bytes == reference)
     let average = try convert(path) { $0.group = "ema.module" }.bytes
     #expect(average != reference)
-    // Prefixes within a group are taken off as anywhere.
+    // Prefixes within a group are removed as elsewhere.
     #expect(try convert(path) { $0.group = "ema" }.bytes == average)
     #expect(try convert(path) { $0.group = "ema." }.bytes == average)
     let unknown = expectRefusal(.modelGroup) { try convert(path) { $0.group = "em" } }
@@ -203,7 +203,7 @@ import Testing
 
   // MARK: Tensors that are not wanted
 
-  /// A pattern fits the name in the file, or what is left of it.
+  /// A pattern fits the name in the file, or the name without its prefix.
   @Test(
     arguments: [Container.safetensors, .pth, .npz],
     [

@@ -7,8 +7,8 @@ import Testing
 
 @testable import SextantConversion
 
-/// Checkpoints with quantised weights are refused as such, whatever tells it: the configuration, the names of
-/// tensors, or a type of 8 bits.
+/// Checkpoints with quantised weights are refused. The configuration, the names of tensors or a
+/// type of 8 bits shows that they are quantised.
 @Suite struct QuantisationTests {
   private let folder = TemporaryFolder()
 

@@ -6,7 +6,7 @@ import SextantTestSupport
 import SextantTokenizers
 import Testing
 
-/// Which tokenizer a model takes along.
+/// The tokenizer that is stored with a model.
 @Suite struct TokenizerTests {
   private let folder = TemporaryFolder()
 
@@ -118,7 +118,7 @@ import Testing
     // The first file that names the end of a text decides, and config.json has 0.
     #expect(tokenizer.endOfTextIDs == [0])
 
-    // They survive the way through a folder, and through a GGUF file.
+    // They are the same after export to a folder or to a GGUF file.
     _ = try ModelExport(store, as: .huggingFace).write(to: folder.path("hf"))
     let settings = try JSONValue(
       parsing: bytes(folder.path("hf/tokenizer_config.json")), file: nil)

@@ -3,7 +3,7 @@ import SextantEvaluation
 import SextantTestSupport
 import Testing
 
-/// The exponential function, for suites that need no more of the C library.
+/// The exponential function, for suites that need nothing else from the C library.
 func exponential(_ x: Double) -> Double { exp(x) }
 
 @Suite struct BootstrapTests {
@@ -25,7 +25,7 @@ func exponential(_ x: Double) -> Double { exp(x) }
     #expect(a.interval(ofMean: values) == b.interval(ofMean: values))
     #expect(
       Bootstrap(count: 30, seed: 6).interval(ofMean: values) != a.interval(ofMean: values))
-    // A figure of indices is resampled alike.
+    // A function of indices is resampled in the same way.
     let byIndex = a.interval { items in items.reduce(0) { $0 + values[$1] } / 30 }
     #expect(byIndex == a.interval(ofMean: values))
   }

@@ -82,7 +82,7 @@ import Testing
     #expect(accuracy.steered == steered.map { $0.matching > 0.5 ? 1 : 0 })
   }
 
-  /// The words are records with one prompt: what does not continue it, and what cannot be compared.
+  /// Records with one prompt whose answers do not continue it or cannot be compared.
   @Test(arguments: [
     (#""""#, #"" bad""#, Refusal.Code.dataTokenization),
     (#""tastic""#, #"" bad""#, .dataTokenization),

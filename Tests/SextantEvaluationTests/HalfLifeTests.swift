@@ -7,7 +7,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// Half-lives: measured ones against those that the decays give.
+/// Measured half-lives are compared with those that follow from the decays.
 @Suite struct HalfLifeTests {
   private func vector(_ model: ModelDescription, _ words: [String]) throws -> SteeringVector {
     var random = SextantTestSupport.SplitMix64(seed: 8)
@@ -49,7 +49,7 @@ import Testing
     #expect(found.entries.contains { ($0.measured.halfLife ?? 99) > 1.5 })
   }
 
-  /// An RWKV's shifts hold one token; Mamba's convolution holds three.
+  /// An RWKV's shifts contain one token. Mamba's convolution contains three.
   @Test func shiftsForgetAfterTheirLength() throws {
     for (fixture, component, length) in [
       ("rwkv-tiny/rwkv7/blinkdl", "time_shift", 1), ("mamba-tiny/huggingface", "conv", 3),

@@ -21,7 +21,7 @@ private final class TableModel: LanguageModel {
       identity: SHA256.digest([]), variant: "source", blockParts: [], stateLayout: [])
   }
 
-  // The stream is the token, one-hot; the norm undoes itself, and the head is the table.
+  // The stream is the token, one-hot. The norm changes nothing, and the head is the table.
   var readout: Readout {
     let count = table.shape[0]
     let weight = Tensor(
@@ -68,7 +68,7 @@ private final class TableModel: LanguageModel {
     #expect(drift.agreement == 1 && drift.loss == drift.referenceLoss)
   }
 
-  /// What adds the same to all logits changes no prediction.
+  /// Adding the same number to all logits changes no prediction.
   @Test func aShiftIsALogitErrorButNoDivergence() throws {
     let drift = try LogitDrift(
       of: TableModel([[2, 4], [3, 2]]), from: TableModel([[1, 3], [2, 1]]), on: [0, 1, 1, 0])

@@ -12,7 +12,7 @@ import SextantTexts
 import SextantTokenizers
 import Testing
 
-/// A vector of the demo model, measured beside controls, without the command line.
+/// A vector of the demo model is measured together with controls, without the command line.
 @Suite struct SteeringExperimentTests {
   private let demo: DemoModel
 

@@ -9,7 +9,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// Sweeps against one whole run for each cell.
+/// Sweeps are compared with one whole run for each cell.
 @Suite struct SteeringSweepTests {
   private static let fixtures = [
     "mamba-tiny/huggingface", "mamba2-tiny/huggingface", "rwkv-tiny/rwkv4/huggingface",
@@ -167,13 +167,13 @@ import Testing
     let vector = try vector(model.description, ["all"])
     try expectEqual(
       model, vector, options, sites: [.residual, .both], items: Array(items().dropFirst()))
-    // The first item has continuations of one token only: nothing of it is steered.
+    // The first item has only continuations of one token, so that none of its tokens is steered.
     expectRefusal(.usageNothingSteered) {
       try expectEqual(model, vector, options, sites: [.residual])
     }
   }
 
-  /// Probabilities that are too small for a number, and more tokens than run together.
+  /// Probabilities that underflow, and more tokens than one run takes.
   @Test func longContinuationsAreComparedByTheirLogarithms() throws {
     let model = try ConvertedModel("mamba-tiny/huggingface").model
     var random = SextantTestSupport.SplitMix64(seed: 8)
@@ -198,7 +198,7 @@ import Testing
     }
   }
 
-  /// Answers of one token keep their bits, whatever answers other items have.
+  /// Answers of one token have the same bits for any answers of other items.
   @Test func answersOfOneTokenDoNotDependOnLongerOnesBesideThem() throws {
     let model = try ConvertedModel("mamba-tiny/huggingface").model
     let sweep = try SteeringSweep(

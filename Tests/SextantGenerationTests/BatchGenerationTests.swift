@@ -70,7 +70,7 @@ import Testing
       statistics: JSONObject())
   }
 
-  /// Expects what a run with each prompt and each seed alone gives.
+  /// Expects the results of separate runs with each prompt and each seed.
   private func expectSingleRuns(
     _ texts: [SampledText], samples: Int, _ options: GenerationOptions,
     applying interventions: Interventions = [], from state: State? = nil,
@@ -123,7 +123,7 @@ import Testing
     }
   }
 
-  /// The bits of what leaves the last block, not only the tokens that are chosen by it.
+  /// The bits of the last block's output, not only the tokens that are chosen from it.
   @Test func theStreamHasTheSameBitsInEveryBatch() throws {
     let vector = try vector(SteeringOptions(strength: 0.5, positions: PositionSelection("all")))
     func rows(batch: Int) throws -> Set<[UInt32]> {
@@ -227,7 +227,7 @@ import Testing
   }
 }
 
-/// A model that keeps the bits of every row that leaves its last block.
+/// A model that keeps the bits of every row of its last block's output.
 private final class RecordingModel: LanguageModel, @unchecked Sendable {
   private let base: any LanguageModel
   /// Each [D].

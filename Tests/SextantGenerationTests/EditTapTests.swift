@@ -8,7 +8,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// What a vector does inside a run, seen by a recorder behind it.
+/// The effect of a vector inside a run, as a recorder after it sees it.
 @Suite struct EditTapTests {
   let converted: ConvertedModel
   let model: any LanguageModel
@@ -33,7 +33,7 @@ import Testing
       model: model.description, tokenizer: nil, prompt: prompt ?? 0..<tokens.count)
   }
 
-  /// What every site shows when `taps` come first.
+  /// The values of every site after `taps` have acted.
   private func record(
     _ taps: [any Tap], batch: Int = 1, chunk: Int = 512
   ) throws -> (sites: [Site: Tensor], logits: Tensor, state: State) {
@@ -66,7 +66,7 @@ import Testing
       }
     }
     #expect(steered.sites[site] == expected)
-    // The next block reads the steered stream; nothing before it knows.
+    // The next block reads the steered stream. Values before it do not change.
     #expect(steered.sites[.input(block: 2)] == expected)
     for earlier in [
       Site.embedding, .input(block: 0), .output(block: 0), .input(block: 1),

@@ -54,7 +54,7 @@ import Testing
 
   @Test(arguments: [0, 1, 2, 3, 4] as [UInt64])
   func whatIsEmittedIsTheTextOfAllTokens(seed: UInt64) throws {
-    // At this temperature nearly every byte comes up, in any order.
+    // At this temperature nearly every byte is drawn, in any order.
     var pieces: [String] = []
     let result = try Generator(model, tokenizer).generate(
       prompt, options(80, temperature: 8, seed: seed)
@@ -147,7 +147,7 @@ import Testing
     components = saved.components
     components[1].site.shape.reverse()
     expectRefusal(.artifactSite) { try load(edited(components)) }
-    // Two sequences do not continue as one.
+    // A state of two sequences cannot continue as one text.
     let pair = try load(model.initialState(batch: 2).saved(by: reference))
     #expect(pair.batch == 2)
     expectRefusal(.modelState) {

@@ -9,8 +9,8 @@ import SextantTestSupport
 import SextantTokenizers
 import Testing
 
-/// Every runner takes every intervention with every option: it either changes the result, or the
-/// runner refuses it.
+/// Every runner is called with every intervention and every option. Each either changes the result
+/// or is refused.
 @Suite struct InterventionsTests {
   let converted: ConvertedModel
   let model: any LanguageModel
@@ -77,7 +77,7 @@ import Testing
 
   // MARK: Runners
 
-  /// What a runner makes of a list, as numbers that can be compared.
+  /// The result of a runner for a list, as numbers that can be compared.
   private enum Runner: CaseIterable {
     case generate, shadow, lens, bare
 
@@ -120,7 +120,7 @@ import Testing
     }
   }
 
-  /// A list that changes nothing, though it edits.
+  /// A list of edits that change nothing.
   private func nothing() throws -> Interventions {
     [.steer(AppliedVector(try vector(), .init(strength: 0)))]
   }
@@ -255,7 +255,7 @@ import Testing
     }
     #expect(open.map(\.steeredCount) == [3, 0])
     #expect(open.map { $0.edits[0].tokens } == [3, 0])
-    // Two vectors that are added up first: each has its own tokens.
+    // Two vectors that are added to each other first. Each has its own tokens.
     let state = try vector(["blocks.4.state.ssm"])
     let apart = SteeringOptions(positions: .last, statePositions: PositionSelection("0,1"))
     let result = try Generator(
@@ -344,7 +344,7 @@ import Testing
     let place = try #require(words.firstIndex(of: "most"))
     let most = try #require(Float(words[place + 1]))
     #expect(most > 1 && most < 500)
-    // A little less is reached.
+    // A slightly smaller divergence is reached.
     _ = try run(.bare, [.steer(AppliedVector(steered, .init(strength: 0.9 * most, unit: .nats)))])
   }
 
@@ -383,7 +383,7 @@ import Testing
     #expect(LayerSelection(text) == nil)
   }
 
-  /// What a run reads after the prompt is not known before; what it reads of the prompt is.
+  /// The tokens after the prompt are not known in advance. The tokens of the prompt are.
   @Test func idsOfTokensThatARunCannotReadAreRefused() throws {
     let size = model.description.vocabularySize
     let other = try #require((0..<size).first { !prompt.contains($0) })

@@ -22,7 +22,7 @@ import Testing
     tokens = tokenizer.encode("I watched this film last night and it was wonderful.")
   }
 
-  /// A lens that adds a vector of its own at each site.
+  /// A lens that adds a different vector at each site.
   private func shiftingLens() -> Lens {
     var random = SextantTestSupport.SplitMix64(seed: 5)
     return Lens(

@@ -19,12 +19,12 @@ import Testing
     prompt = tokenizer.encode("The film opens on a quiet street")
   }
 
-  /// Keeps a residual site and every step, and stops where it is told.
+  /// Keeps a residual site and every step, and stops at a given step.
   private final class Reader: GenerationObserver {
     var rows: [Int: [Float]] = [:]
     var steps: [GenerationStep] = []
     var stopsAt: Int?
-    /// Positions that were seen before the step that names them was told.
+    /// Positions that were seen before the step with these positions was reported.
     var seenInTime = true
 
     func wants(_ site: Site) -> Bool { site == .output(block: 3) }

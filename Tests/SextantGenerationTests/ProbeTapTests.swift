@@ -53,7 +53,7 @@ import Testing
     let tap = try tap(probe(words))
     let result = try Generator(model, tokenizer, applying: [.observe(tap)]).generate(
       prompt, options(3))
-    // Token by token, every value at hand.
+    // Token by token, with every value available.
     let recorder = ClosureTapValues(Set(try model.description.sites(named: words).map(\.site)))
     var state = model.initialState()
     for token in prompt + result.tokens {
@@ -114,7 +114,7 @@ import Testing
       prompt, options(6))
     let last = try #require(tap.scores(at: prompt.count + 2)?.first)
     let stopping = try self.tap(probe(["blocks.2.output"]))
-    // Between this score and the highest before it there may be none: then it stops earlier.
+    // If an earlier score is above this bound, the text ends earlier.
     stopping.stopsWhen = .init(isAbove: true, bound: last - 1e-6)
     let result = try Generator(model, tokenizer, applying: [.observe(stopping)]).generate(
       prompt, options(6))
@@ -196,7 +196,7 @@ import Testing
     .generate(prompt, options(4))
     let plain = try Generator(model, tokenizer).generate(prompt, options(4))
     #expect(none.state == plain.state)
-    // What one eraser left is not what the other was computed for.
+    // The second eraser was computed for values that the first one has not changed.
     expectRefusal(.artifactConflict) {
       try Generator(
         model, tokenizer, applying: [.erase(AppliedEraser(eraser)), .erase(AppliedEraser(eraser))]

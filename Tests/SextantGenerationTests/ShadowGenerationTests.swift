@@ -5,7 +5,7 @@ import SextantModels
 import SextantTokenizers
 import Testing
 
-/// The clean twin of a steered text.
+/// The unsteered twin of a steered text.
 @Suite struct ShadowGenerationTests {
   let converted: ConvertedModel
   let model: any LanguageModel
@@ -32,7 +32,7 @@ import Testing
       goingOnFrom: continuation)
   }
 
-  /// The state after tokens that nobody steered.
+  /// The state after tokens without steering.
   private func clean(_ tokens: [Int]) throws -> State {
     var state = model.initialState()
     _ = try model.run(TokenBatch(prompt), from: &state)

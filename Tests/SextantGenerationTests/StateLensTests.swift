@@ -5,7 +5,8 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// What states say, against the float64 references with every way past the state set to zero.
+/// Predictions of states, compared with float64 references in which every path around the state is
+/// zero.
 @Suite struct StateLensTests {
   static let models = [
     "mamba": "mamba-tiny/huggingface", "mamba2": "mamba2-tiny/huggingface",
@@ -19,7 +20,7 @@ import Testing
     let model = try ConvertedModel(try #require(Self.models[name])).model
     let goldens = try Goldens("lens/memory.safetensors")
     let tokens = try goldens.integers("\(name).tokens")
-    // In one piece, and token by token: the state carries over either way.
+    // In one piece and token by token. The state continues in both cases.
     for chunk in [tokens.count, 1] {
       let sites = model.description.memorySites.map(\.site)
       let recorder = Recorder(sites)
@@ -64,7 +65,7 @@ import Testing
         #expect(own.allSatisfy { $0.share > 0 && $0.share <= 1 })
         let row = Tensor(copying: told.slice(rows: head..<head + 1))
         let output = try #require(model.output(ofRead: row, block: block))
-        // A direction of its own only where the next singular value is far enough.
+        // Directions are compared only if the next singular value is sufficiently different.
         if own[1].strength < 0.98 * own[0].strength {
           expectClose(
             own[0].output, output, Bound(absolute: 2e-3, relative: 2e-3), "\(name) \(block)")

@@ -8,7 +8,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// What each operation makes of a value, and of a run.
+/// The effect of each operation on a value and on a run.
 @Suite struct SteeringOperationTests {
   typealias Operation = SteeringVector.Operation
 
@@ -58,14 +58,14 @@ import Testing
     for (a, b) in zip(moved, added) {
       #expect(abs(Double(a) - Double(b) * 5 / norm(added)) < 1e-6)
     }
-    // Nothing is left to restore, and nothing is divided by zero.
+    // There is no norm to restore, and no division by zero.
     #expect(apply(.addPreservingNorm, -1, to: vector) == [0, 0, 0, 0])
   }
 
   @Test func projectingTakesTheDirectionOut() {
     #expect(abs(projection(apply(.project, 1, to: value))) < 1e-6)
     #expect(abs(projection(apply(.project, 0.5, to: value)) + 0.5) < 1e-6)
-    // What is orthogonal stays.
+    // The orthogonal part does not change.
     #expect(apply(.project, 1, to: value)[2...] == value[2...])
     let once = apply(.project, 1, to: value)
     for (a, b) in zip(apply(.project, 1, to: once), once) { #expect(abs(a - b) < 1e-6) }
@@ -157,7 +157,7 @@ import Testing
     let added = try SteeringVector.random(model.description, [site], seed: 1)
     let removed = try SteeringVector.random(
       model.description, [site], operation: .project, seed: 1)
-    // What is added and then projected out leaves the stream as projecting alone does.
+    // Adding a vector and then projecting it out gives the same stream as projecting alone.
     let both = try logits([.init(added, .init(strength: 3)), .init(removed)])
     let alone = try logits([.init(removed)])
     expectClose(both.logits, alone.logits, Bound(absolute: 1e-4), "added first")
@@ -231,7 +231,7 @@ import Testing
     // One vector with a direction is enough.
     vectors[1].1 = vector.vectors[1].value
     let summary = try logits([.init(vector.replacing(vectors: vectors), options)]).summaries[0]
-    // A clamp leaves values that are beyond its target, and does not count them.
+    // A clamp does not change values that are beyond its target, and does not count them.
     #expect(summary.siteNames == (operation == .clamp ? [] : ["blocks.1.output"]))
   }
 

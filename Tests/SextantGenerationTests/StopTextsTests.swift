@@ -5,9 +5,9 @@ import Testing
 
 @testable import SextantGeneration
 
-/// Texts that end a text before them.
+/// Strings that end a text: the text ends before them.
 struct StopTextsTests {
-  /// What is shown of a text that comes character by character, and whether it was stopped.
+  /// The shown part of a text that arrives character by character, and whether it was stopped.
   private func shown(_ text: String, _ stops: [String]) throws -> (pieces: [String], isFound: Bool)
   {
     var finder = try StopTexts(stops)

@@ -6,15 +6,15 @@ import SextantTokenizers
 
 /// A fixture's checkpoint, converted into a temporary folder and opened.
 package struct ConvertedModel {
-  /// The folder that holds the store.
+  /// The folder of the store.
   package let folder = TemporaryFolder()
-  /// What the conversion did.
+  /// The report of the conversion.
   package let report: ConversionReport
   /// The native model.
   package let store: ModelStore
   /// The model, ready to run.
   package let model: any LanguageModel
-  /// Its tokenizer; nil where the fixture has none.
+  /// Its tokenizer; nil if the fixture has none.
   package let tokenizer: (any Tokenizer)?
 
   /// Converts a folder or file of `fixtures/`.

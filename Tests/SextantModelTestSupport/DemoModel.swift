@@ -7,7 +7,7 @@ import Testing
 
 /// The demo model of `fixtures/`, converted and opened.
 package struct DemoModel {
-  /// The converted checkpoint, in a folder of its own that lives as long as this value.
+  /// The converted checkpoint, in its own folder, which exists as long as this value.
   package let converted: ConvertedModel
   /// Its tokenizer.
   package let tokenizer: any Tokenizer

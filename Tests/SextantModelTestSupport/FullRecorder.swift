@@ -3,10 +3,10 @@ import SextantTensor
 
 /// Keeps every value that a run shows, by site; the pieces of a long run are joined.
 package final class FullRecorder: Tap {
-  /// What was shown last at state sites, and all of it at others.
+  /// The last value of each state site, and all values of other sites.
   package private(set) var values: [Site: Tensor] = [:]
 
-  /// Nothing recorded yet.
+  /// A recorder without values.
   package init() {}
 
   /// Every site.

@@ -4,7 +4,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// Runs that stop between two blocks and go on from there.
+/// Runs that stop between two blocks and continue from there.
 @Suite struct BlockStreamTests {
   private let rounding = Bound(absolute: 5e-5, relative: 1e-5)
 
@@ -14,7 +14,7 @@ import Testing
     let tokens = TokenBatch(Array(try fixture.goldens().integers("tokens").prefix(6)))
     let layerCount = model.description.layerCount
     var (prefix, whole) = (model.initialState(), model.initialState())
-    // Not from an empty state: blocks have something to remember.
+    // The state is not empty, so that a block's memory matters.
     _ = try model.run(tokens, from: &prefix, logits: .none)
     whole = prefix
     let expected = try model.run(tokens, from: &whole, logits: .all)  // [1, T, V]

@@ -3,7 +3,7 @@ import SextantModels
 import SextantTestSupport
 import Testing
 
-/// Published configurations: what they are read as, and which are refused.
+/// Published configurations that are read, with the result, and those that are refused.
 @Suite struct ConfigurationTests {
   private static let shapes = CheckpointShapes([])
 
@@ -33,7 +33,7 @@ import Testing
       acceptsInfinity: true)
     let architecture = try Architectures.recognise(node, checkpoint: Self.shapes, path: "m")
     let result = try architecture.configuration(from: node, checkpoint: Self.shapes)
-    // What conversion makes is what opening accepts.
+    // Opening accepts the result of conversion.
     #expect(try !architecture.weights(result).isEmpty)
     return result
   }
@@ -86,7 +86,7 @@ import Testing
     let keys = #""num_key_value_heads": 2"#
     let configuration = try read(mistral, members.isEmpty ? keys : "\(keys), \(members)")
     #expect(configuration["sliding_window"] == window)
-    // A Llama has none, whatever else its file says.
+    // A Llama has none, even if its file has other settings.
     #expect(try read(Self.llama, members)["sliding_window"] == .null)
   }
 
@@ -170,7 +170,7 @@ import Testing
 
   // MARK: Members that nothing reads
 
-  /// The names of members that a conversion would tell about.
+  /// The names of members that a conversion would report.
   private func unread(_ base: String, _ members: String) throws -> [String] {
     let node = try JSONNode(
       parsing: Array("{\(base), \(members)}".utf8), code: .modelConfiguration, file: "config.json",
@@ -203,7 +203,7 @@ import Testing
         "rope_scaling": {"type": "linear", "factor": 2}, "rope_parameters": {"rope_theta": 5.0}
         """, ["rope_parameters"]
       ),
-      // What files for old and new readers have twice.
+      // Members that files for old and new readers have twice.
       (
         llama,
         """

@@ -5,7 +5,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// What a model tells of texts that are longer than its context.
+/// The reports of a model on texts that are longer than its context.
 @Suite struct ContextLimitTests {
   @Test(
     arguments: [

@@ -5,7 +5,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// One step reads an embedding only where it is the output head too.
+/// One step reads the whole embedding only if it is also the output head.
 @Test(arguments: ["mamba", "rwkv7", "gpt-neox", "llama"])
 func decodingReadsEveryMatrixButALookedUpEmbedding(_ name: String) throws {
   let pair = try #require(Architectures.named(name)).tiedPair

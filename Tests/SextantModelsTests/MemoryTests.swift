@@ -7,7 +7,7 @@ import Testing
 
 /// Runs that would not fit into memory are refused before the first block.
 @Suite struct MemoryTests {
-  /// Fails where a run gets as far as a site.
+  /// Fails if a run reaches a site.
   private final class Tripwire: Tap {
     func wants(_ site: Site) -> Bool { true }
 

@@ -15,7 +15,7 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
   /// The golden file of these weights.
   let golden: String
 
-  /// A configuration in that folder, for forms that come without one.
+  /// A configuration in that folder, for forms without a configuration.
   let configuration: String?
 
   init(_ folder: String, _ form: String, _ golden: String, configuration: String? = nil) {
@@ -65,7 +65,7 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
     ModelFixture("btlm-tiny", "bf16", "bf16"), ModelFixture("btlm-tiny", "untied", "untied"),
   ]
 
-  /// One of each kind of forward pass, for what does not depend on weights and namings.
+  /// One form for each kind of forward pass, for tests that do not depend on weights and namings.
   static let kinds = [
     ModelFixture("mamba-tiny", "huggingface", "f32"),
     ModelFixture("mamba2-tiny", "grouped", "grouped"),

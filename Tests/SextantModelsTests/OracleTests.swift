@@ -32,7 +32,7 @@ import Testing
     try expectClose(
       #require(recorder.values[.finalNorm]), goldens.floats("final_norm"), .logits, "final norm")
     try expectStates(state, goldens, "state")
-    // What the tap saw of the state is what the run left behind.
+    // The tap saw the same state as the run returned.
     for site in state.sites { #expect(recorder.values[site] == state.component(site)) }
   }
 

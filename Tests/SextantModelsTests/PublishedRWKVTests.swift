@@ -11,18 +11,18 @@ import Testing
 /// The small trained models that rwkv.cpp is tested with, and the logits that its authors expect of
 /// them (github.com/RWKV/rwkv.cpp, `tests/`), under the original names.
 ///
-/// They are not part of the package: they are looked for beside the checkout, or where
-/// `SEXTANT_RWKV_TINY` says.
+/// They are not part of the package. Tests look for them beside the checkout, or in the folder that
+/// `SEXTANT_RWKV_TINY` names.
 struct PublishedRWKV: Sendable, CustomTestStringConvertible {
   let name: String
   var suffix = "safetensors"
   var configuration: String?
-  /// What the expected logits allow for.
+  /// The accepted error of the logits.
   var bound: Float = 1e-5
 
   static let all = [
     PublishedRWKV(name: "4v0-660K"),
-    // Trained with another epsilon than the default, which its file does not say.
+    // It was trained with an epsilon that is not the default. Its file does not record this.
     PublishedRWKV(
       name: "5v2-730K", configuration: PackageFiles.fixture("rwkv-tiny/rwkv5/small-epsilon.json")),
     // Our copy was once quantised to 5 bits; the logits are those of the original.

@@ -6,7 +6,7 @@ import Testing
 
 /// Configurations of the RWKV family are derived from the tensors, and must agree where they are given.
 @Suite struct RWKVConfigurationTests {
-  /// A published form, as what a configuration is made from.
+  /// A published form: the source of a configuration.
   struct Form: Sendable, CustomTestStringConvertible {
     let name: String
 

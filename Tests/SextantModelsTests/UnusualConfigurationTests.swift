@@ -6,7 +6,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// Models with options that few have compute what transformers computes.
+/// Models with rare options give the numbers of transformers.
 @Suite struct UnusualConfigurationTests {
   private static let names = [
     "llama-act-quick_gelu", "llama-act-swish", "llama-dynamic-in-long-text",
@@ -72,7 +72,7 @@ import Testing
     }
     // Within the limit a text may be cut anywhere.
     expectClose(try run([0..<4, 4..<limit]), try run([0..<limit]), .logits, name)
-    // Above it a token at a time is what decoding adds.
+    // Above the limit, tokens are added one at a time, as in decoding.
     #expect(try run([0..<limit, limit..<limit + 1, limit + 1..<limit + 2]).shape[0] == limit + 2)
     expectRefusal(.modelTextLength) { try run([0..<4, 4..<limit + 1]) }
     expectRefusal(.modelTextLength) { try run([0..<limit + 2, limit + 2..<limit + 4]) }

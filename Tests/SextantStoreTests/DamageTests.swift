@@ -5,7 +5,8 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// Damage at every place of a small store: none may go unnoticed, crash or be misread.
+/// Damage at every place of a small store. All damage must be noticed, and none may crash the
+/// reader.
 @Suite struct DamageTests {
   let folder = TemporaryFolder()
 
@@ -60,7 +61,7 @@ import Testing
     }
   }
 
-  /// Valid digests around random headers: whatever is accepted must be readable.
+  /// Random headers with valid digests. Every accepted file must be readable.
   @Test func randomHeadersAreRefusedOrRead() throws {
     var random = SplitMix64(seed: 1)
     let raw = try RawStore()

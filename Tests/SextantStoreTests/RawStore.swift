@@ -1,7 +1,7 @@
 import SextantBytes
 import Testing
 
-/// A store taken apart, to be put together again with a fault in it and valid digests around it.
+/// The parts of a store, from which a file with one fault and valid digests is made.
 ///
 /// A filler keeps the header's length when a member changes, so that only the fault is wrong.
 struct RawStore {
@@ -68,7 +68,7 @@ struct RawStore {
     header[table] = .array(entries)
   }
 
-  /// The identity that follows from the header, where no tensor is converted.
+  /// The identity that follows from the header, if no tensor is converted.
   var identity: Digest {
     guard case .array(let entries)? = header["tensors"] else { return SHA256.digest([UInt8]()) }
     let rows = entries.map { entry -> JSONValue in

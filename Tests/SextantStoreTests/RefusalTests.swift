@@ -4,7 +4,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// One fault, the code that must name it, and whether only `verify` can see it.
+/// One fault, the code of its refusal, and whether only `verify` finds it.
 struct Fault: CustomTestStringConvertible, Sendable {
   let name: String
   let code: Refusal.Code
@@ -108,7 +108,7 @@ private let faults: [Fault] = [
     $0["tensors", 0, "source_dtype"] = "BF16"
     $0["tensors", 0, "source_sha256"] = .string(zeros)
   },
-  Fault(name: "a huge tensor that the file does not hold", code: .storeTable) {
+  Fault(name: "a huge tensor that the file does not contain", code: .storeTable) {
     $0["tensors", 3, "shape"] = [1_099_511_627_776]
     $0["tensors", 3, "bytes"] = .integer(2 << 40)
   },

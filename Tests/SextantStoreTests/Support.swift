@@ -9,7 +9,7 @@ func contents(of path: String) throws -> [UInt8] {
   try InputFile(path).readAll(limit: 1 << 30)
 }
 
-/// What a small store of the tests holds.
+/// The content of a small store for tests.
 struct Sample {
   var architecture = "mamba"
   var configuration = JSONObject([("layers", 2), ("epsilon", 1e-5), ("name", "tiny é")])
@@ -20,7 +20,7 @@ struct Sample {
   ]
   var attachments: [(name: String, bytes: [UInt8])] = [("tokenizer.json", Array("{}".utf8))]
 
-  /// A tensor and its bytes, stored and in the source.
+  /// A tensor, with its bytes in the store and in the source.
   struct Piece {
     var plan: PlannedTensor
     var stored: [UInt8]
@@ -66,7 +66,7 @@ struct Sample {
 }
 
 extension [UInt8] {
-  /// Calls `body` with the bytes in place.
+  /// Calls `body` with a pointer to the bytes.
   func handOver(
     _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
   ) throws(Refusal) {

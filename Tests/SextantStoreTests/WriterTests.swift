@@ -25,7 +25,7 @@ import Testing
 
   // MARK: Determinism
 
-  /// Changing these bytes changes the format: that needs a new version number.
+  /// A change of these bytes is a change of the format and needs a new version number.
   @Test func theBytesOfTheFormatAreFixed() throws {
     let digest = SHA256.digest(try Sample().bytes()).description
     #expect(digest == "9d7186608b6d40bd1b46441b841cfe40a0c6f68a9c2fa46564c8de2dd8be6a09")
@@ -100,7 +100,7 @@ import Testing
     let pool = WorkerPool(threads: threads)
     let copied = try writer(plans)
     let seen = Lock(0)
-    // One is left for the other way.
+    // One tensor remains for the other function.
     try copied.copy(pool, from: { $0.name == "t3" ? nil : parts[$0.name] }) { _, piece in
       seen.withLock { $0 += piece.count }
     }
@@ -155,7 +155,8 @@ import Testing
     }
   }
 
-  /// The header's length decides the offsets, and their digits the header's length.
+  /// The header's length determines the offsets, and the digits of the offsets determine its
+  /// length.
   @Test func everyHeaderLengthIsLaidOut() throws {
     for length in 0..<200 {
       let path = folder.path("model.sxt")
@@ -275,7 +276,7 @@ import Testing
       }
     }
     #expect(refusal?.place == .tensor("a"))
-    // What was written of the tensor cannot be taken back.
+    // The written part of the tensor cannot be undone.
     if stored > 0 && stored <= 4 {
       expectRefusal(.storeTable) { try writer.write("a") { _ throws(Refusal) in } }
     }
@@ -311,7 +312,7 @@ import Testing
   }
 
   @Test func anUnfinishedFileIsRecognised() throws {
-    // What a file system without O_TMPFILE keeps of a killed conversion.
+    // The file that a killed conversion leaves on a file system without O_TMPFILE.
     let bytes = try Sample().bytes()
     for count in [64, 1024, bytes.count - 64, bytes.count] {
       let partial = bytes[..<32] + [UInt8](repeating: 0, count: count - 32)
@@ -330,7 +331,7 @@ import Testing
 
     let identity = try Sample().write(to: path, replacing: true)
     #expect(try ModelStore(opening: path).identity == identity)
-    // Who has the old file open keeps reading it.
+    // A process that has the old file open still reads it.
     #expect(try store.tensor("w").withUnsafeBytes { Array($0) } == [1, 2, 3, 4])
     try store.verify()
     #expect(folder.entries == ["model.sxt"])

@@ -22,7 +22,7 @@ enum Demo {
   /// The model.
   static func model() throws -> LoadedModel { try LoadedModel(path) }
 
-  /// Opposites.
+  /// Pairs of texts with opposite sentiment.
   static let pairs = ["film", "acting", "story", "music", "ending", "cast"].map {
     (positive: "The \($0) was superb.", negative: "The \($0) was boring.")
   }

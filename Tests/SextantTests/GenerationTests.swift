@@ -2,7 +2,7 @@ import Sextant
 import SextantTestSupport
 import Testing
 
-/// Texts that are generated, and what acts on them.
+/// Generated texts, and interventions.
 @Suite struct GenerationTests {
   private let prompt = "I watched this film last night and"
 
@@ -112,7 +112,7 @@ import Testing
       .state(block: 3, component: "ssm"), to: Tensor(zeros: [1] + ssm.shape))
     #expect(try opening["blocks.3.state.ssm"] == ssm)
     #expect(try other["blocks.3.state.ssm"] != ssm)
-    // The run leaves a state that has read all of the text.
+    // The state of the run has read the whole text.
     let generation = try model.generate(prompt, count: 5, temperature: 0).finish()
     let read = try model.state(after: tokenizer.encodeText(prompt) + generation.tokens)
     #expect(generation.state.position == read.position)
@@ -260,7 +260,7 @@ import Testing
       #expect(token.reports.map(\.report) == other.reports.map(\.report))
     }
     #expect(first.edits == second.edits && first.edits.map(\.item) == [0, 2])
-    // An option that concerns none of the artifacts, and what cannot be applied.
+    // An option that concerns none of the artifacts, and artifacts that cannot be applied.
     options.operation = .project
     #expect(throws: Refusal.self) { try Interventions(applying: [applied[1]], options) }
     #expect(throws: Refusal.self) { try AppliedArtifact(probe.artifact, strength: 2) }

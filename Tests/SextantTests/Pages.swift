@@ -25,7 +25,7 @@ enum Pages {
     }
   }
 
-  /// The lines without the blanks before them.
+  /// The lines without leading spaces.
   private static func unindented(_ text: String) -> String {
     text.split(separator: "\n", omittingEmptySubsequences: false)
       .map { $0.drop { $0 == " " } }.joined(separator: "\n")

@@ -1,6 +1,6 @@
 import Sextant
 
-// The snippets of `docs/library.md` that are no whole programs, so that they compile
+// The snippets of `docs/library.md` that are not whole programs, so that they compile
 // (`ExamplesTests.pagesShowTheProgramsAsTheyAre` compares them).
 
 func openingSnippet() throws {

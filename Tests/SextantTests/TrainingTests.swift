@@ -2,11 +2,11 @@ import Sextant
 import SextantTestSupport
 import Testing
 
-/// What is learned from Swift values is what the command learns from a file.
+/// Training on Swift values gives the same artifact as the command gives for a file.
 @Suite struct TrainingTests {
   private let folder = TemporaryFolder()
 
-  /// Writes what was learned, and expects the bytes that the command writes.
+  /// Writes the artifact, and expects the bytes that the command writes.
   private func expectBytes(
     _ learned: some WritableArtifact, of arguments: [String],
     location: SourceLocation = #_sourceLocation

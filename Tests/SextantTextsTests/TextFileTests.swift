@@ -130,7 +130,7 @@ import Testing
     let path = folder.write(Gzip.pack([UInt8](repeating: 0x61, count: 1 << 20)), to: "bomb.gz")
     expectRefusal(.limitFile) { try TextFile(reading: path, limit: 1 << 18) }
     #expect(try TextFile(reading: path, limit: 1 << 20).bytes.count == 1 << 20)
-    // Whatever the members hold one by one.
+    // The sum of the members counts, not only each member.
     let many = (0..<300).flatMap { _ in Gzip.pack(Array("0123456789".utf8)) }
     expectRefusal(.limitFile) {
       try TextFile(many, path: "many", limit: 2999)

@@ -51,14 +51,14 @@ import Testing
     ("sep=;\na;b\nx;1\n", ["3:x"]), ("\n\na,b\n\nx,1\n", ["5:x"]),
     ("a,b\n\"x\ny\",1\nz,2\n", ["2:x\ny", "4:z"]), ("a,b\n\"x, \"\"y\"\"\",1\n", ["2:x, \"y\""]),
     ("a;b\n1,5;2\n", ["2:1,5"]), (",a,\n0,x,\n,,\n1,y,\n", ["2:x", "4:y"]),
-    // Whatever the sort of text, nothing but white space has no records.
+    // A text of white space has no records, in any form.
     ("\n \t\r\n", []),
   ]
 
   @Test(arguments: forms)
   func everyFormGivesItsRecords(text: String, expected: [String]) throws {
     #expect(try values(records(text)) == expected)
-    // The name does not matter, and neither does it whether plain text would do.
+    // The name does not matter. It also does not matter whether plain text is accepted.
     for name in ["a.txt", "a.csv", "a.JSON", "a"] {
       #expect(try values(records(text, named: name)) == expected, "\(name)")
     }
@@ -85,7 +85,7 @@ import Testing
     let text = "{\"a\": \"x\"}\nis a record.\n"
     #expect(try records(text, named: "a.txt", acceptsText: true).form == .text)
     #expect(try records(text, named: "a.TXT.gz", acceptsText: true).form == .text)
-    // Without that promise the second record is broken, as one in the middle of a file would be.
+    // Without such a name the second line is a broken record.
     let refusal = expectRefusal(.jsonInvalid) { try values(records(text, acceptsText: true)) }
     #expect(refusal?.place == .line(2))
   }
@@ -250,7 +250,7 @@ import Testing
     expectRefusal(.dataRecord) { try PromptFile(TextFile(Array("\"\"\n".utf8), path: "prompts")) }
   }
 
-  /// What `string_process_escapes` of llama.cpp makes of each text.
+  /// The result of `string_process_escapes` of llama.cpp for each text.
   @Test(arguments: [
     (#"a\nb"#, "a\nb"), (#"\t\r\'\"\\"#, "\t\r'\"\\"), (#"\\n"#, "\\n"), (#"\x41\x4a\x4A"#, "AJJ"),
     (#"\xc3\xa9"#, "é"), (#"\x4"#, "\\x4"), (#"\xg1"#, "\\xg1"), (#"\x+1"#, "\\x+1"),
@@ -267,7 +267,7 @@ import Testing
       try PromptFile(TextFile(Array("one\n\\xe9\n".utf8), path: "prompts")).replacingEscapes()
     }
     #expect(refusal?.place == .line(2))
-    // JSON has escapes of its own.
+    // JSON has its own escapes.
     let json = try PromptFile(TextFile(Array("\"a\\\\nb\"\n".utf8), path: "prompts"))
     #expect(try json.replacingEscapes().entries[0].text == "a\\nb")
   }

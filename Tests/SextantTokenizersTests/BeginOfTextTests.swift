@@ -5,7 +5,7 @@ import Testing
 @testable import SextantTokenizers
 
 /// The tokens that a post-processor puts before a text. The values are those of transformers 5.24 with
-/// tokenizers 0.23.3; what it puts behind a text is passed over.
+/// tokenizers 0.23.3; tokens that it puts after a text are ignored.
 struct BeginOfTextTests {
   private static let sequence: JSONValue = ["Sequence": ["id": "A", "type_id": 0]]
 
@@ -48,7 +48,7 @@ struct BeginOfTextTests {
     (template([[256]], behind: [[257]]), [256]), (template([], behind: [[257]]), []),
     (roberta, [256]), (bert, [256]),
     (sequence([trimming, template([[256]])]), [256]),
-    // A later processor takes what an earlier one has made for the text.
+    // A later processor treats the result of an earlier one as the text.
     (sequence([template([[256]]), template([[257]])]), [257, 256]),
   ]
 
@@ -64,7 +64,7 @@ struct BeginOfTextTests {
     #expect(tokenizer.encodeText("Hi") == ids + [72, 105])
     #expect(tokenizer.encodeText("") == ids)
     #expect(tokenizer.encodeText("Hi", continues: true) == [72, 105])
-    // A token that is spelled out does not take the place of the one that is put there.
+    // A token that the text spells out does not replace the token before the text.
     #expect(tokenizer.encodeText("<s>Hi") == ids + [256, 72, 105])
     let without = BoundedTokenizer(tokenizer, begin: [])
     #expect(without.encodeText("Hi") == [72, 105] && without.encode("Hi") == [72, 105])

@@ -143,7 +143,7 @@ struct EncodingTests {
   let tokenizer = try tiny.load()
   #expect(tokenizer.encode("!\u{4}?\u{5}") == [256, 5])
   #expect(tokenizer.encode("\u{4}").isEmpty)
-  // Where there is an unknown token, it would stand there.
+  // If there were an unknown token, it would be at this place.
   expectRefusal(.tokenizerUnsupported) {
     try tiny.setting("model", "unk_token", to: "a").load()
   }

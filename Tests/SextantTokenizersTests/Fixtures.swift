@@ -13,8 +13,8 @@ enum KnownTokenizer: String, CaseIterable, Sendable {
   case neox = "20B_tokenizer.json"
   case world = "rwkv_vocab_v20230424.txt"
 
-  /// Published files are not part of the package: they are looked for beside the checkout, or where
-  /// an environment variable says.
+  /// Published files are not part of the package. Tests look for them beside the checkout, or at
+  /// the path in an environment variable.
   var path: String {
     let variable =
       switch self {
@@ -27,7 +27,7 @@ enum KnownTokenizer: String, CaseIterable, Sendable {
       ?? "\(PackageFiles.root)/../shared/data/tokenizers/\(rawValue)"
   }
 
-  /// The name under which the fixtures have what it gives.
+  /// The name of its expected ids in the fixtures.
   private var expectation: String {
     switch self {
     case .demoModel: "demo-model"
@@ -39,7 +39,7 @@ enum KnownTokenizer: String, CaseIterable, Sendable {
     }
   }
 
-  /// Those whose file is here.
+  /// Tokenizers whose file exists here.
   static var present: [KnownTokenizer] { allCases.filter { access($0.path, R_OK) == 0 } }
 
   func load() throws -> any Tokenizer {
@@ -71,14 +71,14 @@ enum KnownTokenizer: String, CaseIterable, Sendable {
     return lines
   }
 
-  /// The text that each line's ids decode to, where it is not the line.
+  /// The text that each line's ids decode to, if it differs from the line.
   func expectedDecodings() throws -> [Int: String] {
     try special(self == .llamaJSON ? "differences" : "decodings").compactMapValues {
       if case .string(let text)? = $0.last { text } else { nil }
     }
   }
 
-  /// What is special about some lines.
+  /// The special properties of some lines.
   private func special(_ kind: String) throws -> [Int: [JSONValue]] {
     let path = PackageFiles.fixture("tokenizer/\(expectation).\(kind).jsonl")
     guard access(path, R_OK) == 0 else { return [:] }

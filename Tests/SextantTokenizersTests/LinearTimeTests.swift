@@ -5,7 +5,7 @@ import Testing
 
 @testable import SextantTokenizers
 
-/// Steps are counted, not seconds: each text is one that was made to be slow.
+/// The tests count steps, not seconds. Each text is a worst case.
 struct LinearTimeTests {
   private static let long = 1_000
 
@@ -48,7 +48,8 @@ struct LinearTimeTests {
       if match.place == 0 { found.append(place) }
     }
     #expect(found == [15_383, 39_000])
-    // Each byte is read once, and those behind a window again: less than two steps each.
+    // Each byte is read once, and the bytes after a window again: less than two steps for each
+    // byte.
     #expect(reader.steps <= 5 * text.count / 2)
   }
 
@@ -101,7 +102,7 @@ struct LinearTimeTests {
   @Test(arguments: ["aaaaaaaa", "abababab", "aabbaabb", "abcabcabd"])
   func oneLongWordTakesThreeCandidatesForEachByteAtMost(pattern: String) throws {
     var merges: [Merge] = []
-    // Every pair of two symbols merges, up to 26 generations: nothing stays as it is.
+    // Every pair of symbols merges, in up to 26 generations, so that every symbol changes.
     var symbols: [Int32] = [0, 1, 2, 3]
     var next: Int32 = 4
     for _ in 0..<4 {
@@ -156,7 +157,7 @@ struct LinearTimeTests {
     #expect(normal.map { String(decoding: $0, as: UTF8.self).unicodeScalars.first } == "\u{1EA1}")
   }
 
-  /// The library leaves this one where it stands. The values are those of Python's unicodedata.
+  /// The library does not move this one. The values are those of Python's unicodedata.
   @Test(arguments: [
     ("e\u{F73}\u{301}", "\u{E9}\u{F71}\u{F72}"), ("e\u{301}\u{F73}", "\u{E9}\u{F71}\u{F72}"),
     ("e\u{301}\u{F73}\u{323}", "\u{1EB9}\u{F71}\u{F72}\u{301}"),

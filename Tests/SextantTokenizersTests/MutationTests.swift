@@ -3,7 +3,7 @@ import SextantTestSupport
 import SextantTokenizers
 import Testing
 
-/// Damaged files are refused, or give a tokenizer that keeps its promises: nothing crashes.
+/// A damaged file is refused, or gives a tokenizer that works correctly. Nothing crashes.
 struct MutationTests {
   @Test(arguments: [
     KnownTokenizer.llamaModel, .spaces, .llamaJSON, .llama3,
@@ -47,7 +47,7 @@ struct MutationTests {
     #expect(accepted < rounds)
   }
 
-  /// Loading throws nothing but refusals: the signature says so.
+  /// Loading throws only refusals, as the signature declares.
   private static func load(_ bytes: [UInt8]) -> (any Tokenizer)? {
     do throws(Refusal) {
       return try Tokenizers.load(bytes: bytes, file: "damaged")

@@ -4,7 +4,7 @@ import Testing
 
 @testable import SextantTokenizers
 
-/// How text is split into words, and what the scalars in it count as.
+/// The words of a text, and the classes of its scalars.
 struct PreTokenizerTests {
   @Test(arguments: [
     ("Hello world", ["Hello", " world"]),

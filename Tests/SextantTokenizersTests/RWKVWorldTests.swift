@@ -82,7 +82,7 @@ struct RWKVWorldTests {
     }
   }
 
-  /// A line after the 256 bytes, and what the refusal says it found.
+  /// A line after the 256 bytes, and the text of `found` in the refusal.
   @Test(arguments: [
     ("257 'ab' 3", "a byte count of 3 for 2 bytes"), ("257 '' 0", "a byte count of 0"),
     ("0 'ab' 2", "id 0"), ("7 'ab' 2", "id 7"), ("70000 'ab' 2", "id 70000"),

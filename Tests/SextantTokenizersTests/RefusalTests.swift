@@ -4,16 +4,16 @@ import Testing
 
 @testable import SextantTokenizers
 
-/// What is refused, with which code, and where.
+/// Tokenizers that are refused, with the code and the place.
 struct RefusalTests {
-  /// An edit of a tiny tokenizer, and how the result is refused.
+  /// An edit of a tiny tokenizer, and the refusal of the result.
   struct Case: CustomTestStringConvertible, Sendable {
     var testDescription: String
     var code: Refusal.Code
     var pointer: String
-    /// What is edited.
+    /// The path of the edited member.
     var path: [String]
-    /// What it becomes; nil removes it.
+    /// The new value; nil removes the member.
     var value: JSONValue?
   }
 

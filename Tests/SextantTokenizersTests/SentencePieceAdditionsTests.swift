@@ -4,7 +4,7 @@ import Testing
 
 @testable import SextantTokenizers
 
-/// What the files beside a `tokenizer.model` say of the tokenizer.
+/// Settings of the tokenizer in files beside a `tokenizer.model`.
 struct SentencePieceAdditionsTests {
   private static func token(
     _ id: Int, _ content: String, special: Bool = true, strips: Bool = false
@@ -37,7 +37,7 @@ struct SentencePieceAdditionsTests {
     #expect(tokenizer.token(8) == nil && tokenizer.bytes(of: 8) == nil)
     #expect(tokenizer.decode([3, 4, 9, 5]) == "a<|x|>b")
     #expect(tokenizer.beginOfTextIDs.isEmpty)
-    // In the older way each part is a text of its own.
+    // In the older form each part is a separate text.
     let legacy = try load(JSONObject([("added_tokens", tokens), ("legacy", true)]), tiny)
     #expect(legacy.encode("<|x|>a<|x|>b") == [9, 3, 4, 9, 3, 5])
   }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import SextantTokenizers
 
-/// Models that are refused, with which code.
+/// Models that are refused, and the codes.
 struct SentencePieceRefusalTests {
   typealias Tiny = TinySentencePiece
 
@@ -12,7 +12,7 @@ struct SentencePieceRefusalTests {
   struct Case: CustomTestStringConvertible, Sendable {
     var testDescription: String
     var code: Refusal.Code
-    /// What the refusal speaks of.
+    /// A word in the refusal.
     var word: String
     var bytes: [UInt8]
   }
@@ -82,7 +82,8 @@ struct SentencePieceRefusalTests {
       $0.characterMap = [4, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0]
     },
     edited("a map to a replacement that is not there", .tokenizerInvalid, "not there") {
-      // Unit 0 says that a text ends at it, and that its value is in unit 1; which points too far.
+      // Unit 0 declares that a text ends at it and that its value is in unit 1. Unit 1 points too
+      // far.
       $0.characterMap = [8, 0, 0, 0] + [0, 0x05, 0, 0] + [9, 0, 0, 0x80] + [0x41, 0]
     },
     edited("a trainer twice", .tokenizerInvalid, "field 2 again") { $0.tail = Tiny.field(2, []) },
@@ -144,7 +145,7 @@ struct SentencePieceRefusalTests {
   }
 
   @Test func followsAMapWithCyclesNoFurtherThanItsLimit() throws {
-    // Unit 0x61 leads by "a" to itself, and no text ends anywhere.
+    // Unit 0x61 leads to itself by "a", and no text ends.
     var units = [UInt8](repeating: 0, count: 4 * 256)
     units[4 * 0x61] = 0x61
     units[4 * 0x61 + 1] = UInt8(0x61 << 2 & 0xFF)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import SextantTokenizers
 
-/// What the `sentencepiece` package gives on models small enough to reason about.
+/// The results of the `sentencepiece` package for models small enough to reason about.
 struct SentencePieceTests {
   private func tiny(
     _ more: [TinySentencePiece.Piece] = [], bytes: Bool = false
@@ -42,7 +42,7 @@ struct SentencePieceTests {
     #expect(tokenizer.tokens("xayz") == "<unk>|a|<unk>")
     #expect(tokenizer.tokens("x x") == "<unk>|▁|<unk>")
     #expect(tokenizer.decode(tokenizer.encode("xayz")) == " \u{2047} a \u{2047} ")
-    // A marker without a piece is unknown too, and one run goes across words.
+    // A marker without a piece is also unknown, and a run of unknown characters can cross words.
     let bare = try TinySentencePiece([("a", -1, 1)]).load()
     #expect(bare.tokens("ax  y a x") == "a|<unk>|a|<unk>")
   }

@@ -65,7 +65,7 @@ import Testing
       #expect(corpus.chunks == expected.chunks, "\(name)")
       #expect(corpus.documentCount == 2, "\(name)")
     }
-    // What looks a little like records is one text.
+    // A text that only resembles records is one text.
     for text in [
       "[INST] Say it. [/INST]\n", "[1] One film.\n", "{ a film }\n",
       "\"One film.\"\n\"Two,\" he said.\n",

@@ -6,9 +6,9 @@ import Testing
     let measured = ProbeMeasurement(
       [2, -1, 3, -2], [true, false, false, true], outputs: [-1, 1, -1, -1])
     #expect(measured.accuracy == 0.5)
-    // Scores say + - + -, outputs - + - -.
+    // The signs of the scores are + - + -, those of the outputs - + - -.
     #expect(measured.agreement == 0.25)
-    // Right where the output is wrong: the first two.
+    // The probe is right and the output wrong in the first two.
     #expect(measured.unsaid == 0.5)
     #expect(ProbeMeasurement([1], [true]).agreement == nil)
     #expect(ProbeMeasurement([1], [true]).roc == nil)
@@ -27,10 +27,10 @@ import Testing
   }
 
   @Test func calibrationIsTheMeanGapOfTheBins() {
-    // Log-odds of 0: a probability of a half, of four examples of which three hold.
+    // Log-odds of 0 are a probability of a half. Three of the four examples are true.
     let measured = ProbeMeasurement([0, 0, 0, 0], [true, true, true, false])
     #expect(abs(measured.calibrationError - 0.25) < 1e-12)
-    // Sure, and right.
+    // Certain, and right.
     #expect(ProbeMeasurement([40, -40], [true, false]).calibrationError < 1e-12)
     #expect(abs(ProbeMeasurement([40, -40], [false, true]).calibrationError - 1) < 1e-12)
   }
@@ -52,7 +52,7 @@ import Testing
   }
 
   @Test func whatIsUnlikeTheNormalExamplesIsFar() throws {
-    // Correlated: [1, 1] is common, [1, -1] never seen.
+    // Correlated: [1, 1] is common, and [1, -1] does not occur.
     let normal = (0..<100).map { index -> [Double] in
       let x = Double(index) / 50 - 1
       return [x, x + (index % 2 == 0 ? 0.05 : -0.05)]

@@ -31,8 +31,8 @@ import Testing
   }
 
   @Test func theVarianceIsThatOfDeLong() throws {
-    // By hand: the shares of the other class below each positive are 3/3 and 1/3, above each
-    // negative 1, 1/2, 1/2.
+    // Computed by hand: the shares of the other class below each positive are 3/3 and 1/3, and
+    // above each negative 1, 1/2 and 1/2.
     let roc = try #require(
       ROC([4, 1.5, 1, 2, 3], [true, true, false, false, false]))
     #expect(abs(roc.area - 2.0 / 3) < 1e-12)
