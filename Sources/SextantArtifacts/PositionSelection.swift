@@ -43,13 +43,13 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
 
   /// The last position of the prompt.
   public static let last = PositionSelection([.last(count: 1)])
-  /// Every position whose output chooses a generated token: the prompt's last and all after it.
+  /// Every position whose output determines a generated token: the prompt's last and all after it.
   public static let fromLast = PositionSelection([.last(count: 1), .generated])
 
-  /// The most members of a list that is read: each is looked at for each token.
+  /// The largest number of members of a list: each member is checked for each token.
   static let partLimit = 1024
 
-  /// Reads the written form; nil when it is none.
+  /// Reads the written form; nil if it is not valid.
   public init?(_ text: String) {
     var parts: [Part] = []
     for word in text.split(separator: ",", omittingEmptySubsequences: false) {

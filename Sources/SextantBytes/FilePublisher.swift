@@ -16,7 +16,7 @@ private let temporaryFile: Int32 = 0o20_000_000 | O_DIRECTORY
 /// fsync of the folder.
 ///
 /// `@unchecked Sendable`: the descriptor does not change before `publish`, and `write(_:at:)` and
-/// `writeIfFree` are all that other threads than the owner's may call.
+/// `writeIfFree` are the only functions that other threads may call.
 package final class FilePublisher: @unchecked Sendable {
   /// The path that will appear.
   package let destination: String

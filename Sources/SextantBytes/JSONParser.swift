@@ -33,7 +33,7 @@ extension JSONValue {
   ///   - baseOffset: where the text starts in its file, for refusals.
   ///   - file: the file's path, for refusals.
   ///   - acceptsInfinity: whether the word `Infinity`, which Python's writer leaves in some
-  ///     configurations, stands for `{"__float__": "Infinity"}`, which newer ones write instead.
+  ///     configurations, means `{"__float__": "Infinity"}`, which newer ones write instead.
   ///   - keepsVerbatim: whether values that the profile does not have become `verbatim`, so that only
   ///     a member that is used is refused. `NaN`, `Infinity` and `-Infinity`, which Python's writer
   ///     leaves in records, are among them.

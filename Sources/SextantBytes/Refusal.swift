@@ -1,7 +1,7 @@
 /// A refusal: the fault of an input, its place, and the remedy.
 ///
 /// Every reader, writer and loader of the project refuses with this one type, so that programs can
-/// rely on `code` (stable for ever, listed in `formats/refusal-codes.md`) and people can rely on
+/// rely on `code` (never changed, listed in `formats/refusal-codes.md`) and people can rely on
 /// the message naming the file first and the remedy last.
 public struct Refusal: Error, Sendable, Equatable {
   /// A position inside a file, in the terms of its format.

@@ -5,7 +5,7 @@ public struct LayerSelection: Sendable, Equatable, CustomStringConvertible {
   /// The members of the list; both ends of a range are included.
   public let parts: [ClosedRange<Int>]
 
-  /// The most members of a list that is read: each is looked at for each block.
+  /// The largest number of members of a list: each member is checked for each block.
   private static let partLimit = 1024
 
   /// The blocks of some ranges.

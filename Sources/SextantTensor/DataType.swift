@@ -38,7 +38,7 @@ public enum DataType: String, Sendable, Hashable, CaseIterable {
   /// Elements that are stored together: 1, or 32 for `q8`.
   package var blockLength: Int { self == .q8 ? 32 : 1 }
 
-  /// Bytes to a multiple of which the elements must be aligned.
+  /// The alignment of the elements, in bytes.
   package var alignment: Int { self == .q8 ? 2 : byteWidth }
 
   /// Bytes of one element, or of one block of `blockLength` elements.

@@ -1,7 +1,7 @@
 import CSextantKernels
 import Glibc
 
-/// How many processors this process may keep busy.
+/// The number of processors that this process may use.
 package enum ProcessorCount {
   /// The smaller of the affinity mask's number and the container's quota.
   ///

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// The chunks of one loop, shared out among the threads: to each a run of neighbours.
+/// The chunks of one loop, divided among the threads. Each thread has a run of neighbours.
 ///
 /// Neighbouring chunks are neighbours in memory. The processor prefetches for a thread that reads
 /// one run of memory at a time, and not for threads that take every other chunk of the same run.

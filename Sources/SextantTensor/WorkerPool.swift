@@ -19,7 +19,7 @@ public final class WorkerPool: Sendable {
   /// The threads that can run chunks at the same time, the caller's included.
   public let threadCount: Int
 
-  /// A pool of `threads` threads, of which the caller of each loop is one.
+  /// A pool of `threads` threads. The caller of each loop is one of them.
   public init(threads count: Int) {
     let crew = Crew(slots: max(count, 1))
     var started: [pthread_t] = []

@@ -48,7 +48,7 @@ import Testing
       ])
   }
 
-  /// The destination is the old file or the complete new model.
+  /// Checks that the destination is unchanged or the complete new model.
   private func checkDestination(_ moment: Moment, isOld: Bool? = nil) {
     let old = (try? bytes(of: destination)) == Array("old".utf8)
     if moment.replacing && old { return }

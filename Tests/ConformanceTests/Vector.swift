@@ -6,9 +6,9 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// A file of `formats/vectors`, and what its index says of it.
+/// A file of `formats/vectors`, and its entry in the index.
 struct Vector: Sendable, CustomTestStringConvertible {
-  /// A tensor that an accepted file holds.
+  /// A tensor of an accepted file.
   struct ExpectedTensor: Sendable, Equatable {
     var name: String
     var dataType: String
@@ -19,9 +19,9 @@ struct Vector: Sendable, CustomTestStringConvertible {
   var file: String
   var format: String
   var isAccepted: Bool
-  /// nil where any code will do.
+  /// nil if any code is accepted.
   var code: Refusal.Code?
-  /// nil where the index does not say.
+  /// nil if the index does not give it.
   var tensors: [ExpectedTensor]?
 
   var testDescription: String { file }
@@ -73,7 +73,8 @@ struct Vector: Sendable, CustomTestStringConvertible {
         Self.found(name, value.dataType, value.shape, value.withUnsafeBytes { Array($0) })
       }
     default:
-      // Some version of libhdf5 never ends with some of these; the usual time is too long for a test.
+      // Some versions of libhdf5 hang on some of these files. The usual time limit is too long for
+      // a test.
       let checkpoint: any Checkpoint =
         format == "hdf5"
         ? try HDF5Checkpoint(path, timeout: .seconds(5))

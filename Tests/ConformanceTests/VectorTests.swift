@@ -2,7 +2,7 @@ import SextantBytes
 import SextantTestSupport
 import Testing
 
-/// Every file of `formats/vectors` is read as its index says, or refused with its code.
+/// Every file of `formats/vectors` is read with the result in the index, or refused with its code.
 @Suite struct VectorTests {
   @Test(arguments: Vector.all.filter(\.isAccepted))
   func reads(vector: Vector) throws {
@@ -18,15 +18,15 @@ import Testing
       Issue.record("accepted \(vector.file)")
     } catch {
       if let code = vector.code { #expect(error.code == code, "\(error)") }
-      // Whoever reads the message learns which file, and what to do.
+      // The message names the file and what to do.
       let folder = PackageFiles.format("vectors/reject/\(vector.format)/")
       #expect(error.file?.hasPrefix(folder) == true, "\(error)")
       #expect(!error.remedy.isEmpty && [65, 66].contains(error.exitStatus))
     }
   }
 
-  /// Codes of formats that no file shows: what happens around a file, or takes a file too large to
-  /// keep. Each has a test of its own.
+  /// Codes of formats without a file here. They concern events around a file, or need a file that
+  /// is too large to keep. Each has its own test.
   private static let withoutFile: Set<Refusal.Code> = [
     // A million tensors; 200,000 objects; a billion memo entries.
     .safetensorsCount, .hdf5Objects,
@@ -34,7 +34,7 @@ import Testing
     .hdf5ReaderMissing, .hdf5ReaderCrashed, .hdf5ReaderTimeout, .hdf5ReaderProtocol,
     .hdf5ReaderUnconfined,
     .hdf5KerasCount,
-    // What no build lacks, and what using an artifact refuses.
+    // An architecture that the build does not have, and codes for the use of an artifact.
     .storeArchitecture, .artifactModelDigest, .artifactWidth, .artifactScale,
     .artifactTokenizerDigest, .artifactRetrain, .artifactZero, .artifactConflict,
     // A string above 64 KiB, a header that is no object.

@@ -6,7 +6,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// What is learned has the same bits however texts are put into batches.
+/// The result of training has the same bits for any batches of texts.
 @Suite struct BatchTests {
   static let fixtures = [
     "mamba-tiny/huggingface", "mamba2-tiny/huggingface", "mamba2-tiny/bf16",
@@ -15,7 +15,7 @@ import Testing
     "btlm-tiny/huggingface",
   ]
 
-  /// Texts of few lengths, the longest of them longer than what runs at once.
+  /// Texts of few lengths. The longest does not fit into one run.
   private func texts(_ count: Int, seed: UInt64) -> [[Int]] {
     var random = SplitMix64(seed: seed)
     return (0..<count).map { index in
@@ -23,7 +23,7 @@ import Testing
     }
   }
 
-  /// Pairs with what they have in common at the front; every third pair has two lengths.
+  /// Pairs with a common beginning. The texts of every third pair have different lengths.
   private var pairs: TokenPairs {
     let (starts, ends, others) = (texts(12, seed: 1), texts(12, seed: 2), texts(13, seed: 3))
     var (positive, negative): ([[Int]], [[Int]]) = ([], [])

@@ -178,7 +178,7 @@ import Testing
     #expect(pairs.pairs.map(\.positive) == ["Act warm.\nI feel"])
     #expect(pairs.pairs.map(\.negative) == ["C:\\n"])
     #expect(pairs.record["escapes"] == true)
-    // Records have the escapes of JSON alone.
+    // Records have only the escapes of JSON.
     let records = try read("{\"positive\": \"a\\\\nb\", \"negative\": \"c\"}")
     #expect(records.pairs[0].positive == "a\\nb" && records.record["escapes"] == nil)
   }
@@ -216,7 +216,7 @@ import Testing
       }
       #expect(refusal?.place == .pointer("/0"))
     }
-    // Whole texts may end as they like.
+    // Whole texts may end with any token.
     let texts = try read("{\"positive\":\"so I\",\"negative\":\"Th\"}").tokenized(by: tokenizer)
     #expect(tokenizer.decode(texts.positive[0]) == "so I")
   }
@@ -239,7 +239,8 @@ import Testing
     for text in ["", "no place", "{} {}", "{ }", "{}{}"] {
       expectRefusal(.usageOption) { try PromptTemplate(text: text) }
     }
-    // Editors end a file with one line feed, which is not the template's; a second one is.
+    // Editors add one line feed at the end of a file. It is not part of the template. A second one
+    // is.
     let file = folder.write("<{}>\n", to: "template.txt")
     #expect(try PromptTemplate(named: file).fill("q") == "<q>")
     let twice = folder.write("<{}>\n\n", to: "twice.txt")
@@ -251,7 +252,8 @@ import Testing
   }
 }
 
-/// The published pairs, where they lie beside the checkout or where `SEXTANT_CAA_DATA` says.
+/// The published pairs, if they are beside the checkout or in the folder that `SEXTANT_CAA_DATA`
+/// names.
 @Suite(.enabled(if: PublishedPairs.isPresent)) struct PublishedPairsTests {
   @Test(arguments: [
     ("coordinate-other-ais", 360), ("corrigible-neutral-HHH", 290), ("hallucination", 1000),

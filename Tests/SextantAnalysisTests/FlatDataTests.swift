@@ -8,7 +8,7 @@ import Testing
 
 @testable import SextantAnalysis
 
-/// Data that leave a method no variance, no rank or one class only.
+/// Data without variance, without rank, or with one class only.
 @Suite struct FlatDataTests {
   private let site = SiteDescription(
     site: .output(block: 0), shape: [3], axes: ["channel"])
@@ -56,7 +56,7 @@ import Testing
     let positive = (0..<7).flatMap { _ in [0.1, 0.7, -3.3] as [Float] }
     let negative = (0..<7).flatMap { _ in [1.3, 0.2, -0.9] as [Float] }
     expectRefusal(.dataVariance) { try train(method, moments(positive, negative)) }
-    // One direction is there all the same: the one along which all differ.
+    // There is still one direction: all differ along it.
     let vector = try train(.pca, moments(positive, negative)).vectors[0].value.values
     #expect(zip(vector, [-1.2, 0.5, -2.4] as [Float]).allSatisfy { abs($0 - $1) < 1e-5 })
   }
@@ -99,7 +99,7 @@ import Testing
         try ProbeTrainer([method]).train(activations, labels: labels)
       }
     }
-    // What needs none is trained, and the rest is named.
+    // Methods that need no variance are trained, and the others are named.
     let result = try ProbeTrainer([.logistic, .discriminant]).train(activations, labels: labels)
     #expect(result.entries.map(\.method) == ["lr"])
     #expect(result.skipped.count == 1 && result.skipped[0].contains("do not differ"))
@@ -162,7 +162,7 @@ import Testing
       moments.add(Tensor(own, shape: [300, n]), to: site.site, name)
     }
     let vector = try train(.lda, moments).vectors[0].value.values.map(Double.init)
-    // In units in which every column varies alike.
+    // In units in which every column has the same variance.
     let sizes = scales.map(Double.init)
     let a = zip(vector, sizes).map { $0 * $1 }
     let b = zip(probe.direction, sizes).map { $0 * $1 }
@@ -170,7 +170,7 @@ import Testing
       zip(a, b).reduce(0.0) { $0 + $1.0 * $1.1 }
     }
     #expect(dot(a, b) / (dot(a, a) * dot(b, b)).squareRoot() > 1 - 1e-9)
-    // No column is dropped: each tells the classes apart the better the larger its number.
+    // No column is dropped. A column with a larger number separates the classes better.
     #expect(a.allSatisfy { $0 > 0 } && a[7] > a[0])
   }
 }

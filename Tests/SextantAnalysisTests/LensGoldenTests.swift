@@ -9,8 +9,8 @@ import Testing
 
 @testable import SextantAnalysis
 
-/// Losses, gradients and training of lenses against autograd and the tuned-lens package: RMS norm and
-/// tied head (mamba), layer norm and a head of its own (gpt-neox).
+/// Losses, gradients and training of lenses are compared with autograd and the tuned-lens package,
+/// for an RMS norm and a tied head (mamba), and for a layer norm and a separate head (gpt-neox).
 @Suite struct LensGoldenTests {
   static let models = ["mamba", "gpt-neox"]
 
@@ -87,7 +87,7 @@ import Testing
       options.isBiasOnly = run == "bias"
     }.train()
     let golden = try lens.translators(run)
-    // Adam divides gradients by their own size: rounding of the smallest shows.
+    // Adam divides gradients by their size, so that rounding of the smallest has an effect.
     let bound: Float = run == "adam" ? 2e-4 : 1e-4
     for (index, site) in lens.sites.enumerated() {
       let found = trained.translators[index].translator

@@ -8,7 +8,7 @@ import SextantTestSupport
 import SextantTokenizers
 import Testing
 
-/// Whatever training writes is valid by the published schemas, which describe every member of it.
+/// Everything that training writes is valid by the published schemas. They describe every member.
 @Suite struct ManifestTests {
   private let folder = TemporaryFolder()
   private let demo: DemoModel

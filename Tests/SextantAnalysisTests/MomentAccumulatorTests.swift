@@ -3,7 +3,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// Moments in any cut of the data against a plain two-pass computation.
+/// Moments of the data in any pieces are compared with a plain two-pass computation.
 @Suite struct MomentAccumulatorTests {
   /// Seeded rows with the mean and spread of a case, correlated between columns.
   struct Data: Sendable, CustomTestStringConvertible {
@@ -36,7 +36,7 @@ import Testing
     Data(mean: 1e4, spread: 1, rowCount: 260, width: 131),
   ]
 
-  /// What each case gives in two plain passes, computed once.
+  /// The results of two plain passes for each case, computed once.
   static let references = Dictionary(
     uniqueKeysWithValues: data.map { ($0.testDescription, PlainMoments($0.rows)) })
 

@@ -153,7 +153,7 @@ import Testing
         #expect(worst <= 1e-12 * scale)
       }
     }
-    // What each part says of its data is kept, in order, also when parts were merged before.
+    // The record of each part's data is kept, in order, also if parts were merged before.
     let path = folder.path("first.moments.safetensors")
     try MomentShards(Array(paths[..<2])).artifact.write(to: path)
     let all = try MomentShards([path] + paths[2...]).artifact

@@ -7,7 +7,7 @@ import SextantTestSupport
 import SextantTokenizers
 import Testing
 
-/// Probes, erasers and lenses, trained again from what their manifests record.
+/// Probes, erasers and lenses, trained again from the records in their manifests.
 @Suite struct RetrainingTests {
   private let folder = TemporaryFolder()
   private let demo: DemoModel
@@ -89,7 +89,7 @@ import Testing
     ) { scores, _ in scores[0] }.eraser
     let file = try written(eraser.artifact)
     try verify(file, .records(path))
-    // A figure that is not the one computed.
+    // A figure that differs from the computed one.
     try Retraining(
       demo.model, demo.tokenizer, source: .records(path), area: { scores, _ in scores[0] }
     )
@@ -139,7 +139,7 @@ import Testing
     expectRefusal(.artifactRetrain) { try verify(old, texts) }
   }
 
-  // MARK: Training that goes nowhere
+  // MARK: Training that makes no progress
 
   @Test func passesDecideTheSteps() throws {
     let corpus = TextCorpus(chunks: (0..<40).map { _ in [1, 2, 3, 4] })

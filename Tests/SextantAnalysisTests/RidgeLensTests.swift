@@ -9,7 +9,7 @@ import Testing
 @testable import SextantAnalysis
 
 @Suite struct RidgeLensTests {
-  /// Rows that are random, and rows that follow from them but for some noise.
+  /// Random rows, and rows that follow from them except for some noise.
   private func streams(_ count: Int, _ width: Int, seed: UInt64) -> (x: Tensor, y: Tensor) {
     var random = SplitMix64(seed: seed)
     let (x, noise) = (random.floats(count * width), random.floats(count * width))
@@ -39,7 +39,7 @@ import Testing
     }
   }
 
-  /// (S + λ)-weighted normal equations: (W S + λ W - C) = 0 row by row, solved by nothing but them.
+  /// The solution fulfils the normal equations W (S + λ) - C = 0, row by row.
   @Test(arguments: [1e-6, 0.1, 10])
   func theSolutionFulfilsTheNormalEquations(strength: Double) throws {
     let width = 6

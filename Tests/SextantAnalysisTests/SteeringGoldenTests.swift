@@ -7,7 +7,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// Vectors against those that NumPy computed from the float64 references, text by text.
+/// Vectors are compared with those that NumPy computed from the float64 references, text by text.
 @Suite struct SteeringGoldenTests {
   struct Case: Sendable, CustomTestStringConvertible {
     let name: String
@@ -72,7 +72,7 @@ import Testing
     }
   }
 
-  /// Running what a pair has in common once changes nothing but rounding.
+  /// Running the common beginning of a pair once changes only the rounding.
   @Test(arguments: cases)
   func sharedPrefixesChangeNothing(test: Case) throws {
     let goldens = try Goldens("steering/\(test.name).safetensors")

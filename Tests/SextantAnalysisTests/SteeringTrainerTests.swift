@@ -8,7 +8,7 @@ import SextantTestSupport
 import SextantTokenizers
 import Testing
 
-/// Steering vectors of the demo model against differences of means of captures.
+/// Steering vectors of the demo model are compared with differences of means of captures.
 @Suite struct SteeringTrainerTests {
   let converted: ConvertedModel
   let model: any LanguageModel

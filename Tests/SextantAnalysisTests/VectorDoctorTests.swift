@@ -9,7 +9,7 @@ import SextantTestSupport
 import SextantTokenizers
 import Testing
 
-/// Vectors that are wrong in one thing, and what the doctor says of them.
+/// Vectors with one mistake, and the reports of the doctor.
 @Suite struct VectorDoctorTests {
   let converted: ConvertedModel
   let model: any LanguageModel
@@ -29,7 +29,7 @@ import Testing
       template: nil)
   }
 
-  /// The right vector of blocks 1 to 4, with its tensors under other names and of another sign.
+  /// The right vector of blocks 1 to 4, with other names of its tensors or another sign.
   private func vector(
     sign: Float = 1, operation: SteeringVector.Operation = .add,
     _ rename: (Int) -> String = { "blocks.\($0).output" }
@@ -66,7 +66,7 @@ import Testing
     let found = try examine(vector { "blocks.\($0 + shift).output" })
     let best = try #require(found.readings.max { $0.cosine < $1.cosine })
     #expect(best.cosine > 0.999 && found.verdict == .other && !found.isFlipped)
-    // What enters a block is what leaves the one before it.
+    // The input of a block is the output of the block before it.
     let right: [(VectorDoctor.Place, Int)] = [(.output, -shift), (.input, 1 - shift)]
     #expect(right.contains { $0 == (best.place, best.shift) })
     #expect(found.own.cosine < best.cosine / 1.02)

@@ -258,7 +258,7 @@ import Testing
       return JSONValue.object(root).canonicalBytes
     }
     refusal(edited(Array(merges.dropLast())), "left out")
-    // The first of several merges that make the same token is after all others.
+    // Several merges make the same token. The first of them is moved to the end.
     let results = merges.map { merge -> String in
       guard case .array(let pair) = merge, case .string(let a) = pair[0],
         case .string(let b) = pair[1]

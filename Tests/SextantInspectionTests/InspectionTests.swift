@@ -22,7 +22,7 @@ import Testing
     let sites = try json(report).member("sites").elements()
     #expect(sites.count == converted.model.description.sites.count)
     #expect(try json(report).member("parameters").integer() == converted.report.parameterCount)
-    // Four rows, and one that tells how many are left out.
+    // Four rows, and one with the number of the other rows.
     #expect(report.tables[0].table.rows.count == 5)
     #expect(report.text.hasPrefix(report.title))
   }

@@ -1,7 +1,7 @@
 import SextantReport
 import Testing
 
-/// Charts are looked at by people; what can be told by a test is that every number has its place.
+/// People look at charts. A test can only check that every number is in its place.
 struct ChartTests {
   /// The values of an attribute of all elements of a kind.
   private func values(_ attribute: String, of element: String, in svg: String) -> [Double] {
@@ -72,7 +72,7 @@ struct ChartTests {
     }
   }
 
-  /// Inkscape, ImageMagick and librsvg know no variables of CSS.
+  /// Inkscape, ImageMagick and librsvg do not support variables of CSS.
   @Test func filesNeedNoVariables() {
     let chart = LineChart(
       title: "t", x: "x", y: "y", series: [.init("s", [.init(0, 1)], colour: .category(2))])

@@ -130,7 +130,8 @@ private func random(_ shape: [Int], _ random: inout SplitMix64, gain: Float = 2)
     let y = Kernels.attend(
       q, HeadColumns(count: 1, width: 8), keys: PagedRows(keys, order: .keys),
       values: PagedRows(values, order: .values), scale: 1e4)
-    // Weights are between 0 and 1 whatever the scores: a mean of values is no larger than they are.
+    // Weights are between 0 and 1 for any scores, so that a mean of values is not larger than the
+    // values.
     let largest = values.values.map(abs).max() ?? 0
     #expect(y.values.allSatisfy { abs($0) <= largest * 1.00001 })
   }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import SextantTensor
 
-/// The memory of tensors is used again, and never by two at a time.
+/// The memory of tensors is used again, and never by two tensors at the same time.
 @Suite struct BlockCacheTests {
   @Test(arguments: [0, 1, 3072, (64 << 10) - 1, 64 << 10, (64 << 10) + 1, 1_000_003])
   func aBlockThatIsGivenBackIsTakenAgain(byteCount: Int) {

@@ -4,7 +4,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// A function of one number: its kernel, its f64 reference, where it is accurate and how far.
+/// A function of one number: its kernel, its f64 reference, and its accuracy by range.
 private struct Function: Sendable, CustomTestStringConvertible {
   let testDescription: String
   let ulps: Double

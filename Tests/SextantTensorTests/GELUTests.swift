@@ -2,7 +2,7 @@ import Glibc
 import SextantTestSupport
 import Testing
 
-/// The activations of perceptrons, whose error is small beside the result everywhere.
+/// The activations of perceptrons. Their error is small compared with the result everywhere.
 @Suite struct GELUTests {
   private static func exact(_ x: Double) -> Double { x * 0.5 * erfc(-x / 2.0.squareRoot()) }
 

@@ -4,7 +4,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// The operands of a scan over T steps: b and c lie side by side, as after the convolution.
+/// The operands of a scan over T steps: b and c are side by side, as after the convolution.
 private struct Input {
   let (steps, heads, groups, p, width): (Int, Int, Int, Int, Int)
   let x, delta, a, bc, d: [Float]  // [T, H·P], [T, H], [H], [T, 2·G·N], [H]

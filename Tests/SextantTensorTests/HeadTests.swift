@@ -2,7 +2,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// What is done to each head of a row, against the same in f64.
+/// Operations on each head of a row are compared with f64.
 @Suite struct HeadTests {
   private let rows = 5
 

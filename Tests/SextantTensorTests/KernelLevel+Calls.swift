@@ -124,7 +124,7 @@ extension KernelLevel {
   }
 }
 
-/// The operands of a scan over T steps: b and c lie side by side, as in a projection's output.
+/// The operands of a scan over T steps: b and c are side by side, as in a projection's output.
 struct ScanInput {
   var a: [Float]  // [C, N]
   var delta: [Float]  // [T, C]

@@ -2,7 +2,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// Each function against the property that defines it, on sizes around the blocks of the work.
+/// Each function is tested by the property that defines it, on sizes around the block size.
 struct LinearAlgebraTests {
   /// A symmetric positive semidefinite matrix of `rank`, from random rows.
   private func covariance(size n: Int, rank: Int) -> [Double] {

@@ -6,7 +6,7 @@ import Testing
 @Suite struct PagedRowsTests {
   private static let layout = HeadColumns(count: 2, width: 5)
 
-  /// Rows [B·T, 2·5] whose elements tell where they come from.
+  /// Rows [B·T, 2·5] whose elements encode their positions.
   private func rows(_ batch: Int, _ positions: Range<Int>) -> Tensor {
     let values = (0..<batch).flatMap { sequence in
       positions.flatMap { position in

@@ -3,7 +3,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// What a block of 32 numbers becomes, from the definition: the scale is the least f16 that is not below
+/// The block for 32 numbers, from the definition: the scale is the least f16 that is not below
 /// the largest magnitude / 127; steps are to the nearest, ties to even.
 private func reference(_ block: ArraySlice<Float>) -> (scale: Double, weights: [Int8]) {
   let largest = block.map(\.magnitude).max() ?? 0
@@ -88,8 +88,8 @@ extension sxk_q8_block {
     }
   }
 
-  /// No element is off by more than half a step, and the step is the largest magnitude / 127 but for
-  /// the rounding of f16: 2⁻¹⁰ of it, or 2⁻²⁴ where it is subnormal.
+  /// No element is off by more than half a step. The step is the largest magnitude / 127, except
+  /// for the rounding of f16: 2⁻¹⁰ of it, or 2⁻²⁴ where it is subnormal.
   @Test(arguments: KernelLevel.available)
   func theErrorIsAtMostHalfAStep(_ level: KernelLevel) {
     let blocks = level.quantised(Self.samples)

@@ -5,7 +5,7 @@ import Testing
 
 /// Products whose activations are rounded to the type of the weights.
 @Suite struct RoundedProductTests {
-  /// Levels that have them.
+  /// Levels that have these products.
   static let levels = KernelLevel.available.filter { $0.table.dot_linear != nil }
 
   /// The numbers that x becomes: rounded to bf16, or in blocks of 32 to steps of the largest / 127.
@@ -37,7 +37,7 @@ import Testing
           let expected = LinearTests.reference(
             try Self.rounded(x, to: type), stored, nil, rows: rows, inner: inner)
           let y = level.roundedLinear(x, weight, rows: rows)
-          // A step of q8 may be taken the other way where the quotient lies half-way.
+          // A q8 number may be rounded either way if the quotient is half-way between two steps.
           #expect(
             LinearTests.worstError(y, expected) < (type == .q8 ? 1e-4 : 1e-6),
             "\(type) [\(rows), \(inner)]")
@@ -64,7 +64,7 @@ import Testing
     }
   }
 
-  /// What is not a number stays visible.
+  /// NaN or infinity in the input makes the result NaN or infinite.
   @Test(arguments: levels, [DataType.bf16, .q8])
   func nothingHidesNaN(_ level: KernelLevel, type: DataType) throws {
     let weight = try #require(
@@ -78,8 +78,8 @@ import Testing
     #expect(level.roundedLinear([Float](repeating: 0, count: 64), weight, rows: 1) == [0, 0, 0])
   }
 
-  /// Each row of x on its own: neither its neighbours nor the threads change a bit, and few rows agree
-  /// with many but for the order of the sums.
+  /// Neither other rows of x nor the threads change a bit of a row. Few rows agree with many,
+  /// except for the order of the sums.
   @Test(arguments: [DataType.bf16, .q8])
   func rowsDoNotDependOnEachOther(_ type: DataType) throws {
     var random = SplitMix64(seed: 33)

@@ -1,7 +1,7 @@
 import SextantTensor
 import Testing
 
-/// Memory that tensors borrow, and that tells when it goes.
+/// Memory that tensors borrow. It reports when it is freed.
 private final class Lender {
   let bytes: UnsafeMutableRawBufferPointer
 

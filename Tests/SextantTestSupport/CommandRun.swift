@@ -11,7 +11,7 @@ package struct CommandRun: Sendable {
     case signalled(Int32)
   }
 
-  /// Where its standard output goes.
+  /// The destination of its standard output.
   package enum Output: Sendable {
     /// Into `output`.
     case captured
@@ -25,12 +25,12 @@ package struct CommandRun: Sendable {
 
   /// How it ended.
   package let end: End
-  /// What it wrote to standard output, where that was captured.
+  /// Its standard output, if that was captured.
   package let output: String
-  /// What it wrote to standard error.
+  /// Its standard error.
   package let errors: String
 
-  /// Runs the package's own `sextant`, which lies beside the test bundle, to its end.
+  /// Runs the package's own `sextant`, which is beside the test bundle, to its end.
   ///
   /// - Parameters:
   ///   - program: another program of the package to run in its place.

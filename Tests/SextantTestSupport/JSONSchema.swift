@@ -1,7 +1,7 @@
 import SextantBytes
 
 /// Checks JSON values against a JSON Schema (2020-12), for the keywords that the project's own
-/// schemas use. Any other keyword is a flaw of the schema, so that none goes unchecked.
+/// schemas use. Any other keyword is an error in the schema, so that no keyword is ignored.
 package struct JSONSchema {
   private let documents: [String: JSONValue]
   private let root: String
@@ -12,7 +12,7 @@ package struct JSONSchema {
     self.root = root
   }
 
-  /// What is wrong with a value, as `pointer: what`; empty when it is valid.
+  /// The errors in a value, as `pointer: error`; empty if it is valid.
   package func flaws(of value: JSONValue) -> [String] {
     guard let schema = documents[root] else { return ["no schema \(root)"] }
     return flaws(of: value, "", schema, document: root)

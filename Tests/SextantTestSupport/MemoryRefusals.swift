@@ -1,12 +1,12 @@
 import SextantBytes
 import Testing
 
-/// Expects that work is refused because of the memory that it needs, with the figure, and that the same
-/// check lets it pass where there is as much as that.
+/// Expects that work is refused because of the memory that it needs. The refusal contains the
+/// amount. The same check must accept the work if this amount is available.
 ///
 /// - Parameters:
-///   - what: what the memory is for, as the refusal words it.
-///   - work: the work; it must record an issue if it goes on after the check.
+///   - what: the purpose of the memory, in the words of the refusal.
+///   - work: the work; it must record an issue if it continues after the check.
 package func expectMemoryRefusal(
   _ what: String, sourceLocation: SourceLocation = #_sourceLocation, _ work: () throws -> Void
 ) {

@@ -59,7 +59,7 @@ package enum RawGGUF {
   /// A file of these parts.
   ///
   /// - Parameters:
-  ///   - valueCount: the count to declare, where it is not the true one; as `tensorCount`.
+  ///   - valueCount: the count to declare, if it is not the true one; as `tensorCount`.
   package static func file(
     version: UInt32 = 3, values: [[UInt8]] = [], valueCount: UInt64? = nil,
     tensors: [[UInt8]] = [], tensorCount: UInt64? = nil, data: [UInt8] = [], alignment: Int = 32

@@ -5,7 +5,7 @@ package enum RawSafetensors {
   /// A file of this header text and data.
   ///
   /// - Parameters:
-  ///   - headerLength: the length to declare, where it is not the true one.
+  ///   - headerLength: the length to declare, if it is not the true one.
   ///   - padded: fill the header up with spaces to a multiple of 8 bytes.
   package static func file(
     header: String, data: [UInt8] = [], headerLength: UInt64? = nil, padded: Bool = false
@@ -13,7 +13,7 @@ package enum RawSafetensors {
     file(header: Array(header.utf8), data: data, headerLength: headerLength, padded: padded)
   }
 
-  /// A file of this header, which may be no text at all, and data.
+  /// A file of this header, which may be invalid text, and data.
   package static func file(
     header: [UInt8], data: [UInt8] = [], headerLength: UInt64? = nil, padded: Bool = false
   ) -> [UInt8] {

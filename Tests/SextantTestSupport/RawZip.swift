@@ -2,7 +2,7 @@ import SextantBytes
 
 /// Bytes of zip archives, good and bad.
 package enum RawZip {
-  /// A member, and what its records say of it where that is not the truth.
+  /// A member, and the false values in its records.
   package struct Member: Sendable {
     /// The name in the directory.
     package var name: String
@@ -26,14 +26,14 @@ package enum RawZip {
     package var unpackedByteCount: Int?
     /// The extra block of the local header.
     package var extra: [UInt8] = []
-    /// Sizes stand behind the data, in the form of 4 or of 8 bytes.
+    /// Sizes are after the data, in the form of 4 or of 8 bytes.
     package var descriptorWidth: Int?
     /// The directory gives sizes and offset in the field for 64 bits.
     package var isWide = false
     /// Bytes of no member after this one.
     package var gap: [UInt8] = []
 
-    /// A member in order.
+    /// A valid member.
     package init(_ name: String, _ bytes: [UInt8]) {
       (self.name, self.bytes) = (name, bytes)
     }

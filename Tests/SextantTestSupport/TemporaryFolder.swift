@@ -1,6 +1,6 @@
 import Glibc
 
-/// A fresh folder for one test, removed with everything in it when the object goes.
+/// A fresh folder for one test, removed with everything in it when the object is freed.
 ///
 /// Keep it alive for as long as its files are used: `withExtendedLifetime`, or a stored property
 /// of the suite.

@@ -164,7 +164,7 @@ def compare(pair: Pair) -> str:
 
 def main() -> None:
     if len(sys.argv) < 3 or not Path(sys.argv[2]).exists():
-        print("no llama-logits: Benchmarks/README.md says how it is built")
+        print("no llama-logits: Benchmarks/README.md explains how to build it")
         return
     sextant, llama = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
     sources = [Path(p) for p in sys.argv[3:]]

@@ -161,7 +161,7 @@ def check_repeng(pair: Pair, folder: Path) -> None:
 
 def main() -> None:
     if len(sys.argv) < 4 or not all(Path(word).exists() for word in sys.argv[2:4]):
-        print("no llama-logits or llama-cvector-generator: Benchmarks/README.md says how they are built")
+        print("no llama-logits or llama-cvector-generator: Benchmarks/README.md explains how to build them")
         return
     sextant, llama, generator = (Path(word).resolve() for word in sys.argv[1:4])
     with tempfile.TemporaryDirectory() as work:

@@ -135,7 +135,7 @@ class Peer {
   }
 };
 
-// The number behind "key": in a flat object; requests hold nothing else.
+// The number after "key": in a flat object. All requests are flat objects.
 int number(const std::string &line, const std::string &key, int otherwise) {
   const size_t place = line.find("\"" + key + "\":");
   return place == std::string::npos ? otherwise : std::atoi(line.c_str() + place + key.size() + 3);

@@ -1,10 +1,9 @@
 // Cuts texts into tokens with the tokenizer of a GGUF file, as llama.cpp does.
 //
 //     llama-tokens MODEL.gguf <TEXTS >IDS
-//
-// TEXTS are texts, each behind its length in bytes (32 bits, little-endian); IDS has a line for each: its
-// ids, and behind a bar the bytes, in hexadecimal digits, that they stand for. Nothing is put before a
-// text, and special tokens that it spells out count.
+// TEXTS are texts, each after its length in bytes (32 bits, little-endian). IDS has a line for each text:
+// its ids, a bar, and the bytes that the ids decode to, in hexadecimal digits. Nothing is put before a
+// text. Special tokens in a text count as tokens.
 #include <cstdint>
 #include <cstdio>
 #include <string>

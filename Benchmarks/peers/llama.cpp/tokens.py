@@ -149,7 +149,7 @@ def compare(sextant: Path, llama: Path, path: Path, work: Path) -> str:
 def main() -> None:
     words = [word for word in sys.argv[1:] if not word.startswith("--")]
     if len(words) < 2 or not Path(words[1]).exists():
-        print("no llama-tokens: Benchmarks/README.md says how it is built")
+        print("no llama-tokens: Benchmarks/README.md explains how to build it")
         return
     sextant, llama = (Path(word).resolve() for word in words[:2])
     for name in TOKENIZERS:

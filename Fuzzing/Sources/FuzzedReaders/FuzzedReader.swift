@@ -6,13 +6,13 @@ import SextantStore
 import SextantTexts
 import SextantTokenizers
 
-/// A reader that takes bytes from anyone, as a fuzzer sees it: a function of a file that returns or
-/// refuses, and does nothing else.
+/// A reader of untrusted bytes, in the form that a fuzzer calls: a function of a file that either
+/// returns or refuses.
 package enum FuzzedReader: String, CaseIterable, Sendable {
   case safetensors, pytorch, gguf, numpy, index, store, artifact, hdf5, json, tokenizer,
     records
 
-  /// Reads all that a file holds.
+  /// Reads the whole content of a file.
   ///
   /// - Throws: the reader's refusal.
   package func read(_ path: String) throws(Refusal) {
@@ -22,7 +22,7 @@ package enum FuzzedReader: String, CaseIterable, Sendable {
     case .gguf: try Self.readAll(GGUFFile(path))
     case .numpy: try Self.readAll(NumPyArchive(path))
     case .index: try Self.readAll(ShardedCheckpoint(path))
-    // libhdf5 never ends with some files: that is a refusal before libFuzzer takes it for a hang.
+    // libhdf5 hangs on some files. The reader refuses them before libFuzzer reports a hang.
     case .hdf5: try Self.readAll(HDF5Checkpoint(path, timeout: .seconds(10)))
     case .store: try ModelStore(opening: path).verify()
     case .artifact: _ = try Artifact(reading: path)
@@ -45,12 +45,12 @@ package enum FuzzedReader: String, CaseIterable, Sendable {
     for tensor in checkpoint.tensors {
       var count = 0
       try checkpoint.read(tensor) { count += $0.count }
-      // What a reader hands over must be what it promised: all else is built on that.
+      // A reader must return the number of bytes that it declared. All other code relies on this.
       precondition(count == tensor.byteCount, "\(tensor.name): \(count) bytes")
     }
   }
 
-  /// Gives bytes to the reader as a file, which lies in memory where the system has a place for it.
+  /// Gives bytes to the reader as a file. The file is in memory if the system supports this.
   ///
   /// - Returns: 0, as libFuzzer wants it, whether the bytes are read or refused.
   package func run(_ bytes: UnsafePointer<UInt8>?, count: Int) -> Int32 {

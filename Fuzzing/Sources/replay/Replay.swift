@@ -2,7 +2,7 @@ import FuzzedReaders
 import Glibc
 import SextantBytes
 
-/// Reads files one after the other with one reader, and says of each what came of it.
+/// Reads files one after the other with one reader, and prints the result for each.
 ///
 ///     replay READER FILE…
 ///

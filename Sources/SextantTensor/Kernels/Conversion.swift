@@ -60,8 +60,8 @@ extension Kernels {
     }
   }
 
-  /// How many elements were finite before a conversion and are NaN or infinite after it. In blocks those
-  /// count, too, that share one with a number that is too large.
+  /// The number of elements that were finite before a conversion and are NaN or infinite after it.
+  /// In types with blocks, all elements of a block with a number that is too large count.
   package static func overflowCount(
     from source: UnsafeRawBufferPointer, _ sourceType: DataType, to target: UnsafeRawBufferPointer,
     _ targetType: DataType

@@ -96,7 +96,7 @@ package enum LinearAlgebra {
   }
 
   /// The share of its largest eigenvalue up to which an eigenvalue of a symmetric matrix, [n, n], counts
-  /// as zero everywhere: n times the rounding of f64, as NumPy and SciPy have it for ranks.
+  /// as zero everywhere: n times the rounding of f64. NumPy and SciPy use the same rule for ranks.
   package static func rounding(size n: Int) -> Double { Double(n) * Double.ulpOfOne }
 
   /// The Moore-Penrose inverse of a symmetric positive semidefinite matrix, `[n, n]`; nil if a
@@ -107,8 +107,8 @@ package enum LinearAlgebra {
     spectral(a, size: n).map { $0 { 1 / $0 } }
   }
 
-  /// The symmetric square root of the Moore-Penrose inverse, which whitens, and that of the matrix,
-  /// which undoes it, each `[n, n]`; nil if a number is not finite.
+  /// The symmetric square root of the Moore-Penrose inverse, which whitens, and the symmetric
+  /// square root of the matrix, which reverses this, each `[n, n]`; nil if a number is not finite.
   ///
   /// The bound for zero is that of `pseudoInverse`.
   package static func inverseSquareRoot(

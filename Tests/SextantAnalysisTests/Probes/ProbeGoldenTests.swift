@@ -10,7 +10,7 @@ import Testing
 
 @testable import SextantAnalysis
 
-/// Every method against what scikit-learn, concept-erasure and NumPy find in the same examples.
+/// Every method is compared with scikit-learn, concept-erasure and NumPy on the same examples.
 @Suite struct ProbeGoldenTests {
   let examples: Activations
   let labels: [Bool]
@@ -48,7 +48,7 @@ import Testing
     LBFGS.dot(a, b) / (LBFGS.dot(a, a) * LBFGS.dot(b, b)).squareRoot()
   }
 
-  /// The share of pairs of examples, one of each label, that the scores order rightly.
+  /// The share of pairs of examples, one of each label, that the scores put in the right order.
   private func area(_ scores: [Double]) -> Double {
     var (right, all) = (0.0, 0.0)
     for (a, first) in zip(scores, labels) where first {
@@ -73,7 +73,8 @@ import Testing
     let isUnsigned = [.principal, .clustering, .negativeCovariance].contains(method)
     #expect(1 - (isUnsigned ? abs(signed) : signed) < 1e-6)
     let scores = try #require(probe.scores(of: examples))
-    // The scale carries the sign: the scores point to the label, a component may point anywhere.
+    // The scale contains the sign: scores increase with the label, and a component may have either
+    // sign.
     let golden = try #require(expected["\(method.rawValue).auroc"]?.first)
     let wanted = isUnsigned ? max(golden, 1 - golden) : golden
     #expect(abs(area(scores) - wanted) < 1e-6)

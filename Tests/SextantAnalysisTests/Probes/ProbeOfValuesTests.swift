@@ -6,7 +6,7 @@ import SextantModels
 import SextantTestSupport
 import Testing
 
-/// Probes of records that a program has, without a file.
+/// Probes trained on values of a program, without a file.
 @Suite struct ProbeOfValuesTests {
   private let texts = (0..<12).map { "\($0) is \($0 % 3 == 0 ? "less" : "more") than \(12 - $0)" }
   private let labels = (0..<12).map { $0 % 3 == 0 }

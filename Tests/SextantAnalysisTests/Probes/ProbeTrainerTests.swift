@@ -8,7 +8,7 @@ import Testing
 @testable import SextantAnalysis
 
 @Suite struct ProbeTrainerTests {
-  /// Three heads of 2 × 2; the label shows in one of them.
+  /// Three heads of 2 × 2. One of them depends on the label.
   private func examples(showingIn head: Int) -> (Activations, [Bool]) {
     var random = SextantTestSupport.SplitMix64(seed: 3)
     let labels = (0..<200).map { $0 % 3 == 0 }

@@ -5,7 +5,7 @@ import SextantTensor
 struct KernelsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "kernels",
-    abstract: "The kernels one by one: products beside OpenBLAS, scan, exponentials.",
+    abstract: "Measures each kernel: products (compared with OpenBLAS), scan, exponentials.",
     discussion: "SEXTANT_KERNELS=avx2 or portable measures the other levels.")
 
   @Option(help: "Rounds: how often the two sides take turns.")

@@ -5,11 +5,11 @@ import SextantBytes
 import SextantModels
 import SextantTensor
 
-/// How fast lenses train, beside the tuned-lens package.
+/// Measures the speed of lens training, and that of the tuned-lens package.
 struct LensCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lens",
-    abstract: "Trains lenses on random streams, beside the tuned-lens package on torch.",
+    abstract: "Trains lenses on random streams, and with the tuned-lens package on torch.",
     discussion: """
       One round is one step of training without the model's own run: the target's logits, then at \
       each site translator, loss and gradients. Both sides take turns; the ratio is that of \
@@ -22,7 +22,7 @@ struct LensCommand: ParsableCommand {
   @Option(help: "Sites.") var sites = 2
   @Option(help: "Rounds: how often the sides take turns.") var rounds = 3
   @Option(help: "Threads of each side.") var threads = ProcessorCount.available
-  @Option(help: "A Python that has torch and tuned-lens; else Sextant is measured alone.")
+  @Option(help: "A Python with torch and tuned-lens. Without it only Sextant is measured.")
   var python: String?
   @Option(help: "The folder with tuned_lens_peer.py.") var peers = "peers"
 

@@ -5,7 +5,7 @@ import SextantTensor
 struct ModelsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "models",
-    abstract: "Converting, opening and running random models of published shapes, beside others.")
+    abstract: "Measures conversion, opening and runs of random models, and of peers.")
 
   @Option(
     help: """

@@ -3,7 +3,7 @@ import SextantAnalysis
 import SextantModels
 import SextantTensor
 
-/// How long probes take to train.
+/// Measures the time to train probes.
 struct ProbesCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "probes",
@@ -25,7 +25,8 @@ struct ProbesCommand: ParsableCommand {
     let labels = (0..<examples).map { _ in numbers.next() & 1 == 1 }
     print("\(examples) examples x \(layers) blocks of width \(width)")
     var total = 0.0
-    // Block by block, so that memory does not hold what a reader would not keep either.
+    // A few blocks at a time, because training on a model does not keep all activations in memory,
+    // either.
     for start in stride(from: 0, to: layers, by: 4) {
       let sites = (start..<min(start + 4, layers)).map { block in
         (

@@ -6,10 +6,10 @@ import SextantTensor
 struct TableCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "table",
-    abstract: "Everything that the README states about speed, beside what it should be.",
+    abstract: "The figures of the README about speed, with their targets.",
     discussion: """
       Takes about a quarter of an hour on a quiet machine once the models are made, which the first \
-      run does. Ratios above 1 say how many times better Sextant is, except for the shares.
+      run does. A ratio above 1 means that Sextant is better, except for the shares.
       """)
 
   @Option(help: "Only the rows whose text contains this. May be repeated.")
@@ -47,9 +47,9 @@ struct TableCommand: ParsableCommand {
     only.isEmpty || only.contains { text.contains($0) }
   }
 
-  // MARK: Beside peers
+  // MARK: Compared with peers
 
-  /// A figure that should be so many times a peer's.
+  /// A figure, and the ratio to a peer that it should reach.
   private struct Goal {
     let shape: PublishedShape
     let type: DataType
@@ -72,8 +72,8 @@ struct TableCommand: ParsableCommand {
     ) {
       for (isPrefill, ratio) in [(true, prefill), (false, decode)] {
         guard let ratio else { continue }
-        // Peers round activations to the weights' type themselves. Beside torch that counts for prompts:
-        // one token waits for memory either way.
+        // Peers also round activations to the type of the weights. For torch this matters for
+        // prompts only: one token waits for memory in both cases.
         let rounds = type == .q8 || type == .bf16 && (isPrefill || peer == .llamaCpp)
         for precision in rounds ? [Precision.exact, .fast] : [.exact] {
           goals.append(
@@ -116,7 +116,7 @@ struct TableCommand: ParsableCommand {
       memoryShare: peer.ours.map { $0 * gigabytes }.ratios(to: figures.memory))
   }
 
-  // MARK: Beside the machine
+  // MARK: Compared with the machine
 
   private func measurements(
     _ memory: MemoryReader
@@ -151,7 +151,7 @@ struct TableCommand: ParsableCommand {
     ]
   }
 
-  /// Products alone: what the scan and all else take counts against us.
+  /// Counts products only, so that the time of the scan and of all other work lowers the figure.
   private func arithmeticShare() throws -> [Row] {
     try [DataType.f32, .bf16].map { type in
       let files = try bench.files(.mamba130m, type)
@@ -233,7 +233,7 @@ struct TableCommand: ParsableCommand {
 private struct Row {
   let text: String
   let goal: String
-  /// The ratio, or the figure itself where there is nothing to compare with.
+  /// The ratio, or the figure itself if there is nothing to compare with.
   let measured: Samples
   var perProcessor = Samples()
   let ours: Samples

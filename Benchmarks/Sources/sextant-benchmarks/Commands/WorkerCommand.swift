@@ -6,7 +6,7 @@ import SextantModels
 import SextantStore
 import SextantTensor
 
-/// The process in which Sextant is measured: memory and start-up are its own then.
+/// The process in which Sextant is measured, with its own memory and start-up.
 struct WorkerCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "worker", abstract: "Answers measuring requests, one line of JSON each.",
@@ -96,7 +96,7 @@ struct ModelRunner {
       })
   }
 
-  /// Reads a prompt, up to the id of the likeliest next token.
+  /// Reads a prompt and returns the id of the most probable next token.
   func prefill(_ count: Int) throws -> JSONValue {
     let tokens = prompt(count)
     let begin = Moment()
@@ -105,7 +105,7 @@ struct ModelRunner {
     return answer(since: begin, Kernels.argmax(logits))
   }
 
-  /// Generates the likeliest tokens after a prompt that is not timed.
+  /// Generates the most probable tokens after a prompt. The prompt is not timed.
   func decode(_ count: Int, batch: Int, prompt length: Int) throws -> JSONValue {
     var state = model.initialState(batch: batch)
     var ids = Kernels.argmax(try model.run(prompt(length, batch: batch), from: &state))

@@ -42,7 +42,7 @@ extension KernelContest {
     let values = Tensor.random([count])
     var y = values
     var contest = KernelContest(name: "exp", unit: "G/s", work: Double(count) / 1e9) {
-      // Results become arguments: scaled, so that they stay where exp is neither 0 nor infinite.
+      // Results become arguments. They are scaled, so that exp stays positive and finite.
       Kernels.exp(&y, pool: pool)
       Kernels.scale(&y, by: 0.3, pool: pool)
     }

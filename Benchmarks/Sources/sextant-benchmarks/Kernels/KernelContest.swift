@@ -4,7 +4,7 @@ import SextantTensor
 struct KernelContest {
   let name: String
   let unit: String
-  /// How much of `unit` · seconds one call does, such as giga-operations.
+  /// The work of one call, in `unit` · seconds, such as giga-operations.
   let work: Double
   let ours: () -> Void
   var peers: [(name: String, call: () -> Void)] = []

@@ -5,7 +5,7 @@ extension KernelContest {
   /// The types in which weights are read.
   private static let storedTypes = [DataType.f32, .bf16, .f16, .q8]
 
-  /// One row of activations against a matrix that no cache holds: GB/s of weights.
+  /// One row of activations against a matrix that is in no cache: GB/s of weights.
   static func matrixVector(_ threads: Int) -> [KernelContest] {
     let (outputs, inputs) = (50_280, 768)
     let weight = Tensor.random([outputs, inputs])
@@ -24,7 +24,7 @@ extension KernelContest {
     }
   }
 
-  /// A prompt against the matrices of small and larger models: Gflop/s.
+  /// A prompt with the matrices of small and larger models: Gflop/s.
   static func matrixProducts(_ threads: Int) -> [KernelContest] {
     let shapes = [
       (16, 768, 3072), (64, 768, 3072), (512, 768, 3072), (512, 1536, 768), (512, 1536, 80),
@@ -33,7 +33,7 @@ extension KernelContest {
     return shapes.flatMap { rows, inputs, outputs in
       let weight = Tensor.random([outputs, inputs])
       let x = Tensor.random([rows, inputs], seed: 2)
-      // Blocks of 32 need rows of a multiple of them.
+      // Blocks of 32 need rows whose length is a multiple of 32.
       return storedTypes.filter { inputs % $0.blockLength == 0 }.map { type in
         let stored = weight.stored(as: type)
         var y = Tensor(zeros: [rows, outputs])
@@ -49,7 +49,7 @@ extension KernelContest {
     }
   }
 
-  /// What OpenBLAS does with a product large enough for its best: measures Gflop/s when called.
+  /// The speed of OpenBLAS with a product that is large enough for its best speed, in Gflop/s.
   static func largeProduct(_ threads: Int) -> () -> Double {
     let size = 1536
     let (x, weight) = (Tensor.random([size, size]), Tensor.random([size, size], seed: 2))
@@ -60,7 +60,7 @@ extension KernelContest {
     }
   }
 
-  /// The library, and the processor that it takes this one for (OPENBLAS_CORETYPE chooses another).
+  /// The library, and the processor type that it has detected (OPENBLAS_CORETYPE sets another).
   private static var openBLASName: String {
     "OpenBLAS, \(String(cString: openblas_get_corename()))"
   }

@@ -1,13 +1,13 @@
 import Glibc
 import SextantBytes
 
-/// Why a measurement could not be made.
+/// The reason why a measurement failed.
 struct MeasurementFailure: Error, CustomStringConvertible {
   let description: String
   init(_ description: String) { self.description = description }
 }
 
-/// A process that answers one line of JSON for each line it is given.
+/// A process that answers each line with one line of JSON.
 final class ChildProcess {
   private let process: pid_t
   private let requests: UnsafeMutablePointer<FILE>
@@ -19,7 +19,7 @@ final class ChildProcess {
     name = command.joined(separator: " ")
     var (input, output): ([Int32], [Int32]) = ([0, 0], [0, 0])
     guard pipe(&input) == 0, pipe(&output) == 0 else { throw MeasurementFailure("no pipes") }
-    // A child that inherited another's pipe would keep it open for ever.
+    // A child that inherited another child's pipe would keep it open.
     for end in input + output { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
     process = try spawn(command, input: input[0], output: output[1])
     close(input[0])
@@ -31,7 +31,7 @@ final class ChildProcess {
   }
 
   deinit {
-    // The end of its input is what tells a child to leave.
+    // A child exits at the end of its input.
     fclose(requests)
     fclose(answers)
     waitpid(process, nil, 0)
@@ -55,7 +55,7 @@ final class ChildProcess {
     return try JSONNode(parsing: Array(String(cString: line).utf8), code: .jsonInvalid, file: name)
   }
 
-  /// How long a command takes from its start to its end, in seconds; its output is dropped.
+  /// The time from the start to the end of a command, in seconds. Its output is dropped.
   static func time(_ command: [String]) throws -> Double {
     let null = open("/dev/null", O_RDWR | O_CLOEXEC)
     defer { close(null) }

@@ -12,12 +12,12 @@ private func seconds(of clock: clockid_t) -> Double {
   return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }
 
-/// A moment, from which elapsed time is taken.
+/// A moment, from which elapsed time is measured.
 struct Moment {
   private let clock = now()
   private let processor = processorSeconds()
 
-  /// What has passed since, by the clock and by the processors' time.
+  /// The time since then, by the clock and by the processors.
   var elapsed: (seconds: Double, processorSeconds: Double) {
     (now() - clock, processorSeconds() - processor)
   }

@@ -1,16 +1,16 @@
 import SextantBytes
 
-/// One figure of one subject, with the same figure of those that it is compared with.
+/// One figure of one subject, with the same figure of its peers.
 struct Figure {
   /// Such as `prefill 512`.
   let name: String
   /// Such as `tokens/s`.
   let unit: String
-  /// Whether more is better; decides which way ratios are taken, so that above 1 is always better.
+  /// Whether more is better. Ratios are computed so that above 1 is always better.
   let moreIsBetter: Bool
   /// Sextant's values, all of them.
   private(set) var ours = Samples()
-  /// Per peer: its values, and Sextant's of the turns before them.
+  /// For each peer: its values, and the values of Sextant's turns before them.
   private(set) var peers: [(name: String, theirs: Samples, ours: Samples)] = []
 
   init(_ name: String, _ unit: String, moreIsBetter: Bool = true) {
@@ -31,7 +31,7 @@ struct Figure {
     }
   }
 
-  /// How many times better Sextant is than a peer, turn by turn.
+  /// The ratios of Sextant to a peer, turn by turn.
   private func ratios(_ peer: (name: String, theirs: Samples, ours: Samples)) -> Samples {
     moreIsBetter ? peer.ours.ratios(to: peer.theirs) : peer.theirs.ratios(to: peer.ours)
   }

@@ -1,15 +1,15 @@
 import Glibc
 import SextantBytes
 
-/// Converting, opening, and the memory that running takes.
+/// Measures conversion, opening, and the memory of a run.
 struct FileMeasurement {
   let files: ModelFiles
   let bench: Workbench
 
   private static let mebibyte = Double(1 << 20)
 
-  /// Converting a model in Hugging Face layout to a store, beside `cp` of its weights, and beside `cp`
-  /// that waits for the disk as converting does. In seconds per gigabyte of weights.
+  /// Converting a model in Hugging Face layout to a store, compared with `cp` of its weights, and
+  /// with `cp` that waits for the disk as conversion does. In seconds per gigabyte of weights.
   func conversion(dataType: String? = nil) throws -> [Figure] {
     var time = Figure("convert", "s/GB", moreIsBetter: false)
     var peak = Figure("peak memory of converting", "MiB", moreIsBetter: false)
@@ -22,7 +22,7 @@ struct FileMeasurement {
     let commands = [
       ("cp", "cp \"$1\" \"$2\""), ("cp and sync", "cp \"$1\" \"$2\" && sync \"$2\""),
     ]
-    // Writing differs more from turn to turn than anything else here, and takes less.
+    // The time of writing varies most from turn to turn, and is short.
     for round in 0...max(bench.rounds, 9) {
       report("\(files.name): converting, \(round == 0 ? "to warm up" : "round \(round)")")
       for (name, command) in commands {
@@ -33,7 +33,7 @@ struct FileMeasurement {
             try bench.worker("--convert", folder, "--output", store, "--dtype", $0)
           } ?? bench.worker("--convert", folder, "--output", store)
         let answer = try process.answer()
-        // Without waiting for the disk, as `cp` does not either; then with.
+        // First without waiting for the disk, like `cp`, then with it.
         let key = name == "cp" ? "written_seconds" : "seconds"
         let ours = try answer.member(key).number()
         unlink(copy)

@@ -2,9 +2,9 @@ import Glibc
 import SextantBytes
 import SextantTensor
 
-/// What the figures depend on.
+/// The machine, on which the figures depend.
 struct Machine {
-  /// The processor's name and how many this process may use.
+  /// The processor's name, and the number of processors that this process may use.
   static var processor: String {
     let name = field("model name", of: "/proc/cpuinfo") ?? "unknown processor"
     let level = "\(Kernels.level) kernels"
@@ -19,13 +19,13 @@ struct Machine {
     return "\(parts.tm_year + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))"
   }
 
-  /// Processes that want a processor, over the last minute.
+  /// The mean number of processes that were ready to run in the last minute.
   static var load: String {
     var load = [0.0]
     return getloadavg(&load, 1) == 1 ? shortText(load[0]) : "unknown"
   }
 
-  /// Writes all values of a run to a file, where one is asked for.
+  /// Writes all values of a run to a file, if one is named.
   static func publish(
     _ results: [(String, JSONValue)], under key: String, to path: String?, rounds: Int
   ) throws {
@@ -42,7 +42,7 @@ struct Machine {
   /// The most memory that this process has had resident, in bytes, mapped pages of files included.
   static var peakMemory: Int { kilobytes("VmHWM") * 1024 }
 
-  /// What of the resident memory belongs to no file, now, in bytes.
+  /// The current resident memory that belongs to no file, in bytes.
   static var anonymousMemory: Int { kilobytes("RssAnon") * 1024 }
 
   private static func kilobytes(_ name: String) -> Int {

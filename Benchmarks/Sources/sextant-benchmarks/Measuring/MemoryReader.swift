@@ -1,7 +1,7 @@
 import Glibc
 import SextantTensor
 
-/// How fast this machine reads memory that no cache holds: the limit of decoding.
+/// The speed at which this machine reads memory that is in no cache. It limits decoding.
 ///
 /// The reader is the C library's search for a byte that is not there, one part for each thread.
 final class MemoryReader {

@@ -11,7 +11,7 @@ enum PeerKind: String, CaseIterable, ExpressibleByArgument {
   case rwkv
 }
 
-/// Where the peers are, and how they start.
+/// The paths of the peers, and the commands that start them.
 struct Peers: ParsableArguments {
   @Option(
     name: .customLong("peers-folder"),
@@ -36,7 +36,8 @@ struct Peers: ParsableArguments {
     return parts.joined(separator: "/") + "/peers"
   }
 
-  /// Starts a peer, which then holds the model; nil, and a line that says why, where it cannot.
+  /// Starts a peer, which then loads the model. If it cannot start, prints the reason and returns
+  /// nil.
   func start(_ kind: PeerKind, _ files: ModelFiles, threads: Int) -> ChildProcess? {
     do {
       report("\(files.name): starting \(kind.rawValue)")

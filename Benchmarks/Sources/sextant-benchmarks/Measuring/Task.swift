@@ -1,11 +1,11 @@
-/// What both sides are asked to do.
+/// The task of both sides.
 struct Task {
   var name: String
   let kind: String
   let tokens: Int
   let batch: Int
 
-  /// Reading a prompt, up to the likeliest next token.
+  /// Reading a prompt and finding the most probable next token.
   static func prefill(_ tokens: Int) -> Task {
     Task(name: "prefill \(tokens)", kind: "prefill", tokens: tokens, batch: 1)
   }
@@ -17,17 +17,17 @@ struct Task {
       tokens: tokens, batch: batch)
   }
 
-  /// Tokens per second of one turn.
+  /// Tokens per second in one turn.
   struct Rate {
     /// By the clock.
     let perSecond: Double
     /// By the time that all threads spent on processors.
     let perProcessorSecond: Double
-    /// The likeliest next token of each sequence, at the end.
+    /// The most probable next token of each sequence, at the end.
     let last: [Int]
   }
 
-  /// Runs it once; tokens of all sequences count.
+  /// Runs the task once. Tokens of all sequences count.
   func run(_ process: ChildProcess) throws -> Rate {
     let answer = try process.ask([
       "task": .string(kind), "tokens": .integer(Int64(tokens)), "batch": .integer(Int64(batch)),

@@ -3,7 +3,8 @@ import Glibc
 import SextantBytes
 import SextantTensor
 
-/// What all measurements of models need: where files lie, who takes part, and how often.
+/// The options of all measurements of models: the folder of files, the peers and the number of
+/// rounds.
 struct Workbench: ParsableArguments {
   @Option(help: "The folder where models are made and kept.")
   var cache = "/tmp/sextant-benchmarks"
@@ -25,7 +26,7 @@ struct Workbench: ParsableArguments {
 
   @OptionGroup var peers: Peers
 
-  /// The line that figures depend on, and the same number of threads for all children.
+  /// Prints the line about the machine, and sets the same number of threads for all children.
   func begin() {
     setenv("SEXTANT_THREADS", "\(threads)", 1)
     print(
@@ -33,14 +34,14 @@ struct Workbench: ParsableArguments {
         + "load \(Machine.load) at the start\n")
   }
 
-  /// A random model, made now unless it is there.
+  /// A random model. It is made if it does not exist.
   func files(_ shape: PublishedShape, _ type: DataType) throws -> ModelFiles {
     let model = RandomModel(shape: shape, dataType: type, seed: seed)
     if access("\(cache)/\(model.name)-\(seed).sxt", R_OK) != 0 { report("making \(model.name)") }
     return ModelFiles(store: try model.make(in: cache), name: model.name, cache: cache)
   }
 
-  /// A process of Sextant: memory and start-up are its own.
+  /// A process of Sextant, with its own memory and start-up.
   func worker(_ arguments: String...) throws -> ChildProcess {
     try ChildProcess(["/proc/self/exe", "worker"] + arguments)
   }
@@ -50,7 +51,7 @@ struct Workbench: ParsableArguments {
   /// Peers that cannot be started are left out.
   ///
   /// - Parameters:
-  ///   - precision: what Sextant's products do; nil leaves it to SEXTANT_PRECISION.
+  ///   - precision: the precision of Sextant's products; nil means SEXTANT_PRECISION.
   ///   - memory: measured after each of Sextant's turns.
   func turns(
     _ task: Task, _ files: ModelFiles, _ kinds: [PeerKind], precision: Precision? = nil,
@@ -61,7 +62,7 @@ struct Workbench: ParsableArguments {
     let process = try worker("--model", files.store)
     if precision != nil { unsetenv("SEXTANT_PRECISION") }
     _ = try process.answer()
-    // Each task has processes of its own: what was compiled for one shape slows down the next.
+    // Each task has its own processes, because code compiled for one shape slows down the next one.
     let others = kinds.compactMap { kind in
       peers.start(kind, files, threads: threads).map { (kind.rawValue, $0) }
     }
@@ -77,7 +78,7 @@ struct Workbench: ParsableArguments {
         let limit = memory?.gigabytesPerSecond()
         let theirs = try task.run(peer)
         if round == 0, ours.last != theirs.last {
-          // Random weights make near ties: rounding may decide them.
+          // Random weights give nearly equal logits, so that rounding can decide.
           report("\(files.name): \(name) ends at tokens \(theirs.last), Sextant at \(ours.last)")
         }
         guard round > 0 else { continue }
@@ -92,9 +93,9 @@ struct Workbench: ParsableArguments {
 /// The two rates of one task.
 struct TurnFigures {
   private(set) var rate: Figure
-  /// What neighbours on the machine take away shows in the clock more than here.
+  /// Other programs on the machine affect the clock more than this.
   private(set) var perProcessor: Figure
-  /// The memory's speed after each of Sextant's turns, in GB/s, where it was asked for.
+  /// The memory's speed after each of Sextant's turns, in GB/s, if it was requested.
   var memory = Samples()
 
   init(_ name: String) {

@@ -4,7 +4,7 @@ import SextantConversion
 import SextantModels
 import SextantStore
 
-/// One model in the formats of everybody who runs it, with the same weights.
+/// One model with the same weights in the format of each program that runs it.
 ///
 /// Exports are made when they are first asked for, and kept.
 struct ModelFiles {
@@ -18,12 +18,12 @@ struct ModelFiles {
     (self.store, self.name, self.cache) = (store, name, cache)
   }
 
-  /// What decoding one token has to read, in GB.
+  /// The amount that decoding one token has to read, in GB.
   func decodingGigabytes() throws -> Double {
     Double(try ModelStore(opening: store).decodingByteCount) / 1e9
   }
 
-  /// A folder as transformers loads it.
+  /// A folder that transformers loads.
   func folder() throws -> String {
     let folder = "\(cache)/\(name)-hf"
     return try export(folder, complete: folder + "/config.json")
@@ -46,7 +46,7 @@ struct ModelFiles {
   }
 }
 
-/// A line on standard error: what goes on.
+/// Prints a line of progress on standard error.
 func report(_ text: String) {
   let line = Array("\(text)\n".utf8)
   _ = write(STDERR_FILENO, line, line.count)

@@ -6,8 +6,9 @@ import SextantTensor
 
 /// A model of a published shape with random weights, as a store.
 ///
-/// The numbers have the scales that training starts from, so that activations stay finite. The same
-/// seed gives the same file; stores of other types hold the f32 store's numbers, rounded.
+/// The numbers have the scales from which training starts, so that activations stay finite. The
+/// same seed gives the same file. Stores of other types contain the numbers of the f32 store,
+/// rounded.
 struct RandomModel {
   let shape: PublishedShape
   let dataType: DataType
@@ -15,7 +16,7 @@ struct RandomModel {
 
   var name: String { "\(shape.rawValue)-\(dataType.word)" }
 
-  /// The store within `cache`, made now unless it is there.
+  /// The store in `cache`. It is made if it does not exist.
   func make(in cache: String) throws -> String {
     let path = "\(cache)/\(name)-\(seed).sxt"
     if access(path, R_OK) == 0 { return path }
@@ -46,7 +47,7 @@ struct RandomModel {
     return path
   }
 
-  /// As conversion does it: small tensors and what makes no whole blocks stay as they are.
+  /// As in conversion, small tensors and tensors without whole blocks keep their type.
   private func storedType(of spec: WeightSpec) -> DataType {
     guard dataType == .q8 else { return dataType }
     let hasBlocks = spec.shape.count == 2 && spec.shape[1].isMultiple(of: dataType.blockLength)
@@ -54,7 +55,7 @@ struct RandomModel {
   }
 }
 
-/// The values that training starts from, one after the other.
+/// The initial values of training, one after the other.
 private struct InitialValues {
   private enum Rule {
     case ones
@@ -62,7 +63,7 @@ private struct InitialValues {
     case uniform(bound: Float)
     /// log(1), log(2), … along rows of this width: A of a state space, as published.
     case logarithms(width: Int)
-    /// Where softplus gives step sizes from 0.001 to 0.1, uniform in the logarithm.
+    /// Values for which softplus gives step sizes from 0.001 to 0.1, uniform in the logarithm.
     case stepBias
   }
 
