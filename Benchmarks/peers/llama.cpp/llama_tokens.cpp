@@ -1,6 +1,7 @@
 // Cuts texts into tokens with the tokenizer of a GGUF file, as llama.cpp does.
 //
 //     llama-tokens MODEL.gguf <TEXTS >IDS
+//
 // TEXTS are texts, each after its length in bytes (32 bits, little-endian). IDS has a line for each text:
 // its ids, a bar, and the bytes that the ids decode to, in hexadecimal digits. Nothing is put before a
 // text. Special tokens in a text count as tokens.

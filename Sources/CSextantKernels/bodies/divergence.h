@@ -1,7 +1,7 @@
-// How far apart the softmaxes of two rows are.
+// The divergence of the softmaxes of two rows.
 
 // p and q are the softmaxes of `target` and `logits`, whose log-sum-exps are the shifts. Returns
-// the sum of p (log p - log q); -sum of q log q goes to `entropy`, q - p to `gradient`, where they
+// the sum of p (log p - log q); writes -sum of q log q to `entropy` and q - p to `gradient`, if they
 // are not NULL. `gradient` may be `logits`.
 static float divergence(
     float *gradient, float *entropy, const float *logits, float shift, const float *target,

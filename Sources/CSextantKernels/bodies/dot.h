@@ -82,7 +82,7 @@ INLINE void dot_bf16_linear(
     const size_t rows = n1 - first < VL ? n1 - first : VL;
     vf totals[SXK_DOT_MAX_M][VL];
     for (size_t i = 0; i < rows; i += R) {
-      // Beyond the last row, the last again.
+      // Beyond the last row, the last row is used again.
       const uint16_t *row[4];
 #pragma clang loop unroll(full)
       for (int r = 0; r < R; r++) {

@@ -30,7 +30,7 @@ INLINE void linear_part(
   const size_t row_bytes = job->weight_stride * size;
   const float *const x = job->x;
   for (size_t i = 0; i < rows; i += R) {
-    // Beyond the last row, the last again.
+    // Beyond the last row, the first row of the group is used again.
     const char *row[2], *later[2];
 #pragma clang loop unroll(full)
     for (int r = 0; r < R; r++) {

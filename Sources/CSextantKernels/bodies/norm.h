@@ -2,8 +2,8 @@
 
 INLINE vf vf_square(vf p, vf q, vf sum) { return vf_fma(p, p, sum); }
 
-// 1 / sqrt(square + epsilon). A mean square that overflows is no number: 1 / sqrt(infinity) is 0, and
-// would turn a row of huge values into a row of zeros, which nobody would notice.
+// 1 / sqrt(square + epsilon). A mean square that overflows gives NaN: 1 / sqrt(infinity) is 0, and
+// would silently turn a row of huge values into a row of zeros.
 INLINE float norm_factor(float square, float epsilon) {
   return square <= __FLT_MAX__ ? 1.0f / __builtin_sqrtf(square + epsilon) : __builtin_nanf("");
 }

@@ -72,8 +72,8 @@ INLINE void scan_states(const sxk_scan *job, size_t c, const size_t count) {
   if (n < job->n) scan_block(job, c, count, n, job->n - n);
 }
 
-// Bytes of the state that are asked for early: with several sequences it comes from memory, in pieces that
-// are too short for the processor to notice.
+// The prefetch distance for the state, in bytes. With several sequences the state comes from memory, in
+// pieces that are too short for the processor's own prefetch.
 #define SCAN_AHEAD 4096
 
 // Few steps, as in decoding: lanes are the elements of one channel's state, which are adjacent; the

@@ -53,7 +53,7 @@ static void wkv4(const sxk_wkv4 *job, size_t c0, size_t c1) {
 
 // MARK: RWKV-5 and 6
 
-// Some columns of one head's state at one step: U vectors of values, of which the last has `count`
+// Some columns of one head's state at one step: U vectors of values; the last has `count`
 // elements. y = r S + (r . (u k)) v, then S = diag(w) S + k v: the sum over keys adds nothing across
 // lanes.
 INLINE void wkv6_columns(

@@ -10,7 +10,7 @@
 // - pointers need only the alignment of their element; a count of zero is fine and touches nothing;
 // - outputs may be the same array as an input only if the comment allows it;
 // - a half-open range (n0..<n1, c0..<c1) lets threads split the work; what a kernel computes for an
-//   index does not depend on the range, bit for bit, unless the comment says otherwise;
+//   index does not depend on the range, bit for bit, unless its comment states otherwise;
 // - the rounding mode is to nearest and subnormals are not flushed (the process's default).
 #pragma once
 
@@ -127,7 +127,7 @@ typedef struct sxk_head_scan {
 // y[t, c] = (a[c] + e^(bonus[c] + k[t, c]) * v[t, c]) / (b[c] + e^(bonus[c] + k[t, c]))
 // a[c] = e^decay[c] * a[c] + e^k[t, c] * v[t, c]; b[c] = e^decay[c] * b[c] + e^k[t, c]
 typedef struct sxk_wkv4 {
-  float *numerator, *denominator, *exponent;  // [C], updated; an exponent of -1e30 stands for zeros
+  float *numerator, *denominator, *exponent;  // [C], updated; an exponent of -1e30 means zeros
   const float *decay;  // [C], negative
   const float *bonus;  // [C]
   const float *k;      // [T, C]
@@ -179,8 +179,8 @@ typedef struct sxk_wkv7 {
   size_t y_stride;
   size_t t, n;
 } sxk_wkv7;
-// Attention of one sequence, causal. The query t of T stands at `position + t` and sees the positions
-// up to its own, the last `window` of them where that is not 0:
+// Attention of one sequence, causal. The query t of T is at `position + t` and sees the positions
+// up to its own, the last `window` of them if that is not 0:
 // y[t, h] = sum over j of w[j] * value[j], w = softmax(scale * (q[t, h] . key[j]) + slope[h] * (j - i))
 // Head h reads the key head h / group. A page of keys is [key heads][width][SXK_PAGE], a page of values
 // [key heads][SXK_PAGE][width rounded up to 16]; what no query has written is zero.
@@ -337,7 +337,7 @@ int sxk_processor_count(void);
 // One spin-loop hint to the processor, for threads that wait a few microseconds.
 void sxk_pause(void);
 
-// Goes on with two SHA-256 computations by `blocks` blocks of 64 bytes each. The states are the
+// Continues two SHA-256 computations with `blocks` blocks of 64 bytes each. The states are the
 // eight words of the hash value, and may not be the same. Returns 0, with nothing done, if the
 // processor has no instructions for it.
 int sxk_sha256_pair(
