@@ -8,7 +8,7 @@ import SextantBytes
 /// - `generated`, `generated-K` (the first K after the prompt);
 /// - `every-K`: the prompt's last, and then every K-th;
 /// - indices (negative ones count from the prompt's end, so that -1 is `last`; others from the
-///   prompt's start, and may be behind it), and windows of them, `A:B`, both ends included;
+///   prompt's start, and may be after its end), and windows of them, `A:B`, both ends included;
 /// - `token=ID`: wherever the token has this id.
 public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
   /// One member of the list.

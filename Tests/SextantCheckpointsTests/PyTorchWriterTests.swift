@@ -4,8 +4,8 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// Files of `torch.save` with the same tensors are in fixtures/pytorch; that PyTorch reads what is written
-/// here was tried by hand (2.13, weights_only, with and without mmap).
+/// Files of `torch.save` with the same tensors are in fixtures/pytorch; a manual test showed that
+/// PyTorch reads the files that are written here (2.13, weights_only, with and without mmap).
 @Suite struct PyTorchWriterTests {
   private let folder = TemporaryFolder()
 

@@ -129,7 +129,7 @@ import Testing
   @Test(arguments: ["state", "residual", "all"])
   func aTextThatIsCutIsSteeredLikeAWholeOne(words: String) throws {
     let vector = try SteeringVector.random(model.description, [words], positions: .init([.all]))
-    // State visits cut the run at each token; the residual stream's is cut by hand.
+    // State visits cut the run at each token. The test cuts the run of the residual stream.
     let chunk = words == "residual" ? 1 : 512
     var whole = model.initialState()
     let expected = try model.run(

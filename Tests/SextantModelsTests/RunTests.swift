@@ -5,7 +5,7 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// When a run shows the state to a tap, and what it refuses.
+/// The moments at which a run shows the state to a tap, and the refusals of a run.
 @Suite struct RunTests {
   let model: any LanguageModel
   let tokens: [Int]

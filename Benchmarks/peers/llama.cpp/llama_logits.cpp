@@ -3,7 +3,7 @@
 //
 //     llama-logits MODEL.gguf OUT.f32 1,2,3 [N] [CONTROL.gguf STRENGTH]
 //
-// OUT gets a row of float32 for each given id; then the N likeliest tokens that follow are printed.
+// OUT gets a row of float32 for each given id; then the N most probable next tokens are printed.
 // A control vector is loaded by llama.cpp's own loader, for all layers, so that its convention counts.
 #include <cstdio>
 #include <cstdlib>

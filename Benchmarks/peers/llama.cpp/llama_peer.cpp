@@ -1,6 +1,6 @@
 // Runs a GGUF file with llama.cpp, for timings beside Sextant's.
 //
-// Reads one JSON object a line on standard input, runs what it asks for, and answers with one JSON
+// Reads one JSON object on each line of standard input, runs the requested task, and answers with one JSON
 // object a line on standard output, as `transformers_peer.py` does:
 //
 //     {"task": "prefill", "tokens": T}
@@ -8,7 +8,7 @@
 //
 // Everything else is as `llama-bench` does it: the default context parameters (micro-batches of 512,
 // flash attention where it fits), the file mapped, the same number of threads for prompts and tokens.
-// The likeliest token is found by a plain loop over the logits, and is part of the time on both sides.
+// The most probable token is found by a plain loop over the logits, and is part of the time on both sides.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -53,7 +53,7 @@ class Peer {
     this->threads = threads;
   }
 
-  // Reads a prompt, up to the likeliest next token.
+  // Reads a prompt and finds the most probable next token.
   void prefill(int tokens) {
     use(1, tokens);
     llama_batch batch = llama_batch_init(tokens, 0, 1);
@@ -65,7 +65,7 @@ class Peer {
     llama_batch_free(batch);
   }
 
-  // Generates the likeliest tokens after a prompt that is not timed.
+  // Generates the most probable tokens after a prompt. The prompt is not timed.
   void generate(int tokens, int sequences, int prompt) {
     use(sequences, prompt + tokens);
     llama_batch batch = llama_batch_init(prompt * sequences, 0, 1);
