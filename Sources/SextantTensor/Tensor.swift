@@ -169,6 +169,20 @@ public struct Tensor: Sendable {
     return result
   }
 
+  /// The sub-tensor at `index` of the first axis, without a copy: one matrix of a stack of them.
+  ///
+  /// It keeps the memory of this tensor alive. Writing to either of the two copies its elements first.
+  package func element(_ index: Int) -> Tensor {
+    precondition(
+      shape.count > (dataType.blockLength == 1 ? 0 : 1) && (0..<shape[0]).contains(index),
+      "element \(index) of \(shape)")
+    let size = storage.byteCount / shape[0]
+    var result = self
+    result.shape = Array(shape.dropFirst())
+    result.storage = TensorStorage(sharing: storage, index * size..<(index + 1) * size)
+    return result
+  }
+
   /// The sub-tensors `range` along the first axis, copied.
   public func rows(_ range: Range<Int>) -> Tensor {
     precondition(

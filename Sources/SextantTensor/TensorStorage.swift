@@ -47,6 +47,11 @@ final class TensorStorage: @unchecked Sendable {
     self.owner = owner
   }
 
+  /// The bytes `range` of another storage, which is kept alive.
+  convenience init(sharing other: TensorStorage, _ range: Range<Int>) {
+    self.init(borrowing: UnsafeRawBufferPointer(rebasing: other.bytes[range]), owner: other)
+  }
+
   var isBorrowed: Bool { owner != nil }
 
   var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: byteCount) }

@@ -288,6 +288,7 @@ static void elements(void) {
     UPDATE(axpy, 0.3f, u);
     UPDATE(scale, 0.7f);
     UPDATE(silu_mul, u);
+    UPDATE(sigmoid_mul, u);
     UPDATE(lerp, z, u, w);
     float *own = copy(u, count);
     KERNEL(lerp)(own, z, own, w, count);
@@ -348,12 +349,12 @@ static void channels(void) {
       sxk_conv job = {
           .x = floats(T * stride, -1, 1), .x_stride = stride, .weight = floats(c * k, -1, 1),
           .bias = k == 2 ? NULL : floats(c, -1, 1), .state = past, .y = y, .y_stride = stride,
-          .t = T, .k = k};
-      KERNEL(conv_silu)(&job, 0, middle);
-      KERNEL(conv_silu)(&job, middle, c);
-      results("conv_silu", 1e-6, y, T * stride);
-      results("conv_silu's state", 0, past, c * (k - 1));
-      release("conv_silu");
+          .t = T, .k = k, .silu = k != 4};
+      KERNEL(convolve)(&job, 0, middle);
+      KERNEL(convolve)(&job, middle, c);
+      results("convolve", 1e-6, y, T * stride);
+      results("convolve's state", 0, past, c * (k - 1));
+      release("convolve");
     }
     for (size_t n = 1; n < 40; n = n * 2 + n % 3)
       for (size_t t = 1; t <= T; t += T - 1) {
@@ -417,6 +418,28 @@ static void heads(void) {
     results("wkv7's state", 1e-6, job.state, count * n * n);
     release("wkv");
 
+    for (size_t t = 1; t <= T; t += T - 1)
+      for (int by_key = 0; by_key < 2; by_key++) {
+        // Keys and values of unequal widths, and two heads of values for one of keys.
+        const size_t key_heads = 2, all = 4, keys = n + 3, row = key_heads * keys + 1;
+        const size_t decays = by_key ? keys : 1;
+        y = floats(T * (all * n + 2), 9, 9);
+        const float length = 1 / sqrtf((float)keys);
+        sxk_gated_delta delta = {
+            .state = floats(all * keys * n, -1, 1), .q = floats(T * row, -1, 1), .q_stride = row,
+            .k = floats(T * row, -length, length), .k_stride = row,
+            .v = floats(T * all * n, -1, 1), .v_stride = all * n,
+            .decay = floats(T * all * decays, 0.5f, 1), .decay_stride = all * decays,
+            .beta = floats(T * all, 0, 1), .beta_stride = all, .y = y, .y_stride = all * n + 2,
+            .t = t, .keys = keys, .values = n, .heads_per_key = all / key_heads,
+            .decays_per_head = decays, .scale = length};
+        KERNEL(gated_delta)(&delta, 0, 1);
+        KERNEL(gated_delta)(&delta, 1, all);
+        results("gated_delta", 5e-6, y, T * (all * n + 2));
+        results("gated_delta's state", 2e-6, delta.state, all * keys * n);
+        release("gated_delta");
+      }
+
     const size_t heads = 4, p = n, groups = 2;
     for (size_t t = 1; t <= T; t += T - 1) {
       y = floats(T * heads * p, 9, 9);
@@ -443,7 +466,8 @@ static void attention(void) {
   for (size_t place = 0; place < sizeof widths / sizeof *widths; place++)
     for (size_t position = 0; position < 150; position = position * 2 + 29) {
       const size_t width = widths[place], group = 3, key_heads = 2, t = T, pages = 3;
-      const size_t padded = (width + 15) / 16 * 16, heads = group * key_heads;
+      const size_t value_width = position % 4 == 0 ? width : width + 2;
+      const size_t padded = (value_width + 15) / 16 * 16, heads = group * key_heads;
       const float *keys[3], *values[3];
       for (size_t page = 0; page < pages; page++) {
         float *key = floats(key_heads * width * SXK_PAGE, -1, 1);
@@ -454,23 +478,24 @@ static void attention(void) {
             const int is_written = page * SXK_PAGE + j < position + t;
             for (size_t i = 0; i < width; i++)
               if (!is_written) key[(h * width + i) * SXK_PAGE + j] = 0;
-            for (size_t i = is_written ? width : 0; i < padded; i++)
+            for (size_t i = is_written ? value_width : 0; i < padded; i++)
               value[(h * SXK_PAGE + j) * padded + i] = 0;
           }
         keys[page] = key, values[page] = value;
       }
-      float *y = floats(t * heads * width, 9, 9);
+      float *y = floats(t * heads * value_width, 9, 9);
       sxk_attention job = {
           .q = floats(t * heads * (width + 1), -2, 2), .q_stride = heads * (width + 1),
           .q_head_stride = width + 1, .keys = keys, .values = values,
           .slopes = position % 2 ? floats(heads, 0, 0.5f) : NULL, .y = y,
-          .y_stride = heads * width, .position = position, .window = position % 3 ? 0 : 40,
-          .group = group, .width = width, .scale = 1 / sqrtf((float)width)};
+          .y_stride = heads * value_width, .position = position, .window = position % 3 ? 0 : 40,
+          .group = group, .width = width, .value_width = value_width,
+          .scale = 1 / sqrtf((float)width)};
       for (size_t h = 0; h < key_heads; h++) {
         KERNEL(attend)(&job, h, 0, 4);
         KERNEL(attend)(&job, h, 4, t * group);
       }
-      results("attend", 1e-6, y, t * heads * width);
+      results("attend", 1e-6, y, t * heads * value_width);
       if (width % 2 == 0) {
         sxk_rotation turn = {
             .x = floats(2 * t * heads * width, -1, 1), .x_stride = heads * width,

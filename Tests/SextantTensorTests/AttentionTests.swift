@@ -9,13 +9,13 @@ import Testing
 /// - Parameters:
 ///   - q: [queries, H, W].
 ///   - keys: [positions, G, W].
-///   - values: likewise.
+///   - values: [positions, G, value width].
 private func attention(
   _ q: Tensor, _ keys: Tensor, _ values: Tensor, scale: Double, slopes: [Float]? = nil,
   window: Int = .max
 ) -> [Double] {
   let (queries, heads, width) = (q.shape[0], q.shape[1], q.shape[2])
-  let (positions, keyHeads) = (keys.shape[0], keys.shape[1])
+  let (positions, keyHeads, valueWidth) = (keys.shape[0], keys.shape[1], values.shape[2])
   let (q, keys, values) = (q.values, keys.values, values.values)
   var result: [Double] = []
   for t in 0..<queries {
@@ -33,9 +33,9 @@ private func attention(
       let largest = scores.max() ?? 0
       let weights = scores.map { exp($0 - largest) }
       let total = weights.reduce(0, +)
-      for channel in 0..<width {
+      for channel in 0..<valueWidth {
         let sum = zip(seen, weights).reduce(0.0) {
-          $0 + $1.1 * Double(values[($1.0 * keyHeads + keyHead) * width + channel])
+          $0 + $1.1 * Double(values[($1.0 * keyHeads + keyHead) * valueWidth + channel])
         }
         result.append(sum / total)
       }
@@ -65,6 +65,7 @@ private func random(_ shape: [Int], _ random: inout SplitMix64, gain: Float = 2)
   static let shapes = [
     (1, 1, 1, 1, 2), (5, 5, 2, 1, 12), (64, 64, 3, 3, 16), (65, 65, 4, 2, 33), (130, 1, 6, 2, 64),
     (130, 3, 2, 2, 80), (200, 70, 3, 1, 17), (257, 5, 8, 1, 128), (70, 7, 1, 1, 512),
+    (90, 9, 8, 2, 256),
   ].map { Shape(positions: $0, queries: $1, heads: $2, keyHeads: $3, width: $4) }
 
   @Test(arguments: KernelLevel.available, shapes)
@@ -83,6 +84,24 @@ private func random(_ shape: [Int], _ random: inout SplitMix64, gain: Float = 2)
         scale: scale, slopes: slopes, window: window)
       #expect(excess(y, over: expected, absolute: 4e-6, relative: 2e-6) <= 1)
     }
+  }
+
+  @Test(arguments: KernelLevel.available, [(192, 128), (20, 33), (5, 256), (576, 512)])
+  func valuesMayBeWiderOrNarrowerThanKeys(_ level: KernelLevel, width: (key: Int, value: Int)) {
+    var generator = SplitMix64(seed: UInt64(width.key))
+    let (positions, queries, heads, keyHeads) = (70, 6, 4, 2)
+    let keys = random([positions, keyHeads, width.key], &generator)
+    let values = random([positions, keyHeads, width.value], &generator)
+    let q = random([queries, heads, width.key], &generator)
+    let expected = attention(q, keys, values, scale: 0.05)
+    let pages = (PagedRows(keys.asBatch, order: .keys), PagedRows(values.asBatch, order: .values))
+    let y = level.attend(q, pages.0, pages.1, scale: 0.05, slopes: nil, window: 0)
+    #expect(excess(y, over: expected, absolute: 4e-6, relative: 2e-6) <= 1)
+    let tensor = Kernels.attend(
+      q.reshaped([queries, heads * width.key]), HeadColumns(count: heads, width: width.key),
+      keys: pages.0, values: pages.1, scale: 0.05)
+    #expect(tensor.shape == [queries, heads * width.value])
+    #expect(excess(tensor.values, over: expected, absolute: 4e-6, relative: 2e-6) <= 1)
   }
 
   @Test(arguments: KernelLevel.available)
@@ -193,13 +212,13 @@ private func random(_ shape: [Int], _ random: inout SplitMix64, gain: Float = 2)
 }
 
 extension KernelLevel {
-  /// Attention of q [queries, H, W] to one sequence's pages; gives y [queries, H, W].
+  /// Attention of q [queries, H, W] to one sequence's pages; gives y [queries, H, value width].
   fileprivate func attend(
     _ q: Tensor, _ keys: PagedRows, _ values: PagedRows, scale: Float, slopes: [Float]?,
     window: Int
   ) -> [Float] {
     let (queries, heads, width) = (q.shape[0], q.shape[1], q.shape[2])
-    var y = [Float](repeating: .nan, count: queries * heads * width)
+    var y = [Float](repeating: .nan, count: queries * heads * values.width)
     let group = heads / keys.heads
     keys.withPages(ofSequence: 0) { keyPages in
       values.withPages(ofSequence: 0) { valuePages in
@@ -208,8 +227,8 @@ extension KernelLevel {
             var job = sxk_attention(
               q: pointers[0], q_stride: heads * width, q_head_stride: width, keys: keyPages,
               values: valuePages, slopes: slopes == nil ? nil : pointers[1], y: y.baseAddress,
-              y_stride: heads * width, position: keys.count - queries, window: window,
-              group: group, width: width, scale: scale)
+              y_stride: heads * values.width, position: keys.count - queries, window: window,
+              group: group, width: width, value_width: values.width, scale: scale)
             for head in 0..<keys.heads {
               // In two ranges that split a tile.
               let middle = queries * group / 2

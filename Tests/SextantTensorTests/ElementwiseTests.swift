@@ -103,6 +103,10 @@ private struct Function: Sendable, CustomTestStringConvertible {
       level.table.silu_mul(&gated, x, size)
       let gates = zip(y, x).map { Double($0) * Double($1) / (1 + exp(-Double($1))) }
       #expect(excess(gated, over: gates, absolute: 1e-20, relative: 5e-7) <= 1)
+      var opened = y
+      level.table.sigmoid_mul(&opened, x, size)
+      let openings = zip(y, x).map { Double($0) / (1 + exp(-Double($1))) }
+      #expect(excess(opened, over: openings, absolute: 1e-20, relative: 5e-7) <= 1)
       var between = y
       level.table.lerp(&between, between, x, gated, size)
       let lerps = y.indices.map { index in
@@ -136,6 +140,48 @@ private struct Function: Sendable, CustomTestStringConvertible {
     #expect(w.values == start.indices.map { start[$0] * flat[$0 % 2000] })
     Kernels.scale(&z, by: 0)
     #expect(z.values.allSatisfy { $0 == 0 })
+  }
+
+  @Test func gatesOfHeadsLieBetweenOtherColumns() {
+    var random = SplitMix64(seed: 13)
+    let (rows, heads, width) = (5, 3, 19)
+    // For each head its query, then its gate.
+    let joint = random.floats(rows * heads * 2 * width)
+    let start = random.floats(rows * heads * width)
+    let layout = HeadColumns(first: width, count: heads, width: width, stride: 2 * width)
+    var y = Tensor(start, shape: [rows, heads * width])
+    let z = Tensor(joint, shape: [rows, heads * 2 * width])
+    Kernels.multiply(&y, bySigmoidOf: z, layout)
+    let expected = start.indices.map { place in
+      let (head, channel) = (place / width, place % width)
+      return Double(start[place]) / (1 + exp(-Double(joint[(2 * head + 1) * width + channel])))
+    }
+    #expect(excess(y.values, over: expected, absolute: 1e-9, relative: 5e-7) <= 1)
+
+    var whole = Tensor(start, shape: [rows, heads * width])
+    let columns = z.columns(7..<7 + heads * width)
+    Kernels.multiply(&whole, bySigmoidOf: columns)
+    let gates = Tensor(copying: columns).values
+    let products = zip(start, gates).map { Double($0) / (1 + exp(-Double($1))) }
+    #expect(excess(whole.values, over: products, absolute: 1e-9, relative: 5e-7) <= 1)
+  }
+
+  @Test func someColumnsAreScaledAndTheOthersStay() {
+    var random = SplitMix64(seed: 14)
+    let start = random.floats(7 * 300)
+    var y = Tensor(start, shape: [7, 300])
+    Kernels.scale(&y, columns: 20..<161, by: -1.5)
+    Kernels.scale(&y, columns: 161..<161, by: 9)
+    Kernels.scale(&y, columns: 299..<300, by: 0)
+    #expect(
+      y.values
+        == start.enumerated().map { place, value in
+          switch place % 300 {
+          case 20..<161: value * -1.5
+          case 299: value * 0
+          default: value
+          }
+        })
   }
 
   @Test func tensorFunctionsReachEveryElement() {

@@ -76,23 +76,25 @@ extension KernelLevel {
 
   /// `x` [T, C], `weight` [C, K], `state` [C, K - 1]; gives y [T, C].
   func convolution(
-    _ x: [Float], weight: [Float], bias: [Float], state: inout [Float], width: Int
+    _ x: [Float], weight: [Float], bias: [Float]?, state: inout [Float], width: Int, silu: Bool
   ) -> [Float] {
-    let channels = bias.count
+    let channels = weight.count / width
     var y = [Float](repeating: .nan, count: x.count)
     y.withUnsafeMutableBufferPointer { y in
       x.withUnsafeBufferPointer { x in
         weight.withUnsafeBufferPointer { weight in
-          bias.withUnsafeBufferPointer { bias in
+          (bias ?? []).withUnsafeBufferPointer { biases in
             state.withUnsafeMutableBufferPointer { state in
               var job = sxk_conv(
                 x: x.baseAddress, x_stride: channels, weight: weight.baseAddress,
-                bias: bias.baseAddress, state: state.baseAddress, y: y.baseAddress,
-                y_stride: channels, t: x.count / channels, k: width)
+                bias: bias == nil ? nil : biases.baseAddress, state: state.baseAddress,
+                y: y.baseAddress,
+                y_stride: channels, t: x.count / channels, k: width,
+                silu: silu ? 1 : 0)
               // In two ranges that split a vector.
               let middle = channels / 2
-              table.conv_silu(&job, 0, middle)
-              table.conv_silu(&job, middle, channels)
+              table.convolve(&job, 0, middle)
+              table.convolve(&job, middle, channels)
             }
           }
         }

@@ -8,9 +8,10 @@ private func silu(_ x: Double) -> Double { x / (1 + exp(-x)) }
 @Suite struct ConvolutionTests {
   /// y, and the state afterwards, in f64.
   static func reference(
-    _ x: [Float], _ weight: [Float], _ bias: [Float], _ state: [Float], width: Int
+    _ x: [Float], _ weight: [Float], _ bias: [Float]?, _ state: [Float], width: Int,
+    _ activation: (Double) -> Double
   ) -> (y: [Double], state: [Float]) {
-    let channels = bias.count
+    let channels = weight.count / width
     let steps = x.count / channels
     var y = [Double](repeating: 0, count: x.count)
     var final = state
@@ -18,10 +19,10 @@ private func silu(_ x: Double) -> Double { x / (1 + exp(-x)) }
       let past = (0..<width - 1).map { state[c * (width - 1) + $0] }
       let line = past + (0..<steps).map { x[$0 * channels + c] }
       for t in 0..<steps {
-        let sum = (0..<width).reduce(Double(bias[c])) {
+        let sum = (0..<width).reduce(Double(bias?[c] ?? 0)) {
           $0 + Double(weight[c * width + $1]) * Double(line[t + $1])
         }
-        y[t * channels + c] = silu(sum)
+        y[t * channels + c] = activation(sum)
       }
       for j in 0..<width - 1 { final[c * (width - 1) + j] = line[steps + j] }
     }
@@ -36,11 +37,16 @@ private func silu(_ x: Double) -> Double { x / (1 + exp(-x)) }
         let x = random.floats(steps * channels)
         let weight = random.floats(channels * width)
         let bias = random.floats(channels)
-        var state = random.floats(channels * (width - 1))
-        let expected = Self.reference(x, weight, bias, state, width: width)
-        let y = level.convolution(x, weight: weight, bias: bias, state: &state, width: width)
-        #expect(excess(y, over: expected.y, absolute: 1e-6, relative: 0) <= 1)
-        #expect(state == expected.state)
+        let start = random.floats(channels * (width - 1))
+        for (bias, isSiLU) in [(bias, true), (bias, false), (nil, true), (nil, false)] {
+          var state = start
+          let expected = Self.reference(
+            x, weight, bias, state, width: width, isSiLU ? silu : { $0 })
+          let y = level.convolution(
+            x, weight: weight, bias: bias, state: &state, width: width, silu: isSiLU)
+          #expect(excess(y, over: expected.y, absolute: 1e-6, relative: 0) <= 1)
+          #expect(state == expected.state)
+        }
       }
     }
   }
@@ -62,6 +68,22 @@ private func silu(_ x: Double) -> Double { x / (1 + exp(-x)) }
     }
     #expect(Tensor.concatenated(parts) == y)
     #expect(state == whole)
+  }
+
+  @Test func theActivationIsAppliedToTheSum() {
+    var random = SplitMix64(seed: 6)
+    let (steps, channels, width) = (5, 21, 3)
+    let x = Tensor(random.floats(steps * channels), shape: [steps, channels])
+    let weight = Tensor(random.floats(channels * width), shape: [channels, width])
+    let start = Tensor(random.floats(channels * (width - 1)), shape: [1, channels, width - 1])
+    var (state, other) = (start, start)
+    var sums = Kernels.causalConvolution(
+      x, weight: weight, bias: nil, activation: .identity, state: &state)
+    let activated = Kernels.causalConvolutionSiLU(x, weight: weight, bias: nil, state: &other)
+    #expect(sums != activated)
+    Kernels.silu(&sums)
+    #expect(sums == activated)
+    #expect(state == other)
   }
 }
 

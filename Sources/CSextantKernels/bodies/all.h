@@ -20,6 +20,7 @@
 #include "scan.h"
 #include "head_scan.h"
 #include "wkv.h"
+#include "gated_delta.h"
 #include "attention.h"
 
 const sxk_table SXK_TABLE = {
@@ -59,6 +60,7 @@ const sxk_table SXK_TABLE = {
     .axpy = axpy,
     .scale = scale,
     .silu_mul = silu_mul,
+    .sigmoid_mul = sigmoid_mul,
     .lerp = lerp,
     .dot = dot,
     .sum = sum,
@@ -68,12 +70,13 @@ const sxk_table SXK_TABLE = {
     .divergence = divergence,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
-    .conv_silu = conv_silu,
+    .convolve = convolve,
     .selective_scan = selective_scan,
     .head_scan = head_scan,
     .wkv4 = wkv4,
     .wkv6 = wkv6,
     .wkv7 = wkv7,
+    .gated_delta = gated_delta,
     .attend = attend,
     .rotate = rotate,
     .add_rows_f64 = add_rows_f64,

@@ -137,7 +137,8 @@ INLINE void mix_page(
 
 INLINE void attend_rows(const sxk_attention *job, size_t key_head, size_t r0, const int R) {
   attention_tile tile;
-  const size_t width = job->width, stride = (width + 15) / 16 * 16;
+  const size_t width = job->width, value_width = job->value_width;
+  const size_t stride = (value_width + 15) / 16 * 16;
   size_t first = (size_t)-1, end = 0;
   for (int r = 0; r < R; r++) {
     const size_t t = (r0 + r) / job->group, head = key_head * job->group + (r0 + r) % job->group;
@@ -160,9 +161,9 @@ INLINE void attend_rows(const sxk_attention *job, size_t key_head, size_t r0, co
   }
   for (int r = 0; r < R; r++) {
     const size_t t = (r0 + r) / job->group, head = key_head * job->group + (r0 + r) % job->group;
-    float *y = job->y + t * job->y_stride + head * width;
-    scale(tile.sums[r], 1 / tile.total[r], width);
-    memcpy(y, tile.sums[r], width * sizeof(float));
+    float *y = job->y + t * job->y_stride + head * value_width;
+    scale(tile.sums[r], 1 / tile.total[r], value_width);
+    memcpy(y, tile.sums[r], value_width * sizeof(float));
   }
 }
 

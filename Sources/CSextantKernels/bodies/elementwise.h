@@ -43,6 +43,7 @@ INLINE vf vf_axpy(vf y, vf x, vf a) { return vf_fma(a, x, y); }
 INLINE vf vf_times(vf y, vf x, vf a) { return y * a; }
 INLINE vf vf_times_both(vf y, vf x, vf a) { return (y * a) * x; }
 INLINE vf vf_gate(vf y, vf z, vf unused) { return y * vf_silu(z); }
+INLINE vf vf_sigmoid_gate(vf y, vf z, vf unused) { return y * vf_sigmoid(z); }
 INLINE vf vf_biased_softplus(vf x, vf bias, vf unused) { return vf_softplus(x + bias); }
 
 static void add(float *y, const float *x, size_t count) { zip(y, y, x, 0, count, vf_add); }
@@ -52,6 +53,9 @@ static void axpy(float *y, float a, const float *x, size_t count) {
 }
 static void scale(float *y, float a, size_t count) { zip(y, y, y, a, count, vf_times); }
 static void silu_mul(float *y, const float *z, size_t count) { zip(y, y, z, 0, count, vf_gate); }
+static void sigmoid_mul(float *y, const float *z, size_t count) {
+  zip(y, y, z, 0, count, vf_sigmoid_gate);
+}
 static void softplus(float *y, const float *x, const float *bias, size_t count) {
   if (bias == NULL)
     map(y, x, count, vf_softplus);

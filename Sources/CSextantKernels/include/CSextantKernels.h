@@ -65,8 +65,8 @@ typedef struct sxk_linear {
 #define SXK_GEMM_COLUMNS 48
 #define SXK_GEMM_DEPTH 1024
 
-// Causal depthwise convolution over time, then bias, then SiLU:
-// y[t, c] = silu(bias[c] + sum over j of weight[c, j] * x[t - (K - 1) + j, c])
+// Causal depthwise convolution over time, plus bias:
+// y[t, c] = f(bias[c] + sum over j of weight[c, j] * x[t - (K - 1) + j, c]), f = silu or the identity
 // The state is x before t = 0; afterwards it contains the last K - 1 inputs. y may be x.
 typedef struct sxk_conv {
   const float *x;  // [T, C]
@@ -77,6 +77,7 @@ typedef struct sxk_conv {
   float *y;             // [T, C]
   size_t y_stride;
   size_t t, k;
+  int silu;  // 0: the sum itself
 } sxk_conv;
 
 #define SXK_CONV_MAX_K 8
@@ -179,25 +180,51 @@ typedef struct sxk_wkv7 {
   size_t y_stride;
   size_t t, n;
 } sxk_wkv7;
+
+// The gated delta rule, for t = 0, 1, ... and each head h of H; i and l count keys, j values:
+// s[i, j] = decay[t, i] * s[i, j]
+// s[i, j] = s[i, j] + k[t, i] * beta[t] * (v[t, j] - sum over l of s[l, j] * k[t, l])
+// y[t, j] = scale * sum over i of s[i, j] * q[t, i], with the s just computed
+// Head h reads the key head h / heads_per_key of q and k.
+typedef struct sxk_gated_delta {
+  float *state;    // [H, K, V], head, key, value; updated
+  const float *q;  // [T, key heads * K]
+  size_t q_stride;
+  const float *k;  // [T, key heads * K]
+  size_t k_stride;
+  const float *v;  // [T, H * V]
+  size_t v_stride;
+  const float *decay;  // [T, H * decays_per_head], from 0 to 1
+  size_t decay_stride;
+  const float *beta;  // [T, H]
+  size_t beta_stride;
+  float *y;  // [T, H * V], none of the inputs
+  size_t y_stride;
+  size_t t, keys, values, heads_per_key;
+  size_t decays_per_head;  // 1: one for all keys of a head; else `keys`
+  float scale;
+} sxk_gated_delta;
+
 // Attention of one sequence, causal. The query t of T is at `position + t` and sees the positions
 // up to its own, the last `window` of them if that is not 0:
 // y[t, h] = sum over j of w[j] * value[j], w = softmax(scale * (q[t, h] . key[j]) + slope[h] * (j - i))
 // Head h reads the key head h / group. A page of keys is [key heads][width][SXK_PAGE], a page of values
-// [key heads][SXK_PAGE][width rounded up to 16]; what no query has written is zero.
+// [key heads][SXK_PAGE][value width rounded up to 16]; what no query has written is zero.
 typedef struct sxk_attention {
   const float *q;  // [T, ...]: head h starts at h * q_head_stride
   size_t q_stride, q_head_stride;
   const float *const *keys;    // pages
   const float *const *values;  // pages
   const float *slopes;         // [heads], or NULL: no linear bias
-  float *y;                    // [T, heads * width]
+  float *y;                    // [T, heads * value_width]
   size_t y_stride;
-  size_t position, window, group, width;
+  size_t position, window, group;
+  size_t width, value_width;  // of a head of queries and keys, and of values
   float scale;
 } sxk_attention;
 
 #define SXK_PAGE 64
-#define SXK_ATTENTION_MAX_WIDTH 512
+#define SXK_ATTENTION_MAX_WIDTH 512  // of a head of values
 
 // Rotary position embedding, in place: row r of x turns by the angles r % T.
 typedef struct sxk_rotation {
@@ -273,6 +300,7 @@ typedef struct sxk_table {
   void (*axpy)(float *y, float a, const float *x, size_t count);    // y += a * x
   void (*scale)(float *y, float a, size_t count);                   // y *= a
   void (*silu_mul)(float *y, const float *z, size_t count);         // y *= silu(z)
+  void (*sigmoid_mul)(float *y, const float *z, size_t count);      // y *= sigmoid(z)
   // y = p + (q - p) * weight; y may be p or q.
   void (*lerp)(float *y, const float *p, const float *q, const float *weight, size_t count);
 
@@ -301,7 +329,7 @@ typedef struct sxk_table {
 
   // Recurrences over the channels c0..<c1 or the heads h0..<h1. Whether y of a scan is summed over n
   // in vectors or one after the other depends on T; the state h has the same bits however T is cut.
-  void (*conv_silu)(const sxk_conv *job, size_t c0, size_t c1);
+  void (*convolve)(const sxk_conv *job, size_t c0, size_t c1);
   void (*selective_scan)(const sxk_scan *job, size_t c0, size_t c1);
   void (*head_scan)(const sxk_head_scan *job, size_t h0, size_t h1);
 
@@ -309,6 +337,9 @@ typedef struct sxk_table {
   void (*wkv4)(const sxk_wkv4 *job, size_t c0, size_t c1);
   void (*wkv6)(const sxk_wkv6 *job, size_t h0, size_t h1);
   void (*wkv7)(const sxk_wkv7 *job, size_t h0, size_t h1);
+
+  // The gated delta rule, over heads. The results do not depend on how T is split.
+  void (*gated_delta)(const sxk_gated_delta *job, size_t h0, size_t h1);
 
   // Rows r0..<r1 of one key head, where row r is the query r / group of its head r % group.
   void (*attend)(const sxk_attention *job, size_t key_head, size_t r0, size_t r1);

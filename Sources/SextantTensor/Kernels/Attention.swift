@@ -1,7 +1,7 @@
 import CSextantKernels
 
 extension Kernels {
-  /// The widest head that `attend` takes.
+  /// The widest head of values that `attend` takes.
   package static let widestHead = Int(SXK_ATTENTION_MAX_WIDTH)
 
   /// Causal attention of the newest T positions to all positions so far.
@@ -9,7 +9,8 @@ extension Kernels {
   /// y[i, h] = Σ_j w[j] · value[j, g], w = softmax_j(scale · q[i, h] · key[j, g] + slope[h] · (j - i))
   ///
   /// over the positions j ≤ i, the last `window` of them if it is given. The H heads share the key
-  /// heads evenly: head h reads key head g = h / (H / key heads). A row's numbers do not depend on
+  /// heads evenly: head h reads key head g = h / (H / key heads). Values may have another width than keys.
+  /// A row's numbers do not depend on
   /// T or on the other rows, bit for bit.
   ///
   /// - Parameters:
@@ -18,24 +19,25 @@ extension Kernels {
   ///   - keys: the keys of all positions, the newest T included.
   ///   - values: the values of the same positions.
   ///   - slopes: `[H]`, of the linear bias; nil for none.
-  /// - Returns: `[B·T, H·width]`.
+  /// - Returns: `[B·T, H·width of a value]`.
   package static func attend(
     _ q: some MatrixRows, _ layout: HeadColumns, keys: PagedRows, values: PagedRows, scale: Float,
     slopes: Tensor? = nil, window: Int? = nil, pool: WorkerPool = .shared
   ) -> Tensor {
     let (batch, keyHeads, width) = (keys.batch, keys.heads, keys.width)
+    let valueWidth = values.width
     let length = q.rowCount / max(batch, 1)
     let group = layout.count / max(keyHeads, 1)
     precondition(
       q.rowCount == batch * length && layout.fits(q.columnCount) && layout.width == width
-        && width <= widestHead && layout.count == keyHeads * group && keys.count >= length
+        && valueWidth <= widestHead && layout.count == keyHeads * group && keys.count >= length
         && keys.order == .keys && values.order == .values && values.batch == batch
-        && values.heads == keyHeads && values.width == width && values.count == keys.count
+        && values.heads == keyHeads && values.count == keys.count
         && (slopes == nil || slopes?.count == layout.count) && (window ?? 1) >= 1,
       "\(layout.count) heads of \(layout.width), \(keyHeads) key heads of \(width)")
-    var y = Tensor(unfilled: [q.rowCount, layout.count * width])  // [B·T, H·width]
+    var y = Tensor(unfilled: [q.rowCount, layout.count * valueWidth])  // [B·T, H·value width]
     let kernel = table.attend
-    let (rows, yStride) = (length * group, layout.count * width)
+    let (rows, yStride) = (length * group, layout.count * valueWidth)
     let chunks = (rows + attentionRows - 1) / attentionRows
     // The addresses of one sequence's pages after the other's.
     let pageCount = keys.pages.first?.count ?? 0
@@ -50,7 +52,7 @@ extension Kernels {
                 q: q + layout.first, q_stride: stride, q_head_stride: layout.stride,
                 keys: keyPages.baseAddress, values: valuePages.baseAddress, slopes: slopes, y: y,
                 y_stride: yStride, position: keys.count - length, window: window ?? 0,
-                group: group, width: width, scale: scale)
+                group: group, width: width, value_width: valueWidth, scale: scale)
               pool.forEach(batch * keyHeads * chunks) { index in
                 let (head, chunk) = (index / chunks % keyHeads, index % chunks)
                 let sequence = index / chunks / keyHeads

@@ -54,6 +54,23 @@ extension Kernels {
     }
   }
 
+  /// y = a · y for some of the columns.
+  ///
+  /// - Parameters:
+  ///   - y: `[M, D]`; the other columns stay.
+  package static func scale(
+    _ y: inout Tensor, columns: Range<Int>, by a: Float, pool: WorkerPool = .shared
+  ) {
+    let (rows, stride, kernel) = (y.rowCount, y.columnCount, table.scale)
+    precondition(columns.lowerBound >= 0 && columns.upperBound <= stride, "\(columns) of \(stride)")
+    y.withMutableRows { y in
+      nonisolated(unsafe) let first = y + columns.lowerBound
+      pool.split(rows, by: rowGrain(width: columns.count)) { range in
+        for row in range { kernel?(first + row * stride, a, columns.count) }
+      }
+    }
+  }
+
   private static func apply(_ kernel: Map?, to y: inout Tensor, _ pool: WorkerPool) {
     let count = y.count
     y.withMutableRows { first in
@@ -97,6 +114,44 @@ extension Kernels {
   ) {
     let kernel = table.silu_mul
     update(&y, with: z, pool) { kernel?($0, $1, $2) }
+  }
+
+  /// y *= sigmoid(z), the gate of attention; z has the same number of rows as y, or one row for all.
+  package static func multiply(
+    _ y: inout Tensor, bySigmoidOf z: some MatrixRows, pool: WorkerPool = .shared
+  ) {
+    let kernel = table.sigmoid_mul
+    update(&y, with: z, pool) { kernel?($0, $1, $2) }
+  }
+
+  /// y *= sigmoid(z), where z is the heads of wider rows.
+  ///
+  /// - Parameters:
+  ///   - y: `[M, H·width]`.
+  ///   - z: `[M, …]`.
+  ///   - layout: the positions of the H heads in a row of z.
+  package static func multiply(
+    _ y: inout Tensor, bySigmoidOf z: some MatrixRows, _ layout: HeadColumns,
+    pool: WorkerPool = .shared
+  ) {
+    let (rows, columns, kernel) = (y.rowCount, y.columnCount, table.sigmoid_mul)
+    let width = layout.width
+    precondition(
+      z.rowCount == rows && layout.fits(z.columnCount) && columns == layout.count * width,
+      "\(layout.count) heads of \(width) in \(z.columnCount) columns, y \(y.shape)")
+    y.withMutableRows { y in
+      z.withRows { z, stride in
+        nonisolated(unsafe) let (y, z) = (y, z + layout.first)
+        pool.split(rows, by: rowGrain(width: columns)) { range in
+          for row in range {
+            for head in 0..<layout.count {
+              kernel?(
+                y + row * columns + head * width, z + row * stride + head * layout.stride, width)
+            }
+          }
+        }
+      }
+    }
   }
 
   /// p + (q - p) · weight: p if the weight is 0, q if it is 1.

@@ -52,6 +52,62 @@ extension Kernels {
     }
   }
 
+  /// Each head x becomes x / √(Σ x² + epsilon), in place; NaN if the sum overflows.
+  ///
+  /// - Parameters:
+  ///   - x: `[M, …]`; columns outside of the heads stay.
+  ///   - layout: the positions of a row's heads.
+  ///   - epsilon: the number inside the root.
+  package static func normalize(
+    _ x: inout Tensor, _ layout: HeadColumns, epsilon: Float, pool: WorkerPool = .shared
+  ) {
+    let kernels = table
+    eachHead(of: &x, layout, pool) { head, _, width in
+      let square = kernels.dot(head, head, width)
+      kernels.scale(head, square.isFinite ? 1 / (square + epsilon).squareRoot() : .nan, width)
+    }
+  }
+
+  /// The RMS norm of each head by itself, in place: x / √(mean(x²) + epsilon) · weight; NaN if the mean
+  /// overflows.
+  ///
+  /// - Parameters:
+  ///   - x: `[M, …]`; columns outside of the heads stay.
+  ///   - layout: the positions of a row's heads.
+  ///   - weight: `[width]` for every head, or `[H·width]`.
+  package static func rmsNorm(
+    _ x: inout Tensor, _ layout: HeadColumns, weight: Tensor, epsilon: Float,
+    pool: WorkerPool = .shared
+  ) {
+    let kernel = table.rms_norm
+    let step = weight.count == layout.width ? 0 : layout.width
+    precondition(weight.count == (step == 0 ? layout.width : layout.count * layout.width))
+    weight.withRows { weight, _ in
+      nonisolated(unsafe) let weight = weight
+      eachHead(of: &x, layout, pool) { head, index, width in
+        kernel?(head, head, weight + index * step, epsilon, width)
+      }
+    }
+  }
+
+  /// Calls `body` with the address, the number and the width of each head of each row.
+  private static func eachHead(
+    of x: inout Tensor, _ layout: HeadColumns, _ pool: WorkerPool,
+    _ body: @Sendable (UnsafeMutablePointer<Float>, _ index: Int, _ width: Int) -> Void
+  ) {
+    let (rows, columns) = (x.rowCount, x.columnCount)
+    precondition(layout.fits(columns), "\(layout.count) heads of \(layout.width) in \(columns)")
+    x.withMutableRows { x in
+      nonisolated(unsafe) let x = x
+      pool.split(rows * layout.count, by: rowGrain(width: layout.width)) { range in
+        for place in range {
+          let (row, head) = (place / layout.count, place % layout.count)
+          body(x + row * columns + layout.first + head * layout.stride, head, layout.width)
+        }
+      }
+    }
+  }
+
   /// y += (Σ over the head of x · weight) · v, for each head.
   ///
   /// - Parameters:

@@ -5,7 +5,7 @@ extension Kernels {
   ///
   /// - Parameters:
   ///   - x: `[M, D]`.
-  ///   - weight: `[D]`; nil means ones.
+  ///   - weight: `[D]`, or `[D / groups]` for every group; nil means ones.
   ///   - groups: parts of equal width that are normalised each on its own.
   /// - Returns: `[M, D]`.
   package static func rmsNorm(
@@ -23,14 +23,16 @@ extension Kernels {
     into y: inout Tensor, pool: WorkerPool = .shared
   ) {
     let kernel = table.rms_norm
-    precondition(weight == nil || weight?.count == x.columnCount)
     precondition(groups >= 1 && x.columnCount % groups == 0, "\(groups) groups")
+    let width = x.columnCount / groups
+    let step = weight?.count == width ? 0 : width
+    precondition(weight == nil || weight?.count == (step == 0 ? width : x.columnCount))
     withOptionalFloats(weight) { weight in
       nonisolated(unsafe) let weight = weight
       eachRow(of: x, into: &y, pool) { y, x, count in
-        let width = count / groups
-        for first in stride(from: 0, to: count, by: max(width, 1)) {
-          kernel?(y + first, x + first, weight.map { $0 + first }, epsilon, width)
+        for group in 0..<groups {
+          let first = group * width
+          kernel?(y + first, x + first, weight.map { $0 + group * step }, epsilon, width)
         }
       }
     }

@@ -9,21 +9,35 @@ extension Kernels {
     return max((channels + 63) / 64 * 64, 64)
   }
 
-  /// A causal depthwise convolution over time, plus bias, through SiLU.
+  /// A causal depthwise convolution over time, plus bias, through SiLU: `causalConvolution` with the
+  /// activation of Mamba.
+  package static func causalConvolutionSiLU(
+    _ x: some MatrixRows, weight: Tensor, bias: Tensor?, state: inout Tensor, batch: Int = 1,
+    pool: WorkerPool = .shared
+  ) -> Tensor {
+    causalConvolution(
+      x, weight: weight, bias: bias, activation: .silu, state: &state, batch: batch, pool: pool)
+  }
+
+  /// What follows a convolution: x · sigmoid(x), or nothing.
+  package enum ConvolutionActivation: Sendable { case silu, identity }
+
+  /// A causal depthwise convolution over time, plus bias.
   ///
-  /// y[t, c] = silu(bias[c] + Σ_j weight[c, j] · x[t - (K - 1) + j, c]), with `state` for x before 0.
+  /// y[t, c] = f(bias[c] + Σ_j weight[c, j] · x[t - (K - 1) + j, c]), with `state` for x before 0.
   ///
   /// - Parameters:
   ///   - x: `[B·T, C]`, ordered by sequence, then by time.
   ///   - weight: `[C, K]`, K from 1 to 8.
-  ///   - bias: `[C]`.
+  ///   - bias: `[C]`; nil means zeros.
+  ///   - activation: f.
   ///   - state: `[B, C, K - 1]`, the inputs before the first, oldest first; afterwards the last
   ///     K - 1.
   ///   - batch: the number of sequences, B.
   /// - Returns: `[B·T, C]`.
-  package static func causalConvolutionSiLU(
-    _ x: some MatrixRows, weight: Tensor, bias: Tensor?, state: inout Tensor, batch: Int = 1,
-    pool: WorkerPool = .shared
+  package static func causalConvolution(
+    _ x: some MatrixRows, weight: Tensor, bias: Tensor?, activation: ConvolutionActivation,
+    state: inout Tensor, batch: Int = 1, pool: WorkerPool = .shared
   ) -> Tensor {
     let (channels, width) = (x.columnCount, weight.columnCount)
     let steps = x.rowCount / max(batch, 1)
@@ -34,14 +48,14 @@ extension Kernels {
         && (bias == nil || bias?.count == channels),
       "\(channels) channels, weight \(weight.shape), state \(state.shape)")
     var y = Tensor(unfilled: [batch * steps, channels])  // [B·T, C]
-    let kernel = table.conv_silu
+    let kernel = table.convolve
     withOptionalFloats(bias) { bias in
       state.withMutableRows { state in
         y.withMutableRows { y in
           withRows(weight, x) { weight, x in
             nonisolated(unsafe) let job = sxk_conv(
               x: x.first, x_stride: x.stride, weight: weight.first, bias: bias, state: state, y: y,
-              y_stride: channels, t: steps, k: width)
+              y_stride: channels, t: steps, k: width, silu: activation == .silu ? 1 : 0)
             pool.split(channels, by: channelGrain(work: batch * steps * width)) { range in
               var job = job
               for _ in 0..<batch {

@@ -112,7 +112,7 @@ extension Kernels {
     r: Tensor, k: Tensor, v: Tensor, decay: Tensor, bonus: Tensor, state: inout Tensor,
     pool: WorkerPool = .shared
   ) -> Tensor {
-    let (layout, width) = (HeadLayout(r, state), r.columnCount)
+    let (layout, width) = (squareHeads(r, state), r.columnCount)
     let isConstant = decay.rowCount == 1 && decay.count == width
     precondition(
       k.shape == r.shape && v.shape == r.shape && (isConstant || decay.shape == r.shape)
@@ -127,11 +127,11 @@ extension Kernels {
               state: state, r: r.first, r_stride: width, k: k.first, k_stride: width, v: v.first,
               v_stride: width,
               decay: decay.first, decay_stride: isConstant ? 0 : width, bonus: bonus.first, y: y,
-              y_stride: width, t: layout.steps, n: layout.size)
+              y_stride: width, t: layout.steps, n: layout.width)
             layout.split(pool) { sequence, heads in
               let first = sequence * layout.steps * width
               var job = job
-              job.state += sequence * layout.heads * layout.size * layout.size
+              job.state += sequence * layout.stateSize
               job.r += first
               job.k += first
               job.v += first
@@ -165,7 +165,7 @@ extension Kernels {
     r: Tensor, decay: Tensor, k: Tensor, v: Tensor, a: Tensor, b: Tensor, state: inout Tensor,
     pool: WorkerPool = .shared
   ) -> Tensor {
-    let (layout, width) = (HeadLayout(r, state), r.columnCount)
+    let (layout, width) = (squareHeads(r, state), r.columnCount)
     precondition(
       [decay, k, v, a, b].allSatisfy { $0.shape == r.shape }, "operands of unequal shapes")
     var y = Tensor(unfilled: r.shape)  // [B·T, H·N]
@@ -179,11 +179,11 @@ extension Kernels {
               k: k.first,
               k_stride: width, v: v.first, v_stride: width, a: a.first, a_stride: width, b: b.first,
               b_stride: width,
-              y: y, y_stride: width, t: layout.steps, n: layout.size)
+              y: y, y_stride: width, t: layout.steps, n: layout.width)
             layout.split(pool) { sequence, heads in
               let first = sequence * layout.steps * width
               var job = job
-              job.state += sequence * layout.heads * layout.size * layout.size
+              job.state += sequence * layout.stateSize
               job.r += first
               job.decay += first
               job.k += first
@@ -199,30 +199,13 @@ extension Kernels {
     }
     return y
   }
-}
 
-/// How the state of a recurrence with heads is in memory, and how its work is split.
-private struct HeadLayout {
-  let batch, steps, heads, size: Int
-
-  /// `x` is `[B·T, H·N]`, `state` `[B, H, N, N]`.
-  init(_ x: Tensor, _ state: Tensor) {
-    let shape = state.shape
+  /// The layout of `state`, `[B, H, N, N]`, for rows `[B·T, H·N]`.
+  private static func squareHeads(_ x: Tensor, _ state: Tensor) -> HeadLayout {
+    let layout = HeadLayout(x, state)
     precondition(
-      shape.count == 4 && shape[2] == shape[3] && x.columnCount == shape[1] * shape[2]
-        && (shape[0] == 0 ? x.rowCount == 0 : x.rowCount % shape[0] == 0),
-      "x \(x.shape), state \(shape)")
-    (batch, heads, size) = (shape[0], shape[1], shape[2])
-    steps = batch == 0 ? 0 : x.rowCount / batch
-  }
-
-  /// Calls `body` with a sequence and some of its heads until all had their turn.
-  func split(_ pool: WorkerPool, _ body: @Sendable (_ sequence: Int, _ heads: Range<Int>) -> Void) {
-    let grain = min(max(65_536 / max(steps * size * size, 1), 1), max(heads, 1))
-    let chunks = (heads + grain - 1) / grain
-    pool.forEach(batch * chunks) { index in
-      let first = index % chunks * grain
-      body(index / chunks, first..<min(first + grain, heads))
-    }
+      layout.height == layout.width && x.columnCount == layout.heads * layout.width,
+      "x \(x.shape), state \(state.shape)")
+    return layout
   }
 }

@@ -24,6 +24,7 @@ struct KernelsCommand: ParsableCommand {
       ("decode: matrix by vector", KernelContest.matrixVector(threads)),
       ("prefill: matrix products", KernelContest.matrixProducts(threads)),
       ("recurrences", KernelContest.recurrences()),
+      ("delta rules", KernelContest.deltaRules()),
       ("functions", KernelContest.functions()),
     ]
     var results: [(String, JSONValue)] = []

@@ -35,6 +35,41 @@ extension KernelContest {
     }
   }
 
+  /// The gated delta rule of Qwen3.5-0.8B, and RWKV-7's recurrence on a state of that size.
+  static func deltaRules() -> [KernelContest] {
+    let (heads, size) = (16, 128)
+    let columns = heads * size
+    return [1, 512].flatMap { steps in
+      let x = (0..<4).map { Tensor.random([steps, columns], seed: UInt64($0)) }
+      // Keys of length 1 keep the state bounded.
+      var k = x[1]
+      Kernels.normalize(&k, heads: heads)
+      let key = k
+      let beta = Tensor([Float](repeating: 0.5, count: steps * heads), shape: [steps, heads])
+      let decay = Tensor([Float](repeating: 0.9, count: steps * heads), shape: [steps, heads])
+      let decays = Tensor([Float](repeating: 0.9, count: steps * columns), shape: [steps, columns])
+      let (a, b) = (Tensor(zeros: [steps, columns]), Tensor(zeros: [steps, columns]))
+      var state = Tensor(zeros: [1, heads, size, size])
+      var other = state
+      let work = Double(steps * columns * size) / 1e9
+      return [
+        KernelContest(
+          name: "gated delta rule [\(steps), \(heads), \(size), \(size)]", unit: "Gstate/s",
+          work: work
+        ) {
+          _ = Kernels.gatedDelta(
+            q: x[0], k: key, v: x[2], decay: decay, beta: beta, scale: 0.1, state: &state)
+        },
+        KernelContest(
+          name: "RWKV-7 recurrence [\(steps), \(heads), \(size), \(size)]", unit: "Gstate/s",
+          work: work
+        ) {
+          _ = Kernels.wkv7(r: x[0], decay: decays, k: key, v: x[2], a: a, b: b, state: &other)
+        },
+      ]
+    }
+  }
+
   /// Functions of arrays that fit the second-level cache, on one thread.
   static func functions() -> [KernelContest] {
     let count = 65_536
