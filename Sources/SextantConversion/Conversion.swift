@@ -103,9 +103,13 @@ package struct Conversion {
     source = try Self.open(path, options)
     self.options = options
     sideFiles = source.sideFiles + options.sideFiles
-    let config = try Self.readConfiguration(source, options)
+    let published = try Self.readConfiguration(source, options)
     // The types of a GGUF file's numbers come from its reader, not from a configuration.
-    if !(source.checkpoint is GGUFFile) { try Quantisation.check(config) }
+    if !(source.checkpoint is GGUFFile) { try Quantisation.check(published) }
+    let part = try published.flatMap { config throws(Refusal) in
+      try Architectures.languageModel(in: config)
+    }
+    let config = part ?? published
     let weights = try ModelWeights(of: source.checkpoint, options, config)
     let checkpoint = weights.checkpoint
     self.checkpoint = checkpoint
@@ -130,6 +134,10 @@ package struct Conversion {
       architecture, configuration, checkpoint, leavingOut: leftOut,
       isBaseModel: weights.isBaseModel)
     notes = source.warnings + adapterNotes + weights.notes + mapping.notes
+    if let published, part != nil {
+      let others = Architectures.otherParts(of: published).joined(separator: ", ")
+      notes.append("only the language model of a model with several parts; not read: \(others)")
+    }
     notes += Self.notes(on: config, architecture, GGUFDescription(source.checkpoint))
     let keeping = mapping.matricesKeepingType(options.dataType)
     if let first = keeping.first, let type = options.dataType {
@@ -140,7 +148,8 @@ package struct Conversion {
     let rowCount = mapping.rowCount(of: architecture.tiedPair.embedding)
     let tokenizer = try Self.readTokenizer(source, options, vocabularySize: rowCount, &notes)
     let end = EndOfText(
-      source, options, configuration: config, tokenizer: tokenizer?.tokenizer, rowCount: rowCount)
+      source, options, configuration: published, tokenizer: tokenizer?.tokenizer,
+      rowCount: rowCount)
     notes += end.notes
     let files = [
       (ModelTokenizer.endOfTextAttachmentName, end.content),

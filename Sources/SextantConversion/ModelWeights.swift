@@ -145,7 +145,12 @@ private struct Selection {
       }
       keep(prefix: first.prefix)
     }
-    if isBaseModel { try addBase(of: first.dialect) }
+    dropOtherParts(first.dialect)
+    if isBaseModel {
+      try addBase(of: first.dialect)
+    } else if first.base != first.dialect.base {
+      try unwrap(first.base, of: first.dialect)
+    }
   }
 
   /// Tensors whose names follow a naming behind a prefix.
@@ -154,6 +159,8 @@ private struct Selection {
     let prefix: String
     /// The naming.
     let dialect: Dialect
+    /// The beginning of the names that have `dialect.base` in a language model alone.
+    let base: String
   }
 
   /// The groups with different prefixes, the shortest first, without those that the user excludes.
@@ -164,17 +171,21 @@ private struct Selection {
     var result: [ExactString: Group] = [:]
     var unwanted: Set<ExactString> = []
     for dialect in dialects where !(ofBaseModels && dialect.base.isEmpty) {
-      let missing = ofBaseModels ? dialect.base.utf8.count : 0
-      func name(_ full: String) -> String { String(Substring(full.utf8.dropFirst(missing))) }
-      guard let marker = dialect.markers.first.map(name) else { continue }
-      for entry in entries where entry.name.utf8.reversed().starts(with: marker.utf8.reversed()) {
-        let prefix = String(Substring(entry.name.utf8.dropLast(marker.utf8.count)))
-        guard prefix.isEmpty || prefix.hasSuffix(".") || prefix.hasSuffix("/"),
-          dialect.fits({ names.contains(ExactString(prefix + name($0))) })
-        else { continue }
-        result[ExactString(prefix)] = Group(prefix: prefix, dialect: dialect)
-        if ignored.contains(where: { $0.matches(entry.name) || $0.matches(entry.source.name) }) {
-          unwanted.insert(ExactString(prefix))
+      for base in ofBaseModels ? [""] : [dialect.base] + dialect.wrappedBases {
+        func name(_ full: String) -> String {
+          guard full.utf8.starts(with: dialect.base.utf8) else { return full }
+          return base + String(Substring(full.utf8.dropFirst(dialect.base.utf8.count)))
+        }
+        guard let marker = dialect.markers.first.map(name) else { continue }
+        for entry in entries where entry.name.utf8.reversed().starts(with: marker.utf8.reversed()) {
+          let prefix = String(Substring(entry.name.utf8.dropLast(marker.utf8.count)))
+          guard prefix.isEmpty || prefix.hasSuffix(".") || prefix.hasSuffix("/"),
+            dialect.fits({ names.contains(ExactString(prefix + name($0))) })
+          else { continue }
+          result[ExactString(prefix)] = Group(prefix: prefix, dialect: dialect, base: base)
+          if ignored.contains(where: { $0.matches(entry.name) || $0.matches(entry.source.name) }) {
+            unwanted.insert(ExactString(prefix))
+          }
         }
       }
     }
@@ -194,6 +205,38 @@ private struct Selection {
     try checkNames("one of them without \"\(dialect.base)\"")
     notes.append(
       "these are the weights of a base model: put \"\(dialect.base)\" before the tensors' names")
+  }
+
+  /// Gives the tensors of a language model that is a part of another model the names that they have
+  /// in the language model alone.
+  private mutating func unwrap(_ base: String, of dialect: Dialect) throws(Refusal) {
+    func name(_ name: String) -> String {
+      guard name.utf8.starts(with: base.utf8) else { return name }
+      return dialect.base + String(Substring(name.utf8.dropFirst(base.utf8.count)))
+    }
+    for place in entries.indices { entries[place].name = name(entries[place].name) }
+    absent = absent.map(name)
+    isChanged = true
+    try checkNames("one of them with \"\(base)\"")
+    notes.append("put \"\(dialect.base)\" in the place of \"\(base)\" in the tensors' names")
+  }
+
+  /// Leaves out the tensors of the other parts of a model, such as its vision tower.
+  private mutating func dropOtherParts(_ dialect: Dialect) {
+    let parts = dialect.otherParts.map { part in
+      (part: part, count: entries.count { $0.name.utf8.starts(with: part.utf8) })
+    }.filter { $0.count > 0 }
+    guard !parts.isEmpty else { return }
+    func isOther(_ name: String) -> Bool {
+      parts.contains { name.utf8.starts(with: $0.part.utf8) }
+    }
+    entries.removeAll { isOther($0.name) }
+    absent.removeAll(where: isOther)
+    isChanged = true
+    let list = parts.map { "\($0.part)* (\(counted($0.count, "tensor")))" }
+    notes.append(
+      "left out the parts of the model that are not its language model: "
+        + list.joined(separator: ", "))
   }
 
   /// The prefix of a group that a user named.

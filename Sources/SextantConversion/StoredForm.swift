@@ -1,167 +1,253 @@
-import Glibc
 import SextantBytes
+import SextantCheckpoints
 import SextantModels
 import SextantTensor
 
 /// How one naming stores one canonical tensor, with everything that its elements depend on: read in
 /// one direction and written in the other.
+///
+/// The stored tensors, one after the other, are a run of elements. The canonical tensor's elements
+/// are in it in their order, in one piece, or in one piece of each group of a shared tensor; and
+/// `ElementChanges` says how they differ.
 struct StoredForm: Sendable {
-  /// The naming's rule for the tensor.
-  let source: Dialect.Source
-  /// The stored tensor's shape; of a part, that of all parts together.
-  let shape: [Int]
-  /// The canonical tensor's shape.
-  private let canonicalShape: [Int]
-  private let steps: [Step]
-
-  /// One way in which elements move or change.
-  private enum Step {
-    /// Runs of [rows, columns] pieces of `unit` elements are stored as [columns, rows].
-    case swap(rows: Int, columns: Int, unit: Int)
-    /// x is stored as -exp(x).
-    case negativeExponential
-    /// x is stored as x / 2^exponent.
-    case halving(exponent: Int)
+  /// A tensor of the naming.
+  struct Stored: Sendable {
+    /// Its name.
+    let name: String
+    /// Its shape there.
+    let shape: [Int]
   }
 
-  /// - Parameter metadata: the free text of the file.
-  /// - Throws: `model.config` if the configuration lacks a number that the form depends on.
+  /// The elements of each group of a stored tensor that are the canonical tensor's.
+  struct Share: Sendable {
+    /// The elements of a group.
+    let groupLength: Int
+    /// The place of the first one in a group.
+    let start: Int
+    /// How many there are in a group.
+    let length: Int
+  }
+
+  /// The stored tensors, in the order of the canonical tensor's elements.
+  let tensors: [Stored]
+  /// The canonical tensors in a shared tensor, in the order of each group; empty if it is not
+  /// shared.
+  let sharers: [String]
+  /// The part of the stored elements.
+  let share: Share
+  /// Whether a file may cut the rows into tensors at other places.
+  let mayBeCutElsewhere: Bool
+  /// How the elements differ.
+  let changes: ElementChanges
+
+  /// - Parameters:
+  ///   - spec: the canonical tensor.
+  ///   - shapes: the shape of each canonical tensor of the model, by name.
+  ///   - metadata: the free text of the file.
+  /// - Throws: `model.config` if the configuration lacks a number that the form depends on, or if
+  ///   the number does not divide the tensor.
   init(
-    _ spec: WeightSpec, _ source: Dialect.Source, _ configuration: JSONObject,
-    metadata: [String: String]
+    _ spec: WeightSpec, _ source: Dialect.Source, shapes: [ExactString: [Int]],
+    _ configuration: JSONObject, metadata: [String: String]
   ) throws(Refusal) {
-    self.source = source
-    canonicalShape = spec.shape
-    shape = try source.storedShape(of: spec.shape, configuration)
-    var steps: [Step] = []
-    switch source.change {
-    case nil: break
-    case .pairedRows(let key):
-      let headWidth = try Self.number(key, configuration, upTo: spec.shape[0])
-      guard headWidth % 2 == 0, spec.shape[0] % headWidth == 0 else {
-        throw try Self.node(configuration).member(key).refusal(expected: "heads of two halves")
+    let numbers = ConfigurationNumbers(configuration)
+    let count = spec.shape.reduce(1, *)
+    changes = try ElementChanges(source, spec.shape, numbers, metadata: metadata)
+    var sharers: [String] = []
+    var share = Share(groupLength: count, start: 0, length: count)
+    mayBeCutElsewhere = if case .sequence = source.place { true } else { false }
+    switch source.place {
+    case .tensor(let name):
+      tensors = [Stored(name: name, shape: try Self.shape(spec.shape, source, numbers))]
+    case .share(let name, let members, let groups):
+      sharers = members.filter { shapes[ExactString($0)] != nil }
+      let sizes = sharers.map { (shapes[ExactString($0)] ?? []).reduce(1, *) }
+      let total = sizes.reduce(0, +)
+      let groupCount = try Self.groupCount(groups, spec, sizes, numbers)
+      guard let place = sharers.firstIndex(of: spec.name) else {
+        preconditionFailure("\(spec.name) is not among the tensors of \(name)")
       }
-      steps.append(.swap(rows: 2, columns: headWidth / 2, unit: Self.rowLength(spec.shape)))
-    case .groupedRows(let kinds, let key):
-      let heads = try Self.number(key, configuration, upTo: spec.shape[0])
-      guard spec.shape[0] % (heads * kinds) == 0 else {
-        throw try Self.node(configuration).member(key).refusal(expected: "heads of equal width")
+      share = Share(
+        groupLength: total / groupCount, start: sizes[..<place].reduce(0, +) / groupCount,
+        length: count / groupCount)
+      var shape = try Self.shape(spec.shape, source, numbers)
+      let axis = groups == .firstAxis ? 1 : 0
+      shape[axis] = shape[axis] * total / count
+      tensors = [Stored(name: name, shape: shape)]
+    case .sequence(let parts):
+      var stored: [Stored] = []
+      var rowCount = 0
+      for part in parts {
+        let rows = try numbers.product(part.count, upTo: spec.shape[0])
+        rowCount += rows
+        let shape = try Self.shape([rows] + spec.shape.dropFirst(), source, numbers)
+        stored.append(Stored(name: part.name, shape: shape))
       }
-      let headWidth = spec.shape[0] / (heads * kinds)
-      steps.append(
-        .swap(rows: heads, columns: kinds, unit: headWidth * Self.rowLength(spec.shape)))
-    case .negativeExponential: steps.append(.negativeExponential)
-    case .halved(let block, let key):
-      let interval = metadata[key].flatMap { Int($0) } ?? 0
-      if interval > 0, block >= interval { steps.append(.halving(exponent: block / interval)) }
+      guard rowCount == spec.shape[0] else {
+        throw numbers.refusal(
+          "\(counted(rowCount, "row")) of \(spec.name)", expected: "\(spec.shape[0])")
+      }
+      tensors = stored
+    case .numbered:
+      let shape = try Self.shape(Array(spec.shape.dropFirst()), source, numbers)
+      tensors = source.names(spec.shape).map { Stored(name: $0, shape: shape) }
     }
-    if source.isTransposed {
-      let rank = spec.shape.count
-      steps.append(.swap(rows: spec.shape[rank - 2], columns: spec.shape[rank - 1], unit: 1))
-    }
-    self.steps = steps
+    self.sharers = sharers
+    self.share = share
   }
 
-  /// Whether the elements in the file have the architecture's order.
-  var isPlain: Bool { steps.isEmpty && source.part == nil }
-
-  /// Whether elements move or change in the conversion.
-  var movesElements: Bool { !steps.isEmpty }
-
-  /// Whether elements are computed, which takes f32.
-  var computes: Bool {
-    steps.contains { if case .negativeExponential = $0 { true } else { false } }
-  }
-
-  private static func node(_ configuration: JSONObject) -> JSONNode {
-    JSONNode(.object(configuration), code: .modelConfiguration, file: nil)
-  }
-
-  private static func number(
-    _ key: String, _ configuration: JSONObject, upTo limit: Int
+  /// The groups of a shared tensor.
+  private static func groupCount(
+    _ groups: Dialect.Source.Groups, _ spec: WeightSpec, _ sizes: [Int],
+    _ numbers: ConfigurationNumbers
   ) throws(Refusal) -> Int {
-    try node(configuration).member(key).integer(in: 1...max(1, limit))
-  }
-
-  private static func rowLength(_ shape: [Int]) -> Int { shape.dropFirst().reduce(1, *) }
-
-  // MARK: Elements
-
-  /// The canonical elements of the stored tensor's.
-  func reading(_ stored: [UInt8], _ type: DataType) -> [UInt8] {
-    var bytes = stored
-    if let part = source.part {
-      let count = stored.count / part.count
-      bytes = Array(stored[part.index * count..<(part.index + 1) * count])
-    }
-    for step in steps.reversed() {
-      switch step {
-      case .swap(let rows, let columns, let unit):
-        bytes = swappedAxes(bytes, rows: columns, columns: rows, unit: unit * type.byteWidth)
-      case .negativeExponential: bytes = mapped(bytes) { Float(log(-Double($0))) }
-      case .halving(let exponent): scale(&bytes, type, byTwoToThe: exponent)
+    switch groups {
+    case .one: return 1
+    case .firstAxis: return spec.shape[0]
+    case .number(let key):
+      let count = try numbers.integer(key, upTo: spec.shape[0])
+      guard sizes.allSatisfy({ $0 % count == 0 }), spec.shape[0] % count == 0 else {
+        throw try numbers.refusal(of: key, expected: "a divisor of \(spec.shape[0]) rows")
       }
+      return count
     }
-    return bytes
   }
 
-  /// The elements to store of the canonical ones; of a part, those of the part.
-  func writing(_ canonical: [UInt8], _ type: DataType) -> [UInt8] {
-    var bytes = canonical
-    for step in steps {
-      switch step {
-      case .swap(let rows, let columns, let unit):
-        bytes = swappedAxes(bytes, rows: rows, columns: columns, unit: unit * type.byteWidth)
-      case .negativeExponential: bytes = mapped(bytes) { Float(-exp(Double($0))) }
-      case .halving(let exponent): scale(&bytes, type, byTwoToThe: -exponent)
+  /// The stored shape of a tensor of its own.
+  private static func shape(
+    _ shape: [Int], _ source: Dialect.Source, _ numbers: ConfigurationNumbers
+  ) throws(Refusal) -> [Int] {
+    var stored =
+      source.isTransposed ? Array(shape.dropLast(2) + shape.suffix(2).reversed()) : shape
+    switch source.form {
+    case .plain: break
+    case .ones(let places): for place in places { stored.insert(1, at: place) }
+    case .flat: stored = [stored.reduce(1, *)]
+    case .rows(let key):
+      let count = stored.reduce(1, *)
+      let rows = try numbers.integer(key, upTo: count)
+      guard count % rows == 0 else {
+        throw try numbers.refusal(of: key, expected: "a divisor of \(count)")
       }
+      stored = [rows, count / rows]
     }
-    return bytes
+    return stored
   }
 
-  private func mapped(_ bytes: [UInt8], _ change: (Float) -> Float) -> [UInt8] {
-    var bytes = bytes
-    bytes.withUnsafeMutableBytes { buffer in
-      for offset in stride(from: 0, to: buffer.count, by: 4) {
-        let value = buffer.loadUnaligned(fromByteOffset: offset, as: Float.self)
-        buffer.storeBytes(of: change(value), toByteOffset: offset, as: Float.self)
-      }
-    }
-    return bytes
-  }
+  /// Whether the elements of one stored tensor are those of the canonical one, in its order.
+  var isPlain: Bool { tensors.count == 1 && isWhole && !changes.exist }
 
-  /// Multiplies elements by a power of two, which no type rounds short of its smallest numbers.
-  private func scale(_ bytes: inout [UInt8], _ type: DataType, byTwoToThe exponent: Int) {
-    let elements = bytes.withUnsafeBytes {
-      Tensor(copying: $0, dataType: type, shape: [$0.count / type.byteWidth])
-    }
-    guard let values = elements?.converted(to: .f32)?.values else {
-      preconditionFailure("types were checked to convert")
-    }
-    let factor = Float(sign: .plus, exponent: exponent, significand: 1)
-    let scaled = Tensor(values.map { $0 * factor }, shape: [values.count]).converted(to: type)
-    scaled?.withUnsafeBytes { bytes = Array($0) }
+  /// Whether the stored elements contain nothing else.
+  private var isWhole: Bool { share.length == share.groupLength }
+
+  /// The place of the canonical elements in the stored ones, if they are one piece and do not
+  /// change.
+  var slice: Range<Int>? {
+    guard tensors.count == 1, !changes.exist else { return nil }
+    let stored = tensors[0].shape.reduce(1, *)
+    guard isWhole || share.groupLength == stored else { return nil }
+    return isWhole ? 0..<stored : share.start..<share.start + share.length
   }
 }
 
-/// Runs of [rows, columns] pieces of `unit` bytes, each run as [columns, rows].
-func swappedAxes(_ bytes: [UInt8], rows: Int, columns: Int, unit: Int) -> [UInt8] {
-  let size = rows * columns * unit
-  precondition(size > 0 && bytes.count % size == 0)
-  return bytes.withUnsafeBytes { source in
-    [UInt8](unsafeUninitializedCapacity: bytes.count) { target, count in
-      count = source.count
-      guard let from = source.baseAddress else { return }
-      guard let to = UnsafeMutableRawBufferPointer(target).baseAddress else { return }
-      for run in stride(from: 0, to: count, by: size) {
-        for row in 0..<rows {
-          for column in 0..<columns {
-            memcpy(
-              to + run + (column * rows + row) * unit, from + run + (row * columns + column) * unit,
-              unit)
-          }
-        }
+extension StoredForm {
+  /// Compares the form with a checkpoint's tensors.
+  ///
+  /// - Parameter found: the tensors that have the names of `tensors`, in their order.
+  /// - Throws: `model.shape`, `model.dtype`.
+  func check(_ found: [CheckpointTensor]) throws(Refusal) {
+    for (tensor, expected) in zip(found, tensors) {
+      guard Self.areAlike(tensor.shape, expected.shape, exceptRows: mayBeCutElsewhere) else {
+        throw Refusal(
+          .modelShape, at: .tensor(tensor.name), found: "\(tensor.shape)",
+          expected: "\(expected.shape)")
       }
+      try check(tensor.dataType, of: tensor.name, first: found[0])
     }
+    guard mayBeCutElsewhere else { return }
+    let rows = (found.map { $0.shape[0] }.reduce(0, +), tensors.map { $0.shape[0] }.reduce(0, +))
+    guard rows.0 == rows.1 else {
+      throw Refusal(
+        .modelShape, at: .tensor(found[0].name),
+        found: "\(counted(rows.0, "row")) in \(counted(found.count, "tensor"))",
+        expected: "\(rows.1)")
+    }
+  }
+
+  /// [E, 1, K] and [E, K], [1, 1, C] and [C] are the same numbers.
+  private static func areAlike(_ found: [Int], _ expected: [Int], exceptRows: Bool) -> Bool {
+    guard exceptRows else { return found.filter { $0 != 1 } == expected.filter { $0 != 1 } }
+    return !found.isEmpty
+      && areAlike(
+        Array(found.dropFirst()), Array(expected.dropFirst()), exceptRows: false)
+  }
+
+  private func check(
+    _ type: DataType, of name: String, first: CheckpointTensor
+  ) throws(Refusal) {
+    guard !changes.need32Bits || type == .f32 else {
+      throw Refusal(
+        .modelDataType, at: .tensor(name), found: type.rawValue, expected: "F32")
+    }
+    guard [.f32, .bf16, .f16].contains(type) else {
+      throw Refusal(
+        .modelDataType, at: .tensor(name), found: type.rawValue, expected: "F32, BF16 or F16",
+        remedy: type == .u16
+          ? "If these are the bits of bfloat16 numbers, pass `readsUInt16AsBFloat16`." : nil)
+    }
+    guard type == first.dataType else {
+      throw Refusal(
+        .modelDataType, at: .tensor(name), found: type.rawValue,
+        expected: "\(first.dataType.rawValue), as in \(first.name)")
+    }
+  }
+}
+
+/// The numbers of a canonical configuration, by their keys.
+struct ConfigurationNumbers {
+  private let node: JSONNode
+
+  init(_ configuration: JSONObject) {
+    node = JSONNode(.object(configuration), code: .modelConfiguration, file: nil)
+  }
+
+  /// The integer of that key, of at least 1.
+  ///
+  /// - Throws: `model.config`.
+  func integer(_ key: String, upTo limit: Int) throws(Refusal) -> Int {
+    try node.member(key).integer(in: 1...max(1, limit))
+  }
+
+  /// The product of the integers of these keys.
+  ///
+  /// - Throws: `model.config`.
+  func product(_ keys: [String], upTo limit: Int) throws(Refusal) -> Int {
+    var product = 1
+    for key in keys { product *= try integer(key, upTo: max(1, limit / product)) }
+    return product
+  }
+
+  /// The number of a key, or of a key and the place in its array, such as `multipliers/2`.
+  ///
+  /// - Throws: `model.config`.
+  func number(_ path: String) throws(Refusal) -> Double {
+    let parts = path.split(separator: "/")
+    let member = try node.member(String(parts[0]))
+    guard parts.count > 1, let place = Int(parts[1]) else { return try member.number() }
+    let elements = try member.elements()
+    guard elements.indices.contains(place) else {
+      throw member.refusal(expected: "at least \(counted(place + 1, "number"))")
+    }
+    return try elements[place].number()
+  }
+
+  /// The refusal of a key's number.
+  func refusal(of key: String, expected: String) throws(Refusal) -> Refusal {
+    try node.member(key).refusal(expected: expected)
+  }
+
+  /// The refusal of numbers that do not fit together.
+  func refusal(_ found: String, expected: String) -> Refusal {
+    node.refusal(found: found, expected: expected)
   }
 }

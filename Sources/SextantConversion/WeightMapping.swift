@@ -4,16 +4,16 @@ import SextantModels
 import SextantStore
 import SextantTensor
 
-/// Which tensor of a checkpoint is which tensor of an architecture.
+/// Which tensors of a checkpoint are which tensor of an architecture.
 struct WeightMapping: Sendable {
   /// The naming that the checkpoint follows.
   let dialect: Dialect
   /// The canonical tensors.
   let specs: [WeightSpec]
-  /// The checkpoint's tensor for each canonical name.
-  let sources: [ExactString: CheckpointTensor]
   /// Notes for the user.
   let notes: [String]
+  /// The checkpoint's tensors that contain the elements of each canonical tensor, by its name.
+  private let sources: [ExactString: [CheckpointTensor]]
   private let forms: [ExactString: StoredForm]
 
   /// Matches names, then shapes and types; refuses with everything that is missing or left over.
@@ -32,20 +32,47 @@ struct WeightMapping: Sendable {
       checkpoint.tensors.map { (ExactString($0.name), $0) }, uniquingKeysWith: { first, _ in first }
     )
     let dialect = try Self.dialect(of: architecture, found, path)
+    self.dialect = dialect
     let ignored = found.keys.filter { leftOut.ignores($0.string) }.sorted().map(\.string)
     try Self.check(ignored, architecture, configuration, dialect, path)
     for name in ignored { found[ExactString(name)] = nil }
     let duplicate = try Self.tiedHead(
       architecture, configuration, dialect, found, checkpoint, isBaseModel)
-    let specs = try architecture.weights(configuration)
-    var sources: [ExactString: CheckpointTensor] = [:]
-    var forms: [ExactString: StoredForm] = [:]
+    specs = try architecture.weights(configuration)
+    sources = try Self.sources(of: specs, architecture, dialect, found, checkpoint)
+    let used = Set(sources.values.joined().map { ExactString($0.name) })
+    let others = found.values.filter { tensor in
+      !used.contains(ExactString(tensor.name)) && tensor.name != duplicate
+        && !dialect.ignores(tensor.name, shape: tensor.shape)
+    }.sorted { ExactString($0.name) < ExactString($1.name) }
+    try Self.check(others, besides: used, architecture, dialect, specs.count, path)
+    forms = try Self.forms(of: specs, sources, dialect, configuration, checkpoint)
+    var notes = duplicate.map { ["\($0) equals the embedding and is stored once"] } ?? []
+    if !others.isEmpty {
+      notes.append(
+        "left out, because they are not part of a language model: "
+          + Self.list(others.map(\.name)))
+    }
+    if !ignored.isEmpty { notes.append("left out, as `ignoring` asks: \(Self.list(ignored))") }
+    self.notes = notes
+  }
+
+  /// The checkpoint's tensors for each canonical tensor.
+  ///
+  /// - Throws: `model.tensor-missing` and its like with all names that are missing.
+  private static func sources(
+    of specs: [WeightSpec], _ architecture: any Architecture.Type, _ dialect: Dialect,
+    _ found: [ExactString: CheckpointTensor], _ checkpoint: any Checkpoint
+  ) throws(Refusal) -> [ExactString: [CheckpointTensor]] {
+    var sources: [ExactString: [CheckpointTensor]] = [:]
     var missing: [String] = []
     for spec in specs {
-      if let tensor = Self.tensor(spec.name, dialect, found) {
-        sources[ExactString(spec.name)] = tensor
-      } else {
-        missing.append(dialect.source(spec.name).name)
+      for name in dialect.source(spec.name).names(spec.shape) {
+        if let tensor = tensor(name, dialect, found) {
+          sources[ExactString(spec.name), default: []].append(tensor)
+        } else if !missing.contains(name) {
+          missing.append(name)
+        }
       }
     }
     guard missing.isEmpty else {
@@ -53,56 +80,57 @@ struct WeightMapping: Sendable {
       throw Refusal(
         isAnnounced
           ? .indexTensorMissing : dialect.countsVariables ? .hdf5KerasCount : .modelTensorMissing,
-        file: path,
-        found: "no \(Self.list(missing))",
+        file: checkpoint.path, found: "no \(list(missing))",
         expected: "\(specs.count) tensors of \(architecture.name)")
     }
-    let used = Set(sources.values.map { ExactString($0.name) })
-    let others = checkpoint.tensors.filter { tensor in
-      let name = ExactString(tensor.name)
-      return found[name] != nil && !used.contains(name) && tensor.name != duplicate
-        && !dialect.ignores(tensor.name, shape: tensor.shape)
-    }
-    // Too many numbered variables may shift the meaning of all, independent of their types. A
-    // number among the model's own weights, such as a scale, may change the model's output.
-    let roots = Set(used.map { Self.root($0.string) })
-    let counters =
-      dialect.countsVariables
-      ? []
-      : Set(
-        others.filter { Self.isNoWeight($0) && !roots.contains(Self.root($0.name)) }
-          .map { ExactString($0.name) })
-    let rest = others.map(\.name)
-    let unexpected = rest.filter {
-      !LeftOutTensors.isWellKnown($0) && !counters.contains(ExactString($0))
+    return sources
+  }
+
+  /// Refuses tensors that are in no naming and may be weights.
+  ///
+  /// - Throws: `model.tensor-unexpected`, `h5.keras.count`.
+  private static func check(
+    _ others: [CheckpointTensor], besides used: Set<ExactString>,
+    _ architecture: any Architecture.Type, _ dialect: Dialect, _ count: Int, _ path: String
+  ) throws(Refusal) {
+    // A number among the model's own weights, such as a scale, may change the model's output.
+    let roots = Set(used.map { root($0.string) })
+    let unexpected = others.filter { tensor in
+      if LeftOutTensors.isWellKnown(tensor.name) { return false }
+      // Too many numbered variables may shift the meaning of all, independent of their types.
+      return dialect.countsVariables || !isNoWeight(tensor) || roots.contains(root(tensor.name))
     }
     guard unexpected.isEmpty else {
       throw Refusal(
         dialect.countsVariables ? .hdf5KerasCount : .modelTensorUnexpected, file: path,
-        found: Self.list(unexpected),
-        expected: "\(specs.count) tensors of \(architecture.name)")
+        found: list(unexpected.map(\.name)),
+        expected: "\(count) tensors of \(architecture.name)")
     }
-    for spec in specs {
-      let form: StoredForm
-      do throws(Refusal) {
-        form = try StoredForm(
-          spec, dialect.source(spec.name), configuration, metadata: checkpoint.metadata)
-      } catch {
-        throw error.inFile(path)
+  }
+
+  /// The form of each canonical tensor, compared with the checkpoint's tensors.
+  ///
+  /// - Throws: `model.shape`, `model.dtype`, `model.config`.
+  private static func forms(
+    of specs: [WeightSpec], _ sources: [ExactString: [CheckpointTensor]], _ dialect: Dialect,
+    _ configuration: JSONObject, _ checkpoint: any Checkpoint
+  ) throws(Refusal) -> [ExactString: StoredForm] {
+    let shapes = Dictionary(
+      specs.map { (ExactString($0.name), $0.shape) }, uniquingKeysWith: { first, _ in first })
+    var forms: [ExactString: StoredForm] = [:]
+    do throws(Refusal) {
+      for spec in specs {
+        let name = ExactString(spec.name)
+        let form = try StoredForm(
+          spec, dialect.source(spec.name), shapes: shapes, configuration,
+          metadata: checkpoint.metadata)
+        try form.check(sources[name] ?? [])
+        forms[name] = form
       }
-      try Self.check(sources[ExactString(spec.name)], form, path)
-      forms[ExactString(spec.name)] = form
+    } catch {
+      throw error.inFile(checkpoint.path)
     }
-    self.dialect = dialect
-    self.forms = forms
-    self.specs = specs
-    self.sources = sources
-    var notes = duplicate.map { ["\($0) equals the embedding and is stored once"] } ?? []
-    if !rest.isEmpty {
-      notes.append("left out, because they are not part of a language model: \(Self.list(rest))")
-    }
-    if !ignored.isEmpty { notes.append("left out, as `ignoring` asks: \(Self.list(ignored))") }
-    self.notes = notes
+    return forms
   }
 
   /// Refuses to leave out tensors that the model needs.
@@ -113,7 +141,8 @@ struct WeightMapping: Sendable {
     _ dialect: Dialect, _ path: String
   ) throws(Refusal) {
     let specs = try architecture.weights(configuration)
-    let needed = Set(specs.map { ExactString(dialect.source($0.name).name) })
+    let needed = Set(
+      specs.flatMap { dialect.source($0.name).names($0.shape) }.map { ExactString($0) })
     let wanted = ignored.filter { needed.contains(ExactString($0)) }
     guard wanted.isEmpty else {
       throw Refusal(
@@ -124,51 +153,59 @@ struct WeightMapping: Sendable {
     }
   }
 
-  /// The checkpoint's tensor for a canonical name.
-  func source(of name: String) -> CheckpointTensor {
-    guard let tensor = sources[ExactString(name)] else { preconditionFailure("no \(name)") }
-    return tensor
+  /// The checkpoint's tensors for a canonical name.
+  private func sources(of name: String) -> [CheckpointTensor] { sources[ExactString(name)] ?? [] }
+
+  /// The type of a canonical tensor's elements in the checkpoint.
+  private func dataType(of spec: WeightSpec) -> DataType {
+    guard let first = sources(of: spec.name).first else { preconditionFailure("no \(spec.name)") }
+    return first.dataType
   }
 
   /// Hands over a canonical tensor's elements in the architecture's order, as `Checkpoint.read`.
   ///
-  /// Only a tensor whose elements move or change is kept in memory as a whole.
+  /// Only elements that move together are in memory together: of most tensors a piece, of a
+  /// transposed matrix all.
   func read(
     _ name: String, from checkpoint: any Checkpoint,
     _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
   ) throws(Refusal) {
-    let tensor = source(of: name)
-    guard let form = forms[ExactString(name)], !form.isPlain else {
-      return try checkpoint.read(tensor, body)
+    let tensors = sources(of: name)
+    guard let form = forms[ExactString(name)], let first = tensors.first else {
+      preconditionFailure("no \(name)")
     }
-    let bytes = form.reading(try checkpoint.bytes(of: tensor), tensor.dataType)
-    var failure: Refusal?
-    bytes.withUnsafeBytes { buffer in
-      do throws(Refusal) { try body(buffer) } catch { failure = error }
+    if form.isPlain { return try checkpoint.read(first, body) }
+    var reader = FormReader(form, first.dataType)
+    for tensor in tensors {
+      try checkpoint.read(tensor) { piece throws(Refusal) in try reader.append(piece, body) }
     }
-    if let failure { throw failure }
+    try reader.finish(body)
   }
 
   /// The place of a canonical tensor's elements in a file in the architecture's order; nil if they
   /// have to be read otherwise.
   func part(of name: String, in checkpoint: any Checkpoint) -> FilePart? {
-    guard let form = forms[ExactString(name)], form.isPlain else { return nil }
-    return checkpoint.part(of: source(of: name))
+    guard let slice = forms[ExactString(name)]?.slice, let tensor = sources(of: name).first,
+      let part = checkpoint.part(of: tensor)
+    else { return nil }
+    let (start, width) = (part.range.lowerBound, tensor.dataType.byteWidth)
+    return FilePart(
+      part.file, start + slice.lowerBound * width..<start + slice.upperBound * width)
   }
 
   /// Bytes of the checkpoint's elements of all canonical tensors.
   var byteCount: Int {
-    specs.reduce(0) { $0 + $1.shape.reduce(1, *) * source(of: $1.name).dataType.byteWidth }
+    specs.reduce(0) { $0 + $1.shape.reduce(1, *) * dataType(of: $1).byteWidth }
   }
 
   /// The first dimension of a canonical tensor.
-  func rowCount(of name: String) -> Int { source(of: name).shape.first ?? 0 }
+  func rowCount(of name: String) -> Int { specs.first { $0.name == name }?.shape.first ?? 0 }
 
   /// The tensors to store, with matrices in `dataType` if that is given and fits.
   func plan(_ dataType: DataType?) -> [PlannedTensor] {
     specs.map { spec in
-      let stored = source(of: spec.name).dataType
-      let wanted = spec.kind == .matrix && !keepsType(spec, dataType) ? dataType : nil
+      let stored = self.dataType(of: spec)
+      let wanted = spec.kind != .vector && !keepsType(spec, dataType) ? dataType : nil
       return PlannedTensor(
         name: spec.name, dataType: wanted ?? stored, shape: spec.shape, sourceDataType: stored)
     }
@@ -176,12 +213,13 @@ struct WeightMapping: Sendable {
 
   /// The matrices that keep their type although they should be stored in `dataType`.
   func matricesKeepingType(_ dataType: DataType?) -> [String] {
-    specs.filter { $0.kind == .matrix && keepsType($0, dataType) }.map(\.name)
+    specs.filter { $0.kind != .vector && keepsType($0, dataType) }.map(\.name)
   }
 
   private func keepsType(_ spec: WeightSpec, _ dataType: DataType?) -> Bool {
     guard let dataType, dataType.blockLength > 1 else { return false }
-    return spec.shape.count != 2 || dataType.byteCount(shape: spec.shape) == nil
+    let hasRows = spec.kind == .experts || spec.shape.count == 2
+    return !hasRows || dataType.byteCount(shape: spec.shape) == nil
   }
 
   // MARK: Parts
@@ -225,12 +263,11 @@ struct WeightMapping: Sendable {
     return match
   }
 
-  /// The checkpoint's tensor for a canonical name, under its usual name or another one.
+  /// The checkpoint's tensor of a name, or of another one that the naming has for it.
   private static func tensor(
-    _ canonicalName: String, _ dialect: Dialect, _ found: [ExactString: CheckpointTensor]
+    _ name: String, _ dialect: Dialect, _ found: [ExactString: CheckpointTensor]
   ) -> CheckpointTensor? {
-    let name = dialect.source(canonicalName).name
-    return found[ExactString(name)] ?? dialect.synonyms[name].flatMap { found[ExactString($0)] }
+    found[ExactString(name)] ?? dialect.synonyms[name].flatMap { found[ExactString($0)] }
   }
 
   /// The name of an output head that is in the checkpoint although it is tied to the embedding.
@@ -243,7 +280,7 @@ struct WeightMapping: Sendable {
     _ found: [ExactString: CheckpointTensor], _ checkpoint: any Checkpoint, _ isBaseModel: Bool
   ) throws(Refusal) -> String? {
     let pair = architecture.tiedPair
-    let head = tensor(pair.head, dialect, found)
+    let head = tensor(dialect.source(pair.head).name, dialect, found)
     let isTied = configuration[pair.flag] == .boolean(true)
     guard let head else {
       let name = dialect.source(pair.head).name
@@ -277,30 +314,6 @@ struct WeightMapping: Sendable {
     var hash = SHA256()
     try checkpoint.read(tensor) { piece throws(Refusal) in hash.update(piece) }
     return hash.finalize()
-  }
-
-  private static func check(
-    _ tensor: CheckpointTensor?, _ form: StoredForm, _ path: String
-  ) throws(Refusal) {
-    guard let tensor else { return }
-    // [E, 1, K] and [E, K], [1, 1, C] and [C] are the same numbers.
-    guard tensor.shape.filter({ $0 != 1 }) == form.shape.filter({ $0 != 1 }) else {
-      throw Refusal(
-        .modelShape, file: path, at: .tensor(tensor.name), found: "\(tensor.shape)",
-        expected: "\(form.shape)")
-    }
-    guard !form.computes || tensor.dataType == .f32 else {
-      throw Refusal(
-        .modelDataType, file: path, at: .tensor(tensor.name), found: tensor.dataType.rawValue,
-        expected: "F32")
-    }
-    guard [.f32, .bf16, .f16].contains(tensor.dataType) else {
-      throw Refusal(
-        .modelDataType, file: path, at: .tensor(tensor.name), found: tensor.dataType.rawValue,
-        expected: "F32, BF16 or F16",
-        remedy: tensor.dataType == .u16
-          ? "If these are the bits of bfloat16 numbers, pass `readsUInt16AsBFloat16`." : nil)
-    }
   }
 
   /// The parts, up to a dot or slash, that all names start with.

@@ -7,6 +7,8 @@ package struct WeightSpec: Sendable, Equatable {
   package enum Kind: Sendable, Equatable {
     /// A matrix of a product, [out, in], or an embedding [V, D]: may be stored in fewer bits.
     case matrix
+    /// The matrices of all experts, [experts, out, in]: may be stored in fewer bits.
+    case experts
     /// Small tensors: they keep their precision.
     case vector
   }
@@ -63,6 +65,9 @@ package struct CheckpointShapes: Sendable {
 extension Architecture {
   /// None.
   package static var inertKeys: Set<String> { [] }
+
+  /// None: llama.cpp does not have the architecture.
+  package static var ggufTables: [GGUFTable] { [] }
 
   /// Whether a configuration names one of some models: by its type, or else by a class.
   static func isNamed(_ config: JSONNode, types: Set<String>, classes: Set<String>) -> Bool {
@@ -126,6 +131,10 @@ package protocol Architecture {
 
   /// The published namings.
   static var dialects: [Dialect] { get }
+
+  /// The descriptions of models in GGUF files, if llama.cpp has the architecture. llama.cpp may have
+  /// several names for models of one architecture: the first that fits a model is written.
+  static var ggufTables: [GGUFTable] { get }
 
   /// The `config.json` of a canonical configuration, in the form that the readers of a dialect
   /// expect: `configuration(from:checkpoint:)` converts it back.

@@ -14,6 +14,11 @@ package enum Architectures {
   /// The names of all, for messages.
   package static var names: String { all.map { $0.name }.joined(separator: ", ") }
 
+  /// The descriptions of models in GGUF files, with their architectures.
+  package static var ggufTables: [(architecture: any Architecture.Type, table: GGUFTable)] {
+    all.flatMap { architecture in architecture.ggufTables.map { (architecture, $0) } }
+  }
+
   /// The architecture of that name.
   package static func named(_ name: String) -> (any Architecture.Type)? {
     all.first { $0.name == name }
@@ -31,6 +36,41 @@ package enum Architectures {
     ].map { JSONNode(.object($0), code: .modelArchitecture, file: nil) }
     let matches = all.filter { configurations.contains(where: $0.recognises) }
     return matches.count == 1 ? matches.first : nil
+  }
+
+  /// The language model's configuration in the configuration of a model of several parts, such as
+  /// one that also reads images: its member `text_config`.
+  ///
+  /// - Parameter config: a published configuration that no architecture recognises as a whole.
+  /// - Returns: nil if there is no such part that an architecture recognises.
+  /// - Throws: `model.config` if the whole and the part disagree on whether the embedding is tied.
+  package static func languageModel(in config: JSONNode) throws(Refusal) -> JSONNode? {
+    guard case .object(let whole) = config.value, case .object(var members)? = whole[textKey],
+      !all.contains(where: { $0.recognises(config) }),
+      let part = try config.optionalMember(textKey), all.contains(where: { $0.recognises(part) })
+    else { return nil }
+    // Models of several parts may declare this for the whole.
+    let tied = "tie_word_embeddings"
+    if let outer = try config.optionalMember(tied) {
+      let inner = try part.optionalMember(tied)
+      guard inner == nil || inner?.value == outer.value else {
+        throw outer.refusal(expected: "the value of \(textKey)")
+      }
+      members[tied] = outer.value
+    }
+    return JSONNode(
+      .object(members), code: config.code, file: config.file, pointer: part.pointer,
+      reads: JSONReads())
+  }
+
+  /// The member with the configuration of the language model.
+  private static let textKey = "text_config"
+
+  /// The members of a configuration that describe the other parts of a model.
+  package static func otherParts(of config: JSONNode) -> [String] {
+    guard case .object(let object) = config.value else { return [] }
+    let known = ConfigurationKeys.inert.union([textKey, "tie_word_embeddings"])
+    return object.members.map(\.key).filter { !known.contains($0) }
   }
 
   /// The architecture of a checkpoint, from its configuration, or else from its tensors.
@@ -63,7 +103,8 @@ package enum Architectures {
     }
     throw Refusal(
       .modelArchitecture, file: config?.file ?? path,
-      at: config == nil ? nil : .pointer("/model_type"), found: found, expected: "one of \(names)")
+      at: config.map { .pointer($0.pointer + "/model_type") }, found: found,
+      expected: "one of \(names)")
   }
 
   /// Opens the model of a store.

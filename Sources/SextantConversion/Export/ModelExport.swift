@@ -90,6 +90,7 @@ package struct ModelExport {
   let model: PublishedModel
   var notes: [String]
   private var warnings: [String] = []
+  private var modelMetadata: GGUFModelMetadata?
   private var tokenizerMetadata: GGUFTokenizerMetadata?
 
   /// Checks everything that can be checked before anything is written.
@@ -118,15 +119,14 @@ package struct ModelExport {
       let isGGUF = format == .gguf
       model = try PublishedModel(store, architecture, dialect) { spec, form, stored in
         let wanted =
-          spec.kind == .matrix ? options.dataType ?? stored : stored
+          spec.kind == .vector ? stored : options.dataType ?? stored
         if isGGUF { return Self.ggufType(wanted, spec, form) }
         return wanted == .q8 ? .f32 : wanted
       }
       // A model that the format cannot express is refused here, before the first byte is written.
       if isGGUF {
-        let family = try Self.family(of: architecture)
-        _ = try family.metadata(architecture, store.configuration)
-        warnings = try family.warnings(architecture, store.configuration)
+        let metadata = try GGUFModelMetadata(architecture, store.configuration)
+        (modelMetadata, warnings) = (metadata, metadata.warnings)
         tokenizerMetadata = try GGUFTokenizerMetadata(
           options.leavesOutTokenizer ? nil : store.attachment(ModelTokenizer.attachmentName),
           vocabularySize: store.entry(architecture.tiedPair.embedding)?.shape.first ?? 0,
@@ -144,12 +144,12 @@ package struct ModelExport {
     }
   }
 
-  /// llama.cpp requires f32 for every tensor except plain matrices. Blocks need whole rows.
+  /// llama.cpp requires f32 for every tensor except matrices. Blocks need whole rows.
   private static func ggufType(
     _ wanted: DataType, _ spec: WeightSpec, _ form: StoredForm
   ) -> DataType {
-    guard spec.kind == .matrix, spec.shape.count == 2, form.source.part == nil,
-      !form.movesElements || wanted != .q8
+    guard spec.kind == .experts || (spec.kind == .matrix && spec.shape.count == 2),
+      !form.changes.exist || wanted != .q8
     else { return .f32 }
     guard wanted.blockLength > 1, wanted.byteCount(shape: spec.shape) == nil else { return wanted }
     return .f32
@@ -165,7 +165,7 @@ package struct ModelExport {
       else {
         throw Refusal(
           .exportFormat, found: name.map { "the naming \($0)" } ?? architecture.name,
-          expected: "a model of \(GGUFFamily.names) in llama.cpp's naming")
+          expected: "a model of \(GGUFTables.names) in llama.cpp's naming")
       }
       return dialect
     }
@@ -191,18 +191,7 @@ package struct ModelExport {
 
   /// llama.cpp's name for an architecture, for files that name their model.
   package static func modelHint(of architecture: String) -> String {
-    GGUFFamily.modelHint(of: architecture)
-  }
-
-  static func family(
-    of architecture: any Architecture.Type
-  ) throws(Refusal) -> GGUFFamily {
-    guard let family = GGUFFamily.all.first(where: { $0.architecture == architecture.name }) else {
-      throw Refusal(
-        .exportFormat, found: "a model of \(architecture.name)",
-        expected: "one that llama.cpp has: \(GGUFFamily.names)")
-    }
-    return family
+    GGUFTables.modelHint(of: architecture)
   }
 
   // MARK: Writing
@@ -299,15 +288,12 @@ package struct ModelExport {
 
   private func writeGGUF(_ destination: String, _ meter: Meter) throws(Refusal) {
     var writer = GGUFWriter()
-    let family = try Self.family(of: architecture)
-    for (key, value) in try family.metadata(architecture, store.configuration) {
-      writer.set(key, value)
-    }
+    for (key, value) in modelMetadata?.values ?? [] { writer.set(key, value) }
     writer.set("general.file_type", .uint32(fileType))
     if fileType == 7 { writer.set("general.quantization_version", .uint32(2)) }
     writer.set("sextant.model", .string(store.identity.description))
     for (key, value) in tokenizerMetadata?.values ?? [] { writer.set(key, value) }
-    for (name, values) in try family.factors(store.configuration) {
+    for (name, values) in try modelMetadata?.factors() ?? [] {
       try writer.add(name, Tensor(values, shape: [values.count]))
     }
     for tensor in model.tensors {

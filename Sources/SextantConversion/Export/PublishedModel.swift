@@ -17,7 +17,7 @@ struct PublishedModel {
     let dataType: DataType
     /// Its shape there.
     let shape: [Int]
-    /// The canonical tensors that it is made of, one after the other.
+    /// The parts of canonical tensors that it is made of, one after the other.
     fileprivate let parts: [Part]
 
     /// Bytes of its elements.
@@ -27,6 +27,8 @@ struct PublishedModel {
   fileprivate struct Part {
     let canonicalName: String
     let form: StoredForm
+    /// The part, in the elements of the canonical tensor as the naming changes them.
+    let elements: Range<Int>
   }
 
   /// The model.
@@ -46,43 +48,65 @@ struct PublishedModel {
   ) throws(Refusal) {
     self.store = store
     self.dialect = dialect
-    var places: [ExactString: Int] = [:]
-    var tensors: [Published] = []
+    var forms: [ExactString: StoredForm] = [:]
+    var types: [ExactString: DataType] = [:]
     var wasDequantised = false
     let specs = try architecture.weights(store.configuration)
-    func add(_ name: String, _ spec: WeightSpec, _ form: StoredForm) throws(Refusal) {
+    let shapes = Dictionary(
+      specs.map { (ExactString($0.name), $0.shape) }, uniquingKeysWith: { first, _ in first })
+    for spec in specs {
       guard let entry = store.entry(spec.name) else {
         throw Refusal(
           .modelTensorMissing, file: store.path, found: "no \(spec.name)",
           expected: "a model of \(architecture.name)")
       }
-      let type = form.computes ? .f32 : type(spec, form, entry.dataType)
+      let form = try StoredForm(
+        spec, dialect.source(spec.name), shapes: shapes, store.configuration, metadata: [:])
+      let type = form.changes.need32Bits ? .f32 : type(spec, form, entry.dataType)
+      forms[ExactString(spec.name)] = form
+      types[ExactString(spec.name)] = type
       if entry.dataType == .q8, type != .q8 { wasDequantised = true }
-      let part = Part(canonicalName: spec.name, form: form)
-      var parts = [part]
-      // Parts of one tensor are in their own order, not in that of the specifications.
-      if form.source.part != nil, let place = places[ExactString(name)] {
-        parts = (tensors[place].parts + parts).sorted {
-          ($0.form.source.part?.index ?? 0) < ($1.form.source.part?.index ?? 0)
-        }
-        tensors[place] = Published(
-          name: name, dataType: tensors[place].dataType, shape: form.shape, parts: parts)
-        return
-      }
-      places[ExactString(name)] = tensors.count
-      tensors.append(Published(name: name, dataType: type, shape: form.shape, parts: parts))
     }
+    var tensors: [Published] = []
+    var names: Set<ExactString> = []
     for spec in specs {
-      let source = dialect.source(spec.name)
-      try add(
-        source.name, spec,
-        StoredForm(spec, source, store.configuration, metadata: [:]))
-      for filler in dialect.fillers where filler.original == spec.name {
-        try add(filler.name, spec, StoredForm(spec, source, store.configuration, metadata: [:]))
+      guard let form = forms[ExactString(spec.name)] else { continue }
+      let sharers = form.sharers.isEmpty ? [spec.name] : form.sharers
+      // Tensors of several types share one that has room for all.
+      let found = Set(sharers.compactMap { types[ExactString($0)] })
+      let type = found.count == 1 ? found.first ?? .f32 : .f32
+      let fillers = dialect.fillers.filter { $0.original == spec.name }.map(\.name)
+      for name in form.tensors.map(\.name) + fillers where names.insert(ExactString(name)).inserted
+      {
+        let place = form.tensors.firstIndex { $0.name == name } ?? 0
+        tensors.append(
+          Published(
+            name: name, dataType: type, shape: form.tensors[place].shape,
+            parts: Self.parts(of: place, form, spec.name, sharers, forms)))
       }
     }
     self.tensors = tensors
     self.wasDequantised = wasDequantised
+  }
+
+  /// The parts of a stored tensor: of one canonical tensor, or of each of `sharers` in every group.
+  private static func parts(
+    of place: Int, _ form: StoredForm, _ name: String, _ sharers: [String],
+    _ forms: [ExactString: StoredForm]
+  ) -> [Part] {
+    let sizes = form.tensors.map { $0.shape.reduce(1, *) }
+    guard !form.sharers.isEmpty else {
+      let start = sizes[..<place].reduce(0, +)
+      return [Part(canonicalName: name, form: form, elements: start..<start + sizes[place])]
+    }
+    return (0..<sizes[place] / form.share.groupLength).flatMap { group in
+      sharers.compactMap { name in
+        guard let form = forms[ExactString(name)] else { return nil }
+        let start = group * form.share.length
+        return Part(
+          canonicalName: name, form: form, elements: start..<start + form.share.length)
+      }
+    }
   }
 
   /// Hands over the elements of a tensor.
@@ -94,50 +118,66 @@ struct PublishedModel {
   ) throws(Refusal) {
     var overflowCount = 0
     for part in tensor.parts {
-      let stored = try store.tensor(part.canonicalName)
-      if part.form.movesElements {
-        guard let converted = stored.converted(to: tensor.dataType) else {
-          preconditionFailure("types of weights convert")
-        }
-        let bytes = part.form.writing(converted.withUnsafeBytes { Array($0) }, tensor.dataType)
-        overflowCount += stored.withUnsafeBytes { from in
-          bytes.withUnsafeBytes {
-            Kernels.overflowCount(from: from, stored.dataType, to: $0, tensor.dataType)
-          }
-        }
-        try bytes.span.bytes.withUnsafeBytes(sink)
-      } else {
-        overflowCount += try Self.stream(stored, as: tensor.dataType, to: sink)
-      }
+      overflowCount += try write(part, as: tensor.dataType, to: sink)
     }
     try Overflow.check(overflowCount, of: tensor.name, in: tensor.dataType, file: store.path)
   }
 
-  /// Rows in pieces of some megabytes, converted if the types differ.
+  /// Hands over a part in pieces of some megabytes: whole rows, and whole periods of the changes.
   ///
   /// - Returns: how many elements were finite and became NaN or infinite.
-  private static func stream(
-    _ tensor: Tensor, as type: DataType, to sink: SafetensorsWriter.Sink
+  private func write(
+    _ part: Part, as type: DataType, to sink: SafetensorsWriter.Sink
   ) throws(Refusal) -> Int {
+    let tensor = try store.tensor(part.canonicalName)
+    let unit = Self.unit(of: tensor, part)
+    // The elements around a part that does not consist of whole units are converted with it.
+    let lower = part.elements.lowerBound / unit * unit
+    let upper = (part.elements.upperBound + unit - 1) / unit * unit
+    let rows = tensor.reshaped([tensor.count / unit, unit]).rows(lower / unit..<upper / unit)
+    let step = max(1, Self.pieceElements / unit)
     var overflowCount = 0
-    let rowCount = tensor.shape.first ?? 1
-    let rowLength = max(1, tensor.count / max(1, rowCount))
-    let step = max(1, pieceElements / rowLength)
-    var row = 0
-    while row < rowCount {
-      let rows = tensor.shape.isEmpty ? tensor : tensor.rows(row..<min(row + step, rowCount))
-      guard let piece = rows.dataType == type ? rows : rows.converted(to: type) else {
-        preconditionFailure("types of weights convert")
-      }
-      if type != tensor.dataType {
-        overflowCount += rows.withUnsafeBytes { from in
-          piece.withUnsafeBytes { Kernels.overflowCount(from: from, rows.dataType, to: $0, type) }
+    for row in stride(from: 0, to: rows.shape[0], by: step) {
+      let canonical = rows.rows(row..<min(row + step, rows.shape[0]))
+      guard let piece = canonical.dataType == type ? canonical : canonical.converted(to: type)
+      else { preconditionFailure("types of weights convert") }
+      if type != canonical.dataType {
+        overflowCount += canonical.withUnsafeBytes { from in
+          piece.withUnsafeBytes {
+            Kernels.overflowCount(from: from, canonical.dataType, to: $0, type)
+          }
         }
       }
-      try piece.withUnsafeBytes(sink)
-      row += step
+      let start = lower + row * unit
+      let wanted = part.elements.clamped(to: start..<start + piece.count)
+      let blockLength = type.blockLength
+      let place = (wanted.lowerBound - start) / blockLength * type.byteWidth
+      let range = place..<place + wanted.count / blockLength * type.byteWidth
+      guard part.form.changes.exist else {
+        try piece.withUnsafeBytes { bytes throws(Refusal) in
+          try sink(UnsafeRawBufferPointer(rebasing: bytes[range]))
+        }
+        continue
+      }
+      let own = piece.withUnsafeBytes { Array($0) }
+      let bytes = part.form.changes.made(own, type, at: start)
+      overflowCount += own.withUnsafeBytes { from in
+        bytes.withUnsafeBytes {
+          max(0, Kernels.nonfiniteCount($0, type) - Kernels.nonfiniteCount(from, type))
+        }
+      }
+      try bytes.span.bytes.extracting(range).withUnsafeBytes(sink)
     }
     return overflowCount
+  }
+
+  /// The elements that have to be converted together: rows, as far as a part consists of whole
+  /// ones, and periods of the changes.
+  private static func unit(of tensor: Tensor, _ part: Part) -> Int {
+    let row = tensor.shape.count > 1 ? tensor.shape.last ?? 1 : 1
+    let period = part.form.changes.period
+    if row % period == 0 { return row }
+    return period % row == 0 ? period : tensor.count
   }
 
   private static let pieceElements = 1 << 20

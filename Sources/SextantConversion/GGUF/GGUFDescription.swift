@@ -22,38 +22,21 @@ struct GGUFDescription {
   /// - Throws: `model.architecture` for models that have none here, `model.config`.
   func configuration() throws(Refusal) -> JSONNode {
     let name = try string(Self.architectureKey)
-    guard let family = GGUFFamily.all.first(where: { $0.name == name }) else {
+    guard let table = GGUFTables.named(name) else {
       throw Refusal(
         .modelArchitecture, file: file.path, at: .key(Self.architectureKey), found: "\"\(name)\"",
-        expected: GGUFFamily.names, remedy: "Give the model's config.json with `configuration`.")
+        expected: GGUFTables.names, remedy: "Give the model's config.json with `configuration`.")
     }
-    var result = JSONObject(family.fixed.map { ($0.member, $0.value) })
-    for (key, value) in family.required {
-      let key = "\(name).\(key)"
-      guard file.values[key] == nil || file.values[key] == value else {
-        throw unsupported(key: key, expected: value.description)
-      }
-    }
-    for (key, member) in family.integers {
-      result[member] = .integer(try integer("\(name).\(key)"))
-    }
-    for (key, member) in family.optionalIntegers {
-      if let value = try optionalInteger("\(name).\(key)") { result[member] = .integer(value) }
-    }
-    for (key, member) in family.numbers {
-      result[member] = .number(try number("\(name).\(key)"))
-    }
-    for (key, member) in family.booleans {
-      result[member] = .boolean(try boolean("\(name).\(key)"))
-    }
+    return try configuration(by: table)
+  }
+
+  /// The configuration as a table describes it.
+  ///
+  /// - Throws: `model.config`, `model.unsupported`.
+  func configuration(by table: GGUFTable) throws(Refusal) -> JSONNode {
+    var result = JSONObject(table.fixed.map { ($0.member, $0.value) })
+    for row in table.rows { try read(row, "\(table.name).", into: &result) }
     result["vocab_size"] = .integer(try vocabularySize())
-    if let tied = family.tied { result[tied] = .boolean(!has("output.weight")) }
-    switch family.special {
-    case .none: break
-    case .headsOfInnerWidth: try addHeads(name, to: &result)
-    case .rotation: try addRotation(name, to: &result)
-    case .partialRotation: try addPartialRotation(name, to: &result)
-    }
     return JSONNode(.object(result), code: .modelConfiguration, file: file.path)
   }
 
@@ -81,60 +64,167 @@ struct GGUFDescription {
     }
   }
 
-  // MARK: Parts that are in no table
+  // MARK: Rows
 
-  private func addHeads(_ name: String, to result: inout JSONObject) throws(Refusal) {
-    let inner = try integer("\(name).ssm.inner_size")
-    let width = try integer("\(name).embedding_length")
-    let heads = try integer("\(name).ssm.time_step_rank")
-    guard heads > 0, inner % heads == 0, width > 0, inner % width == 0 else {
-      throw refusal(
-        "an inner width of \(inner)", at: .key("\(name).ssm.inner_size"),
-        expected: "a multiple of \(heads) heads and of \(width)")
-    }
-    result["head_dim"] = .integer(inner / heads)
-    result["expand"] = .integer(inner / width)
-  }
-
-  private func addRotation(_ name: String, to result: inout JSONObject) throws(Refusal) {
-    let heads = try integer("\(name).attention.head_count")
-    let width = try integer("\(name).embedding_length")
-    let headWidth = try optionalInteger("\(name).attention.key_length") ?? width / max(heads, 1)
-    try require("\(name).attention.value_length", headWidth)
-    try require("\(name).rope.dimension_count", headWidth)
-    let keyHeads = try optionalInteger("\(name).attention.head_count_kv") ?? heads
-    result["head_dim"] = .integer(headWidth)
-    result["num_key_value_heads"] = .integer(keyHeads)
-    let base = try optionalNumber("\(name).rope.freq_base") ?? 10_000
-    result["rope_theta"] = .number(base)
-    result["rope_scaling"] = try GGUFRotation(self, name, base: base, width: Int(headWidth))
-      .scaling()
-    result["attention_bias"] = .boolean(has("blk.0.attn_q.bias"))
-    result["mlp_bias"] = .boolean(has("blk.0.ffn_up.bias"))
-  }
-
-  private func addPartialRotation(
-    _ name: String, to result: inout JSONObject
+  /// Reads a row of the table.
+  ///
+  /// - Parameter prefix: the first word of the keys.
+  private func read(
+    _ row: GGUFTable.Row, _ prefix: String, into result: inout JSONObject
   ) throws(Refusal) {
-    let heads = try integer("\(name).attention.head_count")
-    let width = try integer("\(name).embedding_length")
-    let rotated = try integer("\(name).rope.dimension_count")
-    guard heads > 0, width % heads == 0, (1...(width / heads)).contains(rotated),
-      rotated % 2 == 0
-    else {
-      throw refusal(
-        "\(rotated) rotated channels", at: .key("\(name).rope.dimension_count"),
-        expected: "an even number, at most the width of a head")
+    switch row {
+    case .constant, .ratio: break
+    case .expected(let key, let value):
+      guard [nil, value].contains(json(prefix + key)) else {
+        throw unsupported(key: prefix + key, expected: value.canonicalText)
+      }
+    case .integer(let key, let member, let absence):
+      if let value = try optionalInteger(prefix + key) {
+        result[member] = .integer(value)
+      } else if case .member(let other) = absence {
+        result[member] = result[other]
+      } else if case .refused = absence {
+        throw refusal(key: prefix + key, expected: "a natural number")
+      }
+    case .number(let key, let member): result[member] = .number(try number(prefix + key))
+    case .flag(let key, let member): result[member] = .boolean(try boolean(prefix + key))
+    case .integers(let key, let member):
+      result[member] = .array(try integers(prefix + key).map { .integer($0) })
+    case .choice(let key, let member, let pairs):
+      let stored = json(prefix + key) ?? pairs[0].stored
+      guard let pair = pairs.first(where: { $0.stored == stored }) else {
+        let words = pairs.map(\.stored.canonicalText).joined(separator: " or ")
+        throw unsupported(key: prefix + key, expected: words)
+      }
+      result[member] = pair.published
+    case .product(let key, let member, let other):
+      let (value, factor) = (try integer(prefix + key), Self.integer(result[other]))
+      guard factor > 0, value % factor == 0 else {
+        throw refusal(
+          "\(prefix + key) \(value)", at: .key(prefix + key), expected: "a multiple of \(factor)")
+      }
+      result[member] = .integer(value / factor)
+    case .tensor(let name, let member): result[member] = .boolean(has(name))
+    case .missingTensor(let name, let member): result[member] = .boolean(!has(name))
+    case .kinds(let kinds): try read(kinds, prefix, into: &result)
+    case .rotation(let rotation): try read(rotation, prefix, into: &result)
     }
-    let base = try optionalNumber("\(name).rope.freq_base") ?? 10_000
-    result["rotary_pct"] = .number(Double(rotated) / Double(width / heads))
-    result["rotary_emb_base"] = .number(base)
-    result["rope_scaling"] = try GGUFRotation(self, name, base: base, width: Int(rotated)).scaling()
+  }
+
+  /// Reads the kinds of the blocks, and the numbers that mark them.
+  private func read(
+    _ kinds: GGUFTable.BlockKinds, _ prefix: String, into result: inout JSONObject
+  ) throws(Refusal) {
+    let count = Int(try integer(prefix + "block_count"))
+    guard count <= 1000 else {
+      throw unsupported(key: prefix + "block_count", expected: "at most 1000 blocks")
+    }
+    var names = Array(repeating: kinds.rest, count: count)
+    for mark in kinds.marks {
+      let key = prefix + mark.key
+      let values = try integers(key, forBlocks: count)
+      let found = Set(values).subtracting([0])
+      guard found.count <= 1 else {
+        throw unsupported(
+          Self.text(values), at: .key(key), expected: "0 or the same number for all blocks")
+      }
+      for block in values.indices where values[block] != 0 {
+        guard names[block] == kinds.rest else {
+          throw unsupported(
+            "block \(block) marked as \(names[block]) and as \(mark.kind)", at: .key(key),
+            expected: "one kind for each block")
+        }
+        names[block] = mark.kind
+      }
+      result[mark.member] = found.first.map { .integer($0) }
+    }
+    result[kinds.member] = .array(names.map { .string($0) })
+  }
+
+  private func read(
+    _ rotation: GGUFTable.Rotation, _ prefix: String, into result: inout JSONObject
+  ) throws(Refusal) {
+    let heads = try integer(prefix + "attention.head_count")
+    let width = try integer(prefix + "embedding_length")
+    var headWidth = width / max(heads, 1)
+    if let member = rotation.headWidth {
+      headWidth = try optionalInteger(prefix + "attention.key_length") ?? headWidth
+      try require(prefix + "attention.value_length", headWidth)
+      result[member] = .integer(headWidth)
+    }
+    var turned = headWidth
+    let key = prefix + "rope.dimension_count"
+    if let part = rotation.part {
+      turned = try integer(key)
+      guard heads > 0, rotation.headWidth != nil || width % heads == 0,
+        headWidth > 0, (1...headWidth).contains(turned), turned % 2 == 0
+      else {
+        throw refusal(
+          "\(turned) rotated channels", at: .key(key),
+          expected: "an even number, at most the width of a head")
+      }
+      result[part] = .number(Double(turned) / Double(headWidth))
+    } else {
+      try require(key, headWidth)
+    }
+    let base = try optionalNumber(prefix + "rope.freq_base") ?? 10_000
+    result[rotation.base] = .number(base)
+    result["rope_scaling"] = try GGUFRotation(
+      self, String(prefix.dropLast()), base: base, width: Int(turned)
+    ).scaling()
   }
 
   // MARK: Values
 
-  func has(_ tensor: String) -> Bool { file.tensor(named: tensor) != nil }
+  /// Whether the file has a tensor. A `*` in the name stands for the number of any block.
+  private func has(_ tensor: String) -> Bool {
+    guard tensor.contains("*") else { return file.tensor(named: tensor) != nil }
+    let parts = tensor.split(separator: "*", omittingEmptySubsequences: false)
+    return file.tensors.contains { tensor in
+      guard tensor.name.hasPrefix(parts[0]), tensor.name.hasSuffix(parts[1]) else { return false }
+      let block = tensor.name.dropFirst(parts[0].count).dropLast(parts[1].count)
+      return Int(block) != nil
+    }
+  }
+
+  /// A value in the terms of JSON; nil if there is none, and for arrays.
+  private func json(_ key: String) -> JSONValue? {
+    switch file.values[key] {
+    case nil, .array: nil
+    case .integer(let value): .integer(value)
+    case .number(let value): .number(value)
+    case .boolean(let value): .boolean(value)
+    case .string(let value): .string(value)
+    }
+  }
+
+  private static func integer(_ value: JSONValue?) -> Int64 {
+    if case .integer(let value)? = value { value } else { 0 }
+  }
+
+  /// The elements of an array of whole numbers.
+  private func integers(_ key: String) throws(Refusal) -> [Int64] {
+    guard case .array(let array)? = file.values[key], let values = try file.integers(of: array)
+    else { throw refusal(key: key, expected: "an array of whole numbers") }
+    return values
+  }
+
+  /// A natural number for each block, or one for all of them.
+  private func integers(_ key: String, forBlocks count: Int) throws(Refusal) -> [Int64] {
+    if case .integer(let value)? = file.values[key], value >= 0 {
+      return Array(repeating: value, count: count)
+    }
+    guard case .array(let array)? = file.values[key], array.count == count,
+      let values = try file.integers(of: array), values.allSatisfy({ $0 >= 0 })
+    else { throw refusal(key: key, expected: "a natural number, or one for each block") }
+    return values
+  }
+
+  /// The first of some numbers.
+  private static func text(_ values: [Int64]) -> String {
+    let shown = values.prefix(8).map { "\($0)" }.joined(separator: ", ")
+    return "[\(shown)\(values.count > 8 ? ", …" : "")]"
+  }
 
   /// Rows of the embedding: `vocab_size` is not always there.
   private func vocabularySize() throws(Refusal) -> Int64 {
@@ -173,10 +263,8 @@ struct GGUFDescription {
         values.count == blocks
       else { throw refusal(key: key, expected: "a natural number, or one for each block") }
       guard values.allSatisfy({ $0 == first }) else {
-        let shown = values.prefix(8).map { "\($0)" }.joined(separator: ", ")
         throw unsupported(
-          "[\(shown)\(values.count > 8 ? ", …" : "")]", at: .key(key),
-          expected: "the same number for all blocks")
+          Self.text(values), at: .key(key), expected: "the same number for all blocks")
       }
       return first
     default: throw refusal(key: key, expected: "a natural number")
@@ -244,11 +332,11 @@ struct GGUFDescription {
   func named(_ refusal: Refusal) -> Refusal {
     guard case .pointer(let pointer)? = refusal.place, refusal.file == file.path,
       case .string(let name)? = file.values[Self.architectureKey],
-      let family = GGUFFamily.all.first(where: { $0.name == name })
+      let table = GGUFTables.named(name)
     else { return refusal }
     var copy = refusal
     let member = pointer.utf8.split(separator: UInt8(ascii: "/")).first.map { String($0) ?? "" }
-    copy.place = member.flatMap { family.place(of: $0) }
+    copy.place = member.flatMap { table.place(of: $0) }
     if refusal.code == .modelConfiguration { copy.remedy = Self.remedy }
     return copy
   }
@@ -261,9 +349,9 @@ struct GGUFDescription {
   /// The keys of the model's architecture that nothing reads, in alphabetical order.
   var unusedKeys: [String] {
     guard case .string(let name)? = file.values[Self.architectureKey],
-      let family = GGUFFamily.all.first(where: { $0.name == name })
+      let table = GGUFTables.named(name)
     else { return [] }
-    let known = Set(family.keys.map { "\(name).\($0)" })
+    let known = Set(table.keys.map { "\(name).\($0)" })
     return file.values.keys.filter { $0.hasPrefix("\(name).") && !known.contains($0) }.sorted()
   }
 }

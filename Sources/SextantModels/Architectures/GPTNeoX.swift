@@ -199,6 +199,22 @@ package enum GPTNeoX: Architecture {
     return .init(name, change: isGrouped ? .groupedRows(kinds: 3, headCount: "n_head") : nil)
   }
 
+  /// The metadata of GGUF files.
+  package static let ggufTables = [
+    GGUFTable(
+      name: "gptneox",
+      fixed: [
+        ("model_type", "gpt_neox"), ("hidden_act", "gelu"), ("attention_bias", true),
+        ("tie_word_embeddings", false),
+      ],
+      rows: [.length] + GGUFTable.Row.sizes() + [
+        .integer("attention.head_count", "num_attention_heads"),
+        .number("attention.layer_norm_epsilon", "layer_norm_eps"),
+        .flag("use_parallel_residual", "use_parallel_residual"),
+        .rotation(.init(part: "rotary_pct", base: "rotary_emb_base")),
+      ])
+  ]
+
   private static let ggufModules = [
     "input_layernorm": "attn_norm", "attention.query_key_value": "attn_qkv",
     "attention.dense": "attn_output", "post_attention_layernorm": "ffn_norm",

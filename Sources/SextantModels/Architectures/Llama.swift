@@ -253,6 +253,23 @@ package enum Llama: Architecture {
     return .init(name, change: isTurned ? .pairedRows(headWidth: "head_dim") : nil)
   }
 
+  /// The metadata of GGUF files.
+  package static let ggufTables = [
+    GGUFTable(
+      name: "llama", fixed: [("model_type", "llama"), ("hidden_act", "silu")],
+      rows: [
+        .expected("attention.sliding_window", 0), .expected("expert_count", 0), .length,
+      ] + GGUFTable.Row.sizes() + [
+        .integer("attention.head_count", "num_attention_heads"),
+        .number("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
+        .integer(
+          "attention.head_count_kv", "num_key_value_heads",
+          ifAbsent: .member("num_attention_heads")),
+        .rotation(.init(headWidth: "head_dim")), .tied,
+        .tensor("blk.0.attn_q.bias", "attention_bias"), .tensor("blk.0.ffn_up.bias", "mlp_bias"),
+      ])
+  ]
+
   /// `config.json` of `LlamaForCausalLM` or `MistralForCausalLM`.
   package static func published(
     _ configuration: JSONObject, dialect: String

@@ -211,6 +211,23 @@ package enum Mamba: Architecture {
     }
   }
 
+  /// The metadata of GGUF files.
+  package static let ggufTables = [
+    GGUFTable(
+      name: "mamba",
+      fixed: [("model_type", "mamba"), ("use_bias", false), ("use_conv_bias", true)],
+      rows: [.expected("ssm.dt_b_c_rms", false)] + GGUFTable.Row.recurrent + [
+        .constant("feed_forward_length", 0)
+      ] + GGUFTable.Row.sizes(inner: false) + [
+        .integer("ssm.inner_size", "intermediate_size"),
+        .ratio("intermediate_size", 2, times: "hidden_size"),
+        .integer("ssm.state_size", "state_size"),
+        .integer("ssm.time_step_rank", "time_step_rank"),
+        .integer("ssm.conv_kernel", "conv_kernel"),
+        .number("attention.layer_norm_rms_epsilon", "layer_norm_epsilon"), .tied,
+      ])
+  ]
+
   private static func dialect(_ name: String, embedding: String) -> Dialect {
     let markers = [embedding, "backbone.layers.0.mixer.x_proj.weight"]
     return Dialect(name: name, base: "backbone.", markers: markers) { canonical in

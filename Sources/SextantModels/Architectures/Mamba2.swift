@@ -300,6 +300,24 @@ package enum Mamba2: Architecture {
     }
   }
 
+  /// The metadata of GGUF files.
+  package static let ggufTables = [
+    GGUFTable(
+      name: "mamba2",
+      fixed: [
+        ("model_type", "mamba2"), ("use_bias", false), ("use_conv_bias", true),
+        ("time_step_limit", [0.0, ["__float__": "Infinity"]]),
+      ],
+      rows: GGUFTable.Row.recurrent + [.constant("feed_forward_length", 0)]
+        + GGUFTable.Row.sizes(inner: false) + [
+          .integer("ssm.state_size", "state_size"), .integer("ssm.time_step_rank", "num_heads"),
+          .integer("ssm.group_count", "n_groups"), .integer("ssm.conv_kernel", "conv_kernel"),
+          .number("attention.layer_norm_rms_epsilon", "layer_norm_epsilon"),
+          .product("ssm.inner_size", "head_dim", times: "num_heads"),
+          .product("ssm.inner_size", "expand", times: "hidden_size"), .tied,
+        ])
+  ]
+
   private static func dialect(_ name: String, embedding: String) -> Dialect {
     let markers = [embedding, "backbone.layers.0.mixer.dt_bias"]
     return Dialect(name: name, base: "backbone.", markers: markers) { canonical in

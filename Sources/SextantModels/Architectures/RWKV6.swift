@@ -111,16 +111,34 @@ package enum RWKV6: Architecture {
     let parts = canonical.split(separator: ".")  // blocks, index, att or ffn, name, …
     let name = RWKV.ggufName(of: canonical)
     guard parts.count > 3, let block = Int(parts[1]) else { return .init(name) }
-    if parts[2] == "att", let share = letters.firstIndex(where: { parts[3] == "time_maa_\($0)" }) {
+    if parts[2] == "att", letters.contains(where: { parts[3] == "time_maa_\($0)" }) {
       return .init(
-        "blk.\(block).time_mix_lerp_fused.weight", form: .ones([0, 1]),
-        part: .init(share, of: letters.count))
+        .share(
+          of: "blk.\(block).time_mix_lerp_fused.weight",
+          tensors: letters.map { "blocks.\(block).att.time_maa_\($0)" }, groups: .one),
+        form: .ones([0, 1, 2]))
     }
     let isHalved =
       (parts[2], parts[3]) == ("att", "output") || (parts[2], parts[3]) == ("ffn", "value")
     return .init(
       name, change: isHalved ? .halved(block: block, every: "rwkv6.rescale_every_n_layers") : nil)
   }
+
+  /// The metadata of GGUF files.
+  package static let ggufTables = [
+    GGUFTable(
+      name: "rwkv6",
+      fixed: [
+        ("model_type", "rwkv6"), ("group_norm_epsilon", 64e-5), ("tie_word_embeddings", false),
+      ],
+      rows: GGUFTable.Row.recurrent + [.constant("rescale_every_n_layers", 0)]
+        + GGUFTable.Row.sizes() + [
+          .integer("wkv.head_size", "head_size"),
+          .integer("time_mix_extra_dim", "time_mix_extra_dim"),
+          .integer("time_decay_extra_dim", "time_decay_extra_dim"),
+          .number("attention.layer_norm_epsilon", "layer_norm_epsilon"),
+        ])
+  ]
 
   /// `config.json` of the published conversions for transformers.
   package static func published(

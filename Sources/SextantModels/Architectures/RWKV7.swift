@@ -178,13 +178,32 @@ package enum RWKV7: Architecture {
     let name = RWKV.ggufName(of: canonical)
     guard parts.count > 3, parts[2] == "att" else { return .init(name) }
     if parts[3] == "r_k" { return .init(name, form: .flat) }
-    guard let share = letters.firstIndex(where: { parts[3] == "x_\($0)" }) else {
-      return .init(name)
-    }
+    guard shares.contains(String(parts[3])) else { return .init(name) }
     return .init(
-      "blk.\(parts[1]).time_mix_lerp_fused.weight", form: .ones([0, 1]),
-      part: .init(share, of: letters.count))
+      .share(
+        of: "blk.\(parts[1]).time_mix_lerp_fused.weight",
+        tensors: letters.map { "blocks.\(parts[1]).att.x_\($0)" }, groups: .one),
+      form: .ones([0, 1, 2]))
   }
+
+  /// The metadata of GGUF files.
+  package static let ggufTables = [
+    GGUFTable(
+      name: "rwkv7",
+      fixed: [
+        ("model_type", "rwkv7"), ("group_norm_epsilon", 64e-5), ("tie_word_embeddings", false),
+      ],
+      // Its vector loops skip the elements after the last whole step.
+      multiple: ("head_dim", of: 64),
+      rows: GGUFTable.Row.recurrent + GGUFTable.Row.sizes() + [
+        .integer("wkv.head_size", "head_dim"),
+        .integer("attention.decay_lora_rank", "decay_low_rank_dim"),
+        .integer("attention.iclr_lora_rank", "a_low_rank_dim"),
+        .integer("attention.value_residual_mix_lora_rank", "v_low_rank_dim"),
+        .integer("attention.gate_lora_rank", "gate_low_rank_dim"),
+        .number("attention.layer_norm_epsilon", "norm_eps"),
+      ])
+  ]
 
   /// `config.json` of flash-linear-attention.
   package static func published(
