@@ -32,9 +32,16 @@ struct ModelWeights {
   init(
     of checkpoint: any Checkpoint, _ options: ConversionOptions, _ config: JSONNode?
   ) throws(Refusal) {
+    try self.init(
+      of: checkpoint, options, namedAs: Self.dialects(options, config, checkpoint.path))
+  }
+
+  /// Finds the weights by the namings that their names may follow.
+  init(
+    of checkpoint: any Checkpoint, _ options: ConversionOptions, namedAs dialects: [Dialect]
+  ) throws(Refusal) {
     var selection = Selection(
-      checkpoint, try Self.dialects(options, config, checkpoint.path),
-      ignoring: options.ignoring.map { NamePattern($0) })
+      checkpoint, dialects, ignoring: options.ignoring.map { NamePattern($0) })
     try selection.unwrap(Self.wrappers)
     try selection.choose(options.group)
     if options.readsUInt16AsBFloat16 { try selection.readUInt16AsBFloat16() }

@@ -220,6 +220,9 @@ package enum Llama: Architecture {
   package static let dialects = [
     Dialect(
       name: "huggingface", base: "model.",
+      // Of models that also read images, such as LLaVA.
+      wrappedBases: ["model.language_model."],
+      otherParts: ["model.vision_tower.", "model.multi_modal_projector."],
       markers: ["model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight"]
     ) { canonical in
       switch canonical {
