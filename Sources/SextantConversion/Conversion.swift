@@ -330,54 +330,27 @@ package struct Conversion {
       destination: destination, replacing: options.replacing, architecture: architecture.name,
       configuration: configuration, variant: variant, tensors: mapping.plan(options.dataType),
       attachments: attachments)
-    let total = mapping.byteCount
-    let account = Lock(Account())
-    // Called while the account's lock is locked.
-    nonisolated(unsafe) let progress = progress
+    let tally = ConversionTally(byteCount: mapping.byteCount, progress)
     let mapping = mapping
-    // A piece of the source in conversion, and how many elements of it are NaN or infinite in the
-    // store.
-    let count: @Sendable (PlannedTensor, UnsafeRawBufferPointer, Int) -> Void = {
-      tensor, piece, nonfinite in
-      account.withLock { account in
-        if nonfinite > 0 { account.nonfinite[tensor.name, default: 0] += nonfinite }
-        account.done += piece.count
-        progress(account.done, total)
-      }
-    }
-    let note: @Sendable (PlannedTensor, UnsafeRawBufferPointer) -> Void = { tensor, piece in
-      count(tensor, piece, Kernels.nonfiniteCount(piece, tensor.sourceDataType))
-    }
-    let hand: @Sendable (PlannedTensor, inout TensorSink) throws(Refusal) -> Void = {
-      tensor, sink throws(Refusal) in
-      var converter = ElementConverter(from: tensor.sourceDataType, to: tensor.dataType)
-      try mapping.read(tensor.name, from: checkpoint) { piece throws(Refusal) in
-        if tensor.dataType == tensor.sourceDataType {
-          note(tensor, piece)
-          try sink.append(piece)
-        } else {
-          try converter.convert(piece) { bytes throws(Refusal) in
-            count(tensor, piece, Kernels.nonfiniteCount(bytes, tensor.dataType))
-            try sink.append(bytes, source: piece)
-          }
-        }
-      }
-      try Overflow.check(
-        converter.overflowCount, of: tensor.name, in: tensor.dataType, file: checkpoint.path)
-    }
-    let part = { (tensor: PlannedTensor) in
+    // Elements that keep their form and type are copied between the files.
+    try writer.copy(from: { tensor in
       let keepsType = tensor.dataType == tensor.sourceDataType
       return keepsType ? mapping.part(of: tensor.name, in: checkpoint) : nil
+    }) { tensor, piece in
+      tally.add(tensor, piece)
     }
-    try writer.copy(from: part, note)
+    let convert: @Sendable (PlannedTensor, inout TensorSink) throws(Refusal) -> Void = {
+      tensor, sink throws(Refusal) in
+      try Self.convert(tensor, mapping, checkpoint, into: &sink, tally)
+    }
     if checkpoint.readsConcurrently {
-      try writer.writeAll(.shared, hand)
+      try writer.writeAll(.shared, convert)
     } else {
       for tensor in writer.missing {
-        try writer.write(tensor.name) { sink throws(Refusal) in try hand(tensor, &sink) }
+        try writer.write(tensor.name) { sink throws(Refusal) in try convert(tensor, &sink) }
       }
     }
-    let counts = account.withLock { $0.nonfinite }
+    let counts = tally.nonfinite
     let nonfinite = writer.tensors.compactMap { tensor in
       counts[tensor.name].map { (name: tensor.name, count: $0) }
     }
@@ -387,15 +360,29 @@ package struct Conversion {
       identity: identity, architecture: architecture.name, dialect: mapping.dialect.name,
       format: checkpoint.format, tensorCount: writer.tensors.count,
       parameterCount: mapping.specs.reduce(0) { $0 + $1.shape.reduce(1, *) },
-      sourceByteCount: total, byteCount: writer.fileByteCount, nonfinite: nonfinite, notes: notes)
+      sourceByteCount: mapping.byteCount, byteCount: writer.fileByteCount, nonfinite: nonfinite,
+      notes: notes)
   }
 
-  /// The totals of the threads that write tensors.
-  private struct Account: Sendable {
-    /// Bytes of the source that are done.
-    var done = 0
-    /// Elements that are NaN or infinite, by canonical name.
-    var nonfinite: [String: Int] = [:]
+  /// Hands the elements of one tensor to the store, in the type that the store has for them.
+  private static func convert(
+    _ tensor: PlannedTensor, _ mapping: WeightMapping, _ checkpoint: any Checkpoint,
+    into sink: inout TensorSink, _ tally: ConversionTally
+  ) throws(Refusal) {
+    var converter = ElementConverter(from: tensor.sourceDataType, to: tensor.dataType)
+    try mapping.read(tensor.name, from: checkpoint) { piece throws(Refusal) in
+      if tensor.dataType == tensor.sourceDataType {
+        tally.add(tensor, piece)
+        try sink.append(piece)
+      } else {
+        try converter.convert(piece) { bytes throws(Refusal) in
+          tally.add(tensor, piece, storedAs: bytes)
+          try sink.append(bytes, source: piece)
+        }
+      }
+    }
+    try Overflow.check(
+      converter.overflowCount, of: tensor.name, in: tensor.dataType, file: checkpoint.path)
   }
 
   /// `source`, or the type that at least one matrix is converted to.
@@ -403,5 +390,43 @@ package struct Conversion {
     let converts = mapping.plan(options.dataType).contains { $0.dataType != $0.sourceDataType }
     guard converts, let type = options.dataType else { return StoreFormat.sourceVariant }
     return type.word
+  }
+}
+
+/// The totals of the threads that write tensors.
+private final class ConversionTally: Sendable {
+  private struct Totals: Sendable {
+    /// Bytes of the source that are done.
+    var done = 0
+    /// Elements that are NaN or infinite, by canonical name.
+    var nonfinite: [String: Int] = [:]
+  }
+
+  private let totals = Lock(Totals())
+  private let byteCount: Int
+  // Called while the lock is locked.
+  nonisolated(unsafe) private let progress: (_ done: Int, _ total: Int) -> Void
+
+  init(byteCount: Int, _ progress: @escaping (_ done: Int, _ total: Int) -> Void) {
+    self.byteCount = byteCount
+    self.progress = progress
+  }
+
+  /// Elements so far that are NaN or infinite in the store, by canonical name.
+  var nonfinite: [String: Int] { totals.withLock { $0.nonfinite } }
+
+  /// Counts a piece of a tensor's source.
+  ///
+  /// - Parameter stored: its elements in the store; nil if they are the same.
+  func add(
+    _ tensor: PlannedTensor, _ piece: UnsafeRawBufferPointer,
+    storedAs stored: UnsafeRawBufferPointer? = nil
+  ) {
+    let nonfinite = Kernels.nonfiniteCount(stored ?? piece, tensor.dataType)
+    totals.withLock { totals in
+      if nonfinite > 0 { totals.nonfinite[tensor.name, default: 0] += nonfinite }
+      totals.done += piece.count
+      progress(totals.done, byteCount)
+    }
   }
 }
