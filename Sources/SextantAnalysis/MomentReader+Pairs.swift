@@ -73,7 +73,8 @@ extension MomentReader {
       let selected = (try positions(in: shape.positive), try positions(in: shape.negative))
       guard differences == nil || selected.0.count == selected.1.count else {
         throw Refusal(
-          .dataRecord, found: "\(selected.0.count) and \(selected.1.count) tokens of a pair",
+          .dataRecord,
+          found: "\(selected.0.count) and \(counted(selected.1.count, "token")) of a pair",
           expected: "equally many, to take differences",
           remedy: "Choose `positions` last, or last-K.")
       }

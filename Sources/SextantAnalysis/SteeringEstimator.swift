@@ -193,7 +193,8 @@ package struct SteeringEstimator: Sendable {
     guard norm != 0 else {
       throw Refusal(
         .artifactZero, at: .tensor(site), found: "classes that do not differ along any direction",
-        expected: "a vector that can be scaled")
+        expected: "a vector that can be scaled",
+        remedy: "Leave the site out, or do not scale the vector.")
     }
     let wanted = scale == .unit ? 1 : sample.difference.norm
     return direction.map { $0 * (wanted / norm) }

@@ -112,9 +112,9 @@ struct SteeringSample {
       let isLarge = order == .covariance && count > MomentSet.covarianceLimit
       throw Refusal(
         .artifactEmpty, at: .tensor(site.site.name),
-        found: isLarge ? "\(counted(count, "element"))" : "moments without a \(order)",
+        found: isLarge ? counted(count, "element") : "moments without a \(order)",
         expected: isLarge
-          ? "at most \(MomentSet.covarianceLimit) elements for a covariance matrix"
+          ? "at most \(counted(MomentSet.covarianceLimit, "element")) for a covariance matrix"
           : "moments with a \(order)",
         remedy: isLarge
           ? "Leave the site out with `sites`, or use `method` \(otherMethod)."

@@ -92,7 +92,7 @@ package struct SteeringTrainer {
     else { return }
     throw Refusal(
       .artifactEmpty, at: .tensor(site.site.name), found: counted(site.elementCount, "element"),
-      expected: "at most \(MomentSet.covarianceLimit) elements for a covariance matrix",
+      expected: "at most \(counted(MomentSet.covarianceLimit, "element")) for a covariance matrix",
       remedy: "Leave the site out with `sites`, or use `method` mean or lda-diagonal.")
   }
 }

@@ -65,7 +65,7 @@ package struct VectorDoctor: Sendable {
     case fits
     /// Another reading separates clearly better.
     case other
-    /// No reading separates the classes.
+    /// No reading's cosine is larger than that of a random direction.
     case unrelated
   }
 
@@ -75,7 +75,7 @@ package struct VectorDoctor: Sendable {
   package let own: Reading
   /// Whether it fits, apart from its sign.
   package let verdict: Verdict
-  /// Whether the best reading has the opposite sign.
+  /// Whether the reading that the verdict names has the opposite sign; without meaning if none fits.
   package let isFlipped: Bool
   /// The doubt about the operation; nil if none.
   package let operationDoubt: String?

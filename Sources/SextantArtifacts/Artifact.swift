@@ -62,19 +62,40 @@ public struct Artifact: Sendable, Equatable {
   ///
   /// - Throws: `file.*`, `st.*`, `json.*`, `artifact.*`.
   public init(reading path: String) throws(Refusal) {
-    let file = try SafetensorsFile(path, stringLimit: Self.manifestLimit)
+    let file = try Self.open(path)
     let (manifest, digests) = try Manifest.read(try Self.manifestText(file), file: path)
     self.init(manifest: manifest, tensors: try Self.tensors(file, digests), file: path)
     try file.checkUnchanged()
     try check()
   }
 
+  /// Opens the container. A file of another kind is named for what it is.
+  private static func open(_ path: String) throws(Refusal) -> SafetensorsFile {
+    let file = try InputFile(path)
+    let kind = try FileKind(of: file)
+    guard kind != .safetensors, kind != .unknown, kind != .json else {
+      return try SafetensorsFile(file, stringLimit: manifestLimit)
+    }
+    let remedy =
+      kind == .store
+      ? "Name an artifact. This file is a model."
+      : "Name an artifact. If the file is a vector of another tool, make an artifact of it: "
+        + "`sextant convert` with `model`, and `layer` for a bare vector."
+    throw Refusal(
+      .fileUnknown, file: path, found: "a file of the kind \(kind.rawValue)",
+      expected: "an artifact of Sextant", remedy: remedy)
+  }
+
   /// The manifest of a file, once its digest is right.
   private static func manifestText(_ file: SafetensorsFile) throws(Refusal) -> String {
     guard let text = file.metadata[metadataKey] else {
       throw Refusal(
-        .artifactFormat, file: file.path, found: "a safetensors file without a manifest",
-        expected: "the metadata key \"\(metadataKey)\"")
+        .artifactFormat, file: file.path,
+        found: "a safetensors file without the metadata key \"\(metadataKey)\"",
+        expected: "an artifact of Sextant",
+        remedy:
+          "Name an artifact. If the file is a vector of another tool, make an artifact of it: "
+          + "`sextant convert` with `model` and `layer`.")
     }
     guard let recorded = file.metadata[digestKey], file.metadata.count == 2 else {
       throw Refusal(

@@ -112,6 +112,15 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
     }.joined(separator: ",")
   }
 
+  /// Whether it selects one position of every text, or none.
+  package var selectsAtMostOne: Bool {
+    switch parts.first {
+    case .last(count: 1), .index: parts.count == 1
+    case .window(let first, let last): parts.count == 1 && first == last
+    default: false
+    }
+  }
+
   /// Whether the selection depends on the token ids.
   public var dependsOnTokens: Bool {
     !tokenIDs.isEmpty

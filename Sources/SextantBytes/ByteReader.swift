@@ -22,7 +22,7 @@ package struct ByteReader: Sendable {
     guard offset >= 0, count >= 0, !overflow, end <= bytes.count else {
       throw Refusal(
         .fileTooShort, file: file, at: .offset(baseOffset &+ offset),
-        found: "\(bytes.count) bytes", expected: "\(count) bytes from here")
+        found: counted(bytes.count, "byte"), expected: "\(counted(count, "byte")) from here")
     }
     return bytes[offset..<end]
   }

@@ -149,7 +149,8 @@ package enum HDF5ReaderMessage: Sendable, Equatable {
     default: throw Self.nonsense("a message of kind \(kind)")
     }
     guard fields.position == payload.count else {
-      throw Self.nonsense("\(payload.count - fields.position) bytes too many in a message")
+      throw Self.nonsense(
+        "\(counted(payload.count - fields.position, "byte")) too many in a message")
     }
   }
 

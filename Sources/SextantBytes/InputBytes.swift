@@ -74,6 +74,7 @@ package struct InputBytes: Sendable {
       bytes += piece[..<count]
     }
     throw Refusal(
-      .limitFile, file: name, found: "more than \(limit) bytes", expected: "at most \(limit) bytes")
+      .limitFile, file: name, found: "more than \(counted(limit, "byte"))",
+      expected: "at most \(counted(limit, "byte"))")
   }
 }

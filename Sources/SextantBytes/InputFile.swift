@@ -101,8 +101,9 @@ package final class InputFile: Sendable {
     let (end, overflow) = offset.addingReportingOverflow(count)
     guard offset >= 0, count >= 0, !overflow, end <= byteCount else {
       throw Refusal(
-        .fileTooShort, file: path, at: .offset(offset), found: "a file of \(byteCount) bytes",
-        expected: "\(count) bytes from here")
+        .fileTooShort, file: path, at: .offset(offset),
+        found: "a file of \(counted(byteCount, "byte"))",
+        expected: "\(counted(count, "byte")) from here")
     }
     var bytes = [UInt8](repeating: 0, count: count)
     // A closure cannot pass a typed error out of `withUnsafeMutableBytes` in all toolchains.
@@ -118,7 +119,8 @@ package final class InputFile: Sendable {
   package func readAll(limit: Int) throws(Refusal) -> [UInt8] {
     guard byteCount <= limit else {
       throw Refusal(
-        .limitFile, file: path, found: "\(byteCount) bytes", expected: "at most \(limit) bytes")
+        .limitFile, file: path, found: counted(byteCount, "byte"),
+        expected: "at most \(counted(limit, "byte"))")
     }
     return try read(at: 0, count: byteCount)
   }
@@ -131,7 +133,7 @@ package final class InputFile: Sendable {
     guard unsafe fstat(descriptor, &status) == 0, Identity(status) == identity else {
       throw Refusal(
         .fileChanged, file: path, found: "another size or modification time",
-        expected: "the file as it was opened (\(byteCount) bytes)")
+        expected: "the file as it was opened (\(counted(byteCount, "byte")))")
     }
   }
 

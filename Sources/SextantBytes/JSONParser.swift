@@ -101,7 +101,7 @@ private struct JSONParser {
   mutating func document() throws(Refusal) -> JSONValue {
     guard text.count <= limits.byteCount else {
       throw refusal(
-        .jsonTooLong, found: "\(text.count) bytes", expected: "at most \(limits.byteCount)")
+        .jsonTooLong, found: counted(text.count, "byte"), expected: "at most \(limits.byteCount)")
     }
     if text.starts(with: [0xEF, 0xBB, 0xBF]) || text.starts(with: [0xFE, 0xFF])
       || text.starts(with: [0xFF, 0xFE])
@@ -116,7 +116,7 @@ private struct JSONParser {
     skipSpaces()
     guard position == text.count else {
       throw refusal(
-        .jsonTrailing, found: "\(text.count - position) bytes after the value",
+        .jsonTrailing, found: "\(counted(text.count - position, "byte")) after the value",
         expected: "the end of the text")
     }
     return value
@@ -296,7 +296,7 @@ private struct JSONParser {
       guard position < text.count else { throw unexpected("a closing quote") }
       guard position - start <= limits.stringByteCount + 1 else {
         throw refusal(
-          .jsonTooLong, found: "a string over \(limits.stringByteCount) bytes",
+          .jsonTooLong, found: "a string over \(counted(limits.stringByteCount, "byte"))",
           expected: "at most that", at: start)
       }
       let byte = text[position]

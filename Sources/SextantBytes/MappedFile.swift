@@ -41,8 +41,9 @@ package final class MappedFile: @unchecked Sendable {
     let (end, overflow) = offset.addingReportingOverflow(count)
     guard offset >= 0, count >= 0, !overflow, end <= byteCount else {
       throw Refusal(
-        .fileTooShort, file: path, at: .offset(offset), found: "a file of \(byteCount) bytes",
-        expected: "\(count) bytes from here")
+        .fileTooShort, file: path, at: .offset(offset),
+        found: "a file of \(counted(byteCount, "byte"))",
+        expected: "\(counted(count, "byte")) from here")
     }
     return unsafe UnsafeRawBufferPointer(start: base + offset, count: count)
   }

@@ -11,7 +11,7 @@ enum TensorName {
   /// control a terminal are refused. A "/" inside is common and allowed.
   static func flaw(_ name: String) -> String? {
     if name.isEmpty { return "an empty name" }
-    if name.utf8.count > byteLimit { return "a name of \(name.utf8.count) bytes" }
+    if name.utf8.count > byteLimit { return "a name of \(counted(name.utf8.count, "byte"))" }
     if name.unicodeScalars.contains(where: { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) })
     {
       return "a control character in the name"

@@ -142,7 +142,7 @@ package struct Conversion {
     let keeping = mapping.matricesKeepingType(options.dataType)
     if let first = keeping.first, let type = options.dataType {
       notes.append(
-        "\(keeping.count) matrices keep their type, because their rows are not multiples of "
+        "\(counted(keeping.count, "matrix keeps its", plural: "matrices keep their")) type: a row is not a multiple of "
           + "\(type.blockLength): \(first)\(keeping.count > 1 ? " and others" : "")")
     }
     let rowCount = mapping.rowCount(of: architecture.tiedPair.embedding)
@@ -166,7 +166,13 @@ package struct Conversion {
     _ path: String, _ options: ConversionOptions
   ) throws(Refusal) -> CheckpointSource {
     do throws(Refusal) {
-      return try CheckpointSource.open(path)
+      let source = try CheckpointSource.open(path)
+      guard source.checkpoint.metadata["sextant"] == nil else {
+        throw Refusal(
+          .fileUnknown, file: path, found: "an artifact of Sextant", expected: "a checkpoint",
+          remedy: "Use it as it is: an artifact needs no conversion.")
+      }
+      return source
     } catch {
       guard [.safetensorsUnsupportedDataType, .pytorchTensorKind].contains(error.code) else {
         throw error
@@ -244,8 +250,8 @@ package struct Conversion {
       let more = unused.count > 20 ? " and \(unused.count - 20) more" : ""
       let shown = unused.prefix(20).map { String($0.prefix(100)) }.joined(separator: ", ")
       notes.append(
-        "not used: \(shown)\(more). Sextant does not read this in the configuration of a "
-          + "\(architecture.name) model.")
+        "not used: \(shown)\(more). Sextant reads no such \(unused.count == 1 ? "value" : "values") in the "
+          + "configuration of a \(architecture.name) model.")
     }
     return notes
   }
@@ -273,7 +279,8 @@ package struct Conversion {
     }
     do throws(Refusal) {
       guard let (path, bytes) = try findTokenizer(source, options) else {
-        notes.append("no tokenizer found: the model takes token ids only (`tokenizer` adds one)")
+        notes.append(
+          "no tokenizer found: the model takes token ids only; `tokenizer` names a file to add")
         return nil
       }
       let isInGGUF = path == source.checkpoint.path

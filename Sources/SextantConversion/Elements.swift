@@ -71,8 +71,8 @@ enum Overflow {
     throw Refusal(
       .modelOverflow, file: file, at: .tensor(name),
       found: isBlocks
-        ? "\(count) elements in blocks with a number beyond \(type.rawValue)"
-        : "\(count) elements beyond \(type.rawValue)",
+        ? "\(counted(count, "element")) in blocks with a number beyond \(type.rawValue)"
+        : "\(counted(count, "element")) beyond \(type.rawValue)",
       expected: "magnitudes of at most \(largest(type))")
   }
 

@@ -32,7 +32,9 @@ struct EndOfText {
     self.rowCount = rowCount
     folder = source.folder
     if let description = GGUFDescription(source.checkpoint) {
-      ids = valid(description.endOfTextIDs, in: "the file")
+      let found = description.endOfText
+      ids = valid(found.ids, in: "the file")
+      notes += found.unusable.map { "not used: \($0), which is not an id or an array of ids" }
       return
     }
     read(
@@ -45,7 +47,8 @@ struct EndOfText {
           sideFile(name, beside: options.tokenizerPath), "eos_token")
       else { continue }
       guard let id = tokenizer.id(ofToken: token.text) else {
-        notes.append("not used: the end of a text in \(name), \(token.text), which is not a token")
+        notes.append(
+          "not used: \"\(token.text)\", the end of a text in \(name), which is not a token")
         continue
       }
       ids = valid([Int64(id)], in: name)
@@ -66,7 +69,7 @@ struct EndOfText {
       if let path, let file = try SideFile.read(name, in: SideFile.folder(of: path)) { return file }
       return try SideFile.read(name, in: folder)
     } catch {
-      notes.append("not used: \(name), which does not read (\(error.found))")
+      notes.append("not used: \(name), which cannot be read (found: \(error.found))")
       return nil
     }
   }
@@ -93,7 +96,8 @@ struct EndOfText {
         result.append(Int(id))
       } else {
         notes.append(
-          "not used: the end of a text in \(name), \(id), which is not an id below \(rowCount)")
+          "not used: \(id), an end of a text in \(name), which is not an id from 0 to \(rowCount - 1)"
+        )
       }
     }
     return result

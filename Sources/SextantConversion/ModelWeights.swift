@@ -138,7 +138,9 @@ private struct Selection {
     guard let first = groups.first else { return isBaseModel = false }
     if first.prefix.isEmpty {
       // The names are already correct; the file may also contain other groups.
-      drop { name in groups.dropFirst().contains { name.utf8.starts(with: $0.prefix.utf8) } }
+      drop("they belong to another group of weights") { name in
+        groups.dropFirst().contains { name.utf8.starts(with: $0.prefix.utf8) }
+      }
     } else {
       guard groups.count == 1 else {
         // A group inside the one that was chosen has its whole name.
@@ -146,7 +148,7 @@ private struct Selection {
         throw Refusal(
           .modelGroup, file: path,
           found:
-            "\(names.count) groups of weights: \(names.map { "\"\($0)\"" }.joined(separator: ", "))",
+            "\(counted(names.count, "group")) of weights: \(names.map { "\"\($0)\"" }.joined(separator: ", "))",
           expected: "one",
           remedy: "Choose one: \(names.map { "`group` \($0)" }.joined(separator: " or ")).")
       }
@@ -190,7 +192,7 @@ private struct Selection {
             dialect.fits({ names.contains(ExactString(prefix + name($0))) })
           else { continue }
           result[ExactString(prefix)] = Group(prefix: prefix, dialect: dialect, base: base)
-          if ignored.contains(where: { $0.matches(entry.name) || $0.matches(entry.source.name) }) {
+          if isIgnored(entry) {
             unwanted.insert(ExactString(prefix))
           }
         }
@@ -211,7 +213,8 @@ private struct Selection {
     isChanged = true
     try checkNames("one of them without \"\(dialect.base)\"")
     notes.append(
-      "these are the weights of a base model: put \"\(dialect.base)\" before the tensors' names")
+      "these are the weights of a base model; their names were read with \"\(dialect.base)\" before them"
+    )
   }
 
   /// Gives the tensors of a language model that is a part of another model the names that they have
@@ -263,7 +266,7 @@ private struct Selection {
   }
 
   private mutating func keep(prefix: String) {
-    drop { !$0.utf8.starts(with: prefix.utf8) }
+    drop("their names do not begin with \"\(prefix)\"") { !$0.utf8.starts(with: prefix.utf8) }
     absent = absent.filter { $0.utf8.starts(with: prefix.utf8) }.map {
       String(Substring($0.utf8.dropFirst(prefix.utf8.count)))
     }
@@ -275,12 +278,21 @@ private struct Selection {
     notes.append("removed the prefix \"\(prefix)\" from the tensors' names")
   }
 
-  private mutating func drop(where isBeside: (String) -> Bool) {
-    let beside = entries.map(\.name).filter(isBeside)
+  /// Leaves tensors out, and notes for which reason.
+  private mutating func drop(_ reason: String, where isBeside: (String) -> Bool) {
+    let beside = entries.filter { isBeside($0.name) }
     guard !beside.isEmpty else { return }
     entries.removeAll { isBeside($0.name) }
     isChanged = true
-    notes.append("left out values that are not weights: \(Self.list(beside))")
+    let asked = beside.filter(isIgnored).map(\.name)
+    let others = beside.filter { !isIgnored($0) }.map(\.name)
+    if !asked.isEmpty { notes.append("left out, as `ignoring` asks: \(Self.list(asked))") }
+    if !others.isEmpty { notes.append("left out, because \(reason): \(Self.list(others))") }
+  }
+
+  /// Whether the user excludes a tensor.
+  private func isIgnored(_ entry: AdaptedCheckpoint.Entry) -> Bool {
+    ignored.contains { $0.matches(entry.name) || $0.matches(entry.source.name) }
   }
 
   // MARK: Types

@@ -81,7 +81,7 @@ struct WeightMapping: Sendable {
         isAnnounced
           ? .indexTensorMissing : dialect.countsVariables ? .hdf5KerasCount : .modelTensorMissing,
         file: checkpoint.path, found: "no \(list(missing))",
-        expected: "\(specs.count) tensors of \(architecture.name)")
+        expected: "\(counted(specs.count, "tensor")) of \(architecture.name)")
     }
     return sources
   }
@@ -104,7 +104,7 @@ struct WeightMapping: Sendable {
       throw Refusal(
         dialect.countsVariables ? .hdf5KerasCount : .modelTensorUnexpected, file: path,
         found: list(unexpected.map(\.name)),
-        expected: "\(count) tensors of \(architecture.name)")
+        expected: "\(counted(count, "tensor")) of \(architecture.name)")
     }
   }
 
@@ -148,7 +148,7 @@ struct WeightMapping: Sendable {
       throw Refusal(
         .modelTensorMissing, file: path, at: .parameter("ignoring"),
         found: "a pattern that leaves out \(list(wanted))",
-        expected: "\(specs.count) tensors of \(architecture.name)",
+        expected: "\(counted(specs.count, "tensor")) of \(architecture.name)",
         remedy: "Give `ignoring` a pattern that fits other tensors only.")
     }
   }

@@ -6,7 +6,7 @@ import SextantStore
 import SextantTokenizers
 
 /// How far models with fewer bits are from a reference, on one text.
-public struct DriftComparison {
+package struct DriftComparison {
   /// One model.
   private struct Row {
     let path: String
@@ -27,7 +27,7 @@ public struct DriftComparison {
   ///   - store: the file of the reference.
   ///   - tokenizer: the reference's; the tokens that it asks for are put before the text, so that the
   ///     first token is predicted too.
-  public init(
+  package init(
     with model: any LanguageModel, in store: ModelStore, _ tokenizer: any Tokenizer, on text: String
   ) {
     (self.model, reference) = (model, store)
@@ -42,7 +42,7 @@ public struct DriftComparison {
   ///   - path: how the file was named, for notes.
   ///   - progress: receives tokens done and in all.
   /// - Throws: the errors of `LogitDrift`.
-  public mutating func add(
+  package mutating func add(
     _ model: any LanguageModel, in store: ModelStore, path: String,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) {

@@ -77,7 +77,7 @@ public final class GenerationRun {
   public var edits: [EditSummary] { interventions.summaries }
 
   /// Why the text ended; nil while it continues.
-  public var ending: GenerationEnding? {
+  public var ending: Generation.Ending? {
     if case .ended = progress { loop.ending } else { nil }
   }
 

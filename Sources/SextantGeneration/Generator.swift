@@ -14,7 +14,7 @@ public struct GeneratedText: Sendable {
   /// The edits of each editing intervention, and their strength.
   public let edits: [EditSummary]
   /// Why the text ended.
-  public let ending: GenerationEnding
+  public let ending: Generation.Ending
   /// Tokens per second, after the first; nil for fewer than two tokens.
   public let tokensPerSecond: Double?
 

@@ -38,13 +38,13 @@ package struct ShadowGeneration: Sendable {
   /// - Parameters:
   ///   - interventions: at least one that edits, and no others.
   ///   - prompt: token ids, at least one; the steered model reads it steered, the twin does not.
-  ///   - steeredTokens: tokens that are chosen under steering.
+  ///   - steeredTokens: tokens that are chosen under steering, at most those of `options`.
   ///   - options: as for any text; `tokenCount` counts all tokens.
   ///   - continuation: the state that continues.
   ///   - emit: receives text as soon as it is complete UTF-8.
   ///   - tell: receives a record of each token that the steered model read.
   /// - Throws: as `Generator.generate`; `usage.nothing-steered` if nothing edits, `usage.option`
-  ///   for interventions that report or end the text.
+  ///   for interventions that report or end the text, and for more steered tokens than are generated.
   package init(
     _ model: any LanguageModel, _ tokenizer: any Tokenizer, applying interventions: Interventions,
     to prompt: [Int], steeredTokens: Int, _ options: GenerationOptions,
@@ -55,17 +55,22 @@ package struct ShadowGeneration: Sendable {
       throw Refusal(
         .usageOption, at: .parameter("prompt"), found: "no tokens", expected: "at least one")
     }
+    guard (0...options.tokenCount).contains(steeredTokens) else {
+      throw Refusal(
+        .usageOption, at: .parameter("steeredTokens"), found: "\(steeredTokens)",
+        expected: "0 to \(options.tokenCount), the number of tokens to generate")
+    }
     try interventions.check(.edits, of: "steer shadow")
     guard interventions.hasEdits else {
       throw Refusal(
         .usageNothingSteered, at: .parameter("apply"), found: "no artifact that edits",
-        expected: "a steering vector or an eraser")
+        expected: "a steering vector or an eraser", remedy: "Name one with `apply`.")
     }
     var (own, twin) = (model.initialState(), model.initialState())
     let bound = try interventions.bind(
       to: BoundRun(
         model, tokenizer: tokenizer.digest, prompts: [prompt], from: own,
-        readingAfter: min(steeredTokens - 1, options.tokenCount), recordsEdits: tell != nil,
+        readingAfter: steeredTokens - 1, recordsEdits: tell != nil,
         textTokenizer: tokenizer))
     var recorder = TokenRecorder(bound, tokenizer)
     func record(_ tokens: [Int], _ text: String?) {

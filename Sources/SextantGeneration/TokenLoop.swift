@@ -30,18 +30,20 @@ package struct GenerationOptions: Sendable {
   }
 }
 
-/// Why a text ended.
-public enum GenerationEnding: String, Sendable {
-  /// It has the requested number of tokens.
-  case count
-  /// The model chose the token that ends a text.
-  case endOfText
-  /// The text came to one of the texts that it was to stop at.
-  case stopText
-  /// An intervention ended it.
-  case intervention
-  /// The task that made it was cancelled.
-  case cancelled
+extension Generation {
+  /// Why a text ended.
+  public enum Ending: String, Sendable {
+    /// It has the requested number of tokens.
+    case count
+    /// The model chose the token that ends a text.
+    case endOfText
+    /// The text came to one of the texts that it was to stop at.
+    case stopText
+    /// An intervention ended it.
+    case intervention
+    /// The task that made it was cancelled.
+    case cancelled
+  }
 }
 
 /// The token loop of one text: chooses one token after the other until the text ends.
@@ -61,7 +63,7 @@ struct TokenLoop {
   /// The text that the last token added.
   private(set) var lastPiece = ""
   /// Why the text ended; nil while it continues.
-  private(set) var ending: GenerationEnding?
+  private(set) var ending: Generation.Ending?
   /// When the first and the last token were chosen.
   private var chosenAt: (first: ContinuousClock.Instant, last: ContinuousClock.Instant)?
 
@@ -112,7 +114,7 @@ struct TokenLoop {
   }
 
   /// Ends the text for a reason from outside.
-  mutating func end(_ reason: GenerationEnding) { ending = reason }
+  mutating func end(_ reason: Generation.Ending) { ending = reason }
 
   /// Hands out the bytes that no token completed.
   mutating func finish(_ emit: (String) -> Void) {

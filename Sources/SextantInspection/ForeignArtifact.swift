@@ -18,7 +18,7 @@ package struct ForeignArtifact: Sendable {
   ///   - reference: the model that it was made for.
   ///   - layer: the block that a bare vector belongs to; nil for none.
   ///   - convention: what the numbers of a control vector's directions mean; nil for what the file tells.
-  /// - Throws: `usage.option` for a bare vector without a block; `foreign.*`, `artifact.*`, what reading
+  /// - Throws: `usage.option` for a bare vector without a block; `file.unknown` for an artifact; `foreign.*`, `artifact.*`, what reading
   ///   throws.
   package init(
     reading source: String, for reference: ModelReference, layer: Int?, convention: LayerConvention?
@@ -28,6 +28,12 @@ package struct ForeignArtifact: Sendable {
       (artifact, kind, words) = (lens.artifact, "lens", "a lens")
       sites = lens.translators.map(\.site.name)
       return
+    }
+    guard try ContentKind(of: source) != .artifact else {
+      throw Refusal(
+        .fileUnknown, file: source, found: "an artifact of Sextant",
+        expected: "a vector of another tool",
+        remedy: "Use it as it is: an artifact needs no conversion.")
     }
     let vector: SteeringVector
     if let layer {

@@ -126,7 +126,7 @@ extension Report {
         + (worse.isEmpty
           ? []
           : [
-            "warning: the last loss is above the first at \(worse.joined(separator: ", ")): the lens is "
+            "the last loss is above the first at \(worse.joined(separator: ", ")): the lens is "
               + "worse there than at the start; lower `rateScale`, or give more text"
           ]),
       json: JSONObject([

@@ -19,7 +19,8 @@ extension Report {
     let kind = try ContentKind(of: path)
     guard kind == .artifact || retraining == nil else {
       throw Refusal(
-        .artifactKind, file: path, found: "no artifact", expected: "an artifact to train again")
+        .artifactKind, file: path, found: "no artifact", expected: "an artifact to train again",
+        remedy: "Name an artifact. A model can be verified, and not trained again.")
     }
     switch kind {
     case .model:
@@ -34,7 +35,8 @@ extension Report {
     case .other:
       throw Refusal(
         .fileUnknown, file: path, found: "a file without digests",
-        expected: "a native model or an artifact")
+        expected: "a native model or an artifact",
+        remedy: "Convert a checkpoint first: only native models and artifacts contain digests.")
     }
   }
 

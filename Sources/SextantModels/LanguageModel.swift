@@ -226,7 +226,7 @@ extension LanguageModel {
     else { return }
     throw Refusal(
       .modelTextLength, found: "\(counted(run.count, "token")) after \(run.lowerBound)",
-      expected: "texts of at most \(limit) tokens, or one token at a time")
+      expected: "texts of at most \(counted(limit, "token")), or one token at a time")
   }
 
   /// Shows the state's components to the tap.

@@ -80,7 +80,7 @@ public final class ModelStore: Sendable {
       borrowing: bytes, owner: mapping, dataType: entry.dataType, shape: entry.shape)
     guard let tensor else {
       throw Refusal(
-        .storeTable, file: path, at: .tensor(name), found: "\(entry.byteCount) bytes",
+        .storeTable, file: path, at: .tensor(name), found: counted(entry.byteCount, "byte"),
         expected: "the size of \(entry.dataType.rawValue) \(entry.shape)")
     }
     return tensor

@@ -57,8 +57,9 @@ struct StorePreamble {
     let headerLength = try reader.unsigned(at: 16, byteCount: 8)
     guard (2...UInt64(StoreFormat.headerLimit)).contains(headerLength) else {
       throw Refusal(
-        .storeHeader, file: file.path, at: .offset(16), found: "a header of \(headerLength) bytes",
-        expected: "2 to \(StoreFormat.headerLimit) bytes")
+        .storeHeader, file: file.path, at: .offset(16),
+        found: "a header of \(counted(headerLength, "byte"))",
+        expected: "2 to \(counted(StoreFormat.headerLimit, "byte"))")
     }
     let fileLength = try reader.unsigned(at: 24, byteCount: 8)
     // The writer fills in the header last, so that a file it left behind is recognised as such.
@@ -69,14 +70,16 @@ struct StorePreamble {
     }
     guard fileLength == file.byteCount else {
       throw Refusal(
-        .storeSize, file: file.path, at: .offset(24), found: "a file of \(file.byteCount) bytes",
-        expected: "\(fileLength) bytes")
+        .storeSize, file: file.path, at: .offset(24),
+        found: "a file of \(counted(file.byteCount, "byte"))",
+        expected: counted(fileLength, "byte"))
     }
     self.init(headerByteCount: Int(headerLength), fileByteCount: file.byteCount)
     guard let dataStart, dataStart <= fileByteCount - StoreFooter.byteCount else {
       throw Refusal(
-        .storeHeader, file: file.path, at: .offset(16), found: "a header of \(headerLength) bytes",
-        expected: "header and footer within a file of \(fileByteCount) bytes")
+        .storeHeader, file: file.path, at: .offset(16),
+        found: "a header of \(counted(headerLength, "byte"))",
+        expected: "header and footer within a file of \(counted(fileByteCount, "byte"))")
     }
   }
 }
@@ -116,7 +119,8 @@ struct StoreFooter {
     guard fileLength == file.byteCount else {
       throw Refusal(
         .storeSize, file: file.path, at: .offset(start + 40),
-        found: "a file of \(file.byteCount) bytes", expected: "\(fileLength) bytes")
+        found: "a file of \(counted(file.byteCount, "byte"))", expected: counted(fileLength, "byte")
+      )
     }
     let rest = try reader.slice(at: 48, count: 16)
     if let place = rest.firstIndex(where: { $0 != 0 }) {

@@ -82,7 +82,7 @@ extension StoreHeader {
       let text = try name.string()
       guard StoreFormat.isName(text) else {
         throw name.refusal(
-          expected: "1 to \(StoreFormat.nameLimit) bytes without control characters")
+          expected: "1 to \(counted(StoreFormat.nameLimit, "byte")) without control characters")
       }
       if let previous, !(ExactString(previous) < ExactString(text)) {
         throw name.refusal(expected: "a name after \"\(previous)\", in the order of their bytes")
@@ -106,13 +106,14 @@ extension StoredTensor {
     else {
       throw Refusal(
         .storeTable, file: entry.file, at: .tensor(name), found: "the shape \(shape)",
-        expected: "at most \(StoreFormat.rankLimit) dimensions whose product fits 64 bits")
+        expected:
+          "at most \(counted(StoreFormat.rankLimit, "dimension")) whose product fits 64 bits")
     }
     self.shape = shape
     byteCount = try entry.member("bytes").integer()
     guard byteCount == expected else {
       throw Refusal(
-        .storeTable, file: entry.file, at: .tensor(name), found: "\(byteCount) bytes",
+        .storeTable, file: entry.file, at: .tensor(name), found: counted(byteCount, "byte"),
         expected: "\(expected) bytes for \(dataType.rawValue) \(shape)")
     }
     offset = try entry.place(byteCount, name: name, in: &layout)
@@ -171,7 +172,8 @@ extension JSONNode {
     let position = layout.position
     guard let next = layout.place(byteCount), next == offset else {
       throw Refusal(
-        .storeTable, file: file, at: .tensor(name), found: "\(byteCount) bytes at byte \(offset)",
+        .storeTable, file: file, at: .tensor(name),
+        found: "\(counted(byteCount, "byte")) at byte \(offset)",
         expected: "data at byte \(position), right after the previous data, ending within the file")
     }
     return offset

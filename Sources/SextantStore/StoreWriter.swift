@@ -128,7 +128,7 @@ package final class StoreWriter {
       let (tensor, count) = (tensors[index], part.range.count)
       guard tensor.dataType == tensor.sourceDataType, tensor.byteCount == count else {
         throw refusal(
-          tensor.name, found: "\(count) bytes in the checkpoint",
+          tensor.name, found: "\(counted(count, "byte")) in the checkpoint",
           expected: "\(tensor.byteCount ?? 0) bytes of its own type")
       }
       copies.append((index, part))

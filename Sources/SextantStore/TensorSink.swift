@@ -108,7 +108,7 @@ package struct TensorSink: ~Copyable {
 
   private func refusal() -> Refusal {
     func text(_ stored: Int, _ source: Int) -> String {
-      "\(stored) bytes" + (keepsType ? "" : " made from \(source) bytes")
+      counted(stored, "byte") + (keepsType ? "" : " made from \(source) bytes")
     }
     return Refusal(
       .storeTable, file: destination, at: .tensor(tensor.name),

@@ -21,8 +21,9 @@ enum Gzip {
       count += piece.count
       guard count <= limit else {
         throw Refusal(
-          .limitFile, file: path, found: "a gzip file of more than \(limit) bytes, unpacked",
-          expected: "at most \(limit) bytes")
+          .limitFile, file: path,
+          found: "a gzip file of more than \(counted(limit, "byte")), unpacked",
+          expected: "at most \(counted(limit, "byte"))")
       }
     }
     var bytes: [UInt8] = []
@@ -53,7 +54,8 @@ enum Gzip {
         // Tapes and disks fill the last block up with zeros; gzip accepts them.
         if packed[position...].allSatisfy({ $0 == 0 }) { return }
         guard packed[position...].starts(with: magic) else {
-          throw damaged(path, at: position, "\(packed.count - position) bytes after its end")
+          throw damaged(
+            path, at: position, "\(counted(packed.count - position, "byte")) after its end")
         }
         unsafe _ = inflateReset(&stream)
       } else if status != Z_OK || (read == 0 && written == 0) {

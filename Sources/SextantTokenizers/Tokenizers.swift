@@ -53,8 +53,8 @@ struct TokenizerSource {
   init(bytes: [UInt8], file: String?) throws(Refusal) {
     guard bytes.count <= Tokenizers.byteCountLimit else {
       throw Refusal(
-        .limitFile, file: file, found: "\(bytes.count) bytes",
-        expected: "at most \(Tokenizers.byteCountLimit) bytes")
+        .limitFile, file: file, found: counted(bytes.count, "byte"),
+        expected: "at most \(counted(Tokenizers.byteCountLimit, "byte"))")
     }
     self.bytes = bytes
     self.file = file

@@ -11,7 +11,7 @@ import Testing
     ("steer shadow -m m -p t --steer-tokens", "0 or more"),
     ("steer train -m m --pairs p -o o --batch", "1 or more"),
     ("steer eval -m m --apply a --pairs p --controls", "0 or more"),
-    ("steer eval -m m --apply a --pairs p --continuations", "0 or more"),
+    ("steer eval -m m --apply a --pairs p --continuations", "1 or more"),
     ("steer eval -m m --apply a --pairs p -n", "1 or more"),
     ("steer eval -m m --apply a --pairs p --seed", "from 0 to"),
     ("steer half-life -m m --apply a --text t --horizon", "1 or more"),

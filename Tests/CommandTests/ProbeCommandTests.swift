@@ -106,7 +106,7 @@ import Testing
     }
     let stopped = sextant(
       "generate", "-m", Workspace.model, "-p", "59 + 5 = 64. Bob:", "-n", "9", "--temp", "0",
-      "--stop-when", "\(probe)>-1e9", "--json")
+      "--stop-when", "\(probe)#blocks.3.output.lr>-1e9", "--json")
     #expect(try stopped.json().member("stopped").boolean())
     #expect(try stopped.json().member("tokens").elements().isEmpty)
   }

@@ -60,7 +60,7 @@ import Testing
   func lossesAndGradientsAreThoseOfAutograd(name: String, loss: LensLoss) throws {
     let lens = try Case(name)
     let start = try lens.translators("start")
-    var parameters = LensParameters(start, LensOptimizerOptions(), isBiasOnly: false)
+    var parameters = LensParameters(start, TunedLensOptions.Optimizer(), isBiasOnly: false)
     let losses = try lens.trainer { $0.loss = loss }
       .accumulate(
         lens.corpus.chunks, &parameters,
@@ -106,7 +106,7 @@ import Testing
 
   @Test func trainingGoesOnFromACheckpointAsIfItHadNotStopped() throws {
     let lens = try Case("mamba")
-    for kind in LensOptimizerKind.allCases {
+    for kind in TunedLensOptions.Optimizer.Kind.allCases {
       let trainer = try lens.trainer {
         $0.optimizer.kind = kind
         $0.tokensPerStep = 24
@@ -133,8 +133,8 @@ import Testing
     let lens = try Case(name)
     let start = try lens.translators("start")
     var (exact, fast) = (
-      LensParameters(start, LensOptimizerOptions(), isBiasOnly: false),
-      LensParameters(start, LensOptimizerOptions(), isBiasOnly: false)
+      LensParameters(start, TunedLensOptions.Optimizer(), isBiasOnly: false),
+      LensParameters(start, TunedLensOptions.Optimizer(), isBiasOnly: false)
     )
     let trainer = try lens.trainer { _ in }
     let readout = lens.converted.model.readout

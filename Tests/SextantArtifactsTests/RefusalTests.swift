@@ -435,6 +435,23 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
       .check(against: Samples.model, allowingOther: false, file: nil)
   }
 
+  /// A file of another kind is named for what it is.
+  @Test func filesThatAreNoArtifactsAreNamed() throws {
+    let folder = TemporaryFolder()
+    let rows: [(bytes: [UInt8], found: String)] = [
+      ([0x50, 0x4B, 3, 4] + [UInt8](repeating: 0, count: 60), "a file of the kind zip archive"),
+      (Array("GGUF".utf8) + [UInt8](repeating: 0, count: 60), "a file of the kind GGUF"),
+      (Array("SEXTANT\0".utf8) + [UInt8](repeating: 0, count: 60), "a file of the kind Sextant model"),
+    ]
+    for row in rows {
+      for name in ["v.pt", "v.safetensors"] {
+        let path = folder.write(row.bytes, to: name)
+        let refusal = expectRefusal(.fileUnknown) { try Artifact(reading: path) }
+        #expect(refusal?.found == row.found && refusal?.expected == "an artifact of Sextant")
+      }
+    }
+  }
+
   @Test func anotherModelIsRefusedUnlessAllowed() throws {
     let digest = SHA256.digest([])
     for (model, code) in [

@@ -178,17 +178,23 @@ import Testing
   }
 
   @Test func theMetadataOfOtherProgramsNameThem() throws {
-    func ids(_ values: [(String, GGUFNewValue)]) throws -> [Int64] {
+    func found(_ values: [(String, GGUFNewValue)]) throws -> (ids: [Int64], unusable: [String]) {
       var writer = GGUFWriter()
       writer.set("general.architecture", .string("mamba"))
       for (key, value) in values { writer.set(key, value) }
       try writer.publish(to: folder.path("m.gguf"), replacing: true)
-      return try #require(GGUFDescription(GGUFFile(folder.path("m.gguf")))).endOfTextIDs
+      return try #require(GGUFDescription(GGUFFile(folder.path("m.gguf")))).endOfText
     }
+    func ids(_ values: [(String, GGUFNewValue)]) throws -> [Int64] { try found(values).ids }
     let (eos, eot) = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")
     #expect(try ids([]).isEmpty)
     #expect(try ids([(eos, .uint32(5)), (eot, .uint32(6))]) == [5, 6])
     #expect(try ids([(eos, .uint32(5)), ("sextant.end_of_text", .int32s([9, 8]))]) == [9, 8])
+    #expect(try ids([(eos, .int32s([5, 7])), (eot, .uint32(6))]) == [5, 7, 6])
+    for value in [GGUFNewValue.string("</s>"), .boolean(true), .float32(2), .strings(["a"])] {
+      let found = try found([(eos, value), (eot, .uint32(6))])
+      #expect(found.ids == [6] && found.unusable == [eos])
+    }
   }
 
   // MARK: Beginning of text

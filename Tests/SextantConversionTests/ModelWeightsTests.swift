@@ -168,7 +168,9 @@ import Testing
     }
     let (bytes, notes) = try convert(path)
     #expect(try bytes == reference())
-    #expect(notes.contains("left out values that are not weights: optimizer.state.0.exp_avg"))
+    #expect(
+      notes.contains(
+        "left out, because their names do not begin with \"model.\": optimizer.state.0.exp_avg"))
   }
 
   @Test(arguments: [Container.safetensors, .pth, .npz, .h5])
@@ -270,7 +272,13 @@ import Testing
     }
     let (bytes, notes) = try convert(path)
     #expect(try bytes == reference())
-    #expect(notes.contains { $0.contains("left out values that are not weights: ema.") })
+    #expect(
+      notes.contains {
+        $0.contains("left out, because they belong to another group of weights: ema.")
+      })
+    let asked = try convert(path) { $0.ignoring = ["ema.*"] }.notes
+    #expect(asked.contains { $0.hasPrefix("left out, as `ignoring` asks: ema.") })
+    #expect(!asked.contains { $0.contains("because") })
     #expect(try convert(path) { $0.group = "ema" }.bytes != bytes)
   }
 

@@ -67,6 +67,22 @@ import Testing
     }
   }
 
+  /// Each edit is made before a token of its own, after which as many tokens as the horizon follow.
+  @Test func moreEditsThanTheTextHasPlacesForAreRefused() throws {
+    let model = try ConvertedModel("mamba-tiny/huggingface").model
+    let vector = try vector(model.description, ["state"])
+    func measure(_ edits: Int) throws -> HalfLife {
+      try HalfLife(
+        of: model, tokenizer: nil, vector: vector, on: tokens(20), horizon: 15, edits: edits)
+    }
+    #expect(try measure(4).editCount == 4)
+    for edits in [0, 5, 1 << 40] {
+      let refusal = expectRefusal(.usageOption) { try measure(edits) }
+      #expect(
+        refusal?.place == .parameter("edits") && refusal?.expected.hasPrefix("1 to 4") == true)
+    }
+  }
+
   @Test func curvesThatAreNoNumbersHaveAnInterval() {
     for shares in [[1, .infinity, 0.1], [1, .nan, 0.1], [.nan, .nan], [], [1, .infinity, 0]] {
       let curve = SurvivalCurve(shares)

@@ -33,6 +33,55 @@ import Testing
     return experiment
   }
 
+  @Test func aGridThatMeasuresNothingOrTheSameTwiceIsRefused() throws {
+    let (state, residual) = (try vector(["state"]), try vector(["residual"]))
+    let test = try ChoiceTest(
+      reading: demo.firstLines(2, of: "sentiment_test.jsonl"), template: nil)
+    let rows:
+      [(
+        vector: SteeringVector, multipliers: [Float], sites: [SteeredSites]?, code: Refusal.Code,
+        place: String
+      )] =
+        [
+          (residual, [], nil, .usageOption, "multipliers"),
+          (residual, [0], nil, .usageOption, "multipliers"),
+          (residual, [1, 2, 1], nil, .usageOption, "multipliers"),
+          (residual, [0, -0, 1], nil, .usageOption, "multipliers"),
+          (residual, [1], [.residual, .residual], .usageOption, "sites"),
+          (residual, [1], [.both], .artifactEmpty, "sites"),
+          (state, [1], [.both], .artifactEmpty, "sites"),
+          (state, [1], [.state, .residual], .artifactEmpty, "sites"),
+        ]
+    for row in rows {
+      var experiment = experiment(row.vector)
+      (experiment.multipliers, experiment.sites) = (row.multipliers, row.sites)
+      let refusal = expectRefusal(row.code) { try experiment.run(on: test) }
+      #expect(refusal?.place == .parameter(row.place), "\(row.multipliers) \(row.sites ?? [])")
+    }
+  }
+
+  @Test func contrastPairsAreNoTest() throws {
+    let path = try demo.firstLines(2, of: "sentiment_pairs.jsonl")
+    let refusal = expectRefusal(.dataRecord) { try ChoiceTest(reading: path, template: nil) }
+    #expect(refusal?.found.contains("contrast pairs") == true)
+  }
+
+  /// The report counts the tokens that contamination was measured on.
+  @Test func contaminationIsReportedOverItsTokens() throws {
+    let vector = try vector(["all"])
+    func line(_ steered: Int) throws -> String {
+      try ShadowGeneration(
+        demo.model, demo.tokenizer, applying: [.steer(AppliedVector(vector))],
+        to: demo.tokenizer.encodeText("The film"), steeredTokens: steered,
+        GenerationOptions(
+          tokenCount: 4, sampling: SamplingOptions(temperature: 0), stopsAtEnd: false)
+      ).line
+    }
+    #expect(try line(2).contains(" nats over 2 tokens, "))
+    #expect(try line(3).contains(" nats over 1 token, "))
+    #expect(try line(4).contains("contamination was not measured"))
+  }
+
   @Test func everySetOfSitesIsMeasuredBesideWhatItCostsElsewhere() throws {
     let vector = try vector(["all"])
     var experiment = experiment(vector)

@@ -75,6 +75,19 @@ import Testing
     ScoreCondition(try probe(), name: nil, .init(isAbove: isAbove, bound: -1e9))
   }
 
+  @Test func aConditionNamesOneOfSeveralProbes() throws {
+    let folder = TemporaryFolder()
+    let path = folder.path("p.probe.safetensors")
+    let probe = try probe()
+    try probe.artifact.write(to: path)
+    let open = try #require(ProbeCondition(argument: "\(path)>0"))
+    let refusal = expectRefusal(.usageOption) { try open.load(as: "when", allowingOther: false) }
+    #expect(refusal?.place == .parameter("when"))
+    #expect(refusal?.expected == "one of blocks.1.output.lr, blocks.2.output.lr")
+    let named = try #require(ProbeCondition(argument: "\(path)#blocks.2.output.lr<1"))
+    #expect(try named.load(as: "when", allowingOther: false).name == "blocks.2.output.lr")
+  }
+
   // MARK: Runners
 
   /// The result of a runner for a list, as numbers that can be compared.

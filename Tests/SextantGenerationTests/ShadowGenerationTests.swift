@@ -2,6 +2,7 @@ import SextantArtifacts
 import SextantGeneration
 import SextantModelTestSupport
 import SextantModels
+import SextantTestSupport
 import SextantTokenizers
 import Testing
 
@@ -70,6 +71,14 @@ import Testing
       steeredTokens: 6, options, emit: { shown += $0 })
     #expect(stopped.text == String(whole.text[..<start]) && shown == stopped.text)
     #expect(whole.tokens.starts(with: stopped.tokens))
+  }
+
+  @Test func noMoreTokensAreSteeredThanAreGenerated() throws {
+    #expect(try generate(0.3, steered: 16).contamination.isEmpty)
+    for count in [-1, 17] {
+      let refusal = expectRefusal(.usageOption) { try generate(0.3, steered: count) }
+      #expect(refusal?.place == .parameter("steeredTokens"))
+    }
   }
 
   @Test func withoutSteeringThereIsNoContamination() throws {

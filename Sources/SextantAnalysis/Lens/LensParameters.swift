@@ -5,10 +5,10 @@ import SextantTensor
 struct LensParameters {
   private var weights: [Parameter]  // [D, D] each
   private var biases: [Parameter]  // [D] each
-  private let options: LensOptimizerOptions
+  private let options: TunedLensOptions.Optimizer
   private let isBiasOnly: Bool
 
-  init(_ translators: [Translator], _ options: LensOptimizerOptions, isBiasOnly: Bool) {
+  init(_ translators: [Translator], _ options: TunedLensOptions.Optimizer, isBiasOnly: Bool) {
     weights = translators.map { Parameter($0.weight, options.kind) }
     biases = translators.map { Parameter($0.bias, options.kind) }
     self.options = options
@@ -92,7 +92,7 @@ private struct Parameter {
   var gradient: Tensor
   var memories: [Tensor]
 
-  init(_ value: Tensor, _ kind: LensOptimizerKind) {
+  init(_ value: Tensor, _ kind: TunedLensOptions.Optimizer.Kind) {
     self.value = value
     gradient = Tensor(zeros: value.shape)
     memories = kind.memories.map { _ in Tensor(zeros: value.shape) }
@@ -103,7 +103,7 @@ private struct Parameter {
   }
 
   mutating func step(
-    _ step: Int, of steps: Int, _ options: LensOptimizerOptions, share: Float
+    _ step: Int, of steps: Int, _ options: TunedLensOptions.Optimizer, share: Float
   ) {
     let rate = options.rate(step: step, of: steps)
     let weightDecay = Float(options.weightDecay)

@@ -33,6 +33,12 @@ struct LensRetraining {
   func again(_ lens: Lens, _ progress: (Int, Int) -> Void) throws(Refusal) -> Artifact {
     let record = try RetrainingRecord.checked(lens.training.retraining, file)
     _ = try Retraining.check(lens.model, model, tokenizer, file)
+    guard start == nil || lens.training.method == "tuned" else {
+      throw Refusal(
+        .usageOption, file: file, at: .parameter("start"),
+        found: "a start for a \(lens.training.method) lens",
+        expected: "none: only a tuned lens is trained from a start")
+    }
     let corpus = try corpus(lens.training.data)
     let options = node(lens.training.options, "/method/options")
     switch lens.training.method {

@@ -10,7 +10,7 @@ public struct TunedLensOptions: Sendable {
   /// The loss.
   public var loss = LensLoss.kl
   /// The optimiser.
-  public var optimizer = LensOptimizerOptions()
+  public var optimizer = TunedLensOptions.Optimizer()
   /// Steps.
   public var steps = 250
   /// Tokens that each step reads, rounded down to whole chunks.
@@ -72,7 +72,7 @@ public struct TunedLensOptions: Sendable {
       throw name.refusal(expected: "a loss of lenses")
     }
     self.loss = loss
-    optimizer = try LensOptimizerOptions(node)
+    optimizer = try TunedLensOptions.Optimizer(node)
     steps = try node.member("steps").integer(in: 1...Int(Int32.max))
     tokensPerStep = try node.member("tokens_per_step").integer(in: 1...1 << 40)
     isBiasOnly = try node.member("bias_only").boolean()
@@ -91,14 +91,14 @@ public struct TunedLensOptions: Sendable {
 }
 
 /// How far training is.
-public struct LensProgress: Sendable {
+package struct LensProgress: Sendable {
   /// Tokens that were read in this run, and those that the whole run reads.
-  public var tokens: (done: Int, total: Int)
+  package var tokens: (done: Int, total: Int)
   /// Steps taken so far.
-  public var step: Int
+  package var step: Int
   /// The loss of each site in the last step, nats per token, in the order of the sites; empty
   /// before the first.
-  public var losses: [Double]
+  package var losses: [Double]
 }
 
 /// Trains a tuned lens (Belrose et al., arXiv 2303.08112): for each site a translation after which

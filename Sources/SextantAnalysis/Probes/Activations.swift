@@ -134,7 +134,8 @@ extension Activations {
     for (index, (found, expected)) in zip(captured, texts).enumerated() where found != expected {
       throw Refusal(
         .dataRecord, file: capture.file, at: .tensor("tokens"),
-        found: "prompt \(index + 1) with \(found.count) tokens that are not those of record "
+        found:
+          "prompt \(index + 1) with \(counted(found.count, "token")) that are not those of record "
           + "\(index + 1), which has \(expected.count)",
         expected: "a capture of the texts of the records, in their order",
         remedy: "Capture again with the same records as `prompts`.")

@@ -100,7 +100,8 @@ package enum EraserTrainer {
       guard site.elementCount <= MomentSet.covarianceLimit else {
         throw Refusal(
           .artifactWidth, at: .tensor(site.site.name), found: counted(site.elementCount, "element"),
-          expected: "at most \(MomentSet.covarianceLimit): erasing needs a covariance")
+          expected: "at most \(MomentSet.covarianceLimit): erasing needs a covariance",
+          remedy: "Name smaller `sites`.")
       }
       let moments = ClassMoments(rows, own, order: .covariance)
       guard let eraser = LEACE.eraser(moments) else {

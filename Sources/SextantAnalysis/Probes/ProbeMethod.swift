@@ -37,6 +37,9 @@ public enum ProbeMethod: String, Sendable, CaseIterable {
   /// The methods that need contrast pairs.
   public var needsPairs: Bool { input != .single }
 
+  /// The methods whose result depends on the seed.
+  package var usesRandomNumbers: Bool { self == .random || self == .consistentSearch }
+
   /// The methods that need a covariance matrix.
   var needsCovariance: Bool {
     switch self {

@@ -18,6 +18,19 @@ package struct ProbeTrainer: Sendable {
     self.seed = seed
   }
 
+  /// Refuses probes for each head if no site has heads.
+  ///
+  /// - Throws: `usage.option`.
+  package func checkHeads(of sites: [SiteDescription]) throws(Refusal) {
+    guard splitsHeads, !sites.contains(where: Self.hasHeads) else { return }
+    throw Refusal(
+      .usageOption, at: .parameter("heads"), found: "sites without heads",
+      expected: "a component of the state whose first axis is the head",
+      remedy: "Leave `heads` out, or name such a component with `sites`.")
+  }
+
+  private static func hasHeads(_ site: SiteDescription) -> Bool { site.axes.first == "head" }
+
   /// The trained probes.
   package struct Result: Sendable {
     /// The probes: site by site, head by head, method by method.
@@ -59,7 +72,7 @@ package struct ProbeTrainer: Sendable {
         .dataRecord, found: "no contrast pairs", expected: "pairs, for methods that need them")
     }
     let parts = activations.sites.flatMap { site -> [Part] in
-      guard splitsHeads, site.axes.first == "head" else { return [Part(site: site, head: nil)] }
+      guard splitsHeads, Self.hasHeads(site) else { return [Part(site: site, head: nil)] }
       return (0..<site.shape[0]).map { Part(site: site, head: $0) }
     }
     var results = [Result](repeating: Result(), count: parts.count)

@@ -172,7 +172,7 @@ extension SteeringVector {
   ) throws(Refusal) -> (site: SiteReference, value: Tensor) {
     guard value.count == model.width else {
       throw Refusal(
-        .artifactWidth, file: file, found: "\(value.count) numbers",
+        .artifactWidth, file: file, found: counted(value.count, "number"),
         expected: "\(model.width), the width of the model")
     }
     let site = SiteReference(

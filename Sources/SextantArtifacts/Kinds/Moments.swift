@@ -26,7 +26,8 @@ package struct Moments: ArtifactKind, Sendable {
     guard classes.count <= artifact.tensors.count / (2 * max(artifact.manifest.sites.count, 1))
     else {
       throw Refusal(
-        .artifactTensorMissing, file: artifact.file, found: "\(artifact.tensors.count) tensors",
+        .artifactTensorMissing, file: artifact.file,
+        found: counted(artifact.tensors.count, "tensor"),
         expected:
           "count and mean of \(counted(classes.count, "class", plural: "classes")) at each of "
           + "\(artifact.manifest.sites.count) sites")

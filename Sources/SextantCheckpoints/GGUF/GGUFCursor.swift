@@ -33,12 +33,13 @@ struct GGUFCursor {
     guard count >= 0, count <= remaining else {
       throw refusal(
         .ggufTruncated, found: "\(remaining) bytes to the end of the file",
-        expected: "\(count) bytes from here")
+        expected: "\(counted(count, "byte")) from here")
     }
     position += count
     guard position <= Self.headerByteLimit else {
       throw Refusal(
-        .limitFile, file: file.path, found: "a header of more than \(Self.headerByteLimit) bytes",
+        .limitFile, file: file.path,
+        found: "a header of more than \(counted(Self.headerByteLimit, "byte"))",
         expected: "a shorter one")
     }
   }
@@ -95,7 +96,7 @@ struct GGUFCursor {
     guard length <= limit else {
       throw Refusal(
         .ggufString, file: file.path, at: .offset(place), found: "a string of \(length) bytes",
-        expected: "at most \(limit) bytes")
+        expected: "at most \(counted(limit, "byte"))")
     }
     guard let text = String(validating: try bytes(length), as: UTF8.self) else {
       throw Refusal(

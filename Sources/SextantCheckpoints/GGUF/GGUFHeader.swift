@@ -127,7 +127,7 @@ struct GGUFHeader {
       let count = try cursor.integer(UInt32.self)
       guard (1...UInt32(dimensionLimit)).contains(count) else {
         throw Refusal(
-          .ggufShape, file: cursor.file.path, at: .tensor(name), found: "\(count) dimensions",
+          .ggufShape, file: cursor.file.path, at: .tensor(name), found: counted(count, "dimension"),
           expected: "1 to \(dimensionLimit)")
       }
       var dimensions: [UInt64] = []
@@ -194,8 +194,8 @@ struct GGUFHeader {
       guard offset <= file.byteCount, info.storedByteCount <= file.byteCount - offset else {
         throw Refusal(
           .ggufTruncated, file: file.path, at: .tensor(info.name),
-          found: "a file of \(file.byteCount) bytes",
-          expected: "\(info.storedByteCount) bytes from offset \(offset)")
+          found: "a file of \(counted(file.byteCount, "byte"))",
+          expected: "\(counted(info.storedByteCount, "byte")) from offset \(offset)")
       }
       end = offset + info.storedByteCount
       let tensor = CheckpointTensor(
@@ -211,7 +211,7 @@ struct GGUFHeader {
     guard file.byteCount == end || file.byteCount == paddedEnd else {
       throw Refusal(
         .ggufTrailingBytes, file: file.path, at: .offset(end),
-        found: "\(file.byteCount - end) bytes", expected: "the end of the file")
+        found: counted(file.byteCount - end, "byte"), expected: "the end of the file")
     }
   }
 
@@ -232,7 +232,7 @@ extension GGUFValue {
     case .number(let value): "\(value)"
     case .boolean(let value): "\(value)"
     case .string(let value): value
-    case .array(let array): "an array of \(array.count) elements"
+    case .array(let array): "an array of \(counted(array.count, "element"))"
     }
   }
 }

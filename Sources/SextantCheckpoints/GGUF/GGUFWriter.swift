@@ -61,7 +61,7 @@ package struct GGUFWriter {
     else {
       throw Refusal(
         .ggufShape, at: .tensor(name), found: "\(shape)",
-        expected: "1 to \(GGUFHeader.dimensionLimit) dimensions of at least 1")
+        expected: "1 to \(counted(GGUFHeader.dimensionLimit, "dimension")) of at least 1")
     }
     guard TensorName.flaw(name) == nil, !tensors.contains(where: { $0.name == name }) else {
       throw Refusal(
@@ -101,7 +101,8 @@ package struct GGUFWriter {
       guard file.byteCount - start == tensor.byteCount else {
         throw Refusal(
           .ggufOffset, file: destination, at: .tensor(tensor.name),
-          found: "\(file.byteCount - start) bytes", expected: "\(tensor.byteCount) bytes")
+          found: counted(file.byteCount - start, "byte"),
+          expected: counted(tensor.byteCount, "byte"))
       }
     }
     try file.pad(to: Self.alignment)

@@ -73,7 +73,7 @@ struct HDF5Conversation: ~Copyable {
     }
     guard count > 0, count <= owed, count % elementByteWidth == 0 else {
       throw Refusal(
-        .hdf5ReaderProtocol, found: "\(count) bytes of elements",
+        .hdf5ReaderProtocol, found: "\(counted(count, "byte")) of elements",
         expected: "whole elements, and at most \(owed) bytes")
     }
     if buffer.isEmpty {

@@ -34,7 +34,7 @@ struct HDF5Listing {
       let (kind, count) = try process.receiveHeader(within: &patience)
       received += count
       guard received <= Self.byteLimit else {
-        throw nonsense("more than \(Self.byteLimit) bytes of names")
+        throw nonsense("more than \(counted(Self.byteLimit, "byte")) of names")
       }
       let message = try HDF5ReaderMessage(
         kind: kind, payload: try process.receive(count, within: &patience))
@@ -63,7 +63,7 @@ struct HDF5Listing {
       case .refusal(let refusal): throw refusal
       case .end(let tensorCount):
         guard tensorCount == tensors.count else {
-          throw nonsense("\(tensors.count) tensors of \(tensorCount)")
+          throw nonsense("\(counted(tensors.count, "tensor")) of \(tensorCount)")
         }
         guard layout != nil else { throw nonsense("no layout") }
         try checkNames()
@@ -81,7 +81,7 @@ struct HDF5Listing {
     _ name: String, _ spelling: String, _ shape: [Int], fileByteCount: Int
   ) throws(Refusal) {
     guard tensors.count < Self.tensorLimit else {
-      throw nonsense("more than \(Self.tensorLimit) tensors")
+      throw nonsense("more than \(counted(Self.tensorLimit, "tensor"))")
     }
     guard let dataType = DataType(elementType: spelling) else {
       throw nonsense("the data type \(spelling)")
@@ -93,7 +93,7 @@ struct HDF5Listing {
     guard !overflow, total / Self.ratioLimit <= fileByteCount else {
       throw Refusal(
         .hdf5Bomb, at: .tensor(name),
-        found: "more than \(Self.ratioLimit) bytes declared for each byte of the file",
+        found: "more than \(counted(Self.ratioLimit, "byte")) declared for each byte of the file",
         expected: "at most that")
     }
     totalByteCount = total
@@ -110,7 +110,7 @@ struct HDF5Listing {
       if let flaw = TensorName.flaw(tensor.name) {
         throw Refusal(
           .hdf5Name, at: .tensor(tensor.name), found: flaw,
-          expected: "a plain name of at most \(TensorName.byteLimit) bytes")
+          expected: "a plain name of at most \(counted(TensorName.byteLimit, "byte"))")
       }
     }
     if layout == .keras3 {

@@ -158,7 +158,7 @@ struct HDF5ReaderProcess: ~Copyable {
     let count = bytes[1...].reversed().reduce(0) { $0 << 8 | Int($1) }
     guard count <= HDF5ReaderMessage.maximumPayloadByteCount else {
       throw Refusal(
-        .hdf5ReaderProtocol, found: "a message of \(count) bytes",
+        .hdf5ReaderProtocol, found: "a message of \(counted(count, "byte"))",
         expected: "at most \(HDF5ReaderMessage.maximumPayloadByteCount)")
     }
     return (bytes[0], count)

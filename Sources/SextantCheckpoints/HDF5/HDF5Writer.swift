@@ -94,7 +94,7 @@ package struct HDF5Writer {
       guard done == tensor.byteCount else {
         throw Refusal(
           .hdf5Dataspace, file: destination, at: .tensor(tensor.name), found: "\(done) bytes",
-          expected: "\(tensor.byteCount) bytes")
+          expected: counted(tensor.byteCount, "byte"))
       }
     }
     try file.publish()

@@ -38,7 +38,7 @@ enum KerasVariables {
       if let gap = (0..<found.count).first(where: { !found.contains($0) }) {
         throw Refusal(
           .hdf5KerasIndexGap, file: file, at: .tensor(layer.string),
-          found: "\(found.count) variables without number \(gap)",
+          found: "\(counted(found.count, "variable")) without number \(gap)",
           expected: "0 to \(found.count - 1)")
       }
     }

@@ -43,7 +43,8 @@ struct ArrayHeader: Equatable {
     let start = 8 + width
     let count = bytes[8...].prefix(width).reversed().reduce(0) { $0 << 8 | Int($1) }
     guard count <= Self.byteLimit - start, bytes.count >= start + count else {
-      throw refusal(.numpyHeader, "a header of \(count) bytes", "at most \(Self.byteLimit)")
+      throw refusal(
+        .numpyHeader, "a header of \(counted(count, "byte"))", "at most \(Self.byteLimit)")
     }
     var parser = PythonDictionary(bytes[start..<start + count])
     guard let fields = parser.fields() else {
@@ -59,7 +60,8 @@ struct ArrayHeader: Equatable {
     }
     guard fields.shape.count <= Self.rankLimit, dataType.byteCount(shape: fields.shape) != nil
     else {
-      throw refusal(.numpyShape, "\(fields.shape)", "at most \(Self.rankLimit) dimensions")
+      throw refusal(
+        .numpyShape, "\(fields.shape)", "at most \(counted(Self.rankLimit, "dimension"))")
     }
     self.dataType = dataType
     isText = Self.isText(fields.type)

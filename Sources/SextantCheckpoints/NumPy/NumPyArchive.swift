@@ -52,7 +52,7 @@ package final class NumPyArchive: Checkpoint {
       if let flaw = TensorName.flaw(name) {
         throw Refusal(
           .numpyName, file: file.path, at: .tensor(name), found: flaw,
-          expected: "1 to \(TensorName.byteLimit) bytes, no control characters, no path")
+          expected: "1 to \(counted(TensorName.byteLimit, "byte")), no control characters, no path")
       }
       let header = try Self.header(of: member, name: name, in: file)
       guard !header.isText else {
@@ -63,8 +63,8 @@ package final class NumPyArchive: Checkpoint {
       guard byteCount == member.byteCount - header.byteCount else {
         throw Refusal(
           .numpySize, file: file.path, at: .tensor(name),
-          found: "\(member.byteCount - header.byteCount) bytes",
-          expected: "\(byteCount) bytes, from type and shape")
+          found: counted(member.byteCount - header.byteCount, "byte"),
+          expected: "\(counted(byteCount, "byte")), from type and shape")
       }
       if header.isBigEndian { notes.append("converted \(name) from big-endian numbers") }
       arrays[ExactString(name)] = (member, header)

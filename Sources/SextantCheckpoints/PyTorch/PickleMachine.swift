@@ -144,7 +144,8 @@ struct PickleMachine {
   private mutating func take(_ count: Int) throws(Refusal) -> ArraySlice<UInt8> {
     guard count <= pickle.bytes.count - position else {
       throw refusal(
-        .pytorchPickleLength, "\(pickle.bytes.count - position) bytes left", "\(count) bytes")
+        .pytorchPickleLength, "\(counted(pickle.bytes.count - position, "byte")) left",
+        counted(count, "byte"))
     }
     defer { position += count }
     return try pickle.slice(at: position, count: count)
@@ -160,7 +161,8 @@ struct PickleMachine {
     let count = bytes.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     guard count <= UInt64(pickle.bytes.count - position) else {
       throw refusal(
-        .pytorchPickleLength, "\(pickle.bytes.count - position) bytes left", "\(count) bytes")
+        .pytorchPickleLength, "\(counted(pickle.bytes.count - position, "byte")) left",
+        counted(count, "byte"))
     }
     return Int(count)
   }
@@ -327,7 +329,8 @@ struct PickleMachine {
       guard let tensor = tensor(function, from: arguments) else {
         throw refusal(
           .pytorchTensorKind, "a tensor with other arguments",
-          "storage, offset, at most \(Self.rankLimit) dimensions, their strides, a flag and hooks")
+          "storage, offset, at most \(counted(Self.rankLimit, "dimension")), their strides, a flag and hooks"
+        )
       }
       stack.append(.tensor(heap.tensors.count))
       heap.tensors.append(tensor)

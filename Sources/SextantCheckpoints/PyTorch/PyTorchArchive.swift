@@ -118,8 +118,9 @@ struct PyTorchArchive {
   ) throws(Refusal) -> [UInt8] {
     guard member.byteCount <= limit else {
       throw Refusal(
-        .limitFile, file: file.path, found: "\(member.name) of \(member.byteCount) bytes",
-        expected: "at most \(limit) bytes")
+        .limitFile, file: file.path,
+        found: "\(member.name) of \(counted(member.byteCount, "byte"))",
+        expected: "at most \(counted(limit, "byte"))")
     }
     let bytes = try file.read(at: member.offset, count: member.byteCount)
     try member.region.check(CRC32.checksum(bytes), in: file)

@@ -127,7 +127,8 @@ struct PyTorchLegacyFile {
     guard position == file.byteCount else {
       throw Refusal(
         .pytorchStorageSize, file: file.path, at: .offset(position),
-        found: "\(file.byteCount - position) bytes after the last storage", expected: "the end")
+        found: "\(counted(file.byteCount - position, "byte")) after the last storage",
+        expected: "the end")
     }
     return regions
   }
@@ -135,6 +136,7 @@ struct PyTorchLegacyFile {
   private static func tooShort(_ key: String, _ position: Int, _ file: InputFile) -> Refusal {
     Refusal(
       .pytorchStorageSize, file: file.path, at: .offset(position),
-      found: "\(file.byteCount - position) bytes left", expected: "the storage \"\(key)\"")
+      found: "\(counted(file.byteCount - position, "byte")) left",
+      expected: "the storage \"\(key)\"")
   }
 }

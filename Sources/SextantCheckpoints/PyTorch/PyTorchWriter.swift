@@ -79,7 +79,7 @@ package struct PyTorchWriter {
       if let flaw = TensorName.flaw(tensor.name) {
         throw Refusal(
           .pytorchKey, file: file, at: .tensor(tensor.name), found: flaw,
-          expected: "1 to \(TensorName.byteLimit) bytes, no control characters, no path")
+          expected: "1 to \(counted(TensorName.byteLimit, "byte")), no control characters, no path")
       }
       guard let storage = PickleGlobal.storageName(of: tensor.dataType),
         tensor.shape.count <= PickleMachine.rankLimit
@@ -87,7 +87,8 @@ package struct PyTorchWriter {
         throw Refusal(
           .pytorchTensorKind, file: file, at: .tensor(tensor.name),
           found: "\(tensor.dataType.rawValue) \(tensor.shape)",
-          expected: "a type that PyTorch has, at most \(PickleMachine.rankLimit) dimensions")
+          expected:
+            "a type that PyTorch has, at most \(counted(PickleMachine.rankLimit, "dimension"))")
       }
       pickle.add(
         tensor.name, storage: storage, key: "\(place)",

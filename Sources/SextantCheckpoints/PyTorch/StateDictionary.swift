@@ -53,7 +53,7 @@ struct StateDictionary {
   /// Adds the tensors below `value`. Each level makes the name longer, and its length is limited.
   private mutating func collect(_ value: PickleValue, _ path: String?) throws(Refusal) {
     if let path, path.utf8.count > TensorName.byteLimit {
-      throw refusal(path, "a name of \(path.utf8.count) bytes")
+      throw refusal(path, "a name of \(counted(path.utf8.count, "byte"))")
     }
     switch value {
     case .tensor(let index): tensors.append((path ?? "", machine.heap.tensors[index]))
@@ -81,7 +81,8 @@ struct StateDictionary {
     guard tensors.count <= Self.countLimit, stepCount <= Self.stepLimit else {
       throw Refusal(
         .pytorchRoot, file: file, found: "more tensors or values than that",
-        expected: "at most \(Self.countLimit) tensors and \(Self.stepLimit) other values")
+        expected: "at most \(counted(Self.countLimit, "tensor")) and \(Self.stepLimit) other values"
+      )
     }
   }
 
@@ -114,7 +115,7 @@ struct StateDictionary {
   private func refusal(_ name: String, _ flaw: String) -> Refusal {
     Refusal(
       .pytorchKey, file: file, at: .tensor(name), found: flaw,
-      expected: "1 to \(TensorName.byteLimit) bytes, no control characters, no path")
+      expected: "1 to \(counted(TensorName.byteLimit, "byte")), no control characters, no path")
   }
 }
 

@@ -47,13 +47,13 @@ struct StorageView: Sendable {
     guard storage.count >= 0, !overflow, byteCount == region.byteCount else {
       throw Refusal(
         .pytorchStorageSize, file: file, at: .tensor(name),
-        found: "\(storage.count) elements of \(storage.dataType.rawValue)",
-        expected: "the \(region.byteCount) bytes of \"\(region.name)\"")
+        found: "\(counted(storage.count, "element")) of \(storage.dataType.rawValue)",
+        expected: "the \(counted(region.byteCount, "byte")) of \"\(region.name)\"")
     }
     func outside(_ found: String) -> Refusal {
       Refusal(
         .pytorchTensorBounds, file: file, at: .tensor(name), found: found,
-        expected: "a view of \(storage.count) elements")
+        expected: "a view of \(counted(storage.count, "element"))")
     }
     let (shape, strides) = (tensor.shape, tensor.strides)
     let view = "shape \(shape), strides \(strides), offset \(tensor.offset)"
@@ -73,7 +73,8 @@ struct StorageView: Sendable {
     guard count <= max(storage.count, Self.expandedLimit) else {
       throw Refusal(
         .pytorchTensorExpanded, file: file, at: .tensor(name), found: view,
-        expected: "at most \(Self.expandedLimit) elements from a storage of \(storage.count)")
+        expected:
+          "at most \(counted(Self.expandedLimit, "element")) from a storage of \(storage.count)")
     }
     self.region = region
     self.count = count

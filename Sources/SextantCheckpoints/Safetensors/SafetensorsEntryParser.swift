@@ -27,7 +27,7 @@ struct SafetensorsEntryParser {
     let tensorCount = root.members.count - (root[SafetensorsHeader.metadataKey] == nil ? 0 : 1)
     guard tensorCount <= SafetensorsHeader.tensorLimit else {
       throw Refusal(
-        .safetensorsCount, file: file, found: "\(tensorCount) tensors",
+        .safetensorsCount, file: file, found: counted(tensorCount, "tensor"),
         expected: "at most \(SafetensorsHeader.tensorLimit)")
     }
     for (key, value) in root.members {
@@ -38,7 +38,7 @@ struct SafetensorsEntryParser {
       if let flaw = TensorName.flaw(key) {
         throw refusal(
           .safetensorsName, key, found: flaw,
-          expected: "1 to \(TensorName.byteLimit) bytes, no control characters, no path")
+          expected: "1 to \(counted(TensorName.byteLimit, "byte")), no control characters, no path")
       }
       entries.append(try parseEntry(key, value))
     }
@@ -104,7 +104,7 @@ struct SafetensorsEntryParser {
     }
     guard elements.count <= SafetensorsHeader.rankLimit else {
       throw refusal(
-        .safetensorsShape, name, found: "\(elements.count) dimensions",
+        .safetensorsShape, name, found: counted(elements.count, "dimension"),
         expected: "at most \(SafetensorsHeader.rankLimit)")
     }
     var shape: [Int] = []
@@ -200,21 +200,21 @@ struct SafetensorsEntryParser {
       }
       guard range.count == entry.tensor.byteCount else {
         throw refusal(
-          .safetensorsSizeMismatch, name, found: "\(range.count) bytes",
-          expected: "\(entry.tensor.byteCount) bytes for "
+          .safetensorsSizeMismatch, name, found: counted(range.count, "byte"),
+          expected: "\(counted(entry.tensor.byteCount, "byte")) for "
             + "\(entry.tensor.dataType.rawValue) \(entry.tensor.shape)")
       }
       end = range.upperBound
     }
     guard end <= dataByteCount else {
       throw Refusal(
-        .safetensorsTruncated, file: file, found: "\(dataByteCount) bytes of data",
-        expected: "\(end) bytes")
+        .safetensorsTruncated, file: file, found: "\(counted(dataByteCount, "byte")) of data",
+        expected: counted(end, "byte"))
     }
     guard end == dataByteCount else {
       throw Refusal(
         .safetensorsTrailingBytes, file: file,
-        found: "\(dataByteCount - end) bytes after the last tensor", expected: "none")
+        found: "\(counted(dataByteCount - end, "byte")) after the last tensor", expected: "none")
     }
   }
 }

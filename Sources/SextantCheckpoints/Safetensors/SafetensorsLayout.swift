@@ -55,7 +55,7 @@ struct SafetensorsLayout {
     while header.count % 8 != 0 { header.append(UInt8(ascii: " ")) }
     guard header.count <= SafetensorsHeader.byteLimit else {
       throw Refusal(
-        .safetensorsHeaderLength, file: file, found: "a header of \(header.count) bytes",
+        .safetensorsHeaderLength, file: file, found: "a header of \(counted(header.count, "byte"))",
         expected: "at most \(SafetensorsHeader.byteLimit)")
     }
     head = UInt64(header.count).littleEndianBytes + header
@@ -74,7 +74,7 @@ struct SafetensorsLayout {
     }
     guard tensors.count <= SafetensorsHeader.tensorLimit else {
       throw Refusal(
-        .safetensorsCount, file: file, found: "\(tensors.count) tensors",
+        .safetensorsCount, file: file, found: counted(tensors.count, "tensor"),
         expected: "at most \(SafetensorsHeader.tensorLimit)")
     }
     for tensor in tensors {
@@ -87,7 +87,7 @@ struct SafetensorsLayout {
       if let flaw = TensorName.flaw(tensor.name) {
         throw refusal(
           .safetensorsName, flaw,
-          "1 to \(TensorName.byteLimit) bytes, no control characters, no path")
+          "1 to \(counted(TensorName.byteLimit, "byte")), no control characters, no path")
       }
       guard tensor.dataType.blockLength == 1 else {
         throw refusal(
@@ -95,7 +95,7 @@ struct SafetensorsLayout {
       }
       guard tensor.shape.count <= SafetensorsHeader.rankLimit else {
         throw refusal(
-          .safetensorsShape, "\(tensor.shape.count) dimensions",
+          .safetensorsShape, counted(tensor.shape.count, "dimension"),
           "at most \(SafetensorsHeader.rankLimit)")
       }
     }

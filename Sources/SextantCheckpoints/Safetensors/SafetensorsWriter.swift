@@ -114,7 +114,7 @@ package struct SafetensorsWriter {
       guard done == tensor.byteCount else {
         throw Refusal(
           .safetensorsSizeMismatch, file: file, at: .tensor(tensor.name), found: "\(done) bytes",
-          expected: "\(tensor.byteCount) bytes")
+          expected: counted(tensor.byteCount, "byte"))
       }
     }
   }

@@ -18,7 +18,8 @@ enum Inflater {
     guard member.byteCount / ratioLimit <= member.storedByteCount else {
       throw Refusal(
         .zipBomb, file: file.path, at: .offset(member.offset),
-        found: "\(member.byteCount) bytes from \(member.storedByteCount) (\"\(member.name)\")",
+        found:
+          "\(counted(member.byteCount, "byte")) from \(member.storedByteCount) (\"\(member.name)\")",
         expected: "at most \(ratioLimit) for each stored byte")
     }
     let wanted = min(limit ?? member.byteCount, member.byteCount)
@@ -76,6 +77,7 @@ enum Inflater {
   ) -> Refusal {
     Refusal(
       .zipDeflate, file: file.path, at: .offset(member.offset), found: found,
-      expected: "\(member.byteCount) bytes from \(member.storedByteCount) (\"\(member.name)\")")
+      expected:
+        "\(counted(member.byteCount, "byte")) from \(member.storedByteCount) (\"\(member.name)\")")
   }
 }

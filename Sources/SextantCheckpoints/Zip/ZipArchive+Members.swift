@@ -48,8 +48,9 @@ extension ZipArchive {
   ) throws(Refusal) -> [UInt8] {
     guard member.byteCount <= limit else {
       throw Refusal(
-        .limitFile, file: file.path, found: "\(member.name) of \(member.byteCount) bytes",
-        expected: "at most \(limit) bytes")
+        .limitFile, file: file.path,
+        found: "\(member.name) of \(counted(member.byteCount, "byte"))",
+        expected: "at most \(counted(limit, "byte"))")
     }
     let bytes: [UInt8]
     if member.isDeflated {

@@ -18,8 +18,8 @@ struct ZipEnd {
     let start = file.byteCount - Self.byteCount
     guard start >= 0 else {
       throw Refusal(
-        .pytorchZip, file: file.path, found: "\(file.byteCount) bytes",
-        expected: "at least an end record of \(Self.byteCount) bytes")
+        .pytorchZip, file: file.path, found: counted(file.byteCount, "byte"),
+        expected: "at least an end record of \(counted(Self.byteCount, "byte"))")
     }
     let record = ByteReader(
       try file.read(at: start, count: Self.byteCount), baseOffset: start, file: file.path)
@@ -48,7 +48,8 @@ struct ZipEnd {
     let end = wide?.start ?? start
     guard begin <= end, end - begin == count, count <= Self.directoryLimit else {
       throw Refusal(
-        .pytorchZip, file: file.path, at: .offset(begin), found: "a directory of \(count) bytes",
+        .pytorchZip, file: file.path, at: .offset(begin),
+        found: "a directory of \(counted(count, "byte"))",
         expected: "one that ends at byte \(end) and has at most \(Self.directoryLimit)")
     }
     directory = begin..<end
@@ -92,7 +93,7 @@ private struct Zip64End {
     else {
       throw Refusal(
         .pytorchZip, file: file.path, at: .offset(start), found: "a 64-bit end record in disorder",
-        expected: "one of \(Self.byteCount) bytes right before its locator")
+        expected: "one of \(counted(Self.byteCount, "byte")) right before its locator")
     }
     self.start = start
     memberCount = counts.0

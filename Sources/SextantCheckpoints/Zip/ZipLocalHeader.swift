@@ -20,7 +20,7 @@ enum ZipLocalHeader {
         found: "\(found) (\"\(entry.name)\")", expected: expected)
     }
     guard next - start >= fixedByteCount else {
-      throw refusal("\(next - start) bytes", "a local header")
+      throw refusal(counted(next - start, "byte"), "a local header")
     }
     let header = ByteReader(
       try file.read(at: start, count: fixedByteCount), baseOffset: start, file: file.path)
@@ -32,7 +32,8 @@ enum ZipLocalHeader {
     let extraCount = try header.zipNumber(at: 28, 2)
     let headerByteCount = fixedByteCount + nameCount + extraCount
     guard headerByteCount <= next - start else {
-      throw refusal("a header of \(headerByteCount) bytes", "one that ends before the next")
+      throw refusal(
+        "a header of \(counted(headerByteCount, "byte"))", "one that ends before the next")
     }
     let names = try file.read(at: start + fixedByteCount, count: nameCount + extraCount)
     guard flags == entry.flags, method == entry.method,
@@ -66,7 +67,8 @@ enum ZipLocalHeader {
     }
     guard entry.storedByteCount <= next - start - headerByteCount else {
       throw refusal(
-        "\(entry.storedByteCount) bytes of data", "at most \(next - start - headerByteCount)")
+        "\(counted(entry.storedByteCount, "byte")) of data",
+        "at most \(next - start - headerByteCount)")
     }
     let dataEnd = start + headerByteCount + entry.storedByteCount
     if follows {
@@ -90,7 +92,7 @@ enum ZipLocalHeader {
         expected: "a data descriptor that agrees with the directory")
     }
     guard descriptorByteCounts.contains(range.count) else {
-      throw refusal("\(range.count) bytes")
+      throw refusal(counted(range.count, "byte"))
     }
     let descriptor = ByteReader(
       try file.read(at: range.lowerBound, count: range.count), baseOffset: range.lowerBound,

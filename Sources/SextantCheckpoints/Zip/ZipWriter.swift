@@ -71,7 +71,7 @@ struct ZipWriter {
     guard file.byteCount - start == byteCount else {
       throw Refusal(
         .pytorchStorageSize, file: file.destination, at: .tensor(name),
-        found: "\(file.byteCount - start) bytes", expected: "\(byteCount) bytes")
+        found: counted(file.byteCount - start, "byte"), expected: counted(byteCount, "byte"))
     }
     // The checksum is before its data.
     try file.write(number(Int(checksum.value), 4), at: offset + Self.checksumOffset)

@@ -22,6 +22,12 @@ struct GGUFDescription {
   /// - Throws: `model.architecture` for models that have none here, `model.config`.
   func configuration() throws(Refusal) -> JSONNode {
     let name = try string(Self.architectureKey)
+    guard name != "controlvector" else {
+      throw Refusal(
+        .modelArchitecture, file: file.path, at: .key(Self.architectureKey),
+        found: "a control vector, not a model", expected: GGUFTables.names,
+        remedy: "Name the model that the control vector was made for with `model`.")
+    }
     guard let table = GGUFTables.named(name) else {
       throw Refusal(
         .modelArchitecture, file: file.path, at: .key(Self.architectureKey), found: "\"\(name)\"",
@@ -52,15 +58,22 @@ struct GGUFDescription {
     "tokenizer.ggml.\($0)"
   }
 
-  /// The ids that end a text, as the metadata name them.
-  var endOfTextIDs: [Int64] {
-    if case .array(let array)? = file.values[Self.endOfTextKey],
-      let ids = try? file.integers(of: array)
-    {
-      return ids
+  /// The ids that end a text, as the metadata name them, and the keys whose values are no ids.
+  var endOfText: (ids: [Int64], unusable: [String]) {
+    if let all = ids(of: Self.endOfTextKey) { return (all, []) }
+    var found: (ids: [Int64], unusable: [String]) = ([], [])
+    for key in [Self.endOfTextKey] + Self.endOfTextKeys where file.values[key] != nil {
+      if let ids = ids(of: key) { found.ids += ids } else { found.unusable.append(key) }
     }
-    return Self.endOfTextKeys.compactMap { key in
-      if case .integer(let id)? = file.values[key] { id } else { nil }
+    return found
+  }
+
+  /// An id, or an array of them.
+  private func ids(of key: String) -> [Int64]? {
+    switch file.values[key] {
+    case .integer(let id)?: [id]
+    case .array(let array)?: try? file.integers(of: array)
+    default: nil
     }
   }
 
@@ -261,13 +274,15 @@ struct GGUFDescription {
       guard let values = try file.integers(of: array), let first = values.first, first >= 0,
         case .integer(let blocks)? = file.values[try "\(string(Self.architectureKey)).block_count"],
         values.count == blocks
-      else { throw refusal(key: key, expected: "a natural number, or one for each block") }
+      else {
+        throw refusal(key: key, expected: "a whole number of 0 or more, or one for each block")
+      }
       guard values.allSatisfy({ $0 == first }) else {
         throw unsupported(
           Self.text(values), at: .key(key), expected: "the same number for all blocks")
       }
       return first
-    default: throw refusal(key: key, expected: "a natural number")
+    default: throw refusal(key: key, expected: "a whole number of 0 or more")
     }
   }
 
@@ -293,7 +308,7 @@ struct GGUFDescription {
   private func found(_ key: String) -> String {
     switch file.values[key] {
     case nil: "no \(key)"
-    case .array(let array): "an array of \(array.count) elements as \(key)"
+    case .array(let array): "an array of \(counted(array.count, "element")) as \(key)"
     default: "\(key) \(file.metadata[key] ?? "")"
     }
   }

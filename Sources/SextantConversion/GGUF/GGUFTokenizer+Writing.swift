@@ -60,7 +60,7 @@ struct GGUFTokenizerMetadata {
     }
     let count = GGUFDescription.endOfTextKeys.count
     if ids.count > count {
-      note("llama.cpp gets \(count) of the \(ids.count) tokens that end a text")
+      note("llama.cpp gets \(count) of the \(counted(ids.count, "token")) that end a text")
     }
   }
 

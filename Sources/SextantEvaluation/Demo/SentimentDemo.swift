@@ -90,7 +90,7 @@ package struct SentimentDemo {
     heading("4. The sentiment of \(samples * Self.openings.count) continuations at each strength")
     say(
       """
-        score: (praise - blame) / (praise + blame) by a list of \(lexicon.count) words, without the
+        score: (praise - blame) / (praise + blame) by a list of \(counted(lexicon.count, "word")), without the
         words of the contrast pairs; ± is one standard error
 
         strength   sentiment vector   \(Self.controlCount) random directions of equal norm

@@ -40,7 +40,7 @@ package enum SteerDemo {
       "one half of the openings, figures from the other half, 95% intervals (of random directions:",
       "the range that contains 95% of them)", "",
       "sites      block   strength -3            strength +3            "
-        + "+3 against -3          \(found.controls.count) random directions",
+        + "+3 against -3          \(counted(found.controls.count, "random direction"))",
     ]
     for curve in found.summary.curves {
       guard let low = curve.points.first, let high = curve.points.last else { continue }

@@ -15,11 +15,12 @@ extension ShadowGeneration {
 
   /// What was left of steering, for people.
   package var line: String {
-    let figures = [meanContamination(over: 8), contamination.last].map { value in
-      value.map { Format.figure($0) } ?? "-"
+    let steered = "\(steeredCount) of \(counted(tokens.count, "token")) chosen under steering; "
+    let count = min(contamination.count, 8)
+    guard let mean = meanContamination(over: count), let last = contamination.last else {
+      return steered + "no token was chosen after that, so that contamination was not measured"
     }
-    return
-      "\(steeredCount) of \(counted(tokens.count, "token")) chosen under steering; contamination "
-      + "of the steered state after that: \(figures[0]) nats over 8 tokens, \(figures[1]) at the last"
+    return steered + "contamination of the steered state after that: \(Format.figure(mean)) nats "
+      + "over \(counted(count, "token")), \(Format.figure(last)) at the last"
   }
 }

@@ -24,7 +24,7 @@ extension LensEvaluation {
     )
   }
 
-  private func text(_ figure: LensFigure) -> String {
+  private func text(_ figure: LensEvaluation.Mean) -> String {
     let half = (figure.interval.high - figure.interval.low) / 2
     return "\(Format.fixed(figure.mean * bitsPerByteFactor, 3))"
       + (figure.interval.isKnown ? " ± \(Format.fixed(half * bitsPerByteFactor, 3))" : "")

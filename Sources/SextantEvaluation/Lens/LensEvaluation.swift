@@ -12,7 +12,7 @@ public struct LensEvaluation: Sendable {
     /// The name of the lens.
     public let name: String
     /// Every site that the lens reads, in the model's order.
-    public let layers: [LensLayer]
+    public let layers: [LensEvaluation.Layer]
     /// Measures of each site (second index) read with the translator of each (first index), in nats;
     /// empty unless asked for.
     public let transfer: (crossEntropy: [[Double]], divergence: [[Double]])
@@ -21,9 +21,9 @@ public struct LensEvaluation: Sendable {
   /// Indexed by lens; the logit lens first.
   public let results: [Result]
   /// The model's own cross-entropy, in nats per token.
-  public let crossEntropy: LensFigure
+  public let crossEntropy: LensEvaluation.Mean
   /// The entropy of the model's own predictions, in nats per token.
-  public let entropy: LensFigure
+  public let entropy: LensEvaluation.Mean
   /// Tokens that were read.
   public let tokenCount: Int
   /// The factor from nats per token to bits per byte.
@@ -133,7 +133,7 @@ extension LensEvaluation {
     ])
   }
 
-  private func layer(_ layer: LensLayer) -> JSONValue {
+  private func layer(_ layer: LensEvaluation.Layer) -> JSONValue {
     var object = JSONObject([
       ("site", .string(layer.site.name)),
       ("layer", layer.site.block.map { .integer(Int64($0)) } ?? .null),
@@ -146,7 +146,7 @@ extension LensEvaluation {
     return .object(object)
   }
 
-  private func members(_ figures: [(String, LensFigure)]) -> JSONObject {
+  private func members(_ figures: [(String, LensEvaluation.Mean)]) -> JSONObject {
     JSONObject(
       figures.flatMap { name, figure in
         [
@@ -176,7 +176,7 @@ extension LensEvaluation {
     var object = JSONObject()
     for (key, lens) in [("logit", results[0]), ("tuned", result)] {
       let layers = lens.layers.dropLast()
-      let counted = { (figure: (LensLayer) -> LensFigure) -> JSONValue in
+      let counted = { (figure: (LensEvaluation.Layer) -> LensEvaluation.Mean) -> JSONValue in
         .object(
           JSONObject(
             layers.enumerated().map { index, layer in

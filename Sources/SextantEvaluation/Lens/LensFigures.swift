@@ -46,7 +46,7 @@ package enum LensFigures {
   }
 
   /// Blocks that the stream has passed.
-  private static func place(of layer: LensLayer) -> Double {
+  private static func place(of layer: LensEvaluation.Layer) -> Double {
     Double(layer.site.block.map { $0 + 1 } ?? 0)
   }
 

@@ -1,25 +1,29 @@
 import SextantModels
 
-/// The mean of a measure over tokens, with an interval over chunks of text.
-public struct LensFigure: Sendable, Equatable {
-  /// The mean over all tokens, in nats (for agreement: a share).
-  public let mean: Double
-  /// 95% interval: chunks are resampled.
-  public let interval: Interval
+extension LensEvaluation {
+  /// The mean of a measure over tokens, with an interval over chunks of text.
+  public struct Mean: Sendable, Equatable {
+    /// The mean over all tokens, in nats (for agreement: a share).
+    public let mean: Double
+    /// 95% interval: chunks are resampled.
+    public let interval: Interval
+  }
 }
 
-/// The predictions of one lens at one site, measured over a text.
-public struct LensLayer: Sendable {
-  /// The site.
-  public let site: Site
-  /// -log q[next token], nats per token.
-  public let crossEntropy: LensFigure
-  /// Divergence of the lens's predictions from the model's, nats per token.
-  public let divergence: LensFigure
-  /// Entropy of the lens's predictions, nats per token.
-  public let entropy: LensFigure
-  /// The share of tokens at which lens and model rank the same token first.
-  public let agreement: LensFigure
+extension LensEvaluation {
+  /// The predictions of one lens at one site, measured over a text.
+  public struct Layer: Sendable {
+    /// The site.
+    public let site: Site
+    /// -log q[next token], nats per token.
+    public let crossEntropy: LensEvaluation.Mean
+    /// Divergence of the lens's predictions from the model's, nats per token.
+    public let divergence: LensEvaluation.Mean
+    /// Entropy of the lens's predictions, nats per token.
+    public let entropy: LensEvaluation.Mean
+    /// The share of tokens at which lens and model rank the same token first.
+    public let agreement: LensEvaluation.Mean
+  }
 }
 
 /// Sums of one lens at one site, chunk by chunk.
@@ -46,14 +50,14 @@ struct LensSums {
   }
 
   /// The measures; a chunk has one next token less than tokens.
-  func layer(_ site: Site, chunkLength: Int, _ bootstrap: Bootstrap) -> LensLayer {
-    func figure(_ sums: [Double], _ count: Int) -> LensFigure {
+  func layer(_ site: Site, chunkLength: Int, _ bootstrap: Bootstrap) -> LensEvaluation.Layer {
+    func figure(_ sums: [Double], _ count: Int) -> LensEvaluation.Mean {
       let means = sums.map { $0 / Double(count) }
-      return LensFigure(
+      return LensEvaluation.Mean(
         mean: means.reduce(0, +) / Double(max(means.count, 1)),
         interval: bootstrap.interval(ofMean: means))
     }
-    return LensLayer(
+    return LensEvaluation.Layer(
       site: site, crossEntropy: figure(crossEntropy, chunkLength - 1),
       divergence: figure(divergence, chunkLength), entropy: figure(entropy, chunkLength),
       agreement: figure(agreeing, chunkLength))

@@ -50,21 +50,17 @@ public struct HalfLife: Sendable {
   ///   - rowLimit: components that are measured together.
   /// - Throws: `artifact.empty` for a vector without a state's component or a strength of 0, `artifact.scale`
   ///   for one that changes nothing, `model.nonfinite` for one that makes values overflow, `data.empty` for a
-  ///   text that is too short, `usage.option` for a vector that is not added; `artifact.*`,
-  ///   `model.*`.
+  ///   text that is too short, `usage.option` for more edits than the text has places for, and for a vector
+  ///   that is not added; `artifact.*`, `model.*`.
   public init(
     of model: any LanguageModel, tokenizer: Digest?, vector: SteeringVector, strength: Float = 1,
     on tokens: [Int], horizon: Int = 64, edits editCount: Int = 4, rowLimit: Int = 64,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) {
     let edits = try Self.edits(of: vector, model, tokenizer, strength)
-    guard tokens.count > horizon + 1, editCount > 0 else {
-      throw Refusal(
-        .dataEmpty, found: counted(tokens.count, "token"), expected: "more than \(horizon + 1)",
-        remedy: "Take a longer text, or a smaller horizon.")
-    }
-    let step = max((tokens.count - horizon - 1) / editCount, 1)
-    let starts = (1...editCount).map { min($0 * step, tokens.count - horizon) }
+    try Self.check(tokens.count, horizon: horizon, edits: editCount)
+    let step = (tokens.count - horizon - 1) / editCount
+    let starts = (1...editCount).map { $0 * step }
     var curves: [[(measured: SurvivalCurve, predicted: SurvivalCurve?, divergence: [Double])]] =
       Array(repeating: [], count: edits.count)
     var state = model.initialState()
@@ -91,6 +87,26 @@ public struct HalfLife: Sendable {
         divergence: (0..<horizon).map { place in
           curves.reduce(0) { $0 + $1.divergence[place] } / Double(curves.count)
         })
+    }
+  }
+
+  /// Refuses a text that is too short for the edits, each of which is made before a token of its own.
+  private static func check(
+    _ tokenCount: Int, horizon: Int, edits editCount: Int
+  ) throws(Refusal) {
+    let places = tokenCount - horizon - 1
+    guard places > 0 else {
+      throw Refusal(
+        .dataEmpty, found: counted(tokenCount, "token"),
+        expected: "more than \(grouped(horizon + 1)) tokens",
+        remedy: "Take a longer text, or lower `horizon`.")
+    }
+    guard (1...places).contains(editCount) else {
+      throw Refusal(
+        .usageOption, at: .parameter("edits"), found: grouped(editCount),
+        expected: "1 to \(grouped(places)): the text has \(counted(tokenCount, "token")), "
+          + "\(grouped(horizon)) of which are read after the last edit",
+        remedy: "Lower `edits`, take a longer text, or lower `horizon`.")
     }
   }
 

@@ -76,7 +76,8 @@ extension SteeringEvaluation {
     if let last = summary.curves.last, let control = control(of: last) {
       series.append(
         LineChart.Series(
-          "\(controls.count) random directions (\(last.sites))", Self.line(control.points),
+          "\(counted(controls.count, "random direction")) (\(last.sites))",
+          Self.line(control.points),
           colour: .muted, isDashed: true))
     }
     return LineChart(
@@ -106,7 +107,8 @@ extension SteeringEvaluation {
     if let control = control(of: curve) {
       series.append(
         LineChart.Series(
-          "\(controls.count) random directions", Self.line(control.points), colour: .muted,
+          "\(counted(controls.count, "random direction"))", Self.line(control.points),
+          colour: .muted,
           isDashed: true))
     }
     return LineChart(

@@ -43,11 +43,11 @@ public struct SteeringEvaluation {
   /// The figures of every cell, and the chosen blocks.
   public let summary: SweepSummary
   /// Random directions at the chosen blocks.
-  public let controls: SweepControls
+  public let controls: SteeringEvaluation.Controls
   /// The seed of controls, halves and intervals.
   public let seed: UInt64
   /// The unit of strengths.
-  public let unit: SweepUnit
+  public let unit: SteeringExperiment.Unit
   /// The tokens that were steered.
   public let positions: PositionSelection
   /// The tokens before which the state was edited; nil for those of `positions`.
@@ -72,7 +72,7 @@ public struct SteeringEvaluation {
   }
 
   /// The controls of a curve's sites; nil for none.
-  public func control(of curve: SweepSummary.Curve) -> SweepControls.Curve? {
+  public func control(of curve: SweepSummary.Curve) -> SteeringEvaluation.Controls.Curve? {
     controls.count > 0 ? controls.curves.first { $0.sites == curve.sites } : nil
   }
 }
@@ -85,7 +85,7 @@ extension SteeringEvaluation {
   /// - Parameter folder: the folder of the page, for a note; nil for none.
   package func report(folder: String? = nil) -> Report {
     Report(
-      title: "\(counted(test.items.count, "prompt")), \(summary.rows.count) cells in "
+      title: "\(counted(test.items.count, "prompt")), \(counted(summary.rows.count, "cell")) in "
         + "\(Format.fixed(seconds.sweep, 2)) s; unsteered matching "
         + "\(Self.text(summary.baseline.matching)), nonsense "
         + Self.text(summary.baseline.nonsense),
@@ -143,7 +143,8 @@ extension SteeringEvaluation {
   private var curveTable: Table {
     var table = Table(
       ["sites", "#layer", "#strength", "#matching [95%]"]
-        + (controls.count > 0 ? ["#\(controls.count) random directions [95% of them]"] : []))
+        + (controls.count > 0
+          ? ["#\(counted(controls.count, "random direction")) [95% of them]"] : []))
     for curve in summary.curves {
       let control = control(of: curve)
       for (place, point) in curve.points.enumerated() {

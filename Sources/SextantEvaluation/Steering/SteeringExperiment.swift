@@ -7,10 +7,12 @@ import SextantStore
 import SextantTexts
 import SextantTokenizers
 
-/// The unit of a sweep's multipliers: multiples of the vector, or shares of the norm of the edited
-/// value.
-public enum SweepUnit: String, Sendable, CaseIterable {
-  case raw, share
+extension SteeringExperiment {
+  /// The unit of a sweep's multipliers: multiples of the vector, or shares of the norm of the edited
+  /// value.
+  public enum Unit: String, Sendable, CaseIterable {
+    case raw, share
+  }
 }
 
 /// Measures a steering vector at every layer and strength, with random directions of equal norm as
@@ -63,7 +65,7 @@ public struct SteeringExperiment {
   /// The strengths; 0, the baseline, is always measured.
   public var multipliers = standardMultipliers
   /// The unit of the multipliers.
-  public var unit = SweepUnit.raw
+  public var unit = SteeringExperiment.Unit.raw
   /// The blocks; nil for all that the vector has something for.
   public var layers: LayerSelection?
   /// The sets of sites to steer together; nil for the residual stream, the state and both, as far
@@ -98,7 +100,8 @@ public struct SteeringExperiment {
   /// - Parameters:
   ///   - template: the name of the template for the test's questions, for the result.
   ///   - progress: receives prompts or controls done and in all.
-  /// - Throws: `artifact.*` for a vector that does not fit the model or the sites;
+  /// - Throws: `artifact.*` for a vector that does not fit the model or the sites; `usage.option` for
+  ///   `multipliers` without another strength than 0, and for a strength or sites that are named twice;
   ///   `usage.nothing-steered` if no token is selected, or `statePositions` has no state to act on;
   ///   `data.*`, `model.*`.
   public func run(
@@ -107,12 +110,13 @@ public struct SteeringExperiment {
   ) throws(Refusal) -> SteeringEvaluation {
     let clock = Stopwatch()
     try checkStatePositions()
+    try checkGrid()
     let items = try test.tokenized(by: tokenizer)
     let result = try sweep(vector, layers, multipliers, sites ?? Self.sets(of: vector))
       .run(on: items) { progress($0, $1) }
     let sweepSeconds = clock.seconds
     let summary = SweepSummary(result, seed: seed)
-    let controls = try SweepControls(
+    let controls = try SteeringEvaluation.Controls(
       of: vector, summary: summary, count: controlCount, seed: seed, on: items,
       sweep: { vector, layers, sites throws(Refusal) in
         try sweep(vector, layers, multipliers, [sites])
@@ -135,6 +139,23 @@ public struct SteeringExperiment {
         .usageNothingSteered, file: vector.file, at: .parameter("statePositions"),
         found: "a vector without a component of the state", expected: "a vector of the state",
         remedy: "Leave the option out, or train the vector with `sites` state.")
+    }
+  }
+
+  /// Refuses strengths that measure nothing, and strengths or sites that are named twice.
+  private func checkGrid() throws(Refusal) {
+    guard multipliers.contains(where: { $0 != 0 }) else {
+      throw Refusal(
+        .usageOption, at: .parameter("multipliers"),
+        found: multipliers.isEmpty ? "no strength" : "only 0",
+        expected: "a strength other than 0, the baseline, which is always measured")
+    }
+    let (strengths, names) = (multipliers.map { "\($0 + 0)" }, (sites ?? []).map { "\($0)" })
+    for (parameter, words) in [("multipliers", strengths), ("sites", names)] {
+      var seen: Set<String> = []
+      guard let word = words.first(where: { !seen.insert($0).inserted }) else { continue }
+      throw Refusal(
+        .usageOption, at: .parameter(parameter), found: "\(word) twice", expected: "each once")
     }
   }
 

@@ -12,14 +12,16 @@ extension VectorDoctor {
     return Report(
       title: "\(printable(file)): \(sentence)",
       facts: [
-        ("sign", isFlipped ? "reversed: apply it with a negative strength" : "as it is"),
+        ("sign", sign),
         ("operation", "\(vector.operation.rawValue)\(operationDoubt.map { ": \($0)" } ?? "")"),
         ("pairs", Format.count(pairCount)),
       ],
-      tables: [("readings, the best first", table.abbreviated(to: 12))],
+      tables: [("readings, the largest cosine first", table.abbreviated(to: 12))],
+      notes: closeNote,
       json: JSONObject([
         ("file", .string(file)), ("verdict", .string(word)),
-        ("flipped", .boolean(isFlipped)), ("operation", .string(vector.operation.rawValue)),
+        ("flipped", verdict == .unrelated ? .null : .boolean(isFlipped)),
+        ("operation", .string(vector.operation.rawValue)),
         ("operation_doubt", operationDoubt.map { .string($0) } ?? .null),
         ("pairs", JSONValue(pairCount)),
         (
@@ -34,6 +36,24 @@ extension VectorDoctor {
             })
         ),
       ]))
+  }
+
+  /// The sign of the vector, which only a reading that fits can tell.
+  private var sign: String {
+    switch verdict {
+    case .unrelated: "unknown, because no reading fits"
+    case .fits, .other: isFlipped ? "reversed: apply it with a negative strength" : "as it is"
+    }
+  }
+
+  /// Why the file's own reading fits although the table has a larger cosine.
+  private var closeNote: [String] {
+    guard verdict == .fits, let best = readings.first, abs(best.cosine) > abs(own.cosine) else {
+      return []
+    }
+    return [
+      "the cosine of another reading is larger, and by too little to decide against the file's"
+    ]
   }
 
   private var table: Table {
@@ -60,7 +80,7 @@ extension VectorDoctor {
   private var sentence: String {
     switch verdict {
     case .fits: return "its layers and site fit"
-    case .unrelated: return "no reading of the vector separates these pairs"
+    case .unrelated: return "no reading of the vector has the direction of these pairs"
     case .other:
       guard let best = readings.first else { return "" }
       var changes: [String] = []

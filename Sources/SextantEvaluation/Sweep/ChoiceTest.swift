@@ -102,6 +102,7 @@ public struct ChoiceTest: Sendable {
     var hasQuestions: Bool?
     items = try records.map { record, _ throws(Refusal) in
       if hasQuestions == nil {
+        try Self.checkKind(of: record, text)
         let isWhole = try record.optionalField(["matching"]) != nil
         try Self.check(template, isShared, isWhole: isWhole, text)
         hasQuestions = !isWhole
@@ -112,6 +113,17 @@ public struct ChoiceTest: Sendable {
     guard !items.isEmpty else {
       throw Refusal(.dataEmpty, file: file, found: "no items", expected: "at least one")
     }
+  }
+
+  /// Refuses contrast pairs, from which vectors are learned.
+  private static func checkKind(of record: JSONNode, _ file: TextFile) throws(Refusal) {
+    guard try record.optionalField(["positive"]) != nil,
+      try record.optionalField(["prompt", "question"]) == nil
+    else { return }
+    throw Refusal(
+      .dataRecord, file: file.path, found: "contrast pairs: records with positive and negative",
+      expected: "a test: records with a prompt, and answers that match a behaviour or do not",
+      remedy: "Learn a vector from the pairs, and measure it on a test.")
   }
 
   /// Refuses a template for whole prompts, and questions without one.

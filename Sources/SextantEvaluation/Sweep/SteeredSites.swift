@@ -32,6 +32,9 @@ public enum SteeredSites: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
+  /// The sets that a vector must all have something for.
+  var parts: [SteeredSites] { self == .both ? [.residual, .state] : [self] }
+
   /// Whether a site inside a block is among them.
   package func includes(_ site: Site) -> Bool {
     switch (self, site) {

@@ -64,10 +64,14 @@ package struct SteeringSweep {
     let edits = try AppliedVector(vector, whole).edits(
       for: model.description, tokenizer: tokenizer
     ).filter { $0.key.block != nil }.mapValues(\.edit)
-    for set in sites where !edits.keys.contains(where: set.includes) {
-      throw Refusal(
-        .artifactEmpty, file: vector.file, found: "no vector for \(set)",
-        expected: "one at some layer", remedy: "Train with `sites` all.")
+    for set in sites {
+      for part in set.parts where !edits.keys.contains(where: part.includes) {
+        throw Refusal(
+          .artifactEmpty, file: vector.file, at: .parameter("sites"),
+          found: part == set ? "\(set)" : "\(set), which includes \(part)",
+          expected: "sites that the vector edits: it has no part for \(part)",
+          remedy: "Name other `sites`, or train the vector with `sites` all.")
+      }
     }
     self.model = model
     self.edits = edits.filter { site, _ in sites.contains { $0.includes(site) } }

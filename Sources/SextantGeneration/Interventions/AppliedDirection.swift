@@ -43,7 +43,8 @@ public struct AppliedDirection: Sendable {
     }
     guard values.count == own.elementCount else {
       throw Refusal(
-        .artifactWidth, at: .tensor(site.name), found: "a direction of \(values.count) elements",
+        .artifactWidth, at: .tensor(site.name),
+        found: "a direction of \(counted(values.count, "element"))",
         expected: "\(own.elementCount)")
     }
     guard values.allSatisfy(\.isFinite) else {

@@ -5,7 +5,7 @@ import SextantBytes
 package struct ProbeCondition: Sendable {
   /// The file of probes.
   package let path: String
-  /// The probe; nil for the first that reads one activation.
+  /// The probe; nil for the only one of the file that reads one activation.
   package let name: String?
   /// The condition.
   package let condition: ProbeTap.Condition
@@ -21,9 +21,21 @@ package struct ProbeCondition: Sendable {
   }
 
   /// The condition with its probes.
-  package func load(allowingOther: Bool) throws(Refusal) -> ScoreCondition {
-    ScoreCondition(
-      try Probe(reading: path), name: name, condition, allowsModelMismatch: allowingOther)
+  ///
+  /// - Parameter parameter: the parameter that names the probe.
+  /// - Throws: `usage.option` if the file has several probes and none is named; the errors of reading.
+  package func load(as parameter: String, allowingOther: Bool) throws(Refusal) -> ScoreCondition {
+    let probe = try Probe(reading: path)
+    let names = probe.entries.filter { $0.input == .single }.map(\.name)
+    guard name != nil || names.count < 2 else {
+      let more = names.count > 12 ? " and \(names.count - 12) more" : ""
+      throw Refusal(
+        .usageOption, file: path, at: .parameter(parameter),
+        found: "\(names.count) probes, and no name that chooses one of them",
+        expected: "one of \(names.prefix(12).joined(separator: ", "))\(more)",
+        remedy: "Put # and the probe's name after the file, such as \(path)#\(names[0])>0")
+    }
+    return ScoreCondition(probe, name: name, condition, allowsModelMismatch: allowingOther)
   }
 }
 

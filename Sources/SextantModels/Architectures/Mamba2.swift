@@ -181,7 +181,7 @@ package enum Mamba2: Architecture {
     func check(_ node: JSONNode) throws(Refusal) {
       guard headCount % groupCount == 0 else {
         throw node.refusal(
-          found: "\(counted(headCount, "head")) in \(groupCount) groups",
+          found: "\(counted(headCount, "head")) in \(counted(groupCount, "group"))",
           expected: "groups of equal size")
       }
       guard Self.sizes.contains(innerWidth), Self.sizes.contains(projectionWidth) else {

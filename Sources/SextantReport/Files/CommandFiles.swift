@@ -32,8 +32,14 @@ package struct CommandFiles: Sendable {
   /// Refuses outputs that are inputs, that are given twice or that could not be published; makes the
   /// folders.
   ///
-  /// - Throws: `file.same`, `file.exists`, `file.create`, `system.descriptors`.
+  /// - Throws: `file.same`, `file.exists`, `file.create`, `system.descriptors`; `usage.option` for replacing
+  ///   outputs if there are none.
   package func prepare() throws(Refusal) {
+    guard !replaces || !(folders + outputs + updated + possible).isEmpty else {
+      throw Refusal(
+        .usageOption, at: .parameter("replacing"), found: "no output to replace",
+        expected: "an option that names an output", remedy: "Leave `replacing` out.")
+    }
     try check()
     for folder in folders {
       guard mkdir(folder, 0o777) == 0 || errno == EEXIST else {
@@ -53,10 +59,10 @@ package struct CommandFiles: Sendable {
     for output in folders + outputs + updated + possible
     where output == "-" || output.hasPrefix("-/") {
       throw Refusal(
-        .usageOption, file: output, found: "- as the path of an output",
-        expected: "the path of a file",
-        remedy: "Name a file. Outputs are files: - does not mean standard output here. "
-          + "For a file with this name, write ./-")
+        .usageOption, file: "-", found: "- as the path of an output",
+        expected: "the path of a file or folder",
+        remedy: "Name a path. Outputs are files and folders: - does not mean standard output here. "
+          + "For a file or folder with this name, write ./-")
     }
     let inputs = ProtectedFiles(inputs)
     var seen: Set<ExactString> = []

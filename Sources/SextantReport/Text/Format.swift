@@ -37,7 +37,7 @@ package enum Format {
   package static func bytes(_ count: Int) -> String {
     let units = ["kB", "MB", "GB", "TB"]
     var value = Double(count)
-    if value < 1000 { return "\(count) bytes" }
+    if value < 1000 { return counted(count, "byte") }
     var unit = -1
     while value >= 999.95, unit < units.count - 1 {
       value /= 1000

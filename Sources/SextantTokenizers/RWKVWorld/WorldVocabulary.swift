@@ -71,7 +71,7 @@ struct WorldVocabulary: Sendable {
     }
     guard count == literal.value.count, count > 0 else {
       throw .init(
-        found: "a byte count of \(count) for \(literal.value.count) bytes",
+        found: "a byte count of \(count) for \(counted(literal.value.count, "byte"))",
         expected: "the token's bytes, at least one")
     }
     ids.append(id)
@@ -110,7 +110,7 @@ struct WorldVocabulary: Sendable {
       token.count > Self.tokenByteCountLimit || blob.count > Self.tokensByteCountLimit
     else { return }
     var refusal = self.refusal(
-      line: tokens.count, found: "\(token.count) bytes, \(blob.count) so far",
+      line: tokens.count, found: "\(counted(token.count, "byte")), \(blob.count) so far",
       expected:
         "at most \(Self.tokenByteCountLimit) in a token, \(Self.tokensByteCountLimit) in all")
     refusal.code = .tokenizerUnsupported

@@ -22,11 +22,11 @@ struct CharacterMap: Sendable {
 
   /// Reads a blob and checks that every replacement is there, short and UTF-8.
   init(_ blob: ArraySlice<UInt8>) throws(Mistake) {
-    guard blob.count > 4 else { throw Mistake(found: "a map of \(blob.count) bytes") }
+    guard blob.count > 4 else { throw Mistake(found: "a map of \(counted(blob.count, "byte"))") }
     let byteCount = Int(Self.integer(blob.prefix(4)))
     let rest = blob.dropFirst(4)
     guard byteCount % 4 == 0, byteCount > 0, byteCount < rest.count else {
-      throw Mistake(found: "a map of \(blob.count) bytes whose trie has \(byteCount)")
+      throw Mistake(found: "a map of \(counted(blob.count, "byte")) whose trie has \(byteCount)")
     }
     var units: [UInt32] = []
     units.reserveCapacity(byteCount / 4)

@@ -54,7 +54,7 @@ struct ProtobufReader {
       let count = try varint()
       guard count <= UInt64(end - position) else {
         throw refusal(
-          at: offset, found: "a field of \(count) bytes",
+          at: offset, found: "a field of \(counted(count, "byte"))",
           expected: "at most the \(end - position) that are left")
       }
       value = .bytes(position..<position + Int(count))
@@ -94,7 +94,7 @@ struct ProtobufReader {
 
   private mutating func fixed(_ count: Int) throws(Refusal) -> UInt64 {
     guard end - position >= count else {
-      throw refusal(at: position, found: "the end of a message", expected: "\(count) bytes")
+      throw refusal(at: position, found: "the end of a message", expected: counted(count, "byte"))
     }
     defer { position += count }
     return bytes[position..<position + count].reversed().reduce(0) { $0 << 8 | UInt64($1) }

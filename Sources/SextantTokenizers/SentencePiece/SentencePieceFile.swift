@@ -75,7 +75,8 @@ struct SentencePieceFile {
         pieces.append(piece)
         if textByteCount > Self.piecesByteCountLimit {
           throw unsupported(
-            at: field.offset, found: "pieces of more than \(Self.piecesByteCountLimit) bytes",
+            at: field.offset,
+            found: "pieces of more than \(counted(Self.piecesByteCountLimit, "byte"))",
             expected: "fewer")
         }
       case 2:
@@ -142,7 +143,8 @@ struct SentencePieceFile {
       piece.kind == .userDefined ? userDefinedByteCountLimit : pieceByteCountLimit
     guard 1...limit ~= piece.text.count else {
       throw reader.refusal(
-        at: field.offset, found: "a piece of \(piece.text.count) bytes", expected: "1 to \(limit)")
+        at: field.offset, found: "a piece of \(counted(piece.text.count, "byte"))",
+        expected: "1 to \(limit)")
     }
     return piece
   }

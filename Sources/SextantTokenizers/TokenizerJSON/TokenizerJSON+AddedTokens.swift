@@ -17,11 +17,11 @@ extension AddedToken {
       byteCount += token.content.utf8.count
       guard token.content.utf8.count <= byteCountLimit else {
         throw try node.member("content").unsupported(
-          found: "\(token.content.utf8.count) bytes", expected: "at most \(byteCountLimit)")
+          found: counted(token.content.utf8.count, "byte"), expected: "at most \(byteCountLimit)")
       }
       guard byteCount <= totalByteCountLimit else {
         throw try node.member("content").unsupported(
-          found: "added tokens of more than \(totalByteCountLimit) bytes together",
+          found: "added tokens of more than \(counted(totalByteCountLimit, "byte")) together",
           expected: "fewer")
       }
       tokens.append(token)

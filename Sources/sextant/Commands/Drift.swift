@@ -1,6 +1,7 @@
 import ArgumentParser
 import Sextant
 import SextantBytes
+import SextantEvaluation
 import SextantReport
 
 /// `sextant drift`: the cost of fewer bits.

@@ -8,7 +8,11 @@ struct Inspect: ParsableCommand {
     abstract: "Show the content of a file.",
     discussion: """
       Sextant recognises models, artifacts and checkpoints by their content, never by their name. \
-      A model's weights are not read. An artifact needs no model, and its digests are checked.
+      A model's weights are not read. An artifact needs no model, and its digests are checked. A \
+      digest is the SHA-256 of bytes: other bytes have another digest. The identity of a model is \
+      one digest of its architecture, its configuration and the digests of its weights in the \
+      source. It does not depend on the file format of the source or on --dtype. An artifact \
+      records the identity of its model and the digest of its tokenizer.
       """)
 
   @Argument(help: "A native model, an artifact, or a checkpoint (a folder too).")

@@ -41,7 +41,7 @@ struct LensEval: WritingCommand {
   @OptionGroup var printing: OutputOptions
 
   var fileUse: CommandFiles {
-    guard let output else { return CommandFiles() }
+    guard let output else { return CommandFiles(replaces: force) }
     let inner = LensNames.names(of: lens).map { "\(output)/\($0)" }
     return CommandFiles(
       inputs: model.inputs + texts.inputs + lens, folders: [output] + inner,

@@ -68,6 +68,15 @@ struct LensShow: WritingCommand {
   func validate() throws {
     try Numbers.check(atLeast: 1, [("--layer-stride", layerStride), ("--width", width)])
     if !(1...1000).contains(topK) { throw ValidationError("--top-k must be from 1 to 1000.") }
+    guard printing.json else { return }
+    try refuseGiven(
+      [("--width", width != nil), ("--color", color != .auto)], "has no effect with --json")
+    guard svg == nil else { return }
+    try refuseGiven(
+      [
+        ("--colour", measure != .probability), ("--layer-stride", layerStride != 1),
+        ("--tokens", tokens != nil),
+      ], "has no effect with --json, except for the image of --svg")
   }
 
   var fileUse: CommandFiles {

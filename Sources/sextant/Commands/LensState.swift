@@ -39,6 +39,7 @@ struct LensState: ParsableCommand {
     try Numbers.check(atLeast: 0, [("--directions", directions)])
     try Numbers.check(atLeast: 1, [("--width", width)])
     if !(1...1000).contains(topK) { throw ValidationError("--top-k must be from 1 to 1000.") }
+    if printing.json { try refuseGiven([("--width", width != nil)], "has no effect with --json") }
   }
 
   func run() throws {

@@ -9,7 +9,7 @@ import SextantModels
 import SextantReport
 
 extension LensLoss: ExpressibleByArgument {}
-extension LensOptimizerKind: ExpressibleByArgument {}
+extension TunedLensOptions.Optimizer.Kind: ExpressibleByArgument {}
 
 /// Texts to lens.
 struct LensTrain: WritingCommand {
@@ -17,7 +17,9 @@ struct LensTrain: WritingCommand {
     commandName: "train",
     abstract: "Learn a lens from texts.",
     discussion: """
-      A ridge lens is computed in closed form from one pass over the texts. A tuned lens is \
+      A ridge lens is computed in closed form from one pass over the texts. Then the lens of each \
+      site is solved for and fitted. The time of this part grows with the third power of the \
+      model's width, and with --calibration-tokens; it does not depend on the length of the texts. A tuned lens is \
       trained by gradient descent to predict the model's final distribution. The defaults are the \
       published recipe (tuned-lens 0.2.0): SGD with Nesterov momentum, and 250 steps of 262,144 \
       tokens. If one pass over the texts has fewer tokens, they are divided among the steps. \
@@ -49,7 +51,7 @@ struct LensTrain: WritingCommand {
   var start = "identity"
 
   @Option(help: "The optimiser of a tuned lens.")
-  var optimizer = LensOptimizerKind.sgd
+  var optimizer = TunedLensOptions.Optimizer.Kind.sgd
 
   @Option(
     help: ArgumentHelp(
@@ -201,7 +203,7 @@ struct LensTrain: WritingCommand {
   private func tunedOptions(_ corpus: TextCorpus) throws(Refusal) -> TunedLensOptions {
     var options = TunedLensOptions()
     options.loss = loss
-    options.optimizer = LensOptimizerOptions(
+    options.optimizer = TunedLensOptions.Optimizer(
       kind: optimizer, rateScale: rateScale, weightDecay: weightDecay, warmUp: warmUp)
     (options.isBiasOnly, options.seed) = (biasOnly, seed)
     try options.fit(to: corpus, passes: passes ?? 1, steps: steps, tokensPerStep: tokensPerStep)

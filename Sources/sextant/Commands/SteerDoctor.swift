@@ -12,9 +12,10 @@ struct SteerDoctor: ParsableCommand {
     discussion: """
       Files of other tools count layers from 0 or from 1, before or after a block, and do not fix \
       the sign. The vector's directions are compared with a small set of contrast pairs at shifted \
-      layers and other sites. At its own site a vector has the largest cosine with the difference \
-      of the class means, and the positive texts have positive projections. Separation is the \
-      distance of the class means along the vector, in standard deviations within the classes.
+      layers and other sites. The verdict follows from the cosine of the vector with the difference \
+      of the class means, which is largest at the vector's own site; a negative cosine means that \
+      the sign is reversed. Separation is reported, and does not decide: it is the distance of the \
+      class means along the vector, in standard deviations within the classes.
       """)
 
   @OptionGroup var model: TextModelOptions

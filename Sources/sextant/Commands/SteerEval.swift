@@ -42,7 +42,7 @@ struct SteerEval: WritingCommand {
   var multipliers = CommaList(SteeringExperiment.standardMultipliers)
 
   @Option(help: "The unit of multipliers: raw, or share (of the value's norm).")
-  var unit = SweepUnit.raw
+  var unit = SteeringExperiment.Unit.raw
 
   @Option(
     help: ArgumentHelp(
@@ -62,7 +62,7 @@ struct SteerEval: WritingCommand {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "The state is edited before these tokens. Default: the tokens of --positions.",
+      "The tokens before which the state is edited. Default: the tokens of --positions.",
       valueName: "list"))
   var statePositions: PositionSelection?
 
@@ -125,8 +125,8 @@ struct SteerEval: WritingCommand {
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
-    try Numbers.check(atLeast: 0, [("--controls", controls), ("--continuations", continuations)])
-    try Numbers.check(atLeast: 1, [("-n", tokenCount)])
+    try Numbers.check(atLeast: 0, [("--controls", controls)])
+    try Numbers.check(atLeast: 1, [("--continuations", continuations), ("-n", tokenCount)])
     guard openEnded == nil else { return }
     try refuseGiven(
       [("--continuations", continuations != nil), ("-n", tokenCount != nil)], "needs --continue")
@@ -185,4 +185,4 @@ struct SteerEval: WritingCommand {
   }
 }
 
-extension SweepUnit: ExpressibleByArgument {}
+extension SteeringExperiment.Unit: ExpressibleByArgument {}

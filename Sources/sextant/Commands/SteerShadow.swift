@@ -29,8 +29,11 @@ struct SteerShadow: ParsableCommand {
     help: ArgumentHelp("The number of tokens to generate.", valueName: "count"))
   var count = 64
 
-  @Option(help: ArgumentHelp("The number of them to choose under steering.", valueName: "count"))
-  var steerTokens = 16
+  @Option(
+    help: ArgumentHelp(
+      "The number of generated tokens that are chosen under steering. Default: 16, or -n if that is less.",
+      valueName: "count"))
+  var steerTokens: Int?
 
   @Option(
     help: "The state from which the text continues: twin, or steered (to see the remaining effect)."
@@ -61,7 +64,7 @@ struct SteerShadow: ParsableCommand {
     var notes = TokenTrace(applied.sources)
     let result = try ShadowGeneration(
       open.model, tokenizer, applying: applied.interventions,
-      to: tokenizer.encodeText(prompt.text()), steeredTokens: steerTokens,
+      to: tokenizer.encodeText(prompt.text()), steeredTokens: steerTokens ?? min(16, count),
       options, goingOnFrom: from,
       emit: { if !printing.json { StandardStreams.writeGenerated($0) } },
       telling: explain ? { notes.add($0) } : nil)

@@ -94,7 +94,11 @@ struct SteerTrain: WritingCommand {
         throw ValidationError("--from-moments replaces --model and the texts.")
       }
       try beginning.checkUnused("--from-moments")
-      try refuseGiven([("--batch", batch != nil)], "has no effect with --from-moments")
+      try refuseGiven(
+        [
+          ("--batch", batch != nil), ("--positions", places.positions != nil),
+          ("--template", questions.template != nil), ("--precision", compute.precision != nil),
+        ], "has no effect with --from-moments")
     } else if model == nil || contrast.source == nil {
       throw ValidationError("Name --model and the texts (--pairs …), or --from-moments.")
     }
@@ -135,7 +139,7 @@ struct SteerTrain: WritingCommand {
     let pairs = try ContrastPairs(reading: source, template: questions.load())
     let trainer = try SteeringTrainer(
       open.model, open.textTokenizer(), estimator: estimator, sites: sites,
-      positions: places.positions,
+      positions: places.readPositions,
       keeping: SteeringMethod.named(momentsFor?.values ?? []), batch: batch ?? 16)
     let progress = Progress("train", .items("texts"))
     let (vector, collected) = try trainer.train(pairs) { progress.update($0, $1) }
@@ -143,7 +147,7 @@ struct SteerTrain: WritingCommand {
     if let moments {
       let data = try open.textTokenizer().recordingBeginning(in: pairs.record)
       try collected.artifact(
-        model: open.reference, data: data, positions: places.positions,
+        model: open.reference, data: data, positions: places.readPositions,
         retraining: vector.training.retraining
       ).write(to: moments, replacing: force)
     }

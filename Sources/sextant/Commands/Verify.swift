@@ -12,8 +12,8 @@ struct Verify: ParsableCommand {
     discussion: """
       Reads the whole file. The status is 65 if a digest differs. With --retrain, Sextant trains \
       again on the given model and data, with the method, options, positions, sites and seed that \
-      the artifact records. The result must have the same bytes: steering vectors on pairs, probes \
-      and erasers on --data, lenses on --text. Artifacts of earlier versions that lack this record \
+      the artifact records. The result must have the same bytes. The data are contrast pairs for a \
+      steering vector, --data for a probe or an eraser, and --text for a lens. Artifacts of earlier versions that lack this record \
       are refused. Processors with different vector units round differently, so that bytes can \
       differ between them.
       """)
@@ -60,6 +60,10 @@ struct Verify: ParsableCommand {
     }
     guard !text.isEmpty || field == nil && start == nil else {
       throw ValidationError("--field and --start go with --text.")
+    }
+    if !retrain {
+      try refuseGiven(
+        [("--precision", compute.precision != nil)], "has no effect without --retrain")
     }
   }
 

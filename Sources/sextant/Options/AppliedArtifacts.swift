@@ -19,9 +19,9 @@ extension SteeringArguments {
     (options.layers, options.operation) = (layers, operation)
     (options.positions, options.statePositions) = (positions, statePositions)
     options.allowsModelMismatch = allowModelMismatch
-    options.condition = try when?.load(allowingOther: allowModelMismatch)
+    options.condition = try when?.load(as: "when", allowingOther: allowModelMismatch)
     let applied = try AppliedArtifacts(
-      apply, options, stop: stopWhen?.load(allowingOther: allowModelMismatch))
+      apply, options, stop: stopWhen?.load(as: "stopWhen", allowingOther: allowModelMismatch))
     try open.noteBeginnings(of: applied.artifacts)
     return applied
   }

@@ -7,7 +7,7 @@ struct ContrastArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      The texts to learn from: records {"positive": …, "negative": …}, or questions with \
+      Contrast pairs: records {"positive": …, "negative": …}, or questions with \
       answer_matching_behavior and answer_not_matching_behavior; as JSON lines, a JSON array or a \
       table. - is standard input.
       """,

@@ -24,8 +24,9 @@ struct SamplingArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      Make tokens less probable that the prompt or the text already contains: positive logits are \
-      divided by r, negative ones multiplied. 1 changes nothing.
+      Lower the probability of the tokens that the prompt or the text already contains: their \
+      positive logits are divided by r, and their negative logits are multiplied by r. 1 changes \
+      nothing.
       """,
       valueName: "r"))
   var repetitionPenalty: Float = 1
@@ -141,7 +142,7 @@ struct SteeringArguments: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "The state is edited before these tokens. Default: the tokens of --positions.",
+      "The tokens before which the state is edited. Default: the tokens of --positions.",
       valueName: "list"))
   var statePositions: PositionSelection?
 
@@ -153,7 +154,7 @@ struct SteeringArguments: ParsableArguments {
       """
       Edit only tokens at which a probe's score (log-odds) is above or below a bound. The score is \
       that of the same token if the probe's site is before the edited site, otherwise that of the \
-      previous token.
+      previous token. #name chooses one of several probes of a file.
       """,
       valueName: "probe[#name]>x"))
   var when: ProbeCondition?

@@ -9,19 +9,23 @@ enum ParameterNames {
   private static let others = [
     "allowsModelMismatch": "--allow-model-mismatch", "configuration": "--config",
     "dataType": "--dtype", "ignoring": "--ignore", "leavesOutTokenizer": "--without-tokenizer",
-    "readsUInt16AsBFloat16": "--bf16-as-uint16", "replacing": "--force", "temperature": "--temp",
+    "readsUInt16AsBFloat16": "--bf16-as-uint16", "replacing": "--force",
+    "steeredTokens": "--steer-tokens", "temperature": "--temp",
     "unconfinedHDF5": "--unconfined-hdf5",
   ]
 
   /// The parameters that the library names. A test compares them with its source code.
   static let all: Set<String> = [
     "allowsModelMismatch", "apply", "applyPositions", "architecture", "batch", "choices", "chunk",
-    "clipNorm", "configuration", "data", "dataType", "digits", "field", "group", "ignoring",
+    "clipNorm", "configuration", "data", "dataType", "digits", "edits", "field", "group", "heads",
+    "horizon", "ignoring",
     "label", "layer", "layerConvention", "layers", "leavesOutTokenizer", "method", "methods",
-    "minP", "momentsFor", "momentum", "naming", "negative", "operation", "pairs", "passes",
+    "minP", "model", "momentsFor", "momentum", "multipliers", "naming", "negative", "operation",
+    "pairs", "passes",
     "personas", "positions", "positive", "precision", "probe", "prompt", "prompts", "rateScale",
     "readsUInt16AsBFloat16", "repetitionPenalty", "replacing", "samples", "seed", "shrinkage",
-    "sites", "start", "statePositions", "steerAt", "steps", "stop", "stopWhen", "temperature",
+    "sites", "start", "statePositions", "steerAt", "steeredTokens", "steps", "stop", "stopWhen",
+    "temperature",
     "template", "text", "tokenizer", "tokens", "tokensPerStep", "topK", "topP", "unconfinedHDF5",
     "weightDecay", "when", "where",
   ]

@@ -99,7 +99,7 @@ struct SiteArguments: ParsableArguments {
       """
       Where activations are read: residual (every block's output), state (every component of the \
       recurrent state), all, or sites such as blocks.*.state.ssm, joined by commas. Default: \
-      residual; all that a capture or moments have.
+      residual, or all sites of a file of --capture or --from-moments.
       """,
       valueName: "list"))
   var sites: CommaList<String>?
@@ -114,10 +114,13 @@ struct SiteArguments: ParsableArguments {
     help: ArgumentHelp(
       """
       The tokens to read: last, last-3, all, or indices (negative: from the end), joined by \
-      commas.
+      commas. Default: last.
       """,
       valueName: "list"))
-  var positions = PositionSelection.last
+  var positions: PositionSelection?
+
+  /// The tokens to read.
+  var readPositions: PositionSelection { positions ?? .last }
 
   /// The sites of a model that are named.
   func sites(of model: ModelDescription) throws(Refusal) -> [SiteDescription] {
@@ -132,6 +135,13 @@ struct ReadingArguments: ParsableArguments {
   @Option(
     help: "Whether each of several tokens of a text is an example, or their mean is one example.")
   var pooling = Probe.Pooling.each
+
+  func validate() throws {
+    guard places.readPositions.selectsAtMostOne else { return }
+    try refuseGiven(
+      [("--pooling mean", pooling == .mean)],
+      "has no effect: --positions \(places.readPositions) selects one token of each text")
+  }
 }
 
 extension Probe.Pooling: ExpressibleByArgument {}
@@ -167,7 +177,16 @@ struct ProbeMethodArguments: ParsableArguments {
   var methods = MethodList([.logistic, .meanDifference, .discriminant])
 
   @Option(
-    name: .shortAndLong, help: ArgumentHelp("The seed.", valueName: "s"),
+    name: .shortAndLong,
+    help: ArgumentHelp(
+      "The seed of the methods random and ccs, which use random numbers.", valueName: "s"),
     transform: Numbers.positiveSeed)
   var seed = 0
+
+  func validate() throws {
+    guard !methods.methods.contains(where: \.usesRandomNumbers) else { return }
+    try refuseGiven(
+      [("--seed", seed != 0)], "is for the methods random and ccs; the others use no random numbers"
+    )
+  }
 }

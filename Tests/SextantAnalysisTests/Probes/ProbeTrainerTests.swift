@@ -38,6 +38,17 @@ import Testing
     }
   }
 
+  @Test func headsOfSitesWithoutHeadsAreRefused() throws {
+    let (activations, _) = examples(showingIn: 0)
+    var trainer = ProbeTrainer([.logistic])
+    trainer.splitsHeads = true
+    try trainer.checkHeads(of: activations.sites)
+    let refusal = expectRefusal(.usageOption) { try trainer.checkHeads(of: []) }
+    #expect(refusal?.place == .parameter("heads"))
+    trainer.splitsHeads = false
+    try trainer.checkHeads(of: [])
+  }
+
   @Test func partsTrainedTogetherOrAloneHaveTheSameBits() throws {
     let (activations, labels) = examples(showingIn: 1)
     var trainer = ProbeTrainer(ProbeMethod.allCases.filter { !$0.needsPairs })

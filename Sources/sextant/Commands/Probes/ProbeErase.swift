@@ -51,7 +51,7 @@ struct ProbeErase: WritingCommand {
     let (eraser, certificate) = try Progress.show("read", .items("records")) {
       update throws(Refusal) in
       try EraserTrainer.certifiedEraser(
-        on: selected, open.model, tokenizer, sites: sites, positions: reading.places.positions,
+        on: selected, open.model, tokenizer, sites: sites, positions: reading.places.readPositions,
         pooling: reading.pooling, applied: applyPositions, progress: update)
     }
     try eraser.artifact.write(to: output, replacing: force)

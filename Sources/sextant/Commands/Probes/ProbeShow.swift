@@ -9,7 +9,7 @@ struct ProbeShow: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "show",
     abstract:
-      "The disagreement map: the scores of probes and of the model's output, token by token.",
+      "Show the scores of probes and of the model's output, token by token.",
     discussion: """
       One row for each probe that reads one activation and one for the output: the log-odds of the \
       two choices if the answer came after this token. The tokens at which the signs of the \

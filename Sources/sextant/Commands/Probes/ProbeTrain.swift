@@ -41,7 +41,13 @@ struct ProbeTrain: WritingCommand {
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
-    if capture != nil { try model.beginning.checkUnused("--capture") }
+    guard capture != nil else { return }
+    try model.beginning.checkUnused("--capture")
+    try refuseGiven(
+      [
+        ("--precision", model.options.compute.precision != nil),
+        ("--preload", model.options.preload),
+      ], "has no effect with --capture")
   }
 
   var fileUse: CommandFiles {
@@ -53,13 +59,13 @@ struct ProbeTrain: WritingCommand {
   func run() throws {
     let clock = Stopwatch()
     let open = try model.open()
-    let examples = try examples(of: selection.load(), open)
-    let read = clock.seconds
     var trainer = ProbeTrainer(training.methods.methods, seed: training.seed)
     trainer.splitsHeads = heads
+    let examples = try examples(of: selection.load(), open, for: trainer)
+    let read = clock.seconds
     let (probe, skipped) = try trainer.probe(
       of: examples.records, examples.activations, model: open.reference,
-      positions: reading.places.positions, pooling: reading.pooling)
+      positions: reading.places.readPositions, pooling: reading.pooling)
     try probe.artifact.write(to: output, replacing: force)
     Report(
       trained: probe, output: output, skipped: skipped, records: examples.records,
@@ -68,22 +74,26 @@ struct ProbeTrain: WritingCommand {
   }
 
   private func examples(
-    of records: SelectedRecords, _ open: LoadedModel
+    of records: SelectedRecords, _ open: LoadedModel, for trainer: ProbeTrainer
   ) throws(Refusal) -> ProbeExamples {
     let tokenizer = try open.textTokenizer()
     if let capture {
-      return try ProbeExamples(
+      let examples = try ProbeExamples(
         of: records, capture: capture, open.description, tokenizer,
         sites: reading.places.sites?.values,
-        layers: reading.places.layers, positions: reading.places.positions, pooling: reading.pooling
+        layers: reading.places.layers, positions: reading.places.readPositions,
+        pooling: reading.pooling
       )
+      try trainer.checkHeads(of: examples.activations.sites)
+      return examples
     }
     let sites = try reading.places.sites(of: open.description)
+    try trainer.checkHeads(of: sites)
     return try Progress.show("read", .items("records")) { update throws(Refusal) in
       try ProbeExamples(
-        of: records, open.model, tokenizer, sites: sites, positions: reading.places.positions,
+        of: records, open.model, tokenizer, sites: sites, positions: reading.places.readPositions,
         pooling: reading.pooling,
-        readsPairs: training.methods.methods.contains(where: \.needsPairs),
+        readsPairs: trainer.methods.contains(where: \.needsPairs),
         progress: update)
     }
   }

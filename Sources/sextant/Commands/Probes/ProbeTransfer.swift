@@ -60,7 +60,7 @@ struct ProbeTransfer: WritingCommand {
     let result = try Progress.show("read", .items("records")) { update throws(Refusal) in
       try experiment.run(
         open.model, tokenizer, training: learned, test: held, sites: sites,
-        positions: reading.places.positions, pooling: reading.pooling, progress: update)
+        positions: reading.places.readPositions, pooling: reading.pooling, progress: update)
     }
     if let folder {
       var page = HTMLPage(
