@@ -1,4 +1,4 @@
-// The public surface of the library: `import Sextant` shows these types and no others of its modules.
+import SextantStore
 
 @_exported import struct SextantAnalysis.CaptureReader
 // MARK: Data
@@ -83,7 +83,6 @@
 @_exported import struct SextantModels.ModelDescription
 @_exported import struct SextantModels.Pass
 @_exported import struct SextantModels.Readout
-@_exported import enum SextantModels.Site
 @_exported import struct SextantModels.SiteDescription
 @_exported import struct SextantModels.State
 @_exported import enum SextantModels.StateMoment
@@ -94,6 +93,7 @@
 @_exported import struct SextantStore.LayerSelection
 @_exported import struct SextantStore.ModelReference
 @_exported import class SextantStore.ModelStore
+@_exported import enum SextantStore.Site
 @_exported import struct SextantStore.SiteReference
 @_exported import enum SextantTensor.DataType
 @_exported import protocol SextantTensor.MatrixRows

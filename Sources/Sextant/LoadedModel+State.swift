@@ -2,6 +2,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantGeneration
 import SextantModels
+import SextantStore
 import SextantTensor
 
 extension LoadedModel {

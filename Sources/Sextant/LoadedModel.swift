@@ -79,6 +79,13 @@ public struct LoadedModel: Sendable {
     try description.sites(named: patterns, layers: layers.map { LayerSelection($0) })
   }
 
+  /// The sites of patterns at which artifacts can be trained.
+  func trainableSites(
+    _ patterns: [String], layers: ClosedRange<Int>?
+  ) throws(Refusal) -> [SiteDescription] {
+    try description.trainableSites(named: patterns, layers: layers.map { LayerSelection($0) }).sites
+  }
+
   /// The tap of interventions that edit a run of a whole prompt; nil if none.
   func editor(
     _ interventions: Interventions, of prompt: [Int], from state: State, for runner: String

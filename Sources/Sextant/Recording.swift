@@ -1,6 +1,7 @@
 import SextantAnalysis
 import SextantBytes
 import SextantModels
+import SextantStore
 import SextantTensor
 import SextantTokenizers
 

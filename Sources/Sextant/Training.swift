@@ -32,7 +32,7 @@ extension SteeringVector {
     try SteeringTrainer(
       model.model, model.textTokenizer(),
       estimator: SteeringEstimator(method, shrinkage: shrinkage, scale: scale),
-      sites: model.sites(patterns, layers: layers), positions: positions
+      sites: model.trainableSites(patterns, layers: layers), positions: positions
     ).train(pairs, progress: progress).vector.applied(as: operation, at: steered)
   }
 }
@@ -61,7 +61,8 @@ extension Probe {
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) -> Probe {
     try train(
-      on: records, model.model, model.textTokenizer(), sites: model.sites(patterns, layers: layers),
+      on: records, model.model, model.textTokenizer(),
+      sites: model.trainableSites(patterns, layers: layers),
       positions: positions, pooling: pooling, methods: methods, splitsHeads: splitsHeads,
       seed: seed, progress: progress
     ).probe
@@ -88,7 +89,8 @@ extension ConceptEraser {
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) -> (eraser: ConceptEraser, certificate: EraserCertificate) {
     try EraserTrainer.certifiedEraser(
-      on: records, model.model, model.textTokenizer(), sites: model.sites(patterns, layers: layers),
+      on: records, model.model, model.textTokenizer(),
+      sites: model.trainableSites(patterns, layers: layers),
       positions: positions, pooling: pooling, applied: erased, progress: progress)
   }
 }

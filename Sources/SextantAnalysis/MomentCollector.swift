@@ -1,4 +1,5 @@
 import SextantModels
+import SextantStore
 import SextantTensor
 
 /// Adds vectors to moments in blocks of one size, so that the result depends on the order of the vectors

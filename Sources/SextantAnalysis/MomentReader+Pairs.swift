@@ -1,6 +1,7 @@
 import SextantArtifacts
 import SextantBytes
 import SextantModels
+import SextantStore
 import SextantTensor
 
 /// Token ids of contrast pairs: text i of one class belongs to text i of the other.

@@ -84,7 +84,8 @@ package struct MomentReader {
     if let site = sites.first(where: \.grows) {
       throw Refusal(
         .artifactSite, found: "\(site.site), which grows with each position",
-        expected: "the residual stream, or a state of constant size")
+        expected: "the residual stream, or a state of constant size",
+        remedy: "Use `sites` residual.")
     }
     try positions.checkIndependence()
   }

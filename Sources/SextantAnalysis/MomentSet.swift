@@ -162,7 +162,7 @@ package struct MomentSet: Sendable, Equatable {
     var sites: [SiteDescription] = []
     accumulators = [:]
     for reference in artifact.manifest.sites {
-      guard let site = Site(name: reference.name) else {
+      guard let site = reference.site else {
         throw Refusal(
           .artifactSite, file: artifact.file, found: "site \(reference.name)",
           expected: "a site such as blocks.0.output")

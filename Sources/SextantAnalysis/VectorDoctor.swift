@@ -1,6 +1,7 @@
 import SextantArtifacts
 import SextantBytes
 import SextantModels
+import SextantStore
 import SextantTensor
 import SextantTokenizers
 
@@ -108,7 +109,7 @@ package struct VectorDoctor: Sendable {
       file: vector.file)
     var parts: [(block: Int, place: Place, values: [Double])] = []
     for (reference, value) in vector.vectors {
-      guard let site = Site(name: reference.name), let block = site.block, let place = Place(site)
+      guard let site = reference.site, let block = site.block, let place = Place(site)
       else { continue }
       parts.append((block, place, value.values.map(Double.init)))
     }

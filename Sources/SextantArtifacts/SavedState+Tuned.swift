@@ -74,10 +74,11 @@ extension SavedState {
   private func tunedPlaces(file: String?) throws(Refusal) -> [(name: String, place: Int)] {
     var places: [(name: String, place: Int)] = []
     for (place, (site, _)) in components.enumerated() {
-      let parts = site.name.split(separator: ".")
-      guard parts.count == 4, parts[3] == Self.component, site.shape.count == 3 else { continue }
+      guard case .state(let block, Self.component)? = site.site, site.shape.count == 3 else {
+        continue
+      }
       guard site.axes == Self.publishedAxes || Self.isTransposed(site) else { continue }
-      places.append(("blocks.\(parts[1]).att.time_state", place))
+      places.append(("blocks.\(block).att.time_state", place))
     }
     guard places.count == model.layerCount else {
       throw Refusal(

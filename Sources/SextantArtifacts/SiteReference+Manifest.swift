@@ -21,37 +21,23 @@ extension SiteReference {
     ]
   }
 
-  /// Whether the site is a component of the recurrent state, with one value per sequence instead of
-  /// one per token.
-  public var isState: Bool {
-    let fields = name.split(separator: ".", omittingEmptySubsequences: false)
-    return fields.count == 4 && fields[0] == "blocks" && fields[2] == "state"
-  }
-
   /// The number of elements of one value; nil if it overflows.
   var elementCount: Int? { Shape.elementCount(shape) }
 
   /// The flaw of the site in a model of this width and depth, or nil.
   func flaw(width: Int, layerCount: Int) -> (code: Refusal.Code, found: String, String)? {
-    let fields = name.split(separator: ".", omittingEmptySubsequences: false)
-    if fields.count == 1 {
-      guard ["embedding", "final_norm", "logits"].contains(name) else {
-        return (.artifactSite, "site \"\(name)\"", "a site such as blocks.0.output")
-      }
-    } else {
-      guard fields[0] == "blocks", fields.count == 3 ? fields[2] != "state" : isState,
-        fields.last?.isEmpty == false, let block = Int(fields[1]), String(block) == fields[1]
-      else { return (.artifactSite, "site \"\(name)\"", "a site such as blocks.0.output") }
-      guard (0..<layerCount).contains(block) else {
-        return (.artifactSite, "block \(block)", "blocks 0 to \(layerCount - 1)")
-      }
+    guard let site else {
+      return (.artifactSite, "site \"\(name)\"", "a site such as blocks.0.output")
+    }
+    if let block = site.block, block >= layerCount {
+      return (.artifactSite, "block \(block)", "blocks 0 to \(layerCount - 1)")
     }
     guard shape.count == axes.count, (1...6).contains(shape.count), shape.allSatisfy({ $0 > 0 }),
       elementCount != nil
     else {
       return (.artifactSchema, "shape \(shape) with axes \(axes)", "one name for each axis")
     }
-    guard isState || name == "logits" || shape == [width] else {
+    guard site.isState || site == .logits || shape == [width] else {
       return (.artifactWidth, "shape \(shape)", "\([width]), the width of the model")
     }
     return nil

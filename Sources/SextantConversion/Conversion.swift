@@ -125,7 +125,7 @@ package struct Conversion {
       architecture = try Architectures.recognise(config, checkpoint: shapes, path: checkpoint.path)
     }
     do throws(Refusal) {
-      configuration = try architecture.configuration(from: config, checkpoint: shapes)
+      configuration = try architecture.configuration(from: config, checkpoint: shapes).json
     } catch {
       let refusal = error.inFile(checkpoint.path)
       throw GGUFDescription(source.checkpoint)?.named(refusal) ?? refusal

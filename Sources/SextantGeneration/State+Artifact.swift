@@ -51,7 +51,7 @@ extension State {
         expected:
           "the \(counted(expected.count, "component")) of the model's state, of the same shapes")
     }
-    var state = State(layout: model.stateLayout, batch: saved.batch)
+    var state = State(blocks: model.blocks, batch: saved.batch)
     state.position = saved.position
     for (site, (_, value)) in zip(state.sites, saved.components) {
       try state.setComponent(site, to: value)

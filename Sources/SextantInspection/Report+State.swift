@@ -7,18 +7,17 @@ extension Report {
   /// of their norms.
   package init(state: SavedState) {
     let norms = state.norms
-    // blocks.<i>.state.<component>
-    let parts = norms.map { $0.site.name.split(separator: ".").map(String.init) }
     var components: [String] = []
-    for part in parts where !components.contains(part[3]) { components.append(part[3]) }
-    var table = Table(["block"] + components.map { "#\($0)" })
-    var rows: [(block: String, cells: [String: String])] = []
-    for (part, norm) in zip(parts, norms) {
-      if rows.last?.block != part[1] { rows.append((part[1], [:])) }
+    var rows: [(block: Int, cells: [String: String])] = []
+    for norm in norms {
+      guard case .state(let block, let component)? = norm.site.site else { continue }
+      if !components.contains(component) { components.append(component) }
+      if rows.last?.block != block { rows.append((block, [:])) }
       let mean = norm.values.reduce(0, +) / Double(max(norm.values.count, 1))
-      rows[rows.count - 1].cells[part[3]] = Format.figure(mean)
+      rows[rows.count - 1].cells[component] = Format.figure(mean)
     }
-    for row in rows { table.add([row.block] + components.map { row.cells[$0] ?? "" }) }
+    var table = Table(["block"] + components.map { "#\($0)" })
+    for row in rows { table.add(["\(row.block)"] + components.map { row.cells[$0] ?? "" }) }
     let what = state.isDifference ? "a difference of states" : "a state"
     self.init(
       title: "\(printable(state.file ?? "")): \(what) of \(printable(state.model.architecture))",

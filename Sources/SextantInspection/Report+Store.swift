@@ -122,11 +122,3 @@ extension Report {
       object.members.map { "\($0.key) \($0.value.canonicalText)" }.joined(separator: ", "))
   }
 }
-
-extension Site {
-  /// The name with `*` for the block, as `--sites` accepts it.
-  fileprivate var pattern: String {
-    guard let block else { return name }
-    return "blocks.*" + name.dropFirst("blocks.\(block)".count)
-  }
-}

@@ -22,7 +22,7 @@ extension Report {
       table.add([site.name] + figures.map { Format.figure($0) })
       rows.append([
         "site": .string(site.name),
-        "layer": Site(name: site.name)?.block.map { JSONValue($0) } ?? .null,
+        "layer": site.site?.block.map { JSONValue($0) } ?? .null,
         "norm": JSONValue(finite: figures[0]), "mean_norm": JSONValue(finite: figures[1]),
         "separation": JSONValue(finite: figures[2]),
       ])

@@ -19,4 +19,16 @@ public struct SiteReference: Sendable, Hashable {
     self.shape = shape
     self.axes = axes
   }
+
+  /// Describes a site.
+  package init(_ site: Site, shape: [Int], axes: [String]) {
+    self.init(name: site.name, shape: shape, axes: axes)
+  }
+
+  /// The site of that name; nil if the name is none.
+  package var site: Site? { Site(name: name) }
+
+  /// Whether the site is a component of the recurrent state, with one value per sequence instead of
+  /// one per token.
+  public var isState: Bool { site?.isState ?? false }
 }

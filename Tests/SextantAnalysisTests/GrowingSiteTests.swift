@@ -3,6 +3,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantModelTestSupport
 import SextantModels
+import SextantStore
 import SextantTensor
 import SextantTestSupport
 import Testing

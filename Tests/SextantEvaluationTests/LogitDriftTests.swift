@@ -17,8 +17,8 @@ private final class TableModel: LanguageModel {
 
   var description: ModelDescription {
     ModelDescription(
-      architecture: "table", width: table.shape[0], layerCount: 0, vocabularySize: table.shape[0],
-      identity: SHA256.digest([]), variant: "source", blockParts: [], stateLayout: [])
+      architecture: "table", width: table.shape[0], vocabularySize: table.shape[0],
+      identity: SHA256.digest([]), variant: "source", blocks: [])
   }
 
   // The stream is the token, one-hot. The norm changes nothing, and the head is the table.

@@ -2,6 +2,7 @@ import SextantBytes
 import SextantGeneration
 import SextantModelTestSupport
 import SextantModels
+import SextantStore
 import SextantTensor
 import SextantTokenizers
 import Testing

@@ -1,4 +1,5 @@
 import SextantModels
+import SextantStore
 import SextantTensor
 
 /// Keeps every value that a run shows, by site; the pieces of a long run are joined.

@@ -32,7 +32,7 @@ import Testing
       parsing: Array(text.utf8), code: .modelConfiguration, file: "config.json",
       acceptsInfinity: true)
     let architecture = try Architectures.recognise(node, checkpoint: Self.shapes, path: "m")
-    let result = try architecture.configuration(from: node, checkpoint: Self.shapes)
+    let result = try architecture.configuration(from: node, checkpoint: Self.shapes).json
     // Opening accepts the result of conversion.
     #expect(try !architecture.weights(result).isEmpty)
     return result

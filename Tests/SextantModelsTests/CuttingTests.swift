@@ -1,5 +1,6 @@
 import SextantModelTestSupport
 import SextantModels
+import SextantStore
 import SextantTensor
 import Testing
 

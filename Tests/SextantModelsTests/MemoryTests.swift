@@ -1,6 +1,7 @@
 import SextantBytes
 import SextantModelTestSupport
 import SextantModels
+import SextantStore
 import SextantTensor
 import SextantTestSupport
 import Testing

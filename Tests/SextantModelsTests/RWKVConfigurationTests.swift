@@ -36,6 +36,7 @@ import Testing
         JSONNode(.object(JSONObject($0)), code: .modelConfiguration, file: "config.json")
       }
       return try architecture().configuration(from: config, checkpoint: shapes(changing: changes))
+        .json
     }
   }
 

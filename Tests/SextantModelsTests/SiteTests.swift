@@ -1,4 +1,5 @@
 import SextantModels
+import SextantStore
 import Testing
 
 @Suite struct SiteTests {

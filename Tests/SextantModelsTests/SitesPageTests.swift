@@ -12,9 +12,13 @@ import Testing
     let row = try #require(
       String(decoding: bytes, as: UTF8.self).split(separator: "\n")
         .first { $0.hasPrefix("| `\(description.architecture)` |") })
-    for part in description.blockParts { #expect(row.contains("`\(part)`")) }
+    for part in description.blocks.flatMap(\.parts) { #expect(row.contains("`\(part.name)`")) }
     let components = row.split(separator: "|").last?.split(separator: ";") ?? []
-    let layout = description.stateLayout[0]
+    // Each component once, also if blocks differ.
+    var layout: [StateComponent] = []
+    for component in description.stateLayout.joined() where !layout.contains(component) {
+      layout.append(component)
+    }
     #expect(components.count == layout.count)
     for (text, component) in zip(components, layout) {
       let words = text.split(separator: "`", omittingEmptySubsequences: false)

@@ -1,6 +1,7 @@
 import SextantArtifacts
 import SextantBytes
 import SextantModels
+import SextantStore
 import SextantTensor
 
 /// Runs a model over prompts and keeps the activations at chosen positions, and after each choice.
@@ -90,7 +91,8 @@ package struct ActivationReader {
     if let site = sites.first(where: \.grows) {
       throw Refusal(
         .artifactSite, found: "\(site.site), which grows with each position",
-        expected: "the residual stream, or a state of constant size")
+        expected: "the residual stream, or a state of constant size",
+        remedy: "Use `sites` residual.")
     }
     guard !prompts.prompts.isEmpty else {
       throw Refusal(.dataEmpty, found: "no records", expected: "at least one")

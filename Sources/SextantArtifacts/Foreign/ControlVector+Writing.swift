@@ -26,7 +26,7 @@ extension SteeringVector {
     let chosen = try outputs(of: blocks)
     if chosen.first?.block == 0 {
       throw Refusal(
-        .exportInexpressible, file: file, at: .tensor("blocks.0.output"), found: "block 0",
+        .exportInexpressible, file: file, at: .tensor(Site.output(block: 0).name), found: "block 0",
         expected: "blocks from 1 on: llama.cpp rejects a file with direction.0",
         remedy: "Leave it out with `layers` 1-\(max(1, model.layerCount - 1)).")
     }
@@ -60,9 +60,7 @@ extension SteeringVector {
   ) throws(Refusal) -> [(block: Int, value: Tensor)] {
     var outputs: [(block: Int, value: Tensor)] = []
     for (site, value) in vectors {
-      let parts = site.name.split(separator: ".")
-      guard parts.count == 3, parts[0] == "blocks", parts[2] == "output", let block = Int(parts[1])
-      else {
+      guard case .output(let block)? = site.site else {
         throw Refusal(
           .exportInexpressible, file: file, at: .tensor(site.name), found: "a vector of this site",
           expected: "outputs of blocks: the format cannot express states and parts",

@@ -176,7 +176,7 @@ extension SteeringVector {
         expected: "\(model.width), the width of the model")
     }
     let site = SiteReference(
-      name: "blocks.\(block).output", shape: [model.width], axes: ["channel"])
+      .output(block: block), shape: [model.width], axes: ["channel"])
     return (site, value.reshaped([model.width]))
   }
 }

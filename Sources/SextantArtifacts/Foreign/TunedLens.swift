@@ -17,7 +17,7 @@ extension Lens {
   private static func tunedLensSites(_ model: ModelReference) -> [SiteReference] {
     (0..<model.layerCount).map { index in
       SiteReference(
-        name: index == 0 ? "embedding" : "blocks.\(index - 1).output", shape: [model.width],
+        index == 0 ? .embedding : .output(block: index - 1), shape: [model.width],
         axes: ["channel"])
     }
   }

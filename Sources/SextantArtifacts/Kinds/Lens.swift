@@ -117,8 +117,10 @@ public struct Lens: ArtifactKind, Sendable {
 
   /// Whether a lens may have a translator for a site.
   private static func reads(_ site: SiteReference) -> Bool {
-    let fields = site.name.split(separator: ".", omittingEmptySubsequences: false)
-    return site.name == "embedding" || fields.count == 3 && fields[2] == "output"
+    switch site.site {
+    case .embedding, .output: true
+    default: false
+    }
   }
 
   /// Reads a lens's file.

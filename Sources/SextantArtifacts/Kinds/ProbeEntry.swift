@@ -77,10 +77,7 @@ public struct ProbeEntry: Sendable, Equatable {
   package var elementCount: Int { Self.elements(of: site, head: head).count }
 
   /// The block that the site belongs to; nil for the sites around the blocks.
-  public var layer: Int? {
-    let fields = site.name.split(separator: ".")
-    return fields.count > 2 ? Int(fields[1]) : nil
-  }
+  public var layer: Int? { site.site?.block }
 
   /// The elements of a site's value, row-major, that belong to a head, or all.
   package static func elements(of site: SiteReference, head: Int?) -> Range<Int> {

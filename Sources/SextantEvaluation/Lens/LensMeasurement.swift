@@ -1,4 +1,5 @@
 import SextantModels
+import SextantStore
 
 extension LensEvaluation {
   /// The mean of a measure over tokens, with an interval over chunks of text.

@@ -34,7 +34,7 @@ package struct StateReading {
       throw Refusal(
         .artifactSite, file: file,
         found: "no such blocks of a \(model.description.architecture)",
-        expected: "blocks of Mamba, Mamba-2 or RWKV-5 to 7")
+        expected: "blocks with a memory site, as Mamba, Mamba-2 and RWKV-5 to 7 have")
     }
     grid = try LensGrid(
       .logit, model, tokenizer: tokenizer, on: tokens, sites: sites, guesses: guesses)

@@ -3,6 +3,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantModels
 import SextantReport
+import SextantStore
 
 /// Probes, the model's own output and random directions, measured on examples with labels.
 public struct ProbeEvaluation: Sendable {

@@ -36,9 +36,7 @@ extension ProbeEntry {
 
   /// The probe's site without its block, with its head, such as `output` or `state.ssm head 3`.
   package var family: String {
-    let fields = site.name.split(separator: ".")
-    let name = fields.count > 2 ? fields.dropFirst(2).joined(separator: ".") : site.name
-    return name + (head.map { " head \($0)" } ?? "")
+    (site.site?.place ?? site.name) + (head.map { " head \($0)" } ?? "")
   }
 }
 

@@ -17,7 +17,7 @@ extension HalfLife {
         let predicted = entry.predicted.map { self.text($0.halfLife, digits: 1) }
         return HeatMap.Cell(
           entry.measured.halfLife ?? Double(horizon), text: text,
-          hover: "blocks.\(layer).state.\(component): measured \(text), "
+          hover: "\(entry.site): measured \(text), "
             + "predicted \(predicted ?? "unknown"), repeat every "
             + (entry.measured.reinjectionInterval.map(String.init) ?? "> \(horizon)"))
       }
@@ -34,7 +34,7 @@ extension HalfLife {
     var table = Table(["site", "#measured", "#predicted", "#repeat every", "#output"])
     for entry in entries {
       table.add([
-        "blocks.\(entry.layer).state.\(entry.component)", text(entry.measured.halfLife),
+        entry.site.name, text(entry.measured.halfLife),
         entry.predicted.map { text($0.halfLife) } ?? "",
         entry.measured.reinjectionInterval.map(String.init) ?? "> \(horizon)",
         text(entry.divergenceCurve?.halfLife),

@@ -2,6 +2,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantGeneration
 import SextantModels
+import SextantStore
 import SextantTensor
 
 /// How long an edit of the recurrent state survives, by layer and component.
@@ -24,6 +25,9 @@ public struct HalfLife: Sendable {
     public let predicted: SurvivalCurve?
     /// The divergence of the prediction after 1, 2, … tokens from the unedited one, in nats.
     public let divergence: [Double]
+
+    /// The site of the component.
+    package var site: Site { .state(block: layer, component: component) }
 
     /// The remaining share of the divergence after the first token.
     public var divergenceCurve: SurvivalCurve? {

@@ -177,7 +177,7 @@ public struct SteeringExperiment {
 
   /// The groups of sites that a vector can steer.
   private static func sets(of vector: SteeringVector) -> [SteeredSites] {
-    let sites = vector.vectors.compactMap { Site(name: $0.site.name) }
+    let sites = vector.vectors.compactMap { $0.site.site }
     let has = { (set: SteeredSites) in sites.contains(where: set.includes) }
     return [SteeredSites.residual, .state].filter(has)
       + (has(.residual) && has(.state) ? [.both] : [])

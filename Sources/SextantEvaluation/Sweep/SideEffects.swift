@@ -69,7 +69,7 @@ extension SteeringVector {
     _ sites: SteeredSites, layer: Int
   ) throws(Refusal) -> SteeringVector {
     let kept = vectors.filter { reference, _ in
-      Site(name: reference.name).map { $0.block == layer && sites.includes($0) } ?? false
+      reference.site.map { $0.block == layer && sites.includes($0) } ?? false
     }
     guard !kept.isEmpty else {
       throw Refusal(

@@ -1,5 +1,6 @@
 import SextantBytes
 import SextantModels
+import SextantStore
 
 /// Which of a block's sites a sweep steers together.
 public enum SteeredSites: Sendable, Hashable, CustomStringConvertible {

@@ -60,14 +60,14 @@ public struct AppliedArtifact: Sendable {
 
   /// Whether it edits a site of tokens.
   fileprivate var editsTokens: Bool {
-    edits && artifact.manifest.sites.contains { Site(name: $0.name)?.isState == false }
+    edits && artifact.manifest.sites.contains { $0.site?.isState == false }
   }
 
   /// Whether it edits a component of the state in the blocks that are chosen.
   fileprivate func editsState(in layers: LayerSelection?) -> Bool {
     edits
       && artifact.manifest.sites.contains { reference in
-        guard case .state(let block, _)? = Site(name: reference.name) else { return false }
+        guard case .state(let block, _)? = reference.site else { return false }
         if let layerStrengths { return layerStrengths.strength(of: block) != nil }
         return layers?.contains(block) ?? true
       }

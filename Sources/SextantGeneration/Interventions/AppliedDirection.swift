@@ -1,6 +1,7 @@
 import SextantArtifacts
 import SextantBytes
 import SextantModels
+import SextantStore
 
 /// A direction that was made elsewhere, and how it is applied at one site. It needs no file and no record
 /// of its origin, as a `SteeringVector` does.

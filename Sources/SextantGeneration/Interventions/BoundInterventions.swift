@@ -1,6 +1,7 @@
 import SextantArtifacts
 import SextantBytes
 import SextantModels
+import SextantStore
 import SextantTensor
 
 /// Interventions that are bound to one run: the tap of the run, and its edits.

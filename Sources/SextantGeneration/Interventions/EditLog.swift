@@ -1,4 +1,5 @@
 import SextantModels
+import SextantStore
 
 /// The decision of a gate about a token.
 public struct GateReading: Sendable, Equatable {

@@ -1,6 +1,7 @@
 import SextantArtifacts
 import SextantBytes
 import SextantModels
+import SextantStore
 
 /// The tokens of a run at which an edit acts.
 struct EditedTokens: Equatable {

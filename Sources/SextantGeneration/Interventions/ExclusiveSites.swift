@@ -1,6 +1,7 @@
 import SextantArtifacts
 import SextantBytes
 import SextantModels
+import SextantStore
 
 /// Sites whose value only one artifact of a sort may set.
 ///

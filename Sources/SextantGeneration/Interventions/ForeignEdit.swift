@@ -1,5 +1,6 @@
 import SextantBytes
 import SextantModels
+import SextantStore
 import SextantTensor
 
 /// A custom tap that may edit values: its effect is found by comparing them.

@@ -1,6 +1,7 @@
 import SextantArtifacts
 import SextantBytes
 import SextantModels
+import SextantStore
 import SextantTensor
 
 /// Moves the values of one token through a probe's hyperplane: x becomes x - 2 (score / scale) d /

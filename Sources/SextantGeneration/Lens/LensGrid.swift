@@ -1,5 +1,6 @@
 import SextantBytes
 import SextantModels
+import SextantStore
 import SextantTensor
 import SextantTokenizers
 

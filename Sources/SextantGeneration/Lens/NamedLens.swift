@@ -1,6 +1,7 @@
 import SextantArtifacts
 import SextantBytes
 import SextantModels
+import SextantStore
 import SextantTensor
 
 /// A lens to look through: the logit lens, or one that was trained.

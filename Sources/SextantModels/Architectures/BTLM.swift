@@ -24,7 +24,7 @@ package enum BTLM: Architecture {
   // MARK: Configuration
 
   /// The sizes and scales of a BTLM.
-  struct Configuration: ModelConfiguration {
+  package struct Configuration: FormedConfiguration {
     var width = 0  // D
     var layerCount = 0  // L
     var vocabularySize = 0  // V
@@ -45,7 +45,9 @@ package enum BTLM: Architecture {
     static let layers = 1...1000
     static let heads = 1...(1 << 16)
 
-    static var canonicalForm: ConfigurationForm<Self> {
+    package init() {}
+
+    package static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
         .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
         .integer("vocab_size", \.vocabularySize, in: sizes),
@@ -96,7 +98,7 @@ package enum BTLM: Architecture {
       }
     }
 
-    func check(_ node: JSONNode) throws(Refusal) {
+    package func check(_ node: JSONNode) throws(Refusal) {
       guard width % headCount == 0, headWidth <= Kernels.widestHead else {
         throw node.refusal(
           found: "\(counted(headCount, "head")) of \(counted(width, "channel"))",
@@ -125,57 +127,19 @@ package enum BTLM: Architecture {
     "summary_first_dropout", "fp32_residual_connection",
   ]
 
-  /// The canonical configuration of a published one.
+  /// The configuration that a published one means.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(Refusal) -> JSONObject {
-    try Configuration.read(required(config), as: Configuration.published).json
+  ) throws(Refusal) -> Configuration {
+    try Configuration.read(required(config), as: Configuration.published)
   }
-
-  // MARK: Weights
-
-  /// The tensors of a model with this canonical configuration.
-  package static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
-    let c = try Configuration.canonical(configuration)
-    var specs = [
-      WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix),  // [V, D]
-      WeightSpec("alibi.slopes", [c.headCount]),  // [H]
-    ]
-    for block in 0..<c.layerCount {
-      let prefix = "blocks.\(block)."
-      func linear(_ name: String, _ rows: Int, _ columns: Int) {
-        specs.append(WeightSpec(prefix + name + ".weight", [rows, columns], .matrix))
-        specs.append(WeightSpec(prefix + name + ".bias", [rows]))
-      }
-      for norm in ["ln_1", "ln_2"] {
-        specs.append(WeightSpec(prefix + norm + ".weight", [c.width]))  // [D]
-        specs.append(WeightSpec(prefix + norm + ".bias", [c.width]))  // [D]
-      }
-      linear("attn.c_attn", 3 * c.width, c.width)  // [3 D, D]: queries, keys, values
-      linear("attn.c_proj", c.width, c.width)  // [D, D]
-      linear("mlp.c_fc", c.innerWidth, c.width)  // [F, D]
-      linear("mlp.c_fc2", c.innerWidth, c.width)  // [F, D]: the gate
-      linear("mlp.c_proj", c.width, c.innerWidth)  // [D, F]
-    }
-    specs.append(WeightSpec("final_norm.weight", [c.width]))  // [D]
-    specs.append(WeightSpec("final_norm.bias", [c.width]))  // [D]
-    if !c.tiesEmbeddings {
-      specs.append(WeightSpec("head.weight", [c.vocabularySize, c.width], .matrix))  // [V, D]
-    }
-    return specs
-  }
-
-  /// The embedding and the head, which the published model ties.
-  package static let tiedPair = TiedPair(
-    embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
 
   // MARK: Dialects
 
   /// The published `config.json`.
   package static func published(
-    _ configuration: JSONObject, dialect: String
+    _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
-    let c = try Configuration.canonical(configuration)
     return JSONObject([
       ("architectures", ["BTLMLMHeadModel"]), ("model_type", "btlm"),
       ("n_embd", .integer(Int64(c.width))), ("n_layer", .integer(Int64(c.layerCount))),
@@ -211,98 +175,38 @@ package enum BTLM: Architecture {
 
   // MARK: Model
 
-  /// A model that runs from an open store.
-  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
-    let c = try Configuration.canonical(store.configuration)
-    let weights = try StoredWeights(store, specs: try weights(store.configuration))
-    let state = CausalAttention.state(keyHeads: c.headCount, width: c.headWidth)
-    let description = ModelDescription(
-      architecture: name, width: c.width, layerCount: c.layerCount,
-      vocabularySize: c.vocabularySize, identity: store.identity, variant: store.variant,
-      blockParts: ["attention", "mlp"], stateLayout: Array(repeating: state, count: c.layerCount))
-    return Model(c, weights, description)
-  }
-
-  /// The weights of one block.
-  private struct Block: Sendable {
-    let attentionNorm: Norm
-    let queryKeyValue: Projection  // [3 D, D]
-    let output: Projection  // [D, D]
-    let mlpNorm: Norm
-    let up: Projection  // [F, D]
-    let gate: Projection  // [F, D]
-    let down: Projection  // [D, F]
-
-    init(_ weights: StoredWeights, _ index: Int, epsilon: Double) {
-      let prefix = "blocks.\(index)."
-      attentionNorm = .layer(weights, prefix + "ln_1", epsilon: epsilon)
-      queryKeyValue = Projection(weights, prefix + "attn.c_attn")
-      output = Projection(weights, prefix + "attn.c_proj")
-      mlpNorm = .layer(weights, prefix + "ln_2", epsilon: epsilon)
-      up = Projection(weights, prefix + "mlp.c_fc")
-      gate = Projection(weights, prefix + "mlp.c_fc2")
-      down = Projection(weights, prefix + "mlp.c_proj")
+  /// Blocks of [norm, attention, add, norm, gated perceptron, add].
+  package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
+    let embedding = weights.embedding(c.vocabularySize, c.width)
+    let slopes = weights.vector("alibi.slopes", [c.headCount])  // [H]
+    let form = Attention.Form(
+      width: c.width, heads: c.headCount, keyHeads: c.headCount, headWidth: c.headWidth,
+      scale: c.dividesScoresByWidth ? 1 / Float(c.headWidth) : nil, hasBias: true)
+    let blocks = (0..<c.layerCount).map { index in
+      let weights = weights.under("blocks.\(index)")
+      let (attentionNorm, mlpNorm) = (
+        weights.layerNorm("ln_1", c.width, epsilon: c.normEpsilon),
+        weights.layerNorm("ln_2", c.width, epsilon: c.normEpsilon)
+      )
+      return Block(
+        Part(
+          name: "attention", norm: attentionNorm,
+          mixer: Attention(
+            form, weights.under("attn"), names: ("c_attn", "c_proj"), order: .byKind,
+            slopes: slopes)),
+        Part(
+          name: "mlp", norm: mlpNorm,
+          mixer: Perceptron(
+            weights.under("mlp"), names: (up: "c_fc", gate: "c_fc2", down: "c_proj"),
+            width: c.width, innerWidth: c.innerWidth, .silu, hasBias: true)))
     }
-  }
-
-  private final class Model: LanguageModel {
-    let description: ModelDescription
-    private let attention: CausalAttention
-    private let embeddingScale: Float
-    private let embedding: Tensor  // [V, D]
-    private let blocks: [Block]
-    let readout: Readout
-
-    init(_ c: Configuration, _ weights: StoredWeights, _ description: ModelDescription) {
-      self.description = description
-      let width = Float(c.headWidth)
-      attention = CausalAttention(
-        heads: c.headCount, keyHeads: c.headCount, width: c.headWidth,
-        scale: 1 / (c.dividesScoresByWidth ? width : width.squareRoot()),
-        slopes: weights.vector("alibi.slopes"))
-      embeddingScale = Float(c.embeddingScale)
-      embedding = weights.matrix(tiedPair.embedding)
-      blocks = (0..<c.layerCount).map { Block(weights, $0, epsilon: c.normEpsilon) }
-      readout = Readout(
-        norm: .layer(weights, "final_norm", epsilon: c.normEpsilon),
-        head: c.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head),
-        scale: Float(c.logitScale))
-    }
-
-    func embed(
-      _ tokens: TokenBatch, at position: Int, textLength: Int
-    ) -> BlockStream {
-      var stream = BlockStream(tokens, at: position, embedding: embedding)
-      Kernels.scale(&stream.residual, by: embeddingScale)
-      return stream
-    }
-
-    func run(
-      block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
-    ) throws(Refusal) {
-      let block = blocks[index]
-      let attended = attend(block, stream.residual, &state.sequences[index])  // [B·T, D]
-      try pass.add(attended, of: "attention", in: index, to: &stream)
-      let transformed = perceptron(block, stream.residual)  // [B·T, D]
-      try pass.add(transformed, of: "mlp", in: index, to: &stream)
-    }
-
-    private func attend(_ block: Block, _ input: Tensor, _ state: inout [PagedRows]) -> Tensor {
-      let (heads, width) = (attention.heads, attention.width)
-      let parts = (0..<3).map {
-        HeadColumns(first: $0 * heads * width, count: heads, width: width)
-      }
-      let joint = block.queryKeyValue(block.attentionNorm(input))  // [B·T, 3 D]
-      let mixed = attention.attend(  // [B·T, D]
-        query: (joint, parts[0]), key: (joint, parts[1]), value: (joint, parts[2]), &state)
-      return block.output(mixed)  // [B·T, D]
-    }
-
-    private func perceptron(_ block: Block, _ input: Tensor) -> Tensor {
-      let normed = block.mlpNorm(input)  // [B·T, D]
-      var inner = block.up(normed)  // [B·T, F]
-      Kernels.multiply(&inner, bySiLUOf: block.gate(normed))
-      return block.down(inner)  // [B·T, D]
-    }
+    let finalNorm = weights.layerNorm("final_norm", c.width, epsilon: c.normEpsilon)
+    return Network(
+      embedding: embedding, embeddingScale: Float(c.embeddingScale), blocks: blocks,
+      readout: Readout(
+        norm: finalNorm,
+        head: weights.head(
+          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil),
+        scale: Float(c.logitScale)))
   }
 }

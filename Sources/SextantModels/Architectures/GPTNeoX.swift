@@ -24,7 +24,7 @@ package enum GPTNeoX: Architecture {
   // MARK: Configuration
 
   /// The sizes of a GPT-NeoX.
-  struct Configuration: ModelConfiguration {
+  package struct Configuration: FormedConfiguration {
     var width = 0  // D
     var layerCount = 0  // L
     var vocabularySize = 0  // V
@@ -47,7 +47,9 @@ package enum GPTNeoX: Architecture {
     /// transformers' default, and the length of stores that do not record one.
     static let usualLength = 2048
 
-    static var canonicalForm: ConfigurationForm<Self> {
+    package init() {}
+
+    package static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
         .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
         .integer("vocab_size", \.vocabularySize, in: sizes),
@@ -88,7 +90,7 @@ package enum GPTNeoX: Architecture {
       ])
     }
 
-    func check(_ node: JSONNode) throws(Refusal) {
+    package func check(_ node: JSONNode) throws(Refusal) {
       guard width % headCount == 0, headWidth <= Kernels.widestHead else {
         throw node.refusal(
           found: "\(counted(headCount, "head")) of \(counted(width, "channel"))",
@@ -110,54 +112,20 @@ package enum GPTNeoX: Architecture {
     isNamed(config, types: ["gpt_neox"], classes: ["GPTNeoXForCausalLM", "GPTNeoXModel"])
   }
 
-  /// The canonical configuration of a published one.
+  /// The configuration that a published one means.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(Refusal) -> JSONObject {
-    try Configuration.read(required(config), as: Configuration.huggingFace).json
+  ) throws(Refusal) -> Configuration {
+    try Configuration.read(required(config), as: Configuration.huggingFace)
   }
-
-  // MARK: Weights
-
-  /// The tensors of a model with this canonical configuration.
-  package static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
-    let c = try Configuration.canonical(configuration)
-    var specs = [WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix)]  // [V, D]
-    for block in 0..<c.layerCount {
-      let prefix = "blocks.\(block)."
-      func linear(_ name: String, _ rows: Int, _ columns: Int, bias: Bool = true) {
-        specs.append(WeightSpec(prefix + name + ".weight", [rows, columns], .matrix))
-        if bias { specs.append(WeightSpec(prefix + name + ".bias", [rows])) }
-      }
-      for norm in ["input_layernorm", "post_attention_layernorm"] {
-        specs.append(WeightSpec(prefix + norm + ".weight", [c.width]))  // [D]
-        specs.append(WeightSpec(prefix + norm + ".bias", [c.width]))  // [D]
-      }
-      // [3 D, D]: the query, key and value of one head after those of the other.
-      linear("attention.query_key_value", 3 * c.width, c.width, bias: c.hasAttentionBias)
-      linear("attention.dense", c.width, c.width, bias: c.hasAttentionBias)  // [D, D]
-      linear("mlp.dense_h_to_4h", c.innerWidth, c.width)  // [F, D]
-      linear("mlp.dense_4h_to_h", c.width, c.innerWidth)  // [D, F]
-    }
-    specs.append(WeightSpec("final_norm.weight", [c.width]))  // [D]
-    specs.append(WeightSpec("final_norm.bias", [c.width]))  // [D]
-    if !c.tiesEmbeddings {
-      specs.append(WeightSpec("head.weight", [c.vocabularySize, c.width], .matrix))  // [V, D]
-    }
-    return specs
-  }
-
-  /// The embedding and the head, which published models keep apart.
-  package static let tiedPair = TiedPair(
-    embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
 
   // MARK: Dialects
 
   /// `config.json` of `GPTNeoXForCausalLM`.
   package static func published(
-    _ configuration: JSONObject, dialect: String
+    _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
-    try Configuration.huggingFace.json(of: Configuration.canonical(configuration))
+    Configuration.huggingFace.json(of: c)
   }
 
   /// The published naming, and that of GGUF files.
@@ -223,98 +191,36 @@ package enum GPTNeoX: Architecture {
 
   // MARK: Model
 
-  /// A model that runs from an open store.
-  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
-    let c = try Configuration.canonical(store.configuration)
-    let weights = try StoredWeights(store, specs: try weights(store.configuration))
-    let state = CausalAttention.state(keyHeads: c.headCount, width: c.headWidth)
-    let description = ModelDescription(
-      architecture: name, width: c.width, layerCount: c.layerCount,
-      vocabularySize: c.vocabularySize, identity: store.identity, variant: store.variant,
-      blockParts: ["attention", "mlp"], stateLayout: Array(repeating: state, count: c.layerCount),
-      context: ContextLimit(c.contextLength), rotationLength: c.rotary.scaling.lengthLimit)
-    return Model(c, weights, description)
-  }
-
-  /// The weights of one block.
-  private struct Block: Sendable {
-    let attentionNorm: Norm
-    let queryKeyValue: Projection  // [3 D, D]
-    let output: Projection  // [D, D]
-    let mlpNorm: Norm
-    let up: Projection  // [F, D]
-    let down: Projection  // [D, F]
-
-    init(_ weights: StoredWeights, _ index: Int, epsilon: Double) {
-      let prefix = "blocks.\(index)."
-      attentionNorm = .layer(weights, prefix + "input_layernorm", epsilon: epsilon)
-      queryKeyValue = Projection(weights, prefix + "attention.query_key_value")
-      output = Projection(weights, prefix + "attention.dense")
-      mlpNorm = .layer(weights, prefix + "post_attention_layernorm", epsilon: epsilon)
-      up = Projection(weights, prefix + "mlp.dense_h_to_4h")
-      down = Projection(weights, prefix + "mlp.dense_4h_to_h")
+  /// Blocks of attention and a perceptron, which with the parallel residual read the same stream.
+  package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
+    let form = Attention.Form(
+      width: c.width, heads: c.headCount, keyHeads: c.headCount, headWidth: c.headWidth,
+      hasBias: c.hasAttentionBias)
+    let embedding = weights.embedding(c.vocabularySize, c.width)
+    let blocks = (0..<c.layerCount).map { index in
+      let weights = weights.under("blocks.\(index)")
+      let (attentionNorm, mlpNorm) = (
+        weights.layerNorm("input_layernorm", c.width, epsilon: c.normEpsilon),
+        weights.layerNorm("post_attention_layernorm", c.width, epsilon: c.normEpsilon)
+      )
+      let attention = Part(
+        name: "attention", norm: attentionNorm,
+        mixer: Attention(
+          form, weights.under("attention"), names: ("query_key_value", "dense"), order: .byHead))
+      let mlp = Part(
+        name: "mlp", norm: mlpNorm,
+        mixer: Perceptron(
+          weights.under("mlp"), names: (up: "dense_h_to_4h", gate: nil, down: "dense_4h_to_h"),
+          width: c.width, innerWidth: c.innerWidth, c.activation, hasBias: true))
+      return Block(steps: c.isParallel ? [[attention, mlp]] : [[attention], [mlp]])
     }
-  }
-
-  private final class Model: LanguageModel {
-    let description: ModelDescription
-    private let configuration: Configuration
-    private let attention: CausalAttention
-    private let embedding: Tensor  // [V, D]
-    private let blocks: [Block]
-    let readout: Readout
-
-    init(_ c: Configuration, _ weights: StoredWeights, _ description: ModelDescription) {
-      self.description = description
-      configuration = c
-      attention = CausalAttention(
-        heads: c.headCount, keyHeads: c.headCount, width: c.headWidth,
-        scale: 1 / Float(c.headWidth).squareRoot())
-      embedding = weights.matrix(tiedPair.embedding)
-      blocks = (0..<c.layerCount).map { Block(weights, $0, epsilon: c.normEpsilon) }
-      readout = Readout(
-        norm: .layer(weights, "final_norm", epsilon: c.normEpsilon),
-        head: c.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head))
-    }
-
-    func embed(
-      _ tokens: TokenBatch, at position: Int, textLength: Int
-    ) -> BlockStream {
-      .init(
-        tokens, at: position, embedding: embedding, rotary: configuration.rotary,
-        textLength: textLength)
-    }
-
-    func run(
-      block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
-    ) throws(Refusal) {
-      let (block, input) = (blocks[index], stream.residual)  // [B·T, D]
-      let attended = attend(block, stream, &state.sequences[index])  // [B·T, D]
-      try pass.add(attended, of: "attention", in: index, to: &stream)
-      let transformed = perceptron(  // [B·T, D]
-        block, configuration.isParallel ? input : stream.residual)
-      try pass.add(transformed, of: "mlp", in: index, to: &stream)
-    }
-
-    private func attend(
-      _ block: Block, _ stream: BlockStream, _ state: inout [PagedRows]
-    ) -> Tensor {
-      let (heads, width) = (attention.heads, attention.width)
-      let parts = (0..<3).map {
-        HeadColumns(first: $0 * width, count: heads, width: width, stride: 3 * width)
-      }
-      var joint = block.queryKeyValue(block.attentionNorm(stream.residual))  // [B·T, 3 D]
-      stream.rotate(&joint, parts[0])
-      stream.rotate(&joint, parts[1])
-      let mixed = attention.attend(  // [B·T, D]
-        query: (joint, parts[0]), key: (joint, parts[1]), value: (joint, parts[2]), &state)
-      return block.output(mixed)  // [B·T, D]
-    }
-
-    private func perceptron(_ block: Block, _ input: Tensor) -> Tensor {
-      var inner = block.up(block.mlpNorm(input))  // [B·T, F]
-      configuration.activation(&inner)
-      return block.down(inner)  // [B·T, D]
-    }
+    let finalNorm = weights.layerNorm("final_norm", c.width, epsilon: c.normEpsilon)
+    return Network(
+      embedding: embedding, rotary: c.rotary, blocks: blocks,
+      readout: Readout(
+        norm: finalNorm,
+        head: weights.head(
+          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil)),
+      contextLength: c.contextLength)
   }
 }

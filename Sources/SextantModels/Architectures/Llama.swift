@@ -25,7 +25,7 @@ package enum Llama: Architecture {
   // MARK: Configuration
 
   /// The sizes of a Llama.
-  struct Configuration: ModelConfiguration {
+  package struct Configuration: FormedConfiguration {
     var width = 0  // D
     var layerCount = 0  // L
     var vocabularySize = 0  // V
@@ -50,7 +50,9 @@ package enum Llama: Architecture {
     /// transformers' default for Llamas, and the length of stores that do not record one.
     static let usualLength = 2048
 
-    static var canonicalForm: ConfigurationForm<Self> {
+    package init() {}
+
+    package static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
         .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
         .integer("vocab_size", \.vocabularySize, in: sizes),
@@ -145,7 +147,7 @@ package enum Llama: Architecture {
       return try config.optionalMember("sliding_window")?.integer(supported: sizes)
     }
 
-    func check(_ node: JSONNode) throws(Refusal) {
+    package func check(_ node: JSONNode) throws(Refusal) {
       guard headCount % keyHeadCount == 0, Self.sizes.contains(headCount * headWidth) else {
         throw node.refusal(
           found: "\(headCount) heads that share \(counted(keyHeadCount, "key"))",
@@ -171,48 +173,14 @@ package enum Llama: Architecture {
 
   private static let mistralClasses: Set = ["MistralForCausalLM", "MistralModel"]
 
-  /// The canonical configuration of a published one.
+  /// The configuration that a published one means.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(Refusal) -> JSONObject {
+  ) throws(Refusal) -> Configuration {
     let config = try required(config)
     let isMistral = isNamed(config, types: ["mistral"], classes: mistralClasses)
-    return try Configuration.read(config, as: Configuration.huggingFace(isMistral: isMistral)).json
+    return try Configuration.read(config, as: Configuration.huggingFace(isMistral: isMistral))
   }
-
-  // MARK: Weights
-
-  /// The tensors of a model with this canonical configuration.
-  package static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
-    let c = try Configuration.canonical(configuration)
-    let (queries, keys) = (c.headCount * c.headWidth, c.keyHeadCount * c.headWidth)
-    var specs = [WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix)]  // [V, D]
-    for block in 0..<c.layerCount {
-      let prefix = "blocks.\(block)."
-      func linear(_ name: String, _ rows: Int, _ columns: Int, bias: Bool) {
-        specs.append(WeightSpec(prefix + name + ".weight", [rows, columns], .matrix))
-        if bias { specs.append(WeightSpec(prefix + name + ".bias", [rows])) }
-      }
-      specs.append(WeightSpec(prefix + "input_layernorm.weight", [c.width]))  // [D]
-      linear("self_attn.q_proj", queries, c.width, bias: c.hasAttentionBias)  // [H W, D]
-      linear("self_attn.k_proj", keys, c.width, bias: c.hasAttentionBias)  // [G W, D]
-      linear("self_attn.v_proj", keys, c.width, bias: c.hasAttentionBias)  // [G W, D]
-      linear("self_attn.o_proj", c.width, queries, bias: c.hasAttentionBias)  // [D, H W]
-      specs.append(WeightSpec(prefix + "post_attention_layernorm.weight", [c.width]))  // [D]
-      linear("mlp.gate_proj", c.innerWidth, c.width, bias: c.hasMLPBias)  // [F, D]
-      linear("mlp.up_proj", c.innerWidth, c.width, bias: c.hasMLPBias)  // [F, D]
-      linear("mlp.down_proj", c.width, c.innerWidth, bias: c.hasMLPBias)  // [D, F]
-    }
-    specs.append(WeightSpec("final_norm.weight", [c.width]))  // [D]
-    if !c.tiesEmbeddings {
-      specs.append(WeightSpec("head.weight", [c.vocabularySize, c.width], .matrix))  // [V, D]
-    }
-    return specs
-  }
-
-  /// The embedding and the head, which smaller models tie.
-  package static let tiedPair = TiedPair(
-    embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
 
   // MARK: Dialects
 
@@ -275,9 +243,8 @@ package enum Llama: Architecture {
 
   /// `config.json` of `LlamaForCausalLM` or `MistralForCausalLM`.
   package static func published(
-    _ configuration: JSONObject, dialect: String
+    _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
-    let c = try Configuration.canonical(configuration)
     guard c.rotary.width == c.headWidth else {
       throw inexpressible(
         "\(c.rotary.width) rotated channels", expected: "all \(c.headWidth) of a head")
@@ -297,112 +264,34 @@ package enum Llama: Architecture {
 
   // MARK: Model
 
-  /// A model that runs from an open store.
-  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
-    let c = try Configuration.canonical(store.configuration)
-    let weights = try StoredWeights(store, specs: try weights(store.configuration))
-    let state = CausalAttention.state(keyHeads: c.keyHeadCount, width: c.headWidth)
-    let description = ModelDescription(
-      architecture: name, width: c.width, layerCount: c.layerCount,
-      vocabularySize: c.vocabularySize, identity: store.identity, variant: store.variant,
-      blockParts: ["attention", "mlp"], stateLayout: Array(repeating: state, count: c.layerCount),
-      context: ContextLimit(c.contextLength), rotationLength: c.rotary.scaling.lengthLimit)
-    return Model(c, weights, description)
-  }
-
-  /// The weights of one block.
-  private struct Block: Sendable {
-    let attentionNorm: Norm
-    let query: Projection  // [H W, D]
-    let key: Projection  // [G W, D]
-    let value: Projection  // [G W, D]
-    let output: Projection  // [D, H W]
-    let mlpNorm: Norm
-    let gate: Projection  // [F, D]
-    let up: Projection  // [F, D]
-    let down: Projection  // [D, F]
-
-    init(_ weights: StoredWeights, _ index: Int, epsilon: Double) {
-      let prefix = "blocks.\(index)."
-      attentionNorm = .rms(weights, prefix + "input_layernorm", epsilon: epsilon)
-      query = Projection(weights, prefix + "self_attn.q_proj")
-      key = Projection(weights, prefix + "self_attn.k_proj")
-      value = Projection(weights, prefix + "self_attn.v_proj")
-      output = Projection(weights, prefix + "self_attn.o_proj")
-      mlpNorm = .rms(weights, prefix + "post_attention_layernorm", epsilon: epsilon)
-      gate = Projection(weights, prefix + "mlp.gate_proj")
-      up = Projection(weights, prefix + "mlp.up_proj")
-      down = Projection(weights, prefix + "mlp.down_proj")
+  /// Blocks of [norm, attention, add, norm, gated perceptron, add].
+  package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
+    let form = Attention.Form(
+      width: c.width, heads: c.headCount, keyHeads: c.keyHeadCount, headWidth: c.headWidth,
+      window: c.window, hasBias: c.hasAttentionBias)
+    let embedding = weights.embedding(c.vocabularySize, c.width)
+    let blocks = (0..<c.layerCount).map { index in
+      let weights = weights.under("blocks.\(index)")
+      return Block(
+        Part(
+          name: "attention",
+          norm: weights.rmsNorm("input_layernorm", c.width, epsilon: c.normEpsilon),
+          mixer: Attention(
+            form, weights.under("self_attn"), names: ("q_proj", "k_proj", "v_proj", "o_proj"))),
+        Part(
+          name: "mlp",
+          norm: weights.rmsNorm("post_attention_layernorm", c.width, epsilon: c.normEpsilon),
+          mixer: Perceptron(
+            weights.under("mlp"), names: (up: "up_proj", gate: "gate_proj", down: "down_proj"),
+            width: c.width, innerWidth: c.innerWidth, c.activation, hasBias: c.hasMLPBias)))
     }
-  }
-
-  private final class Model: LanguageModel {
-    let description: ModelDescription
-    private let rotary: RotaryEmbedding
-    private let activation: Activation
-    private let attention: CausalAttention
-    private let embedding: Tensor  // [V, D]
-    private let blocks: [Block]
-    let readout: Readout
-
-    init(_ c: Configuration, _ weights: StoredWeights, _ description: ModelDescription) {
-      self.description = description
-      rotary = c.rotary
-      activation = c.activation
-      attention = CausalAttention(
-        heads: c.headCount, keyHeads: c.keyHeadCount, width: c.headWidth,
-        scale: 1 / Float(c.headWidth).squareRoot(), window: c.window)
-      embedding = weights.matrix(tiedPair.embedding)
-      blocks = (0..<c.layerCount).map { Block(weights, $0, epsilon: c.normEpsilon) }
-      readout = Readout(
-        norm: .rms(weights, "final_norm", epsilon: c.normEpsilon),
-        head: c.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head))
-    }
-
-    func embed(
-      _ tokens: TokenBatch, at position: Int, textLength: Int
-    ) -> BlockStream {
-      .init(
-        tokens, at: position, embedding: embedding, rotary: rotary, textLength: textLength)
-    }
-
-    func run(
-      block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
-    ) throws(Refusal) {
-      let block = blocks[index]
-      let attended = attend(block, stream, &state.sequences[index])  // [B·T, D]
-      try pass.add(attended, of: "attention", in: index, to: &stream)
-      let transformed = perceptron(block, stream.residual)  // [B·T, D]
-      try pass.add(transformed, of: "mlp", in: index, to: &stream)
-    }
-
-    private func attend(
-      _ block: Block, _ stream: BlockStream, _ state: inout [PagedRows]
-    ) -> Tensor {
-      let queries = HeadColumns(count: attention.heads, width: attention.width)
-      let keys = HeadColumns(count: attention.keyHeads, width: attention.width)
-      let normed = block.attentionNorm(stream.residual)  // [B·T, D]
-      var query = block.query(normed)  // [B·T, H W]
-      var key = block.key(normed)  // [B·T, G W]
-      let value = block.value(normed)  // [B·T, G W]
-      stream.rotate(&query, queries)
-      stream.rotate(&key, keys)
-      let mixed = attention.attend(  // [B·T, H W]
-        query: (query, queries), key: (key, keys), value: (value, keys), &state)
-      return block.output(mixed)  // [B·T, D]
-    }
-
-    private func perceptron(_ block: Block, _ residual: Tensor) -> Tensor {
-      let normed = block.mlpNorm(residual)  // [B·T, D]
-      var inner = block.up(normed)  // [B·T, F]
-      var gate = block.gate(normed)  // [B·T, F]
-      if activation == .silu {
-        Kernels.multiply(&inner, bySiLUOf: gate)
-      } else {
-        activation(&gate)
-        Kernels.multiply(&inner, by: gate)
-      }
-      return block.down(inner)  // [B·T, D]
-    }
+    let finalNorm = weights.rmsNorm("final_norm", c.width, epsilon: c.normEpsilon)
+    return Network(
+      embedding: embedding, rotary: c.rotary, blocks: blocks,
+      readout: Readout(
+        norm: finalNorm,
+        head: weights.head(
+          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil)),
+      contextLength: c.contextLength)
   }
 }

@@ -22,7 +22,7 @@ package enum Mamba: Architecture {
   // MARK: Configuration
 
   /// The sizes of a Mamba model, under the names of the published configurations.
-  struct Configuration: ModelConfiguration {
+  package struct Configuration: FormedConfiguration {
     var width = 0  // D
     var layerCount = 0  // L
     var vocabularySize = 0  // V
@@ -40,7 +40,9 @@ package enum Mamba: Architecture {
     static let states = 1...4096
     static let kernelWidths = 2...8
 
-    static var canonicalForm: ConfigurationForm<Self> {
+    package init() {}
+
+    package static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
         .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
         .integer("vocab_size", \.vocabularySize, in: sizes),
@@ -99,7 +101,7 @@ package enum Mamba: Architecture {
       }
     }
 
-    func check(_ node: JSONNode) throws(Refusal) {
+    package func check(_ node: JSONNode) throws(Refusal) {
       guard normEpsilon > 0, normEpsilon < 1 else {
         throw node.refusal(
           found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
@@ -131,53 +133,15 @@ package enum Mamba: Architecture {
     "pad_vocab_size_multiple",
   ]
 
-  /// The canonical configuration of a published one.
+  /// The configuration that a published one means.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(Refusal) -> JSONObject {
+  ) throws(Refusal) -> Configuration {
     let config = try required(config)
     let isHuggingFace = try config.optionalMember("hidden_size") != nil
     return try Configuration.read(
-      config, as: isHuggingFace ? Configuration.huggingFace : Configuration.stateSpaces
-    ).json
+      config, as: isHuggingFace ? Configuration.huggingFace : Configuration.stateSpaces)
   }
-
-  // MARK: Weights
-
-  /// The tensors of a model with this canonical configuration.
-  package static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
-    let c = try Configuration.canonical(configuration)
-    var specs = [WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix)]  // [V, D]
-    for block in 0..<c.layerCount {
-      let mixer = "blocks.\(block).mixer."
-      specs += [
-        WeightSpec("blocks.\(block).norm.weight", [c.width]),  // [D]
-        WeightSpec(mixer + "in_proj.weight", [2 * c.innerWidth, c.width], .matrix),  // [2E, D]
-        WeightSpec(mixer + "conv1d.weight", [c.innerWidth, c.kernelWidth]),  // [E, K]
-        WeightSpec(  // [R + 2N, E]
-          mixer + "x_proj.weight", [c.rank + 2 * c.stateSize, c.innerWidth], .matrix),
-        WeightSpec(mixer + "dt_proj.weight", [c.innerWidth, c.rank], .matrix),  // [E, R]
-        WeightSpec(mixer + "dt_proj.bias", [c.innerWidth]),  // [E]
-        WeightSpec(mixer + "A_log", [c.innerWidth, c.stateSize]),  // [E, N]
-        WeightSpec(mixer + "D", [c.innerWidth]),  // [E]
-        WeightSpec(mixer + "out_proj.weight", [c.width, c.innerWidth], .matrix),  // [D, E]
-      ]
-      if c.hasConvolutionBias { specs.append(WeightSpec(mixer + "conv1d.bias", [c.innerWidth])) }
-      if c.hasLinearBias {
-        specs.append(WeightSpec(mixer + "in_proj.bias", [2 * c.innerWidth]))  // [2E]
-        specs.append(WeightSpec(mixer + "out_proj.bias", [c.width]))  // [D]
-      }
-    }
-    specs.append(WeightSpec("final_norm.weight", [c.width]))  // [D]
-    if !c.tiesEmbeddings {
-      specs.append(WeightSpec("head.weight", [c.vocabularySize, c.width], .matrix))  // [V, D]
-    }
-    return specs
-  }
-
-  /// The embedding and the head, which most published models tie.
-  package static let tiedPair = TiedPair(
-    embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
 
   // MARK: Dialects
 
@@ -245,9 +209,8 @@ package enum Mamba: Architecture {
 
   /// `config.json` of `MambaForCausalLM` or of mamba_ssm, and the former for GGUF files.
   package static func published(
-    _ configuration: JSONObject, dialect: String
+    _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
-    let c = try Configuration.canonical(configuration)
     guard c.innerWidth % c.width == 0 else {
       throw inexpressible(
         "an inner width of \(c.innerWidth)", expected: "a multiple of the width, \(c.width)")
@@ -259,173 +222,28 @@ package enum Mamba: Architecture {
     return Configuration.stateSpaces.json(of: c)
   }
 
-  // MARK: State
-
-  /// The state of a block.
-  private static func state(_ c: Configuration) -> [StateComponent] {
-    [
-      // The last K - 1 inputs of the convolution, oldest first.
-      StateComponent(
-        name: "conv", shape: [c.innerWidth, c.kernelWidth - 1], axes: ["channel", "tap"]),
-      // The hidden state of the state space.
-      StateComponent(name: "ssm", shape: [c.innerWidth, c.stateSize], axes: ["channel", "state"]),
-    ]
-  }
-
   // MARK: Model
 
-  /// A model that runs from an open store.
-  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
-    let configuration = try Configuration.canonical(store.configuration)
-    let weights = try StoredWeights(store, specs: try weights(store.configuration))
-    let description = ModelDescription(
-      architecture: name, width: configuration.width, layerCount: configuration.layerCount,
-      vocabularySize: configuration.vocabularySize, identity: store.identity,
-      variant: store.variant, blockParts: ["mixer"],
-      stateLayout: Array(repeating: state(configuration), count: configuration.layerCount))
-    return Model(configuration, weights, description)
-  }
-
-  /// The weights of one block.
-  private struct Block: Sendable {
-    let norm: Norm
-    let inProjection: Tensor  // [2E, D]: x, then the gate z
-    let inBias: Tensor?  // [2E]
-    let convolution: Tensor  // [E, K]
-    let convolutionBias: Tensor?  // [E]
-    let xProjection: Tensor  // [R + 2N, E]: delta's low rank, b, c
-    let deltaProjection: Tensor  // [E, R]
-    let deltaBias: Tensor  // [E]
-    let a: Tensor  // [E, N], negative
-    private(set) var d: Tensor  // [E]
-    let outProjection: Tensor  // [D, E]
-    private(set) var outBias: Tensor?  // [D]
-
-    /// A copy without the skip paths (D, bias): its output comes from the state alone.
-    var readingStateOnly: Block {
-      var copy = self
-      copy.d = Tensor(zeros: d.shape)
-      copy.outBias = nil
-      return copy
+  /// Blocks of [norm, mixer, add].
+  package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
+    let form = Mamba1Mixer.Form(
+      width: c.width, innerWidth: c.innerWidth, stateSize: c.stateSize, rank: c.rank,
+      kernelWidth: c.kernelWidth, hasLinearBias: c.hasLinearBias,
+      hasConvolutionBias: c.hasConvolutionBias)
+    let embedding = weights.embedding(c.vocabularySize, c.width)
+    let blocks = (0..<c.layerCount).map { index in
+      let weights = weights.under("blocks.\(index)")
+      return Block(
+        Part(
+          name: "mixer", norm: weights.rmsNorm("norm", c.width, epsilon: c.normEpsilon),
+          mixer: Mamba1Mixer(form, weights.under("mixer"))))
     }
-
-    init(_ weights: StoredWeights, _ index: Int, epsilon: Double) {
-      let mixer = "blocks.\(index).mixer."
-      norm = .rms(weights, "blocks.\(index).norm", epsilon: epsilon)
-      inProjection = weights.matrix(mixer + "in_proj.weight")
-      inBias = weights.optionalVector(mixer + "in_proj.bias")
-      convolution = weights.vector(mixer + "conv1d.weight")
-      convolutionBias = weights.optionalVector(mixer + "conv1d.bias")
-      xProjection = weights.matrix(mixer + "x_proj.weight")
-      deltaProjection = weights.matrix(mixer + "dt_proj.weight")
-      deltaBias = weights.vector(mixer + "dt_proj.bias")
-      var a = weights.vector(mixer + "A_log")
-      Kernels.exp(&a)
-      Kernels.scale(&a, by: -1)
-      self.a = a  // -exp(A_log)
-      d = weights.vector(mixer + "D")
-      outProjection = weights.matrix(mixer + "out_proj.weight")
-      outBias = weights.optionalVector(mixer + "out_proj.bias")
-    }
-  }
-
-  private final class Model: RetainingModel {
-    let description: ModelDescription
-    private let configuration: Configuration
-    private let embedding: Tensor  // [V, D]
-    private let blocks: [Block]
-    let readout: Readout
-
-    init(_ configuration: Configuration, _ weights: StoredWeights, _ description: ModelDescription)
-    {
-      self.configuration = configuration
-      self.description = description
-      let epsilon = configuration.normEpsilon
-      embedding = weights.matrix(tiedPair.embedding)
-      blocks = (0..<configuration.layerCount).map { Block(weights, $0, epsilon: epsilon) }
-      readout = Readout(
-        norm: .rms(weights, "final_norm", epsilon: epsilon),
-        head: configuration.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head))
-    }
-
-    func embed(
-      _ tokens: TokenBatch, at position: Int, textLength: Int
-    ) -> BlockStream {
-      BlockStream(tokens, at: position, embedding: embedding)
-    }
-
-    func run(
-      block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
-    ) throws(Refusal) {
-      let block = blocks[index]
-      let normed = block.norm(stream.residual)  // [B·T, D]
-      try pass.show(memoryOf: index) {
-        var copy = state.tensors[index]
-        return mix(block.readingStateOnly, normed, &copy, batch: stream.batch)  // [B·T, D]
-      }
-      let mixed = mix(block, normed, &state.tensors[index], batch: stream.batch)  // [B·T, D]
-      try pass.add(mixed, of: "mixer", in: index, to: &stream)
-    }
-
-    func output(ofRead values: Tensor, block: Int) -> Tensor? {
-      Linear.apply(values, weight: blocks[block].outProjection)  // [M, E] to [M, D]
-    }
-
-    /// The inputs of the selective scan: section 3.4 of the paper, figure 3 on the left.
-    ///
-    /// - Returns: x and gate z [B·T, 2E] before the convolution, x [B·T, E] after it, the selected
-    ///   low rank of delta, b and c [B·T, R + 2N], and delta [B·T, E].
-    private func inputs(
-      _ block: Block, _ normed: Tensor, _ convolution: inout Tensor, batch: Int
-    ) -> (xz: Tensor, x: Tensor, selected: Tensor, delta: Tensor) {
-      let xz = Linear.apply(normed, weight: block.inProjection, bias: block.inBias)  // [B·T, 2E]
-      let x = Kernels.causalConvolutionSiLU(  // [B·T, E]
-        xz.columns(0..<configuration.innerWidth), weight: block.convolution,
-        bias: block.convolutionBias, state: &convolution, batch: batch)
-      let selected = Linear.apply(x, weight: block.xProjection)  // [B·T, R + 2N]
-      let step = Linear.apply(  // [B·T, E]
-        selected.columns(0..<configuration.rank), weight: block.deltaProjection)
-      return (xz, x, selected, Kernels.softplus(step, bias: block.deltaBias))
-    }
-
-    /// The mixer: section 3.4 of the paper, figure 3.
-    private func mix(
-      _ block: Block, _ normed: Tensor, _ state: inout [Tensor], batch: Int
-    ) -> Tensor {
-      let (e, n, r) = (configuration.innerWidth, configuration.stateSize, configuration.rank)
-      let (xz, x, selected, delta) = inputs(block, normed, &state[0], batch: batch)
-      let gated = Kernels.selectiveScan(  // [B·T, E]
-        x, delta: delta, a: block.a, b: selected.columns(r..<r + n),
-        c: selected.columns(r + n..<r + 2 * n), d: block.d, gate: xz.columns(e..<2 * e),
-        state: &state[1], batch: batch)
-      return Linear.apply(gated, weight: block.outProjection, bias: block.outBias)  // [B·T, D]
-    }
-
-    /// h_t = exp(delta_t A) h_{t-1} + …: an earlier addition to h is multiplied by exp(delta_t A).
-    func retention(
-      of component: String, block index: Int, reading stream: BlockStream, _ state: State
-    ) -> Retention? {
-      guard component == "ssm" else {
-        return component == "conv" ? .shifts(width: configuration.kernelWidth - 1) : nil
-      }
-      let block = blocks[index]
-      var convolution = state.tensors[index][0]
-      let delta = inputs(  // [T, E]
-        block, block.norm(stream.residual), &convolution, batch: stream.batch
-      ).delta
-      let (e, n) = (configuration.innerWidth, configuration.stateSize)
-      var factors = Tensor(zeros: [delta.rowCount, e, n])  // [T, E, N]
-      factors.withMutableFloats { factors in
-        delta.withFloats { delta in
-          block.a.withFloats { a in
-            for row in delta.indices {
-              for state in 0..<n { factors[row * n + state] = delta[row] * a[row % e * n + state] }
-            }
-          }
-        }
-      }
-      Kernels.exp(&factors)
-      return .factors(factors)
-    }
+    let finalNorm = weights.rmsNorm("final_norm", c.width, epsilon: c.normEpsilon)
+    return Network(
+      embedding: embedding, blocks: blocks,
+      readout: Readout(
+        norm: finalNorm,
+        head: weights.head(
+          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil)))
   }
 }

@@ -27,7 +27,7 @@ package enum Mamba2: Architecture {
   // MARK: Configuration
 
   /// The sizes of a Mamba-2 model.
-  struct Configuration: ModelConfiguration {
+  package struct Configuration: FormedConfiguration {
     var width = 0  // D
     var layerCount = 0  // L
     var vocabularySize = 0  // V
@@ -54,7 +54,9 @@ package enum Mamba2: Architecture {
     static let states = 1...4096
     static let kernelWidths = 2...8
 
-    static var canonicalForm: ConfigurationForm<Self> {
+    package init() {}
+
+    package static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
         .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
         .integer("vocab_size", \.vocabularySize, in: sizes),
@@ -178,7 +180,7 @@ package enum Mamba2: Architecture {
       }
     }
 
-    func check(_ node: JSONNode) throws(Refusal) {
+    package func check(_ node: JSONNode) throws(Refusal) {
       guard headCount % groupCount == 0 else {
         throw node.refusal(
           found: "\(counted(headCount, "head")) in \(counted(groupCount, "group"))",
@@ -219,54 +221,15 @@ package enum Mamba2: Architecture {
     "ssm_cfg.conv_init", "ssm_cfg.use_mem_eff_path", "ssm_cfg.sequence_parallel",
   ]
 
-  /// The canonical configuration of a published one.
+  /// The configuration that a published one means.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(Refusal) -> JSONObject {
+  ) throws(Refusal) -> Configuration {
     let config = try required(config)
     let isHuggingFace = try config.optionalMember("hidden_size") != nil
     return try Configuration.read(
-      config, as: isHuggingFace ? Configuration.huggingFace : Configuration.stateSpaces
-    ).json
+      config, as: isHuggingFace ? Configuration.huggingFace : Configuration.stateSpaces)
   }
-
-  // MARK: Weights
-
-  /// The tensors of a model with this canonical configuration.
-  package static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
-    let c = try Configuration.canonical(configuration)
-    var specs = [WeightSpec("embedding.weight", [c.vocabularySize, c.width], .matrix)]  // [V, D]
-    for block in 0..<c.layerCount {
-      let mixer = "blocks.\(block).mixer."
-      specs += [
-        WeightSpec("blocks.\(block).norm.weight", [c.width]),  // [D]
-        WeightSpec(  // [E + C + H, D]
-          mixer + "in_proj.weight", [c.projectionWidth, c.width], .matrix),
-        WeightSpec(mixer + "conv1d.weight", [c.convolutionWidth, c.kernelWidth]),  // [C, K]
-        WeightSpec(mixer + "dt_bias", [c.headCount]),  // [H]
-        WeightSpec(mixer + "A_log", [c.headCount]),  // [H]
-        WeightSpec(mixer + "D", [c.headCount]),  // [H]
-        WeightSpec(mixer + "norm.weight", [c.innerWidth]),  // [E]
-        WeightSpec(mixer + "out_proj.weight", [c.width, c.innerWidth], .matrix),  // [D, E]
-      ]
-      if c.hasConvolutionBias {
-        specs.append(WeightSpec(mixer + "conv1d.bias", [c.convolutionWidth]))  // [C]
-      }
-      if c.hasLinearBias {
-        specs.append(WeightSpec(mixer + "in_proj.bias", [c.projectionWidth]))  // [E + C + H]
-        specs.append(WeightSpec(mixer + "out_proj.bias", [c.width]))  // [D]
-      }
-    }
-    specs.append(WeightSpec("final_norm.weight", [c.width]))  // [D]
-    if !c.tiesEmbeddings {
-      specs.append(WeightSpec("head.weight", [c.vocabularySize, c.width], .matrix))  // [V, D]
-    }
-    return specs
-  }
-
-  /// The embedding and the head.
-  package static let tiedPair = TiedPair(
-    embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
 
   // MARK: Dialects
 
@@ -335,9 +298,8 @@ package enum Mamba2: Architecture {
 
   /// `config.json` of `Mamba2ForCausalLM`, or of mamba_ssm.
   package static func published(
-    _ configuration: JSONObject, dialect: String
+    _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
-    let c = try Configuration.canonical(configuration)
     guard c.innerWidth % c.width == 0 else {
       throw inexpressible(
         "an inner width of \(c.innerWidth)", expected: "a multiple of the width, \(c.width)")
@@ -356,152 +318,29 @@ package enum Mamba2: Architecture {
     return Configuration.stateSpaces.json(of: c)
   }
 
-  // MARK: State
-
-  /// The state of a block.
-  private static func state(_ c: Configuration) -> [StateComponent] {
-    [
-      // The last K - 1 inputs of the convolution, oldest first: channels of x, then of b and c.
-      StateComponent(
-        name: "conv", shape: [c.convolutionWidth, c.kernelWidth - 1], axes: ["channel", "tap"]),
-      // The hidden state of the state space.
-      StateComponent(
-        name: "ssm", shape: [c.headCount, c.headWidth, c.stateSize],
-        axes: ["head", "channel", "state"]),
-    ]
-  }
-
   // MARK: Model
 
-  /// A model that runs from an open store.
-  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
-    let configuration = try Configuration.canonical(store.configuration)
-    let weights = try StoredWeights(store, specs: try weights(store.configuration))
-    let description = ModelDescription(
-      architecture: name, width: configuration.width, layerCount: configuration.layerCount,
-      vocabularySize: configuration.vocabularySize, identity: store.identity,
-      variant: store.variant, blockParts: ["mixer"],
-      stateLayout: Array(repeating: state(configuration), count: configuration.layerCount))
-    return Model(configuration, weights, description)
-  }
-
-  /// The weights of one block.
-  private struct Block: Sendable {
-    let norm: Norm
-    let inProjection: Tensor  // [E + C + H, D]: the gate z; x, b and c; the step size
-    let inBias: Tensor?  // [E + C + H]
-    let convolution: Tensor  // [C, K]
-    let convolutionBias: Tensor?  // [C]
-    let stepBias: Tensor  // [H]
-    let a: Tensor  // [H], negative
-    private(set) var d: Tensor  // [H]
-    let mixerNorm: Tensor  // [E]
-    let outProjection: Tensor  // [D, E]
-    private(set) var outBias: Tensor?  // [D]
-
-    /// A copy without the skip paths (D, bias): its output comes from the state alone.
-    var readingStateOnly: Block {
-      var copy = self
-      copy.d = Tensor(zeros: d.shape)
-      copy.outBias = nil
-      return copy
+  /// Blocks of [norm, mixer, add].
+  package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
+    let form = Mamba2Mixer.Form(
+      width: c.width, heads: c.headCount, headWidth: c.headWidth, groups: c.groupCount,
+      stateSize: c.stateSize, kernelWidth: c.kernelWidth, normEpsilon: c.mixerNormEpsilon,
+      smallestStep: c.smallestStep, largestStep: c.largestStep, hasLinearBias: c.hasLinearBias,
+      hasConvolutionBias: c.hasConvolutionBias)
+    let embedding = weights.embedding(c.vocabularySize, c.width)
+    let blocks = (0..<c.layerCount).map { index in
+      let weights = weights.under("blocks.\(index)")
+      return Block(
+        Part(
+          name: "mixer", norm: weights.rmsNorm("norm", c.width, epsilon: c.normEpsilon),
+          mixer: Mamba2Mixer(form, weights.under("mixer"))))
     }
-
-    init(_ weights: StoredWeights, _ index: Int, epsilon: Double) {
-      let mixer = "blocks.\(index).mixer."
-      norm = .rms(weights, "blocks.\(index).norm", epsilon: epsilon)
-      inProjection = weights.matrix(mixer + "in_proj.weight")
-      inBias = weights.optionalVector(mixer + "in_proj.bias")
-      convolution = weights.vector(mixer + "conv1d.weight")
-      convolutionBias = weights.optionalVector(mixer + "conv1d.bias")
-      stepBias = weights.vector(mixer + "dt_bias")
-      var a = weights.vector(mixer + "A_log")
-      Kernels.exp(&a)
-      Kernels.scale(&a, by: -1)
-      self.a = a  // -exp(A_log)
-      d = weights.vector(mixer + "D")
-      mixerNorm = weights.vector(mixer + "norm.weight")
-      outProjection = weights.matrix(mixer + "out_proj.weight")
-      outBias = weights.optionalVector(mixer + "out_proj.bias")
-    }
-  }
-
-  private final class Model: LanguageModel {
-    let description: ModelDescription
-    private let configuration: Configuration
-    private let embedding: Tensor  // [V, D]
-    private let blocks: [Block]
-    let readout: Readout
-
-    init(_ configuration: Configuration, _ weights: StoredWeights, _ description: ModelDescription)
-    {
-      self.configuration = configuration
-      self.description = description
-      embedding = weights.matrix(tiedPair.embedding)
-      let epsilon = configuration.normEpsilon
-      blocks = (0..<configuration.layerCount).map { Block(weights, $0, epsilon: epsilon) }
-      readout = Readout(
-        norm: .rms(weights, "final_norm", epsilon: epsilon),
-        head: configuration.tiesEmbeddings ? embedding : weights.matrix(tiedPair.head))
-    }
-
-    func embed(
-      _ tokens: TokenBatch, at position: Int, textLength: Int
-    ) -> BlockStream {
-      BlockStream(tokens, at: position, embedding: embedding)
-    }
-
-    func run(
-      block index: Int, on stream: inout BlockStream, _ state: inout State, _ pass: Pass
-    ) throws(Refusal) {
-      let block = blocks[index]
-      let normed = block.norm(stream.residual)  // [B·T, D]
-      try pass.show(memoryOf: index) {
-        var copy = state.tensors[index]
-        return mix(block.readingStateOnly, normed, &copy, batch: stream.batch)  // [B·T, D]
-      }
-      let mixed = mix(block, normed, &state.tensors[index], batch: stream.batch)  // [B·T, D]
-      try pass.add(mixed, of: "mixer", in: index, to: &stream)
-    }
-
-    func output(ofRead values: Tensor, block: Int) -> Tensor? {
-      let normed = Kernels.rmsNorm(  // [M, E]
-        values, weight: blocks[block].mixerNorm, epsilon: Float(configuration.mixerNormEpsilon),
-        groups: configuration.groupCount)
-      return Linear.apply(normed, weight: blocks[block].outProjection)  // [M, D]
-    }
-
-    /// The mixer: section 7.1 of the paper, figure 6 on the right.
-    private func mix(
-      _ block: Block, _ normed: Tensor, _ state: inout [Tensor], batch: Int
-    ) -> Tensor {
-      let c = configuration
-      let (e, gn) = (c.innerWidth, c.groupCount * c.stateSize)
-      let projected = Linear.apply(  // [B·T, E + C + H]
-        normed, weight: block.inProjection, bias: block.inBias)
-      let xbc = Kernels.causalConvolutionSiLU(  // [B·T, C]
-        projected.columns(e..<e + c.convolutionWidth), weight: block.convolution,
-        bias: block.convolutionBias, state: &state[0], batch: batch)
-      let step = projected.columns(e + c.convolutionWidth..<c.projectionWidth)  // [B·T, H]
-      var delta = Kernels.softplus(step, bias: block.stepBias)  // [B·T, H]
-      limit(&delta)
-      var y = Kernels.headScan(  // [B·T, E]
-        xbc.columns(0..<e), delta: delta, a: block.a, b: xbc.columns(e..<e + gn),
-        c: xbc.columns(e + gn..<e + 2 * gn), d: block.d, state: &state[1], batch: batch)
-      Kernels.multiply(&y, bySiLUOf: projected.columns(0..<e))
-      let scaled = Kernels.rmsNorm(  // [B·T, E]
-        y, weight: block.mixerNorm, epsilon: Float(c.mixerNormEpsilon), groups: c.groupCount)
-      return Linear.apply(scaled, weight: block.outProjection, bias: block.outBias)  // [B·T, D]
-    }
-
-    /// Keeps step sizes within their limits, which few models have.
-    private func limit(_ delta: inout Tensor) {
-      let smallest = Float(configuration.smallestStep)
-      let largest = configuration.largestStep.map { Float($0) } ?? .infinity
-      guard smallest > 0 || largest < .infinity else { return }
-      delta.withMutableFloats { delta in
-        for index in delta.indices { delta[index] = min(max(delta[index], smallest), largest) }
-      }
-    }
+    let finalNorm = weights.rmsNorm("final_norm", c.width, epsilon: c.normEpsilon)
+    return Network(
+      embedding: embedding, blocks: blocks,
+      readout: Readout(
+        norm: finalNorm,
+        head: weights.head(
+          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil)))
   }
 }

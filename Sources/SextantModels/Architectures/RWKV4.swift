@@ -19,6 +19,21 @@ package enum RWKV4: Architecture {
 
   // MARK: Configuration
 
+  /// The sizes of an RWKV-4 model.
+  package struct Configuration: ModelConfiguration {
+    var sizes: RWKV.Sizes
+
+    /// The canonical form.
+    package var json: JSONObject { JSONObject(sizes.members) }
+
+    /// Reads the canonical form.
+    package init(canonical object: JSONObject) throws(Refusal) {
+      sizes = try RWKV.Sizes(canonical: RWKV.node(object))
+    }
+
+    fileprivate init(_ sizes: RWKV.Sizes) { self.sizes = sizes }
+  }
+
   /// Whether a published `config.json` describes an RWKV-4 model.
   package static func recognises(_ config: JSONNode) -> Bool {
     isNamed(config, types: ["rwkv"], classes: ["RwkvForCausalLM", "RwkvModel"])
@@ -27,12 +42,12 @@ package enum RWKV4: Architecture {
   /// Members of transformers for its own ways to compute.
   package static let inertKeys = RWKV.inertKeys
 
-  /// The canonical configuration: sizes derived from the tensors, and the meaning of a
+  /// The configuration: sizes derived from the tensors, and the meaning of a
   /// configuration in transformers' code, if there is one. Its last norm has its own epsilon, and
   /// it halves the stream after every sixth block unless the configuration has another number.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(Refusal) -> JSONObject {
+  ) throws(Refusal) -> Configuration {
     let tensors = try CanonicalShapes(checkpoint, of: Self.self)
     var sizes = try RWKV.Sizes(tensors, config, epsilonKey: "layer_norm_epsilon")
     if let config, recognises(config) {
@@ -41,27 +56,8 @@ package enum RWKV4: Architecture {
       let interval = try config.optionalMember("rescale_every")?.wholeNumber() ?? 6
       sizes.rescaleInterval = (1...sizes.layerCount).contains(interval) ? interval : 0
     }
-    return JSONObject(sizes.members)
+    return Configuration(sizes)
   }
-
-  // MARK: Weights
-
-  /// The tensors of a model with this canonical configuration.
-  package static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
-    let sizes = try RWKV.Sizes(canonical: RWKV.node(configuration))
-    let d = sizes.width
-    return RWKV.weights(sizes) { index in
-      let block = "blocks.\(index)."
-      let vectors = ["time_mix_k", "time_mix_v", "time_mix_r", "time_decay", "time_first"]
-      return vectors.map { WeightSpec("\(block)att.\($0)", [d]) }  // [D]
-        + ["receptance", "key", "value", "output"].map {
-          WeightSpec("\(block)att.\($0).weight", [d, d], .matrix)  // [D, D]
-        } + RWKV.ChannelMix.specs(sizes, block: block, shares: "time_mix")
-    }
-  }
-
-  /// The embedding and the head, which no published model ties.
-  package static let tiedPair = RWKV.tiedPair
 
   // MARK: Dialects
 
@@ -73,9 +69,9 @@ package enum RWKV4: Architecture {
 
   /// `config.json` of `RwkvForCausalLM`.
   package static func published(
-    _ configuration: JSONObject, dialect: String
+    _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
-    let sizes = try RWKV.Sizes(canonical: RWKV.node(configuration))
+    let sizes = c.sizes
     guard sizes.finalNormEpsilon == RWKV.Sizes.defaultNormEpsilon else {
       throw inexpressible(
         "a last norm with epsilon \(sizes.finalNormEpsilon)",
@@ -89,76 +85,12 @@ package enum RWKV4: Architecture {
         ])
   }
 
-  // MARK: State
-
-  /// The sums over the past are kept divided by e^exponent, so that no key overflows them.
-  private static func state(_ sizes: RWKV.Sizes) -> [StateComponent] {
-    let component = { (name: String, initialValue: Float) in
-      StateComponent(
-        name: name, shape: [sizes.width], axes: ["channel"], initialValue: initialValue)
-    }
-    return RWKV.state(
-      sizes,
-      recurrent: [
-        component("numerator", 0), component("denominator", 0), component("exponent", -1e30),
-      ])
-  }
-
   // MARK: Model
 
-  /// A model that runs from an open store.
-  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
-    let sizes = try RWKV.Sizes(canonical: RWKV.node(store.configuration))
-    let weights = try StoredWeights(store, specs: try weights(store.configuration))
-    return RWKV.Model(name, store, weights, sizes, state: state(sizes)) { Block(weights, $0) }
-  }
-
-  /// The weights of one block's mixing.
-  private struct Block: RWKV.Block {
-    // The share of the current token in each input, [D] each.
-    private let rShare, kShare, vShare: Tensor
-    private let decay: Tensor  // [D], negative
-    private let bonus: Tensor  // [D]
-    private let receptance, key, value, output: Tensor  // [D, D]
-    private let channelMix: RWKV.ChannelMix
-
-    init(_ weights: StoredWeights, _ index: Int) {
-      let block = "blocks.\(index)."
-      let att = block + "att."
-      rShare = weights.vector(att + "time_mix_r")
-      kShare = weights.vector(att + "time_mix_k")
-      vShare = weights.vector(att + "time_mix_v")
-      var decay = weights.vector(att + "time_decay")
-      Kernels.exp(&decay)
-      Kernels.scale(&decay, by: -1)
-      self.decay = decay  // -exp(time_decay)
-      bonus = weights.vector(att + "time_first")
-      receptance = weights.matrix(att + "receptance.weight")
-      key = weights.matrix(att + "key.weight")
-      value = weights.matrix(att + "value.weight")
-      output = weights.matrix(att + "output.weight")
-      channelMix = RWKV.ChannelMix(weights, block: block, shares: "time_mix", sharesPast: false)
-    }
-
-    /// Section 3.1 of the paper; the state is `time_shift`, `numerator`, `denominator`, `exponent`,
-    /// `channel_shift`.
-    func mixTime(_ x: Tensor, _ state: inout [Tensor], _ stream: inout BlockStream) -> Tensor {
-      let shifted = RWKV.Shifted(x, state: &state[0], batch: stream.batch)
-      var r = Linear.apply(shifted.mixed(presentShare: rShare), weight: receptance)  // [B·T, D]
-      Kernels.sigmoid(&r)
-      let k = Linear.apply(shifted.mixed(presentShare: kShare), weight: key)  // [B·T, D]
-      let v = Linear.apply(shifted.mixed(presentShare: vShare), weight: value)  // [B·T, D]
-      var (numerator, denominator, exponent) = (state[1], state[2], state[3])  // [B, D]
-      var average = Kernels.wkv4(  // [B·T, D]
-        k: k, v: v, decay: decay, bonus: bonus, numerator: &numerator, denominator: &denominator,
-        exponent: &exponent, batch: stream.batch)
-      (state[1], state[2], state[3]) = (numerator, denominator, exponent)
-      Kernels.multiply(&average, by: r)
-      return Linear.apply(average, weight: output)  // [B·T, D]
-    }
-
-    func mixChannels(_ x: Tensor, _ shift: inout Tensor, batch: Int) -> Tensor {
-      channelMix(x, &shift, batch: batch)
-    }
+  /// The blocks of the family, with the mixings of this version.
+  package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
+    RWKV.network(
+      c.sizes, weights, timeMix: { RWKV4TimeMix(width: c.sizes.width, $1) },
+      channelMix: { RWKVChannelMix(c.sizes, $0, shares: "time_mix", sharesPast: false) })
   }
 }

@@ -23,7 +23,7 @@ package enum RWKV7: Architecture {
   // MARK: Configuration
 
   /// The sizes of an RWKV-7 model.
-  struct Configuration: Equatable {
+  package struct Configuration: ModelConfiguration {
     var sizes: RWKV.Sizes
     var heads: RWKV.Heads
     var decayRank: Int
@@ -32,7 +32,7 @@ package enum RWKV7: Architecture {
     var gateRank: Int
 
     /// The canonical form.
-    var json: JSONObject {
+    package var json: JSONObject {
       JSONObject(
         sizes.members + heads.members + [
           ("decay_low_rank_dim", .integer(Int64(decayRank))),
@@ -43,7 +43,7 @@ package enum RWKV7: Architecture {
     }
 
     /// Reads the canonical form.
-    init(canonical object: JSONObject) throws(Refusal) {
+    package init(canonical object: JSONObject) throws(Refusal) {
       let node = RWKV.node(object)
       sizes = try RWKV.Sizes(canonical: node)
       heads = try RWKV.Heads(canonical: node, width: sizes.width)
@@ -105,45 +105,12 @@ package enum RWKV7: Architecture {
   /// Members of flash-linear-attention and keras-hub for their own ways to compute.
   package static let inertKeys = RWKV.inertKeys.union(RWKV7KerasHub.inertKeys)
 
-  /// The canonical configuration, derived from the tensors.
+  /// The configuration, derived from the tensors.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(Refusal) -> JSONObject {
-    try Configuration(CanonicalShapes(checkpoint, of: Self.self), config).json
+  ) throws(Refusal) -> Configuration {
+    try Configuration(CanonicalShapes(checkpoint, of: Self.self), config)
   }
-
-  // MARK: Weights
-
-  /// The tensors of a model with this canonical configuration.
-  package static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
-    let c = try Configuration(canonical: configuration)
-    let (d, f) = (c.sizes.width, c.sizes.innerWidth)
-    return RWKV.weights(c.sizes) { index in
-      let (att, ffn) = ("blocks.\(index).att.", "blocks.\(index).ffn.")
-      var ranks = [("w", c.decayRank), ("a", c.rateRank), ("g", c.gateRank)]
-      if index > 0 { ranks.append(("v", c.valueRank)) }
-      var specs = "rwkvag".map { WeightSpec("\(att)x_\($0)", [d]) }  // [D]
-      for (letter, rank) in ranks {
-        if letter != "g" { specs.append(WeightSpec("\(att)\(letter)0", [d])) }  // [D]
-        specs.append(WeightSpec("\(att)\(letter)1", [rank, d], .matrix))  // [R, D]
-        specs.append(WeightSpec("\(att)\(letter)2", [d, rank], .matrix))  // [D, R]
-      }
-      specs += ["k_k", "k_a"].map { WeightSpec(att + $0, [d]) }  // [D]
-      specs.append(WeightSpec(att + "r_k", [c.heads.count, c.heads.size]))  // [H, N]
-      specs += ["receptance", "key", "value", "output"].map {
-        WeightSpec("\(att)\($0).weight", [d, d], .matrix)  // [D, D]
-      }
-      specs += ["weight", "bias"].map { WeightSpec("\(att)ln_x.\($0)", [d]) }  // [D]
-      return specs + [
-        WeightSpec(ffn + "x_k", [d]),  // [D]
-        WeightSpec(ffn + "key.weight", [f, d], .matrix),  // [F, D]
-        WeightSpec(ffn + "value.weight", [d, f], .matrix),  // [D, F]
-      ]
-    }
-  }
-
-  /// The embedding and the head, which no published model ties.
-  package static let tiedPair = RWKV.tiedPair
 
   // MARK: Dialects
 
@@ -207,9 +174,8 @@ package enum RWKV7: Architecture {
 
   /// `config.json` of flash-linear-attention.
   package static func published(
-    _ configuration: JSONObject, dialect: String
+    _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
-    let c = try Configuration(canonical: configuration)
     // Code for that naming derives the epsilon; that for the others has one for all.
     let derived = c.sizes.normEpsilon * Double(c.heads.size)
     guard dialect != "fla" || c.heads.normEpsilon == derived else {
@@ -269,148 +235,10 @@ package enum RWKV7: Architecture {
 
   // MARK: Model
 
-  /// A model that runs from an open store.
-  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
-    let configuration = try Configuration(canonical: store.configuration)
-    let weights = try StoredWeights(store, specs: try weights(store.configuration))
-    let (h, n) = (configuration.heads.count, configuration.heads.size)
-    let wkv = StateComponent(name: "wkv", shape: [h, n, n], axes: ["head", "value", "key"])
-    return RWKV.Model(
-      name, store, weights, configuration.sizes,
-      state: RWKV.state(configuration.sizes, recurrent: [wkv])
-    ) { Block(weights, configuration, $0) }
-  }
-
-  /// base + up · (down · x): each token chooses a value for each channel.
-  private struct LowRank: Sendable {
-    private let down: Tensor  // [R, D]
-    private let up: Tensor  // [D, R]
-    private let base: Tensor?  // [D]
-
-    init(_ weights: StoredWeights, _ prefix: String) {
-      base = weights.optionalVector(prefix + "0")
-      down = weights.matrix(prefix + "1")
-      up = weights.matrix(prefix + "2")
-    }
-
-    /// [B·T, D] to [B·T, D]; `activation` acts on the product with `down`, [B·T, R].
-    func callAsFunction(_ x: Tensor, _ activation: (inout Tensor) -> Void = { _ in }) -> Tensor {
-      var low = Linear.apply(x, weight: down)  // [B·T, R]
-      activation(&low)
-      return Linear.apply(low, weight: up, bias: base)  // [B·T, D]
-    }
-  }
-
-  /// The weights of one block's mixing.
-  private struct Block: RWKV.Block {
-    // The share of the previous token in each input, [D] each.
-    private let rShare, wShare, kShare, vShare, aShare, gShare, channelShare: Tensor
-    private let decay, rate, gate: LowRank
-    private let value0: LowRank?  // nil in block 0, whose values the others mix in
-    private let removalScale: Tensor  // [D]
-    private let rateShare: Tensor  // [D]
-    private var bonus: Tensor  // [H, N]
-    private let receptance, key, value, output: Tensor  // [D, D]
-    private let normWeight, normBias: Tensor  // [D]
-    private let innerKey: Tensor  // [F, D]
-    private let innerValue: Tensor  // [D, F]
-    private let heads: Int
-    private let epsilon: Float
-
-    init(_ weights: StoredWeights, _ configuration: Configuration, _ index: Int) {
-      let (att, ffn) = ("blocks.\(index).att.", "blocks.\(index).ffn.")
-      rShare = weights.vector(att + "x_r")
-      wShare = weights.vector(att + "x_w")
-      kShare = weights.vector(att + "x_k")
-      vShare = weights.vector(att + "x_v")
-      aShare = weights.vector(att + "x_a")
-      gShare = weights.vector(att + "x_g")
-      channelShare = weights.vector(ffn + "x_k")
-      decay = LowRank(weights, att + "w")
-      rate = LowRank(weights, att + "a")
-      gate = LowRank(weights, att + "g")
-      value0 = index == 0 ? nil : LowRank(weights, att + "v")
-      removalScale = weights.vector(att + "k_k")
-      rateShare = weights.vector(att + "k_a")
-      bonus = weights.vector(att + "r_k")
-      receptance = weights.matrix(att + "receptance.weight")
-      key = weights.matrix(att + "key.weight")
-      value = weights.matrix(att + "value.weight")
-      output = weights.matrix(att + "output.weight")
-      normWeight = weights.vector(att + "ln_x.weight")
-      normBias = weights.vector(att + "ln_x.bias")
-      innerKey = weights.matrix(ffn + "key.weight")
-      innerValue = weights.matrix(ffn + "value.weight")
-      heads = configuration.heads.count
-      epsilon = Float(configuration.heads.normEpsilon)
-    }
-
-    /// Section 4.1 of the paper; the state is `time_shift`, `wkv`, `channel_shift`.
-    func mixTime(_ x: Tensor, _ state: inout [Tensor], _ stream: inout BlockStream) -> Tensor {
-      let shifted = RWKV.Shifted(x, state: &state[0], batch: stream.batch)
-      let r = Linear.apply(shifted.mixed(pastShare: rShare), weight: receptance)  // [B·T, D]
-      var k = Linear.apply(shifted.mixed(pastShare: kShare), weight: key)  // [B·T, D]
-      let v = mixedValue(shifted.mixed(pastShare: vShare), &stream)  // [B·T, D]
-      var rates = rate(shifted.mixed(pastShare: aShare))  // [B·T, D]
-      Kernels.sigmoid(&rates)
-      // e^(-e^(-1/2) · sigmoid(…)): between 0.545 and 1.
-      var decays = decay(shifted.mixed(pastShare: wShare)) { Kernels.tanh(&$0) }  // [B·T, D]
-      Kernels.sigmoid(&decays)
-      Kernels.scale(&decays, by: -0.606_530_66)
-      Kernels.exp(&decays)
-      let gates = gate(shifted.mixed(pastShare: gShare)) { Kernels.sigmoid(&$0) }  // [B·T, D]
-
-      var removal = k  // [B·T, D]
-      Kernels.multiply(&removal, by: removalScale)
-      Kernels.normalize(&removal, heads: heads)
-      var replacement = removal  // [B·T, D]
-      Kernels.multiply(&replacement, by: rates)
-      Kernels.scale(&removal, by: -1)
-      Kernels.multiply(&rates, by: k)
-      k = Kernels.interpolate(from: k, to: rates, by: rateShare)  // k · (1 + (rate - 1) · k_a)
-
-      let read = Kernels.wkv7(  // [B·T, D]
-        r: r, decay: decays, k: k, v: v, a: removal, b: replacement, state: &state[1])
-      var mixed = Kernels.groupNorm(  // [B·T, D]
-        read, heads: heads, weight: normWeight, bias: normBias, epsilon: epsilon)
-      var match = k  // [B·T, D]
-      Kernels.multiply(&match, by: r)
-      Kernels.add(v, scaledByHeadsOf: match, weight: bonus, heads: heads, to: &mixed)
-      Kernels.multiply(&mixed, by: gates)
-      return Linear.apply(mixed, weight: output)  // [B·T, D]
-    }
-
-    /// This block's values, and after block 0 a share of the values there.
-    private func mixedValue(_ x: Tensor, _ stream: inout BlockStream) -> Tensor {
-      let own = Linear.apply(x, weight: value)  // [B·T, D]
-      guard let value0, let first = stream.firstValue else {
-        stream.firstValue = own
-        return own
-      }
-      var share = value0(x)  // [B·T, D]
-      Kernels.sigmoid(&share)
-      return Kernels.interpolate(from: own, to: first, by: share)
-    }
-
-    var readingStateOnly: Self? {
-      var copy = self
-      copy.bonus = Tensor(zeros: bonus.shape)
-      return copy
-    }
-
-    func output(ofRead values: Tensor) -> Tensor? {
-      let normed = Kernels.groupNorm(  // [M, D]
-        values, heads: heads, weight: normWeight, bias: Tensor(zeros: normBias.shape),
-        epsilon: epsilon)
-      return Linear.apply(normed, weight: output)  // [M, D]
-    }
-
-    func mixChannels(_ x: Tensor, _ shift: inout Tensor, batch: Int) -> Tensor {
-      let shifted = RWKV.Shifted(x, state: &shift, batch: batch)
-      var inner = Linear.apply(  // [B·T, F]
-        shifted.mixed(pastShare: channelShare), weight: innerKey)
-      Kernels.squaredReLU(&inner)
-      return Linear.apply(inner, weight: innerValue)  // [B·T, D]
-    }
+  /// The blocks of the family, with the mixings of this version.
+  package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
+    RWKV.network(
+      c.sizes, weights, timeMix: { RWKV7TimeMix(c, $1, isFirst: $0 == 0) },
+      channelMix: { RWKV7ChannelMix(c.sizes, $0) })
   }
 }

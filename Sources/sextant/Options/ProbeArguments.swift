@@ -122,9 +122,16 @@ struct SiteArguments: ParsableArguments {
   /// The tokens to read.
   var readPositions: PositionSelection { positions ?? .last }
 
-  /// The sites of a model that are named.
+  /// The sites of a model that are named, with a note on standard error about those that cannot be
+  /// trained at.
   func sites(of model: ModelDescription) throws(Refusal) -> [SiteDescription] {
-    try model.sites(named: sites?.values ?? ["residual"], layers: layers)
+    let (sites, leftOut) = try model.trainableSites(
+      named: sites?.values ?? ["residual"], layers: layers)
+    if !leftOut.isEmpty {
+      let places = Set(leftOut.map(\.site.pattern)).sorted().joined(separator: ", ")
+      StandardStreams.printError("note: left out, because it grows with each position: \(places)")
+    }
+    return sites
   }
 }
 

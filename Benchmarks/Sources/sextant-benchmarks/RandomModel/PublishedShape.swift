@@ -49,7 +49,7 @@ enum PublishedShape: String, CaseIterable, ExpressibleByArgument {
     let published = JSONNode(.object(object), code: .modelConfiguration, file: nil)
     return (
       architecture,
-      try architecture.configuration(from: published, checkpoint: CheckpointShapes([]))
+      try architecture.configuration(from: published, checkpoint: CheckpointShapes([])).json
     )
   }
 

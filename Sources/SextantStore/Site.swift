@@ -1,5 +1,3 @@
-import SextantStore
-
 /// A named point of a model where a tap reads or writes (`formats/sites.md`).
 ///
 /// Blocks are counted from 0, everywhere. The residual stream is the one that the published
@@ -25,12 +23,10 @@ public enum Site: Hashable, Sendable {
   public var name: String {
     switch self {
     case .embedding: "embedding"
-    case .input(let block): "blocks.\(block).input"
-    case .part(let block, let name): "blocks.\(block).\(name)"
-    case .output(let block): "blocks.\(block).output"
-    case .state(let block, let component): "blocks.\(block).state.\(component)"
     case .finalNorm: "final_norm"
     case .logits: "logits"
+    case .input(let block), .part(let block, _), .output(let block), .state(let block, _):
+      "blocks.\(block).\(place)"
     }
   }
 
@@ -72,6 +68,27 @@ public enum Site: Hashable, Sendable {
     }
   }
 
+  /// The site without its block, such as `output` or `state.ssm`; the name of a site around the
+  /// blocks.
+  package var place: String {
+    switch self {
+    case .input: "input"
+    case .output: "output"
+    case .part(_, let name): name
+    case .state(_, let component): "state.\(component)"
+    case .embedding, .finalNorm, .logits: name
+    }
+  }
+
+  /// The name with `*` for the block, which stands for the place in every block.
+  package var pattern: String { block == nil ? name : "blocks.*.\(place)" }
+
+  /// The part of a block's output that comes from the recurrent state alone: the value that the
+  /// mixing would add to the stream if the token reached its own output through the state alone.
+  ///
+  /// Shown to taps, and not used otherwise. Shape per token: [D].
+  public static func memory(block: Int) -> Site { .part(block: block, name: "memory") }
+
   /// Whether the site is a component of the recurrent state.
   public var isState: Bool {
     if case .state = self { true } else { false }
@@ -81,42 +98,4 @@ public enum Site: Hashable, Sendable {
 extension Site: CustomStringConvertible {
   /// The site's name.
   public var description: String { name }
-}
-
-/// A site with the shape of its value and the meaning of the axes.
-public struct SiteDescription: Sendable, Equatable {
-  /// The site.
-  public let site: Site
-  /// The shape of one token's value, or of one sequence's state component; of one position of a
-  /// component that grows.
-  public let shape: [Int]
-  /// The meaning of each axis, such as `["channel", "state"]`.
-  public let axes: [String]
-  /// Whether the site is a state component that grows by `shape` with each position.
-  public let grows: Bool
-
-  /// Describes a site.
-  public init(site: Site, shape: [Int], axes: [String], grows: Bool = false) {
-    self.site = site
-    self.shape = shape
-    self.axes = axes
-    self.grows = grows
-  }
-
-  /// Elements of one value.
-  public var elementCount: Int { shape.reduce(1, *) }
-
-  /// How artifacts refer to the site, or to one position of a component that grows.
-  public var reference: SiteReference {
-    SiteReference(name: site.name, shape: shape, axes: axes)
-  }
-
-  /// The reference of artifacts to the whole site; a component that grows has this number of
-  /// positions.
-  public func reference(positions: Int) -> SiteReference {
-    grows
-      ? SiteReference(
-        name: site.name, shape: [positions] + shape, axes: [SiteReference.positionAxis] + axes)
-      : reference
-  }
 }

@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantStore
 import SextantTensor
 
 /// One run through a model for its blocks: it passes values between them and the tap.
@@ -41,11 +42,10 @@ public struct Pass {
   }
 
   /// Shows the tap the output of a block's recurrent state, [B·T, D], if it visits this site. The
-  /// value is not used otherwise.
-  func show(memoryOf block: Int, _ memory: () -> Tensor) throws(Refusal) {
+  /// value is not used otherwise; nil if a part has no such output.
+  func show(memoryOf block: Int, _ memory: () -> Tensor?) throws(Refusal) {
     let site = Site.memory(block: block)
-    guard let tap, tap.wants(site) else { return }
-    var value = memory()
+    guard let tap, tap.wants(site), var value = memory() else { return }
     try visit(site, &value)
   }
 

@@ -29,17 +29,6 @@ public struct BlockStream: Sendable {
     residual = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
   }
 
-  /// The same, with the angles of a rotary embedding.
-  ///
-  /// - Parameter textLength: tokens of the whole text.
-  init(
-    _ tokens: TokenBatch, at position: Int, embedding: Tensor, rotary: RotaryEmbedding,
-    textLength: Int
-  ) {
-    self.init(tokens, at: position, embedding: embedding)
-    angles = rotary.angles(positions, textLength: textLength)
-  }
-
   /// Turns the heads of some rows, [B·T, …], by the angles of their positions, if there are any.
   func rotate(_ rows: inout Tensor, _ heads: HeadColumns) {
     if let angles { Kernels.rotate(&rows, heads, by: angles) }

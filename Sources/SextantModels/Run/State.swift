@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantStore
 import SextantTensor
 
 /// One component of a block's recurrent state.
@@ -43,39 +44,24 @@ package struct StateComponent: Sendable, Equatable {
 /// counts. Memory is copied when one of the copies changes; for components that grow, only the last
 /// 64 positions are copied. Equal states produce equal continuations.
 public struct State: Sendable, Equatable {
-  /// The components of each block.
-  package let layout: [[StateComponent]]
+  /// The blocks of the model that the state belongs to.
+  package let blocks: [BlockDescription]
   /// Sequences, B.
   public let batch: Int
   /// Tokens that each sequence has read.
   public var position = 0
-  /// [block][component of constant size], each [B, component's shape].
-  var tensors: [[Tensor]]
-  /// [block][component that grows], each of `position` positions.
-  var sequences: [[PagedRows]]
+  /// [block][part].
+  var parts: [[PartState]]
 
   /// The state before the first token.
-  package init(layout: [[StateComponent]], batch: Int) {
-    self.layout = layout
+  package init(blocks: [BlockDescription], batch: Int) {
+    self.blocks = blocks
     self.batch = batch
-    tensors = layout.map { components in
-      components.filter { !$0.grows }.map { component in
-        var tensor = Tensor(zeros: [batch] + component.shape)  // [B, …]
-        if component.initialValue != 0 {
-          tensor.withMutableFloats { $0.update(repeating: component.initialValue) }
-        }
-        return tensor
-      }
-    }
-    sequences = layout.map { components in
-      components.compactMap { component in
-        component.order.map { order in
-          PagedRows(
-            batch: batch, heads: component.shape[0], width: component.shape[1], order: order)
-        }
-      }
-    }
+    parts = blocks.map { block in block.parts.map { PartState($0.state, batch: batch) } }
   }
+
+  /// The components of each block.
+  package var layout: [[StateComponent]] { blocks.map(\.state) }
 
   /// The sites of all components, block by block.
   public var sites: [Site] {
@@ -84,24 +70,29 @@ public struct State: Sendable, Equatable {
     }
   }
 
-  /// The place of a component: its description, and its index among those of its block that grow,
-  /// or among the others.
+  /// The place of a component: its description, its block and part, and its index among those of the
+  /// part that grow, or among the others.
   private func place(
     of site: Site
-  ) -> (component: StateComponent, block: Int, index: Int)? {
-    guard case .state(let block, let name) = site, layout.indices.contains(block),
-      let place = layout[block].firstIndex(where: { $0.name == name })
-    else { return nil }
-    let component = layout[block][place]
-    let index = layout[block][..<place].count { $0.grows == component.grows }
-    return (component, block, index)
+  ) -> (component: StateComponent, block: Int, part: Int, index: Int)? {
+    guard case .state(let block, let name) = site, blocks.indices.contains(block) else {
+      return nil
+    }
+    for (part, description) in blocks[block].parts.enumerated() {
+      guard let place = description.state.firstIndex(where: { $0.name == name }) else { continue }
+      let component = description.state[place]
+      let index = description.state[..<place].count { $0.grows == component.grows }
+      return (component, block, part, index)
+    }
+    return nil
   }
 
   /// The component at a site, [B, component's shape], or [B, position, component's shape] if it
   /// grows; nil if the model has none.
   public func component(_ site: Site) -> Tensor? {
-    guard let (component, block, index) = place(of: site) else { return nil }
-    return component.grows ? sequences[block][index].tensor : tensors[block][index]
+    guard let (component, block, part, index) = place(of: site) else { return nil }
+    let state = parts[block][part]
+    return component.grows ? state.sequences[index].tensor : state.tensors[index]
   }
 
   /// Replaces the component at a site.
@@ -109,7 +100,7 @@ public struct State: Sendable, Equatable {
   /// - Throws: `model.state` when the site or the shape does not fit: [B, …], or [B, `position`, …]
   ///   if the component grows.
   public mutating func setComponent(_ site: Site, to value: Tensor) throws(Refusal) {
-    guard let (component, block, index) = place(of: site) else {
+    guard let (component, block, part, index) = place(of: site) else {
       throw Refusal(
         .modelState, found: "site \(site)", expected: "a state component of this model")
     }
@@ -120,29 +111,58 @@ public struct State: Sendable, Equatable {
         expected: "F32 \(shape)")
     }
     if let order = component.order {
-      sequences[block][index] = PagedRows(value, order: order)
+      parts[block][part].sequences[index] = PagedRows(value, order: order)
     } else {
-      tensors[block][index] = value
+      parts[block][part].tensors[index] = value
     }
   }
 
   /// Whether every component that grows has all positions: not so while a state is put together.
   var isComplete: Bool {
-    sequences.allSatisfy { $0.allSatisfy { $0.count == position } }
+    parts.joined().allSatisfy { $0.sequences.allSatisfy { $0.count == position } }
   }
 
   /// The state of some of the sequences, in the given order; a row may be taken several times, so
   /// that one prefix continues in many ways.
   public func selecting(_ rows: [Int]) -> State {
     if rows == Array(0..<batch) { return self }
-    var result = State(layout: layout, batch: rows.count)
+    var result = State(blocks: blocks, batch: rows.count)
     result.position = position
-    result.tensors = tensors.map { components in
-      components.map { source in
-        Tensor.concatenated(rows.map { source.rows($0..<$0 + 1) })
+    result.parts = parts.map { $0.map { $0.selecting(rows) } }
+    return result
+  }
+}
+
+/// The state of one part of a block.
+struct PartState: Sendable, Equatable {
+  /// [component of constant size], each [B, component's shape].
+  var tensors: [Tensor]
+  /// [component that grows].
+  var sequences: [PagedRows]
+
+  /// The state before the first token.
+  init(_ components: [StateComponent], batch: Int) {
+    tensors = components.filter { !$0.grows }.map { component in
+      var tensor = Tensor(zeros: [batch] + component.shape)  // [B, …]
+      if component.initialValue != 0 {
+        tensor.withMutableFloats { $0.update(repeating: component.initialValue) }
+      }
+      return tensor
+    }
+    sequences = components.compactMap { component in
+      component.order.map { order in
+        PagedRows(batch: batch, heads: component.shape[0], width: component.shape[1], order: order)
       }
     }
-    result.sequences = sequences.map { components in components.map { $0.selecting(rows) } }
+  }
+
+  /// The state of some of the sequences, in the given order.
+  func selecting(_ rows: [Int]) -> PartState {
+    var result = self
+    result.tensors = tensors.map { source in
+      Tensor.concatenated(rows.map { source.rows($0..<$0 + 1) })
+    }
+    result.sequences = sequences.map { $0.selecting(rows) }
     return result
   }
 }

@@ -21,18 +21,6 @@ package struct Norm: Sendable {
     Norm(weight: weight, bias: bias, epsilon: epsilon, isCentered: true)
   }
 
-  /// The RMS norm of the tensor `<name>.weight`.
-  static func rms(_ weights: StoredWeights, _ name: String, epsilon: Double) -> Norm {
-    .rms(weight: weights.vector(name + ".weight"), epsilon: Float(epsilon))
-  }
-
-  /// The layer norm of the tensors `<name>.weight` and `<name>.bias`.
-  static func layer(_ weights: StoredWeights, _ name: String, epsilon: Double) -> Norm {
-    .layer(
-      weight: weights.vector(name + ".weight"), bias: weights.vector(name + ".bias"),
-      epsilon: Float(epsilon))
-  }
-
   /// [M, D] to [M, D].
   package func callAsFunction(_ x: some MatrixRows) -> Tensor {
     isCentered

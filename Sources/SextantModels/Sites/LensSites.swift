@@ -1,3 +1,5 @@
+import SextantStore
+
 extension ModelDescription {
   /// The sites that a lens reads: the embedding, and the output of every block.
   ///

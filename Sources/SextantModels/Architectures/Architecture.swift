@@ -30,6 +30,10 @@ package struct WeightSpec: Sendable, Equatable {
 
 /// The two tensors that are one tensor in models with tied embeddings.
 package struct TiedPair: Sendable {
+  /// That of every architecture.
+  package static let usual = TiedPair(
+    embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
+
   /// The canonical name of the embedding, [V, D].
   package let embedding: String
   /// The canonical name of the output head, [V, D]; absent if they are tied.
@@ -100,10 +104,13 @@ extension Architecture {
   }
 }
 
-/// A family of models: its configuration, weights, published namings and forward pass.
+/// A family of models: its configuration, its published namings, and the blocks that it consists of.
 ///
 /// One architecture is one file in `Architectures/` and one word in `Architectures.all`.
 package protocol Architecture {
+  /// The sizes and switches of a model.
+  associatedtype Configuration: ModelConfiguration
+
   /// The name in stores and artifacts.
   static var name: String { get }
 
@@ -114,7 +121,7 @@ package protocol Architecture {
   /// `ConfigurationKeys.inert`.
   static var inertKeys: Set<String> { get }
 
-  /// The canonical configuration of a published one, checked; the same for every dialect.
+  /// The configuration that a published one means, checked; the same for every dialect.
   ///
   /// - Parameters:
   ///   - config: the published configuration; nil for checkpoints that come without one.
@@ -122,12 +129,7 @@ package protocol Architecture {
   /// - Throws: `model.config`, also if there is none and the architecture needs one.
   static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(Refusal) -> JSONObject
-
-  /// The tensors of a model with this canonical configuration.
-  ///
-  /// - Throws: `model.config`.
-  static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec]
+  ) throws(Refusal) -> Configuration
 
   /// The published namings.
   static var dialects: [Dialect] { get }
@@ -136,19 +138,51 @@ package protocol Architecture {
   /// several names for models of one architecture: the first that fits a model is written.
   static var ggufTables: [GGUFTable] { get }
 
-  /// The `config.json` of a canonical configuration, in the form that the readers of a dialect
+  /// The `config.json` of a configuration, in the form that the readers of a dialect
   /// expect: `configuration(from:checkpoint:)` converts it back.
   ///
   /// - Throws: `export.inexpressible` for features that those readers do not support.
   static func published(
-    _ configuration: JSONObject, dialect: String
+    _ configuration: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject
 
+  /// The model: it asks `weights` for its tensors.
+  static func network(_ configuration: Configuration, _ weights: WeightSource) -> Network
+}
+
+extension Architecture {
   /// The embedding and the output head, which a checkpoint may tie.
-  static var tiedPair: TiedPair { get }
+  package static var tiedPair: TiedPair { .usual }
+
+  /// The tensors of a model with this canonical configuration.
+  ///
+  /// - Throws: `model.config`.
+  package static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
+    weights(of: try Configuration(canonical: configuration))
+  }
+
+  /// The `config.json` of a canonical configuration, in the form that the readers of a dialect
+  /// expect.
+  ///
+  /// - Throws: `model.config`, `export.inexpressible`.
+  package static func published(
+    _ configuration: JSONObject, dialect: String
+  ) throws(Refusal) -> JSONObject {
+    try published(Configuration(canonical: configuration), dialect: dialect)
+  }
 
   /// A model that runs from an open store.
   ///
   /// - Throws: `model.config`, `model.tensor-missing`, `model.shape`, `model.dtype`.
-  static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel
+  package static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
+    let configuration = try Configuration(canonical: store.configuration)
+    let weights = try WeightSource(store, weights(of: configuration))
+    return NetworkModel(network(configuration, weights), of: Self.self, store)
+  }
+
+  private static func weights(of configuration: Configuration) -> [WeightSpec] {
+    let source = WeightSource()
+    _ = network(configuration, source)
+    return source.specs
+  }
 }

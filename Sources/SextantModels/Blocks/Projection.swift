@@ -5,13 +5,7 @@ struct Projection: Sendable {
   /// [out, in], in the type in which it is stored.
   let weight: Tensor
   /// [out].
-  let bias: Tensor?
-
-  /// The tensors `<name>.weight` and, if the model has it, `<name>.bias`.
-  init(_ weights: StoredWeights, _ name: String) {
-    weight = weights.matrix(name + ".weight")
-    bias = weights.optionalVector(name + ".bias")
-  }
+  var bias: Tensor?
 
   /// [M, in] to [M, out].
   func callAsFunction(_ x: some MatrixRows) -> Tensor {

@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantStore
 import SextantTensor
 
 /// The sequences and tokens of a value's rows, which a model passes to a tap with the value.

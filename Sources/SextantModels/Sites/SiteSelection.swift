@@ -5,7 +5,8 @@ extension ModelDescription {
   /// The sites that a list of words names, in the order in which a run visits them.
   ///
   /// - Parameters:
-  ///   - words: `residual` (every `blocks.<i>.output`), `state` (every component of the state),
+  ///   - words: `residual` (every `blocks.<i>.output`), `state` (every component of the state
+  ///     that a block has),
   ///     `all` (both), `logits`, the name of a site, or a name with `*` for every block.
   ///   - layers: the blocks to keep, for sites inside blocks; nil keeps all.
   /// - Throws: `artifact.site` for a word that names no site of this model, `artifact.empty` when none is
@@ -39,6 +40,32 @@ extension ModelDescription {
         expected: "a site inside a block", remedy: "Leave the option out.")
     }
     return kept
+  }
+
+  /// The sites of a list of words that can be trained at: a component that grows with each position
+  /// has no shape that all texts share. `state` and `all` leave such components out; a component that
+  /// is named is kept, and training refuses it.
+  ///
+  /// - Parameters: as those of `sites(named:layers:)`.
+  /// - Returns: the sites, and those that were left out.
+  /// - Throws: as `sites(named:layers:)`; `artifact.site` if nothing is left.
+  package func trainableSites(
+    named words: [String], layers: LayerSelection? = nil
+  ) throws(Refusal) -> (sites: [SiteDescription], leftOut: [SiteDescription]) {
+    let all = try sites(named: words, layers: layers)
+    let named = words.filter { !["state", "all"].contains($0) }
+    let leftOut = all.filter { description in
+      description.grows && !named.contains { Self.word($0, selects: description.site) }
+    }
+    let kept = all.filter { !leftOut.contains($0) }
+    guard !kept.isEmpty else {
+      throw Refusal(
+        .artifactSite,
+        found: "`sites` \(words.joined(separator: ",")), and a state that grows with each position",
+        expected: "the residual stream, or a state of constant size",
+        remedy: "Use `sites` residual.")
+    }
+    return (kept, leftOut)
   }
 
   /// Whether a word of a list of sites selects a site.

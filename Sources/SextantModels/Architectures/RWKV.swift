@@ -11,7 +11,7 @@ enum RWKV {
   ///
   /// The original files come without a configuration, so that all of it is derived from the tensors;
   /// a configuration that is there must agree.
-  struct Sizes: Equatable {
+  struct Sizes: Equatable, Sendable {
     var width: Int  // D
     var layerCount: Int  // L
     var vocabularySize: Int  // V
@@ -28,7 +28,6 @@ enum RWKV {
     static let defaultNormEpsilon = 1e-5
 
     private static let (finalKey, rescaleKey) = ("final_norm_epsilon", "rescale_every")
-    static let tiedKey = "tie_embeddings"
 
     /// The members that every model has.
     fileprivate var commonMembers: [(String, JSONValue)] {
@@ -49,7 +48,7 @@ enum RWKV {
       if rescaleInterval > 0 {
         members.append((Self.rescaleKey, .integer(Int64(rescaleInterval))))
       }
-      if tiesEmbeddings { members.append((Self.tiedKey, true)) }
+      if tiesEmbeddings { members.append((TiedPair.usual.flag, true)) }
       return members
     }
 
@@ -72,7 +71,7 @@ enum RWKV {
       normEpsilon = try node.member("layer_norm_epsilon").number()
       finalNormEpsilon = try node.optionalEpsilon(Self.finalKey) ?? normEpsilon
       rescaleInterval = try node.optionalMember(Self.rescaleKey)?.integer(in: 0...1000) ?? 0
-      tiesEmbeddings = try node.optionalMember(Self.tiedKey)?.boolean() ?? false
+      tiesEmbeddings = try node.optionalMember(TiedPair.usual.flag)?.boolean() ?? false
     }
 
     /// Derives the sizes from the tensors, and the epsilon from the configuration if it is there.
@@ -105,7 +104,7 @@ enum RWKV {
   }
 
   /// How the width is split into heads, in RWKV-5 and later.
-  struct Heads: Equatable {
+  struct Heads: Equatable, Sendable {
     var count: Int  // H
     var size: Int  // N
     /// The epsilon of the norm of each head. Published codes for RWKV-5 disagree on it, and no
@@ -188,34 +187,6 @@ enum RWKV {
   static func node(_ canonical: JSONObject) -> JSONNode {
     JSONNode(.object(canonical), code: .modelConfiguration, file: nil)
   }
-
-  // MARK: Weights
-
-  /// The tensors of every model outside the mixing.
-  ///
-  /// - Parameter block: the tensors of the mixing, by block.
-  static func weights(_ sizes: Sizes, block: (Int) -> [WeightSpec]) -> [WeightSpec] {
-    let norm = { (name: String) in
-      ["weight", "bias"].map { WeightSpec("\(name).\($0)", [sizes.width]) }  // [D]
-    }
-    var specs = [
-      WeightSpec("embedding.weight", [sizes.vocabularySize, sizes.width], .matrix)  // [V, D]
-    ]
-    specs += norm("blocks.0.ln0")
-    for index in 0..<sizes.layerCount {
-      specs += norm("blocks.\(index).ln1") + norm("blocks.\(index).ln2") + block(index)
-    }
-    specs += norm("final_norm")
-    if !sizes.tiesEmbeddings {
-      specs.append(
-        WeightSpec("head.weight", [sizes.vocabularySize, sizes.width], .matrix))  // [V, D]
-    }
-    return specs
-  }
-
-  /// The embedding and the head, which no published model ties, and transformers can.
-  static let tiedPair = TiedPair(
-    embedding: "embedding.weight", head: "head.weight", flag: Sizes.tiedKey)
 
   // MARK: Dialects
 
@@ -313,5 +284,106 @@ enum RWKV {
 
   static func lastPart(of name: String) -> String {
     String(name.split(separator: ".").last ?? "")
+  }
+
+  // MARK: Model
+
+  /// A model of the family: blocks of [layer norm, time mixing, add, layer norm, channel mixing, add]
+  /// over a normed embedding.
+  ///
+  /// - Parameters:
+  ///   - timeMix: the time mixing of a block, with the weights of its `att`.
+  ///   - channelMix: the channel mixing of a block, with the weights of its `ffn`.
+  static func network(
+    _ sizes: Sizes, _ weights: WeightSource,
+    timeMix: (_ index: Int, _ weights: WeightSource) -> any Mixer,
+    channelMix: (_ weights: WeightSource) -> any Mixer
+  ) -> Network {
+    func norm(_ name: String, _ block: Int) -> Norm {
+      weights.layerNorm(name, sizes.width, epsilon: sizes.epsilon(ofBlock: block))
+    }
+    let embedding = weights.embedding(sizes.vocabularySize, sizes.width)
+    // The published codes count this norm as part of block 0; it is before the stream.
+    let embeddingNorm = norm("blocks.0.ln0", 0)
+    let blocks = (0..<sizes.layerCount).map { index in
+      let block = weights.under("blocks.\(index)")
+      let (timeNorm, channelNorm) = (
+        norm("blocks.\(index).ln1", index), norm("blocks.\(index).ln2", index)
+      )
+      return Block(
+        Part(name: "time_mix", norm: timeNorm, mixer: timeMix(index, block.under("att"))),
+        Part(name: "channel_mix", norm: channelNorm, mixer: channelMix(block.under("ffn"))))
+    }
+    let finalNorm = norm("final_norm", sizes.layerCount)
+    return Network(
+      embedding: embedding, embeddingNorm: embeddingNorm, blocks: blocks,
+      readout: Readout(
+        norm: finalNorm,
+        head: weights.head(
+          sizes.vocabularySize, sizes.width, tiedTo: sizes.tiesEmbeddings ? embedding : nil)))
+  }
+}
+
+extension RWKV {
+  /// The configuration of RWKV-5 and 6, without the parts of RWKV-6 alone.
+  struct GatedSizes: Equatable, Sendable {
+    var sizes: Sizes
+    var heads: Heads
+
+    /// The members of the canonical form.
+    var members: [(String, JSONValue)] { sizes.members + heads.members }
+
+    /// Reads the canonical form.
+    init(canonical node: JSONNode) throws(Refusal) {
+      sizes = try Sizes(canonical: node)
+      heads = try Heads(canonical: node, width: sizes.width)
+    }
+
+    /// Derives the sizes from the tensors; a configuration (of the published conversions for
+    /// transformers) must agree.
+    ///
+    /// Code for these divides by `head_size_divisor` before it norms each head with
+    /// `layer_norm_epsilon`: the same as a larger epsilon without the division.
+    init(_ tensors: CanonicalShapes, _ config: JSONNode?) throws(Refusal) {
+      sizes = try Sizes(tensors, config, epsilonKey: "layer_norm_epsilon")
+      let divisor = try config?.optionalMember("head_size_divisor")?.integer(in: 1...4096) ?? 8
+      let epsilon =
+        try config?.optionalEpsilon(Heads.epsilonKey)
+        ?? sizes.normEpsilon * Double(divisor * divisor)
+      // RWKV-5.0 and 5.1 have one number per head.
+      if tensors.contains("blocks.0.att.time_first") {
+        heads = try Heads(
+          tensors, vector: "blocks.0.att.time_decay", width: sizes.width, normEpsilon: epsilon)
+      } else {
+        heads = try Heads(
+          tensors, tensor: "blocks.0.att.time_faaaa", width: sizes.width, normEpsilon: epsilon)
+      }
+      try config?.agree("head_size", with: heads.size)
+    }
+  }
+
+  /// The members of a published configuration that `GatedSizes` reads.
+  ///
+  /// - Throws: `export.inexpressible` for an epsilon that no whole divisor gives.
+  static func published(
+    _ c: GatedSizes, name: String, type: String
+  ) throws(Refusal) -> [(String, JSONValue)] {
+    let ratio = c.heads.normEpsilon / c.sizes.normEpsilon
+    guard
+      let divisor = (1...64).first(where: {
+        c.sizes.normEpsilon * Double($0 * $0) == c.heads.normEpsilon
+      })
+    else {
+      throw Refusal(
+        .exportInexpressible, found: "a norm of heads with \(ratio) times the other epsilon",
+        expected: "the square of a whole number")
+    }
+    let width = JSONValue.integer(Int64(c.sizes.width))
+    return [("architectures", [.string(name)]), ("model_type", .string(type))]
+      + published(c.sizes, epsilonKey: "layer_norm_epsilon") + [
+        ("attention_hidden_size", width), ("head_size", .integer(Int64(c.heads.size))),
+        ("num_attention_heads", .integer(Int64(c.heads.size))),
+        ("head_size_divisor", .integer(Int64(divisor))), ("rescale_every", 6),
+      ]
   }
 }

@@ -64,8 +64,8 @@ struct CanonicalShapes {
     return source.isTransposed ? shape.dropLast(2) + shape.suffix(2).reversed() : shape
   }
 
-  /// The number of blocks that have this tensor, from block 0 on without a gap.
+  /// The number of blocks up to the last one that has this tensor.
   func blockCount(having name: String) -> Int {
-    (0..<1000).first { !contains("blocks.\($0).\(name)") } ?? 1000
+    (0..<1000).last { contains("blocks.\($0).\(name)") }.map { $0 + 1 } ?? 0
   }
 }

@@ -1,11 +1,22 @@
 import SextantBytes
 
 /// The configuration of an architecture: its sizes and switches.
-protocol ModelConfiguration: Equatable {
+package protocol ModelConfiguration: Equatable, Sendable {
+  /// Reads the canonical form, which stores and artifacts have.
+  ///
+  /// - Throws: `model.config`.
+  init(canonical object: JSONObject) throws(Refusal)
+
+  /// The canonical form.
+  var json: JSONObject { get }
+}
+
+/// A configuration whose canonical form is a list of members.
+package protocol FormedConfiguration: ModelConfiguration {
   /// A configuration to be filled in.
   init()
 
-  /// The form that stores and artifacts have.
+  /// The members of the canonical form.
   static var canonicalForm: ConfigurationForm<Self> { get }
 
   /// Refuses numbers that do not fit together.
@@ -14,15 +25,16 @@ protocol ModelConfiguration: Equatable {
   func check(_ node: JSONNode) throws(Refusal)
 }
 
-extension ModelConfiguration {
+extension FormedConfiguration {
   /// The canonical form.
-  var json: JSONObject { Self.canonicalForm.json(of: self) }
+  package var json: JSONObject { Self.canonicalForm.json(of: self) }
 
   /// Reads the canonical form.
   ///
   /// - Throws: `model.config`.
-  static func canonical(_ object: JSONObject) throws(Refusal) -> Self {
-    try read(JSONNode(.object(object), code: .modelConfiguration, file: nil), as: canonicalForm)
+  package init(canonical object: JSONObject) throws(Refusal) {
+    let node = JSONNode(.object(object), code: .modelConfiguration, file: nil)
+    self = try Self.read(node, as: Self.canonicalForm)
   }
 
   /// Reads a form, and checks the whole.
@@ -40,7 +52,7 @@ extension ModelConfiguration {
 
 /// The members of one configuration format: keys, the places of their values, and the meaning of
 /// absent ones. The same lines read and write it.
-struct ConfigurationForm<C> {
+package struct ConfigurationForm<C> {
   /// One key, or some that belong together.
   struct Member {
     let read: (JSONNode, inout C) throws(Refusal) -> Void

@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantStore
 import SextantTensor
 
 /// Runs a model over chunks of text and passes the activations at some sites on, a tile of tokens

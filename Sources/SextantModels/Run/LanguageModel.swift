@@ -2,58 +2,6 @@ import SextantBytes
 import SextantStore
 import SextantTensor
 
-/// The description of a model, sufficient to check an artifact against it.
-public struct ModelDescription: Sendable {
-  /// The architecture's name, such as `mamba`.
-  public let architecture: String
-  /// The width of the residual stream, D.
-  public let width: Int
-  /// The number of blocks, L.
-  public let layerCount: Int
-  /// Rows of the embedding, V. Ids that the tokenizer does not use may be among them.
-  public let vocabularySize: Int
-  /// The model's identity: the digest of architecture, configuration and source weights.
-  public let identity: Digest
-  /// How the weights are stored: `source`, or the type that they were converted to.
-  public let variant: String
-  /// The parts of a block that have sites of their own, such as `["mixer"]`.
-  public let blockParts: [String]
-  /// The components of the recurrent state, block by block.
-  package let stateLayout: [[StateComponent]]
-  /// The length of the texts that the model was made for; nil if it has no limit.
-  package var context: ContextLimit? = nil
-  /// The length of a text above which the rotation of all its tokens depends on its length; nil if
-  /// it never does.
-  public var rotationLength: Int? = nil
-
-  /// The reference of artifacts to the model, if its text is encoded by this tokenizer.
-  public func reference(tokenizer: Digest?) -> ModelReference {
-    ModelReference(
-      architecture: architecture, identity: identity, weights: variant, width: width,
-      layerCount: layerCount, tokenizer: tokenizer)
-  }
-
-  /// Every site, in the order in which a run visits them.
-  public var sites: [SiteDescription] {
-    let residual = { (site: Site) in SiteDescription(site: site, shape: [width], axes: ["channel"])
-    }
-    var sites = [residual(.embedding)]
-    for block in 0..<layerCount {
-      sites.append(residual(.input(block: block)))
-      sites += blockParts.map { residual(.part(block: block, name: $0)) }
-      sites.append(residual(.output(block: block)))
-      sites += stateLayout[block].map {
-        SiteDescription(
-          site: .state(block: block, component: $0.name), shape: $0.shape, axes: $0.axes,
-          grows: $0.grows)
-      }
-    }
-    sites.append(residual(.finalNorm))
-    sites.append(SiteDescription(site: .logits, shape: [vocabularySize], axes: ["token"]))
-    return sites
-  }
-}
-
 /// The positions of a run for which logits are computed: logits cost as much time as many blocks.
 public enum LogitSelection: Sendable {
   /// None.
@@ -138,7 +86,7 @@ extension LanguageModel {
 extension LanguageModel {
   /// The state before the first token of `batch` sequences.
   public func initialState(batch: Int = 1) -> State {
-    State(layout: description.stateLayout, batch: batch)
+    State(blocks: description.blocks, batch: batch)
   }
 
   /// Runs T tokens of B sequences from `state`, which is advanced by T.
@@ -266,12 +214,12 @@ extension LanguageModel {
   }
 
   private func check(_ tokens: TokenBatch, _ state: State) throws(Refusal) {
-    guard state.layout == description.stateLayout, state.batch == tokens.batch, state.isComplete
+    guard state.blocks == description.blocks, state.batch == tokens.batch, state.isComplete
     else {
       throw Refusal(
         .modelState,
         found:
-          "a state of \(counted(state.batch, "sequence")), \(counted(state.layout.count, "block"))",
+          "a state of \(counted(state.batch, "sequence")), \(counted(state.blocks.count, "block"))",
         expected:
           "\(counted(tokens.batch, "sequence")), \(counted(description.layerCount, "block")) of this model"
       )

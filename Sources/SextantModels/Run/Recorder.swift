@@ -1,3 +1,4 @@
+import SextantStore
 import SextantTensor
 
 /// A tap that keeps values of some sites, for captures, moments, lenses and recordings.

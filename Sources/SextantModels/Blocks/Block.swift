@@ -1,0 +1,88 @@
+import SextantBytes
+import SextantTensor
+
+/// A part of a block: it reads the stream through a norm, and adds to it.
+struct Part: Sendable {
+  /// The name of its site, `blocks.<i>.<name>`.
+  let name: String
+  /// The norm of its input.
+  let norm: Norm
+  /// What it computes.
+  let mixer: any Mixer
+}
+
+/// A block of a model: parts that read the stream and add to it, one step after the other.
+struct Block: Sendable {
+  /// The parts by step. Parts of one step read the same stream: none of them sees the additions of
+  /// the others.
+  let steps: [[Part]]
+
+  /// All parts, in the order in which they add.
+  var parts: [Part] { steps.flatMap { $0 } }
+
+  /// Parts that run one after the other.
+  init(_ parts: Part...) { steps = parts.map { [$0] } }
+
+  /// Steps of parts that run side by side.
+  init(steps: [[Part]]) { self.steps = steps }
+
+  /// The description of the block, without its place.
+  var description: BlockDescription {
+    BlockDescription(
+      parts: parts.map {
+        PartDescription(
+          name: $0.name, state: $0.mixer.state, hasMemory: $0.mixer.readingStateOnly != nil)
+      })
+  }
+
+  /// Runs the block.
+  ///
+  /// - Parameters:
+  ///   - index: the block's place in the model.
+  ///   - state: of each part.
+  /// - Throws: the errors of the tap.
+  func run(
+    _ index: Int, on stream: inout BlockStream, _ state: inout [PartState], _ pass: Pass
+  ) throws(Refusal) {
+    var place = 0
+    for step in steps {
+      // Before the first addition, so that the stream is not copied.
+      let inputs = step.map { $0.norm(stream.residual) }  // [B·T, D] each
+      for (part, x) in zip(step, inputs) {
+        try pass.show(memoryOf: index) {
+          part.mixer.readingStateOnly.map { reading in
+            var (copy, ownStream) = (state[place], stream)
+            return reading(x, of: &ownStream, &copy)  // [B·T, D]
+          }
+        }
+        let mixed = part.mixer(x, of: &stream, &state[place])  // [B·T, D]
+        try pass.add(mixed, of: part.name, in: index, to: &stream)
+        place += 1
+      }
+    }
+  }
+
+  /// See `LanguageModel.output(ofRead:block:)`.
+  func output(ofRead values: Tensor) -> Tensor? {
+    parts.lazy.compactMap { $0.mixer.output(ofRead: values) }.first
+  }
+
+  /// See `RetainingModel.retention(of:block:reading:_:)`.
+  func retention(
+    of component: String, reading stream: BlockStream, _ state: [PartState]
+  ) -> Retention? {
+    var (stream, place) = (stream, 0)
+    for step in steps {
+      let inputs = step.map { $0.norm(stream.residual) }  // [T, D] each
+      for (part, x) in zip(step, inputs) {
+        if part.mixer.state.contains(where: { $0.name == component }) {
+          return part.mixer.retention(of: component, x, state[place])
+        }
+        var copy = state[place]
+        Kernels.add(part.mixer(x, of: &stream, &copy), to: &stream.residual)
+        place += 1
+      }
+    }
+    return nil
+  }
+}
