@@ -305,7 +305,8 @@ import Testing
     let llama = RawGGUF.entry("general.architecture", "llama")
     let other = refusal(.modelArchitecture, [RawGGUF.entry("general.architecture", "gemma")])
     #expect(other?.found == "\"gemma\"" && other?.place == .key("general.architecture"))
-    let vector = refusal(.modelArchitecture, [RawGGUF.entry("general.architecture", "controlvector")])
+    let vector = refusal(
+      .modelArchitecture, [RawGGUF.entry("general.architecture", "controlvector")])
     #expect(vector?.found == "a control vector, not a model")
     #expect(vector?.remedy.contains("`model`") == true)
     #expect(refusal(.modelConfiguration, [llama])?.found == "no llama.embedding_length")

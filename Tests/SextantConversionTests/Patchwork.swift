@@ -20,22 +20,31 @@ enum Patchwork: Architecture {
   static let (d, queries, keys, values, heads) = (32, 8, 6, 30, 6)
   static let channels = 2 * keys + values
 
-  static func weights(_ configuration: JSONObject) throws(Refusal) -> [WeightSpec] {
-    [
-      WeightSpec("embedding.weight", [7, d], .matrix), WeightSpec("q", [keys, d], .matrix),
-      WeightSpec("k", [keys, d], .matrix), WeightSpec("v", [values, d], .matrix),
-      WeightSpec("z", [values, d], .matrix), WeightSpec("b", [heads, d], .matrix),
-      WeightSpec("a", [heads, d], .matrix), WeightSpec("conv", [channels, 4]),
-      WeightSpec("A_log", [heads]), WeightSpec("norm", [d]),
-      WeightSpec("out", [d, values], .matrix), WeightSpec("query", [queries, d], .matrix),
-      WeightSpec("gate", [queries, d], .matrix), WeightSpec("expert.gate", [3, 64, d], .experts),
-      WeightSpec("expert.up", [3, 64, d], .experts),
-      WeightSpec("expert.down", [3, d, 64], .experts), WeightSpec("final_norm.weight", [d]),
-    ]
+  /// The members as they are.
+  struct Configuration: ModelConfiguration {
+    let json: JSONObject
+    init(canonical object: JSONObject) { json = object }
   }
 
-  static let tiedPair = TiedPair(
-    embedding: "embedding.weight", head: "head.weight", flag: "tie_embeddings")
+  static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
+    let embedding = weights.embedding(7, d)  // [V, D]
+    for (name, rows) in [
+      ("q", keys), ("k", keys), ("v", values), ("z", values), ("b", heads), ("a", heads),
+      ("query", queries), ("gate", queries),
+    ] {
+      _ = weights.matrix(name, [rows, d])
+    }
+    _ = weights.matrix("out", [d, values])
+    _ = weights.vector("conv", [channels, 4])
+    _ = weights.vector("A_log", [heads])
+    _ = weights.vector("norm", [d])
+    _ = weights.experts("expert.gate", count: 3, [64, d])
+    _ = weights.experts("expert.up", count: 3, [64, d])
+    _ = weights.experts("expert.down", count: 3, [d, 64])
+    return Network(
+      embedding: embedding, blocks: [],
+      readout: Readout(norm: weights.rmsNorm("final_norm", d, epsilon: 1e-6), head: embedding))
+  }
 
   static let dialects = [joined, grouped, tiled]
 
@@ -138,13 +147,9 @@ enum Patchwork: Architecture {
 
   static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
-  ) throws(Refusal) -> JSONObject { configuration }
+  ) throws(Refusal) -> Configuration { Configuration(canonical: configuration) }
 
   static func published(
-    _ configuration: JSONObject, dialect: String
-  ) throws(Refusal) -> JSONObject { configuration }
-
-  static func open(_ store: ModelStore) throws(Refusal) -> any LanguageModel {
-    throw Refusal(.storeArchitecture, found: name, expected: "an architecture that runs")
-  }
+    _ configuration: Configuration, dialect: String
+  ) throws(Refusal) -> JSONObject { configuration.json }
 }

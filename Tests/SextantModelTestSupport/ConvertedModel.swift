@@ -19,8 +19,13 @@ package struct ConvertedModel {
 
   /// Converts a folder or file of `fixtures/`.
   package init(_ fixture: String, options: ConversionOptions = .init()) throws {
+    try self.init(path: PackageFiles.fixture(fixture), options: options)
+  }
+
+  /// Converts a folder or file.
+  package init(path checkpoint: String, options: ConversionOptions = .init()) throws {
     let path = folder.path("model.sxt")
-    report = try Conversion(PackageFiles.fixture(fixture), options: options).write(to: path)
+    report = try Conversion(checkpoint, options: options).write(to: path)
     store = try ModelStore(opening: path)
     model = try Architectures.open(store)
     tokenizer = try ModelTokenizer.load(from: store)

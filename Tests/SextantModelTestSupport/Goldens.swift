@@ -9,8 +9,16 @@ package struct Goldens {
 
   /// Opens a file of `fixtures/`.
   package init(_ fixture: String) throws {
-    file = try SafetensorsFile(PackageFiles.fixture(fixture))
+    try self.init(path: PackageFiles.fixture(fixture))
   }
+
+  /// Opens a file.
+  package init(path: String) throws {
+    file = try SafetensorsFile(path)
+  }
+
+  /// The texts of the file's header.
+  package var metadata: [String: String] { file.metadata }
 
   /// An F32 tensor.
   package func floats(_ name: String) throws -> Tensor {

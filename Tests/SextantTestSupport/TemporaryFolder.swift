@@ -67,7 +67,7 @@ package final class TemporaryFolder: Sendable {
   package var entries: [String] { Self.entries(of: path).sorted() }
 
   /// The names of the entries of any folder.
-  static func entries(of folder: String) -> [String] {
+  package static func entries(of folder: String) -> [String] {
     guard let handle = opendir(folder) else { return [] }
     defer { closedir(handle) }
     var names: [String] = []

@@ -195,7 +195,7 @@ package enum GPTNeoX: Architecture {
   package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
     let form = Attention.Form(
       width: c.width, heads: c.headCount, keyHeads: c.headCount, headWidth: c.headWidth,
-      hasBias: c.hasAttentionBias)
+      hasBias: c.hasAttentionBias, rotation: 0)
     let embedding = weights.embedding(c.vocabularySize, c.width)
     let blocks = (0..<c.layerCount).map { index in
       let weights = weights.under("blocks.\(index)")
@@ -216,7 +216,7 @@ package enum GPTNeoX: Architecture {
     }
     let finalNorm = weights.layerNorm("final_norm", c.width, epsilon: c.normEpsilon)
     return Network(
-      embedding: embedding, rotary: c.rotary, blocks: blocks,
+      embedding: embedding, rotations: [c.rotary], blocks: blocks,
       readout: Readout(
         norm: finalNorm,
         head: weights.head(

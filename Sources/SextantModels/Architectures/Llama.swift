@@ -268,7 +268,7 @@ package enum Llama: Architecture {
   package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
     let form = Attention.Form(
       width: c.width, heads: c.headCount, keyHeads: c.keyHeadCount, headWidth: c.headWidth,
-      window: c.window, hasBias: c.hasAttentionBias)
+      window: c.window, hasBias: c.hasAttentionBias, rotation: 0)
     let embedding = weights.embedding(c.vocabularySize, c.width)
     let blocks = (0..<c.layerCount).map { index in
       let weights = weights.under("blocks.\(index)")
@@ -287,7 +287,7 @@ package enum Llama: Architecture {
     }
     let finalNorm = weights.rmsNorm("final_norm", c.width, epsilon: c.normEpsilon)
     return Network(
-      embedding: embedding, rotary: c.rotary, blocks: blocks,
+      embedding: embedding, rotations: [c.rotary], blocks: blocks,
       readout: Readout(
         norm: finalNorm,
         head: weights.head(

@@ -5,10 +5,30 @@ import SextantTensor
 struct Part: Sendable {
   /// The name of its site, `blocks.<i>.<name>`.
   let name: String
-  /// The norm of its input.
-  let norm: Norm
+  /// The norm of its input; nil if it reads the stream as it is.
+  let norm: Norm?
   /// What it computes.
   let mixer: any Mixer
+  /// The factor of its normed input.
+  var inputScale: Float = 1
+  /// A norm between the mixer and the stream.
+  var outputNorm: Norm? = nil
+  /// The factor of what it adds, after that norm.
+  var scale: Float = 1
+
+  /// The mixer's input, [B·T, D].
+  func input(from residual: Tensor) -> Tensor {
+    var x = norm?(residual) ?? residual  // [B·T, D]
+    if inputScale != 1 { Kernels.scale(&x, by: inputScale) }
+    return x
+  }
+
+  /// What is added to the stream, from the mixer's output, [B·T, D] both.
+  func addition(from mixed: Tensor) -> Tensor {
+    var y = outputNorm?(mixed) ?? mixed  // [B·T, D]
+    if scale != 1 { Kernels.scale(&y, by: scale) }
+    return y
+  }
 }
 
 /// A block of a model: parts that read the stream and add to it, one step after the other.
@@ -47,16 +67,16 @@ struct Block: Sendable {
     var place = 0
     for step in steps {
       // Before the first addition, so that the stream is not copied.
-      let inputs = step.map { $0.norm(stream.residual) }  // [B·T, D] each
+      let inputs = step.map { $0.input(from: stream.residual) }  // [B·T, D] each
       for (part, x) in zip(step, inputs) {
         try pass.show(memoryOf: index) {
           part.mixer.readingStateOnly.map { reading in
             var (copy, ownStream) = (state[place], stream)
-            return reading(x, of: &ownStream, &copy)  // [B·T, D]
+            return part.addition(from: reading(x, of: &ownStream, &copy))  // [B·T, D]
           }
         }
         let mixed = part.mixer(x, of: &stream, &state[place])  // [B·T, D]
-        try pass.add(mixed, of: part.name, in: index, to: &stream)
+        try pass.add(part.addition(from: mixed), of: part.name, in: index, to: &stream)
         place += 1
       }
     }
@@ -64,7 +84,9 @@ struct Block: Sendable {
 
   /// See `LanguageModel.output(ofRead:block:)`.
   func output(ofRead values: Tensor) -> Tensor? {
-    parts.lazy.compactMap { $0.mixer.output(ofRead: values) }.first
+    parts.lazy.compactMap { part in
+      part.mixer.output(ofRead: values).map(part.addition)
+    }.first
   }
 
   /// See `RetainingModel.retention(of:block:reading:_:)`.
@@ -73,13 +95,14 @@ struct Block: Sendable {
   ) -> Retention? {
     var (stream, place) = (stream, 0)
     for step in steps {
-      let inputs = step.map { $0.norm(stream.residual) }  // [T, D] each
+      let inputs = step.map { $0.input(from: stream.residual) }  // [T, D] each
       for (part, x) in zip(step, inputs) {
         if part.mixer.state.contains(where: { $0.name == component }) {
           return part.mixer.retention(of: component, x, state[place])
         }
         var copy = state[place]
-        Kernels.add(part.mixer(x, of: &stream, &copy), to: &stream.residual)
+        let mixed = part.mixer(x, of: &stream, &copy)  // [T, D]
+        Kernels.add(part.addition(from: mixed), to: &stream.residual)
         place += 1
       }
     }

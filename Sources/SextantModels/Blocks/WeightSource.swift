@@ -46,6 +46,11 @@ package struct WeightSource {
     return (0..<count).map { stack.rows($0..<$0 + 1).reshaped(shape) }
   }
 
+  /// The matrices of all experts, one tensor [count, out, in], read in place.
+  func experts(_ name: String, count: Int, _ shape: [Int]) -> Tensor {
+    take(name, [count] + shape, .experts)
+  }
+
   /// A small tensor in f32, converted once if it is stored in another type.
   ///
   /// - Parameter change: makes the values that the model computes with of those that are stored.
@@ -68,8 +73,12 @@ package struct WeightSource {
   }
 
   /// The RMS norm of the tensor `<name>.weight`, [width].
-  func rmsNorm(_ name: String, _ width: Int, epsilon: Double) -> Norm {
-    .rms(weight: vector(name + ".weight", [width]), epsilon: Float(epsilon))
+  ///
+  /// - Parameter addsOne: whether the factors are 1 + the stored ones.
+  func rmsNorm(_ name: String, _ width: Int, epsilon: Double, addsOne: Bool = false) -> Norm {
+    .rms(
+      weight: vector(name + ".weight", [width]) { addsOne ? plusOne($0) : $0 },
+      epsilon: Float(epsilon))
   }
 
   /// The layer norm of the tensors `<name>.weight` and `<name>.bias`, [width] each.
@@ -140,6 +149,13 @@ package struct WeightSource {
     }
     return tensor
   }
+}
+
+/// 1 + x: the factors of zero-centred norms.
+func plusOne(_ x: Tensor) -> Tensor {
+  var y = x
+  y.withMutableFloats { values in for i in values.indices { values[i] += 1 } }
+  return y
 }
 
 /// -exp(x): decays are stored as logarithms.

@@ -15,8 +15,8 @@ public struct BlockStream: Sendable {
   public var residual: Tensor
   /// Values of the first block that later ones read, [B·T, D]: RWKV-7 mixes them into theirs.
   var firstValue: Tensor?
-  /// Angles of rotary embeddings by position, [T, R] each.
-  var angles: (cosines: Tensor, sines: Tensor)?
+  /// Angles by position, [T, R] each, of every rotary embedding of the model; nil if it turns nothing.
+  var angles: [(cosines: Tensor, sines: Tensor)?] = []
 
   /// The stream before the first block: the tokens' rows of an embedding.
   ///
@@ -29,9 +29,11 @@ public struct BlockStream: Sendable {
     residual = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
   }
 
-  /// Turns the heads of some rows, [B·T, …], by the angles of their positions, if there are any.
-  func rotate(_ rows: inout Tensor, _ heads: HeadColumns) {
-    if let angles { Kernels.rotate(&rows, heads, by: angles) }
+  /// Turns the heads of some rows, [B·T, …], by the angles of their positions.
+  ///
+  /// - Parameter rotation: the place of the rotary embedding among the model's.
+  func rotate(_ rows: inout Tensor, _ heads: HeadColumns, _ rotation: Int) {
+    if let angles = angles[rotation] { Kernels.rotate(&rows, heads, by: angles) }
   }
 
   private init(_ stream: BlockStream, sequences: [Int]) {

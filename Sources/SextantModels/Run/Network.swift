@@ -10,8 +10,8 @@ package struct Network: Sendable {
   var embeddingScale: Float? = nil
   /// A norm between these rows and the stream.
   var embeddingNorm: Norm? = nil
-  /// How heads of attention turn; nil if none do.
-  var rotary: RotaryEmbedding? = nil
+  /// How heads of attention turn: `Attention.Form.rotation` chooses one for each block.
+  var rotations: [RotaryEmbedding] = []
   /// The blocks in order.
   var blocks: [Block]
   /// Makes logits from the stream that leaves the last block.
@@ -32,14 +32,16 @@ final class NetworkModel: RetainingModel {
       vocabularySize: network.embedding.rowCount, identity: store.identity,
       variant: store.variant, blocks: network.blocks.map(\.description),
       context: network.contextLength.map { ContextLimit($0) },
-      rotationLength: network.rotary?.scaling.lengthLimit)
+      rotationLength: network.rotations.compactMap(\.scaling.lengthLimit).min())
   }
 
   var readout: Readout { network.readout }
 
   func embed(_ tokens: TokenBatch, at position: Int, textLength: Int) -> BlockStream {
     var stream = BlockStream(tokens, at: position, embedding: network.embedding)
-    stream.angles = network.rotary?.angles(stream.positions, textLength: textLength)
+    stream.angles = network.rotations.map {
+      $0.angles(stream.positions, textLength: textLength)
+    }
     if let scale = network.embeddingScale { Kernels.scale(&stream.residual, by: scale) }
     if let norm = network.embeddingNorm { stream.residual = norm(stream.residual) }
     return stream

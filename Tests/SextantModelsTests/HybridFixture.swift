@@ -1,0 +1,52 @@
+import SextantConversion
+import SextantModelTestSupport
+import SextantModels
+import SextantStore
+import SextantTensor
+import SextantTestSupport
+import Testing
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// A tiny random checkpoint that transformers wrote, with outputs that transformers computed in
+/// float64 (`fixtures/generate/make_hybrids.py`).
+///
+/// `fixtures/hybrids` has one or two checkpoints of each family. The script makes all of them; if the
+/// environment variable `SEXTANT_HYBRIDS` names its output folder, the tests read that instead.
+struct HybridFixture: Sendable, CustomTestStringConvertible {
+  /// The checkpoint's name.
+  let name: String
+  /// The bound of all values; the gated delta rule in f32 needs a larger one.
+  let bound: Bound
+
+  var testDescription: String { name }
+
+  private static let folder: String = {
+    if let folder = getenv("SEXTANT_HYBRIDS") { return String(cString: folder) }
+    return PackageFiles.fixture("hybrids")
+  }()
+
+  /// The checkpoints of the supported families. A new family adds its names here.
+  private static let families: [(name: String, usesDeltaRule: Bool)] = []
+
+  /// Those that are there.
+  static let all: [HybridFixture] = {
+    let present = Set(TemporaryFolder.entries(of: "\(folder)/checkpoints"))
+    return families.filter { present.contains($0.name) }.map {
+      HybridFixture(
+        name: $0.name,
+        bound: $0.usesDeltaRule
+          ? Bound(absolute: 3e-4) : Bound(absolute: 1e-4, relative: 1e-5))
+    }
+  }()
+
+  func convert() throws -> ConvertedModel {
+    try ConvertedModel(path: "\(Self.folder)/checkpoints/\(name)")
+  }
+
+  func goldens() throws -> Goldens {
+    try Goldens(path: "\(Self.folder)/goldens/\(name).safetensors")
+  }
+}
