@@ -48,7 +48,7 @@ struct SentencePieceRefusalTests {
     },
     edited("a piece twice", .tokenizerInvalid, "again") { $0.pieces.append(("a", -1, 1)) },
     edited("an empty piece", .tokenizerInvalid, "0 bytes") { $0.pieces.append(("", -1, 1)) },
-    edited("a very long piece", .tokenizerInvalid, "1025 bytes") {
+    edited("a very long piece", .tokenizerInvalid, "1,025 bytes") {
       $0.pieces.append((String(repeating: "a", count: 1_025), -1, 1))
     },
     edited("a long user-defined piece", .tokenizerInvalid, "257 bytes") {
@@ -95,7 +95,7 @@ struct SentencePieceRefusalTests {
     edited("a field that is longer than the file", .tokenizerInvalid, "at most the 1") {
       $0.tail = [0x4A, 0x02, 0x00]
     },
-    edited("a length beyond all files", .tokenizerInvalid, "18446744073709551615") {
+    edited("a length beyond all files", .tokenizerInvalid, "18,446,744,073,709,551,615") {
       $0.tail = [0x4A] + [UInt8](repeating: 0xFF, count: 9) + [0x01]
     },
     edited("a number of 65 bits", .tokenizerInvalid, "too long") {
