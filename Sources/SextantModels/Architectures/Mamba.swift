@@ -14,7 +14,8 @@ import SextantTensor
 //   delta  the step size, chosen by each token and channel; a, b, c, d  the state space's parameters
 // Rows of a [B·T, …] tensor are ordered by sequence, then by position.
 
-/// Mamba-1, as published by state-spaces and in Hugging Face transformers.
+/// Mamba-1, as published by state-spaces and in Hugging Face transformers, and FalconMamba (arXiv
+/// 2410.05355), which norms delta's low rank, b and c.
 package enum Mamba: Architecture {
   /// The name in stores and artifacts.
   package static let name = "mamba"
@@ -31,6 +32,8 @@ package enum Mamba: Architecture {
     var rank = 0  // R
     var kernelWidth = 0  // K
     var normEpsilon = 0.0
+    /// The epsilon of FalconMamba's norms in the mixer; nil for a Mamba, which has none.
+    var selectionNormEpsilon: Double?
     var hasLinearBias = false
     var hasConvolutionBias = false
     var tiesEmbeddings = false
@@ -50,26 +53,47 @@ package enum Mamba: Architecture {
         .integer("dt_rank", \.rank, in: sizes), .integer("d_conv", \.kernelWidth, in: kernelWidths),
         .number("norm_eps", \.normEpsilon), .flag("use_bias", \.hasLinearBias),
         .flag("use_conv_bias", \.hasConvolutionBias), .flag("tie_embeddings", \.tiesEmbeddings),
+        .custom { node, c throws(Refusal) in
+          c.selectionNormEpsilon = try node.optionalEpsilon("selection_norm_eps")
+        } write: {
+          $0.selectionNormEpsilon.map { [("selection_norm_eps", .number($0))] } ?? []
+        },
       ])
     }
 
-    /// `config.json` of `MambaForCausalLM`; absent keys have transformers' defaults.
-    static var huggingFace: ConfigurationForm<Self> {
-      ConfigurationForm([
-        .written("architectures", ["MambaForCausalLM"]), .written("model_type", "mamba"),
-        .integer("hidden_size", \.width, in: sizes),
-        .integer("num_hidden_layers", \.layerCount, in: layers),
-        .integer("vocab_size", \.vocabularySize, in: sizes), expansion,
-        .integer("intermediate_size", \.innerWidth, in: sizes) { $0.innerWidth },
-        .integer("state_size", \.stateSize, in: states) { _ in 16 },
-        .integer("time_step_rank", \.rank, in: sizes, automatic: "auto") { ($0.width + 15) / 16 },
-        .integer("conv_kernel", \.kernelWidth, in: kernelWidths) { _ in 4 },
-        .number("layer_norm_epsilon", \.normEpsilon, default: 1e-5), .onlySiLU,
-        .flag("use_bias", \.hasLinearBias, default: false),
-        .flag("use_conv_bias", \.hasConvolutionBias, default: true),
-        .flag("tie_word_embeddings", \.tiesEmbeddings, default: true),
-      ])
+    /// `config.json` of `MambaForCausalLM` or `FalconMambaForCausalLM`; absent keys have
+    /// transformers' defaults.
+    static func huggingFace(isFalcon: Bool) -> ConfigurationForm<Self> {
+      let (type, prefix) = isFalcon ? ("falcon_mamba", "FalconMamba") : ("mamba", "Mamba")
+      return ConfigurationForm(
+        [
+          .written("architectures", [.string("\(prefix)ForCausalLM")]),
+          .written("model_type", .string(type)),
+          .integer("hidden_size", \.width, in: sizes),
+          .integer("num_hidden_layers", \.layerCount, in: layers),
+          .integer("vocab_size", \.vocabularySize, in: sizes), expansion,
+          .integer("intermediate_size", \.innerWidth, in: sizes) { $0.innerWidth },
+          .integer("state_size", \.stateSize, in: states) { _ in 16 },
+          .integer("time_step_rank", \.rank, in: sizes, automatic: "auto") { ($0.width + 15) / 16 },
+          .integer("conv_kernel", \.kernelWidth, in: kernelWidths) { _ in 4 },
+          .number("layer_norm_epsilon", \.normEpsilon, default: 1e-5), .onlySiLU,
+          .flag("use_bias", \.hasLinearBias, default: false),
+          .flag("use_conv_bias", \.hasConvolutionBias, default: true),
+          .flag("tie_word_embeddings", \.tiesEmbeddings, default: true),
+        ] + (isFalcon ? [selectionNorm] : []))
     }
+
+    /// Only FalconMamba has one.
+    private static var selectionNorm: ConfigurationForm<Self>.Member {
+      let key = "mixer_rms_eps"
+      return .custom { node, c throws(Refusal) in
+        c.selectionNormEpsilon = try node.optionalEpsilon(key) ?? usualSelectionNormEpsilon
+      } write: {
+        [(key, $0.selectionNormEpsilon.map { .number($0) } ?? .null)]
+      }
+    }
+
+    static let usualSelectionNormEpsilon = 1e-6
 
     /// `config.json` of state-spaces' mamba_ssm, whose vocabulary is padded in the weights only, and
     /// which knows one epsilon.
@@ -113,13 +137,18 @@ package enum Mamba: Architecture {
   package static func recognises(_ config: JSONNode) -> Bool {
     guard case .object(let object) = config.value else { return false }
     let classes: Set = ["MambaForCausalLM", "MambaModel"]
-    if isNamed(config, types: ["mamba"], classes: classes) { return true }
+    if isNamed(config, types: ["mamba"], classes: classes) || isFalcon(config) { return true }
     guard [nil, .null].contains(object["model_type"]) else { return false }
     // state-spaces' own configurations have no model_type; Mamba-2's name their layer.
     guard object["d_model"] != nil, object["n_layer"] != nil,
       case .object(let ssm)? = object["ssm_cfg"]
     else { return false }
     return ssm["layer"] == nil || ssm["layer"] == "Mamba1"
+  }
+
+  private static func isFalcon(_ config: JSONNode) -> Bool {
+    isNamed(
+      config, types: ["falcon_mamba"], classes: ["FalconMambaForCausalLM", "FalconMambaModel"])
   }
 
   /// Members of mamba_ssm and transformers for training and for their own ways to compute, and
@@ -140,7 +169,9 @@ package enum Mamba: Architecture {
     let config = try required(config)
     let isHuggingFace = try config.optionalMember("hidden_size") != nil
     return try Configuration.read(
-      config, as: isHuggingFace ? Configuration.huggingFace : Configuration.stateSpaces)
+      config,
+      as: isHuggingFace
+        ? Configuration.huggingFace(isFalcon: isFalcon(config)) : Configuration.stateSpaces)
   }
 
   // MARK: Dialects
@@ -179,8 +210,12 @@ package enum Mamba: Architecture {
   package static let ggufTables = [
     GGUFTable(
       name: "mamba",
-      fixed: [("model_type", "mamba"), ("use_bias", false), ("use_conv_bias", true)],
-      rows: [.expected("ssm.dt_b_c_rms", false)] + GGUFTable.Row.recurrent + [
+      fixed: [("use_bias", false), ("use_conv_bias", true)],
+      rows: [
+        .choice(
+          "ssm.dt_b_c_rms", "model_type",
+          [(stored: false, published: "mamba"), (stored: true, published: "falcon_mamba")])
+      ] + GGUFTable.Row.recurrent + [
         .constant("feed_forward_length", 0)
       ] + GGUFTable.Row.sizes(inner: false) + [
         .integer("ssm.inner_size", "intermediate_size"),
@@ -207,7 +242,8 @@ package enum Mamba: Architecture {
     }
   }
 
-  /// `config.json` of `MambaForCausalLM` or of mamba_ssm, and the former for GGUF files.
+  /// `config.json` of `MambaForCausalLM`, `FalconMambaForCausalLM` or mamba_ssm; for GGUF files, of
+  /// the former two.
   package static func published(
     _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
@@ -215,7 +251,16 @@ package enum Mamba: Architecture {
       throw inexpressible(
         "an inner width of \(c.innerWidth)", expected: "a multiple of the width, \(c.width)")
     }
-    guard dialect == "state-spaces" else { return Configuration.huggingFace.json(of: c) }
+    guard dialect == "state-spaces" else {
+      let usual = Configuration.usualSelectionNormEpsilon
+      if dialect == "gguf", let epsilon = c.selectionNormEpsilon, epsilon != usual {
+        throw inexpressible("a mixer_rms_eps of \(epsilon)", expected: "\(usual)")
+      }
+      return Configuration.huggingFace(isFalcon: c.selectionNormEpsilon != nil).json(of: c)
+    }
+    guard c.selectionNormEpsilon == nil else {
+      throw inexpressible("norms in the mixer", expected: "none: a Mamba has none")
+    }
     guard c.normEpsilon == 1e-5 else {
       throw inexpressible("a norm epsilon of \(c.normEpsilon)", expected: "1e-5")
     }
@@ -229,7 +274,7 @@ package enum Mamba: Architecture {
     let form = Mamba1Mixer.Form(
       width: c.width, innerWidth: c.innerWidth, stateSize: c.stateSize, rank: c.rank,
       kernelWidth: c.kernelWidth, hasLinearBias: c.hasLinearBias,
-      hasConvolutionBias: c.hasConvolutionBias)
+      hasConvolutionBias: c.hasConvolutionBias, selectionNormEpsilon: c.selectionNormEpsilon)
     let embedding = weights.embedding(c.vocabularySize, c.width)
     let blocks = (0..<c.layerCount).map { index in
       let weights = weights.under("blocks.\(index)")

@@ -15,6 +15,9 @@ struct Mamba1Mixer: Mixer {
     /// Whether the projections from and to the stream have biases.
     var hasLinearBias: Bool
     var hasConvolutionBias: Bool
+    /// The epsilon of the norms of delta's low rank, b and c, which FalconMamba has; nil for none.
+    /// They have no weights.
+    var selectionNormEpsilon: Double?
   }
 
   private let form: Form
@@ -78,10 +81,21 @@ struct Mamba1Mixer: Mixer {
     let x = Kernels.causalConvolutionSiLU(  // [B·T, E]
       xz.columns(0..<form.innerWidth), weight: convolution, bias: convolutionBias,
       state: &convolved, batch: batch)
-    let selected = Linear.apply(x, weight: selection)  // [B·T, R + 2N]
+    var selected = Linear.apply(x, weight: selection)  // [B·T, R + 2N]
+    if let epsilon = form.selectionNormEpsilon { normSelection(&selected, Float(epsilon)) }
     let step = Linear.apply(  // [B·T, E]
       selected.columns(0..<form.rank), weight: deltaProjection)
     return (xz, x, selected, Kernels.softplus(step, bias: deltaBias))
+  }
+
+  /// Norms delta's low rank, b and c, each by itself, in `selected`, [B·T, R + 2N].
+  private func normSelection(_ selected: inout Tensor, _ epsilon: Float) {
+    let (n, r) = (form.stateSize, form.rank)
+    for columns in [
+      HeadColumns(count: 1, width: r), HeadColumns(first: r, count: 2, width: n),
+    ] {
+      Kernels.rmsNorm(&selected, columns, weight: nil, epsilon: epsilon)
+    }
   }
 
   /// Without the skip paths (D, bias).

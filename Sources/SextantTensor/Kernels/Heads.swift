@@ -74,18 +74,19 @@ extension Kernels {
   /// - Parameters:
   ///   - x: `[M, …]`; columns outside of the heads stay.
   ///   - layout: the positions of a row's heads.
-  ///   - weight: `[width]` for every head, or `[H·width]`.
+  ///   - weight: `[width]` for every head, or `[H·width]`; nil means ones.
   package static func rmsNorm(
-    _ x: inout Tensor, _ layout: HeadColumns, weight: Tensor, epsilon: Float,
+    _ x: inout Tensor, _ layout: HeadColumns, weight: Tensor?, epsilon: Float,
     pool: WorkerPool = .shared
   ) {
     let kernel = table.rms_norm
-    let step = weight.count == layout.width ? 0 : layout.width
-    precondition(weight.count == (step == 0 ? layout.width : layout.count * layout.width))
-    weight.withRows { weight, _ in
+    let step = weight.map { $0.count == layout.width ? 0 : layout.width } ?? 0
+    precondition(
+      weight == nil || weight?.count == (step == 0 ? layout.width : layout.count * layout.width))
+    withOptionalFloats(weight) { weight in
       nonisolated(unsafe) let weight = weight
       eachHead(of: &x, layout, pool) { head, index, width in
-        kernel?(head, head, weight + index * step, epsilon, width)
+        kernel?(head, head, weight.map { $0 + index * step }, epsilon, width)
       }
     }
   }
