@@ -38,6 +38,8 @@ struct RotaryEmbedding: Sendable, Equatable {
     var part: String
     /// The default part; nil for families that always rotate the whole head.
     var usualPart: Double?
+    /// The default base.
+    var usualBase = 10_000.0
   }
 
   /// The members of a published `config.json`: the spelling of transformers 5, and the older one.
@@ -130,7 +132,7 @@ struct RotaryEmbedding: Sendable, Equatable {
       }
       return value
     }
-    base = try number("rope_theta", spelling.base) ?? 10_000
+    base = try number("rope_theta", spelling.base) ?? spelling.usualBase
     let hasKind = try Self.hasKind(parameters)
     if let usual = spelling.usualPart {
       let part = try number("partial_rotary_factor", spelling.part) ?? usual
