@@ -45,6 +45,8 @@ import Testing
     "configurations/llama-act-quick_gelu", "configurations/mistral-window-and-yarn",
     "configurations/neox-odd", "configurations/neox-dynamic",
     "configurations/rwkv-rescaled-epsilon", "configurations/rwkv-tied",
+    "hybrids/checkpoints/lfm2", "hybrids/checkpoints/nemotron_h",
+    "hybrids/checkpoints/falcon_mamba",
   ]
 
   // MARK: Folders
@@ -62,6 +64,8 @@ import Testing
     "mamba-tiny/huggingface", "mamba2-tiny/huggingface", "rwkv-tiny/rwkv4/huggingface",
     "rwkv-tiny/rwkv5/huggingface", "rwkv-tiny/rwkv6/huggingface", "rwkv-tiny/rwkv7/fla",
     "llama-tiny/huggingface", "gpt-neox-tiny/huggingface", "btlm-tiny/huggingface",
+    "hybrids/checkpoints/lfm2", "hybrids/checkpoints/nemotron_h",
+    "hybrids/checkpoints/falcon_mamba",
   ])
   func tensorsHaveTheirPublishedShapesAndBytes(model: String) throws {
     let store = try convert(PackageFiles.fixture(model), as: "a.sxt")
@@ -200,7 +204,7 @@ import Testing
 
   @Test(arguments: [
     "rwkv-tiny/rwkv6/blinkdl", "rwkv-tiny/rwkv7/blinkdl", "llama-tiny/huggingface",
-    "gpt-neox-tiny/huggingface",
+    "gpt-neox-tiny/huggingface", "hybrids/checkpoints/lfm2",
   ])
   func aGGUFConvertsToTheSameBytes(model: String) throws {
     _ = try export(convert(PackageFiles.fixture(model), as: "a.sxt"), to: "m.gguf")
@@ -228,6 +232,7 @@ import Testing
   /// The files contain -exp(A_log) in f32, which does not determine the last bits of A_log.
   @Test(arguments: [
     "mamba-tiny/huggingface", "mamba2-tiny/huggingface", "demo-model/model.safetensors",
+    "hybrids/checkpoints/nemotron_h", "hybrids/checkpoints/falcon_mamba",
   ])
   func aMambaFromGGUFDiffersInTheRoundingOfOneTensorOnly(model: String) throws {
     let store = try convert(PackageFiles.fixture(model), as: "a.sxt")

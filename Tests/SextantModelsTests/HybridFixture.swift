@@ -29,7 +29,9 @@ struct HybridFixture: Sendable, CustomTestStringConvertible {
   }()
 
   /// The checkpoints of the supported families. A new family adds its names here.
-  private static let families: [(name: String, usesDeltaRule: Bool)] = []
+  private static let families: [(name: String, usesDeltaRule: Bool)] = [
+    ("lfm2", false), ("lfm2-bf16", false), ("nemotron_h", false), ("falcon_mamba", false),
+  ]
 
   /// Those that are there.
   static let all: [HybridFixture] = {

@@ -7,8 +7,16 @@ import Testing
 @Suite struct SitesPageTests {
   @Test(arguments: ModelFixture.kinds)
   func thePageHasTheArchitecturesPartsComponentsAndAxes(fixture: ModelFixture) throws {
+    try expectRow(of: fixture.convert().model.description)
+  }
+
+  @Test(arguments: HybridFixture.all)
+  func thePageHasThoseOfHybrids(fixture: HybridFixture) throws {
+    try expectRow(of: fixture.convert().model.description)
+  }
+
+  private func expectRow(of description: ModelDescription) throws {
     let bytes = try InputFile(PackageFiles.format("sites.md")).readAll(limit: 1 << 20)
-    let description = try fixture.convert().model.description
     let row = try #require(
       String(decoding: bytes, as: UTF8.self).split(separator: "\n")
         .first { $0.hasPrefix("| `\(description.architecture)` |") })
@@ -29,7 +37,9 @@ import Testing
   }
 
   @Test func everyArchitectureIsChecked() throws {
-    let checked = try ModelFixture.kinds.map { try $0.convert().model.description.architecture }
+    let checked =
+      try ModelFixture.kinds.map { try $0.convert().model.description.architecture }
+      + HybridFixture.all.map { try $0.convert().model.description.architecture }
     #expect(Set(checked) == Set(Architectures.all.map { $0.name }))
   }
 }

@@ -7,7 +7,7 @@ package enum Architectures {
   package static var all: [any Architecture.Type] {
     [
       Mamba.self, Mamba2.self, RWKV4.self, RWKV5.self, RWKV6.self, RWKV7.self, Llama.self,
-      GPTNeoX.self, BTLM.self,
+      GPTNeoX.self, BTLM.self, LFM2.self, NemotronH.self,
     ]
   }
 

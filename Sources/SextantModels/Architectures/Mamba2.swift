@@ -100,7 +100,8 @@ package enum Mamba2: Architecture {
         } write: { _ in
           []
         },
-        .onlySiLU, .written("rms_norm", true), stepLimits("time_step_limit"),
+        .onlySiLU, .written("rms_norm", true),
+        .stepLimits("time_step_limit", \.smallestStep, \.largestStep),
         .flag("use_bias", \.hasLinearBias, default: false),
         .flag("use_conv_bias", \.hasConvolutionBias, default: true),
         .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
@@ -120,7 +121,8 @@ package enum Mamba2: Architecture {
             .integer("headdim", \.headWidth, in: heads) { _ in 64 }, headCount,
             .integer("ngroups", \.groupCount, in: heads) { _ in 1 },
             .integer("d_state", \.stateSize, in: states) { _ in 128 },
-            .integer("d_conv", \.kernelWidth, in: kernelWidths) { _ in 4 }, stepLimits("dt_limit"),
+            .integer("d_conv", \.kernelWidth, in: kernelWidths) { _ in 4 },
+            .stepLimits("dt_limit", \.smallestStep, \.largestStep),
             .flag("bias", \.hasLinearBias, default: false),
             .flag("conv_bias", \.hasConvolutionBias, default: true), .fixed("rmsnorm", true),
             .fixed("norm_before_gate", false), .fixed("D_has_hdim", false),
@@ -166,20 +168,6 @@ package enum Mamba2: Architecture {
       }
     }
 
-    /// The limits of delta, a pair; no upper one is written as transformers writes infinity.
-    private static func stepLimits(_ key: String) -> ConfigurationForm<Self>.Member {
-      let infinity: JSONValue = ["__float__": "Infinity"]
-      return .custom { node, c throws(Refusal) in
-        guard let member = try node.optionalMember(key) else { return }
-        let limits = try member.elements()
-        guard limits.count == 2 else { throw member.refusal(expected: "two numbers") }
-        c.smallestStep = try limits[0].number()
-        c.largestStep = limits[1].value == infinity ? nil : try limits[1].number()
-      } write: {
-        [(key, .array([.number($0.smallestStep), $0.largestStep.map { .number($0) } ?? infinity]))]
-      }
-    }
-
     package func check(_ node: JSONNode) throws(Refusal) {
       guard headCount % groupCount == 0 else {
         throw node.refusal(
@@ -194,11 +182,7 @@ package enum Mamba2: Architecture {
         throw node.refusal(
           found: "a norm epsilon of \(epsilon)", expected: "a number between 0 and 1")
       }
-      guard smallestStep >= 0, smallestStep <= largestStep ?? smallestStep else {
-        throw node.refusal(
-          found: "step sizes from \(smallestStep) to \(largestStep ?? .infinity)",
-          expected: "limits from 0 upwards")
-      }
+      try node.checkStepLimits(smallestStep, largestStep)
     }
   }
 

@@ -52,19 +52,21 @@ enum Activation: String, Sendable {
 extension ConfigurationForm.Member {
   /// An activation under transformers' names.
   ///
-  /// - Parameter usual: the one if no key names one.
+  /// - Parameters:
+  ///   - usual: the one if no key names one.
+  ///   - key: the key that names it.
   static func publishedActivation(
-    _ path: WritableKeyPath<C, Activation>, usual: Activation
+    _ path: WritableKeyPath<C, Activation>, usual: Activation, key: String = "hidden_act"
   ) -> Self {
     Self { node, configuration throws(Refusal) in
       configuration[keyPath: path] = usual
-      guard let name = try node.optionalMember("hidden_act") else { return }
+      guard let name = try node.optionalMember(key) else { return }
       guard let known = try Activation.published[name.string()] else {
         throw name.unsupported(expected: Activation.published.keys.sorted().joined(separator: ", "))
       }
       configuration[keyPath: path] = known
     } write: {
-      [("hidden_act", .string($0[keyPath: path].publishedName))]
+      [(key, .string($0[keyPath: path].publishedName))]
     }
   }
 
@@ -93,14 +95,17 @@ extension ConfigurationForm.Member {
   }
 
   /// SiLU under either of its names: the only one that a state space's convolution has here.
-  static var onlySiLU: Self {
+  static var onlySiLU: Self { onlySiLU("hidden_act") }
+
+  /// The same under another key.
+  static func onlySiLU(_ key: String) -> Self {
     Self { node, _ throws(Refusal) in
-      guard let name = try node.optionalMember("hidden_act") else { return }
+      guard let name = try node.optionalMember(key) else { return }
       guard try Activation.published[name.string()] == .silu else {
         throw name.unsupported(expected: "silu or swish")
       }
     } write: { _ in
-      [("hidden_act", "silu")]
+      [(key, .string("silu"))]
     }
   }
 }

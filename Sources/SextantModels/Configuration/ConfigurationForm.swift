@@ -156,6 +156,23 @@ extension ConfigurationForm.Member {
     }
   }
 
+  /// A member that has another key in some files. The first of the other keys that a file has
+  /// counts, and else `key`, which is written.
+  static func spelled(
+    _ key: String, or others: String..., as member: (_ key: String) -> Self
+  ) -> Self {
+    let usual = member(key)
+    let spellings = others.map { (key: $0, member: member($0)) }
+    return Self { node, configuration throws(Refusal) in
+      for (key, member) in spellings where try node.unnoted.optionalMember(key) != nil {
+        return try member.read(node, &configuration)
+      }
+      try usual.read(node, &configuration)
+    } write: {
+      usual.write($0)
+    }
+  }
+
   /// A value of its own kind.
   static func custom(
     read: @escaping (JSONNode, inout C) throws(Refusal) -> Void,

@@ -1,0 +1,374 @@
+import SextantBytes
+import SextantStore
+import SextantTensor
+
+// Nemotron-H: A Family of Accurate and Efficient Hybrid Mamba-Transformer Models (arXiv 2504.03624),
+// section 2.1: each block is one part, [RMSNorm, Mamba-2, attention or perceptron, add].
+//
+// Glossary
+//   B  sequences in the batch          T  tokens of each sequence in this run
+//   L  blocks                          V  rows of the embedding
+//   D  width of the residual stream    F  inner width of the perceptron
+//   H  heads, of attention or Mamba-2  G  key and value heads, or groups of Mamba-2
+//   W  channels of an attention head   P  channels of a Mamba head
+//   N  states per channel              K  kernel width of the convolution
+// Rows of a [B·T, …] tensor are ordered by sequence, then by position.
+
+/// Nemotron-H and Nemotron Nano 2, without experts, as published in Hugging Face transformers.
+///
+/// Attention has no positions. `time_step_min` and `time_step_max` describe the random weights
+/// before training: only `time_step_limit` limits step sizes.
+package enum NemotronH: Architecture {
+  /// The name in stores and artifacts.
+  package static let name = "nemotron-h"
+
+  // MARK: Configuration
+
+  /// The part that a block is.
+  enum Layer: String, LayerKind { case mamba, attention, mlp }
+
+  /// The sizes of a Nemotron-H.
+  package struct Configuration: FormedConfiguration {
+    var layers: [Layer] = []  // L
+    var width = 0  // D
+    var vocabularySize = 0  // V
+    var innerWidth = 0  // F
+    var headCount = 0  // H
+    var keyHeadCount = 0  // G
+    var headWidth = 0  // W
+    var mambaHeadCount = 0  // H
+    var mambaHeadWidth = 0  // P
+    var groupCount = 0  // G
+    var stateSize = 0  // N
+    var kernelWidth = 0  // K
+    var normEpsilon = 0.0
+    var smallestStep = 0.0
+    var largestStep: Double?
+    var activation = Activation.squaredReLU
+    var hasLinearBias = false
+    var hasConvolutionBias = false
+    var hasMLPBias = false
+    var tiesEmbeddings = false
+    var contextLength = 0
+
+    var mamba: Mamba2Mixer.Form {
+      .init(
+        width: width, heads: mambaHeadCount, headWidth: mambaHeadWidth, groups: groupCount,
+        stateSize: stateSize, kernelWidth: kernelWidth, normEpsilon: normEpsilon,
+        smallestStep: smallestStep, largestStep: largestStep, hasLinearBias: hasLinearBias,
+        hasConvolutionBias: hasConvolutionBias)
+    }
+
+    var attention: Attention.Form {
+      .init(width: width, heads: headCount, keyHeads: keyHeadCount, headWidth: headWidth)
+    }
+
+    static let sizes = 1...(1 << 24)
+    static let layerCounts = 1...1000
+    static let heads = 1...(1 << 16)
+    static let headWidths = 2...Kernels.widestHead
+    static let states = 1...4096
+    static let kernelWidths = 2...8
+    static let lengths = 1...Int(Int32.max)
+
+    package init() {}
+
+    package static var canonicalForm: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .layers(\.layers, in: layerCounts), .integer("d_model", \.width, in: sizes),
+        .integer("vocab_size", \.vocabularySize, in: sizes),
+        .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
+        .integer("n_kv_head", \.keyHeadCount, in: heads),
+        .integer("head_dim", \.headWidth, in: headWidths),
+        .integer("n_mamba_head", \.mambaHeadCount, in: heads),
+        .integer("mamba_head_dim", \.mambaHeadWidth, in: heads),
+        .integer("n_groups", \.groupCount, in: heads),
+        .integer("d_state", \.stateSize, in: states),
+        .integer("d_conv", \.kernelWidth, in: kernelWidths),
+        .integer("context_length", \.contextLength, in: lengths),
+        .number("norm_eps", \.normEpsilon), .number("time_step_min", \.smallestStep),
+        .number("time_step_max", \.largestStep), .activation(\.activation),
+        .flag("use_bias", \.hasLinearBias), .flag("use_conv_bias", \.hasConvolutionBias),
+        .flag("mlp_bias", \.hasMLPBias), .flag("tie_embeddings", \.tiesEmbeddings),
+      ])
+    }
+
+    /// `config.json` of `NemotronHForCausalLM`; absent keys have transformers' defaults.
+    static var huggingFace: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .written("architectures", ["NemotronHForCausalLM"]), .written("model_type", "nemotron_h"),
+        .integer("hidden_size", \.width, in: sizes), layerTypes,
+        .integer("vocab_size", \.vocabularySize, in: sizes),
+        .integer("intermediate_size", \.innerWidth, in: sizes) { _ in 21_504 },
+        .integer("num_attention_heads", \.headCount, in: heads) { _ in 32 },
+        .integer("num_key_value_heads", \.keyHeadCount, in: heads) { _ in 8 },
+        .spelled("head_dim", or: "attention_head_dim") {
+          .integer($0, \.headWidth, in: headWidths) { _ in 128 }
+        },
+        .integer("mamba_num_heads", \.mambaHeadCount, in: heads) { _ in 128 },
+        .integer("mamba_head_dim", \.mambaHeadWidth, in: heads) { _ in 64 },
+        .spelled("n_groups", or: "mamba_n_groups") {
+          .integer($0, \.groupCount, in: heads) { _ in 8 }
+        },
+        .integer("ssm_state_size", \.stateSize, in: states) { _ in 128 },
+        .spelled("conv_kernel", or: "mamba_d_conv") {
+          .integer($0, \.kernelWidth, in: kernelWidths) { _ in 4 }
+        },
+        .integer("max_position_embeddings", \.contextLength, in: lengths) { _ in 4096 },
+        .number("layer_norm_epsilon", \.normEpsilon, default: 1e-5),
+        .spelled("time_step_limit", or: "mamba_dt_limit") {
+          .stepLimits($0, \.smallestStep, \.largestStep)
+        },
+        // transformers 5 takes it for a limit, too: so small that it limits nothing.
+        .written("time_step_min", 1e-9), .onlySiLU("mamba_hidden_act"),
+        .publishedActivation(\.activation, usual: .squaredReLU, key: "mlp_hidden_act"),
+        .flag("use_bias", \.hasLinearBias, default: false),
+        .spelled("use_conv_bias", or: "mamba_conv_bias") {
+          .flag($0, \.hasConvolutionBias, default: true)
+        },
+        .flag("mlp_bias", \.hasMLPBias, default: false), .fixed("attention_bias", false),
+        .fixed("mamba_proj_bias", false),
+        .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
+      ])
+    }
+
+    /// The kinds of blocks: by name, or in older files one letter for each block.
+    private static var layerTypes: ConfigurationForm<Self>.Member {
+      let letters: [(letter: String, word: String, layer: Layer)] = [
+        ("M", "mamba", .mamba), ("*", "attention", .attention), ("-", "mlp", .mlp),
+      ]
+      var words = Dictionary(uniqueKeysWithValues: letters.map { ($0.word, $0.layer) })
+      // As transformers 5 names them.
+      words["linear_attention"] = .mamba
+      words["full_attention"] = .attention
+      let (pattern, types) = ("hybrid_override_pattern", "layers_block_type")
+      return .custom { [words] node, c throws(Refusal) in
+        var named = try node.optionalMember(types)
+        if named == nil { named = try node.optionalMember("layer_types") }
+        if let named { c.layers = try named.kinds(words) }
+        if let pattern = try node.optionalMember(pattern) {
+          var layers: [Layer] = []
+          for letter in try pattern.string() {
+            guard let known = letters.first(where: { $0.letter == String(letter) }) else {
+              throw pattern.unsupported(
+                found: "a block of kind \"\(letter)\"",
+                expected: "M (Mamba-2), * (attention) and - (perceptron)")
+            }
+            layers.append(known.layer)
+          }
+          guard named == nil || layers == c.layers else {
+            throw pattern.refusal(expected: "the blocks of \(types)")
+          }
+          c.layers = layers
+        } else if named == nil {
+          _ = try node.member(types)
+        }
+        guard layerCounts.contains(c.layers.count) else {
+          throw node.unsupported(
+            found: "\(c.layers.count) blocks", expected: "at most \(layerCounts.upperBound)")
+        }
+        if let count = try node.optionalMember("num_hidden_layers"),
+          count.value != .integer(Int64(c.layers.count))
+        {
+          throw count.refusal(expected: "\(c.layers.count), the number of kinds of blocks")
+        }
+      } write: { c in
+        let used = c.layers.map { layer in letters.first { $0.layer == layer } }
+        return [
+          ("num_hidden_layers", .integer(Int64(c.layers.count))),
+          (pattern, .string(used.map { $0?.letter ?? "" }.joined())),
+          (types, .array(used.map { .string($0?.word ?? "") })),
+        ]
+      }
+    }
+
+    package func check(_ node: JSONNode) throws(Refusal) {
+      if layers.contains(.attention) {
+        guard headCount % keyHeadCount == 0, Self.sizes.contains(headCount * headWidth) else {
+          throw node.refusal(
+            found: "\(headCount) heads that share \(counted(keyHeadCount, "key"))",
+            expected: "groups of equal size")
+        }
+      }
+      if layers.contains(.mamba) {
+        guard mambaHeadCount % groupCount == 0 else {
+          throw node.refusal(
+            found: "\(counted(mambaHeadCount, "head")) in \(counted(groupCount, "group"))",
+            expected: "groups of equal size")
+        }
+        guard Self.sizes.contains(mamba.projectionWidth) else {
+          throw node.refusal(
+            found: "an inner width of \(mamba.innerWidth)",
+            expected: "at most \(Self.sizes.upperBound)")
+        }
+      }
+      guard normEpsilon > 0, normEpsilon < 1 else {
+        throw node.refusal(
+          found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
+      }
+      try node.checkStepLimits(smallestStep, largestStep)
+    }
+  }
+
+  /// Whether a published `config.json` describes a Nemotron-H.
+  package static func recognises(_ config: JSONNode) -> Bool {
+    isNamed(
+      config, types: ["nemotron_h"], classes: ["NemotronHForCausalLM", "NemotronHModel"])
+  }
+
+  /// Members for training and for ways to compute, sizes of experts that a model without experts
+  /// does not have, and members that the published code does not use.
+  package static let inertKeys: Set = [
+    "rescale_prenorm_residual", "residual_in_fp32", "chunk_size", "mamba_chunk_size", "expand",
+    "mamba_expand", "time_step_min", "time_step_max", "time_step_floor", "mamba_dt_min",
+    "mamba_dt_max", "mamba_dt_init_floor", "mamba_ssm_cache_dtype", "use_mamba_kernels",
+    "num_logits_to_keep", "num_nextn_predict_layers", "mtp_layers_block_type",
+    "mtp_hybrid_override_pattern", "output_router_logits", "n_routed_experts", "n_shared_experts",
+    "num_experts_per_tok", "moe_intermediate_size", "moe_shared_expert_intermediate_size",
+    "moe_latent_size", "moe_shared_expert_overlap", "routed_scaling_factor", "n_group",
+    "topk_group", "norm_topk_prob", "rope_theta", "rope_parameters", "partial_rotary_factor",
+    "sliding_window",
+  ]
+
+  /// The configuration that a published one means.
+  package static func configuration(
+    from config: JSONNode?, checkpoint: CheckpointShapes
+  ) throws(Refusal) -> Configuration {
+    try Configuration.read(required(config), as: Configuration.huggingFace)
+  }
+
+  // MARK: Dialects
+
+  /// The published naming, and that of GGUF files.
+  package static let dialects = [
+    Dialect(
+      name: "huggingface", base: "backbone.",
+      // As the modules of transformers 5 are called.
+      wrappedBases: ["model."],
+      // The predictor of further tokens.
+      otherParts: ["mtp."],
+      markers: ["backbone.embeddings.weight", "backbone.layers.*.mixer.up_proj.weight"]
+    ) { canonical in
+      switch canonical {
+      case "embedding.weight": "backbone.embeddings.weight"
+      case "final_norm.weight": "backbone.norm_f.weight"
+      case "head.weight": "lm_head.weight"
+      default:
+        .init(
+          "backbone.layers.\(canonical.dropFirst("blocks.".count))",
+          form: canonical.hasSuffix("conv1d.weight") ? .ones([1]) : .plain)
+      }
+    }, gguf,
+  ]
+
+  /// As llama.cpp's converter stores Mamba-2 and Llama: the numbers A themselves, the norm by groups,
+  /// and rows of queries and keys as if they were rotated.
+  private static let gguf = Dialect(
+    name: "gguf",
+    markers: ["token_embd.weight", "blk.*.ssm_norm.weight", "blk.*.ffn_up.weight"],
+    absent: ["blk.*.ffn_gate.weight"]
+  ) { canonical in
+    switch canonical {
+    case "embedding.weight": return "token_embd.weight"
+    case "final_norm.weight": return "output_norm.weight"
+    case "head.weight": return "output.weight"
+    default: break
+    }
+    let parts = canonical.split(separator: ".", maxSplits: 2)  // blocks, index, the rest
+    let block = "blk.\(parts[1])."
+    if parts[2] == "norm.weight" { return "\(block)attn_norm.weight" }
+    let tensor = parts[2].dropFirst("mixer.".count)
+    let words = tensor.split(separator: "_proj.")  // such as q, weight
+    switch tensor {
+    case "A_log": return .init(block + "ssm_a", change: .negativeExponential, form: .ones([1]))
+    case "D": return .init(block + "ssm_d", form: .ones([1]))
+    case "dt_bias": return "\(block)ssm_dt.bias"
+    case "norm.weight": return .init(block + "ssm_norm.weight", form: .rows("n_groups"))
+    case "q_proj.weight", "k_proj.weight":
+      return .init(
+        "\(block)attn_\(words[0]).weight", change: .pairedRows(headWidth: "head_dim"))
+    case "v_proj.weight": return "\(block)attn_v.weight"
+    case "o_proj.weight": return "\(block)attn_output.weight"
+    case _ where tensor.hasPrefix("up_proj") || tensor.hasPrefix("down_proj"):
+      return "\(block)ffn_\(words[0]).\(words[1])"
+    // conv1d keeps its name; in_proj and out_proj are ssm_in and ssm_out.
+    default: return "\(block)ssm_\(tensor.replacing("_proj", with: ""))"
+    }
+  }
+
+  /// The metadata of GGUF files.
+  package static let ggufTables = [
+    GGUFTable(
+      name: "nemotron_h",
+      fixed: [
+        ("model_type", "nemotron_h"), ("mlp_hidden_act", "relu2"), ("use_bias", false),
+        ("mlp_bias", false), ("use_conv_bias", true),
+        ("time_step_limit", [0.0, ["__float__": "Infinity"]]),
+      ],
+      rows: [.expected("expert_count", 0), .length, .constant("rope.scaling.finetuned", false)]
+        + GGUFTable.Row.sizes(inner: false) + [
+          .integer("attention.head_count", "num_attention_heads"),
+          .kinds(
+            .init(
+              "layers_block_type",
+              marks: [
+                ("attention.head_count_kv", "num_key_value_heads", kind: "attention"),
+                ("feed_forward_length", "intermediate_size", kind: "mlp"),
+              ], rest: "mamba")),
+          .integer("attention.key_length", "head_dim"),
+          .integer("attention.value_length", "head_dim"),
+          .integer("ssm.conv_kernel", "conv_kernel"),
+          .integer("ssm.state_size", "ssm_state_size"), .integer("ssm.group_count", "n_groups"),
+          .integer("ssm.time_step_rank", "mamba_num_heads"),
+          .product("ssm.inner_size", "mamba_head_dim", times: "mamba_num_heads"),
+          .number("attention.layer_norm_rms_epsilon", "layer_norm_epsilon"), .tied,
+        ])
+  ]
+
+  /// `config.json` of `NemotronHForCausalLM`.
+  package static func published(
+    _ c: Configuration, dialect: String
+  ) throws(Refusal) -> JSONObject {
+    Configuration.huggingFace.json(of: c)
+  }
+
+  // MARK: Model
+
+  /// Blocks of [norm, Mamba-2, attention or perceptron, add].
+  package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
+    let embedding = weights.embedding(c.vocabularySize, c.width)
+    let blocks = c.layers.enumerated().map { index, layer in
+      let weights = weights.under("blocks.\(index)")
+      let norm = weights.rmsNorm("norm", c.width, epsilon: c.normEpsilon)
+      return Block(part(layer, norm, c, weights.under("mixer")))
+    }
+    let finalNorm = weights.rmsNorm("final_norm", c.width, epsilon: c.normEpsilon)
+    return Network(
+      embedding: embedding, blocks: blocks,
+      readout: Readout(
+        norm: finalNorm,
+        head: weights.head(
+          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil)),
+      contextLength: c.contextLength)
+  }
+
+  /// The only part of a block.
+  private static func part(
+    _ layer: Layer, _ norm: Norm, _ c: Configuration, _ weights: WeightSource
+  ) -> Part {
+    switch layer {
+    case .mamba: Part(name: "mixer", norm: norm, mixer: Mamba2Mixer(c.mamba, weights))
+    case .attention:
+      Part(
+        name: "attention", norm: norm,
+        mixer: Attention(
+          c.attention, weights, names: ("q_proj", "k_proj", "v_proj", "o_proj")))
+    case .mlp:
+      Part(
+        name: "mlp", norm: norm,
+        mixer: Perceptron(
+          weights, names: (up: "up_proj", gate: nil, down: "down_proj"), width: c.width,
+          innerWidth: c.innerWidth, c.activation, hasBias: c.hasMLPBias))
+    }
+  }
+}
