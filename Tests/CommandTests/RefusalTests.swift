@@ -84,7 +84,9 @@ import Testing
       ],
       [
         "steer", "eval", "-m", Workspace.model, "--apply", Workspace.vector, "--pairs",
-        Workspace.pairs, "--state-positions", "last",
+        PackageFiles.fixture("demo-model/sentiment_test.jsonl"), "--sites", "residual",
+        "--state-positions",
+        "last",
       ],
     ] {
       let run = CommandRun.sextant(arguments)
