@@ -85,19 +85,7 @@ package enum Llama: Architecture {
           } write: {
             [("num_key_value_heads", .integer(Int64($0.keyHeadCount)))]
           },
-          .custom { node, c throws(Refusal) in
-            let explicit = try node.optionalMember("head_dim")?.integer(supported: headWidths)
-            c.headWidth = explicit ?? c.width / c.headCount
-            guard explicit != nil || c.width % c.headCount == 0, headWidths.contains(c.headWidth)
-            else {
-              throw node.refusal(
-                found: "\(counted(c.headCount, "head")) of \(counted(c.width, "channel"))",
-                expected: "heads of equal width"
-              )
-            }
-          } write: {
-            [("head_dim", .integer(Int64($0.headWidth)))]
-          },
+          .headWidth(\.headWidth, of: \.width, among: \.headCount, in: headWidths),
           .integer("max_position_embeddings", \.contextLength, in: lengths) { _ in
             isMistral ? 131_072 : usualLength
           },
@@ -255,7 +243,7 @@ package enum Llama: Architecture {
     return Configuration.huggingFace(isMistral: c.window != nil).json(of: c)
   }
 
-  private static let ggufModules = [
+  static let ggufModules = [
     "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
     "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",

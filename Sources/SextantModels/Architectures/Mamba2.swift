@@ -235,15 +235,27 @@ package enum Mamba2: Architecture {
     }
     let parts = canonical.split(separator: ".", maxSplits: 2)  // blocks, index, the rest
     let block = "blk.\(parts[1])."
-    return switch parts[2] {
-    case "norm.weight": "\(block)attn_norm.weight"
-    case "mixer.A_log": .init(block + "ssm_a", change: .negativeExponential, form: .ones([1]))
-    case "mixer.D": .init(block + "ssm_d", form: .ones([1]))
-    case "mixer.dt_bias": "\(block)ssm_dt.bias"
-    case "mixer.norm.weight": .init(block + "ssm_norm.weight", form: .rows("n_groups"))
+    return parts[2] == "norm.weight"
+      ? "\(block)attn_norm.weight"
+      : ggufSource(parts[2].dropFirst("mixer.".count), block: block, groups: "n_groups")
+  }
+
+  /// llama.cpp's form of a tensor of the mixer, in models with other parts, too.
+  ///
+  /// - Parameters:
+  ///   - name: in the mixer.
+  ///   - block: the beginning of the names of the block's tensors, with its dot.
+  ///   - groups: the key of the number of groups.
+  static func ggufSource(
+    _ name: Substring, block: String, groups: String
+  ) -> Dialect.Source {
+    switch name {
+    case "A_log": .init(block + "ssm_a", change: .negativeExponential, form: .ones([1]))
+    case "D": .init(block + "ssm_d", form: .ones([1]))
+    case "dt_bias": "\(block)ssm_dt.bias"
+    case "norm.weight": .init(block + "ssm_norm.weight", form: .rows(groups))
     // conv1d keeps its name; in_proj and out_proj are ssm_in and ssm_out.
-    default:
-      "\(block)ssm_\(parts[2].dropFirst("mixer.".count).replacing("_proj", with: ""))"
+    default: "\(block)ssm_\(name.replacing("_proj", with: ""))"
     }
   }
 

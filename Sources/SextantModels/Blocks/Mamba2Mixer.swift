@@ -22,10 +22,20 @@ struct Mamba2Mixer: Mixer {
     /// Whether the projections from and to the stream have biases.
     var hasLinearBias: Bool
     var hasConvolutionBias: Bool
+    /// Whether the gated values are normed before the projection to the stream.
+    var hasNorm = true
+    /// The factors of what is projected from the stream; nil if it is used as it is.
+    var multipliers: Multipliers? = nil
 
     var innerWidth: Int { heads * headWidth }  // E
     var convolutionWidth: Int { innerWidth + 2 * groups * stateSize }  // C
     var projectionWidth: Int { innerWidth + convolutionWidth + heads }  // E + C + H
+  }
+
+  /// Factors of the columns of the inward projection.
+  struct Multipliers {
+    /// Of the gate z, of x, b and c, and of the step size.
+    var gate, x, b, c, step: Float
   }
 
   private let form: Form
@@ -35,7 +45,7 @@ struct Mamba2Mixer: Mixer {
   private let stepBias: Tensor  // [H]
   private let a: Tensor  // [H], negative
   private var d: Tensor  // [H]
-  private let normWeight: Tensor  // [E]
+  private let normWeight: Tensor?  // [E]
   private var outward: Projection  // [D, E]
 
   /// The mixer whose tensors have the names of the published code.
@@ -49,7 +59,7 @@ struct Mamba2Mixer: Mixer {
     stepBias = weights.vector("dt_bias", [form.heads])
     a = weights.vector("A_log", [form.heads], negativeExponential)
     d = weights.vector("D", [form.heads])
-    normWeight = weights.vector("norm.weight", [form.innerWidth])
+    normWeight = form.hasNorm ? weights.vector("norm.weight", [form.innerWidth]) : nil
     outward = weights.projection(
       "out_proj", out: form.width, in: form.innerWidth, hasBias: form.hasLinearBias)
   }
@@ -71,7 +81,8 @@ struct Mamba2Mixer: Mixer {
     _ x: Tensor, of stream: inout BlockStream, _ state: inout PartState
   ) -> Tensor {
     let (e, c, gn) = (form.innerWidth, form.convolutionWidth, form.groups * form.stateSize)
-    let projected = inward(x)  // [B·T, E + C + H]
+    var projected = inward(x)  // [B·T, E + C + H]
+    scale(&projected)
     let xbc = Kernels.causalConvolutionSiLU(  // [B·T, C]
       projected.columns(e..<e + c), weight: convolution, bias: convolutionBias,
       state: &state.tensors[0], batch: stream.batch)
@@ -85,9 +96,25 @@ struct Mamba2Mixer: Mixer {
     return outward(norm(y))  // [B·T, D]
   }
 
-  /// The norm over the channels of each group, [M, E] to [M, E].
+  /// Multiplies the columns of the inward projection, [M, E + C + H].
+  private func scale(_ projected: inout Tensor) {
+    guard let factors = form.multipliers else { return }
+    let (e, gn) = (form.innerWidth, form.groups * form.stateSize)
+    var first = 0
+    for (width, factor) in [
+      (e, factors.gate), (e, factors.x), (gn, factors.b), (gn, factors.c),
+      (form.heads, factors.step),
+    ] {
+      if factor != 1 { Kernels.scale(&projected, columns: first..<first + width, by: factor) }
+      first += width
+    }
+  }
+
+  /// The norm over the channels of each group, [M, E] to [M, E], if there is one.
   private func norm(_ y: Tensor) -> Tensor {
-    Kernels.rmsNorm(y, weight: normWeight, epsilon: Float(form.normEpsilon), groups: form.groups)
+    guard let normWeight else { return y }
+    return Kernels.rmsNorm(
+      y, weight: normWeight, epsilon: Float(form.normEpsilon), groups: form.groups)
   }
 
   /// Keeps step sizes within their limits, which few models have.

@@ -2,20 +2,23 @@ import SextantTensor
 
 // Letters: B sequences, T tokens, D width of the stream, F inner width.
 
-/// A perceptron of two layers: down(f(up x)), or down(f(gate x) · up x) with a gate.
+/// A perceptron of two layers: down(f(up x)), or down(f(gate x) · up x) with a gate, which may have a
+/// factor.
 struct Perceptron: Mixer {
   private let up: Projection  // [F, D]
   private let gate: Projection?  // [F, D]
   private let down: Projection  // [D, F]
   private let activation: Activation
+  private let gateScale: Float
 
   /// - Parameters:
   ///   - names: of the matrices; without a gate, the activation acts on the product with `up`.
   ///   - width: D.
   ///   - innerWidth: F.
+  ///   - gateScale: the factor of the product with `gate`, before the activation.
   init(
     _ weights: WeightSource, names: (up: String, gate: String?, down: String), width: Int,
-    innerWidth: Int, _ activation: Activation, hasBias: Bool
+    innerWidth: Int, _ activation: Activation, hasBias: Bool, gateScale: Float = 1
   ) {
     func inner(_ name: String) -> Projection {
       weights.projection(name, out: innerWidth, in: width, hasBias: hasBias)
@@ -24,6 +27,7 @@ struct Perceptron: Mixer {
     up = inner(names.up)
     down = weights.projection(names.down, out: width, in: innerWidth, hasBias: hasBias)
     self.activation = activation
+    self.gateScale = gateScale
   }
 
   func callAsFunction(
@@ -31,6 +35,7 @@ struct Perceptron: Mixer {
   ) -> Tensor {
     var inner = up(x)  // [B·T, F]
     if var gate = gate?(x) {  // [B·T, F]
+      if gateScale != 1 { Kernels.scale(&gate, by: gateScale) }
       if activation == .silu {
         Kernels.multiply(&inner, bySiLUOf: gate)
       } else {
