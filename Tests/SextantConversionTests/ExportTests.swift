@@ -47,6 +47,8 @@ import Testing
     "configurations/rwkv-rescaled-epsilon", "configurations/rwkv-tied",
     "hybrids/checkpoints/lfm2", "hybrids/checkpoints/nemotron_h",
     "hybrids/checkpoints/falcon_mamba",
+    "hybrids/checkpoints/granite_h", "hybrids/checkpoints/granite_attention",
+    "hybrids/checkpoints/falcon_h1-bf16",
   ]
 
   // MARK: Folders
@@ -66,6 +68,7 @@ import Testing
     "llama-tiny/huggingface", "gpt-neox-tiny/huggingface", "btlm-tiny/huggingface",
     "hybrids/checkpoints/lfm2", "hybrids/checkpoints/nemotron_h",
     "hybrids/checkpoints/falcon_mamba",
+    "hybrids/checkpoints/granite_h", "hybrids/checkpoints/falcon_h1-bf16",
   ])
   func tensorsHaveTheirPublishedShapesAndBytes(model: String) throws {
     let store = try convert(PackageFiles.fixture(model), as: "a.sxt")
@@ -108,7 +111,7 @@ import Testing
     ("mamba-tiny/huggingface", "huggingface"), ("mamba-tiny/huggingface", "state-spaces"),
     ("mamba2-tiny/huggingface", "state-spaces"), ("rwkv-tiny/rwkv4/huggingface", "blinkdl"),
     ("rwkv-tiny/rwkv5/huggingface", "blinkdl"), ("rwkv-tiny/rwkv6/blinkdl", "huggingface"),
-    ("rwkv-tiny/rwkv7/fla", "blinkdl"),
+    ("rwkv-tiny/rwkv7/fla", "blinkdl"), ("hybrids/checkpoints/granite_attention", "granite"),
   ])
   func everyNamingCanBeWrittenAndReadBack(model: String, naming: String) throws {
     let store = try convert(PackageFiles.fixture(model), as: "a.sxt")
@@ -205,6 +208,7 @@ import Testing
   @Test(arguments: [
     "rwkv-tiny/rwkv6/blinkdl", "rwkv-tiny/rwkv7/blinkdl", "llama-tiny/huggingface",
     "gpt-neox-tiny/huggingface", "hybrids/checkpoints/lfm2",
+    "hybrids/checkpoints/granite_attention",
   ])
   func aGGUFConvertsToTheSameBytes(model: String) throws {
     _ = try export(convert(PackageFiles.fixture(model), as: "a.sxt"), to: "m.gguf")
@@ -233,6 +237,7 @@ import Testing
   @Test(arguments: [
     "mamba-tiny/huggingface", "mamba2-tiny/huggingface", "demo-model/model.safetensors",
     "hybrids/checkpoints/nemotron_h", "hybrids/checkpoints/falcon_mamba",
+    "hybrids/checkpoints/granite_h",
   ])
   func aMambaFromGGUFDiffersInTheRoundingOfOneTensorOnly(model: String) throws {
     let store = try convert(PackageFiles.fixture(model), as: "a.sxt")

@@ -31,6 +31,8 @@ struct HybridFixture: Sendable, CustomTestStringConvertible {
   /// The checkpoints of the supported families. A new family adds its names here.
   private static let families: [(name: String, usesDeltaRule: Bool)] = [
     ("lfm2", false), ("lfm2-bf16", false), ("nemotron_h", false), ("falcon_mamba", false),
+    ("granite_h", false), ("granite_attention", false),
+    ("falcon_h1", false), ("falcon_h1-bf16", false), ("falcon_h1_norm", false),
   ]
 
   /// Those that are there.
@@ -46,6 +48,16 @@ struct HybridFixture: Sendable, CustomTestStringConvertible {
 
   func convert() throws -> ConvertedModel {
     try ConvertedModel(path: "\(Self.folder)/checkpoints/\(name)")
+  }
+
+  /// The model by the configuration as transformers 5 saves it; nil if the fixture has none.
+  func convertNewerSpelling() throws -> ConvertedModel? {
+    let path = "\(Self.folder)/checkpoints/\(name)"
+    let configuration = "config.transformers5.json"
+    guard TemporaryFolder.entries(of: path).contains(configuration) else { return nil }
+    var options = ConversionOptions()
+    options.configuration = "\(path)/\(configuration)"
+    return try ConvertedModel(path: path, options: options)
   }
 
   func goldens() throws -> Goldens {

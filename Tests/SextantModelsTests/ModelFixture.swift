@@ -78,6 +78,8 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
     ModelFixture("llama-tiny", "mistral", "mistral"),
     ModelFixture("gpt-neox-tiny", "huggingface", "f32"),
     ModelFixture("btlm-tiny", "huggingface", "f32"),
+    ModelFixture("hybrids", "checkpoints/granite_h", "granite_h"),
+    ModelFixture("hybrids", "checkpoints/falcon_h1-bf16", "falcon_h1-bf16"),
   ]
 
   func convert() throws -> ConvertedModel {

@@ -7,7 +7,7 @@ package enum Architectures {
   package static var all: [any Architecture.Type] {
     [
       Mamba.self, Mamba2.self, RWKV4.self, RWKV5.self, RWKV6.self, RWKV7.self, Llama.self,
-      GPTNeoX.self, BTLM.self, LFM2.self, NemotronH.self,
+      GPTNeoX.self, BTLM.self, LFM2.self, NemotronH.self, Granite.self, FalconH1.self,
     ]
   }
 
@@ -104,7 +104,8 @@ package enum Architectures {
     throw Refusal(
       .modelArchitecture, file: config?.file ?? path,
       at: config.map { .pointer($0.pointer + "/model_type") }, found: found,
-      expected: "one of \(names)")
+      expected: "one of \(names)",
+      remedy: matches.count > 1 ? "Give the model's config.json with `configuration`." : nil)
   }
 
   /// Opens the model of a store.

@@ -1,0 +1,431 @@
+import SextantBytes
+import SextantStore
+import SextantTensor
+
+// Granite 3 (a transformer) and Granite 4.0 (Mamba-2 mixers and attention), by IBM, as transformers
+// computes them: blocks of [RMSNorm, Mamba-2 mixer or attention, add, RMSNorm, gated perceptron, add],
+// with the multipliers of the maximal update parametrisation (muP, arXiv 2203.03466).
+//
+// Glossary
+//   B  sequences in the batch          T  tokens of each sequence in this run
+//   L  blocks                          V  rows of the embedding
+//   D  width of the residual stream    F  inner width of the perceptron
+//   H  query heads                     G  key and value heads
+//   W  channels of a head (usually D / H)
+// The letters of the Mamba-2 mixer are explained in its own file.
+
+/// Granite without experts: Granite 3, and the dense models of Granite 4.0.
+///
+/// Three of the multipliers are factors: of the embedding's rows, of what a part adds to the stream,
+/// and of the scores of attention, in place of W^(-1/2). The logits are divided by the fourth one.
+package enum Granite: Architecture {
+  /// The name in stores and artifacts.
+  package static let name = "granite"
+
+  // MARK: Configuration
+
+  /// The first part of a block.
+  enum Kind: String, LayerKind {
+    case mamba, attention
+  }
+
+  /// The sizes and multipliers of a Granite.
+  package struct Configuration: FormedConfiguration {
+    var width = 0  // D
+    var kinds: [Kind] = []  // L
+    var vocabularySize = 0  // V
+    var innerWidth = 0  // F
+    var headCount = 0  // H
+    var keyHeadCount = 0  // G
+    var headWidth = 0  // W
+    var contextLength = 0
+    var normEpsilon = 0.0
+    /// A width of 0 if heads do not turn.
+    var rotary = RotaryEmbedding()
+    var mamba = Mamba2Sizes()
+    var embeddingMultiplier = 1.0
+    var residualMultiplier = 1.0
+    var attentionMultiplier = 1.0
+    var logitsScaling = 1.0
+    var tiesEmbeddings = false
+
+    var hasMamba: Bool { kinds.contains(.mamba) }
+    var isRotated: Bool { rotary.width > 0 }
+
+    static let sizes = 1...(1 << 24)
+    static let layers = 1...1000
+    static let heads = 1...(1 << 16)
+    static let headWidths = 2...Kernels.widestHead
+    static let lengths = 1...Int(Int32.max)
+
+    package init() {}
+
+    package static var canonicalForm: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .integer("d_model", \.width, in: sizes), .layers(\.kinds, in: layers),
+        .integer("vocab_size", \.vocabularySize, in: sizes),
+        .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
+        .integer("n_kv_head", \.keyHeadCount, in: heads),
+        .integer("head_dim", \.headWidth, in: headWidths),
+        .integer("context_length", \.contextLength, in: lengths),
+        .number("norm_eps", \.normEpsilon), .flag("tie_embeddings", \.tiesEmbeddings),
+        .rotary(\.rotary), .when(\.hasMamba, .mamba2(\.mamba)), multipliers,
+      ])
+    }
+
+    /// `config.json` of `GraniteMoeHybridForCausalLM`; absent keys have transformers' defaults.
+    static var hybrid: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .written("architectures", ["GraniteMoeHybridForCausalLM"]),
+        .written("model_type", "granitemoehybrid"), noExperts,
+        .integer("shared_intermediate_size", \.innerWidth, in: sizes) { _ in 1024 },
+        shared, publishedKinds, position, .fixed("normalization_function", "rmsnorm"),
+        .when(
+          \.hasMamba,
+          .publishedMamba2(\.mamba) { node, c throws(Refusal) in
+            (try node.optionalMember("mamba_expand")?.integer(in: 1...64) ?? 2) * c.width
+          }),
+        .custom {
+          _, _ in
+        } write: { c in
+          // transformers compares these numbers even if no block has a Mamba mixer.
+          c.hasMamba
+            ? [("mamba_expand", .integer(Int64(c.mamba.innerWidth / c.width)))]
+            : [("mamba_n_heads", 1)]
+        },
+      ])
+    }
+
+    /// `config.json` of `GraniteForCausalLM`.
+    static var transformer: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .written("architectures", ["GraniteForCausalLM"]), .written("model_type", "granite"),
+        .integer("intermediate_size", \.innerWidth, in: sizes), .fixed("mlp_bias", false),
+        shared,
+        .custom { node, c throws(Refusal) in
+          let count = try node.member("num_hidden_layers").integer(supported: layers)
+          c.kinds = Array(repeating: .attention, count: count)
+          try rotate(node, &c)
+        } write: { c in
+          [("num_hidden_layers", .integer(Int64(c.kinds.count)))] + c.rotary.publishedMembers()
+        },
+      ])
+    }
+
+    private static var multipliers: ConfigurationForm<Self>.Member {
+      .group([
+        .multiplier("embedding_multiplier", \.embeddingMultiplier),
+        .multiplier("residual_multiplier", \.residualMultiplier),
+        .multiplier("attention_multiplier", \.attentionMultiplier),
+        .multiplier("logits_scaling", \.logitsScaling),
+      ])
+    }
+
+    /// The members of both.
+    private static var shared: ConfigurationForm<Self>.Member {
+      .group([
+        .integer("hidden_size", \.width, in: sizes),
+        .integer("vocab_size", \.vocabularySize, in: sizes),
+        .integer("num_attention_heads", \.headCount, in: heads),
+        .integer("num_key_value_heads", \.keyHeadCount, in: heads) { $0.headCount },
+        .headWidth(\.headWidth, of: \.width, among: \.headCount, in: headWidths),
+        .integer("max_position_embeddings", \.contextLength, in: lengths) { _ in 2048 },
+        .onlySiLU, .number("rms_norm_eps", \.normEpsilon, default: 1e-6),
+        .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
+        .fixed("attention_bias", false), multipliers,
+      ])
+    }
+
+    /// Perceptrons are the experts that all tokens share. transformers' default is 8 more experts.
+    private static var noExperts: ConfigurationForm<Self>.Member {
+      .custom { node, _ throws(Refusal) in
+        let member = try node.optionalMember("num_local_experts")
+        guard member?.value != 0 else { return }
+        throw (member ?? node).unsupported(
+          found: member == nil ? "no num_local_experts, which means 8 experts" : nil,
+          expected: "0: a model without experts")
+      } write: { _ in
+        [("num_local_experts", 0), ("num_experts_per_tok", 0)]
+      }
+    }
+
+    private static var publishedKinds: ConfigurationForm<Self>.Member {
+      .custom { node, c throws(Refusal) in
+        let count = try node.member("num_hidden_layers").integer(supported: layers)
+        var member = try node.optionalMember("layer_types")
+        if member == nil { member = try node.optionalMember("layers_block_type") }
+        let words: [String: Kind] = [
+          "mamba": .mamba, "attention": .attention, "linear_attention": .mamba,
+          "full_attention": .attention,
+        ]
+        c.kinds = try member?.kinds(words) ?? Array(repeating: .mamba, count: count)
+        guard c.kinds.count == count else {
+          throw (member ?? node).refusal(
+            found: counted(c.kinds.count, "block"),
+            expected: "\(count), as num_hidden_layers has it"
+          )
+        }
+      } write: {
+        [
+          ("num_hidden_layers", .integer(Int64($0.kinds.count))),
+          ("layer_types", .array($0.kinds.map { .string($0.rawValue) })),
+        ]
+      }
+    }
+
+    /// Whether heads turn, and how. The models with Mamba mixers have no positions.
+    private static var position: ConfigurationForm<Self>.Member {
+      .custom { node, c throws(Refusal) in
+        let kind = try node.optionalMember("position_embedding_type")
+        if let kind, try kind.string() == "rope" { return try rotate(node, &c) }
+        guard kind == nil || kind?.value == "nope" else {
+          throw kind?.unsupported(expected: "rope or nope")
+            ?? node.refusal(expected: "rope or nope")
+        }
+        for key in ["rope_theta", "rope_scaling", "rope_parameters"] { try node.noteAll(of: key) }
+      } write: { c in
+        c.isRotated
+          ? [("position_embedding_type", "rope")] + c.rotary.publishedMembers()
+          : [("position_embedding_type", "nope")]
+      }
+    }
+
+    private static func rotate(_ node: JSONNode, _ c: inout Self) throws(Refusal) {
+      c.rotary = try RotaryEmbedding(
+        published: node, headWidth: c.headWidth, contextLength: c.contextLength,
+        .init(base: "rope_theta", part: "partial_rotary_factor", usualPart: nil))
+    }
+
+    package func check(_ node: JSONNode) throws(Refusal) {
+      guard headCount % keyHeadCount == 0, Self.sizes.contains(headCount * headWidth) else {
+        throw node.refusal(
+          found: "\(headCount) heads that share \(counted(keyHeadCount, "key"))",
+          expected: "groups of equal size")
+      }
+      guard normEpsilon > 0, normEpsilon < 1 else {
+        throw node.refusal(
+          found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
+      }
+      guard [0, headWidth].contains(rotary.width) else {
+        throw node.refusal(
+          found: "\(rotary.width) rotated channels", expected: "0, or all \(headWidth) of a head")
+      }
+      if hasMamba { try mamba.check(node) }
+    }
+  }
+
+  /// Whether a published `config.json` describes a Granite 3 or 4.0.
+  package static func recognises(_ config: JSONNode) -> Bool {
+    isTransformer(config)
+      || isNamed(
+        config, types: ["granitemoehybrid"],
+        classes: ["GraniteMoeHybridForCausalLM", "GraniteMoeHybridModel"])
+  }
+
+  private static func isTransformer(_ config: JSONNode) -> Bool {
+    isNamed(config, types: ["granite"], classes: ["GraniteForCausalLM", "GraniteModel"])
+  }
+
+  /// Members for training and for experts, and those of Mamba mixers in models without them.
+  package static let inertKeys: Set = [
+    "intermediate_size", "num_experts_per_tok", "output_router_logits", "router_aux_loss_coef",
+    "init_method", "mamba_chunk_size", "mamba_expand", "mamba_n_heads", "mamba_d_head",
+    "mamba_d_state", "mamba_n_groups", "mamba_d_conv", "mamba_conv_bias", "mamba_proj_bias",
+    "time_step_limit",
+  ]
+
+  /// The configuration that a published one means.
+  package static func configuration(
+    from config: JSONNode?, checkpoint: CheckpointShapes
+  ) throws(Refusal) -> Configuration {
+    let config = try required(config)
+    return try Configuration.read(
+      config, as: isTransformer(config) ? Configuration.transformer : Configuration.hybrid)
+  }
+
+  // MARK: Dialects
+
+  /// The naming of Granite 4.0, that of Granite 3, which is Llama's, and that of GGUF files.
+  package static let dialects = [
+    dialect(
+      "huggingface",
+      markers: ["model.embed_tokens.weight", "model.layers.*.shared_mlp.input_linear.weight"]
+    ) { block, name in
+      let input = Dialect.Source.Place.share(
+        of: "model.layers.\(block).shared_mlp.input_linear.weight",
+        tensors: ["gate", "up"].map { "blocks.\(block).mlp.\($0)_proj.weight" }, groups: .one)
+      return switch name {
+      case "mlp.gate_proj.weight", "mlp.up_proj.weight": .init(input)
+      case "mlp.down_proj.weight": "model.layers.\(block).shared_mlp.output_linear.weight"
+      default:
+        .init(
+          "model.layers.\(block).\(name)",
+          form: name == "mamba.conv1d.weight" ? .ones([1]) : .plain)
+      }
+    },
+    dialect(
+      "granite", markers: ["model.embed_tokens.weight", "model.layers.0.mlp.gate_proj.weight"]
+    ) { block, name in "model.layers.\(block).\(name)" },
+    gguf,
+  ]
+
+  private static func dialect(
+    _ name: String, markers: [String],
+    _ source: @escaping @Sendable (_ block: Substring, _ name: Substring) -> Dialect.Source
+  ) -> Dialect {
+    Dialect(name: name, base: "model.", markers: markers) { canonical in
+      switch canonical {
+      case "embedding.weight": return "model.embed_tokens.weight"
+      case "final_norm.weight": return "model.norm.weight"
+      case "head.weight": return "lm_head.weight"
+      default:
+        let parts = canonical.split(separator: ".", maxSplits: 2)  // blocks, index, the rest
+        return source(parts[1], parts[2])
+      }
+    }
+  }
+
+  /// llama.cpp's converter makes rows of the halves of heads neighbours, as it does for Llama, even
+  /// if heads do not turn.
+  private static let gguf = Dialect(
+    name: "gguf", markers: ["token_embd.weight", "blk.0.ffn_gate.weight"],
+    // The scaling of the rotation, which the configuration has.
+    ignores: {
+      ["rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"].contains($0)
+    }
+  ) { canonical in
+    switch canonical {
+    case "embedding.weight": return "token_embd.weight"
+    case "final_norm.weight": return "output_norm.weight"
+    case "head.weight": return "output.weight"
+    default: break
+    }
+    let parts = canonical.split(separator: ".", maxSplits: 2)  // blocks, index, the rest
+    let (block, name) = ("blk.\(parts[1]).", parts[2])
+    if name.hasPrefix("mamba.") {
+      return Mamba2.ggufSource(
+        name.dropFirst("mamba.".count), block: block, groups: "mamba_n_groups")
+    }
+    let module = String(name.dropLast(".weight".count))
+    let isTurned = module == "self_attn.q_proj" || module == "self_attn.k_proj"
+    return .init(
+      "\(block)\(Llama.ggufModules[module] ?? module).weight",
+      change: isTurned ? .pairedRows(headWidth: "head_dim") : nil)
+  }
+
+  /// The metadata of GGUF files. Models without Mamba mixers have another name there.
+  package static let ggufTables = [
+    GGUFTable(
+      name: "granite", fixed: fixed,
+      rows: sizes + [
+        .integer(
+          "attention.head_count_kv", "num_key_value_heads",
+          ifAbsent: .member("num_attention_heads")),
+        .kinds(.init("layer_types", rest: "attention")),
+      ] + attention),
+    GGUFTable(
+      name: "granitehybrid", fixed: fixed + [("mamba_conv_bias", true)],
+      rows: sizes + [
+        .kinds(
+          .init(
+            "layer_types",
+            marks: [("attention.head_count_kv", "num_key_value_heads", kind: "attention")],
+            rest: "mamba"))
+      ] + GGUFTable.Row.mamba2 + [.product("ssm.inner_size", "mamba_expand", times: "hidden_size")]
+        + attention),
+  ]
+
+  private static let fixed: [(member: String, value: JSONValue)] = [
+    ("model_type", "granitemoehybrid"), ("num_local_experts", 0), ("hidden_act", "silu"),
+  ]
+
+  private static let sizes: [GGUFTable.Row] =
+    [.expected("expert_count", 0), .expected("expert_used_count", 0), .length]
+    + GGUFTable.Row.sizes(inner: false) + [
+      .integer("feed_forward_length", "shared_intermediate_size"),
+      .integer(
+        "expert_shared_feed_forward_length", "shared_intermediate_size", ifAbsent: .usual),
+      .integer("attention.head_count", "num_attention_heads"),
+    ]
+
+  private static let attention: [GGUFTable.Row] = [
+    .number("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
+    .choice(
+      "rope.scaling.finetuned", "position_embedding_type",
+      [(stored: true, published: "rope"), (stored: false, published: "nope")]),
+    .rotation(.init(headWidth: "head_dim")),
+    .number("embedding_scale", "embedding_multiplier"),
+    .number("residual_scale", "residual_multiplier"),
+    .number("attention.scale", "attention_multiplier"), .number("logit_scale", "logits_scaling"),
+    .tied,
+  ]
+
+  /// `config.json` of `GraniteMoeHybridForCausalLM` or `GraniteForCausalLM`.
+  package static func published(
+    _ c: Configuration, dialect: String
+  ) throws(Refusal) -> JSONObject {
+    guard dialect == "granite" else {
+      guard !c.hasMamba || c.mamba.innerWidth % c.width == 0 else {
+        throw inexpressible(
+          "a Mamba mixer with an inner width of \(c.mamba.innerWidth)",
+          expected: "a multiple of the width, \(c.width)")
+      }
+      return Configuration.hybrid.json(of: c)
+    }
+    guard !c.hasMamba, c.isRotated else {
+      throw inexpressible(
+        c.hasMamba ? "blocks with Mamba mixers" : "attention without positions",
+        expected: "a Granite 3: attention with rotary position embedding")
+    }
+    return Configuration.transformer.json(of: c)
+  }
+
+  // MARK: Model
+
+  /// Blocks of [norm, Mamba-2 mixer or attention, add, norm, gated perceptron, add].
+  package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
+    let mamba = c.mamba.form(width: c.width, normEpsilon: c.normEpsilon)
+    let attention = Attention.Form(
+      width: c.width, heads: c.headCount, keyHeads: c.keyHeadCount, headWidth: c.headWidth,
+      scale: Float(c.attentionMultiplier), rotation: c.isRotated ? 0 : nil)
+    let scale = Float(c.residualMultiplier)
+    let embedding = weights.embedding(c.vocabularySize, c.width)
+    let blocks = c.kinds.enumerated().map { index, kind in
+      let weights = weights.under("blocks.\(index)")
+      let norm = weights.rmsNorm("input_layernorm", c.width, epsilon: c.normEpsilon)
+      let first =
+        switch kind {
+        case .mamba:
+          Part(
+            name: "mixer", norm: norm, mixer: Mamba2Mixer(mamba, weights.under("mamba")),
+            scale: scale)
+        case .attention:
+          Part(
+            name: "attention", norm: norm,
+            mixer: Attention(
+              attention, weights.under("self_attn"),
+              names: ("q_proj", "k_proj", "v_proj", "o_proj")),
+            scale: scale)
+        }
+      return Block(
+        first,
+        Part(
+          name: "mlp",
+          norm: weights.rmsNorm("post_attention_layernorm", c.width, epsilon: c.normEpsilon),
+          mixer: Perceptron(
+            weights.under("mlp"), names: (up: "up_proj", gate: "gate_proj", down: "down_proj"),
+            width: c.width, innerWidth: c.innerWidth, .silu, hasBias: false),
+          scale: scale))
+    }
+    let finalNorm = weights.rmsNorm("final_norm", c.width, epsilon: c.normEpsilon)
+    return Network(
+      embedding: embedding, embeddingScale: Float(c.embeddingMultiplier),
+      rotations: c.isRotated ? [c.rotary] : [], blocks: blocks,
+      readout: Readout(
+        norm: finalNorm,
+        head: weights.head(
+          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil),
+        scale: Float(1 / c.logitsScaling)),
+      contextLength: c.contextLength)
+  }
+}
