@@ -132,13 +132,20 @@ public struct SteeringExperiment {
     return evaluation
   }
 
-  /// Refuses positions of a state that the vector does not edit.
+  /// Refuses positions of a state that is not edited.
   private func checkStatePositions() throws(Refusal) {
-    guard statePositions == nil || vector.vectors.contains(where: { $0.site.isState }) else {
+    guard statePositions != nil else { return }
+    guard vector.vectors.contains(where: { $0.site.isState }) else {
       throw Refusal(
         .usageNothingSteered, file: vector.file, at: .parameter("statePositions"),
         found: "a vector without a component of the state", expected: "a vector of the state",
         remedy: "Leave the option out, or train the vector with `sites` state.")
+    }
+    guard sites.map({ $0.contains { $0 != .residual } }) ?? true else {
+      throw Refusal(
+        .usageNothingSteered, at: .parameter("statePositions"),
+        found: "only the residual stream is steered", expected: "`sites` state or both",
+        remedy: "Leave the option out, or name other sites.")
     }
   }
 
