@@ -129,6 +129,16 @@ import Testing
     }
   }
 
+  @Test func reportsNameWhatEditsOfTheStateDoNotReach() throws {
+    func sentence(_ fixture: String) throws -> String? {
+      try ConvertedModel(fixture).model.description.untouchedByStateEdits
+    }
+    #expect(try sentence("llama-tiny/huggingface") == nil)
+    #expect(try sentence("mamba-tiny/huggingface") == nil)
+    let hybrid = try #require(try sentence("hybrids/checkpoints/granite_h"))
+    #expect(hybrid.contains("keys and values of 1 block"))
+  }
+
   private func expectStates(
     _ state: State, _ goldens: Goldens, _ prefix: String, _ bound: Bound
   ) throws {

@@ -56,6 +56,8 @@ public struct SteeringEvaluation {
   public internal(set) var sideEffects: [SideEffect] = []
   /// Prompts, continued without and with steering.
   public internal(set) var continuations: [Continuation] = []
+  /// See `ModelDescription.untouchedByStateEdits`.
+  var untouchedByStateEdits: String?
   /// Seconds of the sweep, and of everything.
   public internal(set) var seconds: (sweep: Double, all: Double) = (0, 0)
 
@@ -121,6 +123,9 @@ extension SteeringEvaluation {
     var notes = [
       "blocks were chosen on one half of the prompts; intervals of random directions contain 95% of them"
     ]
+    if summary.curves.contains(where: { $0.sites != .residual }), let untouchedByStateEdits {
+      notes.append(untouchedByStateEdits)
+    }
     if let folder { notes.append("\(printable(folder))/index.html has the figures") }
     return notes
   }

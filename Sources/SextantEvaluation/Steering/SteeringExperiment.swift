@@ -126,6 +126,7 @@ public struct SteeringExperiment {
       model: model.description.reference(tokenizer: tokenizer.digest), vector: vector, test: test,
       template: template, summary: summary, controls: controls, seed: seed, unit: unit,
       positions: positions, statePositions: statePositions)
+    evaluation.untouchedByStateEdits = model.description.untouchedByStateEdits
     evaluation.sideEffects = try sideEffects(summary)
     evaluation.continuations = try continuations(summary)
     evaluation.seconds = (sweepSeconds, clock.seconds)

@@ -55,6 +55,17 @@ public struct ModelDescription: Sendable {
     return sites
   }
 
+  /// What an edit of the recurrent state does not reach, as a sentence for reports; nil if it reaches
+  /// all that the model remembers, or if the model has no recurrent state.
+  package var untouchedByStateEdits: String? {
+    let attending = blocks.count { $0.state.contains(where: \.grows) }
+    guard attending > 0, blocks.contains(where: { $0.state.contains { !$0.grows } }) else {
+      return nil
+    }
+    return "the keys and values of \(counted(attending, "block")) are as without the edits of the "
+      + "state: their attention still reads the unedited tokens"
+  }
+
   /// The memories of the blocks that have one.
   public var memorySites: [SiteDescription] {
     blocks.indices.filter { blocks[$0].hasMemory }.map {

@@ -2,6 +2,7 @@ import ArgumentParser
 import SextantBytes
 import SextantEvaluation
 import SextantGeneration
+import SextantModels
 import SextantReport
 import SextantTexts
 
@@ -130,7 +131,7 @@ struct Generate: WritingCommand {
     if printing.json {
       printJSON(result, applied, notes, prompt: tokens, unread: unread)
     } else {
-      report(result, applied, notes, unread: unread)
+      report(result, applied, of: open.model.description, notes, unread: unread)
     }
   }
 
@@ -149,7 +150,8 @@ struct Generate: WritingCommand {
   }
 
   private func printJSON(
-    _ result: Generation, _ applied: AppliedArtifacts, _ notes: TokenTrace, prompt: [Int],
+    _ result: Generation, _ applied: AppliedArtifacts, _ notes: TokenTrace,
+    prompt: [Int],
     unread: [(token: Int, text: String)]
   ) {
     var document = applied.json(result.generated, prompt: prompt, notes)
@@ -159,15 +161,15 @@ struct Generate: WritingCommand {
 
   /// Prints the report, after the text.
   private func report(
-    _ result: Generation, _ applied: AppliedArtifacts, _ notes: TokenTrace,
-    unread: [(token: Int, text: String)]
+    _ result: Generation, _ applied: AppliedArtifacts, of model: ModelDescription,
+    _ notes: TokenTrace, unread: [(token: Int, text: String)]
   ) {
     StandardStreams.write("\n")
     if explain {
       for line in notes.explanation(unread: unread).lines { StandardStreams.printError(line) }
     }
     if result.wasStopped { StandardStreams.printError("stopped by an applied artifact") }
-    for line in applied.lines(result.edits) { StandardStreams.printError(line) }
+    for line in applied.lines(result.edits, of: model) { StandardStreams.printError(line) }
     if applied.hasReports, trace == nil {
       StandardStreams.printError(
         "the reports of lenses and probes at each token: --trace FILE, --json")
