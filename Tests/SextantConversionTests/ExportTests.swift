@@ -48,6 +48,7 @@ import Testing
     "hybrids/checkpoints/lfm2", "hybrids/checkpoints/nemotron_h",
     "hybrids/checkpoints/falcon_mamba",
     "hybrids/checkpoints/granite_h", "hybrids/checkpoints/granite_attention",
+    "hybrids/checkpoints/qwen3_5-multimodal",
     "hybrids/checkpoints/falcon_h1-bf16",
   ]
 
@@ -237,7 +238,7 @@ import Testing
   @Test(arguments: [
     "mamba-tiny/huggingface", "mamba2-tiny/huggingface", "demo-model/model.safetensors",
     "hybrids/checkpoints/nemotron_h", "hybrids/checkpoints/falcon_mamba",
-    "hybrids/checkpoints/granite_h",
+    "hybrids/checkpoints/granite_h", "hybrids/checkpoints/qwen3_5-multimodal",
   ])
   func aMambaFromGGUFDiffersInTheRoundingOfOneTensorOnly(model: String) throws {
     let store = try convert(PackageFiles.fixture(model), as: "a.sxt")

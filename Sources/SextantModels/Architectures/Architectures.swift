@@ -8,6 +8,7 @@ package enum Architectures {
     [
       Mamba.self, Mamba2.self, RWKV4.self, RWKV5.self, RWKV6.self, RWKV7.self, Llama.self,
       GPTNeoX.self, BTLM.self, LFM2.self, NemotronH.self, Granite.self, FalconH1.self,
+      Qwen.self,
     ]
   }
 

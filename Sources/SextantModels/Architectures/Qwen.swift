@@ -1,0 +1,451 @@
+import SextantBytes
+import SextantStore
+import SextantTensor
+
+// Qwen3-Next and the text part of Qwen3.5: blocks of [norm, mixer, add, norm, gated perceptron,
+// add]. The mixer of most blocks is the gated delta rule (arXiv 2412.06464), that of the others is
+// attention with norms of queries and keys and a gate. RMS norms multiply by 1 + their weight,
+// except the norm inside the gated delta rule.
+//
+// Glossary
+//   B  sequences in the batch          T  tokens of each sequence in this run
+//   L  blocks                          V  rows of the embedding
+//   D  width of the residual stream    F  inner width of the perceptron
+//   H  query heads of attention        G  its key and value heads
+//   W  channels of a head of attention
+// The letters of the gated delta rule are in Blocks/GatedDelta.swift.
+
+/// The dense models of Qwen3.5, and dense models of the form of Qwen3-Next.
+///
+/// Images are not read: the parts of a checkpoint for them are left out. Without them, the three
+/// positions of a token of Qwen3.5 are equal, and its rotation is the usual one.
+package enum Qwen: Architecture {
+  /// The name in stores and artifacts.
+  package static let name = "qwen3.5"
+
+  // MARK: Configuration
+
+  /// The sizes of a model.
+  package struct Configuration: FormedConfiguration {
+    var width = 0  // D
+    var layers: [DeltaBlock] = []  // L
+    var vocabularySize = 0  // V
+    var innerWidth = 0  // F
+    var headCount = 0  // H
+    var keyHeadCount = 0  // G
+    var headWidth = 0  // W
+    var delta = GatedDelta.Form()
+    var contextLength = 0
+    var normEpsilon = 0.0
+    var rotary = RotaryEmbedding()
+    /// How many pairs of channels turn by each of the three positions; nil if it is not declared.
+    var positionSections: [Int]?
+    var tiesEmbeddings = false
+
+    static let sizes = 1...(1 << 24)
+    static let heads = 1...(1 << 16)
+    static let headWidths = 2...Kernels.widestHead
+    static let kernelWidths = 2...8
+    static let lengths = 1...Int(Int32.max)
+
+    package init() {}
+
+    package static var canonicalForm: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .integer("d_model", \.width, in: sizes), .layers(\.layers),
+        .integer("vocab_size", \.vocabularySize, in: sizes),
+        .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
+        .integer("n_kv_head", \.keyHeadCount, in: heads),
+        .integer("head_dim", \.headWidth, in: headWidths),
+        .integer("n_delta_key_head", \.delta.keyHeads, in: heads),
+        .integer("n_delta_value_head", \.delta.valueHeads, in: heads),
+        .integer("delta_key_dim", \.delta.keyWidth, in: heads),
+        .integer("delta_value_dim", \.delta.valueWidth, in: heads),
+        .integer("d_conv", \.delta.kernelWidth, in: kernelWidths),
+        .integer("context_length", \.contextLength, in: lengths),
+        .number("norm_eps", \.normEpsilon), .flag("tie_embeddings", \.tiesEmbeddings),
+        .rotary(\.rotary), positionSections(within: nil),
+      ])
+    }
+
+    /// `config.json` of `Qwen3_5ForCausalLM` or `Qwen3NextForCausalLM`; absent keys have
+    /// transformers' defaults.
+    static func huggingFace(isNext: Bool) -> ConfigurationForm<Self> {
+      ConfigurationForm(
+        [
+          .written("architectures", [isNext ? "Qwen3NextForCausalLM" : "Qwen3_5ForCausalLM"]),
+          .written("model_type", isNext ? "qwen3_next" : "qwen3_5_text"),
+          .integer("hidden_size", \.width, in: sizes), .publishedLayers(\.layers),
+          .integer("vocab_size", \.vocabularySize, in: sizes),
+        ] + (isNext ? [noExperts] : []) + [
+          .integer("intermediate_size", \.innerWidth, in: sizes),
+          .integer("num_attention_heads", \.headCount, in: heads) { _ in 16 },
+          .integer("num_key_value_heads", \.keyHeadCount, in: heads) { _ in isNext ? 2 : 4 },
+          .integer("head_dim", \.headWidth, in: headWidths) { _ in 256 },
+          .integer("linear_num_key_heads", \.delta.keyHeads, in: heads) { _ in 16 },
+          .integer("linear_num_value_heads", \.delta.valueHeads, in: heads) { _ in 32 },
+          .integer("linear_key_head_dim", \.delta.keyWidth, in: heads) { _ in 128 },
+          .integer("linear_value_head_dim", \.delta.valueWidth, in: heads) { _ in 128 },
+          .integer("linear_conv_kernel_dim", \.delta.kernelWidth, in: kernelWidths) { _ in 4 },
+          .integer("max_position_embeddings", \.contextLength, in: lengths) { _ in 32_768 },
+          .onlySiLU, .number("rms_norm_eps", \.normEpsilon, default: 1e-6),
+          .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
+          .fixed("attention_bias", false), .expected("attn_output_gate", true),
+          .expected("output_gate_type", "swish", "silu"),
+          .expected("mamba_ssm_dtype", "float32"), rotation,
+        ])
+    }
+
+    /// The rotation, of a part of each head.
+    private static var rotation: ConfigurationForm<Self>.Member {
+      .custom { node, c throws(Refusal) in
+        c.rotary = try RotaryEmbedding(
+          published: node, headWidth: c.headWidth, contextLength: c.contextLength,
+          .init(base: "rope_theta", part: "partial_rotary_factor", usualPart: 0.25))
+        for key in ["rope_scaling", "rope_parameters"] {
+          try positionSections(within: key).read(node, &c)
+        }
+        if c.positionSections == nil { try positionSections(within: nil).read(node, &c) }
+      } write: { c in
+        var members = c.rotary.publishedMembers(headWidth: c.headWidth)
+        if let sections = c.positionSections, case .object(var parameters) = members[0].1 {
+          parameters[sectionsKey] = .array(sections.map { .integer(Int64($0)) })
+          parameters["mrope_interleaved"] = true
+          members[0].1 = .object(parameters)
+        }
+        return members + [
+          ("partial_rotary_factor", .number(c.rotary.part(ofHead: c.headWidth)))
+        ]
+      }
+    }
+
+    static let sectionsKey = "mrope_section"
+
+    /// Three numbers of pairs of channels. Only images need them, and other programs require them.
+    ///
+    /// - Parameter key: the member that they are in; nil for the configuration itself.
+    private static func positionSections(
+      within key: String?
+    ) -> ConfigurationForm<Self>.Member {
+      .custom { node, c throws(Refusal) in
+        var holder: JSONNode? = node
+        if let key { holder = try node.optionalMember(key) }
+        guard let member = try holder?.optionalMember(sectionsKey) else { return }
+        var sections: [Int] = []
+        for element in try member.elements() {
+          sections.append(try element.integer(in: 0...Kernels.widestHead))
+        }
+        // llama.cpp has a fourth, which these models do not use.
+        if sections.count == 4, sections[3] == 0 { sections.removeLast() }
+        guard sections.count == 3 else { throw member.refusal(expected: "three numbers") }
+        c.positionSections = sections
+      } write: { c in
+        c.positionSections.map { [(sectionsKey, .array($0.map { .integer(Int64($0)) }))] } ?? []
+      }
+    }
+
+    /// Refuses experts, which Qwen3-Next has in all blocks unless its configuration excludes them.
+    private static var noExperts: ConfigurationForm<Self>.Member {
+      .custom { node, c throws(Refusal) in
+        let member = try node.optionalMember("num_experts")
+        let count = try member?.integer(in: 0...Int.max) ?? 512
+        let step = try node.optionalMember("decoder_sparse_step")?.integer(in: 1...Int.max) ?? 1
+        var excluded: Set<Int> = []
+        for element in try node.optionalMember("mlp_only_layers")?.elements() ?? [] {
+          excluded.insert(try element.integer(in: 0...Int.max))
+        }
+        let first = c.layers.indices.first { ($0 + 1) % step == 0 && !excluded.contains($0) }
+        guard count > 0, let first else { return }
+        throw (member ?? node).unsupported(
+          found: "\(counted(count, "expert")) in block \(first)",
+          expected: "blocks without experts (num_experts 0)")
+      } write: { _ in
+        [("num_experts", 0), ("mlp_only_layers", [])]
+      }
+    }
+
+    package func check(_ node: JSONNode) throws(Refusal) {
+      guard headCount % keyHeadCount == 0, Self.sizes.contains(2 * headCount * headWidth) else {
+        throw node.refusal(
+          found: "\(headCount) heads that share \(counted(keyHeadCount, "key"))",
+          expected: "groups of equal size")
+      }
+      try delta.check(node, sizes: Self.sizes)
+      guard normEpsilon > 0, normEpsilon < 1 else {
+        throw node.refusal(
+          found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
+      }
+      guard 2 * rotary.pairCount <= headWidth else {
+        throw node.refusal(
+          found: "\(2 * rotary.pairCount) rotated channels", expected: "at most \(headWidth)")
+      }
+    }
+  }
+
+  /// Whether a published `config.json` describes such a model, or one of the family with experts,
+  /// which is refused by name then.
+  package static func recognises(_ config: JSONNode) -> Bool {
+    // The whole of a model that also reads images has the configuration of its text part inside.
+    if case .object(let object) = config.value, case .object? = object["text_config"] {
+      return false
+    }
+    return isNamed(
+      config,
+      types: nextTypes.union(expertTypes).union(["qwen3_5_text", "qwen3_5"]),
+      classes: nextClasses.union(expertClasses).union([
+        "Qwen3_5ForCausalLM", "Qwen3_5TextModel", "Qwen3_5ForConditionalGeneration",
+      ]))
+  }
+
+  private static let nextTypes: Set = ["qwen3_next"]
+  private static let nextClasses: Set = ["Qwen3NextForCausalLM", "Qwen3NextModel"]
+  private static let expertTypes: Set = ["qwen3_5_moe_text", "qwen3_5_moe"]
+  private static let expertClasses: Set = [
+    "Qwen3_5MoeForCausalLM", "Qwen3_5MoeTextModel", "Qwen3_5MoeForConditionalGeneration",
+  ]
+
+  /// Members for the prediction of further tokens, for training, for images, and for experts that
+  /// no block has.
+  package static let inertKeys: Set = [
+    "mtp_num_hidden_layers", "mtp_use_dedicated_embeddings", "mlp_only_layers",
+    "rope_parameters.mrope_interleaved", "rope_scaling.mrope_interleaved", "output_router_logits",
+    "router_aux_loss_coef", "norm_topk_prob", "num_experts_per_tok", "moe_intermediate_size",
+    "shared_expert_intermediate_size",
+  ]
+
+  /// The configuration that a published one means.
+  package static func configuration(
+    from config: JSONNode?, checkpoint: CheckpointShapes
+  ) throws(Refusal) -> Configuration {
+    let config = try required(config)
+    if isNamed(config, types: expertTypes, classes: expertClasses) {
+      throw config.unsupported(found: "a model with experts", expected: "a dense model")
+    }
+    let isNext = isNamed(config, types: nextTypes, classes: nextClasses)
+    return try Configuration.read(config, as: Configuration.huggingFace(isNext: isNext))
+  }
+
+  // MARK: Dialects
+
+  /// The published namings of Qwen3.5 and of Qwen3-Next, and that of GGUF files.
+  package static let dialects = [
+    dialect("huggingface", marker: "in_proj_qkv"), dialect("qwen3-next", marker: "in_proj_qkvz"),
+    gguf,
+  ]
+
+  /// - Parameter marker: the name of the matrix for queries, keys and values of the delta rule.
+  private static func dialect(_ name: String, marker: String) -> Dialect {
+    let isNext = name == "qwen3-next"
+    return Dialect(
+      name: name, base: "model.", wrappedBases: ["model.language_model."],
+      otherParts: ["model.visual.", "visual.", "mtp."],
+      markers: ["model.embed_tokens.weight", "model.layers.*.linear_attn.\(marker).weight"]
+    ) { canonical in
+      switch canonical {
+      case "embedding.weight": return "model.embed_tokens.weight"
+      case "final_norm.weight": return "model.norm.weight"
+      case "head.weight": return "lm_head.weight"
+      default: break
+      }
+      let place = Place(canonical)
+      let (layer, name) = ("model.layers.\(place.block).", place.name)
+      switch name {
+      case "linear_attn.conv1d.weight": return .init(layer + name, form: .ones([1]))
+      case "self_attn.q_proj.weight", "self_attn.gate_proj.weight":
+        return place.share(
+          of: layer + "self_attn.q_proj.weight",
+          ["self_attn.q_proj.weight", "self_attn.gate_proj.weight"], .number("n_head"))
+      default: break
+      }
+      guard let letter = place.deltaLetter else { return "\(layer)\(name)" }
+      switch (letter, isNext) {
+      case ("q", false), ("k", false), ("v", false):
+        return place.share(
+          of: layer + "linear_attn.in_proj_qkv.weight", ["q", "k", "v"].map(Place.delta), .one)
+      case (_, false): return "\(layer)linear_attn.in_proj_\(letter).weight"
+      case ("a", true), ("b", true):
+        return place.share(
+          of: layer + "linear_attn.in_proj_ba.weight", ["b", "a"].map(Place.delta),
+          .number("n_delta_key_head"))
+      case (_, true):
+        return place.share(
+          of: layer + "linear_attn.in_proj_qkvz.weight", ["q", "k", "v", "z"].map(Place.delta),
+          .number("n_delta_key_head"))
+      }
+    }
+  }
+
+  /// A canonical name in a block.
+  private struct Place {
+    let block: Substring
+    let name: String
+
+    init(_ canonical: String) {
+      let parts = canonical.split(separator: ".", maxSplits: 2)  // blocks, index, the rest
+      (block, name) = (parts[1], String(parts[2]))
+    }
+
+    /// The name of a matrix of the delta rule.
+    static func delta(_ letter: String) -> String { "linear_attn.\(letter)_proj.weight" }
+
+    /// The letter of a matrix of the delta rule that reads the stream; nil for others.
+    var deltaLetter: String? {
+      ["q", "k", "v", "z", "b", "a"].first { Self.delta($0) == name }
+    }
+
+    /// A share of a tensor with several canonical ones of this block.
+    func share(
+      of tensor: String, _ names: [String], _ groups: Dialect.Source.Groups,
+      changes: [Dialect.Source.Change] = []
+    ) -> Dialect.Source {
+      .init(
+        .share(of: tensor, tensors: names.map { "blocks.\(block).\($0)" }, groups: groups),
+        changes: changes)
+    }
+  }
+
+  /// llama.cpp repeats key heads in turn, so that its converter orders value heads by their place
+  /// in a group. It stores 1 + w of zero-centred norms, and the numbers A themselves.
+  private static let gguf = Dialect(
+    name: "gguf", markers: ["token_embd.weight", "blk.*.ssm_alpha.weight"]
+  ) { canonical in
+    switch canonical {
+    case "embedding.weight": return "token_embd.weight"
+    case "final_norm.weight": return .init("output_norm.weight", change: .plusOne)
+    case "head.weight": return "output.weight"
+    default: break
+    }
+    let place = Place(canonical)
+    let block = "blk.\(place.block)."
+    func tiled(_ axis: Int = 0, after: [Dialect.Source.RowCount] = []) -> Dialect.Source.Change {
+      .tiledHeads(
+        groups: "n_delta_key_head", heads: "n_delta_value_head", axis: axis, after: after)
+    }
+    switch place.name {
+    case "self_attn.q_proj.weight", "self_attn.gate_proj.weight":
+      return place.share(
+        of: block + "attn_q.weight", ["self_attn.q_proj.weight", "self_attn.gate_proj.weight"],
+        .number("n_head"))
+    case "self_attn.q_norm.weight", "self_attn.k_norm.weight", "input_layernorm.weight",
+      "post_attention_layernorm.weight":
+      return .init(block + (ggufModules[place.name] ?? place.name), change: .plusOne)
+    case "linear_attn.conv1d.weight":
+      let queries = ["n_delta_key_head", "delta_key_dim"]
+      return .init(
+        block + "ssm_conv1d.weight", change: tiled(after: [queries, queries]))
+    case "linear_attn.A_log":
+      return .init(.tensor(block + "ssm_a"), changes: [.negativeExponential, tiled()])
+    case "linear_attn.dt_bias": return .init(block + "ssm_dt.bias", change: tiled())
+    case "linear_attn.out_proj.weight": return .init(block + "ssm_out.weight", change: tiled(1))
+    default: break
+    }
+    switch place.deltaLetter {
+    case "q"?, "k"?, "v"?:
+      return place.share(
+        of: block + "attn_qkv.weight", ["q", "k", "v"].map(Place.delta), .one,
+        changes: place.deltaLetter == "v" ? [tiled()] : [])
+    case let letter?:
+      let names = ["z": "attn_gate", "b": "ssm_beta", "a": "ssm_alpha"]
+      return .init("\(block)\(names[letter] ?? letter).weight", change: tiled())
+    case nil: return "\(block)\(ggufModules[place.name] ?? place.name)"
+    }
+  }
+
+  private static let ggufModules = [
+    "input_layernorm.weight": "attn_norm.weight",
+    "post_attention_layernorm.weight": "post_attention_norm.weight",
+    "self_attn.k_proj.weight": "attn_k.weight", "self_attn.v_proj.weight": "attn_v.weight",
+    "self_attn.o_proj.weight": "attn_output.weight",
+    "self_attn.q_norm.weight": "attn_q_norm.weight",
+    "self_attn.k_norm.weight": "attn_k_norm.weight", "linear_attn.norm.weight": "ssm_norm.weight",
+    "mlp.gate_proj.weight": "ffn_gate.weight", "mlp.up_proj.weight": "ffn_up.weight",
+    "mlp.down_proj.weight": "ffn_down.weight",
+  ]
+
+  /// The metadata of GGUF files.
+  package static let ggufTables = [
+    GGUFTable(
+      name: "qwen35",
+      fixed: [
+        ("model_type", "qwen3_5_text"), ("hidden_act", "silu"), ("attention_bias", false),
+      ],
+      rows: [.expected("nextn_predict_layers", 0), .length] + GGUFTable.Row.sizes() + [
+        .integer("attention.head_count", "num_attention_heads"),
+        .integer("attention.head_count_kv", "num_key_value_heads"),
+        .number("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
+        .integer("full_attention_interval", "full_attention_interval", ifAbsent: .usual),
+        .integer("ssm.conv_kernel", "linear_conv_kernel_dim"),
+        .integer("ssm.state_size", "linear_key_head_dim"),
+        .integer("ssm.group_count", "linear_num_key_heads"),
+        .integer("ssm.time_step_rank", "linear_num_value_heads"),
+        .product("ssm.inner_size", "linear_value_head_dim", times: "linear_num_value_heads"),
+        .rotation(.init(headWidth: "head_dim", part: "partial_rotary_factor")),
+        .integers("rope.dimension_sections", Configuration.sectionsKey), .tied,
+      ])
+  ]
+
+  /// `config.json` of `Qwen3_5ForCausalLM` or `Qwen3NextForCausalLM`.
+  package static func published(
+    _ c: Configuration, dialect: String
+  ) throws(Refusal) -> JSONObject {
+    var object = Configuration.huggingFace(isNext: dialect == "qwen3-next").json(of: c)
+    guard dialect == "gguf" else { return object }
+    // GGUF has a rule in the place of the list of kinds.
+    let interval = (c.layers.firstIndex(of: .attention) ?? c.layers.count) + 1
+    guard DeltaBlock.every(interval, of: c.layers.count) == c.layers else {
+      throw inexpressible(
+        "attention in blocks \(c.layers.indices.filter { c.layers[$0] == .attention })",
+        expected: "attention in every n-th block")
+    }
+    object["full_attention_interval"] = .integer(Int64(interval))
+    let sections = (c.positionSections ?? [11, 11, 10]) + [0]
+    object[Configuration.sectionsKey] = .array(sections.map { .integer(Int64($0)) })
+    return object
+  }
+
+  // MARK: Model
+
+  /// Blocks of [norm, delta rule or attention, add, norm, gated perceptron, add].
+  package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
+    var delta = c.delta
+    (delta.width, delta.normEpsilon) = (c.width, c.normEpsilon)
+    let attention = Attention.Form(
+      width: c.width, heads: c.headCount, keyHeads: c.keyHeadCount, headWidth: c.headWidth,
+      rotation: 0, norms: .init(names: ("q_norm", "k_norm"), epsilon: c.normEpsilon, addsOne: true))
+    func norm(_ name: String, _ weights: WeightSource) -> Norm {
+      weights.rmsNorm(name, c.width, epsilon: c.normEpsilon, addsOne: true)
+    }
+    let embedding = weights.embedding(c.vocabularySize, c.width)
+    let blocks = c.layers.enumerated().map { index, kind in
+      let weights = weights.under("blocks.\(index)")
+      let inputNorm = norm("input_layernorm", weights)
+      let mixer =
+        switch kind {
+        case .delta:
+          Part(
+            name: "mixer", norm: inputNorm, mixer: GatedDelta(delta, weights.under("linear_attn")))
+        case .attention:
+          Part(
+            name: "attention", norm: inputNorm,
+            mixer: Attention(
+              attention, weights.under("self_attn"),
+              names: ("q_proj", "k_proj", "v_proj", "o_proj"), gate: "gate_proj"))
+        }
+      return Block(
+        mixer,
+        Part(
+          name: "mlp", norm: norm("post_attention_layernorm", weights),
+          mixer: Perceptron(
+            weights.under("mlp"), names: (up: "up_proj", gate: "gate_proj", down: "down_proj"),
+            width: c.width, innerWidth: c.innerWidth, .silu, hasBias: false)))
+    }
+    let finalNorm = norm("final_norm", weights)
+    return Network(
+      embedding: embedding, rotations: [c.rotary], blocks: blocks,
+      readout: Readout(
+        norm: finalNorm,
+        head: weights.head(
+          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil)),
+      contextLength: c.contextLength)
+  }
+}

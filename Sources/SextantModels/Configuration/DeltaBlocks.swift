@@ -1,0 +1,95 @@
+import SextantBytes
+
+/// The mixer of a block, in models where the gated delta rule and attention take turns.
+enum DeltaBlock: String, Sendable {
+  case delta, attention
+
+  /// The name that published configurations give it.
+  var publishedName: String { self == .delta ? "linear_attention" : "full_attention" }
+
+  /// Every n-th block has attention.
+  static func every(_ interval: Int, of count: Int) -> [DeltaBlock] {
+    (0..<count).map { ($0 + 1) % interval == 0 ? .attention : .delta }
+  }
+
+  static let counts = 1...1000
+}
+
+extension ConfigurationForm.Member {
+  /// The kinds of all blocks in the canonical form.
+  static func layers(_ path: WritableKeyPath<C, [DeltaBlock]>) -> Self {
+    Self { node, configuration throws(Refusal) in
+      let layers = try node.member("layers")
+      var kinds: [DeltaBlock] = []
+      for element in try layers.elements() {
+        guard let kind = try DeltaBlock(rawValue: element.string()) else {
+          throw element.unsupported(expected: "delta or attention")
+        }
+        kinds.append(kind)
+      }
+      guard DeltaBlock.counts.contains(kinds.count) else {
+        throw layers.refusal(expected: "1 to \(DeltaBlock.counts.upperBound) blocks")
+      }
+      configuration[keyPath: path] = kinds
+    } write: {
+      [("layers", .array($0[keyPath: path].map { .string($0.rawValue) }))]
+    }
+  }
+
+  /// The kinds of all blocks in transformers' form: `layer_types`, or else the rule of
+  /// `full_attention_interval`.
+  ///
+  /// - Parameter usual: the kinds of that many blocks if there is neither.
+  static func publishedLayers(
+    _ path: WritableKeyPath<C, [DeltaBlock]>,
+    usual: @escaping (_ count: Int) -> [DeltaBlock] = { DeltaBlock.every(4, of: $0) }
+  ) -> Self {
+    let key = "full_attention_interval"
+    return Self { node, configuration throws(Refusal) in
+      let count = try node.member("num_hidden_layers").integer(supported: DeltaBlock.counts)
+      func byInterval(_ node: JSONNode) throws(Refusal) -> [DeltaBlock]? {
+        guard let interval = try node.optionalMember(key)?.integer(in: 1...Int.max) else {
+          return nil
+        }
+        return DeltaBlock.every(interval, of: count)
+      }
+      guard let types = try node.optionalMember("layer_types") else {
+        configuration[keyPath: path] = try byInterval(node) ?? usual(count)
+        return
+      }
+      var kinds: [DeltaBlock] = []
+      for element in try types.elements() {
+        switch try element.string() {
+        case "linear_attention": kinds.append(.delta)
+        case "full_attention": kinds.append(.attention)
+        default: throw element.unsupported(expected: "linear_attention or full_attention")
+        }
+      }
+      guard kinds.count == count else {
+        throw types.refusal(
+          found: "the types of \(counted(kinds.count, "block"))", expected: "\(count)")
+      }
+      configuration[keyPath: path] = kinds
+      // A rule that agrees with the list needs no note.
+      if try byInterval(node.unnoted) == kinds { _ = try node.optionalMember(key) }
+    } write: {
+      let kinds = $0[keyPath: path]
+      return [
+        ("num_hidden_layers", .integer(Int64(kinds.count))),
+        ("layer_types", .array(kinds.map { .string($0.publishedName) })),
+      ]
+    }
+  }
+
+  /// A value that must be one of these if it is there. It is not written.
+  static func expected(_ key: String, _ values: JSONValue...) -> Self {
+    Self { node, _ throws(Refusal) in
+      guard let member = try node.optionalMember(key), !values.contains(member.value) else {
+        return
+      }
+      throw member.unsupported(expected: values.map(\.canonicalText).joined(separator: " or "))
+    } write: { _ in
+      []
+    }
+  }
+}
