@@ -53,6 +53,26 @@ struct LinearTimeTests {
     #expect(reader.steps <= 5 * text.count / 2)
   }
 
+  // MARK: Patterns
+
+  /// Without memory of vain ways, each of these would read the rest of the text from every place.
+  @Test(arguments: [("a+b|a", "a"), ("(?:ab)*c|a|b", "ab"), (#"\s*x|\s"#, " "), ("[^b]*b", "aé ")])
+  func patternsThatAlmostMatchTakeLinearTime(spelling: String, unit: String) throws {
+    let pattern = try SplitPattern(spelling: spelling)
+    func steps(_ count: Int) -> Int {
+      let text = Array(String(repeating: unit, count: count).utf8)
+      var steps = 0
+      var end = 0
+      pattern.forEachPart(in: text, range: text.indices, steps: &steps) { part, _ in
+        #expect(part.lowerBound == end)
+        end = part.upperBound
+      }
+      #expect(end == text.count)
+      return steps
+    }
+    #expect(steps(20_000) <= 11 * steps(2_000))
+  }
+
   // MARK: Added tokens
 
   @Test func addedTokensThatAlmostMatchTakeLinearTime() {

@@ -25,7 +25,7 @@ struct RefusalTests {
       ("WordPiece", "/model/type", ["model", "type"], "WordPiece"),
       ("unknown option of the model", "/model/fancy", ["model", "fancy"], true),
       ("dropout", "/model/dropout", ["model", "dropout"], 0.1),
-      ("byte fallback without its parts", "/pre_tokenizer/type", ["model", "byte_fallback"], true),
+      ("byte fallback without its parts", "/pre_tokenizer", ["model", "byte_fallback"], true),
       ("prefix", "/model/continuing_subword_prefix", ["model", "continuing_subword_prefix"], "##"),
       ("suffix", "/model/end_of_word_suffix", ["model", "end_of_word_suffix"], "</w>"),
       ("no token for a byte", "/model/vocab", ["model", "vocab", "a"], nil),
@@ -35,35 +35,42 @@ struct RefusalTests {
         ["type": "Sequence", "normalizers": [["type": "NFC"], ["type": "NFD"]]]
       ),
       ("no pre-tokenizer", "", ["pre_tokenizer"], nil),
-      ("Whitespace", "/pre_tokenizer/type", ["pre_tokenizer"], ["type": "Whitespace"]),
+      ("UnicodeScripts", "/pre_tokenizer/type", ["pre_tokenizer"], ["type": "UnicodeScripts"]),
       (
         "no ByteLevel", "/pre_tokenizer", ["pre_tokenizer"],
         ["type": "Digits", "individual_digits": true]
       ),
       (
-        "a step after ByteLevel", "/pre_tokenizer/pretokenizers/1", ["pre_tokenizer"],
+        "ByteLevel twice", "/pre_tokenizer/pretokenizers/1", ["pre_tokenizer"],
         [
           "type": "Sequence",
           "pretokenizers": [
             ["type": "ByteLevel", "add_prefix_space": false],
-            ["type": "Digits", "individual_digits": true],
+            ["type": "ByteLevel", "add_prefix_space": false],
           ],
         ]
       ),
       (
-        "unknown pattern", "/pre_tokenizer/pattern/Regex", ["pre_tokenizer"],
-        ["type": "Split", "pattern": ["Regex": "\\s+"], "behavior": "Isolated", "invert": false]
+        "Metaspace after ByteLevel", "/pre_tokenizer/pretokenizers/1", ["pre_tokenizer"],
+        [
+          "type": "Sequence",
+          "pretokenizers": [
+            ["type": "ByteLevel", "add_prefix_space": false],
+            ["type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"],
+          ],
+        ]
       ),
       (
-        "split by a string", "/pre_tokenizer/pattern/String", ["pre_tokenizer"],
-        ["type": "Split", "pattern": ["String": " "], "behavior": "Isolated", "invert": false]
+        "a pattern that looks back", "/pre_tokenizer/pattern/Regex", ["pre_tokenizer"],
+        ["type": "Split", "pattern": ["Regex": "(?<=a)b"], "behavior": "Isolated", "invert": false]
+      ),
+      (
+        "split by nothing", "/pre_tokenizer/pattern/String", ["pre_tokenizer"],
+        ["type": "Split", "pattern": ["String": ""], "behavior": "Isolated", "invert": false]
       ),
       (
         "behavior", "/pre_tokenizer/behavior", ["pre_tokenizer"],
-        [
-          "type": "Split", "pattern": ["Regex": .string(SplitPattern.published[0].spelling)],
-          "behavior": "Removed", "invert": false,
-        ]
+        ["type": "Split", "pattern": ["Regex": "a"], "behavior": "Dropped", "invert": false]
       ),
       ("no decoder", "", ["decoder"], nil),
       ("Metaspace", "/decoder/type", ["decoder"], ["type": "Metaspace"]),

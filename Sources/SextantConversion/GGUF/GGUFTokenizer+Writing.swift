@@ -107,21 +107,17 @@ struct GGUFTokenizerMetadata {
     return lines
   }
 
-  /// The pattern that the file spells; nil for one that has no name.
+  /// The pattern that splits texts as the file does; nil if none with a name does.
   private static func pattern(_ json: JSONNode) throws(Refusal) -> GGUFTokenizer.Pattern? {
-    guard let root = try json.optionalMember("pre_tokenizer") else { return nil }
-    let nested = try root.optionalMember("pretokenizers")?.elements()
-    // `trim_offsets` is of no consequence for ids, and absent members have their defaults.
-    let steps = (nested ?? [root]).map { step -> JSONValue in
-      guard case .object(var object) = step.value, object["type"] == "ByteLevel" else {
-        return step.value
-      }
-      object["trim_offsets"] = true
-      if object["use_regex"] == nil { object["use_regex"] = true }
-      return .object(object)
-    }
+    guard let node = try json.optionalMember("pre_tokenizer") else { return nil }
+    let own = try PreTokenizer(byteLevel: node)
     let flag = try json.member("model").optionalMember("ignore_merges")?.boolean() ?? false
-    return GGUFTokenizer.patterns.first { $0.steps == steps && $0.ignoresMerges == flag }
+    for pattern in GGUFTokenizer.patterns where pattern.ignoresMerges == flag {
+      let named = try JSONNode(
+        parsing: pattern.preTokenizer.canonicalBytes, code: .tokenizerInvalid, file: nil)
+      if try PreTokenizer(byteLevel: named) == own { return pattern }
+    }
+    return nil
   }
 
   private mutating func addBytePairs(

@@ -25,31 +25,91 @@ struct GGUFTokenizer {
     let steps: [JSONValue]
     /// Whether a word that is a token is not merged.
     var ignoresMerges = false
+
+    /// The same as one pre-tokenizer.
+    var preTokenizer: JSONValue { ["type": "Sequence", "pretokenizers": .array(steps)] }
   }
 
-  /// The patterns that are certain: GPT-2's, the same behind a cut at single digits, Llama 3's.
+  /// The patterns that are certain. A name means the pattern of the tokenizers that llama.cpp's
+  /// converter gives it to, where that is published, or else the pattern that llama.cpp uses.
   static let patterns = [
-    Pattern(names: ["gpt-2", "phi-2", "mpt", "olmo"], steps: [byteLevel()]),
     Pattern(
-      names: ["smollm", "starcoder", "refact", "command-r", "codeshell"],
+      names: [
+        "gpt-2", "phi-2", "mpt", "olmo", "jina-es", "jina-de", "gigachat", "jais", "trillion",
+      ],
+      steps: [byteLevel()]),
+    Pattern(
+      names: [
+        "smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b",
+      ],
       steps: [["type": "Digits", "individual_digits": true], byteLevel()]),
     Pattern(
-      names: ["llama-bpe", "llama3", "llama-v3"],
+      names: [
+        "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2",
+      ],
+      steps: [split(llama3), byteLevel(usesRegex: false)], ignoresMerges: true),
+    Pattern(
+      names: ["dbrx", "smaug-bpe", "glm4", "chatglm-bpe"],
+      steps: [split(llama3), byteLevel(usesRegex: false)]),
+    Pattern(
+      names: ["qwen2", "stablelm2", "deepseek-r1-qwen", "hunyuan", "megrez", "kormo"],
+      steps: [split(qwen2), byteLevel(usesRegex: false)]),
+    Pattern(names: ["qwen35"], steps: [split(qwen35), byteLevel(usesRegex: false)]),
+    Pattern(
+      names: ["tekken"], steps: [split(tekken), byteLevel(usesRegex: false)], ignoresMerges: true),
+    Pattern(
+      names: ["gpt-4o", "llama4", "kanana2"], steps: [split(o200k), byteLevel(usesRegex: false)]),
+    Pattern(
+      names: ["falcon"],
       steps: [
-        [
-          "type": "Split", "pattern": ["Regex": .string(llama3)], "behavior": "Isolated",
-          "invert": false,
-        ], byteLevel(usesRegex: false),
-      ], ignoresMerges: true),
+        ["type": "Punctuation", "behavior": "Contiguous"], byteLevel(),
+        ["type": "Digits", "individual_digits": false], split("[0-9][0-9][0-9]"),
+      ]),
+    Pattern(
+      names: ["deepseek-v3", "hunyuan-dense"],
+      steps: [
+        split(#"\p{N}{1,3}"#), split("[一-龥぀-ゟ゠-ヿ]+"), split(deepseek3),
+        byteLevel(usesRegex: false),
+      ]),
+    Pattern(
+      names: ["bloom", "poro-chat", "gpt3-finnish"],
+      steps: [split(" ?[^(\\s|[.,!?…。，、।۔،])]+"), byteLevel(usesRegex: false)]),
   ]
 
-  private static let llama3 =
-    #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"#
-    + #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+  private static let contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+  private static let spaces = #"|\s*[\r\n]+|\s+(?!\S)|\s+"#
+  private static let words = #"|[^\r\n\p{L}\p{N}]?\p{L}+"#
+  private static let others = #"| ?[^\s\p{L}\p{N}]+[\r\n]*"#
+  private static let llama3 = contractions + words + #"|\p{N}{1,3}"# + others + spaces
+  private static let qwen2 = contractions + words + #"|\p{N}"# + others + spaces
+  private static let qwen35 =
+    contractions + #"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"#
+    + spaces
+  private static let tekken = casedWords("") + #"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*"# + spaces
+  private static let o200k =
+    casedWords(contractions + "?") + #"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*"# + spaces
+  private static let deepseek3 =
+    ##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"##
+    + #"| ?[\p{P}\p{S}]+[\r\n]*"# + spaces
 
-  static func byteLevel(usesRegex: Bool = true, prefixSpace: Bool = false) -> JSONValue {
+  /// Words that begin with capital letters or have only such, each with something behind.
+  private static func casedWords(_ end: String) -> String {
+    let before = #"[^\r\n\p{L}\p{N}]?"#
+    let upper = #"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"#
+    let lower = #"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"#
+    return "\(before)\(upper)*\(lower)+\(end)|\(before)\(upper)+\(lower)*\(end)"
+  }
+
+  private static func split(_ pattern: String) -> JSONValue {
     [
-      "type": "ByteLevel", "add_prefix_space": .boolean(prefixSpace), "trim_offsets": true,
+      "type": "Split", "pattern": ["Regex": .string(pattern)], "behavior": "Isolated",
+      "invert": false,
+    ]
+  }
+
+  private static func byteLevel(usesRegex: Bool = true) -> JSONValue {
+    [
+      "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
       "use_regex": .boolean(usesRegex),
     ]
   }
@@ -120,22 +180,25 @@ struct GGUFTokenizer {
     }
     var steps = pattern.steps
     if file.values["tokenizer.ggml.add_space_prefix"] == .boolean(true) {
-      steps[steps.count - 1] = Self.byteLevel(
-        usesRegex: !pattern.ignoresMerges, prefixSpace: true)
+      for index in steps.indices {
+        guard case .object(var step) = steps[index], step["type"] == "ByteLevel" else { continue }
+        step["add_prefix_space"] = true
+        steps[index] = .object(step)
+      }
     }
     return (steps, pattern.ignoresMerges)
   }
 
   /// Whether a token is put before a text. By default, llama.cpp does so for SentencePiece and for
-  /// the pattern of Llama 3.
+  /// the patterns of Llama 3 and Tekken.
   private func beginsTexts(unlessTold: Bool) throws(Refusal) -> Bool {
     try flag("add_bos_token") ?? unlessTold
   }
 
   /// The template that puts the token before a text.
   private func beginOfText(_ tokens: [String], _ kinds: [Int]) throws(Refusal) -> JSONValue {
-    let isLlama3 = try preTokenizer().ignoresMerges
-    guard try beginsTexts(unlessTold: isLlama3), let id = try beginOfTextID(tokens.count),
+    let begins = try preTokenizer().ignoresMerges
+    guard try beginsTexts(unlessTold: begins), let id = try beginOfTextID(tokens.count),
       Kind(rawValue: kinds[id]) != .unused
     else { return .null }
     let token = JSONValue.string(tokens[id])

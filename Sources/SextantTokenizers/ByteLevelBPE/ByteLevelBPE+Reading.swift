@@ -49,70 +49,11 @@ extension ByteLevelBPE.Parts {
 }
 
 extension TokenizerJSON {
-  /// The pre-tokenizer, whose last step must be ByteLevel.
   fileprivate func byteLevelPreTokenizer() throws(Refusal) -> PreTokenizer {
     guard let node = try root.optionalMember("pre_tokenizer") else {
-      throw root.unsupported(
-        found: "no pre_tokenizer", expected: "one that ends with \"ByteLevel\"")
+      throw root.unsupported(found: "no pre_tokenizer", expected: "one with \"ByteLevel\"")
     }
-    var steps: [PreTokenizer.Step] = []
-    var mapsBytes = false
-    try appendSteps(of: node, to: &steps, mapsBytes: &mapsBytes)
-    guard mapsBytes else {
-      throw node.unsupported(
-        found: "no \"ByteLevel\"", expected: "a pre_tokenizer that ends with \"ByteLevel\"")
-    }
-    guard steps.count <= Self.stepLimit else {
-      throw node.unsupported(
-        found: counted(steps.count, "step"), expected: "at most \(Self.stepLimit)")
-    }
-    return PreTokenizer(steps: steps)
-  }
-
-  private func appendSteps(
-    of node: JSONNode, to steps: inout [PreTokenizer.Step], mapsBytes: inout Bool
-  ) throws(Refusal) {
-    // After ByteLevel a step would read the characters that represent bytes instead of the text.
-    guard !mapsBytes else {
-      throw node.unsupported(found: "a step after \"ByteLevel\"", expected: "none")
-    }
-    let type = try node.member("type")
-    switch try type.string() {
-    case "Sequence":
-      try node.supportOnly(["type", "pretokenizers"])
-      for child in try node.member("pretokenizers").elements() {
-        try appendSteps(of: child, to: &steps, mapsBytes: &mapsBytes)
-      }
-    case "Digits":
-      try node.supportOnly(["type", "individual_digits"])
-      let individual = try node.member("individual_digits").boolean()
-      steps.append(.digits(individual: individual))
-    case "Split":
-      steps.append(.split(try pattern(of: node)))
-    case "ByteLevel":
-      try node.supportOnly(["type", "add_prefix_space", "trim_offsets", "use_regex"])
-      if try node.member("add_prefix_space").boolean() { steps.append(.prefixSpace) }
-      if try node.optionalMember("use_regex")?.boolean() ?? true { steps.append(.split(.gpt2)) }
-      mapsBytes = true
-    default:
-      throw type.unsupported(
-        expected: "\"ByteLevel\", \"Digits\", \"Split\" by a known pattern, or \"Sequence\"")
-    }
-  }
-
-  private func pattern(of node: JSONNode) throws(Refusal) -> SplitPattern {
-    try node.supportOnly(["type", "pattern", "behavior", "invert"])
-    let container = try node.member("pattern")
-    try container.supportOnly(["Regex"])
-    let regex = try container.member("Regex")
-    guard let pattern = SplitPattern(spelling: try regex.string()) else {
-      throw regex.unsupported(expected: "the pattern of GPT-2, GPT-4, Llama 3 or Qwen 2")
-    }
-    try node.member("behavior").supportText("Isolated")
-    if let invert = try node.optionalMember("invert"), try invert.boolean() {
-      throw invert.unsupported(expected: "false")
-    }
-    return pattern
+    return try PreTokenizer(byteLevel: node)
   }
 
   /// Checks that ids are decoded by joining the bytes of their tokens.

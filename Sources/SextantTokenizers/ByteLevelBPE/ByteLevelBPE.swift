@@ -55,8 +55,10 @@ struct ByteLevelBPE: TokenizerFormat {
     parts.added.forEachPiece(of: text) { piece in
       switch piece {
       case .token(let id): writer.ids.append(id)
-      case .text(let bytes, let range, _):
-        parts.preTokenizer.forEachWord(in: bytes, range: range) { writer.write($0, $1) }
+      case .text(let bytes, let range, let isStart):
+        parts.preTokenizer.forEachWord(in: bytes, range: range, isStart: isStart) {
+          writer.write($0, $1)
+        }
       }
     }
     return writer.ids

@@ -65,7 +65,7 @@ struct AddedTokenMatcher: Sendable {
       if token.stripsLeft {
         start = max(start, textStart)
         while start > textStart, case let scalar = bytes.scalar(before: start),
-          ScalarClass.of(scalar.value).kind == .space
+          ScalarClass.of(scalar.value).isSpace
         {
           start -= scalar.byteCount
           steps += 1
@@ -74,7 +74,7 @@ struct AddedTokenMatcher: Sendable {
       if token.stripsRight {
         end = max(end, spaceEnd)
         while end < bytes.count, case let scalar = bytes.scalar(at: end),
-          ScalarClass.of(scalar.value).kind == .space
+          ScalarClass.of(scalar.value).isSpace
         {
           end += scalar.byteCount
           steps += 1

@@ -21,7 +21,7 @@ extension ScoredPieces {
     }
   }
 
-  private static func inexpressible(_ found: String, expected: String) -> Refusal {
+  fileprivate static func inexpressible(_ found: String, expected: String) -> Refusal {
     Refusal(.exportInexpressible, found: found, expected: expected)
   }
 
@@ -65,9 +65,9 @@ extension ScoredPieces {
     let tokenizer = try SentencePieceJSON(source)
     let json = try TokenizerJSON(source)
     let normalizer = try json.normalizer()
-    let metaspace = try json.metaspace(normalizer)
+    let splitting = try SpaceSplitting(tokenizer.preTokenizer, after: normalizer)
     let tokens = try json.tokens(normalizer: normalizer)
-    guard metaspace != nil || normalizer.steps.contains(.markSpaces) else {
+    guard splitting.prefix != nil || normalizer.steps.contains(.markSpaces) else {
       throw Self.unmarkedSpaces
     }
     let added = try AddedToken.read(json.root.optionalMember("added_tokens")?.elements() ?? [])
@@ -87,10 +87,10 @@ extension ScoredPieces {
         return Piece(text, score: 0, kind: kind)
       })
     addsPrefix =
-      normalizer.steps.contains(.prependMarker) || metaspace.map { $0.prefix != .never } ?? false
+      normalizer.steps.contains(.prependMarker) || splitting.prefix ?? .never != .never
     endID = tokenizer.endOfTextID
     try setScores(tokens.merges)
-    noteChanges(normalizer, metaspace, added)
+    noteChanges(normalizer, splitting, added)
   }
 
   /// Gives each token that merges make its place among such tokens, and refuses an order that
@@ -136,23 +136,49 @@ extension ScoredPieces {
   }
 
   private mutating func noteChanges(
-    _ normalizer: TextNormalizer, _ metaspace: Metaspace?, _ added: [AddedToken]
+    _ normalizer: TextNormalizer, _ splitting: SpaceSplitting, _ added: [AddedToken]
   ) {
     if normalizer.steps.contains(.nfc) { otherChanges.append("composes characters (NFC)") }
-    if let metaspace, addsPrefix {
+    if let prefix = splitting.prefix, addsPrefix {
       otherChanges.append("puts no space before a text that starts with one")
-      if metaspace.prefix == .first {
+      if prefix == .first {
         otherChanges.append("puts no space after added tokens")
       }
     }
     let marker = SpaceMarker.bytes
-    if metaspace?.splits == true,
+    if splitting.splits,
       pieces.contains(where: { CharacterPairs.crossesWords($0.text.utf8, marker: marker) })
     {
       otherChanges.append("merges nothing across spaces")
     }
     if added.contains(where: { $0.stripsLeft || $0.stripsRight || $0.singleWord }) {
       otherChanges.append("depends on the text next to added tokens")
+    }
+  }
+}
+
+/// What a pre-tokenizer does to spaces, if it does nothing else.
+private struct SpaceSplitting {
+  /// Which texts get a "▁"; nil if spaces are not written as "▁".
+  var prefix: PreTokenizer.SpacePrefix?
+  /// Whether a word starts at each "▁".
+  var splits = false
+
+  init(_ preTokenizer: PreTokenizer, after normalizer: TextNormalizer) throws(Refusal) {
+    let space = try? SplitPattern(text: " ")
+    let marker = try? SplitPattern(text: SpaceMarker.string)
+    for step in preTokenizer.steps {
+      switch step {
+      case .markSpaces(let prefix): self.prefix = prefix
+      case .split(let split) where split.pattern == marker && split.behavior == .mergedWithNext:
+        splits = true
+      case .split(let split)
+      where split.pattern == space && !split.inverts && normalizer.steps.contains(.markSpaces):
+        break  // Gemma splits at spaces, of which the normalizer has left none
+      default:
+        throw ScoredPieces.inexpressible(
+          "a pre_tokenizer that splits texts", expected: "one that only marks spaces")
+      }
     }
   }
 }

@@ -12,7 +12,7 @@ struct SentencePieceJSON: TokenizerFormat {
   private let vocabulary: Vocabulary
   private let added: AddedTokens
   private let pairs: CharacterPairs
-  private let metaspace: Metaspace?
+  let preTokenizer: PreTokenizer
   let addsLeadingSpace: Bool
   let digest: Digest
   let specialTokenIDs: Set<Int>
@@ -31,7 +31,12 @@ struct SentencePieceJSON: TokenizerFormat {
       throw try json.model.member("ignore_merges").unsupported(expected: "false")
     }
     let normalizer = try json.normalizer()
-    metaspace = try json.metaspace(normalizer)
+    preTokenizer =
+      if let node = try json.root.optionalMember("pre_tokenizer") {
+        try PreTokenizer(characters: node)
+      } else {
+        PreTokenizer()
+      }
     addsLeadingSpace = try json.spaceDecoderDropsFirst()
     beginOfTextIDs = try json.beginOfTextIDs()
     let tokens = try json.tokens(normalizer: normalizer)
@@ -81,8 +86,9 @@ struct SentencePieceJSON: TokenizerFormat {
       switch piece {
       case .token(let id): writer.append(id)
       case .text(let bytes, let range, let isStart):
-        guard let metaspace else { return writer.write(bytes, range) }
-        metaspace.forEachWord(in: bytes, range: range, isStart: isStart) { writer.write($0, $1) }
+        preTokenizer.forEachWord(in: bytes, range: range, isStart: isStart) {
+          writer.write($0, $1)
+        }
       }
     }
     return writer.ids
@@ -100,72 +106,7 @@ struct SentencePieceJSON: TokenizerFormat {
   func id(ofToken token: String) -> Int? { vocabulary.id(of: token) }
 }
 
-/// The pre-tokenizer that writes spaces as "▁".
-struct Metaspace: Sendable {
-  /// Which texts get a "▁" before them, if they do not start with one.
-  enum Prefix: String {
-    /// Each piece between added tokens.
-    case always
-    /// The start of the whole text.
-    case first
-    case never
-  }
-
-  var prefix: Prefix
-  /// Whether a word starts at each "▁", so that no merge goes across.
-  var splits: Bool
-
-  /// Calls `body` with each word of the text `bytes[range]`, in order.
-  func forEachWord(
-    in bytes: [UInt8], range: Range<Int>, isStart: Bool,
-    _ body: (_ buffer: [UInt8], _ range: Range<Int>) -> Void
-  ) {
-    let marker = SpaceMarker.bytes
-    var text = SpaceMarker.mark(bytes[range]) ?? Array(bytes[range])
-    if prefix == .always || prefix == .first && isStart, !text.starts(with: marker) {
-      text = marker + text
-    }
-    guard splits else { return body(text, text.indices) }
-    var start = 0
-    for position in text.indices.dropFirst()
-    where text[position] == marker[0] && text[position...].starts(with: marker) {
-      body(text, start..<position)
-      start = position
-    }
-    body(text, start..<text.count)
-  }
-}
-
 extension TokenizerJSON {
-  /// The pre-tokenizer, if one does anything.
-  func metaspace(_ normalizer: TextNormalizer) throws(Refusal) -> Metaspace? {
-    guard let node = try root.optionalMember("pre_tokenizer") else { return nil }
-    let type = try node.member("type")
-    switch try type.string() {
-    case "Split" where normalizer.steps.contains(.markSpaces):
-      // Gemma splits at spaces, of which the normalizer has left none.
-      try node.supportOnly(["type", "pattern", "behavior", "invert"])
-      let pattern = try node.member("pattern")
-      try pattern.supportOnly(["String"])
-      try pattern.member("String").supportText(" ")
-      if let invert = try node.optionalMember("invert"), try invert.boolean() {
-        throw invert.unsupported(expected: "false")
-      }
-      return nil
-    case "Metaspace":
-      try node.supportOnly(["type", "replacement", "prepend_scheme", "split"])
-      try node.member("replacement").supportText(SpaceMarker.string)
-      let scheme = try node.member("prepend_scheme")
-      guard let prefix = Metaspace.Prefix(rawValue: try scheme.string()) else {
-        throw scheme.unsupported(expected: "\"always\", \"first\" or \"never\"")
-      }
-      let splits = try node.optionalMember("split")?.boolean() ?? true
-      return Metaspace(prefix: prefix, splits: splits)
-    default:
-      throw type.unsupported(expected: "none, or \"Metaspace\"")
-    }
-  }
-
   /// Checks that the decoder joins tokens and bytes and writes spaces for "▁", and returns whether it
   /// drops the first space.
   fileprivate func spaceDecoderDropsFirst() throws(Refusal) -> Bool {
