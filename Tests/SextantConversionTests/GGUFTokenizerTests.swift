@@ -7,7 +7,7 @@ import Testing
 
 @testable import SextantConversion
 
-/// SentencePiece tokenizers in GGUF files: reading those of other programs, and writing ours.
+/// Tokenizers in GGUF files: reading those of other programs, and writing ours.
 @Suite struct GGUFTokenizerTests {
   private let folder = TemporaryFolder()
 
@@ -273,5 +273,75 @@ import Testing
     let changed = String(decoding: byteLevel, as: UTF8.self)
       .replacing("\"individual_digits\": true", with: "\"individual_digits\": false")
     refusal(Array(changed.utf8), "without a name")
+  }
+
+  // MARK: Names of pre-tokenizers
+
+  /// A pre-tokenizer of `splits.json`, with which the `tokenizers` package gives the ids that are
+  /// recorded there, and the names for it in the format. The first name is the one to write.
+  struct Named: Sendable, CustomTestStringConvertible {
+    var testDescription: String
+    var names: [String]
+    var ignoresMerges = false
+
+    static let all = [
+      Named("gpt-2", "gpt-2 phi-2 mpt olmo jina-es jina-de gigachat jais trillion"),
+      Named("gpt-2, spelled otherwise", "gpt-2"),
+      Named("smollm", "smollm starcoder refact command-r codeshell exaone minerva-7b"),
+      Named(
+        "llama-3", "llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2",
+        ignoresMerges: true),
+      Named("llama-3", "dbrx smaug-bpe glm4 chatglm-bpe"), Named("cl100k", "dbrx"),
+      Named("cl100k, removed and inverted", "dbrx"),
+      Named("qwen-2", "qwen2 stablelm2 deepseek-r1-qwen hunyuan megrez kormo"),
+      Named("qwen-3.5", "qwen35"), Named("tekken", "tekken", ignoresMerges: true),
+      Named("o200k", "gpt-4o llama4 kanana2"), Named("falcon", "falcon"),
+      Named("deepseek-3", "deepseek-v3 hunyuan-dense"),
+      Named("bloom", "bloom poro-chat gpt3-finnish"),
+    ]
+
+    init(_ name: String, _ names: String, ignoresMerges: Bool = false) {
+      testDescription = name
+      self.names = names.split(separator: " ").map(String.init)
+      self.ignoresMerges = ignoresMerges
+    }
+  }
+
+  @Test func everyNameIsTested() {
+    let names = GGUFTokenizer.patterns.flatMap(\.names)
+    #expect(Set(names).count == names.count)
+    #expect(Set(names) == Set(Named.all.flatMap(\.names)))
+  }
+
+  @Test(arguments: Named.all)
+  func aNameMeansOnePreTokenizerInBothDirections(example: Named) throws {
+    let cases = try JSONNode(
+      parsing: fixture("splits.json"), code: .dataRecord, file: "splits.json")
+    let node = try cases.member(example.testDescription).member("pre_tokenizer")
+    let json = try JSONValue(parsing: fixture("splits-tiny.json"), file: "splits-tiny.json")
+    guard case .object(var root) = json, case .object(var model)? = root["model"] else { return }
+    model["ignore_merges"] = .boolean(example.ignoresMerges)
+    root["model"] = .object(model)
+    root["pre_tokenizer"] = node.value
+    let file = JSONValue.object(root).canonicalBytes
+    let expected = try Tokenizers.load(bytes: file)
+    let metadata = try GGUFTokenizerMetadata(file, vocabularySize: expected.vocabularySize)
+    let written = metadata.values.first { $0.key == "tokenizer.ggml.pre" }?.value
+    #expect(written == .string(example.names[0]))
+    let all = try Self.lines()
+    let lines = stride(from: 0, to: all.count, by: 250).map { all[$0] }
+    for name in example.names {
+      var writer = GGUFWriter()
+      for (key, value) in metadata.values where key != GGUFTokenizer.fileKey {
+        writer.set(key, key == "tokenizer.ggml.pre" ? .string(name) : value)
+      }
+      let path = folder.path("named.gguf")
+      try writer.publish(to: path, replacing: true)
+      let read = try JSONNode(parsing: content(path), code: .tokenizerInvalid, file: path)
+      #expect(
+        try PreTokenizer(byteLevel: read.member("pre_tokenizer")) == PreTokenizer(byteLevel: node))
+      let found = try Tokenizers.load(bytes: content(path))
+      for line in lines { #expect(found.encode(line) == expected.encode(line)) }
+    }
   }
 }

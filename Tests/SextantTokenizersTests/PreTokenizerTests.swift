@@ -58,7 +58,11 @@ struct PreTokenizerTests {
     (#"a\z"#, "aba", ["ab", "a"]), (#"[\p{L}&&[^a-z]]+"#, "abÄBc", ["ab", "ÄB", "c"]),
     (#"\x41|\x{e9}|\u00ea"#, "Abéê", ["A", "b", "é", "ê"]), ("a+?|b", "aab", ["a", "a", "b"]),
     ("(?i:k[r-t])", "KſkT", ["Kſ", "kT"]), (#"(a|b)+c?"#, "abcx", ["abc", "x"]),
-    (#"\w+"#, "a\u{200C}b_1-", ["a", "\u{200C}", "b_1", "-"]), (".", "a\nb", ["a", "\n", "b"]),
+    (#"\w+"#, "a\u{200C}b_1-", ["a", "\u{200C}", "b_1", "-"]),
+    // Outside brackets, these numbers are word characters. ʕ is a small letter.
+    (#"\w+"#, "a²³b¹x½-", ["a²³b¹x½", "-"]), (#"[\w]+"#, "a²b", ["a", "²", "b"]),
+    (#"\W|b"#, "a²-b", ["a²", "-", "b"]), (#"[^\w]|b"#, "a²-b", ["a", "²", "-", "b"]),
+    (#"\p{Ll}+"#, "aʕÄ", ["aʕ", "Ä"]), (".", "a\nb", ["a", "\n", "b"]),
     ("(?:a*b|c)*d", "aabcd", ["aabcd"]), (#"[\]\-^]+|[a-]"#, "]-^b-a", ["]-^", "b", "-", "a"]),
     (#"a(?=b)|b(?!c)"#, "abcb", ["a", "bc", "b"]), ("ab|a|b", "aab", ["a", "ab"]),
   ])
@@ -82,8 +86,29 @@ struct PreTokenizerTests {
   @Test func patternsAreEqualIfTheySplitAlike() throws {
     #expect(try SplitPattern(spelling: .llama3) != SplitPattern(spelling: .gpt2))
     #expect(try SplitPattern(spelling: #"\p{N}{1,3}"#) != SplitPattern(spelling: #"\p{N}{1,2}"#))
+    #expect(try SplitPattern(spelling: .llama3) == SplitPattern(spelling: .cl100k))
+    #expect(
+      try SplitPattern(spelling: .gpt2)
+        == SplitPattern(
+          spelling:
+            #"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"#
+        ))
+    #expect(try SplitPattern(spelling: "a++|b") == SplitPattern(spelling: "b|a+"))
+    #expect(try SplitPattern(spelling: "ab?b?") == SplitPattern(spelling: "abb|ab|a"))
+    #expect(try SplitPattern(spelling: "(?:ba++|b)c?") != SplitPattern(spelling: "(?:ba+|b)"))
+    #expect(try SplitPattern(spelling: "a++b|a") != SplitPattern(spelling: "a+b?"))
+    #expect(try SplitPattern(spelling: "a+?") != SplitPattern(spelling: "a+"))
     #expect(try SplitPattern(spelling: "a|ab") == SplitPattern(spelling: "a"))
     #expect(try SplitPattern(spelling: "ſ") != SplitPattern(spelling: "s"))
+  }
+
+  @Test func knowsWhichPatternsMatchEverywhere() throws {
+    for spelling in [String.gpt2, .llama3, .cl100k, #"\w|\W"#, "a++|[^a]", "(?:a*b|a)|[^ab]"] {
+      #expect(try SplitPattern(spelling: spelling).matchesEverywhere)
+    }
+    for spelling in [#"\s+|\p{L}+"#, "a(?=b)|[^a]", ".", "ab|[^a]", #"a\z|[^a]"#] {
+      #expect(try !SplitPattern(spelling: spelling).matchesEverywhere)
+    }
   }
 
   @Test(arguments: [

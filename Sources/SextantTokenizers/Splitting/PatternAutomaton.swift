@@ -80,10 +80,13 @@ struct PatternAutomaton {
     return sets.count - 1
   }
 
-  /// The table, as `SplitPattern` describes it. Row 1 is the start.
+  /// The table, as `SplitPattern` describes it, and whether a match starts at every character of every
+  /// text. Row 1 is the start.
   ///
   /// - Parameter members: the sets that contain each class, as bits by their places.
-  func table(from start: Int, members: [UInt64]) throws(PatternProblem) -> [UInt16] {
+  func table(
+    from start: Int, members: [UInt64]
+  ) throws(PatternProblem) -> (entries: [UInt16], matchesEverywhere: Bool) {
     let width = members.count + 1
     var table = [UInt16](repeating: 0, count: width)
     var rows: [[Int]: Int] = [[]: 0, [start]: width]
@@ -105,7 +108,33 @@ struct PatternAutomaton {
       }
       index += 1
     }
-    return table
+    let sure = Self.sureRows(of: table, width: width)
+    // A match that always becomes longer has no mark. Therefore patterns with the same matches have
+    // the same marks, whether they are written with `+` or `++`.
+    return (
+      table.map { sure[Int($0 >> 1) / width] ? $0 & ~1 : $0 },
+      table[width..<2 * width - 1].allSatisfy { sure[Int($0 >> 1) / width] }
+    )
+  }
+
+  /// For each row whether a match ends in every text that leads on from it.
+  private static func sureRows(of table: [UInt16], width: Int) -> [Bool] {
+    // Each way on is marked or leads to a sure row. The end of the text leads to row 0, which is not
+    // sure.
+    var sure = [Bool](repeating: true, count: table.count / width)
+    sure[0] = false
+    var changes = true
+    while changes {
+      changes = false
+      for row in sure.indices where sure[row] {
+        let entries = table[row * width..<(row + 1) * width]
+        if !entries.allSatisfy({ $0 & 1 != 0 || sure[Int($0 >> 1) / width] }) {
+          sure[row] = false
+          changes = true
+        }
+      }
+    }
+    return sure
   }
 
   /// The states after a scalar, best first, and whether a match ends before it.

@@ -101,6 +101,8 @@ struct PatternParser {
     if take("\\z") { return .lookahead(.none, allowsEnd: true) }
     if take("$") { return .lookahead(.scalar("\n"), allowsEnd: true) }
     if take(".") { return .scalar(.complement(.scalar("\n"))) }
+    if take("\\w") { return .scalar(.wordAlone) }
+    if take("\\W") { return .scalar(.complement(.wordAlone)) }
     guard let scalar = next, !["*", "+", "?", "{", "^"].contains(scalar) else {
       throw problem("\"\(next.map { String($0) } ?? "")\"")
     }

@@ -98,8 +98,12 @@ extension PreTokenizer {
     case "Split":
       try node.supportOnly(["type", "pattern", "behavior", "invert"])
       let pattern = try Self.pattern(node.member("pattern"))
-      let inverts = try node.optionalMember("invert")?.boolean() ?? false
-      let behavior = try Self.behavior(node.member("behavior"))
+      var inverts = try node.optionalMember("invert")?.boolean() ?? false
+      var behavior = try Self.behavior(node.member("behavior"))
+      // Equal splits are read as equal values: here nothing is between matches that could be removed,
+      // and it does not matter what is isolated.
+      if pattern.matchesEverywhere, behavior == .removed, inverts { behavior = .isolated }
+      if behavior == .isolated { inverts = false }
       steps.append(.split(Split(pattern: pattern, behavior: behavior, inverts: inverts)))
     default:
       throw type.unsupported(

@@ -19,8 +19,12 @@ indirect enum ScalarSet: Sendable, Equatable {
   static let space = categories(ScalarClass.spaces)
   /// `\d`.
   static let digit = categories(ScalarClass.bits(of: [.decimalNumber]))
-  /// `\w` of Oniguruma, which leaves out the two join controls.
+  /// `\w` of Oniguruma in brackets, which leaves out the two join controls.
   static let word = intersection([.flagged(.word), .complement(.range(0x200C...0x200D))])
+  /// `\w` of Oniguruma outside brackets, where ² ³ ¹ ¼ ½ ¾ are word characters, too.
+  static let wordAlone = union([
+    word, .range(0xB2...0xB3), .range(0xB9...0xB9), .range(0xBC...0xBE),
+  ])
 
   /// One scalar.
   static func scalar(_ scalar: Unicode.Scalar) -> ScalarSet { .range(scalar.value...scalar.value) }

@@ -11,6 +11,8 @@ struct SplitPattern: Sendable {
   private let table: [UInt16]
   /// The count of classes, with the end of the text.
   private let width: Int
+  /// Whether every text consists of matches.
+  let matchesEverywhere: Bool
 
   /// The pattern of a spelling.
   init(spelling: String) throws(PatternProblem) { try self.init(PatternParser.parse(spelling)) }
@@ -29,7 +31,7 @@ struct SplitPattern: Sendable {
     }
     self.partition = partition
     width = partition.members.count + 1
-    table = try builder.table(from: start, members: partition.members)
+    (table, matchesEverywhere) = try builder.table(from: start, members: partition.members)
     guard !table[width..<2 * width].contains(where: { $0 & 1 != 0 }) else {
       throw PatternProblem(found: "a pattern that matches between characters")
     }

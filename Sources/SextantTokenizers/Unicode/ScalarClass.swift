@@ -107,6 +107,8 @@ struct ScalarClass: Sendable, Equatable {
       category = .unassigned
       flags.remove(.word)
     }
+    // The only category that changed from 16.0 to 17.0: this letter was a small one.
+    if scalar == "\u{295}" { category = .lowercaseLetter }
     if age > Self.nfcVersion { flags.insert(.inertInNFC) }
     bits = UInt16(category.rawValue) | flags.rawValue
   }
