@@ -1,0 +1,86 @@
+import SextantBytes
+import SextantCheckpoints
+import SextantConversion
+import SextantModels
+import SextantStore
+import SextantTensor
+import SextantTestSupport
+import Testing
+
+/// Qwen3.5 in GGUF files, which have attention in every n-th block.
+@Suite struct QwenGGUFTests {
+  private let folder = TemporaryFolder()
+
+  private func convert(_ path: String, as name: String) throws -> ModelStore {
+    var options = ConversionOptions()
+    options.dataType = .f32
+    let destination = folder.path(name)
+    _ = try Conversion(path, options: options).write(to: destination)
+    return try ModelStore(opening: destination)
+  }
+
+  /// The first four blocks of the fixture: attention is in the third.
+  private func fourBlocks() throws -> String {
+    let fixture = PackageFiles.fixture("hybrids/checkpoints/qwen3_5-multimodal")
+    let path = folder.makeFolder("four")
+    var writer = SafetensorsWriter()
+    for shard in TemporaryFolder.entries(of: fixture).sorted() where shard.hasSuffix("tensors") {
+      let file = try SafetensorsFile("\(fixture)/\(shard)")
+      for entry in file.tensors
+      where entry.name.contains("language_model.") && !entry.name.contains(".layers.4.") {
+        let tensor = try file.bytes(of: entry).withUnsafeBytes {
+          Tensor(copying: $0, dataType: entry.dataType, shape: entry.shape)
+        }
+        writer.add(entry.name, try #require(tensor))
+      }
+    }
+    try writer.publish(to: "\(path)/model.safetensors")
+    let bytes = try InputFile("\(fixture)/config.json").readAll(limit: 1 << 20)
+    let text = String(decoding: bytes, as: UTF8.self)
+      .replacing("\"num_hidden_layers\": 5", with: "\"num_hidden_layers\": 4")
+      .replacing(/("linear_attention"),\s*"full_attention"\s*\]/) { "\($0.1)]" }
+    folder.write(Array(text.utf8), to: "four/config.json")
+    return path
+  }
+
+  @Test func aModelFromGGUFDiffersInRoundingOnly() throws {
+    let store = try convert(fourBlocks(), as: "a.sxt")
+    let path = folder.path("m.gguf")
+    let format = try #require(ModelExportFormat(path: path))
+    _ = try ModelExport(store, as: format).write(to: path)
+    let file = try GGUFFile(path)
+    #expect(file.values["general.architecture"] == .string("qwen35"))
+    #expect(file.values["qwen35.full_attention_interval"] == .integer(3))
+    // llama.cpp's converter adds 1 to the factors of the norms.
+    let norm = try #require(file.tensor(named: "blk.0.attn_norm.weight"))
+    let stored = try file.bytes(of: norm).withUnsafeBytes {
+      Tensor(copying: $0, dataType: .f32, shape: norm.shape)
+    }
+    let factors = try store.tensor("blocks.0.input_layernorm.weight").converted(to: .f32)
+    let pairs = zip(try #require(stored).values, try #require(factors).values)
+    #expect(pairs.allSatisfy { abs($0 - 1 - $1) < 1e-6 })
+
+    let back = try convert(path, as: "b.sxt")
+    #expect(back.configuration == store.configuration)
+    for entry in store.tensors {
+      let found = try #require(try back.tensor(entry.name).converted(to: .f32))
+      let expected = try #require(try store.tensor(entry.name).converted(to: .f32))
+      #expect(found.shape == expected.shape)
+      // -exp(A_log) and 1 + w do not determine the last bits.
+      let isRounded = entry.name.hasSuffix("A_log") || entry.name.contains("norm")
+      let bound: Float = isRounded ? 2e-7 : 0
+      #expect(
+        zip(found.values, expected.values).allSatisfy { abs($0 - $1) <= bound * max(1, abs($1)) },
+        "\(entry.name)")
+    }
+  }
+
+  @Test func otherOrdersOfBlocksAreRefused() throws {
+    let fixture = PackageFiles.fixture("hybrids/checkpoints/qwen3_5-multimodal")
+    let store = try convert(fixture, as: "a.sxt")
+    let path = folder.path("m.gguf")
+    let format = try #require(ModelExportFormat(path: path))
+    expectRefusal(.exportInexpressible) { try ModelExport(store, as: format).write(to: path) }
+    #expect(!folder.entries.contains("m.gguf"))
+  }
+}
