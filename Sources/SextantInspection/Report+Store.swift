@@ -72,7 +72,8 @@ extension Report {
       let row = [site.site.pattern, Format.shape(site.shape), site.axes.joined(separator: ", ")]
       if seen.insert(row).inserted { table.add(row) }
     }
-    tables.append(("\(counted(sites.count, "site")); * stands for each block that has the site", table))
+    tables.append(
+      ("\(counted(sites.count, "site")); * stands for each block that has the site", table))
   }
 
   private static func json(_ tensor: StoredTensor) -> JSONValue {

@@ -441,7 +441,10 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
     let rows: [(bytes: [UInt8], found: String)] = [
       ([0x50, 0x4B, 3, 4] + [UInt8](repeating: 0, count: 60), "a file of the kind zip archive"),
       (Array("GGUF".utf8) + [UInt8](repeating: 0, count: 60), "a file of the kind GGUF"),
-      (Array("SEXTANT\0".utf8) + [UInt8](repeating: 0, count: 60), "a file of the kind Sextant model"),
+      (
+        Array("SEXTANT\0".utf8) + [UInt8](repeating: 0, count: 60),
+        "a file of the kind Sextant model"
+      ),
     ]
     for row in rows {
       for name in ["v.pt", "v.safetensors"] {
