@@ -2,7 +2,8 @@ import SextantBytes
 import SextantModels
 import Testing
 
-/// Published configurations of LFM2, Nemotron-H and FalconMamba: spellings, defaults and refusals.
+/// Published configurations of LFM2, Nemotron-H, FalconMamba and Qwen3.5: spellings, defaults and
+/// refusals.
 @Suite struct HybridConfigurationTests {
   private static let lfm2 = """
     "model_type": "lfm2", "hidden_size": 64, "num_hidden_layers": 3, "vocab_size": 100,
@@ -16,6 +17,11 @@ import Testing
   private static let falcon = """
     "model_type": "falcon_mamba", "hidden_size": 64, "num_hidden_layers": 2, "vocab_size": 100
     """
+  private static let qwen = """
+    "model_type": "qwen3_5_text", "hidden_size": 64, "num_hidden_layers": 4, "vocab_size": 100,
+    "intermediate_size": 96
+    """
+  private static let qwenNext = qwen.replacing("qwen3_5_text", with: "qwen3_next")
   private static let shapes = CheckpointShapes([])
 
   /// The canonical configuration of a published one with some more members.
@@ -39,6 +45,41 @@ import Testing
     let refusal = #expect(throws: Refusal.self) { try read(base, members) }
     #expect(refusal?.code == code)
     #expect(refusal.map { "\($0)".contains(place) } == true, "\(refusal.map { "\($0)" } ?? "")")
+  }
+
+  // MARK: Qwen3.5
+
+  @Test(arguments: [
+    #""head_dim": 16"#, #""full_attention_interval": 4"#,
+    #""layer_types": ["linear_attention", "linear_attention", "linear_attention", "full_attention"]"#,
+  ])
+  func attentionIsInEveryFourthBlockOrWhereTheListHasIt(members: String) throws {
+    let canonical = try read(Self.qwen, members)
+    #expect(canonical["layers"] == ["delta", "delta", "delta", "attention"])
+  }
+
+  @Test func unsupportedMembersOfQwenAreRefusedByName() {
+    let window = #""layer_types": ["sliding_attention", "full_attention"]"#
+    expectRefusal(.modelUnsupported, "/layer_types/0", of: Self.qwen, window)
+    let short = #""layer_types": ["full_attention"]"#
+    expectRefusal(.modelConfiguration, "/layer_types", of: Self.qwen, short)
+    expectRefusal(
+      .modelUnsupported, "/output_gate_type", of: Self.qwen, #""output_gate_type": "relu""#)
+    expectRefusal(
+      .modelConfiguration, "a norm epsilon of 2.0", of: Self.qwen, #""rms_norm_eps": 2.0"#)
+  }
+
+  @Test func expertsOfQwenAreRefusedByName() {
+    let moe = Self.qwen.replacing("qwen3_5_text", with: "qwen3_5_moe_text")
+    expectRefusal(.modelUnsupported, "a model with experts", of: moe, #""num_experts": 8"#)
+    expectRefusal(
+      .modelUnsupported, "8 experts in block 0", of: Self.qwenNext, #""num_experts": 8"#)
+  }
+
+  @Test(arguments: [#""num_experts": 0"#, #""mlp_only_layers": [0, 1, 2, 3]"#])
+  func aQwen3NextWithoutExpertsIsRead(members: String) throws {
+    let canonical = try read(Self.qwenNext, members)
+    #expect(canonical["layers"] == ["delta", "delta", "delta", "attention"])
   }
 
   // MARK: LFM2

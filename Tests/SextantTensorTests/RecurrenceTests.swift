@@ -58,13 +58,13 @@ private func silu(_ x: Double) -> Double { x / (1 + exp(-x)) }
     let weight = Tensor(random.floats(channels * width), shape: [channels, width])
     let bias = Tensor(random.floats(channels), shape: [channels])
     var whole = Tensor(zeros: [channels, width - 1])
-    let y = Kernels.causalConvolutionSiLU(
-      x.columns(0..<channels), weight: weight, bias: bias, state: &whole)
+    let y = Kernels.causalConvolution(
+      x.columns(0..<channels), weight: weight, bias: bias, activation: .silu, state: &whole)
     var state = Tensor(zeros: [channels, width - 1])
     let parts = (0..<steps).map { t in
-      Kernels.causalConvolutionSiLU(
+      Kernels.causalConvolution(
         x.slice(rows: t..<t + 1, columns: 0..<channels), weight: weight, bias: bias,
-        state: &state)
+        activation: .silu, state: &state)
     }
     #expect(Tensor.concatenated(parts) == y)
     #expect(state == whole)
@@ -79,7 +79,8 @@ private func silu(_ x: Double) -> Double { x / (1 + exp(-x)) }
     var (state, other) = (start, start)
     var sums = Kernels.causalConvolution(
       x, weight: weight, bias: nil, activation: .identity, state: &state)
-    let activated = Kernels.causalConvolutionSiLU(x, weight: weight, bias: nil, state: &other)
+    let activated = Kernels.causalConvolution(
+      x, weight: weight, bias: nil, activation: .silu, state: &other)
     #expect(sums != activated)
     Kernels.silu(&sums)
     #expect(sums == activated)
@@ -200,8 +201,9 @@ private func silu(_ x: Double) -> Double { x / (1 + exp(-x)) }
         b: bc.slice(rows: rows, columns: 0..<width),
         c: bc.slice(rows: rows, columns: width..<2 * width), d: d, gate: z.slice(rows: rows),
         state: &state, batch: batch)
-      let convolution = Kernels.causalConvolutionSiLU(
-        x.slice(rows: rows), weight: kernel, bias: d, state: &window, batch: batch)
+      let convolution = Kernels.causalConvolution(
+        x.slice(rows: rows), weight: kernel, bias: d, activation: .silu, state: &window,
+        batch: batch)
       return (scan, convolution)
     }
     var (states, windows) = (start, window)

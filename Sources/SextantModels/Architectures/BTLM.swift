@@ -104,10 +104,7 @@ package enum BTLM: Architecture {
           found: "\(counted(headCount, "head")) of \(counted(width, "channel"))",
           expected: "heads of equal width, at most \(Kernels.widestHead)")
       }
-      guard normEpsilon > 0, normEpsilon < 1 else {
-        throw node.refusal(
-          found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
-      }
+      try node.checkNormEpsilon(normEpsilon)
       // Numbers within the range of single precision.
       for scale in [embeddingScale, logitScale] where !(1e-30...1e30).contains(abs(scale)) {
         throw node.refusal(found: "a scale of \(scale)", expected: "a number such as 14.6")

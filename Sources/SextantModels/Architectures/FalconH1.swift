@@ -158,10 +158,7 @@ package enum FalconH1: Architecture {
           found: "\(headCount) heads that share \(counted(keyHeadCount, "key"))",
           expected: "groups of equal size")
       }
-      guard normEpsilon > 0, normEpsilon < 1 else {
-        throw node.refusal(
-          found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
-      }
+      try node.checkNormEpsilon(normEpsilon)
       guard rotary.width == headWidth else {
         throw node.refusal(
           found: "\(rotary.width) rotated channels", expected: "all \(headWidth) of a head")

@@ -96,10 +96,7 @@ package enum GPTNeoX: Architecture {
           found: "\(counted(headCount, "head")) of \(counted(width, "channel"))",
           expected: "heads of equal width, at most \(Kernels.widestHead)")
       }
-      guard normEpsilon > 0, normEpsilon < 1 else {
-        throw node.refusal(
-          found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
-      }
+      try node.checkNormEpsilon(normEpsilon)
       guard 2 * rotary.pairCount <= headWidth else {
         throw node.refusal(
           found: "\(2 * rotary.pairCount) rotated channels", expected: "at most \(headWidth)")

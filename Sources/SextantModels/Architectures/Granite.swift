@@ -202,10 +202,7 @@ package enum Granite: Architecture {
           found: "\(headCount) heads that share \(counted(keyHeadCount, "key"))",
           expected: "groups of equal size")
       }
-      guard normEpsilon > 0, normEpsilon < 1 else {
-        throw node.refusal(
-          found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
-      }
+      try node.checkNormEpsilon(normEpsilon)
       guard [0, headWidth].contains(rotary.width) else {
         throw node.refusal(
           found: "\(rotary.width) rotated channels", expected: "0, or all \(headWidth) of a head")
@@ -289,10 +286,7 @@ package enum Granite: Architecture {
   /// if heads do not turn.
   private static let gguf = Dialect(
     name: "gguf", markers: ["token_embd.weight", "blk.0.ffn_gate.weight"],
-    // The scaling of the rotation, which the configuration has.
-    ignores: {
-      ["rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"].contains($0)
-    }
+    ignores: Llama.isRotationTable
   ) { canonical in
     switch canonical {
     case "embedding.weight": return "token_embd.weight"

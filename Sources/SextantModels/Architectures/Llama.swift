@@ -141,10 +141,7 @@ package enum Llama: Architecture {
           found: "\(headCount) heads that share \(counted(keyHeadCount, "key"))",
           expected: "groups of equal size")
       }
-      guard normEpsilon > 0, normEpsilon < 1 else {
-        throw node.refusal(
-          found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
-      }
+      try node.checkNormEpsilon(normEpsilon)
       guard 2 * rotary.pairCount <= headWidth else {
         throw node.refusal(
           found: "\(2 * rotary.pairCount) rotated channels", expected: "at most \(headWidth)")
@@ -190,14 +187,16 @@ package enum Llama: Architecture {
     }, gguf,
   ]
 
+  /// Whether a tensor of a GGUF file is the scaling of the rotation, which the configuration has.
+  @Sendable static func isRotationTable(_ name: String) -> Bool {
+    ["rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"].contains(name)
+  }
+
   /// llama.cpp rotates neighbouring channels, so that its converter makes rows of the halves
   /// neighbours.
   private static let gguf = Dialect(
     name: "gguf", markers: ["token_embd.weight", "blk.0.attn_q.weight", "blk.0.ffn_gate.weight"],
-    // The scaling of the rotation, which the configuration has.
-    ignores: {
-      ["rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"].contains($0)
-    }
+    ignores: isRotationTable
   ) { canonical in
     switch canonical {
     case "embedding.weight": return "token_embd.weight"

@@ -126,10 +126,7 @@ package enum Mamba: Architecture {
     }
 
     package func check(_ node: JSONNode) throws(Refusal) {
-      guard normEpsilon > 0, normEpsilon < 1 else {
-        throw node.refusal(
-          found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
-      }
+      try node.checkNormEpsilon(normEpsilon)
     }
   }
 

@@ -178,10 +178,8 @@ package enum Mamba2: Architecture {
         throw node.refusal(
           found: "an inner width of \(innerWidth)", expected: "at most \(Self.sizes.upperBound)")
       }
-      for epsilon in [normEpsilon, mixerNormEpsilon] where !(epsilon > 0 && epsilon < 1) {
-        throw node.refusal(
-          found: "a norm epsilon of \(epsilon)", expected: "a number between 0 and 1")
-      }
+      try node.checkNormEpsilon(normEpsilon)
+      try node.checkNormEpsilon(mixerNormEpsilon)
       try node.checkStepLimits(smallestStep, largestStep)
     }
   }

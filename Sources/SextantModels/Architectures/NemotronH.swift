@@ -202,10 +202,7 @@ package enum NemotronH: Architecture {
             expected: "at most \(Self.sizes.upperBound)")
         }
       }
-      guard normEpsilon > 0, normEpsilon < 1 else {
-        throw node.refusal(
-          found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
-      }
+      try node.checkNormEpsilon(normEpsilon)
       try node.checkStepLimits(smallestStep, largestStep)
     }
   }

@@ -52,7 +52,7 @@ package enum Qwen: Architecture {
 
     package static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
-        .integer("d_model", \.width, in: sizes), .layers(\.layers),
+        .integer("d_model", \.width, in: sizes), .layers(\.layers, in: DeltaBlock.counts),
         .integer("vocab_size", \.vocabularySize, in: sizes),
         .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
         .integer("n_kv_head", \.keyHeadCount, in: heads),
@@ -171,10 +171,7 @@ package enum Qwen: Architecture {
           expected: "groups of equal size")
       }
       try delta.check(node, sizes: Self.sizes)
-      guard normEpsilon > 0, normEpsilon < 1 else {
-        throw node.refusal(
-          found: "a norm epsilon of \(normEpsilon)", expected: "a number between 0 and 1")
-      }
+      try node.checkNormEpsilon(normEpsilon)
       guard 2 * rotary.pairCount <= headWidth else {
         throw node.refusal(
           found: "\(2 * rotary.pairCount) rotated channels", expected: "at most \(headWidth)")

@@ -78,9 +78,9 @@ struct Mamba1Mixer: Mixer {
     _ normed: Tensor, _ convolved: inout Tensor, batch: Int
   ) -> (xz: Tensor, x: Tensor, selected: Tensor, delta: Tensor) {
     let xz = inward(normed)  // [B·T, 2E]
-    let x = Kernels.causalConvolutionSiLU(  // [B·T, E]
+    let x = Kernels.causalConvolution(  // [B·T, E]
       xz.columns(0..<form.innerWidth), weight: convolution, bias: convolutionBias,
-      state: &convolved, batch: batch)
+      activation: .silu, state: &convolved, batch: batch)
     var selected = Linear.apply(x, weight: selection)  // [B·T, R + 2N]
     if let epsilon = form.selectionNormEpsilon { normSelection(&selected, Float(epsilon)) }
     let step = Linear.apply(  // [B·T, E]

@@ -83,9 +83,9 @@ struct Mamba2Mixer: Mixer {
     let (e, c, gn) = (form.innerWidth, form.convolutionWidth, form.groups * form.stateSize)
     var projected = inward(x)  // [B·T, E + C + H]
     scale(&projected)
-    let xbc = Kernels.causalConvolutionSiLU(  // [B·T, C]
+    let xbc = Kernels.causalConvolution(  // [B·T, C]
       projected.columns(e..<e + c), weight: convolution, bias: convolutionBias,
-      state: &state.tensors[0], batch: stream.batch)
+      activation: .silu, state: &state.tensors[0], batch: stream.batch)
     let step = projected.columns(e + c..<form.projectionWidth)  // [B·T, H]
     var delta = Kernels.softplus(step, bias: stepBias)  // [B·T, H]
     limit(&delta)

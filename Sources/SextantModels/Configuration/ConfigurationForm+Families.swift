@@ -22,6 +22,18 @@ extension ConfigurationForm.Member {
     }
   }
 
+  /// A value that must be one of these if it is there. It is not written.
+  static func expected(_ key: String, _ values: JSONValue...) -> Self {
+    Self { node, _ throws(Refusal) in
+      guard let member = try node.optionalMember(key), !values.contains(member.value) else {
+        return
+      }
+      throw member.unsupported(expected: values.map(\.canonicalText).joined(separator: " or "))
+    } write: { _ in
+      []
+    }
+  }
+
   /// The width of a head, `head_dim`. If it is absent, the heads share the width of the model.
   ///
   /// - Parameters:

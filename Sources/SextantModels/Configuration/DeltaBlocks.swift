@@ -1,7 +1,7 @@
 import SextantBytes
 
 /// The mixer of a block, in models where the gated delta rule and attention take turns.
-enum DeltaBlock: String, Sendable {
+enum DeltaBlock: String, LayerKind {
   case delta, attention
 
   /// The name that published configurations give it.
@@ -16,26 +16,6 @@ enum DeltaBlock: String, Sendable {
 }
 
 extension ConfigurationForm.Member {
-  /// The kinds of all blocks in the canonical form.
-  static func layers(_ path: WritableKeyPath<C, [DeltaBlock]>) -> Self {
-    Self { node, configuration throws(Refusal) in
-      let layers = try node.member("layers")
-      var kinds: [DeltaBlock] = []
-      for element in try layers.elements() {
-        guard let kind = try DeltaBlock(rawValue: element.string()) else {
-          throw element.unsupported(expected: "delta or attention")
-        }
-        kinds.append(kind)
-      }
-      guard DeltaBlock.counts.contains(kinds.count) else {
-        throw layers.refusal(expected: "1 to \(DeltaBlock.counts.upperBound) blocks")
-      }
-      configuration[keyPath: path] = kinds
-    } write: {
-      [("layers", .array($0[keyPath: path].map { .string($0.rawValue) }))]
-    }
-  }
-
   /// The kinds of all blocks in transformers' form: `layer_types`, or else the rule of
   /// `full_attention_interval`.
   ///
@@ -57,14 +37,8 @@ extension ConfigurationForm.Member {
         configuration[keyPath: path] = try byInterval(node) ?? usual(count)
         return
       }
-      var kinds: [DeltaBlock] = []
-      for element in try types.elements() {
-        switch try element.string() {
-        case "linear_attention": kinds.append(.delta)
-        case "full_attention": kinds.append(.attention)
-        default: throw element.unsupported(expected: "linear_attention or full_attention")
-        }
-      }
+      let words = DeltaBlock.allCases.map { ($0.publishedName, $0) }
+      let kinds = try types.kinds(Dictionary(uniqueKeysWithValues: words))
       guard kinds.count == count else {
         throw types.refusal(
           found: "the types of \(counted(kinds.count, "block"))", expected: "\(count)")
@@ -78,18 +52,6 @@ extension ConfigurationForm.Member {
         ("num_hidden_layers", .integer(Int64(kinds.count))),
         ("layer_types", .array(kinds.map { .string($0.publishedName) })),
       ]
-    }
-  }
-
-  /// A value that must be one of these if it is there. It is not written.
-  static func expected(_ key: String, _ values: JSONValue...) -> Self {
-    Self { node, _ throws(Refusal) in
-      guard let member = try node.optionalMember(key), !values.contains(member.value) else {
-        return
-      }
-      throw member.unsupported(expected: values.map(\.canonicalText).joined(separator: " or "))
-    } write: { _ in
-      []
     }
   }
 }

@@ -73,3 +73,15 @@ extension JSONNode {
     return number
   }
 }
+
+extension JSONNode {
+  /// Refuses a number that is not the epsilon of a norm.
+  ///
+  /// - Throws: the node's code.
+  func checkNormEpsilon(_ epsilon: Double) throws(Refusal) {
+    guard epsilon > 0, epsilon < 1 else {
+      throw refusal(
+        found: "a norm epsilon of \(epsilon)", expected: "a number between 0 and 1")
+    }
+  }
+}

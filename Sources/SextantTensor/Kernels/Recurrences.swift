@@ -9,16 +9,6 @@ extension Kernels {
     return max((channels + 63) / 64 * 64, 64)
   }
 
-  /// A causal depthwise convolution over time, plus bias, through SiLU: `causalConvolution` with the
-  /// activation of Mamba.
-  package static func causalConvolutionSiLU(
-    _ x: some MatrixRows, weight: Tensor, bias: Tensor?, state: inout Tensor, batch: Int = 1,
-    pool: WorkerPool = .shared
-  ) -> Tensor {
-    causalConvolution(
-      x, weight: weight, bias: bias, activation: .silu, state: &state, batch: batch, pool: pool)
-  }
-
   /// What follows a convolution: x · sigmoid(x), or nothing.
   package enum ConvolutionActivation: Sendable { case silu, identity }
 

@@ -7,8 +7,9 @@ import SextantTensor
 import SextantTestSupport
 import Testing
 
-/// Qwen3.5 in GGUF files, which have attention in every n-th block.
-@Suite struct QwenGGUFTests {
+/// Qwen3.5 in GGUF files, which have attention in every n-th block, and under the names of
+/// Qwen3-Next.
+@Suite struct QwenExportTests {
   private let folder = TemporaryFolder()
 
   private func convert(_ path: String, as name: String) throws -> ModelStore {
@@ -72,6 +73,24 @@ import Testing
       #expect(
         zip(found.values, expected.values).allSatisfy { abs($0 - $1) <= bound * max(1, abs($1)) },
         "\(entry.name)")
+    }
+  }
+
+  @Test func theNamingOfQwen3NextGivesTheSameModel() throws {
+    let fixture = PackageFiles.fixture("hybrids/checkpoints/qwen3_5-multimodal")
+    let store = try convert(fixture, as: "a.sxt")
+    var options = ModelExportOptions()
+    options.naming = "qwen3-next"
+    let path = folder.path("next")
+    _ = try ModelExport(store, as: .huggingFace, options: options).write(to: path)
+    // Queries, keys, values and gates of the delta rule are one matrix there, by key heads.
+    let file = try SafetensorsFile("\(path)/model.safetensors")
+    let joint = file.tensor(named: "model.layers.0.linear_attn.in_proj_qkvz.weight")
+    #expect(joint?.shape == [160, 48])
+    let back = try convert(path, as: "b.sxt")
+    #expect(back.configuration == store.configuration)
+    for entry in store.tensors {
+      #expect(try back.tensor(entry.name) == store.tensor(entry.name), "\(entry.name)")
     }
   }
 
