@@ -230,7 +230,8 @@ private struct JSONParser {
       return false
     }
     guard consume(UInt8(ascii: ",")) else { throw unexpected("\",\" or a closing bracket") }
-    guard position < text.count, text[position] != closing else {
+    guard position < text.count else { throw unexpected("another element") }
+    guard text[position] != closing else {
       throw refusal(.jsonTrailing, found: "a trailing comma", expected: "another element")
     }
     return true

@@ -185,9 +185,15 @@ package struct Conversion {
   }
 
   private static func readConfiguration(at path: String) throws(Refusal) -> JSONNode {
-    try JSONNode(
+    let config = try JSONNode(
       parsing: InputFile(path).readAll(limit: 16 << 20), code: .modelConfiguration, file: path,
       acceptsInfinity: true, reads: JSONReads())
+    guard try !config.object().members.isEmpty else {
+      throw config.refusal(
+        found: "an object without members",
+        expected: "the configuration that was published with the model")
+    }
+    return config
   }
 
   private static func readConfiguration(

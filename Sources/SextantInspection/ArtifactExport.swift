@@ -67,3 +67,12 @@ extension Report {
       ]))
   }
 }
+
+extension ArtifactExport {
+  /// The files in folders of exported models and lenses, except shards.
+  package static let usualNames = [
+    "config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json",
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
+    "params.pt",
+  ]
+}

@@ -56,3 +56,16 @@ extension Report {
       ]))
   }
 }
+
+extension Report {
+  /// A saved state that a model can continue from.
+  package init(fitting file: String, batch: Int, position: Int) {
+    self.init(
+      title: "\(printable(file)) fits: \(counted(batch, "sequence")) at position "
+        + "\(Format.count(position)); `sextant generate` can continue from it",
+      json: JSONObject([
+        ("state", .string(file)), ("fits", true), ("batch", JSONValue(batch)),
+        ("position", JSONValue(position)),
+      ]))
+  }
+}

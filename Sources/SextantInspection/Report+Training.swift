@@ -199,3 +199,24 @@ extension Report {
       ]))
   }
 }
+
+extension Report {
+  /// The files of quirky statements that were made.
+  package init(
+    quirky set: QuirkyArithmetic.Operation, digits: Int, seed: UInt64,
+    files: [(path: String, count: Int)]
+  ) {
+    var table = Table(["file", "#records"])
+    for file in files { table.add([printable(file.path), Format.count(file.count)]) }
+    self.init(
+      title: "quirky \(set.rawValue), seed \(seed)", tables: [("files", table)],
+      json: JSONObject([
+        ("set", .string(set.rawValue)), ("digits", JSONValue(digits)),
+        ("seed", JSONValue(Int(clamping: seed))),
+        (
+          "files",
+          .array(files.map { ["file": .string($0.path), "records": JSONValue($0.count)] })
+        ),
+      ]))
+  }
+}

@@ -6,6 +6,7 @@ import Testing
   arguments: [
     // Syntax.
     ("", .jsonInvalid), (" ", .jsonInvalid), ("{", .jsonInvalid), ("[1", .jsonInvalid),
+    ("[1,", .jsonInvalid), ("{\"a\":1, ", .jsonInvalid),
     ("{\"a\"}", .jsonInvalid), ("{\"a\":}", .jsonInvalid), ("{\"a\" 1}", .jsonInvalid),
     ("{a:1}", .jsonInvalid), ("{'a':1}", .jsonInvalid), ("{1:1}", .jsonInvalid),
     ("[1 2]", .jsonInvalid), ("[,]", .jsonInvalid), ("{,}", .jsonInvalid), ("[1,,2]", .jsonInvalid),

@@ -62,6 +62,12 @@ import Testing
     #expect(report.dialect == "huggingface" && report.nonfinite.isEmpty)
   }
 
+  @Test func aConfigurationWithoutMembersIsNotTakenForAnIncompleteOne() throws {
+    let path = try checkpoint()
+    folder.write("{}", to: "config.json")
+    expectRefused(.modelConfiguration, naming: ["an object without members", "config.json"], path)
+  }
+
   @Test func everyMissingTensorIsNamed() throws {
     let path = try checkpoint { tensors in
       tensors.removeAll { $0.name.hasSuffix("mixer.D") }

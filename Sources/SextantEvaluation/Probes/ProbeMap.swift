@@ -152,3 +152,13 @@ package struct ProbeMap: Sendable {
     ])
   }
 }
+
+extension ProbeMap {
+  /// The map as a page, below the text.
+  package func page(of text: String, label: String, probes: String) -> HTMLPage {
+    var page = HTMLPage(title: "Probes and output", subtitle: "\(probes), label \(label)")
+    page.add(paragraph: text)
+    page.add(figure: figure.svg(width: 1100, standsAlone: false))
+    return page
+  }
+}

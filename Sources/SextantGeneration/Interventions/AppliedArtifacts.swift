@@ -67,3 +67,23 @@ extension AppliedArtifact {
       expected: "a number, such as 2, 10% or 0.1nats, or one for each block, such as 3=1.5,5-7=0.5")
   }
 }
+
+extension SteeringVector {
+  /// Reads the vector of a sweep, which applies it at several strengths.
+  ///
+  /// - Throws: `usage.option` for a strength after the path, which a single application takes; the errors of
+  ///   reading.
+  package init(ofSweep argument: String) throws(Refusal) {
+    do throws(Refusal) {
+      self = try SteeringVector(reading: argument)
+    } catch {
+      guard error.code == .fileMissing, let file = AppliedFile(argument: argument),
+        file.hasStrength
+      else { throw error }
+      throw Refusal(
+        .usageOption, at: .parameter("apply"), found: "a strength after \(file.path)",
+        expected: "only the path of a vector: a sweep applies it at each of `multipliers`",
+        remedy: "Leave the strength out, or give it with `multipliers`.")
+    }
+  }
+}

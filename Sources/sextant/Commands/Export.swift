@@ -77,18 +77,12 @@ struct Export: WritingCommand {
       expected: "a format that the option applies to", remedy: "Leave the option out.")
   }
 
-  /// The files in folders of models and of lenses, except shards.
-  private static let usualNames = [
-    "config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json",
-    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
-    "params.pt",
-  ]
-
   var fileUse: CommandFiles {
     let isFolder = ModelExportFormat(path: output) == .huggingFace
     return CommandFiles(
       inputs: [file], outputs: isFolder ? [] : [output],
-      possible: isFolder ? Self.usualNames.map { "\(output)/\($0)" } : [], replaces: force)
+      possible: isFolder ? ArtifactExport.usualNames.map { "\(output)/\($0)" } : [], replaces: force
+    )
   }
 
   func run() throws {

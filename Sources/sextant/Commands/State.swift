@@ -116,14 +116,8 @@ struct StateLoad: ParsableCommand {
     let open = try model.open()
     let state = try open.loadState(
       file, allowsModelMismatch: matching.allowModelMismatch)
-    Report(
-      title: "\(printable(file)) fits: \(counted(state.batch, "sequence")) at position "
-        + "\(Format.count(state.position)); continue with generate --load-state",
-      json: JSONObject([
-        ("state", .string(file)), ("fits", true), ("batch", JSONValue(state.batch)),
-        ("position", JSONValue(state.position)),
-      ])
-    ).print(asJSON: printing.json)
+    Report(fitting: file, batch: state.batch, position: state.position)
+      .print(asJSON: printing.json)
   }
 }
 

@@ -140,28 +140,12 @@ struct SteerEval: WritingCommand {
       writing: [figure].compactMap { $0 })
   }
 
-  /// The vector of --apply.
-  ///
-  /// - Throws: `usage.option` for a strength after the path, which other commands take.
-  private func readVector() throws(Refusal) -> SteeringVector {
-    do throws(Refusal) {
-      return try SteeringVector(reading: apply)
-    } catch {
-      guard error.code == .fileMissing, let file = AppliedFile(argument: apply), file.hasStrength
-      else { throw error }
-      throw Refusal(
-        .usageOption, at: .option("--apply"), found: "a strength after \(file.path)",
-        expected: "only the path of a vector: a sweep applies it at each of --multipliers",
-        remedy: "Leave the strength out, or give it with --multipliers.")
-    }
-  }
-
   func run() throws {
     let folder = results.folder
     let open = try model.open()
     let tokenizer = try open.textTokenizer()
     var experiment = SteeringExperiment(
-      try readVector(), open.model, tokenizer)
+      try SteeringVector(ofSweep: apply), open.model, tokenizer)
     experiment.multipliers = multipliers.values
     (experiment.unit, experiment.layers) = (unit, blocks.layers)
     experiment.sites = sites?.values.map { SteeredSites($0) }

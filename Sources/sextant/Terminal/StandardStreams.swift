@@ -1,5 +1,6 @@
 import Glibc
 import SextantBytes
+import SextantReport
 
 /// Standard output and standard error, written without buffers.
 enum StandardStreams {
@@ -66,19 +67,9 @@ enum StandardStreams {
       write(text)
       return
     }
-    var shown = String.UnicodeScalarView()
-    for scalar in text.unicodeScalars {
-      let isControl = scalar.properties.generalCategory == .control
-      shown.append(isControl && scalar != "\n" && scalar != "\t" ? "\u{FFFD}" : scalar)
-    }
-    guard let tint, tint.isFinite, getenv("NO_COLOR") == nil else {
-      write(String(shown))
-      return
-    }
-    // From white to red or blue, in the 24-bit colours of ECMA-48 terminals.
-    let faded = Int(clamping: 255 * (1 - min(abs(tint), 1)))
-    let (red, blue) = tint > 0 ? (255, faded) : (faded, 255)
-    write("\u{1B}[38;2;\(red);\(faded);\(blue)m\(String(shown))\u{1B}[0m")
+    let shown = TerminalText.harmless(text)
+    guard let tint, tint.isFinite, getenv("NO_COLOR") == nil else { return write(shown) }
+    write(TerminalText.tinted(shown, tint))
   }
 
   /// Writes a line to standard error; a failure is ignored.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import SextantAnalysis
 import SextantBytes
+import SextantInspection
 import SextantReport
 
 extension QuirkyArithmetic.Operation: ExpressibleByArgument {}
@@ -62,21 +63,12 @@ struct ProbeData: WritingCommand {
     let parts = try QuirkyArithmetic(set, digits: digits, seed: seed).records([
       (.train, count), (.validation, heldOut), (.test, heldOut),
     ])
-    var rows: [JSONValue] = []
-    var table = Table(["file", "#records"])
     for (split, records) in parts {
-      let path = path(split)
       try FilePublisher.publish(
-        LabelledRecords.jsonLines(of: records), to: path, replacing: force)
-      table.add([printable(path), Format.count(records.count)])
-      rows.append(["file": .string(path), "records": JSONValue(records.count)])
+        LabelledRecords.jsonLines(of: records), to: path(split), replacing: force)
     }
     Report(
-      title: "quirky \(set.rawValue), seed \(seed)", tables: [("files", table)],
-      json: JSONObject([
-        ("set", .string(set.rawValue)), ("digits", JSONValue(digits)),
-        ("seed", JSONValue(Int(clamping: seed))), ("files", .array(rows)),
-      ])
+      quirky: set, digits: digits, seed: seed, files: parts.map { (path($0), $1.count) }
     ).print(asJSON: printing.json)
   }
 }

@@ -50,11 +50,7 @@ struct ProbeShow: WritingCommand {
       choices: choices.split(separator: "|", omittingEmptySubsequences: false).map(String.init),
       layers: blocks.layers, open.model, tokenizer, allowsModelMismatch: probes.allowModelMismatch)
     if let html {
-      var page = HTMLPage(
-        title: "Probes and output", subtitle: "\(probes.probe.path), label \(file.training.label)"
-      )
-      page.add(paragraph: read)
-      page.add(figure: map.figure.svg(width: 1100, standsAlone: false))
+      let page = map.page(of: read, label: file.training.label, probes: probes.probe.path)
       try FilePublisher.publish(Array(page.html.utf8), to: html, replacing: force)
     }
     map.report.print(asJSON: printing.json)
