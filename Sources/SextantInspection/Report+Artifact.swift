@@ -35,7 +35,10 @@ extension Report {
       ("tokenizer", manifest.model.tokenizer?.description ?? "none: made from token ids"),
       ("made by", "\(printable(manifest.tool.name)) \(printable(manifest.tool.version))"),
     ]
+    let names = Set(artifact.tensors.map { ExactString($0.name) })
     let statistics = Self.statistics(manifest.details)
+    // Of tensors, or of what consists of several tensors, such as a probe or the lens of a site.
+    let areOfTensors = statistics.values.contains { names.contains(ExactString($0.name)) }
     for (key, value) in manifest.details.members where key != "statistics" {
       if key == "probes", case .array(let probes) = value {
         // Their names are in the table.
@@ -48,24 +51,36 @@ extension Report {
       manifest.sites.map { (ExactString($0.name), $0.axes) },
       uniquingKeysWith: { first, _ in first })
     var table = Table(
-      ["tensor", "type", "shape", "axes", "#norm"] + statistics.names.map { "#\($0)" })
+      ["tensor", "type", "shape", "axes", "#norm"]
+        + (areOfTensors ? statistics.names.map { "#\($0)" } : []))
     for name in Self.inSiteOrder(artifact) {
       guard let value = artifact.tensor(name) else { continue }
-      let key = ExactString(name)
       table.add(
         [
           printable(name), value.dataType.rawValue, Format.shape(value.shape),
-          printable(axes[key]?.joined(separator: ", ") ?? ""),
-          value.norm.map { Format.figure($0) } ?? "-",
-        ]
-          + statistics.names.map { statistics.values[key]?[$0].map { Self.figure($0) } ?? "" })
+          printable(axes[ExactString(name)]?.joined(separator: ", ") ?? ""),
+          Self.norm(of: value),
+        ] + (areOfTensors ? statistics.figures(of: name) : []))
+    }
+    var tables = [(counted(artifact.tensors.count, "tensor"), table.abbreviated(to: rowLimit))]
+    if !areOfTensors, !statistics.values.isEmpty {
+      var table = Table([""] + statistics.names.map { "#\($0)" })
+      for (name, _) in statistics.values {
+        table.add([printable(name)] + statistics.figures(of: name))
+      }
+      tables.append(("statistics", table.abbreviated(to: rowLimit)))
     }
     self.init(
       title: "\(printable(artifact.file ?? "")): an artifact of kind \(manifest.kind)",
-      facts: facts,
-      tables: [
-        (counted(artifact.tensors.count, "tensor"), table.abbreviated(to: rowLimit))
-      ], json: json)
+      facts: facts, tables: tables, json: json)
+  }
+
+  /// The norm of a tensor; of a single element, the element with its sign.
+  private static func norm(of value: Tensor) -> String {
+    guard let norm = value.norm else { return "-" }
+    guard value.count == 1 else { return Format.figure(norm) }
+    let element = value.dataType == .f32 ? Double(value.values[0]) : value.withDoubles { $0[0] }
+    return "\(Format.figure(element)) (value)"
   }
 
   /// The tensors that are named by a site in the order of the manifest, then all others.
@@ -76,21 +91,39 @@ extension Report {
       + artifact.tensors.map(\.name).filter { !sites.contains(ExactString($0)) }
   }
 
-  /// The figures that the manifest gives for each site; the norm is measured, not believed.
-  private static func statistics(
-    _ details: JSONObject
-  ) -> (names: [String], values: [ExactString: JSONObject]) {
-    guard case .object(let bySite) = details["statistics"] else { return ([], [:]) }
-    var names: [String] = []
-    var values: [ExactString: JSONObject] = [:]
-    for (site, value) in bySite.members {
+  /// The figures that the manifest gives for each site or probe; norms of tensors are measured, not
+  /// believed.
+  private static func statistics(_ details: JSONObject) -> Statistics {
+    var statistics = Statistics()
+    guard case .object(let byName) = details["statistics"] else { return statistics }
+    for (name, value) in byName.members {
       guard case .object(let figures) = value else { continue }
-      values[ExactString(site)] = figures
+      statistics.add(name, figures)
+    }
+    return statistics
+  }
+
+  /// Figures by the name of their tensor, site or probe.
+  private struct Statistics {
+    /// The names of the figures.
+    private(set) var names: [String] = []
+    /// The figures of each.
+    private(set) var values: [(name: String, figures: JSONObject)] = []
+    private var places: [ExactString: Int] = [:]
+
+    mutating func add(_ name: String, _ figures: JSONObject) {
+      places[ExactString(name)] = values.count
+      values.append((name, figures))
       for (name, _) in figures.members where name != "norm" && !names.contains(name) {
         names.append(printable(name))
       }
     }
-    return (names, values)
+
+    /// The figures of one, in the order of `names`; empty where it has none.
+    func figures(of name: String) -> [String] {
+      let own = places[ExactString(name)].map { values[$0].figures }
+      return names.map { own?[$0].map { Report.figure($0) } ?? "" }
+    }
   }
 
   private static func figure(_ value: JSONValue) -> String {

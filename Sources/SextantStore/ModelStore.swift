@@ -34,7 +34,7 @@ public final class ModelStore: Sendable {
   /// - Throws: `file.*` for a file that cannot be read; `store.*` and `json.*` for one that
   ///   violates the format, in the order of `formats/store.md`.
   public init(opening path: String) throws(Refusal) {
-    let file = try InputFile(path)
+    let file = try Self.file(at: path)
     let (header, digest) = try StoreHeader.read(from: file)
     self.path = path
     self.file = file
@@ -48,6 +48,19 @@ public final class ModelStore: Sendable {
     mapping = try file.map()
     places = Dictionary(
       uniqueKeysWithValues: header.tensors.enumerated().map { (ExactString($1.name), $0) })
+  }
+
+  /// Opens the file. A folder is most often a checkpoint that was not converted yet.
+  private static func file(at path: String) throws(Refusal) -> InputFile {
+    do throws(Refusal) {
+      return try InputFile(path)
+    } catch {
+      var error = error
+      if error.code == .fileNotRegular, error.found == "a folder" {
+        error.remedy = StorePreamble.remedy(for: path)
+      }
+      throw error
+    }
   }
 
   /// The length of the file, in bytes.

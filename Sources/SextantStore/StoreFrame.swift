@@ -26,6 +26,11 @@ struct StorePreamble {
     self.fileByteCount = fileByteCount
   }
 
+  /// What to do with a checkpoint that was named in the place of a model.
+  static func remedy(for checkpoint: String) -> String {
+    "Convert it first: sextant convert \(checkpoint) -o model.sxt"
+  }
+
   /// Reads the preamble and compares it with the length of the file.
   ///
   /// - Throws: `file.html`, `file.too-short`, `store.magic`, `store.endianness`, `store.version`,
@@ -36,7 +41,9 @@ struct StorePreamble {
       throw Refusal(
         .storeMagic, file: file.path, at: .offset(0),
         found: kind == .unknown ? "other bytes" : "a file of kind \(kind.rawValue)",
-        expected: "the bytes \"SEXTANT\\0\"")
+        expected: "the bytes \"SEXTANT\\0\"",
+        remedy: [.safetensors, .hdf5, .gguf, .zip].contains(kind)
+          ? Self.remedy(for: file.path) : nil)
     }
     // One byte more: the first byte of the JSON text identifies an unfinished file.
     let reader = ByteReader(

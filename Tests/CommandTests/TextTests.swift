@@ -25,6 +25,14 @@ import Testing
     #expect(twice.errors.contains("[usage.option]") && twice.errors.contains("standard input"))
   }
 
+  @Test func aTextThatIsTheNameOfAFileIsNoted() throws {
+    let file = work.folder.write("The film was long and sad.", to: "text.txt")
+    let drift = ["drift", "-m", Workspace.model, "--reference", Workspace.model, "--text"]
+    let named = CommandRun.sextant(drift + [file])
+    #expect(named.end == .exited(0) && named.errors.contains("@\(file) would read the file"))
+    #expect(CommandRun.sextant(drift + ["@\(file)"]).errors.isEmpty)
+  }
+
   @Test func escapesOfTwoFilesAreThoseOfRecords() throws {
     let positive = work.folder.write("Act warm.\\nI feel\nBe kind.\\nI am\n", to: "pos.txt")
     let negative = work.folder.write("Act cold.\\nI feel\nBe rude.\\nI am\n", to: "neg.txt")

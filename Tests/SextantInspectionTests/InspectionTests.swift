@@ -6,6 +6,7 @@ import SextantInspection
 import SextantModelTestSupport
 import SextantModels
 import SextantReport
+import SextantStore
 import SextantTestSupport
 import Testing
 
@@ -43,6 +44,30 @@ import Testing
     let whole = Report(artifact: try Artifact(reading: path), rowLimit: .max)
     #expect(try json(whole).member("kind").string() == SavedState.name)
     #expect(try json(whole).member("tensors").elements().count == saved.artifact.tensors.count)
+  }
+
+  /// Figures of probes belong to several tensors: they have a table of their own, in which no column
+  /// is empty. A single number is shown with its sign.
+  @Test func figuresThatBelongToNoTensorHaveTheirOwnTable() throws {
+    let site = SiteReference(name: "blocks.0.output", shape: [2], axes: ["channel"])
+    let model = try ConvertedModel("mamba-tiny/huggingface").model.description
+    var figures = JSONObject()
+    figures["blocks.0.output.lr"] = ["loss": 0.25, "examples": 12]
+    let entry = ProbeEntry(
+      site: site, method: "lr", input: .single, direction: [3, 4], bias: -1.5)
+    let probe = Probe(
+      model: model.reference(tokenizer: nil), sites: [site], entries: [entry],
+      training: .init(
+        label: "truth", positions: .last, pooling: .each, data: JSONObject(), seed: 0),
+      statistics: figures)
+    let report = Report(artifact: probe.artifact, rowLimit: .max)
+    #expect(
+      report.tables.map(\.title) == ["\(probe.artifact.tensors.count) tensors", "statistics"])
+    let text = report.text
+    #expect(text.contains("-1.5000 (value)"))
+    #expect(report.tables[0].table.heads.count == 5)
+    #expect(report.tables[1].table.heads == ["", "loss", "examples"])
+    #expect(report.tables[1].table.rows == [["blocks.0.output.lr", "0.25000", "12"]])
   }
 
   @Test func aCheckpointIsReportedByItsTensors() throws {

@@ -242,6 +242,20 @@ private let faults: [Fault] = [
     #expect(refusal?.place == .tensor("tokenizer.json"))
   }
 
+  @Test func aCheckpointInThePlaceOfAModelIsToBeConverted() {
+    let folder = TemporaryFolder()
+    let file = folder.write(Array("GGUF".utf8) + Array(repeating: 0, count: 60), to: "m.gguf")
+    for path in [folder.path, file] {
+      let refusal = expectRefusal(path == file ? .storeMagic : .fileNotRegular) {
+        try ModelStore(opening: path)
+      }
+      #expect(refusal?.remedy.contains("sextant convert \(path)") == true)
+    }
+    let other = folder.write("something else, long enough to be anything", to: "text")
+    let refusal = expectRefusal(.storeMagic) { try ModelStore(opening: other) }
+    #expect(refusal?.remedy.contains(other) == false)
+  }
+
   @Test func theDamagedTensorIsNamed() throws {
     let folder = TemporaryFolder()
     var raw = try RawStore()

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import SextantBytes
 import SextantTexts
 
@@ -19,8 +20,19 @@ struct PromptArgument: ExpressibleByArgument {
   ///
   /// - Throws: `file.*`, `limit.file`, `text.*`; `usage.option` if standard input was read before.
   func text() throws(Refusal) -> String {
-    guard let path = argument == "-" ? argument : file else { return argument }
+    guard let path = argument == "-" ? argument : file else {
+      if looksLikeFile {
+        StandardStreams.printError(
+          "note: the text is the name of a file; @\(argument) would read the file")
+      }
+      return argument
+    }
     return try TextFile(reading: path, limit: Self.limit).textWithoutLastLineFeed
+  }
+
+  /// Whether the text itself is the name of an existing file, with an ending or a folder.
+  private var looksLikeFile: Bool {
+    argument.contains { $0 == "." || $0 == "/" } && access(argument, F_OK) == 0
   }
 
   /// The files that are read.
