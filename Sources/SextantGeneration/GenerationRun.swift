@@ -20,7 +20,7 @@ public final class GenerationRun {
   private let readsLast: Bool
   private var loop: TokenLoop
   private var recorder: TokenRecorder?
-  private var progress = Progress.prompt
+  private var progress = Progress.prompt(0)
   /// The text that the last chosen token, or the end of the text, added.
   private var shown = ""
 
@@ -28,11 +28,12 @@ public final class GenerationRun {
   /// first token of the text is requested.
   public private(set) var prompt: [TokenRecord] = []
   /// The state that has read everything so far. After a refusal it is incomplete; discard it.
-  public private(set) var state: State
+  public internal(set) var state: State
 
   /// The next step.
   private enum Progress {
-    case prompt
+    /// This many tokens of the prompt were read.
+    case prompt(Int)
     case read(token: Int, piece: String, shown: String)
     case ended
     case failed(Refusal)
@@ -88,8 +89,20 @@ public final class GenerationRun {
   ///   same refusal again.
   public func next() throws(Refusal) -> TokenRecord? {
     if case .prompt = progress { prompt = try advance() ?? [] }
-    let own: String? = if case .read(_, _, let shown) = progress { shown } else { nil }
-    guard var record = try advance()?.first, let own else { return nil }
+    let own = shownText
+    return record(of: try advance(), showing: own)
+  }
+
+  /// The text that the token to be read next added; nil if there is none.
+  private var shownText: String? {
+    if case .read(_, _, let shown) = progress { shown } else { nil }
+  }
+
+  /// The record of a token of the text.
+  ///
+  /// - Parameter own: the text that it added when it was chosen.
+  private func record(of records: [TokenRecord]?, showing own: String?) -> TokenRecord? {
+    guard var record = records?.first, let own else { return nil }
     record.text = own
     // Bytes that no further token completes belong to the last token.
     if case .ended = progress { record.text += shown }
@@ -121,32 +134,61 @@ public final class GenerationRun {
   /// - Parameter emit: receives text as soon as it is complete UTF-8.
   /// - Returns: records of the tokens that were read, if records are kept; nil at the end.
   func advance(_ emit: (String) -> Void = { _ in }) throws(Refusal) -> [TokenRecord]? {
+    try failing { () throws(Refusal) in
+      if Task.isCancelled { cancel(emit) }
+      guard let tokens = try pending() else { return nil }
+      // [1, 1, V]
+      let logits = try model.run(TokenBatch(tokens), from: &state, tap: interventions.tap)
+      return try didRead(tokens, endingBefore: state.position, logits, emit)
+    }
+  }
+
+  /// Remembers the error of `body`: a run that was refused throws the same refusal again.
+  private func failing<Value>(
+    _ body: () throws(Refusal) -> Value
+  ) throws(Refusal) -> Value {
     do throws(Refusal) {
-      return try step(emit)
+      return try body()
     } catch {
       progress = .failed(error)
       throw error
     }
   }
 
-  private func step(_ emit: (String) -> Void) throws(Refusal) -> [TokenRecord]? {
-    let (tokens, piece): ([Int], String?)
+  /// The tokens that are read next: the prompt or what is left of it, or the token that was chosen
+  /// last; nil at the end.
+  private func pending() throws(Refusal) -> [Int]? {
     switch progress {
-    case .ended: return nil
+    case .ended: nil
     case .failed(let refusal): throw refusal
-    case .prompt: (tokens, piece) = (promptIDs, nil)
-    case .read(let token, let own, _): (tokens, piece) = ([token], own)
+    case .prompt(let count): Array(promptIDs[count...])
+    case .read(let token, _, _): [token]
     }
-    if Task.isCancelled {
+  }
+
+  /// Ends the text before the next token.
+  private func cancel(_ emit: (String) -> Void) {
+    switch progress {
+    case .ended, .failed: return
+    case .prompt, .read:
       loop.end(.cancelled)
       end(emit)
-      return nil
     }
-    // [1, 1, V]
-    let logits = try model.run(TokenBatch(tokens), from: &state, tap: interventions.tap)
+  }
+
+  /// Takes note of tokens that were read, and chooses the next one.
+  ///
+  /// - Parameters:
+  ///   - end: the position after them.
+  ///   - logits: the prediction after the last of them, of V elements.
+  /// - Returns: records of the tokens, if records are kept.
+  private func didRead(
+    _ tokens: [Int], endingBefore end: Int, _ logits: Tensor, _ emit: (String) -> Void
+  ) throws(Refusal) -> [TokenRecord] {
+    let piece: String? = if case .read(_, let own, _) = progress { own } else { nil }
     let verdict = try interventions.didRead(
-      tokens, endingBefore: state.position, prompt: promptRange, logits)
-    let records = recorder?.records(of: tokens, endingBefore: state.position, text: piece)
+      tokens, endingBefore: end, prompt: promptRange, logits)
+    let records = recorder?.records(of: tokens, endingBefore: end, text: piece)
     if case .stop = verdict { loop.end(.intervention) }
     try choose(from: logits, emit)
     return records ?? []
@@ -172,6 +214,63 @@ public final class GenerationRun {
       emit(text)
     }
     progress = .ended
+  }
+}
+
+// MARK: - As a row of a batch
+
+/// A batch reads prompts in pieces, and one token of each of its rows at a time. In it, products do
+/// not depend on the number of rows, so that a text has the same bits for any other rows beside it.
+extension GenerationRun {
+  /// Whether the prompt was read.
+  var hasReadPrompt: Bool { if case .prompt = progress { false } else { true } }
+
+  /// The token that was chosen last, which is to be read; nil before the first and at the end.
+  var token: Int? { if case .read(let token, _, _) = progress { token } else { nil } }
+
+  /// What acts on the row.
+  var tap: (any Tap)? { interventions.tap }
+
+  /// Ends the text before the next token.
+  package func cancel() { cancel { _ in } }
+
+  /// Reads a piece of the prompt; after the last piece, chooses the first token.
+  ///
+  /// Where a prompt is cut never depends on other texts, because a cut changes the rounding. The prompt
+  /// is read as a whole if observers are to see it, and if the model's rotation depends on its length.
+  func readPrompt() throws(Refusal) {
+    try failing { () throws(Refusal) in
+      guard case .prompt(let done) = progress, let rest = try pending() else { return }
+      let isWhole = interventions.observes || model.description.rotationLength != nil
+      let tokens = isWhole ? rest : Array(rest.prefix(GenerationBatch.pieceLength))
+      let isLast = done + tokens.count == promptIDs.count
+      // [1, 1, V], or nothing.
+      let logits = try model.runAlike(
+        TokenBatch(tokens), from: &state, logits: isLast ? .last : .none, tap: interventions.tap)
+      if isLast {
+        prompt += try didRead(tokens, endingBefore: state.position, logits) { _ in }
+      } else {
+        prompt += recorder?.records(of: tokens, endingBefore: state.position, text: nil) ?? []
+        progress = .prompt(done + tokens.count)
+      }
+    }
+  }
+
+  /// Takes note of the token that was read, and chooses the next one.
+  ///
+  /// - Parameters:
+  ///   - result: the prediction after it, [V], or the error of reading it.
+  ///   - end: the position after it.
+  /// - Returns: the record of the token.
+  func didRead(
+    _ result: Result<Tensor, Refusal>, endingBefore end: Int
+  ) throws(Refusal) -> TokenRecord? {
+    try failing { () throws(Refusal) in
+      guard let token else { return nil }
+      let own = shownText
+      return record(
+        of: try didRead([token], endingBefore: end, try result.get()) { _ in }, showing: own)
+    }
   }
 }
 

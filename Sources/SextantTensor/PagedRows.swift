@@ -25,8 +25,8 @@ package struct PagedRows: Sendable, Equatable {
   package let heads: Int
   /// Channels of a head.
   package let width: Int
-  /// Positions of each sequence.
-  package private(set) var count = 0
+  /// The number of positions of each sequence.
+  package private(set) var counts: [Int]
   /// [sequence][page]; positions that were never written are zero.
   private(set) var pages: [[TensorStorage]]
 
@@ -38,6 +38,7 @@ package struct PagedRows: Sendable, Equatable {
     self.order = order
     self.heads = heads
     self.width = width
+    counts = Array(repeating: 0, count: batch)
     pages = Array(repeating: [], count: batch)
   }
 
@@ -70,9 +71,8 @@ package struct PagedRows: Sendable, Equatable {
         && layout.fits(x.columnCount),
       "rows [\(x.rowCount), \(x.columnCount)] for \(batch) sequences of \(heads) heads")
     guard length > 0 else { return }
-    let start = count
-    makePages(count: count + length)
-    count += length
+    let starts = counts
+    for sequence in pages.indices { makePages(of: sequence, for: length) }
     let (heads, width, steps, headSize, pages) = (heads, width, steps, headSize, pages)
     x.withRows { x, stride in
       nonisolated(unsafe) let x = x
@@ -80,7 +80,7 @@ package struct PagedRows: Sendable, Equatable {
         let (sequence, head) = (index / heads, index % heads)
         for position in 0..<length {
           let source = x + (sequence * length + position) * stride + layout.first
-          let place = start + position
+          let place = starts[sequence] + position
           let page = pages[sequence][place / Self.pageLength].floats
           let target = page + head * headSize + place % Self.pageLength * steps.position
           for channel in 0..<width {
@@ -91,20 +91,20 @@ package struct PagedRows: Sendable, Equatable {
     }
   }
 
-  /// Adds zeroed pages, and makes the last page that has positions writable.
-  private mutating func makePages(count newCount: Int) {
-    let pageCount = (newCount + Self.pageLength - 1) / Self.pageLength
+  /// Counts new positions of a sequence: adds zeroed pages for them, and makes the last page that has
+  /// positions writable.
+  private mutating func makePages(of sequence: Int, for length: Int) {
+    let count = counts[sequence]
+    if count % Self.pageLength != 0 {
+      let last = count / Self.pageLength
+      if !isKnownUniquelyReferenced(&pages[sequence][last]) {
+        pages[sequence][last] = TensorStorage(copying: pages[sequence][last].bytes)
+      }
+    }
+    counts[sequence] += length
     let pageSize = heads * headSize * MemoryLayout<Float>.stride
-    for sequence in pages.indices {
-      if count % Self.pageLength != 0 {
-        let last = count / Self.pageLength
-        if !isKnownUniquelyReferenced(&pages[sequence][last]) {
-          pages[sequence][last] = TensorStorage(copying: pages[sequence][last].bytes)
-        }
-      }
-      while pages[sequence].count < pageCount {
-        pages[sequence].append(TensorStorage(zeroedByteCount: pageSize))
-      }
+    while pages[sequence].count * Self.pageLength < counts[sequence] {
+      pages[sequence].append(TensorStorage(zeroedByteCount: pageSize))
     }
   }
 
@@ -112,7 +112,22 @@ package struct PagedRows: Sendable, Equatable {
   package func selecting(_ rows: [Int]) -> PagedRows {
     var result = self
     result.pages = rows.map { pages[$0] }
+    result.counts = rows.map { counts[$0] }
     return result
+  }
+
+  /// The sequences of several values, which may have different numbers of positions. Pages are
+  /// shared.
+  package static func joining(_ parts: [PagedRows]) -> PagedRows {
+    var result = parts[0]
+    result.pages = parts.flatMap(\.pages)
+    result.counts = parts.flatMap(\.counts)
+    return result
+  }
+
+  /// Replaces a sequence by the only one of `other`, whose pages are then shared.
+  package mutating func replace(_ sequence: Int, by other: PagedRows) {
+    (pages[sequence], counts[sequence]) = (other.pages[0], other.counts[0])
   }
 
   /// Calls `body` with the addresses of a sequence's pages.
@@ -126,8 +141,11 @@ package struct PagedRows: Sendable, Equatable {
 
   // MARK: As a tensor
 
-  /// The rows as a tensor `[B, positions, heads, width]`.
+  /// The rows as a tensor `[B, positions, heads, width]`; all sequences must have equally many
+  /// positions.
   package var tensor: Tensor {
+    let count = counts.first ?? 0
+    precondition(counts.allSatisfy { $0 == count }, "sequences of \(counts) positions")
     var result = Tensor(unfilled: [batch, count, heads, width])
     result.withMutableFloats { result in
       var index = 0
@@ -158,8 +176,7 @@ package struct PagedRows: Sendable, Equatable {
 
   /// Equal positions with equal bits.
   package static func == (a: PagedRows, b: PagedRows) -> Bool {
-    guard a.order == b.order, a.heads == b.heads, a.width == b.width, a.count == b.count,
-      a.batch == b.batch
+    guard a.order == b.order, a.heads == b.heads, a.width == b.width, a.counts == b.counts
     else { return false }
     return zip(a.pages, b.pages).allSatisfy { a, b in
       a.count == b.count

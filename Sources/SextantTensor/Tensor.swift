@@ -197,6 +197,19 @@ public struct Tensor: Sendable {
     return result
   }
 
+  /// Replaces the sub-tensor `row` along the first axis.
+  ///
+  /// - Parameter value: f32, with the elements of one row.
+  package mutating func replace(_ row: Int, by value: Tensor) {
+    let size = value.count
+    precondition(size * (shape.first ?? 0) == count, "\(value.shape) is no row of \(shape)")
+    value.withFloats { source in
+      withMutableFloats { target in
+        for place in 0..<size { target[row * size + place] = source[place] }
+      }
+    }
+  }
+
   /// The tensors joined along the first axis; all other dimensions and types must be equal.
   public static func concatenated(_ parts: [Tensor]) -> Tensor {
     guard let first = parts.first else { return Tensor(zeros: [0]) }

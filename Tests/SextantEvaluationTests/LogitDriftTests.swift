@@ -32,11 +32,11 @@ private final class TableModel: LanguageModel {
       norm: .rms(weight: weight, epsilon: 0), head: Tensor(head, shape: [count, count]))
   }
 
-  func embed(_ tokens: TokenBatch, at position: Int, textLength: Int) -> BlockStream {
+  func embed(_ tokens: TokenBatch, at starts: [Int], textLength: Int?) -> BlockStream {
     let count = table.shape[0]
     let oneHot = (0..<count * count).map { Float($0 / count == $0 % count ? 1 : 0) }
     return BlockStream(
-      tokens, at: position, embedding: Tensor(oneHot, shape: [count, count]))  // [T, V]
+      tokens, at: starts, embedding: Tensor(oneHot, shape: [count, count]))  // [T, V]
   }
 
   func run(

@@ -239,9 +239,9 @@ private final class RecordingModel: LanguageModel, @unchecked Sendable {
   var readout: Readout { base.readout }
 
   func embed(
-    _ tokens: TokenBatch, at position: Int, textLength: Int
+    _ tokens: TokenBatch, at starts: [Int], textLength: Int?
   ) -> BlockStream {
-    base.embed(tokens, at: position, textLength: textLength)
+    base.embed(tokens, at: starts, textLength: textLength)
   }
 
   func run(

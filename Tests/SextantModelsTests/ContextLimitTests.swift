@@ -40,6 +40,6 @@ import Testing
     let calls = Lock(0)
     model.description.context?.whenExceeded { calls.withLock { $0 += 1 } }
     let stream = try model.begin(TokenBatch([Int](repeating: 3, count: 129)), at: 0)
-    #expect(stream.positions == 0..<129 && calls.withLock { $0 } == 1)
+    #expect(stream.positions() == 0..<129 && calls.withLock { $0 } == 1)
   }
 }

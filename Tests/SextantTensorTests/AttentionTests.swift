@@ -227,7 +227,7 @@ extension KernelLevel {
             var job = sxk_attention(
               q: pointers[0], q_stride: heads * width, q_head_stride: width, keys: keyPages,
               values: valuePages, slopes: slopes == nil ? nil : pointers[1], y: y.baseAddress,
-              y_stride: heads * values.width, position: keys.count - queries, window: window,
+              y_stride: heads * values.width, position: keys.counts[0] - queries, window: window,
               group: group, width: width, value_width: values.width, scale: scale)
             for head in 0..<keys.heads {
               // In two ranges that split a tile.

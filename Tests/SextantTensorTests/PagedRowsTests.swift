@@ -29,10 +29,10 @@ import Testing
     #expect(whole.tensor == expected)
     #expect(PagedRows(expected, order: order) == whole)
     var stepped = PagedRows(batch: 3, heads: 2, width: 5, order: order)
-    for step in [1, 2, 60, 70] where stepped.count + step <= count {
-      stepped.append(rows(3, stepped.count..<stepped.count + step), Self.layout)
+    for step in [1, 2, 60, 70] where stepped.counts[0] + step <= count {
+      stepped.append(rows(3, stepped.counts[0]..<stepped.counts[0] + step), Self.layout)
     }
-    if stepped.count < count { stepped.append(rows(3, stepped.count..<count), Self.layout) }
+    if stepped.counts[0] < count { stepped.append(rows(3, stepped.counts[0]..<count), Self.layout) }
     #expect(stepped == whole)
   }
 

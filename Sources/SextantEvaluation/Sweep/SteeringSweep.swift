@@ -331,9 +331,9 @@ package struct SteeringSweep {
   ) {
     let site = Site.output(block: layer)
     guard let edit = edits[site] else { return }
-    let (tokens, width) = (stream.positions.count, edit.vector.count)
+    let (tokens, width) = (stream.length, edit.vector.count)
     let selected = (0..<tokens).filter {
-      positions.contains(stream.positions.lowerBound + $0, prompt: prompt)
+      positions.contains(stream.starts[0] + $0, prompt: prompt)
     }
     stream.residual.withMutableFloats { values in
       for (index, row) in rows.enumerated() where sites[row.sites].includes(site) {

@@ -77,6 +77,9 @@ package final class BoundInterventions: Tap {
   /// Whether nothing acts and nothing reads.
   private let isEmpty: Bool
 
+  /// Whether observers see each step.
+  var observes: Bool { !observers.isEmpty }
+
   /// The tap for a run; nil if nothing acts, so that the run costs nothing more.
   package var tap: (any Tap)? { isEmpty ? nil : self }
 

@@ -215,7 +215,9 @@ struct RotaryEmbedding: Sendable, Equatable {
   /// - Parameters:
   ///   - positions: T of them.
   ///   - textLength: tokens of the whole text, which some scalings depend on.
-  func angles(_ positions: Range<Int>, textLength: Int) -> (cosines: Tensor, sines: Tensor)? {
+  func angles(
+    _ positions: some Collection<Int>, textLength: Int
+  ) -> (cosines: Tensor, sines: Tensor)? {
     guard pairCount > 0 else { return nil }
     let frequencies = frequencies(textLength: textLength)
     let angles = positions.flatMap { position in frequencies.map { Double(position) * $0 } }

@@ -9,23 +9,24 @@ import SextantTensor
 public struct BlockStream: Sendable {
   /// The tokens, [B][T].
   public let tokens: TokenBatch
-  /// The positions of the tokens in their sequences, T of them.
-  public let positions: Range<Int>
+  /// The position of the first token of each sequence, [B].
+  public let starts: [Int]
   /// The residual stream, [B·T, D], rows by sequence, then by position.
   public var residual: Tensor
   /// Values of the first block that later ones read, [B·T, D]: RWKV-7 mixes them into theirs.
   var firstValue: Tensor?
-  /// Angles by position, [T, R] each, of every rotary embedding of the model; nil if it turns nothing.
+  /// Angles by position, of every rotary embedding of the model; nil if it turns nothing. [T, R]
+  /// each, or [B·T, R] if the sequences start at different positions.
   var angles: [(cosines: Tensor, sines: Tensor)?] = []
 
   /// The stream before the first block: the tokens' rows of an embedding.
   ///
   /// - Parameters:
-  ///   - position: the position of the first token of each sequence.
+  ///   - starts: the position of the first token of each sequence, [B].
   ///   - embedding: [V, D].
-  package init(_ tokens: TokenBatch, at position: Int, embedding: Tensor) {
+  package init(_ tokens: TokenBatch, at starts: [Int], embedding: Tensor) {
     self.tokens = tokens
-    positions = position..<position + tokens.length
+    self.starts = starts
     residual = Kernels.gather(embedding, rows: tokens.flattened)  // [B·T, D]
   }
 
@@ -37,17 +38,34 @@ public struct BlockStream: Sendable {
   }
 
   private init(_ stream: BlockStream, sequences: [Int]) {
-    let length = stream.positions.count
+    let length = stream.length
     let rows = sequences.flatMap { $0 * length..<($0 + 1) * length }
     tokens = TokenBatch(sequences.map { stream.tokens.sequences[$0] })
-    positions = stream.positions
+    starts = sequences.map { stream.starts[$0] }
     residual = Kernels.gather(stream.residual, rows: rows)
     firstValue = stream.firstValue.map { Kernels.gather($0, rows: rows) }
-    angles = stream.angles
+    angles = stream.angles.map { angles in
+      angles.map { angles in
+        // One table for all sequences, or one for each.
+        guard angles.cosines.rowCount > length else { return angles }
+        return (
+          Kernels.gather(angles.cosines, rows: rows), Kernels.gather(angles.sines, rows: rows)
+        )
+      }
+    }
   }
 
   /// Sequences, B.
   public var batch: Int { tokens.batch }
+
+  /// Tokens of each sequence, T.
+  public var length: Int { tokens.length }
+
+  /// The positions of the tokens of a sequence, T of them; in most runs all sequences have the same.
+  public func positions(ofSequence sequence: Int = 0) -> Range<Int> {
+    guard starts.indices.contains(sequence) else { return 0..<length }
+    return starts[sequence]..<starts[sequence] + length
+  }
 
   /// The stream of some of the sequences, in the given order; one may be taken several times.
   package func selecting(_ sequences: [Int]) -> BlockStream {

@@ -21,7 +21,8 @@ extension LanguageModel {
     description.context?.reads(to: position + tokens.length)
     let end = position + tokens.length
     if textLength == nil { try checkRotation(position..<end) }
-    var stream = embed(tokens, at: position, textLength: textLength ?? end)
+    let starts = Array(repeating: position, count: tokens.batch)
+    var stream = embed(tokens, at: starts, textLength: textLength)
     try Pass(stream, tap).visit(.embedding, &stream.residual)
     return stream
   }
@@ -37,10 +38,10 @@ extension LanguageModel {
     _ stream: inout BlockStream, through blocks: Range<Int>, _ state: inout State,
     tap: (any Tap)? = nil
   ) throws(Refusal) {
-    guard state.batch == stream.batch, state.position == stream.positions.lowerBound else {
+    guard state.positions == stream.starts else {
       throw Refusal(
-        .modelState, found: "a state of \(counted(state.batch, "sequence")) at \(state.position)",
-        expected: "\(counted(stream.batch, "sequence")) at \(stream.positions.lowerBound)")
+        .modelState, found: "a state of sequences at \(state.positions)",
+        expected: "sequences at \(stream.starts)")
     }
     let pass = Pass(stream, tap)
     for index in blocks {
@@ -49,7 +50,7 @@ extension LanguageModel {
       try pass.visit(.output(block: index), &stream.residual)
     }
     if blocks.upperBound >= description.layerCount {
-      state.position = stream.positions.upperBound
+      state.positions = stream.starts.map { $0 + stream.length }
     }
   }
 

@@ -57,9 +57,10 @@ public protocol LanguageModel: AnyObject, Sendable {
   /// The stream before the first block.
   ///
   /// - Parameters:
-  ///   - position: the position of the first token in its sequence.
-  ///   - textLength: tokens of the whole text, those of earlier and later pieces included.
-  func embed(_ tokens: TokenBatch, at position: Int, textLength: Int) -> BlockStream
+  ///   - starts: the position of the first token of each sequence, [B].
+  ///   - textLength: tokens of the whole text of each sequence, those of earlier and later pieces
+  ///     included; nil if each ends with these tokens.
+  func embed(_ tokens: TokenBatch, at starts: [Int], textLength: Int?) -> BlockStream
 
   /// Runs one block. `pass.add` shows its output to the tap, and adds it to the stream.
   ///
@@ -101,13 +102,15 @@ extension LanguageModel {
   ///   - chunk: tokens of a piece at most, over all sequences.
   /// - Returns: logits [B, S, V], S positions per sequence, selected by `logits`.
   /// - Throws: before anything is computed, `model.token` for ids outside the vocabulary,
-  ///   `model.state` for a state of another batch or model, and `system.memory`;
+  ///   `model.state` for a state of another batch or model, or of sequences that have read
+  ///   different numbers of tokens, and `system.memory`;
   ///   `model.text-length`; and the errors of `tap`: the state is then incomplete; discard it.
   public func run(
     _ tokens: TokenBatch, from state: inout State, logits: LogitSelection = .last,
     tap: (any Tap)? = nil, chunk: Int = 512
   ) throws(Refusal) -> Tensor {
     try check(tokens, state)
+    try checkEvenness(state)
     try checkMemory(tokens, logits)
     let (start, end) = (state.position, state.position + tokens.length)
     try checkRotation(start..<end)
@@ -178,7 +181,7 @@ extension LanguageModel {
   }
 
   /// Shows the state's components to the tap.
-  private func visitState(
+  func visitState(
     _ state: inout State, _ moment: StateMoment, _ tokens: TokenBatch, _ position: Int,
     _ tap: (any Tap)?
   ) throws(Refusal) {
@@ -213,7 +216,16 @@ extension LanguageModel {
       remedy: "Read less text at a time" + (logitRows > 0 ? ", or leave the logits out." : "."))
   }
 
-  private func check(_ tokens: TokenBatch, _ state: State) throws(Refusal) {
+  /// Refuses sequences that have read different numbers of tokens.
+  private func checkEvenness(_ state: State) throws(Refusal) {
+    guard state.isEven else {
+      throw Refusal(
+        .modelState, found: "sequences at the positions \(state.positions)",
+        expected: "sequences at one position, or one token of each at a time")
+    }
+  }
+
+  func check(_ tokens: TokenBatch, _ state: State) throws(Refusal) {
     guard state.blocks == description.blocks, state.batch == tokens.batch, state.isComplete
     else {
       throw Refusal(
@@ -224,11 +236,11 @@ extension LanguageModel {
           "\(counted(tokens.batch, "sequence")), \(counted(description.layerCount, "block")) of this model"
       )
     }
-    for sequence in tokens.sequences {
+    for (row, sequence) in tokens.sequences.enumerated() {
       for (place, token) in sequence.enumerated()
       where token < 0 || token >= description.vocabularySize {
         throw Refusal(
-          .modelToken, found: "id \(token) at position \(state.position + place)",
+          .modelToken, found: "id \(token) at position \(state.positions[row] + place)",
           expected: "0 to \(description.vocabularySize - 1)")
       }
     }

@@ -37,10 +37,19 @@ final class NetworkModel: RetainingModel {
 
   var readout: Readout { network.readout }
 
-  func embed(_ tokens: TokenBatch, at position: Int, textLength: Int) -> BlockStream {
-    var stream = BlockStream(tokens, at: position, embedding: network.embedding)
-    stream.angles = network.rotations.map {
-      $0.angles(stream.positions, textLength: textLength)
+  func embed(_ tokens: TokenBatch, at starts: [Int], textLength: Int?) -> BlockStream {
+    var stream = BlockStream(tokens, at: starts, embedding: network.embedding)
+    // Sequences that start together share their angles.
+    let sequences = Set(starts).count > 1 ? Array(starts.indices) : [0]
+    stream.angles = network.rotations.map { rotation in
+      let angles = sequences.compactMap { sequence in
+        let positions = stream.positions(ofSequence: sequence)
+        return rotation.angles(positions, textLength: textLength ?? positions.upperBound)
+      }
+      guard angles.count > 1 else { return angles.first }
+      return (
+        Tensor.concatenated(angles.map(\.cosines)), Tensor.concatenated(angles.map(\.sines))
+      )
     }
     if let scale = network.embeddingScale { Kernels.scale(&stream.residual, by: scale) }
     if let norm = network.embeddingNorm { stream.residual = norm(stream.residual) }

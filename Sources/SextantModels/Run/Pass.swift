@@ -12,7 +12,7 @@ public struct Pass {
     self.init(
       tap,
       TapContext(
-        batch: stream.batch, positions: stream.positions, tokens: stream.tokens.sequences))
+        batch: stream.batch, positions: stream.positions(), tokens: stream.tokens.sequences))
   }
 
   private init(_ tap: (any Tap)?, _ context: TapContext) {
@@ -25,6 +25,11 @@ public struct Pass {
     guard let tap, tap.wants(site) else { return }
     let shape = value.shape
     try tap.visit(site, &value, context)
+    try Self.check(value, at: site, shape)
+  }
+
+  /// Refuses a value of another shape or type than the one that a tap was shown.
+  static func check(_ value: Tensor, at site: Site, _ shape: [Int]) throws(Refusal) {
     guard value.shape == shape, value.dataType == .f32 else {
       throw Refusal(
         .modelState, at: .tensor(site.name), found: "a tap made \(value.shape)",

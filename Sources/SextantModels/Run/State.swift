@@ -47,9 +47,9 @@ public struct State: Sendable, Equatable {
   /// The blocks of the model that the state belongs to.
   package let blocks: [BlockDescription]
   /// Sequences, B.
-  public let batch: Int
-  /// Tokens that each sequence has read.
-  public var position = 0
+  public private(set) var batch: Int
+  /// The number of tokens that each sequence has read, [B].
+  public internal(set) var positions: [Int]
   /// [block][part].
   var parts: [[PartState]]
 
@@ -57,8 +57,19 @@ public struct State: Sendable, Equatable {
   package init(blocks: [BlockDescription], batch: Int) {
     self.blocks = blocks
     self.batch = batch
+    positions = Array(repeating: 0, count: batch)
     parts = blocks.map { block in block.parts.map { PartState($0.state, batch: batch) } }
   }
+
+  /// The number of tokens that the sequences have read, if all have read equally many: so it is
+  /// unless states were joined. Of joined states, the number of the first sequence.
+  public var position: Int {
+    get { positions.first ?? 0 }
+    set { positions = Array(repeating: newValue, count: batch) }
+  }
+
+  /// Whether all sequences have read equally many tokens.
+  public var isEven: Bool { positions.allSatisfy { $0 == position } }
 
   /// The components of each block.
   package var layout: [[StateComponent]] { blocks.map(\.state) }
@@ -88,9 +99,11 @@ public struct State: Sendable, Equatable {
   }
 
   /// The component at a site, [B, component's shape], or [B, position, component's shape] if it
-  /// grows; nil if the model has none.
+  /// grows; nil if the model has none, and if it grows and the sequences differ in length.
   public func component(_ site: Site) -> Tensor? {
-    guard let (component, block, part, index) = place(of: site) else { return nil }
+    guard let (component, block, part, index) = place(of: site), !component.grows || isEven else {
+      return nil
+    }
     let state = parts[block][part]
     return component.grows ? state.sequences[index].tensor : state.tensors[index]
   }
@@ -119,7 +132,7 @@ public struct State: Sendable, Equatable {
 
   /// Whether every component that grows has all positions: not so while a state is put together.
   var isComplete: Bool {
-    parts.joined().allSatisfy { $0.sequences.allSatisfy { $0.count == position } }
+    parts.joined().allSatisfy { $0.sequences.allSatisfy { $0.counts == positions } }
   }
 
   /// The state of some of the sequences, in the given order; a row may be taken several times, so
@@ -127,9 +140,37 @@ public struct State: Sendable, Equatable {
   public func selecting(_ rows: [Int]) -> State {
     if rows == Array(0..<batch) { return self }
     var result = State(blocks: blocks, batch: rows.count)
-    result.position = position
+    result.positions = rows.map { positions[$0] }
     result.parts = parts.map { $0.map { $0.selecting(rows) } }
     return result
+  }
+
+  /// The state of the sequences of several states, one after the other. They may have read different
+  /// numbers of tokens; `LanguageModel.step` continues them together.
+  ///
+  /// - Parameter states: of one model, at least one.
+  public static func joining(_ states: [State]) -> State {
+    if states.count == 1 { return states[0] }
+    let blocks = states[0].blocks
+    precondition(states.allSatisfy { $0.blocks == blocks }, "states of several models")
+    var result = State(blocks: blocks, batch: 0)
+    result.batch = states.reduce(0) { $0 + $1.batch }
+    result.positions = states.flatMap(\.positions)
+    for block in blocks.indices {
+      for part in blocks[block].parts.indices {
+        result.parts[block][part] = .joining(states.map { $0.parts[block][part] })
+      }
+    }
+    return result
+  }
+
+  /// Replaces a sequence by the only one of another state of the model.
+  mutating func replace(_ row: Int, by other: State) {
+    for block in parts.indices {
+      for part in parts[block].indices {
+        parts[block][part].replace(row, by: other.parts[block][part])
+      }
+    }
   }
 }
 
@@ -164,5 +205,23 @@ struct PartState: Sendable, Equatable {
     }
     result.sequences = sequences.map { $0.selecting(rows) }
     return result
+  }
+
+  /// The states of one part of several states, one after the other.
+  static func joining(_ parts: [PartState]) -> PartState {
+    var result = parts[0]
+    for index in result.tensors.indices {
+      result.tensors[index] = Tensor.concatenated(parts.map { $0.tensors[index] })
+    }
+    for index in result.sequences.indices {
+      result.sequences[index] = PagedRows.joining(parts.map { $0.sequences[index] })
+    }
+    return result
+  }
+
+  /// Replaces a sequence by the only one of `other`.
+  mutating func replace(_ row: Int, by other: PartState) {
+    for (index, tensor) in other.tensors.enumerated() { tensors[index].replace(row, by: tensor) }
+    for (index, rows) in other.sequences.enumerated() { sequences[index].replace(row, by: rows) }
   }
 }

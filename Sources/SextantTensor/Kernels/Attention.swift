@@ -16,7 +16,8 @@ extension Kernels {
   /// - Parameters:
   ///   - q: `[B·T, …]`, ordered by sequence, then by position.
   ///   - layout: the positions of a row's query heads.
-  ///   - keys: the keys of all positions, the newest T included.
+  ///   - keys: the keys of all positions, the newest T included. Sequences may have different
+  ///     numbers of positions.
   ///   - values: the values of the same positions.
   ///   - slopes: `[H]`, of the linear bias; nil for none.
   /// - Returns: `[B·T, H·width of a value]`.
@@ -30,17 +31,19 @@ extension Kernels {
     let group = layout.count / max(keyHeads, 1)
     precondition(
       q.rowCount == batch * length && layout.fits(q.columnCount) && layout.width == width
-        && valueWidth <= widestHead && layout.count == keyHeads * group && keys.count >= length
-        && keys.order == .keys && values.order == .values && values.batch == batch
-        && values.heads == keyHeads && values.count == keys.count
+        && valueWidth <= widestHead && layout.count == keyHeads * group
+        && keys.counts.allSatisfy { $0 >= length } && keys.order == .keys
+        && values.order == .values && values.heads == keyHeads && values.counts == keys.counts
         && (slopes == nil || slopes?.count == layout.count) && (window ?? 1) >= 1,
       "\(layout.count) heads of \(layout.width), \(keyHeads) key heads of \(width)")
     var y = Tensor(unfilled: [q.rowCount, layout.count * valueWidth])  // [B·T, H·value width]
     let kernel = table.attend
     let (rows, yStride) = (length * group, layout.count * valueWidth)
     let chunks = (rows + attentionRows - 1) / attentionRows
-    // The addresses of one sequence's pages after the other's.
-    let pageCount = keys.pages.first?.count ?? 0
+    // The addresses of one sequence's pages after the other's, and where those of each begin.
+    var firstPages = [0]
+    for pages in keys.pages { firstPages.append(firstPages[firstPages.count - 1] + pages.count) }
+    let (counts, starts) = (keys.counts, firstPages)
     let keyPages = keys.pages.flatMap { $0.map { UnsafePointer($0.floats) as Page } }
     let valuePages = values.pages.flatMap { $0.map { UnsafePointer($0.floats) as Page } }
     keyPages.withUnsafeBufferPointer { keyPages in
@@ -51,15 +54,16 @@ extension Kernels {
               nonisolated(unsafe) let job = sxk_attention(
                 q: q + layout.first, q_stride: stride, q_head_stride: layout.stride,
                 keys: keyPages.baseAddress, values: valuePages.baseAddress, slopes: slopes, y: y,
-                y_stride: yStride, position: keys.count - length, window: window ?? 0,
+                y_stride: yStride, position: 0, window: window ?? 0,
                 group: group, width: width, value_width: valueWidth, scale: scale)
               pool.forEach(batch * keyHeads * chunks) { index in
                 let (head, chunk) = (index / chunks % keyHeads, index % chunks)
                 let sequence = index / chunks / keyHeads
                 var job = job
                 job.q += sequence * length * stride
-                job.keys += sequence * pageCount
-                job.values += sequence * pageCount
+                job.position = counts[sequence] - length
+                job.keys += starts[sequence]
+                job.values += starts[sequence]
                 job.y += sequence * length * yStride
                 kernel?(&job, head, chunk * attentionRows, min((chunk + 1) * attentionRows, rows))
               }

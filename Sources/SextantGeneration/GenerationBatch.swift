@@ -1,0 +1,132 @@
+import SextantBytes
+import SextantModels
+import SextantTensor
+
+/// Continues several texts together: each step reads one token of each of them.
+///
+/// The texts are independent: each has a prompt, options and interventions of its own, and joins and
+/// leaves the batch at any time. The tokens of a text have the same bits for any other texts beside
+/// it. Not for use by several threads at once.
+package final class GenerationBatch {
+  /// What happened to a text in a step.
+  package enum Event {
+    /// A piece of its prompt was read.
+    case prompt
+    /// A token was read: its record.
+    case token(TokenRecord)
+    /// It ended, for the reason that `GenerationRun.ending` gives.
+    case end
+    /// It was refused. The other texts continue.
+    case failure(Refusal)
+  }
+
+  /// Tokens of a piece of a prompt.
+  static let pieceLength = 64
+
+  private let model: any LanguageModel
+  /// The texts whose prompts are not read yet, in the order in which they came.
+  private var waiting: [GenerationRun] = []
+  /// The texts that are continued, in the order of the sequences of `state`.
+  private var rows: [GenerationRun] = []
+  /// The state of all rows; nil if there are none.
+  private var state: State?
+
+  /// An empty batch of texts of one model.
+  package init(_ model: any LanguageModel) { self.model = model }
+
+  /// The number of texts that have not ended.
+  package var count: Int { waiting.count + rows.count }
+
+  /// The number of texts that are continued: their prompts were read.
+  package var rowCount: Int { rows.count }
+
+  /// Adds a text, of which nothing was read yet.
+  package func add(_ run: GenerationRun) { waiting.append(run) }
+
+  /// Takes a text out of the batch, between two steps. Its state is then the one after the last
+  /// token that was read; it can continue by itself.
+  package func remove(_ run: GenerationRun) {
+    waiting.removeAll { $0 === run }
+    guard let row = rows.firstIndex(where: { $0 === run }) else { return }
+    leave([row])
+  }
+
+  /// Reads one token of each row, after pieces of the prompts of the texts that wait longest.
+  ///
+  /// - Parameter promptTokens: the number of tokens of prompts after which no further piece is begun
+  ///   in this step; a first one is always read. Pieces have 64 tokens, or what is left.
+  /// - Returns: what happened to the texts, in the order of the rows. A text that ends or fails has
+  ///   left the batch.
+  package func step(promptTokens: Int = pieceLength) -> [(run: GenerationRun, event: Event)] {
+    // Texts that were cancelled since the last step.
+    let cancelled = rows.indices.filter { rows[$0].token == nil }
+    var events = cancelled.map { (run: rows[$0], event: Event.end) }
+    leave(cancelled)
+    events += readPrompts(promptTokens)
+    guard var joined = state else { return events }
+    let results: [Result<Tensor, Refusal>]
+    do throws(Refusal) {
+      results = try model.step(
+        rows.compactMap(\.token), from: &joined, taps: rows.map(\.tap))  // [V] each
+    } catch {
+      results = rows.map { _ in .failure(error) }
+    }
+    state = joined
+    var leaving: [Int] = []
+    for (row, run) in rows.enumerated() {
+      do throws(Refusal) {
+        if let record = try run.didRead(results[row], endingBefore: joined.positions[row]) {
+          events.append((run, .token(record)))
+        }
+        if run.token == nil {
+          events.append((run, .end))
+          leaving.append(row)
+        }
+      } catch {
+        events.append((run, .failure(error)))
+        leaving.append(row)
+      }
+    }
+    leave(leaving)
+    return events
+  }
+
+  /// Reads pieces of prompts; texts whose prompts are complete become rows.
+  private func readPrompts(_ limit: Int) -> [(run: GenerationRun, event: Event)] {
+    var events: [(run: GenerationRun, event: Event)] = []
+    var joining: [GenerationRun] = []
+    var left = max(limit, 1)
+    while left > 0, let run = waiting.first {
+      let before = run.state.position
+      do throws(Refusal) {
+        try run.readPrompt()
+        events.append((run, .prompt))
+      } catch {
+        events.append((run, .failure(error)))
+        waiting.removeFirst()
+        continue
+      }
+      left -= run.state.position - before
+      guard run.hasReadPrompt else { continue }
+      waiting.removeFirst()
+      if run.token == nil {
+        events.append((run, .end))
+      } else {
+        joining.append(run)
+      }
+    }
+    guard !joining.isEmpty else { return events }
+    state = .joining([state].compactMap { $0 } + joining.map(\.state))
+    rows += joining
+    return events
+  }
+
+  /// Takes rows out of the batch, and gives each of them its state.
+  private func leave(_ places: [Int]) {
+    guard !places.isEmpty, let joined = state else { return }
+    for row in places { rows[row].state = joined.selecting([row]) }
+    let kept = rows.indices.filter { !places.contains($0) }
+    rows = kept.map { rows[$0] }
+    state = kept.isEmpty ? nil : joined.selecting(kept)
+  }
+}
