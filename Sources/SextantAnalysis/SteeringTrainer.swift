@@ -39,6 +39,7 @@ package struct SteeringTrainer {
       throw Refusal(
         .artifactSite, found: logits.site.name, expected: "the residual stream or the state")
     }
+    if let shown = sites.first(where: \.isReadOnly) { throw Refusal(readOnly: shown.site) }
     self.model = model
     self.tokenizer = tokenizer
     self.estimator = estimator

@@ -89,6 +89,11 @@ public enum Site: Hashable, Sendable {
   /// Shown to taps, and not used otherwise. Shape per token: [D].
   public static func memory(block: Int) -> Site { .part(block: block, name: "memory") }
 
+  /// The scores that a block's router gives to experts, before the choice.
+  ///
+  /// Shown to taps, and not used otherwise. Shape per token: [experts].
+  public static func router(block: Int) -> Site { .part(block: block, name: "router") }
+
   /// Whether the site is a component of the recurrent state.
   public var isState: Bool {
     if case .state = self { true } else { false }

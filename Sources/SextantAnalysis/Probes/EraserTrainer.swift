@@ -97,6 +97,7 @@ package enum EraserTrainer {
       guard let rows = learned.values[site.site], let test = held.values[site.site] else {
         continue
       }
+      guard !site.isReadOnly else { throw Refusal(readOnly: site.site) }
       guard site.elementCount <= MomentSet.covarianceLimit else {
         throw Refusal(
           .artifactWidth, at: .tensor(site.site.name), found: counted(site.elementCount, "element"),

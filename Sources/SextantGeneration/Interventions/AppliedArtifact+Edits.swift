@@ -31,7 +31,7 @@ extension AppliedVector {
     }
     var edits: [Site: (edit: SteeringEdit, strength: Float)] = [:]
     for (reference, value) in vector.vectors {
-      let site = try model.site(reference, file: vector.file)
+      let site = try model.editableSite(reference, file: vector.file)
       guard let strength = options.strength(at: site) else { continue }
       let targets = vector.targets[reference.name]
       guard targets != nil || !operation.needsTargets else {
@@ -93,7 +93,7 @@ extension AppliedEraser {
     }
     var edits: [Site: (eraser: ProbeEntry.Eraser, strength: Float)] = [:]
     for (reference, own) in eraser.erasers {
-      let site = try model.site(reference, file: eraser.file)
+      let site = try model.editableSite(reference, file: eraser.file)
       if let strength = options.strength(at: site) { edits[site] = (own, strength) }
     }
     try options.checkLayers(
@@ -145,6 +145,17 @@ extension SteeringOptions {
 }
 
 extension ModelDescription {
+  /// The model's site that an artifact edits.
+  ///
+  /// - Throws: `artifact.site`, `artifact.width`.
+  func editableSite(_ reference: SiteReference, file: String?) throws(Refusal) -> Site {
+    let site = try site(reference, file: file)
+    guard sites.first(where: { $0.site == site })?.isReadOnly == false else {
+      throw Refusal(readOnly: site, file: file)
+    }
+    return site
+  }
+
   /// The model's site that an artifact refers to.
   ///
   /// - Throws: `artifact.site`, `artifact.width`.

@@ -42,6 +42,7 @@ public struct AppliedDirection: Sendable {
         .artifactSite, at: .tensor(site.name), found: "a direction for \(site)",
         expected: "a site of the model that does not grow")
     }
+    guard !own.isReadOnly else { throw Refusal(readOnly: site) }
     guard values.count == own.elementCount else {
       throw Refusal(
         .artifactWidth, at: .tensor(site.name),

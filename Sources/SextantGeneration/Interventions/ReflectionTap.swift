@@ -25,7 +25,7 @@ package final class ReflectionTap: Tap {
     _ entry: ProbeEntry, at position: Int, of model: ModelDescription, control: [Double]? = nil,
     file: String? = nil, where isSelected: @escaping (_ sequence: Int) -> Bool = { _ in true }
   ) throws(Refusal) {
-    site = try model.site(entry.site, file: file)
+    site = try model.editableSite(entry.site, file: file)
     guard entry.input == .single, entry.eraser == nil else {
       throw Refusal(
         .usageOption, file: file, at: .parameter("probe"), found: entry.name,

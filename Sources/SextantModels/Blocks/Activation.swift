@@ -47,6 +47,17 @@ enum Activation: String, Sendable {
     case .tanh: Kernels.tanh(&x)
     }
   }
+
+  /// The middle of a perceptron: x becomes f(x), or x · f(gate) if there is a gate, [M, F] both.
+  func apply(to x: inout Tensor, gate: Tensor?) {
+    guard var gate else { return self(&x) }
+    if self == .silu {
+      Kernels.multiply(&x, bySiLUOf: gate)
+    } else {
+      self(&gate)
+      Kernels.multiply(&x, by: gate)
+    }
+  }
 }
 
 extension ConfigurationForm.Member {

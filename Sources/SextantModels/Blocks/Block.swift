@@ -51,7 +51,8 @@ struct Block: Sendable {
     BlockDescription(
       parts: parts.map {
         PartDescription(
-          name: $0.name, state: $0.mixer.state, hasMemory: $0.mixer.readingStateOnly != nil)
+          name: $0.name, state: $0.mixer.state, hasMemory: $0.mixer.readingStateOnly != nil,
+          expertCount: $0.mixer.expertCount)
       })
   }
 
@@ -69,12 +70,13 @@ struct Block: Sendable {
       // Before the first addition, so that the stream is not copied.
       let inputs = step.map { $0.input(from: stream.residual) }  // [B·T, D] each
       for (part, x) in zip(step, inputs) {
-        try pass.show(memoryOf: index) {
+        try pass.show(.memory(block: index)) {
           part.mixer.readingStateOnly.map { reading in
             var (copy, ownStream) = (state[place], stream)
             return part.addition(from: reading(x, of: &ownStream, &copy))  // [B·T, D]
           }
         }
+        try pass.show(.router(block: index)) { part.mixer.routing(of: x) }
         let mixed = part.mixer(x, of: &stream, &state[place])  // [B·T, D]
         try pass.add(part.addition(from: mixed), of: part.name, in: index, to: &stream)
         place += 1

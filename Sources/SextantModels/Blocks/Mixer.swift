@@ -27,6 +27,15 @@ protocol Mixer: Sendable {
   /// `LanguageModel.output(ofRead:block:)`.
   func output(ofRead values: Tensor) -> Tensor?
 
+  /// The number of experts, X, if a router chooses among them.
+  var expertCount: Int? { get }
+
+  /// The router's scores of experts for each token: `router` in `formats/sites.md`. Nil without one.
+  ///
+  /// - Parameter x: [B·T, D], the normed stream.
+  /// - Returns: [B·T, X].
+  func routing(of x: Tensor) -> Tensor?
+
   /// The factors by which tokens keep an edit of a component: see
   /// `RetainingModel.retention(of:block:reading:_:)`.
   ///
@@ -43,6 +52,10 @@ extension Mixer {
   var readingStateOnly: (any Mixer)? { nil }
   /// None.
   func output(ofRead values: Tensor) -> Tensor? { nil }
+  /// None.
+  var expertCount: Int? { nil }
+  /// None.
+  func routing(of x: Tensor) -> Tensor? { nil }
   /// Unknown.
   func retention(of component: String, _ x: Tensor, _ state: PartState) -> Retention? { nil }
 }

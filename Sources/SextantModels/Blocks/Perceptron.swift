@@ -33,18 +33,18 @@ struct Perceptron: Mixer {
   func callAsFunction(
     _ x: Tensor, of stream: inout BlockStream, _ state: inout PartState
   ) -> Tensor {
-    var inner = up(x)  // [B·T, F]
-    if var gate = gate?(x) {  // [B·T, F]
-      if gateScale != 1 { Kernels.scale(&gate, by: gateScale) }
-      if activation == .silu {
-        Kernels.multiply(&inner, bySiLUOf: gate)
-      } else {
-        activation(&gate)
-        Kernels.multiply(&inner, by: gate)
-      }
-    } else {
-      activation(&inner)
+    self(x)
+  }
+
+  /// [M, D] to [M, D].
+  func callAsFunction(_ x: Tensor) -> Tensor {
+    var inner = up(x)  // [M, F]
+    var gate = gate?(x)  // [M, F]
+    if gateScale != 1, var scaled = gate {
+      Kernels.scale(&scaled, by: gateScale)
+      gate = scaled
     }
-    return down(inner)  // [B·T, D]
+    activation.apply(to: &inner, gate: gate)
+    return down(inner)  // [M, D]
   }
 }

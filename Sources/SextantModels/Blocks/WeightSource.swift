@@ -51,6 +51,9 @@ package struct WeightSource {
     take(name, [count] + shape, .experts)
   }
 
+  /// A matrix [out, in] that is never stored in fewer bits than in the source, read in place.
+  func preciseMatrix(_ name: String, _ shape: [Int]) -> Tensor { take(name, shape, .vector) }
+
   /// A small tensor in f32, converted once if it is stored in another type.
   ///
   /// - Parameter change: makes the values that the model computes with of those that are stored.

@@ -5,12 +5,14 @@ protocol LayerKind: RawRepresentable, CaseIterable, Sendable where RawValue == S
 
 extension ConfigurationForm.Member {
   /// The kind of each block in the canonical form, which spells out all blocks.
+  ///
+  /// - Parameter key: that of the list.
   static func layers<Kind: LayerKind>(
-    _ path: WritableKeyPath<C, [Kind]>, in range: ClosedRange<Int>
+    _ path: WritableKeyPath<C, [Kind]>, in range: ClosedRange<Int>, key: String = "layers"
   ) -> Self {
     let words = Dictionary(uniqueKeysWithValues: Kind.allCases.map { ($0.rawValue, $0) })
     return Self { node, configuration throws(Refusal) in
-      let layers = try node.member("layers")
+      let layers = try node.member(key)
       configuration[keyPath: path] = try layers.kinds(words)
       guard range.contains(configuration[keyPath: path].count) else {
         throw layers.unsupported(
@@ -18,7 +20,7 @@ extension ConfigurationForm.Member {
           expected: "\(range.lowerBound) to \(range.upperBound) blocks")
       }
     } write: {
-      [("layers", .array($0[keyPath: path].map { .string($0.rawValue) }))]
+      [(key, .array($0[keyPath: path].map { .string($0.rawValue) }))]
     }
   }
 }

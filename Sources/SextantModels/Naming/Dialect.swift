@@ -23,6 +23,9 @@ package struct Dialect: Sendable {
   /// Tensors that every checkpoint of this dialect has; together no other dialect of any
   /// architecture has them. A `*` stands for the number of any block; the first marker has none.
   package let markers: [String]
+  /// Tensors of which such a checkpoint has at least one, in addition to all markers; if there are
+  /// any, models of the family differ in them.
+  package let eitherMarkers: [String]
   /// Tensors that no checkpoint of this dialect has, if another dialect has the same markers.
   package let absent: [String]
   /// The source of a canonical tensor. A function, because some namings count by block.
@@ -51,7 +54,7 @@ package struct Dialect: Sendable {
   ///   to those that many models have.
   package init(
     name: String, base: String = "", wrappedBases: [String] = [], otherParts: [String] = [],
-    markers: [String], absent: [String] = [],
+    markers: [String], either eitherMarkers: [String] = [], absent: [String] = [],
     fillers: [Filler] = [], synonyms: [String: String] = [:], countsVariables: Bool = false,
     ignores: @escaping @Sendable (String) -> Bool = { _ in false },
     source: @escaping @Sendable (String) -> Source
@@ -61,6 +64,7 @@ package struct Dialect: Sendable {
     self.wrappedBases = wrappedBases
     self.otherParts = otherParts
     self.markers = markers
+    self.eitherMarkers = eitherMarkers
     self.absent = absent
     self.source = source
     self.fillers = fillers
@@ -76,6 +80,7 @@ package struct Dialect: Sendable {
       return (0..<Self.blockLimit).contains { contains(marker.replacing("*", with: "\($0)")) }
     }
     return markers.allSatisfy(isThere) && !absent.contains(where: isThere)
+      && (eitherMarkers.isEmpty || eitherMarkers.contains(where: isThere))
   }
 
   /// The most blocks that a model has.

@@ -46,12 +46,16 @@ public struct Pass {
     Kernels.add(value, to: &stream.residual)
   }
 
-  /// Shows the tap the output of a block's recurrent state, [B·T, D], if it visits this site. The
-  /// value is not used otherwise; nil if a part has no such output.
-  func show(memoryOf block: Int, _ memory: () -> Tensor?) throws(Refusal) {
-    let site = Site.memory(block: block)
-    guard let tap, tap.wants(site), var value = memory() else { return }
-    try visit(site, &value)
+  /// Shows the tap a value that the run does not use otherwise, such as [B·T, D], if it visits this
+  /// site.
+  ///
+  /// - Parameter value: computes it; nil if a part has no such value.
+  /// - Throws: `artifact.site` if the tap edits it; the errors of the tap.
+  func show(_ site: Site, _ value: () -> Tensor?) throws(Refusal) {
+    guard let tap, tap.wants(site), let value = value() else { return }
+    var shown = value
+    try visit(site, &shown)
+    guard shown == value else { throw Refusal(readOnly: site) }
   }
 
   /// The final norm and the head.

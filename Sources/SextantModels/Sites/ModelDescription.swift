@@ -42,7 +42,14 @@ public struct ModelDescription: Sendable {
     var sites = [residual(.embedding)]
     for (block, content) in blocks.enumerated() {
       sites.append(residual(.input(block: block)))
-      sites += content.parts.map { residual(.part(block: block, name: $0.name)) }
+      for part in content.parts {
+        if let count = part.expertCount {
+          sites.append(
+            SiteDescription(
+              site: .router(block: block), shape: [count], axes: ["expert"], isReadOnly: true))
+        }
+        sites.append(residual(.part(block: block, name: part.name)))
+      }
       sites.append(residual(.output(block: block)))
       sites += content.state.map {
         SiteDescription(
@@ -69,7 +76,8 @@ public struct ModelDescription: Sendable {
   /// The memories of the blocks that have one.
   public var memorySites: [SiteDescription] {
     blocks.indices.filter { blocks[$0].hasMemory }.map {
-      SiteDescription(site: .memory(block: $0), shape: [width], axes: ["channel"])
+      SiteDescription(
+        site: .memory(block: $0), shape: [width], axes: ["channel"], isReadOnly: true)
     }
   }
 }
@@ -98,11 +106,16 @@ package struct PartDescription: Sendable, Equatable {
   package let state: [StateComponent]
   /// Whether the part can show what it reads from its state alone: the block's memory.
   package let hasMemory: Bool
+  /// The number of experts among which a router chooses; nil if the part has none.
+  package let expertCount: Int?
 
   /// Describes a part.
-  package init(name: String, state: [StateComponent] = [], hasMemory: Bool = false) {
+  package init(
+    name: String, state: [StateComponent] = [], hasMemory: Bool = false, expertCount: Int? = nil
+  ) {
     self.name = name
     self.state = state
     self.hasMemory = hasMemory
+    self.expertCount = expertCount
   }
 }

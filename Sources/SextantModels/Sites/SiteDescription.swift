@@ -11,13 +11,18 @@ public struct SiteDescription: Sendable, Equatable {
   public let axes: [String]
   /// Whether the site is a state component that grows by `shape` with each position.
   public let grows: Bool
+  /// Whether the value is only shown: nothing can edit it.
+  public let isReadOnly: Bool
 
   /// Describes a site.
-  public init(site: Site, shape: [Int], axes: [String], grows: Bool = false) {
+  public init(
+    site: Site, shape: [Int], axes: [String], grows: Bool = false, isReadOnly: Bool = false
+  ) {
     self.site = site
     self.shape = shape
     self.axes = axes
     self.grows = grows
+    self.isReadOnly = isReadOnly
   }
 
   /// Elements of one value.
