@@ -28,12 +28,18 @@ struct GGUFDescription {
         found: "a control vector, not a model", expected: GGUFTables.names,
         remedy: "Name the model that the control vector was made for with `model`.")
     }
-    guard let table = GGUFTables.named(name) else {
+    guard let table = table(named: name) else {
       throw Refusal(
         .modelArchitecture, file: file.path, at: .key(Self.architectureKey), found: "\"\(name)\"",
         expected: GGUFTables.names, remedy: "Give the model's config.json with `configuration`.")
     }
     return try configuration(by: table)
+  }
+
+  /// The table of the file's model.
+  private func table(named name: String) -> GGUFTable? {
+    let count = json("\(name).expert_count") ?? 0
+    return GGUFTables.named(name, hasExperts: count != 0)
   }
 
   /// The configuration as a table describes it.
@@ -96,6 +102,8 @@ struct GGUFDescription {
         result[member] = .integer(value)
       } else if case .member(let other) = absence {
         result[member] = result[other]
+      } else if case .zero = absence {
+        result[member] = 0
       } else if case .refused = absence {
         throw refusal(key: prefix + key, expected: "a natural number")
       }
@@ -347,7 +355,7 @@ struct GGUFDescription {
   func named(_ refusal: Refusal) -> Refusal {
     guard case .pointer(let pointer)? = refusal.place, refusal.file == file.path,
       case .string(let name)? = file.values[Self.architectureKey],
-      let table = GGUFTables.named(name)
+      let table = table(named: name)
     else { return refusal }
     var copy = refusal
     let member = pointer.utf8.split(separator: UInt8(ascii: "/")).first.map { String($0) ?? "" }
@@ -364,7 +372,7 @@ struct GGUFDescription {
   /// The keys of the model's architecture that nothing reads, in alphabetical order.
   var unusedKeys: [String] {
     guard case .string(let name)? = file.values[Self.architectureKey],
-      let table = GGUFTables.named(name)
+      let table = table(named: name)
     else { return [] }
     let known = Set(table.keys.map { "\(name).\($0)" })
     return file.values.keys.filter { $0.hasPrefix("\(name).") && !known.contains($0) }.sorted()

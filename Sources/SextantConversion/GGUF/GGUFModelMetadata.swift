@@ -24,8 +24,10 @@ struct GGUFModelMetadata {
         .exportFormat, found: "a model of \(architecture.name)",
         expected: "one that llama.cpp has: \(GGUFTables.names)")
     }
+    let hasExperts = try architecture.weights(configuration).contains { $0.kind == .experts }
+    let tables = architecture.ggufTables.filter { $0.hasExperts == hasExperts }
     try self.init(
-      architecture.ggufTables, configuration,
+      tables.isEmpty ? architecture.ggufTables : tables, configuration,
       published: architecture.published(configuration, dialect: "gguf"))
   }
 
@@ -95,6 +97,9 @@ struct GGUFModelMetadata {
     switch row {
     case .expected, .tensor, .missingTensor: break
     case .constant(let key, let value): set(key, try Self.stored(value))
+    case .integer(_, let name, .usual)
+    where [nil, .null].contains(published[name]) && configuration[name] == nil:
+      break
     case .integer(let key, let name, _): set(key, .uint32(try Self.word(member(name))))
     case .number(let key, let name): set(key, .float32(Float(try member(name).number())))
     case .flag(let key, let name): set(key, .boolean(try member(name).boolean()))

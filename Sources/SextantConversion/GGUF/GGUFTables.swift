@@ -3,14 +3,18 @@ import SextantModels
 
 /// The tables of all architectures that llama.cpp has.
 enum GGUFTables {
-  /// The table of a `general.architecture`.
-  static func named(_ name: String) -> GGUFTable? {
-    Architectures.ggufTables.first { $0.table.name == name }?.table
+  /// The table of a `general.architecture`. If the name stands for models with experts and for others,
+  /// it is the table that `hasExperts` decides for.
+  static func named(_ name: String, hasExperts: Bool) -> GGUFTable? {
+    let tables = Architectures.ggufTables.map(\.table).filter { $0.name == name }
+    return tables.first { $0.hasExperts == hasExperts } ?? tables.first
   }
 
   /// The names of all, for messages.
   static var names: String {
-    Architectures.ggufTables.map { $0.table.name }.joined(separator: ", ")
+    var seen: Set<String> = []
+    return Architectures.ggufTables.map(\.table.name).filter { seen.insert($0).inserted }
+      .joined(separator: ", ")
   }
 
   /// llama.cpp's usual name for an architecture; its own name if llama.cpp does not have it.

@@ -95,11 +95,15 @@ extension ConfigurationForm.Member {
   }
 
   /// An integer that a model need not have.
+  ///
+  /// - Parameter usual: the one that counts if the key is absent.
   static func integer(
-    _ key: String, _ path: WritableKeyPath<C, Int?>, in range: ClosedRange<Int>
+    _ key: String, _ path: WritableKeyPath<C, Int?>, in range: ClosedRange<Int>,
+    usual: Int? = nil
   ) -> Self {
     Self { node, configuration throws(Refusal) in
-      configuration[keyPath: path] = try node.optionalMember(key)?.integer(supported: range)
+      configuration[keyPath: path] =
+        try node.optionalMember(key)?.integer(supported: range) ?? usual
     } write: {
       [(key, $0[keyPath: path].map { .integer(Int64($0)) } ?? .null)]
     }

@@ -53,3 +53,52 @@ extension ConfigurationForm.Member {
     ])
   }
 }
+
+extension ConfigurationForm.Member {
+  /// The blocks that have experts, and these, in the canonical form of models in which all blocks have
+  /// a mixer of tokens before them. A model without experts has none of the members.
+  static func experts(
+    _ path: WritableKeyPath<C, Experts.Form>, in blocks: WritableKeyPath<C, [FeedForward]>,
+    counts: ClosedRange<Int>
+  ) -> Self {
+    let (key, layers) = ("feed_forward", Self.layers(blocks, in: counts, key: "feed_forward"))
+    let experts = Self.experts(path)
+    return Self { node, configuration throws(Refusal) in
+      guard try node.optionalMember(key) != nil else { return }
+      try layers.read(node, &configuration)
+      try experts.read(node, &configuration)
+    } write: {
+      $0[keyPath: blocks].contains(.experts) ? layers.write($0) + experts.write($0) : []
+    }
+  }
+}
+
+extension JSONNode {
+  /// Refuses experts that do not fit together, and a list of another length than the model has blocks.
+  ///
+  /// - Parameter blocks: empty if no block has experts.
+  /// - Throws: the node's code.
+  func check(_ experts: Experts.Form, in blocks: [FeedForward], of count: Int) throws(Refusal) {
+    guard !blocks.isEmpty else { return }
+    guard blocks.count == count else {
+      throw refusal(
+        found: "experts or perceptrons in \(counted(blocks.count, "block"))", expected: "\(count)")
+    }
+    if blocks.contains(.experts) { try experts.check(self) }
+  }
+}
+
+extension Experts {
+  /// llama.cpp's names of the tensors in a block, by those of this mixer.
+  static let ggufNames = [
+    "router.weight": "ffn_gate_inp.weight", "router.bias": "exp_probs_b.bias",
+    "experts.gate_proj.weight": "ffn_gate_exps.weight",
+    "experts.up_proj.weight": "ffn_up_exps.weight",
+    "experts.down_proj.weight": "ffn_down_exps.weight",
+    "shared.gate_proj.weight": "ffn_gate_shexp.weight",
+    "shared.up_proj.weight": "ffn_up_shexp.weight",
+    "shared.down_proj.weight": "ffn_down_shexp.weight",
+    "shared_gate.weight": "ffn_gate_inp_shexp.weight",
+    "latent_in.weight": "ffn_latent_down.weight", "latent_out.weight": "ffn_latent_up.weight",
+  ]
+}

@@ -8,6 +8,8 @@ import SextantBytes
 package struct GGUFTable: Sendable {
   /// `general.architecture`, which is also the first word of the other keys.
   package let name: String
+  /// Whether the models have experts. One name may stand for models with and without them.
+  package let hasExperts: Bool
   /// Members of the configuration that the format has no place for: llama.cpp has one value.
   package let fixed: [(member: String, value: JSONValue)]
   /// The keys, in the order in which they are written. A row may use the members of rows above it.
@@ -54,6 +56,8 @@ package struct GGUFTable: Sendable {
     case refused
     /// The configuration has no such member either, and its default counts.
     case usual
+    /// The same as 0.
+    case zero
     /// The number of another member, from a row above.
     case member(String)
   }
@@ -98,10 +102,11 @@ package struct GGUFTable: Sendable {
 
   /// Describes a table.
   package init(
-    name: String, fixed: [(member: String, value: JSONValue)],
+    name: String, hasExperts: Bool = false, fixed: [(member: String, value: JSONValue)],
     multiple: (member: String, of: Int)? = nil, rows: [Row]
   ) {
     self.name = name
+    self.hasExperts = hasExperts
     self.fixed = fixed
     self.multiple = multiple
     self.rows = rows
@@ -114,6 +119,16 @@ extension GGUFTable.Row {
     [
       .integer("embedding_length", "hidden_size"), .integer("block_count", "num_hidden_layers"),
     ] + (inner ? [.integer("feed_forward_length", "intermediate_size")] : [])
+  }
+
+  /// The sizes of experts.
+  package static func experts(
+    count: String, chosen: String = "num_experts_per_tok", innerWidth: String
+  ) -> [Self] {
+    [
+      .integer("expert_count", count), .integer("expert_used_count", chosen),
+      .integer("expert_feed_forward_length", innerWidth),
+    ]
   }
 
   /// What llama.cpp's converter writes for recurrent models: they have no attention, and no limit
