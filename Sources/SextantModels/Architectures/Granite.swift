@@ -3,8 +3,8 @@ import SextantStore
 import SextantTensor
 
 // Granite 3 (a transformer) and Granite 4.0 (Mamba-2 mixers and attention), by IBM, as transformers
-// computes them: blocks of [RMSNorm, Mamba-2 mixer or attention, add, RMSNorm, gated perceptron, add],
-// with the multipliers of the maximal update parametrisation (muP, arXiv 2203.03466).
+// computes them: blocks of [RMSNorm, Mamba-2 mixer or attention, add, RMSNorm, gated perceptron or
+// experts, add], with the multipliers of the maximal update parametrisation (muP, arXiv 2203.03466).
 //
 // Glossary
 //   B  sequences in the batch          T  tokens of each sequence in this run
@@ -14,7 +14,7 @@ import SextantTensor
 //   W  channels of a head (usually D / H)
 // The letters of the Mamba-2 mixer are explained in its own file.
 
-/// Granite without experts: Granite 3, and the dense models of Granite 4.0.
+/// Granite 3 and 4.0, dense or with experts.
 ///
 /// Three of the multipliers are factors: of the embedding's rows, of what a part adds to the stream,
 /// and of the scores of attention, in place of W^(-1/2). The logits are divided by the fourth one.
@@ -48,7 +48,12 @@ package enum Granite: Architecture {
     var attentionMultiplier = 1.0
     var logitsScaling = 1.0
     var tiesEmbeddings = false
+    /// All blocks have experts, or none: empty if none has.
+    var feedForward: [FeedForward] = []
+    var experts = Experts.Form()
 
+    var hasExperts: Bool { !feedForward.isEmpty }
+    var isDense: Bool { feedForward.isEmpty }
     var hasMamba: Bool { kinds.contains(.mamba) }
     var isRotated: Bool { rotary.width > 0 }
 
@@ -64,7 +69,9 @@ package enum Granite: Architecture {
       ConfigurationForm([
         .integer("d_model", \.width, in: sizes), .layers(\.kinds, in: layers),
         .integer("vocab_size", \.vocabularySize, in: sizes),
-        .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
+        .experts(\.experts, in: \.feedForward, counts: layers),
+        .when(\.isDense, .integer("d_ff", \.innerWidth, in: sizes)),
+        .integer("n_head", \.headCount, in: heads),
         .integer("n_kv_head", \.keyHeadCount, in: heads),
         .integer("head_dim", \.headWidth, in: headWidths),
         .integer("context_length", \.contextLength, in: lengths),
@@ -77,9 +84,12 @@ package enum Granite: Architecture {
     static var hybrid: ConfigurationForm<Self> {
       ConfigurationForm([
         .written("architectures", ["GraniteMoeHybridForCausalLM"]),
-        .written("model_type", "granitemoehybrid"), noExperts,
-        .integer("shared_intermediate_size", \.innerWidth, in: sizes) { _ in 1024 },
-        shared, publishedKinds, position, .fixed("normalization_function", "rmsnorm"),
+        .written("model_type", "granitemoehybrid"), shared, publishedKinds,
+        publishedExperts(sharedWidth: 1024),
+        .when(
+          \.isDense,
+          .integer("shared_intermediate_size", \.innerWidth, in: sizes) { _ in 1024 }), position,
+        .fixed("normalization_function", "rmsnorm"),
         .when(
           \.hasMamba,
           .publishedMamba2(\.mamba) { node, c throws(Refusal) in
@@ -96,20 +106,34 @@ package enum Granite: Architecture {
       ])
     }
 
+    /// `config.json` of `GraniteMoeForCausalLM`, or of `GraniteMoeSharedForCausalLM`, which differs in
+    /// the default of the shared expert's width.
+    static func transformerWithExperts(sharedWidth: Int) -> ConfigurationForm<Self> {
+      ConfigurationForm([
+        .written("architectures", ["GraniteMoeForCausalLM"]),
+        .written("model_type", "granitemoe"), shared, attentionBlocks,
+        publishedExperts(sharedWidth: sharedWidth),
+      ])
+    }
+
     /// `config.json` of `GraniteForCausalLM`.
     static var transformer: ConfigurationForm<Self> {
       ConfigurationForm([
         .written("architectures", ["GraniteForCausalLM"]), .written("model_type", "granite"),
         .integer("intermediate_size", \.innerWidth, in: sizes), .fixed("mlp_bias", false),
-        shared,
-        .custom { node, c throws(Refusal) in
-          let count = try node.member("num_hidden_layers").integer(supported: layers)
-          c.kinds = Array(repeating: .attention, count: count)
-          try rotate(node, &c)
-        } write: { c in
-          [("num_hidden_layers", .integer(Int64(c.kinds.count)))] + c.rotary.publishedMembers()
-        },
+        shared, attentionBlocks,
       ])
+    }
+
+    /// Blocks with attention that turns heads.
+    private static var attentionBlocks: ConfigurationForm<Self>.Member {
+      .custom { node, c throws(Refusal) in
+        let count = try node.member("num_hidden_layers").integer(supported: layers)
+        c.kinds = Array(repeating: .attention, count: count)
+        try rotate(node, &c)
+      } write: { c in
+        [("num_hidden_layers", .integer(Int64(c.kinds.count)))] + c.rotary.publishedMembers()
+      }
     }
 
     private static var multipliers: ConfigurationForm<Self>.Member {
@@ -136,16 +160,32 @@ package enum Granite: Architecture {
       ])
     }
 
-    /// Perceptrons are the experts that all tokens share. transformers' default is 8 more experts.
-    private static var noExperts: ConfigurationForm<Self>.Member {
-      .custom { node, _ throws(Refusal) in
-        let member = try node.optionalMember("num_local_experts")
-        guard member?.value != 0 else { return }
-        throw (member ?? node).unsupported(
-          found: member == nil ? "no num_local_experts, which means 8 experts" : nil,
-          expected: "0: a model without experts")
-      } write: { _ in
-        [("num_local_experts", 0), ("num_experts_per_tok", 0)]
+    /// The experts of all blocks. In a dense model, the expert that all tokens share is the perceptron.
+    ///
+    /// - Parameter sharedWidth: that of this expert if the configuration has none; 0 is none.
+    private static func publishedExperts(sharedWidth: Int) -> ConfigurationForm<Self>.Member {
+      let (countKey, sharedKey) = ("num_local_experts", "shared_intermediate_size")
+      let chosen = ConfigurationForm<Self>.Member.group([
+        .integer("num_experts_per_tok", \.experts.chosen, in: Experts.Form.counts) { _ in 2 },
+        .integer("intermediate_size", \.experts.innerWidth, in: sizes) { _ in 11_008 },
+      ])
+      return .custom { node, c throws(Refusal) in
+        let limit = Experts.Form.counts.upperBound
+        let count = try node.optionalMember(countKey)?.integer(supported: 0...limit) ?? 8
+        guard count > 0 else { return }
+        c.feedForward = c.kinds.map { _ in .experts }
+        c.experts.count = count
+        try chosen.read(node, &c)
+        let shared =
+          try node.optionalMember(sharedKey)?.integer(supported: 0...sizes.upperBound)
+          ?? sharedWidth
+        c.experts.sharedWidth = shared > 0 ? shared : nil
+      } write: { c in
+        guard c.hasExperts else { return [(countKey, 0), ("num_experts_per_tok", 0)] }
+        return [
+          (countKey, .integer(Int64(c.experts.count))),
+          (sharedKey, .integer(Int64(c.experts.sharedWidth ?? 0))),
+        ] + chosen.write(c)
       }
     }
 
@@ -208,22 +248,36 @@ package enum Granite: Architecture {
           found: "\(rotary.width) rotated channels", expected: "0, or all \(headWidth) of a head")
       }
       if hasMamba { try mamba.check(node) }
+      guard !feedForward.contains(.mlp) else {
+        throw node.unsupported(
+          found: "blocks with and without experts", expected: "experts in all blocks, or in none")
+      }
+      try node.check(experts, in: feedForward, of: kinds.count)
     }
   }
 
   /// Whether a published `config.json` describes a Granite 3 or 4.0.
   package static func recognises(_ config: JSONNode) -> Bool {
-    isTransformer(config)
+    isTransformer(config) || isTransformerWithExperts(config)
       || isNamed(
         config, types: ["granitemoehybrid"],
         classes: ["GraniteMoeHybridForCausalLM", "GraniteMoeHybridModel"])
+  }
+
+  private static func isTransformerWithExperts(_ config: JSONNode) -> Bool {
+    isNamed(
+      config, types: ["granitemoe", "granitemoeshared"],
+      classes: [
+        "GraniteMoeForCausalLM", "GraniteMoeModel", "GraniteMoeSharedForCausalLM",
+        "GraniteMoeSharedModel",
+      ])
   }
 
   private static func isTransformer(_ config: JSONNode) -> Bool {
     isNamed(config, types: ["granite"], classes: ["GraniteForCausalLM", "GraniteModel"])
   }
 
-  /// Members for training and for experts, and those of Mamba mixers in models without them.
+  /// Members for training, and those of experts and Mamba mixers in models without them.
   package static let inertKeys: Set = [
     "intermediate_size", "num_experts_per_tok", "output_router_logits", "router_aux_loss_coef",
     "init_method", "mamba_chunk_size", "mamba_expand", "mamba_n_heads", "mamba_d_head",
@@ -236,6 +290,13 @@ package enum Granite: Architecture {
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(Refusal) -> Configuration {
     let config = try required(config)
+    if isTransformerWithExperts(config) {
+      let isShared = isNamed(
+        config, types: ["granitemoeshared"],
+        classes: ["GraniteMoeSharedForCausalLM", "GraniteMoeSharedModel"])
+      return try Configuration.read(
+        config, as: Configuration.transformerWithExperts(sharedWidth: isShared ? 1024 : 0))
+    }
     return try Configuration.read(
       config, as: isTransformer(config) ? Configuration.transformer : Configuration.hybrid)
   }
@@ -246,14 +307,33 @@ package enum Granite: Architecture {
   package static let dialects = [
     dialect(
       "huggingface",
-      markers: ["model.embed_tokens.weight", "model.layers.*.shared_mlp.input_linear.weight"]
+      markers: ["model.embed_tokens.weight"],
+      either: ["shared_mlp", "block_sparse_moe"].map {
+        "model.layers.*.\($0).input_linear.weight"
+      }
     ) { block, name in
-      let input = Dialect.Source.Place.share(
-        of: "model.layers.\(block).shared_mlp.input_linear.weight",
-        tensors: ["gate", "up"].map { "blocks.\(block).mlp.\($0)_proj.weight" }, groups: .one)
+      let (shared, experts) = (
+        "model.layers.\(block).shared_mlp", "model.layers.\(block).block_sparse_moe"
+      )
+      func input(
+        of module: String, _ part: String, _ groups: Dialect.Source.Groups
+      ) -> Dialect.Source {
+        .init(
+          .share(
+            of: "\(module).input_linear.weight",
+            tensors: ["gate", "up"].map { "blocks.\(block).\(part).\($0)_proj.weight" },
+            groups: groups))
+      }
       return switch name {
-      case "mlp.gate_proj.weight", "mlp.up_proj.weight": .init(input)
-      case "mlp.down_proj.weight": "model.layers.\(block).shared_mlp.output_linear.weight"
+      case "mlp.gate_proj.weight", "mlp.up_proj.weight": input(of: shared, "mlp", .one)
+      case "mlp.shared.gate_proj.weight", "mlp.shared.up_proj.weight":
+        input(of: shared, "mlp.shared", .one)
+      case "mlp.down_proj.weight", "mlp.shared.down_proj.weight":
+        "\(shared).output_linear.weight"
+      case "mlp.experts.gate_proj.weight", "mlp.experts.up_proj.weight":
+        input(of: experts, "mlp.experts", .firstAxis)
+      case "mlp.experts.down_proj.weight": "\(experts).output_linear.weight"
+      case "mlp.router.weight": "\(experts).router.layer.weight"
       default:
         .init(
           "model.layers.\(block).\(name)",
@@ -267,10 +347,10 @@ package enum Granite: Architecture {
   ]
 
   private static func dialect(
-    _ name: String, markers: [String],
+    _ name: String, markers: [String], either: [String] = [],
     _ source: @escaping @Sendable (_ block: Substring, _ name: Substring) -> Dialect.Source
   ) -> Dialect {
-    Dialect(name: name, base: "model.", markers: markers) { canonical in
+    Dialect(name: name, base: "model.", markers: markers, either: either) { canonical in
       switch canonical {
       case "embedding.weight": return "model.embed_tokens.weight"
       case "final_norm.weight": return "model.norm.weight"
@@ -285,7 +365,8 @@ package enum Granite: Architecture {
   /// llama.cpp's converter makes rows of the halves of heads neighbours, as it does for Llama, even
   /// if heads do not turn.
   private static let gguf = Dialect(
-    name: "gguf", markers: ["token_embd.weight", "blk.0.ffn_gate.weight"],
+    name: "gguf", markers: ["token_embd.weight"],
+    either: ["blk.0.ffn_gate.weight", "blk.0.ffn_gate_exps.weight"],
     ignores: Llama.isRotationTable
   ) { canonical in
     switch canonical {
@@ -300,6 +381,9 @@ package enum Granite: Architecture {
       return Mamba2.ggufSource(
         name.dropFirst("mamba.".count), block: block, groups: "mamba_n_groups")
     }
+    if let expert = Experts.ggufNames[String(name.dropFirst("mlp.".count))] {
+      return "\(block)\(expert)"
+    }
     let module = String(name.dropLast(".weight".count))
     let isTurned = module == "self_attn.q_proj" || module == "self_attn.k_proj"
     return .init(
@@ -308,39 +392,56 @@ package enum Granite: Architecture {
   }
 
   /// The metadata of GGUF files. Models without Mamba mixers have another name there.
-  package static let ggufTables = [
-    GGUFTable(
-      name: "granite", fixed: fixed,
-      rows: sizes + [
-        .integer(
-          "attention.head_count_kv", "num_key_value_heads",
-          ifAbsent: .member("num_attention_heads")),
-        .kinds(.init("layer_types", rest: "attention")),
-      ] + attention),
-    GGUFTable(
-      name: "granitehybrid", fixed: fixed + [("mamba_conv_bias", true)],
-      rows: sizes + [
-        .kinds(
-          .init(
-            "layer_types",
-            marks: [("attention.head_count_kv", "num_key_value_heads", kind: "attention")],
-            rest: "mamba"))
-      ] + GGUFTable.Row.mamba2 + [.product("ssm.inner_size", "mamba_expand", times: "hidden_size")]
-        + attention),
-  ]
-
-  private static let fixed: [(member: String, value: JSONValue)] = [
-    ("model_type", "granitemoehybrid"), ("num_local_experts", 0), ("hidden_act", "silu"),
-  ]
-
-  private static let sizes: [GGUFTable.Row] =
-    [.expected("expert_count", 0), .expected("expert_used_count", 0), .length]
-    + GGUFTable.Row.sizes(inner: false) + [
-      .integer("feed_forward_length", "shared_intermediate_size"),
-      .integer(
-        "expert_shared_feed_forward_length", "shared_intermediate_size", ifAbsent: .usual),
-      .integer("attention.head_count", "num_attention_heads"),
+  package static let ggufTables = [false, true].flatMap { hasExperts in
+    [
+      GGUFTable(
+        name: hasExperts ? "granitemoe" : "granite", hasExperts: hasExperts,
+        fixed: fixed(hasExperts),
+        rows: sizes(hasExperts) + [
+          .integer(
+            "attention.head_count_kv", "num_key_value_heads",
+            ifAbsent: .member("num_attention_heads")),
+          .kinds(.init("layer_types", rest: "attention")),
+        ] + attention),
+      GGUFTable(
+        name: "granitehybrid", hasExperts: hasExperts,
+        fixed: fixed(hasExperts) + [("mamba_conv_bias", true)],
+        rows: sizes(hasExperts) + [
+          .kinds(
+            .init(
+              "layer_types",
+              marks: [("attention.head_count_kv", "num_key_value_heads", kind: "attention")],
+              rest: "mamba"))
+        ] + GGUFTable.Row.mamba2
+          + [.product("ssm.inner_size", "mamba_expand", times: "hidden_size")] + attention),
     ]
+  }
+
+  private static func fixed(_ hasExperts: Bool) -> [(member: String, value: JSONValue)] {
+    [("model_type", "granitemoehybrid"), ("hidden_act", "silu")]
+      + (hasExperts ? [] : [("num_local_experts", 0)])
+  }
+
+  /// The inner width of a perceptron has the names of that of the shared expert.
+  private static func sizes(_ hasExperts: Bool) -> [GGUFTable.Row] {
+    let (inner, shared) = ("feed_forward_length", "expert_shared_feed_forward_length")
+    let feedForward: [GGUFTable.Row] =
+      hasExperts
+      ? [
+        .integer("expert_count", "num_local_experts"),
+        .integer("expert_used_count", "num_experts_per_tok"),
+        .integer(inner, "intermediate_size"),
+        .integer(shared, "shared_intermediate_size", ifAbsent: .zero),
+      ]
+      : [
+        .expected("expert_count", 0), .expected("expert_used_count", 0),
+        .integer(inner, "shared_intermediate_size"),
+        .integer(shared, "shared_intermediate_size", ifAbsent: .usual),
+      ]
+    return [.length] + GGUFTable.Row.sizes(inner: false) + feedForward + [
+      .integer("attention.head_count", "num_attention_heads")
+    ]
+  }
 
   private static let attention: [GGUFTable.Row] = [
     .number("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
@@ -358,6 +459,14 @@ package enum Granite: Architecture {
   package static func published(
     _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
+    // transformers has the hybrid only with a shared expert.
+    if dialect == "huggingface", c.hasExperts, c.experts.sharedWidth == nil {
+      guard !c.hasMamba, c.isRotated else {
+        throw inexpressible(
+          "experts without a shared one in a hybrid", expected: "a shared expert in each block")
+      }
+      return Configuration.transformerWithExperts(sharedWidth: 0).json(of: c)
+    }
     guard dialect == "granite" else {
       guard !c.hasMamba || c.mamba.innerWidth % c.width == 0 else {
         throw inexpressible(
@@ -366,9 +475,11 @@ package enum Granite: Architecture {
       }
       return Configuration.hybrid.json(of: c)
     }
-    guard !c.hasMamba, c.isRotated else {
+    guard !c.hasMamba, c.isRotated, c.isDense else {
       throw inexpressible(
-        c.hasMamba ? "blocks with Mamba mixers" : "attention without positions",
+        c.hasMamba
+          ? "blocks with Mamba mixers"
+          : c.isDense ? "attention without positions" : "blocks with experts",
         expected: "a Granite 3: attention with rotary position embedding")
     }
     return Configuration.transformer.json(of: c)
@@ -376,12 +487,14 @@ package enum Granite: Architecture {
 
   // MARK: Model
 
-  /// Blocks of [norm, Mamba-2 mixer or attention, add, norm, gated perceptron, add].
+  /// Blocks of [norm, Mamba-2 mixer or attention, add, norm, gated perceptron or experts, add].
   package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
     let mamba = c.mamba.form(width: c.width, normEpsilon: c.normEpsilon)
     let attention = Attention.Form(
       width: c.width, heads: c.headCount, keyHeads: c.keyHeadCount, headWidth: c.headWidth,
       scale: Float(c.attentionMultiplier), rotation: c.isRotated ? 0 : nil)
+    var experts = c.experts
+    experts.width = c.width
     let scale = Float(c.residualMultiplier)
     let embedding = weights.embedding(c.vocabularySize, c.width)
     let blocks = c.kinds.enumerated().map { index, kind in
@@ -401,15 +514,14 @@ package enum Granite: Architecture {
               names: ("q_proj", "k_proj", "v_proj", "o_proj")),
             scale: scale)
         }
-      return Block(
-        first,
-        Part(
-          name: "mlp",
-          norm: weights.rmsNorm("post_attention_layernorm", c.width, epsilon: c.normEpsilon),
-          mixer: Perceptron(
-            weights.under("mlp"), names: (up: "up_proj", gate: "gate_proj", down: "down_proj"),
-            width: c.width, innerWidth: c.innerWidth, .silu, hasBias: false),
-          scale: scale))
+      let mlpNorm = weights.rmsNorm("post_attention_layernorm", c.width, epsilon: c.normEpsilon)
+      let mlp: any Mixer =
+        c.hasExperts
+        ? Experts(experts, weights.under("mlp"))
+        : Perceptron(
+          weights.under("mlp"), names: (up: "up_proj", gate: "gate_proj", down: "down_proj"),
+          width: c.width, innerWidth: c.innerWidth, .silu, hasBias: false)
+      return Block(first, Part(name: "mlp", norm: mlpNorm, mixer: mlp, scale: scale))
     }
     let finalNorm = weights.rmsNorm("final_norm", c.width, epsilon: c.normEpsilon)
     return Network(
