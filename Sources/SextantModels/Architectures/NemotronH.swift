@@ -3,7 +3,7 @@ import SextantStore
 import SextantTensor
 
 // Nemotron-H: A Family of Accurate and Efficient Hybrid Mamba-Transformer Models (arXiv 2504.03624),
-// section 2.1: each block is one part, [RMSNorm, Mamba-2, attention or perceptron, add].
+// section 2.1: each block is one part, [RMSNorm, Mamba-2, attention, perceptron or experts, add].
 //
 // Glossary
 //   B  sequences in the batch          T  tokens of each sequence in this run
@@ -14,7 +14,7 @@ import SextantTensor
 //   N  states per channel              K  kernel width of the convolution
 // Rows of a [B·T, …] tensor are ordered by sequence, then by position.
 
-/// Nemotron-H and Nemotron Nano 2, without experts, as published in Hugging Face transformers.
+/// Nemotron-H, Nemotron Nano 2 and Nemotron 3, as published in Hugging Face transformers.
 ///
 /// Attention has no positions. `time_step_min` and `time_step_max` describe the random weights
 /// before training: only `time_step_limit` limits step sizes.
@@ -25,7 +25,7 @@ package enum NemotronH: Architecture {
   // MARK: Configuration
 
   /// The part that a block is.
-  enum Layer: String, LayerKind { case mamba, attention, mlp }
+  enum Layer: String, LayerKind { case mamba, attention, mlp, experts }
 
   /// The sizes of a Nemotron-H.
   package struct Configuration: FormedConfiguration {
@@ -50,13 +50,24 @@ package enum NemotronH: Architecture {
     var hasMLPBias = false
     var tiesEmbeddings = false
     var contextLength = 0
+    /// Experts are perceptrons without a gate.
+    var experts = Experts.Form()
 
+    var hasExperts: Bool { layers.contains(.experts) }
+    var hasPerceptrons: Bool { !hasExperts || layers.contains(.mlp) }
     var mamba: Mamba2Mixer.Form {
       .init(
         width: width, heads: mambaHeadCount, headWidth: mambaHeadWidth, groups: groupCount,
         stateSize: stateSize, kernelWidth: kernelWidth, normEpsilon: normEpsilon,
         smallestStep: smallestStep, largestStep: largestStep, hasLinearBias: hasLinearBias,
         hasConvolutionBias: hasConvolutionBias)
+    }
+
+    var expertForm: Experts.Form {
+      var form = experts
+      (form.width, form.hasGate, form.activation) = (width, false, activation)
+      (form.scores, form.epsilon) = (.sigmoid, 1e-20)
+      return form
     }
 
     var attention: Attention.Form {
@@ -77,7 +88,9 @@ package enum NemotronH: Architecture {
       ConfigurationForm([
         .layers(\.layers, in: layerCounts), .integer("d_model", \.width, in: sizes),
         .integer("vocab_size", \.vocabularySize, in: sizes),
-        .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
+        .when(\.hasExperts, .experts(\.experts)),
+        .when(\.hasPerceptrons, .integer("d_ff", \.innerWidth, in: sizes)),
+        .integer("n_head", \.headCount, in: heads),
         .integer("n_kv_head", \.keyHeadCount, in: heads),
         .integer("head_dim", \.headWidth, in: headWidths),
         .integer("n_mamba_head", \.mambaHeadCount, in: heads),
@@ -99,7 +112,10 @@ package enum NemotronH: Architecture {
         .written("architectures", ["NemotronHForCausalLM"]), .written("model_type", "nemotron_h"),
         .integer("hidden_size", \.width, in: sizes), layerTypes,
         .integer("vocab_size", \.vocabularySize, in: sizes),
-        .integer("intermediate_size", \.innerWidth, in: sizes) { _ in 21_504 },
+        .when(
+          \.hasPerceptrons,
+          .integer("intermediate_size", \.innerWidth, in: sizes) { _ in 21_504 }),
+        .when(\.hasExperts, publishedExperts),
         .integer("num_attention_heads", \.headCount, in: heads) { _ in 32 },
         .integer("num_key_value_heads", \.keyHeadCount, in: heads) { _ in 8 },
         .spelled("head_dim", or: "attention_head_dim") {
@@ -132,10 +148,33 @@ package enum NemotronH: Architecture {
       ])
     }
 
+    private static var publishedExperts: ConfigurationForm<Self>.Member {
+      let counts = Experts.Form.counts
+      return .group([
+        .integer("n_routed_experts", \.experts.count, in: counts) { _ in 8 },
+        .integer("num_experts_per_tok", \.experts.chosen, in: counts) { _ in 2 },
+        .integer("moe_intermediate_size", \.experts.innerWidth, in: sizes) { _ in 7688 },
+        .expected("n_shared_experts", 1), .written("n_shared_experts", 1),
+        .integer(
+          "moe_shared_expert_intermediate_size", \.experts.sharedWidth, in: sizes, usual: 7688),
+        .integer("moe_latent_size", \.experts.latentWidth, in: sizes),
+        .integer("n_group", \.experts.groups, in: counts) { _ in 1 },
+        .integer("topk_group", \.experts.chosenGroups, in: counts) { _ in 1 },
+        .flag("norm_topk_prob", \.experts.normalises, default: true),
+        .number("routed_scaling_factor", \.experts.scale, default: 1),
+        .custom { _, c in
+          c.experts.hasChoiceBias = true
+        } write: { _ in
+          []
+        },
+      ])
+    }
+
     /// The kinds of blocks: by name, or in older files one letter for each block.
     private static var layerTypes: ConfigurationForm<Self>.Member {
       let letters: [(letter: String, word: String, layer: Layer)] = [
         ("M", "mamba", .mamba), ("*", "attention", .attention), ("-", "mlp", .mlp),
+        ("E", "moe", .experts),
       ]
       var words = Dictionary(uniqueKeysWithValues: letters.map { ($0.word, $0.layer) })
       // As transformers 5 names them.
@@ -152,7 +191,7 @@ package enum NemotronH: Architecture {
             guard let known = letters.first(where: { $0.letter == String(letter) }) else {
               throw pattern.unsupported(
                 found: "a block of kind \"\(letter)\"",
-                expected: "M (Mamba-2), * (attention) and - (perceptron)")
+                expected: "M (Mamba-2), * (attention), - (perceptron) and E (experts)")
             }
             layers.append(known.layer)
           }
@@ -202,6 +241,13 @@ package enum NemotronH: Architecture {
             expected: "at most \(Self.sizes.upperBound)")
         }
       }
+      if hasExperts {
+        try experts.check(node)
+        guard !hasMLPBias else {
+          throw node.unsupported(
+            found: "perceptrons with biases in a model with experts", expected: "none")
+        }
+      }
       try node.checkNormEpsilon(normEpsilon)
       try node.checkStepLimits(smallestStep, largestStep)
     }
@@ -213,8 +259,8 @@ package enum NemotronH: Architecture {
       config, types: ["nemotron_h"], classes: ["NemotronHForCausalLM", "NemotronHModel"])
   }
 
-  /// Members for training and for ways to compute, sizes of experts that a model without experts
-  /// does not have, and members that the published code does not use.
+  /// Members for training and for ways to compute, sizes of parts that no block is, and members that
+  /// the published code does not use.
   package static let inertKeys: Set = [
     "rescale_prenorm_residual", "residual_in_fp32", "chunk_size", "mamba_chunk_size", "expand",
     "mamba_expand", "time_step_min", "time_step_max", "time_step_floor", "mamba_dt_min",
@@ -224,7 +270,7 @@ package enum NemotronH: Architecture {
     "num_experts_per_tok", "moe_intermediate_size", "moe_shared_expert_intermediate_size",
     "moe_latent_size", "moe_shared_expert_overlap", "routed_scaling_factor", "n_group",
     "topk_group", "norm_topk_prob", "rope_theta", "rope_parameters", "partial_rotary_factor",
-    "sliding_window",
+    "sliding_window", "intermediate_size", "router_aux_loss_coef",
   ]
 
   /// The configuration that a published one means.
@@ -244,26 +290,45 @@ package enum NemotronH: Architecture {
       wrappedBases: ["model."],
       // The predictor of further tokens.
       otherParts: ["mtp."],
-      markers: ["backbone.embeddings.weight", "backbone.layers.*.mixer.up_proj.weight"]
+      markers: ["backbone.embeddings.weight"],
+      either: ["up_proj", "experts.0.up_proj"].map { "backbone.layers.*.mixer.\($0).weight" }
     ) { canonical in
       switch canonical {
       case "embedding.weight": "backbone.embeddings.weight"
       case "final_norm.weight": "backbone.norm_f.weight"
       case "head.weight": "lm_head.weight"
       default:
-        .init(
-          "backbone.layers.\(canonical.dropFirst("blocks.".count))",
-          form: canonical.hasSuffix("conv1d.weight") ? .ones([1]) : .plain)
+        expertSource(canonical)
+          ?? .init(
+            "backbone.layers.\(canonical.dropFirst("blocks.".count))",
+            form: canonical.hasSuffix("conv1d.weight") ? .ones([1]) : .plain)
       }
     }, gguf,
   ]
+
+  /// transformers' form of a tensor of experts; nil for others.
+  private static func expertSource(_ canonical: String) -> Dialect.Source? {
+    let parts = canonical.split(separator: ".", maxSplits: 3)  // blocks, index, mixer, the rest
+    guard parts.count == 4, Experts.ggufNames[String(parts[3])] != nil else { return nil }
+    let module = "backbone.layers.\(parts[1]).mixer."
+    switch parts[3] {
+    case "router.weight": return "\(module)gate.weight"
+    case "router.bias": return "\(module)gate.e_score_correction_bias"
+    case "latent_in.weight": return "\(module)fc1_latent_proj.weight"
+    case "latent_out.weight": return "\(module)fc2_latent_proj.weight"
+    case _ where parts[3].hasPrefix("experts."):
+      return .init(.numbered("\(module)experts.*.\(parts[3].dropFirst("experts.".count))"))
+    default: return "\(module)\(parts[3].replacing("shared.", with: "shared_experts."))"
+    }
+  }
 
   /// As llama.cpp's converter stores Mamba-2 and Llama: the numbers A themselves, the norm by groups,
   /// and rows of queries and keys as if they were rotated.
   private static let gguf = Dialect(
     name: "gguf",
-    markers: ["token_embd.weight", "blk.*.ssm_norm.weight", "blk.*.ffn_up.weight"],
-    absent: ["blk.*.ffn_gate.weight"]
+    markers: ["token_embd.weight", "blk.*.ssm_norm.weight"],
+    either: ["blk.*.ffn_up.weight", "blk.*.ffn_up_exps.weight"],
+    absent: ["blk.*.ffn_gate.weight", "blk.*.ffn_gate_exps.weight"]
   ) { canonical in
     switch canonical {
     case "embedding.weight": return "token_embd.weight"
@@ -275,6 +340,7 @@ package enum NemotronH: Architecture {
     let block = "blk.\(parts[1])."
     if parts[2] == "norm.weight" { return "\(block)attn_norm.weight" }
     let tensor = parts[2].dropFirst("mixer.".count)
+    if let expert = Experts.ggufNames[String(tensor)] { return "\(block)\(expert)" }
     let words = tensor.split(separator: "_proj.")  // such as q, weight
     switch tensor {
     case "A_log": return .init(block + "ssm_a", change: .negativeExponential, form: .ones([1]))
@@ -296,31 +362,52 @@ package enum NemotronH: Architecture {
   /// The metadata of GGUF files.
   package static let ggufTables = [
     GGUFTable(
-      name: "nemotron_h",
-      fixed: [
-        ("model_type", "nemotron_h"), ("mlp_hidden_act", "relu2"), ("use_bias", false),
-        ("mlp_bias", false), ("use_conv_bias", true),
-        ("time_step_limit", [0.0, ["__float__": "Infinity"]]),
-      ],
-      rows: [.expected("expert_count", 0), .length, .constant("rope.scaling.finetuned", false)]
-        + GGUFTable.Row.sizes(inner: false) + [
-          .integer("attention.head_count", "num_attention_heads"),
-          .kinds(
-            .init(
-              "layers_block_type",
-              marks: [
-                ("attention.head_count_kv", "num_key_value_heads", kind: "attention"),
-                ("feed_forward_length", "intermediate_size", kind: "mlp"),
-              ], rest: "mamba")),
-          .integer("attention.key_length", "head_dim"),
-          .integer("attention.value_length", "head_dim"),
-          .integer("ssm.conv_kernel", "conv_kernel"),
-          .integer("ssm.state_size", "ssm_state_size"), .integer("ssm.group_count", "n_groups"),
-          .integer("ssm.time_step_rank", "mamba_num_heads"),
-          .product("ssm.inner_size", "mamba_head_dim", times: "mamba_num_heads"),
-          .number("attention.layer_norm_rms_epsilon", "layer_norm_epsilon"), .tied,
-        ])
+      name: "nemotron_h", fixed: fixed,
+      rows: [.expected("expert_count", 0)]
+        + ggufRows(perceptrons: ("feed_forward_length", "intermediate_size", kind: "mlp"))),
+    GGUFTable(
+      name: "nemotron_h_moe", hasExperts: true, fixed: fixed + [("n_shared_experts", 1)],
+      rows: [
+        .expected("expert_shared_count", 1), .constant("expert_shared_count", 1),
+        .expected("nextn_predict_layers", 0),
+      ] + GGUFTable.Row.experts(count: "n_routed_experts", innerWidth: "moe_intermediate_size") + [
+        .integer("expert_shared_feed_forward_length", "moe_shared_expert_intermediate_size"),
+        .integer("expert_group_count", "n_group", ifAbsent: .usual),
+        .integer("expert_group_used_count", "topk_group", ifAbsent: .usual),
+        .integer("moe_latent_size", "moe_latent_size", ifAbsent: .usual),
+        .flag("expert_weights_norm", "norm_topk_prob"),
+        .number("expert_weights_scale", "routed_scaling_factor"),
+      ] + ggufRows(perceptrons: ("feed_forward_length", "moe_intermediate_size", kind: "moe"))),
   ]
+
+  private static let fixed: [(member: String, value: JSONValue)] = [
+    ("model_type", "nemotron_h"), ("mlp_hidden_act", "relu2"), ("use_bias", false),
+    ("mlp_bias", false), ("use_conv_bias", true),
+    ("time_step_limit", [0.0, ["__float__": "Infinity"]]),
+  ]
+
+  /// - Parameter perceptrons: what marks blocks with a perceptron, or those with experts: one model of
+  ///   llama.cpp has one of them.
+  private static func ggufRows(
+    perceptrons: (key: String, member: String, kind: String)
+  ) -> [GGUFTable.Row] {
+    [.length, .constant("rope.scaling.finetuned", false)] + GGUFTable.Row.sizes(inner: false) + [
+      .integer("attention.head_count", "num_attention_heads"),
+      .kinds(
+        .init(
+          "layers_block_type",
+          marks: [
+            ("attention.head_count_kv", "num_key_value_heads", kind: "attention"), perceptrons,
+          ], rest: "mamba")),
+      .integer("attention.key_length", "head_dim"),
+      .integer("attention.value_length", "head_dim"),
+      .integer("ssm.conv_kernel", "conv_kernel"),
+      .integer("ssm.state_size", "ssm_state_size"), .integer("ssm.group_count", "n_groups"),
+      .integer("ssm.time_step_rank", "mamba_num_heads"),
+      .product("ssm.inner_size", "mamba_head_dim", times: "mamba_num_heads"),
+      .number("attention.layer_norm_rms_epsilon", "layer_norm_epsilon"), .tied,
+    ]
+  }
 
   /// `config.json` of `NemotronHForCausalLM`.
   package static func published(
@@ -331,7 +418,7 @@ package enum NemotronH: Architecture {
 
   // MARK: Model
 
-  /// Blocks of [norm, Mamba-2, attention or perceptron, add].
+  /// Blocks of [norm, Mamba-2, attention, perceptron or experts, add].
   package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
     let embedding = weights.embedding(c.vocabularySize, c.width)
     let blocks = c.layers.enumerated().map { index, layer in
@@ -366,6 +453,8 @@ package enum NemotronH: Architecture {
         mixer: Perceptron(
           weights, names: (up: "up_proj", gate: nil, down: "down_proj"), width: c.width,
           innerWidth: c.innerWidth, c.activation, hasBias: c.hasMLPBias))
+    case .experts:
+      Part(name: "mlp", norm: norm, mixer: Experts(c.expertForm, weights))
     }
   }
 }
