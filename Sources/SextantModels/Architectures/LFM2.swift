@@ -3,7 +3,7 @@ import SextantStore
 import SextantTensor
 
 // LFM2 Technical Report (arXiv 2511.23404), section 2.1: blocks of [RMSNorm, short convolution or
-// attention, add, RMSNorm, gated perceptron, add]. Queries and keys are normed by heads.
+// attention, add, RMSNorm, gated perceptron or experts, add]. Queries and keys are normed by heads.
 //
 // Glossary
 //   B  sequences in the batch          T  tokens of each sequence in this run
@@ -13,7 +13,7 @@ import SextantTensor
 //   W  channels of a head, D / H       K  kernel width of the convolution ("conv_L_cache")
 // Rows of a [B·T, …] tensor are ordered by sequence, then by position.
 
-/// LFM2 and LFM2.5 without experts, as published in Hugging Face transformers.
+/// LFM2 and LFM2.5, dense or with experts, as published in Hugging Face transformers.
 package enum LFM2: Architecture {
   /// The name in stores and artifacts.
   package static let name = "lfm2"
@@ -37,7 +37,12 @@ package enum LFM2: Architecture {
     var rotary = RotaryEmbedding()
     var hasConvolutionBias = false
     var tiesEmbeddings = false
+    /// Which blocks have experts; empty if none has.
+    var feedForward: [FeedForward] = []
+    var experts = Experts.Form()
 
+    var hasExperts: Bool { feedForward.contains(.experts) }
+    var hasPerceptrons: Bool { !hasExperts || feedForward.contains(.mlp) }
     var headWidth: Int { width / max(headCount, 1) }  // W
 
     static let sizes = 1...(1 << 24)
@@ -52,7 +57,9 @@ package enum LFM2: Architecture {
       ConfigurationForm([
         .layers(\.layers, in: layerCounts), .integer("d_model", \.width, in: sizes),
         .integer("vocab_size", \.vocabularySize, in: sizes),
-        .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
+        .experts(\.experts, in: \.feedForward, counts: layerCounts),
+        .when(\.hasPerceptrons, .integer("d_ff", \.innerWidth, in: sizes)),
+        .integer("n_head", \.headCount, in: heads),
         .integer("n_kv_head", \.keyHeadCount, in: heads),
         .integer("d_conv", \.kernelWidth, in: kernelWidths),
         .integer("context_length", \.contextLength, in: lengths),
@@ -61,12 +68,15 @@ package enum LFM2: Architecture {
       ])
     }
 
-    /// `config.json` of `Lfm2ForCausalLM`; absent keys have transformers' defaults.
-    static var huggingFace: ConfigurationForm<Self> {
+    /// `config.json` of `Lfm2ForCausalLM` or `Lfm2MoeForCausalLM`; absent keys have transformers'
+    /// defaults.
+    static func huggingFace(hasExperts: Bool) -> ConfigurationForm<Self> {
       ConfigurationForm([
-        .written("architectures", ["Lfm2ForCausalLM"]), .written("model_type", "lfm2"),
+        .written("architectures", [hasExperts ? "Lfm2MoeForCausalLM" : "Lfm2ForCausalLM"]),
+        .written("model_type", hasExperts ? "lfm2_moe" : "lfm2"),
         .integer("hidden_size", \.width, in: sizes), layerTypes,
-        .integer("vocab_size", \.vocabularySize, in: sizes), adjustedInnerWidth,
+        .integer("vocab_size", \.vocabularySize, in: sizes),
+        hasExperts ? publishedExperts : adjustedInnerWidth,
         .integer("num_attention_heads", \.headCount, in: heads),
         .integer("num_key_value_heads", \.keyHeadCount, in: heads) { _ in 8 },
         .integer("conv_L_cache", \.kernelWidth, in: kernelWidths) { _ in 3 },
@@ -113,6 +123,33 @@ package enum LFM2: Architecture {
           ("layer_types", .array(names.map { .string($0) })),
         ]
       }
+    }
+
+    /// The first blocks have a perceptron, whose width is as it is written, and the others experts.
+    private static var publishedExperts: ConfigurationForm<Self>.Member {
+      let key = "num_dense_layers"
+      return .group([
+        .custom { node, c throws(Refusal) in
+          let dense = try node.optionalMember(key)?.integer(in: 0...Int.max) ?? 2
+          c.feedForward = c.layers.indices.map { $0 < dense ? .mlp : .experts }
+          if !c.feedForward.contains(.experts) { c.feedForward = [] }
+        } write: { c in
+          [(key, .integer(Int64(c.feedForward.count { $0 == .mlp })))]
+        },
+        .when(
+          \.hasPerceptrons,
+          .integer("intermediate_size", \.innerWidth, in: sizes) { _ in 7168 }),
+        .when(
+          \.hasExperts,
+          .group([
+            .integer("num_experts", \.experts.count, in: Experts.Form.counts) { _ in 32 },
+            .integer("num_experts_per_tok", \.experts.chosen, in: Experts.Form.counts) { _ in 4 },
+            .integer("moe_intermediate_size", \.experts.innerWidth, in: sizes) { _ in 1792 },
+            .flag("norm_topk_prob", \.experts.normalises, default: true),
+            .flag("use_expert_bias", \.experts.hasChoiceBias, default: true),
+            .number("routed_scaling_factor", \.experts.scale, default: 1),
+          ])),
+      ])
     }
 
     /// The perceptron's width: published files have one that the code changes: two thirds of it,
@@ -195,6 +232,7 @@ package enum LFM2: Architecture {
           expected: "groups of equal size")
       }
       try node.checkNormEpsilon(normEpsilon)
+      try node.check(experts, in: feedForward, of: layers.count)
       guard rotary.width == headWidth else {
         throw node.refusal(
           found: "\(rotary.width) rotated channels", expected: "all \(headWidth) of a head")
@@ -204,11 +242,19 @@ package enum LFM2: Architecture {
 
   /// Whether a published `config.json` describes an LFM2.
   package static func recognises(_ config: JSONNode) -> Bool {
-    isNamed(config, types: ["lfm2"], classes: ["Lfm2ForCausalLM", "Lfm2Model"])
+    hasExperts(config)
+      || isNamed(config, types: ["lfm2"], classes: ["Lfm2ForCausalLM", "Lfm2Model"])
   }
 
-  /// Members for the random weights before training.
+  private static func hasExperts(_ config: JSONNode) -> Bool {
+    isNamed(config, types: ["lfm2_moe"], classes: ["Lfm2MoeForCausalLM", "Lfm2MoeModel"])
+  }
+
+  /// Members for the random weights before training, and for experts or perceptrons that no block has.
   package static let inertKeys: Set = [
+    "intermediate_size", "num_experts", "num_experts_per_tok", "moe_intermediate_size",
+    "norm_topk_prob", "use_expert_bias", "routed_scaling_factor", "output_router_logits",
+    "router_aux_loss_coef",
     "block_mlp_init_scale", "block_out_init_scale", "block_use_xavier_init",
     "conv_use_xavier_init",
   ]
@@ -217,7 +263,9 @@ package enum LFM2: Architecture {
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(Refusal) -> Configuration {
-    try Configuration.read(required(config), as: Configuration.huggingFace)
+    let config = try required(config)
+    return try Configuration.read(
+      config, as: Configuration.huggingFace(hasExperts: hasExperts(config)))
   }
 
   // MARK: Dialects
@@ -236,12 +284,28 @@ package enum LFM2: Architecture {
       case "final_norm.weight": "model.embedding_norm.weight"
       case "head.weight": "lm_head.weight"
       default:
-        .init(
-          "model.layers.\(canonical.dropFirst("blocks.".count))",
-          form: canonical.hasSuffix(".conv.conv.weight") ? .ones([1]) : .plain)
+        expertSource(canonical)
+          ?? .init(
+            "model.layers.\(canonical.dropFirst("blocks.".count))",
+            form: canonical.hasSuffix(".conv.conv.weight") ? .ones([1]) : .plain)
       }
     }, gguf,
   ]
+
+  /// transformers' form of a tensor of experts; nil for others.
+  private static func expertSource(_ canonical: String) -> Dialect.Source? {
+    let parts = canonical.split(separator: ".", maxSplits: 3)  // blocks, index, part, the rest
+    guard parts.count == 4, parts[2] == "feed_forward" else { return nil }
+    let module = "model.layers.\(parts[1]).feed_forward."
+    switch parts[3] {
+    case "router.weight": return "\(module)gate.weight"
+    case "router.bias": return "\(module)expert_bias"
+    case "experts.gate_proj.weight": return .init(.numbered("\(module)experts.*.w1.weight"))
+    case "experts.down_proj.weight": return .init(.numbered("\(module)experts.*.w2.weight"))
+    case "experts.up_proj.weight": return .init(.numbered("\(module)experts.*.w3.weight"))
+    default: return nil
+    }
+  }
 
   /// The final norm has an unusual name there.
   private static let gguf = Dialect(
@@ -254,6 +318,8 @@ package enum LFM2: Architecture {
     default: break
     }
     let parts = canonical.split(separator: ".")  // blocks, index, part, …, weight or bias
+    let expert = Experts.ggufNames[parts.dropFirst(3).joined(separator: ".")]
+    if parts[2] == "feed_forward", let expert { return "blk.\(parts[1]).\(expert)" }
     let module = parts.dropFirst(2).dropLast().joined(separator: ".")
     return "blk.\(parts[1]).\(ggufModules[module] ?? module).\(parts[parts.count - 1])"
   }
@@ -274,39 +340,65 @@ package enum LFM2: Architecture {
       fixed: [
         ("model_type", "lfm2"), ("conv_bias", false), ("block_auto_adjust_ff_dim", false),
       ],
-      rows: [.expected("expert_count", 0), .length] + GGUFTable.Row.sizes() + [
-        .integer("attention.head_count", "num_attention_heads"),
-        .kinds(
-          .init(
-            "layer_types",
-            marks: [("attention.head_count_kv", "num_key_value_heads", kind: "full_attention")],
-            rest: "conv")),
-        .integer("shortconv.l_cache", "conv_L_cache"),
-        .number("attention.layer_norm_rms_epsilon", "norm_eps"), .rotation(.init()), .tied,
-      ])
+      rows: [.expected("expert_count", 0)] + GGUFTable.Row.sizes() + ggufRows),
+    GGUFTable(
+      name: "lfm2moe", hasExperts: true,
+      fixed: [
+        ("model_type", "lfm2_moe"), ("conv_bias", false), ("use_expert_bias", true),
+        ("norm_topk_prob", true), ("routed_scaling_factor", 1.0),
+      ],
+      rows: GGUFTable.Row.sizes(inner: false)
+        + GGUFTable.Row.experts(count: "num_experts", innerWidth: "moe_intermediate_size") + [
+          .integer("feed_forward_length", "intermediate_size", ifAbsent: .usual),
+          .integer("leading_dense_block_count", "num_dense_layers"),
+          // Sigmoid.
+          .constant("expert_gating_func", 2), .expected("expert_gating_func", 2),
+        ] + ggufRows),
   ]
 
-  /// `config.json` of `Lfm2ForCausalLM`.
+  private static let ggufRows: [GGUFTable.Row] = [
+    .length, .integer("attention.head_count", "num_attention_heads"),
+    .kinds(
+      .init(
+        "layer_types",
+        marks: [("attention.head_count_kv", "num_key_value_heads", kind: "full_attention")],
+        rest: "conv")),
+    .integer("shortconv.l_cache", "conv_L_cache"),
+    .number("attention.layer_norm_rms_epsilon", "norm_eps"), .rotation(.init()), .tied,
+  ]
+
+  /// `config.json` of `Lfm2ForCausalLM` or `Lfm2MoeForCausalLM`.
   package static func published(
     _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
-    Configuration.huggingFace.json(of: c)
+    let dense = c.feedForward.prefix { $0 == .mlp }
+    guard dense.count == c.feedForward.count(where: { $0 == .mlp }) else {
+      throw inexpressible(
+        "a perceptron after a block with experts", expected: "experts in all blocks after the first"
+      )
+    }
+    return Configuration.huggingFace(hasExperts: c.hasExperts).json(of: c)
   }
 
   // MARK: Model
 
-  /// Blocks of [norm, short convolution or attention, add, norm, gated perceptron, add].
+  /// Blocks of [norm, short convolution or attention, add, norm, gated perceptron or experts, add].
   package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
+    var experts = c.experts
+    (experts.width, experts.scores, experts.epsilon) = (c.width, .sigmoid, 1e-6)
     let embedding = weights.embedding(c.vocabularySize, c.width)
     let blocks = c.layers.enumerated().map { index, layer in
       let weights = weights.under("blocks.\(index)")
-      return Block(
-        operation(layer, c, weights),
-        Part(
-          name: "mlp", norm: weights.rmsNorm("ffn_norm", c.width, epsilon: c.normEpsilon),
-          mixer: Perceptron(
-            weights.under("feed_forward"), names: (up: "w3", gate: "w1", down: "w2"),
-            width: c.width, innerWidth: c.innerWidth, .silu, hasBias: false)))
+      let first = operation(layer, c, weights)
+      let norm = weights.rmsNorm("ffn_norm", c.width, epsilon: c.normEpsilon)
+      let hasExperts = c.hasExperts && c.feedForward[index] == .experts
+      let mlp: any Mixer =
+        hasExperts
+        ? Experts(experts, weights.under("feed_forward"))
+        : Perceptron(
+          weights.under("feed_forward"), names: (up: "w3", gate: "w1", down: "w2"),
+          width: c.width, innerWidth: c.innerWidth, .silu, hasBias: false)
+      return Block(first, Part(name: "mlp", norm: norm, mixer: mlp))
     }
     let finalNorm = weights.rmsNorm("final_norm", c.width, epsilon: c.normEpsilon)
     return Network(
