@@ -4,7 +4,8 @@ import SextantTensor
 
 // Qwen3-Next and the text part of Qwen3.5: blocks of [norm, mixer, add, norm, gated perceptron,
 // add]. The mixer of most blocks is the gated delta rule (arXiv 2412.06464), that of the others is
-// attention with norms of queries and keys and a gate. RMS norms multiply by 1 + their weight,
+// attention with norms of queries and keys and a gate. Larger models have experts in the place of
+// the perceptron. RMS norms multiply by 1 + their weight,
 // except the norm inside the gated delta rule.
 //
 // Glossary
@@ -15,7 +16,7 @@ import SextantTensor
 //   W  channels of a head of attention
 // The letters of the gated delta rule are in Blocks/GatedDelta.swift.
 
-/// The dense models of Qwen3.5, and dense models of the form of Qwen3-Next.
+/// Qwen3.5 and Qwen3-Next, dense or with experts.
 ///
 /// Images are not read: the parts of a checkpoint for them are left out. Without them, the three
 /// positions of a token of Qwen3.5 are equal, and its rotation is the usual one.
@@ -41,6 +42,12 @@ package enum Qwen: Architecture {
     /// How many pairs of channels turn by each of the three positions; nil if it is not declared.
     var positionSections: [Int]?
     var tiesEmbeddings = false
+    /// Which blocks have experts; empty if none has.
+    var feedForward: [FeedForward] = []
+    var experts = Experts.Form()
+
+    var hasExperts: Bool { feedForward.contains(.experts) }
+    var hasPerceptrons: Bool { !hasExperts || feedForward.contains(.mlp) }
 
     static let sizes = 1...(1 << 24)
     static let heads = 1...(1 << 16)
@@ -54,7 +61,9 @@ package enum Qwen: Architecture {
       ConfigurationForm([
         .integer("d_model", \.width, in: sizes), .layers(\.layers, in: DeltaBlock.counts),
         .integer("vocab_size", \.vocabularySize, in: sizes),
-        .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
+        .experts(\.experts, in: \.feedForward, counts: DeltaBlock.counts),
+        .when(\.hasPerceptrons, .integer("d_ff", \.innerWidth, in: sizes)),
+        .integer("n_head", \.headCount, in: heads),
         .integer("n_kv_head", \.keyHeadCount, in: heads),
         .integer("head_dim", \.headWidth, in: headWidths),
         .integer("n_delta_key_head", \.delta.keyHeads, in: heads),
@@ -68,19 +77,47 @@ package enum Qwen: Architecture {
       ])
     }
 
-    /// `config.json` of `Qwen3_5ForCausalLM` or `Qwen3NextForCausalLM`; absent keys have
-    /// transformers' defaults.
-    static func huggingFace(isNext: Bool) -> ConfigurationForm<Self> {
-      ConfigurationForm(
+    /// The published models.
+    enum Family {
+      /// Qwen3.5: all blocks have perceptrons.
+      case dense
+      /// Qwen3.5-MoE: all blocks have experts.
+      case experts
+      /// Qwen3-Next.
+      case next
+
+      var className: String {
+        switch self {
+        case .dense: "Qwen3_5ForCausalLM"
+        case .experts: "Qwen3_5MoeForCausalLM"
+        case .next: "Qwen3NextForCausalLM"
+        }
+      }
+
+      var modelType: String {
+        switch self {
+        case .dense: "qwen3_5_text"
+        case .experts: "qwen3_5_moe_text"
+        case .next: "qwen3_next"
+        }
+      }
+    }
+
+    /// `config.json` of a family's class; absent keys have transformers' defaults.
+    static func huggingFace(_ family: Family) -> ConfigurationForm<Self> {
+      let isDense = family == .dense
+      return ConfigurationForm(
         [
-          .written("architectures", [isNext ? "Qwen3NextForCausalLM" : "Qwen3_5ForCausalLM"]),
-          .written("model_type", isNext ? "qwen3_next" : "qwen3_5_text"),
+          .written("architectures", [.string(family.className)]),
+          .written("model_type", .string(family.modelType)),
           .integer("hidden_size", \.width, in: sizes), .publishedLayers(\.layers),
           .integer("vocab_size", \.vocabularySize, in: sizes),
-        ] + (isNext ? [noExperts] : []) + [
-          .integer("intermediate_size", \.innerWidth, in: sizes),
+        ] + (isDense ? [] : [publishedExperts(isNext: family == .next)]) + [
+          .when(\.hasPerceptrons, .integer("intermediate_size", \.innerWidth, in: sizes)),
           .integer("num_attention_heads", \.headCount, in: heads) { _ in 16 },
-          .integer("num_key_value_heads", \.keyHeadCount, in: heads) { _ in isNext ? 2 : 4 },
+          .integer("num_key_value_heads", \.keyHeadCount, in: heads) { _ in
+            family == .dense ? 4 : 2
+          },
           .integer("head_dim", \.headWidth, in: headWidths) { _ in 256 },
           .integer("linear_num_key_heads", \.delta.keyHeads, in: heads) { _ in 16 },
           .integer("linear_num_value_heads", \.delta.valueHeads, in: heads) { _ in 32 },
@@ -144,23 +181,61 @@ package enum Qwen: Architecture {
       }
     }
 
-    /// Refuses experts, which Qwen3-Next has in all blocks unless its configuration excludes them.
-    private static var noExperts: ConfigurationForm<Self>.Member {
+    /// The experts, and which blocks have them.
+    private static func publishedExperts(isNext: Bool) -> ConfigurationForm<Self>.Member {
+      .group([
+        isNext ? blocksWithExperts : everyBlockHasExperts,
+        .when(
+          \.hasExperts,
+          .group([
+            .integer("num_experts", \.experts.count, in: Experts.Form.counts) { _ in
+              isNext ? 512 : 256
+            },
+            .integer("num_experts_per_tok", \.experts.chosen, in: Experts.Form.counts) { _ in
+              isNext ? 10 : 8
+            },
+            .integer("moe_intermediate_size", \.experts.innerWidth, in: sizes) { _ in 512 },
+            .integer(
+              "shared_expert_intermediate_size", \.experts.sharedWidth, in: sizes, usual: 512),
+            isNext
+              ? .flag("norm_topk_prob", \.experts.normalises, default: true)
+              : .expected("norm_topk_prob", true),
+          ])),
+      ])
+    }
+
+    /// Those of Qwen3.5: each.
+    private static var everyBlockHasExperts: ConfigurationForm<Self>.Member {
       .custom { node, c throws(Refusal) in
-        let member = try node.optionalMember("num_experts")
-        let count = try member?.integer(in: 0...Int.max) ?? 512
+        try ConfigurationForm.Member.expected("mlp_only_layers", []).read(node, &c)
+        c.feedForward = c.layers.map { _ in .experts }
+      } write: { _ in
+        []
+      }
+    }
+
+    /// Those of Qwen3-Next: every n-th, unless the configuration excludes them.
+    private static var blocksWithExperts: ConfigurationForm<Self>.Member {
+      .custom { node, c throws(Refusal) in
+        let count = try node.optionalMember("num_experts")?.integer(in: 0...Int.max) ?? 512
         let step = try node.optionalMember("decoder_sparse_step")?.integer(in: 1...Int.max) ?? 1
         var excluded: Set<Int> = []
         for element in try node.optionalMember("mlp_only_layers")?.elements() ?? [] {
           excluded.insert(try element.integer(in: 0...Int.max))
         }
-        let first = c.layers.indices.first { ($0 + 1) % step == 0 && !excluded.contains($0) }
-        guard count > 0, let first else { return }
-        throw (member ?? node).unsupported(
-          found: "\(counted(count, "expert")) in block \(first)",
-          expected: "blocks without experts (num_experts 0)")
-      } write: { _ in
-        [("num_experts", 0), ("mlp_only_layers", [])]
+        let kinds = c.layers.indices.map { index -> FeedForward in
+          count > 0 && (index + 1) % step == 0 && !excluded.contains(index) ? .experts : .mlp
+        }
+        c.feedForward = kinds.contains(.experts) ? kinds : []
+      } write: { c in
+        let perceptrons = c.feedForward.indices.filter { c.feedForward[$0] == .mlp }
+        return [
+          ("decoder_sparse_step", 1),
+          (
+            "mlp_only_layers",
+            .array(c.hasExperts ? perceptrons.map { .integer(Int64($0)) } : [])
+          ),
+        ] + (c.hasExperts ? [] : [("num_experts", 0)])
       }
     }
 
@@ -171,6 +246,7 @@ package enum Qwen: Architecture {
           expected: "groups of equal size")
       }
       try delta.check(node, sizes: Self.sizes)
+      try node.check(experts, in: feedForward, of: layers.count)
       try node.checkNormEpsilon(normEpsilon)
       guard 2 * rotary.pairCount <= headWidth else {
         throw node.refusal(
@@ -179,8 +255,7 @@ package enum Qwen: Architecture {
     }
   }
 
-  /// Whether a published `config.json` describes such a model, or one of the family with experts,
-  /// which is refused by name then.
+  /// Whether a published `config.json` describes such a model.
   package static func recognises(_ config: JSONNode) -> Bool {
     // The whole of a model that also reads images has the configuration of its text part inside.
     if case .object(let object) = config.value, case .object? = object["text_config"] {
@@ -201,13 +276,13 @@ package enum Qwen: Architecture {
     "Qwen3_5MoeForCausalLM", "Qwen3_5MoeTextModel", "Qwen3_5MoeForConditionalGeneration",
   ]
 
-  /// Members for the prediction of further tokens, for training, for images, and for experts that
-  /// no block has.
+  /// Members for the prediction of further tokens, for training, for images, and for experts or
+  /// perceptrons that no block has.
   package static let inertKeys: Set = [
     "mtp_num_hidden_layers", "mtp_use_dedicated_embeddings", "mlp_only_layers",
     "rope_parameters.mrope_interleaved", "rope_scaling.mrope_interleaved", "output_router_logits",
     "router_aux_loss_coef", "norm_topk_prob", "num_experts_per_tok", "moe_intermediate_size",
-    "shared_expert_intermediate_size",
+    "shared_expert_intermediate_size", "intermediate_size", "decoder_sparse_step",
   ]
 
   /// The configuration that a published one means.
@@ -215,28 +290,41 @@ package enum Qwen: Architecture {
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(Refusal) -> Configuration {
     let config = try required(config)
-    if isNamed(config, types: expertTypes, classes: expertClasses) {
-      throw config.unsupported(found: "a model with experts", expected: "a dense model")
-    }
-    let isNext = isNamed(config, types: nextTypes, classes: nextClasses)
-    return try Configuration.read(config, as: Configuration.huggingFace(isNext: isNext))
+    var family = Configuration.Family.dense
+    if isNamed(config, types: expertTypes, classes: expertClasses) { family = .experts }
+    if isNamed(config, types: nextTypes, classes: nextClasses) { family = .next }
+    return try Configuration.read(config, as: Configuration.huggingFace(family))
   }
 
   // MARK: Dialects
 
-  /// The published namings of Qwen3.5 and of Qwen3-Next, and that of GGUF files.
+  /// The published namings of Qwen3.5 and of Qwen3-Next, each with stacks of experts and with a tensor
+  /// for each expert, and those of GGUF files.
   package static let dialects = [
-    dialect("huggingface", marker: "in_proj_qkv"), dialect("qwen3-next", marker: "in_proj_qkvz"),
-    gguf,
+    dialect("huggingface", isNext: false, isStacked: true),
+    dialect("huggingface-experts", isNext: false, isStacked: false),
+    dialect("qwen3-next", isNext: true, isStacked: false),
+    dialect("qwen3-next-stacked", isNext: true, isStacked: true),
+    gguf, ggufNext,
   ]
 
-  /// - Parameter marker: the name of the matrix for queries, keys and values of the delta rule.
-  private static func dialect(_ name: String, marker: String) -> Dialect {
-    let isNext = name == "qwen3-next"
+  /// - Parameters:
+  ///   - isNext: whether the matrices of the delta rule are joined as in Qwen3-Next.
+  ///   - isStacked: whether the matrices of all experts are one tensor.
+  private static func dialect(_ name: String, isNext: Bool, isStacked: Bool) -> Dialect {
+    let joined = isNext ? "in_proj_qkvz" : "in_proj_qkv"
+    let expert = "model.layers.*.mlp.experts.0.down_proj.weight"
+    let stack = "model.layers.*.mlp.experts.down_proj"
+    // Without experts, the usual naming of the family counts.
+    let (isUsual, own, other) = (
+      isNext != isStacked, isStacked ? stack : expert, isStacked ? expert : stack
+    )
     return Dialect(
       name: name, base: "model.", wrappedBases: ["model.language_model."],
       otherParts: ["model.visual.", "visual.", "mtp."],
-      markers: ["model.embed_tokens.weight", "model.layers.*.linear_attn.\(marker).weight"]
+      markers: ["model.embed_tokens.weight", "model.layers.*.linear_attn.\(joined).weight"]
+        + (isUsual ? [] : [own]),
+      absent: isUsual ? [other] : []
     ) { canonical in
       switch canonical {
       case "embedding.weight": return "model.embed_tokens.weight"
@@ -254,6 +342,7 @@ package enum Qwen: Architecture {
           ["self_attn.q_proj.weight", "self_attn.gate_proj.weight"], .number("n_head"))
       default: break
       }
+      if let source = place.experts(in: layer + "mlp.", isStacked: isStacked) { return source }
       guard let letter = place.deltaLetter else { return "\(layer)\(name)" }
       switch (letter, isNext) {
       case ("q", false), ("k", false), ("v", false):
@@ -290,6 +379,25 @@ package enum Qwen: Architecture {
       ["q", "k", "v", "z", "b", "a"].first { Self.delta($0) == name }
     }
 
+    /// transformers' form of a tensor of experts; nil for others.
+    func experts(in module: String, isStacked: Bool) -> Dialect.Source? {
+      switch name {
+      case "mlp.router.weight": return "\(module)gate.weight"
+      case "mlp.shared_gate.weight":
+        return .init(module + "shared_expert_gate.weight", form: .ones([0]))
+      case _ where name.hasPrefix("mlp.shared."):
+        return "\(module)shared_expert.\(name.dropFirst("mlp.shared.".count))"
+      case _ where name.hasPrefix("mlp.experts."):
+        let matrix = name.dropFirst("mlp.experts.".count)
+        guard isStacked else { return .init(.numbered("\(module)experts.*.\(matrix)")) }
+        guard matrix != "down_proj.weight" else { return "\(module)experts.down_proj" }
+        return share(
+          of: module + "experts.gate_up_proj",
+          ["mlp.experts.gate_proj.weight", "mlp.experts.up_proj.weight"], .firstAxis)
+      default: return nil
+      }
+    }
+
     /// A share of a tensor with several canonical ones of this block.
     func share(
       of tensor: String, _ names: [String], _ groups: Dialect.Source.Groups,
@@ -305,7 +413,15 @@ package enum Qwen: Architecture {
   /// in a group. It stores 1 + w of zero-centred norms, and the numbers A themselves.
   private static let gguf = Dialect(
     name: "gguf", markers: ["token_embd.weight", "blk.*.ssm_alpha.weight"]
-  ) { canonical in
+  ) { ggufSource($0, isNext: false) }
+
+  /// The files of Qwen3-Next: value heads keep their order, and the rows of b and a stay together by key
+  /// heads. They are only read; `gguf` describes the same models.
+  private static let ggufNext = Dialect(
+    name: "gguf-qwen3next", markers: ["token_embd.weight", "blk.*.ssm_ba.weight"]
+  ) { ggufSource($0, isNext: true) }
+
+  private static func ggufSource(_ canonical: String, isNext: Bool) -> Dialect.Source {
     switch canonical {
     case "embedding.weight": return "token_embd.weight"
     case "final_norm.weight": return .init("output_norm.weight", change: .plusOne)
@@ -314,9 +430,13 @@ package enum Qwen: Architecture {
     }
     let place = Place(canonical)
     let block = "blk.\(place.block)."
-    func tiled(_ axis: Int = 0, after: [Dialect.Source.RowCount] = []) -> Dialect.Source.Change {
-      .tiledHeads(
-        groups: "n_delta_key_head", heads: "n_delta_value_head", axis: axis, after: after)
+    func tiled(_ axis: Int = 0, after: [Dialect.Source.RowCount] = []) -> [Dialect.Source.Change] {
+      isNext
+        ? []
+        : [
+          .tiledHeads(
+            groups: "n_delta_key_head", heads: "n_delta_value_head", axis: axis, after: after)
+        ]
     }
     switch place.name {
     case "self_attn.q_proj.weight", "self_attn.gate_proj.weight":
@@ -329,22 +449,30 @@ package enum Qwen: Architecture {
     case "linear_attn.conv1d.weight":
       let queries = ["n_delta_key_head", "delta_key_dim"]
       return .init(
-        block + "ssm_conv1d.weight", change: tiled(after: [queries, queries]))
+        .tensor(block + "ssm_conv1d.weight"), changes: tiled(after: [queries, queries]))
     case "linear_attn.A_log":
-      return .init(.tensor(block + "ssm_a"), changes: [.negativeExponential, tiled()])
-    case "linear_attn.dt_bias": return .init(block + "ssm_dt.bias", change: tiled())
-    case "linear_attn.out_proj.weight": return .init(block + "ssm_out.weight", change: tiled(1))
+      return .init(.tensor(block + "ssm_a"), changes: [.negativeExponential] + tiled())
+    case "linear_attn.dt_bias": return .init(.tensor(block + "ssm_dt.bias"), changes: tiled())
+    case "linear_attn.out_proj.weight":
+      return .init(.tensor(block + "ssm_out.weight"), changes: tiled(1))
     default: break
     }
     switch place.deltaLetter {
     case "q"?, "k"?, "v"?:
       return place.share(
         of: block + "attn_qkv.weight", ["q", "k", "v"].map(Place.delta), .one,
-        changes: place.deltaLetter == "v" ? [tiled()] : [])
+        changes: place.deltaLetter == "v" ? tiled() : [])
+    case "b"? where isNext, "a"? where isNext:
+      return place.share(
+        of: block + "ssm_ba.weight", ["b", "a"].map(Place.delta), .number("n_delta_key_head"))
     case let letter?:
       let names = ["z": "attn_gate", "b": "ssm_beta", "a": "ssm_alpha"]
-      return .init("\(block)\(names[letter] ?? letter).weight", change: tiled())
-    case nil: return "\(block)\(ggufModules[place.name] ?? place.name)"
+      return .init(.tensor("\(block)\(names[letter] ?? letter).weight"), changes: tiled())
+    case nil:
+      if let name = Experts.ggufNames[String(place.name.dropFirst("mlp.".count))] {
+        return "\(block)\(name)"
+      }
+      return "\(block)\(ggufModules[place.name] ?? place.name)"
     }
   }
 
@@ -359,33 +487,66 @@ package enum Qwen: Architecture {
     "mlp.down_proj.weight": "ffn_down.weight",
   ]
 
-  /// The metadata of GGUF files.
+  /// The metadata of GGUF files. Those of Qwen3-Next are only read: models with experts are written as
+  /// Qwen3.5.
   package static let ggufTables = [
     GGUFTable(
-      name: "qwen35",
-      fixed: [
-        ("model_type", "qwen3_5_text"), ("hidden_act", "silu"), ("attention_bias", false),
-      ],
-      rows: [.expected("nextn_predict_layers", 0), .length] + GGUFTable.Row.sizes() + [
-        .integer("attention.head_count", "num_attention_heads"),
-        .integer("attention.head_count_kv", "num_key_value_heads"),
-        .number("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
-        .integer("full_attention_interval", "full_attention_interval", ifAbsent: .usual),
-        .integer("ssm.conv_kernel", "linear_conv_kernel_dim"),
-        .integer("ssm.state_size", "linear_key_head_dim"),
-        .integer("ssm.group_count", "linear_num_key_heads"),
-        .integer("ssm.time_step_rank", "linear_num_value_heads"),
-        .product("ssm.inner_size", "linear_value_head_dim", times: "linear_num_value_heads"),
-        .rotation(.init(headWidth: "head_dim", part: "partial_rotary_factor")),
-        .integers("rope.dimension_sections", Configuration.sectionsKey), .tied,
-      ])
+      name: "qwen35", fixed: fixed(.dense),
+      rows: GGUFTable.Row.sizes() + ggufRows + [
+        .integers("rope.dimension_sections", Configuration.sectionsKey)
+      ]),
+    GGUFTable(
+      name: "qwen3next", hasExperts: true, fixed: fixed(.next) + [("norm_topk_prob", true)],
+      rows: ggufExpertRows),
+    GGUFTable(
+      name: "qwen35moe", hasExperts: true, fixed: fixed(.experts),
+      rows: ggufExpertRows + [.integers("rope.dimension_sections", Configuration.sectionsKey)]),
   ]
 
-  /// `config.json` of `Qwen3_5ForCausalLM` or `Qwen3NextForCausalLM`.
+  private static func fixed(
+    _ family: Configuration.Family
+  ) -> [(member: String, value: JSONValue)] {
+    [
+      ("model_type", .string(family.modelType)), ("hidden_act", "silu"), ("attention_bias", false),
+    ]
+  }
+
+  private static let ggufExpertRows =
+    GGUFTable.Row.sizes(inner: false)
+    + GGUFTable.Row.experts(count: "num_experts", innerWidth: "moe_intermediate_size") + [
+      .integer("expert_shared_feed_forward_length", "shared_expert_intermediate_size"),
+      .integer("feed_forward_length", "intermediate_size", ifAbsent: .usual),
+    ] + ggufRows
+
+  private static let ggufRows: [GGUFTable.Row] = [
+    .expected("nextn_predict_layers", 0), .length,
+    .integer("attention.head_count", "num_attention_heads"),
+    .integer("attention.head_count_kv", "num_key_value_heads"),
+    .number("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
+    .integer("full_attention_interval", "full_attention_interval", ifAbsent: .usual),
+    .integer("ssm.conv_kernel", "linear_conv_kernel_dim"),
+    .integer("ssm.state_size", "linear_key_head_dim"),
+    .integer("ssm.group_count", "linear_num_key_heads"),
+    .integer("ssm.time_step_rank", "linear_num_value_heads"),
+    .product("ssm.inner_size", "linear_value_head_dim", times: "linear_num_value_heads"),
+    .rotation(.init(headWidth: "head_dim", part: "partial_rotary_factor")), .tied,
+  ]
+
+  /// `config.json` of `Qwen3_5ForCausalLM`, `Qwen3_5MoeForCausalLM` or `Qwen3NextForCausalLM`.
   package static func published(
     _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
-    var object = Configuration.huggingFace(isNext: dialect == "qwen3-next").json(of: c)
+    var family = Configuration.Family.next
+    if !dialect.hasPrefix("qwen3-next") {
+      family = c.hasExperts ? .experts : .dense
+      guard !(c.hasExperts && c.hasPerceptrons), c.experts.normalises else {
+        throw inexpressible(
+          c.experts.normalises
+            ? "blocks with experts and blocks with perceptrons" : "weights of experts as they are",
+          expected: "a Qwen3.5; the naming qwen3-next has it")
+      }
+    }
+    var object = Configuration.huggingFace(family).json(of: c)
     guard dialect == "gguf" else { return object }
     // GGUF has a rule in the place of the list of kinds.
     let interval = (c.layers.firstIndex(of: .attention) ?? c.layers.count) + 1
@@ -409,6 +570,8 @@ package enum Qwen: Architecture {
     let attention = Attention.Form(
       width: c.width, heads: c.headCount, keyHeads: c.keyHeadCount, headWidth: c.headWidth,
       rotation: 0, norms: .init(names: ("q_norm", "k_norm"), epsilon: c.normEpsilon, addsOne: true))
+    var experts = c.experts
+    (experts.width, experts.hasSharedGate) = (c.width, experts.sharedWidth != nil)
     func norm(_ name: String, _ weights: WeightSource) -> Norm {
       weights.rmsNorm(name, c.width, epsilon: c.normEpsilon, addsOne: true)
     }
@@ -428,13 +591,15 @@ package enum Qwen: Architecture {
               attention, weights.under("self_attn"),
               names: ("q_proj", "k_proj", "v_proj", "o_proj"), gate: "gate_proj"))
         }
-      return Block(
-        mixer,
-        Part(
-          name: "mlp", norm: norm("post_attention_layernorm", weights),
-          mixer: Perceptron(
-            weights.under("mlp"), names: (up: "up_proj", gate: "gate_proj", down: "down_proj"),
-            width: c.width, innerWidth: c.innerWidth, .silu, hasBias: false)))
+      let mlpNorm = norm("post_attention_layernorm", weights)
+      let hasExperts = c.hasExperts && c.feedForward[index] == .experts
+      let mlp: any Mixer =
+        hasExperts
+        ? Experts(experts, weights.under("mlp"))
+        : Perceptron(
+          weights.under("mlp"), names: (up: "up_proj", gate: "gate_proj", down: "down_proj"),
+          width: c.width, innerWidth: c.innerWidth, .silu, hasBias: false)
+      return Block(mixer, Part(name: "mlp", norm: mlpNorm, mixer: mlp))
     }
     let finalNorm = norm("final_norm", weights)
     return Network(
