@@ -199,6 +199,7 @@ let package = Package(
       name: "SextantConversionTests",
       dependencies: [
         "SextantConversion", "SextantCheckpoints", "SextantTokenizers", "SextantTestSupport",
+        "SextantModelTestSupport",
       ]),
     .testTarget(
       name: "SextantEvaluationTests",

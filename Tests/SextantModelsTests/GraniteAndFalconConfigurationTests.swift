@@ -73,7 +73,6 @@ import Testing
   }
 
   @Test(arguments: [
-    (hybrid.replacing(#""num_local_experts": 0, "#, with: ""), "", "8 experts"),
     (hybrid, #""layer_types": ["mamba", "moe"]"#, "moe"),
     (hybrid, #""attention_bias": true"#, "true"), (hybrid, #""mamba_proj_bias": true"#, "true"),
     (hybrid, #""hidden_act": "gelu""#, "gelu"),

@@ -34,6 +34,9 @@ struct HybridFixture: Sendable, CustomTestStringConvertible {
     ("granite_h", false), ("granite_attention", false),
     ("falcon_h1", false), ("falcon_h1-bf16", false), ("falcon_h1_norm", false),
     ("qwen3_5", true), ("qwen3_5-bf16", true), ("qwen3_5-multimodal", true),
+    ("qwen3_5_moe", true), ("qwen3_next", true), ("granite_h_moe", false),
+    ("granite_h_moe-bf16", false), ("nemotron_h_moe", false), ("nemotron_h_moe-bf16", false),
+    ("nemotron_h_latent", false), ("lfm2_moe", false),
   ]
 
   /// Those that are there.
