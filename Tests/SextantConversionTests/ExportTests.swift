@@ -12,14 +12,13 @@ import Testing
 
 /// Models of the fixtures, written in the formats of other programs and read back.
 @Suite struct ExportTests {
-  private let folder = TemporaryFolder()
+  private let files = ConversionFolder()
+  private var folder: TemporaryFolder { files.folder }
 
   private func convert(
     _ source: String, as name: String, _ options: ConversionOptions = .init()
   ) throws -> ModelStore {
-    let destination = folder.path(name)
-    _ = try Conversion(source, options: options).write(to: destination)
-    return try ModelStore(opening: destination)
+    try files.convert(source, as: name, options)
   }
 
   private func bytes(_ path: String) throws -> [UInt8] {
@@ -29,9 +28,7 @@ import Testing
   private func export(
     _ store: ModelStore, to name: String, _ options: ModelExportOptions = .init()
   ) throws -> ModelExportReport {
-    let path = folder.path(name)
-    let format = try #require(ModelExportFormat(path: path))
-    return try ModelExport(store, as: format, options: options).write(to: path)
+    try files.export(store, to: name, options)
   }
 
   private static let models = [

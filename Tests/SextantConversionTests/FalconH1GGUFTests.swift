@@ -10,22 +10,11 @@ import Testing
 /// Falcon-H1 and Granite in GGUF files. llama.cpp's converter multiplies the weights of a Falcon-H1 by
 /// the model's multipliers, and the file has none.
 @Suite struct FalconH1GGUFTests {
-  private let folder = TemporaryFolder()
-
-  /// A fixture in f32, whose vectors may still be bf16.
-  private func convert(_ path: String, as name: String) throws -> ModelStore {
-    var options = ConversionOptions()
-    options.dataType = .f32
-    let destination = folder.path(name)
-    _ = try Conversion(path, options: options).write(to: destination)
-    return try ModelStore(opening: destination)
-  }
+  private let folder = ConversionFolder()
 
   private func export(_ store: ModelStore, to name: String) throws -> String {
-    let path = folder.path(name)
-    let format = try #require(ModelExportFormat(path: path))
-    _ = try ModelExport(store, as: format).write(to: path)
-    return path
+    try folder.export(store, to: name)
+    return folder.path(name)
   }
 
   private func logits(_ store: ModelStore) throws -> [Float] {
@@ -36,7 +25,7 @@ import Testing
 
   @Test func theWeightsContainTheMultipliers() throws {
     let fixture = PackageFiles.fixture("hybrids/checkpoints/falcon_h1-bf16")
-    let store = try convert(fixture, as: "a.sxt")
+    let store = try folder.convertToF32(fixture, as: "a.sxt")
     let file = try GGUFFile(export(store, to: "m.gguf"))
     // The configuration of the fixture; the inward projection has rows of z, x, b, c and the step.
     let factors: [(stored: String, own: String, row: Int, factor: Double)] = [
@@ -79,9 +68,9 @@ import Testing
 
   @Test func theModelComputesTheSameWithMultipliedWeights() throws {
     let fixture = PackageFiles.fixture("hybrids/checkpoints/falcon_h1-bf16")
-    let store = try convert(fixture, as: "a.sxt")
+    let store = try folder.convertToF32(fixture, as: "a.sxt")
     let first = try export(store, to: "m.gguf")
-    let back = try convert(first, as: "b.sxt")
+    let back = try folder.convertToF32(first, as: "b.sxt")
     #expect(back.configuration["ssm_multipliers"] == [1.0, 1.0, 1.0, 1.0, 1.0])
     #expect(back.configuration["rope_theta"] == store.configuration["rope_theta"])
     let pairs = zip(try logits(back), try logits(store))
@@ -110,7 +99,7 @@ import Testing
   /// The rows of queries and keys are permuted even if heads do not turn.
   @Test func aGraniteWithMambaBlocksHasLlamaCppsForm() throws {
     let fixture = PackageFiles.fixture("hybrids/checkpoints/granite_h")
-    let store = try convert(fixture, as: "a.sxt")
+    let store = try folder.convertToF32(fixture, as: "a.sxt")
     let file = try GGUFFile(export(store, to: "m.gguf"))
     #expect(file.values["general.architecture"] == .string("granitehybrid"))
     #expect(file.values["granitehybrid.rope.scaling.finetuned"] == .boolean(false))

@@ -10,15 +10,8 @@ import Testing
 /// Qwen3.5 in GGUF files, which have attention in every n-th block, and under the names of
 /// Qwen3-Next.
 @Suite struct QwenExportTests {
-  private let folder = TemporaryFolder()
-
-  private func convert(_ path: String, as name: String) throws -> ModelStore {
-    var options = ConversionOptions()
-    options.dataType = .f32
-    let destination = folder.path(name)
-    _ = try Conversion(path, options: options).write(to: destination)
-    return try ModelStore(opening: destination)
-  }
+  private let files = ConversionFolder()
+  private var folder: TemporaryFolder { files.folder }
 
   /// The first four blocks of the fixture: attention is in the third.
   private func fourBlocks() throws -> String {
@@ -45,10 +38,9 @@ import Testing
   }
 
   @Test func aModelFromGGUFDiffersInRoundingOnly() throws {
-    let store = try convert(fourBlocks(), as: "a.sxt")
+    let store = try files.convertToF32(fourBlocks(), as: "a.sxt")
+    try files.export(store, to: "m.gguf")
     let path = folder.path("m.gguf")
-    let format = try #require(ModelExportFormat(path: path))
-    _ = try ModelExport(store, as: format).write(to: path)
     let file = try GGUFFile(path)
     #expect(file.values["general.architecture"] == .string("qwen35"))
     #expect(file.values["qwen35.full_attention_interval"] == .integer(3))
@@ -61,7 +53,7 @@ import Testing
     let pairs = zip(try #require(stored).values, try #require(factors).values)
     #expect(pairs.allSatisfy { abs($0 - 1 - $1) < 1e-6 })
 
-    let back = try convert(path, as: "b.sxt")
+    let back = try files.convertToF32(path, as: "b.sxt")
     #expect(back.configuration == store.configuration)
     for entry in store.tensors {
       let found = try #require(try back.tensor(entry.name).converted(to: .f32))
@@ -78,16 +70,16 @@ import Testing
 
   @Test func theNamingOfQwen3NextGivesTheSameModel() throws {
     let fixture = PackageFiles.fixture("hybrids/checkpoints/qwen3_5-multimodal")
-    let store = try convert(fixture, as: "a.sxt")
+    let store = try files.convertToF32(fixture, as: "a.sxt")
     var options = ModelExportOptions()
     options.naming = "qwen3-next"
+    try files.export(store, to: "next", options)
     let path = folder.path("next")
-    _ = try ModelExport(store, as: .huggingFace, options: options).write(to: path)
     // Queries, keys, values and gates of the delta rule are one matrix there, by key heads.
     let file = try SafetensorsFile("\(path)/model.safetensors")
     let joint = file.tensor(named: "model.layers.0.linear_attn.in_proj_qkvz.weight")
     #expect(joint?.shape == [160, 48])
-    let back = try convert(path, as: "b.sxt")
+    let back = try files.convertToF32(path, as: "b.sxt")
     #expect(back.configuration == store.configuration)
     for entry in store.tensors {
       #expect(try back.tensor(entry.name) == store.tensor(entry.name), "\(entry.name)")
@@ -96,10 +88,8 @@ import Testing
 
   @Test func otherOrdersOfBlocksAreRefused() throws {
     let fixture = PackageFiles.fixture("hybrids/checkpoints/qwen3_5-multimodal")
-    let store = try convert(fixture, as: "a.sxt")
-    let path = folder.path("m.gguf")
-    let format = try #require(ModelExportFormat(path: path))
-    expectRefusal(.exportInexpressible) { try ModelExport(store, as: format).write(to: path) }
+    let store = try files.convertToF32(fixture, as: "a.sxt")
+    expectRefusal(.exportInexpressible) { try files.export(store, to: "m.gguf") }
     #expect(!folder.entries.contains("m.gguf"))
   }
 }

@@ -24,7 +24,7 @@ package enum BTLM: Architecture {
   // MARK: Configuration
 
   /// The sizes and scales of a BTLM.
-  package struct Configuration: FormedConfiguration {
+  package struct Configuration: FormedConfiguration, NetworkSizes {
     var width = 0  // D
     var layerCount = 0  // L
     var vocabularySize = 0  // V
@@ -41,15 +41,11 @@ package enum BTLM: Architecture {
 
     var headWidth: Int { width / headCount }  // W
 
-    static let sizes = 1...(1 << 24)
-    static let layers = 1...1000
-    static let heads = 1...(1 << 16)
-
     package init() {}
 
     package static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
-        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
+        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layerCounts),
         .integer("vocab_size", \.vocabularySize, in: sizes),
         .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
         .number("norm_eps", \.normEpsilon), .number("embedding_scale", \.embeddingScale),
@@ -65,7 +61,7 @@ package enum BTLM: Architecture {
         .custom(read: checkForm, write: { _ in [] }),
         .fixed("scale_attn_weights", true), .fixed("scale_attn_by_inverse_layer_idx", false),
         .fixed("add_cross_attention", false), .integer("n_embd", \.width, in: sizes),
-        .integer("n_layer", \.layerCount, in: layers),
+        .integer("n_layer", \.layerCount, in: layerCounts),
         .integer("vocab_size", \.vocabularySize, in: sizes),
         .integer("n_inner", \.innerWidth, in: sizes) { 4 * $0.width },
         .integer("n_head", \.headCount, in: heads),
@@ -154,20 +150,17 @@ package enum BTLM: Architecture {
   package static let dialects = [
     Dialect(
       name: "huggingface", base: "transformer.",
-      markers: ["transformer.relative_pe.slopes", "transformer.h.0.mlp.c_fc2.weight"]
-    ) { canonical in
-      switch canonical {
-      case "embedding.weight": "transformer.wte.weight"
-      case "alibi.slopes": .init("transformer.relative_pe.slopes", form: .ones([1]))
-      case "final_norm.weight": "transformer.ln_f.weight"
-      case "final_norm.bias": "transformer.ln_f.bias"
-      case "head.weight": "lm_head.weight"
-      default:
+      markers: ["transformer.relative_pe.slopes", "transformer.h.0.mlp.c_fc2.weight"],
+      source: Dialect.sources(
+        .init(
+          embedding: "transformer.wte.weight", finalNorm: "transformer.ln_f.weight",
+          head: "lm_head.weight",
+          others: ["alibi.slopes": .init("transformer.relative_pe.slopes", form: .ones([1]))])
+      ) { tensor in
         Dialect.Source(
-          "transformer.h.\(canonical.dropFirst("blocks.".count))",
-          isTransposed: canonical.hasSuffix(".weight") && canonical.contains(".c_"))
-      }
-    }
+          "transformer.h.\(tensor.block).\(tensor.name)",
+          isTransposed: tensor.last == "weight" && tensor.name.contains(".c_"))
+      })
   ]
 
   // MARK: Model
@@ -201,9 +194,6 @@ package enum BTLM: Architecture {
     return Network(
       embedding: embedding, embeddingScale: Float(c.embeddingScale), blocks: blocks,
       readout: Readout(
-        norm: finalNorm,
-        head: weights.head(
-          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil),
-        scale: Float(c.logitScale)))
+        norm: finalNorm, c, weights, embedding: embedding, scale: Float(c.logitScale)))
   }
 }

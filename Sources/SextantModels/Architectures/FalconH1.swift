@@ -21,7 +21,7 @@ package enum FalconH1: Architecture {
   // MARK: Configuration
 
   /// The sizes and multipliers of a Falcon-H1.
-  package struct Configuration: FormedConfiguration {
+  package struct Configuration: FormedConfiguration, NetworkSizes {
     var width = 0  // D
     var layerCount = 0  // L
     var vocabularySize = 0  // V
@@ -53,17 +53,11 @@ package enum FalconH1: Architecture {
     /// The factors of the Mamba mixer's z, x, b, c and step size.
     var mambaMultipliers = [1.0, 1.0, 1.0, 1.0, 1.0]
 
-    static let sizes = 1...(1 << 24)
-    static let layers = 1...1000
-    static let heads = 1...(1 << 16)
-    static let headWidths = 2...Kernels.widestHead
-    static let lengths = 1...Int(Int32.max)
-
     package init() {}
 
     package static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
-        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
+        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layerCounts),
         .integer("vocab_size", \.vocabularySize, in: sizes),
         .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
         .integer("n_kv_head", \.keyHeadCount, in: heads),
@@ -80,7 +74,7 @@ package enum FalconH1: Architecture {
       ConfigurationForm([
         .written("architectures", ["FalconH1ForCausalLM"]), .written("model_type", "falcon_h1"),
         .integer("hidden_size", \.width, in: sizes),
-        .integer("num_hidden_layers", \.layerCount, in: layers),
+        .integer("num_hidden_layers", \.layerCount, in: layerCounts),
         .integer("vocab_size", \.vocabularySize, in: sizes),
         .integer("intermediate_size", \.innerWidth, in: sizes),
         .integer("num_attention_heads", \.headCount, in: heads),
@@ -93,19 +87,10 @@ package enum FalconH1: Architecture {
         .integer("max_position_embeddings", \.contextLength, in: lengths) { _ in 8192 },
         .onlySiLU, .number("rms_norm_eps", \.normEpsilon, default: 1e-5),
         .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
-        .custom { node, c throws(Refusal) in
-          c.rotary = try RotaryEmbedding(
-            published: node, headWidth: c.headWidth, contextLength: c.contextLength,
-            .init(base: "rope_theta", part: "partial_rotary_factor", usualPart: nil))
-        } write: { c in
-          c.rotary.publishedMembers()
-        },
+        .publishedRotary(\.rotary, headWidth: \.headWidth, contextLength: \.contextLength),
         .fixed("attention_bias", false), .fixed("mlp_bias", false),
         .fixed("projectors_bias", false), .fixed("mamba_use_mlp", true), norm,
-        .custom { _, _ in
-        } write: {
-          [("mamba_d_ssm", .integer(Int64($0.mamba.innerWidth)))]
-        },
+        .written("mamba_d_ssm") { .integer(Int64($0.mamba.innerWidth)) },
         .publishedMamba2(\.mamba) { node, c throws(Refusal) in
           // Null differs from an absent key.
           if try node.object()["mamba_d_ssm"] == nil { return 1024 }
@@ -153,11 +138,7 @@ package enum FalconH1: Architecture {
     }
 
     package func check(_ node: JSONNode) throws(Refusal) {
-      guard headCount % keyHeadCount == 0, Self.sizes.contains(headCount * headWidth) else {
-        throw node.refusal(
-          found: "\(headCount) heads that share \(counted(keyHeadCount, "key"))",
-          expected: "groups of equal size")
-      }
+      try node.checkHeads(headCount, sharing: keyHeadCount, width: headWidth)
       try node.checkNormEpsilon(normEpsilon)
       guard rotary.width == headWidth else {
         throw node.refusal(
@@ -210,51 +191,45 @@ package enum FalconH1: Architecture {
       markers: [
         "model.embed_tokens.weight", "model.layers.0.mamba.in_proj.weight",
         "model.layers.0.feed_forward.gate_proj.weight",
-      ]
-    ) { canonical in
-      switch canonical {
-      case "embedding.weight": "model.embed_tokens.weight"
-      case "final_norm.weight": "model.final_layernorm.weight"
-      case "head.weight": "lm_head.weight"
-      default:
+      ],
+      source: Dialect.sources(
         .init(
-          "model.layers.\(canonical.dropFirst("blocks.".count))",
-          form: canonical.hasSuffix("conv1d.weight") ? .ones([1]) : .plain)
-      }
-    }, gguf,
+          embedding: "model.embed_tokens.weight", finalNorm: "model.final_layernorm.weight",
+          head: "lm_head.weight")
+      ) { tensor in
+        .init(
+          "model.layers.\(tensor.block).\(tensor.name)",
+          form: tensor.name.hasSuffix("conv1d.weight") ? .ones([1]) : .plain)
+      }), gguf,
   ]
 
   /// llama.cpp has no multipliers: its converter multiplies the weights.
   private static let gguf = Dialect(
     name: "gguf",
-    markers: ["token_embd.weight", "blk.0.ssm_in.weight", "blk.0.attn_q.weight"]
-  ) { canonical in
-    switch canonical {
-    case "embedding.weight":
-      return .init("token_embd.weight", change: scaled("embedding_multiplier"))
-    case "final_norm.weight": return "output_norm.weight"
-    case "head.weight": return .init("output.weight", change: scaled("lm_head_multiplier"))
-    default: break
-    }
-    let parts = canonical.split(separator: ".", maxSplits: 2)  // blocks, index, the rest
-    let (block, name) = ("blk.\(parts[1]).", parts[2])
-    switch name {
-    case "mamba.in_proj.weight": return .init(block + "ssm_in.weight", change: .scaled(projected))
-    case "mamba.out_proj.weight":
-      return .init(block + "ssm_out.weight", change: scaled("ssm_out_multiplier"))
-    case _ where name.hasPrefix("mamba."):
-      return Mamba2.ggufSource(
-        name.dropFirst("mamba.".count), block: block, groups: "mamba_n_groups")
-    case "pre_ff_layernorm.weight": return "\(block)ffn_norm"  // without a suffix
-    case "input_layernorm.weight": return "\(block)attn_norm.weight"
-    default:
-      let module = String(name.dropLast(".weight".count))
-      guard let (stored, factors) = ggufModules[module] else { return "\(canonical)" }
-      return .init(
-        "\(block)\(stored).weight",
-        change: factors.isEmpty ? nil : .scaled([.init(by: factors)]))
-    }
-  }
+    markers: ["token_embd.weight", "blk.0.ssm_in.weight", "blk.0.attn_q.weight"],
+    source: Dialect.sources(
+      .init(
+        embedding: .init("token_embd.weight", change: scaled("embedding_multiplier")),
+        finalNorm: "output_norm.weight",
+        head: .init("output.weight", change: scaled("lm_head_multiplier")))
+    ) { tensor in
+      let (block, name) = ("blk.\(tensor.block).", tensor.name)
+      switch name {
+      case "mamba.in_proj.weight": return .init(block + "ssm_in.weight", change: .scaled(projected))
+      case "mamba.out_proj.weight":
+        return .init(block + "ssm_out.weight", change: scaled("ssm_out_multiplier"))
+      case _ where name.hasPrefix("mamba."):
+        return Mamba2.ggufSource(
+          name.dropFirst("mamba.".count), block: block, groups: "mamba_n_groups")
+      case "pre_ff_layernorm.weight": return "\(block)ffn_norm"  // without a suffix
+      case "input_layernorm.weight": return "\(block)attn_norm.weight"
+      default:
+        guard let (stored, factors) = ggufModules[tensor.module] else { return "\(block)\(name)" }
+        return .init(
+          "\(block)\(stored).weight",
+          change: factors.isEmpty ? nil : .scaled([.init(by: factors)]))
+      }
+    })
 
   private static func scaled(_ key: String) -> Dialect.Source.Change { .scaled([.init(by: [key])]) }
 
@@ -320,9 +295,10 @@ package enum FalconH1: Architecture {
     let attention = Attention.Form(
       width: c.width, heads: c.headCount, keyHeads: c.keyHeadCount, headWidth: c.headWidth,
       rotation: 0, keyScale: Float(c.keyMultiplier))
-    let embedding = weights.embedding(c.vocabularySize, c.width)
-    let blocks = (0..<c.layerCount).map { index in
-      let weights = weights.under("blocks.\(index)")
+    return Network(
+      c, weights, embeddingScale: Float(c.embeddingMultiplier), rotations: [c.rotary],
+      contextLength: c.contextLength, logitScale: Float(c.headMultiplier)
+    ) { index, weights in
       let norm = weights.rmsNorm("input_layernorm", c.width, epsilon: c.normEpsilon)
       let perceptronNorm = weights.rmsNorm("pre_ff_layernorm", c.width, epsilon: c.normEpsilon)
       return Block(steps: [
@@ -349,15 +325,5 @@ package enum FalconH1: Architecture {
         ],
       ])
     }
-    let finalNorm = weights.rmsNorm("final_norm", c.width, epsilon: c.normEpsilon)
-    return Network(
-      embedding: embedding, embeddingScale: Float(c.embeddingMultiplier), rotations: [c.rotary],
-      blocks: blocks,
-      readout: Readout(
-        norm: finalNorm,
-        head: weights.head(
-          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil),
-        scale: Float(c.headMultiplier)),
-      contextLength: c.contextLength)
   }
 }

@@ -24,7 +24,7 @@ package enum GPTNeoX: Architecture {
   // MARK: Configuration
 
   /// The sizes of a GPT-NeoX.
-  package struct Configuration: FormedConfiguration {
+  package struct Configuration: FormedConfiguration, NetworkSizes {
     var width = 0  // D
     var layerCount = 0  // L
     var vocabularySize = 0  // V
@@ -40,10 +40,6 @@ package enum GPTNeoX: Architecture {
 
     var headWidth: Int { width / headCount }  // W
 
-    static let sizes = 1...(1 << 24)
-    static let layers = 1...1000
-    static let heads = 1...(1 << 16)
-    static let lengths = 1...Int(Int32.max)
     /// transformers' default, and the length of stores that do not record one.
     static let usualLength = 2048
 
@@ -51,7 +47,7 @@ package enum GPTNeoX: Architecture {
 
     package static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
-        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
+        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layerCounts),
         .integer("vocab_size", \.vocabularySize, in: sizes),
         .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
         .integer("context_length", \.contextLength, in: lengths) { _ in usualLength },
@@ -67,7 +63,7 @@ package enum GPTNeoX: Architecture {
       ConfigurationForm([
         .written("architectures", ["GPTNeoXForCausalLM"]), .written("model_type", "gpt_neox"),
         .integer("hidden_size", \.width, in: sizes),
-        .integer("num_hidden_layers", \.layerCount, in: layers),
+        .integer("num_hidden_layers", \.layerCount, in: layerCounts),
         .integer("vocab_size", \.vocabularySize, in: sizes),
         .integer("intermediate_size", \.innerWidth, in: sizes),
         .integer("num_attention_heads", \.headCount, in: heads),
@@ -77,16 +73,11 @@ package enum GPTNeoX: Architecture {
         .flag("use_parallel_residual", \.isParallel, default: true),
         .flag("attention_bias", \.hasAttentionBias, default: true),
         .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
-        .custom { node, c throws(Refusal) in
-          c.rotary = try RotaryEmbedding(
-            published: node, headWidth: c.headWidth, contextLength: c.contextLength,
-            .init(base: "rotary_emb_base", part: "rotary_pct", usualPart: 0.25))
-        } write: { c in
-          [
-            ("rotary_pct", .number(c.rotary.part(ofHead: c.headWidth))),
-            ("rotary_emb_base", .number(c.rotary.base)),
-          ] + c.rotary.publishedMembers(headWidth: c.headWidth)
-        },
+        .written("rotary_pct") { .number($0.rotary.part(ofHead: $0.headWidth)) },
+        .written("rotary_emb_base") { .number($0.rotary.base) },
+        .publishedRotary(
+          \.rotary, headWidth: \.headWidth, contextLength: \.contextLength,
+          .init(base: "rotary_emb_base", part: "rotary_pct", usualPart: 0.25)),
       ])
     }
 
@@ -133,36 +124,24 @@ package enum GPTNeoX: Architecture {
         "gpt_neox.embed_in.weight", "gpt_neox.layers.0.attention.query_key_value.weight",
       ],
       // Files of transformers 5 may have this name.
-      synonyms: ["embed_out.weight": "lm_head.weight"]
-    ) { canonical in
-      switch canonical {
-      case "embedding.weight": "gpt_neox.embed_in.weight"
-      case "final_norm.weight": "gpt_neox.final_layer_norm.weight"
-      case "final_norm.bias": "gpt_neox.final_layer_norm.bias"
-      case "head.weight": "embed_out.weight"
-      default: "gpt_neox.layers.\(canonical.dropFirst("blocks.".count))"
-      }
-    }, gguf,
+      synonyms: ["embed_out.weight": "lm_head.weight"],
+      source: Dialect.sources(
+        .init(
+          embedding: "gpt_neox.embed_in.weight", finalNorm: "gpt_neox.final_layer_norm.weight",
+          head: "embed_out.weight")
+      ) { "gpt_neox.layers.\($0.block).\($0.name)" }), gguf,
   ]
 
   /// llama.cpp expects all queries, then all keys, then all values.
   private static let gguf = Dialect(
     name: "gguf",
-    markers: ["token_embd.weight", "blk.0.attn_qkv.weight", "blk.0.attn_norm.bias"]
-  ) { canonical in
-    switch canonical {
-    case "embedding.weight": return "token_embd.weight"
-    case "final_norm.weight": return "output_norm.weight"
-    case "final_norm.bias": return "output_norm.bias"
-    case "head.weight": return "output.weight"
-    default: break
-    }
-    let parts = canonical.split(separator: ".")  // blocks, index, part, …, weight or bias
-    let module = parts.dropFirst(2).dropLast().joined(separator: ".")
-    let name = "blk.\(parts[1]).\(ggufModules[module] ?? module).\(parts[parts.count - 1])"
-    let isGrouped = module == "attention.query_key_value"
-    return .init(name, change: isGrouped ? .groupedRows(kinds: 3, headCount: "n_head") : nil)
-  }
+    markers: ["token_embd.weight", "blk.0.attn_qkv.weight", "blk.0.attn_norm.bias"],
+    source: Dialect.sources(.gguf) { tensor in
+      let isGrouped = tensor.module == "attention.query_key_value"
+      return .init(
+        tensor.gguf(ggufModules),
+        change: isGrouped ? .groupedRows(kinds: 3, headCount: "n_head") : nil)
+    })
 
   /// The metadata of GGUF files.
   package static let ggufTables = [
@@ -193,9 +172,10 @@ package enum GPTNeoX: Architecture {
     let form = Attention.Form(
       width: c.width, heads: c.headCount, keyHeads: c.headCount, headWidth: c.headWidth,
       hasBias: c.hasAttentionBias, rotation: 0)
-    let embedding = weights.embedding(c.vocabularySize, c.width)
-    let blocks = (0..<c.layerCount).map { index in
-      let weights = weights.under("blocks.\(index)")
+    return Network(
+      c, weights, rotations: [c.rotary], contextLength: c.contextLength,
+      finalNorm: { $0.layerNorm("final_norm", c.width, epsilon: c.normEpsilon) }
+    ) { index, weights in
       let (attentionNorm, mlpNorm) = (
         weights.layerNorm("input_layernorm", c.width, epsilon: c.normEpsilon),
         weights.layerNorm("post_attention_layernorm", c.width, epsilon: c.normEpsilon)
@@ -211,13 +191,5 @@ package enum GPTNeoX: Architecture {
           width: c.width, innerWidth: c.innerWidth, c.activation, hasBias: true))
       return Block(steps: c.isParallel ? [[attention, mlp]] : [[attention], [mlp]])
     }
-    let finalNorm = weights.layerNorm("final_norm", c.width, epsilon: c.normEpsilon)
-    return Network(
-      embedding: embedding, rotations: [c.rotary], blocks: blocks,
-      readout: Readout(
-        norm: finalNorm,
-        head: weights.head(
-          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil)),
-      contextLength: c.contextLength)
   }
 }

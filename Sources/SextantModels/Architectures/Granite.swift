@@ -30,7 +30,7 @@ package enum Granite: Architecture {
   }
 
   /// The sizes and multipliers of a Granite.
-  package struct Configuration: FormedConfiguration {
+  package struct Configuration: FormedConfiguration, NetworkSizes {
     var width = 0  // D
     var kinds: [Kind] = []  // L
     var vocabularySize = 0  // V
@@ -54,22 +54,17 @@ package enum Granite: Architecture {
 
     var hasExperts: Bool { !feedForward.isEmpty }
     var isDense: Bool { feedForward.isEmpty }
+    var layerCount: Int { kinds.count }
     var hasMamba: Bool { kinds.contains(.mamba) }
     var isRotated: Bool { rotary.width > 0 }
-
-    static let sizes = 1...(1 << 24)
-    static let layers = 1...1000
-    static let heads = 1...(1 << 16)
-    static let headWidths = 2...Kernels.widestHead
-    static let lengths = 1...Int(Int32.max)
 
     package init() {}
 
     package static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
-        .integer("d_model", \.width, in: sizes), .layers(\.kinds, in: layers),
+        .integer("d_model", \.width, in: sizes), .layers(\.kinds, in: layerCounts),
         .integer("vocab_size", \.vocabularySize, in: sizes),
-        .experts(\.experts, in: \.feedForward, counts: layers),
+        .experts(\.experts, in: \.feedForward, counts: layerCounts),
         .when(\.isDense, .integer("d_ff", \.innerWidth, in: sizes)),
         .integer("n_head", \.headCount, in: heads),
         .integer("n_kv_head", \.keyHeadCount, in: heads),
@@ -127,13 +122,14 @@ package enum Granite: Architecture {
 
     /// Blocks with attention that turns heads.
     private static var attentionBlocks: ConfigurationForm<Self>.Member {
-      .custom { node, c throws(Refusal) in
-        let count = try node.member("num_hidden_layers").integer(supported: layers)
-        c.kinds = Array(repeating: .attention, count: count)
-        try rotate(node, &c)
-      } write: { c in
-        [("num_hidden_layers", .integer(Int64(c.kinds.count)))] + c.rotary.publishedMembers()
-      }
+      .group([
+        .custom { node, c throws(Refusal) in
+          let count = try node.member("num_hidden_layers").integer(supported: layerCounts)
+          c.kinds = Array(repeating: .attention, count: count)
+        } write: { c in
+          [("num_hidden_layers", .integer(Int64(c.kinds.count)))]
+        }, rotation,
+      ])
     }
 
     private static var multipliers: ConfigurationForm<Self>.Member {
@@ -191,7 +187,7 @@ package enum Granite: Architecture {
 
     private static var publishedKinds: ConfigurationForm<Self>.Member {
       .custom { node, c throws(Refusal) in
-        let count = try node.member("num_hidden_layers").integer(supported: layers)
+        let count = try node.member("num_hidden_layers").integer(supported: layerCounts)
         var member = try node.optionalMember("layer_types")
         if member == nil { member = try node.optionalMember("layers_block_type") }
         let words: [String: Kind] = [
@@ -217,7 +213,7 @@ package enum Granite: Architecture {
     private static var position: ConfigurationForm<Self>.Member {
       .custom { node, c throws(Refusal) in
         let kind = try node.optionalMember("position_embedding_type")
-        if let kind, try kind.string() == "rope" { return try rotate(node, &c) }
+        if let kind, try kind.string() == "rope" { return try rotation.read(node, &c) }
         guard kind == nil || kind?.value == "nope" else {
           throw kind?.unsupported(expected: "rope or nope")
             ?? node.refusal(expected: "rope or nope")
@@ -225,23 +221,17 @@ package enum Granite: Architecture {
         for key in ["rope_theta", "rope_scaling", "rope_parameters"] { try node.noteAll(of: key) }
       } write: { c in
         c.isRotated
-          ? [("position_embedding_type", "rope")] + c.rotary.publishedMembers()
+          ? [("position_embedding_type", "rope")] + rotation.write(c)
           : [("position_embedding_type", "nope")]
       }
     }
 
-    private static func rotate(_ node: JSONNode, _ c: inout Self) throws(Refusal) {
-      c.rotary = try RotaryEmbedding(
-        published: node, headWidth: c.headWidth, contextLength: c.contextLength,
-        .init(base: "rope_theta", part: "partial_rotary_factor", usualPart: nil))
+    private static var rotation: ConfigurationForm<Self>.Member {
+      .publishedRotary(\.rotary, headWidth: \.headWidth, contextLength: \.contextLength)
     }
 
     package func check(_ node: JSONNode) throws(Refusal) {
-      guard headCount % keyHeadCount == 0, Self.sizes.contains(headCount * headWidth) else {
-        throw node.refusal(
-          found: "\(headCount) heads that share \(counted(keyHeadCount, "key"))",
-          expected: "groups of equal size")
-      }
+      try node.checkHeads(headCount, sharing: keyHeadCount, width: headWidth)
       try node.checkNormEpsilon(normEpsilon)
       guard [0, headWidth].contains(rotary.width) else {
         throw node.refusal(
@@ -311,20 +301,17 @@ package enum Granite: Architecture {
       either: ["shared_mlp", "block_sparse_moe"].map {
         "model.layers.*.\($0).input_linear.weight"
       }
-    ) { block, name in
-      let (shared, experts) = (
-        "model.layers.\(block).shared_mlp", "model.layers.\(block).block_sparse_moe"
-      )
+    ) { tensor in
+      let layer = "model.layers.\(tensor.block)."
+      let (shared, experts) = (layer + "shared_mlp", layer + "block_sparse_moe")
       func input(
         of module: String, _ part: String, _ groups: Dialect.Source.Groups
       ) -> Dialect.Source {
-        .init(
-          .share(
-            of: "\(module).input_linear.weight",
-            tensors: ["gate", "up"].map { "blocks.\(block).\(part).\($0)_proj.weight" },
-            groups: groups))
+        tensor.share(
+          of: "\(module).input_linear.weight", ["gate", "up"].map { "\(part).\($0)_proj.weight" },
+          groups)
       }
-      return switch name {
+      return switch tensor.name {
       case "mlp.gate_proj.weight", "mlp.up_proj.weight": input(of: shared, "mlp", .one)
       case "mlp.shared.gate_proj.weight", "mlp.shared.up_proj.weight":
         input(of: shared, "mlp.shared", .one)
@@ -336,30 +323,22 @@ package enum Granite: Architecture {
       case "mlp.router.weight": "\(experts).router.layer.weight"
       default:
         .init(
-          "model.layers.\(block).\(name)",
-          form: name == "mamba.conv1d.weight" ? .ones([1]) : .plain)
+          layer + tensor.name, form: tensor.name == "mamba.conv1d.weight" ? .ones([1]) : .plain)
       }
     },
     dialect(
       "granite", markers: ["model.embed_tokens.weight", "model.layers.0.mlp.gate_proj.weight"]
-    ) { block, name in "model.layers.\(block).\(name)" },
+    ) { "model.layers.\($0.block).\($0.name)" },
     gguf,
   ]
 
   private static func dialect(
     _ name: String, markers: [String], either: [String] = [],
-    _ source: @escaping @Sendable (_ block: Substring, _ name: Substring) -> Dialect.Source
+    _ source: @escaping @Sendable (Dialect.BlockTensor) -> Dialect.Source
   ) -> Dialect {
-    Dialect(name: name, base: "model.", markers: markers, either: either) { canonical in
-      switch canonical {
-      case "embedding.weight": return "model.embed_tokens.weight"
-      case "final_norm.weight": return "model.norm.weight"
-      case "head.weight": return "lm_head.weight"
-      default:
-        let parts = canonical.split(separator: ".", maxSplits: 2)  // blocks, index, the rest
-        return source(parts[1], parts[2])
-      }
-    }
+    Dialect(
+      name: name, base: "model.", markers: markers, either: either,
+      source: Dialect.sources(.huggingFace, inBlocks: source))
   }
 
   /// llama.cpp's converter makes rows of the halves of heads neighbours, as it does for Llama, even
@@ -367,29 +346,17 @@ package enum Granite: Architecture {
   private static let gguf = Dialect(
     name: "gguf", markers: ["token_embd.weight"],
     either: ["blk.0.ffn_gate.weight", "blk.0.ffn_gate_exps.weight"],
-    ignores: Llama.isRotationTable
-  ) { canonical in
-    switch canonical {
-    case "embedding.weight": return "token_embd.weight"
-    case "final_norm.weight": return "output_norm.weight"
-    case "head.weight": return "output.weight"
-    default: break
-    }
-    let parts = canonical.split(separator: ".", maxSplits: 2)  // blocks, index, the rest
-    let (block, name) = ("blk.\(parts[1]).", parts[2])
-    if name.hasPrefix("mamba.") {
+    ignores: Llama.isRotationTable,
+    source: Dialect.sources(.gguf) { tensor in
+      if let expert = tensor.ggufExpert(in: "mlp") { return "\(expert)" }
+      guard tensor.name.hasPrefix("mamba.") else {
+        return .init(
+          tensor.gguf(Llama.ggufModules), change: Llama.pairedRows(tensor.module))
+      }
       return Mamba2.ggufSource(
-        name.dropFirst("mamba.".count), block: block, groups: "mamba_n_groups")
-    }
-    if let expert = Experts.ggufNames[String(name.dropFirst("mlp.".count))] {
-      return "\(block)\(expert)"
-    }
-    let module = String(name.dropLast(".weight".count))
-    let isTurned = module == "self_attn.q_proj" || module == "self_attn.k_proj"
-    return .init(
-      "\(block)\(Llama.ggufModules[module] ?? module).weight",
-      change: isTurned ? .pairedRows(headWidth: "head_dim") : nil)
-  }
+        tensor.name.dropFirst("mamba.".count), block: "blk.\(tensor.block).",
+        groups: "mamba_n_groups")
+    })
 
   /// The metadata of GGUF files. Models without Mamba mixers have another name there.
   package static let ggufTables = [false, true].flatMap { hasExperts in
@@ -496,9 +463,12 @@ package enum Granite: Architecture {
     var experts = c.experts
     experts.width = c.width
     let scale = Float(c.residualMultiplier)
-    let embedding = weights.embedding(c.vocabularySize, c.width)
-    let blocks = c.kinds.enumerated().map { index, kind in
-      let weights = weights.under("blocks.\(index)")
+    return Network(
+      c, weights, embeddingScale: Float(c.embeddingMultiplier),
+      rotations: c.isRotated ? [c.rotary] : [], contextLength: c.contextLength,
+      logitScale: Float(1 / c.logitsScaling)
+    ) { index, weights in
+      let kind = c.kinds[index]
       let norm = weights.rmsNorm("input_layernorm", c.width, epsilon: c.normEpsilon)
       let first =
         switch kind {
@@ -523,15 +493,5 @@ package enum Granite: Architecture {
           width: c.width, innerWidth: c.innerWidth, .silu, hasBias: false)
       return Block(first, Part(name: "mlp", norm: mlpNorm, mixer: mlp, scale: scale))
     }
-    let finalNorm = weights.rmsNorm("final_norm", c.width, epsilon: c.normEpsilon)
-    return Network(
-      embedding: embedding, embeddingScale: Float(c.embeddingMultiplier),
-      rotations: c.isRotated ? [c.rotary] : [], blocks: blocks,
-      readout: Readout(
-        norm: finalNorm,
-        head: weights.head(
-          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil),
-        scale: Float(1 / c.logitsScaling)),
-      contextLength: c.contextLength)
   }
 }

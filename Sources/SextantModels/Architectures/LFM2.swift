@@ -24,7 +24,7 @@ package enum LFM2: Architecture {
   enum Layer: String, LayerKind { case convolution, attention }
 
   /// The sizes of an LFM2.
-  package struct Configuration: FormedConfiguration {
+  package struct Configuration: FormedConfiguration, NetworkSizes {
     var layers: [Layer] = []  // L
     var width = 0  // D
     var vocabularySize = 0  // V
@@ -45,11 +45,7 @@ package enum LFM2: Architecture {
     var hasPerceptrons: Bool { !hasExperts || feedForward.contains(.mlp) }
     var headWidth: Int { width / max(headCount, 1) }  // W
 
-    static let sizes = 1...(1 << 24)
-    static let layerCounts = 1...1000
-    static let heads = 1...(1 << 16)
-    static let kernelWidths = 2...8
-    static let lengths = 1...Int(Int32.max)
+    var layerCount: Int { layers.count }
 
     package init() {}
 
@@ -83,15 +79,9 @@ package enum LFM2: Architecture {
         .integer("max_position_embeddings", \.contextLength, in: lengths) { _ in 128_000 },
         .number("norm_eps", \.normEpsilon, default: 1e-5),
         .flag("conv_bias", \.hasConvolutionBias, default: false), tied,
-        .custom { node, c throws(Refusal) in
-          c.rotary = try RotaryEmbedding(
-            published: node, headWidth: c.headWidth, contextLength: c.contextLength,
-            .init(
-              base: "rope_theta", part: "partial_rotary_factor", usualPart: nil,
-              usualBase: 1_000_000))
-        } write: {
-          $0.rotary.publishedMembers()
-        }, repeated,
+        .publishedRotary(
+          \.rotary, headWidth: \.headWidth, contextLength: \.contextLength,
+          .init(usualBase: 1_000_000)), repeated,
       ])
     }
 
@@ -226,11 +216,7 @@ package enum LFM2: Architecture {
           found: "\(counted(headCount, "head")) of \(counted(width, "channel"))",
           expected: "heads of equal width")
       }
-      guard headCount % keyHeadCount == 0 else {
-        throw node.refusal(
-          found: "\(headCount) heads that share \(counted(keyHeadCount, "key"))",
-          expected: "groups of equal size")
-      }
+      try node.checkHeads(headCount, sharing: keyHeadCount, width: headWidth)
       try node.checkNormEpsilon(normEpsilon)
       try node.check(experts, in: feedForward, of: layers.count)
       guard rotary.width == headWidth else {
@@ -277,27 +263,23 @@ package enum LFM2: Architecture {
       // Of models that also read images.
       wrappedBases: ["model.language_model."],
       otherParts: ["model.vision_tower.", "model.multi_modal_projector."],
-      markers: ["model.embed_tokens.weight", "model.layers.*.operator_norm.weight"]
-    ) { canonical in
-      switch canonical {
-      case "embedding.weight": "model.embed_tokens.weight"
-      case "final_norm.weight": "model.embedding_norm.weight"
-      case "head.weight": "lm_head.weight"
-      default:
-        expertSource(canonical)
+      markers: ["model.embed_tokens.weight", "model.layers.*.operator_norm.weight"],
+      source: Dialect.sources(
+        .init(
+          embedding: "model.embed_tokens.weight", finalNorm: "model.embedding_norm.weight",
+          head: "lm_head.weight")
+      ) { tensor in
+        expertSource(tensor)
           ?? .init(
-            "model.layers.\(canonical.dropFirst("blocks.".count))",
-            form: canonical.hasSuffix(".conv.conv.weight") ? .ones([1]) : .plain)
-      }
-    }, gguf,
+            "model.layers.\(tensor.block).\(tensor.name)",
+            form: tensor.name == "conv.conv.weight" ? .ones([1]) : .plain)
+      }), gguf,
   ]
 
   /// transformers' form of a tensor of experts; nil for others.
-  private static func expertSource(_ canonical: String) -> Dialect.Source? {
-    let parts = canonical.split(separator: ".", maxSplits: 3)  // blocks, index, part, the rest
-    guard parts.count == 4, parts[2] == "feed_forward" else { return nil }
-    let module = "model.layers.\(parts[1]).feed_forward."
-    switch parts[3] {
+  private static func expertSource(_ tensor: Dialect.BlockTensor) -> Dialect.Source? {
+    let module = "model.layers.\(tensor.block).feed_forward."
+    switch tensor.expertName(in: "feed_forward") {
     case "router.weight": return "\(module)gate.weight"
     case "router.bias": return "\(module)expert_bias"
     case "experts.gate_proj.weight": return .init(.numbered("\(module)experts.*.w1.weight"))
@@ -309,20 +291,11 @@ package enum LFM2: Architecture {
 
   /// The final norm has an unusual name there.
   private static let gguf = Dialect(
-    name: "gguf", markers: ["token_embd.weight", "blk.*.shortconv.conv.weight"]
-  ) { canonical in
-    switch canonical {
-    case "embedding.weight": return "token_embd.weight"
-    case "final_norm.weight": return "token_embd_norm.weight"
-    case "head.weight": return "output.weight"
-    default: break
-    }
-    let parts = canonical.split(separator: ".")  // blocks, index, part, …, weight or bias
-    let expert = Experts.ggufNames[parts.dropFirst(3).joined(separator: ".")]
-    if parts[2] == "feed_forward", let expert { return "blk.\(parts[1]).\(expert)" }
-    let module = parts.dropFirst(2).dropLast().joined(separator: ".")
-    return "blk.\(parts[1]).\(ggufModules[module] ?? module).\(parts[parts.count - 1])"
-  }
+    name: "gguf", markers: ["token_embd.weight", "blk.*.shortconv.conv.weight"],
+    source: Dialect.sources(
+      .init(
+        embedding: "token_embd.weight", finalNorm: "token_embd_norm.weight", head: "output.weight")
+    ) { "\($0.ggufExpert(in: "feed_forward") ?? $0.gguf(ggufModules))" })
 
   private static let ggufModules = [
     "operator_norm": "attn_norm", "ffn_norm": "ffn_norm", "conv.in_proj": "shortconv.in_proj",
@@ -386,10 +359,10 @@ package enum LFM2: Architecture {
   package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
     var experts = c.experts
     (experts.width, experts.scores, experts.epsilon) = (c.width, .sigmoid, 1e-6)
-    let embedding = weights.embedding(c.vocabularySize, c.width)
-    let blocks = c.layers.enumerated().map { index, layer in
-      let weights = weights.under("blocks.\(index)")
-      let first = operation(layer, c, weights)
+    return Network(
+      c, weights, rotations: [c.rotary], contextLength: c.contextLength
+    ) { index, weights in
+      let first = operation(c.layers[index], c, weights)
       let norm = weights.rmsNorm("ffn_norm", c.width, epsilon: c.normEpsilon)
       let hasExperts = c.hasExperts && c.feedForward[index] == .experts
       let mlp: any Mixer =
@@ -400,14 +373,6 @@ package enum LFM2: Architecture {
           width: c.width, innerWidth: c.innerWidth, .silu, hasBias: false)
       return Block(first, Part(name: "mlp", norm: norm, mixer: mlp))
     }
-    let finalNorm = weights.rmsNorm("final_norm", c.width, epsilon: c.normEpsilon)
-    return Network(
-      embedding: embedding, rotations: [c.rotary], blocks: blocks,
-      readout: Readout(
-        norm: finalNorm,
-        head: weights.head(
-          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil)),
-      contextLength: c.contextLength)
   }
 
   /// The part of a block that mixes tokens.

@@ -25,7 +25,7 @@ package enum Llama: Architecture {
   // MARK: Configuration
 
   /// The sizes of a Llama.
-  package struct Configuration: FormedConfiguration {
+  package struct Configuration: FormedConfiguration, NetworkSizes {
     var width = 0  // D
     var layerCount = 0  // L
     var vocabularySize = 0  // V
@@ -42,11 +42,6 @@ package enum Llama: Architecture {
     var hasMLPBias = false
     var tiesEmbeddings = false
 
-    static let sizes = 1...(1 << 24)
-    static let layers = 1...1000
-    static let heads = 1...(1 << 16)
-    static let headWidths = 2...Kernels.widestHead
-    static let lengths = 1...Int(Int32.max)
     /// transformers' default for Llamas, and the length of stores that do not record one.
     static let usualLength = 2048
 
@@ -54,7 +49,7 @@ package enum Llama: Architecture {
 
     package static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
-        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
+        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layerCounts),
         .integer("vocab_size", \.vocabularySize, in: sizes),
         .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
         .integer("n_kv_head", \.keyHeadCount, in: heads),
@@ -76,7 +71,7 @@ package enum Llama: Architecture {
           .written("architectures", [isMistral ? "MistralForCausalLM" : "LlamaForCausalLM"]),
           .written("model_type", isMistral ? "mistral" : "llama"),
           .integer("hidden_size", \.width, in: sizes),
-          .integer("num_hidden_layers", \.layerCount, in: layers),
+          .integer("num_hidden_layers", \.layerCount, in: layerCounts),
           .integer("vocab_size", \.vocabularySize, in: sizes),
           .integer("intermediate_size", \.innerWidth, in: sizes),
           .integer("num_attention_heads", \.headCount, in: heads),
@@ -92,13 +87,7 @@ package enum Llama: Architecture {
           .publishedActivation(\.activation, usual: .silu),
           .number("rms_norm_eps", \.normEpsilon, default: 1e-6),
           .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
-          .custom { node, c throws(Refusal) in
-            c.rotary = try RotaryEmbedding(
-              published: node, headWidth: c.headWidth, contextLength: c.contextLength,
-              .init(base: "rope_theta", part: "partial_rotary_factor", usualPart: nil))
-          } write: { c in
-            c.rotary.publishedMembers()
-          },
+          .publishedRotary(\.rotary, headWidth: \.headWidth, contextLength: \.contextLength),
         ] + (isMistral ? [window] : biases))
     }
 
@@ -136,11 +125,7 @@ package enum Llama: Architecture {
     }
 
     package func check(_ node: JSONNode) throws(Refusal) {
-      guard headCount % keyHeadCount == 0, Self.sizes.contains(headCount * headWidth) else {
-        throw node.refusal(
-          found: "\(headCount) heads that share \(counted(keyHeadCount, "key"))",
-          expected: "groups of equal size")
-      }
+      try node.checkHeads(headCount, sharing: keyHeadCount, width: headWidth)
       try node.checkNormEpsilon(normEpsilon)
       guard 2 * rotary.pairCount <= headWidth else {
         throw node.refusal(
@@ -176,15 +161,8 @@ package enum Llama: Architecture {
       // Of models that also read images, such as LLaVA.
       wrappedBases: ["model.language_model."],
       otherParts: ["model.vision_tower.", "model.multi_modal_projector."],
-      markers: ["model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight"]
-    ) { canonical in
-      switch canonical {
-      case "embedding.weight": "model.embed_tokens.weight"
-      case "final_norm.weight": "model.norm.weight"
-      case "head.weight": "lm_head.weight"
-      default: "model.layers.\(canonical.dropFirst("blocks.".count))"
-      }
-    }, gguf,
+      markers: ["model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight"],
+      source: Dialect.sources(.huggingFace) { "model.layers.\($0.block).\($0.name)" }), gguf,
   ]
 
   /// Whether a tensor of a GGUF file is the scaling of the rotation, which the configuration has.
@@ -196,19 +174,15 @@ package enum Llama: Architecture {
   /// neighbours.
   private static let gguf = Dialect(
     name: "gguf", markers: ["token_embd.weight", "blk.0.attn_q.weight", "blk.0.ffn_gate.weight"],
-    ignores: isRotationTable
-  ) { canonical in
-    switch canonical {
-    case "embedding.weight": return "token_embd.weight"
-    case "final_norm.weight": return "output_norm.weight"
-    case "head.weight": return "output.weight"
-    default: break
-    }
-    let parts = canonical.split(separator: ".")  // blocks, index, part, …, weight or bias
-    let module = parts.dropFirst(2).dropLast().joined(separator: ".")
-    let name = "blk.\(parts[1]).\(ggufModules[module] ?? module).\(parts[parts.count - 1])"
-    let isTurned = module == "self_attn.q_proj" || module == "self_attn.k_proj"
-    return .init(name, change: isTurned ? .pairedRows(headWidth: "head_dim") : nil)
+    ignores: isRotationTable,
+    source: Dialect.sources(.gguf) { tensor in
+      .init(tensor.gguf(ggufModules), change: pairedRows(tensor.module))
+    })
+
+  /// The change of queries and keys for a program that rotates neighbouring channels.
+  static func pairedRows(_ module: String) -> Dialect.Source.Change? {
+    ["self_attn.q_proj", "self_attn.k_proj"].contains(module)
+      ? .pairedRows(headWidth: "head_dim") : nil
   }
 
   /// The metadata of GGUF files.
@@ -256,9 +230,9 @@ package enum Llama: Architecture {
     let form = Attention.Form(
       width: c.width, heads: c.headCount, keyHeads: c.keyHeadCount, headWidth: c.headWidth,
       window: c.window, hasBias: c.hasAttentionBias, rotation: 0)
-    let embedding = weights.embedding(c.vocabularySize, c.width)
-    let blocks = (0..<c.layerCount).map { index in
-      let weights = weights.under("blocks.\(index)")
+    return Network(
+      c, weights, rotations: [c.rotary], contextLength: c.contextLength
+    ) { index, weights in
       return Block(
         Part(
           name: "attention",
@@ -272,13 +246,5 @@ package enum Llama: Architecture {
             weights.under("mlp"), names: (up: "up_proj", gate: "gate_proj", down: "down_proj"),
             width: c.width, innerWidth: c.innerWidth, c.activation, hasBias: c.hasMLPBias)))
     }
-    let finalNorm = weights.rmsNorm("final_norm", c.width, epsilon: c.normEpsilon)
-    return Network(
-      embedding: embedding, rotations: [c.rotary], blocks: blocks,
-      readout: Readout(
-        norm: finalNorm,
-        head: weights.head(
-          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil)),
-      contextLength: c.contextLength)
   }
 }

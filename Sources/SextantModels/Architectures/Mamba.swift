@@ -23,7 +23,7 @@ package enum Mamba: Architecture {
   // MARK: Configuration
 
   /// The sizes of a Mamba model, under the names of the published configurations.
-  package struct Configuration: FormedConfiguration {
+  package struct Configuration: FormedConfiguration, NetworkSizes {
     var width = 0  // D
     var layerCount = 0  // L
     var vocabularySize = 0  // V
@@ -38,16 +38,11 @@ package enum Mamba: Architecture {
     var hasConvolutionBias = false
     var tiesEmbeddings = false
 
-    static let sizes = 1...(1 << 24)
-    static let layers = 1...1000
-    static let states = 1...4096
-    static let kernelWidths = 2...8
-
     package init() {}
 
     package static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
-        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
+        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layerCounts),
         .integer("vocab_size", \.vocabularySize, in: sizes),
         .integer("d_inner", \.innerWidth, in: sizes), .integer("d_state", \.stateSize, in: states),
         .integer("dt_rank", \.rank, in: sizes), .integer("d_conv", \.kernelWidth, in: kernelWidths),
@@ -70,7 +65,7 @@ package enum Mamba: Architecture {
           .written("architectures", [.string("\(prefix)ForCausalLM")]),
           .written("model_type", .string(type)),
           .integer("hidden_size", \.width, in: sizes),
-          .integer("num_hidden_layers", \.layerCount, in: layers),
+          .integer("num_hidden_layers", \.layerCount, in: layerCounts),
           .integer("vocab_size", \.vocabularySize, in: sizes), expansion,
           .integer("intermediate_size", \.innerWidth, in: sizes) { $0.innerWidth },
           .integer("state_size", \.stateSize, in: states) { _ in 16 },
@@ -99,7 +94,7 @@ package enum Mamba: Architecture {
     /// which knows one epsilon.
     static var stateSpaces: ConfigurationForm<Self> {
       ConfigurationForm([
-        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
+        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layerCounts),
         .paddedVocabulary(\.vocabularySize, in: sizes),
         .object(
           "ssm_cfg", isOptional: true,
@@ -181,25 +176,25 @@ package enum Mamba: Architecture {
 
   /// llama.cpp's converter stores the matrix A itself.
   private static let gguf = Dialect(
-    name: "gguf", markers: ["token_embd.weight", "blk.0.ssm_x.weight"]
-  ) { canonical in
-    switch canonical {
-    case "embedding.weight": return "token_embd.weight"
-    case "final_norm.weight": return "output_norm.weight"
-    case "head.weight": return "output.weight"
-    default: break
-    }
-    let parts = canonical.split(separator: ".", maxSplits: 2)  // blocks, index, the rest
-    let block = "blk.\(parts[1])."
-    return switch parts[2] {
-    case "norm.weight": "\(block)attn_norm.weight"
-    case "mixer.A_log": .init(block + "ssm_a", change: .negativeExponential)
-    case "mixer.D": "\(block)ssm_d"
-    case "mixer.dt_proj.weight": "\(block)ssm_dt.weight"
-    case "mixer.dt_proj.bias": "\(block)ssm_dt.bias"
-    // conv1d keeps its name; in_proj, x_proj and out_proj are ssm_in, ssm_x and ssm_out.
-    default:
-      "\(block)ssm_\(parts[2].dropFirst("mixer.".count).replacing("_proj", with: ""))"
+    name: "gguf", markers: ["token_embd.weight", "blk.0.ssm_x.weight"],
+    source: Dialect.sources(.gguf) { tensor in
+      let block = "blk.\(tensor.block)."
+      return tensor.name == "norm.weight"
+        ? "\(block)attn_norm.weight"
+        : ggufSource(tensor.name.dropFirst("mixer.".count), block: block)
+    })
+
+  /// llama.cpp's form of a tensor of the mixer, in models with other parts, too.
+  ///
+  /// - Parameters:
+  ///   - name: in the mixer.
+  ///   - block: the beginning of the names of the block's tensors, with its dot.
+  static func ggufSource(_ name: Substring, block: String) -> Dialect.Source {
+    switch name {
+    case "A_log": .init(block + "ssm_a", change: .negativeExponential)
+    case "D": "\(block)ssm_d"
+    // conv1d keeps its name; in_proj, x_proj, dt_proj and out_proj are ssm_in, ssm_x and so on.
+    default: "\(block)ssm_\(name.replacing("_proj", with: ""))"
     }
   }
 
@@ -226,17 +221,16 @@ package enum Mamba: Architecture {
 
   private static func dialect(_ name: String, embedding: String) -> Dialect {
     let markers = [embedding, "backbone.layers.0.mixer.x_proj.weight"]
-    return Dialect(name: name, base: "backbone.", markers: markers) { canonical in
-      switch canonical {
-      case "embedding.weight": "\(embedding)"
-      case "final_norm.weight": "backbone.norm_f.weight"
-      case "head.weight": "lm_head.weight"
-      default:
+    return Dialect(
+      name: name, base: "backbone.", markers: markers,
+      source: Dialect.sources(
         .init(
-          "backbone.layers.\(canonical.dropFirst("blocks.".count))",
-          form: canonical.hasSuffix("conv1d.weight") ? .ones([1]) : .plain)
-      }
-    }
+          embedding: "\(embedding)", finalNorm: "backbone.norm_f.weight", head: "lm_head.weight")
+      ) { tensor in
+        .init(
+          "backbone.layers.\(tensor.block).\(tensor.name)",
+          form: tensor.name.hasSuffix("conv1d.weight") ? .ones([1]) : .plain)
+      })
   }
 
   /// `config.json` of `MambaForCausalLM`, `FalconMambaForCausalLM` or mamba_ssm; for GGUF files, of
@@ -272,20 +266,13 @@ package enum Mamba: Architecture {
       width: c.width, innerWidth: c.innerWidth, stateSize: c.stateSize, rank: c.rank,
       kernelWidth: c.kernelWidth, hasLinearBias: c.hasLinearBias,
       hasConvolutionBias: c.hasConvolutionBias, selectionNormEpsilon: c.selectionNormEpsilon)
-    let embedding = weights.embedding(c.vocabularySize, c.width)
-    let blocks = (0..<c.layerCount).map { index in
-      let weights = weights.under("blocks.\(index)")
+    return Network(
+      c, weights
+    ) { index, weights in
       return Block(
         Part(
           name: "mixer", norm: weights.rmsNorm("norm", c.width, epsilon: c.normEpsilon),
           mixer: Mamba1Mixer(form, weights.under("mixer"))))
     }
-    let finalNorm = weights.rmsNorm("final_norm", c.width, epsilon: c.normEpsilon)
-    return Network(
-      embedding: embedding, blocks: blocks,
-      readout: Readout(
-        norm: finalNorm,
-        head: weights.head(
-          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil)))
   }
 }

@@ -27,7 +27,7 @@ package enum Mamba2: Architecture {
   // MARK: Configuration
 
   /// The sizes of a Mamba-2 model.
-  package struct Configuration: FormedConfiguration {
+  package struct Configuration: FormedConfiguration, NetworkSizes {
     var width = 0  // D
     var layerCount = 0  // L
     var vocabularySize = 0  // V
@@ -48,17 +48,11 @@ package enum Mamba2: Architecture {
     var convolutionWidth: Int { innerWidth + 2 * groupCount * stateSize }  // C
     var projectionWidth: Int { innerWidth + convolutionWidth + headCount }  // E + C + H
 
-    static let sizes = 1...(1 << 24)
-    static let layers = 1...1000
-    static let heads = 1...(1 << 16)
-    static let states = 1...4096
-    static let kernelWidths = 2...8
-
     package init() {}
 
     package static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
-        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layers),
+        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layerCounts),
         .integer("vocab_size", \.vocabularySize, in: sizes),
         .integer("n_head", \.headCount, in: heads), .integer("head_dim", \.headWidth, in: heads),
         .integer("n_groups", \.groupCount, in: heads),
@@ -77,7 +71,7 @@ package enum Mamba2: Architecture {
       ConfigurationForm([
         .written("architectures", ["Mamba2ForCausalLM"]), .written("model_type", "mamba2"),
         .integer("hidden_size", \.width, in: sizes),
-        .integer("num_hidden_layers", \.layerCount, in: layers),
+        .integer("num_hidden_layers", \.layerCount, in: layerCounts),
         .integer("vocab_size", \.vocabularySize, in: sizes),
         .integer("num_heads", \.headCount, in: heads) { _ in 128 },
         .integer("head_dim", \.headWidth, in: heads) { _ in 64 },
@@ -112,7 +106,7 @@ package enum Mamba2: Architecture {
     static var stateSpaces: ConfigurationForm<Self> {
       ConfigurationForm([
         .integer("d_model", \.width, in: sizes), onlyMixers,
-        .integer("n_layer", \.layerCount, in: layers),
+        .integer("n_layer", \.layerCount, in: layerCounts),
         .paddedVocabulary(\.vocabularySize, in: sizes),
         .object(
           "ssm_cfg",
@@ -223,20 +217,13 @@ package enum Mamba2: Architecture {
 
   /// llama.cpp's converter stores the numbers A themselves, and the norm by groups.
   private static let gguf = Dialect(
-    name: "gguf", markers: ["token_embd.weight", "blk.0.ssm_norm.weight"]
-  ) { canonical in
-    switch canonical {
-    case "embedding.weight": return "token_embd.weight"
-    case "final_norm.weight": return "output_norm.weight"
-    case "head.weight": return "output.weight"
-    default: break
-    }
-    let parts = canonical.split(separator: ".", maxSplits: 2)  // blocks, index, the rest
-    let block = "blk.\(parts[1])."
-    return parts[2] == "norm.weight"
-      ? "\(block)attn_norm.weight"
-      : ggufSource(parts[2].dropFirst("mixer.".count), block: block, groups: "n_groups")
-  }
+    name: "gguf", markers: ["token_embd.weight", "blk.0.ssm_norm.weight"],
+    source: Dialect.sources(.gguf) { tensor in
+      let block = "blk.\(tensor.block)."
+      return tensor.name == "norm.weight"
+        ? "\(block)attn_norm.weight"
+        : ggufSource(tensor.name.dropFirst("mixer.".count), block: block, groups: "n_groups")
+    })
 
   /// llama.cpp's form of a tensor of the mixer, in models with other parts, too.
   ///
@@ -277,17 +264,16 @@ package enum Mamba2: Architecture {
 
   private static func dialect(_ name: String, embedding: String) -> Dialect {
     let markers = [embedding, "backbone.layers.0.mixer.dt_bias"]
-    return Dialect(name: name, base: "backbone.", markers: markers) { canonical in
-      switch canonical {
-      case "embedding.weight": "\(embedding)"
-      case "final_norm.weight": "backbone.norm_f.weight"
-      case "head.weight": "lm_head.weight"
-      default:
+    return Dialect(
+      name: name, base: "backbone.", markers: markers,
+      source: Dialect.sources(
         .init(
-          "backbone.layers.\(canonical.dropFirst("blocks.".count))",
-          form: canonical.hasSuffix("conv1d.weight") ? .ones([1]) : .plain)
-      }
-    }
+          embedding: "\(embedding)", finalNorm: "backbone.norm_f.weight", head: "lm_head.weight")
+      ) { tensor in
+        .init(
+          "backbone.layers.\(tensor.block).\(tensor.name)",
+          form: tensor.name.hasSuffix("conv1d.weight") ? .ones([1]) : .plain)
+      })
   }
 
   /// `config.json` of `Mamba2ForCausalLM`, or of mamba_ssm.
@@ -321,20 +307,13 @@ package enum Mamba2: Architecture {
       stateSize: c.stateSize, kernelWidth: c.kernelWidth, normEpsilon: c.mixerNormEpsilon,
       smallestStep: c.smallestStep, largestStep: c.largestStep, hasLinearBias: c.hasLinearBias,
       hasConvolutionBias: c.hasConvolutionBias)
-    let embedding = weights.embedding(c.vocabularySize, c.width)
-    let blocks = (0..<c.layerCount).map { index in
-      let weights = weights.under("blocks.\(index)")
+    return Network(
+      c, weights
+    ) { index, weights in
       return Block(
         Part(
           name: "mixer", norm: weights.rmsNorm("norm", c.width, epsilon: c.normEpsilon),
           mixer: Mamba2Mixer(form, weights.under("mixer"))))
     }
-    let finalNorm = weights.rmsNorm("final_norm", c.width, epsilon: c.normEpsilon)
-    return Network(
-      embedding: embedding, blocks: blocks,
-      readout: Readout(
-        norm: finalNorm,
-        head: weights.head(
-          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil)))
   }
 }

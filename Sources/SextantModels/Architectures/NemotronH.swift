@@ -28,7 +28,7 @@ package enum NemotronH: Architecture {
   enum Layer: String, LayerKind { case mamba, attention, mlp, experts }
 
   /// The sizes of a Nemotron-H.
-  package struct Configuration: FormedConfiguration {
+  package struct Configuration: FormedConfiguration, NetworkSizes {
     var layers: [Layer] = []  // L
     var width = 0  // D
     var vocabularySize = 0  // V
@@ -74,13 +74,7 @@ package enum NemotronH: Architecture {
       .init(width: width, heads: headCount, keyHeads: keyHeadCount, headWidth: headWidth)
     }
 
-    static let sizes = 1...(1 << 24)
-    static let layerCounts = 1...1000
-    static let heads = 1...(1 << 16)
-    static let headWidths = 2...Kernels.widestHead
-    static let states = 1...4096
-    static let kernelWidths = 2...8
-    static let lengths = 1...Int(Int32.max)
+    var layerCount: Int { layers.count }
 
     package init() {}
 
@@ -223,11 +217,7 @@ package enum NemotronH: Architecture {
 
     package func check(_ node: JSONNode) throws(Refusal) {
       if layers.contains(.attention) {
-        guard headCount % keyHeadCount == 0, Self.sizes.contains(headCount * headWidth) else {
-          throw node.refusal(
-            found: "\(headCount) heads that share \(counted(keyHeadCount, "key"))",
-            expected: "groups of equal size")
-        }
+        try node.checkHeads(headCount, sharing: keyHeadCount, width: headWidth)
       }
       if layers.contains(.mamba) {
         guard mambaHeadCount % groupCount == 0 else {
@@ -291,34 +281,31 @@ package enum NemotronH: Architecture {
       // The predictor of further tokens.
       otherParts: ["mtp."],
       markers: ["backbone.embeddings.weight"],
-      either: ["up_proj", "experts.0.up_proj"].map { "backbone.layers.*.mixer.\($0).weight" }
-    ) { canonical in
-      switch canonical {
-      case "embedding.weight": "backbone.embeddings.weight"
-      case "final_norm.weight": "backbone.norm_f.weight"
-      case "head.weight": "lm_head.weight"
-      default:
-        expertSource(canonical)
+      either: ["up_proj", "experts.0.up_proj"].map { "backbone.layers.*.mixer.\($0).weight" },
+      source: Dialect.sources(
+        .init(
+          embedding: "backbone.embeddings.weight", finalNorm: "backbone.norm_f.weight",
+          head: "lm_head.weight")
+      ) { tensor in
+        expertSource(tensor)
           ?? .init(
-            "backbone.layers.\(canonical.dropFirst("blocks.".count))",
-            form: canonical.hasSuffix("conv1d.weight") ? .ones([1]) : .plain)
-      }
-    }, gguf,
+            "backbone.layers.\(tensor.block).\(tensor.name)",
+            form: tensor.name.hasSuffix("conv1d.weight") ? .ones([1]) : .plain)
+      }), gguf,
   ]
 
   /// transformers' form of a tensor of experts; nil for others.
-  private static func expertSource(_ canonical: String) -> Dialect.Source? {
-    let parts = canonical.split(separator: ".", maxSplits: 3)  // blocks, index, mixer, the rest
-    guard parts.count == 4, Experts.ggufNames[String(parts[3])] != nil else { return nil }
-    let module = "backbone.layers.\(parts[1]).mixer."
-    switch parts[3] {
+  private static func expertSource(_ tensor: Dialect.BlockTensor) -> Dialect.Source? {
+    guard let name = tensor.expertName(in: "mixer") else { return nil }
+    let module = "backbone.layers.\(tensor.block).mixer."
+    switch name {
     case "router.weight": return "\(module)gate.weight"
     case "router.bias": return "\(module)gate.e_score_correction_bias"
     case "latent_in.weight": return "\(module)fc1_latent_proj.weight"
     case "latent_out.weight": return "\(module)fc2_latent_proj.weight"
-    case _ where parts[3].hasPrefix("experts."):
-      return .init(.numbered("\(module)experts.*.\(parts[3].dropFirst("experts.".count))"))
-    default: return "\(module)\(parts[3].replacing("shared.", with: "shared_experts."))"
+    case _ where name.hasPrefix("experts."):
+      return .init(.numbered("\(module)experts.*.\(name.dropFirst("experts.".count))"))
+    default: return "\(module)\(name.replacing("shared.", with: "shared_experts."))"
     }
   }
 
@@ -328,36 +315,25 @@ package enum NemotronH: Architecture {
     name: "gguf",
     markers: ["token_embd.weight", "blk.*.ssm_norm.weight"],
     either: ["blk.*.ffn_up.weight", "blk.*.ffn_up_exps.weight"],
-    absent: ["blk.*.ffn_gate.weight", "blk.*.ffn_gate_exps.weight"]
-  ) { canonical in
-    switch canonical {
-    case "embedding.weight": return "token_embd.weight"
-    case "final_norm.weight": return "output_norm.weight"
-    case "head.weight": return "output.weight"
-    default: break
-    }
-    let parts = canonical.split(separator: ".", maxSplits: 2)  // blocks, index, the rest
-    let block = "blk.\(parts[1])."
-    if parts[2] == "norm.weight" { return "\(block)attn_norm.weight" }
-    let tensor = parts[2].dropFirst("mixer.".count)
-    if let expert = Experts.ggufNames[String(tensor)] { return "\(block)\(expert)" }
-    let words = tensor.split(separator: "_proj.")  // such as q, weight
-    switch tensor {
-    case "A_log": return .init(block + "ssm_a", change: .negativeExponential, form: .ones([1]))
-    case "D": return .init(block + "ssm_d", form: .ones([1]))
-    case "dt_bias": return "\(block)ssm_dt.bias"
-    case "norm.weight": return .init(block + "ssm_norm.weight", form: .rows("n_groups"))
-    case "q_proj.weight", "k_proj.weight":
-      return .init(
-        "\(block)attn_\(words[0]).weight", change: .pairedRows(headWidth: "head_dim"))
-    case "v_proj.weight": return "\(block)attn_v.weight"
-    case "o_proj.weight": return "\(block)attn_output.weight"
-    case _ where tensor.hasPrefix("up_proj") || tensor.hasPrefix("down_proj"):
-      return "\(block)ffn_\(words[0]).\(words[1])"
-    // conv1d keeps its name; in_proj and out_proj are ssm_in and ssm_out.
-    default: return "\(block)ssm_\(tensor.replacing("_proj", with: ""))"
-    }
-  }
+    absent: ["blk.*.ffn_gate.weight", "blk.*.ffn_gate_exps.weight"],
+    source: Dialect.sources(.gguf) { tensor in
+      let block = "blk.\(tensor.block)."
+      if let expert = tensor.ggufExpert(in: "mixer") { return "\(expert)" }
+      guard tensor.name != "norm.weight" else { return "\(block)attn_norm.weight" }
+      let name = tensor.name.dropFirst("mixer.".count)
+      if let stored = ggufModules[tensor.module] {
+        let isTurned = name == "q_proj.weight" || name == "k_proj.weight"
+        return .init(
+          "\(block)\(stored).\(tensor.last)",
+          change: isTurned ? .pairedRows(headWidth: "head_dim") : nil)
+      }
+      return Mamba2.ggufSource(name, block: block, groups: "n_groups")
+    })
+
+  private static let ggufModules = [
+    "mixer.q_proj": "attn_q", "mixer.k_proj": "attn_k", "mixer.v_proj": "attn_v",
+    "mixer.o_proj": "attn_output", "mixer.up_proj": "ffn_up", "mixer.down_proj": "ffn_down",
+  ]
 
   /// The metadata of GGUF files.
   package static let ggufTables = [
@@ -420,20 +396,13 @@ package enum NemotronH: Architecture {
 
   /// Blocks of [norm, Mamba-2, attention, perceptron or experts, add].
   package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
-    let embedding = weights.embedding(c.vocabularySize, c.width)
-    let blocks = c.layers.enumerated().map { index, layer in
-      let weights = weights.under("blocks.\(index)")
+    return Network(
+      c, weights, contextLength: c.contextLength
+    ) { index, weights in
+      let layer = c.layers[index]
       let norm = weights.rmsNorm("norm", c.width, epsilon: c.normEpsilon)
       return Block(part(layer, norm, c, weights.under("mixer")))
     }
-    let finalNorm = weights.rmsNorm("final_norm", c.width, epsilon: c.normEpsilon)
-    return Network(
-      embedding: embedding, blocks: blocks,
-      readout: Readout(
-        norm: finalNorm,
-        head: weights.head(
-          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil)),
-      contextLength: c.contextLength)
   }
 
   /// The only part of a block.

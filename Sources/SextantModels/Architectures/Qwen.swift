@@ -27,7 +27,7 @@ package enum Qwen: Architecture {
   // MARK: Configuration
 
   /// The sizes of a model.
-  package struct Configuration: FormedConfiguration {
+  package struct Configuration: FormedConfiguration, NetworkSizes {
     var width = 0  // D
     var layers: [DeltaBlock] = []  // L
     var vocabularySize = 0  // V
@@ -49,19 +49,15 @@ package enum Qwen: Architecture {
     var hasExperts: Bool { feedForward.contains(.experts) }
     var hasPerceptrons: Bool { !hasExperts || feedForward.contains(.mlp) }
 
-    static let sizes = 1...(1 << 24)
-    static let heads = 1...(1 << 16)
-    static let headWidths = 2...Kernels.widestHead
-    static let kernelWidths = 2...8
-    static let lengths = 1...Int(Int32.max)
+    var layerCount: Int { layers.count }
 
     package init() {}
 
     package static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
-        .integer("d_model", \.width, in: sizes), .layers(\.layers, in: DeltaBlock.counts),
+        .integer("d_model", \.width, in: sizes), .layers(\.layers, in: layerCounts),
         .integer("vocab_size", \.vocabularySize, in: sizes),
-        .experts(\.experts, in: \.feedForward, counts: DeltaBlock.counts),
+        .experts(\.experts, in: \.feedForward, counts: layerCounts),
         .when(\.hasPerceptrons, .integer("d_ff", \.innerWidth, in: sizes)),
         .integer("n_head", \.headCount, in: heads),
         .integer("n_kv_head", \.keyHeadCount, in: heads),
@@ -240,11 +236,7 @@ package enum Qwen: Architecture {
     }
 
     package func check(_ node: JSONNode) throws(Refusal) {
-      guard headCount % keyHeadCount == 0, Self.sizes.contains(2 * headCount * headWidth) else {
-        throw node.refusal(
-          found: "\(headCount) heads that share \(counted(keyHeadCount, "key"))",
-          expected: "groups of equal size")
-      }
+      try node.checkHeads(headCount, sharing: keyHeadCount, width: 2 * headWidth)
       try delta.check(node, sizes: Self.sizes)
       try node.check(experts, in: feedForward, of: layers.count)
       try node.checkNormEpsilon(normEpsilon)
@@ -324,112 +316,90 @@ package enum Qwen: Architecture {
       otherParts: ["model.visual.", "visual.", "mtp."],
       markers: ["model.embed_tokens.weight", "model.layers.*.linear_attn.\(joined).weight"]
         + (isUsual ? [] : [own]),
-      absent: isUsual ? [other] : []
-    ) { canonical in
-      switch canonical {
-      case "embedding.weight": return "model.embed_tokens.weight"
-      case "final_norm.weight": return "model.norm.weight"
-      case "head.weight": return "lm_head.weight"
-      default: break
-      }
-      let place = Place(canonical)
-      let (layer, name) = ("model.layers.\(place.block).", place.name)
-      switch name {
-      case "linear_attn.conv1d.weight": return .init(layer + name, form: .ones([1]))
-      case "self_attn.q_proj.weight", "self_attn.gate_proj.weight":
-        return place.share(
-          of: layer + "self_attn.q_proj.weight",
-          ["self_attn.q_proj.weight", "self_attn.gate_proj.weight"], .number("n_head"))
-      default: break
-      }
-      if let source = place.experts(in: layer + "mlp.", isStacked: isStacked) { return source }
-      guard let letter = place.deltaLetter else { return "\(layer)\(name)" }
-      switch (letter, isNext) {
-      case ("q", false), ("k", false), ("v", false):
-        return place.share(
-          of: layer + "linear_attn.in_proj_qkv.weight", ["q", "k", "v"].map(Place.delta), .one)
-      case (_, false): return "\(layer)linear_attn.in_proj_\(letter).weight"
-      case ("a", true), ("b", true):
-        return place.share(
-          of: layer + "linear_attn.in_proj_ba.weight", ["b", "a"].map(Place.delta),
-          .number("n_delta_key_head"))
-      case (_, true):
-        return place.share(
-          of: layer + "linear_attn.in_proj_qkvz.weight", ["q", "k", "v", "z"].map(Place.delta),
-          .number("n_delta_key_head"))
-      }
-    }
+      absent: isUsual ? [other] : [],
+      source: Dialect.sources(.huggingFace) { tensor in
+        let (layer, name) = ("model.layers.\(tensor.block).", tensor.name)
+        switch name {
+        case "linear_attn.conv1d.weight": return .init(layer + name, form: .ones([1]))
+        case _ where queries.contains(name):
+          return tensor.share(of: layer + "self_attn.q_proj.weight", queries, .number("n_head"))
+        default: break
+        }
+        if let source = expertSource(tensor, isStacked: isStacked) { return source }
+        guard let letter = deltaLetter(name) else { return "\(layer)\(name)" }
+        func share(
+          of tensors: String, _ letters: [String], _ groups: Dialect.Source.Groups
+        ) -> Dialect.Source {
+          tensor.share(
+            of: "\(layer)linear_attn.\(tensors).weight", letters.map(deltaMatrix), groups)
+        }
+        switch (letter, isNext) {
+        case ("q", false), ("k", false), ("v", false):
+          return share(of: "in_proj_qkv", ["q", "k", "v"], .one)
+        case (_, false): return "\(layer)linear_attn.in_proj_\(letter).weight"
+        case ("a", true), ("b", true):
+          return share(of: "in_proj_ba", ["b", "a"], .number("n_delta_key_head"))
+        case (_, true):
+          return share(of: "in_proj_qkvz", ["q", "k", "v", "z"], .number("n_delta_key_head"))
+        }
+      })
   }
 
-  /// A canonical name in a block.
-  private struct Place {
-    let block: Substring
-    let name: String
+  /// The queries of attention and its gate, which are one matrix in files.
+  private static let queries = ["self_attn.q_proj.weight", "self_attn.gate_proj.weight"]
 
-    init(_ canonical: String) {
-      let parts = canonical.split(separator: ".", maxSplits: 2)  // blocks, index, the rest
-      (block, name) = (parts[1], String(parts[2]))
-    }
+  /// The name of a matrix of the delta rule that reads the stream.
+  @Sendable private static func deltaMatrix(_ letter: String) -> String {
+    "linear_attn.\(letter)_proj.weight"
+  }
 
-    /// The name of a matrix of the delta rule.
-    static func delta(_ letter: String) -> String { "linear_attn.\(letter)_proj.weight" }
+  /// The letter of such a matrix; nil for other tensors.
+  private static func deltaLetter(_ name: String) -> String? {
+    ["q", "k", "v", "z", "b", "a"].first { deltaMatrix($0) == name }
+  }
 
-    /// The letter of a matrix of the delta rule that reads the stream; nil for others.
-    var deltaLetter: String? {
-      ["q", "k", "v", "z", "b", "a"].first { Self.delta($0) == name }
-    }
-
-    /// transformers' form of a tensor of experts; nil for others.
-    func experts(in module: String, isStacked: Bool) -> Dialect.Source? {
-      switch name {
-      case "mlp.router.weight": return "\(module)gate.weight"
-      case "mlp.shared_gate.weight":
-        return .init(module + "shared_expert_gate.weight", form: .ones([0]))
-      case _ where name.hasPrefix("mlp.shared."):
-        return "\(module)shared_expert.\(name.dropFirst("mlp.shared.".count))"
-      case _ where name.hasPrefix("mlp.experts."):
-        let matrix = name.dropFirst("mlp.experts.".count)
-        guard isStacked else { return .init(.numbered("\(module)experts.*.\(matrix)")) }
-        guard matrix != "down_proj.weight" else { return "\(module)experts.down_proj" }
-        return share(
-          of: module + "experts.gate_up_proj",
-          ["mlp.experts.gate_proj.weight", "mlp.experts.up_proj.weight"], .firstAxis)
-      default: return nil
-      }
-    }
-
-    /// A share of a tensor with several canonical ones of this block.
-    func share(
-      of tensor: String, _ names: [String], _ groups: Dialect.Source.Groups,
-      changes: [Dialect.Source.Change] = []
-    ) -> Dialect.Source {
-      .init(
-        .share(of: tensor, tensors: names.map { "blocks.\(block).\($0)" }, groups: groups),
-        changes: changes)
+  /// transformers' form of a tensor of experts; nil for others.
+  private static func expertSource(
+    _ tensor: Dialect.BlockTensor, isStacked: Bool
+  ) -> Dialect.Source? {
+    guard let name = tensor.expertName(in: "mlp") else { return nil }
+    let module = "model.layers.\(tensor.block).mlp."
+    switch name {
+    case "router.weight": return "\(module)gate.weight"
+    case "shared_gate.weight":
+      return .init(module + "shared_expert_gate.weight", form: .ones([0]))
+    case _ where name.hasPrefix("shared."):
+      return "\(module)shared_expert.\(name.dropFirst("shared.".count))"
+    case _ where !isStacked:
+      return .init(.numbered("\(module)experts.*.\(name.dropFirst("experts.".count))"))
+    case "experts.down_proj.weight": return "\(module)experts.down_proj"
+    default:
+      return tensor.share(
+        of: module + "experts.gate_up_proj",
+        ["mlp.experts.gate_proj.weight", "mlp.experts.up_proj.weight"], .firstAxis)
     }
   }
 
   /// llama.cpp repeats key heads in turn, so that its converter orders value heads by their place
   /// in a group. It stores 1 + w of zero-centred norms, and the numbers A themselves.
   private static let gguf = Dialect(
-    name: "gguf", markers: ["token_embd.weight", "blk.*.ssm_alpha.weight"]
-  ) { ggufSource($0, isNext: false) }
+    name: "gguf", markers: ["token_embd.weight", "blk.*.ssm_alpha.weight"],
+    source: Dialect.sources(ggufEnds) { ggufSource($0, isNext: false) })
 
   /// The files of Qwen3-Next: value heads keep their order, and the rows of b and a stay together by key
   /// heads. They are only read; `gguf` describes the same models.
   private static let ggufNext = Dialect(
-    name: "gguf-qwen3next", markers: ["token_embd.weight", "blk.*.ssm_ba.weight"]
-  ) { ggufSource($0, isNext: true) }
+    name: "gguf-qwen3next", markers: ["token_embd.weight", "blk.*.ssm_ba.weight"],
+    source: Dialect.sources(ggufEnds) { ggufSource($0, isNext: true) })
 
-  private static func ggufSource(_ canonical: String, isNext: Bool) -> Dialect.Source {
-    switch canonical {
-    case "embedding.weight": return "token_embd.weight"
-    case "final_norm.weight": return .init("output_norm.weight", change: .plusOne)
-    case "head.weight": return "output.weight"
-    default: break
-    }
-    let place = Place(canonical)
-    let block = "blk.\(place.block)."
+  private static let ggufEnds = Dialect.Ends(
+    embedding: "token_embd.weight", finalNorm: .init("output_norm.weight", change: .plusOne),
+    head: "output.weight")
+
+  @Sendable private static func ggufSource(
+    _ tensor: Dialect.BlockTensor, isNext: Bool
+  ) -> Dialect.Source {
+    let (block, name) = ("blk.\(tensor.block).", tensor.name)
     func tiled(_ axis: Int = 0, after: [Dialect.Source.RowCount] = []) -> [Dialect.Source.Change] {
       isNext
         ? []
@@ -438,14 +408,12 @@ package enum Qwen: Architecture {
             groups: "n_delta_key_head", heads: "n_delta_value_head", axis: axis, after: after)
         ]
     }
-    switch place.name {
-    case "self_attn.q_proj.weight", "self_attn.gate_proj.weight":
-      return place.share(
-        of: block + "attn_q.weight", ["self_attn.q_proj.weight", "self_attn.gate_proj.weight"],
-        .number("n_head"))
+    switch name {
+    case _ where queries.contains(name):
+      return tensor.share(of: block + "attn_q.weight", queries, .number("n_head"))
     case "self_attn.q_norm.weight", "self_attn.k_norm.weight", "input_layernorm.weight",
       "post_attention_layernorm.weight":
-      return .init(block + (ggufModules[place.name] ?? place.name), change: .plusOne)
+      return .init(tensor.gguf(ggufModules), change: .plusOne)
     case "linear_attn.conv1d.weight":
       let queries = ["n_delta_key_head", "delta_key_dim"]
       return .init(
@@ -457,34 +425,27 @@ package enum Qwen: Architecture {
       return .init(.tensor(block + "ssm_out.weight"), changes: tiled(1))
     default: break
     }
-    switch place.deltaLetter {
-    case "q"?, "k"?, "v"?:
-      return place.share(
-        of: block + "attn_qkv.weight", ["q", "k", "v"].map(Place.delta), .one,
-        changes: place.deltaLetter == "v" ? tiled() : [])
-    case "b"? where isNext, "a"? where isNext:
-      return place.share(
-        of: block + "ssm_ba.weight", ["b", "a"].map(Place.delta), .number("n_delta_key_head"))
+    switch deltaLetter(name) {
+    case let letter? where ["q", "k", "v"].contains(letter):
+      return tensor.share(
+        of: block + "attn_qkv.weight", ["q", "k", "v"].map(deltaMatrix), .one,
+        changes: letter == "v" ? tiled() : [])
+    case let letter? where isNext && letter != "z":
+      return tensor.share(
+        of: block + "ssm_ba.weight", ["b", "a"].map(deltaMatrix), .number("n_delta_key_head"))
     case let letter?:
       let names = ["z": "attn_gate", "b": "ssm_beta", "a": "ssm_alpha"]
       return .init(.tensor("\(block)\(names[letter] ?? letter).weight"), changes: tiled())
-    case nil:
-      if let name = Experts.ggufNames[String(place.name.dropFirst("mlp.".count))] {
-        return "\(block)\(name)"
-      }
-      return "\(block)\(ggufModules[place.name] ?? place.name)"
+    case nil: return "\(tensor.ggufExpert(in: "mlp") ?? tensor.gguf(ggufModules))"
     }
   }
 
   private static let ggufModules = [
-    "input_layernorm.weight": "attn_norm.weight",
-    "post_attention_layernorm.weight": "post_attention_norm.weight",
-    "self_attn.k_proj.weight": "attn_k.weight", "self_attn.v_proj.weight": "attn_v.weight",
-    "self_attn.o_proj.weight": "attn_output.weight",
-    "self_attn.q_norm.weight": "attn_q_norm.weight",
-    "self_attn.k_norm.weight": "attn_k_norm.weight", "linear_attn.norm.weight": "ssm_norm.weight",
-    "mlp.gate_proj.weight": "ffn_gate.weight", "mlp.up_proj.weight": "ffn_up.weight",
-    "mlp.down_proj.weight": "ffn_down.weight",
+    "input_layernorm": "attn_norm", "post_attention_layernorm": "post_attention_norm",
+    "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
+    "linear_attn.norm": "ssm_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
   ]
 
   /// The metadata of GGUF files. Those of Qwen3-Next are only read: models with experts are written as
@@ -575,9 +536,11 @@ package enum Qwen: Architecture {
     func norm(_ name: String, _ weights: WeightSource) -> Norm {
       weights.rmsNorm(name, c.width, epsilon: c.normEpsilon, addsOne: true)
     }
-    let embedding = weights.embedding(c.vocabularySize, c.width)
-    let blocks = c.layers.enumerated().map { index, kind in
-      let weights = weights.under("blocks.\(index)")
+    return Network(
+      c, weights, rotations: [c.rotary], contextLength: c.contextLength,
+      finalNorm: { norm("final_norm", $0) }
+    ) { index, weights in
+      let kind = c.layers[index]
       let inputNorm = norm("input_layernorm", weights)
       let mixer =
         switch kind {
@@ -601,13 +564,5 @@ package enum Qwen: Architecture {
           width: c.width, innerWidth: c.innerWidth, .silu, hasBias: false)
       return Block(mixer, Part(name: "mlp", norm: mlpNorm, mixer: mlp))
     }
-    let finalNorm = norm("final_norm", weights)
-    return Network(
-      embedding: embedding, rotations: [c.rotary], blocks: blocks,
-      readout: Readout(
-        norm: finalNorm,
-        head: weights.head(
-          c.vocabularySize, c.width, tiedTo: c.tiesEmbeddings ? embedding : nil)),
-      contextLength: c.contextLength)
   }
 }

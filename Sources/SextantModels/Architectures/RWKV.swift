@@ -11,7 +11,7 @@ enum RWKV {
   ///
   /// The original files come without a configuration, so that all of it is derived from the tensors;
   /// a configuration that is there must agree.
-  struct Sizes: Equatable, Sendable {
+  struct Sizes: NetworkSizes, Equatable, Sendable {
     var width: Int  // D
     var layerCount: Int  // L
     var vocabularySize: Int  // V
@@ -205,17 +205,12 @@ enum RWKV {
       name: "blinkdl", markers: ["emb.weight", "blocks.0.\(marker)"],
       absent: absent.map { "blocks.0.\($0)" },
       ignores: { ignores.contains($0) },
-      source: { canonical in
-        let name =
-          switch canonical {
-          case "embedding.weight": "emb.weight"
-          case "final_norm.weight": "ln_out.weight"
-          case "final_norm.bias": "ln_out.bias"
-          default: canonical
-          }
-        let last = lastPart(of: canonical)
+      source: Dialect.sources(
+        .init(embedding: "emb.weight", finalNorm: "ln_out.weight", head: "head.weight")
+      ) { tensor in
+        let last = String(tensor.last)
         return Dialect.Source(
-          name, isTransposed: transposed.contains(last),
+          "blocks.\(tensor.block).\(tensor.name)", isTransposed: transposed.contains(last),
           form: spread.contains(last) ? .ones([0, 1]) : .plain)
       })
   }
@@ -317,10 +312,7 @@ enum RWKV {
     let finalNorm = norm("final_norm", sizes.layerCount)
     return Network(
       embedding: embedding, embeddingNorm: embeddingNorm, blocks: blocks,
-      readout: Readout(
-        norm: finalNorm,
-        head: weights.head(
-          sizes.vocabularySize, sizes.width, tiedTo: sizes.tiesEmbeddings ? embedding : nil)))
+      readout: Readout(norm: finalNorm, sizes, weights, embedding: embedding))
   }
 }
 

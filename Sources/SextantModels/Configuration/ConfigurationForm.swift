@@ -160,6 +160,14 @@ extension ConfigurationForm.Member {
     }
   }
 
+  /// A value that other programs expect, and that follows from others.
+  static func written(_ key: String, _ value: @escaping (C) -> JSONValue) -> Self {
+    Self { _, _ in
+    } write: {
+      [(key, value($0))]
+    }
+  }
+
   /// A member that has another key in some files. The first of the other keys that a file has
   /// counts, and else `key`, which is written.
   static func spelled(

@@ -11,8 +11,6 @@ enum DeltaBlock: String, LayerKind {
   static func every(_ interval: Int, of count: Int) -> [DeltaBlock] {
     (0..<count).map { ($0 + 1) % interval == 0 ? .attention : .delta }
   }
-
-  static let counts = 1...1000
 }
 
 extension ConfigurationForm.Member {
@@ -26,7 +24,7 @@ extension ConfigurationForm.Member {
   ) -> Self {
     let key = "full_attention_interval"
     return Self { node, configuration throws(Refusal) in
-      let count = try node.member("num_hidden_layers").integer(supported: DeltaBlock.counts)
+      let count = try node.member("num_hidden_layers").integer(supported: 1...1000)
       func byInterval(_ node: JSONNode) throws(Refusal) -> [DeltaBlock]? {
         guard let interval = try node.optionalMember(key)?.integer(in: 1...Int.max) else {
           return nil

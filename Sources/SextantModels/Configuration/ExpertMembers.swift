@@ -102,3 +102,17 @@ extension Experts {
     "latent_in.weight": "ffn_latent_down.weight", "latent_out.weight": "ffn_latent_up.weight",
   ]
 }
+
+extension Dialect.BlockTensor {
+  /// The name behind that of a module with experts, such as `router.weight`; nil for other tensors.
+  func expertName(in module: String) -> String? {
+    guard name.hasPrefix(module + ".") else { return nil }
+    let own = String(name.dropFirst(module.count + 1))
+    return Experts.ggufNames[own] == nil ? nil : own
+  }
+
+  /// llama.cpp's name of a tensor of experts; nil for other tensors.
+  func ggufExpert(in module: String) -> String? {
+    expertName(in: module).flatMap { Experts.ggufNames[$0] }.map { "blk.\(block).\($0)" }
+  }
+}

@@ -33,9 +33,9 @@ struct RotaryEmbedding: Sendable, Equatable {
   /// `rope_parameters`.
   struct Spelling {
     /// The key of the base.
-    var base: String
+    var base = "rope_theta"
     /// The key of the rotated part of each head.
-    var part: String
+    var part = "partial_rotary_factor"
     /// The default part; nil for families that always rotate the whole head.
     var usualPart: Double?
     /// The default base.
@@ -230,6 +230,26 @@ struct RotaryEmbedding: Sendable, Equatable {
 }
 
 extension ConfigurationForm.Member {
+  /// A rotary embedding in the published form.
+  ///
+  /// - Parameters:
+  ///   - headWidth: channels of a head.
+  ///   - contextLength: the length of the texts that the model is for.
+  static func publishedRotary(
+    _ path: WritableKeyPath<C, RotaryEmbedding>, headWidth: KeyPath<C, Int>,
+    contextLength: KeyPath<C, Int>,
+    _ spelling: RotaryEmbedding.Spelling = .init()
+  ) -> Self {
+    Self { node, configuration throws(Refusal) in
+      configuration[keyPath: path] = try RotaryEmbedding(
+        published: node, headWidth: configuration[keyPath: headWidth],
+        contextLength: configuration[keyPath: contextLength], spelling)
+    } write: {
+      $0[keyPath: path].publishedMembers(
+        headWidth: spelling.usualPart == nil ? nil : $0[keyPath: headWidth])
+    }
+  }
+
   /// A rotary embedding in the canonical form.
   static func rotary(_ path: WritableKeyPath<C, RotaryEmbedding>) -> Self {
     Self { node, configuration throws(Refusal) in

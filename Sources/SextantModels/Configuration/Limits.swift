@@ -1,0 +1,38 @@
+import SextantBytes
+import SextantTensor
+
+// The sizes that this program supports, the same for all families.
+
+extension FormedConfiguration {
+  /// Widths, and rows of matrices.
+  static var sizes: ClosedRange<Int> { 1...(1 << 24) }
+  /// Blocks.
+  static var layerCounts: ClosedRange<Int> { 1...1000 }
+  /// Heads, and groups of them.
+  static var heads: ClosedRange<Int> { 1...(1 << 16) }
+  /// Channels of a head of attention.
+  static var headWidths: ClosedRange<Int> { 2...Kernels.widestHead }
+  /// States of a channel of a state space.
+  static var states: ClosedRange<Int> { 1...4096 }
+  /// Taps of a causal convolution.
+  static var kernelWidths: ClosedRange<Int> { 2...8 }
+  /// Tokens of a text.
+  static var lengths: ClosedRange<Int> { 1...Int(Int32.max) }
+}
+
+extension JSONNode {
+  /// Refuses numbers of heads of attention that do not fit together.
+  ///
+  /// - Parameters:
+  ///   - count: the query heads.
+  ///   - keys: the key and value heads.
+  ///   - width: rows of the matrix of queries for a head.
+  /// - Throws: the node's code.
+  func checkHeads(_ count: Int, sharing keys: Int, width: Int) throws(Refusal) {
+    guard count % keys == 0, count * width <= 1 << 24 else {
+      throw refusal(
+        found: "\(count) heads that share \(counted(keys, "key"))",
+        expected: "groups of equal size")
+    }
+  }
+}
