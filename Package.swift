@@ -221,7 +221,8 @@ let package = Package(
     .testTarget(
       name: "SextantTests",
       dependencies: [
-        "Sextant", "SextantTestSupport", "sextant", "RecordAndSteer", "RawDirection",
+        "Sextant", "SextantTestSupport", "SextantModelTestSupport", "sextant", "RecordAndSteer",
+        "RawDirection",
         "TrainAndApply", "ArticleSnippets",
       ]),
     .testTarget(

@@ -122,7 +122,7 @@ package struct VectorDoctor: Sendable {
     }
     parts.removeAll { $0.place != first.place }
     let sites = description.sites.filter { site in
-      guard !site.grows, let place = Place(site.site) else { return false }
+      guard !site.grows, !site.isReadOnly, let place = Place(site.site) else { return false }
       return site.elementCount == first.values.count
         && isOfState(place) == isOfState(first.place)
     }

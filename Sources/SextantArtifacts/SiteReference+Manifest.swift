@@ -37,7 +37,8 @@ extension SiteReference {
     else {
       return (.artifactSchema, "shape \(shape) with axes \(axes)", "one name for each axis")
     }
-    guard site.isState || site == .logits || shape == [width] else {
+    let isRouter = site == .router(block: site.block ?? 0)
+    guard site.isState || site == .logits || isRouter || shape == [width] else {
       return (.artifactWidth, "shape \(shape)", "\([width]), the width of the model")
     }
     return nil

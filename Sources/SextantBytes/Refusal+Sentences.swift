@@ -188,7 +188,8 @@ extension Refusal.Code {
     case .artifactSchema: "the manifest violates its schema"
     case .artifactModelDigest: "made for another model"
     case .artifactWidth: "a tensor does not fit the model's width"
-    case .artifactSite: "a site that the model does not have, or one given twice"
+    case .artifactSite:
+      "a site that the model does not have or that cannot be used, or one given twice"
     case .artifactNonfinite: "NaN or infinity in an artifact"
     case .artifactZero: "a vector of norm 0, which has no direction"
     case .artifactScale: "a strength that cannot be applied"

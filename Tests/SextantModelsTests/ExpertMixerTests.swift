@@ -116,7 +116,7 @@ import Testing
     }
     #expect(try poisoned { chosen[$0]?.contains($1) == false } == logits)
     let damaged = try poisoned { $0 == 1 && chosen[1]?.contains($1) == true }
-    #expect(damaged.values.allSatisfy(\.isNaN))
+    #expect(damaged.values.allSatisfy { $0.isNaN })
   }
 
   /// A step of decoding reads two of eight experts.

@@ -32,7 +32,7 @@ public struct AppliedDirection: Sendable {
 
   /// The edit of the site.
   ///
-  /// - Throws: `artifact.site` for a site that the model does not have or that grows,
+  /// - Throws: `artifact.site` for a site that the model does not have, that grows or is read-only,
   ///   `artifact.width` for a wrong number of elements, `artifact.nonfinite`; `artifact.scale` for
   ///   a strength that overflows or that the operation does not take, `artifact.zero` for a
   ///   direction of norm 0 if one is needed, `usage.option` for an operation that needs targets.

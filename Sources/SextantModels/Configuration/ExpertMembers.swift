@@ -29,7 +29,7 @@ extension Experts.Form {
       throw node.refusal(
         found: "\(counted(chosen, "chosen expert"))", expected: "at most \(most), all that compete")
     }
-    guard scale.isFinite, scale != 0 else {
+    guard (1e-30...1e30).contains(abs(scale)) else {
       throw node.refusal(found: "a scale of \(scale)", expected: "a number other than 0")
     }
   }

@@ -50,8 +50,9 @@ struct RandomModel {
   /// As in conversion, small tensors and tensors without whole blocks keep their type.
   private func storedType(of spec: WeightSpec) -> DataType {
     guard dataType == .q8 else { return dataType }
-    let hasBlocks = spec.shape.count == 2 && spec.shape[1].isMultiple(of: dataType.blockLength)
-    return spec.kind == .matrix && hasBlocks ? .q8 : .f32
+    let width = spec.shape.last ?? 1
+    let hasBlocks = spec.shape.count > 1 && width.isMultiple(of: dataType.blockLength)
+    return spec.kind != .vector && hasBlocks ? .q8 : .f32
   }
 }
 
@@ -77,6 +78,7 @@ private struct InitialValues {
     let name = spec.name
     rule =
       if name.hasSuffix(".weight") && spec.kind == .vector && !name.contains("conv1d")
+        && !name.hasSuffix("router.weight")
         || name.hasSuffix(".D")
       {
         .ones
