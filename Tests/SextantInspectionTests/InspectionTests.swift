@@ -64,7 +64,7 @@ import Testing
     #expect(
       report.tables.map(\.title) == ["\(probe.artifact.tensors.count) tensors", "statistics"])
     let text = report.text
-    #expect(text.contains("-1.5000 (value)"))
+    #expect(text.contains("-1.500 (value)"))
     #expect(report.tables[0].table.heads.count == 5)
     #expect(report.tables[1].table.heads == ["", "loss", "examples"])
     #expect(report.tables[1].table.rows == [["blocks.0.output.lr", "0.25000", "12"]])
