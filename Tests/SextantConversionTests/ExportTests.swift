@@ -46,7 +46,10 @@ import Testing
     "hybrids/checkpoints/falcon_mamba",
     "hybrids/checkpoints/granite_h", "hybrids/checkpoints/granite_attention",
     "hybrids/checkpoints/qwen3_5-multimodal",
-    "hybrids/checkpoints/falcon_h1-bf16",
+    "hybrids/checkpoints/falcon_h1-bf16", "hybrids/checkpoints/qwen2_small",
+    "hybrids/checkpoints/qwen3_small", "hybrids/checkpoints/gemma3_small",
+    "hybrids/checkpoints/olmo3_small", "hybrids/checkpoints/olmo_hybrid_small",
+    "hybrids/checkpoints/jamba",
   ]
 
   // MARK: Folders
@@ -67,6 +70,9 @@ import Testing
     "hybrids/checkpoints/lfm2", "hybrids/checkpoints/nemotron_h",
     "hybrids/checkpoints/falcon_mamba",
     "hybrids/checkpoints/granite_h", "hybrids/checkpoints/falcon_h1-bf16",
+    "hybrids/checkpoints/qwen2_small", "hybrids/checkpoints/gemma3_small",
+    "hybrids/checkpoints/olmo3_small", "hybrids/checkpoints/olmo_hybrid_small",
+    "hybrids/checkpoints/jamba",
   ])
   func tensorsHaveTheirPublishedShapesAndBytes(model: String) throws {
     let store = try convert(PackageFiles.fixture(model), as: "a.sxt")
@@ -206,7 +212,8 @@ import Testing
   @Test(arguments: [
     "rwkv-tiny/rwkv6/blinkdl", "rwkv-tiny/rwkv7/blinkdl", "llama-tiny/huggingface",
     "gpt-neox-tiny/huggingface", "hybrids/checkpoints/lfm2",
-    "hybrids/checkpoints/granite_attention",
+    "hybrids/checkpoints/granite_attention", "hybrids/checkpoints/qwen3_small",
+    "hybrids/checkpoints/olmo3_small",
   ])
   func aGGUFConvertsToTheSameBytes(model: String) throws {
     _ = try export(convert(PackageFiles.fixture(model), as: "a.sxt"), to: "m.gguf")
@@ -235,7 +242,7 @@ import Testing
   @Test(arguments: [
     "mamba-tiny/huggingface", "mamba2-tiny/huggingface", "demo-model/model.safetensors",
     "hybrids/checkpoints/nemotron_h", "hybrids/checkpoints/falcon_mamba",
-    "hybrids/checkpoints/granite_h",
+    "hybrids/checkpoints/granite_h", "hybrids/checkpoints/jamba",
   ])
   func aMambaFromGGUFDiffersInTheRoundingOfOneTensorOnly(model: String) throws {
     let store = try convert(PackageFiles.fixture(model), as: "a.sxt")
@@ -296,6 +303,9 @@ import Testing
     ("configurations/llama-act-quick_gelu", .exportInexpressible, "hidden_act"),
     ("configurations/llama-dynamic-in-long-text", .exportInexpressible, "dynamic"),
     ("configurations/neox-odd", .exportInexpressible, "3 rotated channels"),
+    ("hybrids/checkpoints/qwen2_small", .exportInexpressible, "window"),
+    ("hybrids/checkpoints/gemma3_small", .exportInexpressible, "query_pre_attn_scalar"),
+    ("hybrids/checkpoints/olmo_hybrid_small", .exportInexpressible, "gated delta rule"),
   ])
   func whatLlamaCppDoesNotComputeIsRefused(
     model: String, code: Refusal.Code, found: String

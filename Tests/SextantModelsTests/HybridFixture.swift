@@ -37,6 +37,9 @@ struct HybridFixture: Sendable, CustomTestStringConvertible {
     ("qwen3_5_moe", true), ("qwen3_next", true), ("granite_h_moe", false),
     ("granite_h_moe-bf16", false), ("nemotron_h_moe", false), ("nemotron_h_moe-bf16", false),
     ("nemotron_h_latent", false), ("lfm2_moe", false),
+    ("qwen2", false), ("qwen2_small", false), ("qwen3", false), ("qwen3_small", false),
+    ("gemma3", false), ("gemma3_small", false), ("olmo2", false), ("olmo3", false),
+    ("olmo3_small", false), ("olmo_hybrid", true), ("olmo_hybrid_small", true), ("jamba", false),
   ]
 
   /// Those that are there.

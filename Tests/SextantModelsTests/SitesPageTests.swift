@@ -30,7 +30,7 @@ import Testing
       if part.expertCount != nil { #expect(row.contains("`router`")) }
     }
     let components = row.split(separator: "|").last?.split(separator: ";") ?? []
-    // Each component once, also if blocks or sizes differ.
+    // Each component once, also if blocks or the sizes of models differ.
     var layout: [StateComponent] = []
     for component in blocks.flatMap(\.state)
     where !layout.contains(where: { $0.name == component.name && $0.axes == component.axes }) {

@@ -93,6 +93,19 @@ package final class GGUFFile: Checkpoint {
     return integers
   }
 
+  /// The elements of an array of truth values; nil if it is of another type.
+  ///
+  /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.
+  package func booleans(of array: GGUFArray) throws(Refusal) -> [Bool]? {
+    guard array.elementType == .bool else { return nil }
+    var cursor = GGUFCursor(file, at: array.offset)
+    var booleans: [Bool] = []
+    for _ in 0..<array.count {
+      if case .boolean(let value) = try cursor.value(.bool) { booleans.append(value) }
+    }
+    return booleans
+  }
+
   /// The elements of an array of 32-bit numbers; nil if it is of another type.
   ///
   /// - Throws: `file.*`, when the file was changed since it was opened also `gguf.*`.

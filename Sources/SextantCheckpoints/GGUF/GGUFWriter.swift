@@ -9,6 +9,7 @@ package enum GGUFNewValue: Sendable, Equatable {
   case boolean(Bool)
   case string(String)
   case strings([String])
+  case booleans([Bool])
   case int32s([Int32])
   case float32s([Float])
   case bytes([UInt8])
@@ -142,6 +143,7 @@ package struct GGUFWriter {
     case .boolean(let flag): type(.bool) + [flag ? 1 : 0]
     case .string(let text): type(.string) + string(text)
     case .strings(let texts): array(.string, texts.count, texts.flatMap(string))
+    case .booleans(let flags): array(.bool, flags.count, flags.map { $0 ? 1 : 0 })
     case .int32s(let numbers):
       array(.int32, numbers.count, numbers.flatMap { $0.littleEndianBytes })
     case .float32s(let numbers):

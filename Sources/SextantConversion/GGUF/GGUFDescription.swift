@@ -127,7 +127,12 @@ struct GGUFDescription {
       result[member] = .integer(value / factor)
     case .tensor(let name, let member): result[member] = .boolean(has(name))
     case .missingTensor(let name, let member): result[member] = .boolean(!has(name))
+    case .tensorOfBlocks(let name, let member):
+      let count = Int(try integer(prefix + "block_count", atMost: 1000))
+      result[member] = .array(
+        (0..<count).map { .boolean(has(name.replacing("*", with: "\($0)"))) })
     case .kinds(let kinds): try read(kinds, prefix, into: &result)
+    case .windows(let windows): try read(windows, prefix, into: &result)
     case .rotation(let rotation): try read(rotation, prefix, into: &result)
     }
   }
@@ -136,10 +141,7 @@ struct GGUFDescription {
   private func read(
     _ kinds: GGUFTable.BlockKinds, _ prefix: String, into result: inout JSONObject
   ) throws(Refusal) {
-    let count = Int(try integer(prefix + "block_count"))
-    guard count <= 1000 else {
-      throw unsupported(key: prefix + "block_count", expected: "at most 1000 blocks")
-    }
+    let count = Int(try integer(prefix + "block_count", atMost: 1000))
     var names = Array(repeating: kinds.rest, count: count)
     for mark in kinds.marks {
       let key = prefix + mark.key
@@ -160,6 +162,43 @@ struct GGUFDescription {
       result[mark.member] = found.first.map { .integer($0) }
     }
     result[kinds.member] = .array(names.map { .string($0) })
+  }
+
+  /// Reads the windows of attention, and which blocks have one.
+  private func read(
+    _ windows: GGUFTable.Windows, _ prefix: String, into result: inout JSONObject
+  ) throws(Refusal) {
+    let (sizeKey, baseKey) = (prefix + "attention.sliding_window", prefix + "rope.freq_base_swa")
+    let count = Int(try integer(prefix + "block_count", atMost: 1000))
+    let size = try optionalInteger(sizeKey) ?? 0
+    let hasWindow =
+      size == 0
+      ? Array(repeating: false, count: count)
+      : try self.hasWindow(prefix + "attention.sliding_window_pattern", windows, count: count)
+    if size > 0 { result["sliding_window"] = .integer(size) }
+    result["layer_types"] = .array(
+      hasWindow.map { .string($0 ? "sliding_attention" : "full_attention") })
+    let base = try optionalNumber(baseKey)
+    if let member = windows.base {
+      result[member] = .number(base ?? 10_000)
+    } else if let base, try base != optionalNumber(prefix + "rope.freq_base") {
+      throw unsupported(key: baseKey, expected: "the base of all blocks")
+    }
+  }
+
+  /// Which blocks have a window: by a truth value for each, or by n of "every n-th block has none".
+  private func hasWindow(
+    _ key: String, _ windows: GGUFTable.Windows, count: Int
+  ) throws(Refusal) -> [Bool] {
+    if case .array(let array)? = file.values[key], let values = try file.booleans(of: array) {
+      guard values.count == count else {
+        throw refusal(key: key, expected: "a truth value for each of \(counted(count, "block"))")
+      }
+      return values
+    }
+    let interval = try optionalInteger(key) ?? Int64(windows.interval)
+    guard interval > 0 else { throw refusal(key: key, expected: "a positive number") }
+    return (0..<count).map { ($0 + 1) % Int(interval) != 0 }
   }
 
   private func read(
@@ -292,6 +331,13 @@ struct GGUFDescription {
       return first
     default: throw refusal(key: key, expected: "a whole number of 0 or more")
     }
+  }
+
+  /// A natural number that is limited by this program.
+  private func integer(_ key: String, atMost limit: Int64) throws(Refusal) -> Int64 {
+    let value = try integer(key)
+    guard value <= limit else { throw unsupported(key: key, expected: "at most \(limit)") }
+    return value
   }
 
   func optionalNumber(_ key: String) throws(Refusal) -> Double? {

@@ -95,7 +95,7 @@ struct GGUFModelMetadata {
 
   private mutating func write(_ row: GGUFTable.Row) throws(Refusal) {
     switch row {
-    case .expected, .tensor, .missingTensor: break
+    case .expected, .tensor, .missingTensor, .tensorOfBlocks: break
     case .constant(let key, let value): set(key, try Self.stored(value))
     case .integer(_, let name, .usual)
     where [nil, .null].contains(published[name]) && configuration[name] == nil:
@@ -129,6 +129,19 @@ struct GGUFModelMetadata {
       }
     case .kinds(let kinds): try write(kinds)
     case .rotation(let rotation): try write(rotation)
+    case .windows(let windows): try write(windows)
+    }
+  }
+
+  /// The windows of attention, and which blocks have one.
+  private mutating func write(_ windows: GGUFTable.Windows) throws(Refusal) {
+    let kinds = try member("layer_types").elements()
+    let hasWindow = kinds.map { $0.value == "sliding_attention" }
+    guard hasWindow.contains(true) else { return }
+    set("attention.sliding_window", .uint32(try Self.word(member("sliding_window"))))
+    set("attention.sliding_window_pattern", .booleans(hasWindow))
+    if let base = windows.base {
+      set("rope.freq_base_swa", .float32(Float(try member(base).number())))
     }
   }
 

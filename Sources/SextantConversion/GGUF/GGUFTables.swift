@@ -51,13 +51,18 @@ extension GGUFTable.Row {
   /// The keys that members of the configuration are made from, without their first word.
   var members: [(key: String, member: String)] {
     switch self {
-    case .constant, .expected, .tensor, .missingTensor, .ratio: []
+    case .constant, .expected, .tensor, .missingTensor, .tensorOfBlocks, .ratio: []
     case .integer(let key, let member, _), .number(let key, let member),
       .flag(let key, let member), .integers(let key, let member), .choice(let key, let member, _),
       .product(let key, let member, _):
       [(key, member)]
     case .kinds(let kinds):
       kinds.marks.map { ($0.key, $0.member) } + kinds.marks.map { ($0.key, kinds.member) }
+    case .windows(let windows):
+      [
+        ("attention.sliding_window", "sliding_window"),
+        ("attention.sliding_window_pattern", "layer_types"),
+      ] + (windows.base.map { [("rope.freq_base_swa", $0)] } ?? [])
     case .rotation(let rotation):
       (rotation.headWidth.map { [("attention.key_length", $0)] } ?? [])
         + (rotation.part.map { [("rope.dimension_count", $0)] } ?? [])
@@ -75,6 +80,7 @@ extension GGUFTable.Row {
     case .rotation(let rotation):
       GGUFRotation.keys
         + (rotation.headWidth == nil ? [] : ["attention.key_length", "attention.value_length"])
+    case .windows: members.map(\.key) + ["rope.freq_base_swa"]
     default: members.map(\.key)
     }
   }

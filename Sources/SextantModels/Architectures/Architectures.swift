@@ -8,7 +8,7 @@ package enum Architectures {
     [
       Mamba.self, Mamba2.self, RWKV4.self, RWKV5.self, RWKV6.self, RWKV7.self, Llama.self,
       GPTNeoX.self, BTLM.self, LFM2.self, NemotronH.self, Granite.self, FalconH1.self,
-      Qwen.self,
+      Qwen.self, Qwen3.self, Gemma3.self, OLMo.self, Jamba.self,
     ]
   }
 
@@ -58,6 +58,10 @@ package enum Architectures {
         throw outer.refusal(expected: "the value of \(textKey)")
       }
       members[tied] = outer.value
+    }
+    // The type of the weights, too.
+    for key in ["dtype", "torch_dtype"] where members[key] == nil {
+      if case .object(let whole) = config.value { members[key] = whole[key] }
     }
     return JSONNode(
       .object(members), code: config.code, file: config.file, pointer: part.pointer,

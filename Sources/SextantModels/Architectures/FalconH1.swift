@@ -78,11 +78,7 @@ package enum FalconH1: Architecture {
         .integer("vocab_size", \.vocabularySize, in: sizes),
         .integer("intermediate_size", \.innerWidth, in: sizes),
         .integer("num_attention_heads", \.headCount, in: heads),
-        .custom { node, c throws(Refusal) in
-          c.keyHeadCount = try keyHeads(node) ?? c.headCount
-        } write: {
-          [("num_key_value_heads", .integer(Int64($0.keyHeadCount)))]
-        },
+        .keyHeads(\.keyHeadCount, of: \.headCount, in: heads, usual: 8),
         .headWidth(\.headWidth, of: \.width, among: \.headCount, in: headWidths),
         .integer("max_position_embeddings", \.contextLength, in: lengths) { _ in 8192 },
         .onlySiLU, .number("rms_norm_eps", \.normEpsilon, default: 1e-5),
@@ -114,13 +110,6 @@ package enum FalconH1: Architecture {
         .multipliers("mlp_multipliers", \.perceptronMultipliers, count: 2),
         .multipliers("ssm_multipliers", \.mambaMultipliers, count: 5),
       ])
-    }
-
-    /// Null means as many key heads as query heads, and an absent key means 8.
-    private static func keyHeads(_ config: JSONNode) throws(Refusal) -> Int? {
-      let key = "num_key_value_heads"
-      if try config.object()[key] == nil { return 8 }
-      return try config.optionalMember(key)?.integer(supported: heads)
     }
 
     /// Whether there is a norm; only one after the gate is supported.

@@ -75,11 +75,7 @@ package enum Llama: Architecture {
           .integer("vocab_size", \.vocabularySize, in: sizes),
           .integer("intermediate_size", \.innerWidth, in: sizes),
           .integer("num_attention_heads", \.headCount, in: heads),
-          .custom { node, c throws(Refusal) in
-            c.keyHeadCount = try keyHeads(node, isMistral: isMistral) ?? c.headCount
-          } write: {
-            [("num_key_value_heads", .integer(Int64($0.keyHeadCount)))]
-          },
+          .keyHeads(\.keyHeadCount, of: \.headCount, in: heads, usual: isMistral ? 8 : nil),
           .headWidth(\.headWidth, of: \.width, among: \.headCount, in: headWidths),
           .integer("max_position_embeddings", \.contextLength, in: lengths) { _ in
             isMistral ? 131_072 : usualLength
@@ -106,16 +102,6 @@ package enum Llama: Architecture {
       } write: { c in
         c.window.map { [("sliding_window", .integer(Int64($0)))] } ?? []
       }
-    }
-
-    /// The key and value heads, or nil if there are as many as query heads: for Mistral, null means
-    /// this, and an absent key does not.
-    private static func keyHeads(
-      _ config: JSONNode, isMistral: Bool
-    ) throws(Refusal) -> Int? {
-      let key = "num_key_value_heads"
-      if isMistral, try config.object()[key] == nil { return 8 }
-      return try config.optionalMember(key)?.integer(supported: heads)
     }
 
     /// The window of a Mistral: null means that there is none, and differs from an absent key.
@@ -191,12 +177,7 @@ package enum Llama: Architecture {
       name: "llama", fixed: [("model_type", "llama"), ("hidden_act", "silu")],
       rows: [
         .expected("attention.sliding_window", 0), .expected("expert_count", 0), .length,
-      ] + GGUFTable.Row.sizes() + [
-        .integer("attention.head_count", "num_attention_heads"),
-        .number("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
-        .integer(
-          "attention.head_count_kv", "num_key_value_heads",
-          ifAbsent: .member("num_attention_heads")),
+      ] + GGUFTable.Row.decoder + [
         .rotation(.init(headWidth: "head_dim")), .tied,
         .tensor("blk.0.attn_q.bias", "attention_bias"), .tensor("blk.0.ffn_up.bias", "mlp_bias"),
       ])
@@ -220,7 +201,8 @@ package enum Llama: Architecture {
     "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
     "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
+    "mlp.down_proj": "ffn_down", "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
   ]
 
   // MARK: Model

@@ -194,7 +194,8 @@ package enum Mamba: Architecture {
     case "A_log": .init(block + "ssm_a", change: .negativeExponential)
     case "D": "\(block)ssm_d"
     // conv1d keeps its name; in_proj, x_proj, dt_proj and out_proj are ssm_in, ssm_x and so on.
-    default: "\(block)ssm_\(name.replacing("_proj", with: ""))"
+    default:
+      "\(block)ssm_\(name.replacing("_proj", with: "").replacing("_layernorm", with: "_norm"))"
     }
   }
 
@@ -265,7 +266,8 @@ package enum Mamba: Architecture {
     let form = Mamba1Mixer.Form(
       width: c.width, innerWidth: c.innerWidth, stateSize: c.stateSize, rank: c.rank,
       kernelWidth: c.kernelWidth, hasLinearBias: c.hasLinearBias,
-      hasConvolutionBias: c.hasConvolutionBias, selectionNormEpsilon: c.selectionNormEpsilon)
+      hasConvolutionBias: c.hasConvolutionBias,
+      selectionNorms: c.selectionNormEpsilon.map { .init(epsilon: $0) })
     return Network(
       c, weights
     ) { index, weights in

@@ -109,14 +109,20 @@ extension ConfigurationForm.Member {
   static var onlySiLU: Self { onlySiLU("hidden_act") }
 
   /// The same under another key.
-  static func onlySiLU(_ key: String) -> Self {
+  static func onlySiLU(_ key: String) -> Self { only(.silu, key, named: "silu") }
+
+  /// One activation, under any of its names.
+  ///
+  /// - Parameter named: the name that is written.
+  static func only(_ activation: Activation, _ key: String, named: String) -> Self {
     Self { node, _ throws(Refusal) in
       guard let name = try node.optionalMember(key) else { return }
-      guard try Activation.published[name.string()] == .silu else {
-        throw name.unsupported(expected: "silu or swish")
+      guard try Activation.published[name.string()] == activation else {
+        let names = Activation.published.filter { $0.value == activation }.map(\.key).sorted()
+        throw name.unsupported(expected: names.joined(separator: " or "))
       }
     } write: { _ in
-      [(key, .string("silu"))]
+      [(key, .string(named))]
     }
   }
 }

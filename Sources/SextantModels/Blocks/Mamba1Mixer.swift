@@ -6,18 +6,24 @@ import SextantTensor
 /// The mixer of Mamba-1, a selective state space: section 3.4 of arXiv 2312.00752, figure 3.
 struct Mamba1Mixer: Mixer {
   /// Its sizes and switches.
-  struct Form {
-    var width: Int  // D
-    var innerWidth: Int  // E
-    var stateSize: Int  // N
-    var rank: Int  // R
-    var kernelWidth: Int  // K
+  struct Form: Sendable, Equatable {
+    var width = 0  // D
+    var innerWidth = 0  // E
+    var stateSize = 0  // N
+    var rank = 0  // R
+    var kernelWidth = 0  // K
     /// Whether the projections from and to the stream have biases.
-    var hasLinearBias: Bool
-    var hasConvolutionBias: Bool
-    /// The epsilon of the norms of delta's low rank, b and c, which FalconMamba has; nil for none.
-    /// They have no weights.
-    var selectionNormEpsilon: Double?
+    var hasLinearBias = false
+    var hasConvolutionBias = false
+    /// The norms of delta's low rank, b and c; nil for none.
+    var selectionNorms: SelectionNorms?
+  }
+
+  /// Norms of delta's low rank, b and c, each by itself.
+  struct SelectionNorms: Sendable, Equatable {
+    var epsilon: Double
+    /// Whether they have weights: those of Jamba have, those of FalconMamba do not.
+    var haveWeights = false
   }
 
   private let form: Form
@@ -25,6 +31,9 @@ struct Mamba1Mixer: Mixer {
   private let convolution: Tensor  // [E, K]
   private let convolutionBias: Tensor?  // [E]
   private let selection: Tensor  // [R + 2N, E]: delta's low rank, b, c
+  /// The weights of the norms of delta's low rank, b and c, [R], [N] and [N]; none if they have no
+  /// weights.
+  private let selectionWeights: [Tensor]
   private let deltaProjection: Tensor  // [E, R]
   private let deltaBias: Tensor  // [E]
   private let a: Tensor  // [E, N], negative
@@ -40,6 +49,9 @@ struct Mamba1Mixer: Mixer {
     convolution = weights.vector("conv1d.weight", [e, form.kernelWidth])
     convolutionBias = form.hasConvolutionBias ? weights.vector("conv1d.bias", [e]) : nil
     selection = weights.matrix("x_proj.weight", [r + 2 * n, e])
+    selectionWeights =
+      form.selectionNorms?.haveWeights == true
+      ? [("dt", r), ("b", n), ("c", n)].map { weights.vector("\($0)_layernorm.weight", [$1]) } : []
     deltaProjection = weights.matrix("dt_proj.weight", [e, r])
     deltaBias = weights.vector("dt_proj.bias", [e])
     a = weights.vector("A_log", [e, n], negativeExponential)
@@ -82,7 +94,7 @@ struct Mamba1Mixer: Mixer {
       xz.columns(0..<form.innerWidth), weight: convolution, bias: convolutionBias,
       activation: .silu, state: &convolved, batch: batch)
     var selected = Linear.apply(x, weight: selection)  // [B·T, R + 2N]
-    if let epsilon = form.selectionNormEpsilon { normSelection(&selected, Float(epsilon)) }
+    if let norms = form.selectionNorms { normSelection(&selected, Float(norms.epsilon)) }
     let step = Linear.apply(  // [B·T, E]
       selected.columns(0..<form.rank), weight: deltaProjection)
     return (xz, x, selected, Kernels.softplus(step, bias: deltaBias))
@@ -91,10 +103,10 @@ struct Mamba1Mixer: Mixer {
   /// Norms delta's low rank, b and c, each by itself, in `selected`, [B·T, R + 2N].
   private func normSelection(_ selected: inout Tensor, _ epsilon: Float) {
     let (n, r) = (form.stateSize, form.rank)
-    for columns in [
-      HeadColumns(count: 1, width: r), HeadColumns(first: r, count: 2, width: n),
-    ] {
-      Kernels.rmsNorm(&selected, columns, weight: nil, epsilon: epsilon)
+    for (index, (first, width)) in [(0, r), (r, n), (r + n, n)].enumerated() {
+      Kernels.rmsNorm(
+        &selected, HeadColumns(first: first, count: 1, width: width),
+        weight: selectionWeights.isEmpty ? nil : selectionWeights[index], epsilon: epsilon)
     }
   }
 

@@ -40,13 +40,14 @@ extension ConfigurationForm.Member {
   ///   - path: the width of a head.
   ///   - width: the width of the model.
   ///   - heads: the number of query heads.
+  ///   - usual: the default of models whose heads do not share their width.
   static func headWidth(
     _ path: WritableKeyPath<C, Int>, of width: KeyPath<C, Int>, among heads: KeyPath<C, Int>,
-    in range: ClosedRange<Int>
+    in range: ClosedRange<Int>, usual: Int? = nil
   ) -> Self {
     Self { node, configuration throws(Refusal) in
       let (width, heads) = (configuration[keyPath: width], configuration[keyPath: heads])
-      let explicit = try node.optionalMember("head_dim")?.integer(supported: range)
+      let explicit = try node.optionalMember("head_dim")?.integer(supported: range) ?? usual
       let headWidth = explicit ?? width / heads
       guard explicit != nil || width % heads == 0, range.contains(headWidth) else {
         throw node.refusal(
@@ -56,6 +57,26 @@ extension ConfigurationForm.Member {
       configuration[keyPath: path] = headWidth
     } write: {
       [("head_dim", .integer(Int64($0[keyPath: path])))]
+    }
+  }
+
+  /// The number of key and value heads, `num_key_value_heads`. Null means as many as query heads.
+  ///
+  /// - Parameters:
+  ///   - path: the number.
+  ///   - heads: the number of query heads.
+  ///   - usual: the number if the key is absent; nil for as many as query heads.
+  static func keyHeads(
+    _ path: WritableKeyPath<C, Int>, of heads: KeyPath<C, Int>, in range: ClosedRange<Int>,
+    usual: Int? = nil
+  ) -> Self {
+    let key = "num_key_value_heads"
+    return Self { node, configuration throws(Refusal) in
+      var count = try node.optionalMember(key)?.integer(supported: range)
+      if let usual, try node.object()[key] == nil { count = usual }
+      configuration[keyPath: path] = count ?? configuration[keyPath: heads]
+    } write: {
+      [(key, .integer(Int64($0[keyPath: path])))]
     }
   }
 

@@ -23,6 +23,39 @@ extension ConfigurationForm.Member {
       [(key, .array($0[keyPath: path].map { .string($0.rawValue) }))]
     }
   }
+
+  /// The kind of each block in transformers' form: `num_hidden_layers`, and `layer_types` with a
+  /// name for each block.
+  ///
+  /// - Parameters:
+  ///   - names: the published names.
+  ///   - usual: the kinds of that many blocks if the configuration does not list them.
+  static func publishedKinds<Kind: LayerKind>(
+    _ path: WritableKeyPath<C, [Kind]>, _ names: [String: Kind], in range: ClosedRange<Int>,
+    usual: @escaping (_ node: JSONNode, _ count: Int) throws(Refusal) -> [Kind]
+  ) -> Self {
+    let words = Dictionary(uniqueKeysWithValues: names.map { ($0.value.rawValue, $0.key) })
+    return Self { node, configuration throws(Refusal) in
+      let count = try node.member("num_hidden_layers").integer(supported: range)
+      let kinds = try usual(node, count)
+      guard let types = try node.optionalMember("layer_types") else {
+        configuration[keyPath: path] = kinds
+        return
+      }
+      configuration[keyPath: path] = try types.kinds(names)
+      guard configuration[keyPath: path].count == count else {
+        throw types.refusal(
+          found: "the types of \(counted(configuration[keyPath: path].count, "block"))",
+          expected: "\(count)")
+      }
+    } write: {
+      let kinds = $0[keyPath: path]
+      return [
+        ("num_hidden_layers", .integer(Int64(kinds.count))),
+        ("layer_types", .array(kinds.map { .string(words[$0.rawValue] ?? $0.rawValue) })),
+      ]
+    }
+  }
 }
 
 extension JSONNode {

@@ -46,8 +46,13 @@ package struct GGUFTable: Sendable {
     case ratio(_ member: String, Int, times: String)
     /// The kinds of the blocks, an array of names.
     case kinds(BlockKinds)
+    /// A truth value for each block, an array: whether the file has the block's tensor of this name,
+    /// in which a `*` stands for its number.
+    case tensorOfBlocks(_ name: String, _ member: String)
     /// The rotary embedding.
     case rotation(Rotation)
+    /// The windows of attention.
+    case windows(Windows)
   }
 
   /// What the absence of a key means.
@@ -79,6 +84,22 @@ package struct GGUFTable: Sendable {
       self.member = member
       self.marks = marks
       self.rest = rest
+    }
+  }
+
+  /// How a file describes windows of attention: their size, and a truth value for each block, or n in
+  /// "every n-th block has none". The configuration has `sliding_window` and `layer_types`.
+  package struct Windows: Sendable {
+    /// n if the file has neither.
+    package let interval: Int
+    /// The member with the base of the rotation in blocks with a window; nil if it is the base of all
+    /// blocks.
+    package let base: String?
+
+    /// Windows with this usual rule.
+    package init(interval: Int, base: String? = nil) {
+      self.interval = interval
+      self.base = base
     }
   }
 
@@ -130,6 +151,15 @@ extension GGUFTable.Row {
       .integer("expert_feed_forward_length", innerWidth),
     ]
   }
+
+  /// The sizes of a transformer like Llama.
+  package static let decoder: [Self] =
+    sizes() + [
+      .integer("attention.head_count", "num_attention_heads"),
+      .number("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
+      .integer(
+        "attention.head_count_kv", "num_key_value_heads", ifAbsent: .member("num_attention_heads")),
+    ]
 
   /// What llama.cpp's converter writes for recurrent models: they have no attention, and no limit
   /// of a text's length.

@@ -46,6 +46,17 @@ struct RotaryEmbedding: Sendable, Equatable {
   ///
   /// - Parameter headWidth: given if only a part of each head rotates.
   func publishedMembers(headWidth: Int? = nil) -> [(String, JSONValue)] {
+    let (parameters, scaling) = publishedParameters(headWidth: headWidth)
+    return [
+      ("rope_parameters", .object(parameters)), ("rope_theta", .number(base)),
+      ("rope_scaling", scaling),
+    ]
+  }
+
+  /// The members of `rope_parameters` and those of `rope_scaling`.
+  fileprivate func publishedParameters(
+    headWidth: Int? = nil
+  ) -> (parameters: JSONObject, scaling: JSONValue) {
     var parameters = JSONObject([("rope_type", "default")])
     var scaling = scaling.json
     if case .object(var object) = scaling {
@@ -62,10 +73,7 @@ struct RotaryEmbedding: Sendable, Equatable {
     if let headWidth {
       parameters["partial_rotary_factor"] = .number(part(ofHead: headWidth))
     }
-    return [
-      ("rope_parameters", .object(parameters)), ("rope_theta", .number(base)),
-      ("rope_scaling", scaling),
-    ]
+    return (parameters, scaling)
   }
 
   /// The part of a head that rotates, so that readers compute the same number of channels.
@@ -111,6 +119,28 @@ struct RotaryEmbedding: Sendable, Equatable {
     let quiet = config.unnoted
     let other = try? RotaryEmbedding(quiet, quiet.optionalMember(parameters), sizes, spelling)
     if other == self { try config.noteAll(of: parameters) }
+  }
+
+  /// Reads the rotation of the blocks of one kind, in a published `config.json` with a rotation for
+  /// each kind. Older files have no `rope_parameters`.
+  ///
+  /// - Parameter isScaled: whether the `rope_scaling` of such a file applies to this kind.
+  /// - Throws: `model.config`, `model.unsupported`.
+  init(
+    published config: JSONNode, ofBlocks kind: String, isScaled: Bool, headWidth: Int,
+    contextLength: Int, _ spelling: Spelling
+  ) throws(Refusal) {
+    let sizes = (headWidth, contextLength)
+    let own = try config.optionalMember("rope_parameters")?.optionalMember(kind)
+    let hasScaling = isScaled ? try Self.hasMembers(config, "rope_scaling") : false
+    let used = hasScaling ? try config.optionalMember("rope_scaling") : own
+    try self.init(config, used, sizes, spelling)
+    guard hasScaling, own != nil else { return }
+    // Files for old and new readers have both; members that occur twice need no note.
+    let quiet = config.unnoted
+    let other = try? RotaryEmbedding(
+      quiet, quiet.optionalMember("rope_parameters")?.optionalMember(kind), sizes, spelling)
+    if other == self { try config.optionalMember("rope_parameters")?.noteAll(of: kind) }
   }
 
   private static func hasMembers(_ config: JSONNode, _ key: String) throws(Refusal) -> Bool {
@@ -256,6 +286,44 @@ extension ConfigurationForm.Member {
       configuration[keyPath: path] = try RotaryEmbedding(canonical: node)
     } write: {
       $0[keyPath: path].members
+    }
+  }
+
+  /// The rotations of blocks with attention to all positions and of those with a window, which may
+  /// differ, in the published form.
+  ///
+  /// - Parameters:
+  ///   - windows: the rotation in blocks with a window. The `rope_scaling` of older files does not
+  ///     apply to it.
+  ///   - windowBase: the key of its base in older files, and the default.
+  static func publishedRotaries(
+    _ path: WritableKeyPath<C, RotaryEmbedding>, windows: WritableKeyPath<C, RotaryEmbedding>,
+    headWidth: KeyPath<C, Int>, contextLength: KeyPath<C, Int>, usualBase: Double,
+    windowBase: (key: String, usual: Double)
+  ) -> Self {
+    let kinds = ("full_attention", "sliding_attention")
+    return Self { node, configuration throws(Refusal) in
+      let sizes = (configuration[keyPath: headWidth], configuration[keyPath: contextLength])
+      configuration[keyPath: path] = try RotaryEmbedding(
+        published: node, ofBlocks: kinds.0, isScaled: true, headWidth: sizes.0,
+        contextLength: sizes.1, .init(usualBase: usualBase))
+      configuration[keyPath: windows] = try RotaryEmbedding(
+        published: node, ofBlocks: kinds.1, isScaled: false, headWidth: sizes.0,
+        contextLength: sizes.1, .init(base: windowBase.key, usualBase: windowBase.usual))
+    } write: {
+      let (rotary, windowRotary) = ($0[keyPath: path], $0[keyPath: windows])
+      let (parameters, scaling) = rotary.publishedParameters()
+      let both = JSONObject([
+        (kinds.0, .object(parameters)), (kinds.1, .object(windowRotary.publishedParameters().0)),
+      ])
+      var members: [(String, JSONValue)] = [
+        ("rope_parameters", .object(both)), ("rope_theta", .number(rotary.base)),
+        ("rope_scaling", scaling),
+      ]
+      if windowBase.key != "rope_theta" {
+        members.append((windowBase.key, .number(windowRotary.base)))
+      }
+      return members
     }
   }
 }
