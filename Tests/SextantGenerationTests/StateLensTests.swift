@@ -39,12 +39,16 @@ import Testing
     let model = try ConvertedModel(try #require(Self.models[name])).model
     let tokens = TokenBatch(Array(1..<20))
     var (plain, shown) = (model.initialState(), model.initialState())
-    let tap = ClosureTap(Set(model.description.memorySites.map(\.site))) { _, value, _ in
-      Kernels.scale(&value, by: 100)
-    }
+    let sites = Set(model.description.memorySites.map(\.site))
+    let reading = ClosureTap(sites) { _, _, _ in }
     let before = try model.run(tokens, from: &plain, logits: .all)
-    #expect(try model.run(tokens, from: &shown, logits: .all, tap: tap) == before)
+    #expect(try model.run(tokens, from: &shown, logits: .all, tap: reading) == before)
     #expect(plain == shown)
+    let editing = ClosureTap(sites) { _, value, _ in Kernels.scale(&value, by: 100) }
+    var edited = model.initialState()
+    expectRefusal(.artifactSite) {
+      try model.run(tokens, from: &edited, logits: .none, tap: editing)
+    }
   }
 
   @Test(arguments: models.keys.sorted())
