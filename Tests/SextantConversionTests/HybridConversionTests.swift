@@ -56,6 +56,60 @@ import Testing
     #expect(report.notes.contains { $0.contains("mtp.* (1 tensor)") })
   }
 
+  /// Models that also read images have other names and a configuration around that of the text.
+  @Test(arguments: [
+    ("model.language_model.", "model.vision_tower.x.weight"),
+    ("language_model.model.", "vision_tower.x.weight"),
+  ])
+  func aGemmaBesideAVisionTowerIsTheSame(base: String, other: String) throws {
+    let (_, store) = try files.convertWithReport(checkpoint("gemma3_small"), as: "a.sxt")
+    let bytes = try InputFile(checkpoint("gemma3_small/config.json")).readAll(limit: 1 << 20)
+    let whole = """
+      {"model_type": "gemma3", "torch_dtype": "float32", "vision_config": {"depth": 1},
+       "text_config": \(String(decoding: bytes, as: UTF8.self))}
+      """
+    var options = ConversionOptions()
+    options.configuration = folder.write(Array(whole.utf8), to: "whole.json")
+    let path = try renamed(
+      "gemma3_small", { $0.replacing("model.", with: base) }, adding: other)
+    let (report, wrapped) = try files.convertWithReport(path, as: "b.sxt", options)
+    #expect(wrapped.identity == store.identity)
+    #expect(report.notes.contains { $0.contains("vision_tower") })
+  }
+
+  /// transformers 5 cuts the convolution of the delta rule into three pieces of equal length, and gives
+  /// the norm after attention another name.
+  @Test func anOLMoHybridThatTransformersSavedAgainIsTheSame() throws {
+    let (_, store) = try files.convertWithReport(checkpoint("olmo_hybrid_small"), as: "a.sxt")
+    let file = try SafetensorsFile(checkpoint("olmo_hybrid_small/model.safetensors"))
+    var writer = SafetensorsWriter()
+    for tensor in file.tensors where !tensor.name.hasSuffix("_conv1d.weight") {
+      let isNorm = tensor.name == "model.layers.1.post_attention_layernorm.weight"
+      try writer.add(
+        isNorm ? "model.layers.1.feedforward_layer_norm.weight" : tensor.name, .f32,
+        shape: tensor.shape, bytes: file.bytes(of: tensor))
+    }
+    for block in [0, 2] {
+      let names = ["q", "k", "v"].map { "model.layers.\(block).linear_attn.\($0)_conv1d.weight" }
+      let bytes = try names.flatMap { name in
+        try file.bytes(of: #require(file.tensor(named: name)))
+      }
+      let row = 4 * 4  // bytes of four taps
+      #expect(bytes.count == 44 * row)
+      for (name, rows) in zip(names, [0..<15, 15..<30, 30..<44]) {
+        try writer.add(
+          name, .f32, shape: [rows.count, 1, 4],
+          bytes: Array(bytes[rows.lowerBound * row..<rows.upperBound * row]))
+      }
+    }
+    let path = folder.path("saved.safetensors")
+    try writer.publish(to: path)
+    var options = ConversionOptions()
+    options.configuration = checkpoint("olmo_hybrid_small/config.json")
+    let (_, again) = try files.convertWithReport(path, as: "b.sxt", options)
+    #expect(again.identity == store.identity)
+  }
+
   /// The kinds of blocks come back from the marks of the metadata.
   @Test func aGGUFHasTheKindsOfBlocks() throws {
     for (model, name, blocks) in [

@@ -21,21 +21,13 @@ package enum FalconH1: Architecture {
   // MARK: Configuration
 
   /// The sizes and multipliers of a Falcon-H1.
-  package struct Configuration: FormedConfiguration, NetworkSizes {
-    var width = 0  // D
+  package struct Configuration: DecoderConfiguration {
+    var decoder = DecoderSizes()
     var layerCount = 0  // L
-    var vocabularySize = 0  // V
-    var innerWidth = 0  // F
-    var headCount = 0  // H
-    var keyHeadCount = 0  // G
-    var headWidth = 0  // W
-    var contextLength = 0
-    var normEpsilon = 0.0
     var rotary = RotaryEmbedding()
     var mamba = Mamba2Sizes()
     /// Whether the gated values of the Mamba mixer are normed.
     var hasMambaNorm = false
-    var tiesEmbeddings = false
     /// The factor of the embedding's rows.
     var embeddingMultiplier = 1.0
     /// The factor of the logits.
@@ -57,13 +49,7 @@ package enum FalconH1: Architecture {
 
     package static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
-        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layerCounts),
-        .integer("vocab_size", \.vocabularySize, in: sizes),
-        .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
-        .integer("n_kv_head", \.keyHeadCount, in: heads),
-        .integer("head_dim", \.headWidth, in: headWidths),
-        .integer("context_length", \.contextLength, in: lengths),
-        .number("norm_eps", \.normEpsilon), .flag("tie_embeddings", \.tiesEmbeddings),
+        .decoder, .integer("n_layer", \.layerCount, in: layerCounts),
         .rotary(\.rotary), .flag("mamba_norm", \.hasMambaNorm),
         .mamba2(\.mamba), multipliers,
       ])
@@ -73,17 +59,10 @@ package enum FalconH1: Architecture {
     static var huggingFace: ConfigurationForm<Self> {
       ConfigurationForm([
         .written("architectures", ["FalconH1ForCausalLM"]), .written("model_type", "falcon_h1"),
-        .integer("hidden_size", \.width, in: sizes),
-        .integer("num_hidden_layers", \.layerCount, in: layerCounts),
-        .integer("vocab_size", \.vocabularySize, in: sizes),
-        .integer("intermediate_size", \.innerWidth, in: sizes),
-        .integer("num_attention_heads", \.headCount, in: heads),
-        .keyHeads(\.keyHeadCount, of: \.headCount, in: heads, usual: 8),
-        .headWidth(\.headWidth, of: \.width, among: \.headCount, in: headWidths),
-        .integer("max_position_embeddings", \.contextLength, in: lengths) { _ in 8192 },
-        .onlySiLU, .number("rms_norm_eps", \.normEpsilon, default: 1e-5),
-        .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
-        .publishedRotary(\.rotary, headWidth: \.headWidth, contextLength: \.contextLength),
+        .publishedDecoder(keyHeads: 8, contextLength: 8192, normEpsilon: 1e-5),
+        .integer("num_hidden_layers", \.layerCount, in: layerCounts), .onlySiLU,
+        .publishedRotary(
+          \.rotary, headWidth: \.decoder.headWidth, contextLength: \.decoder.contextLength),
         .fixed("attention_bias", false), .fixed("mlp_bias", false),
         .fixed("projectors_bias", false), .fixed("mamba_use_mlp", true), norm,
         .written("mamba_d_ssm") { .integer(Int64($0.mamba.innerWidth)) },
@@ -127,11 +106,10 @@ package enum FalconH1: Architecture {
     }
 
     package func check(_ node: JSONNode) throws(Refusal) {
-      try node.checkHeads(headCount, sharing: keyHeadCount, width: headWidth)
-      try node.checkNormEpsilon(normEpsilon)
-      guard rotary.width == headWidth else {
+      try decoder.check(node)
+      guard rotary.width == decoder.headWidth else {
         throw node.refusal(
-          found: "\(rotary.width) rotated channels", expected: "all \(headWidth) of a head")
+          found: "\(rotary.width) rotated channels", expected: "all \(decoder.headWidth) of a head")
       }
       try mamba.check(node)
     }
@@ -281,12 +259,11 @@ package enum FalconH1: Architecture {
     let factors = c.mambaMultipliers.map { Float($0) }
     mamba.multipliers = .init(
       gate: factors[0], x: factors[1], b: factors[2], c: factors[3], step: factors[4])
-    let attention = Attention.Form(
-      width: c.width, heads: c.headCount, keyHeads: c.keyHeadCount, headWidth: c.headWidth,
-      rotation: 0, keyScale: Float(c.keyMultiplier))
+    var attention = c.decoder.attention
+    (attention.rotation, attention.keyScale) = (0, Float(c.keyMultiplier))
     return Network(
       c, weights, embeddingScale: Float(c.embeddingMultiplier), rotations: [c.rotary],
-      contextLength: c.contextLength, logitScale: Float(c.headMultiplier)
+      contextLength: c.decoder.contextLength, logitScale: Float(c.headMultiplier)
     ) { index, weights in
       let norm = weights.rmsNorm("input_layernorm", c.width, epsilon: c.normEpsilon)
       let perceptronNorm = weights.rmsNorm("pre_ff_layernorm", c.width, epsilon: c.normEpsilon)
@@ -308,7 +285,7 @@ package enum FalconH1: Architecture {
             mixer: Perceptron(
               weights.under("feed_forward"),
               names: (up: "up_proj", gate: "gate_proj", down: "down_proj"), width: c.width,
-              innerWidth: c.innerWidth, .silu, hasBias: false,
+              innerWidth: c.decoder.innerWidth, .silu, hasBias: false,
               gateScale: Float(c.perceptronMultipliers[0])),
             scale: Float(c.perceptronMultipliers[1]))
         ],

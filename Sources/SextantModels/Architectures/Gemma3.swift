@@ -150,8 +150,8 @@ package enum Gemma3: Architecture {
   package static let dialects = [
     Dialect(
       name: "huggingface", base: "model.",
-      // Of models that also read images.
-      wrappedBases: ["language_model.model.", "model.language_model."],
+      // Of models that also read images. Older files have all names behind "language_model.".
+      wrappedBases: ["model.language_model."],
       otherParts: [
         "vision_tower.", "multi_modal_projector.", "model.vision_tower.",
         "model.multi_modal_projector.",

@@ -28,7 +28,7 @@ package enum Jamba: Architecture {
   package struct Configuration: DecoderConfiguration {
     var decoder = DecoderSizes()
     var layers: [Kind] = []  // L
-    /// What follows in each block.
+    /// What follows in each block; empty if no block has experts.
     var feedForwards: [FeedForward] = []
     var mamba = Mamba1Mixer.Form()
     var experts = Experts.Form()
@@ -37,12 +37,14 @@ package enum Jamba: Architecture {
     var hasMamba: Bool { layers.contains(.mamba) }
     var hasExperts: Bool { feedForwards.contains(.experts) }
 
+    func hasExperts(in block: Int) -> Bool { hasExperts && feedForwards[block] == .experts }
+
     package init() {}
 
     package static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
         .decoder, .layers(\.layers, in: layerCounts),
-        .layers(\.feedForwards, in: layerCounts, key: "feed_forward"),
+        .experts(\.experts, in: \.feedForwards, counts: layerCounts),
         .when(
           \.hasMamba,
           .group([
@@ -53,7 +55,6 @@ package enum Jamba: Architecture {
             .flag("use_bias", \.mamba.hasLinearBias),
             .flag("use_conv_bias", \.mamba.hasConvolutionBias),
           ])),
-        .when(\.hasExperts, .experts(\.experts)),
       ])
     }
 
@@ -120,12 +121,12 @@ package enum Jamba: Architecture {
             c.feedForwards.append(try element.boolean() ? .experts : .mlp)
           }
         }
-        if !c.hasExperts { c.experts = .init() }
+        if !c.hasExperts { (c.experts, c.feedForwards) = (.init(), []) }
       } write: { c in
         [
           ("num_experts", .integer(Int64(c.hasExperts ? c.experts.count : 1))),
           ("num_experts_per_tok", .integer(Int64(c.hasExperts ? c.experts.chosen : 1))),
-        ] + Rule(c.feedForwards.map { $0 == .experts }).members("expert_layer")
+        ] + Rule(c.layers.indices.map(c.hasExperts(in:))).members("expert_layer")
       }
     }
 
@@ -134,18 +135,12 @@ package enum Jamba: Architecture {
 
     package func check(_ node: JSONNode) throws(Refusal) {
       try decoder.check(node)
-      guard feedForwards.count == layers.count else {
-        throw node.refusal(
-          found:
-            "\(counted(layers.count, "mixer")) and \(counted(feedForwards.count, "perceptron"))",
-          expected: "one of each in every block")
-      }
+      try node.check(experts, in: feedForwards, of: layerCount)
       if hasMamba, !Self.sizes.contains(2 * mamba.innerWidth) {
         throw node.refusal(
           found: "an inner width of \(mamba.innerWidth)",
           expected: "at most \(Self.sizes.upperBound / 2)")
       }
-      if hasExperts { try experts.check(node) }
     }
   }
 
@@ -217,33 +212,27 @@ package enum Jamba: Architecture {
           head: "lm_head.weight")
       ) { tensor in
         let layer = "model.layers.\(tensor.block)."
-        guard let matrix = expertMatrix(tensor) else {
+        let experts = "feed_forward.experts."
+        guard tensor.name.hasPrefix(experts) else {
           return .init(
             layer + tensor.name, form: tensor.name == "mamba.conv1d.weight" ? .ones([1]) : .plain)
         }
-        return .init(.numbered("\(layer)feed_forward.experts.*.\(matrix)"))
+        return .init(.numbered("\(layer)\(experts)*.\(tensor.name.dropFirst(experts.count))"))
       }),
     Dialect(
       name: "gguf", markers: ["token_embd.weight", "blk.*.ssm_dt_norm.weight"],
       source: Dialect.sources(.gguf) { tensor in
-        guard tensor.name.hasPrefix("mamba.") else { return "\(tensor.gguf(ggufModules))" }
+        guard tensor.name.hasPrefix("mamba.") else {
+          return "\(tensor.ggufExpert(in: "feed_forward") ?? tensor.gguf(ggufModules))"
+        }
         return Mamba.ggufSource(
           tensor.name.dropFirst("mamba.".count), block: "blk.\(tensor.block).")
       }),
   ]
 
-  /// The name of a matrix in an expert; nil for other tensors.
-  private static func expertMatrix(_ tensor: Dialect.BlockTensor) -> Substring? {
-    let prefix = "feed_forward.experts."
-    return tensor.name.hasPrefix(prefix) ? tensor.name.dropFirst(prefix.count) : nil
-  }
-
   private static let ggufModules = Llama.ggufModules.merging([
     "pre_ff_layernorm": "ffn_norm", "feed_forward.gate_proj": "ffn_gate",
     "feed_forward.up_proj": "ffn_up", "feed_forward.down_proj": "ffn_down",
-    "feed_forward.router": "ffn_gate_inp", "feed_forward.experts.gate_proj": "ffn_gate_exps",
-    "feed_forward.experts.up_proj": "ffn_up_exps",
-    "feed_forward.experts.down_proj": "ffn_down_exps",
   ]) { $1 }
 
   /// The metadata of GGUF files.
@@ -281,7 +270,7 @@ package enum Jamba: Architecture {
     }
     var object = Configuration.huggingFace.json(of: c)
     let (attention, experts) = (
-      c.layers.map { $0 == .attention }, c.feedForwards.map { $0 == .experts }
+      c.layers.map { $0 == .attention }, c.layers.indices.map(c.hasExperts(in:))
     )
     if dialect == "gguf" {
       guard c.decoder.headsShareWidth else {
@@ -326,11 +315,10 @@ package enum Jamba: Architecture {
               c.decoder.attention, weights.under("self_attn"),
               names: ("q_proj", "k_proj", "v_proj", "o_proj")))
         }
+      let feedForward = weights.under("feed_forward")
       let second: any Mixer =
-        switch c.feedForwards[index] {
-        case .mlp: c.decoder.perceptron(weights.under("feed_forward"))
-        case .experts: Experts(experts, weights.under("feed_forward"))
-        }
+        c.hasExperts(in: index)
+        ? Experts(experts, feedForward) : c.decoder.perceptron(feedForward)
       return Block(
         first,
         Part(name: "mlp", norm: c.decoder.norm("pre_ff_layernorm", weights), mixer: second))

@@ -25,22 +25,14 @@ package enum Llama: Architecture {
   // MARK: Configuration
 
   /// The sizes of a Llama.
-  package struct Configuration: FormedConfiguration, NetworkSizes {
-    var width = 0  // D
+  package struct Configuration: DecoderConfiguration {
+    var decoder = DecoderSizes()
     var layerCount = 0  // L
-    var vocabularySize = 0  // V
-    var innerWidth = 0  // F
-    var headCount = 0  // H
-    var keyHeadCount = 0  // G
-    var headWidth = 0  // W
-    var contextLength = 0
-    var normEpsilon = 0.0
     var rotary = RotaryEmbedding()
     var activation = Activation.silu
     var window: Int?
     var hasAttentionBias = false
     var hasMLPBias = false
-    var tiesEmbeddings = false
 
     /// transformers' default for Llamas, and the length of stores that do not record one.
     static let usualLength = 2048
@@ -49,16 +41,10 @@ package enum Llama: Architecture {
 
     package static var canonicalForm: ConfigurationForm<Self> {
       ConfigurationForm([
-        .integer("d_model", \.width, in: sizes), .integer("n_layer", \.layerCount, in: layerCounts),
-        .integer("vocab_size", \.vocabularySize, in: sizes),
-        .integer("d_ff", \.innerWidth, in: sizes), .integer("n_head", \.headCount, in: heads),
-        .integer("n_kv_head", \.keyHeadCount, in: heads),
-        .integer("head_dim", \.headWidth, in: headWidths),
-        .integer("context_length", \.contextLength, in: lengths) { _ in usualLength },
-        .number("norm_eps", \.normEpsilon),
+        .decoder(usualLength: usualLength), .integer("n_layer", \.layerCount, in: layerCounts),
         .integer("sliding_window", \.window, in: sizes),
         .flag("attention_bias", \.hasAttentionBias), .flag("mlp_bias", \.hasMLPBias),
-        .flag("tie_embeddings", \.tiesEmbeddings), .rotary(\.rotary),
+        .rotary(\.rotary),
         .activation(\.activation, usual: .silu),
       ])
     }
@@ -70,20 +56,13 @@ package enum Llama: Architecture {
         [
           .written("architectures", [isMistral ? "MistralForCausalLM" : "LlamaForCausalLM"]),
           .written("model_type", isMistral ? "mistral" : "llama"),
-          .integer("hidden_size", \.width, in: sizes),
+          .publishedDecoder(
+            keyHeads: isMistral ? 8 : nil, contextLength: isMistral ? 131_072 : usualLength,
+            normEpsilon: 1e-6),
           .integer("num_hidden_layers", \.layerCount, in: layerCounts),
-          .integer("vocab_size", \.vocabularySize, in: sizes),
-          .integer("intermediate_size", \.innerWidth, in: sizes),
-          .integer("num_attention_heads", \.headCount, in: heads),
-          .keyHeads(\.keyHeadCount, of: \.headCount, in: heads, usual: isMistral ? 8 : nil),
-          .headWidth(\.headWidth, of: \.width, among: \.headCount, in: headWidths),
-          .integer("max_position_embeddings", \.contextLength, in: lengths) { _ in
-            isMistral ? 131_072 : usualLength
-          },
           .publishedActivation(\.activation, usual: .silu),
-          .number("rms_norm_eps", \.normEpsilon, default: 1e-6),
-          .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
-          .publishedRotary(\.rotary, headWidth: \.headWidth, contextLength: \.contextLength),
+          .publishedRotary(
+            \.rotary, headWidth: \.decoder.headWidth, contextLength: \.decoder.contextLength),
         ] + (isMistral ? [window] : biases))
     }
 
@@ -111,11 +90,11 @@ package enum Llama: Architecture {
     }
 
     package func check(_ node: JSONNode) throws(Refusal) {
-      try node.checkHeads(headCount, sharing: keyHeadCount, width: headWidth)
-      try node.checkNormEpsilon(normEpsilon)
-      guard 2 * rotary.pairCount <= headWidth else {
+      try decoder.check(node)
+      guard 2 * rotary.pairCount <= decoder.headWidth else {
         throw node.refusal(
-          found: "\(2 * rotary.pairCount) rotated channels", expected: "at most \(headWidth)")
+          found: "\(2 * rotary.pairCount) rotated channels",
+          expected: "at most \(decoder.headWidth)")
       }
     }
   }
@@ -187,9 +166,9 @@ package enum Llama: Architecture {
   package static func published(
     _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
-    guard c.rotary.width == c.headWidth else {
+    guard c.rotary.width == c.decoder.headWidth else {
       throw inexpressible(
-        "\(c.rotary.width) rotated channels", expected: "all \(c.headWidth) of a head")
+        "\(c.rotary.width) rotated channels", expected: "all \(c.decoder.headWidth) of a head")
     }
     guard c.window == nil || !(c.hasAttentionBias || c.hasMLPBias) else {
       throw inexpressible("a window and biases", expected: "one of the two")
@@ -209,11 +188,10 @@ package enum Llama: Architecture {
 
   /// Blocks of [norm, attention, add, norm, gated perceptron, add].
   package static func network(_ c: Configuration, _ weights: WeightSource) -> Network {
-    let form = Attention.Form(
-      width: c.width, heads: c.headCount, keyHeads: c.keyHeadCount, headWidth: c.headWidth,
-      window: c.window, hasBias: c.hasAttentionBias, rotation: 0)
+    var form = c.decoder.attention
+    (form.window, form.hasBias, form.rotation) = (c.window, c.hasAttentionBias, 0)
     return Network(
-      c, weights, rotations: [c.rotary], contextLength: c.contextLength
+      c, weights, rotations: [c.rotary], contextLength: c.decoder.contextLength
     ) { index, weights in
       return Block(
         Part(
@@ -226,7 +204,7 @@ package enum Llama: Architecture {
           norm: weights.rmsNorm("post_attention_layernorm", c.width, epsilon: c.normEpsilon),
           mixer: Perceptron(
             weights.under("mlp"), names: (up: "up_proj", gate: "gate_proj", down: "down_proj"),
-            width: c.width, innerWidth: c.innerWidth, c.activation, hasBias: c.hasMLPBias)))
+            width: c.width, innerWidth: c.decoder.innerWidth, c.activation, hasBias: c.hasMLPBias)))
     }
   }
 }

@@ -166,6 +166,8 @@ package enum OLMo: Architecture {
           .integer("linear_conv_kernel_dim", \.delta.kernelWidth, in: kernelWidths) { _ in 4 },
           .flag("linear_allow_neg_eigval", \.allowsNegativeEigenvalues, default: true),
           optionalRotation,
+          // transformers' default may be beyond the vocabulary.
+          .written("pad_token_id", .null),
         ]
       }
     }

@@ -60,7 +60,12 @@ extension DecoderConfiguration {
 
 extension ConfigurationForm.Member where C: DecoderConfiguration {
   /// The sizes in the canonical form.
-  static var decoder: Self {
+  static var decoder: Self { decoder(usualLength: nil) }
+
+  /// The same for a family whose older stores have no length.
+  ///
+  /// - Parameter usualLength: the length of the texts that such models are for.
+  static func decoder(usualLength: Int?) -> Self {
     .group([
       .integer("d_model", \.decoder.width, in: C.sizes),
       .integer("vocab_size", \.decoder.vocabularySize, in: C.sizes),
@@ -68,7 +73,9 @@ extension ConfigurationForm.Member where C: DecoderConfiguration {
       .integer("n_head", \.decoder.headCount, in: C.heads),
       .integer("n_kv_head", \.decoder.keyHeadCount, in: C.heads),
       .integer("head_dim", \.decoder.headWidth, in: C.headWidths),
-      .integer("context_length", \.decoder.contextLength, in: C.lengths),
+      .integer(
+        "context_length", \.decoder.contextLength, in: C.lengths,
+        default: usualLength.map { length in { _ in length } }),
       .number("norm_eps", \.decoder.normEpsilon),
       .flag("tie_embeddings", \.decoder.tiesEmbeddings),
     ])
