@@ -9,7 +9,7 @@ struct Sextant: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sextant",
     abstract: """
-      Convert a language model, learn from it, steer it:
+      Convert a language model, train on it, steer it:
 
         sextant convert checkpoint/ -o model.sxt
         sextant steer train -m model.sxt --pairs pairs.jsonl -o joy.safetensors
@@ -17,10 +17,10 @@ struct Sextant: ParsableCommand {
       """,
     discussion: """
       Sextant reads checkpoints of language models, recurrent ones and transformers \
-      (safetensors, PyTorch, HDF5, GGUF), runs them on the CPU, and learns small files from them: \
+      (safetensors, PyTorch, HDF5, GGUF), runs them on the CPU, and trains small files on them: \
       steering vectors that push the residual stream or the recurrent state while the model \
-      writes, lenses that show what each layer predicts, and probes for what the model knows. \
-      Layers count from 0.
+      writes, lenses that show what each block predicts, and probes for what the model knows. \
+      Blocks are counted from 0; --layers selects blocks.
 
       Exit status: 0 done, 64 wrong usage, 65 bad data, 66 missing input, 73 cannot create the \
       output, 74 input or output error, or missing system resources, such as memory.

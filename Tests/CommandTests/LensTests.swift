@@ -54,7 +54,7 @@ import Testing
     ).json()
     let views = try shown.member("views").elements()
     #expect(try views.map { try $0.text("lens") } == ["logit", "logit", "tuned", "tuned"])
-    #expect(try views[0].text("run") == "as it is")
+    #expect(try views[0].text("run") == "not steered")
     let html = String(decoding: try bytes(of: page), as: UTF8.self)
     #expect(html.contains("lens-data") && !html.contains("http://") && !html.contains("https://"))
     #expect(String(decoding: try bytes(of: picture), as: UTF8.self).hasPrefix("<svg"))

@@ -31,7 +31,7 @@ import Testing
     ("verify f", "--start s", "--field and --start go with --text"),
     ("lens show -m m -p t --json", "--width 3", "--width has no effect with --json"),
     ("lens show -m m -p t --json", "--color never", "--color has no effect with --json"),
-    ("lens show -m m -p t --json", "--colour kl", "--colour has no effect with --json"),
+    ("lens show -m m -p t --json", "--measure kl", "--measure has no effect with --json"),
     ("lens show -m m -p t --json", "--tokens 1-2", "--tokens has no effect with --json"),
     ("lens show -m m -p t --json", "--layer-stride 2", "--layer-stride has no effect with --json"),
     ("lens state -m m -p t --json", "--width 3", "--width has no effect with --json"),
@@ -51,7 +51,8 @@ import Testing
   /// The same options are accepted where they have an effect.
   @Test(arguments: [
     "\(probes) --pooling mean --positions last-3", "\(probes) -s 3 --methods lr,random",
-    "\(transfer) -s 3 --methods ccs", "lens show -m m -p t --json --svg s --colour kl --tokens 1-2",
+    "\(transfer) -s 3 --methods ccs",
+    "lens show -m m -p t --json --svg s --measure kl --tokens 1-2",
     "lens show -m m -p t --width 3 --color never",
     "verify f --retrain -m m --data d --precision fast",
   ])

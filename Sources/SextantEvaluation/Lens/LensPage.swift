@@ -10,7 +10,7 @@ package struct LensPage {
   package struct View: Sendable {
     /// The name of the lens.
     package let lens: String
-    /// `as it is`, or the steering of the run.
+    /// `not steered`, or the steering of the run.
     package let run: String
     /// The predictions.
     package let grid: LensGrid
@@ -145,7 +145,7 @@ extension LensPage {
           lens, model, tokenizer: tokenizer, on: ids,
           applying: isSteered ? applied.interventions : [], guesses: guesses,
           allowsModelMismatch: allowsModelMismatch)
-        let run = isSteered ? "steered by \(edits.joined(separator: ", "))" : "as it is"
+        let run = isSteered ? "steered by \(edits.joined(separator: ", "))" : "not steered"
         views.append(View(lens: lens.name, run: run, grid: grid))
       }
     }

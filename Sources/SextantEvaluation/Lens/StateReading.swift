@@ -48,7 +48,9 @@ package struct StateReading {
   /// A row for each direction; nil for no directions.
   package var table: Table? {
     guard !directions.directions.isEmpty else { return nil }
-    var table = Table(["#block", "#head", "#singular value", "#of the head", "says", "or denies"])
+    var table = Table([
+      "#block", "#head", "#singular value", "#share of head", "one end", "other end",
+    ])
     let text = { (guesses: [LensCell.Guess]) in
       guesses.map { LensText.shown(tokenizer.decode([$0.token])) }.joined(separator: " ")
     }

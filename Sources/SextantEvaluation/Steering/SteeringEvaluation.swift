@@ -98,16 +98,17 @@ extension SteeringEvaluation {
   package var tables: [(title: String, table: Table)] {
     var tables = [
       (
-        "best layer by strength: chosen on \(counted(summary.halves.choosing.count, "prompt")), effect on the "
+        "best block for each strength: chosen on \(counted(summary.halves.choosing.count, "prompt")), effect on the "
           + "other \(summary.halves.reporting.count)", bestTable
       ),
       (
-        "matching at the chosen layer, by strength, on the reported half; p of the random directions: "
+        "matching at one block for all strengths, the one with the largest difference between the ends, on the "
+          + "reported half; p of the random directions: "
           + controlProbabilities, curveTable
       ),
-      ("range of matching over layers and strengths", rangeTable),
+      ("range of matching over blocks and strengths", rangeTable),
     ]
-    if !sideEffects.isEmpty { tables.append(("side effects at the chosen layers", effectTable)) }
+    if !sideEffects.isEmpty { tables.append(("side effects at the chosen blocks", effectTable)) }
     return tables
   }
 
@@ -132,8 +133,8 @@ extension SteeringEvaluation {
 
   private var bestTable: Table {
     var table = Table([
-      "sites", "#strength", "#layer", "#effect [95%]", "#p, labels exchanged",
-      "#layer on all", "#effect on all",
+      "sites", "#strength", "#block", "#effect [95%]", "#p, labels exchanged",
+      "#block on all", "#effect on all",
     ])
     for best in summary.best {
       table.add([
@@ -147,7 +148,7 @@ extension SteeringEvaluation {
 
   private var curveTable: Table {
     var table = Table(
-      ["sites", "#layer", "#strength", "#matching [95%]"]
+      ["sites", "#block", "#strength", "#matching [95%]"]
         + (controls.count > 0
           ? ["#\(counted(controls.count, "random direction")) [95% of them]"] : []))
     for curve in summary.curves {
@@ -183,7 +184,7 @@ extension SteeringEvaluation {
   private var effectTable: Table {
     let files = sideEffects.first?.accuracies.map(\.file) ?? []
     var table = Table(
-      ["sites", "#layer", "#strength", "#perplexity"] + files.map { "#right: \(printable($0))" })
+      ["sites", "#block", "#strength", "#perplexity"] + files.map { "#right: \(printable($0))" })
     for effect in sideEffects {
       let isPlain = effect.multiplier == 0
       table.add(

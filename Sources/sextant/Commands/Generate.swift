@@ -39,6 +39,7 @@ struct Generate: WritingCommand {
 
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments
   @OptionGroup(title: "Steering") var steering: SteeringArguments
+  @OptionGroup var probeStop: ProbeStopArguments
 
   @Option(
     help: ArgumentHelp(
@@ -81,7 +82,7 @@ struct Generate: WritingCommand {
   var fileUse: CommandFiles {
     CommandFiles(
       inputs: model.inputs + (prompt?.inputs ?? []) + many.inputs + steering.inputs
-        + [loadState].compactMap { $0 },
+        + probeStop.inputs + [loadState].compactMap { $0 },
       outputs: [saveState, trace].compactMap { $0 }, replaces: force)
   }
 
@@ -93,7 +94,8 @@ struct Generate: WritingCommand {
       tokenCount: count, sampling: try sampling.options(), stopsAtEnd: !ending.ignoreEos,
       completesState: saveState != nil)
     options.stops = try StopTexts(ending.stopTexts)
-    let applied = try steering.load(for: open, others: loadState != nil)
+    let applied = try steering.load(
+      for: open, stop: probeStop.stopWhen, others: loadState != nil)
     let state = try loadState.map { path throws(Refusal) in
       try open.loadState(path, allowsModelMismatch: steering.allowModelMismatch)
     }

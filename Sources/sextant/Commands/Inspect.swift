@@ -11,7 +11,7 @@ struct Inspect: ParsableCommand {
       A model's weights are not read. An artifact needs no model, and its digests are checked. A \
       digest is the SHA-256 of bytes: other bytes have another digest. The identity of a model is \
       one digest of its architecture, its configuration and the digests of its weights in the \
-      source. It does not depend on the file format of the source or on --dtype. An artifact \
+      source. It does not depend on the file format of the source or on `convert --dtype`. An artifact \
       records the identity of its model and the digest of its tokenizer.
       """)
 

@@ -2,10 +2,10 @@ import ArgumentParser
 import Sextant
 import SextantBytes
 
-/// `sextant lens`: the predictions of each layer.
+/// `sextant lens`: the predictions of each block.
 struct LensCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "lens", abstract: "Show what each layer of a model predicts.",
+    commandName: "lens", abstract: "Show what each block of a model predicts.",
     subcommands: [LensTrain.self, LensEval.self, LensShow.self, LensState.self])
 }
 

@@ -11,7 +11,7 @@ struct LensEval: WritingCommand {
     commandName: "eval",
     abstract: "Measure lenses on a text.",
     discussion: """
-      Reports for each layer the cross-entropy of the next token, the divergence from the model's \
+      Reports for each block the cross-entropy of the next token, the divergence from the model's \
       own predictions and the entropy, in bits per byte, and how often lens and model rank the \
       same token first, with 95% intervals over chunks of the text. The logit lens is always \
       included. -o writes metrics.json, the figure depth.svg, and for each lens a folder with \
@@ -26,7 +26,7 @@ struct LensEval: WritingCommand {
     help: ArgumentHelp("A lens to measure; may be given several times.", valueName: "file"))
   var lens: [String] = []
 
-  @Flag(help: "Also read every layer with the translators of all other layers.")
+  @Flag(help: "Also read every block with the translators of all other blocks.")
   var transfer = false
 
   @Option(name: .shortAndLong, help: ArgumentHelp("A folder for results.", valueName: "folder"))

@@ -12,9 +12,9 @@ extension LensMeasure: ExpressibleByArgument {}
 struct LensShow: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "show",
-    abstract: "Show the prediction of each layer after each token of a text.",
+    abstract: "Show the prediction of each block after each token of a text.",
     discussion: """
-      A grid of layers by tokens: each cell shows the most probable next token, coloured by its \
+      A grid of blocks by tokens: each cell shows the most probable next token, coloured by its \
       probability, by entropy, by cross-entropy of the next token, or by divergence from the \
       model's own prediction. The last row is the model itself. With --apply, steering vectors act \
       while the text is read, and the page shows the steered text, the unsteered text, and the \
@@ -35,13 +35,13 @@ struct LensShow: WritingCommand {
 
   @OptionGroup(title: "Steering") var steering: SteeringArguments
 
-  @Option(name: .customLong("colour"), help: "The measure that colours show.")
+  @Option(help: "What the colours of cells show.")
   var measure = LensMeasure.probability
 
   @Option(help: "Whether standard output has colours; auto: only on a terminal.")
   var color = Colouring.auto
 
-  @Option(help: ArgumentHelp("Show every n-th layer, and the last.", valueName: "n"))
+  @Option(help: ArgumentHelp("Show every n-th block, and the last.", valueName: "n"))
   var layerStride = 1
 
   @Option(help: ArgumentHelp("Show only these tokens, such as 0-15.", valueName: "a-b"))
@@ -74,7 +74,7 @@ struct LensShow: WritingCommand {
     guard svg == nil else { return }
     try refuseGiven(
       [
-        ("--colour", measure != .probability), ("--layer-stride", layerStride != 1),
+        ("--measure", measure != .probability), ("--layer-stride", layerStride != 1),
         ("--tokens", tokens != nil),
       ], "has no effect with --json, except for the image of --svg")
   }

@@ -11,9 +11,10 @@ struct LensState: ParsableCommand {
     discussion: """
       The first table is a grid of blocks by tokens: each token reads the state with its own \
       query, and the cell shows the prediction from this value alone. The second table shows the \
-      strongest singular directions of each head after the last token, decoded by the block's \
-      output projection, the final norm and the unembedding. For Mamba, Mamba-2 and RWKV-5 to 7. \
-      The mathematics is in formats/sites.md.
+      strongest singular directions of each head after the last token, with the share of the head's \
+      squared norm and the tokens that the two ends of the direction make more probable. They are \
+      decoded by the block's output projection, the final norm and the unembedding. Works for \
+      Mamba, Mamba-2, RWKV-5 to 7 and the recurrent blocks of hybrids. The mathematics is in formats/sites.md.
       """)
 
   @OptionGroup var model: TextModelOptions

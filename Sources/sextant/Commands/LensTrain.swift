@@ -15,7 +15,7 @@ extension TunedLensOptions.Optimizer.Kind: ExpressibleByArgument {}
 struct LensTrain: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "train",
-    abstract: "Learn a lens from texts.",
+    abstract: "Train a lens on texts.",
     discussion: """
       A ridge lens is computed in closed form from one pass over the texts. Then the lens of each \
       site is solved for and fitted. The time of this part grows with the third power of the \
@@ -93,7 +93,7 @@ struct LensTrain: WritingCommand {
   var calibrationTokens = 8192
 
   @Option(
-    help: ArgumentHelp("The seed for the order of the chunks.", valueName: "s"),
+    help: ArgumentHelp("The seed for the order of the chunks. Default: 42.", valueName: "s"),
     transform: Numbers.positiveSeed)
   var seed = 42
 

@@ -12,7 +12,7 @@ struct StateCommand: ParsableCommand {
     commandName: "state",
     abstract: "Save, compare and combine the states of a model after a text.",
     discussion: """
-      A state contains everything that a model remembers between two tokens. generate --load-state \
+      A state contains everything that a model remembers between two tokens. `generate --load-state` \
       continues from a state. Differences of states can be added to other states of the same \
       model.
       """,
@@ -100,7 +100,7 @@ struct StateLoad: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "load", abstract: "Check that a model can continue from a saved state.",
     discussion: """
-      Loads the state as generate --load-state does, and reports its sequences and position. A \
+      Loads the state as `generate --load-state` does, and reports its sequences and position. A \
       state that does not fit is refused with the reason.
       """)
 
@@ -206,7 +206,7 @@ struct StateImport: WritingCommand {
     commandName: "import", abstract: "Read a state-tuning file of RWKV for a model.",
     discussion: """
       The file (.pth or safetensors) contains blocks.<i>.att.time_state for every block. The state \
-      is the one before the first token; generate --load-state starts from it.
+      is the one before the first token; `generate --load-state` starts from it.
       """)
 
   @OptionGroup var model: ModelOptions

@@ -3,7 +3,7 @@ import ArgumentParser
 /// Steering vectors: learned here, applied by `generate`.
 struct Steer: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Learn steering vectors, and measure their effects.",
+    abstract: "Train steering vectors, and measure their effects.",
     subcommands: [
       SteerTrain.self, SteerEval.self, SteerHalfLife.self, SteerShadow.self, SteerDoctor.self,
     ])

@@ -8,7 +8,7 @@ import SextantReport
 struct SteerDoctor: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor",
-    abstract: "Check whether a foreign vector's layers, sign, site and operation fit a model.",
+    abstract: "Check whether a foreign vector's blocks, sign, site and operation fit a model.",
     discussion: """
       Files of other tools count layers from 0 or from 1, before or after a block, and do not fix \
       the sign. The vector's directions are compared with a small set of contrast pairs at shifted \
@@ -27,7 +27,7 @@ struct SteerDoctor: ParsableCommand {
 
   @OptionGroup var questions: TemplateArguments
 
-  @Option(help: ArgumentHelp("The largest layer shift to try.", valueName: "layers"))
+  @Option(help: ArgumentHelp("The largest shift to try, in blocks.", valueName: "blocks"))
   var shift = 2
 
   @OptionGroup var printing: OutputOptions

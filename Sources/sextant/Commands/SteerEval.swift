@@ -5,16 +5,17 @@ import SextantGeneration
 import SextantReport
 import SextantTexts
 
-/// `sextant steer eval`: the effects of a steering vector, at every layer and strength.
+/// `sextant steer eval`: the effects of a steering vector, at every block and strength.
 struct SteerEval: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "eval",
-    abstract: "Measure a steering vector and controls at every layer and strength.",
+    abstract: "Measure a steering vector and controls at every block and strength.",
     discussion: """
       Each prompt of the test has two continuations, one of which matches the behaviour. Matching \
-      is p(matching) / (p(matching) + p(other)); nonsense is 1 - p(matching) - p(other). The \
+      is p(matching) / (p(matching) + p(other)); nonsense is the probability of all other \
+      answers, 1 - p(matching) - p(other). The \
       log-probability of an answer is the sum over its tokens, which favours short answers. Each \
-      block's part of the vector is applied at that block alone. Layers are chosen on one half of \
+      block's part of the vector is applied at that block alone. Blocks are chosen on one half of \
       the prompts and reported on the other half. Intervals are 95% bootstrap intervals. -o writes \
       results.json, results.csv and index.html into a folder.
       """)
@@ -38,7 +39,10 @@ struct SteerEval: WritingCommand {
 
   @OptionGroup var blocks: LayerArguments
 
-  @Option(parsing: .unconditional, help: ArgumentHelp("Strengths.", valueName: "list"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "The strengths, as multiples of the vector or as shares (--unit).", valueName: "list"))
   var multipliers = CommaList(SteeringExperiment.standardMultipliers)
 
   @Option(help: "The unit of multipliers: raw, or share (of the value's norm).")
@@ -75,7 +79,7 @@ struct SteerEval: WritingCommand {
   var controls = 16
 
   @Option(
-    help: ArgumentHelp("The seed of controls, halves and intervals.", valueName: "s"),
+    help: ArgumentHelp("The seed of controls, halves and intervals. Default: 0.", valueName: "s"),
     transform: Numbers.seed)
   var seed: UInt64 = 0
 

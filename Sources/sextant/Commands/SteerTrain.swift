@@ -10,7 +10,7 @@ import SextantReport
 struct SteerTrain: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "train",
-    abstract: "Learn a steering vector from pairs of texts.",
+    abstract: "Train a steering vector on pairs of texts.",
     discussion: """
       At each site the vector is computed from the moments of the positive and the negative texts, \
       by default as the difference of their means. Questions need a template. The same pairs and \
@@ -28,7 +28,10 @@ struct SteerTrain: WritingCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Moments of an earlier training, instead of model and texts.",
+      """
+      Moments of an earlier training (count, mean and spread of activations), instead of model and \
+      texts. --sites then selects among the sites of the file. Default: all of them.
+      """,
       valueName: "file.moments.safetensors"))
   var fromMoments: String?
 

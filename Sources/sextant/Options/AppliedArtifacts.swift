@@ -5,12 +5,16 @@ import SextantGeneration
 extension SteeringArguments {
   /// Reads the artifacts.
   ///
-  /// - Parameter others: whether the command uses other artifacts, for which a mismatch of models may be
-  ///   accepted.
+  /// - Parameters:
+  ///   - stop: the probe that ends the text; nil for none.
+  ///   - others: whether the command uses other artifacts, for which a mismatch of models may be
+  ///     accepted.
   /// - Throws: as `AppliedArtifacts`; `usage.nothing-steered` for a mismatch that applies to no
   ///   artifact.
-  func load(for open: LoadedModel, others: Bool = false) throws(Refusal) -> AppliedArtifacts {
-    let usesArtifacts = others || !apply.isEmpty || when != nil || stopWhen != nil
+  func load(
+    for open: LoadedModel, stop: ProbeCondition? = nil, others: Bool = false
+  ) throws(Refusal) -> AppliedArtifacts {
+    let usesArtifacts = others || !apply.isEmpty || when != nil || stop != nil
     guard usesArtifacts || !allowModelMismatch else {
       throw .withoutEffect(
         "allowsModelMismatch", found: "no artifact", expected: "an artifact")
@@ -21,7 +25,7 @@ extension SteeringArguments {
     options.allowsModelMismatch = allowModelMismatch
     options.condition = try when?.load(as: "when", allowingOther: allowModelMismatch)
     let applied = try AppliedArtifacts(
-      apply, options, stop: stopWhen?.load(as: "stopWhen", allowingOther: allowModelMismatch))
+      apply, options, stop: stop?.load(as: "stopWhen", allowingOther: allowModelMismatch))
     try open.noteBeginnings(of: applied.artifacts)
     return applied
   }

@@ -34,7 +34,8 @@ struct SamplingArguments: ParsableArguments {
   @Option(
     name: .shortAndLong,
     help: ArgumentHelp(
-      "The seed of the random choices. The same seed gives the same text.", valueName: "s"),
+      "The seed of the random choices. The same seed gives the same text. Default: 0.",
+      valueName: "s"),
     transform: Numbers.seed)
   var seed: UInt64 = 0
 
@@ -159,17 +160,23 @@ struct SteeringArguments: ParsableArguments {
       valueName: "probe[#name]>x"))
   var when: ProbeCondition?
 
+  @Flag(help: "Accept artifacts of another model of the same width and depth.")
+  var allowModelMismatch = false
+
+  /// The files that are read.
+  var inputs: [String] {
+    apply.flatMap(\.inputs) + [when?.path].compactMap { $0 }
+  }
+}
+
+/// The probe that ends a text.
+struct ProbeStopArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "End the text at a token at which a probe's score is above or below a bound.",
       valueName: "probe[#name]>x"))
   var stopWhen: ProbeCondition?
 
-  @Flag(help: "Accept artifacts of another model of the same width and depth.")
-  var allowModelMismatch = false
-
   /// The files that are read.
-  var inputs: [String] {
-    apply.flatMap(\.inputs) + [when?.path, stopWhen?.path].compactMap { $0 }
-  }
+  var inputs: [String] { [stopWhen?.path].compactMap { $0 } }
 }

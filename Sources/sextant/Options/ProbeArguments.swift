@@ -66,8 +66,8 @@ struct RecordArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       """
-      Only this part of a quirky set: A (Alice), B (Bob), AE, AH, BE, BH (the easiest and the \
-      hardest quarter), or all.
+      Only this part of a quirky set: A (Alice's contexts), B (Bob's); AE and BE (the easiest \
+      quarter of each), AH and BH (the hardest quarter of each); or all.
       """,
       valueName: "part"))
   var subset = QuirkySubset(character: nil, difficulty: nil)
@@ -99,7 +99,7 @@ struct SiteArguments: ParsableArguments {
       """
       Where activations are read: residual (every block's output), state (every component of the \
       recurrent state), all, or sites such as blocks.*.state.ssm, joined by commas. Default: \
-      residual, or all sites of a file of --capture or --from-moments.
+      residual.
       """,
       valueName: "list"))
   var sites: CommaList<String>?
@@ -186,7 +186,8 @@ struct ProbeMethodArguments: ParsableArguments {
   @Option(
     name: .shortAndLong,
     help: ArgumentHelp(
-      "The seed of the methods random and ccs, which use random numbers.", valueName: "s"),
+      "The seed of the methods random and ccs, which use random numbers. Default: 0.",
+      valueName: "s"),
     transform: Numbers.positiveSeed)
   var seed = 0
 

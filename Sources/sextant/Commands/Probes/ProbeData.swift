@@ -34,7 +34,7 @@ struct ProbeData: WritingCommand {
   var digits = 4
 
   @Option(
-    name: .shortAndLong, help: ArgumentHelp("The seed.", valueName: "s"),
+    name: .shortAndLong, help: ArgumentHelp("The seed. Default: 0.", valueName: "s"),
     transform: Numbers.seed)
   var seed: UInt64 = 0
 

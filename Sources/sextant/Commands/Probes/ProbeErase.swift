@@ -8,7 +8,7 @@ import SextantReport
 struct ProbeErase: WritingCommand {
   static let configuration = CommandConfiguration(
     commandName: "erase",
-    abstract: "Learn an eraser, which removes a label so that no linear probe finds it.",
+    abstract: "Train an eraser, which removes a label so that no linear probe finds it.",
     discussion: """
       Least-squares concept erasure (LEACE). A fifth of the records is held out. New probes are \
       trained on the other records, before and after erasing; their areas under the curve on the \

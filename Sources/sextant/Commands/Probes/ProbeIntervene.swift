@@ -22,7 +22,7 @@ struct ProbeIntervene: ParsableCommand {
   @OptionGroup(title: "Records") var selection: RecordArguments
 
   @Option(
-    name: .shortAndLong, help: ArgumentHelp("The seed of the control.", valueName: "s"),
+    name: .shortAndLong, help: ArgumentHelp("The seed of the control. Default: 0.", valueName: "s"),
     transform: Numbers.seed)
   var seed: UInt64 = 0
 

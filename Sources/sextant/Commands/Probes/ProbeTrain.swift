@@ -26,7 +26,10 @@ struct ProbeTrain: WritingCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Take the activations from a file that `sextant capture` made from the texts of the records.",
+      """
+      Take the activations from a file that `sextant capture` made from the texts of the records. \
+      --sites then selects among the sites of the file. Default: all of them.
+      """,
       valueName: "capture.safetensors"))
   var capture: String?
 
