@@ -35,7 +35,7 @@ public struct LoadedModel: Sendable {
 
   /// Converts a checkpoint to a native model file.
   ///
-  ///     try LoadedModel.convert("path/to/mamba-130m", to: "model.sxt")
+  ///     try LoadedModel.convert("mamba-130m-hf", to: "model.sxt")
   ///
   /// - Parameter checkpoint: a folder in Hugging Face layout, or a `.safetensors`, `.pth`, `.h5`, `.npz` or
   ///   `.gguf` file. HDF5 files are read by the program `sextant-hdf5`.

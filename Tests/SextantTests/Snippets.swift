@@ -4,7 +4,7 @@ import Sextant
 // (`ExamplesTests.pagesShowTheProgramsAsTheyAre` compares them).
 
 func openingSnippet() throws {
-  try LoadedModel.convert("path/to/mamba-130m", to: "model.sxt")
+  try LoadedModel.convert("mamba-130m-hf", to: "model.sxt")
   let model = try LoadedModel("model.sxt")
   print(model.description.architecture, model.description.layerCount, model.description.width)
 }

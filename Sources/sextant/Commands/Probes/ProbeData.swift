@@ -12,7 +12,7 @@ struct ProbeData: WritingCommand {
     commandName: "data",
     abstract: "Make quirky arithmetic statements, in train, validation and test files.",
     discussion: """
-      Alice judges sums correctly. Bob accepts the sum whose first digit is one too high. No pair \
+      Alice judges sums correctly. Bob accepts only the sum whose first digit is one too high. No pair \
       of operands is in two of the files, and the same seed gives the same bytes.
       """)
 
