@@ -40,7 +40,7 @@ package enum LensFigures {
     let note =
       cut == 0 ? "" : "; over \(Format.fixed(limit, 1)): \(cut) of the logit lens, left out"
     return LineChart(
-      title: "The prediction of each layer", subtitle: model + note,
+      title: "The prediction of each block", subtitle: model + note,
       x: "blocks passed (0: the embedding)", y: "cross-entropy, bits per byte", series: series,
       yRange: Interval(low: own * 0.95, high: max(highest ?? own, own)).range, countsWhole: true)
   }
