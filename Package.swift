@@ -102,9 +102,10 @@ let package = Package(
     .target(
       name: "Sextant",
       dependencies: [
-        "SextantTensor", "SextantBytes", "SextantStore", "SextantTokenizers", "SextantModels",
-        "SextantConversion", "SextantArtifacts", "SextantAnalysis", "SextantGeneration",
-        "SextantEvaluation",
+        "SextantTensor", "SextantBytes", "SextantStore", "SextantTexts", "SextantTokenizers",
+        "SextantModels",
+        "SextantConversion", "SextantArtifacts", "SextantAnalysis",
+        "SextantGeneration", "SextantEvaluation",
       ]),
 
     // MARK: Executables

@@ -56,6 +56,7 @@ import SextantStore
 @_exported import struct SextantGeneration.AppliedProbe
 @_exported import struct SextantGeneration.AppliedVector
 @_exported import struct SextantGeneration.ApplyingOptions
+@_exported import struct SextantGeneration.Conversation
 @_exported import struct SextantGeneration.EditRecord
 @_exported import struct SextantGeneration.EditSummary
 @_exported import struct SextantGeneration.GateReading
@@ -100,6 +101,11 @@ import SextantStore
 @_exported import enum SextantTensor.Precision
 @_exported import struct SextantTensor.Tensor
 @_exported import class SextantTensor.WorkerPool
+@_exported import struct SextantTokenizers.CalendarDate
+@_exported import struct SextantTokenizers.ChatMessage
+@_exported import struct SextantTokenizers.ChatSettings
+@_exported import struct SextantTokenizers.ChatTemplate
+@_exported import struct SextantTokenizers.ChatText
 @_exported import struct SextantTokenizers.PromptTemplate
 @_exported import struct SextantTokenizers.TextCorpus
 @_exported import protocol SextantTokenizers.Tokenizer

@@ -40,7 +40,7 @@ extension LoadedModel {
         temperature: temperature, topK: topK, topP: topP, minP: minP,
         repetitionPenalty: repetitionPenalty, seed: seed),
       stopsAtEnd: stopsAtEnd)
-    options.stops = try StopTexts(stops)
+    options.stops = try StopTexts(stops + answerStops)
     return try Generator(model, textTokenizer(), applying: interventions).start(
       ids(of: prompt, continuing: state), from: state, options)
   }

@@ -4,6 +4,7 @@ import SextantConversion
 import SextantGeneration
 import SextantModels
 import SextantStore
+import SextantTexts
 import SextantTokenizers
 
 /// A model that is ready to run: its file, the model that runs from it, and its tokenizer.
@@ -21,6 +22,8 @@ public struct LoadedModel: Sendable {
   public let model: any LanguageModel
   /// The tokenizer in the file; nil if the model was converted without one.
   public let tokenizer: (any Tokenizer)?
+  /// The chat templates in the file; nil if the model was published without one.
+  package let publishedChat: PublishedChat?
 
   /// Opens a native model file, which `convert` or `sextant convert` made.
   ///
@@ -30,7 +33,14 @@ public struct LoadedModel: Sendable {
     store = try ModelStore(opening: path)
     model = try Architectures.open(store)
     let own = try ModelTokenizer.load(from: store)
+    publishedChat = own == nil ? nil : try PublishedChat.load(from: store)
     tokenizer = beginsTexts ? own : own.map { BoundedTokenizer($0, begin: []) }
+  }
+
+  /// The same model with another tokenizer.
+  init(_ other: LoadedModel, tokenizer: any Tokenizer) {
+    (store, model, publishedChat) = (other.store, other.model, other.publishedChat)
+    self.tokenizer = tokenizer
   }
 
   /// Converts a checkpoint to a native model file.
@@ -68,8 +78,25 @@ public struct LoadedModel: Sendable {
   }
 
   /// The ids of a text: of a whole one, or of one that continues from a state.
-  func ids(of text: String, continuing state: State? = nil) throws(Refusal) -> [Int] {
-    try textTokenizer().encodeText(text, continues: state != nil)
+  ///
+  /// - Throws: `model.tokenizer`; `chat.messages` for a message that the chat template has no place for.
+  package func ids(of text: String, continuing state: State? = nil) throws(Refusal) -> [Int] {
+    if let chat = tokenizer as? ChatTokenizer { return try chat.ids(of: [.user(text)]) }
+    return try textTokenizer().encodeText(text, continues: state != nil)
+  }
+
+  /// The ids of the prompts of a file, which may be conversations if the model reads texts as such.
+  ///
+  /// - Throws: as `PromptFile.read` and `ids`.
+  package func readPrompts(_ path: String, continues: Bool = false) throws(Refusal) -> [[Int]] {
+    if let chat = tokenizer as? ChatTokenizer { return try chat.readPrompts(path) }
+    let tokenizer = try textTokenizer()
+    return try PromptFile.read(path).map { tokenizer.encodeText($0, continues: continues) }
+  }
+
+  /// Texts at which an answer ends, if the model reads texts as messages.
+  package var answerStops: [String] {
+    (tokenizer as? ChatTokenizer)?.settings.template.stops ?? []
   }
 
   /// The sites of patterns, in the blocks of a range.

@@ -245,6 +245,10 @@ extension Refusal {
     case dataVariance = "data.variance"
     case dataTokenization = "data.tokenization"
 
+    // MARK: Conversations
+    case chatTemplate = "chat.template"
+    case chatMessages = "chat.messages"
+
     // MARK: Usage
     case usageOption = "usage.option"
     case usageNothingSteered = "usage.nothing-steered"

@@ -215,6 +215,8 @@ extension Refusal.Code {
     case .dataEmpty: "no usable record"
     case .dataVariance: "the examples do not differ, and the method learns from differences"
     case .dataTokenization: "the text does not tokenize as required"
+    case .chatTemplate: "no chat template can be used"
+    case .chatMessages: "messages that the chat template has no place for"
     case .usageOption: "an option cannot be used in this way"
     case .usageNothingSteered: "nothing was steered"
     }
@@ -445,6 +447,8 @@ extension Refusal.Code {
     case .dataEmpty: "Check the file, and what was selected from it."
     case .dataVariance: "Give more examples, or choose another method or other sites."
     case .dataTokenization: "Change the texts or the template."
+    case .chatTemplate: "Choose a template with `chatTemplate`."
+    case .chatMessages: "Change the messages, or choose another template with `chatTemplate`."
     case .usageOption: "Correct this argument, or leave it out."
     case .usageNothingSteered: "Check sites, layers and positions."
     }

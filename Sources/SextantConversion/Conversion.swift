@@ -45,9 +45,8 @@ public struct ConversionOptions: Sendable {
       ["\(SideFile.folder(of: $0))/generation_config.json"]
     }
     let tokenized = tokenizerPath.map { path in
-      ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"].map {
-        "\(SideFile.folder(of: path))/\($0)"
-      }
+      let names = ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
+      return (names + ChatTemplateFiles.names).map { "\(SideFile.folder(of: path))/\($0)" }
     }
     return (configured ?? []) + (tokenized ?? [])
   }
@@ -151,7 +150,11 @@ package struct Conversion {
       source, options, configuration: published, tokenizer: tokenizer?.tokenizer,
       rowCount: rowCount)
     notes += end.notes
+    var chat: ChatTemplateFiles?
+    if let tokenizer { chat = ChatTemplateFiles(source, options, tokenizer.tokenizer) }
+    notes += chat?.notes ?? []
     let files = [
+      (PublishedChat.attachmentName, chat?.published?.content),
       (ModelTokenizer.endOfTextAttachmentName, end.content),
       (ModelTokenizer.attachmentName, tokenizer?.bytes),
     ]

@@ -73,6 +73,7 @@ extension ArtifactExport {
   package static let usualNames = [
     "config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json",
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
+    "chat_template.jinja",
     "params.pt",
   ]
 }

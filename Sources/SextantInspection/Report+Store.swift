@@ -14,6 +14,7 @@ extension Report {
   package init(store: ModelStore, rowLimit: Int) throws(Refusal) {
     let tokenizer = try ModelTokenizer.load(from: store)
     let ends = try ModelTokenizer.endOfTextIDs(of: store)
+    let chat = try PublishedChat.load(from: store)
     let parameters = store.tensors.reduce(0) { $0 + (Shape.elementCount($1.shape) ?? 0) }
     let json = JSONObject([
       ("file", .string(store.path)), ("type", "model"), ("bytes", JSONValue(store.fileByteCount)),
@@ -23,19 +24,23 @@ extension Report {
       ("parameters", JSONValue(parameters)),
       ("tokenizer", tokenizer.map { Self.json($0) } ?? .null),
       ("end_of_text", .array(ends.map { JSONValue($0) })),
+      ("chat_template", chat.map { Self.json($0) } ?? .null),
       ("tensors", .array(store.tensors.map { Self.json($0) })),
     ])
-    let facts = [
-      ("architecture", printable(store.architecture)),
-      ("configuration", Self.inline(store.configuration)),
-      ("identity", store.identity.description),
-      ("weights", store.variant == StoreFormat.sourceVariant ? "as in the source" : store.variant),
-      ("parameters", Format.count(parameters)),
-      (
-        "tokenizer",
-        (tokenizer.map { Self.text($0) } ?? "none: takes token ids only") + Self.text(ends: ends)
-      ),
-    ]
+    let facts =
+      [
+        ("architecture", printable(store.architecture)),
+        ("configuration", Self.inline(store.configuration)),
+        ("identity", store.identity.description),
+        (
+          "weights", store.variant == StoreFormat.sourceVariant ? "as in the source" : store.variant
+        ),
+        ("parameters", Format.count(parameters)),
+        (
+          "tokenizer",
+          (tokenizer.map { Self.text($0) } ?? "none: takes token ids only") + Self.text(ends: ends)
+        ),
+      ] + (chat.map { [("chat template", Self.text($0))] } ?? [])
     var table = Table(["name", "type", "shape", "#bytes"])
     for tensor in store.tensors {
       table.add([
@@ -87,6 +92,24 @@ extension Report {
       entry["source_sha256"] = .string(tensor.sourceDigest.description)
     }
     return .object(entry)
+  }
+
+  private static func json(_ chat: PublishedChat) -> JSONValue {
+    let name = chat.main.flatMap { ChatTemplate.name(ofPublished: $0) }
+    return [
+      "name": name.map { .string($0) } ?? .null,
+      "sha256": chat.main.map { .string(ChatTemplate.digest(ofPublished: $0).description) }
+        ?? .null,
+      "templates": .array(chat.templates.map { .string($0.name) }),
+      "bos": chat.bos.map { .string($0) } ?? .null, "eos": chat.eos.map { .string($0) } ?? .null,
+    ]
+  }
+
+  private static func text(_ chat: PublishedChat) -> String {
+    let others = chat.templates.map(\.name).filter { $0 != PublishedChat.mainName }
+    let name = chat.main.map { ChatTemplate.name(ofPublished: $0) ?? "unknown" }
+    return (name ?? "none with the name \(PublishedChat.mainName)")
+      + (others.isEmpty ? "" : "; also \(printable(others.joined(separator: ", ")))")
   }
 
   private static func json(_ tokenizer: any Tokenizer) -> JSONValue {

@@ -32,6 +32,8 @@ package enum BeginningRecord {
 extension Tokenizer {
   /// A manifest's record of texts that `encodeText` made ids of.
   package func recordingBeginning(in record: JSONObject) -> JSONObject {
-    BeginningRecord.adding(beginOfTextIDs, to: record)
+    var record = BeginningRecord.adding(beginOfTextIDs, to: record)
+    if let reading = readingRecord { record["chat"] = .object(reading) }
+    return record
   }
 }

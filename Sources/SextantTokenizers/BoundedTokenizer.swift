@@ -25,6 +25,10 @@ package struct BoundedTokenizer: Tokenizer {
   package var addsLeadingSpace: Bool { base.addsLeadingSpace }
   package var takesLongestTokens: Bool { base.takesLongestTokens }
   package func encode(_ text: String) -> [Int] { base.encode(text) }
+  package func encode(_ text: String, literally ranges: [Range<Int>]) -> [Int] {
+    base.encode(text, literally: ranges)
+  }
+  package var readingRecord: JSONObject? { base.readingRecord }
   package func bytes(of id: Int) -> [UInt8]? { base.bytes(of: id) }
   package func token(_ id: Int) -> String? { base.token(id) }
   package func id(ofToken token: String) -> Int? { base.id(ofToken: token) }

@@ -38,6 +38,23 @@ public protocol Tokenizer: Sendable {
   /// spelled out in the text become their ids, if the format supports this.
   func encode(_ text: String) -> [Int]
 
+  /// The ids of a text of which parts came from others: in these parts, special tokens spelled out are text
+  /// like any other.
+  ///
+  /// - Parameter ranges: ranges of the text's UTF-8 bytes, in order.
+  func encode(_ text: String, literally ranges: [Range<Int>]) -> [Int]
+
+  /// The ids of a whole text, with those that begin it.
+  ///
+  /// A text that spells out the token that begins a text gets another one, as in transformers.
+  ///
+  /// - Parameter continues: whether the text continues a state. Such a text has no beginning of its
+  ///   own: the tokens that begin a text were read, if at all, with the text of the state.
+  func encodeText(_ text: String, continues: Bool) -> [Int]
+
+  /// What manifests record of the way in which texts are read; nil if nothing is put around them.
+  var readingRecord: JSONObject? { get }
+
   /// The bytes of an id; nil for an id without a token.
   ///
   /// They need not be UTF-8 by themselves: one character may be spread over several tokens.
@@ -54,18 +71,22 @@ extension Tokenizer {
   /// The one that is known.
   public var endOfTextIDs: [Int] { endOfTextID.map { [$0] } ?? [] }
 
+  /// Formats in which no text spells a special token.
+  public func encode(_ text: String, literally ranges: [Range<Int>]) -> [Int] { encode(text) }
+
   /// Most formats have no such rule.
   public var beginOfTextIDs: [Int] { [] }
 
-  /// The ids of a whole text, with those that begin it.
-  ///
-  /// A text that spells out the token that begins a text gets another one, as in transformers.
-  ///
-  /// - Parameter continues: whether the text continues a state. Such a text has no beginning of its
-  ///   own: the tokens that begin a text were read, if at all, with the text of the state.
-  public func encodeText(_ text: String, continues: Bool = false) -> [Int] {
+  /// The text after the ids that begin one.
+  public func encodeText(_ text: String, continues: Bool) -> [Int] {
     (continues ? [] : beginOfTextIDs) + encode(text)
   }
+
+  /// The ids of a whole text that continues nothing.
+  public func encodeText(_ text: String) -> [Int] { encodeText(text, continues: false) }
+
+  /// Most tokenizers put nothing around a text.
+  public var readingRecord: JSONObject? { nil }
 
   /// The ids of a document among others: after the tokens that begin a text, or, if the tokenizer
   /// has no such rule, after the one that ends the previous text.

@@ -27,7 +27,8 @@ struct Sextant: ParsableCommand {
       """,
     version: ToolVersion.current,
     subcommands: [
-      Convert.self, Export.self, Inspect.self, Verify.self, Generate.self, Capture.self, Steer.self,
+      Convert.self, Export.self, Inspect.self, Verify.self, Generate.self, Chat.self,
+      Capture.self, Steer.self,
       LensCommand.self, ProbeCommand.self, Bench.self,
       StateCommand.self, MomentsCommand.self, Drift.self,
       Clean.self, Demo.self,

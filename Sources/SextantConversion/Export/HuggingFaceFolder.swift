@@ -22,7 +22,7 @@ extension ModelExport {
     }
     var side: [(name: String, bytes: [UInt8])] = []
     if isSharded { side.append(("model.safetensors.index.json", index(shards, names))) }
-    side += try tokenizerFiles(&notes)
+    side += try chatFiles(tokenizerFiles(&notes))
     let end = try endOfText()
     if let end {
       let generation = JSONObject([("eos_token_id", end)])
@@ -160,6 +160,37 @@ extension ModelExport {
       ]
     }
     return [("rwkv_vocab_v20230424.txt", bytes)]
+  }
+
+  /// The tokenizer's files with the chat template: as a file of its own, or in `tokenizer_config.json` if
+  /// there are several. The tokens that templates use by name are declared there, too.
+  private func chatFiles(
+    _ files: [(name: String, bytes: [UInt8])]
+  ) throws(Refusal) -> [(name: String, bytes: [UInt8])] {
+    guard !options.leavesOutTokenizer, let chat = try PublishedChat.load(from: store) else {
+      return files
+    }
+    var files = files
+    let name = "tokenizer_config.json"
+    let place = files.firstIndex { $0.name == name }
+    var settings = JSONObject()
+    if let place {
+      settings = try JSONNode(parsing: files[place].bytes, code: .modelTokenizer, file: nil)
+        .object()
+    }
+    if let bos = chat.bos { settings["bos_token"] = .string(bos) }
+    if let eos = chat.eos { settings["eos_token"] = .string(eos) }
+    if chat.templates.count == 1, let main = chat.main {
+      files.append(("chat_template.jinja", Array(main.utf8)))
+    } else {
+      settings["chat_template"] = .array(
+        chat.templates.map {
+          .object(JSONObject([("name", .string($0.name)), ("template", .string($0.text))]))
+        })
+    }
+    let bytes = JSONValue.object(settings).canonicalBytes
+    if let place { files[place].bytes = bytes } else { files.append((name, bytes)) }
+    return files
   }
 
   /// The original `tokenizer.model`, and the additions to it.

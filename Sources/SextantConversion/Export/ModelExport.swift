@@ -293,6 +293,7 @@ package struct ModelExport {
     if fileType == 7 { writer.set("general.quantization_version", .uint32(2)) }
     writer.set("sextant.model", .string(store.identity.description))
     for (key, value) in tokenizerMetadata?.values ?? [] { writer.set(key, value) }
+    for (key, value) in try chatMetadata() { writer.set(key, value) }
     for (name, values) in try modelMetadata?.factors() ?? [] {
       try writer.add(name, Tensor(values, shape: [values.count]))
     }
@@ -301,6 +302,17 @@ package struct ModelExport {
         tensor.name, tensor.dataType, shape: tensor.shape, source: source(of: tensor, meter))
     }
     try writer.publish(to: destination, replacing: options.replacing)
+  }
+
+  /// The chat templates: the main one under its own key, and others under their names.
+  private func chatMetadata() throws(Refusal) -> [(key: String, value: GGUFNewValue)] {
+    guard !options.leavesOutTokenizer, let chat = try PublishedChat.load(from: store) else {
+      return []
+    }
+    let key = GGUFDescription.chatTemplateKey
+    return chat.templates.map {
+      ($0.name == PublishedChat.mainName ? key : "\(key).\($0.name)", .string($0.text))
+    }
   }
 
   /// llama.cpp's number for the type of most matrices.

@@ -50,9 +50,11 @@ struct ByteLevelBPE: TokenizerFormat {
 
   func id(ofToken token: String) -> Int? { parts.vocabulary.id(of: token) }
 
-  func encode(_ text: String) -> [Int] {
+  func encode(_ text: String) -> [Int] { encode(text, literally: []) }
+
+  func encode(_ text: String, literally ranges: [Range<Int>]) -> [Int] {
     var writer = WordWriter(parts: parts, textByteCount: text.utf8.count)
-    parts.added.forEachPiece(of: text) { piece in
+    parts.added.forEachPiece(of: text, literally: ranges) { piece in
       switch piece {
       case .token(let id): writer.ids.append(id)
       case .text(let bytes, let range, let isStart):

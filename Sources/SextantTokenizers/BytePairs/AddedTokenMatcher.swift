@@ -36,13 +36,17 @@ struct AddedTokenMatcher: Sendable {
   }
 
   /// Splits a text at the tokens in it.
-  func pieces(of bytes: [UInt8]) -> [Piece] {
+  ///
+  /// - Parameter literal: ranges of bytes in which special tokens are text.
+  func pieces(of bytes: [UInt8], literally literal: [Range<Int>] = []) -> [Piece] {
     var steps = 0
-    return pieces(of: bytes, steps: &steps)
+    return pieces(of: bytes, literally: literal, steps: &steps)
   }
 
   /// The same, and adds the bytes that were looked at to `steps`.
-  func pieces(of bytes: [UInt8], steps: inout Int) -> [Piece] {
+  func pieces(
+    of bytes: [UInt8], literally literal: [Range<Int>] = [], steps: inout Int
+  ) -> [Piece] {
     if tokens.isEmpty { return bytes.isEmpty ? [] : [.text(bytes.indices)] }
     var reader = LongestMatches.Reader(matches, bytes)
     defer { steps += reader.steps }
@@ -59,8 +63,13 @@ struct AddedTokenMatcher: Sendable {
       }
       var start = searchStart
       var end = match.end
-      searchStart = end
       let token = tokens[match.place]
+      if token.special && literal.contains(where: { $0.overlaps(start..<end) }) {
+        // Shorter tokens inside it may be none of the special ones.
+        searchStart += 1
+        continue
+      }
+      searchStart = end
       if token.singleWord && touchesWord(start..<end, in: bytes) { continue }
       if token.stripsLeft {
         start = max(start, textStart)

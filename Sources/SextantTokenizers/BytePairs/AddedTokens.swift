@@ -43,15 +43,24 @@ struct AddedTokens: Sendable {
   }
 
   /// Calls `body` with each part of a text, in order.
-  func forEachPiece(of text: String, _ body: (Piece) -> Void) {
+  ///
+  /// - Parameter literal: ranges of bytes in which special tokens are text.
+  func forEachPiece(
+    of text: String, literally literal: [Range<Int>] = [], _ body: (Piece) -> Void
+  ) {
     let bytes = Array(text.utf8)
-    for piece in raw.pieces(of: bytes) {
+    for piece in raw.pieces(of: bytes, literally: literal) {
       switch piece {
       case .token(let id): body(.token(id))
       case .text(let range):
         let part = range.count == bytes.count ? bytes : Array(bytes[range])
         let normal = normalizer.normalize(part) ?? part
-        for piece in normalized.pieces(of: normal) {
+        let inner = literal.filter { $0.overlaps(range) }.map {
+          // Where normalisation moves bytes, the whole part counts as text.
+          normal == part
+            ? $0.clamped(to: range).shifted(by: -range.lowerBound) : normal.indices
+        }
+        for piece in normalized.pieces(of: normal, literally: inner) {
           switch piece {
           case .token(let id): body(.token(id))
           case .text(let inner):
@@ -61,6 +70,12 @@ struct AddedTokens: Sendable {
         }
       }
     }
+  }
+}
+
+extension Range<Int> {
+  fileprivate func shifted(by distance: Int) -> Range<Int> {
+    lowerBound + distance..<upperBound + distance
   }
 }
 

@@ -80,9 +80,11 @@ struct SentencePieceJSON: TokenizerFormat {
 
   var vocabularySize: Int { vocabulary.size }
 
-  func encode(_ text: String) -> [Int] {
+  func encode(_ text: String) -> [Int] { encode(text, literally: []) }
+
+  func encode(_ text: String, literally ranges: [Range<Int>]) -> [Int] {
     var writer = CharacterPairWriter(pairs, textByteCount: text.utf8.count)
-    added.forEachPiece(of: text) { piece in
+    added.forEachPiece(of: text, literally: ranges) { piece in
       switch piece {
       case .token(let id): writer.append(id)
       case .text(let bytes, let range, let isStart):

@@ -14,6 +14,8 @@ struct SentencePieceModel: TokenizerFormat {
   private let normalizer: SentencePieceNormalizer
   /// The ids of user-defined pieces, by their places in the trie that finds them.
   private let userDefined: [Int]
+  /// Whether other files declare the user-defined piece a special token, by its place.
+  private let isSpecialPiece: [Bool]
   private let places: [ExactString: Int]
   private let additions: SentencePieceAdditions
   private let addedMatcher: AddedTokenMatcher
@@ -64,10 +66,12 @@ struct SentencePieceModel: TokenizerFormat {
       additions.tokens.map { .init(token: $0, spelling: Array($0.content.utf8)) })
     addedTokens = Dictionary(
       additions.tokens.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+    let special = Set(additions.tokens.filter(\.special).map(\.id))
+    isSpecialPiece = userDefined.map { special.contains($0) }
     vocabularySize = max(file.pieces.count, (addedTokens.keys.max() ?? -1) + 1)
-    let special = file.pieces.indices.filter { file.pieces[$0].kind == .control }
-    specialTokenIDs = Set(special).union(additions.tokens.filter(\.special).map(\.id))
-    endOfTextID = special.first {
+    let control = file.pieces.indices.filter { file.pieces[$0].kind == .control }
+    specialTokenIDs = special.union(control)
+    endOfTextID = control.first {
       file.bytes[file.pieces[$0].text].elementsEqual(file.trainer.endPiece)
     }
   }
@@ -79,10 +83,12 @@ struct SentencePieceModel: TokenizerFormat {
     file.normalizer.marksSpaces && (normalizer.addsPrefix || normalizer.removesExtraSpaces)
   }
 
-  func encode(_ text: String) -> [Int] {
+  func encode(_ text: String) -> [Int] { encode(text, literally: []) }
+
+  func encode(_ text: String, literally ranges: [Range<Int>]) -> [Int] {
     let bytes = Array(text.utf8)
     var writer = CharacterPairWriter(pairs, textByteCount: bytes.count)
-    for piece in addedMatcher.pieces(of: bytes) {
+    for piece in addedMatcher.pieces(of: bytes, literally: ranges) {
       switch piece {
       case .token(let id): writer.append(id)
       case .text(let range):
@@ -101,7 +107,8 @@ struct SentencePieceModel: TokenizerFormat {
     var textStart = 0
     var position = 0
     while position < bytes.count {
-      if let (place, end) = kept.match(at: position) {
+      // A special token that is left here is a part of a message, and is text.
+      if let (place, end) = kept.match(at: position), !isSpecialPiece[place] {
         writer.write(bytes, textStart..<position)
         writer.append(userDefined[place])
         position = end

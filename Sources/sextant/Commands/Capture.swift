@@ -41,6 +41,7 @@ struct Capture: WritingCommand {
   var sites = CommaList(["logits", "embedding", "residual", "final_norm", "state"])
 
   @OptionGroup var blocks: LayerArguments
+  @OptionGroup(title: "Conversations") var chat: ChatPromptArguments
 
   @Option(
     parsing: .unconditionalSingleValue,
@@ -63,18 +64,19 @@ struct Capture: WritingCommand {
       throw ValidationError("Give one of --prompt, --tokens and --prompts.")
     }
     if text.tokens != nil { try model.beginning.checkUnused("--tokens") }
+    try chat.checkAlone([("--tokens", text.tokens != nil), ("--no-bos", model.beginning.noBos)])
   }
 
   var fileUse: CommandFiles {
     CommandFiles(
       inputs: model.inputs + text.inputs + [prompts].compactMap { $0 }
-        + apply.flatMap(\.inputs),
+        + apply.flatMap(\.inputs) + chat.inputs,
       outputs: [output], replaces: force)
   }
 
   func run() throws {
     let clock = Stopwatch()
-    let open = try model.open()
+    let open = try chat.apply(to: model.open())
     let sites = try open.model.description.sites(named: sites.values, layers: blocks.layers)
     let sequences = try sequences(open)
     let applied = try AppliedArtifacts(apply)
@@ -102,8 +104,8 @@ struct Capture: WritingCommand {
 
   /// The prompts as token ids.
   private func sequences(_ open: LoadedModel) throws(Refusal) -> [[Int]] {
-    guard let prompts else { return [try text.ids(open.textTokenizer)] }
-    let tokenizer = try open.textTokenizer()
-    return try PromptFile.read(prompts).map { tokenizer.encodeText($0) }
+    if let prompts { return try open.readPrompts(prompts) }
+    if let prompt = text.prompt { return [try open.ids(of: prompt.text())] }
+    return [try text.ids(open.textTokenizer)]
   }
 }

@@ -31,6 +31,7 @@ struct Generate: WritingCommand {
   var prompt: PromptArgument?
 
   @OptionGroup(title: "Many texts") var many: ManyTextsArguments
+  @OptionGroup(title: "Conversations") var chat: ChatPromptArguments
 
   @Option(
     name: .customShort("n"),
@@ -76,33 +77,38 @@ struct Generate: WritingCommand {
     }
     try many.checkEffects()
     if loadState != nil { try model.beginning.checkUnused("--load-state") }
+    try chat.checkAlone([
+      ("--load-state", loadState != nil), ("--no-bos", model.beginning.noBos),
+    ])
     try Numbers.check(atLeast: 1, [("-n", count)])
   }
 
   var fileUse: CommandFiles {
     CommandFiles(
       inputs: model.inputs + (prompt?.inputs ?? []) + many.inputs + steering.inputs
-        + probeStop.inputs + [loadState].compactMap { $0 },
+        + probeStop.inputs + chat.inputs + [loadState].compactMap { $0 },
       outputs: [saveState, trace].compactMap { $0 }, replaces: force)
   }
 
   func run() throws {
     try checkOutputsOfOneText()
-    let open = try model.open()
+    let open = try chat.apply(to: model.open())
     let tokenizer = try open.textTokenizer()
     var options = GenerationOptions(
       tokenCount: count, sampling: try sampling.options(), stopsAtEnd: !ending.ignoreEos,
       completesState: saveState != nil)
-    options.stops = try StopTexts(ending.stopTexts)
+    options.stops = try StopTexts(ending.stopTexts + open.answerStops)
     let applied = try steering.load(
       for: open, stop: probeStop.stopWhen, others: loadState != nil)
     let state = try loadState.map { path throws(Refusal) in
       try open.loadState(path, allowsModelMismatch: steering.allowModelMismatch)
     }
-    let prompts = try many.prompts.map { path throws(Refusal) in try PromptFile.read(path) }
-    let sequences = try (prompts ?? [prompt?.text() ?? ""]).map {
-      tokenizer.encodeText($0, continues: state != nil)
-    }
+    let sequences =
+      if let file = many.prompts {
+        try open.readPrompts(file, continues: state != nil)
+      } else {
+        [try open.ids(of: prompt?.text() ?? "", continuing: state)]
+      }
     let generator = Generator(open.model, tokenizer, applying: applied.interventions)
     if many.areGiven {
       return try ManyTexts(generator, applied, asJSON: printing.json).generate(

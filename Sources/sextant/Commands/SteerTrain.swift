@@ -25,6 +25,7 @@ struct SteerTrain: WritingCommand {
 
   @OptionGroup(title: "Data") var contrast: ContrastArguments
   @OptionGroup var beginning: TextOptions
+  @OptionGroup(title: "Conversations") var chat: ChatPromptArguments
 
   @Option(
     help: ArgumentHelp(
@@ -102,16 +103,21 @@ struct SteerTrain: WritingCommand {
           ("--batch", batch != nil), ("--positions", places.positions != nil),
           ("--template", questions.template != nil), ("--precision", compute.precision != nil),
         ], "has no effect with --from-moments")
+      try refuseGiven([("--chat", chat.chat)], "has no effect with --from-moments")
     } else if model == nil || contrast.source == nil {
       throw ValidationError("Name --model and the texts (--pairs …), or --from-moments.")
     }
     if moments == nil { try refuseGiven([("--moments-for", momentsFor != nil)], "needs --moments") }
     try Numbers.check(atLeast: 1, [("--batch", batch)])
+    try chat.checkAlone([
+      ("--template", questions.template != nil), ("--no-bos", beginning.noBos),
+    ])
   }
 
   var fileUse: CommandFiles {
     CommandFiles(
-      inputs: [model, fromMoments].compactMap { $0 } + questions.inputs + contrast.inputs,
+      inputs: [model, fromMoments].compactMap { $0 } + questions.inputs + contrast.inputs
+        + chat.inputs,
       outputs: [output, moments].compactMap { $0 }, replaces: force)
   }
 
@@ -135,7 +141,7 @@ struct SteerTrain: WritingCommand {
   /// Reads the texts.
   private func train(_ estimator: SteeringEstimator) throws(Refusal) -> SteeringVector {
     guard let model, let source = contrast.source else { preconditionFailure("checked before") }
-    let open = try LoadedModel.open(model, beginsTexts: !beginning.noBos)
+    let open = try chat.apply(to: LoadedModel.open(model, beginsTexts: !beginning.noBos))
     let sites = try places.sites(of: open.description)
     try steerAt.check(
       vocabularySize: open.model.description.vocabularySize, parameter: "steerAt")

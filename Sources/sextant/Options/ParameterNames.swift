@@ -16,7 +16,8 @@ enum ParameterNames {
 
   /// The parameters that the library names. A test compares them with its source code.
   static let all: Set<String> = [
-    "allowsModelMismatch", "apply", "applyPositions", "architecture", "batch", "choices", "chunk",
+    "allowsModelMismatch", "apply", "applyPositions", "architecture", "batch", "chatDate",
+    "chatTemplate", "choices", "chunk",
     "clipNorm", "configuration", "data", "dataType", "digits", "edits", "field", "group", "heads",
     "horizon", "ignoring",
     "label", "layer", "layerConvention", "layers", "leavesOutTokenizer", "method", "methods",
@@ -25,8 +26,8 @@ enum ParameterNames {
     "personas", "positions", "positive", "precision", "probe", "prompt", "prompts", "rateScale",
     "readsUInt16AsBFloat16", "repetitionPenalty", "replacing", "samples", "seed", "shrinkage",
     "sites", "start", "statePositions", "steerAt", "steeredTokens", "steps", "stop", "stopWhen",
-    "temperature",
-    "template", "text", "tokenizer", "tokens", "tokensPerStep", "topK", "topP", "unconfinedHDF5",
+    "system", "temperature", "template", "text", "thinking", "tokenizer", "tokens", "tokensPerStep",
+    "topK", "topP", "unconfinedHDF5",
     "weightDecay", "when", "where",
   ]
 

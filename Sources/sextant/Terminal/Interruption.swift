@@ -30,6 +30,19 @@ enum Interruption {
     }
   }
 
+  /// Whether Ctrl-C was pressed during work that it does not end.
+  private static let isMarked = Atomic<Bool>(false)
+
+  /// Runs work during which Ctrl-C only sets a mark.
+  static func marking<Result>(
+    _ work: (_ isMarked: () -> Bool) throws(Refusal) -> Result
+  ) throws(Refusal) -> Result {
+    isMarked.store(false, ordering: .relaxed)
+    let before = signal(SIGINT) { _ in Interruption.isMarked.store(true, ordering: .relaxed) }
+    defer { signal(SIGINT, before) }
+    return try work { isMarked.load(ordering: .relaxed) }
+  }
+
   /// Sets the message about the files that an interruption leaves.
   static func promise(_ text: String) {
     let copy = UInt(bitPattern: strdup("\nInterrupted; \(text).\n"))

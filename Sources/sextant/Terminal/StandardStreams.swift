@@ -20,6 +20,9 @@ enum StandardStreams {
     OrderlyEnd.prepare { FilePublisher.removeUnpublishedName() }
   }
 
+  /// Whether standard input is a terminal.
+  static var inputIsTerminal: Bool { isatty(STDIN_FILENO) == 1 }
+
   /// Whether standard error is a terminal.
   static var errorIsTerminal: Bool { isatty(STDERR_FILENO) == 1 }
 
