@@ -10,7 +10,7 @@ extension Refusal: CustomStringConvertible {
       \(head)
         found:    \(printable(found))
         expected: \(printable(expected))
-        remedy:   \(printable(remedy))
+        remedy:   \(printable(remedy, limit: 1_000))
       """
   }
 }

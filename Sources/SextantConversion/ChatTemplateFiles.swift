@@ -21,7 +21,7 @@ struct ChatTemplateFiles {
   /// - Parameter tokenizer: the tokenizer that the model takes along, whose text they concern.
   init(_ source: CheckpointSource, _ options: ConversionOptions, _ tokenizer: any Tokenizer) {
     if options.tokenizer == nil, let gguf = GGUFDescription(source.checkpoint) {
-      take(gguf.chatTemplates, tokenizer, names: nil)
+      take(gguf.chatTemplates, tokenizer) { gguf.id(of: $0).flatMap { tokenizer.token($0) } }
     } else {
       let folders =
         [options.tokenizerPath.map { SideFile.folder(of: $0) }, source.folder].compactMap { $0 }
@@ -52,12 +52,12 @@ struct ChatTemplateFiles {
 
   private mutating func take(
     _ templates: [(name: String, text: String)], _ tokenizer: any Tokenizer,
-    names: ((String) -> String?)?
+    names: (String) -> String?
   ) {
     guard !templates.isEmpty else { return }
     var chat = PublishedChat(templates: templates, for: tokenizer)
-    chat.bos = names?("bos_token") ?? chat.bos
-    chat.eos = names?("eos_token") ?? chat.eos
+    chat.bos = names("bos_token") ?? chat.bos
+    chat.eos = names("eos_token") ?? chat.eos
     published = chat
   }
 
@@ -109,7 +109,11 @@ struct ChatTemplateFiles {
 
 extension GGUFDescription {
   static let chatTemplateKey = "tokenizer.chat_template"
-  static let chatTemplateNamesKey = "tokenizer.chat_templates"
+
+  /// The id of a special token, such as `bos_token`.
+  fileprivate func id(of token: String) -> Int? {
+    if case .integer(let id)? = file.values["tokenizer.ggml.\(token)_id"] { Int(id) } else { nil }
+  }
 
   /// The chat templates of the file: the main one, and those with other names.
   var chatTemplates: [(name: String, text: String)] {

@@ -38,8 +38,8 @@ public protocol Tokenizer: Sendable {
   /// spelled out in the text become their ids, if the format supports this.
   func encode(_ text: String) -> [Int]
 
-  /// The ids of a text of which parts came from others: in these parts, special tokens spelled out are text
-  /// like any other.
+  /// The ids of a text of which parts came from others. In these parts, special tokens spelled out are text
+  /// like any other; in the rest they are tokens, in every format that has some.
   ///
   /// - Parameter ranges: ranges of the text's UTF-8 bytes, in order.
   func encode(_ text: String, literally ranges: [Range<Int>]) -> [Int]

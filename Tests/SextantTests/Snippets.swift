@@ -25,6 +25,12 @@ func generatingSnippet(_ model: LoadedModel, _ joy: SteeringVector) async throws
   print(run.ending ?? .count, run.edits)
 }
 
+func chatSnippet(_ model: LoadedModel) throws {
+  var talk = try model.conversation(template: "plain", system: "You are terse.")
+  print(try talk.answer("What was the film like?").text)
+  print(try talk.answer("Why?", count: 20, temperature: 0).text)
+}
+
 func interventionSnippet(
   _ joy: SteeringVector, _ eraser: ConceptEraser, _ probe: Probe, _ lens: Lens, _ numbers: [Float]
 ) -> Interventions {

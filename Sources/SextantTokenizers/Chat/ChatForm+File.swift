@@ -58,6 +58,10 @@ extension ChatForm.Turn {
 }
 
 extension ChatTemplate {
+  private static var choice: String {
+    "Choose one with `chatTemplate`: \(names.joined(separator: ", ")); or a file."
+  }
+
   /// The template of that name, or the one in the file of that path.
   ///
   /// - Parameter tokenizer: names the tokens that begin and end a text, unless `published` does.
@@ -75,7 +79,7 @@ extension ChatTemplate {
         guard error.code == .fileMissing else { throw error }
         throw Refusal(
           .chatTemplate, at: .parameter("chatTemplate"), found: "\"\(printable(name, limit: 80))\"",
-          expected: "the path of a file, or one of \(Self.names.joined(separator: ", "))")
+          expected: "the name of a template, or the path of a file", remedy: Self.choice)
       }
     }
     let tokens = published ?? PublishedChat(templates: [], for: tokenizer)
@@ -91,7 +95,7 @@ extension ChatTemplate {
     guard let published, let template = published.main else {
       throw Refusal(
         .chatTemplate, file: file, found: "a model without a chat template",
-        expected: "one, or its name: \(Self.names.joined(separator: ", "))")
+        expected: "one, or the name of a template", remedy: Self.choice)
     }
     guard let name = Self.name(ofPublished: template), let form = ChatForm.named(name) else {
       let lines = template.split(whereSeparator: \.isNewline)
@@ -100,7 +104,7 @@ extension ChatTemplate {
         .chatTemplate, file: file,
         found:
           "an unknown chat template that begins with \"\(printable(String(first), limit: 80))\"",
-        expected: "a known one, or its name: \(Self.names.joined(separator: ", "))")
+        expected: "a known one, or the name of a template", remedy: Self.choice)
     }
     self.init(form, bos: published.bos, eos: published.eos)
   }

@@ -76,7 +76,7 @@ public struct ChatTemplate: Sendable, Equatable {
     let date = CalendarDate.today
     let after = ChatValues(bos: bos, eos: eos, date: date).filled(form.assistant.suffix)
     let special = tokenizer.specialTokenIDs
-    return tokenizer.encode(after).first { special.contains($0) }.map { [$0] } ?? []
+    return tokenizer.encode(after, literally: []).first { special.contains($0) }.map { [$0] } ?? []
   }
 }
 

@@ -19,6 +19,8 @@ struct SentencePieceModel: TokenizerFormat {
   private let places: [ExactString: Int]
   private let additions: SentencePieceAdditions
   private let addedMatcher: AddedTokenMatcher
+  /// Finds control pieces, too, which stand for themselves in texts of templates alone.
+  private let controlMatcher: AddedTokenMatcher
   private let addedTokens: [Int: AddedToken]
   let vocabularySize: Int
   let digest: Digest
@@ -62,8 +64,17 @@ struct SentencePieceModel: TokenizerFormat {
     self.userDefined = userDefined
     digest = source.digest
     additions = try SentencePieceAdditions(file)
-    addedMatcher = AddedTokenMatcher(
-      additions.tokens.map { .init(token: $0, spelling: Array($0.content.utf8)) })
+    let added = additions.tokens
+    let contents = Set(added.map { ExactString($0.content) })
+    let controls = file.pieces.indices.filter { file.pieces[$0].kind == .control }.map {
+      AddedToken(id: $0, content: file.text(file.pieces[$0]), special: true)
+    }
+    (addedMatcher, controlMatcher) = (
+      Self.matcher(added),
+      Self.matcher(
+        added
+          + controls.filter { !$0.content.isEmpty && !contents.contains(ExactString($0.content)) })
+    )
     addedTokens = Dictionary(
       additions.tokens.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
     let special = Set(additions.tokens.filter(\.special).map(\.id))
@@ -76,6 +87,10 @@ struct SentencePieceModel: TokenizerFormat {
     }
   }
 
+  private static func matcher(_ tokens: [AddedToken]) -> AddedTokenMatcher {
+    AddedTokenMatcher(tokens.map { .init(token: $0, spelling: Array($0.content.utf8)) })
+  }
+
   var beginOfTextIDs: [Int] { additions.beginOfTextIDs }
 
   // Spaces that are not markers are never dropped.
@@ -83,12 +98,17 @@ struct SentencePieceModel: TokenizerFormat {
     file.normalizer.marksSpaces && (normalizer.addsPrefix || normalizer.removesExtraSpaces)
   }
 
-  func encode(_ text: String) -> [Int] { encode(text, literally: []) }
+  func encode(_ text: String) -> [Int] { encode(Array(text.utf8), addedMatcher, []) }
 
   func encode(_ text: String, literally ranges: [Range<Int>]) -> [Int] {
-    let bytes = Array(text.utf8)
+    encode(Array(text.utf8), controlMatcher, ranges)
+  }
+
+  private func encode(
+    _ bytes: [UInt8], _ matcher: AddedTokenMatcher, _ literal: [Range<Int>]
+  ) -> [Int] {
     var writer = CharacterPairWriter(pairs, textByteCount: bytes.count)
-    for piece in addedMatcher.pieces(of: bytes, literally: ranges) {
+    for piece in matcher.pieces(of: bytes, literally: literal) {
       switch piece {
       case .token(let id): writer.append(id)
       case .text(let range):

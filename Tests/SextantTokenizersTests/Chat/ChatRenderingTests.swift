@@ -1,3 +1,4 @@
+import Glibc
 import SextantBytes
 import SextantTestSupport
 import Testing
@@ -72,6 +73,30 @@ struct ChatRenderingTests {
     let together = rows.map { "\($0.key)\0\($0.text ?? "\u{1}")\0" }.joined()
     #expect(
       try SHA256.digest(Array(together.utf8)).description == node.member("all").string())
+  }
+
+  @Test func theSpecificationNamesEveryForm() throws {
+    let page = try PackageFiles.text("formats/chat-template.md")
+    let table = try #require(
+      page.split(separator: "## Forms").last?.split(separator: "Differences to").first)
+    let rows = table.split(separator: "\n").filter { $0.hasPrefix("| `") }
+    let names = rows.flatMap { row in
+      row.split(separator: "|")[0].matches(of: /`([^`]+)`/).map { String($0.1) }
+    }
+    #expect(names.sorted() == ChatTemplate.names.sorted())
+  }
+
+  /// The published templates themselves, in files `*.jinja`, if a folder with them is named.
+  @Test(.enabled(if: getenv("SEXTANT_CHAT_TEMPLATES") != nil))
+  func publishedTemplatesAreRecognised() throws {
+    let folder = String(cString: try #require(getenv("SEXTANT_CHAT_TEMPLATES")))
+    var names: Set<String> = []
+    for file in TemporaryFolder.entries(of: folder) where file.hasSuffix(".jinja") {
+      let bytes = try InputFile("\(folder)/\(file)").readAll(limit: 1 << 20)
+      let text = String(decoding: bytes, as: UTF8.self)
+      if let name = ChatTemplate.name(ofPublished: text) { names.insert(name) }
+    }
+    #expect(!names.isEmpty)
   }
 
   @Test func everyGoldenHasItsForm() throws {
