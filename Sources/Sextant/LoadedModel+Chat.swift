@@ -1,3 +1,4 @@
+import SextantArtifacts
 import SextantBytes
 import SextantGeneration
 import SextantTokenizers
@@ -53,6 +54,27 @@ extension LoadedModel {
   /// - Throws: `model.tokenizer` for a model without one.
   public func chatting(_ settings: ChatSettings) throws(Refusal) -> LoadedModel {
     LoadedModel(self, tokenizer: ChatTokenizer(try textTokenizer(), settings))
+  }
+
+  /// The model that reads texts as an artifact's training did: as messages, if the artifact records it.
+  ///
+  /// - Throws: `artifact.schema` for a record of another form; as `chatSettings`.
+  package func chatting(asRecordedIn artifact: Artifact) throws(Refusal) -> LoadedModel {
+    guard case .object(let data)? = artifact.manifest.details["data"], let record = data["chat"]
+    else { return self }
+    let node = JSONNode(
+      record, code: .artifactSchema, file: artifact.file, pointer: "/data/chat")
+    let date = try node.optionalMember("date").map { node throws(Refusal) in
+      guard let date = CalendarDate(try node.string()) else {
+        throw node.refusal(expected: "a date such as 2025-03-09")
+      }
+      return date
+    }
+    return try chatting(
+      chatSettings(
+        template: node.member("template").string(),
+        system: node.optionalMember("system")?.string(),
+        thinking: node.optionalMember("thinking")?.boolean(), date: date))
   }
 }
 

@@ -235,8 +235,9 @@ package struct Retraining {
     _ = try Self.check(vector.model, model, tokenizer, file)
     // Texts begin in the same way as in the training, even if the tokenizer now requires other
     // tokens.
-    let tokenizer = BoundedTokenizer(
-      tokenizer, begin: try BeginningRecord.read(vector.training.data, file: file))
+    let begin = try BeginningRecord.read(vector.training.data, file: file)
+    let tokenizer: any Tokenizer =
+      tokenizer.readingRecord == nil ? BoundedTokenizer(tokenizer, begin: begin) : tokenizer
     let trainer = try SteeringTrainer(
       model, tokenizer, estimator: Self.estimator(of: vector.training, file),
       sites: model.description.sites(named: vector.vectors.map(\.site.name)),

@@ -22,7 +22,8 @@ private let sections = [
   "st": "safetensors", "index": "Sharded index", "h5": "HDF5", "pth": "PyTorch",
   "zip": "Other zip archives", "npy": "NumPy", "gguf": "GGUF",
   "model": "Model match", "tokenizer": "Tokenizer", "store": "Native model",
-  "artifact": "Artifacts", "text": "Text files", "data": "Training data", "usage": "Usage",
+  "artifact": "Artifacts", "text": "Text files", "data": "Training data", "chat": "Conversations",
+  "usage": "Usage",
 ]
 
 private func refusalCodesPage() -> String {

@@ -68,7 +68,6 @@ import Testing
     for (name, text) in [
       ("tokenizer_config.json", #"{"chat_template": 1}"#),
       ("tokenizer_config.json", #"{"chat_template": [{"name": "default"}]}"#),
-      ("tokenizer_config.json", "{"),
     ] {
       let (chat, _, notes) = try convert(checkpoint([name: text]))
       #expect(chat == nil)

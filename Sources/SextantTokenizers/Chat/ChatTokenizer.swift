@@ -9,18 +9,20 @@ public struct ChatSettings: Sendable {
   public var system: String?
   /// Whether the model thinks before it answers; nil for the template's default.
   public var thinking: Bool?
-  /// Today, for templates that tell it to the model; nil for the clock's.
+  /// Today, for templates that tell it to the model; nil for others.
   public var date: CalendarDate?
 
   /// Creates settings.
   ///
+  /// - Parameter date: today; nil for the clock's day, if the template tells it to the model.
   /// - Throws: `chat.messages`, `chat.template`, `usage.option` for settings that the template has no
   ///   place for.
   public init(
     _ template: ChatTemplate, system: String? = nil, thinking: Bool? = nil,
     date: CalendarDate? = nil
   ) throws(Refusal) {
-    (self.template, self.system, self.thinking, self.date) = (template, system, thinking, date)
+    (self.template, self.system, self.thinking) = (template, system, thinking)
+    self.date = date ?? (template.isDated ? .today : nil)
     guard date == nil || template.isDated else {
       throw Refusal(
         .usageOption, at: .parameter("chatDate"),

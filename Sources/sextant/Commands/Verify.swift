@@ -85,7 +85,7 @@ struct Verify: ParsableCommand {
 
   private func retraining() throws(Refusal) -> Retraining? {
     guard let model, let source else { return nil }
-    let open = try LoadedModel.open(model)
+    let open = try LoadedModel.open(model).chatting(asRecordedIn: Artifact(reading: file))
     return try Retraining(
       open.model, open.textTokenizer(), source: source, area: { ROC($0, $1)?.area })
   }

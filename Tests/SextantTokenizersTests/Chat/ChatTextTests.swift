@@ -36,15 +36,11 @@ struct ChatTextTests {
   }
 
   @Test func textAroundMarksIsSplitTogether() throws {
-    // The line feed of the form and the one of the message are one token, as in transformers.
-    let tokenizer = try Tokenizers.load(
-      bytes: TinyTokenizer(
-        merges: [("Ċ", "Ċ")],
-        added: [AddedToken(id: 257, content: "<|im_start|>", special: true)]
-      ).json.canonicalBytes)
-    let template = try ChatTemplate(named: "chatml", for: tokenizer)
-    let ids = try template.render([.user("\nHi")], answers: false).ids(tokenizer)
-    #expect(Array(ids.prefix(6)) == [257] + bytes("user") + [256])
+    // The space of the form and the letter of the message are one token, as in transformers.
+    let tokenizer = try TinyTokenizer(merges: [("Ġ", "x")]).load()
+    let template = try ChatTemplate(named: "plain", for: tokenizer)
+    let ids = try template.render([.user("x")], answers: false).ids(tokenizer)
+    #expect(ids == bytes("User:") + [256] + bytes("\n\n"))
   }
 
   @Test func sentencePieceReadsControlPiecesOfMessagesAsText() throws {
@@ -166,7 +162,7 @@ struct ChatTextTests {
     #expect(try full.render([.system("s"), .user("x")]).text == "<|im_start|>S:s\nU:x\nA:")
     #expect(full.stops == ["U:"])
     for wrong in [
-      start + "}", "{}", start + turns + #", "loop": 1}"#,
+      #"{"format": "sextant-chat", "version": 1}"#, "{}", start + turns + #", "loop": 1}"#,
       #"{"format": "sextant-chat", "version": 2, "# + turns + "}",
       start + turns + #", "default_system": "d"}"#, start + turns + #", "stop": [""]}"#,
       start + turns + #", "thinking_answer": "T:"}"#,
