@@ -36,7 +36,6 @@ import Testing
     #expect(same.output == "\(texts[1])\n\(texts[3])\n")
     #expect(try SavedState(Artifact(reading: state)).position > 8)
     chat("x", "/save \(messages)", status: 73)
-    chat("x", "/save \(messages)", options: ["--force"])
   }
 
   @Test func steeringStartsInASession() {

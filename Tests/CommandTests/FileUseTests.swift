@@ -42,6 +42,7 @@ private let measurement = ["results.json", "results.csv", "index.html"].map { "-
 private let contrast = [
   "-m IN --pairs p", "-m m --pairs IN", "-m m --positive IN --negative n",
   "-m m --positive p --negative IN", "-m m --personas IN", "-m m --pairs p --template IN",
+  "-m m --pairs p --chat --chat-template IN",
 ]
 private let exports =
   ["-o OUT.gguf", "-o OUT.npz"]
@@ -56,13 +57,17 @@ private let commands = [
   FileUse("export", ["IN"], exports),
   FileUse(
     "generate",
-    ["-m IN -p t", "-m m -p @IN", "-m m --prompts IN", "-m m -p t --load-state IN"] + steering,
+    [
+      "-m IN -p t", "-m m -p @IN", "-m m --prompts IN", "-m m -p t --load-state IN",
+      "-m m -p t --chat --chat-template IN",
+    ]
+      + steering,
     ["--save-state OUT", "--trace OUT", "--save-state s --trace OUT"]),
   FileUse(
     "capture",
     [
       "-m IN -p t", "-m m -p @IN", "-m m --prompts IN", "-m m -p t --apply IN",
-      "-m m -p t --apply IN:0.5",
+      "-m m -p t --apply IN:0.5", "-m m -p t --chat --chat-template IN",
     ],
     ["-o OUT"]),
   FileUse("steer train", contrast + ["--from-moments IN"], ["-o OUT"]),

@@ -108,7 +108,7 @@ import Testing
     }
     #expect(try ids(named) == [1])
     // The name of a tokenizer without a file is not a path.
-    #expect(named.sideFiles.count == 4)
+    #expect(named.sideFiles.count == 6)
     var bytes = named
     bytes.tokenizer = "bytes"
     #expect(bytes.sideFiles == [folder.path("weights/generation_config.json")])

@@ -28,9 +28,6 @@ struct Chat: ParsableCommand {
   @OptionGroup(title: "Steering") var steering: SteeringArguments
   @OptionGroup var ending: EndingArguments
 
-  @Flag(help: "Let /save replace existing files.")
-  var force = false
-
   func validate() throws { try Numbers.check(atLeast: 1, [("-n", count)]) }
 
   func run() throws {
@@ -41,7 +38,6 @@ struct Chat: ParsableCommand {
     options.stops = try StopTexts(ending.stopTexts + settings.template.stops)
     var session = ChatSession(
       open, Conversation(open.model, try open.textTokenizer(), settings), steering, options)
-    session.replacesFiles = force
     try session.load()
     let isTerminal = StandardStreams.inputIsTerminal
     while true {
@@ -65,9 +61,6 @@ private struct ChatSession {
   private var steering: SteeringArguments
   private let options: GenerationOptions
   private var applied: AppliedArtifacts?
-  /// Whether saving replaces existing files.
-  var replacesFiles = false
-
   private static let help = """
     /steer FILE[:STRENGTH]  steer from now on; the same file again changes its strength
     /probe FILE[#NAME]      show the scores of a probe after each answer
@@ -168,12 +161,12 @@ private struct ChatSession {
         ["role": .string(message.role.rawValue), "content": .string(message.content)]
       }
       let text = JSONValue.object(JSONObject([("messages", .array(messages))])).prettyText
-      try FilePublisher.publish(Array((text + "\n").utf8), to: path, replacing: replacesFiles)
+      try FilePublisher.publish(Array((text + "\n").utf8), to: path)
       return
     }
     guard let state = talk.state else {
       throw Refusal(.usageOption, found: "no turn", expected: "a turn, whose state is saved")
     }
-    try state.saved(by: open.reference).artifact.write(to: path, replacing: replacesFiles)
+    try state.saved(by: open.reference).artifact.write(to: path)
   }
 }

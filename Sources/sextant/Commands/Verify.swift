@@ -85,7 +85,11 @@ struct Verify: ParsableCommand {
 
   private func retraining() throws(Refusal) -> Retraining? {
     guard let model, let source else { return nil }
-    let open = try LoadedModel.open(model).chatting(asRecordedIn: Artifact(reading: file))
+    var open = try LoadedModel.open(model)
+    // Another kind of file is refused by the training.
+    if let artifact = try? Artifact(reading: file) {
+      open = try open.chatting(asRecordedIn: artifact)
+    }
     return try Retraining(
       open.model, open.textTokenizer(), source: source, area: { ROC($0, $1)?.area })
   }

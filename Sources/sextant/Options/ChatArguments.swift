@@ -5,7 +5,8 @@ import SextantBytes
 /// How a conversation is written for the model.
 struct ChatArguments: ParsableArguments {
   @Option(
-    help: ArgumentHelp("Instructions for the model, before the first message.", valueName: "text"))
+    help: ArgumentHelp(
+      "Instructions for the model, before the first message.", valueName: "instructions"))
   var system: String?
 
   @Option(
