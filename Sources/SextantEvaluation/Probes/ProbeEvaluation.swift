@@ -124,11 +124,27 @@ public struct ProbeEvaluation: Sendable {
     return table
   }
 
+  /// The best of some probes, beside random directions at its site.
+  private func text(_ rows: [Row]) -> String {
+    let known = rows.compactMap { row in row.measured.roc.map { (row.entry, $0) } }
+    guard let (entry, roc) = known.max(by: { $0.1.area < $1.1.area }) else {
+      return "The label does not vary."
+    }
+    let best =
+      "The largest area is that of \(entry.name): \(Format.fixed(roc.area, 3)) "
+      + "(\(roc.interval.text()))"
+    guard entry.input == .single,
+      let lucky = chance.first(where: { $0.site.name == entry.site.name })
+    else { return best + "." }
+    return "\(best); 95% of random directions there stay below \(Format.fixed(lucky.bound, 3))."
+  }
+
   /// The areas by block in figures, a figure for each kind of site, and every probe in a table.
   package func page(title: String, subtitle: String) -> HTMLPage {
     var page = HTMLPage(title: title, subtitle: subtitle)
     if let output { page.add(facts: [("The model's own output", output.text)]) }
     let families = Dictionary(grouping: rows) { $0.entry.family }
+    var panels: [Panel] = []
     for (family, own) in families.sorted(by: { $0.key < $1.key }) {
       let methods = own.map(\.entry).families.map(\.method)
       let series = methods.enumerated().map { index, method in
@@ -144,8 +160,9 @@ public struct ProbeEvaluation: Sendable {
       let chart = LineChart(
         title: "AUROC at \(family)", x: "block", y: "AUROC", series: series, yRange: 0...1,
         countsWhole: true)
-      page.add(figure: chart.svg(standsAlone: false))
+      panels.append(Panel(chart, text(own)))
     }
+    page.add(panels: panels)
     page.add(table: table, caption: "Every probe")
     return page
   }

@@ -15,14 +15,16 @@ extension SteeringEvaluation {
       ("unsteered nonsense", Self.text(summary.baseline.nonsense)),
       ("seed", String(seed)),
     ])
-    for curve in summary.curves {
-      page.add(heading: "Steering: \(curve.sites)")
-      page.add(figure: effectChart(curve.sites).svg(standsAlone: false))
-      page.add(figure: strengthChart(curve).svg(standsAlone: false))
-      page.add(figure: nonsenseChart(curve.sites).svg(standsAlone: false))
-    }
+    let sites = summary.curves.map(\.sites)
+    page.add(heading: "Matching by strength, at the chosen block")
+    page.add(paragraph: Self.terms)
+    page.add(panels: summary.curves.map { Panel(strengthChart($0), strengthText($0)) })
+    page.add(heading: "Change of matching by block")
+    page.add(panels: sites.map { Panel(effectChart($0), effectText($0)) })
+    page.add(heading: "Change of nonsense by block")
+    page.add(panels: sites.map { Panel(nonsenseChart($0), nonsenseText($0)) })
     page.add(heading: "Residual stream, state and both")
-    page.add(figure: rangeChart.svg(standsAlone: false))
+    page.add(panels: [Panel(rangeChart, rangeText)])
     for (title, table) in tables { page.add(table: table, caption: title) }
     if !continuations.isEmpty {
       page.add(heading: "Continuations, side by side")
@@ -30,6 +32,74 @@ extension SteeringEvaluation {
     }
     page.add(table: cellTable, caption: "Every cell", isFolded: true)
     return page
+  }
+
+  private static let terms = """
+    Matching is p(matching) / (p(matching) + p(other)), the share of the answers that show the behaviour. \
+    Nonsense is the probability of all other continuations. Figures of one kind have the same axes.
+    """
+
+  // MARK: What the figures show
+
+  /// The effect at the chosen block, and whether it exceeds that of random directions.
+  private func strengthText(_ curve: SweepSummary.Curve) -> String {
+    let change =
+      "From strength \(Self.signed(curve.ends.low)) to \(Self.signed(curve.ends.high)) at block "
+      + "\(curve.layer), matching changes by \(Self.text(curve.contrast))"
+    guard let control = control(of: curve) else { return change + "." }
+    let verdict =
+      switch Verdict(of: curve.contrast.interval, above: control.contrast.interval.high) {
+      case .holds: "the vector has more effect than random directions of equal norm"
+      case .fails: "random directions of equal norm have as much effect"
+      case .unclear: "whether this is more than the effect of random directions cannot be told"
+      }
+    return "\(change); 95% of \(counted(controls.count, "random direction")) change it by "
+      + "\(control.contrast.interval.text()): \(verdict)."
+  }
+
+  /// The extreme cells of a figure by block.
+  private func extremes(
+    _ sites: SteeredSites, _ figure: (SweepSummary.Row) -> Figure
+  ) -> (low: SweepSummary.Row, high: SweepSummary.Row)? {
+    let rows = summary.rows.filter { $0.sites == sites }
+    let isLess = { (a: SweepSummary.Row, b: SweepSummary.Row) in figure(a).value < figure(b).value }
+    guard let low = rows.min(by: isLess), let high = rows.max(by: isLess) else { return nil }
+    return (low, high)
+  }
+
+  private static func place(_ row: SweepSummary.Row) -> String {
+    "at block \(row.layer) and strength \(signed(row.multiplier))"
+  }
+
+  private func effectText(_ sites: SteeredSites) -> String {
+    guard let (low, high) = extremes(sites, \.effect) else { return "Nothing was measured." }
+    return "The largest change is \(Self.text(high.effect)) \(Self.place(high)), and the smallest "
+      + "\(Self.text(low.effect)) \(Self.place(low)), both chosen on all prompts."
+  }
+
+  private func nonsenseText(_ sites: SteeredSites) -> String {
+    guard let (_, high) = extremes(sites, \.nonsenseEffect) else { return "Nothing was measured." }
+    return "Nonsense rises most \(Self.place(high)), by \(Self.text(high.nonsenseEffect)); without "
+      + "steering it is \(Self.text(summary.baseline.nonsense))."
+  }
+
+  /// How much of the published range is due to the choice of cells.
+  private var rangeText: String {
+    let texts = summary.curves.map {
+      "\($0.sites) \(Format.fixed($0.publishedRange, 3)) and \(Self.text($0.heldOutRange))"
+    }
+    return
+      "The range of matching if cells are chosen and shown on the same prompts, and if they are "
+      + "chosen on one half and shown on the other: \(texts.joined(separator: "; "))."
+  }
+
+  // MARK: The figures
+
+  /// The ends of an axis that all sites share.
+  private func shared(_ figures: [Figure]) -> ClosedRange<Double>? {
+    let ends = figures.flatMap { [$0.value, $0.interval.low, $0.interval.high] }.filter(\.isFinite)
+    guard let low = ends.min(), let high = ends.max(), low < high else { return nil }
+    return low...high
   }
 
   private func series(
@@ -53,7 +123,8 @@ extension SteeringEvaluation {
     LineChart(
       title: "Change of the matching probability by layer: \(sites)",
       subtitle: "all \(counted(test.items.count, "prompt")); bands are 95% intervals", x: "block",
-      y: "change of p(matching)", series: series(sites, \.effect), countsWhole: true)
+      y: "change of p(matching)", series: series(sites, \.effect),
+      yRange: shared(summary.rows.map(\.effect)), countsWhole: true)
   }
 
   /// The probability of other answers by layer, a line for each strength.
@@ -63,7 +134,7 @@ extension SteeringEvaluation {
       subtitle: "1 − p(matching) − p(other), minus the unsteered model's", x: "block",
       y: "change of nonsense",
       series: series(sites, \.nonsenseEffect),
-      countsWhole: true)
+      yRange: shared(summary.rows.map(\.nonsenseEffect)), countsWhole: true)
   }
 
   /// Matching by strength at the chosen layers: all sets of sites, and the random directions of the
@@ -116,7 +187,11 @@ extension SteeringEvaluation {
       subtitle:
         "block chosen on \(counted(summary.halves.choosing.count, "prompt")), shown on the other "
         + "\(summary.halves.reporting.count)",
-      x: "strength", y: "p(matching)", series: series)
+      x: "strength", y: "p(matching)", series: series,
+      yRange: shared(
+        summary.curves.flatMap { curve in
+          (curve.points + (control(of: curve)?.points ?? [])).map(\.matching)
+        }))
   }
 
   /// The range of matching, by sites.

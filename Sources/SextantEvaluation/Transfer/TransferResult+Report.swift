@@ -175,23 +175,79 @@ extension TransferResult {
       notes: skipped.map { "left out: \($0)" }, json: json)
   }
 
+  /// The methods of all probes, in their order.
+  private var methods: [String] {
+    var seen: Set<String> = []
+    return probes.flatMap(\.probes).map(\.method).filter { seen.insert($0).inserted }
+  }
+
+  /// The kinds of sites that have probes of a method.
+  private func families(of method: String) -> [String] {
+    var seen: Set<String> = []
+    return probes.flatMap(\.probes).filter { $0.method == method }.map(\.family)
+      .filter { seen.insert($0).inserted }
+  }
+
+  /// The area at the earliest informative block, beside the model's own output.
+  private func chartText(_ source: String, _ family: String, _ method: String) -> String {
+    let target = summary(source, "B", family, method) == nil ? "A" : "B"
+    guard let own = summary(source, target, family, method) else {
+      return "The probes predict no label that varies."
+    }
+    let found =
+      "At block \(own.layer), the earliest informative one on held-out statements of "
+      + "\(source), the area on \(target) is \(Format.fixed(own.roc.area, 3)) (\(own.roc.interval.text()))"
+    guard let output = outputs.first(where: { $0.target.description == target })?.measured.roc
+    else { return found + "." }
+    let verdict =
+      switch Verdict(of: Interval(own.roc.interval, minus: output.interval), above: 0) {
+      case .holds: "the probe finds more of the truth than the output contains"
+      case .fails: "the probe finds less of the truth than the output contains"
+      case .unclear: "which of the two is larger cannot be told"
+      }
+    return "\(found), and that of the model's output \(Format.fixed(output.area, 3)) "
+      + "(\(output.interval.text())): \(verdict)."
+  }
+
+  /// The best and the worst transfer.
+  private func matrixText(_ family: String, _ method: String) -> String {
+    let own = summaries.filter { $0.family == family && $0.method == method }
+    let isLess = { (a: Summary, b: Summary) in a.roc.area < b.roc.area }
+    guard let low = own.min(by: isLess), let high = own.max(by: isLess) else {
+      return "No transfer was measured."
+    }
+    let text = { (summary: Summary) in
+      "\(Format.fixed(summary.roc.area, 3)) (\(summary.roc.interval.text())) from "
+        + "\(summary.source) to \(summary.target)"
+    }
+    return "The largest area is \(text(high)), and the smallest \(text(low))."
+  }
+
   /// The whole as sections of a page.
   package func add(to page: inout HTMLPage) {
     page.add(heading: "The model's own answers")
     page.add(table: outputTable, caption: "The model's own output against the truth")
     page.add(heading: "Probes, block by block")
-    var seen: Set<String> = []
-    for (family, method) in probes.flatMap(\.probes).families {
-      for source in probes.map(\.source.description) where source.hasPrefix("A") {
-        guard seen.insert("\(family) \(method) \(source)").inserted,
-          let chart = chart(source, ["A", "B"], family, method)
-        else { continue }
-        page.add(figure: chart.svg(standsAlone: false))
+    page.add(
+      paragraph: """
+        A part is written A for Alice's contexts and B for Bob's, with E for the easiest and H for the hardest \
+        quarter. An area (AUROC) of 1 means that the label is always found, 0.5 is chance, and an area below \
+        0.5 means that the opposite of the label is found.
+        """)
+    for method in methods {
+      var panels: [Panel] = []
+      for family in families(of: method) {
+        for source in probes.map(\.source.description) where source.hasPrefix("A") {
+          guard let chart = chart(source, ["A", "B"], family, method) else { continue }
+          panels.append(Panel(chart, chartText(source, family, method)))
+        }
       }
+      page.add(panels: panels)
     }
     page.add(heading: "From part to part")
-    for (family, method) in probes.flatMap(\.probes).families {
-      page.add(figure: matrix(family, method).svg(standsAlone: false))
+    for method in methods {
+      page.add(
+        panels: families(of: method).map { Panel(matrix($0, method), matrixText($0, method)) })
     }
     page.add(table: summaryTable(), caption: "Earliest informative blocks", isFolded: true)
     if !anomalies.isEmpty {

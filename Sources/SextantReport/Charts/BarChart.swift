@@ -1,5 +1,5 @@
 /// Groups of bars, with intervals if they are known.
-package struct BarChart: Sendable {
+package struct BarChart: Chart {
   /// One bar.
   package struct Bar: Sendable, Equatable {
     /// The number; none is drawn if it is not finite.
@@ -34,8 +34,21 @@ package struct BarChart: Sendable {
     (self.groups, self.series) = (groups, series)
   }
 
+  package var legend: [LegendEntry] {
+    series.count > 1
+      ? series.map { LegendEntry(name: $0.name, colour: $0.colour.css, isDashed: false) } : []
+  }
+
+  package var panel: String {
+    svg(width: PanelSize.width, height: PanelSize.height, standsAlone: false, isPanel: true)
+  }
+
   /// The chart as SVG, of a size in pixels.
-  package func svg(width: Double = 720, height: Double = 400, standsAlone: Bool = true) -> String {
+  ///
+  /// - Parameter isPanel: without title and legend, for a page that has them as text.
+  package func svg(
+    width: Double = 720, height: Double = 400, standsAlone: Bool = true, isPanel: Bool = false
+  ) -> String {
     var svg = SVG(width: width, height: height, title: title)
     let bars = series.flatMap(\.bars)
     let y = Axis(
@@ -46,8 +59,8 @@ package struct BarChart: Sendable {
     let leans = groups.contains { SVG.width(of: $0) > (width - 80) / slots - 8 }
     let longest = groups.map { SVG.width(of: $0) }.max() ?? 0
     let frame = Frame(
-      &svg, width: width, height: height, title: title, subtitle: subtitle, yTitle: yTitle, y: y,
-      legend: series.count > 1 ? series.map { ($0.name, $0.colour.css, false) } : [],
+      &svg, width: width, height: height, title: isPanel ? nil : title,
+      subtitle: isPanel ? nil : subtitle, yTitle: yTitle, y: y, legend: isPanel ? [] : legend,
       bottom: leans ? min(36 + longest * 0.55, height / 2) : 36)
     let slot = frame.plot.width / slots
     let barWidth = min(slot * 0.76 / Double(max(series.count, 1)), 56)

@@ -7,15 +7,16 @@ struct Frame {
   /// Draws the frame and the horizontal grid.
   ///
   /// - Parameters:
+  ///   - title: nil if the page has the title.
   ///   - legend: names with their marks.
   ///   - bottom: pixels under the plot for the labels of the other axis.
   init(
-    _ svg: inout SVG, width: Double, height: Double, title: String, subtitle: String? = nil,
-    yTitle: String, y: Axis, legend: [(name: String, colour: String, dashed: Bool)], bottom: Double
+    _ svg: inout SVG, width: Double, height: Double, title: String?, subtitle: String? = nil,
+    yTitle: String, y: Axis, legend: [LegendEntry], bottom: Double
   ) {
     self.y = y
-    var top = 28.0
-    svg.text(title, (16, top), size: 15, bold: true)
+    var top = title == nil ? -6.0 : 28
+    if let title { svg.text(title, (16, top), size: 15, bold: true) }
     if let subtitle {
       top += 18
       svg.text(subtitle, (16, top), size: 12, fill: "var(--soft)")
@@ -37,18 +38,18 @@ struct Frame {
 
   /// Names in rows; the height at which they end.
   private static func draw(
-    _ legend: [(name: String, colour: String, dashed: Bool)], _ svg: inout SVG,
-    from origin: (x: Double, y: Double), width: Double
+    _ legend: [LegendEntry], _ svg: inout SVG, from origin: (x: Double, y: Double), width: Double
   ) -> Double {
     guard !legend.isEmpty else { return origin.y - 6 }
     var (x, y) = (origin.x, origin.y + 8)
-    for (name, colour, dashed) in legend {
-      let needed = 28 + SVG.width(of: name)
+    for entry in legend {
+      let needed = 28 + SVG.width(of: entry.name)
       if x + needed > origin.x + width, x > origin.x { (x, y) = (origin.x, y + 20) }
       svg.line(
         (x, y - 4), (x + 18, y - 4),
-        "stroke=\"\(colour)\" stroke-width=\"3\"\(dashed ? " stroke-dasharray=\"5 3\"" : "")")
-      svg.text(name, (x + 24, y))
+        "stroke=\"\(entry.colour)\" stroke-width=\"3\""
+          + (entry.isDashed ? " stroke-dasharray=\"5 3\"" : ""))
+      svg.text(entry.name, (x + 24, y))
       x += needed + 16
     }
     return y

@@ -1,7 +1,7 @@
 import SextantBytes
 
 /// Numbers by row and column, as colours.
-package struct HeatMap: Sendable {
+package struct HeatMap: Chart {
   /// One cell.
   package struct Cell: Sendable, Equatable {
     /// The number; nil, or one that is not finite, leaves the cell empty.
@@ -47,25 +47,35 @@ package struct HeatMap: Sendable {
     (self.cells, self.scale) = (cells, scale)
   }
 
+  /// None: a scale in the picture explains the colours.
+  package var legend: [LegendEntry] { [] }
+
+  package var panel: String {
+    svg(width: PanelSize.width, cellHeight: 32, standsAlone: false, isPanel: true)
+  }
+
   /// The map as SVG.
   ///
   /// - Parameters:
   ///   - width: pixels at most, unless cells would become narrower than 6.
   ///   - cellHeight: pixels of a row.
+  ///   - isPanel: without title, for a page that has it as text.
   package func svg(
-    width: Double = 720, cellHeight: Double = 22, standsAlone: Bool = true
+    width: Double = 720, cellHeight: Double = 22, standsAlone: Bool = true, isPanel: Bool = false
   ) -> String {
     let left = 36 + (rows.map { SVG.width(of: $0) }.max() ?? 0)
     let cellWidth = min(max((width - left - 16) / Double(max(columns.count, 1)), 6), 96)
     let longest = columns.map { SVG.width(of: $0) }.max() ?? 0
     let leans = longest > cellWidth - 4
-    let top = subtitle == nil ? 44.0 : 62.0
+    let top = isPanel ? 4.0 : subtitle == nil ? 44 : 62
     let gridHeight = cellHeight * Double(rows.count)
     let labels = leans ? 24 + longest * 0.75 : 24
     let total = max(left + cellWidth * Double(columns.count) + 16, 360)
     var svg = SVG(width: total, height: top + gridHeight + labels + 64, title: title)
-    svg.text(title, (16, 28), size: 15, bold: true)
-    if let subtitle { svg.text(subtitle, (16, 46), fill: "var(--soft)") }
+    if !isPanel {
+      svg.text(title, (16, 28), size: 15, bold: true)
+      if let subtitle { svg.text(subtitle, (16, 46), fill: "var(--soft)") }
+    }
     svg.text(
       rowTitle, (16, top + gridHeight / 2), anchor: .middle, fill: "var(--soft)", rotation: -90)
     for (row, name) in rows.enumerated() {

@@ -1,7 +1,7 @@
 import SextantBytes
 
 /// Series of numbers over a common axis, with intervals if they are known.
-package struct LineChart: Sendable {
+package struct LineChart: Chart {
   /// A number and its interval.
   package struct Point: Sendable, Equatable {
     /// The place on the horizontal axis.
@@ -49,6 +49,8 @@ package struct LineChart: Sendable {
   package var yTitle: String
   /// The series, drawn in this order.
   package var series: [Series]
+  /// The ends of the horizontal axis, if they are known.
+  package var xRange: ClosedRange<Double>?
   /// The ends of the vertical axis, if they are known.
   package var yRange: ClosedRange<Double>?
   /// Whether the horizontal axis is a count, such as of blocks.
@@ -57,19 +59,34 @@ package struct LineChart: Sendable {
   /// A chart.
   package init(
     title: String, subtitle: String? = nil, x: String, y: String, series: [Series],
-    yRange: ClosedRange<Double>? = nil, countsWhole: Bool = false
+    xRange: ClosedRange<Double>? = nil, yRange: ClosedRange<Double>? = nil,
+    countsWhole: Bool = false
   ) {
     (self.title, self.subtitle, xTitle, yTitle) = (title, subtitle, x, y)
-    (self.series, self.yRange, self.countsWhole) = (series, yRange, countsWhole)
+    (self.series, self.xRange, self.yRange) = (series, xRange, yRange)
+    self.countsWhole = countsWhole
+  }
+
+  package var legend: [LegendEntry] {
+    series.count > 1
+      ? series.map { LegendEntry(name: $0.name, colour: $0.colour.css, isDashed: $0.isDashed) } : []
+  }
+
+  package var panel: String {
+    svg(width: PanelSize.width, height: PanelSize.height, standsAlone: false, isPanel: true)
   }
 
   /// The chart as SVG, of a size in pixels.
-  package func svg(width: Double = 720, height: Double = 400, standsAlone: Bool = true) -> String {
+  ///
+  /// - Parameter isPanel: without title and legend, for a page that has them as text.
+  package func svg(
+    width: Double = 720, height: Double = 400, standsAlone: Bool = true, isPanel: Bool = false
+  ) -> String {
     var svg = SVG(width: width, height: height, title: title)
     let points = series.flatMap(\.points)
     let xValues = points.map(\.x)
     let x = Axis(
-      showing: xValues, fixed: Self.ends(xValues), tickCount: Int(clamping: width / 80),
+      showing: xValues, fixed: xRange ?? Self.ends(xValues), tickCount: Int(clamping: width / 80),
       isWhole: countsWhole)
     let y = Axis(
       showing: points.flatMap {
@@ -77,8 +94,8 @@ package struct LineChart: Sendable {
       },
       fixed: yRange)
     let frame = Frame(
-      &svg, width: width, height: height, title: title, subtitle: subtitle, yTitle: yTitle, y: y,
-      legend: series.count > 1 ? series.map { ($0.name, $0.colour.css, $0.isDashed) } : [],
+      &svg, width: width, height: height, title: isPanel ? nil : title,
+      subtitle: isPanel ? nil : subtitle, yTitle: yTitle, y: y, legend: isPanel ? [] : legend,
       bottom: 52)
     let place = { (value: Double) in frame.plot.x + frame.plot.width * x.share(value) }
     for tick in x.ticks {

@@ -39,6 +39,12 @@ package struct HTMLPage: Sendable {
     body += "<figure><div class=\"scroll\">\(svg)</div>\(text ?? "")</figure>\n"
   }
 
+  /// Adds figures next to each other, in as many columns as there is space for.
+  package mutating func add(panels: [Panel]) {
+    guard !panels.isEmpty else { return }
+    body += "<div class=\"panels\">\n\(panels.map(\.html).joined())</div>\n"
+  }
+
   /// Adds a table.
   ///
   /// - Parameter isFolded: whether only its caption is shown until the user opens it.
@@ -106,7 +112,7 @@ package struct HTMLPage: Sendable {
 
   private static let style = """
     :root{color-scheme:light dark;\(Palette.light)}
-    @media (prefers-color-scheme:dark){:root{\(Palette.dark)}}
+    @media screen and (prefers-color-scheme:dark){:root{\(Palette.dark)}}
     \(text(PackageResources.page_css))
 
     """
