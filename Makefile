@@ -18,6 +18,7 @@ help:
 
 demo: build
 	.build/release/sextant demo
+	.build/release/sextant demo --transfer
 
 # sextant reads HDF5 through sextant-hdf5, which must be in the same folder.
 build: dependencies

@@ -120,6 +120,8 @@ private let commands = [
   FileUse("state export", ["IN"], ["-o OUT"]),
   FileUse("moments merge", ["a IN"], ["-o OUT"]),
   FileUse("demo", ["--source FOLDER"], ["-o OUT →demo.sxt", "-o OUT →steering/results.json"]),
+  FileUse(
+    "demo --transfer", ["--source FOLDER"], ["-o OUT →demo.sxt", "-o OUT →transfer.html"]),
 ]
 
 /// The refusal of a command's files; nil if they are accepted.
@@ -149,7 +151,7 @@ private func refusal(_ arguments: [String]) throws -> Refusal? {
       #expect(link(file, folder.path("hard")) == 0)
       // Every spelling for the first pair, since parsing takes most of the time.
       let others = [folder.path("soft"), folder.path("hard"), "\(folder.path)/./soft"]
-      let isFirst = index == 0 && use.command != "demo"
+      let isFirst = index == 0 && !use.command.hasPrefix("demo")
       for input in [file] + (isFirst ? others : []) {
         let parent = String(input[..<(input.lastIndex(of: "/") ?? input.endIndex)])
         // A word is one of them, with a mark before it or more text after it. A path may have any
@@ -158,7 +160,7 @@ private func refusal(_ arguments: [String]) throws -> Refusal? {
         let arguments = words.map { word in
           places.first { word.contains($0.0) }.map { word.replacing($0.0, with: $0.1) } ?? word
         }
-        let force = use.command == "demo" ? [] : ["--force"]
+        let force = use.command.hasPrefix("demo") ? [] : ["--force"]
         let refused = try refusal(
           use.command == "state add" ? insert(force, into: arguments) : arguments + force)
         #expect(refused?.code == .fileSame, "\(arguments)")

@@ -9,26 +9,25 @@ import SextantTokenizers
 /// the vector was not learned from.
 package enum SteerDemo {
   private static let multipliers: [Float] = [-3, -2, -1, -0.5, 0, 0.5, 1, 2, 3]
-  private static let sites: [SteeredSites] = [.residual, .state, .both]
-  private static let controlCount = 32
 
-  /// Learns a vector of the residual stream and of the state, and measures it everywhere.
+  /// Learns a vector of the residual stream and, if the model has one, of the state, and measures it
+  /// everywhere.
   ///
   /// - Parameters:
   ///   - source: the folder of the demo model's data.
+  ///   - controlCount: random directions.
   ///   - progress: receives prompts or controls done and in all.
   /// - Throws: what training and measuring throw.
   package static func run(
     _ model: any LanguageModel, _ tokenizer: any Tokenizer, on pairs: ContrastPairs,
-    source: String, progress: (_ done: Int, _ total: Int) -> Void
+    source: String, controlCount: Int = 32, progress: (_ done: Int, _ total: Int) -> Void
   ) throws(Refusal) -> SteeringEvaluation {
     let vector = try SteeringTrainer(
-      model, tokenizer, sites: model.description.sites(named: ["all"])
+      model, tokenizer, sites: model.description.trainableSites(named: ["all"]).sites
     ).train(pairs).vector
     let test = try ChoiceTest(reading: "\(source)/sentiment_test.jsonl", template: nil)
     var experiment = SteeringExperiment(vector, model, tokenizer)
-    (experiment.multipliers, experiment.sites) = (multipliers, sites)
-    experiment.controlCount = controlCount
+    (experiment.multipliers, experiment.controlCount) = (multipliers, controlCount)
     return try experiment.run(on: test, progress: progress)
   }
 

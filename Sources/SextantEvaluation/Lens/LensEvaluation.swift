@@ -99,7 +99,8 @@ public struct LensEvaluation: Sendable {
         ))
     }
     let model = own.layer(model.description.lastSite, chunkLength: length, bootstrap)
-    (crossEntropy, entropy) = (model.crossEntropy, model.entropy)
+    crossEntropy = model.crossEntropy
+    entropy = model.entropy
     tokenCount = corpus.tokenCount
     bitsPerByteFactor = corpus.bitsPerByteFactor
   }

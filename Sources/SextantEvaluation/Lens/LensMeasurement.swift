@@ -8,6 +8,8 @@ extension LensEvaluation {
     public let mean: Double
     /// 95% interval: chunks are resampled.
     public let interval: Interval
+    /// The mean of each chunk, for comparisons on the same chunks.
+    public let chunks: [Double]
   }
 }
 
@@ -56,7 +58,7 @@ struct LensSums {
       let means = sums.map { $0 / Double(count) }
       return LensEvaluation.Mean(
         mean: means.reduce(0, +) / Double(max(means.count, 1)),
-        interval: bootstrap.interval(ofMean: means))
+        interval: bootstrap.interval(ofMean: means), chunks: means)
     }
     return LensEvaluation.Layer(
       site: site, crossEntropy: figure(crossEntropy, chunkLength - 1),

@@ -76,6 +76,8 @@ public struct SweepSummary: Sendable {
     public let ends: (low: Float, high: Float)
     /// Matching at the high end minus matching at the low one, on the second half.
     public let contrast: Figure
+    /// The same by item of the second half, for comparisons of sites on the same items.
+    public let contrasts: [Double]
     /// Whether the points' means never fall.
     public let isMonotone: Bool
     /// The range metric of arXiv 2404.05971: the largest effect over layers and positive strengths
@@ -218,6 +220,7 @@ struct SweepFigures {
     return SweepSummary.Curve(
       sites: sites, layer: chosen, points: points, ends: ends,
       contrast: Figure(reporting.map { own[$0] }, bootstrap),
+      contrasts: reporting.map { own[$0] },
       isMonotone: zip(points, points.dropFirst()).allSatisfy {
         $0.matching.value <= $1.matching.value
       },

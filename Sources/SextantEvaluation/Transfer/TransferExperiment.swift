@@ -15,6 +15,9 @@ public struct TransferExperiment: Sendable {
   public var methods: [ProbeMethod]
   /// The seed of random choices.
   public var seed: Int
+  /// Random directions to measure on each target, as a control, at the sites of the earliest
+  /// informative blocks.
+  public var randomDirections = 0
 
   /// An experiment from some parts of a quirky set to others.
   public init(
@@ -100,6 +103,7 @@ public struct TransferExperiment: Sendable {
     result.probes = fitted
     result.summarise(floor: Self.floorPart, ceiling: Self.ceilingPart)
     result.anomalies = anomalies(fitted, train, held)
+    result.chance = chance(at: result.summaries, held)
     return result
   }
 
@@ -131,6 +135,26 @@ public struct TransferExperiment: Sendable {
       guard !own.isEmpty else { return nil }
       let scores = own.map { Double(held.activations.outputs[$0]) }
       return (target, ProbeMeasurement(scores, own.map { held.truth[$0] }))
+    }
+  }
+
+  /// Random directions at the sites of the summaries, on the same records.
+  private func chance(
+    at summaries: [TransferResult.Summary], _ held: Side
+  ) -> [(target: QuirkySubset, measured: ProbeEvaluation.Chance)] {
+    guard randomDirections > 0 else { return [] }
+    return targets.flatMap { target -> [(target: QuirkySubset, measured: ProbeEvaluation.Chance)] in
+      let part = held.activations.selecting { target.contains(held.records[$0]) }
+      let labels = part.records.map { held.truth[$0] }
+      return part.sites.compactMap { site in
+        guard summaries.contains(where: { $0.target == target && $0.site.name == site.site.name }),
+          let rows = part.values[site.site]
+        else { return nil }
+        let areas = RandomBaseline.areas(
+          rows, labels, count: randomDirections, seed: UInt64(truncatingIfNeeded: seed))
+        return areas.isEmpty
+          ? nil : (target, ProbeEvaluation.Chance(site: site.site, areas: areas))
+      }
     }
   }
 

@@ -1,6 +1,7 @@
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
+import SextantStore
 
 /// The result of a transfer experiment.
 public struct TransferResult: Sendable {
@@ -38,6 +39,8 @@ public struct TransferResult: Sendable {
     public let method: String
     /// The earliest informative block.
     public let layer: Int
+    /// The site there.
+    public let site: SiteReference
     /// The area there on the target.
     public let roc: ROC
     /// The share of the gap between floor and ceiling; nil if those were not measured.
@@ -70,6 +73,8 @@ public struct TransferResult: Sendable {
   public internal(set) var bounds: (floor: Double?, ceiling: Double?) = (nil, nil)
   /// The contexts in which the distance of scores detects the speaker.
   public internal(set) var anomalies: [Anomaly] = []
+  /// Random directions on the targets, if they were asked for.
+  public internal(set) var chance: [(target: QuirkySubset, measured: ProbeEvaluation.Chance)] = []
   /// The probes of each source.
   public internal(set) var probes: [(source: QuirkySubset, probes: [ProbeEntry])] = []
   /// The probes that were left out, in words.
@@ -113,7 +118,7 @@ public struct TransferResult: Sendable {
           }
           var summary = Summary(
             source: source, target: target, family: family, method: method,
-            layer: curve[place].probe.layer ?? place, roc: roc)
+            layer: curve[place].probe.layer ?? place, site: curve[place].probe.site, roc: roc)
           if let floor = bounds.floor, let ceiling = bounds.ceiling,
             target.description == "BH"
           {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Sextant
 import SextantBytes
+import SextantConversion
 import SextantEvaluation
 import SextantInspection
 import SextantReport
@@ -17,7 +18,14 @@ struct Demo: WritingCommand {
       control. It sweeps all blocks and strengths, and steers the residual stream, the state, and \
       both. Then it trains probes on true and false sums in the contexts in which the model \
       answers correctly, and measures them in the contexts in which it does not.
+
+      With --transfer, the demo model and its siblings of other architectures, as far as they are next \
+      to it, are compared instead: steering, lenses and probes on the same data, with the claims of \
+      arXiv 2404.05971 tested one by one. transfer.html in the output folder has the figures.
       """)
+
+  @Flag(help: "Compare models of several architectures instead.")
+  var transfer = false
 
   @Option(help: ArgumentHelp("The demo model's folder.", valueName: "folder"))
   var source = "fixtures/demo-model"
@@ -29,18 +37,27 @@ struct Demo: WritingCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The number of continuations to measure for each opening and strength.", valueName: "count"))
-  var samples = 48
+      "The number of continuations to measure for each opening and strength. Default: 48.",
+      valueName: "count"))
+  var samples: Int?
 
   @OptionGroup var compute: ComputeOptions
   @OptionGroup var printing: OutputOptions
 
   func validate() throws {
     try Numbers.check(atLeast: 2, [("--samples", samples)])
+    if transfer {
+      try refuseGiven([("--samples", samples != nil)], "is for the demo without --transfer")
+    }
   }
 
   var fileUse: CommandFiles {
-    CommandFiles(
+    if transfer {
+      return CommandFiles(
+        inputs: models.map(\.folder), folders: [output],
+        outputs: models.map { "\(output)/\($0.store)" } + [transferPage], replaces: true)
+    }
+    return CommandFiles(
       inputs: [source], folders: [output, steeringFolder],
       outputs: [storePath, hdf5StorePath, vectorPath, probePage]
         + ResultFolder.measurement(in: steeringFolder),
@@ -50,12 +67,14 @@ struct Demo: WritingCommand {
   func run() throws {
     compute.apply()
     try checkSource()
+    if transfer { return try compare() }
     let clock = Stopwatch()
     let conversion = try convert()
     let open = try LoadedModel.open(storePath)
     let pairs = try ContrastPairs(reading: "\(source)/sentiment_pairs.jsonl", template: nil)
     let sentiment = SentimentDemo(
-      open.model, try open.textTokenizer(), vectorPath: vectorPath, samples: samples, say: say)
+      open.model, try open.textTokenizer(), vectorPath: vectorPath, samples: samples ?? 48, say: say
+    )
     let vector = try sentiment.train(pairs)
     let texts = try sentiment.show(vector)
     let scores = try sentiment.measure(vector, pairs)
@@ -88,6 +107,8 @@ struct Demo: WritingCommand {
   private var hdf5StorePath: String { "\(output)/demo-from-hdf5.sxt" }
   private var steeringFolder: String { "\(output)/steering" }
   private var probePage: String { "\(output)/probes.html" }
+  private var transferPage: String { "\(output)/transfer.html" }
+  private var models: [DemoModels.Entry] { DemoModels.present(source: source) }
   private var vectorPath: String { "\(output)/sentiment.steer.safetensors" }
 
   private func checkSource() throws(Refusal) {
@@ -107,6 +128,35 @@ struct Demo: WritingCommand {
 
   private func heading(_ text: String) {
     say("\n\(text)\n\(String(repeating: "─", count: text.count))")
+  }
+
+  // MARK: Comparison
+
+  private func compare() throws {
+    var options = ConversionOptions()
+    options.replacing = true
+    let models = try models.map { entry throws(Refusal) -> ComparedModel in
+      let store = "\(output)/\(entry.store)"
+      let report = try LoadedModel.convert(
+        "\(entry.folder)/model.safetensors", to: store, options: options)
+      let open = try LoadedModel.open(store)
+      return ComparedModel(
+        name: entry.name, open.model, try open.textTokenizer(),
+        parameterCount: report.parameterCount)
+    }
+    var shown: (title: String, progress: Progress)?
+    let found = try ComparisonExperiment(source: source).run(models) { title, done, total in
+      if shown?.title != title {
+        shown?.progress.clear()
+        shown = (title, Progress(title, .items("items")))
+      }
+      shown?.progress.update(done, total)
+    }
+    shown?.progress.clear()
+    try FilePublisher.publish(Array(found.page.html.utf8), to: transferPage, replacing: true)
+    var report = found.report
+    report.notes.append("\(transferPage) has the figures")
+    report.print(asJSON: printing.json)
   }
 
   // MARK: Steps
