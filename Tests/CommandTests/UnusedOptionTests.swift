@@ -36,6 +36,7 @@ import Testing
     ("lens show -m m -p t --json", "--layer-stride 2", "--layer-stride has no effect with --json"),
     ("lens state -m m -p t --json", "--width 3", "--width has no effect with --json"),
     ("steer eval -m m --apply a --pairs p --continue c", "--continuations 0", "1 or more"),
+    ("demo --transfer", "--samples 3", "--samples is for the demo without --transfer"),
   ]
 
   @Test(arguments: cases)
