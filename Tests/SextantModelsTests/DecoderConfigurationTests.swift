@@ -196,6 +196,17 @@ import Testing
     #expect(dense["feed_forward"] == nil && dense["n_expert"] == nil)
   }
 
+  /// The members of a mixer that no block has are not written, and are not needed.
+  @Test func aJambaOfAttentionAloneComesBack() throws {
+    let architecture = try #require(Architectures.named("jamba"))
+    let canonical = try read(Self.jamba, #""attn_layer_period": 1, "attn_layer_offset": 0"#)
+    #expect(canonical["d_inner"] == nil)
+    let published = try architecture.published(canonical, dialect: "huggingface")
+    #expect(published["mamba_expand"] == nil)
+    let node = JSONNode(.object(published), code: .modelConfiguration, file: nil)
+    #expect(try architecture.configuration(from: node, checkpoint: Self.shapes).json == canonical)
+  }
+
   @Test func blocksThatNoRuleGivesHaveNoPublishedForm() throws {
     let architecture = try #require(Architectures.named("jamba"))
     var canonical = try read(Self.jamba)
@@ -237,7 +248,8 @@ import Testing
     (hybrid, #""linear_num_value_heads": 6"#),
     (hybrid, #""rope_parameters": {"rope_type": "linear", "factor": 2.0}"#),
     (jamba, #""attn_layer_offset": 8"#), (jamba, #""expert_layer_period": 0"#),
-    (jamba, #""num_experts_per_tok": 17"#),
+    (jamba, #""num_experts_per_tok": 17"#), (jamba, #""layers_block_type": ["mamba"]"#),
+    (jamba, #""layers_with_experts": [true]"#),
   ])
   func whatContradictsItselfIsRefused(base: String, members: String) {
     expectRefusal(.modelConfiguration) { try read(base, members) }

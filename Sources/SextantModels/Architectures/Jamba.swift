@@ -63,7 +63,12 @@ package enum Jamba: Architecture {
       ConfigurationForm([
         .written("architectures", ["JambaForCausalLM"]), .written("model_type", "jamba"),
         .publishedDecoder(keyHeads: 8, contextLength: 262_144, normEpsilon: 1e-6), kinds,
-        feedForwards, .onlySiLU,
+        feedForwards, .onlySiLU, .when(\.hasMamba, mixer),
+      ])
+    }
+
+    private static var mixer: ConfigurationForm<Self>.Member {
+      .group([
         .custom { node, c throws(Refusal) in
           c.mamba.innerWidth =
             (try node.optionalMember("mamba_expand")?.integer(in: 1...64) ?? 2) * c.width
@@ -78,11 +83,6 @@ package enum Jamba: Architecture {
         .flag("mamba_proj_bias", \.mamba.hasLinearBias, default: false),
         .flag("mamba_conv_bias", \.mamba.hasConvolutionBias, default: true),
         .expected("mamba_inner_layernorms", true),
-        .custom { _, c in
-          if !c.hasMamba { c.mamba = .init() }
-        } write: { _ in
-          []
-        },
       ])
     }
 
@@ -94,6 +94,10 @@ package enum Jamba: Architecture {
         c.layers = (0..<count).map { rule.applies(to: $0) ? .attention : .mamba }
         guard let listed = try node.optionalMember(listedKinds) else { return }
         c.layers = try listed.kinds(["mamba": .mamba, "attention": .attention])
+        guard c.layers.count == count else {
+          throw listed.refusal(
+            found: "the kinds of \(counted(c.layers.count, "block"))", expected: "\(count)")
+        }
       } write: { c in
         [("num_hidden_layers", .integer(Int64(c.layerCount)))]
           + Rule(c.layers.map { $0 == .attention }).members("attn_layer")
