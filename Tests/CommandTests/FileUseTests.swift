@@ -35,7 +35,6 @@ private struct FileUse: Sendable, CustomTestStringConvertible {
 
 private let steering = [
   "-m m -p t --apply IN:2", "-m m -p t --apply IN#probe", "-m m -p t --when IN>0",
-  "-m m -p t --stop-when IN#probe<1",
 ]
 private let records = ["-m IN --data d --label l", "-m m --data IN --label l"]
 private let measurement = ["results.json", "results.csv", "index.html"].map { "-o OUT →\($0)" }
@@ -59,9 +58,8 @@ private let commands = [
     "generate",
     [
       "-m IN -p t", "-m m -p @IN", "-m m --prompts IN", "-m m -p t --load-state IN",
-      "-m m -p t --chat --chat-template IN",
-    ]
-      + steering,
+      "-m m -p t --chat --chat-template IN", "-m m -p t --stop-when IN#probe<1",
+    ] + steering,
     ["--save-state OUT", "--trace OUT", "--save-state s --trace OUT"]),
   FileUse(
     "capture",

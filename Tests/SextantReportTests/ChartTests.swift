@@ -40,7 +40,8 @@ struct ChartTests {
     [LineChart.Point](), [.init(0, 0)], [.init(3, .nan)], [.init(0, 1e300), .init(1, -1e300)],
     [.init(0, 0), .init(0, 0)], [.init(0, 1e-300), .init(1, 2e-300)],
     [.init(0, .infinity), .init(1, 2)], [.init(.nan, 1), .init(.infinity, 2), .init(1, 3)],
-    [.init(-1.7e308, 1.7e308), .init(1.7e308, -1.7e308)], [.init(0, 5e-324), .init(5e-324, 0)],
+    [.init(-1.7e308, 1.7e308), .init(1.7e308, -1.7e308)],
+    [.init(0, .leastNonzeroMagnitude), .init(.leastNonzeroMagnitude, 0)],
     [.init(1e20, 1e20), .init(1e20, 1e20)],
     [.init(0, 1, interval: -Double.infinity...Double.infinity), .init(1, 2, interval: 2...2)],
   ])

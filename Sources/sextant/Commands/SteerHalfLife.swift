@@ -14,8 +14,8 @@ struct SteerHalfLife: WritingCommand {
       model read the rest of the text. The half-life is the number of tokens after which half of \
       the difference is left in the component, as measured, and as predicted from the model's \
       decays if they are known. The interval is the number of tokens after which to repeat the \
-      edit to keep half of it (`generate --state-positions every-K`). The half-life of the output is that of the \
-      difference of the predictions.
+      edit to keep half of it (`generate --state-positions every-K`). The half-life of the output \
+      is that of the difference of the predictions.
       """)
 
   @OptionGroup var model: TextModelOptions
