@@ -38,7 +38,9 @@ public struct LayerSelection: Sendable, Equatable, CustomStringConvertible {
 
   /// The written form of one member.
   package static func text(_ range: ClosedRange<Int>) -> String {
-    range.count == 1 ? "\(range.lowerBound)" : "\(range.lowerBound)-\(range.upperBound)"
+    // Not by the count, which overflows for 0...Int.max.
+    range.lowerBound == range.upperBound
+      ? "\(range.lowerBound)" : "\(range.lowerBound)-\(range.upperBound)"
   }
 
   /// Whether a block is selected.

@@ -27,7 +27,7 @@ import Testing
 
   @Test(arguments: [
     ("mamba-tiny/huggingface", ["conv", "ssm"]), ("mamba-tiny/state-spaces", ["conv", "ssm"]),
-    ("mamba-tiny/untied", ["conv", "ssm"]),
+    ("mamba-tiny/untied", ["conv", "ssm"]), ("mamba2-tiny/huggingface", ["conv", "ssm"]),
     ("rwkv-tiny/rwkv5/huggingface", ["time_shift", "wkv", "channel_shift"]),
   ])
   func decaysPredictWhatIsMeasured(fixture: String, components: [String]) throws {
@@ -111,8 +111,25 @@ import Testing
           of: model, tokenizer: nil, vector: vector, strength: strength, on: tokens(80), horizon: 4)
       }
     }
-    expectRefusal(.dataEmpty) {
-      try HalfLife(of: model, tokenizer: nil, vector: state, on: tokens(5), horizon: 4)
+    for horizon in [4, Int.max] {
+      expectRefusal(.dataEmpty) {
+        try HalfLife(of: model, tokenizer: nil, vector: state, on: tokens(5), horizon: horizon)
+      }
+    }
+  }
+
+  /// In the blocks of hybrids, the mixers of Mamba-2 keep an edit as the measurement shows.
+  @Test(arguments: ["granite_h", "falcon_h1-bf16", "nemotron_h"])
+  func decaysOfHybridsPredictWhatIsMeasured(name: String) throws {
+    let model = try ConvertedModel("hybrids/checkpoints/\(name)").model
+    let constant = model.description.sites.filter { $0.site.isState && !$0.grows }.map(\.site.name)
+    let found = try HalfLife(
+      of: model, tokenizer: nil, vector: vector(model.description, constant), strength: 0.1,
+      on: tokens(60), horizon: 20, edits: 2)
+    #expect(found.entries.count == constant.count)
+    for entry in found.entries {
+      let predicted = try #require(entry.predicted, "\(entry.site)")
+      for (a, b) in zip(entry.measured.shares, predicted.shares) { #expect(abs(a - b) < 1e-3) }
     }
   }
 

@@ -60,6 +60,39 @@ import Testing
     }
   }
 
+  /// The block in which steering both sets of sites works best may be one of attention, without state.
+  @Test func aHybridIsMeasuredAtItsAttentionBlock() throws {
+    let folder = TemporaryFolder()
+    let configuration = try #require(
+      RandomModel.withExperts.first { $0.name == "granitemoehybrid" }?.configuration)
+    let store = try RandomModel.store(
+      configuration.replacing("\"vocab_size\": 96", with: "\"vocab_size\": 260"),
+      at: folder.path("m.sxt"))
+    let model = try Architectures.open(store)
+    let tokenizer = try Tokenizers.load(bytes: #require(Tokenizers.builtIn(named: "bytes")))
+    let pairs = folder.write(
+      Array("{\"positive\": \"good\", \"negative\": \"bad\"}\n".utf8), to: "pairs.jsonl")
+    let sites = try model.description.trainableSites(named: ["all"]).sites
+    let vector = try SteeringTrainer(model, tokenizer, sites: sites)
+      .train(ContrastPairs(reading: pairs, template: nil)).vector
+    let lines = ["The film", "The play", "It was"].map {
+      #"{"prompt": "\#($0)", "matching": ["a"], "other": ["b"]}"# + "\n"
+    }
+    let path = folder.write(Array(lines.joined().utf8), to: "test.jsonl")
+    let test = try ChoiceTest(reading: path, template: nil)
+    var experiment = SteeringExperiment(vector, model, tokenizer)
+    (experiment.multipliers, experiment.controlCount) = ([-1, 1], 2)
+    experiment.layers = LayerSelection(1...1)
+    experiment.side.tests = [("again", try test.tokenized(by: tokenizer))]
+    // Unless others are named, the sets of sites are those that the vector has in the chosen blocks.
+    #expect(try experiment.run(on: test).summary.curves.map(\.sites) == [.residual])
+    experiment.sites = [.residual, .both]
+    let found = try experiment.run(on: test)
+    #expect(found.controls.curves.map(\.layer) == [1, 1])
+    #expect(found.controls.curves[0].contrasts == found.controls.curves[1].contrasts)
+    #expect(found.sideEffects.count == 5)
+  }
+
   @Test func contrastPairsAreNoTest() throws {
     let path = try demo.firstLines(2, of: "sentiment_pairs.jsonl")
     let refusal = expectRefusal(.dataRecord) { try ChoiceTest(reading: path, template: nil) }

@@ -56,6 +56,41 @@ import Testing
     }
   }
 
+  /// An attention block has no state that is steered: there, both sets of sites are the residual stream.
+  @Test func bothSetsAreTheResidualStreamInABlockWithoutState() throws {
+    let model = try ConvertedModel("hybrids/checkpoints/granite_h").model
+    let description = model.description
+    let blocks = 0..<description.layerCount
+    func hasState(_ block: Int) -> Bool {
+      description.sites.contains { site in
+        site.site.isState && !site.grows && site.site.block == block
+      }
+    }
+    let attention = try #require(blocks.first { !hasState($0) })
+    let mamba = try #require(blocks.first(where: hasState))
+    let vector = try vector(description, ["all"])
+    func sweep(_ layers: LayerSelection?, _ sites: [SteeredSites]) throws -> SteeringSweep {
+      try SteeringSweep(
+        model, tokenizer: nil, vector: vector, layers: layers, multipliers: [-1, 1], sites: sites)
+    }
+    let found = try sweep(LayerSelection(attention...attention), [.residual, .both])
+      .run(on: items())
+    for multiplier in [Float(-1), 1] {
+      let cells = [SteeredSites.residual, .both].map {
+        found.cell(layer: attention, sites: $0, multiplier: multiplier)
+      }
+      #expect(cells[0] != nil && cells[0]?.map(\.matching) == cells[1]?.map(\.matching))
+    }
+    let whole = try sweep(nil, [.residual, .state, .both]).run(on: items())
+    #expect(whole.cell(layer: attention, sites: .both, multiplier: 1) != nil)
+    #expect(whole.cell(layer: attention, sites: .state, multiplier: 1) == nil)
+    #expect(whole.cell(layer: mamba, sites: .state, multiplier: 1) != nil)
+    let refusal = expectRefusal(.artifactEmpty) {
+      try sweep(LayerSelection(attention...attention), [.state])
+    }
+    #expect(refusal?.expected.hasSuffix("no part for state in these blocks") == true)
+  }
+
   /// The log-probabilities of continuations: one whole run over each and its prompt, with the vector's
   /// part at one layer, as the applier does it. Continuations of one token have one run together.
   private func wholeRuns(

@@ -10,7 +10,7 @@ import SextantTensor
 /// A component is edited before one token of a text; then the edited and the unedited model read
 /// the same following tokens. The measured values are the norm of the difference in the edited
 /// component, as a share of the initial one, and the divergence of the predictions. The predicted
-/// value is the same share from the decays alone, without an edit: for Mamba exp(delta A), for
+/// value is the same share from the decays alone, without an edit: for Mamba and Mamba-2 exp(delta A), for
 /// RWKV-5 its decay, and for shift registers their length.
 public struct HalfLife: Sendable {
   /// The result for one component of one block.
@@ -102,7 +102,7 @@ public struct HalfLife: Sendable {
     guard places > 0 else {
       throw Refusal(
         .dataEmpty, found: counted(tokenCount, "token"),
-        expected: "more than \(grouped(horizon + 1)) tokens",
+        expected: "more than \(grouped(MemoryBudget.sum([horizon, 1]))) tokens",
         remedy: "Take a longer text, or lower `horizon`.")
     }
     guard (1...places).contains(editCount) else {

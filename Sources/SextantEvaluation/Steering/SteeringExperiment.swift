@@ -112,7 +112,7 @@ public struct SteeringExperiment {
     try checkStatePositions()
     try checkGrid()
     let items = try test.tokenized(by: tokenizer)
-    let result = try sweep(vector, layers, multipliers, sites ?? Self.sets(of: vector))
+    let result = try sweep(vector, layers, multipliers, sites ?? Self.sets(of: vector, in: layers))
       .run(on: items) { progress($0, $1) }
     let sweepSeconds = clock.seconds
     let summary = SweepSummary(result, seed: seed)
@@ -183,9 +183,13 @@ public struct SteeringExperiment {
       allowsModelMismatch: allowsModelMismatch)
   }
 
-  /// The groups of sites that a vector can steer.
-  private static func sets(of vector: SteeringVector) -> [SteeredSites] {
-    let sites = vector.vectors.compactMap { $0.site.site }
+  /// The groups of sites that a vector can steer in some blocks; nil for all.
+  private static func sets(
+    of vector: SteeringVector, in layers: LayerSelection?
+  ) -> [SteeredSites] {
+    let sites = vector.vectors.compactMap { $0.site.site }.filter { site in
+      layers.map { layers in site.block.map(layers.contains) ?? false } ?? true
+    }
     let has = { (set: SteeredSites) in sites.contains(where: set.includes) }
     return [SteeredSites.residual, .state].filter(has)
       + (has(.residual) && has(.state) ? [.both] : [])

@@ -64,15 +64,7 @@ package struct SteeringSweep {
     let edits = try AppliedVector(vector, whole).edits(
       for: model.description, tokenizer: tokenizer
     ).filter { $0.key.block != nil }.mapValues(\.edit)
-    for set in sites {
-      for part in set.parts where !edits.keys.contains(where: part.includes) {
-        throw Refusal(
-          .artifactEmpty, file: vector.file, at: .parameter("sites"),
-          found: part == set ? "\(set)" : "\(set), which includes \(part)",
-          expected: "sites that the vector edits: it has no part for \(part)",
-          remedy: "Name other `sites`, or train the vector with `sites` all.")
-      }
-    }
+    try Self.check(sites, of: vector, Set(edits.keys))
     self.model = model
     self.edits = edits.filter { site, _ in sites.contains { $0.includes(site) } }
     unit = options.unit == .share ? .share : .raw
@@ -82,6 +74,25 @@ package struct SteeringSweep {
     self.multipliers = multipliers.filter { $0 != 0 }
     self.sites = sites
     self.rowLimit = rowLimit
+  }
+
+  /// Refuses sites for which the vector has nothing, and those for which it has nothing in the chosen
+  /// blocks. `both` needs only one of its parts in a block: an attention block has no state.
+  private static func check(
+    _ sites: [SteeredSites], of vector: SteeringVector, _ edited: Set<Site>
+  ) throws(Refusal) {
+    let all = vector.vectors.compactMap { $0.site.site }
+    for set in sites {
+      let missing = set.parts.first { part in !all.contains(where: part.includes) }
+      guard missing != nil || !edited.contains(where: set.includes) else { continue }
+      let part = missing ?? set
+      throw Refusal(
+        .artifactEmpty, file: vector.file, at: .parameter("sites"),
+        found: part == set ? "\(set)" : "\(set), which includes \(part)",
+        expected: "sites that the vector edits: it has no part for \(part)"
+          + (missing == nil ? " in these blocks" : ""),
+        remedy: "Name other `sites`, or train the vector with `sites` all.")
+    }
   }
 
   /// Runs the sweep.

@@ -81,19 +81,30 @@ struct Mamba2Mixer: Mixer {
     _ x: Tensor, of stream: inout BlockStream, _ state: inout PartState
   ) -> Tensor {
     let (e, c, gn) = (form.innerWidth, form.convolutionWidth, form.groups * form.stateSize)
-    var projected = inward(x)  // [B·T, E + C + H]
-    scale(&projected)
+    let projected = projected(x)  // [B·T, E + C + H]
     let xbc = Kernels.causalConvolution(  // [B·T, C]
       projected.columns(e..<e + c), weight: convolution, bias: convolutionBias,
       activation: .silu, state: &state.tensors[0], batch: stream.batch)
-    let step = projected.columns(e + c..<form.projectionWidth)  // [B·T, H]
-    var delta = Kernels.softplus(step, bias: stepBias)  // [B·T, H]
-    limit(&delta)
     var y = Kernels.headScan(  // [B·T, E]
-      xbc.columns(0..<e), delta: delta, a: a, b: xbc.columns(e..<e + gn),
+      xbc.columns(0..<e), delta: delta(projected), a: a, b: xbc.columns(e..<e + gn),
       c: xbc.columns(e + gn..<e + 2 * gn), d: d, state: &state.tensors[1], batch: stream.batch)
     Kernels.multiply(&y, bySiLUOf: projected.columns(0..<e))
     return outward(norm(y))  // [B·T, D]
+  }
+
+  /// What is projected from the stream, [M, D] to [M, E + C + H].
+  private func projected(_ x: Tensor) -> Tensor {
+    var projected = inward(x)
+    scale(&projected)
+    return projected
+  }
+
+  /// The step sizes, [M, E + C + H] to [M, H].
+  private func delta(_ projected: Tensor) -> Tensor {
+    let step = projected.columns(form.innerWidth + form.convolutionWidth..<form.projectionWidth)
+    var delta = Kernels.softplus(step, bias: stepBias)
+    limit(&delta)
+    return delta
   }
 
   /// Multiplies the columns of the inward projection, [M, E + C + H].
@@ -137,5 +148,24 @@ struct Mamba2Mixer: Mixer {
 
   func output(ofRead values: Tensor) -> Tensor? {
     Linear.apply(norm(values), weight: outward.weight)  // [M, E] to [M, D]
+  }
+
+  /// h_t = exp(delta_t a) h_{t-1} + …, with one factor for each head.
+  func retention(of component: String, _ x: Tensor, _ state: PartState) -> Retention? {
+    guard component == "ssm" else { return .shifts(width: form.kernelWidth - 1) }
+    let delta = delta(projected(x))  // [T, H]
+    let (heads, size) = (form.heads, form.headWidth * form.stateSize)
+    var factors = Tensor(zeros: [delta.rowCount, heads, form.headWidth, form.stateSize])
+    factors.withMutableFloats { factors in
+      delta.withFloats { delta in
+        a.withFloats { a in
+          for row in delta.indices {  // a token and a head
+            factors[row * size..<(row + 1) * size].update(repeating: delta[row] * a[row % heads])
+          }
+        }
+      }
+    }
+    Kernels.exp(&factors)
+    return .factors(factors)
   }
 }
