@@ -100,7 +100,8 @@ public struct CaptureReader {
         beginOfText,
         to: JSONObject(
           [("prompts", .integer(Int64(prompts.count)))]
-            + (isEdited ? [("edited", .boolean(true))] : []))))
+            + (isEdited ? [("edited", .boolean(true))] : [])
+            + (Precision.current == .fast ? [("precision", "fast")] : []))))
     return Artifact(manifest: manifest, tensors: tensors)
   }
 

@@ -100,14 +100,36 @@ package struct MomentSet: Sendable, Equatable {
   /// Adds the moments of another set of the same sites and classes, such as another machine's part
   /// of the data.
   ///
-  /// - Throws: `artifact.site` if sites, classes or orders differ.
-  package mutating func merge(_ other: MomentSet) throws(Refusal) {
-    guard other.sites == sites, other.classes == classes,
-      accumulators.allSatisfy({ other.accumulators[$0.key]?.order == $0.value.order })
-    else {
+  /// - Parameter file: the file of the other set, for refusals.
+  /// - Throws: `artifact.site` for other sites, `artifact.schema` for other classes or spreads.
+  package mutating func merge(_ other: MomentSet, file: String? = nil) throws(Refusal) {
+    let remedy = "Merge moments that were collected with the same options."
+    guard other.sites == sites else {
+      let names = { (set: [SiteDescription]) in
+        counted(set.count, "site") + " (" + set.prefix(3).map(\.site.name).joined(separator: ", ")
+          + (set.count > 3 ? ", …)" : ")")
+      }
       throw Refusal(
-        .artifactSite, found: "moments of other sites, classes or orders",
-        expected: "\(counted(sites.count, "site")), the classes \(classes.joined(separator: ", "))")
+        .artifactSite, file: file, found: "moments of \(names(other.sites))",
+        expected: names(sites), remedy: remedy)
+    }
+    guard other.classes == classes else {
+      throw Refusal(
+        .artifactSchema, file: file, at: .pointer("/classes"),
+        found: other.classes.joined(separator: ", "), expected: classes.joined(separator: ", "),
+        remedy: remedy)
+    }
+    for site in sites {
+      for name in classes {
+        let key = Key(site: site.site, name: name)
+        let (found, own) = (other.accumulators[key]?.order, accumulators[key]?.order)
+        guard found != own else { continue }
+        let word = { (order: MomentOrder?) in order.map { "\($0)" } ?? "nothing" }
+        throw Refusal(
+          .artifactSchema, file: file, at: .tensor("\(site.site.name).\(name)"),
+          found: "moments up to the \(word(found))", expected: "up to the \(word(own))",
+          remedy: remedy)
+      }
     }
     for (key, value) in other.accumulators { accumulators[key]?.merge(value) }
   }

@@ -219,7 +219,7 @@ package struct Retraining {
     let activations = try ActivationReader(
       model, positions: training.positions, pooling: training.pooling
     ).read(
-      ChoicePrompts(records.records, tokenizer),
+      ChoicePrompts(records.records, tokenizer, needsChoices: readsPairs),
       sites: model.description.sites(named: sites.map(\.name)), readsPairs: readsPairs,
       progress: progress)
     return (records, activations, reference)

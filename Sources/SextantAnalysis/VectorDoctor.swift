@@ -58,6 +58,18 @@ package struct VectorDoctor: Sendable {
     package let cosine: Double
     /// The layers that were compared.
     package let layerCount: Int
+
+    /// Whether another reading is of the same values: the output of a block is the input of the next.
+    package func isSameStream(as other: Reading) -> Bool {
+      func index(_ reading: Reading) -> Int? {
+        switch reading.place {
+        case .input: reading.shift
+        case .output: reading.shift + 1
+        default: nil
+        }
+      }
+      return index(self).map { $0 == index(other) } ?? false
+    }
   }
 
   /// How readings compare.
@@ -151,12 +163,13 @@ package struct VectorDoctor: Sendable {
       }
     }
     readings.sort { abs($0.cosine) > abs($1.cosine) }
-    guard let best = readings.first,
-      let own = readings.first(where: { $0.place == first.place && $0.shift == 0 })
-    else {
+    guard let own = readings.first(where: { $0.place == first.place && $0.shift == 0 }) else {
       throw Refusal(
         .artifactSite, file: vector.file, found: "\(first.place)", expected: "a site of the model")
     }
+    // Another name of the same stream has one layer less, and is no other reading.
+    let rival = readings.first { !$0.isSameStream(as: own) }
+    let best = rival.map { abs($0.cosine) > abs(own.cosine) ? $0 : own } ?? own
     self.readings = readings
     self.own = own
     pairCount = pairs.pairs.count

@@ -27,6 +27,9 @@ extension ModelReference {
       ]))
   }
 
+  /// The architecture and the number of blocks, for people.
+  private var form: String { "\(architecture), \(counted(layerCount, "block"))" }
+
   /// Refuses a model that is not the one recorded.
   ///
   /// - Parameters:
@@ -40,15 +43,14 @@ extension ModelReference {
     guard width == model.width, layerCount == model.layerCount else {
       throw Refusal(
         .artifactWidth, file: file, at: .pointer("/model"),
-        found:
-          "a \(model.architecture) of width \(model.width) with \(counted(model.layerCount, "block"))",
-        expected: "a \(architecture) of width \(width) with \(counted(layerCount, "block"))")
+        found: "a width of \(model.width) (\(model.form))", expected: "\(width) (\(form))")
     }
     if allowingOther { return }
     guard identity == model.identity else {
       throw Refusal(
         .artifactModelDigest, file: file, at: .pointer("/model/identity"),
-        found: "model \(model.identity)", expected: "model \(identity)")
+        found: "model \(model.identity) (\(model.form))",
+        expected: "model \(identity) (\(form))")
     }
     guard tokenizer == nil || model.tokenizer == nil || tokenizer == model.tokenizer else {
       throw Refusal(
@@ -56,6 +58,38 @@ extension ModelReference {
         found: model.tokenizer?.description ?? "none",
         expected: tokenizer?.description ?? "none")
     }
+  }
+}
+
+extension ModelReference {
+  /// Refuses a model whose weights are stored in another type than those that the artifact was made
+  /// from: what is computed from the two differs.
+  ///
+  /// - Throws: `artifact.model-digest`.
+  package func checkWeights(of model: ModelReference, file: String?) throws(Refusal) {
+    guard weights == model.weights else {
+      throw Refusal(
+        .artifactModelDigest, file: file, at: .pointer("/model/weights"),
+        found: "weights stored as \(model.weights)", expected: "weights stored as \(weights)",
+        remedy: "Use the file of the model that it was made with.")
+    }
+  }
+}
+
+extension ModelReference {
+  /// Refuses a file of another tool's format that records the identity of another model, as Sextant's
+  /// exports do. Other tools may use the same field for something else, which is passed over.
+  ///
+  /// - Throws: `artifact.model-digest`.
+  func check(
+    recorded text: String?, allowingOther: Bool, file: String, at place: Refusal.Place? = nil
+  ) throws(Refusal) {
+    guard !allowingOther, let recorded = text.flatMap({ Digest(hexadecimal: $0) }),
+      recorded != identity
+    else { return }
+    throw Refusal(
+      .artifactModelDigest, file: file, at: place, found: "model \(identity)",
+      expected: "model \(recorded), as the file records")
   }
 }
 

@@ -13,7 +13,7 @@ extension SavedState {
   ///
   /// - Parameter terms: at least one; the first gives model and position.
   /// - Throws: `artifact.site` when the terms have other components, `model.state` for another
-  ///   batch, `artifact.model-digest` and related codes for states of different models,
+  ///   batch or keys and values of another number of tokens, `artifact.model-digest` and related codes for states of different models,
   ///   `artifact.scale`, `artifact.nonfinite` for a sum that overflows.
   package static func sum(
     _ terms: [Term], allowsModelMismatch: Bool = false
@@ -72,6 +72,7 @@ extension SavedState {
         .artifactScale, file: other.file, found: "\(strength)", expected: "a finite number")
     }
     try other.model.check(against: model, allowingOther: allowsModelMismatch, file: other.file)
+    try checkLengths(of: other)
     guard other.components.map(\.site) == components.map(\.site) else {
       throw Refusal(
         .artifactSite, file: other.file,
@@ -83,6 +84,22 @@ extension SavedState {
       throw Refusal(
         .modelState, file: other.file, found: counted(other.batch, "sequence"), expected: "\(batch)"
       )
+    }
+  }
+
+  /// Refuses keys and values of another number of tokens.
+  private func checkLengths(of other: SavedState) throws(Refusal) {
+    for (own, (site, _)) in zip(components.map(\.site), other.components) {
+      guard site.name == own.name, site.axes == own.axes, site.shape != own.shape,
+        site.axes.first == SiteReference.positionAxis,
+        site.shape.dropFirst() == own.shape.dropFirst()
+      else { continue }
+      throw Refusal(
+        .modelState, file: other.file, at: .tensor(site.name),
+        found: "\(site.name) of \(counted(site.shape[0], "token"))",
+        expected:
+          "\(own.shape[0]), as in the first state: keys and values have a row for each token",
+        remedy: "Use states after the same number of tokens.")
     }
   }
 

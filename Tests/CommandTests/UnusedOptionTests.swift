@@ -25,7 +25,6 @@ import Testing
     (transfer, "--pooling mean --positions last-1", "--pooling mean has no effect"),
     (probes, "-s 3", "--seed is for the methods random and ccs"),
     (transfer, "-s 3 --methods lr,crc", "--seed is for the methods random and ccs"),
-    (probes, "--capture c --precision fast", "--precision has no effect with --capture"),
     (probes, "--capture c --preload", "--preload has no effect with --capture"),
     ("verify f", "--precision fast", "--precision has no effect without --retrain"),
     ("verify f", "--start s", "--field and --start go with --text"),

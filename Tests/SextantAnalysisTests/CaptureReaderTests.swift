@@ -107,6 +107,39 @@ import Testing
     }
   }
 
+  /// A probe of a capture declares the weights and the precision of the model that it is trained with.
+  @Test func capturesOfOtherWeightsOrPrecisionAreRefused() throws {
+    let demo = try DemoModel()
+    let path = try demo.firstLines(8, of: "quirky_train.jsonl")
+    let records = try SelectedRecords(LabelledRecords(reading: path), label: "alice_label")
+    let prompts = records.records.map { demo.tokenizer.encodeText($0.text) }
+    let sites = try demo.model.description.sites(named: ["blocks.1.output"])
+    let capture = try CaptureReader(demo.model, sites: sites)
+      .capture(prompts, tokenizer: demo.tokenizer.digest)
+    let folder = TemporaryFolder()
+    func examples(
+      _ change: (inout Manifest) -> Void
+    ) throws -> ProbeExamples {
+      var manifest = capture.manifest
+      change(&manifest)
+      let file = folder.path("c.capture.safetensors")
+      try Artifact(manifest: manifest, tensors: capture.tensors).write(to: file, replacing: true)
+      return try ProbeExamples(
+        of: records, capture: file, demo.model.description, demo.tokenizer, sites: nil, layers: nil,
+        positions: .last, pooling: .each)
+    }
+    #expect(try examples { _ in }.activations.count == prompts.count)
+    #expect(try examples { $0.details["precision"] = "exact" }.activations.count == prompts.count)
+    let refusals = [
+      expectRefusal(.artifactModelDigest) { try examples { $0.model.weights = "f16" } },
+      expectRefusal(.dataRecord) { try examples { $0.details["precision"] = "fast" } },
+      expectRefusal(.artifactSchema) { try examples { $0.details["precision"] = "quick" } },
+    ]
+    #expect(
+      refusals.map { $0?.place }
+        == ["/model/weights", "/precision", "/precision"].map { .pointer($0) })
+  }
+
   @Test(arguments: ["token=5", "last,token=100", "all,token=5"])
   func positionsOfTokensAreRefusedWhereTextsAreRead(positions: String) throws {
     let selection = try #require(PositionSelection(positions))

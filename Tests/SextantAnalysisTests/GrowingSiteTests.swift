@@ -45,6 +45,23 @@ import Testing
     }
   }
 
+  @Test func examplesOfACaptureLeaveGrowingComponentsOut() throws {
+    let texts = [Array(tokens[..<4]), Array(tokens[4..<9])]
+    let sites = try model.description.sites(named: ["all"])
+    let capture = try CaptureReader(model, sites: sites).capture(texts, tokenizer: nil)
+    func read(_ words: [String]?) throws(Refusal) -> Activations {
+      try Activations(
+        capture: capture, of: texts, model: model.description, sites: words, positions: .last,
+        pooling: .each)
+    }
+    for words in [nil, ["all"]] as [[String]?] {
+      let found = try read(words)
+      #expect(found.sites.count == model.description.layerCount)
+      #expect(found.leftOut == sites.filter(\.grows))
+    }
+    for words in [["state"], [site.name]] { expectRefusal(.artifactSite) { try read(words) } }
+  }
+
   @Test func momentsOfOneShapeForAllTextsAreRefused() throws {
     let sites = try model.description.sites(named: [site.name])
     let reader = MomentReader(model, positions: .last, order: .mean)

@@ -4,6 +4,7 @@ import SextantModelTestSupport
 import SextantModels
 import SextantStore
 import SextantTensor
+import SextantTestSupport
 import SextantTokenizers
 import Testing
 
@@ -125,6 +126,34 @@ import Testing
         $0.tokensPerStep = 36; $0.optimizer.kind = kind
       }
       #expect(throws: Refusal.self) { try other.train(resuming: saved[0]) }
+      // The seed decides on the order of the texts, and the stored type on every value.
+      let seeded = try lens.trainer {
+        $0.optimizer.kind = kind
+        ($0.tokensPerStep, $0.seed) = (24, 43)
+      }
+      let refusal = expectRefusal(.artifactRetrain) { try seeded.train(resuming: saved[0]) }
+      #expect(refusal?.place == .pointer("/seed"))
+      var reference = saved[0].model
+      reference.weights = "f16"
+      func checkpoint(_ model: ModelReference, seed: Int?) -> LensCheckpoint {
+        LensCheckpoint(
+          model: model, sites: saved[0].sites, step: saved[0].step, options: saved[0].options,
+          data: saved[0].data, seed: seed, memories: saved[0].memories,
+          firstLosses: saved[0].firstLosses, values: saved[0].values)
+      }
+      expectRefusal(.artifactModelDigest) {
+        try trainer.train(resuming: checkpoint(reference, seed: 42))
+      }
+      // Older versions did not keep the seed.
+      _ = try trainer.train(resuming: checkpoint(saved[0].model, seed: nil))
+    }
+  }
+
+  @Test func anIntervalAtWhichNoCheckpointIsWrittenIsRefused() throws {
+    let trainer = try Case("mamba").trainer { $0.tokensPerStep = 24 }
+    for interval in [10, 25, Int.max] {
+      let refusal = expectRefusal(.usageOption) { try trainer.train(saveEvery: interval) }
+      #expect(refusal?.place == .parameter("checkpointEvery"))
     }
   }
 

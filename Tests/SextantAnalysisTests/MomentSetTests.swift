@@ -3,6 +3,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantModelTestSupport
 import SextantModels
+import SextantStore
 import SextantTensor
 import SextantTestSupport
 import Testing
@@ -162,6 +163,44 @@ import Testing
       try data.member("parts").elements().map { try $0.member("part").integer() } == [0, 1, 2, 3])
   }
 
+  @Test func partsThatDoNotBelongTogetherAreRefused() throws {
+    let folder = TemporaryFolder()
+    let reference = model.description.reference(tokenizer: nil)
+    func part(
+      _ number: Int, _ words: [String] = ["residual"], order: MomentOrder = .variance,
+      precision: JSONObject? = nil, _ change: (inout ModelReference) -> Void = { _ in }
+    ) throws -> String {
+      var own = reference
+      change(&own)
+      let path = folder.path("\(number).moments.safetensors")
+      try read(texts(2, seed: 3), words, order: order).artifact(
+        model: own, data: ["part": .integer(Int64(number))], positions: .last,
+        retraining: precision
+      ).write(to: path)
+      return path
+    }
+    let first = try part(0)
+    let fast = try part(1, precision: ["precision": "fast"])
+    let rows: [(path: String, code: Refusal.Code)] = [
+      (first, .dataRecord), (fast, .artifactSchema),
+      (try part(2) { $0.weights = "f16" }, .artifactModelDigest),
+      (try part(3) { $0.identity = SHA256.digest([1]) }, .artifactModelDigest),
+      (try part(4) { $0.tokenizer = SHA256.digest([1]) }, .artifactTokenizerDigest),
+      (try part(5, order: .mean), .artifactSchema),
+      (try part(6, ["blocks.0.output"]), .artifactSite),
+    ]
+    for row in rows {
+      let refusal = expectRefusal(row.code, "\(row.path)") { try MomentShards([first, row.path]) }
+      #expect(refusal?.file == row.path && refusal?.remedy.contains("mismatch") == false)
+      #expect(refusal?.found != refusal?.expected)
+    }
+    // A part that was merged before counts, and so does its precision.
+    let path = folder.path("merged.moments.safetensors")
+    try MomentShards([fast, try part(7, precision: ["precision": "fast"])]).artifact.write(to: path)
+    expectRefusal(.dataRecord) { try MomentShards([fast, path]) }
+    expectRefusal(.artifactSchema) { try MomentShards([path, first]) }
+  }
+
   @Test func aFileHoldsTheOrderThatWasCollected() throws {
     let texts = texts(6, seed: 5)
     let reference = model.description.reference(tokenizer: nil)
@@ -190,12 +229,12 @@ import Testing
   @Test func momentsOfOtherThingsDoNotMerge() throws {
     let texts = texts(4, seed: 6)
     var moments = try read(texts, ["residual"], order: .variance)
-    for other in [
-      try read(texts, ["blocks.0.output"], order: .variance),
-      try read(texts, ["residual"], order: .mean),
-      MomentSet(sites: moments.sites, classes: ["even"], order: .variance),
-    ] {
-      expectRefusal(.artifactSite) { try moments.merge(other) }
+    for (other, code) in [
+      (try read(texts, ["blocks.0.output"], order: .variance), .artifactSite),
+      (try read(texts, ["residual"], order: .mean), .artifactSchema),
+      (MomentSet(sites: moments.sites, classes: ["even"], order: .variance), .artifactSchema),
+    ] as [(MomentSet, Refusal.Code)] {
+      expectRefusal(code) { try moments.merge(other) }
     }
   }
 

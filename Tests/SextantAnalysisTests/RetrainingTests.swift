@@ -145,7 +145,7 @@ import Testing
     let corpus = TextCorpus(chunks: (0..<40).map { _ in [1, 2, 3, 4] })
     for (passes, steps, perStep, expected) in [
       (1, nil, nil, (40, 4)), (10, nil, nil, (250, 4)), (1, nil, 16, (10, 16)),
-      (2, nil, 19, (20, 19)), (1, 7, 160, (7, 160)), (100, nil, nil, (250, 64)),
+      (2, nil, 19, (20, 16)), (1, 7, 160, (7, 160)), (100, nil, nil, (250, 64)),
     ] as [(Int, Int?, Int?, (Int, Int))] {
       var options = TunedLensOptions()
       try options.fit(to: corpus, passes: passes, steps: steps, tokensPerStep: perStep)
@@ -180,10 +180,11 @@ import Testing
     let path = try demo.firstLines(12, of: "samples_train.jsonl")
     let corpus = try TextCorpus(
       reading: [path], tokenizer: demo.tokenizer, chunkLength: 32, limit: 256)
-    for (rate, isWorse) in [(1.0, false), (1e6, true)] {
+    // One step has no next one that would show its result.
+    for (rate, steps, isWorse) in [(1.0, 6, false), (1e6, 6, true), (1e6, 1, true), (1, 1, false)] {
       var options = TunedLensOptions()
       options.optimizer.rateScale = rate
-      try options.fit(to: corpus, passes: 1, steps: 6, tokensPerStep: 256)
+      try options.fit(to: corpus, passes: 1, steps: steps, tokensPerStep: 256)
       let lens = try TunedLensTrainer(
         demo.model, tokenizer: demo.tokenizer.digest, corpus: corpus, options: options
       ).train()

@@ -70,6 +70,20 @@ import Testing
     _ = try SteeringVector(reading: folder.path("v.steer.safetensors"))
   }
 
+  /// An exported file records its model. Other tools may put any text into the same field.
+  @Test func aFileOfAnotherModelIsRefused() throws {
+    let path = folder.path("v.gguf")
+    try vector([1, 2, 4]).writeControlVector(to: path, modelHint: "mamba")
+    var other = Self.model
+    other.identity = SHA256.digest([99])
+    let file = try ControlVectorFile(reading: path)
+    expectRefusal(.artifactModelDigest) { try file.steeringVector(for: other, convention: nil) }
+    let taken = try file.steeringVector(for: other, convention: nil, allowsModelMismatch: true)
+    #expect(taken.model == other)
+    let free = try self.file([1], values: [("general.base_model.0.version", .string("v0.1"))])
+    _ = try ControlVectorFile(reading: free).steeringVector(for: other, convention: .repeng)
+  }
+
   @Test func theMetadataIsWhatOtherToolsAskFor() throws {
     let path = folder.path("v.gguf")
     try vector([1, 3]).writeControlVector(to: path, modelHint: "mamba")

@@ -133,7 +133,7 @@ enum Samples {
 
   static let lensCheckpoint = LensCheckpoint(
     model: model, sites: [residual], step: 7, options: ["loss": "kl"], data: ["documents": 2],
-    memories: ["momentum"],
+    seed: 42, memories: ["momentum"],
     values: [0, 30].map { [Translator(weight: floats([4, 4], from: $0), bias: floats([4]))] }
   ).artifact
 

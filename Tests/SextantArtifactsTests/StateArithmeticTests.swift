@@ -89,6 +89,10 @@ private func state(
   @Test func refusesStatesThatDoNotFit() {
     let a = state([1, 2])
     expectRefusal(.artifactSite) { try SavedState.sum([(a, 1), (state([1, 2, 3]), 1)]) }
+    // Keys of two and of three tokens.
+    func keys(_ values: [Float]) -> SavedState { state(values, named: "key", axes: ["position"]) }
+    let refusal = expectRefusal(.modelState) { try keys([1, 2]).subtracting(keys([1, 2, 3])) }
+    #expect(refusal?.found == "blocks.0.state.key of 3 tokens")
     expectRefusal(.artifactSite) {
       try SavedState.sum([(a, 1), (state([1, 2], named: "ssm"), 1)])
     }

@@ -43,6 +43,16 @@ import Testing
     _ = try Lens(reading: folder.path("l.lens.safetensors"))
   }
 
+  @Test func aFolderOfAnotherModelIsRefused() throws {
+    let path = folder.path("lens")
+    try lens(Self.sites).writeTunedLens(to: path)
+    var other = Self.model
+    other.identity = SHA256.digest([99])
+    let refusal = expectRefusal(.artifactModelDigest) { try Lens(tunedLens: path, for: other) }
+    #expect(refusal?.place == .pointer("/sextant_model"))
+    #expect(try Lens(tunedLens: path, for: other, allowsModelMismatch: true).model == other)
+  }
+
   /// The package's translator i reads the input of block i.
   @Test func numbersCountFromTheEmbedding() throws {
     let path = folder.path("lens")

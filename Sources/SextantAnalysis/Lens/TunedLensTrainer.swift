@@ -35,7 +35,10 @@ public struct TunedLensOptions: Sendable {
   public mutating func fit(
     to corpus: TextCorpus, passes: Int, steps: Int?, tokensPerStep: Int?
   ) throws(Refusal) {
-    if let tokensPerStep { self.tokensPerStep = tokensPerStep }
+    let wanted = tokensPerStep ?? self.tokensPerStep
+    let wholeChunks = wanted / corpus.chunkLength * corpus.chunkLength
+    // Less than a chunk is refused by the training.
+    self.tokensPerStep = wholeChunks > 0 ? wholeChunks : wanted
     if let steps {
       self.steps = steps
       return
@@ -177,13 +180,15 @@ package struct TunedLensTrainer {
       parameters.restore(checkpoint.values)
       (first, firstLosses) = (checkpoint.step, checkpoint.firstLosses)
     }
+    try checkInterval(interval, after: first)
     var order = ChunkOrder(count: corpus.chunks.count, seed: self.options.seed)
     let perStep = self.options.tokensPerStep / corpus.chunkLength
     var state = LensProgress(
       tokens: (0, (self.options.steps - first) * perStep * corpus.chunkLength), step: first,
       losses: [])
+    var chunks: [[Int]] = []
     for step in first..<self.options.steps {
-      let chunks = (0..<perStep).map { corpus.chunks[order.chunk(at: step * perStep + $0)] }
+      chunks = (0..<perStep).map { corpus.chunks[order.chunk(at: step * perStep + $0)] }
       parameters.clearGradients()
       state.losses = try accumulate(
         chunks, &parameters, readout, trainsLast: self.options.loss != .kl
@@ -199,10 +204,14 @@ package struct TunedLensTrainer {
         try save(
           LensCheckpoint(
             model: reference, sites: sites.map(\.reference), step: state.step, options: options,
-            data: data, memories: self.options.optimizer.kind.memories, firstLosses: firstLosses,
+            data: data, seed: self.options.seed,
+            memories: self.options.optimizer.kind.memories, firstLosses: firstLosses,
             values: parameters.snapshot))
       }
     }
+    // The last step is not followed by one that shows its result, so its texts are read again.
+    let finalLosses = try accumulate(
+      chunks, &parameters, readout, trainsLast: self.options.loss != .kl)
     return Lens(
       model: reference,
       translators: zip(sites, parameters.translators).map { ($0.reference, $1) },
@@ -215,6 +224,10 @@ package struct TunedLensTrainer {
           var figures = JSONObject([("last_loss", .number(state.losses[index]))])
           if firstLosses.count == sites.count {
             figures["first_loss"] = .number(firstLosses[index])
+            // Recorded only where it matters, so that good lenses do not depend on it.
+            if finalLosses[index] > max(firstLosses[index], state.losses[index]) {
+              figures["final_loss"] = .number(finalLosses[index])
+            }
           }
           return (sites[index].site.name, .object(figures))
         }))
@@ -239,11 +252,28 @@ package struct TunedLensTrainer {
     }
   }
 
+  /// Refuses an interval at which no checkpoint would be written.
+  private func checkInterval(_ interval: Int, after first: Int) throws(Refusal) {
+    guard interval > 0, (first / interval + 1) * interval >= options.steps else { return }
+    throw Refusal(
+      .usageOption, at: .parameter("checkpointEvery"), found: counted(interval, "step"),
+      expected: "fewer: training ends after \(counted(options.steps, "step")), "
+        + "and no checkpoint would be written",
+      remedy: "Lower `checkpointEvery`, or write no checkpoints.")
+  }
+
   /// Refuses the checkpoint of another training.
   private func check(
     _ checkpoint: LensCheckpoint, _ options: JSONObject, _ reference: ModelReference
   ) throws(Refusal) {
     try checkpoint.model.check(against: reference, allowingOther: false, file: checkpoint.file)
+    try checkpoint.model.checkWeights(of: reference, file: checkpoint.file)
+    guard checkpoint.seed.map({ $0 == self.options.seed }) ?? true else {
+      throw Refusal(
+        .artifactRetrain, file: checkpoint.file, at: .pointer("/seed"),
+        found: "a checkpoint of the seed \(checkpoint.seed ?? 0)",
+        expected: "\(self.options.seed), the seed of this training")
+    }
     guard checkpoint.options == options, checkpoint.data == data,
       checkpoint.sites == sites.map(\.reference), checkpoint.step < self.options.steps,
       checkpoint.memories == self.options.optimizer.kind.memories
@@ -291,12 +321,12 @@ package struct TunedLensTrainer {
 }
 
 extension Lens {
-  /// The sites whose loss in the last step of training was above that in the first: the lens is
-  /// worse there than at the start.
+  /// The sites whose loss in the last step of training, or after it, was above that in the first: the
+  /// lens is worse there than at the start.
   public var sitesMadeWorse: [String] {
     statistics.members.compactMap { site, figures in
       guard case .object(let figures) = figures, case .number(let first)? = figures["first_loss"],
-        case .number(let last)? = figures["last_loss"], last > first
+        case .number(let last)? = figures["final_loss"] ?? figures["last_loss"], last > first
       else { return nil }
       return site
     }

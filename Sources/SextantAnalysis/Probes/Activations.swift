@@ -17,6 +17,8 @@ package struct Activations: Sendable {
   /// The activations after the false and after the true choice, [N, 2n] by site; empty if pairs
   /// were not read.
   package internal(set) var pairs: [Site: Tensor]
+  /// The sites of a capture that were left out, because they grow with each position.
+  package private(set) var leftOut: [SiteDescription] = []
   /// The log-odds that the model gives the true choice after each record's text; empty if the
   /// records have no choices.
   package internal(set) var outputs: [Float]
@@ -55,7 +57,7 @@ package struct Activations: Sendable {
   ///   - capture: an artifact of kind `capture`; its prompts are the records.
   ///   - texts: the token ids of the records, which must be those that were captured.
   ///   - words: the sites of the capture to take, as `ModelDescription.sites(named:layers:)` takes them;
-  ///     nil for all.
+  ///     nil for all. `state`, `all` and nil leave out components that grow.
   ///   - layers: the blocks to keep; nil for all.
   ///   - positions: the rows that are examples; for states only `last` is known.
   /// - Throws: `artifact.*`; `data.record` for a capture of other texts or of an edited run;
@@ -78,12 +80,14 @@ package struct Activations: Sendable {
     let chosen = try Site.chosen(
       named: words, layers: layers, among: captured.map(\.site), layerCount: model.layerCount,
       file: capture.file)
-    let sites = captured.filter { chosen.contains($0.site) }
+    let (sites, leftOut) = try ModelDescription.leavingOutGrowing(
+      captured.filter { chosen.contains($0.site) }, named: words ?? ["all"])
     let tokenCount = capture.tensor("tokens")?.count ?? 0
     let prompts = capture.tensor("row.prompt")?.integers ?? Array(repeating: 0, count: tokenCount)
     try Self.check(capture, prompts: prompts, against: texts)
     let plan = try ExamplePlan(lengths: texts.map(\.count), selection, pooling)
     self.init(sites: sites, records: plan.records, positions: plan.positions)
+    self.leftOut = leftOut
     var starts: [Int] = []
     for (row, prompt) in prompts.enumerated() where prompt == starts.count { starts.append(row) }
     for site in sites {

@@ -16,10 +16,14 @@ package struct ChoicePrompts: Sendable {
 
   /// The ids of records.
   ///
+  /// - Parameter needsChoices: whether the choices are used. If not, those that the tokenizer cannot tell
+  ///   apart are left out, and so are all others.
   /// - Throws: `data.record` for a text without tokens; `data.tokenization` for choices that begin
   ///   with the same token, or that change the tokens of the text before them.
-  package init(_ records: [LabelledRecord], _ tokenizer: any Tokenizer) throws(Refusal) {
-    var (prompts, choices): ([[Int]], [[Int]]) = ([], [])
+  package init(
+    _ records: [LabelledRecord], _ tokenizer: any Tokenizer, needsChoices: Bool = true
+  ) throws(Refusal) {
+    var prompts: [[Int]] = []
     for (index, record) in records.enumerated() {
       let prompt = tokenizer.encodeText(record.text)
       guard !prompt.isEmpty else {
@@ -28,7 +32,24 @@ package struct ChoicePrompts: Sendable {
           expected: "at least one token")
       }
       prompts.append(prompt)
+    }
+    do throws(Refusal) {
+      let choices = try Self.choices(of: records, after: prompts, tokenizer)
+      self.init(prompts: prompts, choices: choices)
+    } catch {
+      if needsChoices { throw error }
+      self.init(prompts: prompts, choices: nil)
+    }
+  }
+
+  /// The first ids of the choices; nil if a record has none.
+  private static func choices(
+    of records: [LabelledRecord], after prompts: [[Int]], _ tokenizer: any Tokenizer
+  ) throws(Refusal) -> [[Int]]? {
+    var choices: [[Int]] = []
+    for (index, record) in records.enumerated() {
       guard let texts = record.choices else { continue }
+      let prompt = prompts[index]
       var first: [Int] = []
       for text in texts {
         let joined = tokenizer.encodeText(record.text + text)
@@ -48,6 +69,6 @@ package struct ChoicePrompts: Sendable {
       }
       choices.append(first)
     }
-    self.init(prompts: prompts, choices: choices.count == prompts.count ? choices : nil)
+    return choices.count == records.count ? choices : nil
   }
 }

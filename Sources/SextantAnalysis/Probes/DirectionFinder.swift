@@ -57,7 +57,11 @@ final class DirectionFinder {
       figures["norm"] = .number(norm)
     case .discriminant, .discriminantOnPair:
       guard moments.negative.varies || moments.positive.varies else { throw .flat }
-      guard let found = moments.discriminant else { throw .nonfinite }
+      let few = FewRows(rows, means: [moments.negative.mean, moments.positive.mean]) {
+        labels[$0] ? 1 : 0
+      }
+      let found = few.map { $0.pseudoInverseProduct(moments.difference) } ?? moments.discriminant
+      guard let found else { throw .nonfinite }
       direction = found
     case .principal:
       let n = rows.columnCount

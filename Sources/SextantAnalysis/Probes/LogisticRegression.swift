@@ -35,7 +35,9 @@ struct LogisticRegression {
     // Centred: weights and bias then hardly depend on each other. Moving the rows moves the bias only.
     let mean = moments.mean
     var search = LBFGS()
-    search.preconditioner = preconditioner(moments, n, penalty)
+    let fewRows = FewRows(rows, means: [mean], classOfRow: { _ in 0 })
+    search.preconditioner =
+      fewRows.flatMap { lowRankPreconditioner($0, penalty) } ?? preconditioner(moments, n, penalty)
     let minimum = search.minimise(from: [Double](repeating: 0, count: n + 1)) { point in
       let weights = Array(point[..<n])
       let offset = point[n] - LBFGS.dot(weights, mean)
@@ -68,6 +70,30 @@ struct LogisticRegression {
     return Fit(
       weights: weights, bias: minimum.point[n] - LBFGS.dot(weights, mean), loss: minimum.value,
       iterations: minimum.iterations, converged: minimum.converged)
+  }
+
+  /// The same inverse for few rows X, whose bound has a low rank. By the identity of Woodbury it is
+  /// (I - Xᵀ (8 N penalty I + X Xᵀ)⁻¹ X) / (2 penalty): a system of N unknowns.
+  private static func lowRankPreconditioner(
+    _ rows: FewRows, _ penalty: Double
+  ) -> (([Double]) -> [Double])? {
+    let (count, n) = (rows.count, rows.elementCount)
+    var matrix = rows.gram
+    var identity = [Double](repeating: 0, count: count * count)
+    for index in 0..<count {
+      matrix[index * count + index] += 8 * Double(count) * penalty
+      identity[index * count + index] = 1
+    }
+    let inverse = LinearAlgebra.solve(
+      positiveDefinite: matrix, size: count, rightSides: identity, count: count)
+    guard let inverse else { return nil }
+    return { gradient in
+      let own = Array(gradient[..<n])
+      let inner = LinearAlgebra.product(
+        inverse, rows.product(own), rows: count, inner: count, columns: 1)
+      return zip(own, rows.transposedProduct(inner)).map { ($0 - $1) / (2 * penalty) }
+        + [4 * gradient[n]]
+    }
   }
 
   /// The inverse of the bound on the curvature, of weights and bias.

@@ -2,6 +2,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantModels
 import SextantStore
+import SextantTensor
 import SextantTokenizers
 
 /// What a model computes of records: what probes and erasers are learned from.
@@ -24,7 +25,8 @@ package struct ProbeExamples: Sendable {
     readsPairs: Bool = false, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) {
     activations = try ActivationReader(model, positions: positions, pooling: pooling).read(
-      ChoicePrompts(records.records, tokenizer), sites: sites, readsPairs: readsPairs,
+      ChoicePrompts(records.records, tokenizer, needsChoices: readsPairs), sites: sites,
+      readsPairs: readsPairs,
       progress: progress)
     var records = records
     records.description = tokenizer.recordingBeginning(in: records.description)
@@ -46,11 +48,27 @@ package struct ProbeExamples: Sendable {
     let file = try Artifact(reading: path)
     try file.manifest.model.check(
       against: model.reference(tokenizer: tokenizer.digest), allowingOther: false, file: path)
+    try file.manifest.model.checkWeights(
+      of: model.reference(tokenizer: tokenizer.digest), file: path)
+    try Self.checkPrecision(of: file)
     activations = try Activations(
-      capture: file, of: ChoicePrompts(records.records, tokenizer).prompts, model: model,
+      capture: file, of: ChoicePrompts(records.records, tokenizer, needsChoices: false).prompts,
+      model: model,
       sites: sites, layers: layers, positions: positions, pooling: pooling)
     var records = records
     records.description[BeginningRecord.key] = file.manifest.details[BeginningRecord.key]
     self.records = records
+  }
+
+  /// Refuses a capture of another precision: the probe would record a run that did not happen.
+  private static func checkPrecision(of capture: Artifact) throws(Refusal) {
+    let precision = try Capture.precision(of: capture)
+    guard precision == Precision.current else {
+      throw Refusal(
+        .dataRecord, file: capture.file, at: .pointer("/precision"),
+        found: "a capture of the precision \(precision.rawValue)",
+        expected: "`precision` \(Precision.current.rawValue)",
+        remedy: "Give `precision` \(precision.rawValue), or capture again.")
+    }
   }
 }

@@ -54,12 +54,15 @@ package struct ProbeTrainer: Sendable {
   /// Parts are trained at the same time on the threads of the pool; which thread takes which does not
   /// change a bit.
   ///
-  /// - Parameter labels: of each record.
+  /// - Parameters:
+  ///   - labels: of each record.
+  ///   - progress: receives the sites, or heads, done and in all.
   /// - Throws: `data.empty` unless both labels occur; `data.variance` if the examples do not differ
   ///   in the values from which one of the methods learns; `data.record` for pairs that were not
   ///   read.
   package func train(
-    _ activations: Activations, labels: [Bool], pool: WorkerPool = .shared
+    _ activations: Activations, labels: [Bool], pool: WorkerPool = .shared,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) -> Result {
     let own = activations.records.map { labels[$0] }
     guard own.contains(true), own.contains(false) else {
@@ -78,7 +81,14 @@ package struct ProbeTrainer: Sendable {
     var results = [Result](repeating: Result(), count: parts.count)
     results.withUnsafeMutableBufferPointer { results in
       nonisolated(unsafe) let results = results
-      pool.forEach(parts.count) { results[$0] = train(parts[$0], activations, own) }
+      // Some at a time, so that progress is told by this thread.
+      for start in stride(from: 0, to: parts.count, by: 2 * pool.threadCount) {
+        let end = min(start + 2 * pool.threadCount, parts.count)
+        pool.forEach(end - start) { index in
+          results[start + index] = train(parts[start + index], activations, own)
+        }
+        progress(end, parts.count)
+      }
     }
     let whole = results.reduce(into: Result()) { all, part in
       all.flatCount += part.flatCount
@@ -101,9 +111,10 @@ package struct ProbeTrainer: Sendable {
   /// - Throws: as `train`.
   package func probe(
     of records: SelectedRecords, _ activations: Activations, model: ModelReference,
-    positions: PositionSelection, pooling: Probe.Pooling
+    positions: PositionSelection, pooling: Probe.Pooling,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) -> (probe: Probe, skipped: [String]) {
-    let result = try train(activations, labels: records.labels)
+    let result = try train(activations, labels: records.labels, progress: progress)
     let names = Set(result.entries.map { ExactString($0.site.name) })
     let probe = Probe(
       model: model,

@@ -45,7 +45,7 @@ extension SteeringVector {
       ("glp.content_sha256", .string(content.finalize().description)),
       ("general.base_model.count", .uint32(1)),
       ("general.base_model.0.name", .string(model.architecture)),
-      ("general.base_model.0.version", .string(model.identity.description)),
+      (ControlVectorFile.identityKey, .string(model.identity.description)),
     ]
     for (key, value) in values { writer.set(key, value) }
     for (block, value) in chosen { try writer.add("direction.\(block)", value) }

@@ -38,6 +38,9 @@ package struct ControlVectorFile: Sendable {
   package let mode: String?
   /// The model's name in the file, in the terms of its tool.
   package let modelHint: String?
+  /// The identity of the model, as Sextant's exports record it; other tools may put another version
+  /// there.
+  private let recordedModel: String?
   /// The method, if the file records it.
   package let method: String?
   /// Whether the file declares that it follows GLP, which has the meaning of `llama-apply`.
@@ -47,6 +50,8 @@ package struct ControlVectorFile: Sendable {
   private let path: String
 
   private static let prefix = "direction."
+  /// The key at which Sextant records the model's identity.
+  static let identityKey = "general.base_model.0.version"
   private static let byteLimit = 1 << 30
 
   /// Reads a file.
@@ -64,6 +69,7 @@ package struct ControlVectorFile: Sendable {
     isGLP = file.values.keys.contains { $0.hasPrefix("glp.") }
     mode = text("glp.mode")
     modelHint = text("controlvector.model_hint")
+    recordedModel = text(Self.identityKey)
     method = text("glp.method") ?? text("controlvector.method")
     try Self.checkGLP(file)
     var directions: [(number: Int, value: Tensor)] = []
@@ -129,11 +135,13 @@ package struct ControlVectorFile: Sendable {
   /// - Parameters:
   ///   - model: the model that it was made for: widths and layers must fit.
   ///   - convention: how the file counts layers; nil if the file declares it.
-  /// - Throws: `foreign.layer-convention` if neither declares it, `foreign.layer`,
-  ///   `artifact.width`.
+  ///   - allowsModelMismatch: accept a file that records the identity of another model.
+  /// - Throws: `artifact.model-digest` for a file that was exported from a vector of another model,
+  ///   `foreign.layer-convention` if neither declares it, `foreign.layer`, `artifact.width`.
   package func steeringVector(
-    for model: ModelReference, convention: LayerConvention?
+    for model: ModelReference, convention: LayerConvention?, allowsModelMismatch: Bool = false
   ) throws(Refusal) -> SteeringVector {
+    try model.check(recorded: recordedModel, allowingOther: allowsModelMismatch, file: path)
     guard let convention = convention ?? (isGLP ? .glp : nil) else {
       throw Refusal(
         .foreignConvention, file: path,

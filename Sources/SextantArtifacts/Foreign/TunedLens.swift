@@ -12,6 +12,8 @@ extension Lens {
   private static let configurationName = "config.json"
   private static let parametersName = "params.pt"
   private static let kind = "linear_tuned_lens"
+  /// The member that records the model's identity, which the package ignores.
+  private static let identityKey = "sextant_model"
 
   /// The sites that such a folder has translators for, in its order.
   private static func tunedLensSites(_ model: ModelReference) -> [SiteReference] {
@@ -34,9 +36,13 @@ extension Lens {
 
   /// Reads a folder for a model.
   ///
-  /// - Throws: `foreign.layout`, `foreign.layer` for another number of blocks, `artifact.width`;
+  /// - Parameter allowsModelMismatch: accept a folder that records the identity of another model.
+  /// - Throws: `foreign.layout`, `foreign.layer` for another number of blocks, `artifact.width`,
+  ///   `artifact.model-digest` for a folder that was exported from a lens of another model;
   ///   `json.*`, `pth.*`, `file.*`.
-  public init(tunedLens folder: String, for model: ModelReference) throws(Refusal) {
+  public init(
+    tunedLens folder: String, for model: ModelReference, allowsModelMismatch: Bool = false
+  ) throws(Refusal) {
     let path = "\(folder)/\(Self.configurationName)"
     let config = try JSONNode(
       parsing: InputFile(path).readAll(limit: 1 << 20), code: .foreignLayout, file: path)
@@ -56,6 +62,9 @@ extension Lens {
         .foreignLayer, file: path, at: .pointer("/num_hidden_layers"), found: "\(count)",
         expected: "\(model.layerCount), as the model has")
     }
+    try model.check(
+      recorded: config.optionalMember(Self.identityKey)?.string(),
+      allowingOther: allowsModelMismatch, file: path, at: .pointer("/\(Self.identityKey)"))
     let file = try PyTorchFile("\(folder)/\(Self.parametersName)")
     let hasBias = try config.optionalMember("bias")?.boolean() ?? true
     guard file.tensors.count == count * (hasBias ? 2 : 1) else {
@@ -138,11 +147,11 @@ extension Lens {
         expected: "no translator: the package reads the last block's output without one")
     }
     let config: JSONValue = [
+      Self.identityKey: .string(model.identity.description),
       "base_model_name_or_path": .string(model.architecture),
       "d_model": .integer(Int64(model.width)),
       "num_hidden_layers": .integer(Int64(model.layerCount)), "bias": true,
       "base_model_revision": .null, "unembed_hash": .null, "lens_type": .string(Self.kind),
-      "sextant_model": .string(model.identity.description),
     ]
     guard unsafe mkdir(folder, 0o777) == 0 || CheckpointSource.isFolder(folder) else {
       throw Refusal(

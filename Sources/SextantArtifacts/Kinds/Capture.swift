@@ -22,6 +22,7 @@ package struct Capture: ArtifactKind, Sendable {
     let node = artifact.manifest.detailsNode(file: artifact.file)
     let prompts = try node.member("prompts").integer(in: 1...(1 << 30))
     _ = try isEdited(artifact)
+    _ = try precision(of: artifact)
     let rows = artifact.tensor("tokens")?.shape.first ?? 0
     let indices = ["tokens"] + (prompts > 1 ? ["row.prompt", "row.position"] : [])
     try artifact.expectTensors(
@@ -43,6 +44,18 @@ package struct Capture: ArtifactKind, Sendable {
   package static func isEdited(_ artifact: Artifact) throws(Refusal) -> Bool {
     let node = artifact.manifest.detailsNode(file: artifact.file)
     return try node.optionalMember("edited")?.boolean() ?? false
+  }
+
+  /// The precision with which the model ran.
+  ///
+  /// - Throws: `artifact.schema`.
+  package static func precision(of artifact: Artifact) throws(Refusal) -> Precision {
+    let node = try artifact.manifest.detailsNode(file: artifact.file).optionalMember("precision")
+    guard let node else { return .exact }
+    guard let precision = Precision(rawValue: try node.string()) else {
+      throw node.refusal(expected: "exact or fast")
+    }
+    return precision
   }
 
   private static func checkRows(

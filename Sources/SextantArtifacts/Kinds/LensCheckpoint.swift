@@ -24,6 +24,9 @@ package struct LensCheckpoint: ArtifactKind, Sendable {
   package let options: JSONObject
   /// The data, which must be the same to continue.
   package let data: JSONObject
+  /// The seed of the order in which the texts are read, which must be the same to continue; nil if
+  /// that was not kept.
+  package let seed: Int?
   /// The names of the optimiser's memories, such as `momentum`.
   package let memories: [String]
   /// Translators, then the memories in their order, each by site.
@@ -37,8 +40,10 @@ package struct LensCheckpoint: ArtifactKind, Sendable {
   /// A new checkpoint.
   package init(
     model: ModelReference, sites: [SiteReference], step: Int, options: JSONObject,
-    data: JSONObject, memories: [String], firstLosses: [Double] = [], values: [[Translator]]
+    data: JSONObject, seed: Int?, memories: [String], firstLosses: [Double] = [],
+    values: [[Translator]]
   ) {
+    self.seed = seed
     self.firstLosses = firstLosses
     self.model = model
     self.sites = sites
@@ -59,6 +64,7 @@ package struct LensCheckpoint: ArtifactKind, Sendable {
     step = try node.member("step").integer(in: 0...(1 << 40))
     options = try node.member("options").object()
     data = try node.origin("data").object()
+    seed = try node.optionalMember("seed")?.integer()
     var losses: [Double] = []
     if let node = try node.optionalMember("first_losses") {
       for element in try node.elements() { losses.append(try element.number()) }
@@ -114,6 +120,7 @@ package struct LensCheckpoint: ArtifactKind, Sendable {
       ("step", .integer(Int64(step))), ("options", .object(options)), ("data", .object(data)),
       ("memories", .array(memories.map { .string($0) })),
     ])
+    details["seed"] = seed.map { .integer(Int64($0)) }
     if !firstLosses.isEmpty {
       details["first_losses"] = .array(firstLosses.map { .number($0) })
     }

@@ -52,7 +52,16 @@ extension ModelDescription {
   package func trainableSites(
     named words: [String], layers: LayerSelection? = nil
   ) throws(Refusal) -> (sites: [SiteDescription], leftOut: [SiteDescription]) {
-    let all = try sites(named: words, layers: layers)
+    try Self.leavingOutGrowing(sites(named: words, layers: layers), named: words)
+  }
+
+  /// The sites of a list that can be trained at, and those that were left out.
+  ///
+  /// - Parameter words: the words that named the sites.
+  /// - Throws: `artifact.site` if nothing is left.
+  package static func leavingOutGrowing(
+    _ all: [SiteDescription], named words: [String]
+  ) throws(Refusal) -> (sites: [SiteDescription], leftOut: [SiteDescription]) {
     let named = words.filter { !["state", "all"].contains($0) }
     let leftOut = all.filter { description in
       description.grows && !named.contains { Self.word($0, selects: description.site) }
@@ -61,7 +70,7 @@ extension ModelDescription {
     guard !kept.isEmpty else {
       throw Refusal(
         .artifactSite,
-        found: "`sites` \(words.joined(separator: ",")), and a state that grows with each position",
+        found: "\(words.joined(separator: ",")), and a state that grows with each position",
         expected: "the residual stream, or a state of constant size",
         remedy: "Use `sites` residual.")
     }

@@ -25,10 +25,14 @@ struct ForeignVectorOptions: ParsableArguments {
     help: ArgumentHelp("The block of a bare vector (.pt, .npz).", valueName: "block"))
   var layer: Int?
 
+  @Flag(
+    help: "Accept a vector or a lens that records another model of the same width and depth.")
+  var allowModelMismatch = false
+
   func validate() throws {
     try Numbers.check(atLeast: 0, [("--layer", layer)])
-    if model == nil, layerConvention != nil || layer != nil {
-      throw ValidationError("--layer-convention and --layer need --model.")
+    if model == nil, layerConvention != nil || layer != nil || allowModelMismatch {
+      throw ValidationError("--layer-convention, --layer and --allow-model-mismatch need --model.")
     }
     if layerConvention != nil, layer != nil {
       throw ValidationError("Give one of --layer-convention and --layer.")
@@ -43,7 +47,7 @@ struct ForeignVectorOptions: ParsableArguments {
   ) throws {
     let foreign = try ForeignArtifact(
       reading: source, for: LoadedModel.open(model).reference, layer: layer,
-      convention: layerConvention)
+      convention: layerConvention, allowsModelMismatch: allowModelMismatch)
     try foreign.artifact.write(to: output, replacing: replacing)
     Report(foreign, of: source, to: output).print(asJSON: printing.json)
   }

@@ -127,11 +127,15 @@ struct SiteArguments: ParsableArguments {
   func sites(of model: ModelDescription) throws(Refusal) -> [SiteDescription] {
     let (sites, leftOut) = try model.trainableSites(
       named: sites?.values ?? ["residual"], layers: layers)
-    if !leftOut.isEmpty {
-      let places = Set(leftOut.map(\.site.pattern)).sorted().joined(separator: ", ")
-      StandardStreams.printError("note: left out, because it grows with each position: \(places)")
-    }
+    Self.note(leftOut: leftOut)
     return sites
+  }
+
+  /// Notes sites on standard error that cannot be trained at.
+  static func note(leftOut: [SiteDescription]) {
+    guard !leftOut.isEmpty else { return }
+    let places = Set(leftOut.map(\.site.pattern)).sorted().joined(separator: ", ")
+    StandardStreams.printError("note: left out, because it grows with each position: \(places)")
   }
 }
 

@@ -46,11 +46,7 @@ struct ProbeTrain: WritingCommand {
   func validate() throws {
     guard capture != nil else { return }
     try model.beginning.checkUnused("--capture")
-    try refuseGiven(
-      [
-        ("--precision", model.options.compute.precision != nil),
-        ("--preload", model.options.preload),
-      ], "has no effect with --capture")
+    try refuseGiven([("--preload", model.options.preload)], "has no effect with --capture")
   }
 
   var fileUse: CommandFiles {
@@ -66,9 +62,12 @@ struct ProbeTrain: WritingCommand {
     trainer.splitsHeads = heads
     let examples = try examples(of: selection.load(), open, for: trainer)
     let read = clock.seconds
-    let (probe, skipped) = try trainer.probe(
-      of: examples.records, examples.activations, model: open.reference,
-      positions: reading.places.readPositions, pooling: reading.pooling)
+    let (probe, skipped) = try Progress.show("train", .items(heads ? "parts" : "sites")) {
+      update throws(Refusal) in
+      try trainer.probe(
+        of: examples.records, examples.activations, model: open.reference,
+        positions: reading.places.readPositions, pooling: reading.pooling, progress: update)
+    }
     try probe.artifact.write(to: output, replacing: force)
     Report(
       trained: probe, output: output, skipped: skipped, records: examples.records,
@@ -87,6 +86,7 @@ struct ProbeTrain: WritingCommand {
         layers: reading.places.layers, positions: reading.places.readPositions,
         pooling: reading.pooling
       )
+      SiteArguments.note(leftOut: examples.activations.leftOut)
       try trainer.checkHeads(of: examples.activations.sites)
       return examples
     }
