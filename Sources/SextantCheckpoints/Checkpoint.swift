@@ -61,6 +61,9 @@ package protocol Checkpoint: AnyObject, Sendable {
   /// passes on; nil if they have to be gathered or computed.
   func part(of tensor: CheckpointTensor) -> FilePart?
 
+  /// The path of the file that contains a tensor.
+  func path(of tensor: CheckpointTensor) -> String
+
   /// Refuses when a file was changed since it was opened.
   ///
   /// - Throws: `file.changed`.
@@ -76,6 +79,9 @@ extension Checkpoint {
 
   /// False, unless a format declares otherwise.
   package var readsConcurrently: Bool { false }
+
+  /// The one file, unless a format has several.
+  package func path(of tensor: CheckpointTensor) -> String { path }
 
   /// Nil, unless a format declares otherwise.
   package func part(of tensor: CheckpointTensor) -> FilePart? { nil }

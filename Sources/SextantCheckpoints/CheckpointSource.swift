@@ -22,6 +22,14 @@ package struct CheckpointSource: Sendable {
     return (["tokenizer.json", "tokenizer.model"] + vocabularies).compactMap { sideFile($0) }
   }
 
+  /// The names of files in the folder of the checkpoint that belong to tokenizers of other formats:
+  /// vocabularies of GPT-2 and BERT, and those of tiktoken and Mistral.
+  package var tokenizersOfOtherFormats: [String] {
+    let names = (try? Folder(folder).entries()) ?? []
+    let known: Set = ["vocab.json", "merges.txt", "vocab.txt", "tekken.json"]
+    return names.filter { known.contains($0) || $0.hasSuffix(".tiktoken") }.sorted()
+  }
+
   /// The paths of all files in the folder of the checkpoint that may belong to it by their endings:
   /// configurations, indexes, tokenizers and vocabularies.
   package var sideFiles: [String] {

@@ -91,6 +91,11 @@ final class AdaptedCheckpoint: Checkpoint {
     return base.part(of: entry.source)
   }
 
+  /// The file that contains the tensor that it is made from.
+  func path(of tensor: CheckpointTensor) -> String {
+    entries[ExactString(tensor.name)].map { base.path(of: $0.source) } ?? path
+  }
+
   /// Refuses when a file was changed since it was opened.
   func checkUnchanged() throws(Refusal) { try base.checkUnchanged() }
 

@@ -175,6 +175,14 @@ package struct Conversion {
           .fileUnknown, file: path, found: "an artifact of Sextant", expected: "a checkpoint",
           remedy: "Use it as it is: an artifact needs no conversion.")
       }
+      if source.sideFile("params.pt") != nil, let config = source.configuration,
+        case .object(let members) = try readConfiguration(at: config).value,
+        members["lens_type"] != nil
+      {
+        throw Refusal(
+          .fileUnknown, file: path, found: "a lens of tuned-lens", expected: "a checkpoint",
+          remedy: "Name the model that the lens was made for with `model`.")
+      }
       return source
     } catch {
       guard [.safetensorsUnsupportedDataType, .pytorchTensorKind].contains(error.code) else {
@@ -189,7 +197,7 @@ package struct Conversion {
 
   private static func readConfiguration(at path: String) throws(Refusal) -> JSONNode {
     let config = try JSONNode(
-      parsing: InputFile(path).readAll(limit: 16 << 20), code: .modelConfiguration, file: path,
+      parsing: SideFile.content(of: path, limit: 16 << 20), code: .modelConfiguration, file: path,
       acceptsInfinity: true, reads: JSONReads())
     guard try !config.object().members.isEmpty else {
       throw config.refusal(
@@ -249,7 +257,7 @@ package struct Conversion {
       !architecture.recognises(config)
     {
       notes.append(
-        "the configuration declares a \(type) model, and is read as one of a \(architecture.name) model"
+        "the configuration declares the model type \(type), and is read as one of \(architecture.name)"
       )
     }
     let inert = ConfigurationKeys.inert.union(architecture.inertKeys)
@@ -260,7 +268,7 @@ package struct Conversion {
       let shown = unused.prefix(20).map { String($0.prefix(100)) }.joined(separator: ", ")
       notes.append(
         "not used: \(shown)\(more). Sextant reads no such \(unused.count == 1 ? "value" : "values") in the "
-          + "configuration of a \(architecture.name) model.")
+          + "configuration of \(architecture.name).")
     }
     return notes
   }
@@ -288,8 +296,7 @@ package struct Conversion {
     }
     do throws(Refusal) {
       guard let (path, bytes) = try findTokenizer(source, options) else {
-        notes.append(
-          "no tokenizer found: the model takes token ids only; `tokenizer` names a file to add")
+        notes.append(ModelTokenizer.note(onNoneBeside: source))
         return nil
       }
       let isInGGUF = path == source.checkpoint.path

@@ -140,7 +140,7 @@ enum SideFile {
   static func read(_ name: String, in folder: String) throws(Refusal) -> JSONNode? {
     do throws(Refusal) {
       let path = folder.isEmpty ? name : "\(folder)/\(name)"
-      let bytes = try InputFile(path).readAll(limit: byteCountLimit)
+      let bytes = try content(of: path, limit: byteCountLimit)
       let limits = JSONLimits(byteCount: byteCountLimit, stringByteCount: 4 << 20)
       return try JSONNode(
         parsing: bytes, limits: limits, code: .modelTokenizer, file: path, acceptsInfinity: true)
@@ -148,6 +148,15 @@ enum SideFile {
       if error.code == .fileMissing { return nil }
       throw error
     }
+  }
+
+  /// The bytes of a file beside the weights.
+  ///
+  /// - Throws: `file.*`: `file.html` for a page or a Git LFS pointer in the place of the file.
+  static func content(of path: String, limit: Int) throws(Refusal) -> [UInt8] {
+    let file = try InputFile(path)
+    _ = try FileKind(of: file)
+    return try file.readAll(limit: limit)
   }
 
   /// The folder that contains a file.

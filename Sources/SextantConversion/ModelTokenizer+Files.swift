@@ -24,7 +24,20 @@ extension ModelTokenizer {
         .modelTokenizer, file: source.folder, found: "several vocabularies, from \(path) on",
         expected: "one")
     }
-    return (path, try InputFile(path).readAll(limit: Tokenizers.byteCountLimit))
+    return (path, try SideFile.content(of: path, limit: Tokenizers.byteCountLimit))
+  }
+
+  /// The note on a folder without a tokenizer that can be read, which names the files of other
+  /// tokenizers in it.
+  static func note(onNoneBeside source: CheckpointSource) -> String {
+    let others = source.tokenizersOfOtherFormats
+    guard !others.isEmpty else {
+      return "no tokenizer found: the model takes token ids only; `tokenizer` names a file to add"
+    }
+    return "no tokenizer that Sextant reads: the model takes token ids only. Sextant does not read "
+      + others.joined(separator: ", ")
+      + "; AutoTokenizer of transformers loads the folder, and its save_pretrained writes a "
+      + "tokenizer.json, which `tokenizer` names"
   }
 
   /// The file's bytes, with the additions of the other tokenizer files in the folder.

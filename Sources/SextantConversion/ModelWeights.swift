@@ -133,8 +133,9 @@ private struct Selection {
     let outer = try group.map { group throws(Refusal) in try prefix(of: group) } ?? ""
     if !outer.isEmpty { keep(prefix: outer) }
     var groups = groups(ofBaseModels: false)
-    isBaseModel = groups.isEmpty
-    if isBaseModel { groups = self.groups(ofBaseModels: true) }
+    let lacksBase = groups.isEmpty
+    if lacksBase { groups = self.groups(ofBaseModels: true) }
+    isBaseModel = lacksBase
     guard let first = groups.first else { return isBaseModel = false }
     if first.prefix.isEmpty {
       // The names are already correct; the file may also contain other groups.
@@ -152,10 +153,10 @@ private struct Selection {
           expected: "one",
           remedy: "Choose one: \(names.map { "`group` \($0)" }.joined(separator: " or ")).")
       }
-      keep(prefix: first.prefix)
+      keep(prefix: first.prefix, andHeadOf: group == nil ? first.dialect : nil)
     }
     dropOtherParts(first.dialect)
-    if isBaseModel {
+    if lacksBase {
       try addBase(of: first.dialect)
     } else if first.base != first.dialect.base {
       try unwrap(first.base, of: first.dialect)
@@ -265,15 +266,24 @@ private struct Selection {
       remedy: "sextant inspect shows all names.")
   }
 
-  private mutating func keep(prefix: String) {
-    drop("their names do not begin with \"\(prefix)\"") { !$0.utf8.starts(with: prefix.utf8) }
-    absent = absent.filter { $0.utf8.starts(with: prefix.utf8) }.map {
-      String(Substring($0.utf8.dropFirst(prefix.utf8.count)))
+  /// Keeps the tensors whose names begin with a prefix, without it.
+  ///
+  /// - Parameter dialect: the naming whose output head is kept as well if it stands outside of the
+  ///   group, as in models of several parts; nil for none.
+  private mutating func keep(prefix: String, andHeadOf dialect: Dialect? = nil) {
+    func isInside(_ name: String) -> Bool { name.utf8.starts(with: prefix.utf8) }
+    let heads = Set((dialect?.headNames ?? []).map { ExactString($0) })
+    let hasHead = entries.contains { entry in
+      heads.contains { ExactString(prefix + $0.string) == ExactString(entry.name) }
     }
-    for place in entries.indices {
-      entries[place].name = String(
-        Substring(entries[place].name.utf8.dropFirst(prefix.utf8.count)))
+    func isHead(_ name: String) -> Bool { !hasHead && heads.contains(ExactString(name)) }
+    func inner(_ name: String) -> String {
+      isInside(name) ? String(Substring(name.utf8.dropFirst(prefix.utf8.count))) : name
     }
+    drop("their names do not begin with \"\(prefix)\"") { !isInside($0) && !isHead($0) }
+    absent = absent.filter { isInside($0) || isHead($0) }.map(inner)
+    if entries.contains(where: { isHead($0.name) }) { isBaseModel = false }
+    for place in entries.indices { entries[place].name = inner(entries[place].name) }
     isChanged = true
     notes.append("removed the prefix \"\(prefix)\" from the tensors' names")
   }

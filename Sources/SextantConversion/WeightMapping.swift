@@ -119,17 +119,19 @@ struct WeightMapping: Sendable {
     let shapes = Dictionary(
       specs.map { (ExactString($0.name), $0.shape) }, uniquingKeysWith: { first, _ in first })
     var forms: [ExactString: StoredForm] = [:]
-    do throws(Refusal) {
-      for spec in specs {
-        let name = ExactString(spec.name)
+    for spec in specs {
+      let name = ExactString(spec.name)
+      let tensors = sources[name] ?? []
+      do throws(Refusal) {
         let form = try StoredForm(
           spec, dialect.source(spec.name), shapes: shapes, configuration,
           metadata: checkpoint.metadata)
-        try form.check(sources[name] ?? [])
+        try form.check(tensors)
         forms[name] = form
+      } catch {
+        let wrong = tensors.first { error.place == .tensor($0.name) } ?? tensors.first
+        throw error.inFile(wrong.map { checkpoint.path(of: $0) } ?? checkpoint.path)
       }
-    } catch {
-      throw error.inFile(checkpoint.path)
     }
     return forms
   }

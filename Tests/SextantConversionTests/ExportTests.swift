@@ -261,6 +261,21 @@ import Testing
     }
   }
 
+  /// The rows of these matrices are not multiples of 32.
+  @Test func matricesThatStayNumbersAreNoted() throws {
+    let store = try convert(PackageFiles.fixture("hybrids/checkpoints/nemotron_h"), as: "n.sxt")
+    var options = ModelExportOptions()
+    options.dataType = .q8
+    let report = try export(store, to: "n.gguf", options)
+    let file = try GGUFFile(folder.path("n.gguf"))
+    #expect(file.tensors.allSatisfy { $0.dataType == .f32 && $0.encoding == nil })
+    #expect(report.notes.contains { $0.hasSuffix("written as F32") }, "\(report.notes)")
+    options.dataType = .f32
+    options.replacing = true
+    #expect(
+      try !export(store, to: "n.gguf", options).notes.contains { $0.hasSuffix("written as F32") })
+  }
+
   @Test func blocksOfEightBitsAreTheSameInGGUF() throws {
     var conversion = ConversionOptions()
     conversion.dataType = .q8

@@ -91,7 +91,8 @@ import Testing
     #expect(notes.contains { $0.hasPrefix("not used: attention_temperature.") }, "\(notes)")
   }
 
-  /// The whole model may declare whether the embedding is tied; the two must not contradict.
+  /// The whole model may declare whether the embedding is tied. Its declaration counts, as in
+  /// transformers, and the weights must fit it.
   @Test func tiedEmbeddingsMayBeDeclaredForTheWhole() throws {
     let reference = try convert(PackageFiles.fixture(Self.plain))
     let path = try write(.inside) { whole, part in
@@ -100,8 +101,50 @@ import Testing
     }
     #expect(try convert(path).bytes == reference.bytes)
     let other = try write(.inside, to: "other") { whole, _ in whole["tie_word_embeddings"] = true }
-    let refusal = expectRefusal(.modelConfiguration) { try convert(other) }
-    #expect(refusal?.place == .pointer("/tie_word_embeddings"))
+    let refusal = expectRefusal(.modelTied) { try convert(other) }
+    #expect(refusal?.place == .tensor("lm_head.weight"))
+    // Transformers writes the part's default beside the whole's value.
+    let contradicting = try write(.inside, to: "contradicting") { whole, part in
+      (whole["tie_word_embeddings"], part["tie_word_embeddings"]) = (false, true)
+    }
+    #expect(try convert(contradicting).bytes == reference.bytes)
+  }
+
+  /// The output head may stand outside of the group with all other tensors, also in a family for which no
+  /// model of several parts was published.
+  @Test(arguments: ["falcon_h1-bf16", "nemotron_h", "falcon_mamba"])
+  func aHeadOutsideOfTheLanguageModelIsRead(name: String) throws {
+    let original = PackageFiles.fixture("hybrids/checkpoints/\(name)")
+    let reference = try convert(original)
+    let path = folder.makeFolder(name)
+    let source = try SafetensorsFile("\(original)/model.safetensors")
+    var writer = SafetensorsWriter()
+    for entry in source.tensors {
+      let value = try source.bytes(of: entry).withUnsafeBytes {
+        Tensor(copying: $0, dataType: entry.dataType, shape: entry.shape)
+      }
+      let isHead = entry.name == "lm_head.weight"
+      let inner = entry.name.hasPrefix("model.") ? String(entry.name.dropFirst(6)) : entry.name
+      writer.add(isHead ? entry.name : "model.language_model.\(inner)", try #require(value))
+    }
+    writer.add("model.vision_tower.embeddings.weight", Tensor(zeros: [4, 3]))
+    try writer.publish(to: path + "/model.safetensors")
+    let config = try InputFile("\(original)/config.json").readAll(limit: 1 << 20)
+    folder.write(config, to: "\(name)/config.json")
+    #expect(try convert(path).bytes == reference.bytes)
+  }
+
+  /// The folder of a lens of the tuned-lens package looks like that of a model.
+  @Test func aLensOfAnotherToolNeedsItsModel() throws {
+    let path = folder.makeFolder("lens")
+    let config = #"{"lens_type": "linear_tuned_lens", "d_model": 2, "num_hidden_layers": 1}"#
+    folder.write(Array(config.utf8), to: "lens/config.json")
+    var writer = PyTorchWriter()
+    writer.add("0.weight", Tensor([1, 0, 0, 1], shape: [2, 2]))
+    writer.add("0.bias", Tensor([0, 0], shape: [2]))
+    try writer.publish(to: path + "/params.pt")
+    let refusal = expectRefusal(.fileUnknown) { try convert(path) }
+    #expect(refusal?.remedy.contains("`model`") == true)
   }
 
   @Test func refusalsNameThePlaceInThePart() throws {

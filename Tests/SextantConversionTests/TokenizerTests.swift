@@ -49,6 +49,33 @@ import Testing
     #expect(tokenizer.decode(tokenizer.encode("A film.")) == "A film.")
   }
 
+  /// A page or a pointer that was downloaded in the place of a file is named as in the place of weights.
+  @Test(arguments: ["tokenizer.json", "tokenizer.model", "config.json"])
+  func pointersAndPagesInThePlaceOfFilesAreNamed(name: String) throws {
+    for text in [
+      "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+      "<!DOCTYPE html>\n<html></html>\n",
+    ] {
+      let path = try checkpoint([])
+      folder.write(Array(text.utf8), to: name)
+      let refusal = expectRefusal(.fileHTML, "\(name)") { try convert(path) }
+      #expect(refusal?.file == folder.path(name))
+    }
+  }
+
+  @Test func tokenizersOfOtherFormatsAreNamed() throws {
+    let path = try checkpoint([])
+    func notes() throws -> [String] {
+      var options = ConversionOptions()
+      options.replacing = true
+      return try Conversion(path, options: options).write(to: folder.path("out.sxt")).notes
+    }
+    #expect(try notes().contains { $0.hasPrefix("no tokenizer found") })
+    for name in ["vocab.json", "merges.txt", "qwen.tiktoken"] { folder.write([0x7B], to: name) }
+    let note = try #require(notes().first { $0.hasPrefix("no tokenizer that Sextant reads") })
+    #expect(note.contains("merges.txt, qwen.tiktoken, vocab.json"))
+  }
+
   @Test func takesTheFileThatIsNamedBeforeAllOthers() throws {
     let source = try checkpoint([Self.json])
     let named = PackageFiles.fixture("tokenizer/spaces-tiny.model")

@@ -43,6 +43,7 @@ package final class NumPyArchive: Checkpoint {
     var arrays: [ExactString: (member: ZipArchive.Member, header: ArrayHeader)] = [:]
     var tensors: [CheckpointTensor] = []
     var notes: [String] = []
+    var bigEndian: [String] = []
     for member in archive.members {
       guard member.name.hasSuffix(Self.suffix) else {
         throw Refusal(
@@ -66,11 +67,14 @@ package final class NumPyArchive: Checkpoint {
           found: counted(member.byteCount - header.byteCount, "byte"),
           expected: "\(counted(byteCount, "byte")), from type and shape")
       }
-      if header.isBigEndian { notes.append("converted \(name) from big-endian numbers") }
+      if header.isBigEndian { bigEndian.append(name) }
       arrays[ExactString(name)] = (member, header)
       tensors.append(
         CheckpointTensor(
           name: name, dataType: header.dataType, shape: header.shape, byteCount: byteCount))
+    }
+    if !bigEndian.isEmpty {
+      notes.append("converted from big-endian numbers: \(listing(bigEndian))")
     }
     guard !tensors.isEmpty else {
       throw Refusal(.numpyNone, file: file.path, found: "no member", expected: "arrays")

@@ -91,6 +91,11 @@ package final class ShardedCheckpoint: Checkpoint {
     shardOfTensor[ExactString(tensor.name)].flatMap { shards[$0].part(of: tensor) }
   }
 
+  /// The shard that contains it.
+  package func path(of tensor: CheckpointTensor) -> String {
+    shardOfTensor[ExactString(tensor.name)].map { shards[$0].path } ?? path
+  }
+
   /// Refuses when the index or a shard was changed since it was opened.
   package func checkUnchanged() throws(Refusal) {
     try index.checkUnchanged()

@@ -114,13 +114,18 @@ package struct ModelExport {
     self.architecture = architecture
     self.format = format
     self.options = options
+    var withoutBlocks = 0
     do throws(Refusal) {
       let dialect = try Self.dialect(of: architecture, format, options.naming)
       let isGGUF = format == .gguf
       model = try PublishedModel(store, architecture, dialect) { spec, form, stored in
         let wanted =
           spec.kind == .vector ? stored : options.dataType ?? stored
-        if isGGUF { return Self.ggufType(wanted, spec, form) }
+        if isGGUF {
+          let type = Self.ggufType(wanted, spec, form)
+          if spec.kind != .vector, options.dataType == .q8, type != .q8 { withoutBlocks += 1 }
+          return type
+        }
         return wanted == .q8 ? .f32 : wanted
       }
       // A model that the format cannot express is refused here, before the first byte is written.
@@ -138,6 +143,11 @@ package struct ModelExport {
       throw error.inFile(store.path)
     }
     notes = model.wasDequantised ? ["8-bit blocks are written as numbers"] : []
+    if withoutBlocks > 0 {
+      notes.append(
+        "\(counted(withoutBlocks, "matrix", plural: "matrices")) without rows of a multiple of "
+          + "\(DataType.q8.blockLength) as the file orders them: written as F32")
+    }
     notes += tokenizerMetadata?.notes ?? []
     if store.variant != "source" {
       notes.append("the weights are those of the store (\(store.variant)), not the source's")

@@ -44,19 +44,16 @@ package enum Architectures {
   ///
   /// - Parameter config: a published configuration that no architecture recognises as a whole.
   /// - Returns: nil if there is no such part that an architecture recognises.
-  /// - Throws: `model.config` if the whole and the part disagree on whether the embedding is tied.
   package static func languageModel(in config: JSONNode) throws(Refusal) -> JSONNode? {
     guard case .object(let whole) = config.value, case .object(var members)? = whole[textKey],
       !all.contains(where: { $0.recognises(config) }),
       let part = try config.optionalMember(textKey), all.contains(where: { $0.recognises(part) })
     else { return nil }
-    // Models of several parts may declare this for the whole.
+    // Models of several parts may declare this for the whole. Transformers ties by the whole's value,
+    // and writes the default of the part beside it.
     let tied = "tie_word_embeddings"
     if let outer = try config.optionalMember(tied) {
-      let inner = try part.optionalMember(tied)
-      guard inner == nil || inner?.value == outer.value else {
-        throw outer.refusal(expected: "the value of \(textKey)")
-      }
+      _ = try part.optionalMember(tied)
       members[tied] = outer.value
     }
     // The type of the weights, too.

@@ -86,6 +86,12 @@ package struct Dialect: Sendable {
   /// The most blocks that a model has.
   static let blockLimit = 1000
 
+  /// The names of the output head, which may stand outside of the group of all other tensors.
+  package var headNames: [String] {
+    let head = source(TiedPair.usual.head).name
+    return [head] + [synonyms[head]].compactMap { $0 }
+  }
+
   /// Whether `name` is that of a tensor of the base model, without `base`: whether it begins with the same
   /// part as one of them.
   package func isOfBaseModel(_ name: String) -> Bool {
