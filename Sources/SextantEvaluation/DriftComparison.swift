@@ -46,8 +46,12 @@ package struct DriftComparison {
     _ model: any LanguageModel, in store: ModelStore, path: String,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) {
-    let drift = try LogitDrift(of: model, from: self.model, on: tokens, progress: progress)
-    rows.append(Row(path: path, store: store, drift: drift))
+    do throws(Refusal) {
+      let drift = try LogitDrift(of: model, from: self.model, on: tokens, progress: progress)
+      rows.append(Row(path: path, store: store, drift: drift))
+    } catch {
+      throw error.inFile(path)
+    }
   }
 
   /// The reference, then each model.

@@ -44,7 +44,8 @@ package struct LogitDrift: Sendable {
     guard model.description.vocabularySize == size else {
       throw Refusal(
         .modelShape, found: "a vocabulary of \(model.description.vocabularySize)",
-        expected: "\(size), as the reference has")
+        expected: "\(size), as the reference has",
+        remedy: "Compare models with the same tokenizer.")
     }
     guard tokens.count > 1 else {
       throw Refusal(

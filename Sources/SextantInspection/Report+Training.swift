@@ -1,3 +1,4 @@
+import Glibc
 import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
@@ -87,7 +88,8 @@ extension Report {
         ("training", "\(Format.fixed(seconds.training, 2)) s"),
       ],
       tables: [("probes", table.abbreviated(to: 40))],
-      notes: [records.classes] + skipped.map { "left out: \($0)" },
+      notes: [records.classes] + [SmallSample.note(examples, "example")].compactMap { $0 }
+        + Self.unlearned(probe, records) + skipped.map { "left out: \($0)" },
       json: JSONObject([
         ("output", .string(output)), ("model", probe.model.json),
         ("label", .string(records.label)), ("examples", JSONValue(examples)),
@@ -95,6 +97,30 @@ extension Report {
         ("reading_seconds", JSONValue(finite: seconds.reading)),
         ("training_seconds", JSONValue(finite: seconds.training)),
       ]))
+  }
+
+  /// A note on probes of logistic regression that learned next to nothing: their loss is that of the
+  /// frequency of the labels.
+  private static func unlearned(_ probe: Probe, _ records: SelectedRecords) -> [String] {
+    let share = Double(records.labels.count { $0 }) / Double(max(records.labels.count, 1))
+    let names = probe.entries.filter { entry in
+      guard entry.method == ProbeMethod.logistic.rawValue,
+        case .object(let own)? = probe.statistics[entry.name],
+        case .number(let loss)? = own["loss"]
+      else { return false }
+      return loss > 0.99 * entropy(share)
+    }.map(\.name)
+    guard !names.isEmpty else { return [] }
+    let shown = names.prefix(4).joined(separator: ", ") + (names.count > 4 ? ", …" : "")
+    return [
+      "the loss is that of the frequency of the labels, because the values are small against the penalty "
+        + "of the regression, or because nothing tells the labels apart: \(shown)"
+    ]
+  }
+
+  /// The entropy of a label of this frequency, in nats.
+  private static func entropy(_ share: Double) -> Double {
+    [share, 1 - share].reduce(0) { $1 > 0 ? $0 - $1 * log($1) : $0 }
   }
 
   /// The data from which a trained lens was learned.
@@ -123,6 +149,11 @@ extension Report {
         ("peak memory", peakMemory.map { Format.bytes($0) } ?? "unknown"),
       ],
       notes: corpus.notes
+        + (corpus.tokenCount < lens.model.width
+          ? [
+            "\(counted(corpus.tokenCount, "token")) for \(counted(lens.model.width, "channel")): the lens "
+              + "fits these tokens, and may be worse for others; give more text"
+          ] : [])
         + (worse.isEmpty
           ? []
           : [

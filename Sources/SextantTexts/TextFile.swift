@@ -87,6 +87,15 @@ enum TextBytes {
     bytes.allSatisfy(isSpace)
   }
 
+  /// A text without the white space of ASCII around it.
+  static func trimmed(_ text: String) -> String {
+    let bytes = Array(text.utf8)
+    guard let first = bytes.firstIndex(where: { !isSpace($0) }),
+      let last = bytes.lastIndex(where: { !isSpace($0) })
+    else { return "" }
+    return String(decoding: bytes[first...last], as: UTF8.self)
+  }
+
   /// The place of the next line feed, or the end of the text.
   static func lineEnd(of bytes: [UInt8], from start: Int) -> Int {
     bytes[start...].firstIndex(of: lineFeed) ?? bytes.count

@@ -22,6 +22,9 @@ struct TextTable {
   let separator: Separator
   /// The names of the columns, without white space around them. A column may have none.
   let columns: [String]
+  /// Whether the header has white space around names, as in `positive, negative`. Cells then lose
+  /// theirs, too, unless they are quoted.
+  private let trimsCells: Bool
   private let file: TextFile
   /// The position of the first row, and its line.
   private let start: (index: Int, line: Int)
@@ -52,7 +55,8 @@ struct TextTable {
     self.separator = separator
     var reader = RowReader(file, separator, at: first.start, line: first.line)
     guard let row = try? reader.next() else { return nil }
-    columns = row.cells.map(Self.trimmed)
+    columns = row.cells.map(TextBytes.trimmed)
+    trimsCells = columns != row.cells
     start = (reader.index, reader.line)
   }
 
@@ -77,14 +81,6 @@ struct TextTable {
     return line.last.flatMap { Separator(rawValue: $0) }
   }
 
-  private static func trimmed(_ cell: String) -> String {
-    let bytes = Array(cell.utf8)
-    guard let first = bytes.firstIndex(where: { !TextBytes.isSpace($0) }),
-      let last = bytes.lastIndex(where: { !TextBytes.isSpace($0) })
-    else { return "" }
-    return String(decoding: bytes[first...last], as: UTF8.self)
-  }
-
   /// Hands over the rows as objects, with the line that each starts on. Rows without any content are
   /// passed over, and so are columns without a name.
   ///
@@ -94,7 +90,8 @@ struct TextTable {
     _ body: (_ row: JSONObject, _ line: Int) throws(Refusal) -> Void
   ) throws(Refusal) {
     try checkColumns()
-    var reader = RowReader(file, separator, at: start.index, line: start.line)
+    var reader = RowReader(
+      file, separator, at: start.index, line: start.line, trimsCells: trimsCells)
     while let (line, cells) = try reader.next() {
       if cells.allSatisfy({ $0.utf8.allSatisfy(TextBytes.isSpace) }) { continue }
       guard cells.count == columns.count else {
@@ -129,10 +126,15 @@ private struct RowReader {
   private(set) var line: Int
   private let file: TextFile
   private let separator: UInt8
+  private let trimsCells: Bool
 
   private static let quote = UInt8(ascii: "\"")
 
-  init(_ file: TextFile, _ separator: TextTable.Separator, at index: Int, line: Int) {
+  init(
+    _ file: TextFile, _ separator: TextTable.Separator, at index: Int, line: Int,
+    trimsCells: Bool = false
+  ) {
+    self.trimsCells = trimsCells
     (self.file, self.separator) = (file, separator.rawValue)
     (self.index, self.line) = (index, line)
   }
@@ -163,7 +165,8 @@ private struct RowReader {
       while index < bytes.count, bytes[index] != separator, bytes[index] != TextBytes.lineFeed {
         index += 1
       }
-      return String(decoding: bytes[start..<index], as: UTF8.self)
+      let cell = String(decoding: bytes[start..<index], as: UTF8.self)
+      return trimsCells ? TextBytes.trimmed(cell) : cell
     }
     let start = line
     var content: [UInt8] = []

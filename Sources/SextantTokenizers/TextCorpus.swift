@@ -126,7 +126,7 @@ public struct TextCorpus: Sendable {
     guard byteCount > 0 else {
       throw Refusal(
         .dataEmpty, file: names.count == 1 ? names[0] : nil,
-        found: "\(counted(available, "token")), which have no text",
+        found: "\(counted(available, "token")) without text",
         expected: "text of 2 tokens at least", remedy: "Give texts that are not empty.")
     }
     chunks = (0..<kept).map { Array(tokens[$0 * chunkLength..<($0 + 1) * chunkLength]) }

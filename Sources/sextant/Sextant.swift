@@ -41,6 +41,7 @@ enum Main {
   static func main() {
     StandardStreams.prepare()
     do {
+      try checkArguments()
       var command = try Sextant.parseAsRoot(
         Numbers.joined(Array(CommandLine.arguments.dropFirst())))
       if let writing = command as? any WritingCommand { try prepare(writing.fileUse) }
@@ -50,6 +51,18 @@ enum Main {
       exit(refusal.exitStatus)
     } catch {
       Sextant.exit(withError: error)
+    }
+  }
+
+  /// Refuses arguments that are not UTF-8. The standard library puts replacement characters into them,
+  /// and the model would read another text than the one that was given.
+  private static func checkArguments() throws(Refusal) {
+    for index in CommandLine.arguments.indices {
+      guard let bytes = CommandLine.unsafeArgv[index], String(validatingCString: bytes) == nil
+      else { continue }
+      throw Refusal(
+        .usageOption, found: "the argument \"\(CommandLine.arguments[index])\"",
+        expected: "text in UTF-8", remedy: "Put the text into a file, and give @FILE.")
     }
   }
 

@@ -25,6 +25,15 @@ import Testing
     #expect(twice.errors.contains("[usage.option]") && twice.errors.contains("standard input"))
   }
 
+  /// The standard library would put a replacement character into the prompt.
+  @Test func anArgumentThatIsNotUTF8IsRefused() {
+    let shell = ["/bin/sh", "-c", #"exec "$0" "$@" -p "$(printf 'caf\351')""#]
+    let run = CommandRun.sextant(
+      ["generate", "-m", Workspace.model, "-n", "1"], through: shell)
+    #expect(run.end == .exited(64))
+    #expect(run.errors.contains("[usage.option]") && run.errors.contains("text in UTF-8"))
+  }
+
   @Test func aTextThatIsTheNameOfAFileIsNoted() throws {
     let file = work.folder.write("The film was long and sad.", to: "text.txt")
     let drift = ["drift", "-m", Workspace.model, "--reference", Workspace.model, "--text"]

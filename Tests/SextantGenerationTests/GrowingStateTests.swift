@@ -54,6 +54,31 @@ import Testing
     expectRefusal(.modelState) { try moved.setComponent(site, to: value) }
   }
 
+  /// Runs of hybrids with such artifacts note that edits of the state do not reach keys and values.
+  @Test func artifactsThatEditTheStateAreKnown() throws {
+    let hybrid = try ConvertedModel("hybrids/checkpoints/granite_h").model.description
+    let blocks = hybrid.trainableBlocks
+    for (words, edits) in [(["residual"], false), (["state"], true), (["all"], true)] {
+      let sites = try hybrid.trainableSites(named: words).sites
+      let path = folder.path("\(words[0]).steer.safetensors")
+      try SteeringVector(
+        model: hybrid.reference(tokenizer: nil),
+        vectors: sites.map { ($0.reference, Tensor(zeros: $0.shape)) },
+        training: .init(method: "none", positions: .last, data: JSONObject()),
+        statistics: JSONObject()
+      ).artifact.write(to: path)
+      let file = try #require(AppliedFile(argument: path))
+      #expect(try AppliedArtifacts([file]).editsState == edits)
+      guard words == ["all"] else { continue }
+      // Only in the blocks that are chosen.
+      var options = ApplyingOptions()
+      options.layers = LayerSelection(blocks.attention...blocks.attention)
+      #expect(try !AppliedArtifacts([file], options).editsState)
+      options.layers = LayerSelection(blocks.recurrent...blocks.recurrent)
+      #expect(try AppliedArtifacts([file], options).editsState)
+    }
+  }
+
   @Test func anEditOfAPositionsKeysIsWhatLaterTokensRead() throws {
     var edited = try state(after: tokens)
     var value = try #require(edited.component(site))  // [1, T, 2, 12]
@@ -85,5 +110,15 @@ import Testing
       try EditTap(
         AppliedVector(vector), model: description, tokenizer: nil, prompt: 0..<4)
     }
+  }
+}
+
+extension ModelDescription {
+  /// A block of attention and one with a state of constant size, of a hybrid.
+  fileprivate var trainableBlocks: (attention: Int, recurrent: Int) {
+    func block(_ grows: Bool) -> Int {
+      sites.first { $0.site.isState && $0.grows == grows }?.site.block ?? 0
+    }
+    return (block(true), block(false))
   }
 }

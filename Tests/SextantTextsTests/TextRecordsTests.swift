@@ -47,7 +47,10 @@ import Testing
     // Tables
     ("a,b\nx,1\ny,2\n", ["2:x", "3:y"]), ("b;a\n1;x\n2;y", ["2:x", "3:y"]),
     ("b\ta\n1\tx\n", ["2:x"]), ("b|a\n1|x\n", ["2:x"]), ("\u{FEFF}a,b\r\nx,1\r\n", ["2:x"]),
-    ("\"a\",\"b\"\n\"x\",\"1\"\n", ["2:x"]), (" a , b \nx,1\n", ["2:x"]), ("a\nx\n", ["2:x"]),
+    ("\"a\",\"b\"\n\"x\",\"1\"\n", ["2:x"]), (" a , b \nx,1\n", ["2:x"]),
+    // White space in the header is a habit of the whole table, except in quotes.
+    ("b, a\n1, x y \n2,\" y\"\n", ["2:x y", "3: y"]), ("b,a\n1, x\n", ["2: x"]),
+    ("a\nx\n", ["2:x"]),
     ("sep=;\na;b\nx;1\n", ["3:x"]), ("\n\na,b\n\nx,1\n", ["5:x"]),
     ("a,b\n\"x\ny\",1\nz,2\n", ["2:x\ny", "4:z"]), ("a,b\n\"x, \"\"y\"\"\",1\n", ["2:x, \"y\""]),
     ("a;b\n1,5;2\n", ["2:1,5"]), (",a,\n0,x,\n,,\n1,y,\n", ["2:x", "4:y"]),

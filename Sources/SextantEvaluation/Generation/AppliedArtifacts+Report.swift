@@ -11,20 +11,15 @@ extension AppliedArtifacts {
     zip(files, kinds).map { TokenTrace.Source(file: $0.path, kind: $1) }
   }
 
-  /// The edits, for people: a line for each artifact that edits, and one for what edits of the state
-  /// do not reach.
-  package func lines(_ summaries: [EditSummary], of model: ModelDescription) -> [String] {
-    let editsState = summaries.contains {
-      $0.siteNames.contains { Site(name: $0)?.isState == true }
-    }
-    let note = editsState ? model.untouchedByStateEdits.map { "note: \($0)" } : nil
-    return summaries.map { summary in
+  /// The edits, for people: a line for each artifact that edits.
+  package func lines(_ summaries: [EditSummary]) -> [String] {
+    summaries.map { summary in
       let file = files[summary.item]
       let verb = kinds[summary.item] == SteeringVector.name ? "steered" : "erased"
       return "\(verb) \(counted(summary.tokens, "token")) x \(counted(summary.sites, "site")) "
         + "(\(printable(file.path)), strength \(file.strength.text)"
         + (file.strength.unit == .nats ? ", found at \(summary.strength))" : ")")
-    } + (note.map { [$0] } ?? [])
+    }
   }
 
   /// A text and its edits, for programs.

@@ -33,8 +33,10 @@ package struct StateReading {
     guard !sites.isEmpty else {
       throw Refusal(
         .artifactSite, file: file,
-        found: "no such blocks of a \(model.description.architecture)",
-        expected: "blocks with a memory site, as Mamba, Mamba-2 and RWKV-5 to 7 have")
+        found: "no such blocks (\(model.description.architecture))",
+        expected:
+          "blocks with a memory site, as Mamba, Mamba-2, RWKV-5 to 7 and the recurrent blocks of hybrids have"
+      )
     }
     grid = try LensGrid(
       .logit, model, tokenizer: tokenizer, on: tokens, sites: sites, guesses: guesses)

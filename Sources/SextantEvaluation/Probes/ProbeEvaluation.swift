@@ -4,6 +4,7 @@ import SextantBytes
 import SextantModels
 import SextantReport
 import SextantStore
+import SextantTokenizers
 
 /// Probes, the model's own output and random directions, measured on examples with labels.
 public struct ProbeEvaluation: Sendable {
@@ -86,11 +87,15 @@ public struct ProbeEvaluation: Sendable {
   /// - Parameters:
   ///   - part: the part of a quirky set that the records are.
   ///   - probes: the file of the probes.
+  ///   - data: the data that the probes were trained on, as their file records it; nil for unknown.
   ///   - folder: where the page was written, for a note; nil for none.
   package func report(
-    of records: SelectedRecords, part: QuirkySubset, probes: String, folder: String?
+    of records: SelectedRecords, part: QuirkySubset, probes: String,
+    trainedOn data: JSONObject? = nil,
+    folder: String?
   ) -> Report {
-    Report(
+    let isTrainingData = data.map { Self.isSame($0, records.description) } ?? false
+    return Report(
       title:
         "\(printable(probes)): \(counted(rows.count, "probe")) on \(counted(count, "example")) "
         + "(\(records.label))",
@@ -98,10 +103,23 @@ public struct ProbeEvaluation: Sendable {
       tables: [("probes", table)],
       notes: [
         records.classes, "chance: 95% of random directions at the site stay below this AUROC",
-      ] + (folder.map { ["results in \(printable($0))/"] } ?? []),
+      ] + [SmallSample.note(count, "example")].compactMap { $0 }
+        + (isTrainingData
+          ? ["the probes were trained on these records: on others, they may be worse"] : [])
+        + (folder.map { ["results in \(printable($0))/"] } ?? []),
       json: JSONObject([
         ("label", .string(records.label)), ("subset", .string(part.description)),
       ]).with(json))
+  }
+
+  /// Whether two descriptions are of the same records, whatever was put before their texts.
+  private static func isSame(_ data: JSONObject, _ other: JSONObject) -> Bool {
+    let bare = { (object: JSONObject) in
+      var copy = object
+      copy[BeginningRecord.key] = nil
+      return copy
+    }
+    return bare(data) == bare(other)
   }
 
   /// A row for each probe.

@@ -124,6 +124,9 @@ extension SteeringEvaluation {
     var notes = [
       "blocks were chosen on one half of the prompts; intervals of random directions contain 95% of them"
     ]
+    if let note = SmallSample.note(summary.halves.reporting.count, "reported prompt") {
+      notes.append(note)
+    }
     if summary.curves.contains(where: { $0.sites != .residual }), let untouchedByStateEdits {
       notes.append(untouchedByStateEdits)
     }

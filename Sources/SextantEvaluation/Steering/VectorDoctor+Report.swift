@@ -48,9 +48,8 @@ extension VectorDoctor {
 
   /// Why the file's own reading fits although the table has a larger cosine.
   private var closeNote: [String] {
-    guard verdict == .fits, let best = readings.first, abs(best.cosine) > abs(own.cosine) else {
-      return []
-    }
+    let rival = readings.first { !$0.isSameStream(as: own) }
+    guard verdict == .fits, let rival, abs(rival.cosine) > abs(own.cosine) else { return [] }
     return [
       "the cosine of another reading is larger, and by too little to decide against the file's"
     ]

@@ -64,7 +64,7 @@ public struct AppliedArtifact: Sendable {
   }
 
   /// Whether it edits a component of the state in the blocks that are chosen.
-  fileprivate func editsState(in layers: LayerSelection?) -> Bool {
+  func editsState(in layers: LayerSelection?) -> Bool {
     edits
       && artifact.manifest.sites.contains { reference in
         guard case .state(let block, _)? = reference.site else { return false }

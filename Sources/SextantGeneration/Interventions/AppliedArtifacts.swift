@@ -12,6 +12,9 @@ package struct AppliedArtifacts {
   /// What they contain.
   package let artifacts: [AppliedArtifact]
 
+  /// Whether some artifact edits the state in the chosen blocks.
+  package let editsState: Bool
+
   /// The kind of each of them.
   package var kinds: [String] { artifacts.map(\.artifact.manifest.kind) }
   /// Whether some artifact edits.
@@ -33,6 +36,7 @@ package struct AppliedArtifacts {
   ) throws(Refusal) {
     self.files = files
     artifacts = try files.map { file throws(Refusal) in try AppliedArtifact(file) }
+    editsState = artifacts.contains { $0.editsState(in: options.layers) }
     interventions = try Interventions(applying: artifacts, options)
     if let stop { interventions.items.append(.stop(stop)) }
   }

@@ -80,7 +80,7 @@ struct Capture: WritingCommand {
     let sites = try open.model.description.sites(named: sites.values, layers: blocks.layers)
     let sequences = try sequences(open)
     let applied = try AppliedArtifacts(apply)
-    try open.noteBeginnings(of: applied.artifacts)
+    try open.noteEffects(of: applied)
     let edits = applied.interventions
     try edits.check(.edits, of: "capture")
     let progress = Progress("capture", .items("prompts"))

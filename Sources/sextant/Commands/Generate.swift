@@ -73,7 +73,12 @@ struct Generate: WritingCommand {
 
   func validate() throws {
     guard (prompt == nil) != (many.prompts == nil) else {
-      throw ValidationError("Give one of --prompt and --prompts.")
+      throw ValidationError(
+        "Give one of --prompt and --prompts."
+          + (loadState == nil
+            ? ""
+            : " A saved state contains no prediction: the text continues after one token at least.")
+      )
     }
     try many.checkEffects()
     if loadState != nil { try model.beginning.checkUnused("--load-state") }
@@ -139,7 +144,7 @@ struct Generate: WritingCommand {
     if printing.json {
       printJSON(result, applied, notes, prompt: tokens, unread: unread)
     } else {
-      report(result, applied, of: open.model.description, notes, unread: unread)
+      report(result, applied, notes, unread: unread)
     }
   }
 
@@ -169,15 +174,15 @@ struct Generate: WritingCommand {
 
   /// Prints the report, after the text.
   private func report(
-    _ result: Generation, _ applied: AppliedArtifacts, of model: ModelDescription,
-    _ notes: TokenTrace, unread: [(token: Int, text: String)]
+    _ result: Generation, _ applied: AppliedArtifacts, _ notes: TokenTrace,
+    unread: [(token: Int, text: String)]
   ) {
     StandardStreams.write("\n")
     if explain {
       for line in notes.explanation(unread: unread).lines { StandardStreams.printError(line) }
     }
     if result.wasStopped { StandardStreams.printError("stopped by an applied artifact") }
-    for line in applied.lines(result.edits, of: model) { StandardStreams.printError(line) }
+    for line in applied.lines(result.edits) { StandardStreams.printError(line) }
     if applied.hasReports, trace == nil {
       StandardStreams.printError(
         "the reports of lenses and probes at each token: --trace FILE, --json")

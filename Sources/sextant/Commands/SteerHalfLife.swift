@@ -60,6 +60,7 @@ struct SteerHalfLife: WritingCommand {
     let tokenizer = try open.textTokenizer()
     let vector = try SteeringVector(reading: apply.path)
     let tokens = tokenizer.encodeText(try text.text())
+    open.noteLimits(ofStateEdits: true)
     let found = try Progress.show("half-life", .items("edits")) { update throws(Refusal) in
       try HalfLife(
         of: open.model, tokenizer: tokenizer.digest, vector: vector,

@@ -76,7 +76,7 @@ struct SteerShadow: ParsableCommand {
     }
     StandardStreams.write("\n")
     let told = explain ? notes.explanation(unread: []).lines : []
-    for line in told + applied.lines(result.edits, of: open.model.description) + [result.line] {
+    for line in told + applied.lines(result.edits) + [result.line] {
       StandardStreams.printError(line)
     }
   }

@@ -26,7 +26,7 @@ extension SteeringArguments {
     options.condition = try when?.load(as: "when", allowingOther: allowModelMismatch)
     let applied = try AppliedArtifacts(
       apply, options, stop: stop?.load(as: "stopWhen", allowingOther: allowModelMismatch))
-    try open.noteBeginnings(of: applied.artifacts)
+    try open.noteEffects(of: applied)
     return applied
   }
 }

@@ -37,12 +37,13 @@ struct ManyTexts {
       }
       notes = TokenTrace(applied.sources)
     }
-    let speed = clock.seconds > 0 ? Double(tokenCount) / clock.seconds : 0
+    let isMeasured = tokenCount > 0 && clock.seconds > 0
+    let speed = isMeasured ? Double(tokenCount) / clock.seconds : nil
     guard isJSON else { return report(prompts.count, textCount, tokenCount, speed) }
     let document = JSONObject([
       ("texts", .array(texts)), ("generated", JSONValue(tokenCount)),
       ("seconds", JSONValue(finite: clock.seconds)),
-      ("tokens_per_second", JSONValue(finite: speed)),
+      ("tokens_per_second", speed.map { JSONValue(finite: $0) } ?? .null),
     ])
     StandardStreams.print(JSONValue.object(document).prettyText)
   }
@@ -54,13 +55,13 @@ struct ManyTexts {
   }
 
   /// Prints the report, after the texts.
-  private func report(_ prompts: Int, _ texts: Int, _ tokens: Int, _ speed: Double) {
+  private func report(_ prompts: Int, _ texts: Int, _ tokens: Int, _ speed: Double?) {
     if applied.hasEdits || applied.hasReports {
       StandardStreams.printError("the effect of artifacts on each text: --json")
     }
     StandardStreams.printError(
       "\(counted(prompts, "prompt")), \(counted(texts, "text")), "
-        + "\(counted(tokens, "token")) generated, \(Format.fixed(speed, 1)) tokens/s, prompts included"
+        + "\(counted(tokens, "token")) generated, \(speed.map { Format.fixed($0, 1) } ?? "-") tokens/s, prompts included"
     )
   }
 }

@@ -36,7 +36,8 @@ struct ProbeEval: WritingCommand {
         progress: update)
     }
     let report = found.report(
-      of: selected, part: selection.subset, probes: probes.probe.path, folder: folder?.path)
+      of: selected, part: selection.subset, probes: probes.probe.path,
+      trainedOn: file.training.data, folder: folder?.path)
     try folder?.write(
       json: report.json, csv: found.table.csv,
       page: found.page(

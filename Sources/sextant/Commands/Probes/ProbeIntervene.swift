@@ -34,6 +34,7 @@ struct ProbeIntervene: ParsableCommand {
     try file.model.check(
       against: open.reference, allowingOther: probes.allowModelMismatch, file: file.file)
     let entries = try file.chosen(probes.probe.name)
+    open.noteLimits(ofStateEdits: entries.contains { $0.site.site?.isState == true })
     let selected = try selection.load()
     let prompts = try ChoicePrompts(selected.records, open.textTokenizer())
     let found = try Progress.show("answer", .items("records")) { update throws(Refusal) in
