@@ -195,7 +195,7 @@ extension ModelComparison {
 
   private var method: [String] {
     [
-      "`sextant demo --transfer` made this page. A second run gives the same bytes.",
+      "A second run with the same models and data gives the same bytes.",
       """
       Steering: one vector for each site, the mean difference of the contrast pairs at the last token, is \
       added at one block before the answer. Matching is p(matching) / (p(matching) + p(other)). The block is \

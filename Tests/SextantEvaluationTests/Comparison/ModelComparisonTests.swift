@@ -33,7 +33,7 @@ import Testing
   }
 
   @Test func randomModelsAreComparedTheSameWayTwice() throws {
-    let (mamba, llama) = (try RandomModel.mamba(), try RandomModel.llama())
+    let (mamba, llama) = (try SmallModel.mamba(), try SmallModel.llama())
     let models = [try mamba.compared("One"), try llama.compared("Two")]
     let experiment = try experiment()
     let found = try experiment.run(models)
@@ -96,7 +96,7 @@ import Testing
 
   /// The figures of one row have the same axes, so that they can be compared by eye.
   @Test func figuresOfARowShareTheirAxes() throws {
-    let (mamba, llama) = (try RandomModel.mamba(), try RandomModel.llama())
+    let (mamba, llama) = (try SmallModel.mamba(), try SmallModel.llama())
     let html = try experiment().run([mamba.compared("One"), llama.compared("Two")]).page.html
     let rows = html.split(separator: "<div class=\"panels\">").dropFirst()
     for row in rows {

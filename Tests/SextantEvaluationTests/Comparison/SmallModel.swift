@@ -9,14 +9,14 @@ import SextantTestSupport
 import Testing
 
 /// A small model with random weights and the tokenizer of the demo model.
-struct RandomModel {
+struct SmallModel {
   /// The checkpoint and its folder.
   let converted: ConvertedModel
   private let folder = TemporaryFolder()
 
   /// A Llama of two blocks.
-  static func llama() throws -> RandomModel {
-    try RandomModel(
+  static func llama() throws -> SmallModel {
+    try SmallModel(
       """
       {"architectures":["LlamaForCausalLM"],"model_type":"llama","vocab_size":2048,"hidden_size":16,
        "intermediate_size":24,"num_hidden_layers":2,"num_attention_heads":2,"num_key_value_heads":2,
@@ -37,8 +37,8 @@ struct RandomModel {
   }
 
   /// A Mamba of two blocks.
-  static func mamba() throws -> RandomModel {
-    try RandomModel(
+  static func mamba() throws -> SmallModel {
+    try SmallModel(
       """
       {"architectures":["MambaForCausalLM"],"model_type":"mamba","vocab_size":2048,"hidden_size":16,
        "intermediate_size":32,"state_size":4,"num_hidden_layers":2,"conv_kernel":4,"expand":2,
