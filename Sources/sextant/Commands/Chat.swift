@@ -123,7 +123,7 @@ private struct ChatSession {
     }
     talk = after
     StandardStreams.write("\n")
-    for line in applied?.lines(text.edits, of: open.description) ?? [] {
+    for line in applied?.lines(text.edits) ?? [] {
       StandardStreams.printError(line)
     }
     if reports, let last = notes.lines.last {
