@@ -119,6 +119,11 @@ public struct CalendarDate: Sendable, Equatable, CustomStringConvertible {
   public let month: Int
   public let day: Int
 
+  /// The first day of Unix time, for a clock whose year is out of range.
+  static let epoch = CalendarDate(existing: (1970, 1, 1))
+
+  private init(existing day: (Int, Int, Int)) { (year, month, self.day) = day }
+
   /// A day; nil if there is none with these numbers.
   public init?(year: Int, month: Int, day: Int) {
     let isLeap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)

@@ -88,6 +88,6 @@ extension CalendarDate {
     localtime_r(&now, &parts)
     return CalendarDate(
       year: Int(parts.tm_year) + 1900, month: Int(parts.tm_mon) + 1, day: Int(parts.tm_mday))
-      ?? CalendarDate(year: 1970, month: 1, day: 1)!
+      ?? .epoch
   }
 }
