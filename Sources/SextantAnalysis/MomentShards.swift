@@ -34,6 +34,7 @@ package struct MomentShards: Sendable {
     try note(artifact)
     for path in paths.dropFirst() {
       let next = try Artifact(reading: path)
+      let part = try MomentSet(next)  // refuses artifacts of other kinds first
       try Self.check(next.manifest.model, against: model, path, first)
       let read = try Self.precision(of: next)
       guard read == precision else {
@@ -47,7 +48,7 @@ package struct MomentShards: Sendable {
           .artifactSchema, file: path, at: .pointer("/positions"), found: "\(own)",
           expected: "\(positions), as in \(first)")
       }
-      try moments.merge(MomentSet(next), file: path)
+      try moments.merge(part, file: path)
       try note(next)
     }
   }
