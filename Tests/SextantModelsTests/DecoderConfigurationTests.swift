@@ -260,6 +260,8 @@ import Testing
     arguments: [
       (hybrid, "layers", ["window", "delta", "delta", "delta"]), (olmo3, "rotary_dim", 3),
       (gemma, "embedding_scale", 0.0), (gemma, "layers", ["delta"]), (qwen3, "rotary_dim", 64),
+      (olmo3, "sliding_window", nil), (qwen3, "sliding_window", 16),
+      (gemma, "score_dim", 1e-40),
       (jamba, "feed_forward", ["mlp"]), (jamba, "n_expert_used", 17),
     ] as [(String, String, JSONValue)])
   func aDamagedCanonicalConfigurationIsRefused(

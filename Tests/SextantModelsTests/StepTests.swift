@@ -2,6 +2,7 @@ import SextantBytes
 import SextantModelTestSupport
 import SextantStore
 import SextantTensor
+import SextantTestSupport
 import Testing
 
 @testable import SextantModels
@@ -131,6 +132,26 @@ import Testing
     for row in [0, 2, 3] {
       #expect(try results[row].get().values == plain[row].get().values)
       #expect(failing.selecting([row]) == quiet.selecting([row]))
+    }
+  }
+
+  @Test func anEditOfAValueThatIsOnlyShownEndsItsOwnSequenceOnly() throws {
+    let (model, sequences) = try open(ModelFixture.kinds[0])
+    let memory = Site.memory(block: 1)
+    #expect(memory.isReadOnly && Site.router(block: 0).isReadOnly)
+    #expect(!Site.output(block: 1).isReadOnly && !Site.embedding.isReadOnly)
+    let reader = ClosureTap([memory]) { _, _, _ in }
+    let editor = ClosureTap([memory]) { _, value, _ in value.withMutableFloats { $0[0] += 1 } }
+    var state = State.joining(try states(model, sequences))
+    let tokens = sequences.indices.map { sequences[$0][lengths[$0]] }
+    let results = try model.step(tokens, from: &state, taps: [reader, editor, nil, nil])
+    for (row, result) in results.enumerated() {
+      if row == 1 {
+        let refusal = expectRefusal(.artifactSite) { try result.get() }
+        #expect(refusal?.remedy.contains("blocks.1.input") == true)
+      } else {
+        _ = try result.get()
+      }
     }
   }
 

@@ -181,7 +181,7 @@ struct GGUFDescription {
     let base = try optionalNumber(baseKey)
     if let member = windows.base {
       result[member] = .number(base ?? 10_000)
-    } else if let base, try base != optionalNumber(prefix + "rope.freq_base") {
+    } else if let base, try base != optionalNumber(prefix + "rope.freq_base") ?? 10_000 {
       throw unsupported(key: baseKey, expected: "the base of all blocks")
     }
   }

@@ -58,7 +58,7 @@ package enum Architectures {
     }
     // The type of the weights, too.
     for key in ["dtype", "torch_dtype"] where members[key] == nil {
-      if case .object(let whole) = config.value { members[key] = whole[key] }
+      members[key] = whole[key]
     }
     return JSONNode(
       .object(members), code: config.code, file: config.file, pointer: part.pointer,

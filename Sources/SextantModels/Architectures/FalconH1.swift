@@ -61,8 +61,7 @@ package enum FalconH1: Architecture {
         .written("architectures", ["FalconH1ForCausalLM"]), .written("model_type", "falcon_h1"),
         .publishedDecoder(keyHeads: 8, contextLength: 8192, normEpsilon: 1e-5),
         .integer("num_hidden_layers", \.layerCount, in: layerCounts), .onlySiLU,
-        .publishedRotary(
-          \.rotary, headWidth: \.decoder.headWidth, contextLength: \.decoder.contextLength),
+        .publishedRotary(\.rotary),
         .fixed("attention_bias", false), .fixed("mlp_bias", false),
         .fixed("projectors_bias", false), .fixed("mamba_use_mlp", true), norm,
         .written("mamba_d_ssm") { .integer(Int64($0.mamba.innerWidth)) },

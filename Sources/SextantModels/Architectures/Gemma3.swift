@@ -113,9 +113,9 @@ package enum Gemma3: Architecture {
 
     package func check(_ node: JSONNode) throws(Refusal) {
       try decoder.check(node)
-      guard scoreWidth > 0, (1e-30...1e30).contains(embeddingScale) else {
+      guard (1e-30...1e30).contains(scoreWidth), (1e-30...1e30).contains(embeddingScale) else {
         throw node.refusal(
-          found: "scales of \(scoreWidth) and \(embeddingScale)", expected: "positive numbers")
+          found: "scales of \(scoreWidth) and \(embeddingScale)", expected: "1e-30 to 1e30")
       }
       for width in [rotary.width, windowRotary.width] where width != decoder.headWidth {
         throw node.refusal(

@@ -141,7 +141,7 @@ package enum Granite: Architecture {
       ])
     }
 
-    /// The members of both.
+    /// The members of all published forms.
     private static var shared: ConfigurationForm<Self>.Member {
       .group([
         .integer("hidden_size", \.width, in: sizes),
@@ -422,7 +422,7 @@ package enum Granite: Architecture {
     .tied,
   ]
 
-  /// `config.json` of `GraniteMoeHybridForCausalLM` or `GraniteForCausalLM`.
+  /// `config.json` of `GraniteMoeHybridForCausalLM`, `GraniteForCausalLM` or `GraniteMoeForCausalLM`.
   package static func published(
     _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {

@@ -37,8 +37,6 @@ package enum Jamba: Architecture {
     var hasMamba: Bool { layers.contains(.mamba) }
     var hasExperts: Bool { feedForwards.contains(.experts) }
 
-    func hasExperts(in block: Int) -> Bool { hasExperts && feedForwards[block] == .experts }
-
     package init() {}
 
     package static var canonicalForm: ConfigurationForm<Self> {
@@ -130,7 +128,7 @@ package enum Jamba: Architecture {
         [
           ("num_experts", .integer(Int64(c.hasExperts ? c.experts.count : 1))),
           ("num_experts_per_tok", .integer(Int64(c.hasExperts ? c.experts.chosen : 1))),
-        ] + Rule(c.layers.indices.map(c.hasExperts(in:))).members("expert_layer")
+        ] + Rule(c.layers.indices.map(c.feedForwards.hasExperts)).members("expert_layer")
       }
     }
 
@@ -274,7 +272,7 @@ package enum Jamba: Architecture {
     }
     var object = Configuration.huggingFace.json(of: c)
     let (attention, experts) = (
-      c.layers.map { $0 == .attention }, c.layers.indices.map(c.hasExperts(in:))
+      c.layers.map { $0 == .attention }, c.layers.indices.map(c.feedForwards.hasExperts)
     )
     if dialect == "gguf" {
       guard c.decoder.headsShareWidth else {
@@ -321,7 +319,7 @@ package enum Jamba: Architecture {
         }
       let feedForward = weights.under("feed_forward")
       let second: any Mixer =
-        c.hasExperts(in: index)
+        c.feedForwards.hasExperts(in: index)
         ? Experts(experts, feedForward) : c.decoder.perceptron(feedForward)
       return Block(
         first,

@@ -165,7 +165,7 @@ package enum LFM2: Architecture {
         }
         guard sizes.contains(inner) else {
           throw node.refusal(
-            found: "an inner width of \(inner)", expected: "at most \(sizes.upperBound)")
+            found: "an inner width of \(inner)", expected: "1 to \(sizes.upperBound)")
         }
         c.innerWidth = inner
       } write: {
@@ -364,7 +364,7 @@ package enum LFM2: Architecture {
     ) { index, weights in
       let first = operation(c.layers[index], c, weights)
       let norm = weights.rmsNorm("ffn_norm", c.width, epsilon: c.normEpsilon)
-      let hasExperts = c.hasExperts && c.feedForward[index] == .experts
+      let hasExperts = c.feedForward.hasExperts(in: index)
       let mlp: any Mixer =
         hasExperts
         ? Experts(experts, weights.under("feed_forward"))

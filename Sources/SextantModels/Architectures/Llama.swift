@@ -61,8 +61,7 @@ package enum Llama: Architecture {
             normEpsilon: 1e-6),
           .integer("num_hidden_layers", \.layerCount, in: layerCounts),
           .publishedActivation(\.activation, usual: .silu),
-          .publishedRotary(
-            \.rotary, headWidth: \.decoder.headWidth, contextLength: \.decoder.contextLength),
+          .publishedRotary(\.rotary),
         ] + (isMistral ? [window] : biases))
     }
 

@@ -198,7 +198,7 @@ package enum NemotronH: Architecture {
         }
         guard layerCounts.contains(c.layers.count) else {
           throw node.unsupported(
-            found: "\(c.layers.count) blocks", expected: "at most \(layerCounts.upperBound)")
+            found: "\(c.layers.count) blocks", expected: "1 to \(layerCounts.upperBound)")
         }
         if let count = try node.optionalMember("num_hidden_layers"),
           count.value != .integer(Int64(c.layers.count))

@@ -85,11 +85,7 @@ package enum OLMo: Architecture {
         .when(
           \.hasDelta,
           .group([
-            .integer("n_delta_key_head", \.delta.keyHeads, in: heads),
-            .integer("n_delta_value_head", \.delta.valueHeads, in: heads),
-            .integer("delta_key_dim", \.delta.keyWidth, in: heads),
-            .integer("delta_value_dim", \.delta.valueWidth, in: heads),
-            .integer("d_conv", \.delta.kernelWidth, in: kernelWidths),
+            .delta(\.delta),
             .flag("negative_eigenvalues", \.allowsNegativeEigenvalues),
           ])),
       ])
@@ -126,8 +122,7 @@ package enum OLMo: Architecture {
       switch family {
       case .olmo2:
         [
-          .publishedRotary(
-            \.rotary, headWidth: \.decoder.headWidth, contextLength: \.decoder.contextLength)
+          .publishedRotary(\.rotary)
         ]
       case .olmo3:
         [
@@ -176,8 +171,7 @@ package enum OLMo: Architecture {
     /// `rope_theta` is. transformers 5.24 rotates heads if the former is null, which its authors did
     /// not mean: the base of all families is a default then.
     private static var optionalRotation: ConfigurationForm<Self>.Member {
-      let rotation = ConfigurationForm<Self>.Member.publishedRotary(
-        \.rotary, headWidth: \.decoder.headWidth, contextLength: \.decoder.contextLength)
+      let rotation = ConfigurationForm<Self>.Member.publishedRotary(\.rotary)
       return .custom { node, c throws(Refusal) in
         let parameters = try node.optionalMember("rope_parameters")
         var base = try parameters?.optionalMember("rope_theta")
@@ -198,6 +192,11 @@ package enum OLMo: Architecture {
 
     package func check(_ node: JSONNode) throws(Refusal) {
       try decoder.check(node)
+      guard hasWindow == (window != nil) else {
+        throw node.refusal(
+          found: hasWindow ? "blocks with a window, and no size of it" : "a window in no block",
+          expected: "both or none")
+      }
       if hasDelta { try delta.check(node, sizes: Self.sizes) }
       let widths = [rotary.width] + (hasWindow ? [windowRotary.width] : [])
       for width in widths where width != decoder.headWidth && !(hasDelta && width == 0) {

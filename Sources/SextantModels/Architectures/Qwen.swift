@@ -62,11 +62,7 @@ package enum Qwen: Architecture {
         .integer("n_head", \.headCount, in: heads),
         .integer("n_kv_head", \.keyHeadCount, in: heads),
         .integer("head_dim", \.headWidth, in: headWidths),
-        .integer("n_delta_key_head", \.delta.keyHeads, in: heads),
-        .integer("n_delta_value_head", \.delta.valueHeads, in: heads),
-        .integer("delta_key_dim", \.delta.keyWidth, in: heads),
-        .integer("delta_value_dim", \.delta.valueWidth, in: heads),
-        .integer("d_conv", \.delta.kernelWidth, in: kernelWidths),
+        .delta(\.delta),
         .integer("context_length", \.contextLength, in: lengths),
         .number("norm_eps", \.normEpsilon), .flag("tie_embeddings", \.tiesEmbeddings),
         .rotary(\.rotary), positionSections(within: nil),
@@ -555,7 +551,7 @@ package enum Qwen: Architecture {
               names: ("q_proj", "k_proj", "v_proj", "o_proj"), gate: "gate_proj"))
         }
       let mlpNorm = norm("post_attention_layernorm", weights)
-      let hasExperts = c.hasExperts && c.feedForward[index] == .experts
+      let hasExperts = c.feedForward.hasExperts(in: index)
       let mlp: any Mixer =
         hasExperts
         ? Experts(experts, weights.under("mlp"))

@@ -57,8 +57,7 @@ package enum Qwen3: Architecture {
           keyHeads: 32, headWidth: hasHeadNorms ? 128 : nil, contextLength: 32_768,
           normEpsilon: 1e-6),
         windows, .onlySiLU,
-        .publishedRotary(
-          \.rotary, headWidth: \.decoder.headWidth, contextLength: \.decoder.contextLength),
+        .publishedRotary(\.rotary),
         .custom { node, c throws(Refusal) in
           c.hasHeadNorms = hasHeadNorms
           // Qwen2 always has biases.
@@ -109,6 +108,11 @@ package enum Qwen3: Architecture {
 
     package func check(_ node: JSONNode) throws(Refusal) {
       try decoder.check(node)
+      guard layers.contains(.window) == (window != nil) else {
+        throw node.refusal(
+          found: window == nil ? "blocks with a window, and no size of it" : "a window in no block",
+          expected: "both or none")
+      }
       guard rotary.width == decoder.headWidth else {
         throw node.refusal(
           found: "\(rotary.width) rotated channels", expected: "all \(decoder.headWidth) of a head")

@@ -49,8 +49,10 @@ enum Activation: String, Sendable {
   }
 
   /// The middle of a perceptron: x becomes f(x), or x · f(gate) if there is a gate, [M, F] both.
-  func apply(to x: inout Tensor, gate: Tensor?) {
-    guard var gate else { return self(&x) }
+  ///
+  /// - Parameter gate: consumed, so that it is changed in place.
+  func apply(to x: inout Tensor, gate: consuming Tensor?) {
+    guard var gate = consume gate else { return self(&x) }
     if self == .silu {
       Kernels.multiply(&x, bySiLUOf: gate)
     } else {

@@ -153,19 +153,22 @@ struct Mamba2Mixer: Mixer {
   /// h_t = exp(delta_t a) h_{t-1} + …, with one factor for each head.
   func retention(of component: String, _ x: Tensor, _ state: PartState) -> Retention? {
     guard component == "ssm" else { return .shifts(width: form.kernelWidth - 1) }
-    let delta = delta(projected(x))  // [T, H]
+    var decays = delta(projected(x))  // [T, H]
     let (heads, size) = (form.heads, form.headWidth * form.stateSize)
-    var factors = Tensor(zeros: [delta.rowCount, heads, form.headWidth, form.stateSize])
+    decays.withMutableFloats { decays in
+      a.withFloats { a in
+        for row in decays.indices { decays[row] *= a[row % heads] }  // a token and a head
+      }
+    }
+    Kernels.exp(&decays)
+    var factors = Tensor(zeros: [decays.rowCount, heads, form.headWidth, form.stateSize])
     factors.withMutableFloats { factors in
-      delta.withFloats { delta in
-        a.withFloats { a in
-          for row in delta.indices {  // a token and a head
-            factors[row * size..<(row + 1) * size].update(repeating: delta[row] * a[row % heads])
-          }
+      decays.withFloats { decays in
+        for row in decays.indices {
+          factors[row * size..<(row + 1) * size].update(repeating: decays[row])
         }
       }
     }
-    Kernels.exp(&factors)
     return .factors(factors)
   }
 }

@@ -39,12 +39,14 @@ struct Perceptron: Mixer {
   /// [M, D] to [M, D].
   func callAsFunction(_ x: Tensor) -> Tensor {
     var inner = up(x)  // [M, F]
-    var gate = gate?(x)  // [M, F]
-    if gateScale != 1, var scaled = gate {
-      Kernels.scale(&scaled, by: gateScale)
-      gate = scaled
-    }
-    activation.apply(to: &inner, gate: gate)
+    activation.apply(to: &inner, gate: scaledGate(x))
     return down(inner)  // [M, D]
+  }
+
+  /// The product with the gate's matrix, [M, D] to [M, F]; nil without one.
+  private func scaledGate(_ x: Tensor) -> Tensor? {
+    guard var product = gate?(x) else { return nil }
+    if gateScale != 1 { Kernels.scale(&product, by: gateScale) }
+    return product
   }
 }

@@ -13,6 +13,19 @@ enum DeltaBlock: String, LayerKind {
   }
 }
 
+extension ConfigurationForm.Member where C: FormedConfiguration {
+  /// The sizes of the gated delta rule in the canonical form.
+  static func delta(_ path: WritableKeyPath<C, GatedDelta.Form>) -> Self {
+    .group([
+      .integer("n_delta_key_head", path.appending(path: \.keyHeads), in: C.heads),
+      .integer("n_delta_value_head", path.appending(path: \.valueHeads), in: C.heads),
+      .integer("delta_key_dim", path.appending(path: \.keyWidth), in: C.heads),
+      .integer("delta_value_dim", path.appending(path: \.valueWidth), in: C.heads),
+      .integer("d_conv", path.appending(path: \.kernelWidth), in: C.kernelWidths),
+    ])
+  }
+}
+
 extension ConfigurationForm.Member {
   /// The kinds of all blocks in transformers' form: `layer_types`, or else the rule of
   /// `full_attention_interval`.

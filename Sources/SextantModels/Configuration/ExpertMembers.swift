@@ -7,6 +7,11 @@ enum FeedForward: String, LayerKind {
   case mlp, experts
 }
 
+extension [FeedForward] {
+  /// Whether a block has experts. Without a list, none has.
+  func hasExperts(in block: Int) -> Bool { !isEmpty && self[block] == .experts }
+}
+
 extension Experts.Form {
   static let countKey = "n_expert"
   static let chosenKey = "n_expert_used"

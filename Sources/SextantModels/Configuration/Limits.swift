@@ -29,10 +29,15 @@ extension JSONNode {
   ///   - width: rows of the matrix of queries for a head.
   /// - Throws: the node's code.
   func checkHeads(_ count: Int, sharing keys: Int, width: Int) throws(Refusal) {
-    guard count % keys == 0, count * width <= 1 << 24 else {
+    guard count % keys == 0 else {
       throw refusal(
         found: "\(count) heads that share \(counted(keys, "key"))",
         expected: "groups of equal size")
+    }
+    guard count * width <= 1 << 24 else {
+      throw refusal(
+        found: "\(count) heads of \(width) rows of the queries' matrix",
+        expected: "at most \(1 << 24) rows in all")
     }
   }
 }

@@ -246,7 +246,7 @@ struct RotaryEmbedding: Sendable, Equatable {
   ///   - positions: T of them.
   ///   - textLength: tokens of the whole text, which some scalings depend on.
   func angles(
-    _ positions: some Collection<Int>, textLength: Int
+    _ positions: Range<Int>, textLength: Int
   ) -> (cosines: Tensor, sines: Tensor)? {
     guard pairCount > 0 else { return nil }
     let frequencies = frequencies(textLength: textLength)
@@ -278,6 +278,13 @@ extension ConfigurationForm.Member {
       $0[keyPath: path].publishedMembers(
         headWidth: spelling.usualPart == nil ? nil : $0[keyPath: headWidth])
     }
+  }
+
+  /// The same, of the heads and the length of a decoder.
+  static func publishedRotary(_ path: WritableKeyPath<C, RotaryEmbedding>) -> Self
+  where C: DecoderConfiguration {
+    .publishedRotary(
+      path, headWidth: \.decoder.headWidth, contextLength: \.decoder.contextLength)
   }
 
   /// A rotary embedding in the canonical form.

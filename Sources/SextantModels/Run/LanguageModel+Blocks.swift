@@ -18,10 +18,16 @@ extension LanguageModel {
   public func begin(
     _ tokens: TokenBatch, at position: Int, textLength: Int? = nil, tap: (any Tap)? = nil
   ) throws(Refusal) -> BlockStream {
-    description.context?.reads(to: position + tokens.length)
-    let end = position + tokens.length
-    if textLength == nil { try checkRotation(position..<end) }
+    if textLength == nil { try checkRotation(position..<position + tokens.length) }
     let starts = Array(repeating: position, count: tokens.batch)
+    return try begin(tokens, at: starts, textLength: textLength, tap: tap)
+  }
+
+  /// The stream of sequences that may start at different positions, [B] of them.
+  func begin(
+    _ tokens: TokenBatch, at starts: [Int], textLength: Int? = nil, tap: (any Tap)?
+  ) throws(Refusal) -> BlockStream {
+    description.context?.reads(to: (starts.max() ?? 0) + tokens.length)
     var stream = embed(tokens, at: starts, textLength: textLength)
     try Pass(stream, tap).visit(.embedding, &stream.residual)
     return stream

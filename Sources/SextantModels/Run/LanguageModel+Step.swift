@@ -24,16 +24,14 @@ extension LanguageModel {
     try check(batch, state)
     let starts = state.positions
     let rows = RowTaps(taps, tokens, at: starts)
-    description.context?.reads(to: (starts.max() ?? 0) + 1)
-    try visitStates(&state, .before, batch, rows)
+    visitStates(&state, .before, batch, rows)
     let logits = try Linear.withRowsAlike { () throws(Refusal) in
-      var stream = embed(batch, at: starts, textLength: nil)
       let tap: (any Tap)? = rows.isEmpty ? nil : rows
-      try Pass(stream, tap).visit(.embedding, &stream.residual)
+      var stream = try begin(batch, at: starts, tap: tap)
       try run(&stream, through: 0..<description.layerCount, &state, tap: tap)
       return try finish(stream, logits: .all, tap: tap)  // [B, V]
     }
-    try visitStates(&state, .after, batch, rows)
+    visitStates(&state, .after, batch, rows)
     return rows.failures.enumerated().map { row, failure in
       if let failure { return .failure(failure) }
       return .success(logits.rows(row..<row + 1).reshaped([description.vocabularySize]))
@@ -43,7 +41,7 @@ extension LanguageModel {
   /// Shows the state of each sequence to its tap, if that visits it.
   private func visitStates(
     _ state: inout State, _ moment: StateMoment, _ tokens: TokenBatch, _ rows: RowTaps
-  ) throws(Refusal) {
+  ) {
     for row in rows.visitors(of: moment) {
       var own = state.selecting([row])
       rows.run(row) { tap throws(Refusal) in
@@ -103,11 +101,13 @@ private final class RowTaps: Tap {
       run(row) { tap throws(Refusal) in
         guard tap.wants(site) else { return }
         var own = value.rows(row..<row + 1)  // [1, n]
-        let shape = own.shape
+        let shown = own
         try tap.visit(
           site, &own,
           TapContext(batch: 1, positions: starts[row]..<starts[row] + 1, tokens: [[tokens[row]]]))
-        try Pass.check(own, at: site, shape)
+        try Pass.check(own, at: site, shown.shape)
+        // Here, and not for all rows together, so that the other sequences are not disturbed.
+        guard !site.isReadOnly || own == shown else { throw Refusal(readOnly: site) }
         value.replace(row, by: own)
       }
     }

@@ -47,7 +47,7 @@ public struct State: Sendable, Equatable {
   /// The blocks of the model that the state belongs to.
   package let blocks: [BlockDescription]
   /// Sequences, B.
-  public private(set) var batch: Int
+  public var batch: Int { positions.count }
   /// The number of tokens that each sequence has read, [B].
   public internal(set) var positions: [Int]
   /// [block][part].
@@ -56,7 +56,6 @@ public struct State: Sendable, Equatable {
   /// The state before the first token.
   package init(blocks: [BlockDescription], batch: Int) {
     self.blocks = blocks
-    self.batch = batch
     positions = Array(repeating: 0, count: batch)
     parts = blocks.map { block in block.parts.map { PartState($0.state, batch: batch) } }
   }
@@ -139,7 +138,7 @@ public struct State: Sendable, Equatable {
   /// that one prefix continues in many ways.
   public func selecting(_ rows: [Int]) -> State {
     if rows == Array(0..<batch) { return self }
-    var result = State(blocks: blocks, batch: rows.count)
+    var result = self
     result.positions = rows.map { positions[$0] }
     result.parts = parts.map { $0.map { $0.selecting(rows) } }
     return result
@@ -153,8 +152,7 @@ public struct State: Sendable, Equatable {
     if states.count == 1 { return states[0] }
     let blocks = states[0].blocks
     precondition(states.allSatisfy { $0.blocks == blocks }, "states of several models")
-    var result = State(blocks: blocks, batch: 0)
-    result.batch = states.reduce(0) { $0 + $1.batch }
+    var result = states[0]
     result.positions = states.flatMap(\.positions)
     for block in blocks.indices {
       for part in blocks[block].parts.indices {
