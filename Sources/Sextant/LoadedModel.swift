@@ -136,7 +136,7 @@ public struct LoadedModel: Sendable {
       ids.isEmpty ? "no token" : ids.map { "\($0)" }.joined(separator: ", ")
     }
     return
-      "\(printable(artifact.file ?? "an artifact")) was learned from texts with \(words(learned)) "
+      "\(printable(artifact.file ?? "an artifact")) was trained on texts with \(words(learned)) "
       + "before them; here it is \(words(own))"
   }
 }

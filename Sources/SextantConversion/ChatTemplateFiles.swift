@@ -23,9 +23,9 @@ struct ChatTemplateFiles {
     if options.tokenizer == nil, let gguf = GGUFDescription(source.checkpoint) {
       take(gguf.chatTemplates, tokenizer) { gguf.id(of: $0).flatMap { tokenizer.token($0) } }
     } else {
-      let folders =
-        [options.tokenizerPath.map { SideFile.folder(of: $0) }, source.folder].compactMap { $0 }
-      read(folders, tokenizer)
+      let own = options.tokenizerPath.map { SideFile.folder(of: $0) }
+      let folders = [own, source.folder == own ? nil : source.folder]
+      read(folders.compactMap { $0 }, tokenizer)
     }
     guard let published, let main = published.main, ChatTemplate.name(ofPublished: main) == nil
     else { return }
@@ -64,7 +64,7 @@ struct ChatTemplateFiles {
   /// A file of text; nil if there is none.
   private mutating func template(at path: String) -> String? {
     do throws(Refusal) {
-      let bytes = try InputFile(path).readAll(limit: Self.byteCountLimit)
+      let bytes = try SideFile.content(of: path, limit: Self.byteCountLimit)
       guard let text = String(validating: bytes, as: UTF8.self) else {
         notes.append("not used: \(path), which is not UTF-8")
         return nil

@@ -10,7 +10,9 @@ import SextantTokenizers
 /// The state goes on from turn to turn: only new text is read. What the model has read is always the token ids of
 /// the conversation as its template writes it. Where the template writes earlier turns otherwise than they were
 /// read (it removes thoughts, or the answer has other tokens when it is read again), the model reads again from the
-/// last kept state that still fits: those after each message of the user and after each answer are kept.
+/// last kept state that still fits: those before and after each answer are kept. If the place of an answer begins
+/// with a mark that earlier turns do not have, as in Qwen3 without thinking, no state fits, and the whole
+/// conversation is read again.
 public struct Conversation {
   /// The messages so far, without the instructions of the settings.
   public private(set) var messages: [ChatMessage] = []
@@ -19,11 +21,14 @@ public struct Conversation {
   /// Tokens that the last turn read, those of its answer included.
   public private(set) var lastReadCount = 0
 
+  /// The number of turns.
+  package var turnCount: Int { turns.count }
+
   private let model: any LanguageModel
   private let tokenizer: ChatTokenizer
   private var memories: [Memory] = []
-  /// The messages and kept states before each turn.
-  private var turns: [(messageCount: Int, memoryCount: Int)] = []
+  /// The number of kept states before each turn. A turn has two messages.
+  private var turns: [Int] = []
 
   /// A state of the model, and the ids that it has read.
   private struct Memory: Sendable {
@@ -71,10 +76,10 @@ public struct Conversation {
     while let records = try run.advance(emit) {
       if let tell { records.forEach(tell) }
       question = question ?? Memory(ids: prompt, state: run.state)
-      if !continues() { break }
+      if !continues() { run.cancel(emit) }
     }
     let result = run.generation
-    turns.append((messages.count, memories.count))
+    turns.append(memories.count)
     messages = asked + [.assistant(result.text)]
     if let question { memories.append(question) }
     lastReadCount = result.state.position - (start?.state.position ?? 0)
@@ -87,9 +92,9 @@ public struct Conversation {
   ///
   /// - Returns: false if there is none.
   public mutating func undo() -> Bool {
-    guard let turn = turns.popLast() else { return false }
-    messages.removeSubrange(turn.messageCount...)
-    memories.removeSubrange(turn.memoryCount...)
+    guard let memoryCount = turns.popLast() else { return false }
+    messages.removeLast(2)
+    memories.removeSubrange(memoryCount...)
     return true
   }
 }

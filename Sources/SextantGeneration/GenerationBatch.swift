@@ -64,6 +64,7 @@ package final class GenerationBatch {
     leave(cancelled)
     events += readPrompts(promptTokens)
     guard var joined = state else { return events }
+    state = nil  // `joined` is then the only owner, and nothing is copied
     let results: [Result<Tensor, Refusal>]
     do throws(Refusal) {
       results = try model.step(

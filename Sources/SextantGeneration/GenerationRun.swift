@@ -88,7 +88,7 @@ public final class GenerationRun {
   /// - Throws: `model.*`, and the errors of taps and observers. A run that was refused throws the
   ///   same refusal again.
   public func next() throws(Refusal) -> TokenRecord? {
-    if case .prompt = progress { prompt = try advance() ?? [] }
+    if case .prompt = progress { prompt += try advance() ?? [] }
     let own = shownText
     return record(of: try advance(), showing: own)
   }
@@ -167,7 +167,9 @@ public final class GenerationRun {
   }
 
   /// Ends the text before the next token.
-  private func cancel(_ emit: (String) -> Void) {
+  ///
+  /// - Parameter emit: receives text that was held back.
+  func cancel(_ emit: (String) -> Void) {
     switch progress {
     case .ended, .failed: return
     case .prompt, .read:

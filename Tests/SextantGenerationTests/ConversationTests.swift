@@ -97,6 +97,22 @@ import Testing
     #expect(talk.messages.isEmpty && talk.ids.isEmpty && talk.state == nil)
   }
 
+  @Test func anAnswerThatIsEndedFromOutsideKeepsTextThatWasHeldBack() throws {
+    var talk = Conversation(model, tokenizer, try settings("plain"))
+    let whole = try talk.answer("One?", options(4))
+    _ = talk.undo()
+    var (shown, asked) = ("", 0)
+    let continues = {
+      asked += 1
+      return asked < 4
+    }
+    // All of the answer may begin this text, so that nothing of it is shown before its end.
+    var options = try options(20)
+    options.stops = try StopTexts([whole.text + "and the rest of a text that never comes"])
+    let answer = try talk.answer("One?", options, emit: { shown += $0 }, while: continues)
+    #expect(answer.text == whole.text && shown == whole.text)
+  }
+
   @Test func anAnswerIsEndedFromOutside() throws {
     var talk = Conversation(model, tokenizer, try settings("plain"))
     var asked = 0
@@ -105,7 +121,7 @@ import Testing
       return asked < 4
     }
     let answer = try talk.answer("One?", options(20), while: continues)
-    #expect(answer.tokens.count == 4)
+    #expect(answer.tokens.count == 4 && answer.ending == .cancelled)
     #expect(talk.messages.count == 2)
     #expect(try talk.answer("Two?", options(5)).tokens.count == 5)
   }

@@ -15,13 +15,11 @@ import Testing
   let converted: ConvertedModel
   let model: any LanguageModel
   let tokenizer: any Tokenizer
-  let generator: Generator
 
   init() throws {
     converted = try ConvertedModel("demo-model/model.safetensors")
     model = converted.model
     tokenizer = try #require(converted.tokenizer)
-    generator = Generator(model, tokenizer)
   }
 
   /// A text: a prompt, its options, and what acts on it.
@@ -32,19 +30,7 @@ import Testing
   }
 
   private func probe() throws -> Probe {
-    var random = SextantTestSupport.SplitMix64(seed: 5)
-    let sites = try model.description.sites(named: ["blocks.2.output"])
-    return Probe(
-      model: model.description.reference(tokenizer: tokenizer.digest),
-      sites: sites.map(\.reference),
-      entries: sites.map { site in
-        ProbeEntry(
-          site: site.reference, method: "lr", input: .single,
-          direction: random.floats(site.elementCount).map { Double($0) })
-      },
-      training: .init(
-        label: "label", positions: .last, pooling: .each, data: JSONObject(), seed: 0),
-      statistics: JSONObject())
+    try .random(model.description, ["blocks.2.output"], tokenizer: tokenizer.digest)
   }
 
   /// Eight texts: prompts of different lengths, one beyond a piece; greedy and sampled; plain,

@@ -57,18 +57,8 @@ import Testing
   }
 
   private func probe() throws -> Probe {
-    var random = SextantTestSupport.SplitMix64(seed: 5)
-    let sites = try model.description.sites(named: ["blocks.1.output", "blocks.2.output"])
-    return Probe(
-      model: reference, sites: sites.map(\.reference),
-      entries: sites.map { site in
-        ProbeEntry(
-          site: site.reference, method: "lr", input: .single,
-          direction: random.floats(site.elementCount).map { Double($0) })
-      },
-      training: .init(
-        label: "label", positions: .last, pooling: .each, data: JSONObject(), seed: 0),
-      statistics: JSONObject())
+    try .random(
+      model.description, ["blocks.1.output", "blocks.2.output"], tokenizer: tokenizer.digest)
   }
 
   private func condition(_ isAbove: Bool) throws -> ScoreCondition {

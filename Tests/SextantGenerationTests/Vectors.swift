@@ -5,6 +5,26 @@ import SextantStore
 import SextantTensor
 import SextantTestSupport
 
+extension Probe {
+  /// Probes of seeded numbers at these sites of a model.
+  static func random(
+    _ model: ModelDescription, _ words: [String], tokenizer: Digest? = nil, seed: UInt64 = 5
+  ) throws -> Probe {
+    var random = SextantTestSupport.SplitMix64(seed: seed)
+    let sites = try model.sites(named: words)
+    return Probe(
+      model: model.reference(tokenizer: tokenizer), sites: sites.map(\.reference),
+      entries: sites.map { site in
+        ProbeEntry(
+          site: site.reference, method: "lr", input: .single,
+          direction: random.floats(site.elementCount).map { Double($0) })
+      },
+      training: .init(
+        label: "label", positions: .last, pooling: .each, data: JSONObject(), seed: 0),
+      statistics: JSONObject())
+  }
+}
+
 extension SteeringVector {
   /// A vector of seeded numbers at these sites of a model.
   static func random(

@@ -21,10 +21,8 @@ extension ChatForm {
     writer.mark(start)
     let first = try writeSystem(messages, &writer)
     try checkRoles(messages[first...])
-    if first == 1 { writer.endMessage() }
     for index in messages.indices[first...] {
       try write(messages, index, first: first, &writer)
-      writer.endMessage()
     }
     if answers {
       let thinks = thoughts.thinks(messages, asked: thinking)
@@ -35,7 +33,7 @@ extension ChatForm {
   }
 
   private func check(_ values: ChatValues, _ thinking: Bool?) throws(Refusal) {
-    guard thinking == nil || (hasThinkingSwitch && !thoughts.isSwitchedByMessages) else {
+    guard thinking == nil || hasThinkingSwitch else {
       throw Refusal(
         .usageOption, at: .parameter("thinking"),
         found: "the chat template \"\(name)\", which has no switch for thinking",
@@ -144,9 +142,6 @@ struct ChatWriter {
 
   /// Adds a text of the form.
   mutating func mark(_ text: String) { result.mark(values.filled(text)) }
-
-  /// Notes that a message is complete.
-  mutating func endMessage() { result.messageEnds.append(result.text.utf8.count) }
 
   /// Adds a message in its turn.
   mutating func write(_ content: String, in turn: ChatForm.Turn?) {

@@ -75,7 +75,7 @@ package struct ChatForm: Sendable, Equatable {
   var stops: [String] = []
 
   /// Whether thinking can be switched on and off.
-  var hasThinkingSwitch: Bool { thinkingAnswer != nil }
+  var hasThinkingSwitch: Bool { thinkingAnswer != nil && !thoughts.isSwitchedByMessages }
 
   /// All texts of the form.
   var texts: [String] {

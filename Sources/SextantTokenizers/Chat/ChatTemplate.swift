@@ -21,7 +21,7 @@ public struct ChatTemplate: Sendable, Equatable {
 
   /// Whether thinking can be switched on and off.
   public var hasThinkingSwitch: Bool {
-    form.hasThinkingSwitch && !form.thoughts.isSwitchedByMessages
+    form.hasThinkingSwitch
   }
 
   /// Texts at which an answer ends, for forms whose turns end without a token.

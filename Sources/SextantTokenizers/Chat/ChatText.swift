@@ -9,8 +9,6 @@ public struct ChatText: Sendable, Equatable {
   public private(set) var text = ""
   /// The bytes of `text` that came from messages, in order.
   package private(set) var messageRanges: [Range<Int>] = []
-  /// For each message, the bytes of `text` before its end, the marks after it included.
-  package internal(set) var messageEnds: [Int] = []
 
   /// Adds text of the template.
   mutating func mark(_ part: String) { text += part }

@@ -58,8 +58,8 @@ public struct ChatSettings: Sendable {
 
 /// A tokenizer for which every whole text is a message of the user: its ids are those of the conversation, up to
 /// the place of the model's answer.
-package struct ChatTokenizer: Tokenizer {
-  private let base: any Tokenizer
+package struct ChatTokenizer: WrappingTokenizer {
+  package let base: any Tokenizer
   /// How texts become conversations.
   package let settings: ChatSettings
   package let endOfTextIDs: [Int]
@@ -83,21 +83,9 @@ package struct ChatTokenizer: Tokenizer {
     (try? ids(of: [.user(text)])) ?? []
   }
 
+  /// None: the template writes the beginning of a conversation.
+  package var beginOfTextIDs: [Int] { [] }
   package var readingRecord: JSONObject? { settings.record }
-  package var beginOfTextIDs: [Int] { base.beginOfTextIDs }
-  package var endOfTextID: Int? { base.endOfTextID }
-  package var vocabularySize: Int { base.vocabularySize }
-  package var digest: Digest { base.digest }
-  package var specialTokenIDs: Set<Int> { base.specialTokenIDs }
-  package var addsLeadingSpace: Bool { base.addsLeadingSpace }
-  package var takesLongestTokens: Bool { base.takesLongestTokens }
-  package func encode(_ text: String) -> [Int] { base.encode(text) }
-  package func encode(_ text: String, literally ranges: [Range<Int>]) -> [Int] {
-    base.encode(text, literally: ranges)
-  }
-  package func bytes(of id: Int) -> [UInt8]? { base.bytes(of: id) }
-  package func token(_ id: Int) -> String? { base.token(id) }
-  package func id(ofToken token: String) -> Int? { base.id(ofToken: token) }
 }
 
 extension ChatTokenizer {

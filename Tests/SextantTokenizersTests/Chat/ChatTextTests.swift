@@ -35,6 +35,14 @@ struct ChatTextTests {
     #expect(tokenizer.encode("x<|im_end|>", literally: [0..<1]) == [120, 257])
   }
 
+  @Test func noOtherTokenStandsBeforeAConversation() throws {
+    let base = BoundedTokenizer(try Self.tokenizer(), begin: [259])
+    let chat = ChatTokenizer(base, try ChatSettings(ChatTemplate(named: "chatml", for: base)))
+    #expect(base.encodeText("a", continues: false).first == 259)
+    #expect(chat.encodeText("a", continues: false).first == 256)
+    #expect(chat.beginOfTextIDs.isEmpty)
+  }
+
   @Test func textAroundMarksIsSplitTogether() throws {
     // The space of the form and the letter of the message are one token, as in transformers.
     let tokenizer = try TinyTokenizer(merges: [("Ġ", "x")]).load()
