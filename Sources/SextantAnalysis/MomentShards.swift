@@ -86,11 +86,7 @@ package struct MomentShards: Sendable {
     if node == nil {
       node = try details.optionalMember("retraining")?.optionalMember("precision")
     }
-    guard let node else { return .exact }
-    guard let precision = Precision(rawValue: try node.string()) else {
-      throw node.refusal(expected: "exact or fast")
-    }
-    return precision
+    return try node?.precision() ?? .exact
   }
 
   /// Keeps a part's description of its data; that of a merged part is a list already.

@@ -17,8 +17,8 @@ struct Sextant: ParsableCommand {
       """,
     discussion: """
       Sextant reads checkpoints of language models, recurrent ones and transformers \
-      (safetensors, PyTorch, HDF5, GGUF), runs them on the CPU, and trains small files on them: \
-      steering vectors that push the residual stream or the recurrent state while the model \
+      (safetensors, PyTorch, HDF5, GGUF), runs them on the CPU, and trains steering vectors, lenses \
+      and probes on them, which are small files: vectors that push the residual stream or the recurrent state while the model \
       writes, lenses that show what each block predicts, and probes for what the model knows. \
       Blocks are counted from 0; --layers selects blocks.
 

@@ -49,6 +49,16 @@ import Testing
     #expect(steered.errors.split(separator: "\n").count == 1)
   }
 
+  /// Options that choose where artifacts act stay for those that are added later.
+  @Test func artifactsAreTakenAwayAlsoIfOptionsChooseWhereTheyAct() {
+    let options = ["--layers", "3", "--positions", "all", "--apply", "\(Workspace.vector):4"]
+    let plain = chat("I saw it")
+    let run = chat("/clear", "I saw it", "/steer  \(Workspace.vector):4", "Why?", options: options)
+    #expect(run.output.split(separator: "\n").first == plain.output.split(separator: "\n").first)
+    #expect(run.errors.contains("strength 4"))
+    #expect(chat("/steer :2", status: 64).errors.contains("FILE:STRENGTH"))
+  }
+
   @Test func whatIsNoCommandIsRefused() {
     for line in ["/what", "/undo", "/quit now", "/steer", "/save \(path("x.safetensors"))"] {
       #expect(chat(line, status: 64).errors.contains("[usage.option]"))

@@ -51,11 +51,7 @@ package struct Capture: ArtifactKind, Sendable {
   /// - Throws: `artifact.schema`.
   package static func precision(of artifact: Artifact) throws(Refusal) -> Precision {
     let node = try artifact.manifest.detailsNode(file: artifact.file).optionalMember("precision")
-    guard let node else { return .exact }
-    guard let precision = Precision(rawValue: try node.string()) else {
-      throw node.refusal(expected: "exact or fast")
-    }
-    return precision
+    return try node?.precision() ?? .exact
   }
 
   private static func checkRows(
@@ -94,5 +90,17 @@ extension Tensor {
     unsafe withUnsafeBytes { bytes in
       unsafe bytes.bindMemory(to: Int64.self).map(Int.init)
     }
+  }
+}
+
+extension JSONNode {
+  /// The precision that a manifest records.
+  ///
+  /// - Throws: the node's code.
+  package func precision() throws(Refusal) -> Precision {
+    guard let precision = Precision(rawValue: try string()) else {
+      throw refusal(expected: "exact or fast")
+    }
+    return precision
   }
 }

@@ -16,6 +16,7 @@ extension ModelComparison {
         Otherwise the data cannot tell.
         """)
     page.add(paragraph: answer)
+    let tables = tables  // computed once
     let (steering, models, lenses, probes, claims) = (
       tables[0], tables[1], tables[2], tables[3], tables[4]
     )

@@ -26,7 +26,7 @@ struct Capture: WritingCommand {
     help: ArgumentHelp(
       """
       Prompts, one on each line; or JSON strings, or records with a statement, text, prompt or \
-      question. - is standard input.
+      question. With --chat, also records with messages. - is standard input.
       """,
       valueName: "file"))
   var prompts: String?

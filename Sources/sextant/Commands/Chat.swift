@@ -11,7 +11,8 @@ struct Chat: ParsableCommand {
     discussion: """
       Each line of standard input is a message, and the answer is written to standard output while \
       it is generated. A line that begins with / is a command; /help lists them. The state goes on \
-      from turn to turn, so that only new text is read. Ctrl-C ends an answer, and not the session. \
+      from turn to turn, so that only new text is read, unless the template writes earlier turns in \
+      another way. Ctrl-C ends an answer, and not the session. \
       If standard input is no terminal, the first refusal ends the session. Turn k, from 0, uses the \
       seed plus k.
       """)
@@ -33,9 +34,8 @@ struct Chat: ParsableCommand {
   func run() throws {
     let open = try model.open()
     let settings = try chat.settings(open)
-    var options = GenerationOptions(
-      tokenCount: count, sampling: try sampling.options(), stopsAtEnd: !ending.ignoreEos)
-    options.stops = try StopTexts(ending.stopTexts + settings.template.stops)
+    let options = try GenerationOptions(
+      count, sampling, ending, stops: settings.template.stops)
     var session = ChatSession(
       open, Conversation(open.model, try open.textTokenizer(), settings), steering, options)
     try session.load()
@@ -92,12 +92,14 @@ private struct ChatSession {
       if line.contains(where: { !$0.isWhitespace }) { try answer(line) }
       return true
     }
-    let words = line.split(separator: " ", maxSplits: 1).map(String.init)
+    let words = line.split(separator: " ", maxSplits: 1).map {
+      $0.trimmingPrefix { $0 == " " }
+    }.map(String.init)
     let argument = words.count > 1 ? words[1] : nil
     switch (words[0], argument) {
     case ("/quit", nil): return false
     case ("/help", nil): StandardStreams.printError(Self.help)
-    case ("/clear", nil): try apply([])
+    case ("/clear", nil): clear()
     case ("/undo", nil): try undo()
     case ("/save", let path?): try save(path)
     case ("/steer", let file?), ("/probe", let file?): try add(file)
@@ -110,7 +112,7 @@ private struct ChatSession {
 
   private mutating func answer(_ line: String) throws(Refusal) {
     var options = options
-    options.sampling.seed &+= UInt64(talk.messages.count / 2)
+    options.sampling.seed &+= UInt64(talk.turnCount)
     var notes = TokenTrace(applied?.sources ?? [])
     let reports = applied?.hasReports == true
     let (message, talks) = (line, talk)
@@ -139,8 +141,18 @@ private struct ChatSession {
 
   /// Adds an artifact, or changes the strength of one.
   private mutating func add(_ argument: String) throws(Refusal) {
-    guard let file = AppliedFile(argument: argument) else { return }
+    guard let file = AppliedFile(argument: argument) else {
+      throw Refusal(
+        .usageOption, found: "\"\(printable(argument, limit: 80))\"",
+        expected: "FILE or FILE:STRENGTH")
+    }
     try apply(steering.apply.filter { $0.path != file.path } + [file])
+  }
+
+  /// Applies no artifacts any more. Options of the command then apply to those that are added later.
+  private mutating func clear() {
+    steering.apply = []
+    (applied, talk.interventions) = (nil, [])
   }
 
   /// Applies these artifacts from now on; after a refusal, those of before.

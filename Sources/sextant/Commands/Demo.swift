@@ -12,16 +12,16 @@ struct Demo: WritingCommand {
   static let configuration = CommandConfiguration(
     abstract: "Run the whole pipeline on the small model that comes with Sextant.",
     discussion: """
-      Converts the model from safetensors and from HDF5 and compares the two, learns a sentiment \
-      vector from contrast pairs, continues the same openings at several strengths, and measures \
+      Converts the model from safetensors and from HDF5 and compares the two, trains a sentiment \
+      vector on contrast pairs, continues the same openings at several strengths, and measures \
       the sentiment of many more continuations with a word list. Random directions are the \
       control. It sweeps all blocks and strengths, and steers the residual stream, the state, and \
       both. Then it trains probes on true and false sums in the contexts in which the model \
       answers correctly, and measures them in the contexts in which it does not.
 
-      With --transfer, the demo model and its siblings of other architectures, as far as they are next \
-      to it, are compared instead: steering, lenses and probes on the same data, with the claims of \
-      arXiv 2404.05971 tested one by one. transfer.html in the output folder has the figures.
+      With --transfer, it compares the demo model with its siblings of other architectures, if their \
+      folders are beside its folder. It tests the claims of arXiv 2404.05971 one by one on the same \
+      data, and writes transfer.html into the output folder.
       """)
 
   @Flag(help: "Compare models of several architectures instead.")

@@ -99,10 +99,8 @@ struct Generate: WritingCommand {
     try checkOutputsOfOneText()
     let open = try chat.apply(to: model.open())
     let tokenizer = try open.textTokenizer()
-    var options = GenerationOptions(
-      tokenCount: count, sampling: try sampling.options(), stopsAtEnd: !ending.ignoreEos,
-      completesState: saveState != nil)
-    options.stops = try StopTexts(ending.stopTexts + open.answerStops)
+    var options = try GenerationOptions(count, sampling, ending, stops: open.answerStops)
+    options.completesState = saveState != nil
     let applied = try steering.load(
       for: open, stop: probeStop.stopWhen, others: loadState != nil)
     let state = try loadState.map { path throws(Refusal) in

@@ -58,9 +58,7 @@ struct SteerShadow: ParsableCommand {
     let open = try model.open()
     let tokenizer = try open.textTokenizer()
     let applied = try steering.load(for: open)
-    var options = GenerationOptions(
-      tokenCount: count, sampling: try sampling.options(), stopsAtEnd: !ending.ignoreEos)
-    options.stops = try StopTexts(ending.stopTexts)
+    let options = try GenerationOptions(count, sampling, ending)
     var notes = TokenTrace(applied.sources)
     let result = try ShadowGeneration(
       open.model, tokenizer, applying: applied.interventions,

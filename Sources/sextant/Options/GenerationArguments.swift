@@ -66,7 +66,7 @@ struct ManyTextsArguments: ParsableArguments {
     help: ArgumentHelp(
       """
       Continue each of these prompts: one on each line; or JSON strings, or records with a statement, \
-      text, prompt or question. - is standard input.
+      text, prompt or question. With --chat, also records with messages. - is standard input.
       """,
       valueName: "file"))
   var prompts: String?
@@ -179,4 +179,17 @@ struct ProbeStopArguments: ParsableArguments {
 
   /// The files that are read.
   var inputs: [String] { [stopWhen?.path].compactMap { $0 } }
+}
+
+extension GenerationOptions {
+  /// The options of a text.
+  ///
+  /// - Parameter stops: texts at which it ends in addition to those of `ending`.
+  init(
+    _ count: Int, _ sampling: SamplingArguments, _ ending: EndingArguments, stops: [String] = []
+  ) throws(Refusal) {
+    self.init(
+      tokenCount: count, sampling: try sampling.options(), stopsAtEnd: !ending.ignoreEos)
+    self.stops = try StopTexts(ending.stopTexts + stops)
+  }
 }
