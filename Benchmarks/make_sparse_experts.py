@@ -1,7 +1,7 @@
-"""Writes a native model of the shape of Qwen3.5-35B-A3B as a sparse file, to measure opening and decoding.
+"""Writes a native model of the shape of Qwen3.5-35B-A3B as a sparse file, to measure the memory of experts.
 
     python make_sparse_experts.py MODEL.sxt [--random-rows 1000]
-    /usr/bin/time -v sextant generate --model MODEL.sxt --tokens 1,2,3 --max-tokens 16
+    /usr/bin/time -v sextant capture -m MODEL.sxt --tokens 1,2,3 --sites final_norm -o experts.capture.safetensors
 
 The routers and some rows of the embedding are random, so that tokens choose different experts. The other weights are holes, which
 read as zeros and take no space on most file systems. The digests of the tensors are not those of the data: `sextant verify`
