@@ -123,4 +123,30 @@ import Testing
     let unedited = try model.run(TokenBatch(tokens), from: &plain)
     #expect(unedited != byTap)
   }
+
+  /// Products sum up in one order for any number of rows, and recurrences and attention go token by token.
+  @Test(arguments: ModelFixture.kinds)
+  func aCutChangesNoBit(fixture: ModelFixture) throws {
+    let model = try fixture.convert().model
+    let all = try fixture.goldens().integers("tokens")
+    let tokens = (0..<90).map { all[$0 % all.count] }
+    var whole = model.initialState()
+    let expected = try model.run(TokenBatch(tokens), from: &whole, logits: .all)
+    for pieces in [[1, 2, 3, 60, 24], [7, 8, 9, 66], [64, 26], Array(repeating: 1, count: 90)] {
+      var state = model.initialState()
+      var rows: [Float] = []
+      var start = 0
+      for count in pieces {
+        let piece = TokenBatch(Array(tokens[start..<start + count]))
+        rows += try model.run(piece, from: &state, logits: .all).values
+        start += count
+      }
+      let same = zip(rows, expected.values).allSatisfy { $0.bitPattern == $1.bitPattern }
+      #expect(same, "\(pieces.count) pieces")
+      for site in whole.sites {
+        #expect(
+          state.component(site) == whole.component(site), "\(site.name), \(pieces.count) pieces")
+      }
+    }
+  }
 }

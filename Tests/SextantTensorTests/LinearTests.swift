@@ -1,3 +1,4 @@
+import CSextantKernels
 import SextantTensor
 import SextantTestSupport
 import Testing
@@ -50,6 +51,25 @@ import Testing
     let stored = try #require(weight.converted(to: .f32)).values
     let y = level.linear(x, weight, rows: shape.rows, packed: packed)
     return worstError(y, reference(x, stored, nil, rows: shape.rows, inner: shape.inner))
+  }
+
+  /// So a row of a result does not depend on the number of rows.
+  @Test(arguments: KernelLevel.available, types + [.q8])
+  func fewRowsHaveTheBitsOfManyRows(_ level: KernelLevel, _ type: DataType) throws {
+    var random = SplitMix64(seed: 5)
+    for (inner, outputs) in [(1, 1), (15, 3), (33, 17), (64, 50), (1030, 33), (2080, 40)] {
+      let inner = type == .q8 ? (inner + 31) / 32 * 32 : inner
+      let full = Tensor(random.floats(outputs * inner), shape: [outputs, inner])
+      let weight = try #require(full.converted(to: type))
+      for rows in 1...Int(SXK_LINEAR_MAX_M) {
+        let x = random.floats(rows * inner)
+        let few = level.linear(x, weight, rows: rows)
+        let many = level.linear(x, weight, rows: rows, packed: true)
+        #expect(
+          few.map { $0.bitPattern } == many.map { $0.bitPattern },
+          "[\(rows), \(inner)] by \(outputs)")
+      }
+    }
   }
 
   @Test(arguments: types, [1, 2, 3, 4, 5, 6, 7, 8, 9, 64])

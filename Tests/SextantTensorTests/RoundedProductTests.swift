@@ -25,7 +25,7 @@ import Testing
   func fewRowsEqualTheF64ProductOfTheRoundedNumbers(_ level: KernelLevel) throws {
     var random = SplitMix64(seed: 31)
     for (type, widths) in [
-      (DataType.bf16, [1, 2, 31, 32, 33, 63, 64, 100, 257, 320]), (.q8, [32, 64, 96, 320]),
+      (DataType.bf16, [2, 4, 30, 32, 34, 62, 64, 100, 258, 320]), (.q8, [32, 64, 96, 320]),
     ] {
       for rows in 1...Int(SXK_DOT_MAX_M) {
         for inner in widths {
@@ -61,6 +61,21 @@ import Testing
         try Self.rounded(x, to: .bf16), stored, nil, rows: rows, inner: inner)
       let y = level.roundedGemm(x, weight, rows: rows)
       #expect(LinearTests.worstError(y, expected) < 2e-6, "[\(rows), \(inner)] by \(outputs)")
+    }
+  }
+
+  @Test(arguments: levels)
+  func fewRowsHaveTheBitsOfManyRows(_ level: KernelLevel) throws {
+    var random = SplitMix64(seed: 33)
+    for (inner, outputs) in [(2, 1), (34, 17), (100, 50), (2110, 33)] {
+      let full = Tensor(random.floats(outputs * inner), shape: [outputs, inner])
+      let weight = try #require(full.converted(to: .bf16))
+      for rows in 1...Int(SXK_DOT_MAX_M) {
+        let x = random.floats(rows * inner)
+        #expect(
+          level.roundedLinear(x, weight, rows: rows) == level.roundedGemm(x, weight, rows: rows),
+          "[\(rows), \(inner)] by \(outputs)")
+      }
     }
   }
 

@@ -5,7 +5,6 @@
 
 // Each may use the files above it.
 #include "convert.h"
-#include "outputs.h"
 #include "q8.h"
 #include "elementwise.h"
 #include "reduce.h"

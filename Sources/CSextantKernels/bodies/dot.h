@@ -5,13 +5,6 @@
 // rounded to blocks of bytes as weights are; the sum over a block is exact. The result for a row of
 // x does not depend on the others.
 
-
-
-// sum + the products of both halves of each lane. Subnormal operands and results count as zero.
-INLINE vf vf_dot_bf16(vu w, vu x, vf sum) {
-  return _mm512_dpbf16_ps(sum, __builtin_bit_cast(__m512bh, w), __builtin_bit_cast(__m512bh, x));
-}
-
 // MARK: Rows
 
 // Two neighbouring blocks of a row of x (the last may be alone), as bytes.
@@ -72,63 +65,21 @@ static void dot_rows(void *to, const sxk_linear *job) {
 
 // MARK: Few rows
 
-// As `linear_rows`, with 32 weights in a vector. R rows of the weights at a time, so that each read
-// of x is used by several: with many rows of x these reads are the limit.
-INLINE void dot_bf16_linear(
-    const sxk_linear *job, const uint16_t *x, size_t n0, size_t n1, const int M, const int R,
-    const int U) {
-  const size_t K = job->k, x_stride = DOT_BF16_ROW(K), step = 2 * VL;
-  for (size_t first = n0; first < n1; first += VL) {
-    const size_t rows = n1 - first < VL ? n1 - first : VL;
-    vf totals[SXK_DOT_MAX_M][VL];
-    for (size_t i = 0; i < rows; i += R) {
-      // Beyond the last row, the last row is used again.
-      const uint16_t *row[4];
-#pragma clang loop unroll(full)
-      for (int r = 0; r < R; r++) {
-        const size_t n = first + (i + r < rows ? i + r : rows - 1);
-        row[r] = (const uint16_t *)job->weight + n * job->weight_stride;
-      }
-      vf sums[SXK_DOT_MAX_M][4];
-#pragma clang loop unroll(full)
-      for (int m = 0; m < M; m++)
-#pragma clang loop unroll(full)
-        for (int u = 0; u < R * U; u++) sums[m][u] = vf_set(0);
-      size_t k = 0;
-      for (; k + U * step <= K; k += U * step)
-#pragma clang loop unroll(full)
-        for (int u = 0; u < U; u++) {
-          vu w[4];
-#pragma clang loop unroll(full)
-          for (int r = 0; r < R; r++) {
-            __builtin_prefetch((const char *)(row[r] + k + u * step) + LINEAR_AHEAD(4));
-            w[r] = (vu)_mm512_loadu_si512(row[r] + k + u * step);
-          }
-#pragma clang loop unroll(full)
-          for (int m = 0; m < M; m++) {
-            const vu v = (vu)_mm512_loadu_si512(x + m * x_stride + k + u * step);
-#pragma clang loop unroll(full)
-            for (int r = 0; r < R; r++)
-              sums[m][r * U + u] = vf_dot_bf16(w[r], v, sums[m][r * U + u]);
-          }
-        }
-      for (; k < K; k += step) {
-        const size_t rest = K - k;
-        const __mmask32 mask = rest >= 32 ? 0xffffffffu : (1u << rest) - 1;
-#pragma clang loop unroll(full)
-        for (int r = 0; r < R; r++) {
-          const vu w = (vu)_mm512_maskz_loadu_epi16(mask, row[r] + k);
-#pragma clang loop unroll(full)
-          for (int m = 0; m < M; m++)
-            sums[m][r * U] =
-                vf_dot_bf16(w, (vu)_mm512_loadu_si512(x + m * x_stride + k), sums[m][r * U]);
-        }
-      }
-      linear_collect(totals, i, sums, 0, M, R, U);
-    }
-#pragma clang loop unroll(full)
-    for (int m = 0; m < M; m++) linear_store(job, m, first, rows, totals[m]);
-  }
+// The prefetch distance in bytes along the weights.
+#define DOT_AHEAD 6144
+
+// The outputs n ..< n + rows of row m of x, rows <= VL: bias and the sums of `totals`. Summing several
+// vectors across their lanes at once costs a third of summing one after the other.
+INLINE void linear_store(
+    const sxk_linear *job, size_t m, size_t n, size_t rows, vf totals[VL]) {
+  for (size_t i = rows; i < VL; i++) totals[i] = vf_set(0);
+  const vf sums = vf_sums(totals);
+  float *const y = job->y + m * job->y_stride + n;
+  const float *const bias = job->bias == NULL ? NULL : job->bias + n;
+  if (rows == VL)
+    vf_store(y, bias == NULL ? sums : vf_load(bias) + sums);
+  else
+    vf_store_part(y, bias == NULL ? sums : vf_load_part(bias, rows) + sums, rows);
 }
 
 // The bytes of x are 128 too large: the sums start at -128 times the sum of the weights, which all rows
@@ -150,7 +101,7 @@ INLINE void dot_q8_linear(
       for (int m = 0; m < M; m++) sums[m] = vf_set(0);
       for (size_t b = 0; b < blocks; b += 2) {
         const sxk_q8_block *const low = row + b, *const high = row + (b + 1 < blocks ? b + 1 : b);
-        __builtin_prefetch((const char *)low + LINEAR_AHEAD(4));
+        __builtin_prefetch((const char *)low + DOT_AHEAD);
         const __m512i w = _mm512_inserti64x4(
             _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)low->weights)),
             _mm256_loadu_si256((const __m256i *)high->weights), 1);
@@ -175,27 +126,24 @@ INLINE void dot_q8_linear(
   }
 }
 
-#define DOT_CASE(M, R, U)                                               \
-  case M:                                                               \
-    if (job->weight_type == SXK_BF16)                                   \
-      dot_bf16_linear(job, x, n0, n1, M, R, U);                         \
-    else                                                                \
-      dot_q8_linear(job, x, n0, n1, M);                                 \
-    break;
 static void dot_linear(const sxk_linear *job, const void *x, size_t n0, size_t n1) {
+  if (job->weight_type == SXK_BF16) {
+    // Pairs of bf16, each as large as a float.
+    linear_typed(job, x, DOT_BF16_ROW(job->k) / 2, job->k / 2, n0, n1, UNIT_PAIR);
+    return;
+  }
   switch (job->m) {
-    DOT_CASE(1, 1, 4)
-    DOT_CASE(2, 1, 4)
-    DOT_CASE(3, 2, 2)
-    DOT_CASE(4, 2, 2)
-    DOT_CASE(5, 2, 1)
-    DOT_CASE(6, 2, 1)
-    DOT_CASE(7, 2, 1)
-    DOT_CASE(8, 2, 1)
+  case 1: dot_q8_linear(job, x, n0, n1, 1); break;
+  case 2: dot_q8_linear(job, x, n0, n1, 2); break;
+  case 3: dot_q8_linear(job, x, n0, n1, 3); break;
+  case 4: dot_q8_linear(job, x, n0, n1, 4); break;
+  case 5: dot_q8_linear(job, x, n0, n1, 5); break;
+  case 6: dot_q8_linear(job, x, n0, n1, 6); break;
+  case 7: dot_q8_linear(job, x, n0, n1, 7); break;
+  case 8: dot_q8_linear(job, x, n0, n1, 8); break;
   default: break;
   }
 }
-#undef DOT_CASE
 
 // MARK: Many rows
 

@@ -81,11 +81,14 @@ INLINE void delta_columns(
   }
 }
 
+// With fewer steps a copy of the state costs more than it saves.
+#define DELTA_MANY_STEPS 4
+
 // The same for whole vectors, side by side if that pays.
 INLINE void delta_vectors(
     const sxk_gated_delta *job, size_t head, size_t j, const int U, const int by_key) {
   float *const state = job->state + head * job->keys * job->values + j;
-  if (job->t < SCAN_MANY_STEPS || job->keys > DELTA_TILE_KEYS) {
+  if (job->t < DELTA_MANY_STEPS || job->keys > DELTA_TILE_KEYS) {
     delta_columns(job, head, j, state, job->values, U, VL, by_key);
     return;
   }

@@ -1,15 +1,15 @@
 // The scan of Mamba-2: the decay is one number for each head and step, so the cost is the products.
-// Both forms compute h with the same operations: its bits do not depend on how T is cut.
+// The bits do not depend on how T is cut.
 
-// Many steps: lanes are channels of one head, so that nothing is summed across lanes, and S =
-// SCAN_STATES elements of h stay in registers over time.
+// Lanes are channels of one head, so that nothing is summed across lanes, and S = SCAN_STATES elements of h
+// stay in registers over time.
 INLINE void head_scan_block(
     const sxk_head_scan *job, size_t head, size_t p, const size_t count, size_t n0,
     const size_t S) {
   const size_t N = job->n, row = head * job->p + p, group = head / job->heads_per_group;
   float *const h_rows = job->h + row * N + n0;
   vf h[SCAN_STATES];
-  for (size_t j = 0; j < S; j++) h[j] = vf_gather(h_rows + j, N, count);
+  scan_load(h, h_rows, N, count, S);
   const vf d = vf_set(job->d[head]);
   const int first = n0 == 0;
 
@@ -43,7 +43,7 @@ INLINE void head_scan_block(
       vf_store_part(y_row, even + odd, count);
   }
 
-  for (size_t j = 0; j < S; j++) vf_scatter(h_rows + j, N, h[j], count);
+  scan_store(h_rows, N, h, count, S);
 }
 
 INLINE void head_scan_states(
@@ -54,45 +54,10 @@ INLINE void head_scan_states(
   if (n < job->n) head_scan_block(job, head, p, count, n, job->n - n);
 }
 
-// Few steps, as in decoding: lanes are the elements of one channel's state, which are adjacent.
-INLINE void head_scan_channel(const sxk_head_scan *job, size_t head, size_t p) {
-  const size_t N = job->n, row = head * job->p + p, group = head / job->heads_per_group;
-  float *const h_row = job->h + row * N;
-  for (size_t t = 0; t < job->t; t++) {
-    const float x = job->x[t * job->x_stride + row];
-    const vf decay = vf_set(job->decay[t * job->heads + head]);
-    const vf input = vf_set(job->delta[t * job->heads + head] * x);
-    const float *b_row = job->b + t * job->b_stride + group * N;
-    const float *c_row = job->c + t * job->c_stride + group * N;
-    vf even = vf_set(0), odd = even;
-    size_t n = 0;
-    for (; n + 2 * VL <= N; n += 2 * VL) {
-      const vf first = vf_fma(decay, vf_load(h_row + n), input * vf_load(b_row + n));
-      const vf second = vf_fma(decay, vf_load(h_row + n + VL), input * vf_load(b_row + n + VL));
-      vf_store(h_row + n, first);
-      vf_store(h_row + n + VL, second);
-      even = vf_fma(first, vf_load(c_row + n), even);
-      odd = vf_fma(second, vf_load(c_row + n + VL), odd);
-    }
-    for (; n < N; n += VL) {
-      const size_t rest = N - n < VL ? N - n : VL;
-      const vf h =
-          vf_fma(decay, vf_load_part(h_row + n, rest), input * vf_load_part(b_row + n, rest));
-      vf_store_part(h_row + n, h, rest);
-      even = vf_fma(h, vf_load_part(c_row + n, rest), even);
-    }
-    job->y[t * job->y_stride + row] = job->d[head] * x + vf_sum(even + odd);
-  }
-}
-
 static void head_scan(const sxk_head_scan *job, size_t h0, size_t h1) {
   for (size_t head = h0; head < h1; head++) {
     size_t p = 0;
-    if (job->t >= SCAN_MANY_STEPS) {
-      for (; p + VL <= job->p; p += VL) head_scan_states(job, head, p, VL);
-      if (p < job->p) head_scan_states(job, head, p, job->p - p);
-    } else {
-      for (; p < job->p; p++) head_scan_channel(job, head, p);
-    }
+    for (; p + VL <= job->p; p += VL) head_scan_states(job, head, p, VL);
+    if (p < job->p) head_scan_states(job, head, p, job->p - p);
   }
 }

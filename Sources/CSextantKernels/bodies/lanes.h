@@ -36,6 +36,7 @@ INLINE vu vu_bits(vf x) { return __builtin_bit_cast(vu, x); }
     for (size_t i = 0; i < count; i++) p[i] = lanes[i];                       \
   }
 DEFINE_MEMORY(vh, uint16_t)
+DEFINE_MEMORY(vu, uint32_t)
 #if SXK_HAS_AVX512
 INLINE __mmask16 first_lanes(size_t count) { return (__mmask16)((1u << count) - 1); }
 INLINE vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
@@ -63,20 +64,6 @@ INLINE void vf_scatter(float *p, size_t stride, vf v, size_t count) {
   for (size_t i = 0; i < count; i++) p[i * stride] = lanes[i];
 }
 
-// The prefetch distance in bytes. In products with several rows of x an iteration takes so long that few
-// loads of weights are under way at a time. Prefetching made eight rows up to twice as fast. From five rows
-// on x fills the first-level cache. The prefetched weights then bypass the second-level cache, which x also
-// needs: this made eight rows a quarter faster. With one row the processor itself prefetches within a page.
-// Then only the first line of each page is prefetched, which also translates its address.
-#define LINEAR_AHEAD(M) ((M) > 4 ? 12288 : 6144)
-#define LINEAR_PAGE 4096
-INLINE void linear_prefetch(const void *weight, const int M) {
-  if (M > 4)
-    __builtin_prefetch(weight, 0, 0);
-  else
-    __builtin_prefetch(weight);
-}
-
 // MARK: Arithmetic
 
 // a * b + c. Fused if the processor supports it: levels differ by a rounding.
@@ -87,6 +74,13 @@ INLINE vf vf_fma(vf a, vf b, vf c) {
   return a * b + c;
 #endif
 }
+
+#if SXK_HAS_DOT
+// sum + the products of both halves of each lane. Subnormal operands and results count as zero.
+INLINE vf vf_dot_bf16(vu w, vu x, vf sum) {
+  return _mm512_dpbf16_ps(sum, __builtin_bit_cast(__m512bh, w), __builtin_bit_cast(__m512bh, x));
+}
+#endif
 
 // When an operand is NaN, b.
 INLINE vf vf_max(vf a, vf b) { return a > b ? a : b; }
@@ -202,6 +196,109 @@ INLINE float vf_max_lane(vf v) {
 #else
   return vf4_max(v);
 #endif
+}
+
+// MARK: Transposing
+
+typedef uint32_t vu4 __attribute__((ext_vector_type(4)));
+
+INLINE vu4 vu4_load(const char *p) {
+  vu4 four;
+  memcpy(&four, p, sizeof four);
+  return four;
+}
+
+// Four units of 32 bits at a time of the rows r, r + 4, r + 8 and so on, from byte `at` of each row.
+INLINE vu vu_load_fours(const char *const row[VL], int r, size_t at) {
+#if VL == 16
+  __m512i fours = _mm512_castsi128_si512((__m128i)vu4_load(row[r] + at));
+  fours = _mm512_inserti32x4(fours, (__m128i)vu4_load(row[r + 4] + at), 1);
+  fours = _mm512_inserti32x4(fours, (__m128i)vu4_load(row[r + 8] + at), 2);
+  return (vu)_mm512_inserti32x4(fours, (__m128i)vu4_load(row[r + 12] + at), 3);
+#elif VL == 8
+  return __builtin_shufflevector(
+      vu4_load(row[r] + at), vu4_load(row[r + 4] + at), 0, 1, 2, 3, 4, 5, 6, 7);
+#else
+  return vu4_load(row[r] + at);
+#endif
+}
+
+// The lanes i, j, k and l of each four of a (0 to 3) and of b (4 to 7).
+#define VU_LANE(i, four) ((i) < 4 ? 4 * (four) + (i) : VL + 4 * (four) + (i) - 4)
+#define VU_FOUR(i, j, k, l, four) VU_LANE(i, four), VU_LANE(j, four), VU_LANE(k, four), VU_LANE(l, four)
+#if VL == 16
+#define VU_FOURS(a, b, ...)                                                                  \
+  __builtin_shufflevector(                                                                   \
+      a, b, VU_FOUR(__VA_ARGS__, 0), VU_FOUR(__VA_ARGS__, 1), VU_FOUR(__VA_ARGS__, 2),       \
+      VU_FOUR(__VA_ARGS__, 3))
+#elif VL == 8
+#define VU_FOURS(a, b, ...) \
+  __builtin_shufflevector(a, b, VU_FOUR(__VA_ARGS__, 0), VU_FOUR(__VA_ARGS__, 1))
+#else
+#define VU_FOURS(a, b, ...) __builtin_shufflevector(a, b, VU_FOUR(__VA_ARGS__, 0))
+#endif
+
+// The inverse of `vu_load_fours`, for rows that are `stride` floats apart, the first of which is row r.
+INLINE void vu_store_fours(float *p, size_t stride, vu fours) {
+#if VL == 16
+  _mm_storeu_si128((__m128i *)p, _mm512_castsi512_si128((__m512i)fours));
+  _mm_storeu_si128(
+      (__m128i *)(p + 4 * stride), _mm512_extracti32x4_epi32((__m512i)fours, 1));
+  _mm_storeu_si128(
+      (__m128i *)(p + 8 * stride), _mm512_extracti32x4_epi32((__m512i)fours, 2));
+  _mm_storeu_si128(
+      (__m128i *)(p + 12 * stride), _mm512_extracti32x4_epi32((__m512i)fours, 3));
+#elif VL == 8
+  const vu4 low = fours.lo, high = fours.hi;
+  memcpy(p, &low, sizeof low);
+  memcpy(p + 4 * stride, &high, sizeof high);
+#else
+  memcpy(p, &fours, sizeof fours);
+#endif
+}
+
+// Rows become columns within each four of lanes.
+INLINE void vu_exchange(vu r[4]) {
+  const vu p = VU_FOURS(r[0], r[1], 0, 4, 1, 5), q = VU_FOURS(r[2], r[3], 0, 4, 1, 5);
+  const vu s = VU_FOURS(r[0], r[1], 2, 6, 3, 7), t = VU_FOURS(r[2], r[3], 2, 6, 3, 7);
+  r[0] = VU_FOURS(p, q, 0, 1, 4, 5);
+  r[1] = VU_FOURS(p, q, 2, 3, 6, 7);
+  r[2] = VU_FOURS(s, t, 0, 1, 4, 5);
+  r[3] = VU_FOURS(s, t, 2, 3, 6, 7);
+}
+
+// Four columns of units, from byte `at` of each of VL rows on: lane i is row i.
+INLINE void vu_columns(vu column[4], const char *const row[VL], size_t at) {
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 4; i++) column[i] = vu_load_fours(row, i, at);
+  vu_exchange(column);
+}
+
+// `count` columns of VL rows of floats, of which the first begins at p, as vectors whose lanes are rows.
+INLINE void vf_load_columns(vf column[], const float *p, size_t stride, size_t count) {
+  const char *row[VL];
+#pragma clang loop unroll(full)
+  for (int r = 0; r < VL; r++) row[r] = (const char *)(p + r * stride);
+#pragma clang loop unroll(full)
+  for (size_t j = 0; j < count; j += 4) {
+    vu four[4];
+    vu_columns(four, row, j * sizeof(float));
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 4; i++) column[j + i] = vf_bits(four[i]);
+  }
+}
+
+// The inverse of `vf_load_columns`.
+INLINE void vf_store_columns(float *p, size_t stride, const vf column[], size_t count) {
+#pragma clang loop unroll(full)
+  for (size_t j = 0; j < count; j += 4) {
+    vu four[4];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 4; i++) four[i] = vu_bits(column[j + i]);
+    vu_exchange(four);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 4; i++) vu_store_fours(p + i * stride + j, stride, four[i]);
+  }
 }
 
 // MARK: 16-bit floats

@@ -1,118 +1,166 @@
-// Products with up to eight rows of x. Memory bandwidth is the limit, so each row of the weights is
-// read once, from front to back if x leaves space for it in the cache; several rows at a time would
-// defeat the prefetcher and halve the speed.
+// Products with up to eight rows of x. Memory bandwidth is the limit, so each weight is read once.
+//
+// Lanes are outputs, which are rows of the weights: units of 32 bits of VL rows are transposed in registers.
+// Each output is then summed from the first column to the last, as in `gemm`. So the bits of a row of the
+// result do not depend on the number of rows.
 
-INLINE vf weight_load(const void *row, size_t k, sxk_type type) {
-  switch (type) {
-  case SXK_F32: return vf_load((const float *)row + k);
-  case SXK_BF16: return vf_from_bf16(vh_load((const uint16_t *)row + k));
-  default: return vf_from_f16(vh_load((const uint16_t *)row + k));
+// The contents of 32 bits of a row of weights: one f32, two halves, four bytes of q8, or a pair of bf16
+// that is multiplied in one step.
+typedef enum { UNIT_F32, UNIT_BF16, UNIT_F16, UNIT_Q8, UNIT_PAIR } linear_unit;
+
+// Steps along k of a unit.
+#define UNIT_STEPS(U) ((U) == UNIT_Q8 ? 4 : (U) == UNIT_BF16 || (U) == UNIT_F16 ? 2 : 1)
+
+// The prefetch distance in bytes along each of the VL rows.
+#define LINEAR_AHEAD 512
+
+// The weights of step i of a unit, as floats.
+INLINE vf unit_weights(vu unit, const int i, vf scale, const linear_unit U) {
+  switch (U) {
+  case UNIT_BF16: return vf_bits(i == 0 ? unit << 16 : unit & 0xffff0000u);
+  case UNIT_F16:
+    return vf_from_f16(__builtin_convertvector(i == 0 ? unit & 0xffffu : unit >> 16, vh));
+  case UNIT_Q8: return q8_weights(unit, i, scale);
+  default: return vf_bits(unit);
   }
 }
 
-INLINE vf weight_load_part(const void *row, size_t k, size_t count, sxk_type type) {
-  switch (type) {
-  case SXK_F32: return vf_load_part((const float *)row + k, count);
-  case SXK_BF16: return vf_from_bf16(vh_load_part((const uint16_t *)row + k, count));
-  default: return vf_from_f16(vh_load_part((const uint16_t *)row + k, count));
-  }
-}
-
-// The sums over columns k0 ..< k1 for up to VL rows of the weights: M rows of x by R rows of the weights
-// at a time, U independent sums for each. M * R * U must cover the latency of an FMA and leave the
-// accumulators in registers. With many rows of x the loads of x are the limit, and two rows of weights
-// share them. M, R, U, the type and `whole` (all columns) are constants in every use.
-INLINE void linear_part(
-    const sxk_linear *job, size_t first, size_t rows, size_t k0, size_t k1, vf totals[][VL],
-    const int M, const int R, const int U, const sxk_type type, const int whole) {
-  const size_t x_stride = job->x_stride;
-  const size_t size = type == SXK_F32 ? 4 : 2;
-  const size_t row_bytes = job->weight_stride * size;
-  const float *const x = job->x;
-  for (size_t i = 0; i < rows; i += R) {
-    // Beyond the last row, the first row of the group is used again.
-    const char *row[2], *later[2];
+// Adds the products of the first `steps` steps of a unit, whose first is step k of all, to the sums of M
+// rows of x. For pairs x has pairs, too.
+INLINE void unit_add(
+    vf sums[], vu unit, vf scale, size_t k, const int steps, const float *x, size_t x_stride,
+    const int M, const linear_unit U) {
 #pragma clang loop unroll(full)
-    for (int r = 0; r < R; r++) {
-      row[r] = (const char *)job->weight + (first + (i + r < rows ? i + r : i)) * row_bytes;
-      later[r] = linear_later(
-          row[r], row_bytes, i + r, k0 * size, (k1 - k0) * size, k1 == job->k, M, whole);
-    }
-    vf sums[SXK_LINEAR_MAX_M][4];
+  for (int i = 0; i < steps; i++) {
+    const vf w = unit_weights(unit, i, scale, U);
 #pragma clang loop unroll(full)
-    for (int m = 0; m < M; m++)
-#pragma clang loop unroll(full)
-      for (int u = 0; u < R * U; u++) sums[m][u] = vf_set(0);
-
-#define LINEAR_STEP(AT, FIRST, LOAD_W, LOAD_X)                                              \
-  do {                                                                                      \
-    vf w[2];                                                                                \
-    _Pragma("clang loop unroll(full)") for (int r = 0; r < R; r++) w[r] = LOAD_W;           \
-    _Pragma("clang loop unroll(full)") for (int m = 0; m < M; m++) {                        \
-      const vf v = LOAD_X;                                                                  \
-      _Pragma("clang loop unroll(full)") for (int r = 0; r < R; r++)                        \
-        sums[m][r * U + FIRST] = vf_fma(w[r], v, sums[m][r * U + FIRST]);                   \
-    }                                                                                       \
-  } while (0)
-    size_t k = k0;
-    for (; k + (size_t)U * VL <= k1; k += (size_t)U * VL)
-#pragma clang loop unroll(full)
-      for (int u = 0; u < U; u++) {
-        const size_t at = k + (size_t)u * VL;
-        if (M > 1 || (u == 0 && (uintptr_t)(row[0] + at * size) % LINEAR_PAGE < U * VL * size))
-#pragma clang loop unroll(full)
-          for (int r = 0; r < R; r++) linear_prefetch(later[r] + at * size, M);
-        LINEAR_STEP(at, u, weight_load(row[r], at, type), vf_load(x + m * x_stride + at));
+    for (int m = 0; m < M; m++) {
+      const float *const at = x + m * x_stride + k + i;
+#if SXK_HAS_DOT
+      if (U == UNIT_PAIR) {
+        uint32_t pair;
+        memcpy(&pair, at, sizeof pair);
+        sums[m] = vf_dot_bf16(unit, (vu)pair, sums[m]);
+        continue;
       }
-    for (; k + VL <= k1; k += VL)
-      LINEAR_STEP(k, 0, weight_load(row[r], k, type), vf_load(x + m * x_stride + k));
-    if (k < k1)
-      LINEAR_STEP(
-          k, 0, weight_load_part(row[r], k, k1 - k, type),
-          vf_load_part(x + m * x_stride + k, k1 - k));
-#undef LINEAR_STEP
-
-    linear_collect(totals, i, sums, !whole && k0 > 0, M, R, U);
+#endif
+      sums[m] = vf_fma(w, (vf)*at, sums[m]);
+    }
   }
 }
 
-INLINE void linear_rows(
-    const sxk_linear *job, size_t n0, size_t n1, const int M, const int R, const int U,
-    const sxk_type type) {
-  const size_t K = job->k, columns = linear_columns(K, M);
-  for (size_t first = n0; first < n1; first += VL) {
-    const size_t rows = n1 - first < VL ? n1 - first : VL;
-    vf totals[SXK_LINEAR_MAX_M][VL];
-    if (columns == K)
-      linear_part(job, first, rows, 0, K, totals, M, R, U, type, 1);
-    else
-      for (size_t k = 0; k < K; k += columns)
-        linear_part(
-            job, first, rows, k, K - k < columns ? K : k + columns, totals, M, R, U, type, 0);
+// Adds the products of the steps k0 ..< k1 of K to the sums of VL outputs, whose rows of weights are given,
+// and M rows of x. `next` is the number of bytes to the rows that are read after these.
+INLINE void linear_part(
+    vf sums[SXK_LINEAR_MAX_M], const char *const row[VL], size_t next, size_t k0, size_t k1,
+    size_t K, const float *x, size_t x_stride, const int M, const linear_unit U) {
+  const int steps = UNIT_STEPS(U);
+  // A block is a cache line of units, or one block of q8.
+  const size_t block = U == UNIT_Q8 ? SXK_Q8_LENGTH : 16 * steps;
+  const size_t bytes = U == UNIT_Q8 ? sizeof(sxk_q8_block) : 16 * sizeof(uint32_t);
+  const size_t row_bytes = K / block * bytes;
+  size_t k = k0;
+  for (; k + block <= k1; k += block) {
+    const size_t at = k / block * bytes, later = at + LINEAR_AHEAD;
+    const size_t ahead = later < row_bytes ? later : later - row_bytes + next;
 #pragma clang loop unroll(full)
-    for (int m = 0; m < M; m++) linear_store(job, m, first, rows, totals[m]);
+    for (int r = 0; r < VL; r++) __builtin_prefetch(row[r] + ahead);
+    const vf scales = U == UNIT_Q8 ? q8_scales(row, at) : vf_set(0);
+    const size_t first = at + (U == UNIT_Q8 ? offsetof(sxk_q8_block, weights) : 0);
+#pragma clang loop unroll(full)
+    for (int four = 0; four < (int)block / 4 / steps; four++) {
+      vu column[4];
+      vu_columns(column, row, first + 16 * four);
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 4; i++) {
+        const size_t step = k + (size_t)((4 * four + i) * steps);
+        unit_add(sums, column[i], scales, step, steps, x, x_stride, M, U);
+      }
+    }
+  }
+  // The rest, which is never q8: four units at a time, of which some may be incomplete or none at all.
+  for (; k < k1; k += 4 * steps) {
+    const size_t count = k1 - k < 4 * (size_t)steps ? k1 - k : 4 * (size_t)steps;
+    const size_t at = k / block * bytes + k % block / steps * sizeof(uint32_t);
+    char copies[VL][16];
+    const char *copy[VL];
+    for (int r = 0; r < VL; r++) {
+      copy[r] = memset(copies[r], 0, sizeof copies[r]);
+      memcpy(copies[r], row[r] + at, count * sizeof(uint32_t) / steps);
+    }
+    vu column[4];
+    vu_columns(column, copy, 0);
+    for (size_t i = 0; i < count; i += steps)
+      if (count - i >= steps)
+        unit_add(sums, column[i / steps], vf_set(0), k + i, steps, x, x_stride, M, U);
+      else
+        unit_add(sums, column[i / steps], vf_set(0), k + i, 1, x, x_stride, M, U);
   }
 }
 
-INLINE void linear_typed(const sxk_linear *job, size_t n0, size_t n1, const sxk_type type) {
+// The outputs n0 ..< n1 of M rows of x. K is the number of steps; x has a float, or a pair, for each of them.
+INLINE void linear_outputs(
+    const sxk_linear *job, const float *x, size_t x_stride, size_t K, size_t n0, size_t n1,
+    const int M, const linear_unit U) {
+  const size_t row_bytes = U == UNIT_Q8
+                               ? job->weight_stride / SXK_Q8_LENGTH * sizeof(sxk_q8_block)
+                               : job->weight_stride * (U == UNIT_F32 ? 4 : 2);
+  for (size_t n = n0; n < n1; n += VL) {
+    const size_t count = n1 - n < VL ? n1 - n : VL;
+    // Beyond the last row, the last row is used again.
+    const char *row[VL];
+#pragma clang loop unroll(full)
+    for (size_t r = 0; r < VL; r++)
+      row[r] = (const char *)job->weight + (n + (r < count ? r : count - 1)) * row_bytes;
+    vf totals[SXK_LINEAR_MAX_M];
+    size_t k0 = 0;
+    do {
+      const size_t k1 = K - k0 < SXK_GEMM_DEPTH ? K : k0 + SXK_GEMM_DEPTH;
+      vf sums[SXK_LINEAR_MAX_M];
+#pragma clang loop unroll(full)
+      for (int m = 0; m < M; m++) sums[m] = vf_set(0);
+      linear_part(sums, row, VL * row_bytes, k0, k1, K, x, x_stride, M, U);
+      // Added as `gemm` adds them, so that not even the sign of a zero differs.
+      const vf bias = k0 > 0 || job->bias == NULL ? vf_set(0)
+                      : count == VL               ? vf_load(job->bias + n)
+                                                  : vf_load_part(job->bias + n, count);
+#pragma clang loop unroll(full)
+      for (int m = 0; m < M; m++)
+        totals[m] = (sums[m] + bias) + (k0 == 0 ? vf_set(0) : totals[m]);
+      k0 = k1;
+    } while (k0 < K);
+#pragma clang loop unroll(full)
+    for (int m = 0; m < M; m++) {
+      float *const y = job->y + m * job->y_stride + n;
+      if (count == VL)
+        vf_store(y, totals[m]);
+      else
+        vf_store_part(y, totals[m], count);
+    }
+  }
+}
+
+INLINE void linear_typed(
+    const sxk_linear *job, const float *x, size_t x_stride, size_t K, size_t n0, size_t n1,
+    const linear_unit U) {
   switch (job->m) {
-  case 1: linear_rows(job, n0, n1, 1, 1, 4, type); break;
-  case 2: linear_rows(job, n0, n1, 2, 1, 4, type); break;
-  case 3: linear_rows(job, n0, n1, 3, 1, 2, type); break;
-  case 4: linear_rows(job, n0, n1, 4, LINEAR_R, 2, type); break;
-  case 5: linear_rows(job, n0, n1, 5, LINEAR_R, 1, type); break;
-  case 6: linear_rows(job, n0, n1, 6, LINEAR_R, 1, type); break;
-  case 7: linear_rows(job, n0, n1, 7, LINEAR_R, 1, type); break;
-  case 8: linear_rows(job, n0, n1, 8, LINEAR_R, 1, type); break;
+  case 1: linear_outputs(job, x, x_stride, K, n0, n1, 1, U); break;
+  case 2: linear_outputs(job, x, x_stride, K, n0, n1, 2, U); break;
+  case 3: linear_outputs(job, x, x_stride, K, n0, n1, 3, U); break;
+  case 4: linear_outputs(job, x, x_stride, K, n0, n1, 4, U); break;
+  case 5: linear_outputs(job, x, x_stride, K, n0, n1, 5, U); break;
+  case 6: linear_outputs(job, x, x_stride, K, n0, n1, 6, U); break;
+  case 7: linear_outputs(job, x, x_stride, K, n0, n1, 7, U); break;
+  case 8: linear_outputs(job, x, x_stride, K, n0, n1, 8, U); break;
   default: break;
   }
 }
 
 static void linear(const sxk_linear *job, size_t n0, size_t n1) {
   switch (job->weight_type) {
-  case SXK_F32: linear_typed(job, n0, n1, SXK_F32); break;
-  case SXK_BF16: linear_typed(job, n0, n1, SXK_BF16); break;
-  case SXK_F16: linear_typed(job, n0, n1, SXK_F16); break;
-  case SXK_Q8: q8_linear(job, n0, n1); break;
+  case SXK_F32: linear_typed(job, job->x, job->x_stride, job->k, n0, n1, UNIT_F32); break;
+  case SXK_BF16: linear_typed(job, job->x, job->x_stride, job->k, n0, n1, UNIT_BF16); break;
+  case SXK_F16: linear_typed(job, job->x, job->x_stride, job->k, n0, n1, UNIT_F16); break;
+  case SXK_Q8: linear_typed(job, job->x, job->x_stride, job->k, n0, n1, UNIT_Q8); break;
   }
 }

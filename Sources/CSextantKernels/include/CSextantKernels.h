@@ -260,7 +260,8 @@ typedef struct sxk_table {
   void (*f32_from_q8)(float *y, const sxk_q8_block *x, size_t count);
   void (*q8_from_f32)(sxk_q8_block *y, const float *x, size_t count);
 
-  // Products with 1 <= m <= SXK_LINEAR_MAX_M: the weights are read once, one row after the other.
+  // Products with 1 <= m <= SXK_LINEAR_MAX_M: the weights are read once. Each output has the bits that `gemm`
+  // gives it.
   void (*linear)(const sxk_linear *job, size_t n0, size_t n1);
 
   // Products with any m. First x is packed into panels of `panel_rows()` rows, the last filled up
@@ -277,7 +278,7 @@ typedef struct sxk_table {
   // The same with x rounded first as the weights were, to bf16 or q8, where the processor has
   // instructions for it; NULL elsewhere. Few rows (1 <= m <= SXK_DOT_MAX_M): `dot_rows` rounds the m
   // rows of the job's x to `dot_row_bytes(type, k)` bytes each, which `dot_linear` reads in place of x.
-  // Many rows, for bf16 weights with an even k: panels of pairs, `panel_rows() * k / 2` each.
+  // k is even. Many rows, for bf16 weights: panels of pairs, `panel_rows() * k / 2` each.
   size_t (*dot_row_bytes)(sxk_type type, size_t k);
   void (*dot_rows)(void *rows, const sxk_linear *job);
   void (*dot_linear)(const sxk_linear *job, const void *rows, size_t n0, size_t n1);

@@ -25,12 +25,10 @@ extension LanguageModel {
     let starts = state.positions
     let rows = RowTaps(taps, tokens, at: starts)
     visitStates(&state, .before, batch, rows)
-    let logits = try Linear.withRowsAlike { () throws(Refusal) in
-      let tap: (any Tap)? = rows.isEmpty ? nil : rows
-      var stream = try begin(batch, at: starts, tap: tap)
-      try run(&stream, through: 0..<description.layerCount, &state, tap: tap)
-      return try finish(stream, logits: .all, tap: tap)  // [B, V]
-    }
+    let tap: (any Tap)? = rows.isEmpty ? nil : rows
+    var stream = try begin(batch, at: starts, tap: tap)
+    try run(&stream, through: 0..<description.layerCount, &state, tap: tap)
+    let logits = try finish(stream, logits: .all, tap: tap)  // [B, V]
     visitStates(&state, .after, batch, rows)
     return rows.failures.enumerated().map { row, failure in
       if let failure { return .failure(failure) }

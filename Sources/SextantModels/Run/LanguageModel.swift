@@ -149,11 +149,9 @@ extension LanguageModel {
   package func runAlike(
     _ tokens: TokenBatch, from state: inout State, logits: LogitSelection, tap: (any Tap)?
   ) throws(Refusal) -> Tensor {
-    try Linear.withRowsAlike { () throws(Refusal) in
-      try run(
-        tokens, from: &state, logits: logits, tap: tap,
-        chunk: Self.alikeLength * max(tokens.batch, 1))
-    }
+    try run(
+      tokens, from: &state, logits: logits, tap: tap,
+      chunk: Self.alikeLength * max(tokens.batch, 1))
   }
 
   /// How many sequences of one length run together at most, so that memory is bounded: a thousand

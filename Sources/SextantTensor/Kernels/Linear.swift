@@ -6,8 +6,8 @@ import CSextantKernels
 /// place. With few rows of x the weights' bandwidth is the limit, and they are read once; with
 /// more, the arithmetic is, and blocks of x and of the weights are kept in the caches. Both are our
 /// own kernels: they support every weight type, need no packed copy of the weights, and are about
-/// as fast as OpenBLAS in f32. Each output element is summed within one chunk, in an order that
-/// depends on K and, if x has few rows, on their number. `Precision` decides whether x may be
+/// as fast as OpenBLAS in f32. Both sum up each output in the same order, which depends on K only:
+/// the bits of a row of y do not depend on the other rows. `Precision` decides whether x may be
 /// rounded to the type of the weights.
 package enum Linear {
   /// Rows of weights in one chunk of the few-row kernels: some microseconds of reading, and a multiple of
@@ -18,19 +18,6 @@ package enum Linear {
 
   /// Rows of x in one chunk of the many-row kernel.
   private static let panelChunkRows = 128
-
-  /// Whether products with few rows use the kernel for many rows.
-  @TaskLocal private static var rowsAreAlike = false
-
-  /// Runs `body` with products in which a row has the same bits for any other rows.
-  ///
-  /// Elsewhere a small number of rows changes the order of sums. Computations that must not depend
-  /// on their batches run in here, at the cost of packing a few rows.
-  package static func withRowsAlike<Result, Failure: Error>(
-    _ body: () throws(Failure) -> Result
-  ) throws(Failure) -> Result {
-    try $rowsAreAlike.withValue(true) { Swift.Result(catching: body) }.get()
-  }
 
   /// x · Wᵀ + bias.
   ///
@@ -68,7 +55,7 @@ package enum Linear {
               y: y, y_stride: weight.rowCount, m: x.rowCount, k: x.columnCount)
             let outputs = weight.rowCount
             let rowBytes = weightBytes.count / max(outputs, 1)
-            let isFew = x.rowCount <= Int(SXK_LINEAR_MAX_M) && !rowsAreAlike
+            let isFew = x.rowCount <= Int(SXK_LINEAR_MAX_M)
             if precision == .fast && canRound(product) {
               if isFew || weight.dataType == .q8 {
                 roundedRows(product, outputs: outputs, rowBytes: rowBytes, pool)
