@@ -5,16 +5,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct sextant_blas_functions sextant_blas;
 
 static const char thread_variable[] = "OPENBLAS_NUM_THREADS";
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static char failure[256];
+static size_t missing_bytes;
+
+// The address space that the library and its first buffer take, and a little more.
+static const size_t needed_bytes = (size_t)192 << 20;
+
+static int has_room(size_t byte_count) {
+  void *room = mmap(NULL, byte_count, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) return 0;
+  munmap(room, byte_count);
+  return 1;
+}
 
 static void fail(void) {
   const char *reason = dlerror();
   snprintf(failure, sizeof failure, "%s", reason ? reason : "libopenblas cannot be loaded");
+  // The loader's reason for too little memory is "failed to map segment".
+  if (!has_room(needed_bytes)) missing_bytes = needed_bytes;
 }
 
 /// The library, opened with the variable that keeps it from starting threads.
@@ -56,7 +70,8 @@ static void load(void) {
   set_threads(1);
 }
 
-const char *sextant_load_blas(void) {
+const char *sextant_load_blas(size_t *missing) {
   pthread_once(&once, load);
+  *missing = missing_bytes;
   return failure[0] ? failure : NULL;
 }

@@ -6,6 +6,8 @@
 // The names are Sextant's own, so that a program may use OpenBLAS's header together with Sextant.
 #pragma once
 
+#include <stddef.h>
+
 enum sextant_blas_order { SextantRowMajor = 101 };
 enum sextant_blas_transpose { SextantNoTrans = 111, SextantTrans = 112 };
 
@@ -29,8 +31,9 @@ extern struct sextant_blas_functions sextant_blas;
 /// Loads OpenBLAS, which then uses one thread for each call. The first call does the work; any thread
 /// may call at any time.
 ///
-/// Returns null, or the fault.
-const char *sextant_load_blas(void);
+/// Returns null, or the fault. `missing` becomes the number of bytes that could not be had if too little
+/// memory is the reason, and otherwise 0.
+const char *sextant_load_blas(size_t *missing);
 
 // MARK: CBLAS
 

@@ -142,7 +142,9 @@ package enum CrossProducts {
 /// OpenBLAS, loaded when it is first needed.
 enum BLAS {
   private static let isPrepared: Bool = {
-    guard let reason = sextant_load_blas() else { return true }
+    var missing = 0
+    guard let reason = sextant_load_blas(&missing) else { return true }
+    if missing > 0 { sextant_end_without_memory(missing) }
     sextant_end_without_library(reason)
     fatalError(String(cString: reason))
   }()
