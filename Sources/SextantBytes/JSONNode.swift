@@ -123,8 +123,12 @@ package struct JSONNode: Sendable {
 
   /// The value as a string.
   package func string() throws(Refusal) -> String {
-    guard case .string(let string) = value else { throw refusal(expected: "a string") }
-    return string
+    if case .string(let string) = value { return string }
+    guard case .verbatim(let spelling) = value, spelling.hasPrefix("\"") else {
+      throw refusal(expected: "a string")
+    }
+    // Only half of a surrogate pair keeps a string verbatim.
+    throw refusal(expected: "").expectingAWholePair
   }
 
   /// The value as a boolean.
@@ -173,7 +177,8 @@ package struct JSONNode: Sendable {
     case .array(let elements): "an array of \(elements.count)"
     case .object: "an object"
     case .string(let string): "\"\(string.prefix(100))\""
-    case .verbatim(let spelling): String(spelling.prefix(100))
+    case .verbatim(let spelling):
+      (spelling.hasPrefix("\"") ? "\(Refusal.halfOfAPair), in " : "") + spelling.prefix(100)
     default: value.canonicalText
     }
   }

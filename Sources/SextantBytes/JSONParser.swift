@@ -356,11 +356,7 @@ private struct JSONParser {
   }
 
   func loneSurrogate(at start: Int) -> Refusal {
-    var error = refusal(
-      .jsonEncoding, found: "half of a surrogate pair, which is not a character",
-      expected: "both halves, such as \\ud83d\\ude00, or the character itself", at: start)
-    error.remedy = "Remove the escape, or write the whole character: the text was cut inside of it."
-    return error
+    refusal(.jsonEncoding, found: Refusal.halfOfAPair, expected: "", at: start).expectingAWholePair
   }
 
   mutating func hexadecimal4() throws(Refusal) -> UInt32 {
@@ -373,5 +369,18 @@ private struct JSONParser {
       position += 1
     }
     return value
+  }
+}
+
+extension Refusal {
+  /// A found value: a string is cut inside of a character.
+  static let halfOfAPair = "half of a surrogate pair, which is not a character"
+
+  /// The refusal of such a string, with what to do about it.
+  var expectingAWholePair: Refusal {
+    var error = self
+    error.expected = "both halves, such as \\ud83d\\ude00, or the character itself"
+    error.remedy = "Remove the escape, or write the whole character: the text was cut inside of it."
+    return error
   }
 }

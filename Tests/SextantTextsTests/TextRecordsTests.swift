@@ -118,6 +118,16 @@ import Testing
     if !value.hasPrefix("[") { #expect(refusal?.found.contains(value) == true) }
   }
 
+  @Test func halfOfASurrogatePairIsCalledSo() throws {
+    for text in [#"{"a":"x\ud83d"}"#, #"[{"a":"x\ud83d"}]"#] {
+      let refusal = expectRefusal(.dataRecord) { try values(records(text)) }
+      #expect(
+        refusal?.found.hasPrefix("half of a surrogate pair, which is not a character, in ") == true)
+      #expect(refusal?.expected.hasPrefix("both halves") == true)
+      #expect(refusal?.remedy.contains("cut inside") == true)
+    }
+  }
+
   @Test func integersOf65BitsAreNumbers() throws {
     let numbers = try records("{\"a\":9223372036854775808}\n{\"a\":-0}\n").map {
       record, _ throws(Refusal) in try record.field("a").number()
