@@ -266,11 +266,22 @@ package struct Conversion {
     if !unused.isEmpty {
       let more = unused.count > 20 ? " and \(unused.count - 20) more" : ""
       let shown = unused.prefix(20).map { String($0.prefix(100)) }.joined(separator: ", ")
+      let isReplaced = unused.contains { $0.hasPrefix("rope_parameters") }
       notes.append(
-        "not used: \(shown)\(more). Sextant reads no such \(unused.count == 1 ? "value" : "values") in the "
-          + "configuration of \(architecture.name).")
+        "not used: \(shown)\(more). Nothing in this configuration of \(architecture.name) depends on "
+          + (unused.count == 1 ? "it" : "them")
+          + (isReplaced && hasRotationScaling(config)
+            ? "; rope_scaling replaces rope_parameters." : "."))
     }
     return notes
+  }
+
+  /// Whether a configuration has a `rope_scaling` with members.
+  private static func hasRotationScaling(_ config: JSONNode) -> Bool {
+    guard case .object(let object) = config.value,
+      case .object(let scaling)? = object["rope_scaling"]
+    else { return false }
+    return !scaling.members.isEmpty
   }
 
   static func architecture(
