@@ -97,6 +97,7 @@ import Testing
     (nemotron, #""n_shared_experts": 2"#, "/n_shared_experts"),
     (nemotron, #""mlp_bias": true"#, "biases"),
     (granite, #""num_local_experts": 100000"#, "/num_local_experts"),
+    (granite, #""num_local_experts": 0"#, "/num_local_experts"),
     (qwen, #""num_experts": 5000"#, "/num_experts"),
   ])
   func whatExpertsLackIsRefusedByName(base: String, members: String, place: String) {
@@ -115,5 +116,16 @@ import Testing
     object[key] = value
     let architecture = try #require(Architectures.named("lfm2"))
     #expect(throws: Refusal.self) { try architecture.weights(object) }
+  }
+
+  /// A bias that softmax would not use is not ignored.
+  @Test(arguments: [("granite", granite), ("qwen3.5", qwen)])
+  func aBiasOfTheChoiceNeedsSigmoid(name: String, base: String) throws {
+    var object = try read(base, #""num_experts": 8"#)
+    #expect(object["expert_bias"] == false)
+    object["expert_bias"] = true
+    let architecture = try #require(Architectures.named(name))
+    let refusal = expectRefusal(.modelConfiguration) { try architecture.weights(object) }
+    #expect(refusal?.found == "a bias for the choice of experts")
   }
 }

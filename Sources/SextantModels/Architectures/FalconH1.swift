@@ -106,10 +106,7 @@ package enum FalconH1: Architecture {
 
     package func check(_ node: JSONNode) throws(Refusal) {
       try decoder.check(node)
-      guard rotary.width == decoder.headWidth else {
-        throw node.refusal(
-          found: "\(rotary.width) rotated channels", expected: "all \(decoder.headWidth) of a head")
-      }
+      try node.check(rotary, ofHead: decoder.headWidth)
       try mamba.check(node)
     }
 

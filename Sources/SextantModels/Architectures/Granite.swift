@@ -80,7 +80,7 @@ package enum Granite: Architecture {
       ConfigurationForm([
         .written("architectures", ["GraniteMoeHybridForCausalLM"]),
         .written("model_type", "granitemoehybrid"), shared, publishedKinds,
-        publishedExperts(sharedWidth: 1024),
+        publishedExperts(sharedWidth: 1024, areOptional: true),
         .when(
           \.isDense,
           .integer("shared_intermediate_size", \.innerWidth, in: sizes) { _ in 1024 }), position,
@@ -107,7 +107,7 @@ package enum Granite: Architecture {
       ConfigurationForm([
         .written("architectures", ["GraniteMoeForCausalLM"]),
         .written("model_type", "granitemoe"), shared, attentionBlocks,
-        publishedExperts(sharedWidth: sharedWidth),
+        publishedExperts(sharedWidth: sharedWidth, areOptional: false),
       ])
     }
 
@@ -158,16 +158,20 @@ package enum Granite: Architecture {
 
     /// The experts of all blocks. In a dense model, the expert that all tokens share is the perceptron.
     ///
-    /// - Parameter sharedWidth: that of this expert if the configuration has none; 0 is none.
-    private static func publishedExperts(sharedWidth: Int) -> ConfigurationForm<Self>.Member {
+    /// - Parameters:
+    ///   - sharedWidth: that of this expert if the configuration has none; 0 is none.
+    ///   - areOptional: whether a model with 0 experts is a dense one.
+    private static func publishedExperts(
+      sharedWidth: Int, areOptional: Bool
+    ) -> ConfigurationForm<Self>.Member {
       let (countKey, sharedKey) = ("num_local_experts", "shared_intermediate_size")
       let chosen = ConfigurationForm<Self>.Member.group([
         .integer("num_experts_per_tok", \.experts.chosen, in: Experts.Form.counts) { _ in 2 },
         .integer("intermediate_size", \.experts.innerWidth, in: sizes) { _ in 11_008 },
       ])
       return .custom { node, c throws(Refusal) in
-        let limit = Experts.Form.counts.upperBound
-        let count = try node.optionalMember(countKey)?.integer(supported: 0...limit) ?? 8
+        let counts = (areOptional ? 0 : 1)...Experts.Form.counts.upperBound
+        let count = try node.optionalMember(countKey)?.integer(supported: counts) ?? 8
         guard count > 0 else { return }
         c.feedForward = c.kinds.map { _ in .experts }
         c.experts.count = count
@@ -194,13 +198,7 @@ package enum Granite: Architecture {
           "mamba": .mamba, "attention": .attention, "linear_attention": .mamba,
           "full_attention": .attention,
         ]
-        c.kinds = try member?.kinds(words) ?? Array(repeating: .mamba, count: count)
-        guard c.kinds.count == count else {
-          throw (member ?? node).refusal(
-            found: counted(c.kinds.count, "block"),
-            expected: "\(count), as num_hidden_layers has it"
-          )
-        }
+        c.kinds = try member?.kinds(words, of: count) ?? Array(repeating: .mamba, count: count)
       } write: {
         [
           ("num_hidden_layers", .integer(Int64($0.kinds.count))),
@@ -233,10 +231,7 @@ package enum Granite: Architecture {
     package func check(_ node: JSONNode) throws(Refusal) {
       try node.checkHeads(headCount, sharing: keyHeadCount, width: headWidth)
       try node.checkNormEpsilon(normEpsilon)
-      guard [0, headWidth].contains(rotary.width) else {
-        throw node.refusal(
-          found: "\(rotary.width) rotated channels", expected: "0, or all \(headWidth) of a head")
-      }
+      if isRotated { try node.check(rotary, ofHead: headWidth) }
       if hasMamba { try mamba.check(node) }
       guard !feedForward.contains(.mlp) else {
         throw node.unsupported(

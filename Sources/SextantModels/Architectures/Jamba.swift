@@ -91,11 +91,7 @@ package enum Jamba: Architecture {
         let rule = try Rule(node, "attn_layer", usual: Rule(period: 8, offset: 4))
         c.layers = (0..<count).map { rule.applies(to: $0) ? .attention : .mamba }
         guard let listed = try node.optionalMember(listedKinds) else { return }
-        c.layers = try listed.kinds(["mamba": .mamba, "attention": .attention])
-        guard c.layers.count == count else {
-          throw listed.refusal(
-            found: "the kinds of \(counted(c.layers.count, "block"))", expected: "\(count)")
-        }
+        c.layers = try listed.kinds(["mamba": .mamba, "attention": .attention], of: count)
       } write: { c in
         [("num_hidden_layers", .integer(Int64(c.layerCount)))]
           + Rule(c.layers.map { $0 == .attention }).members("attn_layer")

@@ -218,11 +218,8 @@ package enum LFM2: Architecture {
       }
       try node.checkHeads(headCount, sharing: keyHeadCount, width: headWidth)
       try node.checkNormEpsilon(normEpsilon)
-      try node.check(experts, in: feedForward, of: layers.count)
-      guard rotary.width == headWidth else {
-        throw node.refusal(
-          found: "\(rotary.width) rotated channels", expected: "all \(headWidth) of a head")
-      }
+      try node.check(experts, in: feedForward, of: layers.count, scores: .sigmoid)
+      try node.check(rotary, ofHead: headWidth)
     }
   }
 

@@ -232,7 +232,7 @@ package enum NemotronH: Architecture {
         }
       }
       if hasExperts {
-        try experts.check(node)
+        try experts.check(node, scores: .sigmoid)
         guard !hasMLPBias else {
           throw node.unsupported(
             found: "perceptrons with biases in a model with experts", expected: "none")

@@ -113,10 +113,7 @@ package enum Qwen3: Architecture {
           found: window == nil ? "blocks with a window, and no size of it" : "a window in no block",
           expected: "both or none")
       }
-      guard rotary.width == decoder.headWidth else {
-        throw node.refusal(
-          found: "\(rotary.width) rotated channels", expected: "all \(decoder.headWidth) of a head")
-      }
+      try node.check(rotary, ofHead: decoder.headWidth)
     }
   }
 

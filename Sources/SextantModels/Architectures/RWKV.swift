@@ -23,7 +23,7 @@ enum RWKV {
     var rescaleInterval = 0
     var tiesEmbeddings = false
 
-    static let range = 1...(1 << 24)
+    static let range = Limits.sizes
     /// The tensors of every published model.
     static let defaultNormEpsilon = 1e-5
 
@@ -65,7 +65,7 @@ enum RWKV {
     /// Reads the canonical form.
     init(canonical node: JSONNode) throws(Refusal) {
       width = try node.member("hidden_size").integer(in: Self.range)
-      layerCount = try node.member("num_hidden_layers").integer(in: 1...1000)
+      layerCount = try node.member("num_hidden_layers").integer(in: Limits.layerCounts)
       vocabularySize = try node.member("vocab_size").integer(in: Self.range)
       innerWidth = try node.member("intermediate_size").integer(in: Self.range)
       normEpsilon = try node.member("layer_norm_epsilon").number()

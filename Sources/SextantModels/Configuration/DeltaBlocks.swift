@@ -37,7 +37,7 @@ extension ConfigurationForm.Member {
   ) -> Self {
     let key = "full_attention_interval"
     return Self { node, configuration throws(Refusal) in
-      let count = try node.member("num_hidden_layers").integer(supported: 1...1000)
+      let count = try node.member("num_hidden_layers").integer(supported: Limits.layerCounts)
       func byInterval(_ node: JSONNode) throws(Refusal) -> [DeltaBlock]? {
         guard let interval = try node.optionalMember(key)?.integer(in: 1...Int.max) else {
           return nil
@@ -49,11 +49,7 @@ extension ConfigurationForm.Member {
         return
       }
       let words = DeltaBlock.allCases.map { ($0.publishedName, $0) }
-      let kinds = try types.kinds(Dictionary(uniqueKeysWithValues: words))
-      guard kinds.count == count else {
-        throw types.refusal(
-          found: "the types of \(counted(kinds.count, "block"))", expected: "\(count)")
-      }
+      let kinds = try types.kinds(Dictionary(uniqueKeysWithValues: words), of: count)
       configuration[keyPath: path] = kinds
       // A rule that agrees with the list needs no note.
       if try byInterval(node.unnoted) == kinds { _ = try node.optionalMember(key) }

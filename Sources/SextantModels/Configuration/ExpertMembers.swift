@@ -17,13 +17,19 @@ extension Experts.Form {
   static let chosenKey = "n_expert_used"
 
   static let counts = 1...4096
-  static let sizes = 1...(1 << 24)
 
   /// Refuses numbers that do not fit together.
   ///
-  /// - Parameter node: their place, for the refusal.
+  /// - Parameters:
+  ///   - node: their place, for the refusal.
+  ///   - scores: those of the architecture.
   /// - Throws: the node's code.
-  func check(_ node: JSONNode) throws(Refusal) {
+  func check(_ node: JSONNode, scores: Experts.Scores) throws(Refusal) {
+    guard scores == .sigmoid || !hasChoiceBias else {
+      throw node.refusal(
+        found: "a bias for the choice of experts",
+        expected: "none: the router of this architecture has softmax without a bias")
+    }
     guard count % groups == 0, chosenGroups <= groups else {
       throw node.refusal(
         found: "\(chosenGroups) of \(counted(groups, "group")) of \(counted(count, "expert"))",
@@ -47,9 +53,9 @@ extension ConfigurationForm.Member {
     return .group([
       .integer(Form.countKey, path.appending(path: \.count), in: Form.counts),
       .integer(Form.chosenKey, path.appending(path: \.chosen), in: Form.counts),
-      .integer("d_expert", path.appending(path: \.innerWidth), in: Form.sizes),
-      .integer("d_shared_expert", path.appending(path: \.sharedWidth), in: Form.sizes),
-      .integer("d_expert_latent", path.appending(path: \.latentWidth), in: Form.sizes),
+      .integer("d_expert", path.appending(path: \.innerWidth), in: Limits.sizes),
+      .integer("d_shared_expert", path.appending(path: \.sharedWidth), in: Limits.sizes),
+      .integer("d_expert_latent", path.appending(path: \.latentWidth), in: Limits.sizes),
       .integer("n_expert_group", path.appending(path: \.groups), in: Form.counts),
       .integer("n_expert_group_used", path.appending(path: \.chosenGroups), in: Form.counts),
       .flag("expert_bias", path.appending(path: \.hasChoiceBias)),
@@ -81,15 +87,20 @@ extension ConfigurationForm.Member {
 extension JSONNode {
   /// Refuses experts that do not fit together, and a list of another length than the model has blocks.
   ///
-  /// - Parameter blocks: empty if no block has experts.
+  /// - Parameters:
+  ///   - blocks: empty if no block has experts.
+  ///   - scores: those of the architecture.
   /// - Throws: the node's code.
-  func check(_ experts: Experts.Form, in blocks: [FeedForward], of count: Int) throws(Refusal) {
+  func check(
+    _ experts: Experts.Form, in blocks: [FeedForward], of count: Int,
+    scores: Experts.Scores = .softmax
+  ) throws(Refusal) {
     guard !blocks.isEmpty else { return }
     guard blocks.count == count else {
       throw refusal(
         found: "experts or perceptrons in \(counted(blocks.count, "block"))", expected: "\(count)")
     }
-    if blocks.contains(.experts) { try experts.check(self) }
+    if blocks.contains(.experts) { try experts.check(self, scores: scores) }
   }
 }
 

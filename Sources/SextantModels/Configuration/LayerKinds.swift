@@ -42,12 +42,7 @@ extension ConfigurationForm.Member {
         configuration[keyPath: path] = kinds
         return
       }
-      configuration[keyPath: path] = try types.kinds(names)
-      guard configuration[keyPath: path].count == count else {
-        throw types.refusal(
-          found: "the types of \(counted(configuration[keyPath: path].count, "block"))",
-          expected: "\(count)")
-      }
+      configuration[keyPath: path] = try types.kinds(names, of: count)
     } write: {
       let kinds = $0[keyPath: path]
       return [
@@ -72,5 +67,17 @@ extension JSONNode {
       result.append(kind)
     }
     return result
+  }
+
+  /// The kinds of `count` blocks.
+  ///
+  /// - Throws: as `kinds`; the node's code for another number of them.
+  func kinds<Kind>(_ words: [String: Kind], of count: Int) throws(Refusal) -> [Kind] {
+    let kinds = try kinds(words)
+    guard kinds.count == count else {
+      throw refusal(
+        found: "the types of \(counted(kinds.count, "block"))", expected: "\(count)")
+    }
+    return kinds
   }
 }

@@ -1,13 +1,19 @@
 import SextantBytes
 import SextantTensor
 
-// The sizes that this program supports, the same for all families.
+/// The sizes that this program supports, the same for all families.
+enum Limits {
+  /// Widths, and rows of matrices.
+  static let sizes = 1...(1 << 24)
+  /// Blocks.
+  static let layerCounts = 1...1000
+}
 
 extension FormedConfiguration {
   /// Widths, and rows of matrices.
-  static var sizes: ClosedRange<Int> { 1...(1 << 24) }
+  static var sizes: ClosedRange<Int> { Limits.sizes }
   /// Blocks.
-  static var layerCounts: ClosedRange<Int> { 1...1000 }
+  static var layerCounts: ClosedRange<Int> { Limits.layerCounts }
   /// Heads, and groups of them.
   static var heads: ClosedRange<Int> { 1...(1 << 16) }
   /// Channels of a head of attention.
@@ -34,10 +40,20 @@ extension JSONNode {
         found: "\(count) heads that share \(counted(keys, "key"))",
         expected: "groups of equal size")
     }
-    guard count * width <= 1 << 24 else {
+    guard count * width <= Limits.sizes.upperBound else {
       throw refusal(
         found: "\(count) heads of \(width) rows of the queries' matrix",
-        expected: "at most \(1 << 24) rows in all")
+        expected: "at most \(Limits.sizes.upperBound) rows in all")
+    }
+  }
+
+  /// Refuses a rotation of another number of channels than a head has.
+  ///
+  /// - Throws: the node's code.
+  func check(_ rotary: RotaryEmbedding, ofHead width: Int) throws(Refusal) {
+    guard rotary.width == width else {
+      throw refusal(
+        found: "\(rotary.width) rotated channels", expected: "all \(width) of a head")
     }
   }
 }

@@ -32,10 +32,10 @@ struct Mamba2Sizes: Equatable, Sendable {
         found: "\(counted(headCount, "Mamba head")) in \(counted(groupCount, "group"))",
         expected: "groups of equal size")
     }
-    guard 2 * innerWidth + 2 * groupCount * stateSize + headCount <= 1 << 24 else {
+    guard 2 * innerWidth + 2 * groupCount * stateSize + headCount <= Limits.sizes.upperBound else {
       throw node.refusal(
         found: "a Mamba mixer with an inner width of \(innerWidth)",
-        expected: "a projection of at most \(1 << 24) rows")
+        expected: "a projection of at most \(Limits.sizes.upperBound) rows")
     }
   }
 }
