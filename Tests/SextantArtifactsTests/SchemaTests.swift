@@ -26,6 +26,38 @@ import Testing
     #expect(schema.flaws(of: manifest.manifest) == [])
   }
 
+  /// Texts that were read as messages.
+  @Test(arguments: ["steering", "moments"])
+  func theRecordOfAChatTemplateIsDescribed(name: String) throws {
+    let artifact = Samples.named(name)
+    let schema = try schema(of: artifact.manifest.kind)
+    func flaws(_ chat: JSONValue) throws -> [String] {
+      var manifest = try RawArtifact(artifact)
+      manifest.set("/data/chat", to: chat)
+      return schema.flaws(of: manifest.manifest)
+    }
+    let chat = JSONObject([
+      ("date", .null), ("system", .null), ("template", "plain"), ("thinking", .null),
+    ])
+    func changed(_ key: String, _ value: JSONValue) -> JSONValue {
+      var changed = chat
+      changed[key] = value
+      return .object(changed)
+    }
+    #expect(try flaws(.object(chat)) == [])
+    for (key, value) in [
+      ("date", "2025-03-09"), ("system", "Be brief."), ("thinking", false),
+    ] as [(String, JSONValue)] {
+      #expect(try flaws(changed(key, value)) == [], "\(key)")
+    }
+    for (key, value) in [
+      ("date", "today"), ("system", 1), ("template", .null), ("thinking", "on"), ("other", 1),
+    ] as [(String, JSONValue)] {
+      #expect(try !flaws(changed(key, value)).isEmpty, "\(key)")
+    }
+    #expect(try !flaws(["template": "plain"]).isEmpty)
+  }
+
   @Test(arguments: BadManifest.all)
   func whatTheReaderRefusesIsInvalid(bad: BadManifest) throws {
     let artifact = Samples.named(bad.sample)
