@@ -10,7 +10,7 @@ import SextantTokenizers
 /// returns or refuses.
 package enum FuzzedReader: String, CaseIterable, Sendable {
   case safetensors, pytorch, gguf, numpy, index, store, artifact, hdf5, json, tokenizer,
-    records
+    records, chat
 
   /// Reads the whole content of a file.
   ///
@@ -38,7 +38,28 @@ package enum FuzzedReader: String, CaseIterable, Sendable {
         record, _ throws(Refusal) in
         try record.field(PromptFile.fields).text()
       }
+    case .chat: try Self.readChat(path)
     }
+  }
+
+  /// Reads a file as the form of a chat template, and as conversations in several templates.
+  private static func readChat(_ path: String) throws(Refusal) {
+    let bytes = Tokenizers.builtIn(named: "bytes") ?? []
+    let tokenizer = try Tokenizers.load(bytes: bytes, file: "bytes")
+    let form = try? ChatTemplate(named: path, for: tokenizer)
+    let known = try ["plain", "qwen3", "llama2", "gemma3"].map { name throws(Refusal) in
+      try ChatTemplate(named: name, for: tokenizer)
+    }
+    for template in known + (form.map { [$0] } ?? []) {
+      guard let settings = try? ChatSettings(template) else { continue }
+      let chat = ChatTokenizer(tokenizer, settings)
+      _ = try? chat.encodeText("Hi {bos} <|im_end|>", continues: false)
+      if let file = try? TextFile(reading: path, limit: 1 << 24) {
+        _ = ChatMessage.areRecords(of: file)
+      }
+      _ = try? chat.readPrompts(path)
+    }
+    if form == nil { _ = try ChatTemplate(named: path, for: tokenizer) }
   }
 
   private static func readAll(_ checkpoint: any Checkpoint) throws(Refusal) {
