@@ -3,7 +3,6 @@ import SextantStore
 @_exported import struct SextantAnalysis.CaptureReader
 // MARK: Data
 @_exported import struct SextantAnalysis.ContrastPairs
-@_exported import enum SextantAnalysis.ContrastSource
 @_exported import struct SextantAnalysis.LabelledRecord
 @_exported import struct SextantAnalysis.LabelledRecords
 @_exported import enum SextantAnalysis.ProbeMethod
@@ -11,7 +10,6 @@ import SextantStore
 @_exported import struct SextantAnalysis.RidgeLensOptions
 @_exported import struct SextantAnalysis.SelectedRecords
 @_exported import enum SextantAnalysis.SteeringMethod
-@_exported import enum SextantAnalysis.SteeringScale
 @_exported import struct SextantAnalysis.TunedLensOptions
 // MARK: Artifacts learned from a model
 @_exported import struct SextantArtifacts.Artifact
@@ -44,7 +42,6 @@ import SextantStore
 @_exported import enum SextantEvaluation.SteeredSites
 @_exported import struct SextantEvaluation.SteeringEvaluation
 @_exported import struct SextantEvaluation.SteeringExperiment
-@_exported import struct SextantEvaluation.SurvivalCurve
 @_exported import struct SextantEvaluation.SweepSummary
 @_exported import struct SextantEvaluation.TransferExperiment
 @_exported import struct SextantEvaluation.TransferResult
@@ -59,7 +56,6 @@ import SextantStore
 @_exported import struct SextantGeneration.Conversation
 @_exported import struct SextantGeneration.EditRecord
 @_exported import struct SextantGeneration.EditSummary
-@_exported import struct SextantGeneration.GateReading
 @_exported import struct SextantGeneration.GeneratedText
 @_exported import struct SextantGeneration.Generation
 @_exported import protocol SextantGeneration.GenerationObserver
@@ -68,11 +64,9 @@ import SextantStore
 @_exported import enum SextantGeneration.GenerationVerdict
 @_exported import enum SextantGeneration.Intervention
 @_exported import struct SextantGeneration.Interventions
-@_exported import struct SextantGeneration.LayerStrengths
 @_exported import struct SextantGeneration.NamedLens
 @_exported import struct SextantGeneration.ScoreCondition
 @_exported import struct SextantGeneration.SteeringOptions
-@_exported import enum SextantGeneration.StrengthUnit
 @_exported import struct SextantGeneration.TokenRecord
 @_exported import protocol SextantGeneration.TokenReporter
 @_exported import struct SextantModels.BlockStream
@@ -101,11 +95,9 @@ import SextantStore
 @_exported import enum SextantTensor.Precision
 @_exported import struct SextantTensor.Tensor
 @_exported import class SextantTensor.WorkerPool
-@_exported import struct SextantTokenizers.CalendarDate
 @_exported import struct SextantTokenizers.ChatMessage
 @_exported import struct SextantTokenizers.ChatSettings
 @_exported import struct SextantTokenizers.ChatTemplate
-@_exported import struct SextantTokenizers.ChatText
 @_exported import struct SextantTokenizers.PromptTemplate
 @_exported import struct SextantTokenizers.TextCorpus
 @_exported import protocol SextantTokenizers.Tokenizer

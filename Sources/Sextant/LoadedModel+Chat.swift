@@ -24,7 +24,7 @@ extension LoadedModel {
   /// - Throws: as `chatTemplate` and `ChatSettings`.
   public func chatSettings(
     template: String? = nil, system: String? = nil, thinking: Bool? = nil,
-    date: CalendarDate? = nil
+    date: ChatSettings.Date? = nil
   ) throws(Refusal) -> ChatSettings {
     try ChatSettings(
       chatTemplate(template), system: system, thinking: thinking, date: date)
@@ -38,7 +38,7 @@ extension LoadedModel {
   /// - Throws: as `chatSettings`.
   public func conversation(
     template: String? = nil, system: String? = nil, thinking: Bool? = nil,
-    date: CalendarDate? = nil
+    date: ChatSettings.Date? = nil
   ) throws(Refusal) -> Conversation {
     let settings = try chatSettings(
       template: template, system: system, thinking: thinking, date: date)
@@ -65,7 +65,7 @@ extension LoadedModel {
     let node = JSONNode(
       record, code: .artifactSchema, file: artifact.file, pointer: "/data/chat")
     let date = try node.optionalMember("date").map { node throws(Refusal) in
-      guard let date = CalendarDate(try node.string()) else {
+      guard let date = ChatSettings.Date(try node.string()) else {
         throw node.refusal(expected: "a date such as 2025-03-09")
       }
       return date

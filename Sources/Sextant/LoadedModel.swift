@@ -81,8 +81,7 @@ public struct LoadedModel: Sendable {
   ///
   /// - Throws: `model.tokenizer`; `chat.messages` for a message that the chat template has no place for.
   package func ids(of text: String, continuing state: State? = nil) throws(Refusal) -> [Int] {
-    if let chat = tokenizer as? ChatTokenizer { return try chat.ids(of: [.user(text)]) }
-    return try textTokenizer().encodeText(text, continues: state != nil)
+    try textTokenizer().encodeText(text, continues: state != nil)
   }
 
   /// The ids of the prompts of a file, which may be conversations if the model reads texts as such.
@@ -90,8 +89,18 @@ public struct LoadedModel: Sendable {
   /// - Throws: as `PromptFile.read` and `ids`.
   package func readPrompts(_ path: String, continues: Bool = false) throws(Refusal) -> [[Int]] {
     if let chat = tokenizer as? ChatTokenizer { return try chat.readPrompts(path) }
-    let tokenizer = try textTokenizer()
-    return try PromptFile.read(path).map { tokenizer.encodeText($0, continues: continues) }
+    let (tokenizer, file) = (try textTokenizer(), try TextFile(reading: path))
+    do throws(Refusal) {
+      return try PromptFile(file).entries.map { prompt throws(Refusal) in
+        try tokenizer.encodeText(prompt.text, continues: continues)
+      }
+    } catch {
+      var refusal = error
+      if error.code == .dataRecord, ChatMessage.areRecords(of: file) {
+        refusal.remedy = "Read the records as conversations with `chat`."
+      }
+      throw refusal
+    }
   }
 
   /// Texts at which an answer ends, if the model reads texts as messages.
@@ -114,13 +123,23 @@ public struct LoadedModel: Sendable {
   }
 
   /// The tap of interventions that edit a run of a whole prompt; nil if none.
-  func editor(
+  package func editor(
     _ interventions: Interventions, of prompt: [Int], from state: State, for runner: String
   ) throws(Refusal) -> (any Tap)? {
     try interventions.check(.edits, of: runner)
     return try interventions.bind(
       to: BoundRun(model, tokenizer: tokenizer?.digest, prompts: [prompt], from: state)
     ).tap
+  }
+
+  /// Notes on artifacts that were learned from texts with other tokens before them, and on what edits of the
+  /// state do not reach.
+  package func notes(on applied: AppliedArtifacts) throws(Refusal) -> [String] {
+    let beginnings = try applied.artifacts.map { applied throws(Refusal) in
+      try beginningNote(on: applied.artifact)
+    }
+    return (beginnings + [applied.editsState ? description.untouchedByStateEdits : nil])
+      .compactMap { $0 }
   }
 
   /// A note, where texts begin with other tokens here than the texts that an artifact was learned from.

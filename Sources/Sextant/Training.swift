@@ -25,7 +25,7 @@ extension SteeringVector {
   public static func train(
     on pairs: ContrastPairs, for model: LoadedModel, at patterns: [String] = ["residual"],
     layers: ClosedRange<Int>? = nil, method: SteeringMethod = .mean, shrinkage: Double = 0,
-    scale: SteeringScale = .none, reading positions: PositionSelection = .last,
+    scale: SteeringMethod.Scale = .none, reading positions: PositionSelection = .last,
     operation: Operation = .add, steering steered: PositionSelection = .fromLast,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) -> SteeringVector {

@@ -82,27 +82,32 @@ public struct ContrastPairs: Sendable {
   ) throws(Refusal) -> TokenPairs {
     var (positive, negative): ([[Int]], [[Int]]) = ([], [])
     for (index, pair) in pairs.enumerated() {
-      positive.append(try tokens(of: pair.positive, tokenizer, record: index))
-      negative.append(try tokens(of: pair.negative, tokenizer, record: index))
+      do throws(Refusal) {
+        positive.append(try tokens(of: pair.positive, tokenizer))
+        negative.append(try tokens(of: pair.negative, tokenizer))
+      } catch {
+        var refusal = error
+        (refusal.file, refusal.place) = (file, .pointer("/\(index)"))
+        throw refusal
+      }
     }
     return TokenPairs(positive: positive, negative: negative)
   }
 
   private func tokens(
-    of text: String, _ tokenizer: any Tokenizer, record: Int
+    of text: String, _ tokenizer: any Tokenizer
   ) throws(Refusal) -> [Int] {
-    let tokens = tokenizer.encodeText(text)
+    let tokens = try tokenizer.encodeText(text)
     guard !tokens.isEmpty else {
       throw Refusal(
-        .dataRecord, file: file, at: .pointer("/\(record)"), found: "a text without tokens",
-        expected: "at least one token")
+        .dataRecord, found: "a text without tokens", expected: "at least one token")
     }
     if form == .answers {
       // By scalars: the letter may form one character with the text before it.
-      let prompt = tokenizer.encodeText(String(text.unicodeScalars.dropLast()))
+      let prompt = try tokenizer.encodeText(String(text.unicodeScalars.dropLast()))
       guard tokens.count == prompt.count + 1, tokens.starts(with: prompt) else {
         throw Refusal(
-          .dataTokenization, file: file, at: .pointer("/\(record)"),
+          .dataTokenization,
           found: "a letter that merges with the end of the prompt",
           expected: "the answer's letter as a token of its own",
           remedy: "End the template differently, for example with \"(\".")

@@ -2,28 +2,30 @@ import SextantBytes
 import SextantTexts
 import SextantTokenizers
 
-/// The files that contrast pairs are read from.
-public enum ContrastSource: Sendable, Equatable {
-  /// One file of pairs or of questions with two answers each.
-  case pairs(String)
-  /// Two files of texts: line i of one belongs to line i of the other.
-  case texts(positive: String, negative: String)
-  /// A file of persona templates.
-  case personas(String)
+extension ContrastPairs {
+  /// The files that contrast pairs are read from.
+  public enum Source: Sendable, Equatable {
+    /// One file of pairs or of questions with two answers each.
+    case pairs(String)
+    /// Two files of texts: line i of one belongs to line i of the other.
+    case texts(positive: String, negative: String)
+    /// A file of persona templates.
+    case personas(String)
 
-  /// The files, in the order in which manifests record their digests.
-  public var paths: [String] {
-    switch self {
-    case .pairs(let path), .personas(let path): [path]
-    case .texts(let positive, let negative): [positive, negative]
+    /// The files, in the order in which manifests record their digests.
+    public var paths: [String] {
+      switch self {
+      case .pairs(let path), .personas(let path): [path]
+      case .texts(let positive, let negative): [positive, negative]
+      }
     }
-  }
 
-  /// Reads the files, each once.
-  ///
-  /// - Throws: `file.*`, `limit.file`, `text.*`.
-  func files() throws(Refusal) -> [TextFile] {
-    try paths.map { path throws(Refusal) in try TextFile(reading: path) }
+    /// Reads the files, each once.
+    ///
+    /// - Throws: `file.*`, `limit.file`, `text.*`.
+    func files() throws(Refusal) -> [TextFile] {
+      try paths.map { path throws(Refusal) in try TextFile(reading: path) }
+    }
   }
 }
 
@@ -41,7 +43,7 @@ extension ContrastPairs {
   ///   texts.
   /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`, `data.empty`, `usage.option`.
   public init(
-    reading source: ContrastSource, template: PromptTemplate?
+    reading source: ContrastPairs.Source, template: PromptTemplate?
   ) throws(Refusal) {
     try self.init(source, source.files(), template: template)
   }
@@ -50,7 +52,7 @@ extension ContrastPairs {
   ///
   /// - Parameter replacesEscapes: whether escapes in two files of text are replaced, as llama.cpp does.
   init(
-    _ source: ContrastSource, _ files: [TextFile], template: PromptTemplate?,
+    _ source: ContrastPairs.Source, _ files: [TextFile], template: PromptTemplate?,
     replacesEscapes: Bool = true
   ) throws(Refusal) {
     if case .pairs = source {

@@ -53,7 +53,7 @@ enum RetrainingRecord {
 /// The data that an artifact is trained on again.
 package enum RetrainingSource: Sendable {
   /// Contrast pairs, for steering vectors.
-  case pairs(ContrastSource)
+  case pairs(ContrastPairs.Source)
   /// A file of labelled records, for probes and erasers.
   case records(String)
   /// Files of text in the order of the training, for lenses; the member of JSON objects that has
@@ -228,7 +228,7 @@ package struct Retraining {
   // MARK: Steering vectors
 
   private func vectorAgain(
-    _ vector: SteeringVector, _ source: ContrastSource, _ file: String,
+    _ vector: SteeringVector, _ source: ContrastPairs.Source, _ file: String,
     _ progress: (Int, Int) -> Void
   ) throws(Refusal) -> Artifact {
     _ = try RetrainingRecord.checked(vector.training.retraining, file)
@@ -256,9 +256,10 @@ package struct Retraining {
       .object(training.parameters), code: .artifactSchema, file: file,
       pointer: "/method/parameters")
     let shrinkage = try parameters.optionalMember("shrinkage")?.number() ?? 0
-    let scale = try parameters.optionalMember("scale")?.string() ?? SteeringScale.none.rawValue
+    let scale =
+      try parameters.optionalMember("scale")?.string() ?? SteeringMethod.Scale.none.rawValue
     guard let method = SteeringMethod(rawValue: training.method),
-      let scale = SteeringScale(rawValue: scale)
+      let scale = SteeringMethod.Scale(rawValue: scale)
     else {
       throw Refusal(
         .artifactRetrain, file: file, at: .pointer("/method/name"), found: training.method,
@@ -269,7 +270,7 @@ package struct Retraining {
 
   /// The pairs, once their digests are known to be the ones recorded.
   private func recordedPairs(
-    _ data: JSONObject, _ source: ContrastSource, _ file: String
+    _ data: JSONObject, _ source: ContrastPairs.Source, _ file: String
   ) throws(Refusal) -> ContrastPairs {
     let record = JSONNode(.object(data), code: .artifactSchema, file: file, pointer: "/data")
     let files = try source.files()

@@ -41,15 +41,17 @@ public enum SteeringMethod: String, Sendable, CaseIterable {
   }
 }
 
-/// The norm to which a vector is scaled after it was computed. Methods differ by orders of
-/// magnitude.
-public enum SteeringScale: String, Sendable, CaseIterable {
-  /// As the method defines it.
-  case none
-  /// Norm 1.
-  case unit
-  /// The norm of the difference of means.
-  case mean
+extension SteeringMethod {
+  /// The norm to which a vector is scaled after it was computed. Methods differ by orders of
+  /// magnitude.
+  public enum Scale: String, Sendable, CaseIterable {
+    /// As the method defines it.
+    case none
+    /// Norm 1.
+    case unit
+    /// The norm of the difference of means.
+    case mean
+  }
 }
 
 /// Computes steering vectors from moments, without a model.
@@ -59,7 +61,7 @@ package struct SteeringEstimator: Sendable {
   /// The share of a multiple of the identity (of the same trace) in a covariance, from 0 to 1.
   package let shrinkage: Double
   /// The norm of vectors.
-  package let scale: SteeringScale
+  package let scale: SteeringMethod.Scale
 
   /// The names of the classes in moments.
   package static let (positive, negative, difference) = ("positive", "negative", "difference")
@@ -69,7 +71,7 @@ package struct SteeringEstimator: Sendable {
   /// - Throws: `usage.option` for a shrinkage that is not between 0 and 1, or that the method has no
   ///   use for.
   package init(
-    _ method: SteeringMethod = .mean, shrinkage: Double = 0, scale: SteeringScale = .none
+    _ method: SteeringMethod = .mean, shrinkage: Double = 0, scale: SteeringMethod.Scale = .none
   ) throws(Refusal) {
     let shrinks = method == .lda || method == .ldaTotal
     guard (0...1).contains(shrinkage), shrinkage == 0 || shrinks else {

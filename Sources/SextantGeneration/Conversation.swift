@@ -10,9 +10,9 @@ import SextantTokenizers
 /// The state goes on from turn to turn: only new text is read. What the model has read is always the token ids of
 /// the conversation as its template writes it. Where the template writes earlier turns otherwise than they were
 /// read (it removes thoughts, or the answer has other tokens when it is read again), the model reads again from the
-/// last kept state that still fits: those before and after each answer are kept. If the place of an answer begins
-/// with a mark that earlier turns do not have, as in Qwen3 without thinking, no state fits, and the whole
-/// conversation is read again.
+/// last kept state that still fits: those before and after each answer are kept, eight at most. If the place of an
+/// answer begins with a mark that earlier turns do not have, as in Qwen3 without thinking, the state before this
+/// mark is kept, too. It is not if something acts on the turn: then the whole conversation is read again.
 public struct Conversation {
   /// The messages so far, without the instructions of the settings.
   public private(set) var messages: [ChatMessage] = []
@@ -22,16 +22,16 @@ public struct Conversation {
   public private(set) var lastReadCount = 0
 
   /// The number of turns.
-  package var turnCount: Int { turns.count }
+  package var turnCount: Int { messages.count / 2 }
 
   private let model: any LanguageModel
   private let tokenizer: ChatTokenizer
   private var memories: [Memory] = []
-  /// The number of kept states before each turn. A turn has two messages.
-  private var turns: [Int] = []
+  private static let memoryLimit = 8
 
-  /// A state of the model, and the ids that it has read.
+  /// A state of the model, the ids that it has read, and the turn that it belongs to.
   private struct Memory: Sendable {
+    var turn: Int
     var ids: [Int]
     var state: State
   }
@@ -42,10 +42,19 @@ public struct Conversation {
     self.tokenizer = ChatTokenizer(tokenizer, settings)
   }
 
+  /// Checks that interventions fit the model, as far as this is known without a message.
+  ///
+  /// - Throws: `artifact.*` for one that does not fit; `usage.option`.
+  package func check(_ interventions: Interventions) throws(Refusal) {
+    try interventions.check(
+      fitting: model, tokenizer, from: state ?? model.initialState())
+  }
+
   /// The settings.
   public var settings: ChatSettings { tokenizer.settings }
 
-  /// The state after the last turn; nil before the first one.
+  /// The state after the last turn; nil before the first one, and if more turns were taken back than states are
+  /// kept.
   public var state: State? { memories.last?.state }
 
   /// The token ids that the state has read.
@@ -67,7 +76,9 @@ public struct Conversation {
   ) throws(Refusal) -> GeneratedText {
     let asked = messages + [.user(message)]
     let prompt = try tokenizer.ids(of: asked)
-    let start = memories.last { $0.ids.count < prompt.count && prompt.starts(with: $0.ids) }
+    let known = memories.last { $0.ids.count < prompt.count && prompt.starts(with: $0.ids) }
+    let lasting = try memory(ofLasting: prompt, asked, from: known)
+    let start = lasting ?? known
     let new = Array(prompt.dropFirst(start?.ids.count ?? 0))
     let run = try GenerationRun(
       Generator(model, tokenizer, applying: interventions), new, from: start?.state, options,
@@ -75,26 +86,46 @@ public struct Conversation {
     var question: Memory?
     while let records = try run.advance(emit) {
       if let tell { records.forEach(tell) }
-      question = question ?? Memory(ids: prompt, state: run.state)
+      question = question ?? Memory(turn: turnCount, ids: prompt, state: run.state)
       if !continues() { run.cancel(emit) }
     }
     let result = run.generation
-    turns.append(memories.count)
+    let read = result.state.position - (start?.state.position ?? 0) - new.count
+    lastReadCount = result.state.position - (known?.state.position ?? 0)
+    let answer = Memory(
+      turn: turnCount, ids: prompt + result.tokens.prefix(read), state: result.state)
+    memories += [lasting, question, answer].compactMap { $0 }
+    memories.removeFirst(max(0, memories.count - Self.memoryLimit))
     messages = asked + [.assistant(result.text)]
-    if let question { memories.append(question) }
-    lastReadCount = result.state.position - (start?.state.position ?? 0)
-    let read = lastReadCount - new.count
-    memories.append(Memory(ids: prompt + result.tokens.prefix(read), state: result.state))
     return result.generated
+  }
+
+  /// Reads the part of a prompt with which later prompts begin, too.
+  ///
+  /// - Returns: nil if that is the whole prompt, if it was read before, or if something acts on the turn: the
+  ///   interventions are bound to the prompt as a whole.
+  private func memory(
+    ofLasting prompt: [Int], _ asked: [ChatMessage], from start: Memory?
+  ) throws(Refusal) -> Memory? {
+    guard interventions.items.isEmpty, model.description.rotationLength == nil,
+      let later = try? tokenizer.ids(of: asked + [.assistant("x"), .user("x")])
+    else { return nil }
+    let count = zip(prompt, later).prefix { $0 == $1 }.count
+    let known = start?.ids.count ?? 0
+    guard count > known, count < prompt.count else { return nil }
+    var state = start?.state ?? model.initialState()
+    _ = try model.run(TokenBatch(Array(prompt[known..<count])), from: &state, logits: .none)
+    return Memory(turn: turnCount, ids: Array(prompt[..<count]), state: state)
   }
 
   /// Takes back the last turn: its message, its answer and its states.
   ///
   /// - Returns: false if there is none.
   public mutating func undo() -> Bool {
-    guard let memoryCount = turns.popLast() else { return false }
+    guard turnCount > 0 else { return false }
     messages.removeLast(2)
-    memories.removeSubrange(memoryCount...)
+    let count = turnCount
+    memories.removeAll { $0.turn >= count }
     return true
   }
 }

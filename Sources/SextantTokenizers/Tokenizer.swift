@@ -50,7 +50,9 @@ public protocol Tokenizer: Sendable {
   ///
   /// - Parameter continues: whether the text continues a state. Such a text has no beginning of its
   ///   own: the tokens that begin a text were read, if at all, with the text of the state.
-  func encodeText(_ text: String, continues: Bool) -> [Int]
+  /// - Throws: `chat.messages` if texts are read as messages, and the chat template has no place for this
+  ///   one.
+  func encodeText(_ text: String, continues: Bool) throws(Refusal) -> [Int]
 
   /// What manifests record of the way in which texts are read; nil if nothing is put around them.
   var readingRecord: JSONObject? { get }
@@ -78,12 +80,16 @@ extension Tokenizer {
   public var beginOfTextIDs: [Int] { [] }
 
   /// The text after the ids that begin one.
-  public func encodeText(_ text: String, continues: Bool) -> [Int] {
+  public func encodeText(_ text: String, continues: Bool) throws(Refusal) -> [Int] {
     (continues ? [] : beginOfTextIDs) + encode(text)
   }
 
   /// The ids of a whole text that continues nothing.
-  public func encodeText(_ text: String) -> [Int] { encodeText(text, continues: false) }
+  ///
+  /// - Throws: as `encodeText(_:continues:)`.
+  public func encodeText(_ text: String) throws(Refusal) -> [Int] {
+    try encodeText(text, continues: false)
+  }
 
   /// Most tokenizers put nothing around a text.
   public var readingRecord: JSONObject? { nil }

@@ -35,7 +35,8 @@ import Testing
     let same = chat("I saw it", "And now?")
     #expect(same.output == "\(texts[1])\n\(texts[3])\n")
     #expect(try SavedState(Artifact(reading: state)).position > 8)
-    chat("x", "/save \(messages)", status: 73)
+    let again = chat("x", "/save \(messages)", status: 73)
+    #expect(again.errors.contains("another name") && !again.errors.contains("--force"))
   }
 
   @Test func steeringStartsInASession() {
@@ -60,8 +61,12 @@ import Testing
   }
 
   @Test func whatIsNoCommandIsRefused() {
-    for line in ["/what", "/undo", "/quit now", "/steer", "/save \(path("x.safetensors"))"] {
-      #expect(chat(line, status: 64).errors.contains("[usage.option]"))
+    for line in [
+      "/what", "/undo", "/quit now", "/steer", "/save \(path("x.safetensors"))",
+      "/steer \(Workspace.vector):40=2",
+    ] {
+      let run = chat(line, status: 64)
+      #expect(run.errors.contains("[usage.option]") && !run.errors.contains("--help"))
     }
     chat("/help", "/quit", "/what")
     chat("/steer \(path("missing"))", status: 66)
@@ -87,6 +92,8 @@ import Testing
       Array(
         #"{"messages": [{"role": "user", "content": "A"}, {"role": "assistant", "content": "B"}, {"role": "user", "content": "C"}]}"#
           .utf8), to: "talks.jsonl")
+    let plain = CommandRun.sextant(["generate"] + options + ["--prompts", file])
+    #expect(plain.end == .exited(65) && plain.errors.contains("with --chat."))
     let run = CommandRun.sextant(["generate"] + options + ["--prompts", file] + chat)
     let expected = try tokens(["-p", "User: A\n\nAssistant: B\n\nUser: C\n\nAssistant:"])
     let texts = try run.json().member("texts").elements()

@@ -112,7 +112,7 @@ import Testing
     let demo = try DemoModel()
     let path = try demo.firstLines(8, of: "quirky_train.jsonl")
     let records = try SelectedRecords(LabelledRecords(reading: path), label: "alice_label")
-    let prompts = records.records.map { demo.tokenizer.encodeText($0.text) }
+    let prompts = try records.records.map { try demo.tokenizer.encodeText($0.text) }
     let sites = try demo.model.description.sites(named: ["blocks.1.output"])
     let capture = try CaptureReader(demo.model, sites: sites)
       .capture(prompts, tokenizer: demo.tokenizer.digest)

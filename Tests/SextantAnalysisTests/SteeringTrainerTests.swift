@@ -182,7 +182,7 @@ import Testing
         positive: folder.write("I am happy\n", to: "p.txt"),
         negative: folder.write("You are happy\n", to: "n.txt")), template: nil)
     let sites = try model.description.sites(named: ["embedding"])
-    for scale in [SteeringScale.unit, .mean] {
+    for scale in [SteeringMethod.Scale.unit, .mean] {
       let trainer = try SteeringTrainer(
         model, tokenizer, estimator: SteeringEstimator(scale: scale), sites: sites)
       let refusal = expectRefusal(.artifactZero) { try trainer.train(pairs) }
@@ -201,7 +201,7 @@ import Testing
        "negative": ["sad", "bitter"], "suffixes": ["I feel", "So"]}
       """, to: "personas.json")
     for source in [
-      ContrastSource.texts(positive: positive, negative: negative), .personas(personas),
+      ContrastPairs.Source.texts(positive: positive, negative: negative), .personas(personas),
     ] {
       let pairs = try ContrastPairs(reading: source, template: nil)
       #expect(pairs.pairs.count == (source.paths.count == 2 ? 2 : 4))

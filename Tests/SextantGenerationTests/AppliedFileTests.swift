@@ -8,8 +8,10 @@ import Testing
       ("joy.safetensors", 1, .raw), ("joy.safetensors:2", 2, .raw),
       ("joy.safetensors:-0.5", -0.5, .raw), ("joy.safetensors:50%", 0.5, .share),
       ("joy.safetensors:0.25nats", 0.25, .nats),
-    ] as [(String, Float, StrengthUnit)])
-  func aStrengthFollowsTheLastColon(written: String, value: Float, unit: StrengthUnit) throws {
+    ] as [(String, Float, SteeringOptions.Unit)])
+  func aStrengthFollowsTheLastColon(written: String, value: Float, unit: SteeringOptions.Unit)
+    throws
+  {
     let file = try #require(AppliedFile(argument: written))
     #expect(file.path == "joy.safetensors" && file.inputs == [file.path, file.path])
     #expect(file.strength.value == value && file.strength.unit == unit)

@@ -2,6 +2,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantModelTestSupport
 import SextantModels
+import SextantTestSupport
 import SextantTokenizers
 import Testing
 
@@ -149,5 +150,61 @@ import Testing
     #expect(steered.edits.map(\.tokens) == [talk.lastReadCount])
     talk.interventions = []
     #expect(try talk.answer("Three?", options(5)).edits.isEmpty)
+  }
+
+  /// The place of the answer begins with empty thoughts, which earlier turns do not have.
+  @Test func onlyNewTextIsReadAfterAMarkThatEarlierTurnsDoNotHave() throws {
+    let settings = try ChatSettings(
+      ChatTemplate(named: "qwen3", for: tokenizer), thinking: false)
+    var talk = Conversation(model, tokenizer, settings)
+    let first = try talk.answer("What was the film like?", options(3))
+    #expect(talk.ids.starts(with: try prompt([.user("What was the film like?")], settings)))
+    let second = try talk.answer("Why?", options(3))
+    let whole = try prompt(Array(talk.messages.dropLast()), settings)
+    #expect(!talk.ids.starts(with: try prompt([.user("What was the film like?")], settings)))
+    #expect(talk.ids.starts(with: whole) && talk.lastReadCount < whole.count / 2)
+    // The mark is read in a piece of its own, which changes no more than the rounding.
+    let generator = Generator(model, tokenizer)
+    #expect(
+      try first.tokens
+        == generator.generate(prompt([.user("What was the film like?")], settings), options(3))
+        .tokens)
+    #expect(try second.tokens == generator.generate(whole, options(3)).tokens)
+    // Something that acts on the turn is bound to the whole prompt.
+    let vector = try SteeringVector.random(
+      model.description, ["blocks.3.output"], tokenizer: tokenizer.digest)
+    talk.interventions = [.steer(vector, strength: 0, positions: PositionSelection("all"))]
+    _ = try talk.answer("And?", options(3))
+    #expect(try talk.ids.starts(with: prompt(Array(talk.messages.dropLast()), settings)))
+  }
+
+  @Test func statesOfOldTurnsAreNotKept() throws {
+    var talk = Conversation(model, tokenizer, try settings("plain"))
+    for turn in 0..<6 { _ = try talk.answer("\(turn)?", options(2)) }
+    // Two states for each turn, eight in all: the last four turns can be taken back without reading again.
+    for turn in (2..<6).reversed() {
+      #expect(talk.state != nil && talk.messages.count == 2 * (turn + 1))
+      let isUndone = talk.undo()
+      #expect(isUndone)
+    }
+    #expect(talk.state == nil && talk.ids.isEmpty && talk.messages.count == 4)
+    let answer = try talk.answer("2?", options(2))
+    let expected = try Generator(model, tokenizer).generate(
+      prompt(Array(talk.messages.dropLast()), talk.settings), options(2))
+    #expect(answer.tokens == expected.tokens && talk.state != nil)
+  }
+
+  @Test func anInterventionThatDoesNotFitIsRefusedBeforeATurn() throws {
+    let talk = Conversation(model, tokenizer, try settings("plain"))
+    let vector = try SteeringVector.random(
+      model.description, ["blocks.3.output"], tokenizer: tokenizer.digest)
+    // Which tokens are selected, and a strength in nats, depend on the message.
+    try talk.check([
+      .steer(vector, strength: 2, positions: PositionSelection("40")),
+      .steer(vector, strength: 1, unit: .nats),
+    ])
+    let other = try SteeringVector.random(
+      model.description, ["blocks.3.output"], tokenizer: SHA256.digest([1]))
+    expectRefusal(.artifactTokenizerDigest) { try talk.check([.steer(other, strength: 1)]) }
   }
 }

@@ -282,7 +282,7 @@ import Testing
     let own = try SteeringVector.random(model.description, ["residual"])
     let layers = try #require(LayerSelection(text))
     refuses(.usageOption, own, SteeringOptions(layers: layers))
-    let strengths = try #require(LayerStrengths(layers.parts.map { .init($0, 1) }))
+    let strengths = try #require(SteeringOptions.LayerStrengths(layers.parts.map { .init($0, 1) }))
     refuses(.usageOption, own, SteeringOptions(layerStrengths: strengths))
     let refusal = expectRefusal(.usageOption) { try layers.check(blockCount: 3) }
     #expect(refusal?.expected == "blocks between 0 and 2: the model has 3 blocks")

@@ -135,7 +135,7 @@ import Testing
       ("nats", .init(strength: 0.5, unit: .nats)),
       (
         "strengths of blocks",
-        .init(layerStrengths: LayerStrengths([.init(0...1, 2), .init(4...4, -3)]))
+        .init(layerStrengths: SteeringOptions.LayerStrengths([.init(0...1, 2), .init(4...4, -3)]))
       ),
       ("operation", .init(operation: .project)), ("layers", .init(layers: LayerSelection("1,3-4"))),
       ("positions", .init(positions: PositionSelection("0"))),
@@ -154,7 +154,10 @@ import Testing
       for (name, option) in [
         ("strength", SteeringOptions(strength: 0.5)),
         ("layers", .init(layers: LayerSelection("3"))),
-        ("strengths of blocks", .init(layerStrengths: LayerStrengths([.init(3...3, 2)]))),
+        (
+          "strengths of blocks",
+          .init(layerStrengths: SteeringOptions.LayerStrengths([.init(3...3, 2)]))
+        ),
         ("positions", .init(positions: PositionSelection("0"))),
       ] {
         let other = try run(runner, [.erase(AppliedEraser(eraser(), option))])
@@ -306,7 +309,7 @@ import Testing
 
   @Test func theStrengthOfABlockIsItsOwn() throws {
     let whole = try vector(["residual"])
-    let own = LayerStrengths([.init(1...1, 2), .init(3...4, -0.5)])
+    let own = SteeringOptions.LayerStrengths([.init(1...1, 2), .init(3...4, -0.5)])
     let byBlock = try run(.bare, [.steer(AppliedVector(whole, .init(layerStrengths: own)))])
     let apart = try run(
       .bare,
@@ -315,11 +318,12 @@ import Testing
         .steer(AppliedVector(whole, .init(strength: -0.5, layers: LayerSelection("3,4")))),
       ])
     #expect(zip(byBlock, apart).allSatisfy { abs($0 - $1) <= 1e-3 * max(1, abs($1)) })
-    #expect(LayerStrengths([]) == nil)
-    #expect(LayerStrengths([.init(1...3, 2), .init(3...4, 1)]) == nil)
+    #expect(SteeringOptions.LayerStrengths([]) == nil)
+    #expect(SteeringOptions.LayerStrengths([.init(1...3, 2), .init(3...4, 1)]) == nil)
     for wrong in [
       SteeringOptions(
-        layerStrengths: LayerStrengths([.init(1...1, 0.5)]), layers: LayerSelection("1")),
+        layerStrengths: SteeringOptions.LayerStrengths([.init(1...1, 0.5)]),
+        layers: LayerSelection("1")),
       .init(unit: .nats, layerStrengths: own),
     ] {
       expectRefusal(.usageOption) { try run(.bare, [.steer(AppliedVector(whole, wrong))]) }
@@ -331,7 +335,7 @@ import Testing
         try run(.bare, [.steer(AppliedVector(some, .init(layers: LayerSelection(text))))])
       }
     }
-    let missing = LayerStrengths([.init(1...1, 1), .init(2...3, 1)])
+    let missing = SteeringOptions.LayerStrengths([.init(1...1, 1), .init(2...3, 1)])
     expectRefusal(.artifactEmpty) {
       try run(.bare, [.steer(AppliedVector(some, .init(layerStrengths: missing)))])
     }
@@ -418,13 +422,13 @@ import Testing
     let options = GenerationOptions(
       tokenCount: 6, sampling: try SamplingOptions(temperature: 0), stopsAtEnd: false)
     let whole = try Generator(model, tokenizer).generate(
-      tokenizer.encodeText("The film") + tokenizer.encode(" opens on"), options)
+      try tokenizer.encodeText("The film") + tokenizer.encode(" opens on"), options)
     var state = model.initialState()
     _ = try model.run(TokenBatch(tokenizer.encodeText("The film")), from: &state, logits: .none)
     let loaded = try State(
       SavedState(state.saved(by: reference).artifact), for: model.description,
       tokenizer: tokenizer.digest)
-    let rest = tokenizer.encodeText(" opens on", continues: true)
+    let rest = try tokenizer.encodeText(" opens on", continues: true)
     #expect(!rest.contains(0))
     let continued = try Generator(model, tokenizer).generate(rest, from: loaded, options)
     #expect(continued.tokens == whole.tokens)

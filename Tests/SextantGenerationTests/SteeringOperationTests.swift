@@ -208,12 +208,12 @@ import Testing
   }
 
   @Test(arguments: [
-    (Operation.add, StrengthUnit.raw, false), (.addPreservingNorm, .raw, false),
+    (Operation.add, SteeringOptions.Unit.raw, false), (.addPreservingNorm, .raw, false),
     (.add, .share, true), (.addPreservingNorm, .share, true), (.project, .raw, true),
     (.affine, .raw, true), (.clamp, .raw, true),
   ])
   func whatNeedsADirectionRefusesVectorsWithoutOne(
-    operation: Operation, unit: StrengthUnit, isRefused: Bool
+    operation: Operation, unit: SteeringOptions.Unit, isRefused: Bool
   ) throws {
     let vector = try SteeringVector.random(
       model.description, ["blocks.0.output", "blocks.1.output"])

@@ -61,13 +61,13 @@ struct BeginOfTextTests {
     let tokenizer = try tiny.load()
     #expect(tokenizer.beginOfTextIDs == ids)
     #expect(tokenizer.encode("Hi") == [72, 105])
-    #expect(tokenizer.encodeText("Hi") == ids + [72, 105])
-    #expect(tokenizer.encodeText("") == ids)
-    #expect(tokenizer.encodeText("Hi", continues: true) == [72, 105])
+    #expect(try tokenizer.encodeText("Hi") == ids + [72, 105])
+    #expect(try tokenizer.encodeText("") == ids)
+    #expect(try tokenizer.encodeText("Hi", continues: true) == [72, 105])
     // A token that the text spells out does not replace the token before the text.
-    #expect(tokenizer.encodeText("<s>Hi") == ids + [256, 72, 105])
+    #expect(try tokenizer.encodeText("<s>Hi") == ids + [256, 72, 105])
     let without = BoundedTokenizer(tokenizer, begin: [])
-    #expect(without.encodeText("Hi") == [72, 105] && without.encode("Hi") == [72, 105])
+    #expect(try without.encodeText("Hi") == [72, 105] && without.encode("Hi") == [72, 105])
   }
 
   static let broken: [JSONValue] = [

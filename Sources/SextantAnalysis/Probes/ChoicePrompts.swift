@@ -25,7 +25,7 @@ package struct ChoicePrompts: Sendable {
   ) throws(Refusal) {
     var prompts: [[Int]] = []
     for (index, record) in records.enumerated() {
-      let prompt = tokenizer.encodeText(record.text)
+      let prompt = try tokenizer.encodeText(record.text)
       guard !prompt.isEmpty else {
         throw Refusal(
           .dataRecord, at: .pointer("/\(index)"), found: "a text without tokens",
@@ -52,7 +52,7 @@ package struct ChoicePrompts: Sendable {
       let prompt = prompts[index]
       var first: [Int] = []
       for text in texts {
-        let joined = tokenizer.encodeText(record.text + text)
+        let joined = try tokenizer.encodeText(record.text + text)
         guard joined.count > prompt.count, joined.starts(with: prompt) else {
           throw Refusal(
             .dataTokenization, at: .pointer("/\(index)/choices"),

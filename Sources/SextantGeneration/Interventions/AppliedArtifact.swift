@@ -11,9 +11,9 @@ public struct AppliedArtifact: Sendable {
   /// How strongly a vector or an eraser is applied, in `unit`s; nil for 1.
   public let strength: Float?
   /// A strength for each block, instead of `strength`; nil for one.
-  public let layerStrengths: LayerStrengths?
+  public let layerStrengths: SteeringOptions.LayerStrengths?
   /// The unit of the strengths.
-  public let unit: StrengthUnit
+  public let unit: SteeringOptions.Unit
   /// The one probe to use; nil for all that read one activation.
   public let probe: String?
   /// The name of a lens in reports.
@@ -24,8 +24,9 @@ public struct AppliedArtifact: Sendable {
   /// - Throws: `artifact.kind` for a kind that cannot be applied; `usage.option` for a strength of
   ///   an artifact that does not edit, and for the name of a probe in a file of another kind.
   public init(
-    _ artifact: Artifact, strength: Float? = nil, layerStrengths: LayerStrengths? = nil,
-    unit: StrengthUnit = .raw, probe: String? = nil, named name: String = Lens.name
+    _ artifact: Artifact, strength: Float? = nil,
+    layerStrengths: SteeringOptions.LayerStrengths? = nil,
+    unit: SteeringOptions.Unit = .raw, probe: String? = nil, named name: String = Lens.name
   ) throws(Refusal) {
     let (kind, file) = (artifact.manifest.kind, artifact.file)
     self.artifact = artifact

@@ -22,7 +22,7 @@ public struct AppliedDirection: Sendable {
   ///   - positions: the tokens to edit; of a state, the tokens that read the edited state.
   public init(
     _ values: [Float], at site: Site, operation: SteeringVector.Operation = .add,
-    strength: Float = 1, unit: StrengthUnit = .raw, positions: PositionSelection = .fromLast
+    strength: Float = 1, unit: SteeringOptions.Unit = .raw, positions: PositionSelection = .fromLast
   ) {
     self.values = values
     self.site = site

@@ -5,9 +5,9 @@ package struct WrittenStrength: Sendable {
   /// The strength, in `unit`s.
   package private(set) var value: Float = 1
   /// A strength for each block instead; nil for one.
-  package private(set) var layers: LayerStrengths?
+  package private(set) var layers: SteeringOptions.LayerStrengths?
   /// The unit of the strengths.
-  package private(set) var unit = StrengthUnit.raw
+  package private(set) var unit = SteeringOptions.Unit.raw
 
   /// 1, the same as no strength.
   package init() {}
@@ -22,8 +22,8 @@ package struct WrittenStrength: Sendable {
       (self.value, self.unit) = (value, unit)
       return
     }
-    var parts: [LayerStrengths.Part] = []
-    var units: Set<StrengthUnit> = []
+    var parts: [SteeringOptions.LayerStrengths.Part] = []
+    var units: Set<SteeringOptions.Unit> = []
     for word in text.split(separator: ",", omittingEmptySubsequences: false) {
       let sides = word.split(separator: "=", omittingEmptySubsequences: false)
       guard sides.count == 2, let layers = LayerSelection.range(sides[0]),
@@ -32,13 +32,15 @@ package struct WrittenStrength: Sendable {
       parts.append(.init(layers, value))
       units.insert(unit)
     }
-    guard units.count == 1, let unit = units.first, let layers = LayerStrengths(parts) else {
+    guard units.count == 1, let unit = units.first,
+      let layers = SteeringOptions.LayerStrengths(parts)
+    else {
       return nil
     }
     (self.layers, self.unit) = (layers, unit)
   }
 
-  private static func number(_ text: Substring) -> (Float, StrengthUnit)? {
+  private static func number(_ text: Substring) -> (Float, SteeringOptions.Unit)? {
     if text.hasSuffix("%") { return Float(text.dropLast()).map { ($0 / 100, .share) } }
     if text.hasSuffix("nats") { return Float(text.dropLast(4)).map { ($0, .nats) } }
     return Float(text).map { ($0, .raw) }

@@ -58,7 +58,7 @@ package final class BoundInterventions: Tap {
     let edit: Int
     let sites: Set<Site>?
     let strength: Float
-    let layerStrengths: LayerStrengths?
+    let layerStrengths: SteeringOptions.LayerStrengths?
   }
 
   init(_ interventions: Interventions, _ run: BoundRun) throws(Refusal) {

@@ -1,12 +1,14 @@
 import SextantModels
 import SextantStore
 
-/// The decision of a gate about a token.
-public struct GateReading: Sendable, Equatable {
-  /// Whether the token is edited.
-  public let isOpen: Bool
-  /// The score that decided, in log-odds; nil if none was known, and the gate is shut.
-  public let score: Double?
+extension EditRecord {
+  /// The decision of a gate about a token.
+  public struct Gate: Sendable, Equatable {
+    /// Whether the token is edited.
+    public let isOpen: Bool
+    /// The score that decided, in log-odds; nil if none was known, and the gate is shut.
+    public let score: Double?
+  }
 }
 
 /// The effect of an intervention on one value of one token.
@@ -21,7 +23,7 @@ public struct EditRecord: Sendable, Equatable {
   /// The sequence of the batch.
   public let sequence: Int
   /// The decision of the gate; nil without one.
-  public let gate: GateReading?
+  public let gate: EditRecord.Gate?
   /// Whether the value was edited: not if the gate is shut, or a clamp has nothing to do.
   public let isEdited: Bool
   /// The norm of the value before and after.
@@ -46,7 +48,7 @@ public struct EditSummary: Sendable, Equatable {
   /// divergence.
   public var strength: Float
   /// The strength of each block, if each has its own.
-  public var layerStrengths: LayerStrengths?
+  public var layerStrengths: SteeringOptions.LayerStrengths?
 
   /// Tokens edited.
   public var tokens: Int { positions.count }
@@ -64,7 +66,7 @@ struct EditLog {
 
   /// Runs an edit of a value and records its effect.
   mutating func note(
-    _ site: Site, _ position: Int, _ sequence: Int, _ gate: GateReading?,
+    _ site: Site, _ position: Int, _ sequence: Int, _ gate: EditRecord.Gate?,
     _ value: UnsafeMutableBufferPointer<Float>, _ edit: () -> Bool
   ) {
     guard keepsRecords else {
@@ -104,7 +106,8 @@ struct EditLog {
   ///   - sites: the item's sites; nil for all.
   ///   - order: the model's sites in their order.
   func summary(
-    item: Int, sites: Set<Site>?, order: [Site], strength: Float, layerStrengths: LayerStrengths?
+    item: Int, sites: Set<Site>?, order: [Site], strength: Float,
+    layerStrengths: SteeringOptions.LayerStrengths?
   ) -> EditSummary {
     let own = positions.filter { site, _ in sites?.contains(site) ?? true }
     return EditSummary(

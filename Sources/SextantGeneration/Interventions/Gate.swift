@@ -21,11 +21,11 @@ final class Gate {
   }
 
   /// The decision of the gate about a token; it is shut if no score is known.
-  func reading(at position: Int) -> GateReading {
+  func reading(at position: Int) -> EditRecord.Gate {
     let known = [position, position - 1].lazy.compactMap { self.probe.scores(at: $0)?.first }
     guard let score = known.first(where: { !$0.isNaN }) else {
-      return GateReading(isOpen: false, score: nil)
+      return EditRecord.Gate(isOpen: false, score: nil)
     }
-    return GateReading(isOpen: condition.holds(for: score), score: score)
+    return EditRecord.Gate(isOpen: condition.holds(for: score), score: score)
   }
 }

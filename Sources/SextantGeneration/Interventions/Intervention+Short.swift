@@ -23,7 +23,7 @@ extension Intervention {
   ///   - positions: the tokens to steer; nil for the vector's own.
   ///   - condition: the condition on the tokens that are steered; nil for all that are selected.
   public static func steer(
-    _ vector: SteeringVector, strength: Float = 1, unit: StrengthUnit = .raw,
+    _ vector: SteeringVector, strength: Float = 1, unit: SteeringOptions.Unit = .raw,
     layers: ClosedRange<Int>? = nil, positions: PositionSelection? = nil,
     when condition: ScoreCondition? = nil
   ) -> Intervention {
@@ -54,7 +54,7 @@ extension Intervention {
   ///   - unit: `raw`, or `share` for a strength that is a share of the value's norm.
   ///   - positions: the tokens to edit; of a state, the tokens that read the edited state.
   public static func add(
-    _ direction: [Float], at site: Site, strength: Float = 1, unit: StrengthUnit = .raw,
+    _ direction: [Float], at site: Site, strength: Float = 1, unit: SteeringOptions.Unit = .raw,
     positions: PositionSelection = .fromLast
   ) -> Intervention {
     .direct(

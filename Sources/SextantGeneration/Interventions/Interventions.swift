@@ -93,6 +93,30 @@ public struct Interventions: ExpressibleByArrayLiteral {
     }
   }
 
+  /// Checks each item alone against a model, before there is a prompt.
+  ///
+  /// Which tokens an item selects, and its strength in nats, are known with the prompt only.
+  ///
+  /// - Throws: as `bind`.
+  func check(
+    fitting model: any LanguageModel, _ tokenizer: any Tokenizer, from state: State
+  ) throws(Refusal) {
+    let run = BoundRun(
+      model, tokenizer: tokenizer.digest, prompts: [[0]], from: state, textTokenizer: tokenizer)
+    for item in items {
+      var item = item
+      if case .steer(var applied) = item, applied.options.unit == .nats {
+        applied.options.unit = .raw
+        item = .steer(applied)
+      }
+      do throws(Refusal) {
+        _ = try Interventions([item]).bind(to: run)
+      } catch {
+        guard error.code == .usageNothingSteered else { throw error }
+      }
+    }
+  }
+
   /// Binds the list to a run, and checks all of it.
   ///
   /// - Throws: `artifact.*` for an artifact that does not fit, such as `artifact.conflict` for two

@@ -2,51 +2,55 @@ import SextantArtifacts
 import SextantModels
 import SextantStore
 
-/// The unit of an artifact's strength.
-public enum StrengthUnit: String, Sendable, CaseIterable {
-  /// Multiples of the vector; of an eraser, the share that is erased.
-  case raw
-  /// The norm of the addition, as a share of the value's norm.
-  case share
-  /// The divergence of the prediction after the prompt from the unsteered one, in nats: the strength
-  /// is searched for. A negative one steers against the vector.
-  case nats
+extension SteeringOptions {
+  /// The unit of an artifact's strength.
+  public enum Unit: String, Sendable, CaseIterable {
+    /// Multiples of the vector; of an eraser, the share that is erased.
+    case raw
+    /// The norm of the addition, as a share of the value's norm.
+    case share
+    /// The divergence of the prediction after the prompt from the unsteered one, in nats: the strength
+    /// is searched for. A negative one steers against the vector.
+    case nats
+  }
 }
 
-/// A strength for each of some blocks, written `3=1.5,5-7=0.5`. The other blocks are not edited, nor
-/// are sites outside the blocks.
-public struct LayerStrengths: Sendable, Equatable {
-  /// Neighbouring blocks with one strength.
-  public struct Part: Sendable, Equatable {
-    /// The blocks, both ends included.
-    public let layers: ClosedRange<Int>
-    /// Their strength.
-    public let strength: Float
+extension SteeringOptions {
+  /// A strength for each of some blocks, written `3=1.5,5-7=0.5`. The other blocks are not edited, nor
+  /// are sites outside the blocks.
+  public struct LayerStrengths: Sendable, Equatable {
+    /// Neighbouring blocks with one strength.
+    public struct Part: Sendable, Equatable {
+      /// The blocks, both ends included.
+      public let layers: ClosedRange<Int>
+      /// Their strength.
+      public let strength: Float
 
-    /// Blocks with one strength.
-    public init(_ layers: ClosedRange<Int>, _ strength: Float) {
-      self.layers = layers
-      self.strength = strength
+      /// Blocks with one strength.
+      public init(_ layers: ClosedRange<Int>, _ strength: Float) {
+        self.layers = layers
+        self.strength = strength
+      }
     }
-  }
 
-  /// The parts, in the order given.
-  public let parts: [Part]
+    /// The parts, in the order given.
+    public let parts: [Part]
 
-  /// The strengths of some blocks; nil when there is none, or a block has two.
-  public init?(_ parts: [Part]) {
-    let ranges = parts.map(\.layers).sorted { $0.lowerBound < $1.lowerBound }
-    let areApart = zip(ranges, ranges.dropFirst()).allSatisfy { $0.upperBound < $1.lowerBound }
-    guard !parts.isEmpty, areApart else { return nil }
-    self.parts = parts
-  }
+    /// The strengths of some blocks; nil when there is none, or a block has two.
+    public init?(_ parts: [Part]) {
+      let ranges = parts.map(\.layers).sorted { $0.lowerBound < $1.lowerBound }
+      let areApart = zip(ranges, ranges.dropFirst()).allSatisfy { $0.upperBound < $1.lowerBound }
+      guard !parts.isEmpty, areApart else { return nil }
+      self.parts = parts
+    }
 
-  /// The blocks that have a strength.
-  public var selection: LayerSelection { LayerSelection(parts: parts.map(\.layers)) }
+    /// The blocks that have a strength.
+    public var selection: LayerSelection { LayerSelection(parts: parts.map(\.layers)) }
 
-  /// The strength of a block; nil if it has none.
-  public func strength(of block: Int) -> Float? {
-    parts.first { $0.layers.contains(block) }?.strength
+    /// The strength of a block; nil if it has none.
+    public func strength(of block: Int) -> Float? {
+      parts.first { $0.layers.contains(block) }?.strength
+    }
   }
 }
 
@@ -55,9 +59,9 @@ public struct SteeringOptions: Sendable {
   /// The factor of the vector, in `unit`s; 0 changes nothing, bit for bit.
   public var strength: Float
   /// A strength for each block, instead of `strength`; nil for `strength` everywhere.
-  public var layerStrengths: LayerStrengths?
+  public var layerStrengths: SteeringOptions.LayerStrengths?
   /// The unit of the strength.
-  public var unit: StrengthUnit
+  public var unit: SteeringOptions.Unit
   /// The operation of the vector; nil for the artifact's own operation.
   public var operation: SteeringVector.Operation?
   /// The positions to steer; nil for the artifact's own positions.
@@ -72,7 +76,8 @@ public struct SteeringOptions: Sendable {
 
   /// Applies an artifact as its manifest declares.
   public init(
-    strength: Float = 1, unit: StrengthUnit = .raw, layerStrengths: LayerStrengths? = nil,
+    strength: Float = 1, unit: SteeringOptions.Unit = .raw,
+    layerStrengths: SteeringOptions.LayerStrengths? = nil,
     operation: SteeringVector.Operation? = nil, positions: PositionSelection? = nil,
     statePositions: PositionSelection? = nil, layers: LayerSelection? = nil,
     allowsModelMismatch: Bool = false

@@ -10,7 +10,7 @@ extension ChatForm {
   ///   token that is not known, or has no switch for thinking.
   func render(
     _ messages: [ChatMessage], answers: Bool, thinking: Bool?, _ values: ChatValues
-  ) throws(Refusal) -> ChatText {
+  ) throws(Refusal) -> ChatTemplate.Text {
     try check(values, thinking)
     guard !messages.isEmpty, !needsUser || messages.contains(where: thoughts.isQuestion) else {
       throw Refusal(
@@ -135,7 +135,7 @@ extension ChatForm {
 
 /// Writes the turns of a conversation.
 struct ChatWriter {
-  private(set) var result = ChatText()
+  private(set) var result = ChatTemplate.Text()
   private let values: ChatValues
 
   init(_ values: ChatValues) { self.values = values }

@@ -93,10 +93,10 @@ package struct ChatValues: Sendable, Equatable {
   package var bos: String?
   package var eos: String?
   /// Today.
-  package var date: CalendarDate
+  package var date: ChatSettings.Date
 
   /// Creates values.
-  package init(bos: String? = nil, eos: String? = nil, date: CalendarDate) {
+  package init(bos: String? = nil, eos: String? = nil, date: ChatSettings.Date) {
     (self.bos, self.eos, self.date) = (bos, eos, date)
   }
 
@@ -113,54 +113,56 @@ package struct ChatValues: Sendable, Equatable {
   }
 }
 
-/// A day of the calendar.
-public struct CalendarDate: Sendable, Equatable, CustomStringConvertible {
-  public let year: Int
-  public let month: Int
-  public let day: Int
+extension ChatSettings {
+  /// A day of the calendar.
+  public struct Date: Sendable, Equatable, CustomStringConvertible {
+    public let year: Int
+    public let month: Int
+    public let day: Int
 
-  /// The first day of Unix time, for a clock whose year is out of range.
-  static let epoch = CalendarDate(existing: (1970, 1, 1))
+    /// The first day of Unix time, for a clock whose year is out of range.
+    static let epoch = ChatSettings.Date(existing: (1970, 1, 1))
 
-  private init(existing day: (Int, Int, Int)) { (year, month, self.day) = day }
+    private init(existing day: (Int, Int, Int)) { (year, month, self.day) = day }
 
-  /// A day; nil if there is none with these numbers.
-  public init?(year: Int, month: Int, day: Int) {
-    let isLeap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-    let lengths = [31, isLeap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
-    guard (1...9999).contains(year), (1...12).contains(month),
-      (1...lengths[month - 1]).contains(day)
-    else { return nil }
-    (self.year, self.month, self.day) = (year, month, day)
-  }
+    /// A day; nil if there is none with these numbers.
+    public init?(year: Int, month: Int, day: Int) {
+      let isLeap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+      let lengths = [31, isLeap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+      guard (1...9999).contains(year), (1...12).contains(month),
+        (1...lengths[month - 1]).contains(day)
+      else { return nil }
+      (self.year, self.month, self.day) = (year, month, day)
+    }
 
-  /// A day that is written as `2025-03-09`; nil for another text.
-  public init?(_ text: String) {
-    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
-    guard parts.map(\.utf8.count) == [4, 2, 2],
-      parts.allSatisfy({ $0.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")) ~= $0 } })
-    else { return nil }
-    let numbers = parts.compactMap { Int($0) }
-    self.init(year: numbers[0], month: numbers[1], day: numbers[2])
-  }
+    /// A day that is written as `2025-03-09`; nil for another text.
+    public init?(_ text: String) {
+      let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+      guard parts.map(\.utf8.count) == [4, 2, 2],
+        parts.allSatisfy({ $0.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")) ~= $0 } })
+      else { return nil }
+      let numbers = parts.compactMap { Int($0) }
+      self.init(year: numbers[0], month: numbers[1], day: numbers[2])
+    }
 
-  /// The written form, such as `2025-03-09`.
-  public var description: String {
-    let digits = String(year)
-    return "\(String(repeating: "0", count: 4 - digits.count))\(digits)-\(Self.twoDigits(month))-"
-      + twoDigitDay
-  }
+    /// The written form, such as `2025-03-09`.
+    public var description: String {
+      let digits = String(year)
+      return "\(String(repeating: "0", count: 4 - digits.count))\(digits)-\(Self.twoDigits(month))-"
+        + twoDigitDay
+    }
 
-  fileprivate var twoDigitDay: String { Self.twoDigits(day) }
+    fileprivate var twoDigitDay: String { Self.twoDigits(day) }
 
-  private static func twoDigits(_ number: Int) -> String {
-    number < 10 ? "0\(number)" : "\(number)"
-  }
+    private static func twoDigits(_ number: Int) -> String {
+      number < 10 ? "0\(number)" : "\(number)"
+    }
 
-  fileprivate var monthName: String {
-    [
-      "January", "February", "March", "April", "May", "June", "July", "August", "September",
-      "October", "November", "December",
-    ][month - 1]
+    fileprivate var monthName: String {
+      [
+        "January", "February", "March", "April", "May", "June", "July", "August", "September",
+        "October", "November", "December",
+      ][month - 1]
+    }
   }
 }

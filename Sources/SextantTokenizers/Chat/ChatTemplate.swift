@@ -64,8 +64,8 @@ public struct ChatTemplate: Sendable, Equatable {
   ///   token that the tokenizer does not name; `usage.option` for a switch that it does not have.
   public func render(
     _ messages: [ChatMessage], answers: Bool = true, thinking: Bool? = nil,
-    date: CalendarDate? = nil
-  ) throws(Refusal) -> ChatText {
+    date: ChatSettings.Date? = nil
+  ) throws(Refusal) -> ChatTemplate.Text {
     try form.render(
       messages, answers: answers, thinking: thinking,
       ChatValues(bos: bos, eos: eos, date: date ?? .today))
@@ -73,20 +73,20 @@ public struct ChatTemplate: Sendable, Equatable {
 
   /// The ids of tokens that end an answer: the first special token after one.
   package func endOfTurnIDs(_ tokenizer: any Tokenizer) -> [Int] {
-    let date = CalendarDate.today
+    let date = ChatSettings.Date.today
     let after = ChatValues(bos: bos, eos: eos, date: date).filled(form.assistant.suffix)
     let special = tokenizer.specialTokenIDs
     return tokenizer.encode(after, literally: []).first { special.contains($0) }.map { [$0] } ?? []
   }
 }
 
-extension CalendarDate {
+extension ChatSettings.Date {
   /// The clock's day, in local time.
-  public static var today: CalendarDate {
+  public static var today: ChatSettings.Date {
     var now = time(nil)
     var parts = tm()
     localtime_r(&now, &parts)
-    return CalendarDate(
+    return ChatSettings.Date(
       year: Int(parts.tm_year) + 1900, month: Int(parts.tm_mon) + 1, day: Int(parts.tm_mday))
       ?? .epoch
   }

@@ -10,7 +10,7 @@ public struct ChatSettings: Sendable {
   /// Whether the model thinks before it answers; nil for the template's default.
   public var thinking: Bool?
   /// Today, for templates that tell it to the model; nil for others.
-  public var date: CalendarDate?
+  public var date: ChatSettings.Date?
 
   /// Creates settings.
   ///
@@ -19,7 +19,7 @@ public struct ChatSettings: Sendable {
   ///   place for.
   public init(
     _ template: ChatTemplate, system: String? = nil, thinking: Bool? = nil,
-    date: CalendarDate? = nil
+    date: ChatSettings.Date? = nil
   ) throws(Refusal) {
     (self.template, self.system, self.thinking) = (template, system, thinking)
     self.date = date ?? (template.isDated ? .today : nil)
@@ -36,7 +36,7 @@ public struct ChatSettings: Sendable {
   ///
   /// - Throws: as `ChatTemplate.render`; `usage.option` for messages with instructions of their own beside
   ///   `system`.
-  public func render(_ messages: [ChatMessage]) throws(Refusal) -> ChatText {
+  public func render(_ messages: [ChatMessage]) throws(Refusal) -> ChatTemplate.Text {
     guard system == nil || messages.first?.role != .system else {
       throw Refusal(
         .usageOption, at: .parameter("system"), found: "messages with instructions of their own",
@@ -78,9 +78,9 @@ package struct ChatTokenizer: WrappingTokenizer {
     try settings.render(messages).ids(base)
   }
 
-  /// The ids of a conversation that begins with this message; none if the template has no place for it.
-  package func encodeText(_ text: String, continues: Bool) -> [Int] {
-    (try? ids(of: [.user(text)])) ?? []
+  /// The ids of a conversation that begins with this message.
+  package func encodeText(_ text: String, continues: Bool) throws(Refusal) -> [Int] {
+    try ids(of: [.user(text)])
   }
 
   /// None: the template writes the beginning of a conversation.
@@ -107,5 +107,16 @@ extension ChatTokenizer {
       throw Refusal(.dataEmpty, file: file.path, found: "no prompts", expected: "at least one")
     }
     return prompts
+  }
+}
+
+extension ChatMessage {
+  /// Whether a file has records with `messages`.
+  package static func areRecords(of file: TextFile) -> Bool {
+    let records = try? TextRecords(file, fields: ["messages"])
+    let found = try? records?.map { record, _ throws(Refusal) in
+      try record.optionalMember("messages") != nil
+    }
+    return found?.contains(true) == true
   }
 }

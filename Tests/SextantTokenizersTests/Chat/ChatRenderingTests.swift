@@ -30,7 +30,7 @@ struct ChatRenderingTests {
       }
       values = ChatValues(
         bos: try root.member("bos").string(), eos: try root.member("eos").string(),
-        date: try #require(CalendarDate(try root.member("date").string())))
+        date: try #require(ChatSettings.Date(try root.member("date").string())))
     }
 
     /// What a form makes of every conversation that its golden has; nil for a refusal.

@@ -38,9 +38,16 @@ struct ChatTextTests {
   @Test func noOtherTokenStandsBeforeAConversation() throws {
     let base = BoundedTokenizer(try Self.tokenizer(), begin: [259])
     let chat = ChatTokenizer(base, try ChatSettings(ChatTemplate(named: "chatml", for: base)))
-    #expect(base.encodeText("a", continues: false).first == 259)
-    #expect(chat.encodeText("a", continues: false).first == 256)
+    #expect(try base.encodeText("a", continues: false).first == 259)
+    #expect(try chat.encodeText("a", continues: false).first == 256)
     #expect(chat.beginOfTextIDs.isEmpty)
+  }
+
+  @Test func aMessageThatTheTemplateHasNoPlaceForIsRefused() throws {
+    let base = try Self.tokenizer()
+    let chat = ChatTokenizer(base, try ChatSettings(ChatTemplate(named: "qwen3.5", for: base)))
+    #expect(try !chat.encodeText("a").isEmpty)
+    expectRefusal(.chatMessages) { try chat.encodeText("<tool_response></tool_response>") }
   }
 
   @Test func textAroundMarksIsSplitTogether() throws {
@@ -99,14 +106,14 @@ struct ChatTextTests {
   @Test func settingsThatCannotTakeEffectAreRefused() throws {
     let tokenizer = try Self.tokenizer()
     func settings(
-      _ name: String, system: String? = nil, thinking: Bool? = nil, date: CalendarDate? = nil
+      _ name: String, system: String? = nil, thinking: Bool? = nil, date: ChatSettings.Date? = nil
     ) throws -> ChatSettings {
       let chat = PublishedChat(templates: [], bos: "<|im_start|>", eos: "<|im_end|>")
       return try ChatSettings(
         ChatTemplate(named: name, for: tokenizer, published: chat), system: system,
         thinking: thinking, date: date)
     }
-    let day = try #require(CalendarDate("2025-03-09"))
+    let day = try #require(ChatSettings.Date("2025-03-09"))
     let cases: [(() throws -> ChatSettings, Refusal.Code)] = [
       ({ try settings("chatml", thinking: true) }, .usageOption),
       ({ try settings("nemotron-nano-v2", thinking: true) }, .usageOption),
@@ -201,8 +208,8 @@ struct ChatTextTests {
     for wrong in [
       "2025-02-29", "2025-13-01", "2025-1-01", "25-01-01", "2025-00-10", "0000-01-01", "x",
     ] {
-      #expect(CalendarDate(wrong) == nil)
+      #expect(ChatSettings.Date(wrong) == nil)
     }
-    #expect(CalendarDate("2024-02-29")?.description == "2024-02-29")
+    #expect(ChatSettings.Date("2024-02-29")?.description == "2024-02-29")
   }
 }

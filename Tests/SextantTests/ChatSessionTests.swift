@@ -1,0 +1,74 @@
+import Sextant
+import SextantBytes
+import SextantGeneration
+import SextantTestSupport
+import Testing
+
+/// The lines of `sextant chat`: messages, and commands that begin with `/`.
+@Suite struct ChatSessionTests {
+  private let vector = Demo.file("chat.steer.safetensors")
+  private let probes = Demo.file("chat.probe.safetensors")
+
+  init() throws {
+    let model = try Demo.model()
+    try SteeringVector.train(on: ContrastPairs(Demo.pairs), for: model).write(
+      to: vector, replacing: true)
+    try Probe.train(
+      on: SelectedRecords(Demo.examples), for: model, layers: 2...3, methods: [.meanDifference]
+    ).write(to: probes, replacing: true)
+  }
+
+  private func session(_ files: [String] = []) throws -> ChatSession {
+    let model = try Demo.model()
+    let options = GenerationOptions(
+      tokenCount: 3, sampling: try SamplingOptions(temperature: 0), stopsAtEnd: false)
+    return try ChatSession(
+      model, model.chatSettings(template: "plain"), options,
+      applying: files.compactMap { AppliedFile(argument: $0) }, ApplyingOptions())
+  }
+
+  /// The scores alone are shown, one line for each file.
+  @Test func aProbeShowsItsScoresAfterEachAnswer() throws {
+    var session = try session()
+    var text = ""
+    #expect(try session.take("/probe \(probes)", emit: { text += $0 }) == [])
+    let lines = try #require(try session.take("I saw it.", emit: { text += $0 }))
+    #expect(text.hasSuffix("\n") && lines.count == 1)
+    let line = try #require(lines.first)
+    let scores = try line.split(separator: ": ").dropFirst().joined().split(separator: ", ").map {
+      try #require(Double(try #require($0.split(separator: " ").last)))
+    }
+    #expect(line.hasPrefix("chat.probe.safetensors: ") && scores.count == 2)
+    #expect(!line.contains("{"))
+    #expect(try session.take("/clear", emit: { _ in }) == [])
+    #expect(try session.take("Why?", emit: { _ in }) == [])
+  }
+
+  /// What cannot act is refused when it is named, and nothing changes.
+  @Test func artifactsAreCheckedAtOnce() throws {
+    var session = try session()
+    for (line, code) in [
+      ("/probe \(probes)#nope", Refusal.Code.artifactEmpty), ("/probe \(vector)", .artifactKind),
+      ("/steer \(probes)", .artifactKind), ("/steer \(vector):x", .usageOption),
+      ("/steer \(vector):9=2", .usageOption),
+    ] {
+      let refusal = expectRefusal(code) { try session.take(line, emit: { _ in }) }
+      #expect(refusal?.remedy.contains("--") == false, "\(line)")
+    }
+    #expect(try session.take("I saw it.", emit: { _ in }) == [])
+    expectRefusal(.artifactEmpty) { try self.session(["\(probes)#nope"]) }
+    // A strength of nats is searched for with the message.
+    _ = try session.take("/steer \(vector):0.1nats", emit: { _ in })
+    let lines = try session.take("Why?", emit: { _ in })
+    #expect(lines?.first?.contains("found at") == true)
+  }
+
+  @Test func theSessionEndsWithACommandAlone() throws {
+    var session = try session()
+    #expect(try session.take(" ", emit: { _ in }) == [])
+    #expect(try session.take("/help", emit: { _ in }) == [ChatSession.help])
+    #expect(try session.take("/quit", emit: { _ in }) == nil)
+    let refusal = expectRefusal(.usageOption) { try session.take("/undo", emit: { _ in }) }
+    #expect(refusal?.remedy == "/help lists the commands.")
+  }
+}
