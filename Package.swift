@@ -84,6 +84,8 @@ let package = Package(
     .target(
       name: "SextantReport", dependencies: ["SextantBytes"],
       resources: [.embedInCode("Resources")]),
+    // What a program writes to its terminal, and how it ends.
+    .target(name: "SextantTerminal", dependencies: ["SextantBytes", "SextantReport"]),
     .target(
       name: "SextantEvaluation",
       dependencies: [
@@ -108,6 +110,14 @@ let package = Package(
         "SextantGeneration", "SextantEvaluation",
       ]),
 
+    // The whole pipeline on the demo model.
+    .target(
+      name: "SextantDemo",
+      dependencies: [
+        "SextantBytes", "SextantConversion", "SextantEvaluation", "SextantInspection",
+        "SextantReport", "SextantAnalysis", "Sextant",
+      ]),
+
     // MARK: Executables
     .executableTarget(
       name: "sextant",
@@ -116,7 +126,7 @@ let package = Package(
         "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantTexts",
         "SextantTokenizers", "SextantModels", "SextantConversion", "SextantArtifacts",
         "SextantAnalysis", "SextantGeneration", "SextantReport", "SextantEvaluation",
-        "SextantInspection",
+        "SextantInspection", "SextantTerminal", "SextantDemo",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
@@ -268,7 +278,7 @@ if Context.environment["SEXTANT_FUZZING"] != nil {
   /// Each of these readers has an executable `fuzz-<name>`, which is linked with libFuzzer.
   let readers = [
     "safetensors", "pytorch", "gguf", "numpy", "index", "store", "artifact", "hdf5", "json",
-    "tokenizer", "records",
+    "tokenizer", "records", "chat",
   ]
   package.targets +=
     [

@@ -22,11 +22,12 @@ package struct SentimentTrial: Sendable {
   ///   - openings: token ids of the texts to continue.
   ///   - samplesPerOpening: continuations of each.
   ///   - tokenCount: tokens of each continuation.
+  ///   - told: called after each continuation.
   /// - Throws: the errors of generation.
   package init(
     of vectors: [SteeringVector], options: SteeringOptions, openings: [[Int]],
     samplesPerOpening: Int, tokenCount: Int, temperature: Float, lexicon: SentimentLexicon,
-    generator make: (Interventions) -> Generator
+    told: () -> Void = {}, generator make: (Interventions) -> Generator
   ) throws(Refusal) {
     let generators = vectors.map { make([.steer(AppliedVector($0, options))]) }
     var (scores, steered): ([Double], Int) = ([], 0)
@@ -38,6 +39,7 @@ package struct SentimentTrial: Sendable {
           opening, GenerationOptions(tokenCount: tokenCount, sampling: sampling))
         if let score = lexicon.score(result.text) { scores.append(score) }
         steered += result.edits.first?.tokens ?? 0
+        told()
       }
     }
     strength = options.strength

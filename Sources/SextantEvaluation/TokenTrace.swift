@@ -56,6 +56,21 @@ package struct TokenTrace: Sendable {
     Array(lines.map { JSONValue.object($0).canonicalText + "\n" }.joined().utf8)
   }
 
+  /// A line for each report on the last token: the scores of a probe, or the JSON object of a lens.
+  package var lastReports: [String] {
+    (records.last?.reports ?? []).map { item, report in
+      let name = printable(applied[item].name)
+      guard case .object(let scores)? = report["scores"] else {
+        return "\(name): \(JSONValue.object(report).canonicalText)"
+      }
+      let shown = scores.members.map { key, score -> String in
+        guard case .number(let score) = score else { return "\(printable(key)) -" }
+        return "\(printable(key)) \(Format.fixed(score, 3))"
+      }
+      return "\(name): \(shown.joined(separator: ", "))"
+    }
+  }
+
   private func report(_ report: JSONObject, of item: Int) -> JSONObject {
     JSONObject(
       [("file", .string(applied[item].file)), ("kind", .string(applied[item].kind))]
@@ -85,7 +100,7 @@ package struct TokenTrace: Sendable {
   private struct Deed {
     let item: Int
     var sites: [String] = []
-    var shut: GateReading?
+    var shut: EditRecord.Gate?
   }
 
   private func deeds(_ record: TokenRecord) -> [Deed] {

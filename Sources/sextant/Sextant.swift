@@ -3,6 +3,7 @@ import Glibc
 import SextantArtifacts
 import SextantBytes
 import SextantReport
+import SextantTerminal
 
 /// The root command: examples first, then the subcommands.
 struct Sextant: ParsableCommand {

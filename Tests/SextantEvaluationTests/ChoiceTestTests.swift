@@ -40,7 +40,7 @@ import Testing
     #expect(items[0].matching.map(\.count) == [1] && items[0].other.map(\.count) == [1])
     #expect(items[1].matching.allSatisfy { $0.count > 1 })
     #expect(
-      items[1].prompt + items[1].other[0]
+      try items[1].prompt + items[1].other[0]
         == tokenizer.encodeText("In the end, the film is a complete waste of time."))
   }
 

@@ -29,7 +29,7 @@ import Testing
   }
 
   @Test func aStateIsReadBlockByBlock() throws {
-    let tokens = demo.tokenizer.encodeText("The film was")
+    let tokens = try demo.tokenizer.encodeText("The film was")
     let found = try StateReading(
       of: demo.model, demo.tokenizer, on: tokens, layers: LayerSelection(1...2), count: 2)
     #expect(found.grid.sites.compactMap(\.block) == [1, 2])

@@ -85,7 +85,7 @@ import Testing
 
   @Test func curvesThatAreNoNumbersHaveAnInterval() {
     for shares in [[1, .infinity, 0.1], [1, .nan, 0.1], [.nan, .nan], [], [1, .infinity, 0]] {
-      let curve = SurvivalCurve(shares)
+      let curve = HalfLife.Curve(shares)
       #expect((curve.reinjectionInterval ?? 1) >= 1)
     }
   }
@@ -96,7 +96,7 @@ import Testing
       ([1, 1, 1], nil),
     ] as [([Double], Double?)])
   func halfLivesAreInterpolated(shares: [Double], halfLife: Double?) {
-    let found = SurvivalCurve(shares).halfLife
+    let found = HalfLife.Curve(shares).halfLife
     #expect((found == nil) == (halfLife == nil))
     if let found, let halfLife { #expect(abs(found - halfLife) < 1e-3) }
   }

@@ -105,7 +105,7 @@ import Testing
     func line(_ steered: Int) throws -> String {
       try ShadowGeneration(
         demo.model, demo.tokenizer, applying: [.steer(AppliedVector(vector))],
-        to: demo.tokenizer.encodeText("The film"), steeredTokens: steered,
+        to: try demo.tokenizer.encodeText("The film"), steeredTokens: steered,
         GenerationOptions(
           tokenCount: 4, sampling: SamplingOptions(temperature: 0), stopsAtEnd: false)
       ).line
@@ -136,7 +136,7 @@ import Testing
     #expect(found.sideEffects.allSatisfy { $0.accuracies[0].right.count == 4 })
     #expect(found.continuations.map(\.multiplier) == [-1, 0, 1])
     let plain = try Generator(demo.model, demo.tokenizer).generate(
-      demo.tokenizer.encodeText("The film"),
+      try demo.tokenizer.encodeText("The film"),
       GenerationOptions(tokenCount: 3, sampling: SamplingOptions(temperature: 0.8, seed: 0)))
     #expect(found.continuations[1].text == plain.text)
     #expect(found.report().text.contains("4 prompts, 6 cells"))

@@ -29,7 +29,7 @@ import Testing
       statistics: JSONObject())
     let options = SteeringOptions(strength: 2, positions: PositionSelection([.generated]))
     var trace = TokenTrace([.init(file: "a/joy.safetensors", kind: SteeringVector.name)])
-    let prompt = demo.tokenizer.encodeText("The film")
+    let prompt = try demo.tokenizer.encodeText("The film")
     let result = try Generator(
       demo.model, demo.tokenizer, applying: [.steer(AppliedVector(vector, options))]
     ).generate(

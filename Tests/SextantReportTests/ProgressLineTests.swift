@@ -25,6 +25,22 @@ struct ProgressLineTests {
     #expect(line.clearing() == nil)
   }
 
+  @Test func manyShortWorksInARowAreToldOnceAMinute() {
+    // Works of 20 s: the fourth begins 60 s after the last line.
+    let silences = [0.0, 20, 40, 60]
+    let lines = silences.compactMap { silence in
+      var line = ProgressLine("read", .items("texts"), isTerminal: false, after: silence)
+      return line.text(1, of: 2, after: 10)
+    }
+    #expect(lines.count == 1)
+    var line = ProgressLine("read", .items("texts"), isTerminal: false, after: 59)
+    #expect(line.text(1, of: 90, after: 1)?.hasPrefix("read  1%") == true)
+    #expect(line.text(2, of: 90, after: 60) == nil && line.text(3, of: 90, after: 61) != nil)
+    // On a terminal, each work has its line at once.
+    var own = ProgressLine("read", .items("texts"), isTerminal: true, after: 59)
+    #expect(own.text(1, of: 90, after: 0.05) == nil)
+  }
+
   @Test func countsBeyondTheTotalAndNothingDoneDoNoHarm() {
     var line = ProgressLine("read", .bytes, isTerminal: true)
     #expect(line.text(0, of: 4, after: 1) == nil)

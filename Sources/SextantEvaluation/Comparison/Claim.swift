@@ -153,7 +153,7 @@ extension ComparisonMember {
   /// The area on Bob's statements beyond that of random directions.
   fileprivate func knowledge(in family: String) -> [Figure] {
     guard let found = transfer(to: "B", family), let bound = chance(found) else { return [] }
-    return [Figure(found.roc.area, found.roc.interval).minus(bound)]
+    return [found.roc.figure.minus(bound)]
   }
 
   fileprivate var stateAgainstStream: [Figure] {

@@ -56,7 +56,7 @@ package struct ComparisonExperiment: Sendable {
       let probes = try transfer.run(
         model, tokenizer, training: training, test: test,
         sites: model.description.trainableSites(named: ["all"]).sites
-      ) { progress("\(compared.name): read", $0, $1) }
+      ) { progress("\(compared.name): \($0)", $1, $2) }
       members.append(
         ComparisonMember(
           name: compared.name, description: model.description,

@@ -126,7 +126,7 @@ package struct ModelComparison {
         let hard = member.transfer(to: "BH", family)
         table.add([
           member.name, Self.siteName(family), areas.joined(separator: " "), String(own.layer),
-          SteeringEvaluation.text(Figure(own.roc.area, own.roc.interval), digits: 2),
+          SteeringEvaluation.text(own.roc.figure, digits: 2),
           member.chance(own).map { Format.fixed($0, 2) } ?? "",
           hard.flatMap { summary in
             summary.recovered.map {
@@ -139,7 +139,7 @@ package struct ModelComparison {
       if let output = member.output(on: "B") {
         table.add([
           member.name, "the model's output", "", "",
-          SteeringEvaluation.text(Figure(output.area, output.interval), digits: 2), "", "",
+          SteeringEvaluation.text(output.figure, digits: 2), "", "",
         ])
       }
     }

@@ -19,11 +19,11 @@ package enum ProbeDemo {
   ///
   /// - Parameters:
   ///   - source: the folder of the demo model's data.
-  ///   - progress: receives statements done and in all.
+  ///   - progress: as for `TransferExperiment`.
   /// - Throws: what training and measuring throw.
   package static func run(
     _ model: any LanguageModel, _ tokenizer: any Tokenizer, source: String,
-    progress: (_ done: Int, _ total: Int) -> Void
+    progress: (_ step: String, _ done: Int, _ total: Int) -> Void
   ) throws(Refusal) -> TransferResult {
     let parts = { (names: [String]) in names.compactMap { QuirkySubset($0) } }
     let experiment = TransferExperiment(

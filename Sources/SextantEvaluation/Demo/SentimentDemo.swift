@@ -83,8 +83,11 @@ package struct SentimentDemo {
   }
 
   /// Measures the sentiment of many continuations, beside random directions.
+  ///
+  /// - Parameter progress: receives texts done and in all.
   package func measure(
-    _ vector: SteeringVector, _ pairs: ContrastPairs
+    _ vector: SteeringVector, _ pairs: ContrastPairs,
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) -> JSONValue {
     let lexicon = SentimentLexicon(without: pairs.pairs.flatMap { [$0.positive, $0.negative] })
     heading("4. The sentiment of \(samples * Self.openings.count) continuations at each strength")
@@ -97,14 +100,23 @@ package struct SentimentDemo {
       """)
     let controls = (1...Self.controlCount).map { vector.randomControl(seed: UInt64($0)) }
     let openings = Self.openings.map { tokenizer.encode(Self.start + $0) }
-    var rows: [JSONValue] = []
-    for strength in Self.strengths {
-      let trials = try [[vector], controls].map { vectors throws(Refusal) in
+    var done = 0
+    let total = 2 * Self.strengths.count * openings.count * samples
+    let measured = try Self.strengths.map { strength throws(Refusal) in
+      try [[vector], controls].map { vectors throws(Refusal) in
         try SentimentTrial(
           of: vectors, options: options(strength), openings: openings, samplesPerOpening: samples,
           tokenCount: Self.tokenCount, temperature: Self.temperature, lexicon: lexicon
-        ) { Generator(model, tokenizer, applying: $0) }
+        ) {
+          done += 1
+          progress(done, total)
+        } generator: {
+          Generator(model, tokenizer, applying: $0)
+        }
       }
+    }
+    var rows: [JSONValue] = []
+    for (strength, trials) in zip(Self.strengths, measured) {
       let cells = trials.map {
         "\(signed($0.score.mean, 2)) ± \(Format.fixed($0.score.standardError, 2))"
       }

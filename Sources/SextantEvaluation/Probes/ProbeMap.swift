@@ -38,7 +38,7 @@ package struct ProbeMap: Sendable {
     let tap = try ProbeTap(
       probe, name: name, layers: layers, model: model.description, tokenizer: tokenizer.digest,
       allowsModelMismatch: allowsModelMismatch)
-    let tokens = tokenizer.encodeText(text)
+    let tokens = try tokenizer.encodeText(text)
     guard !tokens.isEmpty else {
       throw Refusal(
         .usageOption, at: .parameter("prompt"), found: "no tokens", expected: "at least one")

@@ -15,6 +15,9 @@ public struct ROC: Sendable {
   /// still uncertain then: the interval is the one of `Self.score`.
   public let interval: Interval
 
+  /// The area and its interval.
+  package var figure: Figure { Figure(area, interval) }
+
   /// Measures scores against labels; nil unless both labels occur and every score is a number.
   public init?(_ scores: [Double], _ labels: [Bool]) {
     precondition(scores.count == labels.count)

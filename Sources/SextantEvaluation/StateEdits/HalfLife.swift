@@ -20,9 +20,9 @@ public struct HalfLife: Sendable {
     /// The component.
     public let component: String
     /// The remaining share in the component, the mean over edits.
-    public let measured: SurvivalCurve
+    public let measured: HalfLife.Curve
     /// The same from the decays; nil if they are not known.
-    public let predicted: SurvivalCurve?
+    public let predicted: HalfLife.Curve?
     /// The divergence of the prediction after 1, 2, … tokens from the unedited one, in nats.
     public let divergence: [Double]
 
@@ -30,9 +30,9 @@ public struct HalfLife: Sendable {
     package var site: Site { .state(block: layer, component: component) }
 
     /// The remaining share of the divergence after the first token.
-    public var divergenceCurve: SurvivalCurve? {
+    public var divergenceCurve: HalfLife.Curve? {
       guard let first = divergence.first, first > 0 else { return nil }
-      return SurvivalCurve(divergence.map { $0 / first })
+      return HalfLife.Curve(divergence.map { $0 / first })
     }
   }
 
@@ -65,7 +65,7 @@ public struct HalfLife: Sendable {
     try Self.check(tokens.count, horizon: horizon, edits: editCount)
     let step = (tokens.count - horizon - 1) / editCount
     let starts = (1...editCount).map { $0 * step }
-    var curves: [[(measured: SurvivalCurve, predicted: SurvivalCurve?, divergence: [Double])]] =
+    var curves: [[(measured: HalfLife.Curve, predicted: HalfLife.Curve?, divergence: [Double])]] =
       Array(repeating: [], count: edits.count)
     var state = model.initialState()
     for (place, start) in starts.enumerated() {
@@ -86,8 +86,8 @@ public struct HalfLife: Sendable {
       let predicted = curves.compactMap(\.predicted)
       return Entry(
         layer: edit.block, component: edit.component,
-        measured: SurvivalCurve(meanOf: curves.map(\.measured)),
-        predicted: predicted.count == curves.count ? SurvivalCurve(meanOf: predicted) : nil,
+        measured: HalfLife.Curve(meanOf: curves.map(\.measured)),
+        predicted: predicted.count == curves.count ? HalfLife.Curve(meanOf: predicted) : nil,
         divergence: (0..<horizon).map { place in
           curves.reduce(0) { $0 + $1.divergence[place] } / Double(curves.count)
         })
@@ -157,7 +157,7 @@ public struct HalfLife: Sendable {
   private static func measured(
     _ edits: [Edit], _ model: any LanguageModel, _ state: State, _ tokens: [Int],
     _ strength: Float
-  ) throws(Refusal) -> [(curve: SurvivalCurve, divergence: [Double])] {
+  ) throws(Refusal) -> [(curve: HalfLife.Curve, divergence: [Double])] {
     let rows = edits.count + 1
     var state = state.selecting(Array(repeating: 0, count: rows))
     var starts: [Double] = []
@@ -194,7 +194,7 @@ public struct HalfLife: Sendable {
         divergences[index].append(predictions[0].divergence(of: predictions[index + 1]))
       }
     }
-    return zip(shares, divergences).map { (SurvivalCurve($0), $1) }
+    return zip(shares, divergences).map { (HalfLife.Curve($0), $1) }
   }
 
   /// The norm of the difference between a row and the unedited one.
@@ -221,9 +221,9 @@ public struct HalfLife: Sendable {
   private static func predicted(
     _ edits: [Edit], _ model: any LanguageModel, _ state: State, _ tokens: [Int],
     _ strength: Float
-  ) throws(Refusal) -> [SurvivalCurve?] {
+  ) throws(Refusal) -> [HalfLife.Curve?] {
     guard let model = model as? any RetainingModel else { return edits.map { _ in nil } }
-    var curves: [SurvivalCurve?] = edits.map { _ in nil }
+    var curves: [HalfLife.Curve?] = edits.map { _ in nil }
     var (stream, running) = (try model.begin(TokenBatch(tokens), at: state.position), state)
     for block in 0..<model.description.layerCount {
       for (index, edit) in edits.enumerated() where edit.block == block {
@@ -236,12 +236,12 @@ public struct HalfLife: Sendable {
     return curves
   }
 
-  private static func curve(_ edit: Edit, _ retention: Retention, _ length: Int) -> SurvivalCurve {
+  private static func curve(_ edit: Edit, _ retention: Retention, _ length: Int) -> HalfLife.Curve {
     var left = edit.vector.map(Double.init)
     var shares = [1.0]
     let share = { left.reduce(0) { $0 + $1 * $1 }.squareRoot() / edit.norm }
     switch retention {
-    case .overwritten: return SurvivalCurve([1.0] + Array(repeating: 0, count: length))
+    case .overwritten: return HalfLife.Curve([1.0] + Array(repeating: 0, count: length))
     case .factors(let factors):
       factors.withFloats { factors in
         for token in 0..<length {
@@ -258,6 +258,6 @@ public struct HalfLife: Sendable {
         shares.append(share())
       }
     }
-    return SurvivalCurve(shares)
+    return HalfLife.Curve(shares)
   }
 }

@@ -180,7 +180,7 @@ public struct ChoiceTest: Sendable {
     var result: [Tokens] = []
     for (index, item) in items.enumerated() {
       let place = Refusal.Place.pointer("/\(index)")
-      let prompt = tokenizer.encodeText(item.prompt)
+      let prompt = try tokenizer.encodeText(item.prompt)
       guard !prompt.isEmpty else {
         throw Refusal(
           .dataRecord, file: file, at: place, found: "a prompt without tokens",
@@ -189,7 +189,7 @@ public struct ChoiceTest: Sendable {
       let ids = { (words: [String]) throws(Refusal) -> [[Int]] in
         var ids: [[Int]] = []
         for word in words {
-          let tokens = tokenizer.encodeText(item.prompt + word)
+          let tokens = try tokenizer.encodeText(item.prompt + word)
           guard tokens.count > prompt.count, tokens.starts(with: prompt) else {
             throw Refusal(
               .dataTokenization, file: file, at: place,

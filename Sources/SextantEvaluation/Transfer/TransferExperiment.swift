@@ -48,14 +48,14 @@ public struct TransferExperiment: Sendable {
   ///   - training: the records to train on; `test`: those to measure on.
   ///   - sites: residual and state sites.
   ///   - positions: the tokens of each record that are read.
-  ///   - progress: receives records read and in all.
+  ///   - progress: receives the step, `read` or `train`, and its records or sites done and in all.
   /// - Throws: `data.*` for records without the labels of both speakers, or a part with one label;
   ///   `usage.option`, `artifact.*`, `model.*`.
   public func run(
     _ model: any LanguageModel, _ tokenizer: any Tokenizer, training: LabelledRecords,
     test: LabelledRecords, sites: [SiteDescription],
     positions: PositionSelection = .last, pooling: Probe.Pooling = .each,
-    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+    progress: (_ step: String, _ done: Int, _ total: Int) -> Void = { _, _, _ in }
   ) throws(Refusal) -> TransferResult {
     let reader = ActivationReader(model, positions: positions, pooling: pooling)
     let first = training.records.count { record in sources.contains { $0.contains(record) } }
@@ -63,17 +63,19 @@ public struct TransferExperiment: Sendable {
       (sources + targets).contains { $0.contains(record) }
     }
     let train = try side(training, sources, tokenizer, reader, sites) {
-      progress($0, first + second)
+      progress("read", $0, first + second)
     }
     let held = try side(test, sources + targets, tokenizer, reader, sites) {
-      progress(first + $0, first + second)
+      progress("read", first + $0, first + second)
     }
     var result = TransferResult(layerCount: model.description.layerCount)
     result.outputs = outputs(held)
     var fitted: [(source: QuirkySubset, probes: [ProbeEntry])] = []
-    for source in sources {
+    for (place, source) in sources.enumerated() {
       let part = train.activations.selecting { source.contains(train.records[$0]) }
-      let trained = try ProbeTrainer(methods, seed: seed).train(part, labels: train.own)
+      let trained = try ProbeTrainer(methods, seed: seed).train(part, labels: train.own) {
+        progress("train", place * $1 + $0, sources.count * $1)
+      }
       for note in trained.skipped where !result.skipped.contains(note) {
         result.skipped.append(note)
       }

@@ -14,19 +14,23 @@ package struct ProgressLine: Sendable {
   private let title: String
   private let unit: Unit
   private let isTerminal: Bool
-  private var shownAt = 0.0
+  private var shownAt: Double
+
+  /// Whether the terminal shows a line that the next one has to replace.
+  package private(set) var isShown = false
 
   /// A line for work of this title.
   ///
-  /// - Parameter isTerminal: whether the line goes to a terminal.
-  package init(_ title: String, _ unit: Unit, isTerminal: Bool) {
+  /// - Parameters:
+  ///   - isTerminal: whether the line goes to a terminal.
+  ///   - silence: seconds before this work without a line, so that many short works in a row show one a minute,
+  ///     too.
+  package init(_ title: String, _ unit: Unit, isTerminal: Bool, after silence: Double = 0) {
     self.title = title
     self.unit = unit
     self.isTerminal = isTerminal
+    shownAt = isTerminal ? 0 : -silence
   }
-
-  /// Whether the terminal shows a line that the next one has to replace.
-  package var isShown: Bool { isTerminal && shownAt > 0 }
 
   /// The text to write now; nil if nothing is due.
   ///
@@ -37,7 +41,7 @@ package struct ProgressLine: Sendable {
     _ done: Int, of total: Int, after seconds: Double, note: @autoclosure () -> String = ""
   ) -> String? {
     guard seconds - shownAt >= (isTerminal ? 0.1 : 60), done > 0, total > 0 else { return nil }
-    shownAt = seconds
+    (shownAt, isShown) = (seconds, isTerminal)
     let rate = Double(done) / seconds
     let left = Double(total - done) / rate
     let said = note()
@@ -50,7 +54,7 @@ package struct ProgressLine: Sendable {
 
   /// The text that removes the line; nil if there is none.
   package mutating func clearing() -> String? {
-    defer { shownAt = 0 }
+    defer { isShown = false }
     return isShown ? "\r\u{1B}[K" : nil
   }
 

@@ -5,6 +5,7 @@ import SextantBytes
 import SextantGeneration
 import SextantInspection
 import SextantReport
+import SextantTerminal
 import SextantTexts
 
 /// `sextant capture`: the activations of a model, as a file.
@@ -80,7 +81,7 @@ struct Capture: WritingCommand {
     let sites = try open.model.description.sites(named: sites.values, layers: blocks.layers)
     let sequences = try sequences(open)
     let applied = try AppliedArtifacts(apply)
-    try open.noteEffects(of: applied)
+    try open.notes(on: applied).forEach(StandardStreams.printNote)
     let edits = applied.interventions
     try edits.check(.edits, of: "capture")
     let progress = Progress("capture", .items("prompts"))
@@ -89,11 +90,7 @@ struct Capture: WritingCommand {
       beginOfText: text.tokens == nil ? open.tokenizer?.beginOfTextIDs ?? [] : [],
       isEdited: edits.hasEdits,
       editing: { prompt throws(Refusal) in
-        try edits.bind(
-          to: BoundRun(
-            open.model, tokenizer: open.tokenizer?.digest, prompts: [prompt],
-            from: open.model.initialState())
-        ).tap
+        try open.editor(edits, of: prompt, from: open.model.initialState(), for: "capture")
       }, progress: { progress.update($0, $1) })
     progress.clear()
     try artifact.write(to: output, replacing: force)
@@ -105,7 +102,6 @@ struct Capture: WritingCommand {
   /// The prompts as token ids.
   private func sequences(_ open: LoadedModel) throws(Refusal) -> [[Int]] {
     if let prompts { return try open.readPrompts(prompts) }
-    if let prompt = text.prompt { return [try open.ids(of: prompt.text())] }
     return [try text.ids(open.textTokenizer)]
   }
 }

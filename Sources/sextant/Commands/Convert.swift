@@ -3,6 +3,7 @@ import SextantBytes
 import SextantConversion
 import SextantInspection
 import SextantReport
+import SextantTerminal
 
 /// Checkpoint to native model.
 struct Convert: WritingCommand {

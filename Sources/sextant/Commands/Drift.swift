@@ -3,6 +3,7 @@ import Sextant
 import SextantBytes
 import SextantEvaluation
 import SextantReport
+import SextantTerminal
 
 /// `sextant drift`: the cost of fewer bits.
 struct Drift: ParsableCommand {
@@ -38,7 +39,8 @@ struct Drift: ParsableCommand {
     var comparison = DriftComparison(
       with: base.model, in: base.store, try base.textTokenizer(), on: try text.text())
     for path in model {
-      let open = try LoadedModel.open(path)
+      // The reference warns of a long text; once is enough.
+      let open = try LoadedModel(path)
       try Progress.show("drift", .items("tokens")) { update throws(Refusal) in
         try comparison.add(open.model, in: open.store, path: path, progress: update)
       }

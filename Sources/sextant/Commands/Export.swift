@@ -4,6 +4,7 @@ import SextantBytes
 import SextantConversion
 import SextantInspection
 import SextantReport
+import SextantTerminal
 
 /// Native files to the formats of other programs.
 struct Export: WritingCommand {

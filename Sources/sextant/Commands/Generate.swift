@@ -4,6 +4,7 @@ import SextantEvaluation
 import SextantGeneration
 import SextantModels
 import SextantReport
+import SextantTerminal
 import SextantTexts
 
 /// Text from a model, steered or not.
@@ -81,6 +82,11 @@ struct Generate: WritingCommand {
       )
     }
     try many.checkEffects()
+    if many.areGiven {
+      try refuseGiven(
+        [("--save-state", saveState != nil), ("--trace", trace != nil), ("--explain", explain)],
+        "needs one text: give --prompt without --samples")
+    }
     if loadState != nil { try model.beginning.checkUnused("--load-state") }
     try chat.checkAlone([
       ("--load-state", loadState != nil), ("--no-bos", model.beginning.noBos),
@@ -96,7 +102,6 @@ struct Generate: WritingCommand {
   }
 
   func run() throws {
-    try checkOutputsOfOneText()
     let open = try chat.apply(to: model.open())
     let tokenizer = try open.textTokenizer()
     var options = try GenerationOptions(count, sampling, ending, stops: open.answerStops)
@@ -143,20 +148,6 @@ struct Generate: WritingCommand {
       printJSON(result, applied, notes, prompt: tokens, unread: unread)
     } else {
       report(result, applied, notes, unread: unread)
-    }
-  }
-
-  /// Refuses files and tables of one text if several texts are requested.
-  private func checkOutputsOfOneText() throws(Refusal) {
-    guard many.areGiven else { return }
-    let outputs = [
-      ("--save-state", saveState != nil), ("--trace", trace != nil), ("--explain", explain),
-    ]
-    for (option, isGiven) in outputs where isGiven {
-      throw Refusal(
-        .usageOption, at: .option(option),
-        found: "several texts (\(many.prompts == nil ? "--samples" : "--prompts"))",
-        expected: "one text, with --prompt alone")
     }
   }
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Sextant
 import SextantBytes
+import SextantTerminal
 
 /// `sextant lens`: the predictions of each block.
 struct LensCommand: ParsableCommand {

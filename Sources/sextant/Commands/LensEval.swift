@@ -4,6 +4,7 @@ import SextantBytes
 import SextantGeneration
 import SextantInspection
 import SextantReport
+import SextantTerminal
 
 /// How well lenses read a model.
 struct LensEval: WritingCommand {

@@ -5,6 +5,7 @@ import SextantBytes
 import SextantEvaluation
 import SextantGeneration
 import SextantReport
+import SextantTerminal
 
 extension LensMeasure: ExpressibleByArgument {}
 
@@ -88,7 +89,7 @@ struct LensShow: WritingCommand {
   func run() throws {
     let open = try model.open()
     let tokenizer = try open.textTokenizer()
-    let ids = tokenizer.encodeText(try text.prompt.text())
+    let ids = try tokenizer.encodeText(text.prompt.text())
     let range = try LensText.range(tokens?.range, of: ids)
     let applied = try steering.load(for: open, others: !lens.isEmpty)
     try applied.interventions.check(.edits, of: "lens show")

@@ -2,6 +2,7 @@ import ArgumentParser
 import Sextant
 import SextantBytes
 import SextantEvaluation
+import SextantTerminal
 
 /// `sextant lens state`: the predictions of the recurrent state.
 struct LensState: ParsableCommand {
@@ -47,7 +48,7 @@ struct LensState: ParsableCommand {
     let open = try model.open()
     let tokenizer = try open.textTokenizer()
     try layers?.check(blockCount: open.model.description.layerCount)
-    let ids = tokenizer.encodeText(try text.prompt.text())
+    let ids = try tokenizer.encodeText(text.prompt.text())
     let found = try StateReading(
       of: open.model, tokenizer, on: ids, layers: layers, count: directions, guesses: topK,
       file: open.store.path)

@@ -7,6 +7,7 @@ import SextantBytes
 import SextantInspection
 import SextantModels
 import SextantReport
+import SextantTerminal
 
 extension LensLoss: ExpressibleByArgument {}
 extension TunedLensOptions.Optimizer.Kind: ExpressibleByArgument {}

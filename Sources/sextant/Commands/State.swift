@@ -5,6 +5,7 @@ import SextantBytes
 import SextantGeneration
 import SextantInspection
 import SextantReport
+import SextantTerminal
 
 /// `sextant state`: saved states, as files.
 struct StateCommand: ParsableCommand {

@@ -3,6 +3,7 @@ import Sextant
 import SextantAnalysis
 import SextantBytes
 import SextantReport
+import SextantTerminal
 
 /// Whether a foreign vector fits.
 struct SteerDoctor: ParsableCommand {

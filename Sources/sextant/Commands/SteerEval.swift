@@ -3,6 +3,7 @@ import Sextant
 import SextantBytes
 import SextantGeneration
 import SextantReport
+import SextantTerminal
 import SextantTexts
 
 /// `sextant steer eval`: the effects of a steering vector, at every block and strength.

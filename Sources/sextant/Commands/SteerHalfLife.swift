@@ -3,6 +3,7 @@ import Sextant
 import SextantBytes
 import SextantGeneration
 import SextantReport
+import SextantTerminal
 
 /// How long an edit of the state survives.
 struct SteerHalfLife: WritingCommand {
@@ -59,8 +60,8 @@ struct SteerHalfLife: WritingCommand {
     let open = try model.open()
     let tokenizer = try open.textTokenizer()
     let vector = try SteeringVector(reading: apply.path)
-    let tokens = tokenizer.encodeText(try text.text())
-    open.noteLimits(ofStateEdits: true)
+    let tokens = try tokenizer.encodeText(text.text())
+    if let note = open.description.untouchedByStateEdits { StandardStreams.printNote(note) }
     let found = try Progress.show("half-life", .items("edits")) { update throws(Refusal) in
       try HalfLife(
         of: open.model, tokenizer: tokenizer.digest, vector: vector,

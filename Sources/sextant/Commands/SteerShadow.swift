@@ -3,6 +3,7 @@ import Sextant
 import SextantBytes
 import SextantEvaluation
 import SextantGeneration
+import SextantTerminal
 
 /// Steering that ends without residue.
 struct SteerShadow: ParsableCommand {

@@ -5,6 +5,7 @@ import SextantArtifacts
 import SextantBytes
 import SextantInspection
 import SextantReport
+import SextantTerminal
 
 /// Contrast pairs to steering vector.
 struct SteerTrain: WritingCommand {
@@ -56,7 +57,7 @@ struct SteerTrain: WritingCommand {
     help:
       "The norm of vectors: none (the method's own norm), unit (1), mean (the norm of the mean-difference vector)."
   )
-  var scale = SteeringScale.none
+  var scale = SteeringMethod.Scale.none
 
   @Option(help: "The operation when the vector is applied.")
   var operation = SteeringVector.Operation.add

@@ -4,6 +4,7 @@ import SextantAnalysis
 import SextantBytes
 import SextantInspection
 import SextantReport
+import SextantTerminal
 
 /// Every digest of a file, and whether training again gives it.
 struct Verify: ParsableCommand {

@@ -1,6 +1,7 @@
 import Sextant
 import SextantBytes
 import SextantGeneration
+import SextantTerminal
 
 extension SteeringArguments {
   /// Reads the artifacts.
@@ -14,8 +15,18 @@ extension SteeringArguments {
   func load(
     for open: LoadedModel, stop: ProbeCondition? = nil, others: Bool = false
   ) throws(Refusal) -> AppliedArtifacts {
-    let usesArtifacts = others || !apply.isEmpty || when != nil || stop != nil
-    guard usesArtifacts || !allowModelMismatch else {
+    let applied = try AppliedArtifacts(
+      apply, options(others: others || stop != nil),
+      stop: stop?.load(as: "stopWhen", allowingOther: allowModelMismatch))
+    try open.notes(on: applied).forEach(StandardStreams.printNote)
+    return applied
+  }
+
+  /// The options for all artifacts.
+  ///
+  /// - Parameter others: as for `load`.
+  func options(others: Bool = false) throws(Refusal) -> ApplyingOptions {
+    guard others || !apply.isEmpty || when != nil || !allowModelMismatch else {
       throw .withoutEffect(
         "allowsModelMismatch", found: "no artifact", expected: "an artifact")
     }
@@ -24,9 +35,6 @@ extension SteeringArguments {
     (options.positions, options.statePositions) = (positions, statePositions)
     options.allowsModelMismatch = allowModelMismatch
     options.condition = try when?.load(as: "when", allowingOther: allowModelMismatch)
-    let applied = try AppliedArtifacts(
-      apply, options, stop: stop?.load(as: "stopWhen", allowingOther: allowModelMismatch))
-    try open.noteEffects(of: applied)
-    return applied
+    return options
   }
 }

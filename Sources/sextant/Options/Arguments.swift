@@ -78,7 +78,7 @@ extension PositionSelection: ExpressibleByArgument {
 
 extension SteeringMethod: ExpressibleByArgument {}
 
-extension SteeringScale: ExpressibleByArgument {}
+extension SteeringMethod.Scale: ExpressibleByArgument {}
 
 extension SteeringVector.Operation: ExpressibleByArgument {}
 

@@ -28,7 +28,7 @@ struct ChatArguments: ParsableArguments {
     help: ArgumentHelp(
       "Today's date, for templates that contain it. Default: the clock's.",
       valueName: "yyyy-mm-dd"))
-  var chatDate: CalendarDate?
+  var chatDate: ChatSettings.Date?
 
   /// Whether a switch is on.
   enum Switch: String, ExpressibleByArgument, CaseIterable { case on, off }
@@ -80,7 +80,7 @@ struct ChatPromptArguments: ParsableArguments {
   var inputs: [String] { options.inputs }
 }
 
-extension CalendarDate: ExpressibleByArgument {
+extension ChatSettings.Date: ExpressibleByArgument {
   /// Reads `2025-03-09`.
   public init?(argument: String) { self.init(argument) }
 }

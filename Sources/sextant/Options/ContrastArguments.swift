@@ -38,7 +38,7 @@ struct ContrastArguments: ParsableArguments {
   var personas: String?
 
   /// The files that were named; nil for none.
-  var source: ContrastSource? {
+  var source: ContrastPairs.Source? {
     if let pairs { return .pairs(pairs) }
     if let positive, let negative { return .texts(positive: positive, negative: negative) }
     return personas.map { .personas($0) }

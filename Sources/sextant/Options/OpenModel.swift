@@ -1,6 +1,6 @@
 import Sextant
 import SextantBytes
-import SextantGeneration
+import SextantTerminal
 
 /// A model as commands open it: with notes and warnings on standard error.
 extension LoadedModel {
@@ -19,22 +19,5 @@ extension LoadedModel {
       }
     }
     return model
-  }
-
-  /// Notes artifacts that were learned from texts with other tokens before them, and what edits of the
-  /// state do not reach.
-  func noteEffects(of applied: AppliedArtifacts) throws(Refusal) {
-    for applied in applied.artifacts {
-      if let note = try beginningNote(on: applied.artifact) {
-        StandardStreams.printError("note: \(note)")
-      }
-    }
-    noteLimits(ofStateEdits: applied.editsState)
-  }
-
-  /// Notes what edits of the state do not reach, if some edit is one.
-  func noteLimits(ofStateEdits editsState: Bool) {
-    guard editsState, let limits = description.untouchedByStateEdits else { return }
-    StandardStreams.printError("note: \(limits)")
   }
 }

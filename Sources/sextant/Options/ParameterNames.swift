@@ -16,7 +16,7 @@ enum ParameterNames {
 
   /// The parameters that the library names. A test compares them with its source code.
   static let all: Set<String> = [
-    "allowsModelMismatch", "apply", "applyPositions", "architecture", "batch", "chatDate",
+    "allowsModelMismatch", "apply", "applyPositions", "architecture", "batch", "chat", "chatDate",
     "chatTemplate", "checkpointEvery", "choices", "chunk",
     "clipNorm", "configuration", "data", "dataType", "digits", "edits", "field", "group", "heads",
     "horizon", "ignoring",

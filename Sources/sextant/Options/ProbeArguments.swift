@@ -2,6 +2,7 @@ import ArgumentParser
 import Sextant
 import SextantBytes
 import SextantGeneration
+import SextantTerminal
 
 /// A field and the value that it must have, written `FIELD=VALUE`.
 struct FieldCondition: ExpressibleByArgument {

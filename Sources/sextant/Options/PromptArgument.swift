@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import SextantBytes
+import SextantTerminal
 import SextantTexts
 
 /// A text given in place, in a file (`@FILE`) or on standard input (`-`).

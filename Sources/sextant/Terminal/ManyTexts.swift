@@ -3,6 +3,7 @@ import SextantEvaluation
 import SextantGeneration
 import SextantModels
 import SextantReport
+import SextantTerminal
 
 /// Generates several texts and prints them.
 struct ManyTexts {

@@ -1,5 +1,6 @@
 import SextantBytes
 import SextantReport
+import SextantTerminal
 
 extension Report {
   /// Prints one JSON document, or the text for people.
@@ -8,4 +9,9 @@ extension Report {
     shown.notes = notes.map(ParameterNames.withOptions)
     StandardStreams.print(asJSON ? JSONValue.object(json).prettyText : shown.text)
   }
+}
+
+extension StandardStreams {
+  /// Writes a note to standard error.
+  static func printNote(_ note: String) { printError("note: \(ParameterNames.withOptions(note))") }
 }

@@ -3,6 +3,7 @@ import Sextant
 import SextantAnalysis
 import SextantBytes
 import SextantReport
+import SextantTerminal
 
 /// Records to erasers.
 struct ProbeErase: WritingCommand {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Sextant
 import SextantReport
+import SextantTerminal
 
 /// Probes measured on records.
 struct ProbeEval: WritingCommand {

@@ -4,6 +4,7 @@ import SextantAnalysis
 import SextantBytes
 import SextantEvaluation
 import SextantReport
+import SextantTerminal
 
 /// Activations moved through a probe's hyperplane.
 struct ProbeIntervene: ParsableCommand {
@@ -34,7 +35,11 @@ struct ProbeIntervene: ParsableCommand {
     try file.model.check(
       against: open.reference, allowingOther: probes.allowModelMismatch, file: file.file)
     let entries = try file.chosen(probes.probe.name)
-    open.noteLimits(ofStateEdits: entries.contains { $0.site.site?.isState == true })
+    if entries.contains(where: { $0.site.site?.isState == true }),
+      let note = open.description.untouchedByStateEdits
+    {
+      StandardStreams.printNote(note)
+    }
     let selected = try selection.load()
     let prompts = try ChoicePrompts(selected.records, open.textTokenizer())
     let found = try Progress.show("answer", .items("records")) { update throws(Refusal) in

@@ -4,6 +4,7 @@ import SextantAnalysis
 import SextantBytes
 import SextantInspection
 import SextantReport
+import SextantTerminal
 
 /// Records to probes.
 struct ProbeTrain: WritingCommand {

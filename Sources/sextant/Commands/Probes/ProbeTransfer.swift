@@ -3,6 +3,7 @@ import Sextant
 import SextantAnalysis
 import SextantBytes
 import SextantReport
+import SextantTerminal
 
 /// The whole experiment: from parts to parts.
 struct ProbeTransfer: WritingCommand {
@@ -57,11 +58,11 @@ struct ProbeTransfer: WritingCommand {
     let learned = try texts.records(reading: data)
     let held = try texts.records(reading: test)
     let tokenizer = try open.textTokenizer()
-    let result = try Progress.show("read", .items("records")) { update throws(Refusal) in
-      try experiment.run(
-        open.model, tokenizer, training: learned, test: held, sites: sites,
-        positions: reading.places.readPositions, pooling: reading.pooling, progress: update)
-    }
+    let steps = Progress.Steps(.items("items"))
+    let result = try experiment.run(
+      open.model, tokenizer, training: learned, test: held, sites: sites,
+      positions: reading.places.readPositions, pooling: reading.pooling, progress: steps.update)
+    steps.clear()
     if let folder {
       var page = HTMLPage(
         title: "Probes: latent knowledge of the model",

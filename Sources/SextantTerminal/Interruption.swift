@@ -3,13 +3,13 @@ import SextantBytes
 import Synchronization
 
 /// The reaction to a termination request of the user or the system.
-enum Interruption {
+package enum Interruption {
   /// The message on interruption: a C string that is never freed, or 0.
   private static let message = Atomic<UInt>(0)
 
   /// Handles termination signals: unpublished files are removed, and the process still ends by the
   /// signal, as its parent expects.
-  static func prepare() {
+  package static func prepare() {
     // Not to be initialised inside a handler.
     _ = message.load(ordering: .relaxed)
     FilePublisher.removeUnpublishedName()
@@ -34,7 +34,7 @@ enum Interruption {
   private static let isMarked = Atomic<Bool>(false)
 
   /// Runs work during which Ctrl-C only sets a mark.
-  static func marking<Result>(
+  package static func marking<Result>(
     _ work: (_ isMarked: () -> Bool) throws(Refusal) -> Result
   ) throws(Refusal) -> Result {
     isMarked.store(false, ordering: .relaxed)
@@ -44,7 +44,7 @@ enum Interruption {
   }
 
   /// Sets the message about the files that an interruption leaves.
-  static func promise(_ text: String) {
+  package static func promise(_ text: String) {
     let copy = UInt(bitPattern: strdup("\nInterrupted; \(text).\n"))
     message.store(copy, ordering: .relaxed)
   }

@@ -3,13 +3,13 @@ import SextantBytes
 import SextantReport
 
 /// Standard output and standard error, written without buffers.
-enum StandardStreams {
+package enum StandardStreams {
   /// Makes the standard descriptors safe to use, before anything is opened.
   ///
   /// A descriptor that the caller closed would be given to the next file opened, and a report
   /// would be written into a model: such descriptors are opened on something that refuses I/O.
   /// A reader that goes away (`| head`) is an error code here and not a signal.
-  static func prepare() {
+  package static func prepare() {
     for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
       _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
     }
@@ -21,30 +21,30 @@ enum StandardStreams {
   }
 
   /// Whether standard input is a terminal.
-  static var inputIsTerminal: Bool { isatty(STDIN_FILENO) == 1 }
+  package static var inputIsTerminal: Bool { isatty(STDIN_FILENO) == 1 }
 
   /// Whether standard error is a terminal.
-  static var errorIsTerminal: Bool { isatty(STDERR_FILENO) == 1 }
+  package static var errorIsTerminal: Bool { isatty(STDERR_FILENO) == 1 }
 
   /// Whether standard output is a terminal.
-  static var outputIsTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
+  package static var outputIsTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
 
   /// Columns of the terminal that standard output is; 100 if it is none.
-  static var outputWidth: Int {
+  package static var outputWidth: Int {
     var size = winsize()
     guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 100 }
     return Int(size.ws_col)
   }
 
   /// Whether the command has no other output than the printed one.
-  nonisolated(unsafe) static var isNeeded = true
+  package nonisolated(unsafe) static var isNeeded = true
   private nonisolated(unsafe) static var readerIsGone = false
 
   /// Writes text to standard output, from the main thread.
   ///
   /// If the reader has closed the pipe, the process ends with success. A command that makes files
   /// too continues, and its text is dropped. Any other failure ends the process with status 74.
-  static func write(_ text: String) {
+  package static func write(_ text: String) {
     if readerIsGone { return }
     switch write(text, to: STDOUT_FILENO) {
     case 0: return
@@ -60,12 +60,12 @@ enum StandardStreams {
   }
 
   /// Writes a line to standard output.
-  static func print(_ line: String) { write(line + "\n") }
+  package static func print(_ line: String) { write(line + "\n") }
 
   /// Writes generated text: on a terminal, without the control characters that it would act on.
   ///
   /// - Parameter tint: from -1 (blue) to 1 (red): marks the text on a terminal; nil for none.
-  static func writeGenerated(_ text: String, tint: Double? = nil) {
+  package static func writeGenerated(_ text: String, tint: Double? = nil) {
     guard outputIsTerminal else {
       write(text)
       return
@@ -76,10 +76,10 @@ enum StandardStreams {
   }
 
   /// Writes a line to standard error; a failure is ignored.
-  static func printError(_ line: String) { _ = write(line + "\n", to: STDERR_FILENO) }
+  package static func printError(_ line: String) { _ = write(line + "\n", to: STDERR_FILENO) }
 
   /// Writes to standard error as it is.
-  static func writeError(_ text: String) { _ = write(text, to: STDERR_FILENO) }
+  package static func writeError(_ text: String) { _ = write(text, to: STDERR_FILENO) }
 
   /// Writes all bytes; the error number of the failure, or 0.
   private static func write(_ text: String, to descriptor: Int32) -> Int32 {
