@@ -11,6 +11,6 @@ struct SextantBenchmarks: ParsableCommand {
       """,
     subcommands: [
       TableCommand.self, ModelsCommand.self, KernelsCommand.self, ProbesCommand.self,
-      LensCommand.self, MakeCommand.self, WorkerCommand.self,
+      LensCommand.self, TokenizersCommand.self, MakeCommand.self, WorkerCommand.self,
     ])
 }

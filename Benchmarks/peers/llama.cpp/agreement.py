@@ -2,16 +2,20 @@
 
     python agreement.py path/to/sextant path/to/llama-logits [MODEL …]
 
-MODEL is anything that `sextant convert` reads; by default the demo model, tiny models of the fixtures,
-and a random RWKV-7 with heads of 64, because llama.cpp computes only these correctly. Prints for each model
+MODEL is anything that `sextant convert` reads; by default the demo model, models of the fixtures, and a random
+RWKV-7 with heads of 64, because llama.cpp computes only these correctly. The checkpoints of all families come from
+`fixtures/generate/make_hybrids.py OUT`: give OUT/checkpoints/*. Prints a table with a row for each model:
 
   logits     the largest difference of the logits of a prompt, and their largest absolute value;
-  greedy     how many of 64 greedy tokens after the prompt agree: the first is told that does not;
+  greedy     how many of 64 greedy tokens after the prompt agree before the first that differs; then how much lower
+             llama.cpp's token is than Sextant's in Sextant's logits (a tie if about as small as the difference of logits);
   vector     what a random control vector at each block from 1 on does to the logits: the smallest
-             cosine, over blocks, of our movement and theirs, when both apply the exported file, and the
-             largest one when ours is applied one block too early, the mistake that the format invites.
+             cosine, over blocks, of our movement and theirs, when both apply the exported file; and the
+             blocks whose vectors llama.cpp ignores (those of Nemotron-H without perceptron or experts);
+  early      the largest such cosine when ours is applied one block too early, the mistake that the format invites.
 
-Needs numpy and safetensors. If llama-logits is missing, it reports this and exits with status 0.
+A model that one side refuses has the reason in its row. With --no-vectors, the last two columns are left out.
+Needs numpy, safetensors and gguf. If llama-logits is missing, it reports this and exits with status 0.
 """
 
 import json
@@ -32,6 +36,18 @@ MODELS = [
     "llama-tiny/huggingface",
     "llama-tiny/llama3",
     "gpt-neox-tiny/huggingface",
+    "hybrids/checkpoints/granite_h",
+    "hybrids/checkpoints/granite_attention",
+    "hybrids/checkpoints/granite_h_moe-bf16",
+    "hybrids/checkpoints/falcon_h1-bf16",
+    "hybrids/checkpoints/falcon_mamba",
+    "hybrids/checkpoints/nemotron_h",
+    "hybrids/checkpoints/lfm2",
+    "hybrids/checkpoints/jamba",
+    "hybrids/checkpoints/qwen2_small",
+    "hybrids/checkpoints/qwen3_small",
+    "hybrids/checkpoints/gemma3_small",
+    "hybrids/checkpoints/olmo3_small",
 ]
 PROMPT, GREEDY = 24, 64
 
@@ -78,11 +94,19 @@ def random_rwkv7(path: Path) -> Path:
     return path
 
 
+class CommandFailure(SystemExit):
+    """A command failed: ends the program if nothing catches it."""
+
+    def __init__(self, command: str, status: int, said: str) -> None:
+        super().__init__(f"{command}\n{said}")
+        self.status, self.said = status, said
+
+
 def run(*command: object, text: bytes = b"") -> str:
-    """The output of a command that reads a text; ends the program if the command fails."""
+    """The output of a command that reads a text."""
     done = subprocess.run([str(part) for part in command], capture_output=True, input=text)
     if done.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr.decode()}")
+        raise CommandFailure(" ".join(map(str, command)), done.returncode, done.stderr.decode())
     return done.stdout.decode()
 
 
@@ -96,7 +120,7 @@ class Pair:
         # llama.cpp rounds activations to the type of the weights.
         run(sextant, "export", self.store, "-o", self.gguf, "--dtype", "f32")
         facts = json.loads(run(sextant, "inspect", self.gguf, "--json"))["metadata"]
-        name = facts["general.architecture"]
+        name = self.architecture = facts["general.architecture"]
         self.vocabulary = int(facts[f"{name}.vocab_size"])
         self.blocks = int(facts[f"{name}.block_count"])
         self.width = int(facts[f"{name}.embedding_length"])
@@ -139,44 +163,74 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
 
 
-def compare(pair: Pair) -> str:
+def compare(pair: Pair, with_vectors: bool) -> list[str]:
+    """The cells of a model's row."""
     tokens = [(7 * i + 11) % pair.vocabulary for i in range(PROMPT)]
     ours = pair.ours(tokens)
     theirs, said = pair.theirs(tokens, GREEDY)
     # The greedy tokens agree as long as each of llama.cpp's tokens is also Sextant's most probable next token.
-    choices = pair.ours(tokens + said[:-1])[PROMPT - 1 :].argmax(-1).tolist()
-    agree = next((i for i, (a, b) in enumerate(zip(choices, said)) if a != b), len(said))
+    logits = pair.ours(tokens + said[:-1])[PROMPT - 1 :]
+    agree = next((i for i, row in enumerate(logits) if row.argmax() != said[i]), len(said))
+    greedy = f"{agree} of {len(said)}"
+    if agree < len(said):
+        greedy += f", {logits[agree].max() - logits[agree][said[agree]]:.1e} lower"
+    cells = [f"{np.abs(ours - theirs).max():.1e} of {np.abs(ours).max():.1f}", greedy]
+    return cells + movements(pair, tokens, ours, theirs) if with_vectors else cells
+
+
+def movements(
+    pair: Pair, tokens: list[int], ours: np.ndarray, theirs: np.ndarray
+) -> list[str]:
+    """The cosines of the movements of the logits by random control vectors."""
     strength = 3.0
-    right, early = [], []
+    right, early, ignored = [], [], []
     for block in range(1, pair.blocks):
         file = pair.vector(block)
         moved = pair.theirs(tokens, 0, file, strength)[0] - theirs
+        if not moved.any():
+            ignored.append(str(block))
+            continue
         for name, cosines in [("right", right), ("early", early)]:
             artifact = pair.work / f"{name}-{block}.steer.safetensors"
             cosines.append(
                 cosine(pair.ours(tokens, "--apply", f"{artifact}:{strength}") - ours, moved))
-    return (
-        f"logits {np.abs(ours - theirs).max():.1e} of {np.abs(ours).max():.1f}, "
-        f"greedy {agree} of {len(said)}, "
-        f"vector {min(right):.7f} (one block early: {max(early):.3f})"
-    )
+    note = f"; blocks {', '.join(ignored)} ignored" if ignored else ""
+    return [f"{min(right):.7f}{note}", f"{max(early):.3f}"]
+
+
+def refusal(failure: CommandFailure) -> str:
+    """The first line that a program printed when it failed."""
+    if failure.status < 0:
+        return f"ends by signal {-failure.status}"
+    lines = [line.strip() for line in failure.said.splitlines() if line.strip()]
+    return lines[0] if lines else f"status {failure.status}"
 
 
 def main() -> None:
-    if len(sys.argv) < 3 or not Path(sys.argv[2]).exists():
+    words = [word for word in sys.argv[1:] if word != "--no-vectors"]
+    with_vectors = "--no-vectors" not in sys.argv
+    if len(words) < 2 or not Path(words[1]).exists():
         print("no llama-logits: Benchmarks/README.md explains how to build it")
         return
-    sextant, llama = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
-    sources = [Path(p) for p in sys.argv[3:]]
+    sextant, llama = Path(words[0]).resolve(), Path(words[1]).resolve()
+    sources = [Path(word).resolve() for word in words[2:]]
     if not sources:
         sources = [ROOT / "fixtures" / name for name in MODELS] + [Path("random RWKV-7")]
+    columns = ["model", "GGUF", "logits", "greedy"] + ["vector", "early"] * with_vectors
+    print("| " + " | ".join(columns) + " |\n" + "| --- " * len(columns) + "|", flush=True)
     for source in sources:
+        name = source.relative_to(ROOT) if source.is_relative_to(ROOT) else source.name
         with tempfile.TemporaryDirectory() as work:
             if source == Path("random RWKV-7"):
                 source = random_rwkv7(Path(work) / "random-rwkv7.safetensors")
-            name = source.relative_to(ROOT) if source.is_relative_to(ROOT) else source
-            name = source.name if source.is_relative_to(work) else name
-            print(f"{name}: {compare(Pair(sextant, llama, source, Path(work)))}", flush=True)
+            cells = [str(name), ""]
+            try:
+                pair = Pair(sextant, llama, source, Path(work))
+                cells[1] = pair.architecture
+                cells += compare(pair, with_vectors)
+            except CommandFailure as failure:
+                cells.append(refusal(failure))
+            print("| " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -57,10 +57,20 @@ struct TableCommand: ParsableCommand {
     let peer: PeerKind
     let ratio: Double
     var precision = Precision.exact
+    /// The tokens of the prompt, if not those of the options.
+    var prompt: Int? = nil
 
     var text: String {
-      "\(isPrefill ? "prefill" : "decode"), \(shape.rawValue) \(type.word), "
+      let (task, tokens) =
+        isPrefill
+        ? ("prefill", prompt.map { " \($0)" }) : ("decode", prompt.map { " after \($0)" })
+      return "\(task)\(tokens ?? ""), \(shape.rawValue) \(type.word), "
         + (precision == .fast ? "--precision fast, " : "") + "over \(peer.rawValue)"
+    }
+
+    func task(_ bench: Workbench) -> Task {
+      isPrefill
+        ? .prefill(prompt ?? bench.prefill) : .decode(bench.decode, after: prompt ?? 16)
     }
   }
 
@@ -68,7 +78,7 @@ struct TableCommand: ParsableCommand {
     var goals: [Goal] = []
     func add(
       _ shape: PublishedShape, _ type: DataType, _ peer: PeerKind, prefill: Double? = nil,
-      decode: Double? = nil
+      fastPrefill: Double? = nil, decode: Double? = nil
     ) {
       for (isPrefill, ratio) in [(true, prefill), (false, decode)] {
         guard let ratio else { continue }
@@ -76,10 +86,11 @@ struct TableCommand: ParsableCommand {
         // prompts only: one token waits for memory in both cases.
         let rounds = type == .q8 || type == .bf16 && (isPrefill || peer == .llamaCpp)
         for precision in rounds ? [Precision.exact, .fast] : [.exact] {
+          let isFastPrefill = isPrefill && precision == .fast
           goals.append(
             Goal(
-              shape: shape, type: type, isPrefill: isPrefill, peer: peer, ratio: ratio,
-              precision: precision))
+              shape: shape, type: type, isPrefill: isPrefill, peer: peer,
+              ratio: isFastPrefill ? fastPrefill ?? ratio : ratio, precision: precision))
         }
       }
     }
@@ -96,18 +107,33 @@ struct TableCommand: ParsableCommand {
     }
     add(.rwkv6Of200m, .f32, .rwkv, prefill: 1.5, decode: 2.5)
     add(.rwkv7Of200m, .f32, .rwkv, prefill: 1.5, decode: 2.5)
+    for shape in [PublishedShape.granite4H350m, .falconH1Of500m, .qwen35Of800m, .lfm2Of350m] {
+      add(shape, .bf16, .llamaCpp, prefill: 1, fastPrefill: 1.5, decode: 1.3)
+      add(shape, .bf16, .transformers, prefill: 1.5, decode: 3)
+    }
+    // The longer the text, the larger the share of attention.
+    for length in [512, 2048, 8000] {
+      for isPrefill in [true, false] {
+        goals.append(
+          Goal(
+            shape: .smolLM2Of135m, type: .f32, isPrefill: isPrefill, peer: .llamaCpp, ratio: 1.5,
+            prompt: length))
+      }
+    }
     return goals
   }()
 
   private func measure(_ goal: Goal, _ memory: MemoryReader) throws -> Row? {
     let files = try bench.files(goal.shape, goal.type)
-    let task = goal.isPrefill ? Task.prefill(bench.prefill) : .decode(bench.decode)
+    // After a long prompt, keys and values are read as well.
+    let countsBytes = !goal.isPrefill && goal.prompt == nil
     let figures = try bench.turns(
-      task, files, [goal.peer], precision: goal.precision, memory: goal.isPrefill ? nil : memory)
+      goal.task(bench), files, [goal.peer], precision: goal.precision,
+      memory: countsBytes ? memory : nil)
     guard let peer = figures.rate.peers.first, let other = figures.perProcessor.peers.first else {
       return nil
     }
-    let gigabytes = goal.isPrefill ? 0 : try files.decodingGigabytes()
+    let gigabytes = countsBytes ? try files.decodingGigabytes() : 0
     return Row(
       text: goal.text, goal: "≥ \(shortText(goal.ratio))",
       measured: peer.ours.ratios(to: peer.theirs),

@@ -50,6 +50,11 @@ struct Peers: ParsableArguments {
     }
   }
 
+  /// Starts the tokenizers package with a `tokenizer.json`; it encodes all lines for each request.
+  func tokenizers(_ path: String, lines: String) throws -> ChildProcess {
+    try ChildProcess([python, scripts + "/tokenizers_peer.py", path, lines])
+  }
+
   private func command(
     _ kind: PeerKind, _ files: ModelFiles, threads: Int
   ) throws -> [String] {

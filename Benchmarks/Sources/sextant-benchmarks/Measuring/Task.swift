@@ -4,17 +4,19 @@ struct Task {
   let kind: String
   let tokens: Int
   let batch: Int
+  /// Tokens before those that are generated.
+  var prompt = 16
 
   /// Reading a prompt and finding the most probable next token.
   static func prefill(_ tokens: Int) -> Task {
     Task(name: "prefill \(tokens)", kind: "prefill", tokens: tokens, batch: 1)
   }
 
-  /// Greedy generation after a short prompt.
-  static func decode(_ tokens: Int, batch: Int = 1) -> Task {
+  /// Greedy generation after a prompt.
+  static func decode(_ tokens: Int, batch: Int = 1, after prompt: Int = 16) -> Task {
     Task(
       name: batch == 1 ? "decode \(tokens)" : "decode \(tokens), batch \(batch)", kind: "decode",
-      tokens: tokens, batch: batch)
+      tokens: tokens, batch: batch, prompt: prompt)
   }
 
   /// Tokens per second in one turn.
@@ -31,6 +33,7 @@ struct Task {
   func run(_ process: ChildProcess) throws -> Rate {
     let answer = try process.ask([
       "task": .string(kind), "tokens": .integer(Int64(tokens)), "batch": .integer(Int64(batch)),
+      "prompt": .integer(Int64(prompt)),
     ])
     let count = Double(tokens * batch)
     return Rate(

@@ -2,7 +2,7 @@ import ArgumentParser
 import SextantBytes
 import SextantModels
 
-private typealias Members = [(String, JSONValue)]
+typealias Members = [(String, JSONValue)]
 
 /// The shapes of published models, for which random weights serve as well as trained ones: the time
 /// that a product takes does not depend on the numbers in it.
@@ -17,6 +17,11 @@ enum PublishedShape: String, CaseIterable, ExpressibleByArgument {
   case rwkv7Of200m = "rwkv7-0.2b"
   case pythia160m = "pythia-160m"
   case smolLM135m = "smollm-135m"
+  case smolLM2Of135m = "smollm2-135m"
+  case granite4H350m = "granite-4.0-h-350m"
+  case falconH1Of500m = "falcon-h1-0.5b"
+  case qwen35Of800m = "qwen3.5-0.8b"
+  case lfm2Of350m = "lfm2-350m"
 
   /// The architecture and its canonical configuration.
   func model() throws -> (architecture: any Architecture.Type, configuration: JSONObject) {
@@ -38,7 +43,12 @@ enum PublishedShape: String, CaseIterable, ExpressibleByArgument {
             ("gate_low_rank_dim", 128),
           ])
       case .pythia160m: ("gpt-neox", Self.pythia)
-      case .smolLM135m: ("llama", Self.smolLM)
+      case .smolLM135m: ("llama", Self.smolLM(theta: 10_000.0, contextLength: 2048))
+      case .smolLM2Of135m: ("llama", Self.smolLM(theta: 100_000.0, contextLength: 8192))
+      case .granite4H350m: ("granite", Self.granite4H)
+      case .falconH1Of500m: ("falcon-h1", Self.falconH1)
+      case .qwen35Of800m: ("qwen3.5", Self.qwen35)
+      case .lfm2Of350m: ("lfm2", Self.lfm2)
       }
     guard let architecture = Architectures.named(name) else {
       throw MeasurementFailure("no architecture \(name)")
@@ -104,10 +114,10 @@ enum PublishedShape: String, CaseIterable, ExpressibleByArgument {
       ])
   }
 
-  /// Another, newer one.
-  private static var smolLM: Members {
+  /// Another, newer one; the second version has the same sizes and longer texts.
+  private static func smolLM(theta: JSONValue, contextLength: Int) -> Members {
     let members: Members = [
-      ("model_type", "llama"), ("rms_norm_eps", 1e-5), ("rope_theta", 10_000.0),
+      ("model_type", "llama"), ("rms_norm_eps", 1e-5), ("rope_theta", theta),
       ("hidden_act", "silu"), ("attention_bias", false), ("mlp_bias", false),
       ("tie_word_embeddings", true),
     ]
@@ -115,11 +125,11 @@ enum PublishedShape: String, CaseIterable, ExpressibleByArgument {
       + integers([
         ("vocab_size", 49152), ("hidden_size", 576), ("intermediate_size", 1536),
         ("num_hidden_layers", 30), ("num_attention_heads", 9), ("num_key_value_heads", 3),
-        ("max_position_embeddings", 2048),
+        ("max_position_embeddings", contextLength),
       ])
   }
 
-  private static func integers(_ members: [(String, Int)]) -> Members {
+  static func integers(_ members: [(String, Int)]) -> Members {
     members.map { ($0.0, .integer(Int64($0.1))) }
   }
 }
