@@ -117,6 +117,13 @@ let package = Package(
         "SextantBytes", "SextantConversion", "SextantEvaluation", "SextantInspection",
         "SextantReport", "SextantAnalysis", "Sextant",
       ]),
+    // MARK: The server, without a network
+    .target(
+      name: "SextantServing",
+      dependencies: [
+        "Sextant", "SextantLocks", "SextantTensor", "SextantBytes", "SextantStore",
+        "SextantTokenizers", "SextantModels", "SextantArtifacts", "SextantGeneration",
+      ]),
 
     // MARK: Executables
     .executableTarget(
@@ -225,6 +232,13 @@ let package = Package(
       dependencies: [
         "SextantInspection", "SextantArtifacts", "SextantCheckpoints", "SextantGeneration",
         "SextantModels", "SextantReport", "SextantBytes", "SextantTestSupport",
+        "SextantModelTestSupport",
+      ]),
+    .testTarget(
+      name: "SextantServingTests",
+      dependencies: [
+        "SextantServing", "Sextant", "SextantArtifacts", "SextantGeneration", "SextantModels",
+        "SextantStore", "SextantTensor", "SextantTokenizers", "SextantBytes", "SextantTestSupport",
         "SextantModelTestSupport",
       ]),
     .testTarget(

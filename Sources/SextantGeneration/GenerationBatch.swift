@@ -14,6 +14,8 @@ package final class GenerationBatch {
     case prompt
     /// A token was read: its record.
     case token(TokenRecord)
+    /// A token was read, of a text without records.
+    case step
     /// It ended, for the reason that `GenerationRun.ending` gives.
     case end
     /// It was refused. The other texts continue.
@@ -42,6 +44,21 @@ package final class GenerationBatch {
 
   /// Adds a text, of which nothing was read yet.
   package func add(_ run: GenerationRun) { waiting.append(run) }
+
+  /// Adds a text that was taken out, before those that wait.
+  package func addAgain(_ run: GenerationRun) { waiting.insert(run, at: 0) }
+
+  /// Reads a waiting text before the others that wait.
+  package func readNext(_ run: GenerationRun) {
+    guard let place = waiting.firstIndex(where: { $0 === run }) else { return }
+    waiting.insert(waiting.remove(at: place), at: 0)
+  }
+
+  /// The state of a text that is continued, as a copy of its own; nil for another one.
+  package func state(of run: GenerationRun) -> State? {
+    guard let row = rows.firstIndex(where: { $0 === run }) else { return nil }
+    return state?.selecting([row])
+  }
 
   /// Takes a text out of the batch, between two steps. Its state is then the one after the last
   /// token that was read; it can continue by itself.
@@ -78,6 +95,8 @@ package final class GenerationBatch {
       do throws(Refusal) {
         if let record = try run.didRead(results[row], endingBefore: joined.positions[row]) {
           events.append((run, .token(record)))
+        } else {
+          events.append((run, .step))
         }
         if run.token == nil {
           events.append((run, .end))
@@ -100,8 +119,10 @@ package final class GenerationBatch {
     while left > 0, let run = waiting.first {
       let before = run.state.position
       do throws(Refusal) {
-        try run.readPrompt()
-        events.append((run, .prompt))
+        if !run.hasReadPrompt {
+          try run.readPrompt()
+          events.append((run, .prompt))
+        }
       } catch {
         events.append((run, .failure(error)))
         waiting.removeFirst()

@@ -23,6 +23,10 @@ public final class GenerationRun {
   private var progress = Progress.prompt(0)
   /// The text that the last chosen token, or the end of the text, added.
   private var shown = ""
+  /// The prediction after the prompt, [V], if it was known before anything was read.
+  private var knownPrediction: Tensor?
+  /// Sees the predictions and the states of a row of a batch.
+  package weak var follower: (any RunFollower)?
 
   /// The prompt's tokens, with the actions of edits and reporters at each of them. Empty until the
   /// first token of the text is requested.
@@ -136,6 +140,7 @@ public final class GenerationRun {
   func advance(_ emit: (String) -> Void = { _ in }) throws(Refusal) -> [TokenRecord]? {
     try failing { () throws(Refusal) in
       if Task.isCancelled { cancel(emit) }
+      if try chooseFromKnown(emit) { return [] }
       guard let tokens = try pending() else { return nil }
       // [1, 1, V]
       let logits = try model.run(TokenBatch(tokens), from: &state, tap: interventions.tap)
@@ -201,10 +206,13 @@ public final class GenerationRun {
     from logits: Tensor, _ emit: (String) -> Void
   ) throws(Refusal) {
     shown = ""
+    let count = loop.tokens.count
+    follower?.didPredict(logits)
     let token = try loop.choose(from: logits.values) { text in
       shown += text
       emit(text)
     }
+    if let token, loop.tokens.count > count { follower?.didChoose(token) }
     guard let token, readsLast || !loop.isFull else { return end(emit) }
     progress = .read(token: token, piece: loop.lastPiece, shown: shown)
   }
@@ -225,7 +233,7 @@ public final class GenerationRun {
 /// not depend on the number of rows, so that a text has the same bits for any other rows beside it.
 extension GenerationRun {
   /// Whether the prompt was read.
-  var hasReadPrompt: Bool { if case .prompt = progress { false } else { true } }
+  package var hasReadPrompt: Bool { if case .prompt = progress { false } else { true } }
 
   /// The token that was chosen last, which is to be read; nil before the first and at the end.
   var token: Int? { if case .read(let token, _, _) = progress { token } else { nil } }
@@ -238,24 +246,65 @@ extension GenerationRun {
 
   /// Reads a piece of the prompt; after the last piece, chooses the first token.
   ///
-  /// Where a prompt is cut never depends on other texts, because a cut changes the rounding. The prompt
-  /// is read as a whole if observers are to see it, and if the model's rotation depends on its length.
+  /// A piece ends where the follower wants to see the state. Cuts change no bit. The prompt is read as a
+  /// whole if observers are to see it, and if the model's rotation depends on its length.
   func readPrompt() throws(Refusal) {
     try failing { () throws(Refusal) in
-      guard case .prompt(let done) = progress, let rest = try pending() else { return }
-      let isWhole = interventions.observes || model.description.rotationLength != nil
-      let tokens = isWhole ? rest : Array(rest.prefix(GenerationBatch.pieceLength))
-      let isLast = done + tokens.count == promptIDs.count
-      // [1, 1, V], or nothing.
+      guard case .prompt(let done) = progress, try !chooseFromKnown({ _ in }),
+        let rest = try pending()
+      else { return }
+      let cut = follower?.cut(after: done) ?? promptIDs.count
+      let count = readsWholePrompt ? rest.count : Swift.min(GenerationBatch.pieceLength, cut - done)
+      let tokens = Array(rest.prefix(count))
+      let end = done + tokens.count
+      let isLast = end == promptIDs.count
+      let wantsAll = follower?.wantsPredictions(after: done..<end) ?? false
+      // [1, S, V]
       let logits = try model.runAlike(
-        TokenBatch(tokens), from: &state, logits: isLast ? .last : .none, tap: interventions.tap)
+        TokenBatch(tokens), from: &state,
+        logits: wantsAll ? .all : isLast || end == cut ? .last : .none, tap: interventions.tap)
+      let rows = logits.reshaped([logits.shape[1], logits.shape[2]])  // [S, V]
+      follower?.didReadPrompt(done..<end, rows, state)
       if isLast {
-        prompt += try didRead(tokens, endingBefore: state.position, logits) { _ in }
+        let last = rows.rows(rows.shape[0] - 1..<rows.shape[0])  // [1, V]
+        prompt += try didRead(tokens, endingBefore: state.position, last) { _ in }
       } else {
         prompt += recorder?.records(of: tokens, endingBefore: state.position, text: nil) ?? []
-        progress = .prompt(done + tokens.count)
+        progress = .prompt(end)
       }
     }
+  }
+
+  /// Whether the prompt cannot be read in pieces, nor continued from a state in its middle.
+  package var readsWholePrompt: Bool {
+    interventions.observes || model.description.rotationLength != nil
+  }
+
+  /// The number of tokens of the prompt that are read as without interventions.
+  package var plainCount: Int {
+    readsWholePrompt ? 0 : interventions.plainCount(of: promptIDs, at: promptRange.lowerBound)
+  }
+
+  /// Continues after a part of the prompt that was read before, instead of reading it.
+  ///
+  /// - Parameters:
+  ///   - count: tokens of the prompt that `state` has read, under the same interventions.
+  ///   - prediction: the prediction after them, [V]; needed if they are the whole prompt.
+  package func skip(_ count: Int, _ state: State, prediction: Tensor) {
+    guard case .prompt(0) = progress, !readsWholePrompt else { return }
+    self.state = state
+    progress = .prompt(count)
+    knownPrediction = count == promptIDs.count ? prediction : nil
+  }
+
+  /// Chooses the first token if the prediction after the prompt is known; whether that is so.
+  private func chooseFromKnown(_ emit: (String) -> Void) throws(Refusal) -> Bool {
+    guard let logits = knownPrediction, case .prompt(promptIDs.count) = progress else {
+      return false
+    }
+    knownPrediction = nil
+    try choose(from: logits, emit)
+    return true
   }
 
   /// Takes note of the token that was read, and chooses the next one.

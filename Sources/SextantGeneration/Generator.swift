@@ -74,6 +74,19 @@ package struct Generator {
     return try GenerationRun(self, prompt, from: state, options, isRecorded: true)
   }
 
+  /// Starts to continue a prompt as a row of a batch.
+  ///
+  /// - Parameters:
+  ///   - prompt: token ids, at least one.
+  ///   - state: where to continue from; nil for an empty state.
+  ///   - isRecorded: whether records of tokens are made.
+  /// - Throws: the errors of `Interventions.bind`.
+  package func row(
+    _ prompt: [Int], from state: State? = nil, _ options: GenerationOptions, isRecorded: Bool
+  ) throws(Refusal) -> GenerationRun {
+    try GenerationRun(self, prompt, from: state, options, isRecorded: isRecorded)
+  }
+
   /// Continues a prompt.
   ///
   /// - Parameters:

@@ -4,7 +4,8 @@ import SextantTensor
 
 /// How the next token is chosen from the logits.
 ///
-/// The parts act in the order of transformers: repetition penalty, temperature, top-k, top-p, min-p.
+/// The parts act in this order: bias, repetition penalty, frequency and presence penalty, temperature,
+/// top-k, top-p, min-p. It is the order of transformers for those that transformers has.
 package struct SamplingOptions: Sendable, Equatable {
   /// The logits are divided by it; 0 chooses the most probable token.
   package var temperature: Float
@@ -19,6 +20,12 @@ package struct SamplingOptions: Sendable, Equatable {
   /// multiplied if it is negative; 1 changes nothing (Keskar et al. 2019, arXiv 1909.05858, section
   /// 4.1).
   package var repetitionPenalty: Float
+  /// Added to the logits of some tokens, by id.
+  package var logitBias: [Int: Float] = [:]
+  /// Subtracted from the logit of each token that was chosen before.
+  package var presencePenalty: Float = 0
+  /// Subtracted from the logit of a token, once for each time that it was chosen before.
+  package var frequencyPenalty: Float = 0
   /// The seed of the choices: the same seed chooses the same tokens.
   package var seed: UInt64
 
@@ -61,6 +68,8 @@ package struct Sampler: Sendable {
   private var generator: SeededRandom
   /// The tokens of the text so far, which the repetition penalty concerns.
   private var present: Set<Int>
+  /// How often each token was chosen, which the presence and frequency penalties concern.
+  private var counts: [Int: Int] = [:]
 
   /// A sampler that starts from the options' seed.
   ///
@@ -75,17 +84,36 @@ package struct Sampler: Sendable {
   ///
   /// Ties are broken by the lower id, so that the choice does not depend on sorting.
   ///
-  /// - Parameter logits: [V].
+  /// - Parameters:
+  ///   - logits: [V].
+  ///   - excluded: tokens that are not chosen.
   /// - Throws: `model.nonfinite` if the logits contain a NaN or no finite number.
-  package mutating func choose(_ logits: [Float]) throws(Refusal) -> Int {
-    let token = try draw(penalised(logits))
+  package mutating func choose(
+    _ logits: [Float], excluding excluded: [Int] = []
+  ) throws(Refusal) -> Int {
+    var own = penalised(biased(logits))
+    for token in excluded where own.indices.contains(token) { own[token] = -.infinity }
+    let token = try draw(own)
     if options.repetitionPenalty != 1 { present.insert(token) }
+    if countsTokens { counts[token, default: 0] += 1 }
     return token
   }
 
-  /// The logits after the repetition penalty, [V].
+  private var countsTokens: Bool { options.presencePenalty != 0 || options.frequencyPenalty != 0 }
+
+  /// The logits with the bias, [V].
+  private func biased(_ logits: [Float]) -> [Float] {
+    guard !options.logitBias.isEmpty else { return logits }
+    var result = logits
+    for (token, bias) in options.logitBias where result.indices.contains(token) {
+      result[token] += bias
+    }
+    return result
+  }
+
+  /// The logits after the penalties, [V].
   private func penalised(_ logits: [Float]) -> [Float] {
-    guard options.repetitionPenalty != 1 else { return logits }
+    guard options.repetitionPenalty != 1 || countsTokens else { return logits }
     var result = logits
     for token in present where result.indices.contains(token) {
       if result[token] > 0 {
@@ -93,6 +121,9 @@ package struct Sampler: Sendable {
       } else {
         result[token] *= options.repetitionPenalty
       }
+    }
+    for (token, count) in counts {
+      result[token] -= options.presencePenalty + Float(count) * options.frequencyPenalty
     }
     return result
   }

@@ -17,6 +17,10 @@ package struct GenerationOptions: Sendable {
 
   /// Texts that end the text before them.
   package var stops = StopTexts()
+  /// Further tokens that end a text, in addition to those of the tokenizer.
+  package var endIDs: [Int] = []
+  /// The number of tokens before which no token ends the text.
+  package var minimumCount = 0
 
   /// Creates options.
   package init(
@@ -99,7 +103,8 @@ struct TokenLoop {
   ) throws(Refusal) -> Int? {
     if isFull { ending = ending ?? .count }
     if ending != nil { return nil }
-    let token = try sampler.choose(logits)
+    let isShort = tokens.count < options.minimumCount
+    let token = try sampler.choose(logits, excluding: isShort ? endIDs : [])
     if endsText(token) {
       ending = .endOfText
       return nil
@@ -123,8 +128,11 @@ struct TokenLoop {
   }
 
   /// Whether a token ends the text, and is not part of it.
-  private func endsText(_ token: Int) -> Bool {
-    options.stopsAtEnd && tokenizer.endOfTextIDs.contains(token)
+  private func endsText(_ token: Int) -> Bool { endIDs.contains(token) }
+
+  /// The tokens that end the text.
+  private var endIDs: [Int] {
+    options.endIDs + (options.stopsAtEnd ? tokenizer.endOfTextIDs : [])
   }
 
   private mutating func add(_ piece: String, _ emit: (String) -> Void) {

@@ -102,7 +102,7 @@ import Testing
       for (run, event) in batch.step(promptTokens: promptTokens) {
         let index = try #require(runs.firstIndex { $0 === run })
         switch event {
-        case .prompt: break
+        case .prompt, .step: break
         case .token(let record): records[index].append(record)
         case .end: ended.insert(index)
         case .failure(let refusal): throw refusal

@@ -77,6 +77,25 @@ package final class BoundInterventions: Tap {
   /// Whether nothing acts and nothing reads.
   private let isEmpty: Bool
 
+  /// The number of tokens at the beginning of a text before the first one that an edit selects. The
+  /// decision of a gate may need the score of the token before, so that this one is then not counted.
+  ///
+  /// - Parameter start: the position of the first token.
+  func plainCount(of tokens: [Int], at start: Int) -> Int {
+    var selections: [PositionSelection] = []
+    var isGated = false
+    for edit in edits {
+      guard case .own(let tap) = edit.kind else { return 0 }
+      selections += tap.selections
+      isGated = isGated || tap.gate != nil
+    }
+    let prompt = start..<start + tokens.count
+    let first = tokens.indices.first { index in
+      selections.contains { $0.contains(start + index, prompt: prompt, token: tokens[index]) }
+    }
+    return max((first ?? tokens.count) - (isGated ? 1 : 0), 0)
+  }
+
   /// Whether observers see each step.
   var observes: Bool { !observers.isEmpty }
 

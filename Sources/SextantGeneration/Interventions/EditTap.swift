@@ -129,6 +129,13 @@ package final class EditTap: Tap {
   /// The sites that it edits.
   var sites: Set<Site> { Set(edits.keys) }
 
+  /// The positions at which it edits something.
+  var selections: [PositionSelection] {
+    let hasStates = edits.keys.contains(where: \.isState)
+    let hasTokens = edits.keys.contains { !$0.isState }
+    return (hasTokens ? [tokens.tokens] : []) + (hasStates ? [tokens.state] : [])
+  }
+
   /// The sites at which a value was edited.
   package var editedSites: Set<Site> { Set(log.positions.keys) }
 

@@ -25,7 +25,15 @@ package struct ProbeCondition: Sendable {
   /// - Parameter parameter: the parameter that names the probe.
   /// - Throws: `usage.option` if the file has several probes and none is named; the errors of reading.
   package func load(as parameter: String, allowingOther: Bool) throws(Refusal) -> ScoreCondition {
-    let probe = try Probe(reading: path)
+    try condition(of: Probe(reading: path), as: parameter, allowingOther: allowingOther)
+  }
+
+  /// The condition on probes that were read.
+  ///
+  /// - Throws: `usage.option` if there are several probes and none is named.
+  package func condition(
+    of probe: Probe, as parameter: String, allowingOther: Bool
+  ) throws(Refusal) -> ScoreCondition {
     let names = probe.entries.filter { $0.input == .single }.map(\.name)
     guard name != nil || names.count < 2 else {
       let more = names.count > 12 ? " and \(names.count - 12) more" : ""

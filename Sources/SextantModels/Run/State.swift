@@ -134,6 +134,14 @@ public struct State: Sendable, Equatable {
     parts.joined().allSatisfy { $0.sequences.allSatisfy { $0.counts == positions } }
   }
 
+  /// Bytes of the values of all sequences.
+  package var byteCount: Int {
+    parts.joined().reduce(0) { sum, part in
+      sum + part.tensors.reduce(0) { $0 + 4 * $1.count }
+        + part.sequences.reduce(0) { $0 + 4 * $1.heads * $1.width * $1.counts.reduce(0, +) }
+    }
+  }
+
   /// The state of some of the sequences, in the given order; a row may be taken several times, so
   /// that one prefix continues in many ways.
   public func selecting(_ rows: [Int]) -> State {

@@ -1,0 +1,144 @@
+import SextantBytes
+import SextantGeneration
+
+/// How the events of a request's texts become an answer: a stream of chunks, or one object.
+protocol AnswerForm: Sendable {
+  /// Takes an event.
+  ///
+  /// - Returns: the chunks of a stream that tell it.
+  mutating func chunks(_ event: TextEvent) -> [JSONValue]
+  /// The lines that end a stream.
+  func tail() -> [UInt8]
+  /// The whole answer, when all texts have ended.
+  func whole() -> JSONValue
+}
+
+/// What all answers with texts have in common: names, counts and the members under `sextant`.
+struct AnswerFrame: Sendable {
+  /// The answer's id.
+  let id: String
+  private let created: Int
+  private let model: String
+  private let fingerprint: String
+  private let notes: JSONObject
+  private let samples: Int
+  private(set) var promptCount = 0
+  private(set) var completionCount = 0
+  private(set) var cachedCount = 0
+  /// The edits of the last text that ended.
+  private(set) var steering: JSONValue?
+
+  init(_ request: TextRequest, _ service: Service, prefix: String) {
+    id = prefix + Service.randomName()
+    created = Service.secondsSince1970()
+    model = request.model
+    fingerprint = "sha256-\(service.loaded.store.identity.description.prefix(8))"
+    samples = request.samples
+    promptCount = request.prompts.reduce(0) { $0 + $1.count }
+    var notes = JSONObject([("seed", Self.seed(request.options.sampling.seed))])
+    if !request.ignored.isEmpty {
+      notes["ignored"] = .array(request.ignored.map { .string(printable($0, limit: 80)) })
+    }
+    if !request.warnings.isEmpty {
+      notes["warnings"] = .array(request.warnings.map { .string($0) })
+    }
+    self.notes = notes
+    steeringNames = request.steering.names
+  }
+
+  private let steeringNames: [String]
+
+  private static func seed(_ seed: UInt64) -> JSONValue { .integer(Int64(bitPattern: seed)) }
+
+  /// Takes note of an event.
+  mutating func note(_ event: TextEvent) {
+    switch event {
+    case .prompt(let text, _, _, let cached): if text % samples == 0 { cachedCount += cached }
+    case .end(_, let ended):
+      completionCount += ended.count
+      let rows = ended.edits.filter { $0.item < steeringNames.count }
+      if !rows.isEmpty {
+        steering = .array(
+          rows.map { summary in
+            [
+              "name": .string(steeringNames[summary.item]),
+              "strength": .number(Double(summary.strength)),
+              "tokens": .integer(Int64(summary.tokens)),
+            ]
+          })
+      }
+    case .token, .silence: break
+    }
+  }
+
+  /// An answer or a chunk of it.
+  ///
+  /// - Parameter report: members under `sextant`, besides the notes.
+  func object(
+    _ kind: String, choices: [JSONValue], report: JSONObject = JSONObject(), withNotes: Bool
+  ) -> JSONObject {
+    var object = JSONObject([
+      ("id", .string(id)), ("object", .string(kind)), ("created", .integer(Int64(created))),
+      ("model", .string(model)), ("system_fingerprint", .string(fingerprint)),
+      ("choices", .array(choices)),
+    ])
+    let own = members(report, withNotes: withNotes)
+    if !own.members.isEmpty { object["sextant"] = .object(own) }
+    return object
+  }
+
+  /// The members under `sextant`.
+  func members(_ report: JSONObject = JSONObject(), withNotes: Bool) -> JSONObject {
+    var own = withNotes ? notes : JSONObject()
+    for (key, value) in report.members { own[key] = value }
+    return own
+  }
+
+  /// The numbers of tokens.
+  var usage: JSONValue {
+    [
+      "prompt_tokens": .integer(Int64(promptCount)),
+      "completion_tokens": .integer(Int64(completionCount)),
+      "total_tokens": .integer(Int64(promptCount + completionCount)),
+      "prompt_tokens_details": ["cached_tokens": .integer(Int64(cachedCount))],
+    ]
+  }
+}
+
+extension Generation.Ending {
+  /// The word of OpenAI's API.
+  var finishReason: String { self == .count ? "length" : "stop" }
+}
+
+/// The pieces of a stream.
+final class AnswerPieces: ServingPieces, @unchecked Sendable {
+  private let queue: EventQueue
+  /// One reader asks for one piece after the other.
+  private var form: any AnswerForm
+  private var isOver = false
+
+  init(_ queue: EventQueue, _ form: any AnswerForm) { (self.queue, self.form) = (queue, form) }
+
+  func next() async -> [UInt8]? {
+    while !isOver {
+      do throws(ServingError) {
+        guard let events = try await queue.next() else {
+          isOver = true
+          return queue.isCancelled ? nil : form.tail()
+        }
+        var bytes: [UInt8] = []
+        for event in events {
+          if case .silence = event { bytes += EventLines.ping }
+          for chunk in form.chunks(event) { bytes += EventLines.chunk(chunk) }
+        }
+        if !bytes.isEmpty { return bytes }
+      } catch {
+        isOver = true
+        return EventLines.chunk(error.body)
+      }
+    }
+    return nil
+  }
+
+  func cancel() { queue.cancel() }
+}

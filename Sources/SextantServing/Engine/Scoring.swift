@@ -1,0 +1,69 @@
+import SextantTensor
+
+/// A token with its score and the most probable tokens at its place.
+struct ScoredToken: Sendable {
+  /// The id.
+  var id: Int
+  /// Its log-probability; nil for the first token of a text, which nothing predicts.
+  var logProbability: Double?
+  /// The most probable tokens, the most probable first; equal ones by id.
+  var top: [(id: Int, logProbability: Double)] = []
+}
+
+/// Log-probabilities of tokens under predictions: in nats, after steering and before temperature.
+enum Scoring {
+  /// The scores of tokens.
+  ///
+  /// Every figure is rounded to a number of 32 bits, which is what the cache keeps: a figure from the cache is
+  /// the same as one that is computed.
+  ///
+  /// - Parameters:
+  ///   - tokens: one for each row.
+  ///   - logits: [M, V].
+  ///   - count: most probable tokens at each place.
+  static func scores(
+    of tokens: [Int], _ logits: Tensor, top count: Int
+  ) -> [(score: TokenScore, token: ScoredToken)] {
+    let shifts = Kernels.logSumExp(logits)  // [M]
+    let bests = Kernels.argmax(logits)  // [M]
+    let width = logits.columnCount
+    return logits.withFloats { values in
+      tokens.enumerated().map { row, token in
+        let own = UnsafeBufferPointer(rebasing: values[row * width..<(row + 1) * width])
+        // A row of NaN has no largest number.
+        let best = own.indices.contains(bests[row]) ? bests[row] : 0
+        let log = { (id: Int) in Float(Double(own[id]) - Double(shifts[row])) }
+        let score = TokenScore(
+          logProbability: log(token), best: Int32(best), bestLogProbability: log(best))
+        var top = [(id: best, logProbability: Double(score.bestLogProbability))]
+        if count > 1 { top = largest(count, of: own).map { ($0, Double(log($0))) } }
+        return (
+          score,
+          ScoredToken(
+            id: token, logProbability: Double(score.logProbability),
+            top: Array(top.prefix(count)))
+        )
+      }
+    }
+  }
+
+  /// A token's score as the cache kept it.
+  static func token(_ id: Int, _ score: TokenScore, top count: Int) -> ScoredToken {
+    ScoredToken(
+      id: id, logProbability: Double(score.logProbability),
+      top: count > 0 ? [(Int(score.best), Double(score.bestLogProbability))] : [])
+  }
+
+  /// The indices of the largest values, the largest first.
+  private static func largest(_ count: Int, of values: UnsafeBufferPointer<Float>) -> [Int] {
+    var kept: [Int] = []
+    for index in values.indices {
+      let value = values[index]
+      if kept.count == count, let last = kept.last, !(value > values[last]) { continue }
+      let place = kept.firstIndex { value > values[$0] } ?? kept.count
+      kept.insert(index, at: place)
+      if kept.count > count { kept.removeLast() }
+    }
+    return kept
+  }
+}

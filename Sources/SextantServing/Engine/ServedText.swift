@@ -1,0 +1,244 @@
+import SextantGeneration
+import SextantModels
+import SextantTensor
+
+/// The figures that a request wants of its tokens.
+struct ScoreWish: Sendable {
+  /// Scores of the prompt's tokens.
+  var ofPrompt = false
+  /// Scores of generated tokens.
+  var ofTokens = false
+  /// Most probable tokens at each place.
+  var top = 0
+}
+
+/// How a text uses the prefix cache.
+struct CacheUse: Sendable {
+  /// The tree; equal keys have equal states after equal tokens.
+  var key: String
+  /// Tokens of the prompt that belong to the tree at most: those before the first edit of another text.
+  var most: Int
+  /// Whether the answer belongs to the tree, too.
+  var takesAnswer: Bool
+  /// Places of the prompt, such as ends of messages, after which the state is kept.
+  var boundaries: [Int] = []
+}
+
+/// One text of a request while the engine makes it.
+///
+/// It is made by the request's task, and then belongs to the engine's thread.
+final class ServedText: RunFollower, @unchecked Sendable {
+  /// The place among the request's texts.
+  let index: Int
+  /// The ids of the prompt.
+  let prompt: [Int]
+  /// The run.
+  let run: GenerationRun
+  private let wish: ScoreWish
+  private let isRecorded: Bool
+  let cacheUse: CacheUse?
+  /// The text whose reading of the same prompt this one continues; nil to read by itself.
+  let source: ServedText?
+
+  private weak var cache: PrefixCache?
+  private var tokens32: [Int32] = []
+  private var cuts: [Int] = []
+  private var promptScores: [TokenScore] = []
+  private var promptTokens: [ScoredToken] = []
+  private var tokenScores: [TokenScore] = []
+  private var pendingScores: [ScoredToken] = []
+  private var prediction: Tensor?
+  private var cachedCount = 0
+  private var hasToldPrompt = false
+  private var toldTokens = 0
+  private var toldBytes = 0
+  /// The state and the prediction after the prompt, while other texts wait for them.
+  private(set) var afterPrompt: Snapshot?
+  /// Texts that wait for `afterPrompt`.
+  var dependents = 0
+  /// Whether the text has ended or was dropped.
+  var isOver = false
+  /// Since when the text rests; nil while it does not.
+  var restingSince: ContinuousClock.Instant?
+
+  init(
+    index: Int, _ prompt: [Int], _ run: GenerationRun, _ wish: ScoreWish, isRecorded: Bool,
+    cacheUse: CacheUse?, source: ServedText?
+  ) {
+    (self.index, self.prompt, self.run, self.wish) = (index, prompt, run, wish)
+    (self.isRecorded, self.cacheUse, self.source) = (isRecorded, cacheUse, source)
+    promptScores = Array(
+      repeating: .unknown, count: wish.ofPrompt || cacheUse != nil ? prompt.count : 0)
+    source?.dependents += 1
+  }
+
+  /// Whether the text can start: the reading that it continues is done.
+  var canStart: Bool { source.map { $0.isOver || $0.afterPrompt != nil } ?? true }
+
+  /// Prepares the run to be added to the batch: it continues what was read before, as far as possible.
+  ///
+  /// - Returns: tokens that need not be read.
+  func start(_ cache: PrefixCache) -> Int {
+    run.follower = self
+    defer { source?.releaseDependent() }
+    if let source, let after = source.afterPrompt {
+      run.skip(prompt.count, after.state, prediction: after.prediction)
+      (promptTokens, promptScores) = (source.promptTokens, source.promptScores)
+      cachedCount = source.cachedCount
+      return prompt.count
+    }
+    guard let cacheUse else {
+      noteFirst()
+      return 0
+    }
+    self.cache = cache
+    tokens32 = prompt.map { Int32($0) }
+    // With more than one token at each place, the figures are not in the cache.
+    let isScored = wish.ofPrompt
+    let most = isScored && wish.top > 1 ? 0 : cacheUse.most
+    let found = cache.find(tokens32, key: cacheUse.key, most: most, needsScores: isScored)
+    setCuts(cacheUse, after: found.count, junction: found.matched, isScored: isScored)
+    noteFirst()
+    guard let snapshot = found.snapshot else { return 0 }
+    promptScores.replaceSubrange(0..<found.count, with: found.scores)
+    if isScored {
+      promptTokens += (1..<found.count).map {
+        Scoring.token(prompt[$0], found.scores[$0], top: wish.top)
+      }
+      // The token after the snapshot is scored by the prediction that was kept with it.
+      scorePrompt(found.count..<min(found.count + 1, prompt.count), by: snapshot.prediction)
+    }
+    cachedCount = found.count
+    run.skip(found.count, snapshot.state, prediction: snapshot.prediction)
+    return found.count
+  }
+
+  private func noteFirst() {
+    if wish.ofPrompt, let first = prompt.first { promptTokens = [ScoredToken(id: first)] }
+  }
+
+  /// The places after which the state is kept: where this prompt leaves others, ends of messages, every 256
+  /// tokens, and the end.
+  private func setCuts(_ use: CacheUse, after start: Int, junction: Int, isScored: Bool) {
+    let most = min(use.most, prompt.count)
+    let step = max(256, prompt.count / 64 / 64 * 64)
+    var places = Set(stride(from: step, to: prompt.count, by: step))
+    places.formUnion(use.boundaries)
+    places.formUnion([junction, most, prompt.count])
+    // Scored prompts differ in their last tokens: the choices of one question.
+    if isScored { places.formUnion((1...4).map { (prompt.count - 1) / 16 * 16 - 16 * ($0 - 1) }) }
+    cuts = places.filter { $0 > start && $0 <= most }.sorted()
+  }
+
+  private func releaseDependent() {
+    dependents -= 1
+    if dependents == 0 { afterPrompt = nil }
+  }
+
+  // MARK: While the prompt is read
+
+  func cut(after count: Int) -> Int? { cuts.first { $0 > count } }
+
+  func wantsPredictions(after tokens: Range<Int>) -> Bool { wish.ofPrompt }
+
+  func didReadPrompt(_ tokens: Range<Int>, _ predictions: Tensor, _ state: State) {
+    if wish.ofPrompt {
+      let scored = tokens.lowerBound + 1..<min(tokens.upperBound + 1, prompt.count)
+      scorePrompt(scored, by: predictions.rows(0..<scored.count))
+    }
+    let isEnd = tokens.upperBound == prompt.count
+    let isKept = cache != nil && cuts.contains(tokens.upperBound)
+    guard isKept || (isEnd && dependents > 0) else { return }
+    let last = predictions.shape[0] - 1
+    let snapshot = Snapshot(
+      state: state, prediction: Tensor.concatenated([predictions.rows(last..<last + 1)]))
+    if isEnd, dependents > 0 { afterPrompt = snapshot }
+    guard isKept, let cacheUse else { return }
+    cache?.insert(
+      Array(tokens32[..<tokens.upperBound]), Array(promptScores[..<tokens.upperBound]),
+      key: cacheUse.key, snapshot)
+  }
+
+  private func scorePrompt(_ places: Range<Int>, by predictions: Tensor) {
+    guard !places.isEmpty else { return }
+    let rows = predictions.reshaped([places.count, predictions.count / places.count])
+    let scores = Scoring.scores(of: Array(prompt[places]), rows, top: wish.top)
+    for (place, own) in zip(places, scores) {
+      promptScores[place] = own.score
+      promptTokens.append(own.token)
+    }
+  }
+
+  // MARK: While tokens are generated
+
+  func didPredict(_ logits: Tensor) { prediction = logits }
+
+  func didChoose(_ token: Int) {
+    guard wish.ofTokens, let prediction else { return }
+    let own = Scoring.scores(
+      of: [token], prediction.reshaped([1, prediction.count]), top: wish.top)[0]
+    tokenScores.append(own.score)
+    pendingScores.append(own.token)
+  }
+
+  /// What is new since the last call.
+  ///
+  /// - Parameter record: of a token that was read in the last step.
+  func news(_ record: TokenRecord?) -> [TextEvent] {
+    var events: [TextEvent] = []
+    if !hasToldPrompt, run.hasReadPrompt {
+      hasToldPrompt = true
+      events.append(
+        .prompt(text: index, tokens: promptTokens, records: run.prompt, cached: cachedCount))
+      promptTokens = dependents > 0 ? promptTokens : []
+    }
+    if isRecorded {
+      if let record { events.append(token(record.token, record.text, record)) }
+    } else if run.tokens.count > toldTokens, let token = run.tokens.last {
+      events.append(self.token(token, newText(), nil))
+    }
+    return events
+  }
+
+  /// The last event.
+  func end() -> TextEvent {
+    .end(
+      text: index,
+      EndedText(
+        rest: newText(), ending: run.ending ?? .count, count: run.tokens.count, edits: run.edits))
+  }
+
+  private func token(_ id: Int, _ text: String, _ record: TokenRecord?) -> TextEvent {
+    toldTokens += 1
+    if record != nil { toldBytes += text.utf8.count }
+    let score = pendingScores.isEmpty ? nil : pendingScores.removeFirst()
+    return .token(
+      text: index, GeneratedToken(id: id, text: text, score: score, record: record))
+  }
+
+  /// The text that was shown since the last call.
+  private func newText() -> String {
+    let text = run.textSoFar.utf8
+    defer { toldBytes = text.count }
+    return String(decoding: text.dropFirst(toldBytes), as: UTF8.self)
+  }
+
+  /// Keeps the state after the answer, so that the conversation goes on from there.
+  func keepAnswer() {
+    guard let cache, let cacheUse, cacheUse.takesAnswer, let prediction,
+      run.ending != .cancelled
+    else { return }
+    let count = run.state.position
+    guard count > prompt.count else { return }
+    let ids = tokens32 + run.tokens.map { Int32($0) }
+    let unknown = Array(
+      repeating: TokenScore.unknown,
+      count: max(0, ids.count - promptScores.count - tokenScores.count))
+    cache.insert(
+      Array(ids.prefix(count)), Array((promptScores + tokenScores + unknown).prefix(count)),
+      key: cacheUse.key,
+      Snapshot(
+        state: run.state,
+        prediction: Tensor.concatenated([prediction.reshaped([1, prediction.count])])))
+  }
+}
