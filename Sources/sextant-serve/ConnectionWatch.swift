@@ -1,0 +1,65 @@
+import NIOCore
+import SextantLocks
+
+/// Watches a connection: it closes one that sends no header, and tells when the client has left.
+final class ConnectionWatch: ChannelInboundHandler, RemovableChannelHandler {
+  typealias InboundIn = Any
+
+  /// Tells when the client has left.
+  let departure = Departure()
+  private var timer: Scheduled<Void>?
+
+  func handlerAdded(context: ChannelHandlerContext) {
+    let channel = context.channel
+    timer = context.eventLoop.scheduleTask(in: .seconds(Server.Limits.headerSeconds)) {
+      channel.close(promise: nil)
+    }
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    timer?.cancel()
+    timer = nil
+    context.fireChannelRead(data)
+  }
+
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if case ChannelEvent.inputClosed? = event as? ChannelEvent { departure.tell() }
+    context.fireUserInboundEventTriggered(event)
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    timer?.cancel()
+    departure.tell()
+    context.fireChannelInactive()
+  }
+}
+
+/// Whether the client of a connection has left, and what is then to be done.
+final class Departure: Sendable {
+  private struct State {
+    var hasLeft = false
+    var action: (@Sendable () -> Void)?
+  }
+  private let state = Lock(State())
+
+  /// Whether the client has left.
+  var hasLeft: Bool { state.withLock { $0.hasLeft } }
+
+  /// Sets what is done when the client leaves; at once if it has left. Nil for nothing.
+  func whenTold(_ action: (@Sendable () -> Void)?) {
+    let hasLeft = state.withLock { state in
+      state.action = action
+      return state.hasLeft
+    }
+    if hasLeft { action?() }
+  }
+
+  /// The client has left.
+  func tell() {
+    let action = state.withLock { state in
+      state.hasLeft = true
+      return state.action
+    }
+    action?()
+  }
+}
