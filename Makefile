@@ -5,12 +5,18 @@
 DEBUG_FLAGS := -Xcc -O2
 LINTED := Package.swift Sources Examples Tests Benchmarks/Sources Fuzzing/Sources
 
-.PHONY: help demo test build benchmarks docs lint format dependencies clean
+# The server has a build folder of its own, because Hummingbird belongs to it alone.
+SERVER := SEXTANT_SERVER=1 swift build -c release --scratch-path .build-serve
+SERVED := demo-output/serve
+
+.PHONY: help demo test build serve server test-clients benchmarks docs lint format dependencies clean
 
 help:
 	@echo "make demo        build, then run the whole pipeline on the model in fixtures/"
 	@echo "make test        build, then run every test"
 	@echo "make build       build the executables into .build/release/"
+	@echo "make serve       build the server, and serve the demo model with a vector, a lens and a probe"
+	@echo "make test-clients  test the server with lm_eval, the openai package, a browser and bad clients"
 	@echo "make benchmarks  build Benchmarks/.build/release/sextant-benchmarks"
 	@echo "make docs        write the documentation of the library into .build/docs/"
 	@echo "make lint        check formatting, and the digests of the fixtures"
@@ -24,6 +30,19 @@ demo: build
 build: dependencies
 	swift build -c release --product sextant
 	swift build -c release --product sextant-hdf5
+
+# sextant starts sextant-serve, which must be in the same folder.
+server: dependencies
+	$(SERVER) --product sextant-hdf5
+	$(SERVER) --product sextant
+	$(SERVER) --product sextant-serve
+
+serve: server
+	Clients/demo-artifacts .build-serve/release/sextant $(SERVED)
+	.build-serve/release/sextant serve -m $(SERVED)/demo.sxt --artifacts $(SERVED)/artifacts --preset joy:2
+
+test-clients: server
+	Clients/run .build-serve/release/sextant
 
 benchmarks: dependencies
 	SEXTANT_BENCHMARKS=1 swift build -c release --scratch-path Benchmarks/.build --product sextant-benchmarks

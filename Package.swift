@@ -311,3 +311,32 @@ if Context.environment["SEXTANT_FUZZING"] != nil {
         name: "fuzz-\($0)", dependencies: ["FuzzedReaders"], path: "Fuzzing/Sources/fuzz-\($0)")
     }
 }
+
+// MARK: The server
+if Context.environment["SEXTANT_SERVER"] != nil {
+  package.dependencies += [
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
+    // Hummingbird brings these. They are named because the server imports them.
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
+    .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.0.0"),
+  ]
+  package.targets += [
+    .executableTarget(
+      name: "sextant-serve",
+      dependencies: [
+        "CAllocation", "Sextant", "SextantServing", "SextantBytes", "SextantLocks",
+        "SextantArtifacts",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ],
+      // The page: each file becomes a constant of bytes in the executable.
+      resources: [.embedInCode("Page")])
+  ]
+}

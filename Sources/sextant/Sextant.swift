@@ -29,6 +29,7 @@ struct Sextant: ParsableCommand {
     version: ToolVersion.current,
     subcommands: [
       Convert.self, Export.self, Inspect.self, Verify.self, Generate.self, Chat.self,
+      Serve.self,
       Capture.self, Steer.self,
       LensCommand.self, ProbeCommand.self, Bench.self,
       StateCommand.self, MomentsCommand.self, Drift.self,

@@ -9,7 +9,7 @@ enum HDF5ReaderLocation {
   /// - Throws: `h5.reader.missing`.
   static func find(_ explicit: String?) throws(Refusal) -> String {
     if let path = explicit ?? environment("SEXTANT_HDF5") { return try checked(path) }
-    guard let folder = executableFolder() else {
+    guard let folder = ExecutableFolder.path else {
       throw Refusal(
         .hdf5ReaderMissing, found: "no /proc/self/exe", expected: "a mounted /proc",
         remedy: "Set SEXTANT_HDF5 to the path of sextant-hdf5.")
@@ -29,16 +29,5 @@ enum HDF5ReaderLocation {
         .hdf5ReaderMissing, found: "no executable \(path)", expected: "the HDF5 reader there")
     }
     return path
-  }
-
-  private static func executableFolder() -> String? {
-    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: Int(PATH_MAX)) { buffer, count in
-      count = unsafe buffer.withMemoryRebound(to: CChar.self) { buffer in
-        guard let base = buffer.baseAddress else { return 0 }
-        return unsafe max(0, readlink("/proc/self/exe", base, buffer.count))
-      }
-    }
-    guard let slash = bytes.lastIndex(of: UInt8(ascii: "/")), slash > 0 else { return nil }
-    return String(validating: bytes[..<slash], as: UTF8.self)
   }
 }
