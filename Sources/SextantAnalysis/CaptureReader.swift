@@ -150,7 +150,7 @@ public struct CaptureReader {
     let states = moments == .each ? Set(prompt.indices) : [prompt.count - 1]
     let recorder = Recorder(wanted, statesAfter: states)
     var state = model.initialState()
-    _ = try model.runAlike(
+    _ = try model.run(
       TokenBatch(prompt), from: &state, logits: wanted.contains(.logits) ? .all : .none,
       tap: TapChain([tap, recorder].compactMap { $0 }))
     return Dictionary(uniqueKeysWithValues: wanted.map { ($0, recorder.pieces(at: $0)) })

@@ -67,7 +67,7 @@ extension MomentReader {
     let shapes = zip(pairs.positive, pairs.negative).map { PairShape($0, $1) }
     var done = 0
     let batches = RunBatch.batches(of: shapes) {
-      model.alikeBatch(batch, length: max($0.positive, $0.negative))
+      model.sequencesAtOnce(batch, length: max($0.positive, $0.negative))
     }
     for batch in batches {
       let shape = batch.shape
@@ -109,7 +109,7 @@ extension MomentReader {
     recorder.restart(at: Set(selected.0 + selected.1).filter { $0 < shape.prefix })
     if shape.prefix > 0 {
       let prefix = TokenBatch(texts.0.map { Array($0[..<shape.prefix]) })
-      _ = try model.runAlike(prefix, from: &state, logits: .none, tap: recorder)
+      _ = try model.run(prefix, from: &state, logits: .none, tap: recorder)
     }
     let shared = recorder.rows()
     let rest = { (text: [Int]) in Array(text[shape.prefix...]) }
@@ -118,7 +118,7 @@ extension MomentReader {
       recorder.restart(at: Set(selected.0))
       var both = state.selecting((0..<2 * count).map { $0 % count })
       let tokens = TokenBatch((texts.0 + texts.1).map(rest))
-      _ = try model.runAlike(tokens, from: &both, logits: .none, tap: recorder)
+      _ = try model.run(tokens, from: &both, logits: .none, tap: recorder)
       let rows = recorder.rows()
       let half = { (range: Range<Int>) in
         rows.mapValues { $0.mapValues { $0.rows(range) } }
@@ -129,7 +129,7 @@ extension MomentReader {
       for (texts, selected) in [(texts.0, selected.0), (texts.1, selected.1)] {
         recorder.restart(at: Set(selected))
         var fork = state
-        _ = try model.runAlike(
+        _ = try model.run(
           TokenBatch(texts.map(rest)), from: &fork, logits: .none, tap: recorder)
         parts.append(recorder.rows())
       }

@@ -46,14 +46,14 @@ package struct MomentReader {
     var done = 0
     for (name, sequences) in texts {
       let batches = RunBatch.batches(of: sequences.map(\.count)) {
-        model.alikeBatch(batch, length: $0)
+        model.sequencesAtOnce(batch, length: $0)
       }
       for batch in batches {
         let selected = try positions(in: batch.shape)
         let tokens = TokenBatch(batch.members.map { sequences[$0] })
         var state = model.initialState(batch: tokens.batch)
         recorder.restart(at: Set(selected))
-        _ = try model.runAlike(tokens, from: &state, logits: .none, tap: recorder)
+        _ = try model.run(tokens, from: &state, logits: .none, tap: recorder)
         let recorded = recorder.rows()
         for site in sites.map(\.site) {
           guard let rows = recorded[site] else { continue }

@@ -229,8 +229,8 @@ public final class GenerationRun {
 
 // MARK: - As a row of a batch
 
-/// A batch reads prompts in pieces, and one token of each of its rows at a time. In it, products do
-/// not depend on the number of rows, so that a text has the same bits for any other rows beside it.
+/// A batch reads prompts in pieces, and one token of each of its rows at a time. A text has the same
+/// bits for any other rows beside it, and for any pieces.
 extension GenerationRun {
   /// Whether the prompt was read.
   package var hasReadPrompt: Bool { if case .prompt = progress { false } else { true } }
@@ -260,7 +260,7 @@ extension GenerationRun {
       let isLast = end == promptIDs.count
       let wantsAll = follower?.wantsPredictions(after: done..<end) ?? false
       // [1, S, V]
-      let logits = try model.runAlike(
+      let logits = try model.run(
         TokenBatch(tokens), from: &state,
         logits: wantsAll ? .all : isLast || end == cut ? .last : .none, tap: interventions.tap)
       let rows = logits.reshaped([logits.shape[1], logits.shape[2]])  // [S, V]

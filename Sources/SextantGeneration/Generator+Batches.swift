@@ -36,9 +36,7 @@ extension Generator {
   /// Prompts of one length are read together, and the samples of a prompt share that reading. The
   /// texts are then rows of a batch, and each one is dropped when it ends. A row has the same bits
   /// for any other rows, so that the texts do not depend on the size of the batch. They are those
-  /// of `generate(_:from:_:emit:telling:)` with the seed of the sample, with one exception:
-  /// products with few rows are rounded otherwise there, so that a text may differ from the token
-  /// on at which two tokens are equally probable within rounding.
+  /// of `generate(_:from:_:emit:telling:)` with the seed of the sample.
   ///
   /// If interventions concern one text (gates, strengths in nats, probes, lenses, conditions that
   /// end a text, custom taps and observers), or if there is a handler for tokens, the texts are
@@ -128,7 +126,7 @@ extension Generator {
   /// Prompts that are read together, by their places: those of one length, in the order of the first
   /// prompt of each length.
   private func groups(of prompts: [[Int]], _ batches: BatchOptions) -> [[Int]] {
-    RunBatch.batches(of: prompts.map(\.count)) { model.alikeBatch(batches.batch, length: $0) }
+    RunBatch.batches(of: prompts.map(\.count)) { model.sequencesAtOnce(batches.batch, length: $0) }
       .map(\.members).sorted { $0[0] < $1[0] }
   }
 
@@ -150,7 +148,7 @@ extension Generator {
     var state = start.selecting(group.map { _ in 0 })
     let bound = try bind(tokens.sequences, state, options)
     // [P, 1, V].
-    let logits = try model.runAlike(tokens, from: &state, logits: .last, tap: bound.tap)
+    let logits = try model.run(tokens, from: &state, logits: .last, tap: bound.tap)
     var edits = group.map { _ in TextEdits() }
     for record in bound.takeRecords() { edits[record.sequence].add(record) }
     let predictions = Self.rows(of: logits)
@@ -204,7 +202,7 @@ extension Generator {
       rows = kept.map { rows[$0] }
       if rows.isEmpty { return }
       state = state.selecting(kept)
-      let next = try model.runAlike(
+      let next = try model.run(
         TokenBatch(chosen.map { [$0] }), from: &state, logits: .last, tap: bound.tap)  // [B, 1, V]
       for record in bound.takeRecords() { rows[record.sequence].edits.add(record) }
       logits = Self.rows(of: next)

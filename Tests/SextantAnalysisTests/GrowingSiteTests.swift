@@ -35,7 +35,7 @@ import Testing
     var start = 0
     for prompt in prompts {
       var state = model.initialState()
-      _ = try model.runAlike(TokenBatch(prompt), from: &state, logits: .none, tap: nil)
+      _ = try model.run(TokenBatch(prompt), from: &state, logits: .none, tap: nil)
       let own = try #require(state.component(site))
       #expect(rows.rows(start..<start + prompt.count).values == own.values)
       let alone = try reader.capture([prompt], tokenizer: nil)

@@ -131,7 +131,6 @@ import Testing
     for request in try requests() {
       let usual = try run(request).finish()
       let own = try together([request], arrivals: [0])[0]
-      // Products of few rows are rounded otherwise; these texts have no choice that is that close.
       #expect(own.tokens == usual.tokens)
       #expect(own.text == usual.text)
       #expect(own.edits.map(\.positions) == usual.edits.map(\.positions))

@@ -6,7 +6,7 @@ import Testing
 
 /// The numbers of a run do not depend on how its tokens are cut into chunks, batches and steps.
 @Suite struct CuttingTests {
-  private let rounding = Bound(absolute: 5e-5, relative: 1e-5)
+  private let exact = Bound(absolute: 0, relative: 0)
 
   /// The model of a fixture and a text for it.
   private func open(
@@ -21,10 +21,10 @@ import Testing
     var (whole, cut) = (model.initialState(), model.initialState())
     let expected = try model.run(TokenBatch(tokens), from: &whole, logits: .all)
     let computed = try model.run(TokenBatch(tokens), from: &cut, logits: .all, chunk: chunk)
-    expectClose(computed, expected, rounding, "logits in chunks of \(chunk)")
+    expectClose(computed, expected, exact, "logits in chunks of \(chunk)")
     for site in whole.sites {
       expectClose(
-        try #require(cut.component(site)), try #require(whole.component(site)), rounding, site.name)
+        try #require(cut.component(site)), try #require(whole.component(site)), exact, site.name)
     }
   }
 
@@ -37,7 +37,7 @@ import Testing
       let logits = try model.run(TokenBatch([token]), from: &stepped)  // [1, 1, V]
       let row = expected.reshaped([tokens.count, model.description.vocabularySize])
         .rows(position..<position + 1)
-      expectClose(logits, row, rounding, "logits at \(position)")
+      expectClose(logits, row, exact, "logits at \(position)")
     }
     #expect(stepped.position == whole.position)
   }
@@ -51,11 +51,11 @@ import Testing
     for (index, sequence) in sequences.enumerated() {
       var alone = model.initialState()
       let expected = try model.run(TokenBatch(sequence), from: &alone, logits: .all)
-      expectClose(together.rows(index..<index + 1), expected, rounding, "sequence \(index)")
+      expectClose(together.rows(index..<index + 1), expected, exact, "sequence \(index)")
       let selected = state.selecting([index])
       for site in alone.sites {
         expectClose(
-          try #require(selected.component(site)), try #require(alone.component(site)), rounding,
+          try #require(selected.component(site)), try #require(alone.component(site)), exact,
           site.name)
       }
     }
@@ -87,7 +87,7 @@ import Testing
     for (row, token) in [5, 9].enumerated() {
       var alone = state
       let expected = try model.run(TokenBatch([token]), from: &alone)
-      expectClose(logits.rows(row..<row + 1), expected, rounding, "fork \(row)")
+      expectClose(logits.rows(row..<row + 1), expected, exact, "fork \(row)")
     }
   }
 
@@ -118,7 +118,7 @@ import Testing
     Kernels.scale(&value, by: 0.5)
     try byHand.setComponent(site, to: value)
     let expected = try model.run(TokenBatch(Array(tokens.suffix(1))), from: &byHand)
-    expectClose(byTap, expected, rounding, "logits")
+    expectClose(byTap, expected, exact, "logits")
     var plain = model.initialState()
     let unedited = try model.run(TokenBatch(tokens), from: &plain)
     #expect(unedited != byTap)

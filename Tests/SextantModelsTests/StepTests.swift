@@ -9,7 +9,7 @@ import Testing
 
 /// One token of each of several sequences that have read different numbers of tokens.
 @Suite struct StepTests {
-  private let rounding = Bound(absolute: 5e-5, relative: 1e-5)
+  private let exact = Bound(absolute: 0, relative: 0)
   /// The tokens that each sequence has read before the steps.
   private let lengths = [5, 0, 17, 1]
   private let stepCount = 6
@@ -102,11 +102,11 @@ import Testing
       let expected = try model.run(TokenBatch(sequence), from: &state, logits: .all)  // [1, T, V]
       let rows = expected.reshaped([sequence.count, size]).rows(lengths[row]..<sequence.count)
       let steps = Tensor.concatenated(logits[row].map { $0.reshaped([1, size]) })
-      expectClose(steps, rows, rounding, "sequence \(row)")
+      expectClose(steps, rows, exact, "sequence \(row)")
       let own = together.selecting([row])
       for site in state.sites {
         expectClose(
-          try #require(own.component(site)), try #require(state.component(site)), rounding,
+          try #require(own.component(site)), try #require(state.component(site)), exact,
           site.name)
       }
     }

@@ -15,7 +15,7 @@ import Testing
       Set(seen.sites), stateVisits: { StateVisits(after: [$0.upperBound - 1]) }
     ) { site, value, _ in values[site] = value }
     var state = model.model.initialState()
-    _ = try model.model.runAlike(TokenBatch(seen.tokens), from: &state, logits: .all, tap: tap)
+    _ = try model.model.run(TokenBatch(seen.tokens), from: &state, logits: .all, tap: tap)
     let (count, width) = (seen.tokens.count, model.description.width)
     for name in names {
       let value = try #require(Site(name: name).flatMap { values[$0] })

@@ -65,7 +65,7 @@ package struct ActivationReader {
     }
     var done = 0
     let batches = RunBatch.batches(of: prompts.prompts.map(\.count)) {
-      model.alikeBatch(batch, length: $0)
+      model.sequencesAtOnce(batch, length: $0)
     }
     for batch in batches {
       try read(batch.members, of: prompts, plan, readsPairs, into: &result)
@@ -114,7 +114,7 @@ package struct ActivationReader {
     result.values = [:]  // one owner, so that nothing is copied
     var state = model.initialState(batch: records.count)
     let batch = TokenBatch(records.map { prompts.prompts[$0] })
-    let logits = try model.runAlike(
+    let logits = try model.run(
       batch, from: &state, logits: prompts.choices == nil ? .none : .last, tap: tap)
     result.values = tap.values
     guard let choices = prompts.choices else { return }
@@ -140,7 +140,7 @@ package struct ActivationReader {
     }
     result.pairs = [:]
     let tokens = TokenBatch(records.flatMap { choices[$0].map { [$0] } })
-    _ = try model.runAlike(tokens, from: &fork, logits: .none, tap: pairTap)
+    _ = try model.run(tokens, from: &fork, logits: .none, tap: pairTap)
     for site in result.sites {
       result.pairs[site.site] = pairTap.values[site.site].map {
         $0.reshaped([$0.rowCount / 2, 2 * site.elementCount])

@@ -93,7 +93,9 @@ extension LanguageModel {
   /// Runs T tokens of B sequences from `state`, which is advanced by T.
   ///
   /// Long inputs are split into pieces, so that memory does not grow with T, and at the moments at
-  /// which the tap visits the state. The numbers depend on the splits only by rounding.
+  /// which the tap visits the state. The splits change no bit, nor do other sequences in the batch: each
+  /// sum is taken in one order. There is one exception, models whose rotation depends on the length of
+  /// the text.
   ///
   /// If a model's rotation depends on the length of the text, it is the length at the end of this
   /// run.
@@ -138,26 +140,10 @@ extension LanguageModel {
     return joined(pieces, batch: tokens.batch)
   }
 
-  /// Tokens of each sequence that run together if sequences must not depend on their batch.
-  static var alikeLength: Int { 64 }
-
-  /// Runs tokens as `run`, so that the values of each sequence have the same bits for any other
-  /// sequences in the batch: products do not depend on the number of their rows, and the splits of
-  /// long sequences do not depend on the batch.
-  ///
-  /// - Throws: as `run`.
-  package func runAlike(
-    _ tokens: TokenBatch, from state: inout State, logits: LogitSelection, tap: (any Tap)?
-  ) throws(Refusal) -> Tensor {
-    try run(
-      tokens, from: &state, logits: logits, tap: tap,
-      chunk: Self.alikeLength * max(tokens.batch, 1))
-  }
-
   /// How many sequences of one length run together at most, so that memory is bounded: a thousand
   /// tokens at a time.
-  package func alikeBatch(_ wanted: Int, length: Int) -> Int {
-    min(max(wanted, 1), max(1, 1024 / min(max(length, 1), Self.alikeLength)))
+  package func sequencesAtOnce(_ wanted: Int, length: Int) -> Int {
+    min(max(wanted, 1), max(1, 1024 / min(max(length, 1), 64)))
   }
 
   /// Refuses to continue a text in a way that is ambiguous.
