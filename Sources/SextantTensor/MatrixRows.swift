@@ -78,6 +78,27 @@ extension Tensor {
     }
   }
 
+  /// The columns of f32 matrices with equally many rows, side by side.
+  package init(joiningColumns parts: [Tensor], pool: WorkerPool = .shared) {
+    let (rows, width) = (parts[0].rowCount, parts.reduce(0) { $0 + $1.columnCount })
+    precondition(parts.allSatisfy { $0.rowCount == rows })
+    self.init(unfilled: [rows, width])
+    var first = 0
+    withMutableRows { target in
+      for part in parts {
+        part.withRows { source, count in
+          nonisolated(unsafe) let (target, source) = (target + first, source)
+          pool.split(rows, by: Kernels.rowGrain(width: count)) { range in
+            for row in range {
+              (target + row * width).update(from: source + row * count, count: count)
+            }
+          }
+        }
+        first += part.columnCount
+      }
+    }
+  }
+
   /// The address of the elements of an f32 tensor, for writing.
   mutating func withMutableRows<R>(_ body: (UnsafeMutablePointer<Float>) -> R) -> R {
     withMutableFloats { body($0.baseAddress.unsafelyUnwrapped) }

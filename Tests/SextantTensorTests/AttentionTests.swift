@@ -65,7 +65,7 @@ private func random(_ shape: [Int], _ random: inout SplitMix64, gain: Float = 2)
   static let shapes = [
     (1, 1, 1, 1, 2), (5, 5, 2, 1, 12), (64, 64, 3, 3, 16), (65, 65, 4, 2, 33), (130, 1, 6, 2, 64),
     (130, 3, 2, 2, 80), (200, 70, 3, 1, 17), (257, 5, 8, 1, 128), (70, 7, 1, 1, 512),
-    (90, 9, 8, 2, 256),
+    (90, 9, 8, 2, 256), (600, 1, 6, 2, 20), (513, 5, 3, 1, 33),
   ].map { Shape(positions: $0, queries: $1, heads: $2, keyHeads: $3, width: $4) }
 
   @Test(arguments: KernelLevel.available, shapes)
@@ -107,24 +107,56 @@ private func random(_ shape: [Int], _ random: inout SplitMix64, gain: Float = 2)
   @Test(arguments: KernelLevel.available)
   func aRowDependsOnNoOtherBitForBit(_ level: KernelLevel) {
     var generator = SplitMix64(seed: 7)
-    let (positions, heads, keyHeads, width) = (150, 6, 2, 20)
+    let (positions, heads, keyHeads, width) = (530, 6, 2, 20)
     let keys = random([positions, keyHeads, width], &generator)
     let values = random([positions, keyHeads, width], &generator)
     let q = random([positions, heads, width], &generator)
-    let slopes = generator.floats(heads).map(abs)
+    let slopes = generator.floats(heads).map { abs($0) / 50 }
     let row = heads * width
-    func run(_ end: Int, _ queries: Int) -> [Float] {
-      level.attend(
-        q.rows(end - queries..<end), PagedRows(keys.rows(0..<end).asBatch, order: .keys),
-        PagedRows(values.rows(0..<end).asBatch, order: .values), scale: 0.2, slopes: slopes,
-        window: 100)
-    }
-    let whole = run(positions, positions)
-    for end in [1, 2, 63, 64, 65, 128, 150] {
-      for queries in Set([1, min(end, 5), min(end, 64)]) {
-        let expected = whole[(end - queries) * row..<end * row]
-        #expect(run(end, queries).map(\.bitPattern) == expected.map(\.bitPattern))
+    for window in [0, 100] {
+      func run(_ end: Int, _ queries: Int, bySegments: Bool = false) -> [UInt32] {
+        level.attend(
+          q.rows(end - queries..<end), PagedRows(keys.rows(0..<end).asBatch, order: .keys),
+          PagedRows(values.rows(0..<end).asBatch, order: .values), scale: 0.2, slopes: slopes,
+          window: window, bySegments: bySegments
+        ).map(\.bitPattern)
       }
+      let whole = run(positions, positions)
+      for end in [1, 2, 63, 64, 65, 128, 150, 255, 256, 257, 512, 513, 530] {
+        for queries in Set([1, min(end, 5), min(end, 64)]) {
+          let expected = Array(whole[(end - queries) * row..<end * row])
+          #expect(run(end, queries) == expected)
+          #expect(run(end, queries, bySegments: true) == expected)
+        }
+      }
+    }
+  }
+
+  /// Sequences of different lengths, whose positions the threads share or do not.
+  @Test func threadsThatSharePositionsChangeNoBits() {
+    var generator = SplitMix64(seed: 12)
+    let (heads, keyHeads, width) = (6, 2, 16)
+    let sequences = [700, 3, 300].map { count in
+      PagedRows.Order.both.map {
+        PagedRows(random([1, count, keyHeads, width], &generator), order: $0)
+      }
+    }
+    let (keys, values) = (
+      PagedRows.joining(sequences.map { $0[0] }), PagedRows.joining(sequences.map { $0[1] })
+    )
+    let q = random([3, heads * width], &generator)
+    let layout = HeadColumns(count: heads, width: width)
+    // One thread has enough chunks: it takes rows; many threads share the positions.
+    let results = [1, 8].map { threads in
+      Kernels.attend(
+        q, layout, keys: keys, values: values, scale: 0.2, pool: WorkerPool(threads: threads))
+    }
+    #expect(results[0].values.map(\.bitPattern) == results[1].values.map(\.bitPattern))
+    for (row, sequence) in sequences.enumerated() {
+      let alone = Kernels.attend(
+        q.rows(row..<row + 1), layout, keys: sequence[0], values: sequence[1], scale: 0.2)
+      let found = results[0].rows(row..<row + 1)
+      #expect(alone.values.map(\.bitPattern) == found.values.map(\.bitPattern))
     }
   }
 
@@ -211,11 +243,15 @@ private func random(_ shape: [Int], _ random: inout SplitMix64, gain: Float = 2)
   }
 }
 
+extension PagedRows.Order {
+  fileprivate static let both = [Self.keys, .values]
+}
+
 extension KernelLevel {
   /// Attention of q [queries, H, W] to one sequence's pages; gives y [queries, H, value width].
   fileprivate func attend(
     _ q: Tensor, _ keys: PagedRows, _ values: PagedRows, scale: Float, slopes: [Float]?,
-    window: Int
+    window: Int, bySegments: Bool = false
   ) -> [Float] {
     let (queries, heads, width) = (q.shape[0], q.shape[1], q.shape[2])
     var y = [Float](repeating: .nan, count: queries * heads * values.width)
@@ -230,6 +266,10 @@ extension KernelLevel {
               y_stride: heads * values.width, position: keys.counts[0] - queries, window: window,
               group: group, width: width, value_width: values.width, scale: scale)
             for head in 0..<keys.heads {
+              if bySegments {
+                attendBySegments(&job, head, rows: queries * group, positions: keys.counts[0])
+                continue
+              }
               // In two ranges that split a tile.
               let middle = queries * group / 2
               table.attend(&job, head, 0, middle)
@@ -240,5 +280,21 @@ extension KernelLevel {
       }
     }
     return y
+  }
+
+  private func attendBySegments(
+    _ job: inout sxk_attention, _ head: Int, rows: Int, positions: Int
+  ) {
+    let segments = (positions + Int(SXK_SEGMENT) - 1) / Int(SXK_SEGMENT)
+    let size = table.attention_part_size(&job)
+    var parts = [Float](repeating: .nan, count: rows * segments * size)
+    parts.withUnsafeMutableBufferPointer { parts in
+      guard let first = parts.baseAddress else { return }
+      // The last segment first.
+      for segment in (0..<segments).reversed() {
+        table.attend_segment(&job, head, rows, segment, first + segment * size, segments * size)
+      }
+      table.attend_merge(&job, head, rows, segments, first, segments * size)
+    }
   }
 }

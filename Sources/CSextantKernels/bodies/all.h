@@ -77,6 +77,9 @@ const sxk_table SXK_TABLE = {
     .wkv7 = wkv7,
     .gated_delta = gated_delta,
     .attend = attend,
+    .attention_part_size = attention_part_size,
+    .attend_segment = attend_segment,
+    .attend_merge = attend_merge,
     .rotate = rotate,
     .add_rows_f64 = add_rows_f64,
 };

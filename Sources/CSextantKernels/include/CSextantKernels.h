@@ -224,6 +224,9 @@ typedef struct sxk_attention {
 } sxk_attention;
 
 #define SXK_PAGE 64
+// Positions whose softmax is computed together, a multiple of the page; the segments of a row are then
+// merged in their order.
+#define SXK_SEGMENT 256
 #define SXK_ATTENTION_MAX_WIDTH 512  // of a head of values
 
 // Rotary position embedding, in place: row r of x turns by the angles r % T.
@@ -344,6 +347,16 @@ typedef struct sxk_table {
 
   // Rows r0..<r1 of one key head, where row r is the query r / group of its head r % group.
   void (*attend)(const sxk_attention *job, size_t key_head, size_t r0, size_t r1);
+  // The same in two steps, so that threads share the positions of few rows: a segment of the rows
+  // 0..<rows, then all segments from 0 on. The part of row r for a segment has `attention_part_size`
+  // floats, at r * part_stride of its segment's parts; segments follow one another in a row's parts.
+  size_t (*attention_part_size)(const sxk_attention *job);
+  void (*attend_segment)(
+      const sxk_attention *job, size_t key_head, size_t rows, size_t segment, float *parts,
+      size_t part_stride);
+  void (*attend_merge)(
+      const sxk_attention *job, size_t key_head, size_t rows, size_t segments, const float *parts,
+      size_t part_stride);
   void (*rotate)(const sxk_rotation *job, size_t row0, size_t row1);
 
   // Moments: sums[c] += sum over the rows of x[row, c], in f64.

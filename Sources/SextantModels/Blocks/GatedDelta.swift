@@ -91,7 +91,8 @@ struct GatedDelta: Mixer {
     _ x: Tensor, of stream: inout BlockStream, _ state: inout PartState
   ) -> Tensor {
     var qkv = Kernels.causalConvolution(  // [B·T, C]
-      Self.joined([query(x), key(x), value(x)]), weight: convolution, bias: nil, activation: .silu,
+      Tensor(joiningColumns: [query(x), key(x), value(x)]), weight: convolution, bias: nil,
+      activation: .silu,
       state: &state.tensors[0], batch: stream.batch)
     Kernels.normalize(
       &qkv, HeadColumns(count: 2 * form.keyHeads, width: form.keyWidth), epsilon: 1e-6)
@@ -115,26 +116,6 @@ struct GatedDelta: Mixer {
     Kernels.rmsNorm(
       &values, HeadColumns(count: form.valueHeads, width: form.valueWidth), weight: norm.weight,
       epsilon: norm.epsilon)
-  }
-
-  /// The columns of some matrices, [M, …] each, side by side.
-  private static func joined(_ parts: [Tensor]) -> Tensor {
-    let width = parts.reduce(0) { $0 + $1.columnCount }
-    var result = Tensor(zeros: [parts[0].rowCount, width])  // [M, width]
-    result.withMutableFloats { result in
-      var first = 0
-      for part in parts {
-        let count = part.columnCount
-        part.withFloats { values in
-          for row in 0..<part.rowCount {
-            let target = row * width + first
-            for column in 0..<count { result[target + column] = values[row * count + column] }
-          }
-        }
-        first += count
-      }
-    }
-    return result
   }
 
   /// All of it.

@@ -56,16 +56,27 @@ extension Kernels {
                 keys: keyPages.baseAddress, values: valuePages.baseAddress, slopes: slopes, y: y,
                 y_stride: yStride, position: 0, window: window ?? 0,
                 group: group, width: width, value_width: valueWidth, scale: scale)
+              /// The job of one sequence.
+              @Sendable func part(_ sequence: Int) -> sxk_attention {
+                var part = job
+                part.q += sequence * length * stride
+                part.position = counts[sequence] - length
+                part.keys += starts[sequence]
+                part.values += starts[sequence]
+                part.y += sequence * length * yStride
+                return part
+              }
+              let segments = ((counts.max() ?? 0) + segmentLength - 1) / segmentLength
+              if segments > 1, batch * keyHeads * chunks < chunksPerThread * pool.threadCount {
+                attendBySegments(part, segments, batch: batch, keyHeads: keyHeads, rows: rows, pool)
+                return
+              }
               pool.forEach(batch * keyHeads * chunks) { index in
                 let (head, chunk) = (index / chunks % keyHeads, index % chunks)
-                let sequence = index / chunks / keyHeads
-                var job = job
-                job.q += sequence * length * stride
-                job.position = counts[sequence] - length
-                job.keys += starts[sequence]
-                job.values += starts[sequence]
-                job.y += sequence * length * yStride
-                kernel?(&job, head, chunk * attentionRows, min((chunk + 1) * attentionRows, rows))
+                let first = chunk * attentionRows
+                withUnsafePointer(to: part(index / chunks / keyHeads)) {
+                  kernel?($0, head, first, min(first + attentionRows, rows))
+                }
               }
             }
           }
@@ -76,10 +87,46 @@ extension Kernels {
     return y
   }
 
+  /// Attention of few rows to many positions, which the threads share. The numbers are the same.
+  ///
+  /// - Parameters:
+  ///   - job: of each sequence.
+  ///   - segments: the largest number that a sequence has.
+  ///   - rows: of each key head.
+  private static func attendBySegments(
+    _ job: @Sendable (_ sequence: Int) -> sxk_attention, _ segments: Int, batch: Int,
+    keyHeads: Int, rows: Int, _ pool: WorkerPool
+  ) {
+    let kernels = table
+    let size = withUnsafePointer(to: job(0)) { kernels.attention_part_size($0) }
+    // [batch, key heads, rows, segments, size]
+    let storage = TensorStorage(unfilledFloatCount: batch * keyHeads * rows * segments * size)
+    defer { withExtendedLifetime(storage) {} }
+    nonisolated(unsafe) let parts = storage.floats
+    pool.forEach(batch * keyHeads * segments) { index in
+      let (head, segment) = (index / segments, index % segments)
+      withUnsafePointer(to: job(head / keyHeads)) {
+        kernels.attend_segment(
+          $0, head % keyHeads, rows, segment, parts + (head * rows * segments + segment) * size,
+          segments * size)
+      }
+    }
+    pool.forEach(batch * keyHeads) { head in
+      withUnsafePointer(to: job(head / keyHeads)) {
+        kernels.attend_merge(
+          $0, head % keyHeads, rows, segments, parts + head * rows * segments * size,
+          segments * size)
+      }
+    }
+  }
+
   private typealias Page = UnsafePointer<Float>?
 
   /// Rows of one head in one chunk.
   private static let attentionRows = 64
+  /// Chunks for each thread, from which on the threads share rows and not positions.
+  private static let chunksPerThread = 4
+  private static let segmentLength = Int(SXK_SEGMENT)
 
   /// Rotary position embedding (arXiv 2104.09864), in place, in the order of GPT-NeoX: of each head the
   /// channels c and c + R turn by one angle, for c below R; the others stay.
