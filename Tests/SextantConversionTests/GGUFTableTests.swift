@@ -61,7 +61,7 @@ import Testing
   private static let qwen = GGUFTable(
     name: "qwen35", fixed: [("model_type", "qwen3_5_text")],
     rows: GGUFTable.Row.sizes(inner: false) + [
-      .integer("full_attention_interval", "full_attention_interval"),
+      .recurrentBlocks(interval: 4),
       .integer("attention.head_count", "num_attention_heads"),
       .rotation(.init(headWidth: "head_dim", part: "partial_rotary_factor")),
       .integers("rope.dimension_sections", "mrope_section"),
@@ -198,7 +198,8 @@ import Testing
   @Test func aPartOfEachWideHeadTurns() throws {
     let object = JSONObject([
       ("model_type", "qwen3_5_text"), ("hidden_size", 8), ("num_hidden_layers", 4),
-      ("full_attention_interval", 4), ("num_attention_heads", 2), ("head_dim", 16),
+      ("layer_types", .array(Self.types([true, true, true, false]))),
+      ("num_attention_heads", 2), ("head_dim", 16),
       ("partial_rotary_factor", 0.25), ("rope_theta", 1e7), ("rope_scaling", nil),
       ("mrope_section", [1, 1, 0, 0]), ("has_predictor", false), ("vocab_size", 7),
       ("rotary_dim", 4),
@@ -215,5 +216,34 @@ import Testing
     expected["has_predictor"] = true
     let other = try description(entries(written), tensors: ["blk.4.nextn.eh_proj.weight"])
     #expect(try other.configuration(by: Self.qwen).value == .object(expected))
+  }
+
+  private static func types(_ isRecurrent: [Bool]) -> [JSONValue] {
+    isRecurrent.map { $0 ? "linear_attention" : "full_attention" }
+  }
+
+  /// llama.cpp's converter writes an array of truth values, and llama.cpp itself one of numbers. An array
+  /// wins over a rule.
+  @Test func recurrentBlocksAreAnArrayOrARule() throws {
+    let table = GGUFTable(
+      name: "qwen35", fixed: [],
+      rows: [.integer("block_count", "num_hidden_layers"), .recurrentBlocks(interval: 4)])
+    func types(_ entries: [[UInt8]]) throws -> JSONValue? {
+      let first = [
+        RawGGUF.entry("general.architecture", "qwen35"), RawGGUF.entry("qwen35.block_count", 4),
+      ]
+      let read = try description(first + entries).configuration(by: table)
+      guard case .object(let object) = read.value else { return nil }
+      return object["layer_types"]
+    }
+    let rule = RawGGUF.entry("qwen35.full_attention_interval", 2)
+    let array = RawGGUF.entry("qwen35.attention.recurrent_layers", 9, RawGGUF.array([0, 1, 1, 0]))
+    #expect(try types([]) == .array(Self.types([true, true, true, false])))
+    #expect(try types([rule]) == .array(Self.types([true, false, true, false])))
+    #expect(try types([rule, array]) == .array(Self.types([false, true, true, false])))
+    let short = RawGGUF.entry("qwen35.attention.recurrent_layers", 9, RawGGUF.array([0, 1]))
+    expectRefusal(.modelConfiguration) { _ = try types([short]) }
+    let zero = RawGGUF.entry("qwen35.full_attention_interval", 0)
+    expectRefusal(.modelConfiguration) { _ = try types([zero]) }
   }
 }

@@ -128,6 +128,28 @@ import Testing
     }
   }
 
+  /// llama.cpp requires one of the keys, and its converter may write this one alone.
+  @Test func theEpsilonOfANemotronHasTwoKeys() throws {
+    let (_, store) = try files.convertWithReport(checkpoint("nemotron_h"), as: "a.sxt")
+    try files.export(store, to: "m.gguf")
+    let path = folder.path("m.gguf")
+    let (first, second) = (
+      "nemotron_h.attention.layer_norm_rms_epsilon", "nemotron_h.attention.layer_norm_epsilon"
+    )
+    let file = try GGUFFile(path)
+    #expect(file.values[first] == file.values[second])
+    #expect(file.values[second] == .number(Double(Float(1e-5))))
+    // A key of the same length that nothing reads takes the place of the first one.
+    let other = "nemotron_h.attention.layer_norm_xyz_epsilon"
+    var bytes = try InputFile(path).readAll(limit: 1 << 24)
+    let place = try #require(bytes.firstRange(of: Array(first.utf8)))
+    bytes.replaceSubrange(place, with: other.utf8)
+    let alone = folder.write(bytes, to: "alone.gguf")
+    let (report, back) = try files.convertWithReport(alone, as: "b.sxt")
+    #expect(back.configuration["norm_eps"] == store.configuration["norm_eps"])
+    #expect(report.notes.contains { $0.contains("layer_norm_xyz_epsilon") })
+  }
+
   @Test func aFalconMambaIsMarkedInAGGUF() throws {
     let (_, store) = try files.convertWithReport(checkpoint("falcon_mamba"), as: "a.sxt")
     try files.export(store, to: "m.gguf")

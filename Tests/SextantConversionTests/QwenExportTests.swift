@@ -86,10 +86,29 @@ import Testing
     }
   }
 
-  @Test func otherOrdersOfBlocksAreRefused() throws {
+  /// Attention in the third and in the last of five blocks.
+  @Test func anOrderWithoutARuleIsAnArray() throws {
     let fixture = PackageFiles.fixture("hybrids/checkpoints/qwen3_5-multimodal")
     let store = try files.convertToF32(fixture, as: "a.sxt")
-    expectRefusal(.exportInexpressible) { try files.export(store, to: "m.gguf") }
-    #expect(!folder.entries.contains("m.gguf"))
+    try files.export(store, to: "m.gguf")
+    let path = folder.path("m.gguf")
+    let file = try GGUFFile(path)
+    #expect(file.values["qwen35.full_attention_interval"] == nil)
+    guard case .array(let array)? = file.values["qwen35.attention.recurrent_layers"] else {
+      Issue.record("no array")
+      return
+    }
+    #expect(try file.booleans(of: array) == [true, true, false, true, false])
+    let back = try files.convertToF32(path, as: "b.sxt")
+    #expect(back.configuration == store.configuration)
+  }
+
+  /// llama.cpp has one width for keys and values.
+  @Test func unequalWidthsOfKeysAndValuesAreReported() throws {
+    let fixture = PackageFiles.fixture("hybrids/checkpoints/qwen3_5-multimodal")
+    let store = try files.convertToF32(fixture, as: "a.sxt")
+    let warnings = try files.export(store, to: "m.gguf").warnings
+    #expect(
+      warnings.contains { $0.contains("does not load") && $0.contains("linear_value_head_dim") })
   }
 }

@@ -92,7 +92,7 @@ struct GGUFDescription {
     _ row: GGUFTable.Row, _ prefix: String, into result: inout JSONObject
   ) throws(Refusal) {
     switch row {
-    case .constant, .ratio: break
+    case .constant, .ratio, .equal: break
     case .expected(let key, let value):
       guard [nil, value].contains(json(prefix + key)) else {
         throw unsupported(key: prefix + key, expected: value.canonicalText)
@@ -107,7 +107,10 @@ struct GGUFDescription {
       } else if case .refused = absence {
         throw refusal(key: prefix + key, expected: "a natural number")
       }
-    case .number(let key, let member): result[member] = .number(try number(prefix + key))
+    case .number(let key, let member, let other):
+      let isThere = file.values[prefix + key] != nil
+      let used = other.flatMap { file.values[prefix + $0] == nil || isThere ? nil : $0 } ?? key
+      result[member] = .number(try number(prefix + used))
     case .flag(let key, let member): result[member] = .boolean(try boolean(prefix + key))
     case .integers(let key, let member):
       result[member] = .array(try integers(prefix + key).map { .integer($0) })
@@ -132,6 +135,12 @@ struct GGUFDescription {
       result[member] = .array(
         (0..<count).map { .boolean(has(name.replacing("*", with: "\($0)"))) })
     case .kinds(let kinds): try read(kinds, prefix, into: &result)
+    case .recurrentBlocks(let interval):
+      let isRecurrent = try blocksByRule(
+        array: prefix + RecurrentBlocksKeys.array, interval: prefix + RecurrentBlocksKeys.interval,
+        usual: interval, count: Int(integer(prefix + "block_count", atMost: 1000)))
+      result["layer_types"] = .array(
+        isRecurrent.map { .string($0 ? "linear_attention" : "full_attention") })
     case .windows(let windows): try read(windows, prefix, into: &result)
     case .rotation(let rotation): try read(rotation, prefix, into: &result)
     }
@@ -169,12 +178,14 @@ struct GGUFDescription {
     _ windows: GGUFTable.Windows, _ prefix: String, into result: inout JSONObject
   ) throws(Refusal) {
     let (sizeKey, baseKey) = (prefix + "attention.sliding_window", prefix + "rope.freq_base_swa")
+    let patternKey = prefix + "attention.sliding_window_pattern"
     let count = Int(try integer(prefix + "block_count", atMost: 1000))
     let size = try optionalInteger(sizeKey) ?? 0
     let hasWindow =
       size == 0
       ? Array(repeating: false, count: count)
-      : try self.hasWindow(prefix + "attention.sliding_window_pattern", windows, count: count)
+      : try blocksByRule(
+        array: patternKey, interval: patternKey, usual: windows.interval, count: count)
     if size > 0 { result["sliding_window"] = .integer(size) }
     result["layer_types"] = .array(
       hasWindow.map { .string($0 ? "sliding_attention" : "full_attention") })
@@ -186,17 +197,20 @@ struct GGUFDescription {
     }
   }
 
-  /// Which blocks have a window: by a truth value for each, or by n of "every n-th block has none".
-  private func hasWindow(
-    _ key: String, _ windows: GGUFTable.Windows, count: Int
+  /// A property of blocks: an array with a truth value for each, or n of "every n-th block lacks it".
+  private func blocksByRule(
+    array arrayKey: String, interval key: String, usual: Int, count: Int
   ) throws(Refusal) -> [Bool] {
-    if case .array(let array)? = file.values[key], let values = try file.booleans(of: array) {
-      guard values.count == count else {
-        throw refusal(key: key, expected: "a truth value for each of \(counted(count, "block"))")
+    if case .array(let array)? = file.values[arrayKey] {
+      var values = try file.booleans(of: array)
+      if values == nil { values = try file.integers(of: array)?.map { $0 != 0 } }
+      guard let values, values.count == count else {
+        throw refusal(
+          key: arrayKey, expected: "a truth value for each of \(counted(count, "block"))")
       }
       return values
     }
-    let interval = try optionalInteger(key) ?? Int64(windows.interval)
+    let interval = try optionalInteger(key) ?? Int64(usual)
     guard interval > 0 else { throw refusal(key: key, expected: "a positive number") }
     return (0..<count).map { ($0 + 1) % Int(interval) != 0 }
   }

@@ -101,7 +101,10 @@ struct GGUFModelMetadata {
     where [nil, .null].contains(published[name]) && configuration[name] == nil:
       break
     case .integer(let key, let name, _): set(key, .uint32(try Self.word(member(name))))
-    case .number(let key, let name): set(key, .float32(Float(try member(name).number())))
+    case .number(let key, let name, let other):
+      for key in [key] + (other.map { [$0] } ?? []) {
+        set(key, .float32(Float(try member(name).number())))
+      }
     case .flag(let key, let name): set(key, .boolean(try member(name).boolean()))
     case .integers(let key, let name):
       var numbers: [Int32] = []
@@ -127,7 +130,15 @@ struct GGUFModelMetadata {
           "\(name) \(value)",
           expected: "\(factor * single), the only one that llama.cpp computes")
       }
+    case .equal(let name, let other):
+      let (value, expected) = try (member(name).integer(), member(other).integer())
+      if value != expected {
+        warnings.append(
+          "llama.cpp does not load this model: its \(table.name) has only models whose \(name), "
+            + "here \(value), is their \(other), here \(expected)")
+      }
     case .kinds(let kinds): try write(kinds)
+    case .recurrentBlocks: try writeRecurrentBlocks()
     case .rotation(let rotation): try write(rotation)
     case .windows(let windows): try write(windows)
     }
@@ -142,6 +153,19 @@ struct GGUFModelMetadata {
     set("attention.sliding_window_pattern", .booleans(hasWindow))
     if let base = windows.base {
       set("rope.freq_base_swa", .float32(Float(try member(base).number())))
+    }
+  }
+
+  /// Which blocks have a recurrent state: by the rule that all versions of llama.cpp read, if there is
+  /// one.
+  private mutating func writeRecurrentBlocks() throws(Refusal) {
+    let kinds = try member("layer_types").elements()
+    let isRecurrent = kinds.map { $0.value == "linear_attention" }
+    let interval = (isRecurrent.firstIndex(of: false) ?? isRecurrent.count) + 1
+    if isRecurrent == isRecurrent.indices.map({ ($0 + 1) % interval != 0 }) {
+      set(RecurrentBlocksKeys.interval, .uint32(UInt32(interval)))
+    } else {
+      set(RecurrentBlocksKeys.array, .booleans(isRecurrent))
     }
   }
 

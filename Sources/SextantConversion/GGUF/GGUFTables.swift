@@ -47,17 +47,29 @@ extension GGUFTable {
   }
 }
 
+/// The keys by which a file tells which blocks have a recurrent state.
+enum RecurrentBlocksKeys {
+  /// A truth value for each block.
+  static let array = "attention.recurrent_layers"
+  /// n, if every n-th block has attention.
+  static let interval = "full_attention_interval"
+}
+
 extension GGUFTable.Row {
   /// The keys that members of the configuration are made from, without their first word.
   var members: [(key: String, member: String)] {
     switch self {
-    case .constant, .expected, .tensor, .missingTensor, .tensorOfBlocks, .ratio: []
-    case .integer(let key, let member, _), .number(let key, let member),
+    case .constant, .expected, .tensor, .missingTensor, .tensorOfBlocks, .ratio, .equal: []
+    case .number(let key, let member, let other):
+      [(key, member)] + (other.map { [($0, member)] } ?? [])
+    case .integer(let key, let member, _),
       .flag(let key, let member), .integers(let key, let member), .choice(let key, let member, _),
       .product(let key, let member, _):
       [(key, member)]
     case .kinds(let kinds):
       kinds.marks.map { ($0.key, $0.member) } + kinds.marks.map { ($0.key, kinds.member) }
+    case .recurrentBlocks:
+      [RecurrentBlocksKeys.interval, RecurrentBlocksKeys.array].map { ($0, "layer_types") }
     case .windows(let windows):
       [
         ("attention.sliding_window", "sliding_window"),

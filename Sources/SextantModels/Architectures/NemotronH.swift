@@ -381,7 +381,11 @@ package enum NemotronH: Architecture {
       .integer("ssm.state_size", "ssm_state_size"), .integer("ssm.group_count", "n_groups"),
       .integer("ssm.time_step_rank", "mamba_num_heads"),
       .product("ssm.inner_size", "mamba_head_dim", times: "mamba_num_heads"),
-      .number("attention.layer_norm_rms_epsilon", "layer_norm_epsilon"), .tied,
+      // llama.cpp's converter writes the second one, and the first one if the configuration also has
+      // `rms_norm_eps`.
+      .number(
+        "attention.layer_norm_rms_epsilon", "layer_norm_epsilon",
+        also: "attention.layer_norm_epsilon"), .tied,
     ]
   }
 

@@ -480,12 +480,13 @@ package enum Qwen: Architecture {
     .integer("attention.head_count", "num_attention_heads"),
     .integer("attention.head_count_kv", "num_key_value_heads"),
     .number("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
-    .integer("full_attention_interval", "full_attention_interval", ifAbsent: .usual),
+    .recurrentBlocks(interval: 4),
     .integer("ssm.conv_kernel", "linear_conv_kernel_dim"),
     .integer("ssm.state_size", "linear_key_head_dim"),
     .integer("ssm.group_count", "linear_num_key_heads"),
     .integer("ssm.time_step_rank", "linear_num_value_heads"),
     .product("ssm.inner_size", "linear_value_head_dim", times: "linear_num_value_heads"),
+    .equal("linear_value_head_dim", "linear_key_head_dim"),
     .rotation(.init(headWidth: "head_dim", part: "partial_rotary_factor")), .tied,
   ]
 
@@ -505,15 +506,9 @@ package enum Qwen: Architecture {
     }
     var object = Configuration.huggingFace(family).json(of: c)
     guard dialect == "gguf" else { return object }
-    // GGUF has a rule in the place of the list of kinds.
-    let interval = (c.layers.firstIndex(of: .attention) ?? c.layers.count) + 1
-    guard DeltaBlock.every(interval, of: c.layers.count) == c.layers else {
-      throw inexpressible(
-        "attention in blocks \(c.layers.indices.filter { c.layers[$0] == .attention })",
-        expected: "attention in every n-th block")
-    }
-    object["full_attention_interval"] = .integer(Int64(interval))
-    let sections = (c.positionSections ?? [11, 11, 10]) + [0]
+    // Without images, any cut of the rotated pairs into three gives the same: the usual one is even.
+    let even = (0..<3).map { (c.rotary.pairCount + 2 - $0) / 3 }
+    let sections = (c.positionSections ?? even) + [0]
     object[Configuration.sectionsKey] = .array(sections.map { .integer(Int64($0)) })
     return object
   }

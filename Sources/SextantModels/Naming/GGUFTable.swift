@@ -26,8 +26,9 @@ package struct GGUFTable: Sendable {
     case expected(_ key: String, JSONValue)
     /// A whole number and the member that it is.
     case integer(_ key: String, _ member: String, ifAbsent: Absence = .refused)
-    /// Another number and the member that it is.
-    case number(_ key: String, _ member: String)
+    /// Another number and the member that it is. A second key has the same number: it is written as
+    /// well, and read if the first one is absent.
+    case number(_ key: String, _ member: String, also: String? = nil)
     /// A truth value and the member that it is.
     case flag(_ key: String, _ member: String)
     /// An array of whole numbers and the member that it is.
@@ -44,8 +45,13 @@ package struct GGUFTable: Sendable {
     case missingTensor(_ name: String, _ member: String)
     /// A member that llama.cpp computes only if it is this multiple of another one.
     case ratio(_ member: String, Int, times: String)
+    /// Two members that are equal in all models that llama.cpp loads.
+    case equal(_ member: String, _ other: String)
     /// The kinds of the blocks, an array of names.
     case kinds(BlockKinds)
+    /// Which blocks have a recurrent state and which ones attention, `layer_types`: a truth value for
+    /// each block, or n in "every n-th block has attention"; this n if the file has neither.
+    case recurrentBlocks(interval: Int)
     /// A truth value for each block, an array: whether the file has the block's tensor of this name,
     /// in which a `*` stands for its number.
     case tensorOfBlocks(_ name: String, _ member: String)
