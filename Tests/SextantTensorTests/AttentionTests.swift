@@ -107,7 +107,7 @@ private func random(_ shape: [Int], _ random: inout SplitMix64, gain: Float = 2)
   @Test(arguments: KernelLevel.available)
   func aRowDependsOnNoOtherBitForBit(_ level: KernelLevel) {
     var generator = SplitMix64(seed: 7)
-    let (positions, heads, keyHeads, width) = (530, 6, 2, 20)
+    let (positions, heads, keyHeads, width) = (520, 3, 1, 5)
     let keys = random([positions, keyHeads, width], &generator)
     let values = random([positions, keyHeads, width], &generator)
     let q = random([positions, heads, width], &generator)
@@ -122,8 +122,8 @@ private func random(_ shape: [Int], _ random: inout SplitMix64, gain: Float = 2)
         ).map(\.bitPattern)
       }
       let whole = run(positions, positions)
-      for end in [1, 2, 63, 64, 65, 128, 150, 255, 256, 257, 512, 513, 530] {
-        for queries in Set([1, min(end, 5), min(end, 64)]) {
+      for end in [1, 2, 63, 64, 65, 256, 257, 520] {
+        for queries in Set([1, min(end, 5)]) {
           let expected = Array(whole[(end - queries) * row..<end * row])
           #expect(run(end, queries) == expected)
           #expect(run(end, queries, bySegments: true) == expected)
@@ -146,8 +146,8 @@ private func random(_ shape: [Int], _ random: inout SplitMix64, gain: Float = 2)
     )
     let q = random([3, heads * width], &generator)
     let layout = HeadColumns(count: heads, width: width)
-    // One thread has enough chunks: it takes rows; many threads share the positions.
-    let results = [1, 8].map { threads in
+    // One thread has enough chunks: it takes rows; two threads share the positions.
+    let results = [1, 2].map { threads in
       Kernels.attend(
         q, layout, keys: keys, values: values, scale: 0.2, pool: WorkerPool(threads: threads))
     }
