@@ -80,7 +80,7 @@ package final class Service: Sendable {
   func steering(ofModel name: String) throws -> Steering? {
     if name == options.modelName { return nil }
     let unknown = ServingError(
-      404, "model_not_found",
+      .modelNotFound,
       "The model \"\(printable(name, limit: 120))\" does not exist. `GET /v1/models` lists the models.",
       parameter: "model")
     guard name.hasPrefix(options.modelName + "+") else { throw unknown }

@@ -15,6 +15,58 @@ package struct ServingError: Error, Sendable {
   /// Further headers.
   package var headers: [(name: String, value: String)] = []
 
+  /// The errors of the service itself. The codes of refusals come in addition.
+  package enum Word: String, Sendable, CaseIterable {
+    case option = "usage.option"
+    case promptTooLong = "prompt_too_long"
+    case invalidKey = "invalid_api_key"
+    case originRefused = "origin_refused"
+    case notFound = "not_found"
+    case modelNotFound = "model_not_found"
+    case artifactNotFound = "artifact_not_found"
+    case methodNotAllowed = "method_not_allowed"
+    case slowReader = "slow_reader"
+    case bodyTooLarge = "body_too_large"
+    case contentEncoding = "content_encoding"
+    case contentType = "content_type"
+    case hostRefused = "host_refused"
+    case artifactKind = "artifact.kind"
+    case fileChanged = "file.changed"
+    case queueFull = "queue_full"
+    case cancelled
+    case `internal`
+    case deadline
+    case shuttingDown = "shutting_down"
+
+    /// The status of HTTP.
+    package var status: Int {
+      switch self {
+      case .option, .promptTooLong: 400
+      case .invalidKey: 401
+      case .originRefused: 403
+      case .notFound, .modelNotFound, .artifactNotFound: 404
+      case .methodNotAllowed: 405
+      case .slowReader: 408
+      case .bodyTooLarge: 413
+      case .contentEncoding, .contentType: 415
+      case .hostRefused: 421
+      case .artifactKind, .fileChanged: 422
+      case .queueFull: 429
+      case .cancelled: 499
+      case .internal: 500
+      case .deadline, .shuttingDown: 503
+      }
+    }
+  }
+
+  /// An error of the service.
+  package init(
+    _ word: Word, _ message: String, parameter: String? = nil,
+    headers: [(name: String, value: String)] = []
+  ) {
+    self.init(word.status, word.rawValue, message, parameter: parameter, headers: headers)
+  }
+
   /// An error from its parts.
   package init(
     _ status: Int, _ code: String, _ message: String, parameter: String? = nil,
@@ -51,7 +103,7 @@ package struct ServingError: Error, Sendable {
     switch error {
     case let error as ServingError: self = error
     case let refusal as Refusal: self.init(refusal)
-    default: self.init(500, "internal", "an unexpected error")
+    default: self.init(.internal, "an unexpected error")
     }
   }
 

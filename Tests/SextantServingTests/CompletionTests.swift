@@ -62,6 +62,27 @@ import Testing
     }
   }
 
+  @Test func tokensThatAreNoWholeTextAreWrittenAsBytes() async throws {
+    // As clients ask that find a continuation by its place: a text, ten tokens, and no model.
+    let text = "é😀b"
+    let choice = try await served.complete(
+      #"{"prompt": "\#(text)", "logprobs": 10, "echo": true, "max_tokens": 0}"#)[0]
+    #expect(try choice.member("text").string() == text)
+    let lists = try choice.member("logprobs")
+    let tokens = try lists.member("tokens").elements().map { try $0.string() }
+    let offsets = try lists.member("text_offset").elements().map { try $0.integer() }
+    let ids = tokenizer.encode(text)
+    for (id, token) in zip(ids, tokens) {
+      let bytes = tokenizer.bytes(of: id) ?? []
+      let whole = String(validating: bytes, as: UTF8.self)
+      #expect(token == whole ?? ("bytes:" + bytes.map { "\\x" + String($0, radix: 16) }.joined()))
+    }
+    #expect(tokens.contains { $0.hasPrefix("bytes:\\xf0") })
+    // Code points: a token inside a character begins where the character does.
+    #expect(offsets.first == 0 && offsets.last == 2 && offsets == offsets.sorted())
+    #expect(Set(offsets) == [0, 1, 2])
+  }
+
   @Test func theChosenTokenOfAGreedyTextIsTheMostProbableOne() async throws {
     let choice = try await served.complete(
       #"{"prompt": "The film was", "temperature": 0, "max_tokens": 8, "logprobs": 5}"#)[0]

@@ -4,6 +4,13 @@ import Testing
 
 @testable import SextantServing
 
+/// The order in which requests ended.
+private actor Order {
+  private(set) var names: [String] = []
+
+  func add(_ name: String) { names.append(name) }
+}
+
 /// The engine: many texts at once, and readers that leave, wait or come too late.
 @Suite struct EngineTests {
   /// Eight different requests: greedy and sampled, steered and plain, scored and with several samples.
@@ -153,6 +160,38 @@ import Testing
     var text = ""
     while let piece = await stream.next() { text += String(decoding: piece, as: UTF8.self) }
     #expect(text.contains("slow_reader") && !text.contains("[DONE]"))
+  }
+
+  @Test func aFloodOfRequestsDoesNotKeepThePageWaiting() async throws {
+    let served = try Served { $0.parallel = 1 }
+    let ended = Order()
+    @Sendable func send(
+      _ name: String, _ count: Int, _ headers: [(name: String, value: String)] = []
+    ) async {
+      let body = #"{"prompt": "The", "max_tokens": \#(count), "ignore_eos": true}"#
+      let answer = await served.send(
+        ServingRequest(
+          "POST", "/v1/completions",
+          headers: [
+            (name: "Host", value: "localhost:8080"), (name: "Content-Type", value: "application/json"),
+          ] + headers, body: Array(body.utf8)))
+      #expect(answer.status == 200)
+      await ended.add(name)
+    }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { await send("first", 400) }
+      try await start(served)
+      for _ in 0..<5 { group.addTask { await send("other", 4) } }
+      for _ in 0..<2000 where served.service.engine.metrics.current.waiting < 5 {
+        try await Task.sleep(for: .milliseconds(2))
+      }
+      group.addTask { await send("page", 4, [(name: "Sec-Fetch-Site", value: "same-origin")]) }
+      try await group.waitForAll()
+    }
+    let order = await ended.names
+    #expect(order.count == 7)
+    // It came last, and was the next one or the one after that.
+    #expect(try #require(order.firstIndex(of: "page")) <= 2, "\(order)")
   }
 
   @Test func tooManyRequestsAreToldToComeBack() async throws {

@@ -41,7 +41,7 @@ struct Access: Sendable {
     let own = request.values(of: "host").map { $0.lowercased() }
     guard own.count == 1, hosts.contains(own[0]) else {
       throw ServingError(
-        421, "host_refused",
+        .hostRefused,
         "The header Host is not one of this server's names. `--allowed-host NAME` allows one.")
     }
   }
@@ -49,7 +49,7 @@ struct Access: Sendable {
   /// Returns the origin if it is that of another page that may use the service.
   private func checkOrigin(_ request: ServingRequest) throws(ServingError) -> String? {
     let refusal = ServingError(
-      403, "origin_refused",
+      .originRefused,
       "Pages of other origins may not use this server. `--cors-origin URL` allows one.")
     let own = request.values(of: "origin").map { $0.lowercased() }
     guard own.count < 2 else { throw refusal }
@@ -71,17 +71,17 @@ struct Access: Sendable {
   private func checkBody(_ request: ServingRequest) throws(ServingError) {
     let coding = request.values(of: "content-encoding").map { $0.lowercased() }
     guard coding.allSatisfy({ $0 == "identity" || $0.isEmpty }) else {
-      throw ServingError(415, "content_encoding", "Send the body without a Content-Encoding.")
+      throw ServingError(.contentEncoding, "Send the body without a Content-Encoding.")
     }
     guard request.body.count <= Self.bodyLimit else {
-      throw ServingError(413, "body_too_large", "A body has at most \(Self.bodyLimit) bytes.")
+      throw ServingError(.bodyTooLarge, "A body has at most \(Self.bodyLimit) bytes.")
     }
     guard request.method == "POST", !request.values(of: "origin").isEmpty else { return }
     // A form of another page is sent without a question to the server; JSON is not.
     let type = request.values(of: "content-type").first?.lowercased().split(separator: ";").first
     guard type.map({ $0.split(separator: " ").joined() }) == "application/json" else {
       throw ServingError(
-        415, "content_type", "A request of a page must have the Content-Type application/json.")
+        .contentType, "A request of a page must have the Content-Type application/json.")
     }
   }
 
@@ -99,7 +99,7 @@ struct Access: Sendable {
     }
     guard isKnown, !given.isEmpty else {
       throw ServingError(
-        401, "invalid_api_key", "A key is missing or wrong: send `Authorization: Bearer KEY`.",
+        .invalidKey, "A key is missing or wrong: send `Authorization: Bearer KEY`.",
         headers: [("WWW-Authenticate", "Basic realm=\"sextant\", charset=\"UTF-8\"")])
     }
     return digest.description

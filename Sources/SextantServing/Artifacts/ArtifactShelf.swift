@@ -78,14 +78,14 @@ package final class ArtifactShelf: Sendable {
   ) {
     guard Self.isName(name) else {
       throw ServingError(
-        400, "usage.option",
+        .option,
         "\"\(printable(name, limit: 80))\" is not the name of an artifact: a name has 1 to 64 letters, "
           + "digits, dots, hyphens and underscores. Paths are not accepted.", parameter: parameter)
     }
     guard let folder, let entry = entries.first(where: { $0.name == name || $0.fileName == name })
     else {
       throw ServingError(
-        404, "artifact_not_found",
+        .artifactNotFound,
         "There is no artifact \"\(name)\". `GET /sextant/v1/artifacts` lists them.",
         parameter: parameter)
     }
@@ -94,7 +94,7 @@ package final class ArtifactShelf: Sendable {
     let path = "\(folder)/\(entry.fileName)"
     guard Self.stamp(of: path) == entry.stamp else {
       throw ServingError(
-        422, "file.changed", "The file of \"\(name)\" has changed. List the artifacts again.",
+        .fileChanged, "The file of \"\(name)\" has changed. List the artifacts again.",
         parameter: parameter)
     }
     do throws(Refusal) {

@@ -73,11 +73,11 @@ final class Engine: @unchecked Sendable {
   func submit(_ job: Job) throws(ServingError) {
     let refusal: ServingError? = inbox.withLock { inbox in
       if inbox.isClosed {
-        return ServingError(503, "shutting_down", "The server is shutting down.")
+        return ServingError(.shuttingDown, "The server is shutting down.")
       }
       if inbox.waitingCount >= options.queueLimit {
         return ServingError(
-          429, "queue_full", "\(inbox.waitingCount) requests wait already. Try again later.",
+          .queueFull, "\(inbox.waitingCount) requests wait already. Try again later.",
           headers: [("Retry-After", "2")])
       }
       inbox.waitingCount += 1
@@ -116,7 +116,7 @@ final class Engine: @unchecked Sendable {
       }
       if mustEnd.withLock({ $0 }) {
         for job in jobs {
-          end(job, .failure(ServingError(503, "shutting_down", "The server is shutting down.")))
+          end(job, .failure(ServingError(.shuttingDown, "The server is shutting down.")))
         }
       }
       dropUnwanted()
@@ -146,12 +146,12 @@ final class Engine: @unchecked Sendable {
         let seconds = Int(options.secondsPerRequest)
         end(
           job,
-          .failure(ServingError(503, "deadline", "A request may take \(seconds) seconds at most.")))
-      } else if let since = job.running.compactMap(\.restingSince).min(),
+          .failure(ServingError(.deadline, "A request may take \(seconds) seconds at most.")))
+      } else if let since = job.running.compactMap(\.text.restingSince).min(),
         now - since > .seconds(options.secondsOfRest)
       {
         end(
-          job, .failure(ServingError(408, "slow_reader", "The answer was not read for too long.")))
+          job, .failure(ServingError(.slowReader, "The answer was not read for too long.")))
       } else if job.isStream, now - job.queue.lastChange > .seconds(options.secondsOfSilence) {
         job.queue.push(.silence)
       }
@@ -161,12 +161,12 @@ final class Engine: @unchecked Sendable {
 
   /// Ends a request: its rows leave before the next step.
   private func end(_ job: Job, _ ending: Result<Void, ServingError>) {
-    for text in job.running {
-      text.isOver = true
-      texts[ObjectIdentifier(text.run)] = nil
-      batch.remove(text.run)
+    for (text, run) in job.running {
+      texts[ObjectIdentifier(run)] = nil
+      batch.remove(run)
+      text.finish()
     }
-    for text in job.waiting { text.isOver = true }
+    for text in job.waiting { text.finish() }
     noteStart(of: job)
     (job.running, job.waiting) = ([], [])
     job.queue.finish(ending)
@@ -189,12 +189,21 @@ final class Engine: @unchecked Sendable {
       guard let (job, text) = next(laneOfStart) ?? next(other) else { return }
       laneOfStart = job.lane == .page ? .api : .page
       noteStart(of: job)
-      job.waiting.removeAll { $0 === text }
-      job.running.append(text)
-      texts[ObjectIdentifier(text.run)] = (text, job)
-      metrics.noteStart(promptTokens: text.prompt.count, cached: text.start(cache))
-      batch.add(text.run)
+      do throws(ServingError) {
+        try start(text, job)
+      } catch {
+        end(job, .failure(error))
+      }
     }
+  }
+
+  private func start(_ text: ServedText, _ job: Job) throws(ServingError) {
+    job.waiting.removeAll { $0 === text }
+    let run = try text.run()
+    job.running.append((text, run))
+    texts[ObjectIdentifier(run)] = (text, job)
+    metrics.noteStart(promptTokens: text.prompt.count, cached: text.start(run, cache))
+    batch.add(run)
   }
 
   private func next(_ lane: Lane) -> (Job, ServedText)? {
@@ -208,12 +217,12 @@ final class Engine: @unchecked Sendable {
   private func restAndWake() {
     for job in jobs where !job.running.isEmpty {
       let isFull = job.queue.isFull
-      for text in job.running where isFull != (text.restingSince != nil) {
+      for (text, run) in job.running where isFull != (text.restingSince != nil) {
         if isFull {
-          batch.remove(text.run)
+          batch.remove(run)
           text.restingSince = .now
         } else if hasRoom {
-          batch.addAgain(text.run)
+          batch.addAgain(run)
           text.restingSince = nil
         }
       }
@@ -225,10 +234,11 @@ final class Engine: @unchecked Sendable {
     let other: Lane = laneOfReading == .page ? .api : .page
     for lane in [laneOfReading, other] {
       for job in jobs where job.lane == lane {
-        guard
-          let text = job.running.first(where: { !$0.run.hasReadPrompt && $0.restingSince == nil })
-        else { continue }
-        batch.readNext(text.run)
+        let reading = job.running.first {
+          !$0.run.hasReadPrompt && $0.text.restingSince == nil
+        }
+        guard let reading else { continue }
+        batch.readNext(reading.run)
         laneOfReading = lane == .page ? .api : .page
         return
       }
@@ -239,12 +249,11 @@ final class Engine: @unchecked Sendable {
     for (run, event) in events {
       guard let (text, job) = texts[ObjectIdentifier(run)] else { continue }
       switch event {
-      case .prompt: tell(text.news(nil), job)
-      case .token(let record): tell(text.news(record), job)
-      case .step: tell(text.news(nil), job)
+      case .prompt, .step: tell(text.news(run, nil), job)
+      case .token(let record): tell(text.news(run, record), job)
       case .end:
-        tell(text.news(nil) + [text.end()], job)
-        text.keepAnswer()
+        tell(text.news(run, nil) + [text.end(run)], job)
+        text.keepAnswer(run)
         leave(text, job)
       case .failure(let refusal):
         leave(text, job)
@@ -263,9 +272,9 @@ final class Engine: @unchecked Sendable {
   }
 
   private func leave(_ text: ServedText, _ job: Job) {
-    text.isOver = true
-    texts[ObjectIdentifier(text.run)] = nil
-    job.running.removeAll { $0 === text }
+    for (own, run) in job.running where own === text { texts[ObjectIdentifier(run)] = nil }
+    job.running.removeAll { $0.text === text }
+    text.finish()
   }
 
   private func note() {

@@ -1,3 +1,5 @@
+import SextantGeneration
+
 /// Where a request came from. The page is not kept waiting by a flood of others.
 package enum Lane: Sendable, CaseIterable {
   case page
@@ -21,8 +23,8 @@ final class Job: @unchecked Sendable {
   let arrival = ContinuousClock.now
   /// The texts that have not started, in their order.
   var waiting: [ServedText]
-  /// The texts that run or rest.
-  var running: [ServedText] = []
+  /// The texts that run or rest, with their runs.
+  var running: [(text: ServedText, run: GenerationRun)] = []
   /// Whether a text has started.
   var hasStarted = false
 

@@ -24,6 +24,14 @@ struct CacheUse: Sendable {
   var boundaries: [Int] = []
 }
 
+/// A text that is bound to its artifacts, and can start.
+struct PreparedText {
+  /// The run.
+  var run: GenerationRun
+  /// How it uses the cache; nil for not at all.
+  var cacheUse: CacheUse?
+}
+
 /// One text of a request while the engine makes it.
 ///
 /// It is made by the request's task, and then belongs to the engine's thread.
@@ -32,11 +40,11 @@ final class ServedText: RunFollower, @unchecked Sendable {
   let index: Int
   /// The ids of the prompt.
   let prompt: [Int]
-  /// The run.
-  let run: GenerationRun
+  /// The run; nil until the text is prepared.
+  private var prepared: PreparedText?
+  private let prepare: () throws(ServingError) -> PreparedText
   private let wish: ScoreWish
   private let isRecorded: Bool
-  let cacheUse: CacheUse?
   /// The text whose reading of the same prompt this one continues; nil to read by itself.
   let source: ServedText?
 
@@ -57,29 +65,51 @@ final class ServedText: RunFollower, @unchecked Sendable {
   /// Texts that wait for `afterPrompt`.
   var dependents = 0
   /// Whether the text has ended or was dropped.
-  var isOver = false
+  private(set) var isOver = false
   /// Since when the text rests; nil while it does not.
   var restingSince: ContinuousClock.Instant?
 
   init(
+    index: Int, _ prompt: [Int], _ wish: ScoreWish, isRecorded: Bool, source: ServedText?,
+    _ prepare: @escaping () throws(ServingError) -> PreparedText
+  ) {
+    (self.index, self.prompt, self.wish) = (index, prompt, wish)
+    (self.isRecorded, self.source, self.prepare) = (isRecorded, source, prepare)
+    source?.dependents += 1
+  }
+
+  /// A text whose run is there already.
+  convenience init(
     index: Int, _ prompt: [Int], _ run: GenerationRun, _ wish: ScoreWish, isRecorded: Bool,
     cacheUse: CacheUse?, source: ServedText?
   ) {
-    (self.index, self.prompt, self.run, self.wish) = (index, prompt, run, wish)
-    (self.isRecorded, self.cacheUse, self.source) = (isRecorded, cacheUse, source)
-    promptScores = Array(
-      repeating: .unknown, count: wish.ofPrompt || cacheUse != nil ? prompt.count : 0)
-    source?.dependents += 1
+    self.init(index: index, prompt, wish, isRecorded: isRecorded, source: source) {
+      PreparedText(run: run, cacheUse: cacheUse)
+    }
+    prepared = PreparedText(run: run, cacheUse: cacheUse)
+  }
+
+  /// Binds the text to its artifacts, unless that was done. Until then it takes no memory.
+  @discardableResult
+  func run() throws(ServingError) -> GenerationRun {
+    if let prepared { return prepared.run }
+    let own = try prepare()
+    prepared = own
+    return own.run
   }
 
   /// Whether the text can start: the reading that it continues is done.
   var canStart: Bool { source.map { $0.isOver || $0.afterPrompt != nil } ?? true }
 
-  /// Prepares the run to be added to the batch: it continues what was read before, as far as possible.
+  /// Lets the run continue what was read before, as far as possible, before it is added to the batch.
   ///
   /// - Returns: tokens that need not be read.
-  func start(_ cache: PrefixCache) -> Int {
+  func start(_ run: GenerationRun, _ cache: PrefixCache) -> Int {
+    let cacheUse = prepared?.cacheUse
     run.follower = self
+    if wish.ofPrompt || cacheUse != nil {
+      promptScores = Array(repeating: .unknown, count: prompt.count)
+    }
     defer { source?.releaseDependent() }
     if let source, let after = source.afterPrompt {
       run.skip(prompt.count, after.state, prediction: after.prediction)
@@ -135,6 +165,13 @@ final class ServedText: RunFollower, @unchecked Sendable {
     if dependents == 0 { afterPrompt = nil }
   }
 
+  /// The text has ended or was dropped: its state is not needed any more.
+  func finish() {
+    isOver = true
+    prepared = nil
+    prediction = nil
+  }
+
   // MARK: While the prompt is read
 
   func cut(after count: Int) -> Int? { cuts.first { $0 > count } }
@@ -153,7 +190,7 @@ final class ServedText: RunFollower, @unchecked Sendable {
     let snapshot = Snapshot(
       state: state, prediction: Tensor.concatenated([predictions.rows(last..<last + 1)]))
     if isEnd, dependents > 0 { afterPrompt = snapshot }
-    guard isKept, let cacheUse else { return }
+    guard isKept, let cacheUse = prepared?.cacheUse else { return }
     cache?.insert(
       Array(tokens32[..<tokens.upperBound]), Array(promptScores[..<tokens.upperBound]),
       key: cacheUse.key, snapshot)
@@ -184,7 +221,7 @@ final class ServedText: RunFollower, @unchecked Sendable {
   /// What is new since the last call.
   ///
   /// - Parameter record: of a token that was read in the last step.
-  func news(_ record: TokenRecord?) -> [TextEvent] {
+  func news(_ run: GenerationRun, _ record: TokenRecord?) -> [TextEvent] {
     var events: [TextEvent] = []
     if !hasToldPrompt, run.hasReadPrompt {
       hasToldPrompt = true
@@ -195,17 +232,17 @@ final class ServedText: RunFollower, @unchecked Sendable {
     if isRecorded {
       if let record { events.append(token(record.token, record.text, record)) }
     } else if run.tokens.count > toldTokens, let token = run.tokens.last {
-      events.append(self.token(token, newText(), nil))
+      events.append(self.token(token, newText(run), nil))
     }
     return events
   }
 
   /// The last event.
-  func end() -> TextEvent {
+  func end(_ run: GenerationRun) -> TextEvent {
     .end(
       text: index,
       EndedText(
-        rest: newText(), ending: run.ending ?? .count, count: run.tokens.count, edits: run.edits))
+        rest: newText(run), ending: run.ending ?? .count, count: run.tokens.count, edits: run.edits))
   }
 
   private func token(_ id: Int, _ text: String, _ record: TokenRecord?) -> TextEvent {
@@ -217,15 +254,15 @@ final class ServedText: RunFollower, @unchecked Sendable {
   }
 
   /// The text that was shown since the last call.
-  private func newText() -> String {
+  private func newText(_ run: GenerationRun) -> String {
     let text = run.textSoFar.utf8
     defer { toldBytes = text.count }
     return String(decoding: text.dropFirst(toldBytes), as: UTF8.self)
   }
 
   /// Keeps the state after the answer, so that the conversation goes on from there.
-  func keepAnswer() {
-    guard let cache, let cacheUse, cacheUse.takesAnswer, let prediction,
+  func keepAnswer(_ run: GenerationRun) {
+    guard let cache, let cacheUse = prepared?.cacheUse, cacheUse.takesAnswer, let prediction,
       run.ending != .cancelled
     else { return }
     let count = run.state.position

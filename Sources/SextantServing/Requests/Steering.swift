@@ -70,14 +70,14 @@ struct SteeringReader {
   ) throws -> (applied: AppliedArtifact, key: String) {
     guard let file = AppliedFile(argument: text) else {
       throw ServingError(
-        400, "usage.option", "Empty steering: name an artifact, such as `joy:2`.",
+        .option, "Empty steering: name an artifact, such as `joy:2`.",
         parameter: parameter)
     }
     if !file.hasStrength, let colon = text.lastIndex(of: ":"),
       ArtifactShelf.isName(String(text[..<colon]))
     {
       throw ServingError(
-        400, "usage.option",
+        .option,
         "found the strength \"\(printable(String(text[text.index(after: colon)...]), limit: 80))\", "
           + "expected a number, such as 2, 10% or 0.1nats, or one for each block, such as 3=1.5,5-7=0.5",
         parameter: parameter)
@@ -139,7 +139,7 @@ struct SteeringReader {
   ) throws {
     guard source.applied.edits else {
       throw ServingError(
-        422, Refusal.Code.artifactKind.rawValue,
+        .artifactKind,
         "\"\(source.applied.name)\" is a \(source.applied.artifact.manifest.kind), which edits nothing. "
           + "Ask for its reports with `sextant`.", parameter: path)
     }

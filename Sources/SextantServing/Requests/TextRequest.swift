@@ -121,7 +121,7 @@ struct TextRequest {
     for index in prompts.indices where prompts[index].isEmpty {
       guard let end = tokenizer.endOfTextIDs.first ?? tokenizer.beginOfTextIDs.first else {
         throw ServingError(
-          400, "usage.option", "An empty prompt needs a model with a token that ends a text.",
+          .option, "An empty prompt needs a model with a token that ends a text.",
           parameter: "prompt")
       }
       prompts[index] = [end]
@@ -131,7 +131,7 @@ struct TextRequest {
       ? service.options.maximumPrompt : min(Reports.promptLimit, service.options.maximumPrompt)
     if let long = prompts.first(where: { $0.count > limit }) {
       throw ServingError(
-        400, "prompt_too_long",
+        .promptTooLong,
         "The prompt has \(long.count) tokens. It may have at most \(limit)"
           + (reports.items.isEmpty ? "." : " with reports of probes or a lens."),
         parameter: "prompt")
@@ -143,41 +143,47 @@ struct TextRequest {
   /// The request as work for the engine.
   func job(_ service: Service, _ lane: Lane) throws(ServingError) -> Job {
     var texts: [ServedText] = []
-    do throws(Refusal) {
-      let shared = sharedPlaces
-      for (place, prompt) in prompts.enumerated() {
-        var first: ServedText?
-        for sample in 0..<samples {
-          let text = try text(
-            texts.count, prompt, sample, source: first, boundaries + shared[place], service)
-          if first == nil, sharesReading { first = text }
-          texts.append(text)
-        }
+    let shared = sharedPlaces
+    for (place, prompt) in prompts.enumerated() {
+      var first: ServedText?
+      for sample in 0..<samples {
+        let text = text(
+          texts.count, prompt, sample, source: first, boundaries + shared[place], service)
+        if first == nil, sharesReading { first = text }
+        texts.append(text)
       }
-    } catch {
-      // The artifacts are at fault: a place in the refusal is one of a file.
-      let field = steering.items.isEmpty ? reports.items.isEmpty ? nil : "sextant" : "steering"
-      throw ServingError(error, parameter: field)
     }
+    // What does not fit is refused before it waits. Further texts are bound when they start, because each
+    // has a state.
+    for text in texts.prefix(Job.togetherLimit) { try text.run() }
     return Job(texts, lane, service.engine.queue(), isStream: isStream)
   }
 
   private func text(
     _ index: Int, _ prompt: [Int], _ sample: Int, source: ServedText?, _ boundaries: [Int],
     _ service: Service
-  ) throws(Refusal) -> ServedText {
+  ) -> ServedText {
     var own = options
     own.sampling.seed &+= UInt64(sample)
     let isRecorded = !reports.isEmpty
     if isRecorded { own.completesState = true }
-    let items = Interventions(steering.items + reports.items)
-    let run = try Generator(service.model, tokenizer, applying: items).row(
-      prompt, own, isRecorded: isRecorded)
-    return ServedText(
-      index: index, prompt, run,
-      ScoreWish(ofPrompt: echo && logprobs != nil, ofTokens: logprobs != nil, top: logprobs ?? 0),
-      isRecorded: isRecorded,
-      cacheUse: source == nil ? cacheUse(of: run, boundaries, service) : nil, source: source)
+    let wish = ScoreWish(
+      ofPrompt: echo && logprobs != nil, ofTokens: logprobs != nil, top: logprobs ?? 0)
+    let usesCache = source == nil
+    return ServedText(index: index, prompt, wish, isRecorded: isRecorded, source: source) {
+      () throws(ServingError) in
+      do throws(Refusal) {
+        let items = Interventions(steering.items + reports.items)
+        let run = try Generator(service.model, tokenizer, applying: items).row(
+          prompt, own, isRecorded: isRecorded)
+        return PreparedText(
+          run: run, cacheUse: usesCache ? cacheUse(of: run, boundaries, service) : nil)
+      } catch {
+        // The artifacts are at fault: a place in the refusal is one of a file.
+        let field = steering.items.isEmpty ? reports.items.isEmpty ? nil : "sextant" : "steering"
+        throw ServingError(error, parameter: field)
+      }
+    }
   }
 
   /// Whether the samples of a prompt share its reading: the reports and the gates of each must see it.

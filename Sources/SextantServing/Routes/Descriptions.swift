@@ -63,12 +63,11 @@ extension Service {
     let content = try body.string("content")
     guard let text = try content ?? body.value("prompt")?.string() else {
       throw ServingError(
-        400, "usage.option", "`prompt` or `content` is missing.", parameter: "prompt")
+        .option, "`prompt` or `content` is missing.", parameter: "prompt")
     }
     // llama.cpp puts nothing before a text unless it is asked to; vLLM does.
-    let begins =
-      try body.boolean("add_special")
-      ?? (content == nil ? body.boolean("add_special_tokens") ?? true : false)
+    let asked = try body.value("add_special_tokens")?.boolean()
+    let begins = try body.boolean("add_special") ?? asked ?? (content == nil)
     let ids = (begins ? tokenizer.beginOfTextIDs : []) + tokenizer.encode(text)
     let pieces = try body.boolean("with_pieces") ?? false
     return .json([
@@ -92,7 +91,7 @@ extension Service {
     let body = try RequestBody(request.body, .detokenize)
     _ = try body.string("model").map { try steering(ofModel: $0) }
     guard let node = try body.value("tokens") else {
-      throw ServingError(400, "usage.option", "`tokens` is missing.", parameter: "tokens")
+      throw ServingError(.option, "`tokens` is missing.", parameter: "tokens")
     }
     let text = tokenizer.decode(try node.ids(below: vocabularySize, limit: 2_000_000))
     return .json(["prompt": .string(text), "content": .string(text)])

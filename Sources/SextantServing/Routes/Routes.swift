@@ -46,10 +46,10 @@ extension Service {
     }
     if let methods = Self.methods[path] ?? (options.files[path] == nil ? nil : ["GET"]) {
       throw ServingError(
-        405, "method_not_allowed", "This path takes \(methods.joined(separator: " and ")).",
+        .methodNotAllowed, "This path takes \(methods.joined(separator: " and ")).",
         headers: [("Allow", methods.joined(separator: ", "))])
     }
-    throw ServingError(404, "not_found", "There is no such path.")
+    throw ServingError(.notFound, "There is no such path.")
   }
 
   /// The methods of the paths of this service.

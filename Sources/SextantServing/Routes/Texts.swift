@@ -15,7 +15,7 @@ extension Service {
     if let node = try body.value("logprobs") { text.logprobs = try node.requestInteger(in: 0...20) }
     if let best = try body.integer("best_of"), best > text.samples {
       throw ServingError(
-        400, "usage.option", "best_of may be at most n: texts that are not shown are not made.",
+        .option, "best_of may be at most n: texts that are not shown are not made.",
         parameter: "best_of")
     }
     let begins = try body.boolean("add_special_tokens") ?? true
@@ -43,10 +43,10 @@ extension Service {
       text.logprobs = top
     } else if top > 0 {
       throw ServingError(
-        400, "usage.option", "top_logprobs needs `logprobs: true`.", parameter: "top_logprobs")
+        .option, "top_logprobs needs `logprobs: true`.", parameter: "top_logprobs")
     }
     guard let node = try body.value("messages") else {
-      throw ServingError(400, "usage.option", "messages is missing.", parameter: "messages")
+      throw ServingError(.option, "messages is missing.", parameter: "messages")
     }
     let messages = try Self.messages(node)
     text.prompts = [try tokenizer.ids(of: messages)]
@@ -68,7 +68,7 @@ extension Service {
     (text.prompts, text.addedCount) = try prompts(try body.value("prompt"), begins: true)
     guard text.prompts.count == 1 else {
       throw ServingError(
-        400, "usage.option", "This path takes one prompt. `/v1/completions` takes several.",
+        .option, "This path takes one prompt. `/v1/completions` takes several.",
         parameter: "prompt")
     }
     return try await answer(text, request, { LlamaForm($0, self) })
@@ -80,7 +80,7 @@ extension Service {
   ) async throws -> ServingResponse {
     var text = text
     try text.checkPrompts(self)
-    if Task.isCancelled { throw ServingError(499, "cancelled", "The client left.") }
+    if Task.isCancelled { throw ServingError(.cancelled, "The client left.") }
     let job = try text.job(self, lane(of: request))
     try engine.submit(job)
     var form = form(text)
@@ -88,7 +88,7 @@ extension Service {
     while let events = try await job.queue.next() {
       for event in events { _ = form.chunks(event) }
     }
-    if job.queue.isCancelled { throw ServingError(499, "cancelled", "The client left.") }
+    if job.queue.isCancelled { throw ServingError(.cancelled, "The client left.") }
     return .json(form.whole())
   }
 

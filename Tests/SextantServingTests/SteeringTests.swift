@@ -1,0 +1,178 @@
+import Sextant
+import SextantBytes
+import SextantGeneration
+import SextantModels
+import SextantStore
+import SextantTensor
+import Testing
+
+@testable import SextantServing
+
+/// Steering by field, by the model's name and by default.
+@Suite struct SteeringTests {
+  let served: Served
+
+  init() throws { served = try Served { $0.presets = ["joy:2"] } }
+
+  private static let prompt = #""prompt": "The film was", "temperature": 0, "max_tokens": 12"#
+
+  /// The text of the library, under the vector of a file.
+  private func expected(
+    _ name: String, strength: Float, layers: ClosedRange<Int>? = nil, unit: StrengthUnit = .raw,
+    positions: PositionSelection? = nil
+  ) throws -> String {
+    let vector = try SteeringVector(reading: "\(Served.artifacts)/\(name).steer.safetensors")
+    return try Served.model.generate(
+      "The film was", count: 12, temperature: 0,
+      with: [
+        .steer(vector, strength: strength, unit: unit, layers: layers, positions: positions)
+      ]
+    ).text()
+  }
+
+  @Test func allFormsOfOneSteeringGiveTheSameText() async throws {
+    let text = try expected("joy", strength: 2)
+    #expect(text != (try await served.text("{\(Self.prompt)}")))
+    let forms = [
+      #""steering": "joy:2""#, #""steering": ["joy:2"]"#, #""steering": "joy.steer.safetensors:2""#,
+      #""steering": ["joy:1", "joy:1"]"#, #""steering": "joy:1+joy:1""#,
+      #""steering": {"vectors": [{"source": "joy", "scale": 2.0}]}"#,
+      #""steering": {"vectors": [{"source": "joy", "algorithm": "direct", "scale": 2, "normalize": false, "params": {}, "apply": {"prompt": "last", "generation": "all"}}], "conflict": "sum"}"#,
+      #""model": "demo+joy:2""#, #""model": "demo", "steering": "joy:2""#,
+      #""model": "demo+joy:-1", "steering": "joy:2""#,
+    ]
+    for form in forms { #expect(try await served.text("{\(Self.prompt), \(form)}") == text, "\(form)") }
+    let steered = try Served { $0.steering = ["joy:2"] }
+    #expect(try await steered.text("{\(Self.prompt)}") == text)
+    #expect(try await steered.text(#"{\#(Self.prompt), "model": "demo+joy:2"}"#) == text)
+    let plain = try await served.text("{\(Self.prompt)}")
+    #expect(try await steered.text(#"{\#(Self.prompt), "steering": []}"#) == plain)
+  }
+
+  @Test func optionsOfAVectorActAsInTheLibrary() async throws {
+    let cases: [(String, String)] = [
+      (#"{"source": "joy", "scale": 3, "layers": [2, 3]}"#, try expected("joy", strength: 3, layers: 2...3)),
+      (#"{"source": "joy", "scale": 3, "layers": "2-3"}"#, try expected("joy", strength: 3, layers: 2...3)),
+      (
+        #"{"source": "joy", "scale": 0.4, "unit": "share"}"#,
+        try expected("joy", strength: 0.4, unit: .share)
+      ),
+      (
+        #"{"source": "joy", "scale": 0.5, "unit": "nats"}"#,
+        try expected("joy", strength: 0.5, unit: .nats)
+      ),
+      (
+        #"{"source": "joy", "scale": 1, "positions": "all"}"#,
+        try expected("joy", strength: 1, positions: PositionSelection("all"))
+      ),
+      (
+        #"{"source": "joy", "scale": 1, "apply": {"prompt": "all", "generation": "all"}}"#,
+        try expected("joy", strength: 1, positions: PositionSelection("all"))
+      ),
+      (
+        #"{"source": "joy", "scale": 1, "apply": {"generation": "all"}}"#,
+        try expected("joy", strength: 1, positions: PositionSelection("generated"))
+      ),
+    ]
+    for (vector, text) in cases {
+      let own = try await served.text(#"{\#(Self.prompt), "steering": {"vectors": [\#(vector)]}}"#)
+      #expect(own == text, "\(vector)")
+    }
+    #expect(Set(cases.map(\.1)).count >= 5)
+    #expect(try await served.text(#"{\#(Self.prompt), "steering": "joy:40%"}"#) == cases[2].1)
+    #expect(try await served.text(#"{\#(Self.prompt), "steering": "joy:0.5nats"}"#) == cases[3].1)
+    // The strength that a search found is told.
+    let answer = await served.post(
+      "/v1/completions", #"{\#(Self.prompt), "steering": "joy:0.5nats"}"#)
+    #expect(try answer.json.at("sextant", "steering", "0", "name") == "joy:0.5nats")
+    guard case .number(let strength) = try answer.json.at("sextant", "steering", "0", "strength")
+    else {
+      Issue.record("no strength")
+      return
+    }
+    #expect(strength > 0 && strength != 0.5)
+  }
+
+  @Test func aSteeredModelsNameScoresPromptsUnderThatSteering() async throws {
+    let model = Served.model
+    let ids = try model.textTokenizer().encode("The film was wonderful")
+    let vector = try SteeringVector(reading: "\(Served.artifacts)/all.steer.safetensors")
+    var state = model.model.initialState()
+    let bound = try Interventions([.steer(vector, strength: 0.5)]).bind(
+      to: BoundRun(
+        model.model, tokenizer: model.tokenizer?.digest, prompts: [ids], from: state, readingAfter: 1))
+    let logits = try model.model.run(TokenBatch(ids), from: &state, logits: .all, tap: bound.tap)
+    let rows = LogProbabilities.rows(logits.reshaped([ids.count, logits.shape[2]]))
+    let body = #"{"prompt": [\#(ids)], "max_tokens": 1, "echo": true, "logprobs": 1, "temperature": 0, "model": "demo+all:0.5"}"#
+    // The second time, from the cache.
+    for _ in 0..<2 {
+      let choice = try await served.complete(body)[0]
+      let values = try choice.member("logprobs").member("token_logprobs").numbers()
+      for index in ids.indices.dropFirst() {
+        #expect(abs(values[index] - rows[index - 1].values[ids[index]]) < 1e-5)
+      }
+    }
+    let plain = try await served.complete(body.replacing("+all:0.5", with: ""))[0]
+    let values = try plain.member("logprobs").member("token_logprobs").numbers()
+    #expect(abs(values[2] - rows[1].values[ids[2]]) > 1e-3)
+  }
+
+  @Test func aWrongDefaultOrPresetIsRefusedAtTheStart() {
+    for change in [
+      { $0.presets = ["nobody:2"] }, { $0.presets = ["joy:two"] }, { $0.steering = ["nobody"] },
+      { $0.steering = ["/etc/passwd:1"] }, { $0.steering = ["truth"] },
+    ] as [(inout ServiceOptions) -> Void] {
+      #expect(throws: Refusal.self) { try Served(change) }
+    }
+  }
+
+  @Test func aConditionGatesTheEdits() async throws {
+    let gated = { (sign: String) in
+      #"{\#(Self.prompt), "steering": {"vectors": [{"source": "joy", "scale": 2, "when": "truth\#(sign)"}]}}"#
+    }
+    let plain = try await served.text("{\(Self.prompt)}")
+    #expect(try await served.text(gated(">1e9")) == plain)
+    #expect(try await served.text(gated("<1e9")) != plain)
+  }
+
+  @Test func reportsTellEachToken() async throws {
+    let body = #"{\#(Self.prompt), "steering": "joy:2", "sextant": {"lens": {"artifact": "logit", "top": 2}, "probes": ["truth"], "edits": true}"#
+    let whole = try await served.post("/v1/completions", body + "}").json
+    let rows = try whole.member("sextant").member("choices").elements()[0].member("tokens").elements()
+    let prompt = rows.filter { (try? $0.at("token", "prompt")) == true }
+    #expect(prompt.count == (try Served.model.textTokenizer().encode("The film was").count))
+    #expect(rows.count == prompt.count + 12)
+    for (position, row) in rows.enumerated() {
+      #expect(try row.at("token", "position") == .integer(Int64(position)))
+      let lens = try row.member("lens").elements()
+      #expect(try lens.count == 7 && lens[1].member("top").elements().count == 2)
+      #expect(try row.at("probes", "0", "name") != .null)
+      // From the last token of the prompt on, every block is edited.
+      let edits = try row.member("edits").elements()
+      #expect(edits.isEmpty == (position < prompt.count - 1))
+    }
+    // The same scores as in the library.
+    let probe = try Probe(reading: "\(Served.artifacts)/truth.probe.safetensors")
+    let vector = try SteeringVector(reading: "\(Served.artifacts)/joy.steer.safetensors")
+    let run = try Served.model.generate(
+      "The film was", count: 12, temperature: 0, with: [.steer(vector, strength: 2), .report(probe)])
+    var expected: [Double] = []
+    while let record = try run.next() {
+      guard case .object(let scores)? = record.reports.first?.report["scores"],
+        case .number(let score)? = scores.members.first?.value
+      else { continue }
+      expected.append(score)
+    }
+    let scores = try rows.suffix(12).map { row -> Double in
+      try row.member("probes").elements()[0].member("score").number()
+    }
+    #expect(scores.count == expected.count)
+    for (own, right) in zip(scores, expected) { #expect(abs(own - right) < 1e-3 * (1 + abs(right))) }
+    // In a stream, each token's report is in its chunk.
+    let chunks = try await served.post("/v1/completions", body + #", "stream": true}"#).chunks
+    let tokens = try chunks.filter { try $0.at("sextant", "token") != .null }
+    #expect(tokens.count == 12)
+    #expect(try tokens.map { try $0.at("sextant", "probes", "0", "score") } == rows.suffix(12).map { try $0.at("probes", "0", "score") })
+    #expect(try chunks[0].member("sextant").member("prompt").elements().count == prompt.count)
+  }
+}
