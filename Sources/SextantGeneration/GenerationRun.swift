@@ -14,7 +14,9 @@ import SextantTokenizers
 /// token, with the ending `cancelled`.
 public final class GenerationRun {
   private let model: any LanguageModel
-  private let interventions: BoundInterventions
+  private var interventions: BoundInterventions
+  /// What interventions are bound to.
+  private let bound: BoundRun
   private let promptIDs: [Int]
   private let promptRange: Range<Int>
   private let readsLast: Bool
@@ -59,11 +61,11 @@ public final class GenerationRun {
     let (model, tokenizer) = (generator.model, generator.tokenizer)
     let state = state ?? model.initialState()
     readsLast = options.completesState || generator.interventions.observes
-    interventions = try generator.interventions.bind(
-      to: BoundRun(
-        model, tokenizer: tokenizer.digest, prompts: [prompt], from: state,
-        readingAfter: options.tokenCount - (readsLast ? 0 : 1), recordsEdits: isRecorded,
-        textTokenizer: tokenizer))
+    bound = BoundRun(
+      model, tokenizer: tokenizer.digest, prompts: [prompt], from: state,
+      readingAfter: options.tokenCount - (readsLast ? 0 : 1), recordsEdits: isRecorded,
+      textTokenizer: tokenizer)
+    interventions = try generator.interventions.bind(to: bound)
     recorder = isRecorded ? TokenRecorder(interventions, tokenizer) : nil
     loop = TokenLoop(tokenizer, options, continuing: prompt)
     promptIDs = prompt
@@ -305,6 +307,17 @@ extension GenerationRun {
     knownPrediction = nil
     try choose(from: logits, emit)
     return true
+  }
+
+  /// Changes what acts on the text, from the next token that is read on. The positions of edits are counted
+  /// as from the beginning of the run; the summaries of `edits` begin anew.
+  ///
+  /// - Throws: the errors of `Interventions.bind`; then nothing has changed.
+  package func change(_ new: Interventions) throws(Refusal) {
+    interventions = try new.bind(to: bound)
+    if let tokenizer = bound.textTokenizer {
+      recorder = recorder.map { _ in TokenRecorder(interventions, tokenizer) }
+    }
   }
 
   /// Takes note of the token that was read, and chooses the next one.

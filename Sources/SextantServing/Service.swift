@@ -17,6 +17,8 @@ package final class Service: Sendable {
   /// The artifacts that requests can name.
   package let shelf: ArtifactShelf
   let engine: Engine
+  /// The runs of the page.
+  let runs: RunShelf
   private let access: Access
   /// Reads conversations.
   let chat: ChatSettings
@@ -38,6 +40,7 @@ package final class Service: Sendable {
       ? "This model has no chat template: conversations are written in the form `plain`." : nil
     chat = try ChatSettings(loaded.chatTemplate(isBase ? "plain" : options.chatTemplate))
     engine = Engine(loaded.model, options)
+    runs = RunShelf(byteLimit: max(options.cacheBytes, 64 << 20))
     try checkPresets()
     try engine.start()
     if let chatWarning { options.log(chatWarning) }

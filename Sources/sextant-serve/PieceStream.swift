@@ -20,6 +20,8 @@ struct PieceStream: Sendable {
       pieces.cancel()
     }
     while !departure.hasLeft, let piece = await pieces.next() {
+      // An empty chunk would end the body.
+      guard !piece.isEmpty else { continue }
       try await write(piece, to: &writer)
     }
     try await writer.finish(nil)

@@ -84,8 +84,10 @@ import Testing
     #expect(try await cached(prompt, scored) == 0)
     #expect(try await cached(prompt, scored) == 80)
     // More than the best token at each place is not kept.
-    #expect(try await cached(prompt, scored.replacing(#""logprobs": 1"#, with: #""logprobs": 3"#)) == 0)
-    #expect(try await cached(prompt, scored.replacing(#""logprobs": 1"#, with: #""logprobs": 0"#)) == 80)
+    #expect(
+      try await cached(prompt, scored.replacing(#""logprobs": 1"#, with: #""logprobs": 3"#)) == 0)
+    #expect(
+      try await cached(prompt, scored.replacing(#""logprobs": 1"#, with: #""logprobs": 0"#)) == 80)
   }
 
   @Test func anAnswerIsTheBeginningOfTheNextPrompt() async throws {
@@ -99,7 +101,8 @@ import Testing
   }
 
   @Test func aConversationThatIsWrittenOtherwiseStillSharesItsBeginning() async throws {
-    let first = #"{"role": "user", "content": "How was the film, which you saw last night in town?"}"#
+    let first =
+      #"{"role": "user", "content": "How was the film, which you saw last night in town?"}"#
     let ask = { (messages: String) in
       let body = #"{"messages": [\#(messages)], "temperature": 0, "max_tokens": 12}"#
       let own = try await served.post("/v1/chat/completions", body).json
@@ -111,7 +114,8 @@ import Testing
     }
     #expect(try await ask(first) == 0)
     // The front end writes the answer in its own way.
-    let second = first + #", {"role": "assistant", "content": "Good."}, {"role": "user", "content": "Why?"}"#
+    let second =
+      first + #", {"role": "assistant", "content": "Good."}, {"role": "user", "content": "Why?"}"#
     let shared = try await ask(second)
     let question = tokenizer.encode("User: How was the film, which you saw last night in town?")
     #expect(shared >= question.count)
@@ -148,7 +152,8 @@ import Testing
         ServingRequest(
           "POST", "/v1/completions",
           headers: [
-            (name: "Host", value: "localhost:8080"), (name: "Authorization", value: "Bearer \(key)"),
+            (name: "Host", value: "localhost:8080"),
+            (name: "Authorization", value: "Bearer \(key)"),
           ], body: Array(#"{"prompt": "The film was", "max_tokens": 1}"#.utf8)))
       return try answer.json.at("usage", "prompt_tokens_details", "cached_tokens")
     }

@@ -173,7 +173,8 @@ private actor Order {
         ServingRequest(
           "POST", "/v1/completions",
           headers: [
-            (name: "Host", value: "localhost:8080"), (name: "Content-Type", value: "application/json"),
+            (name: "Host", value: "localhost:8080"),
+            (name: "Content-Type", value: "application/json"),
           ] + headers, body: Array(body.utf8)))
       #expect(answer.status == 200)
       await ended.add(name)

@@ -62,13 +62,17 @@ import Testing
     let page = try PackageFiles.text("formats/serving.md")
     let rows = Self.rows(page, after: "## Errors")
     #expect(rows.count == ServingError.Word.allCases.count)
-    for (row, word) in zip(rows, ServingError.Word.allCases) { #expect(row.hasPrefix(Self.row(word))) }
+    for (row, word) in zip(rows, ServingError.Word.allCases) {
+      #expect(row.hasPrefix(Self.row(word)))
+    }
   }
 
   @Test func theTableOfRoutesIsThatOfTheProgram() async throws {
     let page = try PackageFiles.text("formats/serving.md")
     let named = Self.rows(page, after: "## Routes").flatMap { row in
-      row.split(separator: "|")[0].split(separator: "`").filter { $0.contains("/") }.map { String($0) }
+      row.split(separator: "|")[0].split(separator: "`").filter { $0.contains("/") }.map {
+        String($0)
+      }
     }
     let own = Service.methods.flatMap { path, methods in methods.map { "\($0) \(path)" } }
     #expect(Set(named) == Set(own + ["GET /v1/models/{id}"]))

@@ -34,7 +34,8 @@ import Testing
     Case(completions, "[]", 400, "json.not-object"),
     Case(completions, #"{"prompt": "a", "prompt": "b"}"#, 400, "json.duplicate-key"),
     Case(
-      completions, #"{"prompt": "a", "x": \#(String(repeating: "[", count: 40))"#, 400, "json.depth"),
+      completions, #"{"prompt": "a", "x": \#(String(repeating: "[", count: 40))"#, 400, "json.depth"
+    ),
     Case(completions, "{\"prompt\": \"\u{FF}\u{00}\"}", 400, "json.invalid"),
     Case(completions, #"{"prompt": 5}"#, 400, "usage.option", "prompt"),
     Case(completions, #"{"prompt": "a", "n": 1000000000}"#, 400, "usage.option", "n"),

@@ -41,7 +41,9 @@ import Testing
       #""model": "demo+joy:2""#, #""model": "demo", "steering": "joy:2""#,
       #""model": "demo+joy:-1", "steering": "joy:2""#,
     ]
-    for form in forms { #expect(try await served.text("{\(Self.prompt), \(form)}") == text, "\(form)") }
+    for form in forms {
+      #expect(try await served.text("{\(Self.prompt), \(form)}") == text, "\(form)")
+    }
     let steered = try Served { $0.steering = ["joy:2"] }
     #expect(try await steered.text("{\(Self.prompt)}") == text)
     #expect(try await steered.text(#"{\#(Self.prompt), "model": "demo+joy:2"}"#) == text)
@@ -51,8 +53,14 @@ import Testing
 
   @Test func optionsOfAVectorActAsInTheLibrary() async throws {
     let cases: [(String, String)] = [
-      (#"{"source": "joy", "scale": 3, "layers": [2, 3]}"#, try expected("joy", strength: 3, layers: 2...3)),
-      (#"{"source": "joy", "scale": 3, "layers": "2-3"}"#, try expected("joy", strength: 3, layers: 2...3)),
+      (
+        #"{"source": "joy", "scale": 3, "layers": [2, 3]}"#,
+        try expected("joy", strength: 3, layers: 2...3)
+      ),
+      (
+        #"{"source": "joy", "scale": 3, "layers": "2-3"}"#,
+        try expected("joy", strength: 3, layers: 2...3)
+      ),
       (
         #"{"source": "joy", "scale": 0.4, "unit": "share"}"#,
         try expected("joy", strength: 0.4, unit: .share)
@@ -100,10 +108,12 @@ import Testing
     var state = model.model.initialState()
     let bound = try Interventions([.steer(vector, strength: 0.5)]).bind(
       to: BoundRun(
-        model.model, tokenizer: model.tokenizer?.digest, prompts: [ids], from: state, readingAfter: 1))
+        model.model, tokenizer: model.tokenizer?.digest, prompts: [ids], from: state,
+        readingAfter: 1))
     let logits = try model.model.run(TokenBatch(ids), from: &state, logits: .all, tap: bound.tap)
     let rows = LogProbabilities.rows(logits.reshaped([ids.count, logits.shape[2]]))
-    let body = #"{"prompt": [\#(ids)], "max_tokens": 1, "echo": true, "logprobs": 1, "temperature": 0, "model": "demo+all:0.5"}"#
+    let body =
+      #"{"prompt": [\#(ids)], "max_tokens": 1, "echo": true, "logprobs": 1, "temperature": 0, "model": "demo+all:0.5"}"#
     // The second time, from the cache.
     for _ in 0..<2 {
       let choice = try await served.complete(body)[0]
@@ -136,9 +146,11 @@ import Testing
   }
 
   @Test func reportsTellEachToken() async throws {
-    let body = #"{\#(Self.prompt), "steering": "joy:2", "sextant": {"lens": {"artifact": "logit", "top": 2}, "probes": ["truth"], "edits": true}"#
+    let body =
+      #"{\#(Self.prompt), "steering": "joy:2", "sextant": {"lens": {"artifact": "logit", "top": 2}, "probes": ["truth"], "edits": true}"#
     let whole = try await served.post("/v1/completions", body + "}").json
-    let rows = try whole.member("sextant").member("choices").elements()[0].member("tokens").elements()
+    let rows = try whole.member("sextant").member("choices").elements()[0].member("tokens")
+      .elements()
     let prompt = rows.filter { (try? $0.at("token", "prompt")) == true }
     #expect(prompt.count == (try Served.model.textTokenizer().encode("The film was").count))
     #expect(rows.count == prompt.count + 12)
@@ -155,7 +167,8 @@ import Testing
     let probe = try Probe(reading: "\(Served.artifacts)/truth.probe.safetensors")
     let vector = try SteeringVector(reading: "\(Served.artifacts)/joy.steer.safetensors")
     let run = try Served.model.generate(
-      "The film was", count: 12, temperature: 0, with: [.steer(vector, strength: 2), .report(probe)])
+      "The film was", count: 12, temperature: 0,
+      with: [.steer(vector, strength: 2), .report(probe)])
     var expected: [Double] = []
     while let record = try run.next() {
       guard case .object(let scores)? = record.reports.first?.report["scores"],
@@ -167,12 +180,16 @@ import Testing
       try row.member("probes").elements()[0].member("score").number()
     }
     #expect(scores.count == expected.count)
-    for (own, right) in zip(scores, expected) { #expect(abs(own - right) < 1e-3 * (1 + abs(right))) }
+    for (own, right) in zip(scores, expected) {
+      #expect(abs(own - right) < 1e-3 * (1 + abs(right)))
+    }
     // In a stream, each token's report is in its chunk.
     let chunks = try await served.post("/v1/completions", body + #", "stream": true}"#).chunks
     let tokens = try chunks.filter { try $0.at("sextant", "token") != .null }
     #expect(tokens.count == 12)
-    #expect(try tokens.map { try $0.at("sextant", "probes", "0", "score") } == rows.suffix(12).map { try $0.at("probes", "0", "score") })
+    #expect(
+      try tokens.map { try $0.at("sextant", "probes", "0", "score") }
+        == rows.suffix(12).map { try $0.at("probes", "0", "score") })
     #expect(try chunks[0].member("sextant").member("prompt").elements().count == prompt.count)
   }
 }

@@ -248,6 +248,7 @@ final class Engine: @unchecked Sendable {
   private func handle(_ events: [(run: GenerationRun, event: GenerationBatch.Event)]) {
     for (run, event) in events {
       guard let (text, job) = texts[ObjectIdentifier(run)] else { continue }
+      text.branch?.didStep(event, batch)
       switch event {
       case .prompt, .step: tell(text.news(run, nil), job)
       case .token(let record): tell(text.news(run, record), job)

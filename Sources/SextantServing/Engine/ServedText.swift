@@ -65,7 +65,9 @@ final class ServedText: RunFollower, @unchecked Sendable {
   /// Texts that wait for `afterPrompt`.
   var dependents = 0
   /// Whether the text has ended or was dropped.
-  private(set) var isOver = false
+  var isOver = false
+  /// The branch of a run that the text is; nil for the texts of other requests.
+  var branch: Branch?
   /// Since when the text rests; nil while it does not.
   var restingSince: ContinuousClock.Instant?
 
@@ -208,7 +210,10 @@ final class ServedText: RunFollower, @unchecked Sendable {
 
   // MARK: While tokens are generated
 
-  func didPredict(_ logits: Tensor) { prediction = logits }
+  func didPredict(_ logits: Tensor) {
+    prediction = logits
+    branch?.didPredict(logits)
+  }
 
   func didChoose(_ token: Int) {
     guard wish.ofTokens, let prediction else { return }

@@ -119,6 +119,7 @@ extension Service {
         let artifact = try shelf.artifact(entry.name, parameter: "name").artifact
         row["kind"] = .string(artifact.manifest.kind)
         row["sites"] = .array(artifact.manifest.sites.map { .string($0.name) })
+        for (name, value) in Self.facts(of: artifact).members { row[name] = value }
         try fit(artifact)
         row["fits"] = true
       } catch {

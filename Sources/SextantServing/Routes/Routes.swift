@@ -6,7 +6,7 @@ extension Service {
     @Sendable (Service, ServingRequest, Access.Grant) async throws -> ServingResponse?
 
   /// Routes of parts of the service that are not in this file.
-  static let furtherRoutes: [Route] = []
+  static let furtherRoutes: [Route] = [runRoute]
 
   /// Answers a request that was let in.
   func answer(

@@ -16,7 +16,7 @@ export function asCommand(settings, steering, model, artifacts) {
   const vectors = vectorsOf(steering)
   const layers = [...new Set(vectors.flatMap((vector) => vector.layers ?? []))]
   return [
-    'sextant generate', `-m ${quoted(model.file ?? model.name)}`, `-p ${quoted(settings.prompt)}`, `-n ${settings.max_tokens}`,
+    'sextant generate', `-m ${quoted(`${model.name}.sxt`)}`, `-p ${quoted(settings.prompt)}`, `-n ${settings.max_tokens}`,
     `--temp ${settings.temperature}`, settings.top_p < 1 ? `--top-p ${settings.top_p}` : '', `--seed ${settings.seed}`,
     ...vectors.map((vector) => `--apply ${quoted(`${file(vector.name)}:${vector.strength}`)}`),
     layers.length ? `--layers ${layers.join(',')}` : '',
@@ -55,7 +55,7 @@ export function asSwift(settings, steering, model, artifacts) {
   })
   return `import Sextant
 
-let model = try LoadedModel(${swiftString(model.file ?? model.name)})
+let model = try LoadedModel(${swiftString(`${model.name}.sxt`)})
 let text = try model.generate(
   ${swiftString(settings.prompt)}, count: ${settings.max_tokens},
   temperature: ${settings.temperature}, seed: ${settings.seed}${applied.length ? `,\n  applying: [${applied.join(', ')}]` : ''}

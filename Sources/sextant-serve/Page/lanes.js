@@ -15,7 +15,7 @@ function makeLane(run, name, start) {
     // Tokens by position: the parent's up to the fork, then this lane's own.
     tokens, steering: start.steering?.[name] ?? [], log: [], events: [], state: parent?.state, states: new Map(),
     read: 0, of: 0, done: undefined, error: undefined, started: performance.now(), dirty: true, frozen: !!start.frozen,
-    command: start.commands?.[name], dose: start.dose?.[name], lens: start.lens, probes: start.probes ?? [],
+    nats: undefined, lens: start.lens,
   }
 }
 
@@ -52,12 +52,11 @@ export function apply(run, event, data) {
     lane.count = (lane.count ?? 0) + 1
   } else if (event === 'steer') {
     lane.steering = data.steering
-    lane.dose = data.dose ?? lane.dose
     lane.log.push(data)
   } else if (event === 'state') {
     lane.state = data
     lane.states.set(data.position, data)
-    lane.dose = data.dose ?? lane.dose
+    lane.nats = data.nats ?? lane.nats
   } else if (event === 'done') lane.done = data
   else if (event === 'error') {
     lane.error = data

@@ -84,7 +84,7 @@ export function drawLens(lane, index, block, actions) {
     columns.map((token) => el('th', { scope: 'col' }, visible(token.text))))
   const output = el('tr', {}, el('th', { scope: 'row' }, 'output'), columns.map((token, place) =>
     cell(token, place, (token.top ?? []).map(([id, logprob]) => [id, Math.exp(logprob)]), undefined)))
-  const body = rows.map((row) => el('tr', {}, el('th', { scope: 'row' }, `${row}`), columns.map((token, place) =>
+  const body = rows.map((row) => el('tr', {}, el('th', { scope: 'row' }, row < 0 ? 'embed' : `${row}`), columns.map((token, place) =>
     cell(token, place, (token.lens ?? []).find(([each]) => each === row)?.[1] ?? [], row))))
   $('grid').replaceChildren(el('table', {}, el('thead', {}, head), el('tbody', {}, output, body)))
   const at = $('grid').querySelector('[data-at]')

@@ -1,6 +1,6 @@
 // The page: what is selected, what a run is made of, and what each control does.
 
-import { $, el, number, bytes } from './dom.js'
+import { $, el, number } from './dom.js'
 import { get, send, stream, Refused } from './client.js'
 import { lanes, apply, find, stopped, firstOfText, speed, saved, load } from './lanes.js'
 import { drawLanes, focusLane } from './text.js'
@@ -28,7 +28,7 @@ const settings = () => ({
 
 function body(own) {
   const { lens, probes, prompt: _, ...rest } = settings()
-  return { ...rest, report: { ...(lens ? { lens: { artifact: lens === 'raw' ? null : lens, top: 5 } } : {}), probes }, ...own }
+  return { ...rest, report: { ...(lens ? { lens: lens === 'raw' ? { top: 3 } : { artifact: lens, top: 3 } } : {}), probes }, ...own }
 }
 
 function run() {
@@ -69,7 +69,7 @@ async function start(request) {
         selection.index = undefined
         selection.block = undefined
       }
-      draw()
+      draw(event === 'token' ? 'text' : 'panels')
     })
   } catch (error) {
     if (error.name !== 'AbortError') fail(error)
@@ -144,15 +144,17 @@ function state(name) {
 // MARK: Artifacts
 
 async function look(again = false) {
-  let found
   try {
-    found = again ? await send('POST', '/sextant/v1/artifacts', {}) : await get('/sextant/v1/artifacts')
+    const page = await get('/sextant/v1/page')
+    const found = again ? await send('POST', '/sextant/v1/artifacts', {}) : await get('/sextant/v1/artifacts')
+    model = page.model
+    artifacts = found.data
+    // What the server steers by itself is on the sliders.
+    if (!vectors.length && page.default.length) take(page.default)
   } catch (error) {
     return fail(error)
   }
-  model = found.model
-  artifacts = found.artifacts
-  $('model').textContent = `${model.name}  ${model.architecture ?? ''} ${model.parameters ?? ''}  ${model.identity ?? ''}`
+  $('model').textContent = `${model.name}  ${model.architecture}, ${model.blocks} blocks  ${model.identity}`
   const fitting = (kind) => artifacts.filter((artifact) => artifact.fits && artifact.kind === kind)
   const lens = $('lens-artifact')
   const before = lens.value
@@ -164,23 +166,27 @@ async function look(again = false) {
   $('add-vector').replaceChildren(el('option', { value: '' }, 'a vector …'),
     ...fitting('steering').map((each) => el('option', { value: each.name }, each.name)))
   if (!vectors.length && fitting('steering').length) addVector(fitting('steering')[0].name, false)
-  example(found.example)
+  example(fitting('steering')[0], fitting('probe')[0])
   state('ready')
   draw(true)
 }
 
+const OPENING = 'I watched this film last night and'
+const STATEMENT = '30 + 47 = 77. Alice:'
+
 /** The empty page: a prompt, and two things to try. */
-function example(given) {
-  if (!$('prompt').value) $('prompt').value = localStorage.getItem('prompt') ?? given?.prompt ?? ''
-  const chips = (given?.chips ?? []).map((chip) => el('button', {
+function example(vector, probe) {
+  if (!$('prompt').value) $('prompt').value = localStorage.getItem('prompt') ?? OPENING
+  const chip = (label, prompt, items) => el('button', {
     type: 'button', onclick: () => {
-      $('prompt').value = chip.prompt
-      take(chip.steering ?? [])
+      $('prompt').value = prompt
+      take(items)
       run()
     },
-  }, chip.label))
-  $('chips').replaceChildren('Try: ', ...chips)
-  $('chips').hidden = chips.length === 0
+  }, label)
+  $('chips').replaceChildren('Try: ', vector ? chip(`steer by ${vector.name}`, OPENING, [`${vector.name}:2`]) : '',
+    probe ? chip('is it true?', STATEMENT, []) : '')
+  $('chips').hidden = !vector && !probe
 }
 
 function addVector(name, isOn = true) {
@@ -200,47 +206,55 @@ async function compareStates(lane, other) {
 
 // MARK: Drawing: once per frame, for any number of events
 
+const LEVELS = { text: 0, panels: 1, all: 2 }
+const PANEL_PAUSE = 120  // milliseconds between two drawings of the panels while texts come
 let frame
-let drawsAll = false
-function draw(all = false) {
-  drawsAll ||= all
+let wanted = 0
+let lastPanels = 0
+
+/** Draws at the next frame: the texts, the panels too, or everything anew. */
+function draw(level = 'panels') {
+  wanted = Math.max(wanted, LEVELS[level === true ? 'all' : level])
   frame ??= requestAnimationFrame(() => {
     frame = undefined
-    const everything = drawsAll
-    drawsAll = false
-    paint(everything)
+    const now = performance.now()
+    // Texts grow at each frame. The panels follow a few times a second.
+    if (wanted === 0 && now - lastPanels > PANEL_PAUSE) wanted = 1
+    const level = wanted
+    wanted = 0
+    if (level > 0) lastPanels = now
+    paint(level)
   })
 }
 
-function paint(all) {
-
+function paint(level) {
   const { lane } = selection
   if (lane && !lanes.includes(lane)) Object.assign(selection, { lane: lanes[0], index: undefined })
   // The cursor follows the text until somebody moves it.
   if (lane && (!selection.moved || selection.index === undefined)) selection.index = lane.tokens.length - 1
-  drawLanes(selection, actions, all)
+  drawLanes(selection, actions, level)
+  if (level === 0) return
   drawLens(lane, selection.index, selection.block, actions)
   drawToken(lane, selection.index, actions)
-  drawState(lane, selection.moved ? selection.index : undefined, artifacts, actions)
-  drawSteering(artifacts, lane?.dose, lane ? `Steering of ${lane.name}` : 'Steering', steer)
-  if (all) drawArtifacts(artifacts, actions)
+  drawState(lane, selection.moved ? selection.index : undefined, actions)
+  drawSteering(artifacts, lane?.nats, lane ? `Steering of ${lane.name}` : 'Steering', steer)
+  if (level === 2) drawArtifacts(artifacts, actions)
   const isBusy = running.size > 0
   $('stop').hidden = !isBusy
   if (!waiting) state(isBusy ? 'busy' : 'ready')
   const rate = lane && speed(lane)
-  const cache = lane?.done?.cache_bytes
-  $('speed').textContent = [rate ? `${Math.round(rate)} tok/s` : '', cache ? `cache ${bytes(cache)}` : ''].filter(Boolean).join(' · ')
+  $('speed').textContent = rate ? `${Math.round(rate)} tok/s` : ''
   const spec = (items) => JSON.stringify(items)
   $('again').hidden = !(lane?.done && !lane.frozen && firstOfText(lane) > 0 && spec(lane.steering) !== spec(steering()))
-  if (lane) history.replaceState(null, '', `#${lane.run}/${lane.name}/${selection.index}`)
+  // Browsers allow few changes of the address.
+  if (lane && !isBusy) history.replaceState(null, '', `#${lane.run}/${lane.name}/${selection.index}`)
   hint(lane, rate)
-
 }
 
 /** Slower than 30 ms a token with instruments: say what costs time, once. */
 function hint(lane, rate) {
   if (!rate || !lane.done || rate > 33 || slow === 2) return
-  const on = [lane.lens ? 'the lens' : '', lane.probes.length ? 'probes' : ''].filter(Boolean)
+  const on = [lane.lens ? 'the lens' : '', lane.tokens.at(-1)?.probes ? 'probes' : ''].filter(Boolean)
   if (!on.length || $('pause').checked) return
   slow = 2
   notice(`${number(1000 / rate, 0)} ms a token with ${on.join(' and ')}: “pause” switches the instruments off.`)

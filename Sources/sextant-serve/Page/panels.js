@@ -49,7 +49,7 @@ export function drawToken(lane, index, actions) {
   $('token-facts').replaceChildren(...parts)
 }
 
-export function drawState(lane, index, artifacts, actions) {
+export function drawState(lane, index, actions) {
   if (!lane?.state) {
     $('state-facts').replaceChildren(el('p', { class: 'soft' }, 'The state appears while a text is written.'))
     return
@@ -82,12 +82,10 @@ export function drawState(lane, index, artifacts, actions) {
     href: `/sextant/v1/runs/${lane.run}/state?branch=${encodeURIComponent(lane.name)}&position=${index ?? lane.tokens.length - 1}`,
     download: `${lane.run}-${lane.name}.state.safetensors`,
   }, 'save state')
-  const lives = artifacts.filter((artifact) => artifact.half_life).map((artifact) => `${artifact.name} ${artifact.half_life}`)
   $('state-facts').replaceChildren(
     el('p', { class: 'soft' }, `after token ${state.position}, ${bytes(state.bytes)}`),
     el('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Components of the state' },
       el('table', { class: 'bars' }, el('thead', {}, head), el('tbody', {}, rows))),
-    lives.length ? el('p', {}, `half-life: ${lives.join(', ')}`) : '',
     lane.frozen ? '' : el('p', {}, link, ' ', others.length ? select : ''))
 }
 
@@ -98,8 +96,10 @@ export function drawArtifacts(artifacts, actions) {
     }, 'steer')
     return el('li', {}, el('details', {},
       el('summary', {}, `${artifact.fits ? '✓' : '✗'} ${artifact.name} `, el('span', { class: 'soft' }, artifact.fits ? artifact.kind : 'does not fit')),
-      artifact.reason ? el('p', {}, artifact.reason) : '',
-      facts([['kind', artifact.kind], ['sites', (artifact.sites ?? []).join(', ')], ...(artifact.facts ?? [])]),
+      artifact.error ? el('p', {}, `${artifact.error.code}: ${artifact.error.message}`) : '',
+      facts([['kind', artifact.kind], ['file', artifact.file], ['sites', (artifact.sites ?? []).join(', ')],
+        ['operation', artifact.operation], ['method', artifact.method], ['tokens', artifact.positions],
+        ['length', artifact.share === undefined ? undefined : `${number(artifact.share)} of the activations`]]),
       use || ''))
   }))
   if (artifacts.length) return

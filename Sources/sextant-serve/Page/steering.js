@@ -41,10 +41,10 @@ const blocksOf = (artifact) =>
   [...new Set((artifact?.sites ?? []).map((site) => /^blocks\.(\d+)\./.exec(site)?.[1]).filter(Boolean))].map(Number)
 
 /** Draws the sliders. `changed` is called after each change of what steers. */
-export function drawSteering(artifacts, doses, title, changed) {
+export function drawSteering(artifacts, nats, title, changed) {
   $('steering-heading').textContent = title
   // A slider that is being dragged is not made again below the hand.
-  if ($('vectors').contains(document.activeElement) && document.activeElement.type !== 'checkbox') return drawDoses(doses)
+  if ($('vectors').contains(document.activeElement) && document.activeElement.type !== 'checkbox') return drawDoses(artifacts, nats)
   $('vectors').replaceChildren(...vectors.map((vector) => {
     const artifact = artifacts.find((each) => each.name === vector.name)
     const limit = Math.max(3, Math.ceil(Math.abs(vector.strength)))
@@ -82,21 +82,24 @@ export function drawSteering(artifacts, doses, title, changed) {
       el('div', { class: 'line' }, el('span', { class: 'dose', hidden: true }), el('span', { class: 'soft number' }),
         !select && artifact?.sites?.length ? el('span', { class: 'soft site' }, `at ${artifact.sites.join(', ')}`) : ''))
   }))
-  drawDoses(doses)
+  drawDoses(artifacts, nats)
 }
 
-/** The dose: the edit's length as a share of the stream's, and its effect on the prediction in nats. */
-function drawDoses(doses) {
+/**
+ * The dose: the edit's length as a share of the activations that it was trained on, and how far the steering moved the
+ * first prediction of the branch, in nats.
+ */
+function drawDoses(artifacts, nats) {
   for (const row of $('vectors').children) {
-    const dose = doses?.find((each) => each.artifact === row.dataset.name)
+    const vector = vectors.find((each) => each.name === row.dataset.name)
+    const share = artifacts.find((each) => each.name === row.dataset.name)?.share
     const [bar, text] = row.querySelector('.line:last-child').children
-    bar.hidden = dose?.share === undefined
-    if (!dose) { text.textContent = ''; continue }
-    bar.style.setProperty('--share', `${Math.min(100, 100 * dose.share)}%`)
-    bar.classList.toggle('high', dose.share > 1)
-    const parts = []
-    if (dose.share !== undefined) parts.push(`${number(dose.share)} of the norm`)
-    if (dose.nats !== undefined) parts.push(`${number(dose.nats, 3)} nats`)
-    text.textContent = parts.join(' · ')
+    const isKnown = share !== undefined && vector?.on
+    const dose = isKnown ? Math.abs(vector.strength) * share : undefined
+    bar.hidden = !isKnown
+    bar.style.setProperty('--share', `${Math.min(100, 100 * (dose ?? 0))}%`)
+    bar.classList.toggle('high', dose > 1)
+    text.textContent = [isKnown ? `${number(dose)} of the norm` : '',
+      nats !== undefined && vector?.on ? `${number(nats, 3)} nats` : ''].filter(Boolean).join(' · ')
   }
 }

@@ -1,6 +1,6 @@
 // The branches: text, tokens, probe lines. A lane's view is made once; tokens are appended to it.
 
-import { $, el, svg, number, surpriseClass, probabilityClass, signedClass, visible } from './dom.js'
+import { $, el, svg, number, surpriseClass, probabilityClass, signedClass } from './dom.js'
 import { lanes, differs, speed } from './lanes.js'
 
 const views = new Map()
@@ -31,7 +31,7 @@ function makeView(lane, actions) {
         if (span) actions.select(lane, Number(span.dataset.index))
       },
     }),
-    probes: el('div'), log: el('p', { class: 'log' }), note: el('p', { class: 'log' }), shown: 0, spoken: 0,
+    probes: el('div'), log: el('p', { class: 'log' }), note: el('p', { class: 'log' }), shown: 0, heard: 0, unspoken: '',
   }
   const close = el('button', {
     type: 'button', title: 'Remove this branch', 'aria-label': `Remove branch ${label}`, onclick: () => actions.remove(lane),
@@ -60,13 +60,12 @@ function makeToken(lane, view, index) {
 }
 
 /** Reads whole sentences to those who listen. */
-function speak(lane, view) {
-  const text = lane.tokens.filter((token) => token.kind === 'text').map((token) => token.text).join('')
-  const rest = text.slice(view.spoken)
-  const end = lane.done ? rest.length : Math.max(...['. ', '! ', '? ', '\n'].map((mark) => rest.lastIndexOf(mark))) + 1
-  if (end <= 0) return
-  view.spoken += end
-  $('spoken').append(el('p', {}, `${lane.name}: ${rest.slice(0, end)}`))
+function speak(lane, view, token) {
+  if (token?.kind === 'text') view.unspoken += token.text
+  const end = lane.done && !token ? view.unspoken.length : /[.!?\n] ?$/.test(view.unspoken) ? view.unspoken.length : 0
+  if (end === 0) return
+  $('spoken').append(el('p', {}, `${lane.name}: ${view.unspoken}`))
+  view.unspoken = ''
   while ($('spoken').children.length > 40) $('spoken').firstChild.remove()
 }
 
@@ -75,9 +74,8 @@ function drawProbes(lane, view, cursor) {
   view.probes.replaceChildren(...names.map((name, row) => {
     const values = lane.tokens.map((token) => token.probes?.[row]?.[1])
     const known = values.filter((value) => value !== undefined)
-    const range = lane.probes.find((probe) => probe.name === name)?.range
-    const high = Math.max(0.1, ...known, range?.[1] ?? 0)
-    const low = Math.min(-0.1, ...known, range?.[0] ?? 0)
+    const high = Math.max(0.1, ...known)
+    const low = Math.min(-0.1, ...known)
     const y = (value) => (30 * (high - value)) / (high - low)
     const width = Math.max(values.length - 1, 1)
     const path = values.map((value, x) => (value === undefined ? '' : `${x} ${y(value).toFixed(2)}`)).filter(Boolean)
@@ -85,7 +83,6 @@ function drawProbes(lane, view, cursor) {
       viewBox: `0 0 ${width} 30`, preserveAspectRatio: 'none', role: 'img',
       'aria-label': `${name}, from ${number(Math.min(...known))} to ${number(Math.max(...known))}`,
     }, svg('line', { x1: 0, x2: width, y1: y(0), y2: y(0) }))
-    if (range) picture.prepend(svg('rect', { x: 0, width, y: y(range[1]), height: y(range[0]) - y(range[1]) }))
     if (path.length) picture.append(svg('path', { d: `M${path.join('L')}` }))
     const at = values[cursor] ?? values.at(-1)
     if (values[cursor] !== undefined) {
@@ -95,7 +92,14 @@ function drawProbes(lane, view, cursor) {
   }))
 }
 
-function drawLane(lane, view, selected, cursor) {
+function drawText(lane, view) {
+  const fresh = document.createDocumentFragment()
+  for (; view.shown < lane.tokens.length; view.shown += 1) fresh.append(makeToken(lane, view, view.shown))
+  view.text.append(fresh)
+  for (; view.heard < lane.tokens.length; view.heard += 1) speak(lane, view, lane.tokens[view.heard])
+}
+
+function drawLane(lane, view, cursor) {
   view.title.textContent = steeringText(lane.steering)
   const facts = []
   if (lane.parent) facts.push(`fork of ${lane.parent.name} at ${lane.forkedAt}`)
@@ -103,23 +107,27 @@ function drawLane(lane, view, selected, cursor) {
   if (rate) facts.push(`${Math.round(rate)} tok/s`)
   facts.push(lane.done ? (lane.frozen ? 'imported' : lane.done.reason) : lane.count ? 'writing' : 'waiting')
   view.side.textContent = facts.join(' · ')
-  while (view.shown < lane.tokens.length) {
-    view.text.append(makeToken(lane, view, view.shown))
-    view.shown += 1
-  }
   view.text.classList.toggle('caret', !lane.done)
-  drawProbes(lane, view, selected ? cursor : undefined)
+  drawProbes(lane, view, cursor)
   view.log.textContent = lane.log.map((entry) => `from ${entry.from}: ${steeringText(entry.steering)}`).join(' · ')
-  const { error, queued } = lane
+  const { error } = lane
   const reading = !lane.done && lane.of > lane.read ? `read ${lane.read} of ${lane.of}` : ''
-  view.note.textContent = error
-    ? `${error.code}: ${error.message}${error.remedy ? ` ${error.remedy}` : ''}` : queued ? `place ${queued} in the queue` : reading
+  view.note.textContent = error ? `${error.code}: ${error.message}${error.remedy ? ` ${error.remedy}` : ''}` : reading
   view.note.className = error ? 'refused' : 'log'
-  speak(lane, view)
+  if (lane.done) speak(lane, view)
 }
 
-/** Draws all lanes whose data changed, and the selection. */
-export function drawLanes(selection, actions, all) {
+function mark(view, span) {
+  if (view.marked === span) return
+  view.marked?.setAttribute('aria-selected', 'false')
+  span?.setAttribute('aria-selected', 'true')
+  if (span) view.text.setAttribute('aria-activedescendant', span.id)
+  else view.text.removeAttribute('aria-activedescendant')
+  view.marked = span
+}
+
+/** Draws all lanes whose data changed, and the selection. At level 0 only the texts, at level 2 all of it anew. */
+export function drawLanes(selection, actions, level) {
   for (const [lane, view] of views) {
     if (lanes.includes(lane)) continue
     view.root.remove()
@@ -130,28 +138,21 @@ export function drawLanes(selection, actions, all) {
     if ($('lanes').children[place] !== view.root) $('lanes').insertBefore(view.root, $('lanes').children[place] ?? null)
     const selected = selection.lane === lane
     view.root.classList.toggle('selected', selected)
-    if (all) retint(lane, view)
-    if (lane.dirty || all || selected || view.wasSelected) {
-      drawLane(lane, view, selected, selection.index)
-      const old = view.text.querySelector('[aria-selected=true]')
-      const span = selected ? view.text.children[selection.index] : undefined
-      if (old !== span) {
-        old?.setAttribute('aria-selected', 'false')
-        span?.setAttribute('aria-selected', 'true')
-        if (span) view.text.setAttribute('aria-activedescendant', span.id)
-        else view.text.removeAttribute('aria-activedescendant')
-      }
-    }
+    if (level === 2) retint(view)
+    drawText(lane, view)
+    mark(view, selected ? view.text.children[selection.index] : undefined)
+    if (level === 0) return
+    if (lane.dirty || level === 2 || selected || view.wasSelected) drawLane(lane, view, selected ? selection.index : undefined)
     view.wasSelected = selected
     lane.dirty = false
   })
   $('empty').hidden = lanes.length > 0
 }
 
-function retint(lane, view) {
+function retint(view) {
   view.text.replaceChildren()
   view.shown = 0
+  view.marked = undefined
 }
 
 export const focusLane = (lane) => views.get(lane)?.text.focus({ preventScroll: false })
-export { visible }
