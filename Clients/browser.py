@@ -83,6 +83,7 @@ def stop(page: Page) -> None:
     page.goto(address)
     expect(page.locator("#status-text")).to_have_text("ready")
     page.fill("#max-tokens", "4000")
+    page.locator("#past-end").check()
     page.locator("#run").focus()
     press(page, "Control+Enter")
     options = page.locator(".lane [role=option]")
@@ -108,6 +109,7 @@ def frames(page: Page) -> None:
     page.goto(address)
     expect(page.locator("#status-text")).to_have_text("ready")
     page.fill("#max-tokens", "400")
+    page.locator("#past-end").check()
     page.evaluate("""() => { window.frames_ = []; let last = performance.now();
       const note = (now) => { window.frames_.push(now - last); last = now; requestAnimationFrame(note) }; requestAnimationFrame(note) }""")
     page.locator("#run").focus()

@@ -1,14 +1,17 @@
 """Evaluates the demo model with lm_eval over the server: python harness.py ADDRESS SEXTANT FOLDER
 
-The figures must be those of `tasks/expected.json`, which a float64 reference computed. Then the same tasks run under the
-model name `demo+joy:2`, and their log-likelihoods must be what the command line computes with `--apply joy:2`.
+The figures must be those of `tasks/expected.json`, which a float64 reference computed. Then a task runs under a model name
+with steering, and its log-likelihoods must be what the command line computes with `--apply` of the same vector.
 """
 
+import hashlib
 import json
 import math
+import struct
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from pathlib import Path
 
 address, sextant, folder = sys.argv[1].rstrip("/"), sys.argv[2], Path(sys.argv[3])
@@ -58,10 +61,31 @@ assert difference < 1e-4
 again, _ = evaluate("demo", ["sextant_sums_choice"], ",num_concurrent=4")
 assert again["sextant_sums_choice"]["acc,none"] == accuracy
 
-_, steered = evaluate("demo+joy:2", ["sextant_sums_choice"])
+
+
+def act_on_all_tokens(name: str, new: str) -> None:
+    """Writes the vector again, so that it declares all tokens: as trained, it acts on the last token of a prompt and on
+    generated ones, and a log-likelihood reads none of them."""
+    data = (folder / f"artifacts/{name}.safetensors").read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + size])
+    manifest = header["__metadata__"]["sextant"].replace('"positions":"last,generated"', '"positions":"all"')
+    header["__metadata__"] = {"sextant": manifest, "sextant.sha256": hashlib.sha256(manifest.encode()).hexdigest()}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    (folder / f"artifacts/{new}.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size :])
+
+
+act_on_all_tokens("joy", "joy-all")
+request = urllib.request.Request(
+    f"{address}/sextant/v1/artifacts", b"{}", {"Content-Type": "application/json"}, method="POST")
+rows = json.loads(urllib.request.urlopen(request).read())["data"]
+assert any(row["name"] == "joy-all" and row["fits"] for row in rows), rows
+
+_, steered = evaluate("demo+joy-all:2", ["sextant_sums_choice"])
 scores = likelihoods(steered["sextant_sums_choice"])
 moved = largest_difference(scores, expected["sums"])
-assert moved > 0.01, "joy:2 changes nothing"
+assert moved > 0.01, "the vector changes nothing"
 
 
 def by_command(statement: str) -> dict[str, float]:
@@ -70,7 +94,7 @@ def by_command(statement: str) -> dict[str, float]:
         trace = f"{out}/trace.jsonl"
         subprocess.run(
             [sextant, "generate", "-m", folder / "demo.sxt", "-p", statement, "-n", "1", "--temp", "0",
-             "--apply", f"{folder}/artifacts/joy.safetensors:2", "--apply", folder / "artifacts/ridge.safetensors",
+             "--apply", f"{folder}/artifacts/joy-all.safetensors:2", "--apply", folder / "artifacts/ridge.safetensors",
              "--trace", trace], check=True, capture_output=True)
         records = [json.loads(line) for line in Path(trace).read_text().splitlines()]
     last = [record for record in records if record["prompt"]][-1]
@@ -85,5 +109,6 @@ for row, own in list(zip(sums, scores, strict=True))[:12]:
         if choice in found:
             assert abs(found[choice] - value) < 1e-4, (row, choice, found[choice], value)
             compared += 1
-print(f"demo+joy:2: {compared} log-likelihoods are those of the command line; they differ by up to {moved:.2f} from demo's")
+(folder / "artifacts/joy-all.safetensors").unlink()
+print(f"demo+joy-all:2: {compared} log-likelihoods are those of the command line; they differ by up to {moved:.2f} from demo's")
 assert compared >= 12

@@ -25,7 +25,7 @@ struct RunRequest {
   static let members: Set<String> = [
     "prompt", "state", "from", "insert", "token", "max_tokens", "temperature", "top_p", "top_k",
     "min_p",
-    "seed", "report", "branches",
+    "seed", "ignore_eos", "report", "branches",
   ]
 
   let start: Start
@@ -53,7 +53,10 @@ struct RunRequest {
       seed: UInt64(
         bitPattern: Int64(node.optionalMember("seed")?.requestInteger(in: Int.min...Int.max) ?? 0)))
     let count = try node.optionalMember("max_tokens")?.requestInteger(in: 1...Self.countLimit) ?? 64
-    options = GenerationOptions(tokenCount: count, sampling: sampling, completesState: true)
+    options = GenerationOptions(
+      tokenCount: count, sampling: sampling,
+      stopsAtEnd: !(try node.optionalMember("ignore_eos")?.boolean() ?? false),
+      completesState: true)
     let report = try node.optionalMember("report")
     let reports = try report.map { try Reports($0, service.shelf) } ?? Reports()
     self.reports = reports

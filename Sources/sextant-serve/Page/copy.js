@@ -20,27 +20,29 @@ export function asCommand(settings, steering, model, artifacts) {
     `--temp ${settings.temperature}`, settings.top_p < 1 ? `--top-p ${settings.top_p}` : '', `--seed ${settings.seed}`,
     ...vectors.map((vector) => `--apply ${quoted(`${file(vector.name)}:${vector.strength}`)}`),
     layers.length ? `--layers ${layers.join(',')}` : '',
+    settings.ignore_eos ? '--ignore-eos' : '',
     settings.lens && settings.lens !== 'raw' ? `--apply ${quoted(file(settings.lens))}` : '',
     ...settings.probes.map((name) => `--apply ${quoted(file(name))}`),
   ].filter(Boolean).join(' ')
 }
 
 const request = (settings, steering, model) => {
-  const { prompt, max_tokens, temperature, top_p, seed } = settings
-  return { model: model.name, prompt, max_tokens, temperature, top_p, seed, steering }
+  const { prompt, max_tokens, temperature, top_p, seed, ignore_eos } = settings
+  return { model: model.name, prompt, max_tokens, temperature, top_p, seed, ...(ignore_eos ? { ignore_eos } : {}), steering }
 }
 
 export const asJSON = (settings, steering, model) => JSON.stringify(request(settings, steering, model), null, 2)
 
 export function asPython(settings, steering, model) {
-  const { steering: own, ...rest } = request(settings, steering, model)
+  const { steering: own, ignore_eos, ...rest } = request(settings, steering, model)
+  const extra = `{"steering": ${JSON.stringify(own)}${ignore_eos ? ', "ignore_eos": True' : ''}}`
   const items = Object.entries(rest).map(([name, value]) => `    ${name}=${JSON.stringify(value)},`)
   return `from openai import OpenAI
 
 client = OpenAI(base_url=${JSON.stringify(`${location.origin}/v1`)}, api_key="-")
 answer = client.completions.create(
 ${items.join('\n')}
-    extra_body={"steering": ${JSON.stringify(own)}},
+    extra_body=${extra},
 )
 print(answer.choices[0].text)
 `

@@ -22,6 +22,7 @@ const settings = () => ({
   prompt: $('prompt').value, max_tokens: $('max-tokens').valueAsNumber || 60,
   temperature: Number.isFinite($('temperature').valueAsNumber) ? $('temperature').valueAsNumber : 0.8,
   top_p: $('top-p').valueAsNumber || 1, seed: $('seed').valueAsNumber || 0,
+  ignore_eos: $('past-end').checked,
   lens: $('pause').checked ? '' : $('lens-artifact').value,
   probes: $('pause').checked ? [] : [...document.querySelectorAll('#probe-choices input:checked')].map((box) => box.value),
 })
