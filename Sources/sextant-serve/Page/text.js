@@ -45,7 +45,9 @@ function makeView(lane, actions) {
 
 function makeToken(lane, view, index) {
   const token = lane.tokens[index]
-  const span = el('span', { role: 'option', 'aria-selected': 'false' }, token.text || '\u200b')
+  // Blanks have a name for those who hear the text.
+  const name = token.text.trim() ? undefined : token.text === '' ? 'no text yet' : token.text.includes('\n') ? 'line feed' : 'space'
+  const span = el('span', { role: 'option', 'aria-selected': 'false', 'aria-label': name }, token.text || '\u200b')
   span.dataset.index = index
   span.id = `${lane.run}-${lane.name}-${index}`
   const classes = [tintOf(token)]
