@@ -64,7 +64,7 @@ export function drawState(lane, index, actions) {
   const widest = Math.max(...Object.values(compared?.distances ?? {}), 1e-9)
   const bar = (share, kind) => {
     const made = el('span', { class: `bar ${kind}` })
-    made.style.setProperty('--share', `${Math.round(100 * share)}%`)
+    made.style.setProperty('--share', `${(100 * share).toFixed(1)}rem`)
     return made
   }
   const head = el('tr', {}, el('th', { scope: 'col' }, 'component'), el('th', { scope: 'col' }, 'norm'),
