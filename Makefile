@@ -42,7 +42,7 @@ serve: server
 	.build-serve/release/sextant serve -m $(SERVED)/demo.sxt --artifacts $(SERVED)/artifacts --preset joy:2
 
 test-clients: server
-	Clients/run .build-serve/release/sextant
+	Clients/run .build-serve/release/sextant $(CHECKS)
 
 benchmarks: dependencies
 	SEXTANT_BENCHMARKS=1 swift build -c release --scratch-path Benchmarks/.build --product sextant-benchmarks
