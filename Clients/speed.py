@@ -65,7 +65,7 @@ def stream(body: dict) -> list[tuple[str, dict]]:
     return [(event.split("\n")[0][7:], json.loads(event.split("\ndata: ")[1])) for event in text.strip().split("\n\n")]
 
 
-told = stream({"prompt": "I watched this film last night and", "max_tokens": 200})
+told = stream({"prompt": "I watched this film last night and", "max_tokens": 200, "ignore_eos": True})
 run, first = told[0][1]["run"], next(data["position"] for name, data in told if name == "token")
 forks = []
 for offset in range(10, 180, 10):
