@@ -247,7 +247,8 @@ final class ServedText: RunFollower, @unchecked Sendable {
     .end(
       text: index,
       EndedText(
-        rest: newText(run), ending: run.ending ?? .count, count: run.tokens.count, edits: run.edits))
+        rest: newText(run), ending: run.ending ?? .count, count: run.tokens.count, edits: run.edits)
+    )
   }
 
   private func token(_ id: Int, _ text: String, _ record: TokenRecord?) -> TextEvent {
