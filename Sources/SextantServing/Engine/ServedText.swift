@@ -54,11 +54,11 @@ final class ServedText: RunFollower, @unchecked Sendable {
   private var promptScores: [TokenScore] = []
   private var promptTokens: [ScoredToken] = []
   private var tokenScores: [TokenScore] = []
-  private var pendingScores: [ScoredToken] = []
+  /// Tokens that were chosen and not told yet: several in one step, if the prompt was read in it.
+  private var chosen: [GeneratedToken] = []
   private var prediction: Tensor?
   private var cachedCount = 0
   private var hasToldPrompt = false
-  private var toldTokens = 0
   private var toldBytes = 0
   /// The state and the prediction after the prompt, while other texts wait for them.
   private(set) var afterPrompt: Snapshot?
@@ -216,11 +216,15 @@ final class ServedText: RunFollower, @unchecked Sendable {
   }
 
   func didChoose(_ token: Int) {
-    guard wish.ofTokens, let prediction else { return }
-    let own = Scoring.scores(
-      of: [token], prediction.reshaped([1, prediction.count]), top: wish.top)[0]
-    tokenScores.append(own.score)
-    pendingScores.append(own.token)
+    var own = GeneratedToken(id: token, text: "", score: nil, record: nil)
+    if let run = prepared?.run { own.text = newText(run) }
+    if wish.ofTokens, let prediction {
+      let scored = Scoring.scores(
+        of: [token], prediction.reshaped([1, prediction.count]), top: wish.top)[0]
+      tokenScores.append(scored.score)
+      own.score = scored.token
+    }
+    chosen.append(own)
   }
 
   /// What is new since the last call.
@@ -235,10 +239,14 @@ final class ServedText: RunFollower, @unchecked Sendable {
       promptTokens = dependents > 0 ? promptTokens : []
     }
     if isRecorded {
-      if let record { events.append(token(record.token, record.text, record)) }
-    } else if run.tokens.count > toldTokens, let token = run.tokens.last {
-      events.append(self.token(token, newText(run), nil))
+      // A token is told when it was read, with what was seen there.
+      guard let record, !chosen.isEmpty else { return events }
+      var token = chosen.removeFirst()
+      (token.text, token.record) = (record.text, record)
+      return events + [.token(text: index, token)]
     }
+    events += chosen.map { .token(text: index, $0) }
+    chosen = []
     return events
   }
 
@@ -247,16 +255,9 @@ final class ServedText: RunFollower, @unchecked Sendable {
     .end(
       text: index,
       EndedText(
-        rest: newText(run), ending: run.ending ?? .count, count: run.tokens.count, edits: run.edits)
-    )
-  }
-
-  private func token(_ id: Int, _ text: String, _ record: TokenRecord?) -> TextEvent {
-    toldTokens += 1
-    if record != nil { toldBytes += text.utf8.count }
-    let score = pendingScores.isEmpty ? nil : pendingScores.removeFirst()
-    return .token(
-      text: index, GeneratedToken(id: id, text: text, score: score, record: record))
+        // A record's text has what was held back.
+        rest: isRecorded ? "" : newText(run), ending: run.ending ?? .count, count: run.tokens.count,
+        edits: run.edits))
   }
 
   /// The text that was shown since the last call.
