@@ -160,7 +160,7 @@ import Testing
     let from = #""from": {"run": "\#(try told.run)", "branch": "A", "position": \#(position)}"#
     let tokenizer = try Served.model.textTokenizer()
     let shown = try Served.model.ids(of: Self.prompt) + told.ids("A").prefix(5)
-    let inserted = tokenizer.encodeText(" terrible", continues: true)
+    let inserted = try tokenizer.encodeText(" terrible", continues: true)
     for (change, ids) in [(#""insert": " terrible""#, inserted), (#""token": 412"#, [412])] {
       let fork = try await run(
         served,
@@ -248,7 +248,7 @@ import Testing
         to: BoundRun(
           model, tokenizer: digest, prompts: [branch.prompt], from: state, readingAfter: 40)
       ).tap
-      _ = try model.runAlike(
+      _ = try model.run(
         TokenBatch(Array(branch.ids[..<count])), from: &state, logits: .none, tap: tap)
       #expect(state == kept, "after \(count) tokens")
       checked += 1

@@ -18,7 +18,7 @@ import Testing
 
   /// The text of the library, under the vector of a file.
   private func expected(
-    _ name: String, strength: Float, layers: ClosedRange<Int>? = nil, unit: StrengthUnit = .raw,
+    _ name: String, strength: Float, layers: ClosedRange<Int>? = nil, unit: SteeringOptions.Unit = .raw,
     positions: PositionSelection? = nil
   ) throws -> String {
     let vector = try SteeringVector(reading: "\(Served.artifacts)/\(name).steer.safetensors")

@@ -117,7 +117,7 @@ struct SteeringReader {
     }
     options.condition = try node.optionalMember("when").map { try condition($0, "\(path).when") }
     let unit = try node.optionalMember("unit").map { node in
-      guard let unit = StrengthUnit(rawValue: try node.string()) else {
+      guard let unit = SteeringOptions.Unit(rawValue: try node.string()) else {
         throw node.refusal(expected: "\"raw\", \"share\" or \"nats\"")
       }
       return unit

@@ -112,7 +112,7 @@ final class Branch: @unchecked Sendable {
       let last = place + 1 < log.count ? min(log[place + 1].from, count) : count
       guard state.position < last else { continue }
       let tap = try Interventions(entry.steering.items).bind(to: bound(model, tokenizer)).tap
-      _ = try model.runAlike(
+      _ = try model.run(
         TokenBatch(Array(ids[state.position..<last])), from: &state, logits: .none, tap: tap)
     }
     return state

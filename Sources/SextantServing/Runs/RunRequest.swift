@@ -90,7 +90,7 @@ struct RunRequest {
       inserted.append(try token.requestInteger(in: 0...service.vocabularySize - 1))
     }
     if let text = try node.optionalMember("insert") {
-      inserted += service.tokenizer.encodeText(try text.string(), continues: true)
+      inserted += try service.tokenizer.encodeText(try text.string(), continues: true)
     }
     return .fork(
       run: try from.member("run").string(), branch: try from.member("branch").string(),
@@ -105,7 +105,7 @@ struct RunRequest {
     if case .array = prompt.value {
       ids = try prompt.ids(below: service.vocabularySize, limit: Reports.promptLimit)
     } else {
-      ids = service.tokenizer.encodeText(try prompt.string(), continues: state != nil)
+      ids = try service.tokenizer.encodeText(try prompt.string(), continues: state != nil)
     }
     guard ids.count <= min(Reports.promptLimit, service.options.maximumPrompt) else {
       throw prompt.refusal(
