@@ -20,7 +20,8 @@ import Testing
   /// log p of each token of a text after the first, from one run over all of it.
   private func expected(_ ids: [Int]) throws -> [Double] {
     var state = Served.model.model.initialState()
-    let logits = try Served.model.model.run(TokenBatch(ids), from: &state, logits: .all)  // [1, T, V]
+    // [1, T, V]
+    let logits = try Served.model.model.run(TokenBatch(ids), from: &state, logits: .all)
     let rows = LogProbabilities.rows(logits.reshaped([ids.count, logits.shape[2]]))
     return ids.indices.dropFirst().map { rows[$0 - 1].values[ids[$0]] }
   }

@@ -18,8 +18,8 @@ import Testing
 
   /// The text of the library, under the vector of a file.
   private func expected(
-    _ name: String, strength: Float, layers: ClosedRange<Int>? = nil, unit: SteeringOptions.Unit = .raw,
-    positions: PositionSelection? = nil
+    _ name: String, strength: Float, layers: ClosedRange<Int>? = nil,
+    unit: SteeringOptions.Unit = .raw, positions: PositionSelection? = nil
   ) throws -> String {
     let vector = try SteeringVector(reading: "\(Served.artifacts)/\(name).steer.safetensors")
     return try Served.model.generate(
