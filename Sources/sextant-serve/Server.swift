@@ -117,6 +117,6 @@ struct Ending: ServiceLifecycle.Service {
     // If a connection does not close, the process ends all the same.
     signal(SIGALRM) { _ in _exit(0) }
     alarm(Server.Limits.stopSeconds)
-    await service.current?.stop(within: Double(Server.Limits.stopSeconds) - 1)
+    await service.current?.stop(within: Double(Server.Limits.stopSeconds) - 2)
   }
 }

@@ -9,9 +9,7 @@ struct Serve: ParsableCommand {
     discussion: """
       This starts sextant-serve, which must be in the folder of sextant: `make serve` builds it and \
       serves the demo model. `sextant serve --help` lists its options once it is built; docs/serve.md \
-      describes them.
-
-        sextant serve -m model.sxt --artifacts folder/
+      describes them. An example: `sextant serve -m model.sxt --artifacts folder/`.
       """)
 
   /// The server lists its own help.
