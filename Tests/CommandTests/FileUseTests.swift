@@ -57,7 +57,7 @@ private let commands = [
   FileUse(
     "generate",
     [
-      "-m IN -p t", "-m m -p @IN", "-m m --prompts IN", "-m m -p t --load-state IN",
+      "-m IN -p t", "-m m -p @IN", "-m m -p t --load-state IN",
       "-m m -p t --chat --chat-template IN", "-m m -p t --stop-when IN#probe<1",
     ] + steering,
     ["--save-state OUT", "--trace OUT", "--save-state s --trace OUT"]),

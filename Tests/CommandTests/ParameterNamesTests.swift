@@ -8,7 +8,8 @@ import Testing
 @Suite struct ParameterNamesTests {
   @Test func everyParameterThatTheLibraryNamesIsInTheTable() throws {
     var named: Set<String> = []
-    for path in PackageFiles.librarySources {
+    // The parameters of the server are members of requests, in formats/serving.md.
+    for path in PackageFiles.librarySources where !path.contains("/SextantServing/") {
       for line in try PackageFiles.text(path).split(separator: "\n") {
         guard !line.drop(while: \.isWhitespace).hasPrefix("//") else { continue }
         named.formUnion(line.matches(of: #/\.parameter\("(\w+)"\)/#).map { String($0.1) })

@@ -97,12 +97,18 @@ import Testing
     (nemotron, #""n_shared_experts": 2"#, "/n_shared_experts"),
     (nemotron, #""mlp_bias": true"#, "biases"),
     (granite, #""num_local_experts": 100000"#, "/num_local_experts"),
-    (granite, #""num_local_experts": 0"#, "/num_local_experts"),
     (qwen, #""num_experts": 5000"#, "/num_experts"),
   ])
   func whatExpertsLackIsRefusedByName(base: String, members: String, place: String) {
     let refusal = expectRefusal(.modelUnsupported) { try read(base, members) }
     #expect(refusal.map { "\($0)".contains(place) } == true, "\(refusal.map { "\($0)" } ?? "")")
+  }
+
+  @Test func aMixtureWithoutExpertsIsRefused() {
+    let refusal = expectRefusal(.modelConfiguration) {
+      try read(Self.granite, #""num_local_experts": 0"#)
+    }
+    #expect(refusal?.found == "0")
   }
 
   /// The stored form is checked, too.

@@ -6,10 +6,10 @@ import Testing
 /// A damaged form, or a damaged file of conversations, is refused or still works. Nothing crashes.
 @Suite struct ChatMutationTests {
   private static let form = #"""
-    {"format": "sextant-chat", "version": 1, "start": "{bos}",
-     "system": {"prefix": "<|system|>\n", "suffix": "{eos}\n"},
-     "user": {"prefix": "<|user|>\n", "suffix": "{eos}\n", "trim": true},
-     "assistant": {"prefix": "<|assistant|>\n", "suffix": "{eos}\n"},
+    {"format": "sextant-chat", "version": 1, "start": "<s>",
+     "system": {"prefix": "<|system|>\n", "suffix": "</s>\n"},
+     "user": {"prefix": "<|user|>\n", "suffix": "</s>\n", "trim": true},
+     "assistant": {"prefix": "<|assistant|>\n", "suffix": "</s>\n"},
      "default_system": "You are terse.", "answer": "<|assistant|>\n{day}",
      "thinking_answer": "<think>", "direct_answer": "", "stop": ["User:"]}
     """#
