@@ -11,7 +11,7 @@ from pathlib import Path
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
 
-address, chromium = sys.argv[1], sys.argv[2]
+address, chromium = sys.argv[1].rstrip("/"), sys.argv[2]
 pictures = Path(sys.argv[3]) if len(sys.argv) > 3 else None
 problems: list[str] = []
 

@@ -170,7 +170,7 @@ import Testing
     for seed in 0..<12 {
       _ = try await served.text(#"{"prompt": [\#(ids(20, seed: seed))], "max_tokens": 1, "n": 3}"#)
     }
-    for _ in 0..<200 where served.service.engine.metrics.current.running > 0 {
+    for _ in 0..<100_000 where served.service.engine.metrics.current.running > 0 {
       try await Task.sleep(for: .milliseconds(5))
     }
     let figures = served.service.engine.metrics.current

@@ -59,7 +59,7 @@ private actor Order {
 
   /// Waits until a text has started.
   private func start(_ served: Served) async throws {
-    for _ in 0..<2000 where served.service.engine.metrics.current.starts == 0 {
+    for _ in 0..<100_000 where served.service.engine.metrics.current.starts == 0 {
       try await Task.sleep(for: .milliseconds(5))
     }
     try #require(served.service.engine.metrics.current.starts > 0)
@@ -68,7 +68,7 @@ private actor Order {
   /// Waits until the engine has nothing to do.
   private func rest(_ served: Served) async throws {
     try await start(served)
-    for _ in 0..<2000 where served.service.engine.metrics.current.running > 0 {
+    for _ in 0..<100_000 where served.service.engine.metrics.current.running > 0 {
       try await Task.sleep(for: .milliseconds(5))
     }
     #expect(served.service.engine.metrics.current.running == 0)
@@ -176,23 +176,28 @@ private actor Order {
             (name: "Host", value: "localhost:8080"),
             (name: "Content-Type", value: "application/json"),
           ] + headers, body: Array(body.utf8)))
-      #expect(answer.status == 200)
-      await ended.add(name)
+      if answer.status == 200 { await ended.add(name) }
     }
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { await send("first", 400) }
-      try await start(served)
-      for _ in 0..<5 { group.addTask { await send("other", 4) } }
-      for _ in 0..<2000 where served.service.engine.metrics.current.waiting < 5 {
+    func wait(for count: Int) async throws {
+      for _ in 0..<100_000 where served.service.engine.metrics.current.waiting < count {
         try await Task.sleep(for: .milliseconds(2))
       }
+    }
+    // It keeps the only row until all others wait.
+    let first = Task { await send("first", 100_000) }
+    try await start(served)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for _ in 0..<5 { group.addTask { await send("other", 4) } }
+      try await wait(for: 5)
       group.addTask { await send("page", 4, [(name: "Sec-Fetch-Site", value: "same-origin")]) }
+      try await wait(for: 6)
+      first.cancel()
       try await group.waitForAll()
     }
     let order = await ended.names
-    #expect(order.count == 7)
+    #expect(order.count == 6)
     // It came last, and was the next one or the one after that.
-    #expect(try #require(order.firstIndex(of: "page")) <= 2, "\(order)")
+    #expect(try #require(order.firstIndex(of: "page")) <= 1, "\(order)")
   }
 
   @Test func tooManyRequestsAreToldToComeBack() async throws {
@@ -204,7 +209,7 @@ private actor Order {
     var tasks = [Task { await served.post("/v1/completions", long) }]
     try await start(served)
     for _ in 0..<2 { tasks.append(Task { await served.post("/v1/completions", long) }) }
-    for _ in 0..<1000 where served.service.engine.metrics.current.waiting < 2 {
+    for _ in 0..<100_000 where served.service.engine.metrics.current.waiting < 2 {
       try await Task.sleep(for: .milliseconds(5))
     }
     let answer = await served.post("/v1/completions", long)

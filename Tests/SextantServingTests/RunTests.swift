@@ -323,7 +323,7 @@ import Testing
     let opening = try told(String(decoding: await pieces.next() ?? [], as: UTF8.self))
     _ = await pieces.next()
     pieces.cancel()
-    for _ in 0..<2000 where served.service.engine.metrics.current.running > 0 {
+    for _ in 0..<100_000 where served.service.engine.metrics.current.running > 0 {
       try await Task.sleep(for: .milliseconds(5))
     }
     #expect(served.service.engine.metrics.current.running == 0)

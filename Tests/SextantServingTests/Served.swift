@@ -51,6 +51,9 @@ struct Served: Sendable {
     var options = ServiceOptions(modelName: "demo")
     options.artifactsFolder = Self.artifacts
     options.hosts = ["localhost:8080", "127.0.0.1:8080"]
+    // Other suites may keep the processors busy for minutes.
+    options.secondsPerRequest = 3600
+    options.secondsOfRest = 3600
     change(&options)
     service = try Service(Self.model, options)
   }
