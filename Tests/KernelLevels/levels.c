@@ -496,6 +496,17 @@ static void attention(void) {
         KERNEL(attend)(&job, h, 4, t * group);
       }
       results("attend", 1e-6, y, t * heads * value_width);
+      // The same by segments of the positions.
+      const size_t rows = t * group, segments = (position + t + SXK_SEGMENT - 1) / SXK_SEGMENT;
+      const size_t size = KERNEL(attention_part_size)(&job), stride = segments * size;
+      job.y = floats(t * heads * value_width, 9, 9);
+      float *parts = floats(rows * stride, 9, 9);
+      for (size_t h = 0; h < key_heads; h++) {
+        for (size_t segment = 0; segment < segments; segment++)
+          KERNEL(attend_segment)(&job, h, rows, segment, parts + segment * size, stride);
+        KERNEL(attend_merge)(&job, h, rows, segments, parts, stride);
+      }
+      results("attend by segments", 1e-6, job.y, t * heads * value_width);
       if (width % 2 == 0) {
         sxk_rotation turn = {
             .x = floats(2 * t * heads * width, -1, 1), .x_stride = heads * width,
