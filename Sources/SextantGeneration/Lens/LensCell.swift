@@ -36,7 +36,7 @@ package struct LensCell: Sendable, Equatable {
     return logits.withFloats { logits in
       next.indices.map { row in
         let values = UnsafeBufferPointer(rebasing: logits[row * width..<(row + 1) * width])
-        let guesses = largest(count, of: values).map { token in
+        let guesses = values.indicesOfLargest(count).map { token in
           Guess(token: token, probability: exp(Double(values[token]) - Double(shifts[row])))
         }
         return LensCell(
@@ -46,14 +46,16 @@ package struct LensCell: Sendable, Equatable {
       }
     }
   }
+}
 
-  /// The indices of the largest values, the largest first.
-  private static func largest(_ count: Int, of values: UnsafeBufferPointer<Float>) -> [Int] {
+extension UnsafeBufferPointer<Float> {
+  /// The indices of the largest values, the largest first; equal ones in their order.
+  package func indicesOfLargest(_ count: Int) -> [Int] {
     var kept: [Int] = []
-    for index in values.indices {
-      let value = values[index]
-      if kept.count == count, let last = kept.last, !(value > values[last]) { continue }
-      let place = kept.firstIndex { value > values[$0] } ?? kept.count
+    for index in indices {
+      let value = self[index]
+      if kept.count == count, let last = kept.last, !(value > self[last]) { continue }
+      let place = kept.firstIndex { value > self[$0] } ?? kept.count
       kept.insert(index, at: place)
       if kept.count > count { kept.removeLast() }
     }

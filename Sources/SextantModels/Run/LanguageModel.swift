@@ -140,8 +140,8 @@ extension LanguageModel {
     return joined(pieces, batch: tokens.batch)
   }
 
-  /// How many sequences of one length run together at most, so that memory is bounded: a thousand
-  /// tokens at a time.
+  /// How many sequences of one length run together at most, so that memory is bounded: short ones of a
+  /// thousand tokens in all, or 16 long ones.
   package func sequencesAtOnce(_ wanted: Int, length: Int) -> Int {
     min(max(wanted, 1), max(1, 1024 / min(max(length, 1), 64)))
   }

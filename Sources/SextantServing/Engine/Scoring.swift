@@ -1,3 +1,4 @@
+import SextantGeneration
 import SextantTensor
 
 /// A token with its score and the most probable tokens at its place.
@@ -36,7 +37,7 @@ enum Scoring {
         let score = TokenScore(
           logProbability: log(token), best: Int32(best), bestLogProbability: log(best))
         var top = [(id: best, logProbability: Double(score.bestLogProbability))]
-        if count > 1 { top = largest(count, of: own).map { ($0, Double(log($0))) } }
+        if count > 1 { top = own.indicesOfLargest(count).map { ($0, Double(log($0))) } }
         return (
           score,
           ScoredToken(
@@ -52,18 +53,5 @@ enum Scoring {
     ScoredToken(
       id: id, logProbability: Double(score.logProbability),
       top: count > 0 ? [(Int(score.best), Double(score.bestLogProbability))] : [])
-  }
-
-  /// The indices of the largest values, the largest first.
-  private static func largest(_ count: Int, of values: UnsafeBufferPointer<Float>) -> [Int] {
-    var kept: [Int] = []
-    for index in values.indices {
-      let value = values[index]
-      if kept.count == count, let last = kept.last, !(value > values[last]) { continue }
-      let place = kept.firstIndex { value > values[$0] } ?? kept.count
-      kept.insert(index, at: place)
-      if kept.count > count { kept.removeLast() }
-    }
-    return kept
   }
 }
