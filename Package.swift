@@ -281,7 +281,7 @@ if Context.environment["SEXTANT_BENCHMARKS"] != nil {
       dependencies: [
         "COpenBLAS", "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore",
         "SextantTexts", "SextantTokenizers", "SextantModels", "SextantConversion",
-        "SextantArtifacts", "SextantAnalysis",
+        "SextantArtifacts", "SextantAnalysis", "SextantEvaluation",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Benchmarks/Sources/sextant-benchmarks"),
   ]

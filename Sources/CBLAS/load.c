@@ -10,9 +10,11 @@
 struct sextant_blas_functions sextant_blas;
 
 static const char thread_variable[] = "OPENBLAS_NUM_THREADS";
+static const char core_variable[] = "OPENBLAS_CORETYPE";
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static char failure[256];
 static size_t missing_bytes;
+static const char *(*core_name)(void);
 
 // The address space that the library and its first buffer take, and a little more.
 static const size_t needed_bytes = (size_t)192 << 20;
@@ -31,19 +33,42 @@ static void fail(void) {
   if (!has_room(needed_bytes)) missing_bytes = needed_bytes;
 }
 
-/// The library, opened with the variable that keeps it from starting threads.
+// The kernels of OpenBLAS for this processor; null for OpenBLAS's own choice.
+//
+// OpenBLAS knows processors by their model numbers. For a processor that is newer than itself it takes kernels
+// for SSE3, which are 3 to 5 times slower. Chosen by the instructions, the kernels are also the same on all
+// machines of a kind, and so is the rounding.
+static const char *kernels(void) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    return "SkylakeX";
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "Haswell";
+#endif
+  return NULL;
+}
+
+/// Sets a variable, or removes it if the value is null.
+static void set(const char *variable, const char *value) {
+  if (value) {
+    setenv(variable, value, 1);
+  } else {
+    unsetenv(variable);
+  }
+}
+
+/// The library, opened with the variables that keep it from starting threads and choose its kernels.
 static void *open_library(void) {
-  const char *before = getenv(thread_variable);
-  char *kept = before ? strdup(before) : NULL;
-  setenv(thread_variable, "1", 1);
+  const char *threads = getenv(thread_variable), *core = getenv(core_variable);
+  char *kept = threads ? strdup(threads) : NULL;
+  set(thread_variable, "1");
+  if (core == NULL) set(core_variable, kernels());
   void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
   if (library == NULL) library = dlopen("libopenblas.so", RTLD_NOW | RTLD_LOCAL);
   if (library == NULL) fail();
-  if (kept) {
-    setenv(thread_variable, kept, 1);
-  } else {
-    unsetenv(thread_variable);
-  }
+  set(thread_variable, kept);
+  if (core == NULL) set(core_variable, NULL);
   free(kept);
   return library;
 }
@@ -66,9 +91,14 @@ static void load(void) {
     if (symbol == NULL) return fail();
     memcpy(functions[index].place, &symbol, sizeof symbol);
   }
+  // Not in every build of the library.
+  void *name = dlsym(library, "openblas_get_corename");
+  memcpy(&core_name, &name, sizeof name);
   // The pool of the caller splits the work; two pools would compete for the processors.
   set_threads(1);
 }
+
+const char *sextant_blas_core(void) { return core_name ? core_name() : "unknown"; }
 
 const char *sextant_load_blas(size_t *missing) {
   pthread_once(&once, load);

@@ -1,8 +1,21 @@
+import Glibc
 import SextantTensor
 import SextantTestSupport
 import Testing
 
 @Suite struct CrossProductTests {
+  /// OpenBLAS takes kernels for SSE3 for a processor that is newer than itself.
+  @Test(.enabled(if: getenv("OPENBLAS_CORETYPE") == nil))
+  func kernelsOfOpenBLASFitTheProcessor() {
+    let levels = KernelLevel.available.map(\.testDescription)
+    if levels.contains("avx512") {
+      #expect(BLAS.core == "SkylakeX")
+    } else if levels.contains("avx2") {
+      #expect(BLAS.core == "Haswell")
+    }
+    #expect(getenv("OPENBLAS_CORETYPE") == nil)
+  }
+
   @Test(arguments: [0, 1, 3, 300], [1, 5, 130])
   func equalTheirDefinition(rows: Int, width: Int) {
     var random = SplitMix64(seed: UInt64(rows + width))

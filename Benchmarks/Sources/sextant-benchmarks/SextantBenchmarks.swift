@@ -11,6 +11,7 @@ struct SextantBenchmarks: ParsableCommand {
       """,
     subcommands: [
       TableCommand.self, ModelsCommand.self, KernelsCommand.self, ProbesCommand.self,
-      LensCommand.self, TokenizersCommand.self, MakeCommand.self, WorkerCommand.self,
+      LensCommand.self, SweepCommand.self, TokenizersCommand.self, MakeCommand.self,
+      WorkerCommand.self,
     ])
 }

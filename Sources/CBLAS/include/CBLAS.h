@@ -35,6 +35,9 @@ extern struct sextant_blas_functions sextant_blas;
 /// memory is the reason, and otherwise 0.
 const char *sextant_load_blas(size_t *missing);
 
+/// OpenBLAS's name of the processors that its kernels are for, such as "Haswell", once it is loaded.
+const char *sextant_blas_core(void);
+
 // MARK: CBLAS
 
 /// C := alpha op(A) op(B) + beta C, in f64.

@@ -10,8 +10,9 @@ import SextantTensor
 ///
 /// Shared computations of cells run once: the prompt up to the first steered token, from whose
 /// state all cells of a prompt fork, and everything below the steered layer. The cells of a layer
-/// run together as one batch. Continuations of several tokens are a second step: each forks from
-/// the state after the prompt, and its tokens are steered as generated ones would be.
+/// run together as one batch, also those of prompts of different lengths. They fork the state of one
+/// block at a time, so that many fit. Continuations of several tokens are a second step: each forks
+/// from the state after the prompt, and its tokens are steered as generated ones would be.
 package struct SteeringSweep {
   let model: any LanguageModel
   private let edits: [Site: SteeringEdit]
@@ -106,24 +107,55 @@ package struct SteeringSweep {
     var result = SweepResult(
       layers: layers, multipliers: multipliers, sites: sites, itemCount: items.count)
     for item in items { try check(item) }
-    let perItem = max(sites.count * multipliers.count, 1)
     var done = 0
-    for batch in RunBatch.batches(
-      of: items.map(\.prompt.count), limit: { _ in batchLimit / perItem })
-    {
-      try run(batch.members.map { ($0, items[$0]) }, &result)
-      done += batch.members.count
+    for (reading, members) in try batches(of: items) {
+      try run(members.map { ($0, items[$0]) }, reading, &result)
+      done += members.count
       progress(done, items.count)
     }
     return result
   }
 
-  /// Sequences that run together: their forked states fit.
-  var batchLimit: Int {
+  /// The tokens of an item that its cells read, and those that are steered, counted from the end of its
+  /// prompt: -1 is the last token of the prompt. Items with an equal reading run together.
+  struct Reading: Hashable {
+    /// The token from which on the cells differ.
+    let first: Int
+    /// The tokens at which the residual stream is edited, from `first` on.
+    let residual: [Int]
+    /// The tokens before which the state is edited, from `first` on.
+    let state: [Int]
+  }
+
+  /// Items that run together, those with shorter prompts first.
+  private func batches(
+    of items: [ChoiceTest.Tokens]
+  ) throws(Refusal) -> [(reading: Reading, members: [Int])] {
+    let longest = items.map(\.longestContinuation).max() ?? 1
+    var members: [Reading: [Int]] = [:]
+    for (place, item) in items.enumerated() {
+      members[try reading(of: item, continuedBy: longest), default: []].append(place)
+    }
+    let perItem = max(sites.count * multipliers.count, 1)
+    // The states after the prompts are kept for continuations of several tokens.
+    let limit = max(1, longest > 1 ? batchLimit / perItem : min(rowLimit / perItem, stateLimit))
+    return members.sorted { $0.value[0] < $1.value[0] }.flatMap { reading, members in
+      let sorted = members.sorted { (items[$0].prompt.count, $0) < (items[$1].prompt.count, $1) }
+      return stride(from: 0, to: sorted.count, by: limit).map {
+        (reading, Array(sorted[$0..<min($0 + limit, sorted.count)]))
+      }
+    }
+  }
+
+  /// Sequences that run together: their whole states fit.
+  var batchLimit: Int { max(1, min(rowLimit, stateLimit)) }
+
+  /// States of all blocks that fit.
+  private var stateLimit: Int {
     let bytes = model.description.stateLayout.joined().reduce(0) {
       $0 + 4 * $1.shape.reduce(1, *)
     }
-    return max(1, min(rowLimit, Self.stateByteLimit / max(bytes, 1)))
+    return Self.stateByteLimit / max(bytes, 1)
   }
 
   private func check(_ item: ChoiceTest.Tokens) throws(Refusal) {
@@ -140,30 +172,25 @@ package struct SteeringSweep {
     }
   }
 
-  /// Items of equal length, together.
+  /// Items of one reading, together.
   private func run(
-    _ members: [(index: Int, item: ChoiceTest.Tokens)], _ result: inout SweepResult
+    _ members: [(index: Int, item: ChoiceTest.Tokens)], _ reading: Reading,
+    _ result: inout SweepResult
   ) throws(Refusal) {
     let items = members.map(\.item)
-    let prompt = 0..<items[0].prompt.count
-    let first = try firstRead(by: items, prompt: prompt)
-    var state = model.initialState(batch: items.count)
-    if first > 0 {
-      let prefix = TokenBatch(items.map { Array($0.prompt[..<first]) })
-      _ = try model.run(prefix, from: &state, logits: .none)
-    }
+    let state = try prefix(of: items, reading)
     var plain = state
     var baseline: [LogProbabilities] = []
     let ends = try passage(
-      items.map { Array($0.prompt[first...]) }, pieces(of: first..<prompt.upperBound, prompt),
+      items.map { $0.prompt.suffix(-reading.first) }, pieces(of: reading.first..<0, reading),
       from: &plain
     ) { piece, stream throws(Refusal) in
-      if piece.tokens.upperBound == prompt.upperBound {
+      if piece.tokens.upperBound == 0 {
         baseline = try LogProbabilities.finiteRows(model.finish(stream))
       }
     }
     var later = items.map(Self.noSums)
-    let continuations = try continuations(of: items, prompt, after: plain, &later)
+    let continuations = try continuations(of: items, reading, after: plain, &later)
     for (row, member) in members.enumerated() {
       result.setBaseline(
         ChoiceOutcome(baseline[row], later: later[row], member.item, baseline[row]), member.index)
@@ -171,16 +198,18 @@ package struct SteeringSweep {
     for layer in layers {
       let rows = cells(at: layer, count: items.count)
       guard !rows.isEmpty else { continue }
-      var fork = state.selecting(rows.map(\.sequence))
       var logits: [LogProbabilities] = []
-      try steer(layer, rows, ends, prompt, from: &fork) { piece, stream throws(Refusal) in
-        if piece.tokens.upperBound == prompt.upperBound {
+      let after = try steer(
+        layer, rows, ends, reading, keepsStates: !continuations.isEmpty,
+        from: { state.selecting(rows.map(\.sequence), block: $0) }
+      ) { piece, stream throws(Refusal) in
+        if piece.tokens.upperBound == 0 {
           logits = try LogProbabilities.finiteRows(model.finish(stream))
         }
       }
       var later = rows.map { Self.noSums(items[$0.sequence]) }
       for group in continuations {
-        try steer(layer, rows, group, prompt, after: fork, &later)
+        try steer(layer, rows, group, reading, after: after, &later)
       }
       for (index, row) in rows.enumerated() {
         let (place, item) = members[row.sequence]
@@ -191,16 +220,31 @@ package struct SteeringSweep {
     }
   }
 
-  /// Some positions of a sequence: the state can be edited before the first of them only.
+  /// The state before the first token that the cells read, of items with ascending lengths.
+  private func prefix(
+    of items: [ChoiceTest.Tokens], _ reading: Reading
+  ) throws(Refusal) -> State {
+    var states: [State] = []
+    for batch in RunBatch.batches(of: items.map(\.prompt.count), limit: { _ in items.count }) {
+      let tokens = batch.members.map { Array(items[$0].prompt.dropLast(-reading.first)) }
+      var state = model.initialState(batch: tokens.count)
+      if batch.shape > -reading.first {
+        _ = try model.run(TokenBatch(tokens), from: &state, logits: .none)
+      }
+      states.append(state)
+    }
+    return State.joining(states)
+  }
+
+  /// Some tokens of a sequence: the state can be edited before the first of them only.
   struct Piece {
+    /// Counted from the end of the prompt.
     let tokens: Range<Int>
     let editsState: Bool
   }
 
   /// Tokens that several sequences read, and the input of each layer there without steering.
   struct Passage {
-    /// The position of the first token.
-    let first: Int
     let pieces: [Piece]
     /// [piece][layer].
     let inputs: [[BlockStream]]
@@ -209,13 +253,13 @@ package struct SteeringSweep {
   /// Runs tokens without steering.
   ///
   /// - Parameters:
-  ///   - tokens: [B][T], at the positions of the pieces.
+  ///   - tokens: [B][T], those of all pieces.
   ///   - finished: receives each piece after the last block.
   func passage(
     _ tokens: [[Int]], _ pieces: [Piece], from state: inout State,
     finished: (Piece, BlockStream) throws(Refusal) -> Void
   ) throws(Refusal) -> Passage {
-    let (first, layerCount) = (state.position, model.description.layerCount)
+    let (first, layerCount) = (pieces.first?.tokens.lowerBound ?? 0, model.description.layerCount)
     let count = MemoryBudget.product(tokens.count, tokens.first?.count ?? 0)
     try MemoryBudget.check(
       MemoryBudget.product(count, layerCount, model.description.width, 4),
@@ -224,8 +268,7 @@ package struct SteeringSweep {
     var inputs: [[BlockStream]] = []
     for piece in pieces {
       let range = piece.tokens.lowerBound - first..<piece.tokens.upperBound - first
-      var stream = try model.begin(
-        TokenBatch(tokens.map { Array($0[range]) }), at: state.position)
+      var stream = try model.begin(TokenBatch(tokens.map { Array($0[range]) }), after: state)
       var streams: [BlockStream] = []
       for layer in 0..<layerCount {
         streams.append(stream)
@@ -234,30 +277,40 @@ package struct SteeringSweep {
       inputs.append(streams)
       try finished(piece, stream)
     }
-    return Passage(first: first, pieces: pieces, inputs: inputs)
+    return Passage(pieces: pieces, inputs: inputs)
   }
 
   /// Runs a passage steered at a layer, from that layer on.
   ///
+  /// Each block reads all pieces before the next block begins. So the rows fork the state of one block
+  /// at a time: the states of all blocks would not fit for many rows.
+  ///
   /// - Parameters:
   ///   - rows: sequences of the passage, and how each is steered.
-  ///   - state: of the rows; its blocks below the layer are not read.
+  ///   - keepsStates: whether to return the states after the passage.
+  ///   - fork: the state of one block before the passage, of the rows.
   ///   - finished: receives each piece after the last block.
+  /// - Returns: the state of each block, from the layer on.
+  @discardableResult
   func steer(
-    _ layer: Int, _ rows: [Row], _ passage: Passage, _ prompt: Range<Int>,
-    from state: inout State, finished: (Piece, BlockStream) throws(Refusal) -> Void
-  ) throws(Refusal) {
-    let layerCount = model.description.layerCount
-    for (piece, streams) in zip(passage.pieces, passage.inputs) {
-      var stream = streams[layer].selecting(rows.map(\.sequence))
-      if piece.editsState { try editState(&state, layer, rows) }
-      try model.run(&stream, through: layer..<layer + 1, &state)
-      editResidual(&stream, layer, rows, prompt)
-      if layer + 1 < layerCount {
-        try model.run(&stream, through: layer + 1..<layerCount, &state)
+    _ layer: Int, _ rows: [Row], _ passage: Passage, _ reading: Reading,
+    keepsStates: Bool = false, from fork: (_ block: Int) -> State,
+    finished: (Piece, BlockStream) throws(Refusal) -> Void
+  ) throws(Refusal) -> [State] {
+    var streams = passage.inputs.map { $0[layer].selecting(rows.map(\.sequence)) }
+    var kept: [State] = []
+    for block in layer..<model.description.layerCount {
+      var state = fork(block)
+      for (place, piece) in passage.pieces.enumerated() {
+        state.positions = streams[place].starts
+        if block == layer, piece.editsState { try editState(&state, layer, rows) }
+        try model.run(&streams[place], through: block..<block + 1, &state)
+        if block == layer { editResidual(&streams[place], layer, rows, piece, reading) }
       }
-      try finished(piece, stream)
+      if keepsStates { kept.append(state) }
     }
+    for (piece, stream) in zip(passage.pieces, streams) { try finished(piece, stream) }
+    return kept
   }
 
   /// A sequence of a passage, and how it is steered.
@@ -279,39 +332,46 @@ package struct SteeringSweep {
     }
   }
 
-  /// The position from which on the cells of some items differ: the first token of the prompt that
-  /// is selected, or its last one if only tokens of the continuations are.
-  private func firstRead(
-    by items: [ChoiceTest.Tokens], prompt: Range<Int>
-  ) throws(Refusal) -> Int {
+  /// The reading of an item: it begins at the first token of the prompt that is selected, or at its last
+  /// one if only tokens of the continuations are.
+  ///
+  /// - Parameter longest: tokens of the longest continuation of all items.
+  private func reading(
+    of item: ChoiceTest.Tokens, continuedBy longest: Int
+  ) throws(Refusal) -> Reading {
+    let prompt = 0..<item.prompt.count
+    let steersState = edits.keys.contains(where: \.isState)
     let selections =
-      (edits.keys.contains(where: \.isState) ? [statePositions] : [])
+      (steersState ? [statePositions] : [])
       + (edits.keys.contains { !$0.isState } ? [positions] : [])
-    let first = prompt.first { position in
+    let selected = prompt.first { position in
       selections.contains { $0.contains(position, prompt: prompt) }
     }
-    if let first { return first }
-    for item in items {
-      let read = prompt.upperBound..<prompt.upperBound + max(item.longestContinuation - 1, 0)
-      guard selections.contains(where: { $0.selectsAny(of: read, prompt: prompt) }) else {
-        throw Refusal(
-          .usageNothingSteered,
-          found: "no token of \(prompt.count), or of the answer, at positions \(positions)",
-          expected: "at least one token of each prompt or of its answers")
-      }
+    let read = prompt.upperBound..<prompt.upperBound + max(item.longestContinuation - 1, 0)
+    guard selected != nil || selections.contains(where: { $0.selectsAny(of: read, prompt: prompt) })
+    else {
+      throw Refusal(
+        .usageNothingSteered,
+        found: "no token of \(prompt.count), or of the answer, at positions \(positions)",
+        expected: "at least one token of each prompt or of its answers")
     }
-    return prompt.upperBound - 1
+    let first = selected ?? prompt.upperBound - 1
+    let places = first..<prompt.upperBound + longest - 1
+    func fromEnd(_ selection: PositionSelection) -> [Int] {
+      places.filter { selection.contains($0, prompt: prompt) }.map { $0 - prompt.upperBound }
+    }
+    return Reading(
+      first: first - prompt.upperBound, residual: fromEnd(positions),
+      state: steersState ? fromEnd(statePositions) : [])
   }
 
-  /// Some positions, cut before each token that reads an edited state.
+  /// Some tokens, counted from the end of the prompt, cut before each one that reads an edited state.
   ///
   /// - Parameter limit: tokens of a piece, at most; nil for any number.
   func pieces(
-    of range: Range<Int>, _ prompt: Range<Int>, limit: Int? = nil
+    of range: Range<Int>, _ reading: Reading, limit: Int? = nil
   ) -> [Piece] {
-    let steersState = edits.keys.contains(where: \.isState)
-    let edited = Set(
-      steersState ? range.filter { statePositions.contains($0, prompt: prompt) } : [])
+    let edited = Set(reading.state.filter(range.contains))
     let starts = edited.union(
       stride(from: range.lowerBound, to: range.upperBound, by: limit ?? max(range.count, 1)))
     let cuts = starts.sorted() + [range.upperBound]
@@ -338,13 +398,13 @@ package struct SteeringSweep {
   }
 
   private func editResidual(
-    _ stream: inout BlockStream, _ layer: Int, _ rows: [Row], _ prompt: Range<Int>
+    _ stream: inout BlockStream, _ layer: Int, _ rows: [Row], _ piece: Piece, _ reading: Reading
   ) {
     let site = Site.output(block: layer)
     guard let edit = edits[site] else { return }
     let (tokens, width) = (stream.length, edit.vector.count)
-    let selected = (0..<tokens).filter {
-      positions.contains(stream.starts[0] + $0, prompt: prompt)
+    let selected = reading.residual.filter(piece.tokens.contains).map {
+      $0 - piece.tokens.lowerBound
     }
     stream.residual.withMutableFloats { values in
       for (index, row) in rows.enumerated() where sites[row.sites].includes(site) {

@@ -23,6 +23,15 @@ extension LanguageModel {
     return try begin(tokens, at: starts, textLength: textLength, tap: tap)
   }
 
+  /// The stream of tokens that continue the sequences of a state, which may have read different numbers
+  /// of tokens. All of them run as one piece.
+  ///
+  /// - Throws: `model.text-length`.
+  package func begin(_ tokens: TokenBatch, after state: State) throws(Refusal) -> BlockStream {
+    for start in Set(state.positions) { try checkRotation(start..<start + tokens.length) }
+    return try begin(tokens, at: state.positions, textLength: nil, tap: nil)
+  }
+
   /// The stream of sequences that may start at different positions, [B] of them.
   func begin(
     _ tokens: TokenBatch, at starts: [Int], textLength: Int? = nil, tap: (any Tap)?

@@ -49,7 +49,7 @@ public struct State: Sendable, Equatable {
   /// Sequences, B.
   public var batch: Int { positions.count }
   /// The number of tokens that each sequence has read, [B].
-  public internal(set) var positions: [Int]
+  public package(set) var positions: [Int]
   /// [block][part].
   var parts: [[PartState]]
 
@@ -149,6 +149,16 @@ public struct State: Sendable, Equatable {
     var result = self
     result.positions = rows.map { positions[$0] }
     result.parts = parts.map { $0.map { $0.selecting(rows) } }
+    return result
+  }
+
+  /// The state of one block of some of the sequences, in the given order. It has nothing of the other
+  /// blocks: a run through this block alone continues from it.
+  package func selecting(_ rows: [Int], block: Int) -> State {
+    var result = self
+    result.positions = rows.map { positions[$0] }
+    result.parts = Array(repeating: [], count: parts.count)
+    result.parts[block] = parts[block].map { $0.selecting(rows) }
     return result
   }
 

@@ -140,7 +140,7 @@ package enum CrossProducts {
 }
 
 /// OpenBLAS, loaded when it is first needed.
-enum BLAS {
+package enum BLAS {
   private static let isPrepared: Bool = {
     var missing = 0
     guard let reason = sextant_load_blas(&missing) else { return true }
@@ -151,4 +151,11 @@ enum BLAS {
 
   /// To be called before any call into BLAS. The process ends if OpenBLAS cannot be loaded.
   static func prepare() { precondition(isPrepared) }
+
+  /// OpenBLAS's name of the processors that its kernels are for, such as `Haswell`. Results in double
+  /// precision depend on it in the last bits.
+  package static var core: String {
+    prepare()
+    return String(cString: sextant_blas_core())
+  }
 }
