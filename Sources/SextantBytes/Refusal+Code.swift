@@ -252,6 +252,7 @@ extension Refusal {
     // MARK: Usage
     case usageOption = "usage.option"
     case usageNothingSteered = "usage.nothing-steered"
+    case usageLauncher = "usage.launcher"
   }
 }
 
@@ -260,7 +261,7 @@ extension Refusal.Code {
   /// 66 no input, 73 cannot create, 74 input or output error, or something that the system lacks.
   package var exitStatus: Int32 {
     switch self {
-    case .usageOption, .usageNothingSteered: 64
+    case .usageOption, .usageNothingSteered, .usageLauncher: 64
     case .fileMissing, .filePermission: 66
     case .fileExists, .fileCreate, .fileSame: 73
     case .fileRead, .fileWrite, .diskFull, .diskSync, .hdf5ReaderMissing: 74

@@ -219,6 +219,7 @@ extension Refusal.Code {
     case .chatMessages: "messages that the chat template has no place for"
     case .usageOption: "an option cannot be used in this way"
     case .usageNothingSteered: "nothing was steered"
+    case .usageLauncher: "several processes were started for one command"
     }
   }
 
@@ -451,6 +452,7 @@ extension Refusal.Code {
     case .chatMessages: "Change the messages, or choose another template with `chatTemplate`."
     case .usageOption: "Correct this argument, or leave it out."
     case .usageNothingSteered: "Check sites, layers and positions."
+    case .usageLauncher: "Start one process."
     }
   }
 }

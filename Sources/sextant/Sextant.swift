@@ -46,6 +46,7 @@ enum Main {
       try checkArguments()
       var command = try Sextant.parseAsRoot(
         Numbers.joined(Array(CommandLine.arguments.dropFirst())))
+      try LaunchedProcess.refuse()
       if let writing = command as? any WritingCommand { try prepare(writing.fileUse) }
       try command.run()
     } catch let refusal as Refusal {
