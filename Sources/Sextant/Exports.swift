@@ -29,6 +29,7 @@ import SextantStore
 // MARK: Checkpoints
 @_exported import struct SextantConversion.ConversionOptions
 @_exported import struct SextantConversion.ConversionReport
+@_exported import struct SextantEvaluation.ActivationPatching
 @_exported import struct SextantEvaluation.ChoiceTest
 // MARK: Measures
 @_exported import struct SextantEvaluation.EraserCertificate
@@ -36,6 +37,9 @@ import SextantStore
 @_exported import struct SextantEvaluation.HalfLife
 @_exported import struct SextantEvaluation.Interval
 @_exported import struct SextantEvaluation.LensEvaluation
+@_exported import struct SextantEvaluation.PatchedPlace
+@_exported import struct SextantEvaluation.PatchingPair
+@_exported import struct SextantEvaluation.PatchingResult
 @_exported import struct SextantEvaluation.ProbeEvaluation
 @_exported import struct SextantEvaluation.ProbeMeasurement
 @_exported import struct SextantEvaluation.ROC

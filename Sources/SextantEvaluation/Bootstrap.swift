@@ -86,6 +86,21 @@ package struct Bootstrap: Sendable {
       })
   }
 
+  /// The interval of the ratio of two sums over the items; unknown for fewer than two items.
+  package func interval(ofRatio parts: [Double], to wholes: [Double]) -> Interval {
+    precondition(parts.count == count && wholes.count == count)
+    guard count > 1 else { return .unknown }
+    return interval(
+      of: draws.map { draw in
+        var (part, whole) = (0.0, 0.0)
+        for item in draw {
+          part += parts[Int(item)]
+          whole += wholes[Int(item)]
+        }
+        return part / whole
+      })
+  }
+
   /// The interval of any figure of a sample, given as indices of items; resamples for which there is
   /// none are left out.
   package func interval(of figure: (_ items: [Int]) -> Double?) -> Interval {

@@ -31,7 +31,7 @@ struct Sextant: ParsableCommand {
       Convert.self, Export.self, Inspect.self, Verify.self, Generate.self, Chat.self,
       Serve.self,
       Capture.self, Steer.self,
-      LensCommand.self, ProbeCommand.self, Bench.self,
+      LensCommand.self, ProbeCommand.self, Patch.self, Bench.self,
       StateCommand.self, MomentsCommand.self, Drift.self,
       Clean.self, Demo.self,
     ])

@@ -192,6 +192,31 @@ func states(_ model: LoadedModel) throws {
   print(logits.shape)
 }
 
+func patching(_ model: LoadedModel) throws {
+  let found = try model.patch(
+    clean: "20 + 62 = 92. Alice:", corrupted: "20 + 62 = 92. Bob:", answer: " False",
+    against: " True", sites: ["stream", "state"])
+  for cell in found.largest(3) {
+    print(found.places[cell.place], found.columns[cell.column], cell.share.value)
+  }
+
+  let conv = PatchedPlace(.state(block: 4, component: "conv"))
+  print("share of the state:", found.cell(conv, column: 12)?.share.value ?? 0)
+
+  let names = ["20 + 62 = 92", "37 + 25 = 72", "11 + 26 = 47"]
+  let pairs = names.map { sum in
+    PatchingPair(
+      clean: "\(sum). Alice:", corrupted: "\(sum). Bob:", answer: " False", against: " True")
+  }
+  let lost = try model.patch(pairs, sites: ["blocks.*.mixer"], reverse: true)
+  for cell in lost.largest(2) { print(lost.places[cell.place], cell.share.interval) }
+
+  let traced = try model.patch(
+    [PatchingPair(clean: "20 + 62 = 92. Alice:", answer: " False", subject: "Alice")],
+    noise: 3, seeds: 10)
+  print("under noise:", traced.clean.probability, traced.corrupted.probability)
+}
+
 func oneToken(_ model: LoadedModel) throws {
   let tokenizer = try model.textTokenizer()
   var state = model.model.initialState()
@@ -223,5 +248,6 @@ try trainLens(model)
 try await applyLens(model)
 try await probes(model)
 try states(model)
+try patching(model)
 try oneToken(model)
 try newModel()

@@ -99,6 +99,12 @@ private let commands = [
   FileUse(
     "lens show", ["-m IN -p t", "-m m -p @IN", "-m m -p t --lens IN"] + steering,
     ["--html OUT", "--svg OUT"]),
+  FileUse(
+    "patch",
+    [
+      "-m IN --clean c --corrupted d --answer a", "-m m --clean @IN --corrupted d --answer a",
+      "-m m --clean c --corrupted @IN --answer a", "-m m --pairs IN",
+    ], measurement + ["-o OUT →maps.svg"]),
   FileUse("probe data", [], ["-o OUT →train.jsonl"]),
   FileUse("probe train", records + ["-m m --data d --label l --capture IN"], ["-o OUT"]),
   FileUse(

@@ -30,6 +30,7 @@ import Testing
     (["steer", "half-life"], "OVERVIEW: Measure how many tokens an edit of the recurrent state"),
     (["steer", "shadow"], "OVERVIEW: Steer only the first tokens, then continue the text from an"),
     (["steer", "doctor"], "OVERVIEW: Check whether a foreign vector's blocks, sign, site and"),
+    (["patch"], "OVERVIEW: Find where in a model an answer is decided: activation patching and"),
     (["moments", "merge"], "OVERVIEW: Add up the moments of several parts of the data."),
     (["demo"], "OVERVIEW: Run the whole pipeline on the small model that comes with Sextant."),
     (["state"], "OVERVIEW: Save, compare and combine the states of a model after a text."),

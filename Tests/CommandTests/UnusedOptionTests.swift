@@ -13,6 +13,9 @@ import Testing
   private static let transfer = "probe transfer -m m --data d --test t"
   private static let eraser = "probe erase -m m --data d --label l -o o"
 
+  private static let patch = "patch -m m --clean c --corrupted d --answer a"
+  private static let noised = "patch -m m --clean c --answer a --noise 3 --subject s"
+
   static let cases: [(command: String, options: String, words: String)] = [
     (fromMoments, "--batch 3", "--batch has no effect with --from-moments"),
     (fromMoments, "--positions all", "--positions has no effect with --from-moments"),
@@ -35,6 +38,17 @@ import Testing
     ("lens show -m m -p t --json", "--layer-stride 2", "--layer-stride has no effect with --json"),
     ("lens state -m m -p t --json", "--width 3", "--width has no effect with --json"),
     ("steer eval -m m --apply a --pairs p --continue c", "--continuations 0", "1 or more"),
+    (patch, "--seeds 3", "--seeds needs --noise"),
+    (patch, "--subject s", "--subject needs --noise"),
+    (patch, "--seed 3", "--seed needs --pairs or --noise"),
+    (patch, "--span x", "two texts joined by ="),
+    ("\(patch) --json", "--width 3", "--width has no effect with --json"),
+    ("\(patch) --json", "--color never", "--color has no effect with --json"),
+    (noised, "--corrupted d", "--corrupted has no effect with --noise"),
+    (noised, "--span x=y", "--span has no effect with --noise"),
+    ("patch -m m --pairs p", "--clean c", "--clean has no effect with --pairs"),
+    ("patch -m m --pairs p", "--span x=y", "--span has no effect with --pairs"),
+    ("patch -m m --pairs p --noise 3", "--subject s", "--subject has no effect with --pairs"),
     ("demo --transfer", "--samples 3", "--samples is for the demo without --transfer"),
   ]
 
@@ -55,6 +69,8 @@ import Testing
     "lens show -m m -p t --json --svg s --measure kl --tokens 1-2",
     "lens show -m m -p t --width 3 --color never",
     "verify f --retrain -m m --data d --precision fast",
+    "\(patch) --against b --span x=y --reverse --heads -o o --force",
+    "\(noised) --seeds 3 --seed 4", "patch -m m --pairs p --seed 3 --noise 1.5",
   ])
   func isAccepted(command: String) throws {
     _ = try Sextant.parseAsRoot(command.split(separator: " ").map(String.init))
@@ -64,7 +80,7 @@ import Testing
     "generate -m m -p t", "lens show -m m -p t", "lens eval -m m --text t",
     "probe show -m m -p t --probe p",
     "probe eval -m m --probe p --data d --label l", transfer, "steer eval -m m --apply a --pairs p",
-    "steer half-life -m m --apply a --text t",
+    "steer half-life -m m --apply a --text t", patch,
   ])
   func replacingNothingIsRefused(command: String) throws {
     let words = "\(command) --force".split(separator: " ").map(String.init)

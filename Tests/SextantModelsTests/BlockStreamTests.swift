@@ -52,6 +52,35 @@ import Testing
     }
   }
 
+  /// As many edits of one place are run that start in different blocks.
+  @Test(arguments: ModelFixture.kinds)
+  func sequencesJoinBetweenBlocks(fixture: ModelFixture) throws {
+    let model = try fixture.convert().model
+    let tokens = Array(try fixture.goldens().integers("tokens").prefix(7))
+    let layerCount = model.description.layerCount
+    let place = 3
+    var (prefix, whole) = (model.initialState(), model.initialState())
+    let expected = try model.run(TokenBatch(tokens), from: &whole)  // [1, 1, V]
+    _ = try model.run(TokenBatch(Array(tokens[..<place])), from: &prefix, logits: .none)
+    // The whole text once, and its end from each block on.
+    var (stream, state) = (try model.begin(TokenBatch(tokens), at: 0), model.initialState())
+    var joined: BlockStream?
+    for block in 0..<layerCount {
+      let own = stream.suffix(from: place)
+      #expect(own.starts == [place] && own.length == tokens.count - place)
+      var batch = joined.map { BlockStream.joining([$0, own]) } ?? own
+      var memory = State.joining(Array(repeating: prefix, count: batch.batch), inBlock: block)
+      try model.run(&batch, through: block..<block + 1, &memory)
+      joined = batch
+      try model.run(&stream, through: block..<block + 1, &state)
+    }
+    let logits = try model.finish(#require(joined))  // [L, V]
+    #expect(logits.shape[0] == layerCount)
+    for row in 0..<layerCount {
+      #expect(logits.rows(row..<row + 1).values == expected.values, "from block \(row)")
+    }
+  }
+
   @Test func aStateOfAnotherPlaceIsRefused() throws {
     let model = try #require(ModelFixture.kinds.first).convert().model
     var stream = try model.begin(TokenBatch([1, 2]), at: 3)

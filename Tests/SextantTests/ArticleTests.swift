@@ -16,6 +16,7 @@ import Testing
     #expect(lines.first == "mamba 6 192")
     #expect(lines.contains("[3, 384, 16]"))  // [T, E, N]
     #expect(lines.contains("true 3"))  // a loaded state
+    #expect(lines.contains { $0.hasPrefix("share of the state: 1.0") })
     #expect(lines.contains("[2, 1, 2048]"))  // [B, 1, V]
     #expect(lines.contains("blocks.3.mixer [3, 192] 0..<3"))
     #expect(lines.contains("logits [1, 2048] 2..<3"))

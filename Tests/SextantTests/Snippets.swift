@@ -43,6 +43,15 @@ func interventionSnippet(
   ]
 }
 
+func patchingSnippet(_ model: LoadedModel) throws {
+  let found = try model.patch(
+    clean: "20 + 62 = 92. Alice:", corrupted: "20 + 62 = 92. Bob:", answer: " False",
+    against: " True", sites: ["stream", "state"])
+  for cell in found.largest(3) {
+    print(found.places[cell.place], found.columns[cell.column], cell.share.value)
+  }
+}
+
 func stateSnippet(_ model: LoadedModel) throws {
   let opening = try model.state(after: "The film was")
   let praise = try model.generate(" good because", from: opening).text()

@@ -50,10 +50,7 @@ package struct LensTerminal {
   private func cell(_ cell: LensCell, _ scale: ColourScale) -> String {
     let text = Self.fitted(cell.guesses.first.map { shown($0.token) } ?? "")
     guard isColoured, let value = measure.value(cell), value.isFinite else { return text }
-    let colour = scale.colour(value)
-    let (red, green, blue) = colour.bytes
-    let ink = colour.prefersBlackText ? "0;0;0" : "255;255;255"
-    return "\u{1B}[48;2;\(red);\(green);\(blue)m\u{1B}[38;2;\(ink)m\(text)\u{1B}[0m"
+    return TerminalText.onGround(text, scale.colour(value))
   }
 
   private func shown(_ token: Int) -> String { LensText.shown(tokenizer.decode([token])) }

@@ -37,6 +37,10 @@ public struct BlockStream: Sendable {
     if let angles = angles[rotation] { Kernels.rotate(&rows, heads, by: angles) }
   }
 
+  private init(tokens: TokenBatch, starts: [Int], residual: Tensor) {
+    (self.tokens, self.starts, self.residual) = (tokens, starts, residual)
+  }
+
   private init(_ stream: BlockStream, sequences: [Int]) {
     let length = stream.length
     let rows = sequences.flatMap { $0 * length..<($0 + 1) * length }
@@ -70,5 +74,46 @@ public struct BlockStream: Sendable {
   /// The stream of some of the sequences, in the given order; one may be taken several times.
   package func selecting(_ sequences: [Int]) -> BlockStream {
     BlockStream(self, sequences: sequences)
+  }
+
+  /// The stream of the tokens of every sequence from the token `place` on.
+  package func suffix(from place: Int) -> BlockStream {
+    let length = length
+    precondition((0...length).contains(place), "token \(place) of \(length)")
+    let rows = (0..<batch).flatMap { $0 * length + place..<($0 + 1) * length }
+    var result = BlockStream(
+      tokens: tokens.slice(place..<length), starts: starts.map { $0 + place },
+      residual: Kernels.gather(residual, rows: rows))
+    result.firstValue = firstValue.map { Kernels.gather($0, rows: rows) }
+    result.angles = angles.map { angles in
+      angles.map { angles in
+        // One table for all sequences, or one for each.
+        let rows = angles.cosines.rowCount > length ? rows : Array(place..<length)
+        return (
+          Kernels.gather(angles.cosines, rows: rows), Kernels.gather(angles.sines, rows: rows)
+        )
+      }
+    }
+    return result
+  }
+
+  /// The sequences of several streams at one place between two blocks, one stream after the other.
+  ///
+  /// - Parameter streams: at least one; all of the same number of tokens, from the same position on.
+  package static func joining(_ streams: [BlockStream]) -> BlockStream {
+    if streams.count == 1 { return streams[0] }
+    let starts = streams.flatMap(\.starts)
+    precondition(Set(starts).count <= 1, "streams from several positions")
+    var result = BlockStream(
+      tokens: TokenBatch(streams.flatMap(\.tokens.sequences)), starts: starts,
+      residual: Tensor.concatenated(streams.map(\.residual)))
+    let values = streams.compactMap(\.firstValue)
+    result.firstValue = values.count == streams.count ? Tensor.concatenated(values) : nil
+    // One table for all sequences, which share their positions.
+    let length = result.length
+    result.angles = streams[0].angles.map { angles in
+      angles.map { ($0.cosines.rows(0..<length), $0.sines.rows(0..<length)) }
+    }
+    return result
   }
 }

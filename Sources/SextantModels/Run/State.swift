@@ -180,6 +180,21 @@ public struct State: Sendable, Equatable {
     return result
   }
 
+  /// The sequences of several states, one after the other, as one block remembers them: for runs of that
+  /// block alone. What other blocks remember is that of the first state.
+  ///
+  /// Where many edits start in different blocks, this copies one block's memory for each instead of all.
+  ///
+  /// - Parameter states: of one model, at least one.
+  package static func joining(_ states: [State], inBlock block: Int) -> State {
+    var result = states[0]
+    result.positions = states.flatMap(\.positions)
+    for part in result.parts[block].indices {
+      result.parts[block][part] = .joining(states.map { $0.parts[block][part] })
+    }
+    return result
+  }
+
   /// Replaces a sequence by the only one of another state of the model.
   mutating func replace(_ row: Int, by other: State) {
     for block in parts.indices {

@@ -58,13 +58,33 @@ package struct HeatMap: Chart {
   ///
   /// - Parameters:
   ///   - width: pixels at most, unless cells would become narrower than 6.
+  ///   - cellWidth: pixels of a column; nil for as many as `width` gives.
   ///   - cellHeight: pixels of a row.
   ///   - isPanel: without title, for a page that has it as text.
   package func svg(
-    width: Double = 720, cellHeight: Double = 22, standsAlone: Bool = true, isPanel: Bool = false
+    width: Double = 720, cellWidth: Double? = nil, cellHeight: Double = 22,
+    standsAlone: Bool = true,
+    isPanel: Bool = false
   ) -> String {
+    picture(width: width, cellWidth: cellWidth, cellHeight: cellHeight, isPanel: isPanel)
+      .text(standsAlone: standsAlone)
+  }
+
+  /// Maps as one SVG that can stand alone, one below the other.
+  ///
+  /// - Parameter cellWidth: pixels of a column.
+  package static func stacked(_ maps: [HeatMap], cellWidth: Double) -> String {
+    SVG.stacked(
+      maps.map { $0.picture(width: 720, cellWidth: cellWidth, cellHeight: 22, isPanel: false) },
+      title: maps.map(\.title).joined(separator: ", "))
+  }
+
+  private func picture(
+    width: Double, cellWidth: Double?, cellHeight: Double, isPanel: Bool
+  ) -> SVG {
     let left = 36 + (rows.map { SVG.width(of: $0) }.max() ?? 0)
-    let cellWidth = min(max((width - left - 16) / Double(max(columns.count, 1)), 6), 96)
+    let cellWidth =
+      cellWidth ?? min(max((width - left - 16) / Double(max(columns.count, 1)), 6), 96)
     let longest = columns.map { SVG.width(of: $0) }.max() ?? 0
     let leans = longest > cellWidth - 4
     let top = isPanel ? 4.0 : subtitle == nil ? 44 : 62
@@ -97,7 +117,7 @@ package struct HeatMap: Chart {
       columnTitle, (left + cellWidth * Double(columns.count) / 2, top + gridHeight + labels + 14),
       anchor: .middle, fill: "var(--soft)")
     drawScale(&svg, x: left, y: top + gridHeight + labels + 28, width: min(240, total - left - 16))
-    return svg.text(standsAlone: standsAlone)
+    return svg
   }
 
   private func draw(

@@ -86,6 +86,19 @@ struct SVG {
       """
   }
 
+  /// Pictures one below the other, as one that can stand alone.
+  static func stacked(_ pictures: [SVG], title: String) -> String {
+    var whole = SVG(
+      width: pictures.map(\.width).max() ?? 0, height: pictures.reduce(0) { $0 + $1.height },
+      title: title)
+    var top = 0.0
+    for picture in pictures {
+      whole.body += "<g transform=\"translate(0 \(number(top)))\">\n\(picture.body)</g>\n"
+      top += picture.height
+    }
+    return whole.text(standsAlone: true)
+  }
+
   /// A coordinate with two digits, the same on every machine.
   static func number(_ value: Double) -> String {
     guard value.isFinite, abs(value) < 1e9 else { return "0" }

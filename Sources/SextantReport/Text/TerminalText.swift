@@ -20,4 +20,11 @@ package enum TerminalText {
     let (red, blue) = tint > 0 ? (255, faded) : (faded, 255)
     return "\u{1B}[38;2;\(red);\(faded);\(blue)m\(text)\u{1B}[0m"
   }
+
+  /// Text on a ground of this colour, in the 24-bit colours of ECMA-48 terminals.
+  package static func onGround(_ text: String, _ colour: Colour) -> String {
+    let (red, green, blue) = colour.bytes
+    let ink = colour.prefersBlackText ? "0;0;0" : "255;255;255"
+    return "\u{1B}[48;2;\(red);\(green);\(blue)m\u{1B}[38;2;\(ink)m\(text)\u{1B}[0m"
+  }
 }

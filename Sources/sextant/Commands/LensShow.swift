@@ -1,5 +1,4 @@
 import ArgumentParser
-import Glibc
 import Sextant
 import SextantBytes
 import SextantEvaluation
@@ -22,7 +21,18 @@ struct LensShow: WritingCommand {
       difference.
       """)
 
-  enum Colouring: String, CaseIterable, ExpressibleByArgument { case auto, always, never }
+  enum Colouring: String, CaseIterable, ExpressibleByArgument {
+    case auto, always, never
+
+    /// Whether standard output has colours.
+    var isColoured: Bool {
+      switch self {
+      case .auto: StandardStreams.outputIsTerminal
+      case .always: true
+      case .never: false
+      }
+    }
+  }
 
   @OptionGroup var model: TextModelOptions
   @OptionGroup var text: TextArguments
@@ -120,16 +130,10 @@ struct LensShow: WritingCommand {
   private func show(
     _ views: [LensPage.View], _ tokenizer: any Tokenizer, _ range: Range<Int>
   ) {
-    let isColoured =
-      switch color {
-      case .auto: isatty(STDOUT_FILENO) == 1
-      case .always: true
-      case .never: false
-      }
     for view in views {
       StandardStreams.print("\(view.lens) lens, \(view.run); colour: \(measure.title)")
       let terminal = LensTerminal(
-        view.grid, tokenizer, colouredBy: measure, isColoured: isColoured,
+        view.grid, tokenizer, colouredBy: measure, isColoured: color.isColoured,
         width: width ?? StandardStreams.outputWidth)
       StandardStreams.print(terminal.text(layerStride: layerStride, tokens: range))
     }
