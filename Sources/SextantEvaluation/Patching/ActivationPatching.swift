@@ -81,7 +81,7 @@ public struct ActivationPatching {
     guard !pairs.isEmpty else {
       throw Refusal(.dataEmpty, found: "no pairs", expected: "at least one")
     }
-    try check()
+    try check(pairs)
     let places = try PatchedPlace.places(
       named: sites, layers: layers, heads: heads, in: model.description)
     let columns = try PatchingColumns(pairs, tokenizer)
@@ -127,7 +127,15 @@ public struct ActivationPatching {
       seconds: clock.seconds)
   }
 
-  private func check() throws(Refusal) {
+  private func check(_ pairs: [PatchingTokens]) throws(Refusal) {
+    let vocabulary = 0..<model.description.vocabularySize
+    for pair in pairs {
+      let answers = [pair.answer] + [pair.against].compactMap { $0 }
+      for id in [pair.clean, pair.corrupted, answers].joined() where !vocabulary.contains(id) {
+        throw Refusal(
+          .modelToken, found: "id \(id)", expected: "0 to \(vocabulary.upperBound - 1)")
+      }
+    }
     guard let noise else { return }
     guard noise > 0, noise.isFinite else {
       throw Refusal(

@@ -69,9 +69,10 @@ struct PatchedRun {
   /// Runs a prompt.
   ///
   /// - Parameters:
+  ///   - tokens: ids below the vocabulary's size.
   ///   - parts: the sites of parts to keep.
   ///   - noise: see above.
-  /// - Throws: `model.token`, `model.text-length`, `system.memory`.
+  /// - Throws: `system.memory`.
   init(
     _ model: any LanguageModel, _ tokens: [Int], parts: [Site], noise: Tensor? = nil
   ) throws(Refusal) {
@@ -93,10 +94,6 @@ struct PatchedRun {
     _ tokens: [Int], of model: any LanguageModel, kept: Int
   ) throws(Refusal) {
     let description = model.description
-    if let token = tokens.first(where: { !(0..<description.vocabularySize).contains($0) }) {
-      throw Refusal(
-        .modelToken, found: "id \(token)", expected: "0 to \(description.vocabularySize - 1)")
-    }
     // Two runs, each with the stream before every block.
     let count = MemoryBudget.product(
       2, tokens.count, description.layerCount + 1 + kept, description.width, 4)

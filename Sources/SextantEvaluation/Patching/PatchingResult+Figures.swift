@@ -90,11 +90,11 @@ extension PatchingResult {
 
   /// The heat maps of the first measure, without those of heads, as one picture.
   package var picture: String {
-    HeatMap.stacked(maps(.difference, ofHeads: false), cellWidth: Self.cellWidth)
+    HeatMap.stacked(maps(.difference, ofHeads: false), cellWidth: cellWidth)
   }
 
-  /// Pixels of a cell, so that a number fits.
-  private static let cellWidth = 38.0
+  /// Pixels of a cell: space for its number, and for the names of a few columns.
+  private var cellWidth: Double { max(38, min(96, 560 / Double(max(shownColumns.count, 1)))) }
 
   // MARK: Tables
 
@@ -222,8 +222,7 @@ extension PatchingResult {
     for measure in Measure.allCases {
       page.add(heading: "Share of the \(name(measure))")
       for map in maps(measure) {
-        page.add(
-          figure: map.svg(cellWidth: Self.cellWidth, standsAlone: false), caption: nil)
+        page.add(figure: map.svg(cellWidth: cellWidth, standsAlone: false))
       }
     }
     page.add(table: largestTable, caption: "Largest shares")

@@ -197,10 +197,14 @@ import Testing
     #expect(unknown?.expected.hasPrefix("stream, parts, state, all") == true)
     expectRefusal(.usageOption) { try run(["state"], heads: true, on: [tokens]) }
     expectRefusal(.dataEmpty) { try run(["stream"], on: []) }
-    expectRefusal(.modelToken) {
-      try run(
-        ["stream"],
-        on: [PatchingTokens(clean: [1, 2], corrupted: [1, 99999], answer: 4, against: 5)])
+    for (corrupted, answer) in [([1, 99999], 4), ([1, -1], 4), ([1, 3], 99999)] {
+      expectRefusal(.modelToken) {
+        try run(
+          ["stream"],
+          on: [
+            PatchingTokens(clean: [1, 2], corrupted: corrupted, answer: answer, against: 5)
+          ])
+      }
     }
     expectRefusal(.dataRecord) {
       try run(
