@@ -136,6 +136,11 @@ public struct ActivationPatching {
           .modelToken, found: "id \(id)", expected: "0 to \(vocabulary.upperBound - 1)")
       }
     }
+    guard Set(pairs.map { $0.against == nil }).count == 1 else {
+      throw Refusal(
+        .dataRecord, found: "pairs with an answer to compare with, and pairs without one",
+        expected: "one kind of pairs: their measures are not the same")
+    }
     guard let noise else { return }
     guard noise > 0, noise.isFinite else {
       throw Refusal(

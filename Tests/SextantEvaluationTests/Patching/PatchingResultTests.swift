@@ -162,6 +162,7 @@ import Testing
   @Test func anAnswerAloneIsMeasuredByItsLogProbability() throws {
     var alone = pair("20 + 62 = 92")
     alone.against = nil
+    expectRefusal(.dataRecord) { try run([alone, pair("20 + 62 = 92")]) }
     let result = try run([alone])
     #expect(abs(result.clean.difference - log(result.clean.probability)) < 1e-9)
     #expect(
