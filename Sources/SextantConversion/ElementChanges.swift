@@ -36,8 +36,9 @@ struct ElementChanges: Sendable {
       try add(change, shape, numbers, metadata: metadata)
     }
     if source.isTransposed, count > 0 {
-      let rank = shape.count
-      steps.append(.swap(start: 0, rows: shape[rank - 2], columns: shape[rank - 1], unit: 1))
+      let matrix = try Self.matrices(of: shape, source, numbers).suffix(2)
+      steps.append(
+        .swap(start: 0, rows: matrix[matrix.startIndex], columns: matrix.last ?? 1, unit: 1))
     }
     for case .swap(let start, let rows, let columns, let unit) in steps {
       let length = rows * columns * unit
@@ -47,6 +48,17 @@ struct ElementChanges: Sendable {
         period = max(period, length)
       }
     }
+  }
+
+  /// The shape whose last two dimensions are those of the matrices that a transposition changes.
+  ///
+  /// - Throws: `model.config`.
+  static func matrices(
+    of shape: [Int], _ source: Dialect.Source, _ numbers: ConfigurationNumbers
+  ) throws(Refusal) -> [Int] {
+    guard case .heads(let key) = source.form else { return shape }
+    let heads = try numbers.integer(key, dividing: shape[0])
+    return [heads, shape[0] / heads] + shape.dropFirst()
   }
 
   private mutating func add(

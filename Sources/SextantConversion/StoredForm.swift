@@ -63,17 +63,19 @@ struct StoredForm: Sendable {
       sharers = members.filter { shapes[ExactString($0)] != nil }
       let sizes = sharers.map { (shapes[ExactString($0)] ?? []).reduce(1, *) }
       let total = sizes.reduce(0, +)
-      let groupCount = try Self.groupCount(groups, spec, sizes, numbers)
+      // A transposed tensor has the groups in each of its rows.
+      let runs = source.isTransposed ? spec.shape.dropFirst().reduce(1, *) : 1
+      let groupCount = try Self.groupCount(groups, spec, sizes, numbers) * runs
       guard let place = sharers.firstIndex(of: spec.name) else {
         preconditionFailure("\(spec.name) is not among the tensors of \(name)")
       }
       share = Share(
         groupLength: total / groupCount, start: sizes[..<place].reduce(0, +) / groupCount,
         length: count / groupCount)
-      var shape = try Self.shape(spec.shape, source, numbers)
-      let axis = groups == .firstAxis ? 1 : 0
-      shape[axis] = shape[axis] * total / count
-      tensors = [Stored(name: name, shape: shape)]
+      tensors = [
+        Stored(
+          name: name, shape: try Self.shape(ofShared: spec.shape, among: total, source, numbers))
+      ]
     case .sequence(let parts):
       var stored: [Stored] = []
       var rowCount = 0
@@ -94,6 +96,24 @@ struct StoredForm: Sendable {
     }
     self.sharers = sharers
     self.share = share
+  }
+
+  /// The stored shape of a tensor that several canonical ones share.
+  ///
+  /// - Parameter total: the elements of all of them.
+  private static func shape(
+    ofShared shape: [Int], among total: Int, _ source: Dialect.Source,
+    _ numbers: ConfigurationNumbers
+  ) throws(Refusal) -> [Int] {
+    let count = shape.reduce(1, *)
+    if source.isTransposed {
+      // The rows are joined before they become columns.
+      return try Self.shape([shape[0] * total / count] + shape.dropFirst(), source, numbers)
+    }
+    var stored = try Self.shape(shape, source, numbers)
+    let axis = if case .share(_, _, .firstAxis) = source.place { 1 } else { 0 }
+    stored[axis] = stored[axis] * total / count
+    return stored
   }
 
   /// The groups of a shared tensor.
@@ -117,19 +137,19 @@ struct StoredForm: Sendable {
   private static func shape(
     _ shape: [Int], _ source: Dialect.Source, _ numbers: ConfigurationNumbers
   ) throws(Refusal) -> [Int] {
-    var stored =
-      source.isTransposed ? Array(shape.dropLast(2) + shape.suffix(2).reversed()) : shape
+    var stored = try ElementChanges.matrices(of: shape, source, numbers)
+    if source.isTransposed { stored = stored.dropLast(2) + stored.suffix(2).reversed() }
     switch source.form {
-    case .plain: break
+    case .plain, .heads: break
     case .ones(let places): for place in places { stored.insert(1, at: place) }
     case .flat: stored = [stored.reduce(1, *)]
     case .rows(let key):
       let count = stored.reduce(1, *)
-      let rows = try numbers.integer(key, upTo: count)
-      guard count % rows == 0 else {
-        throw try numbers.refusal(of: key, expected: "a divisor of \(count)")
-      }
+      let rows = try numbers.integer(key, dividing: count)
       stored = [rows, count / rows]
+    case .split(let axis, let key):
+      let parts = try numbers.integer(key, dividing: stored[axis])
+      stored.replaceSubrange(axis...axis, with: [parts, stored[axis] / parts])
     }
     return stored
   }
@@ -216,6 +236,17 @@ struct ConfigurationNumbers {
   /// - Throws: `model.config`.
   func integer(_ key: String, upTo limit: Int) throws(Refusal) -> Int {
     try node.member(key).integer(in: 1...max(1, limit))
+  }
+
+  /// The integer of that key, which divides `number`.
+  ///
+  /// - Throws: `model.config`.
+  func integer(_ key: String, dividing number: Int) throws(Refusal) -> Int {
+    let value = try integer(key, upTo: number)
+    guard number % value == 0 else {
+      throw try refusal(of: key, expected: "a divisor of \(number)")
+    }
+    return value
   }
 
   /// The product of the integers of these keys.

@@ -17,8 +17,10 @@ struct PublishedModel {
     let dataType: DataType
     /// Its shape there.
     let shape: [Int]
-    /// The parts of canonical tensors that it is made of, one after the other.
+    /// The parts of canonical tensors that each group of it is made of, one after the other.
     fileprivate let parts: [Part]
+    /// How many groups it has; 1 unless several canonical tensors share it.
+    fileprivate let groupCount: Int
 
     /// Bytes of its elements.
     var byteCount: Int { dataType.byteCount(shape: shape) ?? 0 }
@@ -27,8 +29,15 @@ struct PublishedModel {
   fileprivate struct Part {
     let canonicalName: String
     let form: StoredForm
-    /// The part, in the elements of the canonical tensor as the naming changes them.
+    /// The part in the first group, in the elements of the canonical tensor as the naming changes them.
+    /// The next group has the elements that follow.
     let elements: Range<Int>
+
+    /// The part in a group.
+    func elements(ofGroup group: Int) -> Range<Int> {
+      let start = elements.lowerBound + group * elements.count
+      return start..<start + elements.count
+    }
   }
 
   /// The model.
@@ -79,32 +88,32 @@ struct PublishedModel {
       for name in form.tensors.map(\.name) + fillers where names.insert(ExactString(name)).inserted
       {
         let place = form.tensors.firstIndex { $0.name == name } ?? 0
+        let stored = form.tensors[place]
+        let parts = Self.parts(of: place, form, spec.name, sharers, forms)
+        let groupCount =
+          form.sharers.isEmpty ? 1 : stored.shape.reduce(1, *) / form.share.groupLength
         tensors.append(
           Published(
-            name: name, dataType: type, shape: form.tensors[place].shape,
-            parts: Self.parts(of: place, form, spec.name, sharers, forms)))
+            name: name, dataType: type, shape: stored.shape, parts: parts, groupCount: groupCount))
       }
     }
     self.tensors = tensors
     self.wasDequantised = wasDequantised
   }
 
-  /// The parts of a stored tensor: of one canonical tensor, or of each of `sharers` in every group.
+  /// The parts of a stored tensor: of one canonical tensor, or of each of `sharers` in its first group.
   private static func parts(
     of place: Int, _ form: StoredForm, _ name: String, _ sharers: [String],
     _ forms: [ExactString: StoredForm]
   ) -> [Part] {
-    let sizes = form.tensors.map { $0.shape.reduce(1, *) }
     guard !form.sharers.isEmpty else {
+      let sizes = form.tensors.map { $0.shape.reduce(1, *) }
       let start = sizes[..<place].reduce(0, +)
       return [Part(canonicalName: name, form: form, elements: start..<start + sizes[place])]
     }
-    return (0..<sizes[place] / form.share.groupLength).flatMap { group in
-      sharers.compactMap { name in
-        guard let form = forms[ExactString(name)] else { return nil }
-        let start = group * form.share.length
-        return Part(
-          canonicalName: name, form: form, elements: start..<start + form.share.length)
+    return sharers.compactMap { name in
+      forms[ExactString(name)].map { form in
+        Part(canonicalName: name, form: form, elements: 0..<form.share.length)
       }
     }
   }
@@ -117,23 +126,72 @@ struct PublishedModel {
     _ tensor: Published, to sink: SafetensorsWriter.Sink
   ) throws(Refusal) {
     var overflowCount = 0
-    for part in tensor.parts {
-      overflowCount += try write(part, as: tensor.dataType, to: sink)
+    if try isInterleaved(tensor) {
+      overflowCount = try writeInterleaved(tensor, to: sink)
+    } else {
+      for group in 0..<tensor.groupCount {
+        for part in tensor.parts {
+          overflowCount += try write(
+            part, part.elements(ofGroup: group), as: tensor.dataType, to: sink)
+        }
+      }
     }
     try Overflow.check(overflowCount, of: tensor.name, in: tensor.dataType, file: store.path)
   }
 
-  /// Hands over a part in pieces of some megabytes: whole rows, and whole periods of the changes.
+  /// Whether a tensor has smaller groups than the pieces that can be converted.
+  private func isInterleaved(_ tensor: Published) throws(Refusal) -> Bool {
+    guard tensor.groupCount > 1 else { return false }
+    for part in tensor.parts {
+      let unit = Self.unit(of: try store.tensor(part.canonicalName), part)
+      if unit > part.elements.count { return true }
+    }
+    return false
+  }
+
+  /// Hands over a shared tensor whose groups are smaller than the pieces that can be converted. All of it
+  /// is in memory then, as a transposed matrix is.
   ///
   /// - Returns: how many elements were finite and became NaN or infinite.
+  private func writeInterleaved(
+    _ tensor: Published, to sink: SafetensorsWriter.Sink
+  ) throws(Refusal) -> Int {
+    let width = tensor.dataType.byteWidth
+    var overflowCount = 0
+    var sources: [[UInt8]] = []
+    for part in tensor.parts {
+      var bytes: [UInt8] = []
+      let whole = 0..<part.elements.count * tensor.groupCount
+      overflowCount += try write(part, whole, as: tensor.dataType) { piece throws(Refusal) in
+        bytes += piece
+      }
+      sources.append(bytes)
+    }
+    var joined: [UInt8] = []
+    joined.reserveCapacity(tensor.byteCount)
+    for group in 0..<tensor.groupCount {
+      for (part, bytes) in zip(tensor.parts, sources) {
+        let range = part.elements(ofGroup: group)
+        joined += bytes[range.lowerBound * width..<range.upperBound * width]
+      }
+    }
+    try joined.span.bytes.withUnsafeBytes(sink)
+    return overflowCount
+  }
+
+  /// Hands over some elements of a part in pieces of some megabytes: whole rows, and whole periods of the
+  /// changes.
+  ///
+  /// - Parameter elements: in the elements of the canonical tensor as the naming changes them.
+  /// - Returns: how many elements were finite and became NaN or infinite.
   private func write(
-    _ part: Part, as type: DataType, to sink: SafetensorsWriter.Sink
+    _ part: Part, _ elements: Range<Int>, as type: DataType, to sink: SafetensorsWriter.Sink
   ) throws(Refusal) -> Int {
     let tensor = try store.tensor(part.canonicalName)
     let unit = Self.unit(of: tensor, part)
     // The elements around a part that does not consist of whole units are converted with it.
-    let lower = part.elements.lowerBound / unit * unit
-    let upper = (part.elements.upperBound + unit - 1) / unit * unit
+    let lower = elements.lowerBound / unit * unit
+    let upper = (elements.upperBound + unit - 1) / unit * unit
     let rows = tensor.reshaped([tensor.count / unit, unit]).rows(lower / unit..<upper / unit)
     let step = max(1, Self.pieceElements / unit)
     var overflowCount = 0
@@ -149,7 +207,7 @@ struct PublishedModel {
         }
       }
       let start = lower + row * unit
-      let wanted = part.elements.clamped(to: start..<start + piece.count)
+      let wanted = elements.clamped(to: start..<start + piece.count)
       let blockLength = type.blockLength
       let place = (wanted.lowerBound - start) / blockLength * type.byteWidth
       let range = place..<place + wanted.count / blockLength * type.byteWidth

@@ -33,7 +33,8 @@ extension Dialect {
     /// The last part of the name, such as `weight`.
     let last: Substring
 
-    fileprivate init(_ canonical: String) {
+    /// The tensor of a canonical name.
+    init(_ canonical: String) {
       let parts = canonical.split(separator: ".")  // blocks, index, part, …, weight or bias
       (block, last) = (parts.dropFirst().first ?? "", parts.last ?? "")
       name = parts.dropFirst(2).joined(separator: ".")
@@ -51,11 +52,12 @@ extension Dialect {
     ///
     /// - Parameter names: in the block.
     func share(
-      of tensor: String, _ names: [String], _ groups: Source.Groups, changes: [Source.Change] = []
+      of tensor: String, _ names: [String], _ groups: Source.Groups, changes: [Source.Change] = [],
+      isTransposed: Bool = false, form: Source.Form = .plain
     ) -> Source {
       .init(
         .share(of: tensor, tensors: names.map { "blocks.\(block).\($0)" }, groups: groups),
-        changes: changes)
+        isTransposed: isTransposed, changes: changes, form: form)
     }
   }
 

@@ -113,6 +113,12 @@ extension Dialect {
       case flat
       /// A vector as rows: the configuration's number of that key is their number.
       case rows(String)
+      /// A dimension of the stored shape as two. The first of them is the configuration's number of that
+      /// key, such as the number of heads.
+      case split(axis: Int, by: String)
+      /// The rows of all heads as [heads, rows of a head, …]: the configuration's number of that key is
+      /// the number of heads. A transposition is then one of each head's matrix.
+      case heads(String)
     }
 
     /// A source in that place.
