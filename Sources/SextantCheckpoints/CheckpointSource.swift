@@ -9,17 +9,21 @@ package struct CheckpointSource: Sendable {
   /// Harmless faults of the checkpoint.
   package let warnings: [String]
 
-  /// The path of `config.json` in the folder of the checkpoint, if there is one.
-  package var configuration: String? { sideFile("config.json") }
+  /// The path of `config.json` in the folder of the checkpoint, if there is one; or else that of `task.json`,
+  /// in which keras-hub describes a model for a task.
+  package var configuration: String? { sideFile("config.json") ?? sideFile("task.json") }
   /// The paths of tokenizers in the folder of the checkpoint, the one to prefer first:
-  /// `tokenizer.json`, `tokenizer.model`, `rwkv_vocab_*.txt`; in a folder of keras-hub its
+  /// `tokenizer.json`, `tokenizer.model`, `rwkv_vocab_*.txt`; in a preset of keras-hub its
   /// vocabulary alone.
   package var tokenizers: [String] {
     // The tokenizer.json there is Keras's description of an object.
-    if let vocabulary = sideFile("assets/tokenizer/vocabulary.txt") { return [vocabulary] }
+    let vocabularies = ["vocabulary.txt", "vocabulary.spm", "vocabulary.json"]
+    for name in vocabularies {
+      if let vocabulary = sideFile("assets/tokenizer/\(name)") { return [vocabulary] }
+    }
     let names = (try? Folder(folder).entries()) ?? []
-    let vocabularies = names.filter { $0.hasPrefix("rwkv_vocab_") && $0.hasSuffix(".txt") }
-    return (["tokenizer.json", "tokenizer.model"] + vocabularies).compactMap { sideFile($0) }
+    let worlds = names.filter { $0.hasPrefix("rwkv_vocab_") && $0.hasSuffix(".txt") }
+    return (["tokenizer.json", "tokenizer.model"] + worlds).compactMap { sideFile($0) }
   }
 
   /// The names of files in the folder of the checkpoint that belong to tokenizers of other formats:
@@ -40,6 +44,11 @@ package struct CheckpointSource: Sendable {
 
   /// The path of a file in the folder of the checkpoint, if there is one of that name.
   package func sideFile(_ name: String) -> String? { Folder(folder).file(name) }
+
+  /// Whether a folder has a file of that name.
+  package static func hasFile(_ name: String, in folder: String) -> Bool {
+    Folder(folder).file(name) != nil
+  }
 
   /// Whether `path` names a folder, which may contain a checkpoint.
   package static func isFolder(_ path: String) -> Bool { Folder.exists(path) }

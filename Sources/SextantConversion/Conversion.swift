@@ -109,7 +109,8 @@ package struct Conversion {
       try Architectures.languageModel(in: config)
     }
     let config = part ?? published
-    let weights = try ModelWeights(of: source.checkpoint, options, config)
+    let integers = try KerasInt8Checkpoint(source.checkpoint)
+    let weights = try ModelWeights(of: integers ?? source.checkpoint, options, config)
     let checkpoint = weights.checkpoint
     self.checkpoint = checkpoint
     let leftOut = try LeftOutTensors(
@@ -133,6 +134,12 @@ package struct Conversion {
       architecture, configuration, checkpoint, leavingOut: leftOut,
       isBaseModel: weights.isBaseModel)
     notes = source.warnings + adapterNotes + weights.notes + mapping.notes
+    if let integers {
+      notes.append(
+        "\(counted(integers.quantisedCount, "matrix is", plural: "matrices are")) integers of 8 bits, "
+          + "read with the scales of Keras as F32. Keras rounds the inputs of these layers as well, and "
+          + "Sextant does not")
+    }
     if let published, part != nil {
       let others = Architectures.otherParts(of: published).joined(separator: ", ")
       notes.append("only the language model of a model with several parts; not read: \(others)")
@@ -213,11 +220,14 @@ package struct Conversion {
     // Prefer the GGUF file's own metadata to a config.json in the same folder.
     let description = GGUFDescription(source.checkpoint)
     if options.configuration == nil, let description { return try description.configuration() }
-    if let path = options.configuration ?? source.configuration {
+    // A .keras archive describes its model, too.
+    let own = source.checkpoint.metadata["config"]
+    let isArchive = source.checkpoint.format.hasPrefix("keras,") && own != nil
+    if let path = options.configuration ?? (isArchive ? nil : source.configuration) {
       return try named(options.architecture, in: readConfiguration(at: path))
     }
     // HDF5 dumps of Hugging Face models contain config.json as a root attribute.
-    if let text = source.checkpoint.metadata["config"] {
+    if let text = own {
       return try JSONNode(
         parsing: Array(text.utf8), code: .modelConfiguration, file: source.checkpoint.path,
         acceptsInfinity: true, reads: JSONReads())
@@ -260,7 +270,8 @@ package struct Conversion {
         "the configuration declares the model type \(type), and is read as one of \(architecture.name)"
       )
     }
-    let inert = ConfigurationKeys.inert.union(architecture.inertKeys)
+    var inert = ConfigurationKeys.inert.union(architecture.inertKeys)
+    if KerasHub.className(of: config) != nil { inert.formUnion(KerasHub.inertKeys) }
     var unused = config.unreadMembers(except: inert)
     if let gguf, gguf.isSource(of: config) { unused += gguf.unusedKeys }
     if !unused.isEmpty {

@@ -6,8 +6,8 @@ import SextantTokenizers
 ///
 /// The first file that names one decides, as in transformers: `generation_config.json`,
 /// `config.json`; and if neither does, the token that `tokenizer_config.json` or
-/// `special_tokens_map.json` names. A GGUF file decides alone. Where no file names one, the
-/// tokenizer's own file is asked (`Tokenizer.endOfTextID`).
+/// `special_tokens_map.json` names; and in presets of keras-hub the tokens that the tokenizer's class ends
+/// texts with. A GGUF file decides alone. Where no file names one, the tokenizer's own file is asked (`Tokenizer.endOfTextID`).
 struct EndOfText {
   /// The ids, the most usual first; empty if no file names one.
   private(set) var ids: [Int] = []
@@ -53,6 +53,15 @@ struct EndOfText {
       }
       ids = valid([Int64(id)], in: name)
     }
+    if ids.isEmpty { readKerasHub(beside: options.tokenizerPath, tokenizer) }
+  }
+
+  /// Takes the ends of texts that a tokenizer's class in keras-hub has.
+  private mutating func readKerasHub(beside path: String?, _ tokenizer: (any Tokenizer)?) {
+    let folder = path.map { SideFile.folder(of: $0) } ?? "\(folder)/assets/tokenizer"
+    guard let tokenizer, let keras = (try? KerasTokenizer(in: folder)) ?? nil else { return }
+    let found = (keras.known?.ends ?? []).compactMap { tokenizer.id(ofToken: $0) }
+    ids = valid(found.map { Int64($0) }, in: "the class of the tokenizer in keras-hub")
   }
 
   /// The content of the attachment; nil if there is none.

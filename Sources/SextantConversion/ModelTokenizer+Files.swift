@@ -24,7 +24,16 @@ extension ModelTokenizer {
         .modelTokenizer, file: source.folder, found: "several vocabularies, from \(path) on",
         expected: "one")
     }
-    return (path, try SideFile.content(of: path, limit: Tokenizers.byteCountLimit))
+    let bytes = try SideFile.content(of: path, limit: Tokenizers.byteCountLimit)
+    let folder = SideFile.folder(of: path)
+    if path.hasSuffix("/\(KerasTokenizer.vocabularyName)"),
+      let keras = try KerasTokenizer(in: folder)
+    {
+      let merges = try SideFile.content(
+        of: "\(folder)/\(KerasTokenizer.mergesName)", limit: Tokenizers.byteCountLimit)
+      return (path, try keras.bytePairs(vocabulary: bytes, at: path, merges: merges))
+    }
+    return (path, bytes)
   }
 
   /// The note on a folder without a tokenizer that can be read, which names the files of other
@@ -49,7 +58,12 @@ extension ModelTokenizer {
   ) throws(Refusal) -> (bytes: [UInt8], tokenizer: any Tokenizer) {
     let tokenizer = try Tokenizers.load(bytes: bytes, file: path)
     guard let path else { return (bytes, tokenizer) }
-    let files = try AddedTokenFiles(SideFile.folder(of: path))
+    let folder = SideFile.folder(of: path)
+    if Tokenizers.isSentencePieceModel(bytes), let keras = try KerasTokenizer(in: folder) {
+      let complete = Tokenizers.sentencePiece(bytes, with: keras.additions(to: tokenizer))
+      return (complete, try Tokenizers.load(bytes: complete, file: path))
+    }
+    let files = try AddedTokenFiles(folder)
     guard Tokenizers.isSentencePieceModel(bytes) else {
       // A tokenizer.json declares its added tokens itself.
       let missing = files.contents.filter { tokenizer.id(ofToken: $0) == nil }

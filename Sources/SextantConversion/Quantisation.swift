@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantModels
 
 /// The quantisation of weights, as a configuration or the names of tensors declare it.
 ///
@@ -42,6 +43,16 @@ struct Quantisation {
   /// - Throws: `model.quantised`.
   static func check(_ config: JSONNode?) throws(Refusal) {
     guard let config, case .object(let object) = config.value else { return }
+    // Those of 8 bits are read with their scales.
+    let modes = KerasHub.quantisations(config).filter {
+      $0.prefix { $0 != "_" && $0 != "/" } != "int8"
+    }
+    if let mode = modes.sorted().first {
+      throw Refusal(
+        .modelQuantised, file: config.file, at: .pointer("\(config.pointer)/config"),
+        found: "weights that are quantised by Keras to \(mode)",
+        expected: "\(expected), or Keras' int8")
+    }
     var places = [(config.pointer, object)]
     if case .object(let text)? = object["text_config"] {
       places.append((config.pointer + "/text_config", text))

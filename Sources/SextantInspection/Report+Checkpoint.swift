@@ -1,5 +1,6 @@
 import SextantBytes
 import SextantCheckpoints
+import SextantModels
 import SextantReport
 import SextantTensor
 
@@ -18,6 +19,8 @@ extension Report {
       ("config.json", source.configuration.map { printable($0) } ?? "none in its folder"),
       ("tokenizer", source.tokenizers.first.map { printable($0) } ?? "none in its folder"),
     ]
+    let kerasClass = Self.kerasClass(of: source)
+    if let kerasClass { facts.append(("class of Keras", printable(kerasClass))) }
     for (key, value) in metadata {
       facts.append(("metadata \(printable(key))", printable(value, limit: 80)))
     }
@@ -33,6 +36,7 @@ extension Report {
       ("file", .string(checkpoint.path)), ("type", "checkpoint"),
       ("format", .string(checkpoint.format)), ("parameters", JSONValue(parameters)),
       ("tensor_bytes", JSONValue(bytes)),
+      ("keras_class", kerasClass.map { .string($0) } ?? .null),
       ("metadata", .object(JSONObject(metadata.map { ($0.key, .string($0.value)) }))),
       ("notes", .array(source.warnings.map { .string($0) })),
       (
@@ -51,5 +55,18 @@ extension Report {
       title: "\(printable(checkpoint.path)): a checkpoint, \(checkpoint.format)", facts: facts,
       tables: [(counted(tensors.count, "tensor"), table.abbreviated(to: rowLimit))],
       notes: source.warnings.map { printable($0) }, json: json)
+  }
+
+  /// The class of a model that Keras describes: in its archive, or in the folder of the weights.
+  private static func kerasClass(of source: CheckpointSource) -> String? {
+    var text = source.checkpoint.metadata["config"].map { Array($0.utf8) }
+    if text == nil, let path = source.configuration {
+      text = try? InputFile(path).readAll(limit: 16 << 20)
+    }
+    guard let text,
+      let config = try? JSONNode(
+        parsing: text, code: .modelConfiguration, file: source.configuration, acceptsInfinity: true)
+    else { return nil }
+    return KerasHub.className(of: config)
   }
 }

@@ -70,6 +70,22 @@ extension Architecture {
   /// None.
   package static var inertKeys: Set<String> { [] }
 
+  /// None: keras-hub does not have the architecture.
+  package static var kerasHubClasses: [KerasHubClass] { [] }
+
+  /// Whether a configuration is a description of one of the architecture's classes by Keras.
+  static func isOfKerasHub(_ config: JSONNode) -> Bool {
+    KerasHub.described(by: config, among: kerasHubClasses) != nil
+  }
+
+  /// Whether the checkpoint of a model of keras-hub has no output head.
+  static func lacksKerasHubHead(_ checkpoint: CheckpointShapes) -> Bool {
+    !dialects.contains { dialect in
+      dialect.name.hasPrefix(Dialect.kerasHub) && checkpoint.follow(dialect)
+        && checkpoint.contains(dialect.source(tiedPair.head).name)
+    }
+  }
+
   /// None: llama.cpp does not have the architecture.
   package static var ggufTables: [GGUFTable] { [] }
 
@@ -133,6 +149,9 @@ package protocol Architecture {
 
   /// The published namings.
   static var dialects: [Dialect] { get }
+
+  /// The classes of keras-hub whose models are of this architecture.
+  static var kerasHubClasses: [KerasHubClass] { get }
 
   /// The descriptions of models in GGUF files, if llama.cpp has the architecture. llama.cpp may have
   /// several names for models of one architecture: the first that fits a model is written.

@@ -12,6 +12,9 @@ package enum Architectures {
     ]
   }
 
+  /// The classes of keras-hub whose models are read.
+  package static var kerasHubClasses: [KerasHubClass] { all.flatMap { $0.kerasHubClasses } }
+
   /// The names of all, for messages.
   package static var names: String { all.map { $0.name }.joined(separator: ", ") }
 
@@ -25,8 +28,9 @@ package enum Architectures {
     all.first { $0.name == name }
   }
 
-  /// The architecture that a user means by a word: its name here, or a `model_type` or one of the
-  /// `architectures` of published configurations, such as `gpt_neox` or `LlamaForCausalLM`.
+  /// The architecture that a user means by a word: its name here, or a `model_type`, one of the
+  /// `architectures` or a class of Keras of published configurations, such as `gpt_neox`,
+  /// `LlamaForCausalLM` or `LlamaBackbone`.
   ///
   /// - Returns: nil if none or several have the name.
   package static func meant(by word: String) -> (any Architecture.Type)? {
@@ -34,6 +38,7 @@ package enum Architectures {
     let configurations = [
       JSONObject([("model_type", .string(word))]),
       JSONObject([("architectures", [.string(word)])]),
+      JSONObject([("class_name", .string(word)), ("config", .object(JSONObject()))]),
     ].map { JSONNode(.object($0), code: .modelArchitecture, file: nil) }
     let matches = all.filter { configurations.contains(where: $0.recognises) }
     return matches.count == 1 ? matches.first : nil
@@ -88,6 +93,14 @@ package enum Architectures {
     var matches = config.map { config in all.filter { $0.recognises(config) } } ?? []
     let type = try config?.optionalMember("model_type")
     let classes = try config?.optionalMember("architectures")
+    if let config, matches.isEmpty, type == nil, let name = KerasHub.className(of: config) {
+      throw Refusal(
+        .modelArchitecture, file: config.file, at: .pointer("\(config.pointer)/class_name"),
+        found: "the class \(name) of Keras",
+        expected: "one of \(kerasHubClasses.map(\.name).joined(separator: ", ")), or a model for a "
+          + "task with it, such as LlamaCausalLM",
+        remedy: "Convert a model of one of these classes.")
+    }
     if matches.isEmpty, type == nil, classes == nil {
       matches = all.filter { $0.dialects.contains { checkpoint.follow($0) } }
     }

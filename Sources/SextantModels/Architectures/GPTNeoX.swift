@@ -81,6 +81,39 @@ package enum GPTNeoX: Architecture {
       ])
     }
 
+    /// The configuration of keras-hub's `GPTNeoXBackbone`.
+    static var kerasHub: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .integer("vocabulary_size", \.vocabularySize, in: sizes),
+        .integer("num_layers", \.layerCount, in: layerCounts),
+        .integer("num_heads", \.headCount, in: heads),
+        .integer("hidden_dim", \.width, in: sizes),
+        .integer("intermediate_dim", \.innerWidth, in: sizes),
+        .integer("max_sequence_length", \.contextLength, in: lengths) { _ in 512 },
+        .number("layer_norm_epsilon", \.normEpsilon, default: 1e-5),
+        .positive("rotary_max_wavelength", \.rotary.base, default: 10_000), kerasHubPart,
+        .implied { c in
+          (c.activation, c.isParallel, c.hasAttentionBias, c.tiesEmbeddings) = (
+            .geluTanh, true, true, true
+          )
+        },
+      ])
+    }
+
+    /// The part of each head that rotates.
+    private static var kerasHubPart: ConfigurationForm<Self>.Member {
+      let key = "rotary_percentage"
+      return .custom { node, c throws(Refusal) in
+        let part = try node.optionalMember(key)?.number() ?? 0.25
+        guard part >= 0, part <= 1 else {
+          throw try node.member(key).refusal(expected: "between 0 and 1")
+        }
+        c.rotary.width = Int(Double(c.headWidth) * part)
+      } write: { c in
+        [(key, .number(c.rotary.part(ofHead: c.headWidth)))]
+      }
+    }
+
     package func check(_ node: JSONNode) throws(Refusal) {
       guard width % headCount == 0, headWidth <= Kernels.widestHead else {
         throw node.refusal(
@@ -98,13 +131,18 @@ package enum GPTNeoX: Architecture {
   /// Whether a published `config.json` describes a GPT-NeoX.
   package static func recognises(_ config: JSONNode) -> Bool {
     isNamed(config, types: ["gpt_neox"], classes: ["GPTNeoXForCausalLM", "GPTNeoXModel"])
+      || isOfKerasHub(config)
   }
 
   /// The configuration that a published one means.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(Refusal) -> Configuration {
-    try Configuration.read(required(config), as: Configuration.huggingFace)
+    let config = try required(config)
+    guard isOfKerasHub(config) else {
+      return try Configuration.read(config, as: Configuration.huggingFace)
+    }
+    return try Configuration.read(KerasHub.backbone(config), as: Configuration.kerasHub)
   }
 
   // MARK: Dialects
@@ -113,10 +151,43 @@ package enum GPTNeoX: Architecture {
   package static func published(
     _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
-    Configuration.huggingFace.json(of: c)
+    guard dialect.hasPrefix(Dialect.kerasHub) else { return Configuration.huggingFace.json(of: c) }
+    let name = kerasHubClasses[0].name
+    try checkExpressible(
+      [
+        ("a head of its own", !c.tiesEmbeddings, "one tensor for embedding and head"),
+        ("the activation \(c.activation.rawValue)", c.activation != .geluTanh, "gelu_tanh"),
+        ("a serial residual", !c.isParallel, "a parallel one"),
+        ("attention without biases", !c.hasAttentionBias, "biases"),
+        ("a scaled rotation", c.rotary.scaling != .none, "one that is not scaled"),
+      ], in: name)
+    return kerasHubClasses[0].description(Configuration.kerasHub.json(of: c))
   }
 
-  /// The published naming, and that of GGUF files.
+  /// The class of keras-hub.
+  package static let kerasHubClasses = [
+    KerasHubClass("GPTNeoX", module: "gpt_neo_x.gpt_neo_x_backbone")
+  ]
+
+  /// The joined queries, keys and values of each head are adjacent there, too.
+  private static let kerasHubNaming = KerasHubNaming(
+    block: ("gpt_neo_x_decoder", "transformer_layer"),
+    finalNorm: .init("layer_normalization", "layer_norm", .layerNorm),
+    modules: [
+      "input_layernorm": .init(
+        "_self_attention_layer_norm", "self_attention_layer_norm", .layerNorm),
+      "post_attention_layernorm": .init(
+        "_feedforward_layer_norm", "feedforward_layer_norm", .layerNorm),
+      "attention.query_key_value": .init(
+        "_self_attention_layer._qkv_dense", "self_attention.query_key_value", .toHeads("n_head")),
+      "attention.dense": .init(
+        "_self_attention_layer._output_dense", "self_attention.attention_output"),
+      "mlp.dense_h_to_4h": .init(
+        "_feedforward_intermediate_dense", "feedforward_intermediate_dense"),
+      "mlp.dense_4h_to_h": .init("_feedforward_output_dense", "feedforward_output_dense"),
+    ])
+
+  /// The published naming, that of GGUF files, and those of keras-hub.
   package static let dialects = [
     Dialect(
       name: "huggingface", base: "gpt_neox.",
@@ -130,6 +201,10 @@ package enum GPTNeoX: Architecture {
           embedding: "gpt_neox.embed_in.weight", finalNorm: "gpt_neox.final_layer_norm.weight",
           head: "embed_out.weight")
       ) { "gpt_neox.layers.\($0.block).\($0.name)" }), gguf,
+    kerasHubNaming.dialect(
+      Dialect.kerasHub, marker: "blocks.0.attention.query_key_value.weight"),
+    kerasHubNaming.dialect(
+      Dialect.namedKerasHub, isNamed: true, marker: "blocks.0.attention.query_key_value.weight"),
   ]
 
   /// llama.cpp expects all queries, then all keys, then all values.

@@ -86,15 +86,74 @@ package enum Gemma3: Architecture {
       .custom { node, c throws(Refusal) in
         var type = try node.optionalMember("dtype")
         if type == nil { type = try node.optionalMember("torch_dtype") }
-        let scale = Double(c.width).squareRoot()
-        c.embeddingScale =
-          switch type?.value {
-          case "bfloat16"?: Double(rounded(Float(scale), to: .bf16))
-          case "float16"?: Double(rounded(Float(scale), to: .f16))
-          default: scale
-          }
+        let name: String? = if case .string(let name)? = type?.value { name } else { nil }
+        c.embeddingScale = rootOfWidth(c, roundedTo: name)
       } write: { _ in
         []
+      }
+    }
+
+    /// The configuration of keras-hub's `Gemma3Backbone`.
+    static var kerasHub: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .kerasHubDecoder(hasHeadWidth: true, contextLength: 131_072), kerasHubKinds,
+        .integer("sliding_window_size", \.window, in: sizes) { _ in 1024 },
+        .expected("use_query_key_norm", true), .on("use_post_ffw_norm"),
+        .on("use_post_attention_norm"), kerasHubScoreWidth,
+        .kerasHubRotary(
+          \.rotary, width: { $0.decoder.headWidth }, base: .fixed(1_000_000),
+          factor: "global_rope_scaling_factor"),
+        .kerasHubRotary(
+          \.windowRotary, width: { $0.decoder.headWidth }, base: .fixed(10_000),
+          factor: "local_rope_scaling_factor"),
+        .fixed("attention_logit_soft_cap", .null), .fixed("final_logit_soft_cap", .null),
+        .fixed("use_bidirectional_attention", false), .fixed("is_embedding_model", false),
+        .written("image_size", .null), .written("vision_encoder", .null),
+        .custom { node, c throws(Refusal) in
+          c.decoder.tiesEmbeddings = true
+          c.embeddingScale = rootOfWidth(c, roundedTo: try KerasHub.dataType(node))
+        } write: { _ in
+          []
+        },
+      ])
+    }
+
+    /// Every sixth block attends to all positions, or all do.
+    private static var kerasHubKinds: ConfigurationForm<Self>.Member {
+      let key = "use_sliding_window_attention"
+      return .custom { node, c throws(Refusal) in
+        let count = try node.member("num_layers").integer(supported: layerCounts)
+        c.layers =
+          try node.optionalMember(key)?.boolean() == true
+          ? AttentionBlock.every(6, of: count)
+          : Array(repeating: .attention, count: count)
+      } write: { c in
+        [
+          ("num_layers", .integer(Int64(c.layerCount))),
+          (key, .boolean(c.layers.contains(.window))),
+        ]
+      }
+    }
+
+    /// The width by whose root scores are divided: that of a head, or the share of a head in the width.
+    private static var kerasHubScoreWidth: ConfigurationForm<Self>.Member {
+      let key = "query_head_dim_normalize"
+      return .custom { node, c throws(Refusal) in
+        let isHeadWidth = try node.optionalMember(key)?.boolean() ?? true
+        c.scoreWidth = Double(
+          isHeadWidth ? c.decoder.headWidth : c.width / c.decoder.headCount)
+      } write: { c in
+        [(key, .boolean(c.scoreWidth == Double(c.decoder.headWidth)))]
+      }
+    }
+
+    /// The root of D as a number of the type with this name, if it is one of 16 bits.
+    private static func rootOfWidth(_ c: Self, roundedTo type: String?) -> Double {
+      let scale = Double(c.width).squareRoot()
+      switch type {
+      case "bfloat16": return Double(rounded(Float(scale), to: .bf16))
+      case "float16": return Double(rounded(Float(scale), to: .f16))
+      default: return scale
       }
     }
 
@@ -127,6 +186,7 @@ package enum Gemma3: Architecture {
   /// Whether a published `config.json` describes a Gemma 3 that reads text only.
   package static func recognises(_ config: JSONNode) -> Bool {
     isNamed(config, types: ["gemma3_text"], classes: ["Gemma3ForCausalLM", "Gemma3TextModel"])
+      || isOfKerasHub(config)
   }
 
   /// A member that repeats the kinds of the blocks, and one that the published code does not read.
@@ -137,6 +197,9 @@ package enum Gemma3: Architecture {
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(Refusal) -> Configuration {
     let config = try required(config)
+    if isOfKerasHub(config) {
+      return try Configuration.read(KerasHub.backbone(config), as: Configuration.kerasHub)
+    }
     var configuration = try Configuration.read(config, as: Configuration.huggingFace)
     if checkpoint.follow(gguf), try config.optionalMember(scoreKey) == nil {
       configuration.scoreWidth = ggufScoreWidth(configuration)
@@ -146,7 +209,7 @@ package enum Gemma3: Architecture {
 
   // MARK: Dialects
 
-  /// The published naming, and that of GGUF files.
+  /// The published naming, that of GGUF files, and those of keras-hub.
   package static let dialects = [
     Dialect(
       name: "huggingface", base: "model.",
@@ -162,7 +225,66 @@ package enum Gemma3: Architecture {
       ],
       source: Dialect.sources(.huggingFace) { "model.layers.\($0.block).\($0.name)" }),
     gguf,
+    kerasHubNaming.dialect(
+      Dialect.kerasHub, marker: "blocks.0.self_attn.q_proj.weight",
+      otherParts: ["gemma3_vision_encoder", "gemma3_interleave_embeddings"]),
+    kerasHubNaming.dialect(
+      Dialect.namedKerasHub, isNamed: true, marker: "blocks.0.self_attn.q_proj.weight"),
   ]
+
+  /// The class of keras-hub.
+  package static let kerasHubClasses = [KerasHubClass("Gemma3", module: "gemma3.gemma3_backbone")]
+
+  private static let kerasHubNaming = KerasHubNaming(
+    block: ("gemma3_decoder_block", "decoder_block"),
+    finalNorm: .init("rms_normalization", "final_normalization", .norm),
+    modules: [
+      "input_layernorm": .init("pre_attention_norm", "pre_attention_norm", .norm),
+      "post_attention_layernorm": .init("post_attention_norm", "post_attention_norm", .norm),
+      "pre_feedforward_layernorm": .init("pre_ffw_norm", "pre_ffw_norm", .norm),
+      "post_feedforward_layernorm": .init("post_ffw_norm", "post_ffw_norm", .norm),
+      "self_attn.q_proj": .init("attention.query_dense", "attention.query", .eachHead("n_head")),
+      "self_attn.k_proj": .init("attention.key_dense", "attention.key", .eachHead("n_kv_head")),
+      "self_attn.v_proj": .init("attention.value_dense", "attention.value", .eachHead("n_kv_head")),
+      "self_attn.o_proj": .init(
+        "attention.output_dense", "attention.attention_output", .fromHeads("n_head")),
+      "self_attn.q_norm": .init("attention.query_norm", "attention.query_norm", .norm),
+      "self_attn.k_norm": .init("attention.key_norm", "attention.key_norm", .norm),
+      "mlp.gate_proj": .init("gating_ffw", "ffw_gating"),
+      "mlp.up_proj": .init("gating_ffw_2", "ffw_gating_2"),
+      "mlp.down_proj": .init("ffw_linear", "ffw_linear"),
+    ])
+
+  /// The description of a model by keras-hub.
+  private static func kerasHub(_ c: Configuration) throws(Refusal) -> JSONObject {
+    func isScaledOtherwise(_ rotary: RotaryEmbedding) -> Bool {
+      if case .linear = rotary.scaling { false } else { rotary.scaling != .none }
+    }
+    let every = AttentionBlock.every(6, of: c.layerCount)
+    try checkExpressible(
+      [
+        ("a head of its own", !c.tiesEmbeddings, "one tensor for embedding and head"),
+        (
+          "windows in other blocks than usual",
+          c.layers != every && c.layers.contains(.window), "windows in five of six blocks"
+        ),
+        // keras-hub 0.32 has a member for another one, and ignores it.
+        (
+          "a query_pre_attn_scalar of \(c.scoreWidth)",
+          c.scoreWidth != Double(c.decoder.headWidth), "the width of a head"
+        ),
+        (
+          "rotations of base \(c.rotary.base) and \(c.windowRotary.base)",
+          c.rotary.base != 1_000_000 || c.windowRotary.base != 10_000, "1000000 and 10000"
+        ),
+        (
+          "a scaled rotation of this kind",
+          isScaledOtherwise(c.rotary) || isScaledOtherwise(c.windowRotary),
+          "the kind linear, or none"
+        ),
+      ], in: kerasHubClasses[0].name)
+    return kerasHubClasses[0].description(Configuration.kerasHub.json(of: c))
+  }
 
   /// llama.cpp's converter stores 1 + w of all norms.
   private static let gguf = Dialect(
@@ -202,6 +324,7 @@ package enum Gemma3: Architecture {
   package static func published(
     _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
+    if dialect.hasPrefix(Dialect.kerasHub) { return try kerasHub(c) }
     guard dialect == "gguf" else { return Configuration.huggingFace.json(of: c) }
     let width = ggufScoreWidth(c)
     guard c.scoreWidth == width else {

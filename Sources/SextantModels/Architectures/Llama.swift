@@ -65,6 +65,63 @@ package enum Llama: Architecture {
         ] + (isMistral ? [window] : biases))
     }
 
+    /// The configuration of keras-hub's `LlamaBackbone` and `Llama3Backbone`.
+    ///
+    /// - Parameter isTied: whether the head is the embedding. keras-hub 0.32 does not write the member.
+    static func kerasHub(isTied: Bool) -> ConfigurationForm<Self> {
+      ConfigurationForm([
+        .kerasHubDecoder(hasHeadWidth: false, contextLength: usualLength),
+        .integer("num_layers", \.layerCount, in: layerCounts), .kerasHubTied(usual: isTied),
+        .positive("rope_max_wavelength", \.rotary.base, default: 10_000),
+        // keras-hub 0.32 has this member and ignores it.
+        .expected("rope_position_scaling_factor", 1, 1.0), kerasHubScaling,
+        .implied { $0.rotary.width = $0.decoder.headWidth },
+      ])
+    }
+
+    /// The scaling of Llama 3.1: four members, or none.
+    private static var kerasHubScaling: ConfigurationForm<Self>.Member {
+      let keys = [
+        "rope_frequency_adjustment_factor", "rope_low_freq_factor", "rope_high_freq_factor",
+        "rope_pretraining_sequence_length",
+      ]
+      return .custom { node, c throws(Refusal) in
+        var numbers: [Double] = []
+        for key in keys {
+          if let number = try node.optionalPositive(key) { numbers.append(number) }
+        }
+        guard numbers.isEmpty || numbers.count == keys.count && numbers[2] > numbers[1] else {
+          throw node.refusal(
+            found: "\(numbers.count) of the \(keys.count) numbers of a scaled rotation, or a "
+              + "rope_high_freq_factor that is not above rope_low_freq_factor",
+            expected: "\(keys.joined(separator: ", ")), or none of them")
+        }
+        c.rotary.scaling =
+          numbers.isEmpty
+          ? .none
+          : .llama3(factor: numbers[0], low: numbers[1], high: numbers[2], length: numbers[3])
+      } write: { c in
+        guard case .llama3(let factor, let low, let high, let length) = c.rotary.scaling else {
+          return keys.map { ($0, .null) }
+        }
+        return zip(keys, [factor, low, high, length]).map { ($0, .number($1)) }
+      }
+    }
+
+    /// The configuration of keras-hub's `MistralBackbone`.
+    static var kerasHubMistral: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .kerasHubDecoder(hasHeadWidth: true, contextLength: 131_072),
+        .integer("num_layers", \.layerCount, in: layerCounts),
+        .kerasHubRotary(\.rotary, width: { $0.decoder.headWidth }, factor: "rope_scaling_factor"),
+        .custom { node, c throws(Refusal) in
+          c.window = try window(node, usual: 512)
+        } write: { c in
+          [("sliding_window", c.window.map { .integer(Int64($0)) } ?? .null)]
+        },
+      ])
+    }
+
     /// Only Llama has them.
     private static var biases: [ConfigurationForm<Self>.Member] {
       [
@@ -76,15 +133,15 @@ package enum Llama: Architecture {
     /// Only Mistral has one.
     private static var window: ConfigurationForm<Self>.Member {
       .custom { node, c throws(Refusal) in
-        c.window = try window(node)
+        c.window = try window(node, usual: 4096)
       } write: { c in
         c.window.map { [("sliding_window", .integer(Int64($0)))] } ?? []
       }
     }
 
     /// The window of a Mistral: null means that there is none, and differs from an absent key.
-    private static func window(_ config: JSONNode) throws(Refusal) -> Int? {
-      guard try config.object()["sliding_window"] != nil else { return 4096 }
+    private static func window(_ config: JSONNode, usual: Int) throws(Refusal) -> Int? {
+      guard try config.object()["sliding_window"] != nil else { return usual }
       return try config.optionalMember("sliding_window")?.integer(supported: sizes)
     }
 
@@ -102,7 +159,7 @@ package enum Llama: Architecture {
   package static func recognises(_ config: JSONNode) -> Bool {
     isNamed(
       config, types: ["llama", "mistral"],
-      classes: mistralClasses.union(["LlamaForCausalLM", "LlamaModel"]))
+      classes: mistralClasses.union(["LlamaForCausalLM", "LlamaModel"])) || isOfKerasHub(config)
   }
 
   private static let mistralClasses: Set = ["MistralForCausalLM", "MistralModel"]
@@ -112,13 +169,20 @@ package enum Llama: Architecture {
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(Refusal) -> Configuration {
     let config = try required(config)
+    if let found = KerasHub.described(by: config, among: kerasHubClasses) {
+      let isTied = lacksKerasHubHead(checkpoint)
+      let form =
+        found == mistralOfKerasHub
+        ? Configuration.kerasHubMistral : Configuration.kerasHub(isTied: isTied)
+      return try Configuration.read(KerasHub.backbone(config), as: form)
+    }
     let isMistral = isNamed(config, types: ["mistral"], classes: mistralClasses)
     return try Configuration.read(config, as: Configuration.huggingFace(isMistral: isMistral))
   }
 
   // MARK: Dialects
 
-  /// The published naming, and that of GGUF files.
+  /// The published naming, that of GGUF files, and those of keras-hub.
   package static let dialects = [
     Dialect(
       name: "huggingface", base: "model.",
@@ -127,7 +191,60 @@ package enum Llama: Architecture {
       otherParts: ["model.vision_tower.", "model.multi_modal_projector."],
       markers: ["model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight"],
       source: Dialect.sources(.huggingFace) { "model.layers.\($0.block).\($0.name)" }), gguf,
+    llamaNaming.dialect(Dialect.kerasHub, marker: "final_norm.weight"),
+    mistralNaming.dialect(mistralDialect, marker: "final_norm.weight"),
+    llamaNaming.dialect(
+      Dialect.namedKerasHub, isNamed: true, marker: "blocks.0.self_attn.q_proj.weight"),
   ]
+
+  /// Llama 2 and Llama 3 differ in the tokenizer alone.
+  package static let kerasHubClasses = [
+    KerasHubClass("Llama", module: "llama.llama_backbone"),
+    KerasHubClass("Llama3", module: "llama3.llama3_backbone"), mistralOfKerasHub,
+  ]
+
+  private static let mistralOfKerasHub = KerasHubClass(
+    "Mistral", module: "mistral.mistral_backbone")
+  private static let mistralDialect = "keras-hub-mistral"
+  private static let llamaNaming = KerasHubNaming.decoder("llama", norm: "llama_layer_norm")
+  private static let mistralNaming = KerasHubNaming.decoder(
+    "mistral", norm: "mistral_layer_normalization")
+
+  /// The description of a model by keras-hub.
+  private static func kerasHub(_ c: Configuration, dialect: String) throws(Refusal) -> JSONObject {
+    let isMistral = dialect == mistralDialect
+    var (isScaledAsLlama3, isScaledLinearly, isScaled) = (false, false, c.rotary.scaling != .none)
+    if case .llama3 = c.rotary.scaling { isScaledAsLlama3 = true }
+    if case .linear = c.rotary.scaling { isScaledLinearly = true }
+    isScaled = isScaled && !(isMistral ? isScaledLinearly : isScaledAsLlama3)
+    try checkExpressible(
+      [
+        (
+          "a window of \(c.window ?? 0)", c.window != nil && !isMistral,
+          "attention to all positions"
+        ),
+        ("one tensor for embedding and head", c.tiesEmbeddings && isMistral, "a head of its own"),
+        (
+          "heads that do not share the width", !c.decoder.headsShareWidth && !isMistral,
+          "heads of \(c.width / c.decoder.headCount) channels"
+        ),
+        ("biases", c.hasAttentionBias || c.hasMLPBias, "no biases"),
+        ("the activation \(c.activation.rawValue)", c.activation != .silu, "silu"),
+        (
+          "\(c.rotary.width) rotated channels", c.rotary.width != c.decoder.headWidth,
+          "all \(c.decoder.headWidth) of a head"
+        ),
+        (
+          "a scaled rotation of this kind", isScaled,
+          isMistral ? "the kind linear, or none" : "the kind llama3, or none"
+        ),
+      ], in: isMistral ? "MistralBackbone" : "LlamaBackbone")
+    if isMistral {
+      return mistralOfKerasHub.description(Configuration.kerasHubMistral.json(of: c))
+    }
+    return kerasHubClasses[isScaledAsLlama3 ? 1 : 0].description(
+      Configuration.kerasHub(isTied: c.tiesEmbeddings).json(of: c))
+  }
 
   /// Whether a tensor of a GGUF file is the scaling of the rotation, which the configuration has.
   @Sendable static func isRotationTable(_ name: String) -> Bool {
@@ -165,6 +282,7 @@ package enum Llama: Architecture {
   package static func published(
     _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
+    if dialect.hasPrefix(Dialect.kerasHub) { return try kerasHub(c, dialect: dialect) }
     guard c.rotary.width == c.decoder.headWidth else {
       throw inexpressible(
         "\(c.rotary.width) rotated channels", expected: "all \(c.decoder.headWidth) of a head")

@@ -125,6 +125,80 @@ package enum Qwen: Architecture {
         ])
     }
 
+    /// The configuration of keras-hub's `Qwen3_5Backbone`.
+    static var kerasHub: ConfigurationForm<Self> {
+      ConfigurationForm([
+        .integer("vocabulary_size", \.vocabularySize, in: sizes), kerasHubLayers,
+        .integer("num_query_heads", \.headCount, in: heads),
+        .integer("num_key_value_heads", \.keyHeadCount, in: heads),
+        .integer("head_dim", \.headWidth, in: headWidths),
+        .integer("hidden_dim", \.width, in: sizes),
+        .integer("intermediate_dim", \.innerWidth, in: sizes),
+        .integer("linear_num_key_heads", \.delta.keyHeads, in: heads) { _ in 16 },
+        .integer("linear_num_value_heads", \.delta.valueHeads, in: heads) { _ in 32 },
+        .integer("linear_key_head_dim", \.delta.keyWidth, in: heads) { _ in 128 },
+        .integer("linear_value_head_dim", \.delta.valueWidth, in: heads) { _ in 128 },
+        .integer("linear_conv_kernel_dim", \.delta.kernelWidth, in: kernelWidths) { _ in 4 },
+        .number("layer_norm_epsilon", \.normEpsilon, default: 1e-6),
+        .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
+        .implied { $0.contextLength = 32_768 },
+        .kerasHubWideWindow("sliding_window_size", \.contextLength), kerasHubPart,
+        .kerasHubRotary(\.rotary, width: { $0.rotary.width }, factor: "rope_scaling_factor"),
+        .written("vision_encoder", .null),
+        .custom { node, c throws(Refusal) in
+          guard let sections = try node.optionalMember("mrope_section") else { return }
+          c.positionSections = try Self.sections(sections)
+        } write: { c in
+          let sections = c.positionSections.map { $0.map { JSONValue.integer(Int64($0)) } }
+          return [("mrope_section", sections.map { .array($0) } ?? .null)]
+        },
+      ])
+    }
+
+    /// The kinds of the blocks.
+    private static var kerasHubLayers: ConfigurationForm<Self>.Member {
+      let key = "layer_types"
+      return .custom { node, c throws(Refusal) in
+        let count = try node.member("num_layers").integer(supported: layerCounts)
+        let words = DeltaBlock.allCases.map { ($0.publishedName, $0) }
+        c.layers =
+          try node.optionalMember(key).map { node throws(Refusal) in
+            try node.kinds(Dictionary(uniqueKeysWithValues: words), of: count)
+          } ?? DeltaBlock.every(4, of: count)
+      } write: { c in
+        [
+          ("num_layers", .integer(Int64(c.layerCount))),
+          (key, .array(c.layers.map { .string($0.publishedName) })),
+        ]
+      }
+    }
+
+    /// The part of each head that rotates.
+    private static var kerasHubPart: ConfigurationForm<Self>.Member {
+      let key = "partial_rotary_factor"
+      return .custom { node, c throws(Refusal) in
+        let part = try node.optionalMember(key)?.number() ?? 0.25
+        guard part >= 0, part <= 1 else {
+          throw try node.member(key).refusal(expected: "between 0 and 1")
+        }
+        c.rotary.width = Int(Double(c.headWidth) * part)
+      } write: { c in
+        [(key, .number(c.rotary.part(ofHead: c.headWidth)))]
+      }
+    }
+
+    /// Three numbers of pairs of channels, in an array.
+    private static func sections(_ member: JSONNode) throws(Refusal) -> [Int] {
+      var sections: [Int] = []
+      for element in try member.elements() {
+        sections.append(try element.integer(in: 0...Kernels.widestHead))
+      }
+      // llama.cpp has a fourth, which these models do not use.
+      if sections.count == 4, sections[3] == 0 { sections.removeLast() }
+      guard sections.count == 3 else { throw member.refusal(expected: "three numbers") }
+      return sections
+    }
+
     /// The rotation, of a part of each head.
     private static var rotation: ConfigurationForm<Self>.Member {
       .custom { node, c throws(Refusal) in
@@ -160,14 +234,7 @@ package enum Qwen: Architecture {
         var holder: JSONNode? = node
         if let key { holder = try node.optionalMember(key) }
         guard let member = try holder?.optionalMember(sectionsKey) else { return }
-        var sections: [Int] = []
-        for element in try member.elements() {
-          sections.append(try element.integer(in: 0...Kernels.widestHead))
-        }
-        // llama.cpp has a fourth, which these models do not use.
-        if sections.count == 4, sections[3] == 0 { sections.removeLast() }
-        guard sections.count == 3 else { throw member.refusal(expected: "three numbers") }
-        c.positionSections = sections
+        c.positionSections = try sections(member)
       } write: { c in
         c.positionSections.map { [(sectionsKey, .array($0.map { .integer(Int64($0)) }))] } ?? []
       }
@@ -249,6 +316,7 @@ package enum Qwen: Architecture {
     if case .object(let object) = config.value, case .object? = object["text_config"] {
       return false
     }
+    if isOfKerasHub(config) { return true }
     return isNamed(
       config,
       types: nextTypes.union(expertTypes).union(["qwen3_5_text", "qwen3_5"]),
@@ -278,6 +346,9 @@ package enum Qwen: Architecture {
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(Refusal) -> Configuration {
     let config = try required(config)
+    if isOfKerasHub(config) {
+      return try Configuration.read(KerasHub.backbone(config), as: Configuration.kerasHub)
+    }
     var family = Configuration.Family.dense
     if isNamed(config, types: expertTypes, classes: expertClasses) { family = .experts }
     if isNamed(config, types: nextTypes, classes: nextClasses) { family = .next }
@@ -287,14 +358,82 @@ package enum Qwen: Architecture {
   // MARK: Dialects
 
   /// The published namings of Qwen3.5 and of Qwen3-Next, each with stacks of experts and with a tensor
-  /// for each expert, and those of GGUF files.
+  /// for each expert, those of GGUF files, and those of keras-hub.
   package static let dialects = [
     dialect("huggingface", isNext: false, isStacked: true),
     dialect("huggingface-experts", isNext: false, isStacked: false),
     dialect("qwen3-next", isNext: true, isStacked: false),
     dialect("qwen3-next-stacked", isNext: true, isStacked: true),
     gguf, ggufNext,
+    kerasHubNaming.dialect(
+      Dialect.kerasHub, marker: "final_norm.weight",
+      otherParts: ["qwen3_5_vision_encoder", "qwen3_5_interleave_embeddings"]),
+    kerasHubNaming.dialect(
+      Dialect.namedKerasHub, isNamed: true, marker: "blocks.0.input_layernorm.weight"),
   ]
+
+  /// The class of keras-hub, whose models have no experts.
+  package static let kerasHubClasses = [
+    KerasHubClass("Qwen3_5", module: "qwen3_5.qwen3_5_backbone")
+  ]
+
+  private static let kerasHubNaming: KerasHubNaming = {
+    var naming = KerasHubNaming.decoder(
+      "qwen3_5", norm: "qwen3_5_layer_norm",
+      changing: [
+        "input_layernorm": .init("_input_layernorm", "input_layernorm", .norm),
+        "post_attention_layernorm": .init(
+          "_post_attention_layernorm", "post_attention_layernorm", .norm),
+        "self_attn.q_norm": .init(
+          "_self_attention_layer._query_norm", "self_attention.query_norm", .norm),
+        "self_attn.k_norm": .init(
+          "_self_attention_layer._key_norm", "self_attention.key_norm", .norm),
+        "linear_attn.z_proj": .init("_linear_attn.in_proj_z", "linear_attn.in_proj_z"),
+        "linear_attn.b_proj": .init("_linear_attn.in_proj_b", "linear_attn.in_proj_b"),
+        "linear_attn.a_proj": .init("_linear_attn.in_proj_a", "linear_attn.in_proj_a"),
+        "linear_attn.norm": .init("_linear_attn.norm", "linear_attn.norm", .norm),
+        "linear_attn.out_proj": .init("_linear_attn.out_proj", "linear_attn.out_proj"),
+      ])
+    let decoder = naming
+    naming.others = { tensor, isNamed in
+      func path(_ layer: KerasHubNaming.Layer, _ number: Int, _ name: String) -> String {
+        let path = decoder.path(isNamed ? layer.name : layer.attribute, of: tensor, isNamed)
+        return path + (isNamed ? ".\(name)" : ".vars.\(number)")
+      }
+      let rule = KerasHubNaming.Layer("_linear_attn", "linear_attn")
+      switch tensor.name {
+      case "linear_attn.conv1d.weight": return .init(path(rule, 0, "conv1d_kernel"))
+      case "linear_attn.dt_bias": return .init(path(rule, 1, "dt_bias"))
+      case "linear_attn.A_log": return .init(path(rule, 2, "A_log"))
+      case _ where queries.contains(tensor.name):
+        let layer = KerasHubNaming.Layer(
+          "_self_attention_layer._query_dense", "self_attention.query")
+        return tensor.share(
+          of: path(layer, 0, "kernel"), queries, .number("n_head"), isTransposed: true,
+          form: .split(axis: 1, by: "n_head"))
+      default: break
+      }
+      guard let letter = deltaLetter(tensor.name), ["q", "k", "v"].contains(letter) else {
+        return nil
+      }
+      let layer = KerasHubNaming.Layer("_linear_attn.in_proj_qkv", "linear_attn.in_proj_qkv")
+      return tensor.share(
+        of: path(layer, 0, "kernel"), ["q", "k", "v"].map(deltaMatrix), .one, isTransposed: true)
+    }
+    return naming
+  }()
+
+  /// The description of a model by keras-hub.
+  private static func kerasHub(_ c: Configuration) throws(Refusal) -> JSONObject {
+    var isScaledOtherwise = c.rotary.scaling != .none
+    if case .linear = c.rotary.scaling { isScaledOtherwise = false }
+    try checkExpressible(
+      [
+        ("experts", c.hasExperts, "perceptrons"),
+        ("a scaled rotation of this kind", isScaledOtherwise, "the kind linear, or none"),
+      ], in: kerasHubClasses[0].name)
+    return kerasHubClasses[0].description(Configuration.kerasHub.json(of: c))
+  }
 
   /// - Parameters:
   ///   - isNext: whether the matrices of the delta rule are joined as in Qwen3-Next.
@@ -494,6 +633,7 @@ package enum Qwen: Architecture {
   package static func published(
     _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
+    if dialect.hasPrefix(Dialect.kerasHub) { return try kerasHub(c) }
     var family = Configuration.Family.next
     if !dialect.hasPrefix("qwen3-next") {
       family = c.hasExperts ? .experts : .dense

@@ -69,6 +69,25 @@ package enum Qwen3: Architecture {
       ])
     }
 
+    /// The configuration of keras-hub's `Qwen3Backbone` or `QwenBackbone`.
+    static func kerasHub(hasHeadNorms: Bool) -> ConfigurationForm<Self> {
+      ConfigurationForm([
+        .kerasHubDecoder(hasHeadWidth: hasHeadNorms, contextLength: 32_768),
+        .custom { node, c throws(Refusal) in
+          let count = try node.member("num_layers").integer(supported: layerCounts)
+          c.layers = Array(repeating: .attention, count: count)
+          (c.hasHeadNorms, c.hasAttentionBias) = (hasHeadNorms, !hasHeadNorms)
+        } write: { c in
+          [("num_layers", .integer(Int64(c.layerCount)))]
+        },
+        .kerasHubTied(usual: true),
+        .kerasHubRotary(\.rotary, width: { $0.decoder.headWidth }, factor: "rope_scaling_factor"),
+        hasHeadNorms
+          ? .kerasHubWideWindow("sliding_window_size", \.decoder.contextLength)
+          : .fixed("use_sliding_window_attention", false),
+      ])
+    }
+
     /// The kinds of the blocks. A window counts only if the configuration turns it on.
     private static var windows: ConfigurationForm<Self>.Member {
       let kinds = ConfigurationForm<Self>.Member.publishedKinds(
@@ -121,27 +140,34 @@ package enum Qwen3: Architecture {
   package static func recognises(_ config: JSONNode) -> Bool {
     hasHeadNorms(config)
       || isNamed(config, types: ["qwen2"], classes: ["Qwen2ForCausalLM", "Qwen2Model"])
+      || isOfKerasHub(config)
   }
 
   private static func hasHeadNorms(_ config: JSONNode) -> Bool {
     isNamed(config, types: ["qwen3"], classes: ["Qwen3ForCausalLM", "Qwen3Model"])
   }
 
-  /// A member for images, which these models do not read.
-  package static let inertKeys: Set = ["use_mrope"]
+  /// A member for images, which these models do not read, and the size of windows that no block has.
+  package static let inertKeys: Set = [
+    "use_mrope", "config.sliding_window_size", "config.backbone.config.sliding_window_size",
+  ]
 
   /// The configuration that a published one means.
   package static func configuration(
     from config: JSONNode?, checkpoint: CheckpointShapes
   ) throws(Refusal) -> Configuration {
     let config = try required(config)
+    if let found = KerasHub.described(by: config, among: kerasHubClasses) {
+      let form = Configuration.kerasHub(hasHeadNorms: found == kerasHubClasses[0])
+      return try Configuration.read(KerasHub.backbone(config), as: form)
+    }
     return try Configuration.read(
       config, as: Configuration.huggingFace(hasHeadNorms: hasHeadNorms(config)))
   }
 
   // MARK: Dialects
 
-  /// The published naming, and that of GGUF files.
+  /// The published naming, that of GGUF files, and those of keras-hub.
   package static let dialects = [
     Dialect(
       name: "huggingface", base: "model.",
@@ -152,7 +178,54 @@ package enum Qwen3: Architecture {
       markers: ["token_embd.weight", "blk.0.attn_q.weight", "blk.0.ffn_gate.weight"],
       ignores: Llama.isRotationTable,
       source: Dialect.sources(.gguf) { "\($0.gguf(Llama.ggufModules))" }),
+    naming(ofQwen3: true).dialect(Dialect.kerasHub, marker: "final_norm.weight"),
+    naming(ofQwen3: false).dialect("keras-hub-qwen2", marker: "final_norm.weight"),
+    naming(ofQwen3: true).dialect(
+      Dialect.namedKerasHub, isNamed: true, marker: "blocks.0.self_attn.q_proj.weight"),
   ]
+
+  /// The classes of keras-hub.
+  package static let kerasHubClasses = [
+    KerasHubClass("Qwen3", module: "qwen3.qwen3_backbone"),
+    KerasHubClass("Qwen", module: "qwen.qwen_backbone", synonyms: ["Qwen2"]),
+  ]
+
+  private static func naming(ofQwen3 isQwen3: Bool) -> KerasHubNaming {
+    let stem = isQwen3 ? "qwen3" : "qwen"
+    return .decoder(
+      stem, norm: "\(stem)_layer_norm",
+      changing: [
+        "self_attn.q_norm": .init(
+          "_self_attention_layer._query_dense_layer_norm", "self_attention.query_dense_layernorm",
+          .norm),
+        "self_attn.k_norm": .init(
+          "_self_attention_layer._key_dense_layer_norm", "self_attention.key_dense_layernorm",
+          .norm),
+      ])
+  }
+
+  /// The description of a model by keras-hub.
+  private static func kerasHub(_ c: Configuration, dialect: String) throws(Refusal) -> JSONObject {
+    let isQwen3 = dialect == Dialect.kerasHub
+    let found = kerasHubClasses[isQwen3 ? 0 : 1]
+    var isScaledOtherwise = c.rotary.scaling != .none
+    if case .linear = c.rotary.scaling { isScaledOtherwise = false }
+    try checkExpressible(
+      [
+        // PyTorch and JAX under keras-hub ignore the window.
+        ("blocks with a window", c.window != nil, "attention to all positions"),
+        ("norms of heads", c.hasHeadNorms && !isQwen3, "no norms of heads"),
+        ("no norms of heads", !c.hasHeadNorms && isQwen3, "norms of heads"),
+        ("biases", c.hasAttentionBias && isQwen3, "no biases"),
+        ("no biases", !c.hasAttentionBias && !isQwen3, "biases"),
+        (
+          "heads that do not share the width", !isQwen3 && !c.decoder.headsShareWidth,
+          "heads of \(c.width / c.decoder.headCount) channels"
+        ),
+        ("a scaled rotation of this kind", isScaledOtherwise, "the kind linear, or none"),
+      ], in: found.name)
+    return found.description(Configuration.kerasHub(hasHeadNorms: isQwen3).json(of: c))
+  }
 
   /// The metadata of GGUF files. llama.cpp has no windows in these models.
   package static let ggufTables = [table("qwen2"), table("qwen3", ("attention_bias", false))]
@@ -173,6 +246,7 @@ package enum Qwen3: Architecture {
   package static func published(
     _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
+    if dialect.hasPrefix(Dialect.kerasHub) { return try kerasHub(c, dialect: dialect) }
     guard dialect != "gguf" || c.window == nil else {
       throw inexpressible(
         "blocks with a window", expected: "attention to all positions, as llama.cpp computes")

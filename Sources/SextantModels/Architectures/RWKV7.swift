@@ -58,7 +58,7 @@ package enum RWKV7: Architecture {
     /// Derives the sizes from the tensors; a configuration (of flash-linear-attention) must agree.
     init(_ tensors: CanonicalShapes, _ published: JSONNode?) throws(Refusal) {
       let ofKeras = try published.flatMap { node throws(Refusal) in
-        try RWKV7KerasHub.backbone(node)
+        RWKV7.isOfKerasHub(node) ? try KerasHub.backbone(node) : nil
       }
       let config = ofKeras == nil ? published : nil
       sizes = try RWKV.Sizes(tensors, config, epsilonKey: "norm_eps")
@@ -97,13 +97,15 @@ package enum RWKV7: Architecture {
 
   /// Whether a published `config.json` describes an RWKV-7 model.
   package static func recognises(_ config: JSONNode) -> Bool {
-    guard case .object(let object) = config.value else { return false }
-    return isNamed(config, types: ["rwkv7"], classes: ["RWKV7ForCausalLM", "RWKV7Model"])
-      || RWKV7KerasHub.describes(object)
+    isNamed(config, types: ["rwkv7"], classes: ["RWKV7ForCausalLM", "RWKV7Model"])
+      || isOfKerasHub(config)
   }
 
-  /// Members of flash-linear-attention and keras-hub for their own ways to compute.
-  package static let inertKeys = RWKV.inertKeys.union(RWKV7KerasHub.inertKeys)
+  /// The class of keras-hub.
+  package static let kerasHubClasses = [RWKV7KerasHub.name]
+
+  /// Members of flash-linear-attention for its own ways to compute.
+  package static let inertKeys = RWKV.inertKeys
 
   /// The configuration, derived from the tensors.
   package static func configuration(
@@ -176,6 +178,7 @@ package enum RWKV7: Architecture {
   package static func published(
     _ c: Configuration, dialect: String
   ) throws(Refusal) -> JSONObject {
+    if dialect == Dialect.kerasHub { return try RWKV7KerasHub.description(c) }
     // Code for that naming derives the epsilon; that for the others has one for all.
     let derived = c.sizes.normEpsilon * Double(c.heads.size)
     guard dialect != "fla" || c.heads.normEpsilon == derived else {

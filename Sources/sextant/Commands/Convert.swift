@@ -19,8 +19,9 @@ struct Convert: WritingCommand {
 
   @Argument(
     help: """
-      A folder in Hugging Face layout, a .safetensors file, a PyTorch file, an .index.json of \
-      shards, an HDF5 or Keras file (.h5, .weights.json, .keras), an .npz archive, or a GGUF file.
+      A folder in Hugging Face layout, a preset of keras-hub, a .safetensors file, a PyTorch file, \
+      an .index.json of shards, an HDF5 or Keras file (.h5, .weights.json, .keras), an .npz archive, \
+      or a GGUF file.
       """)
   var source: String
 

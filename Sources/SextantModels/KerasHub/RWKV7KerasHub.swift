@@ -14,13 +14,15 @@ enum RWKV7KerasHub {
   /// Those that only later blocks have.
   private static let valueMix: Set = ["v0", "v1", "v2"]
 
+  /// The class of keras-hub.
+  static let name = KerasHubClass("RWKV7", module: "rwkv7.rwkv7_backbone")
+
   /// The naming.
   static let dialect = Dialect(
-    name: "keras-hub",
+    name: Dialect.kerasHub,
     markers: ["layers.embedding.vars.0", "layers.rwkv7__block.att.vars.0"],
     countsVariables: true,
-    // Dropout stores the state of its random numbers with the weights.
-    ignores: { $0.contains(".seed_generator.") || $0.hasPrefix("seed_generator.") },
+    ignores: KerasHubNaming.isRandomState,
     source: source)
 
   private static func source(_ canonical: String) -> Dialect.Source {
@@ -54,31 +56,35 @@ enum RWKV7KerasHub {
 
   // MARK: Configuration
 
-  /// Members of Keras for any layer, here and in the inner configurations.
-  static let inertKeys: Set<String> = Set(
-    ["", "config.", "config.backbone.", "config.backbone.config."].flatMap { prefix in
+  /// The configuration of a model.
+  ///
+  /// - Throws: `export.inexpressible` for what the class has no member for.
+  static func description(_ c: RWKV7.Configuration) throws(Refusal) -> JSONObject {
+    let epsilons = (c.sizes.normEpsilon, c.sizes.finalNormEpsilon, c.heads.normEpsilon)
+    let usual = (RWKV.Sizes.defaultNormEpsilon, RWKV.Heads.defaultNormEpsilon)
+    try RWKV7.checkExpressible(
       [
-        "module", "class_name", "registered_name", "name", "trainable", "dtype", "dropout_rate",
-        "build_config", "compile_config", "preprocessor", "weights", "assets", "metadata",
-      ].map { prefix + $0 }
-    })
-
-  private static let classes: Set = ["RWKV7Backbone", "RWKV7CausalLM"]
-
-  /// Whether a Keras description is that of such a model.
-  static func describes(_ object: JSONObject) -> Bool {
-    guard case .string(let name) = object["class_name"] else { return false }
-    return classes.contains(name)
+        (
+          "norms with epsilons of \(epsilons.0), \(epsilons.1) and \(epsilons.2)",
+          epsilons != (usual.0, usual.0, usual.1), "\(usual.0), and \(usual.1) for heads"
+        ),
+        ("a stream that is halved", c.sizes.rescaleInterval > 0, "one that is not"),
+        ("one tensor for embedding and head", c.sizes.tiesEmbeddings, "a head of its own"),
+      ], in: name.name)
+    let members = sizes(of: c).map { ($0.key, JSONValue.integer(Int64($0.value))) }
+    return name.description(
+      JSONObject(
+        members + [("mv_lora", .integer(Int64(max(1, c.valueRank)))), ("dropout_rate", 0)]))
   }
 
-  /// The backbone's own configuration in a Keras description, or nil in other files.
-  ///
-  /// - Throws: `model.config`.
-  static func backbone(_ config: JSONNode) throws(Refusal) -> JSONNode? {
-    guard case .object(let object) = config.value, describes(object) else { return nil }
-    let inner = try config.member("config")
-    guard let backbone = try inner.optionalMember("backbone") else { return inner }
-    return try backbone.member("config")
+  /// The members with a size that every model has.
+  private static func sizes(of c: RWKV7.Configuration) -> [(key: String, value: Int)] {
+    [
+      ("hidden_size", c.sizes.width), ("num_layers", c.sizes.layerCount),
+      ("vocabulary_size", c.sizes.vocabularySize), ("intermediate_dim", c.sizes.innerWidth),
+      ("head_size", c.heads.size), ("decay_lora", c.decayRank), ("aaa_lora", c.rateRank),
+      ("gate_lora", c.gateRank),
+    ]
   }
 
   /// Compares it with the tensors.
@@ -87,14 +93,7 @@ enum RWKV7KerasHub {
   static func check(
     _ backbone: JSONNode, _ found: RWKV7.Configuration
   ) throws(Refusal) {
-    try backbone.agree("hidden_size", with: found.sizes.width)
-    try backbone.agree("num_layers", with: found.sizes.layerCount)
-    try backbone.agree("vocabulary_size", with: found.sizes.vocabularySize)
-    try backbone.agree("intermediate_dim", with: found.sizes.innerWidth)
-    try backbone.agree("head_size", with: found.heads.size)
-    try backbone.agree("decay_lora", with: found.decayRank)
-    try backbone.agree("aaa_lora", with: found.rateRank)
-    try backbone.agree("gate_lora", with: found.gateRank)
+    for (key, value) in sizes(of: found) { try backbone.agree(key, with: value) }
     if found.valueRank > 0 { try backbone.agree("mv_lora", with: found.valueRank) }
   }
 }
