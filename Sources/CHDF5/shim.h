@@ -25,6 +25,9 @@ static inline hid_t sextant_h5_create_file(const char *name, hid_t access) {
 /// An empty list of dataset creation properties, or a negative number.
 static inline hid_t sextant_h5_dataset_creation(void) { return H5Pcreate(H5P_DATASET_CREATE); }
 
+/// An empty list of link creation properties, or a negative number.
+static inline hid_t sextant_h5_link_creation(void) { return H5Pcreate(H5P_LINK_CREATE); }
+
 /// The type of texts of any length in UTF-8, or a negative number.
 static inline hid_t sextant_h5_text_type(void) {
   const hid_t type = H5Tcopy(H5T_C_S1);

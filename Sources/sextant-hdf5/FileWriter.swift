@@ -56,9 +56,11 @@ enum FileWriter {
       H5Pset_alloc_time(creation.id, H5D_ALLOC_TIME_EARLY), "choose when to allocate")
     try Library.check(H5Pset_fill_time(creation.id, H5D_FILL_TIME_NEVER), "choose the filling")
     try Library.check(H5Pset_obj_track_times(creation.id, false), "leave out times")
+    let link = try Handle(sextant_h5_link_creation(), "make properties of links", tensor: name)
+    try Library.check(H5Pset_create_intermediate_group(link.id, 1), "choose to make groups")
     let dataset = try Handle(
-      unsafe H5Dcreate2(file.id, name, type.id, space.id, 0, creation.id, 0), "make a dataset",
-      tensor: name)
+      unsafe H5Dcreate2(file.id, name, type.id, space.id, link.id, creation.id, 0),
+      "make a dataset", tensor: name)
     if dataType == "BF16" { try setText("dtype", "bfloat16", of: dataset.id) }
     guard let offset = Int(exactly: H5Dget_offset(dataset.id)) else {
       throw Library.failure("place a dataset", tensor: name)

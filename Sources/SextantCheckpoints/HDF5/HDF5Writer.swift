@@ -2,8 +2,8 @@ import Glibc
 import SextantBytes
 import SextantTensor
 
-/// Writes HDF5 files with one dataset for each tensor, at the root, under its name: the flat layout of
-/// `formats/hdf5.md`, which h5py reads.
+/// Writes HDF5 files with one dataset for each tensor: at the root, under its name, as in the flat layout
+/// of `formats/hdf5.md`, or in groups, as Keras 3 has them.
 ///
 /// A confined process, `sextant-hdf5`, makes the layout of the file and returns the position of
 /// each tensor's elements. This process writes the elements after the confined one has ended.
@@ -40,9 +40,11 @@ package struct HDF5Writer {
 
   /// Adds a tensor whose elements `source` streams, row-major and little-endian.
   ///
+  /// - Parameter isPath: whether slashes in the name separate groups, which are made as needed.
   /// - Throws: `h5.datatype` for a type without a form in these files; `h5.name`, `h5.dataspace`.
   package mutating func add(
-    _ name: String, _ dataType: DataType, shape: [Int], source: @escaping SafetensorsWriter.Source
+    _ name: String, _ dataType: DataType, shape: [Int], isPath: Bool = false,
+    source: @escaping SafetensorsWriter.Source
   ) throws(Refusal) {
     guard Self.types.contains(dataType) else {
       throw Refusal(
@@ -56,7 +58,10 @@ package struct HDF5Writer {
         .hdf5Dataspace, at: .tensor(name), found: "\(shape)",
         expected: "at most \(HDF5ReaderMessage.maximumRank) dimensions of at least 1")
     }
-    guard TensorName.flaw(name) == nil, !name.utf8.contains(UInt8(ascii: "/")), name != "." else {
+    let parts = name.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+    guard TensorName.flaw(name) == nil, isPath || parts.count == 1,
+      !parts.contains(where: { $0.isEmpty || $0.elementsEqual(".".utf8) })
+    else {
       throw Refusal(
         .hdf5Name, at: .tensor(name), found: "a name that is invalid or a path",
         expected: "a plain name")

@@ -30,12 +30,12 @@ extension ModelExport {
     }
     side.append(("config.json", try configuration(endOfText: end)))
 
-    let isNew = try makeFolder(folder)
+    let isNew = try Self.makeFolder(folder)
     do throws(Refusal) {
       try publish(zip(names, shards), side, in: folder, meter)
     } catch {
       // Goes only if it is empty.
-      if isNew { rmdir(folder) }
+      if isNew { Self.removeFolders([folder]) }
       throw error
     }
     return names + side.map(\.name)
@@ -62,12 +62,17 @@ extension ModelExport {
   }
 
   /// Makes a folder, unless it is there; whether it is new.
-  private func makeFolder(_ folder: String) throws(Refusal) -> Bool {
+  static func makeFolder(_ folder: String) throws(Refusal) -> Bool {
     if mkdir(folder, 0o777) == 0 { return true }
     if errno == EEXIST, CheckpointSource.isFolder(folder) { return false }
     throw Refusal(
       .fileCreate, file: folder, found: String(cString: strerror(errno)),
       expected: "a folder, or a path for a new one")
+  }
+
+  /// Removes folders, as far as they are empty.
+  static func removeFolders(_ folders: [String]) {
+    for folder in folders { rmdir(folder) }
   }
 
   /// Refuses a folder with a checkpoint of another name, which programs might read instead of ours.

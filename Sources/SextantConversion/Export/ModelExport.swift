@@ -17,6 +17,19 @@ package enum ModelExportFormat: String, Sendable, CaseIterable {
   case hdf5
   /// A model with its tokenizer, for llama.cpp.
   case gguf
+  /// A preset as keras-hub loads it: description, weights, tokenizer.
+  case kerasHub = "keras-hub"
+  /// One file of weights as Keras 3 has it.
+  case kerasHubWeights = "keras-hub weights"
+
+  /// The same output in keras-hub's form; nil if it has none for such an output.
+  package var inKerasHubForm: Self? {
+    switch self {
+    case .huggingFace: .kerasHub
+    case .hdf5: .kerasHubWeights
+    default: nil
+    }
+  }
 
   /// The format of an output path. It is a folder if the path ends with a slash, is an existing
   /// folder, or has no ending.
@@ -116,7 +129,7 @@ package struct ModelExport {
     self.options = options
     var withoutBlocks = 0
     do throws(Refusal) {
-      let dialect = try Self.dialect(of: architecture, format, options.naming)
+      let dialect = try Self.dialect(of: architecture, format, options.naming, store.configuration)
       let isGGUF = format == .gguf
       model = try PublishedModel(store, architecture, dialect) { spec, form, stored in
         let wanted =
@@ -167,9 +180,13 @@ package struct ModelExport {
 
   /// The dialect of that name, or the one that a format's usual readers expect.
   private static func dialect(
-    of architecture: any Architecture.Type, _ format: ModelExportFormat, _ name: String?
+    of architecture: any Architecture.Type, _ format: ModelExportFormat, _ name: String?,
+    _ configuration: JSONObject
   ) throws(Refusal) -> Dialect {
     let all = architecture.dialects
+    if format == .kerasHub || format == .kerasHubWeights {
+      return try kerasHubDialect(of: architecture, name, configuration)
+    }
     if format == .gguf {
       guard let dialect = all.first(where: { $0.name == "gguf" }), name == nil || name == "gguf"
       else {
@@ -179,7 +196,7 @@ package struct ModelExport {
       }
       return dialect
     }
-    let usual = all.filter { $0.name != "gguf" }
+    let usual = all.filter { $0.name != "gguf" && !$0.name.hasPrefix(Dialect.kerasHub) }
     guard let name else {
       // RWKV-7 is read by flash-linear-attention; the others have one naming for transformers.
       let preferred = format == .pytorch ? ["blinkdl"] : ["huggingface", "fla"]
@@ -197,6 +214,34 @@ package struct ModelExport {
         expected: usual.map(\.name).joined(separator: ", "))
     }
     return dialect
+  }
+
+  /// The naming of the class of keras-hub that can describe the model.
+  private static func kerasHubDialect(
+    of architecture: any Architecture.Type, _ name: String?, _ configuration: JSONObject
+  ) throws(Refusal) -> Dialect {
+    let dialects = architecture.dialects.filter {
+      $0.isOfKerasHubPresets && (name == nil || $0.name == name)
+    }
+    guard let first = dialects.first else {
+      throw Refusal(
+        name == nil ? .exportFormat : .usageOption, at: name.map { _ in .parameter("naming") },
+        found: name.map { "the naming \($0)" } ?? "a model of \(architecture.name)",
+        expected: "a model of "
+          + Architectures.kerasHubClasses.map(\.name).joined(separator: ", ") + " of keras-hub")
+    }
+    for dialect in dialects.dropFirst() {
+      // The first class counts for a refusal.
+      do throws(Refusal) {
+        _ = try architecture.published(configuration, dialect: first.name)
+        return first
+      } catch {
+        if (try? architecture.published(configuration, dialect: dialect.name)) != nil {
+          return dialect
+        }
+      }
+    }
+    return first
   }
 
   /// llama.cpp's name for an architecture, for files that name their model.
@@ -218,7 +263,9 @@ package struct ModelExport {
     let meter = Meter(total: model.tensors.reduce(0) { $0 + $1.byteCount }, report: progress)
     var notes = notes
     var files = [destination]
-    if format != .huggingFace { try ProtectedFiles([store.path]).check(destination) }
+    if format != .huggingFace, format != .kerasHub {
+      try ProtectedFiles([store.path]).check(destination)
+    }
     switch format {
     case .huggingFace: files = try writeFolder(destination, meter, &notes)
     case .safetensors:
@@ -226,6 +273,9 @@ package struct ModelExport {
     case .pytorch: try writePyTorch(destination, meter)
     case .hdf5: try writeHDF5(destination, meter)
     case .gguf: try writeGGUF(destination, meter)
+    case .kerasHub: files = try writePreset(destination, meter, &notes)
+    case .kerasHubWeights:
+      try kerasHubWriter(meter).publish(to: destination, replacing: options.replacing)
     }
     return ModelExportReport(
       naming: model.dialect.name, files: files, tensorCount: model.tensors.count,

@@ -16,7 +16,8 @@ struct Export: WritingCommand {
       of at most 5 GB, the tokenizer), .safetensors, .pth and .h5 contain only the weights, .gguf \
       is for llama.cpp. A steering vector becomes a control vector of llama.cpp with .gguf. A lens \
       becomes a folder of the tuned-lens package. .npz and .pt contain the tensors of any artifact \
-      under the names of their sites. Every file appears complete or not at all.
+      under the names of their sites. --form keras-hub makes a preset of keras-hub in the place of a \
+      transformers folder, and its weights with .h5. Every file appears complete or not at all.
       """)
 
   @Argument(help: "A native model, or an artifact.")
@@ -31,6 +32,22 @@ struct Export: WritingCommand {
       types. q8 is for .gguf only.
       """)
   var dtype = StoredType.keep
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      The form of an .h5 file, or of a folder: flat has one dataset for each tensor and is the default \
+      for .h5; keras-hub is what keras-hub loads.
+      """, valueName: "form"))
+  var form: KerasForm?
+
+  /// The forms of HDF5 files, and of folders with them.
+  enum KerasForm: String, ExpressibleByArgument, CaseIterable {
+    /// One dataset for each tensor.
+    case flat
+    /// As keras-hub has it.
+    case kerasHub = "keras-hub"
+  }
 
   @Option(
     help: ArgumentHelp(
@@ -100,7 +117,7 @@ struct Export: WritingCommand {
   private func exportArtifact() throws {
     try refuse(
       [
-        ("--dtype", dtype != .keep), ("--naming", naming != nil),
+        ("--dtype", dtype != .keep), ("--naming", naming != nil), ("--form", form != nil),
         ("--shard-size", shardSize != nil), ("--without-tokenizer", withoutTokenizer),
       ], for: "an artifact")
     let format = try ArtifactExport(to: output)
@@ -115,14 +132,31 @@ struct Export: WritingCommand {
       .print(asJSON: printing.json)
   }
 
+  /// The format of an output in a form.
+  ///
+  /// - Throws: `usage.option` for an output that has no such form.
+  private func format(
+    _ format: ModelExportFormat, in form: KerasForm
+  ) throws(Refusal) -> ModelExportFormat {
+    let found = form == .flat ? (format == .hdf5 ? format : nil) : format.inKerasHubForm
+    guard let found else {
+      throw Refusal(
+        .usageOption, at: .option("--form"), found: "\(form.rawValue) for \(output)",
+        expected: form == .flat ? "a file .h5" : "a folder, or a file .h5",
+        remedy: "Leave the option out, or name another output.")
+    }
+    return found
+  }
+
   private func exportModel() throws {
-    guard let format = ModelExportFormat(path: output) else {
+    guard var format = ModelExportFormat(path: output) else {
       throw Refusal(
         .exportFormat, file: output, found: "an ending that is not one of a model format",
         expected: "a folder, .safetensors, .pth, .h5 or .gguf",
         remedy: "For a folder with this name, add a slash: \(output)/")
     }
     try refuse([("--layers", layers != nil)], for: "a model")
+    if let form { format = try self.format(format, in: form) }
     if format != .huggingFace {
       try refuse([("--shard-size", shardSize != nil)], for: "one file")
     }
