@@ -46,6 +46,25 @@ import Testing
     #expect(bytes.output.contains("62"))
   }
 
+  @Test func aPresetOfKerasHubIsWrittenWhereItIsAskedFor() throws {
+    let (model, out) = (folder.path("k.sxt"), folder.path("preset"))
+    sextant("convert", PackageFiles.fixture("keras/hub/llama"), "-o", model)
+    let report = try sextant("export", model, "-o", out, "--form", "keras-hub", "--json").json()
+    #expect(try report.text("format") == "keras-hub" && report.text("naming") == "keras-hub")
+    #expect(try report.member("files").texts().last == "config.json")
+    let inspected = sextant("inspect", out)
+    #expect(inspected.output.contains("LlamaBackbone"))
+    sextant("export", model, "-o", folder.path("k.h5"), "--form", "flat")
+    sextant("export", model, "-o", folder.path("k.weights.h5"), "--form", "keras-hub")
+    for (output, form) in [("k.gguf", "keras-hub"), ("k.pth", "flat"), ("other", "flat")] {
+      let refused = sextant("export", model, "-o", folder.path(output), "--form", form, status: 64)
+      #expect(refused.errors.contains("--form"))
+    }
+    sextant(
+      "export", model, "-o", folder.path("p2"), "--form", "keras-hub", "--shard-size", "9",
+      status: 64)
+  }
+
   @Test func aModelThatLlamaCppGetsWrongIsExportedWithAWarning() throws {
     let model = folder.path("r.sxt")
     sextant("convert", PackageFiles.fixture("rwkv-tiny/rwkv7/blinkdl"), "-o", model)

@@ -79,4 +79,21 @@ import Testing
     #expect(tensors.count == source.checkpoint.tensors.count)
     #expect(report.tables[0].table.rows.count == 4)
   }
+
+  @Test(arguments: ["llama", "llama-forms/task.keras", "llama-forms/int8"])
+  func aFileOfKerasIsReportedWithClassVariablesAndShapes(form: String) throws {
+    let path = PackageFiles.fixture("keras/hub/\(form)")
+    let report = Report(checkpoint: try CheckpointSource.open(path), rowLimit: 100)
+    let isTask = form.hasSuffix(".keras")
+    let className = isTask ? "LlamaCausalLM" : "LlamaBackbone"
+    #expect(try json(report).member("keras_class").string() == className)
+    #expect(report.facts.contains { $0.name == "class of Keras" && $0.value == className })
+    let name =
+      (isTask ? "layers.llama_backbone." : "")
+      + "layers.llama_transformer_decoder_1._self_attention_layer._query_dense.vars.0"
+    let row = try #require(report.tables[0].table.rows.first { $0[0] == name })
+    #expect(row[1] == (form.hasSuffix("int8") ? "I8" : "F32") && row[2].contains("12"))
+    let plain = try CheckpointSource.open(PackageFiles.fixture("mamba-tiny/huggingface"))
+    #expect(Report(checkpoint: plain, rowLimit: 1).json["keras_class"] == .null)
+  }
 }
