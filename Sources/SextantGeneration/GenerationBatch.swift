@@ -23,7 +23,9 @@ package final class GenerationBatch {
   }
 
   /// Tokens of a piece of a prompt.
-  static let pieceLength = 64
+  package static let pieceLength = 64
+  /// Tokens that a piece may have more, so that it ends at a place where the state is to be seen.
+  static let pieceSlack = 16
 
   private let model: any LanguageModel
   /// The texts whose prompts are not read yet, in the order in which they came.
@@ -116,31 +118,78 @@ package final class GenerationBatch {
     var events: [(run: GenerationRun, event: Event)] = []
     var joining: [GenerationRun] = []
     var left = max(limit, 1)
-    while left > 0, let run = waiting.first {
-      let before = run.state.position
-      do throws(Refusal) {
-        if !run.hasReadPrompt {
-          try run.readPrompt()
+    while left > 0, let first = waiting.first {
+      // One that was taken out, and added again, may have read its prompt.
+      let pack = first.hasReadPrompt ? [] : pack(with: first, within: left)
+      left -= pack.reduce(0) { $0 + ($1.piece?.tokens.count ?? 0) }
+      for (run, result) in read(pack) {
+        if case .failure(let refusal) = result {
+          events.append((run, .failure(refusal)))
+          waiting.removeAll { $0 === run }
+        } else {
           events.append((run, .prompt))
         }
-      } catch {
-        events.append((run, .failure(error)))
-        waiting.removeFirst()
-        continue
       }
-      left -= run.state.position - before
-      guard run.hasReadPrompt else { continue }
-      waiting.removeFirst()
-      if run.token == nil {
-        events.append((run, .end))
-      } else {
-        joining.append(run)
+      for run in waiting where run.hasReadPrompt {
+        if run.token == nil { events.append((run, .end)) } else { joining.append(run) }
       }
+      waiting.removeAll(where: \.hasReadPrompt)
     }
     guard !joining.isEmpty else { return events }
     state = .joining([state].compactMap { $0 } + joining.map(\.state))
     rows += joining
     return events
+  }
+
+  /// A text with what it reads next; nil for nothing.
+  private typealias Packed = (run: GenerationRun, piece: GenerationRun.Piece?)
+
+  /// A waiting text, and others that can be read together with it: as many tokens from the same position, on
+  /// which nothing acts.
+  private func pack(with first: GenerationRun, within limit: Int) -> [Packed] {
+    let own = first.nextPiece
+    var pack: [Packed] = [(first, own)]
+    guard let own, first.tap == nil else { return pack }
+    for run in waiting where run !== first && run.tap == nil {
+      guard (pack.count + 1) * own.tokens.count <= limit else { break }
+      guard run.state.position == first.state.position, let piece = run.nextPiece,
+        piece.tokens.count == own.tokens.count, piece.logits == own.logits
+      else { continue }
+      pack.append((run, piece))
+    }
+    return pack
+  }
+
+  /// Reads a piece of each of some texts.
+  private func read(_ pack: [Packed]) -> [(run: GenerationRun, result: Result<Void, Refusal>)] {
+    guard pack.count > 1 else {
+      return pack.map { run, _ in
+        (run, Self.result { () throws(Refusal) in try run.readPrompt() })
+      }
+    }
+    let pieces = pack.compactMap(\.piece)
+    var joined = State.joining(pack.map(\.run.state))
+    let logits: Tensor
+    do throws(Refusal) {
+      logits = try model.run(
+        TokenBatch(pieces.map(\.tokens)), from: &joined, logits: pieces[0].logits)  // [B, S, V]
+    } catch {
+      return pack.map { ($0.run, .failure(error)) }
+    }
+    let count = logits.shape[1]
+    let all = logits.reshaped([pack.count * count, logits.shape[2]])
+    return pack.indices.map { row in
+      let run = pack[row].run
+      let result = Self.result { () throws(Refusal) in
+        try run.didRead(
+          pieces[row], joined.selecting([row]), all.rows(row * count..<(row + 1) * count))
+      }
+      return (run, result)
+    }
+  }
+
+  private static func result(_ body: () throws(Refusal) -> Void) -> Result<Void, Refusal> {
+    do throws(Refusal) { return .success(try body()) } catch { return .failure(error) }
   }
 
   /// Takes rows out of the batch, and gives each of them its state.

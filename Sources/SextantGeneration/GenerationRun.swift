@@ -18,6 +18,7 @@ public final class GenerationRun {
   /// What interventions are bound to.
   private let bound: BoundRun
   private let promptIDs: [Int]
+  /// The positions of the tokens that count as the prompt for edits and observers.
   private let promptRange: Range<Int>
   private let readsLast: Bool
   private var loop: TokenLoop
@@ -49,10 +50,11 @@ public final class GenerationRun {
   ///
   /// - Parameters:
   ///   - isRecorded: whether records of tokens are made.
-  ///   - readsLast: whether the last token is read, too.
+  ///   - contextCount: the number of tokens of the prompt after which edits take the others for generated
+  ///     ones; nil for none of these.
   init(
     _ generator: Generator, _ prompt: [Int], from state: State?, _ options: GenerationOptions,
-    isRecorded: Bool
+    isRecorded: Bool, contextCount: Int? = nil
   ) throws(Refusal) {
     guard !prompt.isEmpty else {
       throw Refusal(
@@ -61,15 +63,17 @@ public final class GenerationRun {
     let (model, tokenizer) = (generator.model, generator.tokenizer)
     let state = state ?? model.initialState()
     readsLast = options.completesState || generator.interventions.observes
+    let context = contextCount.map { Swift.min(Swift.max($0, 1), prompt.count) } ?? prompt.count
     bound = BoundRun(
-      model, tokenizer: tokenizer.digest, prompts: [prompt], from: state,
-      readingAfter: options.tokenCount - (readsLast ? 0 : 1), recordsEdits: isRecorded,
-      textTokenizer: tokenizer)
+      model, tokenizer: tokenizer.digest, prompts: [Array(prompt.prefix(context))], from: state,
+      readingAfter: prompt.count - context
+        + Swift.max(options.tokenCount - (readsLast ? 0 : 1), 0),
+      recordsEdits: isRecorded, textTokenizer: tokenizer)
     interventions = try generator.interventions.bind(to: bound)
     recorder = isRecorded ? TokenRecorder(interventions, tokenizer) : nil
     loop = TokenLoop(tokenizer, options, continuing: prompt)
     promptIDs = prompt
-    promptRange = state.position..<state.position + prompt.count
+    promptRange = state.position..<state.position + context
     self.model = model
     self.state = state
   }
@@ -237,6 +241,11 @@ extension GenerationRun {
   /// Whether the prompt was read.
   package var hasReadPrompt: Bool { if case .prompt = progress { false } else { true } }
 
+  /// Tokens of the prompt that were read, or skipped.
+  package var readCount: Int {
+    if case .prompt(let count) = progress { count } else { promptIDs.count }
+  }
+
   /// The token that was chosen last, which is to be read; nil before the first and at the end.
   var token: Int? { if case .read(let token, _, _) = progress { token } else { nil } }
 
@@ -246,45 +255,84 @@ extension GenerationRun {
   /// Ends the text before the next token.
   package func cancel() { cancel { _ in } }
 
-  /// Reads a piece of the prompt; after the last piece, chooses the first token.
+  /// A part of the prompt that is read at once.
+  struct Piece {
+    /// The places of its tokens in the prompt.
+    let range: Range<Int>
+    /// Its tokens.
+    let tokens: [Int]
+    /// The predictions that are needed.
+    let logits: LogitSelection
+  }
+
+  /// The part of the prompt that is read next; nil if nothing of it needs to be read.
   ///
-  /// A piece ends where the follower wants to see the state. Cuts change no bit. The prompt is read as a
-  /// whole if observers are to see it, and if the model's rotation depends on its length.
+  /// A piece ends where the follower wants to see the state. Cuts change no bit. The prompt is one piece if
+  /// the model's rotation depends on its length.
+  var nextPiece: Piece? {
+    guard case .prompt(let done) = progress, done < promptIDs.count else { return nil }
+    let cut = follower?.cut(after: done) ?? promptIDs.count
+    var end = promptIDs.count
+    if !readsWholePrompt {
+      let isNear = cut <= done + GenerationBatch.pieceLength + GenerationBatch.pieceSlack
+      end = isNear ? cut : done + GenerationBatch.pieceLength
+    }
+    let wantsAll = follower?.wantsPredictions(after: done..<end) ?? false
+    let wantsLast = end == promptIDs.count || end == cut || interventions.observes
+    return Piece(
+      range: done..<end, tokens: Array(promptIDs[done..<end]),
+      logits: wantsAll ? .all : wantsLast ? .last : .none)
+  }
+
+  /// Reads a piece of the prompt; after the last piece, chooses the first token.
   func readPrompt() throws(Refusal) {
     try failing { () throws(Refusal) in
-      guard case .prompt(let done) = progress, try !chooseFromKnown({ _ in }),
-        let rest = try pending()
-      else { return }
-      let cut = follower?.cut(after: done) ?? promptIDs.count
-      let count = readsWholePrompt ? rest.count : Swift.min(GenerationBatch.pieceLength, cut - done)
-      let tokens = Array(rest.prefix(count))
-      let end = done + tokens.count
-      let isLast = end == promptIDs.count
-      let wantsAll = follower?.wantsPredictions(after: done..<end) ?? false
+      guard try !chooseFromKnown({ _ in }), let piece = nextPiece else { return }
       // [1, S, V]
       let logits = try model.run(
-        TokenBatch(tokens), from: &state,
-        logits: wantsAll ? .all : isLast || end == cut ? .last : .none, tap: interventions.tap)
-      let rows = logits.reshaped([logits.shape[1], logits.shape[2]])  // [S, V]
-      follower?.didReadPrompt(done..<end, rows, state)
-      if isLast {
-        let last = rows.rows(rows.shape[0] - 1..<rows.shape[0])  // [1, V]
-        prompt += try didRead(tokens, endingBefore: state.position, last) { _ in }
-      } else {
-        prompt += recorder?.records(of: tokens, endingBefore: state.position, text: nil) ?? []
-        progress = .prompt(end)
+        TokenBatch(piece.tokens), from: &state, logits: piece.logits, tap: interventions.tap)
+      try didRead(piece, logits.reshaped([logits.shape[1], logits.shape[2]]))
+    }
+  }
+
+  /// Takes note of a piece of the prompt that was read together with others; after the last piece, chooses the
+  /// first token.
+  ///
+  /// - Parameters:
+  ///   - state: the state after it.
+  ///   - predictions: those that were needed, [S, V].
+  func didRead(_ piece: Piece, _ state: State, _ predictions: Tensor) throws(Refusal) {
+    try failing { () throws(Refusal) in
+      self.state = state
+      try didRead(piece, predictions)
+    }
+  }
+
+  private func didRead(_ piece: Piece, _ predictions: Tensor) throws(Refusal) {
+    follower?.didReadPrompt(piece.range, predictions, state)
+    let rows = predictions.shape[0]
+    if piece.range.upperBound == promptIDs.count {
+      let last = predictions.rows(rows - 1..<rows)  // [1, V]
+      prompt += try didRead(piece.tokens, endingBefore: state.position, last) { _ in }
+    } else {
+      if interventions.observes {
+        let verdict = try interventions.didRead(
+          piece.tokens, endingBefore: state.position, prompt: promptRange,
+          predictions.rows(rows - 1..<rows), next: promptIDs[piece.range.upperBound])
+        if case .stop = verdict { loop.end(.intervention) }
       }
+      prompt +=
+        recorder?.records(of: piece.tokens, endingBefore: state.position, text: nil) ?? []
+      progress = .prompt(piece.range.upperBound)
     }
   }
 
   /// Whether the prompt cannot be read in pieces, nor continued from a state in its middle.
-  package var readsWholePrompt: Bool {
-    interventions.observes || model.description.rotationLength != nil
-  }
+  package var readsWholePrompt: Bool { model.description.rotationLength != nil }
 
   /// The number of tokens of the prompt that are read as without interventions.
   package var plainCount: Int {
-    readsWholePrompt ? 0 : interventions.plainCount(of: promptIDs, at: promptRange.lowerBound)
+    readsWholePrompt ? 0 : interventions.plainCount(of: promptIDs, prompt: promptRange)
   }
 
   /// Continues after a part of the prompt that was read before, instead of reading it.

@@ -80,11 +80,15 @@ package struct Generator {
   ///   - prompt: token ids, at least one.
   ///   - state: where to continue from; nil for an empty state.
   ///   - isRecorded: whether records of tokens are made.
+  ///   - contextCount: the number of tokens of the prompt after which the others are a text to be scored, which
+  ///     edits take for generated tokens; nil for a prompt without such tokens.
   /// - Throws: the errors of `Interventions.bind`.
   package func row(
-    _ prompt: [Int], from state: State? = nil, _ options: GenerationOptions, isRecorded: Bool
+    _ prompt: [Int], from state: State? = nil, _ options: GenerationOptions, isRecorded: Bool,
+    contextCount: Int? = nil
   ) throws(Refusal) -> GenerationRun {
-    try GenerationRun(self, prompt, from: state, options, isRecorded: isRecorded)
+    try GenerationRun(
+      self, prompt, from: state, options, isRecorded: isRecorded, contextCount: contextCount)
   }
 
   /// Continues a prompt.

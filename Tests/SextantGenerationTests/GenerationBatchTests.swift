@@ -137,6 +137,75 @@ import Testing
     }
   }
 
+  @Test func aLongPromptWithReportsIsReadInPiecesAndReportedAsAWhole() throws {
+    let text = String(repeating: "and then he went to the old town to see her again, ", count: 12)
+    let prompt = tokenizer.encode(text)
+    #expect(prompt.count > 2 * GenerationBatch.pieceLength)
+    let score = ScoreCondition(try probe(), name: nil, .init(isAbove: true, bound: -1e9))
+    for isStopped in [false, true] {
+      let request = Request(
+        prompt: prompt,
+        options: GenerationOptions(
+          tokenCount: 5, sampling: try SamplingOptions(temperature: 0), stopsAtEnd: false),
+        interventions: Interventions(
+          [.lens(AppliedLens(.logit, guesses: 3)), .probe(AppliedProbe(try probe()))]
+            + (isStopped ? [.stop(score)] : [])))
+      let usual = try run(request)
+      var records: [TokenRecord] = []
+      while let record = try usual.next() { records.append(record) }
+      let own = try together([request], arrivals: [0])[0]
+      let right = Outcome(usual, records)
+      #expect(own.tokens == right.tokens && own.ending == right.ending)
+      #expect(own.records == right.records)
+      #expect(own.records[0].contains("\"ce\":") && own.records.count >= prompt.count)
+      // The condition is met at every token, and acts at the end of the prompt.
+      #expect(own.tokens.count == (isStopped ? 0 : 5))
+    }
+  }
+
+  @Test func promptsOfOneLengthAreReadTogether() throws {
+    let ids = { (seed: Int, count: Int) in (0..<count).map { ($0 * 37 + seed * 101) % 900 + 20 } }
+    let lengths = [70, 3, 70, 3, 130, 70, 3, 64, 130]
+    let requests = try lengths.enumerated().map { seed, count in
+      Request(
+        prompt: ids(seed, count),
+        options: GenerationOptions(
+          tokenCount: 6, sampling: try SamplingOptions(temperature: 0.7, seed: UInt64(seed))),
+        interventions: seed == 2 ? [.probe(AppliedProbe(try probe()))] : [])
+    }
+    let alone = try requests.flatMap { try together([$0], arrivals: [0]) }
+    for promptTokens in [1, 64, 512] {
+      let arrivals = Array(repeating: 0, count: lengths.count)
+      #expect(try together(requests, arrivals: arrivals, promptTokens: promptTokens) == alone)
+    }
+    let batch = GenerationBatch(model)
+    for request in requests { batch.add(try run(request)) }
+    // The first prompt, and the one of the same length on which nothing acts.
+    let read = batch.step(promptTokens: 2 * 70).filter {
+      if case .prompt = $0.event { true } else { false }
+    }
+    #expect(read.map(\.run.readCount) == [70, 70])
+  }
+
+  @Test func tokensAfterTheContextAreEditedAsGeneratedOnes() throws {
+    let ids = (0..<90).map { ($0 * 37) % 900 + 20 }
+    let vector = try SteeringVector.random(
+      model.description, ["residual", "state"], tokenizer: tokenizer.digest,
+      positions: try #require(PositionSelection("last,generated-3,80")))
+    let options = GenerationOptions(tokenCount: 0, sampling: try SamplingOptions(temperature: 0))
+    let generator = Generator(model, tokenizer, applying: [.steer(vector, strength: 0.5)])
+    for (context, positions) in [
+      (70, [69, 70, 71, 72, 80]), (90, [80, 89]), (1, [0, 1, 2, 3, 80]),
+    ] {
+      let batch = GenerationBatch(model)
+      let run = try generator.row(ids, options, isRecorded: false, contextCount: context)
+      #expect(run.plainCount == positions[0])
+      batch.add(run)
+      while batch.count > 0 { _ = batch.step() }
+      #expect(run.edits[0].positions == positions, "\(context)")
+    }
+  }
+
   @Test func aCancelledTextLeavesAtTheNextStepAndTheOthersStay() throws {
     let requests = try requests()
     let alone = try together([requests[7]], arrivals: [0])[0]

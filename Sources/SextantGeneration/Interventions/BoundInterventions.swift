@@ -80,8 +80,8 @@ package final class BoundInterventions: Tap {
   /// The number of tokens at the beginning of a text before the first one that an edit selects. The
   /// decision of a gate may need the score of the token before, so that this one is then not counted.
   ///
-  /// - Parameter start: the position of the first token.
-  func plainCount(of tokens: [Int], at start: Int) -> Int {
+  /// - Parameter prompt: the positions of the tokens that count as the prompt, the first one included.
+  func plainCount(of tokens: [Int], prompt: Range<Int>) -> Int {
     var selections: [PositionSelection] = []
     var isGated = false
     for edit in edits {
@@ -89,9 +89,10 @@ package final class BoundInterventions: Tap {
       selections += tap.selections
       isGated = isGated || tap.gate != nil
     }
-    let prompt = start..<start + tokens.count
     let first = tokens.indices.first { index in
-      selections.contains { $0.contains(start + index, prompt: prompt, token: tokens[index]) }
+      selections.contains {
+        $0.contains(prompt.lowerBound + index, prompt: prompt, token: tokens[index])
+      }
     }
     return max((first ?? tokens.count) - (isGated ? 1 : 0), 0)
   }
@@ -137,14 +138,16 @@ package final class BoundInterventions: Tap {
 
   /// Passes the last tokens to every observer; returns whether one of them asks to stop.
   ///
-  /// - Parameter logits: after the last of them, of V elements.
+  /// - Parameters:
+  ///   - logits: after the last of them, of V elements.
+  ///   - next: the token that follows them, if it is known.
   func didRead(
-    _ tokens: [Int], endingBefore end: Int, prompt: Range<Int>, _ logits: Tensor
+    _ tokens: [Int], endingBefore end: Int, prompt: Range<Int>, _ logits: Tensor, next: Int? = nil
   ) throws(Refusal) -> GenerationVerdict {
     guard !observers.isEmpty else { return .goOn }
     let step = GenerationStep(
       tokens: tokens, positions: end - tokens.count..<end, prompt: prompt,
-      logits: logits.reshaped([logits.count]))
+      logits: logits.reshaped([logits.count]), next: next)
     var verdict = GenerationVerdict.goOn
     for observer in observers {
       if case .stop = try observer.didRead(step) { verdict = .stop }

@@ -12,16 +12,21 @@ public struct GenerationStep: Sendable {
   public let prompt: Range<Int>
   /// The logits after the last of them, [V].
   public let logits: Tensor
+  /// The token that follows them, if it is known: the next one of a prompt that is read in pieces.
+  public let next: Int?
 
-  /// Whether these are the tokens of the prompt.
-  public var isPrompt: Bool { positions == prompt }
+  /// Whether these are tokens of the prompt: all of them, or a piece.
+  public var isPrompt: Bool { positions.lowerBound < prompt.upperBound }
 
   /// Describes a step.
-  public init(tokens: [Int], positions: Range<Int>, prompt: Range<Int>, logits: Tensor) {
+  public init(
+    tokens: [Int], positions: Range<Int>, prompt: Range<Int>, logits: Tensor, next: Int? = nil
+  ) {
     self.tokens = tokens
     self.positions = positions
     self.prompt = prompt
     self.logits = logits
+    self.next = next
   }
 }
 

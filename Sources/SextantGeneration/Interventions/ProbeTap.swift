@@ -101,11 +101,12 @@ package final class ProbeTap: TokenReporter {
     }
   }
 
-  /// Stops if the first probe's score meets the condition.
+  /// Stops if the first probe's score meets the condition. Of a prompt that is read in pieces, only the last
+  /// token counts.
   package func didRead(_ step: GenerationStep) -> GenerationVerdict {
-    guard let stopsWhen, let last = step.positions.last, let score = scores[last]?.first else {
-      return .goOn
-    }
+    guard let stopsWhen, let last = step.positions.last, last + 1 >= step.prompt.upperBound,
+      let score = scores[last]?.first
+    else { return .goOn }
     return stopsWhen.holds(for: score) ? .stop : .goOn
   }
 

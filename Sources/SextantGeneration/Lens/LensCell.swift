@@ -33,10 +33,12 @@ package struct LensCell: Sendable, Equatable {
     let comparison = readout.comparison(ofLogits: logits, with: target, next: next)
     let shifts = Kernels.logSumExp(logits)
     let width = logits.columnCount
+    let count = min(count, width)
+    let largest = Kernels.largest(logits, count: count)  // [M · count]
     return logits.withFloats { logits in
       next.indices.map { row in
         let values = UnsafeBufferPointer(rebasing: logits[row * width..<(row + 1) * width])
-        let guesses = values.indicesOfLargest(count).map { token in
+        let guesses = largest[row * count..<(row + 1) * count].map { token in
           Guess(token: token, probability: exp(Double(values[token]) - Double(shifts[row])))
         }
         return LensCell(
@@ -45,20 +47,5 @@ package struct LensCell: Sendable, Equatable {
           crossEntropy: comparison.crossEntropy[row].map { Double($0) })
       }
     }
-  }
-}
-
-extension UnsafeBufferPointer<Float> {
-  /// The indices of the largest values, the largest first; equal ones in their order.
-  package func indicesOfLargest(_ count: Int) -> [Int] {
-    var kept: [Int] = []
-    for index in indices {
-      let value = self[index]
-      if kept.count == count, let last = kept.last, !(value > self[last]) { continue }
-      let place = kept.firstIndex { value > self[$0] } ?? kept.count
-      kept.insert(index, at: place)
-      if kept.count > count { kept.removeLast() }
-    }
-    return kept
   }
 }

@@ -54,7 +54,7 @@ package final class LensReporter: TokenReporter {
       let range = start..<min(start + Readout.tileRows, step.tokens.count)
       let end = values[values.count - 1].slice(rows: range)
       let target = ReadoutTarget(readout, residual: end)
-      let next = range.map { $0 + 1 < step.tokens.count ? step.tokens[$0 + 1] : nil }
+      let next = range.map { $0 + 1 < step.tokens.count ? step.tokens[$0 + 1] : step.next }
       for (site, place) in zip(sites, places) {
         guard let rows = lens.translated(values[place].slice(rows: range), at: site) else {
           continue

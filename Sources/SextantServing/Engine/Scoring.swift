@@ -28,6 +28,8 @@ enum Scoring {
     let shifts = Kernels.logSumExp(logits)  // [M]
     let bests = Kernels.argmax(logits)  // [M]
     let width = logits.columnCount
+    let ranked = count > 1 ? min(count, width) : 0
+    let largest = Kernels.largest(logits, count: ranked)  // [M · ranked]
     return logits.withFloats { values in
       tokens.enumerated().map { row, token in
         let own = UnsafeBufferPointer(rebasing: values[row * width..<(row + 1) * width])
@@ -37,7 +39,9 @@ enum Scoring {
         let score = TokenScore(
           logProbability: log(token), best: Int32(best), bestLogProbability: log(best))
         var top = [(id: best, logProbability: Double(score.bestLogProbability))]
-        if count > 1 { top = own.indicesOfLargest(count).map { ($0, Double(log($0))) } }
+        if ranked > 0 {
+          top = largest[row * ranked..<(row + 1) * ranked].map { ($0, Double(log($0))) }
+        }
         return (
           score,
           ScoredToken(
