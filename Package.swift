@@ -123,6 +123,7 @@ let package = Package(
       dependencies: [
         "Sextant", "SextantLocks", "SextantTensor", "SextantBytes", "SextantStore",
         "SextantTokenizers", "SextantModels", "SextantArtifacts", "SextantGeneration",
+        "SextantEvaluation", "SextantInspection", "SextantReport",
       ]),
 
     // MARK: Executables
@@ -237,9 +238,9 @@ let package = Package(
     .testTarget(
       name: "SextantServingTests",
       dependencies: [
-        "SextantServing", "Sextant", "SextantArtifacts", "SextantGeneration", "SextantModels",
-        "SextantStore", "SextantTensor", "SextantTokenizers", "SextantBytes", "SextantTestSupport",
-        "SextantModelTestSupport",
+        "SextantServing", "Sextant", "SextantArtifacts", "SextantEvaluation", "SextantGeneration",
+        "SextantModels", "SextantStore", "SextantTensor", "SextantTokenizers", "SextantBytes",
+        "SextantTestSupport", "SextantModelTestSupport",
       ]),
     .testTarget(
       name: "SextantReportTests", dependencies: ["SextantReport", "SextantBytes"]),
@@ -332,6 +333,7 @@ if Context.environment["SEXTANT_SERVER"] != nil {
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
         .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "HTTPTypes", package: "swift-http-types"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

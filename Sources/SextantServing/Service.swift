@@ -2,6 +2,7 @@ import Glibc
 import Sextant
 import SextantBytes
 import SextantGeneration
+import SextantLocks
 import SextantModels
 import SextantTokenizers
 
@@ -19,6 +20,8 @@ package final class Service: Sendable {
   let engine: Engine
   /// The runs of the page.
   let runs: RunShelf
+  /// Whether a half-life is being measured.
+  let isMeasuring = Lock(false)
   private let access: Access
   /// Reads conversations.
   let chat: ChatSettings

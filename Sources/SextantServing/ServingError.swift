@@ -123,7 +123,9 @@ package struct ServingError: Error, Sendable {
     switch code {
     case .jsonTooLong: 413
     case .usageNothingSteered: 422
-    case .usageOption, .modelToken, .modelTextLength, .chatMessages, .chatTemplate, .dataRecord: 400
+    case .usageOption, .modelToken, .modelTextLength, .chatMessages, .chatTemplate, .dataRecord,
+      .dataEmpty:
+      400
     case .systemMemory, .systemDescriptors: 503
     default:
       code.rawValue.hasPrefix("json.")

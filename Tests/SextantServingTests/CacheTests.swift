@@ -77,6 +77,84 @@ import Testing
     #expect(read * 5 <= 420 * 2, "\(read) of 420 tokens were read")
   }
 
+  /// The tokens of prompts that were read, and not taken over, since a moment.
+  private func read(since before: Metrics.Figures, _ served: Served) -> Int {
+    let after = served.service.engine.metrics.current
+    return after.promptTokens - after.cachedTokens - before.promptTokens + before.cachedTokens
+  }
+
+  @Test func thePromptsOfOneRequestReadTheirBeginningOnce() async throws {
+    for fields in [scored, #""max_tokens": 2, "temperature": 0"#] {
+      let served = try Served { $0.parallel = 16 }
+      // More than run together, two beginnings, and one prompt that is the beginning of others.
+      let contexts = [ids(150), ids(90, seed: 2)]
+      let prompts =
+        (0..<11).map { contexts[$0 % 2] + ids(3, seed: 60 + $0) } + [contexts[0], contexts[0]]
+      let list = prompts.map { "\($0)" }.joined(separator: ", ")
+      let body = #"{"prompt": [\#(list)], \#(fields)}"#
+      let before = served.service.engine.metrics.current
+      let own = try await served.post("/v1/completions", body).json
+      let other = try await plain.post("/v1/completions", body).json
+      #expect(try own.at("choices") == other.at("choices"))
+      // Each beginning, and what is each prompt's own.
+      #expect(read(since: before, served) == 150 + 90 + 11 * 3)
+    }
+  }
+
+  @Test func requestsThatArriveTogetherDoNotAllReadTheirBeginning() async throws {
+    let served = try Served { $0.parallel = 16 }
+    let context = ids(200, seed: 3)
+    let scored = scored
+    let prompts = (0..<6).map { context + ids(4, seed: 70 + $0) }
+    let before = served.service.engine.metrics.current
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for prompt in prompts {
+        group.addTask {
+          let body = #"{"prompt": [\#(prompt)], \#(scored)}"#
+          let own = try await served.post("/v1/completions", body).json
+          let other = try await plain.post("/v1/completions", body).json
+          #expect(try own.at("choices") == other.at("choices"))
+        }
+      }
+      try await group.waitForAll()
+    }
+    // One that comes when another has been read starts at one of the places that are kept near its end.
+    #expect(read(since: before, served) <= 204 + 5 * (16 + 4))
+  }
+
+  @Test func textsOfDifferentKeysDoNotWaitForEachOther() async throws {
+    let served = try Served { $0.parallel = 16 }
+    let prompt = ids(120, seed: 4)
+    let before = served.service.engine.metrics.current
+    let answers = try await withThrowingTaskGroup(of: String.self) { group in
+      for fields in [
+        #""cache_salt": "a""#, #""cache_salt": "b""#, #""steering": "all:0.5""#,
+        #""cache_prompt": false"#, #""steering": "all:0.5", "cache_salt": "c""#,
+      ] {
+        group.addTask {
+          try await served.text(
+            #"{"prompt": [\#(prompt)], "max_tokens": 2, "temperature": 0, \#(fields)}"#)
+        }
+      }
+      return try await group.reduce(into: []) { $0.append($1) }
+    }
+    #expect(Set(answers).count == 2)
+    #expect(read(since: before, served) == 5 * 120)
+  }
+
+  @Test func steeredTextsThatAreScoredShareTheirContext() async throws {
+    let context = ids(100, seed: 5)
+    let fields = scored + #", "steering": "joy:0.4""#
+    #expect(try await cached(context + [7, 8], fields) == 0)
+    #expect(try await cached(context + [7, 8], fields) == 102)
+    #expect(try await cached(context + [9], fields) >= 88)
+    // Another end of the context is other steering, and so is another strength.
+    let ended = fields + #", "context_tokens": 100"#
+    #expect(try await cached(context + [7, 8], ended) == 0)
+    #expect(try await cached(context + [7, 8], ended) == 102)
+    #expect(try await cached(context + [7, 8], fields.replacing("0.4", with: "0.5")) == 0)
+  }
+
   @Test func scoresNeedTheScoresOfAllTokens() async throws {
     let prompt = ids(80)
     // Read without scores: a scored request cannot start there.

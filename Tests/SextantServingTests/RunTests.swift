@@ -285,6 +285,151 @@ import Testing
     #expect(try other.member("distances").members().contains { try $0.node.number() > 0 })
   }
 
+  @Test func aRunFromASavedStateCanBeForkedAndSaved() async throws {
+    let folder = TemporaryFolder.shared.makeFolder("run-origins")
+    let served = try Served { $0.artifactsFolder = folder }
+    let told = try await run(served, plain(20, #"[{"name": "A", "steering": []}]"#))
+    let state = await get(served, "/sextant/v1/runs/\(try told.run)/state?branch=A")
+    try FilePublisher.publish(state.bytes, to: "\(folder)/end.state.safetensors", replacing: true)
+    _ = await served.post("/sextant/v1/artifacts", "{}")
+    let greedy = try await run(
+      served,
+      #"{"prompt": " The end", "state": "end", "max_tokens": 30, "temperature": 0, "ignore_eos": true, "branches": [{"name": "A"}]}"#
+    )
+    let id = try greedy.run
+    let begin = try greedy.named("run")[0].member("start").integer()
+    #expect(begin == (try Served.model.ids(of: Self.prompt).count + 20))
+    let ids = try greedy.ids("A")
+    let first = try greedy.named("token", "A")[0].member("position").integer()
+    #expect(first > begin)
+    for offset in [0, 14, 25] {
+      let fork = try await run(
+        served,
+        #"{"from": {"run": "\#(id)", "branch": "A", "position": \#(first + offset)}, "max_tokens": 4, "temperature": 0, "branches": [{"name": "A.1"}]}"#
+      )
+      #expect(try fork.ids("A.1") == Array(ids[(offset + 1)...].prefix(4)))
+    }
+    let saved = await get(served, "/sextant/v1/runs/\(id)/state?branch=A&position=\(first + 3)")
+    #expect(saved.status == 200)
+    for position in [begin - 1, first + 30] {
+      let path = "/sextant/v1/runs/\(id)/state?branch=A&position=\(position)"
+      #expect(await get(served, path).status == 400)
+      let fork = await served.post(
+        "/sextant/v1/runs",
+        #"{"from": {"run": "\#(id)", "branch": "A", "position": \#(position)}}"#)
+      #expect(fork.status == 400)
+    }
+  }
+
+  @Test func eachTokenTellsHowFarItsPredictionIsFromThatOfTheFirstBranch() async throws {
+    let served = try Served()
+    let told = try await run(
+      served,
+      #"{"prompt": "\#(Self.prompt)", "max_tokens": 6, "temperature": 0, "branches": [{"name": "A", "steering": []}, {"name": "B", "steering": ["joy:0.6"]}, {"name": "C", "steering": []}]}"#
+    )
+    let nats = { (branch: String) in
+      try told.named("token", branch).map { token in
+        try token.optionalMember("divergence_from")?.member("A").number()
+      }
+    }
+    #expect(try nats("A").allSatisfy { $0 == nil })
+    // The same steering, the same predictions.
+    #expect(try nats("C") == Array(repeating: 0, count: 6))
+    let model = Served.model
+    let vector = try SteeringVector(reading: "\(Served.artifacts)/joy.steer.safetensors")
+    let prompt = try model.ids(of: Self.prompt)
+    for (number, own) in try nats("B").enumerated() {
+      // Everything again, with the runner that knows nothing of batches.
+      var rows: [LogProbabilities] = []
+      for (branch, items) in [("A", [Intervention]()), ("B", [.steer(vector, strength: 0.6)])] {
+        let ids = prompt + (try told.ids(branch).prefix(number))
+        var state = model.model.initialState()
+        let tap = try Interventions(items).bind(
+          to: BoundRun(
+            model.model, tokenizer: model.tokenizer?.digest, prompts: [prompt], from: state,
+            readingAfter: 6)
+        ).tap
+        rows.append(
+          LogProbabilities(
+            try model.model.run(TokenBatch(ids), from: &state, logits: .last, tap: tap).values))
+      }
+      let right = rows[1].divergence(of: rows[0])
+      #expect(abs(try #require(own) - right) < 5e-3 * max(right, 0.01), "token \(number)")
+    }
+    #expect(try told.named("state", "B").allSatisfy { try $0.at("nats") != .null })
+    #expect(try told.named("state", "C").allSatisfy { try $0.at("nats") == .null })
+  }
+
+  @Test func aRunThatWaitsIsToldItsPlaceAndHowFarItsPromptIs() async throws {
+    let served = try Served { $0.parallel = 1 }
+    let long = Task {
+      await served.post(
+        "/v1/completions", #"{"prompt": "The", "max_tokens": 100000, "ignore_eos": true}"#)
+    }
+    for _ in 0..<100_000 where served.service.engine.metrics.current.starts == 0 {
+      try await Task.sleep(for: .milliseconds(5))
+    }
+    let ids = (0..<700).map { ($0 * 37 + 11) % 900 + 20 }
+    let response = await served.service.respond(
+      to: ServingRequest(
+        "POST", "/sextant/v1/runs", headers: [("Host", "localhost:8080")],
+        body: Array(
+          #"{"prompt": \#(ids), "max_tokens": 2, "report": {"lens": "logit", "probes": ["truth"]}}"#
+            .utf8)))
+    guard case .pieces(let pieces) = response.body else {
+      Issue.record("no stream")
+      return
+    }
+    var text = ""
+    while !text.contains("event: queue"), let piece = await pieces.next() {
+      text += String(decoding: piece, as: UTF8.self)
+    }
+    long.cancel()
+    while let piece = await pieces.next() { text += String(decoding: piece, as: UTF8.self) }
+    _ = await long.value
+    let all = try told(text)
+    #expect(try all.named("queue")[0].at("place") == 1)
+    // A long prompt with reports is read in pieces, too.
+    let prompts = try all.named("prompt", "A")
+    let read = try prompts.map { try $0.member("read").integer() }
+    #expect(read == [512, 700])
+    #expect(try prompts.dropLast().allSatisfy { try $0.at("tokens") == [] })
+    #expect(try prompts[1].member("tokens").elements().count == 700)
+    #expect(try all.ids("A").count == 2)
+  }
+
+  @Test func anArtifactIsInspectedAndAHalfLifeMeasured() async throws {
+    let served = try Served()
+    let id = try await run(served, plain(30, #"[{"name": "A", "steering": []}]"#)).run
+    let content = try await get(served, "/sextant/v1/artifacts/joy").json
+    #expect(try content.at("kind") == "steering" && content.at("file") == "joy.steer.safetensors")
+    #expect(try !content.member("tensors").elements().isEmpty)
+    #expect(await get(served, "/sextant/v1/artifacts/nobody").status == 404)
+    #expect(await get(served, "/sextant/v1/artifacts/..%2Fdemo").status == 404)
+    #expect(await get(served, "/sextant/v1/artifacts/.demo").status == 400)
+    let path = "/sextant/v1/half-life?run=\(id)&branch=A&artifact="
+    let found = try await get(served, path + "inside").json
+    let rows = try found.member("rows").elements()
+    #expect(rows.count == Served.model.description.stateLayout.joined().count)
+    #expect(try rows.allSatisfy { try $0.at("component") != .null && $0.at("layer") != .null })
+    for (name, status) in [("joy", 422), ("truth", 422), ("nobody", 404), ("", 400)] {
+      #expect(await get(served, path + name).status == status, "\(name)")
+    }
+    let short = try await run(served, #"{"prompt": "The", "max_tokens": 2}"#).run
+    #expect(
+      await get(served, "/sextant/v1/half-life?run=\(short)&branch=A&artifact=inside").status == 400
+    )
+    #expect(await served.post("/sextant/v1/half-life", "{}").status == 405)
+    // The page shows how much is kept.
+    _ = try await served.text(#"{"prompt": "The film", "max_tokens": 1}"#)
+    let page = try await get(served, "/sextant/v1/page").json
+    guard case .integer(let bytes) = try page.at("cache", "run_bytes") else {
+      Issue.record("no bytes")
+      return
+    }
+    #expect(bytes > 0)
+  }
+
   @Test func aRunIsToldAgainAndRemoved() async throws {
     let served = try Served()
     let told = try await run(served, plain(5, #"[{"name": "A", "steering": []}]"#))

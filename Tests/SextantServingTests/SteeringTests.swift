@@ -1,5 +1,7 @@
+import Glibc
 import Sextant
 import SextantBytes
+import SextantEvaluation
 import SextantGeneration
 import SextantModels
 import SextantStore
@@ -125,6 +127,119 @@ import Testing
     let plain = try await served.complete(body.replacing("+all:0.5", with: ""))[0]
     let values = try plain.member("logprobs").member("token_logprobs").numbers()
     #expect(abs(values[2] - rows[1].values[ids[2]]) > 1e-3)
+  }
+
+  // MARK: Scored texts
+
+  /// The sum of the log-probabilities of the tokens after a context, as a harness asks for it.
+  private func score(
+    _ context: [Int], _ answer: [Int], _ fields: String, _ served: Served? = nil
+  ) async throws -> Double {
+    let body =
+      #"{"prompt": [\#(context + answer)], "max_tokens": 1, "temperature": 0, "echo": true, "logprobs": 1, \#(fields)}"#
+    let choice = try await (served ?? self.served).complete(body)[0]
+    let values = try choice.member("logprobs").member("token_logprobs").numbers()
+    return values[context.count..<context.count + answer.count].reduce(0, +)
+  }
+
+  @Test(arguments: ["last,generated", "last", "generated", "generated-2", "all"])
+  func answersOfSeveralTokensAreScoredAsTheSweepOfTheCommandLineScoresThem(
+    positions: String
+  ) async throws {
+    let (model, tokenizer) = (Served.model, try Served.model.textTokenizer())
+    let context = tokenizer.encode("The film was")
+    let answers = [" wonderful and full of life", " dull and far too long"].map(tokenizer.encode)
+    #expect(answers.allSatisfy { $0.count >= 4 })
+    let selection = try #require(PositionSelection(positions))
+    let sweep = try SteeringSweep(
+      model.model, tokenizer: tokenizer.digest,
+      vector: SteeringVector(reading: "\(Served.artifacts)/joy.steer.safetensors"),
+      options: SteeringOptions(positions: selection), layers: LayerSelection(3...3),
+      multipliers: [0.7], sites: [.residual])
+    let found = try sweep.run(
+      on: [.init(prompt: context, matching: [answers[0]], other: [answers[1]])])
+    let expected = try #require(
+      found.cell(layer: 3, sites: .residual, multiplier: 0.7)?.first
+    ).matching
+    let plain = try #require(found.baseline[0]).matching
+    let vector =
+      #"{"vectors": [{"source": "joy", "scale": 0.7, "layers": [3], "positions": "\#(positions)"}]}"#
+    // The second time, from the cache.
+    for _ in 0..<2 {
+      var sums: [Double] = []
+      for answer in answers {
+        sums.append(
+          try await score(
+            context, answer, #""steering": \#(vector), "context_tokens": \#(context.count)"#))
+      }
+      #expect(abs(1 / (1 + exp(sums[1] - sums[0])) - expected) < 1e-4)
+    }
+    #expect(abs(expected - plain) > 1e-3)
+  }
+
+  @Test func aTextIsScoredAsOneThatTheModelWroteFromItsSecondTokenOn() async throws {
+    let tokenizer = try Served.model.textTokenizer()
+    let (context, answer) = (tokenizer.encode("The film was"), tokenizer.encode(" wonderful"))
+    // The vector declares `last,generated`, which is then every token.
+    let named = try await score(context, answer, #""model": "demo+joy:0.7""#)
+    let whole = #"{"vectors": [{"source": "joy", "scale": 0.7, "positions": "all"}]}"#
+    #expect(try await score(context, answer, #""steering": \#(whole)"#) == named)
+    #expect(
+      try await score(context, answer, #""model": "demo+joy:0.7", "context_tokens": 1"#) == named)
+    #expect(abs(try await score(context, answer, #""model": "demo""#) - named) > 0.01)
+    // Where the context ends makes a difference, and a text that continues is steered as before.
+    #expect(
+      try await score(context, answer, #""model": "demo+joy:0.7", "context_tokens": 3"#) != named)
+    let echoed =
+      #"{\#(Self.prompt), "model": "demo+joy:2", "echo": true, "logprobs": 0}"#
+    #expect(try await served.text(echoed) == "The film was" + expected("joy", strength: 2))
+    // Without the cache, the same bits.
+    let alone = try Served { $0.cacheBytes = 0 }
+    #expect(try await score(context, answer, #""model": "demo+joy:0.7""#, alone) == named)
+  }
+
+  @Test func theContextsOfSeveralPromptsAreGivenTogetherOrEach() async throws {
+    let (one, other) = ([20, 30, 40, 50, 60], [20, 30, 41, 51])
+    let ask = { (prompts: String, contexts: String) in
+      try await served.complete(
+        #"{"prompt": [\#(prompts)], "max_tokens": 0, "echo": true, "logprobs": 0, "steering": "joy:0.6", "context_tokens": \#(contexts)}"#
+      ).map { try $0.member("logprobs").member("token_logprobs").numbers().dropFirst() }
+    }
+    let together = try await ask("\(one), \(other)", "[3, 2]")
+    #expect(try await ask("\(one)", "3") == [together[0]])
+    #expect(try await ask("\(other)", "[2]") == [together[1]])
+    #expect(try await ask("\(one), \(other)", "2") == ask("\(one), \(other)", "[2, 2]"))
+    #expect(try await ask("\(one)", "2") != [together[0]])
+  }
+
+  @Test(
+    arguments: [
+      (#""context_tokens": 0"#, "context_tokens"), (#""context_tokens": 4"#, "context_tokens"),
+      (#""context_tokens": [1, 1]"#, "context_tokens"),
+      (#""context_tokens": [9]"#, "context_tokens[0]"),
+      (#""context_tokens": "1""#, "context_tokens"), (#""context_tokens": []"#, "context_tokens"),
+      (#""steering": "joy:0.1nats""#, "steering"),
+    ])
+  func contextsThatAreNoneAreRefused(fields: String, parameter: String) async throws {
+    let answer = await served.post(
+      "/v1/completions",
+      #"{"prompt": [20, 30, 40], "max_tokens": 1, "echo": true, "logprobs": 1, \#(fields)}"#)
+    #expect(answer.status == 400, "\(answer.text)")
+    #expect(try answer.error.parameter == parameter)
+  }
+
+  @Test func aStrengthInNatsIsMeasuredAtTheEndOfTheContext() async throws {
+    let tokenizer = try Served.model.textTokenizer()
+    let (context, answer) = (tokenizer.encode("The film was"), tokenizer.encode(" wonderful"))
+    let body =
+      #"{"prompt": [\#(context + answer)], "max_tokens": 0, "echo": true, "logprobs": 0, "steering": "joy:0.5nats", "context_tokens": \#(context.count)}"#
+    let scored = try await served.post("/v1/completions", body).json
+    let written = try await served.post(
+      "/v1/completions", #"{"prompt": [\#(context)], "max_tokens": 1, "steering": "joy:0.5nats"}"#
+    ).json
+    let strength = try scored.at("sextant", "steering", "0", "strength")
+    #expect(try written.at("sextant", "steering", "0", "strength") == strength)
+    #expect(strength != .null)
   }
 
   @Test func aWrongDefaultOrPresetIsRefusedAtTheStart() {

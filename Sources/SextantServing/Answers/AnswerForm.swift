@@ -14,26 +14,27 @@ protocol AnswerForm: Sendable {
 }
 
 /// What all answers with texts have in common: names, counts and the members under `sextant`.
-struct AnswerFrame: Sendable {
+struct AnswerFrame: @unchecked Sendable {
+  /// The request.
+  let request: TextRequest
   /// The answer's id.
   let id: String
   private let created: Int
-  private let model: String
   private let fingerprint: String
   private let notes: JSONObject
-  private let samples: Int
+  private let reports: ReportLines
   private(set) var promptCount = 0
   private(set) var completionCount = 0
   private(set) var cachedCount = 0
   /// The edits of the last text that ended.
-  private(set) var steering: JSONValue?
+  private var steering: JSONValue?
 
   init(_ request: TextRequest, _ service: Service, prefix: String) {
+    self.request = request
     id = prefix + Service.randomName()
     created = Service.secondsSince1970()
-    model = request.model
     fingerprint = "sha256-\(service.loaded.store.identity.description.prefix(8))"
-    samples = request.samples
+    reports = ReportLines(request)
     promptCount = request.prompts.reduce(0) { $0 + $1.count }
     var notes = JSONObject([("seed", Self.seed(request.options.sampling.seed))])
     if !request.ignored.isEmpty {
@@ -43,31 +44,29 @@ struct AnswerFrame: Sendable {
       notes["warnings"] = .array(request.warnings.map { .string($0) })
     }
     self.notes = notes
-    steeringNames = request.steering.names
   }
-
-  private let steeringNames: [String]
 
   private static func seed(_ seed: UInt64) -> JSONValue { .integer(Int64(bitPattern: seed)) }
 
   /// Takes note of an event.
   mutating func note(_ event: TextEvent) {
     switch event {
-    case .prompt(let text, _, _, let cached): if text % samples == 0 { cachedCount += cached }
+    case .prompt(let text, _, _, let cached):
+      if text % request.samples == 0 { cachedCount += cached }
     case .end(_, let ended):
       completionCount += ended.count
-      let rows = ended.edits.filter { $0.item < steeringNames.count }
+      let names = request.steering.names
+      let rows = ended.edits.filter { $0.item < names.count }
       if !rows.isEmpty {
         steering = .array(
           rows.map { summary in
             [
-              "name": .string(steeringNames[summary.item]),
-              "strength": .number(Double(summary.strength)),
+              "name": .string(names[summary.item]), "strength": .number(Double(summary.strength)),
               "tokens": .integer(Int64(summary.tokens)),
             ]
           })
       }
-    case .token, .silence: break
+    case .token, .waiting, .reading, .silence: break
     }
   }
 
@@ -79,7 +78,7 @@ struct AnswerFrame: Sendable {
   ) -> JSONObject {
     var object = JSONObject([
       ("id", .string(id)), ("object", .string(kind)), ("created", .integer(Int64(created))),
-      ("model", .string(model)), ("system_fingerprint", .string(fingerprint)),
+      ("model", .string(request.model)), ("system_fingerprint", .string(fingerprint)),
       ("choices", .array(choices)),
     ])
     let own = members(report, withNotes: withNotes)
@@ -95,7 +94,7 @@ struct AnswerFrame: Sendable {
   }
 
   /// The numbers of tokens.
-  var usage: JSONValue {
+  private var usage: JSONValue {
     [
       "prompt_tokens": .integer(Int64(promptCount)),
       "completion_tokens": .integer(Int64(completionCount)),
@@ -103,6 +102,62 @@ struct AnswerFrame: Sendable {
       "prompt_tokens_details": ["cached_tokens": .integer(Int64(cachedCount))],
     ]
   }
+
+  // MARK: Reports
+
+  /// The reports of a prompt's tokens; none if the request asks for none.
+  func lines(_ records: [TokenRecord]) -> [JSONValue] {
+    request.reports.isEmpty ? [] : records.map { .object(reports.line($0)) }
+  }
+
+  /// The report of a generated token.
+  func line(_ record: TokenRecord) -> JSONObject { reports.line(record) }
+
+  /// The edits of the texts so far, as a report.
+  var edits: JSONObject { steering.map { ["steering": $0] } ?? JSONObject() }
+
+  // MARK: OpenAI's answers
+
+  /// The lines that end a stream of chunks of a kind.
+  func tail(_ kind: String) -> [UInt8] {
+    guard request.includesUsage else { return EventLines.done }
+    var object = object(kind, choices: [], withNotes: false)
+    object["usage"] = usage
+    return EventLines.chunk(.object(object)) + EventLines.done
+  }
+
+  /// A whole answer.
+  ///
+  /// - Parameters:
+  ///   - choices: the texts, as the route writes them.
+  ///   - lines: the reports of each text's tokens.
+  func whole(_ kind: String, choices: [JSONValue], lines: [[JSONValue]]) -> JSONValue {
+    var report = edits
+    if !request.reports.isEmpty {
+      report["choices"] = .array(
+        lines.enumerated().map { place, own in
+          ["index": .integer(Int64(place)), "tokens": .array(own)]
+        })
+    }
+    var object = object(kind, choices: choices, report: report, withNotes: true)
+    object["usage"] = usage
+    return .object(object)
+  }
+}
+
+/// One text of an answer, as far as it was told.
+struct AnswerChoice {
+  /// The text.
+  var text = ""
+  /// The log-probabilities of its tokens.
+  var lists: LogprobLists
+  /// Why it ended, in the word of OpenAI's API; nil while it continues.
+  var finish: String?
+  /// The reports of its tokens.
+  var lines: [JSONValue] = []
+
+  /// `finish` as a member of an answer.
+  var finishReason: JSONValue { finish.map { .string($0) } ?? .null }
 }
 
 extension Generation.Ending {

@@ -3,35 +3,27 @@ import SextantGeneration
 
 /// Answers of `/v1/chat/completions`.
 struct ChatAnswerForm: AnswerForm, @unchecked Sendable {
-  private let request: TextRequest
-  private let reports: ReportLines
+  private static let kinds = (whole: "chat.completion", chunk: "chat.completion.chunk")
+
   private var frame: AnswerFrame
-  private var choices: [Choice] = []
+  private var choices: [AnswerChoice]
   private var isFirst = true
 
-  /// One text of the answer.
-  private struct Choice {
-    var text = ""
-    var lists: LogprobLists
-    var finish: String?
-    var lines: [JSONValue] = []
-  }
+  private var request: TextRequest { frame.request }
 
   init(_ request: TextRequest, _ service: Service) {
-    self.request = request
-    reports = ReportLines(request)
     frame = AnswerFrame(request, service, prefix: "chatcmpl-")
     choices = (0..<request.samples).map { _ in
-      Choice(lists: LogprobLists(request.tokenizer, isWhole: false))
+      AnswerChoice(lists: LogprobLists(request.tokenizer, isWhole: false))
     }
   }
 
   mutating func chunks(_ event: TextEvent) -> [JSONValue] {
     frame.note(event)
     switch event {
-    case .silence: return []
+    case .waiting, .reading, .silence: return []
     case .prompt(let place, _, let records, _):
-      let lines = request.reports.isEmpty ? [] : records.map { JSONValue.object(reports.line($0)) }
+      let lines = frame.lines(records)
       choices[place].lines += lines
       return [
         chunk(
@@ -40,11 +32,8 @@ struct ChatAnswerForm: AnswerForm, @unchecked Sendable {
       ]
     case .token(let place, let token):
       if let score = token.score { choices[place].lists.append(score) }
-      var report = JSONObject()
-      if let record = token.record {
-        report = reports.line(record)
-        choices[place].lines.append(.object(report))
-      }
+      let report = token.record.map { frame.line($0) } ?? JSONObject()
+      if token.record != nil { choices[place].lines.append(.object(report)) }
       choices[place].text += token.text
       guard !token.text.isEmpty || request.logprobs != nil || !report.members.isEmpty else {
         return []
@@ -61,8 +50,7 @@ struct ChatAnswerForm: AnswerForm, @unchecked Sendable {
         chunks.append(chunk(place, ["content": .string(ended.rest)], report: [:]))
       }
       choices[place].finish = ended.ending.finishReason
-      let report: JSONObject = frame.steering.map { ["steering": $0] } ?? [:]
-      return chunks + [chunk(place, [:], report: report)]
+      return chunks + [chunk(place, [:], report: frame.edits)]
     }
   }
 
@@ -71,12 +59,12 @@ struct ChatAnswerForm: AnswerForm, @unchecked Sendable {
   ) -> JSONValue {
     guard request.isStream else { return .null }
     var object = frame.object(
-      "chat.completion.chunk",
+      Self.kinds.chunk,
       choices: [
         [
           "index": .integer(Int64(place)), "delta": delta,
           "logprobs": hasLogprobs ? choices[place].lists.takeChat() : .null,
-          "finish_reason": choices[place].finish.map { .string($0) } ?? .null,
+          "finish_reason": choices[place].finishReason,
         ]
       ], report: report, withNotes: isFirst)
     if request.includesUsage { object["usage"] = .null }
@@ -84,12 +72,7 @@ struct ChatAnswerForm: AnswerForm, @unchecked Sendable {
     return .object(object)
   }
 
-  func tail() -> [UInt8] {
-    guard request.includesUsage else { return EventLines.done }
-    var object = frame.object("chat.completion.chunk", choices: [], withNotes: false)
-    object["usage"] = frame.usage
-    return EventLines.chunk(.object(object)) + EventLines.done
-  }
+  func tail() -> [UInt8] { frame.tail(Self.kinds.chunk) }
 
   func whole() -> JSONValue {
     let rows = choices.enumerated().map { place, choice -> JSONValue in
@@ -99,19 +82,9 @@ struct ChatAnswerForm: AnswerForm, @unchecked Sendable {
         "message": [
           "role": "assistant", "content": .string(choice.text), "refusal": .null,
         ], "logprobs": request.logprobs == nil ? .null : lists.takeChat(),
-        "finish_reason": choice.finish.map { .string($0) } ?? .null,
+        "finish_reason": choice.finishReason,
       ]
     }
-    var report = JSONObject()
-    if let steering = frame.steering { report["steering"] = steering }
-    if !request.reports.isEmpty {
-      report["choices"] = .array(
-        choices.enumerated().map { place, choice in
-          ["index": .integer(Int64(place)), "tokens": .array(choice.lines)]
-        })
-    }
-    var object = frame.object("chat.completion", choices: rows, report: report, withNotes: true)
-    object["usage"] = frame.usage
-    return .object(object)
+    return frame.whole(Self.kinds.whole, choices: rows, lines: choices.map(\.lines))
   }
 }

@@ -5,61 +5,53 @@ import SextantGeneration
 struct CompletionForm: AnswerForm, @unchecked Sendable {
   private static let kind = "text_completion"
 
-  private let request: TextRequest
-  private let reports: ReportLines
   private var frame: AnswerFrame
-  private var choices: [Choice] = []
+  private var choices: [AnswerChoice]
   private var isFirst = true
 
-  /// One text of the answer.
-  private struct Choice {
-    var text = ""
-    var lists: LogprobLists
-    var finish: String?
-    var lines: [JSONValue] = []
-  }
+  private var request: TextRequest { frame.request }
 
   init(_ request: TextRequest, _ service: Service) {
-    self.request = request
-    reports = ReportLines(request)
     frame = AnswerFrame(request, service, prefix: "cmpl-")
     choices = (0..<request.prompts.count * request.samples).map { _ in
-      Choice(lists: LogprobLists(request.tokenizer, isWhole: request.echo))
+      AnswerChoice(lists: LogprobLists(request.tokenizer, isWhole: request.echo))
     }
   }
 
   mutating func chunks(_ event: TextEvent) -> [JSONValue] {
     frame.note(event)
     switch event {
-    case .silence: return []
+    case .waiting, .reading, .silence: return []
     case .prompt(let place, let tokens, let records, _):
       for (index, token) in tokens.enumerated() {
         choices[place].lists.append(token, isShown: index >= request.addedCount)
       }
-      let prompt = request.prompts[place / request.samples].dropFirst(request.addedCount)
-      let text = request.echo ? request.tokenizer.decode(Array(prompt)) : ""
-      let lines = request.reports.isEmpty ? [] : records.map { JSONValue.object(reports.line($0)) }
+      let lines = frame.lines(records)
       choices[place].lines += lines
       guard request.echo || !lines.isEmpty else { return [] }
       return [
-        chunk(place, text, report: lines.isEmpty ? [:] : ["prompt": .array(lines)])
+        chunk(
+          place, request.echo ? echo(place) : "",
+          report: lines.isEmpty ? [:] : ["prompt": .array(lines)])
       ]
     case .token(let place, let token):
       if let score = token.score { choices[place].lists.append(score) }
-      var report = JSONObject()
-      if let record = token.record {
-        report = reports.line(record)
-        choices[place].lines.append(.object(report))
-      }
+      let report = token.record.map { frame.line($0) } ?? JSONObject()
+      if token.record != nil { choices[place].lines.append(.object(report)) }
       guard !token.text.isEmpty || request.logprobs != nil || !report.members.isEmpty else {
         return []
       }
       return [chunk(place, token.text, report: report)]
     case .end(let place, let ended):
       choices[place].finish = ended.ending.finishReason
-      let report: JSONObject = frame.steering.map { ["steering": $0] } ?? [:]
-      return [chunk(place, ended.rest, report: report)]
+      return [chunk(place, ended.rest, report: frame.edits)]
     }
+  }
+
+  /// The prompt of a text, without the tokens that the server added.
+  private func echo(_ place: Int) -> String {
+    let prompt = request.prompts[place / request.samples].dropFirst(request.addedCount)
+    return request.tokenizer.decode(Array(prompt))
   }
 
   /// The chunk of a text that is new. In answers that do not stream, it only takes note of it.
@@ -73,7 +65,7 @@ struct CompletionForm: AnswerForm, @unchecked Sendable {
       choices: [
         [
           "index": .integer(Int64(place)), "text": .string(text), "logprobs": lists,
-          "finish_reason": choices[place].finish.map { .string($0) } ?? .null,
+          "finish_reason": choices[place].finishReason,
         ]
       ], report: report, withNotes: isFirst)
     if request.includesUsage { object["usage"] = .null }
@@ -81,12 +73,7 @@ struct CompletionForm: AnswerForm, @unchecked Sendable {
     return .object(object)
   }
 
-  func tail() -> [UInt8] {
-    guard request.includesUsage else { return EventLines.done }
-    var object = frame.object(Self.kind, choices: [], withNotes: false)
-    object["usage"] = frame.usage
-    return EventLines.chunk(.object(object)) + EventLines.done
-  }
+  func tail() -> [UInt8] { frame.tail(Self.kind) }
 
   func whole() -> JSONValue {
     let rows = choices.enumerated().map { place, choice -> JSONValue in
@@ -94,19 +81,9 @@ struct CompletionForm: AnswerForm, @unchecked Sendable {
       return [
         "index": .integer(Int64(place)), "text": .string(choice.text),
         "logprobs": request.logprobs == nil ? .null : lists.takeCompletion(),
-        "finish_reason": choice.finish.map { .string($0) } ?? .null,
+        "finish_reason": choice.finishReason,
       ]
     }
-    var report = JSONObject()
-    if let steering = frame.steering { report["steering"] = steering }
-    if !request.reports.isEmpty {
-      report["choices"] = .array(
-        choices.enumerated().map { place, choice in
-          ["index": .integer(Int64(place)), "tokens": .array(choice.lines)]
-        })
-    }
-    var object = frame.object(Self.kind, choices: rows, report: report, withNotes: true)
-    object["usage"] = frame.usage
-    return .object(object)
+    return frame.whole(Self.kind, choices: rows, lines: choices.map(\.lines))
   }
 }

@@ -3,8 +3,6 @@ import SextantGeneration
 
 /// Answers of llama.cpp's `/completion`.
 struct LlamaForm: AnswerForm, @unchecked Sendable {
-  private let request: TextRequest
-  private let reports: ReportLines
   private var frame: AnswerFrame
   private var text = ""
   private var tokens: [Int] = []
@@ -15,9 +13,9 @@ struct LlamaForm: AnswerForm, @unchecked Sendable {
   private var end = ContinuousClock.now
   private var isFirst = true
 
+  private var request: TextRequest { frame.request }
+
   init(_ request: TextRequest, _ service: Service) {
-    self.request = request
-    reports = ReportLines(request)
     frame = AnswerFrame(request, service, prefix: "cmpl-")
     lists = LogprobLists(request.tokenizer, isWhole: false)
   }
@@ -25,7 +23,7 @@ struct LlamaForm: AnswerForm, @unchecked Sendable {
   mutating func chunks(_ event: TextEvent) -> [JSONValue] {
     frame.note(event)
     switch event {
-    case .silence, .prompt: return []
+    case .waiting, .reading, .silence, .prompt: return []
     case .token(_, let token):
       firstToken = firstToken ?? .now
       tokens.append(token.id)
@@ -36,7 +34,7 @@ struct LlamaForm: AnswerForm, @unchecked Sendable {
         ("content", .string(token.text)), ("tokens", [.integer(Int64(token.id))]), ("stop", false),
       ])
       if request.logprobs != nil { chunk["completion_probabilities"] = probabilities() }
-      let own = frame.members(token.record.map { reports.line($0) } ?? [:], withNotes: isFirst)
+      let own = frame.members(token.record.map { frame.line($0) } ?? [:], withNotes: isFirst)
       if !own.members.isEmpty { chunk["sextant"] = .object(own) }
       isFirst = false
       return [.object(chunk)]
@@ -79,9 +77,7 @@ struct LlamaForm: AnswerForm, @unchecked Sendable {
         ]
       ),
     ])
-    var report: JSONObject = frame.steering.map { ["steering": $0] } ?? [:]
-    report = frame.members(report, withNotes: true)
-    object["sextant"] = .object(report)
+    object["sextant"] = .object(frame.members(frame.edits, withNotes: true))
     return object
   }
 

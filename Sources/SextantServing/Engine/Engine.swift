@@ -49,19 +49,7 @@ final class Engine: @unchecked Sendable {
   ///
   /// - Throws: `system.memory` if the system refuses one.
   func start() throws(Refusal) {
-    let own = Unmanaged.passRetained(self)
-    var thread = pthread_t()
-    let status = pthread_create(
-      &thread, nil,
-      { argument in
-        if let argument { Unmanaged<Engine>.fromOpaque(argument).takeRetainedValue().main() }
-        return nil
-      }, own.toOpaque())
-    guard status == 0 else {
-      own.release()
-      throw Refusal(.systemMemory, found: "no thread for the engine", expected: "one")
-    }
-    pthread_detach(thread)
+    try OwnThread.start { [self] in main() }
   }
 
   /// A queue for the events of a request.
@@ -121,6 +109,7 @@ final class Engine: @unchecked Sendable {
       }
       dropUnwanted()
       startTexts()
+      tellPlaces()
       restAndWake()
       note()
       guard batch.count > 0 else {
@@ -208,9 +197,23 @@ final class Engine: @unchecked Sendable {
 
   private func next(_ lane: Lane) -> (Job, ServedText)? {
     for job in jobs where job.lane == lane {
-      if let text = job.next { return (job, text) }
+      if let text = job.candidates.first(where: canStart) { return (job, text) }
     }
     return nil
+  }
+
+  /// Whether nothing that a text needs is still being read by another one.
+  private func canStart(_ text: ServedText) -> Bool {
+    text.sourceIsRead && !text.awaits(texts.values.lazy.map(\.text))
+  }
+
+  /// Tells requests that wait their places.
+  private func tellPlaces() {
+    for (place, job) in jobs.lazy.filter({ !$0.hasStarted }).enumerated()
+    where job.tellsPlace && job.toldPlace != place + 1 {
+      job.toldPlace = place + 1
+      job.queue.push(.waiting(place: place + 1))
+    }
   }
 
   /// Texts of a request rest while its reader is behind.

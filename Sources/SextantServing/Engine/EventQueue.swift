@@ -3,6 +3,10 @@ import SextantLocks
 
 /// What happened to a text of a request.
 enum TextEvent: Sendable {
+  /// The request waits. The place is 1 for the one that starts next. Only runs of the page are told.
+  case waiting(place: Int)
+  /// So many tokens of its prompt were read. Only runs of the page are told.
+  case reading(text: Int, read: Int)
   /// Its prompt was read: the scores of its tokens if they were asked for, and tokens that came from the
   /// cache.
   case prompt(text: Int, tokens: [ScoredToken], records: [TokenRecord], cached: Int)

@@ -27,17 +27,21 @@ final class Job: @unchecked Sendable {
   var running: [(text: ServedText, run: GenerationRun)] = []
   /// Whether a text has started.
   var hasStarted = false
+  /// The place in the queue that was told last.
+  var toldPlace: Int?
 
   init(_ texts: [ServedText], _ lane: Lane, _ queue: EventQueue, isStream: Bool) {
     (self.texts, self.lane, self.queue, self.isStream) = (texts, lane, queue, isStream)
     waiting = texts
   }
 
-  /// The next text that can start; nil if none can.
-  var next: ServedText? {
-    guard running.count < Self.togetherLimit else { return nil }
-    return waiting.first { $0.canStart }
+  /// The texts of which one may start next.
+  var candidates: ArraySlice<ServedText> {
+    running.count < Self.togetherLimit ? waiting.prefix(Self.togetherLimit) : []
   }
+
+  /// Whether the reader is told the place in the queue.
+  var tellsPlace: Bool { texts.first?.branch != nil }
 
   /// Whether all texts are over.
   var isOver: Bool { waiting.isEmpty && running.isEmpty }

@@ -59,6 +59,8 @@ final class ServedText: RunFollower, @unchecked Sendable {
   private var prediction: Tensor?
   private var cachedCount = 0
   private var hasToldPrompt = false
+  /// Tokens of the prompt of which the reader was told that they were read.
+  private var toldCount = 0
   private var toldBytes = 0
   /// The state and the prediction after the prompt, while other texts wait for them.
   private(set) var afterPrompt: Snapshot?
@@ -100,8 +102,53 @@ final class ServedText: RunFollower, @unchecked Sendable {
     return own.run
   }
 
-  /// Whether the text can start: the reading that it continues is done.
-  var canStart: Bool { source.map { $0.isOver || $0.afterPrompt != nil } ?? true }
+  /// Whether the reading that the text continues is done.
+  var sourceIsRead: Bool { source.map { $0.isOver || $0.afterPrompt != nil } ?? true }
+
+  // MARK: A beginning that several texts share
+
+  /// Tokens that must be left to be read, so that waiting for another text is worth it.
+  private static let leastShared = 8
+  /// The text whose reading this one waits for, and the number of tokens that both share.
+  private var awaited: (reader: ServedText, count: Int)?
+
+  /// Whether the text is to wait, because another one is about to read a beginning that both share. The
+  /// other one keeps its state there.
+  func awaits(_ readers: some Sequence<ServedText>) -> Bool {
+    if let (reader, count) = awaited, reader.isReading(before: count) { return true }
+    awaited = nil
+    // A text that cannot be prepared is refused when it starts.
+    guard (try? run()) != nil, let use = prepared?.cacheUse, findsSnapshots else { return false }
+    var most = 0
+    for reader in readers {
+      let count = reader.countToShare(with: self, use)
+      if count > most { (most, awaited) = (count, (reader, count)) }
+    }
+    awaited?.reader.keepState(after: most)
+    return awaited != nil
+  }
+
+  /// Whether the figures of the cache are all that is wanted: it has no more than one token at each place.
+  private var findsSnapshots: Bool { !wish.ofPrompt || wish.top <= 1 }
+
+  /// Whether it is reading its prompt, and has not come to that place.
+  private func isReading(before count: Int) -> Bool {
+    guard let run = prepared?.run, !isOver, restingSince == nil else { return false }
+    return !run.hasReadPrompt && run.readCount < count
+  }
+
+  /// The number of tokens that another text can take over from this one when it has read them; 0 for too few.
+  private func countToShare(with other: ServedText, _ use: CacheUse) -> Int {
+    guard let own = prepared?.cacheUse, own.key == use.key, wish.ofPrompt || !other.wish.ofPrompt
+    else { return 0 }
+    let count = min(commonCount(prompt, other.prompt), own.most, use.most)
+    return isReading(before: count - Self.leastShared + 1) ? count : 0
+  }
+
+  private func keepState(after count: Int) {
+    guard !cuts.contains(count) else { return }
+    cuts = (cuts + [count]).sorted()
+  }
 
   /// Lets the run continue what was read before, as far as possible, before it is added to the batch.
   ///
@@ -125,9 +172,8 @@ final class ServedText: RunFollower, @unchecked Sendable {
     }
     self.cache = cache
     tokens32 = prompt.map { Int32($0) }
-    // With more than one token at each place, the figures are not in the cache.
     let isScored = wish.ofPrompt
-    let most = isScored && wish.top > 1 ? 0 : cacheUse.most
+    let most = findsSnapshots ? cacheUse.most : 0
     let found = cache.find(tokens32, key: cacheUse.key, most: most, needsScores: isScored)
     setCuts(cacheUse, after: found.count, junction: found.matched, isScored: isScored)
     noteFirst()
@@ -149,6 +195,9 @@ final class ServedText: RunFollower, @unchecked Sendable {
     if wish.ofPrompt, let first = prompt.first { promptTokens = [ScoredToken(id: first)] }
   }
 
+  /// Tokens at the end of a scored prompt that are taken for an answer: other answers to the same question follow.
+  private static let answerCount = 12
+
   /// The places after which the state is kept: where this prompt leaves others, ends of messages, every 256
   /// tokens, and the end.
   private func setCuts(_ use: CacheUse, after start: Int, junction: Int, isScored: Bool) {
@@ -157,8 +206,13 @@ final class ServedText: RunFollower, @unchecked Sendable {
     var places = Set(stride(from: step, to: prompt.count, by: step))
     places.formUnion(use.boundaries)
     places.formUnion([junction, most, prompt.count])
-    // Scored prompts differ in their last tokens: the choices of one question.
-    if isScored { places.formUnion((1...4).map { (prompt.count - 1) / 16 * 16 - 16 * ($0 - 1) }) }
+    if isScored {
+      // Most answers are short. Before longer ones, the state is kept where the reading pauses anyway.
+      let pause = (prompt.count - 1) / GenerationBatch.pieceLength * GenerationBatch.pieceLength
+      places.formUnion([
+        prompt.count - 1 - Self.answerCount, pause, pause - GenerationBatch.pieceLength,
+      ])
+    }
     cuts = places.filter { $0 > start && $0 <= most }.sorted()
   }
 
@@ -232,6 +286,10 @@ final class ServedText: RunFollower, @unchecked Sendable {
   /// - Parameter record: of a token that was read in the last step.
   func news(_ run: GenerationRun, _ record: TokenRecord?) -> [TextEvent] {
     var events: [TextEvent] = []
+    if branch != nil, !run.hasReadPrompt, run.readCount > toldCount {
+      toldCount = run.readCount
+      events.append(.reading(text: index, read: toldCount))
+    }
     if !hasToldPrompt, run.hasReadPrompt {
       hasToldPrompt = true
       events.append(

@@ -14,7 +14,7 @@ struct Reports {
   /// Whether something is reported of tokens.
   var isEmpty: Bool { items.isEmpty && !edits }
 
-  /// Tokens of a prompt with reports at most: all of it is read at once.
+  /// Tokens of a prompt with reports at most: the reports are kept until all of it was read.
   static let promptLimit = 8192
 
   /// Nothing.

@@ -74,6 +74,11 @@ package struct RequestField: Sendable {
     RequestField("n", .integer(1...16), openAI, 1, "texts for each prompt"),
     RequestField("best_of", .integer(1...16), [.completions], .null, "at most `n`"),
     RequestField("echo", .boolean, [.completions], false, "the answer begins with the prompt"),
+    RequestField(
+      "context_tokens", .value("an integer from 1 on, or one for each prompt"), [.completions],
+      .null,
+      "see Scored texts: the tokens of the prompt after which steering takes the others for generated ones"
+    ),
     RequestField("stream", .boolean, texts, false, "the answer is a stream of events"),
     RequestField(
       "stream_options", .value("an object"), openAI, .null,

@@ -12,9 +12,22 @@ struct Steering {
   var names: [String] = []
   /// Equal keys mean equal edits; it contains the versions of the files.
   var key = ""
-  /// Whether every edit depends only on what was read before it, and not on where the prompt ends, on a search
-  /// or on scores. The state after a prefix is then the same in every prompt with that prefix.
-  var isAnchored = true
+  /// What edits depend on, besides the tokens that were read before them.
+  var dependence = Dependence.nothing
+
+  /// What edits depend on: of the edits of several items, the largest.
+  enum Dependence: Int, Comparable {
+    /// The state after a prefix is the same in every prompt with that prefix.
+    case nothing
+    /// Where the prompt ends.
+    case promptEnd
+    /// Scores of a probe.
+    case scores
+    /// The prediction at the end of the prompt, from which a strength in nats is found.
+    case prediction
+
+    static func < (a: Dependence, b: Dependence) -> Bool { a.rawValue < b.rawValue }
+  }
 }
 
 /// Reads the forms of steering: texts of the command line, and objects.
@@ -149,7 +162,7 @@ struct SteeringReader {
     steering.items += items
     steering.names.append(text)
     steering.key += "\(source.key) \(text)\n"
-    steering.isAnchored = steering.isAnchored && items.allSatisfy(\.isAnchored)
+    steering.dependence = items.map(\.dependence).reduce(steering.dependence, max)
   }
 
   // MARK: Members of an object
@@ -217,22 +230,24 @@ func refusing<Value>(
 }
 
 extension Intervention {
-  /// Whether its edits do not depend on where the prompt ends, on a search or on scores.
-  fileprivate var isAnchored: Bool {
+  /// What its edits depend on.
+  fileprivate var dependence: Steering.Dependence {
     switch self {
     case .steer(let applied):
-      applied.gate == nil && applied.options.unit != .nats
-        && applied.options.isAnchored(orElse: applied.vector.positions)
+      if applied.options.unit == .nats { return .prediction }
+      if applied.gate != nil { return .scores }
+      return applied.options.dependence(orElse: applied.vector.positions)
     case .erase(let applied):
-      applied.gate == nil && applied.options.isAnchored(orElse: applied.eraser.positions)
-    default: false
+      if applied.gate != nil { return .scores }
+      return applied.options.dependence(orElse: applied.eraser.positions)
+    default: return .prediction
     }
   }
 }
 
 extension SteeringOptions {
-  fileprivate func isAnchored(orElse own: PositionSelection) -> Bool {
-    [positions ?? own, statePositions ?? positions ?? own].allSatisfy { selection in
+  fileprivate func dependence(orElse own: PositionSelection) -> Steering.Dependence {
+    let isFree = [positions ?? own, statePositions ?? positions ?? own].allSatisfy { selection in
       selection.parts.allSatisfy { part in
         switch part {
         case .all, .token: true
@@ -242,6 +257,7 @@ extension SteeringOptions {
         }
       }
     }
+    return isFree ? .nothing : .promptEnd
   }
 }
 

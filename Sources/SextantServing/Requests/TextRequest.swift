@@ -21,6 +21,8 @@ struct TextRequest {
   var stops: [String] = []
   /// Whether answers begin with the prompt.
   var echo = false
+  /// Tokens of each prompt after which steering takes the others for generated ones; nil for none of these.
+  var contextCounts: [Int]?
   /// Most probable tokens at each place; nil for no log-probabilities.
   var logprobs: Int?
   /// Whether the answer is a stream.
@@ -116,6 +118,33 @@ struct TextRequest {
     return bias
   }
 
+  /// Reads where the contexts of texts end that are scored.
+  ///
+  /// A text that is scored is taken as one that the model wrote. If the request does not tell where that begins,
+  /// it begins with the second token.
+  mutating func readContext(_ node: JSONNode?) throws {
+    if let node {
+      var nodes = [node]
+      if case .array = node.value { nodes = try node.elements() }
+      guard nodes.count == 1 || nodes.count == prompts.count else {
+        throw node.refusal(
+          found: counted(nodes.count, "number"),
+          expected: "one, or one for each of \(counted(prompts.count, "prompt"))")
+      }
+      contextCounts = try prompts.indices.map { place in
+        try nodes[nodes.count == 1 ? 0 : place].requestInteger(in: 1...prompts[place].count)
+      }
+    } else if echo, logprobs != nil, options.tokenCount <= 1, !steering.items.isEmpty {
+      guard steering.dependence < .prediction else {
+        throw ServingError(
+          .option,
+          "A strength in nats is measured at the end of the context. `context_tokens` tells where that is in a "
+            + "text that is scored.", parameter: "steering")
+      }
+      contextCounts = prompts.map { _ in 1 }
+    }
+  }
+
   /// Checks the sizes of the prompts. An empty one is read as the token that ends a text.
   mutating func checkPrompts(_ service: Service) throws(ServingError) {
     for index in prompts.indices where prompts[index].isEmpty {
@@ -148,7 +177,8 @@ struct TextRequest {
       var first: ServedText?
       for sample in 0..<samples {
         let text = text(
-          texts.count, prompt, sample, source: first, boundaries + shared[place], service)
+          texts.count, prompt, sample, context: contextCounts?[place], source: first,
+          boundaries + shared[place], service)
         if first == nil, sharesReading { first = text }
         texts.append(text)
       }
@@ -160,8 +190,8 @@ struct TextRequest {
   }
 
   private func text(
-    _ index: Int, _ prompt: [Int], _ sample: Int, source: ServedText?, _ boundaries: [Int],
-    _ service: Service
+    _ index: Int, _ prompt: [Int], _ sample: Int, context: Int?, source: ServedText?,
+    _ boundaries: [Int], _ service: Service
   ) -> ServedText {
     var own = options
     own.sampling.seed &+= UInt64(sample)
@@ -175,9 +205,9 @@ struct TextRequest {
       do throws(Refusal) {
         let items = Interventions(steering.items + reports.items)
         let run = try Generator(service.model, tokenizer, applying: items).row(
-          prompt, own, isRecorded: isRecorded)
+          prompt, own, isRecorded: isRecorded, contextCount: context)
         return PreparedText(
-          run: run, cacheUse: usesCache ? cacheUse(of: run, boundaries, service) : nil)
+          run: run, cacheUse: usesCache ? cacheUse(of: run, context, boundaries, service) : nil)
       } catch {
         // The artifacts are at fault: a place in the refusal is one of a file.
         let field = steering.items.isEmpty ? reports.items.isEmpty ? nil : "sextant" : "steering"
@@ -199,14 +229,18 @@ struct TextRequest {
   }
 
   private func cacheUse(
-    of run: GenerationRun, _ boundaries: [Int], _ service: Service
+    of run: GenerationRun, _ context: Int?, _ boundaries: [Int], _ service: Service
   ) -> CacheUse? {
-    guard usesCache, service.options.cacheBytes > 0, !run.readsWholePrompt, !reports.edits else {
+    // Reports tell of each token, so that each is read.
+    guard usesCache, service.options.cacheBytes > 0, !run.readsWholePrompt, reports.isEmpty else {
       return nil
     }
-    if steering.isAnchored {
+    let key = "\(salt)|\(steering.key)"
+    let isFree = steering.dependence == .nothing
+    if isFree || (context != nil && steering.dependence == .promptEnd) {
       return CacheUse(
-        key: "\(salt)|\(steering.key)", most: .max, takesAnswer: true, boundaries: boundaries)
+        key: isFree ? key : key + "|\(context ?? 0)", most: .max, takesAnswer: true,
+        boundaries: boundaries)
     }
     // Up to the first edit, the text is read as without steering.
     let most = run.plainCount
@@ -219,7 +253,7 @@ struct TextRequest {
     var places: [[Int]] = prompts.map { _ in [] }
     let order = prompts.indices.sorted { prompts[$0].lexicographicallyPrecedes(prompts[$1]) }
     for (a, b) in zip(order, order.dropFirst()) {
-      let count = zip(prompts[a], prompts[b]).prefix { $0 == $1 }.count
+      let count = commonCount(prompts[a], prompts[b])
       guard count >= 8 else { continue }
       places[a].append(count)
       places[b].append(count)

@@ -20,6 +20,8 @@ extension Service {
     }
     let begins = try body.boolean("add_special_tokens") ?? true
     (text.prompts, text.addedCount) = try prompts(try body.value("prompt"), begins: begins)
+    try text.checkPrompts(self)
+    try text.readContext(body.value("context_tokens"))
     return try await answer(text, request, { CompletionForm($0, self) })
   }
 
@@ -51,6 +53,7 @@ extension Service {
     let messages = try Self.messages(node)
     text.prompts = [try tokenizer.ids(of: messages)]
     text.boundaries = Self.boundaries(messages, text.prompts[0], settings, self.tokenizer)
+    try text.checkPrompts(self)
     if let chatWarning { text.warnings.append(chatWarning) }
     return try await answer(text, request, { ChatAnswerForm($0, self) })
   }
@@ -71,6 +74,7 @@ extension Service {
         .option, "This path takes one prompt. `/v1/completions` takes several.",
         parameter: "prompt")
     }
+    try text.checkPrompts(self)
     return try await answer(text, request, { LlamaForm($0, self) })
   }
 
@@ -78,8 +82,6 @@ extension Service {
   private func answer(
     _ text: TextRequest, _ request: ServingRequest, _ form: (TextRequest) -> any AnswerForm
   ) async throws -> ServingResponse {
-    var text = text
-    try text.checkPrompts(self)
     if Task.isCancelled { throw ServingError(.cancelled, "The client left.") }
     let job = try text.job(self, lane(of: request))
     try engine.submit(job)
@@ -183,7 +185,7 @@ extension Service {
       let text = try? settings.template.render(
         Array(messages[..<count]), answers: false, thinking: settings.thinking, date: settings.date)
       guard let own = text?.ids(tokenizer) else { return nil }
-      return zip(own, ids).prefix { $0 == $1 }.count
+      return commonCount(own, ids)
     }.filter { $0 > 0 }
   }
 }

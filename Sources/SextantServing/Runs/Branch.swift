@@ -33,10 +33,17 @@ final class Branch: @unchecked Sendable {
     var pending: Steering?
     var isLive = true
     var news: [RunEvent] = []
+    /// Of the predictions that generated tokens were chosen from, in nats: the entropy, and the divergence
+    /// from that of `reference` at the same position.
     var entropies: [Double] = []
-    var firstPrediction: [Float]?
-    var firstDivergence: Double?
+    var divergences: [Double?] = []
+    /// The last of these predictions, of which `dropped` ones are not kept any more.
+    var predictions: [LogProbabilities] = []
+    var dropped = 0
   }
+
+  /// Bytes of predictions that are kept. Branches of a run are made together, and need only the last ones.
+  private static let predictionBytes = 4 << 20
 
   /// The name, which is unique in the run.
   let name: String
@@ -55,6 +62,8 @@ final class Branch: @unchecked Sendable {
   private let content: Lock<Content>
   /// Branches of the same run that came before this one.
   private let siblings: [Branch]
+  /// The branch that divergences are measured from: the first one without steering, or the first one.
+  let reference: Branch?
 
   init(
     _ name: String, _ start: BranchStart, _ run: GenerationRun, _ steering: Steering,
@@ -64,6 +73,7 @@ final class Branch: @unchecked Sendable {
     (prompt, repeatedCount) = (start.prompt, start.repeatedCount)
     (self.run, self.options, self.reports, self.siblings) = (run, options, reports, siblings)
     content = Lock(Content(steering: [(start.state.position, steering)]))
+    reference = siblings.first(where: \.isPlain) ?? siblings.first
   }
 
   // MARK: What requests read
@@ -72,6 +82,8 @@ final class Branch: @unchecked Sendable {
   var end: Int { base.position + prompt.count }
   /// All ids of the text, from its first token on.
   var ids: [Int] { history + prompt + content.withLock { $0.generated } }
+  /// The position of the first of `ids`: above 0 if the run continues a state that was saved.
+  var origin: Int { base.position - history.count }
   /// Whether the text is still made.
   var isLive: Bool { content.withLock { $0.isLive } }
   /// What steers now.
@@ -80,9 +92,13 @@ final class Branch: @unchecked Sendable {
   }
   /// Bytes of the states that are kept.
   var byteCount: Int { content.withLock { $0.snapshots.values.reduce(0) { $0 + $1.byteCount } } }
-  /// The entropy of the prediction that a generated token was chosen from, in nats.
-  func entropy(of token: Int) -> Double? {
-    content.withLock { $0.entropies.indices.contains(token) ? $0.entropies[token] : nil }
+  /// The entropy of the prediction that a generated token was chosen from, and its divergence from that of
+  /// `reference`, in nats.
+  func uncertainty(of token: Int) -> (entropy: Double?, divergence: Double?) {
+    content.withLock { content in
+      guard content.entropies.indices.contains(token) else { return (nil, nil) }
+      return (content.entropies[token], content.divergences[token])
+    }
   }
 
   /// The events since the last call.
@@ -99,7 +115,7 @@ final class Branch: @unchecked Sendable {
   /// The state after some tokens of the text: the nearest kept one, and the tokens between them are read
   /// again, with the steering that they were read with.
   ///
-  /// - Parameter count: tokens of the whole text, from that of `base` on.
+  /// - Parameter count: tokens of the whole text, those of a saved state included; at least those of `base`.
   func state(after count: Int, _ model: any LanguageModel, tokenizer: Digest) throws(Refusal)
     -> State
   {
@@ -113,7 +129,8 @@ final class Branch: @unchecked Sendable {
       guard state.position < last else { continue }
       let tap = try Interventions(entry.steering.items).bind(to: bound(model, tokenizer)).tap
       _ = try model.run(
-        TokenBatch(Array(ids[state.position..<last])), from: &state, logits: .none, tap: tap)
+        TokenBatch(Array(ids[state.position - origin..<last - origin])), from: &state,
+        logits: .none, tap: tap)
     }
     return state
   }
@@ -139,38 +156,49 @@ final class Branch: @unchecked Sendable {
     }
   }
 
-  /// The reader has left.
-  func stop() { content.withLock { $0.isLive = false } }
+  /// The text has ended, or the reader has left.
+  func stop() {
+    content.withLock { content in
+      content.isLive = false
+      content.predictions = []
+    }
+  }
 
   // MARK: On the engine's thread
 
   /// Takes note of a prediction, before a token is chosen from it.
   func didPredict(_ logits: Tensor) {
-    let log = Self.logProbabilities(logits)
-    let entropy = -log.reduce(0.0) { $0 + ($1 > -80 ? Double($1) * exp(Double($1)) : 0) }
+    let prediction = LogProbabilities(logits.values)
+    let entropy = -zip(prediction.probabilities, prediction.values).reduce(0.0) { sum, pair in
+      pair.0 > 0 ? sum + pair.0 * pair.1 : sum
+    }
+    let limit = max(1, Self.predictionBytes / (16 * max(logits.count, 1)))
+    let number = content.withLock { $0.entropies.count }
+    let other = reference?.prediction(number)
     content.withLock { content in
       content.entropies.append(entropy)
-      guard content.firstPrediction == nil else { return }
-      content.firstPrediction = log
-      // The dose of steering: how far it moves the first prediction from that without any.
-      guard !content.steering[0].steering.items.isEmpty,
-        let plain = siblings.first(where: \.isPlain), plain.prompt == prompt, plain.base == base,
-        let other = plain.content.withLock({ $0.firstPrediction })
-      else { return }
-      content.firstDivergence = zip(log, other).reduce(0.0) { sum, pair in
-        pair.0 > -80 ? sum + exp(Double(pair.0)) * Double(pair.0 - pair.1) : sum
-      }
+      content.divergences.append(other.map { prediction.divergence(of: $0) })
+      content.predictions.append(prediction)
+      guard content.predictions.count > limit else { return }
+      content.predictions.removeFirst()
+      content.dropped += 1
+    }
+  }
+
+  /// The prediction that a generated token was chosen from, if it is one of the last.
+  private func prediction(_ number: Int) -> LogProbabilities? {
+    content.withLock { content in
+      let place = number - content.dropped
+      return content.predictions.indices.contains(place) ? content.predictions[place] : nil
     }
   }
 
   private var isPlain: Bool { content.withLock { $0.steering[0].steering.items.isEmpty } }
 
-  private static func logProbabilities(_ logits: Tensor) -> [Float] {
-    let values = logits.values
-    let largest = values.max() ?? 0
-    let sum = values.reduce(0.0) { $0 + exp(Double($1 - largest)) }
-    let shift = largest + Float(log(sum))
-    return values.map { $0 - shift }
+  /// The dose of the steering: how far it moves the first prediction from that without any, in nats.
+  private var dose: Double? {
+    guard !isPlain, reference?.isPlain == true else { return nil }
+    return content.withLock { $0.divergences.first ?? nil }
   }
 
   /// Takes note of a step of the engine: keeps states, and changes the steering if that was asked for.
@@ -209,12 +237,8 @@ final class Branch: @unchecked Sendable {
       ("bytes", .integer(Int64(state.byteCount))), ("norms", StateDistance.norms(state)),
     ])
     if !distances.isEmpty { data["distance_to"] = .object(JSONObject(distances)) }
-    content.withLock { content in
-      if let divergence = content.firstDivergence {
-        data["nats"] = .number(divergence.rounded(to: 4))
-      }
-      content.news.append(RunEvent(name: "state", data: .object(data)))
-    }
+    if let dose { data["nats"] = .number(dose.rounded(to: 4)) }
+    content.withLock { $0.news.append(RunEvent(name: "state", data: .object(data))) }
   }
 
   private func applyPending(_ batch: GenerationBatch) {

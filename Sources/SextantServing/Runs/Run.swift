@@ -59,6 +59,9 @@ final class RunShelf: Sendable {
   /// - Parameter byteLimit: bytes of states, beyond which the oldest runs are dropped.
   init(byteLimit: Int) { self.byteLimit = byteLimit }
 
+  /// Bytes of the states of all runs.
+  var byteCount: Int { content.withLock { $0.runs.reduce(0) { $0 + $1.byteCount } } }
+
   /// A name for a new run.
   func newName() -> String {
     content.withLock { content in

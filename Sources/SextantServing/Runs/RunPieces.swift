@@ -71,6 +71,9 @@ final class RunPieces: ServingPieces, @unchecked Sendable {
   private func events(_ event: TextEvent) -> [RunEvent] {
     switch event {
     case .silence: return []
+    case .waiting(let place):
+      return [RunEvent(name: "queue", data: ["place": .integer(Int64(place))])]
+    case .reading(let place, let read): return [reading(place, read)]
     case .prompt(let place, _, let records, let cached):
       rows[place].lens = records.last.flatMap(lens)
       return [prompt(place, records, cached)]
@@ -92,6 +95,16 @@ final class RunPieces: ServingPieces, @unchecked Sendable {
       ])
   }
 
+  private func reading(_ place: Int, _ read: Int) -> RunEvent {
+    let branch = run.branches[place]
+    return RunEvent(
+      name: "prompt",
+      data: [
+        "branch": .string(branch.name), "tokens": [], "cached": 0, "read": .integer(Int64(read)),
+        "of": .integer(Int64(branch.prompt.count)),
+      ])
+  }
+
   private func token(_ place: Int, _ token: GeneratedToken) -> RunEvent {
     let branch = run.branches[place]
     let number = rows[place].count
@@ -108,7 +121,11 @@ final class RunPieces: ServingPieces, @unchecked Sendable {
         score.top.map { [.integer(Int64($0.id)), .number($0.logProbability.rounded(to: 4))] })
       named += score.top.map(\.id)
     }
-    data["entropy"] = branch.entropy(of: number).map { .number($0.rounded(to: 4)) }
+    let (entropy, divergence) = branch.uncertainty(of: number)
+    data["entropy"] = entropy.map { .number($0.rounded(to: 4)) }
+    if let divergence, let reference = branch.reference {
+      data["divergence_from"] = [reference.name: .number(divergence.rounded(to: 3))]
+    }
     if let lens = rows[place].lens {
       data["lens"] = lens
       named += Self.ids(of: lens)

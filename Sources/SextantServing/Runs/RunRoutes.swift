@@ -20,9 +20,12 @@ extension Service {
       return try service.runState(parts[3], request)
     case ("GET", "diff", 3): return try service.stateDifference(request)
     case ("GET", "page", 3): return service.pageFacts()
+    case ("GET", "artifacts", 4): return try service.inspectedArtifact(parts[3])
+    case ("GET", "half-life", 3): return try await service.halfLife(fields(of: request.query))
     case (_, "runs", 3): throw methodRefused("POST")
     case (_, "runs", 4): throw methodRefused("GET, PATCH, DELETE")
-    case (_, "diff", 3), (_, "page", 3): throw methodRefused("GET")
+    case (_, "diff", 3), (_, "page", 3), (_, "artifacts", 4), (_, "half-life", 3):
+      throw methodRefused("GET")
     case (_, "runs", 5) where parts[4] == "state": throw methodRefused("GET")
     default: return nil
     }
@@ -82,7 +85,8 @@ extension Service {
       data["lens"] = ["artifact": .string(lens.name), "raw": .boolean(lens.isRaw)]
     }
     switch request.start {
-    case .prompt(let ids, _):
+    case .prompt(let ids, let state):
+      data["start"] = .integer(Int64(state?.position ?? 0))
       data["prompt"] = .string(
         tokenizer.decode(Array(ids.drop { tokenizer.beginOfTextIDs.contains($0) })))
     case .fork(let id, let branch, let position, _):
@@ -102,16 +106,18 @@ extension Service {
       return BranchStart(state: state ?? model.initialState(), prompt: ids)
     case .fork(let id, let name, let position, let inserted):
       let branch = try runs.run(id).branch(name)
-      let ids = branch.ids
-      guard position >= branch.base.position, position < ids.count else {
+      let (ids, origin) = (branch.ids, branch.origin)
+      let positions = branch.base.position..<origin + ids.count
+      guard positions.contains(position) else {
         throw ServingError(
-          400, "usage.option",
-          "found the position \(position), expected one of branch \(name): \(branch.base.position) to \(ids.count - 1)",
-          parameter: "from.position")
+          .option,
+          "found the position \(position), expected one of branch \(name): "
+            + "\(positions.lowerBound) to \(positions.upperBound - 1)", parameter: "from.position")
       }
       return BranchStart(
         state: try branch.state(after: position, model, tokenizer: tokenizer.digest),
-        history: Array(ids[..<position]), prompt: [ids[position]] + inserted, repeatedCount: 1)
+        history: Array(ids[..<(position - origin)]), prompt: [ids[position - origin]] + inserted,
+        repeatedCount: 1)
     }
   }
 
@@ -161,7 +167,7 @@ extension Service {
 
   /// The state after the token at a position; after the last one if there is none.
   private func state(of branch: Branch, at text: String?) throws -> State {
-    let count = branch.ids.count
+    let count = branch.origin + branch.ids.count
     let position = text == nil ? count - 1 : text.flatMap { Int($0) }
     guard let position, position >= branch.base.position, position < count else {
       throw ServingError(
@@ -202,7 +208,7 @@ extension Service {
   }
 
   /// The fields of a query.
-  private static func fields(of query: String) -> [String: String] {
+  static func fields(of query: String) -> [String: String] {
     var fields: [String: String] = [:]
     for part in query.split(separator: "&") {
       let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -222,6 +228,10 @@ extension Service {
         "identity": .string(String("\(loaded.store.identity)".prefix(8))),
         "blocks": .integer(Int64(facts.layerCount)), "vocabulary": .integer(Int64(vocabularySize)),
       ], "default": .array(options.steering.map { .string($0) }),
+      "cache": [
+        "bytes": .integer(Int64(engine.metrics.current.cacheBytes)),
+        "limit": .integer(Int64(options.cacheBytes)), "run_bytes": .integer(Int64(runs.byteCount)),
+      ],
     ])
   }
 }
