@@ -1,4 +1,5 @@
 import NIOCore
+import NIOHTTP1
 import SextantLocks
 
 /// Watches a connection: it closes one that sends no header, and tells when the client has left.
@@ -14,6 +15,15 @@ final class ConnectionWatch: ChannelInboundHandler, RemovableChannelHandler {
     timer = context.eventLoop.scheduleTask(in: .seconds(Server.Limits.headerSeconds)) {
       channel.close(promise: nil)
     }
+    addForms(context.pipeline.syncOperations)
+  }
+
+  /// Puts `MessageForms` next to the parser. The server's own list of handlers begins behind it.
+  private func addForms(_ pipeline: ChannelPipeline.SynchronousOperations) {
+    guard
+      let parser = try? pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self),
+      (try? pipeline.addHandler(MessageForms(), position: .after(parser))) != nil
+    else { preconditionFailure("a pipeline without a parser") }
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {

@@ -97,6 +97,19 @@ import Testing
     #expect(text.contains("# TYPE sextant_cache_bytes gauge"))
   }
 
+  @Test func headIsAnsweredAsGetIs() async throws {
+    let head = { (path: String) in
+      await served.send(ServingRequest("HEAD", path, headers: [("Host", "localhost:8080")]))
+    }
+    for path in ["/health", "/v1/models", "/props", "/sextant/v1/page", "/v1/models/demo"] {
+      let (own, other) = await (head(path), served.get(path))
+      #expect(own.status == 200 && own.bytes == other.bytes, "\(path)")
+      #expect(own.header("Content-Type") == other.header("Content-Type"))
+    }
+    for path in ["/v1/completions", "/sextant/v1/runs"] { #expect(await head(path).status == 405) }
+    #expect(await head("/nothing").status == 404)
+  }
+
   @Test func artifactsTellWhetherTheyFit() async throws {
     let list = try await served.get("/sextant/v1/artifacts").json.member("data").elements()
     let fits = try Dictionary(

@@ -13,6 +13,12 @@ extension Service {
     _ request: ServingRequest, _ grant: Access.Grant
   ) async throws -> ServingResponse {
     if request.method == "OPTIONS" { return preflight(grant) }
+    if request.method == "HEAD" {
+      // The answer of GET; the connection leaves the body out.
+      var own = request
+      own.method = "GET"
+      return try await answer(own, grant)
+    }
     let path = Self.decoded(request.path)
     for route in Self.furtherRoutes {
       if let response = try await route(self, request, grant) { return response }
