@@ -1,18 +1,22 @@
-"""The page in Chromium: steers, forks and stops with the keyboard alone: python browser.py ADDRESS CHROMIUM [FOLDER]
+"""The page in Chromium: steers, forks and stops with the keyboard alone: python browser.py ADDRESS CHROMIUM ARTIFACTS [PICTURES]
 
-Pictures go into FOLDER if it is given. No request may leave this machine.
+ARTIFACTS is the folder of the server's artifacts. Pictures are written if there is a folder for them. No request may leave this
+machine.
 """
 
 import json
 import re
+import socket
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
 
 address, chromium = sys.argv[1].rstrip("/"), sys.argv[2]
-pictures = Path(sys.argv[3]) if len(sys.argv) > 3 else None
+artifacts = Path(sys.argv[3])
+pictures = Path(sys.argv[4]) if len(sys.argv) > 4 else None
 problems: list[str] = []
 
 
@@ -61,6 +65,9 @@ def steer_and_fork(page: Page) -> None:
     is_over(page, 1)
     texts = [lane(page, place).locator(".text").inner_text() for place in (0, 1)]
     assert texts[0] != texts[1] and texts[0].startswith("I watched this film last night and"), texts
+    expect(lane(page, 1).locator(".head")).to_contain_text(re.compile(r"divergence from A \d+\.\d\d nats a token"))
+    expect(page.locator("#token-facts")).to_contain_text("nats from A")
+    expect(page.locator("#speed")).to_contain_text(re.compile(r"cache \d"))
     expect(page.locator("#grid td").first).to_be_visible()
     is_clean(page, "after a run")
     picture(page, "serve-page")
@@ -140,6 +147,86 @@ def looks(page: Page, name: str) -> None:
     picture(page, f"serve-{name}")
 
 
+def artifact(page: Page, name: str):
+    return page.locator("#artifact-list li").filter(has=page.locator("summary", has_text=name))
+
+
+def inspected(page: Page) -> None:
+    """The content of an artifact as tables, and the half-life of a vector of the state."""
+    page.goto(address)
+    expect(page.locator("#status-text")).to_have_text("ready")
+    page.locator("#run").focus()
+    press(page, "Control+Enter")
+    is_over(page, 0)
+    for name, button in (("joy", "content"), ("mood", "half-life")):
+        own = artifact(page, name)
+        own.locator("summary").focus()
+        press(page, "Enter", "Tab", "Tab")
+        own.get_by_role("button", name=button).focus()
+        press(page, "Enter")
+        expect(own.locator("table").first).to_be_visible()
+        expect(own.get_by_role("button", name=f"hide {button}")).to_be_focused()
+    expect(artifact(page, "joy")).to_contain_text("blocks.3.output")
+    expect(artifact(page, "mood")).to_contain_text("b3.ssm")
+    is_clean(page, "artifacts")
+    picture(page, "serve-artifacts")
+    artifact(page, "joy").get_by_role("button", name="hide content").click()
+    expect(artifact(page, "joy").locator("table")).to_have_count(0)
+    print("inspected an artifact, and measured a half-life")
+
+
+def states(page: Page) -> None:
+    """A state that was saved is one that a prompt can start from."""
+    page.goto(address)
+    expect(page.locator("#status-text")).to_have_text("ready")
+    expect(page.locator("#start")).to_be_hidden()
+    page.locator("#run").focus()
+    press(page, "Control+Enter")
+    is_over(page, 0)
+    with page.expect_download() as download:
+        page.get_by_text("save state").click()
+    kept = artifacts / "kept.state.safetensors"
+    kept.write_bytes(Path(download.value.path()).read_bytes())
+    try:
+        page.locator("#rescan").click()
+        artifact(page, "kept").locator("summary").click()
+        artifact(page, "kept").get_by_role("button", name="start from it").click()
+        expect(page.locator("#start-state")).to_have_value("kept")
+        page.fill("#prompt", " The end")
+        press(page, "Control+Enter")
+        is_over(page, 1)
+        assert lane(page, 1).locator(".text").inner_text().startswith(" The end")
+        press(page, *["ArrowLeft"] * 20, "f")
+        is_over(page, 2)
+        expect(lane(page, 2).locator(".head")).to_contain_text("fork of A")
+        is_clean(page, "a run from a state")
+    finally:
+        kept.unlink()
+    page.locator("#rescan").click()
+    expect(page.locator("#start")).to_be_hidden()
+    print("a prompt started from a saved state, and was forked")
+
+
+def queued(page: Page) -> None:
+    """While others take all rows, a run is told its place."""
+    body = json.dumps({"prompt": "The", "max_tokens": 100000, "ignore_eos": True}).encode()
+    own = urlsplit(address)
+    crowd = []
+    for _ in range(8):
+        crowd.append(socket.create_connection((own.hostname, own.port)))
+        crowd[-1].sendall(b"POST /v1/completions HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                          % (own.netloc.encode(), len(body), body))
+    page.goto(address)
+    expect(page.locator("#status-text")).to_have_text("ready")
+    page.locator("#run").focus()
+    press(page, "Control+Enter")
+    expect(lane(page, 0).locator(".head")).to_contain_text("queued, place 1", timeout=20_000)
+    for each in crowd:
+        each.close()
+    is_over(page, 0)
+    print("a run that waits shows its place")
+
+
 def exported(page: Page) -> None:
     page.goto(address)
     expect(page.locator("#status-text")).to_have_text("ready")
@@ -168,7 +255,7 @@ def exported(page: Page) -> None:
 
 with sync_playwright() as playwright:
     browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-    for step in (steer_and_fork, stop, frames, exported):
+    for step in (steer_and_fork, stop, frames, inspected, states, queued, exported):
         context = browser.new_context(viewport={"width": 1300, "height": 900}, accept_downloads=True)
         page = context.new_page()
         watch(page)

@@ -6,6 +6,7 @@ enum Page {
   static let files: [String: ServiceOptions.File] = [
     "/": file("html", PackageResources.page_html),
     "/page.css": file("css", PackageResources.page_css),
+    "/artifacts.js": file("javascript", PackageResources.artifacts_js),
     "/client.js": file("javascript", PackageResources.client_js),
     "/commands.js": file("javascript", PackageResources.commands_js),
     "/copy.js": file("javascript", PackageResources.copy_js),

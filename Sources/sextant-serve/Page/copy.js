@@ -21,6 +21,7 @@ export function asCommand(settings, steering, model, artifacts) {
     ...vectors.map((vector) => `--apply ${quoted(`${file(vector.name)}:${vector.strength}`)}`),
     layers.length ? `--layers ${layers.join(',')}` : '',
     settings.ignore_eos ? '--ignore-eos' : '',
+    settings.state ? `--load-state ${quoted(file(settings.state))}` : '',
     settings.lens && settings.lens !== 'raw' ? `--apply ${quoted(file(settings.lens))}` : '',
     ...settings.probes.map((name) => `--apply ${quoted(file(name))}`),
   ].filter(Boolean).join(' ')

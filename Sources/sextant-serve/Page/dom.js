@@ -16,6 +16,15 @@ export function el(tag, properties = {}, ...children) {
   return made
 }
 
+/** A list of names and values. */
+export const facts = (pairs) => el('dl', { class: 'facts' },
+  pairs.filter(([, value]) => value !== undefined && value !== '').flatMap(([name, value]) => [el('dt', {}, name), el('dd', {}, value)]))
+
+/** A table that scrolls by itself: column heads, and rows of cells, the first of which is a head. */
+export const table = (label, heads, rows) => el('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': label },
+  el('table', {}, el('thead', {}, el('tr', {}, heads.map((head) => el('th', { scope: 'col' }, head)))),
+    el('tbody', {}, rows.map(([first, ...rest]) => el('tr', {}, el('th', { scope: 'row' }, first), rest.map((cell) => el('td', {}, cell)))))))
+
 export const svg = (tag, attributes, ...children) => {
   const made = document.createElementNS('http://www.w3.org/2000/svg', tag)
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value)
@@ -38,6 +47,9 @@ export const probabilityClass = (p) => `p${Math.min(4, Math.floor(Math.max(0, p)
 
 /** The class of a surprise in nats: unmarked below 2. */
 export const surpriseClass = (logprob) => (logprob < -5 ? 's2' : logprob < -2 ? 's1' : '')
+
+/** The class of a divergence in nats: unmarked below 0.1. */
+export const divergenceClass = (nats) => (nats > 1 ? 't2' : nats > 0.1 ? 't1' : '')
 
 /** The class of a signed value: blue below 0, vermilion above. */
 export function signedClass(value, scale) {

@@ -9,13 +9,16 @@ export const find = (run, branch) => lanes.find((lane) => lane.run === run && la
 
 function makeLane(run, name, start) {
   const parent = start.from ? find(start.from.run, start.from.branch) : undefined
-  const tokens = parent ? parent.tokens.slice(0, start.from.position + 1) : []
+  const origin = start.start ?? parent?.start ?? 0
+  const tokens = parent ? parent.tokens.slice(0, start.from.position + 1 - origin) : []
   return {
     run, name, prompt: start.prompt ?? parent?.prompt ?? '', parent, forkedAt: parent ? tokens.length : 0,
-    // Tokens by position: the parent's up to the fork, then this lane's own.
+    // The position of the first token: above 0 if the run continues a saved state.
+    start: origin,
+    // The parent's tokens up to the fork, then this lane's own.
     tokens, steering: start.steering?.[name] ?? [], log: [], events: [], state: parent?.state, states: new Map(),
     read: 0, of: 0, done: undefined, error: undefined, started: performance.now(), dirty: true, frozen: !!start.frozen,
-    nats: undefined, lens: start.lens,
+    nats: undefined, lens: start.lens, place: undefined, apart: { sum: 0, count: 0 },
   }
 }
 
@@ -33,20 +36,30 @@ export function apply(run, event, data) {
     }
     return find(data.run, data.branches.at(-1))
   }
+  if (event === 'queue') {
+    for (const lane of lanes) if (lane.run === run) Object.assign(lane, { place: data.place, dirty: true })
+    return undefined
+  }
   const lane = find(run, data.branch)
   if (!lane) return undefined
   lane.dirty = true
-  lane.events.push([event, data])
+  lane.place = undefined
+  // How far a prompt was read is nothing to keep.
+  if (event !== 'prompt' || data.read === data.of) lane.events.push([event, data])
   if (event === 'prompt') {
     lane.read = data.read
     lane.of = data.of
     for (const [id, text] of data.tokens ?? []) {
       words.set(id, text)
-      lane.tokens.push({ position: lane.tokens.length, id, text, kind: lane.parent ? 'inserted' : 'prompt' })
+      lane.tokens.push({ position: lane.start + lane.tokens.length, id, text, kind: lane.parent ? 'inserted' : 'prompt' })
     }
   } else if (event === 'token') {
     for (const [id, text] of data.words ?? []) words.set(id, text)
     words.set(data.id, data.text || words.get(data.id))
+    for (const [name, nats] of Object.entries(data.divergence_from ?? {})) {
+      Object.assign(data, { divergence: nats, reference: name })
+      lane.apart = { name, sum: lane.apart.sum + nats, count: lane.apart.count + 1 }
+    }
     lane.tokens.push({ ...data, kind: 'text' })
     lane.clock ??= performance.now()
     lane.count = (lane.count ?? 0) + 1

@@ -1,12 +1,13 @@
 // The page: what is selected, what a run is made of, and what each control does.
 
-import { $, el, number } from './dom.js'
+import { $, el, number, bytes } from './dom.js'
 import { get, send, stream, Refused } from './client.js'
 import { lanes, apply, find, stopped, firstOfText, speed, saved, load } from './lanes.js'
 import { drawLanes, focusLane } from './text.js'
 import { drawLens, blocksOf } from './lens.js'
 import { vectors, steering, take, add, chosen, choose, drawSteering } from './steering.js'
-import { drawToken, drawState, drawArtifacts } from './panels.js'
+import { drawToken, drawState } from './panels.js'
+import { drawArtifacts } from './artifacts.js'
 import { bind } from './commands.js'
 import { asCommand, asJSON, asPython, asSwift } from './copy.js'
 
@@ -14,6 +15,7 @@ const selection = { lane: undefined, index: undefined, block: undefined, moved: 
 const running = new Map()  // AbortController by run
 let model = { name: 'model' }
 let artifacts = []
+let cache
 let slow = 0
 
 // MARK: Requests
@@ -22,13 +24,13 @@ const settings = () => ({
   prompt: $('prompt').value, max_tokens: $('max-tokens').valueAsNumber || 60,
   temperature: Number.isFinite($('temperature').valueAsNumber) ? $('temperature').valueAsNumber : 0.8,
   top_p: $('top-p').valueAsNumber || 1, seed: $('seed').valueAsNumber || 0,
-  ignore_eos: $('past-end').checked,
+  ignore_eos: $('past-end').checked, state: $('start-state').value,
   lens: $('pause').checked ? '' : $('lens-artifact').value,
   probes: $('pause').checked ? [] : [...document.querySelectorAll('#probe-choices input:checked')].map((box) => box.value),
 })
 
 function body(own) {
-  const { lens, probes, prompt: _, ...rest } = settings()
+  const { lens, probes, state: _, prompt: __, ...rest } = settings()
   return { ...rest, report: { ...(lens ? { lens: lens === 'raw' ? { top: 3 } : { artifact: lens, top: 3 } } : {}), probes }, ...own }
 }
 
@@ -38,7 +40,8 @@ function run() {
   const own = steering()
   const branches = own.length && $('compare').checked
     ? [{ name: 'A', steering: [] }, { name: 'B', steering: own }] : [{ name: 'A', steering: own }]
-  return start(body({ prompt, branches }))
+  const { state } = settings()
+  return start(body({ prompt, branches, ...(state ? { state } : {}) }))
 }
 
 let forks = 0
@@ -49,7 +52,7 @@ function fork(lane, position, change = {}) {
   forks += 1
   const name = `${lane.name.split('.')[0]}.${forks}`
   return start(body({
-    from: { run: lane.run, branch: lane.name, position }, ...change, branches: [{ name, steering: steering() }],
+    from: { run: lane.run, branch: lane.name, position: lane.start + position }, ...change, branches: [{ name, steering: steering() }],
   }))
 }
 
@@ -78,6 +81,7 @@ async function start(request) {
   }
   for (const lane of lanes) if (lane.run === id) stopped(lane, 'ended')
   running.delete(id)
+  if (!waiting) get('/sextant/v1/page').then((page) => { cache = page.cache; draw() }, () => {})
   draw(true)
 }
 
@@ -149,6 +153,7 @@ async function look(again = false) {
     const page = await get('/sextant/v1/page')
     const found = again ? await send('POST', '/sextant/v1/artifacts', {}) : await get('/sextant/v1/artifacts')
     model = page.model
+    cache = page.cache
     artifacts = found.data
     // What the server steers by itself is on the sliders.
     if (!vectors.length && page.default.length) take(page.default)
@@ -166,6 +171,11 @@ async function look(again = false) {
     el('label', {}, el('input', { type: 'checkbox', value: each.name, checked: true }), ` probe: ${each.name} `)))
   $('add-vector').replaceChildren(el('option', { value: '' }, 'a vector …'),
     ...fitting('steering').map((each) => el('option', { value: each.name }, each.name)))
+  const states = $('start-state')
+  const from = states.value
+  states.replaceChildren(el('option', { value: '' }, 'nothing'), ...fitting('state').map((each) => el('option', { value: each.name }, each.name)))
+  states.value = fitting('state').some((each) => each.name === from) ? from : ''
+  $('start').hidden = fitting('state').length === 0
   if (!vectors.length && fitting('steering').length) addVector(fitting('steering')[0].name, false)
   example(fitting('steering')[0], fitting('probe')[0])
   state('ready')
@@ -198,7 +208,7 @@ function addVector(name, isOn = true) {
 
 async function compareStates(lane, other) {
   try {
-    const place = (each) => `${each.run}/${encodeURIComponent(each.name)}/${Math.min(lane.tokens.length, other.tokens.length) - 1}`
+    const place = (each) => `${each.run}/${encodeURIComponent(each.name)}/${Math.min(lane.start + lane.tokens.length, other.start + other.tokens.length) - 1}`
     const found = await get(`/sextant/v1/diff?a=${place(lane)}&b=${place(other)}`)
     lane.compared = { name: other.name, distances: found.distances }
   } catch (error) { fail(error) }
@@ -244,7 +254,7 @@ function paint(level) {
   $('stop').hidden = !isBusy
   if (!waiting) state(isBusy ? 'busy' : 'ready')
   const rate = lane && speed(lane)
-  $('speed').textContent = rate ? `${Math.round(rate)} tok/s` : ''
+  $('speed').textContent = [rate ? `${Math.round(rate)} tok/s` : '', cache ? `cache ${bytes(cache.bytes + cache.run_bytes)}` : ''].filter(Boolean).join(' · ')
   const spec = (items) => JSON.stringify(items)
   $('again').hidden = !(lane?.done && !lane.frozen && firstOfText(lane) > 0 && spec(lane.steering) !== spec(steering()))
   // Browsers allow few changes of the address.
@@ -286,7 +296,20 @@ function remove(lane) {
   draw(true)
 }
 
-const actions = { select, remove, fork, compareStates, addVector: (name) => addVector(name) }
+const actions = {
+  select, remove, fork, compareStates, addVector: (name) => addVector(name), redraw: () => draw(true),
+  branch: () => `run=${selection.lane?.run ?? ''}&branch=${encodeURIComponent(selection.lane?.name ?? '')}`,
+  async ask(path) {
+    try {
+      return await get(path)
+    } catch (error) { fail(error) }
+    return undefined
+  },
+  startFrom(name) {
+    $('start-state').value = name
+    $('prompt').focus()
+  },
+}
 
 const move = (by) => () => { if (selection.lane) select(selection.lane, (selection.index ?? 0) + by) }
 
@@ -341,13 +364,14 @@ function again() {
 async function copy(kind) {
   const { lane } = selection
   const own = { ...settings(), prompt: lane?.prompt || $('prompt').value }
+  const lack = own.state && kind !== 'command' ? `It does not start from ${own.state}: only the command line can.` : undefined
   const makers = { command: asCommand, json: asJSON, python: asPython, swift: asSwift }
   const text = makers[kind](own, steering(), model, artifacts)
   try {
     await navigator.clipboard.writeText(text)
-    notice(`Copied as ${kind}.`)
+    notice(...[`Copied as ${kind}.`, lack].filter(Boolean))
   } catch {
-    notice('The browser does not allow copying. This is the text:', text)
+    notice(...['The browser does not allow copying. This is the text:', text, lack].filter(Boolean))
   }
 }
 

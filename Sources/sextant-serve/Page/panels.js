@@ -1,11 +1,7 @@
-// The panels beside the text: the selected token, the state, the artifacts.
+// The panels beside the text: the selected token, and the state.
 
-import { $, el, number, bytes, visible, sign } from './dom.js'
+import { $, el, number, bytes, visible, sign, facts } from './dom.js'
 import { lanes, words, firstOfText, settledAt } from './lanes.js'
-
-/** A list of names and values. */
-const facts = (pairs) => el('dl', { class: 'facts' },
-  pairs.filter(([, value]) => value !== undefined && value !== '').flatMap(([name, value]) => [el('dt', {}, name), el('dd', {}, value)]))
 
 export function drawToken(lane, index, actions) {
   const token = lane?.tokens[index]
@@ -26,6 +22,7 @@ export function drawToken(lane, index, actions) {
     ['probability', token.logprob === undefined ? undefined : number(Math.exp(token.logprob), 3)],
     ['rank', top.length === 0 ? undefined : rank < 0 ? `below ${top.length}` : `${rank + 1}`],
     ['entropy', token.entropy === undefined ? undefined : `${number(token.entropy)} nats`],
+    ['divergence', token.divergence === undefined ? undefined : `${number(token.divergence, 3)} nats from ${token.reference}`],
     ['settled', settled === undefined ? (token.lens?.length ? 'in no block' : undefined) : `at block ${settled}`],
     ['steered at', (token.steered ?? []).join(', ')],
     ...(token.probes ?? []).map(([name, score]) => [name, `${sign(score)} ${number(score)}`]),
@@ -56,7 +53,7 @@ export function drawState(lane, index, actions) {
   }
   if ($('state-facts').contains(document.activeElement) && document.activeElement.tagName === 'SELECT') return
   // The nearest report at or before the cursor.
-  const positions = [...lane.states.keys()].filter((position) => position <= (index ?? Infinity))
+  const positions = [...lane.states.keys()].filter((position) => position <= lane.start + (index ?? Infinity))
   const state = lane.states.get(positions.at(-1)) ?? lane.state
   const compared = lane.compared ?? Object.entries(state.distance_to ?? {}).map(([name, distances]) => ({ name, distances }))[0]
   const components = Object.keys(state.norms)
@@ -79,30 +76,13 @@ export function drawState(lane, index, actions) {
   }, el('option', { value: '' }, 'compare with …'), others.map((other, place) =>
     el('option', { value: `${place}` }, `${other.name} of ${other.run}`)))
   const link = el('a', {
-    href: `/sextant/v1/runs/${lane.run}/state?branch=${encodeURIComponent(lane.name)}&position=${index ?? lane.tokens.length - 1}`,
+    href: `/sextant/v1/runs/${lane.run}/state?branch=${encodeURIComponent(lane.name)}&position=${lane.start + (index ?? lane.tokens.length - 1)}`,
     download: `${lane.run}-${lane.name}.state.safetensors`,
   }, 'save state')
   $('state-facts').replaceChildren(
     el('p', { class: 'soft' }, `after token ${state.position}, ${bytes(state.bytes)}`),
     el('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Components of the state' },
       el('table', { class: 'bars' }, el('thead', {}, head), el('tbody', {}, rows))),
-    lane.frozen ? '' : el('p', {}, link, ' ', others.length ? select : ''))
-}
-
-export function drawArtifacts(artifacts, actions) {
-  $('artifact-list').replaceChildren(...artifacts.map((artifact) => {
-    const use = artifact.fits && artifact.kind === 'steering' && el('button', {
-      type: 'button', onclick: () => actions.addVector(artifact.name),
-    }, 'steer')
-    return el('li', {}, el('details', {},
-      el('summary', {}, `${artifact.fits ? '✓' : '✗'} ${artifact.name} `, el('span', { class: 'soft' }, artifact.fits ? artifact.kind : 'does not fit')),
-      artifact.error ? el('p', {}, `${artifact.error.code}: ${artifact.error.message}`) : '',
-      facts([['kind', artifact.kind], ['file', artifact.file], ['sites', (artifact.sites ?? []).join(', ')],
-        ['operation', artifact.operation], ['method', artifact.method], ['tokens', artifact.positions],
-        ['length', artifact.share === undefined ? undefined : `${number(artifact.share)} of the activations`]]),
-      use || ''))
-  }))
-  if (artifacts.length) return
-  $('artifact-list').append(el('li', {}, 'None. This trains one:', el('p', {},
-    el('code', {}, 'sextant steer train -m MODEL --pairs PAIRS.jsonl -o FOLDER/joy.safetensors'))))
+    lane.frozen ? '' : el('p', {}, link, ' ', others.length ? select : ''),
+    el('p', { class: 'soft' }, 'A saved state in the folder of the artifacts is one that a prompt can start from, after “Look again”.'))
 }

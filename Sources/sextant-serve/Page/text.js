@@ -1,6 +1,6 @@
 // The branches: text, tokens, probe lines. A lane's view is made once; tokens are appended to it.
 
-import { $, el, svg, number, surpriseClass, probabilityClass, signedClass } from './dom.js'
+import { $, el, svg, number, surpriseClass, probabilityClass, signedClass, divergenceClass } from './dom.js'
 import { lanes, differs, speed } from './lanes.js'
 
 const views = new Map()
@@ -14,6 +14,7 @@ function tintOf(token) {
   switch ($('tint').value) {
     case 'surprise': return surpriseClass(token.logprob)
     case 'probability': return probabilityClass(Math.exp(token.logprob))
+    case 'divergence': return divergenceClass(token.divergence)
     case 'probe': return token.probes?.length ? signedClass(token.probes[0][1], 3) : ''
     default: return ''
   }
@@ -107,7 +108,9 @@ function drawLane(lane, view, cursor) {
   if (lane.parent) facts.push(`fork of ${lane.parent.name} at ${lane.forkedAt}`)
   const rate = speed(lane)
   if (rate) facts.push(`${Math.round(rate)} tok/s`)
-  facts.push(lane.done ? (lane.frozen ? 'imported' : lane.done.reason) : lane.count ? 'writing' : 'waiting')
+  if (lane.apart.count) facts.push(`divergence from ${lane.apart.name} ${number(lane.apart.sum / lane.apart.count)} nats a token`)
+  facts.push(lane.done ? (lane.frozen ? 'imported' : lane.done.reason) : lane.count ? 'writing'
+    : lane.place ? `queued, place ${lane.place}` : 'waiting')
   view.side.textContent = facts.join(' · ')
   view.text.classList.toggle('caret', !lane.done)
   drawProbes(lane, view, cursor)
