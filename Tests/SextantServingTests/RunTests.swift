@@ -268,8 +268,9 @@ import Testing
       answer.bytes, to: "\(folder)/middle.state.safetensors", replacing: true)
     let artifact = try Artifact(reading: "\(folder)/middle.state.safetensors")
     #expect(try SavedState(artifact).position == first + 9)
-    // It continues as the branch did.
-    _ = await served.post("/sextant/v1/artifacts", "{}")
+    // It fits, and continues as the branch did.
+    let rows = try await served.post("/sextant/v1/artifacts", "{}").json.member("data").elements()
+    #expect(try rows[0].at("name") == "middle" && rows[0].at("fits") == true)
     let ids = try told.ids("A")
     let greedy = try await run(
       served, #"{"prompt": [\#(ids[9])], "state": "middle", "max_tokens": 5, "temperature": 0}"#)

@@ -1,6 +1,7 @@
 import SextantArtifacts
 import SextantBytes
 import SextantGeneration
+import SextantModels
 
 extension Service {
   /// Refuses an artifact that requests cannot use with this model.
@@ -15,6 +16,7 @@ extension Service {
     case Lens.name:
       let lens = NamedLens(name: "lens", lens: try Lens(artifact))
       try lens.check(loaded.model, tokenizer: digest, allowingOther: false)
+    case SavedState.name: _ = try State(SavedState(artifact), for: model, tokenizer: digest)
     default: _ = try AppliedArtifact(artifact)
     }
   }
