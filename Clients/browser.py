@@ -169,7 +169,6 @@ def inspected(page: Page) -> None:
     expect(artifact(page, "joy")).to_contain_text("blocks.3.output")
     expect(artifact(page, "mood")).to_contain_text("b3.ssm")
     is_clean(page, "artifacts")
-    picture(page, "serve-artifacts")
     artifact(page, "joy").get_by_role("button", name="hide content").click()
     expect(artifact(page, "joy").locator("table")).to_have_count(0)
     print("inspected an artifact, and measured a half-life")
@@ -196,6 +195,8 @@ def states(page: Page) -> None:
         press(page, "Control+Enter")
         is_over(page, 1)
         assert lane(page, 1).locator(".text").inner_text().startswith(" The end")
+        # The keys are commands outside of the prompt.
+        lane(page, 1).locator(".text").focus()
         press(page, *["ArrowLeft"] * 20, "f")
         is_over(page, 2)
         expect(lane(page, 2).locator(".head")).to_contain_text("fork of A")
