@@ -223,21 +223,35 @@ private actor Order {
     try await rest(served)
   }
 
-  @Test func aRequestHasATimeLimitAndSilenceIsFilled() async throws {
+  @Test func aRequestHasATimeLimit() async throws {
+    let served = try Served { $0.secondsPerRequest = 0.2 }
+    let answer = await served.post(
+      "/v1/completions", #"{"prompt": "The film", "max_tokens": 100000, "ignore_eos": true}"#)
+    #expect(answer.status == 503 && answer.header("x-should-retry") == "false")
+    #expect(try answer.error.code == "deadline")
+  }
+
+  @Test func silenceIsFilled() async throws {
     let served = try Served {
-      $0.secondsPerRequest = 3
       $0.secondsOfSilence = 0.05
       $0.parallel = 1
     }
     let long = #"{"prompt": "The film", "max_tokens": 100000, "ignore_eos": true"#
-    async let first = served.post("/v1/completions", long + "}")
+    let first = Task { await served.post("/v1/completions", long + "}") }
     try await start(served)
-    // This one waits all the time.
-    let stream = await served.post("/v1/completions", long + #", "stream": true}"#)
-    #expect(stream.text.contains(": ping\n\n"))
-    let answer = await first
-    #expect(answer.status == 503 && answer.header("x-should-retry") == "false")
-    #expect(try answer.error.code == "deadline")
+    // This one waits until the first one is cancelled.
+    let response = await served.service.respond(
+      to: ServingRequest(
+        "POST", "/v1/completions", headers: [(name: "Host", value: "localhost:8080")],
+        body: Array((long + #", "stream": true}"#).utf8)))
+    guard case .pieces(let stream) = response.body else {
+      Issue.record("no stream")
+      return
+    }
+    #expect(String(decoding: await stream.next() ?? [], as: UTF8.self) == ": ping\n\n")
+    stream.cancel()
+    first.cancel()
+    #expect(await first.value.status == 499)
   }
 
   @Test func stoppingEndsEverything() async throws {
