@@ -112,9 +112,11 @@ package struct ChatSession {
 
   /// Adds an artifact, or changes the strength of one.
   private mutating func add(_ argument: String, edits: Bool) throws(Refusal) -> [String] {
-    guard let file = AppliedFile(argument: argument) else {
-      throw Self.refusal(
-        found: "\"\(printable(argument, limit: 80))\"", expected: "FILE or FILE:STRENGTH")
+    let file: AppliedFile
+    do throws(Refusal) {
+      file = try AppliedFile(written: argument)
+    } catch {
+      throw Self.refusal(found: error.found, expected: error.expected)
     }
     let artifact = try AppliedArtifact(file).artifact
     let kinds = edits ? [SteeringVector.name, ConceptEraser.name] : [Probe.name]

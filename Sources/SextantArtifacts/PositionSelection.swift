@@ -51,49 +51,68 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
 
   /// Reads the written form; nil if it is not valid.
   public init?(_ text: String) {
-    var parts: [Part] = []
-    for word in text.split(separator: ",", omittingEmptySubsequences: false) {
-      guard parts.count < Self.partLimit else { return nil }
-      switch word {
-      case "all": parts.append(.all)
-      case "prompt": parts.append(.prompt)
-      case "generated": parts.append(.generated)
-      case "last": parts.append(.last(count: 1))
-      default:
-        guard let part = Self.part(word) else { return nil }
-        parts.append(part)
-      }
-    }
-    self.init(parts)
+    do throws(Refusal) { try self.init(written: text) } catch { return nil }
   }
 
-  /// A member with a number in it.
-  private static func part(_ word: Substring) -> Part? {
-    let count = { (prefix: String) -> Int? in
+  /// Reads the written form.
+  ///
+  /// - Throws: `usage.option` with the member of the list that is wrong.
+  package init(written text: String) throws(Refusal) {
+    let words = text.split(separator: ",", omittingEmptySubsequences: false)
+    guard words.count <= Self.partLimit else {
+      throw Refusal(
+        .usageOption, found: "\(words.count) members", expected: "at most \(Self.partLimit)")
+    }
+    self.init(try words.map { word throws(Refusal) in try Self.part(word) })
+  }
+
+  private static func part(_ word: Substring) throws(Refusal) -> Part {
+    switch word {
+    case "all": return .all
+    case "prompt": return .prompt
+    case "generated": return .generated
+    case "last": return .last(count: 1)
+    default: break
+    }
+    func number(after prefix: String, from least: Int) throws(Refusal) -> Int? {
       guard word.hasPrefix(prefix) else { return nil }
-      return integer(word.dropFirst(prefix.count)).flatMap { $0 > 0 ? $0 : nil }
-    }
-    if let count = count("last-") { return .last(count: count) }
-    if let count = count("generated-") { return .firstGenerated(count: count) }
-    if let stride = count("every-") { return .every(stride: stride) }
-    if word.hasPrefix("token="), let id = integer(word.dropFirst(6)), id >= 0 { return .token(id) }
-    let ends = word.split(separator: ":", omittingEmptySubsequences: false).map(integer)
-    switch ends.count {
-    case 1: return ends[0].map { .index($0) }
-    case 2:
-      guard let first = ends[0], let last = ends[1], first <= last, (first < 0) == (last < 0) else {
-        return nil
+      let value = try Int(written: word.dropFirst(prefix.count))
+      guard value >= least else {
+        throw Refusal(
+          .usageOption, found: "\(word)", expected: "\(least) or more after \"\(prefix)\"")
       }
-      return .window(first, last)
-    default: return nil
+      return value
     }
+    if let count = try number(after: "last-", from: 1) { return .last(count: count) }
+    if let count = try number(after: "generated-", from: 1) { return .firstGenerated(count: count) }
+    if let stride = try number(after: "every-", from: 1) { return .every(stride: stride) }
+    if let id = try number(after: "token=", from: 0) { return .token(id) }
+    return try place(word)
   }
 
-  /// A number in its one spelling: no plus sign, no leading zeros, no -0.
-  private static func integer(_ word: Substring) -> Int? {
-    guard let value = Int(word), String(value) == word else { return nil }
-    return value
+  /// An index, or a window of them.
+  private static func place(_ word: Substring) throws(Refusal) -> Part {
+    let ends = word.split(separator: ":", omittingEmptySubsequences: false)
+    guard (1...2).contains(ends.count), !word.contains(where: \.isLetter) else {
+      throw Refusal(.usageOption, found: "\"\(word.prefix(100))\"", expected: forms)
+    }
+    let numbers = try ends.map { end throws(Refusal) in try Int(written: end) }
+    guard numbers.count == 2 else { return .index(numbers[0]) }
+    guard (numbers[0] < 0) == (numbers[1] < 0) else {
+      throw Refusal(
+        .usageOption, found: "\(word), from an index of the start to one of the end",
+        expected: "two indices of one sign")
+    }
+    guard numbers[0] <= numbers[1] else {
+      throw Refusal(
+        .usageOption, found: "\(word), whose end is before its start",
+        expected: "the smaller index first, such as 2:5")
+    }
+    return .window(numbers[0], numbers[1])
   }
+
+  private static let forms =
+    "last, last-K, all, prompt, generated, generated-K, every-K, an index, a window such as 2:5, or token=ID"
 
   /// The written form.
   public var description: String {
@@ -209,7 +228,7 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
 
   init(_ node: JSONNode) throws(Refusal) {
     guard let selection = PositionSelection(try node.string()) else {
-      throw node.refusal(expected: "last, last-K, all, prompt, generated, every-K or indices")
+      throw node.refusal(expected: Self.forms)
     }
     self = selection
   }

@@ -20,19 +20,40 @@ public struct LayerSelection: Sendable, Equatable, CustomStringConvertible {
 
   /// Reads the written form; nil when the text is not one.
   public init?(_ text: String) {
-    let words = text.split(separator: ",", omittingEmptySubsequences: false)
-    guard words.count <= Self.partLimit else { return nil }
-    parts = words.compactMap(Self.range)
-    if parts.count != words.count { return nil }
+    do throws(Refusal) { try self.init(written: text) } catch { return nil }
   }
 
+  /// Reads the written form.
+  ///
+  /// - Throws: `usage.option` with the member of the list that is wrong.
+  package init(written text: String) throws(Refusal) {
+    let words = text.split(separator: ",", omittingEmptySubsequences: false)
+    guard words.count <= Self.partLimit else {
+      throw Refusal(
+        .usageOption, found: "\(words.count) members", expected: "at most \(Self.partLimit)")
+    }
+    parts = try words.map { word throws(Refusal) in try Self.range(written: word) }
+  }
+
+  /// One member of a list: `3` or `2-4`; nil for any other text.
+  package static func range(_ word: Substring) -> ClosedRange<Int>? { try? range(written: word) }
+
   /// One member of a list: `3` or `2-4`.
-  package static func range(_ word: Substring) -> ClosedRange<Int>? {
+  ///
+  /// - Throws: `usage.option`.
+  package static func range(written word: Substring) throws(Refusal) -> ClosedRange<Int> {
     let ends = word.split(separator: "-", omittingEmptySubsequences: false)
-    let numbers = ends.compactMap { end in Int(end).flatMap { String($0) == end ? $0 : nil } }
-    guard (1...2).contains(ends.count), numbers.count == ends.count,
-      let first = numbers.first, let last = numbers.last, first <= last
-    else { return nil }
+    guard (1...2).contains(ends.count) else {
+      throw Refusal(
+        .usageOption, found: "\"\(word.prefix(100))\"",
+        expected: "a number from 0, or two with - between them, such as 10-12")
+    }
+    let numbers = try ends.map { end throws(Refusal) in try Int(written: end) }
+    guard let first = numbers.first, let last = numbers.last, first <= last else {
+      throw Refusal(
+        .usageOption, found: "\(word), whose end is before its start",
+        expected: "the smaller number first, such as 10-12")
+    }
     return first...last
   }
 

@@ -42,8 +42,8 @@ public struct TextCorpus: Sendable {
   ///   - field: the field of a record that contains the text; nil for `text`.
   ///   - limit: tokens to keep at most; nil keeps all.
   /// - Throws: `file.*`, `limit.file`, `text.*`, `json.*`, `data.record`; `data.empty` for texts
-  ///   that have no bytes or fewer than 2 tokens; `usage.option` for a chunk of fewer than 2
-  ///   tokens, and for a field if no file has records with fields.
+  ///   that have no bytes or fewer than 2 tokens; `usage.option` for a chunk or a limit of
+  ///   fewer than 2 tokens, and for a field if no file has records with fields.
   public init(
     reading paths: [String], tokenizer: any Tokenizer, chunkLength asked: Int,
     field: String? = nil, limit: Int? = nil
@@ -60,7 +60,7 @@ public struct TextCorpus: Sendable {
   ///   - chunkLength: tokens of a chunk, at least 2.
   ///   - limit: tokens to keep at most; nil keeps all.
   /// - Throws: `data.empty` for texts that have no bytes or fewer than 2 tokens; `usage.option` for a chunk
-  ///   of fewer than 2 tokens.
+  ///   or a limit of fewer than 2 tokens.
   public init(
     _ texts: [String], tokenizer: any Tokenizer, chunkLength asked: Int, limit: Int? = nil
   ) throws(Refusal) {
@@ -95,6 +95,11 @@ public struct TextCorpus: Sendable {
       throw Refusal(
         .usageOption, at: .parameter("chunk"), found: "\(asked)", expected: "2 or more")
     }
+    guard limit.map({ $0 >= 2 }) ?? true else {
+      throw Refusal(
+        .usageOption, at: .parameter("maxTokens"), found: "\(limit ?? 0)",
+        expected: "2 or more, to predict one of them")
+    }
     var tokens: [Int] = []
     var digests: [UInt8] = []
     var documentCount = 0
@@ -116,7 +121,7 @@ public struct TextCorpus: Sendable {
         found: "\"\(field)\" for plain text", expected: "records with that field",
         remedy: "Leave the option out, or give JSON lines, a JSON array or a table.")
     }
-    let available = min(tokens.count, max(limit ?? tokens.count, 0))
+    let available = min(tokens.count, limit ?? tokens.count)
     let chunkLength = min(asked, available)
     let kept = chunkLength < 2 ? 0 : available / chunkLength
     let special = tokenizer.specialTokenIDs

@@ -1,4 +1,5 @@
 import SextantArtifacts
+import SextantTestSupport
 import Testing
 
 @Suite struct PositionSelectionTests {
@@ -28,6 +29,16 @@ import Testing
   ])
   func otherTextsAreNone(text: String) {
     #expect(PositionSelection(text) == nil)
+  }
+
+  @Test(arguments: [
+    ("2:1", "2:1, whose end is before its start"), ("last,", "\"\""),
+    ("-1:1", "-1:1, from an index of the start to one of the end"), ("first", "\"first\""),
+    ("generated-99999999999999999999", "99999999999999999999"), ("last-0", "last-0"),
+    ("token=", "nothing"), ("all,1:2:3", "\"1:2:3\""),
+  ])
+  func theWrongMemberIsTold(text: String, found: String) {
+    #expect(expectRefusal(.usageOption) { try PositionSelection(written: text) }?.found == found)
   }
 
   @Test func aListHasAtMost1024Members() {

@@ -1,4 +1,5 @@
 import SextantGeneration
+import SextantTestSupport
 import Testing
 
 /// How files of artifacts, their strengths and conditions on probes are written.
@@ -45,5 +46,24 @@ import Testing
     for written in ["p", "p>", "p>x", "p>inf", ">1"] {
       #expect(ProbeCondition(argument: written) == nil, "\(written)")
     }
+  }
+
+  @Test(arguments: [
+    ("v.st:1e39", "1e39"), ("v.st:-1e39%", "-1e39"), ("v.st:1e-60nats", "1e-60"),
+    ("v:3=1,4=1e99", "1e99"),
+    (":2", "no path"),
+  ])
+  func aStrengthBeyondTheRangeIsTold(written: String, found: String) {
+    #expect(AppliedFile(argument: written) == nil)
+    #expect(expectRefusal(.usageOption) { try AppliedFile(written: written) }?.found == found)
+  }
+
+  @Test(arguments: [
+    ("p", "no > and no <"), ("p>nan", "\"nan\" after >"), ("p<", "\"\" after <"),
+    ("p>1e999", "1e999"),
+    ("#a>1", "no file, or no name after #"),
+  ])
+  func theFaultOfAConditionIsTold(written: String, found: String) {
+    #expect(expectRefusal(.usageOption) { try ProbeCondition(written: written) }?.found == found)
   }
 }

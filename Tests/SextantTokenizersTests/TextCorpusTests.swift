@@ -35,6 +35,12 @@ import Testing
     let limited = try TextCorpus(
       reading: [plain, lines], tokenizer: tokenizer, chunkLength: 2, limit: 5)
     #expect(limited.tokenCount == 4)
+    for limit in [1, 0, -1] {
+      let refusal = expectRefusal(.usageOption) {
+        try TextCorpus(reading: [plain], tokenizer: tokenizer, chunkLength: 2, limit: limit)
+      }
+      #expect(refusal?.place == .parameter("maxTokens") && refusal?.found == "\(limit)")
+    }
   }
 
   @Test func theDigestIsOfTheFilesInTheirOrder() throws {

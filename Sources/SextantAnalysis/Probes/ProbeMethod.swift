@@ -1,4 +1,5 @@
 import SextantArtifacts
+import SextantBytes
 
 /// How a probe's direction is found (the names of elk-generalization).
 public enum ProbeMethod: String, Sendable, CaseIterable {
@@ -24,6 +25,29 @@ public enum ProbeMethod: String, Sendable, CaseIterable {
   case clustering = "crc"
   /// The variance, invariance and negative covariance of EleutherAI's elk, without labels.
   case negativeCovariance = "vinc"
+
+  /// The methods that are trained if none are named.
+  package static let usual: [ProbeMethod] = [.logistic, .meanDifference, .discriminant]
+
+  /// Reads names joined by commas; `all` is every method.
+  ///
+  /// - Throws: `usage.option` for a name of no method, and for a method that is named twice.
+  package static func list(_ text: String) throws(Refusal) -> [ProbeMethod] {
+    if text == "all" { return allCases }
+    var methods: [ProbeMethod] = []
+    for word in text.split(separator: ",", omittingEmptySubsequences: false) {
+      guard let method = ProbeMethod(rawValue: String(word)) else {
+        throw Refusal(
+          .usageOption, found: "\"\(word.prefix(100))\"",
+          expected: "all, or some of \(allCases.map(\.rawValue).joined(separator: ", "))")
+      }
+      guard !methods.contains(method) else {
+        throw Refusal(.usageOption, found: "\(word) twice", expected: "each method once")
+      }
+      methods.append(method)
+    }
+    return methods
+  }
 
   /// The values that probes of this method read.
   public var input: ProbeEntry.Input {

@@ -27,6 +27,8 @@ public struct SelectedRecords: Sendable {
     field: String? = nil, where conditions: [(field: String, value: String)] = [],
     _ isSelected: (LabelledRecord) -> Bool = { _ in true }
   ) throws(Refusal) {
+    try Self.checkFields(
+      conditions.map(\.field) + (subset.character == nil ? [] : ["character"]), of: file)
     try Self.checkValues(of: conditions.map(\.field) + subset.fields, in: file)
     let chosen = file.records.enumerated().filter { _, record in
       subset.contains(record) && isSelected(record)
@@ -54,6 +56,19 @@ public struct SelectedRecords: Sendable {
     self.description = description
   }
 
+  /// Refuses fields that no record has.
+  private static func checkFields(
+    _ fields: [String], of file: LabelledRecords
+  ) throws(Refusal) {
+    for field in fields where !file.records.contains(where: { $0.fields[field] != nil }) {
+      let names = file.records.prefix(100).flatMap { $0.fields.members.map(\.key) }
+      throw Refusal(
+        .dataEmpty, file: file.file, found: "no record with a field \"\(field)\"",
+        expected: "one of the fields \(Self.list(names))",
+        remedy: "Name a field that the records have.")
+    }
+  }
+
   /// Refuses NaN, an infinity or a cut string in a field that decides which records are selected.
   private static func checkValues(
     of fields: [String], in file: LabelledRecords
@@ -68,6 +83,13 @@ public struct SelectedRecords: Sendable {
         ).refusal(expected: "a text, a number or a boolean, to select records by")
       }
     }
+  }
+
+  /// Each of some names once, at most 12 of them.
+  private static func list(_ names: [String]) -> String {
+    var seen: [String] = []
+    for name in names where !seen.contains(name) { seen.append(name) }
+    return seen.prefix(12).joined(separator: ", ") + (seen.count > 12 ? ", …" : "")
   }
 
   /// The records that a manifest describes.

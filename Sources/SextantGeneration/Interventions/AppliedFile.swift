@@ -1,3 +1,4 @@
+import SextantBytes
 import SextantStore
 
 /// A strength as it is written: `2`, `10%`, `0.1nats`, or one for each block: `3=1.5,5-7=0.5`.
@@ -16,9 +17,11 @@ package struct WrittenStrength: Sendable {
   package var isPlain: Bool { unit == .raw && layers == nil }
 
   /// Reads the written form; nil when the text is not one.
-  package init?(_ text: Substring) {
+  ///
+  /// - Throws: `usage.option` for a number beyond the range of F32.
+  package init?(_ text: Substring) throws(Refusal) {
     guard text.contains("=") else {
-      guard let (value, unit) = Self.number(text) else { return nil }
+      guard let (value, unit) = try Self.number(text) else { return nil }
       (self.value, self.unit) = (value, unit)
       return
     }
@@ -27,7 +30,7 @@ package struct WrittenStrength: Sendable {
     for word in text.split(separator: ",", omittingEmptySubsequences: false) {
       let sides = word.split(separator: "=", omittingEmptySubsequences: false)
       guard sides.count == 2, let layers = LayerSelection.range(sides[0]),
-        let (value, unit) = Self.number(sides[1])
+        let (value, unit) = try Self.number(sides[1])
       else { return nil }
       parts.append(.init(layers, value))
       units.insert(unit)
@@ -40,10 +43,12 @@ package struct WrittenStrength: Sendable {
     (self.layers, self.unit) = (layers, unit)
   }
 
-  private static func number(_ text: Substring) -> (Float, SteeringOptions.Unit)? {
-    if text.hasSuffix("%") { return Float(text.dropLast()).map { ($0 / 100, .share) } }
-    if text.hasSuffix("nats") { return Float(text.dropLast(4)).map { ($0, .nats) } }
-    return Float(text).map { ($0, .raw) }
+  private static func number(
+    _ text: Substring
+  ) throws(Refusal) -> (Float, SteeringOptions.Unit)? {
+    if text.hasSuffix("%") { return try Float.written(text.dropLast()).map { ($0 / 100, .share) } }
+    if text.hasSuffix("nats") { return try Float.written(text.dropLast(4)).map { ($0, .nats) } }
+    return try Float.written(text).map { ($0, .raw) }
   }
 
   /// The strength for people.
@@ -72,14 +77,25 @@ package struct AppliedFile: Sendable {
   /// Whether a strength was written.
   package let hasStrength: Bool
 
-  /// Splits at the last colon, if a strength follows it: a path may have colons itself.
+  /// Reads the written form; nil when the text is not one.
   package init?(argument: String) {
+    do throws(Refusal) { try self.init(written: argument) } catch { return nil }
+  }
+
+  /// Splits at the last colon, if a strength follows it: a path may have colons itself.
+  ///
+  /// - Throws: `usage.option` for an empty path, and for a number beyond the range of F32.
+  package init(written argument: String) throws(Refusal) {
     let colon = argument.lastIndex(of: ":")
-    let written = colon.flatMap { WrittenStrength(argument[argument.index(after: $0)...]) }
+    let written = try colon.flatMap { colon throws(Refusal) in
+      try WrittenStrength(argument[argument.index(after: colon)...])
+    }
     path = String(colon.flatMap { written == nil ? nil : argument[..<$0] } ?? argument[...])
     strength = written ?? WrittenStrength()
     hasStrength = written != nil
-    if path.isEmpty { return nil }
+    guard !path.isEmpty else {
+      throw Refusal(.usageOption, found: "no path", expected: "FILE or FILE:STRENGTH")
+    }
   }
 
   /// The files that may be read: in `FILE#NAME` the part before the mark, too.

@@ -10,12 +10,30 @@ package struct ProbeCondition: Sendable {
   /// The condition.
   package let condition: ProbeTap.Condition
 
+  /// Reads the written form; nil when the text is not one.
   package init?(argument: String) {
-    guard let sign = argument.lastIndex(where: { $0 == ">" || $0 == "<" }),
-      let bound = Double(argument[argument.index(after: sign)...]), bound.isFinite
-    else { return nil }
-    let file = ProbeFile(argument: String(argument[..<sign]))
-    guard let file else { return nil }
+    do throws(Refusal) { try self.init(written: argument) } catch { return nil }
+  }
+
+  /// Reads the written form.
+  ///
+  /// - Throws: `usage.option` for a text that is not one.
+  package init(written argument: String) throws(Refusal) {
+    guard let sign = argument.lastIndex(where: { $0 == ">" || $0 == "<" }) else {
+      throw Refusal(
+        .usageOption, found: "no > and no <", expected: "a file of probes, the sign, and a number")
+    }
+    let number = argument[argument.index(after: sign)...]
+    guard let bound = try Double.written(number), bound.isFinite else {
+      throw Refusal(
+        .usageOption, found: "\"\(number.prefix(100))\" after \(argument[sign])",
+        expected: "a finite number")
+    }
+    guard let file = ProbeFile(argument: String(argument[..<sign])) else {
+      throw Refusal(
+        .usageOption, found: "no file, or no name after #",
+        expected: "FILE or FILE#NAME before \(argument[sign])")
+    }
     (path, name) = (file.path, file.name)
     condition = ProbeTap.Condition(isAbove: argument[sign] == ">", bound: bound)
   }

@@ -81,9 +81,14 @@ struct SteeringReader {
   private func applied(
     _ text: String, _ parameter: String
   ) throws -> (applied: AppliedArtifact, key: String) {
-    guard let file = AppliedFile(argument: text) else {
+    let file: AppliedFile
+    do throws(Refusal) {
+      file = try AppliedFile(written: text)
+    } catch {
       throw ServingError(
-        .option, "Empty steering: name an artifact, such as `joy:2`.",
+        .option,
+        "found \(printable(error.found, limit: 80)), expected \(error.expected): name an "
+          + "artifact, such as `joy:2`.",
         parameter: parameter)
     }
     if !file.hasStrength, let colon = text.lastIndex(of: ":"),

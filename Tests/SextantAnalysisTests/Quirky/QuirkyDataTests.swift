@@ -168,6 +168,28 @@ import Testing
 
   // MARK: Values that JSON does not have
 
+  @Test func aFieldThatNoRecordHasIsNamedWithThoseThatTheyHave() throws {
+    let file = try LabelledRecords(
+      reading: folder.write("{\"statement\": \"x\", \"label\": 1}\n", to: "fields.jsonl"))
+    let all = try #require(QuirkySubset("all"))
+    let unknown = expectRefusal(.dataEmpty) {
+      try SelectedRecords(file, label: "label", subset: all, where: [("foo", "1")])
+    }
+    let part = expectRefusal(.dataEmpty) {
+      try SelectedRecords(file, label: "label", subset: #require(QuirkySubset("A")))
+    }
+    #expect(unknown?.found == "no record with a field \"foo\"")
+    #expect(part?.found == "no record with a field \"character\"")
+    #expect(unknown?.expected == "one of the fields statement, label")
+  }
+
+  @Test func methodsAreNamedOnceEach() throws {
+    #expect(try ProbeMethod.list("lr,ccs") == [.logistic, .consistentSearch])
+    #expect(try ProbeMethod.list("all") == ProbeMethod.allCases)
+    #expect(expectRefusal(.usageOption) { try ProbeMethod.list("lr,lr") }?.found == "lr twice")
+    #expect(expectRefusal(.usageOption) { try ProbeMethod.list("lr,foo") }?.found == "\"foo\"")
+  }
+
   @Test func aNumberThatIsNoneIsRefusedOnlyWhereItIsUsed() throws {
     let lines =
       "{\"statement\": \"x\", \"label\": 1, \"score\": NaN, \"id\": 18446744073709551615}\n"
