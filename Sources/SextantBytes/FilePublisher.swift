@@ -59,6 +59,7 @@ package final class FilePublisher: @unchecked Sendable {
     partialPath = "\(folder)/.\(name ?? destination).\(getpid()).partial"
     descriptor = -1
 
+    try checkName()
     var status = stat()
     // A link among the system's files, such as /dev/stdout, must stay, wherever it leads.
     if unsafe lstat(destination, &status) == 0, status.st_mode & S_IFMT == S_IFLNK,
@@ -91,6 +92,24 @@ package final class FilePublisher: @unchecked Sendable {
         found: systemReason(number),
         expected: "a folder that exists and can be written")
     }
+  }
+
+  /// Refuses a name that cannot be given to the file at the end.
+  private func checkName() throws(Refusal) {
+    guard !destination.isEmpty else {
+      throw Refusal(
+        .fileCreate, file: destination, found: "an empty path", expected: "a path for a new file")
+    }
+    var status = stat()
+    for path in replaces ? [destination, partialPath] : [destination] {
+      let isThere = unsafe lstat(path, &status) == 0
+      guard isThere || errno == ENOENT else {
+        throw Refusal(
+          .fileCreate, file: destination, found: systemReason(), expected: "a path for a new file")
+      }
+    }
+    guard !replaces, let link = brokenLink(destination) else { return }
+    throw Refusal(.fileExists, file: destination, found: link, expected: "no file of that name")
   }
 
   deinit {

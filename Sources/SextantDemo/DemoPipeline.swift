@@ -48,7 +48,7 @@ package struct DemoPipeline {
   /// The files that `run` reads and writes.
   package var files: CommandFiles {
     CommandFiles(
-      inputs: [source], folders: [output, steeringFolder],
+      inputs: [source], readsFolders: true, folders: [output, steeringFolder],
       outputs: [storePath, hdf5StorePath, vectorPath, probePage]
         + ResultFolder.measurement(in: steeringFolder),
       replaces: true)
@@ -57,7 +57,7 @@ package struct DemoPipeline {
   /// The files that `compare` reads and writes.
   package var comparisonFiles: CommandFiles {
     CommandFiles(
-      inputs: models.map(\.folder), folders: [output],
+      inputs: models.map(\.folder), readsFolders: true, folders: [output],
       outputs: models.map { "\(output)/\($0.store)" } + [comparisonPage], replaces: true)
   }
 

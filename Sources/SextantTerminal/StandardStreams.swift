@@ -14,7 +14,7 @@ package enum StandardStreams {
       _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
     }
     signal(SIGPIPE, SIG_IGN)
-    // A limit on the size of files is a full disk, and not the end of the process.
+    // A limit on the size of files is a write that fails, and not the end of the process.
     signal(SIGXFSZ, SIG_IGN)
     Interruption.prepare()
     OrderlyEnd.prepare { FilePublisher.removeUnpublishedName() }

@@ -114,3 +114,30 @@ func refusesAFolderThatMayNotBeWritten() {
   }
   #expect(folder.entries.count == 5)
 }
+
+/// What cannot be published is found before anything is written.
+@Test func refusesNamesThatNoFileCanHave() throws {
+  let folder = TemporaryFolder()
+  let link = folder.makeLink("link", to: "nowhere")
+  let refusal = expectRefusal(.fileExists) { try FilePublisher(link) }
+  #expect(refusal?.found == "a link to nowhere, which does not exist")
+  let long = folder.path(String(repeating: "x", count: 256))
+  for replacing in [false, true] {
+    expectRefusal(.fileCreate) { try FilePublisher("", replacing: replacing) }
+    expectRefusal(.fileCreate) { try FilePublisher(long, replacing: replacing) }
+  }
+  // Until it replaces another file, a file has a longer name.
+  let almost = folder.path(String(repeating: "x", count: 250))
+  expectRefusal(.fileCreate) { try FilePublisher(almost, replacing: true) }
+  try FilePublisher.publish([1], to: almost)
+  // A link that leads nowhere is replaced as any other link.
+  try FilePublisher.publish(Array("new".utf8), to: link, replacing: true)
+  #expect(try content(link) == "new")
+  #expect(!folder.entries.contains("nowhere"))
+}
+
+@Test func aLimitOnTheSizeOfFilesIsNoFullDisk() {
+  let refusal = writeFailure("out", EFBIG)
+  #expect(refusal.code == .fileWrite && refusal.remedy.contains("ulimit -f"))
+  #expect(writeFailure("out", ENOSPC).code == .diskFull)
+}

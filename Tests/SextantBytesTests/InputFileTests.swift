@@ -26,6 +26,10 @@ import Testing
     #expect(refusal?.file == path)
     #expect(refusal?.exitStatus == 66)
   }
+  // The whole chain of links is followed.
+  let chain = folder.makeLink("chain", to: "dangling")
+  let broken = expectRefusal(.fileMissing) { try InputFile(chain) }
+  #expect(broken?.found == "a link to nowhere, which does not exist")
   expectRefusal(.fileRead) { try InputFile(folder.makeLink("loop", to: "loop")) }
   expectRefusal(.fileEmpty) { try InputFile(folder.write("", to: "empty")) }
 }

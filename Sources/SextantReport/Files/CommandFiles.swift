@@ -8,6 +8,8 @@ import SextantBytes
 package struct CommandFiles: Sendable {
   /// Files that are read, and folders whose files are read. Names that lead nowhere do no harm.
   package var inputs: [String] = []
+  /// Whether an input may be a folder. If not, the command refuses a folder when it reads it.
+  package var readsFolders = false
   /// Folders that are made for outputs if they are absent, outer folders first.
   package var folders: [String] = []
   /// Files that are published when the work is done.
@@ -22,10 +24,11 @@ package struct CommandFiles: Sendable {
 
   /// The files of a command.
   package init(
-    inputs: [String] = [], folders: [String] = [], outputs: [String] = [], updated: [String] = [],
-    possible: [String] = [], replaces: Bool = false
+    inputs: [String] = [], readsFolders: Bool = false, folders: [String] = [],
+    outputs: [String] = [], updated: [String] = [], possible: [String] = [], replaces: Bool = false
   ) {
     (self.inputs, self.folders, self.outputs) = (inputs, folders, outputs)
+    self.readsFolders = readsFolders
     (self.updated, self.possible, self.replaces) = (updated, possible, replaces)
   }
 
@@ -64,7 +67,13 @@ package struct CommandFiles: Sendable {
         remedy: "Name a path. Outputs are files and folders: - does not mean standard output here. "
           + "For a file or folder with this name, write ./-")
     }
-    let inputs = ProtectedFiles(inputs)
+    // A path that begins with a slash is also what an empty folder and a name in it make.
+    guard !(folders + outputs + updated + possible).contains("") else {
+      throw Refusal(
+        .fileCreate, file: "", found: "an empty path for an output",
+        expected: "the path of a file or folder", remedy: "Name the output.")
+    }
+    let inputs = ProtectedFiles(readsFolders ? inputs : inputs.filter { !Self.isFolder($0) })
     var seen: Set<ExactString> = []
     for output in outputs + updated + possible {
       try inputs.check(output)
@@ -73,6 +82,11 @@ package struct CommandFiles: Sendable {
           .fileSame, file: output, found: "one path for two files", expected: "a path for each")
       }
     }
+  }
+
+  private static func isFolder(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
   /// One spelling for all paths of a file: links followed as far as the file system has the path.
