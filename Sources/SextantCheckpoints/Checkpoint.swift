@@ -42,6 +42,8 @@ package protocol Checkpoint: AnyObject, Sendable {
   var metadata: [String: String] { get }
   /// The names of tensors that the files announce and do not have; a model may do without them.
   var absent: [String] { get }
+  /// The names of values that are arrays of NumPy instead of tensors. They are not read.
+  var arrays: [String] { get }
 
   /// Hands over the elements of one tensor, row-major and little-endian, in consecutive pieces.
   ///
@@ -76,6 +78,9 @@ package protocol Checkpoint: AnyObject, Sendable {
 extension Checkpoint {
   /// None, unless the format declares some.
   package var absent: [String] { [] }
+
+  /// None, unless the format may have some.
+  package var arrays: [String] { [] }
 
   /// False, unless a format declares otherwise.
   package var readsConcurrently: Bool { false }

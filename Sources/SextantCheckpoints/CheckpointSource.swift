@@ -34,6 +34,11 @@ package struct CheckpointSource: Sendable {
     return names.filter { known.contains($0) || $0.hasSuffix(".tiktoken") }.sorted()
   }
 
+  /// The names of files in the folder of the checkpoint with the weights of an adapter.
+  package var adapterWeights: [String] {
+    ((try? Folder(folder).files()) ?? []).filter(WeightsFile.isAdapter)
+  }
+
   /// The paths of all files in the folder of the checkpoint that may belong to it by their endings:
   /// configurations, indexes, tokenizers and vocabularies.
   package var sideFiles: [String] {
@@ -42,8 +47,8 @@ package struct CheckpointSource: Sendable {
       .compactMap { sideFile($0) }
   }
 
-  /// The path of a file in the folder of the checkpoint, if there is one of that name.
-  package func sideFile(_ name: String) -> String? { Folder(folder).file(name) }
+  /// The path of a file in the folder of the checkpoint, if there is an entry of that name.
+  package func sideFile(_ name: String) -> String? { Folder(folder).entry(name) }
 
   /// Whether a folder has a file of that name.
   package static func hasFile(_ name: String, in folder: String) -> Bool {
@@ -138,13 +143,13 @@ package struct CheckpointSource: Sendable {
   }
 
   private static let formats =
-    "safetensors, PyTorch (zip), an index of shards of these (*.index.json), HDF5, Keras, NumPy "
+    "safetensors, PyTorch, an index of shards of these (*.index.json), HDF5, Keras, NumPy "
     + "(.npz), or GGUF"
 
   // MARK: Folders
 
   private static func noCheckpoint(in folder: Folder) throws(Refusal) -> Refusal {
-    let names = try folder.entries().filter { !$0.hasPrefix(".") && folder.file($0) != nil }
+    let names = try folder.files()
     let expected = "model.safetensors, pytorch_model.bin, an index of either, HDF5, .npz or GGUF"
     let states = names.filter { WeightsFile.isTrainingState($0) }
     let unread = names.filter {

@@ -34,13 +34,15 @@ struct Folder {
     return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
-  /// The path of an entry that is a regular file or a link to one; nil if there is none.
-  func file(_ name: String) -> String? {
-    var status = stat()
-    guard unsafe stat(path(name), &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-      return nil
-    }
-    return path(name)
+  /// The path of an entry; nil if there is none. Whether it can be read is seen when it is read, so that a
+  /// link that leads to no file is refused, and not taken for an absent file.
+  func entry(_ name: String) -> String? { hasEntry(path(name)) ? path(name) : nil }
+
+  /// The names of all entries that are not hidden and not folders, sorted.
+  ///
+  /// - Throws: `file.permission`, `file.read`.
+  func files() throws(Refusal) -> [String] {
+    try entries().filter { !$0.hasPrefix(".") && !Self.exists(path($0)) }
   }
 
   /// The names of all entries, sorted.
@@ -87,9 +89,7 @@ struct Folder {
   }
 
   private var hasWeights: Bool {
-    ((try? entries()) ?? []).contains {
-      !$0.hasPrefix(".") && WeightsFile.format(of: $0) != nil && file($0) != nil
-    }
+    ((try? files()) ?? []).contains { WeightsFile.format(of: $0) != nil }
   }
 
   /// Refuses a folder into which a download was not finished, of a file that matters.

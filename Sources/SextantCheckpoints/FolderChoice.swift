@@ -15,7 +15,7 @@ struct FolderChoice {
   /// - Parameter folder: the folder; files in it whose names start with a dot do not count.
   /// - Throws: `index.ambiguous` for several candidates of one kind; `file.read`, `file.permission`.
   init(_ folder: Folder) throws(Refusal) {
-    let names = try folder.entries().filter { !$0.hasPrefix(".") && folder.file($0) != nil }
+    let names = try folder.files()
     let isBound = { (name: String) in
       WeightsFile.index(ofShard: name).map { names.contains($0) } ?? false
     }

@@ -316,3 +316,45 @@ func foldersInsideThatHaveWeightsAreNamed(_ files: [String], _ named: [String]) 
     refusal?.remedy.hasSuffix("Name the folder inside that has weights: \(list).")
       == !named.isEmpty, "\(refusal?.remedy ?? "")")
 }
+
+// MARK: Entries that cannot be read
+
+/// A link that leads nowhere, or a pipe, is not an absent file: other weights are not read in its place.
+@Test(arguments: ["model.safetensors", "model.safetensors.index.json"])
+func anEntryThatCannotBeReadIsNotAbsent(name: String) {
+  let folder = TemporaryFolder()
+  folder.write(model, to: "pytorch_model.safetensors")
+  folder.write(gguf, to: "model.gguf")
+  let link = folder.makeLink(name, to: "../blobs/gone")
+  let refusal = expectRefusal(.fileMissing) { try CheckpointSource.open(folder.path) }
+  #expect(refusal?.file == link)
+  #expect(refusal?.found == "a link to ../blobs/gone, which does not exist")
+  #expect(unlink(link) == 0 && mkfifo(link, 0o600) == 0)
+  let pipe = expectRefusal(.fileNotRegular) { try CheckpointSource.open(folder.path) }
+  #expect(pipe?.file == link && pipe?.found == "a pipe")
+}
+
+@Test func aBrokenLinkThatWouldNotBeReadIsOnlyNamed() throws {
+  let folder = TemporaryFolder()
+  folder.write(model, to: "model.safetensors")
+  folder.makeLink("pytorch_model.bin", to: "gone")
+  let source = try CheckpointSource.open(folder.path)
+  #expect(source.warnings.contains { $0.contains("pytorch_model.bin") })
+}
+
+@Test func sideFilesThatCannotBeReadAreFound() throws {
+  let folder = TemporaryFolder()
+  folder.write(model, to: "model.safetensors")
+  let config = folder.makeLink("config.json", to: "gone")
+  let tokenizer = folder.makeLink("tokenizer.json", to: "gone")
+  let source = try CheckpointSource.open(folder.path)
+  #expect(source.configuration == config && source.tokenizers == [tokenizer])
+}
+
+/// Folders of training runs have such names.
+@Test func aFolderNamedLikeWeightsIsNoCheckpoint() throws {
+  let folder = TemporaryFolder()
+  folder.makeFolder("epoch=1.ckpt")
+  folder.write(model, to: "weights.safetensors")
+  #expect(try CheckpointSource.open(folder.path).checkpoint is SafetensorsFile)
+}

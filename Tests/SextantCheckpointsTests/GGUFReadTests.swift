@@ -120,3 +120,16 @@ func acceptsWhatWritersDo(_ version: UInt32, _ alignment: Int) throws {
   let other = CheckpointTensor(name: "F32", dataType: .f32, shape: [30], byteCount: 120)
   expectRefusal(.modelTensorMissing) { try file.bytes(of: other) }
 }
+
+@Test func doublesAreReadAsTheyAre() throws {
+  let values = [1.5, -1e300, 0x1p-30]
+  let bytes = RawGGUF.file(
+    tensors: [RawGGUF.tensor("w", [3], type: 28)],
+    data: values.flatMap { $0.bitPattern.littleEndianBytes })
+  let folder = TemporaryFolder()
+  let file = try GGUFFile(folder.write(bytes, to: "m.gguf"))
+  let tensor = try #require(file.tensor(named: "w"))
+  #expect(tensor.dataType == .f64 && tensor.byteCount == 24 && tensor.encoding == nil)
+  #expect(try file.bytes(of: tensor) == values.flatMap { $0.bitPattern.littleEndianBytes })
+  #expect(file.part(of: tensor)?.range.count == 24)
+}

@@ -443,3 +443,36 @@ func acceptsAViewInsideItsStorage(
       Raw.file(pickle: Raw.pickle(Raw.dictionary([("w", view)])), storages: storages), to: "m.pth"))
   #expect(try file.bytes(of: file.tensors[0]).count == count * 4)
 }
+
+/// `torch.save(…, _use_new_zipfile_serialization=False, pickle_protocol=0)`, and with 1, begin like this.
+@Test func oldProtocolsAreNamedInBothForms() {
+  let text = Array("L119547037146038801333356L\n.I1001\n.".utf8)
+  let folder = TemporaryFolder()
+  let old = expectRefusal(.pytorchPickleOpcode) {
+    try CheckpointSource.open(folder.write(text, to: "old"))
+  }
+  let zip = expectRefusal(.pytorchPickleOpcode) {
+    try CheckpointSource.open(folder.write(Raw.file(pickle: text), to: "new.pth"))
+  }
+  #expect(old?.found == "no header, as in protocols 0 and 1" && old?.expected == "protocol 2 to 5")
+  #expect(zip?.found == old?.found && zip?.remedy == old?.remedy)
+}
+
+// MARK: Arrays of NumPy
+
+/// `numpy.zeros(2, "f4")` by protocol 2, without the bytes of its state.
+private let array =
+  Raw.global("numpy._core.multiarray", "_reconstruct") + code("(") + Raw.global("numpy", "ndarray")
+  + Raw.tuple([0]) + Raw.string("b") + code("tR") + Raw.tuple([1]) + code("b")
+
+@Test func arraysAmongTensorsAreNamed() throws {
+  let folder = TemporaryFolder()
+  let inner = Raw.dictionary([("a", array), ("w", tensor)])
+  let pickle = Raw.pickle(
+    Raw.dictionary([("b", array), ("m", inner), ("other", Raw.dictionary([("c", array)]))]))
+  let file = try PyTorchFile(
+    folder.write(Raw.file(pickle: pickle, storages: storages), to: "m.pth"))
+  #expect(file.tensors.map(\.name) == ["m.w"] && file.arrays == ["b", "m.a"])
+  let alone = Raw.file(pickle: Raw.pickle(Raw.dictionary([("a", array)])))
+  #expect(expectRefusal(.pytorchRoot, of: alone)?.found == "arrays of NumPy, and no tensor")
+}

@@ -26,7 +26,7 @@ extension GGUFTensorType {
       case .q4k: bytes.q4k(at: b, into: &y, at: i)
       case .q5k: bytes.q5k(at: b, into: &y, at: i)
       case .q6k: bytes.q6k(at: b, into: &y, at: i)
-      case .f32, .f16, .bf16: preconditionFailure("\(name) is handed over as it is")
+      case .f32, .f16, .f64, .bf16: preconditionFailure("\(name) is handed over as it is")
       }
     }
   }

@@ -21,7 +21,7 @@ package final class GGUFFile: Checkpoint {
   private let file: InputFile
   private let entries: [ExactString: GGUFHeader.Entry]
 
-  /// Elements of the pieces that `read` passes on: a multiple of every block's, 4 MiB as f32.
+  /// Elements of the pieces that `read` passes on: a multiple of every block's, 4 MiB as f32 and 8 as f64.
   private static let pieceElements = 1 << 20
 
   /// Opens a file.
@@ -131,7 +131,7 @@ package final class GGUFFile: Checkpoint {
 
   // MARK: Elements
 
-  /// Hands over the elements of one tensor in pieces of at most 4 MiB.
+  /// Hands over the elements of one tensor in pieces of at most 8 MiB.
   package func read(
     _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
   ) throws(Refusal) {

@@ -143,16 +143,16 @@ struct GGUFHeader {
           expected: "positive dimensions, the first a multiple of \(type.blockElements)")
       }
       shape = dimensions.reversed().map { Int($0) }
-      // Elements are passed on as f32 at most, so that 4 bytes of each bound all sizes.
+      // Elements are passed on as f64 at most, so that 8 bytes of each bound all sizes.
       guard let count = Shape.elementCount(shape),
-        !count.multipliedReportingOverflow(by: 4).overflow
+        !count.multipliedReportingOverflow(by: 8).overflow
       else {
         throw Refusal(
           .ggufOverflow, file: cursor.file.path, at: .tensor(name), found: "\(dimensions)",
           expected: "a size that can be counted")
       }
       elementCount = count
-      // No overflow: a block takes fewer bytes than its elements as f32.
+      // No overflow: a block takes no more bytes than its elements as f64.
       storedByteCount = count / type.blockElements * type.blockBytes
     }
 

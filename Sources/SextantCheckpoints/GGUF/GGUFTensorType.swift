@@ -17,6 +17,7 @@ enum GGUFTensorType: UInt32, CaseIterable, Sendable {
   case q4k = 12
   case q5k = 13
   case q6k = 14
+  case f64 = 28
   case bf16 = 30
 
   /// The name that the format gives it.
@@ -24,6 +25,7 @@ enum GGUFTensorType: UInt32, CaseIterable, Sendable {
     switch self {
     case .f32: "F32"
     case .f16: "F16"
+    case .f64: "F64"
     case .bf16: "BF16"
     case .q4v0: "Q4_0"
     case .q4v1: "Q4_1"
@@ -41,7 +43,7 @@ enum GGUFTensorType: UInt32, CaseIterable, Sendable {
   /// Elements of a block.
   var blockElements: Int {
     switch self {
-    case .f32, .f16, .bf16: 1
+    case .f32, .f16, .f64, .bf16: 1
     case .q4v0, .q4v1, .q5v0, .q5v1, .q8v0: 32
     case .q2k, .q3k, .q4k, .q5k, .q6k: 256
     }
@@ -52,6 +54,7 @@ enum GGUFTensorType: UInt32, CaseIterable, Sendable {
     switch self {
     case .f32: 4
     case .f16, .bf16: 2
+    case .f64: 8
     case .q4v0: 18
     case .q4v1: 20
     case .q5v0: 22
@@ -84,6 +87,7 @@ enum GGUFTensorType: UInt32, CaseIterable, Sendable {
     switch self {
     case .f16: .f16
     case .bf16: .bf16
+    case .f64: .f64
     default: .f32
     }
   }
@@ -93,7 +97,7 @@ enum GGUFTensorType: UInt32, CaseIterable, Sendable {
 
   private static let unreadNames: [UInt32: String] = [
     9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL",
-    21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64",
+    21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64",
     29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
   ]
 }

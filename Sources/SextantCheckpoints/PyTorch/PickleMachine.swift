@@ -46,10 +46,8 @@ struct PickleMachine {
   mutating func run() throws(Refusal) -> PickleValue {
     let header = try Array(take(2))
     guard header[0] == 0x80, Self.protocols.contains(header[1]) else {
-      throw refusal(
-        .pytorchPickleOpcode,
-        header[0] == 0x80 ? "protocol \(header[1])" : "no header, as in protocols 0 and 1",
-        "protocol \(Self.protocols.lowerBound) to \(Self.protocols.upperBound)")
+      throw Self.refusal(
+        ofProtocol: header[0] == 0x80 ? header[1] : nil, pickle, at: position)
     }
     for _ in 0..<Self.stepLimit {
       let start = position
@@ -63,6 +61,15 @@ struct PickleMachine {
       try perform(opcode)
     }
     throw refusal(.pytorchPickleLength, "more opcodes", "at most \(Self.stepLimit)")
+  }
+
+  /// The refusal of a pickle by its protocol; nil for the protocols without a header.
+  static func refusal(ofProtocol number: UInt8?, _ pickle: ByteReader, at position: Int) -> Refusal
+  {
+    Refusal(
+      .pytorchPickleOpcode, file: pickle.file, at: .offset(pickle.baseOffset + position),
+      found: number.map { "protocol \($0)" } ?? "no header, as in protocols 0 and 1",
+      expected: "protocol \(protocols.lowerBound) to \(protocols.upperBound)")
   }
 
   /// Refuses bytes after the pickle.
@@ -324,6 +331,7 @@ struct PickleMachine {
   ) throws(Refusal) {
     switch function {
     case .plain: stack.append(.opaque)
+    case .array: stack.append(.array)
     case .dictionary: try pushDictionary(of: arguments)
     case .rebuildFirstTensor, .rebuildTensor, .rebuildTypedTensor:
       guard let tensor = tensor(function, from: arguments) else {
@@ -422,7 +430,7 @@ struct PickleMachine {
   private mutating func build() throws(Refusal) {
     let state = try pop()
     switch (try top(), state) {
-    case (.dictionary, .dictionary), (.opaque, _): break
+    case (.dictionary, .dictionary), (.opaque, _), (.array, _): break
     default: throw refusal(.pytorchPickleOpcode, "BUILD of no dict", "attributes of a dict")
     }
   }

@@ -11,6 +11,8 @@ enum PickleValue: Equatable {
   case integer(Int)
   /// A value that nothing needs: a float, an integer beyond 64 bits, bytes, a set, or an object.
   case opaque
+  /// An array of NumPy. Its elements are not read.
+  case array
   /// A string, as the range of its bytes in the pickle.
   case string(Range<Int>)
   case tuple(Int)
@@ -39,6 +41,8 @@ enum PickleGlobal: Equatable {
   case dataType(DataType)
   /// A class of plain values in the same file as tensors. Its content is ignored.
   case plain
+  /// A function that makes an array of NumPy.
+  case array
 
   /// The global of that module and name; nil for all that is not on the list.
   init?(_ name: String) {
@@ -84,6 +88,10 @@ enum PickleGlobal: Equatable {
       "torch.bool": .dataType(.bool),
     ]
     for name in plainNames { known[name] = .plain }
+    for module in ["numpy.core", "numpy._core"] {
+      known["\(module).multiarray._reconstruct"] = .array
+      known["\(module).numeric._frombuffer"] = .array
+    }
     return known
   }()
 
@@ -95,9 +103,7 @@ enum PickleGlobal: Equatable {
       "datetime.date", "datetime.datetime", "datetime.timedelta", "datetime.timezone",
       "lightning.fabric.utilities.data.AttributeDict",
       "lightning_fabric.utilities.data.AttributeDict",
-      "numpy._core.multiarray._reconstruct", "numpy._core.multiarray.scalar",
-      "numpy._core.numeric._frombuffer", "numpy.core.multiarray._reconstruct",
-      "numpy.core.multiarray.scalar", "numpy.core.numeric._frombuffer", "numpy.dtype",
+      "numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar", "numpy.dtype",
       "numpy.ndarray",
       "pathlib.Path", "pathlib.PosixPath", "pathlib.PurePosixPath",
       "pytorch_lightning.utilities.parsing.AttributeDict", "torch.Size", "torch.device",

@@ -19,6 +19,9 @@ package final class PyTorchFile: Checkpoint {
   /// Empty: the format has none.
   package var metadata: [String: String] { [:] }
 
+  /// The names of values that are arrays of NumPy, and not tensors.
+  package let arrays: [String]
+
   private let file: InputFile
   private let reader: StorageReader
   private let views: [ExactString: StorageView]
@@ -55,6 +58,7 @@ package final class PyTorchFile: Checkpoint {
           byteCount: view.count * view.dataType.byteWidth))
     }
     self.file = file
+    arrays = state.arrays
     self.views = views
     self.tensors = tensors.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
     reader = StorageReader(file)

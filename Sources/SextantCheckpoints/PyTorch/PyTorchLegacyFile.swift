@@ -24,9 +24,14 @@ struct PyTorchLegacyFile {
     0x8A, 10, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E,
   ]
 
-  /// Whether a file starts as a pickle does: with a protocol's number.
+  /// The magic number as protocols 0 and 1 write it.
+  private static let textMagic = Array("L119547037146038801333356L\n.".utf8)
+
+  /// Whether a file starts as a pickle does: with a protocol's number, or with the magic number in one of the
+  /// protocols that have none.
   static func isPickle(_ start: [UInt8]) -> Bool {
     start.count >= 2 && start[0] == 0x80 && (1...5).contains(start[1])
+      || start.starts(with: textMagic)
   }
 
   /// Whether a file is a tar archive, as the very first versions wrote.
@@ -57,6 +62,9 @@ struct PyTorchLegacyFile {
 
   /// - Returns: the byte after the pickle of the version.
   private static func checkVersion(_ pickles: ByteReader) throws(Refusal) -> Int {
+    if pickles.bytes.starts(with: textMagic) {
+      throw PickleMachine.refusal(ofProtocol: nil, pickles, at: 0)
+    }
     // A frame, from protocol 4 on, is announced with 9 bytes.
     let start = pickles.bytes.dropFirst(2).first == PickleOpcode.frame.rawValue ? 11 : 2
     guard pickles.bytes.dropFirst(start).starts(with: magic) else {

@@ -7,6 +7,8 @@ import SextantBytes
 struct StateDictionary {
   /// Names and tensors, in the order of the file.
   private(set) var tensors: [(name: String, tensor: PickledTensor)] = []
+  /// The names of arrays of NumPy, in dicts that lead to tensors.
+  private(set) var arrays: [String] = []
 
   /// The name of a tensor that is a file's only content.
   static let bareName = "tensor"
@@ -39,7 +41,9 @@ struct StateDictionary {
     } else {
       guard leadsToTensor(root) else {
         throw Refusal(
-          .pytorchRoot, file: file, found: "no tensor", expected: "a dict of tensors")
+          .pytorchRoot, file: file,
+          found: heap.hasArray ? "arrays of NumPy, and no tensor" : "no tensor",
+          expected: "a dict of tensors")
       }
       try collect(root, nil)
     }
@@ -62,8 +66,9 @@ struct StateDictionary {
     case .dictionary(let index):
       let entries = machine.heap.dictionaries[index]
       try count(entries.count)
-      for (key, value) in entries where leadsToTensor(value) {
-        try collect(value, Self.joined(path, name(of: key)))
+      for (key, value) in entries where value == .array || leadsToTensor(value) {
+        let name = Self.joined(path, try name(of: key))
+        if value == .array { arrays.append(name) } else { try collect(value, name) }
       }
     default: break
     }
@@ -116,6 +121,13 @@ struct StateDictionary {
     Refusal(
       .pytorchKey, file: file, at: .tensor(name), found: flaw,
       expected: "1 to \(counted(TensorName.byteLimit, "byte")), no control characters, no path")
+  }
+}
+
+extension PickleHeap {
+  /// Whether a dict has an array of NumPy.
+  fileprivate var hasArray: Bool {
+    dictionaries.contains { $0.contains { $0.value == .array } }
   }
 }
 

@@ -17,6 +17,8 @@ package final class ShardedCheckpoint: Checkpoint {
   package let tensors: [CheckpointTensor]
   /// Whether all shards can.
   package var readsConcurrently: Bool { shards.allSatisfy(\.readsConcurrently) }
+  /// Those of all shards.
+  package var arrays: [String] { shards.flatMap(\.arrays) }
   /// The common `__metadata__` of the shards.
   package let metadata: [String: String]
   /// The tensors that the index names and no shard has, in the order of the index.
