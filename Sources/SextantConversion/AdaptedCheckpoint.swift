@@ -57,7 +57,7 @@ final class AdaptedCheckpoint: Checkpoint {
 
   /// Hands over the elements of one tensor in pieces, as the base does.
   ///
-  /// - Throws: `model.dtype` for a double that is beyond the range of F32.
+  /// - Throws: `model.overflow` for a double that is beyond the range of F32.
   func read(
     _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
   ) throws(Refusal) {
@@ -66,22 +66,32 @@ final class AdaptedCheckpoint: Checkpoint {
     }
     guard entry.isConverted else { return try base.read(entry.source, body) }
     var converter = ElementConverter(from: entry.source.dataType, to: entry.dataType)
+    var done = 0
     try base.read(entry.source) { piece throws(Refusal) in
       try converter.convert(piece) { bytes throws(Refusal) in
-        if Kernels.nonfiniteCount(bytes, entry.dataType) > 0 { try self.checkRange(piece, entry) }
+        if Kernels.nonfiniteCount(bytes, entry.dataType) > 0 {
+          try self.checkRange(piece, from: done, entry)
+        }
         try body(bytes)
       }
+      done += piece.count / entry.source.dataType.byteWidth
     }
   }
 
   /// Refuses a finite double that becomes infinite.
-  private func checkRange(_ doubles: UnsafeRawBufferPointer, _ entry: Entry) throws(Refusal) {
+  ///
+  /// - Parameter start: the place of the first of `doubles` in the tensor.
+  private func checkRange(
+    _ doubles: UnsafeRawBufferPointer, from start: Int, _ entry: Entry
+  ) throws(Refusal) {
     for offset in stride(from: 0, to: doubles.count, by: 8) {
       let value = doubles.loadUnaligned(fromByteOffset: offset, as: Double.self)
       guard value.isFinite, Float(value).isInfinite else { continue }
       throw Refusal(
-        .modelDataType, file: path, at: .tensor(entry.name), found: "\(value)",
-        expected: "a number within the range of F32")
+        .modelOverflow, file: base.path(of: entry.source), at: .tensor(entry.name),
+        found: "\(value) as element \(start + offset / 8), an F64 that is stored as F32",
+        expected: "magnitudes of at most \(Overflow.largest(entry.dataType))",
+        remedy: "Check the weights: no type of a native model has a larger range than F32.")
     }
   }
 

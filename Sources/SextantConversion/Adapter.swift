@@ -7,9 +7,13 @@ struct Adapter {
   /// The declaration of its configuration, such as `LORA for "a/b"`; empty if it declares nothing.
   private let description: String
 
-  /// The adapter whose configuration is in the folder of a checkpoint; nil if there is none.
+  /// The adapter whose configuration or weights are in the folder of a checkpoint; nil if there is none.
   init?(beside source: CheckpointSource) {
-    guard let path = source.sideFile("adapter_config.json") else { return nil }
+    guard let path = source.sideFile("adapter_config.json") else {
+      if source.adapterWeights.isEmpty { return nil }
+      description = ""
+      return
+    }
     let bytes = (try? InputFile(path).readAll(limit: 1 << 20)) ?? []
     let config = try? JSONNode(parsing: bytes, code: .modelConfiguration, file: path)
     let kind = try? config?.optionalMember("peft_type")?.string()

@@ -63,6 +63,7 @@ struct ChatTemplateFiles {
 
   /// A file of text; nil if there is none.
   private mutating func template(at path: String) -> String? {
+    guard hasEntry(path) else { return nil }
     do throws(Refusal) {
       let bytes = try SideFile.content(of: path, limit: Self.byteCountLimit)
       guard let text = String(validating: bytes, as: UTF8.self) else {
@@ -71,7 +72,7 @@ struct ChatTemplateFiles {
       }
       return text
     } catch {
-      if error.code != .fileMissing { notes.append("not used: \(path) (found: \(error.found))") }
+      notes.append("not used: \(path) (found: \(error.found))")
       return nil
     }
   }

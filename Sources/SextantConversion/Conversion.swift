@@ -99,7 +99,31 @@ package struct Conversion {
   /// - Throws: `file.*`, the formats' codes, `model.*`, `tokenizer.*`; `usage.option` for a pattern of
   ///   `ignoring` that fits no tensor.
   package init(_ path: String, options: ConversionOptions = .init()) throws(Refusal) {
-    source = try Self.open(path, options)
+    let source = try Self.open(path, options)
+    do throws(Refusal) {
+      self = try Conversion(source, options)
+    } catch {
+      throw Self.naming(source.checkpoint.arrays, in: error)
+    }
+  }
+
+  /// A refusal of missing tensors, with the arrays of NumPy that the file has instead.
+  private static func naming(_ arrays: [String], in refusal: Refusal) -> Refusal {
+    let codes: [Refusal.Code] = [
+      .modelTensorMissing, .modelDialectUnknown, .modelTied, .modelArchitecture, .modelGroup,
+      .indexTensorMissing,
+    ]
+    guard !arrays.isEmpty, codes.contains(refusal.code) else { return refusal }
+    var copy = refusal
+    let shown = arrays.prefix(4).joined(separator: ", ") + (arrays.count > 4 ? ", …" : "")
+    copy.found = "arrays of NumPy instead of tensors: \(shown); \(refusal.found)"
+    copy.remedy =
+      "In Python, make tensors of the arrays with torch.from_numpy, and save the file again."
+    return copy
+  }
+
+  private init(_ source: CheckpointSource, _ options: ConversionOptions) throws(Refusal) {
+    self.source = source
     self.options = options
     sideFiles = source.sideFiles + options.sideFiles
     let published = try Self.readConfiguration(source, options)
@@ -144,7 +168,6 @@ package struct Conversion {
       let others = Architectures.otherParts(of: published).joined(separator: ", ")
       notes.append("only the language model of a model with several parts; not read: \(others)")
     }
-    notes += Self.notes(on: config, architecture, GGUFDescription(source.checkpoint))
     let keeping = mapping.matricesKeepingType(options.dataType)
     if let first = keeping.first, let type = options.dataType {
       notes.append(
@@ -157,6 +180,8 @@ package struct Conversion {
       source, options, configuration: published, tokenizer: tokenizer?.tokenizer,
       rowCount: rowCount)
     notes += end.notes
+    // Now everything that reads a member of the configuration has read it.
+    notes += Self.notes(on: config, architecture, GGUFDescription(source.checkpoint))
     var chat: ChatTemplateFiles?
     if let tokenizer { chat = ChatTemplateFiles(source, options, tokenizer.tokenizer) }
     notes += chat?.notes ?? []
@@ -270,7 +295,7 @@ package struct Conversion {
         "the configuration declares the model type \(type), and is read as one of \(architecture.name)"
       )
     }
-    var inert = ConfigurationKeys.inert.union(architecture.inertKeys)
+    var inert = ConfigurationKeys.inert(in: config).union(architecture.inertKeys)
     if KerasHub.className(of: config) != nil { inert.formUnion(KerasHub.inertKeys) }
     var unused = config.unreadMembers(except: inert)
     if let gguf, gguf.isSource(of: config) { unused += gguf.unusedKeys }

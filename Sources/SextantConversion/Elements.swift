@@ -71,12 +71,12 @@ enum Overflow {
     throw Refusal(
       .modelOverflow, file: file, at: .tensor(name),
       found: isBlocks
-        ? "\(counted(count, "element")) in blocks with a number beyond \(type.rawValue)"
+        ? "\(counted(count, "element")) in blocks with NaN, infinity or a number beyond \(type.rawValue)"
         : "\(counted(count, "element")) beyond \(type.rawValue)",
-      expected: "magnitudes of at most \(largest(type))")
+      expected: "\(isBlocks ? "finite numbers with " : "")magnitudes of at most \(largest(type))")
   }
 
-  private static func largest(_ type: DataType) -> String {
+  static func largest(_ type: DataType) -> String {
     switch type {
     case .f16: "65,504"
     case .q8: "8.3 million"

@@ -147,16 +147,12 @@ enum SideFile {
   ///
   /// - Throws: `file.*`, `json.*`.
   static func read(_ name: String, in folder: String) throws(Refusal) -> JSONNode? {
-    do throws(Refusal) {
-      let path = folder.isEmpty ? name : "\(folder)/\(name)"
-      let bytes = try content(of: path, limit: byteCountLimit)
-      let limits = JSONLimits(byteCount: byteCountLimit, stringByteCount: 4 << 20)
-      return try JSONNode(
-        parsing: bytes, limits: limits, code: .modelTokenizer, file: path, acceptsInfinity: true)
-    } catch {
-      if error.code == .fileMissing { return nil }
-      throw error
-    }
+    let path = folder.isEmpty ? name : "\(folder)/\(name)"
+    guard hasEntry(path) else { return nil }
+    let bytes = try content(of: path, limit: byteCountLimit)
+    let limits = JSONLimits(byteCount: byteCountLimit, stringByteCount: 4 << 20)
+    return try JSONNode(
+      parsing: bytes, limits: limits, code: .modelTokenizer, file: path, acceptsInfinity: true)
   }
 
   /// The bytes of a file beside the weights.

@@ -321,6 +321,61 @@ import Testing
     expectRefused(.modelAdapter, naming: [name], try checkpoint(with: [name]))
   }
 
+  @Test(arguments: ["adapter_model.safetensors", "adapter_model.bin"])
+  func anAdapterWithoutItsConfigurationIsNoted(name: String) throws {
+    folder.write("not read", to: name)
+    let report = try Conversion(checkpoint()).write(to: folder.path("a.sxt"))
+    #expect(report.notes.contains { $0.hasPrefix("the adapter in the model's folder is left out") })
+  }
+
+  // MARK: Side files that cannot be read
+
+  @Test(arguments: ["config.json", "tokenizer.json", "model.safetensors"])
+  func aBrokenLinkInPlaceOfAFileIsRefused(name: String) throws {
+    let path = try checkpoint()
+    unlink(folder.path(name))
+    let link = folder.makeLink(name, to: "gone")
+    expectRefused(.fileMissing, naming: [link, "a link to gone, which does not exist"], path)
+    #expect(unlink(link) == 0 && mkfifo(link, 0o600) == 0)
+    expectRefused(.fileNotRegular, naming: [link, "a pipe"], path)
+  }
+
+  @Test(arguments: ["generation_config.json", "tokenizer_config.json", "chat_template.jinja"])
+  func aBrokenLinkInPlaceOfASmallFileIsNoted(name: String) throws {
+    let path = try checkpoint()
+    folder.makeLink(name, to: "gone")
+    var options = ConversionOptions()
+    options.tokenizer = "bytes"
+    let isOfTokenizer = name == "chat_template.jinja"
+    options.leavesOutTokenizer = !isOfTokenizer && name != "tokenizer_config.json"
+    if options.leavesOutTokenizer { options.tokenizer = nil }
+    let notes = try Conversion(path, options: options).write(to: folder.path("a.sxt")).notes
+    #expect(notes.contains { $0.contains(name) && $0.contains("a link to gone") }, "\(notes)")
+  }
+
+  // MARK: Arrays of NumPy
+
+  @Test func aMissingTensorThatIsAnArrayIsNamed() throws {
+    typealias Raw = RawPyTorch
+    _ = try checkpoint()
+    unlink(folder.path("model.safetensors"))
+    let array =
+      Raw.global("numpy.core.multiarray", "_reconstruct") + Array("(".utf8)
+      + Raw.global("numpy", "ndarray") + Raw.tuple([0]) + Raw.string("b") + Array("tR".utf8)
+    let tensor = Raw.tensor(Raw.storage("0", count: 2), shape: [2], strides: [1])
+    let pickle = Raw.pickle(
+      Raw.dictionary([
+        ("backbone.embeddings.weight", tensor), ("backbone.norm_f.weight", array),
+      ]))
+    folder.write(
+      Raw.file(pickle: pickle, storages: [("0", [UInt8](repeating: 0, count: 8))]),
+      to: "pytorch_model.bin")
+    let refusal = expectRefusal(.modelDialectUnknown) { try Conversion(folder.path) }
+    let words = "arrays of NumPy instead of tensors: backbone.norm_f.weight; "
+    #expect(refusal?.found.hasPrefix(words) == true)
+    #expect(refusal?.remedy.contains("torch.from_numpy") == true)
+  }
+
   // MARK: Indices
 
   /// The tiny model in one shard, with an index that names a tensor more.
@@ -384,5 +439,33 @@ import Testing
     let infinite = try checkpoint(embedding: [7: .infinity, 8: .nan], as: stored)
     let noted = try Conversion(infinite, options: options).write(to: folder.path("good.sxt"))
     #expect(noted.nonfinite.map(\.count) == [2])
+  }
+
+  /// One scale for 32 elements has no value for a NaN among them.
+  @Test func finiteWeightsBesideANaNAreNotLostInBlocks() throws {
+    var options = ConversionOptions()
+    (options.dataType, options.replacing) = (.q8, true)
+    let source = try SafetensorsFile(PackageFiles.fixture("demo-model/model.safetensors"))
+    var writer = SafetensorsWriter()
+    for entry in source.tensors {
+      let tensor = try source.bytes(of: entry).withUnsafeBytes {
+        Tensor(copying: $0, dataType: entry.dataType, shape: entry.shape)
+      }
+      var value = try #require(tensor)
+      if entry.name.hasSuffix("layers.0.mixer.in_proj.weight") {
+        var all = try #require(value.converted(to: .f32)).values
+        (all[5], all[6], all[40]) = (.nan, .infinity, -.infinity)
+        value = Tensor(all, shape: entry.shape)
+      }
+      writer.add(entry.name, value)
+    }
+    try writer.publish(to: folder.path("model.safetensors"))
+    let config = try InputFile(PackageFiles.fixture("demo-model/config.json")).readAll(
+      limit: 1 << 20)
+    folder.write(config, to: "config.json")
+    expectRefused(.modelOverflow, naming: ["61 elements in blocks with NaN"], folder.path, options)
+    options.dataType = .bf16
+    let report = try Conversion(folder.path, options: options).write(to: folder.path("a.sxt"))
+    #expect(report.nonfinite.map(\.count) == [3])
   }
 }

@@ -129,6 +129,20 @@ import Testing
     #expect(try bytes(folder.path(name)) == before)
   }
 
+  @Test func anIdOfTheLanguageModelsPartIsUsedAndNotCalledUnused() throws {
+    _ = try checkpoint()
+    let own = String(
+      decoding: try bytes(PackageFiles.fixture("demo-model/config.json")), as: UTF8.self)
+    folder.write(
+      own.replacing(
+        "\"eos_token_id\": 0", with: "\"text_config\": {\"eos_token_id\": 13, \"more\": 1}"),
+      to: "config.json")
+    let (store, notes) = try convert(folder.path)
+    #expect(try ModelTokenizer.endOfTextIDs(of: store) == [13])
+    let unused = notes.filter { $0.hasPrefix("not used") }
+    #expect(unused.count == 1 && unused[0].hasPrefix("not used: text_config.more."), "\(notes)")
+  }
+
   @Test func whatIsNotUsedIsNamed() throws {
     let notes = try convert(checkpoint(config: "[2048, 5]", generation: "{")).notes
     #expect(notes.contains { $0.contains("2048") && $0.contains("config.json") })

@@ -226,6 +226,17 @@ import Testing
     expectRefusal(.modelConfiguration) { try Conversion(path) }
   }
 
+  @Test func onlyModelsThatAttendToEarlierTokensAreRead() throws {
+    let reference = try convert(PackageFiles.fixture("llama-tiny/huggingface"), as: "reference.sxt")
+    let key = "llama.attention.causal"
+    let both = try llama(reference.configuration, [RawGGUF.entry(key, false)])
+    let refusal = expectRefusal(.modelUnsupported) { try Conversion(both) }
+    #expect(refusal?.place == .key(key) && refusal?.expected == "true")
+    let causal = try llama(reference.configuration, [RawGGUF.entry(key, true)])
+    let report = try Conversion(causal).write(to: folder.path("m.sxt"))
+    #expect(!report.notes.contains { $0.contains("causal") })
+  }
+
   @Test func keysThatNothingReadsAreNamed() throws {
     let reference = try convert(PackageFiles.fixture("llama-tiny/huggingface"), as: "reference.sxt")
     let values = [

@@ -311,11 +311,15 @@ import Testing
     #expect(try convert(path).bytes == convert(ones).bytes)
     let vast = try checkpoint { tensors in
       for place in tensors.indices where tensors[place].name == "backbone.norm_f.weight" {
-        tensors[place].value = Tensor(doubles: [Double](repeating: 1e39, count: 40), shape: [40])
+        var values = [Double](repeating: 1, count: 40)
+        (values[3], values[7], values[9]) = (.infinity, -1e39, 1e39)
+        tensors[place].value = Tensor(doubles: values, shape: [40])
       }
     }
-    let refusal = expectRefusal(.modelDataType) { try convert(vast) }
-    #expect(refusal?.place == .tensor("backbone.norm_f.weight") && refusal?.found == "1e+39")
+    let refusal = expectRefusal(.modelOverflow) { try convert(vast) }
+    #expect(refusal?.place == .tensor("backbone.norm_f.weight"))
+    #expect(refusal?.found.hasPrefix("-1e+39 as element 7") == true)
+    #expect(refusal?.expected.contains("3.4e38") == true)
   }
 
   @Test func anOptionWithoutBitsOfBFloat16IsRefused() throws {

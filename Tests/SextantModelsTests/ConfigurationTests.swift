@@ -162,6 +162,8 @@ import Testing
     (stateSpaces, #""ssm_cfg": {"layer": "Mamba2"}, "d_intermediate": 128"#),
     (btlm, #""scale_attn_weights": false"#), (btlm, #""scale_attn_by_inverse_layer_idx": true"#),
     (btlm, #""alibi_scaling": {"type": "linear", "train_seq_len": 8192}"#),
+    (llama, #""use_bidirectional_attention": true"#), (neox, #""is_causal": false"#),
+    (llama, #""pruned_heads": {"0": [1]}"#), (mamba2, #""pruned_heads": [3]"#),
   ])
   func optionsThatAreNotSupportedAreRefusedAsSuch(base: String, members: String) {
     let refusal = expectRefusal(.modelUnsupported) { try read(base, members) }
@@ -177,7 +179,8 @@ import Testing
       acceptsInfinity: true, reads: JSONReads())
     let architecture = try Architectures.recognise(node, checkpoint: Self.shapes, path: "m")
     _ = try architecture.configuration(from: node, checkpoint: Self.shapes)
-    return node.unreadMembers(except: ConfigurationKeys.inert.union(architecture.inertKeys))
+    return node.unreadMembers(
+      except: ConfigurationKeys.inert(in: node).union(architecture.inertKeys))
   }
 
   @Test(
@@ -188,6 +191,20 @@ import Testing
         ["sliding_window", "quantization_config"]
       ),
       (llama, #""sliding_window": null, "layer_types": [], "extras": {}"#, []),
+      (
+        llama,
+        """
+        "use_bidirectional_attention": false, "is_causal": true, "pruned_heads": {},
+        "is_encoder_decoder": false, "add_cross_attention": false, "is_decoder": true,
+        "cross_attention_hidden_size": null, "tie_encoder_decoder": false
+        """, []
+      ),
+      (
+        llama,
+        """
+        "is_encoder_decoder": true, "add_cross_attention": true, "cross_attention_hidden_size": 4
+        """, ["is_encoder_decoder", "add_cross_attention", "cross_attention_hidden_size"]
+      ),
       (llama, #""partial_rotary_factor": 0.5"#, ["partial_rotary_factor"]),
       (
         llama, #""rope_scaling": {"type": "linear", "factor": 2, "finetuned": true}"#,
@@ -228,6 +245,23 @@ import Testing
   }
 
   // MARK: Recognition
+
+  @Test(arguments: [false, true])
+  func tensorsThatFitSeveralArchitecturesNameNone(hasConfiguration: Bool) throws {
+    let names = ["model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight"]
+    let shapes = CheckpointShapes(names.map { ($0, [4, 4]) })
+    let config =
+      hasConfiguration
+      ? JSONNode(.object(JSONObject([("hidden_size", 4)])), code: .modelConfiguration, file: nil)
+      : nil
+    let refusal = expectRefusal(.modelArchitecture) {
+      try Architectures.recognise(config, checkpoint: shapes, path: "m")
+    }
+    #expect(refusal?.found.hasPrefix("no name of an architecture") == true)
+    #expect(refusal?.found.contains("llama, ") == true, "\(String(describing: refusal))")
+    #expect(refusal?.remedy.contains("`architecture`") == true)
+    #expect(refusal?.remedy.contains("`configuration`") == !hasConfiguration)
+  }
 
   @Test(arguments: [
     ("LlamaForCausalLM", "llama"), ("MistralForCausalLM", "llama"),

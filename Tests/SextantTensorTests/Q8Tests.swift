@@ -206,8 +206,8 @@ extension sxk_q8_block {
     (values[3], values[40], values[41], values[70]) = (9e6, .nan, 9e6, 8e6)
     let wide = Tensor(values, shape: [4, 32])
     let cases: [(DataType, nonfinite: Int, lost: Int)] = [
-      // Block 0 has a number that is too large, and block 1 was not finite before.
-      (.q8, 64, 32), (.f16, 4, 3), (.bf16, 1, 0), (.f64, 1, 0),
+      // Block 0 has a number that is too large, and block 1 has a NaN, which makes its other 31 elements NaN.
+      (.q8, 64, 63), (.f16, 4, 3), (.bf16, 1, 0), (.f64, 1, 0),
     ]
     for (type, nonfinite, lost) in cases {
       let narrow = try #require(wide.converted(to: type))

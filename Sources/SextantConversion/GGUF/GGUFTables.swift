@@ -29,8 +29,8 @@ extension GGUFTable {
 
   /// Keys that do not affect values, or that repeat the tensors.
   private static let silent = [
-    "vocab_size", "context_length", "attention.causal", "tensor_data_layout",
-    "rescale_every_n_layers", "token_shift_count",
+    "vocab_size", "context_length", "tensor_data_layout", "rescale_every_n_layers",
+    "token_shift_count",
   ]
 
   /// The source of a configuration's member in a file; nil if the file has no such place.

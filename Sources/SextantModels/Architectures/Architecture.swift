@@ -115,7 +115,7 @@ extension Architecture {
         .modelConfiguration, found: "no config.json in the folder of the weights",
         expected: "the configuration of a \(name) model", remedy: "Name it with `configuration`.")
     }
-    try ConfigurationKeys.checkLayersAreAlike(config)
+    try ConfigurationKeys.checkComputation(config)
     return config
   }
 }

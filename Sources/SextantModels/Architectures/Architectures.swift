@@ -76,8 +76,10 @@ package enum Architectures {
   /// The members of a configuration that describe the other parts of a model.
   package static func otherParts(of config: JSONNode) -> [String] {
     guard case .object(let object) = config.value else { return [] }
-    let known = ConfigurationKeys.inert.union([textKey, "tie_word_embeddings"])
-    return object.members.map(\.key).filter { !known.contains($0) }
+    let known = ConfigurationKeys.inert(in: config).union([textKey, "tie_word_embeddings"])
+    return object.members.filter { key, value in
+      !known.contains(key) && ![.null, [], .object(JSONObject())].contains(value)
+    }.map(\.key)
   }
 
   /// The architecture of a checkpoint, from its configuration, or else from its tensors.
@@ -105,7 +107,8 @@ package enum Architectures {
       matches = all.filter { $0.dialects.contains { checkpoint.follow($0) } }
     }
     if matches.count == 1, let match = matches.first { return match }
-    var found = matches.map { $0.name }.joined(separator: " and ")
+    let several = matches.map { $0.name }.joined(separator: ", ")
+    var found = "no name of an architecture, and names of tensors that fit several: \(several)"
     if matches.isEmpty, config != nil {
       if let name = try type?.string() {
         found = "\"\(name)\""
@@ -120,7 +123,10 @@ package enum Architectures {
       .modelArchitecture, file: config?.file ?? path,
       at: config.map { .pointer($0.pointer + "/model_type") }, found: found,
       expected: "one of \(names)",
-      remedy: matches.count > 1 ? "Give the model's config.json with `configuration`." : nil)
+      remedy: matches.isEmpty
+        ? nil
+        : "Name the architecture with `architecture`"
+          + (config == nil ? ", or give the model's config.json with `configuration`." : "."))
   }
 
   /// Opens the model of a store.

@@ -94,7 +94,7 @@ enum RWKV {
       normEpsilon = try config?.optionalEpsilon(epsilonKey) ?? Self.defaultNormEpsilon
       finalNormEpsilon = normEpsilon
       guard let config else { return }
-      try ConfigurationKeys.checkLayersAreAlike(config)
+      try ConfigurationKeys.checkComputation(config)
       for key in ["hidden_size", "attention_hidden_size"] { try config.agree(key, with: width) }
       try config.agree("num_hidden_layers", with: layerCount)
       try config.agree("vocab_size", with: vocabularySize)

@@ -16,8 +16,7 @@ package enum ConfigurationKeys {
     "output_attentions", "output_hidden_states", "output_scores", "return_dict_in_generate",
     "chunk_size_feed_forward", "gradient_checkpointing", "pretraining_tp", "attn_implementation",
     "_attn_implementation", "_attn_implementation_autoset", "_flash_attn_2_enabled",
-    "use_flash_attention_2", "is_decoder", "is_encoder_decoder", "add_cross_attention",
-    "cross_attention_hidden_size", "tie_encoder_decoder", "pruned_heads", "tf_legacy_loss",
+    "use_flash_attention_2", "is_decoder", "tf_legacy_loss",
     "remove_invalid_values", "max_position_embeddings",
     // Training and other tasks.
     "initializer_range", "attention_dropout", "hidden_dropout", "classifier_dropout",
@@ -33,10 +32,35 @@ package enum ConfigurationKeys {
     "exponential_decay_length_penalty", "num_return_sequences",
   ]
 
+  /// Members that are inert if they are false, and say something about the model otherwise.
+  private static let switches: Set<String> = [
+    "is_encoder_decoder", "add_cross_attention", "tie_encoder_decoder",
+  ]
+
+  /// The inert members of a configuration.
+  package static func inert(in config: JSONNode) -> Set<String> {
+    guard case .object(let object) = config.value else { return inert }
+    return inert.union(switches.filter { object[$0] == false })
+  }
+
+  /// Refuses configurations whose members change what every model computes, and that no model here supports:
+  /// options of single layers, attention to later tokens, and heads that were removed.
+  ///
+  /// - Throws: `model.unsupported`, and the node's code for a value of another type.
+  static func checkComputation(_ config: JSONNode) throws(Refusal) {
+    try checkLayersAreAlike(config)
+    try config.require("use_bidirectional_attention", toBe: false)
+    try config.require("is_causal", toBe: true)
+    guard let heads = try config.optionalMember("pruned_heads"),
+      ![[], .object(JSONObject())].contains(heads.value)
+    else { return }
+    throw heads.unsupported(expected: "no removed heads")
+  }
+
   /// Refuses configurations of transformers that give some layers options of their own.
   ///
   /// - Throws: `model.unsupported`.
-  static func checkLayersAreAlike(_ config: JSONNode) throws(Refusal) {
+  private static func checkLayersAreAlike(_ config: JSONNode) throws(Refusal) {
     guard let layers = try config.optionalMember("per_layer_config"),
       layers.value != .object(JSONObject())
     else { return }

@@ -12,7 +12,8 @@ package struct GGUFTable: Sendable {
   package let hasExperts: Bool
   /// Members of the configuration that the format has no place for: llama.cpp has one value.
   package let fixed: [(member: String, value: JSONValue)]
-  /// The keys, in the order in which they are written. A row may use the members of rows above it.
+  /// The keys, in the order in which they are written. A row may use the members of rows above it. The first
+  /// one is that of all models: a token attends to no later token.
   package let rows: [Row]
   /// A member that llama.cpp computes right only if it is a multiple of this, and wrong without a
   /// warning otherwise.
@@ -136,7 +137,7 @@ package struct GGUFTable: Sendable {
     self.hasExperts = hasExperts
     self.fixed = fixed
     self.multiple = multiple
-    self.rows = rows
+    self.rows = [.expected("attention.causal", true)] + rows
   }
 }
 

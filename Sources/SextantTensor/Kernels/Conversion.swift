@@ -61,7 +61,8 @@ extension Kernels {
   }
 
   /// The number of elements that were finite before a conversion and are NaN or infinite after it.
-  /// In types with blocks, all elements of a block with a number that is too large count.
+  /// In types with blocks, all finite elements of a block count that contains NaN, infinity or a number that
+  /// is too large.
   package static func overflowCount(
     from source: UnsafeRawBufferPointer, _ sourceType: DataType, to target: UnsafeRawBufferPointer,
     _ targetType: DataType
@@ -74,7 +75,7 @@ extension Kernels {
     return nonfiniteBlocks(target).reduce(0) { sum, block in
       let bytes = length * sourceType.byteWidth
       let own = UnsafeRawBufferPointer(rebasing: source[block * bytes..<(block + 1) * bytes])
-      return sum + (nonfiniteCount(own, sourceType) == 0 ? length : 0)
+      return sum + length - nonfiniteCount(own, sourceType)
     }
   }
 
