@@ -24,22 +24,46 @@ public struct LoadedModel: Sendable {
   public let tokenizer: (any Tokenizer)?
   /// The chat templates in the file; nil if the model was published without one.
   package let publishedChat: PublishedChat?
+  /// Whether the model's own tokenizer puts tokens before texts.
+  package let beginsTextsWithTokens: Bool
 
   /// Opens a native model file, which `convert` or `sextant convert` made.
   ///
   /// - Parameter beginsTexts: whether the tokens that the tokenizer asks for are put before texts.
   /// - Throws: `file.*`, `store.*`, `model.*`, `tokenizer.*`.
   public init(_ path: String, beginsTexts: Bool = true) throws(Refusal) {
-    store = try ModelStore(opening: path)
+    store = try Self.store(at: path)
     model = try Architectures.open(store)
     let own = try ModelTokenizer.load(from: store)
     publishedChat = own == nil ? nil : try PublishedChat.load(from: store)
     tokenizer = beginsTexts ? own : own.map { BoundedTokenizer($0, begin: []) }
+    beginsTextsWithTokens = own.map { !$0.beginOfTextIDs.isEmpty } ?? false
+  }
+
+  /// Opens the file of a model. An artifact is refused with the parameter that takes it.
+  private static func store(at path: String) throws(Refusal) -> ModelStore {
+    do throws(Refusal) {
+      return try ModelStore(opening: path)
+    } catch {
+      guard error.code == .storeMagic, let artifact = try? Artifact(reading: path) else {
+        throw error
+      }
+      var refusal = error
+      let kind = artifact.manifest.kind
+      let isApplied = [SteeringVector.name, ConceptEraser.name, Probe.name, Lens.name].contains(
+        kind)
+      refusal.found = "an artifact of kind \(kind)"
+      refusal.remedy =
+        "Name the model that the artifact was made for"
+        + (isApplied ? ", and apply the artifact with `apply`." : ".")
+      throw refusal
+    }
   }
 
   /// The same model with another tokenizer.
   init(_ other: LoadedModel, tokenizer: any Tokenizer) {
     (store, model, publishedChat) = (other.store, other.model, other.publishedChat)
+    beginsTextsWithTokens = other.beginsTextsWithTokens
     self.tokenizer = tokenizer
   }
 

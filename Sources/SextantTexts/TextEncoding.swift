@@ -64,14 +64,15 @@ enum TextEncoding {
     ("UTF-16LE", [0xFF, 0xFE]), ("UTF-16BE", [0xFE, 0xFF]),
   ]
 
-  /// Refuses NUL: text has none, and in UTF-16 every second byte of Latin text is one.
+  /// Refuses NUL: text has none, and in UTF-16 every second byte of Latin text is one. A few bytes are not
+  /// called UTF-16, because the conversion of other bytes would destroy them.
   private static func checkZeros(_ text: [UInt8], _ path: String) throws(Refusal) {
     guard let first = text.firstIndex(of: 0) else { return }
     let sample = text.prefix(1 << 12)
     let odd = sample.indices.count { sample[$0] == 0 && $0 % 2 == 1 }
     let even = sample.indices.count { sample[$0] == 0 && $0 % 2 == 0 }
     for (name, own, other) in [("UTF-16LE", odd, even), ("UTF-16BE", even, odd)]
-    where own * 4 >= sample.count && other * 8 <= own {
+    where text.count.isMultiple(of: 2) && own >= 4 && own * 4 >= sample.count && other * 8 <= own {
       throw refusal(path, found: "\(name) without a mark", encoding: name)
     }
     throw Refusal(

@@ -53,7 +53,10 @@ enum Main {
       StandardStreams.printError("Error: \(refusal.withOptions)")
       exit(refusal.exitStatus)
     } catch {
-      Sextant.exit(withError: error)
+      // The parser prints help and the version without looking whether they are written.
+      guard Sextant.exitCode(for: error) == .success else { Sextant.exit(withError: error) }
+      let text = Sextant.fullMessage(for: error, columns: nil)
+      if !text.isEmpty { StandardStreams.print(text) }
     }
   }
 

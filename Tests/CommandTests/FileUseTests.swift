@@ -316,4 +316,25 @@ private func refusal(_ arguments: [String]) throws -> Refusal? {
     #expect(try train(["--checkpoint", folder.path("./own"), "--resume", own]) == nil)
     #expect(try train(["--checkpoint", folder.path("a")])?.code == .fileSame)
   }
+
+  @Test(arguments: [
+    ["convert", "s", "-o", ""], ["lens", "eval", "-m", "m", "--text", "t", "-o", ""],
+    ["export", "f", "-o", ""], ["probe", "data", "-o", ""], ["demo", "-o", ""],
+  ])
+  func anEmptyPathIsNoOutput(arguments: [String]) throws {
+    let refused = try refusal(arguments)
+    #expect(refused?.code == .fileCreate && refused?.found == "an empty path for an output")
+  }
+
+  /// The command reads no folder, and refuses it when it reads it. No file in it is an input.
+  @Test func aFolderInPlaceOfAFileIsNotSearchedForInputs() throws {
+    let folder = TemporaryFolder()
+    folder.write(Array("old".utf8), to: "zz")
+    let capture = [
+      "capture", "-m", "m", "--prompts", folder.path, "-o", folder.path("zz"), "--force",
+    ]
+    #expect(try refusal(capture) == nil)
+    #expect(
+      try refusal(["convert", folder.path, "-o", folder.path("zz"), "--force"])?.code == .fileSame)
+  }
 }

@@ -21,7 +21,7 @@ import Testing
     ("lens show -m m -p t --top-k", "from 1"), ("lens show -m m -p t --width", "1 or more"),
     ("lens state -m m -p t --directions", "0 or more"),
     ("lens eval -m m --text t --chunk", "2 or more"),
-    ("lens train -m m -o o --text t --max-tokens", "1 or more"),
+    ("lens train -m m -o o --text t --max-tokens", "2 or more"),
     ("lens train -m m -o o --text t --steps", "1 or more"),
     ("lens train -m m -o o --text t --warm-up", "0 or more"),
     ("lens train -m m -o o --text t --calibration-tokens", "0 or more"),
@@ -56,5 +56,28 @@ import Testing
     #expect(Numbers.joined(words) == joined)
     #expect(Numbers.joined(["-s", "-1"]) == ["-s=-1"])
     #expect(Numbers.joined(["--positions", "-3,-1"]) == ["--positions", "-3,-1"])
+  }
+
+  /// The parser shows the reason of a reader.
+  @Test(arguments: [
+    (
+      "generate -m m -p t --temp=1e308",
+      "Found: 1e308; expected: a magnitude of at most 3.4028235e+38."
+    ),
+    ("generate -m m -p t --top-p=1e-320", "Found: 1e-320; expected: 0, or a magnitude of at least"),
+    ("generate -m m -p t --repetition-penalty=1e300", "Found: 1e300;"),
+    ("generate -m m -p t --apply v.st:1e39", "Found: 1e39;"),
+    ("generate -m m -p t --layers 3-1", "3-1, whose end is before its start"),
+    ("generate -m m -p t --positions 2:1", "2:1, whose end is before its start"),
+    ("generate -m m -p t --when p>nan", "\"nan\" after >"),
+    ("lens show -m m -p t --tokens 2-1", "2-1, whose end is before its start"),
+    ("probe train -m m --data d --label l -o o --methods lr,lr", "lr twice"),
+  ])
+  func theReasonIsShown(command: String, reason: String) {
+    let error = #expect(throws: (any Error).self) {
+      _ = try Sextant.parseAsRoot(command.split(separator: " ").map(String.init))
+    }
+    let message = error.map { Sextant.message(for: $0) } ?? ""
+    #expect(message.contains(reason), "\(message)")
   }
 }

@@ -193,6 +193,10 @@ import Testing
     let run = CommandRun.sextant(["inspect", Workspace.model], output: .file("/dev/full"))
     #expect(run.end == .exited(74))
     #expect(run.errors.contains("[file.write]"))
+    for arguments in [["--help"], ["--version"], ["convert", "--help"]] {
+      let run = CommandRun.sextant(arguments, output: .file("/dev/full"))
+      #expect(run.end == .exited(74) && run.errors.contains("[file.write]"), "\(run.errors)")
+    }
   }
 
   @Test func anArtifactOfAnotherModelIsRefusedUnlessAllowed() throws {

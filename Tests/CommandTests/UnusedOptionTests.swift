@@ -15,6 +15,8 @@ import Testing
 
   private static let patch = "patch -m m --clean c --corrupted d --answer a"
   private static let noised = "patch -m m --clean c --answer a --noise 3 --subject s"
+  private static let greedy = "generate -m m -p t --temp 0"
+  private static let ridge = "lens train -m m --text t -o o --method ridge"
 
   static let cases: [(command: String, options: String, words: String)] = [
     (fromMoments, "--batch 3", "--batch has no effect with --from-moments"),
@@ -49,6 +51,14 @@ import Testing
     ("patch -m m --pairs p", "--clean c", "--clean has no effect with --pairs"),
     ("patch -m m --pairs p", "--span x=y", "--span has no effect with --pairs"),
     ("patch -m m --pairs p --noise 3", "--subject s", "--subject has no effect with --pairs"),
+    (greedy, "--top-k 3", "--top-k has no effect with --temp 0"),
+    (greedy, "--top-p 1", "--top-p has no effect with --temp 0"),
+    (greedy, "--min-p 0.1", "--min-p has no effect with --temp 0"),
+    (greedy, "-s 0", "--seed has no effect with --temp 0"),
+    (ridge, "--start identity", "--start is for --method tuned"),
+    (ridge, "--loss kl", "--loss is for --method tuned"),
+    (ridge, "--seed 42", "--seed is for --method tuned"),
+    ("lens train -m m --text t -o o", "--calibration-tokens 8192", "is for ridge lenses"),
     ("demo --transfer", "--samples 3", "--samples is for the demo without --transfer"),
   ]
 
@@ -71,6 +81,8 @@ import Testing
     "verify f --retrain -m m --data d --precision fast",
     "\(patch) --against b --span x=y --reverse --heads -o o --force",
     "\(noised) --seeds 3 --seed 4", "patch -m m --pairs p --seed 3 --noise 1.5",
+    "generate -m m -p t --temp 0 --repetition-penalty 1.2", "generate -m m -p t --top-k 3 -s 1",
+    "lens train -m m --text t -o o --start identity --loss kl",
   ])
   func isAccepted(command: String) throws {
     _ = try Sextant.parseAsRoot(command.split(separator: " ").map(String.init))

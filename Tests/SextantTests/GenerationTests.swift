@@ -327,4 +327,14 @@ import Testing
     }
     #expect(throws: Refusal.self) { try LoadedModel(Demo.file("nothing.sxt")) }
   }
+
+  @Test func anArtifactInPlaceOfAModelIsToldItsPlace() throws {
+    let model = try Demo.model()
+    let path = Demo.file("no-model.steer.safetensors")
+    try SteeringVector.train(on: ContrastPairs(Demo.pairs), for: model, at: ["blocks.2.output"])
+      .write(to: path, replacing: true)
+    let refusal = #expect(throws: Refusal.self) { try LoadedModel(path) }
+    #expect(refusal?.code == .storeMagic && refusal?.found == "an artifact of kind steering")
+    #expect(refusal?.remedy.contains("apply the artifact with `apply`") == true)
+  }
 }

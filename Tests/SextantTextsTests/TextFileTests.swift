@@ -33,7 +33,9 @@ import Testing
     (wide, "UTF-16LE", nil), (wideBigEndian, "UTF-16BE", nil),
     ([0xFF, 0xFE, 0, 0] + wide, "UTF-32LE", nil), ([0, 0, 0xFE, 0xFF] + wide, "UTF-32BE", nil),
     (Array("one\ncaf".utf8) + [0xE9, 0x0A], "0xE9", 2), (words + [0xC3], "0xC3", 2),
-    (words + words + [0] + words, "NUL", 3),
+    (words + words + [0] + words, "NUL", 3), ([0x61, 0], "NUL", 1), ([0, 0x61, 0, 0x62], "NUL", 1),
+    (Array(wide.dropLast()), "NUL", 1), (Array(wide.prefix(6)), "NUL", 1),
+    (Array(wide.prefix(8)), "UTF-16LE", nil),
   ]
 
   @Test(arguments: encodings)

@@ -48,7 +48,8 @@ struct Capture: WritingCommand {
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
       "Edit by a steering vector or an eraser first, as generate does. May be repeated.",
-      valueName: "file[:strength]"))
+      valueName: "file[:strength]"),
+    transform: Written.applied)
   var apply: [AppliedFile] = []
 
   @Option(

@@ -125,7 +125,7 @@ struct Convert: WritingCommand {
   var fileUse: CommandFiles {
     CommandFiles(
       inputs: [source] + [config, tokenizer, foreign.model].compactMap { $0 } + options.sideFiles,
-      outputs: [output], replaces: force)
+      readsFolders: true, outputs: [output], replaces: force)
   }
 
   private var options: ConversionOptions {

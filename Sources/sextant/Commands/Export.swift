@@ -65,7 +65,8 @@ struct Export: WritingCommand {
   @Option(
     help: ArgumentHelp(
       "Only these blocks of a steering vector, such as 3 or 1,3,10-12. Default: all.",
-      valueName: "list"))
+      valueName: "list"),
+    transform: Written.layers)
   var layers: LayerSelection?
 
   @Flag(help: "Leave the model's tokenizer out. Other programs then take only token ids.")
@@ -99,7 +100,8 @@ struct Export: WritingCommand {
     let isFolder = ModelExportFormat(path: output) == .huggingFace
     return CommandFiles(
       inputs: [file], outputs: isFolder ? [] : [output],
-      possible: isFolder ? ArtifactExport.usualNames.map { "\(output)/\($0)" } : [], replaces: force
+      possible: isFolder ? [output] + ArtifactExport.usualNames.map { "\(output)/\($0)" } : [],
+      replaces: force
     )
   }
 

@@ -43,8 +43,7 @@ struct CorpusArguments: ParsableArguments {
   var maxTokens: Int?
 
   func validate() throws {
-    try Numbers.check(atLeast: 2, [("--chunk", chunk)])
-    try Numbers.check(atLeast: 1, [("--max-tokens", maxTokens)])
+    try Numbers.check(atLeast: 2, [("--chunk", chunk), ("--max-tokens", maxTokens)])
   }
 
   /// Reads the texts for a model.

@@ -55,8 +55,10 @@ struct LensShow: WritingCommand {
   @Option(help: ArgumentHelp("Show every n-th block, and the last.", valueName: "n"))
   var layerStride = 1
 
-  @Option(help: ArgumentHelp("Show only these tokens, such as 0-15.", valueName: "a-b"))
-  var tokens: TokenRange?
+  @Option(
+    help: ArgumentHelp("Show only these tokens, such as 0-15.", valueName: "a-b"),
+    transform: Written.tokens)
+  var tokens: ClosedRange<Int>?
 
   @Option(
     help: ArgumentHelp("The number of most probable tokens to keep for each cell.", valueName: "k"))
@@ -100,7 +102,7 @@ struct LensShow: WritingCommand {
     let open = try model.open()
     let tokenizer = try open.textTokenizer()
     let ids = try tokenizer.encodeText(text.prompt.text())
-    let range = try LensText.range(tokens?.range, of: ids)
+    let range = try LensText.range(tokens, of: ids)
     let applied = try steering.load(for: open, others: !lens.isEmpty)
     try applied.interventions.check(.edits, of: "lens show")
     let lenses = lens.isEmpty ? [.logit] : [.logit] + (try LensNames.lenses(lens))

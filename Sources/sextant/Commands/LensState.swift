@@ -21,7 +21,9 @@ struct LensState: ParsableCommand {
   @OptionGroup var model: TextModelOptions
   @OptionGroup var text: TextArguments
 
-  @Option(help: ArgumentHelp("Only these blocks, such as 3 or 1,3,10-12.", valueName: "list"))
+  @Option(
+    help: ArgumentHelp("Only these blocks, such as 3 or 1,3,10-12.", valueName: "list"),
+    transform: Written.layers)
   var layers: LayerSelection?
 
   @Option(help: ArgumentHelp("The number of directions for each head.", valueName: "n"))

@@ -42,17 +42,18 @@ struct LensTrain: WritingCommand {
   @Option(help: "The method.")
   var method = Method.tuned
 
-  @Option(help: "The loss of a tuned lens: its divergence from the model, or cross-entropy.")
-  var loss = LensLoss.kl
+  @Option(
+    help: "The loss of a tuned lens: its divergence from the model, or cross-entropy. Default: kl.")
+  var loss: LensLoss?
 
   @Option(
     help: ArgumentHelp(
-      "The start of a tuned lens: identity, ridge (computed first), or a lens.",
+      "The start of a tuned lens: identity, ridge (computed first), or a lens. Default: identity.",
       valueName: "identity|ridge|file"))
-  var start = "identity"
+  var start: String?
 
-  @Option(help: "The optimiser of a tuned lens.")
-  var optimizer = TunedLensOptions.Optimizer.Kind.sgd
+  @Option(help: "The optimiser of a tuned lens. Default: sgd.")
+  var optimizer: TunedLensOptions.Optimizer.Kind?
 
   @Option(
     help: ArgumentHelp(
@@ -72,31 +73,32 @@ struct LensTrain: WritingCommand {
       valueName: "n"))
   var tokensPerStep: Int?
 
-  @Option(help: ArgumentHelp("The factor of the learning rate.", valueName: "x"))
-  var rateScale = 1.0
+  @Option(help: ArgumentHelp("The factor of the learning rate. Default: 1.", valueName: "x"))
+  var rateScale: Double?
 
   @Option(
     help: ArgumentHelp(
-      "The number of warm-up steps, in which the learning rate grows.", valueName: "n"))
-  var warmUp = 0
+      "The number of warm-up steps, in which the learning rate grows. Default: 0.", valueName: "n"))
+  var warmUp: Int?
 
   @Option(
-    help: ArgumentHelp("The weight decay of a tuned lens, towards the logit lens.", valueName: "x"))
-  var weightDecay = 1e-3
+    help: ArgumentHelp(
+      "The weight decay of a tuned lens, towards the logit lens. Default: 0.001.", valueName: "x"))
+  var weightDecay: Double?
 
   @Flag(help: "Train only the biases of a tuned lens.")
   var biasOnly = false
 
   @Option(
     help: ArgumentHelp(
-      "The number of tokens on which a ridge lens is finally fitted by divergence; 0 for regression only.",
+      "The number of tokens on which a ridge lens is finally fitted by divergence; 0 for regression only. Default: 8192.",
       valueName: "n"))
-  var calibrationTokens = 8192
+  var calibrationTokens: Int?
 
   @Option(
     help: ArgumentHelp("The seed for the order of the chunks. Default: 42.", valueName: "s"),
     transform: Numbers.positiveSeed)
-  var seed = 42
+  var seed: Int?
 
   @Option(
     help: ArgumentHelp(
@@ -132,7 +134,7 @@ struct LensTrain: WritingCommand {
     if checkpoint == nil {
       try refuseGiven([("--checkpoint-every", checkpointEvery != nil)], "needs --checkpoint")
     }
-    guard method == .ridge || start == "ridge" || calibrationTokens == 8192 else {
+    guard method == .ridge || start == "ridge" || calibrationTokens == nil else {
       throw ValidationError("--calibration-tokens is for ridge lenses.")
     }
   }
@@ -141,10 +143,10 @@ struct LensTrain: WritingCommand {
   private var tunedOptions: [(name: String, isGiven: Bool)] {
     [
       ("--steps", steps != nil), ("--passes", passes != nil),
-      ("--tokens-per-step", tokensPerStep != nil), ("--loss", loss != .kl),
-      ("--start", start != "identity"), ("--optimizer", optimizer != .sgd),
-      ("--rate-scale", rateScale != 1), ("--warm-up", warmUp != 0),
-      ("--weight-decay", weightDecay != 1e-3), ("--bias-only", biasOnly), ("--seed", seed != 42),
+      ("--tokens-per-step", tokensPerStep != nil), ("--loss", loss != nil),
+      ("--start", start != nil), ("--optimizer", optimizer != nil),
+      ("--rate-scale", rateScale != nil), ("--warm-up", warmUp != nil),
+      ("--weight-decay", weightDecay != nil), ("--bias-only", biasOnly), ("--seed", seed != nil),
       ("--checkpoint", checkpoint != nil), ("--checkpoint-every", checkpointEvery != nil),
       ("--resume", resume != nil),
     ]
@@ -155,7 +157,7 @@ struct LensTrain: WritingCommand {
     // --force.
     let goesOn = resume.map { ProtectedFiles([$0]) }
     let isOwn = checkpoint.map { goesOn?.contains($0) ?? false } ?? false
-    let read = [start] + (isOwn ? [] : [resume].compactMap { $0 })
+    let read = [start, isOwn ? nil : resume].compactMap { $0 }
     let written = [checkpoint].compactMap { $0 }
     return CommandFiles(
       inputs: model.inputs + texts.inputs + read,
@@ -187,7 +189,7 @@ struct LensTrain: WritingCommand {
     _ open: LoadedModel, _ tokenizer: any Tokenizer, _ corpus: TextCorpus
   ) throws(Refusal) -> Lens {
     var options = RidgeLensOptions()
-    options.calibrationTokens = calibrationTokens
+    options.calibrationTokens = calibrationTokens ?? options.calibrationTokens
     let trainer = try RidgeLensTrainer(
       open.model, tokenizer: tokenizer.digest, corpus: corpus, options: options)
     let reading = Progress("ridge: read", .items("tokens"))
@@ -203,10 +205,11 @@ struct LensTrain: WritingCommand {
 
   private func tunedOptions(_ corpus: TextCorpus) throws(Refusal) -> TunedLensOptions {
     var options = TunedLensOptions()
-    options.loss = loss
+    options.loss = loss ?? .kl
     options.optimizer = TunedLensOptions.Optimizer(
-      kind: optimizer, rateScale: rateScale, weightDecay: weightDecay, warmUp: warmUp)
-    (options.isBiasOnly, options.seed) = (biasOnly, seed)
+      kind: optimizer ?? .sgd, rateScale: rateScale ?? 1, weightDecay: weightDecay ?? 1e-3,
+      warmUp: warmUp ?? 0)
+    (options.isBiasOnly, options.seed) = (biasOnly, seed ?? 42)
     try options.fit(to: corpus, passes: passes ?? 1, steps: steps, tokensPerStep: tokensPerStep)
     return options
   }
@@ -219,9 +222,9 @@ struct LensTrain: WritingCommand {
       open.model, tokenizer: tokenizer.digest, corpus: corpus, options: options)
     let begin: Lens? =
       switch start {
-      case "identity": nil
+      case nil, "identity": nil
       case "ridge": try ridge(open, tokenizer, corpus)
-      default: try Lens(reading: start)
+      case let path?: try Lens(reading: path)
       }
     let resumed: LensCheckpoint? =
       if let resume { try LensCheckpoint(reading: resume) } else { nil }

@@ -175,7 +175,8 @@ struct StateAdd: WritingCommand {
 
   @Argument(
     parsing: .remaining,
-    help: ArgumentHelp("States and differences.", valueName: "file[:strength]"))
+    help: ArgumentHelp("States and differences.", valueName: "file[:strength]"),
+    transform: Written.applied)
   var terms: [AppliedFile]
 
   @OptionGroup var matching: StateMatching

@@ -61,14 +61,17 @@ struct SteerEval: WritingCommand {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "The tokens to steer, of the prompt and of answers of several tokens.", valueName: "list"))
+      "The tokens to steer, of the prompt and of answers of several tokens. Default: last.",
+      valueName: "list"),
+    transform: Written.positions)
   var positions = PositionSelection.last
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
       "The tokens before which the state is edited. Default: the tokens of --positions.",
-      valueName: "list"))
+      valueName: "list"),
+    transform: Written.positions)
   var statePositions: PositionSelection?
 
   @Option(help: "The operation. Default: the operation of the artifact.")

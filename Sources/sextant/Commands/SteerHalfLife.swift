@@ -21,7 +21,9 @@ struct SteerHalfLife: WritingCommand {
 
   @OptionGroup var model: TextModelOptions
 
-  @Option(help: ArgumentHelp("A vector of the state.", valueName: "file[:strength]"))
+  @Option(
+    help: ArgumentHelp("A vector of the state.", valueName: "file[:strength]"),
+    transform: Written.applied)
   var apply: AppliedFile
 
   @Option(help: ArgumentHelp("The text to read; @FILE reads it from a file.", valueName: "text"))

@@ -64,7 +64,10 @@ struct SteerTrain: WritingCommand {
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("The tokens to steer, unless the user selects others.", valueName: "list"))
+    help: ArgumentHelp(
+      "The tokens to steer, unless the user selects others. Default: \(PositionSelection.fromLast).",
+      valueName: "list"),
+    transform: Written.positions)
   var steerAt = PositionSelection.fromLast
 
   @OptionGroup var places: SiteArguments

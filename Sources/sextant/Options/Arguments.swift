@@ -3,23 +3,57 @@ import Sextant
 import SextantGeneration
 import SextantReport
 
-extension LayerSelection: ExpressibleByArgument {
+/// Values of options whose reader tells what is wrong with a text. The parser shows the reason.
+enum Written {
   /// Reads `3`, `2-4` or `1,3,10-12`.
-  public init?(argument: String) { self.init(argument) }
-}
+  static func layers(_ text: String) throws -> LayerSelection {
+    try explained { () throws(Refusal) in try LayerSelection(written: text) }
+  }
 
-/// Tokens of a text, written `3` or `2-5`, both ends included.
-struct TokenRange: ExpressibleByArgument {
-  /// The places of the tokens, from 0.
-  let range: ClosedRange<Int>
+  /// Reads `last`, `last-3`, `all`, `prompt`, `generated`, indices, or several joined by commas.
+  static func positions(_ text: String) throws -> PositionSelection {
+    try explained { () throws(Refusal) in try PositionSelection(written: text) }
+  }
 
-  init?(argument: String) {
-    guard let range = LayerSelection.range(argument[...]) else { return nil }
-    self.range = range
+  /// Reads the places of tokens, from 0: `3` or `2-5`, both ends included.
+  static func tokens(_ text: String) throws -> ClosedRange<Int> {
+    try explained { () throws(Refusal) in try LayerSelection.range(written: text[...]) }
+  }
+
+  /// Reads an artifact and its strength.
+  static func applied(_ text: String) throws -> AppliedFile {
+    try explained { () throws(Refusal) in try AppliedFile(written: text) }
+  }
+
+  /// Reads a condition on a probe's score.
+  static func condition(_ text: String) throws -> ProbeCondition {
+    try explained { () throws(Refusal) in try ProbeCondition(written: text) }
+  }
+
+  /// Reads methods joined by commas; `all` for every one.
+  static func methods(_ text: String) throws -> [ProbeMethod] {
+    try explained { () throws(Refusal) in try ProbeMethod.list(text) }
+  }
+
+  /// Reads a number in single precision.
+  static func single(_ text: String) throws -> Float {
+    try explained { () throws(Refusal) in
+      guard let value = try Float.written(text) else {
+        throw Refusal(.usageOption, found: "\"\(text.prefix(100))\"", expected: "a number")
+      }
+      return value
+    }
+  }
+
+  /// Reads a value, and shows a refusal in the sentence of the parser.
+  static func explained<Value>(_ read: () throws(Refusal) -> Value) throws -> Value {
+    do throws(Refusal) {
+      return try read()
+    } catch {
+      throw ValidationError("Found: \(error.found); expected: \(error.expected).")
+    }
   }
 }
-
-extension AppliedFile: ExpressibleByArgument {}
 
 /// A value of a list that is joined by commas.
 protocol ListedValue {
@@ -66,14 +100,6 @@ struct CommaList<Value: ListedValue>: ExpressibleByArgument {
   }
 
   var defaultValueDescription: String { values.map(\.word).joined(separator: ",") }
-}
-
-extension PositionSelection: ExpressibleByArgument {
-  /// Reads `last`, `last-3`, `all`, `prompt`, `generated`, indices, or several joined by commas.
-  public init?(argument: String) { self.init(argument) }
-
-  /// The written form.
-  public var defaultValueDescription: String { description }
 }
 
 extension SteeringMethod: ExpressibleByArgument {}

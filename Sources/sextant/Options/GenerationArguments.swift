@@ -5,30 +5,40 @@ import SextantGeneration
 
 /// How tokens are chosen.
 struct SamplingArguments: ParsableArguments {
-  @Option(help: ArgumentHelp("Temperature; 0 takes the most probable token.", valueName: "t"))
+  @Option(
+    help: ArgumentHelp(
+      "Temperature; 0 takes the most probable token. Default: 0.8.", valueName: "t"),
+    transform: Written.single)
   var temp: Float = 0.8
 
-  @Option(help: ArgumentHelp("Choose among the k most probable tokens; 0 for all.", valueName: "k"))
-  var topK = 0
+  @Option(
+    help: ArgumentHelp(
+      "Choose among the k most probable tokens; 0 for all. Default: 0.", valueName: "k"))
+  var topK: Int?
 
   @Option(
     help: ArgumentHelp(
-      "Choose among the most probable tokens whose probabilities add up to p.", valueName: "p"))
-  var topP: Float = 1
+      "Choose among the most probable tokens whose probabilities add up to p. Default: 1.",
+      valueName: "p"),
+    transform: Written.single)
+  var topP: Float?
 
   @Option(
     help: ArgumentHelp(
-      "Choose among tokens at least p times as probable as the most probable one.", valueName: "p"))
-  var minP: Float = 0
+      "Choose among tokens at least p times as probable as the most probable one. Default: 0.",
+      valueName: "p"),
+    transform: Written.single)
+  var minP: Float?
 
   @Option(
     help: ArgumentHelp(
       """
       Lower the probability of the tokens that the prompt or the text already contains: their \
       positive logits are divided by r, and their negative logits are multiplied by r. 1 changes \
-      nothing.
+      nothing. Default: 1.
       """,
-      valueName: "r"))
+      valueName: "r"),
+    transform: Written.single)
   var repetitionPenalty: Float = 1
 
   @Option(
@@ -37,13 +47,23 @@ struct SamplingArguments: ParsableArguments {
       "The seed of the random choices. The same seed gives the same text. Default: 0.",
       valueName: "s"),
     transform: Numbers.seed)
-  var seed: UInt64 = 0
+  var seed: UInt64?
+
+  /// Refuses options of a random choice where nothing is chosen at random.
+  func validate() throws {
+    guard temp == 0 else { return }
+    try refuseGiven(
+      [
+        ("--top-k", topK != nil), ("--top-p", topP != nil), ("--min-p", minP != nil),
+        ("--seed", seed != nil),
+      ], "has no effect with --temp 0, which takes the most probable token")
+  }
 
   /// The options, checked.
   func options() throws(Refusal) -> SamplingOptions {
     try SamplingOptions(
-      temperature: temp, topK: topK, topP: topP, minP: minP, repetitionPenalty: repetitionPenalty,
-      seed: seed)
+      temperature: temp, topK: topK ?? 0, topP: topP ?? 1, minP: minP ?? 0,
+      repetitionPenalty: repetitionPenalty, seed: seed ?? 0)
   }
 }
 
@@ -120,13 +140,15 @@ struct SteeringArguments: ParsableArguments {
       each block (3=1.5,5-7=0.5). The strength of an eraser is the share to erase. May be \
       repeated.
       """,
-      valueName: "file[:strength]"))
+      valueName: "file[:strength]"),
+    transform: Written.applied)
   var apply: [AppliedFile] = []
 
   @Option(
     help: ArgumentHelp(
       "The blocks in which artifacts edit and probes read, such as 3 or 1,3,10-12. Default: all.",
-      valueName: "list"))
+      valueName: "list"),
+    transform: Written.layers)
   var layers: LayerSelection?
 
   @Option(
@@ -137,14 +159,16 @@ struct SteeringArguments: ParsableArguments {
       (negative: from the prompt's end), windows of them such as 2:5, or token=13, joined by commas. \
       Default: the tokens that the artifact declares.
       """,
-      valueName: "list"))
+      valueName: "list"),
+    transform: Written.positions)
   var positions: PositionSelection?
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
       "The tokens before which the state is edited. Default: the tokens of --positions.",
-      valueName: "list"))
+      valueName: "list"),
+    transform: Written.positions)
   var statePositions: PositionSelection?
 
   @Option(help: "The operation. Default: the operation of each artifact.")
@@ -157,7 +181,8 @@ struct SteeringArguments: ParsableArguments {
       that of the same token if the probe's site is before the edited site, otherwise that of the \
       previous token. #name chooses one of several probes of a file.
       """,
-      valueName: "probe[#name]>x"))
+      valueName: "probe[#name]>x"),
+    transform: Written.condition)
   var when: ProbeCondition?
 
   @Flag(help: "Accept artifacts of another model of the same width and depth.")
@@ -174,7 +199,8 @@ struct ProbeStopArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "End the text at a token at which a probe's score is above or below a bound.",
-      valueName: "probe[#name]>x"))
+      valueName: "probe[#name]>x"),
+    transform: Written.condition)
   var stopWhen: ProbeCondition?
 
   /// The files that are read.

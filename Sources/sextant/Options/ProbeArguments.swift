@@ -23,7 +23,6 @@ extension QuirkySubset: ExpressibleByArgument {
   public init?(argument: String) { self.init(argument) }
 }
 
-extension ProbeCondition: ExpressibleByArgument {}
 extension ProbeFile: ExpressibleByArgument {}
 
 /// Where the texts of records are.
@@ -107,7 +106,8 @@ struct SiteArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Only these blocks, such as 3 or 1,3,10-12. Default: all.", valueName: "list"))
+      "Only these blocks, such as 3 or 1,3,10-12. Default: all.", valueName: "list"),
+    transform: Written.layers)
   var layers: LayerSelection?
 
   @Option(
@@ -117,7 +117,8 @@ struct SiteArguments: ParsableArguments {
       The tokens to read: last, last-3, all, or indices (negative: from the end), joined by \
       commas. Default: last.
       """,
-      valueName: "list"))
+      valueName: "list"),
+    transform: Written.positions)
   var positions: PositionSelection?
 
   /// The tokens to read.
@@ -159,34 +160,13 @@ struct ReadingArguments: ParsableArguments {
 extension Probe.Pooling: ExpressibleByArgument {}
 extension ProbeMethod: ExpressibleByArgument {}
 
-/// Methods joined by commas; `all` for every one.
-struct MethodList: ExpressibleByArgument {
-  /// The methods.
-  let methods: [ProbeMethod]
-
-  init(_ methods: [ProbeMethod]) {
-    self.methods = methods
-  }
-
-  init?(argument: String) {
-    if argument == "all" {
-      self.init(ProbeMethod.allCases)
-      return
-    }
-    let words = argument.split(separator: ",", omittingEmptySubsequences: false)
-    let methods = words.compactMap { ProbeMethod(rawValue: String($0)) }
-    guard methods.count == words.count, Set(methods).count == methods.count else { return nil }
-    self.init(methods)
-  }
-
-  var defaultValueDescription: String { methods.map(\.rawValue).joined(separator: ",") }
-}
-
 /// How probes are trained.
 struct ProbeMethodArguments: ParsableArguments {
   @Option(
-    help: ArgumentHelp("The methods, joined by commas, or all.", valueName: "list"))
-  var methods = MethodList([.logistic, .meanDifference, .discriminant])
+    help: ArgumentHelp(
+      "The methods, joined by commas, or all. Default: lr,mean-diff,lda.", valueName: "list"),
+    transform: Written.methods)
+  var methods: [ProbeMethod] = ProbeMethod.usual
 
   @Option(
     name: .shortAndLong,
@@ -194,12 +174,13 @@ struct ProbeMethodArguments: ParsableArguments {
       "The seed of the methods random and ccs, which use random numbers. Default: 0.",
       valueName: "s"),
     transform: Numbers.positiveSeed)
-  var seed = 0
+  var seed: Int?
 
   func validate() throws {
-    guard !methods.methods.contains(where: \.usesRandomNumbers) else { return }
+    guard !methods.contains(where: \.usesRandomNumbers) else { return }
     try refuseGiven(
-      [("--seed", seed != 0)], "is for the methods random and ccs; the others use no random numbers"
+      [("--seed", seed != nil)],
+      "is for the methods random and ccs; the others use no random numbers"
     )
   }
 }

@@ -14,7 +14,8 @@ protocol WritingCommand: ParsableCommand {
 struct LayerArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Only these blocks, such as 3 or 1,3,10-12. Default: all.", valueName: "list"))
+      "Only these blocks, such as 3 or 1,3,10-12. Default: all.", valueName: "list"),
+    transform: Written.layers)
   var layers: LayerSelection?
 }
 

@@ -24,7 +24,9 @@ struct ProbeErase: WritingCommand {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "The tokens at which the artifact erases when it is applied.", valueName: "list"))
+      "The tokens at which the artifact erases when it is applied. Default: all.",
+      valueName: "list"),
+    transform: Written.positions)
   var applyPositions = PositionSelection([.all])
 
   @Option(

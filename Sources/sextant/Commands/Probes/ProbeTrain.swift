@@ -59,7 +59,7 @@ struct ProbeTrain: WritingCommand {
   func run() throws {
     let clock = Stopwatch()
     let open = try model.open()
-    var trainer = ProbeTrainer(training.methods.methods, seed: training.seed)
+    var trainer = ProbeTrainer(training.methods, seed: training.seed ?? 0)
     trainer.splitsHeads = heads
     let examples = try examples(of: selection.load(), open, for: trainer)
     let read = clock.seconds

@@ -53,8 +53,8 @@ struct ProbeTransfer: WritingCommand {
     let open = try model.open()
     let sites = try reading.places.sites(of: open.model.description)
     let experiment = TransferExperiment(
-      sources: sources.values, targets: targets.values, methods: training.methods.methods,
-      seed: training.seed)
+      sources: sources.values, targets: targets.values, methods: training.methods,
+      seed: training.seed ?? 0)
     let learned = try texts.records(reading: data)
     let held = try texts.records(reading: test)
     let tokenizer = try open.textTokenizer()
