@@ -32,7 +32,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("2:1", "2:1, whose end is before its start"), ("last,", "\"\""),
+    ("2:1", "2:1, whose end is before its start"), ("last,", "nothing"),
     ("-1:1", "-1:1, from an index of the start to one of the end"), ("first", "\"first\""),
     ("generated-99999999999999999999", "99999999999999999999"), ("last-0", "last-0"),
     ("token=", "nothing"), ("all,1:2:3", "\"1:2:3\""),

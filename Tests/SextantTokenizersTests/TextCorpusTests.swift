@@ -109,7 +109,7 @@ import Testing
     #expect(limited.chunks.map(\.count) == [3] && limited.askedChunkLength == 64)
     let exact = try TextCorpus(reading: [path], tokenizer: tokenizer, chunkLength: count)
     #expect(exact.askedChunkLength == nil)
-    expectRefusal(.dataEmpty) {
+    expectRefusal(.usageOption) {
       try TextCorpus(reading: [path], tokenizer: tokenizer, chunkLength: 64, limit: 1)
     }
   }
