@@ -244,8 +244,10 @@ package struct Retraining {
       positions: vector.training.positions)
     let pairs = try recordedPairs(vector.training.data, source, file)
     // How it is applied by default was chosen by a user, and is not computed.
-    return try trainer.train(pairs, progress: progress).vector
-      .applied(as: vector.operation, at: vector.positions).artifact
+    let again = try trainer.train(pairs, progress: progress).vector
+      .applied(as: vector.operation, at: vector.positions)
+    // So was the dose, by a search.
+    return vector.dose.map { again.dosed($0) { _ in true }.artifact } ?? again.artifact
   }
 
   /// The estimator that a manifest records.

@@ -16,11 +16,11 @@ extension SteeringVector {
       for index in direction.indices { direction[index] *= scale }
       return (site: site, value: Tensor(direction, shape: value.shape))
     }
-    return SteeringVector(
-      model: model, vectors: vectors, operation: operation, targets: targets, positions: positions,
-      training: Training(
-        method: "random-control", positions: training.positions, data: training.data),
-      statistics: statistics)
+    var control = self
+    control.vectors = vectors
+    control.training = Training(
+      method: "random-control", positions: training.positions, data: training.data)
+    return control
   }
 
   private func norm(_ values: [Float]) -> Float {

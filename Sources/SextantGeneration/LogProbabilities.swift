@@ -62,4 +62,23 @@ package struct LogProbabilities: Sendable {
     }
     return max(sum, 0)
   }
+
+  /// The divergence of the distribution of some logits, [V], without storing it; infinite if a logit is
+  /// not finite.
+  package func divergence(ofLogits logits: UnsafeBufferPointer<Float>) -> Double {
+    var largest = -Float.infinity
+    for logit in logits {
+      guard logit.isFinite else { return .infinity }
+      if logit > largest { largest = logit }
+    }
+    let shift = Double(largest)
+    // Σ p (log p - log q) with log q = logit - shift - log Σ exp(logit - shift).
+    var (sum, total) = (0.0, 0.0)
+    for (index, logit) in logits.enumerated() {
+      let own = Double(logit) - shift
+      total += exp(own)
+      if probabilities[index] > 0 { sum += probabilities[index] * (values[index] - own) }
+    }
+    return max(sum + log(total), 0)
+  }
 }

@@ -27,6 +27,10 @@ import Testing
       ["steer", "eval"],
       "OVERVIEW: Measure a steering vector and controls at every block and strength."
     ),
+    (
+      ["steer", "search"],
+      "OVERVIEW: Find the blocks, sites, tokens and strength for a steering vector."
+    ),
     (["steer", "half-life"], "OVERVIEW: Measure how many tokens an edit of the recurrent state"),
     (["steer", "shadow"], "OVERVIEW: Steer only the first tokens, then continue the text from an"),
     (["steer", "doctor"], "OVERVIEW: Check whether a foreign vector's blocks, sign, site and"),

@@ -59,6 +59,16 @@ import Testing
     (ridge, "--loss kl", "--loss is for --method tuned"),
     (ridge, "--seed 42", "--seed is for --method tuned"),
     ("lens train -m m --text t -o o", "--calibration-tokens 8192", "is for ridge lenses"),
+    (
+      "steer search -m m --apply a --pairs p -o o", "--keep-budget 0.1",
+      "--keep-budget needs --keep"
+    ),
+    ("steer search -m m --apply a --pairs p -o o", "--controls=-1", "0 or more"),
+    ("generate -m m -p t --compare", "--samples 2", "--samples has no effect with --compare"),
+    ("generate -m m -p t --compare", "--save-state s", "--save-state has no effect with --compare"),
+    ("generate -m m -p t --compare", "--trace s", "--trace has no effect with --compare"),
+    ("generate -m m -p t --compare", "--explain", "--explain has no effect with --compare"),
+    ("generate -m m --prompts p", "--compare", "--prompts has no effect with --compare"),
     ("demo --transfer", "--samples 3", "--samples is for the demo without --transfer"),
   ]
 

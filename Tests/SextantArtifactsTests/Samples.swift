@@ -24,7 +24,14 @@ enum Samples {
     return Tensor(doubles: (0..<count).map { Double(start + $0) / 3 }, shape: shape)
   }
 
-  static let steering = SteeringVector(
+  static let steering = trained.artifact
+  static let dosed = trained.dosed(
+    SteeringVector.Dose(
+      layers: 1...1, sites: "residual", strength: -0.5,
+      search: ["effect": ["value": 0.25, "interval": [0.125, 0.375]], "seed": "0"])
+  ) { $0 == residual }.artifact
+
+  private static let trained = SteeringVector(
     model: model, vectors: [(residual, floats([4])), (state, floats([2, 3], from: 9))],
     training: .init(
       method: "mean", positions: .last,
@@ -34,7 +41,7 @@ enum Samples {
     statistics: [
       "blocks.1.output": ["norm": 1.5, "mean_norm": 2.0, "separation": 0.25]
     ]
-  ).artifact
+  )
 
   static let moments = Artifact(
     manifest: Manifest(
@@ -138,7 +145,8 @@ enum Samples {
   ).artifact
 
   static let all = [
-    "steering": steering, "moments": moments, "state": saved, "difference of states": difference,
+    "steering": steering, "dosed": dosed, "moments": moments, "state": saved,
+    "difference of states": difference,
     "capture": capture,
     "capture of one prompt": captureOfOnePrompt, "probes": probes, "eraser": eraser, "lens": lens,
     "lens checkpoint": lensCheckpoint,

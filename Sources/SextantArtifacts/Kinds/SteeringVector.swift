@@ -34,6 +34,8 @@ public struct SteeringVector: ArtifactKind, Sendable {
 
     /// Whether it needs `targets`.
     package var needsTargets: Bool { self == .affine || self == .clamp }
+    /// Whether it adds the vector, so that a larger vector has a larger effect.
+    package var isAddition: Bool { self == .add || self == .addPreservingNorm }
   }
 
   /// The mean projections of a site's two classes on the unit vector.
@@ -81,22 +83,43 @@ public struct SteeringVector: ArtifactKind, Sendable {
     }
   }
 
+  /// The dose that a vector has: a vector of a search has only the sites that the search chose, and is
+  /// scaled so that strength 1 is the strength that it found.
+  public struct Dose: Sendable, Equatable {
+    /// The blocks, both ends included.
+    public var layers: ClosedRange<Int>
+    /// The sites in each of them: `residual`, `state`, `both`, or the name of a component.
+    public var sites: String
+    /// The factor of the trained vector.
+    public var strength: Float
+    /// How the dose was found: the budget, the data, and the effect and the harm that were measured.
+    public var search: JSONObject
+
+    /// A dose.
+    public init(layers: ClosedRange<Int>, sites: String, strength: Float, search: JSONObject) {
+      (self.layers, self.sites) = (layers, sites)
+      (self.strength, self.search) = (strength, search)
+    }
+  }
+
   /// The model that it was made from.
   public let model: ModelReference
   /// The vectors by site, in the model's order.
-  public let vectors: [(site: SiteReference, value: Tensor)]
+  public package(set) var vectors: [(site: SiteReference, value: Tensor)]
   /// The operation.
-  public let operation: Operation
+  public package(set) var operation: Operation
   /// The mean projections of the two classes, by the site's name; there for every site when the
   /// operation needs them.
-  public let targets: [String: Targets]
+  public package(set) var targets: [String: Targets]
   /// The positions to steer by default.
-  public let positions: PositionSelection
+  public package(set) var positions: PositionSelection
   /// How they were made.
-  public let training: Training
+  public package(set) var training: Training
   /// Figures of each site from training: the vector's norm and the mean norm of the activations, so
   /// that a user can judge a strength.
-  public let statistics: JSONObject
+  public package(set) var statistics: JSONObject
+  /// The dose that a search gave the vector; nil if it is as it was trained.
+  public package(set) var dose: Dose?
   /// The file that it was read from, for refusals.
   public let file: String?
 
@@ -138,6 +161,7 @@ public struct SteeringVector: ArtifactKind, Sendable {
       retraining: try node.optionalMember("retraining")?.object())
     targets = try Self.targets(node, operation, artifact.manifest.sites)
     statistics = try node.optionalMember("statistics")?.object() ?? JSONObject()
+    dose = try node.optionalMember("dose").map(Dose.init)
     model = artifact.manifest.model
     file = artifact.file
     try artifact.expectTensors(
@@ -174,9 +198,43 @@ public struct SteeringVector: ArtifactKind, Sendable {
 
   /// The same vectors, to be applied in another way.
   public func applied(as operation: Operation, at positions: PositionSelection) -> SteeringVector {
-    SteeringVector(
-      model: model, vectors: vectors, operation: operation, targets: targets, positions: positions,
-      training: training, statistics: statistics)
+    var copy = self
+    (copy.operation, copy.positions) = (operation, positions)
+    return copy
+  }
+
+  /// The part of the vector at some sites.
+  package func keeping(where isKept: (SiteReference) -> Bool) -> SteeringVector {
+    var copy = self
+    copy.vectors = vectors.filter { isKept($0.site) }
+    let names = Set(copy.vectors.map { ExactString($0.site.name) })
+    copy.targets = targets.filter { names.contains(ExactString($0.key)) }
+    copy.statistics = JSONObject(
+      statistics.members.filter { names.contains(ExactString($0.key)) }.map { ($0.key, $0.value) })
+    return copy
+  }
+
+  /// The part of the vector at some sites, scaled so that strength 1 is the strength of a dose. Only
+  /// operations that add have a scale.
+  package func dosed(_ dose: Dose, where isKept: (SiteReference) -> Bool) -> SteeringVector {
+    precondition(operation.isAddition)
+    var copy = keeping(where: isKept)
+    copy.vectors = copy.vectors.map { site, value in
+      (site, Tensor(value.values.map { dose.strength * $0 }, shape: value.shape))
+    }
+    copy.statistics = JSONObject(
+      copy.statistics.members.map { ($0.key, Self.scaled($0.value, by: dose.strength)) })
+    copy.dose = dose
+    return copy
+  }
+
+  /// The figures of a site after scaling: its norm changes.
+  private static func scaled(_ value: JSONValue, by factor: Float) -> JSONValue {
+    guard case .object(var figures) = value, case .number(let norm)? = figures["norm"] else {
+      return value
+    }
+    figures["norm"] = .number(norm * Double(abs(factor)))
+    return .object(figures)
   }
 
   /// Reads a steering vector's file.
@@ -206,6 +264,7 @@ public struct SteeringVector: ArtifactKind, Sendable {
     }
     details["retraining"] = training.retraining.map { .object($0) }
     if !statistics.members.isEmpty { details["statistics"] = .object(statistics) }
+    details["dose"] = dose.map { .object($0.json) }
     let manifest = Manifest(
       kind: Self.name, kindVersion: Self.version, model: model, sites: vectors.map(\.site),
       details: details)
@@ -215,5 +274,29 @@ public struct SteeringVector: ArtifactKind, Sendable {
   /// Refuses artifacts of other kinds.
   package static func check(_ artifact: Artifact) throws(Refusal) {
     _ = try SteeringVector(artifact)
+  }
+}
+
+extension SteeringVector.Dose {
+  fileprivate init(_ node: JSONNode) throws(Refusal) {
+    let layers = try node.member("layers")
+    guard let range = LayerSelection.range(try layers.string()[...]) else {
+      throw layers.refusal(expected: "a block or a range of blocks, such as 3 or 2-4")
+    }
+    let factor = try node.member("strength")
+    guard let strength = Float(exactly: try factor.number()), strength.isFinite, strength != 0
+    else {
+      throw factor.refusal(expected: "a finite number of 32 bits other than 0")
+    }
+    self.init(
+      layers: range, sites: try node.member("sites").string(), strength: strength,
+      search: try node.optionalMember("search")?.object() ?? JSONObject())
+  }
+
+  fileprivate var json: JSONObject {
+    JSONObject([
+      ("layers", .string(LayerSelection.text(layers))), ("sites", .string(sites)),
+      ("strength", .number(Double(strength))), ("search", .object(search)),
+    ])
   }
 }

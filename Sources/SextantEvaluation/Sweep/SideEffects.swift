@@ -68,18 +68,14 @@ extension SteeringVector {
   package func keeping(
     _ sites: SteeredSites, layer: Int
   ) throws(Refusal) -> SteeringVector {
-    let kept = vectors.filter { reference, _ in
+    let kept = keeping { reference in
       reference.site.map { $0.block == layer && sites.includes($0) } ?? false
     }
-    guard !kept.isEmpty else {
+    guard !kept.vectors.isEmpty else {
       throw Refusal(
         .artifactEmpty, file: file, found: "no \(sites) in block \(layer)",
         expected: "a site of the vector")
     }
-    return SteeringVector(
-      model: model, vectors: kept, operation: operation,
-      targets: targets.filter { name, _ in
-        kept.contains { $0.site.name == name }
-      }, positions: positions, training: training, statistics: statistics)
+    return kept
   }
 }

@@ -142,11 +142,8 @@ struct SweepFigures {
   init(_ result: SweepResult, seed: UInt64, resamples: Int) {
     self.result = result
     self.seed = seed
-    var random = SeededRandom(seed: seed)
-    let shuffled = Array(0..<result.itemCount).shuffled(using: &random)
-    // One item cannot be both: a lone one is reported.
-    choosing = shuffled.prefix(result.itemCount / 2).sorted()
-    reporting = shuffled.dropFirst(result.itemCount / 2).sorted()
+    let halves = Halves(of: result.itemCount, seed: seed)
+    (choosing, reporting) = (halves.choosing.sorted(), halves.reporting.sorted())
     bootstrap = Bootstrap(count: reporting.count, resamples: resamples, seed: seed)
   }
 

@@ -23,7 +23,7 @@ extension AppliedVector {
         .artifactScale, file: vector.file, found: "\(options.strength) nats",
         expected: "a strength that needs no search")
     }
-    let isAdded = operation == .add || operation == .addPreservingNorm
+    let isAdded = operation.isAddition
     guard options.unit == .raw || isAdded else {
       throw Refusal(
         .artifactScale, file: vector.file, found: "a share of the norm for \(operation.rawValue)",

@@ -30,12 +30,16 @@ package struct LineChart: Chart {
     package var colour: SeriesColour
     /// Whether the line is broken: a control, a prediction.
     package var isDashed: Bool
+    /// Whether the points are joined by a line.
+    package var isJoined: Bool
 
     /// A series.
     package init(
-      _ name: String, _ points: [Point], colour: SeriesColour, isDashed: Bool = false
+      _ name: String, _ points: [Point], colour: SeriesColour, isDashed: Bool = false,
+      isJoined: Bool = true
     ) {
-      (self.name, self.points, self.colour, self.isDashed) = (name, points, colour, isDashed)
+      (self.name, self.points, self.colour) = (name, points, colour)
+      (self.isDashed, self.isJoined) = (isDashed, isJoined)
     }
   }
 
@@ -104,7 +108,7 @@ package struct LineChart: Chart {
         fill: "var(--soft)")
     }
     frame.title(xTitle, &svg, below: 40)
-    for line in series {
+    for line in series where line.isJoined {
       let known = line.points.filter(\.isDrawn)
       let band = known.compactMap { point in
         point.interval.map { (point.x, frame.height($0.lowerBound), frame.height($0.upperBound)) }
@@ -116,7 +120,7 @@ package struct LineChart: Chart {
       }
     }
     for line in series {
-      for run in line.points.split(whereSeparator: { !$0.isDrawn }) {
+      for run in line.points.split(whereSeparator: { !$0.isDrawn }) where line.isJoined {
         svg.path(
           run.map { (place($0.x), frame.height($0.y)) },
           "fill=\"none\" stroke=\"\(line.colour.css)\" stroke-width=\"2\""

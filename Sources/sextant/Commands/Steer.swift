@@ -5,6 +5,7 @@ struct Steer: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Train steering vectors, and measure their effects.",
     subcommands: [
-      SteerTrain.self, SteerEval.self, SteerHalfLife.self, SteerShadow.self, SteerDoctor.self,
+      SteerTrain.self, SteerSearch.self, SteerEval.self, SteerHalfLife.self, SteerShadow.self,
+      SteerDoctor.self,
     ])
 }

@@ -16,20 +16,13 @@ enum ParameterNames {
 
   /// The parameters that the library names. A test compares them with its source code.
   static let all: Set<String> = [
-    "allowsModelMismatch", "apply", "applyPositions", "architecture", "batch", "chat", "chatDate",
-    "chatTemplate", "checkpointEvery", "choices", "chunk",
+    "allowsModelMismatch", "apply", "applyPositions", "architecture", "batch", "budget", "chat",
+    "chatDate",
+    "chatTemplate", "checkpoint", "checkpointEvery", "choices", "chunk", "compare",
     "clipNorm", "configuration", "data", "dataType", "digits", "edits", "field", "group", "heads",
-    "horizon", "ignoring",
-    "label", "layer", "layerConvention", "layers", "leavesOutTokenizer", "maxTokens", "method", "methods", "minP", "model", "momentsFor", "momentum", "multipliers", "naming", "negative", "noise", "operation",
-    "pairs", "passes",
-    "personas", "positions", "positive", "precision", "probe", "prompt", "prompts", "rateScale",
-    "readsUInt16AsBFloat16", "repetitionPenalty", "replacing", "samples", "seed", "seeds",
-    "shrinkage",
-    "sites", "span", "start", "statePositions", "steerAt", "steeredTokens", "steps", "stop",
-    "stopWhen",
-    "system", "temperature", "template", "text", "thinking", "tokenizer", "tokens", "tokensPerStep",
+    "horizon", "ignoring", "keep", "keepBudget", "label", "layer", "layerConvention", "layers", "leavesOutTokenizer", "maxTokens", "method", "methods", "minP", "model", "momentsFor", "momentum", "multipliers", "naming", "negative", "noise", "nonsenseBudget", "operation", "pairs", "passes", "personas", "positions", "positive", "precision", "probe", "prompt", "prompts", "rateScale", "readsUInt16AsBFloat16", "repetitionPenalty", "replacing", "samples", "seed", "seeds", "shrinkage", "sites", "span", "start", "statePositions", "steerAt", "steeredTokens", "steps", "stop", "stopWhen", "strengths", "system", "temperature", "template", "text", "thinking", "tokenizer", "tokens", "tokensPerStep",
     "topK", "topP", "unconfinedHDF5",
-    "weightDecay", "when", "where",
+    "weightDecay", "when", "where", "widths",
   ]
 
   /// The option that sets a parameter: `tokensPerStep` is set by `--tokens-per-step`.

@@ -2,8 +2,8 @@ import SextantBytes
 import SextantGeneration
 import SextantModels
 
-/// The second step of a sweep: the tokens of a continuation after its first.
-extension SteeringSweep {
+/// The second step: the tokens of a continuation after its first.
+extension SteeredCells {
   /// Tokens of a continuation that run together, at most, so that memory for logits is bounded.
   private static let pieceLimit = 64
 
@@ -28,7 +28,7 @@ extension SteeringSweep {
   ///   - state: after the prompts, of all items.
   ///   - sums: of each item, the log-probabilities of the tokens after the first are added to these.
   func continuations(
-    of items: [ChoiceTest.Tokens], _ reading: Reading, after state: State,
+    of items: [ChoiceTest.Tokens], _ prompt: Range<Int>, after state: State,
     _ sums: inout [[Double]?]
   ) throws(Refusal) -> [Continuations] {
     let places = items.indices.flatMap { item in
@@ -39,12 +39,13 @@ extension SteeringSweep {
     for batch in RunBatch.batches(of: lengths, limit: pieceBatch) where batch.shape > 1 {
       let places = batch.members.map { places[$0] }
       let tokens = places.map { items[$0.item].continuations[$0.continuation] }
+      let range = prompt.upperBound..<prompt.upperBound + batch.shape - 1
       var end = state.selecting(places.map(\.item))
       let passage = try passage(
-        tokens.map { Array($0.dropLast()) },
-        pieces(of: 0..<batch.shape - 1, reading, limit: Self.pieceLimit), from: &end
+        tokens.map { Array($0.dropLast()) }, pieces(of: range, prompt, limit: Self.pieceLimit),
+        from: &end
       ) { piece, stream throws(Refusal) in
-        let found = try predicted(tokens, piece, stream)
+        let found = try predicted(tokens, piece, stream, after: prompt)
         for (place, sum) in zip(places, found) { sums[place.item]?[place.continuation] += sum }
       }
       groups.append(Continuations(places: places, tokens: tokens, passage: passage))
@@ -52,14 +53,15 @@ extension SteeringSweep {
     return groups
   }
 
-  /// Runs the continuations of several tokens steered at a layer.
+  /// Runs the continuations of several tokens steered, from the first block that is edited.
   ///
   /// - Parameters:
+  ///   - block: the first block that the cells of the rows edit.
   ///   - rows: items, and how each is steered.
-  ///   - states: after the prompts, of the rows: of each block from the layer on.
+  ///   - state: after the prompts, of the rows.
   ///   - sums: of each row, the log-probabilities of the tokens after the first are added to these.
   func steer(
-    _ layer: Int, _ rows: [Row], _ group: Continuations, _ reading: Reading, after states: [State],
+    _ block: Int, _ rows: [Row], _ group: Continuations, _ prompt: Range<Int>, after state: State,
     _ sums: inout [[Double]?]
   ) throws(Refusal) {
     let ofItem = Dictionary(grouping: group.places.indices) { group.places[$0].item }
@@ -71,15 +73,12 @@ extension SteeringSweep {
       let cells = batch.members.map { cells[$0] }
       let tokens = cells.map { group.tokens[$0.sequence] }
       let own = cells.map { cell in
-        Row(
-          sequence: cell.sequence, sites: rows[cell.row].sites,
-          multiplier: rows[cell.row].multiplier)
+        Row(sequence: cell.sequence, cell: rows[cell.row].cell)
       }
-      try steer(
-        layer, own, group.passage, reading,
-        from: { states[$0 - layer].selecting(cells.map(\.row), block: $0) }
-      ) { piece, stream throws(Refusal) in
-        let found = try predicted(tokens, piece, stream)
+      var fork = state.selecting(cells.map(\.row))
+      try steer(block, own, group.passage, prompt, from: &fork) {
+        piece, stream throws(Refusal) in
+        let found = try predicted(tokens, piece, stream, after: prompt)
         for (cell, sum) in zip(cells, found) {
           sums[cell.row]?[group.places[cell.sequence].continuation] += sum
         }
@@ -98,10 +97,10 @@ extension SteeringSweep {
   ///   - tokens: the continuations, [B][T].
   ///   - stream: of the piece, after the last block.
   private func predicted(
-    _ tokens: [[Int]], _ piece: Piece, _ stream: BlockStream
+    _ tokens: [[Int]], _ piece: Piece, _ stream: BlockStream, after prompt: Range<Int>
   ) throws(Refusal) -> [Double] {
     let predictions = try LogProbabilities.finiteRows(model.finish(stream, logits: .all))  // [B·T]
-    let next = piece.tokens.lowerBound + 1
+    let next = piece.tokens.lowerBound - prompt.upperBound + 1
     return tokens.enumerated().map { sequence, tokens in
       (0..<piece.tokens.count).reduce(0) { sum, index in
         sum + predictions[sequence * piece.tokens.count + index].values[tokens[next + index]]
