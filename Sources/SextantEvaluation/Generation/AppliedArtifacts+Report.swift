@@ -22,6 +22,17 @@ extension AppliedArtifacts {
     }
   }
 
+  /// Warnings of vectors that are longer than the values that they are added to.
+  package func warnings(_ summaries: [EditSummary]) -> [String] {
+    summaries.compactMap { summary in
+      guard let addition = summary.largestAddition, addition.share > 1 else { return nil }
+      let file = files[summary.item]
+      return "at \(addition.site) the addition of \(printable(file.path)), strength "
+        + "\(file.strength.text), is \(Format.figure(addition.share)) times as long as the value there; the "
+        + "text is probably nonsense. Lower the strength: 10% is a tenth of the values' norm"
+    }
+  }
+
   /// A text and its edits, for programs.
   ///
   /// - Parameter notes: the reports of probes and lenses on its tokens.
@@ -69,6 +80,9 @@ extension AppliedArtifacts {
           "positions": .array(summary.positions.map { JSONValue($0) }),
           "site_names": .array(summary.siteNames.map { .string($0) }),
           "tokens": JSONValue(summary.tokens), "sites": JSONValue(summary.sites),
+          "largest_addition": summary.largestAddition.map {
+            ["site": .string($0.site), "share": JSONValue(finite: $0.share)]
+          } ?? .null,
         ]
       })
   }

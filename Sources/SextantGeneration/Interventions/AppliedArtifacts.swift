@@ -8,7 +8,7 @@ package struct AppliedArtifacts {
   /// text.
   package private(set) var interventions: Interventions
   /// The files.
-  package let files: [AppliedFile]
+  package private(set) var files: [AppliedFile]
   /// What they contain.
   package let artifacts: [AppliedArtifact]
 
@@ -39,6 +39,14 @@ package struct AppliedArtifacts {
     editsState = artifacts.contains { $0.editsState(in: options.layers) }
     interventions = try Interventions(applying: artifacts, options)
     if let stop { interventions.items.append(.stop(stop)) }
+  }
+
+  /// The same artifacts, with the strengths of all vectors times a factor.
+  package func scaled(by factor: Float) -> AppliedArtifacts {
+    var scaled = self
+    scaled.files = files.map { $0.scaled(by: factor) }
+    scaled.interventions = interventions.scaled(by: factor)
+    return scaled
   }
 }
 

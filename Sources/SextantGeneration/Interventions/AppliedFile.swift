@@ -51,6 +51,13 @@ package struct WrittenStrength: Sendable {
     return try Float.written(text).map { ($0, .raw) }
   }
 
+  /// The strength times a factor.
+  func scaled(by factor: Float) -> WrittenStrength {
+    var scaled = self
+    (scaled.value, scaled.layers) = (value * factor, layers?.scaled(by: factor))
+    return scaled
+  }
+
   /// The strength for people.
   package var text: String {
     guard let layers else { return text(value) }
@@ -73,7 +80,7 @@ package struct AppliedFile: Sendable {
   /// The artifact's path.
   package let path: String
   /// How strongly it is applied.
-  package let strength: WrittenStrength
+  package private(set) var strength: WrittenStrength
   /// Whether a strength was written.
   package let hasStrength: Bool
 
@@ -96,6 +103,13 @@ package struct AppliedFile: Sendable {
     guard !path.isEmpty else {
       throw Refusal(.usageOption, found: "no path", expected: "FILE or FILE:STRENGTH")
     }
+  }
+
+  /// The file at a strength times a factor.
+  func scaled(by factor: Float) -> AppliedFile {
+    var scaled = self
+    scaled.strength = strength.scaled(by: factor)
+    return scaled
   }
 
   /// The files that may be read: in `FILE#NAME` the part before the mark, too.

@@ -120,9 +120,13 @@ package final class BoundInterventions: Tap {
   }
 
   private func summary(of owner: Owner, in log: EditLog) -> EditSummary {
-    log.summary(
+    var summary = log.summary(
       item: owner.item, sites: owner.sites, order: siteOrder, strength: owner.strength,
       layerStrengths: owner.layerStrengths)
+    if case .own(let tap) = edits[owner.edit].kind {
+      summary.largestAddition = tap.largestAddition(at: owner.sites, log)
+    }
+    return summary
   }
 
   /// Hands over the records of edits since the last time, in the order of the edits.

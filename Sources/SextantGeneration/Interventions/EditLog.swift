@@ -49,6 +49,16 @@ public struct EditSummary: Sendable, Equatable {
   public var strength: Float
   /// The strength of each block, if each has its own.
   public var layerStrengths: SteeringOptions.LayerStrengths?
+  /// The largest addition; nil if the intervention adds no vector.
+  public var largestAddition: Addition?
+
+  /// What was added to the values of a site, compared with them.
+  public struct Addition: Sendable, Equatable {
+    /// The name of the site.
+    public var site: String
+    /// The norm of the addition, as a share of the norm of the first value that it was added to.
+    public var share: Double
+  }
 
   /// Tokens edited.
   public var tokens: Int { positions.count }
@@ -60,6 +70,9 @@ public struct EditSummary: Sendable, Equatable {
 struct EditLog {
   /// The positions that were edited, by site.
   private(set) var positions: [Site: Set<Int>] = [:]
+  /// The norm of the first edited value of each site that is not zero. Later values can contain earlier
+  /// edits.
+  private(set) var firstNorms: [Site: Double] = [:]
   /// Whether a record of each edit is kept.
   var keepsRecords = false
   private var records: [EditRecord] = []
@@ -69,13 +82,14 @@ struct EditLog {
     _ site: Site, _ position: Int, _ sequence: Int, _ gate: EditRecord.Gate?,
     _ value: UnsafeMutableBufferPointer<Float>, _ edit: () -> Bool
   ) {
-    guard keepsRecords else {
-      if edit() { positions[site, default: []].insert(position) }
-      return
-    }
-    let before = Self.norm(value)
+    let isMeasured = keepsRecords || firstNorms[site] == nil
+    let before = isMeasured ? Self.norm(value) : 0
     let isEdited = edit()
-    if isEdited { positions[site, default: []].insert(position) }
+    if isEdited {
+      positions[site, default: []].insert(position)
+      if isMeasured { count(before, site) }
+    }
+    guard keepsRecords else { return }
     records.append(
       EditRecord(
         site: site, position: position, sequence: sequence, gate: gate, isEdited: isEdited,
@@ -97,7 +111,13 @@ struct EditLog {
 
   /// Adds the record of another log.
   mutating func add(_ record: EditRecord) {
-    if record.isEdited { positions[record.site, default: []].insert(record.position) }
+    guard record.isEdited else { return }
+    positions[record.site, default: []].insert(record.position)
+    count(record.norms.before, record.site)
+  }
+
+  private mutating func count(_ norm: Double, _ site: Site) {
+    if firstNorms[site] == nil, norm > 0, norm.isFinite { firstNorms[site] = norm }
   }
 
   /// The edits, as a summary of an item.

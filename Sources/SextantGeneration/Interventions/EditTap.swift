@@ -19,6 +19,15 @@ enum ValueEdit: Sendable {
     }
   }
 
+  /// The norm of what is added, as a share of a value's norm; nil for an edit that does not add.
+  func share(of norm: Double) -> Double? {
+    guard case .steer(let edit, let strength, let unit) = self, edit.operation.isAddition else {
+      return nil
+    }
+    let factor = Double(abs(strength))
+    return unit == .share ? factor : factor * edit.norm / norm
+  }
+
   /// Elements of the value.
   var width: Int {
     switch self {
@@ -190,6 +199,18 @@ package final class EditTap: Tap {
 
   /// Hands over the records since the last time.
   func takeRecords() -> [EditRecord] { log.takeRecords() }
+
+  /// The largest addition among some sites, compared with the values of a log; nil if nothing was added.
+  func largestAddition(at sites: Set<Site>?, _ log: EditLog) -> EditSummary.Addition? {
+    let additions = edits.compactMap { site, edit -> EditSummary.Addition? in
+      guard sites?.contains(site) ?? true, let norm = log.firstNorms[site],
+        let share = edit.share(of: norm)
+      else { return nil }
+      return EditSummary.Addition(site: site.name, share: share)
+    }
+    // Sites of equal shares in one order.
+    return additions.max { ($0.share, $1.site) < ($1.share, $0.site) }
+  }
 
   /// Adds the addition of another tap, so that vectors that cancel change nothing, bit for bit.
   ///

@@ -63,6 +63,17 @@ public struct Interventions: ExpressibleByArrayLiteral {
   /// Whether anything in the list can change values.
   public var hasEdits: Bool { items.contains { $0.support == .edits } }
 
+  /// The same list with the strengths of all vectors times a factor.
+  package func scaled(by factor: Float) -> Interventions {
+    Interventions(
+      items.map { item in
+        guard case .steer(var applied) = item else { return item }
+        applied.options.strength *= factor
+        applied.options.layerStrengths = applied.options.layerStrengths?.scaled(by: factor)
+        return .steer(applied)
+      })
+  }
+
   /// Whether anything in the list reads along, so that every token is read, the last one too.
   var observes: Bool { items.contains { $0.support != .edits } }
 

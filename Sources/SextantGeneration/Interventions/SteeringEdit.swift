@@ -15,7 +15,8 @@ package struct SteeringEdit: Sendable {
   package let operation: SteeringVector.Operation
   /// The vector, [n].
   package let vector: [Float]
-  private let norm: Double
+  /// Its norm.
+  let norm: Double
   private let targets: SteeringVector.Targets
 
   /// An edit by a vector; `targets` are needed by some operations.

@@ -34,7 +34,7 @@ extension SteeringOptions {
     }
 
     /// The parts, in the order given.
-    public let parts: [Part]
+    public private(set) var parts: [Part]
 
     /// The strengths of some blocks; nil when there is none, or a block has two.
     public init?(_ parts: [Part]) {
@@ -42,6 +42,13 @@ extension SteeringOptions {
       let areApart = zip(ranges, ranges.dropFirst()).allSatisfy { $0.upperBound < $1.lowerBound }
       guard !parts.isEmpty, areApart else { return nil }
       self.parts = parts
+    }
+
+    /// The strengths times a factor.
+    func scaled(by factor: Float) -> LayerStrengths {
+      var scaled = self
+      scaled.parts = parts.map { Part($0.layers, $0.strength * factor) }
+      return scaled
     }
 
     /// The blocks that have a strength.
@@ -93,7 +100,9 @@ public struct SteeringOptions: Sendable {
   }
 
   /// Whether the strength is 0 everywhere.
-  var isOff: Bool { layerStrengths?.parts.allSatisfy { $0.strength == 0 } ?? (strength == 0) }
+  package var isOff: Bool {
+    layerStrengths?.parts.allSatisfy { $0.strength == 0 } ?? (strength == 0)
+  }
 
   /// The strength at a site; nil if the options leave the site out.
   func strength(at site: Site) -> Float? {

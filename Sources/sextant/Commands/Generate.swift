@@ -66,6 +66,13 @@ struct Generate: WritingCommand {
   @Flag(help: "List the tokens that were read, and the artifacts that edited each of them.")
   var explain = false
 
+  @Flag(
+    help: """
+      Continue the prompt three times with the same seed: with the strengths turned around, without \
+      steering, and as given. On a terminal the texts are side by side.
+      """)
+  var compare = false
+
   @Flag(help: "Replace existing files with --save-state and --trace.")
   var force = false
 
@@ -86,6 +93,13 @@ struct Generate: WritingCommand {
       try refuseGiven(
         [("--save-state", saveState != nil), ("--trace", trace != nil), ("--explain", explain)],
         "needs one text: give --prompt without --samples")
+    }
+    if compare {
+      try refuseGiven(
+        [
+          ("--prompts", many.prompts != nil), ("--samples", many.samples != nil),
+          ("--save-state", saveState != nil), ("--trace", trace != nil), ("--explain", explain),
+        ], "has no effect with --compare")
     }
     if loadState != nil { try model.beginning.checkUnused("--load-state") }
     try chat.checkAlone([
@@ -117,6 +131,11 @@ struct Generate: WritingCommand {
       } else {
         [try open.ids(of: prompt?.text() ?? "", continuing: state)]
       }
+    if compare {
+      let found = try SteeringComparison(
+        open.model, tokenizer, applied, sequences[0], from: state, options)
+      return show(found)
+    }
     let generator = Generator(open.model, tokenizer, applying: applied.interventions)
     if many.areGiven {
       return try ManyTexts(generator, applied, asJSON: printing.json).generate(
@@ -161,6 +180,19 @@ struct Generate: WritingCommand {
     StandardStreams.print(JSONValue.object(document).prettyText)
   }
 
+  /// Prints three texts, and their edits.
+  private func show(_ comparison: SteeringComparison) {
+    guard !printing.json else {
+      return StandardStreams.print(JSONValue.object(comparison.json).prettyText)
+    }
+    let width = StandardStreams.outputIsTerminal ? StandardStreams.outputWidth : nil
+    for line in comparison.lines(width: width) { StandardStreams.writeGenerated(line + "\n") }
+    for text in comparison.texts {
+      for line in text.applied.lines(text.generated.edits) { StandardStreams.printError(line) }
+      StandardStreams.printWarnings(text.applied.warnings(text.generated.edits))
+    }
+  }
+
   /// Prints the report, after the text.
   private func report(
     _ result: Generation, _ applied: AppliedArtifacts, _ notes: TokenTrace,
@@ -172,6 +204,7 @@ struct Generate: WritingCommand {
     }
     if result.wasStopped { StandardStreams.printError("stopped by an applied artifact") }
     for line in applied.lines(result.edits) { StandardStreams.printError(line) }
+    StandardStreams.printWarnings(applied.warnings(result.edits))
     if applied.hasReports, trace == nil {
       StandardStreams.printError(
         "the reports of lenses and probes at each token: --trace FILE, --json")

@@ -25,12 +25,15 @@ struct ManyTexts {
     var notes = TokenTrace(applied.sources)
     var texts: [JSONValue] = []
     var (textCount, tokenCount) = (0, 0)
+    // Of the first text in which a vector is too long: the others are about the same.
+    var warnings: [String] = []
     let listens = applied.hasReports && isJSON
     try generator.generate(
       prompts, batches, from: state, options,
       telling: listens ? { _, _, record in notes.add(record) } : nil
     ) { text in
       (textCount, tokenCount) = (textCount + 1, tokenCount + text.generated.tokens.count)
+      if warnings.isEmpty { warnings = applied.warnings(text.generated.edits) }
       if isJSON {
         texts.append(applied.json(text, prompt: prompts[text.prompt], notes))
       } else {
@@ -40,7 +43,10 @@ struct ManyTexts {
     }
     let isMeasured = tokenCount > 0 && clock.seconds > 0
     let speed = isMeasured ? Double(tokenCount) / clock.seconds : nil
-    guard isJSON else { return report(prompts.count, textCount, tokenCount, speed) }
+    guard isJSON else {
+      report(prompts.count, textCount, tokenCount, speed)
+      return StandardStreams.printWarnings(warnings)
+    }
     let document = JSONObject([
       ("texts", .array(texts)), ("generated", JSONValue(tokenCount)),
       ("seconds", JSONValue(finite: clock.seconds)),

@@ -14,4 +14,9 @@ extension Report {
 extension StandardStreams {
   /// Writes a note to standard error.
   static func printNote(_ note: String) { printError("note: \(ParameterNames.withOptions(note))") }
+
+  /// Writes warnings to standard error.
+  static func printWarnings(_ warnings: [String]) {
+    for warning in warnings { printError("warning: \(warning)") }
+  }
 }
