@@ -39,10 +39,17 @@ extension Report {
     let statistics = Self.statistics(manifest.details)
     // Of tensors, or of what consists of several tensors, such as a probe or the lens of a site.
     let areOfTensors = statistics.values.contains { names.contains(ExactString($0.name)) }
+    var ofSites: [(name: String, values: JSONObject)] = []
     for (key, value) in manifest.details.members where key != "statistics" {
       if key == "probes", case .array(let probes) = value {
         // Their names are in the table.
         facts.append((key, Format.count(probes.count)))
+      } else if case .object(let values) = value, !values.members.isEmpty,
+        values.members.allSatisfy({ names.contains(ExactString($0.key)) })
+      {
+        ofSites.append((printable(key), values))
+      } else if key == "dose", case .object(let dose) = value {
+        facts.append((key, printable(Self.text(ofDose: dose))))
       } else {
         facts.append((printable(key), printable(Self.plain(value))))
       }
@@ -52,6 +59,7 @@ extension Report {
       uniquingKeysWith: { first, _ in first })
     var table = Table(
       ["tensor", "type", "shape", "axes", "#norm"]
+        + ofSites.map { "#\($0.name)" }
         + (areOfTensors ? statistics.names.map { "#\($0)" } : []))
     for name in Self.inSiteOrder(artifact) {
       guard let value = artifact.tensor(name) else { continue }
@@ -60,7 +68,8 @@ extension Report {
           printable(name), value.dataType.rawValue, Format.shape(value.shape),
           printable(axes[ExactString(name)]?.joined(separator: ", ") ?? ""),
           Self.norm(of: value),
-        ] + (areOfTensors ? statistics.figures(of: name) : []))
+        ] + ofSites.map { $0.values[name].map(Self.figure) ?? "" }
+          + (areOfTensors ? statistics.figures(of: name) : []))
     }
     var tables = [(counted(artifact.tensors.count, "tensor"), table.abbreviated(to: rowLimit))]
     if !areOfTensors, !statistics.values.isEmpty {
@@ -69,6 +78,15 @@ extension Report {
         table.add([printable(name)] + statistics.figures(of: name))
       }
       tables.append(("statistics", table.abbreviated(to: rowLimit)))
+    }
+    if case .object(let dose)? = manifest.details["dose"],
+      case .object(let search)? = dose["search"], !search.members.isEmpty
+    {
+      var table = Table(["", "value"])
+      for (key, value) in search.members {
+        table.add([printable(key), printable(Self.text(ofFigure: value) ?? Self.plain(value))])
+      }
+      tables.append(("how the dose was found: figures of the half that was not chosen on", table))
     }
     self.init(
       title: "\(printable(artifact.file ?? "")): an artifact of kind \(manifest.kind)",
@@ -127,11 +145,47 @@ extension Report {
   }
 
   private static func figure(_ value: JSONValue) -> String {
-    switch value {
-    case .integer(let count): Format.count(Int(count))
-    case .number(let number): Format.figure(number)
-    default: printable(plain(value))
+    if case .integer(let count) = value { return Format.count(Int(count)) }
+    return printable(plain(value))
+  }
+
+  /// The blocks, sites and strength of a dose.
+  private static func text(ofDose dose: JSONObject) -> String {
+    let word = { (key: String) in dose[key].map(plain) ?? "" }
+    return
+      "blocks \(word("layers")), \(word("sites")), strength \(word("strength")) of the trained vector: "
+      + "strength 1 of this file"
+  }
+
+  /// A figure with its interval; nil for another value.
+  private static func text(ofFigure value: JSONValue) -> String? {
+    guard case .object(let figure) = value, let number = figure["value"],
+      let interval = figure["interval"]
+    else { return nil }
+    guard case .array(let ends) = interval else { return "\(plain(number)) [unknown]" }
+    return "\(plain(number)) [\(ends.map(plain).joined(separator: ", "))]"
+  }
+
+  /// The largest number of numbers that are listed.
+  private static let listedCount = 4
+
+  /// Numbers with fractions in one line: some of them, or how many they are and between which ends.
+  private static func text(ofNumbers values: [JSONValue]) -> String? {
+    let numbers = values.compactMap { value -> Double? in
+      switch value {
+      case .number(let number): number
+      case .integer(let number): Double(number)
+      default: nil
+      }
     }
+    let hasFraction = values.contains { if case .number = $0 { true } else { false } }
+    guard hasFraction, numbers.count == values.count, let low = numbers.min(),
+      let high = numbers.max()
+    else { return nil }
+    guard numbers.count > listedCount else {
+      return numbers.map(Format.figure).joined(separator: ", ")
+    }
+    return "\(counted(numbers.count, "number")), \(Format.figure(low)) to \(Format.figure(high))"
   }
 
   /// A value in one line, objects as `key value` pairs.
@@ -139,6 +193,8 @@ extension Report {
     switch value {
     case .string(let text): text
     case .null: "none"
+    case .number(let number): Format.figure(number)
+    case .array(let values): text(ofNumbers: values) ?? value.canonicalText
     case .object(let object):
       object.members.map { "\($0.key) \(plain($0.value))" }.joined(separator: ", ")
     default: value.canonicalText

@@ -33,6 +33,7 @@ extension Report {
       if case .integer(let count) = pairs { counted(Int(count), "pair") } else {
         "moments"
       }
+    let start = vector.startingDose
     self.init(
       title: "\(printable(output)): a vector for \(counted(rows.count, "site")), "
         + "learned from \(source) in \(Format.fixed(seconds, 2)) s",
@@ -42,8 +43,10 @@ extension Report {
           table
         )
       ],
+      notes: start.map { ["a dose to start with: \($0.text(file: output))"] } ?? [],
       json: JSONObject([
-        ("output", .string(output)), ("moments", moments.map { .string($0) } ?? .null),
+        ("output", .string(output)), ("starting_dose", start.map(\.json) ?? .null),
+        ("moments", moments.map { .string($0) } ?? .null),
         ("model", vector.model.json), ("method", .string(vector.training.method)),
         ("positions", .string(vector.training.positions.description)), ("pairs", pairs),
         ("operation", .string(vector.operation.rawValue)),
@@ -182,7 +185,52 @@ extension TextCorpus {
   }
 }
 
+/// A dose that a user can start with, without harm.
+private struct StartingDose {
+  /// The block.
+  let layer: Int
+  /// Whether the residual stream is steered; else the state.
+  let isStream: Bool
+  /// The strength that adds the share of the norm there.
+  let strength: Double
+
+  /// The share of the value's norm.
+  static let share = 0.1
+
+  /// How to apply it.
+  func text(file: String) -> String {
+    let percent = Format.plain(Float(Self.share * 100))
+    return
+      "\(percent)% of the norm of the \(isStream ? "stream" : "state") in one block, such as `layers` "
+      + "\(layer) with `apply` \(printable(file)):\(percent)%. There it is strength "
+      + "\(Format.figure(strength)); `sextant steer search` finds a better place and strength"
+  }
+
+  var json: JSONValue {
+    [
+      "layer": JSONValue(layer), "share": .number(Self.share),
+      "strength": JSONValue(finite: strength),
+    ]
+  }
+}
+
 extension SteeringVector {
+  /// A share of the norm in a block in the middle; nil if the operation has a scale of its own, or norms are
+  /// not known.
+  fileprivate var startingDose: StartingDose? {
+    guard operation.isAddition else { return nil }
+    let doses = vectors.compactMap { site, _ -> StartingDose? in
+      guard let own = site.site, let layer = own.block else { return nil }
+      let strength =
+        StartingDose.share * figure("mean_norm", at: site.name) / figure("norm", at: site.name)
+      guard strength.isFinite, strength > 0 else { return nil }
+      return StartingDose(layer: layer, isStream: !own.isState, strength: strength)
+    }
+    let stream = doses.filter(\.isStream)
+    let usable = stream.isEmpty ? doses : stream
+    return usable.isEmpty ? nil : usable[usable.count / 2]
+  }
+
   /// A figure of training; NaN if there is none.
   fileprivate func figure(_ name: String, at site: String) -> Double {
     guard case .object(let figures) = statistics[site], case .number(let value) = figures[name]

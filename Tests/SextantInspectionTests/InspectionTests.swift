@@ -7,6 +7,7 @@ import SextantModelTestSupport
 import SextantModels
 import SextantReport
 import SextantStore
+import SextantTensor
 import SextantTestSupport
 import Testing
 
@@ -68,6 +69,80 @@ import Testing
     #expect(report.tables[0].table.heads.count == 5)
     #expect(report.tables[1].table.heads == ["", "loss", "examples"])
     #expect(report.tables[1].table.rows == [["blocks.0.output.lr", "0.25000", "12"]])
+  }
+
+  /// Numbers of sites are columns of the table, with few digits, and long lists are summaries.
+  @Test func numbersOfSitesAreInTheTableAndListsAreSummaries() throws {
+    let description = try ConvertedModel("mamba-tiny/huggingface").model.description
+    let sites = try description.sites(named: ["residual"]).map(\.reference)
+    let width = description.width
+    var statistics = JSONObject()
+    for site in sites {
+      statistics[site.name] = [
+        "norm": 1.5, "mean_norm": 2.0625,
+        "losses": .array((0..<40).map { .number(Double($0) / 3) }),
+      ]
+    }
+    let vector = SteeringVector(
+      model: description.reference(tokenizer: nil),
+      vectors: sites.map { ($0, Tensor([Float](repeating: 0.5, count: width), shape: [width])) },
+      operation: .affine,
+      targets: Dictionary(
+        uniqueKeysWithValues: sites.map {
+          ($0.name, SteeringVector.Targets(negative: -1.0 / 3, positive: 2.0 / 3))
+        }),
+      training: .init(
+        method: "mean", positions: .last,
+        data: ["weights": .array((0..<9).map { .number(Double($0) / 7) })]),
+      statistics: statistics)
+    let report = Report(artifact: vector.artifact, rowLimit: .max)
+    let table = report.tables[0].table
+    #expect(
+      table.heads == [
+        "tensor", "type", "shape", "axes", "norm", "targets", "mean_norm", "losses",
+      ])
+    for row in table.rows {
+      #expect(row.suffix(3) == ["-0.33333, 0.66667", "2.063", "40 numbers, 0 to 13.00"])
+    }
+    #expect(report.facts.contains { $0 == ("data", "weights 9 numbers, 0 to 1.143") })
+    #expect(!report.facts.contains { $0.name == "targets" })
+    #expect(!report.text.contains { $0.isNumber } || !report.text.contains("333333"))
+    // Programs get all digits.
+    let targets = try json(report).member("targets").members()
+    #expect(try targets[0].node.elements()[0].number() == -1.0 / 3)
+  }
+
+  @Test func theDoseOfASearchIsShown() throws {
+    let description = try ConvertedModel("mamba-tiny/huggingface").model.description
+    let site = try description.sites(named: ["blocks.1.output"])[0].reference
+    let vector = SteeringVector(
+      model: description.reference(tokenizer: nil),
+      vectors: [
+        (
+          site,
+          Tensor([Float](repeating: 0.5, count: description.width), shape: [description.width])
+        )
+      ], training: .init(method: "mean", positions: .last, data: JSONObject()),
+      statistics: JSONObject())
+    let found: JSONValue = [
+      "effect": ["value": 0.25, "interval": [0.125, 0.375]], "places": 12,
+      "kl": ["value": 0.0625, "interval": nil],
+    ]
+    guard case .object(let search) = found else { return }
+    let dose = SteeringVector.Dose(layers: 1...1, sites: "residual", strength: 2, search: search)
+    let dosed = vector.dosed(dose) { _ in true }
+    #expect(dosed.vectors[0].value.values[0] == 1)
+    let report = Report(artifact: dosed.artifact, rowLimit: .max)
+    #expect(
+      report.facts.contains {
+        $0 == (
+          "dose",
+          "blocks 1, residual, strength 2.000 of the trained vector: strength 1 of this file"
+        )
+      })
+    let rows = try #require(report.tables.last).table.rows
+    #expect(rows.contains(["effect", "0.25000 [0.12500, 0.37500]"]))
+    #expect(rows.contains(["places", "12"]) && rows.contains(["kl", "0.06250 [unknown]"]))
   }
 
   @Test func aCheckpointIsReportedByItsTensors() throws {
