@@ -28,7 +28,7 @@ extension SteeredCells {
   ///   - state: after the prompts, of all items.
   ///   - sums: of each item, the log-probabilities of the tokens after the first are added to these.
   func continuations(
-    of items: [ChoiceTest.Tokens], _ prompt: Range<Int>, after state: State,
+    of items: [ChoiceTest.Tokens], _ reading: Reading, after state: State,
     _ sums: inout [[Double]?]
   ) throws(Refusal) -> [Continuations] {
     let places = items.indices.flatMap { item in
@@ -39,13 +39,12 @@ extension SteeredCells {
     for batch in RunBatch.batches(of: lengths, limit: pieceBatch) where batch.shape > 1 {
       let places = batch.members.map { places[$0] }
       let tokens = places.map { items[$0.item].continuations[$0.continuation] }
-      let range = prompt.upperBound..<prompt.upperBound + batch.shape - 1
       var end = state.selecting(places.map(\.item))
       let passage = try passage(
-        tokens.map { Array($0.dropLast()) }, pieces(of: range, prompt, limit: Self.pieceLimit),
-        from: &end
+        tokens.map { Array($0.dropLast()) },
+        pieces(of: 0..<batch.shape - 1, reading, limit: Self.pieceLimit), from: &end
       ) { piece, stream throws(Refusal) in
-        let found = try predicted(tokens, piece, stream, after: prompt)
+        let found = try predicted(tokens, piece, stream)
         for (place, sum) in zip(places, found) { sums[place.item]?[place.continuation] += sum }
       }
       groups.append(Continuations(places: places, tokens: tokens, passage: passage))
@@ -58,10 +57,10 @@ extension SteeredCells {
   /// - Parameters:
   ///   - block: the first block that the cells of the rows edit.
   ///   - rows: items, and how each is steered.
-  ///   - state: after the prompts, of the rows.
+  ///   - states: after the prompts, of the rows: of each block from that one on.
   ///   - sums: of each row, the log-probabilities of the tokens after the first are added to these.
   func steer(
-    _ block: Int, _ rows: [Row], _ group: Continuations, _ prompt: Range<Int>, after state: State,
+    _ block: Int, _ rows: [Row], _ group: Continuations, _ reading: Reading, after states: [State],
     _ sums: inout [[Double]?]
   ) throws(Refusal) {
     let ofItem = Dictionary(grouping: group.places.indices) { group.places[$0].item }
@@ -75,10 +74,11 @@ extension SteeredCells {
       let own = cells.map { cell in
         Row(sequence: cell.sequence, cell: rows[cell.row].cell)
       }
-      var fork = state.selecting(cells.map(\.row))
-      try steer(block, own, group.passage, prompt, from: &fork) {
-        piece, stream throws(Refusal) in
-        let found = try predicted(tokens, piece, stream, after: prompt)
+      try steer(
+        block, own, group.passage, reading,
+        from: { states[$0 - block].selecting(cells.map(\.row), block: $0) }
+      ) { piece, stream throws(Refusal) in
+        let found = try predicted(tokens, piece, stream)
         for (cell, sum) in zip(cells, found) {
           sums[cell.row]?[group.places[cell.sequence].continuation] += sum
         }
@@ -97,10 +97,10 @@ extension SteeredCells {
   ///   - tokens: the continuations, [B][T].
   ///   - stream: of the piece, after the last block.
   private func predicted(
-    _ tokens: [[Int]], _ piece: Piece, _ stream: BlockStream, after prompt: Range<Int>
+    _ tokens: [[Int]], _ piece: Piece, _ stream: BlockStream
   ) throws(Refusal) -> [Double] {
     let predictions = try LogProbabilities.finiteRows(model.finish(stream, logits: .all))  // [B·T]
-    let next = piece.tokens.lowerBound - prompt.upperBound + 1
+    let next = piece.tokens.lowerBound + 1
     return tokens.enumerated().map { sequence, tokens in
       (0..<piece.tokens.count).reduce(0) { sum, index in
         sum + predictions[sequence * piece.tokens.count + index].values[tokens[next + index]]

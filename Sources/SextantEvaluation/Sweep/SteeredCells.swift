@@ -9,7 +9,8 @@ import SextantTensor
 ///
 /// Computations that cells share run once: the prompt up to the first steered token, from whose state
 /// all cells of a prompt fork, and everything below the first steered block. The cells with the same
-/// first block run together as one batch. Continuations of several tokens are a second step: each forks
+/// first block run together as one batch, also those of prompts of different lengths. They fork the state
+/// of one block at a time, so that many fit. Continuations of several tokens are a second step: each forks
 /// from the state after the prompt, and its tokens are steered as generated ones would be.
 ///
 /// The result of a cell does not depend on the cells beside it, bit for bit.
@@ -69,11 +70,9 @@ package struct SteeredCells {
     var baseline = [ChoiceOutcome?](repeating: nil, count: items.count)
     var found = Array(repeating: baseline, count: cells.count)
     var done = 0
-    for batch in RunBatch.batches(
-      of: items.map(\.prompt.count), limit: { _ in batchLimit / widestGroup })
-    {
-      try run(batch.members.map { ($0, items[$0]) }, &baseline, &found)
-      done += batch.members.count
+    for (reading, members) in try batches(of: items) {
+      try run(members.map { ($0, items[$0]) }, reading, &baseline, &found)
+      done += members.count
       progress(done, items.count)
     }
     let plain = baseline.compactMap { $0 }
@@ -82,12 +81,83 @@ package struct SteeredCells {
     )
   }
 
-  /// Sequences that run together: their forked states fit.
-  var batchLimit: Int {
+  /// The tokens of an item that its cells read, and those that are steered, counted from the end of its
+  /// prompt: -1 is the last token of the prompt. Items with an equal reading run together.
+  struct Reading: Hashable {
+    /// The token from which on cells differ.
+    let first: Int
+    /// The tokens at which the residual stream is edited, from `first` on.
+    let residual: [Int]
+    /// The tokens before which the state is edited, from `first` on.
+    let state: [Int]
+  }
+
+  /// The reading of a text: it begins at the first token of the prompt that is selected, or at its last one
+  /// if only tokens after it are.
+  ///
+  /// - Parameters:
+  ///   - promptCount: tokens of the prompt.
+  ///   - count: tokens that are read after the prompt.
+  ///   - longest: those of the longest text that may run together with this one.
+  private func reading(
+    promptCount: Int, readingAfter count: Int, atMost longest: Int
+  ) throws(Refusal) -> Reading {
+    let prompt = 0..<promptCount
+    let selected = prompt.first { position in
+      selections.contains { $0.contains(position, prompt: prompt) }
+    }
+    let read = promptCount..<promptCount + max(count, 0)
+    guard selected != nil || selections.contains(where: { $0.selectsAny(of: read, prompt: prompt) })
+    else {
+      throw Refusal(
+        .usageNothingSteered,
+        found: "no token of \(promptCount), or of the answer, at positions \(vector.positions)",
+        expected: "at least one token of each prompt or of its answers")
+    }
+    let first = selected ?? promptCount - 1
+    func fromEnd(_ selection: PositionSelection) -> [Int] {
+      (first..<promptCount + max(longest, 0)).filter { selection.contains($0, prompt: prompt) }
+        .map { $0 - promptCount }
+    }
+    return Reading(
+      first: first - promptCount, residual: fromEnd(vector.positions),
+      state: steersState ? fromEnd(vector.statePositions) : [])
+  }
+
+  /// Items that run together, those with shorter prompts first.
+  private func batches(
+    of items: [ChoiceTest.Tokens]
+  ) throws(Refusal) -> [(reading: Reading, members: [Int])] {
+    let longest = items.map(\.longestContinuation).max() ?? 1
+    var members: [Reading: [Int]] = [:]
+    for (place, item) in items.enumerated() {
+      let reading = try reading(
+        promptCount: item.prompt.count, readingAfter: item.longestContinuation - 1,
+        atMost: longest - 1)
+      members[reading, default: []].append(place)
+    }
+    // The states after the prompts are kept for continuations of several tokens.
+    let limit = longest > 1 ? max(batchLimit / widestGroup, 1) : textLimit
+    return members.sorted { $0.value[0] < $1.value[0] }.flatMap { reading, members in
+      let sorted = members.sorted { (items[$0].prompt.count, $0) < (items[$1].prompt.count, $1) }
+      return stride(from: 0, to: sorted.count, by: limit).map {
+        (reading, Array(sorted[$0..<min($0 + limit, sorted.count)]))
+      }
+    }
+  }
+
+  /// Sequences that run together: their whole states fit.
+  var batchLimit: Int { max(1, min(rowLimit, stateLimit)) }
+
+  /// Texts whose cells run together: the states of the texts fit.
+  private var textLimit: Int { max(1, min(rowLimit / widestGroup, stateLimit)) }
+
+  /// States of all blocks that fit.
+  private var stateLimit: Int {
     let bytes = model.description.stateLayout.joined().reduce(0) {
       $0 + 4 * $1.shape.reduce(1, *)
     }
-    return max(1, min(rowLimit, Self.stateByteLimit / max(bytes, 1)))
+    return Self.stateByteLimit / max(bytes, 1)
   }
 
   private func check(_ item: ChoiceTest.Tokens) throws(Refusal) {
@@ -104,43 +174,43 @@ package struct SteeredCells {
     }
   }
 
-  /// Items of equal length, together.
+  /// Items of one reading, together.
   private func run(
-    _ members: [(index: Int, item: ChoiceTest.Tokens)], _ baseline: inout [ChoiceOutcome?],
-    _ found: inout [[ChoiceOutcome?]]
+    _ members: [(index: Int, item: ChoiceTest.Tokens)], _ reading: Reading,
+    _ baseline: inout [ChoiceOutcome?], _ found: inout [[ChoiceOutcome?]]
   ) throws(Refusal) {
     let items = members.map(\.item)
-    let prompt = 0..<items[0].prompt.count
-    let first = try firstRead(prompt, readingAfter: items.map { $0.longestContinuation - 1 })
-    let state = try state(after: items.map { Array($0.prompt[..<first]) })
+    let state = try state(after: items.map { Array($0.prompt.dropLast(-reading.first)) })
     var plain = state
     var predictions: [LogProbabilities] = []
     let ends = try passage(
-      items.map { Array($0.prompt[first...]) }, pieces(of: first..<prompt.upperBound, prompt),
+      items.map { $0.prompt.suffix(-reading.first) }, pieces(of: reading.first..<0, reading),
       from: &plain
     ) { piece, stream throws(Refusal) in
-      if piece.tokens.upperBound == prompt.upperBound {
+      if piece.tokens.upperBound == 0 {
         predictions = try LogProbabilities.finiteRows(model.finish(stream))
       }
     }
     var later = items.map(Self.noSums)
-    let continuations = try continuations(of: items, prompt, after: plain, &later)
+    let continuations = try continuations(of: items, reading, after: plain, &later)
     for (row, member) in members.enumerated() {
       baseline[member.index] = ChoiceOutcome(
         predictions[row], later: later[row], member.item, predictions[row])
     }
     for group in groups {
       let rows = rows(of: group.cells, count: items.count)
-      var fork = state.selecting(rows.map(\.sequence))
       var logits: [LogProbabilities] = []
-      try steer(group.block, rows, ends, prompt, from: &fork) { piece, stream throws(Refusal) in
-        if piece.tokens.upperBound == prompt.upperBound {
+      let after = try steer(
+        group.block, rows, ends, reading, keepsStates: !continuations.isEmpty,
+        from: { state.selecting(rows.map(\.sequence), block: $0) }
+      ) { piece, stream throws(Refusal) in
+        if piece.tokens.upperBound == 0 {
           logits = try LogProbabilities.finiteRows(model.finish(stream))
         }
       }
       var later = rows.map { Self.noSums(items[$0.sequence]) }
       for continuation in continuations {
-        try steer(group.block, rows, continuation, prompt, after: fork, &later)
+        try steer(group.block, rows, continuation, reading, after: after, &later)
       }
       for (index, row) in rows.enumerated() {
         let (place, item) = members[row.sequence]
@@ -150,25 +220,29 @@ package struct SteeredCells {
     }
   }
 
-  /// The state after tokens that no cell steers.
-  func state(after prefix: [[Int]]) throws(Refusal) -> State {
-    var state = model.initialState(batch: prefix.count)
-    if prefix.first?.isEmpty == false {
-      _ = try model.run(TokenBatch(prefix), from: &state, logits: .none)
+  /// The state after tokens that no cell steers, of texts with ascending lengths.
+  private func state(after prefixes: [[Int]]) throws(Refusal) -> State {
+    var states: [State] = []
+    for batch in RunBatch.batches(of: prefixes.map(\.count), limit: { _ in prefixes.count }) {
+      var state = model.initialState(batch: batch.members.count)
+      if batch.shape > 0 {
+        let tokens = TokenBatch(batch.members.map { prefixes[$0] })
+        _ = try model.run(tokens, from: &state, logits: .none)
+      }
+      states.append(state)
     }
-    return state
+    return State.joining(states)
   }
 
-  /// Some positions of a sequence: the state can be edited before the first of them only.
+  /// Some tokens of a sequence: the state can be edited before the first of them only.
   struct Piece {
+    /// Counted from the end of the prompt.
     let tokens: Range<Int>
     let editsState: Bool
   }
 
   /// Tokens that several sequences read, and the input of each block there without steering.
   struct Passage {
-    /// The position of the first token.
-    let first: Int
     let pieces: [Piece]
     /// [piece][block].
     let inputs: [[BlockStream]]
@@ -177,13 +251,13 @@ package struct SteeredCells {
   /// Runs tokens without steering.
   ///
   /// - Parameters:
-  ///   - tokens: [B][T], at the positions of the pieces.
+  ///   - tokens: [B][T], those of all pieces.
   ///   - finished: receives each piece after the last block.
   func passage(
     _ tokens: [[Int]], _ pieces: [Piece], from state: inout State,
     finished: (Piece, BlockStream) throws(Refusal) -> Void
   ) throws(Refusal) -> Passage {
-    let (first, layerCount) = (state.position, model.description.layerCount)
+    let (first, layerCount) = (pieces.first?.tokens.lowerBound ?? 0, model.description.layerCount)
     let count = MemoryBudget.product(tokens.count, tokens.first?.count ?? 0)
     try MemoryBudget.check(
       MemoryBudget.product(count, layerCount, model.description.width, 4),
@@ -192,8 +266,7 @@ package struct SteeredCells {
     var inputs: [[BlockStream]] = []
     for piece in pieces {
       let range = piece.tokens.lowerBound - first..<piece.tokens.upperBound - first
-      var stream = try model.begin(
-        TokenBatch(tokens.map { Array($0[range]) }), at: state.position)
+      var stream = try model.begin(TokenBatch(tokens.map { Array($0[range]) }), after: state)
       var streams: [BlockStream] = []
       for layer in 0..<layerCount {
         streams.append(stream)
@@ -202,34 +275,42 @@ package struct SteeredCells {
       inputs.append(streams)
       try finished(piece, stream)
     }
-    return Passage(first: first, pieces: pieces, inputs: inputs)
+    return Passage(pieces: pieces, inputs: inputs)
   }
 
   /// Runs a passage steered, from the first block that is edited.
   ///
+  /// Each block reads all pieces before the next block begins. So the rows fork the state of one block
+  /// at a time: the states of all blocks would not fit for many rows.
+  ///
   /// - Parameters:
-  ///   - block: the first block that the cells of the rows edit.
+  ///   - first: the first block that the cells of the rows edit.
   ///   - rows: sequences of the passage, and how each is steered.
-  ///   - state: of the rows; its blocks below the first are not read.
+  ///   - keepsStates: whether to return the states after the passage.
+  ///   - fork: the state of one block before the passage, of the rows.
   ///   - finished: receives each piece after the last block.
+  /// - Returns: the state of each block, from the first one on.
+  @discardableResult
   func steer(
-    _ block: Int, _ rows: [Row], _ passage: Passage, _ prompt: Range<Int>,
-    from state: inout State, finished: (Piece, BlockStream) throws(Refusal) -> Void
-  ) throws(Refusal) {
-    let layerCount = model.description.layerCount
-    let last = rows.map { lastBlocks[$0.cell] }.max() ?? block
-    for (piece, streams) in zip(passage.pieces, passage.inputs) {
-      var stream = streams[block].selecting(rows.map(\.sequence))
-      if piece.editsState { try editStates(&state, rows) }
-      for block in block...last {
-        try model.run(&stream, through: block..<block + 1, &state)
-        editResidual(&stream, block, rows, prompt)
+    _ first: Int, _ rows: [Row], _ passage: Passage, _ reading: Reading,
+    keepsStates: Bool = false, from fork: (_ block: Int) -> State,
+    finished: (Piece, BlockStream) throws(Refusal) -> Void
+  ) throws(Refusal) -> [State] {
+    var streams = passage.inputs.map { $0[first].selecting(rows.map(\.sequence)) }
+    let last = rows.map { lastBlocks[$0.cell] }.max() ?? first
+    var kept: [State] = []
+    for block in first..<model.description.layerCount {
+      var state = fork(block)
+      for (place, piece) in passage.pieces.enumerated() {
+        state.positions = streams[place].starts
+        if block <= last, piece.editsState { try editState(&state, block, rows) }
+        try model.run(&streams[place], through: block..<block + 1, &state)
+        if block <= last { editResidual(&streams[place], block, rows, piece, reading) }
       }
-      if last + 1 < layerCount {
-        try model.run(&stream, through: last + 1..<layerCount, &state)
-      }
-      try finished(piece, stream)
+      if keepsStates { kept.append(state) }
     }
+    for (piece, stream) in zip(passage.pieces, streams) { try finished(piece, stream) }
+    return kept
   }
 
   /// A sequence of a passage, and how it is steered.
@@ -243,37 +324,15 @@ package struct SteeredCells {
     (0..<count).flatMap { sequence in cells.map { Row(sequence: sequence, cell: $0) } }
   }
 
-  /// The position from which on cells differ: the first token of the prompt that is selected, or its
-  /// last one if only tokens after it are.
-  ///
-  /// - Parameter counts: for each sequence, the tokens that are read after the prompt at most.
-  func firstRead(_ prompt: Range<Int>, readingAfter counts: [Int]) throws(Refusal) -> Int {
-    let first = prompt.first { position in
-      selections.contains { $0.contains(position, prompt: prompt) }
-    }
-    if let first { return first }
-    for count in counts {
-      let read = prompt.upperBound..<prompt.upperBound + max(count, 0)
-      guard selections.contains(where: { $0.selectsAny(of: read, prompt: prompt) }) else {
-        throw Refusal(
-          .usageNothingSteered,
-          found: "no token of \(prompt.count), or of the answer, at positions \(vector.positions)",
-          expected: "at least one token of each prompt or of its answers")
-      }
-    }
-    return prompt.upperBound - 1
-  }
-
-  /// Some positions, cut before each token that reads an edited state.
+  /// Some tokens, counted from the end of the prompt, cut before each one that reads an edited state.
   ///
   /// - Parameters:
   ///   - limit: tokens of a piece, at most; nil for any number.
-  ///   - cut: another position to cut before; nil for none.
+  ///   - cut: another token to cut before; nil for none.
   func pieces(
-    of range: Range<Int>, _ prompt: Range<Int>, limit: Int? = nil, before cut: Int? = nil
+    of range: Range<Int>, _ reading: Reading, limit: Int? = nil, before cut: Int? = nil
   ) -> [Piece] {
-    let edited = Set(
-      steersState ? range.filter { vector.statePositions.contains($0, prompt: prompt) } : [])
+    let edited = Set(reading.state.filter(range.contains))
     var starts = edited.union(
       stride(from: range.lowerBound, to: range.upperBound, by: limit ?? max(range.count, 1)))
     if let cut, range.contains(cut) { starts.insert(cut) }
@@ -283,8 +342,8 @@ package struct SteeredCells {
     }
   }
 
-  private func editStates(_ state: inout State, _ rows: [Row]) throws(Refusal) {
-    for (site, edit) in vector.edits where site.isState {
+  private func editState(_ state: inout State, _ block: Int, _ rows: [Row]) throws(Refusal) {
+    for (site, edit) in vector.edits where site.isState && site.block == block {
       let own = rows.indices.filter { cells[rows[$0].cell].includes(site) }
       guard !own.isEmpty, var value = state.component(site) else { continue }
       let width = edit.vector.count
@@ -300,14 +359,14 @@ package struct SteeredCells {
   }
 
   private func editResidual(
-    _ stream: inout BlockStream, _ block: Int, _ rows: [Row], _ prompt: Range<Int>
+    _ stream: inout BlockStream, _ block: Int, _ rows: [Row], _ piece: Piece, _ reading: Reading
   ) {
     let site = Site.output(block: block)
     guard let edit = vector.edits[site] else { return }
     let own = rows.indices.filter { cells[rows[$0].cell].includes(site) }
     let (tokens, width) = (stream.length, edit.vector.count)
-    let selected = (0..<tokens).filter {
-      vector.positions.contains(stream.starts[0] + $0, prompt: prompt)
+    let selected = reading.residual.filter(piece.tokens.contains).map {
+      $0 - piece.tokens.lowerBound
     }
     guard !own.isEmpty, !selected.isEmpty else { return }
     stream.residual.withMutableFloats { values in
@@ -347,33 +406,34 @@ extension SteeredCells {
   ) throws(Refusal) -> [[Double]] {
     var found = Array(
       repeating: [Double](repeating: 0, count: passages.count), count: cells.count)
-    let prompt = 0..<promptCount
     for batch in RunBatch.batches(
       of: passages.map(\.count),
       limit: { length in
         let bytes = MemoryBudget.product(16, length, model.description.vocabularySize)
-        return min(batchLimit / widestGroup, Self.predictionByteLimit / max(bytes, 1))
+        return min(textLimit, Self.predictionByteLimit / max(bytes, 1))
       })
     {
       let tokens = batch.members.map { passages[$0] }
-      let first = try firstRead(prompt, readingAfter: tokens.map { $0.count - promptCount })
-      let state = try state(after: tokens.map { Array($0[..<first]) })
-      let pieces = pieces(
-        of: first..<batch.shape, prompt, limit: 64, before: promptCount - 1)
+      let count = batch.shape - promptCount
+      let reading = try reading(promptCount: promptCount, readingAfter: count, atMost: count)
+      let unsteered = promptCount + reading.first
+      let state = try state(after: tokens.map { Array($0[..<unsteered]) })
+      let pieces = pieces(of: reading.first..<count, reading, limit: 64, before: -1)
       var plain = state
-      // By the piece's first position, [B·T].
+      // By the piece's first token, [B·T].
       var expected: [Int: [LogProbabilities]] = [:]
-      let passage = try passage(tokens.map { Array($0[first...]) }, pieces, from: &plain) {
+      let passage = try passage(tokens.map { Array($0[unsteered...]) }, pieces, from: &plain) {
         piece, stream throws(Refusal) in
-        guard piece.tokens.lowerBound >= promptCount - 1 else { return }
+        guard piece.tokens.lowerBound >= -1 else { return }
         expected[piece.tokens.lowerBound] = try LogProbabilities.finiteRows(
           model.finish(stream, logits: .all))
       }
       for group in groups {
         let rows = rows(of: group.cells, count: tokens.count)
-        var fork = state.selecting(rows.map(\.sequence))
-        try steer(group.block, rows, passage, prompt, from: &fork) {
-          piece, stream throws(Refusal) in
+        try steer(
+          group.block, rows, passage, reading,
+          from: { state.selecting(rows.map(\.sequence), block: $0) }
+        ) { piece, stream throws(Refusal) in
           guard let plain = expected[piece.tokens.lowerBound] else { return }
           let sums = try divergences(of: stream, rows, from: plain)
           for (row, sum) in zip(rows, sums) {
@@ -383,7 +443,7 @@ extension SteeredCells {
       }
       for cell in found.indices {
         for passage in batch.members {
-          found[cell][passage] /= Double(batch.shape - promptCount + 1)
+          found[cell][passage] /= Double(count + 1)
         }
       }
     }
