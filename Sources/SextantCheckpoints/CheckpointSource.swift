@@ -52,7 +52,7 @@ package struct CheckpointSource: Sendable {
 
   /// Whether a folder has a file of that name.
   package static func hasFile(_ name: String, in folder: String) -> Bool {
-    Folder(folder).file(name) != nil
+    Folder(folder).entry(name) != nil
   }
 
   /// Whether `path` names a folder, which may contain a checkpoint.

@@ -197,7 +197,8 @@ struct SearchSpaceArguments: ParsableArguments {
   @Option(
     parsing: .unconditionalSingleValue,
     help: ArgumentHelp(
-      "The tokens to steer. May be repeated. Default: last,generated and all.", valueName: "list"))
+      "The tokens to steer. May be repeated. Default: last,generated and all.", valueName: "list"),
+    transform: Written.positions)
   var positions: [PositionSelection] = []
 
   @Option(
