@@ -78,6 +78,15 @@ private let commands = [
       "-m m --apply a --pairs p --text @IN", "-m m --apply a --pairs p --continue IN",
     ], measurement + ["--figure OUT", "-o o --figure OUT"]),
   FileUse(
+    "steer search",
+    [
+      "-m IN --apply a --pairs p", "-m m --apply IN --pairs p", "-m m --apply a --pairs IN",
+      "-m m --apply a --pairs p --template IN", "-m m --apply a --pairs p --text IN",
+      "-m m --apply a --pairs p --keep IN",
+    ],
+    ["-o OUT", "-o o --checkpoint OUT"]
+      + ["results.json", "results.csv", "index.html"].map { "-o o --report OUT →\($0)" }),
+  FileUse(
     "steer half-life",
     ["-m IN --apply a --text t", "-m m --apply IN:2 --text t", "-m m --apply a --text @IN"],
     ["--html OUT"]),

@@ -126,7 +126,8 @@ private let tensors: [Damage] = [
   Damage("offset of 2^64 - 1", .ggufOffset, tensor: Raw.tensor("w", [16], offset: huge)),
   Damage("offset in between", .ggufOffset, tensor: Raw.tensor("w", [8], offset: 1)),
   Damage("more elements than bytes", .ggufTruncated, tensor: Raw.tensor("w", [17])),
-  Damage("2^60 elements", .ggufTruncated, tensor: Raw.tensor("w", [1 << 60])),
+  Damage("2^59 elements", .ggufTruncated, tensor: Raw.tensor("w", [1 << 59])),
+  Damage("2^60 elements", .ggufOverflow, tensor: Raw.tensor("w", [1 << 60])),
   Damage("fewer elements than bytes", .ggufTrailingBytes, tensor: Raw.tensor("w", [8])),
   Damage(
     "overlap", .ggufOffset,

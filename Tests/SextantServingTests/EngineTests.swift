@@ -248,7 +248,8 @@ private actor Order {
       Issue.record("no stream")
       return
     }
-    #expect(String(decoding: await stream.next() ?? [], as: UTF8.self) == ": ping\n\n")
+    // Several at once if other tests keep the processors busy.
+    #expect(String(decoding: await stream.next() ?? [], as: UTF8.self).hasPrefix(": ping\n\n"))
     stream.cancel()
     first.cancel()
     #expect(await first.value.status == 499)
