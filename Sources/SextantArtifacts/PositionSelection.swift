@@ -1,4 +1,5 @@
 import SextantBytes
+import SextantStore
 
 /// A selection of tokens in a text, at which values are read in training, and edited on
 /// application.
@@ -46,9 +47,6 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
   /// Every position whose output determines a generated token: the prompt's last and all after it.
   public static let fromLast = PositionSelection([.last(count: 1), .generated])
 
-  /// The largest number of members of a list: each member is checked for each token.
-  static let partLimit = 1024
-
   /// Reads the written form; nil if it is not valid.
   public init?(_ text: String) {
     do throws(Refusal) { try self.init(written: text) } catch { return nil }
@@ -58,12 +56,8 @@ public struct PositionSelection: Sendable, Equatable, CustomStringConvertible {
   ///
   /// - Throws: `usage.option` with the member of the list that is wrong.
   package init(written text: String) throws(Refusal) {
-    let words = text.split(separator: ",", omittingEmptySubsequences: false)
-    guard words.count <= Self.partLimit else {
-      throw Refusal(
-        .usageOption, found: "\(words.count) members", expected: "at most \(Self.partLimit)")
-    }
-    self.init(try words.map { word throws(Refusal) in try Self.part(word) })
+    self.init(
+      try WrittenList.members(of: text) { word throws(Refusal) in try Self.part(word) })
   }
 
   private static func part(_ word: Substring) throws(Refusal) -> Part {

@@ -5,9 +5,6 @@ public struct LayerSelection: Sendable, Equatable, CustomStringConvertible {
   /// The members of the list; both ends of a range are included.
   public let parts: [ClosedRange<Int>]
 
-  /// The largest number of members of a list: each member is checked for each block.
-  private static let partLimit = 1024
-
   /// The blocks of some ranges.
   public init(_ parts: ClosedRange<Int>...) {
     self.parts = parts
@@ -27,12 +24,9 @@ public struct LayerSelection: Sendable, Equatable, CustomStringConvertible {
   ///
   /// - Throws: `usage.option` with the member of the list that is wrong.
   package init(written text: String) throws(Refusal) {
-    let words = text.split(separator: ",", omittingEmptySubsequences: false)
-    guard words.count <= Self.partLimit else {
-      throw Refusal(
-        .usageOption, found: "\(words.count) members", expected: "at most \(Self.partLimit)")
+    parts = try WrittenList.members(of: text) { word throws(Refusal) in
+      try Self.range(written: word)
     }
-    parts = try words.map { word throws(Refusal) in try Self.range(written: word) }
   }
 
   /// One member of a list: `3` or `2-4`; nil for any other text.

@@ -76,7 +76,7 @@ extension SteeredCells {
       }
       try steer(
         block, own, group.passage, reading,
-        from: { states[$0 - block].selecting(cells.map(\.row), block: $0) }
+        from: { states[$0 - block].selecting(cells.map(\.row), inBlock: $0) }
       ) { piece, stream throws(Refusal) in
         let found = try predicted(tokens, piece, stream)
         for (cell, sum) in zip(cells, found) {

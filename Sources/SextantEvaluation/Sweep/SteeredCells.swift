@@ -202,7 +202,7 @@ package struct SteeredCells {
       var logits: [LogProbabilities] = []
       let after = try steer(
         group.block, rows, ends, reading, keepsStates: !continuations.isEmpty,
-        from: { state.selecting(rows.map(\.sequence), block: $0) }
+        from: { state.selecting(rows.map(\.sequence), inBlock: $0) }
       ) { piece, stream throws(Refusal) in
         if piece.tokens.upperBound == 0 {
           logits = try LogProbabilities.finiteRows(model.finish(stream))
@@ -432,7 +432,7 @@ extension SteeredCells {
         let rows = rows(of: group.cells, count: tokens.count)
         try steer(
           group.block, rows, passage, reading,
-          from: { state.selecting(rows.map(\.sequence), block: $0) }
+          from: { state.selecting(rows.map(\.sequence), inBlock: $0) }
         ) { piece, stream throws(Refusal) in
           guard let plain = expected[piece.tokens.lowerBound] else { return }
           let sums = try divergences(of: stream, rows, from: plain)

@@ -91,27 +91,14 @@ package enum GPTNeoX: Architecture {
         .integer("intermediate_dim", \.innerWidth, in: sizes),
         .integer("max_sequence_length", \.contextLength, in: lengths) { _ in 512 },
         .number("layer_norm_epsilon", \.normEpsilon, default: 1e-5),
-        .positive("rotary_max_wavelength", \.rotary.base, default: 10_000), kerasHubPart,
+        .positive("rotary_max_wavelength", \.rotary.base, default: 10_000),
+        .kerasHubRotatedPart("rotary_percentage", ofHead: \.headWidth, \.rotary),
         .implied { c in
           (c.activation, c.isParallel, c.hasAttentionBias, c.tiesEmbeddings) = (
             .geluTanh, true, true, true
           )
         },
       ])
-    }
-
-    /// The part of each head that rotates.
-    private static var kerasHubPart: ConfigurationForm<Self>.Member {
-      let key = "rotary_percentage"
-      return .custom { node, c throws(Refusal) in
-        let part = try node.optionalMember(key)?.number() ?? 0.25
-        guard part >= 0, part <= 1 else {
-          throw try node.member(key).refusal(expected: "between 0 and 1")
-        }
-        c.rotary.width = Int(Double(c.headWidth) * part)
-      } write: { c in
-        [(key, .number(c.rotary.part(ofHead: c.headWidth)))]
-      }
     }
 
     package func check(_ node: JSONNode) throws(Refusal) {

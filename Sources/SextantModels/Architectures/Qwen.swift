@@ -142,7 +142,8 @@ package enum Qwen: Architecture {
         .number("layer_norm_epsilon", \.normEpsilon, default: 1e-6),
         .flag("tie_word_embeddings", \.tiesEmbeddings, default: false),
         .implied { $0.contextLength = 32_768 },
-        .kerasHubWideWindow("sliding_window_size", \.contextLength), kerasHubPart,
+        .kerasHubWideWindow("sliding_window_size", \.contextLength),
+        .kerasHubRotatedPart("partial_rotary_factor", ofHead: \.headWidth, \.rotary),
         .kerasHubRotary(\.rotary, width: { $0.rotary.width }, factor: "rope_scaling_factor"),
         .written("vision_encoder", .null),
         .custom { node, c throws(Refusal) in
@@ -170,20 +171,6 @@ package enum Qwen: Architecture {
           ("num_layers", .integer(Int64(c.layerCount))),
           (key, .array(c.layers.map { .string($0.publishedName) })),
         ]
-      }
-    }
-
-    /// The part of each head that rotates.
-    private static var kerasHubPart: ConfigurationForm<Self>.Member {
-      let key = "partial_rotary_factor"
-      return .custom { node, c throws(Refusal) in
-        let part = try node.optionalMember(key)?.number() ?? 0.25
-        guard part >= 0, part <= 1 else {
-          throw try node.member(key).refusal(expected: "between 0 and 1")
-        }
-        c.rotary.width = Int(Double(c.headWidth) * part)
-      } write: { c in
-        [(key, .number(c.rotary.part(ofHead: c.headWidth)))]
       }
     }
 

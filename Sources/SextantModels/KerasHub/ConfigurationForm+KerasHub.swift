@@ -64,6 +64,22 @@ extension ConfigurationForm.Member {
     }
   }
 
+  /// The part of each head that rotates.
+  static func kerasHubRotatedPart(
+    _ key: String, ofHead headWidth: KeyPath<C, Int>,
+    _ rotary: WritableKeyPath<C, RotaryEmbedding>
+  ) -> Self {
+    Self { node, configuration throws(Refusal) in
+      let part = try node.optionalMember(key)?.number() ?? 0.25
+      guard part >= 0, part <= 1 else {
+        throw try node.member(key).refusal(expected: "between 0 and 1")
+      }
+      configuration[keyPath: rotary].width = Int(Double(configuration[keyPath: headWidth]) * part)
+    } write: {
+      [(key, .number($0[keyPath: rotary].part(ofHead: $0[keyPath: headWidth])))]
+    }
+  }
+
   /// A window that has no effect on texts of the usual length. keras-hub applies it with some of its
   /// programs for tensors, and not with others.
   static func kerasHubWideWindow(_ key: String, _ length: KeyPath<C, Int>) -> Self {

@@ -154,7 +154,7 @@ public struct State: Sendable, Equatable {
 
   /// The state of one block of some of the sequences, in the given order. It has nothing of the other
   /// blocks: a run through this block alone continues from it.
-  package func selecting(_ rows: [Int], block: Int) -> State {
+  package func selecting(_ rows: [Int], inBlock block: Int) -> State {
     var result = self
     result.positions = rows.map { positions[$0] }
     result.parts = Array(repeating: [], count: parts.count)
@@ -171,12 +171,8 @@ public struct State: Sendable, Equatable {
     let blocks = states[0].blocks
     precondition(states.allSatisfy { $0.blocks == blocks }, "states of several models")
     var result = states[0]
+    for block in blocks.indices { result.parts[block] = joinedParts(states, inBlock: block) }
     result.positions = states.flatMap(\.positions)
-    for block in blocks.indices {
-      for part in blocks[block].parts.indices {
-        result.parts[block][part] = .joining(states.map { $0.parts[block][part] })
-      }
-    }
     return result
   }
 
@@ -188,11 +184,15 @@ public struct State: Sendable, Equatable {
   /// - Parameter states: of one model, at least one.
   package static func joining(_ states: [State], inBlock block: Int) -> State {
     var result = states[0]
+    result.parts[block] = joinedParts(states, inBlock: block)
     result.positions = states.flatMap(\.positions)
-    for part in result.parts[block].indices {
-      result.parts[block][part] = .joining(states.map { $0.parts[block][part] })
-    }
     return result
+  }
+
+  private static func joinedParts(_ states: [State], inBlock block: Int) -> [PartState] {
+    states[0].parts[block].indices.map { part in
+      .joining(states.map { $0.parts[block][part] })
+    }
   }
 
   /// Replaces a sequence by the only one of another state of the model.
