@@ -248,9 +248,7 @@ import Testing
     for seed in 0..<12 {
       _ = try await served.text(#"{"prompt": [\#(ids(20, seed: seed))], "max_tokens": 1, "n": 3}"#)
     }
-    for _ in 0..<100_000 where served.service.engine.metrics.current.running > 0 {
-      try await Task.sleep(for: .milliseconds(5))
-    }
+    try await served.wait("all texts end") { $0.running == 0 }
     let figures = served.service.engine.metrics.current
     #expect(figures.cacheBytes <= limit && figures.snapshots >= 1)
     #expect(await served.get("/metrics").text.contains("sextant_cache_bytes \(figures.cacheBytes)"))

@@ -57,21 +57,18 @@ private actor Order {
     }
   }
 
+  /// A request that runs until it is cancelled, even if the test gets no processor for minutes.
+  private static let endless =
+    #"{"prompt": ["A", "B", "C", "D", "E", "F"], "max_tokens": 100000, "n": 16, "ignore_eos": true}"#
+
   /// Waits until a text has started.
   private func start(_ served: Served) async throws {
-    for _ in 0..<100_000 where served.service.engine.metrics.current.starts == 0 {
-      try await Task.sleep(for: .milliseconds(5))
-    }
-    try #require(served.service.engine.metrics.current.starts > 0)
+    try await served.wait("a text starts") { $0.starts > 0 }
   }
 
   /// Waits until the engine has nothing to do.
   private func rest(_ served: Served) async throws {
-    try await start(served)
-    for _ in 0..<100_000 where served.service.engine.metrics.current.running > 0 {
-      try await Task.sleep(for: .milliseconds(5))
-    }
-    #expect(served.service.engine.metrics.current.running == 0)
+    try await served.wait("all texts end") { $0.starts > 0 && $0.running == 0 }
   }
 
   @Test func aReaderMayLeaveAtAnyPlace() async throws {
@@ -104,9 +101,8 @@ private actor Order {
 
   @Test func aRequestWhoseTaskIsCancelledEnds() async throws {
     let served = try Served { $0.parallel = 1 }
-    let long = #"{"prompt": "The film", "max_tokens": 100000, "ignore_eos": true}"#
     // One runs, one waits.
-    let tasks = (0..<2).map { _ in Task { await served.post("/v1/completions", long) } }
+    let tasks = (0..<2).map { _ in Task { await served.post("/v1/completions", Self.endless) } }
     try await start(served)
     for task in tasks.reversed() { task.cancel() }
     for task in tasks { #expect(await task.value.status == 499) }
@@ -178,20 +174,13 @@ private actor Order {
           ] + headers, body: Array(body.utf8)))
       if answer.status == 200 { await ended.add(name) }
     }
-    func wait(for count: Int) async throws {
-      for _ in 0..<100_000 where served.service.engine.metrics.current.waiting < count {
-        try await Task.sleep(for: .milliseconds(2))
-      }
-    }
-    // It keeps the only row until all others wait.
-    let first = Task { await send("first", 100_000) }
-    try await start(served)
+    let held = try await served.hold()
     try await withThrowingTaskGroup(of: Void.self) { group in
       for _ in 0..<5 { group.addTask { await send("other", 4) } }
-      try await wait(for: 5)
+      try await served.wait("five requests wait") { $0.waiting == 5 }
       group.addTask { await send("page", 4, [(name: "Sec-Fetch-Site", value: "same-origin")]) }
-      try await wait(for: 6)
-      first.cancel()
+      try await served.wait("the page waits, too") { $0.waiting == 6 }
+      for stream in held { stream.cancel() }
       try await group.waitForAll()
     }
     let order = await ended.names
@@ -205,22 +194,18 @@ private actor Order {
       $0.parallel = 1
       $0.queueLimit = 2
     }
-    let long = #"{"prompt": "The film", "max_tokens": 100000, "ignore_eos": true}"#
-    var tasks = [Task { await served.post("/v1/completions", long) }]
-    try await start(served)
-    for _ in 0..<2 { tasks.append(Task { await served.post("/v1/completions", long) }) }
-    for _ in 0..<100_000 where served.service.engine.metrics.current.waiting < 2 {
-      try await Task.sleep(for: .milliseconds(5))
-    }
-    let answer = await served.post("/v1/completions", long)
+    let body = #"{"prompt": "The film", "max_tokens": 1}"#
+    let held = try await served.hold()
+    let tasks = (0..<2).map { _ in Task { await served.post("/v1/completions", body) } }
+    try await served.wait("two requests wait") { $0.waiting == 2 }
+    let answer = await served.post("/v1/completions", body)
     #expect(answer.status == 429 && answer.header("Retry-After") == "2")
     #expect(try answer.error.code == "queue_full")
     // Health and the tokenizer answer all the same.
     #expect(await served.get("/health").status == 200)
     #expect(await served.post("/tokenize", #"{"prompt": "a"}"#).status == 200)
-    for task in tasks { task.cancel() }
-    for task in tasks { _ = await task.value }
-    try await rest(served)
+    for stream in held { stream.cancel() }
+    for task in tasks { #expect(await task.value.status == 200) }
   }
 
   @Test func aRequestHasATimeLimit() async throws {
@@ -236,14 +221,12 @@ private actor Order {
       $0.secondsOfSilence = 0.05
       $0.parallel = 1
     }
-    let long = #"{"prompt": "The film", "max_tokens": 100000, "ignore_eos": true"#
-    let first = Task { await served.post("/v1/completions", long + "}") }
-    try await start(served)
-    // This one waits until the first one is cancelled.
+    let held = try await served.hold()
+    // This one waits for those that are held.
     let response = await served.service.respond(
       to: ServingRequest(
         "POST", "/v1/completions", headers: [(name: "Host", value: "localhost:8080")],
-        body: Array((long + #", "stream": true}"#).utf8)))
+        body: Array(#"{"prompt": "The film", "max_tokens": 5, "stream": true}"#.utf8)))
     guard case .pieces(let stream) = response.body else {
       Issue.record("no stream")
       return
@@ -251,8 +234,8 @@ private actor Order {
     // Several at once if other tests keep the processors busy.
     #expect(String(decoding: await stream.next() ?? [], as: UTF8.self).hasPrefix(": ping\n\n"))
     stream.cancel()
-    first.cancel()
-    #expect(await first.value.status == 499)
+    for stream in held { stream.cancel() }
+    try await rest(served)
   }
 
   @Test func stoppingEndsEverything() async throws {
@@ -269,8 +252,7 @@ private actor Order {
     #expect(try late.error.code == "shutting_down")
     let other = try Served()
     let long = Task {
-      await other.post(
-        "/v1/completions", #"{"prompt": "The", "max_tokens": 100000, "ignore_eos": true}"#)
+      await other.post("/v1/completions", Self.endless)
     }
     try await start(other)
     await other.service.stop(within: 0.1)

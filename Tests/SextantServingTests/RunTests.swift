@@ -363,13 +363,7 @@ import Testing
 
   @Test func aRunThatWaitsIsToldItsPlaceAndHowFarItsPromptIs() async throws {
     let served = try Served { $0.parallel = 1 }
-    let long = Task {
-      await served.post(
-        "/v1/completions", #"{"prompt": "The", "max_tokens": 100000, "ignore_eos": true}"#)
-    }
-    for _ in 0..<100_000 where served.service.engine.metrics.current.starts == 0 {
-      try await Task.sleep(for: .milliseconds(5))
-    }
+    let held = try await served.hold()
     let ids = (0..<700).map { ($0 * 37 + 11) % 900 + 20 }
     let response = await served.service.respond(
       to: ServingRequest(
@@ -385,9 +379,8 @@ import Testing
     while !text.contains("event: queue"), let piece = await pieces.next() {
       text += String(decoding: piece, as: UTF8.self)
     }
-    long.cancel()
+    for stream in held { stream.cancel() }
     while let piece = await pieces.next() { text += String(decoding: piece, as: UTF8.self) }
-    _ = await long.value
     let all = try told(text)
     #expect(try all.named("queue")[0].at("place") == 1)
     // A long prompt with reports is read in pieces, too.
@@ -469,10 +462,7 @@ import Testing
     let opening = try told(String(decoding: await pieces.next() ?? [], as: UTF8.self))
     _ = await pieces.next()
     pieces.cancel()
-    for _ in 0..<100_000 where served.service.engine.metrics.current.running > 0 {
-      try await Task.sleep(for: .milliseconds(5))
-    }
-    #expect(served.service.engine.metrics.current.running == 0)
+    try await served.wait("all texts end") { $0.running == 0 }
     // What was written can be forked.
     let branch = try served.service.runs.run(try opening.run).branch("A")
     #expect(!branch.isLive)

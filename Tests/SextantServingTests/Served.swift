@@ -103,6 +103,35 @@ struct Served: Sendable {
     return Answer(status: response.status, headers: response.headers, bytes: bytes)
   }
 
+  /// Waits until the engine's figures are as they must be. Other suites may keep the processors busy for minutes.
+  func wait(_ event: Comment, until isReached: (Metrics.Figures) -> Bool) async throws {
+    for _ in 0..<100_000 where !isReached(service.engine.metrics.current) {
+      try await Task.sleep(for: .milliseconds(5))
+    }
+    try #require(isReached(service.engine.metrics.current), event)
+  }
+
+  /// Takes all of the engine's room without work: its texts rest, because nobody reads these streams. Other
+  /// requests wait until the streams are cancelled.
+  func hold() async throws -> [any ServingPieces] {
+    let parallel = service.options.parallel
+    var streams: [any ServingPieces] = []
+    for count in 1...parallel * Engine.restingFactor {
+      let response = await service.respond(
+        to: ServingRequest(
+          "POST", "/v1/completions", headers: [("Host", "localhost:8080")],
+          body: Array(
+            #"{"prompt": "The", "max_tokens": 100000, "stream": true, "ignore_eos": true}"#.utf8)))
+      guard case .pieces(let stream) = response.body else {
+        Issue.record("no stream")
+        break
+      }
+      streams.append(stream)
+      try await wait("a text starts") { $0.starts == count }
+    }
+    return streams
+  }
+
   /// Posts JSON.
   func post(_ path: String, _ body: String) async -> Answer {
     await send(

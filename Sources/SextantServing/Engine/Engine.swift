@@ -12,7 +12,7 @@ final class Engine: @unchecked Sendable {
   /// Tokens of prompts in one step, while rows are continued and while none are.
   private static let promptTokens = (beside: 64, alone: 512)
   /// Texts that run or rest, as a multiple of those that run.
-  private static let restingFactor = 4
+  static let restingFactor = 4
 
   private struct Inbox {
     var jobs: [Job] = []
