@@ -8,7 +8,7 @@ import SextantTokenizers
 import Testing
 
 /// The trained demo models: text in, logits and states out. The Mamba and the Llama are compared with
-/// transformers in f32.
+/// transformers in f32, the RWKV-7 with a reference in float64.
 @Suite struct DemoModelTests {
   private struct Prompt {
     var text: String
@@ -20,6 +20,7 @@ import Testing
   private static let models = [
     (folder: "demo-model", weights: "/model.safetensors", states: ["conv", "ssm"]),
     (folder: "demo-llama", weights: "", states: []),
+    (folder: "demo-rwkv7", weights: "", states: ["time_shift", "wkv", "channel_shift"]),
   ]
 
   private func prompts(_ folder: String) throws -> [Prompt] {
