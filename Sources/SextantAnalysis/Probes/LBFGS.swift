@@ -10,6 +10,8 @@ struct LBFGS {
   var tolerance = 1e-8
   /// The initial inverse Hessian times a vector; nil for the identity, scaled by the last step.
   var preconditioner: (([Double]) -> [Double])?
+  /// The inner product of two vectors. Vectors may be stored as coefficients of others.
+  var dot: ([Double], [Double]) -> Double = Self.dot
 
   /// The result.
   struct Minimum {
@@ -46,7 +48,7 @@ struct LBFGS {
     var pairs: [Pair] = []
     for iteration in 0..<iterationLimit {
       let direction = direction(current.gradient, pairs)
-      let slope = Self.dot(direction, current.gradient)
+      let slope = dot(direction, current.gradient)
       // -slope is gᵀ H g, as far as the pairs have approximated H.
       guard slope < 0, (-slope).squareRoot() > tolerance else {
         return Minimum(
@@ -62,7 +64,7 @@ struct LBFGS {
       }
       let step = zip(next.point, current.point).map { $0 - $1 }
       let change = zip(next.gradient, current.gradient).map { $0 - $1 }
-      let curvature = Self.dot(step, change)
+      let curvature = dot(step, change)
       if curvature > 1e-300 {
         pairs.append(Pair(step: step, change: change, curvature: curvature))
         if pairs.count > memory { pairs.removeFirst() }
@@ -78,18 +80,18 @@ struct LBFGS {
     var q = gradient
     var factors: [Double] = []
     for pair in pairs.reversed() {
-      let factor = Self.dot(pair.step, q) / pair.curvature
+      let factor = dot(pair.step, q) / pair.curvature
       factors.append(factor)
       Self.add(-factor, pair.change, to: &q)
     }
     if let preconditioner {
       q = preconditioner(q)
     } else if let last = pairs.last {
-      let scale = last.curvature / Self.dot(last.change, last.change)
+      let scale = last.curvature / dot(last.change, last.change)
       for index in q.indices { q[index] *= scale }
     }
     for (pair, factor) in zip(pairs, factors.reversed()) {
-      let own = Self.dot(pair.change, q) / pair.curvature
+      let own = dot(pair.change, q) / pair.curvature
       Self.add(factor - own, pair.step, to: &q)
     }
     return q.map { -$0 }
@@ -107,7 +109,7 @@ struct LBFGS {
     let at = { (length: Double) -> (Sample, Double) in
       let point = zip(start.point, direction).map { $0 + length * $1 }
       let sample = evaluate(point)
-      return (sample, Self.dot(sample.gradient, direction))
+      return (sample, dot(sample.gradient, direction))
     }
     var (low, lowSlope, lowLength) = (start, slope, 0.0)
     var length = length

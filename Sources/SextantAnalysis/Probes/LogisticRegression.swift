@@ -34,10 +34,10 @@ struct LogisticRegression {
     let targets = labels.map { $0 ? 1.0 : 0 }
     // Centred: weights and bias then hardly depend on each other. Moving the rows moves the bias only.
     let mean = moments.mean
+    let few = FewRows(rows, means: [mean], classOfRow: { _ in 0 })
+    if let few, let fit = fit(few, targets, mean, penalty) { return fit }
     var search = LBFGS()
-    let fewRows = FewRows(rows, means: [mean], classOfRow: { _ in 0 })
-    search.preconditioner =
-      fewRows.flatMap { lowRankPreconditioner($0, penalty) } ?? preconditioner(moments, n, penalty)
+    search.preconditioner = preconditioner(moments, n, penalty)
     let minimum = search.minimise(from: [Double](repeating: 0, count: n + 1)) { point in
       let weights = Array(point[..<n])
       let offset = point[n] - LBFGS.dot(weights, mean)
@@ -47,11 +47,9 @@ struct LogisticRegression {
           nonisolated(unsafe) let (losses, residuals) = (losses, residuals)
           return RowProducts.transposedProduct(rows, times: weights) { range, z in
             for (index, row) in range.enumerated() {
-              let (value, target) = (z[index] + offset, targets[row])
-              let decay = exp(-abs(value))
-              losses[row] = max(value, 0) - target * value + log1p(decay)
-              let probability = (value >= 0 ? 1 : decay) / (1 + decay)
-              z[index] = (probability - target) / Double(count)
+              let (loss, residual) = logistic(z[index] + offset, targets[row])
+              losses[row] = loss
+              z[index] = residual / Double(count)
               residuals[row] = z[index]
             }
           }
@@ -72,28 +70,70 @@ struct LogisticRegression {
       iterations: minimum.iterations, converged: minimum.converged)
   }
 
-  /// The same inverse for few rows X, whose bound has a low rank. By the identity of Woodbury it is
-  /// (I - Xᵀ (8 N penalty I + X Xᵀ)⁻¹ X) / (2 penalty): a system of N unknowns.
-  private static func lowRankPreconditioner(
-    _ rows: FewRows, _ penalty: Double
-  ) -> (([Double]) -> [Double])? {
-    let (count, n) = (rows.count, rows.elementCount)
-    var matrix = rows.gram
+  /// log(1 + e^(-y z)) for a target of 1 or 0, and its derivative by z.
+  private static func logistic(_ z: Double, _ target: Double) -> (value: Double, residual: Double) {
+    let decay = exp(-abs(z))
+    return (
+      max(z, 0) - target * z + log1p(decay), (z >= 0 ? 1 : decay) / (1 + decay) - target
+    )
+  }
+
+  /// The same minimum for few rows X. The weights are Xᵀ a for N coefficients a, because every gradient is
+  /// such a sum of rows. With K = X Xᵀ the values z are K a, and ‖w‖² is aᵀ K a: a step needs products with
+  /// matrices [N, N] only.
+  ///
+  /// A vector of the search is (a, K a, bias), and its inner product with (c, K c, d) is aᵀ K c + bias · d. The
+  /// bound on the curvature has, by the identity of Woodbury, the inverse
+  /// (I - Xᵀ (8 N penalty I + K)⁻¹ X) / (2 penalty).
+  ///
+  /// - Returns: nil if the bound cannot be inverted in f64.
+  private static func fit(
+    _ rows: FewRows, _ targets: [Double], _ mean: [Double], _ penalty: Double
+  ) -> Fit? {
+    let count = rows.count
+    let gram = rows.gram  // [N, N]
+    var bound = gram
     var identity = [Double](repeating: 0, count: count * count)
     for index in 0..<count {
-      matrix[index * count + index] += 8 * Double(count) * penalty
+      bound[index * count + index] += 8 * Double(count) * penalty
       identity[index * count + index] = 1
     }
     let inverse = LinearAlgebra.solve(
-      positiveDefinite: matrix, size: count, rightSides: identity, count: count)
+      positiveDefinite: bound, size: count, rightSides: identity, count: count)
     guard let inverse else { return nil }
-    return { gradient in
-      let own = Array(gradient[..<n])
-      let inner = LinearAlgebra.product(
-        inverse, rows.product(own), rows: count, inner: count, columns: 1)
-      return zip(own, rows.transposedProduct(inner)).map { ($0 - $1) / (2 * penalty) }
-        + [4 * gradient[n]]
+    let times = { (matrix: [Double], vector: [Double]) in
+      LinearAlgebra.product(matrix, vector, rows: count, inner: count, columns: 1)
     }
+    var search = LBFGS()
+    search.dot = { a, c in
+      var sum = a[2 * count] * c[2 * count]
+      for index in 0..<count { sum += a[index] * c[count + index] }
+      return sum
+    }
+    search.preconditioner = { gradient in
+      let inner = times(inverse, Array(gradient[count..<2 * count]))
+      return zip(gradient, inner).map { ($0 - $1) / (2 * penalty) }
+        + inner.map { 4 * Double(count) * $0 } + [4 * gradient[2 * count]]
+    }
+    let start = [Double](repeating: 0, count: 2 * count + 1)
+    let minimum = search.minimise(from: start) { point in
+      var (total, sum) = (0.0, 0.0)
+      var gradient = [Double](repeating: 0, count: count)
+      for row in 0..<count {
+        let (loss, residual) = logistic(point[count + row] + point[2 * count], targets[row])
+        total += loss
+        sum += residual
+        gradient[row] = residual / Double(count) + 2 * penalty * point[row]
+        total += Double(count) * penalty * point[row] * point[count + row]
+      }
+      return (
+        total / Double(count), gradient + times(gram, gradient) + [sum / Double(count)]
+      )
+    }
+    let weights = rows.transposedProduct(Array(minimum.point[..<count]))  // [n]
+    return Fit(
+      weights: weights, bias: minimum.point[2 * count] - LBFGS.dot(weights, mean),
+      loss: minimum.value, iterations: minimum.iterations, converged: minimum.converged)
   }
 
   /// The inverse of the bound on the curvature, of weights and bias.

@@ -32,6 +32,23 @@ import Testing
     #expect(gradient.allSatisfy { abs($0) < 1e-6 })
   }
 
+  /// Few rows have the minimum that the general search finds among the same rows, each repeated until they are
+  /// not few.
+  @Test func theMinimumIsThatOfRepeatedRows() throws {
+    let repeated = Tensor(
+      Array((0..<3).map { _ in rows.values }.joined()), shape: [18, 40])
+    let many = Array((0..<3).map { _ in labels }.joined())
+    let fits = [(rows, labels), (repeated, many)].map { rows, labels in
+      LogisticRegression.fit(
+        rows, labels, moments: ClassMoments(rows, labels, order: .covariance).total)
+    }
+    #expect(abs(fits[0].loss - fits[1].loss) < 1e-12)
+    #expect(abs(fits[0].bias - fits[1].bias) < 1e-6)
+    let scale = fits[1].weights.map(abs).max() ?? 0
+    #expect(scale > 0.01)
+    for (a, b) in zip(fits[0].weights, fits[1].weights) { #expect(abs(a - b) < 1e-6 * scale) }
+  }
+
   @Test func theDiscriminantIsThatOfTheWholeCovariance() throws {
     let moments = ClassMoments(rows, labels, order: .covariance)
     let expected = try #require(moments.discriminant)
