@@ -30,13 +30,14 @@ package final class Service: Sendable {
 
   /// Prepares a service, and starts its engine.
   ///
-  /// - Throws: `model.tokenizer` for a model without one; `chat.template` for an unknown template; `usage.*` and
-  ///   `artifact.*` for a default steering or a preset that cannot be applied.
+  /// - Throws: `model.tokenizer` for a model without one; `chat.template` for an unknown template; `usage.*` for a
+  ///   folder that cannot be listed, for a default steering or a preset that cannot be applied, and for a host or
+  ///   an origin that no request can have.
   package init(_ loaded: LoadedModel, _ options: ServiceOptions) throws(Refusal) {
     (self.loaded, self.options) = (loaded, options)
     tokenizer = try loaded.textTokenizer()
-    shelf = ArtifactShelf(options.artifactsFolder)
-    access = Access(options)
+    shelf = try ArtifactShelf(options.artifactsFolder)
+    access = try Access(options)
     let isBase = options.chatTemplate == nil && loaded.publishedChat == nil
     chatWarning =
       isBase
@@ -62,16 +63,29 @@ package final class Service: Sendable {
 
   /// Presets and the default must be right when the server starts.
   private func checkPresets() throws(Refusal) {
+    try checkSteering("apply", options.steering) { _ = try defaultSteering() }
+    for preset in options.presets {
+      try checkSteering("preset", [preset]) {
+        _ = try steering(ofModel: "\(options.modelName)+\(preset)")
+      }
+    }
+  }
+
+  /// Runs `body`, which reads the steering of an option.
+  private func checkSteering(
+    _ parameter: String, _ texts: [String], _ body: () throws -> Void
+  ) throws(Refusal) {
     do {
-      _ = try defaultSteering()
-      for preset in options.presets { _ = try steering(ofModel: "\(options.modelName)+\(preset)") }
-    } catch let refusal as Refusal {
-      throw refusal
+      try body()
     } catch {
-      let error = ServingError(any: error)
+      let own = ServingError(any: error)
       throw Refusal(
-        .usageOption, at: .parameter(error.parameter ?? "apply"), found: error.message,
-        expected: "artifacts of the folder, with strengths")
+        .usageOption, at: .parameter(parameter),
+        found: "\"\(printable(texts.joined(separator: " "), limit: 120))\": \(own.message)",
+        expected: "artifacts of the folder that `artifacts` names, with strengths",
+        remedy: shelf.entries.isEmpty
+          ? "The folder has no artifacts."
+          : "The folder has \(shelf.entries.map(\.name).joined(separator: ", ")).")
     }
   }
 

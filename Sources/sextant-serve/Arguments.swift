@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Hummingbird
+import NIOCore
 import Sextant
 import SextantBytes
 import SextantServing
@@ -145,7 +146,20 @@ struct AddressArguments: ParsableArguments, Sendable {
     return names.map { "\($0):\(port)" } + allowed.flatMap { [$0, "\($0):\(port)"] }
   }
 
-  var description: String { unix ?? "\(host):\(port)" }
+  /// The refusal of an address where the server cannot listen.
+  func refusal(_ error: any Error) -> Refusal {
+    let reason = (error as? IOError).map { unsafe String(cString: strerror($0.errnoCode)) }
+    let found = reason ?? "\(error)"
+    if let unix {
+      return Refusal(
+        .fileCreate, file: unix, found: found, expected: "a path where no file is",
+        remedy: "Choose another path with --unix.")
+    }
+    return Refusal(
+      .usageOption, at: .option("--host, --port"), found: "\(host):\(port): \(found)",
+      expected: "an address that is free, and that this process may use",
+      remedy: "Choose another one, such as --port 0 for any port that is free.")
+  }
 
   /// The address as people copy it.
   func shown(port: Int?) -> String {

@@ -78,10 +78,8 @@ struct Server: Sendable {
     let mask = address.unix.map { _ in umask(0o177) }
     do {
       try await group.run()
-    } catch let error as IOError {
-      throw Refusal(
-        .fileRead, file: address.description, found: "\(error)",
-        expected: "an address that is free, and that this process may use")
+    } catch {
+      throw address.refusal(error)
     }
     if let mask { _ = umask(mask) }
     if let path = address.unix { _ = unlink(path) }
@@ -92,7 +90,7 @@ struct Server: Sendable {
     do throws(Refusal) {
       service.set(try makeService(address.unix == nil ? port : nil))
     } catch {
-      Console.printError("Error: \(error)")
+      Console.printError("Error: \(error.withOptions)")
       exit(error.exitStatus)
     }
     Console.print(address.shown(port: port))

@@ -34,7 +34,7 @@ struct SextantServe: AsyncParsableCommand {
       var command = try Self.parseAsRoot()
       if var server = command as? Self { try await server.run() } else { try command.run() }
     } catch let refusal as Refusal {
-      Console.printError("Error: \(refusal)")
+      Console.printError("Error: \(refusal.withOptions)")
       Glibc.exit(refusal.exitStatus)
     } catch {
       exit(withError: error)
@@ -53,6 +53,27 @@ struct SextantServe: AsyncParsableCommand {
         return try Service(model, options)
       }, at: address, logsBodies: served.logPrompts)
     try await server.run()
+  }
+}
+
+extension Refusal {
+  /// The options that set what the library calls parameters.
+  private static let options = [
+    "allowedHost": "--allowed-host", "apply": "--apply", "artifacts": "--artifacts",
+    "chatTemplate": "--chat-template", "corsOrigin": "--cors-origin", "preset": "--preset",
+  ]
+
+  /// The refusal as the command line shows it: with options instead of parameters.
+  var withOptions: Refusal {
+    var shown = self
+    if case .parameter(let name) = place, let option = Self.options[name] {
+      shown.place = .option(option)
+    }
+    for (name, option) in Self.options {
+      shown.expected = shown.expected.replacing("`\(name)`", with: option)
+      shown.remedy = shown.remedy.replacing("`\(name)`", with: option)
+    }
+    return shown
   }
 }
 

@@ -72,6 +72,25 @@ import Testing
     #expect(own.header("Access-Control-Allow-Origin") == nil)
   }
 
+  /// Names that no request can have are mistakes, and not ignored.
+  @Test func hostsAndOriginsThatNoRequestCanHaveAreRefused() throws {
+    for host in ["http://lab.example", "lab.example/", "", "a b", "user@lab.example"] {
+      #expect(throws: Refusal.self) { try Served { $0.hosts = [host] } }
+    }
+    for origin in [
+      "lab.example", "http://lab.example/", "http://", "://lab.example", "*",
+      "http://lab.example?x",
+      "http://user@lab.example", "http://a http://b",
+    ] {
+      let refusal = #expect(throws: Refusal.self) { try Served { $0.origins = [origin] } }
+      #expect(refusal?.place == .parameter("corsOrigin"))
+    }
+    _ = try Served { $0.hosts = ["lab.example", "lab.example:80", "[::1]:8080"] }
+    _ = try Served {
+      $0.origins = ["https://lab.example", "http://localhost:3000", "moz-extension://0a-b"]
+    }
+  }
+
   @Test func encodedAndHugeBodiesAreRefused() async throws {
     let served = try Served()
     let host = ("Host", "localhost:8080")

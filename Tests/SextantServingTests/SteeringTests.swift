@@ -247,7 +247,22 @@ import Testing
       { $0.presets = ["nobody:2"] }, { $0.presets = ["joy:two"] }, { $0.steering = ["nobody"] },
       { $0.steering = ["/etc/passwd:1"] }, { $0.steering = ["truth"] },
     ] as [(inout ServiceOptions) -> Void] {
-      #expect(throws: Refusal.self) { try Served(change) }
+      let refusal = #expect(throws: Refusal.self) { try Served(change) }
+      var options = ServiceOptions(modelName: "demo")
+      change(&options)
+      #expect(refusal?.place == .parameter(options.presets.isEmpty ? "apply" : "preset"))
+      // What could be named instead.
+      #expect(refusal?.remedy.contains("joy") == true)
+    }
+  }
+
+  @Test func aFolderThatCannotBeListedIsRefusedAtTheStart() {
+    for (folder, code) in [
+      ("/nowhere/artifacts", Refusal.Code.fileMissing),
+      ("\(Served.artifacts)/joy.steer.safetensors", .fileRead),
+    ] {
+      let refusal = #expect(throws: Refusal.self) { try Served { $0.artifactsFolder = folder } }
+      #expect(refusal?.code == code && refusal?.place == .parameter("artifacts"))
     }
   }
 

@@ -17,10 +17,34 @@ struct Access: Sendable {
   private let origins: Set<String>
   private let keys: [Digest]
 
-  init(_ options: ServiceOptions) {
+  /// - Throws: `usage.option` for a host or an origin that no request can have.
+  init(_ options: ServiceOptions) throws(Refusal) {
+    try Self.check(options.hosts ?? [], options.origins)
     hosts = options.hosts.map { Set($0.map { $0.lowercased() }) }
     origins = Set(options.origins.map { $0.lowercased() })
     keys = options.keys.map { SHA256.digest(Array($0.utf8)) }
+  }
+
+  /// Browsers send an origin without a path, and a host without a scheme.
+  private static func check(_ hosts: [String], _ origins: [String]) throws(Refusal) {
+    for host in hosts where host.isEmpty || host.contains(where: { "/@, \t".contains($0) }) {
+      throw Refusal(
+        .usageOption, at: .parameter("allowedHost"), found: "\"\(printable(host, limit: 80))\"",
+        expected: "a name, or a name with a port, such as lab.example:8080",
+        remedy: "Leave out what is not part of the header Host.")
+    }
+    for origin in origins {
+      let parts = origin.split(separator: "://", maxSplits: 1, omittingEmptySubsequences: false)
+      guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty,
+        !origin.contains(where: { "@?#*, \t".contains($0) }), !parts[1].contains("/")
+      else {
+        throw Refusal(
+          .usageOption, at: .parameter("corsOrigin"),
+          found: "\"\(printable(origin, limit: 80))\"",
+          expected: "an origin without a path, such as http://localhost:3000",
+          remedy: "Write it as the browser sends it in the header Origin.")
+      }
+    }
   }
 
   /// Lets a request in, or refuses it.

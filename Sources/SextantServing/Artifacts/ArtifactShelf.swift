@@ -29,8 +29,19 @@ package final class ArtifactShelf: Sendable {
   private let content = Lock(Content())
 
   /// Lists a folder.
-  package init(_ folder: String?) {
+  ///
+  /// - Throws: `file.*` for a folder that cannot be listed.
+  package init(_ folder: String?) throws(Refusal) {
     self.folder = folder
+    if let folder {
+      guard let directory = opendir(folder) else {
+        throw Refusal(
+          errno == ENOENT ? .fileMissing : .fileRead, file: folder, at: .parameter("artifacts"),
+          found: String(cString: strerror(errno)), expected: "a folder that can be listed",
+          remedy: "Name the folder of the artifacts.")
+      }
+      closedir(directory)
+    }
     rescan()
   }
 
