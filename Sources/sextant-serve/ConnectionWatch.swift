@@ -1,20 +1,29 @@
 import NIOCore
 import NIOHTTP1
 import SextantLocks
+import SextantServing
 
-/// Watches a connection: it closes one that sends no header, and tells when the client has left.
+/// Watches a connection: it closes one that sends no header, or that waits while others want its place, and tells
+/// when the client has left.
 final class ConnectionWatch: ChannelInboundHandler, RemovableChannelHandler {
   typealias InboundIn = Any
 
   /// Tells when the client has left.
   let departure = Departure()
   private var timer: Scheduled<Void>?
+  private let connections: OpenConnections<any Channel>
+  private var number: UInt64 = 0
+
+  init(_ connections: OpenConnections<any Channel>) { self.connections = connections }
 
   func handlerAdded(context: ChannelHandlerContext) {
     let channel = context.channel
     timer = context.eventLoop.scheduleTask(in: .seconds(Server.Limits.headerSeconds)) {
       channel.close(promise: nil)
     }
+    let (number, surplus) = connections.add(channel)
+    self.number = number
+    surplus?.close(promise: nil)
     addForms(context.pipeline.syncOperations)
   }
 
@@ -22,9 +31,11 @@ final class ConnectionWatch: ChannelInboundHandler, RemovableChannelHandler {
   private func addForms(_ pipeline: ChannelPipeline.SynchronousOperations) {
     guard
       let parser = try? pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self),
-      (try? pipeline.addHandler(MessageForms(), position: .after(parser))) != nil
+      (try? pipeline.addHandler(MessageForms(connections, number), position: .after(parser))) != nil
     else { preconditionFailure("a pipeline without a parser") }
   }
+
+  func handlerRemoved(context: ChannelHandlerContext) { connections.remove(number) }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     timer?.cancel()

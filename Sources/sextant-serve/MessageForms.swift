@@ -1,7 +1,9 @@
 import NIOCore
 import NIOHTTP1
+import SextantServing
 
 /// Forms of messages that the server above does not know: HTTP/1.0, `HEAD`, and clients that ask before they send a body.
+/// It also counts the requests of the connection.
 final class MessageForms: ChannelDuplexHandler, RemovableChannelHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias InboundOut = HTTPServerRequestPart
@@ -17,9 +19,18 @@ final class MessageForms: ChannelDuplexHandler, RemovableChannelHandler {
 
   /// The oldest first: a client may send further requests before the first one is answered.
   private var pending: CircularBuffer<Pending> = []
+  private let connections: OpenConnections<any Channel>
+  private let number: UInt64
+
+  /// - Parameter number: the connection's place in `connections`.
+  init(_ connections: OpenConnections<any Channel>, _ number: UInt64) {
+    (self.connections, self.number) = (connections, number)
+  }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    guard case .head(var head) = unwrapInboundIn(data) else {
+    let part = unwrapInboundIn(data)
+    if case .end = part { connections.beginRequest(number) }
+    guard case .head(var head) = part else {
       context.fireChannelRead(data)
       return
     }
@@ -65,6 +76,7 @@ final class MessageForms: ChannelDuplexHandler, RemovableChannelHandler {
       if own.isHead { promise?.succeed() } else { context.write(data, promise: promise) }
     case .end:
       pending.removeFirst()
+      connections.endRequest(number)
       let channel = context.channel
       let written = promise ?? context.eventLoop.makePromise()
       if own.mustClose { written.futureResult.whenComplete { _ in channel.close(promise: nil) } }

@@ -24,8 +24,10 @@ struct Server: Sendable {
     static let bodySeconds: Int64 = 30
     /// Seconds without a request, after which a connection is closed.
     static let idleSeconds: Int64 = 75
-    /// Open connections; others wait until one is closed.
+    /// Open connections at most. One that waits for its client is closed when another client connects.
     static let connections = 256
+    /// Descriptors that are left for files.
+    static let otherDescriptors = 48
     /// Seconds that a client may leave a piece of a stream unread.
     static let unreadSeconds: Int64 = 60
     /// Seconds from the signal to the end of the process.
@@ -54,18 +56,20 @@ struct Server: Sendable {
   func run() async throws {
     var logger = Logger(label: "sextant serve")
     logger.logLevel = .critical
+    let limit = Self.connectionLimit
+    let connections = OpenConnections<any Channel>(limit: limit)
     let application = Application(
       responder: Responder(service: service, logsBodies: logsBodies),
       server: .http1(
         configuration: HTTP1Channel.Configuration(
-          additionalChannelHandlers: [ConnectionWatch()],
+          additionalChannelHandlers: [ConnectionWatch(connections)],
           idleTimeout: .seconds(Limits.idleSeconds),
           httpDecoderConfiguration: .init(
             maxHeaderFieldSize: Limits.headerBytes, maxHeaderListSize: Limits.headerBytes,
             maxHeaderFieldCount: Limits.headerFields))),
       configuration: ApplicationConfiguration(
         address: address.binding,
-        availableConnectionsDelegate: MaximumAvailableConnections(Limits.connections)),
+        availableConnectionsDelegate: MaximumAvailableConnections(limit)),
       onServerRunning: { channel in await begin(channel.localAddress?.port) },
       logger: logger)
     // The last one is stopped first: texts end, and then the connections.
@@ -83,6 +87,16 @@ struct Server: Sendable {
     }
     if let mask { _ = umask(mask) }
     if let path = address.unix { _ = unlink(path) }
+  }
+
+  /// The number of connections for which there are descriptors.
+  private static var connectionLimit: Int {
+    var limit = rlimit()
+    guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
+      return Limits.connections
+    }
+    let free = Int(clamping: limit.rlim_cur) - Limits.otherDescriptors
+    return max(4, min(Limits.connections, free))
   }
 
   /// Makes the service, and prints the address.
