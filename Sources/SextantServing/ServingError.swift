@@ -98,6 +98,13 @@ package struct ServingError: Error, Sendable {
       parameter: parameter ?? Self.parameter(of: refusal.place))
   }
 
+  /// The answer to a refusal while a text was made. Steering that is too strong is the request's fault.
+  init(_ refusal: Refusal, isSteered: Bool) {
+    self.init(refusal)
+    guard refusal.code == .modelNonfinite, isSteered else { return }
+    self.init(422, refusal.code.rawValue, message, parameter: "steering")
+  }
+
   /// Any error of this package.
   package init(any error: any Error) {
     switch error {

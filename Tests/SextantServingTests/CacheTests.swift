@@ -224,6 +224,38 @@ import Testing
     #expect(try await cached(prompt + [7, 8], fields) == 40)
   }
 
+  /// The number of edited tokens does not depend on what was read before, nor on who read it.
+  @Test func theEditsOfCachedTextsAreCounted() async throws {
+    let prompts = (0..<3).map { ids(30, seed: 6) + ids($0, seed: 7) }
+    let list = prompts.map { "\($0)" }.joined(separator: ", ")
+    let fields = #""max_tokens": 5, "temperature": 0, "ignore_eos": true"#
+    for (steering, count) in [
+      (#""joy:0.5""#, 5), (#""inside:0.5+all:0.2""#, 30 + 4),
+      (#"{"vectors": [{"source": "all", "positions": "2:5"}]}"#, 4),
+    ] {
+      let counts = { (served: Served, prompts: String, n: Int) in
+        let body =
+          #"{"prompt": [\#(prompts)], "n": \#(n), \#(fields), "steering": \#(steering)}"#
+        let edits = try await served.post("/v1/completions", body).json.member("sextant")
+          .member("steering").elements()
+        return try edits.map { try $0.member("tokens").integer() }
+      }
+      for _ in 0..<2 {
+        let own = try await counts(served, "\(prompts[0])", 1)
+        #expect(own.allSatisfy { $0 == count }, "\(steering): \(own)")
+      }
+      // Several texts: those of all together.
+      let twice = try await counts(plain, "\(prompts[0])", 2)
+      #expect(twice.allSatisfy { $0 == 2 * count }, "\(steering)")
+      #expect(try await counts(served, "\(prompts[0])", 2) == twice)
+      let all = try await counts(served, list, 1)
+      #expect(try await all == counts(plain, list, 1), "\(steering)")
+      // The next prompt begins with this answer.
+      let longer = "\(prompts[0] + [5, 6, 7])"
+      #expect(try await counts(served, longer, 1) == counts(plain, longer, 1), "\(steering)")
+    }
+  }
+
   @Test func keysSeparateCaches() async throws {
     let served = try Served { $0.keys = ["one", "two"] }
     let ask = { (key: String) in

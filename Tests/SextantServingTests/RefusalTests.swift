@@ -57,6 +57,13 @@ import Testing
       completions, #"{"prompt": "a", "model": "demo+nobody:2"}"#, 404, "artifact_not_found", "model"
     ),
     Case(completions, #"{"prompt": "a", "steering": "joy:two"}"#, 400, "usage.option", "steering"),
+    Case(completions, #"{"prompt": "a", "steering": ""}"#, 400, "usage.option", "steering"),
+    Case(
+      completions, #"{"prompt": "a", "steering": ["joy", ":2"]}"#, 400, "usage.option",
+      "steering[1]"),
+    Case(completions, #"{"prompt": "a", "steering": true}"#, 400, "usage.option", "steering"),
+    Case(
+      completions, #"{"prompt": "a", "steering": "joy:1e30"}"#, 422, "model.nonfinite", "steering"),
     Case(
       completions, #"{"prompt": "a", "steering": ["joy:1", "../joy:2"]}"#, 400, "usage.option",
       "steering[1]"),

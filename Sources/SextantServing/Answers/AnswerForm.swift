@@ -26,8 +26,8 @@ struct AnswerFrame: @unchecked Sendable {
   private(set) var promptCount = 0
   private(set) var completionCount = 0
   private(set) var cachedCount = 0
-  /// The edits of the last text that ended.
-  private var steering: JSONValue?
+  /// The edits of the texts that have ended, by the texts' places.
+  private var edited: [Int: [EditedTokens]] = [:]
 
   init(_ request: TextRequest, _ service: Service, prefix: String) {
     self.request = request
@@ -53,19 +53,9 @@ struct AnswerFrame: @unchecked Sendable {
     switch event {
     case .prompt(let text, _, _, let cached):
       if text % request.samples == 0 { cachedCount += cached }
-    case .end(_, let ended):
+    case .end(let text, let ended):
       completionCount += ended.count
-      let names = request.steering.names
-      let rows = ended.edits.filter { $0.item < names.count }
-      if !rows.isEmpty {
-        steering = .array(
-          rows.map { summary in
-            [
-              "name": .string(names[summary.item]), "strength": .number(Double(summary.strength)),
-              "tokens": .integer(Int64(summary.tokens)),
-            ]
-          })
-      }
+      edited[text] = ended.edits
     case .token, .waiting, .reading, .silence: break
     }
   }
@@ -113,8 +103,27 @@ struct AnswerFrame: @unchecked Sendable {
   /// The report of a generated token.
   func line(_ record: TokenRecord) -> JSONObject { reports.line(record) }
 
-  /// The edits of the texts so far, as a report.
-  var edits: JSONObject { steering.map { ["steering": $0] } ?? JSONObject() }
+  /// Edits as a report.
+  ///
+  /// - Parameter edits: those of one text; nil for the strengths of the first text and the tokens of all.
+  func report(of edits: [EditedTokens]? = nil) -> JSONObject {
+    let names = request.steering.names
+    let rows = (edits ?? allEdits).filter { $0.item < names.count }
+    guard !rows.isEmpty else { return JSONObject() }
+    let values = rows.map { own -> JSONValue in
+      [
+        "name": .string(names[own.item]), "strength": .number(Double(own.strength)),
+        "tokens": .integer(Int64(own.count)),
+      ]
+    }
+    return ["steering": .array(values)]
+  }
+
+  private var allEdits: [EditedTokens] {
+    guard var all = edited.min(by: { $0.key < $1.key })?.value else { return [] }
+    for place in all.indices { all[place].count = edited.values.reduce(0) { $0 + $1[place].count } }
+    return all
+  }
 
   // MARK: OpenAI's answers
 
@@ -132,7 +141,7 @@ struct AnswerFrame: @unchecked Sendable {
   ///   - choices: the texts, as the route writes them.
   ///   - lines: the reports of each text's tokens.
   func whole(_ kind: String, choices: [JSONValue], lines: [[JSONValue]]) -> JSONValue {
-    var report = edits
+    var report = report()
     if !request.reports.isEmpty {
       report["choices"] = .array(
         lines.enumerated().map { place, own in

@@ -50,7 +50,7 @@ struct ChatAnswerForm: AnswerForm, @unchecked Sendable {
         chunks.append(chunk(place, ["content": .string(ended.rest)], report: [:]))
       }
       choices[place].finish = ended.ending.finishReason
-      return chunks + [chunk(place, [:], report: frame.edits)]
+      return chunks + [chunk(place, [:], report: frame.report(of: ended.edits))]
     }
   }
 

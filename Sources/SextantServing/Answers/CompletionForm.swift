@@ -44,7 +44,7 @@ struct CompletionForm: AnswerForm, @unchecked Sendable {
       return [chunk(place, token.text, report: report)]
     case .end(let place, let ended):
       choices[place].finish = ended.ending.finishReason
-      return [chunk(place, ended.rest, report: frame.edits)]
+      return [chunk(place, ended.rest, report: frame.report(of: ended.edits))]
     }
   }
 

@@ -77,7 +77,7 @@ struct LlamaForm: AnswerForm, @unchecked Sendable {
         ]
       ),
     ])
-    object["sextant"] = .object(frame.members(frame.edits, withNotes: true))
+    object["sextant"] = .object(frame.members(frame.report(), withNotes: true))
     return object
   }
 

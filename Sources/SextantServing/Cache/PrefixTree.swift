@@ -22,6 +22,8 @@ struct Snapshot {
   var state: State
   /// [V]. Without it, a prompt that ends here would have to be read again by one token.
   var prediction: Tensor
+  /// The number of edited tokens of each edit; empty if nothing was edited.
+  var editedCounts: [Int] = []
 }
 
 /// A tree of token prefixes. A node stands for the tokens on the way to it, and has at most one snapshot;

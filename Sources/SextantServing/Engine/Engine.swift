@@ -260,8 +260,9 @@ final class Engine: @unchecked Sendable {
         text.keepAnswer(run)
         leave(text, job)
       case .failure(let refusal):
+        let error = ServingError(refusal, isSteered: text.isSteered)
         leave(text, job)
-        end(job, .failure(ServingError(refusal)))
+        end(job, .failure(error))
       }
       if job.isOver { job.queue.finish() }
     }

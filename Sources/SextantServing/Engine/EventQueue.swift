@@ -38,8 +38,18 @@ struct EndedText: Sendable {
   var ending: Generation.Ending
   /// Tokens that were generated.
   var count: Int
-  /// The strengths of its edits, as they were found.
-  var edits: [EditSummary]
+  /// Its edits.
+  var edits: [EditedTokens]
+}
+
+/// What an edit did to a text, whether all of it was read for this text or not.
+struct EditedTokens: Sendable {
+  /// The place of the edit among those of the request.
+  var item: Int
+  /// The strength; the result of the search for one in nats.
+  var strength: Float
+  /// The number of edited tokens.
+  var count: Int
 }
 
 /// The events of a request's texts, on their way from the engine to the one reader of the answer.

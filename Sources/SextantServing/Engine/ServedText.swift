@@ -58,6 +58,8 @@ final class ServedText: RunFollower, @unchecked Sendable {
   private var chosen: [GeneratedToken] = []
   private var prediction: Tensor?
   private var cachedCount = 0
+  /// The number of tokens of each edit in the part of the prompt that another text has read; empty for none.
+  private var skippedCounts: [Int] = []
   private var hasToldPrompt = false
   /// Tokens of the prompt of which the reader was told that they were read.
   private var toldCount = 0
@@ -162,6 +164,7 @@ final class ServedText: RunFollower, @unchecked Sendable {
     defer { source?.releaseDependent() }
     if let source, let after = source.afterPrompt {
       run.skip(prompt.count, after.state, prediction: after.prediction)
+      skippedCounts = after.editedCounts
       (promptTokens, promptScores) = (source.promptTokens, source.promptScores)
       cachedCount = source.cachedCount
       return prompt.count
@@ -187,6 +190,7 @@ final class ServedText: RunFollower, @unchecked Sendable {
       scorePrompt(found.count..<min(found.count + 1, prompt.count), by: snapshot.prediction)
     }
     cachedCount = found.count
+    skippedCounts = snapshot.editedCounts
     run.skip(found.count, snapshot.state, prediction: snapshot.prediction)
     return found.count
   }
@@ -244,7 +248,8 @@ final class ServedText: RunFollower, @unchecked Sendable {
     guard isKept || (isEnd && dependents > 0) else { return }
     let last = predictions.shape[0] - 1
     let snapshot = Snapshot(
-      state: state, prediction: Tensor.concatenated([predictions.rows(last..<last + 1)]))
+      state: state, prediction: Tensor.concatenated([predictions.rows(last..<last + 1)]),
+      editedCounts: prepared.map { editedCounts($0.run) } ?? [])
     if isEnd, dependents > 0 { afterPrompt = snapshot }
     guard isKept, let cacheUse = prepared?.cacheUse else { return }
     cache?.insert(
@@ -315,8 +320,20 @@ final class ServedText: RunFollower, @unchecked Sendable {
       EndedText(
         // A record's text has what was held back.
         rest: isRecorded ? "" : newText(run), ending: run.ending ?? .count, count: run.tokens.count,
-        edits: run.edits))
+        edits: zip(run.edits, editedCounts(run)).map { edit, count in
+          EditedTokens(item: edit.item, strength: edit.strength, count: count)
+        }))
   }
+
+  /// The number of edited tokens of each edit so far, those included that another text has read.
+  private func editedCounts(_ run: GenerationRun) -> [Int] {
+    let counts = run.edits.map(\.tokens)
+    guard skippedCounts.count == counts.count else { return counts }
+    return zip(counts, skippedCounts).map { $0 + $1 }
+  }
+
+  /// Whether something edits the text.
+  var isSteered: Bool { prepared?.run.edits.isEmpty == false }
 
   /// The text that was shown since the last call.
   private func newText(_ run: GenerationRun) -> String {
@@ -341,6 +358,7 @@ final class ServedText: RunFollower, @unchecked Sendable {
       key: cacheUse.key,
       Snapshot(
         state: run.state,
-        prediction: Tensor.concatenated([prediction.reshaped([1, prediction.count])])))
+        prediction: Tensor.concatenated([prediction.reshaped([1, prediction.count])]),
+        editedCounts: editedCounts(run)))
   }
 }

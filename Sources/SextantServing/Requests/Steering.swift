@@ -52,7 +52,7 @@ struct SteeringReader {
       var texts: [String] = []
       for element in try node.elements() { texts.append(try element.string()) }
       return try steering(texts, parameter: "steering")
-    default:
+    case .object:
       var steering = Steering()
       try node.allowOnly(keys: ["vectors", "conflict"])
       try node.accept("conflict", ["sum"])
@@ -61,6 +61,9 @@ struct SteeringReader {
         try add(vector, "steering.vectors[\(place)]", to: &steering)
       }
       return steering
+    default:
+      throw node.refusal(
+        expected: "a text such as \"joy:2\", a list of such texts, or an object with `vectors`")
     }
   }
 
@@ -85,10 +88,13 @@ struct SteeringReader {
     do throws(Refusal) {
       file = try AppliedFile(written: text)
     } catch {
+      let isEmpty = text.isEmpty || text.hasPrefix(":")
       throw ServingError(
         .option,
-        "found \(printable(error.found, limit: 80)), expected \(error.expected): name an "
-          + "artifact, such as `joy:2`.",
+        isEmpty
+          ? "found no name, expected the name of an artifact, such as `joy` or `joy:2`."
+          : "found \(printable(error.found, limit: 80)), expected \(error.expected): name an "
+            + "artifact, such as `joy:2`.",
         parameter: parameter)
     }
     if !file.hasStrength, let colon = text.lastIndex(of: ":"),
@@ -129,7 +135,8 @@ struct SteeringReader {
     options.statePositions = try positions(node, "state_positions")
     options.operation = try node.optionalMember("operation").map { node in
       guard let operation = SteeringVector.Operation(rawValue: try node.string()) else {
-        throw node.refusal(expected: "the name of an operation, such as \"add\"")
+        let names = SteeringVector.Operation.allCases.map { "\"\($0.rawValue)\"" }
+        throw node.refusal(expected: "one of \(names.joined(separator: ", "))")
       }
       return operation
     }
