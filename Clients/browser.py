@@ -71,8 +71,11 @@ def steer_and_fork(page: Page) -> None:
     expect(page.locator("#grid td").first).to_be_visible()
     is_clean(page, "after a run")
     picture(page, "serve-page")
-    # Back ten tokens, and fork there without steering.
-    press(page, *["ArrowLeft"] * 10, "s", "f")
+    # Back ten tokens, and fork there without steering. Every token settles at a block, at the embedding or nowhere.
+    for _ in range(10):
+        press(page, "ArrowLeft")
+        expect(page.locator("#token-facts")).to_contain_text(re.compile(r"settled(at block \d|at the embedding|in no block)"))
+    press(page, "s", "f")
     is_over(page, 2)
     expect(lane(page, 2).locator(".head")).to_contain_text("fork of B")
     expect(lane(page, 2).locator(".differs").first).to_be_visible()
@@ -167,6 +170,8 @@ def inspected(page: Page) -> None:
         expect(own.locator("table").first).to_be_visible()
         expect(own.get_by_role("button", name=f"hide {button}")).to_be_focused()
     expect(artifact(page, "joy")).to_contain_text("blocks.3.output")
+    # A long content scrolls in its place.
+    assert page.locator(".content").bounding_box()["height"] <= 430, page.locator(".content").bounding_box()
     expect(artifact(page, "mood")).to_contain_text("b3.ssm")
     is_clean(page, "artifacts")
     artifact(page, "joy").get_by_role("button", name="hide content").click()

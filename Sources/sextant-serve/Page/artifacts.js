@@ -68,7 +68,7 @@ export function drawArtifacts(artifacts, actions) {
         fits && kind === 'steering' && hasState && opener('lives', 'half-life', () =>
           `/sextant/v1/half-life?artifact=${encodeURIComponent(name)}&${actions.branch()}`)),
       own.lives ? halfLives(own.lives) : '',
-      own.content ? shown(own.content) : ''))
+      own.content && el('div', { class: 'content', tabindex: '0', role: 'region', 'aria-label': `Content of ${name}` }, shown(own.content))))
   }))
   if (artifacts.length) return
   $('artifact-list').append(el('li', {}, 'None. This trains one:', el('p', {},

@@ -91,7 +91,7 @@ export const firstOfText = (lane) => lane.tokens.findIndex((token) => token.kind
 export const differs = (lane, index) =>
   lane.parent !== undefined && index >= lane.forkedAt && lane.parent.tokens[index]?.id !== lane.tokens[index].id
 
-/** The first block from which on the lens names the token that came; undefined if none does. */
+/** The first block from which on the lens names the token that came: -1 for the embedding, undefined if none does. */
 export function settledAt(token) {
   let found
   for (const [block, top] of token.lens ?? []) {

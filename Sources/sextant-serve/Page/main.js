@@ -369,7 +369,7 @@ async function copy(kind) {
   const text = makers[kind](own, steering(), model, artifacts)
   try {
     await navigator.clipboard.writeText(text)
-    notice(...[`Copied as ${kind}.`, lack].filter(Boolean))
+    notice(...[`Copied as ${document.querySelector(`[data-copy=${kind}]`).textContent}.`, lack].filter(Boolean))
   } catch {
     notice(...['The browser does not allow copying. This is the text:', text, lack].filter(Boolean))
   }

@@ -23,7 +23,8 @@ export function drawToken(lane, index, actions) {
     ['rank', top.length === 0 ? undefined : rank < 0 ? `below ${top.length}` : `${rank + 1}`],
     ['entropy', token.entropy === undefined ? undefined : `${number(token.entropy)} nats`],
     ['divergence', token.divergence === undefined ? undefined : `${number(token.divergence, 3)} nats from ${token.reference}`],
-    ['settled', settled === undefined ? (token.lens?.length ? 'in no block' : undefined) : `at block ${settled}`],
+    ['settled', settled === undefined ? (token.lens?.length ? 'in no block' : undefined)
+      : settled < 0 ? 'at the embedding' : `at block ${settled}`],
     ['steered at', (token.steered ?? []).join(', ')],
     ...(token.probes ?? []).map(([name, score]) => [name, `${sign(score)} ${number(score)}`]),
   ])]
