@@ -247,8 +247,8 @@ let package = Package(
     .testTarget(
       name: "SextantTests",
       dependencies: [
-        "Sextant", "SextantTestSupport", "SextantModelTestSupport", "sextant", "RecordAndSteer",
-        "RawDirection",
+        "Sextant", "SextantTerminal", "SextantTestSupport", "SextantModelTestSupport", "sextant",
+        "RecordAndSteer", "RawDirection",
         "TrainAndApply", "ArticleSnippets",
       ]),
     .testTarget(

@@ -73,7 +73,8 @@ package struct ChatSession {
     let words = line.split(separator: " ", maxSplits: 1).map {
       $0.trimmingPrefix { $0 == " " }
     }.map(String.init)
-    switch (words[0], words.count > 1 ? words[1] : nil) {
+    let argument = words.count > 1 && !words[1].isEmpty ? words[1] : nil
+    switch (words[0], argument) {
     case ("/quit", nil): return nil
     case ("/help", nil): return [Self.help]
     case ("/clear", nil):
@@ -87,8 +88,13 @@ package struct ChatSession {
     case ("/steer", let file?): return try add(file, edits: true)
     case ("/probe", let file?): return try add(file, edits: false)
     default:
+      // A known command without its argument, or with one that it has no use for.
+      let usage = Self.help.split(separator: "\n").first {
+        $0.split(separator: " ").first.map(String.init) == words[0]
+      }
       throw Self.refusal(
-        found: "\"\(printable(line, limit: 80))\"", expected: "a message or a command")
+        found: "\"\(printable(line, limit: 80))\"",
+        expected: usage.map { "`\($0.split(separator: "  ")[0])`" } ?? "a message or a command")
     }
     return []
   }

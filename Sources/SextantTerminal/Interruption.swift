@@ -43,6 +43,21 @@ package enum Interruption {
     return try work { isMarked.load(ordering: .relaxed) }
   }
 
+  /// What Ctrl-C shows at a prompt that it does not end.
+  private static let hint: StaticString = "\n/quit or Ctrl-D ends the session.\n> "
+
+  /// Waits for a line of a session: Ctrl-C discards what was typed, and shows how to end the session.
+  package static func declining<Result>(_ wait: () -> Result) -> Result {
+    // Not to be initialised inside a handler.
+    _ = hint.utf8CodeUnitCount
+    let before = signal(SIGINT) { _ in
+      let hint = Interruption.hint
+      _ = write(STDERR_FILENO, hint.utf8Start, hint.utf8CodeUnitCount)
+    }
+    defer { signal(SIGINT, before) }
+    return wait()
+  }
+
   /// Sets the message about the files that an interruption leaves.
   package static func promise(_ text: String) {
     let copy = UInt(bitPattern: strdup("\nInterrupted; \(text).\n"))

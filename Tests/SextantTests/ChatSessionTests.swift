@@ -1,6 +1,8 @@
+import Glibc
 import Sextant
 import SextantBytes
 import SextantGeneration
+import SextantTerminal
 import SextantTestSupport
 import Testing
 
@@ -76,5 +78,25 @@ import Testing
     #expect(end == nil)
     let refusal = expectRefusal(.usageOption) { try session.take("/undo", emit: { _ in }) }
     #expect(refusal?.remedy == "/help lists the commands.")
+  }
+
+  @Test func aCommandWithoutItsArgumentIsAnsweredWithItsForm() throws {
+    var session = try session()
+    for (line, expected) in [
+      ("/steer", "`/steer FILE[:STRENGTH]`"), ("/save  ", "`/save FILE`"), ("/undo 2", "`/undo`"),
+      ("/other", "a message or a command"), ("/", "a message or a command"),
+    ] {
+      let refusal = expectRefusal(.usageOption) { try session.take(line, emit: { _ in }) }
+      #expect(refusal?.expected == expected, "\(line)")
+    }
+  }
+
+  /// At the prompt, Ctrl-C ends neither the session nor the wait for a line.
+  @Test func aSignalAtThePromptEndsNothing() {
+    let line = Interruption.declining {
+      raise(SIGINT)
+      return "a line"
+    }
+    #expect(line == "a line")
   }
 }

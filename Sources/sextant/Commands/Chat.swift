@@ -12,7 +12,7 @@ struct Chat: ParsableCommand {
       Each line of standard input is a message, and the answer is written to standard output while \
       it is generated. A line that begins with / is a command; /help lists them. The state goes on \
       from turn to turn, so that only new text is read, unless the template writes earlier turns in \
-      another way. Ctrl-C ends an answer, and not the session. \
+      another way. Ctrl-C ends an answer, and not the session; /quit or Ctrl-D ends it. \
       If standard input is no terminal, the first refusal ends the session. Turn k, from 0, uses the \
       seed plus k.
       """)
@@ -41,7 +41,9 @@ struct Chat: ParsableCommand {
     let isTerminal = StandardStreams.inputIsTerminal
     while true {
       if isTerminal { StandardStreams.writeError("> ") }
-      guard let line = readLine() else { break }
+      guard let line = isTerminal ? Interruption.declining({ readLine() }) : readLine() else {
+        break
+      }
       do throws(Refusal) {
         let lines = try Interruption.marking { isMarked throws(Refusal) in
           try session.take(
