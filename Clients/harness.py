@@ -22,7 +22,8 @@ def evaluate(model: str, names: list[str], extra: str = "") -> tuple[dict, dict]
     """The results and the samples of each task."""
     with tempfile.TemporaryDirectory() as out:
         command = [
-            str(Path(sys.executable).parent / "lm_eval"), "run", "--include_path", ".", "--model", "local-completions",
+            # Not by its script, which names the folder that it was installed in.
+            sys.executable, "-m", "lm_eval", "run", "--include_path", ".", "--model", "local-completions",
             "--model_args", f"model={model},base_url={address}/v1/completions,max_length=100000{extra}",
             "--tasks", ",".join(names), "--log_samples", "--output_path", out, "--batch_size", "4",
         ]

@@ -22,7 +22,7 @@ function shown(content, prefix = '') {
       : isObject(value) ? Object.entries(value) : []
     if (rows.length && rows.every(([, each]) => isObject(each))) {
       const heads = [...new Set(rows.flatMap(([, each]) => Object.keys(each)))]
-      parts.push(el('h3', {}, name), table(name, ['', ...heads], rows.slice(0, ROWS).map(([head, each]) =>
+      parts.push(el('h3', {}, name), table(name, [Array.isArray(value) ? 'no.' : 'name', ...heads], rows.slice(0, ROWS).map(([head, each]) =>
         [head, ...heads.map((column) => (each[column] === undefined ? '' : plain(each[column])))])))
       if (rows.length > ROWS) parts.push(el('p', { class: 'soft' }, `and ${rows.length - ROWS} more`))
     } else if (isObject(value)) parts.push(...shown(value, `${name}.`))
