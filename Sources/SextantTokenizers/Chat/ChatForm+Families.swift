@@ -110,6 +110,8 @@ extension ChatForm {
       for turn in [\.user, \.assistant] as [WritableKeyPath<ChatForm, Turn>] {
         $0[keyPath: turn].trims = false
       }
+      // Instructions lose the white space around them only at the beginning.
+      $0.system?.trims = false
     },
   ]
 
