@@ -26,6 +26,8 @@ let package = Package(
     // Loads OpenBLAS when it is first needed, and is not linked with it.
     .target(name: "CBLAS"),
     .target(name: "CProcessEnd"),
+    // The table of functions that a plugin for MPI fills in. The plugin itself is not a target: `make mpi`.
+    .systemLibrary(name: "CSextantMPI"),
     .target(name: "CAllocation", dependencies: ["CProcessEnd"]),
 
     // MARK: Foundations
@@ -37,6 +39,9 @@ let package = Package(
       name: "SextantBytes",
       dependencies: ["CSextantKernels", "CCrypto", "CLinux", "CProcessEnd", "SextantLocks"],
       swiftSettings: guarded),
+    .target(
+      name: "SextantCollective",
+      dependencies: ["CSextantMPI", "SextantTensor", "SextantBytes", "SextantLocks"]),
 
     // MARK: Files and text
     .target(
@@ -72,8 +77,8 @@ let package = Package(
     .target(
       name: "SextantAnalysis",
       dependencies: [
-        "SextantTensor", "SextantBytes", "SextantTexts", "SextantModels", "SextantTokenizers",
-        "SextantArtifacts",
+        "SextantCollective", "SextantTensor", "SextantBytes", "SextantTexts", "SextantModels",
+        "SextantTokenizers", "SextantArtifacts",
       ]),
     .target(
       name: "SextantGeneration",
@@ -89,7 +94,8 @@ let package = Package(
     .target(
       name: "SextantEvaluation",
       dependencies: [
-        "SextantTensor", "SextantBytes", "SextantTexts", "SextantModels", "SextantTokenizers",
+        "SextantCollective", "SextantTensor", "SextantBytes", "SextantTexts", "SextantModels",
+        "SextantTokenizers",
         "SextantArtifacts", "SextantAnalysis", "SextantGeneration", "SextantReport",
       ], resources: [.embedInCode("Resources")]),
     .target(
@@ -130,7 +136,7 @@ let package = Package(
     .executableTarget(
       name: "sextant",
       dependencies: [
-        "CAllocation", "CProcessEnd", "Sextant",
+        "CAllocation", "CProcessEnd", "Sextant", "SextantCollective",
         "SextantTensor", "SextantBytes", "SextantCheckpoints", "SextantStore", "SextantTexts",
         "SextantTokenizers", "SextantModels", "SextantConversion", "SextantArtifacts",
         "SextantAnalysis", "SextantGeneration", "SextantReport", "SextantEvaluation",
@@ -193,8 +199,12 @@ let package = Package(
         "SextantTestSupport",
       ]),
     .testTarget(
+      name: "SextantCollectiveTests",
+      dependencies: ["SextantCollective", "SextantTensor", "SextantBytes", "SextantTestSupport"]),
+    .testTarget(
       name: "SextantAnalysisTests",
       dependencies: [
+        "SextantCollective",
         "SextantAnalysis", "SextantArtifacts", "SextantCheckpoints", "SextantModels",
         "SextantTokenizers",
         "SextantStore", "SextantTensor", "SextantBytes", "SextantTestSupport",
@@ -223,6 +233,7 @@ let package = Package(
     .testTarget(
       name: "SextantEvaluationTests",
       dependencies: [
+        "SextantCollective",
         "SextantEvaluation", "SextantAnalysis", "SextantGeneration", "SextantArtifacts",
         "SextantModels", "SextantReport", "SextantTexts",
         "SextantTokenizers", "SextantStore", "SextantTensor", "SextantBytes", "SextantTestSupport",

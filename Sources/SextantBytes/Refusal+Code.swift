@@ -23,6 +23,7 @@ extension Refusal {
     case systemMemory = "system.memory"
     case systemDescriptors = "system.descriptors"
     case systemLibrary = "system.library"
+    case systemRanks = "system.ranks"
 
     // MARK: JSON
     case jsonInvalid = "json.invalid"
@@ -244,6 +245,7 @@ extension Refusal {
     case dataEmpty = "data.empty"
     case dataVariance = "data.variance"
     case dataTokenization = "data.tokenization"
+    case dataShard = "data.shard"
 
     // MARK: Conversations
     case chatTemplate = "chat.template"
@@ -253,6 +255,7 @@ extension Refusal {
     case usageOption = "usage.option"
     case usageNothingSteered = "usage.nothing-steered"
     case usageLauncher = "usage.launcher"
+    case usageRanks = "usage.ranks"
   }
 }
 
@@ -261,11 +264,11 @@ extension Refusal.Code {
   /// 66 no input, 73 cannot create, 74 input or output error, or something that the system lacks.
   package var exitStatus: Int32 {
     switch self {
-    case .usageOption, .usageNothingSteered, .usageLauncher: 64
+    case .usageOption, .usageNothingSteered, .usageLauncher, .usageRanks: 64
     case .fileMissing, .filePermission: 66
     case .fileExists, .fileCreate, .fileSame: 73
     case .fileRead, .fileWrite, .diskFull, .diskSync, .hdf5ReaderMissing: 74
-    case .systemMemory, .systemDescriptors, .systemLibrary, .hdf5ReaderUnconfined: 74
+    case .systemMemory, .systemDescriptors, .systemLibrary, .systemRanks, .hdf5ReaderUnconfined: 74
     default: 65
     }
   }

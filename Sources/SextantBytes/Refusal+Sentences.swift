@@ -23,6 +23,7 @@ extension Refusal.Code {
     case .systemMemory: "there is too little memory"
     case .systemDescriptors: "too many files are open"
     case .systemLibrary: "a library of the system cannot be loaded"
+    case .systemRanks: "the processes of one job cannot work together"
     case .jsonInvalid: "not valid JSON"
     case .jsonNotObject: "JSON that must be an object is not one"
     case .jsonDuplicateKey: "a key occurs twice in a JSON object"
@@ -215,11 +216,13 @@ extension Refusal.Code {
     case .dataEmpty: "no usable record"
     case .dataVariance: "the examples do not differ, and the method learns from differences"
     case .dataTokenization: "the text does not tokenize as required"
+    case .dataShard: "the files are not the shards of one run"
     case .chatTemplate: "no chat template can be used"
     case .chatMessages: "messages that the chat template has no place for"
     case .usageOption: "an option cannot be used in this way"
     case .usageNothingSteered: "nothing was steered"
     case .usageLauncher: "several processes were started for one command"
+    case .usageRanks: "the processes of one job differ"
     }
   }
 
@@ -247,6 +250,8 @@ extension Refusal.Code {
     case .systemMemory: "Free memory, raise the memory limit, or do less at once."
     case .systemDescriptors: "Raise the limit on open files (ulimit -n)."
     case .systemLibrary: "Install it, or repair its installation."
+    case .systemRanks:
+      "Read what the launcher and the other processes printed, and start the job again."
     case .jsonInvalid: "Repair or fetch the file again."
     case .jsonNotObject: "Repair or fetch the file again."
     case .jsonDuplicateKey: "Remove one of the two; readers differ on which one counts."
@@ -448,11 +453,13 @@ extension Refusal.Code {
     case .dataEmpty: "Check the file, and what was selected from it."
     case .dataVariance: "Give more examples, or choose another method or other sites."
     case .dataTokenization: "Change the texts or the template."
+    case .dataShard: "Give every shard of one run, each once."
     case .chatTemplate: "Choose a template with `chatTemplate`."
     case .chatMessages: "Change the messages, or choose another template with `chatTemplate`."
     case .usageOption: "Correct this argument, or leave it out."
     case .usageNothingSteered: "Check sites, layers and positions."
     case .usageLauncher: "Start one process."
+    case .usageRanks: "Start the same program with the same arguments and data on every machine."
     }
   }
 }
