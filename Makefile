@@ -9,7 +9,7 @@ LINTED := Package.swift Sources Examples Tests Benchmarks/Sources Fuzzing/Source
 SERVER := SEXTANT_SERVER=1 swift build -c release --scratch-path .build-serve
 SERVED := demo-output/serve
 
-.PHONY: help demo test build serve server test-clients benchmarks docs lint format dependencies clean
+.PHONY: help demo test build serve server test-clients mpi test-mpi test-slurm benchmarks docs lint format dependencies clean
 
 help:
 	@echo "make demo        build, then run the whole pipeline on the model in fixtures/"
@@ -17,6 +17,9 @@ help:
 	@echo "make build       build the executables into .build/release/"
 	@echo "make serve       build the server, and serve the demo model with a vector, a lens and a probe"
 	@echo "make test-clients  test the server with lm_eval, the openai package, a browser and bad clients"
+	@echo "make mpi         compile the plugin for MPI with this machine's mpicc into .build/release/"
+	@echo "make test-mpi    run the shared commands under Open MPI, and compare the bytes"
+	@echo "make test-slurm  start a Slurm cluster on this machine, and run an array and srun (needs root)"
 	@echo "make benchmarks  build Benchmarks/.build/release/sextant-benchmarks"
 	@echo "make docs        write the documentation of the library into .build/docs/"
 	@echo "make lint        check formatting, and the digests of the fixtures"
@@ -43,6 +46,21 @@ serve: server
 
 test-clients: server
 	Clients/run .build-serve/release/sextant $(CHECKS)
+
+# The plugin for MPI lies beside the program. It is compiled for the MPI of this machine, and the program is not.
+MPICC ?= mpicc
+MPI_FOLDER ?= .build/release
+mpi:
+	@command -v $(MPICC) >/dev/null || { \
+	  echo "$(MPICC) is needed. Debian and Ubuntu: apt-get install libopenmpi-dev; on a cluster: module load openmpi" >&2; exit 1; }
+	mkdir -p $(MPI_FOLDER)
+	$(MPICC) -O2 -Wall -Wextra -shared -fPIC -o $(MPI_FOLDER)/sextant-mpi.so Sources/CSextantMPI/sextant_mpi.c
+
+test-mpi: dependencies
+	.ci/mpi
+
+test-slurm: build
+	.ci/slurm .build/release/sextant
 
 benchmarks: dependencies
 	SEXTANT_BENCHMARKS=1 swift build -c release --scratch-path Benchmarks/.build --product sextant-benchmarks

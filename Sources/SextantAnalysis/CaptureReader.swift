@@ -1,5 +1,6 @@
 import SextantArtifacts
 import SextantBytes
+import SextantCollective
 import SextantModels
 import SextantStore
 import SextantTensor
@@ -62,21 +63,68 @@ public struct CaptureReader {
     editing: (_ prompt: [Int]) throws(Refusal) -> (any Tap)? = { _ in nil },
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) -> Artifact {
+    let artifact = try captureTogether(
+      prompts, tokenizer: tokenizer, beginOfText: beginOfText, isEdited: isEdited,
+      ranks: Alone(), editing: editing, progress: progress)
+    guard let artifact else { preconditionFailure("one of several ranks") }
+    return artifact
+  }
+
+  /// Runs each prompt as `capture` does. The ranks divide the prompts.
+  ///
+  /// - Returns: the artifact on the first rank; nil on the others.
+  /// - Throws: as `capture`; `usage.ranks` for ranks with other prompts or models.
+  package func captureTogether(
+    _ prompts: [[Int]], tokenizer: Digest?, beginOfText: [Int], isEdited: Bool,
+    ranks: any Collective,
+    editing: (_ prompt: [Int]) throws(Refusal) -> (any Tap)?,
+    progress: (_ done: Int, _ total: Int) -> Void
+  ) throws(Refusal) -> Artifact? {
     guard !prompts.isEmpty else {
       throw Refusal(.dataEmpty, found: "no prompts", expected: "at least one")
     }
     try checkMemory(prompts)
+    try ranks.requireSame([
+      ("model", model.description.reference(tokenizer: tokenizer).json.canonicalText),
+      ("data", ranks.size == 1 ? "" : SHA256.digest(Array("\(prompts)".utf8)).description),
+      ("settings", "\(isEdited) \(Precision.current) \(sites.map(\.site.name))"),
+    ])
+    var done = 0
+    let read = try ranks.mapToFirst(
+      prompts.count,
+      { index throws(Refusal) -> [Site: [Tensor]] in
+        let prompt = prompts[index]
+        guard !prompt.isEmpty else {
+          throw Refusal(
+            .dataRecord, found: "prompt \(index) without tokens", expected: "at least one token")
+        }
+        let pieces = try pieces(of: prompt, .last, editing: try editing(prompt))
+        if isEdited {
+          for (site, pieces) in pieces { try Self.checkFinite(pieces, at: site) }
+        }
+        done += 1
+        progress(min(done * ranks.size, prompts.count), prompts.count)
+        return pieces
+      },
+      pack: { pieces, message in
+        for site in sites {
+          let own = pieces[site.site] ?? []
+          message.put(own.count)
+          for piece in own { message.put(piece) }
+        }
+      },
+      unpack: { reader throws(Refusal) in
+        var pieces: [Site: [Tensor]] = [:]
+        for site in sites {
+          let count = try reader.integer(in: 0...Int(Int32.max))
+          for _ in 0..<count { pieces[site.site, default: []].append(try reader.tensor()) }
+        }
+        return pieces
+      })
+    guard let read else { return nil }
     var values: [Site: [Tensor]] = [:]
-    for (index, prompt) in prompts.enumerated() {
-      guard !prompt.isEmpty else {
-        throw Refusal(
-          .dataRecord, found: "prompt \(index) without tokens", expected: "at least one token")
-      }
-      for (site, pieces) in try pieces(of: prompt, .last, editing: try editing(prompt)) {
-        if isEdited { try Self.checkFinite(pieces, at: site) }
-        values[site, default: []] += pieces
-      }
-      progress(index + 1, prompts.count)
+    for pieces in read {
+      for (site, own) in pieces { values[site, default: []] += own }
     }
     var tensors = [(name: "tokens", value: Tensor(integers: prompts.flatMap { $0 }))]  // [R]
     if prompts.count > 1 {

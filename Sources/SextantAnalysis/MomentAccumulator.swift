@@ -12,8 +12,8 @@ package enum MomentOrder: String, Sendable {
 
 /// Count, mean and spread of vectors, in f64, built up chunk by chunk.
 ///
-/// Chunks, shards and machines merge by the pairwise update of Chan, Golub and LeVeque (1979), so
-/// that the result is the one of a single pass, up to rounding of f64.
+/// Chunks and shards merge by the pairwise update of Chan, Golub and LeVeque (1979). The result depends
+/// on the chunks and their order in the last bits, so both are given by the data alone.
 package struct MomentAccumulator: Sendable, Equatable {
   /// The collected orders.
   package let order: MomentOrder
@@ -22,7 +22,7 @@ package struct MomentAccumulator: Sendable, Equatable {
   /// The mean, [n].
   package private(set) var mean: [Double]
   /// Σ (x - mean)² per element, [n], or Σ (x - mean)(x - mean)ᵀ, [n, n]; empty for `.mean`.
-  private var scatter: [Double]
+  package private(set) var scatter: [Double]
 
   /// Moments of no vectors of n elements.
   package init(elementCount n: Int, order: MomentOrder) {
@@ -31,15 +31,20 @@ package struct MomentAccumulator: Sendable, Equatable {
     scatter = Array(repeating: 0, count: Self.scatterCount(n, order))
   }
 
-  /// Moments that were collected earlier.
+  /// Moments that were collected earlier, bit for bit.
+  ///
+  /// - Parameter scatter: the sums of squared deviations [n], of their products [n, n], or empty.
+  package init(order: MomentOrder, count: Int, mean: [Double], scatter: [Double]) {
+    precondition(scatter.count == Self.scatterCount(mean.count, order))
+    (self.order, self.count, self.mean, self.scatter) = (order, count, mean, scatter)
+  }
+
+  /// Moments of a known spread.
   ///
   /// - Parameter spread: variance [n] or covariance [n, n] of the population, or empty.
   package init(order: MomentOrder, count: Int, mean: [Double], spread: [Double]) {
-    precondition(spread.count == Self.scatterCount(mean.count, order))
-    self.order = order
-    self.count = count
-    self.mean = mean
-    scatter = spread.map { $0 * Double(count) }
+    self.init(
+      order: order, count: count, mean: mean, scatter: spread.map { $0 * Double(count) })
   }
 
   private static func scatterCount(_ n: Int, _ order: MomentOrder) -> Int {

@@ -1,5 +1,6 @@
 import SextantArtifacts
 import SextantBytes
+import SextantCollective
 import SextantModels
 import SextantTensor
 
@@ -9,17 +10,22 @@ package struct MomentReader {
   let positions: PositionSelection
   let order: MomentOrder
   let batch: Int
+  let ranks: any Collective
 
   /// Reads `model` at some positions of each text.
   ///
-  /// - Parameter batch: sequences of equal length that run together; the result does not depend on it.
+  /// - Parameters:
+  ///   - batch: sequences of equal length that run together; the result does not depend on it.
+  ///   - ranks: the processes that read pairs together; the result does not depend on them.
   package init(
-    _ model: any LanguageModel, positions: PositionSelection, order: MomentOrder, batch: Int = 16
+    _ model: any LanguageModel, positions: PositionSelection, order: MomentOrder, batch: Int = 16,
+    ranks: any Collective = Alone()
   ) {
     self.model = model
     self.positions = positions
     self.order = order
     self.batch = max(batch, 1)
+    self.ranks = ranks
   }
 
   /// Reads texts.

@@ -1,5 +1,6 @@
 import SextantArtifacts
 import SextantBytes
+import SextantCollective
 import SextantModels
 import SextantStore
 import SextantTensor
@@ -158,9 +159,9 @@ package struct MomentSet: Sendable, Equatable {
         switch moments.order {
         case .mean: break
         case .variance:
-          tensors.append((prefix + "variance", Tensor(doubles: moments.spread, shape: site.shape)))
+          tensors.append((prefix + "squares", Tensor(doubles: moments.scatter, shape: site.shape)))
         case .covariance:
-          tensors.append((prefix + "covariance", Tensor(doubles: moments.spread, shape: [n, n])))
+          tensors.append((prefix + "scatter", Tensor(doubles: moments.scatter, shape: [n, n])))
         }
       }
     }
@@ -194,13 +195,79 @@ package struct MomentSet: Sendable, Equatable {
         let values = { (statistic: String) -> [Double]? in
           artifact.tensor("\(reference.name).\(name).\(statistic)")?.withDoubles { Array($0) }
         }
-        let (variance, covariance) = (values("variance"), values("covariance"))
-        accumulators[Key(site: site, name: name)] = MomentAccumulator(
-          order: covariance != nil ? .covariance : variance != nil ? .variance : .mean,
-          count: Int(clamping: values("count")?.first ?? 0), mean: values("mean") ?? [],
-          spread: covariance ?? variance ?? [])
+        accumulators[Key(site: site, name: name)] = Self.accumulator(
+          count: Int(clamping: values("count")?.first ?? 0), mean: values("mean") ?? [], values)
       }
     }
     self.sites = sites
+  }
+
+  /// The moments of a site and class in a file.
+  ///
+  /// - Parameter values: the tensor of a statistic; nil if the file does not have it.
+  private static func accumulator(
+    count: Int, mean: [Double], _ values: (String) -> [Double]?
+  ) -> MomentAccumulator {
+    if let scatter = values("scatter") {
+      return MomentAccumulator(order: .covariance, count: count, mean: mean, scatter: scatter)
+    }
+    if let squares = values("squares") {
+      return MomentAccumulator(order: .variance, count: count, mean: mean, scatter: squares)
+    }
+    // Version 2 has spreads.
+    let (variance, covariance) = (values("variance"), values("covariance"))
+    return MomentAccumulator(
+      order: covariance != nil ? .covariance : variance != nil ? .variance : .mean,
+      count: count, mean: mean, spread: covariance ?? variance ?? [])
+  }
+
+  // MARK: Ranks
+
+  /// The moments of all sites, from the ranks that own them.
+  ///
+  /// - Parameter sites: all sites; this set has those that this rank owns.
+  /// - Returns: the set on the first rank; nil on the others.
+  package func gathered(
+    _ sites: [SiteDescription], by ranks: any Collective
+  ) throws(Refusal) -> MomentSet? {
+    if ranks.size == 1 { return self }
+    var message = Message()
+    for site in self.sites {
+      for name in classes {
+        guard let moments = self[site.site, name] else { continue }
+        message.put(moments.order.rawValue)
+        message.put(moments.count)
+        message.put(moments.mean)
+        message.put(moments.scatter)
+      }
+    }
+    guard let readers = try ranks.gather(message) else { return nil }
+    let all = try ranks.ordered(sites.count, readers) { reader throws(Refusal) in
+      try classes.map { _ throws(Refusal) in try Self.accumulator(&reader) }
+    }
+    var accumulators: [Key: MomentAccumulator] = [:]
+    for (site, moments) in zip(sites, all) {
+      for (name, moments) in zip(classes, moments) {
+        accumulators[Key(site: site.site, name: name)] = moments
+      }
+    }
+    return MomentSet(sites: sites, classes: classes, accumulators: accumulators)
+  }
+
+  private static func accumulator(
+    _ reader: inout MessageReader
+  ) throws(Refusal) -> MomentAccumulator {
+    let order = MomentOrder(rawValue: try reader.text())
+    let (count, mean, scatter) = (
+      try reader.integer(in: 0...Int.max), try reader.doubles(), try reader.doubles()
+    )
+    let n = mean.count
+    guard let order,
+      scatter.count == (order == .mean ? 0 : order == .variance ? n : MemoryBudget.product(n, n))
+    else {
+      throw Refusal(
+        .systemRanks, found: "moments of another size", expected: "\(counted(n, "element"))")
+    }
+    return MomentAccumulator(order: order, count: count, mean: mean, scatter: scatter)
   }
 }

@@ -3,7 +3,17 @@ import SextantBytes
 import SextantStore
 import SextantTensor
 
-/// Moments of several parts of the data, added up.
+/// The members of `data` in a manifest that tell into how many shards the data were cut, and which of them
+/// a file has.
+enum ShardRecord {
+  /// The number of shards.
+  static let shards = "shards"
+  /// The number of a file's shard, from 0; absent in what was computed of all shards.
+  static let shard = "shard"
+}
+
+/// Moments of several parts of the data, added up: the shards of one run in their order, or any parts in
+/// the given order.
 package struct MomentShards: Sendable {
   /// The moments of the whole.
   package private(set) var moments: MomentSet
@@ -16,12 +26,19 @@ package struct MomentShards: Sendable {
   /// The precision with which the model read all parts.
   private let precision: Precision
 
-  /// Reads and merges files, in order.
+  /// The number of shards; nil for parts that are no shards.
+  package private(set) var shardCount: Int?
+  /// The values that reading again needs; nil for parts that are no shards.
+  private let retraining: JSONObject?
+
+  /// Reads and merges files: shards of one run in their order, other parts in the given order.
   ///
   /// - Throws: `artifact.*`: `artifact.model-digest` for parts of different
   ///   models, `artifact.schema` for different positions, precisions, classes or spreads,
-  ///   `artifact.site` for different sites, `data.record` for data that two parts contain.
+  ///   `artifact.site` for different sites, `data.record` for data that two parts contain; `data.shard`
+  ///   for a shard twice, a missing one, and one of other data.
   package init(_ paths: [String]) throws(Refusal) {
+    let (paths, run) = try Self.ordered(paths)
     guard let first = paths.first else {
       throw Refusal(.dataEmpty, found: "no moments", expected: "at least one file")
     }
@@ -30,6 +47,11 @@ package struct MomentShards: Sendable {
     model = artifact.manifest.model
     positions = try Moments.positions(of: artifact)
     precision = try Self.precision(of: artifact)
+    shardCount = run == nil ? nil : paths.count
+    retraining =
+      run == nil
+      ? nil
+      : try artifact.manifest.detailsNode(file: first).optionalMember("retraining")?.object()
     parts = []
     try note(artifact)
     for path in paths.dropFirst() {
@@ -51,6 +73,68 @@ package struct MomentShards: Sendable {
       try moments.merge(part, file: path)
       try note(next)
     }
+    // The shards of one run are described as the run that reads all of them.
+    if let run { parts = [.object(run)] }
+  }
+
+  /// A file that has one shard of a run.
+  private struct Shard {
+    var path: String
+    var number: Int
+    var count: Int
+    /// The data of the whole run.
+    var run: JSONObject
+  }
+
+  /// The files in the order of their shards, and the data of the run; files that are no shards as they are.
+  private static func ordered(
+    _ paths: [String]
+  ) throws(Refusal) -> (paths: [String], run: JSONObject?) {
+    var shards: [Shard] = []
+    var other: String?
+    for path in paths {
+      let data = try Artifact.manifest(of: path).detailsNode(file: path).optionalMember("data")
+      guard let data, let node = try data.optionalMember(ShardRecord.shard) else {
+        other = path
+        continue
+      }
+      let count = try data.member(ShardRecord.shards).integer(in: 1...Int(Int32.max))
+      var run = try data.object()
+      run[ShardRecord.shard] = nil
+      shards.append(
+        Shard(path: path, number: try node.integer(in: 0...count - 1), count: count, run: run))
+    }
+    guard let first = shards.first else { return (paths, nil) }
+    if let other {
+      throw Refusal(
+        .dataShard, file: other, at: .pointer("/data"), found: "moments that are no shard",
+        expected: "shards only, as \(first.path) is")
+    }
+    var byNumber: [Int: Shard] = [:]
+    for shard in shards {
+      guard shard.run == first.run else {
+        throw Refusal(
+          .dataShard, file: shard.path, at: .pointer("/data"),
+          found: shard.count == first.count
+            ? "a shard of other data" : "a shard of \(shard.count)",
+          expected: shard.count == first.count
+            ? "the data of \(first.path)" : "\(first.count), as in \(first.path)")
+      }
+      if let twin = byNumber[shard.number] {
+        throw Refusal(
+          .dataShard, file: shard.path, at: .pointer("/data/shard"),
+          found: "shard \(shard.number), which \(twin.path) is too", expected: "each shard once")
+      }
+      byNumber[shard.number] = shard
+    }
+    let missing = (0..<first.count).filter { byNumber[$0] == nil }
+    guard missing.isEmpty else {
+      let named = missing.prefix(8).map(String.init).joined(separator: ", ")
+      throw Refusal(
+        .dataShard, found: "no shard \(named)" + (missing.count > 8 ? ", …" : ""),
+        expected: "all \(first.count) shards, 0 to \(first.count - 1)")
+    }
+    return (shards.sorted { $0.number < $1.number }.map(\.path), first.run)
   }
 
   /// Refuses a part that another model read, or the same one with other weights or another tokenizer.
@@ -107,7 +191,9 @@ package struct MomentShards: Sendable {
   package var artifact: Artifact {
     var data = JSONObject([("parts", .array(parts))])
     if parts.count == 1, case .object(let only) = parts[0] { data = only }
-    if precision == .fast { data["precision"] = "fast" }
-    return moments.artifact(model: model, data: data, positions: positions)
+    // Shards keep the record of how they were read, which contains the precision.
+    if precision == .fast, shardCount == nil { data["precision"] = "fast" }
+    return moments.artifact(
+      model: model, data: data, positions: positions, retraining: retraining)
   }
 }

@@ -241,7 +241,10 @@ package struct Retraining {
     let trainer = try SteeringTrainer(
       model, tokenizer, estimator: Self.estimator(of: vector.training, file),
       sites: model.description.sites(named: vector.vectors.map(\.site.name)),
-      positions: vector.training.positions)
+      positions: vector.training.positions,
+      shards: JSONNode(
+        .object(vector.training.data), code: .artifactSchema, file: file, pointer: "/data"
+      ).optionalMember(ShardRecord.shards)?.integer(in: 1...Int(Int32.max)))
     let pairs = try recordedPairs(vector.training.data, source, file)
     // How it is applied by default was chosen by a user, and is not computed.
     let again = try trainer.train(pairs, progress: progress).vector

@@ -1,5 +1,6 @@
 import SextantArtifacts
 import SextantBytes
+import SextantCollective
 import SextantModels
 import SextantStore
 import SextantTensor
@@ -99,40 +100,97 @@ package struct SteeringEstimator: Sendable {
     from moments: MomentSet, at positions: PositionSelection, model: ModelReference,
     data: JSONObject, retraining: JSONObject? = nil
   ) throws(Refusal) -> SteeringVector {
-    var vectors: [(site: SiteReference, value: Tensor)] = []
-    var targets: [String: SteeringVector.Targets] = [:]
-    var statistics = JSONObject()
-    var flatCount = 0
-    for site in moments.sites {
-      let sample = try SteeringSample(moments, site)
-      let found = try direction(sample)
-      if found == nil { flatCount += 1 }
-      let direction = try scaled(
-        found ?? Array(repeating: 0, count: sample.count), sample, site.site.name)
-      let values = direction.map(Float.init)
-      guard values.allSatisfy(\.isFinite) else {
-        throw Refusal(
-          .artifactNonfinite, at: .tensor(site.site.name), found: "activations that are not finite",
-          expected: "finite numbers", remedy: "Check the weights with `sextant verify`.")
-      }
-      vectors.append((site.reference, Tensor(values, shape: site.shape)))
-      targets[site.site.name] = sample.targets(along: direction)
-      statistics[site.site.name] = sample.statistics(of: direction)
-    }
-    guard flatCount < moments.sites.count else {
+    try vector(
+      from: moments, sites: moments.sites, Alone(), at: positions, model: model, data: data,
+      retraining: retraining)
+  }
+
+  /// Vectors of all sites. Each rank computes those of the sites that it owns.
+  ///
+  /// - Parameters:
+  ///   - moments: of the sites that this rank owns.
+  ///   - sites: all sites.
+  /// - Returns: the vector, on every rank.
+  /// - Throws: as the other function; `system.ranks`.
+  func vector(
+    from moments: MomentSet, sites: [SiteDescription], _ ranks: any Collective,
+    at positions: PositionSelection, model: ModelReference, data: JSONObject,
+    retraining: JSONObject?
+  ) throws(Refusal) -> SteeringVector {
+    let found = try ranks.map(
+      sites.count, { index throws(Refusal) in try result(moments, sites[index]) },
+      pack: { result, message in result.put(into: &message) },
+      unpack: { reader throws(Refusal) in try Found(&reader) })
+    guard found.contains(where: { !$0.isFlat }) else {
       throw Refusal(
         .dataVariance, at: .parameter("method"), found: "\(method.rawValue) of \(method.flatData)",
         expected: "a site at which they differ")
+    }
+    var targets: [String: SteeringVector.Targets] = [:]
+    var statistics = JSONObject()
+    for (site, found) in zip(sites, found) {
+      targets[site.site.name] = found.targets
+      statistics[site.site.name] = .object(found.statistics)
     }
     var parameters = JSONObject()
     if shrinkage > 0 { parameters["shrinkage"] = .number(shrinkage) }
     if scale != .none { parameters["scale"] = .string(scale.rawValue) }
     return SteeringVector(
-      model: model, vectors: vectors, targets: targets,
+      model: model, vectors: zip(sites, found).map { ($0.reference, $1.value) },
+      targets: targets,
       training: SteeringVector.Training(
         method: method.rawValue, positions: positions, data: data, parameters: parameters,
         retraining: retraining),
       statistics: statistics)
+  }
+
+  /// The vector of one site.
+  private struct Found {
+    var value: Tensor
+    var targets: SteeringVector.Targets
+    var statistics: JSONObject
+    /// Whether the examples have no spread that the method could use.
+    var isFlat: Bool
+
+    init(
+      _ value: Tensor, _ targets: SteeringVector.Targets, _ statistics: JSONObject, isFlat: Bool
+    ) {
+      (self.value, self.targets, self.statistics) = (value, targets, statistics)
+      self.isFlat = isFlat
+    }
+
+    init(_ reader: inout MessageReader) throws(Refusal) {
+      value = try reader.tensor()
+      targets = SteeringVector.Targets(
+        negative: try reader.double(), positive: try reader.double())
+      statistics = try reader.object()
+      isFlat = try reader.integer(in: 0...1) == 1
+    }
+
+    func put(into message: inout Message) {
+      message.put(value)
+      message.put(targets.negative)
+      message.put(targets.positive)
+      message.put(statistics)
+      message.put(isFlat ? 1 : 0)
+    }
+  }
+
+  /// The vector of a site, its targets and figures.
+  private func result(_ moments: MomentSet, _ site: SiteDescription) throws(Refusal) -> Found {
+    let sample = try SteeringSample(moments, site)
+    let found = try direction(sample)
+    let direction = try scaled(
+      found ?? Array(repeating: 0, count: sample.count), sample, site.site.name)
+    let values = direction.map(Float.init)
+    guard values.allSatisfy(\.isFinite) else {
+      throw Refusal(
+        .artifactNonfinite, at: .tensor(site.site.name), found: "activations that are not finite",
+        expected: "finite numbers", remedy: "Check the weights with `sextant verify`.")
+    }
+    return Found(
+      Tensor(values, shape: site.shape), sample.targets(along: direction),
+      sample.statistics(of: direction), isFlat: found == nil)
   }
 
   /// The direction; nil if the examples have no spread that the method could use.

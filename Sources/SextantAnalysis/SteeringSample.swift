@@ -143,7 +143,7 @@ struct SteeringSample {
   /// Figures by which a user judges the strength of a vector: its norm, the norm of the mean
   /// activation, and the distance of the classes, |difference|² over the summed variance of both
   /// classes.
-  func statistics(of direction: [Double]) -> JSONValue {
+  func statistics(of direction: [Double]) -> JSONObject {
     let mean = zip(positive.mean, negative.mean).map { ($0 + $1) / 2 }
     let spread = (variance(positive) + variance(negative)).reduce(0, +)
     let squared = difference.reduce(0) { $0 + $1 * $1 }

@@ -69,6 +69,13 @@ public struct Artifact: Sendable, Equatable {
     try check()
   }
 
+  /// Reads the manifest of an artifact, without its tensors.
+  ///
+  /// - Throws: `file.*`, `st.*`, `json.*`, `artifact.*`.
+  package static func manifest(of path: String) throws(Refusal) -> Manifest {
+    try Manifest.read(manifestText(open(path)), file: path).manifest
+  }
+
   /// Opens the container. A file of another kind is named for what it is.
   private static func open(_ path: String) throws(Refusal) -> SafetensorsFile {
     let file = try InputFile(path)

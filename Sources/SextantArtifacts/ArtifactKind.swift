@@ -6,8 +6,10 @@ import SextantBytes
 package protocol ArtifactKind {
   /// The name in manifests.
   static var name: String { get }
-  /// The one version that is read and written.
+  /// The version that is written.
   static var version: Int { get }
+  /// The oldest version that is read; as a rule the version that is written.
+  static var oldestVersion: Int { get }
   /// Whether NaN and infinity are refused in its tensors.
   static var refusesNonfinite: Bool { get }
 
@@ -37,6 +39,8 @@ package enum ArtifactKinds {
 }
 
 extension ArtifactKind {
+  package static var oldestVersion: Int { version }
+
   /// Refuses an artifact of another kind.
   static func expect(_ artifact: Artifact) throws(Refusal) {
     guard artifact.manifest.kind == name else {

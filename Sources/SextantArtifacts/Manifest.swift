@@ -163,11 +163,14 @@ extension Manifest {
         .artifactKind, kind, found: try kind.string(), expected: "one of \(ArtifactKinds.names)")
     }
     let kindVersion = try root.member("kind_version")
-    guard try kindVersion.integer() == known.version else {
+    let versions = known.oldestVersion...known.version
+    guard try versions.contains(kindVersion.integer()) else {
       throw refusal(
         .artifactVersion, kindVersion,
         found: "version \(try kindVersion.integer()) of \(known.name)",
-        expected: "version \(known.version)")
+        expected: "version "
+          + (versions.count == 1
+            ? "\(known.version)" : "\(versions.lowerBound) to \(versions.upperBound)"))
     }
     for feature in try root.member("requires").elements() {
       guard knownFeatures.contains(try feature.string()) else {

@@ -1,5 +1,6 @@
 import Glibc
 import SextantBytes
+import SextantCollective
 import SextantModels
 import SextantReport
 import SextantStore
@@ -35,22 +36,44 @@ package struct DriftComparison {
     byteCount = tokens.dropFirst().reduce(0) { $0 + (tokenizer.bytes(of: $1)?.count ?? 0) }
   }
 
-  /// Measures a model.
+  /// Measures models, and adds them in their order.
   ///
   /// - Parameters:
-  ///   - store: the file of the model.
-  ///   - path: how the file was named, for notes.
+  ///   - paths: their files.
+  ///   - ranks: the processes that divide the models; no figure depends on them.
+  ///   - open: opens a model. Every rank opens those that it measures, and the first rank opens all.
   ///   - progress: receives tokens done and in all.
-  /// - Throws: the errors of `LogitDrift`.
+  /// - Throws: the errors of `open` and `LogitDrift`; `usage.ranks`.
   package mutating func add(
-    _ model: any LanguageModel, in store: ModelStore, path: String,
+    _ paths: [String], ranks: any Collective = Alone(),
+    open: (_ path: String) throws(Refusal) -> (model: any LanguageModel, store: ModelStore),
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) {
-    do throws(Refusal) {
-      let drift = try LogitDrift(of: model, from: self.model, on: tokens, progress: progress)
-      rows.append(Row(path: path, store: store, drift: drift))
-    } catch {
-      throw error.inFile(path)
+    try ranks.requireSame([
+      ("reference", "\(reference.identity) \(reference.variant)"),
+      ("data", ranks.size == 1 ? "" : SHA256.digest(Array("\(tokens)".utf8)).description),
+      ("models", "\(paths)"),
+    ])
+    var stores: [Int: ModelStore] = [:]
+    let drifts = try ranks.map(
+      paths.count,
+      { index throws(Refusal) -> LogitDrift in
+        let opened = try open(paths[index])
+        stores[index] = opened.store
+        do throws(Refusal) {
+          return try LogitDrift(of: opened.model, from: model, on: tokens) { done, total in
+            progress(index * total + done, paths.count * total)
+          }
+        } catch {
+          throw error.inFile(paths[index])
+        }
+      },
+      pack: { $0.put(into: &$1) },
+      unpack: { reader throws(Refusal) in try LogitDrift(&reader) })
+    guard ranks.isFirst else { return }
+    for (index, drift) in drifts.enumerated() {
+      let store = if let store = stores[index] { store } else { try open(paths[index]).store }
+      rows.append(Row(path: paths[index], store: store, drift: drift))
     }
   }
 

@@ -1,5 +1,6 @@
 import Glibc
 import SextantBytes
+import SextantCollective
 import SextantModels
 import SextantTensor
 
@@ -28,6 +29,22 @@ package struct LogitDrift: Sendable {
   private static let pieceLength = 64
 
   private func mean(_ sum: Double) -> Double { sum / Double(max(tokenCount, 1)) }
+
+  /// The drift that another rank has put.
+  init(_ reader: inout MessageReader) throws(Refusal) {
+    (tokenCount, maximum) = (try reader.integer(), try reader.double())
+    (referenceSum, lossSum) = (try reader.double(), try reader.double())
+    (divergenceSum, squareSum) = (try reader.double(), try reader.double())
+    (agreeing, logitCount) = (try reader.integer(), try reader.integer())
+  }
+
+  /// Appends the sums, for another rank.
+  func put(into message: inout Message) {
+    message.put(tokenCount)
+    for value in [maximum, referenceSum, lossSum, divergenceSum, squareSum] { message.put(value) }
+    message.put(agreeing)
+    message.put(logitCount)
+  }
 
   /// Runs both models over a text.
   ///

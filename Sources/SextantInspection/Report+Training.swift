@@ -257,6 +257,18 @@ extension Report {
       ]))
   }
 
+  /// The moments of one shard of the data.
+  package init(shard: Int, of count: Int, moments: String, seconds: Double) {
+    self.init(
+      title: "\(printable(moments)): the moments of shard \(shard) of \(count), in "
+        + "\(Format.fixed(seconds, 2)) s",
+      notes: ["`sextant moments merge` adds the shards 0 to \(count - 1)"],
+      json: JSONObject([
+        ("moments", .string(moments)), ("shard", JSONValue(shard)), ("shards", JSONValue(count)),
+        ("seconds", JSONValue(finite: seconds)),
+      ]))
+  }
+
   /// A capture that was written to a file.
   ///
   /// - Parameters:

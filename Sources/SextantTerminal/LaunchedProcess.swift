@@ -7,30 +7,44 @@ package enum LaunchedProcess {
   /// of Slurm.
   private static let sizes = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"]
 
-  /// Refuses to be one of several processes. Each of them would do the whole work of the command, and
-  /// all would write the same files.
+  /// What a launcher has put into the environment of one of several processes.
+  package struct Launch: Sendable {
+    /// The variable and its value, for refusals.
+    package let found: String
+    /// The number of processes; nil if the launcher does not tell it.
+    package let size: Int?
+  }
+
+  /// The launch of this process; nil for a process alone.
   ///
   /// `SEXTANT_MPI=none` is for processes that do different work, and for a process that a program of
   /// MPI starts, which inherits the variables.
-  ///
-  /// - Throws: `usage.launcher`.
-  package static func refuse() throws(Refusal) {
-    guard value("SEXTANT_MPI") != "none" else { return }
+  package static var launch: Launch? {
+    guard value("SEXTANT_MPI") != "none" else { return nil }
     let known = sizes.compactMap { name in value(name).flatMap(Int.init).map { (name, $0) } }
+    // The first one wins: daemons of mpirun are tasks of a Slurm step, and each may start several processes.
     if let (name, size) = known.first(where: { $0.1 > 1 }) {
-      throw refusal(found: "\(name)=\(size)")
+      return Launch(found: "\(name)=\(size)", size: size)
     }
+    guard known.isEmpty else { return nil }
     // PMIx gives the number of the process, and not how many there are.
-    if known.isEmpty, let rank = value("PMIX_RANK") { throw refusal(found: "PMIX_RANK=\(rank)") }
+    return value("PMIX_RANK").map { Launch(found: "PMIX_RANK=\($0)", size: nil) }
   }
 
-  private static func refusal(found: String) -> Refusal {
+  /// The refusal to be one of several processes that do not share their work. Each of them would do the
+  /// whole work of the command, and all would write the same files.
+  ///
+  /// - Parameters:
+  ///   - reason: why the work is not shared.
+  ///   - remedy: how to share it; nil if it cannot be shared.
+  package static func refusal(
+    _ launch: Launch, because reason: String, remedy: String? = nil
+  ) -> Refusal {
     Refusal(
-      .usageLauncher, found: "\(found) in the environment",
-      expected: "one process for a command",
-      remedy:
-        "Start sextant without mpirun or srun. If each process has work and files of its own, set "
-        + "SEXTANT_MPI=none.")
+      .usageLauncher, found: "\(launch.found) in the environment, and \(reason)",
+      expected: "one process, or processes that share the work",
+      remedy: (remedy ?? "Start sextant without mpirun or srun.")
+        + " If each process has work and files of its own, set SEXTANT_MPI=none.")
   }
 
   private static func value(_ variable: String) -> String? {

@@ -39,13 +39,15 @@ package enum StandardStreams {
   /// Whether the command has no other output than the printed one.
   package nonisolated(unsafe) static var isNeeded = true
   private nonisolated(unsafe) static var readerIsGone = false
+  /// Whether nothing is written, because another process of the same job writes it.
+  package nonisolated(unsafe) static var isSilent = false
 
   /// Writes text to standard output, from the main thread.
   ///
   /// If the reader has closed the pipe, the process ends with success. A command that makes files
   /// too continues, and its text is dropped. Any other failure ends the process with status 74.
   package static func write(_ text: String) {
-    if readerIsGone { return }
+    if readerIsGone || isSilent { return }
     switch write(text, to: STDOUT_FILENO) {
     case 0: return
     case EPIPE where isNeeded: exit(0)
@@ -83,6 +85,7 @@ package enum StandardStreams {
 
   /// Writes all bytes; the error number of the failure, or 0.
   private static func write(_ text: String, to descriptor: Int32) -> Int32 {
+    if isSilent { return 0 }
     var text = text
     return text.withUTF8 { bytes in
       var done = 0

@@ -46,12 +46,15 @@ enum Main {
       try checkArguments()
       var command = try Sextant.parseAsRoot(
         Numbers.joined(Array(CommandLine.arguments.dropFirst())))
-      try LaunchedProcess.refuse()
-      if let writing = command as? any WritingCommand { try prepare(writing.fileUse) }
+      try Job.join(for: command)
+      // The first rank writes the files.
+      if let writing = command as? any WritingCommand, Job.ranks.isFirst {
+        try prepare(writing.fileUse)
+      }
       try command.run()
+      try Job.leave()
     } catch let refusal as Refusal {
-      StandardStreams.printError("Error: \(refusal.withOptions)")
-      exit(refusal.exitStatus)
+      Job.end(with: refusal.withOptions)
     } catch {
       // The parser prints help and the version without looking whether they are written.
       guard Sextant.exitCode(for: error) == .success else { Sextant.exit(withError: error) }

@@ -269,7 +269,7 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
     ("steering", "blocks.2.state.ssm", "F32", [6], .artifactSchema),
     ("moments", "blocks.1.output.positive.mean", "F32", [8], .artifactSchema),
     ("moments", "blocks.1.output.positive.mean", "I64", [4], .artifactSchema),
-    ("moments", "blocks.1.output.positive.covariance", "F64", [16], .artifactSchema),
+    ("moments", "blocks.1.output.positive.scatter", "F64", [16], .artifactSchema),
     ("moments", "blocks.1.output.positive.count", "F64", [1], .artifactSchema),
     ("state", "blocks.2.state.ssm", "F32", [2, 6], .artifactSchema),
     ("state", "blocks.2.state.ssm", "F32", [12], .artifactSchema),
@@ -300,7 +300,7 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
       let refusal = expectRefusal(.artifactTensorMissing) { try read(raw.file()) }
       #expect(refusal?.place == .tensor(tensor.name))
       raw.redigest()
-      if tensor.name.hasSuffix("variance") {
+      if tensor.name.hasSuffix("scatter") || tensor.name.hasSuffix("squares") {
         _ = try read(raw.file())  // a spread is optional
         continue
       }
@@ -364,7 +364,7 @@ struct BadManifest: Sendable, CustomTestStringConvertible {
 
   @Test func momentsWithBothSpreads() throws {
     let more = ["positive", "negative"].map {
-      ("blocks.1.output.\($0).variance", Samples.doubles([4]))
+      ("blocks.1.output.\($0).squares", Samples.doubles([4]))
     }
     expectRefusal(.artifactSchema) {
       try Artifact(manifest: Samples.moments.manifest, tensors: Samples.moments.tensors + more)

@@ -53,10 +53,10 @@ enum Samples {
       [
         ("blocks.1.output.\(name).count", Tensor(doubles: [7], shape: [])),
         ("blocks.1.output.\(name).mean", doubles([4])),
-        ("blocks.1.output.\(name).covariance", doubles([4, 4], from: 5)),
+        ("blocks.1.output.\(name).scatter", doubles([4, 4], from: 5)),
         ("blocks.2.state.ssm.\(name).count", Tensor(doubles: [7], shape: [])),
         ("blocks.2.state.ssm.\(name).mean", doubles([2, 3])),
-        ("blocks.2.state.ssm.\(name).variance", doubles([2, 3], from: 5)),
+        ("blocks.2.state.ssm.\(name).squares", doubles([2, 3], from: 5)),
       ]
     })
 

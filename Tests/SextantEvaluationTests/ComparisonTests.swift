@@ -17,7 +17,7 @@ import Testing
   @Test func aModelHasNoDriftFromItself() throws {
     var comparison = DriftComparison(
       with: demo.model, in: demo.store, demo.tokenizer, on: "The film was good.")
-    try comparison.add(demo.model, in: demo.store, path: "again.sxt")
+    try comparison.add(["again.sxt"], open: { _ in (demo.model, demo.store) })
     let report = comparison.report(reference: "model.sxt")
     let json = JSONNode(.object(report.json), code: .dataRecord, file: nil)
     let row = try #require(json.member("rows").elements().first)

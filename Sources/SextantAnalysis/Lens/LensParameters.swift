@@ -71,13 +71,18 @@ struct LensParameters {
     }
   }
 
-  /// The norm of all gradients together, before clipping.
-  var gradientNorm: Double {
-    (weights + biases).reduce(0) { $0 + Kernels.squaredNorm($1.gradient) }.squareRoot()
+  /// The squared norm of each gradient before clipping, by site.
+  var squaredGradientNorms: (weights: [Double], biases: [Double]) {
+    (
+      weights.map { Kernels.squaredNorm($0.gradient) },
+      biases.map { Kernels.squaredNorm($0.gradient) }
+    )
   }
 
   /// Clips the gradients and takes a step, counted from 0.
-  mutating func step(_ step: Int, of steps: Int) {
+  ///
+  /// - Parameter gradientNorm: the norm of all gradients together, those of other ranks included.
+  mutating func step(_ step: Int, of steps: Int, gradientNorm: Double) {
     let share = Float(min(1, options.clipNorm / (gradientNorm + 1e-6)))
     for index in weights.indices {
       if !isBiasOnly { weights[index].step(step, of: steps, options, share: share) }

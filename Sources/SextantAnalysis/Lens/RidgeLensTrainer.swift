@@ -1,5 +1,6 @@
 import SextantArtifacts
 import SextantBytes
+import SextantCollective
 import SextantModels
 import SextantStore
 import SextantTensor
@@ -69,13 +70,17 @@ package struct RidgeLensTrainer {
   private let corpus: TextCorpus
   private let options: RidgeLensOptions
   private let sites: [SiteDescription]
+  private let ranks: any Collective
+  /// The sites that this rank solves, as places among all sites.
+  private let owned: [Int]
 
   /// Makes lenses of a model from texts.
   ///
+  /// - Parameter ranks: the processes that make the lens together; its bytes do not depend on them.
   /// - Throws: `data.empty` for texts of which no chunk can be held out.
   package init(
     _ model: any LanguageModel, tokenizer: Digest, corpus: TextCorpus,
-    options: RidgeLensOptions = RidgeLensOptions()
+    options: RidgeLensOptions = RidgeLensOptions(), ranks: any Collective = Alone()
   ) throws(Refusal) {
     guard corpus.chunks.count >= 2, options.heldOutEvery >= 2 else {
       throw Refusal(
@@ -87,10 +92,12 @@ package struct RidgeLensTrainer {
     self.tokenizer = tokenizer
     self.corpus = corpus
     self.options = options
+    self.ranks = ranks
     sites = model.description.lensSites
+    owned = ranks.owned(sites.count)
   }
 
-  /// The moments of all sites, for the regression and held out.
+  /// The moments of the sites that this rank owns, for the regression and held out.
   struct Reading {
     var training: [JointMoments]
     var heldOut: [JointMoments]
@@ -104,50 +111,100 @@ package struct RidgeLensTrainer {
     var heldOutTarget: [Tensor] = []
   }
 
-  /// Makes the lens.
+  /// Makes the lens, in one process.
   ///
   /// - Parameter progress: called with the number of tokens read, then of the sites solved.
   /// - Throws: `model.*`; `artifact.nonfinite` for a stream that is not finite.
   package func train(
     progress: (_ title: String, _ done: Int, _ total: Int) -> Void = { _, _, _ in }
   ) throws(Refusal) -> Lens {
+    guard let lens = try trainTogether(progress: progress) else {
+      preconditionFailure("one of several ranks")
+    }
+    return lens
+  }
+
+  /// Makes the lens. The ranks divide the texts for reading, and the sites for all else.
+  ///
+  /// - Parameter everywhere: whether every rank gets the lens, as the start of a tuned lens.
+  /// - Returns: the lens on the first rank; nil on the others unless they get it.
+  /// - Throws: as `train`; `usage.ranks` for ranks with other texts or models.
+  package func trainTogether(
+    everywhere: Bool = false,
+    progress: (_ title: String, _ done: Int, _ total: Int) -> Void = { _, _, _ in }
+  ) throws(Refusal) -> Lens? {
+    let reference = model.description.reference(tokenizer: tokenizer)
+    try ranks.requireSame([
+      ("model", reference.json.canonicalText),
+      ("data", JSONValue.object(corpus.record).canonicalText),
+      ("options", JSONValue.object(options.json).canonicalText),
+    ])
     // For each site, two scatter matrices of the training rows and two of the held-out rows.
     try MemoryBudget.check(
       MemoryBudget.sum(
-        sites.map { MemoryBudget.product(4, $0.elementCount, $0.elementCount, 8) }),
+        owned.map { MemoryBudget.product(4, sites[$0].elementCount, sites[$0].elementCount, 8) }),
       for:
-        "the moments of \(counted(sites.count, "site")) of \(counted(sites.first?.elementCount ?? 0, "element"))"
+        "the moments of \(counted(owned.count, "site")) of \(counted(sites.first?.elementCount ?? 0, "element"))"
     )
     let reading = try read { progress("read", $0, corpus.tokenCount) }
-    var translators: [(site: SiteReference, translator: Translator)] = []
-    var statistics = JSONObject()
-    for (index, site) in sites.enumerated() {
-      guard site.site != model.description.lastSite else {
-        translators.append((site.reference, Translator(identity: site.elementCount)))
-        continue
-      }
-      let solved = try solve(index, reading)
-      translators.append((site.reference, calibrated(solved.translator, index, reading)))
-      statistics[site.site.name] = [
-        "strength": .number(solved.strength), "held_out_error": .number(solved.error),
-        "explained": .number(solved.explained),
-      ]
+    var message = Message()
+    var own: [Solved] = []
+    for (place, index) in owned.enumerated() {
+      let solved = try solve(place, reading)
+      if ranks.size == 1 { own.append(solved) } else { solved.put(into: &message) }
       progress("solve", index + 1, sites.count)
     }
+    if ranks.size > 1 {
+      let readers = try everywhere ? ranks.share(message) : ranks.gather(message)
+      guard let readers else { return nil }
+      own = try ranks.ordered(sites.count, readers) { reader throws(Refusal) in
+        try Solved(&reader)
+      }
+    }
+    var statistics = JSONObject()
+    for (site, solved) in zip(sites, own) where !solved.figures.isEmpty {
+      statistics[site.site.name] = .object(
+        JSONObject(
+          zip(["strength", "held_out_error", "explained"], solved.figures).map {
+            ($0, .number($1))
+          }))
+    }
     return Lens(
-      model: model.description.reference(tokenizer: tokenizer), translators: translators,
+      model: reference, translators: zip(sites, own).map { ($0.reference, $1.translator) },
       training: Lens.Training(
         method: "ridge", options: options.json, data: corpus.record,
         retraining: RetrainingRecord.new()),
       statistics: statistics)
   }
 
+  /// The result of one site.
+  private struct Solved {
+    var translator: Translator
+    /// The strength, the error on held-out chunks, and the explained share; empty for the last site.
+    var figures: [Double]
+
+    init(translator: Translator, figures: [Double]) {
+      (self.translator, self.figures) = (translator, figures)
+    }
+
+    init(_ reader: inout MessageReader) throws(Refusal) {
+      translator = try reader.translator()
+      figures = try reader.doubles()
+    }
+
+    func put(into message: inout Message) {
+      message.put(translator)
+      message.put(figures)
+    }
+  }
+
   /// Reads all chunks once.
   private func read(_ progress: (Int) -> Void) throws(Refusal) -> Reading {
-    let empty = sites.map { JointMoments(width: $0.elementCount) }
+    let empty = owned.map { JointMoments(width: sites[$0].elementCount) }
     var reading = Reading(
-      training: empty, heldOut: empty, sample: sites.map { _ in [] },
-      heldOutSample: sites.map { _ in [] })
+      training: empty, heldOut: empty, sample: owned.map { _ in [] },
+      heldOutSample: owned.map { _ in [] })
+    let last = sites.firstIndex { $0.site == model.description.lastSite }
     let norm = model.readout.norm
     var done = 0
     // Spread over the whole text.
@@ -158,27 +215,27 @@ package struct RidgeLensTrainer {
           ($0.offset % options.heldOutEvery == options.heldOutEvery - 1) == isHeldOut
             || corpus.chunks.count < options.heldOutEvery && isHeldOut == ($0.offset == 0)
         }.map(\.element)
-      try ResidualReader(model, sites: sites.map(\.site)).read(chunks, rows: 512) { tile in
+      try DividedResiduals(model, sites: sites.map(\.site), ranks).read(chunks, rows: 512) { tile in
         let target = norm.unit(tile.last)  // [M, D]
-        for index in sites.indices where sites[index].site != model.description.lastSite {
+        for index in owned.indices where owned[index] != last {
           if isHeldOut {
             reading.heldOut[index].add(tile.values[index], target)
           } else {
             reading.training[index].add(tile.values[index], target)
           }
         }
-        let last = Tensor(copying: tile.last)
-        reading.targetSquare += Kernels.squaredNorm(last) / Double(last.columnCount)
+        let readOut = Tensor(copying: tile.last)
+        reading.targetSquare += Kernels.squaredNorm(readOut) / Double(readOut.columnCount)
         let rows = tile.next.indices.filter { (done + $0) % stride == 0 }
         if options.calibrationTokens > 0, !rows.isEmpty {
-          let targets = Kernels.gather(last, rows: rows)
+          let targets = Kernels.gather(readOut, rows: rows)
           let values = tile.values.map { Kernels.gather(Tensor(copying: $0), rows: rows) }
           if isHeldOut {
             reading.heldOutTarget.append(targets)
-            for index in sites.indices { reading.heldOutSample[index].append(values[index]) }
+            for index in owned.indices { reading.heldOutSample[index].append(values[index]) }
           } else {
             reading.sampleTarget.append(targets)
-            for index in sites.indices { reading.sample[index].append(values[index]) }
+            for index in owned.indices { reading.sample[index].append(values[index]) }
           }
         }
         done += tile.next.count
@@ -189,12 +246,14 @@ package struct RidgeLensTrainer {
     return reading
   }
 
-  /// The best regression of one site.
-  private func solve(
-    _ index: Int, _ reading: Reading
-  ) throws(Refusal) -> (
-    translator: Translator, strength: Double, error: Double, explained: Double
-  ) {
+  /// The best regression of one site, fitted to the divergence.
+  ///
+  /// - Parameter index: a place among the owned sites.
+  private func solve(_ index: Int, _ reading: Reading) throws(Refusal) -> Solved {
+    let site = sites[owned[index]]
+    guard site.site != model.description.lastSite else {
+      return Solved(translator: Translator(identity: site.elementCount), figures: [])
+    }
     let unit = reading.targetSquare.squareRoot()
     let training = reading.training[index].scalingTarget(by: unit)
     let heldOut = reading.heldOut[index].scalingTarget(by: unit)
@@ -202,7 +261,7 @@ package struct RidgeLensTrainer {
     all.merge(heldOut)
     guard let trial = RidgeSolution(training), let solution = RidgeSolution(all) else {
       throw Refusal(
-        .artifactNonfinite, at: .tensor(sites[index].site.name),
+        .artifactNonfinite, at: .tensor(site.site.name),
         found: "a residual stream that is not finite", expected: "finite numbers",
         remedy: "Check the weights with `sextant verify`.")
     }
@@ -210,10 +269,10 @@ package struct RidgeLensTrainer {
     let best = errors.indices.min { errors[$0] < errors[$1] } ?? 0
     let strength = options.strengths[best]
     let spread = heldOut.targetScatter / Double(max(heldOut.count, 1))
-    return (
-      solution.translator(lambda: strength * solution.unit), strength, errors[best],
-      spread > 0 ? 1 - errors[best] / spread : 0
-    )
+    let translator = solution.translator(lambda: strength * solution.unit)
+    return Solved(
+      translator: calibrated(translator, index, reading),
+      figures: [strength, errors[best], spread > 0 ? 1 - errors[best] / spread : 0])
   }
 
   /// The translator, fitted to the divergence on the sample.

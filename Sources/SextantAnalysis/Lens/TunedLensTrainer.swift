@@ -1,5 +1,6 @@
 import SextantArtifacts
 import SextantBytes
+import SextantCollective
 import SextantModels
 import SextantStore
 import SextantTensor
@@ -116,13 +117,17 @@ package struct TunedLensTrainer {
   private let options: TunedLensOptions
   private let sites: [SiteDescription]
   private let data: JSONObject
+  private let ranks: any Collective
+  /// The sites that this rank trains, as places among all sites.
+  private let owned: [Int]
 
   /// Trains on a model and texts.
   ///
-  /// - Parameter data: a manifest's record of the texts.
+  /// - Parameter ranks: the processes that train together; the bytes of the lens do not depend on them.
   /// - Throws: `usage.option` for options that make no training.
   package init(
-    _ model: any LanguageModel, tokenizer: Digest, corpus: TextCorpus, options: TunedLensOptions
+    _ model: any LanguageModel, tokenizer: Digest, corpus: TextCorpus, options: TunedLensOptions,
+    ranks: any Collective = Alone()
   ) throws(Refusal) {
     guard options.steps > 0, options.optimizer.warmUp >= 0, options.optimizer.warmUp < options.steps
     else {
@@ -141,11 +146,13 @@ package struct TunedLensTrainer {
     self.tokenizer = tokenizer
     self.corpus = corpus
     self.options = options
+    self.ranks = ranks
     sites = model.description.lensSites
+    owned = ranks.owned(sites.count)
     data = corpus.record
   }
 
-  /// Trains the lens.
+  /// Trains the lens, in one process.
   ///
   /// - Parameters:
   ///   - start: the translators to start from, and where they come from; nil for the identity.
@@ -160,24 +167,54 @@ package struct TunedLensTrainer {
     save: (LensCheckpoint) throws(Refusal) -> Void = { _ in },
     progress: (LensProgress) -> Void = { _ in }
   ) throws(Refusal) -> Lens {
+    guard
+      let lens = try trainTogether(
+        from: start, resuming: checkpoint, saveEvery: interval, save: save, progress: progress)
+    else { preconditionFailure("one of several ranks") }
+    return lens
+  }
+
+  /// Trains the lens. The ranks divide the texts of a step for reading, and the sites for all else: a rank
+  /// has the translators and the optimiser's state of its own sites.
+  ///
+  /// - Parameters: as of `train`. All ranks have the start and the checkpoint; `save` is called on the
+  ///   first rank.
+  /// - Returns: the lens on the first rank; nil on the others.
+  /// - Throws: as `train`; `usage.ranks` for ranks with other texts, models, options or starts.
+  package func trainTogether(
+    from start: Lens? = nil, resuming checkpoint: LensCheckpoint? = nil,
+    saveEvery interval: Int = 0,
+    save: (LensCheckpoint) throws(Refusal) -> Void = { _ in },
+    progress: (LensProgress) -> Void = { _ in }
+  ) throws(Refusal) -> Lens? {
     let reference = model.description.reference(tokenizer: tokenizer)
     var options = options.json
     options["start"] = try Self.origin(start)
     // Recorded only where it matters, so that exact lenses do not depend on how this is spelt.
     if Precision.current == .fast { options["precision"] = "fast" }
+    try ranks.requireSame([
+      ("model", reference.json.canonicalText),
+      ("data", JSONValue.object(data).canonicalText),
+      ("options", JSONValue.object(options).canonicalText), ("seed", "\(self.options.seed)"),
+      ("checkpoint", checkpoint.map { "of step \($0.step)" } ?? "none"),
+      ("interval of checkpoints", "\(interval)"),
+    ])
     // For each site a matrix, its gradient, and the optimiser's state.
     let copies = 2 + self.options.optimizer.kind.memories.count
     try MemoryBudget.check(
       MemoryBudget.sum(
-        sites.map { MemoryBudget.product(copies, $0.elementCount, $0.elementCount + 1, 4) }),
-      for: "the translators of \(counted(sites.count, "site")) in training")
+        owned.map {
+          MemoryBudget.product(copies, sites[$0].elementCount, sites[$0].elementCount + 1, 4)
+        }),
+      for: "the translators of \(counted(owned.count, "site")) in training")
     let readout = TrainingReadout(model.readout)
+    let all = try translators(start)
     var parameters = LensParameters(
-      try translators(start), self.options.optimizer, isBiasOnly: self.options.isBiasOnly)
+      owned.map { all[$0] }, self.options.optimizer, isBiasOnly: self.options.isBiasOnly)
     var (first, firstLosses) = (0, [Double]())
     if let checkpoint {
       try check(checkpoint, options, reference)
-      parameters.restore(checkpoint.values)
+      parameters.restore(checkpoint.values.map { values in owned.map { values[$0] } })
       (first, firstLosses) = (checkpoint.step, checkpoint.firstLosses)
     }
     try checkInterval(interval, after: first)
@@ -197,24 +234,28 @@ package struct TunedLensTrainer {
         progress(state)
       }
       if step == 0 { firstLosses = state.losses }
-      parameters.step(step, of: self.options.steps)
+      parameters.step(
+        step, of: self.options.steps, gradientNorm: try gradientNorm(of: parameters))
       state.step = step + 1
       progress(state)
       if interval > 0, state.step % interval == 0, state.step < self.options.steps {
-        try save(
-          LensCheckpoint(
-            model: reference, sites: sites.map(\.reference), step: state.step, options: options,
-            data: data, seed: self.options.seed,
-            memories: self.options.optimizer.kind.memories, firstLosses: firstLosses,
-            values: parameters.snapshot))
+        if let values = try gathered(parameters.snapshot) {
+          try save(
+            LensCheckpoint(
+              model: reference, sites: sites.map(\.reference), step: state.step, options: options,
+              data: data, seed: self.options.seed,
+              memories: self.options.optimizer.kind.memories, firstLosses: firstLosses,
+              values: values))
+        }
       }
     }
     // The last step is not followed by one that shows its result, so its texts are read again.
     let finalLosses = try accumulate(
       chunks, &parameters, readout, trainsLast: self.options.loss != .kl)
+    guard let trained = try gathered([parameters.translators])?.first else { return nil }
     return Lens(
       model: reference,
-      translators: zip(sites, parameters.translators).map { ($0.reference, $1) },
+      translators: zip(sites, trained).map { ($0.reference, $1) },
       training: Lens.Training(
         method: "tuned", options: options, data: data, seed: self.options.seed,
         retraining: RetrainingRecord.new(
@@ -231,6 +272,39 @@ package struct TunedLensTrainer {
           }
           return (sites[index].site.name, .object(figures))
         }))
+  }
+
+  // MARK: Ranks
+
+  /// The norm of the gradients of all sites, added in one order for every number of ranks.
+  private func gradientNorm(of parameters: LensParameters) throws(Refusal) -> Double {
+    let own = parameters.squaredGradientNorms
+    let all = try ordered(own.weights) + ordered(own.biases)
+    return all.reduce(0, +).squareRoot()
+  }
+
+  /// Numbers of the owned sites, on every rank in the order of all sites.
+  private func ordered(_ own: [Double]) throws(Refusal) -> [Double] {
+    if ranks.size == 1 { return own }
+    var message = Message()
+    for value in own { message.put(value) }
+    return try ranks.ordered(sites.count, ranks.share(message)) { reader throws(Refusal) in
+      try reader.double()
+    }
+  }
+
+  /// Lists of translators of the owned sites, on the first rank for all sites; nil on the others.
+  private func gathered(_ own: [[Translator]]) throws(Refusal) -> [[Translator]]? {
+    if ranks.size == 1 { return own }
+    var message = Message()
+    for place in owned.indices {
+      for list in own { message.put(list[place]) }
+    }
+    guard let readers = try ranks.gather(message) else { return nil }
+    let sites = try ranks.ordered(sites.count, readers) { reader throws(Refusal) in
+      try own.map { _ throws(Refusal) in try reader.translator() }
+    }
+    return own.indices.map { list in sites.map { $0[list] } }
   }
 
   /// The start of the training, as manifests record it.
@@ -284,10 +358,13 @@ package struct TunedLensTrainer {
     }
   }
 
-  /// Adds the gradients of one step's chunks; the mean loss of each site.
+  /// Adds the gradients of one step's chunks.
   ///
-  /// - Parameter trainsLast: whether the stream that the model reads out is translated too. By
-  ///   divergence its translation is the identity.
+  /// - Parameters:
+  ///   - parameters: of the owned sites.
+  ///   - trainsLast: whether the stream that the model reads out is translated too. By divergence its
+  ///     translation is the identity.
+  /// - Returns: the mean loss of each site, owned or not.
   func accumulate(
     _ chunks: [[Int]], _ parameters: inout LensParameters, _ training: TrainingReadout,
     trainsLast: Bool,
@@ -298,10 +375,11 @@ package struct TunedLensTrainer {
     // A chunk's last token has no next one.
     let counted = chunks.count * (options.loss == .kl ? length : length - 1)
     let last = trainsLast ? nil : sites.firstIndex { $0.site == model.description.lastSite }
-    var sums = [Double](repeating: 0, count: sites.count)
-    try ResidualReader(model, sites: sites.map(\.site)).read(chunks) { tile throws(Refusal) in
+    var sums = [Double](repeating: 0, count: owned.count)
+    let reader = DividedResiduals(model, sites: sites.map(\.site), ranks)
+    try reader.read(chunks) { tile throws(Refusal) in
       let target = ReadoutTarget(readout, residual: tile.last)  // [M, V]
-      for index in sites.indices where index != last {
+      for index in owned.indices where owned[index] != last {
         let translated = parameters.translator(index)(tile.values[index])  // [M, D]
         let (losses, gradient) = training.lossGradient(
           options.loss, of: translated, target: target, next: tile.next, weight: 1 / Float(counted))
@@ -309,14 +387,14 @@ package struct TunedLensTrainer {
         sums[index] += losses.reduce(0) { $0 + Double($1) }
         guard sums[index].isFinite else {
           throw Refusal(
-            .artifactNonfinite, at: .tensor(sites[index].site.name),
+            .artifactNonfinite, at: .tensor(sites[owned[index]].site.name),
             found: "a loss of \(sums[index])",
             expected: "a finite loss", remedy: "Lower the learning rate with `rateScale`.")
         }
       }
       read(tile.next.count)
     }
-    return sums.map { $0 / Double(counted) }
+    return try ordered(sums.map { $0 / Double(counted) })
   }
 }
 

@@ -1,5 +1,6 @@
 import SextantArtifacts
 import SextantBytes
+import SextantCollective
 import SextantModels
 import SextantStore
 import SextantTensor
@@ -10,19 +11,22 @@ package struct ActivationReader {
   private let positions: PositionSelection
   private let pooling: Probe.Pooling
   private let batch: Int
+  private let ranks: any Collective
 
   /// Reads `model` at some positions of each prompt.
   ///
-  /// - Parameter batch: the number of prompts of equal length that run together; the values do not
-  ///   depend on it.
+  /// - Parameters:
+  ///   - batch: the number of prompts of equal length that run together; the values do not depend on it.
+  ///   - ranks: the processes that read together; the values do not depend on them.
   package init(
     _ model: any LanguageModel, positions: PositionSelection = .last,
-    pooling: Probe.Pooling = .each, batch: Int = 32
+    pooling: Probe.Pooling = .each, batch: Int = 32, ranks: any Collective = Alone()
   ) {
     self.model = model
     self.positions = positions
     self.pooling = pooling
     self.batch = max(batch, 1)
+    self.ranks = ranks
   }
 
   /// Reads prompts.
@@ -30,10 +34,13 @@ package struct ActivationReader {
   /// Both choices of a pair continue from a copy of the state after the prompt, so that a pair
   /// costs two more tokens and not two prompts.
   ///
+  /// Several ranks divide the batches. Each receives the values of all prompts at the sites that it owns.
+  ///
   /// - Parameters:
-  ///   - sites: the sites to read.
+  ///   - sites: the sites to read; rank r owns every `ranks.size`-th from r on.
   ///   - readsPairs: read each choice's first token, too; needs choices, and one example per prompt.
   ///   - progress: receives prompts done and in all.
+  /// - Returns: the activations at the owned sites; in one process those at all.
   /// - Throws: `usage.option` for positions that a prompt does not have; `data.record` for pairs
   ///   without choices; `artifact.site` for a state that grows; `artifact.nonfinite`; `model.*`.
   package func read(
@@ -47,32 +54,54 @@ package struct ActivationReader {
         .usageOption, at: .parameter("positions"), found: "\(positions) for contrast pairs",
         expected: "one example for each prompt, such as last")
     }
-    let width = sites.reduce(0) { $0 + $1.elementCount }
+    let owned = ranks.owned(sites.count).map { sites[$0] }
+    let width = owned.reduce(0) { $0 + $1.elementCount }
     try MemoryBudget.check(
       MemoryBudget.sum([
         MemoryBudget.product(plan.records.count, width, 4),
         readsPairs ? MemoryBudget.product(2, prompts.prompts.count, width, 4) : 0,
       ]),
       for:
-        "the activations of \(counted(plan.records.count, "example")) at \(counted(sites.count, "site"))",
+        "the activations of \(counted(plan.records.count, "example")) at \(counted(owned.count, "site"))",
       remedy: "Name fewer sites with `sites` and `layers`, or fewer records with `where`.")
-    var result = Activations(sites: sites, records: plan.records, positions: plan.positions)
+    var result = Activations(empty: owned, plan, prompts, readsPairs: readsPairs)
     let count = prompts.prompts.count
-    if prompts.choices != nil { result.outputs = [Float](repeating: 0, count: count) }
-    for site in sites {
-      result.values[site.site] = Tensor(zeros: [result.count, site.elementCount])
-      if readsPairs { result.pairs[site.site] = Tensor(zeros: [count, 2 * site.elementCount]) }
-    }
     var done = 0
     let batches = RunBatch.batches(of: prompts.prompts.map(\.count)) {
       model.sequencesAtOnce(batch, length: $0)
     }
-    for batch in batches {
-      try read(batch.members, of: prompts, plan, readsPairs, into: &result)
-      done += batch.members.count
-      progress(done, count)
+    if ranks.size == 1 {
+      for batch in batches {
+        try read(batch.members, of: prompts, plan, readsPairs, into: &result)
+        done += batch.members.count
+        progress(done, count)
+      }
+    } else {
+      try ranks.stream(
+        batches.count,
+        { index throws(Refusal) -> Activations in
+          // The batch alone, as a set of prompts of its own.
+          let part = prompts.selecting(batches[index].members)
+          let plan = try ExamplePlan(lengths: part.prompts.map(\.count), positions, pooling)
+          var found = Activations(empty: sites, plan, part, readsPairs: readsPairs)
+          try read(Array(part.prompts.indices), of: part, plan, readsPairs, into: &found)
+          return found
+        },
+        pack: { $0.put(ranks.owned(sites.count, by: $1).map { sites[$0] }, into: &$2) },
+        unpack: { index, reader throws(Refusal) in
+          let part = prompts.selecting(batches[index].members)
+          let plan = try ExamplePlan(lengths: part.prompts.map(\.count), positions, pooling)
+          var found = Activations(empty: owned, plan, part, readsPairs: readsPairs)
+          try found.fill(from: &reader)
+          return found
+        },
+        use: { index, part throws(Refusal) in
+          result.place(part, records: batches[index].members, plan)
+          done += batches[index].members.count
+          progress(done, count)
+        })
     }
-    for site in sites {
+    for site in owned {
       for tensor in [result.values[site.site], result.pairs[site.site]] {
         guard tensor?.withFloats({ $0.allSatisfy(\.isFinite) }) ?? true else {
           throw Refusal(

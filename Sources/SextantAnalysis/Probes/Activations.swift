@@ -18,7 +18,7 @@ package struct Activations: Sendable {
   /// were not read.
   package internal(set) var pairs: [Site: Tensor]
   /// The sites of a capture that were left out, because they grow with each position.
-  package private(set) var leftOut: [SiteDescription] = []
+  package internal(set) var leftOut: [SiteDescription] = []
   /// The log-odds that the model gives the true choice after each record's text; empty if the
   /// records have no choices.
   package internal(set) var outputs: [Float]

@@ -14,6 +14,12 @@ package struct ChoicePrompts: Sendable {
     self.choices = choices
   }
 
+  /// Some of the prompts, with their choices.
+  func selecting(_ records: [Int]) -> ChoicePrompts {
+    ChoicePrompts(
+      prompts: records.map { prompts[$0] }, choices: choices.map { all in records.map { all[$0] } })
+  }
+
   /// The ids of records.
   ///
   /// - Parameter needsChoices: whether the choices are used. If not, those that the tokenizer cannot tell

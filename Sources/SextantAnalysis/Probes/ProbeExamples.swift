@@ -1,5 +1,6 @@
 import SextantArtifacts
 import SextantBytes
+import SextantCollective
 import SextantModels
 import SextantStore
 import SextantTensor
@@ -7,8 +8,10 @@ import SextantTokenizers
 
 /// What a model computes of records: what probes and erasers are learned from.
 package struct ProbeExamples: Sendable {
-  /// What was read.
+  /// What was read, at the sites that this rank owns.
   package let activations: Activations
+  /// All sites.
+  package let sites: [SiteDescription]
   /// The records, described with the tokens that were put before their texts.
   package let records: SelectedRecords
 
@@ -22,9 +25,13 @@ package struct ProbeExamples: Sendable {
   package init(
     of records: SelectedRecords, _ model: any LanguageModel, _ tokenizer: any Tokenizer,
     sites: [SiteDescription], positions: PositionSelection, pooling: Probe.Pooling,
-    readsPairs: Bool = false, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+    readsPairs: Bool = false, ranks: any Collective = Alone(),
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) {
-    activations = try ActivationReader(model, positions: positions, pooling: pooling).read(
+    self.sites = sites
+    activations = try ActivationReader(
+      model, positions: positions, pooling: pooling, ranks: ranks
+    ).read(
       ChoicePrompts(records.records, tokenizer, needsChoices: readsPairs), sites: sites,
       readsPairs: readsPairs,
       progress: progress)
@@ -43,7 +50,7 @@ package struct ProbeExamples: Sendable {
   package init(
     of records: SelectedRecords, capture path: String, _ model: ModelDescription,
     _ tokenizer: any Tokenizer, sites: [String]?, layers: LayerSelection?,
-    positions: PositionSelection, pooling: Probe.Pooling
+    positions: PositionSelection, pooling: Probe.Pooling, ranks: any Collective = Alone()
   ) throws(Refusal) {
     let file = try Artifact(reading: path)
     try file.manifest.model.check(
@@ -51,10 +58,12 @@ package struct ProbeExamples: Sendable {
     try file.manifest.model.checkWeights(
       of: model.reference(tokenizer: tokenizer.digest), file: path)
     try Self.checkPrecision(of: file)
-    activations = try Activations(
+    let all = try Activations(
       capture: file, of: ChoicePrompts(records.records, tokenizer, needsChoices: false).prompts,
       model: model,
       sites: sites, layers: layers, positions: positions, pooling: pooling)
+    self.sites = all.sites
+    activations = all.owned(by: ranks)
     var records = records
     records.description[BeginningRecord.key] = file.manifest.details[BeginningRecord.key]
     self.records = records

@@ -1,5 +1,6 @@
 import SextantArtifacts
 import SextantBytes
+import SextantCollective
 import SextantModels
 import SextantStore
 import SextantTensor
@@ -11,11 +12,15 @@ package struct ProbeTrainer: Sendable {
   /// Train a probe for each head of sites whose first axis counts heads.
   package var splitsHeads = false
   private let seed: Int
+  private let ranks: any Collective
 
   /// Trains by these methods; the same seed gives the same probes.
-  package init(_ methods: [ProbeMethod], seed: Int = 0) {
+  ///
+  /// - Parameter ranks: the processes that train together; no bit depends on them.
+  package init(_ methods: [ProbeMethod], seed: Int = 0, ranks: any Collective = Alone()) {
     self.methods = methods
     self.seed = seed
+    self.ranks = ranks
   }
 
   /// Refuses probes for each head if no site has heads.
@@ -41,6 +46,14 @@ package struct ProbeTrainer: Sendable {
     package var skipped: [String] = []
     /// How many of these were left out because the examples do not differ.
     fileprivate var flatCount = 0
+
+    /// Adds the probes of other sites or parts.
+    fileprivate mutating func add(_ other: Result) {
+      flatCount += other.flatCount
+      entries += other.entries
+      skipped += other.skipped
+      for (name, figures) in other.statistics.members { statistics[name] = figures }
+    }
   }
 
   /// A part of a site that one set of probes reads.
@@ -55,13 +68,18 @@ package struct ProbeTrainer: Sendable {
   /// change a bit.
   ///
   /// - Parameters:
+  ///   - activations: at the sites that this rank owns.
   ///   - labels: of each record.
+  ///   - sites: all sites; nil for those of the activations, in one process.
   ///   - progress: receives the sites, or heads, done and in all.
+  /// - Returns: the probes. With several ranks each one trains those of the sites that it owns, and gets
+  ///   all.
   /// - Throws: `data.empty` unless both labels occur; `data.variance` if the examples do not differ
   ///   in the values from which one of the methods learns; `data.record` for pairs that were not
   ///   read.
   package func train(
-    _ activations: Activations, labels: [Bool], pool: WorkerPool = .shared,
+    _ activations: Activations, labels: [Bool], sites: [SiteDescription]? = nil,
+    pool: WorkerPool = .shared,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) -> Result {
     let own = activations.records.map { labels[$0] }
@@ -70,7 +88,10 @@ package struct ProbeTrainer: Sendable {
         .dataEmpty, found: "\(counted(own.count, "example")), all with one label",
         expected: "both labels")
     }
-    guard !activations.pairs.isEmpty || !methods.contains(where: \.needsPairs) else {
+    guard
+      !activations.pairs.isEmpty || activations.sites.isEmpty
+        || !methods.contains(where: \.needsPairs)
+    else {
       throw Refusal(
         .dataRecord, found: "no contrast pairs", expected: "pairs, for methods that need them")
     }
@@ -90,12 +111,12 @@ package struct ProbeTrainer: Sendable {
         progress(end, parts.count)
       }
     }
-    let whole = results.reduce(into: Result()) { all, part in
-      all.flatCount += part.flatCount
-      all.entries += part.entries
-      all.skipped += part.skipped
-      for (name, figures) in part.statistics.members { all.statistics[name] = figures }
+    let bySite = Dictionary(grouping: zip(parts, results), by: \.0.site.site)
+    let owned = activations.sites.map { site in
+      (bySite[site.site] ?? []).map(\.1).reduce(into: Result()) { $0.add($1) }
     }
+    let whole = try together(owned, sites ?? activations.sites)
+      .reduce(into: Result()) { $0.add($1) }
     guard whole.flatCount == 0 || !whole.entries.isEmpty else {
       throw Refusal(
         .dataVariance, at: .parameter("methods"),
@@ -106,19 +127,58 @@ package struct ProbeTrainer: Sendable {
     return whole
   }
 
+  /// The results of all sites, from the ranks that own them.
+  private func together(
+    _ owned: [Result], _ sites: [SiteDescription]
+  ) throws(Refusal) -> [Result] {
+    if ranks.size == 1 { return owned }
+    var message = Message()
+    for result in owned {
+      message.put(result.entries.count)
+      for entry in result.entries { message.put(entry) }
+      message.put(result.statistics)
+      message.put(result.skipped.count)
+      for reason in result.skipped { message.put(reason) }
+      message.put(result.flatCount)
+    }
+    var index = 0
+    return try ranks.ordered(sites.count, ranks.share(message)) { reader throws(Refusal) in
+      defer { index += 1 }
+      var result = Result()
+      let entryCount = try reader.integer(in: 0...Int(Int32.max))
+      for _ in 0..<entryCount { result.entries.append(try reader.probeEntry(sites[index])) }
+      result.statistics = try reader.object()
+      let skippedCount = try reader.integer(in: 0...Int(Int32.max))
+      for _ in 0..<skippedCount { result.skipped.append(try reader.text()) }
+      result.flatCount = try reader.integer(in: 0...Int(Int32.max))
+      return result
+    }
+  }
+
   /// Trains on records, and returns the record for the manifest.
   ///
-  /// - Throws: as `train`.
+  /// - Parameter sites: all sites; nil for those of the activations, in one process.
+  /// - Throws: as `train`; `usage.ranks` for ranks with other records, models or settings.
   package func probe(
-    of records: SelectedRecords, _ activations: Activations, model: ModelReference,
-    positions: PositionSelection, pooling: Probe.Pooling,
+    of records: SelectedRecords, _ activations: Activations, sites: [SiteDescription]? = nil,
+    model: ModelReference, positions: PositionSelection, pooling: Probe.Pooling,
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) -> (probe: Probe, skipped: [String]) {
-    let result = try train(activations, labels: records.labels, progress: progress)
+    let sites = sites ?? activations.sites
+    let settings =
+      ["\(seed)", "\(splitsHeads)", "\(positions)", pooling.rawValue, records.label]
+      + methods.map(\.rawValue) + sites.map(\.site.name)
+    try ranks.requireSame([
+      ("model", model.json.canonicalText),
+      ("data", JSONValue.object(records.description).canonicalText),
+      ("settings", settings.joined(separator: " ")),
+    ])
+    let result = try train(
+      activations, labels: records.labels, sites: sites, progress: progress)
     let names = Set(result.entries.map { ExactString($0.site.name) })
     let probe = Probe(
       model: model,
-      sites: activations.sites.map(\.reference).filter { names.contains(ExactString($0.name)) },
+      sites: sites.map(\.reference).filter { names.contains(ExactString($0.name)) },
       entries: result.entries,
       training: .init(
         label: records.label, positions: positions, pooling: pooling, data: records.description,

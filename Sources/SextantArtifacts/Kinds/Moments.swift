@@ -4,15 +4,16 @@ import SextantTensor
 
 /// Moments of activations by site and class, from which vectors, lenses and probes are computed.
 ///
-/// Tensors, all F64: `<site>.<class>.count` [], `.mean` [site's shape], and `.covariance` [n, n] or
-/// `.variance` [site's shape] if they were collected; n counts the site's elements. Means and
-/// covariances are of the population (divided by the count), so that merging is exact.
+/// Tensors, all F64: `<site>.<class>.count` [], `.mean` [site's shape], and `.scatter` [n, n] or
+/// `.squares` [site's shape] if they were collected; n counts the site's elements. The scatter is the
+/// covariance times the count, as it is summed, so that a file loses no bit.
 /// Specification: `formats/moments.md`.
 package struct Moments: ArtifactKind, Sendable {
   /// `moments`.
   package static let name = "moments"
-  /// 2: records the positions at which the texts were read; classes may have different orders.
-  package static let version = 2
+  /// 3: keeps scatters. 2 had covariances in their place, and is still read.
+  package static let version = 3
+  package static let oldestVersion = 2
   /// A NaN would spread into everything made from them.
   package static let refusesNonfinite = true
 
@@ -39,8 +40,9 @@ package struct Moments: ArtifactKind, Sendable {
         let prefix = "\(site.name).\(name)."
         required.append(ExpectedTensor(prefix + "count", .f64, []))
         required.append(ExpectedTensor(prefix + "mean", .f64, site.shape))
-        optional.append(ExpectedTensor(prefix + "variance", .f64, site.shape))
-        optional.append(ExpectedTensor(prefix + "covariance", .f64, [n, n]))
+        let (vector, matrix) = spreads(of: artifact)
+        optional.append(ExpectedTensor(prefix + vector, .f64, site.shape))
+        optional.append(ExpectedTensor(prefix + matrix, .f64, [n, n]))
       }
     }
     try artifact.expectTensors(required, optional: optional)
@@ -55,20 +57,25 @@ package struct Moments: ArtifactKind, Sendable {
     }
   }
 
-  /// At each site a class has a covariance, a variance or neither.
+  /// The names of the spreads, by element and as a matrix.
+  private static func spreads(of artifact: Artifact) -> (vector: String, matrix: String) {
+    artifact.manifest.kindVersion == 2 ? ("variance", "covariance") : ("squares", "scatter")
+  }
+
+  /// At each site a class has a matrix, a number for each element, or neither.
   private static func checkSpreads(
     _ artifact: Artifact, _ classes: [String]
   ) throws(Refusal) {
+    let (vector, matrix) = spreads(of: artifact)
     for site in artifact.manifest.sites {
       for name in classes {
         let prefix = "\(site.name).\(name)."
         guard
-          artifact.tensor(prefix + "variance") == nil
-            || artifact.tensor(prefix + "covariance") == nil
+          artifact.tensor(prefix + vector) == nil || artifact.tensor(prefix + matrix) == nil
         else {
           throw Refusal(
-            .artifactSchema, file: artifact.file, at: .tensor(prefix + "variance"),
-            found: "variance and covariance", expected: "one of them, or none")
+            .artifactSchema, file: artifact.file, at: .tensor(prefix + vector),
+            found: "\(vector) and \(matrix)", expected: "one of them, or none")
         }
       }
     }

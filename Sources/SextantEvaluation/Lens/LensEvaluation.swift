@@ -1,5 +1,6 @@
 import SextantArtifacts
 import SextantBytes
+import SextantCollective
 import SextantGeneration
 import SextantModels
 import SextantTensor
@@ -34,11 +35,13 @@ public struct LensEvaluation: Sendable {
   /// - Parameters:
   ///   - lenses: the lenses in addition to the logit lens, which is always included.
   ///   - measuresTransfer: read every site with the translators of all others, too.
+  ///   - ranks: the processes that divide the chunks of the text; no figure depends on them.
   ///   - progress: called with the number of tokens read, and of all tokens.
-  /// - Throws: `artifact.*` for the lens of another model, `model.*`.
+  /// - Throws: `artifact.*` for the lens of another model, `model.*`, `usage.ranks`.
   package init(
     of lenses: [NamedLens], _ model: any LanguageModel, tokenizer: Digest?, on corpus: TextCorpus,
     measuresTransfer: Bool = false, allowsModelMismatch: Bool = false,
+    ranks: any Collective = Alone(),
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) {
     for lens in lenses.compactMap(\.lens) {
@@ -49,40 +52,43 @@ public struct LensEvaluation: Sendable {
     let lenses = [.logit] + lenses
     let sites = model.description.lensSites.map(\.site)
     let readout = model.readout
-    let empty = LensSums(chunks: corpus.chunks.count)
-    var own = empty
-    var sums = lenses.map { lens in
-      sites.map { lens.lens == nil || lens.lens?.translator($0.name) != nil ? empty : nil }
-    }
-    var transfers = lenses.map { _ in
-      measuresTransfer ? sites.map { _ in sites.map { _ in empty } } : []
-    }
-    var done = 0
-    try ResidualReader(model, sites: sites).read(corpus.chunks) { tile throws(Refusal) in
-      let target = ReadoutTarget(readout, residual: tile.last)  // [M, V]
-      own.add(
-        readout.comparison(of: tile.last, with: target, next: tile.next), target,
-        chunks: tile.chunks)
-      for (place, lens) in lenses.enumerated() {
-        for (index, site) in sites.enumerated() where sums[place][index] != nil {
-          guard let rows = lens.translated(tile.values[index], at: site) else { continue }
-          sums[place][index]?.add(
-            readout.comparison(of: rows, with: target, next: tile.next), target,
-            chunks: tile.chunks)
-        }
-        guard measuresTransfer, lens.lens != nil else { continue }
-        for (first, site) in sites.enumerated() {
-          for second in sites.indices {
-            guard let rows = lens.translated(tile.values[second], at: site) else { continue }
-            transfers[place][first][second].add(
-              readout.comparison(of: rows, with: target, next: tile.next), target,
-              chunks: tile.chunks)
-          }
-        }
+    if ranks.size > 1 {
+      let reference = model.description.reference(tokenizer: tokenizer)
+      var facts = [
+        ("model", reference.json.canonicalText),
+        ("data", JSONValue.object(corpus.record).canonicalText),
+        ("settings", "\(measuresTransfer) \(Precision.current)"),
+      ]
+      for lens in lenses.compactMap(\.lens) {
+        facts.append(("lens", SHA256.digest(try lens.artifact.bytes()).description))
       }
-      done += tile.next.count
-      progress(done, corpus.tokenCount)
+      try ranks.requireSame(facts)
     }
+    let batches = ResidualReader.batches(of: corpus.chunks)
+    var done = 0
+    let parts = try ranks.map(
+      batches.count,
+      { index throws(Refusal) -> LensSumSet in
+        let batch = batches[index]
+        var part = LensSumSet(
+          lenses, sites, chunks: batch.count, measuresTransfer: measuresTransfer)
+        let reader = ResidualReader(model, sites: sites)
+        try reader.read(Array(corpus.chunks[batch])) { tile throws(Refusal) in
+          part.add(tile, readout)
+        }
+        done += batch.count * corpus.chunkLength
+        progress(min(done * ranks.size, corpus.tokenCount), corpus.tokenCount)
+        return part
+      },
+      pack: { part, message in part.put(into: &message) },
+      unpack: { reader throws(Refusal) in
+        var part = LensSumSet(lenses, sites, chunks: 0, measuresTransfer: measuresTransfer)
+        try part.fill(from: &reader)
+        return part
+      })
+    var all = LensSumSet(lenses, sites, chunks: 0, measuresTransfer: measuresTransfer)
+    for part in parts { all.append(part) }
+    let (own, sums, transfers) = (all.own, all.sums, all.transfers)
     let bootstrap = Bootstrap(count: corpus.chunks.count)
     let length = corpus.chunkLength
     results = lenses.enumerated().map { place, lens in

@@ -1,3 +1,6 @@
+import SextantBytes
+import SextantCollective
+import SextantGeneration
 import SextantModels
 import SextantStore
 
@@ -52,6 +55,25 @@ struct LensSums {
     }
   }
 
+  /// Adds the chunks that follow.
+  mutating func append(_ other: LensSums) {
+    crossEntropy += other.crossEntropy
+    divergence += other.divergence
+    entropy += other.entropy
+    agreeing += other.agreeing
+  }
+
+  /// Appends the sums, for another rank.
+  func put(into message: inout Message) {
+    for sums in [crossEntropy, divergence, entropy, agreeing] { message.put(sums) }
+  }
+
+  /// The sums that another rank has put.
+  init(_ reader: inout MessageReader) throws(Refusal) {
+    (crossEntropy, divergence) = (try reader.doubles(), try reader.doubles())
+    (entropy, agreeing) = (try reader.doubles(), try reader.doubles())
+  }
+
   /// The measures; a chunk has one next token less than tokens.
   func layer(_ site: Site, chunkLength: Int, _ bootstrap: Bootstrap) -> LensEvaluation.Layer {
     func figure(_ sums: [Double], _ count: Int) -> LensEvaluation.Mean {
@@ -64,5 +86,94 @@ struct LensSums {
       site: site, crossEntropy: figure(crossEntropy, chunkLength - 1),
       divergence: figure(divergence, chunkLength), entropy: figure(entropy, chunkLength),
       agreement: figure(agreeing, chunkLength))
+  }
+}
+
+/// The sums of all lenses over some chunks of a text.
+struct LensSumSet {
+  private let lenses: [NamedLens]
+  private let sites: [Site]
+  /// Of the model itself.
+  private(set) var own: LensSums
+  /// [lens][site]; nil where a lens has no translator.
+  private(set) var sums: [[LensSums?]]
+  /// [lens][translator][site]; empty unless asked for.
+  private(set) var transfers: [[[LensSums]]]
+
+  /// Sums of 0.
+  init(_ lenses: [NamedLens], _ sites: [Site], chunks: Int, measuresTransfer: Bool) {
+    (self.lenses, self.sites) = (lenses, sites)
+    let empty = LensSums(chunks: chunks)
+    own = empty
+    sums = lenses.map { lens in
+      sites.map { lens.lens == nil || lens.lens?.translator($0.name) != nil ? empty : nil }
+    }
+    transfers = lenses.map { _ in
+      measuresTransfer ? sites.map { _ in sites.map { _ in empty } } : []
+    }
+  }
+
+  /// Adds some tokens.
+  mutating func add(_ tile: ResidualReader.Tile, _ readout: Readout) {
+    let target = ReadoutTarget(readout, residual: tile.last)  // [M, V]
+    own.add(
+      readout.comparison(of: tile.last, with: target, next: tile.next), target,
+      chunks: tile.chunks)
+    for (place, lens) in lenses.enumerated() {
+      for (index, site) in sites.enumerated() where sums[place][index] != nil {
+        guard let rows = lens.translated(tile.values[index], at: site) else { continue }
+        sums[place][index]?.add(
+          readout.comparison(of: rows, with: target, next: tile.next), target,
+          chunks: tile.chunks)
+      }
+      guard !transfers[place].isEmpty, lens.lens != nil else { continue }
+      for (first, site) in sites.enumerated() {
+        for second in sites.indices {
+          guard let rows = lens.translated(tile.values[second], at: site) else { continue }
+          transfers[place][first][second].add(
+            readout.comparison(of: rows, with: target, next: tile.next), target,
+            chunks: tile.chunks)
+        }
+      }
+    }
+  }
+
+  /// Adds the chunks that follow.
+  mutating func append(_ other: LensSumSet) {
+    own.append(other.own)
+    for lens in sums.indices {
+      for site in sums[lens].indices {
+        if let more = other.sums[lens][site] { sums[lens][site]?.append(more) }
+      }
+      for first in transfers[lens].indices {
+        for second in transfers[lens][first].indices {
+          transfers[lens][first][second].append(other.transfers[lens][first][second])
+        }
+      }
+    }
+  }
+
+  /// Appends all sums, for another rank.
+  func put(into message: inout Message) {
+    own.put(into: &message)
+    for sums in sums.joined() { sums?.put(into: &message) }
+    for sums in transfers.joined().joined() { sums.put(into: &message) }
+  }
+
+  /// Reads what `put` wrote of the same lenses.
+  mutating func fill(from reader: inout MessageReader) throws(Refusal) {
+    own = try LensSums(&reader)
+    for lens in sums.indices {
+      for site in sums[lens].indices where sums[lens][site] != nil {
+        sums[lens][site] = try LensSums(&reader)
+      }
+    }
+    for lens in transfers.indices {
+      for first in transfers[lens].indices {
+        for second in transfers[lens][first].indices {
+          transfers[lens][first][second] = try LensSums(&reader)
+        }
+      }
+    }
   }
 }

@@ -1,9 +1,11 @@
 import SextantArtifacts
 import SextantBytes
+import SextantCollective
 import SextantGeneration
 import SextantModels
 import SextantReport
 import SextantStore
+import SextantTensor
 import SextantTexts
 import SextantTokenizers
 
@@ -85,6 +87,8 @@ public struct SteeringExperiment {
   public var seed: UInt64 = 0
   /// The measurements in addition to the test.
   public var side = SideTests()
+  /// The processes that measure together. No figure depends on them.
+  package var ranks: any Collective = Alone()
 
   private let model: any LanguageModel
   private let tokenizer: any Tokenizer
@@ -96,6 +100,9 @@ public struct SteeringExperiment {
   }
 
   /// Runs the sweep, its controls and the other measurements.
+  ///
+  /// Several ranks divide the prompts and the controls. Only the first rank has side effects and
+  /// continuations.
   ///
   /// - Parameters:
   ///   - template: the name of the template for the test's questions, for the result.
@@ -112,25 +119,51 @@ public struct SteeringExperiment {
     try checkStatePositions()
     try checkGrid()
     let items = try test.tokenized(by: tokenizer)
+    if ranks.size > 1 {
+      try ranks.requireSame([
+        ("model", reference.json.canonicalText), ("data", Self.fingerprint(of: items)),
+        ("vector", SHA256.digest(try vector.artifact.bytes()).description), ("settings", settings),
+      ])
+    }
     let result = try sweep(vector, layers, multipliers, sites ?? Self.sets(of: vector, in: layers))
-      .run(on: items) { progress($0, $1) }
+      .run(on: items, ranks: ranks) { progress($0, $1) }
     let sweepSeconds = clock.seconds
     let summary = SweepSummary(result, seed: seed)
     let controls = try SteeringEvaluation.Controls(
-      of: vector, summary: summary, count: controlCount, seed: seed, on: items,
+      of: vector, summary: summary, count: controlCount, seed: seed, on: items, ranks: ranks,
       sweep: { vector, layers, sites throws(Refusal) in
         try sweep(vector, layers, multipliers, [sites])
       },
       progress: { progress($0, $1) })
     var evaluation = SteeringEvaluation(
-      model: model.description.reference(tokenizer: tokenizer.digest), vector: vector, test: test,
+      model: reference, vector: vector, test: test,
       template: template, summary: summary, controls: controls, seed: seed, unit: unit,
       positions: positions, statePositions: statePositions)
     evaluation.untouchedByStateEdits = model.description.untouchedByStateEdits
-    evaluation.sideEffects = try sideEffects(summary)
-    evaluation.continuations = try continuations(summary)
+    if ranks.isFirst {
+      evaluation.sideEffects = try sideEffects(summary)
+      evaluation.continuations = try continuations(summary)
+    }
     evaluation.seconds = (sweepSeconds, clock.seconds)
     return evaluation
+  }
+
+  private var reference: ModelReference {
+    model.description.reference(tokenizer: tokenizer.digest)
+  }
+
+  /// The digest of the tokens of all items.
+  private static func fingerprint(of items: [ChoiceTest.Tokens]) -> String {
+    SHA256.digest(Array("\(items.map { [$0.prompt] + $0.matching + $0.other })".utf8)).description
+  }
+
+  /// The settings that decide what is computed, for the comparison of ranks.
+  private var settings: String {
+    let words: [Any?] = [
+      multipliers, unit, layers, sites, positions, statePositions, operation, controlCount, seed,
+      Precision.current,
+    ]
+    return words.map { $0.map { "\($0)" } ?? "default" }.joined(separator: " ")
   }
 
   /// Refuses positions of a state that is not edited.

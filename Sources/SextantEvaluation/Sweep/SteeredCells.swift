@@ -1,5 +1,6 @@
 import SextantArtifacts
 import SextantBytes
+import SextantCollective
 import SextantGeneration
 import SextantModels
 import SextantStore
@@ -60,25 +61,80 @@ package struct SteeredCells {
 
   /// The predictions after each prompt, without steering and in each cell.
   ///
-  /// - Returns: the outcomes in the order of the cells and items.
+  /// - Parameter ranks: the processes that divide the items; the result does not depend on them.
+  /// - Returns: the outcomes in the order of the cells and items, on every rank.
   /// - Throws: `usage.nothing-steered` if neither a prompt nor its continuations have a selected
-  ///   token; `data.record` for a prompt or a continuation without tokens; `model.*`.
+  ///   token; `data.record` for a prompt or a continuation without tokens; `model.*`; `system.ranks`.
   package func outcomes(
-    on items: [ChoiceTest.Tokens], progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+    on items: [ChoiceTest.Tokens], ranks: any Collective = Alone(),
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) -> Outcomes {
     for item in items { try check(item) }
     var baseline = [ChoiceOutcome?](repeating: nil, count: items.count)
     var found = Array(repeating: baseline, count: cells.count)
     var done = 0
-    for (reading, members) in try batches(of: items) {
-      try run(members.map { ($0, items[$0]) }, reading, &baseline, &found)
-      done += members.count
-      progress(done, items.count)
+    // Each rank gets a batch at least, if there are so many items.
+    let batches = try batches(of: items, limit: (items.count + ranks.size - 1) / ranks.size)
+    let parts = try ranks.map(
+      batches.count,
+      { index throws(Refusal) -> PartOutcomes in
+        let (reading, members) = batches[index]
+        var part = PartOutcomes(itemCount: members.count, cellCount: cells.count)
+        try run(members.map { items[$0] }, reading, &part)
+        done += members.count
+        progress(min(done * ranks.size, items.count), items.count)
+        return part
+      },
+      pack: { part, message in part.put(into: &message) },
+      unpack: { reader throws(Refusal) in try PartOutcomes(&reader, cellCount: cells.count) })
+    for (part, batch) in zip(parts, batches) {
+      for (row, item) in batch.members.enumerated() {
+        baseline[item] = part.baseline[row]
+        for cell in cells.indices { found[cell][item] = part.cells[cell][row] }
+      }
     }
     let plain = baseline.compactMap { $0 }
     return Outcomes(
       baseline: plain, cells: found.map { $0.contains { $0 == nil } ? plain : $0.compactMap { $0 } }
     )
+  }
+
+  /// The outcomes of a batch of items: nil for cells that edit nothing.
+  private struct PartOutcomes {
+    /// [item].
+    var baseline: [ChoiceOutcome?]
+    /// [cell][item].
+    var cells: [[ChoiceOutcome?]]
+
+    init(itemCount: Int, cellCount: Int) {
+      baseline = Array(repeating: nil, count: itemCount)
+      cells = Array(repeating: baseline, count: cellCount)
+    }
+
+    init(_ reader: inout MessageReader, cellCount: Int) throws(Refusal) {
+      baseline = try Self.outcomes(&reader)
+      cells = try (0..<cellCount).map { _ throws(Refusal) in try Self.outcomes(&reader) }
+      guard cells.allSatisfy({ $0.count == baseline.count }) else {
+        throw Refusal(
+          .systemRanks, found: "outcomes of other items", expected: counted(baseline.count, "item"))
+      }
+    }
+
+    func put(into message: inout Message) {
+      for outcomes in [baseline] + cells {
+        message.put(outcomes.flatMap { $0?.numbers ?? ChoiceOutcome.noNumbers })
+      }
+    }
+
+    private static func outcomes(
+      _ reader: inout MessageReader
+    ) throws(Refusal) -> [ChoiceOutcome?] {
+      let numbers = try reader.doubles()
+      let width = ChoiceOutcome.noNumbers.count
+      return stride(from: 0, to: numbers.count - width + 1, by: width).map {
+        ChoiceOutcome(numbers: numbers[$0..<$0 + width])
+      }
+    }
   }
 
   /// The tokens of an item that its cells read, and those that are steered, counted from the end of its
@@ -125,8 +181,10 @@ package struct SteeredCells {
   }
 
   /// Items that run together, those with shorter prompts first.
+  ///
+  /// - Parameter most: items of a batch, at most.
   private func batches(
-    of items: [ChoiceTest.Tokens]
+    of items: [ChoiceTest.Tokens], limit most: Int
   ) throws(Refusal) -> [(reading: Reading, members: [Int])] {
     let longest = items.map(\.longestContinuation).max() ?? 1
     var members: [Reading: [Int]] = [:]
@@ -137,7 +195,7 @@ package struct SteeredCells {
       members[reading, default: []].append(place)
     }
     // The states after the prompts are kept for continuations of several tokens.
-    let limit = longest > 1 ? max(batchLimit / widestGroup, 1) : textLimit
+    let limit = max(min(longest > 1 ? batchLimit / widestGroup : textLimit, most), 1)
     return members.sorted { $0.value[0] < $1.value[0] }.flatMap { reading, members in
       let sorted = members.sorted { (items[$0].prompt.count, $0) < (items[$1].prompt.count, $1) }
       return stride(from: 0, to: sorted.count, by: limit).map {
@@ -176,10 +234,8 @@ package struct SteeredCells {
 
   /// Items of one reading, together.
   private func run(
-    _ members: [(index: Int, item: ChoiceTest.Tokens)], _ reading: Reading,
-    _ baseline: inout [ChoiceOutcome?], _ found: inout [[ChoiceOutcome?]]
+    _ items: [ChoiceTest.Tokens], _ reading: Reading, _ found: inout PartOutcomes
   ) throws(Refusal) {
-    let items = members.map(\.item)
     let state = try state(after: items.map { Array($0.prompt.dropLast(-reading.first)) })
     var plain = state
     var predictions: [LogProbabilities] = []
@@ -193,9 +249,9 @@ package struct SteeredCells {
     }
     var later = items.map(Self.noSums)
     let continuations = try continuations(of: items, reading, after: plain, &later)
-    for (row, member) in members.enumerated() {
-      baseline[member.index] = ChoiceOutcome(
-        predictions[row], later: later[row], member.item, predictions[row])
+    for (row, item) in items.enumerated() {
+      found.baseline[row] = ChoiceOutcome(
+        predictions[row], later: later[row], item, predictions[row])
     }
     for group in groups {
       let rows = rows(of: group.cells, count: items.count)
@@ -213,9 +269,8 @@ package struct SteeredCells {
         try steer(group.block, rows, continuation, reading, after: after, &later)
       }
       for (index, row) in rows.enumerated() {
-        let (place, item) = members[row.sequence]
-        found[row.cell][place] = ChoiceOutcome(
-          logits[index], later: later[index], item, predictions[row.sequence])
+        found.cells[row.cell][row.sequence] = ChoiceOutcome(
+          logits[index], later: later[index], items[row.sequence], predictions[row.sequence])
       }
     }
   }

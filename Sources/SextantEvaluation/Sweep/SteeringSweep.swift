@@ -1,5 +1,6 @@
 import SextantArtifacts
 import SextantBytes
+import SextantCollective
 import SextantGeneration
 import SextantModels
 import SextantStore
@@ -63,10 +64,12 @@ package struct SteeringSweep {
 
   /// Runs the sweep.
   ///
+  /// - Parameter ranks: the processes that divide the items.
   /// - Returns: the result of each cell for each item, in the items' order.
   /// - Throws: the errors of `SteeredCells.outcomes`.
   package func run(
-    on items: [ChoiceTest.Tokens], progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+    on items: [ChoiceTest.Tokens], ranks: any Collective = Alone(),
+    progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(Refusal) -> SweepResult {
     var result = SweepResult(
       layers: layers, multipliers: multipliers, sites: sites, itemCount: items.count)
@@ -80,7 +83,7 @@ package struct SteeringSweep {
       }
     }
     let found = try SteeredCells(vector, cells.map(\.cell), rowLimit: rowLimit)
-      .outcomes(on: items, progress: progress)
+      .outcomes(on: items, ranks: ranks, progress: progress)
     for (item, outcome) in found.baseline.enumerated() { result.setBaseline(outcome, item) }
     for (outcomes, (place, _)) in zip(found.cells, cells) {
       for (item, outcome) in outcomes.enumerated() {

@@ -1,5 +1,6 @@
 import SextantArtifacts
 import SextantBytes
+import SextantCollective
 import SextantGeneration
 import SextantModels
 import SextantStore
@@ -36,39 +37,46 @@ extension SteeringEvaluation {
     ///
     /// - Parameters:
     ///   - count: random directions, drawn from seeds that follow `seed`.
+    ///   - ranks: the processes that divide the directions.
     ///   - sweep: makes a sweep of a vector at some layers, with the settings of the one controlled.
     /// - Throws: the errors of sweeps.
     package init(
       of vector: SteeringVector, summary: SweepSummary, count: Int, seed: UInt64,
-      on items: [ChoiceTest.Tokens],
+      on items: [ChoiceTest.Tokens], ranks: any Collective = Alone(),
       sweep: (SteeringVector, LayerSelection, SteeredSites) throws(Refusal) -> SteeringSweep,
       progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
     ) throws(Refusal) {
       self.count = count
       // Only the reported half is measured.
       let reported = summary.halves.reporting.map { items[$0] }
-      var curves: [Curve] = []
       var done = 0
-      for curve in summary.curves {
-        var matching: [[Double]] = Array(repeating: [], count: curve.points.count)
-        var contrasts: [Double] = []
-        for index in 0..<count {
+      // Each direction of each curve is a job: the mean matching at each point.
+      let all = try ranks.map(
+        summary.curves.count * count,
+        { job throws(Refusal) -> [Double] in
+          let (curve, index) = (summary.curves[job / count], job % count)
           let random = vector.randomControl(seed: seed &+ UInt64(index) &+ 1)
           let result = try sweep(
             random, LayerSelection(curve.layer...curve.layer), curve.sites
           ).run(on: reported)
-          let means = curve.points.map { point in
+          done += 1
+          progress(
+            min(done * ranks.size, summary.curves.count * count), summary.curves.count * count)
+          return curve.points.map { point in
             let cell = result.cell(
               layer: curve.layer, sites: curve.sites, multiplier: point.multiplier)
             return (cell ?? []).reduce(0) { $0 + $1.matching } / Double(max(reported.count, 1))
           }
-          for (place, mean) in means.enumerated() { matching[place].append(mean) }
+        }, pack: { $1.put($0) }, unpack: { reader throws(Refusal) in try reader.doubles() })
+      var curves: [Curve] = []
+      for (place, curve) in summary.curves.enumerated() {
+        let own = all[place * count..<(place + 1) * count]
+        let matching = curve.points.indices.map { point in own.map { $0[point] } }
+        let contrasts = own.map { means in
           let mean = { (multiplier: Float) in
             curve.points.firstIndex { $0.multiplier == multiplier }.map { means[$0] } ?? 0
           }
-          contrasts.append(mean(curve.ends.high) - mean(curve.ends.low))
-          done += 1
-          progress(done, summary.curves.count * count)
+          return mean(curve.ends.high) - mean(curve.ends.low)
         }
         curves.append(
           Curve(

@@ -41,6 +41,19 @@ package struct ChoiceOutcome: Sendable, Equatable {
     divergence = baseline.divergence(of: prediction)
   }
 
+  /// The numbers of an outcome, for another rank.
+  var numbers: [Double] { [1, matching, nonsense, divergence] }
+
+  /// The numbers of no outcome.
+  static let noNumbers: [Double] = [0, 0, 0, 0]
+
+  /// The outcome of these numbers; nil for those of none.
+  init?(numbers: ArraySlice<Double>) {
+    let numbers = Array(numbers)
+    guard numbers[0] == 1 else { return nil }
+    (matching, nonsense, divergence) = (numbers[1], numbers[2], numbers[3])
+  }
+
   /// log Σ exp, without overflow or underflow.
   private static func logSum(_ logs: ArraySlice<Double>) -> Double {
     guard let largest = logs.max(), largest.isFinite else { return -.infinity }

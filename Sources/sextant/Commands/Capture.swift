@@ -9,7 +9,7 @@ import SextantTerminal
 import SextantTexts
 
 /// `sextant capture`: the activations of a model, as a file.
-struct Capture: WritingCommand {
+struct Capture: WritingCommand, SharedCommand {
   static let configuration = CommandConfiguration(
     abstract: "Record a model's activations while it reads prompts.",
     discussion: """
@@ -86,14 +86,15 @@ struct Capture: WritingCommand {
     let edits = applied.interventions
     try edits.check(.edits, of: "capture")
     let progress = Progress("capture", .items("prompts"))
-    let artifact = try CaptureReader(open.model, sites: sites).capture(
+    let artifact = try CaptureReader(open.model, sites: sites).captureTogether(
       sequences, tokenizer: text.tokens == nil ? open.tokenizer?.digest : nil,
       beginOfText: text.tokens == nil ? open.tokenizer?.beginOfTextIDs ?? [] : [],
-      isEdited: edits.hasEdits,
+      isEdited: edits.hasEdits, ranks: Job.ranks,
       editing: { prompt throws(Refusal) in
         try open.editor(edits, of: prompt, from: open.model.initialState(), for: "capture")
       }, progress: { progress.update($0, $1) })
     progress.clear()
+    guard let artifact else { return }  // the first rank writes
     try artifact.write(to: output, replacing: force)
     Report(
       captured: artifact, sites: sites, of: sequences, to: output, seconds: clock.seconds

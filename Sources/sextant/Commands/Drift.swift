@@ -6,7 +6,7 @@ import SextantReport
 import SextantTerminal
 
 /// `sextant drift`: the cost of fewer bits.
-struct Drift: ParsableCommand {
+struct Drift: SharedCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure how much models with fewer bits differ from a reference.",
     discussion: """
@@ -38,13 +38,16 @@ struct Drift: ParsableCommand {
     let base = try LoadedModel.open(reference, beginsTexts: !beginning.noBos)
     var comparison = DriftComparison(
       with: base.model, in: base.store, try base.textTokenizer(), on: try text.text())
-    for path in model {
-      // The reference warns of a long text; once is enough.
-      let open = try LoadedModel(path)
-      try Progress.show("drift", .items("tokens")) { update throws(Refusal) in
-        try comparison.add(open.model, in: open.store, path: path, progress: update)
-      }
+    try Progress.show("drift", .items("tokens")) { update throws(Refusal) in
+      try comparison.add(
+        model, ranks: Job.ranks,
+        open: { path throws(Refusal) in
+          // The reference warns of a long text; once is enough.
+          let open = try LoadedModel(path)
+          return (open.model, open.store)
+        }, progress: update)
     }
+    guard Job.ranks.isFirst else { return }
     comparison.report(reference: reference).print(asJSON: printing.json)
   }
 }

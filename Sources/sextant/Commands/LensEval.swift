@@ -7,7 +7,7 @@ import SextantReport
 import SextantTerminal
 
 /// How well lenses read a model.
-struct LensEval: WritingCommand {
+struct LensEval: WritingCommand, SharedCommand {
   static let configuration = CommandConfiguration(
     commandName: "eval",
     abstract: "Measure lenses on a text.",
@@ -61,8 +61,10 @@ struct LensEval: WritingCommand {
       update throws(Refusal) in
       try LensEvaluation(
         of: lenses, open.model, tokenizer: tokenizer.digest, on: corpus,
-        measuresTransfer: transfer, allowsModelMismatch: allowModelMismatch, progress: update)
+        measuresTransfer: transfer, allowsModelMismatch: allowModelMismatch,
+        ranks: Job.ranks, progress: update)
     }
+    guard Job.ranks.isFirst else { return }
     if let folder { try evaluation.write(to: folder, of: open.description) }
     var report = evaluation.report(notes: corpus.notes)
     report.json["reference"] = open.reference.json

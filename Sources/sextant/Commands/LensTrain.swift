@@ -13,7 +13,7 @@ extension LensLoss: ExpressibleByArgument {}
 extension TunedLensOptions.Optimizer.Kind: ExpressibleByArgument {}
 
 /// Texts to lens.
-struct LensTrain: WritingCommand {
+struct LensTrain: WritingCommand, SharedCommand {
   static let configuration = CommandConfiguration(
     commandName: "train",
     abstract: "Train a lens on texts.",
@@ -26,7 +26,7 @@ struct LensTrain: WritingCommand {
       tokens. If one pass over the texts has fewer tokens, they are divided among the steps. \
       --passes reads the texts several times; --steps sets the exact number of steps. With --start \
       ridge, training starts from the ridge lens and needs far fewer steps. The same command gives \
-      the same bytes.
+      the same bytes, also if mpirun or srun runs it on several machines.
       """)
 
   enum Method: String, CaseIterable, ExpressibleByArgument { case tuned, ridge }
@@ -169,7 +169,7 @@ struct LensTrain: WritingCommand {
     let open = try model.open()
     let tokenizer = try open.textTokenizer()
     let corpus = try texts.corpus(for: open)
-    let (lens, passes): (Lens, Double)
+    let (lens, passes): (Lens?, Double)
     switch method {
     case .ridge: (lens, passes) = (try ridge(open, tokenizer, corpus), 1)
     case .tuned:
@@ -178,6 +178,7 @@ struct LensTrain: WritingCommand {
         try tuned(open, tokenizer, corpus, options), options.passes(over: corpus)
       )
     }
+    guard let lens else { return }  // the first rank writes
     try lens.artifact.write(to: output, replacing: force)
     Report(
       trained: lens, output: output, on: corpus, passes: passes, seconds: clock.seconds,
@@ -186,19 +187,21 @@ struct LensTrain: WritingCommand {
   }
 
   private func ridge(
-    _ open: LoadedModel, _ tokenizer: any Tokenizer, _ corpus: TextCorpus
-  ) throws(Refusal) -> Lens {
+    _ open: LoadedModel, _ tokenizer: any Tokenizer, _ corpus: TextCorpus,
+    everywhere: Bool = false
+  ) throws(Refusal) -> Lens? {
     var options = RidgeLensOptions()
     options.calibrationTokens = calibrationTokens ?? options.calibrationTokens
     let trainer = try RidgeLensTrainer(
-      open.model, tokenizer: tokenizer.digest, corpus: corpus, options: options)
+      open.model, tokenizer: tokenizer.digest, corpus: corpus, options: options,
+      ranks: Job.ranks)
     let reading = Progress("ridge: read", .items("tokens"))
     let solving = Progress("ridge: solve", .items("sites"))
     defer {
       reading.clear()
       solving.clear()
     }
-    return try trainer.train { title, done, total in
+    return try trainer.trainTogether(everywhere: everywhere) { title, done, total in
       (title == "read" ? reading : solving).update(done, total)
     }
   }
@@ -217,20 +220,21 @@ struct LensTrain: WritingCommand {
   private func tuned(
     _ open: LoadedModel, _ tokenizer: any Tokenizer, _ corpus: TextCorpus,
     _ options: TunedLensOptions
-  ) throws(Refusal) -> Lens {
+  ) throws(Refusal) -> Lens? {
     let trainer = try TunedLensTrainer(
-      open.model, tokenizer: tokenizer.digest, corpus: corpus, options: options)
+      open.model, tokenizer: tokenizer.digest, corpus: corpus, options: options,
+      ranks: Job.ranks)
     let begin: Lens? =
       switch start {
       case nil, "identity": nil
-      case "ridge": try ridge(open, tokenizer, corpus)
+      case "ridge": try ridge(open, tokenizer, corpus, everywhere: true)
       case let path?: try Lens(reading: path)
       }
     let resumed: LensCheckpoint? =
       if let resume { try LensCheckpoint(reading: resume) } else { nil }
     let progress = Progress("tuned", .items("tokens"))
     defer { progress.clear() }
-    return try trainer.train(
+    return try trainer.trainTogether(
       from: begin, resuming: resumed, saveEvery: checkpoint == nil ? 0 : checkpointEvery ?? 25,
       save: { saved throws(Refusal) in
         guard let checkpoint else { return }

@@ -16,8 +16,9 @@ struct MomentsMerge: WritingCommand {
     commandName: "merge",
     abstract: "Add up the moments of several parts of the data.",
     discussion: """
-      The result equals that of one pass over all parts, up to rounding in f64. The parts can be \
-      read on different machines. `sextant steer train --from-moments` learns from it.
+      Shards of one run are added in the order of their numbers, to the bytes of one run that reads all; \
+      every shard must be there once. Other files are added in the given order. \
+      `sextant steer train --from-moments` learns from the result.
       """)
 
   @Argument(help: "The moments of each part.")

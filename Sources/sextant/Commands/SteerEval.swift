@@ -7,7 +7,7 @@ import SextantTerminal
 import SextantTexts
 
 /// `sextant steer eval`: the effects of a steering vector, at every block and strength.
-struct SteerEval: WritingCommand {
+struct SteerEval: WritingCommand, SharedCommand {
   static let configuration = CommandConfiguration(
     commandName: "eval",
     abstract: "Measure a steering vector and controls at every block and strength.",
@@ -160,6 +160,7 @@ struct SteerEval: WritingCommand {
     (experiment.positions, experiment.statePositions) = (positions, statePositions)
     (experiment.operation, experiment.allowsModelMismatch) = (operation, allowModelMismatch)
     (experiment.controlCount, experiment.seed) = (controls, seed)
+    experiment.ranks = Job.ranks
     let template = try questions.load()
     let test = try ChoiceTest(reading: pairs, template: template)
     experiment.side = try SteeringExperiment.SideTests(
@@ -168,6 +169,7 @@ struct SteerEval: WritingCommand {
     let found = try Progress.show("sweep", .items("prompts")) { update throws(Refusal) in
       try experiment.run(on: test, template: questions.template, progress: update)
     }
+    guard Job.ranks.isFirst else { return }
     try folder?.write(json: found.json, csv: found.cellTable.csv, page: found.page)
     if let figure {
       try FilePublisher.publish(

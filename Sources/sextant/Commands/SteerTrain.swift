@@ -4,11 +4,12 @@ import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
 import SextantInspection
+import SextantModels
 import SextantReport
 import SextantTerminal
 
 /// Contrast pairs to steering vector.
-struct SteerTrain: WritingCommand {
+struct SteerTrain: WritingCommand, SharedCommand {
   static let configuration = CommandConfiguration(
     commandName: "train",
     abstract: "Train a steering vector on pairs of texts.",
@@ -16,7 +17,7 @@ struct SteerTrain: WritingCommand {
       At each site the vector is computed from the moments of the positive and the negative texts, \
       by default as the difference of their means. Questions need a template. The same pairs and \
       model give the same bytes. --moments keeps the moments, and --from-moments trains from them \
-      without the model, to the same bytes.
+      without the model, to the same bytes. mpirun and srun can run the command on several machines: the       bytes are the same. --shard reads one shard of the pairs, in a job of its own; `sextant moments       merge` adds the shards.
       """)
 
   @Option(
@@ -39,8 +40,9 @@ struct SteerTrain: WritingCommand {
 
   @Option(
     name: .shortAndLong,
-    help: ArgumentHelp("The artifact to make.", valueName: "out.steer.safetensors"))
-  var output: String
+    help: ArgumentHelp(
+      "The artifact to make. Required without --shard.", valueName: "out.steer.safetensors"))
+  var output: String?
 
   @OptionGroup var questions: TemplateArguments
 
@@ -89,6 +91,23 @@ struct SteerTrain: WritingCommand {
       valueName: "count"))
   var batch: Int?
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      The number of shards into which the pairs are cut. Each is summed on its own, and the sums are added \
+      in the order of the shards. Default: 1.
+      """, valueName: "count"))
+  var shards: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Read only shard I of N, counted from 0, and write its moments with --moments. `sextant moments merge` \
+      adds the shards, to the bytes of --shards N.
+      """, valueName: "I/N"),
+    transform: Written.shard)
+  var shard: WrittenShard?
+
   @OptionGroup var compute: ComputeOptions
 
   @Flag(help: "Replace existing files.")
@@ -106,13 +125,21 @@ struct SteerTrain: WritingCommand {
         [
           ("--batch", batch != nil), ("--positions", places.positions != nil),
           ("--template", questions.template != nil), ("--precision", compute.precision != nil),
+          ("--shards", shards != nil), ("--shard", shard != nil),
         ], "has no effect with --from-moments")
       try refuseGiven([("--chat", chat.chat)], "has no effect with --from-moments")
     } else if model == nil || contrast.source == nil {
       throw ValidationError("Name --model and the texts (--pairs …), or --from-moments.")
     }
     if moments == nil { try refuseGiven([("--moments-for", momentsFor != nil)], "needs --moments") }
-    try Numbers.check(atLeast: 1, [("--batch", batch)])
+    if shard == nil {
+      guard output != nil else { throw ValidationError("Name the artifact with --output.") }
+    } else {
+      try refuseGiven(
+        [("--output", output != nil), ("--shards", shards != nil)], "has no effect with --shard")
+      guard moments != nil else { throw ValidationError("--shard needs --moments.") }
+    }
+    try Numbers.check(atLeast: 1, [("--batch", batch), ("--shards", shards)])
     try chat.checkAlone([
       ("--template", questions.template != nil), ("--no-bos", beginning.noBos),
     ])
@@ -125,25 +152,57 @@ struct SteerTrain: WritingCommand {
       outputs: [output, moments].compactMap { $0 }, replaces: force)
   }
 
+  var unsharedReason: String? {
+    if fromMoments != nil { return "--from-moments, which one process computes" }
+    return shard == nil ? nil : "--shard, which one process reads"
+  }
+
   func run() throws {
     let clock = Stopwatch()
     compute.apply()
     let estimator = try SteeringEstimator(method, shrinkage: shrinkage, scale: scale)
-    let learned =
-      if let fromMoments {
-        try SteeringVector.train(
-          fromMoments: fromMoments, estimator, sites: places.sites?.values, layers: places.layers)
-      } else {
-        try train(estimator)
+    if let fromMoments {
+      return try write(
+        SteeringVector.train(
+          fromMoments: fromMoments, estimator, sites: places.sites?.values, layers: places.layers),
+        clock)
+    }
+    let (trainer, pairs, sites) = try trainer(estimator)
+    let progress = Progress("train", .items("texts"))
+    if let shard, let moments {
+      let artifact = try trainer.moments(ofShard: shard.number, of: pairs) {
+        progress.update($0, $1)
       }
+      progress.clear()
+      try artifact.write(to: moments, replacing: force)
+      return Report(shard: shard.number, of: shard.count, moments: moments, seconds: clock.seconds)
+        .print(asJSON: printing.json)
+    }
+    let (vector, own) = try trainer.train(pairs) { progress.update($0, $1) }
+    progress.clear()
+    let collected = moments == nil ? nil : try own.gathered(sites, by: Job.ranks)
+    guard Job.ranks.isFirst else { return }
+    if let moments, let collected {
+      try collected.artifact(
+        model: vector.model, data: trainer.description(of: pairs), positions: places.readPositions,
+        retraining: vector.training.retraining
+      ).write(to: moments, replacing: force)
+    }
+    try write(vector, clock)
+  }
+
+  private func write(_ learned: SteeringVector, _ clock: Stopwatch) throws(Refusal) {
+    guard let output else { preconditionFailure("checked before") }
     let vector = learned.applied(as: operation, at: steerAt)
     try vector.artifact.write(to: output, replacing: force)
     Report(trained: vector, output: output, moments: moments, seconds: clock.seconds)
       .print(asJSON: printing.json)
   }
 
-  /// Reads the texts.
-  private func train(_ estimator: SteeringEstimator) throws(Refusal) -> SteeringVector {
+  /// Opens the model, and reads the texts.
+  private func trainer(
+    _ estimator: SteeringEstimator
+  ) throws(Refusal) -> (SteeringTrainer, ContrastPairs, [SiteDescription]) {
     guard let model, let source = contrast.source else { preconditionFailure("checked before") }
     let open = try chat.apply(to: LoadedModel.open(model, beginsTexts: !beginning.noBos))
     let sites = try places.sites(of: open.description)
@@ -153,17 +212,8 @@ struct SteerTrain: WritingCommand {
     let trainer = try SteeringTrainer(
       open.model, open.textTokenizer(), estimator: estimator, sites: sites,
       positions: places.readPositions,
-      keeping: SteeringMethod.named(momentsFor?.values ?? []), batch: batch ?? 16)
-    let progress = Progress("train", .items("texts"))
-    let (vector, collected) = try trainer.train(pairs) { progress.update($0, $1) }
-    progress.clear()
-    if let moments {
-      let data = try open.textTokenizer().recordingBeginning(in: pairs.record)
-      try collected.artifact(
-        model: open.reference, data: data, positions: places.readPositions,
-        retraining: vector.training.retraining
-      ).write(to: moments, replacing: force)
-    }
-    return vector
+      keeping: SteeringMethod.named(momentsFor?.values ?? []), batch: batch ?? 16,
+      shards: shard?.count ?? shards, ranks: Job.ranks)
+    return (trainer, pairs, sites)
   }
 }

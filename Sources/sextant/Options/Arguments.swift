@@ -5,6 +5,18 @@ import SextantReport
 
 /// Values of options whose reader tells what is wrong with a text. The parser shows the reason.
 enum Written {
+  /// Reads `I/N`: a shard, counted from 0, and the number of shards.
+  static func shard(_ text: String) throws -> WrittenShard {
+    let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+    guard parts.count == 2, let number = Int(parts[0]), let count = Int(parts[1]), count >= 1 else {
+      throw ValidationError("\(text) is not a shard such as 0/16.")
+    }
+    guard (0..<count).contains(number) else {
+      throw ValidationError("There is no shard \(number) of \(count): they are 0 to \(count - 1).")
+    }
+    return WrittenShard(number: number, count: count)
+  }
+
   /// Reads `3`, `2-4` or `1,3,10-12`.
   static func layers(_ text: String) throws -> LayerSelection {
     try explained { () throws(Refusal) in try LayerSelection(written: text) }
@@ -114,4 +126,10 @@ enum StoredType: String, CaseIterable, ExpressibleByArgument {
 
   /// The type; nil to keep each tensor's own.
   var dataType: DataType? { DataType.allCases.first { $0.word == rawValue } }
+}
+
+/// A shard of the data, and the number of shards.
+struct WrittenShard {
+  let number: Int
+  let count: Int
 }

@@ -9,6 +9,7 @@ extension LoadedModel {
   /// - Parameter beginsTexts: whether the tokens that the tokenizer asks for are put before texts.
   static func open(_ path: String, beginsTexts: Bool = true) throws(Refusal) -> LoadedModel {
     let model = try LoadedModel(path, beginsTexts: beginsTexts)
+    try Job.compare([("model", model.reference.json.canonicalText)])
     if !beginsTexts, model.tokenizer != nil, !model.beginsTextsWithTokens {
       StandardStreams.printNote(
         "--no-bos changes nothing: the model's tokenizer puts no token before a text")

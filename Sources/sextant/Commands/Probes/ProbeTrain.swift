@@ -7,7 +7,7 @@ import SextantReport
 import SextantTerminal
 
 /// Records to probes.
-struct ProbeTrain: WritingCommand {
+struct ProbeTrain: WritingCommand, SharedCommand {
   static let configuration = CommandConfiguration(
     commandName: "train",
     abstract: "Train linear probes on records with labels.",
@@ -59,16 +59,18 @@ struct ProbeTrain: WritingCommand {
   func run() throws {
     let clock = Stopwatch()
     let open = try model.open()
-    var trainer = ProbeTrainer(training.methods, seed: training.seed ?? 0)
+    var trainer = ProbeTrainer(training.methods, seed: training.seed ?? 0, ranks: Job.ranks)
     trainer.splitsHeads = heads
     let examples = try examples(of: selection.load(), open, for: trainer)
     let read = clock.seconds
     let (probe, skipped) = try Progress.show("train", .items(heads ? "parts" : "sites")) {
       update throws(Refusal) in
       try trainer.probe(
-        of: examples.records, examples.activations, model: open.reference,
+        of: examples.records, examples.activations, sites: examples.sites,
+        model: open.reference,
         positions: reading.places.readPositions, pooling: reading.pooling, progress: update)
     }
+    guard Job.ranks.isFirst else { return }
     try probe.artifact.write(to: output, replacing: force)
     Report(
       trained: probe, output: output, skipped: skipped, records: examples.records,
@@ -85,10 +87,10 @@ struct ProbeTrain: WritingCommand {
         of: records, capture: capture, open.description, tokenizer,
         sites: reading.places.sites?.values,
         layers: reading.places.layers, positions: reading.places.readPositions,
-        pooling: reading.pooling
+        pooling: reading.pooling, ranks: Job.ranks
       )
       SiteArguments.note(leftOut: examples.activations.leftOut)
-      try trainer.checkHeads(of: examples.activations.sites)
+      try trainer.checkHeads(of: examples.sites)
       return examples
     }
     let sites = try reading.places.sites(of: open.description)
@@ -97,7 +99,7 @@ struct ProbeTrain: WritingCommand {
       try ProbeExamples(
         of: records, open.model, tokenizer, sites: sites, positions: reading.places.readPositions,
         pooling: reading.pooling,
-        readsPairs: trainer.methods.contains(where: \.needsPairs),
+        readsPairs: trainer.methods.contains(where: \.needsPairs), ranks: Job.ranks,
         progress: update)
     }
   }
