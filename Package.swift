@@ -10,6 +10,8 @@ let package = Package(
     .executable(name: "sextant", targets: ["sextant"]),
     .executable(name: "sextant-hdf5", targets: ["sextant-hdf5"]),
     .library(name: "Sextant", targets: ["Sextant"]),
+    // `make library` makes libsextant.so of it, which exports the functions of sextant.h only.
+    .library(name: "sextant-c", type: .dynamic, targets: ["SextantC"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
@@ -29,6 +31,11 @@ let package = Package(
     // The table of functions that a plugin for MPI fills in. The plugin itself is not a target: `make mpi`.
     .systemLibrary(name: "CSextantMPI"),
     .target(name: "CAllocation", dependencies: ["CProcessEnd"]),
+    .target(
+      name: "CBuildRecord",
+      cSettings: Context.environment["SEXTANT_COMMIT"].map {
+        [.define("SEXTANT_COMMIT", to: "\"\($0)\"")]
+      } ?? []),
 
     // MARK: Foundations
     .target(name: "SextantLocks"),
@@ -113,8 +120,11 @@ let package = Package(
         "SextantTensor", "SextantBytes", "SextantStore", "SextantTexts", "SextantTokenizers",
         "SextantModels",
         "SextantConversion", "SextantArtifacts", "SextantAnalysis",
-        "SextantGeneration", "SextantEvaluation",
+        "SextantGeneration", "SextantEvaluation", "CBuildRecord",
       ]),
+    // The library for C: its header, and the functions of the header in Swift.
+    .target(name: "CSextant", exclude: ["libsextant.map"]),
+    .target(name: "SextantC", dependencies: ["CSextant", "Sextant"]),
 
     // The whole pipeline on the demo model.
     .target(
@@ -160,6 +170,8 @@ let package = Package(
     .target(
       name: "SextantTestSupport", dependencies: ["SextantBytes"], path: "Tests/SextantTestSupport"),
     .target(name: "CSeccompForTests", path: "Tests/CSeccompForTests"),
+    // A program in C that uses the library.
+    .executableTarget(name: "CInterface", dependencies: ["SextantC"], path: "Tests/CInterface"),
     // The code of the pages in Sextant.docc, as one program.
     .executableTarget(
       name: "ArticleSnippets", dependencies: ["Sextant"], path: "Tests/ArticleSnippets"),
@@ -259,8 +271,7 @@ let package = Package(
       name: "SextantTests",
       dependencies: [
         "Sextant", "SextantTerminal", "SextantTestSupport", "SextantModelTestSupport", "sextant",
-        "RecordAndSteer", "RawDirection",
-        "TrainAndApply", "ArticleSnippets",
+        "RecordAndSteer", "RawDirection", "TrainAndApply", "ArticleSnippets", "CInterface",
       ]),
     .testTarget(
       name: "ConformanceTests",

@@ -48,6 +48,20 @@ extension LoadedModel {
     try state.saved(by: reference).artifact.write(to: path, replacing: replacing)
   }
 
+  /// The sum of states, each times its strength, as `sextant state add` computes it.
+  ///
+  ///     let happier = try model.sum(of: [(start, 1), (happy, 0.5), (sad, -0.5)])
+  ///
+  /// - Parameter terms: at least one; the first gives the position. A strength of 0 leaves a term out, bit
+  ///   for bit.
+  /// - Throws: `artifact.empty` for no term; `model.state` for states of another batch, and for keys and
+  ///   values of other numbers of tokens; `artifact.scale`; `artifact.nonfinite` for a sum that overflows.
+  public func sum(of terms: [(state: State, strength: Float)]) throws(Refusal) -> State {
+    try State(
+      SavedState.sum(terms.map { ($0.state.saved(by: reference), $0.strength) }),
+      for: description, tokenizer: tokenizer?.digest)
+  }
+
   /// Loads a state that was saved.
   ///
   /// - Parameter allowsModelMismatch: accept a state of another model of the same sizes.

@@ -60,11 +60,12 @@ public struct LoadedModel: Sendable {
     }
   }
 
-  /// The same model with another tokenizer.
-  init(_ other: LoadedModel, tokenizer: any Tokenizer) {
-    (store, model, publishedChat) = (other.store, other.model, other.publishedChat)
+  /// The same model with another tokenizer, or through another `LanguageModel`.
+  init(_ other: LoadedModel, tokenizer: (any Tokenizer)? = nil, model: (any LanguageModel)? = nil) {
+    (store, publishedChat) = (other.store, other.publishedChat)
     beginsTextsWithTokens = other.beginsTextsWithTokens
-    self.tokenizer = tokenizer
+    self.tokenizer = tokenizer ?? other.tokenizer
+    self.model = model ?? other.model
   }
 
   /// Converts a checkpoint to a native model file.

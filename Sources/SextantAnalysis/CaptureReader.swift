@@ -98,7 +98,8 @@ public struct CaptureReader {
           throw Refusal(
             .dataRecord, found: "prompt \(index) without tokens", expected: "at least one token")
         }
-        let pieces = try pieces(of: prompt, .last, editing: try editing(prompt))
+        var state = model.initialState()
+        let pieces = try pieces(of: prompt, from: &state, .last, editing: try editing(prompt))
         if isEdited {
           for (site, pieces) in pieces { try Self.checkFinite(pieces, at: site) }
         }
@@ -153,10 +154,11 @@ public struct CaptureReader {
     return Artifact(manifest: manifest, tensors: tensors)
   }
 
-  /// The activations at the sites while the model reads one prompt from an empty state.
+  /// The activations at the sites while the model reads one prompt.
   ///
   /// - Parameters:
   ///   - prompt: token ids, T of them, at least one.
+  ///   - state: the state to start from, of one sequence; it becomes the state after the prompt.
   ///   - moments: the tokens after which states are kept.
   ///   - tap: the tap that edits the run before it is recorded; values that are not finite are then
   ///     refused.
@@ -164,7 +166,8 @@ public struct CaptureReader {
   /// - Throws: `data.record` for an empty prompt; `artifact.site` for a component that grows after each
   ///   token, which has a row for each anyway; `model.token`, `model.nonfinite`, `system.memory`.
   package func values(
-    of prompt: [Int], statesAfter moments: StateMoments = .last, editing tap: (any Tap)? = nil
+    of prompt: [Int], from state: inout State, statesAfter moments: StateMoments = .last,
+    editing tap: (any Tap)? = nil
   ) throws(Refusal) -> [Site: Tensor] {
     guard !prompt.isEmpty else {
       throw Refusal(
@@ -179,7 +182,7 @@ public struct CaptureReader {
     }
     try checkMemory([prompt], moments)
     var values: [Site: Tensor] = [:]
-    let all = try pieces(of: prompt, moments, editing: tap)
+    let all = try pieces(of: prompt, from: &state, moments, editing: tap)
     for site in sites {
       let pieces = all[site.site] ?? []
       if tap != nil { try Self.checkFinite(pieces, at: site.site) }
@@ -192,12 +195,12 @@ public struct CaptureReader {
 
   /// The activations at the sites while the model reads a prompt, in the order of its tokens.
   private func pieces(
-    of prompt: [Int], _ moments: StateMoments, editing tap: (any Tap)?
+    of prompt: [Int], from state: inout State, _ moments: StateMoments, editing tap: (any Tap)?
   ) throws(Refusal) -> [Site: [Tensor]] {
     let wanted = Set(sites.map(\.site))
-    let states = moments == .each ? Set(prompt.indices) : [prompt.count - 1]
+    let read = state.position..<state.position + prompt.count
+    let states = moments == .each ? Set(read) : [read.upperBound - 1]
     let recorder = Recorder(wanted, statesAfter: states)
-    var state = model.initialState()
     _ = try model.run(
       TokenBatch(prompt), from: &state, logits: wanted.contains(.logits) ? .all : .none,
       tap: TapChain([tap, recorder].compactMap { $0 }))

@@ -256,6 +256,8 @@ extension Refusal {
     case usageNothingSteered = "usage.nothing-steered"
     case usageLauncher = "usage.launcher"
     case usageRanks = "usage.ranks"
+    case usageHandle = "usage.handle"
+    case usageStopped = "usage.stopped"
   }
 }
 
@@ -264,7 +266,9 @@ extension Refusal.Code {
   /// 66 no input, 73 cannot create, 74 input or output error, or something that the system lacks.
   package var exitStatus: Int32 {
     switch self {
-    case .usageOption, .usageNothingSteered, .usageLauncher, .usageRanks: 64
+    case .usageOption, .usageNothingSteered, .usageLauncher, .usageRanks, .usageHandle,
+      .usageStopped:
+      64
     case .fileMissing, .filePermission: 66
     case .fileExists, .fileCreate, .fileSame: 73
     case .fileRead, .fileWrite, .diskFull, .diskSync, .hdf5ReaderMissing: 74

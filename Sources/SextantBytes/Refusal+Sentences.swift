@@ -223,6 +223,8 @@ extension Refusal.Code {
     case .usageNothingSteered: "nothing was steered"
     case .usageLauncher: "several processes were started for one command"
     case .usageRanks: "the processes of one job differ"
+    case .usageHandle: "an object of the library cannot be used"
+    case .usageStopped: "the caller stopped the run"
     }
   }
 
@@ -460,6 +462,9 @@ extension Refusal.Code {
     case .usageNothingSteered: "Check sites, layers and positions."
     case .usageLauncher: "Start one process."
     case .usageRanks: "Start the same program with the same arguments and data on every machine."
+    case .usageHandle:
+      "Use objects that are open and of the right kind, and a run in one thread at a time."
+    case .usageStopped: "Start the run again."
     }
   }
 }

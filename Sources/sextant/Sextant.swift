@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import Sextant
 import SextantArtifacts
 import SextantBytes
 import SextantReport
@@ -58,7 +59,9 @@ enum Main {
     } catch {
       // The parser prints help and the version without looking whether they are written.
       guard Sextant.exitCode(for: error) == .success else { Sextant.exit(withError: error) }
-      let text = Sextant.fullMessage(for: error, columns: nil)
+      var text = Sextant.fullMessage(for: error, columns: nil)
+      // The whole record takes time to make, because it loads OpenBLAS.
+      if text == ToolVersion.current { text = BuildRecord.text }
       if !text.isEmpty { StandardStreams.print(text) }
     }
   }

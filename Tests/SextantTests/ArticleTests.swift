@@ -57,7 +57,7 @@ import Testing
   private func shownTypes() throws -> Set<String> {
     let imports = try PackageFiles.text("Sources/Sextant/Exports.swift").split(separator: "\n")
       .filter { $0.hasPrefix("@_exported import") }
-    let own: Set = ["LensMethod", "LoadedModel", "Recording", "WritableArtifact"]
+    let own: Set = ["BuildRecord", "LensMethod", "LoadedModel", "Recording", "WritableArtifact"]
     return own.union(imports.compactMap { $0.split(separator: ".").last.map(String.init) })
   }
 }

@@ -51,6 +51,28 @@ public struct AppliedArtifact: Sendable {
     }
   }
 
+  /// Applies an artifact at a strength in its written form.
+  ///
+  /// - Parameter strength: `2`, `10%`, `0.1nats`, or one for each block, `3=1.5,5-7=0.5`; nil for 1.
+  /// - Throws: `usage.option` for a text that is not a strength; as for a strength.
+  public init(
+    _ artifact: Artifact, writtenStrength strength: String?, probe: String? = nil,
+    named name: String = Lens.name
+  ) throws(Refusal) {
+    var written = WrittenStrength()
+    if let strength {
+      guard let read = try WrittenStrength(Substring(strength)) else {
+        throw Refusal(
+          .usageOption, file: artifact.file, at: .parameter("apply"),
+          found: "the strength \"\(strength)\"", expected: WrittenStrength.forms)
+      }
+      written = read
+    }
+    try self.init(
+      artifact, strength: strength == nil ? nil : written.value, layerStrengths: written.layers,
+      unit: written.unit, probe: probe, named: name)
+  }
+
   /// Whether it changes values.
   public var edits: Bool { isVector || artifact.manifest.kind == ConceptEraser.name }
   fileprivate var isVector: Bool { artifact.manifest.kind == SteeringVector.name }

@@ -76,7 +76,7 @@ extension AppliedArtifact {
     throw Refusal(
       .usageOption, file: String(path[..<colon]), at: .parameter("apply"),
       found: "the strength \"\(path[path.index(after: colon)...])\"",
-      expected: "a number, such as 2, 10% or 0.1nats, or one for each block, such as 3=1.5,5-7=0.5")
+      expected: WrittenStrength.forms)
   }
 }
 

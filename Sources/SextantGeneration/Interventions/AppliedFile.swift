@@ -13,6 +13,10 @@ package struct WrittenStrength: Sendable {
   /// 1, the same as no strength.
   package init() {}
 
+  /// The written forms, for people.
+  static let forms =
+    "a number, such as 2, 10% or 0.1nats, or one for each block, such as 3=1.5,5-7=0.5"
+
   /// Whether it is one number without a unit.
   package var isPlain: Bool { unit == .raw && layers == nil }
 

@@ -158,4 +158,10 @@ package enum BLAS {
     prepare()
     return String(cString: sextant_blas_core())
   }
+
+  /// The same for people, or why OpenBLAS cannot be loaded.
+  package static var report: String {
+    var missing = 0
+    return String(cString: sextant_load_blas(&missing) ?? sextant_blas_core())
+  }
 }
