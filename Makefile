@@ -9,7 +9,8 @@ LINTED := Package.swift Sources Examples Tests Benchmarks/Sources Fuzzing/Source
 SERVER := SEXTANT_SERVER=1 swift build -c release --scratch-path .build-serve
 SERVED := demo-output/serve
 
-.PHONY: help demo test build serve server test-clients mpi test-mpi test-slurm benchmarks docs lint format dependencies clean
+.PHONY: help demo test build serve server test-clients mpi test-mpi test-slurm benchmarks docs lint format dependencies clean \
+  library test-python native wheel dist
 
 help:
 	@echo "make demo        build, then run the whole pipeline on the model in fixtures/"
@@ -21,6 +22,10 @@ help:
 	@echo "make test-mpi    run the shared commands under Open MPI, and compare the bytes"
 	@echo "make test-slurm  start a Slurm cluster on this machine, and run an array and srun (needs root)"
 	@echo "make benchmarks  build Benchmarks/.build/release/sextant-benchmarks"
+	@echo "make library     build the library for C and Python, .build/release/libsextant.so"
+	@echo "make test-python test the Python package"
+	@echo "make wheel       build the Python package, with everything that it needs, into .build-package/"
+	@echo "make dist        build a tar file and a Debian package into .build-package/"
 	@echo "make docs        write the documentation of the library into .build/docs/"
 	@echo "make lint        check formatting, and the digests of the fixtures"
 	@echo "make format      format the sources"
@@ -68,6 +73,25 @@ benchmarks: dependencies
 test: dependencies
 	.ci/neon
 	swift test $(DEBUG_FLAGS) --disable-xctest
+
+# The functions of sextant.h, and nothing else, are visible in it.
+library: dependencies
+	swift build -c release --product sextant-c \
+	  -Xlinker --version-script=Sources/CSextant/libsextant.map -Xlinker -soname=libsextant.so
+	cp .build/release/libsextant-c.so .build/release/libsextant.so
+
+test-python: dependencies
+	python/tests/run
+
+# Everything that packages contain, without the libraries of this system.
+native: dependencies
+	Packaging/build
+
+wheel: native
+	python3 Packaging/wheel
+
+dist: native
+	Packaging/dist
 
 docs: dependencies
 	.ci/docs

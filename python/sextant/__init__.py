@@ -15,7 +15,7 @@ from ._edits import Add, Applied, Project
 from ._library import SextantError, library as _native
 from ._runs import Visit
 from .artifacts import Artifact, Eraser, Lens, Probe, ProbeEvaluation, SteeringVector, load
-from .model import Generation, LensGrid, Model, Recording, SiteDescription, State, Token, convert
+from .model import Generation, LensGrid, Model, Recording, SiteDescription, State, Token, convert, demo_model
 
 __version__ = _native.sextant_version().decode()
 
@@ -52,5 +52,6 @@ __all__ = [
     "Visit",
     "build",
     "convert",
+    "demo_model",
     "load",
 ]

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import contextmanager
 from ctypes import byref, c_float, c_int64, c_size_t, c_uint64, c_void_p, POINTER
+from pathlib import Path
 from typing import Any, Iterable, Iterator, NamedTuple, Sequence, Union
 
 import numpy as np
@@ -50,6 +51,9 @@ def convert(checkpoint: str | os.PathLike[str], path: str | os.PathLike[str], re
     checkpoint: a folder in Hugging Face layout, or a .safetensors, .pth, .h5, .npz or .gguf file. The configuration and the tokenizer
     are read from the files beside it.
     """
+    reader = _library.native("sextant-hdf5")
+    if os.path.exists(reader):
+        os.environ.setdefault("SEXTANT_HDF5", reader)  # The program that reads HDF5, which is in the wheel.
     _library.call(
         "convert",
         _library.text(checkpoint, "the path of a checkpoint"),
@@ -57,6 +61,11 @@ def convert(checkpoint: str | os.PathLike[str], path: str | os.PathLike[str], re
         bool(replace),
     )
     return Model(path)
+
+
+def demo_model() -> str:
+    """The folder of the small Mamba that is in the wheel, for `convert`. It was trained on film reviews."""
+    return str(Path(__file__).parent / "demo")
 
 
 class Model:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import unittest
+from pathlib import Path
 
 import numpy as np
 from support import FIXTURES, FOLDER, LABELS, PAIRS, PROMPT, ROOT, TEXTS, model
@@ -195,7 +196,7 @@ class LifetimeTests(unittest.TestCase):
 
         def resident():
             gc.collect()
-            return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGESIZE")
+            return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
         for _ in range(200):
             calls()
