@@ -12,24 +12,12 @@ Whatever goes wrong raises a `SextantError` with a stable code.
 """
 
 from ._edits import Add, Applied, Project
-from ._library import SextantError, library as _native
+from ._library import SextantError, build, library as _native
 from ._runs import Visit
 from .artifacts import Artifact, Eraser, Lens, Probe, ProbeEvaluation, SteeringVector, load
 from .model import Generation, LensGrid, Model, Recording, SiteDescription, State, Token, convert, demo_model
 
 __version__ = _native.sextant_version().decode()
-
-
-def build() -> str:
-    """The version, the commit, the level of the kernels and OpenBLAS's kernels, one fact per line."""
-    from ctypes import byref, c_void_p
-
-    from . import _library
-
-    place = c_void_p()
-    _library.call("build", byref(place))
-    return _library.taken_text(place)
-
 
 __all__ = [
     "Add",

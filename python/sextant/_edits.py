@@ -64,8 +64,6 @@ class Edits:
     """A list of edits of the library, and what it needs to stay alive."""
 
     def __init__(self, items: Iterable[Item]) -> None:
-        if isinstance(items, (str, os.PathLike)) or not isinstance(items, Iterable):
-            items = [items]  # One item is as good as a list of one.
         self._kept: list[Any] = []
         self._handle: Handle | None = None
         for item in items:

@@ -153,6 +153,13 @@ def call(name: str, *arguments: Any) -> None:
         raise SextantError(code, message, remedy)
 
 
+def build() -> str:
+    """The version, the commit, the level of the kernels and OpenBLAS's kernels, one fact per line."""
+    place = c_void_p()
+    call("build", byref(place))
+    return taken_text(place)
+
+
 # Arguments
 
 
@@ -237,13 +244,14 @@ class Handle:
     __slots__ = ("value", "__weakref__")
 
     def __init__(self, make: Callable[..., None] | str, *arguments: Any) -> None:
-        self.value = 0
         place = c_uint64()
-        if isinstance(make, str):
-            call(make, *arguments, byref(place))
-        else:
-            make(*arguments, byref(place))
-        self.value = place.value
+        try:
+            if isinstance(make, str):
+                call(make, *arguments, byref(place))
+            else:
+                make(*arguments, byref(place))
+        finally:  # Ctrl-C may come when the object exists already.
+            self.value = place.value
 
     def close(self) -> None:
         """Closes the object. Whoever uses it later gets `usage.handle`."""

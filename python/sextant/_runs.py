@@ -125,7 +125,7 @@ def _edited(result: Any, shape: tuple[int, ...], site: str) -> np.ndarray:
     if array.shape != shape:
         raise SextantError(
             "model.state",
-            f"the state does not fit [model.state]\n  found:    a tap at {site} that returns {list(array.shape)}"
+            f"a state of another model, batch or shape [model.state]\n  found:    a tap at {site} that returns {list(array.shape)}"
             f"\n  expected: {list(shape)}, or None",
             "Return an array of the same shape, or edit the array in place.",
         )

@@ -47,7 +47,7 @@ class Artifact(Mapping[str, np.ndarray]):
         if not isinstance(artifact, cls):
             raise SextantError(
                 "artifact.kind",
-                f"{os.fspath(path)}: the kind of the artifact is another one [artifact.kind]\n  found:    {artifact._kind}"
+                f"{os.fspath(path)}: an artifact kind that does not fit here [artifact.kind]\n  found:    {artifact._kind}"
                 f"\n  expected: {cls.kind}",
                 "Use the class of this kind, or sextant.load.",
             )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from ctypes import byref, c_float, c_int64, c_size_t, c_uint64, c_void_p, POINTER
 from pathlib import Path
-from typing import Any, Iterable, Iterator, NamedTuple, Sequence, Union
+from typing import Any, Iterator, NamedTuple, Sequence, Union
 
 import numpy as np
 
@@ -238,12 +238,9 @@ class Model:
             self._taps.items = before
 
     def _edits(self, apply: Iterable[Item]) -> Edits:
-        from .artifacts import Artifact
-        from ._edits import Add, Applied, Project
-
-        if isinstance(apply, (str, os.PathLike, Artifact, Add, Applied, Project, Tap)):
-            apply = [apply]
-        return Edits([*apply, *getattr(self._taps, "items", ())])
+        # One item is as good as a list of one. An artifact maps names to arrays, and is one item.
+        is_list = isinstance(apply, Iterable) and not isinstance(apply, (str, Mapping))
+        return Edits([*(apply if is_list else [apply]), *getattr(self._taps, "items", ())])
 
     def load_state(self, path: str | os.PathLike[str]) -> State:
         """A state that this model saved."""
@@ -251,6 +248,8 @@ class Model:
 
     def lens(self, text: str, lens: Any = None, guesses: int = 10) -> LensGrid:
         """The prediction of each block after each token of a text. lens: a `Lens`; None for the logit lens."""
+        if lens is not None and not isinstance(lens, Mapping):
+            raise misuse(type(lens).__name__, "a Lens, or None")
         grid, page = c_void_p(), c_void_p()
         _runs.call(
             "lens_grid",
@@ -356,7 +355,7 @@ class State:
         if array.shape != shape:
             raise SextantError(
                 "model.state",
-                f"the state does not fit [model.state]\n  found:    {site} of shape {list(array.shape)}"
+                f"a state of another model, batch or shape [model.state]\n  found:    {site} of shape {list(array.shape)}"
                 f"\n  expected: {list(shape)}",
                 "Give values of the shape of the component.",
             )
