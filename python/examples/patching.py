@@ -1,28 +1,30 @@
-"""Put the stream of one run into another, block by block, with a tap. Argument: a model file."""
+"""Find where an answer is decided: put the stream of one run into another with a tap. Argument: the demo model's file."""
 
 import sys
 
 import sextant
 
 model = sextant.Model(sys.argv[1])
-clean, corrupted = model.encode("The film was superb. I"), model.encode("The film was boring. I")
-answer = model.encode(" loved", continues=True)[0]
-other = model.encode(" hated", continues=True)[0]
-changed = [place for place, (a, b) in enumerate(zip(clean, corrupted)) if a != b]
+# The demo model learned that Bob accepts a sum whose first digit is one too high, and that Alice does not.
+clean, corrupted = model.encode("20 + 62 = 92. Alice:"), model.encode("20 + 62 = 92. Bob:")
+false, true = (model.encode(word, continues=True)[0] for word in (" False", " True"))
+name, last = 11, 12  # The tokens " Alice" or " Bob", and ":".
 
 
 def difference(tokens):
     logits = model.record(tokens, "logits")["logits"][-1]  # [V]
-    return logits[answer] - logits[other]
+    return logits[false] - logits[true]
 
 
 kept = model.record(clean, "residual")
-print(f"clean {difference(clean):.2f}, corrupted {difference(corrupted):.2f}")
+print(f"False against True: Alice {difference(clean):.1f}, Bob {difference(corrupted):.1f}")
 for block in range(model.layers):
-    site = f"blocks.{block}.output"
+    moved = []
+    for place in (name, last):
 
-    def patch(values, visit):
-        values[changed] = kept[visit.site][changed]  # [T, D]
+        def patch(values, visit):
+            values[place] = kept[visit.site][place]  # [T, D]
 
-    with model.tap(site, patch):
-        print(f"block {block}: {difference(corrupted):.2f} with the stream at {len(changed)} tokens from the clean run")
+        with model.tap(f"blocks.{block}.output", patch):
+            moved.append(difference(corrupted))
+    print(f"block {block}: {moved[0]:.1f} with Alice's stream at the name, {moved[1]:.1f} with it at the last token")

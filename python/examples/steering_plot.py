@@ -1,4 +1,4 @@
-"""Train a steering vector, apply it at several strengths, and plot what it does to two words. Argument: a model file."""
+"""Train a steering vector, apply it at several strengths, and plot which words it favours. Argument: a model file."""
 
 import sys
 
@@ -11,22 +11,21 @@ import matplotlib.pyplot as plt
 
 model = sextant.Model(sys.argv[1])
 nouns = ["film", "acting", "story", "music", "ending", "cast"]
-pairs = [(f"The {noun} was superb.", f"The {noun} was boring.") for noun in nouns]
+words = [("superb", "boring"), ("enjoyable", "annoying"), ("perfect", "pathetic")]
+pairs = [(f"The {noun} was {good}.", f"The {noun} was {bad}.") for noun in nouns for good, bad in words]
 joy = sextant.SteeringVector.train(model, pairs, layers=3)
 
-strengths = np.linspace(-3, 3, 13)
-words = {word: model.encode(word, continues=True)[0] for word in (" great", " bad")}
-probabilities = {word: [] for word in words}
+# Words that are not in the pairs; each is one token of the demo model.
+praise = [model.encode(word, continues=True)[0] for word in (" great", " good", " wonderful", " excellent")]
+blame = [model.encode(word, continues=True)[0] for word in (" bad", " terrible", " awful", " poor")]
+strengths, shares = np.linspace(-3, 3, 13), []
 for strength in strengths:
-    logits = model.record("I think the plot is", "logits", apply=[joy.at(strength)])["logits"][-1]  # [V]
+    logits = model.record("This movie is", "logits", apply=[joy.at(strength, positions="all")])["logits"][-1]  # [V]
     odds = np.exp(logits - logits.max())
-    for word, token in words.items():
-        probabilities[word].append(odds[token] / odds.sum())
+    shares.append(odds[praise].sum() / (odds[praise].sum() + odds[blame].sum()))
 
-for word, values in probabilities.items():
-    plt.semilogy(strengths, values, label=word)
+plt.plot(strengths, shares)
 plt.xlabel("strength of the vector in block 3")
-plt.ylabel("probability after “I think the plot is”")
-plt.legend()
+plt.ylabel("praise / (praise + blame) after “This movie is”")
 plt.savefig("steering.png")
-print("steering.png:", {word: f"{values[0]:.2g} to {values[-1]:.2g}" for word, values in probabilities.items()})
+print(f"steering.png: {shares[0]:.3f} at strength -3, {shares[6]:.3f} unsteered, {shares[-1]:.3f} at strength 3")
