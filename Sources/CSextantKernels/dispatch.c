@@ -5,10 +5,22 @@
 
 #include "tables.h"
 
+#if defined(__aarch64__)
+#if defined(__linux__)
+#include <sys/auxv.h>
+
+// Whether the processor has dot products of bytes (`asimddp` in /proc/cpuinfo).
+static int has_neon_dot(void) { return (getauxval(AT_HWCAP) >> 20 & 1) != 0; }
+#else
+static int has_neon_dot(void) { return 0; }
+#endif
+#endif
+
 const char *sxk_level_name(sxk_level level) {
   switch (level) {
   case SXK_PORTABLE: return "portable";
   case SXK_NEON: return "neon";
+  case SXK_NEON_DOT: return "neon-dot";
   case SXK_AVX2: return "avx2";
   case SXK_AVX512: return "avx512";
   case SXK_AVX512_DOT: return "avx512-dot";
@@ -20,6 +32,7 @@ const sxk_table *sxk_table_for(sxk_level level) {
   if (level == SXK_PORTABLE) return &sxk_portable_table;
 #if defined(__aarch64__)
   if (level == SXK_NEON) return &sxk_neon_table;
+  if (level == SXK_NEON_DOT) return has_neon_dot() ? &sxk_neon_dot_table : NULL;
 #endif
 #if defined(__x86_64__)
   // The builtins also ask whether the operating system saves the wide registers.

@@ -1,6 +1,7 @@
 // The kernels for ARM processors: the portable bodies with the registers and conversions that every
 // AArch64 processor has.
 #if defined(__aarch64__)
+#include <arm_neon.h>
 #include <math.h>
 #include <string.h>
 

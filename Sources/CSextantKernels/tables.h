@@ -5,6 +5,7 @@
 extern const sxk_table sxk_portable_table;
 #if defined(__aarch64__)
 extern const sxk_table sxk_neon_table;
+extern const sxk_table sxk_neon_dot_table;
 #endif
 #if defined(__x86_64__)
 extern const sxk_table sxk_avx2_table;

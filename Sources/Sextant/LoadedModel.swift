@@ -163,8 +163,19 @@ public struct LoadedModel: Sendable {
     let beginnings = try applied.artifacts.map { applied throws(Refusal) in
       try beginningNote(on: applied.artifact)
     }
-    return (beginnings + [applied.editsState ? description.untouchedByStateEdits : nil])
+    let weights = applied.artifacts.map { weightsNote(on: $0.artifact) }
+    return
+      (beginnings + weights + [applied.editsState ? description.untouchedByStateEdits : nil])
       .compactMap { $0 }
+  }
+
+  /// A note, where the artifact was made with another form of the same weights.
+  package func weightsNote(on artifact: Artifact) -> String? {
+    let (made, own) = (artifact.manifest.model, reference)
+    guard made.identity == own.identity, made.weights != own.weights else { return nil }
+    return
+      "\(printable(artifact.file ?? "an artifact")) was made with the same model's weights as "
+      + "\(printable(made.weights)); here they are stored as \(printable(own.weights))"
   }
 
   /// A note, where texts begin with other tokens here than the texts that an artifact was learned from.

@@ -25,6 +25,15 @@ package struct CheckpointTensor: Sendable, Equatable {
     self.byteCount = byteCount
     self.encoding = encoding
   }
+
+  /// The same tensor with the blocks that the file contains as its elements; nil if it has none of a type
+  /// that native models have.
+  package var inBlocks: CheckpointTensor? {
+    guard let type = encoding.flatMap({ DataType(rawValue: $0) }), type.isBlocks,
+      let byteCount = type.byteCount(shape: shape)
+    else { return nil }
+    return CheckpointTensor(name: name, dataType: type, shape: shape, byteCount: byteCount)
+  }
 }
 
 /// A file, or a set of files, that contains named tensors in a foreign format.
@@ -48,7 +57,7 @@ package protocol Checkpoint: AnyObject, Sendable {
   /// Hands over the elements of one tensor, row-major and little-endian, in consecutive pieces.
   ///
   /// Memory is limited by the piece, for tensors of any size. Every piece except the last contains
-  /// a whole number of elements.
+  /// a whole number of elements. `CheckpointTensor.inBlocks` of a tensor is read in whole blocks.
   ///
   /// - Parameter body: receives each piece; the memory is valid during the call only.
   /// - Throws: `file.*` or the format's codes; the errors of `body`.

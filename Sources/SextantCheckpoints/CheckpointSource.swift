@@ -108,9 +108,7 @@ package struct CheckpointSource: Sendable {
     case .unknown where try PyTorchFile.isLegacy(file):
       checkpoint = try PyTorchFile(file)
     case .gguf:
-      let gguf = try GGUFFile(file)
-      warnings = gguf.notes
-      checkpoint = gguf
+      checkpoint = try GGUFFile(file)
     case .store:
       throw Refusal(
         .fileUnknown, file: path, found: "a Sextant model", expected: "a foreign checkpoint",

@@ -64,6 +64,9 @@ final class AdaptedCheckpoint: Checkpoint {
     guard let entry = entries[ExactString(tensor.name)] else {
       preconditionFailure("no tensor \(tensor.name)")
     }
+    if tensor.dataType.isBlocks, let blocks = entry.source.inBlocks {
+      return try base.read(blocks, body)
+    }
     guard entry.isConverted else { return try base.read(entry.source, body) }
     var converter = ElementConverter(from: entry.source.dataType, to: entry.dataType)
     var done = 0

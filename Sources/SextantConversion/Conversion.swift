@@ -8,8 +8,9 @@ import SextantTokenizers
 
 /// The options of a conversion.
 public struct ConversionOptions: Sendable {
-  /// The type for matrices and embeddings; nil keeps each tensor's own. Small tensors always keep
-  /// theirs, and for `q8` so do matrices whose rows are not a whole number of blocks.
+  /// The type for matrices and embeddings; nil keeps each tensor's own, and the blocks of a GGUF file. Small
+  /// tensors always keep theirs, and for `q8` and `q4v1` so do matrices whose rows are not a whole number
+  /// of blocks. With `q4v1` the embedding and the output head are stored in `q8`.
   public var dataType: DataType?
   /// The path of a `config.json`, if the source's folder has none.
   public var configuration: String?
@@ -168,6 +169,7 @@ package struct Conversion {
       let others = Architectures.otherParts(of: published).joined(separator: ", ")
       notes.append("only the language model of a model with several parts; not read: \(others)")
     }
+    notes += mapping.notes(onBlocksIn: mapping.plan(options.dataType), options.dataType)
     let keeping = mapping.matricesKeepingType(options.dataType)
     if let first = keeping.first, let type = options.dataType {
       notes.append(
@@ -409,9 +411,11 @@ package struct Conversion {
     }) { tensor, piece in
       tally.add(tensor, piece)
     }
+    let keepsBlocks = options.dataType == nil
     let convert: @Sendable (PlannedTensor, inout TensorSink) throws(Refusal) -> Void = {
       tensor, sink throws(Refusal) in
-      try Self.convert(tensor, mapping, checkpoint, into: &sink, tally)
+      try Self.convert(
+        tensor, mapping, checkpoint, keepingBlocks: keepsBlocks, into: &sink, tally)
     }
     if checkpoint.readsConcurrently {
       try writer.writeAll(.shared, convert)
@@ -437,8 +441,11 @@ package struct Conversion {
   /// Hands the elements of one tensor to the store, in the type that the store has for them.
   private static func convert(
     _ tensor: PlannedTensor, _ mapping: WeightMapping, _ checkpoint: any Checkpoint,
-    into sink: inout TensorSink, _ tally: ConversionTally
+    keepingBlocks: Bool, into sink: inout TensorSink, _ tally: ConversionTally
   ) throws(Refusal) {
+    if keepingBlocks, tensor.dataType.isBlocks {
+      return try keepBlocks(of: tensor, mapping, checkpoint, into: &sink, tally)
+    }
     var converter = ElementConverter(from: tensor.sourceDataType, to: tensor.dataType)
     try mapping.read(tensor.name, from: checkpoint) { piece throws(Refusal) in
       if tensor.dataType == tensor.sourceDataType {
@@ -451,15 +458,32 @@ package struct Conversion {
         }
       }
     }
-    try Overflow.check(
-      converter.overflowCount, of: tensor.name, in: tensor.dataType, file: checkpoint.path)
+    try converter.overflow.check(of: tensor.name, in: tensor.dataType, file: checkpoint.path)
   }
 
-  /// `source`, or the type that at least one matrix is converted to.
+  /// Hands the blocks of one tensor to the store as they are. Their values are digested.
+  private static func keepBlocks(
+    of tensor: PlannedTensor, _ mapping: WeightMapping, _ checkpoint: any Checkpoint,
+    into sink: inout TensorSink, _ tally: ConversionTally
+  ) throws(Refusal) {
+    var converter = ElementConverter(from: tensor.dataType, to: tensor.sourceDataType)
+    try mapping.read(tensor.name, inBlocks: true, from: checkpoint) { piece throws(Refusal) in
+      try converter.convert(piece) { values throws(Refusal) in
+        tally.add(tensor, values, storedAs: piece)
+        try sink.append(piece, source: values)
+      }
+    }
+  }
+
+  /// `source`, the type that was asked for, or the type of blocks that most elements keep.
   private var variant: String {
-    let converts = mapping.plan(options.dataType).contains { $0.dataType != $0.sourceDataType }
-    guard converts, let type = options.dataType else { return StoreFormat.sourceVariant }
-    return type.word
+    let converted = mapping.plan(options.dataType).filter { $0.dataType != $0.sourceDataType }
+    guard !converted.isEmpty else { return StoreFormat.sourceVariant }
+    if let type = options.dataType { return type.word }
+    var counts: [DataType: Int] = [:]
+    for tensor in converted { counts[tensor.dataType, default: 0] += tensor.shape.reduce(1, *) }
+    let most = counts.max { ($0.value, $0.key.word) < ($1.value, $1.key.word) }
+    return most?.key.word ?? StoreFormat.sourceVariant
   }
 }
 

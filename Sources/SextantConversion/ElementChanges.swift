@@ -146,9 +146,17 @@ struct ElementChanges: Sendable {
     }
   }
 
+  /// Whether they move blocks of so many neighbours as wholes, and compute none of the elements.
+  func keepBlocks(ofLength length: Int) -> Bool {
+    steps.allSatisfy {
+      guard case .swap(let start, _, _, let unit) = $0 else { return false }
+      return start.isMultiple(of: length) && unit.isMultiple(of: length)
+    }
+  }
+
   // MARK: Elements
 
-  /// The canonical elements of stored ones.
+  /// The canonical elements of stored ones, or whole blocks of them if the changes keep these.
   ///
   /// - Parameter offset: the place of the first element in the tensor. The elements are whole
   ///   periods.
@@ -157,7 +165,9 @@ struct ElementChanges: Sendable {
     for step in steps.reversed() {
       switch step {
       case .swap(let start, let rows, let columns, let unit):
-        swap(&bytes, from: start * type.byteWidth, columns, rows, unit * type.byteWidth)
+        swap(
+          &bytes, from: type.byteCount(elements: start), columns, rows,
+          type.byteCount(elements: unit))
       case .negativeExponential: map(&bytes) { Float(log(-Double($0))) }
       case .plusOne: map(&bytes) { $0 - 1 }
       case .scale(let factors):
@@ -173,7 +183,9 @@ struct ElementChanges: Sendable {
     for step in steps {
       switch step {
       case .swap(let start, let rows, let columns, let unit):
-        swap(&bytes, from: start * type.byteWidth, rows, columns, unit * type.byteWidth)
+        swap(
+          &bytes, from: type.byteCount(elements: start), rows, columns,
+          type.byteCount(elements: unit))
       case .negativeExponential: map(&bytes) { Float(-exp(Double($0))) }
       case .plusOne: map(&bytes) { $0 + 1 }
       case .scale(let factors):
@@ -264,16 +276,17 @@ struct FormReader {
     self.form = form
     self.type = type
     let usual = 1 << 18
-    step = max(1, usual / form.changes.period) * form.changes.period * type.byteWidth
+    step = type.byteCount(
+      elements: max(1, usual / form.changes.period) * form.changes.period)
   }
 
   /// Receives the next stored elements.
   mutating func append(
     _ piece: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
   ) throws(Refusal) {
-    let width = type.byteWidth
-    let group = form.share.groupLength * width
-    let share = form.share.start * width..<(form.share.start + form.share.length) * width
+    let group = type.byteCount(elements: form.share.groupLength)
+    let start = type.byteCount(elements: form.share.start)
+    let share = start..<start + type.byteCount(elements: form.share.length)
     let end = position + piece.count
     var first = position / max(1, group) * group
     while first < end {
@@ -310,7 +323,7 @@ struct FormReader {
     let stored = count == waiting.count ? waiting : Array(waiting[..<count])
     waiting.removeFirst(count)
     let bytes = form.changes.undone(stored, type, at: done)
-    done += count / type.byteWidth
+    done += count / type.byteWidth * type.blockLength
     try bytes.span.bytes.withUnsafeBytes(body)
   }
 }

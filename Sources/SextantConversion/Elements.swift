@@ -11,8 +11,10 @@ struct ElementConverter {
   private var rest: [UInt8] = []
   /// The last piece after its conversion.
   private var output: [UInt8] = []
-  /// Elements so far that were finite and became NaN or infinite.
-  private(set) var overflowCount = 0
+  /// Elements so far.
+  private var done = 0
+  /// The elements so far that were finite and became NaN or infinite.
+  private(set) var overflow = Overflow()
 
   /// Both types are floating-point or blocks.
   init(from source: DataType, to target: DataType) {
@@ -45,40 +47,60 @@ struct ElementConverter {
   }
 
   private mutating func fill(from piece: UnsafeRawBufferPointer) {
-    let size = piece.count / unit * target.byteWidth
+    let count = piece.count / source.byteWidth * source.blockLength
+    let size = target.byteCount(elements: count)
     if output.count != size { output = [UInt8](repeating: 0, count: size) }
     output.withUnsafeMutableBytes { Kernels.convert(piece, from: source, into: $0, as: target) }
-    overflowCount += output.withUnsafeBytes {
-      Kernels.overflowCount(from: piece, source, to: $0, target)
-    }
+    output.withUnsafeBytes { overflow.add(from: piece, source, to: $0, target, at: done) }
+    done += count
   }
 }
 
 /// Finite weights that a type has no number for.
-enum Overflow {
+struct Overflow {
+  /// How many were finite and became NaN or infinite.
+  private var count = 0
+  /// The place of one of the first in its tensor, and its value.
+  private var first: (place: Int, value: Double)?
+
+  /// Counts elements that a conversion lost.
+  ///
+  /// - Parameter start: the place of the first element in the tensor.
+  mutating func add(
+    from source: UnsafeRawBufferPointer, _ sourceType: DataType,
+    to target: UnsafeRawBufferPointer, _ targetType: DataType, at start: Int
+  ) {
+    let lost = Kernels.overflowCount(from: source, sourceType, to: target, targetType)
+    guard lost > 0 else { return }
+    count += lost
+    guard first == nil,
+      let found = Kernels.firstOverflow(from: source, sourceType, to: target, targetType)
+    else { return }
+    first = (start + found.place, found.value)
+  }
+
   /// Refuses a tensor that lost elements.
   ///
   /// - Parameters:
-  ///   - count: how many were finite and became NaN or infinite.
   ///   - name: the tensor's.
   ///   - type: the type of the converted elements.
   /// - Throws: `model.overflow`.
-  static func check(
-    _ count: Int, of name: String, in type: DataType, file: String
-  ) throws(Refusal) {
+  func check(of name: String, in type: DataType, file: String) throws(Refusal) {
     guard count > 0 else { return }
-    let isBlocks = type.blockLength > 1
+    let value = first.map { ", such as \(Float($0.value)) as element \($0.place)" } ?? ""
     throw Refusal(
       .modelOverflow, file: file, at: .tensor(name),
-      found: isBlocks
-        ? "\(counted(count, "element")) in blocks with NaN, infinity or a number beyond \(type.rawValue)"
-        : "\(counted(count, "element")) beyond \(type.rawValue)",
-      expected: "\(isBlocks ? "finite numbers with " : "")magnitudes of at most \(largest(type))")
+      found: type.isBlocks
+        ? "\(counted(count, "element")) in blocks with NaN, infinity or a number beyond \(type.rawValue)\(value)"
+        : "\(counted(count, "element")) beyond \(type.rawValue)\(value)",
+      expected:
+        "\(type.isBlocks ? "finite numbers with " : "")magnitudes of at most \(Self.largest(type))"
+    )
   }
 
   static func largest(_ type: DataType) -> String {
     switch type {
-    case .f16: "65,504"
+    case .f16, .q4v1: "65,504"
     case .q8: "8.3 million"
     default: "3.4e38"
     }

@@ -160,6 +160,17 @@ struct StoredForm: Sendable {
   /// Whether the stored elements contain nothing else.
   private var isWhole: Bool { share.length == share.groupLength }
 
+  /// Whether blocks of a type stay whole: each block of the stored tensors is one of the canonical tensor,
+  /// and its elements keep their order and their values.
+  func keepsBlocks(_ type: DataType, of spec: WeightSpec) -> Bool {
+    let length = type.blockLength
+    let hasRows = spec.kind == .experts || (spec.kind == .matrix && spec.shape.count == 2)
+    return hasRows && changes.keepBlocks(ofLength: length)
+      && [share.start, share.length, share.groupLength].allSatisfy { $0.isMultiple(of: length) }
+      && type.byteCount(shape: spec.shape) != nil
+      && tensors.allSatisfy { type.byteCount(shape: $0.shape) != nil }
+  }
+
   /// The place of the canonical elements in the stored ones, if they are one piece and do not
   /// change.
   var slice: Range<Int>? {

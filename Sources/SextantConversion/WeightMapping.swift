@@ -15,6 +15,8 @@ struct WeightMapping: Sendable {
   /// The checkpoint's tensors that contain the elements of each canonical tensor, by its name.
   private let sources: [ExactString: [CheckpointTensor]]
   private let forms: [ExactString: StoredForm]
+  /// The names of the embedding and of the output head.
+  private let tiedPair: TiedPair
 
   /// Matches names, then shapes and types; refuses with everything that is missing or left over.
   ///
@@ -33,6 +35,7 @@ struct WeightMapping: Sendable {
     )
     let dialect = try Self.dialect(of: architecture, found, path)
     self.dialect = dialect
+    tiedPair = architecture.tiedPair
     let ignored = found.keys.filter { leftOut.ignores($0.string) }.sorted().map(\.string)
     try Self.check(ignored, architecture, configuration, dialect, path)
     for name in ignored { found[ExactString(name)] = nil }
@@ -166,15 +169,27 @@ struct WeightMapping: Sendable {
     return first.dataType
   }
 
+  /// The type of the blocks in which a canonical tensor can be stored as it came; nil if it does not come in
+  /// blocks, or if they do not stay whole.
+  private func blocks(of spec: WeightSpec) -> DataType? {
+    guard let form = forms[ExactString(spec.name)] else { return nil }
+    let types = Set(sources(of: spec.name).map { $0.inBlocks?.dataType })
+    guard types.count == 1, let type = types.first.flatMap({ $0 }), form.keepsBlocks(type, of: spec)
+    else { return nil }
+    return type
+  }
+
   /// Hands over a canonical tensor's elements in the architecture's order, as `Checkpoint.read`.
   ///
   /// Only elements that move together are in memory together: of most tensors a piece, of a
   /// transposed matrix all.
+  ///
+  /// - Parameter inBlocks: whether to hand over the blocks that contain the elements instead.
   func read(
-    _ name: String, from checkpoint: any Checkpoint,
+    _ name: String, inBlocks: Bool = false, from checkpoint: any Checkpoint,
     _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
   ) throws(Refusal) {
-    let tensors = sources(of: name)
+    let tensors = sources(of: name).compactMap { inBlocks ? $0.inBlocks : $0 }
     guard let form = forms[ExactString(name)], let first = tensors.first else {
       preconditionFailure("no \(name)")
     }
@@ -205,25 +220,64 @@ struct WeightMapping: Sendable {
   /// The first dimension of a canonical tensor.
   func rowCount(of name: String) -> Int { specs.first { $0.name == name }?.shape.first ?? 0 }
 
-  /// The tensors to store, with matrices in `dataType` if that is given and fits.
+  /// The tensors to store, with matrices in `dataType` if that is given and fits; if it is not, blocks are
+  /// kept as they came, as far as they stay whole.
   func plan(_ dataType: DataType?) -> [PlannedTensor] {
     specs.map { spec in
       let stored = self.dataType(of: spec)
-      let wanted = spec.kind != .vector && !keepsType(spec, dataType) ? dataType : nil
+      let wanted =
+        dataType.map { wantedType(of: spec, $0) ?? stored } ?? blocks(of: spec) ?? stored
       return PlannedTensor(
-        name: spec.name, dataType: wanted ?? stored, shape: spec.shape, sourceDataType: stored)
+        name: spec.name, dataType: wanted, shape: spec.shape, sourceDataType: stored)
     }
   }
 
   /// The matrices that keep their type although they should be stored in `dataType`.
   func matricesKeepingType(_ dataType: DataType?) -> [String] {
-    specs.filter { $0.kind != .vector && keepsType($0, dataType) }.map(\.name)
+    guard let dataType else { return [] }
+    return specs.filter { $0.kind != .vector && wantedType(of: $0, dataType) == nil }.map(\.name)
   }
 
-  private func keepsType(_ spec: WeightSpec, _ dataType: DataType?) -> Bool {
-    guard let dataType, dataType.blockLength > 1 else { return false }
+  /// The type for a tensor of a model that is stored in `dataType`; nil if it keeps its own. The embedding and
+  /// the output head of a model with 4 bits have 8: their errors reach the logits directly.
+  private func wantedType(of spec: WeightSpec, _ dataType: DataType) -> DataType? {
+    guard spec.kind != .vector else { return nil }
+    guard dataType.isBlocks else { return dataType }
+    let isOuter = [tiedPair.embedding, tiedPair.head].contains(spec.name)
+    let type = isOuter ? .q8 : dataType
     let hasRows = spec.kind == .experts || spec.shape.count == 2
-    return !hasRows || dataType.byteCount(shape: spec.shape) == nil
+    return hasRows && type.byteCount(shape: spec.shape) != nil ? type : nil
+  }
+
+  /// Notes for the user on tensors that have blocks of few bits in the file: how many keep them, and how many
+  /// were converted because `dataType` was asked for; if none was, the names of those whose blocks cannot be kept.
+  func notes(onBlocksIn plan: [PlannedTensor], _ dataType: DataType?) -> [String] {
+    var kept: [String: Int] = [:]
+    var converted: [String: Int] = [:]
+    var widened: [String] = []
+    for tensor in plan {
+      let encodings = sources(of: tensor.name).compactMap(\.encoding).filter { $0.hasPrefix("Q") }
+      guard let encoding = encodings.min() else { continue }
+      if dataType != nil {
+        converted["\(encoding) as \(tensor.dataType.rawValue)", default: 0] += 1
+      } else if tensor.dataType.isBlocks {
+        kept[encoding, default: 0] += 1
+      } else {
+        widened.append("\(tensor.name) (\(encoding), stored as \(tensor.dataType.rawValue))")
+      }
+    }
+    func list(_ counts: [String: Int]) -> String {
+      counts.sorted { $0.key < $1.key }.map { "\($0.value) in \($0.key)" }.joined(separator: ", ")
+    }
+    var notes: [String] = []
+    if !kept.isEmpty { notes.append("tensors that keep the blocks of the file: \(list(kept))") }
+    if !converted.isEmpty {
+      notes.append("tensors that were converted from blocks: \(list(converted))")
+    }
+    if !widened.isEmpty {
+      notes.append("tensors whose blocks cannot be kept: \(Self.list(widened))")
+    }
+    return notes
   }
 
   // MARK: Parts

@@ -1,7 +1,7 @@
 /// The element types of checkpoints, stores and tensors.
 ///
-/// The raw value is the spelling of the safetensors format, which the project uses everywhere; `q8`
-/// is spelled as in GGUF, whose layout it has.
+/// The raw value is the spelling of the safetensors format, which the project uses everywhere. Types
+/// with blocks are spelled as in GGUF, whose bytes they have.
 public enum DataType: String, Sendable, Hashable, CaseIterable {
   case f64 = "F64"
   case f32 = "F32"
@@ -22,24 +22,60 @@ public enum DataType: String, Sendable, Hashable, CaseIterable {
   /// f16 is precise enough for the scale of bytes (2⁻¹¹ compared with 2⁻⁸) and needs half the space
   /// of f32. Weights only, in rows of whole blocks.
   case q8 = "Q8_0"
+  /// Blocks of 32 neighbours in a row: a scale (f16), then 4 bits each; weight = scale · (bits - 8).
+  case q4v0 = "Q4_0"
+  /// Blocks of 32 neighbours in a row: a scale and a minimum (f16), then 4 bits each;
+  /// weight = scale · bits + minimum.
+  case q4v1 = "Q4_1"
+  /// As `q4v0` with 5 bits; weight = scale · (bits - 16).
+  case q5v0 = "Q5_0"
+  /// As `q4v1` with 5 bits.
+  case q5v1 = "Q5_1"
+  /// Blocks of 256 neighbours in a row with 4 bits each, and scales and minima of 6 bits for each 32.
+  case q4k = "Q4_K"
+  /// As `q4k` with 5 bits.
+  case q5k = "Q5_K"
+  /// Blocks of 256 neighbours in a row with 6 bits each, and scales of 8 bits for each 16.
+  case q6k = "Q6_K"
 
-  /// The types of single elements, the only ones in foreign containers and activations.
-  package static let elementTypes = allCases.filter { $0.blockLength == 1 }
+  /// The types of single elements, the only ones in activations, and in containers other than GGUF.
+  package static let elementTypes = allCases.filter { !$0.isBlocks }
+
+  /// The types with blocks, of weights only.
+  package static let blockTypes = allCases.filter(\.isBlocks)
 
   /// The type of single elements with that spelling.
   package init?(elementType spelling: String) {
-    guard let type = Self(rawValue: spelling), type.blockLength == 1 else { return nil }
+    guard let type = Self(rawValue: spelling), !type.isBlocks else { return nil }
     self = type
   }
 
-  /// The short name that options and reports use: `f32`, `bf16`, `q8`.
-  package var word: String { self == .q8 ? "q8" : rawValue.lowercased() }
+  /// The short name that options and reports use: `f32`, `bf16`, `q8`, `q4` (for Q4_1), `q4_k`.
+  package var word: String {
+    switch self {
+    case .q8: "q8"
+    case .q4v1: "q4"
+    default: rawValue.lowercased()
+    }
+  }
 
-  /// Elements that are stored together: 1, or 32 for `q8`.
-  package var blockLength: Int { self == .q8 ? 32 : 1 }
+  /// Elements that are stored together: 1, or those of a block.
+  package var blockLength: Int {
+    switch self {
+    case .q8, .q4v0, .q4v1, .q5v0, .q5v1: 32
+    case .q4k, .q5k, .q6k: 256
+    default: 1
+    }
+  }
+
+  /// Whether elements are stored in blocks that share scales.
+  package var isBlocks: Bool { blockLength > 1 }
 
   /// The alignment of the elements, in bytes.
-  package var alignment: Int { self == .q8 ? 2 : byteWidth }
+  package var alignment: Int { isBlocks ? 2 : byteWidth }
+
+  /// Bytes of whole blocks with so many elements.
+  package func byteCount(elements: Int) -> Int { elements / blockLength * byteWidth }
 
   /// Bytes of one element, or of one block of `blockLength` elements.
   public var byteWidth: Int {
@@ -49,6 +85,13 @@ public enum DataType: String, Sendable, Hashable, CaseIterable {
     case .f16, .bf16, .i16, .u16: 2
     case .i8, .u8, .bool: 1
     case .q8: 34
+    case .q4v0: 18
+    case .q4v1: 20
+    case .q5v0: 22
+    case .q5v1: 24
+    case .q4k: 144
+    case .q5k: 176
+    case .q6k: 210
     }
   }
 

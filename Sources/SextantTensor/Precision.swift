@@ -7,9 +7,10 @@ import Synchronization
 public enum Precision: String, Sendable, CaseIterable {
   /// Activations stay f32.
   case exact
-  /// Activations are rounded to the type of the weights, bf16 or q8, before a product, if the
-  /// processor multiplies these types directly; sums are f32. The result for a row of activations
-  /// does not depend on the number of rows, but roundings make small differences elsewhere larger.
+  /// Activations are rounded before a product; sums are f32. For weights in blocks they are rounded to
+  /// 8 bits, in blocks of 32 with one scale. For bf16 weights they are rounded to bf16, if the processor
+  /// multiplies this type directly. The result for a row of activations does not depend on the number of
+  /// rows, but roundings make small differences elsewhere larger.
   case fast
 
   /// The default: numbers then agree with the f64 reference as closely as with f32 weights.

@@ -174,7 +174,7 @@ public struct Tensor: Sendable {
   /// It keeps the memory of this tensor alive. Writing to either of the two copies its elements first.
   package func element(_ index: Int) -> Tensor {
     precondition(
-      shape.count > (dataType.blockLength == 1 ? 0 : 1) && (0..<shape[0]).contains(index),
+      shape.count > (dataType.isBlocks ? 1 : 0) && (0..<shape[0]).contains(index),
       "element \(index) of \(shape)")
     let size = storage.byteCount / shape[0]
     var result = self
@@ -186,7 +186,7 @@ public struct Tensor: Sendable {
   /// The sub-tensors `range` along the first axis, copied.
   public func rows(_ range: Range<Int>) -> Tensor {
     precondition(
-      shape.count > (dataType.blockLength == 1 ? 0 : 1) && range.lowerBound >= 0
+      shape.count > (dataType.isBlocks ? 1 : 0) && range.lowerBound >= 0
         && range.upperBound <= shape[0])
     let rowBytes = shape[0] == 0 ? 0 : storage.byteCount / shape[0]
     let slice = UnsafeRawBufferPointer(

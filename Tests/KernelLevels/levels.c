@@ -194,34 +194,68 @@ static void conversions(void) {
     sxk_q8_block *packed = array(blocks * sizeof *packed);
     KERNEL(q8_from_f32)(packed, values, count);
     bytes("q8_from_f32", packed, blocks * sizeof *packed);
-    KERNEL(f32_from_q8)(back, packed, count);
+    KERNEL(f32_from_blocks)(back, packed, SXK_Q8, count);
     if (blocks != 4 && blocks != 5) results("f32_from_q8", 0, back, count);
+    char *small = array(blocks * 20);
+    sxk_q4_from_f32(small, values, count);
+    bytes("q4_from_f32", small, blocks * 20);
     release("q8");
   }
 }
 
 // MARK: Products
 
-// A matrix [n, k] of some type.
+// Elements and bytes of blocks, where their one or two halves are, and how large these are if no weight is
+// beyond 1 or 2.
+static const struct { size_t length, bytes, first, second; float scale; } forms[] = {
+    [SXK_F32] = {1, 4, 0, 0, 1},
+    [SXK_BF16] = {1, 2, 0, 0, 1},
+    [SXK_F16] = {1, 2, 0, 0, 1},
+    [SXK_Q8] = {32, 34, 0, 0, 1.0f / 128},
+    [SXK_Q4_0] = {32, 18, 0, 0, 1.0f / 16},
+    [SXK_Q4_1] = {32, 20, 0, 2, 1.0f / 16},
+    [SXK_Q5_0] = {32, 22, 0, 0, 1.0f / 32},
+    [SXK_Q5_1] = {32, 24, 0, 2, 1.0f / 32},
+    [SXK_Q4_K] = {256, 144, 0, 2, 1.0f / (16 * 64)},
+    [SXK_Q5_K] = {256, 176, 0, 2, 1.0f / (32 * 64)},
+    [SXK_Q6_K] = {256, 210, 208, 208, 1.0f / (32 * 128)},
+};
+
+// A matrix [n, k] of some type. Blocks have random bits.
 static void *matrix(sxk_type type, size_t n, size_t k) {
+  const size_t count = n * k / forms[type].length, size = forms[type].bytes;
+  if (type >= SXK_Q8) {
+    unsigned char *y = array(count * size);
+    for (size_t i = 0; i < count * size; i++) y[i] = (unsigned char)(bits() >> 32);
+    for (size_t i = 0; i < count; i++) {
+      const float most = forms[type].scale;
+      const float scales[2] = {number(-most, most), number(-most, most)};
+      uint16_t halves[2];
+      table->f16_from_f32(halves, scales, 2);
+      memcpy(y + i * size + forms[type].second, halves + 1, 2);
+      memcpy(y + i * size + forms[type].first, halves, 2);
+    }
+    return y;
+  }
   const float *x = floats(n * k, -1, 1);
   if (type == SXK_F32) return copy(x, n * k);
-  void *y = array(type == SXK_Q8 ? n * k / SXK_Q8_LENGTH * sizeof(sxk_q8_block) : n * k * 2);
+  void *y = array(count * size);
   if (type == SXK_BF16) table->bf16_from_f32(y, x, n * k);
   if (type == SXK_F16) table->f16_from_f32(y, x, n * k);
-  if (type == SXK_Q8) table->q8_from_f32(y, x, n * k);
   return y;
 }
 
 static void products(void) {
-  static const char *const names[] = {"f32", "bf16", "f16", "q8"};
-  static const size_t depths[] = {1, 3, 16, 31, 32, 33, 65, 160, 257, 1056};
+  static const char *const names[] = {"f32",  "bf16", "f16",  "q8",   "q4_0", "q4_1",
+                                      "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"};
+  static const size_t depths[] = {1, 3, 16, 31, 32, 33, 65, 160, 256, 257, 1056, 1280};
   CHECKED(linear), CHECKED(panel_rows), CHECKED(pack_panels), CHECKED(gemm);
-  for (int type = SXK_F32; type <= SXK_Q8; type++)
+  CHECKED(dot_row_bytes), CHECKED(dot_rows), CHECKED(dot_linear);
+  for (int type = SXK_F32; type <= SXK_Q6_K; type++)
     for (size_t place = 0; place < sizeof depths / sizeof *depths; place++)
       for (size_t m = 1; m < 21; m += m < 9 ? 1 : 5) {
         const size_t k = depths[place], n = 1 + (place * 7 + m * 5) % 61;
-        if (type == SXK_Q8 && k % SXK_Q8_LENGTH != 0) continue;
+        if (k % forms[type].length != 0) continue;
         const float *x = floats(m * (k + 3), -1, 1);
         float *y = floats(m * (n + 1), 9, 9);
         sxk_linear job = {
@@ -234,6 +268,21 @@ static void products(void) {
           table->linear(&job, n / 3, n);
           snprintf(name, sizeof name, "linear %s", names[type]);
           results(name, 2e-5, y, m * (n + 1));
+        }
+        if (type >= SXK_Q8) {
+          float *wide = array(n * k * 4);
+          table->f32_from_blocks(wide, job.weight, type, n * k);
+          snprintf(name, sizeof name, "f32 from %s", names[type]);
+          results(name, 0, wide, n * k);
+        }
+        if (type >= SXK_Q8 && m <= SXK_DOT_MAX_M) {
+          job.y = floats(m * (n + 1), 9, 9);
+          void *rounded = array(m * table->dot_row_bytes(type, k));
+          table->dot_rows(rounded, &job);
+          table->dot_linear(&job, rounded, 0, n / 3);
+          table->dot_linear(&job, rounded, n / 3, n);
+          snprintf(name, sizeof name, "rounded %s", names[type]);
+          results(name, 2e-4, job.y, m * (n + 1));
         }
         const size_t rows = table->panel_rows(), panels = (m + rows - 1) / rows;
         float *packed = array(panels * rows * k * 4);
@@ -533,9 +582,8 @@ static int run(const char *level) {
     state = i;
     parts[i]();
   }
-  // Instructions that round x first are those of one level.
-  CHECKED(dot_row_bytes), CHECKED(dot_rows), CHECKED(dot_linear), CHECKED(dot_pack_panels);
-  CHECKED(dot_gemm);
+  // Instructions for pairs of bf16 are those of one level.
+  CHECKED(dot_pack_panels), CHECKED(dot_gemm);
   check_all_were_checked();
   return fflush(stdout) == 0 && !ferror(stdout) ? 0 : 2;
 }

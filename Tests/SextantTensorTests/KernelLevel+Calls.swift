@@ -5,14 +5,13 @@ import SextantTensor
 extension KernelLevel {
   /// `x` [M, K], `weight` [N, K]; gives y [M, N]: M up to 8 unless `packed`.
   func linear(_ x: [Float], _ weight: Tensor, rows: Int, packed: Bool = false) -> [Float] {
-    let (outputs, inner) = (weight.shape[0], weight.shape[1])
-    let type = [DataType.f32: SXK_F32, .bf16: SXK_BF16, .f16: SXK_F16, .q8: SXK_Q8][weight.dataType]
+    let (outputs, inner, type) = (weight.shape[0], weight.shape[1], weight.dataType.kernelType)
     var y = [Float](repeating: .nan, count: rows * outputs)
     weight.withUnsafeBytes { weight in
       x.withUnsafeBufferPointer { x in
         y.withUnsafeMutableBufferPointer { y in
           var job = sxk_linear(
-            weight: weight.baseAddress, weight_stride: inner, weight_type: type ?? SXK_F32,
+            weight: weight.baseAddress, weight_stride: inner, weight_type: type,
             x: x.baseAddress, x_stride: inner, bias: nil, y: y.baseAddress, y_stride: outputs,
             m: rows, k: inner)
           if packed {
@@ -65,7 +64,7 @@ extension KernelLevel {
         y.withUnsafeMutableBufferPointer { y in
           var job = sxk_linear(
             weight: weightBytes.baseAddress, weight_stride: inner,
-            weight_type: weight.dataType == .q8 ? SXK_Q8 : SXK_BF16, x: x.baseAddress,
+            weight_type: weight.dataType.kernelType, x: x.baseAddress,
             x_stride: inner, bias: nil, y: y.baseAddress, y_stride: outputs, m: rows, k: inner)
           body(&job, outputs)
         }

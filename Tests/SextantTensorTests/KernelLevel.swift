@@ -14,8 +14,9 @@ struct KernelLevel: Sendable, CustomTestStringConvertible {
 
   var testDescription: String { String(cString: sxk_level_name(level)) }
 
-  static let available = [SXK_PORTABLE, SXK_NEON, SXK_AVX2, SXK_AVX512, SXK_AVX512_DOT].compactMap(
-    KernelLevel.init)
+  static let available = [
+    SXK_PORTABLE, SXK_NEON, SXK_NEON_DOT, SXK_AVX2, SXK_AVX512, SXK_AVX512_DOT,
+  ].compactMap(KernelLevel.init)
 }
 
 /// Counts around the widths of the vectors, and odd ones.

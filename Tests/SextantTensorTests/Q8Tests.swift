@@ -26,7 +26,7 @@ extension KernelLevel {
 
   fileprivate func widened(_ blocks: [sxk_q8_block]) -> [Float] {
     [Float](unsafeUninitializedCapacity: blocks.count * 32) {
-      table.f32_from_q8($0.baseAddress, blocks, blocks.count * 32)
+      table.f32_from_blocks($0.baseAddress, blocks, SXK_Q8, blocks.count * 32)
       $1 = blocks.count * 32
     }
   }

@@ -86,4 +86,13 @@ package enum RawGGUF {
     }
     return file(values: values, tensors: table, data: data)
   }
+
+  /// Where a type of blocks has its scale, and its minimum if it has one: halves, at these bytes of a block.
+  package static func halves(of type: String) -> [Int] {
+    switch type {
+    case "Q6_K": [208]
+    case "Q4_1", "Q5_1", "Q4_K", "Q5_K": [0, 2]
+    default: [0]
+    }
+  }
 }

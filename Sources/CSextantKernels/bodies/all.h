@@ -6,15 +6,14 @@
 // Each may use the files above it.
 #include "convert.h"
 #include "q8.h"
+#include "blocks.h"
 #include "elementwise.h"
 #include "reduce.h"
 #include "divergence.h"
 #include "norm.h"
 #include "linear.h"
 #include "gemm.h"
-#if SXK_HAS_DOT
 #include "dot.h"
-#endif
 #include "conv.h"
 #include "scan.h"
 #include "head_scan.h"
@@ -33,16 +32,16 @@ const sxk_table SXK_TABLE = {
     .nonfinite_16 = nonfinite_16,
     .nonfinite_32 = nonfinite_32,
     .nonfinite_64 = nonfinite_64,
-    .f32_from_q8 = f32_from_q8,
+    .f32_from_blocks = f32_from_blocks,
     .q8_from_f32 = q8_from_f32,
     .linear = linear,
     .panel_rows = panel_rows,
     .pack_panels = pack_panels,
     .gemm = gemm,
-#if SXK_HAS_DOT
     .dot_row_bytes = dot_row_bytes,
     .dot_rows = dot_rows,
     .dot_linear = dot_linear,
+#if SXK_HAS_DOT
     .dot_pack_panels = dot_pack_panels,
     .dot_gemm = dot_gemm,
 #endif

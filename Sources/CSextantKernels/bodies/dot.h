@@ -1,25 +1,19 @@
-// Products whose x was rounded to the precision of the weights, for processors that multiply pairs of
-// bf16 or quads of bytes and add them up in one instruction.
+// Products whose x was rounded to the precision of the weights.
 //
-// For bf16 weights x is rounded to bf16; products are exact and sums are f32. For q8 weights x is
-// rounded to blocks of bytes as weights are; the sum over a block is exact. The result for a row of
-// x does not depend on the others.
+// For weights in blocks x is rounded to blocks of bytes; the sum over a group with one scale is exact. For
+// bf16 weights x is rounded to bf16 on processors that multiply pairs of bf16 numbers and add them up in one
+// instruction; products are exact and sums are f32. The result for a row of x does not depend on the
+// others.
 
-// MARK: Rows
-
-// Two neighbouring blocks of a row of x (the last may be alone), as bytes.
-typedef struct dot_pair {
-  uint8_t bytes[2 * SXK_Q8_LENGTH];  // plus 128, so that they are not negative
-  float scales[VL];                  // of each four bytes
-} dot_pair;
+// MARK: Few rows
 
 #define DOT_BF16_ROW(K) (((K) + 2 * VL - 1) / (2 * VL) * (2 * VL))
-#define DOT_Q8_ROW(K) (((K) / SXK_Q8_LENGTH + 1) / 2)
 
 static size_t dot_row_bytes(sxk_type type, size_t k) {
-  return type == SXK_BF16 ? DOT_BF16_ROW(k) * sizeof(uint16_t) : DOT_Q8_ROW(k) * sizeof(dot_pair);
+  return type == SXK_BF16 ? DOT_BF16_ROW(k) * sizeof(uint16_t) : k / 32 * sizeof(x_block);
 }
 
+#if SXK_HAS_DOT
 static void dot_bf16_row(uint16_t *to, const float *x, size_t k) {
   size_t i = 0;
   for (; i + VL <= k; i += VL) vh_store(to + i, bf16_from_vf(vf_load(x + i)));
@@ -27,124 +21,39 @@ static void dot_bf16_row(uint16_t *to, const float *x, size_t k) {
   i = (k + VL - 1) / VL * VL;
   if (i < DOT_BF16_ROW(k)) vh_store(to + i, (vh)0);
 }
-
-static void dot_q8_row(dot_pair *to, const float *x, size_t k) {
-  for (size_t b = 0; b < k / SXK_Q8_LENGTH; b++) {
-    vf a = vf_load(x + b * SXK_Q8_LENGTH), c = vf_load(x + b * SXK_Q8_LENGTH + VL);
-    const float most = vf_max_lane(vf_max(vf_abs(a), vf_abs(c)));
-    // Values that are not finite must stay visible: their scale is NaN.
-    const float scale = most / 127, inverse = most > 0 ? 127 / most : 0;
-    const int finite = most - most == 0 && vf_sum((a - a) + (c - c)) == 0;
-    dot_pair *pair = to + b / 2;
-    uint8_t *bytes = pair->bytes + b % 2 * SXK_Q8_LENGTH;
-    for (size_t i = 0; i < VL / 2; i++)
-      pair->scales[b % 2 * VL / 2 + i] = finite ? scale : NAN;
-    const vi low = __builtin_convertvector(vf_round(a * inverse), vi) + 128;
-    const vi high = __builtin_convertvector(vf_round(c * inverse), vi) + 128;
-    const __m128i packed[2] = {
-        _mm512_cvtepi32_epi8((__m512i)low), _mm512_cvtepi32_epi8((__m512i)high)};
-    memcpy(bytes, packed, sizeof packed);
-  }
-  if (k / SXK_Q8_LENGTH % 2 == 1) {
-    dot_pair *pair = to + k / (2 * SXK_Q8_LENGTH);
-    memset(pair->scales + VL / 2, 0, VL / 2 * sizeof(float));
-    memset(pair->bytes + SXK_Q8_LENGTH, 128, SXK_Q8_LENGTH);
-  }
-}
+#endif
 
 static void dot_rows(void *to, const sxk_linear *job) {
   const size_t bytes = dot_row_bytes(job->weight_type, job->k);
   for (size_t m = 0; m < job->m; m++) {
     void *row = (char *)to + m * bytes;
-    if (job->weight_type == SXK_BF16)
-      dot_bf16_row(row, job->x + m * job->x_stride, job->k);
-    else
-      dot_q8_row(row, job->x + m * job->x_stride, job->k);
-  }
-}
-
-// MARK: Few rows
-
-// The prefetch distance in bytes along the weights.
-#define DOT_AHEAD 6144
-
-// The outputs n ..< n + rows of row m of x, rows <= VL: bias and the sums of `totals`. Summing several
-// vectors across their lanes at once costs a third of summing one after the other.
-INLINE void linear_store(
-    const sxk_linear *job, size_t m, size_t n, size_t rows, vf totals[VL]) {
-  for (size_t i = rows; i < VL; i++) totals[i] = vf_set(0);
-  const vf sums = vf_sums(totals);
-  float *const y = job->y + m * job->y_stride + n;
-  const float *const bias = job->bias == NULL ? NULL : job->bias + n;
-  if (rows == VL)
-    vf_store(y, bias == NULL ? sums : vf_load(bias) + sums);
-  else
-    vf_store_part(y, bias == NULL ? sums : vf_load_part(bias, rows) + sums, rows);
-}
-
-// The bytes of x are 128 too large: the sums start at -128 times the sum of the weights, which all rows
-// of x share.
-INLINE void dot_q8_linear(
-    const sxk_linear *job, const dot_pair *x, size_t n0, size_t n1, const int M) {
-  const size_t blocks = job->k / SXK_Q8_LENGTH, x_stride = DOT_Q8_ROW(job->k);
-  const __m512i offsets = _mm512_set1_epi8((char)128);
-  const __m512i halves = _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
-  for (size_t first = n0; first < n1; first += VL) {
-    const size_t rows = n1 - first < VL ? n1 - first : VL;
-    vf totals[SXK_DOT_MAX_M][VL];
-    for (size_t i = 0; i < rows; i++) {
-      const size_t n = first + i;
-      const sxk_q8_block *const row =
-          (const sxk_q8_block *)job->weight + n * (job->weight_stride / SXK_Q8_LENGTH);
-      vf sums[SXK_DOT_MAX_M];
-#pragma clang loop unroll(full)
-      for (int m = 0; m < M; m++) sums[m] = vf_set(0);
-      for (size_t b = 0; b < blocks; b += 2) {
-        const sxk_q8_block *const low = row + b, *const high = row + (b + 1 < blocks ? b + 1 : b);
-        __builtin_prefetch((const char *)low + DOT_AHEAD);
-        const __m512i w = _mm512_inserti64x4(
-            _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)low->weights)),
-            _mm256_loadu_si256((const __m256i *)high->weights), 1);
-        const __m512i offset = _mm512_sub_epi32(
-            _mm512_setzero_si512(), _mm512_dpbusd_epi32(_mm512_setzero_si512(), offsets, w));
-        const vf scales = _mm512_permutexvar_ps(
-            halves,
-            _mm512_castps128_ps512(
-                _mm_cvtph_ps(_mm_cvtsi32_si128(low->scale | high->scale << 16))));
-#pragma clang loop unroll(full)
-        for (int m = 0; m < M; m++) {
-          const dot_pair *const pair = x + m * x_stride + b / 2;
-          const __m512i sum = _mm512_dpbusd_epi32(offset, _mm512_loadu_si512(pair->bytes), w);
-          sums[m] = vf_fma(_mm512_cvtepi32_ps(sum), scales * vf_load(pair->scales), sums[m]);
-        }
-      }
-#pragma clang loop unroll(full)
-      for (int m = 0; m < M; m++) totals[m][i] = sums[m];
+    const float *const x = job->x + m * job->x_stride;
+#if SXK_HAS_DOT
+    if (job->weight_type == SXK_BF16) {
+      dot_bf16_row(row, x, job->k);
+      continue;
     }
-#pragma clang loop unroll(full)
-    for (int m = 0; m < M; m++) linear_store(job, m, first, rows, totals[m]);
+#endif
+    round_row(row, x, job->k);
   }
 }
 
 static void dot_linear(const sxk_linear *job, const void *x, size_t n0, size_t n1) {
-  if (job->weight_type == SXK_BF16) {
-    // Pairs of bf16, each as large as a float.
-    linear_typed(job, x, DOT_BF16_ROW(job->k) / 2, job->k / 2, n0, n1, UNIT_PAIR);
-    return;
-  }
-  switch (job->m) {
-  case 1: dot_q8_linear(job, x, n0, n1, 1); break;
-  case 2: dot_q8_linear(job, x, n0, n1, 2); break;
-  case 3: dot_q8_linear(job, x, n0, n1, 3); break;
-  case 4: dot_q8_linear(job, x, n0, n1, 4); break;
-  case 5: dot_q8_linear(job, x, n0, n1, 5); break;
-  case 6: dot_q8_linear(job, x, n0, n1, 6); break;
-  case 7: dot_q8_linear(job, x, n0, n1, 7); break;
-  case 8: dot_q8_linear(job, x, n0, n1, 8); break;
+  const size_t stride = dot_row_bytes(job->weight_type, job->k) / sizeof(float);
+  switch (job->weight_type) {
+#if SXK_HAS_DOT
+  // Pairs of bf16, each as large as a float.
+  case SXK_BF16: linear_units(job, x, stride, job->k / 2, n0, n1, UNIT_PAIR); break;
+#endif
+#define BLOCKS(T) \
+  case T: linear_blocks(job, x, stride, n0, n1, LINEAR_ROUNDED, T); break;
+    EACH_BLOCK_TYPE(BLOCKS)
+#undef BLOCKS
   default: break;
   }
 }
 
+#if SXK_HAS_DOT
 // MARK: Many rows
 
 #define GEMM(NAME) dot_gemm_##NAME
@@ -209,3 +118,4 @@ static void dot_gemm(
     } while (k0 < depth);
   }
 }
+#endif

@@ -52,12 +52,15 @@ static void pack_panels(
 // `count` weights from element `first` of the matrix on, as floats.
 INLINE void widen(float *y, const sxk_linear *job, size_t first, size_t count) {
   const uint16_t *halves = job->weight;
-  const sxk_q8_block *blocks = job->weight;
   switch (job->weight_type) {
   case SXK_F32: break;
   case SXK_BF16: f32_from_bf16(y, halves + first, count); break;
   case SXK_F16: f32_from_f16(y, halves + first, count); break;
-  case SXK_Q8: f32_from_q8(y, blocks + first / SXK_Q8_LENGTH, count); break;
+  default: {
+    const block_form form = block_forms[job->weight_type];
+    const char *blocks = (const char *)job->weight + first / form.length * form.bytes;
+    f32_from_blocks(y, blocks, job->weight_type, count);
+  }
   }
 }
 

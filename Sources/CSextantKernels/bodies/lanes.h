@@ -82,6 +82,31 @@ INLINE vf vf_dot_bf16(vu w, vu x, vf sum) {
 }
 #endif
 
+#if !SXK_HAS_DOT
+// sum + the products of the four bytes of each lane: those of q from 0 to 63 or 0 and 128, and signed ones
+// of x from -127 to 127. On ARM a byte of 128 counts as -128.
+INLINE vi vi_dot_small(vi sum, vu q, vu x) {
+#if SXK_HAS_AVX512
+  const __m512i pairs = _mm512_maddubs_epi16((__m512i)q, (__m512i)x);
+  return sum + (vi)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+#elif SXK_HAS_AVX2
+  const __m256i pairs = _mm256_maddubs_epi16((__m256i)q, (__m256i)x);
+  return sum + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+#elif SXK_HAS_NEON_DOT
+  return (vi)vdotq_s32((int32x4_t)sum, (int8x16_t)q, (int8x16_t)x);
+#elif SXK_HAS_NEON
+  const int8x16_t a = (int8x16_t)q, b = (int8x16_t)x;
+  const int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(b)), high = vmull_high_s8(a, b);
+  return (vi)vpadalq_s16((int32x4_t)sum, vpaddq_s16(low, high));
+#else
+  const vi signed_x = __builtin_bit_cast(vi, x);
+  for (int i = 0; i < 4; i++)
+    sum += __builtin_bit_cast(vi, q >> (8 * i) & 0xffu) * (signed_x << (24 - 8 * i) >> 24);
+  return sum;
+#endif
+}
+#endif
+
 // When an operand is NaN, b.
 INLINE vf vf_max(vf a, vf b) { return a > b ? a : b; }
 INLINE vf vf_min(vf a, vf b) { return a < b ? a : b; }

@@ -1,26 +1,8 @@
-// Weights in blocks of 32 signed bytes with one f16 scale.
+// Makes blocks of 32 signed bytes with one f16 scale.
 
 typedef int8_t vb __attribute__((ext_vector_type(VL)));
 
 #define Q8_VECTORS (SXK_Q8_LENGTH / VL)
-
-INLINE vf q8_scale(const sxk_q8_block *block) { return vf_from_f16((vh)block->scale); }
-
-// The weights v * VL ..< (v + 1) * VL of a block. The product is exact: 11 bits by 8.
-INLINE vf q8_load(const sxk_q8_block *block, int v, vf scale) {
-  vb bytes;
-  memcpy(&bytes, block->weights + v * VL, sizeof bytes);
-  return __builtin_convertvector(bytes, vf) * scale;
-}
-
-static void f32_from_q8(float *y, const sxk_q8_block *x, size_t count) {
-  for (size_t b = 0; b < count / SXK_Q8_LENGTH; b++) {
-    const vf scale = q8_scale(x + b);
-#pragma clang loop unroll(full)
-    for (int v = 0; v < Q8_VECTORS; v++)
-      vf_store(y + b * SXK_Q8_LENGTH + v * VL, q8_load(x + b, v, scale));
-  }
-}
 
 static void q8_from_f32(sxk_q8_block *y, const float *x, size_t count) {
   for (; count >= SXK_Q8_LENGTH; count -= SXK_Q8_LENGTH, x += SXK_Q8_LENGTH, y++) {
@@ -51,18 +33,4 @@ static void q8_from_f32(sxk_q8_block *y, const float *x, size_t count) {
       memcpy(y->weights + v * VL, &bytes, sizeof bytes);
     }
   }
-}
-
-// Weight i of each unit of 32 bits, as `q8_load`.
-INLINE vf q8_weights(vu unit, const int i, vf scale) {
-  const vi bytes = __builtin_bit_cast(vi, unit << (24 - 8 * i)) >> 24;
-  return __builtin_convertvector(bytes, vf) * scale;
-}
-
-// The scales of the blocks at byte `at` of VL rows.
-INLINE vf q8_scales(const char *const row[VL], size_t at) {
-  vh scales;
-#pragma clang loop unroll(full)
-  for (int r = 0; r < VL; r++) scales[r] = ((const sxk_q8_block *)(row[r] + at))->scale;
-  return vf_from_f16(scales);
 }

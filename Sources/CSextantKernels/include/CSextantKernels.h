@@ -26,18 +26,32 @@ extern "C" {
 typedef enum sxk_level {
   SXK_PORTABLE = 0,    // any processor; vectors of 4 floats
   SXK_NEON = 1,        // AArch64; vectors of 4
-  SXK_AVX2 = 2,        // AVX2, FMA and F16C; vectors of 8
-  SXK_AVX512 = 3,      // AVX-512 F, BW, VL and DQ; vectors of 16
-  SXK_AVX512_DOT = 4,  // these with BF16 and VNNI
+  SXK_NEON_DOT = 2,    // AArch64 with dot products of bytes
+  SXK_AVX2 = 3,        // AVX2, FMA and F16C; vectors of 8
+  SXK_AVX512 = 4,      // AVX-512 F, BW, VL and DQ; vectors of 16
+  SXK_AVX512_DOT = 5,  // these with BF16 and VNNI
 } sxk_level;
 
-// How a weight is stored.
-typedef enum sxk_type { SXK_F32 = 0, SXK_BF16 = 1, SXK_F16 = 2, SXK_Q8 = 3 } sxk_type;
+// How a weight is stored: as a number, or in blocks of neighbours in a row. The blocks of all types but the
+// last three have 32 elements, and those of the last three 256. Rows are whole blocks: K, and each stride of
+// weights, is a multiple of the block. formats/store.md defines their bytes.
+typedef enum sxk_type {
+  SXK_F32 = 0,
+  SXK_BF16 = 1,
+  SXK_F16 = 2,
+  SXK_Q8 = 3,
+  SXK_Q4_0 = 4,
+  SXK_Q4_1 = 5,
+  SXK_Q5_0 = 6,
+  SXK_Q5_1 = 7,
+  SXK_Q4_K = 8,
+  SXK_Q5_K = 9,
+  SXK_Q6_K = 10,
+} sxk_type;
 
 #define SXK_Q8_LENGTH 32
 
-// 32 neighbours in a row of a matrix: weight = scale * byte. Rows are whole blocks: K, and each
-// stride, is a multiple of 32.
+// 32 neighbours in a row of a matrix: weight = scale * byte.
 typedef struct sxk_q8_block {
   uint16_t scale;  // f16
   int8_t weights[SXK_Q8_LENGTH];
@@ -259,8 +273,8 @@ typedef struct sxk_table {
 
   // Blocks; the count is one of elements. To q8: the scale is the largest magnitude / 127, rounded up
   // to an f16, so that no element is off by more than half of it; a block with a number that is not
-  // finite or beyond 127 * 65504 becomes NaN. From q8: exact.
-  void (*f32_from_q8)(float *y, const sxk_q8_block *x, size_t count);
+  // finite or beyond 127 * 65504 becomes NaN. From blocks: the numbers of ggml, bit for bit.
+  void (*f32_from_blocks)(float *y, const void *x, sxk_type type, size_t count);
   void (*q8_from_f32)(sxk_q8_block *y, const float *x, size_t count);
 
   // Products with 1 <= m <= SXK_LINEAR_MAX_M: the weights are read once. Each output has the bits that `gemm`
@@ -278,10 +292,11 @@ typedef struct sxk_table {
       const sxk_linear *job, const float *panels, float *scratch, size_t p0, size_t p1, size_t n0,
       size_t n1);
 
-  // The same with x rounded first as the weights were, to bf16 or q8, where the processor has
-  // instructions for it; NULL elsewhere. Few rows (1 <= m <= SXK_DOT_MAX_M): `dot_rows` rounds the m
-  // rows of the job's x to `dot_row_bytes(type, k)` bytes each, which `dot_linear` reads in place of x.
-  // k is even. Many rows, for bf16 weights: panels of pairs, `panel_rows() * k / 2` each.
+  // The same with x rounded first: to blocks of bytes for weights in blocks, and to bf16 for bf16
+  // weights, k even, if the processor has instructions for it (`dot_gemm` is not NULL then). Few rows
+  // (1 <= m <= SXK_DOT_MAX_M): `dot_rows` rounds the m rows of the job's x to `dot_row_bytes(type, k)`
+  // bytes each, which `dot_linear` reads in place of x. Many rows, for bf16 weights: panels of pairs,
+  // `panel_rows() * k / 2` each.
   size_t (*dot_row_bytes)(sxk_type type, size_t k);
   void (*dot_rows)(void *rows, const sxk_linear *job);
   void (*dot_linear)(const sxk_linear *job, const void *rows, size_t n0, size_t n1);
@@ -373,8 +388,13 @@ const sxk_table *sxk_choose(const char *wanted_or_null);
 // The table of a level, or NULL when this processor or this build lacks it.
 const sxk_table *sxk_table_for(sxk_level level);
 
-// "portable", "neon", "avx2", "avx512", "avx512-dot".
+// "portable", "neon", "neon-dot", "avx2", "avx512", "avx512-dot".
 const char *sxk_level_name(sxk_level level);
+
+// Blocks of type SXK_Q4_1 for `count` numbers: scale and minimum are halves that make the sum of a block's
+// squared errors small. Every machine makes the same blocks. A block with a number that is not finite or
+// beyond 65504 becomes NaN.
+void sxk_q4_from_f32(void *y, const float *x, size_t count);
 
 // The processors that the calling thread may run on; 0 if the system does not report them.
 int sxk_processor_count(void);

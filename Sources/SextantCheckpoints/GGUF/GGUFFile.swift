@@ -3,9 +3,10 @@ import SextantTensor
 
 /// A GGUF file, as llama.cpp's tools write them, in the subset of `formats/gguf.md`.
 ///
-/// Opening reads and checks the header, and no weights. Elements are read with `pread` in pieces;
-/// quantised ones are converted to f32, and `CheckpointTensor.encoding` names their type. The
-/// file's own description of its model and tokenizer is in `values`.
+/// Opening reads and checks the header, and no weights. Elements are read with `pread` in pieces.
+/// Quantised ones are converted to f32, and `CheckpointTensor.encoding` names their type; for most of
+/// these types, `CheckpointTensor.inBlocks` reads the blocks instead. The file's own description of its
+/// model and tokenizer is in `values`.
 package final class GGUFFile: Checkpoint {
   /// The path as the user gave it.
   package var path: String { file.path }
@@ -52,14 +53,6 @@ package final class GGUFFile: Checkpoint {
       if case .array = value { return nil }
       return value.description
     }
-  }
-
-  /// Notes on the elements for the user: the number of quantised tensors, by type.
-  package var notes: [String] {
-    let encodings = Dictionary(grouping: tensors.compactMap(\.encoding)) { $0 }
-    guard !encodings.isEmpty else { return [] }
-    let counts = encodings.sorted { $0.key < $1.key }.map { "\($0.value.count) in \($0.key)" }
-    return ["tensors that were quantised are stored as F32: \(counts.joined(separator: ", "))"]
   }
 
   // MARK: Metadata arrays
@@ -131,30 +124,40 @@ package final class GGUFFile: Checkpoint {
 
   // MARK: Elements
 
-  /// Hands over the elements of one tensor in pieces of at most 8 MiB.
+  /// Hands over the elements of one tensor, or its blocks, in pieces of at most 8 MiB.
   package func read(
     _ tensor: CheckpointTensor, _ body: (UnsafeRawBufferPointer) throws(Refusal) -> Void
   ) throws(Refusal) {
-    guard let entry = entries[ExactString(tensor.name)], entry.tensor == tensor else {
-      throw absent(tensor)
-    }
+    guard let entry = entries[ExactString(tensor.name)],
+      entry.tensor == tensor || entry.tensor.inBlocks == tensor
+    else { throw absent(tensor) }
     let type = entry.type
+    let isComputed = type.isQuantised && !tensor.dataType.isBlocks
     let piece = Self.pieceElements / type.blockElements * type.blockBytes
     var elements = [Float](
-      repeating: 0, count: type.isQuantised ? min(Self.pieceElements, tensor.byteCount / 4) : 0)
+      repeating: 0, count: isComputed ? min(Self.pieceElements, tensor.byteCount / 4) : 0)
     var done = 0
     while done < entry.storedByteCount {
       let count = min(piece, entry.storedByteCount - done)
       let bytes = try file.read(at: entry.offset + done, count: count)
       done += count
-      guard type.isQuantised else {
+      guard isComputed else {
         unsafe try bytes.span.bytes.withUnsafeBytes(body)
         continue
       }
-      var target = elements.mutableSpan
-      type.decode(bytes.span, into: &target)
-      let decoded = elements.span.extracting(first: count / type.blockBytes * type.blockElements)
-      unsafe try decoded.bytes.withUnsafeBytes(body)
+      let computed = count / type.blockBytes * type.blockElements
+      if let blocks = type.blocks {
+        unsafe bytes.span.bytes.withUnsafeBytes { from in
+          unsafe elements.withUnsafeMutableBytes { to in
+            let target = unsafe UnsafeMutableRawBufferPointer(rebasing: to[..<(computed * 4)])
+            unsafe Kernels.convert(from, from: blocks, into: target, as: .f32)
+          }
+        }
+      } else {
+        var target = elements.mutableSpan
+        type.decode(bytes.span, into: &target)
+      }
+      unsafe try elements.span.extracting(first: computed).bytes.withUnsafeBytes(body)
     }
   }
 

@@ -74,10 +74,20 @@ enum GGUFTensorType: UInt32, CaseIterable, Sendable {
     case .f32: self = .f32
     case .f16: self = .f16
     case .bf16: self = .bf16
-    case .q8: self = .q8v0  // the same blocks
+    case .q8: self = .q8v0
+    case .q4v0: self = .q4v0
+    case .q4v1: self = .q4v1
+    case .q5v0: self = .q5v0
+    case .q5v1: self = .q5v1
+    case .q4k: self = .q4k
+    case .q5k: self = .q5k
+    case .q6k: self = .q6k
     default: return nil
     }
   }
+
+  /// The type of a native model with the same blocks; nil if there is none.
+  var blocks: DataType? { isQuantised ? DataType(rawValue: name) : nil }
 
   /// Whether elements are stored in blocks and have to be computed.
   var isQuantised: Bool { blockElements > 1 }

@@ -55,7 +55,7 @@ package struct GGUFWriter {
     guard let type = GGUFTensorType(storing: dataType) else {
       throw Refusal(
         .ggufType, at: .tensor(name), found: dataType.rawValue,
-        expected: "F32, F16, BF16 or blocks of 8 bits")
+        expected: "F32, F16, BF16 or blocks")
     }
     guard (1...GGUFHeader.dimensionLimit).contains(shape.count), shape.allSatisfy({ $0 > 0 }),
       let byteCount = dataType.byteCount(shape: shape)

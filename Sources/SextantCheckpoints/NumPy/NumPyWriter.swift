@@ -70,7 +70,7 @@ package struct NumPyWriter {
     case .u16: "<u2"
     case .u8: "|u1"
     case .bool: "|b1"
-    case .bf16, .q8: nil
+    default: nil
     }
   }
 

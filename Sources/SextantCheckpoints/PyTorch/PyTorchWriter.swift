@@ -113,7 +113,7 @@ extension PickleGlobal {
     case .i8: "CharStorage"
     case .u8: "ByteStorage"
     case .bool: "BoolStorage"
-    case .u16, .u32, .u64, .q8: nil
+    default: nil
     }
   }
 }

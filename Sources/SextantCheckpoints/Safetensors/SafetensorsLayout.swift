@@ -89,7 +89,7 @@ struct SafetensorsLayout {
           .safetensorsName, flaw,
           "1 to \(counted(TensorName.byteLimit, "byte")), no control characters, no path")
       }
-      guard tensor.dataType.blockLength == 1 else {
+      guard !tensor.dataType.isBlocks else {
         throw refusal(
           .safetensorsDataType, tensor.dataType.rawValue, "a type of single elements")
       }
@@ -124,7 +124,8 @@ extension DataType {
     case .f64: 10
     case .i64: 11
     case .u64: 12
-    case .q8: preconditionFailure("blocks were refused")
+    case .q8, .q4v0, .q4v1, .q5v0, .q5v1, .q4k, .q5k, .q6k:
+      preconditionFailure("blocks were refused")
     }
   }
 }

@@ -118,28 +118,27 @@ package struct ModelExport {
         .storeArchitecture, file: store.path, found: store.architecture,
         expected: Architectures.names)
     }
-    guard format == .gguf || options.dataType != .q8 else {
+    if format != .gguf, let type = options.dataType, type.isBlocks {
       throw Refusal(
-        .usageOption, at: .parameter("dataType"), found: "q8 for a format without blocks of 8 bits",
+        .usageOption, at: .parameter("dataType"), found: "\(type.word) for a format without blocks",
         expected: "keep, f32, bf16 or f16; or a .gguf file")
     }
     self.store = store
     self.architecture = architecture
     self.format = format
     self.options = options
-    var withoutBlocks = 0
+    let outer = [architecture.tiedPair.embedding, architecture.tiedPair.head]
+    var withoutBlocks: [String] = []
+    let isGGUF = format == .gguf
     do throws(Refusal) {
       let dialect = try Self.dialect(of: architecture, format, options.naming, store.configuration)
-      let isGGUF = format == .gguf
       model = try PublishedModel(store, architecture, dialect) { spec, form, stored in
-        let wanted =
-          spec.kind == .vector ? stored : options.dataType ?? stored
-        if isGGUF {
-          let type = Self.ggufType(wanted, spec, form)
-          if spec.kind != .vector, options.dataType == .q8, type != .q8 { withoutBlocks += 1 }
-          return type
-        }
-        return wanted == .q8 ? .f32 : wanted
+        var wanted = spec.kind == .vector ? stored : options.dataType ?? stored
+        if options.dataType?.isBlocks == true, outer.contains(spec.name) { wanted = .q8 }
+        guard isGGUF else { return wanted.isBlocks ? .f32 : wanted }
+        let type = Self.ggufType(wanted, spec, form)
+        if wanted.isBlocks, !type.isBlocks { withoutBlocks.append(spec.name) }
+        return type
       }
       // A model that the format cannot express is refused here, before the first byte is written.
       if isGGUF {
@@ -155,11 +154,16 @@ package struct ModelExport {
     } catch {
       throw error.inFile(store.path)
     }
-    notes = model.wasDequantised ? ["8-bit blocks are written as numbers"] : []
-    if withoutBlocks > 0 {
+    notes = []
+    if let type = model.widened.first, !isGGUF {
       notes.append(
-        "\(counted(withoutBlocks, "matrix", plural: "matrices")) without rows of a multiple of "
-          + "\(DataType.q8.blockLength) as the file orders them: written as F32")
+        "\(counted(model.widened.count, "tensor")) in blocks of few bits (\(type)) written as numbers"
+      )
+    }
+    if let first = withoutBlocks.first {
+      notes.append(
+        "\(counted(withoutBlocks.count, "matrix", plural: "matrices")) without whole blocks in the order of "
+          + "the file, written as F32: \(first)\(withoutBlocks.count > 1 ? " and others" : "")")
     }
     notes += tokenizerMetadata?.notes ?? []
     if store.variant != "source" {
@@ -167,15 +171,13 @@ package struct ModelExport {
     }
   }
 
-  /// llama.cpp requires f32 for every tensor except matrices. Blocks need whole rows.
+  /// llama.cpp requires f32 for every tensor except matrices. Blocks stay whole.
   private static func ggufType(
     _ wanted: DataType, _ spec: WeightSpec, _ form: StoredForm
   ) -> DataType {
-    guard spec.kind == .experts || (spec.kind == .matrix && spec.shape.count == 2),
-      !form.changes.exist || wanted != .q8
-    else { return .f32 }
-    guard wanted.blockLength > 1, wanted.byteCount(shape: spec.shape) == nil else { return wanted }
-    return .f32
+    if wanted.isBlocks { return form.keepsBlocks(wanted, of: spec) ? wanted : .f32 }
+    let isMatrix = spec.kind == .experts || (spec.kind == .matrix && spec.shape.count == 2)
+    return isMatrix ? wanted : .f32
   }
 
   /// The dialect of that name, or the one that a format's usual readers expect.
@@ -350,7 +352,9 @@ package struct ModelExport {
     var writer = GGUFWriter()
     for (key, value) in modelMetadata?.values ?? [] { writer.set(key, value) }
     writer.set("general.file_type", .uint32(fileType))
-    if fileType == 7 { writer.set("general.quantization_version", .uint32(2)) }
+    if model.tensors.contains(where: \.dataType.isBlocks) {
+      writer.set("general.quantization_version", .uint32(2))
+    }
     writer.set("sextant.model", .string(store.identity.description))
     for (key, value) in tokenizerMetadata?.values ?? [] { writer.set(key, value) }
     for (key, value) in try chatMetadata() { writer.set(key, value) }
@@ -375,11 +379,25 @@ package struct ModelExport {
     }
   }
 
-  /// llama.cpp's number for the type of most matrices.
+  /// llama.cpp's number for the type of most matrices: of the blocks with the most elements, if there are any.
   private var fileType: UInt32 {
-    let types = Set(model.tensors.map(\.dataType))
-    if types.contains(.q8) { return 7 }
-    if types.contains(.bf16) { return 32 }
-    return types.contains(.f16) ? 1 : 0
+    var counts: [DataType: Int] = [:]
+    for tensor in model.tensors {
+      counts[tensor.dataType, default: 0] += tensor.shape.reduce(1, *)
+    }
+    let blocks = counts.filter { $0.key.isBlocks }
+    switch blocks.max(by: { ($0.value, $0.key.word) < ($1.value, $1.key.word) })?.key {
+    case .q4v0: return 2
+    case .q4v1: return 3
+    case .q8: return 7
+    case .q5v0: return 8
+    case .q5v1: return 9
+    case .q4k: return 15
+    case .q5k: return 17
+    case .q6k: return 18
+    default: break
+    }
+    if counts[.bf16] != nil { return 32 }
+    return counts[.f16] != nil ? 1 : 0
   }
 }

@@ -46,8 +46,8 @@ struct PublishedModel {
   let dialect: Dialect
   /// The tensors, in the model's order.
   let tensors: [Published]
-  /// Whether 8-bit blocks became numbers.
-  let wasDequantised: Bool
+  /// The type of each canonical tensor whose blocks became numbers.
+  let widened: [String]
 
   /// - Parameter type: the type to write a tensor in, of the one that it is stored in.
   /// - Throws: `model.config`, `model.tensor-missing`.
@@ -59,7 +59,7 @@ struct PublishedModel {
     self.dialect = dialect
     var forms: [ExactString: StoredForm] = [:]
     var types: [ExactString: DataType] = [:]
-    var wasDequantised = false
+    var widened: [String] = []
     let specs = try architecture.weights(store.configuration)
     let shapes = Dictionary(
       specs.map { (ExactString($0.name), $0.shape) }, uniquingKeysWith: { first, _ in first })
@@ -74,7 +74,7 @@ struct PublishedModel {
       let type = form.changes.need32Bits ? .f32 : type(spec, form, entry.dataType)
       forms[ExactString(spec.name)] = form
       types[ExactString(spec.name)] = type
-      if entry.dataType == .q8, type != .q8 { wasDequantised = true }
+      if entry.dataType.isBlocks, !type.isBlocks { widened.append(entry.dataType.rawValue) }
     }
     var tensors: [Published] = []
     var names: Set<ExactString> = []
@@ -98,7 +98,7 @@ struct PublishedModel {
       }
     }
     self.tensors = tensors
-    self.wasDequantised = wasDequantised
+    self.widened = widened
   }
 
   /// The parts of a stored tensor: of one canonical tensor, or of each of `sharers` in its first group.
@@ -125,18 +125,18 @@ struct PublishedModel {
   func write(
     _ tensor: Published, to sink: SafetensorsWriter.Sink
   ) throws(Refusal) {
-    var overflowCount = 0
+    var overflow = Overflow()
     if try isInterleaved(tensor) {
-      overflowCount = try writeInterleaved(tensor, to: sink)
+      try writeInterleaved(tensor, to: sink, &overflow)
     } else {
       for group in 0..<tensor.groupCount {
         for part in tensor.parts {
-          overflowCount += try write(
-            part, part.elements(ofGroup: group), as: tensor.dataType, to: sink)
+          try write(
+            part, part.elements(ofGroup: group), as: tensor.dataType, to: sink, &overflow)
         }
       }
     }
-    try Overflow.check(overflowCount, of: tensor.name, in: tensor.dataType, file: store.path)
+    try overflow.check(of: tensor.name, in: tensor.dataType, file: store.path)
   }
 
   /// Whether a tensor has smaller groups than the pieces that can be converted.
@@ -152,19 +152,17 @@ struct PublishedModel {
   /// Hands over a shared tensor whose groups are smaller than the pieces that can be converted. All of it
   /// is in memory then, as a transposed matrix is.
   ///
-  /// - Returns: how many elements were finite and became NaN or infinite.
+  /// - Parameter overflow: counts elements that were finite and became NaN or infinite.
   private func writeInterleaved(
-    _ tensor: Published, to sink: SafetensorsWriter.Sink
-  ) throws(Refusal) -> Int {
-    let width = tensor.dataType.byteWidth
-    var overflowCount = 0
+    _ tensor: Published, to sink: SafetensorsWriter.Sink, _ overflow: inout Overflow
+  ) throws(Refusal) {
     var sources: [[UInt8]] = []
     for part in tensor.parts {
       var bytes: [UInt8] = []
       let whole = 0..<part.elements.count * tensor.groupCount
-      overflowCount += try write(part, whole, as: tensor.dataType) { piece throws(Refusal) in
-        bytes += piece
-      }
+      try write(
+        part, whole, as: tensor.dataType, to: { piece throws(Refusal) in bytes += piece }, &overflow
+      )
       sources.append(bytes)
     }
     var joined: [UInt8] = []
@@ -172,21 +170,23 @@ struct PublishedModel {
     for group in 0..<tensor.groupCount {
       for (part, bytes) in zip(tensor.parts, sources) {
         let range = part.elements(ofGroup: group)
-        joined += bytes[range.lowerBound * width..<range.upperBound * width]
+        let start = tensor.dataType.byteCount(elements: range.lowerBound)
+        joined += bytes[start..<start + tensor.dataType.byteCount(elements: range.count)]
       }
     }
     try joined.span.bytes.withUnsafeBytes(sink)
-    return overflowCount
   }
 
   /// Hands over some elements of a part in pieces of some megabytes: whole rows, and whole periods of the
   /// changes.
   ///
-  /// - Parameter elements: in the elements of the canonical tensor as the naming changes them.
-  /// - Returns: how many elements were finite and became NaN or infinite.
+  /// - Parameters:
+  ///   - elements: in the elements of the canonical tensor as the naming changes them.
+  ///   - overflow: counts elements that were finite and became NaN or infinite.
   private func write(
-    _ part: Part, _ elements: Range<Int>, as type: DataType, to sink: SafetensorsWriter.Sink
-  ) throws(Refusal) -> Int {
+    _ part: Part, _ elements: Range<Int>, as type: DataType, to sink: SafetensorsWriter.Sink,
+    _ overflow: inout Overflow
+  ) throws(Refusal) {
     let tensor = try store.tensor(part.canonicalName)
     let unit = Self.unit(of: tensor, part)
     // The elements around a part that does not consist of whole units are converted with it.
@@ -194,23 +194,21 @@ struct PublishedModel {
     let upper = (elements.upperBound + unit - 1) / unit * unit
     let rows = tensor.reshaped([tensor.count / unit, unit]).rows(lower / unit..<upper / unit)
     let step = max(1, Self.pieceElements / unit)
-    var overflowCount = 0
     for row in stride(from: 0, to: rows.shape[0], by: step) {
       let canonical = rows.rows(row..<min(row + step, rows.shape[0]))
       guard let piece = canonical.dataType == type ? canonical : canonical.converted(to: type)
       else { preconditionFailure("types of weights convert") }
+      let start = lower + row * unit
       if type != canonical.dataType {
-        overflowCount += canonical.withUnsafeBytes { from in
+        canonical.withUnsafeBytes { from in
           piece.withUnsafeBytes {
-            Kernels.overflowCount(from: from, canonical.dataType, to: $0, type)
+            overflow.add(from: from, canonical.dataType, to: $0, type, at: start)
           }
         }
       }
-      let start = lower + row * unit
       let wanted = elements.clamped(to: start..<start + piece.count)
-      let blockLength = type.blockLength
-      let place = (wanted.lowerBound - start) / blockLength * type.byteWidth
-      let range = place..<place + wanted.count / blockLength * type.byteWidth
+      let place = type.byteCount(elements: wanted.lowerBound - start)
+      let range = place..<place + type.byteCount(elements: wanted.count)
       guard part.form.changes.exist else {
         try piece.withUnsafeBytes { bytes throws(Refusal) in
           try sink(UnsafeRawBufferPointer(rebasing: bytes[range]))
@@ -219,14 +217,11 @@ struct PublishedModel {
       }
       let own = piece.withUnsafeBytes { Array($0) }
       let bytes = part.form.changes.made(own, type, at: start)
-      overflowCount += own.withUnsafeBytes { from in
-        bytes.withUnsafeBytes {
-          max(0, Kernels.nonfiniteCount($0, type) - Kernels.nonfiniteCount(from, type))
-        }
+      own.withUnsafeBytes { from in
+        bytes.withUnsafeBytes { overflow.add(from: from, type, to: $0, type, at: start) }
       }
       try bytes.span.bytes.extracting(range).withUnsafeBytes(sink)
     }
-    return overflowCount
   }
 
   /// The elements that have to be converted together: rows, as far as a part consists of whole

@@ -144,7 +144,7 @@ package struct WeightSource {
       throw Refusal(
         .modelShape, at: .tensor(spec.name), found: "\(tensor.shape)", expected: "\(spec.shape)")
     }
-    let types: [DataType] = [.f32, .bf16, .f16] + (spec.kind == .vector ? [] : [.q8])
+    let types: [DataType] = [.f32, .bf16, .f16] + (spec.kind == .vector ? [] : DataType.blockTypes)
     guard types.contains(tensor.dataType) else {
       throw Refusal(
         .modelDataType, at: .tensor(spec.name), found: tensor.dataType.rawValue,

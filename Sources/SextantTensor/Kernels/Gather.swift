@@ -4,12 +4,12 @@ extension Kernels {
   /// Rows of a matrix, converted to f32 if they are stored in another type.
   ///
   /// - Parameters:
-  ///   - table: `[V, D]`, of type f32, bf16, f16 or q8.
+  ///   - table: `[V, D]`, of type f32, bf16, f16 or blocks.
   ///   - rows: M indices below V.
   /// - Returns: `[M, D]`.
   package static func gather(_ table: Tensor, rows: [Int]) -> Tensor {
     let (height, width, type) = (table.rowCount, table.columnCount, table.dataType)
-    let rowBytes = width / type.blockLength * type.byteWidth
+    let rowBytes = type.byteCount(elements: width)
     precondition(rows.allSatisfy { (0..<height).contains($0) }, "a row outside 0..<\(height)")
     var y = Tensor(unfilled: [rows.count, width])  // [M, D]
     table.withUnsafeBytes { table in

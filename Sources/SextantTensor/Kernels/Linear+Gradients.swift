@@ -13,7 +13,7 @@ extension Linear {
   ///
   /// - Parameters:
   ///   - y: `[M, N]`.
-  ///   - weight: `[N, K]`, of type f32, bf16, f16 or q8.
+  ///   - weight: `[N, K]`, of type f32, bf16, f16 or blocks.
   /// - Returns: `[M, K]`.
   package static func applyTransposed(
     _ y: Tensor, weight: Tensor, pool: WorkerPool = .shared

@@ -2,7 +2,7 @@ import CSextantKernels
 
 /// Products of activations with weights, y = x · Wᵀ + bias.
 ///
-/// Weights are `[N, K]` in the type in which they are stored (f32, bf16, f16 or q8) and are read in
+/// Weights are `[N, K]` in the type in which they are stored (f32, bf16, f16 or blocks) and are read in
 /// place. With few rows of x the weights' bandwidth is the limit, and they are read once; with
 /// more, the arithmetic is, and blocks of x and of the weights are kept in the caches. Both are our
 /// own kernels: they support every weight type, need no packed copy of the weights, and are about
@@ -23,7 +23,7 @@ package enum Linear {
   ///
   /// - Parameters:
   ///   - x: `[M, K]`.
-  ///   - weight: `[N, K]`, of type f32, bf16, f16 or q8.
+  ///   - weight: `[N, K]`, of type f32, bf16, f16 or blocks.
   ///   - bias: `[N]`, f32.
   ///   - precision: whether x may be rounded to the precision of the weights' type.
   /// - Returns: `[M, N]`.
@@ -51,13 +51,15 @@ package enum Linear {
           y.withMutableRows { y in
             let product = sxk_linear(
               weight: weightBytes.baseAddress, weight_stride: weight.columnCount,
-              weight_type: kernelType(weight.dataType), x: first, x_stride: stride, bias: bias,
+              weight_type: weight.dataType.kernelType, x: first, x_stride: stride, bias: bias,
               y: y, y_stride: weight.rowCount, m: x.rowCount, k: x.columnCount)
             let outputs = weight.rowCount
             let rowBytes = weightBytes.count / max(outputs, 1)
-            let isFew = x.rowCount <= Int(SXK_LINEAR_MAX_M)
+            let isBlocks = weight.dataType.isBlocks
+            // Blocks are read in place twice before it is worth while to unpack them.
+            let isFew = x.rowCount <= Int(SXK_LINEAR_MAX_M) * (isBlocks ? 2 : 1)
             if precision == .fast && canRound(product) {
-              if isFew || weight.dataType == .q8 {
+              if isFew || isBlocks {
                 roundedRows(product, outputs: outputs, rowBytes: rowBytes, pool)
               } else {
                 roundedPanels(product, outputs: outputs, pool)
@@ -73,23 +75,26 @@ package enum Linear {
     }
   }
 
-  private static func kernelType(_ type: DataType) -> sxk_type {
-    switch type {
-    case .f32: SXK_F32
-    case .bf16: SXK_BF16
-    case .f16: SXK_F16
-    case .q8: SXK_Q8
-    default: preconditionFailure("no product with \(type.rawValue) weights")
-    }
+  /// The rows `range` of a product.
+  private static func part(_ product: sxk_linear, _ range: Range<Int>) -> sxk_linear {
+    var part = product
+    part.x = product.x + range.lowerBound * product.x_stride
+    part.y = product.y + range.lowerBound * product.y_stride
+    part.m = range.count
+    return part
   }
 
   private static func fewRows(
     _ product: sxk_linear, outputs: Int, rowBytes: Int, _ pool: WorkerPool
   ) {
     nonisolated(unsafe) let product = product
-    let kernel = Kernels.table.linear
-    pool.split(outputs, by: chunkRows(rowBytes: rowBytes)) { range in
-      withUnsafePointer(to: product) { kernel?($0, range.lowerBound, range.upperBound) }
+    let (kernel, most) = (Kernels.table.linear, Int(SXK_LINEAR_MAX_M))
+    pool.split(outputs, by: chunkRows(rowBytes: rowBytes)) { columns in
+      for row in stride(from: 0, to: product.m, by: most) {
+        withUnsafePointer(to: part(product, row..<min(row + most, product.m))) {
+          kernel?($0, columns.lowerBound, columns.upperBound)
+        }
+      }
     }
   }
 
@@ -138,12 +143,14 @@ package enum Linear {
 
   // MARK: x rounded to the type of the weights
 
-  /// Whether there are instructions for a product with x rounded.
+  /// Whether there is a product with x rounded.
   private static func canRound(_ product: sxk_linear) -> Bool {
-    guard Kernels.table.dot_linear != nil else { return false }
-    // Panels contain pairs of neighbours.
-    return product.weight_type == SXK_BF16 && product.k.isMultiple(of: 2)
-      || product.weight_type == SXK_Q8
+    switch product.weight_type {
+    case SXK_F32, SXK_F16: false
+    // There are instructions on some processors. Panels contain pairs of neighbours.
+    case SXK_BF16: Kernels.table.dot_gemm != nil && product.k.isMultiple(of: 2)
+    default: true
+    }
   }
 
   private static func roundedRows(
@@ -154,23 +161,15 @@ package enum Linear {
     let rounded = TensorStorage(unfilledByteCount: product.m * roundedBytes)
     defer { withExtendedLifetime(rounded) {} }
     nonisolated(unsafe) let (product, rows) = (product, rounded.base)
-    /// The rows `range` of the product.
-    @Sendable func part(_ range: Range<Int>) -> sxk_linear {
-      var part = product
-      part.x = product.x + range.lowerBound * product.x_stride
-      part.y = product.y + range.lowerBound * product.y_stride
-      part.m = range.count
-      return part
-    }
     pool.split(product.m, by: Kernels.rowGrain(width: product.k)) { range in
-      withUnsafePointer(to: part(range)) {
+      withUnsafePointer(to: part(product, range)) {
         kernels.dot_rows(rows + range.lowerBound * roundedBytes, $0)
       }
     }
     let most = Int(SXK_DOT_MAX_M)
     pool.split(outputs, by: chunkRows(rowBytes: rowBytes)) { columns in
       for row in stride(from: 0, to: product.m, by: most) {
-        withUnsafePointer(to: part(row..<min(row + most, product.m))) {
+        withUnsafePointer(to: part(product, row..<min(row + most, product.m))) {
           kernels.dot_linear($0, rows + row * roundedBytes, columns.lowerBound, columns.upperBound)
         }
       }
@@ -196,6 +195,26 @@ package enum Linear {
           $0, packedPanels, panels.lowerBound, panels.upperBound, columns.lowerBound,
           columns.upperBound)
       }
+    }
+  }
+}
+
+extension DataType {
+  /// The kernels' word for the type of weights.
+  package var kernelType: sxk_type {
+    switch self {
+    case .f32: SXK_F32
+    case .bf16: SXK_BF16
+    case .f16: SXK_F16
+    case .q8: SXK_Q8
+    case .q4v0: SXK_Q4_0
+    case .q4v1: SXK_Q4_1
+    case .q5v0: SXK_Q5_0
+    case .q5v1: SXK_Q5_1
+    case .q4k: SXK_Q4_K
+    case .q5k: SXK_Q5_K
+    case .q6k: SXK_Q6_K
+    default: preconditionFailure("no product with \(rawValue) weights")
     }
   }
 }

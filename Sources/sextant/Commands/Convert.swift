@@ -31,9 +31,10 @@ struct Convert: WritingCommand {
 
   @Option(
     help: """
-      The type to store matrices and embeddings in; keep does not change the types. Small tensors \
-      always keep their types. q8 stores blocks of 32 bytes with one scale each; matrices whose \
-      rows are not multiples of 32 keep their type, too.
+      The type to store matrices and embeddings in; keep does not change the types, and keeps the \
+      blocks of a GGUF file. Small tensors always keep their types. q8 stores blocks of 32 bytes with \
+      one scale each, and q4 blocks of 32 numbers of 4 bits with a scale and a minimum, embedding and \
+      output head in q8; matrices whose rows are not multiples of 32 keep their type, too.
       """)
   var dtype = StoredType.keep
 

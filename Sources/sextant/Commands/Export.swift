@@ -29,7 +29,7 @@ struct Export: WritingCommand {
   @Option(
     help: """
       The type to write a model's matrices and embeddings in; keep does not change the stored \
-      types. q8 is for .gguf only.
+      types. q8 and q4 are for .gguf only.
       """)
   var dtype = StoredType.keep
 

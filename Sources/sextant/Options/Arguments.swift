@@ -122,7 +122,7 @@ extension SteeringVector.Operation: ExpressibleByArgument {}
 
 /// The types that matrices can be stored in.
 enum StoredType: String, CaseIterable, ExpressibleByArgument {
-  case keep, f32, bf16, f16, q8
+  case keep, f32, bf16, f16, q8, q4
 
   /// The type; nil to keep each tensor's own.
   var dataType: DataType? { DataType.allCases.first { $0.word == rawValue } }

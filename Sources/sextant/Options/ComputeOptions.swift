@@ -15,7 +15,7 @@ struct ComputeOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "The precision of products with bf16 and q8 weights: exact keeps activations f32, fast rounds them.",
+      "The precision of products with bf16 weights and weights in blocks: exact keeps activations f32, fast rounds them.",
       discussion: "Default: \(Precision.standard.rawValue).", valueName: "exact|fast"))
   var precision: Precision?
 

@@ -10,13 +10,13 @@ struct MakeCommand: ParsableCommand {
     help: "A shape: \(PublishedShape.allCases.map(\.rawValue).joined(separator: ", ")).")
   var shape: PublishedShape
 
-  @Argument(help: "The type of the weights: f32, bf16, f16 or q8.")
+  @Argument(help: "The type of the weights: \(RandomModel.types.map(\.word).joined(separator: ", ")).")
   var dtype: String
 
   @OptionGroup var bench: Workbench
 
   func run() throws {
-    guard let type = [DataType.f32, .bf16, .f16, .q8].first(where: { $0.word == dtype }) else {
+    guard let type = RandomModel.types.first(where: { $0.word == dtype }) else {
       throw ValidationError("no type \(dtype)")
     }
     print(try bench.files(shape, type).store)

@@ -13,7 +13,11 @@ struct ModelsCommand: ParsableCommand {
       """)
   var shape: [PublishedShape]
 
-  @Option(help: "The types of the weights: f32, bf16, f16, q8; separated by commas.")
+  @Option(
+    help: """
+      The types of the weights, separated by commas: \
+      \(RandomModel.types.map(\.word).joined(separator: ", ")).
+      """)
   var dtypes = "f32,bf16"
 
   @Option(help: "Sequences of the batched decoding, which is measured alone.")
@@ -54,7 +58,7 @@ struct ModelsCommand: ParsableCommand {
 
   private func types() throws -> [DataType] {
     try dtypes.split(separator: ",").map { word in
-      guard let type = [DataType.f32, .bf16, .f16, .q8].first(where: { $0.word == word }) else {
+      guard let type = RandomModel.types.first(where: { $0.word == word }) else {
         throw ValidationError("no type \(word)")
       }
       return type
@@ -70,8 +74,8 @@ struct ModelsCommand: ParsableCommand {
     if speedOnly { return figures }
     let batched = try bench.turns(.decode(bench.decode, batch: batch), files, [])
     let measurement = FileMeasurement(files: files, bench: bench)
-    // Blocks of bytes have no Hugging Face layout to be converted from.
-    let conversion = type == .q8 ? [] : try measurement.conversion()
+    // Blocks have no Hugging Face layout to be converted from.
+    let conversion = type.isBlocks ? [] : try measurement.conversion()
     return try figures + [batched.rate, batched.perProcessor] + conversion
       + measurement.opening() + measurement.memory()
   }

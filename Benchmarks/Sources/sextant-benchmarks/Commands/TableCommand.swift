@@ -78,25 +78,24 @@ struct TableCommand: ParsableCommand {
     var goals: [Goal] = []
     func add(
       _ shape: PublishedShape, _ type: DataType, _ peer: PeerKind, prefill: Double? = nil,
-      fastPrefill: Double? = nil, decode: Double? = nil
+      fastPrefill: Double? = nil, decode: Double? = nil, fastDecode: Double? = nil
     ) {
       for (isPrefill, ratio) in [(true, prefill), (false, decode)] {
         guard let ratio else { continue }
         // Peers also round activations to the type of the weights. For torch this matters for
         // prompts only: one token waits for memory in both cases.
-        let rounds = type == .q8 || type == .bf16 && (isPrefill || peer == .llamaCpp)
+        let rounds = type.isBlocks || type == .bf16 && (isPrefill || peer == .llamaCpp)
         for precision in rounds ? [Precision.exact, .fast] : [.exact] {
-          let isFastPrefill = isPrefill && precision == .fast
+          let fast = isPrefill ? fastPrefill : fastDecode
           goals.append(
             Goal(
               shape: shape, type: type, isPrefill: isPrefill, peer: peer,
-              ratio: isFastPrefill ? fastPrefill ?? ratio : ratio, precision: precision))
+              ratio: precision == .fast ? fast ?? ratio : ratio, precision: precision))
         }
       }
     }
     add(.mamba130m, .f32, .llamaCpp, prefill: 2.2, decode: 1.5)
     add(.mamba130m, .bf16, .llamaCpp, prefill: 3.5, decode: 1.7)
-    add(.mamba130m, .q8, .llamaCpp, decode: 1.7)
     add(.mamba2Of130m, .bf16, .llamaCpp, prefill: 1.5)
     add(.rwkv7Of200m, .bf16, .llamaCpp, prefill: 1.3, decode: 1.4)
     for type in [DataType.f32, .bf16] {
@@ -110,6 +109,13 @@ struct TableCommand: ParsableCommand {
     for shape in [PublishedShape.granite4H350m, .falconH1Of500m, .qwen35Of800m, .lfm2Of350m] {
       add(shape, .bf16, .llamaCpp, prefill: 1, fastPrefill: 1.5, decode: 1.3)
       add(shape, .bf16, .transformers, prefill: 1.5, decode: 3)
+    }
+    for shape in [PublishedShape.mamba130m, .rwkv7Of200m, .smolLM135m] {
+      for type in [DataType.q4v0, .q4k, .q8] {
+        add(
+          shape, type, .llamaCpp, prefill: 1, decode: 1,
+          fastDecode: shape == .mamba130m && type == .q8 ? 1.7 : 1.3)
+      }
     }
     // The longer the text, the larger the share of attention.
     for length in [512, 2048, 8000] {

@@ -3,7 +3,7 @@ import SextantTensor
 
 extension KernelContest {
   /// The types in which weights are read.
-  private static let storedTypes = [DataType.f32, .bf16, .f16, .q8]
+  private static let storedTypes = [DataType.f32, .bf16, .f16, .q8, .q4v1]
 
   /// One row of activations against a matrix that is in no cache: GB/s of weights.
   static func matrixVector(_ threads: Int) -> [KernelContest] {

@@ -8,11 +8,15 @@ import SextantTensor
 ///
 /// The numbers have the scales from which training starts, so that activations stay finite. The
 /// same seed gives the same file. Stores of other types contain the numbers of the f32 store,
-/// rounded.
+/// rounded. Blocks of types that numbers are not converted to have random bits, and scales that make
+/// numbers of about that size.
 struct RandomModel {
   let shape: PublishedShape
   let dataType: DataType
   let seed: UInt64
+
+  /// The types of models.
+  static let types: [DataType] = [.f32, .bf16, .f16] + DataType.blockTypes
 
   var name: String { "\(shape.rawValue)-\(dataType.word)" }
 
@@ -34,6 +38,15 @@ struct RandomModel {
       var values = InitialValues(of: specs[place], seed: seed &+ UInt64(place) << 32)
       let count = tensor.shape.reduce(1, *)
       try writer.write(tensor.name) { sink throws(Refusal) in
+        if tensor.dataType.isBlocks, !Kernels.writtenBlocks.contains(tensor.dataType) {
+          var blocks = RandomBlocks(
+            tensor.dataType, width: tensor.shape.last ?? 1, seed: seed &+ UInt64(place) << 32)
+          for start in stride(from: 0, to: count, by: 1 << 20) {
+            let piece = blocks.next(elements: min(1 << 20, count - start))
+            try piece.span.bytes.withUnsafeBytes { bytes throws(Refusal) in try sink.append(bytes) }
+          }
+          return
+        }
         for start in stride(from: 0, to: count, by: 1 << 20) {
           let piece = (start..<min(start + 1 << 20, count)).map { _ in values.next() }
           guard
@@ -47,12 +60,59 @@ struct RandomModel {
     return path
   }
 
-  /// As in conversion, small tensors and tensors without whole blocks keep their type.
+  /// As in conversion, small tensors and tensors without whole blocks keep their type. As llama.cpp's
+  /// quantiser does, rows that are no multiple of 256 get blocks of 32 with one bit more.
   private func storedType(of spec: WeightSpec) -> DataType {
-    guard dataType == .q8 else { return dataType }
-    let width = spec.shape.last ?? 1
-    let hasBlocks = spec.shape.count > 1 && width.isMultiple(of: dataType.blockLength)
-    return spec.kind != .vector && hasBlocks ? .q8 : .f32
+    guard dataType.isBlocks else { return dataType }
+    guard spec.kind == .experts || (spec.kind == .matrix && spec.shape.count == 2) else { return .f32 }
+    let types = [dataType] + (dataType == .q4k ? [.q5v0] : [])
+    return types.first { $0.byteCount(shape: spec.shape) != nil } ?? .f32
+  }
+}
+
+/// Blocks of random bits.
+private struct RandomBlocks {
+  private let type: DataType
+  private let scale: Float
+  private var numbers: SeededRandom
+
+  init(_ type: DataType, width: Int, seed: UInt64) {
+    self.type = type
+    numbers = SeededRandom(seed: seed)
+    // The integers have a standard deviation of a quarter of their range, and those of types with 256
+    // elements are multiplied by scales of 6 or 8 bits.
+    let range: Float =
+      switch type {
+      case .q4v0, .q4v1: 8
+      case .q5v0, .q5v1: 16
+      case .q4k: 8 * 36
+      case .q5k: 16 * 36
+      default: 32 * 74
+      }
+    scale = 1 / (range * sqrtf(Float(width)))
+  }
+
+  mutating func next(elements: Int) -> [UInt8] {
+    var bytes = (0..<type.byteCount(elements: elements)).map { _ in
+      UInt8(truncatingIfNeeded: numbers.next() >> 32)
+    }
+    for block in stride(from: 0, to: bytes.count, by: type.byteWidth) {
+      let own = type == .q6k ? block + 208 : block
+      set(&bytes, own, scale * (0.75 + 0.5 * numbers.uniform()))
+      switch type {
+      case .q4v1: set(&bytes, block + 2, -7.5 * scale)
+      case .q5v1: set(&bytes, block + 2, -15.5 * scale)
+      case .q4k: set(&bytes, block + 2, 7.5 * scale)
+      case .q5k: set(&bytes, block + 2, 15.5 * scale)
+      default: break
+      }
+    }
+    return bytes
+  }
+
+  private func set(_ bytes: inout [UInt8], _ place: Int, _ value: Float) {
+    let bits = Float16(value).bitPattern
+    (bytes[place], bytes[place + 1]) = (UInt8(truncatingIfNeeded: bits), UInt8(bits >> 8))
   }
 }
 
