@@ -10,7 +10,8 @@ struct MakeCommand: ParsableCommand {
     help: "A shape: \(PublishedShape.allCases.map(\.rawValue).joined(separator: ", ")).")
   var shape: PublishedShape
 
-  @Argument(help: "The type of the weights: \(RandomModel.types.map(\.word).joined(separator: ", ")).")
+  @Argument(
+    help: "The type of the weights: \(RandomModel.types.map(\.word).joined(separator: ", ")).")
   var dtype: String
 
   @OptionGroup var bench: Workbench

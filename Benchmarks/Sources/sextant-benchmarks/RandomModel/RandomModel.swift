@@ -64,7 +64,9 @@ struct RandomModel {
   /// quantiser does, rows that are no multiple of 256 get blocks of 32 with one bit more.
   private func storedType(of spec: WeightSpec) -> DataType {
     guard dataType.isBlocks else { return dataType }
-    guard spec.kind == .experts || (spec.kind == .matrix && spec.shape.count == 2) else { return .f32 }
+    guard spec.kind == .experts || (spec.kind == .matrix && spec.shape.count == 2) else {
+      return .f32
+    }
     let types = [dataType] + (dataType == .q4k ? [.q5v0] : [])
     return types.first { $0.byteCount(shape: spec.shape) != nil } ?? .f32
   }
