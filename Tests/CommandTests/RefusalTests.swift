@@ -10,7 +10,7 @@ import Testing
   @Test(arguments: [
     (["convert"], "Missing expected argument"),
     (["frobnicate"], "frobnicate"),
-    (["convert", "x", "-o", "y", "--dtype", "q3"], "'keep', 'f32', 'bf16', 'f16', 'q8' or 'q4'"),
+    (["convert", "x", "-o", "y", "--dtype", "q3"], "- q8\n  - q4"),
     (["generate", "-m", "x", "-p", "y", "-n", "0"], "-n is 0"),
     (["generate", "-m", "x"], "Give one of --prompt and --prompts."),
     (["generate", "-m", "x", "-p", "y", "--samples", "0"], "--samples is 0"),
