@@ -123,12 +123,9 @@ import Testing
 
 /// What the demo model is known for must still be true, within the intervals.
 @Suite struct HeadlineTests {
-  private let demo: DemoModel
-
-  init() throws { demo = try DemoModel() }
-
   /// At block 4 the state contains the truth that the stream and the answers contradict.
   @Test func theStateKnowsMoreThanTheModelSays() throws {
+    let demo = try DemoModel()
     let parts = { (name: String) in [QuirkySubset(name)].compactMap { $0 } }
     var experiment = TransferExperiment(
       sources: parts("A"), targets: parts("B"), methods: [.logistic])
@@ -151,15 +148,18 @@ import Testing
     #expect(Verdict(of: stream.roc.interval, above: 0.5) == .fails)
   }
 
-  /// At block 3 the vector has more effect than random directions; with the state it has still more.
-  @Test func theVectorSteersAndTheStateHelps() throws {
+  /// At its block the vector has more effect than random directions; with the state it has still more.
+  @Test(arguments: [("demo-model/model.safetensors", 3), ("demo-rwkv7", 5)])
+  func theVectorSteersAndTheStateHelps(checkpoint: String, block: Int) throws {
+    let converted = try ConvertedModel(checkpoint)
+    let (model, tokenizer) = (converted.model, try #require(converted.tokenizer))
     let pairs = try ContrastPairs(
       reading: PackageFiles.fixture("demo-model/sentiment_pairs.jsonl"), template: nil)
     let vector = try SteeringTrainer(
-      demo.model, demo.tokenizer,
-      sites: demo.model.description.sites(named: ["all"], layers: LayerSelection(3...3))
+      model, tokenizer,
+      sites: model.description.sites(named: ["all"], layers: LayerSelection(block...block))
     ).train(pairs).vector
-    var experiment = SteeringExperiment(vector, demo.model, demo.tokenizer)
+    var experiment = SteeringExperiment(vector, model, tokenizer)
     (experiment.multipliers, experiment.controlCount) = ([-3, 3], 16)
     let test = try ChoiceTest(
       reading: PackageFiles.fixture("demo-model/sentiment_test.jsonl"), template: nil)
