@@ -224,4 +224,14 @@ extension Activations {
     result.outputs = outputs
     return result
   }
+
+  /// The same examples at some of the sites.
+  package func keeping(_ kept: Set<Site>) -> Activations {
+    var result = Activations(
+      sites: sites.filter { kept.contains($0.site) }, records: records, positions: positions)
+    result.values = values.filter { kept.contains($0.key) }
+    result.pairs = pairs.filter { kept.contains($0.key) }
+    result.outputs = outputs
+    return result
+  }
 }

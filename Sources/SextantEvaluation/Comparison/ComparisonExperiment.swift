@@ -72,7 +72,8 @@ package struct ComparisonExperiment: Sendable {
   private var transfer: TransferExperiment {
     let parts = { (names: [String]) in names.compactMap { QuirkySubset($0) } }
     var experiment = TransferExperiment(
-      sources: parts(["A", "B"]), targets: parts(["A", "B", "AH", "BH"]), methods: [.logistic])
+      sources: parts(["A"]), targets: parts(["A", "B", "AH", "BH"]), methods: [.logistic])
+    experiment.floorSource = QuirkySubset("B")
     experiment.randomDirections = randomDirections
     return experiment
   }

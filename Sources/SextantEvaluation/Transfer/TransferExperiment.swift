@@ -2,6 +2,7 @@ import SextantAnalysis
 import SextantArtifacts
 import SextantBytes
 import SextantModels
+import SextantStore
 import SextantTokenizers
 
 /// Probes trained on one part of a quirky set and measured on others, at every site: the paper's
@@ -9,6 +10,9 @@ import SextantTokenizers
 public struct TransferExperiment: Sendable {
   /// The parts that probes are trained on, by the labels of their own speaker.
   public var sources: [QuirkySubset]
+  /// A part on which only the floor of the recovered gap is trained: a logistic regression on the output of
+  /// the last block. Nil if `sources` contains the part.
+  package var floorSource: QuirkySubset?
   /// The parts that they are measured on, against Alice's labels: the truth.
   public var targets: [QuirkySubset]
   /// The methods.
@@ -58,23 +62,29 @@ public struct TransferExperiment: Sendable {
     progress: (_ step: String, _ done: Int, _ total: Int) -> Void = { _, _, _ in }
   ) throws(Refusal) -> TransferResult {
     let reader = ActivationReader(model, positions: positions, pooling: pooling)
-    let first = training.records.count { record in sources.contains { $0.contains(record) } }
+    let learned = sources + [floorSource].compactMap { $0 }
+    let first = training.records.count { record in learned.contains { $0.contains(record) } }
     let second = test.records.count { record in
-      (sources + targets).contains { $0.contains(record) }
+      (learned + targets).contains { $0.contains(record) }
     }
-    let train = try side(training, sources, tokenizer, reader, sites) {
+    let train = try side(training, learned, tokenizer, reader, sites) {
       progress("read", $0, first + second)
     }
-    let held = try side(test, sources + targets, tokenizer, reader, sites) {
+    let held = try side(test, learned + targets, tokenizer, reader, sites) {
       progress("read", first + $0, first + second)
     }
     var result = TransferResult(layerCount: model.description.layerCount)
     result.outputs = outputs(held)
     var fitted: [(source: QuirkySubset, probes: [ProbeEntry])] = []
-    for (place, source) in sources.enumerated() {
-      let part = train.activations.selecting { source.contains(train.records[$0]) }
-      let trained = try ProbeTrainer(methods, seed: seed).train(part, labels: train.own) {
-        progress("train", place * $1 + $0, sources.count * $1)
+    for (place, source) in learned.enumerated() {
+      // The floor is one probe.
+      let isFloor = source == floorSource
+      let last = Site.output(block: model.description.layerCount - 1)
+      let activations = isFloor ? train.activations.keeping([last]) : train.activations
+      let part = activations.selecting { source.contains(train.records[$0]) }
+      let trainer = ProbeTrainer(isFloor ? [.logistic] : methods, seed: seed)
+      let trained = try trainer.train(part, labels: train.own) {
+        if !isFloor { progress("train", place * $1 + $0, sources.count * $1) }
       }
       for note in trained.skipped where !result.skipped.contains(note) {
         result.skipped.append(note)
