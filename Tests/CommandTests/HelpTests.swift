@@ -76,6 +76,24 @@ import Testing
     #expect(checked > 30)
   }
 
+  /// A line that continues without a backslash leaves its indentation in the text.
+  @Test func noTextHasGaps() throws {
+    var checked = 0
+    func check(_ node: JSONNode) throws {
+      for key in ["abstract", "discussion"] {
+        guard let text = try node.optionalMember(key)?.string() else { continue }
+        let lines = text.split(separator: "\n")
+        #expect(!lines.contains { $0.contains(/\S   +\S/) }, "\(text)")
+        checked += 1
+      }
+      for key in ["arguments", "subcommands"] {
+        for part in try node.optionalMember(key)?.elements() ?? [] { try check(part) }
+      }
+    }
+    try check(CommandRun.sextant(["--experimental-dump-help"]).json().member("command"))
+    #expect(checked > 100)
+  }
+
   @Test func everySeedStatesItsDefault() throws {
     var found = 0
     func check(_ command: JSONNode) throws {

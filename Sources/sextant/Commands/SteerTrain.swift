@@ -17,7 +17,9 @@ struct SteerTrain: WritingCommand, SharedCommand {
       At each site the vector is computed from the moments of the positive and the negative texts, \
       by default as the difference of their means. Questions need a template. The same pairs and \
       model give the same bytes. --moments keeps the moments, and --from-moments trains from them \
-      without the model, to the same bytes. mpirun and srun can run the command on several machines: the       bytes are the same. --shard reads one shard of the pairs, in a job of its own; `sextant moments       merge` adds the shards.
+      without the model, to the same bytes. mpirun and srun can run the command on several machines: \
+      the bytes are the same. --shard reads one shard of the pairs, in a job of its own; \
+      `sextant moments merge` adds the shards.
       """)
 
   @Option(
