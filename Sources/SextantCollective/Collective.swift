@@ -56,12 +56,6 @@ extension Collective {
     return isFirst ? received.map { MessageReader($0) } : nil
   }
 
-  /// The bytes that the first rank has, on every rank.
-  package func spread(_ bytes: [UInt8]?) throws(Refusal) -> [UInt8] {
-    let own = isFirst ? bytes ?? [] : []
-    return try exchange(Array(repeating: own, count: size))[0]
-  }
-
   // MARK: Work that is divided
 
   /// Does independent jobs, each on one rank, and places the results.
@@ -76,12 +70,8 @@ extension Collective {
     pack: (Result, inout Message) -> Void,
     unpack: (inout MessageReader) throws(Refusal) -> Result
   ) throws(Refusal) -> [Result] {
-    if size == 1 {
-      return try (0..<count).map { index throws(Refusal) in try job(index) }
-    }
-    var message = Message()
-    for index in owned(count) { pack(try job(index), &message) }
-    return try ordered(count, share(message), unpack)
+    if size == 1 { return try (0..<count).map(job) }
+    return try ordered(count, share(packed(count, job, pack)), unpack)
   }
 
   /// As `map`, but the results are only on the first rank; nil on the others.
@@ -90,14 +80,19 @@ extension Collective {
     pack: (Result, inout Message) -> Void,
     unpack: (inout MessageReader) throws(Refusal) -> Result
   ) throws(Refusal) -> [Result]? {
-    if size == 1 {
-      return try (0..<count).map { index throws(Refusal) in try job(index) }
-    }
-    var message = Message()
-    for index in owned(count) { pack(try job(index), &message) }
-    return try gather(message).map { readers throws(Refusal) in
+    if size == 1 { return try (0..<count).map(job) }
+    return try gather(packed(count, job, pack)).map { readers throws(Refusal) in
       try ordered(count, readers, unpack)
     }
+  }
+
+  /// The results of the jobs of this rank, as a message.
+  private func packed<Result>(
+    _ count: Int, _ job: (Int) throws(Refusal) -> Result, _ pack: (Result, inout Message) -> Void
+  ) throws(Refusal) -> Message {
+    var message = Message()
+    for index in owned(count) { pack(try job(index), &message) }
+    return message
   }
 
   /// The values of owned numbers, read from the messages of their owners, in the order of the numbers.

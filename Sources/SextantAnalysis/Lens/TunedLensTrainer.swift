@@ -208,9 +208,8 @@ package struct TunedLensTrainer {
         }),
       for: "the translators of \(counted(owned.count, "site")) in training")
     let readout = TrainingReadout(model.readout)
-    let all = try translators(start)
     var parameters = LensParameters(
-      owned.map { all[$0] }, self.options.optimizer, isBiasOnly: self.options.isBiasOnly)
+      try translators(start), self.options.optimizer, isBiasOnly: self.options.isBiasOnly)
     var (first, firstLosses) = (0, [Double]())
     if let checkpoint {
       try check(checkpoint, options, reference)
@@ -316,7 +315,9 @@ package struct TunedLensTrainer {
     ]
   }
 
+  /// The translators of the owned sites at the start.
   private func translators(_ start: Lens?) throws(Refusal) -> [Translator] {
+    let sites = owned.map { self.sites[$0] }
     guard let start else { return sites.map { Translator(identity: $0.elementCount) } }
     try start.model.check(
       against: model.description.reference(tokenizer: tokenizer), allowingOther: false,

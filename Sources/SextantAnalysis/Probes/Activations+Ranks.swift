@@ -20,15 +20,7 @@ extension Activations {
 
   /// The sites that a rank owns, of activations that every rank has at all sites.
   package func owned(by ranks: any Collective) -> Activations {
-    guard ranks.size > 1 else { return self }
-    let kept = ranks.owned(sites.count).map { sites[$0] }
-    var result = Activations(sites: kept, records: records, positions: positions)
-    for site in kept {
-      result.values[site.site] = values[site.site]
-      result.pairs[site.site] = pairs[site.site]
-    }
-    (result.outputs, result.leftOut) = (outputs, leftOut)
-    return result
+    ranks.size == 1 ? self : keeping(Set(ranks.owned(sites.count).map { sites[$0].site }))
   }
 
   /// Appends the values at some of the sites, and the outputs.

@@ -231,7 +231,7 @@ extension Activations {
       sites: sites.filter { kept.contains($0.site) }, records: records, positions: positions)
     result.values = values.filter { kept.contains($0.key) }
     result.pairs = pairs.filter { kept.contains($0.key) }
-    result.outputs = outputs
+    (result.outputs, result.leftOut) = (outputs, leftOut)
     return result
   }
 }
