@@ -10,8 +10,8 @@ import SextantTokenizers
 public struct TransferExperiment: Sendable {
   /// The parts that probes are trained on, by the labels of their own speaker.
   public var sources: [QuirkySubset]
-  /// A part on which only the floor of the recovered gap is trained: a logistic regression on the output of
-  /// the last block. Nil if `sources` contains the part.
+  /// A part on which only the floor of the recovered gap is trained: a logistic regression on the last
+  /// output that is read. Nil if `sources` contains the part.
   package var floorSource: QuirkySubset?
   /// The parts that they are measured on, against Alice's labels: the truth.
   public var targets: [QuirkySubset]
@@ -75,12 +75,15 @@ public struct TransferExperiment: Sendable {
     }
     var result = TransferResult(layerCount: model.description.layerCount)
     result.outputs = outputs(held)
+    let lastOutput = Set(
+      [
+        sites.map(\.site).last { if case .output = $0 { true } else { false } }
+      ].compactMap { $0 })
     var fitted: [(source: QuirkySubset, probes: [ProbeEntry])] = []
     for (place, source) in learned.enumerated() {
       // The floor is one probe.
       let isFloor = source == floorSource
-      let last = Site.output(block: model.description.layerCount - 1)
-      let activations = isFloor ? train.activations.keeping([last]) : train.activations
+      let activations = isFloor ? train.activations.keeping(lastOutput) : train.activations
       let part = activations.selecting { source.contains(train.records[$0]) }
       let trainer = ProbeTrainer(isFloor ? [.logistic] : methods, seed: seed)
       let trained = try trainer.train(part, labels: train.own) {

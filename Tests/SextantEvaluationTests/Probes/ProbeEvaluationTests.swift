@@ -140,6 +140,28 @@ import Testing
     }
   }
 
+  /// If only the floor is trained on Bob's statements, what is found of Alice's probes is the same.
+  private func checkFloorAlone(like whole: TransferResult) throws {
+    let parts = { (names: String...) in names.compactMap { QuirkySubset($0) } }
+    var experiment = TransferExperiment(
+      sources: parts("A"), targets: parts("A", "B", "AH", "BH"), methods: [.logistic])
+    experiment.floorSource = QuirkySubset("B")
+    let found = try experiment.run(
+      demo.model, demo.tokenizer, training: records("quirky_train", 120),
+      test: records("quirky_test", 120),
+      sites: demo.model.description.sites(named: ["residual"], layers: LayerSelection(2...3)))
+    #expect(
+      found.bounds.floor == whole.bounds.floor && found.bounds.ceiling == whole.bounds.ceiling)
+    // Two blocks of Alice's probes, and one of Bob's.
+    #expect(found.rows.count == (2 + 1) * 4)
+    for target in ["A", "B", "AH", "BH"] {
+      let summaries = [found, whole].map { $0.summary("A", target, "output", "lr") }
+      let (alone, both) = (try #require(summaries[0]), try #require(summaries[1]))
+      #expect(alone.layer == both.layer && alone.roc.area == both.roc.area)
+      #expect(alone.recovered == both.recovered)
+    }
+  }
+
   @Test func aTransferReportsEveryPartAndPicksABlock() throws {
     let parts = { (names: String...) in names.compactMap { QuirkySubset($0) } }
     let experiment = TransferExperiment(
@@ -162,6 +184,7 @@ import Testing
     #expect(
       hard.recovered == Transfer.gapRecovered(area: hard.roc.area, floor: floor, ceiling: ceiling))
     #expect(found.table.rows.count == found.rows.count)
+    try checkFloorAlone(like: found)
     var page = HTMLPage(title: "Transfer", subtitle: "of a test")
     found.add(to: &page)
     #expect(page.html.contains("From part to part"))
