@@ -30,7 +30,9 @@ struct LinearAlgebraTests {
     #expect(zip(a, b).allSatisfy { abs($0 - $1) <= bound })
   }
 
-  @Test(arguments: [(1, 1, 1), (3, 5, 2), (64, 7, 9), (65, 130, 33), (150, 2, 71)], [0, 1, 2, 3])
+  @Test(
+    arguments: [(1, 1, 1), (3, 5, 2), (64, 7, 9), (65, 130, 33), (150, 2, 71), (150, 70, 1)],
+    [0, 1, 2, 3])
   func productIsTheSumOverTheInnerIndex(_ sizes: (m: Int, k: Int, n: Int), _ form: Int) {
     var random = SplitMix64(seed: 7)
     let a = (0..<sizes.m * sizes.k).map { _ in Double.random(in: -1...1, using: &random) }

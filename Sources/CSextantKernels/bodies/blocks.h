@@ -9,9 +9,6 @@
 // ggml computes, bit for bit: products of a scale and an integer are exact, so that only the sum with an
 // offset is rounded.
 
-// The prefetch distance in bytes along each of the VL rows of a product.
-#define LINEAR_AHEAD 512
-
 typedef uint8_t vub __attribute__((ext_vector_type(VL)));
 
 typedef struct block_form {
@@ -260,6 +257,16 @@ INLINE vi vi_dot(vi sum, vu q, vu x, const sxk_type T) {
 
 // MARK: Products
 
+// Asks for the weights of the next VL rows, into the second-level cache, while the bytes at ..< at + `bytes` of
+// each of these rows are used. `next` is the number of bytes to the next rows.
+//
+// The rows lie one after the other, and processors read memory fastest in its order.
+INLINE void read_ahead(const char *const row[VL], size_t at, const size_t bytes, size_t next) {
+  const char *const ahead = row[0] + next + at * VL;
+#pragma clang loop unroll(full)
+  for (size_t line = 0; line < bytes * VL; line += 64) __builtin_prefetch(ahead + line, 0, 2);
+}
+
 // Four neighbouring integers of VL rows, a byte each, from element `place` of a span on. `e` is an element of
 // the same 32 in the block.
 INLINE vu block_unit(
@@ -280,24 +287,17 @@ INLINE vu block_unit(
   return q | (high[place % 32 / 4] >> (uint32_t)shift & mask) << 4;
 }
 
-// Adds the products of the steps k0 ..< k1 of K, as `linear_part`, for M rows of x. The rows are floats, or
+// Adds the products of the steps k0 ..< k1, as `linear_part`, for M rows of x. The rows are floats, or
 // blocks of rounded numbers.
 INLINE void block_part(
-    vf sums[], const char *const row[VL], size_t next, size_t k0, size_t k1, size_t K,
+    vf sums[], const char *const row[VL], size_t next, size_t k0, size_t k1,
     const float *const x[], const int M, const sxk_type T, const int is_rounded) {
   const block_form form = block_forms[T];
-  const size_t row_bytes = K / form.length * form.bytes;
   const size_t units = form.span / form.halves / 4;
   vu low[BLOCK_MAX_UNITS], high[8];
   for (size_t k = k0; k < k1; k += form.length) {
     const size_t at = k / form.length * form.bytes;
-    for (size_t line = at; line < at + form.bytes; line += 64) {
-      if (form.bytes < 64 && line % 64 >= form.bytes) continue;
-      const size_t later = line + LINEAR_AHEAD;
-      const size_t ahead = later < row_bytes ? later : later - row_bytes + next;
-#pragma clang loop unroll(full)
-      for (int r = 0; r < VL; r++) __builtin_prefetch(row[r] + ahead);
-    }
+    read_ahead(row, at, form.bytes, next);
     const block_scales scales = scales_of_rows(row, at, T);
     vf scale, offset;
     vi totals[SXK_LINEAR_MAX_M];

@@ -46,21 +46,18 @@ INLINE void unit_add(
   }
 }
 
-// Adds the products of the steps k0 ..< k1 of K to the sums of VL outputs, whose rows of weights are given,
+// Adds the products of the steps k0 ..< k1 to the sums of VL outputs, whose rows of weights are given,
 // and M rows of x. `next` is the number of bytes to the rows that are read after these.
 INLINE void linear_part(
     vf sums[SXK_LINEAR_MAX_M], const char *const row[VL], size_t next, size_t k0, size_t k1,
-    size_t K, const float *const x[], const int M, const linear_unit U) {
+    const float *const x[], const int M, const linear_unit U) {
   const int steps = UNIT_STEPS(U);
   // A cache line of units at a time.
   const size_t block = 16 * steps, bytes = 16 * sizeof(uint32_t);
-  const size_t row_bytes = K / block * bytes;
   size_t k = k0;
   for (; k + block <= k1; k += block) {
-    const size_t at = k / block * bytes, later = at + LINEAR_AHEAD;
-    const size_t ahead = later < row_bytes ? later : later - row_bytes + next;
-#pragma clang loop unroll(full)
-    for (int r = 0; r < VL; r++) __builtin_prefetch(row[r] + ahead);
+    const size_t at = k / block * bytes;
+    read_ahead(row, at, bytes, next);
 #pragma clang loop unroll(full)
     for (int four = 0; four < (int)block / 4 / steps; four++) {
       vu column[4];
@@ -121,10 +118,10 @@ INLINE void linear_outputs(
 #pragma clang loop unroll(full)
       for (int m = 0; m < M; m++) sums[m] = vf_set(0);
       if (way == LINEAR_UNITS)
-        linear_part(sums, row, VL * row_bytes, k0, k1, K, xs, M, (linear_unit)U);
+        linear_part(sums, row, VL * row_bytes, k0, k1, xs, M, (linear_unit)U);
       else
         block_part(
-            sums, row, VL * row_bytes, k0, k1, K, xs, M, (sxk_type)U, way == LINEAR_ROUNDED);
+            sums, row, VL * row_bytes, k0, k1, xs, M, (sxk_type)U, way == LINEAR_ROUNDED);
       // Added as `gemm` adds them, so that not even the sign of a zero differs.
       const vf bias = k0 > 0 || job->bias == NULL ? vf_set(0)
                       : count == VL               ? vf_load(job->bias + n)

@@ -33,11 +33,21 @@ package enum LinearAlgebra {
             guard let a = a.baseAddress, let b = b.baseAddress, let c = result.baseAddress else {
               return
             }
+            let count = min(rowBlock, rows - first)
+            let own = a + first * (transposingFirst ? 1 : inner)
+            let aTransposed = transposingFirst ? SextantTrans : SextantNoTrans
+            guard columns > 1 else {
+              // OpenBLAS's product of matrices is several times slower for one column.
+              sextant_dgemv(
+                SextantRowMajor, aTransposed, Int32(transposingFirst ? inner : count),
+                Int32(transposingFirst ? count : inner), 1, own, Int32(aStride), b, 1, 0, c + first,
+                1)
+              return
+            }
             sextant_dgemm(
-              SextantRowMajor, transposingFirst ? SextantTrans : SextantNoTrans,
-              transposingSecond ? SextantTrans : SextantNoTrans, Int32(min(rowBlock, rows - first)),
-              Int32(columns), Int32(inner), 1, a + first * (transposingFirst ? 1 : inner),
-              Int32(aStride), b, Int32(bStride), 0, c + first * columns, Int32(columns))
+              SextantRowMajor, aTransposed, transposingSecond ? SextantTrans : SextantNoTrans,
+              Int32(count), Int32(columns), Int32(inner), 1, own, Int32(aStride), b, Int32(bStride),
+              0, c + first * columns, Int32(columns))
           }
         }
       }

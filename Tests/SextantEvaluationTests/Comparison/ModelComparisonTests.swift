@@ -123,19 +123,41 @@ import Testing
 
 /// What the demo model is known for must still be true, within the intervals.
 @Suite struct HeadlineTests {
-  /// At block 4 the state contains the truth that the stream and the answers contradict.
-  @Test func theStateKnowsMoreThanTheModelSays() throws {
-    let demo = try DemoModel()
+  /// Alice's statements teach, and Bob's are asked about.
+  private func fromAliceToBob(
+    _ checkpoint: String, at sites: [String], randomDirections: Int
+  ) throws -> TransferResult {
+    let converted = try ConvertedModel(checkpoint)
     let parts = { (name: String) in [QuirkySubset(name)].compactMap { $0 } }
     var experiment = TransferExperiment(
       sources: parts("A"), targets: parts("B"), methods: [.logistic])
-    experiment.randomDirections = 200
-    let found = try experiment.run(
-      demo.model, demo.tokenizer,
+    experiment.randomDirections = randomDirections
+    return try experiment.run(
+      converted.model, try #require(converted.tokenizer),
       training: LabelledRecords(reading: PackageFiles.fixture("demo-model/quirky_train.jsonl")),
       test: LabelledRecords(reading: PackageFiles.fixture("demo-model/quirky_test.jsonl")),
-      sites: demo.model.description.sites(
-        named: ["blocks.4.output", "blocks.4.state.ssm"]))
+      sites: converted.model.description.sites(named: sites))
+  }
+
+  /// The state of the RWKV-7 contains the truth at block 1 only. At block 3 it follows Bob, and so does the stream.
+  @Test func theStateOfTheRWKVFollowsBob() throws {
+    let found = try fromAliceToBob(
+      "demo-rwkv7", at: ["blocks.1.state.wkv", "blocks.3.state.wkv", "blocks.3.output"],
+      randomDirections: 0)
+    func area(_ site: String) throws -> Interval {
+      let row = try #require(found.rows.first { $0.probe.site.name == site })
+      return try #require(row.measured.roc).interval
+    }
+    #expect(try Verdict(of: area("blocks.1.state.wkv"), above: 0.5) == .holds)
+    #expect(try Verdict(of: area("blocks.3.state.wkv"), above: 0.5) == .fails)
+    #expect(try Verdict(of: area("blocks.3.output"), above: 0.5) == .fails)
+  }
+
+  /// At block 4 the state contains the truth that the stream and the answers contradict.
+  @Test func theStateKnowsMoreThanTheModelSays() throws {
+    let found = try fromAliceToBob(
+      "demo-model/model.safetensors", at: ["blocks.4.output", "blocks.4.state.ssm"],
+      randomDirections: 200)
     let output = try #require(found.outputs.first?.measured.roc)
     let state = try #require(found.summary("A", "B", "state.ssm", "lr"))
     let stream = try #require(found.summary("A", "B", "output", "lr"))

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import SextantArtifacts
 import SextantBytes
 import SextantEvaluation
@@ -47,7 +48,7 @@ struct SweepCommand: ParsableCommand {
     let vector = try vector(for: model.description)
     let items = items(vocabulary: model.description.vocabularySize)
     let mean = items.reduce(0) { $0 + $1.prompt.count } / items.count
-    print(
+    tell(
       "\(shape.rawValue) \(dtype): \(items.count) prompts of \(mean) tokens on average, "
         + "\(Self.multipliers.count) strengths, \(layers.count) blocks")
     // The blocks that a cell of each layer runs.
@@ -56,16 +57,16 @@ struct SweepCommand: ParsableCommand {
     }
     let last = Array(layers.suffix(1))
     for _ in 0..<bench.rounds {
-      let (one, some) = try (
-        seconds(model, vector, last, items), seconds(model, vector, timed, items)
-      )
+      let one = try seconds(model, vector, last, items)
+      tell("the last block: \(tenths(one)) s")
+      let some = try seconds(model, vector, timed, items)
+      tell("\(timed.count) blocks: \(tenths(some)) s")
       let perBlock = (some - one) / (work(timed) - work(last))
       let prompt = one - perBlock * work(last)
       let whole = Double(behaviours) * (prompt + perBlock * work(layers))
-      print(
-        "the last block: \(tenths(one)) s; \(timed.count) blocks: \(tenths(some)) s; so "
-          + "\(behaviours) behaviours at all blocks: \(tenths(whole / 60)) min, of which the "
-          + "prompts \(tenths(Double(behaviours) * prompt / 60)) min")
+      tell(
+        "\(behaviours) behaviours at all blocks: \(tenths(whole / 60)) min, of which the prompts "
+          + "\(tenths(Double(behaviours) * prompt / 60)) min")
     }
   }
 
@@ -109,6 +110,12 @@ struct SweepCommand: ParsableCommand {
         prompt: (0..<length).map { _ in Int(numbers.uniform() * Float(vocabulary)) },
         matching: [[1]], other: [[2]])
     }
+  }
+
+  /// Prints a line at once, also to a file: the next one may take minutes.
+  private func tell(_ line: String) {
+    print(line)
+    fflush(nil)
   }
 
   private func tenths(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
