@@ -139,7 +139,7 @@ import Testing
       sites: converted.model.description.sites(named: sites))
   }
 
-  /// The state of the RWKV-7 contains the truth at block 1 only. At block 3 it follows Bob, and so does the stream.
+  /// The state of the RWKV-7 contains the truth at block 1. At block 3 it follows Bob, and so does the stream.
   @Test func theStateOfTheRWKVFollowsBob() throws {
     let found = try fromAliceToBob(
       "demo-rwkv7", at: ["blocks.1.state.wkv", "blocks.3.state.wkv", "blocks.3.output"],
